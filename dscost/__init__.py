@@ -1,0 +1,47 @@
+"""What a convolution costs: on paper and on your machine, as it is and depthwise-separable.
+
+>>> import dscost
+>>> report = dscost.layer(in_channels=256, out_channels=256, kernel_size=3)
+>>> report.totals.depthwise_separable.params
+67840
+
+Names load when they are used, so importing dscost costs nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dscost.analysis import analyze, layer
+    from dscost.analysis.verifying import verify
+    from dscost.budgets.checking import check
+    from dscost.budgets.comparing import compare
+    from dscost.errors import DscostError
+    from dscost.results import Report
+    from dscost.tracing.rules import register_formula
+
+__version__ = "0.1.0"
+
+__all__ = ["DscostError", "Report", "__version__", "analyze", "check", "compare", "layer", "register_formula", "verify"]
+
+_HOMES = {
+    "analyze": "dscost.analysis",
+    "check": "dscost.budgets.checking",
+    "compare": "dscost.budgets.comparing",
+    "layer": "dscost.analysis",
+    "DscostError": "dscost.errors",
+    "Report": "dscost.results",
+    "register_formula": "dscost.tracing.rules",
+    "verify": "dscost.analysis.verifying",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dscost' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

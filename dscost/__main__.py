@@ -1,0 +1,5 @@
+"""`python -m dscost`."""
+
+from dscost.cli import main
+
+main()

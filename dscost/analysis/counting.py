@@ -1,0 +1,276 @@
+"""A layer or a model → its analytic report. No torch."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dscost.errors import UnknownNameError
+from dscost.operations import NETWORK_INPUT, Operation, consumers, network_cost, operation_cost, overwrites, stage_costs
+from dscost.results import Coverage, Input, Layer, Report, Totals, chain_cost
+from dscost.specs import ConvSpec, Shape, conv2d, pair
+from dscost.units import dtype_bytes, format_shape
+from dscost.variants import depthwise_separable, formula_ratio, why_not_separable
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from torch import nn
+
+    from dscost.sources import ArchitectureSource
+    from dscost.swaps import Swap
+    from dscost.timing import Setting
+    from dscost.tracing import Arguments
+
+    class Versions(Protocol):
+        """A model that can be written anew with some of its swaps done, on paper and for real."""
+
+        def layer_of(self, swap: "Swap") -> tuple[str, Shape]:
+            """Return the layer that a swap stands with, and the shape of its input."""
+            ...
+
+        def totals(self, swaps: "Sequence[Swap]") -> Totals:
+            """Return what the versions cost with these swaps and no others."""
+            ...
+
+        def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, tuple[str, ...]]":
+            """Return the model as `as_is`, `standard` or `depthwise_separable`, and the layers that had to be left."""
+            ...
+
+        def arguments(self, setting: "Setting") -> "Arguments":
+            """Return what its forward is called with, made for a setting."""
+            ...
+
+
+LAYER_DEFAULTS: Mapping[str, Any] = {
+    "stride": 1,
+    "padding": None,
+    "dilation": 1,
+    "groups": 1,
+    "bias": False,
+    "input_size": 14,
+    "batch": 1,
+    "depth_multiplier": 1,
+    "dtype": "float32",
+}
+"""What is assumed of a layer where nothing is said; no padding means the one that keeps the size at stride 1."""
+
+VARIANT_NAMES = ("standard", "depthwise_separable")
+
+
+class CountedModel(NamedTuple):
+    """A counted model with what it takes to build and time it, unless its report was `saved` before."""
+
+    report: Report
+    swaps: tuple["Swap", ...] = ()
+    versions: "Versions | None" = None
+    saved: bool = False
+
+
+def count_layer(*, in_channels: int, out_channels: int, kernel_size: int | Sequence[int], **given: Any) -> Report:
+    """Return the analytic report of one convolution and its depthwise-separable variant.
+
+    Args:
+        in_channels: M.
+        out_channels: N.
+        kernel_size: K, or height and width.
+        given: Any key of `LAYER_DEFAULTS`; those left out or `None` are assumed, and listed as such.
+
+    Raises:
+        InputError: The layer cannot exist.
+    """
+    for key in given:
+        if key not in LAYER_DEFAULTS:
+            raise UnknownNameError("argument", key, LAYER_DEFAULTS)
+    chosen = {key: value for key, value in given.items() if value is not None}
+    values = {**LAYER_DEFAULTS, **chosen}
+    conv = conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        **{key: values[key] for key in ("stride", "padding", "dilation", "groups", "bias")},
+    )
+    height, width = pair(values["input_size"])
+    element_bytes = dtype_bytes(values["dtype"])
+    input_shape = (values["batch"], in_channels, height, width)
+    layer = layer_of(conv, input_shape, values["depth_multiplier"], element_bytes)
+    variants = layer.variants
+    return Report(
+        target=_layer_name(conv),
+        source="layer",
+        inputs=(Input(input_shape, values["dtype"]),),
+        totals=Totals(layer.cost, layer.cost, variants.get("depthwise_separable", layer.cost)),
+        layers=(layer,),
+        coverage=Coverage(counted=1, free=0),
+        settings={"depth_multiplier": values["depth_multiplier"]},
+        assumed=tuple(key for key in LAYER_DEFAULTS if key not in chosen),
+    )
+
+
+def layer_of(conv: ConvSpec, input_shape: Shape, depth_multiplier: int, element_bytes: int) -> Layer:
+    """Return one convolution with its depthwise-separable variant, or the reason why it has none."""
+    (itself,) = stage_costs([("standard", conv)], input_shape, element_bytes)
+    layer = Layer(
+        name="layer",
+        type=conv.type,
+        op=conv.op,
+        calls=1,
+        conv=conv,
+        input_shape=input_shape,
+        output_shape=itself.output_shape,
+        cost=itself.cost,
+        variants={"standard": itself.cost},
+        stages={"standard": (itself,)},
+    )
+    reason = why_not_separable(conv)
+    if reason:
+        return layer._replace(note=f"no depthwise-separable variant: {reason}")
+    stages = stage_costs(depthwise_separable(conv, depth_multiplier), input_shape, element_bytes)
+    return layer._replace(
+        variants={**layer.variants, "depthwise_separable": chain_cost([stage.cost for stage in stages])},
+        stages={**layer.stages, "depthwise_separable": stages},
+        formula_ratio=formula_ratio(conv, depth_multiplier),
+    )
+
+
+def count_architecture(
+    source: "ArchitectureSource",
+    *,
+    target: str,
+    input: Shape | None = None,
+    batch: int | None = None,
+    dtype: str = "float32",
+    settings: Mapping[str, Any] | None = None,
+) -> CountedModel:
+    """Return the analytic report of an architecture, with what it takes to time it.
+
+    Args:
+        source: The architecture and where it was found.
+        target: What the user calls it.
+        input: Batch, channels, height and width; by default one input of the model's own size.
+        batch: Replaces the batch of the input.
+        dtype: Of weights and activations.
+        settings: What to change of the architecture's own settings, such as `{"width": 0.5}`.
+
+    Raises:
+        InputError: The input or a setting is wrong.
+    """
+    from dscost.architectures import build
+    from dscost.swaps import find_swaps
+
+    element_bytes = dtype_bytes(dtype)
+    network = build(source.architecture, overrides=settings or {}, shape=input, batch=batch)
+    operations = network.operations
+    swaps = tuple(find_swaps(operations))
+    versions = ArchitectureVersions(operations, network.input_shape, element_bytes)
+    free = sum(operation.op not in ("convolution", "linear") for operation in operations)
+    report = Report(
+        target=target,
+        source=source.kind,
+        inputs=(Input(network.input_shape, dtype),),
+        totals=versions.totals(swaps),
+        layers=_layers(operations, swaps, element_bytes),
+        coverage=Coverage(counted=len(operations) - free, free=free),
+        settings=network.settings,
+        peak_activation_bytes=peak_elements(operations) * element_bytes,
+    )
+    return CountedModel(report, swaps, versions)
+
+
+class ArchitectureVersions:
+    """An architecture that can be written anew with some of its swaps done."""
+
+    def __init__(self, operations: tuple[Operation, ...], input_shape: Shape, element_bytes: int) -> None:
+        self.operations, self._input_shape, self._element_bytes = operations, input_shape, element_bytes
+
+    def layer_of(self, swap: "Swap") -> tuple[str, Shape]:
+        """Return the layer that a swap stands with, and the shape of its input."""
+        first = self.operations[swap.positions[0]]
+        return first.name, first.input_shapes[0]
+
+    def totals(self, swaps: "Sequence[Swap]") -> Totals:
+        """Return what the versions cost with these swaps and no others."""
+        as_is, standard, separable = (
+            network_cost(self._written(name, swaps), self._element_bytes) for name in ("as_is", *VARIANT_NAMES)
+        )
+        return Totals(as_is, standard, separable)
+
+    def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, tuple[str, ...]]":
+        """Return the model as `as_is`, `standard` or `depthwise_separable`; no layer has to be left."""
+        from dscost.building import Network
+
+        return Network(self._written(variant, swaps)), ()
+
+    def arguments(self, setting: "Setting") -> "Arguments":
+        """Return a random input."""
+        from dscost.building import random_input
+        from dscost.tracing import Arguments
+
+        shape = (setting.batch or self._input_shape[0], *self._input_shape[1:])
+        return Arguments((random_input(shape, **setting.place),), {})
+
+    def _written(self, variant: str, swaps: "Sequence[Swap]") -> Sequence[Operation]:
+        from dscost.swaps import with_variant
+
+        return self.operations if variant == "as_is" else with_variant(self.operations, swaps, variant)
+
+
+def peak_elements(operations: Sequence[Operation]) -> int:
+    """Return the largest number of values alive at once: the input always, a result until its last reader is done.
+
+    An activation that alone reads a computed result overwrites it; a view or an identity has its source's values.
+    """
+    readers = consumers(operations)
+    home: dict[int, int] = {NETWORK_INPUT: NETWORK_INPUT}
+    last_use: dict[int, int] = {}
+    for position, operation in enumerate(operations):
+        source = operation.sources[0]
+        shares = not operation.spec.moves_data or overwrites(operations, readers, operation)
+        home[position] = home[source] if shares else position
+        for place in (*operation.sources, position):
+            last_use[home[place]] = position
+    live = peak = prod(operations[0].input_shapes[0])
+    for position, operation in enumerate(operations):
+        if home[position] == position:
+            live += prod(operation.output_shape)
+            peak = max(peak, live)
+        for storage in {home[place] for place in (*operation.sources, position)} - {NETWORK_INPUT}:
+            if last_use[storage] == position and position < len(operations) - 1:
+                live -= prod(operations[storage].output_shape)
+    return peak
+
+
+def _layers(operations: Sequence[Operation], swaps: Sequence["Swap"], element_bytes: int) -> tuple[Layer, ...]:
+    first_of = {swap.positions[0]: swap for swap in swaps}
+    pair_of = {
+        position: operations[swap.positions[0]].name for swap in swaps if swap.is_pair for position in swap.positions
+    }
+    last_of_pair = {swap.positions[-1] for swap in swaps if swap.is_pair}
+    layers = []
+    for position, operation in enumerate(operations):
+        spec = operation.spec
+        layer = Layer(
+            name=operation.name,
+            type=spec.type,
+            op=spec.op,
+            calls=1,
+            conv=spec if isinstance(spec, ConvSpec) else None,
+            input_shape=operation.input_shapes[0],
+            output_shape=operation.output_shape,
+            cost=operation_cost(operation, element_bytes),
+            pair=pair_of.get(position),
+            ends_pair=position in last_of_pair,
+        )
+        swap = first_of.get(position)
+        if swap:
+            stages = {name: stage_costs(swap.convs(name), layer.input_shape, element_bytes) for name in VARIANT_NAMES}
+            layer = layer._replace(
+                stages=stages,
+                variants={name: chain_cost([stage.cost for stage in parts]) for name, parts in stages.items()},
+                formula_ratio=formula_ratio(swap.standard, swap.depth_multiplier),
+            )
+        layers.append(layer)
+    return tuple(layers)
+
+
+def _layer_name(conv: ConvSpec) -> str:
+    return f"Conv2d {conv.in_channels} → {conv.out_channels}, {format_shape(conv.kernel_size)}"

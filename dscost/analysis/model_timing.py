@@ -1,0 +1,342 @@
+"""A counted model → the same model with measured times: each distinct layer both ways, and the whole end to end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from dscost.analysis.bench import Bench, Prepared, Progress
+from dscost.analysis.counting import CountedModel
+from dscost.analysis.explaining import causes_of
+from dscost.analysis.predicting import dtype_of, whole_bound
+from dscost.analysis.timed import against_roofline, ceilings_for, judge, timing_of
+from dscost.operations import stage_costs
+from dscost.results import Layer, Report, Stage, Timing
+from dscost.specs import Shape
+from dscost.swaps import Swap
+from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
+from dscost.timing.engine import Case
+from dscost.timing.statistics import summarize
+from dscost.units import dtype_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from dscost.analysis.counting import Versions
+
+BUDGET_S = 10.0
+LAYERS_SHARE = 0.6
+"""Of a model's time budget; the rest goes to the model as a whole."""
+BUILDING_SHARE = 0.5
+"""Of the layers' time; making weights for a huge model must not eat all of it."""
+WHOLE_CALLS = 12
+"""A comparison of whole models takes at least about that many calls of each."""
+LEFT_SHOWN = 3
+WORK_COPIES = 4
+"""A running model holds about so many of its largest results at once, where its peak is not known."""
+
+VARIANTS = ("standard", "depthwise_separable")
+
+
+def time_model(counted: CountedModel, options: TimingOptions, progress: Progress | None) -> Report:
+    """Return the report of a model with measured times of the whole and of each distinct swap."""
+    assert counted.versions is not None
+    report, versions, swaps = counted.report, counted.versions, counted.swaps
+    batch = next((one.shape[0] for one in report.inputs if one.shape), 1)
+    settings = options.settings(dtype=dtype_of(report), batch=batch, memory_formats=MEMORY_FORMATS[:1])
+    bench = Bench(options, settings, options.budget_s or BUDGET_S)
+    share_s = bench.budget_s / len(settings)
+    timed: dict[str, _Layers] = {}
+    wholes: dict[str, Timing] = {}
+    with bench.open():
+        for setting in settings:
+            timed[setting.key] = _time_swaps(bench, swaps, versions, setting, share_s * LAYERS_SHARE, progress)
+        report = report._replace(layers=tuple(_with_timings(layer, timed) for layer in report.layers))
+        if options.skip_losing:
+            report, swaps = _without_losing(report, swaps, versions)
+        for setting in settings:
+            layers = timed[setting.key]
+            whole = _Whole(bench, report, swaps, versions, layers, setting).timed(share_s - layers.took_s, progress)
+            if whole:
+                wholes[setting.key] = whole
+        report = _explained(bench, report, settings, progress)
+    for key, whole in wholes.items():
+        judge(bench, f"{key}, the whole model", whole, report.totals.reduction.macs)
+    anything = wholes or any(layer.latency for layer in report.layers)
+    return report._replace(
+        latency=wholes,
+        warnings=(*report.warnings, *bench.warnings),
+        environment=bench.environment() if anything else None,
+    )
+
+
+# -- layers
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Swaps of equal convolutions on equal inputs, and what they consist of under a setting."""
+
+    name: str
+    swaps: Sequence[Swap]
+    stages: Mapping[str, tuple[Stage, ...]]
+
+
+@dataclass(slots=True)
+class _Layers:
+    """What was measured under one setting.
+
+    Args:
+        timings: By layer.
+        swaps: Layer and timing of every swap, also of those that run in one layer.
+        is_complete: Whether every swap was timed.
+        was_cut_short: Whether something was not timed for want of time.
+        took_s: All of it.
+    """
+
+    timings: dict[str, Timing] = field(default_factory=dict)
+    swaps: list[tuple[str, Timing]] = field(default_factory=list)
+    is_complete: bool = True
+    was_cut_short: bool = False
+    took_s: float = 0.0
+
+    def sums(self, skipped: Sequence[str]) -> dict[str, float]:
+        """Return what all swaps take by variant, those skipped standard in both; nothing where one is missing."""
+        if not self.is_complete or not self.swaps:
+            return {}
+        found = dict.fromkeys(VARIANTS, 0.0)
+        for name, timing in self.swaps:
+            for variant in VARIANTS:
+                latency = timing.of("standard" if name in skipped else variant)
+                found[variant] += latency.median_s if latency else 0.0
+        return found
+
+
+def _time_swaps(
+    bench: Bench,
+    swaps: Sequence[Swap],
+    versions: "Versions",
+    setting: Setting,
+    budget_s: float,
+    progress: Progress | None,
+) -> _Layers:
+    """Return measurements of every swap; those of equal convolutions on equal inputs are measured once."""
+    timed, began = _Layers(), perf_counter()
+    cases: list[Case] = []
+    backends: dict[str, dict[str, str]] = {}
+    plans = _plans(swaps, versions, setting)
+    tried = 0
+    for plan in plans:
+        if perf_counter() - began > BUILDING_SHARE * budget_s:
+            break
+        tried += 1
+        standard, separable = (bench.stages(plan.stages[name], setting) for name in VARIANTS)
+        if standard and separable:
+            backends[plan.name] = {"standard": standard.backends.get("", ""), **separable.backends}
+            cases.append(Case(plan.name, standard.call, separable.call, bench.timer(setting)))
+    compared = bench.compare(cases, budget_s - (perf_counter() - began), progress)
+    ceilings = ceilings_for(bench, setting, progress) if compared else None
+    for plan in plans:
+        result = compared.get(plan.name)
+        if result is None:
+            timed.is_complete = False
+            continue
+        timing = timing_of(bench, result, setting, has_variant=True)
+        timing = timing._replace(backends={name: one for name, one in backends[plan.name].items() if one})
+        for name in VARIANTS if ceilings else ():
+            assert ceilings is not None
+            bounded = against_roofline(timing.of(name), plan.stages[name], ceilings, setting)
+            timing = timing.with_latency(name, bounded)
+        macs = {name: sum(stage.cost.macs for stage in stages) for name, stages in plan.stages.items()}
+        judge(bench, plan.name, timing, macs["standard"] / max(1, macs["depthwise_separable"]))
+        for swap in plan.swaps:
+            layer, _ = versions.layer_of(swap)
+            timed.swaps.append((layer, timing))
+            timed.timings.setdefault(layer, timing._replace(as_is=None if swap.is_pair else timing.standard))
+    late = len(plans) - tried + sum(case.name not in compared and case.name not in bench.failed for case in cases)
+    if late:
+        timed.was_cut_short = True
+        bench.warn(f"{late} of {len(plans)} distinct layers were not timed within {bench.budget}.")
+    timed.took_s = perf_counter() - began
+    return timed
+
+
+def _plans(swaps: Sequence[Swap], versions: "Versions", setting: Setting) -> list[_Plan]:
+    """Return distinct swaps, those that weigh most first, should the time not suffice for all."""
+    alike: dict[tuple[object, Shape], list[Swap]] = {}
+    for swap in swaps:
+        _, shape = versions.layer_of(swap)
+        alike.setdefault((swap._replace(positions=(), is_pair=False), shape), []).append(swap)
+    names: dict[str, int] = {}
+    plans = []
+    for (_, shape), group in alike.items():
+        layer, _ = versions.layer_of(group[0])
+        names[layer] = names.get(layer, 0) + 1  # a layer may run on inputs of several sizes
+        name = layer if names[layer] == 1 else f"{layer} on {'×'.join(map(str, shape))}"
+        whole = (setting.batch or shape[0], *shape[1:])
+        size = dtype_bytes(setting.dtype)
+        plans.append(_Plan(name, group, {one: stage_costs(group[0].convs(one), whole, size) for one in VARIANTS}))
+    return sorted(plans, key=lambda plan: -len(plan.swaps) * sum(s.cost.macs for s in plan.stages["standard"]))
+
+
+def _with_timings(layer: Layer, timed: Mapping[str, _Layers]) -> Layer:
+    timings = {
+        key: layers.timings[layer.name]
+        for key, layers in timed.items()
+        if layer.name in layers.timings and layer.variants
+    }
+    if not timings:
+        return layer
+    speedup = next(iter(timings.values())).speedup
+    return layer._replace(latency=timings, verdict=speedup.verdict if speedup else None)
+
+
+def _without_losing(report: Report, swaps: Sequence[Swap], versions: "Versions") -> tuple[Report, tuple[Swap, ...]]:
+    """Return the report and the swaps without those that make a layer slower; pairs stay as the model has them."""
+    losing = [layer.name for layer in report.layers if layer.verdict == "slower" and layer.pair is None]
+    kept = tuple(swap for swap in swaps if versions.layer_of(swap)[0] not in losing)
+    return report._replace(totals=versions.totals(kept), skipped=tuple(losing)), kept
+
+
+def _explained(bench: Bench, report: Report, settings: Sequence[Setting], progress: Progress | None) -> Report:
+    """Return the report with the reasons of the layers that were timed."""
+    measured = {key for layer in report.layers for key in layer.latency}
+    setting = next((one for one in settings if one.key in measured), None)
+    if setting is None:
+        return report
+    ceilings = ceilings_for(bench, setting, progress)
+    return report._replace(
+        layers=tuple(
+            layer._replace(causes=tuple(causes_of(layer, layer.latency, ceilings)))
+            if setting.key in layer.latency
+            else layer
+            for layer in report.layers
+        )
+    )
+
+
+# -- the whole
+
+
+@dataclass(slots=True)
+class _Whole:
+    """A whole model under one setting."""
+
+    bench: Bench
+    report: Report
+    swaps: Sequence[Swap]
+    versions: "Versions"
+    layers: _Layers
+    setting: Setting
+
+    def timed(self, budget_s: float, progress: Progress | None) -> Timing | None:
+        """Return the model as it is, standard and depthwise-separable; equal versions are timed once."""
+        if not self._fits(budget_s):
+            return None
+        names = ["as_is"]
+        if any(swap.is_pair for swap in self.swaps):
+            names.append("standard")
+        if any(not swap.is_pair for swap in self.swaps):
+            names.append("depthwise_separable")
+        began = perf_counter()
+        calls = {name: self._prepared(name) for name in names}
+        as_is = calls["as_is"]
+        standard, separable = calls.get("standard", as_is), calls.get("depthwise_separable", as_is)
+        if not (as_is and standard and separable):
+            return None
+        timer = self.bench.timer(self.setting)
+        cases = [Case(WHOLE, standard.call, separable.call, timer)]
+        if as_is not in (standard, separable):
+            cases.append(Case(AS_IS, as_is.call, separable.call, timer))
+        # making the models is not measuring: it may take what the layers have left over, not all
+        compared = self.bench.compare(cases, max(budget_s - (perf_counter() - began), budget_s / 2), progress)
+        result = compared.get(WHOLE)
+        if result is None:
+            if WHOLE not in self.bench.failed:
+                self.bench.warn(f"The whole model was not timed within {self.bench.budget}.")
+            return None
+        timing = timing_of(self.bench, result, self.setting, has_variant=standard is not separable)
+        if as_is is separable:
+            timing = timing._replace(as_is=timing.depthwise_separable or timing.standard)
+        elif as_is is not standard:
+            timing = timing._replace(as_is=summarize(compared[AS_IS].first_s) if AS_IS in compared else None)
+        for name, prepared in (("as_is", as_is), ("standard", standard), ("depthwise_separable", separable)):
+            latency = timing.of(name)
+            if latency:
+                timing = timing.with_latency(name, latency._replace(compile_s=prepared.compile_s))
+        timing = timing._replace(layers_s=self.layers.sums(self.report.skipped))
+        return self._against_roofline(timing, progress)
+
+    def _fits(self, budget_s: float) -> bool:
+        """Whether enough calls fit in the time, as far as the layers that were timed tell."""
+        expected_s = self._expected_s()
+        if expected_s is None:
+            if self.layers.was_cut_short:
+                self.bench.warn(f"The whole model was not timed: its layers did not fit in {self.bench.budget}.")
+            return not self.layers.was_cut_short
+        if WHOLE_CALLS * expected_s <= budget_s:
+            return True
+        self.bench.warn(
+            f"The whole model was not timed: that takes at least {format_seconds(WHOLE_CALLS * expected_s)}, "
+            f"and of {self.bench.budget} {format_seconds(max(budget_s, 0.0))} were left."
+        )
+        return False
+
+    def _expected_s(self) -> float | None:
+        """Return the time of one pass of both pure versions, from the layers that were timed."""
+        seconds, macs = 0.0, 0
+        for layer in self.report.layers:
+            timing = self.layers.timings.get(layer.name)
+            if timing and timing.standard and timing.depthwise_separable and layer.variants:
+                seconds += timing.standard.median_s + timing.depthwise_separable.median_s
+                macs += sum(stage.cost.macs for name in VARIANTS for stage in layer.stages[name])
+        total = self.report.totals.standard.macs + self.report.totals.depthwise_separable.macs
+        return seconds * total / macs if macs else None
+
+    def _prepared(self, name: str) -> Prepared | None:
+        cost, scale = getattr(self.report.totals, name), self._scale()
+        largest = max((layer.cost.output_bytes for layer in self.report.layers), default=0)
+        activations = self.report.peak_activation_bytes or WORK_COPIES * largest
+
+        def build() -> nn.Module:
+            module, left = self.versions.build(name, self.swaps)
+            if left:
+                more = f" and {len(left) - LEFT_SHOWN} more" if len(left) > LEFT_SHOWN else ""
+                few = "; ".join(left[:LEFT_SHOWN])
+                self.bench.warn(
+                    f"Timed with {len(left)} layers left as they are, though counted as swapped: {few}{more}."
+                )
+            return module
+
+        return self.bench.prepared(
+            "the whole model",
+            build,
+            lambda: self.versions.arguments(self.setting),
+            self.setting,
+            macs=int(cost.macs * scale),
+            needed_bytes=int(2 * cost.weight_bytes + activations * scale),
+        )
+
+    def _scale(self) -> float:
+        """Return how many times the inputs of the report a setting has."""
+        own = next((one.shape[0] for one in self.report.inputs if one.shape), 1)
+        return self.setting.batch / max(1, own) if self.setting.batch else 1.0
+
+    def _against_roofline(self, timing: Timing, progress: Progress | None) -> Timing:
+        """Return the timing with the sum of the layers' own rooflines beside each version."""
+        if self.setting.batch is not None or self.setting.dtype != dtype_of(self.report):
+            return timing  # the layers were counted for another input
+        ceilings = ceilings_for(self.bench, self.setting, progress)
+        for name in ("as_is", *VARIANTS) if ceilings else ():
+            latency = timing.of(name)
+            if latency is None:
+                continue
+            assert ceilings is not None
+            found = whole_bound(self.report, name, ceilings)
+            fraction = found.roofline_s / latency.median_s
+            bounded = latency._replace(roofline_s=found.roofline_s, bound=found.bound, roofline_fraction=fraction)
+            timing = timing.with_latency(name, bounded)
+        return timing
+
+
+WHOLE, AS_IS = "whole model", "as it is"

@@ -1,0 +1,57 @@
+"""A report → the same report with what the roofline of a device says that one does not have. No torch."""
+
+from dscost.results import Bound, Cost, Layer, Report
+from dscost.roofline import Ceilings, Prediction, bound_of, predict
+
+
+def with_bounds(report: Report, ceilings: Ceilings) -> Report:
+    """Return the report with a device's roofline applied to every layer and to the whole."""
+    layers = tuple(_bounded(layer, ceilings) for layer in report.layers)
+    whole = {name: whole_bound(report, name, ceilings) for name in ("as_is", "standard", "depthwise_separable")}
+    return report._replace(layers=layers, predictions={**report.predictions, ceilings.device: whole})
+
+
+def dtype_of(report: Report) -> str:
+    """Return the dtype that a model computes in: that of its first floating-point input, else float32."""
+    floats = [entry.dtype for entry in report.inputs if not entry.dtype.startswith(("int", "uint", "bool"))]
+    return floats[0] if floats else "int8" if any(entry.dtype == "int8" for entry in report.inputs) else "float32"
+
+
+def _bounded(layer: Layer, ceilings: Ceilings) -> Layer:
+    found = {"as_is": _plain(bound_of(layer.cost, ceilings))}
+    for name, stages in layer.stages.items():
+        one = predict(stages, ceilings)
+        found[name] = Bound(one.roofline_s * calls_of(layer, name), one.bound)
+    return layer._replace(predictions={**layer.predictions, ceilings.device: found})
+
+
+def _plain(prediction: Prediction) -> Bound:
+    return Bound(prediction.roofline_s, prediction.bound)
+
+
+def whole_bound(report: Report, version: str, ceilings: Ceilings) -> Bound:
+    """Return the sum of the rooflines of the layers of `as_is`, `standard` or `depthwise_separable`."""
+    times = {"compute": 0.0, "memory": 0.0}
+    for layer in report.layers:
+        calls, costs = _costs_in(layer, version, report)
+        for cost in costs:
+            part = bound_of(cost, ceilings)
+            times[part.bound] += calls * part.roofline_s
+    return Bound(sum(times.values()), "compute" if times["compute"] > times["memory"] else "memory")
+
+
+def _costs_in(layer: Layer, version: str, report: Report) -> tuple[float, list[Cost]]:
+    """Return the costs of what stands in a version of the model in place of a layer, and how often they are due."""
+    if version == "as_is" or layer.name in report.skipped:
+        return 1.0, [layer.cost]
+    if layer.pair is not None and (version == "depthwise_separable" or not layer.variants):
+        return 1.0, [layer.cost] if version == "depthwise_separable" else []
+    if not layer.variants:
+        return 1.0, [layer.cost]
+    return calls_of(layer, version), [stage.cost for stage in layer.stages[version]]
+
+
+def calls_of(layer: Layer, variant: str) -> float:
+    """Return how often the stages of a variant run: they are of one call, its cost is of all."""
+    macs = sum(stage.cost.macs for stage in layer.stages[variant])
+    return layer.variants[variant].macs / macs if macs else 1.0

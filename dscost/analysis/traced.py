@@ -1,0 +1,383 @@
+"""A traced torch model → its report."""
+
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from torch import nn
+
+from dscost.analysis.counting import VARIANT_NAMES, CountedModel
+from dscost.errors import InputError
+from dscost.operations import NETWORK_INPUT, stage_costs
+from dscost.results import Cost, Coverage, Input, Layer, Report, Stage, Totals, chain_cost
+from dscost.sources import ModuleSource
+from dscost.specs import Shape
+from dscost.swaps import Swap, find_swaps
+from dscost.timing import Setting
+from dscost.tracing import Arguments, Event, Parameter, Trace, trace
+from dscost.tracing.dispatch import INPUT
+from dscost.variants import Convs, formula_ratio
+
+NAMES_SHOWN = 3
+
+
+def analyze_module(
+    source: ModuleSource,
+    arguments: Arguments,
+    *,
+    target: str,
+    strict: bool = False,
+    train: bool = False,
+) -> CountedModel:
+    """Return any torch model counted on the given arguments; with `train`, its MACs include the backward pass.
+
+    Raises:
+        InputError: The model cannot be run on them, or `strict` and an operator is of unknown cost.
+    """
+    with _collector_paused():
+        return _analyzed(source, arguments, target=target, strict=strict, train=train)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep Python from looking for garbage among the many objects of a trace, all of which are soon gone or kept."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict: bool, train: bool) -> CountedModel:
+    traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+    named: dict[str, Any] = {"target": target, "source": source.kind}
+    if strict and traced.unknown:
+        raise InputError(f"{target}: operators of unknown cost: {', '.join(_unknown(traced))}")
+    if not train:
+        swaps = tuple(find_swaps(traced.events))
+        report = report_of(traced, arguments, swaps, notes=source.notes, **named)
+        return CountedModel(report, swaps, TracedVersions(source, arguments, traced))
+    needing = {f"{INPUT}{at}" for at, tensor in enumerate(arguments.tensors) if tensor.requires_grad}
+    traced = traced._replace(events=with_backward(traced, needing))
+    return CountedModel(report_of(traced, arguments, (), notes=(*source.notes, TRAINING_NOTE), **named))
+
+
+TRAINING_NOTE = "Training: MACs are those of forward and backward; bytes and peak memory are of the forward pass."
+
+
+def with_backward(traced: Trace, inputs: Set[str]) -> list[Event]:
+    """Return the events of a trace with the MACs of their gradients added.
+
+    A product has one gradient per operand, each of as many MACs as the product itself. It is computed where
+    something trainable lies behind the operand and nothing in between has switched gradients off. Attention is
+    two products. A recurrent layer counts two gradients as soon as anything behind it is trainable.
+    """
+    trainable = {parameter.name for parameter in traced.parameters if parameter.trainable} | inputs
+    needs: list[bool] = []
+    events = []
+
+    def needs_gradient(operand: int | str | None) -> bool:
+        if isinstance(operand, str):
+            return operand in trainable
+        if operand == NETWORK_INPUT:
+            return bool(inputs)
+        return operand is not None and operand >= 0 and needs[operand]
+
+    wanted = _reaches_an_output(traced)
+    for at, event in enumerate(traced.events):
+        read = (*event.weights, *(event.operands or event.sources))
+        reached = any(map(needs_gradient, read))
+        needs.append(reached and event.differentiable)
+        backward = _backward_macs(event, needs_gradient) if needs[-1] and wanted[at] else 0
+        events.append(event._replace(macs=event.macs + backward))
+    return events
+
+
+def _reaches_an_output(traced: Trace) -> list[bool]:
+    """Return for each event whether a gradient of what the model returns comes back to it."""
+    wanted = [at in traced.outputs for at in range(len(traced.events))]
+    if not any(wanted):  # it returns nothing that is known; then everything may be wanted
+        return [True] * len(wanted)
+    for at in reversed(range(len(wanted))):
+        event = traced.events[at]
+        if wanted[at] and event.differentiable:
+            for source in event.sources:
+                if source >= 0:
+                    wanted[source] = True
+    return wanted
+
+
+def _backward_macs(event: Event, needs_gradient: Callable[[int | str | None], bool]) -> int:
+    if event.op == "recurrent":
+        return 2 * event.macs
+    if event.op == "attention":
+        if len(event.operands) < 3 or event.operator.startswith(("aten::_native", "aten::_transformer")):
+            return 2 * event.macs
+        q, k, v = map(needs_gradient, event.operands[:3])
+        return event.macs * (q + k + (q or k) + v) // 2
+    factors = event.operands[1:] if event.operator in _ADDED_FIRST else event.operands
+    product_of = 3 if event.operator == "aten::bilinear" else 2
+    return event.macs * sum(map(needs_gradient, factors[:product_of]))
+
+
+_ADDED_FIRST = {f"aten::{name}" for name in ("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation")}
+"""Operators whose first operand is added, not multiplied."""
+
+
+class TracedVersions:
+    """A traced model that can be written anew with some of its swaps done."""
+
+    def __init__(self, source: ModuleSource, arguments: Arguments, traced: Trace) -> None:
+        self._source, self._arguments, self._traced = source, arguments, traced
+
+    def layer_of(self, swap: Swap) -> tuple[str, Shape]:
+        """Return the layer that a swap stands with, and the shape of its input."""
+        first = self._traced.events[swap.positions[0]]
+        return first.module, _batched(first)
+
+    def totals(self, swaps: Sequence[Swap]) -> Totals:
+        """Return what the versions cost with these swaps and no others."""
+        return _totals(self._traced, self._arguments, swaps)
+
+    def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, tuple[str, ...]]:
+        """Return the model with values as `as_is`, `standard` or `depthwise_separable`, and the layers left."""
+        from dscost.building import with_values
+        from dscost.rewriting import rewritten
+
+        module = with_values(self._source.module, self._source.make_real)
+        if variant == "as_is":
+            return module, ()
+        new = rewritten(module, self._traced.events, swaps, variant)
+        return new.module, tuple(f"{name}: {reason}" for name, reason in new.left)
+
+    def arguments(self, setting: Setting) -> Arguments:
+        """Return the arguments with values: random numbers where only a shape was given, zeros for integers."""
+        arguments = self._arguments
+        if setting.batch is not None:
+            arguments = arguments.with_batch(setting.batch)
+        return arguments.with_values(**setting.place)
+
+
+def report_of(
+    traced: Trace,
+    arguments: Arguments,
+    swaps: Sequence[Swap],
+    *,
+    target: str,
+    source: str,
+    notes: Sequence[str] = (),
+) -> Report:
+    """Return the report of a trace."""
+    events = traced.events
+    counted = sum(event.macs > 0 or event.conv is not None for event in events)
+    return Report(
+        target=target,
+        source=source,
+        inputs=tuple(Input(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for t in arguments.tensors),
+        totals=_totals(traced, arguments, swaps),
+        layers=tuple(_layers(traced, swaps)),
+        coverage=Coverage(counted, len(events) - counted - sum(traced.unknown.values()), _unknown(traced)),
+        peak_activation_bytes=traced.peak_activation_bytes,
+        warnings=(*notes, *traced.notes, *_remarks(traced)),
+    )
+
+
+def _unknown(traced: Trace) -> tuple[str, ...]:
+    return tuple(f"{name} ({times}×)" for name, times in sorted(traced.unknown.items()))
+
+
+def _remarks(traced: Trace) -> list[str]:
+    remarks = []
+    if traced.unknown:
+        remarks.append(f"The total is partial: operators of unknown cost: {', '.join(_unknown(traced))}.")
+    unread = [parameter for parameter in traced.parameters if parameter.name not in traced.read]
+    if unread:
+        modules = list(dict.fromkeys(parameter.name.rpartition(".")[0] for parameter in unread))
+        shown = ", ".join(name or "(root)" for name in modules[:NAMES_SHOWN])
+        more = f" and {len(modules) - NAMES_SHOWN} more" if len(modules) > NAMES_SHOWN else ""
+        count = sum(parameter.numel for parameter in unread)
+        remarks.append(f"Never used: {count:,} parameters of {shown}{more}.")
+    return remarks
+
+
+# -- totals
+
+
+def _totals(traced: Trace, arguments: Arguments, swaps: Sequence[Swap]) -> Totals:
+    input_bytes = sum(tensor.nbytes for tensor in arguments.tensors)
+    as_is = Cost(
+        params=sum(parameter.numel for parameter in traced.parameters),
+        macs=sum(event.macs for event in traced.events),
+        weight_bytes=sum(parameter.nbytes for parameter in traced.parameters),
+        input_bytes=input_bytes,
+        output_bytes=traced.output_bytes,
+        traffic_bytes=sum(event.traffic_bytes for event in traced.events),
+    )
+    standard, separable = (_version(traced, as_is, swaps, name) for name in VARIANT_NAMES)
+    return Totals(as_is, standard, separable)
+
+
+def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) -> Cost:
+    """Return the cost with every swap written as `variant`: what goes is taken off, what comes is added."""
+    due = [swap for swap in swaps if swap.is_pair != (variant == "depthwise_separable")]
+    if not due:
+        return as_is
+    events = traced.events
+    gone = {position for swap in due for position in _with_computed_weights(events, swap)}
+    kept = {name for at, event in enumerate(events) if at not in gone for name in event.weights}
+    lost = {name for at in gone for name in events[at].weights} - kept
+    # a module that runs twice keeps one set of weights, whatever it is made of
+    weights: dict[object, Cost] = {}
+    macs = as_is.macs - sum(events[at].macs for at in gone)
+    traffic = as_is.traffic_bytes - sum(events[at].traffic_bytes for at in gone)
+    for swap in due:
+        stages = chain_cost([stage.cost for stage in _stages_of(events, swap, variant)])
+        weights[_weights_of(events, swap)] = stages
+        macs += stages.macs
+        traffic += stages.traffic_bytes
+    parameters = {parameter.name: parameter for parameter in traced.parameters}
+    return as_is._replace(
+        params=as_is.params
+        - sum(parameters[name].numel for name in lost)
+        + sum(stages.params for stages in weights.values()),
+        macs=macs,
+        weight_bytes=as_is.weight_bytes
+        - sum(parameters[name].nbytes for name in lost)
+        + sum(stages.weight_bytes for stages in weights.values()),
+        traffic_bytes=traffic,
+    )
+
+
+def _with_computed_weights(events: Sequence[Event], swap: Swap) -> set[int]:
+    """Return the positions of a swap and of what computes its weights from parameters, as weight norm does."""
+    gone = set(swap.positions)
+    waiting = [source for at in swap.positions if events[at].conv for source in _computed_weight(events[at])]
+    while waiting:
+        at = waiting.pop()
+        if at not in gone and all(source != NETWORK_INPUT for source in events[at].sources):
+            gone.add(at)
+            waiting += events[at].sources
+    return gone
+
+
+def _computed_weight(event: Event) -> list[int]:
+    weight = event.operands[1] if len(event.operands) > 1 else None
+    return [weight] if isinstance(weight, int) and weight >= 0 else []
+
+
+def _weights_of(events: Sequence[Event], swap: Swap) -> object:
+    """Return what tells the weights of a swap apart: the kernels of its convolutions, or who computes them."""
+    kernels = []
+    for at in swap.positions:
+        event = events[at]
+        if event.conv and len(event.operands) > 1:
+            kernel = event.operands[1]
+            kernels.append(kernel if isinstance(kernel, str) else (event.module, kernel if not event.module else None))
+    return tuple(kernels)
+
+
+def _stages_of(events: Sequence[Event], swap: Swap, variant: str) -> tuple[Stage, ...]:
+    first = events[swap.positions[0]]
+    return _stages(swap.convs(variant), _batched(first), first.element_bytes)
+
+
+@lru_cache(maxsize=8192)
+def _stages(convs: Convs, shape: Shape, element_bytes: int) -> tuple[Stage, ...]:
+    return stage_costs(convs, shape, element_bytes)
+
+
+def _batched(event: Event) -> Shape:
+    """Return the input of a convolution with its batch, which torch allows to be left out."""
+    assert event.conv is not None
+    missing = len(event.conv.kernel_size) + 2 - len(event.input_shape)
+    return (1,) * missing + event.input_shape
+
+
+# -- layers
+
+
+def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
+    """Yield a layer for every module that ran an operator or owns a parameter, in the order in which they ran."""
+    by_module: dict[str, list[int]] = {}
+    for position, event in enumerate(traced.events):
+        by_module.setdefault(event.module, []).append(position)
+    first_of: dict[str, list[Swap]] = {}
+    pair_of: dict[int, str] = {}
+    ends: set[int] = set()
+    for swap in swaps:
+        name = traced.events[swap.positions[0]].module
+        first_of.setdefault(name, []).append(swap)
+        if swap.is_pair:
+            pair_of |= dict.fromkeys(swap.positions, name)
+            ends.add(swap.positions[-1])
+    left = {parameter.name: parameter for parameter in traced.parameters}
+    for module, positions in by_module.items():
+        params = weight_bytes = 0
+        events = [traced.events[at] for at in positions]
+        for event in events:
+            for name in event.weights:
+                parameter = left.pop(name, None)
+                if parameter is not None:
+                    params += parameter.numel
+                    weight_bytes += parameter.nbytes
+        layer = _layer(traced, module, events, params, weight_bytes)
+        if pair_of and all(at in pair_of for at in positions):
+            layer = layer._replace(pair=pair_of[positions[0]], ends_pair=any(at in ends for at in positions))
+        trades = first_of.get(module)
+        yield layer if trades is None else _with_trade(layer, traced.events, trades)
+    unread: dict[str, list[Parameter]] = {}
+    for parameter in left.values():
+        unread.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
+    for module, own in unread.items():
+        yield _idle_layer(traced, module, sum(p.numel for p in own), sum(p.nbytes for p in own))
+
+
+def _layer(traced: Trace, module: str, events: Sequence[Event], params: int, weight_bytes: int) -> Layer:
+    heaviest = first = events[0]
+    last, conv, macs, traffic_bytes = first, first.conv, first.macs, first.traffic_bytes
+    if len(events) > 1:
+        last, heaviest = events[-1], max(events, key=lambda event: event.macs)
+        convs = {event.conv for event in events if event.conv is not None}
+        conv = convs.pop() if len(convs) == 1 else None
+        macs = sum(event.macs for event in events)
+        traffic_bytes = sum(event.traffic_bytes for event in events)
+    return Layer(
+        module,
+        traced.types[module],
+        heaviest.op,
+        traced.calls.get(module, 1),
+        conv,
+        first.input_shape,
+        last.output_shape,
+        Cost(params, macs, weight_bytes, first.input_bytes, last.output_bytes, traffic_bytes),
+    )
+
+
+def _idle_layer(traced: Trace, module: str, params: int, weight_bytes: int) -> Layer:
+    cost = Cost(params, 0, weight_bytes, 0, 0, 0)
+    calls = traced.calls.get(module, 0)
+    return Layer(module, traced.types.get(module, ""), "idle", calls, None, (), (), cost)
+
+
+def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
+    """Return the layer with the costs of both variants of the swaps it begins; all its calls are added up."""
+    variants = {}
+    for name in VARIANT_NAMES:
+        costs = [chain_cost([stage.cost for stage in _stages_of(events, swap, name)]) for swap in swaps]
+        distinct = {_weights_of(events, swap): cost for swap, cost in zip(swaps, costs, strict=True)}.values()
+        variants[name] = costs[0]._replace(
+            macs=sum(cost.macs for cost in costs),
+            traffic_bytes=sum(cost.traffic_bytes for cost in costs),
+            params=sum(cost.params for cost in distinct),
+            weight_bytes=sum(cost.weight_bytes for cost in distinct),
+        )
+    first = swaps[0]
+    return layer._replace(
+        variants=variants,
+        stages={name: _stages_of(events, first, name) for name in VARIANT_NAMES},
+        formula_ratio=formula_ratio(first.standard, first.depth_multiplier),
+    )

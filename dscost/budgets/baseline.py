@@ -1,0 +1,326 @@
+"""What was known before: a small sorted JSON file, one figure a line, so that branches merge.
+
+```json
+{
+  "models": {
+    "resnet18": {
+      "fingerprint": {"...": "..."},
+      "layers": {"conv1/macs": 118013952, "conv1/params": 9408},
+      "totals": {"macs": 1814073344, "params": 11689512}
+    }
+  },
+  "version": 1
+}
+```
+"""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from os import environ
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dscost.budgets.language import Entry
+from dscost.budgets.metrics import model_figure
+from dscost.errors import InputError
+from dscost.results import Layer, Report
+
+VERSION = 1
+
+CONVENTIONS_VERSION = 1
+"""Counts up whenever the same model is counted otherwise."""
+
+KEPT = ("params", "macs", "weight_bytes", "input_bytes", "output_bytes", "traffic_bytes", "peak_activation_bytes")
+"""The figures of a whole model that a baseline keeps; the others follow from them."""
+KEPT_OF_LAYERS = ("params", "macs")
+MAX_BYTES = 50_000_000
+
+
+class Known(NamedTuple):
+    """One entry of a baseline.
+
+    Args:
+        fingerprint: What the figures are of, in words.
+        figures: Of the whole model, by metric.
+        layers: By layer and metric.
+    """
+
+    fingerprint: Mapping[str, str]
+    figures: Mapping[str, Fraction]
+    layers: Mapping[tuple[str, str], Fraction]
+
+    def figure(self, metric: str) -> Fraction | None:
+        """Return a figure of the whole model; `None` where it was unknown."""
+        macs, traffic = self.figures.get("macs"), self.figures.get("traffic_bytes")
+        if metric == "flops":
+            return None if macs is None else 2 * macs
+        if metric == "flops_per_byte":
+            return 2 * macs / traffic if macs is not None and traffic else None
+        return self.figures.get(metric)
+
+    def layer_figure(self, layer: str, metric: str) -> Fraction:
+        """Return a figure of a layer; nothing of one that was not there."""
+        if metric == "flops":
+            return 2 * self.layer_figure(layer, "macs")
+        return self.layers.get((layer, metric), Fraction(0))
+
+    def differs_from(self, other: Mapping[str, str]) -> list[str]:
+        """Return in what the two are figures of something else."""
+        return [
+            f"{key} was {self.fingerprint.get(key, 'unknown')}, is {other.get(key, 'unknown')}"
+            for key in sorted({*self.fingerprint, *other})
+            if self.fingerprint.get(key) != other.get(key)
+        ]
+
+
+class Baseline(NamedTuple):
+    """Figures that were known before, by entry; `origin` says where they were read."""
+
+    models: Mapping[str, Known]
+    origin: str
+
+
+def fingerprint_of(entry: Entry, report: Report) -> dict[str, str]:
+    """Return what the figures of a report are of."""
+    inputs = ", ".join(f"{'x'.join(map(str, one.shape))} {one.dtype}" for one in report.inputs)
+    settings = ", ".join(f"{name}={value}" for name, value in sorted({**entry.settings, **entry.kwargs}.items()))
+    found = {"counting": str(CONVENTIONS_VERSION), "input": inputs, "target": entry.target}
+    if settings:
+        found["settings"] = settings
+    if entry.exclude:
+        found["without"] = ", ".join(sorted(one.selector.text for one in entry.exclude))
+    return found
+
+
+def known_of(entry: Entry, report: Report, totals: Any) -> Known:
+    """Return what is to be kept of an entry.
+
+    Args:
+        entry: Of the budget.
+        report: What was counted.
+        totals: Its cost, without what the budget excludes.
+    """
+    figures = {metric: value for metric in KEPT if (value := model_figure(report, totals, metric)) is not None}
+    layers = {
+        (layer.name, metric): value
+        for layer in report.layers
+        if not any(one.selector.matches(layer) for one in entry.exclude)
+        for metric, value in layer_figures(layer).items()
+        if value
+    }
+    return Known(fingerprint_of(entry, report), figures, layers)
+
+
+def layer_figures(layer: Layer) -> dict[str, Fraction]:
+    """Return the figures of a layer that a baseline keeps."""
+    return {metric: Fraction(getattr(layer.cost, metric)) for metric in KEPT_OF_LAYERS}
+
+
+def baseline_text(models: Mapping[str, Known]) -> str:
+    """Return a baseline as the text of its file: sorted, one figure a line, nothing that changes by itself."""
+    document = {
+        "version": VERSION,
+        "models": {
+            name: {
+                "fingerprint": known.fingerprint,
+                "totals": {metric: int(value) for metric, value in known.figures.items()},
+                "layers": {f"{layer}/{metric}": int(value) for (layer, metric), value in known.layers.items()},
+            }
+            for name, known in models.items()
+        },
+    }
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read_baseline(path: Path) -> Baseline | None:
+    """Return the baseline of a file, or `None` where there is none.
+
+    Raises:
+        InputError: It cannot be read or is none.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, refused")
+        return parse_baseline(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text") from error
+
+
+def parse_baseline(text: str, origin: str) -> Baseline:
+    """Return the baseline that a text is.
+
+    Raises:
+        InputError: It is none; the text says where.
+    """
+    try:
+        document = json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{origin}: not JSON: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("models"), dict):
+        raise InputError(f"{origin}: not a baseline of dscost: expected 'version' and 'models'")
+    if document.get("version") != VERSION:
+        raise InputError(f"{origin}: expected version {VERSION}, found {document.get('version')!r}")
+    return Baseline({name: _known(f"{origin}: {name}", one) for name, one in document["models"].items()}, origin)
+
+
+def _known(where: str, value: Any) -> Known:
+    try:
+        layers = {}
+        for key, figure in value["layers"].items():
+            layer, _, metric = key.rpartition("/")
+            layers[layer, metric] = _figure(key, metric, KEPT_OF_LAYERS, figure)
+        figures = {metric: _figure(metric, metric, KEPT, figure) for metric, figure in value["totals"].items()}
+        fingerprint = {str(key): str(text) for key, text in value["fingerprint"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: not an entry of a baseline: {type(error).__name__}: {error}") from error
+    return Known(fingerprint, figures, layers)
+
+
+def _figure(key: str, metric: str, kept: Sequence[str], value: Any) -> Fraction:
+    if metric not in kept:
+        raise ValueError(f"'{key}' is none of its figures")
+    if type(value) is not int or value < 0:
+        raise ValueError(f"expected a whole number for '{key}', found {value!r}")
+    return Fraction(value)
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse what a merge may leave: a key that is there twice, of which one would count."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
+        raise ValueError(f"duplicate key '{twice}'")
+    return found
+
+
+# -- from git
+
+
+def baseline_from_git(path: Path, ref: str) -> Baseline | None:
+    """Return the baseline as a commit has it, or `None` where that has none.
+
+    Args:
+        path: Of the file in the working tree.
+        ref: A branch, tag or commit.
+
+    Raises:
+        InputError: This is no repository, or it does not have that commit.
+    """
+    path = path.resolve()
+    folder = path.parent
+    inside = _run_git(folder, "rev-parse", "--is-inside-work-tree")
+    if inside.returncode:  # no repository, or one of somebody else
+        said = inside.stderr.decode("utf-8", errors="replace").strip().partition("\n")[0]
+        raise InputError(f"--against {ref}: git does not read {folder}: {said}")
+    if ref.startswith("-") or _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}") is None:
+        shallow = (_git(folder, "rev-parse", "--is-shallow-repository") or "").strip() == "true"
+        hint = "; this is a shallow clone: fetch more of it (fetch-depth: 0)" if shallow else ""
+        raise InputError(f"--against {ref}: there is no such commit here{hint}")
+    if not (_git(folder, "ls-tree", "--name-only", ref, "--", f"./{path.name}") or "").strip():
+        return None
+    text = _git(folder, "show", f"{ref}:./{path.name}")
+    if text is None:
+        raise InputError(f"--against {ref}: git knows of {path.name} there but cannot read it (is the clone partial?)")
+    if "\ufffd" in text:
+        raise InputError(f"{ref}:{path.name}: not UTF-8 text")
+    return parse_baseline(text, f"{ref}:{path.name}")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Return what git prints, or `None` where it fails."""
+    ran = _run_git(folder, *arguments)
+    return ran.stdout.decode("utf-8", errors="replace") if ran.returncode == 0 else None
+
+
+def _run_git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        # in a hook git names its own repository, which would be taken for that of the folder
+        outside = {name: value for name, value in environ.items() if name not in _GIT_VARIABLES}
+        return subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL, env=outside)
+    except OSError as error:
+        raise InputError(f"--against needs git: {error.strerror or error}") from error
+
+
+_GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+
+
+# -- updating
+
+
+class Update(NamedTuple):
+    """A baseline made anew.
+
+    Args:
+        models: What is to be written.
+        accepted: Entry and metric of what grew and was accepted, as `entry/metric`.
+        refused: Likewise of what grew and was not: those entries stay as they were.
+        added: Entries that were not known.
+        removed: Entries that no model has any more.
+        replaced: Entries that were not comparable: other figures stand there now.
+        unused: Patterns that nothing which grew matches.
+    """
+
+    models: Mapping[str, Known]
+    accepted: tuple[str, ...]
+    refused: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+def updated(before: Mapping[str, Known], now: Mapping[str, Known], accept: Sequence[str]) -> Update:
+    """Return the baseline with every improvement taken over, and growth only where it is accepted.
+
+    Args:
+        before: What was known.
+        now: What was counted.
+        accept: Patterns over `entry/metric`, such as `mobilenet_v1*/macs`.
+    """
+    models: dict[str, Known] = {}
+    accepted: list[str] = []
+    refused: list[str] = []
+    replaced: list[str] = []
+    everything_grown: list[str] = []
+    for name, known in now.items():
+        old = before.get(name)
+        comparable = old is not None and not old.differs_from(known.fingerprint)
+        if old is not None and not comparable:
+            replaced.append(name)
+        grown = _grown(name, old, known) if old is not None and comparable else []
+        everything_grown += grown
+        missing = [one for one in grown if not any(_is_meant(one, pattern) for pattern in accept)]
+        if old is not None and missing:
+            refused += missing
+            models[name] = old
+        else:
+            accepted += grown
+            models[name] = known
+    return Update(
+        models,
+        tuple(accepted),
+        tuple(refused),
+        tuple(name for name in now if name not in before),
+        tuple(name for name in before if name not in now),
+        tuple(replaced),
+        tuple(pattern for pattern in accept if not any(_is_meant(one, pattern) for one in everything_grown)),
+    )
+
+
+def _grown(name: str, old: Known, new: Known) -> list[str]:
+    both = sorted(old.figures.keys() & new.figures)
+    return [f"{name}/{metric}" for metric in both if new.figures[metric] > old.figures[metric]]
+
+
+def _is_meant(one: str, pattern: str) -> bool:
+    """Whether a pattern matches `entry/metric`; brackets stand for themselves, since entries have them."""
+    from fnmatch import fnmatchcase
+
+    return fnmatchcase(one, pattern.replace("[", "[[]"))

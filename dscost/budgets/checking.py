@@ -1,0 +1,225 @@
+"""A budget file → what it says of the models it names."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike, environ
+from pathlib import Path
+
+from dscost.analysis import count, measure_model
+from dscost.analysis.counting import CountedModel
+from dscost.architectures import Architecture, find_builtin, read_architecture
+from dscost.budgets.baseline import Baseline, Known, baseline_from_git, known_of, read_baseline
+from dscost.budgets.judging import CheckResult, Finding, Rescue, Subject, judge, without_excluded
+from dscost.budgets.language import Budget, Entry, read_budget
+from dscost.budgets.metrics import model_figure
+from dscost.errors import DscostError, InputError, UnknownNameError
+from dscost.sources import YAML_ENDINGS
+
+FILE_NAMES = ("dscost.yaml", "dscost.yml")
+VARIABLE = "DSCOST_CONFIG"
+
+RESCUED = ("params", "macs", "flops", "weight_bytes")
+"""Figures that a depthwise-separable swap brings down."""
+RESCUE_FINDINGS = ("over_max", "grew", "new_cost")
+
+Progress = Callable[[float, str], None]
+
+
+def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
+    """Return the budget file: the one given, the one `DSCOST_CONFIG` names, or the nearest upwards.
+
+    The search ends at the root of the repository, or of the file system.
+
+    Raises:
+        InputError: There is none.
+    """
+    if given is not None:
+        return given
+    named = environ.get(VARIABLE)
+    if named:
+        return Path(named)
+    folder = (start or Path.cwd()).resolve()
+    for place in (folder, *folder.parents):
+        for name in FILE_NAMES:
+            if (place / name).is_file():
+                return _from_here(place / name)
+        if (place / ".git").exists():
+            break
+    raise InputError(
+        f"no {FILE_NAMES[0]} here or above, up to the root of the repository; dscost init MODEL writes one"
+    )
+
+
+def _from_here(path: Path) -> Path:
+    """Return a path as one would name it in the working folder, where it lies below that."""
+    here = Path.cwd().resolve()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def check(
+    path: str | PathLike[str] | None = None,
+    *,
+    against: str | None = None,
+    strict: bool = False,
+    exit_zero: bool = False,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> CheckResult:
+    """Return what a budget says of the models it names.
+
+    Args:
+        path: Of the budget; by default the one that `find_budget` finds.
+        against: A commit whose baseline is to be compared with, instead of the one in the working tree.
+        strict: Whether a warning is an error.
+        exit_zero: Whether a broken limit exits 0; what could not be judged exits 2 all the same.
+        only: Names of models to check, by default all.
+        progress: Called with the share that is done and the model that is next.
+
+    Raises:
+        InputError: The budget or the baseline cannot be read or is wrong.
+    """
+    path = find_budget(None if path is None else Path(path))
+    budget = read_budget(path)
+    chosen = _chosen(budget, only) if only else budget
+    baseline = _baseline(budget, against)
+    pairs = list(_counted(chosen, progress))
+    subjects = [subject for subject, _ in pairs]
+    found = judge(budget, subjects, baseline)
+    models = {subject.entry.name: (subject.entry, model) for subject, model in pairs if model is not None}
+    findings = tuple(_with_rescue(finding, models) for finding in found.findings)
+    return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
+
+
+def count_all(budget: Budget, progress: Progress | None = None) -> dict[str, Known]:
+    """Return what a baseline keeps of every entry of a budget.
+
+    Raises:
+        InputError: A model cannot be counted.
+    """
+    known = {}
+    for subject, _ in _counted(budget, progress, timed=False):
+        if subject.report is None:
+            raise InputError(f"{budget.path}:{subject.entry.line}: {subject.entry.name}: {subject.error}")
+        cost = without_excluded(subject.entry, subject.report)
+        known[subject.entry.name] = known_of(subject.entry, subject.report, cost)
+    return known
+
+
+def _chosen(budget: Budget, names: Sequence[str]) -> Budget:
+    from dataclasses import replace
+
+    chosen = [entry for entry in budget.entries if entry.name in names or entry.name.partition("[")[0] in names]
+    for name in names:
+        if not any(name in (entry.name, entry.name.partition("[")[0]) for entry in chosen):
+            raise UnknownNameError("model of the budget", name, [entry.name for entry in budget.entries])
+    return replace(budget, entries=tuple(chosen))
+
+
+def _baseline(budget: Budget, against: str | None) -> Baseline | None:
+    if budget.baseline is None:
+        if against is not None:
+            raise InputError(f"--against {against}: {budget.path} names no baseline")
+        return None
+    found = read_baseline(budget.baseline) if against is None else baseline_from_git(budget.baseline, against)
+    where = budget.baseline.name if against is None else f"{against}:{budget.baseline.name}"
+    return found or Baseline({}, f"there is no {where}")
+
+
+def _counted(
+    budget: Budget, progress: Progress | None, *, timed: bool = True
+) -> Iterator[tuple[Subject, CountedModel | None]]:
+    for at, entry in enumerate(budget.entries):
+        if progress:
+            progress(at / len(budget.entries), entry.name)
+        try:
+            model = _count(entry, budget.path.parent)
+        except DscostError as error:
+            yield Subject(entry, None, str(error)), None
+            continue
+        reason = None
+        if timed and entry.needs_time:
+            model, reason = _timed(model)
+        yield Subject(entry, model.report, reason), model
+
+
+def _timed(model: CountedModel) -> tuple[CountedModel, str | None]:
+    """Return the model with measured times, or the reason why it has none: what was counted is judged all the same."""
+    try:
+        from dscost.timing import TimingOptions
+
+        model = model._replace(report=measure_model(model, TimingOptions()))
+    except (DscostError, ImportError) as error:
+        return model, str(error)
+    return model, None if model.report.timing else " ".join(model.report.warnings)
+
+
+def _count(entry: Entry, folder: Path) -> CountedModel:
+    target = _placed(entry.target, folder)
+    settings, kwargs, shape, batch = dict(entry.settings), dict(entry.kwargs), entry.input, entry.batch
+    if settings:
+        architecture = _architecture(target)
+        if architecture is None:  # a factory's settings are its keyword arguments
+            settings, kwargs = {}, {**kwargs, **settings}
+        elif shape and entry.input_is_default and architecture.file.input_settings & settings.keys():
+            batch, shape = batch or shape[0], None
+    return count(target, input=shape, batch=batch, dtype=entry.dtype, settings=settings or None, kwargs=kwargs or None)
+
+
+def _architecture(target: str) -> Architecture | None:
+    """Return the architecture that a target names, or `None` where it is a torch model."""
+    path, colon, name = target.rpartition(":")
+    if not colon:
+        path, name = target, ""
+    if path.endswith(YAML_ENDINGS):
+        return read_architecture(Path(path), name or None)
+    try:
+        return find_builtin(target)
+    except UnknownNameError:
+        return None
+
+
+def _placed(target: str, folder: Path) -> str:
+    """Return a target whose file, if it is one, is sought beside the budget."""
+    path, colon, name = target.partition(":")
+    if Path(path).suffix in (".yaml", ".yml", ".py", ".pt2", ".json") and not Path(path).is_absolute():
+        return f"{folder / path}{colon}{name}"
+    return target
+
+
+def _with_rescue(finding: Finding, models: Mapping[str, tuple[Entry, CountedModel]]) -> Finding:
+    """Return a finding with the fewest swaps that bring the model back under its limit, if any do."""
+    entry, model = models.get(finding.entry, (None, None))
+    if (
+        finding.kind not in RESCUE_FINDINGS
+        or finding.layer is not None
+        or finding.metric not in RESCUED
+        or finding.limit is None
+        or finding.value is None
+        or entry is None
+        or model is None
+        or model.versions is None
+    ):
+        return finding
+    versions, metric, limit = model.versions, finding.metric, finding.limit
+    saved = {}
+    for layer in model.report.layers:
+        is_excluded = any(one.selector.matches(layer) for one in entry.exclude)
+        if layer.variants and layer.pair is None and not is_excluded:
+            saving = getattr(layer.variants["standard"], metric) - getattr(
+                layer.variants["depthwise_separable"], metric
+            )
+            if saving > 0:
+                saved[layer.name] = saving
+    excluded = finding.value - (model_figure(model.report, model.report.totals.as_is, metric) or 0)
+    chosen: list[str] = []
+    left = finding.value
+    for name in sorted(saved, key=lambda name: -saved[name]):
+        chosen.append(name)
+        left -= saved[name]
+        if left > limit:
+            continue
+        # what the sum of the layers promises, the whole has to keep
+        swaps = [swap for swap in model.swaps if versions.layer_of(swap)[0] in chosen]
+        value = (model_figure(model.report, versions.totals(swaps).depthwise_separable, metric) or 0) + excluded
+        if value <= limit:
+            return finding._replace(rescue=Rescue(tuple(chosen), value))
+    return finding

@@ -1,0 +1,506 @@
+"""From the text of a budget file to its parts, every mistake found with its place."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from dscost.budgets.metrics import METRICS, OF_LAYERS
+from dscost.budgets.selectors import Selector, parse_selector
+from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean
+from dscost.marked_yaml import Node, read_yaml
+from dscost.quantities import parse_quantity
+from dscost.units import DTYPE_BYTES
+
+VERSION = 1
+
+LEVELS = ("error", "warn", "ignore")
+
+POLICIES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "on_missing_baseline": (LEVELS, "warn"),
+    "on_stale_baseline": (LEVELS, "warn"),
+    "on_unmatched_rule": (LEVELS, "error"),
+    "on_unknown_cost": (LEVELS, "error"),
+    "on_unloadable_model": (("fail", *LEVELS), "fail"),
+    "on_improvement": (("note", "ignore"), "note"),
+}
+"""What may be said of each case, and what holds where nothing is said."""
+
+BOUNDS = ("max", "min", "max_increase", "max_decrease")
+LIMIT_KEYS = (*BOUNDS, "ignore_below", "tolerance", "level", "message")
+TOP_KEYS = ("version", "baseline", "defaults", "policy", "models", "description")
+RUN_KEYS = ("input", "batch", "dtype")
+MODEL_KEYS = ("name", "target", *RUN_KEYS, "set", "kwargs", "matrix", "limits", "entries", "layers", "exclude")
+DEFAULT_KEYS = (*RUN_KEYS, "limits")
+ENTRY_KEYS = ("match", "limits")
+RULE_KEYS = ("match", "each", "total")
+EXCLUSION_KEYS = ("match", "reason")
+"""What the mappings of a budget may have, here and above; `dscost.schemas` tells editors."""
+
+MOST_ENTRIES = 1000
+MEASURED_TOLERANCE = Fraction(1, 10)
+"""Of a measured limit, where none is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One bound on one figure.
+
+    Args:
+        metric: A key of `budgets.metrics.METRICS`.
+        bound: One of `BOUNDS`.
+        value: In the metric's unit; of an increase or decrease a share if `relative`.
+        relative: Whether `value` is a share of the baseline.
+        ignore_below: Changes smaller than that are no growth.
+        tolerance: Share by which a measured figure may be over.
+        level: `error`, `warn` or `ignore`.
+        message: What else to say where it is violated.
+        line: Where it stands, counted from 1.
+        column: Likewise.
+    """
+
+    metric: str
+    bound: str
+    value: Fraction
+    relative: bool = False
+    ignore_below: Fraction = Fraction(0)
+    tolerance: Fraction = Fraction(0)
+    level: str = "error"
+    message: str | None = None
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRule:
+    """Limits on the layers that a selector matches.
+
+    Args:
+        selector: Which layers.
+        each: Limits on every one of them; of several rules the last that matches a layer holds, metric by metric.
+        total: Limits on their sum.
+        line: Where the rule stands.
+        column: Likewise.
+    """
+
+    selector: Selector
+    each: tuple[Limit, ...]
+    total: tuple[Limit, ...]
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Layers that do not count, and why."""
+
+    selector: Selector
+    reason: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model under one choice of settings.
+
+    Args:
+        name: Of the model, and its choice where there are several: `mobilenet_v1[width=0.5]`.
+        target: As on the command line.
+        input: Shape, or none for the model's own.
+        batch: Replaces the batch of the input.
+        dtype: Of weights and activations.
+        settings: Of an architecture; or keyword arguments of a factory.
+        kwargs: Keyword arguments of a factory.
+        limits: On the whole.
+        layers: Rules on layers.
+        exclude: What does not count.
+        line: Where the model stands.
+        column: Likewise.
+        input_is_default: Whether the input is that of the defaults: a setting that sizes the input goes before it.
+    """
+
+    name: str
+    target: str
+    input: tuple[int, ...] | None = None
+    batch: int | None = None
+    dtype: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    layers: tuple[LayerRule, ...] = ()
+    exclude: tuple[Exclusion, ...] = ()
+    line: int = 1
+    column: int = 1
+    input_is_default: bool = False
+
+    @property
+    def needs_time(self) -> bool:
+        """Whether a limit asks for a measured figure."""
+        return any(METRICS[limit.metric].measured and limit.level != "ignore" for limit in self.limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A budget file.
+
+    Args:
+        path: Where it was read.
+        entries: Every model and choice, in the order of the file.
+        policy: What is done about what cannot be judged.
+        baseline: Where the figures to compare with are kept.
+    """
+
+    path: Path
+    entries: tuple[Entry, ...]
+    policy: Mapping[str, str]
+    baseline: Path | None = None
+
+
+def read_budget(path: Path) -> Budget:
+    """Return what a budget file says.
+
+    Raises:
+        InputError: It cannot be read.
+        FileProblems: It is wrong; every mistake has its place.
+    """
+    problems: list[Problem] = []
+    root = read_yaml(path, problems)
+    reader = _Reader(problems)
+    budget = reader.budget(root, path)
+    if problems or budget is None:
+        raise FileProblems(str(path), problems)
+    return budget
+
+
+class _Reader:
+    """Reads nodes, and keeps every problem instead of stopping at the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self._problems = problems
+
+    # -- the parts of a file
+
+    def budget(self, root: Node, path: Path) -> Budget | None:
+        top = self._mapping(root, TOP_KEYS, required=("version", "models"))
+        if top is None:
+            return None
+        version = top.get("version")
+        if version is not None and (type(version.value) is not int or version.value != VERSION):
+            self._at(version, f"expected version {VERSION}, found {version.plain!r:.60}")
+        policy = self._policy(top.get("policy"))
+        defaults = self._mapping(top.get("defaults"), DEFAULT_KEYS) or {}
+        self._run(defaults)  # and once more with each model that uses them: a mistake is told once
+        self._limits(defaults.get("limits"))
+        self._text(top.get("description"))
+        baseline = self._text(top.get("baseline"))
+        entries: list[Entry] = []
+        for node in self._list(top.get("models"), "models"):
+            with self._kept(node):
+                entries += self._model(node, defaults)
+        seen: dict[str, Entry] = {}
+        for entry in entries:
+            first = seen.setdefault(entry.name, entry)
+            if first is not entry and entry.name:
+                self._problems.append(
+                    Problem(entry.line, entry.column, f"duplicate model '{entry.name}', first on line {first.line}")
+                )
+        return Budget(path, tuple(entries), policy, path.parent / baseline if baseline else None)
+
+    def _policy(self, node: Node | None) -> Mapping[str, str]:
+        found = {name: default for name, (_, default) in POLICIES.items()}
+        for name, value in (self._mapping(node, tuple(POLICIES)) or {}).items():
+            known, _ = POLICIES[name]
+            word = self._word(value, "policy", known)
+            if word:
+                found[name] = word
+        return found
+
+    def _model(self, node: Node, defaults: Mapping[str, Node]) -> Iterator[Entry]:
+        given = self._mapping(node, MODEL_KEYS, required=("target",))
+        if given is None:
+            return
+        own = {**defaults, **given}
+        target = self._text(given.get("target")) or ""
+        name = self._text(given.get("name")) or target
+        common: dict[str, Any] = {
+            "target": target,
+            **self._run(own),
+            "input_is_default": "input" not in given,
+            "kwargs": self._values(given.get("kwargs")),
+            "layers": tuple(self._layer_rules(given.get("layers"))),
+            "exclude": tuple(self._exclusions(given.get("exclude"))),
+            "line": node.line,
+            "column": node.column,
+        }
+        base = _merged(self._limits(defaults.get("limits")), self._limits(given.get("limits")))
+        settings = self._values(given.get("set"))
+        overrides = list(self._entry_limits(given.get("entries"), given.get("matrix")))
+        matrix = given.get("matrix")
+        choices = list(self._choices(matrix))
+        used = [False] * len(overrides)
+        for choice in choices:
+            limits = base
+            for at, (wanted, own_limits, _) in enumerate(overrides):
+                if all(choice[key].plain == value for key, value in wanted.items()):
+                    limits, used[at] = _merged(limits, own_limits), True
+            fields = {**common, **self._run(choice)}
+            if "input" in choice:
+                fields["input_is_default"] = False
+            changed = {key: value.plain for key, value in choice.items() if key not in RUN_KEYS}
+            label = ",".join(f"{key}={_worded(value.plain)}" for key, value in choice.items())
+            yield Entry(
+                name=f"{name}[{label}]" if label else name, settings={**settings, **changed}, limits=limits, **fields
+            )
+        for was_used, (_, _, place) in zip(used, overrides, strict=True):
+            if not was_used and choices:
+                self._at(place, "no entry of the matrix has these values")
+
+    def _choices(self, node: Node | None) -> Iterator[dict[str, Node]]:
+        if node is None:
+            yield {}
+            return
+        if not isinstance(node.value, dict):
+            self._at(node, f"expected lists of values by setting, such as {{width: [0.5, 1.0]}}, found {node.kind}")
+            return
+        if not node.value:
+            self._at(node, "the matrix is empty")
+            return
+        lists = []
+        for key, values in node.value.items():
+            if not isinstance(values.value, list) or not values.value:
+                self._at(values, f"expected a list of values for '{key}', such as [0.5, 1.0]")
+                return
+            lists.append(values.value)
+        count = 1
+        for values in lists:
+            count *= len(values)
+        if count > MOST_ENTRIES:
+            self._at(node, f"{count:,} entries are too many; at most {MOST_ENTRIES:,}")
+            return
+        for values in product(*lists):
+            yield dict(zip(node.value, values, strict=True))
+
+    def _entry_limits(
+        self, node: Node | None, matrix: Node | None
+    ) -> Iterator[tuple[Mapping[str, Any], tuple[Limit, ...], Node]]:
+        known = tuple(matrix.value) if matrix is not None and isinstance(matrix.value, dict) else ()
+        if node is not None and not known:
+            self._at_key(node, "entries need a matrix to choose from")
+            return
+        for one in self._list(node, "entries") if node is not None else ():
+            given = self._mapping(one, ENTRY_KEYS, required=ENTRY_KEYS)
+            match = (given or {}).get("match")
+            wanted = self._mapping(match, known)
+            if match is not None and match.value == {}:
+                self._at(match, f"expected values of {', '.join(known)}, found nothing")
+            if given and wanted:
+                yield {key: value.plain for key, value in wanted.items()}, self._limits(given.get("limits")), one
+
+    # -- rules
+
+    def _layer_rules(self, node: Node | None) -> Iterator[LayerRule]:
+        for one in self._list(node, "layers") if node is not None else ():
+            given = self._mapping(one, RULE_KEYS, required=("match",))
+            if given is None:
+                continue
+            if not {"each", "total"} & set(given):
+                self._at(one, "a rule on layers has 'each' or 'total', or both")
+            selector = self._selector(given.get("match"))
+            each, total = (self._limits(given.get(key), of_layers=True) for key in ("each", "total"))
+            if selector:
+                yield LayerRule(selector, each, total, one.line, one.column)
+
+    def _exclusions(self, node: Node | None) -> Iterator[Exclusion]:
+        for one in self._list(node, "exclude") if node is not None else ():
+            given = self._mapping(one, EXCLUSION_KEYS, required=EXCLUSION_KEYS)
+            if given is None:
+                continue
+            selector, reason = self._selector(given.get("match")), self._text(given.get("reason"))
+            if selector and reason:
+                yield Exclusion(selector, reason, one.line, one.column)
+
+    def _selector(self, node: Node | None) -> Selector | None:
+        if node is None:
+            return None
+        with self._kept(node):
+            return parse_selector(node.value)
+        return None
+
+    def _limits(self, node: Node | None, *, of_layers: bool = False) -> tuple[Limit, ...]:
+        known = tuple(name for name, metric in METRICS.items() if metric.of_layers or not of_layers)
+        found: list[Limit] = []
+        for metric, value in (self._mapping(node, known, what="metric") or {}).items():
+            found += self._limit(metric, value, of_layers=of_layers)
+        return tuple(found)
+
+    def _limit(self, metric: str, node: Node, *, of_layers: bool) -> Iterator[Limit]:
+        kind, measured = METRICS[metric].kind, METRICS[metric].measured
+        level = "warn" if measured else "error"
+        tolerance = MEASURED_TOLERANCE if measured else Fraction(0)
+        if not isinstance(node.value, dict):
+            value = self._quantity(node, kind)
+            if value is not None:
+                yield Limit(
+                    metric, "max", value, level=level, tolerance=tolerance, line=node.key_line, column=node.key_column
+                )
+            return
+        given = self._mapping(node, LIMIT_KEYS) or {}
+        bounds = [name for name in BOUNDS if name in given]
+        if not bounds:
+            self._at(node, f"a limit has one of {', '.join(BOUNDS)}")
+        if "tolerance" in given:
+            if not measured:
+                self._at_key(given["tolerance"], f"{metric} has no noise: a tolerance is for measured figures")
+            share = self._quantity(given["tolerance"], "share")
+            tolerance = tolerance if share is None else share
+        if "level" in given:
+            level = self._word(given["level"], "level", LEVELS) or level
+        if {"max_increase", "max_decrease"} & set(bounds) and (measured or (of_layers and metric not in OF_LAYERS)):
+            kept = "no times" if measured else f"only {', '.join(OF_LAYERS)} of layers"
+            self._at(node, f"a baseline keeps {kept}, so {metric} has max or min")
+        ignored = self._quantity(given["ignore_below"], kind) if "ignore_below" in given else None
+        if "ignore_below" in given and not {"max_increase", "max_decrease"} & set(bounds):
+            self._at_key(given["ignore_below"], "ignore_below is for max_increase and max_decrease")
+        message = self._text(given.get("message"))
+        for bound in bounds:
+            place = given[bound]
+            relative = bound.startswith("max_") and isinstance(place.value, str) and place.value.strip().endswith("%")
+            value = self._quantity(place, "share" if relative else kind)
+            if value is not None and not relative and kind in ("count", "bytes") and value.denominator > 1:
+                hint = f"; did you mean '{100 * float(value):g}%'?" if bound.startswith("max_") and value < 1 else ""
+                self._at(place, f"{metric} are whole numbers, found {place.plain!r}{hint}")
+                value = None
+            if value is not None:
+                yield Limit(
+                    metric,
+                    bound,
+                    value,
+                    relative=relative,
+                    ignore_below=ignored or Fraction(0),
+                    tolerance=tolerance,
+                    level=level,
+                    message=message,
+                    line=place.key_line,
+                    column=place.key_column,
+                )
+        if "max" in given and "min" in given:
+            high, low = (self._quantity(given[name], kind, quietly=True) for name in ("max", "min"))
+            if high is not None and low is not None and low > high:
+                self._at(given["min"], "min is above max: nothing passes")
+
+    # -- values
+
+    def _run(self, given: Mapping[str, Node]) -> dict[str, Any]:
+        """Return those of input, batch and dtype that are given."""
+        readers: Mapping[str, Callable[[Node], Any]] = {
+            "input": self._shape,
+            "batch": self._positive,
+            "dtype": lambda node: self._word(node, "dtype", tuple(DTYPE_BYTES)),
+        }
+        return {key: read(given[key]) for key, read in readers.items() if key in given}
+
+    def _quantity(self, node: Node, kind: str, *, quietly: bool = False) -> Fraction | None:
+        try:
+            return parse_quantity(node.plain, kind)
+        except InputError as error:
+            if not quietly:
+                self._at(node, str(error))
+            return None
+
+    def _values(self, node: Node | None) -> dict[str, Any]:
+        if node is None:
+            return {}
+        if not isinstance(node.value, dict):
+            self._at(node, f"expected names with values, such as {{width: 0.5}}, found {node.kind}")
+            return {}
+        return {key: value.plain for key, value in node.value.items()}
+
+    def _shape(self, node: Node | None) -> tuple[int, ...] | None:
+        if node is None:
+            return None
+        sizes = node.plain
+        if isinstance(sizes, str):
+            sizes = [int(part) if part.strip().isdecimal() else part for part in sizes.split(",")]
+        if not isinstance(sizes, list) or not sizes or not all(type(size) is int and size > 0 for size in sizes):
+            self._at(node, f"expected a shape such as [1, 3, 224, 224], found {node.plain!r:.60}")
+            return None
+        return tuple(sizes)
+
+    def _positive(self, node: Node | None) -> int | None:
+        if node is None:
+            return None
+        if type(node.value) is not int or node.value < 1:
+            self._at(node, f"expected a whole number above 0, found {node.plain!r:.60}")
+            return None
+        return node.value
+
+    def _text(self, node: Node | None) -> str | None:
+        if node is None:
+            return None
+        if not isinstance(node.value, str) or not node.value.strip():
+            self._at(node, f"expected text, found {'nothing' if isinstance(node.value, str) else node.kind}")
+            return None
+        return node.value
+
+    def _word(self, node: Node | None, kind: str, known: Sequence[str]) -> str | None:
+        if node is None:
+            return None
+        if node.value not in known:
+            with self._kept(node):
+                raise UnknownNameError(kind, f"{node.plain!s:.60}", known)
+            return None
+        return str(node.value)
+
+    def _list(self, node: Node | None, what: str) -> list[Node]:
+        if node is None:
+            return []
+        if not isinstance(node.value, list) or not node.value:
+            self._at(node, f"expected a list of {what}, found {'nothing' if node.value == [] else node.kind}")
+            return []
+        return node.value
+
+    def _mapping(
+        self, node: Node | None, known: Sequence[str], *, required: Sequence[str] = (), what: str = "key"
+    ) -> dict[str, Node] | None:
+        if node is None:
+            return None
+        if not isinstance(node.value, dict):
+            self._at(node, f"expected {', '.join(known[:4])} and so on by name, found {node.kind}")
+            return None
+        for key, child in node.value.items():
+            if key not in known:
+                nearest = did_you_mean(str(key), known) or f" (known: {', '.join(known)})"
+                self._at_key(child, f"unknown {what} '{key}'{nearest}")
+        for key in required:
+            if key not in node.value:
+                self._at(node, f"missing key '{key}'")
+        return {key: child for key, child in node.value.items() if key in known}
+
+    # -- problems
+
+    @contextmanager
+    def _kept(self, node: Node) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            self._at(node, str(error))
+
+    def _at(self, node: Node, message: str) -> None:
+        self._problems.append(node.at_value(message))
+
+    def _at_key(self, node: Node, message: str) -> None:
+        self._problems.append(node.at_key(message))
+
+
+def _merged(defaults: Sequence[Limit], own: Sequence[Limit]) -> tuple[Limit, ...]:
+    """Return the limits, those of a metric and bound that has one of its own replaced."""
+    replaced = {(limit.metric, limit.bound) for limit in own}
+    return (*(limit for limit in defaults if (limit.metric, limit.bound) not in replaced), *own)
+
+
+def _worded(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,67 @@
+"""`dscost check`."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dscost.cli import options as opt
+from dscost.cli.printing import output
+from dscost.rendering import View
+
+Budget = Annotated[
+    Path | None, typer.Argument(help="The budget  [default: the nearest dscost.yaml, up to the repository's root]")
+]
+Config = Annotated[Path | None, typer.Option("--config", help="Likewise; DSCOST_CONFIG names one as well.")]
+
+
+def check(
+    budget: Budget = None,
+    config: Config = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Check that model only; repeatable.")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="REF", help="Compare with the baseline of that commit or branch.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Exit 0 over budget too; what cannot be judged exits 2.")
+    ] = False,
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="table, json, markdown, github, gitlab, junit or sarif.")
+    ] = None,
+    json: opt.Json = False,
+    path: opt.OutputPath = None,
+    export: opt.Export = None,
+    wide: opt.Wide = False,
+    color: opt.Color = "auto",
+    quiet: opt.Quiet = False,
+) -> None:
+    """Hold models against their budget; exit 0 within it, 1 over it, 2 where something could not be judged."""
+    from dscost.budgets.checking import check as check_budget
+    from dscost.rendering.verdicts import VERDICT_RENDERERS
+
+    out = output(
+        command="check",
+        format_name=format_name,
+        json=json,
+        path=path,
+        export=export,
+        color=color,
+        quiet=quiet,
+        view=View(wide=wide),
+        formats=VERDICT_RENDERERS,
+    )
+    with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
+        result = check_budget(
+            opt.one_file(budget, config),
+            against=against,
+            strict=strict,
+            exit_zero=exit_zero,
+            only=model or (),
+            progress=progress,
+        )
+    out.write(result)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)

@@ -1,0 +1,64 @@
+"""`dscost device`."""
+
+from typing import Annotated
+
+import typer
+
+from dscost.cli import options as opt
+from dscost.cli.printing import output, write_out
+from dscost.errors import InputError
+from dscost.files import write_whole
+from dscost.rendering import View
+from dscost.rendering.device_page import FORMATS, render_device
+
+
+def device(
+    device: Annotated[str, typer.Option(help="What to measure: cpu or cuda.")] = "cpu",
+    dtype: Annotated[str | None, typer.Option(help="Of the values that are computed with  [default: float32]")] = None,
+    threads: opt.Threads = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Measure again, whatever is kept.")] = False,
+    named: Annotated[
+        str | None, typer.Option("--on", metavar="NAME", help="Show a named device or a .yaml file by its data sheet.")
+    ] = None,
+    format_name: opt.Format = None,
+    json: opt.Json = False,
+    path: opt.OutputPath = None,
+    wide: opt.Wide = False,
+    color: opt.Color = "auto",
+    quiet: opt.Quiet = False,
+) -> None:
+    """Show what this machine or a named device can do: peak, bandwidth, ridge."""
+    out = output(
+        command="device",
+        format_name=format_name,
+        json=json,
+        path=path,
+        export=None,
+        color=color,
+        quiet=quiet,
+        view=View(wide=wide),
+    )
+    if out.format_name not in FORMATS:
+        raise InputError(f"--format {out.format_name} has no meaning for a device (known: {', '.join(FORMATS)})")
+    kept = None
+    if named is None:
+        from dscost.timing.ceilings import this_device
+
+        with out.progress() as progress:
+            found = this_device(
+                device=device, dtype=dtype or "float32", threads=threads, refresh=refresh, progress=progress
+            )
+        ceilings, kept = found.ceilings, str(found.path) if found.path else None
+        if found.problem:
+            out.note(f"not kept: {found.problem}")
+    else:
+        from dscost.devices import find_device
+
+        if refresh or threads is not None or device != "cpu":
+            raise InputError("--on shows a data sheet: --device, --threads and --refresh have no meaning with it")
+        ceilings = find_device(named, dtype or "float32")
+    if path:
+        write_whole(path, render_device(ceilings, kept, out.format_name, out.view._replace(width=None, color=False)))
+        out.note(f"wrote {path}")
+    else:
+        write_out(render_device(ceilings, kept, out.format_name, out.view))

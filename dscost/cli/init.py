@@ -1,0 +1,60 @@
+"""`dscost init`."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dscost.cli import options as opt
+from dscost.cli.printing import tell
+from dscost.errors import InputError
+from dscost.files import check_folder, write_whole
+from dscost.quantities import parse_quantity
+
+
+def init(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Whatever dscost model takes.")],
+    path: Annotated[Path, typer.Option("-o", "--output", help="The budget to write.")] = Path("dscost.yaml"),
+    headroom: Annotated[str, typer.Option(help="How far limits are above what is counted; 0% is exact.")] = "5%",
+    input_shape: Annotated[str | None, typer.Option("--input", help="Shape for every model, 1,3,224,224.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Inputs at once.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of weights and activations.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Of architectures; repeatable.")
+    ] = None,
+    kwargs: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of factories; repeatable.")] = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Write a first budget: what models cost now, with headroom. Nothing that exists is overwritten."""
+    from dscost.budgets.starting import Choice, starter_budget  # all of counting, which dscost --help does not need
+
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE")
+    check_folder(path)
+    choice = Choice(
+        _one_shape(input_shape),
+        batch,
+        dtype,
+        opt.parse_settings(setting or ()),
+        opt.parse_settings(kwargs or (), "--kwargs"),
+    )
+    try:
+        room = parse_quantity(headroom, "share")
+    except InputError as error:
+        raise InputError(f"--headroom: {error}") from error
+    with redirect_stdout(sys.stderr):  # a model's own code may print
+        text = starter_budget(models, path, room, choice)
+    write_whole(path, text)
+    if not quiet:
+        tell(
+            f"wrote {path}: edit its limits; dscost baseline save keeps what they judge growth by, dscost check judges"
+        )
+
+
+def _one_shape(text: str | None) -> tuple[int, ...] | None:
+    shape = opt.parse_inputs([text] if text else [])
+    if shape is None or isinstance(shape, tuple):
+        return shape
+    raise InputError(f"--input: a budget has plain shapes such as 1,3,224,224, found '{text}'")

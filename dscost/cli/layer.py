@@ -1,0 +1,111 @@
+"""`dscost layer`."""
+
+from typing import Annotated
+
+import typer
+
+from dscost.analysis import count_layer, measure_layer, predicted
+from dscost.cli import options as opt
+from dscost.cli.printing import Output, output
+from dscost.rendering import View
+from dscost.results import Report
+from dscost.timing import TimingOptions
+
+
+def layer(
+    in_channels: Annotated[int, typer.Option("--cin", "--in-channels", help="Input channels M.")],
+    out_channels: Annotated[int, typer.Option("--cout", "--out-channels", help="Output channels N.")],
+    kernel: Annotated[str, typer.Option("-k", "--kernel", help="Kernel size, 3 or 5x3 (height x width).")],
+    stride: Annotated[str | None, typer.Option(help="Step, 2 or 2x1  [default: 1]")] = None,
+    padding: Annotated[str | None, typer.Option(help="1, 2x1 or same  [default: keeps the size at stride 1]")] = None,
+    dilation: Annotated[str | None, typer.Option(help="Distance between taps, 2 or 2x1  [default: 1]")] = None,
+    groups: Annotated[int | None, typer.Option(help="Groups of channels  [default: 1]")] = None,
+    size: Annotated[str | None, typer.Option(help="Input height and width, 56 or 31x40  [default: 14]")] = None,
+    batch: opt.Batch = None,
+    bias: Annotated[
+        bool | None, typer.Option("--bias/--no-bias", help="A bias per output channel  [default: no-bias]")
+    ] = None,
+    depth_multiplier: Annotated[
+        int | None, typer.Option(help="Depthwise outputs per input channel, T  [default: 1]")
+    ] = None,
+    dtype: opt.Dtype = None,
+    device: opt.Device = None,
+    threads: opt.Threads = None,
+    memory_format: opt.MemoryFormat = None,
+    mode: opt.Mode = None,
+    time: opt.Time = True,
+    time_budget: opt.TimeBudget = None,
+    precision: opt.Precision = None,
+    allocator: opt.Allocator = "tuned",
+    seed: opt.Seed = 0,
+    on: opt.On = None,
+    explain: opt.Explain = False,
+    format_name: opt.Format = None,
+    json: opt.Json = False,
+    path: opt.OutputPath = None,
+    export: opt.Export = None,
+    columns: opt.Columns = None,
+    wide: opt.Wide = False,
+    color: opt.Color = "auto",
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Compare one convolution with its depthwise-separable variant, on paper and on this machine."""
+    out = output(
+        command="layer",
+        format_name=format_name,
+        json=json,
+        path=path,
+        export=export,
+        color=color,
+        quiet=quiet,
+        view=View(columns=opt.parse_columns(columns), wide=wide, explain=explain),
+    )
+    cases = opt.parse_cases(dtype, batch)
+    if not time:
+        opt.check_untimed(cases, explain=explain)
+    timing = opt.timing_options(
+        cases,
+        device=device,
+        memory_format=memory_format,
+        mode=mode,
+        threads=threads,
+        allocator=allocator,
+        time_budget=time_budget,
+        precision=precision,
+        seed=seed,
+    )
+    report = count_layer(
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel_size=opt.parse_extent(kernel, "--kernel") or 0,
+        stride=opt.parse_extent(stride, "--stride"),
+        padding=opt.parse_padding(padding),
+        dilation=opt.parse_extent(dilation, "--dilation"),
+        groups=groups,
+        bias=bias,
+        input_size=opt.parse_extent(size, "--size"),
+        batch=cases.batch,
+        depth_multiplier=depth_multiplier,
+        dtype=cases.dtype,
+    )
+    report = predicted(report, on or ())
+    if not time:
+        out.write([report])
+        return
+    out.check([report])
+    if out.fills_in:
+        report = _filled_in(report, timing, out)
+    else:
+        with out.progress() as progress:
+            report = measure_layer(report, timing, progress)
+    out.write([report])
+
+
+def _filled_in(report: Report, timing: TimingOptions, out: Output) -> Report:
+    """Show the counted figures at once, while the others are measured."""
+    from dscost.rendering.terminal import live_page
+
+    with live_page(color=out.view.color) as page:
+        page.show([report], out.view._replace(pending=True))
+        return measure_layer(report, timing)

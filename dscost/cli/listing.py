@@ -1,0 +1,72 @@
+"""`dscost list`."""
+
+import sys
+from collections.abc import Callable, Mapping
+from shutil import get_terminal_size
+from textwrap import fill
+from typing import Annotated
+
+import typer
+
+from dscost.errors import UnknownNameError
+
+Rows = list[tuple[str, str]]
+
+
+def _models() -> Rows:
+    from dscost.architectures import builtins
+
+    return [(entry.name, f"{entry.file.description}. {entry.file.source}") for entry in builtins()]
+
+
+def _variants() -> Rows:
+    from dscost.variants import VARIANTS
+
+    return [(name, f"{VARIANTS[name].formula}: {VARIANTS[name].summary}. {VARIANTS[name].source}") for name in VARIANTS]
+
+
+def _devices() -> Rows:
+    from dscost.devices import devices
+
+    return [(one.key, f"{one.name}: {', '.join(one.flops_per_s)}. {one.source}") for one in devices()]
+
+
+def _metrics() -> Rows:
+    from dscost.rendering.metrics import METRICS
+
+    return [(name, f"[{metric.unit}] {metric.meaning}") for name, metric in METRICS.items()]
+
+
+def _formats() -> Rows:
+    from dscost.rendering import RENDERERS
+
+    return [(name, "") for name in RENDERERS]
+
+
+def _columns() -> Rows:
+    from dscost.rendering.views import column_headers
+
+    return list(column_headers().items())
+
+
+KINDS: Mapping[str, Callable[[], Rows]] = {
+    "models": _models,
+    "variants": _variants,
+    "metrics": _metrics,
+    "formats": _formats,
+    "columns": _columns,
+    "devices": _devices,
+}
+
+
+def list_names(what: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "models") -> None:
+    """List models, variants, metrics, formats, columns or devices."""
+    if what not in KINDS:
+        raise UnknownNameError("list", what, KINDS)
+    rows = KINDS[what]()
+    width = max(len(name) for name, _ in rows)
+    indent = " " * (width + 2)
+    columns = get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    for name, text in rows:
+        line = f"{name:{width}}  {text}".rstrip()
+        print(fill(line, max(columns, width + 30), subsequent_indent=indent))

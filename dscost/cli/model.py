@@ -1,0 +1,114 @@
+"""`dscost model`."""
+
+import sys
+from contextlib import redirect_stdout
+from typing import Annotated
+
+import typer
+
+from dscost.analysis import count, measure_model, predicted
+from dscost.cli import options as opt
+from dscost.cli.printing import output
+from dscost.errors import InputError
+from dscost.rendering import View
+
+
+def model(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, net.yaml, package.module:factory, "
+            "path/file.py:factory, program.pt2 or a saved report.json."
+        ),
+    ],
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, width=0.5; repeatable.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="[NAME=]SHAPE[:DTYPE]", help="1,3,224,224 or ids=1,128:int64; repeatable."),
+    ] = None,
+    kwargs: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
+    ] = None,
+    batch: opt.Batch = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on operators of unknown cost.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="Count the backward pass as well.")] = False,
+    dtype: opt.Dtype = None,
+    device: opt.Device = None,
+    threads: opt.Threads = None,
+    memory_format: opt.MemoryFormat = None,
+    mode: opt.Mode = None,
+    time: opt.Time = True,
+    time_budget: opt.TimeBudget = None,
+    precision: opt.Precision = None,
+    allocator: opt.Allocator = "tuned",
+    seed: opt.Seed = 0,
+    skip_losing: Annotated[
+        bool,
+        typer.Option("--skip-losing/--keep-losing", help="Leave layers standard that the swap makes slower."),
+    ] = False,
+    on: opt.On = None,
+    explain: opt.Explain = False,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Add up layers whose names agree in that many parts.")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="Sort layers by a figure, largest first.")] = None,
+    top: Annotated[int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")] = None,
+    format_name: opt.Format = None,
+    json: opt.Json = False,
+    path: opt.OutputPath = None,
+    export: opt.Export = None,
+    columns: opt.Columns = None,
+    wide: opt.Wide = False,
+    color: opt.Color = "auto",
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Count a model layer by layer: as it is, standard, and depthwise-separable; and time it."""
+    out = output(
+        command="model",
+        format_name=format_name,
+        json=json,
+        path=path,
+        export=export,
+        color=color,
+        quiet=quiet,
+        view=View(columns=opt.parse_columns(columns), wide=wide, depth=depth, sort=sort, top=top, explain=explain),
+    )
+    cases = opt.parse_cases(dtype, batch)
+    timing = opt.timing_options(
+        cases,
+        device=device,
+        memory_format=memory_format,
+        mode=mode,
+        threads=threads,
+        allocator=allocator,
+        time_budget=time_budget,
+        precision=precision,
+        seed=seed,
+        skip_losing=skip_losing,
+    )
+    if not time:
+        opt.check_untimed(cases, explain=explain)
+    if skip_losing and not time:
+        raise InputError("--skip-losing needs timing: which layers lose is measured")
+    with redirect_stdout(sys.stderr):  # a model's own code may print
+        counted = count(
+            target,
+            input=opt.parse_inputs(inputs or []),
+            batch=cases.batch,
+            dtype=cases.dtype,
+            settings=opt.parse_settings(setting or []),
+            kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            strict=strict,
+            train=train,
+        )
+    if verbose:
+        out.note(f"{target}: {counted.report.source}")
+    report = counted.report
+    if time:
+        out.check([report])
+        with out.progress() as progress:
+            report = measure_model(counted, timing, progress)
+    out.write([predicted(report, on or ())])

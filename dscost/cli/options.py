@@ -1,0 +1,196 @@
+"""Options that several commands share: one spelling, one meaning."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from dscost.errors import InputError
+from dscost.timing import TimingOptions
+from dscost.units import parse_ints, parse_seconds, parse_share
+
+Time = Annotated[bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")]
+Device = Annotated[list[str] | None, typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]")]
+Threads = Annotated[int | None, typer.Option(help="Threads to measure with  [default: physical cores - 1]")]
+MemoryFormat = Annotated[
+    str | None, typer.Option(help="Layout of the tensors: contiguous, channels_last, or both separated by a comma.")
+]
+Mode = Annotated[str | None, typer.Option(help="eager, compile; on cuda graph and cold as well  [default: eager]")]
+Precision = Annotated[str | None, typer.Option(help="Stop when a speedup is known that well  [default: 2%]")]
+Allocator = Annotated[str, typer.Option(help="tuned keeps freed memory, system leaves the allocator as it is.")]
+Seed = Annotated[int, typer.Option(help="Of weights, inputs and the order of measurements.")]
+On = Annotated[
+    list[str] | None,
+    typer.Option("--on", metavar="DEVICE", help="Apply a named device's roofline (dscost list devices); repeatable."),
+]
+Explain = Annotated[bool, typer.Option("--explain", help="Show bounds, backends and why it is as fast as it is.")]
+TimeBudget = Annotated[str | None, typer.Option(help="How long measuring may take, such as 10s or 500ms.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="Of weights and activations; of several the first is counted  [default: float32]")
+]
+Batch = Annotated[
+    str | None, typer.Option(help="Inputs at once; of 1,8,32 the first is counted, all are timed  [default: 1]")
+]
+
+Format = Annotated[str | None, typer.Option("--format", help="table, json, csv or markdown.")]
+Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+OutputPath = Annotated[Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")]
+Export = Annotated[
+    list[str] | None, typer.Option(metavar="FORMAT=PATH", help="Write another format as well; repeatable.")
+]
+Columns = Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show every column, however narrow the terminal.")]
+Color = Annotated[str, typer.Option(help="auto, always or never.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
+
+
+def parse_extent(text: str | None, what: str) -> int | tuple[int, ...] | None:
+    """Return a number, or height and width as in `5x3`."""
+    if text is None:
+        return None
+    numbers = parse_ints(text, what=what, separator="x", lengths=(1, 2), example="3 or 5x3")
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def parse_padding(text: str | None) -> int | tuple[int, ...] | str | None:
+    """Return a number, height and width, or `same`."""
+    if text in ("same", "valid"):
+        return "same" if text == "same" else 0
+    try:
+        return parse_extent(text, "--padding")
+    except InputError as error:
+        raise InputError(f"--padding: expected something like 1, 2x1 or same, found '{text}'") from error
+
+
+def parse_inputs(texts: Sequence[str]) -> Any:
+    """Return what one or more `--input` stand for.
+
+    A single plain shape stays a tuple, which every target takes; `name=shape:dtype` and several inputs
+    need torch, and become its specs.
+    """
+    if not texts:
+        return None
+    parts = [_INPUT.fullmatch(text.strip()) for text in texts]
+    for text, part in zip(texts, parts, strict=True):
+        if part is None:
+            raise InputError(f"--input: expected something like 1,3,224,224 or ids=1,128:int64, found '{text}'")
+    shapes = [tuple(int(size) for size in part["shape"].split(",")) for part in parts if part]
+    if len(parts) == 1 and parts[0] and not parts[0]["name"] and not parts[0]["dtype"]:
+        return shapes[0]
+    from dscost.tracing import TensorSpec
+
+    return [
+        TensorSpec(shape, part["dtype"] or "float32", part["name"])
+        for shape, part in zip(shapes, filter(None, parts), strict=True)
+    ]
+
+
+_INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>-?\d+(?:,-?\d+)*)(?::(?P<dtype>\w+))?")
+
+
+def one_file(argument: Path | None, option: Path | None) -> Path | None:
+    """Return the file that was named in one way or the other.
+
+    Raises:
+        InputError: It was named twice.
+    """
+    if argument is not None and option is not None:
+        raise InputError("name the budget once: as the argument or by --config")
+    return argument or option
+
+
+class Cases(NamedTuple):
+    """What may be a list on the command line: the first is counted, all are timed."""
+
+    dtypes: tuple[str, ...]
+    batches: tuple[int, ...]
+
+    @property
+    def dtype(self) -> str | None:
+        """The dtype that is counted, if one was given."""
+        return self.dtypes[0] if self.dtypes else None
+
+    @property
+    def batch(self) -> int | None:
+        """The batch that is counted, if one was given."""
+        return self.batches[0] if self.batches else None
+
+
+def parse_cases(dtype: str | None, batch: str | None) -> Cases:
+    """Return the dtypes and batches of a command line."""
+    batches: tuple[int, ...] = ()
+    if batch is not None:
+        lengths = range(1, MOST_BATCHES + 1)
+        batches = parse_ints(batch, what="--batch", separator=",", lengths=tuple(lengths), example="8 or 1,8,32")
+    return Cases(parse_names(dtype), batches)
+
+
+MOST_BATCHES = 16
+
+
+def check_untimed(cases: Cases, *, explain: bool) -> None:
+    """Refuse what has no meaning where nothing is timed.
+
+    Raises:
+        InputError: Several cases are given, or an explanation is asked for.
+    """
+    for option, values in (("--batch", cases.batches), ("--dtype", cases.dtypes)):
+        if len(values) > 1:
+            raise InputError(f"{option}: several values are for timing; without it give the one to count")
+    if explain:
+        raise InputError("--explain needs timing: what is explained is measured")
+
+
+def timing_options(
+    cases: Cases,
+    *,
+    device: Sequence[str] | None,
+    memory_format: str | None,
+    mode: str | None,
+    threads: int | None,
+    allocator: str,
+    time_budget: str | None,
+    precision: str | None,
+    seed: int,
+    skip_losing: bool = False,
+) -> TimingOptions:
+    """Return how to measure, as the command line says."""
+    return TimingOptions(
+        devices=tuple(dict.fromkeys(device or ("cpu",))),
+        memory_formats=parse_names(memory_format),
+        dtypes=cases.dtypes,
+        batches=cases.batches,
+        modes=parse_names(mode),
+        threads=threads,
+        allocator=allocator,
+        budget_s=None if time_budget is None else parse_seconds(time_budget, what="--time-budget"),
+        precision=0.02 if precision is None else parse_share(precision, what="--precision"),
+        seed=seed,
+        skip_losing=skip_losing,
+    )
+
+
+def parse_names(text: str | None) -> tuple[str, ...]:
+    """Return names that are separated by commas, each once."""
+    return () if text is None else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def parse_columns(text: str | None) -> tuple[str, ...] | None:
+    """Return the names of columns."""
+    return None if text is None else parse_names(text)
+
+
+def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, Any]:
+    """Return named values as in `width=0.5`, read as YAML reads them."""
+    from dscost.marked_yaml import parse_scalar
+
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not re.fullmatch(r"\w+", name.strip()):
+            raise InputError(f"{what}: expected NAME=VALUE such as width=0.5, found '{pair}'")
+        settings[name.strip()] = parse_scalar(value)
+    return settings

@@ -1,0 +1,189 @@
+"""Where results go: stdout or files. Notes go to stderr. Nothing else prints."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dscost.errors import InputError, OutputError, UnknownNameError
+from dscost.files import check_folder, write_whole
+from dscost.registries import Registry
+from dscost.rendering import RENDERERS, View
+from dscost.results import Report
+
+ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table", ".sarif": "sarif"}
+"""The format meant by the ending of an output file, where none is named."""
+
+
+_VIEW_OPTIONS: Mapping[str, tuple[str, ...]] = {"json": (), "csv": ("columns",)}
+"""Formats that do not honour every option of a view, with those that they do."""
+
+
+def tell(text: str) -> None:
+    """Say something on stderr, if there is one that can be written."""
+    with suppress(OSError, AttributeError):
+        print(text, file=sys.stderr)
+
+
+class Output(NamedTuple):
+    """What to write, in which format, where to.
+
+    Args:
+        format_name: Of stdout or of `path`.
+        path: A file instead of stdout.
+        exports: More formats and their files.
+        view: What to show.
+        quiet: Whether notes and progress are silenced.
+        formats: Renderers by the name of their format.
+    """
+
+    format_name: str
+    path: Path | None
+    exports: tuple[tuple[str, Path], ...]
+    view: View
+    quiet: bool
+    formats: Registry[Any] = RENDERERS
+
+    @property
+    def fills_in(self) -> bool:
+        """Whether a table on a terminal shows what is known at once and the rest later."""
+        on_terminal = self.format_name == "table" and self.path is None and _on_terminal()
+        return on_terminal and not self.view.wide and self.view.columns is None and os.environ.get("TERM") != "dumb"
+
+    def check(self, reports: Sequence[Report]) -> None:
+        """Render what is known already, so that a wrong column or sort key fails before anything is measured.
+
+        Raises:
+            InputError: The view asks for something that the format or the report does not have.
+        """
+        self.formats[self.format_name](reports, self.view._replace(pending=True))
+
+    def write(self, reports: Any) -> None:
+        """Write the reports everywhere; all are rendered before the first is written.
+
+        Args:
+            reports: What to write: reports, or whatever else the formats take.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        plain = self.view._replace(width=None, color=False)
+        # --columns speaks of the main format; an export has all of its own
+        files = [(path, self.formats[name](reports, plain._replace(columns=None))) for name, path in self.exports]
+        if self.path:
+            files.append((self.path, self.formats[self.format_name](reports, plain)))
+        text = "" if self.path else self.formats[self.format_name](reports, self.view)
+        for path, content in files:
+            write_whole(path, content)
+            self.note(f"wrote {path}")
+        write_out(text)
+
+    def note(self, text: str) -> None:
+        """Say something on stderr."""
+        if not self.quiet:
+            tell(text)
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[float, str], None] | None]:
+        """Give a function that shows progress on stderr, or nothing where it would not be seen."""
+        if self.quiet or not sys.stderr.isatty():
+            yield None
+            return
+        from dscost.rendering.terminal import progress_bar
+
+        with progress_bar() as bar:
+            yield bar
+
+
+def abandon_stdout() -> None:
+    """Keep Python from writing what is left in the buffer once more while it shuts down."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_out(text: str) -> None:
+    """Write a result to stdout; a reader that has seen enough and left is no error.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        abandon_stdout()
+    except (OSError, AttributeError) as error:  # a full disk; no stdout at all
+        raise OutputError(f"cannot write the result: {getattr(error, 'strerror', None) or 'no stdout'}") from error
+
+
+def output(
+    *,
+    command: str,
+    format_name: str | None,
+    json: bool,
+    path: Path | None,
+    export: Sequence[str] | None,
+    color: str,
+    quiet: bool,
+    view: View,
+    formats: Registry[Any] = RENDERERS,
+) -> Output:
+    """Return where results go, checked before any work is done.
+
+    Raises:
+        InputError: A format or colour is unknown, or `--json` contradicts `--format`.
+        OutputError: A folder is missing.
+    """
+    if json and format_name not in (None, "json"):
+        raise InputError(f"--json and --format {format_name} contradict each other")
+    chosen = "json" if json else format_name or (_by_ending(path, formats) if path else "table")
+    exports = tuple(_export(entry) for entry in export or ())
+    for name in (chosen, *(name for name, _ in exports)):
+        formats[name]
+    for option in ("columns", "sort", "top", "depth"):
+        if getattr(view, option) is not None and option not in _VIEW_OPTIONS.get(chosen, (option,)):
+            raise InputError(f"--{option} has no meaning for --format {chosen}")
+    for target in filter(None, (path, *(target for _, target in exports))):
+        check_folder(target)
+    if len({target.resolve() for _, target in exports}) < len(exports):
+        raise InputError("--export: two formats would be written to one file")
+    width = _terminal_width() if _on_terminal() and path is None else None
+    view = view._replace(width=width, color=_wants_color(color), command=command)
+    return Output(chosen, path, exports, view, quiet, formats)
+
+
+def _by_ending(path: Path, formats: Registry[Any]) -> str:
+    found = ENDINGS.get(path.suffix, "table")
+    return found if found in formats else "table"
+
+
+def _export(entry: str) -> tuple[str, Path]:
+    name, equals, path = entry.partition("=")
+    if not equals or not path:
+        raise InputError(f"--export: expected FORMAT=PATH such as json=costs.json, found '{entry}'")
+    return name, Path(path)
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _terminal_width() -> int:
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
+
+
+def _wants_color(color: str) -> bool:
+    """Follow --color, then NO_COLOR and FORCE_COLOR, then whether stdout is a terminal."""
+    if color not in ("auto", "always", "never"):
+        raise UnknownNameError("colour", color, ("auto", "always", "never"))
+    if color != "auto":
+        return color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return _on_terminal() and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,91 @@
+"""What can go wrong, as exceptions whose text is ready to print.
+
+DscostError              everything below; the command line exits 2
+├── InputError           what was asked for is impossible or malformed
+│   ├── SpecError        a layer that cannot exist
+│   ├── UnknownNameError a name that is not in a registry
+│   └── FileProblems     everything wrong with one file, each with its place
+├── OutputError          a result could not be written
+└── UnavailableError     this machine or installation cannot do it
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class DscostError(Exception):
+    """Base of every error that dscost raises on purpose."""
+
+
+class InputError(DscostError):
+    """Something asked for is impossible or malformed."""
+
+
+class SpecError(InputError):
+    """A layer that cannot exist; the text names every reason."""
+
+
+class OutputError(DscostError):
+    """A result could not be written."""
+
+
+class UnavailableError(DscostError):
+    """This machine or installation cannot do what was asked."""
+
+
+class UnknownNameError(InputError):
+    """A name that no registry entry carries.
+
+    Args:
+        kind: What was looked up, in the singular: `format`, `model`.
+        name: The name as it was given.
+        known: The names that would have been accepted.
+        hint: What else to say.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        nearest = did_you_mean(name, self.known)
+        super().__init__(f"unknown {kind} '{name}'{nearest or f' (known: {some_of(self.known)})'}{hint}")
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a file; `line` and `column` count from 1."""
+
+    line: int
+    column: int
+    message: str
+
+
+class FileProblems(InputError):
+    """Everything wrong with one file, one line each, in the order of the file."""
+
+    def __init__(self, path: str, problems: Iterable[Problem]) -> None:
+        self.path, self.problems = path, tuple(sorted(set(problems)))
+        super().__init__("\n".join(f"{path}:{p.line}:{p.column}: {p.message}" for p in self.problems))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the nearest known spelling, or nothing.
+
+    >>> did_you_mean("markdwon", ["table", "json", "markdown"])
+    " (did you mean 'markdown'?)"
+    >>> did_you_mean("xyz", ["table"])
+    ''
+    """
+    from difflib import get_close_matches
+
+    folded = {candidate.casefold(): candidate for candidate in known}
+    matches = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f" (did you mean '{folded[matches[0]]}'?)" if matches else ""
+
+
+def some_of(names: Iterable[str], at_most: int = 12) -> str:
+    """Return the names as a comma-separated list, the tail summarised.
+
+    >>> some_of(["a", "b", "c"], at_most=2)
+    'a, b and 1 more'
+    """
+    names = list(names)
+    shown, hidden = names[:at_most], len(names) - at_most
+    return ", ".join(shown) + (f" and {hidden} more" if hidden > 0 else "")

@@ -1,0 +1,59 @@
+"""Files written whole or not at all."""
+
+import os
+from pathlib import Path
+
+from dscost.errors import OutputError
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file by way of a temporary one beside it, so that no reader ever sees half of it.
+
+    An existing file keeps its permissions; a link is followed. Something that is not a regular
+    file, such as `/dev/stdout`, is written to directly.
+
+    Raises:
+        OutputError: It cannot be written; what was there before is still there.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        _replace(path.resolve(), text)
+    except (OSError, RuntimeError, UnicodeEncodeError) as error:  # a link to itself is a RuntimeError
+        raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file whose folder is missing, before the work that would fill it.
+
+    Raises:
+        OutputError: There is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder")
+
+
+def _replace(path: Path, text: str) -> None:
+    import tempfile
+
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".dscost-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

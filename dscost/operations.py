@@ -1,0 +1,124 @@
+"""A network as a list of operations in the order in which they run, each naming where its inputs come from."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from dscost.results import Cost, Stage, chain_cost
+from dscost.specs import ConvSpec, Shape
+
+if TYPE_CHECKING:
+    from dscost.network_specs import Spec
+
+NETWORK_INPUT = -1
+"""The source of an operation that reads what the network is given."""
+
+
+class Operation(NamedTuple):
+    """One layer at work.
+
+    Args:
+        name: Dotted path, unique in the network.
+        spec: What it computes.
+        sources: Positions, in the list of operations, whose outputs it reads; or `NETWORK_INPUT`.
+        input_shapes: One per source.
+        output_shape: Of its single output.
+    """
+
+    name: str
+    spec: "Spec"
+    sources: tuple[int, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+
+    @property
+    def op(self) -> str:
+        """What it computes, in the words of a report."""
+        return self.spec.op
+
+    @property
+    def conv(self) -> ConvSpec | None:
+        """The convolution that it is, if it is one."""
+        return self.spec if isinstance(self.spec, ConvSpec) else None
+
+
+class Step(Protocol):
+    """What following tensors through a network needs to know of each operation, built or traced."""
+
+    @property
+    def op(self) -> str:
+        """What it computes, in the words of a report."""
+
+    @property
+    def conv(self) -> ConvSpec | None:
+        """The convolution that it is, if it is one."""
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Positions whose results it reads, or `NETWORK_INPUT`."""
+
+    @property
+    def output_shape(self) -> Shape:
+        """Of its result."""
+
+
+def cost_of(spec: "Spec", input_shapes: Sequence[Shape], output_shape: Shape, element_bytes: int) -> Cost:
+    """Return what one layer costs.
+
+    Traffic reads every input and parameter once and writes the output once; batch normalisation
+    also reads its running statistics; a view moves nothing.
+    """
+    input_bytes = sum(map(prod, input_shapes)) * element_bytes
+    output_bytes = prod(output_shape) * element_bytes
+    weight_bytes = spec.params * element_bytes
+    moved_bytes = input_bytes + weight_bytes + spec.buffers * element_bytes + output_bytes
+    return Cost(
+        params=spec.params,
+        macs=spec.macs(input_shapes, output_shape),
+        weight_bytes=weight_bytes,
+        input_bytes=input_bytes,
+        output_bytes=output_bytes,
+        traffic_bytes=moved_bytes if spec.moves_data else 0,
+    )
+
+
+def operation_cost(operation: Operation, element_bytes: int) -> Cost:
+    """Return what one operation costs."""
+    return cost_of(operation.spec, operation.input_shapes, operation.output_shape, element_bytes)
+
+
+def network_cost(operations: Sequence[Operation], element_bytes: int) -> Cost:
+    """Return what the whole network costs: its own input and output, everything else summed."""
+    return chain_cost([operation_cost(operation, element_bytes) for operation in operations])
+
+
+def stage_costs(convs: Sequence[tuple[str, ConvSpec]], input_shape: Shape, element_bytes: int) -> tuple[Stage, ...]:
+    """Return named convolutions run one after the other on `input_shape`, each with its cost."""
+    stages = []
+    for name, conv in convs:
+        output_shape = conv.output_shape(input_shape)
+        cost = cost_of(conv, [input_shape], output_shape, element_bytes)
+        stages.append(Stage(name, conv, input_shape, output_shape, cost))
+        input_shape = output_shape
+    return tuple(stages)
+
+
+def overwrites(operations: Sequence[Operation], readers: Sequence[Sequence[int]], operation: Operation) -> bool:
+    """Whether an activation writes over its input: it can, it alone reads it, and it was computed just for it."""
+    source = operation.sources[0]
+    return (
+        operation.spec.can_overwrite
+        and source != NETWORK_INPUT
+        and len(readers[source]) == 1
+        and operations[source].spec.moves_data
+    )
+
+
+def consumers(operations: Sequence[Step]) -> list[list[int]]:
+    """Return, for each operation, the positions of those that read its output."""
+    readers: list[list[int]] = [[] for _ in operations]
+    for position, operation in enumerate(operations):
+        for source in operation.sources:
+            if source != NETWORK_INPUT:
+                readers[source].append(position)
+    return readers

@@ -1,0 +1,58 @@
+"""Open sets of named things: one lookup for all, extended from Python or by entry point."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from dscost.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Named entries of one kind.
+
+    Other packages add theirs under the entry-point group `dscost.<plural>`; that group is only
+    read when a name is missing or all names are asked for, since scanning a large
+    environment takes longer than the rest of the start.
+    """
+
+    def __init__(self, kind: str, plural: str) -> None:
+        self._kind, self._group = kind, f"dscost.{plural}"
+        self._entries: dict[str, T] = {}
+        self._found: Mapping[str, EntryPoint] | None = None
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that adds an entry; a later entry of the same name replaces it."""
+
+        def add(entry: T) -> T:
+            self._entries[name] = entry
+            return entry
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        """Return the entry called `name`.
+
+        Raises:
+            UnknownNameError: No entry has that name; the text gives the nearest one.
+        """
+        if name not in self._entries:
+            known = {*self._entries, *self._points()}
+            if name not in known:
+                raise UnknownNameError(self._kind, name, [*self._entries, *sorted(known - set(self._entries))])
+            self._entries[name] = self._points()[name].load()
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self._entries, *self._points()]))
+
+    def _points(self) -> Mapping[str, "EntryPoint"]:
+        """Return the entry points of other packages, not loaded."""
+        if self._found is None:
+            from importlib.metadata import entry_points
+
+            self._found = {point.name: point for point in entry_points(group=self._group)}
+        return self._found

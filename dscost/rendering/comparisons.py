@@ -1,0 +1,439 @@
+"""Models held against each other, as pages and in every format."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dscost.budgets.differences import LAYER_METRICS, METRICS, Comparison, Difference, LayerPair, Versus
+from dscost.errors import UnknownNameError
+from dscost.registries import Registry
+from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.rendering.views import FLOPS_NOTE, ROOT, kind_of
+from dscost.units import UNKNOWN, format_bytes, format_count, format_seconds, format_shape
+
+ComparisonRenderer = Callable[[Comparison, View], str]
+
+COMPARISON_RENDERERS: Registry[ComparisonRenderer] = Registry("format", "comparison_renderers")
+"""Formats of `dscost compare`, from a comparison and a view to text."""
+
+FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "params": ("params", format_count),
+    "macs": ("MACs", format_count),
+    "flops": ("FLOPs", format_count),
+    "weight_bytes": ("weights", format_bytes),
+    "traffic_bytes": ("traffic", format_bytes),
+    "peak_activation_bytes": ("peak activations", format_bytes),
+    "latency_s": ("latency", format_seconds),
+}
+"""How a table calls and prints what is compared."""
+
+DEFAULT_SORT = "macs"
+MARKDOWN_LAYERS = 20
+"""A comment in a pull request shows no more layers; the rest is added up."""
+MARKDOWN_COLUMNS = ("what", "kind", "output", "params", "params_change", "macs", "macs_change", "macs_percent")
+MARKDOWN_OPEN = 10
+"""More than that are folded away."""
+LONG_LABEL = 20
+"""A label that is longer has no place in a cell."""
+HEADER_WIDTHS = (16, 32)
+"""How long a label may be above a column, on a terminal under `NARROW` and elsewhere."""
+NARROW = 100
+
+
+def pages_of(comparison: Comparison, view: View) -> list[Page]:
+    """Return a page of totals and, for each model, a page of how its layers differ from those of the reference.
+
+    Raises:
+        UnknownNameError: The view asks for a column or a sort key that there is not.
+    """
+    pages = [_totals_page(comparison, view), *(_layers_page(comparison, one, view) for one in comparison.versus)]
+    pages[-1] = pages[-1]._replace(closing=[*pages[-1].closing, *_footnotes(comparison)])
+    return pages
+
+
+def _footnotes(comparison: Comparison) -> list[str]:
+    return [FLOPS_NOTE, *comparison.notes]
+
+
+# -- how figures are written
+
+
+def change_text(one: Difference) -> str:
+    """Return a change with its sign, in as few digits as tell it.
+
+    >>> change_text(Difference("macs", 3_628_146_688, 3_628_146_687)), change_text(Difference("params", 10, 10))
+    ('−1', '0')
+    """
+    if one.change is None:
+        return UNKNOWN
+    if not one.change:
+        return "0"
+    return f"{'+' if one.change > 0 else '−'}{FIGURES[one.metric][1](abs(one.change))}"
+
+
+def percent_text(one: Difference) -> str:
+    """Return a change in percent, never rounded to nothing.
+
+    >>> percent_text(Difference("macs", 300, 303)), percent_text(Difference("macs", 0, 5))
+    ('+1.0 %', 'new')
+    >>> percent_text(Difference("macs", 3_628_146_688, 3_628_146_687))
+    '−<0.1 %'
+    """
+    if one.is_new:
+        return "new"
+    if one.percent is None:
+        return UNKNOWN
+    if not one.percent:
+        return "0 %"
+    sign, size = "+" if one.percent > 0 else "−", abs(one.percent)
+    return f"{sign}<0.1 %" if size < 0.05 else f"{sign}{size:,.1f} %"
+
+
+def figure_text(metric: str, value: float | None) -> str:
+    """Return a figure with four significant digits, times with three."""
+    return UNKNOWN if value is None else FIGURES[metric][1](value)
+
+
+# -- the whole
+
+
+def _totals_page(comparison: Comparison, view: View) -> Page:
+    first, *others = (one.label for one in comparison.contenders)
+    narrow = view.width is not None and view.width < NARROW
+    width = HEADER_WIDTHS[0 if narrow else 1]
+    columns = [Column("figure", "", 0, "left"), Column(first, _shortened(first, width), 0)]
+    for at, name in enumerate(others):  # where space is short, changes go first, and those of the last model before
+        columns += [
+            Column(name, _shortened(name, width), at),
+            Column(f"change of {name}", "±", 2 * len(others) + at),
+            Column(f"percent of {name}", "± %", len(others) + at),
+        ]
+    settings = dict.fromkeys(one.setting for versus in comparison.versus for one in versus.latencies)
+    rows = [_totals_row(first, {one.label: one.totals[at] for one in comparison.versus}) for at in range(len(METRICS))]
+    rows += [_totals_row(first, dict(_latencies(comparison, setting))) for setting in settings]
+    return Page(f"{', '.join(others)} against {first}", sheets=[Sheet(columns, rows)], unhide="--wide")
+
+
+def _latencies(comparison: Comparison, setting: str | None) -> Iterator[tuple[str, Difference]]:
+    for versus in comparison.versus:
+        yield from ((versus.label, one) for one in versus.latencies if one.setting == setting)
+
+
+def _totals_row(reference: str, found: Mapping[str, Difference]) -> Row:
+    """Return the row of one figure; a model that does not have it has empty cells."""
+    first = next(iter(found.values()))
+    where = f" {first.setting}, separate runs" if first.setting else ""
+    cells = {
+        "figure": FIGURES[first.metric][0] + where,
+        reference: figure_text(first.metric, first.reference),
+    }
+    for name, one in found.items():
+        cells[name] = figure_text(one.metric, one.value)
+        cells[f"change of {name}"] = change_text(one)
+        cells[f"percent of {name}"] = percent_text(one)
+    return Row(cells)
+
+
+def _shortened(label: str, width: int) -> str:
+    if len(label) <= width:
+        return label
+    tail = width // 2
+    return f"{label[: width - tail - 1]}…{label[-tail:]}"
+
+
+# -- layers
+
+_COLUMNS = [
+    Column("layer", "layer", 0, "left"),
+    Column("what", "what", 1, "left"),
+    Column("kind", "kind", 6, "left"),
+    Column("output", "output", 7, "left"),
+    Column("params", "params", 5),
+    Column("params_change", "± params", 3),
+    Column("macs", "MACs", 4),
+    Column("macs_change", "± MACs", 0),
+    Column("macs_percent", "± %", 2),
+    Column("weight_bytes", "weights", 10),
+    Column("weight_bytes_change", "± weights", 9),
+    Column("traffic_bytes", "traffic", 10),
+    Column("traffic_bytes_change", "± traffic", 8),
+]
+
+
+class _Line(NamedTuple):
+    """One line of the layer table: a layer, or several added up."""
+
+    name: str
+    what: str
+    kind: str
+    output: str
+    differences: dict[str, Difference]
+
+
+def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
+    reference = comparison.reference.label
+    heading = f"Layers of {versus.label} against {reference}: {counts_text(versus, reference)}"
+    rows = [_row(line) for line in _shown(comparison, versus, view)]
+    closing = []
+    if not versus.differing:
+        closing.append(f"No layer differs: {versus.label} and {reference} are made of the same layers.")
+    if versus.renamed:
+        closing.append(f"{versus.renamed} that are the same have another name.")
+    if versus.is_reordered:
+        closing.append("Layers of one name run in another order.")
+    columns = chosen_columns(_COLUMNS, rows, view.columns)
+    return Page(heading, sheets=[Sheet(columns, rows)] if rows else [], closing=closing)
+
+
+def counts_text(versus: Versus, reference: str) -> str:
+    """Return how many layers there are of each kind, `2 changed, 1 only in b, 60 the same`."""
+    words = {
+        "changed": "changed",
+        "only_reference": f"only in {reference}",
+        "only_other": f"only in {versus.label}",
+        "same": "the same",
+    }
+    return ", ".join(f"{number} {word}" for status, word in words.items() if (number := versus.count_of(status)))
+
+
+def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
+    """Return the lines to show: sorted, cut and added up as the view says, so that changes add up to the totals'."""
+    reference = comparison.reference.label
+    if view.depth is not None:
+        lines, rest = _grouped(comparison, versus, view.depth), []
+    else:
+        pairs = comparison.layers_of(versus)
+        free = [] if comparison.every_layer else [pair for pair in pairs if not _has_macs(pair)]
+        if len(free) < len(pairs):
+            pairs = tuple(pair for pair in pairs if comparison.every_layer or _has_macs(pair))
+        else:  # nothing else differs
+            free = []
+        lines = [_line(pair, reference, versus.label) for pair in pairs]
+        rest = [_added(f"({_layers(len(free))} without MACs)", free)._replace(what="")] if free else []
+    lines = _sorted(lines, view.sort or DEFAULT_SORT)
+    if view.top is not None and len(lines) > view.top:
+        lines, hidden = lines[: view.top], lines[view.top :]
+        rest = [_summed(f"({len(hidden)} more)", "", hidden), *rest]
+    return [*lines, *rest]
+
+
+def _has_macs(pair: LayerPair) -> bool:
+    return any(one is not None and one.cost.macs for one in (pair.reference, pair.other))
+
+
+def _grouped(comparison: Comparison, versus: Versus, depth: int) -> list[_Line]:
+    """Return one line per group of layers whose names agree in the first parts, with all layers of the group in it."""
+    groups: dict[str, list[LayerPair]] = {}
+    for pair in versus.layers:
+        named = pair.reference or pair.layer
+        groups.setdefault(".".join(named.name.split(".")[:depth]), []).append(pair)
+    reference = comparison.reference.label
+    return [
+        _line(group[0], reference, versus.label) if len(group) == 1 else _added(name or ROOT, group)
+        for name, group in groups.items()
+        if comparison.every_layer or any(pair.status != "same" for pair in group)
+    ]
+
+
+def _line(pair: LayerPair, reference: str, label: str) -> _Line:
+    sides = [one for one in (pair.reference, pair.other) if one]
+    return _Line(
+        _arrow(one.name or ROOT for one in sides),
+        _what(pair.status, reference, label),
+        _arrow(map(kind_of, sides)),
+        _arrow(format_shape(one.output_shape[1:]) for one in sides),
+        _differences(pair),
+    )
+
+
+def _what(status: str, reference: str, label: str) -> str:
+    if status == "only_reference":
+        return f"only in {reference if len(reference) <= LONG_LABEL else 'the reference'}"
+    if status == "only_other":
+        return f"only in {label if len(label) <= LONG_LABEL else 'the other'}"
+    return status
+
+
+def _arrow(texts: Iterable[str]) -> str:
+    """Return both texts, or one where they agree."""
+    return " → ".join(dict.fromkeys(texts))
+
+
+def _added(name: str, pairs: Sequence[LayerPair]) -> _Line:
+    differing = sum(pair.status != "same" for pair in pairs)
+    what = f"{differing} of {_layers(len(pairs))}" if differing else "same"
+    return _Line(name, what, "", "", _sums([_differences(pair) for pair in pairs]))
+
+
+def _differences(pair: LayerPair) -> dict[str, Difference]:
+    return {metric: pair.difference(metric) for metric in LAYER_METRICS}
+
+
+def _summed(name: str, what: str, lines: Sequence[_Line]) -> _Line:
+    return _Line(name, what, "", "", _sums([line.differences for line in lines]))
+
+
+def _sums(found: Sequence[dict[str, Difference]]) -> dict[str, Difference]:
+    return {
+        metric: Difference(
+            metric,
+            sum(one[metric].reference or 0 for one in found),
+            sum(one[metric].value or 0 for one in found),
+        )
+        for metric in LAYER_METRICS
+    }
+
+
+def _layers(number: int) -> str:
+    return f"{number} layer{'' if number == 1 else 's'}"
+
+
+def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
+    """Return the lines with the largest change first, however it points; equal ones in the order of the model."""
+    if key == "layer":
+        return sorted(lines, key=lambda line: line.name)
+    if key == "order":
+        return list(lines)
+    if key not in LAYER_METRICS:
+        raise UnknownNameError("sort key", key, ("layer", "order", *LAYER_METRICS))
+    return sorted(lines, key=lambda line: -abs(line.differences[key].change or 0))
+
+
+def _row(line: _Line) -> Row:
+    cells = {"layer": line.name, "what": line.what, "kind": line.kind, "output": line.output}
+    for metric, one in line.differences.items():
+        cells[metric] = _arrow(figure_text(metric, value) for value in (one.reference, one.value))
+        cells[f"{metric}_change"] = change_text(one)
+        cells[f"{metric}_percent"] = percent_text(one)
+    return Row(cells)
+
+
+# -- formats
+
+
+def _render_table(comparison: Comparison, view: View) -> str:
+    from dscost.rendering.terminal import render_pages
+
+    return render_pages(pages_of(comparison, view), view)
+
+
+def _render_markdown(comparison: Comparison, view: View) -> str:
+    """Return Markdown for a pull request: totals, then the layers that differ, folded away where they are many."""
+    from dscost.rendering.markdown import markdown_page
+
+    columns = MARKDOWN_COLUMNS if view.columns is None else view.columns
+    view = view._replace(top=MARKDOWN_LAYERS if view.top is None else view.top, columns=columns)
+    totals = _totals_page(comparison, view)._replace(closing=_footnotes(comparison))
+    parts = [markdown_page(_inert(totals))]
+    for versus in comparison.versus:
+        page = _layers_page(comparison, versus, view)
+        text = markdown_page(_inert(page))
+        if page.sheets and len(page.sheets[0].rows) > MARKDOWN_OPEN:
+            _, _, body = text.partition("\n\n")
+            text = f"<details>\n<summary>{_as_entities(page.heading)}</summary>\n\n{body}\n</details>\n"
+        parts.append(text)
+    return "\n".join(parts)
+
+
+def _inert(page: Page) -> Page:
+    """Return the page without what GitHub would make links, mentions and references of.
+
+    What else is markup is escaped with all Markdown, but for what stands above the columns.
+    """
+    sheets = [
+        Sheet(
+            [column._replace(header=_as_entities(column.header)) for column in sheet.columns],
+            [
+                row._replace(cells={key: _as_entities(cell, _LINKING) for key, cell in row.cells.items()})
+                for row in sheet.rows
+            ],
+        )
+        for sheet in page.sheets
+    ]
+    closing = [_as_entities(line, _LINKING) for line in page.closing]
+    return page._replace(heading=_as_entities(page.heading, _LINKING), sheets=sheets, closing=closing)
+
+
+_LINKING = r"[&\[\]@#~]"
+_MARKUP = r"[&\[\]@#~\\|*<>`_]"
+
+
+def _as_entities(text: str, markup: str = _MARKUP) -> str:
+    return re.sub(markup, lambda found: f"&#{ord(found[0])};", text).replace("\n", " ")
+
+
+def _render_json(comparison: Comparison, view: View) -> str:
+    import json
+
+    from dscost import __version__
+    from dscost.results import CONVENTIONS, SCHEMA_VERSION
+
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "dscost", "version": __version__},
+        "command": "compare",
+        "conventions": CONVENTIONS,
+        **comparison.to_dict(),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+CSV_COLUMNS = (
+    "reference",
+    "model",
+    "what",
+    "setting",
+    "reference_layer",
+    "layer",
+    "type",
+    *(f"{metric}{part}" for metric in (*METRICS, "latency_s") for part in ("_reference", "", "_change")),
+)
+
+
+def _render_csv(comparison: Comparison, view: View) -> str:
+    """Return a row for each whole model, latency and layer; unknown is empty.
+
+    Raises:
+        UnknownNameError: The view asks for a column that there is not.
+    """
+    import csv
+    from io import StringIO
+
+    columns = view.columns or CSV_COLUMNS
+    for column in columns:
+        if column not in CSV_COLUMNS:
+            raise UnknownNameError("column", column, CSV_COLUMNS)
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", restval="", lineterminator="\n")
+    writer.writeheader()
+    for versus in comparison.versus:
+        head = {"reference": comparison.reference.label, "model": versus.label}
+        writer.writerows({**head, **row} for row in _csv_rows(comparison, versus))
+    return text.getvalue()
+
+
+def _csv_rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, Any]]:
+    yield {"what": "total", **_csv_figures(versus.totals)}
+    for one in versus.latencies:
+        yield {"what": "latency of separate runs", "setting": one.setting, **_csv_figures([one])}
+    for pair in comparison.layers_of(versus):
+        yield {
+            "what": pair.status,
+            "reference_layer": pair.reference.name if pair.reference else "",
+            "layer": pair.other.name if pair.other else "",
+            "type": pair.layer.type,
+            **_csv_figures([pair.difference(metric) for metric in LAYER_METRICS]),
+        }
+
+
+def _csv_figures(found: Iterable[Difference]) -> dict[str, float]:
+    cells: dict[str, float | None] = {}
+    for one in found:
+        cells |= {f"{one.metric}_reference": one.reference, one.metric: one.value, f"{one.metric}_change": one.change}
+    return {key: value for key, value in cells.items() if value is not None}
+
+
+COMPARISON_RENDERERS.register("table")(_render_table)
+COMPARISON_RENDERERS.register("json")(_render_json)
+COMPARISON_RENDERERS.register("csv")(_render_csv)
+COMPARISON_RENDERERS.register("markdown")(_render_markdown)

@@ -1,0 +1,95 @@
+"""A report as a page: headings, sentences and sheets of cells that every text format lays out in its own way."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from dscost.errors import UnknownNameError
+
+
+class Column(NamedTuple):
+    """A column of a sheet.
+
+    Args:
+        key: How `--columns` and `--sort` call it.
+        header: What stands above it.
+        priority: Columns of the highest number are dropped first where space is short; 0 never is.
+        align: Names to the left, figures to the right.
+    """
+
+    key: str
+    header: str
+    priority: int
+    align: Literal["left", "right"] = "right"
+
+
+class Row(NamedTuple):
+    """One row; a cell that is missing is empty."""
+
+    cells: Mapping[str, str]
+    style: Literal["plain", "strong", "faint"] = "plain"
+
+
+class Sheet(NamedTuple):
+    """A table."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+
+
+class Page(NamedTuple):
+    """What is said of one report, from top to bottom; `unhide` are the options that show what does not fit."""
+
+    heading: str
+    lines: Sequence[str] = ()
+    sheets: Sequence[Sheet] = ()
+    closing: Sequence[str] = ()
+    unhide: str = "--wide"
+
+
+class View(NamedTuple):
+    """How a report is to be shown.
+
+    Args:
+        columns: Keys of the columns to show, in order; by default those that have something to say.
+        sort: Key of the figure to sort layers by, largest first; by default the order of the model.
+        top: Show only that many layers.
+        depth: Add layers up whose names agree in that many parts.
+        wide: Never drop a column.
+        width: Characters per line, or `None` for as many as needed.
+        color: Whether to colour the text.
+        pending: Whether measured figures are still to come.
+        explain: Whether to show bounds, backends and causes.
+        command: The command that made the report, for the formats that carry it.
+    """
+
+    columns: tuple[str, ...] | None = None
+    sort: str | None = None
+    top: int | None = None
+    depth: int | None = None
+    wide: bool = False
+    width: int | None = None
+    color: bool = False
+    pending: bool = False
+    explain: bool = False
+    command: str = "analyze"
+
+
+def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
+    """Return the columns in which some row has a cell."""
+    return [column for column in columns if any(row.cells.get(column.key) for row in rows)]
+
+
+def chosen_columns(columns: Sequence[Column], rows: Sequence[Row], wanted: tuple[str, ...] | None) -> list[Column]:
+    """Return the columns to show: those asked for after the first, or those that are filled.
+
+    Raises:
+        UnknownNameError: A column was asked for that the sheet does not have.
+    """
+    if wanted is None:
+        return filled(columns, rows)
+    by_key = {column.key: column for column in columns}
+    for key in wanted:
+        if key not in by_key:
+            raise UnknownNameError("column", key, by_key)
+    first = columns[0]
+    return [first, *(by_key[key] for key in wanted if key != first.key)]

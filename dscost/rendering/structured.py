@@ -1,0 +1,112 @@
+"""Reports for programs: JSON and CSV, every figure exact."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dscost.errors import UnknownNameError
+from dscost.rendering.pages import View
+from dscost.results import COST_FIGURES, Cost, Latency, Layer, Report, Speedup, Timing, document
+
+CSV_COLUMNS = (
+    "target",
+    "layer",
+    "type",
+    "op",
+    "variant",
+    "stage",
+    "calls",
+    "input_shape",
+    "output_shape",
+    *COST_FIGURES,
+    "reduction",
+    "setting",
+    "latency_median_s",
+    "latency_ci95_low_s",
+    "latency_ci95_high_s",
+    "latency_samples",
+    "speedup_median",
+    "speedup_ci95_low",
+    "speedup_ci95_high",
+    "verdict",
+)
+
+
+def render_json(reports: Sequence[Report], view: View) -> str:
+    """Return the whole document as JSON."""
+    return json.dumps(document(reports, command=view.command), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def render_csv(reports: Sequence[Report], view: View) -> str:
+    """Return one row per layer and variant, and per stage of a variant; unknown is empty.
+
+    Rows of variant `as_is` without a stage add up to the model.
+
+    Raises:
+        UnknownNameError: The view asks for a column that there is not.
+    """
+    import csv
+    from io import StringIO
+
+    columns = view.columns or CSV_COLUMNS
+    for column in columns:
+        if column not in CSV_COLUMNS:
+            raise UnknownNameError("column", column, CSV_COLUMNS)
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", restval="", lineterminator="\n")
+    writer.writeheader()
+    for report in reports:
+        for layer in report.layers:
+            writer.writerows(_layer_rows(report, layer))
+    return text.getvalue()
+
+
+def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
+    setting, timing = next(iter(layer.latency.items()), ("", Timing()))
+    head = {"target": report.target, "layer": layer.name, "type": layer.type, "op": layer.op, "calls": layer.calls}
+    whole = {
+        **head,
+        "input_shape": _shape(layer.input_shape),
+        "output_shape": _shape(layer.output_shape),
+        "setting": setting,
+    }
+    yield {**whole, "variant": "as_is", **_cost(layer.cost), **_latency(timing.as_is)}
+    for name, cost in layer.variants.items():
+        output_shape = {"output_shape": _shape(layer.stages[name][-1].output_shape)}
+        row = {**whole, **output_shape, "variant": name, **_cost(cost), **_latency(getattr(timing, name))}
+        if name == "depthwise_separable":
+            row |= {"reduction": layer.variants["standard"].macs / cost.macs, "verdict": layer.verdict or ""}
+            row |= _speedup(timing.speedup)
+        yield row
+        stages = layer.stages[name]
+        for stage in stages if len(stages) > 1 else ():
+            shapes = {"input_shape": _shape(stage.input_shape), "output_shape": _shape(stage.output_shape)}
+            latency = _latency(timing.stages.get(stage.name))
+            yield {**whole, **shapes, "variant": name, "stage": stage.name, **_cost(stage.cost), **latency}
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    return {name: "" if value is None else value for name, value in cost.to_dict().items()}
+
+
+def _latency(latency: Latency | None) -> dict[str, Any]:
+    if latency is None:
+        return {}
+    low, high = latency.ci95_s or ("", "")
+    return {
+        "latency_median_s": latency.median_s,
+        "latency_ci95_low_s": low,
+        "latency_ci95_high_s": high,
+        "latency_samples": latency.samples,
+    }
+
+
+def _speedup(speedup: Speedup | None) -> dict[str, Any]:
+    if speedup is None:
+        return {}
+    low, high = speedup.ci95
+    return {"speedup_median": speedup.median, "speedup_ci95_low": low, "speedup_ci95_high": high}
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,205 @@
+"""The one door to rich: tables that never cut a number, a table that fills in, and a progress bar."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
+from typing import TYPE_CHECKING, Protocol
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
+from rich.table import Table
+from rich.text import Text
+
+from dscost.rendering.pages import Column, Page, Row, Sheet, View
+from dscost.rendering.views import page_of
+from dscost.results import Report
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+NATURAL_WIDTH = 10_000
+"""Wide enough for every table; a pipe has no edge."""
+
+_GAP = 3  # two blanks of padding and rich's own divider
+_LEAST_NAME = 12
+_STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
+
+
+def render_table(reports: Sequence[Report], view: View) -> str:
+    """Return the reports as tables for people, fitted to the width of the view."""
+    return render_pages([page_of(report, view) for report in reports], view)
+
+
+def render_pages(pages: Sequence[Page], view: View) -> str:
+    """Return pages as text, fitted to the width of the view."""
+    console = Console(
+        file=StringIO(),
+        width=max([view.width or NATURAL_WIDTH, *(_least_width(page, view) for page in pages)]),
+        height=100,  # rich ignores the width of a dumb terminal unless a height is given
+        color_system="standard" if view.color else None,
+        force_terminal=view.color,
+        no_color=False,
+        legacy_windows=False,
+        highlight=False,
+    )
+    with console.capture() as capture:
+        for page in pages:
+            console.print(_page_body(page, view))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+class LivePage(Protocol):
+    """A page on a terminal that can be shown again with more on it."""
+
+    def show(self, reports: Sequence[Report], view: View) -> None:
+        """Replace what is shown."""
+
+
+@contextmanager
+def live_page(*, color: bool) -> Iterator[LivePage]:
+    """Show a page on the terminal while work goes on, as far as it fits on the screen; it vanishes at the end."""
+    from rich.live import Live
+
+    console = Console(highlight=False, color_system="standard" if color else None)
+    with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
+        yield _Live(live)
+
+
+class _Live:
+    def __init__(self, live: "Live") -> None:
+        self._live = live
+
+    def show(self, reports: Sequence[Report], view: View) -> None:
+        body = Group(*(_page_body(page_of(report, view), view) for report in reports))
+        self._live.update(body, refresh=True)
+
+
+@contextmanager
+def progress_bar(delay_s: float = 0.3) -> Iterator["ProgressBar"]:
+    """Show a bar on stderr once the work has taken `delay_s`; it vanishes at the end."""
+    bar = ProgressBar(delay_s)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+class ProgressBar:
+    """A bar that appears late and only on a terminal; call it with the fraction done and what is being done."""
+
+    def __init__(self, delay_s: float) -> None:
+        from time import monotonic
+
+        self._now, self._due = monotonic, monotonic() + delay_s
+        self._console = Console(stderr=True)
+        self._live: Live | None = None
+
+    def __call__(self, fraction: float, doing: str) -> None:
+        """Say how far the work is."""
+        if not self._console.is_terminal or (self._live is None and self._now() < self._due):
+            return
+        if self._live is None:
+            from rich.live import Live
+
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(self._bar(fraction, doing), refresh=True)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._live:
+            self._live.stop()
+
+    def _bar(self, fraction: float, doing: str) -> Text:
+        cells = 24
+        full = round(cells * min(1.0, fraction))
+        return Text(
+            f"{'━' * full}{'╌' * (cells - full)} {min(1.0, fraction):4.0%} {doing}", overflow="ellipsis", no_wrap=True
+        )
+
+
+def _page_body(page: Page, view: View) -> RenderableType:
+    width = view.width or NATURAL_WIDTH
+    parts: list[RenderableType] = [_wrapped(page.heading, width, "bold")]
+    parts += [_wrapped(line, width) for line in page.lines]
+    hidden: list[str] = []
+    for sheet in page.sheets:
+        table, dropped = _table(sheet, NATURAL_WIDTH if _keeps_columns(view) else width)
+        parts += [Text(), table]
+        hidden += [column.key for column in dropped if column.key not in hidden]
+    parts.append(Text())
+    if hidden:
+        names = ", ".join(hidden)
+        parts.append(_wrapped(f"Not shown at this width: {names} (see them with {page.unhide}).", width, "dim"))
+    parts += [_wrapped(line, width) for line in page.closing]
+    return Group(*parts)
+
+
+def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
+    return Constrain(Text(text, style=style), width)
+
+
+def _keeps_columns(view: View) -> bool:
+    """Whether the user asked for columns by name or for all of them, so that none may be dropped."""
+    return view.wide or view.columns is not None
+
+
+def _least_width(page: Page, view: View) -> int:
+    """Return the width below which a table of the page would be cut."""
+    if not _keeps_columns(view):
+        return 0
+    return max((_width(sheet.columns, sheet.rows) for sheet in page.sheets), default=0)
+
+
+def _table(sheet: Sheet, width: int) -> tuple[Table, list[Column]]:
+    """Return the table and the columns that were dropped to make it fit."""
+    columns, dropped = list(sheet.columns), []
+    while len(columns) > 1 and _width(columns, sheet.rows) > width:
+        last = max(columns[1:], key=lambda column: column.priority)
+        if last.priority == 0:
+            break
+        columns.remove(last)
+        dropped.append(last)
+    room = _rooms(columns, sheet.rows, width)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP - 1, 0, 0), show_edge=False)
+    for column in columns:
+        table.add_column(column.header, justify=column.align, no_wrap=True, width=room[column.key])
+    for row in sheet.rows:
+        cells = [elided(row.cells.get(column.key, ""), room[column.key]) for column in columns]
+        table.add_row(*(Text(cell) for cell in cells), style=_STYLES[row.style])
+    return table, dropped
+
+
+def _rooms(columns: Sequence[Column], rows: Sequence[Row], width: int) -> dict[str, int]:
+    """Return the width of each column: names give way to figures, the widest first, and figures are never cut."""
+    room = {column.key: _column_width(column, rows) for column in columns}
+    excess = _width(columns, rows) - width
+    names = [column.key for column in columns if column.align == "left"] or [columns[0].key]
+    for key in sorted(names, key=lambda key: -room[key]):
+        given = max(0, min(excess, room[key] - _LEAST_NAME))
+        room[key] -= given
+        excess -= given
+    return room
+
+
+def elided(text: str, width: int) -> str:
+    """Return the text with its middle left out, so that it fits.
+
+    >>> elided("layer1.0.depthwise1", 12)
+    'layer…hwise1'
+    """
+    if cell_len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    tail = width - 1 - head
+    return f"{text[:head]}…{text[-tail:]}"
+
+
+def _column_width(column: Column, rows: Sequence[Row]) -> int:
+    return max([cell_len(column.header), *(cell_len(row.cells.get(column.key, "")) for row in rows)])
+
+
+def _width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
+    return sum(_column_width(column, rows) + _GAP for column in columns)

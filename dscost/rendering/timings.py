@@ -1,0 +1,188 @@
+"""Sheets of measured and predicted times: settings side by side, stages against the roofline, sums of layers."""
+
+from collections.abc import Iterator, Mapping
+from math import isclose
+
+from dscost.rendering.metrics import METRICS
+from dscost.rendering.pages import Column, Row, Sheet, filled
+from dscost.results import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
+from dscost.units import UNKNOWN, format_difference, format_factor, format_seconds
+
+VARIANTS = {"standard": "standard", "depthwise_separable": "separable"}
+"""What settings are compared for, with the short titles of a narrow table."""
+
+
+def layer_sheets(layer: Layer, *, explain: bool) -> list[Sheet]:
+    """Return what there is to say of one layer's times besides those that stand with its costs."""
+    sheets = []
+    if len(layer.latency) > 1:
+        sheets.append(settings_sheet(layer.latency, layer.input_shape[0]))
+    if explain and layer.latency:
+        sheets.append(explanation_sheet(layer))
+    if layer.predictions:
+        sheets.append(devices_sheet(layer.predictions))
+    return sheets
+
+
+def model_sheets(report: Report) -> list[Sheet]:
+    """Return what there is to say of a model's times besides those that stand with its costs."""
+    sheets = []
+    if report.timing and report.timing.layers_s:
+        sheets.append(sums_sheet(report.timing))
+    if len(report.latency) > 1:
+        own = next((one.shape[0] for one in report.inputs if one.shape), 1)
+        sheets.append(settings_sheet(report.latency, own))
+    if report.predictions:
+        sheets.append(devices_sheet(report.predictions))
+    return sheets
+
+
+# -- settings
+
+
+def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
+    """Return one row per setting, and which is best for which variant: the one that takes least per input."""
+    columns = [
+        Column("setting", "setting", 0, "left"),
+        Column("standard", "standard", 1),
+        Column("separable", "separable", 1),
+        Column("speedup", METRICS["speedup"].header, 0),
+        Column("verdict", "verdict", 2, "left"),
+        Column("throughput", "separable inputs/s", 4),
+        Column("compiled", "compile", 5),
+        Column("best", "best for", 3, "left"),
+    ]
+    sizes = {key: _batch(key, own_batch) for key in timings}
+    best = {name: _best(timings, sizes, name) for name in VARIANTS}  # several, where the clock sees no difference
+    several = len(set(sizes.values())) > 1
+    rows = []
+    for key, timing in timings.items():
+        latencies = {short: timing.of(name) for name, short in VARIANTS.items()}
+        cells = {short: format_seconds(found.median_s) if found else UNKNOWN for short, found in latencies.items()}
+        separable = latencies["separable"]
+        compiled = [found.compile_s for found in latencies.values() if found and found.compile_s]
+        cells |= {
+            "setting": key,
+            "speedup": METRICS["speedup"].text(timing.speedup),
+            "verdict": timing.speedup.verdict if timing.speedup else "",
+            "throughput": f"{sizes[key] / separable.median_s:,.0f}" if several and separable else "",
+            "compiled": " + ".join(map(format_seconds, compiled)),
+            "best": ", ".join(short for name, short in VARIANTS.items() if key in best[name]),
+        }
+        rows.append(Row(cells))
+    return Sheet(filled(columns, rows), rows)
+
+
+def _batch(key: str, own: int) -> int:
+    sizes = [int(part.removeprefix("batch")) for part in key.split(":") if part.startswith("batch")]
+    return sizes[0] if sizes else own
+
+
+def _best(timings: Mapping[str, Timing], sizes: Mapping[str, int], variant: str) -> set[str]:
+    measured = {key: found.median_s / sizes[key] for key, timing in timings.items() if (found := timing.of(variant))}
+    least = min(measured.values(), default=0.0)
+    return {key for key, seconds in measured.items() if seconds <= (1 + SAME_WITHIN) * least}
+
+
+# -- why
+
+
+def explanation_sheet(layer: Layer) -> Sheet:
+    """Return what each variant and stage could take, should take and does take, setting by setting."""
+    columns = [
+        Column("setting", "setting", 4, "left"),
+        Column("part", "part", 0, "left"),
+        Column("flops_per_byte", METRICS["flops_per_byte"].header, 5),
+        Column("bound", "bound", 1, "left"),
+        Column("roofline", "roofline", 1),
+        Column("predicted", "predicted", 2),
+        Column("measured", "measured", 0),
+        Column("fraction", "of roofline", 2),
+        Column("backend", "backend", 3, "left"),
+    ]
+    rows = [row for key, timing in layer.latency.items() for row in _parts(layer, key, timing)]
+    if len(layer.latency) == 1:
+        columns = columns[1:]
+    return Sheet(filled(columns, rows), rows)
+
+
+def _parts(layer: Layer, key: str, timing: Timing) -> Iterator[Row]:
+    for name, stages in layer.stages.items():
+        latency = timing.of(name)
+        if latency is None:
+            continue
+        intensity = layer.variants[name].flops_per_byte
+        backend = timing.backends.get(name, "")
+        yield Row({"setting": key, "part": VARIANTS[name], **_bounded(latency, intensity, backend)}, "strong")
+        for stage in stages if len(stages) > 1 else ():
+            part = timing.stages.get(stage.name)
+            if part:
+                cells = _bounded(part, stage.cost.flops_per_byte, timing.backends.get(stage.name, ""))
+                yield Row({"setting": key, "part": f"  {stage.name}", **cells}, "faint")
+    if timing.gap_s is not None:
+        yield Row({"setting": key, "part": "  gap", "measured": format_difference(timing.gap_s)}, "faint")
+
+
+def _bounded(latency: Latency, flops_per_byte: float | None, backend: str) -> dict[str, str]:
+    fraction = latency.roofline_fraction
+    return {
+        "flops_per_byte": METRICS["flops_per_byte"].text(flops_per_byte),
+        "bound": f"{latency.bound or ''}{', balanced' if latency.balanced else ''}",
+        "roofline": "" if latency.roofline_s is None else format_seconds(latency.roofline_s),
+        "predicted": "" if latency.predicted_s is None else format_seconds(latency.predicted_s),
+        "measured": format_seconds(latency.median_s),
+        "fraction": "" if fraction is None else f"{fraction:.0%}",
+        "backend": backend,
+    }
+
+
+# -- whole models
+
+
+def sums_sheet(timing: Timing) -> Sheet:
+    """Return the sums of the layers that trade beside the model end to end; the rest is everything else."""
+    columns = [
+        Column("version", "version", 0, "left"),
+        Column("whole", "end to end", 0),
+        Column("layers", "layers that trade, timed alone", 0),
+        Column("rest", "the rest", 1),
+    ]
+    rows = []
+    for name, short in VARIANTS.items():
+        whole, layers_s = timing.of(name), timing.layers_s.get(name)
+        if whole and layers_s is not None:
+            cells = {"version": short, "whole": format_seconds(whole.median_s), "layers": format_seconds(layers_s)}
+            rows.append(Row({**cells, "rest": format_difference(whole.median_s - layers_s)}))
+    return Sheet(columns, rows)
+
+
+# -- devices that one does not have
+
+
+def _differ(one: Bound | None, other: Bound | None) -> bool:
+    return one is not None and (other is None or not isclose(one.roofline_s, other.roofline_s, rel_tol=1e-9))
+
+
+def devices_sheet(predictions: Mapping[str, Mapping[str, Bound]]) -> Sheet:
+    """Return what the rooflines of named devices say: a bound, which no run can beat."""
+    columns = [
+        Column("device", "on", 0, "left"),
+        Column("as_is", "as it is at least", 3),
+        Column("standard", "standard at least", 0),
+        Column("separable", "separable at least", 0),
+        Column("bound", "bound", 2, "left"),
+        Column("speedup", "speedup of the bounds", 1),
+    ]
+    own = any(_differ(found.get("as_is"), found.get("standard")) for found in predictions.values())
+    rows = []
+    for device, found in predictions.items():
+        standard, separable = found.get("standard"), found.get("depthwise_separable")
+        cells = {"device": device}
+        as_is = found.get("as_is") if own or standard is None else None
+        for key, bound in (("as_is", as_is), ("standard", standard), ("separable", separable)):
+            cells[key] = format_seconds(bound.roofline_s) if bound else ""
+        cells["bound"] = " → ".join(dict.fromkeys(bound.bound for bound in (standard, separable) if bound))
+        if standard and separable and separable.roofline_s:
+            cells["speedup"] = format_factor(standard.roofline_s / separable.roofline_s)
+        rows.append(Row(cells))
+    return Sheet(filled(columns, rows), rows)

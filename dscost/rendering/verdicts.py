@@ -1,0 +1,314 @@
+"""What a budget says, in words and as a page; the formats of CI build on the same words."""
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from importlib import import_module
+
+from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed
+from dscost.budgets.metrics import METRICS
+from dscost.registries import Registry
+from dscost.rendering.pages import Column, Page, Row, Sheet, View
+from dscost.units import format_bytes, format_count, format_seconds
+
+VerdictRenderer = Callable[[CheckResult, View], str]
+
+VERDICT_RENDERERS: Registry[VerdictRenderer] = Registry("format", "verdict_renderers")
+"""Formats of `dscost check`, from a result and a view to text."""
+
+MARKS = {"fail": "could not judge", "error": "over budget", "warn": "warning", "note": "note"}
+"""What a table calls the levels; an error that is no broken limit is called that."""
+
+METRIC_WORDS = {
+    "params": "params",
+    "macs": "MACs",
+    "flops": "FLOPs",
+    "weight_bytes": "bytes of weights",
+    "input_bytes": "bytes of input",
+    "output_bytes": "bytes of output",
+    "traffic_bytes": "bytes of traffic",
+    "flops_per_byte": "FLOP/byte",
+    "peak_activation_bytes": "bytes of peak activations",
+    "latency_s": "latency",
+}
+"""How a sentence calls the figures."""
+
+
+def exact(metric: str, value: Fraction) -> str:
+    """Return a figure with every digit that decides: integers whole, times in seconds.
+
+    >>> exact("macs", Fraction(1814073344)), exact("flops_per_byte", Fraction(10, 4))
+    ('1,814,073,344', '2.5')
+    """
+    if METRICS[metric].measured:
+        return format_seconds(float(value))
+    if value.denominator == 1:
+        return f"{value.numerator:,}"
+    whole, rest = divmod(round(abs(value) * 10**6), 10**6)
+    if not whole and not rest:
+        return f"{float(value):.9g}"
+    return f"{'-' if value < 0 else ''}{whole:,}.{rest:06}".rstrip("0").rstrip(".")
+
+
+def apart(metric: str, value: Fraction, limit: Fraction) -> tuple[str, str]:
+    """Return two figures with as many digits as it takes to tell them apart.
+
+    >>> apart("latency_s", Fraction(12_001, 10**6), Fraction(12, 1000))
+    ('0.012001 s', '0.012 s')
+    """
+    texts = exact(metric, value), exact(metric, limit)
+    if texts[0] != texts[1] or value == limit:
+        return texts
+    unit = " s" if METRICS[metric].measured else ""
+    for digits in range(4, 18):
+        texts = f"{float(value):.{digits}g}{unit}", f"{float(limit):.{digits}g}{unit}"
+        if texts[0] != texts[1]:
+            return texts
+    return f"{value}{unit}", f"{limit}{unit}"
+
+
+def short(metric: str, value: Fraction) -> str:
+    """Return a figure with four significant digits, to be read at a glance."""
+    kind = METRICS[metric].kind
+    if kind == "bytes":
+        return format_bytes(round(value))
+    if kind == "seconds":
+        return format_seconds(float(value))
+    return format_count(round(value)) if kind == "count" else f"{float(value):.3g}"
+
+
+def signed(metric: str, change: Fraction) -> str:
+    """Return a change with its sign, exactly."""
+    return f"{'+' if change >= 0 else '−'}{exact(metric, abs(change))}"
+
+
+def percent(value: Fraction, before: Fraction) -> str:
+    """Return growth in percent; nothing of nothing is none.
+
+    >>> percent(Fraction(303), Fraction(300))
+    '+1.00 %'
+    """
+    return f"{float((value - before) / before):+.2%}".replace("%", " %").replace("-", "−") if before else "new"
+
+
+def finding_sentence(finding: Finding) -> str:
+    """Return what is wrong, with the figures that decide, in one line."""
+    what = f"{finding.layer}: " if finding.layer else ""
+    metric, value, limit, before = finding.metric, finding.value, finding.limit, finding.before
+    said = f" {finding.detail}" if finding.detail and finding.is_violation else ""
+    if metric is None or value is None or limit is None:
+        return what + _sentence_without_figures(finding)
+    found, bound = apart(metric, value, limit)
+    words = f"latency of {found}" if metric == "latency_s" else f"{found} {METRIC_WORDS[metric]}"
+    match finding.kind:
+        case "over_max":
+            over = signed(metric, value - limit).removeprefix("+")
+            text = f"{words}, over the limit of {bound} by {over}"
+        case "under_min":
+            text = f"{words}, under the least of {bound} by {exact(metric, limit - value)}"
+        case "new_cost":
+            text = f"{words}, new cost: the baseline has none, and at most {bound} may come"
+        case _:
+            assert before is not None
+            grew = "grew" if finding.kind == "grew" else "shrank"
+            text = (
+                f"{words}, {grew} from {exact(metric, before)} by {signed(metric, value - before)} "
+                f"({percent(value, before)}); at {'most' if grew == 'grew' else 'least'} {bound} passes"
+            )
+    return f"{what}{text}.{said}"
+
+
+def _sentence_without_figures(finding: Finding) -> str:
+    detail = finding.detail or ""
+    match finding.kind:
+        case "improvement":
+            assert finding.metric is not None
+            assert finding.value is not None
+            assert finding.before is not None
+            return (
+                f"{exact(finding.metric, finding.value)} {METRIC_WORDS[finding.metric]}, down from "
+                f"{exact(finding.metric, finding.before)}: dscost baseline update keeps it."
+            )
+        case "unmatched_rule":
+            return "no layer matches this rule."
+        case "missing_baseline":
+            if detail:
+                return f"growth cannot be judged: {detail}."
+            return "not in the baseline, so growth cannot be judged: dscost baseline update adds it."
+        case "stale_baseline":
+            return "in the baseline, but not in the budget any more: dscost baseline update removes it."
+        case "not_comparable":
+            return f"not comparable with the baseline: {detail}."
+        case "unknown_cost":
+            return f"operators of unknown cost: {detail}; the figures are partial."
+        case "unknown_figure":
+            why = f": {detail}" if detail else ""
+            return f"{METRIC_WORDS[finding.metric or 'macs']} could not be found out{why}."
+        case "unloadable_model":
+            return detail
+    raise ValueError(f"unknown finding {finding.kind}")
+
+
+def reasons(finding: Finding) -> list[str]:
+    """Return why a limit is broken, and what would help, a line each."""
+    metric = finding.metric
+    if metric is None:
+        return []
+    lines = []
+    if finding.contributions:
+        grew = any(one.before is not None and one.value > one.before for one in finding.contributions)
+        lead = "grew most" if grew else "weigh most"
+        lines.append(f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}")
+    if finding.rescue:
+        layers = finding.rescue.layers
+        names = ", ".join(layers[:3]) + (f" and {len(layers) - 3} more" if len(layers) > 3 else "")
+        lines.append(
+            f"depthwise-separable, {names} would bring it to {exact(metric, finding.rescue.value)} "
+            f"{METRIC_WORDS[metric]}"
+        )
+    return lines
+
+
+def _contribution(metric: str, one: Contribution) -> str:
+    if one.before is None or one.value == one.before:
+        return f"{one.layer} ({short(metric, one.value)})"
+    if one.before == 0:
+        return f"{one.layer} (new, {exact(metric, one.value)})"
+    return f"{one.layer} ({exact(metric, one.before)} → {exact(metric, one.value)}, {percent(one.value, one.before)})"
+
+
+def summary(result: CheckResult) -> str:
+    """Return the outcome in one line."""
+    held = len(result.passed)
+    parts = [_counted(len(result.subjects), "model"), f"{_counted(held, 'limit')} {'holds' if held == 1 else 'hold'}"]
+    over = sum(finding.level == "error" and finding.is_violation for finding in result.findings)
+    for number, words in (
+        (result.count_of("fail"), "not judged"),
+        (over, "over budget"),
+    ):
+        parts += [f"{number} {words}"] if number else []
+    for number, noun in (
+        (result.count_of("error") - over, "error"),
+        (result.count_of("warn"), "warning"),
+        (result.count_of("note"), "note"),
+    ):
+        parts += [_counted(number, noun)] if number else []
+    return f"{', '.join(parts)}."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def mark(finding: Finding) -> str:
+    """Return what a table calls the level of a finding."""
+    return "error" if finding.level == "error" and not finding.is_violation else MARKS[finding.level]
+
+
+def verdict_page(result: CheckResult) -> Page:
+    """Return what a budget says as a page."""
+    rows = list(_rows(result))
+    columns = [
+        Column("model", "model", 0, "left"),
+        Column("what", "what", 0, "left"),
+        Column("value", "value", 0),
+        Column("limit", "limit", 1),
+        Column("left", "left", 2),
+        Column("outcome", "outcome", 0, "left"),
+    ]
+    lines = []
+    for finding in result.findings:
+        place = f"{result.path}:{finding.line}:{finding.column}"
+        entry = f"{finding.entry}: " if finding.entry else ""
+        lines.append(f"{mark(finding)}: {place}: {entry}{finding_sentence(finding)}")
+        lines += [f"  {reason}" for reason in reasons(finding)]
+    left_out = [
+        f"{subject.entry.name}: without {one.selector.text} ({one.reason})"
+        for subject in result.subjects
+        for one in subject.entry.exclude
+    ]
+    return Page(
+        heading=f"{result.path}",
+        lines=left_out,
+        sheets=[Sheet(columns, rows)] if rows else [],
+        closing=[*lines, summary(result)],
+    )
+
+
+def _rows(result: CheckResult) -> Iterator[Row]:
+    for finding in result.findings:
+        metric, value, limit = finding.metric, finding.value, finding.limit
+        if finding.is_violation and metric is not None and value is not None and limit is not None:
+            bound = _BOUND_OF.get(finding.kind, "max")
+            cells = _cells(finding.entry, metric, bound, finding.layer, value, limit)
+            yield Row({**cells, "outcome": mark(finding)}, "strong")
+    for one in result.passed:
+        yield Row(
+            {
+                **_cells(one.entry, one.metric, one.bound, one.layer, one.value, one.limit),
+                "left": _room(one),
+                "outcome": "ok",
+            }
+        )
+
+
+_BOUND_OF = {"under_min": "min", "grew": "max_increase", "new_cost": "max_increase", "shrank": "max_decrease"}
+_BOUND_WORDS = {"max": "", "min": ", at least", "max_increase": ", growth", "max_decrease": ", decline"}
+
+
+def _cells(
+    entry: str, metric: str, bound_name: str, layer: str | None, value: Fraction, limit: Fraction
+) -> dict[str, str]:
+    what = METRIC_WORDS[metric] + (f" of {layer}" if layer else "") + _BOUND_WORDS[bound_name]
+    found, bound = apart(metric, value, limit)
+    return {"model": entry, "what": what, "value": found, "limit": bound}
+
+
+def _room(one: Passed) -> str:
+    """Return how much may still come, of limits from above."""
+    from_above = one.bound in ("max", "max_increase")
+    return f"{float((one.limit - one.value) / one.limit):.1%}" if from_above and one.limit else ""
+
+
+# -- formats
+
+
+def _render_table(result: CheckResult, view: View) -> str:
+    from dscost.rendering.terminal import render_pages
+
+    return render_pages([verdict_page(result)], view)
+
+
+def _render_markdown(result: CheckResult, view: View) -> str:
+    from dscost.rendering.markdown import markdown_page
+
+    return markdown_page(verdict_page(result))
+
+
+def _imported_late(module: str, function: str) -> VerdictRenderer:
+    def renderer(result: CheckResult, view: View) -> str:
+        text: str = getattr(import_module(module), function)(result, view)
+        return text
+
+    return renderer
+
+
+VERDICT_RENDERERS.register("table")(_render_table)
+VERDICT_RENDERERS.register("markdown")(_render_markdown)
+for _name in ("json", "github", "gitlab", "junit", "sarif"):
+    VERDICT_RENDERERS.register(_name)(_imported_late("dscost.rendering.ci", f"render_{_name}"))
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings by level, then by how far they are over their limit, then as in the file.
+
+    Anything is infinitely far over a limit of nothing.
+    """
+    order = ("fail", "error", "warn", "note")
+
+    def key(finding: Finding) -> tuple[int, bool, Fraction]:
+        over = Fraction(0)
+        if finding.value is not None and finding.limit:
+            over = abs(finding.value - finding.limit) / abs(finding.limit)
+        return order.index(finding.level), finding.limit != 0, -over
+
+    return sorted(findings, key=key)

@@ -1,0 +1,413 @@
+"""A report → a page: which sheets there are, what stands in their cells."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
+from typing import NamedTuple
+
+from dscost.errors import InputError, UnknownNameError
+from dscost.rendering.metrics import METRICS
+from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.rendering.wording import (
+    assumed_line,
+    cause_sentence,
+    cause_word,
+    formula_line,
+    layer_heading,
+    layer_sentence,
+    model_sentences,
+    noise_sentences,
+)
+from dscost.results import SAME_WITHIN, Cost, Latency, Layer, Report, Timing
+from dscost.specs import ConvSpec
+from dscost.units import (
+    UNKNOWN,
+    format_bytes,
+    format_count,
+    format_difference,
+    format_extent,
+    format_factor,
+    format_seconds,
+    format_shape,
+)
+
+VARIANT_TITLES = {"as_is": "as it is", "standard": "standard", "depthwise_separable": "depthwise-separable"}
+"""How a table calls the variants, in their order."""
+
+PENDING = "…"
+ROOT = "(root)"
+"""How a table calls the model itself, whose name among its modules is empty."""
+
+FLOPS_NOTE = "FLOPs = 2 × MACs; papers' “FLOPs” are mostly our MACs."
+
+_COST_COLUMNS = [
+    Column("params", METRICS["params"].header, 3),
+    Column("macs", METRICS["macs"].header, 0),
+    Column("flops", METRICS["flops"].header, 7),
+    Column("weight_bytes", METRICS["weight_bytes"].header, 6),
+    Column("traffic_bytes", METRICS["traffic_bytes"].header, 4),
+    Column("flops_per_byte", METRICS["flops_per_byte"].header, 5),
+    Column("latency", METRICS["latency"].header, 1),
+    Column("reduction", METRICS["reduction"].header, 2),
+    Column("speedup", METRICS["speedup"].header, 1),
+]
+_VARIANT_COLUMNS = [Column("variant", "variant", 0, "left"), *_COST_COLUMNS]
+_LAYER_COLUMNS = [
+    Column("layer", "layer", 0, "left"),
+    Column("kind", "kind", 3, "left"),
+    Column("output", "output", 5),
+    Column("params", METRICS["params"].header, 3),
+    Column("macs", METRICS["macs"].header, 0),
+    Column("share", "share", 3),
+    Column("weight_bytes", METRICS["weight_bytes"].header, 9),
+    Column("traffic_bytes", METRICS["traffic_bytes"].header, 6),
+    Column("flops_per_byte", METRICS["flops_per_byte"].header, 8),
+    Column("standard_macs", "standard MACs", 4),
+    Column("separable_macs", "separable MACs", 4),
+    Column("reduction", METRICS["reduction"].header, 1),
+    Column("standard_latency", "standard", 2),
+    Column("separable_latency", "separable", 2),
+    Column("speedup", METRICS["speedup"].header, 1),
+    Column("verdict", "verdict", 1, "left"),
+    Column("why", "held back by", 7, "left"),
+]
+
+CAUSES_SHOWN = 2
+"""Sentences that say why, where the user has not asked for all."""
+
+
+def page_of(report: Report, view: View) -> Page:
+    """Return the page of a report.
+
+    Raises:
+        UnknownNameError: The view asks for a column that the report does not have.
+    """
+    return _layer_page(report, view) if report.source == "layer" else _model_page(report, view)
+
+
+def column_headers() -> Mapping[str, str]:
+    """Return every key that `--columns` takes for some report, with its header."""
+    return {column.key: column.header for column in (*_VARIANT_COLUMNS, *_LAYER_COLUMNS)}
+
+
+# -- one layer
+
+
+def _layer_page(report: Report, view: View) -> Page:
+    (layer,) = report.layers
+    assert layer.conv is not None
+    lines = []
+    if report.assumed:
+        lines.append(assumed_line(report))
+    if layer.formula_ratio is not None:
+        lines.append(formula_line(layer.conv, report.settings["depth_multiplier"], layer.formula_ratio))
+    rows = list(_variant_rows(report, layer, view))
+    sheets = [Sheet(chosen_columns(_VARIANT_COLUMNS, rows, view.columns), rows)]
+    if layer.latency or layer.predictions:
+        from dscost.rendering.timings import layer_sheets
+
+        sheets += layer_sheets(layer, explain=view.explain)
+    causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
+    why = [sentence for cause in causes if (sentence := cause_sentence(cause))]
+    return Page(
+        heading=layer_heading(report),
+        lines=lines,
+        sheets=sheets,
+        closing=[" ".join([layer_sentence(report, view.pending), *why]), *_footnotes(report)],
+    )
+
+
+def _variant_rows(report: Report, layer: Layer, view: View) -> Iterable[Row]:
+    timing = layer.timing
+    for name, cost in layer.variants.items():
+        title = VARIANT_TITLES[name if len(layer.variants) > 1 else "as_is"]
+        yield Row(_variant_cells(title, name, cost, report, timing, view), "strong")
+        stages = layer.stages[name]
+        for stage in stages if len(stages) > 1 else ():
+            cells = {"variant": f"  {stage.name}", **_cost_cells(stage.cost)}
+            latency = timing.stages.get(stage.name) if timing else None
+            if latency or view.pending:
+                cells["latency"] = METRICS["latency"].text(latency) if latency else PENDING
+            yield Row(cells, "faint")
+        if len(stages) > 1 and timing and timing.gap_s is not None:
+            yield Row({"variant": "  gap", "latency": format_difference(timing.gap_s)}, "faint")
+
+
+def _variant_cells(
+    title: str, name: str, cost: Cost, report: Report, timing: Timing | None, view: View
+) -> dict[str, str]:
+    cells = {"variant": title, **_cost_cells(cost)}
+    is_variant = name == "depthwise_separable"
+    if is_variant:
+        cells["reduction"] = format_factor(report.totals.reduction.macs)
+    if timing:
+        cells["latency"] = METRICS["latency"].text(getattr(timing, name))
+        if is_variant:
+            cells["speedup"] = METRICS["speedup"].text(timing.speedup)
+    elif view.pending:
+        cells |= {"latency": PENDING, "speedup": PENDING if is_variant else ""}
+    return cells
+
+
+def _cost_cells(cost: Cost) -> dict[str, str]:
+    names = ("params", "macs", "flops", "weight_bytes", "traffic_bytes", "flops_per_byte")
+    return {name: METRICS[name].text(getattr(cost, name)) for name in names}
+
+
+# -- a whole model
+
+
+def _model_page(report: Report, view: View) -> Page:
+    inputs = ", ".join(f"{format_shape(entry.shape)} {entry.dtype}" for entry in report.inputs) or "nothing"
+    settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
+    timing = report.timing
+    versions = VARIANT_TITLES if any(layer.variants for layer in report.layers) else ("as_is",)
+    totals = [
+        Row(_variant_cells(VARIANT_TITLES[name], name, getattr(report.totals, name), report, timing, view), "strong")
+        for name in versions
+    ]
+    rows = layer_rows(report, view)
+    sheets = [
+        Sheet(chosen_columns(_LAYER_COLUMNS, rows, view.columns), rows),
+        Sheet(chosen_columns(_VARIANT_COLUMNS, totals, None), totals),
+    ]
+    if report.latency or report.predictions:
+        from dscost.rendering.timings import model_sheets
+
+        sheets += model_sheets(report)
+    why = [
+        f"{layer.name}: {cause_sentence(layer.causes[0])}" for layer in report.layers if view.explain and layer.causes
+    ]
+    return Page(
+        heading=f"{report.target}, input {inputs}",
+        lines=[line for line in (settings, _peak_line(report)) if line],
+        sheets=sheets,
+        closing=[*model_sentences(report), *why, *_footnotes(report)],
+    )
+
+
+def _peak_line(report: Report) -> str:
+    if report.peak_activation_bytes is None:
+        return ""
+    return f"peak activation memory {format_bytes(report.peak_activation_bytes)}"
+
+
+class _Line(NamedTuple):
+    """One line of the layer table: a layer, or several added up.
+
+    `standard` and `separable` are MACs in the two pure versions of the model, `None` where both are the same.
+    """
+
+    name: str
+    kind: str
+    output: str
+    figures: dict[str, int]
+    standard: int | None
+    separable: int | None
+    layer: Layer | None = None
+
+
+def layer_rows(report: Report, view: View) -> list[Row]:
+    """Return the rows of the layer table: sorted, cut and grouped as the view says, nothing lost.
+
+    Layers without MACs are added up in one line, so that the columns sum to the totals.
+
+    Raises:
+        UnknownNameError: The sort key is no figure of a layer.
+    """
+    lines, rest = _lines(report, view.depth)
+    if view.sort:
+        lines = _sorted(lines, view.sort, pending=view.pending)
+    if view.top is not None and len(lines) > view.top:
+        lines, hidden = lines[: view.top], lines[view.top :]
+        rest = [_added(f"({len(hidden)} more)", "", hidden), *rest]
+    return [_layer_row(line, report, view) for line in (*lines, *rest)]
+
+
+def _sorted(lines: list[_Line], key: str, *, pending: bool) -> list[_Line]:
+    """Return the lines with the largest figure first; those without that figure last, in their order."""
+    if key == "layer":
+        return sorted(lines, key=lambda line: line.name)
+    if key not in SORT_KEYS:
+        raise UnknownNameError("sort key", key, ("layer", *SORT_KEYS))
+    figures = [SORT_KEYS[key](line) for line in lines]
+    if all(figure is None for figure in figures) and not pending:
+        raise InputError(f"cannot sort by {key}: no layer has it" + (" without timing" if key in _TIMED else ""))
+    order = sorted(
+        zip(figures, range(len(lines)), strict=True),
+        key=lambda pair: -inf if pair[0] is None else pair[0],
+        reverse=True,
+    )
+    return [lines[at] for _, at in order]
+
+
+def _timing(line: _Line) -> Timing:
+    return (line.layer.timing if line.layer else None) or Timing()
+
+
+def _median(latency: Latency | None) -> float | None:
+    return latency.median_s if latency else None
+
+
+def _quotient(dividend: int | None, divisor: int | None) -> float | None:
+    return dividend / divisor if dividend and divisor else None
+
+
+_TIMED = ("latency", "standard_latency", "separable_latency", "speedup")
+
+SORT_KEYS: Mapping[str, Callable[[_Line], float | None]] = {
+    "params": lambda line: line.figures["params"],
+    "macs": lambda line: line.figures["macs"],
+    "flops": lambda line: line.figures["macs"],
+    "share": lambda line: line.figures["macs"],
+    "weight_bytes": lambda line: line.figures["weight_bytes"],
+    "traffic_bytes": lambda line: line.figures["traffic_bytes"],
+    "flops_per_byte": lambda line: _quotient(line.figures["macs"], line.figures["traffic_bytes"]),
+    "standard_macs": lambda line: line.standard,
+    "separable_macs": lambda line: line.separable,
+    "reduction": lambda line: _quotient(line.standard, line.separable),
+    "latency": lambda line: _median(_timing(line).as_is),
+    "standard_latency": lambda line: _median(_timing(line).standard),
+    "separable_latency": lambda line: _median(_timing(line).depthwise_separable),
+    "speedup": lambda line: speedup.median if (speedup := _timing(line).speedup) else None,
+}
+"""What `--sort` takes besides `layer`."""
+
+
+def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]:
+    if depth is not None:
+        groups: dict[str, list[_Line]] = {}
+        for layer in report.layers:
+            groups.setdefault(".".join(layer.name.split(".")[:depth]), []).append(_line(layer, report.skipped))
+        return [
+            group[0] if len(group) == 1 else _added(name, f"{len(group)} layers", group)
+            for name, group in groups.items()
+        ], []
+    counted = [_line(layer, report.skipped) for layer in report.layers if layer.cost.macs]
+    free = [layer for layer in report.layers if not layer.cost.macs]
+    if not free:
+        return counted, []
+    kinds = sorted({layer.type for layer in free})
+    shown = ", ".join(kinds[:3]) + (", …" if len(kinds) > 3 else "")
+    name = f"({len(free)} layer{'s' if len(free) > 1 else ''} without MACs)"
+    return counted, [_added(name, shown, [_line(layer) for layer in free])]
+
+
+def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
+    cost, trade = layer.cost, layer.variants
+    figures = {name: getattr(cost, name) for name in ("params", "macs", "weight_bytes", "traffic_bytes")}
+    standard: int | None = None
+    separable: int | None = None
+    if trade and layer.name not in skipped:
+        standard, separable = trade["standard"].macs, trade["depthwise_separable"].macs
+    elif layer.pair:  # its pointwise layer stands in the pair, the gate of a squeeze-and-excite only goes when standard
+        standard, separable = 0, 0 if layer.ends_pair else cost.macs
+    return _Line(
+        layer.name or ROOT, kind_of(layer), format_shape(layer.output_shape[1:]), figures, standard, separable, layer
+    )
+
+
+def _added(name: str, kind: str, lines: Sequence[_Line]) -> _Line:
+    figures = {key: sum(line.figures[key] for line in lines) for key in lines[0].figures}
+    trades = any(line.standard for line in lines)
+    macs = [line.figures["macs"] for line in lines]
+    standard = sum(m if line.standard is None else line.standard for line, m in zip(lines, macs, strict=True))
+    separable = sum(m if line.separable is None else line.separable for line, m in zip(lines, macs, strict=True))
+    return _Line(name, kind, "", figures, standard if trades else None, separable if trades else None)
+
+
+def kind_of(layer: Layer) -> str:
+    """Return what a layer is in a few characters, such as `conv 3×3 /2` or `depthwise 5×5`."""
+    conv = layer.conv
+    if conv is None:
+        return layer.type
+    stride = f" /{format_extent(conv.stride)}" if max(conv.stride) > 1 else ""
+    return f"{_conv_word(conv)} {format_shape(conv.kernel_size)}{stride}"
+
+
+def _conv_word(conv: ConvSpec) -> str:
+    if conv.is_depthwise and conv.in_channels > 1:
+        return "depthwise"
+    if conv.is_pointwise and conv.groups == 1:
+        return "pointwise"
+    return "conv" if conv.groups == 1 else f"conv (groups {conv.groups})"
+
+
+def _layer_row(line: _Line, report: Report, view: View) -> Row:
+    total_macs = report.totals.as_is.macs
+    macs, traffic = line.figures["macs"], line.figures["traffic_bytes"]
+    cells: dict[str, str] = {
+        "layer": line.name,
+        "kind": line.kind,
+        "output": line.output,
+        "params": format_count(line.figures["params"]),
+        "macs": format_count(macs),
+        "share": f"{macs / total_macs:.1%}" if total_macs else UNKNOWN,
+        "weight_bytes": format_bytes(line.figures["weight_bytes"]),
+        "traffic_bytes": format_bytes(traffic),
+        "flops_per_byte": METRICS["flops_per_byte"].text(2 * macs / traffic if traffic else None),
+    }
+    if line.standard and line.separable:
+        cells |= {
+            "standard_macs": format_count(line.standard),
+            "separable_macs": format_count(line.separable),
+            "reduction": format_factor(line.standard / line.separable),
+        }
+    if line.layer:
+        cells |= _latency_cells(line.layer)
+    return Row(cells, "plain" if line.layer else "faint")
+
+
+def _latency_cells(layer: Layer) -> dict[str, str]:
+    timing = layer.timing
+    if not (timing and timing.standard and timing.depthwise_separable):
+        return {}
+    return {
+        "standard_latency": format_seconds(timing.standard.median_s),
+        "separable_latency": format_seconds(timing.depthwise_separable.median_s),
+        "speedup": METRICS["speedup"].text(timing.speedup),
+        "verdict": layer.verdict or UNKNOWN,
+        "why": cause_word(layer.causes[0]) if layer.causes else "",
+    }
+
+
+# -- what stands below every page
+
+
+def _footnotes(report: Report) -> list[str]:
+    notes = [FLOPS_NOTE]
+    if report.predictions or any(layer.predictions for layer in report.layers):
+        notes.append(
+            "Times “at least” are bounds by the datasheet of a device: no run can be faster, real ones are slower."
+        )
+    where = report.environment
+    if where:
+        threads = f"{where.threads} thread{'' if where.threads == 1 else 's'}"
+        flags = "".join(f", {name} {value}" for name, value in where.flags.items())
+        notes.append(
+            f"Measured on {where.device}, {threads}, {_first_setting(report)}, torch {where.torch_version}{flags}: "
+            "random weights and inputs, interleaved pairs, medians with 95 % intervals."
+        )
+        for key, ceiling in where.ceilings.items():
+            peak, memory = ceiling.flops_per_s, ceiling.bytes_per_s
+            notes.append(
+                f"Roofline of {key.replace(':', ' ')}: {peak / 1e9:,.0f} GFLOP/s, {memory / 1e9:,.1f} GB/s, "
+                f"ridge at {peak / memory:.1f} FLOP/byte (dscost device)."
+            )
+        if where.noise_floor is None:
+            notes.append("The noise floor was not found out in so short a time; no difference under 10% is called.")
+        else:
+            notes.append(
+                f"Noise floor: a layer timed against itself was within {where.noise_floor:.1%}; "
+                f"no difference under {max(where.noise_floor, SAME_WITHIN):.1%} is called."
+            )
+        notes += noise_sentences(where.noise)
+        if where.unknown:
+            notes.append(f"This system does not tell: {', '.join(where.unknown)}.")
+    return [*notes, *report.warnings]
+
+
+def _first_setting(report: Report) -> str:
+    """Return what the figures that stand beside the costs were measured under."""
+    key = next(iter([*report.latency, *(key for layer in report.layers for key in layer.latency)]), "")
+    words = [word for word in key.split(":")[1:] if not word.startswith("batch")]
+    return ", ".join(words if "channels_last" in words else ["contiguous", *words])

@@ -1,0 +1,275 @@
+"""What a report comes to, in words."""
+
+from collections.abc import Mapping, Sequence
+
+from dscost.rendering.metrics import format_speedup
+from dscost.results import Cause, Layer, Noise, Report, Speedup
+from dscost.specs import ConvSpec
+from dscost.units import format_count, format_extent, format_factor, format_seconds, format_shape
+
+
+def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
+    """Return the formula with the numbers of the layer in it."""
+    area = conv.kernel_area
+    height, *rest = conv.kernel_size
+    square = rest == [height] * len(rest)
+    if conv.groups == 1 and depth_multiplier == 1 and square:
+        left = f"1/N + 1/K² = 1/{conv.out_channels} + 1/{area}"
+    else:
+        kernel = "K²" if square else "(Kh·Kw)"
+        left = f"T·(G/N + 1/{kernel}) = {depth_multiplier}·({conv.groups}/{conv.out_channels} + 1/{area})"
+    return f"{left} = {ratio:.4f} → {_times(1 / ratio, 'weights and MACs')}"
+
+
+def layer_sentence(report: Report, pending: bool) -> str:
+    """Return in words what swapping one layer comes to."""
+    (layer,) = report.layers
+    if layer.note:
+        return layer.note[0].upper() + layer.note[1:] + "."
+    reduction = report.totals.reduction
+    on_paper = f"On paper the depthwise-separable layer needs {_times(reduction.macs, 'MACs')}"
+    on_paper += f" and moves {_times(reduction.traffic_bytes, 'bytes')}"
+    timing = layer.timing
+    if timing is None or timing.speedup is None:
+        return f"{on_paper}; " + ("measuring …" if pending else "whether it is faster was not measured.")
+    return f"{on_paper}; {_clock_agrees(timing.speedup, reduction.macs)}"
+
+
+def model_sentences(report: Report) -> list[str]:
+    """Return in words what making a whole model depthwise-separable, or standard, comes to."""
+    totals = report.totals
+    pairs = [layer for layer in report.layers if layer.variants and layer.pair]
+    swappable = [
+        layer for layer in report.layers if layer.variants and not layer.pair and layer.name not in report.skipped
+    ]
+    sentences = []
+    if pairs:
+        sentences.append(
+            f"{_counted(len(pairs), 'depthwise-separable pair')}: made of standard convolutions it would need "
+            f"{format_count(totals.standard.macs)} MACs instead of {format_count(totals.as_is.macs)}, "
+            f"{format_factor(totals.standard.macs / totals.as_is.macs)} as many. "
+            "A pair stands with its depthwise layer; made standard, it loses what lies between its stages, "
+            "such as normalisation or squeeze-and-excite."
+        )
+    if swappable:
+        sentences.append(
+            f"{_counted(len(swappable), 'convolution')} could be depthwise-separable: "
+            f"that takes {_times(totals.as_is.macs / totals.depthwise_separable.macs, 'MACs')} "
+            f"and {_times(totals.as_is.params / totals.depthwise_separable.params, 'params')} in all."
+        )
+    if not any(layer.conv and layer.conv.kernel_area > 1 for layer in report.layers):
+        sentences.append("No convolution here has a depthwise-separable variant, and none is one.")
+    timing = report.timing
+    if timing and timing.speedup:
+        sentences.append(
+            "The whole model, standard against depthwise-separable: "
+            + _clock_agrees(timing.speedup, totals.reduction.macs)
+        )
+    if report.skipped:
+        sentences.append(
+            f"Left standard, since the swap makes them slower: {', '.join(report.skipped)}; "
+            "the depthwise-separable figures are without them."
+        )
+    losing = [layer for layer in report.layers if layer.verdict == "slower" and layer.name not in report.skipped]
+    if losing:
+        sentences.append(f"The swap makes {_counted(len(losing), 'layer')} slower: {_named(losing)}.")
+    return sentences
+
+
+def _clock_agrees(speedup: Speedup, promised: float | None) -> str:
+    """Return what the clock says beside what the MACs promise."""
+    measured = format_speedup(speedup)
+    match speedup.verdict:
+        case "same":
+            return f"the clock sees no difference ({measured})."
+        case "unclear":
+            return f"the clock cannot tell ({measured}); a longer --time-budget may."
+        case "slower":
+            view = "disagrees" if promised is None or promised > 1 else "agrees"
+            return f"the clock {view}: it ran slower, at {measured} of the standard speed."
+    if promised and promised < 1:
+        return f"the clock disagrees: it ran {measured} faster."
+    if promised and speedup.ci95[0] > promised:
+        return f"the clock says {measured} faster, more than the MACs explain."
+    if promised and speedup.median < 0.8 * promised:
+        return f"the clock says {measured} faster, {speedup.median / promised:.0%} of what the MACs promise."
+    return f"the clock agrees: {measured} faster."
+
+
+def _times(factor: float | None, of: str) -> str:
+    """Return `8.69× fewer MACs`, `1.20× more bytes` or `as many params`."""
+    if factor is None:
+        return f"an unknown factor of {of}"
+    if format_factor(factor) == "1.00×":
+        return f"about as many {of}"
+    return f"{format_factor(factor)} fewer {of}" if factor > 1 else f"{format_factor(1 / factor)} more {of}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _named(layers: Sequence[Layer], at_most: int = 4) -> str:
+    names = []
+    for layer in layers:
+        timing = layer.timing
+        speed = f" ({format_factor(timing.speedup.median)})" if timing and timing.speedup else ""
+        names.append(layer.name + speed)
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
+
+
+_CAUSES = {
+    "memory_bound": "memory-bound depthwise",
+    "depthwise_kernel": "slow depthwise kernel",
+    "more_bytes": "moves more bytes",
+    "few_channels": "few input channels",
+    "backend": "slower backend",
+    "overhead": "fixed cost of its calls",
+    "layout": "layout",
+    "allocation": "allocation",
+}
+"""What a table calls the causes."""
+
+
+def cause_word(cause: Cause) -> str:
+    """Return a cause in two or three words."""
+    return _CAUSES[cause.kind]
+
+
+def cause_sentence(cause: Cause) -> str:
+    """Return why, with the figures that decided it."""
+    f = {name: value for name, value in cause.figures.items() if not isinstance(value, str)}
+    match cause.kind:
+        case "memory_bound":
+            takes = "takes" if cause.figures["known_by"] == "measured" else "is expected to take"
+            return (
+                f"Its depthwise stage {takes} {f['share_of_time']:.0%} of the time for {f['share_of_macs']:.0%} of the "
+                f"MACs: at {f['flops_per_byte']:.1f} FLOP/byte, left of the ridge at "
+                f"{f['ridge_flops_per_byte']:.1f}, it waits for memory."
+            )
+        case "depthwise_kernel":
+            takes = "takes" if cause.figures["known_by"] == "measured" else "is expected to take"
+            return (
+                f"Its depthwise stage {takes} {f['share_of_time']:.0%} of the time for {f['share_of_macs']:.0%} of the "
+                f"MACs: its kernel reaches {f['efficiency']:.0%} of the FLOP/s of the standard layer and "
+                f"{f['roofline_fraction']:.0%} of its own roofline."
+            )
+        case "more_bytes":
+            return (
+                f"It moves {f['traffic_ratio']:.2f} times the bytes of the standard layer, and moving them takes "
+                f"{f['moving_share']:.0%} of its time at the bandwidth of memory."
+            )
+        case "few_channels":
+            return (
+                f"With {f['in_channels']:.0f} input channels per group there is little arithmetic to save: moving "
+                f"bytes takes {f['moving_share']:.0%} of the standard layer's time, and {f['output_share']:.0%} of "
+                "them are its output, which stays."
+            )
+        case "backend":
+            return (
+                f"torch computes its {cause.figures['stage']} stage with {cause.figures['backend']} at "
+                f"{f['efficiency']:.0%} of the FLOP/s that the standard layer has with "
+                f"{cause.figures['standard_backend']}; that stage is {f['share_of_time']:.0%} of the time."
+            )
+        case "overhead":
+            return (
+                f"Its {f['calls']:.0f} calls cost {format_seconds(f['overhead_s'])} whatever they compute, "
+                f"{f['share_of_time']:.0%} of its time; {format_seconds(f['stage_overhead_s'])} of that is the "
+                f"{cause.figures['stage']} stage's."
+            )
+        case "layout":
+            stage = f" (its depthwise stage {format_factor(f['depthwise_gain'])})" if "depthwise_gain" in f else ""
+            return (
+                f"In channels_last it runs {format_factor(f['gain'])} faster{stage}, "
+                f"the standard layer {format_factor(f['standard_gain'])}."
+            )
+        case "allocation":
+            return (
+                f"Every call asks the system for {f['faults_per_call']:,.0f} fresh pages of memory; "
+                "--allocator tuned keeps freed memory."
+            )
+    raise ValueError(f"unknown cause {cause.kind}")
+
+
+def noise_sentences(noise: Sequence[Noise]) -> list[str]:
+    """Return what made measurements less sure, like things in one sentence, each with its figure."""
+    by_kind: dict[str, list[Noise]] = {}
+    for one in noise:
+        by_kind.setdefault(one.kind, []).append(one)
+    return [_noise_sentence(kind, alike) for kind, alike in by_kind.items()]
+
+
+def _noise_sentence(kind: str, alike: Sequence[Noise]) -> str:
+    worst = max(alike, key=lambda one: one.figure)
+    figure, limit = worst.figure, worst.limit
+    where = f" ({worst.where})" if worst.where else ""
+    if len(alike) > 1:
+        where = f" ({worst.where} and {len(alike) - 1} more)"
+    match kind:
+        case "load":
+            return f"The machine was busy: load {figure:.1f} on {limit:.0f} cores when measuring began."
+        case "cpu_pressure":
+            return f"The machine was busy: something waited for a processor in {figure:.0f} % of the last 10 s."
+        case "steal":
+            return f"Other guests of this host took {figure:.0%} of the processor time."
+        case "context_switches":
+            return (
+                f"The system took the processor away in {figure:.0%} of the blocks{where}; "
+                "those are left out where enough remain."
+            )
+        case "page_faults":
+            return f"Each call caused {figure:,.0f} page faults{where}: allocation is part of the time."
+        case "regimes":
+            return (
+                f"The speed changed between epochs {figure:.1f} times as much as within them{where}: "
+                "the machine has more than one regime, so trust the interval, not the median."
+            )
+        case "more_than_macs":
+            return (
+                f"A speedup of {figure:.2f} is more than the {limit:.2f} times fewer MACs{where}: "
+                "it cannot come from arithmetic alone."
+            )
+        case "over_roofline":
+            return (
+                f"Measured {figure:.2f} times as fast as the roofline allows{where}: the data stay in the caches, "
+                "or the ceilings were measured on a busier machine (dscost device --refresh)."
+            )
+        case "throttled":
+            return f"The clock was under {limit:.0%} of its largest in {figure:.0%} of the blocks{where}."
+    raise ValueError(f"unknown disturbance {kind}")
+
+
+def layer_heading(report: Report) -> str:
+    """Return the layer, its shapes, and every value that was given for it."""
+    (layer,) = report.layers
+    conv = layer.conv
+    assert conv is not None
+    given = [text for key, text in _layer_words(report).items() if key not in report.assumed]
+    name = f"{layer.type} {conv.in_channels} → {conv.out_channels}, kernel {format_shape(conv.kernel_size)}"
+    return f"{', '.join([name, *given])}: {format_shape(layer.input_shape)} → {format_shape(layer.output_shape)}"
+
+
+def assumed_line(report: Report) -> str:
+    """Return every value that was assumed."""
+    words = _layer_words(report)
+    return f"assumed: {', '.join(words[key] for key in report.assumed)}"
+
+
+def _layer_words(report: Report) -> Mapping[str, str]:
+    """Return what shapes a layer besides its channels and kernel, in words, by the name of the option."""
+    (layer,) = report.layers
+    conv = layer.conv
+    assert conv is not None
+    keeps = layer.output_shape[2:] == layer.input_shape[2:]
+    return {
+        "stride": f"stride {format_extent(conv.stride)}",
+        "padding": f"padding {format_extent(conv.padding)}{' (keeps the size)' if keeps else ''}",
+        "dilation": f"dilation {format_extent(conv.dilation)}",
+        "groups": f"groups {conv.groups}",
+        "bias": "bias" if conv.bias else "no bias",
+        "input_size": f"size {format_extent(layer.input_shape[2:])}",
+        "batch": f"batch {layer.input_shape[0]}",
+        "depth_multiplier": f"depth multiplier {report.settings['depth_multiplier']}",
+        "dtype": report.inputs[0].dtype,
+    }

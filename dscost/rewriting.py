@@ -1,0 +1,461 @@
+"""A torch model → the same model made of standard convolutions, or made depthwise-separable, to be run.
+
+What `dscost.swaps` finds in the events of a trace is done here to modules. The new convolutions have random weights:
+they are there for what they cost, not for what they compute.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from dscost.building import CONV_CLASSES, build_stages
+from dscost.errors import InputError
+from dscost.operations import NETWORK_INPUT
+from dscost.specs import ConvSpec, Shape
+from dscost.swaps import Swap
+from dscost.tracing import Arguments, Event, first_line, trace
+from dscost.variants import Convs
+
+
+class Rewritten(NamedTuple):
+    """A model in another form.
+
+    Args:
+        module: A new module; the given one is untouched.
+        left: Name of a layer and why it could not be replaced, for each that stayed as it was.
+        replaced: Names of the modules that were: convolutions, and what lay between the stages of a pair.
+    """
+
+    module: nn.Module
+    left: tuple[tuple[str, str], ...]
+    replaced: tuple[str, ...]
+
+
+def rewritten(module: nn.Module, events: Sequence[Event], swaps: Sequence[Swap], variant: str) -> Rewritten:
+    """Return a copy of a model with every swap written as `variant`; those that are so already stay as they are.
+
+    A convolution becomes two stages. Of a pair the depthwise convolution becomes the standard one, and what follows
+    up to the pointwise convolution passes its input on. A module that runs several times is replaced once, under all
+    of its names; weights that several modules share stay shared. A new convolution has the device, dtype, layout,
+    mode and hooks of the one that it replaces, and the attributes of `torch.nn.Conv2d` that tell its shape.
+
+    As with `copy.deepcopy`, what a function has closed over is not copied.
+
+    Args:
+        module: With values or on meta. Of torch.compile's wrapper, what it wraps is rewritten.
+        events: Of `dscost.tracing.trace(module, …)`.
+        swaps: Of `find_swaps(events)`.
+        variant: `standard` or `depthwise_separable`.
+
+    Raises:
+        InputError: The model cannot be copied; the text has the reason.
+    """
+    module = _unwrapped(module)
+    run = _Run(module, events)
+    due = [swap for swap in swaps if swap.is_pair != (variant == "depthwise_separable")]
+    left: dict[str, str] = {}
+    while refused := run.refused(due):  # what stays may keep others from being replaced
+        for at, reason in refused.items():
+            left.setdefault(events[at].module, reason)
+        due = [swap for swap in due if swap.positions[0] not in refused]
+
+    new: dict[str, nn.Module] = {}
+    first_with: dict[object, Swap] = {}
+    for swap in due:
+        path = events[swap.positions[0]].module
+        if path not in new:
+            new[path] = run.replacement(swap, variant)
+            twin = first_with.setdefault(run.kernels(swap), swap)
+            same_bias = events[twin.positions[-1]].weights == events[swap.positions[-1]].weights
+            _share_weights(new[events[twin.positions[0]].module], new[path], bias=same_bias)
+    gone = run.passed_through(due)
+    new |= {path: PassedThrough().train(run.modules[path].training) for path in gone}
+    replaced = tuple(path for path in run.modules if path in new and gone.isdisjoint(_above(path)))
+    return Rewritten(_copy(module, {run.modules[path]: new[path] for path in new}), tuple(left.items()), replaced)
+
+
+class PassedThrough(nn.Identity):
+    """Returns the first of its arguments, in the place of a module that may take several."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the first argument."""
+        return next(iter((*args, *kwargs.values())))
+
+
+class SamePadding(nn.Module):
+    """Zeros around an input, so that a window takes `ceil(size / stride)` positions, whatever the size.
+
+    Args:
+        conv: The convolution to come, itself without padding.
+    """
+
+    def __init__(self, conv: ConvSpec) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x`, `(B, C, H, W)`, with its spatial dimensions padded; one more at the end if it is uneven."""
+        return nn.functional.pad(x, _on_both_sides(_same_padding(tuple(x.shape), self.conv)))
+
+
+class FixedPadding(nn.Module):
+    """Zeros around an input.
+
+    Args:
+        totals: How many per spatial dimension, both sides together.
+    """
+
+    def __init__(self, totals: Shape) -> None:
+        super().__init__()
+        self.totals = totals
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x`, `(B, C, H, W)`, with its spatial dimensions padded; one more at the end if it is uneven."""
+        return nn.functional.pad(x, _on_both_sides(self.totals))
+
+
+def _same_padding(shape: Shape, conv: ConvSpec) -> Shape:
+    dims = len(conv.kernel_size)
+    sizes = zip(shape[-dims:], conv.kernel_size, conv.stride, conv.dilation, strict=True)
+    return tuple(max(0, (-(-size // s) - 1) * s + d * (k - 1) + 1 - size) for size, k, s, d in sizes)
+
+
+def _on_both_sides(totals: Shape) -> list[int]:
+    """Return the argument of `pad`: last dimension first."""
+    return [side for total in reversed(totals) for side in (total // 2, total - total // 2)]
+
+
+# -- what may be replaced
+
+
+class _Run:
+    """A model and what happened when it ran.
+
+    Args:
+        root: The model.
+        events: The operators, in order.
+    """
+
+    def __init__(self, root: nn.Module, events: Sequence[Event]) -> None:
+        self.modules = _by_path(root)
+        self._events = events
+        self._reads_input = _reading_input(events)
+        self._within: dict[str, list[int]] = {}
+        for at, event in enumerate(events):
+            for path in dict.fromkeys(event.stack):
+                self._within.setdefault(path, []).append(at)
+
+    def kernels(self, swap: Swap) -> tuple[object, ...]:
+        """Return what tells the weights of a swap apart: names of kernels, or the modules that compute them."""
+        convs = [event for event in (self._events[at] for at in swap.positions) if event.conv]
+        return tuple(event.operands[1] if isinstance(event.operands[1], str) else (event.module,) for event in convs)
+
+    def refused(self, due: Sequence[Swap]) -> dict[int, str]:
+        """Return why some swaps cannot be done together with the others, by their first position."""
+        heads = {swap.positions[0]: swap for swap in due}
+        gone = self.passed_through(due)
+        reasons = {at: self._why_stays(at, heads) or self._why_between_stays(heads[at], gone) for at in heads}
+        return {at: reason for at, reason in reasons.items() if reason}
+
+    # -- the first convolution
+
+    def _why_stays(self, at: int, heads: Mapping[int, Swap]) -> str | None:
+        path = self._events[at].module
+        module = self.modules.get(path)
+        if module is not None and any(isinstance(m, torch.jit.ScriptModule) for m in (module, *module.children())):
+            return "the convolution is in scripted code"
+        if not isinstance(module, _CONVOLUTIONS):
+            return "the convolution is computed by a function, not by a Conv2d"
+        calls = [call for call in self._within[path] if self._events[call].op == "convolution"]
+        if not all(call in heads for call in calls):
+            return "it also runs where it cannot be replaced"
+        if len({(heads[call].standard, self.kernels(heads[call])) for call in calls}) > 1:
+            return "its calls stand for different convolutions"
+        if _is_plain(module):
+            return None
+        for shape in dict.fromkeys(self._first_of_call(call).input_shape for call in calls):
+            reason = _why_more_than_convolution(module, shape)
+            if reason:
+                return reason
+        return None if self._padding(module, calls) else "it pads its inputs differently from call to call"
+
+    def _first_of_call(self, at: int) -> Event:
+        """Return what a convolution's module does first to its input: the convolution itself, or its padding."""
+        event = self._events[at]
+        path = event.module
+        while event.sources and event.sources[0] >= 0:
+            before = self._events[event.sources[0]]
+            if before.conv or path not in before.stack:  # an earlier call, or another module
+                break
+            event = before
+        return event
+
+    def _padding(self, module: _ConvNd, calls: Sequence[int]) -> "_Padding | None":
+        """Return how a convolution pads its input before the operator does; `None` if no rule holds for all calls."""
+        own = _own_padding(module)
+        if _is_plain(module):
+            return own
+        convs, firsts = [self._events[call] for call in calls], [self._first_of_call(call) for call in calls]
+        if firsts == convs:
+            return _Padding()
+        given = [first.input_shape for first in firsts]
+        dims = len(module.kernel_size)
+        totals = [_differences(shape, conv.input_shape, dims) for shape, conv in zip(given, convs, strict=True)]
+        if own.mode != "zeros" and set(totals) == {_both_together(module._reversed_padding_repeated_twice)}:
+            return own
+        conv = convs[0].conv
+        assert conv is not None
+        if totals == [_same_padding(shape, conv) for shape in given]:
+            return _Padding(before=SamePadding(conv))
+        return _Padding(before=FixedPadding(totals[0])) if len(set(totals)) == 1 else None
+
+    def replacement(self, swap: Swap, variant: str) -> nn.Module:
+        """Return what takes the place of the first convolution of a swap."""
+        path = self._events[swap.positions[0]].module
+        old = self.modules[path]
+        assert isinstance(old, _ConvNd)
+        padding = self._padding(old, [at for at in self._within[path] if self._events[at].conv])
+        assert padding is not None
+        (name, first), *others = swap.convs(variant)
+        if padding.mode != "zeros":
+            first = replace(first, padding=padding.by_the_convolution, padding_mode=padding.mode)
+        new = _built_like(old, ((name, first), *others), padding.before)
+        if not isinstance(new, _ConvNd):
+            for attribute in ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups"):
+                setattr(new, attribute, getattr(swap.standard, attribute))
+            new.padding = old.padding  # type: ignore[assignment]
+        return new
+
+    # -- what lies between the stages of a pair
+
+    def passed_through(self, due: Sequence[Swap]) -> set[str]:
+        """Return the paths of the modules that do nothing but what a standard convolution makes superfluous."""
+        superfluous = {at for swap in due for at in swap.positions[1:]}
+        owners = {self._events[at].module for at in superfluous}
+        return {path for path in owners if path in self.modules and self._is_superfluous(path, superfluous)}
+
+    def _is_superfluous(self, path: str, superfluous: Collection[int]) -> bool:
+        within = self._within[path]
+        if any(self._reads_input[at] and at not in superfluous for at in within):
+            return False
+        # one that only calls others, an activation perhaps by itself, stays: it may also view a result in another shape
+        own = [self._events[at] for at in within if self._events[at].module == path]
+        only_calls = all(self._suits_any_channels(event) and len(event.sources) == 1 for event in own)
+        return not (self.modules[path]._modules and only_calls)
+
+    def _why_between_stays(self, swap: Swap, gone: Collection[str]) -> str | None:
+        for at in swap.positions[1:]:
+            event = self._events[at]
+            if not (set(event.stack) & set(gone) or self._suits_any_channels(event)):
+                where = f"'{event.module}'" if event.module else "the model itself"
+                return f"{event.operator}, which {where} runs after it, cannot be taken out"
+        return None
+
+    def _suits_any_channels(self, event: Event) -> bool:
+        """Whether an operator does the same for any number of channels, and reads nothing but what it is given."""
+        held_bytes = event.traffic_bytes - event.input_bytes - event.output_bytes
+        return (
+            event.op in _FOR_ANY_CHANNELS
+            and not event.weights
+            and held_bytes <= event.element_bytes  # a number may be held, a vector has its length
+            and all(s >= 0 and self._events[s].output_shape == event.output_shape for s in event.sources)
+        )
+
+
+_CONVOLUTIONS = tuple(CONV_CLASSES.values())
+_FOR_ANY_CHANNELS = {"activation", "elementwise", "multiply", "add"}
+"""What may stay between stages that are gone; a copy comes of a view that may count channels, as a shuffle does."""
+
+
+def _reading_input(events: Sequence[Event]) -> list[bool]:
+    """Return for each event whether it depends on the input; what computes weights does not."""
+    reading: list[bool] = []
+    for event in events:
+        reading.append(any(source == NETWORK_INPUT or reading[source] for source in event.sources))
+    return reading
+
+
+def _by_path(root: nn.Module) -> dict[str, nn.Module]:
+    """Return every module under the path by which a trace names it; torch.compile's wrappers have none."""
+    found: dict[str, nn.Module] = {}
+    seen: set[int] = set()
+
+    def visit(path: str, module: nn.Module) -> None:
+        module = _unwrapped(module)
+        if id(module) in seen:
+            return
+        seen.add(id(module))
+        found[path] = module
+        if not isinstance(module, torch.jit.ScriptModule):
+            for name, child in module._modules.items():
+                if child is not None:
+                    visit(f"{path}.{name}" if path else name, child)
+
+    visit("", root)
+    return found
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    inner: nn.Module = getattr(module, "_orig_mod", module)
+    return inner
+
+
+def _above(path: str) -> list[str]:
+    """Return the paths of the modules that hold the one at `path`, the root left out."""
+    names = path.split(".")
+    return [".".join(names[:end]) for end in range(1, len(names))]
+
+
+# -- convolutions with a forward of their own
+
+
+def _is_plain(module: _ConvNd) -> bool:
+    """Whether a module computes what its class in torch computes, whatever its weights are made of."""
+    kind = type(module)
+    return "forward" not in module.__dict__ and any(
+        kind.forward is torchs.forward and kind._conv_forward is torchs._conv_forward for torchs in _CONVOLUTIONS
+    )
+
+
+def _why_more_than_convolution(module: _ConvNd, shape: Shape) -> str | None:
+    """Run a module by itself on meta tensors; return why it is no convolution of its padded input, or `None`."""
+    x = torch.empty(shape, dtype=_tensor_of(module).dtype, device="meta")
+    try:
+        alone = trace(module, Arguments((x,), {}))
+    except InputError:
+        return "its forward cannot be run by itself"
+    on_the_way = [at for at, reads in enumerate(_reading_input(alone.events)) if reads]
+    others = [alone.events[at].operator for at in on_the_way if not alone.events[at].conv]
+    convs = [at for at in on_the_way if alone.events[at].conv]
+    more = [operator for operator in others if operator not in _PADDING_OPERATORS]
+    if len(convs) > 1:
+        more.append("a second convolution")
+    if more or alone.outputs != {on_the_way[-1]} or convs != on_the_way[-1:]:
+        return f"its forward does more than the convolution: {', '.join(more) or 'it returns something else'}"
+    return None
+
+
+_PADDING_OPERATORS = {"aten::pad", "aten::constant_pad_nd"} | {
+    f"aten::{kind}_pad{dims}d" for kind in ("reflection", "replication") for dims in (1, 2, 3)
+}
+
+
+class _Padding(NamedTuple):
+    """What a module adds to its input before the operator of the convolution runs.
+
+    Args:
+        before: A module that does it, if the convolution that replaces it cannot.
+        by_the_convolution: `padding` of the convolution where its `mode` is not zeros.
+        mode: `padding_mode` of the convolution.
+    """
+
+    before: nn.Module | None = None
+    by_the_convolution: Any = None
+    mode: str = "zeros"
+
+
+def _own_padding(module: _ConvNd) -> _Padding:
+    padding = (0,) * len(module.kernel_size) if module.padding == "valid" else module.padding
+    return _Padding(by_the_convolution=padding, mode=module.padding_mode)
+
+
+def _differences(before: Shape, after: Shape, dims: int) -> Shape:
+    return tuple(b - a for a, b in zip(before[-dims:], after[-dims:], strict=True))
+
+
+def _both_together(sides: Sequence[int]) -> Shape:
+    """Return the sums per dimension of what `pad` takes: both sides, last dimension first."""
+    return tuple(sides[at] + sides[at + 1] for at in range(len(sides) - 2, -1, -2))
+
+
+# -- making it
+
+
+def _built_like(old: _ConvNd, convs: Convs, before: nn.Module | None) -> nn.Module:
+    """Return new convolutions with random weights, where and how those of `old` are."""
+    tensor = _tensor_of(old)
+    with torch.device(tensor.device):
+        new = build_stages(convs)
+    if before is not None:
+        new = nn.Sequential(OrderedDict(pad=before, convolution=new))
+    new.to(tensor.dtype)
+    layout = _LAYOUTS.get(len(old.kernel_size))
+    if layout is not None and any(_has_layout(t, layout) for t in old.parameters()):
+        new.to(memory_format=layout)  # type: ignore[call-overload]
+    return new.train(old.training).requires_grad_(tensor.requires_grad)
+
+
+_LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+def _tensor_of(module: _ConvNd) -> Tensor:
+    """Return some tensor that the weights of a convolution are made of."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor
+    return module.weight
+
+
+def _has_layout(tensor: Tensor, layout: torch.memory_format) -> bool:
+    """Whether a kernel is laid out so; `is_contiguous` says yes to both layouts of a single channel."""
+    if is_lazy(tensor) or tensor.dim() < 4:
+        return False
+    return tensor.stride() == torch.empty(tensor.shape, device="meta", memory_format=layout).stride()
+
+
+def _share_weights(first: nn.Module, new: nn.Module, *, bias: bool) -> None:
+    """Give the convolutions of `new` the weights of those of `first`, where they are of one shape."""
+    for a, b in zip(_convs_in(first), _convs_in(new), strict=True):
+        if a is not b and a.weight.shape == b.weight.shape:
+            b.weight = a.weight
+            if bias:
+                b.bias = a.bias
+
+
+def _convs_in(module: nn.Module) -> list[_ConvNd]:
+    return [part for part in module.modules() if isinstance(part, _ConvNd)]
+
+
+def _copy(root: nn.Module, new: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """Return a copy with some modules replaced, wherever the model holds them: as children, in lists, in methods.
+
+    Raises:
+        InputError: It cannot be copied.
+    """
+    memo: dict[int, Any] = {id(old): replacement for old, replacement in new.items()}
+    for part in root.modules():
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:  # a computed weight, which torch refuses to copy
+                memo[id(value)] = value.detach().clone()
+    try:
+        copied: nn.Module = copy.deepcopy(root, memo)
+        for old, replacement in new.items():
+            if isinstance(old, _ConvNd) and not isinstance(replacement, PassedThrough):
+                _keep_hooks(old, replacement, memo)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"{type(root).__name__} cannot be copied: {first_line(error)}") from error
+    return copied
+
+
+def _keep_hooks(old: _ConvNd, new: nn.Module, memo: dict[int, Any]) -> None:
+    """Copy the hooks of a forward, without those that compute weights."""
+    for name in _FORWARD_HOOKS:
+        kept = {
+            key: hook
+            for key, hook in getattr(old, name).items()
+            if not isinstance(hook, _OF_WEIGHTS) and getattr(hook, "__self__", None) is not old
+        }
+        getattr(new, name).update(copy.deepcopy(kept, memo))
+
+
+_FORWARD_HOOKS = tuple(name for name in vars(nn.Module()) if name.startswith("_forward_"))
+_OF_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)

@@ -1,0 +1,312 @@
+"""Saved reports: the JSON of `dscost layer` and `dscost model` → the reports that it was written from.
+
+What a key may hold is read off the types of `dscost.results`, so that writing and reading cannot drift apart. Keys
+are only ever added within a `schema_version`: one that is not known is passed over, one that came later may be missing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from dscost.errors import InputError, SpecError, UnknownNameError, some_of
+from dscost.results import SCHEMA_VERSION, Environment, Layer, Report
+
+ENDING = ".json"
+MAX_BYTES = 200_000_000
+"""No report of a model is that large."""
+VARIANTS = ("standard", "depthwise_separable")
+
+
+def split_name(target: str) -> tuple[str, str | None] | None:
+    """Return the file and the subject that a target means, or `None` where it is no saved report.
+
+    >>> split_name("report.json"), split_name("out/all.json:timm:resnet18"), split_name("resnet18")
+    (('report.json', None), ('out/all.json', 'timm:resnet18'), None)
+    """
+    if target.endswith(ENDING):
+        return target, None
+    path, colon, name = target.partition(f"{ENDING}:")
+    return (path + ENDING, name) if colon else None
+
+
+def read_saved(target: str | PathLike[str]) -> Report:
+    """Return the report that `report.json`, `report.json:NAME` or `report.json:INDEX` stands for, the first being 0.
+
+    Raises:
+        InputError: The file cannot be read, is no saved report, or does not hold just one that is meant.
+    """
+    path, name = split_name(str(target)) or (str(target), None)
+    reports = read_reports(path)
+    if name is None:
+        if len(reports) == 1:
+            return reports[0]
+        raise InputError(f"{path}: holds {len(reports)} reports, ask for one as {path}:NAME ({_contents(reports)})")
+    named = [report for report in reports if report.target == name]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise InputError(f"{path}: {len(named)} reports are called '{name}', ask by index ({_contents(reports)})")
+    if name.isdecimal() and int(name) < len(reports):
+        return reports[int(name)]
+    if name.isdecimal():
+        raise InputError(f"{path}: there is no report {name} ({_contents(reports)})")
+    raise UnknownNameError("report", name, [report.target for report in reports], f" in {path}")
+
+
+def _contents(reports: Sequence[Report]) -> str:
+    return some_of(f"{at}: {report.target}" for at, report in enumerate(reports))
+
+
+def read_reports(path: str | PathLike[str]) -> tuple[Report, ...]:
+    """Return every report of a file.
+
+    Raises:
+        InputError: It cannot be read or holds no reports; the text says what is wrong and where.
+    """
+    place = Path(path)
+    try:
+        size = place.stat().st_size
+        if size > MAX_BYTES:
+            raise InputError(f"{path}: {size:,} bytes are no report, refused")
+        text = place.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text") from error
+    return parse_reports(text, str(path))
+
+
+def parse_reports(text: str, origin: str) -> tuple[Report, ...]:
+    """Return the reports that a JSON document holds.
+
+    Args:
+        text: The document.
+        origin: What errors call it.
+
+    Raises:
+        InputError: It is none, or of another `schema_version`.
+    """
+    import json
+
+    try:
+        document = json.loads(text, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{origin}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{origin}: not JSON: {error}") from error
+    return reports_of(document, origin)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
+    """Return the reports of a document as `dscost.results.document` makes it.
+
+    Raises:
+        InputError: It is none; the text says what is wrong and where.
+    """
+    if not isinstance(document, dict) or "schema_version" not in document or "subjects" not in document:
+        raise InputError(
+            f"{origin}: not a saved report: expected 'schema_version' and 'subjects', as dscost model … --json writes"
+        )
+    if document["schema_version"] != SCHEMA_VERSION:
+        found = _shown(document["schema_version"])
+        raise InputError(f"{origin}: expected schema_version {SCHEMA_VERSION}, found {found}")
+    try:
+        environment = _within("environment", _reader(Environment | None), document.get("environment"))
+        reports: tuple[Report, ...] = _within("subjects", _reader(tuple[Report, ...]), document["subjects"])
+        for at, report in enumerate(reports):
+            _require_whole(report, "subjects", at)
+    except _Misfit as misfit:
+        raise InputError(f"{origin}: {misfit}") from None
+    if not reports:
+        raise InputError(f"{origin}: holds no report")
+    # it stands in the document once, for whatever was measured
+    return tuple(report._replace(environment=environment if _is_measured(report) else None) for report in reports)
+
+
+def _is_measured(report: Report) -> bool:
+    return bool(report.latency) or any(layer.latency for layer in report.layers)
+
+
+# -- what types do not say
+
+
+def _require_whole(report: Report, *place: str | int) -> None:
+    """Refuse a report in which one part needs another that is not there."""
+    is_layer = report.source == "layer"
+    if is_layer and (len(report.layers) != 1 or report.layers[0].conv is None):
+        raise _Misfit("expected one convolution, as of every layer", *place, "layers")
+    if is_layer and "depth_multiplier" not in report.settings:
+        raise _Misfit("missing key 'depth_multiplier'", *place, "settings")
+    needed = VARIANTS[:1] if is_layer else VARIANTS
+    for at, layer in enumerate(report.layers):
+        if is_layer or layer.variants:
+            _require_trade(layer, needed, *place, "layers", at)
+
+
+def _require_trade(layer: Layer, needed: Sequence[str], *place: str | int) -> None:
+    for name in needed:
+        if name not in layer.variants:
+            raise _Misfit(f"missing key '{name}'", *place, "variants")
+    for name in layer.variants:
+        if name not in VARIANTS:
+            raise _Misfit(f"expected {' or '.join(VARIANTS)}, found '{name}'", *place, "variants")
+        if not layer.stages.get(name):
+            raise _Misfit(f"missing key '{name}', which is in 'variants'", *place, "stages")
+
+
+# -- readers, one per type
+
+
+class _Misfit(Exception):
+    """A value that does not fit its type, and the keys that lead to it, outermost first."""
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        super().__init__(message)
+        self.path = list(path)
+
+    def __str__(self) -> str:
+        place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path).removeprefix(".")
+        return f"{place}: {self.args[0]}" if place else str(self.args[0])
+
+
+_Reader = Callable[[Any], Any]
+
+
+def _within(key: str | int, reader: _Reader, value: Any) -> Any:
+    """Read what stands under a key."""
+    try:
+        return reader(value)
+    except _Misfit as misfit:
+        misfit.path.insert(0, key)
+        raise
+
+
+_SCALARS: Mapping[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "text"),
+    NoneType: ((NoneType,), "null"),
+}
+"""What JSON may hold for a type, and how that is called; true is no number."""
+
+
+@cache
+def _reader(kind: Any) -> _Reader:
+    """Return what reads JSON values of a type."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return lambda value: value
+    if kind in _SCALARS:
+        return _scalar_reader(kind)
+    if origin in (Union, UnionType):
+        return _choice_reader(arguments)
+    if origin is Literal:
+        return _literal_reader(arguments)
+    if origin is tuple:
+        return _tuple_reader(arguments)
+    if origin is Mapping:
+        return _mapping_reader(arguments[1])
+    return _record_reader(kind)
+
+
+def _scalar_reader(kind: type) -> _Reader:
+    types, words = _SCALARS[kind]
+
+    def read(value: Any) -> Any:
+        if type(value) not in types:
+            raise _Misfit(f"expected {words}, found {_shown(value)}")
+        return value
+
+    return read
+
+
+def _choice_reader(kinds: Sequence[Any]) -> _Reader:
+    optional = NoneType in kinds
+    readers = [_reader(kind) for kind in kinds if kind is not NoneType]
+
+    def read(value: Any) -> Any:
+        if value is None and optional:
+            return None
+        for reader in readers[:-1]:
+            try:
+                return reader(value)
+            except _Misfit:
+                continue
+        return readers[-1](value)
+
+    return read
+
+
+def _literal_reader(allowed: Sequence[Any]) -> _Reader:
+    def read(value: Any) -> Any:
+        if value not in allowed:
+            raise _Misfit(f"expected {' or '.join(map(_shown, allowed))}, found {_shown(value)}")
+        return value
+
+    return read
+
+
+def _tuple_reader(kinds: Sequence[Any]) -> _Reader:
+    reader, length = _reader(kinds[0]), None if kinds[-1] is Ellipsis else len(kinds)
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise _Misfit(f"expected a list, found {_shown(value)}")
+        if length is not None and len(value) != length:
+            raise _Misfit(f"expected {length} entries, found {len(value)}")
+        return tuple(_within(at, reader, entry) for at, entry in enumerate(value))
+
+    return read
+
+
+def _mapping_reader(kind: Any) -> _Reader:
+    reader = _reader(kind)
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _Misfit(f"expected an object, found {_shown(value)}")
+        return {key: _within(key, reader, entry) for key, entry in value.items()}
+
+    return read
+
+
+def _record_reader(kind: Any) -> _Reader:
+    """Return what reads a named tuple or a dataclass, from an object with its fields as keys."""
+    hints = get_type_hints(kind)
+    if hasattr(kind, "_fields"):
+        fields, defaults = kind._fields, kind._field_defaults
+    else:
+        fields = kind.__slots__
+        defaults = ()  # specs are written with every field
+    readers = {name: _reader(hints[name]) for name in fields if (kind, name) != (Report, "environment")}
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _Misfit(f"expected an object, found {_shown(value)}")
+        for name in readers:
+            if name not in value and name not in defaults:
+                raise _Misfit(f"missing key '{name}'")
+        given = {name: _within(name, reader, value[name]) for name, reader in readers.items() if name in value}
+        try:
+            return kind(**given)
+        except SpecError as error:
+            raise _Misfit(str(error)) from None
+
+    return read
+
+
+def _shown(value: Any) -> str:
+    """Return a JSON value as an error shows it, containers by name alone."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    import json
+
+    return f"{json.dumps(value, ensure_ascii=False):.40}"

@@ -1,0 +1,35 @@
+"""What a schema says beside its rules, taken from the docstrings of what it describes."""
+
+import re
+from collections.abc import Mapping
+from inspect import cleandoc
+from typing import Any
+
+Schema = dict[str, Any]
+
+_ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
+
+
+def said_of_fields(described: Any) -> Mapping[str, str]:
+    """Return what the docstring of a class says of each of its fields, on one line; nothing under `python -OO`."""
+    arguments = cleandoc(described.__doc__ or "").partition("Args:\n")[2]
+    return {name: re.sub(r"\s+", " ", text) for name, text in _ARGUMENT.findall(arguments)}
+
+
+def first_line(described: Any) -> str:
+    """Return the first line of a docstring."""
+    return (described.__doc__ or "").strip().partition("\n")[0]
+
+
+def closed(properties: Mapping[str, Schema], **more: Any) -> Schema:
+    """Return the schema of a mapping that has these keys and no others."""
+    return {"type": "object", "properties": dict(properties), **more, "additionalProperties": False}
+
+
+def with_description(schema: Schema, text: str | None) -> Schema:
+    """Return a schema that says what it is for; beside a `$ref` draft-07 would not read it."""
+    if not text:
+        return schema
+    if "$ref" in schema:
+        schema = {"allOf": [schema]}
+    return {**schema, "description": " ".join(filter(None, (text, schema.get("description"))))}

@@ -1,0 +1,173 @@
+"""From what the user calls a model to something that can be analysed. Nothing heavy is imported until it is asked for.
+
+| target | what it is |
+| --- | --- |
+| `resnet18` | a built-in; else a model of torchvision, else of timm |
+| `torchvision:NAME`, `timm:NAME` | a model of that library, random weights, nothing downloaded |
+| `net.yaml`, `nets.yaml:small` | an architecture |
+| `package.module:factory`, `path/file.py:factory` | a class, function or instance |
+| `program.pt2` | a program of `torch.export` |
+| `report.json`, `reports.json:NAME` | what `dscost layer` or `dscost model` saved |
+"""
+
+from collections.abc import Callable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dscost.architectures import Architecture, builtin_names, find_builtin, read_architecture
+from dscost.errors import InputError, UnavailableError, UnknownNameError
+from dscost.registries import Registry
+from dscost.results import Report
+from dscost.saved import read_saved, split_name
+
+if TYPE_CHECKING:
+    from torch import nn
+
+YAML_ENDINGS = (".yaml", ".yml")
+MAX_NAME = 200
+"""Longer than the name of any model or file."""
+PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
+
+
+class ArchitectureSource(NamedTuple):
+    """An architecture that was found, and where: `builtin` or `yaml`."""
+
+    kind: str
+    architecture: Architecture
+
+
+class ModuleSource(NamedTuple):
+    """A torch module that was made.
+
+    Args:
+        kind: `torchvision`, `timm`, `python`, `file` or `export`.
+        module: On the meta device wherever its code allows.
+        input: What its forward takes where the model says so: a shape, or a list of inputs.
+        notes: What the reader of the figures must know.
+        make_real: Makes it once more with values on the CPU, for a model that has to run for real.
+    """
+
+    kind: str
+    module: "nn.Module"
+    input: Any = None
+    notes: tuple[str, ...] = ()
+    make_real: Callable[[], "nn.Module"] | None = None
+
+    @property
+    def dtype(self) -> str:
+        """Of its first floating-point parameter, or float32."""
+        kinds = (parameter.dtype for parameter in self.module.parameters() if parameter.is_floating_point())
+        return str(next(kinds, "torch.float32")).removeprefix("torch.")
+
+    def in_dtype(self, dtype: str) -> "ModuleSource":
+        """Return the same with its floating-point weights in another dtype; the module itself is changed."""
+        import torch
+
+        kind, make_real = getattr(torch, dtype), self.make_real
+        return self._replace(
+            module=self.module.to(kind), make_real=(lambda: make_real().to(kind)) if make_real else None
+        )
+
+
+class SavedSource(NamedTuple):
+    """A report that was saved: figures of a model, not the model itself."""
+
+    report: Report
+
+
+Source = ArchitectureSource | ModuleSource | SavedSource
+Opener = Callable[[str, Mapping[str, Any]], Source]
+
+SOURCES: Registry[Opener] = Registry("source", "sources")
+"""How to open `PREFIX:NAME`, by prefix; from the name and the keyword arguments of the factory to a source."""
+
+
+def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = None) -> Source:
+    """Return what a target stands for.
+
+    Args:
+        target: See the table above.
+        kwargs: For the factory of a torch model.
+
+    Raises:
+        InputError: There is no such model or file, or it cannot be made.
+        UnavailableError: It needs a library that is not installed.
+    """
+    text, kwargs = str(target), kwargs or {}
+    if is_saved(text):
+        return SavedSource(read_saved(text))
+    path, _, name = text.rpartition(":") if ":" in text else ("", "", text)
+    if text.endswith(YAML_ENDINGS):
+        return _architecture("yaml", read_architecture(Path(text)), kwargs)
+    if path.endswith(YAML_ENDINGS):
+        return _architecture("yaml", read_architecture(Path(path), name), kwargs)
+    if text.endswith(PICKLES):
+        raise InputError(
+            f"{text}: refused, since reading a pickled model runs whatever code it holds; "
+            "give the code that makes the model instead, as path/file.py:factory, or a program.pt2 of torch.export"
+        )
+    if text.endswith(".onnx"):
+        raise InputError(
+            f"{text}: an ONNX file is not a target yet; expected a name, net.yaml, file.py:factory or program.pt2"
+        )
+    if text.endswith(".pt2"):
+        return SOURCES["export"](text, kwargs)
+    if path.endswith(".py"):
+        return SOURCES["file"](text, kwargs)
+    if path in ("torchvision", "timm"):
+        return SOURCES[path](name, kwargs)
+    if path:
+        return SOURCES["python"](text, kwargs)
+    if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):
+        raise InputError(f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory")
+    return _bare(text, kwargs)
+
+
+def is_saved(target: object) -> bool:
+    """Whether a target means a saved report."""
+    return isinstance(target, str | PathLike) and split_name(str(target)) is not None
+
+
+def _architecture(kind: str, architecture: Architecture, kwargs: Mapping[str, Any]) -> Source:
+    if kwargs:
+        raise InputError(f"{architecture.name} is an architecture file: change it with --set, not with --kwargs")
+    return ArchitectureSource(kind, architecture)
+
+
+def _bare(name: str, kwargs: Mapping[str, Any]) -> Source:
+    """Return a model by its name alone: a built-in, else torchvision's, else timm's."""
+    try:
+        return _architecture("builtin", find_builtin(name), kwargs)
+    except UnknownNameError:
+        known = list(builtin_names())
+    missing: list[str] = []
+    for library in ("torchvision", "timm"):
+        try:
+            return SOURCES[library](name, kwargs)
+        except UnknownNameError as unknown_there:
+            known += unknown_there.known
+        except UnavailableError:
+            missing.append(library)
+    hint = f"; {' and '.join(missing)} could not be asked: not installed" if missing else ""
+    raise UnknownNameError("model", name, known, hint)
+
+
+def _opened_late(function: str) -> Opener:
+    def open_source(name: str, kwargs: Mapping[str, Any]) -> Source:
+        from importlib import import_module
+
+        source: Source = getattr(import_module("dscost.sources.modules"), function)(name, kwargs)
+        return source
+
+    return open_source
+
+
+for _prefix, _function in {
+    "torchvision": "from_torchvision",
+    "timm": "from_timm",
+    "python": "from_python",
+    "file": "from_file",
+    "export": "from_export",
+}.items():
+    SOURCES.register(_prefix)(_opened_late(_function))

@@ -1,0 +1,154 @@
+"""Measuring: an engine that compares callables, the statistics of its samples, and the machine it runs on."""
+
+from collections.abc import Sequence
+from itertools import product
+from random import Random
+from typing import Any, NamedTuple
+
+from dscost.errors import InputError, UnknownNameError
+from dscost.units import DTYPE_BYTES
+
+DEVICES = ("cpu", "cuda")
+MEMORY_FORMATS = ("contiguous", "channels_last")
+MODES = ("eager", "compile", "graph", "cold")
+"""As torch runs it; compiled by `torch.compile`; and on CUDA replayed as a graph, or with a cold cache."""
+CUDA_MODES = ("graph", "cold")
+ALLOCATORS = ("tuned", "system")
+MAX_THREADS = 4096
+MAX_SETTINGS = 64
+
+
+class Setting(NamedTuple):
+    """One way to run a layer or a model.
+
+    Args:
+        device: One of `DEVICES`.
+        dtype: Of weights and activations.
+        memory_format: One of `MEMORY_FORMATS`.
+        batch: Inputs at once, where it is not that of the report.
+        mode: One of `MODES`.
+    """
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    memory_format: str = "contiguous"
+    batch: int | None = None
+    mode: str = "eager"
+
+    @property
+    def key(self) -> str:
+        """The key of its measurements in a report: the device, then what differs from the defaults.
+
+        >>> Setting("cuda", "float16", "channels_last").key
+        'cuda:float16:channels_last'
+        """
+        parts = [
+            self.device,
+            "" if self.dtype == "float32" else self.dtype,
+            "" if self.memory_format == "contiguous" else self.memory_format,
+            "" if self.batch is None else f"batch{self.batch}",
+            "" if self.mode == "eager" else self.mode,
+        ]
+        return ":".join(filter(None, parts))
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where weights and inputs lie, and how."""
+        return {"device": self.device, "dtype": self.dtype, "memory_format": self.memory_format}
+
+
+class _Options(NamedTuple):
+    devices: tuple[str, ...] = ("cpu",)
+    memory_formats: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    batches: tuple[int, ...] = ()
+    modes: tuple[str, ...] = ()
+    threads: int | None = None
+    allocator: str = "tuned"
+    budget_s: float | None = None
+    precision: float = 0.02
+    seed: int = 0
+    skip_losing: bool = False
+
+
+class TimingOptions(_Options):
+    """How to measure. Several values of one kind give every combination.
+
+    Args:
+        devices: Of `DEVICES`.
+        memory_formats: Of `MEMORY_FORMATS`; by default both for a layer, contiguous for a model.
+        dtypes: Of weights and activations; by default that of the report.
+        batches: Inputs at once; by default that of the report.
+        modes: Of `MODES`; by default eager, on CUDA with a cold cache and as a graph as well.
+        threads: Of torch; by default one less than the physical cores.
+        allocator: `tuned` keeps freed memory, `system` leaves the allocator as it is.
+        budget_s: Seconds that measuring may take; by default what suits a layer or a model.
+        precision: Half-width of the interval of a speedup at which measuring stops, 0.02 for 2 %.
+        seed: Of weights, inputs and the order of blocks.
+        skip_losing: Whether the depthwise-separable model leaves layers standard that the swap makes slower.
+
+    Raises:
+        InputError: There is no such device, format or mode, or a number is out of range.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, **given: Any) -> "TimingOptions":
+        """Return options that hold."""
+        options = super().__new__(cls, **given)
+        options._check()
+        return options
+
+    def _check(self) -> None:
+        for kind, given, known in (
+            ("device", self.devices, DEVICES),
+            ("memory format", self.memory_formats, MEMORY_FORMATS),
+            ("dtype", self.dtypes, tuple(DTYPE_BYTES)),
+            ("mode", self.modes, MODES),
+            ("allocator", (self.allocator,), ALLOCATORS),
+        ):
+            for name in given:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known)
+        if not self.devices:
+            raise InputError(f"expected a device: {' or '.join(DEVICES)}")
+        for mode in CUDA_MODES:
+            if mode in self.modes and "cuda" not in self.devices:
+                raise InputError(f"mode {mode} needs --device cuda")
+        if self.budget_s is not None and not 0 < self.budget_s < 86_400:
+            raise InputError(f"the time budget must be above 0 s and under a day, found {self.budget_s}")
+        if not 0 < self.precision <= 1:
+            raise InputError(f"the precision must be above 0 % and at most 100 %, found {100 * self.precision:g} %")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise InputError(f"threads must be between 1 and {MAX_THREADS}, found {self.threads}")
+        if not -(2**63) <= self.seed < 2**63:
+            raise InputError(f"the seed must fit 64 bits, found {self.seed}")
+        for batch in self.batches:
+            if batch < 1:
+                raise InputError(f"batch must be at least 1, found {batch}")
+
+    def settings(self, *, dtype: str, batch: int, memory_formats: Sequence[str]) -> list[Setting]:
+        """Return every setting to measure under, the simplest first.
+
+        Args:
+            dtype: Of the report.
+            batch: Of the report.
+            memory_formats: Where none is asked for.
+
+        Raises:
+            InputError: There are too many.
+        """
+        found = []
+        for device, kind, size in product(self.devices, self.dtypes or (dtype,), self.batches or (batch,)):
+            modes = self.modes or (("eager", *CUDA_MODES) if device == "cuda" else ("eager",))
+            for mode, layout in product(modes, self.memory_formats or memory_formats):
+                if device == "cuda" or mode not in CUDA_MODES:
+                    found.append(Setting(device, kind, layout, None if size == batch else size, mode))
+        found = list(dict.fromkeys(found))
+        if len(found) > MAX_SETTINGS:
+            raise InputError(f"{len(found)} settings are too many to measure at once; at most {MAX_SETTINGS}")
+        return found
+
+    def random(self) -> Random:
+        """Return the source of random order."""
+        return Random(self.seed)

@@ -1,0 +1,150 @@
+"""The machine as the measurement needs it: threads, allocator, what else is going on."""
+
+import ctypes
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+from pathlib import Path
+
+import torch
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 1 << 30
+
+
+def default_threads(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
+    """Return one less than the physical cores this process may use, at least 1: one is left for everything else."""
+    usable = usable_cores()
+    return max(1, min(usable, physical_cores(cpuinfo) or usable) - 1)
+
+
+def usable_cores() -> int:
+    """Return how many logical cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, ceil(_granted_cores(CGROUP) or cores)))
+
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Where a container's limits stand."""
+
+
+def _granted_cores(folder: Path) -> float | None:
+    """Return the processor time that a container has per second, or `None` where nothing limits it."""
+    quota, period, *_ = [*" ".join(_lines(folder / "cpu.max")).split(), "", ""]
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
+
+
+def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) -> int | None:
+    """Return how much memory can still be had, or `None` where the system does not tell."""
+    limit, used = ("".join(_lines(cgroup / name)).strip() for name in ("memory.max", "memory.current"))
+    # what was read from files and not used since can be taken back
+    idle = sum(int(line.split()[1]) for line in _lines(cgroup / "memory.stat") if line.startswith("inactive_file "))
+    found = [max(0, int(limit) - int(used) + idle)] if limit.isdecimal() and used.isdecimal() else []
+    found += [int(line.split()[1]) * 1024 for line in _lines(meminfo) if line.startswith("MemAvailable:")]
+    return min(found, default=None)
+
+
+def physical_cores(cpuinfo: Path) -> int | None:
+    """Return the number of physical cores, or `None` where the system does not tell."""
+    cores = set()
+    fields: dict[str, str] = {}
+    for line in [*_lines(cpuinfo), ""]:
+        name, _, value = line.partition(":")
+        if name.strip():
+            fields[name.strip()] = value.strip()
+        elif "core id" in fields:
+            cores.add((fields.get("physical id"), fields["core id"]))
+            fields = {}
+    return len(cores) or None
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the model of the processor, or its architecture where the system does not tell."""
+    import platform
+
+    names = [line.partition(":")[2].strip() for line in _lines(cpuinfo) if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def load() -> float | None:
+    """Return the load average of the last minute, or `None` where the system does not tell."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return None
+
+
+def keep_freed_memory() -> bool:
+    """Make glibc keep large freed blocks instead of returning them to the system; whether it could.
+
+    Otherwise every call of a layer with a large output asks the system for fresh pages, and the time of
+    their first touch is measured along.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    # some glibc take no threshold above half of a heap
+    kept = any(mallopt(_M_MMAP_THRESHOLD, size) for size in (_KEPT_BYTES, _MOST_HEAP_BLOCK))
+    return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)) and kept
+
+
+@contextmanager
+def every_module_compiled() -> Iterator[None]:
+    """Let torch.compile make new code for every module: by default it gives up after a few of one class, silently."""
+    import torch._dynamo.config as config
+
+    name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+    before = getattr(config, name)
+    setattr(config, name, _MANY_MODULES)
+    try:
+        yield
+    finally:
+        setattr(config, name, before)
+
+
+_MANY_MODULES = 10_000
+
+
+def used_before(size: int) -> None:
+    """Take a block of memory and give it back, as a process has that loaded weights of that size.
+
+    From then on glibc serves blocks up to that size, and at most 32 MiB, from its heap. In a process that has freed
+    nothing yet every call of a layer would ask the system for fresh pages, which no program that runs a model does.
+    """
+    torch.empty(min(size, _MOST_HEAP_BLOCK), dtype=torch.uint8)
+
+
+_MOST_HEAP_BLOCK = 32 << 20
+"""glibc maps larger blocks whatever was freed before."""
+
+
+@contextmanager
+def quiet_torch(threads: int, seed: int) -> Iterator[None]:
+    """Run inference on a fixed number of threads with fixed random numbers, and put torch back as it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.inference_mode(),
+            torch.autocast("cpu", enabled=False),
+            torch.autocast("cuda", enabled=False),
+            warnings.catch_warnings(),
+        ):
+            # torch speaks of a missing numpy, and of the copy that an even kernel with "same" padding costs
+            warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
+            warnings.filterwarnings("ignore", message="Using padding='same' with even kernel")
+            torch.default_generator.manual_seed(seed)  # everything random is made on the CPU
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

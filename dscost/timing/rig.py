@@ -1,0 +1,435 @@
+"""What a device can do at most and how fast it really is, measured in about a second.
+
+The peak is the best of a large matrix product, two large convolutions and a linear layer; the bandwidth is that of
+a triad, `z = x + 3y`, counted as 3n values, on arrays well above the last-level cache. The rate of a class of
+operators comes from a tiny convolution and from one for each thing that its time depends on (`dscost.roofline.Rate`).
+"""
+
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from math import ceil, sqrt
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from dscost.errors import UnavailableError
+from dscost.operations import cost_of
+from dscost.results import Cost
+from dscost.roofline import Ceilings, Rate
+from dscost.specs import ConvSpec, Shape, conv2d
+from dscost.timing.cuda import L2_BYTES, CudaTimer, why_no_cuda
+from dscost.timing.engine import BLOCK_S, Call, Clock, CpuTimer, Timer
+from dscost.timing.machine import available_bytes, cpu_name
+from dscost.units import dtype_bytes
+
+Progress = Callable[[float, str], None]
+Key = TypeVar("Key", bound=Hashable)
+Keys = tuple[str, ...]
+
+USUAL_ERROR = {("cpu", "float32"): 1.1}
+"""By what factor the calibrated prediction is usually off, where that was measured (`benchmarks/prediction.py`)."""
+
+TURNS = 5
+PEAK_EVERY = 2
+"""What may reach a ceiling takes long, and its best block counts: it is left out of the turns between."""
+MOST_S = 1.2
+"""No turn begins later: a slow or busy device has fewer."""
+
+LLC_BYTES = 32 << 20
+"""Of the last-level cache, where the system does not tell."""
+LEAST_ARRAY_BYTES, MOST_ARRAY_BYTES = 8 << 20, 256 << 20
+OF_FREE = 1 / 16
+"""Each of the three arrays takes no more of the memory that can still be had."""
+LEAST_CURVE_BYTES = 64 << 10
+
+CUDA_BATCH, CUDA_SIDE = 32, 8192
+"""A device with thousands of lanes is not busy with one input or a small matrix."""
+
+
+class Conv(NamedTuple):
+    """A convolution that keeps the size of its square input.
+
+    Args:
+        channels: In and out.
+        kernel: Its side.
+        size: Side of the input.
+        depthwise: Whether it has a group per channel.
+    """
+
+    channels: tuple[int, int]
+    kernel: int
+    size: int
+    depthwise: bool = False
+
+    @property
+    def spec(self) -> ConvSpec:
+        """The convolution as data."""
+        m, n = self.channels
+        return conv2d(m, n, self.kernel, padding=self.kernel // 2, groups=m if self.depthwise else 1)
+
+
+PEAKS = (Conv((256, 256), 3, 40), Conv((64, 64), 5, 56))
+
+POINTS: Mapping[str, Mapping[str, Conv]] = {
+    "dense": {
+        "t0": Conv((16, 16), 3, 2),
+        "flops": Conv((128, 128), 3, 28),
+        "activations": Conv((4, 32), 3, 112),
+        "weights": Conv((512, 512), 3, 7),
+    },
+    "pointwise": {
+        "t0": Conv((16, 16), 1, 2),
+        "flops": Conv((96, 96), 1, 40),
+        "activations": Conv((8, 32), 1, 112),
+        "weights": Conv((768, 768), 1, 7),
+    },
+    "depthwise": {
+        "t0": Conv((16, 16), 3, 2, depthwise=True),
+        "flops": Conv((64, 64), 7, 56, depthwise=True),
+        "activations": Conv((96, 96), 3, 56, depthwise=True),
+        "weights": Conv((1024, 1024), 3, 2, depthwise=True),
+        "few": Conv((3, 3), 3, 112, depthwise=True),
+    },
+}
+"""What is timed for each class: next to nothing, and one convolution that each term of its rate dominates."""
+
+
+class Rig(NamedTuple):
+    """A device ready to be measured.
+
+    Args:
+        device: `cpu` or `cuda`.
+        place: Where its tensors live: the device itself, but for tests.
+        name: As people call it.
+        dtype: Of weights and activations.
+        threads: Of torch; `None` on CUDA.
+        timer: Times blocks of calls on it.
+        clock: Returns seconds, to keep within the time.
+        cache_bytes: Of its last-level cache.
+        free_bytes: Memory that can still be had; `None` where that is unknown.
+        batch: Inputs of a convolution.
+        side: Of the matrices of the large product.
+        versions: Of what it is measured with.
+    """
+
+    device: str
+    place: str
+    name: str
+    dtype: str
+    threads: int | None
+    timer: Timer
+    clock: Clock
+    cache_bytes: int
+    free_bytes: int | None
+    batch: int
+    side: int
+    versions: Mapping[str, str]
+
+    @property
+    def array_bytes(self) -> int:
+        """Of each of the three arrays of the triad: four times the cache, within reason."""
+        free_bytes = MOST_ARRAY_BYTES if self.free_bytes is None else int(self.free_bytes * OF_FREE)
+        return max(LEAST_ARRAY_BYTES, min(4 * self.cache_bytes, free_bytes, MOST_ARRAY_BYTES))
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """Its dtype as torch knows it."""
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
+
+    def random(self, *shape: int) -> Tensor:
+        """Return normally distributed values."""
+        return torch.randn(*shape, device=self.place).to(self.torch_dtype)
+
+    def block_s(self, call: Call, count: int = 1) -> float:
+        """Return the time of one call, from a block of so many."""
+        return self.timer([(call, count)])[0].seconds
+
+    def conv(self, conv: Conv, memory_format: str) -> Call:
+        """Return what runs a convolution; as a module, since that is how layers are called."""
+        layout = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
+        spec = conv.spec
+        x = self.random(*self.shape(conv)).to(memory_format=layout)
+        module = nn.Conv2d(*conv.channels, conv.kernel, padding=conv.kernel // 2, groups=spec.groups, bias=False)
+        module.to(device=self.place, dtype=self.torch_dtype)
+        module.to(memory_format=layout)  # type: ignore[call-overload]
+        return lambda: module(x)
+
+    def cost(self, conv: Conv) -> Cost:
+        """Return what a convolution costs on paper."""
+        shape = self.shape(conv)
+        return cost_of(conv.spec, [shape], conv.spec.output_shape(shape), dtype_bytes(self.dtype))
+
+    def shape(self, conv: Conv) -> Shape:
+        """Return the shape of its input."""
+        return (self.batch, conv.channels[0], conv.size, conv.size)
+
+
+def rig_of(device: str, dtype: str, threads: int, clock: Clock) -> Rig:
+    """Return the rig of a device of this machine.
+
+    Raises:
+        UnavailableError: There is no such device.
+    """
+    dtype_bytes(dtype)
+    versions = {"torch": str(torch.__version__)}
+    if device == "cpu":
+        return Rig(
+            device=device,
+            place=device,
+            name=cpu_name(),
+            dtype=dtype,
+            threads=threads,
+            timer=CpuTimer(clock),
+            clock=clock,
+            cache_bytes=last_level_cache_bytes(threads),
+            free_bytes=available_bytes(),
+            batch=1,
+            side=512 * ceil(sqrt(threads)),
+            versions=versions,
+        )
+    missing = why_no_cuda()
+    if missing:
+        raise UnavailableError(missing)
+    cudnn: object = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return Rig(
+        device=device,
+        place=device,
+        name=torch.cuda.get_device_name(),
+        dtype=dtype,
+        threads=None,
+        timer=CudaTimer(),
+        clock=clock,
+        cache_bytes=int(getattr(properties, "L2_cache_size", 0)) or L2_BYTES,
+        free_bytes=torch.cuda.mem_get_info()[0],
+        batch=CUDA_BATCH,
+        side=CUDA_SIDE,
+        versions={**versions, "cuda": str(torch.version.cuda), "cudnn": str(cudnn)},
+    )
+
+
+def measured(
+    rig: Rig,
+    memory_formats: Sequence[str],
+    *,
+    curve: bool = False,
+    today: date | None = None,
+    progress: Progress | None = None,
+) -> Ceilings:
+    """Return what a device can do, measured now.
+
+    Args:
+        rig: The device.
+        memory_formats: For which rates are measured.
+        curve: Whether the bandwidth is measured by size of the working set.
+        today: By default what the system says.
+        progress: Called with the share that is done and what is being done.
+
+    Raises:
+        UnavailableError: torch cannot compute in that dtype on it.
+    """
+    if not rig.torch_dtype.is_floating_point:
+        raise UnavailableError(f"torch cannot convolve {rig.dtype}: only floating-point numbers")
+    say = progress or (lambda done, doing: None)
+    wanted = [(kind, term, layout) for kind in POINTS for term in POINTS[kind] for layout in memory_formats]
+    with _unavailable(rig):
+        triad = Triad(rig)
+        peaks = dict(_peaks(rig))
+        *slow_peaks, _ = peaks
+        ceilings: dict[Keys, Call] = {key: call for key, (call, _) in peaks.items()}
+        ceilings[_MEMORY] = triad.call(triad.elements)
+        calls = {key: rig.conv(POINTS[key[0]][key[1]], key[2]) for key in wanted}
+        times = in_turns(
+            rig,
+            {**ceilings, **calls},
+            lambda done: say(done * (0.6 if curve else 1.0), "peak, bandwidth, convolutions"),
+            now_and_then=[*slow_peaks, _MEMORY],
+            before=rig.conv(POINTS["dense"]["flops"], "channels_last"),
+        )
+        speeds = triad.curve(lambda done: say(0.6 + 0.4 * done, "bandwidth by working set")) if curve else ()
+    costs = {key: rig.cost(POINTS[key[0]][key[1]]) for key in wanted}
+    flops: dict[Keys, int] = {key: count for key, (_, count) in peaks.items()}
+    flops |= {key: costs[key].flops for key in wanted}
+    rates = {}
+    for kind, points in POINTS.items():
+        for layout in memory_formats:
+            keys = {term: (kind, term, layout) for term in points}
+            samples = {term: Sample(median(times[key]), costs[key]) for term, key in keys.items()}
+            few = points["few"].channels[0] if "few" in points else 0
+            rates[f"{kind}:{layout}"] = rate_of(samples, few_channels=few)
+    return Ceilings(
+        device=rig.device,
+        name=rig.name,
+        dtype=rig.dtype,
+        threads=rig.threads,
+        # no ceiling is below anything that was seen
+        flops_per_s=max(flops[key] / min(times[key]) for key in flops),
+        bytes_per_s=max(triad.moved_bytes / min(times[_MEMORY]), *(speed for _, speed in speeds[-1:]), 0.0),
+        curve=speeds,
+        rates=rates,
+        usual_error=USUAL_ERROR.get((rig.device, rig.dtype)),
+        measured_on=(today or date.today()).isoformat(),
+        versions=rig.versions,
+    )
+
+
+def in_turns(
+    rig: Rig,
+    calls: Mapping[Key, Call],
+    say: Callable[[float], None],
+    *,
+    now_and_then: Collection[Key] = (),
+    before: Call | None = None,
+) -> dict[Key, list[float]]:
+    """Return the seconds of each call, one value per turn.
+
+    Each has a block in every turn, so that what disturbs the machine for a while costs all of them a turn and none
+    of them all.
+
+    Args:
+        rig: The device.
+        calls: By whatever they are known by.
+        say: Called with the share that is done.
+        now_and_then: Those that only every `PEAK_EVERY`th turn has.
+        before: What runs before each of the others: in a network, something else has just had the caches.
+    """
+    began = rig.clock()
+    once_s = {key: rig.block_s(call) for key, call in calls.items()}
+    times: dict[Key, list[float]] = {key: [] for key in calls}
+    for turn in range(TURNS):
+        if turn and rig.clock() - began > MOST_S:
+            break
+        say(turn / TURNS)
+        for key, call in calls.items():
+            if key not in now_and_then or turn % PEAK_EVERY == 0:
+                if before and key not in now_and_then:
+                    before()
+                times[key].append(rig.block_s(call, max(1, round(BLOCK_S / once_s[key]))))
+    return times
+
+
+class Triad:
+    """The sum of two arrays into a third, `z = x + 3y`, in main memory and on smaller parts."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig, self._element_bytes = rig, dtype_bytes(rig.dtype)
+        self.elements = rig.array_bytes // self._element_bytes
+        self._arrays = [torch.ones(self.elements, dtype=rig.torch_dtype, device=rig.place) for _ in range(3)]
+
+    @property
+    def moved_bytes(self) -> int:
+        """By a call on the whole arrays: two are read, one is written."""
+        return 3 * self.elements * self._element_bytes
+
+    def call(self, elements: int) -> Call:
+        """Return the call on the first elements."""
+        x, y, z = (array[:elements] for array in self._arrays)
+        return lambda: torch.add(x, y, alpha=3, out=z)
+
+    def curve(self, say: Callable[[float], None]) -> tuple[tuple[int, float], ...]:
+        """Return working sets in bytes and byte/s, from small to large.
+
+        The time of a call on one element is taken off; where it is more than half, the point is left out.
+        """
+        sizes = [self.elements]
+        while (half := sizes[-1] // 2) * 3 * self._element_bytes >= LEAST_CURVE_BYTES:
+            sizes.append(half)
+        calls = {elements: self.call(elements) for elements in [1, *reversed(sizes)]}
+        times = in_turns(self._rig, calls, say)
+        call_s = min(times.pop(1))
+        return tuple(
+            (3 * elements * self._element_bytes, 3 * elements * self._element_bytes / (min(seconds) - call_s))
+            for elements, seconds in times.items()
+            if min(seconds) > 2 * call_s
+        )
+
+
+class Sample(NamedTuple):
+    """What a convolution takes and what it costs on paper."""
+
+    seconds: float
+    cost: Cost
+
+
+def rate_of(samples: Mapping[str, Sample], few_channels: int = 0) -> Rate:
+    """Return the rate that explains these samples.
+
+    Each term is what its own sample takes beyond the others, round after round until they agree; none is negative.
+
+    Args:
+        samples: `t0`, and one that each of `flops`, `activations` and `weights` dominates; a term without one is
+            free. `few` has so few channels that the lanes of the device stay empty.
+        few_channels: How many those are.
+    """
+    t0_s = samples["t0"].seconds
+    terms = [term for term in _AMOUNTS if term in samples]
+    amounts = {
+        name: {term: _AMOUNTS[term](sample.cost) for term in terms} for name, sample in samples.items() if name != "t0"
+    }
+    unit_s = dict.fromkeys(terms, 0.0)
+    for _ in range(_ROUNDS):
+        for term in terms:
+            others_s = sum(unit_s[other] * amounts[term][other] for other in terms if other != term)
+            unit_s[term] = max(0.0, samples[term].seconds - t0_s - others_s) / amounts[term][term]
+    rate = Rate(t0_s, **{_FIELDS[term]: 1 / unit_s[term] for term in terms if unit_s[term]})
+    if not few_channels:
+        return rate
+    busy_s, expected_s = samples["few"].seconds - t0_s, rate.seconds(samples["few"].cost, few_channels) - t0_s
+    return rate._replace(least_channels=max(1.0, few_channels * busy_s / expected_s) if expected_s else 1.0)
+
+
+_ROUNDS = 50
+_MEMORY: Keys = ("memory",)
+_AMOUNTS: Mapping[str, Callable[[Cost], int]] = {
+    "flops": lambda cost: cost.flops,
+    "activations": lambda cost: cost.input_bytes + cost.output_bytes,
+    "weights": lambda cost: cost.weight_bytes,
+}
+_FIELDS = {
+    "flops": "flops_per_s",
+    "activations": "activation_bytes_per_s",
+    "weights": "weight_bytes_per_s",
+}
+
+
+def _peaks(rig: Rig) -> Iterator[tuple[Keys, tuple[Call, int]]]:
+    """Give everything that may reach the peak, with its FLOPs; the last is quick enough for every turn."""
+    matrix, product = rig.random(rig.side, rig.side), rig.random(rig.side, rig.side)
+    yield ("matmul",), (lambda: torch.mm(matrix, matrix, out=product), 2 * rig.side**3)
+    rows, weight = rig.random(256 * rig.batch, 1024), rig.random(1024, 1024)
+    yield ("linear",), (lambda: torch.nn.functional.linear(rows, weight), 2 * rows.numel() * 1024)
+    for position, conv in enumerate(PEAKS):
+        yield ("conv", str(position)), (rig.conv(conv, "channels_last"), rig.cost(conv).flops)
+
+
+@contextmanager
+def _unavailable(rig: Rig) -> Iterator[None]:
+    """Turn what torch says of a dtype that it cannot compute in into one line."""
+    try:
+        yield
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UnavailableError(f"torch cannot convolve {rig.dtype} on {rig.device}: {reason}") from error
+
+
+def last_level_cache_bytes(threads: int, folder: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Return the size of the largest caches that so many threads may use together."""
+    sizes: dict[str, int] = {}
+    for index in folder.glob("cpu[0-9]*/cache/index[0-9]*"):
+        try:
+            owners, size = ((index / name).read_text(encoding="ascii").strip() for name in ("shared_cpu_list", "size"))
+            sizes[owners] = max(sizes.get(owners, 0), _size(size))
+        except (OSError, ValueError):
+            continue
+    largest = max(sizes.values(), default=0)
+    return largest * min(threads, sum(size == largest for size in sizes.values())) or LLC_BYTES
+
+
+def _size(text: str) -> int:
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)

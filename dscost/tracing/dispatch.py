@@ -1,0 +1,290 @@
+"""A dispatch mode that sees every operator of a forward pass on meta tensors and keeps what it costs.
+
+Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_product_attention`, not their parts. For
+those that make up most networks the result is worked out by a short cut; torch's own meta kernels are ten times slower.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import ref
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dscost.operations import NETWORK_INPUT
+from dscost.specs import ConvSpec, Shape
+from dscost.tracing.holdings import Holdings
+from dscost.tracing.operators import (
+    MEAN,
+    OPS,
+    VIEWS,
+    answer_of,
+    conv_of,
+    is_global_mean,
+    leaves,
+    operator_name,
+    shapes_of,
+)
+from dscost.tracing.rules import FORMULAS
+from dscost.tracing.shortcuts import shortcuts_in_force
+
+INPUT = "input:"
+"""What begins the name of an input among the operands of an event; its number follows."""
+
+NO_PRODUCER = -2
+"""The source of parameters, buffers and constants."""
+
+
+class Event(NamedTuple):
+    """One operator as it ran.
+
+    Args:
+        module: Path of the module that ran it.
+        op: What it computes, in the words of a report.
+        operator: `namespace::name` of torch.
+        sources: Events whose results it reads, or `NETWORK_INPUT`.
+        weights: Names of the parameters that it reads.
+        input_shape: Of its first activation.
+        output_shape: Of its first result.
+        macs: Multiply-accumulates.
+        input_bytes: Of the activations that it reads.
+        output_bytes: Of what it writes.
+        traffic_bytes: Everything it reads and writes.
+        conv: The convolution that it is, if it is one.
+        element_bytes: Of its first result.
+        operands: Where each tensor that it multiplies or adds comes from: an event, an input (`input:0`), the name
+            of a parameter or buffer, or nothing known. Empty where there are no MACs.
+        stack: Paths of all modules that were running.
+        differentiable: In training, whether a gradient could flow through it: gradients on, floating point.
+    """
+
+    module: str
+    op: str
+    operator: str
+    sources: tuple[int, ...]
+    weights: tuple[str, ...]
+    input_shape: Shape
+    output_shape: Shape
+    macs: int
+    input_bytes: int
+    output_bytes: int
+    traffic_bytes: int
+    conv: ConvSpec | None
+    element_bytes: int
+    operands: tuple[int | str | None, ...]
+    stack: tuple[str, ...]
+    differentiable: bool
+
+
+class _Life(ref):  # type: ignore[type-arg]
+    """A weak reference to a storage that knows its size."""
+
+    __slots__ = ("nbytes",)
+    nbytes: int
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keeps an `Event` for every operator that computes or moves something.
+
+    Args:
+        holdings: Parameters and buffers of the model.
+        inputs: The tensors that the network is given.
+        stack: Paths of the modules that are running, innermost last.
+        shortcuts: Whether the results of common operators are worked out without torch.
+        training: Whether it matters where the model stops a gradient.
+    """
+
+    def __init__(
+        self,
+        holdings: Holdings,
+        inputs: Sequence[Tensor],
+        stack: Sequence[str],
+        *,
+        shortcuts: bool = True,
+        training: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._by_tensor, self._by_storage = holdings.by_tensor, holdings.by_storage
+        self._training = training
+        self.stack = stack
+        self.events: list[Event] = []
+        self.unknown: dict[str, int] = {}
+        self.read: set[str] = set()
+        self._handlers = shortcuts_in_force(training=training) if shortcuts else {}
+        self._producer = {_address(x): NETWORK_INPUT for x in inputs}
+        self._inputs = {_address(x): f"{INPUT}{at}" for at, x in enumerate(inputs)}
+        self._lives: dict[int, _Life] = {}
+        self._live_bytes = self.peak_bytes = sum({_address(x): x.untyped_storage().nbytes() for x in inputs}.values())
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        handler = self._handlers.get(func)
+        if handler is not None:
+            result = handler(self, func, args, kwargs)
+            if result is not None:
+                return result
+        elif func in VIEWS:
+            return func(*args, **kwargs) if kwargs else func(*args)
+        return self._generic(func, args, kwargs or {})
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Spare every operator the wrapper that hides a mode from torch.compile; nothing is compiled here."""
+        return False
+
+    # -- operators without a short cut
+
+    def _generic(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        answer = answer_of(func)
+        if answer == "composite":
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        elif answer == "unknown":
+            decomposition = torch._decomp.decomposition_table.get(func)
+            if decomposition is not None:
+                with self:
+                    return decomposition(*args, **kwargs)
+        result = func(*args, **kwargs)
+        operator = operator_name(func)
+        formula = FORMULAS.get(operator)
+        results = [r for r in leaves(result) if isinstance(r, Tensor)]
+        operands = [a for a in leaves((args, kwargs)) if isinstance(a, Tensor)]
+        if formula is not None:
+            named = {name: value for name, value in kwargs.items() if name != "out"}
+            first = tuple(results[0].shape) if results else ()
+            macs = formula(*shapes_of(args), **shapes_of(named), out=first)
+            conv = conv_of(operator, args, kwargs) if results and results[0].numel() else None
+            self.record(OPS.get(operator, "other"), operator, operands, results, macs, conv)
+            return result
+        if answer == "unknown":
+            self.unknown[operator] = self.unknown.get(operator, 0) + 1
+        self._record_moving(func, operator, operands, results, args)
+        return result
+
+    def _record_moving(
+        self, func: Any, operator: str, operands: list[Tensor], results: list[Tensor], args: tuple[Any, ...]
+    ) -> None:
+        """Record an operator without MACs: nothing if it is a view, no producer if it makes a constant."""
+        before = {_address(a) for a in operands}
+        fresh = [r for r in results if _address(r) not in before]
+        if not operands:
+            for constant in fresh:
+                self._born(constant)
+                self.constant(constant)
+        elif fresh or func._schema.is_mutable:
+            op = OPS.get(operator) or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
+            if op == MEAN:
+                op = "global_pooling" if is_global_mean(operands[0], results) else "other"
+            self.record(op, operator, operands, fresh or results, 0)
+
+    # -- what is kept
+
+    def record(
+        self,
+        op: str,
+        operator: str,
+        operands: Sequence[Tensor],
+        results: Sequence[Tensor],
+        macs: int,
+        conv: ConvSpec | None = None,
+    ) -> None:
+        """Keep one operator; results whose storage is new are born now."""
+        producer, by_tensor = self._producer, self._by_tensor
+        sources: list[int] = []
+        weights: list[str] = []
+        factors: list[int | str | None] = []
+        read_bytes = activation_bytes = 0
+        first: Tensor | None = None
+        seen: dict[int, tuple[Tensor, int]] = {}
+        for operand in operands:
+            known = by_tensor.get(id(operand))
+            if known is not None:
+                address, size, available = known.address, known.nbytes, known.storage_nbytes
+            else:
+                storage = operand.untyped_storage()
+                address, size, available = storage._cdata, operand.nbytes, storage.nbytes()
+                known = self._by_storage.get(address)
+            if size > available:
+                size = available
+            before = seen.get(address)
+            if before is None:
+                seen[address] = (operand, size)
+            else:  # another view of what is read already: the rest of it, if it is a part
+                size = 0 if before[0] is operand else min(size, available - before[1])
+                seen[address] = (before[0], before[1] + size)
+            read_bytes += size
+            source = producer.get(address)
+            if source is not None:
+                factors.append(self._inputs[address] if source == NETWORK_INPUT else source)
+                if source != NO_PRODUCER:
+                    if first is None:
+                        first = operand
+                    sources.append(source)
+                activation_bytes += size
+            elif known is not None:
+                factors.append(known.name)
+                self.read.add(known.name)
+                if known.is_parameter and before is None:
+                    weights.append(known.name)
+            else:
+                factors.append(None)
+                activation_bytes += size
+        here = len(self.events)
+        written = 0
+        for result in results:
+            written += result.nbytes
+            address = result.untyped_storage()._cdata
+            if address not in seen:
+                self._born(result)
+            producer[address] = here
+        output = results[0] if results else None
+        start = first if first is not None else (operands[0] if operands else None)
+        self.events.append(
+            Event(
+                self.stack[-1],
+                op,
+                operator,
+                tuple(sources),
+                tuple(weights),
+                tuple(start.shape) if start is not None else (),
+                tuple(output.shape) if output is not None else (),
+                macs,
+                activation_bytes,
+                written,
+                read_bytes + written,
+                conv,
+                output.element_size() if output is not None else 1,
+                tuple(factors) if macs else (),
+                tuple(self.stack),
+                self._training and torch.is_grad_enabled() and output is not None and output.is_floating_point(),
+            )
+        )
+
+    def constant(self, tensor: Tensor) -> None:
+        """Take a tensor for one that nothing computed."""
+        self._producer[_address(tensor)] = NO_PRODUCER
+
+    def producer_of(self, tensor: Tensor) -> int:
+        """Return the event that last wrote a tensor, or a negative number."""
+        return self._producer.get(_address(tensor), NO_PRODUCER)
+
+    def _born(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        size = storage.nbytes()
+        life = _Life(storage, self._died)
+        life.nbytes = size
+        self._lives[id(life)] = life
+        self._live_bytes += size
+        if self._live_bytes > self.peak_bytes:
+            self.peak_bytes = self._live_bytes
+
+    def _died(self, life: _Life) -> None:
+        if self._lives.pop(id(life), None) is not None:
+            self._live_bytes -= life.nbytes
+
+
+def _address(tensor: Tensor) -> int:
+    address: int = tensor.untyped_storage()._cdata
+    return address

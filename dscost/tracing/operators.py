@@ -1,0 +1,168 @@
+"""What torch's operators are: their names, their answers, their words in a report, their arguments as shapes."""
+
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dscost.formulas import conv_out_size
+from dscost.specs import ConvSpec, Shape
+from dscost.tracing.rules import FORMULAS, FREE
+
+MEAN = "mean"
+"""The word of an average until its shapes tell whether it is global pooling."""
+
+VIEWS: set[Any] = set()
+"""Operators met so far that return a view: they cost nothing and share the storage of what they view."""
+
+
+def answer_of(func: Any) -> str:
+    """Return `formula`, `free`, `composite` or `unknown`; a formula may come or go, the rest is worked out once."""
+    return "formula" if operator_name(func) in FORMULAS else _answer_without_formula(func)
+
+
+@cache
+def _answer_without_formula(func: Any) -> str:
+    name = operator_name(func)
+    base = name.removesuffix("_") if not name.endswith("__") else name
+    if name in FREE or base in FREE or name.startswith("profiler::"):
+        return "free"
+    if func.is_view:  # what may copy instead, such as reshape, stands in FREE
+        VIEWS.add(func)
+        return "free"
+    if torch.Tag.pointwise in func.tags:
+        return "free"
+    return "composite" if _can_decompose(func) else "unknown"
+
+
+def _can_decompose(func: Any) -> bool:
+    key = torch._C.DispatchKey.CompositeImplicitAutograd
+    return bool(func.has_kernel_for_dispatch_key(key)) or key in func.py_kernels
+
+
+@cache
+def operator_name(func: Any) -> str:
+    """Return `namespace::name`, without the overload."""
+    name: str = func._schema.name
+    return name
+
+
+def leaves(value: Any) -> list[Any]:
+    """Return every tensor in nested arguments, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, tuple | list):
+        return []
+    return [leaf for entry in value for leaf in leaves(entry)]
+
+
+def shapes_of(value: Any) -> Any:
+    """Return arguments with every tensor replaced by its shape."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, tuple | list):
+        return [shapes_of(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: shapes_of(entry) for key, entry in value.items()}
+    return value
+
+
+# -- convolutions as specs
+
+
+def conv_of(operator: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ConvSpec | None:
+    """Return the spec of a forward convolution, or `None` where it is transposed or no convolution."""
+    if operator in ("aten::convolution", "aten::_convolution"):
+        _, w, bias, stride, padding, dilation, transposed, _, groups = args[:9]
+        if transposed:
+            return None
+    elif operator in ("aten::conv1d", "aten::conv2d", "aten::conv3d"):
+        names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        w, bias = given["weight"], given.get("bias")
+        stride, padding = given.get("stride", 1), given.get("padding", 0)
+        dilation, groups = given.get("dilation", 1), given.get("groups", 1)
+    else:
+        return None
+    if padding == "valid":
+        padding = 0
+    return _spec(tuple(w.shape), _key(stride), _key(padding), _key(dilation), groups, bias is not None)
+
+
+def _key(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=4096)
+def _spec(w: Shape, stride: Any, padding: Any, dilation: Any, groups: int, bias: bool) -> ConvSpec:
+    kernel = w[2:]
+
+    def full(value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        pair = (value,) if isinstance(value, int) else tuple(value)
+        return pair * len(kernel) if len(pair) == 1 else pair
+
+    return ConvSpec(w[1] * groups, w[0], kernel, full(stride), full(padding), full(dilation), groups, bias)
+
+
+@lru_cache(maxsize=4096)
+def conv_plan(
+    x: Shape, w: Shape, stride: Any, padding: Any, dilation: Any, groups: int, bias: bool
+) -> tuple[Shape, int, ConvSpec]:
+    """Return the output shape, the MACs and the spec of a batched 2-D convolution."""
+    spec = _spec(w, stride, padding, dilation, groups, bias)
+    extents = tuple(
+        conv_out_size(size, k, s, p, d)
+        for size, k, s, p, d in zip(
+            x[2:], spec.kernel_size, spec.stride, spec.padding_total, spec.dilation, strict=True
+        )
+    )
+    out = (x[0], w[0], *extents)
+    return out, prod(out) * prod(w[1:]), spec
+
+
+# -- words
+
+
+def is_global_mean(x: Tensor, results: Any) -> bool:
+    """Whether the mean is over all positions of a feature map `(B, C, H, W)`."""
+    return x.dim() == 4 and results[0].numel() == x.shape[0] * x.shape[1]
+
+
+def _worded(op: str, names: str) -> dict[str, str]:
+    return {f"aten::{name}{inplace}": op for name in names.split() for inplace in ("", "_")}
+
+
+OPS = {
+    **_worded(
+        "activation",
+        "relu relu6 silu gelu sigmoid hardswish hardsigmoid hardtanh tanh leaky_relu elu mish softplus selu celu "
+        "softmax _softmax log_softmax glu prelu clamp",
+    ),
+    **_worded(
+        "normalization",
+        "batch_norm layer_norm group_norm instance_norm rms_norm native_batch_norm native_layer_norm native_group_norm",
+    ),
+    **_worded("convolution", "conv1d conv2d conv3d convolution _convolution"),
+    **_worded("transposed_convolution", "conv_transpose1d conv_transpose2d conv_transpose3d"),
+    **_worded("linear", "linear"),
+    **_worded("matmul", "matmul mm bmm addmm baddbmm addbmm mv dot inner bilinear"),
+    **_worded("attention", "scaled_dot_product_attention _native_multi_head_attention _transformer_encoder_layer_fwd"),
+    **_worded("recurrent", "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"),
+    **_worded(
+        "pooling",
+        "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_max_pool2d max_pool2d_with_indices",
+    ),
+    **_worded(MEAN, "mean adaptive_avg_pool2d"),
+    **_worded("add", "add"),
+    **_worded("multiply", "mul"),
+    **_worded("concatenation", "cat"),
+    **_worded("embedding", "embedding"),
+}
+"""What an operator computes, in the words of a report; those in place included."""

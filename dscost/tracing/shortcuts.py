@@ -1,0 +1,345 @@
+"""Short cuts: the results of the operators that most networks are made of, without torch's meta kernels.
+
+Each takes the recorder, the operator and its arguments, records what it costs and returns the result; or returns
+`None` where torch must work it out: a strange layout, mixed dtypes, an error to be raised.
+"""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from dscost.specs import Shape
+from dscost.tracing.operators import conv_plan, is_global_mean, operator_name, shapes_of
+from dscost.tracing.rules import FORMULAS, replaced
+
+if TYPE_CHECKING:
+    from dscost.tracing.dispatch import Recorder
+
+aten = torch.ops.aten
+
+_empty = torch.empty
+
+
+_CONTIGUOUS, _CHANNELS_LAST = torch.contiguous_format, torch.channels_last
+
+
+def _layout(x: Tensor) -> torch.memory_format | None:
+    """Return the layout that an elementwise result or a convolution of `x` has, or `None` where torch must tell."""
+    if x.is_contiguous():
+        return _CONTIGUOUS
+    return _CHANNELS_LAST if x.dim() == 4 and x.is_contiguous(memory_format=_CHANNELS_LAST) else None
+
+
+def _contiguous_like(x: Tensor) -> Tensor:
+    return _empty(x.shape, dtype=x.dtype, device="meta")
+
+
+_CONV_DEFAULTS: tuple[Any, ...] = (None, None, None, (1,), (0,), (1,), 1)
+"""What torch leaves out of the arguments where it is the default."""
+
+
+def _conv2d(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    if kwargs:
+        return None
+    full: tuple[Any, ...] = args + _CONV_DEFAULTS[len(args) :]
+    x, w, bias, stride, padding, dilation, groups = full
+    layout = _layout(x)
+    if x.dtype is not w.dtype:  # torch's meta kernel lets it pass
+        raise RuntimeError(f"Input type ({x.dtype}) and weight type ({w.dtype}) should be the same")
+    if x.dim() != 4 or layout is None or not w.is_contiguous():
+        return None
+    out_shape, macs, spec = conv_plan(
+        tuple(x.shape), tuple(w.shape), tuple(stride), tuple(padding), tuple(dilation), groups, bias is not None
+    )
+    if x.shape[1] != spec.in_channels:  # torch's meta kernel says this less well
+        raise RuntimeError(
+            f"Given groups={groups}, weight of size {list(w.shape)}, expected input{list(x.shape)} "
+            f"to have {spec.in_channels} channels, but got {x.shape[1]} channels instead"
+        )
+    if min(out_shape[2:]) < 1 or out_shape[0] < 1:
+        return None  # an error, or nothing to do
+    out = _empty(out_shape, dtype=x.dtype, device="meta", memory_format=layout)
+    recorder.record("convolution", "aten::conv2d", (x, w) if bias is None else (x, w, bias), (out,), macs, spec)
+    return out
+
+
+def _linear(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x, w, bias = args if len(args) == 3 else (*args, None)
+    shape = x.shape
+    if x.dtype is not w.dtype:
+        raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {x.dtype} and {w.dtype}")
+    if kwargs or w.dim() != 2:
+        return None
+    if shape[-1] != w.shape[1]:
+        rows = shape.numel() // max(1, shape[-1])
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and {w.shape[1]}x{w.shape[0]})"
+        )
+    out = _empty((*shape[:-1], w.shape[0]), dtype=x.dtype, device="meta")
+    recorder.record(
+        "linear", "aten::linear", (x, w) if bias is None else (x, w, bias), (out,), shape.numel() * w.shape[0]
+    )
+    return out
+
+
+def _batch_norm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x = args[0]
+    if kwargs or not x.is_contiguous() or x.dim() < 2:
+        return None
+    for held in args[1:5]:
+        if held is not None and held.shape[0] != x.shape[1]:
+            raise RuntimeError(f"running_mean should contain {x.shape[1]} elements not {held.shape[0]}")
+    out = _contiguous_like(x)
+    recorder.record("normalization", "aten::batch_norm", [a for a in args[:5] if a is not None], (out,), 0)
+    return out
+
+
+def _layer_norm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x, shape = args[0], list(args[1])
+    if kwargs or list(x.shape[-len(shape) :]) != shape:
+        return None
+    # whatever the layout of the input, the result is contiguous
+    out = _contiguous_like(x)
+    recorder.record("normalization", "aten::layer_norm", [x, *(a for a in args[2:4] if a is not None)], (out,), 0)
+    return out
+
+
+def _unary(op: str) -> Callable[..., Tensor | None]:
+    def shortcut(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+        x = args[0]
+        layout = _layout(x)
+        if layout is None or not x.is_floating_point() or (kwargs and kwargs.get("dtype")):
+            return None
+        out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
+        recorder.record(op, operator_name(func), (x,), (out,), 0)
+        return out
+
+    return shortcut
+
+
+def _softmax(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x = args[0]
+    if not -x.dim() <= args[1] < max(1, x.dim()):
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-x.dim()}, {x.dim() - 1}], but got {args[1]})"
+        )
+    if kwargs or len(args) > 2 or not x.is_contiguous() or not x.is_floating_point():
+        return None
+    out = _contiguous_like(x)
+    recorder.record("activation", "aten::softmax", (x,), (out,), 0)
+    return out
+
+
+def _inplace(op: str) -> Callable[..., Tensor | None]:
+    def shortcut(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+        x = args[0]
+        recorder.record(op, operator_name(func), (x,), (x,), 0)
+        return x  # type: ignore[no-any-return]
+
+    return shortcut
+
+
+def _inplace_binary(op: str) -> Callable[..., Tensor | None]:
+    def shortcut(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+        x, other = args[:2]
+        if isinstance(other, Tensor) and other.shape != x.shape:
+            return None
+        recorder.record(op, operator_name(func), (x, other) if isinstance(other, Tensor) else (x,), (x,), 0)
+        return x  # type: ignore[no-any-return]
+
+    return shortcut
+
+
+def _binary(op: str) -> Callable[..., Tensor | None]:
+    def shortcut(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+        x, other = args[:2]
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            return None
+        layout = _layout(x)
+        if layout is None:
+            return None
+        if isinstance(other, Tensor):
+            if other.dtype is not x.dtype or not _broadcasts_onto(other.shape, x.shape):
+                return None
+            if not other.is_contiguous(memory_format=layout if other.shape == x.shape else _CONTIGUOUS):
+                return None
+            operands: tuple[Tensor, ...] = (x, other)
+        elif isinstance(other, int | float):
+            operands = (x,)
+        else:
+            return None
+        out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
+        recorder.record(op, operator_name(func), operands, (out,), 0)
+        return out
+
+    return shortcut
+
+
+def _broadcasts_onto(small: Shape, large: Shape) -> bool:
+    if small == large:
+        return True
+    offset = len(large) - len(small)
+    return offset >= 0 and all(s in (1, large[i + offset]) for i, s in enumerate(small))
+
+
+def _cat(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    tensors = args[0]
+    dim = args[1] if len(args) > 1 else 0
+    first = tensors[0]
+    if kwargs or not all(t.is_contiguous() and t.dtype is first.dtype and t.dim() == first.dim() for t in tensors):
+        return None
+    shape = list(first.shape)
+    shape[dim] = sum(t.shape[dim] for t in tensors)
+    if sum(t.numel() for t in tensors) != prod(shape):
+        return None  # torch has the error message
+    out = _empty(shape, dtype=first.dtype, device="meta")
+    recorder.record("concatenation", "aten::cat", tensors, (out,), 0)
+    return out
+
+
+def _reshape(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
+    x = args[0]
+    out: Tensor = func(*args, **kwargs) if kwargs else func(*args)
+    if out.untyped_storage()._cdata != x.untyped_storage()._cdata:
+        recorder.record("copy", operator_name(func), (x,), (out,), 0)
+    return out
+
+
+def _copy(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x = args[0]
+    if kwargs or not x.is_contiguous():
+        return None
+    out = _contiguous_like(x)
+    recorder.record("copy", operator_name(func), (x,), (out,), 0)
+    return out
+
+
+def _dropout(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    if kwargs or len(args) < 3 or args[2]:
+        return None
+    return args[0]  # type: ignore[no-any-return]
+
+
+def _global_average(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x, size = args[:2]
+    if x.dim() != 4 or not x.is_contiguous() or any(type(s) is not int for s in size):
+        return None
+    size = list(size) * 2 if len(size) == 1 else list(size)
+    out = _empty((*x.shape[:2], *size), dtype=x.dtype, device="meta")
+    recorder.record(_pooling_op(out), operator_name(func), (x,), (out,), 0)
+    return out
+
+
+def _pooling_op(out: Tensor) -> str:
+    return "global_pooling" if out.shape[2:].numel() == 1 else "pooling"
+
+
+def _mean(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x, dims = args[:2]
+    keep = args[2] if len(args) > 2 else False
+    if kwargs or not dims or not x.is_contiguous() or not x.is_floating_point():
+        return None
+    if any(not -x.dim() <= d < x.dim() for d in dims):
+        return None
+    positive = {d % x.dim() for d in dims}
+    shape = [1 if i in positive else s for i, s in enumerate(x.shape) if keep or i not in positive]
+    out = _empty(shape, dtype=x.dtype, device="meta")
+    recorder.record("global_pooling" if is_global_mean(x, [out]) else "other", "aten::mean", (x,), (out,), 0)
+    return out
+
+
+def _recurrent(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """Return the outputs of an LSTM or GRU over whole sequences; torch would unroll every time step."""
+    if kwargs or len(args) < 9 or isinstance(args[3], list | tuple):
+        return None  # a packed sequence, or defaults left out
+    x, states, params, bidirectional = args[0], args[1], args[2], args[7]
+    states = [states] if isinstance(states, Tensor) else list(states)
+    width = states[0].shape[-1] * (2 if bidirectional else 1)
+    out = _empty((*x.shape[:-1], width), dtype=x.dtype, device="meta")
+    finals = [_contiguous_like(state) for state in states]
+    macs = FORMULAS[operator_name(func)](tuple(x.shape), shapes_of(args[1]), shapes_of(params), out=())
+    recorder.record("recurrent", operator_name(func), [x, *states, *params], [out, *finals], macs)
+    return (out, *finals)
+
+
+def _attention(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    q, k, v = args[:3]
+    mask = args[3] if len(args) > 3 else None
+    if (
+        q.dim() != 4
+        or (kwargs and kwargs.get("enable_gqa"))
+        or q.shape[:2] != k.shape[:2]
+        or k.shape[:2] != v.shape[:2]
+        or q.shape[-1] != k.shape[-1]
+        or k.shape[-2] != v.shape[-2]
+    ):
+        return None
+    batch, heads, rows, e = q.shape
+    # as the CPU kernel does, (B, L, H, E) where the query is laid out so; models view the result relying on it
+    _, head_stride, row_stride, last_stride = q.stride()
+    if last_stride == 1 and row_stride > head_stride > 0:
+        out = _empty((batch, rows, heads, v.shape[-1]), dtype=q.dtype, device="meta").transpose(1, 2)
+    else:
+        out = _empty((batch, heads, rows, v.shape[-1]), dtype=q.dtype, device="meta")
+    operands = (q, k, v) if mask is None else (q, k, v, mask)
+    macs = batch * heads * rows * k.shape[2] * (e + v.shape[-1])
+    recorder.record("attention", "aten::scaled_dot_product_attention", operands, (out,), macs)
+    return out
+
+
+_SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
+    aten.conv2d.default: _conv2d,
+    aten.linear.default: _linear,
+    aten.batch_norm.default: _batch_norm,
+    aten.layer_norm.default: _layer_norm,
+    aten.scaled_dot_product_attention.default: _attention,
+    aten.cat.default: _cat,
+    **{
+        getattr(aten, f"{name}{inplace}").default: _dropout
+        for name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+        for inplace in ("", "_")
+    },
+    aten.reshape.default: _reshape,
+    aten.flatten.using_ints: _reshape,
+    aten.contiguous.default: _reshape,
+    aten.roll.default: _copy,
+    aten.lstm.input: _recurrent,
+    aten.gru.input: _recurrent,
+    aten.adaptive_avg_pool2d.default: _global_average,
+    aten.mean.dim: _mean,
+    aten.softmax.int: _softmax,
+    aten.add.Tensor: _binary("add"),
+    aten.mul.Tensor: _binary("multiply"),
+    aten.add_.Tensor: _inplace_binary("add"),
+    aten.mul_.Tensor: _inplace_binary("multiply"),
+    **{
+        getattr(aten, name).default: _unary("activation")
+        for name in ("relu", "silu", "gelu", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "tanh")
+    },
+    **{
+        getattr(aten, f"{name}_").default: _inplace("activation")
+        for name in ("relu", "silu", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "tanh")
+    },
+}
+
+
+def _detached(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
+    x = args[0]
+    out = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
+    recorder.constant(out)
+    return out
+
+
+def shortcuts_in_force(*, training: bool) -> Mapping[Any, Callable[..., Any]]:
+    """Return the short cuts, those of operators left out whose formula a user has replaced.
+
+    In training a detached tensor has a storage of its own, so that no gradient is followed through it.
+    """
+    given = replaced()
+    if not given and not training:
+        return _SHORTCUTS
+    stops = {aten.detach.default: _detached} if training else {}
+    return stops | {func: shortcut for func, shortcut in _SHORTCUTS.items() if operator_name(func) not in given}

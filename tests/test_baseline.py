@@ -1,0 +1,398 @@
+"""The file of what was known before: how it reads, when it is refused, what an update takes over."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import law
+
+from dscost.budgets.baseline import Baseline, Known, baseline_text, parse_baseline, read_baseline, updated
+from dscost.errors import InputError
+
+DSCOST = str(Path(sys.executable).parent / "dscost")
+RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
+BUDGET = """\
+version: 1
+baseline: kept.json
+models:
+  - {target: resnet18, limits: {macs: {max_increase: 0%}}}
+  - {target: net.yaml, limits: {params: {max_increase: 0%}}}
+"""
+FINGERPRINT = {"counting": "1", "input": "1x3x8x8 float32", "target": "m"}
+
+
+def known(fingerprint: Mapping[str, str] = FINGERPRINT, **figures: int) -> Known:
+    return Known(fingerprint, {name: Fraction(value) for name, value in figures.items()}, {})
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [DSCOST, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def network(folder: Path, channels: int) -> None:
+    """Write a network of one 3x3 convolution of 3 channels to some, 8 by 8, without bias."""
+    (folder / "net.yaml").write_text(
+        f"input: [3, 8, 8]\nlayers:\n  - {{conv: 3, out_channels: {channels}, bias: false, name: stem}}\n"
+    )
+
+
+def net_macs(channels: int) -> int:
+    return 8 * 8 * channels * 3 * 9
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "dscost.yaml").write_text(BUDGET)
+    network(tmp_path, 4)
+    return tmp_path
+
+
+def kept(folder: Path) -> Mapping[str, Known]:
+    found = read_baseline(folder / "kept.json")
+    assert found is not None
+    return found.models
+
+
+# -- its text
+
+
+def test_a_baseline_is_sorted_one_figure_a_line_with_nothing_that_changes_by_itself(folder: Path) -> None:
+    ran = run(folder, "baseline", "save")
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert ran.stderr == "wrote kept.json: 2 models\n"
+    text = (folder / "kept.json").read_text()
+    assert text.endswith("}\n")
+    document = json.loads(text)
+    assert text == json.dumps(document, indent=2, sort_keys=True) + "\n"
+    assert set(document) == {"version", "models"}
+    resnet = document["models"]["resnet18"]
+    assert set(resnet) == {"fingerprint", "totals", "layers"}
+    assert resnet["fingerprint"] == {"counting": "1", "input": "1x3x224x224 float32", "target": "resnet18"}
+    assert (resnet["totals"]["macs"], resnet["totals"]["params"]) == (RESNET18_MACS, RESNET18_PARAMS)
+    assert sum(value for name, value in resnet["layers"].items() if name.endswith("/macs")) == RESNET18_MACS
+    assert sum(value for name, value in resnet["layers"].items() if name.endswith("/params")) == RESNET18_PARAMS
+    assert document["models"]["net.yaml"] == {
+        "fingerprint": {"counting": "1", "input": "1x3x8x8 float32", "target": "net.yaml"},
+        "layers": {"stem/macs": net_macs(4), "stem/params": 4 * 27},
+        "totals": {
+            "input_bytes": 4 * 3 * 64,
+            "macs": net_macs(4),
+            "output_bytes": 4 * 4 * 64,
+            "params": 4 * 27,
+            "peak_activation_bytes": 4 * (3 + 4) * 64,
+            "traffic_bytes": 4 * (3 * 64 + 4 * 64 + 4 * 27),
+            "weight_bytes": 4 * 4 * 27,
+        },
+    }
+    numbers = [line for line in text.splitlines() if any(figure.isdigit() for figure in line.partition(":")[2])]
+    assert all(line.count(":") == 1 for line in numbers)
+
+
+def test_saving_twice_gives_the_same_bytes_wherever_the_folder_lies(folder: Path, tmp_path_factory: Any) -> None:
+    run(folder, "baseline", "save")
+    first = (folder / "kept.json").read_bytes()
+    run(folder, "baseline", "save", "-q")
+    assert (folder / "kept.json").read_bytes() == first
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "dscost.yaml").write_text(BUDGET)
+    network(elsewhere, 4)
+    run(elsewhere, "baseline", "save", "--config", str(elsewhere / "dscost.yaml"))
+    assert (elsewhere / "kept.json").read_bytes() == first
+
+
+_NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
+_FIGURES = st.integers(0, 10**20).map(Fraction)
+
+
+@law
+@given(
+    st.dictionaries(
+        _NAMES,
+        st.builds(
+            Known,
+            st.dictionaries(_NAMES, _NAMES, max_size=3),
+            st.dictionaries(st.sampled_from(["params", "macs", "weight_bytes"]), _FIGURES),
+            st.dictionaries(st.tuples(_NAMES, st.sampled_from(["params", "macs"])), _FIGURES, max_size=4),
+        ),
+        max_size=3,
+    )
+)
+def test_what_is_written_is_read_back_whatever_the_names_are(models: dict[str, Known]) -> None:
+    assert parse_baseline(baseline_text(models), "x") == Baseline(models, "x")
+    assert baseline_text(dict(reversed(models.items()))) == baseline_text(models)
+
+
+# -- refused
+
+
+def entry(**changes: Any) -> str:
+    whole = {"fingerprint": {}, "totals": {"macs": 5}, "layers": {"a.b/macs": 5}}
+    return json.dumps({"version": 1, "models": {"m": {**whole, **changes}}})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "kept.json: not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("{", "kept.json: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("<<<<<<< HEAD\n{}", "kept.json: not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("[" * 100_000, "kept.json: not JSON: "),
+        ("9" * 5000, "kept.json: not JSON: "),
+        ("5", "kept.json: not a baseline of dscost: expected 'version' and 'models'"),
+        ("null", "kept.json: not a baseline of dscost: expected 'version' and 'models'"),
+        ("{}", "kept.json: not a baseline of dscost: expected 'version' and 'models'"),
+        ('{"version": 1, "models": []}', "kept.json: not a baseline of dscost: expected 'version' and 'models'"),
+        ('{"version": 2, "models": {}}', "kept.json: expected version 1, found 2"),
+        ('{"models": {}}', "kept.json: expected version 1, found None"),
+        ('{"version": 1, "models": {"m": {}, "m": {}}}', "kept.json: not JSON: duplicate key 'm'"),
+        ('{"version": 1, "models": {"m": 5}}', "kept.json: m: not an entry of a baseline: "),
+        ('{"version": 1, "models": {"m": {}}}', "kept.json: m: not an entry of a baseline: "),
+        (entry(totals={"macs": 5.0}), "kept.json: m: not an entry of a baseline: ValueError: expected a whole number "
+         "for 'macs', found 5.0"),
+        (entry(totals={"macs": True}), "kept.json: m: not an entry of a baseline: ValueError: expected a whole number"),
+        (entry(totals={"macs": "5"}), "kept.json: m: not an entry of a baseline: ValueError: expected a whole number"),
+        (entry(totals={"macs": None}), "kept.json: m: not an entry of a baseline: ValueError: expected a whole number"),
+        (entry(totals={"macs": -5}), "kept.json: m: not an entry of a baseline: ValueError: expected a whole number"),
+        (entry(totals={"mcas": 5}), "kept.json: m: not an entry of a baseline: ValueError: 'mcas' is none of its"),
+        (entry(totals=[5]), "kept.json: m: not an entry of a baseline: "),
+        (entry(layers={"a": 5}), "kept.json: m: not an entry of a baseline: ValueError: 'a' is none of its figures"),
+        (entry(layers={"a/macs": float("nan")}), "kept.json: m: not an entry of a baseline: ValueError: expected a wh"),
+        (entry(fingerprint=None), "kept.json: m: not an entry of a baseline: "),
+    ],
+)  # fmt: skip
+def test_what_is_no_baseline_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "kept.json").write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_baseline(tmp_path / "kept.json")
+    told = str(caught.value).removeprefix(f"{tmp_path}/")
+    assert told.startswith(message)
+    assert len(told.splitlines()) == 1
+
+
+def damages() -> Iterable[Any]:
+    yield pytest.param(lambda path: path.write_text(path.read_text()[:-500]), "not JSON", id="truncated")
+    yield pytest.param(lambda path: path.write_bytes(b"\xff\xfe"), "not UTF-8 text", id="not UTF-8")
+    yield pytest.param(lambda path: (path.unlink(), path.mkdir()), "Is a directory", id="a directory")
+    yield pytest.param(lambda path: path.write_text(path.read_text().replace('n": 1', 'n": 9')), "expected version 1",
+                       id="a later version")  # fmt: skip
+    yield pytest.param(lambda path: path.chmod(0), "Permission denied", id="unreadable", marks=pytest.mark.skipif(
+        os.geteuid() == 0, reason="root may read everything"))  # fmt: skip
+    yield pytest.param(lambda path: (path.unlink(), path.symlink_to(path)), "symbolic links", id="a link to itself")
+
+
+@pytest.mark.parametrize(("damage", "message"), list(damages()))
+def test_a_damaged_baseline_exits_2_with_one_line_and_is_not_overwritten(
+    damage: Any, message: str, folder: Path
+) -> None:
+    run(folder, "baseline", "save")
+    damage(folder / "kept.json")
+    names = sorted(path.name for path in folder.iterdir())
+    for arguments in (["check"], ["check", "--exit-zero"], ["baseline", "show"], ["baseline", "update"]):
+        ran = run(folder, *arguments)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert len(ran.stderr.splitlines()) == 1
+        assert message in ran.stderr
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_a_baseline_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert read_baseline(tmp_path / "kept.json") is None
+
+
+# -- updating
+
+
+def test_an_improvement_is_taken_over_and_growth_is_refused() -> None:
+    before = {"a": known(macs=10, params=10), "b": known(macs=10, params=10), "gone": known(macs=1)}
+    now = {"a": known(macs=9, params=10), "b": known(macs=9, params=11), "new": known(macs=7)}
+    found = updated(before, now, [])
+    assert found.models == {"a": now["a"], "b": before["b"], "new": now["new"]}
+    assert (found.refused, found.accepted) == (("b/params",), ())
+    assert (found.added, found.removed, found.replaced) == (("new",), ("gone",), ())
+
+
+@pytest.mark.parametrize(
+    ("patterns", "refused", "unused"),
+    [
+        ([], ["m[width=0.5]/macs", "m[width=0.5]/params"], []),
+        (["m[width=0.5]/macs"], ["m[width=0.5]/params"], []),
+        (["m[width=0.5]/macs", "m[width=0.5]/params"], [], []),
+        (["m*/macs", "*/params"], [], []),
+        (["m*"], [], []),
+        (["*"], [], []),
+        (["M*"], ["m[width=0.5]/macs", "m[width=0.5]/params"], ["M*"]),
+        (["m*/weight_bytes", "m*"], [], ["m*/weight_bytes"]),
+        (["m/macs"], ["m[width=0.5]/macs", "m[width=0.5]/params"], ["m/macs"]),
+    ],
+)
+def test_growth_is_taken_over_where_all_of_it_is_accepted(
+    patterns: list[str], refused: list[str], unused: list[str]
+) -> None:
+    name = "m[width=0.5]"
+    before, now = {name: known(macs=1, params=1, weight_bytes=4)}, {name: known(macs=2, params=2, weight_bytes=4)}
+    found = updated(before, now, patterns)
+    assert found.refused == tuple(refused)
+    assert found.models == (before if refused else now)
+    assert found.accepted == (() if refused else (f"{name}/macs", f"{name}/params"))  # nothing that was not taken
+    assert found.unused == tuple(unused)
+
+
+def test_figures_of_something_else_are_replaced_and_that_is_told() -> None:
+    other = {**FINGERPRINT, "input": "1x3x16x16 float32"}
+    found = updated({"m": known(macs=1)}, {"m": known(other, macs=4)}, [])
+    assert (found.models, found.replaced, found.refused) == ({"m": known(other, macs=4)}, ("m",), ())
+
+
+def test_a_figure_that_is_known_now_and_was_not_is_no_growth() -> None:
+    found = updated({"m": known(macs=1)}, {"m": known(macs=1, peak_activation_bytes=9)}, [])
+    assert (found.refused, found.models) == ((), {"m": known(macs=1, peak_activation_bytes=9)})
+
+
+@law
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers(0, 3)),
+    st.dictionaries(st.sampled_from("abc"), st.integers(0, 3)),
+)
+def test_an_update_never_lets_a_figure_grow_and_a_second_one_changes_nothing(
+    before: dict[str, int], now: dict[str, int]
+) -> None:
+    old, new = ({name: known(macs=value) for name, value in one.items()} for one in (before, now))
+    found = updated(old, new, [])
+    assert {name: int(one.figures["macs"]) for name, one in found.models.items()} == {
+        name: min(value, before.get(name, value)) for name, value in now.items()
+    }
+    assert updated(found.models, new, []).models == found.models
+
+
+# -- the command
+
+
+def test_update_takes_improvements_and_needs_a_word_for_growth(folder: Path) -> None:
+    ran = run(folder, "baseline", "update")
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert "added: resnet18, net.yaml" in ran.stderr
+    first = (folder / "kept.json").read_bytes()
+
+    unchanged = run(folder, "baseline", "update")
+    assert (unchanged.returncode, unchanged.stdout, unchanged.stderr) == (0, "", "")
+
+    network(folder, 3)
+    better = run(folder, "baseline", "update")
+    assert better.returncode == 0
+    assert kept(folder)["net.yaml"].figures["macs"] == net_macs(3)
+
+    network(folder, 4)
+    worse = run(folder, "baseline", "update", "-q")
+    assert (worse.returncode, worse.stdout) == (1, "")
+    hints = worse.stderr.splitlines()
+    assert "net.yaml/macs grew: dscost baseline update --accept 'net.yaml/macs' takes it over" in hints
+    assert kept(folder)["net.yaml"].figures["macs"] == net_macs(3)
+
+    some = run(folder, "baseline", "update", "--accept", "net.yaml/macs")
+    assert some.returncode == 1
+    assert "net.yaml/macs" not in some.stderr
+    assert "net.yaml/params grew" in some.stderr
+
+    options = [word for hint in hints for word in ("--accept", hint.partition(" ")[0])]
+    accepted = run(folder, "baseline", "update", *options)
+    assert accepted.returncode == 0
+    assert "accepted: " in accepted.stderr
+    assert (folder / "kept.json").read_bytes() == first
+
+    network(folder, 5)
+    assert run(folder, "baseline", "update", "--accept", "nothing*").stderr.startswith(
+        "nothing that grew matches nothing*\n"
+    )
+    assert run(folder, "baseline", "update", "--accept", "net*").returncode == 0
+    assert kept(folder)["net.yaml"].figures["macs"] == net_macs(5)
+
+
+def test_update_drops_what_the_budget_names_no_more_and_replaces_what_is_not_comparable(folder: Path) -> None:
+    run(folder, "baseline", "save")
+    (folder / "dscost.yaml").write_text(
+        "version: 1\nbaseline: kept.json\nmodels:\n  - {target: net.yaml, input: [1, 3, 16, 16]}\n"
+    )
+    ran = run(folder, "baseline", "update")
+    assert ran.returncode == 0
+    assert "removed: resnet18\n" in ran.stderr
+    assert "not comparable, replaced: net.yaml\n" in ran.stderr
+    assert {name: one.figures["macs"] for name, one in kept(folder).items()} == {"net.yaml": 4 * net_macs(4)}
+
+
+def test_show_prints_every_figure_exactly(folder: Path) -> None:
+    missing = run(folder, "baseline", "show")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert missing.stderr.endswith("kept.json: dscost baseline save writes it\n")
+    run(folder, "baseline", "save")
+    ran = run(folder, "baseline", "show")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "resnet18: counting 1, input 1x3x224x224 float32, target resnet18\n" in ran.stdout
+    assert "  macs 1,814,073,344 (1.814G)\n" in ran.stdout
+    assert "  weight_bytes 46,758,048 (44.59 MiB)\n" in ran.stdout
+
+
+def test_save_writes_growth_without_a_word_and_all_or_nothing(folder: Path) -> None:
+    run(folder, "baseline", "save")
+    network(folder, 9)
+    assert run(folder, "baseline", "save").returncode == 0
+    assert kept(folder)["net.yaml"].figures["macs"] == net_macs(9)
+    before = (folder / "kept.json").read_bytes()
+    (folder / "net.yaml").write_text("layers: 5\n")
+    for action in ("save", "update"):
+        ran = run(folder, "baseline", action)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert "dscost.yaml:5: net.yaml: " in ran.stderr
+        assert (folder / "kept.json").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["dscost.yaml", "kept.json", "net.yaml"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+def test_a_folder_that_cannot_be_written_leaves_the_baseline_as_it_was(folder: Path) -> None:
+    run(folder, "baseline", "save")
+    before = (folder / "kept.json").read_bytes()
+    network(folder, 9)
+    folder.chmod(0o500)
+    try:
+        ran = run(folder, "baseline", "save")
+    finally:
+        folder.chmod(0o700)
+    assert ran.returncode == 2
+    assert "cannot write" in ran.stderr
+    assert (folder / "kept.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["saev"], "unknown action 'saev' (did you mean 'save'?)"),
+        (["save", "--accept", "x"], "--accept has no meaning for baseline save"),
+        (["show", "--accept", "x"], "--accept has no meaning for baseline show"),
+        (["save", "no.yaml"], "cannot read no.yaml: No such file or directory"),
+        (["save", "plain.yaml"], "plain.yaml: names no baseline; add 'baseline: dscost-baseline.json'"),
+        (["save", "far.yaml"], "cannot write no/such/kept.json: No such file or directory"),
+        (["save", "dscost.yaml", "--config", "dscost.yaml"],
+         "name the budget once: as the argument or by --config"),
+        ([], "Missing argument 'action'."),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], message: str, folder: Path) -> None:
+    (folder / "plain.yaml").write_text("version: 1\nmodels: [{target: resnet18}]\n")
+    (folder / "far.yaml").write_text("version: 1\nbaseline: no/such/kept.json\nmodels: [{target: resnet18}]\n")
+    ran = run(folder, "baseline", *arguments)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"dscost: {message}\n")

@@ -1,0 +1,168 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from dscost.errors import OutputError
+from dscost.files import check_folder, write_whole
+
+OLD, NEW = "what was there\n", "what is new: ×\n"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("old", [None, OLD], ids=["new", "existing"])
+@pytest.mark.parametrize("text", [NEW, "", "a\r\nb\n", "x" * 300_000], ids=["text", "nothing", "line ends", "large"])
+def test_a_file_is_written_as_it_is_and_nothing_is_left_beside_it(tmp_path: Path, old: str | None, text: str) -> None:
+    path = tmp_path / "report.json"
+    if old is not None:
+        path.write_text(old, encoding="utf-8")
+    write_whole(path, text)
+    assert path.read_bytes() == text.encode()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod", "os.fdopen"])
+@pytest.mark.parametrize("old", [{}, {"report.json": OLD}], ids=["new", "existing"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "Ctrl-C"])
+def test_a_failure_in_the_middle_leaves_everything_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, old: dict[str, str], error: BaseException
+) -> None:
+    for name, text in old.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    def fail(*args: object, **kwargs: object) -> None:
+        if step == "os.fdopen":  # the descriptor is open already, and nobody else will close it
+            os.close(args[0])  # type: ignore[arg-type]
+        raise error
+
+    path = tmp_path / "report.json"
+    with monkeypatch.context() as patched:
+        patched.setattr(step, fail)
+        with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
+            write_whole(path, NEW)
+    assert contents(tmp_path) == old
+    if isinstance(error, OSError):
+        assert str(caught.value) == f"cannot write {path}: No space left on device"
+
+
+def test_text_that_is_no_text_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(OLD, encoding="utf-8")
+    with pytest.raises(OutputError, match="cannot write"):
+        write_whole(path, "half a character: \udcff")
+    assert contents(tmp_path) == {"report.json": OLD}
+
+
+def test_a_reader_of_the_old_file_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(OLD, encoding="utf-8")
+    with path.open(encoding="utf-8") as reader:
+        write_whole(path, NEW)
+        assert reader.read() == OLD
+    assert path.read_text(encoding="utf-8") == NEW
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o755, 0o400], ids=oct)
+def test_an_existing_file_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(OLD, encoding="utf-8")
+    path.chmod(mode)
+    write_whole(path, NEW)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002], ids=oct)
+def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_whole(tmp_path / "ours", NEW)
+        (tmp_path / "plain").write_text(NEW, encoding="utf-8")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["to a file", "to nothing yet"])
+@pytest.mark.parametrize("relative", [True, False], ids=["relative", "absolute"])
+def test_a_link_is_followed_and_stays_a_link(tmp_path: Path, exists: bool, relative: bool) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "report.json", tmp_path / "link.json"
+    if exists:
+        target.write_text(OLD, encoding="utf-8")
+    link.symlink_to("elsewhere/report.json" if relative else target)
+    write_whole(link, NEW)
+    assert link.is_symlink()
+    assert contents(tmp_path / "elsewhere") == {"report.json": NEW}
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(OutputError, match="cannot write"):
+        write_whole(tmp_path / "a", NEW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        pytest.param("missing/report.json", "No such file or directory", id="missing folder"),
+        pytest.param("file/report.json", "Not a directory", id="a file for a folder"),
+        pytest.param("folder", "Is a directory", id="a folder for a file"),
+        pytest.param("x" * 300, "File name too long", id="a name too long"),
+    ],
+)
+def test_what_cannot_be_written_is_named_with_the_reason(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "file").write_text(OLD, encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError) as caught:
+        write_whole(tmp_path / name, NEW)
+    assert str(caught.value) == f"cannot write {tmp_path / name}: {reason}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
+def test_a_device_is_written_to_directly_and_its_refusal_is_told() -> None:
+    with pytest.raises(OutputError, match=r"^cannot write /dev/full: No space left on device$"):
+        write_whole(Path("/dev/full"), NEW)
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_to_directly(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_whole(pipe, NEW)
+        assert os.read(reader, 100) == NEW.encode()
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("report.json", None, id="a new file"),
+        pytest.param("file", None, id="an existing file"),
+        pytest.param("missing/report.json", "there is no folder {folder}/missing", id="missing folder"),
+        pytest.param("file/report.json", "there is no folder {folder}/file", id="a file for a folder"),
+        pytest.param("folder", "it is a folder", id="a folder for a file"),
+    ],
+)
+def test_a_place_is_checked_before_the_work(tmp_path: Path, name: str, message: str | None) -> None:
+    (tmp_path / "file").write_text(OLD, encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    if message is None:
+        check_folder(tmp_path / name)
+    else:
+        with pytest.raises(OutputError) as caught:
+            check_folder(tmp_path / name)
+        assert str(caught.value) == f"cannot write {tmp_path / name}: {message.format(folder=tmp_path)}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

@@ -1,0 +1,212 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from dscost.budgets.checking import check
+from dscost.budgets.language import read_budget
+from dscost.budgets.starting import Choice, at_least, starter_budget
+from dscost.cli import run
+from dscost.errors import InputError
+from dscost.quantities import parse_quantity
+
+TINY = "- {conv: 3, out_channels: 8, bias: false}\n- flatten\n"
+TINY_PARAMS = 3 * 3 * 3 * 8
+TINY_MACS = 32 * 32 * TINY_PARAMS
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "written"),
+    [
+        (0, "count", "0"),
+        (1, "count", "1"),
+        (999, "count", "999"),
+        (1000, "count", "1k"),
+        (1001, "count", "1.01k"),
+        (4_231_976, "count", "4.24M"),
+        (9_999_999, "count", "10M"),
+        (12_273_988, "count", "12.3M"),
+        (156_000_000, "count", "156M"),
+        (999_000_001, "count", "1G"),
+        (1023, "bytes", "1_023 B"),
+        (1024, "bytes", "1 KiB"),
+        (1025, "bytes", "1.01 KiB"),
+        (1023 * 1024 + 1, "bytes", "1 MiB"),
+        (3 * 10**15, "count", "3000T"),
+    ],
+)
+def test_a_limit_is_written_in_three_digits_rounded_up(value: int, kind: str, written: str) -> None:
+    assert at_least(Fraction(value), kind) == written
+    assert parse_quantity(written, kind) >= value
+
+
+@pytest.mark.parametrize("kind", ["count", "bytes"])
+def test_a_rounded_limit_is_never_below_nor_one_percent_and_a_bit_above(kind: str) -> None:
+    for value in (7 * 11**power + power for power in range(14)):
+        limit = parse_quantity(at_least(Fraction(value), kind), kind)
+        assert value <= limit <= max(value * Fraction(1011, 1000), value + 1)
+
+
+def test_without_headroom_every_digit_stays() -> None:
+    assert at_least(Fraction(11_689_512), "count", exactly=True) == "11_689_512"
+    assert at_least(Fraction(573_440), "bytes", exactly=True) == "573_440 B"
+
+
+def test_the_budget_that_init_writes_passes_at_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "net.yaml").write_text(TINY)
+    assert run(["init", "resnet18", "net.yaml", "--input", "1,3,32,32"]) == 0
+    result = check(Path("dscost.yaml"))
+    assert result.exit_code == 0
+    assert {one.kind for one in result.findings} == {"missing_baseline"}
+    assert run(["baseline", "save"]) == 0
+    assert check(Path("dscost.yaml"), strict=True).findings == ()
+    assert "dscost baseline save" in capsys.readouterr().err
+
+
+def test_limits_are_what_was_counted_and_the_headroom(here: Path) -> None:
+    (here / "net.yaml").write_text(TINY)
+    text = starter_budget(["net.yaml"], Path("dscost.yaml"), Fraction(1, 10), Choice(input=(1, 3, 32, 32)))
+    # 216 * 1.1 = 237.6, 221,184 * 1.1 = 243,302.4; a value of the input and of the output alive at once
+    assert (TINY_PARAMS, TINY_MACS) == (216, 221_184)
+    assert "      params: 238 # 216\n" in text
+    assert "      macs: 244k # 221,184\n" in text
+    assert f"# {4 * 32 * 32 * (3 + 8):,}\n" in text
+
+
+def test_without_headroom_one_more_would_fail(here: Path) -> None:
+    (here / "net.yaml").write_text(TINY)
+    assert run(["init", "net.yaml", "--input", "1,3,32,32", "--headroom", "0%", "-q"]) == 0
+    assert check(Path("dscost.yaml")).exit_code == 0
+    text = Path("dscost.yaml").read_text()
+    assert "params: 216 #" in text
+    Path("dscost.yaml").write_text(text.replace("params: 216 #", "params: 215 #"))
+    assert check(Path("dscost.yaml")).exit_code == 1
+
+
+def test_the_first_line_tells_editors_of_the_schema(here: Path) -> None:
+    assert run(["init", "mobilenet_v1", "-q"]) == 0
+    first, second, *_ = Path("dscost.yaml").read_text().splitlines()
+    assert first == "# yaml-language-server: $schema=dscost.schema.json"
+    assert "dscost schema budget -o dscost.schema.json" in second
+    assert run(["schema", "budget", "-o", "dscost.schema.json", "-q"]) == 0
+
+
+def test_files_are_named_from_the_folder_of_the_budget(here: Path) -> None:
+    for folder in ("nets", "budgets"):
+        (here / folder).mkdir()
+    (here / "nets" / "net.yaml").write_text(TINY)
+    path = Path("budgets/dscost.yaml")
+    assert run(["init", "nets/net.yaml", "--input", "1,3,32,32", "-o", str(path), "-q"]) == 0
+    (entry,) = read_budget(path).entries
+    assert (entry.name, entry.target, entry.input) == ("net", "../nets/net.yaml", (1, 3, 32, 32))
+    assert check(path).exit_code == 0
+
+
+def test_a_factory_with_arguments_and_an_architecture_of_a_file(here: Path) -> None:
+    (here / "nets.py").write_text(
+        "import torch\n\n\ndef make(width):\n    print('noise')\n    return torch.nn.Linear(4, width, bias=False)\n"
+    )
+    assert run(["init", "nets.py:make", "--input", "1,4", "--kwargs", "width=8", "-q"]) == 0
+    (entry,) = read_budget(Path("dscost.yaml")).entries
+    assert (entry.name, dict(entry.kwargs)) == ("make", {"width": 8})
+    assert check(Path("dscost.yaml")).exit_code == 0
+    assert "params: 34 # 32\n" in Path("dscost.yaml").read_text()
+
+
+def test_settings_batch_and_dtype_are_written_too(here: Path) -> None:
+    options = ["--set", "width=0.5", "--batch", "2", "--dtype", "float16", "-q"]
+    assert run(["init", "mobilenet_v1", *options]) == 0
+    (entry,) = read_budget(Path("dscost.yaml")).entries
+    assert (dict(entry.settings), entry.batch, entry.dtype) == ({"width": 0.5}, 2, "float16")
+    result = check(Path("dscost.yaml"))
+    assert result.exit_code == 0
+    (macs,) = [one.value for one in result.passed if one.metric == "macs"]
+    assert macs is not None
+    assert f"{float(macs) / 2 / 1e6:.2f}" == "149.50"  # the recount of width 0.5, tests/data/papers.csv
+
+
+def test_names_are_short_and_unlike(here: Path) -> None:
+    for folder in ("a", "b"):
+        (here / folder).mkdir()
+        (here / folder / "net.yaml").write_text(TINY)
+    (here / "true.yaml").write_text(TINY)
+    assert run(["init", "a/net.yaml", "b/net.yaml", "true.yaml", "true.yaml", "--input", "1,3,8,8", "-q"]) == 0
+    assert [entry.name for entry in read_budget(Path("dscost.yaml")).entries] == ["a/net.yaml", "b/net.yaml", "true"]
+    assert 'name: "true"' in Path("dscost.yaml").read_text()
+
+
+def test_nothing_is_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("dscost.yaml").write_text("mine\n")
+    assert run(["init", "resnet18"]) == 2
+    said = "dscost: dscost.yaml exists and is not overwritten: edit it, or write elsewhere by -o FILE\n"
+    assert capsys.readouterr().err == said
+    assert Path("dscost.yaml").read_text() == "mine\n"
+
+
+def test_every_bad_model_gets_its_line_and_nothing_is_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "net.yaml").write_text("- {conv: 3}\n")
+    assert run(["init", "resnet81", "resnet18", "net.yaml", "nix.yaml"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("dscost: unknown model 'resnet81' (did you mean 'resnet18'?)")
+    assert lines[1:] == [
+        "dscost: net.yaml:1:3: missing key 'out_channels'",
+        "dscost: cannot read nix.yaml: No such file or directory",
+    ]
+    assert [path.name for path in here.iterdir()] == ["net.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--headroom", "5"], "--headroom: expected a quantity such as 5%, found '5': it lacks a unit"),
+        (["--input", "ids=1,128:int64"], "--input: a budget has plain shapes such as 1,3,224,224"),
+    ],
+)
+def test_a_wrong_option_says_what_is_expected(
+    options: list[str], said: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["init", "resnet18", *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_missing_folder_is_told_before_anything_is_counted(here: Path) -> None:
+    dscost = Path(sys.executable).parent / "dscost"
+    ran = subprocess.run([dscost, "init", "nix", "-o", "no/where.yaml"], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "dscost: cannot write no/where.yaml: there is no folder no\n"
+
+
+def test_operators_of_unknown_cost_are_named_and_do_not_break_the_first_check(here: Path) -> None:
+    (here / "nets.py").write_text(
+        "import torch\n\n\nclass Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n        return torch.linalg.solve(x, x)\n"
+    )
+    assert run(["init", "nets.py:Net", "--input", "1,4,4", "-q"]) == 0
+    text = Path("dscost.yaml").read_text()
+    assert "linalg" in text
+    assert "  on_unknown_cost: warn\n" in text
+    result = check(Path("dscost.yaml"))
+    assert result.exit_code == 0
+    assert "unknown_cost" in {one.kind for one in result.findings}
+
+
+def test_a_quoted_path_survives(here: Path, network_file: Callable[..., str]) -> None:
+    network_file(TINY, name="it's: a #net.yaml")
+    assert run(["init", "it's: a #net.yaml", "--input", "1,3,8,8", "-q"]) == 0
+    (entry,) = read_budget(Path("dscost.yaml")).entries
+    assert entry.target == "it's: a #net.yaml"
+
+
+def test_the_library_says_of_every_model_why_it_cannot_be_counted(here: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        starter_budget(["nix.yaml", "nux.yaml"], Path("dscost.yaml"), Fraction(0))
+    assert str(caught.value).count("\n") == 1

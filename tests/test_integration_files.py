@@ -1,0 +1,306 @@
+"""The files by which others use dscost: the action, the hooks, the snippets, the example budget."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import dscost
+from dscost.architectures import builtin_names
+from dscost.budgets.language import read_budget
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+CI = ROOT / "configs" / "ci"
+
+BROKEN = "version: 1\nmodels:\n  - {target: resnet18, limits: {macs: %s}}\n"
+WITHIN, OVER = BROKEN % "1_814_073_344", BROKEN % "1_814_073_343"
+WARNED = BROKEN % "{max: 1G, level: warn}"
+
+
+def loaded(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+# -- the action
+
+ACTION = loaded(ROOT / "action.yml")
+STEPS = {step.get("id", "comment"): step for step in ACTION["runs"]["steps"] if "run" in step}
+DEFAULTS = {name: str(one["default"]) for name, one in ACTION["inputs"].items()}
+
+
+def test_no_script_of_the_action_has_an_expression_in_it() -> None:
+    assert set(STEPS) == {"install", "check", "comment"}
+    for step in STEPS.values():
+        assert "${{" not in step["run"]
+        assert step["shell"] == "bash"
+
+
+def test_every_input_of_the_action_is_used_and_every_used_one_exists() -> None:
+    text = (ROOT / "action.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"inputs\.([a-z-]+)", text)) == set(ACTION["inputs"])
+    assert all(one["description"] for one in ACTION["inputs"].values())
+
+
+class Runner:
+    """Runs a step of the action as a runner does: bash -eo pipefail, inputs in the environment, files for results."""
+
+    def __init__(self, folder: Path) -> None:
+        self.work, self.temporary, self.bin = (folder / name for name in ("work", "temp", "bin"))
+        for path in (self.work, self.temporary, self.bin):
+            path.mkdir()
+        self.summary, self.output = folder / "summary", folder / "output"
+
+    def step(self, name: str, **given: str) -> "subprocess.CompletedProcess[str]":
+        known = {f"inputs.{key}": value for key, value in (DEFAULTS | given).items()}
+        known |= {"github.repository": "some/where", "github.event.pull_request.number": "7"}
+        known |= {f"steps.check.outputs.{key}": value for key, value in self.outputs().items()}
+        environment = {
+            key: re.sub(r"\$\{\{ ([\w.-]+) \}\}", lambda found: known.get(found[1], ""), value)
+            for key, value in STEPS[name].get("env", {}).items()
+        }
+        path = os.pathsep.join([str(self.bin), str(BIN), os.environ["PATH"]])
+        return subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", STEPS[name]["run"]],
+            cwd=self.work,
+            env={
+                **os.environ,
+                **environment,
+                "PATH": path,
+                "RUNNER_TEMP": str(self.temporary),
+                "GITHUB_STEP_SUMMARY": str(self.summary),
+                "GITHUB_OUTPUT": str(self.output),
+                "GITHUB_ACTION_PATH": str(ROOT),
+                "CALLS": str(self.temporary / "calls"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def outputs(self) -> dict[str, str]:
+        lines = self.output.read_text(encoding="utf-8").splitlines() if self.output.exists() else []
+        return dict(line.split("=", 1) for line in lines)
+
+    def stub(self, name: str, script: str) -> None:
+        """Put a program in front of all others that notes how it was called."""
+        path = self.bin / name
+        path.write_text(f'#!/bin/bash\nprintf "%s\\n" "$*" >> "$CALLS"\n{script}\n', encoding="utf-8")
+        path.chmod(0o755)
+
+    @property
+    def calls(self) -> list[str]:
+        return (self.temporary / "calls").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    return Runner(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("budget", "strict", "code"),
+    [
+        pytest.param(WITHIN, "false", 0, id="within"),
+        pytest.param(OVER, "false", 1, id="over"),
+        pytest.param(WARNED, "false", 0, id="warning"),
+        pytest.param(WARNED, "true", 1, id="strict"),
+        pytest.param("version: 2\n", "false", 2, id="wrong"),
+    ],
+)
+def test_the_check_decides_how_the_action_ends_and_the_summary_is_always_written(
+    runner: Runner, budget: str, strict: str, code: int
+) -> None:
+    (runner.work / "dscost.yaml").write_text(budget, encoding="utf-8")
+    ran = runner.step("check", strict=strict)
+    assert ran.returncode == code
+    assert runner.outputs() == {"exit-code": str(code), "summary": str(runner.temporary / "dscost-check.md")}
+    summary = runner.summary.read_text(encoding="utf-8")
+    if code == 2:
+        assert "dscost check could not judge:" in summary
+        assert "dscost.yaml:1:1: missing key 'models'" in summary
+        assert "dscost.yaml:1:1: missing key 'models'" in ran.stderr
+    else:
+        assert "1,814,073,344" in summary
+    assert ("::error " in ran.stdout) is (code == 1)
+
+
+def test_a_budget_that_is_missing_is_in_the_summary_too(runner: Runner) -> None:
+    (runner.work / ".git").mkdir()
+    assert runner.step("check").returncode == 2
+    assert "no dscost.yaml here or above" in runner.summary.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name", ["$(touch pwned).yaml", "a; touch pwned;.yaml", "`touch pwned`.yaml", "--help", 'a".yaml']
+)
+def test_what_an_input_says_is_never_run(runner: Runner, name: str) -> None:
+    (runner.work / name).write_text(WITHIN, encoding="utf-8")
+    assert runner.step("check", budget=name).returncode == 0
+    for other in ("against", "format", "strict"):
+        runner.step("check", budget=name, **{other: f"x'; touch pwned; $(touch pwned) {name}"})
+    assert [path.name for path in runner.work.iterdir()] == [name]
+
+
+def test_the_action_installs_itself_or_a_version(runner: Runner) -> None:
+    runner.stub("python", "exit 0")
+    assert runner.step("install").returncode == 0
+    assert runner.step("install", version="0.1.0; touch pwned").returncode == 0
+    assert runner.calls == [
+        f"-m pip install --quiet --disable-pip-version-check {ROOT}",
+        "-m pip install --quiet --disable-pip-version-check dscost==0.1.0; touch pwned",
+    ]
+    assert list(runner.work.iterdir()) == []
+
+
+def commented(runner: Runner, gh: str) -> "subprocess.CompletedProcess[str]":
+    (runner.work / "dscost.yaml").write_text(OVER, encoding="utf-8")
+    runner.step("check")
+    runner.stub("gh", gh)
+    return runner.step("comment", token="secret")
+
+
+def test_the_comment_is_made_once_and_then_kept_up_to_date(runner: Runner) -> None:
+    assert commented(runner, "exit 0").returncode == 0
+    asked, made = runner.calls
+    assert asked.startswith("api --paginate repos/some/where/issues/7/comments")
+    body = runner.temporary / "dscost-comment.md"
+    assert made == f"api --silent --method POST repos/some/where/issues/7/comments --field body=@{body}"
+    text = body.read_text(encoding="utf-8")
+    assert text.startswith("<!-- dscost check -->\n")
+    assert "over the limit of 1,814,073,343 by 1" in text
+    runner.stub("gh", 'case "$*" in *--jq*) printf "12\\n34\\n";; esac')
+    assert runner.step("comment").returncode == 0
+    assert runner.calls[-1] == f"api --silent --method PATCH repos/some/where/issues/comments/12 --field body=@{body}"
+
+
+def test_a_comment_that_is_not_allowed_is_not_fatal(runner: Runner) -> None:
+    ran = commented(runner, "echo 'HTTP 403' >&2; exit 1")
+    assert ran.returncode == 0
+    assert "::notice::dscost could not comment" in ran.stdout
+    step = STEPS["comment"]
+    assert step["continue-on-error"] is True
+    assert "inputs.comment == 'true'" in step["if"]
+    assert DEFAULTS["comment"] == "false"
+
+
+# -- hooks and snippets
+
+
+def test_the_hook_runs_the_check(tmp_path: Path) -> None:
+    (hook,) = loaded(ROOT / ".pre-commit-hooks.yaml")
+    assert (hook["id"], hook["language"], hook["pass_filenames"]) == ("dscost-check", "python", False)
+    (tmp_path / "dscost.yaml").write_text(OVER, encoding="utf-8")
+    program, *arguments = hook["entry"].split()
+    ran = subprocess.run([BIN / program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "1,814,073,344 MACs, over the limit of 1,814,073,343 by 1" in ran.stdout
+
+
+def test_the_snippets_name_what_there_is() -> None:
+    (job,) = loaded(CI / "github.yml")["jobs"].values()
+    (use,) = [step for step in job["steps"] if "/dscost@" in step.get("uses", "")]
+    assert set(use["with"]) <= set(ACTION["inputs"])
+    (checkout,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+    assert checkout["with"]["fetch-depth"] == 0
+    (repo,) = loaded(CI / "pre-commit-config.yaml")["repos"]
+    assert [hook["id"] for hook in repo["hooks"]] == [hook["id"] for hook in loaded(ROOT / ".pre-commit-hooks.yaml")]
+
+
+def test_the_snippet_for_gitlab_compares_with_the_target_branch(tmp_path: Path) -> None:
+    job = loaded(CI / "gitlab.yml")["dscost"]
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    origin.mkdir()
+
+    def git(*arguments: str, at: Path = origin) -> None:
+        names = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", *names, *arguments], cwd=at, check=True, capture_output=True)
+
+    net = "- {conv: 3, out_channels: 8, name: stem}\n"
+    budget = "version: 1\nbaseline: b.json\ndefaults: {input: [1, 3, 8, 8]}\nmodels:\n  - {target: net.yaml, limits: {macs: {max_increase: 0%}}}\n"  # noqa: E501
+    (origin / "net.yaml").write_text(net, encoding="utf-8")
+    (origin / "dscost.yaml").write_text(budget, encoding="utf-8")
+    subprocess.run([BIN / "dscost", "baseline", "save", "-q"], cwd=origin, check=True)
+    git("init", "-q", "-b", "main")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    git("clone", "-q", str(origin), str(clone), at=tmp_path)
+    (clone / "net.yaml").write_text(net.replace("8", "16"), encoding="utf-8")
+    install, *script = job["script"]
+    assert install == "pip install dscost"
+    environment = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}
+    ran = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(script)],
+        cwd=clone,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert f"stem ({64 * 27 * 8:,} → {64 * 27 * 16:,}" in ran.stdout
+    reports = job["artifacts"]["reports"]
+    assert sorted(reports) == ["codequality", "junit"]
+    assert all((clone / name).is_file() for name in reports.values())
+
+
+def test_the_readme_shows_the_snippets_as_they_are() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"<!-- configs/ci/([\w.-]+) -->\n```yaml\n(.*?)```", readme, re.DOTALL)
+    assert dict(shown) == {path.name: path.read_text(encoding="utf-8") for path in CI.iterdir()}
+
+
+# -- the example budget
+
+EXAMPLE = ROOT / "configs" / "budgets" / "builtins.yaml"
+
+
+def test_this_repository_keeps_the_budget_of_its_own_models() -> None:
+    result = dscost.check(EXAMPLE, strict=True)
+    assert result.findings == ()
+    assert result.exit_code == 0
+    assert "dscost check configs/budgets/builtins.yaml --strict" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_every_built_in_model_is_in_the_budget() -> None:
+    assert {entry.target for entry in read_budget(EXAMPLE).entries} == set(builtin_names())
+
+
+def test_the_limits_are_the_figures_that_torchvision_publishes() -> None:
+    with (ROOT / "tests" / "data" / "torchvision_weights_meta.csv").open(newline="", encoding="utf-8") as file:
+        published = {row["model"]: row for row in csv.DictReader(file)}
+    held = 0
+    for entry in read_budget(EXAMPLE).entries:
+        row = published.get(entry.target)
+        if row is None:
+            continue
+        limits = {(one.metric, one.bound): one.value for one in entry.limits}
+        assert limits["params", "max"] == limits["params", "min"] == int(row["num_params"])
+        middle = (limits["macs", "max"] + limits["macs", "min"]) / 2
+        assert middle == 10**9 * Decimal(row["gflops_ops"])
+        assert limits["macs", "max"] - limits["macs", "min"] == 10**6  # one of the third decimal
+        held += 1
+    assert held == 17
+
+
+def test_a_changed_built_in_breaks_the_budget(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLE.parent, tmp_path / "budgets")
+    path = tmp_path / "budgets" / "builtins-baseline.json"
+    text = path.read_text(encoding="utf-8")
+    assert text.count('"macs": 15470264320') == 1
+    path.write_text(text.replace('"macs": 15470264320', '"macs": 15470264319'), encoding="utf-8")
+    (finding,) = dscost.check(tmp_path / "budgets" / "builtins.yaml").findings
+    assert (finding.kind, finding.entry, finding.metric) == ("grew", "vgg16", "macs")
+
+
+def test_the_example_needs_no_torch() -> None:
+    code = f"import sys, dscost; dscost.check({str(EXAMPLE)!r}); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

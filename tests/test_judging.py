@@ -1,0 +1,881 @@
+"""What a budget says of figures: exact at every limit, and never silent about what it cannot judge."""
+
+import re
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import law
+
+from dscost.analysis import analyze, count
+from dscost.analysis.counting import CountedModel
+from dscost.budgets import checking
+from dscost.budgets.baseline import baseline_text, known_of, parse_baseline
+from dscost.budgets.checking import check
+from dscost.budgets.judging import CheckResult, Finding, Judgement, Subject, judge, without_excluded
+from dscost.budgets.language import Budget, read_budget
+from dscost.errors import InputError, UnavailableError, UnknownNameError
+from dscost.rendering.pages import View
+from dscost.rendering.verdicts import VERDICT_RENDERERS, finding_sentence
+from dscost.results import Cost, Coverage, Input, Latency, Layer, Report, Timing, Totals
+from dscost.specs import ConvSpec, conv2d
+from dscost.timing import TimingOptions
+
+RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512  # at 224, torchvision
+MOBILENET_MACS, MOBILENET_PARAMS = 568_740_352, 4_231_976  # 1.0 at 224, with BatchNorm
+
+
+def layer(name: str, params: int = 0, macs: int = 0, traffic: int = 0, conv: ConvSpec | None = None) -> Layer:
+    cost = Cost(params, macs, 4 * params, 7, 9, traffic)
+    kind = ("Conv2d", "convolution") if conv else ("Linear", "linear")
+    return Layer(name, *kind, 1, conv, (1, 3, 8, 8), (1, 3, 8, 8), cost)
+
+
+def report(
+    *layers: Layer, unknown: Sequence[str] = (), peak: int | None = None, median_s: float | None = None, size: int = 8
+) -> Report:
+    sums = {name: sum(getattr(one.cost, name) for one in layers) for name in Cost._fields}
+    total = Cost(**{**sums, "input_bytes": 4 * 3 * size * size, "output_bytes": 40})
+    latency = {} if median_s is None else {"cpu": Timing(as_is=Latency(median_s, None, 0.0, 0.0, 0.0, 0.0, 9))}
+    return Report(
+        target="m",
+        source="yaml",
+        inputs=(Input((1, 3, size, size), "float32"),),
+        totals=Totals(total, total, total),
+        layers=layers,
+        coverage=Coverage(len(layers), 0, tuple(unknown)),
+        peak_activation_bytes=peak,
+        latency=latency,
+    )
+
+
+def budget_of(text: str, policy: str = "") -> Budget:
+    """Return a budget of a model `m`; what is said of it begins on line 5."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "b.yaml"
+        path.write_text(f"version: 1\nbaseline: kept.json\nmodels:\n  - target: m\n{text}\n{policy}\n")
+        return read_budget(path)
+
+
+def judged(text: str, now: Report | None, before: Report | None = None, policy: str = "") -> Judgement:
+    """Judge a report against a baseline, by way of its file."""
+    budget = budget_of(text, policy)
+    (entry,) = budget.entries
+    known = {} if before is None else {entry.name: known_of(entry, before, without_excluded(entry, before))}
+    baseline = parse_baseline(baseline_text(known), "kept.json")
+    return judge(budget, [Subject(entry, now, None if now else "it burns")], baseline)
+
+
+def kinds(judgement: Judgement) -> list[tuple[str, str]]:
+    return [(finding.kind, finding.level) for finding in judgement.findings]
+
+
+def texts_of(finding: Finding) -> list[str]:
+    """Return the sentence, the table and the Markdown that a user sees."""
+    result = CheckResult(Path("b.yaml"), (finding,), (), ())
+    return [finding_sentence(finding), *(VERDICT_RENDERERS[name](result, View()) for name in ("table", "markdown"))]
+
+
+# -- at the limit
+
+
+@pytest.mark.parametrize(
+    ("target", "metric", "value", "printed"),
+    [
+        ("resnet18", "macs", RESNET18_MACS, "1,814,073,344"),
+        ("resnet18", "params", RESNET18_PARAMS, "11,689,512"),
+        ("resnet18", "flops", 2 * RESNET18_MACS, "3,628,146,688"),
+        ("resnet18", "weight_bytes", 4 * RESNET18_PARAMS, "46,758,048"),
+        ("resnet18", "input_bytes", 4 * 3 * 224 * 224, "602,112"),
+        ("resnet18", "output_bytes", 4 * 1000, "4,000"),
+        ("mobilenet_v1", "macs", MOBILENET_MACS, "568,740,352"),
+        ("mobilenet_v1", "params", MOBILENET_PARAMS, "4,231,976"),
+    ],
+)
+def test_at_the_limit_passes_and_one_over_it_fails_with_both_integers(
+    target: str, metric: str, value: int, printed: str, tmp_path: Path
+) -> None:
+    unit = " B" if metric.endswith("_bytes") else ""
+
+    def checked(bound: str, limit: int) -> CheckResult:
+        path = tmp_path / "b.yaml"
+        text = f"limits: {{{metric}: {{{bound}: {limit}{unit}}}}}"
+        path.write_text(f"version: 1\nmodels:\n  - {{target: {target}, {text}}}\n")
+        return check(path)
+
+    for bound in ("max", "min"):
+        at_limit = checked(bound, value)
+        assert (at_limit.findings, at_limit.exit_code) == ((), 0)
+        assert [(one.metric, one.bound, one.value, one.limit) for one in at_limit.passed] == [
+            (metric, bound, value, value)
+        ]
+    for bound, limit, kind in (("max", value - 1, "over_max"), ("min", value + 1, "under_min")):
+        beyond = checked(bound, limit)
+        (finding,) = beyond.findings
+        assert (finding.kind, finding.value, finding.limit, beyond.exit_code) == (kind, value, limit, 1)
+        for text in texts_of(finding):
+            assert printed in text
+            assert f"{limit:,}" in text
+
+
+@pytest.mark.parametrize(
+    ("limits", "before", "now", "kind", "most"),
+    [
+        ("{max_increase: 1%}", 300, 303, None, 303),
+        ("{max_increase: 1%}", 300, 304, "grew", 303),
+        ("{max_increase: 0%}", 300, 300, None, 300),
+        ("{max_increase: 0%}", 300, 301, "grew", 300),
+        ("{max_increase: 0.1%}", 1000, 1001, None, 1001),
+        ("{max_increase: 0.1%}", 1000, 1002, "grew", 1001),
+        ("{max_increase: 1%}", 399, 402, None, Fraction(40299, 100)),
+        ("{max_increase: 1%}", 399, 403, "grew", Fraction(40299, 100)),
+        ("{max_increase: 5}", 300, 305, None, 305),
+        ("{max_increase: 5}", 300, 306, "grew", 305),
+        ("{max_increase: 1%}", 300, 1, None, 303),
+        # floating point would call 0.07 * 1e17 another number
+        ("{max_increase: 7%}", 10**17, 107 * 10**15, None, 107 * 10**15),
+        ("{max_increase: 7%}", 10**17, 107 * 10**15 + 1, "grew", 107 * 10**15),
+        # from nothing
+        ("{max_increase: 50%}", 0, 0, None, 0),
+        ("{max_increase: 50%}", 0, 1, "new_cost", 0),
+        ("{max_increase: 5}", 0, 5, None, 5),
+        ("{max_increase: 5}", 0, 6, "new_cost", 5),
+        # what is too small to speak of
+        ("{max_increase: 1%, ignore_below: 100}", 300, 399, None, 399),
+        ("{max_increase: 1%, ignore_below: 100}", 300, 400, "grew", 399),
+        ("{max_increase: 1%, ignore_below: 100}", 30_000, 30_300, None, 30_300),
+        ("{max_increase: 1%, ignore_below: 100}", 30_000, 30_301, "grew", 30_300),
+        ("{max_increase: 0%, ignore_below: 100}", 0, 99, None, 99),
+        ("{max_increase: 0%, ignore_below: 100}", 0, 100, "new_cost", 99),
+        ("{max_increase: 0%, ignore_below: 0.5}", 300, 301, "grew", 300),
+        # downwards
+        ("{max_decrease: 1%}", 300, 297, None, 297),
+        ("{max_decrease: 1%}", 300, 296, "shrank", 297),
+        ("{max_decrease: 5}", 300, 295, None, 295),
+        ("{max_decrease: 5}", 300, 294, "shrank", 295),
+        ("{max_decrease: 1%, ignore_below: 10}", 300, 291, None, 291),
+        ("{max_decrease: 1%, ignore_below: 10}", 300, 290, "shrank", 291),
+        ("{max_decrease: 1%}", 300, 900, None, 297),
+    ],
+)
+def test_growth_is_compared_exactly(limits: str, before: int, now: int, kind: str | None, most: Fraction | int) -> None:
+    found = judged(
+        f"    limits: {{macs: {limits}}}",
+        report(layer("a", macs=now)),
+        report(layer("a", macs=before)),
+        "policy: {on_improvement: ignore}",
+    )
+    if kind is None:
+        assert found.findings == ()
+        assert [(one.value, one.limit) for one in found.passed] == [(now, most)]
+    else:
+        (finding,) = found.findings
+        assert (finding.kind, finding.value, finding.before, finding.limit) == (kind, now, before, most)
+        assert found.passed == ()
+
+
+@law
+@given(st.integers(0, 10**15), st.integers(0, 10**15), st.integers(0, 3000), st.integers(0, 10**6))
+def test_growth_passes_exactly_when_the_integers_say_so(before: int, now: int, per_mille: int, small: int) -> None:
+    text = f"    limits: {{macs: {{max_increase: '{per_mille / 10}%', ignore_below: {small}}}}}"
+    found = judged(text, report(layer("a", macs=now)), report(layer("a", macs=before)),
+                   "policy: {on_improvement: ignore}")  # fmt: skip
+    too_much = 1000 * (now - before) > per_mille * before and now - before >= small
+    assert bool(found.findings) is too_much
+    for one in (*found.findings, *found.passed):
+        assert one.value is not None
+        assert one.limit is not None
+        assert (one.value > one.limit) is too_much  # and what is said to pass would have
+
+
+@pytest.mark.parametrize("metric", ["flops", "weight_bytes", "traffic_bytes", "flops_per_byte",
+                                    "peak_activation_bytes", "input_bytes", "output_bytes"])  # fmt: skip
+def test_every_figure_can_be_compared_with_the_baseline(metric: str) -> None:
+    text = f"    limits: {{{metric}: {{max_increase: 0%}}}}"
+    same = report(layer("a", params=5, macs=70, traffic=30), peak=100)
+    assert judged(text, same, same).findings == ()
+    assert len(judged(text, same, same).passed) == 1
+    grown = report(layer("a", params=6, macs=150, traffic=31), peak=101)
+    total = grown.totals.as_is._replace(input_bytes=10**6, output_bytes=10**6)
+    grown = grown._replace(totals=Totals(total, total, total))
+    (finding,) = (one for one in judged(text, grown, same).findings if one.kind != "improvement")
+    assert (finding.kind, finding.metric) == ("grew", metric)
+    assert finding.value is not None
+    assert finding.before is not None
+    assert finding.value > finding.before > 0
+
+
+def test_a_figure_that_the_baseline_does_not_have_is_told_and_no_growth() -> None:
+    text = "    limits: {peak_activation_bytes: {max_increase: 0%}}"
+    now, before = report(layer("a"), peak=10), report(layer("a"), peak=None)
+    (finding,) = judged(text, now, before).findings
+    assert (finding.kind, finding.level, finding.metric, finding.line) == (
+        "missing_baseline", "warn", "peak_activation_bytes", 5,
+    )  # fmt: skip
+
+
+def test_a_figure_that_is_not_known_is_told_at_the_level_of_its_limit() -> None:
+    for level in ("error", "warn"):
+        found = judged(
+            f"    limits: {{peak_activation_bytes: {{max: 1 kB, level: {level}}}, flops_per_byte: "
+            f"{{max: 5, level: {level}}}}}",
+            report(layer("a", macs=3)),
+        )
+        assert kinds(found) == [("unknown_figure", level)] * 2
+        assert [finding.metric for finding in found.findings] == ["peak_activation_bytes", "flops_per_byte"]
+
+
+def test_flops_per_byte_is_a_fraction() -> None:
+    # 2 * 5 / 3 FLOP/byte is above 3.333 by a third of a thousandth
+    found = judged("    limits: {flops_per_byte: {max: 3.333}}", report(layer("a", macs=5, traffic=3)))
+    (finding,) = found.findings
+    assert (finding.value, finding.limit) == (Fraction(10, 3), Fraction(3333, 1000))
+    exactly = judged("    limits: {flops_per_byte: {max: 2.5}}", report(layer("a", macs=5, traffic=4)))
+    assert exactly.findings == ()
+
+
+# -- nothing that differs looks the same
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "limit"),
+    [
+        ("macs", Fraction(1_814_073_344), Fraction(1_814_073_343)),
+        ("macs", Fraction(10**18 + 1), Fraction(10**18)),
+        ("macs", Fraction(303), Fraction(30299, 100)),
+        ("macs", Fraction(1_000_000_000), Fraction(999_999_999_999_999_999, 10**9)),
+        ("macs", Fraction(2), Fraction(19_999_999, 10**7)),
+        ("weight_bytes", Fraction(17 * 1024**2 + 1), Fraction(17 * 1024**2)),
+        ("flops_per_byte", Fraction(10**10 + 1, 10**10), Fraction(1)),
+        ("flops_per_byte", Fraction(25_000_001, 10**7), Fraction(5, 2)),
+        ("flops_per_byte", Fraction(1, 3), Fraction(333_333_333, 10**9)),
+        ("flops_per_byte", Fraction(10**20 + 1, 10**20), Fraction(1)),
+        ("latency_s", Fraction(12_001, 10**6), Fraction(12, 1000)),
+        ("latency_s", Fraction(13_200_001, 10**9), Fraction(132, 10**4)),
+        ("latency_s", Fraction(2_000_001, 10**6), Fraction(2)),
+        ("latency_s", Fraction(2), Fraction(199_999, 10**5)),
+    ],
+)  # fmt: skip
+def test_a_broken_limit_never_looks_kept(metric: str, value: Fraction, limit: Fraction) -> None:
+    for kind, found, bound in (("over_max", value, limit), ("under_min", limit, value)):
+        finding = Finding(kind, "error", "m", 5, 15, metric, None, found, bound)
+        sentence, table, markdown = texts_of(finding)
+        told = re.fullmatch(
+            r"(?:latency of )?([\d.,]+(?: [mnµ]?s)?).*, (?:over|under) the \w+ of (.+) by (.+)\.", sentence
+        )
+        assert told
+        assert told[1] != told[2]
+        assert told[3] not in ("0", "0 s")
+        cells = [
+            cell.strip() for cell in next(one for one in markdown.splitlines() if one.startswith("| m ")).split("|")
+        ]
+        assert cells[3] != cells[4]
+        row = next(line for line in table.splitlines() if line.startswith("m "))
+        assert re.search(rf" {re.escape(cells[3])} +{re.escape(cells[4])} ", row)
+        if metric == "latency_s":
+            assert all(text.endswith("s") for text in (told[1], told[2], told[3]))  # a time has a unit
+
+
+@law
+@given(
+    st.sampled_from(["macs", "weight_bytes", "flops_per_byte", "latency_s"]),
+    st.fractions(min_value=0, max_value=10**12, max_denominator=10**9),
+    st.fractions(min_value=Fraction(1, 10**15), max_value=10**6, max_denominator=10**15),
+)
+def test_no_two_figures_are_printed_alike_when_one_breaks_the_other(
+    metric: str, limit: Fraction, over: Fraction
+) -> None:
+    finding = Finding("over_max", "error", "m", 5, 15, metric, None, limit + over, limit)
+    markdown = texts_of(finding)[2]
+    cells = next(line.split("|") for line in markdown.splitlines() if line.startswith("| m "))
+    assert cells[3].strip() != cells[4].strip()
+
+
+# -- layers
+
+
+def test_each_is_about_every_layer_and_the_last_rule_that_matches_holds() -> None:
+    found = judged(
+        "    layers:\n"
+        "      - {match: '*', each: {macs: 10, params: 3}}\n"  # line 6
+        "      - {match: 'a.*', each: {macs: 20}}\n"
+        "      - {match: 'a.2', each: {macs: {max: 5, level: ignore}}}\n"
+        "      - {match: 'b', each: {macs: {min: 1}}}\n",
+        report(layer("a.1", macs=21), layer("a.2", macs=999), layer("b", macs=11, params=4), layer("a.3", macs=20)),
+    )
+    assert [(one.layer, one.metric, one.value, one.limit, one.line) for one in found.findings] == [
+        ("b", "macs", 11, 10, 6),
+        ("b", "params", 4, 3, 6),
+        ("a.1", "macs", 21, 20, 7),
+    ]
+    assert {(one.layer, one.metric, one.bound, int(one.limit)) for one in found.passed} == {
+        ("a.1", "params", "max", 3),
+        ("a.2", "params", "max", 3),
+        ("a.3", "params", "max", 3),
+        ("a.3", "macs", "max", 20),
+        ("b", "macs", "min", 1),
+    }
+
+
+def test_a_rule_that_is_there_twice_by_an_alias_holds_once() -> None:
+    found = judged(
+        "    layers:\n      - &rule {match: a, each: {macs: 10}}\n      - *rule\n", report(layer("a", macs=11))
+    )
+    assert kinds(found) == [("over_max", "error")]
+
+
+def test_a_total_is_the_sum_of_the_layers_that_match() -> None:
+    rule = "    layers:\n      - {{match: 'a.*', total: {{macs: {0}, params: {{min: {1}}}, flops: 66}}}}\n"
+    layers = [layer("a.1", macs=11, params=2), layer("a.2", macs=22, params=3), layer("b", macs=44, params=7)]
+    assert judged(rule.format(11 + 22, 2 + 3), report(*layers)).findings == ()
+    found = judged(rule.format(11 + 22 - 1, 2 + 3 + 1), report(*layers))
+    assert [(one.kind, one.layer, one.value, one.limit) for one in found.findings] == [
+        ("over_max", "a.*", 33, 32),
+        ("under_min", "a.*", 5, 6),
+    ]
+    assert [one.layer for one in found.findings[0].contributions] == ["a.2", "a.1"]
+
+
+def test_a_total_may_be_an_intensity() -> None:
+    rule = "    layers:\n      - {match: 'a.*', total: {flops_per_byte: {min: 4}}}\n"
+    # 2 * (10 + 20) / (5 + 10) = 4
+    assert judged(rule, report(layer("a.1", macs=10, traffic=5), layer("a.2", macs=20, traffic=10))).findings == ()
+    assert judged(rule, report(layer("a.1", macs=10, traffic=5), layer("a.2", macs=20, traffic=11))).findings
+
+
+def test_growth_of_one_layer_and_of_a_group() -> None:
+    rules = (
+        "    layers:\n"
+        "      - {match: 'a.*', each: {macs: {max_increase: 10%}, flops: {max_increase: 10%}}}\n"
+        "      - {match: 'a.*', total: {macs: {max_increase: 10%}}}\n"
+    )
+    before = report(layer("a.1", macs=100), layer("a.2", macs=200), layer("b", macs=5))
+    found = judged(rules, report(layer("a.1", macs=111), layer("a.2", macs=200), layer("b", macs=5000)), before)
+    assert [(one.kind, one.layer, one.metric, one.value, one.before) for one in found.findings] == [
+        ("grew", "a.1", "macs", 111, 100),
+        ("grew", "a.1", "flops", 222, 200),
+    ]
+    assert (found.passed[-1].layer, found.passed[-1].value, found.passed[-1].limit) == ("a.*", 311, 330)
+    grown = judged(rules, report(layer("a.1", macs=110), layer("a.2", macs=221)), before)
+    total = grown.findings[-1]
+    assert (total.kind, total.layer, total.value, total.before, total.limit) == ("grew", "a.*", 331, 300, 330)
+    assert [(one.layer, one.before, one.value) for one in total.contributions] == [
+        ("a.2", 200, 221),
+        ("a.1", 100, 110),
+    ]
+
+
+def test_a_new_layer_is_new_cost_and_a_group_remembers_layers_that_are_gone() -> None:
+    each = "    layers:\n      - {match: 'a.*', each: {macs: {max_increase: 10%}}}\n"
+    total = "    layers:\n      - {match: 'a.*', total: {macs: {max_increase: 10%, max_decrease: 10%}}}\n"
+    before = report(layer("a.1", macs=100), layer("a.2", macs=200))
+    renamed = report(layer("a.one", macs=100), layer("a.2", macs=200))
+    (finding,) = judged(each, renamed, before).findings
+    assert (finding.kind, finding.layer, finding.value, finding.before) == ("new_cost", "a.one", 100, 0)
+    assert judged(total, renamed, before).findings == ()
+    (shrunk,) = (one for one in judged(total, report(layer("a.2", macs=200)), before).findings
+                 if one.kind != "improvement")  # fmt: skip
+    assert (shrunk.kind, shrunk.value, shrunk.before) == ("shrank", 200, 300)
+
+
+# -- what does not count
+
+
+def test_excluded_layers_are_taken_off_the_sums_and_off_the_rules() -> None:
+    text = (
+        "    limits: {macs: 30, params: 3, weight_bytes: 12 B, traffic_bytes: 50 B, flops: 60}\n"
+        "    layers: [{match: '*', each: {macs: 20}}]\n"
+        "    exclude: [{match: 'aux.*', reason: training only}]\n"
+    )
+    layers = [layer("a", 1, 10, 20), layer("aux.0", 100, 1000, 200), layer("b", 2, 20, 30), layer("aux.1", 5, 5, 5)]
+    found = judged(text, report(*layers))
+    assert found.findings == ()
+    assert {one.metric: one.value for one in found.passed if one.layer is None} == {
+        "macs": 30, "params": 3, "weight_bytes": 12, "traffic_bytes": 50, "flops": 60,
+    }  # fmt: skip
+    assert {one.layer for one in found.passed} == {None, "a", "b"}
+
+
+def test_what_is_excluded_is_part_of_what_a_baseline_is_of() -> None:
+    limits = "    limits: {macs: {max_increase: 0%}}\n"
+    budget = budget_of(limits)
+    (entry,) = budget.entries
+    before = report(layer("a", macs=10), layer("aux", macs=5))
+    baseline = parse_baseline(baseline_text({"m": known_of(entry, before, before.totals.as_is)}), "kept.json")
+    budget = budget_of(limits + "    exclude: [{match: aux, reason: training only}]")
+    (finding,) = judge(budget, [Subject(budget.entries[0], before)], baseline).findings
+    assert (finding.kind, finding.detail) == ("not_comparable", "without was unknown, is aux")
+
+
+# -- what cannot be judged
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "ignore"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "    layers: [{match: 'b.*', each: {macs: 1}}]",
+        "    layers: [{match: 'b.*', total: {macs: 1}}]",
+        "    layers: [{match: 'b.*', total: {macs: {min: 0}}}]",
+        "    layers: [{match: 'b.*', each: {macs: 1}, total: {macs: 0}}]",
+        "    exclude: [{match: 'b.*', reason: training only}]",
+    ],
+)
+def test_a_rule_that_matches_nothing_is_told(rule: str, level: str) -> None:
+    found = judged(rule, report(layer("a")), policy=f"policy: {{on_unmatched_rule: {level}}}")
+    expected = [] if level == "ignore" else [("unmatched_rule", level)]
+    assert kinds(found) == expected
+    assert [(one.layer, one.line, one.column) for one in found.findings] == [
+        ("b.*", 5, 15 if "exclude" in rule else 14) for _ in expected
+    ]
+
+
+def test_a_rule_that_forbids_layers_holds_where_there_are_none() -> None:
+    rule = "    layers: [{match: 'type:Conv2d[groups=1,kernel>1]', total: {params: 0, macs: {max: 0, level: warn}}}]"
+    found = judged(rule, report(layer("a", 5, 5, conv=conv2d(8, 8, 1)), layer("b", 5, 5)))
+    assert found.findings == ()
+    assert [(one.metric, one.value, one.limit) for one in found.passed] == [("params", 0, 0), ("macs", 0, 0)]
+    there = judged(rule, report(layer("a", 5, 7, conv=conv2d(8, 8, 3))))
+    assert [(one.kind, one.level, one.value) for one in there.findings] == [("over_max", "error", 5),
+                                                                          ("over_max", "warn", 7)]  # fmt: skip
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "ignore"])
+def test_a_model_that_is_not_in_the_baseline_is_told_where_growth_is_limited(level: str) -> None:
+    policy = f"policy: {{on_missing_baseline: {level}}}"
+    for text in (
+        "    limits: {macs: {max_increase: 1%}}",
+        "    layers: [{match: a, each: {macs: {max_decrease: 1%}}}]",
+        "    layers: [{match: a, total: {macs: {max_increase: 1%}}}]",
+    ):
+        found = judged(text, report(layer("a", macs=5)), policy=policy)
+        assert kinds(found) == ([] if level == "ignore" else [("missing_baseline", level)])
+        assert found.passed == ()
+    assert judged("    limits: {macs: 5}", report(layer("a", macs=5)), policy=policy).findings == ()
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "ignore"])
+def test_what_nobody_names_any_more_is_stale(level: str) -> None:
+    budget = budget_of("    limits: {macs: 5}", f"policy: {{on_stale_baseline: {level}}}")
+    (entry,) = budget.entries
+    known = known_of(entry, report(), report().totals.as_is)
+    found = judge(budget, [Subject(entry, report())], parse_baseline(baseline_text({"old": known, "m": known}), "k"))
+    assert [(one.kind, one.level, one.entry) for one in found.findings] == (
+        [] if level == "ignore" else [("stale_baseline", level, "old")]
+    )
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "ignore"])
+def test_figures_of_something_else_are_not_compared(level: str) -> None:
+    text = "    limits: {macs: {max_increase: 0%, max: 100}}"
+    found = judged(text, report(layer("a", macs=50), size=16), report(layer("a", macs=5), size=8),
+                   f"policy: {{on_missing_baseline: {level}}}")  # fmt: skip
+    assert kinds(found) == ([] if level == "ignore" else [("not_comparable", level)])
+    if found.findings:
+        assert found.findings[0].detail == "input was 1x3x8x8 float32, is 1x3x16x16 float32"
+        assert "not comparable" in texts_of(found.findings[0])[1]
+    assert [one.bound for one in found.passed] == ["max"]
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"counting": "0"}, "counting was 0, is 1"),
+        ({"input": "8x3x8x8 float32"}, "input was 8x3x8x8 float32, is 1x3x8x8 float32"),
+        ({"input": "1x3x8x8 int8"}, "input was 1x3x8x8 int8, is 1x3x8x8 float32"),
+        ({"target": "n"}, "target was n, is m"),
+        ({"settings": "width=0.5"}, "settings was width=0.5, is unknown"),
+        ({"without": "aux.*"}, "without was aux.*, is unknown"),
+        ({"target": "n", "counting": "7"}, "counting was 7, is 1; target was n, is m"),
+    ],
+)
+def test_every_part_of_the_fingerprint_makes_figures_incomparable(change: Mapping[str, str], detail: str) -> None:
+    budget = budget_of("    limits: {macs: {max_increase: 0%}}")
+    (entry,) = budget.entries
+    known = known_of(entry, report(layer("a", macs=5)), report().totals.as_is)
+    known = known._replace(fingerprint={**known.fingerprint, **change})
+    found = judge(
+        budget, [Subject(entry, report(layer("a", macs=6)))], parse_baseline(baseline_text({"m": known}), "k")
+    )
+    assert [(one.kind, one.detail) for one in found.findings] == [("not_comparable", detail)]
+
+
+def test_a_setting_of_the_budget_is_part_of_the_fingerprint() -> None:
+    found = []
+    for text in ("    set: {width: 0.5}", "    kwargs: {depth: 2}", "    matrix: {width: [0.5]}", ""):
+        (entry,) = budget_of(text).entries
+        found.append(known_of(entry, report(), report().totals.as_is).fingerprint.get("settings"))
+    assert found == ["width=0.5", "depth=2", "width=0.5", None]
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "ignore"])
+def test_an_operator_of_unknown_cost_is_named(level: str) -> None:
+    found = judged("    limits: {macs: 9}", report(layer("a", macs=5), unknown=["aten::cumsum", "my::op"]),
+                   policy=f"policy: {{on_unknown_cost: {level}}}")  # fmt: skip
+    assert [(one.kind, one.level, one.detail) for one in found.findings] == (
+        [] if level == "ignore" else [("unknown_cost", level, "aten::cumsum, my::op")]
+    )
+    assert len(found.passed) == 1
+
+
+@pytest.mark.parametrize(("level", "code"), [("fail", 2), ("error", 1), ("warn", 0), ("ignore", 0)])
+def test_a_model_that_cannot_be_loaded_is_told(level: str, code: int) -> None:
+    found = judged("    limits: {macs: 9}", None, policy=f"policy: {{on_unloadable_model: {level}}}")
+    assert [(one.kind, one.level, one.detail) for one in found.findings] == (
+        [] if level == "ignore" else [("unloadable_model", level, "it burns")]
+    )
+    for exit_zero in (False, True):
+        result = CheckResult(Path("b.yaml"), *found, (), exit_zero=exit_zero)
+        assert result.exit_code == (0 if exit_zero and code == 1 else code)
+
+
+def test_an_improvement_is_a_note_and_costs_nothing() -> None:
+    limits = "    limits: {macs: {max_increase: 0%}}"
+    before, now = report(layer("a", 5, 100), peak=50), report(layer("a", 6, 99), peak=50)
+    found = judged(limits, now, before)
+    assert [(one.kind, one.level, one.metric, one.value, one.before) for one in found.findings] == [
+        ("improvement", "note", "macs", 99, 100)
+    ]
+    assert CheckResult(Path("b.yaml"), *found, (), strict=True).exit_code == 0
+    assert "99 MACs, down from 100: dscost baseline update keeps it." in texts_of(found.findings[0])[1]
+    assert judged(limits, now, before, "policy: {on_improvement: ignore}").findings == ()
+
+
+# -- levels and exit codes
+
+
+@pytest.mark.parametrize(
+    ("level", "strict", "exit_zero", "code"),
+    [
+        ("error", False, False, 1),
+        ("error", True, False, 1),
+        ("error", False, True, 0),
+        ("warn", False, False, 0),
+        ("warn", True, False, 1),
+        ("warn", True, True, 0),
+        ("ignore", True, False, 0),
+    ],
+)
+def test_levels_decide_the_exit_code(level: str, strict: bool, exit_zero: bool, code: int) -> None:
+    found = judged(f"    limits: {{macs: {{max: 4, level: {level}}}}}", report(layer("a", macs=5)))
+    assert CheckResult(Path("b.yaml"), *found, (), strict, exit_zero).exit_code == code
+    assert kinds(found) == ([] if level == "ignore" else [("over_max", level)])
+
+
+def test_the_users_message_is_told_where_a_limit_is_broken() -> None:
+    found = judged("    limits: {macs: {max: 4, message: ask Ada}}", report(layer("a", macs=5)))
+    assert all("ask Ada" in text for text in (texts_of(found.findings[0])[0], texts_of(found.findings[0])[1]))
+
+
+# -- measured figures
+
+
+@pytest.mark.parametrize(
+    ("limit", "median_s", "kind", "level"),
+    [
+        ("12 ms", 0.0132, None, None),  # 10 % over is the usual tolerance
+        ("12 ms", 0.0132000001, "over_max", "warn"),
+        ("{max: 12 ms, tolerance: 0%}", 0.012, None, None),
+        ("{max: 12 ms, tolerance: 0%}", 0.0120001, "over_max", "warn"),
+        ("{max: 12 ms, tolerance: 25%, level: error}", 0.015, None, None),
+        ("{max: 12 ms, tolerance: 25%, level: error}", 0.0151, "over_max", "error"),
+        ("{min: 11 ms}", 0.01, None, None),
+        ("{min: 11 ms}", 0.00999, "under_min", "warn"),
+        ("12 ms", None, "unknown_figure", "warn"),
+    ],
+)
+def test_latency_is_compared_with_tolerance_and_warns(
+    limit: str, median_s: float | None, kind: str | None, level: str | None
+) -> None:
+    found = judged(f"    limits: {{latency_s: {limit}}}", report(layer("a"), median_s=median_s))
+    assert kinds(found) == ([(kind, level)] if kind else [])
+
+
+def test_only_a_budget_that_limits_latency_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+
+    def fake(model: CountedModel, options: TimingOptions) -> Report:
+        measured.append(model.report.target)
+        return model.report._replace(latency=report(median_s=0.02).latency)
+
+    monkeypatch.setattr(checking, "measure_model", fake)
+    path = tmp_path / "b.yaml"
+    path.write_text(
+        "version: 1\nmodels:\n"
+        "  - {target: resnet18, limits: {macs: 2G}}\n"
+        "  - {target: mobilenet_v1, limits: {macs: 600M, latency_s: 10 ms}}\n"
+        "  - {target: vgg16, limits: {latency_s: {max: 1 ms, level: ignore}}}\n"
+    )
+    result = check(path)
+    assert measured == ["mobilenet_v1"]
+    assert [(one.kind, one.level, one.entry) for one in result.findings] == [("over_max", "warn", "mobilenet_v1")]
+    assert (result.exit_code, check(path, strict=True).exit_code) == (0, 1)
+
+
+def test_a_machine_that_cannot_measure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fake(model: CountedModel, options: TimingOptions) -> Report:
+        raise UnavailableError("no clock here")
+
+    monkeypatch.setattr(checking, "measure_model", fake)
+    path = tmp_path / "b.yaml"
+    path.write_text("version: 1\nmodels:\n  - {target: resnet18, limits: {latency_s: 10 ms, macs: 1G}}\n")
+    result = check(path)
+    # what was counted is judged all the same
+    assert {one.kind: (one.level, one.detail) for one in result.findings} == {
+        "unknown_figure": ("warn", "no clock here"),
+        "over_max": ("error", None),
+    }
+    assert result.exit_code == 1
+
+
+# -- why
+
+
+def test_contributions_name_the_layers_that_grew_and_by_how_much() -> None:
+    before = report(layer("a", macs=100), layer("b", macs=100), layer("c", macs=10), layer("e", macs=1))
+    now = report(layer("a", macs=90), layer("b", macs=300), layer("c", macs=50), layer("d", macs=120),
+                 layer("e", macs=2))  # fmt: skip
+    (finding,) = judged("    limits: {macs: {max_increase: 0%}}", now, before).findings
+    assert [(one.layer, one.before, one.value) for one in finding.contributions] == [
+        ("b", 100, 300),
+        ("d", 0, 120),
+        ("c", 10, 50),
+    ]
+    text = texts_of(finding)[1]
+    assert "grew most: b (100 → 300, +200.00 %), d (new, 120), c (10 → 50, +400.00 %)" in text
+
+
+def test_without_growth_contributions_are_the_heaviest_layers() -> None:
+    layers = [layer(name, params=at) for at, name in enumerate("abcd", start=1)]
+    for metric, unit in (("params", ""), ("weight_bytes", " B")):
+        for before in (None, report(*layers)):
+            finding = judged(f"    limits: {{{metric}: 1{unit}}}", report(*layers), before).findings[0]
+            assert [one.layer for one in finding.contributions] == ["d", "c", "b"]
+            assert "weigh most: d (" in texts_of(finding)[1]
+
+
+def separable(one: Layer) -> tuple[int, int]:
+    """Return the params and MACs of a dense convolution without bias made separable, by the papers' formula."""
+    assert one.conv is not None
+    m, n, taps = one.conv.in_channels, one.conv.out_channels, prod(one.conv.kernel_size)
+    positions = prod(one.output_shape[2:])
+    return m * taps + m * n, positions * (m * taps + m * n)
+
+
+@pytest.mark.parametrize(
+    ("target", "metric", "limit"),
+    [("resnet18", "macs", "1.8G"), ("resnet18", "macs", "1G"), ("resnet18", "params", "3M"),
+     ("resnet18", "flops", "1.2G"), ("resnet34", "macs", "700M"), ("mobilenet_v1", "macs", "568_740_351")],
+)  # fmt: skip
+def test_the_swaps_that_are_named_bring_the_model_under_its_limit(
+    target: str, metric: str, limit: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(f"version: 1\nmodels:\n  - {{target: {target}, limits: {{{metric}: {limit}}}}}\n")
+    result = check(path)
+    (finding,) = result.findings
+    assert finding.rescue is not None
+    assert finding.value is not None
+    layers = {one.name: one for one in analyze(target).layers}
+    place, times = {"params": (0, 1), "macs": (1, 1), "flops": (1, 2)}[metric]
+    savings = []
+    for name in finding.rescue.layers:
+        cost = layers[name].cost
+        savings.append(times * ((cost.params, cost.macs)[place] - separable(layers[name])[place]))
+    assert finding.value - sum(savings) == finding.rescue.value <= finding.limit
+    assert savings == sorted(savings, reverse=True)
+    assert finding.value - sum(savings[:-1]) > finding.limit  # one fewer is not enough
+    assert f"{int(finding.rescue.value):,}" in texts_of(finding)[1]
+    assert finding.rescue.layers[0] in texts_of(finding)[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "limits"),
+    [
+        ("resnet18", "{macs: 100M}"),
+        ("mobilenet_v1", "{macs: 500M}"),
+        ("resnet18", "{traffic_bytes: 1 MB}"),
+        ("resnet18", "{macs: {min: 2G}}"),
+    ],
+)
+def test_no_swap_is_named_where_none_helps(target: str, limits: str, tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(f"version: 1\nmodels:\n  - {{target: {target}, limits: {limits}}}\n")
+    (finding,) = check(path).findings
+    assert finding.rescue is None
+
+
+def test_a_swap_of_a_layer_that_does_not_count_is_no_help(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    heavy = "layer4.*"
+    path.write_text(
+        f"version: 1\nmodels:\n  - target: resnet18\n    limits: {{params: 2M}}\n"
+        f"    exclude: [{{match: '{heavy}', reason: a test}}]\n"
+    )
+    (finding,) = check(path).findings
+    layers = {one.name: one for one in analyze("resnet18").layers}
+    kept = sum(one.cost.params for name, one in layers.items() if not name.startswith("layer4."))
+    assert finding.value == kept
+    assert finding.rescue is not None
+    assert not [name for name in finding.rescue.layers if name.startswith("layer4.")]
+    saved = sum(layers[name].cost.params - separable(layers[name])[0] for name in finding.rescue.layers)
+    assert finding.rescue.value == kept - saved
+
+
+def test_a_traced_model_is_rescued_as_well(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch\ndef make():\n    return torch.nn.Sequential(torch.nn.Conv2d(64, 64, 3, bias=False))\n"
+    )
+    path = tmp_path / "b.yaml"
+    path.write_text(
+        "version: 1\nmodels:\n  - {target: net.py:make, input: [1, 64, 10, 10], limits: {macs: 1M, params: 5k}}\n"
+    )
+    macs, params = check(path).findings
+    # 8 * 8 positions of the 10 * 10 without padding
+    assert (macs.value, params.value) == (8 * 8 * 64 * 64 * 9, 64 * 64 * 9)
+    assert macs.rescue is not None
+    assert macs.rescue.value == 8 * 8 * (64 * 9 + 64 * 64)
+    assert macs.rescue.layers == ("0",)
+    assert params.rescue is not None
+    assert params.rescue.value == 64 * 9 + 64 * 64
+
+
+def test_what_the_layers_promise_is_counted_once_more_as_a_whole(tmp_path: Path) -> None:
+    # two convolutions with one weight: swapping one of them saves nothing, it adds its own to what the other needs
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "class Tied(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(*(nn.Conv2d(16, 16, 3, bias=False) for _ in range(2)))\n"
+        "        self[1].weight = self[0].weight\n"
+    )
+    path = tmp_path / "b.yaml"
+    path.write_text("version: 1\nmodels:\n  - {target: net.py:Tied, input: [1, 16, 8, 8], limits: {params: 800}}\n")
+    (finding,) = check(path).findings
+    assert finding.value == 16 * 16 * 9
+    assert finding.rescue is not None
+    assert (finding.rescue.layers, finding.rescue.value) == (("0", "1"), 16 * 9 + 16 * 16)
+
+
+@pytest.mark.parametrize("bound", ["max", "min"])
+@pytest.mark.parametrize(
+    ("metric", "unit"), [("macs", "T"), ("weight_bytes", "TiB"), ("latency_s", "min"), ("flops_per_byte", "")]
+)
+def test_an_absurd_limit_can_still_be_printed(metric: str, unit: str, bound: str) -> None:
+    found = judged(
+        f"    limits: {{{metric}: {{{bound}: '{'9' * 50}e99{unit}'}}}}",
+        report(layer("a", 1, 1, 1), median_s=1.0),
+        policy="policy: {on_improvement: ignore}",
+    )
+    result = CheckResult(Path("b.yaml"), *found, ())
+    assert len(found.findings) == (bound == "min")
+    assert "9" in VERDICT_RENDERERS["table"](result, View())
+
+
+# -- from the file to the models
+
+
+def test_a_matrix_counts_every_choice(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(
+        "version: 1\n"
+        "defaults: {input: [1, 3, 224, 224]}\n"
+        "models:\n"
+        "  - name: m\n"
+        "    target: mobilenet_v1\n"
+        "    matrix: {width: [0.5, 1.0], resolution: [160, 224]}\n"
+        "    limits: {macs: 600M, params: 4.3M}\n"
+    )
+    figures = {(one.entry, one.metric): int(one.value) for one in check(path).passed}
+    assert figures["m[width=1.0,resolution=224]", "macs"] == MOBILENET_MACS
+    assert figures["m[width=1.0,resolution=224]", "params"] == MOBILENET_PARAMS
+    assert figures["m[width=0.5,resolution=224]", "params"] == figures["m[width=0.5,resolution=160]", "params"]
+    # Howard et al. 2017, tables 6 and 7: in millions, 149 at width 0.5, 290 at resolution 160; 1.3 M parameters
+    assert round(figures["m[width=0.5,resolution=224]", "macs"] / 1e6, -1) == 150
+    assert round(figures["m[width=1.0,resolution=160]", "macs"] / 1e6, -1) == 290
+    assert round(figures["m[width=0.5,resolution=224]", "params"] / 1e6, 1) == 1.3
+
+
+def test_the_batch_of_the_defaults_stays_where_a_setting_sizes_the_input(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(
+        "version: 1\ndefaults: {input: [8, 3, 224, 224]}\n"
+        "models: [{target: mobilenet_v1, set: {resolution: 224}, limits: {macs: 5G}}]\n"
+    )
+    assert [one.value for one in check(path).passed] == [8 * MOBILENET_MACS]
+
+
+def test_an_input_of_the_models_own_and_a_setting_that_sizes_it_contradict_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(
+        "version: 1\nmodels:\n"
+        "  - {target: mobilenet_v1, input: [1, 3, 96, 96], set: {resolution: 224}, limits: {macs: 1}}\n"
+    )
+    result = check(path)
+    assert [one.kind for one in result.findings] == ["unloadable_model"]
+    assert result.exit_code == 2
+
+
+def test_a_matrix_over_a_factory_is_its_keyword_arguments(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import torch\ndef make(n, bias=True):\n    return torch.nn.Linear(7, n, bias)\n")
+    path = tmp_path / "b.yaml"
+    path.write_text(
+        "version: 1\nmodels:\n"
+        "  - {target: net.py:make, input: [1, 7], kwargs: {bias: false}, matrix: {n: [3, 5]}, limits: {params: 100}}\n"
+    )
+    assert {one.entry: one.value for one in check(path).passed} == {
+        "net.py:make[n=3]": 7 * 3,
+        "net.py:make[n=5]": 7 * 5,
+    }
+
+
+def test_batch_and_dtype_are_what_the_budget_says(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(
+        "version: 1\nmodels:\n"
+        "  - {target: resnet18, batch: 2, dtype: float16, limits: {macs: 9G, weight_bytes: 1 GB}}\n"
+    )
+    assert [one.value for one in check(path).passed] == [2 * RESNET18_MACS, 2 * RESNET18_PARAMS]
+
+
+def test_one_model_can_be_checked_alone_without_the_others_looking_stale(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(
+        "version: 1\nbaseline: kept.json\nmodels:\n"
+        "  - {target: resnet18, limits: {macs: {max_increase: 0%}}}\n"
+        "  - {target: mobilenet_v1, name: m, matrix: {width: [0.5, 1.0]}, limits: {macs: 600M}}\n"
+    )
+    known = {
+        entry.name: known_of(entry, model, model.totals.as_is)
+        for entry in read_budget(path).entries
+        for model in [count(entry.target, settings=dict(entry.settings)).report]
+    }
+    (tmp_path / "kept.json").write_text(baseline_text(known))
+    for only, models in (("resnet18", 1), ("m", 2), ("m[width=0.5]", 1)):
+        result = check(path, only=[only])
+        assert (result.findings, len(result.subjects)) == ((), models)
+    with pytest.raises(UnknownNameError, match=r"unknown model of the budget 'resnet81' \(did you mean 'resnet18'\?\)"):
+        check(path, only=["resnet18", "resnet81"])
+
+
+def test_a_reference_needs_a_baseline_to_look_for(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text("version: 1\nmodels: [{target: resnet18}]\n")
+    with pytest.raises(InputError, match=r"^--against main: .*b.yaml names no baseline$"):
+        check(path, against="main")
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [("0.05", "; did you mean '5%'?"), ("'0.5'", "; did you mean '50%'?"), ("1.5", "")]
+)
+def test_growth_by_a_part_of_a_mac_is_a_missing_percent_sign(tmp_path: Path, value: str, hint: str) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(f"version: 1\nmodels:\n  - {{target: resnet18, limits: {{macs: {{max_increase: {value}}}}}}}\n")
+    with pytest.raises(InputError, match="macs are whole numbers") as caught:
+        check(path)
+    assert str(caught.value).endswith(f"found {value}{hint}")

@@ -1,0 +1,155 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dscost.timing import machine
+
+TWO_SOCKETS = "\n\n".join(
+    f"processor\t: {n}\nmodel name\t: Fast Chip 9000\nphysical id\t: {n // 4}\ncore id\t\t: {n % 2}" for n in range(8)
+)
+
+
+def test_hyperthreads_of_one_core_count_once(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(TWO_SOCKETS)  # 2 sockets, 2 cores each, 2 threads per core
+    assert machine.physical_cores(cpuinfo) == 4
+    assert machine.cpu_name(cpuinfo) == "Fast Chip 9000"
+
+
+def test_what_the_system_does_not_tell_is_unknown(tmp_path: Path) -> None:
+    missing = tmp_path / "nothing"
+    assert machine.physical_cores(missing) is None
+    assert machine.available_bytes(missing, missing) is None
+    assert machine.cpu_name(missing)
+    assert machine.default_threads(missing) >= 1
+
+
+def test_one_core_is_left_for_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(TWO_SOCKETS)
+    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
+    assert machine.default_threads(cpuinfo) == 3
+    monkeypatch.setattr(machine, "usable_cores", lambda: 1)
+    assert machine.default_threads(cpuinfo) == 1
+
+
+def test_free_memory_is_read_in_bytes(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  100 kB\nMemAvailable:    64 kB\n")
+    assert machine.available_bytes(meminfo, tmp_path) == 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "found"),
+    [
+        ("40960", "8192", 32768),  # less than what the host has
+        ("90112", "8192", 64 * 1024),  # more than that
+        ("8192", "9000", 0),
+        ("max", "8192", 64 * 1024),
+        ("40960", "", 64 * 1024),
+        ("", "8192", 64 * 1024),
+    ],
+    ids=["tighter", "looser", "spent", "no limit", "unknown use", "unknown limit"],
+)
+def test_a_containers_limit_of_memory_counts_where_it_is_the_tighter_one(
+    limit: str, used: str, found: int, tmp_path: Path
+) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemAvailable:    64 kB\n")
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text(f"{used}\n")
+    assert machine.available_bytes(meminfo, tmp_path) == found
+
+
+def test_a_containers_limit_of_memory_is_known_where_the_host_does_not_tell(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("40960\n")
+    (tmp_path / "memory.current").write_text("8192\n")
+    assert machine.available_bytes(tmp_path / "nothing", tmp_path) == 32768
+
+
+@pytest.mark.parametrize(
+    ("granted", "cores"),
+    [
+        ("300000 100000", 3),
+        ("250000 100000", 3),  # of the third core a half
+        ("50000 100000", 1),
+        ("900000 100000", 8),
+        ("max 100000", 8),
+        ("300000 0", 8),
+        ("300000", 8),
+        ("", 8),
+        (None, 8),
+    ],
+    ids=[
+        "three",
+        "two and a half",
+        "half a core",
+        "more than there are",
+        "no limit",
+        "no period",
+        "cut",
+        "empty",
+        "none",
+    ],
+)
+def test_a_containers_limit_of_processor_time_is_one_of_cores(
+    granted: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    if granted is not None:
+        (tmp_path / "cpu.max").write_text(f"{granted}\n")
+    assert machine.usable_cores() == cores
+    assert machine.default_threads(tmp_path / "nothing") == max(1, cores - 1)
+
+
+@pytest.mark.parametrize(
+    ("largest", "kept"),
+    [(1 << 40, True), (32 << 20, True), ((32 << 20) - 1, False)],
+    ids=["any", "half a heap", "none"],
+)
+def test_freed_memory_is_kept_as_far_as_the_allocator_takes_a_threshold(
+    largest: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def mallopt(parameter: int, value: int) -> int:
+        asked.append(parameter)
+        return int(parameter != -3 or value <= largest)  # M_MMAP_THRESHOLD
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    assert machine.keep_freed_memory() is kept
+    assert set(asked) == {-1, -3}  # M_TRIM_THRESHOLD as well
+
+
+def test_measuring_puts_torch_back_as_it_was_also_after_an_error() -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    with pytest.raises(RuntimeError, match="stop"), machine.quiet_torch(threads=1, seed=7):
+        assert torch.get_num_threads() == 1
+        assert torch.is_inference_mode_enabled()
+        torch.rand(3)
+        raise RuntimeError("stop")
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    values = []
+    for _ in range(2):
+        with machine.quiet_torch(threads=1, seed=5):
+            values.append(torch.rand(4))
+    assert torch.equal(*values)
+
+
+def test_autocast_is_off_while_measuring_and_on_again_afterwards() -> None:
+    conv, x = torch.nn.Conv2d(2, 2, 3), torch.ones(1, 2, 4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert conv(x).dtype == torch.bfloat16
+        with machine.quiet_torch(threads=1, seed=0):
+            assert not torch.is_autocast_enabled("cpu")
+            assert not torch.is_autocast_enabled("cuda")
+            assert conv(x).dtype == torch.float32
+        assert conv(x).dtype == torch.bfloat16

@@ -1,0 +1,44 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from readme import README, Example, examples, without_measurements
+
+DSCOST = Path(sys.executable).parent / "dscost"
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.command)
+def test_the_program_prints_what_the_readme_shows(example: Example, tmp_path: Path) -> None:
+    for name, text in example.files:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    ran = subprocess.run([DSCOST, *example.arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
+    printed = ran.stdout + ran.stderr
+    if example.measured:
+        assert without_measurements(printed) == without_measurements(example.printed)
+    else:
+        assert printed == example.printed
+
+
+def test_the_readme_shows_measured_and_exact_output() -> None:
+    assert {example.measured for example in examples()} == {True, False}
+
+
+def test_the_python_of_the_readme_says_what_it_gives() -> None:
+    import dscost
+
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    scope: dict[str, object] = {"dscost": dscost}
+    for line in code.splitlines():
+        expression, _, expected = line.partition("  # ")
+        if expected:
+            assert eval(expression, scope) == eval(expected)
+        elif "time=True" not in line:  # timing is tested elsewhere
+            exec(line, scope)
+
+
+def test_the_test_command_of_the_readme_is_the_one_ci_runs() -> None:
+    ci = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
+    assert "<!-- test command -->" in ci
+    assert "<!-- test command -->\n```sh\npython3 -m venv" in README.read_text(encoding="utf-8")

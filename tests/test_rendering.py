@@ -1,0 +1,200 @@
+import csv
+import io
+import json
+import re
+
+import pytest
+
+import dscost
+from dscost.errors import UnknownNameError
+from dscost.rendering import RENDERERS, View, render
+from dscost.rendering.pages import Column, Page, Row, Sheet
+from dscost.rendering.terminal import elided, render_pages
+from dscost.rendering.wording import formula_line
+from dscost.results import Latency, Report, Speedup, Timing
+from dscost.specs import conv2d
+
+
+def measured(report: Report, speedup: float, interval: tuple[float, float], verdict: str) -> Report:
+    """A report with made-up times, so that what is said of them can be tested."""
+    (layer,) = report.layers
+    standard, separable = (Latency(s, (s * 0.99, s * 1.01), s / 50, s, s, s, 40) for s in (speedup * 1e-4, 1e-4))
+    timing = Timing(standard, standard, separable, Speedup(speedup, interval))
+    return report._replace(layers=(layer._replace(latency={"cpu": timing}, verdict=verdict),), latency={"cpu": timing})
+
+
+LAYER = dscost.layer(in_channels=256, out_channels=256, kernel_size=3)  # promises 8.69 times fewer MACs
+MODEL = dscost.analyze("mobilenet_v3_small")
+
+
+@pytest.mark.parametrize(
+    ("speedup", "interval", "verdict", "said"),
+    [
+        (8.5, (8.4, 8.6), "faster", "the clock agrees: 8.50× [8.40, 8.60] faster."),
+        (3.6, (3.5, 3.7), "faster", "the clock says 3.60× [3.50, 3.70] faster, 41% of what the MACs promise."),
+        (12.0, (11.0, 13.0), "faster", "the clock says 12.0× [11.0, 13.0] faster, more than the MACs explain"),
+        (0.8, (0.79, 0.81), "slower", "the clock disagrees: it ran slower, at 0.800× [0.790, 0.810] of the standard"),
+        (1.0, (0.99, 1.01), "same", "the clock sees no difference (1.00× [0.990, 1.01])."),
+        (1.1, (0.8, 1.4), "unclear", "the clock cannot tell (1.10× [0.800, 1.40])"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " not in value else None,
+)
+def test_the_last_line_says_where_formula_and_clock_disagree(
+    speedup: float, interval: tuple[float, float], verdict: str, said: str
+) -> None:
+    text = render([measured(LAYER, speedup, interval, verdict)], "table", View())
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    ("conv", "depth_multiplier", "line"),
+    [
+        (conv2d(256, 256, 3), 1, "1/N + 1/K² = 1/256 + 1/9 = 0.1150 → 8.69× fewer weights and MACs"),
+        (conv2d(48, 96, (5, 3)), 1, "T·(G/N + 1/(Kh·Kw)) = 1·(1/96 + 1/15) = 0.0771 → 13.0× fewer weights and MACs"),
+        (conv2d(8, 96, 3, groups=4), 2, "T·(G/N + 1/K²) = 2·(4/96 + 1/9) = 0.3056 → 3.27× fewer weights and MACs"),
+        (conv2d(4, 2, 3), 2, "T·(G/N + 1/K²) = 2·(1/2 + 1/9) = 1.2222 → 1.22× more weights and MACs"),
+    ],
+    ids=["plain", "rectangular", "grouped", "dearer"],
+)
+def test_the_formula_stands_with_its_numbers_in_it(conv: object, depth_multiplier: int, line: str) -> None:
+    ratio = dscost.layer(
+        in_channels=conv.in_channels,
+        out_channels=conv.out_channels,
+        kernel_size=conv.kernel_size,
+        groups=conv.groups,
+        depth_multiplier=depth_multiplier,
+    )
+    assert formula_line(conv, depth_multiplier, ratio.layers[0].formula_ratio) == line
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 200, 400])
+def test_a_terminal_table_fits_and_never_cuts_a_number(width: int) -> None:
+    report = measured(LAYER, 3.6, (3.5, 3.7), "faster")
+    text = render([report, MODEL], "table", View(width=width))
+    assert max(map(len, text.splitlines())) <= width
+    figures = set(re.findall(r"\d[\d.]*[kMG]?\b", render([report, MODEL], "table", View())))
+    assert set(re.findall(r"\d[\d.]*[kMG]?\b", text)) <= figures  # as they stand where there is room
+
+
+def test_dropped_columns_are_named() -> None:
+    text = render([LAYER], "table", View(width=60))
+    assert "Not shown at this width:" in text
+    assert "flops_per_byte" in text.split("Not shown at this width:")[1]
+    assert "Not shown" not in render([LAYER], "table", View(width=60, wide=True))
+
+
+@pytest.mark.parametrize(
+    "view", [View(width=40, wide=True), View(width=40, columns=("params", "macs", "traffic_bytes"))]
+)
+def test_columns_that_were_asked_for_are_never_dropped(view: View) -> None:
+    text = render([LAYER], "table", view)
+    for figure in ("589.8k", "115.6M", "2.633 MiB", "67.84k", "13.30M", "1.024 MiB"):
+        assert figure in text
+
+
+def test_long_names_lose_their_middle() -> None:
+    assert elided("layer1.0.conv1", 14) == "layer1.0.conv1"
+    assert elided("features.denseblock4.denselayer16.conv2", 21) == "features.d…er16.conv2"
+
+
+@pytest.mark.parametrize("format_name", ["table", "markdown"])
+def test_every_line_of_the_layer_table_adds_up_to_the_totals(format_name: str) -> None:
+    # rows without MACs and rows beyond --top are summed, not lost: shares add up to 100 %
+    text = render([MODEL], format_name, View(top=5, sort="macs", columns=("share", "macs")))
+    shares = [float(share) for share in re.findall(r"([\d.]+)%", text)]
+    assert len(shares) == 7
+    assert sum(shares) == pytest.approx(100, abs=0.3)
+
+
+def test_sorting_puts_the_largest_first() -> None:
+    text = render([MODEL], "csv", View())
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row["variant"] == "as_is"]
+    largest = max(rows, key=lambda row: int(row["params"]))["layer"]
+    first = render([MODEL], "markdown", View(sort="params", top=1)).split("\n| ")[3].split(" |")[0]
+    assert first == largest
+
+
+def test_depth_adds_up_layers_of_one_name() -> None:
+    resnet = dscost.analyze("resnet18")
+    text = render([resnet], "markdown", View(depth=1, columns=("params", "macs")))
+    # layer1 of ResNet-18: four 3×3 convolutions of 64 channels and their batch norms, on 56×56
+    assert f"| layer1 | {(4 * 64 * 64 * 9 + 4 * 2 * 64) / 1e3:.1f}k | {4 * 64 * 64 * 9 * 56 * 56 / 1e6:.1f}M |" in text
+
+
+def test_markdown_is_a_table_that_github_reads() -> None:
+    text = render([LAYER], "markdown", View())
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert lines[1].replace("-", "").replace(":", "").replace("|", "").strip() == ""
+    assert "&nbsp;&nbsp;depthwise" in text
+
+
+def test_markup_in_a_name_stays_text() -> None:
+    named = MODEL._replace(target="[bold]a|b*c`d<e>[/bold]")
+    assert "[bold]a|b*c`d<e>[/bold]" in render([named], "table", View())
+    assert "[bold]a\\|b\\*c\\`d\\<e\\>[/bold]" in render([named], "markdown", View())
+
+
+def test_json_is_the_document_and_names_its_schema() -> None:
+    document = json.loads(render([LAYER, MODEL], "json", View(command="compare")))
+    assert document["schema_version"] == 1
+    assert document["command"] == "compare"
+    assert [subject["target"] for subject in document["subjects"]] == [LAYER.target, "mobilenet_v3_small"]
+    assert document["environment"] is None
+
+
+def test_csv_leaves_unknown_empty_and_counts_exact() -> None:
+    rows = list(csv.DictReader(io.StringIO(render([MODEL], "csv", View()))))
+    assert sum(int(row["macs"]) for row in rows if row["variant"] == "as_is") == MODEL.totals.as_is.macs
+    flatten = next(row for row in rows if row["type"] == "Flatten")
+    assert flatten["flops_per_byte"] == ""
+    assert flatten["latency_median_s"] == ""
+
+
+def test_csv_columns_can_be_chosen() -> None:
+    text = render([LAYER], "csv", View(columns=("variant", "stage", "macs")))
+    macs = 256 * 256 * 9 * 14 * 14
+    assert text.splitlines()[:3] == ["variant,stage,macs", f"as_is,,{macs}", f"standard,,{macs}"]
+
+
+@pytest.mark.parametrize("format_name", ["table", "csv", "markdown"])
+def test_unknown_columns_are_named_with_the_nearest(format_name: str) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown column 'mcas' \(did you mean 'macs'\?\)"):
+        render([LAYER], format_name, View(columns=("mcas",)))
+
+
+def test_every_renderer_takes_every_report() -> None:
+    pointwise = dscost.layer(in_channels=8, out_channels=8, kernel_size=1)
+    for format_name in RENDERERS:
+        assert render([LAYER, pointwise, MODEL], format_name, View(width=80)).endswith("\n")
+
+
+def test_a_renderer_can_be_added() -> None:
+    RENDERERS.register("test-count")(lambda reports, view: f"{len(reports)} reports\n")
+    assert render([LAYER, MODEL], "test-count", View()) == "2 reports\n"
+
+
+def test_a_layer_without_a_variant_says_why() -> None:
+    text = render([dscost.layer(in_channels=8, out_channels=8, kernel_size=3, groups=8)], "table", View())
+    assert "No depthwise-separable variant: it is depthwise already (groups = in_channels = 8)." in text
+
+
+@pytest.mark.parametrize("width", [60, 72, 80, 100])
+def test_names_give_way_and_figures_are_never_cut(width: int) -> None:
+    columns = [
+        Column("model", "model", 0, "left"),
+        Column("what", "what", 0, "left"),
+        Column("value", "value", 0),
+        Column("outcome", "outcome", 0, "left"),
+    ]
+    cells = {
+        "model": "mobilenet_v1[width=0.5,resolution=160]",
+        "what": "params of type:Conv2d[groups=1,kernel>1]",
+        "value": "1,814,073,344",
+        "outcome": "over budget",
+    }
+    text = render_pages([Page("budget", sheets=[Sheet(columns, [Row(cells)])])], View(width=width))
+    (line,) = [line for line in text.splitlines() if "1,814" in line]
+    assert "1,814,073,344   over budget" in line
+    assert len(line) <= width
+    assert "…" in line or width == 100

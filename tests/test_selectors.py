@@ -1,0 +1,180 @@
+"""Which layers a rule of a budget is about."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import law
+
+from dscost.budgets.selectors import FIELDS, parse_selector
+from dscost.errors import InputError, UnknownNameError
+from dscost.results import Cost, Layer
+from dscost.specs import ConvSpec, conv2d
+
+NOTHING = Cost(0, 0, 0, 0, 0, 0)
+
+
+def layer(name: str = "x", conv: ConvSpec | None = None, type: str = "Conv2d", op: str = "convolution") -> Layer:
+    return Layer(name, type, op, 1, conv, (1, 8, 8, 8), (1, 8, 8, 8), NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("layer1.*", "layer1.0.conv1", True),
+        ("layer1.*", "layer10.0.conv1", False),
+        ("layer1.*", "layer1", False),
+        ("layer1*", "layer10.0.conv1", True),
+        ("*conv1", "layer1.0.conv1", True),
+        ("*", "anything.at.all", True),
+        ("*", "", True),
+        ("layer?.0", "layer1.0", True),
+        ("layer?.0", "layer12.0", False),
+        ("name:layer1.0", "layer1.0", True),
+        ("layer1.0", "layer1x0", False),
+        ("layer1.0", "Layer1.0", False),
+        ("layer1.0", "layer1.0.conv1", False),
+        ("conv", "my.conv", False),
+        ("blocks.?0?.*", "blocks.[0].conv", True),
+        ("blocks.*.conv", "blocks.[0].conv", True),
+        ("tpye:Conv2d", "x", False),
+    ],
+)
+def test_names_match_as_whole_and_a_star_crosses_dots(pattern: str, name: str, matches: bool) -> None:
+    selector = parse_selector(pattern)
+    assert selector.matches(layer(name)) is matches
+    assert selector.matches_name(name) is matches
+
+
+@pytest.mark.parametrize(
+    ("text", "matches"),
+    [
+        ("type:Conv2d", True),
+        ("type:Conv*", True),
+        ("type:conv2d", False),
+        ("type:Linear", False),
+        ("op:convolution", True),
+        ("op:linear", False),
+        ("op:*", True),
+    ],
+)
+def test_types_and_operations_match_likewise(text: str, matches: bool) -> None:
+    assert parse_selector(text).matches(layer(conv=conv2d(8, 8, 3))) is matches
+    assert not parse_selector(text).matches_name("x")  # which a name alone cannot tell
+
+
+# 12 channels to 24, kernel 3 high and 5 wide, stride 2 and 1, dilation 1, 4 groups, no bias
+CONV = conv2d(12, 24, (3, 5), stride=(2, 1), groups=4)
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("in_channels=12", True),
+        ("out_channels=12", False),
+        ("groups=4", True),
+        ("groups!=4", False),
+        ("groups!=1", True),
+        ("groups>3", True),
+        ("groups>4", False),
+        ("groups>=4", True),
+        ("groups>=5", False),
+        ("groups<5", True),
+        ("groups<4", False),
+        ("groups<=4", True),
+        ("groups<=3", False),
+        ("bias=0", True),
+        ("bias=false", True),
+        ("bias=true", False),
+        ("bias!=true", True),
+        ("dilation=1", True),
+        # of two sides the larger one is meant
+        ("kernel=5", True),
+        ("kernel=3", False),
+        ("kernel>3", True),
+        ("kernel>1", True),
+        ("kernel<5", False),
+        ("kernel!=3", True),
+        ("stride=2", True),
+        ("stride=1", False),
+        ("groups=4,kernel>1", True),
+        ("groups=1,kernel>1", False),
+        ("groups=4,kernel>1,bias=true", False),
+        (" groups = 4 , kernel >= 5 ", True),
+        ("in_channels=0012", True),
+    ],
+)
+def test_conditions_are_about_the_convolution(condition: str, holds: bool) -> None:
+    for by in ("x", "*", "type:Conv2d", "op:convolution"):
+        selector = parse_selector(f"{by}[{condition}]")
+        assert selector.matches(layer(conv=CONV)) is holds
+        assert not selector.matches_name("x")
+    assert not parse_selector(f"y[{condition}]").matches(layer(conv=CONV))
+
+
+@pytest.mark.parametrize("condition", ["groups=1", "groups!=1", "kernel>0", "kernel<9", "bias!=true"])
+def test_what_is_no_convolution_fulfils_no_condition(condition: str) -> None:
+    assert not parse_selector(f"*[{condition}]").matches(layer(conv=None, type="Linear", op="linear"))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_rule_that_finds_dense_convolutions_leaves_out_pointwise_ones(size: int) -> None:
+    selector = parse_selector("type:Conv2d[groups=1,kernel>1]")
+    assert selector.matches(layer(conv=conv2d(8, 8, size))) is (size > 1)
+    assert not selector.matches(layer(conv=conv2d(8, 8, size, groups=8)))
+
+
+EXAMPLE = "expected a pattern such as layer1.*, type:Conv2d or type:Conv2d[groups=1,kernel>1]"
+CONDITION = "expected a condition such as groups=1 or kernel>1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", f"{EXAMPLE}, found ''"),
+        ("type:", f"{EXAMPLE}, found 'type:'"),
+        ("[groups=1]", f"{EXAMPLE}, found '[groups=1]'"),
+        ("a[groups=1", f"{EXAMPLE}, found 'a[groups=1'"),
+        ("a]", f"{EXAMPLE}, found 'a]'"),
+        ("a[groups=1]b", f"{EXAMPLE}, found 'a[groups=1]b'"),
+        ("a[[groups=1]]", f"{EXAMPLE}, found 'a[[groups=1]]'"),
+        (5, f"{EXAMPLE}, found 5"),
+        (None, f"{EXAMPLE}, found None"),
+        (["a"], f"{EXAMPLE}, found ['a']"),
+        ("a[]", f"{CONDITION}, found ''"),
+        ("a[0]", f"{CONDITION}, found '0'"),
+        ("a[groups]", f"{CONDITION}, found 'groups'"),
+        ("a[groups=]", f"{CONDITION}, found 'groups='"),
+        ("a[groups==1]", f"{CONDITION}, found 'groups==1'"),
+        ("a[groups=>1]", f"{CONDITION}, found 'groups=>1'"),
+        ("a[groups=1,]", f"{CONDITION}, found ''"),
+        ("a[groups=-1]", f"{CONDITION}, found 'groups=-1'"),
+        ("a[kernel=3x3]", "expected a whole number in 'kernel=3x3'"),
+        ("a[groups=in_channels]", "expected a whole number in 'groups=in_channels'"),
+        ("a[kernel>1.5]", f"{CONDITION}, found 'kernel>1.5'"),
+        ("a[kernal=3]", "unknown field of a convolution 'kernal' (did you mean 'kernel'?)"),
+        ("a[xyz=3]", "unknown field of a convolution 'xyz' (known: in_channels, out_channels, kernel, stride, "
+         "dilation, groups, bias)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_selector_is_refused_with_an_example(text: object, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_selector(text)
+    assert str(caught.value) == message
+
+
+def test_every_field_that_is_offered_can_be_asked_for() -> None:
+    for field in FIELDS:
+        assert parse_selector(f"*[{field}>=0]").matches(layer(conv=CONV))
+    with pytest.raises(UnknownNameError):
+        parse_selector("*[padding=1]")  # it may be 'same', which is no number
+
+
+@law
+@given(st.text(max_size=40) | st.text("type:op[]=<>!,*0123456789kernelgroups ", max_size=40), st.text(max_size=10))
+def test_any_text_is_a_selector_or_an_input_error(text: str, name: str) -> None:
+    try:
+        selector = parse_selector(text)
+    except InputError:
+        return
+    assert selector.matches(layer(name, CONV)) in (True, False)
+    assert not selector.conditions or not selector.matches(layer(name, None))
