@@ -1,0 +1,31 @@
+"""Cheap convolutions and blocks as torch modules, each counted by `dscost.analyze` as its paper counts it.
+
+>>> import dscost
+>>> report = dscost.analyze(DepthwiseSeparableConv2d(256, 256, 3, padding=1), input=(1, 256, 14, 14))
+>>> report.totals.as_is.macs == 14 * 14 * (256 * 9 + 256 * 256)
+True
+
+Letters as in the papers: B batch, M input channels, N output channels, K kernel, G groups, T depth multiplier.
+"""
+
+from dscost.nn.attention import EfficientChannelAttention, SqueezeExcite
+from dscost.nn.ghost import GhostConv2d
+from dscost.nn.residual import FusedInvertedResidual, InvertedResidual
+from dscost.nn.separable import (
+    BlueprintSeparableConv2d,
+    DepthwiseSeparableConv1d,
+    DepthwiseSeparableConv2d,
+    DepthwiseSeparableConv3d,
+)
+
+__all__ = [
+    "BlueprintSeparableConv2d",
+    "DepthwiseSeparableConv1d",
+    "DepthwiseSeparableConv2d",
+    "DepthwiseSeparableConv3d",
+    "EfficientChannelAttention",
+    "FusedInvertedResidual",
+    "GhostConv2d",
+    "InvertedResidual",
+    "SqueezeExcite",
+]
