@@ -15,22 +15,40 @@ if TYPE_CHECKING:
     from dscost.analysis.verifying import verify
     from dscost.budgets.checking import check
     from dscost.budgets.comparing import compare
+    from dscost.converting.conversion import conversion, convert
     from dscost.errors import DscostError
     from dscost.results import Report
     from dscost.tracing.rules import register_formula
+    from dscost.variants import register_variant
 
 __version__ = "0.1.0"
 
-__all__ = ["DscostError", "Report", "__version__", "analyze", "check", "compare", "layer", "register_formula", "verify"]
+__all__ = [
+    "DscostError",
+    "Report",
+    "__version__",
+    "analyze",
+    "check",
+    "compare",
+    "conversion",
+    "convert",
+    "layer",
+    "register_formula",
+    "register_variant",
+    "verify",
+]
 
 _HOMES = {
     "analyze": "dscost.analysis",
     "check": "dscost.budgets.checking",
     "compare": "dscost.budgets.comparing",
+    "conversion": "dscost.converting.conversion",
+    "convert": "dscost.converting.conversion",
     "layer": "dscost.analysis",
     "DscostError": "dscost.errors",
     "Report": "dscost.results",
     "register_formula": "dscost.tracing.rules",
+    "register_variant": "dscost.variants",
     "verify": "dscost.analysis.verifying",
 }
 

@@ -4,26 +4,35 @@ What `dscost.swaps` finds in the events of a trace is done here to modules. The 
 they are there for what they cost, not for what they compute.
 """
 
-import copy
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.parameter import is_lazy
-from torch.nn.utils.prune import BasePruningMethod
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
 
-from dscost.building import CONV_CLASSES, build_stages
+from dscost.building import build_stages
+from dscost.convolutions import (
+    CONVOLUTIONS,
+    OF_WEIGHTS,
+    FixedPadding,
+    SamePadding,
+    describe,
+    is_plain,
+    layout_of,
+    on_both_sides,
+    padding_of_operator,
+    same_padding,
+    tensor_of,
+)
+from dscost.copying import by_path, copied, deep_copied, unwrapped
 from dscost.errors import InputError
 from dscost.operations import NETWORK_INPUT
-from dscost.specs import ConvSpec, Shape
+from dscost.specs import Shape
 from dscost.swaps import Swap
-from dscost.tracing import Arguments, Event, first_line, trace
+from dscost.tracing import Arguments, Event, trace
 from dscost.variants import Convs
 
 
@@ -60,7 +69,7 @@ def rewritten(module: nn.Module, events: Sequence[Event], swaps: Sequence[Swap],
     Raises:
         InputError: The model cannot be copied; the text has the reason.
     """
-    module = _unwrapped(module)
+    module = unwrapped(module)
     run = _Run(module, events)
     due = [swap for swap in swaps if swap.is_pair != (variant == "depthwise_separable")]
     left: dict[str, str] = {}
@@ -92,49 +101,6 @@ class PassedThrough(nn.Identity):
         return next(iter((*args, *kwargs.values())))
 
 
-class SamePadding(nn.Module):
-    """Zeros around an input, so that a window takes `ceil(size / stride)` positions, whatever the size.
-
-    Args:
-        conv: The convolution to come, itself without padding.
-    """
-
-    def __init__(self, conv: ConvSpec) -> None:
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `x`, `(B, C, H, W)`, with its spatial dimensions padded; one more at the end if it is uneven."""
-        return nn.functional.pad(x, _on_both_sides(_same_padding(tuple(x.shape), self.conv)))
-
-
-class FixedPadding(nn.Module):
-    """Zeros around an input.
-
-    Args:
-        totals: How many per spatial dimension, both sides together.
-    """
-
-    def __init__(self, totals: Shape) -> None:
-        super().__init__()
-        self.totals = totals
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `x`, `(B, C, H, W)`, with its spatial dimensions padded; one more at the end if it is uneven."""
-        return nn.functional.pad(x, _on_both_sides(self.totals))
-
-
-def _same_padding(shape: Shape, conv: ConvSpec) -> Shape:
-    dims = len(conv.kernel_size)
-    sizes = zip(shape[-dims:], conv.kernel_size, conv.stride, conv.dilation, strict=True)
-    return tuple(max(0, (-(-size // s) - 1) * s + d * (k - 1) + 1 - size) for size, k, s, d in sizes)
-
-
-def _on_both_sides(totals: Shape) -> list[int]:
-    """Return the argument of `pad`: last dimension first."""
-    return [side for total in reversed(totals) for side in (total // 2, total - total // 2)]
-
-
 # -- what may be replaced
 
 
@@ -147,7 +113,7 @@ class _Run:
     """
 
     def __init__(self, root: nn.Module, events: Sequence[Event]) -> None:
-        self.modules = _by_path(root)
+        self.modules = by_path(root)
         self._events = events
         self._reads_input = _reading_input(events)
         self._within: dict[str, list[int]] = {}
@@ -174,14 +140,14 @@ class _Run:
         module = self.modules.get(path)
         if module is not None and any(isinstance(m, torch.jit.ScriptModule) for m in (module, *module.children())):
             return "the convolution is in scripted code"
-        if not isinstance(module, _CONVOLUTIONS):
+        if not isinstance(module, CONVOLUTIONS):
             return "the convolution is computed by a function, not by a Conv2d"
         calls = [call for call in self._within[path] if self._events[call].op == "convolution"]
         if not all(call in heads for call in calls):
             return "it also runs where it cannot be replaced"
         if len({(heads[call].standard, self.kernels(heads[call])) for call in calls}) > 1:
             return "its calls stand for different convolutions"
-        if _is_plain(module):
+        if is_plain(module):
             return None
         for shape in dict.fromkeys(self._first_of_call(call).input_shape for call in calls):
             reason = _why_more_than_convolution(module, shape)
@@ -203,7 +169,7 @@ class _Run:
     def _padding(self, module: _ConvNd, calls: Sequence[int]) -> "_Padding | None":
         """Return how a convolution pads its input before the operator does; `None` if no rule holds for all calls."""
         own = _own_padding(module)
-        if _is_plain(module):
+        if is_plain(module):
             return own
         convs, firsts = [self._events[call] for call in calls], [self._first_of_call(call) for call in calls]
         if firsts == convs:
@@ -215,9 +181,9 @@ class _Run:
             return own
         conv = convs[0].conv
         assert conv is not None
-        if totals == [_same_padding(shape, conv) for shape in given]:
+        if totals == [same_padding(shape, conv) for shape in given]:
             return _Padding(before=SamePadding(conv))
-        return _Padding(before=FixedPadding(totals[0])) if len(set(totals)) == 1 else None
+        return _Padding(before=FixedPadding(on_both_sides(totals[0]))) if len(set(totals)) == 1 else None
 
     def replacement(self, swap: Swap, variant: str) -> nn.Module:
         """Return what takes the place of the first convolution of a swap."""
@@ -231,9 +197,7 @@ class _Run:
             first = replace(first, padding=padding.by_the_convolution, padding_mode=padding.mode)
         new = _built_like(old, ((name, first), *others), padding.before)
         if not isinstance(new, _ConvNd):
-            for attribute in ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups"):
-                setattr(new, attribute, getattr(swap.standard, attribute))
-            new.padding = old.padding  # type: ignore[assignment]
+            describe(new, swap.standard, old.padding)
         return new
 
     # -- what lies between the stages of a pair
@@ -272,7 +236,6 @@ class _Run:
         )
 
 
-_CONVOLUTIONS = tuple(CONV_CLASSES.values())
 _FOR_ANY_CHANNELS = {"activation", "elementwise", "multiply", "add"}
 """What may stay between stages that are gone; a copy comes of a view that may count channels, as a shuffle does."""
 
@@ -285,31 +248,6 @@ def _reading_input(events: Sequence[Event]) -> list[bool]:
     return reading
 
 
-def _by_path(root: nn.Module) -> dict[str, nn.Module]:
-    """Return every module under the path by which a trace names it; torch.compile's wrappers have none."""
-    found: dict[str, nn.Module] = {}
-    seen: set[int] = set()
-
-    def visit(path: str, module: nn.Module) -> None:
-        module = _unwrapped(module)
-        if id(module) in seen:
-            return
-        seen.add(id(module))
-        found[path] = module
-        if not isinstance(module, torch.jit.ScriptModule):
-            for name, child in module._modules.items():
-                if child is not None:
-                    visit(f"{path}.{name}" if path else name, child)
-
-    visit("", root)
-    return found
-
-
-def _unwrapped(module: nn.Module) -> nn.Module:
-    inner: nn.Module = getattr(module, "_orig_mod", module)
-    return inner
-
-
 def _above(path: str) -> list[str]:
     """Return the paths of the modules that hold the one at `path`, the root left out."""
     names = path.split(".")
@@ -319,17 +257,9 @@ def _above(path: str) -> list[str]:
 # -- convolutions with a forward of their own
 
 
-def _is_plain(module: _ConvNd) -> bool:
-    """Whether a module computes what its class in torch computes, whatever its weights are made of."""
-    kind = type(module)
-    return "forward" not in module.__dict__ and any(
-        kind.forward is torchs.forward and kind._conv_forward is torchs._conv_forward for torchs in _CONVOLUTIONS
-    )
-
-
 def _why_more_than_convolution(module: _ConvNd, shape: Shape) -> str | None:
     """Run a module by itself on meta tensors; return why it is no convolution of its padded input, or `None`."""
-    x = torch.empty(shape, dtype=_tensor_of(module).dtype, device="meta")
+    x = torch.empty(shape, dtype=tensor_of(module).dtype, device="meta")
     try:
         alone = trace(module, Arguments((x,), {}))
     except InputError:
@@ -365,8 +295,7 @@ class _Padding(NamedTuple):
 
 
 def _own_padding(module: _ConvNd) -> _Padding:
-    padding = (0,) * len(module.kernel_size) if module.padding == "valid" else module.padding
-    return _Padding(by_the_convolution=padding, mode=module.padding_mode)
+    return _Padding(by_the_convolution=padding_of_operator(module), mode=module.padding_mode)
 
 
 def _differences(before: Shape, after: Shape, dims: int) -> Shape:
@@ -383,33 +312,16 @@ def _both_together(sides: Sequence[int]) -> Shape:
 
 def _built_like(old: _ConvNd, convs: Convs, before: nn.Module | None) -> nn.Module:
     """Return new convolutions with random weights, where and how those of `old` are."""
-    tensor = _tensor_of(old)
+    tensor = tensor_of(old)
     with torch.device(tensor.device):
         new = build_stages(convs)
     if before is not None:
         new = nn.Sequential(OrderedDict(pad=before, convolution=new))
     new.to(tensor.dtype)
-    layout = _LAYOUTS.get(len(old.kernel_size))
-    if layout is not None and any(_has_layout(t, layout) for t in old.parameters()):
+    layout = layout_of(old)
+    if layout is not None:
         new.to(memory_format=layout)  # type: ignore[call-overload]
     return new.train(old.training).requires_grad_(tensor.requires_grad)
-
-
-_LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
-
-
-def _tensor_of(module: _ConvNd) -> Tensor:
-    """Return some tensor that the weights of a convolution are made of."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        return tensor
-    return module.weight
-
-
-def _has_layout(tensor: Tensor, layout: torch.memory_format) -> bool:
-    """Whether a kernel is laid out so; `is_contiguous` says yes to both layouts of a single channel."""
-    if is_lazy(tensor) or tensor.dim() < 4:
-        return False
-    return tensor.stride() == torch.empty(tensor.shape, device="meta", memory_format=layout).stride()
 
 
 def _share_weights(first: nn.Module, new: nn.Module, *, bias: bool) -> None:
@@ -426,36 +338,27 @@ def _convs_in(module: nn.Module) -> list[_ConvNd]:
 
 
 def _copy(root: nn.Module, new: Mapping[nn.Module, nn.Module]) -> nn.Module:
-    """Return a copy with some modules replaced, wherever the model holds them: as children, in lists, in methods.
+    """Return a copy with some modules replaced; a new convolution has the hooks of the old one.
 
     Raises:
         InputError: It cannot be copied.
     """
-    memo: dict[int, Any] = {id(old): replacement for old, replacement in new.items()}
-    for part in root.modules():
-        for value in vars(part).values():
-            if isinstance(value, Tensor) and not value.is_leaf:  # a computed weight, which torch refuses to copy
-                memo[id(value)] = value.detach().clone()
-    try:
-        copied: nn.Module = copy.deepcopy(root, memo)
-        for old, replacement in new.items():
-            if isinstance(old, _ConvNd) and not isinstance(replacement, PassedThrough):
-                _keep_hooks(old, replacement, memo)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{type(root).__name__} cannot be copied: {first_line(error)}") from error
-    return copied
+    copy, memo = copied(root, new)
+    for old, replacement in new.items():
+        if isinstance(old, _ConvNd) and not isinstance(replacement, PassedThrough):
+            for name in _FORWARD_HOOKS:
+                hooks = deep_copied(_kept_hooks(old, name), memo, of=root)
+                getattr(replacement, name).update(hooks)
+    return copy
 
 
-def _keep_hooks(old: _ConvNd, new: nn.Module, memo: dict[int, Any]) -> None:
-    """Copy the hooks of a forward, without those that compute weights."""
-    for name in _FORWARD_HOOKS:
-        kept = {
-            key: hook
-            for key, hook in getattr(old, name).items()
-            if not isinstance(hook, _OF_WEIGHTS) and getattr(hook, "__self__", None) is not old
-        }
-        getattr(new, name).update(copy.deepcopy(kept, memo))
+def _kept_hooks(old: _ConvNd, name: str) -> dict[Any, Any]:
+    """Return the hooks of a forward, without those that compute weights."""
+    return {
+        key: hook
+        for key, hook in getattr(old, name).items()
+        if not isinstance(hook, OF_WEIGHTS) and getattr(hook, "__self__", None) is not old
+    }
 
 
 _FORWARD_HOOKS = tuple(name for name in vars(nn.Module()) if name.startswith("_forward_"))
-_OF_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)

@@ -1,0 +1,232 @@
+"""How long a model takes, and each of its convolutions as it is and depthwise-separable at several ranks."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import NamedTuple
+
+from torch import nn
+
+from dscost.analysis.bench import Bench, Prepared, Progress
+from dscost.analysis.timed import ceilings_for
+from dscost.errors import UnavailableError
+from dscost.operations import stage_costs
+from dscost.results import Cost, Environment, Stage
+from dscost.roofline import Ceilings, predict
+from dscost.specs import ConvSpec, Shape
+from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
+from dscost.timing.engine import Case, Comparison
+from dscost.timing.statistics import summarize
+from dscost.tracing import Arguments
+from dscost.units import dtype_bytes
+from dscost.variants import depthwise_separable
+
+BUDGET_S = 20.0
+PRECISION = 0.05
+"""Of a speedup; a plan does not turn on less."""
+WHOLE_SHARE = 0.25
+"""Of the time budget."""
+BUILDING_SHARE = 0.5
+"""Of the rest; making weights must not eat all of it."""
+AS_IS = 0
+"""The rank under which the time of a convolution as it is stands."""
+WHOLE = "the whole model"
+
+
+class Timeable(NamedTuple):
+    """A convolution on an input, and what it may be replaced by.
+
+    Args:
+        name: How warnings call it.
+        conv: As it is.
+        shape: Of its input, `(B, M, H, W)`.
+        ranks: Of depthwise-separable ones.
+        calls: How often the model has it, so that the weightiest are timed first.
+    """
+
+    name: str
+    conv: ConvSpec
+    shape: Shape
+    ranks: tuple[int, ...]
+    calls: int = 1
+
+    @property
+    def key(self) -> tuple[ConvSpec, Shape]:
+        """What tells it apart from others."""
+        return self.conv, self.shape
+
+
+class Seconds(NamedTuple):
+    """A time, measured or predicted."""
+
+    seconds: float
+    is_predicted: bool = False
+
+
+class ChoiceTimes(NamedTuple):
+    """What was found.
+
+    Args:
+        whole_s: Of the model as it is, one call.
+        of: Time by rank, and that of the convolution as it is under `AS_IS`, by convolution and shape of its input;
+            a convolution of which nothing can be said is missing.
+        environment: Where it was measured.
+        warnings: What the reader must know.
+    """
+
+    whole_s: float
+    of: Mapping[tuple[ConvSpec, Shape], Mapping[int, Seconds]]
+    environment: Environment
+    warnings: tuple[str, ...]
+
+
+def time_choices(
+    module: nn.Module,
+    arguments: Arguments,
+    whole: Cost,
+    convs: Sequence[Timeable],
+    options: TimingOptions,
+    *,
+    dtype: str,
+    progress: Progress | None = None,
+) -> ChoiceTimes:
+    """Return how long a model takes, and its distinct convolutions as they are and at every rank.
+
+    Every convolution is timed at rank 1 first, then at its highest rank, then at those between, as far as the time
+    budget goes. What was not timed lies on the line through the ranks that were, or is what the calibrated speeds of
+    this machine say.
+
+    Args:
+        module: With values; left as it is.
+        arguments: Of its forward.
+        whole: What it costs.
+        convs: Distinct ones.
+        options: How to measure; the first of the settings that it stands for.
+        dtype: Of weights and activations.
+        progress: Told the share of the time that is spent.
+
+    Raises:
+        UnavailableError: The whole model could not be timed; the text says why.
+    """
+    (setting, *_) = options.settings(dtype=dtype, batch=0, memory_formats=MEMORY_FORMATS[:1])
+    setting = setting._replace(batch=None)
+    bench = Bench(options, [setting], options.budget_s or BUDGET_S)
+    with bench.open():
+        began = perf_counter()
+        whole_s = _whole_s(bench, module, arguments, whole, setting, progress)
+        left_s = bench.budget_s - (perf_counter() - began)
+        measured = _measured(bench, convs, setting, left_s, progress)
+        ceilings = ceilings_for(bench, setting, progress) if _lacks(convs, measured) else None
+        found = {one.key: _completed(one, measured.get(one.key, {}), ceilings, setting) for one in convs}
+    return ChoiceTimes(
+        whole_s, {key: times for key, times in found.items() if times}, bench.environment(), tuple(bench.warnings)
+    )
+
+
+def _whole_s(
+    bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting, progress: Progress | None
+) -> float:
+    call = bench.prepared(
+        WHOLE,
+        lambda: copy.deepcopy(module),
+        lambda: arguments.with_values(**setting.place),
+        setting,
+        macs=cost.macs,
+        needed_bytes=2 * cost.weight_bytes + cost.traffic_bytes // 2,
+    )
+    compared: Mapping[str, Comparison] = {}
+    if call:
+        case = Case(WHOLE, call.call, call.call, bench.timer(setting))
+        compared = bench.compare([case], bench.budget_s * WHOLE_SHARE, progress)
+    if WHOLE not in compared:
+        why = " ".join(bench.warnings) or f"Not timed: it does not fit in {bench.budget}."
+        raise UnavailableError(f"a goal of latency needs the time of the model as it is. {why}")
+    result = compared[WHOLE]
+    return summarize([*result.first_s, *result.second_s]).median_s
+
+
+def _measured(
+    bench: Bench, convs: Sequence[Timeable], setting: Setting, budget_s: float, progress: Progress | None
+) -> dict[tuple[ConvSpec, Shape], dict[int, Seconds]]:
+    began = perf_counter()
+    standard: dict[tuple[ConvSpec, Shape], Prepared | None] = {}
+    cases: list[Case] = []
+    timed: dict[str, tuple[Timeable, int]] = {}
+    wanted = _in_order(convs, setting)
+    for one, rank in wanted:
+        if perf_counter() - began > BUILDING_SHARE * budget_s:
+            break
+        if one.key not in standard:
+            standard[one.key] = bench.stages(_stages(one, AS_IS, setting), setting)
+        first = standard[one.key]
+        second = first and bench.stages(_stages(one, rank, setting), setting)
+        if first and second:
+            name = f"{one.name} on {'×'.join(map(str, one.shape))}, rank {rank}"
+            cases.append(Case(name, first.call, second.call, bench.timer(setting)))
+            timed[name] = one, rank
+    compared = bench.compare(cases, budget_s - (perf_counter() - began), progress)
+    found: dict[tuple[ConvSpec, Shape], dict[int, Seconds]] = {}
+    for name, result in compared.items():
+        one, rank = timed[name]
+        times = found.setdefault(one.key, {})
+        times.setdefault(AS_IS, Seconds(summarize(result.first_s).median_s))
+        times[rank] = Seconds(summarize(result.second_s).median_s)
+    if len(compared) < len(wanted):
+        bench.warn(
+            f"{len(wanted) - len(compared)} of {len(wanted)} choices of the distinct layers were predicted: "
+            f"they were not timed within {bench.budget}."
+        )
+    return found
+
+
+def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeable, int]]:
+    """Return what to time, most important first: rank 1, the highest, then those between."""
+    heaviest = sorted(convs, key=lambda one: -one.calls * sum(s.cost.macs for s in _stages(one, AS_IS, setting)))
+    ordered = {one: list(dict.fromkeys([*one.ranks[:1], *one.ranks[-1:], *one.ranks])) for one in heaviest}
+    most = max((len(ranks) for ranks in ordered.values()), default=0)
+    return [(one, ranks[turn]) for turn in range(most) for one, ranks in ordered.items() if turn < len(ranks)]
+
+
+def _stages(one: Timeable, rank: int, setting: Setting) -> tuple[Stage, ...]:
+    convs = (("standard", one.conv),) if rank == AS_IS else depthwise_separable(one.conv, rank)
+    return stage_costs(convs, one.shape, dtype_bytes(setting.dtype))
+
+
+def _lacks(convs: Sequence[Timeable], measured: Mapping[tuple[ConvSpec, Shape], Mapping[int, Seconds]]) -> bool:
+    """Whether a convolution was timed at fewer than two ranks though it has more."""
+    return any(len(measured.get(one.key, {})) < min(3, 1 + len(one.ranks)) for one in convs)
+
+
+def _completed(
+    one: Timeable, measured: Mapping[int, Seconds], ceilings: Ceilings | None, setting: Setting
+) -> dict[int, Seconds]:
+    """Return a time for every rank, and of the convolution as it is; nothing where nothing can be said."""
+    predicted = {rank: _predicted_s(_stages(one, rank, setting), ceilings, setting) for rank in (AS_IS, *one.ranks)}
+    ranks = sorted(rank for rank in measured if rank != AS_IS)
+    found = dict(measured)
+    for rank, seconds in predicted.items():
+        if rank in found:
+            continue
+        if rank != AS_IS and len(ranks) > 1:
+            seconds = _on_line(rank, ranks, measured)
+        elif ranks and seconds is not None and (near := predicted[ranks[0]]):
+            seconds *= measured[ranks[0]].seconds / near
+        if seconds is None:
+            return {}
+        found[rank] = Seconds(seconds, is_predicted=True)
+    return found
+
+
+def _on_line(rank: int, ranks: Sequence[int], measured: Mapping[int, Seconds]) -> float:
+    """Return the time of a rank on the line through the two timed ones around it, or the nearest two."""
+    at = min(max(1, sum(known < rank for known in ranks)), len(ranks) - 1)
+    left, right = ranks[at - 1], ranks[at]
+    slope = (measured[right].seconds - measured[left].seconds) / (right - left)
+    return max(0.0, measured[left].seconds + slope * (rank - left))
+
+
+def _predicted_s(stages: Sequence[Stage], ceilings: Ceilings | None, setting: Setting) -> float | None:
+    if ceilings is None:
+        return None
+    found = predict(stages, ceilings, memory_format=setting.memory_format)
+    return found.roofline_s if found.predicted_s is None else found.predicted_s

@@ -1,0 +1,355 @@
+"""A model → the same model with its convolutions made depthwise-separable, their weights included."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from dscost.converting.calibrating import Key, calibrate
+from dscost.converting.decomposing import Decomposed, decompose
+from dscost.converting.kernels import Kernel
+from dscost.converting.plans import KEEP, Decision, Plan, plan_of
+from dscost.converting.surveying import MIN_CHANNELS, Site, Where, arguments_for, require_finite, survey
+from dscost.convolutions import describe, layout_of
+from dscost.copying import copied, unwrapped
+from dscost.errors import InputError, UnknownNameError
+from dscost.nn.separable import SEPARABLE_CONVS
+from dscost.results import Cost, plain
+from dscost.specs import ConvSpec, not_within, require
+from dscost.tracing import Arguments, same_random_state
+
+METHODS = ("svd", "random")
+
+ErrorOf = Literal["kernel", "output"]
+"""What an error is relative to: the norm of the kernel, or that of the layer's output on the calibration inputs."""
+
+
+class LayerConversion(NamedTuple):
+    """What became of a convolution.
+
+    Args:
+        name: Of the layer.
+        converted: Whether it is depthwise-separable now.
+        reason: Why it was kept.
+        rank: T of a layer that was converted.
+        error: Relative, 0 to 1; unknown of random weights. It is no accuracy.
+        error_of: What the error is of: `kernel`, or `output` on the calibration inputs, bias left out.
+        calls: How often it runs; unknown without an input.
+        params_before: Weights and bias; unknown where `conv` is.
+        params_after: Likewise.
+        before: Cost of all calls; unknown without an input.
+        after: Likewise.
+        conv: What it was; unknown of transposed, lazy and scripted convolutions.
+    """
+
+    name: str
+    converted: bool
+    reason: str | None
+    rank: int | None
+    error: float | None
+    error_of: ErrorOf | None
+    calls: int | None
+    params_before: int | None
+    params_after: int | None
+    before: Cost | None
+    after: Cost | None
+    conv: ConvSpec | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field under its name, JSON-ready."""
+        return {name: plain(value) for name, value in self._asdict().items()}
+
+
+class Conversion(NamedTuple):
+    """A converted model, and what became of each of its convolutions.
+
+    Args:
+        module: A new module.
+        method: `svd` or `random`.
+        layers: Every convolution of the given model.
+    """
+
+    module: nn.Module
+    method: str
+    layers: tuple[LayerConversion, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the module, JSON-ready."""
+        return {"method": self.method, "layers": [layer.to_dict() for layer in self.layers]}
+
+
+def convert(
+    module: nn.Module,
+    *,
+    rank: int = 1,
+    method: str = "svd",
+    where: Where = None,
+    plan: "Plan | Mapping[str, Decision] | str | PathLike[str] | None" = None,
+    min_channels: int = MIN_CHANNELS,
+    input: Any = None,
+) -> nn.Module:
+    """Return a copy of a model with its convolutions made depthwise-separable, as near to them as can be.
+
+    Each becomes a `dscost.nn.DepthwiseSeparableConv2d` (1d, 3d) on its device, of its dtype, layout, mode and need
+    of gradients, without its hooks. A module that the model holds more than once is converted once; weights that
+    modules share stay shared. Transposed, 1×1 and depthwise convolutions stay as they are, and so does a subclass
+    that does more than pad and convolve; `conversion` has the reasons.
+
+    Args:
+        module: Left as it is. Of torch.compile's wrapper, what it wraps is converted.
+        rank: T, the spatial filters per input channel. At `min(Kh·Kw, N/G)` a layer is reproduced; more means that.
+        method: `svd` for the best weights in the Frobenius norm, or `random` for initial ones, drawn from torch's
+            random state, which is left as it is.
+        where: Names of layers, globs such as `"layer1.*"`, a list of them, or a function of name and module; all
+            layers if nothing is given.
+        plan: What to do by layer: a `Plan`, ranks or `"keep"` by name, or the path of a plan file; a layer that it
+            does not name is kept. In place of `rank`, `where` and `min_channels`.
+        min_channels: A convolution of fewer channels in or out is left alone.
+        input: As `dscost.analyze` takes it: a shape, for costs; or tensors, whose values the weights are fitted to
+            as well. For several inputs to fit to, something to iterate over that is no list: a generator, or a
+            `torch.utils.data.DataLoader`.
+
+    Raises:
+        InputError: An argument is wrong, weights are missing or not finite, or the model cannot be copied or run.
+
+    >>> model = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+    >>> sum(weight.numel() for weight in convert(model).parameters()) == 64 * 9 + 64 * 64
+    True
+    """
+    return conversion(
+        module, rank=rank, method=method, where=where, plan=plan, min_channels=min_channels, input=input
+    ).module
+
+
+def conversion(
+    module: nn.Module,
+    *,
+    rank: int = 1,
+    method: str = "svd",
+    where: Where = None,
+    plan: "Plan | Mapping[str, Decision] | str | PathLike[str] | None" = None,
+    min_channels: int = MIN_CHANNELS,
+    input: Any = None,
+) -> Conversion:
+    """Return what `convert` returns, with what became of each convolution: kept or converted, error and costs.
+
+    Args:
+        module: As of `convert`, like everything below.
+        rank: T.
+        method: `svd` or `random`.
+        where: Which layers.
+        plan: What to do by layer.
+        min_channels: A convolution of fewer is left alone.
+        input: Without it costs are unknown, but for params.
+
+    Raises:
+        InputError: As of `convert`.
+    """
+    _check(module, rank, method, where, plan)
+    root = unwrapped(module)
+    with same_random_state(), torch.inference_mode(False):
+        arguments, batches = arguments_for(root, input)
+        if plan is None:
+            sites = survey(root, where=where, min_channels=min_channels, arguments=arguments)
+            decisions: Mapping[str, Decision] = {site.name: rank for site in sites}
+        else:
+            given = plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
+            sites = survey(root, min_channels=1, arguments=arguments)
+            given.check([s.name for s in sites if not s.reason], {s.name: s.reason for s in sites if s.reason})
+            decisions = given.layers
+        return _converted(root, [_decided(site, decisions) for site in sites], method, batches)
+
+
+def _check(module: nn.Module, rank: int, method: str, where: Where, plan: object) -> None:
+    """Refuse arguments that cannot be meant.
+
+    Raises:
+        InputError: Some of them.
+    """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"what is converted is an nn.Module, found {module!r:.60}")
+    if method not in METHODS:
+        raise UnknownNameError("method", str(method), METHODS)
+    require(not_within("rank", rank))
+    if plan is not None:
+        given = [name for name, is_given in (("rank", rank != 1), ("where", where is not None)) if is_given]
+        if given:
+            raise InputError(f"a plan says which layers and ranks, so {' and '.join(given)} cannot be given with it")
+        if not isinstance(plan, Plan | Mapping | str | PathLike):
+            raise InputError(f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}")
+
+
+class _Due(NamedTuple):
+    """A convolution, and the rank that it is to have; none where it stays."""
+
+    site: Site
+    rank: int | None
+
+    @property
+    def kernel(self) -> Kernel:
+        """What it applies."""
+        assert self.site.kernel is not None
+        return self.site.kernel
+
+    @property
+    def module(self) -> _ConvNd:
+        """In the given model."""
+        assert isinstance(self.site.module, _ConvNd)
+        return self.site.module
+
+    @property
+    def key(self) -> Key:
+        """The same for layers that share their weights and are to share them still."""
+        assert self.rank is not None
+        return id(self.kernel.weight), self.kernel.conv.groups, self.rank
+
+
+def _decided(site: Site, decisions: Mapping[str, Decision]) -> _Due:
+    if site.reason is not None:
+        return _Due(site, None)
+    decision = decisions.get(site.name)
+    if decision is None or decision == KEEP:
+        reason = "the plan does not name it" if decision is None else "the plan keeps it"
+        return _Due(site._replace(reason=reason), None)
+    return _Due(site, min(decision, site.max_rank))
+
+
+class _Fitted(NamedTuple):
+    """Weights for a convolution, and how far it is off with them."""
+
+    parts: Decomposed | None
+    error: float | None
+    error_of: ErrorOf | None
+
+
+def _converted(root: nn.Module, layers: Sequence[_Due], method: str, batches: Sequence[Arguments]) -> Conversion:
+    due = [layer for layer in layers if layer.rank is not None]
+    untold = {layer.key: _Fitted(None, None, None) for layer in due}
+    fitted = _fitted(root, due, batches) if method == "svd" else untold
+    maker = _Maker()
+    new: dict[Any, Any] = {layer.module: maker.replacement(layer, fitted[layer.key].parts) for layer in due}
+    converted, _ = copied(root, {**new, **maker.biases})
+    told = [_told(layer, fitted[layer.key] if layer.rank is not None else None) for layer in layers]
+    return Conversion(converted, method, tuple(told))
+
+
+def _fitted(root: nn.Module, due: Sequence[_Due], batches: Sequence[Arguments]) -> dict[Key, _Fitted]:
+    """Return the weights of every layer, each set once.
+
+    Raises:
+        InputError: They are not finite, or missing; or the model cannot be run on the batches.
+    """
+    for layer in due:
+        if layer.kernel.weight.is_meta:
+            raise InputError(
+                f"'{layer.site.name}' is on meta, without weights to decompose: method='random' needs none"
+            )
+        require_finite(layer.site.name, layer.kernel.weight)
+    found: dict[Key, _Fitted] = {}
+    partial: dict[Key, list[_Due]] = {}
+    for layer in due:
+        assert layer.rank is not None
+        if batches and layer.rank < layer.site.max_rank:
+            partial.setdefault(layer.key, []).append(layer)
+        if layer.key not in found:
+            weight, groups = layer.kernel.weight, layer.kernel.conv.groups
+            parts = decompose(weight, layer.rank, groups)
+            found[layer.key] = _Fitted(parts, parts.errors[layer.rank - 1], "kernel")
+    if not partial:
+        return found
+    users = {key: [(layer.module, layer.kernel) for layer in sharing] for key, sharing in partial.items()}
+    for key, calibrated in calibrate(root, users, batches).items():
+        found[key] = _Fitted(calibrated.parts, calibrated.error, "output")
+    return found
+
+
+def _told(layer: _Due, fitted: _Fitted | None) -> LayerConversion:
+    site, rank = layer
+    before = site.cost()
+    return LayerConversion(
+        name=site.name,
+        converted=rank is not None,
+        reason=site.reason,
+        rank=rank,
+        error=None if fitted is None else fitted.error,
+        error_of=None if fitted is None else fitted.error_of,
+        calls=site.calls,
+        params_before=site.params,
+        params_after=site.params if rank is None else site.params_at(rank),
+        before=before,
+        after=before if rank is None else site.cost_at(rank),
+        conv=site.conv,
+    )
+
+
+# -- making it
+
+
+class _Maker:
+    """Makes what takes the place of convolutions; parameters that these share are shared again."""
+
+    def __init__(self) -> None:
+        self._kernels: dict[Key, tuple[nn.Parameter, nn.Parameter]] = {}
+        self.biases: dict[nn.Parameter, nn.Parameter] = {}
+        """New biases by old ones."""
+
+    def replacement(self, layer: _Due, parts: Decomposed | None) -> nn.Module:
+        """Return the depthwise-separable convolution of a rank, with the given weights or random ones."""
+        kernel, old, rank = layer.kernel, layer.module, layer.rank
+        assert rank is not None
+        conv = kernel.conv
+        separable = SEPARABLE_CONVS[len(conv.kernel_size)](
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            stride=conv.stride,
+            padding=conv.padding,
+            dilation=conv.dilation,
+            groups=conv.groups,
+            bias=conv.bias,
+            padding_mode=conv.padding_mode,
+            depth_multiplier=rank,
+            device="meta",
+            dtype=kernel.weight.dtype,
+        )
+        if layer.key not in self._kernels:
+            self._kernels[layer.key] = _parameters(separable, layer, parts)
+        separable.depthwise.weight, separable.pointwise.weight = self._kernels[layer.key]
+        if kernel.bias is not None:
+            separable.pointwise.bias = self._bias(kernel)
+        new: nn.Module = separable
+        if kernel.before is not None:
+            new = nn.Sequential(OrderedDict(pad=kernel.before, convolution=separable))
+            describe(new, conv, old.padding)
+        return new.train(old.training)
+
+    def _bias(self, kernel: Kernel) -> nn.Parameter:
+        assert kernel.bias is not None
+        made = nn.Parameter(kernel.bias.detach().clone(), kernel.trains_bias)
+        return self.biases.setdefault(kernel.bias, made) if isinstance(kernel.bias, nn.Parameter) else made
+
+
+def _parameters(separable: Any, layer: _Due, parts: Decomposed | None) -> tuple[nn.Parameter, nn.Parameter]:
+    """Return the kernels of both stages, where and how the one is that they stand for."""
+    weight, layout = layer.kernel.weight, layout_of(layer.module)
+    made = []
+    shapes = (separable.depthwise.weight.shape, separable.pointwise.weight.shape)
+    kernels = _random(shapes, "meta" if weight.is_meta else "cpu") if parts is None else parts[:2]
+    for values in kernels:
+        values = values.to(weight.device, weight.dtype)
+        if layout is not None:
+            values = values.to(memory_format=layout)
+        made.append(nn.Parameter(values, layer.kernel.trains_weight))
+    return made[0], made[1]
+
+
+def _random(shapes: Sequence[torch.Size], device: str) -> tuple[Tensor, Tensor]:
+    """Return kernels of both stages that keep the scale of their input, the second for a ReLU to come."""
+    depthwise, pointwise = (torch.empty(shape, dtype=torch.float32, device=device) for shape in shapes)
+    nn.init.kaiming_normal_(depthwise, nonlinearity="linear")
+    return depthwise, nn.init.kaiming_normal_(pointwise, nonlinearity="relu")

@@ -1,0 +1,117 @@
+"""What came of converting a model, layer by layer and in total: plain data, no torch."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from dscost.converting.planning import CurvePoint, Metric
+from dscost.converting.plans import Decision
+from dscost.results import Cost, Environment, Input, plain
+from dscost.specs import ConvSpec
+
+
+class Latency(NamedTuple):
+    """A time before and after, of all calls.
+
+    Args:
+        before_s: As it is.
+        after_s: Converted.
+        is_predicted: Whether one of the two was not measured.
+    """
+
+    before_s: float
+    after_s: float
+    is_predicted: bool
+
+
+class LayerOutcome(NamedTuple):
+    """What became of a convolution.
+
+    Args:
+        name: Of the layer.
+        rank: T of the depthwise-separable layer in its place; `None` where it was kept.
+        reason: Why it was kept.
+        planned: Whether it was the plan's to decide; its error counts in the total then.
+        error: Relative, of the kernel, 0 to 1; it is no accuracy. Unknown of a layer that was kept.
+        calls: How often it runs.
+        params_before: Weights and bias as it was; unknown of a transposed convolution, like the costs.
+        params_after: Weights and bias now.
+        before: Cost of all calls as it was; unknown where it never runs.
+        after: Cost of all calls now.
+        latency: Of all calls, where a goal asked for times.
+        conv: What it was.
+    """
+
+    name: str
+    rank: int | None
+    reason: str | None
+    planned: bool
+    error: float | None
+    calls: int | None
+    params_before: int | None
+    params_after: int | None
+    before: Cost | None
+    after: Cost | None
+    latency: Latency | None
+    conv: ConvSpec | None
+
+
+class Outcome(NamedTuple):
+    """What became of a model.
+
+    Args:
+        target: What the user calls it.
+        source: Where it was found.
+        inputs: What it was counted on.
+        weights: The file that its weights are from; `None` where they are those that it was made with.
+        goal: What was asked for, as it was spelled.
+        plan: Rank or `keep` of every layer that could be converted.
+        error: Total error: `sqrt(mean ε²)` over the layers of the plan, 0 for those kept. It is no accuracy.
+        gap: By how much the total error, or the MACs where the error is the goal, may be above the least that
+            meets the goal; 0 where it is proven to be the least.
+        before: Cost of the whole model as it was.
+        after: Cost of the whole model now.
+        latency: Of the whole model, where a goal asked for times.
+        layers: Every convolution.
+        curve_metric: Which cost the points of the curve have.
+        curve: The least total error by cost, from the model as it was to the least cost that there is.
+        notes: What the reader must know.
+    """
+
+    target: str
+    source: str
+    inputs: tuple[Input, ...]
+    weights: str | None
+    goal: str | None
+    plan: Mapping[str, Decision]
+    error: float
+    gap: float
+    before: Cost
+    after: Cost
+    latency: Latency | None
+    layers: tuple[LayerOutcome, ...]
+    curve_metric: Metric
+    curve: tuple[CurvePoint, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def converted(self) -> int:
+        """How many layers are depthwise-separable now."""
+        return sum(layer.rank is not None for layer in self.layers)
+
+
+class Converted(NamedTuple):
+    """An outcome, and where its times were measured.
+
+    Args:
+        outcome: What became of the model.
+        environment: Where times were measured, if any were.
+        every_layer: Whether tables show the layers that could not be converted one by one.
+    """
+
+    outcome: Outcome
+    environment: Environment | None = None
+    every_layer: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"environment": plain(self.environment), "conversion": plain(self.outcome)}

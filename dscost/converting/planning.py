@@ -1,0 +1,343 @@
+"""Which layers to convert, and to which rank, so that a goal is met with the least error. No torch.
+
+The total error of a plan is `sqrt(mean ε²)` over the layers that can be converted, where ε is the relative error of
+a layer's kernel and 0 for one that is kept: between 0 and 1, and no accuracy. The least total error is the least sum
+of ε², which a multiple-choice knapsack finds.
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import ceil, floor, log10, sqrt
+from typing import Literal, NamedTuple
+
+from dscost.converting.knapsack import Amount, Choice, Selection, least_cost, least_error
+from dscost.converting.plans import KEEP, Decision
+from dscost.errors import InputError, UnknownNameError
+from dscost.quantities import parse_quantity
+from dscost.units import format_count, format_seconds
+
+Metric = Literal["macs", "params", "latency_s"]
+METRICS: Mapping[str, str] = {"macs": "count", "params": "count", "latency_s": "seconds"}
+"""What a goal may bound besides the error, and the kind of its quantities."""
+ERROR = "error"
+GOAL_EXAMPLES = "macs=0.5x, params=4M, latency_s=20ms or error=0.3"
+CURVE_POINTS = 12
+SAME_TIME = 1 + Fraction(1, 10**9)
+"""Seconds are floats, and a goal is a decimal: so little more is the same."""
+
+
+class Goal(NamedTuple):
+    """What a plan is to reach.
+
+    Args:
+        metric: What is bounded: a key of `METRICS`, or `ERROR`.
+        value: The bound; of the cost as it is, if `relative`.
+        relative: Whether `value` is a share of the cost as it is.
+        text: As it was given.
+    """
+
+    metric: str
+    value: Fraction
+    relative: bool
+    text: str
+
+    @property
+    def cost_metric(self) -> Metric:
+        """What the layers are chosen by: MACs where the error is bounded."""
+        return "macs" if self.metric == ERROR else self.metric  # type: ignore[return-value]
+
+
+class Offer(NamedTuple):
+    """One way to treat a layer, and what it comes to.
+
+    Args:
+        decision: `KEEP` or a rank.
+        error: Relative error of the kernel, 0 to 1.
+        params: Of the layer.
+        macs: Of all of its calls.
+        latency_s: Of all of its calls, where times were asked for.
+        is_predicted: Whether that is a prediction.
+    """
+
+    decision: Decision
+    error: float
+    params: int
+    macs: int
+    latency_s: float | None = None
+    is_predicted: bool = False
+
+
+class LayerOffers(NamedTuple):
+    """A layer that can be converted, and the ways to treat it; the first is to keep it."""
+
+    name: str
+    offers: tuple[Offer, ...]
+
+
+class Figures(NamedTuple):
+    """What a whole model costs."""
+
+    params: int
+    macs: int
+    latency_s: float | None = None
+
+    def of(self, metric: Metric) -> Amount:
+        """Return one figure; a time that was asked for is known."""
+        value: Amount | None = getattr(self, metric)
+        assert value is not None
+        return value
+
+
+class Planned(NamedTuple):
+    """Offers that were chosen, and what the whole model then costs.
+
+    Args:
+        chosen: The offer by layer, in the order of the model.
+        figures: Of the whole model.
+        error: Total error, 0 to 1.
+        gap: By how much the total error, or the MACs where the error is the goal, may be above the least; 0 where
+            it is proven to be the least.
+    """
+
+    chosen: Mapping[str, Offer]
+    figures: Figures
+    error: float
+    gap: float = 0.0
+
+    @property
+    def decisions(self) -> dict[str, Decision]:
+        """What to do by layer."""
+        return {name: offer.decision for name, offer in self.chosen.items()}
+
+    @property
+    def converted(self) -> int:
+        """How many layers are not kept."""
+        return sum(offer.decision != KEEP for offer in self.chosen.values())
+
+
+class CurvePoint(NamedTuple):
+    """The least error that a cost allows.
+
+    Args:
+        cost: Of the whole model.
+        share: Of the cost as it is.
+        error: Total error, 0 to 1.
+        converted: How many layers are.
+        is_goal: Whether it is what the goal led to.
+    """
+
+    cost: Amount
+    share: float
+    error: float
+    converted: int
+    is_goal: bool = False
+
+
+def parse_goal(text: str) -> Goal:
+    """Return the goal that `metric=value` stands for.
+
+    Raises:
+        InputError: It is none.
+
+    >>> parse_goal("macs=0.5x")
+    Goal(metric='macs', value=Fraction(1, 2), relative=True, text='macs=0.5x')
+    >>> parse_goal("latency_s=20ms").value
+    Fraction(1, 50)
+    """
+    metric, equals, quantity = (part.strip() for part in text.partition("="))
+    if not equals:
+        raise InputError(f"--goal: expected something like {GOAL_EXAMPLES}, found '{text}'")
+    if metric not in (*METRICS, ERROR):
+        raise UnknownNameError("goal", metric, (*METRICS, ERROR), f"; expected something like {GOAL_EXAMPLES}")
+    try:
+        return _goal(metric, quantity, text)
+    except InputError as error:
+        raise InputError(f"--goal {metric}: {error}") from error
+
+
+def _goal(metric: str, quantity: str, text: str) -> Goal:
+    if metric == ERROR:
+        value = parse_quantity(quantity, "share" if quantity.endswith("%") else "factor")
+        if value > 1 or quantity.endswith(("x", "×")):
+            raise InputError(f"expected a number from 0 to 1 such as 0.3, found '{quantity}'")
+        return Goal(metric, value, relative=False, text=text)
+    if quantity.endswith("%"):
+        return Goal(metric, parse_quantity(quantity, "share"), relative=True, text=text)
+    if quantity.endswith(("x", "×")):
+        return Goal(metric, parse_quantity(quantity, "factor"), relative=True, text=text)
+    return Goal(metric, parse_quantity(quantity, METRICS[metric]), relative=False, text=text)
+
+
+def total_error(errors: Sequence[float]) -> float:
+    """Return the total error of layers: the root of the mean of the squares.
+
+    Args:
+        errors: Relative error of every layer that can be converted, 0 for those that are kept.
+
+    >>> total_error([0.6, 0.0, 0.0, 0.8])
+    0.5
+    """
+    return sqrt(sum(error * error for error in errors) / len(errors)) if errors else 0.0
+
+
+def reached(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> Planned:
+    """Return the choice of least error that meets a goal; for a goal of error, that of the fewest MACs.
+
+    Args:
+        goal: What to reach.
+        layers: What can be chosen, with times where the goal is one.
+        as_is: What the whole model costs with every layer kept.
+
+    Raises:
+        InputError: No choice meets it; the text has the nearest goal that can be met.
+    """
+    metric = goal.cost_metric
+    choices = _choices(layers, metric)
+    if goal.metric == ERROR:
+        found = least_cost(choices, goal.value**2 * len(layers))
+    else:
+        found = least_error(choices, _bound(goal, as_is) - _elsewhere(layers, as_is, metric))
+    if found is None:
+        raise InputError(_unreachable(goal, layers, as_is))
+    return _planned(found, layers, as_is, by_error=goal.metric != ERROR)
+
+
+def applied(decisions: Mapping[str, Decision], layers: Sequence[LayerOffers], as_is: Figures) -> Planned:
+    """Return what given decisions come to; a rank above the largest means that one, a layer not named is kept."""
+    offers = []
+    for layer in layers:
+        decision = decisions.get(layer.name, KEEP)
+        offered = {offer.decision: offer for offer in layer.offers}
+        offers.append(offered[decision] if decision in offered else layer.offers[-1])
+    return _with(offers, layers, as_is)
+
+
+def trade_off(
+    layers: Sequence[LayerOffers],
+    as_is: Figures,
+    metric: Metric,
+    mark: Planned | None = None,
+    points: int = CURVE_POINTS,
+) -> tuple[CurvePoint, ...]:
+    """Return the least error for costs from that of the model as it is down to the least one that there is.
+
+    Args:
+        layers: What can be chosen, with times if `metric` is one.
+        as_is: What the whole model costs with every layer kept.
+        metric: Which cost.
+        mark: What a goal led to; it becomes a point of its own.
+        points: How many budgets are tried, evenly spaced; those that lead to the same choice are one point.
+    """
+    choices = _choices(layers, metric)
+    full = sum(Fraction(layer[0].cost) for layer in choices)
+    least = sum(Fraction(min(one.cost for one in layer)) for layer in choices)
+    found: dict[tuple[int, ...], Planned] = {}
+    for step in range(points):
+        selection = least_error(choices, full - (full - least) * Fraction(step, points - 1))
+        assert selection is not None  # the least cost is affordable
+        found.setdefault(selection.chosen, _planned(selection, layers, as_is))
+    curve = [_point(one, as_is, metric, is_goal=False) for one in found.values()]
+    if mark is not None:
+        goal = _point(mark, as_is, metric, is_goal=True)
+        curve = [*(point for point in curve if (point.cost, point.error) != (goal.cost, goal.error)), goal]
+    return tuple(sorted(curve, key=lambda point: (-point.cost, point.error)))
+
+
+def _point(planned: Planned, as_is: Figures, metric: Metric, *, is_goal: bool) -> CurvePoint:
+    cost, whole = planned.figures.of(metric), as_is.of(metric)
+    return CurvePoint(cost, cost / whole if whole else 1.0, planned.error, planned.converted, is_goal)
+
+
+def _choices(layers: Sequence[LayerOffers], metric: Metric) -> list[list[Choice]]:
+    return [
+        [
+            Choice(Figures(offer.params, offer.macs, offer.latency_s).of(metric), offer.error**2)
+            for offer in layer.offers
+        ]
+        for layer in layers
+    ]
+
+
+def _elsewhere(layers: Sequence[LayerOffers], as_is: Figures, metric: Metric) -> Fraction:
+    """Return what of the cost of the whole model is not that of layers that can be converted."""
+    kept = sum(Fraction(layer[0].cost) for layer in _choices(layers, metric))
+    return Fraction(as_is.of(metric)) - kept
+
+
+def _bound(goal: Goal, as_is: Figures) -> Fraction:
+    bound = goal.value * Fraction(as_is.of(goal.cost_metric)) if goal.relative else goal.value
+    return bound * SAME_TIME if goal.metric == "latency_s" else bound
+
+
+def _planned(selection: Selection, layers: Sequence[LayerOffers], as_is: Figures, *, by_error: bool = True) -> Planned:
+    planned = _with([layer.offers[at] for layer, at in zip(layers, selection.chosen, strict=True)], layers, as_is)
+    if not selection.gap or not by_error:
+        return planned._replace(gap=selection.gap)
+    least = sqrt(max(0.0, selection.error - selection.gap) / len(layers))
+    return planned._replace(gap=planned.error - least)
+
+
+def _with(offers: Sequence[Offer], layers: Sequence[LayerOffers], as_is: Figures) -> Planned:
+    """Return what the whole model comes to with one offer for each layer."""
+    traded = [(layer.offers[0], offer) for layer, offer in zip(layers, offers, strict=True)]
+    latency_s = None
+    if as_is.latency_s is not None:
+        latency_s = as_is.latency_s + sum(
+            (after.latency_s or 0.0) - (before.latency_s or 0.0) for before, after in traded
+        )
+    figures = Figures(
+        params=as_is.params + sum(after.params - before.params for before, after in traded),
+        macs=as_is.macs + sum(after.macs - before.macs for before, after in traded),
+        latency_s=latency_s,
+    )
+    chosen = {layer.name: offer for layer, offer in zip(layers, offers, strict=True)}
+    return Planned(chosen, figures, total_error([offer.error for offer in offers]))
+
+
+# -- what is said of goals
+
+
+def figure_text(metric: Metric, value: Amount) -> str:
+    """Return a figure with its unit: `907.0M MACs`.
+
+    >>> figure_text("macs", 907_036_672), figure_text("latency_s", 0.02)
+    ('907.0M MACs', '20.0 ms')
+    """
+    if metric == "latency_s":
+        return format_seconds(float(value))
+    return f"{format_count(int(value))} {'MACs' if metric == 'macs' else 'params'}"
+
+
+def _unreachable(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> str:
+    """Return why a goal cannot be met, with the nearest one that can, written as goals are."""
+    metric = goal.cost_metric
+    if not layers:
+        return f"{goal.text} cannot be reached: no layer can be converted"
+    choices = _choices(layers, metric)
+    lightest = [layer.offers[choice.index(min(choice))] for layer, choice in zip(layers, choices, strict=True)]
+    least = _with(lightest, layers, as_is)
+    value, whole = Fraction(least.figures.of(metric)), Fraction(as_is.of(metric))
+    value = value / SAME_TIME if metric == "latency_s" else value
+    share = f"{float(rounded_up(value / whole, 3)):g}x"
+    figure = figure_text(metric, float(rounded_up(value, 3 if metric == "latency_s" else 4)))
+    nearest = f"{share} ({figure})" if goal.relative else f"{figure} ({share})"
+    return f"{goal.text} cannot be reached: the least is {nearest}, {_how(least)}"
+
+
+def _how(planned: Planned) -> str:
+    decisions = set(planned.decisions.values())
+    if decisions == {1}:
+        return "every layer at rank 1"
+    return f"{planned.converted} of {len(planned.chosen)} layers converted"
+
+
+def rounded_up(value: Fraction, digits: int) -> Fraction:
+    """Return the least number of so many digits that is not below a value, so that as a goal it can be reached.
+
+    >>> rounded_up(Fraction(6183, 10000), 3), rounded_up(Fraction(4_231_976), 4)
+    (Fraction(619, 1000), Fraction(4232000, 1))
+    """
+    if value <= 0:
+        return Fraction(0)
+    unit = Fraction(10) ** (floor(log10(value)) + 1 - digits)
+    return ceil(value / unit) * unit

@@ -1,0 +1,281 @@
+"""Plans: which layers of a model are converted, and to which rank; as data, and as YAML that people read and edit."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from dscost.errors import FileProblems, InputError, Problem, did_you_mean, some_of
+from dscost.inputs import INPUT_EXAMPLE, TensorSpec, parse_input
+from dscost.marked_yaml import Node, parse_yaml, quoted, read_yaml
+
+VERSION = 1
+KEEP: Literal["keep"] = "keep"
+"""What a plan says of a layer that stays as it is."""
+Decision = int | Literal["keep"]
+"""A rank of 1 or more, or `KEEP`."""
+
+TOP_KEYS = ("version", "target", "input", "goal", "layers")
+LONGEST_KEY = 800
+"""Characters of a key that YAML takes without a question mark before it: it would take 1,024 bytes."""
+
+
+class Place(NamedTuple):
+    """Where something stands in a file; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which layers are converted.
+
+    Args:
+        layers: Rank or `KEEP` by the name of the layer, in the order of the model; a layer that is not named is kept.
+        target: Of what it was made, as on the command line.
+        inputs: For which inputs.
+        goal: What it was made for, as `--goal` spells it.
+        path: The file that it was read from.
+        places: Where the file names each layer.
+
+    Raises:
+        InputError: A rank is none; the text names every such layer.
+    """
+
+    layers: Mapping[str, Decision]
+    target: str | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    goal: str | None = None
+    path: str | None = field(default=None, compare=False)
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        wrong = [(name, f"'{name}': {fault}") for name, fault in _faults(self.layers)]
+        self.refuse(wrong)
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """The layers that are converted, with their ranks."""
+        return {name: rank for name, rank in self.layers.items() if rank != KEEP}
+
+    def check(self, convertible: Iterable[str], left_alone: Mapping[str, str]) -> None:
+        """Refuse a plan that speaks of layers that are not there or cannot be converted.
+
+        Args:
+            convertible: The layers that can be converted.
+            left_alone: Why each of the other layers cannot be.
+
+        Raises:
+            FileProblems: It was read from a file; every problem has its place.
+            InputError: It was not.
+        """
+        able = tuple(convertible)
+        known = {*able, *left_alone}
+        problems = []
+        for name, decision in self.layers.items():
+            if name not in known:
+                nearest = did_you_mean(name, known) or f" (known: {some_of([*able, *left_alone], 6)})"
+                problems.append((name, f"unknown layer '{name}'{nearest}"))
+            elif decision != KEEP and name not in able:
+                problems.append((name, f"'{name}' cannot be converted: {left_alone[name]}"))
+        self.refuse(problems)
+
+    def refuse(self, problems: Sequence[tuple[str, str]]) -> None:
+        """Raise what is wrong with layers, each with its place where the plan was read from a file.
+
+        Args:
+            problems: Names of layers, and what is wrong.
+
+        Raises:
+            FileProblems: The plan was read from a file.
+            InputError: It was not; a line for each problem.
+        """
+        if not problems:
+            return
+        if self.path is None:
+            raise InputError("\n".join(f"plan: {message}" for _, message in problems))
+        nowhere = Place(1, 1)
+        raise FileProblems(self.path, [Problem(*self.places.get(name, nowhere), message) for name, message in problems])
+
+
+def plan_of(given: "Plan | Mapping[str, Decision] | str | Path") -> Plan:
+    """Return a plan from what a caller may have: a plan, ranks by layer, or the path of a plan file.
+
+    Raises:
+        InputError: A file cannot be read, or a rank is none.
+        FileProblems: A file is wrong; every mistake has its place.
+
+    >>> plan_of({"conv1": "keep", "layer1.0.conv1": 2}).ranks
+    {'layer1.0.conv1': 2}
+    """
+    if isinstance(given, Plan):
+        return given
+    if isinstance(given, Mapping):
+        return Plan(dict(given))
+    return read_plan(Path(given))
+
+
+def read_plan(path: Path) -> Plan:
+    """Return what a plan file says.
+
+    Raises:
+        InputError: It cannot be read.
+        FileProblems: It is wrong; every mistake has its place.
+    """
+    problems: list[Problem] = []
+    return _plan(read_yaml(path, problems), str(path), problems)
+
+
+def parse_plan(text: str, name: str) -> Plan:
+    """Return what the text of a plan says.
+
+    Args:
+        text: YAML.
+        name: Stands for the file in errors.
+
+    Raises:
+        FileProblems: It is wrong; every mistake has its place.
+
+    >>> parse_plan("{version: 1, layers: {conv1: keep, conv2: 3}}", "plan.yaml").ranks
+    {'conv2': 3}
+    """
+    problems: list[Problem] = []
+    return _plan(parse_yaml(text, name, problems), name, problems)
+
+
+def plan_text(plan: Plan, *, figures: Mapping[str, str] | None = None, head: Sequence[str] = ()) -> str:
+    """Return a plan as YAML.
+
+    Args:
+        plan: What to write.
+        figures: What stands behind a layer as a comment.
+        head: Comments above everything.
+
+    >>> print(plan_text(Plan({"conv1": "keep", "conv2": 2}, "net.yaml"), figures={"conv2": "error 0.31"}), end="")
+    version: 1
+    target: net.yaml
+    layers:  # the rank that a layer is converted to, or keep
+      conv1: keep
+      conv2: 2  # error 0.31
+    """
+    lines = [f"# {_one_line(line)}" for line in head]
+    lines.append(f"version: {VERSION}")
+    if plan.target is not None:
+        lines.append(f"target: {quoted(plan.target)}")
+    if plan.inputs:
+        texts = [quoted(str(spec)) for spec in plan.inputs]
+        lines += ["input:", *(f"  - {text}" for text in texts)] if len(texts) > 1 else [f"input: {texts[0]}"]
+    if plan.goal is not None:
+        lines.append(f"goal: {quoted(plan.goal)}")
+    lines.append(f"layers:{'' if plan.layers else ' {}'}  # the rank that a layer is converted to, or keep")
+    comments = figures or {}
+    for name, decision in plan.layers.items():
+        comment = f"  # {_one_line(comments[name])}" if name in comments else ""
+        lines.append(f"  {_key(name)}: {decision}{comment}")
+    return "\n".join([*lines, ""])
+
+
+def _one_line(comment: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in comment).split())
+
+
+def _key(name: str) -> str:
+    written = quoted(name)
+    return written if len(written.encode()) <= LONGEST_KEY else f"? {written}\n  "
+
+
+def _faults(layers: Mapping[str, Decision]) -> Iterator[tuple[str, str]]:
+    """Yield the layers whose decision is none, and why."""
+    for name, decision in layers.items():
+        if type(decision) is int and decision >= 1:
+            continue
+        if decision != KEEP:
+            yield name, f"expected a rank of 1 or more, or keep, found {_shown(decision)}"
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else json.dumps(value, default=repr)[:60]
+
+
+def _plan(root: Node, name: str, problems: list[Problem]) -> Plan:
+    """Return the plan that a document is.
+
+    Args:
+        root: Of the document.
+        name: Of the file.
+        problems: What is wrong with it so far.
+
+    Raises:
+        FileProblems: Something is.
+    """
+    top = _top(root, problems)
+    layers = _layers(top.get("layers"), problems)
+    target, goal = (_text(top.get(key), problems) for key in ("target", "goal"))
+    inputs = tuple(_inputs(top.get("input"), problems))
+    if problems:
+        raise FileProblems(name, problems)
+    return Plan(
+        {layer: node.value for layer, node in layers.items()},
+        target,
+        inputs,
+        goal,
+        path=name,
+        places={layer: Place(node.key_line, node.key_column) for layer, node in layers.items()},
+    )
+
+
+def _top(root: Node, problems: list[Problem]) -> dict[str, Node]:
+    if not isinstance(root.value, dict):
+        problems.append(root.at_value(f"expected a plan with {', '.join(TOP_KEYS)}, found {root.kind}"))
+        return {}
+    for key, node in root.value.items():
+        if key not in TOP_KEYS:
+            nearest = did_you_mean(key, TOP_KEYS) or f" (known: {', '.join(TOP_KEYS)})"
+            problems.append(node.at_key(f"unknown key '{key:.60}'{nearest}"))
+    problems += [root.at_value(f"missing key '{key}'") for key in ("version", "layers") if key not in root.value]
+    version = root.value.get("version")
+    if version is not None and (type(version.value) is not int or version.value != VERSION):
+        problems.append(version.at_value(f"expected version {VERSION}, found {version.plain!r:.60}"))
+    return root.value
+
+
+def _layers(node: Node | None, problems: list[Problem]) -> dict[str, Node]:
+    if node is None:
+        return {}
+    if not isinstance(node.value, dict):
+        problems.append(node.at_value(f"expected ranks by layer, such as {{conv1: 2}}, found {node.kind}"))
+        return {}
+    for name, fault in _faults({name: child.plain for name, child in node.value.items()}):
+        problems.append(node.value[name].at_value(f"'{name}': {fault}"))
+    return node.value
+
+
+def _text(node: Node | None, problems: list[Problem]) -> str | None:
+    if node is None:
+        return None
+    if not isinstance(node.value, str) or not node.value.strip():
+        problems.append(
+            node.at_value(f"expected text, found {'nothing' if isinstance(node.value, str) else node.kind}")
+        )
+        return None
+    return node.value
+
+
+def _inputs(node: Node | None, problems: list[Problem]) -> Iterator[TensorSpec]:
+    """Yield inputs written as `--input` takes them, one or a list; a list of sizes is one input."""
+    if node is None:
+        return
+    value = node.plain
+    if isinstance(value, list) and value and all(type(size) is int for size in value):
+        value = ",".join(map(str, value))
+    many = isinstance(node.value, list) and isinstance(value, list)
+    for one in node.value if many else (node,):
+        text = one.value if many else value
+        try:
+            if not isinstance(text, str):
+                raise InputError(f"expected something like {INPUT_EXAMPLE}, found {_shown(text)}")
+            yield parse_input(text)
+        except InputError as error:
+            problems.append(one.at_value(str(error)))

@@ -1,0 +1,221 @@
+"""The convolutions of a model: which can be made depthwise-separable, which were asked for, and where they run."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from dscost.analysis import module_source
+from dscost.converting.decomposing import max_rank
+from dscost.converting.kernels import Kernel, kernel_of, spec_of, why_stays
+from dscost.copying import by_path, unwrapped
+from dscost.errors import InputError, UnknownNameError
+from dscost.operations import stage_costs
+from dscost.results import Cost, chain_cost
+from dscost.specs import ConvSpec, not_within, require
+from dscost.tracing import Arguments, Event, arguments_of, trace
+from dscost.variants import Convs, depthwise_separable, standard
+
+MIN_CHANNELS = 32
+"""Convolutions of fewer channels in or out are left alone: separated, such a stem computes little less, and slower."""
+
+Where = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
+"""Globs on names of layers, or a function of name and module; all layers when none."""
+
+
+class Site(NamedTuple):
+    """A convolution of the model.
+
+    Args:
+        name: Of the module, by its first path.
+        module: In the given model; nothing where a function computes the convolution.
+        conv: As its attributes tell it, or as it ran.
+        reason: Why it stays as it is; `None` if it can be converted, and is to be.
+        kernel: What it applies, where there is no reason.
+        runs: The operators that it ran, where they are convolutions that `conv` can describe.
+        calls: How often it ran; unknown without an input.
+    """
+
+    name: str
+    module: nn.Module | None
+    conv: ConvSpec | None
+    reason: str | None
+    kernel: Kernel | None = None
+    runs: tuple[Event, ...] = ()
+    calls: int | None = None
+
+    @property
+    def dtype(self) -> str | None:
+        """Of its weights; unknown where a function computes it or it has none."""
+        tensor = next(self.module.parameters(), None) if self.module is not None else None
+        return None if tensor is None else str(tensor.dtype).removeprefix("torch.")
+
+    @property
+    def max_rank(self) -> int:
+        """The rank at which it is reproduced."""
+        assert self.kernel is not None
+        return max_rank(self.kernel.weight.shape, self.kernel.conv.groups)
+
+    @property
+    def params(self) -> int | None:
+        """Weights and bias as they are; unknown where there is no convolution to tell."""
+        return None if self.conv is None else self.conv.params
+
+    def params_at(self, rank: int) -> int:
+        """Return the weights and bias at a rank."""
+        assert self.conv is not None
+        return sum(conv.params for _, conv in depthwise_separable(self.conv, rank))
+
+    def cost(self) -> Cost | None:
+        """Return what all calls cost as they are; unknown without an input, and for a transposed convolution."""
+        return self._cost(standard)
+
+    def cost_at(self, rank: int) -> Cost | None:
+        """Return what all calls cost at a rank; unknown without an input."""
+        return self._cost(lambda conv: depthwise_separable(conv, rank))
+
+    def _cost(self, written: Callable[[ConvSpec], Convs]) -> Cost | None:
+        if not self.runs:
+            return None
+        costs = []
+        for run in self.runs:
+            assert run.conv is not None
+            stages = stage_costs(written(run.conv), run.batched_input_shape, run.element_bytes)
+            costs.append(chain_cost([stage.cost for stage in stages]))
+        return costs[0]._replace(
+            macs=sum(cost.macs for cost in costs), traffic_bytes=sum(cost.traffic_bytes for cost in costs)
+        )
+
+
+def survey(
+    root: nn.Module, *, where: Where = None, min_channels: int = MIN_CHANNELS, arguments: Arguments | None = None
+) -> tuple[Site, ...]:
+    """Return every convolution of a model, in the order of its modules; with an input, those of functions last.
+
+    Args:
+        root: Left as it is.
+        where: Which layers are wanted.
+        min_channels: Convolutions of fewer channels in or out stay.
+        arguments: Of its forward.
+
+    Raises:
+        InputError: It cannot be run on the arguments; or a glob matches no convolution.
+    """
+    require(not_within("min_channels", min_channels))
+    runs, calls = _runs(root, arguments)
+    found = {name: module for name, module in by_path(root).items() if _is_convolution(module)}
+    wanted = _wanted(found, where)
+    sites = [
+        _site(name, module, wanted=wanted[name], min_channels=min_channels)._replace(
+            runs=tuple(runs.get(name, ())), calls=None if arguments is None else calls.get(name, 0)
+        )
+        for name, module in found.items()
+    ]
+    return (*sites, *_of_functions(runs, found))
+
+
+def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[Arguments, ...]]:
+    """Return the arguments that a model is traced on, and all those with values, to calibrate on.
+
+    Args:
+        root: The model.
+        input: As `dscost.analyze` takes it; or something to iterate over, such as a generator or a
+            `torch.utils.data.DataLoader`, that gives one input after the other; or nothing.
+
+    Raises:
+        InputError: It is none of these.
+    """
+    if input is None:
+        return None, ()
+    if hasattr(input, "__iter__") and not isinstance(input, Sequence | Mapping | Tensor | str):
+        batches = [arguments_of(one) for one in input]
+        if not batches:
+            raise InputError("input gives nothing: expected at least one input")
+    else:
+        _, arguments, _ = module_source(unwrapped(root), input=input)
+        batches = [arguments]
+    valued = [batch for batch in batches if batch.tensors and not any(tensor.is_meta for tensor in batch.tensors)]
+    return batches[0], tuple(valued)
+
+
+def _is_convolution(module: nn.Module) -> bool:
+    if isinstance(module, torch.jit.ScriptModule):
+        return any("Conv" in getattr(part, "original_name", "") for part in module.modules())
+    home = type(module).__module__
+    return isinstance(module, _ConvNd) or ("quantized" in home and hasattr(module, "transposed"))
+
+
+def _runs(root: nn.Module, arguments: Arguments | None) -> tuple[Mapping[str, list[Event]], Mapping[str, int]]:
+    """Return the convolutions that every module ran, and how often each module ran."""
+    runs: dict[str, list[Event]] = {}
+    if arguments is None:
+        return runs, {}
+    traced = trace(root, arguments)
+    for event in traced.events:
+        if event.conv is not None:
+            runs.setdefault(event.module, []).append(event)
+    return runs, traced.calls
+
+
+def _site(name: str, module: nn.Module, *, wanted: bool, min_channels: int) -> Site:
+    conv = spec_of(module)
+    reason = why_stays(module)
+    if reason is None and not wanted:
+        reason = "where does not ask for it"
+    if reason is None and conv is not None:
+        reason = _too_few(conv, min_channels)
+    if reason is not None:
+        return Site(name, module, conv, reason)
+    assert isinstance(module, _ConvNd)
+    kernel = kernel_of(module)
+    if isinstance(kernel, str):
+        return Site(name, module, conv, kernel)
+    return Site(name, module, kernel.conv, None, kernel)
+
+
+def require_finite(name: str, weight: Tensor) -> None:
+    """Refuse weights that nothing can be computed of.
+
+    Raises:
+        InputError: Some are infinite or no numbers.
+    """
+    wrong = int((~weight.detach().isfinite()).sum())
+    if wrong:
+        raise InputError(f"the weights of '{name}' are not finite: {wrong:,} of {weight.numel():,} are NaN or infinite")
+
+
+def _too_few(conv: ConvSpec, min_channels: int) -> str | None:
+    for side, channels in (("input", conv.in_channels), ("output", conv.out_channels)):
+        if channels < min_channels:
+            return f"its {channels} {side} channels are fewer than min_channels={min_channels}"
+    return None
+
+
+def _of_functions(runs: Mapping[str, Sequence[Event]], found: Mapping[str, nn.Module]) -> Iterator[Site]:
+    """Yield the convolutions that ran outside of any module of a convolution."""
+    for name, events in runs.items():
+        if name not in found:
+            reason = "it is computed by a function, not by a Conv2d"
+            yield Site(name, None, events[0].conv, reason, runs=tuple(events), calls=len(events))
+
+
+def _wanted(found: Mapping[str, nn.Module], where: Where) -> dict[str, bool]:
+    """Return for each convolution whether `where` asks for it.
+
+    Raises:
+        InputError: A glob matches none of them, or `where` is something else.
+    """
+    if where is None:
+        return dict.fromkeys(found, True)
+    if callable(where):
+        return {name: bool(where(name, module)) for name, module in found.items()}
+    globs = (where,) if isinstance(where, str) else tuple(where) if isinstance(where, Sequence) else (where,)
+    for glob in globs:
+        if not isinstance(glob, str):
+            raise InputError(f"where is a glob on layer names, a list of them, or a function, found {glob!r:.60}")
+        if not any(fnmatchcase(name, glob) for name in found):
+            raise UnknownNameError("convolution", glob, found)
+    return {name: any(fnmatchcase(name, glob) for glob in globs) for name in found}

@@ -1,0 +1,196 @@
+"""Weights in files: read from safetensors or a state dict that holds no code, written as safetensors."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from dscost.errors import InputError, OutputError, UnavailableError, some_of
+from dscost.files import write_whole
+from dscost.units import format_shape
+
+SAFETENSORS = ".safetensors"
+STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
+NESTED_UNDER = ("state_dict", "model", "model_state_dict")
+"""Where checkpoints keep their state dict."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
+SHOWN = 3
+
+
+def check_weights_path(path: Path) -> None:
+    """Refuse a file that is not there, or of a kind that holds no weights, before any work is done.
+
+    Raises:
+        InputError: It is not there, or ends in something else.
+        UnavailableError: Reading it needs a library that is not installed.
+    """
+    if path.suffix not in (SAFETENSORS, *STATE_DICTS):
+        raise InputError(f"--weights: expected a file ending in {SAFETENSORS}, .pt or .pth, found '{path}'")
+    if not path.is_file():
+        raise InputError(f"cannot read {path}: no such file")
+    if path.suffix == SAFETENSORS:
+        _safetensors()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name, on the CPU; of a checkpoint those of its state dict.
+
+    Raises:
+        InputError: It cannot be read, holds no state dict, or would run code.
+        UnavailableError: safetensors is not installed.
+    """
+    check_weights_path(path)
+    if path.suffix == SAFETENSORS:
+        return _read_safetensors(path)
+    return _state_dict(_unpickled(path), path)
+
+
+def load_weights(module: nn.Module, path: Path, *, hint: str = "") -> list[str]:
+    """Give a module the weights of a file.
+
+    Args:
+        module: Changed in place.
+        path: As in `read_weights`.
+        hint: What else to say where they do not fit.
+
+    Returns:
+        What was done that the reader should know.
+
+    Raises:
+        InputError: The names or shapes are not those of the module.
+    """
+    state = read_weights(path)
+    own = module.state_dict()
+    notes = []
+    for wrapper in WRAPPERS:
+        if state and all(name.startswith(wrapper) for name in state) and not any(n.startswith(wrapper) for n in own):
+            state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
+            notes.append(f"{path}: '{wrapper}' before every name was left out.")
+    faults = list(_faults(module, own, state))
+    if faults:
+        raise InputError(f"{path} does not fit the model: {'; '.join(faults)}{hint}")
+    return notes
+
+
+def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write the weights of a module as safetensors, whole or not at all.
+
+    A tensor that the module has under several names is written under each, so that `load_state_dict` finds all.
+
+    Args:
+        module: With values.
+        path: Where to.
+        metadata: For the header of the file.
+
+    Raises:
+        OutputError: It cannot be written, or the module holds something that safetensors cannot.
+        UnavailableError: safetensors is not installed.
+    """
+    tensors = {}
+    for name, value in module.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise OutputError(f"cannot write {path}: '{name}' is no tensor but {type(value).__name__}")
+        tensors[name] = value.detach().cpu().contiguous().clone()
+    try:
+        content: bytes = _safetensors().save(tensors, {"format": "pt", **metadata})
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise OutputError(f"cannot write {path}: {_first_line(error)}") from error
+    write_whole(path, content)
+
+
+def check_can_save() -> None:
+    """Refuse to write weights where that cannot be done, before any work is.
+
+    Raises:
+        UnavailableError: safetensors is not installed.
+    """
+    _safetensors()
+
+
+def _safetensors() -> ModuleType:
+    import importlib
+
+    try:
+        importlib.import_module("numpy")  # safetensors turns tensors to bytes by it
+        return importlib.import_module("safetensors.torch")
+    except ImportError as error:
+        raise UnavailableError(f"{error.name} is not installed: pip install 'dscost[weights]'") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+
+    try:
+        found: dict[str, Tensor] = _safetensors().load_file(path, device="cpu")
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a safetensors file: {_first_line(error)}") from error
+    return found
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        if "weights_only" not in str(error) and "Unsupported" not in str(error):
+            raise InputError(f"{path}: not a checkpoint of torch.save: {_first_line(error)}") from error
+        raise InputError(
+            f"{path}: refused, since reading it would run the code that it holds; save model.state_dict() instead, "
+            f"by torch.save or as {SAFETENSORS}"
+        ) from error
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: not a checkpoint of torch.save: {_first_line(error)}") from error
+
+
+def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
+    for key in NESTED_UNDER:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+            break
+    if not isinstance(found, Mapping):
+        raise InputError(f"{path}: expected tensors by name, found {type(found).__name__}")
+    others = [f"'{name}' is {type(value).__name__}" for name, value in found.items() if not isinstance(value, Tensor)]
+    if others or not found:
+        what = some_of(others, SHOWN) or "it is empty"
+        under = " or ".join(f"'{key}'" for key in NESTED_UNDER[:2])
+        raise InputError(f"{path}: expected tensors by name, at the top or under {under}: {what}")
+    return {str(name): value for name, value in found.items()}
+
+
+def _faults(module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]:
+    """Load the weights, and yield why they do not fit."""
+    differing = [
+        f"{name} {_shape(state[name])} instead of {_shape(tensor)}"
+        for name, tensor in own.items()
+        if name in state and isinstance(tensor, Tensor) and not is_lazy(tensor) and state[name].shape != tensor.shape
+    ]
+    try:
+        missing, unexpected = module.load_state_dict(
+            {name: tensor for name, tensor in state.items() if not differing}, strict=False
+        )
+    except RuntimeError as error:
+        yield _first_line(error)
+        return
+    if differing:
+        missing, unexpected = [name for name in own if name not in state], [name for name in state if name not in own]
+    yield from _told(missing, "missing")
+    yield from _told(unexpected, "not in the model")
+    yield from _told(differing, "of another shape")
+
+
+def _told(names: Sequence[str], what: str) -> Iterator[str]:
+    if names:
+        yield f"{len(names)} {what} ({some_of(names, SHOWN)})"
+
+
+def _shape(tensor: Tensor) -> str:
+    return format_shape(tuple(tensor.shape)) or "()"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,158 @@
+from fractions import Fraction
+from itertools import product
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dscost.converting.knapsack import Choice, Selection, least_cost, least_error
+
+ERRORS = st.one_of(st.sampled_from((0.0, 0.1, 0.25, 1.0)), st.floats(0, 1, allow_subnormal=False))
+COUNTS = st.one_of(st.integers(0, 4), st.integers(0, 10**12))
+SECONDS = st.floats(0, 1e-2, allow_subnormal=False)
+
+
+def _layers(costs: st.SearchStrategy[float]) -> st.SearchStrategy[list[list[Choice]]]:
+    choices = st.lists(st.builds(Choice, costs, ERRORS), min_size=1, max_size=4)
+    return st.lists(choices, min_size=1, max_size=6)
+
+
+CASES = st.one_of(_layers(COUNTS), _layers(SECONDS))
+
+
+def _sums(layers: list[list[Choice]], chosen: tuple[int, ...]) -> tuple[Fraction, Fraction]:
+    """Return exact cost and error."""
+    taken = [layer[at] for layer, at in zip(layers, chosen, strict=True)]
+    return sum((Fraction(one.cost) for one in taken), Fraction()), sum(
+        (Fraction(one.error) for one in taken), Fraction()
+    )
+
+
+def _every(layers: list[list[Choice]]) -> list[tuple[Fraction, Fraction]]:
+    return [_sums(layers, chosen) for chosen in product(*(range(len(layer)) for layer in layers))]
+
+
+@given(CASES, st.floats(-0.1, 1.1))
+@settings(max_examples=400, deadline=None)
+def test_the_least_error_within_a_budget_is_that_of_brute_force(layers: list[list[Choice]], share: float) -> None:
+    every = _every(layers)
+    low, high = min(cost for cost, _ in every), max(cost for cost, _ in every)
+    budget = low + Fraction(share) * (high - low)
+    found = least_error(layers, budget)
+    within = [(error, cost) for cost, error in every if cost <= budget]
+    if not within:
+        assert found is None
+        return
+    assert found is not None
+    assert found.is_optimal
+    assert _sums(layers, found.chosen)[::-1] == min(within)
+
+
+@given(CASES, st.floats(-0.1, 1.1))
+@settings(max_examples=400, deadline=None)
+def test_the_least_cost_within_an_error_is_that_of_brute_force(layers: list[list[Choice]], share: float) -> None:
+    every = _every(layers)
+    low, high = min(error for _, error in every), max(error for _, error in every)
+    bound = low + Fraction(share) * (high - low)
+    found = least_cost(layers, bound)
+    within = [(cost, error) for cost, error in every if error <= bound]
+    if not within:
+        assert found is None
+        return
+    assert found is not None
+    assert found.is_optimal
+    assert _sums(layers, found.chosen) == min(within)
+
+
+@given(_layers(COUNTS), st.floats(0, 1), st.integers(1, 3))
+@settings(max_examples=300, deadline=None)
+def test_what_is_left_out_for_want_of_room_widens_the_gap(
+    layers: list[list[Choice]], share: float, most_sums: int
+) -> None:
+    every = _every(layers)
+    low, high = min(cost for cost, _ in every), max(cost for cost, _ in every)
+    budget = low + Fraction(share) * (high - low)
+    found = least_error(layers, budget, most_sums=most_sums)
+    assert found is not None
+    cost, error = _sums(layers, found.chosen)
+    best = min(other for spent, other in every if spent <= budget)
+    assert cost <= budget
+    assert best <= error
+    assert float(error - best) <= found.gap * (1 + 1e-12)
+
+
+def test_a_gap_is_told_where_the_best_answer_was_left_out() -> None:
+    random = Random(1)
+    layers = [
+        [Choice(0, 1.0), *(Choice(c, 1 - c / 100 + random.random() / 1000) for c in (31, 47, 53))] for _ in "a" * 30
+    ]
+    narrow, wide = least_error(layers, 700, most_sums=2), least_error(layers, 700)
+    assert narrow is not None
+    assert wide is not None
+    assert wide.is_optimal
+    assert narrow.error > wide.error
+    assert narrow.gap >= narrow.error - wide.error
+
+
+@pytest.mark.parametrize(
+    ("layers", "budget", "expected"),
+    [
+        # by hand: 3 of 5 + 5 must go; the second gives them up for the smaller error
+        ([[(5, 0.0), (2, 0.5)], [(5, 0.0), (2, 0.4)]], 7, ((0, 1), 7, 0.4)),
+        ([[(5, 0.0), (2, 0.5)], [(5, 0.0), (2, 0.4)]], 4, ((1, 1), 4, 0.9)),
+        ([[(5, 0.0), (2, 0.5)], [(5, 0.0), (2, 0.4)]], 10, ((0, 0), 10, 0.0)),
+        # of equal errors the cheapest, also where everything fits
+        ([[(5, 0.0), (2, 0.0)]], 9, ((1,), 2, 0.0)),
+        # a choice off the hull is the best one: the relaxation alone would not find it
+        ([[(0, 1.0), (6, 0.5), (10, 0.0)]], 7, ((1,), 6, 0.5)),
+        # what costs nothing is always affordable
+        ([[(0, 0.3)], [(4, 0.0), (0, 0.1)]], 0, ((0, 1), 0, 0.4)),
+        ([], 0, ((), 0, 0.0)),
+    ],
+)
+def test_choices_worked_out_by_hand(
+    layers: list[list[tuple[int, float]]], budget: int, expected: tuple[tuple[int, ...], int, float]
+) -> None:
+    found = least_error([[Choice(*one) for one in layer] for layer in layers], budget)
+    assert found == Selection(*expected)
+    assert type(found.cost) is int
+
+
+def test_a_budget_below_the_cheapest_choices_cannot_be_met() -> None:
+    layers = [[Choice(5, 0.0), Choice(2, 0.5)], [Choice(3, 0.0)]]
+    assert least_error(layers, 4) is None
+    assert least_cost([[Choice(1, 0.5)]], 0.4999) is None
+
+
+def test_counts_beyond_what_a_float_holds_stay_exact() -> None:
+    huge = 2**70
+    layers = [[Choice(huge + 1, 0.0), Choice(huge, 0.5)], [Choice(1, 0.0), Choice(0, 0.5)]]
+    found = least_error(layers, huge + 1)
+    assert found is not None
+    assert found.cost == huge + 1
+
+
+def test_tenths_are_what_the_floats_are_and_not_rounded_while_they_are_summed() -> None:
+    layers = [[Choice(0.1, 0.0), Choice(0.0, 1.0)]] * 3
+    exact = 3 * Fraction(0.1)
+    within, below = least_error(layers, exact), least_error(layers, exact - Fraction(1, 10**30))
+    assert within is not None
+    assert below is not None
+    assert (within.error, below.error) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", [int, float], ids=["counts", "seconds"])
+def test_fifty_layers_of_ten_choices_are_solved_to_the_end(kind: type) -> None:
+    random = Random(7)
+    layers = []
+    for _ in range(53):
+        full = random.choice((64, 128, 256, 512)) ** 2 * 9 * random.choice((49, 196, 784))
+        energy = sorted((random.expovariate(1) for _ in range(9)), reverse=True)
+        ranks = [Choice(kind(full * rank // 8.7), sum(energy[rank:]) / sum(energy)) for rank in range(1, 10)]
+        layers.append([Choice(kind(full), 0.0), *ranks])
+    low, high = sum(layer[1].cost for layer in layers), sum(layer[0].cost for layer in layers)
+    for step in range(1, 12):
+        found = least_error(layers, low + (high - low) * step / 12)
+        assert found is not None
+        assert found.is_optimal

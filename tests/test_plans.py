@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dscost.converting.plans import KEEP, Plan, parse_plan, plan_of, plan_text, read_plan
+from dscost.errors import FileProblems, InputError
+from dscost.inputs import TensorSpec
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+DECISIONS = st.one_of(st.just(KEEP), st.integers(1, 10**6))
+
+
+def test_a_plan_is_written_to_be_read_and_edited() -> None:
+    plan = Plan({"conv1": KEEP, "layer1.0.conv1": 2}, "net.yaml:small", (TensorSpec((1, 3, 32, 32)),), "macs=0.5x")
+    text = plan_text(plan, figures={"layer1.0.conv1": "error 0.31, 115.6M → 54.3M MACs"}, head=["total error 0.22"])
+    assert text.splitlines() == [
+        "# total error 0.22",
+        "version: 1",
+        "target: net.yaml:small",
+        "input: 1,3,32,32",
+        "goal: macs=0.5x",
+        "layers:  # the rank that a layer is converted to, or keep",
+        "  conv1: keep",
+        "  layer1.0.conv1: 2  # error 0.31, 115.6M → 54.3M MACs",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "a b", "a: b", "a:", "#1", "x #y", "010", "1", "true", "null", "~", "keep", "-", "- a", "?", ","),
+        *("*a", "&a", "!a", "%", "@", "'", '"', "\\", "{}", "[", "a\nb", "\t", "\x7f", "\x85", "\u2028", "a\u00a0"),
+        *("é", "層", "😀", "a" * 3000),
+    ],
+    ids=ascii,
+)
+def test_names_with_odd_characters_survive(name: str) -> None:
+    plan = Plan({name: 3, "other": KEEP}, target=name or "t")
+    text = plan_text(plan, figures={name: f"# {name}"}, head=[name])
+    if name.strip():
+        assert parse_plan(text, "plan.yaml") == plan
+    assert parse_plan(plan_text(Plan(plan.layers)), "plan.yaml") == Plan(plan.layers)
+
+
+@given(st.dictionaries(NAMES, DECISIONS, max_size=5), NAMES)
+def test_any_plan_survives_being_written_and_read(layers: dict[str, int], comment: str) -> None:
+    inputs = (TensorSpec((2, 3, 8, 8)), TensorSpec((1, 5), "int64", "ids"))
+    plan = Plan(layers, "resnet18", inputs, "error=0.3")
+    read = parse_plan(plan_text(plan, figures=dict.fromkeys(layers, comment), head=[comment]), "plan.yaml")
+    assert (read.layers, read.target, read.inputs, read.goal) == (layers, "resnet18", inputs, "error=0.3")
+    assert list(read.layers) == list(layers)
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("", ["1:1: the file is empty"]),
+        ("[1]", ["1:1: expected a plan with version, target, input, goal, layers, found a list"]),
+        ("version: 1", ["1:1: missing key 'layers'"]),
+        (
+            "version: 2\nlayer: {}\nlayers: {}",
+            ["1:10: expected version 1, found 2", "2:1: unknown key 'layer' (did you mean 'layers'?)"],
+        ),
+        (
+            "version: 1\nlayers:\n  a: 0\n  b: 1.5\n  c: true\n  d:\n  e: Keep\n  f: [2]\n  g: -1\n  a: 2\n",
+            [
+                "3:6: 'a': expected a rank of 1 or more, or keep, found 0",
+                "4:6: 'b': expected a rank of 1 or more, or keep, found 1.5",
+                "5:6: 'c': expected a rank of 1 or more, or keep, found true",
+                "6:5: 'd': expected a rank of 1 or more, or keep, found nothing",
+                "7:6: 'e': expected a rank of 1 or more, or keep, found \"Keep\"",
+                "8:6: 'f': expected a rank of 1 or more, or keep, found [2]",
+                "9:6: 'g': expected a rank of 1 or more, or keep, found -1",
+                "10:3: duplicate key 'a' (first on line 3)",
+            ],
+        ),
+        ("version: 1\nlayers: [conv1]", ["2:9: expected ranks by layer, such as {conv1: 2}, found a list"]),
+        (
+            "version: 1\ntarget: 3\ngoal: ' '\ninput: 1;3\nlayers: {}",
+            [
+                "2:9: expected text, found a number",
+                "3:7: expected text, found nothing",
+                "4:8: expected something like 1,3,224,224 or ids=1,128:int64, found '1;3'",
+            ],
+        ),
+        ("version: 1\nlayers: {a: 1]", ["2:14: not valid YAML"]),
+    ],
+)
+def test_what_is_wrong_with_a_plan_is_told_all_at_once_and_where(text: str, problems: list[str]) -> None:
+    with pytest.raises(FileProblems) as found:
+        parse_plan(text, "plan.yaml")
+    lines = str(found.value).splitlines()
+    assert len(lines) == len(problems)
+    for line, problem in zip(lines, problems, strict=True):
+        assert line.startswith(f"plan.yaml:{problem}")
+
+
+def test_layers_that_are_not_there_or_cannot_be_converted_are_told_with_their_places() -> None:
+    plan = parse_plan("version: 1\nlayers:\n  layr1: 2\n  conv1: 2\n  pw: 3\n  fc: keep\n", "plan.yaml")
+    with pytest.raises(FileProblems) as found:
+        plan.check(["layer1", "conv1"], {"pw": "it is pointwise", "fc": "it is no convolution"})
+    assert str(found.value).splitlines() == [
+        "plan.yaml:3:3: unknown layer 'layr1' (did you mean 'layer1'?)",
+        "plan.yaml:5:3: 'pw' cannot be converted: it is pointwise",
+    ]
+
+
+def test_a_plan_from_python_has_no_places() -> None:
+    with pytest.raises(InputError, match=r"^plan: unknown layer 'x' \(known: conv1, pw\)$"):
+        plan_of({"x": 1}).check(["conv1"], {"pw": "pointwise"})
+    with pytest.raises(InputError, match=r"^plan: 'a': expected a rank of 1 or more, or keep, found 0$"):
+        plan_of({"a": 0})
+    Plan({"conv1": 1, "pw": KEEP}).check(["conv1"], {"pw": "pointwise"})
+
+
+def test_a_plan_may_be_given_as_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("version: 1\ninput: [1, 3, 8, 8]\nlayers: {conv1: 2, conv2: keep}\n")
+    plan = read_plan(path)
+    assert plan_of(str(path)) == plan_of(path) == plan_of(plan) == plan
+    assert (plan.ranks, plan.inputs) == ({"conv1": 2}, (TensorSpec((1, 3, 8, 8)),))
+    with pytest.raises(InputError, match="cannot read"):
+        plan_of(tmp_path / "missing.yaml")
