@@ -11,16 +11,19 @@ from torch import Tensor, nn
 from dscost.network_specs import (
     ActivationSpec,
     BatchNormSpec,
+    ConcatSpec,
     DropoutSpec,
     FlattenSpec,
     GlobalPoolSpec,
     JoinSpec,
     LinearSpec,
+    Part,
     PoolSpec,
+    ShuffleSpec,
     Spec,
 )
-from dscost.operations import NETWORK_INPUT, Operation, consumers, overwrites
-from dscost.specs import ConvSpec
+from dscost.operations import NETWORK_INPUT, Operation, consumers, overwrites, stage_operations
+from dscost.specs import ConvSpec, Shape
 from dscost.variants import Convs
 
 CONV_CLASSES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -40,6 +43,14 @@ class Multiply(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Return `first * second`; `second` may be `(B, C, 1, 1)`."""
         return first * second
+
+
+class Concat(nn.Module):
+    """Feature maps one behind the other along their channels."""
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Return `(B, C1 + C2 + …, H, W)` of maps `(B, Ci, H, W)`."""
+        return torch.cat(maps, dim=1)
 
 
 class Network(nn.Module):
@@ -107,6 +118,10 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
             return nn.Dropout(spec.probability)
         case JoinSpec():
             return Add() if spec.kind == "add" else Multiply()
+        case ConcatSpec():
+            return Concat()
+        case ShuffleSpec():
+            return nn.ChannelShuffle(spec.groups)
 
 
 def build_conv(spec: ConvSpec) -> nn.Module:
@@ -181,6 +196,12 @@ def build_stages(convs: Convs) -> nn.Module:
     for name, conv in convs:
         stages.add_module(name, build_conv(conv))
     return stages
+
+
+def build_variant(parts: Sequence[Part], input_shape: Shape) -> nn.Module:
+    """Return the stages of a variant as one module, for inputs `(B, C, H, W)` of `input_shape`."""
+    convs = tuple((name, spec) for name, spec, *reads in parts if isinstance(spec, ConvSpec) and not reads)
+    return build_stages(convs) if len(convs) == len(parts) else Network(stage_operations(parts, input_shape))
 
 
 def placed(module: nn.Module, *, device: str, dtype: str, memory_format: str) -> nn.Module:

@@ -264,6 +264,52 @@ class JoinSpec(_NoMacs):
         return first
 
 
+@dataclass(frozen=True, slots=True)
+class ConcatSpec(_NoMacs):
+    """Feature maps of one size, one behind the other along their channels."""
+
+    type: ClassVar[str] = "Concat"
+    op: ClassVar[str] = "concatenation"
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return `(B, C1 + C2 + …, H, W)`.
+
+        Raises:
+            SpecError: The inputs differ in more than their channels.
+        """
+        batch, _, *extents = inputs[0]
+        if any((shape[0], *shape[2:]) != (batch, *extents) for shape in inputs):
+            raise SpecError(f"cannot concatenate {' and '.join(map(format_shape, inputs))}")
+        return (batch, sum(shape[1] for shape in inputs), *extents)
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffleSpec(_NoMacs):
+    """Channels dealt out so that each group of the result has some of every group of the input; every byte moves.
+
+    Source:
+        Zhang et al. 2017, ShuffleNet, section 3.1 (arXiv:1707.01083).
+    """
+
+    type: ClassVar[str] = "ChannelShuffle"
+    op: ClassVar[str] = "other"
+
+    groups: int
+
+    def __post_init__(self) -> None:
+        require(not_within("groups", self.groups))
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of the input `(B, C, H, W)`.
+
+        Raises:
+            SpecError: The groups do not divide its channels.
+        """
+        if inputs[0][1] % self.groups:
+            raise SpecError(f"groups={self.groups} does not divide the channels of {format_shape(inputs[0])}")
+        return inputs[0]
+
+
 Spec = (
     ConvSpec
     | LinearSpec
@@ -274,7 +320,15 @@ Spec = (
     | FlattenSpec
     | DropoutSpec
     | JoinSpec
+    | ConcatSpec
+    | ShuffleSpec
 )
+
+Part = tuple[str, Spec] | tuple[str, Spec, tuple[str, ...]]
+"""A stage of a variant: its name, what it computes, and the names of the stages that it reads.
+
+Without the last it reads the stage before it, the first one the layer's input; `"input"` is that input.
+"""
 
 
 def _feature_map(shape: Shape, layer: str) -> Shape:

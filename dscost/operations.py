@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from dscost.errors import SpecError, UnknownNameError
 from dscost.results import Cost, Stage, chain_cost
 from dscost.specs import ConvSpec, Shape
 
 if TYPE_CHECKING:
-    from dscost.network_specs import Spec
+    from dscost.network_specs import Part, Spec
 
 NETWORK_INPUT = -1
 """The source of an operation that reads what the network is given."""
+INPUT = "input"
+"""How a stage of a variant calls that."""
 
 
 class Operation(NamedTuple):
@@ -92,15 +95,33 @@ def network_cost(operations: Sequence[Operation], element_bytes: int) -> Cost:
     return chain_cost([operation_cost(operation, element_bytes) for operation in operations])
 
 
-def stage_costs(convs: Sequence[tuple[str, ConvSpec]], input_shape: Shape, element_bytes: int) -> tuple[Stage, ...]:
-    """Return named convolutions run one after the other on `input_shape`, each with its cost."""
-    stages = []
-    for name, conv in convs:
-        output_shape = conv.output_shape(input_shape)
-        cost = cost_of(conv, [input_shape], output_shape, element_bytes)
-        stages.append(Stage(name, conv, input_shape, output_shape, cost))
-        input_shape = output_shape
-    return tuple(stages)
+def stage_operations(parts: "Sequence[Part]", input_shape: Shape) -> tuple[Operation, ...]:
+    """Return the stages of a variant as a network on `input_shape`; the last one makes its output.
+
+    Raises:
+        SpecError: A stage does not fit what it reads, reads what there is not, or has a name that is taken.
+    """
+    operations: list[Operation] = []
+    positions = {INPUT: NETWORK_INPUT}
+    for name, spec, *reads in parts:
+        if name in positions:
+            raise SpecError(f"two stages are called '{name}'")
+        try:
+            sources = tuple(positions[read] for read in reads[0]) if reads else (len(operations) - 1,)
+        except KeyError as unknown:
+            raise UnknownNameError("stage", unknown.args[0], positions, f", read by '{name}'") from None
+        shapes = tuple(input_shape if at == NETWORK_INPUT else operations[at].output_shape for at in sources)
+        positions[name] = len(operations)
+        operations.append(Operation(name, spec, sources, shapes, spec.output_shape(*shapes)))
+    return tuple(operations)
+
+
+def stage_costs(parts: "Sequence[Part]", input_shape: Shape, element_bytes: int) -> tuple[Stage, ...]:
+    """Return the stages of a variant on `input_shape`, each with its cost; see `stage_operations`."""
+    return tuple(
+        Stage(one.name, one.conv, one.input_shapes[0], one.output_shape, operation_cost(one, element_bytes))
+        for one in stage_operations(parts, input_shape)
+    )
 
 
 def overwrites(operations: Sequence[Operation], readers: Sequence[Sequence[int]], operation: Operation) -> bool:

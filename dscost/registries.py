@@ -17,10 +17,15 @@ class Registry(Generic[T]):
     Other packages add theirs under the entry-point group `dscost.<plural>`; that group is only
     read when a name is missing or all names are asked for, since scanning a large
     environment takes longer than the rest of the start.
+
+    Args:
+        kind: What an entry is called.
+        plural: Likewise of several.
+        more: A module of ours that registers further entries, imported when a name is missing or all are asked for.
     """
 
-    def __init__(self, kind: str, plural: str) -> None:
-        self._kind, self._group = kind, f"dscost.{plural}"
+    def __init__(self, kind: str, plural: str, more: str | None = None) -> None:
+        self._kind, self._group, self._more = kind, f"dscost.{plural}", more
         self._entries: dict[str, T] = {}
         self._found: Mapping[str, EntryPoint] | None = None
 
@@ -40,6 +45,8 @@ class Registry(Generic[T]):
             UnknownNameError: No entry has that name; the text gives the nearest one.
         """
         if name not in self._entries:
+            self._load_more()
+        if name not in self._entries:
             known = {*self._entries, *self._points()}
             if name not in known:
                 raise UnknownNameError(self._kind, name, [*self._entries, *sorted(known - set(self._entries))])
@@ -47,7 +54,14 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
+        self._load_more()
         return iter(dict.fromkeys([*self._entries, *self._points()]))
+
+    def _load_more(self) -> None:
+        if self._more is not None:
+            from importlib import import_module
+
+            import_module(self._more)
 
     def _points(self) -> Mapping[str, "EntryPoint"]:
         """Return the entry points of other packages, not loaded."""

@@ -191,6 +191,8 @@ def _bounded(costs: Sequence[Cost], ceilings: Ceilings, predicted_s: float | Non
 
 def _calibrated_s(stage: Stage, ceilings: Ceilings, memory_format: str) -> float | None:
     conv = stage.conv
+    if conv is None:
+        return None
     kind = operator_class(conv)
     rate = ceilings.rates.get(f"{kind}:{memory_format}")
     if rate is None or (kind == "dense" and conv.groups > 1) or len(conv.kernel_size) > 2:

@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 from dscost.operations import NETWORK_INPUT, Operation, Step, consumers
 from dscost.specs import ConvSpec, Shape
-from dscost.variants import VARIANTS, Convs, depth_multiplier_of, standard_of_pair, why_not_separable
+from dscost.variants import (
+    Convs,
+    depth_multiplier_of,
+    depthwise_separable,
+    standard,
+    standard_of_pair,
+    why_not_separable,
+)
 
 
 class Swap(NamedTuple):
@@ -31,7 +38,9 @@ class Swap(NamedTuple):
         """Return the convolutions of `standard` or `depthwise_separable`."""
         if variant == "depthwise_separable" and self.pair:
             return self.pair
-        return VARIANTS[variant].rewrite(self.standard, self.depth_multiplier)
+        if variant == "standard":
+            return standard(self.standard)
+        return depthwise_separable(self.standard, self.depth_multiplier)
 
 
 def find_swaps(steps: Sequence[Step]) -> list[Swap]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dscost.analysis.counting import CountedModel, count_architecture, count_layer
 from dscost.errors import InputError, UnknownNameError
+from dscost.inputs import TensorSpec
 from dscost.results import Report
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def layer(
     in_channels: int,
     out_channels: int,
     kernel_size: int | Sequence[int],
+    variants: str | Sequence[str] = (),
     time: bool = False,
     on: str | Sequence[str] = (),
     timing: "Mapping[str, Any] | None" = None,
@@ -52,6 +54,7 @@ def layer(
         in_channels: M.
         out_channels: N.
         kernel_size: K, or height and width.
+        variants: What to compare it with instead: names of `dscost list variants`, as `ghost` or `grouped:8`.
         time: Whether to measure as well; imports torch.
         on: Named devices (`dscost list devices`) whose rooflines are to be applied.
         device: Where to measure: `cpu`, `cuda` or both.
@@ -63,13 +66,16 @@ def layer(
             `depth_multiplier`, `dtype`; what is left out is assumed, see `counting.LAYER_DEFAULTS`.
 
     Raises:
-        InputError: The layer cannot exist, or the options do not fit this machine.
+        InputError: The layer cannot exist, a variant not with the value given, or the options do not fit this machine.
 
     >>> report = layer(in_channels=256, out_channels=256, kernel_size=3, input_size=14)
     >>> report.totals.standard.macs, report.totals.depthwise_separable.macs
     (115605504, 13296640)
     """
-    report = count_layer(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, **given)
+    asked = _several(variants)
+    report = count_layer(
+        in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, variants=asked, **given
+    )
     if time:
         given = {"devices": device, "memory_formats": memory_format, "threads": threads, "budget_s": time_budget_s}
         options = _timing_options(given, timing or {})
@@ -153,9 +159,8 @@ def count(
         asked = {"input": input, "batch": batch, "dtype": dtype, "set": settings, "kwargs": kwargs, "train": train}
         return _as_saved(source.report, name, asked, strict=strict)
     if isinstance(source, ArchitectureSource) and not train:
-        return count_architecture(
-            source, target=name, input=_one_shape(input), batch=batch, dtype=dtype or "float32", settings=settings
-        )
+        shape, dtype = _one_shape(input, dtype), dtype or "float32"
+        return count_architecture(source, target=name, input=shape, batch=batch, dtype=dtype, settings=settings)
     from dscost.analysis.traced import analyze_module
 
     module, arguments = _with_arguments(source, name, input=input, batch=batch, dtype=dtype, settings=settings)
@@ -216,7 +221,7 @@ def _with_arguments(
     from dscost.tracing import arguments_of
 
     if isinstance(source, ArchitectureSource):
-        source = _built(source, input=_one_shape(input), batch=batch, settings=settings)
+        source = _built(source, input=_one_shape(input, dtype), batch=batch, settings=settings)
         # a tensor that was given may need a gradient
         input, batch = (input if batch is None and hasattr(input, "requires_grad") else source.input), None
     elif settings:
@@ -245,17 +250,19 @@ def _built(source: Any, *, input: Any, batch: int | None, settings: Mapping[str,
     return ModuleSource(source.kind, network, model.report.inputs[0].shape)
 
 
-def _one_shape(input: Any) -> tuple[int, ...] | None:
-    """Return the single shape that an architecture takes."""
+def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
+    """Return the single shape that an architecture takes; what it is of is that of the weights."""
     if input is None:
         return None
+    if isinstance(input, TensorSpec) and input.dtype not in (None, dtype or "float32"):
+        raise InputError(f"an architecture has the dtype of its weights as input, set by --dtype, found '{input}'")
     shape = getattr(input, "shape", input)
     if isinstance(shape, list | tuple) and len(shape) == 1 and not isinstance(shape[0], int):
-        return _one_shape(shape[0])
-    if not isinstance(shape, list | tuple):
-        raise InputError(f"an architecture takes one input of batch, channels, height and width, found {input!r}")
-    if not all(isinstance(size, int | float) for size in shape):
-        raise InputError(f"an architecture takes one input of batch, channels, height and width, found {input!r}")
+        return _one_shape(shape[0], dtype)
+    if not isinstance(shape, list | tuple) or not all(isinstance(size, int | float) for size in shape):
+        several = isinstance(shape, list | tuple) and all(isinstance(one, TensorSpec) for one in shape)
+        found = " and ".join(map(str, shape)) if several else repr(input)
+        raise InputError(f"an architecture takes one input of batch, channels, height and width, found {found}")
     return tuple(shape)
 
 
@@ -287,11 +294,12 @@ def predicted(report: Report, devices: Sequence[str]) -> Report:
     Raises:
         InputError: There is no such device, or it has no figures for the dtype.
     """
-    for name in devices:
+    if devices:
         from dscost.analysis.predicting import dtype_of, with_bounds
-        from dscost.devices import find_device
+        from dscost.devices import find_device, keys_of
 
-        report = with_bounds(report, find_device(name, dtype_of(report)))
+        for name, key in keys_of(devices).items():
+            report = with_bounds(report, find_device(name, dtype_of(report))._replace(device=key))
     return report
 
 

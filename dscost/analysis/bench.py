@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from dscost.building import build_stages, placed, random_input
+from dscost.building import build_variant, placed, random_input
 from dscost.errors import UnavailableError
+from dscost.network_specs import Part
 from dscost.results import SAME_WITHIN, Ceiling, Environment, Noise, Speedup, Stage
 from dscost.roofline import Ceilings
 from dscost.timing import Setting, TimingOptions
@@ -106,7 +107,11 @@ class Bench:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Prepare torch and the allocator, watch the machine, and put torch back afterwards."""
+        """Prepare torch and the allocator, watch the machine, and put torch back afterwards.
+
+        Raises:
+            UnavailableError: All is to be measured on CUDA, and there is none.
+        """
         self.threads = self.options.threads or default_threads()
         if self.options.allocator == "tuned":
             self.allocator = "tuned" if keep_freed_memory() else "system"
@@ -116,6 +121,8 @@ class Bench:
             stack.enter_context(quiet_torch(self.threads, self.options.seed))
             if any(setting.device == "cuda" for setting in self.settings):
                 self._no_cuda = why_no_cuda()
+                if self._no_cuda and all(setting.device == "cuda" for setting in self.settings):
+                    raise UnavailableError(f"--device cuda: {self._no_cuda}; --no-time counts without a device")
                 if self._no_cuda is None:
                     self.flags = stack.enter_context(fixed_flags())
                     self._nvml = Nvml(str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
@@ -143,12 +150,20 @@ class Bench:
 
     # -- making things
 
-    def stages(self, stages: Sequence[Stage], setting: Setting) -> Prepared | None:
-        """Return convolutions that run one after the other, or `None` with a warning."""
+    def stages(self, stages: Sequence[Stage], setting: Setting, parts: Sequence[Part] | None = None) -> Prepared | None:
+        """Return the stages of a variant as one call, or `None` with a warning.
+
+        Args:
+            stages: With their shapes and costs.
+            setting: Where and how it runs.
+            parts: What they compute, unless they are convolutions that run one after the other.
+        """
+        shape = stages[0].input_shape
+        what = parts or tuple((stage.name, stage.conv) for stage in stages if stage.conv)
         return self.prepared(
             f"the {' + '.join(stage.name for stage in stages)} convolution",
-            lambda: build_stages(tuple((stage.name, stage.conv) for stage in stages)),
-            lambda: Arguments((random_input(stages[0].input_shape, **setting.place),), {}),
+            lambda: build_variant(what, shape),
+            lambda: Arguments((random_input(shape, **setting.place),), {}),
             setting,
             macs=sum(stage.cost.macs for stage in stages),
             needed_bytes=sum(stage.cost.traffic_bytes for stage in stages),

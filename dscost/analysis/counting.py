@@ -66,17 +66,25 @@ class CountedModel(NamedTuple):
     saved: bool = False
 
 
-def count_layer(*, in_channels: int, out_channels: int, kernel_size: int | Sequence[int], **given: Any) -> Report:
-    """Return the analytic report of one convolution and its depthwise-separable variant.
+def count_layer(
+    *,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int | Sequence[int],
+    variants: Sequence[str] = (),
+    **given: Any,
+) -> Report:
+    """Return the analytic report of one convolution and its variants: depthwise-separable, or those asked for.
 
     Args:
         in_channels: M.
         out_channels: N.
         kernel_size: K, or height and width.
+        variants: Names, or `name:value` of a variant that has a parameter.
         given: Any key of `LAYER_DEFAULTS`; those left out or `None` are assumed, and listed as such.
 
     Raises:
-        InputError: The layer cannot exist.
+        InputError: The layer cannot exist, or a variant with the value that was given.
     """
     for key in given:
         if key not in LAYER_DEFAULTS:
@@ -93,15 +101,21 @@ def count_layer(*, in_channels: int, out_channels: int, kernel_size: int | Seque
     element_bytes = dtype_bytes(values["dtype"])
     input_shape = (values["batch"], in_channels, height, width)
     layer = layer_of(conv, input_shape, values["depth_multiplier"], element_bytes)
-    variants = layer.variants
+    totals = Totals(layer.cost, layer.cost, layer.variants.get("depthwise_separable", layer.cost))
+    settings = {"depth_multiplier": values["depth_multiplier"]}
+    if variants:
+        from dscost.analysis.varying import with_variants
+
+        layer, settings["variants"] = with_variants(layer, variants, element_bytes)
     return Report(
         target=_layer_name(conv),
         source="layer",
         inputs=(Input(input_shape, values["dtype"]),),
-        totals=Totals(layer.cost, layer.cost, variants.get("depthwise_separable", layer.cost)),
+        totals=totals,
         layers=(layer,),
         coverage=Coverage(counted=1, free=0),
-        settings={"depth_multiplier": values["depth_multiplier"]},
+        shared_weights=(),
+        settings=settings,
         assumed=tuple(key for key in LAYER_DEFAULTS if key not in chosen),
     )
 
@@ -170,6 +184,7 @@ def count_architecture(
         totals=versions.totals(swaps),
         layers=_layers(operations, swaps, element_bytes),
         coverage=Coverage(counted=len(operations) - free, free=free),
+        shared_weights=(),
         settings=network.settings,
         peak_activation_bytes=peak_elements(operations) * element_bytes,
     )

@@ -112,7 +112,8 @@ def _layout_of(key: str) -> str:
 def _few_channels(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None) -> Iterator[Cause]:
     """A stem: the standard layer spends its time on its output, which the separable one writes as well."""
     standard = layer.stages["standard"][0]
-    channels = standard.conv.in_channels // standard.conv.groups
+    conv = standard.conv
+    channels = conv.in_channels // conv.groups if conv else FEW_CHANNELS
     if channels >= FEW_CHANNELS or ceilings is None or timing.standard is None:
         return
     output_share = standard.cost.output_bytes / standard.cost.traffic_bytes
@@ -148,7 +149,9 @@ def _backend(layer: Layer, timing: Timing, key: str) -> Iterator[Cause]:
     usual = sum(stage.cost.flops for stage in layer.stages["standard"]) / standard.median_s
     for stage in stages:
         part = timing.stages.get(stage.name)
-        if part is None or operator_class(stage.conv) == "depthwise" or timing.depthwise_separable is None:
+        if part is None or stage.conv is None or timing.depthwise_separable is None:
+            continue
+        if operator_class(stage.conv) == "depthwise":
             continue
         theirs, own = timing.backends.get("standard"), timing.backends.get(stage.name)
         efficiency = stage.cost.flops / part.median_s / usual
@@ -174,7 +177,8 @@ def _overhead(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None)
     if whole is None or ceilings is None or {"compile", "graph"} & set(key.split(":")):
         return  # the fixed cost was measured eagerly
     stages = _separable(layer)
-    rates = [ceilings.rates.get(f"{operator_class(stage.conv)}:{_layout_of(key)}") for stage in stages]
+    convs = [stage.conv for stage in stages if stage.conv]
+    rates = [ceilings.rates.get(f"{operator_class(conv)}:{_layout_of(key)}") for conv in convs]
     known = [rate.t0_s for rate in rates if rate is not None]
     share = sum(known) / whole.median_s
     if len(known) == len(stages) and OVERHEAD <= share < 1:  # else the machine was busier when that cost was measured

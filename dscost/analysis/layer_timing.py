@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from dscost.analysis.bench import Bench, Prepared, Progress
 from dscost.analysis.explaining import causes_of
 from dscost.analysis.timed import against_roofline, ceilings_for, judge, timing_of
+from dscost.analysis.varying import parts_of
 from dscost.operations import stage_costs
-from dscost.results import Cause, Layer, Report, Stage, Timing
+from dscost.results import Cause, Layer, Report, Stage, TimedVariant, Timing
 from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
 from dscost.timing.engine import Case, Comparison
 from dscost.timing.statistics import summarize
 from dscost.units import dtype_bytes
+
+SEPARABLE = "depthwise_separable"
 
 LEAST_BUDGET_S = 2.0
 CASE_BUDGET_S = 0.7
@@ -26,7 +29,7 @@ class _Trial:
     """A layer under one setting: its variants as they will run, and the calls that run them."""
 
     setting: Setting
-    stages: Mapping[str, tuple[Stage, ...]]
+    stages: dict[str, tuple[Stage, ...]] = field(default_factory=dict)
     calls: dict[str, Prepared] = field(default_factory=dict)
     parts: dict[str, Prepared] = field(default_factory=dict)
 
@@ -38,9 +41,17 @@ class _Trial:
     def stages_case(self) -> str:
         return f"{self.key}, stages"
 
+    @property
+    def variants(self) -> list[str]:
+        """Those that the standard one is compared with."""
+        return [name for name in self.stages if name != "standard"]
+
+    def case_of(self, variant: str) -> str:
+        return self.key if variant in (SEPARABLE, "standard") else f"{self.key}, {variant}"
+
 
 def time_layer(report: Report, options: TimingOptions, progress: Progress | None) -> Report:
-    """Return the report of one layer with measured times of both variants and of the separable stages."""
+    """Return the report of one layer with measured times of its variants and of the separable stages."""
     (layer,) = report.layers
     own = report.inputs[0]
     settings = options.settings(dtype=own.dtype, batch=own.shape[0], memory_formats=MEMORY_FORMATS)
@@ -48,18 +59,19 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
     timings: dict[str, Timing] = {}
     causes: tuple[Cause, ...] = ()
     with bench.open():
-        trials = [_prepared(bench, layer, setting) for setting in settings]
+        trials = [_prepared(bench, report, setting) for setting in settings]
         compared = bench.compare([case for trial in trials for case in _cases(bench, trial)], bench.budget_s, progress)
         for trial in trials:
+            for case in _late(bench, trial, compared):
+                bench.warn(f"Not timed: {case}: enough calls do not fit in {bench.budget}.")
             timing = _timing(bench, trial, compared)
             if timing:
                 timings[trial.key] = _with_roofline(bench, timing, trial, progress)
-            elif _is_complete(trial) and trial.key not in bench.failed:
-                bench.warn(f"Not timed: {trial.key}: enough calls do not fit in {bench.budget}.")
         if timings:
             causes = _causes(bench, layer, next(trial for trial in trials if trial.key in timings), timings, progress)
     for key, timing in timings.items():
-        judge(bench, key, timing, report.totals.reduction.macs)
+        others = {name: layer.reduction_of(name).macs for name in timing.others}
+        judge(bench, key, timing, report.totals.reduction.macs, others)
     first = next(iter(timings.values()), None)
     return report._replace(
         layers=(
@@ -75,51 +87,69 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
 
 def _budget_s(layer: Layer, settings: int) -> float:
     slow_s = layer.cost.macs / SLOW_MACS_PER_S
-    return min(MOST_BUDGET_S, max(LEAST_BUDGET_S, CASE_BUDGET_S * (2 * settings + 1), slow_s))
+    cases = max(1, len(layer.variants) - 1) + 1  # and one for the stages of the separable one
+    return min(MOST_BUDGET_S, max(LEAST_BUDGET_S, CASE_BUDGET_S * (cases * settings + 1), slow_s))
 
 
-def _prepared(bench: Bench, layer: Layer, setting: Setting) -> _Trial:
+def _prepared(bench: Bench, report: Report, setting: Setting) -> _Trial:
+    (layer,) = report.layers
     shape = (setting.batch or layer.input_shape[0], *layer.input_shape[1:])
-    stages = {
-        name: stage_costs(tuple((s.name, s.conv) for s in parts), shape, dtype_bytes(setting.dtype))
-        for name, parts in layer.stages.items()
-    }
-    trial = _Trial(setting, stages)
-    for name, parts in stages.items():
-        call = bench.stages(parts, setting)
+    trial = _Trial(setting)
+    for name in layer.stages:
+        parts = parts_of(report, name)
+        trial.stages[name] = stage_costs(parts, shape, dtype_bytes(setting.dtype))
+        call = bench.stages(trial.stages[name], setting, parts)
         if call:
             trial.calls[name] = call
-    for stage in stages.get("depthwise_separable", ()):
-        part = bench.stages([stage], setting) if "depthwise_separable" in trial.calls else None
+    for stage in trial.stages.get(SEPARABLE, ()):
+        part = bench.stages([stage], setting) if SEPARABLE in trial.calls else None
         if part:
             trial.parts[stage.name] = part
     return trial
 
 
-def _is_complete(trial: _Trial) -> bool:
-    return set(trial.calls) == set(trial.stages)
+def _compared(trial: _Trial) -> list[str]:
+    """Return the variants that can be run beside the standard one; that itself where there are no others."""
+    if "standard" not in trial.calls:
+        return []
+    return [name for name in trial.variants or ["standard"] if name in trial.calls]
 
 
 def _cases(bench: Bench, trial: _Trial) -> Iterator[Case]:
-    """Yield the comparison of the variants, and that of the stages of the separable one."""
-    if not _is_complete(trial):
+    """Yield the comparisons of the variants with the standard one, and that of the stages of the separable one."""
+    if not trial.calls:  # there may be no such device
         return
     timer = bench.timer(trial.setting)
-    standard = trial.calls["standard"]
-    # a layer without a variant is timed against itself
-    yield Case(trial.key, standard.call, trial.calls.get("depthwise_separable", standard).call, timer)
+    for name in _compared(trial):
+        yield Case(trial.case_of(name), trial.calls["standard"].call, trial.calls[name].call, timer)
     if len(trial.parts) == 2:
         depthwise, pointwise = trial.parts.values()
         yield Case(trial.stages_case, depthwise.call, pointwise.call, timer)
 
 
+def _late(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> list[str]:
+    """Return the comparisons that did not fit in the time."""
+    cases = [trial.case_of(name) for name in _compared(trial)]
+    return [case for case in cases if case not in compared and case not in bench.failed]
+
+
 def _timing(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> Timing | None:
-    result = compared.get(trial.key)
-    if result is None:
+    results = {name: compared[trial.case_of(name)] for name in _compared(trial) if trial.case_of(name) in compared}
+    if not results:
         return None
-    timing = timing_of(bench, result, trial.setting, has_variant="depthwise_separable" in trial.calls)
-    parts = {"standard": trial.calls["standard"], **trial.parts}
-    timing = timing._replace(backends={name: one.backends[""] for name, one in parts.items() if "" in one.backends})
+    usual = results.get(SEPARABLE) or results.get("standard")
+    others = {name: result for name, result in results.items() if result is not usual}
+    if usual:
+        timing = timing_of(bench, usual, trial.setting, has_variant=SEPARABLE in results)
+    else:
+        timing = Timing(standard=summarize(next(iter(others.values())).first_s))
+    timing = timing._replace(
+        backends=_backends(trial),
+        others={
+            name: TimedVariant(summarize(result.second_s), bench.speedup(result, trial.setting))
+            for name, result in others.items()
+        },
+    )
     for name, prepared in trial.calls.items():
         latency = timing.of(name)
         if latency:
@@ -134,6 +164,17 @@ def _timing(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> 
     return timing._replace(stages=stages, gap_s=gap_s)
 
 
+def _backends(trial: _Trial) -> dict[str, str]:
+    """Return the backends of the convolutions: of the usual variants by stage, of others by variant and stage."""
+    parts = {"standard": trial.calls["standard"], **trial.parts}
+    found = {name: one.backends[""] for name, one in parts.items() if "" in one.backends}
+    for name in trial.variants:
+        if name != SEPARABLE and name in trial.calls:
+            backends = trial.calls[name].backends
+            found |= {f"{name}.{stage}" if stage else name: backend for stage, backend in backends.items()}
+    return found
+
+
 def _with_roofline(bench: Bench, timing: Timing, trial: _Trial, progress: Progress | None) -> Timing:
     ceilings = ceilings_for(bench, trial.setting, progress)
     if ceilings is None:
@@ -141,7 +182,7 @@ def _with_roofline(bench: Bench, timing: Timing, trial: _Trial, progress: Progre
     setting = trial.setting
     for name, stages in trial.stages.items():
         timing = timing.with_latency(name, against_roofline(timing.of(name), stages, ceilings, setting))
-    parts = {stage.name: (stage,) for stage in trial.stages.get("depthwise_separable", ())}
+    parts = {stage.name: (stage,) for stage in trial.stages.get(SEPARABLE, ())}
     bounded = {
         name: against_roofline(one, parts[name], ceilings, setting) or one for name, one in timing.stages.items()
     }

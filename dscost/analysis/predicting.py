@@ -7,7 +7,9 @@ from dscost.roofline import Ceilings, Prediction, bound_of, predict
 def with_bounds(report: Report, ceilings: Ceilings) -> Report:
     """Return the report with a device's roofline applied to every layer and to the whole."""
     layers = tuple(_bounded(layer, ceilings) for layer in report.layers)
-    whole = {name: whole_bound(report, name, ceilings) for name in ("as_is", "standard", "depthwise_separable")}
+    # a single layer has the variants that exist and were asked for, a model always both pure versions
+    variants = tuple(report.layers[0].stages) if report.source == "layer" else ("standard", "depthwise_separable")
+    whole = {name: whole_bound(report, name, ceilings) for name in ("as_is", *variants)}
     return report._replace(layers=layers, predictions={**report.predictions, ceilings.device: whole})
 
 
@@ -30,7 +32,7 @@ def _plain(prediction: Prediction) -> Bound:
 
 
 def whole_bound(report: Report, version: str, ceilings: Ceilings) -> Bound:
-    """Return the sum of the rooflines of the layers of `as_is`, `standard` or `depthwise_separable`."""
+    """Return the sum of the rooflines of the layers as they are or written as a variant."""
     times = {"compute": 0.0, "memory": 0.0}
     for layer in report.layers:
         calls, costs = _costs_in(layer, version, report)

@@ -1,6 +1,7 @@
 """What layers and models have in common when they are timed: comparisons as timings, beside the roofline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from dscost.analysis.bench import Bench, Progress
 from dscost.results import SAME_WITHIN, Latency, Noise, Stage, Timing
@@ -55,16 +56,33 @@ def against_roofline(
     )
 
 
-def judge(bench: Bench, where: str, timing: Timing, fewer_macs: float | None) -> None:
-    """Keep what cannot be: faster than arithmetic or the ceilings explain."""
-    speedup = timing.speedup
-    if speedup and fewer_macs and speedup.ci95[0] > max(1.0, fewer_macs):
-        bench.noise.append(Noise("more_than_macs", speedup.median, fewer_macs, where))
-    most = 1 + (speedup.noise_floor if speedup else SAME_WITHIN)
+def judge(
+    bench: Bench,
+    where: str,
+    timing: Timing,
+    fewer_macs: float | None,
+    others: Mapping[str, float | None] = MappingProxyType({}),
+) -> None:
+    """Keep what cannot be: faster than arithmetic or the ceilings explain.
+
+    Args:
+        bench: Where it was measured.
+        where: How it is called.
+        timing: What was measured.
+        fewer_macs: How many times fewer the depthwise-separable variant has.
+        others: Likewise of further variants, by name.
+    """
+    found = [(where, timing.speedup, fewer_macs)]
+    found += [(f"{where}, {name}", timing.speedup_of(name), fewer) for name, fewer in others.items()]
+    for place, speedup, fewer in found:
+        if speedup and fewer and speedup.ci95[0] > max(1.0, fewer):
+            bench.noise.append(Noise("more_than_macs", speedup.median, fewer, place))
+    most = 1 + next((speedup.noise_floor for _, speedup, _ in found if speedup), SAME_WITHIN)
     for name, latency in (
         ("standard", timing.standard),
         ("depthwise_separable", timing.depthwise_separable),
         *timing.stages.items(),
+        *((name, one.latency) for name, one in timing.others.items()),
     ):
         if latency and latency.roofline_fraction and latency.roofline_fraction > most:
             bench.noise.append(Noise("over_roofline", latency.roofline_fraction, most, f"{where}, {name}"))

@@ -1,7 +1,8 @@
 """A traced torch model → its report."""
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,18 @@ from torch import nn
 from dscost.analysis.counting import VARIANT_NAMES, CountedModel
 from dscost.errors import InputError
 from dscost.operations import NETWORK_INPUT, stage_costs
-from dscost.results import Cost, Coverage, Input, Layer, Report, Stage, Totals, chain_cost
+from dscost.results import (
+    Cost,
+    Coverage,
+    Input,
+    Layer,
+    Report,
+    SharedWeights,
+    Stage,
+    Totals,
+    chain_cost,
+    unknown_operators,
+)
 from dscost.sources import ModuleSource
 from dscost.specs import Shape
 from dscost.swaps import Swap, find_swaps
@@ -137,7 +149,7 @@ class TracedVersions:
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""
         first = self._traced.events[swap.positions[0]]
-        return first.module, _batched(first)
+        return first.module, first.batched_input_shape
 
     def totals(self, swaps: Sequence[Swap]) -> Totals:
         """Return what the versions cost with these swaps and no others."""
@@ -180,14 +192,44 @@ def report_of(
         inputs=tuple(Input(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for t in arguments.tensors),
         totals=_totals(traced, arguments, swaps),
         layers=tuple(_layers(traced, swaps)),
-        coverage=Coverage(counted, len(events) - counted - sum(traced.unknown.values()), _unknown(traced)),
+        coverage=Coverage(
+            counted, len(events) - counted - sum(traced.unknown.values()), _unknown(traced), _unknown_in(traced)
+        ),
+        shared_weights=tuple(_shared(traced)),
         peak_activation_bytes=traced.peak_activation_bytes,
         warnings=(*notes, *traced.notes, *_remarks(traced)),
     )
 
 
 def _unknown(traced: Trace) -> tuple[str, ...]:
-    return tuple(f"{name} ({times}×)" for name, times in sorted(traced.unknown.items()))
+    return unknown_operators(traced.unknown)
+
+
+def _unknown_in(traced: Trace) -> Mapping[str, Mapping[str, int]]:
+    """Return which layers ran operators of unknown cost; what left no event is the root's."""
+    found = {}
+    for name, times in sorted(traced.unknown.items()):
+        layers = Counter(event.module for event in traced.events if event.operator == name)
+        layers[""] += times - layers.total()
+        found[name] = {layer: number for layer, number in layers.items() if number > 0}
+    return found
+
+
+def _shared(traced: Trace) -> Iterator[SharedWeights]:
+    """Yield what several layers read, one entry for each set of layers."""
+    place: dict[str, int] = {}
+    readers: dict[str, set[str]] = {}
+    for event in traced.events:
+        place.setdefault(event.module, len(place))
+        for name in event.weights:
+            readers.setdefault(name, set()).add(event.module)
+    together: dict[tuple[str, ...], list[Parameter]] = {}
+    for parameter in traced.parameters:
+        layers = tuple(sorted(readers.get(parameter.name, ()), key=place.__getitem__))
+        if len(layers) > 1:
+            together.setdefault(layers, []).append(parameter)
+    for layers, shared in together.items():
+        yield SharedWeights(layers, sum(one.numel for one in shared), sum(one.nbytes for one in shared))
 
 
 def _remarks(traced: Trace) -> list[str]:
@@ -282,19 +324,12 @@ def _weights_of(events: Sequence[Event], swap: Swap) -> object:
 
 def _stages_of(events: Sequence[Event], swap: Swap, variant: str) -> tuple[Stage, ...]:
     first = events[swap.positions[0]]
-    return _stages(swap.convs(variant), _batched(first), first.element_bytes)
+    return _stages(swap.convs(variant), first.batched_input_shape, first.element_bytes)
 
 
 @lru_cache(maxsize=8192)
 def _stages(convs: Convs, shape: Shape, element_bytes: int) -> tuple[Stage, ...]:
     return stage_costs(convs, shape, element_bytes)
-
-
-def _batched(event: Event) -> Shape:
-    """Return the input of a convolution with its batch, which torch allows to be left out."""
-    assert event.conv is not None
-    missing = len(event.conv.kernel_size) + 2 - len(event.input_shape)
-    return (1,) * missing + event.input_shape
 
 
 # -- layers

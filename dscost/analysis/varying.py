@@ -1,0 +1,84 @@
+"""A counted layer → the same layer with the variants that were asked for, in place of the usual one. No torch."""
+
+from collections.abc import Sequence
+
+from dscost.errors import InputError, SpecError
+from dscost.network_specs import Part
+from dscost.operations import stage_costs
+from dscost.results import Layer, Report, Stage, chain_cost
+from dscost.units import format_shape
+from dscost.variants.choosing import Asked, parse_variants, rewritten
+
+SEPARABLE = "depthwise_separable"
+
+
+def with_variants(layer: Layer, names: Sequence[str], element_bytes: int) -> tuple[Layer, dict[str, int | None]]:
+    """Return a layer with its standard form and the named variants, and the values of their parameters by name.
+
+    Why a variant does not exist stands in the note of the layer. Depthwise-separable without a value is that of the
+    layer's own depth multiplier.
+
+    Args:
+        layer: As `layer_of` makes it.
+        names: Such as `ghost` or `grouped:8`.
+        element_bytes: Of its dtype.
+
+    Raises:
+        InputError: There is no such variant, or it cannot have the value that was given.
+    """
+    assert layer.conv is not None
+    found = {"standard": layer.stages["standard"]}
+    ratios: dict[str, float] = {}
+    values: dict[str, int | None] = {}
+    notes = []
+    seen: set[tuple[object, int | None]] = set()
+    for asked in parse_variants(names):
+        label = asked.label
+        if label == "standard":
+            continue
+        if label == SEPARABLE and SEPARABLE in layer.stages:
+            found[label] = layer.stages[label]
+            ratios[label] = layer.formula_ratio or 0.0
+            continue
+        variant = rewritten(asked, layer.conv)
+        if isinstance(variant, str):
+            notes.append(f"no {label.replace('_', '-')} variant: {variant}")
+            continue
+        if (asked.variant, variant.value) in seen:  # once with the default, once with the same value
+            continue
+        seen.add((asked.variant, variant.value))
+        found[label] = _stages(asked, variant.parts, layer, element_bytes)
+        values[label] = variant.value
+        if variant.ratio is not None:
+            ratios[label] = variant.ratio
+    changed = layer._replace(
+        stages=found,
+        variants={label: chain_cost([stage.cost for stage in stages]) for label, stages in found.items()},
+        formula_ratio=layer.formula_ratio if SEPARABLE in found else None,
+        formula_ratios=ratios,
+        note="; ".join(notes) or None,
+    )
+    return changed, values
+
+
+def _stages(asked: Asked, parts: Sequence[Part], layer: Layer, element_bytes: int) -> tuple[Stage, ...]:
+    """Return the stages of a variant with their costs, if they make what the layer makes."""
+    try:
+        stages = stage_costs(parts, layer.input_shape, element_bytes)
+    except InputError as error:
+        raise SpecError(f"variant {asked.label}: {error}") from None
+    if not stages or stages[-1].output_shape != layer.output_shape:
+        made = format_shape(stages[-1].output_shape) if stages else "nothing"
+        raise SpecError(f"variant {asked.label}: makes {made}, the convolution {format_shape(layer.output_shape)}")
+    return stages
+
+
+def parts_of(report: Report, label: str) -> Sequence[Part]:
+    """Return the stages of a variant of a layer's report, to be built."""
+    (layer,) = report.layers
+    values = report.settings.get("variants", {})
+    if label not in values:
+        return tuple((stage.name, stage.conv) for stage in layer.stages[label] if stage.conv)
+    assert layer.conv is not None
+    ((_, variant, _),) = parse_variants([label])
+    return variant.stages(layer.conv, values[label])
