@@ -4,6 +4,7 @@
 203.125
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,6 +77,17 @@ def find_device(name: str, dtype: str) -> Ceilings:
         bytes_per_s=device.bytes_per_s,
         source=device.source,
     )
+
+
+def keys_of(names: Sequence[str]) -> dict[str, str]:
+    """Return what a report calls each device: a file by its stem, by all that was given where two share that.
+
+    >>> keys_of(["t4", "mine/board.yaml", "mine/t4.yaml"])
+    {'t4': 't4', 'mine/board.yaml': 'board', 'mine/t4.yaml': 'mine/t4.yaml'}
+    """
+    stems = {name: Path(name).stem if name.endswith(ENDINGS) else name for name in names}
+    shared = Counter(stems.values())
+    return {name: stem if shared[stem] == 1 else name for name, stem in stems.items()}
 
 
 def read_device(path: Path) -> Device:

@@ -81,11 +81,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def some_of(names: Iterable[str], at_most: int = 12) -> str:
-    """Return the names as a comma-separated list, the tail summarised.
+    """Return the names as a comma-separated list, the tail summarised; a single one is named, which is as short.
 
-    >>> some_of(["a", "b", "c"], at_most=2)
-    'a, b and 1 more'
+    >>> some_of(["a", "b", "c", "d"], at_most=2), some_of(["a", "b", "c"], at_most=2)
+    ('a, b and 2 more', 'a, b, c')
     """
     names = list(names)
-    shown, hidden = names[:at_most], len(names) - at_most
-    return ", ".join(shown) + (f" and {hidden} more" if hidden > 0 else "")
+    hidden = len(names) - at_most
+    return ", ".join(names) if hidden < 2 else f"{', '.join(names[:at_most])} and {hidden} more"

@@ -6,8 +6,8 @@ from pathlib import Path
 from dscost.errors import OutputError
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file by way of a temporary one beside it, so that no reader ever sees half of it.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8, by way of a temporary one beside it, so that no reader ever sees half of it.
 
     An existing file keeps its permissions; a link is followed. Something that is not a regular
     file, such as `/dev/stdout`, is written to directly.
@@ -17,9 +17,9 @@ def write_whole(path: Path, text: str) -> None:
     """
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(_encoded(content))
             return
-        _replace(path.resolve(), text)
+        _replace(path.resolve(), _encoded(content))
     except (OSError, RuntimeError, UnicodeEncodeError) as error:  # a link to itself is a RuntimeError
         raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -36,14 +36,18 @@ def check_folder(path: Path) -> None:
         raise OutputError(f"cannot write {path}: it is a folder")
 
 
-def _replace(path: Path, text: str) -> None:
+def _encoded(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
+
+
+def _replace(path: Path, content: bytes) -> None:
     import tempfile
 
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".dscost-")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())

@@ -5,6 +5,7 @@ Duplicate keys, tags, numbers that are not finite, several documents, alias bomb
 files are refused.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -156,6 +157,25 @@ def parse_scalar(text: str) -> Any:
         FileProblems: It is neither.
     """
     return parse_yaml(text, "value").plain if text.strip() else ""
+
+
+def quoted(text: str) -> str:
+    """Return a text as YAML writes it, key or value: in quotes where it would be read as something else.
+
+    >>> quoted("layer1.0.conv1"), quoted("010"), quoted("a: b"), quoted("café")
+    ('layer1.0.conv1', '"010"', '"a: b"', 'café')
+    """
+    if re.fullmatch(r"[\w./:@+,= -]+", text):
+        try:
+            if parse_yaml(f"- {text}\n- {text}: x", "text").plain == [text, {text: "x"}]:
+                return text
+        except FileProblems:
+            pass
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+
+
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What JSON leaves as it is and YAML does not allow, or takes for the end of a line."""
 
 
 class _TooMuch(Exception):

@@ -48,6 +48,18 @@ def quantity_pattern(kind: str) -> str:
     return rf"^\s*(?:{_DIGITS})(?:{_EXPONENT})?\s*(?:{units})\s*$"
 
 
+def kind_of(text: str) -> str | None:
+    """Return what a quantity is of by its unit, whatever its sign; `None` where it has none or is no quantity.
+
+    >>> kind_of("12 MB"), kind_of("+5%"), kind_of("12")
+    ('bytes', 'share', None)
+    """
+    text = text.strip().removeprefix("+")
+    found = _QUANTITY.fullmatch(text) if len(text) <= MAX_QUANTITY else None
+    unit = found[3] if found else ""
+    return next((kind for kind, (units, _) in QUANTITIES.items() if unit and unit in units), None)
+
+
 def parse_quantity(value: object, kind: str) -> Fraction:
     """Return an exact quantity in counts, bytes, seconds, or as a plain number; a percentage as a share.
 
@@ -68,7 +80,8 @@ def parse_quantity(value: object, kind: str) -> Fraction:
     text = str(value).strip()
     found = _QUANTITY.fullmatch(text) if len(text) <= MAX_QUANTITY else None
     if found is None:
-        raise InputError(f"expected a quantity such as {example}, found '{text:.{MAX_QUANTITY}}'")
+        signed = ": write it without the sign" if text.startswith("+") and kind_of(text) else ""
+        raise InputError(f"expected a quantity such as {example}, found '{text:.{MAX_QUANTITY}}'{signed}")
     digits, exponent, unit = found.groups()
     if unit not in units:
         missing = "it lacks a unit" if not unit else f"unknown unit '{unit}'{did_you_mean(unit, filter(None, units))}"

@@ -28,6 +28,15 @@ CONVENTIONS = {
 }
 """What each number means, carried in every report."""
 
+MEANINGS = {
+    **CONVENTIONS,
+    "weight_bytes": "size of the parameters in the given dtype",
+    "input_bytes": "size of what goes in",
+    "output_bytes": "size of what comes out",
+    "flops_per_byte": "flops / traffic_bytes",
+}
+"""What each number means, those included whose name says it."""
+
 
 class Cost(NamedTuple):
     """What a layer, a chain of stages or a model costs on paper.
@@ -182,8 +191,17 @@ class Speedup(NamedTuple):
         return {**{name: plain(value) for name, value in self._asdict().items()}, "verdict": self.verdict}
 
 
+class TimedVariant(NamedTuple):
+    """What was measured of a variant besides the depthwise-separable one: its time, and standard over that."""
+
+    latency: Latency
+    speedup: Speedup
+
+
 class Timing(NamedTuple):
     """What was measured of one thing under one setting; `None` where it was not.
+
+    In JSON the latency of each further variant stands under its own name, its speedup in `speedups`.
 
     Args:
         as_is: The thing as it stands in the model.
@@ -194,6 +212,7 @@ class Timing(NamedTuple):
         gap_s: What the depthwise-separable variant takes beyond its parts.
         backends: What torch computes each convolution with, by name of the variant or stage.
         layers_s: Of a whole model: the sum over the layers that were timed alone, by variant.
+        others: Further variants, by name.
     """
 
     as_is: Latency | None = None
@@ -204,20 +223,54 @@ class Timing(NamedTuple):
     gap_s: float | None = None
     backends: Mapping[str, str] = MappingProxyType({})
     layers_s: Mapping[str, float] = MappingProxyType({})
+    others: Mapping[str, TimedVariant] = MappingProxyType({})
+
+    @property
+    def speedups(self) -> Mapping[str, Speedup]:
+        """Latency of standard over that of each further variant."""
+        return {name: one.speedup for name, one in self.others.items()}
 
     def of(self, variant: str) -> Latency | None:
-        """Return the latency of `as_is`, `standard` or `depthwise_separable`."""
-        latency: Latency | None = getattr(self, variant)
-        return latency
+        """Return the latency of `as_is` or of a variant."""
+        match variant:
+            case "as_is":
+                return self.as_is
+            case "standard":
+                return self.standard
+            case "depthwise_separable":
+                return self.depthwise_separable
+        other = self.others.get(variant)
+        return other.latency if other else None
+
+    def speedup_of(self, variant: str) -> Speedup | None:
+        """Return the speedup of a variant over standard."""
+        return self.speedup if variant == "depthwise_separable" else self.speedups.get(variant)
+
+    def part(self, variant: str, stage: str) -> Latency | None:
+        """Return the latency of a stage that was timed alone: those of the depthwise-separable variant are."""
+        return self.stages.get(stage) if variant == "depthwise_separable" else None
 
     def with_latency(self, variant: str, latency: Latency | None) -> "Timing":
-        """Return the timing with another latency of a variant."""
+        """Return the timing with another latency of `as_is` or of a variant that was timed."""
         match variant:
             case "as_is":
                 return self._replace(as_is=latency)
             case "standard":
                 return self._replace(standard=latency)
-        return self._replace(depthwise_separable=latency)
+            case "depthwise_separable":
+                return self._replace(depthwise_separable=latency)
+        if latency is None or variant not in self.others:
+            return self
+        return self._replace(others={**self.others, variant: self.others[variant]._replace(latency=latency)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON: every field but `others`, which stand beside `standard`, and `speedups`."""
+        fields = {name: plain(getattr(self, name)) for name in TIMING_KEYS}
+        return {**fields, **{name: plain(one.latency) for name, one in self.others.items()}}
+
+
+TIMING_KEYS = (*(name for name in Timing._fields if name != "others"), "speedups")
+"""The keys of a `Timing` in the JSON, besides the names of further variants."""
 
 
 class Noise(NamedTuple):
@@ -265,10 +318,10 @@ class Bound(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One convolution of a variant, with the shapes it sees."""
+    """One step of a variant, with the shapes it sees; `conv` is null where it only moves or adds values."""
 
     name: str
-    conv: ConvSpec
+    conv: ConvSpec | None
     input_shape: Shape
     output_shape: Shape
     cost: Cost
@@ -288,7 +341,8 @@ class Layer(NamedTuple):
         cost: As it is.
         variants: Cost by variant, where both sides of the trade are known: `standard` and
             `depthwise_separable`. On a depthwise layer that begins a pair they stand for the pair.
-        stages: The convolutions of each variant in `variants`.
+            Of a single layer, `standard` and those that were asked for.
+        stages: What each variant in `variants` consists of.
         pair: The depthwise layer of the separable pair that this layer belongs to.
         ends_pair: Whether it is the pointwise layer of that pair.
         formula_ratio: `T · (G/N + 1/(Kh·Kw))` of the trade.
@@ -297,6 +351,7 @@ class Layer(NamedTuple):
         note: Why there is no variant, where the user asked for one.
         predictions: Times by the roofline of a device that was not measured on, by device and variant.
         causes: Why the depthwise-separable variant is as fast as it is.
+        formula_ratios: What the formula says of each variant that was asked for, by name.
     """
 
     name: str
@@ -317,6 +372,7 @@ class Layer(NamedTuple):
     note: str | None = None
     predictions: Mapping[str, Mapping[str, "Bound"]] = MappingProxyType({})
     causes: tuple[Cause, ...] = ()
+    formula_ratios: Mapping[str, float] = MappingProxyType({})
 
     @property
     def timing(self) -> Timing | None:
@@ -326,9 +382,13 @@ class Layer(NamedTuple):
     @property
     def reduction(self) -> float | None:
         """How many times fewer MACs the depthwise-separable variant has."""
-        if "depthwise_separable" not in self.variants:
-            return None
-        return Reduction.between(self.variants["standard"], self.variants["depthwise_separable"]).macs
+        return self.reduction_of("depthwise_separable").macs
+
+    def reduction_of(self, variant: str) -> Reduction:
+        """Return how many times less a variant needs; unknown where the layer has no such variant."""
+        if variant not in self.variants:
+            return Reduction(None, None, None)
+        return Reduction.between(self.variants["standard"], self.variants[variant])
 
 
 class Totals(NamedTuple):
@@ -360,11 +420,38 @@ class Input(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """How many layers were counted by formula, how many are known to be free of MACs, which are unknown."""
+    """How much of a model is counted.
+
+    Args:
+        counted: Operators that were counted by formula.
+        free: Operators that are known to be free of MACs.
+        unknown: Operators of unknown cost, each with how often it ran.
+        unknown_in: The layers that ran those, with how often, by operator.
+    """
 
     counted: int
     free: int
     unknown: tuple[str, ...] = ()
+    unknown_in: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+
+
+def unknown_operators(times: Mapping[str, int]) -> tuple[str, ...]:
+    """Return operators of unknown cost as a report lists them, given how often each ran."""
+    return tuple(f"{name} ({number}×)" for name, number in sorted(times.items()))
+
+
+class SharedWeights(NamedTuple):
+    """Parameters that several layers use; the figures of the first of them have them.
+
+    Args:
+        layers: In the order in which they run.
+        params: How many parameters.
+        weight_bytes: Their size.
+    """
+
+    layers: tuple[str, ...]
+    params: int
+    weight_bytes: int
 
 
 class Ceiling(NamedTuple):
@@ -420,7 +507,8 @@ class Report(NamedTuple):
         totals: Of the whole.
         layers: In the order in which they run.
         coverage: How much of it is counted.
-        settings: Values of the architecture's settings, or the depth multiplier of a layer.
+        settings: Values of the architecture's settings, or the depth multiplier of a layer
+            and, under `variants`, the further ones that were asked for, each with the value of its parameter.
         assumed: Names of the values that nobody gave.
         latency: Of the whole, by setting such as `cpu`.
         peak_activation_bytes: Largest sum of live activations, inputs included.
@@ -428,6 +516,7 @@ class Report(NamedTuple):
         predictions: Of the whole, see `Layer`.
         warnings: What the reader must know about the figures.
         environment: Where the times were taken.
+        shared_weights: What layers share; `None` where that is not known.
     """
 
     target: str
@@ -444,6 +533,7 @@ class Report(NamedTuple):
     predictions: Mapping[str, Mapping[str, "Bound"]] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
     environment: Environment | None = None
+    shared_weights: tuple[SharedWeights, ...] | None = None
 
     @property
     def timing(self) -> Timing | None:
@@ -468,6 +558,7 @@ REPORT_KEYS = (
     "predictions",
     "skipped",
     "coverage",
+    "shared_weights",
     "warnings",
 )
 """The keys of a `Report` in the JSON; its environment stands in the document."""

@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from dscost.errors import InputError, SpecError, UnknownNameError, some_of
-from dscost.results import SCHEMA_VERSION, Environment, Layer, Report
+from dscost.results import SCHEMA_VERSION, Environment, Latency, Layer, Report, Speedup, TimedVariant, Timing
 
 ENDING = ".json"
 MAX_BYTES = 200_000_000
@@ -145,18 +145,21 @@ def _require_whole(report: Report, *place: str | int) -> None:
     if is_layer and "depth_multiplier" not in report.settings:
         raise _Misfit("missing key 'depth_multiplier'", *place, "settings")
     needed = VARIANTS[:1] if is_layer else VARIANTS
+    further = report.settings.get("variants", {}) if is_layer else {}
+    if not isinstance(further, dict) or any(type(value) not in (int, NoneType) for value in further.values()):
+        raise _Misfit("expected whole numbers or null by the names of variants", *place, "settings", "variants")
     for at, layer in enumerate(report.layers):
         if is_layer or layer.variants:
-            _require_trade(layer, needed, *place, "layers", at)
+            _require_trade(layer, needed, (*VARIANTS, *further), *place, "layers", at)
 
 
-def _require_trade(layer: Layer, needed: Sequence[str], *place: str | int) -> None:
+def _require_trade(layer: Layer, needed: Sequence[str], known: Sequence[str], *place: str | int) -> None:
     for name in needed:
         if name not in layer.variants:
             raise _Misfit(f"missing key '{name}'", *place, "variants")
     for name in layer.variants:
-        if name not in VARIANTS:
-            raise _Misfit(f"expected {' or '.join(VARIANTS)}, found '{name}'", *place, "variants")
+        if name not in known:
+            raise _Misfit(f"expected {' or '.join(known)}, found '{name}'", *place, "variants")
         if not layer.stages.get(name):
             raise _Misfit(f"missing key '{name}', which is in 'variants'", *place, "stages")
 
@@ -214,7 +217,7 @@ def _reader(kind: Any) -> _Reader:
         return _tuple_reader(arguments)
     if origin is Mapping:
         return _mapping_reader(arguments[1])
-    return _record_reader(kind)
+    return _timing_reader() if kind is Timing else _record_reader(kind)
 
 
 def _scalar_reader(kind: type) -> _Reader:
@@ -286,7 +289,7 @@ def _record_reader(kind: Any) -> _Reader:
     else:
         fields = kind.__slots__
         defaults = ()  # specs are written with every field
-    readers = {name: _reader(hints[name]) for name in fields if (kind, name) != (Report, "environment")}
+    readers = {name: _reader(hints[name]) for name in fields if (kind, name) not in _ELSEWHERE}
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -299,6 +302,26 @@ def _record_reader(kind: Any) -> _Reader:
             return kind(**given)
         except SpecError as error:
             raise _Misfit(str(error)) from None
+
+    return read
+
+
+_ELSEWHERE = ((Report, "environment"), (Timing, "others"))
+"""Fields that do not stand in the JSON of their record under their own name."""
+
+
+def _timing_reader() -> _Reader:
+    """Return what reads a timing, in which the further variants are those that `speedups` names."""
+    usual, latency, speedups = _record_reader(Timing), _reader(Latency), _reader(Mapping[str, Speedup])
+
+    def read(value: Any) -> Timing:
+        timing: Timing = usual(value)
+        others = {}
+        for name, speedup in _within("speedups", speedups, value.get("speedups", {})).items():
+            if name not in value:
+                raise _Misfit(f"missing key '{name}', which is in 'speedups'")
+            others[name] = TimedVariant(_within(name, latency, value[name]), speedup)
+        return timing._replace(others=others)
 
     return read
 

@@ -437,7 +437,7 @@ def test_every_figure_of_a_small_model_agrees_with_a_count_by_hand(network_file:
 )
 def test_every_layer_is_counted_or_known_to_be_free(name: str, counted: int, free: int) -> None:
     report = dscost.analyze(name)
-    assert report.coverage == (counted, free, ())
+    assert report.coverage == (counted, free, (), {})
     assert counted + free == len(report.layers)
 
 

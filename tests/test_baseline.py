@@ -14,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.budgets.baseline import Baseline, Known, baseline_text, parse_baseline, read_baseline, updated
+from dscost.budgets.baseline import (
+    Baseline,
+    Known,
+    baseline_text,
+    parse_baseline,
+    read_baseline,
+    renamed_layers,
+    updated,
+)
+from dscost.budgets.selectors import Kind, parse_selector
 from dscost.errors import InputError
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
@@ -89,7 +98,12 @@ def test_a_baseline_is_sorted_one_figure_a_line_with_nothing_that_changes_by_its
     assert sum(value for name, value in resnet["layers"].items() if name.endswith("/params")) == RESNET18_PARAMS
     assert document["models"]["net.yaml"] == {
         "fingerprint": {"counting": "1", "input": "1x3x8x8 float32", "target": "net.yaml"},
-        "layers": {"stem/macs": net_macs(4), "stem/params": 4 * 27},
+        "layers": {
+            "stem/kind": "convolution Conv2d[in_channels=3,out_channels=4,kernel=3,stride=1,dilation=1,groups=1,"
+            "bias=0]",
+            "stem/macs": net_macs(4),
+            "stem/params": 4 * 27,
+        },
         "totals": {
             "input_bytes": 4 * 3 * 64,
             "macs": net_macs(4),
@@ -129,6 +143,9 @@ _FIGURES = st.integers(0, 10**20).map(Fraction)
             st.dictionaries(_NAMES, _NAMES, max_size=3),
             st.dictionaries(st.sampled_from(["params", "macs", "weight_bytes"]), _FIGURES),
             st.dictionaries(st.tuples(_NAMES, st.sampled_from(["params", "macs"])), _FIGURES, max_size=4),
+            st.dictionaries(
+                _NAMES, st.builds(Kind, _NAMES, st.sampled_from(["linear", "idle"]), st.none()), max_size=4
+            ),
         ),
         max_size=3,
     )
@@ -158,8 +175,9 @@ def entry(**changes: Any) -> str:
         ("null", "kept.json: not a baseline of dscost: expected 'version' and 'models'"),
         ("{}", "kept.json: not a baseline of dscost: expected 'version' and 'models'"),
         ('{"version": 1, "models": []}', "kept.json: not a baseline of dscost: expected 'version' and 'models'"),
-        ('{"version": 2, "models": {}}', "kept.json: expected version 1, found 2"),
-        ('{"models": {}}', "kept.json: expected version 1, found None"),
+        ('{"version": 3, "models": {}}', "kept.json: expected version 1 or 2, found 3"),
+        ('{"version": true, "models": {}}', "kept.json: expected version 1 or 2, found True"),
+        ('{"models": {}}', "kept.json: expected version 1 or 2, found None"),
         ('{"version": 1, "models": {"m": {}, "m": {}}}', "kept.json: not JSON: duplicate key 'm'"),
         ('{"version": 1, "models": {"m": 5}}', "kept.json: m: not an entry of a baseline: "),
         ('{"version": 1, "models": {"m": {}}}', "kept.json: m: not an entry of a baseline: "),
@@ -173,6 +191,8 @@ def entry(**changes: Any) -> str:
         (entry(totals=[5]), "kept.json: m: not an entry of a baseline: "),
         (entry(layers={"a": 5}), "kept.json: m: not an entry of a baseline: ValueError: 'a' is none of its figures"),
         (entry(layers={"a/macs": float("nan")}), "kept.json: m: not an entry of a baseline: ValueError: expected a wh"),
+        (entry(layers={"a/kind": 5}), "kept.json: m: not an entry of a baseline: "),
+        (entry(layers={"a/kind": "Conv2d"}), "kept.json: m: not an entry of a baseline: InputError: expected an oper"),
         (entry(fingerprint=None), "kept.json: m: not an entry of a baseline: "),
     ],
 )  # fmt: skip
@@ -189,7 +209,7 @@ def damages() -> Iterable[Any]:
     yield pytest.param(lambda path: path.write_text(path.read_text()[:-500]), "not JSON", id="truncated")
     yield pytest.param(lambda path: path.write_bytes(b"\xff\xfe"), "not UTF-8 text", id="not UTF-8")
     yield pytest.param(lambda path: (path.unlink(), path.mkdir()), "Is a directory", id="a directory")
-    yield pytest.param(lambda path: path.write_text(path.read_text().replace('n": 1', 'n": 9')), "expected version 1",
+    yield pytest.param(lambda path: path.write_text(path.read_text().replace('n": 2', 'n": 9')), "or 2, found 9",
                        id="a later version")  # fmt: skip
     yield pytest.param(lambda path: path.chmod(0), "Permission denied", id="unreadable", marks=pytest.mark.skipif(
         os.geteuid() == 0, reason="root may read everything"))  # fmt: skip
@@ -253,10 +273,107 @@ def test_growth_is_taken_over_where_all_of_it_is_accepted(
     assert found.unused == tuple(unused)
 
 
-def test_figures_of_something_else_are_replaced_and_that_is_told() -> None:
-    other = {**FINGERPRINT, "input": "1x3x16x16 float32"}
-    found = updated({"m": known(macs=1)}, {"m": known(other, macs=4)}, [])
-    assert (found.models, found.replaced, found.refused) == ({"m": known(other, macs=4)}, ("m",), ())
+@pytest.mark.parametrize(
+    ("patterns", "taken", "unused"),
+    [
+        ([], False, []),
+        (["m"], True, []),
+        (["m/*"], True, []),
+        (["*"], True, []),
+        (["*/*"], True, []),
+        (["m/macs"], False, ["m/macs"]),  # which is about growth
+        (["*/macs"], False, ["*/macs"]),
+        (["n"], False, ["n"]),
+    ],
+)
+def test_figures_of_something_else_are_taken_over_only_where_the_model_is_accepted(
+    patterns: list[str], taken: bool, unused: list[str]
+) -> None:
+    other = {**FINGERPRINT, "input": "1x3x16x16 float32", "settings": "width=0.5"}
+    before, now = {"m": known(macs=4)}, {"m": known(other, macs=1)}
+    found = updated(before, now, patterns)
+    assert found.models == (now if taken else before)
+    assert (found.replaced, found.refused, found.accepted) == (("m",) if taken else (), (), ())
+    differences = ["input was 1x3x8x8 float32, is 1x3x16x16 float32", "settings was none, is width=0.5"]
+    assert found.changed == ({} if taken else {"m": differences})
+    assert found.unused == tuple(unused)
+
+
+def test_entries_that_were_not_counted_stay_as_they_are() -> None:
+    before = {"a": known(macs=1), "b": known(macs=2), "c": known(macs=3)}
+    found = updated(before, {"b": known(macs=1)}, [], keep=["a", "never"])
+    assert found.models == {"a": before["a"], "b": known(macs=1)}
+    assert (found.removed, found.added) == (("c",), ())
+
+
+LINEAR = Kind("Linear", "linear")
+
+
+def of_layers(**macs: int) -> Known:
+    """Return figures of layers that are all linear, and of all of them."""
+    layers = {(name, "macs"): Fraction(value) for name, value in macs.items()}
+    return known(macs=sum(macs.values()))._replace(layers=layers, kinds=dict.fromkeys(macs, LINEAR))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "shifted"),
+    [
+        (of_layers(a=10, b=10), of_layers(a=15, b=5), ["a/macs"]),
+        (of_layers(a=10, b=10), of_layers(a=11, b=5), ["a/macs"]),
+        (of_layers(a=10, b=10), of_layers(a=10, b=10), []),
+        (of_layers(a=10, b=10), of_layers(a=9, b=10), []),
+        (of_layers(a=10, b=20), of_layers(x=10, b=20), []),  # by another name
+        (of_layers(a=10, b=20), of_layers(x=20, y=10), []),
+        (of_layers(a=10, b=20), of_layers(new=25), []),  # another layer altogether
+    ],
+)
+def test_layers_that_grow_while_the_whole_does_not_are_told(before: Known, now: Known, shifted: list[str]) -> None:
+    found = updated({"m": before}, {"m": now}, [])
+    assert found.models == {"m": now}
+    assert found.shifted == ({"m": shifted} if shifted else {})
+
+
+def test_growth_that_was_accepted_is_not_told_twice() -> None:
+    found = updated({"m": of_layers(a=10)}, {"m": of_layers(a=11)}, ["*"])
+    assert (found.accepted, found.shifted) == (("m/macs",), {})
+
+
+# -- layers under another name
+
+
+def test_a_layer_is_renamed_where_kind_and_figures_are_the_same() -> None:
+    before = of_layers(a=10, b=20, c=30, d=5)
+    now = of_layers(c=30, x=10, y=21, z=5)
+    now = now._replace(kinds={**now.kinds, "z": Kind("Bilinear", "linear")})
+    assert renamed_layers(before, now) == {"x": "a"}
+    assert renamed_layers(before._replace(kinds={}), now) == {}
+
+
+def test_of_layers_that_are_alike_each_is_one_of_the_others() -> None:
+    assert renamed_layers(of_layers(a=1, b=1), of_layers(x=1, y=1, z=1)) == {"x": "a", "y": "b"}
+    assert renamed_layers(of_layers(a=1, b=1, c=1), of_layers(x=1)) == {"x": "a"}
+
+
+# -- the first version
+
+
+def test_the_first_version_is_read_and_becomes_the_second_by_an_update(folder: Path) -> None:
+    run(folder, "baseline", "save")
+    second = (folder / "kept.json").read_bytes()
+    document = json.loads(second)
+    for model in document["models"].values():
+        model["layers"] = {key: value for key, value in model["layers"].items() if not key.endswith("/kind")}
+    (folder / "kept.json").write_text(json.dumps({**document, "version": 1}, indent=2, sort_keys=True) + "\n")
+    assert all(not one.kinds and one.members(parse_selector("type:Conv2d")) is None for one in kept(folder).values())
+    assert kept(folder)["net.yaml"].members(parse_selector("st*")) == ["stem"]
+    assert run(folder, "check", "--strict").returncode == 0
+    group = "layers: [{match: 'type:Conv2d', total: {macs: {max_increase: 0%}}}]"
+    (folder / "dscost.yaml").write_text(BUDGET.replace("net.yaml,", f"net.yaml, {group},"))
+    assert "type:Conv2d: not comparable with the baseline: it does not say" in run(folder, "check").stdout
+    ran = run(folder, "baseline", "update")
+    assert (ran.returncode, ran.stderr) == (0, "wrote kept.json\n")
+    assert (folder / "kept.json").read_bytes() == second
+    assert run(folder, "check", "--strict").returncode == 0
 
 
 def test_a_figure_that_is_known_now_and_was_not_is_no_growth() -> None:
@@ -317,22 +434,133 @@ def test_update_takes_improvements_and_needs_a_word_for_growth(folder: Path) -> 
 
     network(folder, 5)
     assert run(folder, "baseline", "update", "--accept", "nothing*").stderr.startswith(
-        "nothing that grew matches nothing*\n"
+        "nothing to accept matches nothing*\n"
     )
     assert run(folder, "baseline", "update", "--accept", "net*").returncode == 0
     assert kept(folder)["net.yaml"].figures["macs"] == net_macs(5)
 
 
-def test_update_drops_what_the_budget_names_no_more_and_replaces_what_is_not_comparable(folder: Path) -> None:
+def test_update_drops_what_the_budget_names_no_more_and_needs_a_word_for_what_is_not_comparable(folder: Path) -> None:
     run(folder, "baseline", "save")
     (folder / "dscost.yaml").write_text(
         "version: 1\nbaseline: kept.json\nmodels:\n  - {target: net.yaml, input: [1, 3, 16, 16]}\n"
     )
-    ran = run(folder, "baseline", "update")
+    refused = run(folder, "baseline", "update", "-q")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "net.yaml: input was 1x3x8x8 float32, is 1x3x16x16 float32: "
+        "dscost baseline update --accept 'net.yaml' takes it over\n"
+    )
+    assert {name: one.figures["macs"] for name, one in kept(folder).items()} == {"net.yaml": net_macs(4)}
+    run(folder, "baseline", "save", "--config", "dscost.yaml")
+    (folder / "dscost.yaml").write_text(BUDGET)
+    assert run(folder, "baseline", "save").returncode == 0
+    (folder / "dscost.yaml").write_text(
+        "version: 1\nbaseline: kept.json\nmodels:\n  - {target: net.yaml, input: [1, 3, 16, 16]}\n"
+    )
+    ran = run(folder, "baseline", "update", "--accept", "net.yaml")
     assert ran.returncode == 0
     assert "removed: resnet18\n" in ran.stderr
     assert "not comparable, replaced: net.yaml\n" in ran.stderr
     assert {name: one.figures["macs"] for name, one in kept(folder).items()} == {"net.yaml": 4 * net_macs(4)}
+
+
+def test_layers_that_grow_in_the_shade_of_others_are_told_unless_quiet(folder: Path) -> None:
+    def two(first: int, second: int) -> None:
+        (folder / "net.yaml").write_text(
+            "input: [3, 8, 8]\nlayers:\n"
+            f"  - {{conv: 3, out_channels: {first}, bias: false, name: one}}\n"
+            f"  - {{conv: 1, out_channels: {second}, bias: false, name: two}}\n"
+        )
+
+    two(4, 40)
+    run(folder, "baseline", "save")
+    two(5, 8)  # 5 * 27 + 5 * 8 weights instead of 4 * 27 + 4 * 40
+    ran = run(folder, "baseline", "update")
+    assert ran.returncode == 0
+    assert "net.yaml: no more in total, though layers grew: one/params, one/macs\n" in ran.stderr
+    two(6, 2)
+    assert (run(folder, "baseline", "update", "-q").stderr, kept(folder)["net.yaml"].figures["params"]) == (
+        "", 6 * 27 + 6 * 2,
+    )  # fmt: skip
+
+
+# -- some of the models
+
+
+def test_one_model_alone_is_saved_updated_and_shown(folder: Path) -> None:
+    assert run(folder, "baseline", "save", "--model", "net.yaml").stderr == "wrote kept.json: 1 model\n"
+    assert set(kept(folder)) == {"net.yaml"}
+    assert run(folder, "baseline", "update", "--model", "resnet18").returncode == 0
+    both = dict(kept(folder))
+    assert set(both) == {"net.yaml", "resnet18"}
+    network(folder, 9)
+    unchanged = run(folder, "baseline", "update", "--model", "resnet18")
+    assert (unchanged.returncode, unchanged.stderr) == (0, "")
+    assert dict(kept(folder)) == both
+    run(folder, "baseline", "save", "--model", "net.yaml")
+    assert kept(folder)["net.yaml"].figures["macs"] == net_macs(9)
+    assert kept(folder)["resnet18"] == both["resnet18"]
+    shown = run(folder, "baseline", "show", "--model", "resnet18").stdout
+    assert "resnet18: " in shown
+    assert "net.yaml" not in shown
+    (folder / "dscost.yaml").write_text(BUDGET.partition("  - {target: net")[0])
+    assert "removed" not in run(folder, "baseline", "update", "--model", "resnet18").stderr  # nothing was said of it
+    assert set(kept(folder)) == {"net.yaml", "resnet18"}
+
+
+def test_all_entries_of_a_matrix_are_meant_by_its_name(folder: Path) -> None:
+    (folder / "dscost.yaml").write_text(
+        "version: 1\nbaseline: kept.json\nmodels:\n"
+        "  - {name: m, target: mobilenet_v1, matrix: {width: [0.25, 0.5]}}\n  - {target: net.yaml}\n"
+    )
+    run(folder, "baseline", "save", "-q", "--model", "m")
+    assert set(kept(folder)) == {"m[width=0.25]", "m[width=0.5]"}
+    shown = run(folder, "baseline", "show", "--model", "m[width=0.5]").stdout
+    assert "m[width=0.5]: " in shown
+    assert "m[width=0.25]" not in shown
+
+
+# -- models that cannot be counted
+
+
+@pytest.mark.parametrize(
+    ("level", "code", "told"), [("error", 1, "error: "), ("warn", 0, "warning: "), ("ignore", 0, None)]
+)
+@pytest.mark.parametrize("action", ["save", "update"])
+def test_a_model_that_cannot_be_counted_stays_as_it_was_where_the_policy_lets_it(
+    action: str, level: str, code: int, told: str | None, folder: Path
+) -> None:
+    budget = BUDGET.replace("resnet18, limits", "small.yaml, limits")
+    (folder / "dscost.yaml").write_text(f"{budget}policy: {{on_unloadable_model: {level}}}\n")
+    (folder / "small.yaml").write_text((folder / "net.yaml").read_text())
+    run(folder, "baseline", "save")
+    before = kept(folder)["net.yaml"]
+    (folder / "net.yaml").write_text("layers: 5\n")
+    (folder / "small.yaml").write_text(
+        (folder / "small.yaml").read_text().replace("out_channels: 4", "out_channels: 3")
+    )
+    ran = run(folder, "baseline", action, "-q")
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert kept(folder)["net.yaml"] == before
+    assert kept(folder)["small.yaml"].figures["macs"] == net_macs(3)
+    if told is None:
+        assert ran.stderr == ""
+    else:
+        assert ran.stderr.startswith(f"{told}dscost.yaml:5: net.yaml: ")
+
+
+def test_what_a_model_prints_is_no_result(folder: Path) -> None:
+    (folder / "dscost.yaml").write_text(
+        "version: 1\nbaseline: kept.json\nmodels: [{target: net.py:make, input: [1, 3, 8, 8]}]\n"
+    )
+    (folder / "net.py").write_text(
+        "import torch\ndef make():\n    print('loud')\n    return torch.nn.Conv2d(3, 4, 3)\n"
+    )
+    for action in ("save", "update"):
+        ran = run(folder, "baseline", action, "-q")
+        assert (ran.returncode, ran.stdout) == (0, "")
+        assert "loud" in ran.stderr
 
 
 def test_show_prints_every_figure_exactly(folder: Path) -> None:
@@ -388,6 +616,8 @@ def test_a_folder_that_cannot_be_written_leaves_the_baseline_as_it_was(folder: P
         (["save", "far.yaml"], "cannot write no/such/kept.json: No such file or directory"),
         (["save", "dscost.yaml", "--config", "dscost.yaml"],
          "name the budget once: as the argument or by --config"),
+        (["save", "--model", "resnet81"],
+         "unknown model of the budget 'resnet81' (did you mean 'resnet18'?)"),
         ([], "Missing argument 'action'."),
     ],
 )  # fmt: skip

@@ -29,9 +29,11 @@ from dscost.budgets.language import (
 )
 from dscost.budgets.metrics import METRICS
 from dscost.errors import FileProblems, InputError
+from dscost.inputs import TensorSpec
 
 HEAD = "version: 1\nmodels:\n  - target: m\n"  # what follows begins on line 4
 QUANTITY = "expected a quantity such as"
+SHAPE = "expected a shape such as [1, 3, 224, 224] or ids=1,128:int64"
 
 
 def read(text: str | bytes) -> Budget:
@@ -113,7 +115,17 @@ def test_everything_that_a_budget_says_is_kept() -> None:
         Limit("params", "max_increase", Fraction(0), relative=True, line=8, column=14),
         Limit("params", "max", Fraction(4_300_000), line=15, column=7),
         Limit("macs", "max", Fraction(600 * 10**6), level="warn", message="ask first", line=16, column=14),
-        Limit("macs", "max_increase", 2 * share, relative=True, level="warn", message="ask first", line=16, column=25),
+        Limit(
+            "macs",
+            "max_increase",
+            2 * share,
+            relative=True,
+            ignore_below=Fraction(100_000),
+            level="warn",
+            message="ask first",
+            line=16,
+            column=25,
+        ),
         Limit("weight_bytes", "max", Fraction(17 * 1024**2), line=17, column=7),
         Limit("peak_activation_bytes", "max", Fraction(10**7), line=18, column=42),
         Limit("peak_activation_bytes", "min", Fraction(1000), line=18, column=31),
@@ -173,6 +185,110 @@ def test_a_model_replaces_bounds_of_the_defaults_one_by_one() -> None:
     }
 
 
+MEASURED = "{latency_s: {max: 10 ms, tolerance: 20%, level: error, message: slow}}"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own", "expected"),
+    [
+        ("{macs: {max_increase: 1%, ignore_below: 100k}}", "{macs: {max_increase: 2%}}",
+         {"max_increase": ("1/50", 100_000, 0, "error", None)}),
+        ("{macs: {max_increase: 1%, ignore_below: 100k}}", "{macs: {max_increase: 2%, ignore_below: 5}}",
+         {"max_increase": ("1/50", 5, 0, "error", None)}),
+        ("{macs: {max_increase: 1%, ignore_below: 100k}}", "{macs: {max: 7, level: warn}}",
+         {"max_increase": ("1/100", 100_000, 0, "error", None), "max": ("7", 0, 0, "warn", None)}),
+        ("{macs: {max_increase: 1%, level: warn, message: why}}", "{macs: 7}",
+         {"max_increase": ("1/100", 0, 0, "warn", "why"), "max": ("7", 0, 0, "warn", "why")}),
+        ("{macs: 7}", "{macs: {max_increase: 5, level: warn}}",
+         {"max": ("7", 0, 0, "error", None), "max_increase": ("5", 0, 0, "warn", None)}),
+        (MEASURED, "{latency_s: 12 ms}", {"max": ("3/250", 0, Fraction(1, 5), "error", "slow")}),
+        (MEASURED, "{latency_s: {max: 12 ms, tolerance: 0%}}", {"max": ("3/250", 0, 0, "error", "slow")}),
+    ],
+)  # fmt: skip
+def test_a_bound_of_a_model_takes_what_stands_beside_that_of_the_defaults(
+    defaults: str, own: str, expected: dict[str, tuple[object, ...]]
+) -> None:
+    head = f"version: 1\ndefaults: {{limits: {defaults}}}\nmodels:\n  - target: m\n"
+    assert {
+        one.bound: (str(one.value), one.ignore_below, one.tolerance, one.level, one.message)
+        for one in limits_of(own, head)
+    } == expected
+
+
+def test_a_bound_of_an_entry_takes_what_stands_beside_those_of_its_model_and_of_the_defaults() -> None:
+    entry = one(
+        "version: 1\ndefaults: {limits: {macs: {max_increase: 1%, ignore_below: 9, level: warn}}}\nmodels:\n"
+        "  - target: m\n    limits: {macs: {max: 5, level: error, message: why}}\n    matrix: {width: [1]}\n"
+        "    entries: [{match: {width: 1}, limits: {macs: {max_increase: 3%}}}]\n"
+    )
+    limits = {limit.bound: (limit.value, limit.ignore_below, limit.level, limit.message) for limit in entry.limits}
+    assert limits == {"max": (5, 0, "error", "why"), "max_increase": (Fraction(3, 100), 9, "error", "why")}
+
+
+def test_rules_on_layers_take_nothing_of_the_defaults() -> None:
+    (rule,) = one(
+        "version: 1\ndefaults: {limits: {macs: {max_increase: 1%, ignore_below: 9, level: warn}}}\nmodels:\n"
+        "  - {target: m, layers: [{match: a, each: {macs: {max_increase: 1%}}}]}\n"
+    ).layers
+    assert [(limit.ignore_below, limit.level) for limit in rule.each] == [(0, "error")]
+
+
+# -- inputs
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[1, 3, 8, 8]", (1, 3, 8, 8)),
+        ("'1,3,8,8'", (1, 3, 8, 8)),
+        ("' 1, 3 ,8,008 '", (1, 3, 8, 8)),
+        ("['1,3,8,8']", (1, 3, 8, 8)),
+        ("[[1, 3, 8, 8]]", (1, 3, 8, 8)),
+        ("'ids=1,128:int64'", (TensorSpec((1, 128), "int64", "ids"),)),
+        ("'1,128:int64'", (TensorSpec((1, 128), "int64"),)),
+        ("['ids=1,128:int64', 'mask=1,128']",
+         (TensorSpec((1, 128), "int64", "ids"), TensorSpec((1, 128), None, "mask"))),
+        ("[[1, 3, 8, 8], '1,5:bool']", (TensorSpec((1, 3, 8, 8)), TensorSpec((1, 5), "bool"))),
+        ("{ids: '1,128:int64', mask: [1, 128]}",
+         (TensorSpec((1, 128), "int64", "ids"), TensorSpec((1, 128), None, "mask"))),
+    ],
+)  # fmt: skip
+def test_an_input_is_a_shape_or_several_tensors(text: str, expected: object) -> None:
+    assert one(f"{HEAD}    input: {text}\n").input == expected
+    (only,) = read(f"{HEAD}    matrix: {{input: [{text}]}}\n").entries
+    assert only.input == expected
+
+
+def test_the_inputs_of_a_matrix_have_a_name_each() -> None:
+    inputs = "[[1, 8], ['a=1,8:int64', '1,8'], {a: [1, 8], b: '1,8'}, [[1, 8], [2]]]"
+    entries = read(f"{HEAD}    matrix: {{input: {inputs}}}\n").entries
+    assert [entry.name for entry in entries] == [
+        "m[input=1x8]", "m[input=a=1,8:int64+1,8]", "m[input=a=1x8+b=1,8]", "m[input=1x8+2]",
+    ]  # fmt: skip
+
+
+# -- saved reports
+
+SAVED = "version: 1\ndefaults: {input: [1, 3, 8, 8], batch: 2, dtype: float16, limits: {macs: 5}}\nmodels:\n"
+
+
+@pytest.mark.parametrize("target", ["report.json", "out/all.json:timm:resnet18"])
+def test_a_saved_report_has_limits_of_the_defaults_and_an_input_of_its_own(target: str) -> None:
+    entry = one(f"{SAVED}  - target: {target}\n")
+    assert (entry.input, entry.batch, entry.dtype) == (None, None, None)
+    assert [limit.value for limit in entry.limits] == [5]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("input", "[1]"), ("batch", "1"), ("dtype", "int8"), ("set", "{a: 1}"), ("kwargs", "{}"), ("matrix", "{a: [1]}")],
+)
+def test_what_would_change_a_saved_report_is_a_mistake(key: str, value: str) -> None:
+    assert problems(f"{SAVED}  - target: r.json\n    {key}: {value}\n") == [
+        f"5:5: r.json is a saved report, counted already: '{key}' cannot change it"
+    ]
+
+
 def test_anchors_are_the_values_they_stand_for() -> None:
     first, second = read(
         "version: 1\nmodels:\n  - {target: a, limits: &same {macs: 3, params: 1.1k}}\n  - {target: b, limits: *same}\n"
@@ -188,6 +304,11 @@ def test_anchors_are_the_values_they_stand_for() -> None:
 )  # fmt: skip
 def test_a_count_is_what_it_looks_like(text: str, value: int) -> None:
     assert [limit.value for limit in limits_of(f"{{macs: {text}}}")] == [value]
+
+
+def test_a_fraction_of_a_byte_may_come_of_a_unit() -> None:
+    found = limits_of("{weight_bytes: 1.3 KiB, params: {max: 1.0005k, max_increase: 0.5%}}")
+    assert [limit.value for limit in found] == [Fraction(13, 10) * 1024, Fraction(20_010, 20), Fraction(1, 200)]
 
 
 def test_flops_per_byte_is_a_plain_number_and_exact() -> None:
@@ -258,6 +379,12 @@ def test_entries_replace_limits_of_some_choices_and_the_last_that_matches_holds(
     }
 
 
+def test_true_is_not_one_but_one_is() -> None:
+    text = "    matrix: {bias: [true, 1, 1.5]}\n    entries: [{match: {bias: %s}, limits: {macs: 3}}]\n"
+    for value, name in (("true", "m[bias=True]"), ("1.0", "m[bias=1]")):
+        assert [entry.name for entry in read(HEAD + text % value).entries if entry.limits] == [name]
+
+
 def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_own() -> None:
     head = "version: 1\ndefaults: {input: [1, 3, 8, 8]}\nmodels:\n  - target: m\n"
     assert one(head).input_is_default
@@ -317,15 +444,22 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
                      id="a value twice"),
         # how they are run
         pytest.param(HEAD + "    input: [1, 3, 0, 8]\n",
-                     ["4:12: expected a shape such as [1, 3, 224, 224], found [1, 3, 0, 8]"], id="input zero"),
+                     [f"4:12: {SHAPE}, found [1, 3, 0, 8]"], id="input zero"),
         pytest.param(HEAD + "    input: [1, 3, true, 8]\n",
-                     ["4:12: expected a shape such as [1, 3, 224, 224], found [1, 3, True, 8]"], id="input true"),
+                     [f"4:12: {SHAPE}, found [1, 3, True, 8]"], id="input true"),
         pytest.param(HEAD + "    input: 1,3,x\n",
-                     ["4:12: expected a shape such as [1, 3, 224, 224], found '1,3,x'"], id="input text"),
-        pytest.param(HEAD + "    input: {a: [1]}\n",
-                     ["4:12: expected a shape such as [1, 3, 224, 224], found {'a': [1]}"], id="input mapping"),
+                     [f"4:12: {SHAPE}, found '1,3,x'"], id="input text"),
+        pytest.param(HEAD + "    input: {}\n", [f"4:12: {SHAPE}, found {{}}"], id="input of nothing"),
+        pytest.param(HEAD + "    input: {a: b=1}\n", [f"4:16: {SHAPE}, found 'b=1'"], id="input named twice"),
+        pytest.param(HEAD + "    input: {a b: [1]}\n", ["4:13: expected the name of an argument, found 'a b'"],
+                     id="input with a space in its name"),
+        pytest.param(HEAD + "    input: [[1, 3], 5]\n", [f"4:12: {SHAPE}, found [[1, 3], 5]"], id="a number too"),
+        pytest.param(HEAD + "    input: [[1, 3], [0]]\n", [f"4:21: {SHAPE}, found [0]"], id="one input wrong"),
+        pytest.param(HEAD + "    input: ['a=1', 'a=2']\n", ["4:12: two inputs are called 'a'"], id="one name"),
+        pytest.param(HEAD + "    input: ids=1,8:int46\n", ["4:12: unknown dtype 'int46' (did you mean 'int64'?)"],
+                     id="input dtype"),
         pytest.param(HEAD + "    input: 1e6\n",
-                     ["4:12: expected a shape such as [1, 3, 224, 224], found 1000000.0"], id="input a number"),
+                     [f"4:12: {SHAPE}, found 1000000.0"], id="input a number"),
         pytest.param(HEAD + "    batch: 0\n", ["4:12: expected a whole number above 0, found 0"], id="batch 0"),
         pytest.param(HEAD + "    batch: true\n", ["4:12: expected a whole number above 0, found True"], id="true"),
         pytest.param(HEAD + "    batch: [1]\n", ["4:12: expected a whole number above 0, found [1]"], id="batch list"),
@@ -396,7 +530,30 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
         pytest.param(HEAD + "    limits: {macs: {max: 1, min: 2}}\n", ["4:34: min is above max: nothing passes"],
                      id="min above max"),
         pytest.param(HEAD + "    limits: {macs: {max: 5%}}\n",
-                     [f"4:26: {QUANTITY} 600M, 1.5G or 4_231_976, found '5%': unknown unit '%'"], id="max a share"),
+                     [f"4:26: {QUANTITY} 600M, 1.5G or 4_231_976, found '5%': "
+                      "a percentage is of the baseline, write max_increase: 5%"], id="max a share"),
+        pytest.param(HEAD + "    limits: {macs: {min: +5 %}}\n",
+                     [f"4:26: {QUANTITY} 600M, 1.5G or 4_231_976, found '+5 %': "
+                      "a percentage is of the baseline, write max_decrease: 5 %"], id="min a share"),
+        pytest.param(HEAD + "    limits: {weight_bytes: 5%}\n",
+                     [f"4:28: {QUANTITY} 17 MiB or 17 MB, found '5%': "
+                      "a percentage is of the baseline, write max_increase: 5%"], id="a share alone"),
+        pytest.param(HEAD + "    limits: {macs: {max_increase: +5%}}\n",
+                     [f"4:35: {QUANTITY} 5%, found '+5%': write it without the sign"], id="a share with a sign"),
+        pytest.param(HEAD + "    limits: {latency_s: {max: 5%}}\n",
+                     [f"4:31: {QUANTITY} 12 ms, found '5%': unknown unit '%'"], id="latency a share"),
+        pytest.param(HEAD + "    limits: {macs: {max_increase: 0.05}}\n",
+                     ["4:35: macs are whole numbers, found 0.05; did you mean '5%'?"], id="a share as a fraction"),
+        pytest.param(HEAD + "    limits: {macs: 1.5}\n", ["4:20: macs are whole numbers, found 1.5"], id="a fraction"),
+        pytest.param(HEAD + "    limits: {params: 12 MB}\n",
+                     [f"4:22: {QUANTITY} 600M, 1.5G or 4_231_976, found '12 MB': "
+                      "params is a count, write 12M; for bytes use weight_bytes"], id="bytes of params"),
+        pytest.param(HEAD + "    limits: {macs: {max_increase: 1_000 KiB}}\n",
+                     [f"4:35: {QUANTITY} 600M, 1.5G or 4_231_976, found '1_000 KiB': macs is a count, write 1_000K"],
+                     id="bytes of macs"),
+        pytest.param(HEAD + "    limits: {params: 12 B}\n",
+                     [f"4:22: {QUANTITY} 600M, 1.5G or 4_231_976, found '12 B': "
+                      "params is a count, write 12; for bytes use weight_bytes"], id="single bytes of params"),
         pytest.param(HEAD + "    limits: {macs: {max: 1, ignore_below: 5}}\n",
                      ["4:29: ignore_below is for max_increase and max_decrease"], id="ignore_below of max"),
         pytest.param(HEAD + "    limits: {macs: {max_increase: 1%, ignore_below: 5%}}\n",
@@ -426,7 +583,7 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
         pytest.param(HEAD + "    matrix: {dtype: [int8, itn8]}\n", ["4:28: unknown dtype 'itn8' "
                      "(did you mean 'int8'?)"], id="dtype in the matrix"),
         pytest.param(HEAD + "    matrix: {input: [[1, [3], 8, 8]]}\n",
-                     ["4:22: expected a shape such as [1, 3, 224, 224], found [1, [3], 8, 8]"],
+                     [f"4:22: {SHAPE}, found [1, [3], 8, 8]"],
                      id="input in the matrix"),
         pytest.param(HEAD + "    entries: [{match: {a: 1}, limits: {}}]\n",
                      ["4:5: entries need a matrix to choose from"], id="entries alone"),
@@ -518,7 +675,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
     ) == [
         "1:10: expected version 1, found 3",
         "2:1: unknown key 'basline' (did you mean 'baseline'?)",
-        "3:19: expected a shape such as [1, 3, 224, 224], found 'x'",
+        f"3:19: {SHAPE}, found 'x'",
         "3:39: expected a quantity such as 600M, 1.5G or 4_231_976, found '5q': unknown unit 'q'",
         "4:26: unknown policy 'shout' (known: note, ignore)",
         "6:5: missing key 'target'",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import dscost
+
 DSCOST = str(Path(sys.executable).parent / "dscost")
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
 # no setting of the machine or of a hook that runs these tests may reach git, or the command
@@ -213,7 +215,47 @@ def test_quiet_says_nothing_but_the_result(tmp_path: Path) -> None:
     assert (loud.returncode, loud.stdout, loud.stderr) == (1, "", "wrote x.md\n")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (1, "", "")
     assert "1,814,073,343" in (tmp_path / "x.md").read_text()
-    assert run(tmp_path, "check", "-q").stdout == run(tmp_path, "check").stdout != ""
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "code", "said"),
+    [
+        pytest.param(WITHIN, [], 0, None, id="within"),
+        pytest.param(OVER, [], 1, "over budget: ", id="over"),
+        pytest.param(WARNED, [], 0, "warning: ", id="warning"),
+        pytest.param(WARNED, ["--strict"], 1, "warning: ", id="strict"),
+        pytest.param(WITHIN.replace("resnet18", "gone.yaml"), [], 2, "could not judge: ", id="fail"),
+    ],
+)
+def test_quiet_shows_only_what_is_not_as_it_should_be(
+    tmp_path: Path, text: str, more: list[str], code: int, said: str | None
+) -> None:
+    budget(tmp_path, text)
+    ran = run(tmp_path, "check", "-q", *more)
+    assert (ran.returncode, ran.stderr) == (code, "")
+    first, *rest = ran.stdout.splitlines() or [""]
+    assert first.startswith(f"{said}dscost.yaml:") if said else first == ""
+    assert all(line.startswith("  ") for line in rest)  # the reasons
+    assert set(ran.stdout.splitlines()) <= set(run(tmp_path, "check", *more).stdout.splitlines())
+
+
+@pytest.mark.parametrize("format_name", ["json", "markdown", "github", "junit"])
+def test_a_format_for_programs_is_whole_though_quiet(tmp_path: Path, format_name: str) -> None:
+    budget(tmp_path, WITHIN)
+    loud = run(tmp_path, "check", "--format", format_name).stdout
+    assert run(tmp_path, "check", "-q", "--format", format_name).stdout == loud != ""
+
+
+def test_a_limit_that_holds_of_each_layer_is_one_row_with_the_closest(tmp_path: Path) -> None:
+    rules = "layers: [{match: '*', each: {macs: 200M, params: {max: 1, level: ignore}}}]"
+    budget(tmp_path, f"version: 1\nmodels:\n  - {{target: resnet18, {rules}}}\n")
+    rows = [line.split() for line in run(tmp_path, "check").stdout.splitlines() if line.endswith(" ok")]
+    report = dscost.analyze("resnet18")
+    (row,) = rows
+    most = max(layer.cost.macs for layer in report.layers)
+    assert f"{most:,}" in row
+    closest = [layer.name for layer in report.layers if layer.cost.macs == most]
+    assert " ".join(row).startswith(f"resnet18 MACs of {closest[0]}, closest of {len(report.layers)} layers {most:,} ")
 
 
 def test_no_variable_of_a_ci_service_changes_what_is_printed(tmp_path: Path) -> None:
@@ -402,6 +444,26 @@ def test_growth_against_a_branch_names_the_layer_and_how_much_it_grew(repository
         assert "b.yaml: " not in ran.stdout
     assert run(repository.parent, "check", "models/dscost.yaml", "--against", "main").returncode == 1
     assert git(repository, "status", "--porcelain") == ""  # nothing was checked out
+
+
+def test_a_group_against_a_branch_is_compared_with_the_layers_that_were_of_it_then(repository: Path) -> None:
+    rule = "layers: [{match: 'type:Conv2d[kernel>1]', total: {macs: {max_increase: 0%, max_decrease: 0%}}}]"
+    limits = BASELINE.replace("macs: {max_increase: 0%}", "macs: 1G")
+    budget(repository, f"{limits}models:\n  - {{target: a.yaml, {rule}}}\n")
+    architecture = repository / "a.yaml"
+    architecture.write_text(architecture.read_text().replace("name: wide", "name: broad"))
+    assert run(repository, "check", "--against", "main").returncode == 0  # by another name the same
+    architecture.write_text(architecture.read_text().replace("conv: 1", "conv: 3"))
+    ran = run(repository, "check", "--against", "main")
+    assert ran.returncode == 1
+    narrow = 8 * 8 * 2 * 3  # 1x1 on main, and so not of the group; 3x3 now
+    assert f"{9 * narrow + wide_macs(4):,} MACs, grew from {wide_macs(4):,} by +{9 * narrow:,} (" in ran.stdout
+    assert f"grew most: narrow ({narrow:,} → {9 * narrow:,}, +800.00 %)\n" in ran.stdout
+    widen(repository, "a", 4)
+    architecture.write_text(architecture.read_text().replace("conv: 3", "conv: 1"))
+    gone = run(repository, "check", "--against", "main").stdout
+    assert f"0 MACs, shrank from {wide_macs(4):,} by −{wide_macs(4):,} (−100.00 %)" in gone
+    assert f"shrank most: wide ({wide_macs(4):,} → {wide_macs(4) // 9:,}, −88.89 %)\n" in gone
 
 
 def test_a_commit_without_the_baseline_is_told(repository: Path) -> None:

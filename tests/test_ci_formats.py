@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 import dscost
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue, Subject
 from dscost.budgets.language import Entry
+from dscost.errors import FileProblems, InputError, Problem
 from dscost.rendering import View
-from dscost.rendering.ci import MOST_ANNOTATIONS, RULES, fingerprints
+from dscost.rendering.ci import MOST_ANNOTATIONS, RULES, fingerprints, github_failure
 from dscost.rendering.verdicts import VERDICT_RENDERERS, finding_sentence
 from dscost.schemas import schema
 
@@ -96,6 +97,7 @@ ONE_OF_EACH = tuple(
             Finding("unknown_cost", "error", "net", 1, 1, detail="aten::fft"),
             Finding("unknown_figure", "error", "net", 1, 1, "peak_activation_bytes"),
             Finding("unloadable_model", "fail", "gone", 1, 1, detail="unknown model 'gone'"),
+            Finding("inexact_exclusion", "note", "net", 1, 1, detail="latency_s of the whole model"),
             Finding("improvement", "note", "net", 1, 1, "params", value=Fraction(1), before=Fraction(2)),
         ),
         start=1,
@@ -206,11 +208,13 @@ def test_json_keeps_its_schema_and_that_of_reports(of: CheckResult) -> None:
 
 def test_json_counts_levels_and_keeps_what_was_counted() -> None:
     document = parsed("json", RESULTS["one of each kind"])
-    assert document["summary"] == {"fail": 1, "error": 8, "warn": 3, "note": 1, "passed": 1}
+    assert document["summary"] == {"fail": 1, "error": 8, "warn": 3, "note": 2, "passed": 1}
     # "gone" could not be loaded; a stale entry is made a subject here only so that it has a name
-    assert document["subjects"] == [json.loads(json.dumps(MODEL.to_dict()))] * 2
+    model = json.loads(json.dumps(MODEL.to_dict()))
+    assert document["subjects"] == [{"entry": "net", **model}, {"entry": "old net", **model}]
     assert document["passed"] == [
-        {"entry": "net", "metric": "params", "bound": "max", "value": 5, "limit": 7, "layer": None, "exact": {}}
+        {"entry": "net", "metric": "params", "bound": "max", "value": 5, "limit": 7, "layer": None, "note": None,
+         "exact": {}}
     ]
 
 
@@ -294,7 +298,7 @@ def test_github_has_one_line_where_nothing_was_found() -> None:
 
 def test_github_levels_follow_the_findings_worst_first() -> None:
     shown = commands(rendered("github", result(*reversed(ONE_OF_EACH[5:]))))
-    assert [one.name for one in shown] == ["error"] * 4 + ["warning"] * 3 + ["notice"]
+    assert [one.name for one in shown] == ["error"] * 4 + ["warning"] * 3 + ["notice"] * 2
     assert shown[0].properties["title"] == "gone: Model cannot be loaded"
 
 
@@ -331,7 +335,7 @@ def test_gitlab_keeps_the_documented_format(of: CheckResult) -> None:
 
 def test_gitlab_severities_follow_the_levels() -> None:
     severities = Counter(issue["severity"] for issue in parsed("gitlab", RESULTS["one of each kind"]))
-    assert severities == {"critical": 1, "major": 8, "minor": 3, "info": 1}
+    assert severities == {"critical": 1, "major": 8, "minor": 3, "info": 2}
     (issue,) = parsed("gitlab", result(over(detail="two\nlines")))
     assert issue["location"] == {"path": "dscost.yaml", "lines": {"begin": 8}}
     assert issue["description"] == "net: 601 MACs, over the limit of 600 by 1. two lines"
@@ -400,6 +404,7 @@ def test_junit_has_a_case_for_every_limit() -> None:
         ("not comparable", "system-out"),
         ("unknown cost", "error"),
         ("peak_activation_bytes unknown figure", "error"),
+        ("inexact exclusion", "system-out"),
         ("params improvement", "system-out"),
         ("params max", "passed"),
         ("stale baseline", "system-out"),
@@ -486,7 +491,7 @@ def test_sarif_explains_every_rule() -> None:
 
 def test_sarif_levels_follow_the_findings() -> None:
     levels = Counter(one["level"] for one in results_of(RESULTS["one of each kind"]))
-    assert levels == {"error": 9, "warning": 3, "note": 1}
+    assert levels == {"error": 9, "warning": 3, "note": 2}
 
 
 def test_sarif_fingerprints_are_those_of_gitlab() -> None:
@@ -546,6 +551,35 @@ def test_any_name_and_message_can_be_read_back(name: str, layer: str, detail: st
 )
 def test_a_violated_limit_never_looks_kept(metric: str, value: Fraction, limit: Fraction, said: str) -> None:
     assert finding_sentence(over(metric=metric, value=value, limit=limit)) == said
+
+
+@pytest.mark.parametrize(("width", "limit_shown"), [(100, True), (80, True), (60, False)])
+def test_on_a_terminal_long_names_give_way_to_the_limit(width: int, limit_shown: bool) -> None:
+    of = result(over("a_model_of_a_long_name" * 4, value=600_000_001, limit=Fraction(600_000_000), layer="stem." * 20))
+    table = VERDICT_RENDERERS["table"](of, View(width=width)).split("\n\n")[1]
+    assert max(map(len, table.splitlines())) <= width
+    assert "600,000,001" in table
+    assert ("600,000,000" in table) is limit_shown
+    assert "a_model_of_a_long_name" * 4 in VERDICT_RENDERERS["table"](of, View())
+
+
+# -- where nothing could be judged
+
+
+def test_every_mistake_of_a_file_is_an_annotation_up_to_ten() -> None:
+    problems = [Problem(at, 2 * at, f"wrong {NAME}") for at in range(1, 13)]
+    *lines, rest = github_failure(FileProblems("a,b:c.yaml", problems)).splitlines()
+    assert rest == "2 more are not annotated."
+    for at, (name, properties, data) in enumerate(commands("\n".join(lines)), 1):
+        assert name == "error"
+        assert (properties["file"], properties["line"], properties["col"]) == ("a,b:c.yaml", str(at), str(2 * at))
+        assert data.startswith("wrong ")
+    assert len(lines) == MOST_ANNOTATIONS == 10
+
+
+def test_what_has_no_place_in_a_file_is_annotated_without_one() -> None:
+    ((name, properties, data),) = commands(github_failure(InputError("no\n::error::100%")))
+    assert (name, set(properties), data) == ("error", {"title"}, "no\n::error::100%")
 
 
 # -- the command line
@@ -622,6 +656,25 @@ def test_two_runs_say_the_same_wherever_they_run(format_name: str, repository: P
     other = run(*arguments, cwd=repository / "models", PYTHONHASHSEED="2", **actions)
     assert plain.stdout == other.stdout
     assert plain.returncode == other.returncode == 1
+
+
+@pytest.mark.parametrize("more", [["--format=github"], ["--format=github", "-o", "out"], ["--export=github=out"]])
+def test_a_broken_budget_is_annotated_wherever_annotations_are_written(more: list[str], repository: Path) -> None:
+    (repository / "models" / "b.yaml").write_text("version: 1\nmodels: 3\n", encoding="utf-8")
+    ran = run("check", "b.yaml", *more, cwd=repository / "models")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("b.yaml:2:9: ")
+    out = repository / "models" / "out"
+    assert (ran.stdout == "") is out.exists()
+    text = ran.stdout or out.read_text(encoding="utf-8")
+    ((name, properties, data),) = commands(text)
+    assert (name, properties["file"], properties["line"], properties["col"]) == ("error", "models/b.yaml", "2", "9")
+    assert ran.stderr == f"b.yaml:2:9: {data}\n"
+
+
+def test_other_formats_say_nothing_of_a_broken_budget_but_on_stderr(repository: Path) -> None:
+    (repository / "b.yaml").write_text("version: 1\nmodels: 3\n", encoding="utf-8")
+    assert run("check", "b.yaml", "--format", "sarif", cwd=repository).stdout == ""
 
 
 def test_a_model_that_cannot_be_loaded_exits_2_and_is_an_error_in_every_format(repository: Path) -> None:

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dscost.cli import run
+from dscost.devices import device_names
 from dscost.rendering import View
 from dscost.rendering.device_page import FORMATS, format_speed, landmarks, render_device, roofline_chart
 from dscost.roofline import Ceilings, Rate
+from dscost.timing.ceilings import Found
 
 MEASURED = Ceilings(
     device="cpu",
@@ -76,6 +78,24 @@ def test_a_named_device_is_shown_without_torch(capsys: pytest.CaptureFixture[str
     assert json.loads(shown("--on t4 --dtype int8 --json", capsys))["ceilings"]["flops_per_s"] == 130e12
 
 
+@pytest.mark.parametrize("name", ["pixel_6", "t4"])
+def test_a_device_may_be_named_without_an_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(name, capsys) == shown(f"--on {name}", capsys)
+
+
+def test_this_machine_may_be_named_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[str] = []
+
+    def measured(**given: str) -> Found:
+        asked.append(given["device"])
+        return Found(MEASURED, from_cache=False, path=None)
+
+    monkeypatch.setattr("dscost.timing.ceilings.this_device", measured)
+    for arguments in ("", "cpu", "cuda", "--device cuda"):
+        shown(arguments, capsys)
+    assert asked == ["cpu", "cpu", "cuda", "cuda"]
+
+
 def test_naming_a_device_imports_no_torch() -> None:
     import subprocess
     import sys
@@ -99,6 +119,12 @@ def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("--on rtx_4080", "unknown device 'rtx_4080' (did you mean 'rtx_4090'?)"),
         ("--on t4 --dtype float64", "NVIDIA T4 has no figure for float64 (it has float32, float16, int8)"),
+        ("rtx_4080", "unknown device 'rtx_4080' (did you mean 'rtx_4090'?)"),
+        ("qqq", f"unknown device 'qqq' (known: {', '.join(device_names())})"),  # none is left out
+        ("t4 --on t4", "name the device once: as the argument 't4', by --device or by --on"),
+        ("cpu --device cuda", "name the device once: as the argument 'cpu', by --device or by --on"),
+        ("t4 --refresh", "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"),
+        ("--on t4 --device cpu", "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"),
         ("--on t4 --refresh", "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"),
         ("--on t4 --threads 1", "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"),
         ("--device gpu", "unknown device 'gpu' (did you mean 'cpu'?)"),

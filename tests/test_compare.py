@@ -583,3 +583,10 @@ def test_comparing_imports_no_torch(plain_network: str, tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert ran.stderr.splitlines()[-1] == "0 light"
+
+
+@pytest.mark.parametrize("width", [60, 100, None])
+def test_the_layers_stand_apart_from_the_totals(width: int | None) -> None:
+    text = COMPARISON_RENDERERS["table"](dscost.compare(["mobilenet_v1", "mobilenet_v2"]), View(width=width))
+    assert text.count("\n\nLayers of mobilenet_v2 against mobilenet_v1: ") == 1
+    assert "\n\n\n" not in text

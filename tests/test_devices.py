@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+import dscost
 from dscost.devices import device_names, devices, find_device, read_device
 from dscost.errors import FileProblems, InputError, UnknownNameError
 from dscost.units import DTYPE_BYTES
@@ -12,6 +13,18 @@ source: its data sheet
 flops_per_s: {float32: 1e9, int8: 4e9}
 bytes_per_s: 2e9
 """
+
+
+def test_devices_of_one_name_are_told_apart_in_a_report(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "t4.yaml" for folder in ("a", "b")]
+    for path, flops_per_s in zip(paths, ("1e9", "2e9"), strict=True):
+        path.parent.mkdir()
+        path.write_text(FILE.replace("1e9", flops_per_s))
+    report = dscost.analyze("vgg11", on=["t4", *map(str, paths), "v100"])
+    assert list(report.predictions) == ["t4", *map(str, paths), "v100"] == list(report.layers[0].predictions)
+    slow, fast = (report.predictions[str(path)]["as_is"].roofline_s for path in paths)
+    assert slow > fast
+    assert list(dscost.analyze("vgg11", on=str(paths[0])).predictions) == ["t4"]
 
 
 def problems(tmp_path: Path, text: str) -> list[str]:

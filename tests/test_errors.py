@@ -54,7 +54,7 @@ def test_the_nearest_spelling_is_found(name: str, known: list[str], answer: str)
 
 @pytest.mark.parametrize(
     ("names", "text"),
-    [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c"], "a, b and 1 more"), ("abcd", "a, b and 2 more")],
+    [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c"], "a, b, c"), ("abcd", "a, b and 2 more")],
 )
 def test_a_long_list_of_names_is_cut(names: list[str], text: str) -> None:
     assert some_of(iter(names), at_most=2) == text

@@ -122,6 +122,59 @@ def test_a_factory_with_arguments_and_an_architecture_of_a_file(here: Path) -> N
     assert "params: 34 # 32\n" in Path("dscost.yaml").read_text()
 
 
+WORDS = """
+import torch
+from torch import nn
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.out = nn.Embedding(10, 4), nn.Linear(4, 2, bias=False)
+
+    def forward(self, ids, mask):
+        return self.out(self.embedding(ids) * mask.unsqueeze(-1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        (["1,5:int64", "1,5"], '["1,5:int64", "1,5"]'),
+        (["mask=1,5:float16", "ids=1,5:int64"], '["mask=1,5:float16", "ids=1,5:int64"]'),
+    ],
+)
+def test_several_inputs_are_written_as_on_the_command_line(options: list[str], written: str, here: Path) -> None:
+    (here / "nets.py").write_text(WORDS)
+    inputs = [text for one in options for text in ("--input", one)]
+    assert run(["init", "nets.py:Words", *inputs, "--headroom", "0%", "-q"]) == 0
+    text = Path("dscost.yaml").read_text()
+    assert f"  input: {written}\n" in text
+    assert f"macs: {5 * 4 * 2} #" in text
+    assert check(Path("dscost.yaml")).exit_code == 0
+
+
+def test_a_saved_report_keeps_its_own_input_beside_models_that_are_given_one(here: Path) -> None:
+    (here / "net.yaml").write_text(TINY)
+    assert run(["model", "net.yaml", "--input", "1,3,16,16", "--no-time", "--json", "-o", "saved.json"]) == 0
+    options = ["--input", "1,3,32,32", "--batch", "2", "--headroom", "0%", "-q"]
+    assert run(["init", "saved.json", "net.yaml", *options]) == 0
+    text = Path("dscost.yaml").read_text()
+    assert [line.split()[1] for line in text.splitlines() if "macs: " in line and "#" in line] == [
+        f"{TINY_MACS // 4:_}",
+        f"{TINY_MACS * 2:_}",
+    ]
+    assert check(Path("dscost.yaml")).exit_code == 0
+
+
+def test_nothing_can_be_given_to_saved_reports_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "net.yaml").write_text(TINY)
+    assert run(["model", "net.yaml", "--input", "1,3,16,16", "--no-time", "--json", "-o", "saved.json"]) == 0
+    assert run(["init", "saved.json", "--batch", "2"]) == 2
+    said = "dscost: saved.json is a saved report, counted already: --batch cannot change it"
+    assert capsys.readouterr().err.splitlines()[-1] == said
+
+
 def test_settings_batch_and_dtype_are_written_too(here: Path) -> None:
     options = ["--set", "width=0.5", "--batch", "2", "--dtype", "float16", "-q"]
     assert run(["init", "mobilenet_v1", *options]) == 0
@@ -168,7 +221,11 @@ def test_every_bad_model_gets_its_line_and_nothing_is_written(here: Path, capsys
     ("options", "said"),
     [
         (["--headroom", "5"], "--headroom: expected a quantity such as 5%, found '5': it lacks a unit"),
-        (["--input", "ids=1,128:int64"], "--input: a budget has plain shapes such as 1,3,224,224"),
+        (
+            ["--input", "ids=1;128"],
+            "--input: expected something like 1,3,224,224 or ids=1,128:int64, found 'ids=1;128'",
+        ),
+        (["--input", "a=1", "--input", "a=2"], "--input: two inputs are called 'a'"),
     ],
 )
 def test_a_wrong_option_says_what_is_expected(

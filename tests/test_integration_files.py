@@ -127,10 +127,116 @@ def test_the_check_decides_how_the_action_ends_and_the_summary_is_always_written
     if code == 2:
         assert "dscost check could not judge:" in summary
         assert "dscost.yaml:1:1: missing key 'models'" in summary
-        assert "dscost.yaml:1:1: missing key 'models'" in ran.stderr
+        assert "dscost.yaml:1:1: missing key 'models'" in ran.stdout
     else:
         assert "1,814,073,344" in summary
-    assert ("::error " in ran.stdout) is (code == 1)
+    assert ("error" in [name for name, _ in acted_on(ran.stdout)]) is (code > 0)
+    assert ran.stderr == ""  # a runner reads both streams, in no order: what is fenced must be in one
+
+
+@pytest.mark.parametrize(
+    ("strict", "code"),
+    [("True", 1), ("TRUE", 1), ("False", 0), ("FALSE", 0), ("", 0), ("yes", 2), ("1", 2), ("a\n::warning::b%", 2)],
+)
+def test_strict_is_spelled_as_yaml_has_it_or_refused(runner: Runner, strict: str, code: int) -> None:
+    (runner.work / "dscost.yaml").write_text(WARNED, encoding="utf-8")
+    ran = runner.step("check", strict=strict)
+    assert ran.returncode == code
+    if code == 2:
+        ((name, said),) = acted_on(ran.stdout)
+        assert name == "error"
+        assert said == f"dscost: input strict: expected true or false, found '{strict}'"
+        assert runner.outputs()["exit-code"] == "2"
+        assert "expected true or false" in runner.summary.read_text(encoding="utf-8")
+
+
+def test_a_comment_that_is_neither_wanted_nor_not_is_refused(runner: Runner) -> None:
+    (runner.work / "dscost.yaml").write_text(WITHIN, encoding="utf-8")
+    ran = runner.step("check", comment="always")
+    assert ran.returncode == 2
+    assert acted_on(ran.stdout) == [("error", "dscost: input comment: expected true or false, found 'always'")]
+
+
+def acted_on(log: str) -> list[tuple[str, str]]:
+    """Return the commands that a runner acts on, unescaped, as actions/runner reads them: ActionCommand.cs."""
+    found: list[tuple[str, str]] = []
+    resume = None
+    for line in log.splitlines():
+        command = re.match(r"\s*::([\w-]+)(?: [^:]*)?::(.*)", line) or re.search(r"##\[([\w-]+)[^]]*\](.*)", line)
+        if command is None:
+            continue
+        name, data = command[1], command[2].replace("%0A", "\n").replace("%0D", "\r").replace("%25", "%")
+        if resume is not None:
+            resume = None if name == resume else resume
+        elif name == "stop-commands":
+            resume = data
+        else:
+            found.append((name, data))
+    assert resume is None, "commands are not read again"
+    return found
+
+
+COMMAND = r"a\n::warning::pwned\n##[error]pwned\n::stop-commands::x"
+
+
+@pytest.mark.parametrize(
+    ("budget", "in_a_table"),
+    [
+        pytest.param(OVER.replace("target", f'name: "{COMMAND}", target'), [], id="name"),
+        pytest.param(f'version: 1\nmodels:\n  - {{target: "{COMMAND}"}}\n', [], id="target"),
+        pytest.param(f'version: 1\n"{COMMAND}": 1\nmodels:\n  - target: vgg16\n', ["error"], id="key"),
+    ],
+)
+def test_nothing_in_a_repository_is_a_command_of_the_runner(runner: Runner, budget: str, in_a_table: list[str]) -> None:
+    (runner.work / "dscost.yaml").write_text(budget, encoding="utf-8")
+    for format_name, names in (("github", ["error"]), ("table", in_a_table)):
+        log = runner.step("check", format=format_name).stdout
+        assert "pwned" in log
+        assert [name for name, _ in acted_on(log)] == names
+
+
+def test_what_a_model_prints_is_no_command_of_the_runner(runner: Runner) -> None:
+    runner.stub("dscost", 'printf "::warning::pwned\\n##[error]pwned"; echo "::error::pwned" >&2; exit 0')
+    log = runner.step("check").stdout
+    assert log.count("pwned") == 3
+    assert acted_on(log) == []
+
+
+def test_what_ends_a_fence_cannot_be_guessed(runner: Runner) -> None:
+    runner.stub("dscost", "echo something; exit 0")
+    tokens = {re.findall(r"::stop-commands::([0-9a-f]{32})", runner.step("check").stdout)[0] for _ in range(3)}
+    assert len(tokens) == 3
+
+
+def test_mistakes_in_a_budget_are_annotated_where_they_are(runner: Runner) -> None:
+    (runner.work / "dscost.yaml").write_text(WITHIN.replace("limits", "limts"), encoding="utf-8")
+    ran = runner.step("check")
+    assert ran.returncode == 2
+    column = WITHIN.splitlines()[2].index("limits") + 1
+    place = f"file=dscost.yaml,line=3,col={column},title=dscost check could not judge"
+    assert f"::error {place}::unknown key 'limts' (did you mean 'limits'?)\n" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"format": "tabel"}, "dscost: unknown format 'tabel' (did you mean 'table'?)"),
+        ({"budget": "gone.yaml", "format": "table"}, "dscost: cannot read gone.yaml"),
+        ({"budget": "gone.yaml"}, "cannot read gone.yaml"),
+    ],
+)
+def test_what_has_no_place_is_annotated_too(runner: Runner, given: dict[str, str], said: str) -> None:
+    ran = runner.step("check", **given)
+    assert ran.returncode == 2
+    ((name, text),) = acted_on(ran.stdout)
+    assert name == "error"
+    assert text.startswith(said)
+
+
+def test_a_command_that_is_killed_is_annotated(runner: Runner) -> None:
+    runner.stub("dscost", "echo 'out of 100% of memory'; exit 137")
+    ran = runner.step("check")
+    assert (ran.returncode, acted_on(ran.stdout)) == (137, [("error", "out of 100% of memory")])
 
 
 def test_a_budget_that_is_missing_is_in_the_summary_too(runner: Runner) -> None:

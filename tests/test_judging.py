@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import prod
 from pathlib import Path
@@ -51,6 +52,7 @@ def report(
         coverage=Coverage(len(layers), 0, tuple(unknown)),
         peak_activation_bytes=peak,
         latency=latency,
+        shared_weights=(),
     )
 
 
@@ -370,13 +372,131 @@ def test_growth_of_one_layer_and_of_a_group() -> None:
     ]
 
 
+def dense(name: str, macs: int, params: int = 0, channels: int = 8) -> Layer:
+    return layer(name, params=params, macs=macs, conv=conv2d(channels, channels, 3))
+
+
+def depthwise(name: str, macs: int, params: int = 0) -> Layer:
+    return layer(name, params=params, macs=macs, conv=conv2d(8, 8, 3, groups=8))
+
+
+DENSE = "type:Conv2d[groups=1,kernel>1]"
+
+
+@pytest.mark.parametrize(
+    ("now", "value", "kind", "told"),
+    [
+        # one of two made depthwise, the other as before: 300 became 200, though that one was 200 all along
+        ([depthwise("a", 10), dense("b", 200)], 200, "shrank", [("a", 100, 10)]),
+        # and the other way round: what was depthwise is dense now, which is growth of the group by all of it
+        ([dense("a", 100), dense("b", 200), dense("c", 90)], 390, "grew", [("c", 30, 90)]),
+        # gone altogether
+        ([dense("b", 200), depthwise("c", 30)], 200, "shrank", [("a", 100, 0)]),
+        # both renamed, one widened
+        ([dense("x", 100), dense("y", 250, channels=9), depthwise("c", 30)], 350, "grew", [("y", 0, 250)]),
+        # renamed only
+        ([dense("x", 100), dense("y", 200), depthwise("c", 30)], 300, None, []),
+        # split in two
+        ([dense("a", 60), dense("a2", 40), dense("b", 200)], 300, None, []),
+    ],
+)
+def test_a_group_by_what_layers_are_is_compared_with_what_they_were(
+    now: Sequence[Layer], value: int, kind: str | None, told: list[tuple[str, int, int]]
+) -> None:
+    rule = f"    layers: [{{match: '{DENSE}', total: {{macs: {{max_increase: 0%, max_decrease: 0%}}}}}}]"
+    before = report(dense("a", 100), dense("b", 200), depthwise("c", 30))
+    found = judged(rule, report(*now), before, "policy: {on_improvement: ignore}")
+    assert kinds(found) == ([(kind, "error")] if kind else [])
+    assert {(one.layer, one.value) for one in (*found.findings, *found.passed)} == {(DENSE, value)}
+    for finding in found.findings:
+        assert (finding.value, finding.before) == (value, 300)
+        assert [(one.layer, one.before, one.value) for one in finding.contributions] == told
+
+
+def test_a_group_that_is_gone_altogether_shrank_to_nothing_beside_being_told() -> None:
+    rule = f"    layers: [{{match: '{DENSE}', total: {{macs: {{max_decrease: 10%, max_increase: 10%}}}}}}]"
+    found = judged(rule, report(depthwise("c", 30)), report(dense("a", 100), depthwise("c", 30)),
+                   "policy: {on_improvement: ignore}")  # fmt: skip
+    assert [(one.kind, one.layer, one.value, one.before) for one in found.findings] == [
+        ("unmatched_rule", DENSE, None, None),
+        ("shrank", DENSE, 0, 100),
+    ]
+
+
+def test_a_layer_that_is_gone_is_judged_by_each_unless_a_later_rule_lets_it() -> None:
+    before = report(dense("a", 100), dense("b", 200), layer("fc", macs=5))
+    rule = f"      - {{match: '{DENSE}', each: {{macs: {{max_decrease: 50%, max_increase: 0%}}}}}}\n"
+    later = "      - {match: 'b', each: {macs: {max_decrease: 100%}}}\n"
+    ignore = "policy: {on_improvement: ignore, on_unmatched_rule: ignore}"
+    now = report(dense("a", 60), layer("other", macs=1))
+    (finding,) = judged(f"    layers:\n{rule}", now, before, ignore).findings
+    assert (finding.kind, finding.layer, finding.value, finding.before, finding.limit) == ("shrank", "b", 0, 200, 100)
+    found = judged(f"    layers:\n{rule}{later}", now, before, ignore)
+    assert found.findings == ()
+    assert ("b", 0, 0) in [(one.layer, one.value, one.limit) for one in found.passed]
+    renamed = report(dense("a", 60), dense("z", 200))
+    assert judged(f"    layers:\n{rule}", renamed, before, ignore).findings == ()
+
+
+def test_what_shrank_names_the_layers_that_shrank_or_are_gone() -> None:
+    before = report(layer("a", macs=100), layer("b", macs=300), layer("c", macs=50), layer("old", macs=7))
+    now = report(layer("a", macs=90), layer("c", macs=60), layer("new", macs=7))
+    for limit in ("{max_decrease: 0%}", "{min: 200}"):
+        (finding,) = judged(f"    limits: {{macs: {limit}}}", now, before, "policy: {on_improvement: ignore}").findings
+        # "old" is "new" by another name
+        assert [(one.layer, one.before, one.value) for one in finding.contributions] == [("b", 300, 0), ("a", 100, 90)]
+        assert "shrank most: b (gone, 300 before), a (100 → 90, −10.00 %)" in texts_of(finding)[1]
+
+
+def test_a_layer_with_another_name_is_not_what_grew_most() -> None:
+    before = report(layer("a", macs=1000), layer("b", macs=10))
+    (finding,) = judged("    limits: {macs: {max_increase: 0%}}", report(layer("one", macs=1000), layer("b", macs=15)),
+                        before).findings  # fmt: skip
+    assert [(one.layer, one.before, one.value) for one in finding.contributions] == [("b", 10, 15)]
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "ignore"])
+def test_a_baseline_without_kinds_judges_what_it_can_and_says_what_it_cannot(level: str) -> None:
+    budget = budget_of(
+        "    limits: {macs: {max_increase: 0%}}\n"
+        "    layers:\n"
+        "      - {match: 'a*', total: {macs: {max_increase: 0%}}}\n"
+        f"      - {{match: '{DENSE}', total: {{macs: {{max_increase: 0%, max: 900}}}}}}\n"  # line 8
+        "      - {match: 'type:Linear', each: {macs: {max_decrease: 5%}}}\n"
+        "      - {match: 'op:linear', total: {macs: 500}}\n",
+        f"policy: {{on_missing_baseline: {level}}}",
+    )
+    (entry,) = budget.entries
+    model = report(dense("a", 100), layer("fc", macs=200))
+    known = known_of(entry, model, model.totals.as_is)
+    text = baseline_text({"m": known._replace(kinds={})}).replace('"version": 2', '"version": 1')
+    found = judge(budget, [Subject(entry, model)], parse_baseline(text, "kept.json"))
+    told = (
+        [] if level == "ignore" else [("not_comparable", level, DENSE, 8), ("not_comparable", level, "type:Linear", 9)]
+    )
+    assert [(one.kind, one.level, one.layer, one.line) for one in found.findings] == told
+    assert [(one.bound, one.layer, one.value) for one in found.passed] == [
+        ("max_increase", None, 300), ("max_increase", "a*", 100), ("max", DENSE, 100), ("max", "op:linear", 200),
+    ]  # fmt: skip
+    for one in found.findings:
+        assert texts_of(one)[0].endswith(
+            "not comparable with the baseline: it does not say of what type its layers were; "
+            "dscost baseline update adds that."
+        )
+
+
 def test_a_new_layer_is_new_cost_and_a_group_remembers_layers_that_are_gone() -> None:
     each = "    layers:\n      - {match: 'a.*', each: {macs: {max_increase: 10%}}}\n"
     total = "    layers:\n      - {match: 'a.*', total: {macs: {max_increase: 10%, max_decrease: 10%}}}\n"
     before = report(layer("a.1", macs=100), layer("a.2", macs=200))
     renamed = report(layer("a.one", macs=100), layer("a.2", macs=200))
-    (finding,) = judged(each, renamed, before).findings
-    assert (finding.kind, finding.layer, finding.value, finding.before) == ("new_cost", "a.one", 100, 0)
+    assert judged(each, renamed, before).findings == ()  # the same under another name
+    assert [(one.layer, one.value, one.limit) for one in judged(each, renamed, before).passed] == [
+        ("a.one", 100, 110), ("a.2", 200, 220),
+    ]  # fmt: skip
+    for other in (layer("a.one", macs=101), layer("a.one", macs=100, params=1), dense("a.one", 100)):
+        (finding,) = judged(each, report(other, layer("a.2", macs=200)), before).findings
+        assert (finding.kind, finding.layer, finding.before) == ("new_cost", "a.one", 0)
     assert judged(total, renamed, before).findings == ()
     (shrunk,) = (one for one in judged(total, report(layer("a.2", macs=200)), before).findings
                  if one.kind != "improvement")  # fmt: skip
@@ -409,7 +529,7 @@ def test_what_is_excluded_is_part_of_what_a_baseline_is_of() -> None:
     baseline = parse_baseline(baseline_text({"m": known_of(entry, before, before.totals.as_is)}), "kept.json")
     budget = budget_of(limits + "    exclude: [{match: aux, reason: training only}]")
     (finding,) = judge(budget, [Subject(budget.entries[0], before)], baseline).findings
-    assert (finding.kind, finding.detail) == ("not_comparable", "without was unknown, is aux")
+    assert (finding.kind, finding.detail) == ("not_comparable", "without was none, is aux")
 
 
 # -- what cannot be judged
@@ -443,6 +563,67 @@ def test_a_rule_that_forbids_layers_holds_where_there_are_none() -> None:
     there = judged(rule, report(layer("a", 5, 7, conv=conv2d(8, 8, 3))))
     assert [(one.kind, one.level, one.value) for one in there.findings] == [("over_max", "error", 5),
                                                                           ("over_max", "warn", 7)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("match", "detail"),
+    [
+        ("type:Conv2D", "unknown type 'Conv2D' (did you mean 'Conv2d'?)"),
+        ("type:conv2d[groups=1,kernel>1]", "unknown type 'conv2d' (did you mean 'Conv2d'?)"),
+        ("op:convolutions", "unknown operation 'convolutions' (did you mean 'convolution'?)"),
+        # nothing of the kind is here, as it should be
+        ("type:Conv3d", None),
+        ("type:LSTM", None),
+        ("type:Hourglass", None),
+        ("op:recurrent", None),
+        ("aux.*", None),
+        ("layr1*", None),
+    ],
+)
+@pytest.mark.parametrize("level", ["error", "warn", "ignore"])
+def test_a_ban_holds_visibly_where_nothing_matches_unless_it_is_a_slip_of_the_pen(
+    match: str, detail: str | None, level: str
+) -> None:
+    rule = f"    layers: [{{match: '{match}', total: {{params: 0}}}}]"
+    found = judged(
+        rule, report(layer("a", 5, 5, conv=conv2d(8, 8, 1))), policy=f"policy: {{on_unmatched_rule: {level}}}"
+    )
+    if detail and level != "ignore":
+        (finding,) = found.findings
+        assert (finding.kind, finding.level, finding.layer, finding.detail) == ("unmatched_rule", level, match, detail)
+        assert texts_of(finding)[0] == f"{match}: no layer matches this rule ({detail})."
+        return
+    assert found.findings == ()
+    assert [(one.value, one.limit, one.note) for one in found.passed] == [(0, 0, "no layer matches")]
+    page = VERDICT_RENDERERS["table"](CheckResult(Path("b.yaml"), *found, ()), View())
+    assert "ok, no layer matches" in page
+
+
+def test_a_type_that_another_model_of_the_file_has_is_no_slip() -> None:
+    budget = budget_of("    layers: [{match: 'type:Conv2D', total: {params: 0}}]")
+    (entry,) = budget.entries
+    other = report(layer("a", conv=conv2d(8, 8, 3))._replace(type="Conv2D"))
+    found = judge(budget, [Subject(entry, report(layer("b"))), Subject(replace(entry, name="n"), other)], None)
+    assert found.findings == ()
+
+
+def test_a_rule_on_a_type_names_the_convolutions_of_other_classes_that_it_leaves_out() -> None:
+    own = layer("a", 5, 7, conv=conv2d(8, 8, 3))._replace(type="MyConv")
+    left_out = "1 convolution of type MyConv left out: op:convolution means all"
+    ban = f"    layers: [{{match: '{DENSE}', total: {{params: 0}}}}]"
+    (passed,) = judged(ban, report(own)).passed
+    assert passed.note == f"no layer matches; {left_out}"
+    assert judged(ban.replace("type:Conv2d", "op:convolution"), report(own)).findings[0].value == 5
+    (passed,) = judged("    layers: [{match: 'type:Conv2d', total: {params: 9}}]", report(own, dense("b", 1))).passed
+    assert passed.note == left_out
+    (finding,) = judged(f"    layers: [{{match: '{DENSE}', each: {{params: 9}}}}]", report(own)).findings
+    assert (finding.kind, finding.detail) == ("unmatched_rule", left_out)
+
+
+def test_a_rule_that_nearly_matches_is_told_what_it_may_mean() -> None:
+    for rule in ("layers: [{match: 'layr1.*', each: {macs: 1}}]", "exclude: [{match: 'layr1.*', reason: why}]"):
+        (finding,) = judged(f"    {rule}", report(layer("layer1.0"))).findings
+        assert texts_of(finding)[0] == "layr1.*: no layer matches this rule (did you mean 'layer1'?)."
 
 
 @pytest.mark.parametrize("level", ["error", "warn", "ignore"])
@@ -489,8 +670,8 @@ def test_figures_of_something_else_are_not_compared(level: str) -> None:
         ({"input": "8x3x8x8 float32"}, "input was 8x3x8x8 float32, is 1x3x8x8 float32"),
         ({"input": "1x3x8x8 int8"}, "input was 1x3x8x8 int8, is 1x3x8x8 float32"),
         ({"target": "n"}, "target was n, is m"),
-        ({"settings": "width=0.5"}, "settings was width=0.5, is unknown"),
-        ({"without": "aux.*"}, "without was aux.*, is unknown"),
+        ({"settings": "width=0.5"}, "settings was width=0.5, is none"),
+        ({"without": "aux.*"}, "without was aux.*, is none"),
         ({"target": "n", "counting": "7"}, "counting was 7, is 1; target was n, is m"),
     ],
 )

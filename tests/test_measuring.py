@@ -482,6 +482,98 @@ def test_what_is_predicted_says_how_far_off_it_usually_is_and_is_eager(
                 assert latency.usual_error == (1.4 if is_eager else None)
 
 
+# -- variants of a layer that were asked for
+
+VARIANTS = ("ghost", "shuffle", "bottleneck", "inverted_residual:2", "grouped")
+
+
+def test_every_variant_is_timed_against_the_standard_layer() -> None:
+    report = time_layer(in_channels=32, out_channels=32, variants=VARIANTS, memory_format="contiguous")
+    (layer,) = report.layers
+    timing = layer.latency["cpu"]
+    assert tuple(timing.others) == VARIANTS
+    assert timing.standard is not None
+    assert timing.as_is == timing.standard
+    assert (timing.depthwise_separable, timing.speedup, layer.verdict, layer.causes) == (None, None, None, ())
+    for one in timing.others.values():
+        assert one.latency.median_s > 0
+        assert one.latency.roofline_s is not None
+        assert one.speedup.ci95[0] <= one.speedup.median <= one.speedup.ci95[1]
+    if hasattr(torch._C, "_select_conv_backend"):
+        stages = {f"bottleneck.{name}" for name in ("reduce", "spatial", "expand")}
+        assert {"standard", "grouped", *stages} == set(timing.backends)
+    assert "bottleneck:4" in render([report], "table", View(explain=True))
+
+
+def test_what_is_told_of_a_variant_is_what_was_compared(engine: FakeEngine) -> None:
+    engine.times = {"cpu, ghost": (4e-3, 1e-3), "cpu, grouped:2": (5e-3, 10e-3)}
+    report = time_layer(variants=("ghost", "grouped:2"), memory_format="contiguous")
+    assert engine.rounds == [["cpu, ghost", "cpu, grouped:2", AGAINST_ITSELF]]
+    timing = report.layers[0].latency["cpu"]
+    assert timing.standard is not None
+    assert timing.standard.median_s == 4e-3  # as beside the first
+    assert {name: one.latency.median_s for name, one in timing.others.items()} == {"ghost": 1e-3, "grouped:2": 10e-3}
+    assert {name: one.median for name, one in timing.speedups.items()} == pytest.approx(
+        {"ghost": 4.0, "grouped:2": 0.5}
+    )
+    assert [timing.speedups[name].verdict for name in ("ghost", "grouped:2")] == ["faster", "slower"]
+
+
+def test_more_than_the_macs_explain_is_told_of_every_variant(engine: FakeEngine) -> None:
+    engine.times = {"cpu, ghost": (9e-3, 1e-3), "cpu, grouped:2": (3e-3, 2e-3)}
+    report = time_layer(variants=("ghost", "grouped:2"), memory_format="contiguous")
+    assert report.environment is not None
+    found = {noise.where: noise.limit for noise in report.environment.noise if noise.kind == "more_than_macs"}
+    assert found == {"cpu, ghost": pytest.approx(8 * 8 * 9 / (4 * 8 * 9 + 4 * 9))}
+
+
+def test_faster_than_the_roofline_is_told_of_every_variant(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = made_up_ceilings("cpu", "float32", 1, ["contiguous"])[0]._replace(flops_per_s=1e6, bytes_per_s=1e15)
+    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
+    report = time_layer(variants=("ghost",), memory_format="contiguous")
+    assert report.environment is not None
+    places = [noise.where for noise in report.environment.noise if noise.kind == "over_roofline"]
+    assert places == ["cpu, standard", "cpu, ghost"]
+
+
+def test_beside_others_the_depthwise_separable_one_is_timed_with_its_stages(engine: FakeEngine) -> None:
+    report = time_layer(variants=("depthwise_separable", "inverted_residual:2"), memory_format="contiguous")
+    assert engine.rounds == [["cpu", "cpu, inverted_residual:2", "cpu, stages", AGAINST_ITSELF]]
+    timing = report.layers[0].latency["cpu"]
+    assert set(timing.stages) == {"depthwise", "pointwise"}
+    assert timing.speedup is not None
+    assert report.layers[0].verdict == timing.speedup.verdict == "faster"
+    assert list(timing.others) == ["inverted_residual:2"]
+    # the depthwise stage of the inverted residual was not timed alone
+    assert timing.part("inverted_residual:2", "depthwise") is None
+    assert timing.part("depthwise_separable", "depthwise") == timing.stages["depthwise"]
+
+
+def test_a_variant_that_did_not_fit_is_said_and_the_others_told(engine: FakeEngine) -> None:
+    engine.missing = lambda name: name == "cpu, ghost"
+    report = time_layer(variants=("ghost", "grouped:2"), memory_format="contiguous")
+    assert list(report.layers[0].latency["cpu"].others) == ["grouped:2"]
+    assert report.warnings == ("Not timed: cpu, ghost: enough calls do not fit in 300 ms (--time-budget).",)
+    text = render([report], "table", View())
+    assert "grouped:2 is the fastest" in text or "it is also the fastest" in text
+
+
+def test_a_layer_that_has_none_of_them_is_timed_against_itself(engine: FakeEngine) -> None:
+    report = time_layer(variants=("grouped:1", "spatially_separable"), kernel_size=1, memory_format="contiguous")
+    assert engine.rounds == [["cpu, grouped:1", AGAINST_ITSELF]]
+    engine.rounds.clear()
+    report = time_layer(variants="spatially_separable", kernel_size=1, memory_format="contiguous")
+    assert engine.rounds == [["cpu", AGAINST_ITSELF]]
+    assert report.layers[0].latency["cpu"].standard is not None
+
+
+def test_a_variant_is_timed_with_other_batches_and_dtypes(engine: FakeEngine) -> None:
+    given = {"batches": (1, 2), "dtypes": ("float32", "bfloat16")}
+    report = time_layer(variants="ghost", memory_format="contiguous", timing=given)
+    assert set(report.latency) == {"cpu", "cpu:batch2", "cpu:bfloat16", "cpu:bfloat16:batch2"}
+    assert all("ghost" in timing.others for timing in report.latency.values())
+
+
 # -- whole models
 
 
@@ -725,14 +817,21 @@ def test_a_model_without_time_is_counted_and_said() -> None:
     assert not any("inf" in warning for warning in report.warnings)
 
 
-def test_without_cuda_a_model_says_once_why_it_was_not_timed() -> None:
+@pytest.mark.parametrize("more", [{"device": "cuda"}, {"device": ("cpu", "cuda"), "timing": {"modes": ("graph",)}}])
+def test_where_all_is_for_a_cuda_that_is_missing_it_is_an_error(more: dict[str, Any]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    report = time_model(small(), device="cuda")
-    assert report.latency == {}
-    (warning,) = report.warnings
+    with pytest.raises(UnavailableError, match=r"--device cuda: torch .*CUDA"):
+        time_model(small(), **more)
+
+
+def test_without_cuda_a_model_is_timed_elsewhere_and_says_once_why_not_there(engine: FakeEngine) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    report = time_model(small(), device=("cuda", "cpu"))
+    assert list(report.latency) == ["cpu"]
+    (warning,) = [one for one in report.warnings if "CUDA" in one]
     assert warning.startswith("Not timed: torch ")
-    assert "CUDA" in warning
 
 
 def test_a_model_in_a_dtype_that_torch_cannot_run_says_so() -> None:

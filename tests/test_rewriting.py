@@ -19,10 +19,11 @@ from torch.nn.utils import parametrizations, prune
 import dscost
 from dscost.architectures import build, find_builtin
 from dscost.building import Network
+from dscost.convolutions import FixedPadding, SamePadding
 from dscost.errors import InputError, UnavailableError
 from dscost.operations import Operation
 from dscost.results import Cost
-from dscost.rewriting import FixedPadding, PassedThrough, Rewritten, SamePadding, rewritten
+from dscost.rewriting import PassedThrough, Rewritten, rewritten
 from dscost.sources import ModuleSource, find_source
 from dscost.specs import conv2d
 from dscost.swaps import find_swaps
@@ -255,7 +256,7 @@ def test_an_odd_padding_is_larger_at_the_end() -> None:
     conv = conv2d(1, 1, (3, 5), stride=2)
     padded = SamePadding(conv)(torch.ones(1, 1, 2, 4))
     assert padded[0, 0].tolist() == [[0, 1, 1, 1, 1, 0, 0]] * 2 + [[0] * 7]
-    assert torch.equal(FixedPadding((1, 3))(torch.ones(1, 1, 2, 4)), padded)
+    assert torch.equal(FixedPadding((1, 2, 0, 1))(torch.ones(1, 1, 2, 4)), padded)
 
 
 def test_a_new_convolution_tells_the_shape_of_the_one_that_it_replaces() -> None:

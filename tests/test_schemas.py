@@ -3,10 +3,15 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import event, given
+from hypothesis import strategies as st
 from jsonschema import Draft7Validator
+from properties import law
 
 import dscost
 from dscost.architectures import language as architectures
@@ -114,6 +119,15 @@ RIGHT = {
     "all layers": WITH % 'layers: [{match: "*[stride!=1]", total: {params: 0}}]',
     "exclusions": WITH % 'exclude: [{match: "op:linear", reason: none of our business}]',
     "policies": "policy: {on_unloadable_model: warn, on_improvement: ignore}\n" + LIMITED % "",
+    "inputs of several kinds": WITH % "input: [[1, 3], '1,3', 'ids=1,128:int64', '1,128:bool']",
+    "an input with a name": WITH % "input: ids=1,128:int64",
+    "inputs by name": WITH % "input: {ids: '1,128:int64', mask: [1, 128]}",
+    "inputs of a matrix": WITH % "matrix: {input: [[1, 3], ['a=1,3', '1'], {a: [1]}]}",
+    "bytes of layers": WITH % 'layers: [{match: "a", each: {weight_bytes: {max: 1 KiB, min: 1 B}}}]',
+    "growth of layers": WITH % 'layers: [{match: "a", each: {macs: {max_increase: 0%, ignore_below: 1k}}}]',
+    "a whole float": LIMITED % "macs: 2.0",
+    "a saved report": "version: 1\ndefaults: {input: [1]}\nmodels: [{target: report.json, limits: {macs: 1M}}]",
+    "a factory with an input": "version: 1\nmodels: [{target: 'json:make', input: [1]}]",
     "all of the top": "baseline: b.json\ndescription: mine\ndefaults: {batch: 2, limits: {macs: 1G}}\n" + LIMITED % "",
 }
 
@@ -161,6 +175,23 @@ WRONG = {
     "entries without a matrix": WITH % "entries: [{match: {a: 1}, limits: {}}]",
     "an empty matrix": WITH % "matrix: {}",
     "a matrix of values": WITH % "matrix: {width: 1}",
+    "a description that is none": "description: 5\n" + LIMITED % "",
+    "a blank description": "description: ' '\n" + LIMITED % "",
+    "growth of bytes of layers": WITH % 'layers: [{match: "a", each: {weight_bytes: {max_increase: 0%}}}]',
+    "growth of all bytes of layers": WITH % 'layers: [{match: "a", total: {traffic_bytes: {max_decrease: 0%}}}]',
+    "ignore_below of bytes of layers": WITH % 'layers: [{match: "a", each: {input_bytes: {ignore_below: 1 B}}}]',
+    "a fraction of a count": LIMITED % "macs: 1.5",
+    "a fraction of growth": LIMITED % "macs: {max_increase: 0.05}",
+    "an unknown dtype of an input": WITH % "input: ids=1,128:int46",
+    "a name without a shape": WITH % "input: ids=",
+    "an input of a zero in text": WITH % "input: 1,00",
+    "an input of too many digits": WITH % "input: '1,1234567890123456'",
+    "an input named twice": WITH % "input: {ids: 'mask=1,128'}",
+    "an input with a bad name": WITH % "input: {'1a': [1]}",
+    "an empty mapping of inputs": WITH % "input: {}",
+    "a number among inputs": WITH % "input: ['1,3', 3]",
+    "an input of a saved report": "version: 1\nmodels: [{target: report.json, input: [1]}]",
+    "settings of one of several saved reports": "version: 1\nmodels: [{target: 'a.json:b', set: {}}]",
     "an unknown policy": "policy: {on_mising_baseline: warn}\n" + LIMITED % "",
     "an unknown word of a policy": "policy: {on_improvement: error}\n" + LIMITED % "",
 }
@@ -176,6 +207,129 @@ def test_parser_and_schema_accept(text: str, tmp_path: Path) -> None:
 def test_parser_and_schema_refuse(text: str, tmp_path: Path) -> None:
     assert not accepted_by_the_parser(text, tmp_path)
     assert not accepted_by_the_schema(text)
+
+
+ONLY_THE_PARSER = (
+    "duplicate model",
+    "two inputs are called",
+    "min is above max",
+    "are whole numbers",  # of a count in quotes
+    "no entry of the matrix has these values",
+    "unknown key",  # of an entry, those of its matrix
+    "entries are too many",
+)
+"""What the parser refuses and no schema can."""
+
+_QUANTITIES = st.sampled_from(
+    [
+        5,
+        0,
+        -1,
+        1.5,
+        2.0,
+        True,
+        None,
+        "5",
+        "5%",
+        " 5 % ",
+        "1.5k",
+        "0.1",
+        "600M",
+        "17 MiB",
+        "12 ms",
+        "1e9",
+        "2x",
+        "",
+        "5q",
+    ]
+)
+_BESIDE = {"level": st.sampled_from(["warn", "off", True]), "message": st.sampled_from(["a", " ", 5])}
+_LIMITS = st.dictionaries(
+    st.sampled_from([*METRICS, "prams"]),
+    _QUANTITIES
+    | st.fixed_dictionaries(
+        {}, optional={**dict.fromkeys(("ignore_below", "tolerance", *language.BOUNDS), _QUANTITIES), **_BESIDE}
+    ),
+    max_size=2,
+)
+_SHAPES = st.sampled_from(
+    [[1, 3], [0], [True], [1.5], [], "1,3", " 1, 3 ", "1,,3", "1,0", "a=1,3:int64", "1:int46", "é=1", "a=", "", 5, None]
+)
+_INPUTS = _SHAPES | st.lists(_SHAPES, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "1", "c d"]), _SHAPES)
+_MATCH = st.sampled_from(
+    [
+        "a.*",
+        "type:Conv2d[groups=1, kernel>1]",
+        "op:linear",
+        "type:",
+        "",
+        "a[",
+        "a[groups]",
+        "a[kernl=1]",
+        "*[bias=true]",
+        5,
+    ]
+)
+_VALUES = st.sampled_from([{}, {"width": 0.5}, [1], None, "a"])
+_TEXTS = st.sampled_from(["m", "report.json", "r.json:a", "json", " ", "", 5, None])
+_RUNS: dict[str, Any] = {
+    "input": _INPUTS,
+    "batch": st.sampled_from([1, 0, "1", True, 1.5]),
+    "dtype": st.sampled_from(["float16", "float31", 5]),
+}
+_MODELS = st.fixed_dictionaries(
+    {},
+    optional={
+        "target": _TEXTS,
+        "name": _TEXTS,
+        **_RUNS,
+        "set": _VALUES,
+        "kwargs": _VALUES,
+        "matrix": st.dictionaries(
+            st.sampled_from(["width", "input", "batch"]), st.lists(_SHAPES, max_size=2), max_size=2
+        ),
+        "limits": _LIMITS | _VALUES,
+        "entries": st.lists(st.fixed_dictionaries({"limits": _LIMITS}, optional={"match": _VALUES}), max_size=1),
+        "layers": st.lists(
+            st.fixed_dictionaries({}, optional={"match": _MATCH, "each": _LIMITS, "total": _LIMITS}), max_size=2
+        ),
+        "exclude": st.lists(st.fixed_dictionaries({}, optional={"match": _MATCH, "reason": _TEXTS}), max_size=1),
+        "levl": st.just("warn"),
+    },
+)
+_BUDGETS = st.fixed_dictionaries(
+    {"version": st.sampled_from([1, 1, 1, 2, "1", True, 1.5])},
+    optional={
+        "models": st.lists(_MODELS, max_size=2) | st.just([{"target": "m"}]),
+        "defaults": st.fixed_dictionaries({}, optional={**_RUNS, "limits": _LIMITS}),
+        "policy": st.dictionaries(
+            st.sampled_from([*language.POLICIES, "on"]), st.sampled_from([*language.LEVELS, "note"])
+        ),
+        "baseline": _TEXTS,
+        "description": _TEXTS,
+    },
+)
+
+
+@law
+@given(_BUDGETS | st.builds(lambda model: {"version": 1, "models": [{"target": "m", **model}]}, _MODELS))
+def test_parser_and_schema_agree(budget: dict[str, Any]) -> None:
+    text = yaml.safe_dump(budget, allow_unicode=True, sort_keys=False)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "dscost.yaml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            read_budget(path)
+            refused = []
+        except FileProblems as error:
+            refused = [
+                one.message for one in error.problems if not any(what in one.message for what in ONLY_THE_PARSER)
+            ]
+            event("refused by the parser alone" if not refused else "refused")
+            if not refused:
+                return
+    complaints = [error.message for error in BUDGET.iter_errors(parse_yaml(text, "x").plain)]
+    assert bool(complaints) == bool(refused), (complaints, refused)
 
 
 def test_the_keys_of_a_budget_are_those_of_the_parser() -> None:
@@ -335,6 +489,64 @@ def test_the_fields_of_a_report_say_what_their_docstrings_say() -> None:
     assert properties["traffic_bytes"]["description"] == "Least data moved; of a chain, the sum over its stages."
     assert properties["flops"] == {"type": "integer", "description": "Two per multiply-accumulate."}
     assert properties["flops_per_byte"]["type"] == ["number", "null"]
+
+
+# -- comparisons
+
+COMPARISON = Draft7Validator(schema("comparison"))
+STRICT_COMPARISON = Draft7Validator(closed(schema("comparison")))
+
+
+def compared(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:
+    assert run(["compare", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("resnet18", "resnet34"), ("resnet18", "mobilenet_v1", "resnet18", "--all"), ("vgg16", "vgg16", "--all")],
+)
+def test_a_comparison_has_the_keys_of_the_schema_and_no_others(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compared(*arguments, capsys=capsys)
+    assert [f"{one.json_path}: {one.message:.200}" for one in STRICT_COMPARISON.iter_errors(found)] == []
+
+
+def test_a_comparison_of_measured_reports_has_the_keys_of_the_schema(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = dscost.layer(in_channels=8, out_channels=8, kernel_size=3, time=True, time_budget_s=0.2, threads=1)
+    path = tmp_path / "layer.json"
+    path.write_text(json.dumps(written(report)), encoding="utf-8")
+    found = compared(str(path), str(path), capsys=capsys)
+    assert list(found["differences"][0]["latency_s"]) == list(report.latency)
+    assert found["compared"][0]["environment"]["threads"] == 1
+    assert [one.message for one in STRICT_COMPARISON.iter_errors(found)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("command",), "model"),
+        (("reference",), None),
+        (("compared", 0, "saved"), "no"),
+        (("compared", 0, "inputs", 0, "shape"), ["1"]),
+        (("differences", 0, "totals", "macs", "change"), "5"),
+        (("differences", 0, "layers", 0, "status"), "other"),
+        (("differences", 0, "layer_counts", "same"), -1),
+        (("notes",), None),
+    ],
+)
+def test_a_comparison_that_is_none_is_refused(
+    path: tuple[Any, ...], value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = place = compared("resnet18", "resnet34", capsys=capsys)
+    assert COMPARISON.is_valid(found)
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    assert not COMPARISON.is_valid(found)
 
 
 # -- architectures

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.budgets.selectors import FIELDS, parse_selector
+from dscost.budgets.selectors import FIELDS, OPS, TYPES, ConvFacts, Kind, parse_kind, parse_selector
 from dscost.errors import InputError, UnknownNameError
 from dscost.results import Cost, Layer
 from dscost.specs import ConvSpec, conv2d
@@ -42,7 +42,8 @@ def layer(name: str = "x", conv: ConvSpec | None = None, type: str = "Conv2d", o
 def test_names_match_as_whole_and_a_star_crosses_dots(pattern: str, name: str, matches: bool) -> None:
     selector = parse_selector(pattern)
     assert selector.matches(layer(name)) is matches
-    assert selector.matches_name(name) is matches
+    assert selector.matches_kind(name, None) is matches
+    assert not selector.needs_kinds
 
 
 @pytest.mark.parametrize(
@@ -58,8 +59,11 @@ def test_names_match_as_whole_and_a_star_crosses_dots(pattern: str, name: str, m
     ],
 )
 def test_types_and_operations_match_likewise(text: str, matches: bool) -> None:
-    assert parse_selector(text).matches(layer(conv=conv2d(8, 8, 3))) is matches
-    assert not parse_selector(text).matches_name("x")  # which a name alone cannot tell
+    one, selector = layer(conv=conv2d(8, 8, 3)), parse_selector(text)
+    assert selector.matches(one) is matches
+    assert selector.matches_kind("x", Kind.of(one)) is matches
+    assert selector.needs_kinds
+    assert not selector.matches_kind("x", None)  # which a name alone cannot tell
 
 
 # 12 channels to 24, kernel 3 high and 5 wide, stride 2 and 1, dilation 1, 4 groups, no bias
@@ -107,7 +111,8 @@ def test_conditions_are_about_the_convolution(condition: str, holds: bool) -> No
     for by in ("x", "*", "type:Conv2d", "op:convolution"):
         selector = parse_selector(f"{by}[{condition}]")
         assert selector.matches(layer(conv=CONV)) is holds
-        assert not selector.matches_name("x")
+        assert selector.matches_kind("x", parse_kind(str(Kind.of(layer(conv=CONV))))) is holds
+        assert not selector.matches_kind("x", None)
     assert not parse_selector(f"y[{condition}]").matches(layer(conv=CONV))
 
 
@@ -178,3 +183,129 @@ def test_any_text_is_a_selector_or_an_input_error(text: str, name: str) -> None:
         return
     assert selector.matches(layer(name, CONV)) in (True, False)
     assert not selector.conditions or not selector.matches(layer(name, None))
+
+
+# -- kinds
+
+
+def test_a_kind_is_one_line_that_says_what_conditions_ask() -> None:
+    kind = Kind.of(layer(conv=CONV))
+    assert str(kind) == (
+        "convolution Conv2d[in_channels=12,out_channels=24,kernel=5,stride=2,dilation=1,groups=4,bias=0]"
+    )
+    assert str(Kind.of(layer(type="Linear", op="linear"))) == "linear Linear"
+
+
+@law
+@given(
+    st.builds(
+        Kind,
+        st.text(max_size=9) | st.sampled_from(["Conv2d", "", "[groups=1]", "a b", "a\nb"]),
+        st.sampled_from(OPS),
+        st.none() | st.builds(ConvFacts, *(st.integers(0, 10**6) for _ in FIELDS)),
+    )
+)
+def test_a_kind_is_read_back_whatever_the_class_is_called(kind: Kind) -> None:
+    assert parse_kind(str(kind)) == kind
+
+
+@pytest.mark.parametrize("text", ["", "Conv2d"])
+def test_what_is_no_kind_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=f"^expected an operation and a type, found '{text}'$"):
+        parse_kind(text)
+
+
+# -- slips of the pen
+
+
+def test_the_types_that_are_known_are_those_of_torch() -> None:
+    from torch import nn
+
+    classes = {name for name, one in vars(nn).items() if isinstance(one, type) and issubclass(one, nn.Module)}
+    containers = {"Module", "Container", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict",
+                  "DataParallel", "RNNBase", "RNNCellBase", "AdaptiveLogSoftmaxWithLoss"}  # fmt: skip
+    assert {name for name in classes - containers if "Loss" not in name} <= TYPES
+
+
+def test_the_operations_that_are_known_are_those_of_reports() -> None:
+    from dscost import network_specs, specs
+    from dscost.tracing.operators import MEAN
+    from dscost.tracing.operators import OPS as TRACED
+
+    built = {one.op for one in vars(network_specs).values() if isinstance(getattr(one, "op", None), str)}
+    assert built | {specs.ConvSpec.op} | (set(TRACED.values()) - {MEAN}) <= set(OPS)
+
+
+OWN = (layer("a.conv", CONV, type="StdConv2d"), layer("b", type="Linear", op="linear"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("type:Conv2D", "unknown type 'Conv2D' (did you mean 'Conv2d'?)"),
+        ("type:conv2d[groups=1]", "unknown type 'conv2d' (did you mean 'Conv2d'?)"),
+        ("type:Con2d*", "unknown type 'Con2d*' (did you mean 'Conv2d'?)"),
+        ("type:StdCnv2d", "unknown type 'StdCnv2d' (did you mean 'StdConv2d'?)"),
+        ("op:convolutoin", "unknown operation 'convolutoin' (did you mean 'convolution'?)"),
+        # what is known, or may be a class of the user's
+        ("type:Conv2d", None),
+        ("type:Conv3d[kernel>9]", None),
+        ("type:Conv*", None),
+        ("type:StdConv2d", None),
+        ("type:MyConv2d", None),
+        ("type:Hourglass", None),
+        ("op:recurrent", None),
+        ("op:*convolution", None),
+        ("nowhere*", None),
+    ],
+)
+def test_a_type_that_nearly_is_a_known_one_is_a_slip(text: str, said: str | None) -> None:
+    assert parse_selector(text).unknown_name(OWN) == said
+
+
+def test_an_operation_that_nothing_computes_is_unknown_however_it_is_spelt() -> None:
+    said = parse_selector("op:xyz").unknown_name(OWN)
+    assert said is not None
+    assert said.startswith("unknown operation 'xyz' (known: activation, ")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("layr1*", " (did you mean 'layer1'?)"),
+        ("layer1.0.con1", " (did you mean 'layer1.0.conv1'?)"),
+        ("*.covn1", " (did you mean 'conv1'?)"),
+        ("type:Conv2D", " (did you mean 'Conv2d'?)"),
+        ("type:Conv3d", ""),  # which is one, only not here
+        ("layer1[kernel>9]", ""),
+        ("aux.*", ""),
+    ],
+)
+def test_what_matches_nothing_is_told_what_nearly_would(text: str, hint: str) -> None:
+    assert parse_selector(text).nearest([layer("layer1.0.conv1"), layer("fc")]) == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("type:Conv2d", "2 convolutions of type MyConv, StdConv left out: op:convolution means all"),
+        ("type:Conv2d[groups=1]", "1 convolution of type MyConv left out: op:convolution means all"),
+        ("type:Conv?d", "3 convolutions of type MyConv, MyConv1d, StdConv left out: op:convolution means all"),
+        ("type:Conv2d[groups>4]", None),
+        ("type:*", None),
+        ("type:MyConv", None),
+        ("type:Linear", None),
+        ("op:convolution", None),
+        ("*", None),
+    ],
+)
+def test_convolutions_of_the_users_own_classes_are_named_where_a_rule_leaves_them_out(
+    text: str, said: str | None
+) -> None:
+    line = ConvSpec(8, 8, (3,), (1,), (0,), (1,))
+    layers = [layer("a", CONV), layer("b", conv2d(8, 8, 3), type="MyConv"), layer("c", CONV, type="StdConv"),
+              layer("d", type="Own", op="matmul"), layer("e", line, type="MyConv1d"),
+              layer("f", line, type="Conv1d")]  # fmt: skip
+    if text == "type:Conv2d[groups=1]":
+        layers = layers[:4]
+    assert parse_selector(text).leaves_out(layers) == said

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -328,23 +329,44 @@ def test_every_combination_of_the_command_line_is_timed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [LAYER, ("model", "resnet18")], ids=["layer", "model"])
-def test_without_cuda_the_counts_stand_and_it_is_said_once_why_nothing_was_timed(
-    command: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_cuda_that_is_asked_for_and_missing_is_an_error_in_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
     import torch
 
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    counted = json.loads(run(*command, "--no-time", "--json", cache=tmp_path).stdout)["subjects"][0]
     ran = run(*command, "--device", "cuda", "--json", cache=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    (line,) = ran.stderr.splitlines()
+    assert re.fullmatch(r"dscost: --device cuda: torch .*CUDA.*; --no-time counts without a device", line)
+    assert not list(tmp_path.iterdir())  # there are no ceilings to keep either
+    assert run(*command, "--device", "cuda", "--no-time", "--json", cache=tmp_path).returncode == 0
+
+
+def test_beside_a_cpu_a_missing_cuda_is_a_warning(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    devices = ("--device", "cuda", "--device", "cpu", "--threads", "1", "--memory-format", "contiguous")
+    ran = run(*LAYER, *devices, "--json", cache=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert "Traceback" not in ran.stderr
-    document = json.loads(ran.stdout)
-    (subject,) = document["subjects"]
-    assert subject["totals"] == counted["totals"]
-    assert subject["latency"] == {}
-    assert document["environment"] is None
-    (warning,) = subject["warnings"]  # nothing of time budgets, which are not the reason
+    (subject,) = json.loads(ran.stdout)["subjects"]
+    assert list(subject["latency"]) == ["cpu"]
+    (warning,) = subject["warnings"]
     assert warning.startswith("Not timed: torch ")
     assert "CUDA" in warning
-    assert not list(tmp_path.iterdir())  # there are no ceilings to keep either
+
+
+@pytest.mark.parametrize(
+    ("command", "columns", "empty"),
+    [
+        pytest.param(LAYER, "macs,latency,speedup", "latency,speedup", id="layer"),
+        pytest.param(("model", "resnet18"), "standard_latency,macs", "standard_latency", id="model"),
+    ],
+)
+def test_columns_that_only_timing_fills_are_refused_without_it(
+    command: tuple[str, ...], columns: str, empty: str, tmp_path: Path
+) -> None:
+    ran = run(*command, "--no-time", "--columns", columns, cache=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"dscost: --columns {empty}: not measured with --no-time\n"

@@ -2094,7 +2094,7 @@ def test_coverage_counts_what_is_counted_and_what_is_free() -> None:
     report = dscost.analyze(
         nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 63, 2)), input=IMAGE
     )
-    assert report.coverage == (2, 2, ())
+    assert report.coverage == (2, 2, (), {})
 
 
 def test_the_report_says_where_the_model_came_from_and_what_it_was_given() -> None:

@@ -5,29 +5,40 @@
   "models": {
     "resnet18": {
       "fingerprint": {"...": "..."},
-      "layers": {"conv1/macs": 118013952, "conv1/params": 9408},
+      "layers": {
+        "conv1/kind": "convolution Conv2d[in_channels=3,out_channels=64,kernel=7,stride=2,dilation=1,groups=1,bias=0]",
+        "conv1/macs": 118013952,
+        "conv1/params": 9408
+      },
       "totals": {"macs": 1814073344, "params": 11689512}
     }
   },
-  "version": 1
+  "version": 2
 }
 ```
+
+Version 1 had no kinds. It is read all the same; what only kinds tell is then not comparable.
 """
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from os import environ
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from dscost.budgets.excluding import rest_of
 from dscost.budgets.language import Entry
 from dscost.budgets.metrics import model_figure
+from dscost.budgets.selectors import Kind, Selector, parse_kind
 from dscost.errors import InputError
 from dscost.results import Layer, Report
 
-VERSION = 1
+VERSION = 2
+READ = (1, VERSION)
+"""Versions that are understood."""
 
 CONVENTIONS_VERSION = 1
 """Counts up whenever the same model is counted otherwise."""
@@ -35,6 +46,8 @@ CONVENTIONS_VERSION = 1
 KEPT = ("params", "macs", "weight_bytes", "input_bytes", "output_bytes", "traffic_bytes", "peak_activation_bytes")
 """The figures of a whole model that a baseline keeps; the others follow from them."""
 KEPT_OF_LAYERS = ("params", "macs")
+KIND = "kind"
+"""What stands in the place of a metric where a layer's kind is kept."""
 MAX_BYTES = 50_000_000
 
 
@@ -44,12 +57,14 @@ class Known(NamedTuple):
     Args:
         fingerprint: What the figures are of, in words.
         figures: Of the whole model, by metric.
-        layers: By layer and metric.
+        layers: By layer and metric; what is zero is left out.
+        kinds: Of those layers, for selectors.
     """
 
     fingerprint: Mapping[str, str]
     figures: Mapping[str, Fraction]
     layers: Mapping[tuple[str, str], Fraction]
+    kinds: Mapping[str, Kind] = MappingProxyType({})
 
     def figure(self, metric: str) -> Fraction | None:
         """Return a figure of the whole model; `None` where it was unknown."""
@@ -66,10 +81,22 @@ class Known(NamedTuple):
             return 2 * self.layer_figure(layer, "macs")
         return self.layers.get((layer, metric), Fraction(0))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The layers that have a figure."""
+        return frozenset(layer for layer, _ in self.layers)
+
+    def members(self, selector: Selector) -> list[str] | None:
+        """Return the layers that a selector means, sorted; `None` where that needs their kinds, and they have none."""
+        names = sorted(self.names)
+        if selector.needs_kinds and not self.names <= self.kinds.keys():
+            return None
+        return [name for name in names if selector.matches_kind(name, self.kinds.get(name))]
+
     def differs_from(self, other: Mapping[str, str]) -> list[str]:
         """Return in what the two are figures of something else."""
         return [
-            f"{key} was {self.fingerprint.get(key, 'unknown')}, is {other.get(key, 'unknown')}"
+            f"{key} was {self.fingerprint.get(key, 'none')}, is {other.get(key, 'none')}"
             for key in sorted({*self.fingerprint, *other})
             if self.fingerprint.get(key) != other.get(key)
         ]
@@ -103,19 +130,41 @@ def known_of(entry: Entry, report: Report, totals: Any) -> Known:
         totals: Its cost, without what the budget excludes.
     """
     figures = {metric: value for metric in KEPT if (value := model_figure(report, totals, metric)) is not None}
-    layers = {
-        (layer.name, metric): value
-        for layer in report.layers
-        if not any(one.selector.matches(layer) for one in entry.exclude)
-        for metric, value in layer_figures(layer).items()
-        if value
-    }
-    return Known(fingerprint_of(entry, report), figures, layers)
+    layers = {}
+    kinds = {}
+    for layer in rest_of(entry, report).layers:
+        own = {metric: value for metric, value in layer_figures(layer).items() if value}
+        if own:
+            layers.update({(layer.name, metric): value for metric, value in own.items()})
+            kinds[layer.name] = Kind.of(layer)
+    return Known(fingerprint_of(entry, report), figures, layers, kinds)
 
 
 def layer_figures(layer: Layer) -> dict[str, Fraction]:
     """Return the figures of a layer that a baseline keeps."""
     return {metric: Fraction(getattr(layer.cost, metric)) for metric in KEPT_OF_LAYERS}
+
+
+def renamed_layers(before: Known, now: Known) -> dict[str, str]:
+    """Return what layers were called before that have another name now, and are the same in kind and figures.
+
+    Of several that are alike, any may be any other.
+    """
+    if not before.names <= before.kinds.keys():
+        return {}
+    gone: dict[object, list[str]] = {}
+    for name in sorted(before.names - now.names, reverse=True):
+        gone.setdefault(_likeness(before, name), []).append(name)
+    found = {}
+    for name in sorted(now.names - before.names) if gone else ():
+        alike = gone.get(_likeness(now, name))
+        if alike:
+            found[name] = alike.pop()
+    return found
+
+
+def _likeness(known: Known, layer: str) -> object:
+    return known.kinds[layer], *(known.layer_figure(layer, metric) for metric in KEPT_OF_LAYERS)
 
 
 def baseline_text(models: Mapping[str, Known]) -> str:
@@ -126,7 +175,10 @@ def baseline_text(models: Mapping[str, Known]) -> str:
             name: {
                 "fingerprint": known.fingerprint,
                 "totals": {metric: int(value) for metric, value in known.figures.items()},
-                "layers": {f"{layer}/{metric}": int(value) for (layer, metric), value in known.layers.items()},
+                "layers": {
+                    **{f"{layer}/{metric}": int(value) for (layer, metric), value in known.layers.items()},
+                    **{f"{layer}/{KIND}": str(kind) for layer, kind in known.kinds.items()},
+                },
             }
             for name, known in models.items()
         },
@@ -164,22 +216,26 @@ def parse_baseline(text: str, origin: str) -> Baseline:
         raise InputError(f"{origin}: not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("models"), dict):
         raise InputError(f"{origin}: not a baseline of dscost: expected 'version' and 'models'")
-    if document.get("version") != VERSION:
-        raise InputError(f"{origin}: expected version {VERSION}, found {document.get('version')!r}")
+    version = document.get("version")
+    if type(version) is not int or version not in READ:
+        raise InputError(f"{origin}: expected version {' or '.join(map(str, READ))}, found {version!r}")
     return Baseline({name: _known(f"{origin}: {name}", one) for name, one in document["models"].items()}, origin)
 
 
 def _known(where: str, value: Any) -> Known:
     try:
-        layers = {}
-        for key, figure in value["layers"].items():
+        layers, kinds = {}, {}
+        for key, found in value["layers"].items():
             layer, _, metric = key.rpartition("/")
-            layers[layer, metric] = _figure(key, metric, KEPT_OF_LAYERS, figure)
+            if metric == KIND:
+                kinds[layer] = parse_kind(found)
+            else:
+                layers[layer, metric] = _figure(key, metric, KEPT_OF_LAYERS, found)
         figures = {metric: _figure(metric, metric, KEPT, figure) for metric, figure in value["totals"].items()}
         fingerprint = {str(key): str(text) for key, text in value["fingerprint"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
         raise InputError(f"{where}: not an entry of a baseline: {type(error).__name__}: {error}") from error
-    return Known(fingerprint, figures, layers)
+    return Known(fingerprint, figures, layers, kinds)
 
 
 def _figure(key: str, metric: str, kept: Sequence[str], value: Any) -> Fraction:
@@ -263,8 +319,11 @@ class Update(NamedTuple):
         refused: Likewise of what grew and was not: those entries stay as they were.
         added: Entries that were not known.
         removed: Entries that no model has any more.
-        replaced: Entries that were not comparable: other figures stand there now.
-        unused: Patterns that nothing which grew matches.
+        replaced: Entries that were not comparable, and accepted: other figures stand there now.
+        changed: Entries that are not comparable and were not accepted, with the differences: they stay as they were.
+        shifted: Entries that were taken over although layers of theirs grew, since their totals did not: the layers,
+            as `layer/metric`.
+        unused: Patterns that nothing which needs accepting matches.
     """
 
     models: Mapping[str, Known]
@@ -273,50 +332,86 @@ class Update(NamedTuple):
     added: tuple[str, ...]
     removed: tuple[str, ...]
     replaced: tuple[str, ...] = ()
+    changed: Mapping[str, Sequence[str]] = MappingProxyType({})
+    shifted: Mapping[str, Sequence[str]] = MappingProxyType({})
     unused: tuple[str, ...] = ()
 
 
-def updated(before: Mapping[str, Known], now: Mapping[str, Known], accept: Sequence[str]) -> Update:
-    """Return the baseline with every improvement taken over, and growth only where it is accepted.
+def updated(
+    before: Mapping[str, Known], now: Mapping[str, Known], accept: Sequence[str], keep: Collection[str] = ()
+) -> Update:
+    """Return the baseline with every improvement taken over; growth and figures of something else where accepted.
 
     Args:
         before: What was known.
         now: What was counted.
-        accept: Patterns over `entry/metric`, such as `mobilenet_v1*/macs`.
+        accept: Patterns over `entry/metric`, such as `mobilenet_v1*/macs`; over `entry` or `entry/*` where an entry is
+            of another target or input now.
+        keep: Entries that were not counted, and stay as they were.
     """
-    models: dict[str, Known] = {}
+    models = {name: before[name] for name in keep if name in before}
+    changed: dict[str, list[str]] = {}
+    shifted: dict[str, list[str]] = {}
     accepted: list[str] = []
     refused: list[str] = []
     replaced: list[str] = []
-    everything_grown: list[str] = []
+    used: set[str] = set()
+
+    def is_accepted(*subjects: str) -> bool:
+        meant = {pattern for pattern in accept if any(_is_meant(one, pattern) for one in subjects)}
+        used.update(meant)
+        return bool(meant)
+
     for name, known in now.items():
-        old = before.get(name)
-        comparable = old is not None and not old.differs_from(known.fingerprint)
-        if old is not None and not comparable:
-            replaced.append(name)
-        grown = _grown(name, old, known) if old is not None and comparable else []
-        everything_grown += grown
-        missing = [one for one in grown if not any(_is_meant(one, pattern) for pattern in accept)]
-        if old is not None and missing:
+        old = before.get(name, known)
+        models[name] = known
+        differences = old.differs_from(known.fingerprint)
+        if differences:
+            if is_accepted(name, f"{name}/*"):
+                replaced.append(name)
+            else:
+                changed[name], models[name] = differences, old
+            continue
+        grown = _grown(name, old, known)
+        missing = [one for one in grown if not is_accepted(one)]
+        if missing:
             refused += missing
             models[name] = old
-        else:
-            accepted += grown
-            models[name] = known
+            continue
+        accepted += grown
+        layers = _grown_layers(old, known)
+        if layers:
+            shifted[name] = layers
     return Update(
-        models,
-        tuple(accepted),
-        tuple(refused),
-        tuple(name for name in now if name not in before),
-        tuple(name for name in before if name not in now),
-        tuple(replaced),
-        tuple(pattern for pattern in accept if not any(_is_meant(one, pattern) for one in everything_grown)),
+        models=models,
+        accepted=tuple(accepted),
+        refused=tuple(refused),
+        added=tuple(name for name in now if name not in before),
+        removed=tuple(name for name in before if name not in models),
+        replaced=tuple(replaced),
+        changed=changed,
+        shifted=shifted,
+        unused=tuple(pattern for pattern in accept if pattern not in used),
     )
 
 
 def _grown(name: str, old: Known, new: Known) -> list[str]:
     both = sorted(old.figures.keys() & new.figures)
     return [f"{name}/{metric}" for metric in both if new.figures[metric] > old.figures[metric]]
+
+
+def _grown_layers(old: Known, new: Known) -> list[str]:
+    """Return what grew of layers that were there before, in metrics of which the whole has no more."""
+    called = renamed_layers(old, new)
+    layers = {name: called.get(name, name) for name in sorted(new.names)}
+    return [
+        f"{name}/{metric}"
+        for name, was in layers.items()
+        for metric in KEPT_OF_LAYERS
+        if was in old.names
+        and new.layer_figure(name, metric) > old.layer_figure(was, metric)
+        and new.figures.get(metric, 0) <= old.figures.get(metric, 0)
+    ]
 
 
 def _is_meant(one: str, pattern: str) -> bool:

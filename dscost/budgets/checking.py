@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, environ
 from pathlib import Path
+from typing import NamedTuple
 
 from dscost.analysis import count, measure_model
 from dscost.analysis.counting import CountedModel
@@ -12,7 +13,7 @@ from dscost.budgets.judging import CheckResult, Finding, Rescue, Subject, judge,
 from dscost.budgets.language import Budget, Entry, read_budget
 from dscost.budgets.metrics import model_figure
 from dscost.errors import DscostError, InputError, UnknownNameError
-from dscost.sources import YAML_ENDINGS
+from dscost.sources import YAML_ENDINGS, split_file
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
@@ -89,27 +90,53 @@ def check(
     return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
 
 
-def count_all(budget: Budget, progress: Progress | None = None) -> dict[str, Known]:
-    """Return what a baseline keeps of every entry of a budget.
+class Counted(NamedTuple):
+    """What a baseline keeps of the entries of a budget.
+
+    Args:
+        known: By entry.
+        unloadable: Why the other entries could not be counted.
+    """
+
+    known: Mapping[str, Known]
+    unloadable: Mapping[str, str]
+
+
+def count_all(budget: Budget, only: Sequence[str] = (), progress: Progress | None = None) -> Counted:
+    """Return what a baseline keeps of the entries of a budget.
+
+    Args:
+        budget: With the policy on models that cannot be counted.
+        only: Names of models to count, by default all.
+        progress: As in `check`.
 
     Raises:
-        InputError: A model cannot be counted.
+        InputError: A model cannot be counted, and the policy is that this fails; or there is no such model.
     """
-    known = {}
-    for subject, _ in _counted(budget, progress, timed=False):
+    known, unloadable = {}, {}
+    for subject, _ in _counted(_chosen(budget, only) if only else budget, progress, timed=False):
+        name = subject.entry.name
         if subject.report is None:
-            raise InputError(f"{budget.path}:{subject.entry.line}: {subject.entry.name}: {subject.error}")
+            unloadable[name] = f"{budget.path}:{subject.entry.line}: {name}: {subject.error}"
+            if budget.policy["on_unloadable_model"] == "fail":
+                raise InputError(unloadable[name])
+            continue
         cost = without_excluded(subject.entry, subject.report)
-        known[subject.entry.name] = known_of(subject.entry, subject.report, cost)
-    return known
+        known[name] = known_of(subject.entry, subject.report, cost)
+    return Counted(known, unloadable)
+
+
+def is_of(entry: str, name: str) -> bool:
+    """Whether an entry, `mobilenet_v1[width=0.5]`, is what a name means: it alone, or all of its model."""
+    return name in (entry, entry.partition("[")[0])
 
 
 def _chosen(budget: Budget, names: Sequence[str]) -> Budget:
     from dataclasses import replace
 
-    chosen = [entry for entry in budget.entries if entry.name in names or entry.name.partition("[")[0] in names]
+    chosen = [entry for entry in budget.entries if any(is_of(entry.name, name) for name in names)]
     for name in names:
-        if not any(name in (entry.name, entry.name.partition("[")[0]) for entry in chosen):
+        if not any(is_of(entry.name, name) for entry in chosen):
             raise UnknownNameError("model of the budget", name, [entry.name for entry in budget.entries])
     return replace(budget, entries=tuple(chosen))
 
@@ -154,23 +181,23 @@ def _timed(model: CountedModel) -> tuple[CountedModel, str | None]:
 
 def _count(entry: Entry, folder: Path) -> CountedModel:
     target = _placed(entry.target, folder)
-    settings, kwargs, shape, batch = dict(entry.settings), dict(entry.kwargs), entry.input, entry.batch
+    settings, kwargs, given, batch = dict(entry.settings), dict(entry.kwargs), entry.input, entry.batch
     if settings:
         architecture = _architecture(target)
         if architecture is None:  # a factory's settings are its keyword arguments
             settings, kwargs = {}, {**kwargs, **settings}
-        elif shape and entry.input_is_default and architecture.file.input_settings & settings.keys():
-            batch, shape = batch or shape[0], None
-    return count(target, input=shape, batch=batch, dtype=entry.dtype, settings=settings or None, kwargs=kwargs or None)
+        elif given and entry.input_is_default and architecture.file.input_settings & settings.keys():
+            first = given[0]
+            if isinstance(first, int):
+                batch, given = batch or first, None
+    return count(target, input=given, batch=batch, dtype=entry.dtype, settings=settings or None, kwargs=kwargs or None)
 
 
 def _architecture(target: str) -> Architecture | None:
     """Return the architecture that a target names, or `None` where it is a torch model."""
-    path, colon, name = target.rpartition(":")
-    if not colon:
-        path, name = target, ""
+    path, rest = split_file(target) or ("", "")
     if path.endswith(YAML_ENDINGS):
-        return read_architecture(Path(path), name or None)
+        return read_architecture(Path(path), rest.removeprefix(":") or None)
     try:
         return find_builtin(target)
     except UnknownNameError:
@@ -179,10 +206,8 @@ def _architecture(target: str) -> Architecture | None:
 
 def _placed(target: str, folder: Path) -> str:
     """Return a target whose file, if it is one, is sought beside the budget."""
-    path, colon, name = target.partition(":")
-    if Path(path).suffix in (".yaml", ".yml", ".py", ".pt2", ".json") and not Path(path).is_absolute():
-        return f"{folder / path}{colon}{name}"
-    return target
+    path, rest = split_file(target) or (None, "")
+    return target if path is None or Path(path).is_absolute() else f"{folder / path}{rest}"
 
 
 def _with_rescue(finding: Finding, models: Mapping[str, tuple[Entry, CountedModel]]) -> Finding:
@@ -202,8 +227,7 @@ def _with_rescue(finding: Finding, models: Mapping[str, tuple[Entry, CountedMode
     versions, metric, limit = model.versions, finding.metric, finding.limit
     saved = {}
     for layer in model.report.layers:
-        is_excluded = any(one.selector.matches(layer) for one in entry.exclude)
-        if layer.variants and layer.pair is None and not is_excluded:
+        if layer.variants and layer.pair is None and not entry.excludes(layer):
             saving = getattr(layer.variants["standard"], metric) - getattr(
                 layer.variants["depthwise_separable"], metric
             )

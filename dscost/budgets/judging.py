@@ -1,14 +1,16 @@
 """A budget, what was counted, and what was known before → findings. Exact: integers and fractions, no rounding."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
-from dscost.budgets.baseline import Baseline, Known, fingerprint_of
-from dscost.budgets.language import Budget, Entry, LayerRule, Limit
+from dscost.budgets.baseline import Baseline, Known, fingerprint_of, known_of, renamed_layers
+from dscost.budgets.excluding import rest_of, why_inexact
+from dscost.budgets.language import CHANGES, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.metrics import METRICS, OF_LAYERS, STATIC, cost_figure, model_figure
+from dscost.budgets.selectors import Kind, Selector
 from dscost.results import Cost, Layer, Report
 
 CONTRIBUTORS = 3
@@ -20,7 +22,7 @@ class Contribution(NamedTuple):
 
     Args:
         layer: Its name.
-        value: Now.
+        value: Now; nothing of one that is gone.
         before: In the baseline; `None` where that is not known.
     """
 
@@ -46,7 +48,8 @@ class Finding(NamedTuple):
 
     Args:
         kind: `over_max`, `under_min`, `grew`, `shrank`, `new_cost`, `unmatched_rule`, `missing_baseline`,
-            `stale_baseline`, `not_comparable`, `unknown_cost`, `unknown_figure`, `unloadable_model`, `improvement`.
+            `stale_baseline`, `not_comparable`, `unknown_cost`, `unknown_figure`, `unloadable_model`,
+            `inexact_exclusion`, `improvement`.
         level: `error`, `warn`, `note`, or `fail` where nothing could be judged.
         entry: The model and choice it is about; empty for the whole file.
         line: Of the budget file.
@@ -57,7 +60,7 @@ class Finding(NamedTuple):
         limit: What would just have passed.
         before: In the baseline.
         detail: What else there is to say: the user's message, an error, a reason.
-        contributions: Layers that weigh most, or grew most.
+        contributions: Layers that weigh most, or grew most, or shrank most where too little is left.
         rescue: What would help.
     """
 
@@ -82,7 +85,7 @@ class Finding(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A limit that holds, with how much is left."""
+    """A limit that holds, with how much is left; `note` is what else there is to say."""
 
     entry: str
     metric: str
@@ -90,6 +93,7 @@ class Passed(NamedTuple):
     value: Fraction
     limit: Fraction
     layer: str | None = None
+    note: str | None = None
 
 
 class Subject(NamedTuple):
@@ -155,12 +159,13 @@ def judge(budget: Budget, subjects: Sequence[Subject], baseline: Baseline | None
     """
     findings: list[Finding] = []
     passed: list[Passed] = []
+    every_layer = [layer for subject in subjects if subject.report for layer in subject.report.layers]
     for subject in subjects:
         known = baseline.models.get(subject.entry.name) if baseline else None
         missing = (
             "the budget names no baseline" if baseline is None else baseline.origin if not baseline.models else None
         )
-        for one in _Judge(budget, subject, known, missing).judged():
+        for one in _Judge(budget, subject, known, missing, every_layer).judged():
             (findings if isinstance(one, Finding) else passed).append(one)  # type: ignore[arg-type]
     findings += _stale(budget, baseline)
     return Judgement(tuple(findings), tuple(passed))
@@ -177,9 +182,16 @@ def _stale(budget: Budget, baseline: Baseline | None) -> Iterator[Finding]:
 class _Judge:
     """Judges one entry."""
 
-    def __init__(self, budget: Budget, subject: Subject, known: Known | None, missing: str | None) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        subject: Subject,
+        known: Known | None,
+        missing: str | None,
+        every_layer: Sequence[Layer],
+    ) -> None:
         self.policy, self.entry, self.subject = budget.policy, subject.entry, subject
-        self.known, self.missing = known, missing
+        self.known, self.missing, self.every_layer = known, missing, every_layer
 
     def judged(self) -> Iterator[Finding | Passed]:
         report = self.subject.report
@@ -188,14 +200,13 @@ class _Judge:
             if level != "ignore":
                 yield self._finding("unloadable_model", level, detail=self.subject.error)
             return
-        excluded, unmatched = self._excluded(report)
-        layers = [layer for at, layer in enumerate(report.layers) if at not in excluded]
-        cost = _without(report.totals.as_is, [report.layers[at] for at in excluded])
-        yield from unmatched
-        yield from self._unknown(report)
+        layers, cost, unknown = rest_of(self.entry, report)
+        yield from self._exclusions(report)
+        yield from self._unknown(unknown)
         comparable = self._baseline_findings(report)
         yield from comparable.findings
         before = comparable.known
+        past = None if before is None else _Past.of(before, known_of(self.entry, report, cost), layers)
         unwelcome: set[str] = set()
         for limit in self.entry.limits:
             if limit.level == "ignore":
@@ -208,44 +219,44 @@ class _Judge:
                 if level != "ignore":
                     yield self._finding("missing_baseline", level, limit=limit)
                 continue
-            why = lambda limit=limit: _contributions(layers, limit.metric, before)  # noqa: E731
+            why = lambda limit=limit: _contributions(layers, limit, past, layers)  # noqa: E731
             for one in self._held(limit, value, old, None, why):
                 if isinstance(one, Finding) and one.kind in ("shrank", "under_min"):
                     unwelcome.add(limit.metric)
                 yield one
         for at, rule in enumerate(self.entry.layers):
-            yield from self._rule(rule, self.entry.layers[at + 1 :], layers, before)
+            yield from self._rule(rule, self.entry.layers[at + 1 :], layers, past)
         yield from (one for one in self._improvements(report, cost, before) if one.metric not in unwelcome)
 
     # -- what cannot be judged
 
-    def _excluded(self, report: Report) -> tuple[set[int], list[Finding]]:
-        found: set[int] = set()
-        unmatched = []
-        for exclusion in self.entry.exclude:
-            meant = {at for at, layer in enumerate(report.layers) if exclusion.selector.matches(layer)}
-            found |= meant
-            if not meant:
-                unmatched += self._unmatched(exclusion.selector.text, exclusion.line, exclusion.column)
-        return found, unmatched
+    def _exclusions(self, report: Report) -> Iterator[Finding]:
+        for one in self.entry.exclude:
+            if not any(one.selector.matches(layer) for layer in report.layers):
+                yield from self._unmatched(one, report.layers)
+        reason = why_inexact(self.entry, report)
+        if reason:
+            place = self.entry.exclude[0]
+            yield self._finding("inexact_exclusion", "note", detail=reason)._replace(
+                line=place.line, column=place.column
+            )
 
-    def _unmatched(self, pattern: str, line: int, column: int) -> list[Finding]:
+    def _unmatched(
+        self, rule: LayerRule | Exclusion, layers: Sequence[Layer], detail: str | None = None
+    ) -> Iterator[Finding]:
         level = self.policy["on_unmatched_rule"]
-        return (
-            []
-            if level == "ignore"
-            else [Finding("unmatched_rule", level, self.entry.name, line, column, None, pattern)]
-        )
+        if level != "ignore":
+            said = detail or rule.selector.leaves_out(layers) or rule.selector.nearest(layers).strip(" ()") or None
+            finding = self._finding("unmatched_rule", level, layer=rule.selector.text, detail=said)
+            yield finding._replace(line=rule.line, column=rule.column)
 
-    def _unknown(self, report: Report) -> Iterator[Finding]:
+    def _unknown(self, operators: Sequence[str]) -> Iterator[Finding]:
         level = self.policy["on_unknown_cost"]
-        if report.coverage.unknown and level != "ignore":
-            yield self._finding("unknown_cost", level, detail=", ".join(report.coverage.unknown))
+        if operators and level != "ignore":
+            yield self._finding("unknown_cost", level, detail=", ".join(operators))
 
     def _baseline_findings(self, report: Report) -> "_Comparable":
-        needed = any(
-            limit.bound in ("max_increase", "max_decrease") and limit.level != "ignore" for limit in self._all_limits()
-        )
+        needed = any(_is_relative(limit) for limit in self._all_limits())
         if self.known is None:
             level = self.policy["on_missing_baseline"]
             if not needed or level == "ignore":
@@ -273,6 +284,7 @@ class _Judge:
         before: Fraction | None,
         layer: str | None,
         why: "Callable[[], Iterable[Contribution]] | None",
+        note: str | None = None,
     ) -> Iterator[Finding | Passed]:
         if value is None:
             yield self._finding("unknown_figure", limit.level, limit=limit, layer=layer, detail=self.subject.error)
@@ -286,7 +298,7 @@ class _Judge:
         else:
             most, fails, kind = _grown(limit, value, before)
         if not fails:
-            yield Passed(self.entry.name, limit.metric, limit.bound, value, most, layer)
+            yield Passed(self.entry.name, limit.metric, limit.bound, value, most, layer, note)
             return
         contributions = why() if why else ()
         yield Finding(
@@ -305,30 +317,62 @@ class _Judge:
         )
 
     def _rule(
-        self, rule: LayerRule, later: Sequence[LayerRule], layers: Sequence[Layer], before: Known | None
+        self, rule: LayerRule, later: Sequence[LayerRule], layers: Sequence[Layer], past: "_Past | None"
     ) -> Iterator[Finding | Passed]:
         meant = [layer for layer in layers if rule.selector.matches(layer)]
+        if past is not None and past.known.members(rule.selector) is None:
+            yield from self._without_kinds(rule)
+            past = None
         if not meant:
-            # a total of at most nothing is what one writes to keep such layers out
-            if not rule.each and all(limit.bound == "max" and limit.value == 0 for limit in rule.total):
-                for limit in rule.total:
-                    if limit.level != "ignore":
-                        yield from self._held(limit, Fraction(0), None, rule.selector.text, None)
-            else:
-                yield from self._unmatched(rule.selector.text, rule.line, rule.column)
-            return
-        for layer in meant:
-            for limit in rule.each:
-                if limit.level != "ignore" and not _is_set_later(later, limit, layer):
-                    old = None if before is None else before.layer_figure(layer.name, limit.metric)
-                    yield from self._held(limit, cost_figure(layer.cost, limit.metric), old, layer.name, None)
+            yield from self._nothing_meant(rule, layers)
+        yield from self._each(rule, later, meant, past)
+        note = rule.selector.leaves_out(layers)
         for limit in rule.total:
-            if limit.level == "ignore":
+            if limit.level == "ignore" or (not meant and limit.bound != "max_decrease"):
                 continue
-            cost = _summed(layer.cost for layer in meant)
-            old = None if before is None else _total_before(rule, limit.metric, meant, layers, before)
-            why = lambda limit=limit: _contributions(meant, limit.metric, before)  # noqa: E731
-            yield from self._held(limit, cost_figure(cost, limit.metric), old, rule.selector.text, why)
+            value = cost_figure(_summed([layer.cost for layer in meant]), limit.metric)
+            was = None if past is None else past.figures(limit.metric, rule.selector)
+            old = None if was is None else sum(was.values(), start=Fraction(0))
+            why = lambda limit=limit: _contributions(meant, limit, past, layers, rule.selector)  # noqa: E731
+            yield from self._held(limit, value, old, rule.selector.text, why, note)
+
+    def _each(
+        self, rule: LayerRule, later: Sequence[LayerRule], meant: Sequence[Layer], past: "_Past | None"
+    ) -> Iterator[Finding | Passed]:
+        limits = [limit for limit in rule.each if limit.level != "ignore"]
+        for layer in meant:
+            kind = Kind.of(layer)
+            for limit in limits:
+                if not _is_set_later(later, limit, layer.name, kind):
+                    old = None if past is None else past.figure(layer.name, limit.metric)
+                    yield from self._held(limit, cost_figure(layer.cost, limit.metric), old, layer.name, None)
+        if past is None:
+            return
+        for name in past.gone(rule.selector):  # which is the most that a layer can shrink
+            for limit in limits:
+                if limit.bound == "max_decrease" and not _is_set_later(later, limit, name, past.known.kinds.get(name)):
+                    old = past.known.layer_figure(name, limit.metric)
+                    yield from self._held(limit, Fraction(0), old, name, None)
+
+    def _nothing_meant(self, rule: LayerRule, layers: Sequence[Layer]) -> Iterator[Finding | Passed]:
+        """Tell of a rule without layers; a total of at most nothing is what one writes to keep such layers out."""
+        if rule.each or any(limit.bound != "max" or limit.value for limit in rule.total):
+            yield from self._unmatched(rule, layers)
+            return
+        wrong = rule.selector.unknown_name(self.every_layer)
+        if wrong and self.policy["on_unmatched_rule"] != "ignore":
+            yield from self._unmatched(rule, layers, wrong)
+            return
+        note = "; ".join(filter(None, ("no layer matches", rule.selector.leaves_out(layers))))
+        for limit in rule.total:
+            if limit.level != "ignore":
+                yield from self._held(limit, Fraction(0), None, rule.selector.text, None, note)
+
+    def _without_kinds(self, rule: LayerRule) -> Iterator[Finding]:
+        level = self.policy["on_missing_baseline"]
+        if level != "ignore" and any(_is_relative(limit) for limit in (*rule.each, *rule.total)):
+            finding = self._finding("not_comparable", level, layer=rule.selector.text, detail=NO_KINDS)
+            yield finding._replace(line=rule.line, column=rule.column)
 
     def _improvements(self, report: Report, cost: Cost, before: Known | None) -> Iterator[Finding]:
         if before is None or self.policy["on_improvement"] == "ignore":
@@ -355,24 +399,58 @@ class _Comparable(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-def _is_set_later(later: Sequence[LayerRule], limit: Limit, layer: Layer) -> bool:
-    """Whether a later rule sets the same bound of the same figure for this layer."""
+NO_KINDS = "it does not say of what type its layers were; dscost baseline update adds that"
+
+
+def _is_relative(limit: Limit) -> bool:
+    """Whether a limit is judged by the baseline."""
+    return limit.bound in CHANGES and limit.level != "ignore"
+
+
+def _is_set_later(later: Sequence[LayerRule], limit: Limit, name: str, kind: Kind | None) -> bool:
+    """Whether a later rule sets the same bound of the same figure for a layer."""
     return any(
         other.metric == limit.metric and other.bound == limit.bound
         for one in later
-        if one.selector.matches(layer)
+        if one.selector.matches_kind(name, kind)
         for other in one.each
     )
 
 
-def _total_before(
-    rule: LayerRule, metric: str, meant: Sequence[Layer], layers: Sequence[Layer], before: Known
-) -> Fraction:
-    """Return what the layers of a rule summed up to, those by that name that are gone now included."""
-    present = {layer.name for layer in layers}
-    gone = {name for name, _ in before.layers if name not in present and rule.selector.matches_name(name)}
-    names = {layer.name for layer in meant} | gone
-    return sum((before.layer_figure(name, metric) for name in names), start=Fraction(0))
+class _Past(NamedTuple):
+    """What was known of a model, seen from what its layers are called now.
+
+    Args:
+        known: Of the baseline.
+        before: Names in the baseline, by today's, of layers that have only changed their name.
+        present: Today's layers.
+    """
+
+    known: Known
+    before: Mapping[str, str]
+    present: frozenset[str]
+
+    @classmethod
+    def of(cls, known: Known, now: Known, layers: Sequence[Layer]) -> "_Past":
+        """Return what was known, given today's figures."""
+        return cls(known, renamed_layers(known, now), frozenset(layer.name for layer in layers))
+
+    def figure(self, layer: str, metric: str) -> Fraction:
+        """Return what a layer of today had; nothing of a new one."""
+        return self.known.layer_figure(self.before.get(layer, layer), metric)
+
+    def figures(self, metric: str, selector: Selector | None = None) -> Mapping[str, Fraction] | None:
+        """Return what the layers had that a selector meant, or all, by today's name; `None` where that is not kept."""
+        members = sorted(self.known.names) if selector is None else self.known.members(selector)
+        if members is None or metric not in OF_LAYERS:
+            return None
+        now = {before: name for name, before in self.before.items()}
+        return {now.get(name, name): self.known.layer_figure(name, metric) for name in members}
+
+    def gone(self, selector: Selector) -> list[str]:
+        """Return the layers that a selector meant which are not there any more, under whatever name."""
+        still_there = self.present.union(self.before.values())
+        return [name for name in self.known.members(selector) or () if name not in still_there]
 
 
 def _grown(limit: Limit, value: Fraction, before: Fraction) -> tuple[Fraction, bool, str]:
@@ -388,39 +466,53 @@ def _grown(limit: Limit, value: Fraction, before: Fraction) -> tuple[Fraction, b
     return most, fails, kind
 
 
-def _summed(costs: Iterable[Cost]) -> Cost:
-    return Cost(*(sum(figures) for figures in zip(*costs, strict=True)))
+def _summed(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(sum(getattr(cost, figure) for cost in costs) for figure in Cost._fields))
 
 
 def without_excluded(entry: Entry, report: Report) -> Cost:
     """Return the totals of a report without the layers that an entry excludes."""
-    gone = [layer for layer in report.layers if any(one.selector.matches(layer) for one in entry.exclude)]
-    return _without(report.totals.as_is, gone)
+    return rest_of(entry, report).cost
 
 
-def _without(total: Cost, excluded: Sequence[Layer]) -> Cost:
-    if not excluded:
-        return total
-    gone = _summed(layer.cost for layer in excluded)
-    return total._replace(
-        params=total.params - gone.params,
-        macs=total.macs - gone.macs,
-        weight_bytes=total.weight_bytes - gone.weight_bytes,
-        traffic_bytes=total.traffic_bytes - gone.traffic_bytes,
-    )
+def _contributions(
+    meant: Sequence[Layer],
+    limit: Limit,
+    past: _Past | None,
+    layers: Sequence[Layer],
+    selector: Selector | None = None,
+) -> Sequence[Contribution]:
+    """Return the layers that explain a broken limit.
 
+    Those that grew most since the baseline; where there is too little, those that shrank most, the ones that are gone
+    included. Where none did, those that weigh most. A layer that came to a group or left it counts in full there, and
+    is told with its own figures.
 
-def _contributions(layers: Sequence[Layer], metric: str, before: Known | None) -> list[Contribution]:
-    """Return the layers that grew most since the baseline, or that weigh most where none is known."""
+    Args:
+        meant: The layers that the limit is about.
+        limit: The broken one.
+        past: What was known of the model.
+        layers: All of today's.
+        selector: Of the group.
+    """
+    metric = limit.metric
     if not METRICS[metric].of_layers or metric == "flops_per_byte":
         return []
-    found = []
-    for layer in layers:
-        value = cost_figure(layer.cost, metric)
-        if value:
-            old = before.layer_figure(layer.name, metric) if before and metric in OF_LAYERS else None
-            found.append(Contribution(layer.name, value, old))
-    grown = [one for one in found if one.before is not None and one.value > one.before]
-    if grown:
-        return sorted(grown, key=lambda one: one.before - one.value)[:CONTRIBUTORS]  # type: ignore[operator]
-    return sorted(found, key=lambda one: -one.value)[:CONTRIBUTORS]
+    values = _figures(layers, metric)
+    now, was = _figures(meant, metric), past.figures(metric, selector) if past else None
+
+    def told(names: Iterable[str]) -> list[Contribution]:
+        before = None if past is None or was is None else past.figure
+        return [Contribution(name, values.get(name, Fraction(0)), before and before(name, metric)) for name in names]
+
+    if was is not None:
+        sign = -1 if limit.bound in ("min", "max_decrease") else 1
+        changes = {name: sign * (now.get(name, 0) - was.get(name, 0)) for name in {**now, **was}}
+        most = sorted((name for name, change in changes.items() if change > 0), key=lambda name: -changes[name])
+        if most:
+            return told(most[:CONTRIBUTORS])
+    return told(sorted((name for name in now if now[name]), key=lambda name: -now[name])[:CONTRIBUTORS])
+
+
+def _figures(layers: Iterable[Layer], metric: str) -> dict[str, Fraction]:
+    return {layer.name: cost_figure(layer.cost, metric) or Fraction(0) for layer in layers}

@@ -1,18 +1,23 @@
 """From the text of a budget file to its parts, every mistake found with its place."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dscost.budgets.metrics import METRICS, OF_LAYERS
 from dscost.budgets.selectors import Selector, parse_selector
 from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean
+from dscost.inputs import INPUT_DTYPES, NAME_PATTERN, Inputs, TensorSpec, inputs_of, parse_input
 from dscost.marked_yaml import Node, read_yaml
-from dscost.quantities import parse_quantity
+from dscost.quantities import MAX_QUANTITY, QUANTITIES, kind_of, parse_quantity
+from dscost.results import Layer
+from dscost.saved import split_name
 from dscost.units import DTYPE_BYTES
 
 VERSION = 1
@@ -30,7 +35,9 @@ POLICIES: Mapping[str, tuple[tuple[str, ...], str]] = {
 """What may be said of each case, and what holds where nothing is said."""
 
 BOUNDS = ("max", "min", "max_increase", "max_decrease")
-LIMIT_KEYS = (*BOUNDS, "ignore_below", "tolerance", "level", "message")
+CHANGES = ("max_increase", "max_decrease")
+BESIDE = ("ignore_below", "tolerance", "level", "message")
+LIMIT_KEYS = (*BOUNDS, *BESIDE)
 TOP_KEYS = ("version", "baseline", "defaults", "policy", "models", "description")
 RUN_KEYS = ("input", "batch", "dtype")
 MODEL_KEYS = ("name", "target", *RUN_KEYS, "set", "kwargs", "matrix", "limits", "entries", "layers", "exclude")
@@ -39,6 +46,12 @@ ENTRY_KEYS = ("match", "limits")
 RULE_KEYS = ("match", "each", "total")
 EXCLUSION_KEYS = ("match", "reason")
 """What the mappings of a budget may have, here and above; `dscost.schemas` tells editors."""
+
+NOT_OF_SAVED = (*RUN_KEYS, "set", "kwargs", "matrix")
+"""The keys of a model that cannot change a saved report."""
+
+WHOLE = ("count", "bytes")
+"""Kinds of which there are no fractions: one without a unit, such as 0.05, is a mistake; 1.5 KiB is not."""
 
 MOST_ENTRIES = 1000
 MEASURED_TOLERANCE = Fraction(1, 10)
@@ -110,12 +123,14 @@ class Entry:
     Args:
         name: Of the model, and its choice where there are several: `mobilenet_v1[width=0.5]`.
         target: As on the command line.
-        input: Shape, or none for the model's own.
+        input: Shape, several shapes, or NAME=SHAPE:DTYPE as on the command line; by default the model's own.
         batch: Replaces the batch of the input.
         dtype: Of weights and activations.
         settings: Of an architecture; or keyword arguments of a factory.
         kwargs: Keyword arguments of a factory.
-        limits: On the whole.
+        limits: On the whole. Those of the defaults that the model does not write stand; to a bound that it writes
+            apply the keys that it writes beside it (ignore_below, tolerance, level, message), else those of the
+            defaults. Likewise for entries of a matrix.
         layers: Rules on layers.
         exclude: What does not count.
         line: Where the model stands.
@@ -125,7 +140,7 @@ class Entry:
 
     name: str
     target: str
-    input: tuple[int, ...] | None = None
+    input: Inputs | None = None
     batch: int | None = None
     dtype: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -141,6 +156,10 @@ class Entry:
     def needs_time(self) -> bool:
         """Whether a limit asks for a measured figure."""
         return any(METRICS[limit.metric].measured and limit.level != "ignore" for limit in self.limits)
+
+    def excludes(self, layer: Layer) -> bool:
+        """Whether a layer does not count."""
+        return any(one.selector.matches(layer) for one in self.exclude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +177,11 @@ class Budget:
     entries: tuple[Entry, ...]
     policy: Mapping[str, str]
     baseline: Path | None = None
+
+
+def has_growth(metric: str, *, of_layers: bool) -> bool:
+    """Whether a baseline keeps a figure, so that its growth can be limited."""
+    return not METRICS[metric].measured and (metric in OF_LAYERS or not of_layers)
 
 
 def read_budget(path: Path) -> Budget:
@@ -223,12 +247,16 @@ class _Reader:
         given = self._mapping(node, MODEL_KEYS, required=("target",))
         if given is None:
             return
-        own = {**defaults, **given}
         target = self._text(given.get("target")) or ""
+        is_saved = split_name(target) is not None
+        for key in NOT_OF_SAVED if is_saved else ():
+            if key in given:
+                self._at_key(given[key], f"{target} is a saved report, counted already: '{key}' cannot change it")
+        own = given if is_saved else {**defaults, **given}
         name = self._text(given.get("name")) or target
         common: dict[str, Any] = {
             "target": target,
-            **self._run(own),
+            **({} if is_saved else self._run(own)),
             "input_is_default": "input" not in given,
             "kwargs": self._values(given.get("kwargs")),
             "layers": tuple(self._layer_rules(given.get("layers"))),
@@ -236,16 +264,18 @@ class _Reader:
             "line": node.line,
             "column": node.column,
         }
-        base = _merged(self._limits(defaults.get("limits")), self._limits(given.get("limits")))
+        beside = _beside(defaults.get("limits"))
+        base = _merged(self._limits(defaults.get("limits")), self._limits(given.get("limits"), beside=beside))
         settings = self._values(given.get("set"))
-        overrides = list(self._entry_limits(given.get("entries"), given.get("matrix")))
+        beside = _beside(defaults.get("limits"), given.get("limits"))
+        overrides = list(self._entry_limits(given.get("entries"), given.get("matrix"), beside))
         matrix = given.get("matrix")
         choices = list(self._choices(matrix))
         used = [False] * len(overrides)
         for choice in choices:
             limits = base
             for at, (wanted, own_limits, _) in enumerate(overrides):
-                if all(choice[key].plain == value for key, value in wanted.items()):
+                if all(_same(choice[key].plain, value) for key, value in wanted.items()):
                     limits, used[at] = _merged(limits, own_limits), True
             fields = {**common, **self._run(choice)}
             if "input" in choice:
@@ -285,7 +315,7 @@ class _Reader:
             yield dict(zip(node.value, values, strict=True))
 
     def _entry_limits(
-        self, node: Node | None, matrix: Node | None
+        self, node: Node | None, matrix: Node | None, beside: "_Beside"
     ) -> Iterator[tuple[Mapping[str, Any], tuple[Limit, ...], Node]]:
         known = tuple(matrix.value) if matrix is not None and isinstance(matrix.value, dict) else ()
         if node is not None and not known:
@@ -298,7 +328,8 @@ class _Reader:
             if match is not None and match.value == {}:
                 self._at(match, f"expected values of {', '.join(known)}, found nothing")
             if given and wanted:
-                yield {key: value.plain for key, value in wanted.items()}, self._limits(given.get("limits")), one
+                limits = self._limits(given.get("limits"), beside=beside)
+                yield {key: value.plain for key, value in wanted.items()}, limits, one
 
     # -- rules
 
@@ -330,74 +361,77 @@ class _Reader:
             return parse_selector(node.value)
         return None
 
-    def _limits(self, node: Node | None, *, of_layers: bool = False) -> tuple[Limit, ...]:
+    def _limits(
+        self, node: Node | None, *, of_layers: bool = False, beside: "_Beside" = MappingProxyType({})
+    ) -> tuple[Limit, ...]:
         known = tuple(name for name, metric in METRICS.items() if metric.of_layers or not of_layers)
         found: list[Limit] = []
         for metric, value in (self._mapping(node, known, what="metric") or {}).items():
-            found += self._limit(metric, value, of_layers=of_layers)
+            found += self._limit(metric, value, beside.get(metric, {}), of_layers=of_layers)
         return tuple(found)
 
-    def _limit(self, metric: str, node: Node, *, of_layers: bool) -> Iterator[Limit]:
-        kind, measured = METRICS[metric].kind, METRICS[metric].measured
-        level = "warn" if measured else "error"
-        tolerance = MEASURED_TOLERANCE if measured else Fraction(0)
-        if not isinstance(node.value, dict):
-            value = self._quantity(node, kind)
-            if value is not None:
-                yield Limit(
-                    metric, "max", value, level=level, tolerance=tolerance, line=node.key_line, column=node.key_column
-                )
-            return
-        given = self._mapping(node, LIMIT_KEYS) or {}
+    def _limit(self, metric: str, node: Node, beside: Mapping[str, Node], *, of_layers: bool) -> Iterator[Limit]:
+        given = (self._mapping(node, LIMIT_KEYS) or {}) if isinstance(node.value, dict) else {"max": node}
         bounds = [name for name in BOUNDS if name in given]
+        changes = set(CHANGES) & set(bounds)
+        measured = METRICS[metric].measured
         if not bounds:
             self._at(node, f"a limit has one of {', '.join(BOUNDS)}")
-        if "tolerance" in given:
-            if not measured:
-                self._at_key(given["tolerance"], f"{metric} has no noise: a tolerance is for measured figures")
-            share = self._quantity(given["tolerance"], "share")
-            tolerance = tolerance if share is None else share
-        if "level" in given:
-            level = self._word(given["level"], "level", LEVELS) or level
-        if {"max_increase", "max_decrease"} & set(bounds) and (measured or (of_layers and metric not in OF_LAYERS)):
+        if "tolerance" in given and not measured:
+            self._at_key(given["tolerance"], f"{metric} has no noise: a tolerance is for measured figures")
+        if changes and not has_growth(metric, of_layers=of_layers):
             kept = "no times" if measured else f"only {', '.join(OF_LAYERS)} of layers"
             self._at(node, f"a baseline keeps {kept}, so {metric} has max or min")
-        ignored = self._quantity(given["ignore_below"], kind) if "ignore_below" in given else None
-        if "ignore_below" in given and not {"max_increase", "max_decrease"} & set(bounds):
+        if "ignore_below" in given and not changes:
             self._at_key(given["ignore_below"], "ignore_below is for max_increase and max_decrease")
-        message = self._text(given.get("message"))
+        said = self._beside_bounds(metric, {**beside, **{key: given[key] for key in BESIDE if key in given}})
         for bound in bounds:
-            place = given[bound]
-            relative = bound.startswith("max_") and isinstance(place.value, str) and place.value.strip().endswith("%")
-            value = self._quantity(place, "share" if relative else kind)
-            if value is not None and not relative and kind in ("count", "bytes") and value.denominator > 1:
-                hint = f"; did you mean '{100 * float(value):g}%'?" if bound.startswith("max_") and value < 1 else ""
-                self._at(place, f"{metric} are whole numbers, found {place.plain!r}{hint}")
-                value = None
-            if value is not None:
-                yield Limit(
-                    metric,
-                    bound,
-                    value,
-                    relative=relative,
-                    ignore_below=ignored or Fraction(0),
-                    tolerance=tolerance,
-                    level=level,
-                    message=message,
-                    line=place.key_line,
-                    column=place.key_column,
-                )
+            limit = self._bound(metric, bound, given[bound])
+            if limit is not None:
+                yield replace(limit, **(said if bound in CHANGES else {**said, "ignore_below": Fraction(0)}))
         if "max" in given and "min" in given:
-            high, low = (self._quantity(given[name], kind, quietly=True) for name in ("max", "min"))
+            high, low = (self._quantity(given[name], METRICS[metric].kind, quietly=True) for name in ("max", "min"))
             if high is not None and low is not None and low > high:
                 self._at(given["min"], "min is above max: nothing passes")
+
+    def _beside_bounds(self, metric: str, given: Mapping[str, Node]) -> dict[str, Any]:
+        """Return what is said of every bound of a limit, and what holds where nothing is said."""
+        kind, measured = METRICS[metric].kind, METRICS[metric].measured
+        ignored, tolerance = (
+            self._quantity(given[key], of) if key in given else None
+            for key, of in (("ignore_below", kind), ("tolerance", "share"))
+        )
+        usual = MEASURED_TOLERANCE if measured else Fraction(0)
+        return {
+            "ignore_below": ignored or Fraction(0),
+            "tolerance": usual if tolerance is None else tolerance,
+            "level": self._word(given.get("level"), "level", LEVELS) or ("warn" if measured else "error"),
+            "message": self._text(given.get("message")),
+        }
+
+    def _bound(self, metric: str, bound: str, node: Node) -> Limit | None:
+        kind = METRICS[metric].kind
+        relative = bound in CHANGES and isinstance(node.value, str) and node.value.strip().endswith("%")
+        instead = _instead(metric, bound, node.value) if isinstance(node.value, str) else None
+        if instead and not relative:
+            example = QUANTITIES[kind][1]
+            self._at(node, f"expected a quantity such as {example}, found '{node.value:.{MAX_QUANTITY}}': {instead}")
+            return None
+        value = self._quantity(node, "share" if relative else kind)
+        if value is not None and value.denominator > 1 and kind in WHOLE and kind_of(str(node.value)) is None:
+            hint = f"; did you mean '{100 * float(value):g}%'?" if bound in CHANGES and value < 1 else ""
+            self._at(node, f"{metric} are whole numbers, found {node.plain!r}{hint}")
+            return None
+        if value is None:
+            return None
+        return Limit(metric, bound, value, relative, line=node.key_line, column=node.key_column)
 
     # -- values
 
     def _run(self, given: Mapping[str, Node]) -> dict[str, Any]:
         """Return those of input, batch and dtype that are given."""
         readers: Mapping[str, Callable[[Node], Any]] = {
-            "input": self._shape,
+            "input": self._input,
             "batch": self._positive,
             "dtype": lambda node: self._word(node, "dtype", tuple(DTYPE_BYTES)),
         }
@@ -419,16 +453,39 @@ class _Reader:
             return {}
         return {key: value.plain for key, value in node.value.items()}
 
-    def _shape(self, node: Node | None) -> tuple[int, ...] | None:
-        if node is None:
+    def _input(self, node: Node) -> Inputs | None:
+        if not node.value:
+            given: list[TensorSpec | None] = [self._tensor(node)]
+        elif isinstance(node.value, dict):
+            given = [self._tensor(one, name) for name, one in node.value.items()]
+        elif isinstance(node.value, list) and all(isinstance(one.value, str | list) for one in node.value):
+            given = [self._tensor(one) for one in node.value]
+        else:
+            given = [self._tensor(node)]
+        specs = [one for one in given if one is not None]
+        with self._kept(node):
+            return inputs_of(specs) if len(specs) == len(given) else None
+        return None
+
+    def _tensor(self, node: Node, name: str | None = None) -> TensorSpec | None:
+        """Return one tensor, of a shape or its text; one that has its name already gets none by its text."""
+        found = None
+        if isinstance(node.value, str):
+            with suppress(InputError):
+                found = parse_input(node.value)
+        elif isinstance(node.value, list) and node.value and all(type(size.value) is int for size in node.value):
+            found = TensorSpec(tuple(size.value for size in node.value))
+        if found is None or min(found.shape) < 1 or (name is not None and found.name):
+            self._at(node, f"expected a shape such as [1, 3, 224, 224] or ids=1,128:int64, found {node.plain!r:.60}")
             return None
-        sizes = node.plain
-        if isinstance(sizes, str):
-            sizes = [int(part) if part.strip().isdecimal() else part for part in sizes.split(",")]
-        if not isinstance(sizes, list) or not sizes or not all(type(size) is int and size > 0 for size in sizes):
-            self._at(node, f"expected a shape such as [1, 3, 224, 224], found {node.plain!r:.60}")
+        if found.dtype is not None and found.dtype not in INPUT_DTYPES:
+            with self._kept(node):
+                raise UnknownNameError("dtype", found.dtype, INPUT_DTYPES)
             return None
-        return tuple(sizes)
+        if name is not None and not re.fullmatch(NAME_PATTERN, name):
+            self._at_key(node, f"expected the name of an argument, found '{name}'")
+            return None
+        return found if name is None else found._replace(name=name)
 
     def _positive(self, node: Node | None) -> int | None:
         if node is None:
@@ -502,5 +559,46 @@ def _merged(defaults: Sequence[Limit], own: Sequence[Limit]) -> tuple[Limit, ...
     return (*(limit for limit in defaults if (limit.metric, limit.bound) not in replaced), *own)
 
 
+_Beside = Mapping[str, Mapping[str, Node]]
+"""By metric, the keys that stand beside the bounds of its limit."""
+
+
+def _beside(*limits: Node | None) -> _Beside:
+    """Return what stands beside bounds in several mappings of limits, the later before the earlier."""
+    found: dict[str, dict[str, Node]] = {}
+    for node in limits:
+        for metric, limit in node.value.items() if node is not None and isinstance(node.value, dict) else ():
+            if isinstance(limit.value, dict):
+                found.setdefault(metric, {}).update({key: limit.value[key] for key in BESIDE if key in limit.value})
+    return found
+
+
+def _instead(metric: str, bound: str, text: str) -> str | None:
+    """Return what to write instead of a quantity of another kind."""
+    wanted, found = METRICS[metric].kind, kind_of(text)
+    number = text.strip().removeprefix("+").rstrip("iB").rstrip()
+    if found == "share" and wanted != "share" and bound in _CHANGE_OF and not METRICS[metric].measured:
+        return f"a percentage is of the baseline, write {_CHANGE_OF[bound]}: {number}"
+    if found == "bytes" and wanted == "count":
+        unit = "" if number[-1] not in "kKMGT" else number[-1]
+        instead = f"{metric} is a count, write {number[: -len(unit) or None].rstrip()}{unit}"
+        return f"{instead}; for bytes use weight_bytes" if metric == "params" else instead
+    return None
+
+
+_CHANGE_OF: Mapping[str, str] = {"max": "max_increase", "min": "max_decrease"}
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values of a setting are the same; true is not 1, but 1.0 is."""
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
 def _worded(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    """Return a value as the name of an entry has it."""
+    if isinstance(value, dict):
+        return "+".join(f"{name}={_worded(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        is_shape = all(isinstance(one, int | float) for one in value)
+        return ("x" if is_shape else "+").join(map(_worded, value))
+    return str(value)

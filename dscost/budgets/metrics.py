@@ -14,11 +14,13 @@ class Metric(NamedTuple):
         kind: How it is written: a key of `dscost.quantities.QUANTITIES`.
         of_layers: Whether layers have it too, and it adds up.
         measured: Whether it comes from a clock, and has noise.
+        excludable: Whether layers that do not count can be taken off that of the whole model.
     """
 
     kind: str
     of_layers: bool = True
     measured: bool = False
+    excludable: bool = True
 
 
 METRICS: Mapping[str, Metric] = {
@@ -26,12 +28,12 @@ METRICS: Mapping[str, Metric] = {
     "macs": Metric("count"),
     "flops": Metric("count"),
     "weight_bytes": Metric("bytes"),
-    "input_bytes": Metric("bytes"),
-    "output_bytes": Metric("bytes"),
+    "input_bytes": Metric("bytes", excludable=False),
+    "output_bytes": Metric("bytes", excludable=False),
     "traffic_bytes": Metric("bytes"),
     "flops_per_byte": Metric("factor"),
-    "peak_activation_bytes": Metric("bytes", of_layers=False),
-    "latency_s": Metric("seconds", of_layers=False, measured=True),
+    "peak_activation_bytes": Metric("bytes", of_layers=False, excludable=False),
+    "latency_s": Metric("seconds", of_layers=False, measured=True, excludable=False),
 }
 
 STATIC = tuple(name for name, metric in METRICS.items() if not metric.measured)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil
@@ -12,13 +11,14 @@ from typing import Any, NamedTuple
 from dscost.analysis import count
 from dscost.budgets.metrics import METRICS, model_figure
 from dscost.errors import DscostError, FileProblems, InputError
-from dscost.marked_yaml import parse_yaml
+from dscost.inputs import Inputs, TensorSpec
+from dscost.marked_yaml import quoted
 from dscost.results import Report
+from dscost.sources import is_saved, split_file
 
 SCHEMA_FILE = "dscost.schema.json"
 LIMITED = ("params", "macs", "peak_activation_bytes")
 """The figures that a first budget limits; `weight_bytes` would follow from `params`."""
-FILE_ENDINGS = (".yaml", ".yml", ".py", ".pt2", ".json")
 
 _UNITS = {"count": (1000, ("", "k", "M", "G", "T")), "bytes": (1024, (" B", " KiB", " MiB", " GiB", " TiB"))}
 
@@ -27,14 +27,14 @@ class Choice(NamedTuple):
     """How every model is to be counted; `None` leaves it to the model.
 
     Args:
-        input: Shape.
+        input: Shape, or what `dscost.inputs.parse_input` gives.
         batch: Replaces the batch of the input.
         dtype: Of weights and activations.
         settings: Of architectures.
         kwargs: Of factories.
     """
 
-    input: tuple[int, ...] | None = None
+    input: Inputs | None = None
     batch: int | None = None
     dtype: str | None = None
     settings: Mapping[str, Any] = {}
@@ -56,9 +56,10 @@ def starter_budget(targets: Sequence[str], path: Path, headroom: Fraction, choic
     choice = choice or Choice()
     reports: dict[str, Report] = {}
     problems = []
+    all_saved = all(map(is_saved, targets))
     for target in dict.fromkeys(targets):
         try:
-            reports[target] = _counted(target, choice)
+            reports[target] = _counted(target, choice if all_saved else _choice_of(target, choice))
         except FileProblems as error:
             problems.append(str(error))
         except DscostError as error:
@@ -66,6 +67,11 @@ def starter_budget(targets: Sequence[str], path: Path, headroom: Fraction, choic
     if problems:
         raise InputError("\n".join(problems))
     return "\n".join([*_head(path, reports, choice), *_models(path, reports, headroom, choice), ""])
+
+
+def _choice_of(target: str, choice: Choice) -> Choice:
+    """Return how a target is counted; a saved report is so already, whatever holds for the others."""
+    return Choice() if is_saved(target) else choice
 
 
 def _counted(target: str, choice: Choice) -> Report:
@@ -80,14 +86,14 @@ def _counted(target: str, choice: Choice) -> Report:
 
 
 def _head(path: Path, reports: Mapping[str, Report], choice: Choice) -> list[str]:
-    run = {"input": choice.input and list(choice.input), "batch": choice.batch, "dtype": choice.dtype}
+    run = {"input": choice.input and _input(choice.input), "batch": choice.batch, "dtype": choice.dtype}
     lines = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
         f"# dscost schema budget -o {SCHEMA_FILE}, run beside this file, writes that; editors then complete and check.",
         "# What these models may cost. dscost check exits 1 where one costs more.",
         "version: 1",
         "# What they cost when you last agreed to it: dscost baseline save writes it. Commit it with this file.",
-        f"baseline: {_text(f'{path.stem}-baseline.json')}",
+        f"baseline: {quoted(f'{path.stem}-baseline.json')}",
         "defaults: # for every model that does not say otherwise",
         *(f"  {key}: {json.dumps(value)}" for key, value in run.items() if value is not None),
         "  limits: # growth since the baseline that passes: edit to what needs no word with anybody",
@@ -105,13 +111,19 @@ def _head(path: Path, reports: Mapping[str, Report], choice: Choice) -> list[str
     return lines
 
 
+def _input(given: Inputs) -> list[int | str]:
+    """Return an input as a budget writes it: sizes, or a text for each of several."""
+    return [str(one) if isinstance(one, TensorSpec) else one for one in given]
+
+
 def _models(path: Path, reports: Mapping[str, Report], headroom: Fraction, choice: Choice) -> list[str]:
     more = f"what was counted and {_percent(headroom)} more, rounded up" if headroom else "exactly what was counted"
     lines = [f"models: # limits are {more}: edit them to what you can afford"]
     names = _names(list(reports))
     for target, report in reports.items():
-        lines += [f"  - name: {_text(names[target])}", f"    target: {_text(_seen_from(target, path.parent))}"]
-        for key, values in (("set", choice.settings), ("kwargs", choice.kwargs)):
+        lines += [f"  - name: {quoted(names[target])}", f"    target: {quoted(_seen_from(target, path.parent))}"]
+        own = _choice_of(target, choice)
+        for key, values in (("set", own.settings), ("kwargs", own.kwargs)):
             lines += [f"    {key}: {json.dumps(values, ensure_ascii=False)}"] if values else []
         lines.append("    limits:")
         for metric in LIMITED:
@@ -162,24 +174,13 @@ def _names(targets: Sequence[str]) -> dict[str, str]:
 
 
 def _short_name(target: str) -> str:
-    path, _, name = target.rpartition(":")
-    return name if path else Path(name).stem if name.endswith(FILE_ENDINGS) else name
+    path, rest = split_file(target) or (None, target)
+    return rest.rpartition(":")[2] or Path(path or "").stem
 
 
 def _seen_from(target: str, folder: Path) -> str:
     """Return a target whose file, if it is one, is named from the folder of the budget."""
-    path, colon, name = target.partition(":")
-    if Path(path).suffix not in FILE_ENDINGS or Path(path).is_absolute():
+    path, rest = split_file(target) or (None, "")
+    if path is None or Path(path).is_absolute():
         return target
-    return f"{Path(os.path.relpath(path, folder)).as_posix()}{colon}{name}"
-
-
-def _text(text: str) -> str:
-    """Return a text as YAML writes it, in quotes where it would be read as something else."""
-    if re.fullmatch(r"[\w./:@+ -]+", text):
-        try:
-            if parse_yaml(f"- {text}", "text").plain == [text]:
-                return text
-        except FileProblems:
-            pass
-    return json.dumps(text, ensure_ascii=False)
+    return f"{Path(os.path.relpath(path, folder)).as_posix()}{rest}"

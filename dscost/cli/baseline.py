@@ -13,13 +13,20 @@ def baseline(
     action: Annotated[str, typer.Argument(help="save, update or show.")],
     budget: Annotated[Path | None, typer.Argument(help="The budget  [default: the nearest dscost.yaml]")] = None,
     config: Config = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Only that model, the others stay as they are; repeatable.")
+    ] = None,
     accept: Annotated[
         list[str] | None,
-        typer.Option(metavar="ENTRY/METRIC", help="Growth to accept in update, mobilenet_v1*/macs; repeatable."),
+        typer.Option(
+            metavar="PATTERN",
+            help="What update may take over: growth, mobilenet_v1*/macs, or another target or input, mobilenet_v1*; "
+            "repeatable.",
+        ),
     ] = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Keep what models cost now, to judge growth by: save all, update improvements, or show what is kept."""
     from dscost.cli.baseline_actions import act
 
-    act(action, opt.one_file(budget, config), accept or [], quiet=quiet)
+    act(action, opt.one_file(budget, config), accept or [], only=model or (), quiet=quiet)

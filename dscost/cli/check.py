@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from dscost.cli import options as opt
-from dscost.cli.printing import output
+from dscost.cli.printing import Output, output, write_out
+from dscost.errors import DscostError
+from dscost.files import write_whole
 from dscost.rendering import View
 
 Budget = Annotated[
@@ -36,7 +38,10 @@ def check(
     export: opt.Export = None,
     wide: opt.Wide = False,
     color: opt.Color = "auto",
-    quiet: opt.Quiet = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("-q", "--quiet", help="Show only what is broken, warned of or not judged; no notes, no progress."),
+    ] = False,
 ) -> None:
     """Hold models against their budget; exit 0 within it, 1 over it, 2 where something could not be judged."""
     from dscost.budgets.checking import check as check_budget
@@ -50,18 +55,33 @@ def check(
         export=export,
         color=color,
         quiet=quiet,
-        view=View(wide=wide),
+        view=View(wide=wide, brief=quiet),
         formats=VERDICT_RENDERERS,
     )
-    with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
-        result = check_budget(
-            opt.one_file(budget, config),
-            against=against,
-            strict=strict,
-            exit_zero=exit_zero,
-            only=model or (),
-            progress=progress,
-        )
+    try:
+        with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
+            result = check_budget(
+                opt.one_file(budget, config),
+                against=against,
+                strict=strict,
+                exit_zero=exit_zero,
+                only=model or (),
+                progress=progress,
+            )
+    except DscostError as error:
+        _annotate(error, out)
+        raise
     out.write(result)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
+
+
+def _annotate(error: DscostError, out: Output) -> None:
+    """Write why nothing was judged where annotations are written; no other format has a place for that."""
+    from dscost.rendering.ci import github_failure
+
+    for name, path in ((out.format_name, out.path), *out.exports):
+        if name == "github" and path:
+            write_whole(path, github_failure(error))
+        elif name == "github":
+            write_out(github_failure(error))

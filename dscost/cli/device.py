@@ -10,10 +10,14 @@ from dscost.errors import InputError
 from dscost.files import write_whole
 from dscost.rendering import View
 from dscost.rendering.device_page import FORMATS, render_device
+from dscost.timing import DEVICES
 
 
 def device(
-    device: Annotated[str, typer.Option(help="What to measure: cpu or cuda.")] = "cpu",
+    name: Annotated[
+        str | None, typer.Argument(help="cpu or cuda to measure it, or what --on takes  [default: cpu]")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="What to measure: cpu or cuda  [default: cpu]")] = None,
     dtype: Annotated[str | None, typer.Option(help="Of the values that are computed with  [default: float32]")] = None,
     threads: opt.Threads = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Measure again, whatever is kept.")] = False,
@@ -40,13 +44,14 @@ def device(
     )
     if out.format_name not in FORMATS:
         raise InputError(f"--format {out.format_name} has no meaning for a device (known: {', '.join(FORMATS)})")
+    device, named = _chosen(name, device, named)
     kept = None
     if named is None:
         from dscost.timing.ceilings import this_device
 
         with out.progress() as progress:
             found = this_device(
-                device=device, dtype=dtype or "float32", threads=threads, refresh=refresh, progress=progress
+                device=device or "cpu", dtype=dtype or "float32", threads=threads, refresh=refresh, progress=progress
             )
         ceilings, kept = found.ceilings, str(found.path) if found.path else None
         if found.problem:
@@ -54,7 +59,7 @@ def device(
     else:
         from dscost.devices import find_device
 
-        if refresh or threads is not None or device != "cpu":
+        if refresh or threads is not None or device is not None:
             raise InputError("--on shows a data sheet: --device, --threads and --refresh have no meaning with it")
         ceilings = find_device(named, dtype or "float32")
     if path:
@@ -62,3 +67,16 @@ def device(
         out.note(f"wrote {path}")
     else:
         write_out(render_device(ceilings, kept, out.format_name, out.view))
+
+
+def _chosen(name: str | None, device: str | None, named: str | None) -> tuple[str | None, str | None]:
+    """Return what to measure and what to show the data sheet of; with neither, the processor is measured.
+
+    Raises:
+        InputError: A device is named twice.
+    """
+    if name is None:
+        return device, named
+    if device is not None or named is not None:
+        raise InputError(f"name the device once: as the argument '{name}', by --device or by --on")
+    return (name, None) if name in DEVICES else (None, name)

@@ -18,7 +18,14 @@ def init(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Whatever dscost model takes.")],
     path: Annotated[Path, typer.Option("-o", "--output", help="The budget to write.")] = Path("dscost.yaml"),
     headroom: Annotated[str, typer.Option(help="How far limits are above what is counted; 0% is exact.")] = "5%",
-    input_shape: Annotated[str | None, typer.Option("--input", help="Shape for every model, 1,3,224,224.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SHAPE[:DTYPE]",
+            help="Of every model, 1,3,224,224 or ids=1,128:int64; repeatable.",
+        ),
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Inputs at once.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Of weights and activations.")] = None,
     setting: Annotated[
@@ -34,7 +41,7 @@ def init(
         raise InputError(f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE")
     check_folder(path)
     choice = Choice(
-        _one_shape(input_shape),
+        opt.parse_inputs(inputs or ()),
         batch,
         dtype,
         opt.parse_settings(setting or ()),
@@ -51,10 +58,3 @@ def init(
         tell(
             f"wrote {path}: edit its limits; dscost baseline save keeps what they judge growth by, dscost check judges"
         )
-
-
-def _one_shape(text: str | None) -> tuple[int, ...] | None:
-    shape = opt.parse_inputs([text] if text else [])
-    if shape is None or isinstance(shape, tuple):
-        return shape
-    raise InputError(f"--input: a budget has plain shapes such as 1,3,224,224, found '{text}'")

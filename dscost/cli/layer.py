@@ -28,6 +28,10 @@ def layer(
     depth_multiplier: Annotated[
         int | None, typer.Option(help="Depthwise outputs per input channel, T  [default: 1]")
     ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:VALUE]", help="Compare with that instead (dscost list variants); repeatable."),
+    ] = None,
     dtype: opt.Dtype = None,
     device: opt.Device = None,
     threads: opt.Threads = None,
@@ -50,7 +54,7 @@ def layer(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Compare one convolution with its depthwise-separable variant, on paper and on this machine."""
+    """Compare one convolution with its depthwise-separable variant, or others, on paper and on this machine."""
     out = output(
         command="layer",
         format_name=format_name,
@@ -88,9 +92,11 @@ def layer(
         batch=cases.batch,
         depth_multiplier=depth_multiplier,
         dtype=cases.dtype,
+        variants=tuple(variant or ()),
     )
     report = predicted(report, on or ())
     if not time:
+        opt.check_columns(out.view.columns, report)
         out.write([report])
         return
     out.check([report])

@@ -22,7 +22,13 @@ def _models() -> Rows:
 def _variants() -> Rows:
     from dscost.variants import VARIANTS
 
-    return [(name, f"{VARIANTS[name].formula}: {VARIANTS[name].summary}. {VARIANTS[name].source}") for name in VARIANTS]
+    rows = []
+    for name in VARIANTS:
+        one = VARIANTS[name]
+        usage = f"[{one.usage}] " if one.parameter else ""
+        gives_up = f"Gives up {one.gives_up}. " if one.gives_up else ""
+        rows.append((name, f"{usage}{one.formula}: {one.summary}. {gives_up}{one.source}"))
+    return rows
 
 
 def _devices() -> Rows:
@@ -60,7 +66,11 @@ KINDS: Mapping[str, Callable[[], Rows]] = {
 
 
 def list_names(what: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "models") -> None:
-    """List models, variants, metrics, formats, columns or devices."""
+    """List models, variants, metrics, formats, columns or devices.
+
+    What is counted of a variant are its convolutions and what moves data between them, not the normalisations and
+    activations that networks put there. Its formula is of weights; M and N are channels, G the groups.
+    """
     if what not in KINDS:
         raise UnknownNameError("list", what, KINDS)
     rows = KINDS[what]()

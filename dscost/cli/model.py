@@ -111,4 +111,6 @@ def model(
         out.check([report])
         with out.progress() as progress:
             report = measure_model(counted, timing, progress)
+    else:
+        opt.check_columns(out.view.columns, report)
     out.write([predicted(report, on or ())])

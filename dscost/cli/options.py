@@ -8,6 +8,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from dscost.errors import InputError
+from dscost.inputs import Inputs, inputs_of, parse_input
+from dscost.results import Report
 from dscost.timing import TimingOptions
 from dscost.units import parse_ints, parse_seconds, parse_share
 
@@ -65,30 +67,12 @@ def parse_padding(text: str | None) -> int | tuple[int, ...] | str | None:
         raise InputError(f"--padding: expected something like 1, 2x1 or same, found '{text}'") from error
 
 
-def parse_inputs(texts: Sequence[str]) -> Any:
-    """Return what one or more `--input` stand for.
-
-    A single plain shape stays a tuple, which every target takes; `name=shape:dtype` and several inputs
-    need torch, and become its specs.
-    """
-    if not texts:
-        return None
-    parts = [_INPUT.fullmatch(text.strip()) for text in texts]
-    for text, part in zip(texts, parts, strict=True):
-        if part is None:
-            raise InputError(f"--input: expected something like 1,3,224,224 or ids=1,128:int64, found '{text}'")
-    shapes = [tuple(int(size) for size in part["shape"].split(",")) for part in parts if part]
-    if len(parts) == 1 and parts[0] and not parts[0]["name"] and not parts[0]["dtype"]:
-        return shapes[0]
-    from dscost.tracing import TensorSpec
-
-    return [
-        TensorSpec(shape, part["dtype"] or "float32", part["name"])
-        for shape, part in zip(shapes, filter(None, parts), strict=True)
-    ]
-
-
-_INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>-?\d+(?:,-?\d+)*)(?::(?P<dtype>\w+))?")
+def parse_inputs(texts: Sequence[str]) -> Inputs | None:
+    """Return what one or more `--input` stand for: a single plain shape, or the tensors of a torch model."""
+    try:
+        return inputs_of([parse_input(text) for text in texts]) if texts else None
+    except InputError as error:
+        raise InputError(f"--input: {error}") from error
 
 
 def one_file(argument: Path | None, option: Path | None) -> Path | None:
@@ -142,6 +126,19 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
             raise InputError(f"{option}: several values are for timing; without it give the one to count")
     if explain:
         raise InputError("--explain needs timing: what is explained is measured")
+
+
+def check_columns(columns: Sequence[str] | None, report: Report) -> None:
+    """Refuse columns of measured figures where the report has none.
+
+    Raises:
+        InputError: The columns would be empty.
+    """
+    from dscost.rendering.views import MEASURED_COLUMNS
+
+    empty = [name for name in columns or () if name in MEASURED_COLUMNS]
+    if empty and report.environment is None:
+        raise InputError(f"--columns {','.join(empty)}: not measured with --no-time")
 
 
 def timing_options(

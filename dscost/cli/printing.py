@@ -69,7 +69,7 @@ class Output(NamedTuple):
         Raises:
             OutputError: A file cannot be written.
         """
-        plain = self.view._replace(width=None, color=False)
+        plain = self.view._replace(width=None, color=False, brief=False)
         # --columns speaks of the main format; an export has all of its own
         files = [(path, self.formats[name](reports, plain._replace(columns=None))) for name, path in self.exports]
         if self.path:

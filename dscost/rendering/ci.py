@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue
+from dscost.errors import DscostError, FileProblems
 from dscost.rendering.pages import View
-from dscost.rendering.verdicts import finding_sentence, reasons, summary, worst_first
+from dscost.rendering.verdicts import BOUNDS, finding_sentence, reasons, summary, worst_first
 from dscost.results import document
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_ANNOTATIONS = 10
 """What GitHub shows of a step."""
+FAILURE_TITLE = "dscost check could not judge"
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -90,7 +92,7 @@ RULES: Mapping[str, Rule] = {
     "not_comparable": Rule(
         "Not comparable with the baseline",
         "The figures of the baseline are of another target, input, dtype or counting convention.",
-        "Take the figures anew with dscost baseline update; policy: on_missing_baseline.",
+        "Take the figures anew with dscost baseline update --accept 'MODEL'; policy: on_missing_baseline.",
         "warn",
     ),
     "unknown_cost": Rule(
@@ -107,6 +109,12 @@ RULES: Mapping[str, Rule] = {
         "Model cannot be loaded",
         "The target could not be loaded or counted, so none of its limits was judged.",
         "Correct the target or what it needs; dscost model TARGET shows the error; policy: on_unloadable_model.",
+    ),
+    "inexact_exclusion": Rule(
+        "Exclusion is not exact",
+        "A figure is limited that excluded layers cannot be taken off, or not exactly.",
+        "Mind that when setting the limit, or give the target a factory that makes the model without those layers.",
+        "note",
     ),
     "improvement": Rule(
         "Cheaper than the baseline",
@@ -130,6 +138,7 @@ def render_json(result: CheckResult, view: View) -> str:
     reports = [subject.report for subject in result.subjects if subject.report is not None]
     head = document(reports, command="check")
     subjects = head.pop("subjects")
+    names = [subject.entry.name for subject in result.subjects if subject.report is not None]
     return _json(
         {
             **head,
@@ -140,7 +149,7 @@ def render_json(result: CheckResult, view: View) -> str:
             "summary": {**{level: result.count_of(level) for level in LEVELS}, "passed": len(result.passed)},
             "findings": [_finding(finding) for finding in result.findings],
             "passed": [_passed(one) for one in result.passed],
-            "subjects": subjects,
+            "subjects": [{"entry": name, **subject} for name, subject in zip(names, subjects, strict=True)],
         }
     )
 
@@ -212,6 +221,22 @@ def _annotation(result: CheckResult, path: str, finding: Finding) -> str:
     return f"::{command} {said}::{_escaped_data(_text(finding))}"
 
 
+def github_failure(error: DscostError) -> str:
+    """Return workflow commands that annotate why nothing could be judged, at its place where it has one.
+
+    At most `MOST_ANNOTATIONS` mistakes of a file are annotated; a last line counts the rest.
+    """
+    if not isinstance(error, FileProblems):
+        return f"::error title={FAILURE_TITLE}::{_escaped_data(str(error))}\n"
+    file = _escaped_property(_below_root(Path(error.path)).as_posix())
+    lines = [
+        f"::error file={file},line={one.line},col={one.column},title={FAILURE_TITLE}::{_escaped_data(one.message)}\n"
+        for one in error.problems[:MOST_ANNOTATIONS]
+    ]
+    rest = len(error.problems) - MOST_ANNOTATIONS
+    return "".join([*lines, f"{rest} more are not annotated.\n" if rest > 0 else ""])
+
+
 def _not_annotated(rest: list[Finding]) -> str:
     if not rest:
         return ""
@@ -253,15 +278,6 @@ def render_gitlab(result: CheckResult, view: View) -> str:
 
 
 # -- JUnit
-
-_BOUNDS = {
-    "over_max": "max",
-    "under_min": "min",
-    "grew": "max_increase",
-    "new_cost": "max_increase",
-    "shrank": "max_decrease",
-}
-"""The bound that each kind of violation breaks: a limit is the same test case whether it holds or not."""
 
 
 def render_junit(result: CheckResult, view: View) -> str:
@@ -305,7 +321,8 @@ def _cases(result: CheckResult) -> Iterator["Element"]:
 
 
 def _case_name(one: Finding | Passed) -> str:
-    said = one.bound if isinstance(one, Passed) else _BOUNDS.get(one.kind, one.kind.replace("_", " "))
+    """Return what a limit is called, the same whether it holds or not; or what a finding is of."""
+    said = one.bound if isinstance(one, Passed) else BOUNDS.get(one.kind, one.kind.replace("_", " "))
     name = f"{one.metric} {said}" if one.metric else said
     return f"{name} of {one.layer}" if one.layer else name
 

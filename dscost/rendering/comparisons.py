@@ -178,7 +178,7 @@ def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
     if not versus.differing:
         closing.append(f"No layer differs: {versus.label} and {reference} are made of the same layers.")
     if versus.renamed:
-        closing.append(f"{versus.renamed} that are the same have another name.")
+        closing.append(f"Layers that are the same under another name: {versus.renamed}.")
     if versus.is_reordered:
         closing.append("Layers of one name run in another order.")
     columns = chosen_columns(_COLUMNS, rows, view.columns)

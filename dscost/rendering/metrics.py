@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from dscost.results import CONVENTIONS, Latency, Speedup
+from dscost.results import MEANINGS, Latency, Speedup
 from dscost.units import UNKNOWN, format_bytes, format_count, format_factor, format_seconds_with_interval
 
 
@@ -35,15 +35,15 @@ def format_speedup(speedup: Speedup | None) -> str:
 
 
 METRICS = {
-    "params": Metric("params", format_count, "count", CONVENTIONS["params"]),
-    "macs": Metric("MACs", format_count, "count", CONVENTIONS["macs"]),
-    "flops": Metric("FLOPs", format_count, "count", CONVENTIONS["flops"]),
-    "weight_bytes": Metric("weights", format_bytes, "bytes", "size of the parameters in the given dtype"),
-    "input_bytes": Metric("input", format_bytes, "bytes", "size of what goes in"),
-    "output_bytes": Metric("output", format_bytes, "bytes", "size of what comes out"),
-    "traffic_bytes": Metric("traffic", format_bytes, "bytes", CONVENTIONS["traffic_bytes"]),
-    "flops_per_byte": Metric("FLOP/byte", format_intensity, "FLOP/byte", "flops / traffic_bytes"),
-    "latency": Metric("latency [95 %]", format_latency, "s", CONVENTIONS["latency"]),
-    "reduction": Metric("fewer MACs", format_factor, "×", CONVENTIONS["reduction"]),
-    "speedup": Metric("speedup [95 %]", format_speedup, "×", CONVENTIONS["speedup"]),
+    "params": Metric("params", format_count, "count", MEANINGS["params"]),
+    "macs": Metric("MACs", format_count, "count", MEANINGS["macs"]),
+    "flops": Metric("FLOPs", format_count, "count", MEANINGS["flops"]),
+    "weight_bytes": Metric("weights", format_bytes, "bytes", MEANINGS["weight_bytes"]),
+    "input_bytes": Metric("input", format_bytes, "bytes", MEANINGS["input_bytes"]),
+    "output_bytes": Metric("output", format_bytes, "bytes", MEANINGS["output_bytes"]),
+    "traffic_bytes": Metric("traffic", format_bytes, "bytes", MEANINGS["traffic_bytes"]),
+    "flops_per_byte": Metric("FLOP/byte", format_intensity, "FLOP/byte", MEANINGS["flops_per_byte"]),
+    "latency": Metric("latency [95 %]", format_latency, "s", MEANINGS["latency"]),
+    "reduction": Metric("fewer MACs", format_factor, "×", MEANINGS["reduction"]),
+    "speedup": Metric("speedup [95 %]", format_speedup, "×", MEANINGS["speedup"]),
 }

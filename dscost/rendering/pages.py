@@ -60,6 +60,7 @@ class View(NamedTuple):
         pending: Whether measured figures are still to come.
         explain: Whether to show bounds, backends and causes.
         command: The command that made the report, for the formats that carry it.
+        brief: Whether to leave out what is as it should be.
     """
 
     columns: tuple[str, ...] | None = None
@@ -72,6 +73,7 @@ class View(NamedTuple):
     pending: bool = False
     explain: bool = False
     command: str = "analyze"
+    brief: bool = False
 
 
 def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:

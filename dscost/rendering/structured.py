@@ -73,15 +73,16 @@ def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
     yield {**whole, "variant": "as_is", **_cost(layer.cost), **_latency(timing.as_is)}
     for name, cost in layer.variants.items():
         output_shape = {"output_shape": _shape(layer.stages[name][-1].output_shape)}
-        row = {**whole, **output_shape, "variant": name, **_cost(cost), **_latency(getattr(timing, name))}
-        if name == "depthwise_separable":
-            row |= {"reduction": layer.variants["standard"].macs / cost.macs, "verdict": layer.verdict or ""}
-            row |= _speedup(timing.speedup)
+        row = {**whole, **output_shape, "variant": name, **_cost(cost), **_latency(timing.of(name))}
+        if name != "standard":
+            speedup = timing.speedup_of(name)
+            verdict = layer.verdict if name == "depthwise_separable" else speedup.verdict if speedup else None
+            row |= {"reduction": layer.reduction_of(name).macs, "verdict": verdict, **_speedup(speedup)}
         yield row
         stages = layer.stages[name]
         for stage in stages if len(stages) > 1 else ():
             shapes = {"input_shape": _shape(stage.input_shape), "output_shape": _shape(stage.output_shape)}
-            latency = _latency(timing.stages.get(stage.name))
+            latency = _latency(timing.part(name, stage.name))
             yield {**whole, **shapes, "variant": name, "stage": stage.name, **_cost(stage.cost), **latency}
 
 

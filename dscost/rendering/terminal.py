@@ -44,10 +44,13 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
         legacy_windows=False,
         highlight=False,
     )
-    with console.capture() as capture:
-        for page in pages:
+    texts = []
+    for page in pages:
+        with console.capture() as capture:
             console.print(_page_body(page, view))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+        texts.append("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
+    between = [f"{text.rstrip()}\n\n" for text in texts[:-1]]
+    return "".join([*between, *texts[-1:]])
 
 
 class LivePage(Protocol):

@@ -12,15 +12,23 @@ VARIANTS = {"standard": "standard", "depthwise_separable": "separable"}
 """What settings are compared for, with the short titles of a narrow table."""
 
 
-def layer_sheets(layer: Layer, *, explain: bool) -> list[Sheet]:
-    """Return what there is to say of one layer's times besides those that stand with its costs."""
+def layer_sheets(layer: Layer, titles: Mapping[str, str], *, explain: bool) -> list[Sheet]:
+    """Return what there is to say of one layer's times besides those that stand with its costs.
+
+    Args:
+        layer: With its times.
+        titles: How its variants are called.
+        explain: Whether to show bounds and backends.
+    """
+    usual = layer.variants.keys() <= VARIANTS.keys()
     sheets = []
     if len(layer.latency) > 1:
-        sheets.append(settings_sheet(layer.latency, layer.input_shape[0]))
+        own = layer.input_shape[0]
+        sheets.append(settings_sheet(layer.latency, own) if usual else variants_sheet(layer, titles))
     if explain and layer.latency:
-        sheets.append(explanation_sheet(layer))
+        sheets.append(explanation_sheet(layer, VARIANTS if usual else titles))
     if layer.predictions:
-        sheets.append(devices_sheet(layer.predictions))
+        sheets.append(devices_sheet(layer.predictions) if usual else bounds_sheet(layer, titles))
     return sheets
 
 
@@ -73,6 +81,32 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
     return Sheet(filled(columns, rows), rows)
 
 
+def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
+    """Return one row per setting and variant of a layer, where they are not just the usual two."""
+    columns = [
+        Column("setting", "setting", 0, "left"),
+        Column("variant", "variant", 0, "left"),
+        Column("latency", METRICS["latency"].header, 1),
+        Column("speedup", METRICS["speedup"].header, 0),
+        Column("verdict", "verdict", 2, "left"),
+        Column("compiled", "compile", 5),
+    ]
+    rows = []
+    for key, timing in layer.latency.items():
+        for name in layer.variants:
+            latency, ratio = timing.of(name), timing.speedup_of(name)
+            cells = {
+                "setting": key,
+                "variant": titles[name],
+                "latency": METRICS["latency"].text(latency),
+                "speedup": "" if name == "standard" else METRICS["speedup"].text(ratio),
+                "verdict": ratio.verdict if ratio else "",
+                "compiled": format_seconds(latency.compile_s) if latency and latency.compile_s else "",
+            }
+            rows.append(Row(cells))
+    return Sheet(filled(columns, rows), rows)
+
+
 def _batch(key: str, own: int) -> int:
     sizes = [int(part.removeprefix("batch")) for part in key.split(":") if part.startswith("batch")]
     return sizes[0] if sizes else own
@@ -87,7 +121,7 @@ def _best(timings: Mapping[str, Timing], sizes: Mapping[str, int], variant: str)
 # -- why
 
 
-def explanation_sheet(layer: Layer) -> Sheet:
+def explanation_sheet(layer: Layer, titles: Mapping[str, str] = VARIANTS) -> Sheet:
     """Return what each variant and stage could take, should take and does take, setting by setting."""
     columns = [
         Column("setting", "setting", 4, "left"),
@@ -100,25 +134,28 @@ def explanation_sheet(layer: Layer) -> Sheet:
         Column("fraction", "of roofline", 2),
         Column("backend", "backend", 3, "left"),
     ]
-    rows = [row for key, timing in layer.latency.items() for row in _parts(layer, key, timing)]
+    rows = [row for key, timing in layer.latency.items() for row in _parts(layer, titles, key, timing)]
     if len(layer.latency) == 1:
         columns = columns[1:]
     return Sheet(filled(columns, rows), rows)
 
 
-def _parts(layer: Layer, key: str, timing: Timing) -> Iterator[Row]:
+def _parts(layer: Layer, titles: Mapping[str, str], key: str, timing: Timing) -> Iterator[Row]:
     for name, stages in layer.stages.items():
         latency = timing.of(name)
         if latency is None:
             continue
         intensity = layer.variants[name].flops_per_byte
         backend = timing.backends.get(name, "")
-        yield Row({"setting": key, "part": VARIANTS[name], **_bounded(latency, intensity, backend)}, "strong")
+        yield Row({"setting": key, "part": titles[name], **_bounded(latency, intensity, backend)}, "strong")
         for stage in stages if len(stages) > 1 else ():
-            part = timing.stages.get(stage.name)
+            part, head = timing.part(name, stage.name), {"setting": key, "part": f"  {stage.name}"}
             if part:
                 cells = _bounded(part, stage.cost.flops_per_byte, timing.backends.get(stage.name, ""))
-                yield Row({"setting": key, "part": f"  {stage.name}", **cells}, "faint")
+                yield Row({**head, **cells}, "faint")
+            elif own := timing.backends.get(f"{name}.{stage.name}"):
+                text = METRICS["flops_per_byte"].text(stage.cost.flops_per_byte)
+                yield Row({**head, "flops_per_byte": text, "backend": own}, "faint")
     if timing.gap_s is not None:
         yield Row({"setting": key, "part": "  gap", "measured": format_difference(timing.gap_s)}, "faint")
 
@@ -161,6 +198,26 @@ def sums_sheet(timing: Timing) -> Sheet:
 
 def _differ(one: Bound | None, other: Bound | None) -> bool:
     return one is not None and (other is None or not isclose(one.roofline_s, other.roofline_s, rel_tol=1e-9))
+
+
+def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
+    """Return the bounds of named devices, one row per device and variant, where they are not just the usual two."""
+    columns = [
+        Column("device", "on", 0, "left"),
+        Column("variant", "variant", 0, "left"),
+        Column("least", "at least", 0),
+        Column("bound", "bound", 2, "left"),
+        Column("speedup", "speedup of the bounds", 1),
+    ]
+    rows = []
+    for device, found in layer.predictions.items():
+        standard = found["standard"].roofline_s
+        for name in layer.variants:
+            bound = found[name]
+            faster = standard / bound.roofline_s if name != "standard" and bound.roofline_s else None
+            cells = {"device": device, "variant": titles[name], "least": format_seconds(bound.roofline_s)}
+            rows.append(Row({**cells, "bound": bound.bound, "speedup": format_factor(faster) if faster else ""}))
+    return Sheet(columns, rows)
 
 
 def devices_sheet(predictions: Mapping[str, Mapping[str, Bound]]) -> Sheet:

@@ -15,8 +15,23 @@ VerdictRenderer = Callable[[CheckResult, View], str]
 VERDICT_RENDERERS: Registry[VerdictRenderer] = Registry("format", "verdict_renderers")
 """Formats of `dscost check`, from a result and a view to text."""
 
+BOUNDS = {
+    "over_max": "max",
+    "under_min": "min",
+    "grew": "max_increase",
+    "new_cost": "max_increase",
+    "shrank": "max_decrease",
+}
+"""The bound that each kind of violation breaks."""
+
+GROWTH = ("max_increase", "max_decrease")
+"""Bounds that are relative to the baseline."""
+
 MARKS = {"fail": "could not judge", "error": "over budget", "warn": "warning", "note": "note"}
 """What a table calls the levels; an error that is no broken limit is called that."""
+
+FIGURES_WIDTH, LEAST_NAME = 62, 12
+"""What the figures of a table take of a terminal's width, and the characters that a name has in any case."""
 
 METRIC_WORDS = {
     "params": "params",
@@ -129,7 +144,7 @@ def _sentence_without_figures(finding: Finding) -> str:
                 f"{exact(finding.metric, finding.before)}: dscost baseline update keeps it."
             )
         case "unmatched_rule":
-            return "no layer matches this rule."
+            return f"no layer matches this rule{f' ({detail})' if detail else ''}."
         case "missing_baseline":
             if detail:
                 return f"growth cannot be judged: {detail}."
@@ -145,6 +160,8 @@ def _sentence_without_figures(finding: Finding) -> str:
             return f"{METRIC_WORDS[finding.metric or 'macs']} could not be found out{why}."
         case "unloadable_model":
             return detail
+        case "inexact_exclusion":
+            return f"judged all the same: {detail}."
     raise ValueError(f"unknown finding {finding.kind}")
 
 
@@ -155,8 +172,11 @@ def reasons(finding: Finding) -> list[str]:
         return []
     lines = []
     if finding.contributions:
-        grew = any(one.before is not None and one.value > one.before for one in finding.contributions)
-        lead = "grew most" if grew else "weigh most"
+        changes = [one.value - one.before for one in finding.contributions if one.before is not None]
+        if finding.kind in ("shrank", "under_min"):
+            lead = "shrank most" if any(change < 0 for change in changes) else "weigh most"
+        else:
+            lead = "grew most" if any(change > 0 for change in changes) else "weigh most"
         lines.append(f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}")
     if finding.rescue:
         layers = finding.rescue.layers
@@ -173,6 +193,8 @@ def _contribution(metric: str, one: Contribution) -> str:
         return f"{one.layer} ({short(metric, one.value)})"
     if one.before == 0:
         return f"{one.layer} (new, {exact(metric, one.value)})"
+    if one.value == 0:
+        return f"{one.layer} (gone, {exact(metric, one.before)} before)"
     return f"{one.layer} ({exact(metric, one.before)} → {exact(metric, one.value)}, {percent(one.value, one.before)})"
 
 
@@ -206,7 +228,7 @@ def mark(finding: Finding) -> str:
 
 def verdict_page(result: CheckResult) -> Page:
     """Return what a budget says as a page."""
-    rows = list(_rows(result))
+    rows = [*_broken_rows(result), *_held_rows(result)]
     columns = [
         Column("model", "model", 0, "left"),
         Column("what", "what", 0, "left"),
@@ -215,12 +237,6 @@ def verdict_page(result: CheckResult) -> Page:
         Column("left", "left", 2),
         Column("outcome", "outcome", 0, "left"),
     ]
-    lines = []
-    for finding in result.findings:
-        place = f"{result.path}:{finding.line}:{finding.column}"
-        entry = f"{finding.entry}: " if finding.entry else ""
-        lines.append(f"{mark(finding)}: {place}: {entry}{finding_sentence(finding)}")
-        lines += [f"  {reason}" for reason in reasons(finding)]
     left_out = [
         f"{subject.entry.name}: without {one.selector.text} ({one.reason})"
         for subject in result.subjects
@@ -230,28 +246,61 @@ def verdict_page(result: CheckResult) -> Page:
         heading=f"{result.path}",
         lines=left_out,
         sheets=[Sheet(columns, rows)] if rows else [],
-        closing=[*lines, summary(result)],
+        closing=[*_lines(result, result.findings), summary(result)],
     )
 
 
-def _rows(result: CheckResult) -> Iterator[Row]:
+def broken_text(result: CheckResult) -> str:
+    """Return what is broken, warned of or not judged, a line each; nothing when all is well."""
+    found = [finding for finding in result.findings if finding.level != "note"]
+    return "".join(f"{line}\n" for line in _lines(result, found))
+
+
+def _lines(result: CheckResult, findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings:
+        place = f"{result.path}:{finding.line}:{finding.column}"
+        entry = f"{finding.entry}: " if finding.entry else ""
+        yield f"{mark(finding)}: {place}: {entry}{finding_sentence(finding)}"
+        yield from (f"  {reason}" for reason in reasons(finding))
+
+
+def _broken_rows(result: CheckResult) -> Iterator[Row]:
     for finding in result.findings:
         metric, value, limit = finding.metric, finding.value, finding.limit
         if finding.is_violation and metric is not None and value is not None and limit is not None:
-            bound = _BOUND_OF.get(finding.kind, "max")
-            cells = _cells(finding.entry, metric, bound, finding.layer, value, limit)
+            cells = _cells(finding.entry, metric, BOUNDS[finding.kind], finding.layer, value, limit)
             yield Row({**cells, "outcome": mark(finding)}, "strong")
-    for one in result.passed:
-        yield Row(
-            {
-                **_cells(one.entry, one.metric, one.bound, one.layer, one.value, one.limit),
-                "left": _room(one),
-                "outcome": "ok",
-            }
-        )
 
 
-_BOUND_OF = {"under_min": "min", "grew": "max_increase", "new_cost": "max_increase", "shrank": "max_decrease"}
+def _held_rows(result: CheckResult) -> Iterator[Row]:
+    """Yield a row for each limit that holds; where it holds of each of several layers, one of the closest of them."""
+    for group in _alike(result):
+        one = min(group, key=_slack)
+        cells = _cells(one.entry, one.metric, one.bound, one.layer, one.value, one.limit)
+        if len(group) > 1:
+            cells["what"] += f", closest of {len(group)} layers"
+        yield Row({**cells, "left": _room(one), "outcome": f"ok, {one.note}" if one.note else "ok"})
+
+
+def _alike(result: CheckResult) -> list[list[Passed]]:
+    """Return the limits that hold, those of single layers together where metric and bound are the same."""
+    layers = {
+        (subject.entry.name, layer.name)
+        for subject in result.subjects
+        for layer in (subject.report.layers if subject.report else ())
+    }
+    groups: dict[object, list[Passed]] = {}
+    for at, one in enumerate(result.passed):
+        is_layer = (one.entry, one.layer) in layers
+        limit = None if one.bound in GROWTH else one.limit  # which is another for each layer
+        groups.setdefault((one.entry, one.metric, one.bound, limit) if is_layer else at, []).append(one)
+    return list(groups.values())
+
+
+def _slack(one: Passed) -> Fraction:
+    return abs(one.limit - one.value) / (abs(one.limit) or 1)
+
+
 _BOUND_WORDS = {"max": "", "min": ", at least", "max_increase": ", growth", "max_decrease": ", decline"}
 
 
@@ -273,9 +322,25 @@ def _room(one: Passed) -> str:
 
 
 def _render_table(result: CheckResult, view: View) -> str:
+    if view.brief:
+        return broken_text(result)
     from dscost.rendering.terminal import render_pages
 
-    return render_pages([verdict_page(result)], view)
+    page = verdict_page(result)
+    if view.width is not None and not view.wide:
+        room = max(LEAST_NAME, (view.width - FIGURES_WIDTH) // 2)
+        page = page._replace(sheets=[sheet._replace(rows=_with_short_names(sheet.rows, room)) for sheet in page.sheets])
+    return render_pages([page], view)
+
+
+def _with_short_names(rows: Sequence[Row], room: int) -> list[Row]:
+    """Return rows whose names leave room for the limits, which decide and would else be the first to go."""
+    from dscost.rendering.terminal import elided
+
+    return [
+        row._replace(cells={**row.cells, **{key: elided(row.cells[key], room) for key in ("model", "what")}})
+        for row in rows
+    ]
 
 
 def _render_markdown(result: CheckResult, view: View) -> str:

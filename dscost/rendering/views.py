@@ -8,14 +8,16 @@ from dscost.errors import InputError, UnknownNameError
 from dscost.rendering.metrics import METRICS
 from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
 from dscost.rendering.wording import (
+    VARIANT_TITLES,
     assumed_line,
     cause_sentence,
     cause_word,
-    formula_line,
+    formula_lines,
     layer_heading,
     layer_sentence,
     model_sentences,
     noise_sentences,
+    variant_titles,
 )
 from dscost.results import SAME_WITHIN, Cost, Latency, Layer, Report, Timing
 from dscost.specs import ConvSpec
@@ -29,9 +31,6 @@ from dscost.units import (
     format_seconds,
     format_shape,
 )
-
-VARIANT_TITLES = {"as_is": "as it is", "standard": "standard", "depthwise_separable": "depthwise-separable"}
-"""How a table calls the variants, in their order."""
 
 PENDING = "…"
 ROOT = "(root)"
@@ -98,14 +97,13 @@ def _layer_page(report: Report, view: View) -> Page:
     lines = []
     if report.assumed:
         lines.append(assumed_line(report))
-    if layer.formula_ratio is not None:
-        lines.append(formula_line(layer.conv, report.settings["depth_multiplier"], layer.formula_ratio))
+    lines += formula_lines(report)
     rows = list(_variant_rows(report, layer, view))
     sheets = [Sheet(chosen_columns(_VARIANT_COLUMNS, rows, view.columns), rows)]
     if layer.latency or layer.predictions:
         from dscost.rendering.timings import layer_sheets
 
-        sheets += layer_sheets(layer, explain=view.explain)
+        sheets += layer_sheets(layer, variant_titles(report), explain=view.explain)
     causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
     why = [sentence for cause in causes if (sentence := cause_sentence(cause))]
     return Page(
@@ -117,32 +115,33 @@ def _layer_page(report: Report, view: View) -> Page:
 
 
 def _variant_rows(report: Report, layer: Layer, view: View) -> Iterable[Row]:
-    timing = layer.timing
+    timing, titles = layer.timing, variant_titles(report)
     for name, cost in layer.variants.items():
-        title = VARIANT_TITLES[name if len(layer.variants) > 1 else "as_is"]
-        yield Row(_variant_cells(title, name, cost, report, timing, view), "strong")
+        title = titles[name if len(layer.variants) > 1 else "as_is"]
+        reduction = layer.reduction_of(name).macs if name != "standard" else None
+        yield Row(_variant_cells(title, name, cost, reduction, timing, view), "strong")
         stages = layer.stages[name]
         for stage in stages if len(stages) > 1 else ():
             cells = {"variant": f"  {stage.name}", **_cost_cells(stage.cost)}
-            latency = timing.stages.get(stage.name) if timing else None
-            if latency or view.pending:
+            latency = timing.part(name, stage.name) if timing else None
+            if latency or (view.pending and name == "depthwise_separable"):
                 cells["latency"] = METRICS["latency"].text(latency) if latency else PENDING
             yield Row(cells, "faint")
-        if len(stages) > 1 and timing and timing.gap_s is not None:
+        if name == "depthwise_separable" and timing and timing.gap_s is not None:
             yield Row({"variant": "  gap", "latency": format_difference(timing.gap_s)}, "faint")
 
 
 def _variant_cells(
-    title: str, name: str, cost: Cost, report: Report, timing: Timing | None, view: View
+    title: str, name: str, cost: Cost, reduction: float | None, timing: Timing | None, view: View
 ) -> dict[str, str]:
     cells = {"variant": title, **_cost_cells(cost)}
-    is_variant = name == "depthwise_separable"
+    is_variant = name not in ("as_is", "standard")
     if is_variant:
-        cells["reduction"] = format_factor(report.totals.reduction.macs)
+        cells["reduction"] = format_factor(reduction)
     if timing:
-        cells["latency"] = METRICS["latency"].text(getattr(timing, name))
+        cells["latency"] = METRICS["latency"].text(timing.of(name))
         if is_variant:
-            cells["speedup"] = METRICS["speedup"].text(timing.speedup)
+            cells["speedup"] = METRICS["speedup"].text(timing.speedup_of(name))
     elif view.pending:
         cells |= {"latency": PENDING, "speedup": PENDING if is_variant else ""}
     return cells
@@ -161,8 +160,9 @@ def _model_page(report: Report, view: View) -> Page:
     settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
     timing = report.timing
     versions = VARIANT_TITLES if any(layer.variants for layer in report.layers) else ("as_is",)
+    reduction = report.totals.reduction.macs
     totals = [
-        Row(_variant_cells(VARIANT_TITLES[name], name, getattr(report.totals, name), report, timing, view), "strong")
+        Row(_variant_cells(VARIANT_TITLES[name], name, getattr(report.totals, name), reduction, timing, view), "strong")
         for name in versions
     ]
     rows = layer_rows(report, view)
@@ -253,6 +253,8 @@ def _quotient(dividend: int | None, divisor: int | None) -> float | None:
 
 
 _TIMED = ("latency", "standard_latency", "separable_latency", "speedup")
+MEASURED_COLUMNS = (*_TIMED, "verdict", "why")
+"""Columns that are empty where nothing was timed."""
 
 SORT_KEYS: Mapping[str, Callable[[_Line], float | None]] = {
     "params": lambda line: line.figures["params"],

@@ -7,6 +7,9 @@ from dscost.results import Cause, Layer, Noise, Report, Speedup
 from dscost.specs import ConvSpec
 from dscost.units import format_count, format_extent, format_factor, format_seconds, format_shape
 
+VARIANT_TITLES = {"as_is": "as it is", "standard": "standard", "depthwise_separable": "depthwise-separable"}
+"""How a table calls the versions that every report has, in their order."""
+
 
 def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
     """Return the formula with the numbers of the layer in it."""
@@ -18,21 +21,88 @@ def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
     else:
         kernel = "K²" if square else "(Kh·Kw)"
         left = f"T·(G/N + 1/{kernel}) = {depth_multiplier}·({conv.groups}/{conv.out_channels} + 1/{area})"
-    return f"{left} = {ratio:.4f} → {_times(1 / ratio, 'weights and MACs')}"
+    return f"{left} = {_ratio(ratio)}"
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.4f} → {_times(1 / ratio, 'weights and MACs')}"
+
+
+def variant_titles(report: Report) -> Mapping[str, str]:
+    """Return how a table calls the versions of a layer or a model, in their order.
+
+    A further variant of a layer has the value of its parameter in its title, whether it was given or assumed.
+    """
+    titles = dict(VARIANT_TITLES)
+    for name, value in report.settings.get("variants", {}).items() if report.source == "layer" else ():
+        title = name.replace("_", "-")
+        titles[name] = title if value is None or ":" in name else f"{title}:{value}"
+    return titles
+
+
+def formula_lines(report: Report) -> list[str]:
+    """Return the formulas with the numbers of the layer, of further variants only what they come to."""
+    (layer,) = report.layers
+    assert layer.conv is not None
+    lines = []
+    if layer.formula_ratio is not None:
+        lines.append(formula_line(layer.conv, report.settings["depth_multiplier"], layer.formula_ratio))
+    titles = variant_titles(report)
+    for name, ratio in layer.formula_ratios.items():
+        if name != "depthwise_separable":
+            lines.append(f"{titles[name]}: by its formula {_ratio(ratio)}")
+    return lines
 
 
 def layer_sentence(report: Report, pending: bool) -> str:
-    """Return in words what swapping one layer comes to."""
+    """Return in words what swapping one layer comes to, and which variants it does not have."""
     (layer,) = report.layers
+    variants = [name for name in layer.variants if name != "standard"]
+    sentences = []
+    if len(variants) == 1:
+        sentences.append(_one_variant(report, variants[0], pending))
+    elif variants:
+        sentences.append(_several_variants(report, variants, pending))
     if layer.note:
-        return layer.note[0].upper() + layer.note[1:] + "."
-    reduction = report.totals.reduction
-    on_paper = f"On paper the depthwise-separable layer needs {_times(reduction.macs, 'MACs')}"
+        sentences.append(layer.note[0].upper() + layer.note[1:] + ".")
+    return " ".join(sentences)
+
+
+def _one_variant(report: Report, name: str, pending: bool) -> str:
+    (layer,) = report.layers
+    reduction, timing = layer.reduction_of(name), layer.timing
+    on_paper = f"On paper the {variant_titles(report)[name]} layer needs {_times(reduction.macs, 'MACs')}"
     on_paper += f" and moves {_times(reduction.traffic_bytes, 'bytes')}"
+    speedup = timing.speedup_of(name) if timing else None
+    if speedup is None:
+        return f"{on_paper}; {'measuring …' if pending else 'whether it is faster was not measured.'}"
+    return f"{on_paper}; {_clock_agrees(speedup, reduction.macs)}"
+
+
+def _several_variants(report: Report, variants: Sequence[str], pending: bool) -> str:
+    """Return the best of several on paper and on the clock."""
+    (layer,) = report.layers
+    titles = variant_titles(report)
+    cheapest = max(variants, key=lambda name: layer.reduction_of(name).macs or 0.0)
+    reduction = layer.reduction_of(cheapest)
+    on_paper = (
+        f"On paper {titles[cheapest]} is the cheapest of {len(variants)}: {_times(reduction.macs, 'MACs')} "
+        f"and {_times(reduction.traffic_bytes, 'bytes')} moved"
+    )
     timing = layer.timing
-    if timing is None or timing.speedup is None:
-        return f"{on_paper}; " + ("measuring …" if pending else "whether it is faster was not measured.")
-    return f"{on_paper}; {_clock_agrees(timing.speedup, reduction.macs)}"
+    known = {name: one for name in variants if timing and (one := timing.speedup_of(name))}
+    if not known:
+        return f"{on_paper}; {'measuring …' if pending else 'which is the fastest was not measured.'}"
+    fastest = max(known, key=lambda name: known[name].median)
+    speedup = known[fastest]
+    if speedup.verdict != "faster":
+        return f"{on_paper}; on the clock none is surely faster, {titles[fastest]} comes first: {_measured(speedup)}."
+    also = "it is also the fastest" if fastest == cheapest else f"{titles[fastest]} is the fastest"
+    return f"{on_paper}; on the clock {also}: {_measured(speedup)}."
+
+
+def _measured(speedup: Speedup) -> str:
+    return f"{format_speedup(speedup)} the standard speed"
 
 
 def model_sentences(report: Report) -> list[str]:

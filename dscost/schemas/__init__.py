@@ -4,6 +4,7 @@
 | --- | --- |
 | `budget` | `dscost.yaml` |
 | `report` | the JSON of every command that analyses something |
+| `comparison` | the JSON of `dscost compare` |
 | `architecture` | a network as YAML |
 """
 
@@ -16,6 +17,7 @@ from dscost.errors import UnknownNameError
 SCHEMAS: Mapping[str, str] = {
     "budget": "dscost.schemas.of_budgets",
     "report": "dscost.schemas.of_reports",
+    "comparison": "dscost.schemas.of_comparisons",
     "architecture": "dscost.schemas.of_architectures",
 }
 """The module whose `schema()` makes each."""

@@ -1,35 +1,42 @@
 """The schema of a budget file, from the tables that `dscost.budgets.language` reads it by.
 
-What no draft-07 schema can say is left to `dscost check`: that no two models have one name, that `min` is not above
-`max`, that an entry of `entries` chooses something, and that targets and patterns mean something.
+What no draft-07 schema can say is left to `dscost check`: that no two models or inputs have one name, that `min` is not
+above `max`, that a count in quotes is whole, that 1.0 is no size, that an entry of `entries` chooses something, and
+that targets and patterns mean something.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from dscost.budgets.language import (
     BOUNDS,
+    CHANGES,
     DEFAULT_KEYS,
     ENTRY_KEYS,
     EXCLUSION_KEYS,
     LEVELS,
     LIMIT_KEYS,
     MODEL_KEYS,
+    NOT_OF_SAVED,
     POLICIES,
     RULE_KEYS,
     RUN_KEYS,
     TOP_KEYS,
     VERSION,
+    WHOLE,
     Budget,
     Entry,
     LayerRule,
     Limit,
+    has_growth,
 )
 from dscost.budgets.metrics import METRICS, Metric
 from dscost.budgets.selectors import EXAMPLE, FIELDS
+from dscost.inputs import NAME_PATTERN, input_pattern
 from dscost.quantities import MAX_QUANTITY, QUANTITIES, quantity_pattern
-from dscost.rendering.metrics import METRICS as MEANINGS
-from dscost.results import CONVENTIONS
+from dscost.results import MEANINGS
+from dscost.saved import ENDING as REPORT_ENDING
 from dscost.schemas.wording import Schema, closed, said_of_fields, with_description
 from dscost.units import DTYPE_BYTES
 
@@ -52,7 +59,8 @@ SAID: Mapping[str, str] = {
     "description": "For people.",
     "defaults": "What holds for every model that does not say otherwise.",
     "models": "What to check.",
-    "limits": "What the figures may be; a figure alone is the most that passes.",
+    "limits": "What the figures may be; a figure alone is the most that passes. "
+    "Beside a bound that a model writes, keys that it leaves out are those of the defaults.",
     "layers": _OF_ENTRY.get("layers", ""),
     "matrix": "Lists of values by setting, or of input, batch and dtype: every combination is an entry of its own.",
     "set": "Settings of an architecture, such as width.",
@@ -78,15 +86,23 @@ POLICIES_SAID: Mapping[str, str] = {
 
 def schema() -> Schema:
     """Return the schema of a budget file."""
-    kinds = sorted({(metric.kind, metric.measured) for metric in METRICS.values()})
+    of_layers = {name: metric for name, metric in METRICS.items() if metric.of_layers}
     return {
         "title": "A budget of dscost",
         **_keyed(TOP_KEYS, _TOP, required=["version", "models"]),
         "definitions": {
-            **{f"limit_{kind}": _limit(kind, measured=measured) for kind, measured in kinds},
-            "limits": _limits(METRICS),
-            "layer_limits": _limits({name: metric for name, metric in METRICS.items() if metric.of_layers}),
-            "model": _keyed(MODEL_KEYS, _MODEL, required=["target"], dependencies={"entries": ["matrix"]}),
+            **_limit_definitions(METRICS, of_layers=False),
+            **_limit_definitions(of_layers, of_layers=True),
+            "limits": _limits(METRICS, of_layers=False),
+            "layer_limits": _limits(of_layers, of_layers=True),
+            "input": _INPUT,
+            "model": _keyed(
+                MODEL_KEYS,
+                _MODEL,
+                required=["target"],
+                dependencies={"entries": ["matrix"]},
+                **{"if": _SAVED, "then": {"properties": dict.fromkeys(NOT_OF_SAVED, False)}},
+            ),
         },
     }
 
@@ -99,60 +115,88 @@ def _keyed(keys: tuple[str, ...], schemas: Mapping[str, Schema], **more: Any) ->
 # -- quantities and limits
 
 
-def quantity(kind: str) -> Schema:
+def quantity(kind: str, *, whole: bool = False) -> Schema:
     """Return the schema of a quantity; a plain number where it needs no unit."""
     units, example = QUANTITIES[kind]
     text = {"type": "string", "pattern": quantity_pattern(kind), "maxLength": MAX_QUANTITY}
-    number: list[Schema] = [{"type": "number", "minimum": 0}] if "" in units else []
+    number: list[Schema] = [{"type": "integer" if whole else "number", "minimum": 0}] if "" in units else []
     return {"description": f"Such as {example}.", "anyOf": [*number, text]}
 
 
-def _limit(kind: str, *, measured: bool) -> Schema:
-    bounds = [bound for bound in BOUNDS if not (measured and bound in _CHANGES)]
+def _limit_definitions(metrics: Mapping[str, Metric], *, of_layers: bool) -> dict[str, Schema]:
+    """Return what the limits of these metrics may be, by `_definition`."""
+    return {
+        _definition(name, of_layers=of_layers): _limit(
+            metric.kind, measured=metric.measured, grows=has_growth(name, of_layers=of_layers)
+        )
+        for name, metric in metrics.items()
+    }
+
+
+def _definition(metric: str, *, of_layers: bool) -> str:
+    kind = METRICS[metric].kind
+    is_fixed = of_layers and not has_growth(metric, of_layers=True)
+    return f"limit_{kind}_without_growth" if is_fixed else f"limit_{kind}"
+
+
+def _limit(kind: str, *, measured: bool, grows: bool) -> Schema:
+    bounds = [bound for bound in BOUNDS if grows or bound not in CHANGES]
+    whole = quantity(kind, whole=kind in WHOLE)
     schemas = {
-        **{bound: quantity(kind) for bound in ("max", "min")},
-        **{bound: {"anyOf": [quantity("share"), quantity(kind)]} for bound in _CHANGES},
+        **dict.fromkeys(("max", "min"), whole),
+        **{bound: {"anyOf": [quantity("share"), whole]} for bound in CHANGES},
         "ignore_below": quantity(kind),
         "tolerance": quantity("share"),
         "level": {"enum": list(LEVELS), "default": "warn" if measured else "error"},
         "message": TEXT,
     }
-    without = {*_CHANGES, "ignore_below"} if measured else {"tolerance"}
+    without = {*(() if grows else (*CHANGES, "ignore_below")), *(() if measured else ("tolerance",))}
     keyed = _keyed(
         tuple(key for key in LIMIT_KEYS if key not in without), schemas, anyOf=[{"required": [one]} for one in bounds]
     )
-    if not measured:
-        keyed["dependencies"] = {"ignore_below": {"anyOf": [{"required": [one]} for one in _CHANGES]}}
-    return {"anyOf": [quantity(kind), keyed]}
+    if grows:
+        keyed["dependencies"] = {"ignore_below": {"anyOf": [{"required": [one]} for one in CHANGES]}}
+    return {"anyOf": [whole, keyed]}
 
 
-_CHANGES = tuple(bound for bound in BOUNDS if bound not in ("max", "min"))
-
-
-def _limits(metrics: Mapping[str, Metric]) -> Schema:
+def _limits(metrics: Mapping[str, Metric], *, of_layers: bool) -> Schema:
     return closed(
         {
-            name: with_description({"$ref": f"#/definitions/limit_{metric.kind}"}, _meaning(name))
+            name: with_description(
+                {"$ref": f"#/definitions/{_definition(name, of_layers=of_layers)}"},
+                MEANINGS[name.removesuffix("_s") if metric.measured else name],
+            )
             for name, metric in metrics.items()
         }
     )
 
 
-def _meaning(metric: str) -> str:
-    if metric in MEANINGS:
-        return MEANINGS[metric].meaning
-    return CONVENTIONS[metric.removesuffix("_s") if METRICS[metric].measured else metric]
-
-
 # -- the parts of a file
 
-_SHAPE: Schema = {
+_SIZES: Schema = {"type": "array", "items": POSITIVE, "minItems": 1}
+_TENSOR: Schema = {"anyOf": [_SIZES, {"type": "string", "pattern": input_pattern()}]}
+_UNNAMED: Schema = {"anyOf": [_SIZES, {"type": "string", "pattern": input_pattern(named=False)}]}
+_INPUT: Schema = {
     "anyOf": [
-        {"type": "array", "items": POSITIVE, "minItems": 1},
-        {"type": "string", "pattern": r"^\s*0*[1-9][0-9]*\s*(?:,\s*0*[1-9][0-9]*\s*)*$"},
+        *_TENSOR["anyOf"],
+        {"type": "array", "items": _TENSOR, "minItems": 1},
+        {
+            "type": "object",
+            "patternProperties": {f"^{NAME_PATTERN}$": _UNNAMED},
+            "minProperties": 1,
+            "additionalProperties": False,
+        },
     ]
 }
-_RUN: Mapping[str, Schema] = {"input": _SHAPE, "batch": POSITIVE, "dtype": {"enum": list(DTYPE_BYTES)}}
+_SAVED: Schema = {
+    "properties": {"target": {"type": "string", "pattern": rf"{re.escape(REPORT_ENDING)}(?::|$)"}},
+    "required": ["target"],
+}
+_RUN: Mapping[str, Schema] = {
+    "input": {"$ref": "#/definitions/input"},
+    "batch": POSITIVE,
+    "dtype": {"enum": list(DTYPE_BYTES)},
+}
 _LIMITS: Schema = {"$ref": "#/definitions/limits"}
 _LAYER_LIMITS: Schema = {"$ref": "#/definitions/layer_limits"}
 _MATCH: Schema = {"type": "string", "pattern": _SELECTOR}
@@ -197,5 +241,5 @@ _TOP: Mapping[str, Schema] = {
         }
     ),
     "models": _list_of({"$ref": "#/definitions/model"}),
-    "description": {},
+    "description": TEXT,
 }

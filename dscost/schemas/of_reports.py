@@ -4,122 +4,41 @@ Keys are only ever added within a `schema_version`, so a report may have keys th
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from dscost.results import (
-    CONVENTIONS,
-    COST_FIGURES,
-    REPORT_KEYS,
-    SCHEMA_VERSION,
-    TOTALS_KEYS,
-    Cost,
-    Environment,
-    Report,
-    Speedup,
-    Totals,
-)
-from dscost.schemas.wording import Schema, first_line, said_of_fields, with_description
+from dscost.results import CONVENTIONS, SCHEMA_VERSION, Environment, Report
+from dscost.schemas.records import object_of, schema_of
+from dscost.schemas.wording import Schema
 
-_KEYS: Mapping[type, tuple[str, ...]] = {
-    Cost: COST_FIGURES,
-    Speedup: (*Speedup._fields, "verdict"),
-    Totals: TOTALS_KEYS,
-    Report: REPORT_KEYS,
-}
-"""The keys of the records whose JSON is not their fields alone: those that have a `to_dict`."""
-
-_SCALARS: Mapping[Any, Schema] = {
-    Any: {},
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    str: {"type": "string"},
-    NoneType: {"type": "null"},
-}
+TEXT: Schema = {"type": "string"}
+FIGURES = "Counts are exact, times seconds, sizes bytes; what is unknown is null, never 0."
 
 
 def schema() -> Schema:
     """Return the schema of the JSON document."""
     definitions: dict[str, Schema] = {}
-    text = {"type": "string"}
     properties = {
-        "schema_version": {"const": SCHEMA_VERSION},
-        "tool": _object({"name": {"const": "dscost"}, "version": text}),
-        "command": {"type": "string", "description": "The command that made the report."},
-        "conventions": {
-            **_object({name: {"type": "string", "const": said} for name, said in CONVENTIONS.items()}),
-            "description": "What the numbers mean.",
-        },
-        "environment": _of(Environment | None, definitions),
-        "subjects": _of(tuple[Report, ...], definitions),
+        **head({**TEXT, "description": "The command that made the report."}),
+        "environment": schema_of(Environment | None, definitions),
+        "subjects": schema_of(tuple[Report, ...], definitions),
     }
+    entry = {**TEXT, "description": "The entry of the budget, in what dscost check says."}
+    definitions[Report.__name__]["properties"]["entry"] = entry
     return {
         "title": "A report of dscost",
-        "description": "Counts are exact, times seconds, sizes bytes; what is unknown is null, never 0.",
-        **_object(properties),
+        "description": FIGURES,
+        **object_of(properties),
         "definitions": dict(sorted(definitions.items())),
     }
 
 
-def _object(properties: Mapping[str, Schema]) -> Schema:
-    return {"type": "object", "properties": dict(properties), "required": list(properties)}
-
-
-def _of(hint: Any, definitions: dict[str, Schema]) -> Schema:
-    """Return what a value of that annotation is in JSON; records are added to the definitions."""
-    if hint in _SCALARS:
-        return dict(_SCALARS[hint])
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return _union([_of(one, definitions) for one in arguments])
-    if origin is Literal:
-        return {"enum": list(arguments)}
-    if origin is tuple and arguments[-1] is Ellipsis:
-        return {"type": "array", "items": _of(arguments[0], definitions)}
-    if origin is tuple:
-        items = [_of(one, definitions) for one in arguments]
-        return {"type": "array", "items": items, "minItems": len(items), "maxItems": len(items)}
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return {"type": "object", "additionalProperties": _of(arguments[1], definitions)}
-    return _record(hint, definitions)
-
-
-def _union(schemas: list[Schema]) -> Schema:
-    """Return one of several; scalars as a list of their types."""
-    if all(list(one) == ["type"] for one in schemas):
-        return {"type": [one["type"] for one in schemas]}
-    return {"anyOf": schemas}
-
-
-def _record(record: type, definitions: dict[str, Schema]) -> Schema:
-    """Return a reference to the definition of a record, made on first use."""
-    if record.__name__ not in definitions:
-        definitions[record.__name__] = {}  # a record may hold itself
-        said = said_of_fields(record)
-        properties = {
-            key: with_description(_of(_hint(record, key), definitions), said.get(key) or _said_of_property(record, key))
-            for key in _keys(record)
-        }
-        definitions[record.__name__] = with_description(_object(properties), first_line(record))
-    return {"$ref": f"#/definitions/{record.__name__}"}
-
-
-def _keys(record: Any) -> tuple[str, ...]:
-    if hasattr(record, "to_dict"):
-        return _KEYS[record]
-    if is_dataclass(record):
-        return tuple(field.name for field in fields(record))
-    names: tuple[str, ...] = record._fields
-    return names
-
-
-def _hint(record: type, key: str) -> Any:
-    hints = get_type_hints(record)
-    return hints[key] if key in hints else get_type_hints(getattr(record, key).fget)["return"]
-
-
-def _said_of_property(record: type, key: str) -> str | None:
-    found = getattr(record, key)
-    return first_line(found) if isinstance(found, property) else None
+def head(command: Schema) -> Mapping[str, Schema]:
+    """Return what every JSON document of dscost begins with."""
+    return {
+        "schema_version": {"const": SCHEMA_VERSION},
+        "tool": object_of({"name": {"const": "dscost"}, "version": TEXT}),
+        "command": command,
+        "conventions": {
+            **object_of({name: {**TEXT, "const": said} for name, said in CONVENTIONS.items()}),
+            "description": "What the numbers mean.",
+        },
+    }

@@ -19,12 +19,15 @@ from dscost.architectures import Architecture, builtin_names, find_builtin, read
 from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.registries import Registry
 from dscost.results import Report
+from dscost.saved import ENDING as REPORT_ENDING
 from dscost.saved import read_saved, split_name
 
 if TYPE_CHECKING:
     from torch import nn
 
 YAML_ENDINGS = (".yaml", ".yml")
+FILE_ENDINGS = (*YAML_ENDINGS, ".py", ".pt2", ".onnx", REPORT_ENDING)
+"""How the files end that may be targets, with or without a name behind them."""
 MAX_NAME = 200
 """Longer than the name of any model or file."""
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
@@ -122,6 +125,22 @@ def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = 
     if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):
         raise InputError(f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory")
     return _bare(text, kwargs)
+
+
+def split_file(target: str) -> tuple[str, str] | None:
+    """Return the file that a target means and what follows it, or `None` where it means none.
+
+    >>> split_file("nets.yaml:small"), split_file("out/all.json:timm:resnet18"), split_file("timm:resnet18")
+    (('nets.yaml', ':small'), ('out/all.json', ':timm:resnet18'), None)
+    """
+    saved = split_name(target)
+    if saved is not None:
+        path, name = saved
+        return path, "" if name is None else f":{name}"
+    if target.endswith(FILE_ENDINGS):
+        return target, ""
+    path, colon, name = target.rpartition(":")
+    return (path, colon + name) if path.endswith(FILE_ENDINGS) else None
 
 
 def is_saved(target: object) -> bool:

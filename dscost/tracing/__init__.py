@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.errors import InputError
+from dscost.inputs import TensorSpec
 from dscost.tracing.attribution import attributed
 from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.holdings import Parameter, holdings_of
-from dscost.tracing.inputs import Arguments, TensorSpec, arguments_of
+from dscost.tracing.inputs import Arguments, arguments_of
 from dscost.tracing.rules import register_formula
 from dscost.tracing.standins import StandIns, is_lazy, real_copy, with_shapes
 

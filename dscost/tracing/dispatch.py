@@ -76,6 +76,13 @@ class Event(NamedTuple):
     stack: tuple[str, ...]
     differentiable: bool
 
+    @property
+    def batched_input_shape(self) -> Shape:
+        """The input of a convolution with its batch, which torch allows to be left out."""
+        assert self.conv is not None
+        missing = len(self.conv.kernel_size) + 2 - len(self.input_shape)
+        return (1,) * missing + self.input_shape
+
 
 class _Life(ref):  # type: ignore[type-arg]
     """A weak reference to a storage that knows its size."""

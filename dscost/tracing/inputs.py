@@ -7,22 +7,7 @@ import torch
 from torch import Tensor
 
 from dscost.errors import InputError, UnknownNameError
-
-INTEGER_DTYPES = ("int64", "int32", "int16", "int8", "uint8", "bool")
-
-
-class TensorSpec(NamedTuple):
-    """A tensor to be made.
-
-    Args:
-        shape: Of the tensor.
-        dtype: Name of a torch dtype; integers are zeros, so that they index anything.
-        name: Of the keyword argument, or `None` for the next positional one.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-    name: str | None = None
+from dscost.inputs import INPUT_DTYPES, TensorSpec
 
 
 class Arguments(NamedTuple):
@@ -71,7 +56,7 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
     Args:
         given: A shape such as `(1, 3, 224, 224)`; a tensor; a `TensorSpec`; a tuple or list of any of
             these for several positional arguments; or a dict of them for keyword arguments.
-        dtype: Of a tensor that is given by its shape alone.
+        dtype: Of a tensor whose own is not given.
 
     Raises:
         InputError: It is none of these.
@@ -93,7 +78,7 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
 
 def _made(value: Any, dtype: str) -> Any:
     if isinstance(value, TensorSpec):
-        return _empty(value.shape, value.dtype)
+        return _empty(value.shape, value.dtype or dtype)
     if _is_shape(value):
         return _empty(tuple(value), dtype)
     if isinstance(value, list | tuple) and value and not hasattr(value, "_fields"):
@@ -110,7 +95,7 @@ def _empty(shape: tuple[int, ...], dtype: str) -> Tensor:
         raise InputError(f"an input cannot have a negative size, found {shape}")
     torch_dtype = getattr(torch, dtype, None)
     if not isinstance(torch_dtype, torch.dtype):
-        raise UnknownNameError("dtype", dtype, ("float32", "float16", "bfloat16", "float64", *INTEGER_DTYPES))
+        raise UnknownNameError("dtype", dtype, INPUT_DTYPES)
     return torch.empty(shape, dtype=torch_dtype, device="meta")
 
 

@@ -1,0 +1,98 @@
+"""What a budget excludes, taken off a report: layers, their part of the totals, their operators of unknown cost."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from dscost.budgets.language import Entry
+from dscost.budgets.metrics import METRICS
+from dscost.results import Cost, Layer, Report, unknown_operators
+
+
+class Rest(NamedTuple):
+    """What of a model counts.
+
+    Args:
+        layers: Those that are not excluded; weights that they share with one that is are theirs.
+        cost: Of the whole without what is excluded.
+        unknown: Operators of unknown cost that they run.
+    """
+
+    layers: tuple[Layer, ...]
+    cost: Cost
+    unknown: tuple[str, ...]
+
+
+def rest_of(entry: Entry, report: Report) -> Rest:
+    """Return what of a report an entry does not exclude."""
+    gone = {layer.name: layer.cost for layer in report.layers if entry.excludes(layer)}
+    if not gone:
+        return Rest(report.layers, report.totals.as_is, report.coverage.unknown)
+    inherited = _inherited(report, gone)
+    return Rest(
+        tuple(_with(layer, inherited.get(layer.name)) for layer in report.layers if layer.name not in gone),
+        _without(report.totals.as_is, gone.values(), inherited.values()),
+        _unknown(report, gone),
+    )
+
+
+def why_inexact(entry: Entry, report: Report) -> str | None:
+    """Return which limited figures what is excluded could not be taken off, in words; `None` where it could be."""
+    gone = [layer for layer in report.layers if entry.excludes(layer)]
+    limited = list(dict.fromkeys(limit.metric for limit in entry.limits if limit.level != "ignore"))
+    reasons = []
+    whole = [metric for metric in limited if not METRICS[metric].excludable]
+    if gone and whole:
+        reasons.append(f"{', '.join(whole)} of the whole model, excluded layers too")
+    weighed = [metric for metric in limited if metric in ("params", "weight_bytes")]
+    if weighed and report.shared_weights is None and any(layer.cost.params for layer in gone):
+        reasons.append(
+            f"{', '.join(weighed)} without all weights of excluded layers, "
+            "since this report does not say which of them other layers share"
+        )
+    return "; ".join(reasons) or None
+
+
+def _inherited(report: Report, gone: Mapping[str, Cost]) -> Mapping[str, tuple[int, int]]:
+    """Return the parameters and bytes that excluded layers hand on to the first layer that uses them as well."""
+    inherited: dict[str, tuple[int, int]] = {}
+    for shared in report.shared_weights or ():
+        first, *others = shared.layers
+        heir = next((name for name in others if name not in gone), None)
+        if first in gone and heir is not None:
+            params, weight_bytes = inherited.get(heir, (0, 0))
+            inherited[heir] = params + shared.params, weight_bytes + shared.weight_bytes
+    return inherited
+
+
+def _with(layer: Layer, inherited: tuple[int, int] | None) -> Layer:
+    if inherited is None:
+        return layer
+    params, weight_bytes = inherited
+    cost = layer.cost
+    return layer._replace(
+        cost=cost._replace(params=cost.params + params, weight_bytes=cost.weight_bytes + weight_bytes)
+    )
+
+
+def _without(total: Cost, gone: Iterable[Cost], inherited: Iterable[tuple[int, int]]) -> Cost:
+    for cost in gone:
+        total = total._replace(
+            params=total.params - cost.params,
+            macs=total.macs - cost.macs,
+            weight_bytes=total.weight_bytes - cost.weight_bytes,
+            traffic_bytes=total.traffic_bytes - cost.traffic_bytes,
+        )
+    for params, weight_bytes in inherited:
+        total = total._replace(params=total.params + params, weight_bytes=total.weight_bytes + weight_bytes)
+    return total
+
+
+def _unknown(report: Report, gone: Mapping[str, Cost]) -> tuple[str, ...]:
+    coverage = report.coverage
+    if not coverage.unknown_in:  # an older report: any layer may have run them
+        return coverage.unknown
+    times = {
+        operator: sum(number for layer, number in layers.items() if layer not in gone)
+        for operator, layers in coverage.unknown_in.items()
+    }
+    return unknown_operators({operator: number for operator, number in times.items() if number})
