@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dscost.budgets.checking import check
     from dscost.budgets.comparing import compare
     from dscost.converting.conversion import conversion, convert
+    from dscost.converting.targets import plan
     from dscost.errors import DscostError
     from dscost.results import Report
     from dscost.tracing.rules import register_formula
@@ -33,6 +34,7 @@ __all__ = [
     "conversion",
     "convert",
     "layer",
+    "plan",
     "register_formula",
     "register_variant",
     "verify",
@@ -45,6 +47,7 @@ _HOMES = {
     "conversion": "dscost.converting.conversion",
     "convert": "dscost.converting.conversion",
     "layer": "dscost.analysis",
+    "plan": "dscost.converting.targets",
     "DscostError": "dscost.errors",
     "Report": "dscost.results",
     "register_formula": "dscost.tracing.rules",

@@ -50,6 +50,9 @@ def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:  # a computed weight, which torch refuses to copy
                 memo[id(value)] = value.detach().clone()
+        for parameter in part._parameters.values():
+            if parameter is not None and parameter.layout != torch.strided:  # likewise
+                memo.setdefault(id(parameter), nn.Parameter(parameter.detach().clone(), parameter.requires_grad))
     return deep_copied(root, memo, of=root), memo
 
 

@@ -590,6 +590,25 @@ def test_save_writes_growth_without_a_word_and_all_or_nothing(folder: Path) -> N
     assert sorted(path.name for path in folder.iterdir()) == ["dscost.yaml", "kept.json", "net.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("package.json", '{"name": "x"}\n', "package.json: not a baseline of dscost: "),
+        ("kept.json", "<<<<<<< HEAD\n{}\n", "kept.json: not JSON: "),
+        ("dscost.yaml", BUDGET.replace("kept.json", "dscost.yaml"), "dscost.yaml: not JSON: "),
+    ],
+    ids=["another file", "half of a merge", "the budget itself"],
+)
+def test_save_does_not_overwrite_what_is_no_baseline(name: str, text: str, message: str, folder: Path) -> None:
+    (folder / "dscost.yaml").write_text(BUDGET.replace("kept.json", name))
+    (folder / name).write_text(text)
+    ran = run(folder, "baseline", "save")
+    assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (2, "", 1)
+    assert message in ran.stderr
+    assert "; remove it first if it is to be overwritten\n" in ran.stderr
+    assert (folder / name).read_text() == text
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
 def test_a_folder_that_cannot_be_written_leaves_the_baseline_as_it_was(folder: Path) -> None:
     run(folder, "baseline", "save")

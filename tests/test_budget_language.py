@@ -600,6 +600,9 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
         # layers
         pytest.param(HEAD + "    layers: [{match: x}]\n",
                      ["4:14: a rule on layers has 'each' or 'total', or both"], id="rule without limits"),
+        pytest.param(HEAD + "    layers: [{match: a, each: {macs: 1}, total: {}}, {match: b, each: {}}]\n",
+                     ["4:49: expected a limit by metric, such as {macs: 40M}, found nothing",
+                      "4:71: expected a limit by metric, such as {macs: 40M}, found nothing"], id="rules of no limits"),
         pytest.param(HEAD + "    layers: [{each: {macs: 1}}]\n", ["4:14: missing key 'match'"], id="no match"),
         pytest.param(HEAD + "    layers: [{match: 'type:', each: {macs: 1}}]\n",
                      ["4:22: expected a pattern such as layer1.*, type:Conv2d or type:Conv2d[groups=1,kernel>1], "

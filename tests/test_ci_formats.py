@@ -213,8 +213,16 @@ def test_json_counts_levels_and_keeps_what_was_counted() -> None:
     model = json.loads(json.dumps(MODEL.to_dict()))
     assert document["subjects"] == [{"entry": "net", **model}, {"entry": "old net", **model}]
     assert document["passed"] == [
-        {"entry": "net", "metric": "params", "bound": "max", "value": 5, "limit": 7, "layer": None, "note": None,
-         "exact": {}}
+        {
+            "entry": "net",
+            "metric": "params",
+            "bound": "max",
+            "value": 5,
+            "limit": 7,
+            "layer": None,
+            "note": None,
+            "exact": {},
+        }
     ]
 
 

@@ -77,6 +77,12 @@ def off(module: nn.Module, other: nn.Module, *inputs: Tensor) -> float:
 
 # -- full rank reproduces the model
 
+
+class ScalesItsBias(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.weight, 2 * self.bias)
+
+
 CONVS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "plain": (lambda: nn.Conv2d(8, 12, 3, padding=1), (2, 8, 9, 9)),
     "strided": (lambda: nn.Conv2d(8, 12, 3, stride=(2, 3), padding=1, bias=False), (2, 8, 13, 11)),
@@ -101,6 +107,7 @@ CONVS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "unbatched": (lambda: nn.Conv2d(8, 12, 3), (8, 9, 9)),
     "a subclass that adds nothing": (lambda: type("Mine", (nn.Conv2d,), {})(8, 12, 3), (1, 8, 9, 9)),
     "standardised weights": (lambda: Standardised(8, 12, 3, stride=2, padding=1), (2, 8, 9, 9)),
+    "bias scaled": (lambda: ScalesItsBias(8, 12, 3), (2, 8, 9, 9)),
     "padding of its own": (lambda: SameConv(8, 12, 3, 2), (2, 8, 9, 8)),
     "padding of its own, even kernel": (lambda: SameConv(8, 12, 2, 2), (2, 8, 9, 8)),
     "padding of its own and the operator's": (lambda: PadsAtTheTop(8, 12, 3, padding=(0, 1)), (1, 8, 9, 9)),
@@ -142,6 +149,14 @@ def test_rank_one_has_the_cost_and_the_shape_that_were_promised(
     assert (found.params, found.macs, found.traffic_bytes) == (promised.params, promised.macs, promised.traffic_bytes)
     with torch.no_grad():
         assert new(torch.zeros(shape)).shape == conv(torch.zeros(shape)).shape
+
+
+@pytest.mark.parametrize("normed", [parametrizations.spectral_norm, nn.utils.spectral_norm], ids=["new", "by hook"])
+def test_computed_weights_are_those_of_inference(normed: Callable[[nn.Module], nn.Module]) -> None:
+    """In training every call of a spectral norm changes its weights."""
+    conv = normed(nn.Conv2d(8, 12, 3)).double()
+    new = convert_all(conv, rank=FULL)
+    assert off(conv.eval(), new, values(1, 8, 9, 9)) < 1e-10
 
 
 def resnet18() -> nn.Module:
@@ -227,7 +242,7 @@ def test_the_replacement_is_a_module_of_the_library_with_the_shape_of_the_old_on
 
 @pytest.mark.parametrize("pad", [SameConv, PadsAtTheTop])
 def test_a_replacement_that_pads_first_has_the_shape_of_the_old_one(pad: type[nn.Conv2d]) -> None:
-    old = pad(4, 6, 3)
+    old = pad(4, 6, 3, 2)
     new = convert_all(old)
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
     assert [getattr(new, name) for name in names] == [getattr(old, name) for name in names]
@@ -279,9 +294,17 @@ def test_a_model_on_meta_keeps_its_structure() -> None:
     new = convert_all(module, method="random", rank=2)
     assert all(parameter.is_meta for parameter in new.parameters())
     assert new(torch.empty(1, 4, 12, 12, device="meta")).shape == (1, 8, 5, 5)
-    message = r"^'0' is on meta, it has no weights to decompose: method='random' needs none$"
+    message = r"^'0' is on meta, without weights to decompose: method='random' needs none$"
     with pytest.raises(InputError, match=message):
         convert_all(module)
+
+
+def test_a_context_of_the_caller_changes_nothing() -> None:
+    module = Standardised(4, 6, 3)
+    expected = convert_all(module)
+    with torch.autocast("cpu"), torch.device("meta"):
+        found = convert_all(module)
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True))
 
 
 def test_a_converted_model_learns() -> None:
@@ -366,6 +389,13 @@ class Linear1x1(nn.Conv2d):
         return F.conv2d(x, self.weight.sum((2, 3), keepdim=True), self.bias)
 
 
+class Upwards(nn.Conv2d):
+    """A subclass that turns out to be transposed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.weight.transpose(0, 1), self.bias)
+
+
 MORE = "its forward does more than the convolution, or something else"
 ALONE = "its forward cannot be run by itself"
 
@@ -392,6 +422,7 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "twice": (lambda: Twice(4, 4, 3), MORE),
     "returns its input": (lambda: WithItsInput(4, 6, 3), MORE),
     "two inputs": (lambda: Masked(4, 6, 3), ALONE),
+    "transposed in the end": (lambda: Upwards(4, 6, 3), ALONE),
     "scaled input": (lambda: ScalesItsInput(4, 6, 3), "it pads or changes its input in a way of its own"),
     "noisy weights": (lambda: NoisyWeights(4, 6, 3), "its weights differ from call to call"),
     "pointwise in the end": (lambda: Linear1x1(4, 6, 3), "a 1×1 kernel has no spatial part to separate"),

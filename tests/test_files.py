@@ -25,6 +25,12 @@ def test_a_file_is_written_as_it_is_and_nothing_is_left_beside_it(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    write_whole(path, b"\xff\x00\r\n")
+    assert path.read_bytes() == b"\xff\x00\r\n"
+
+
 @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod", "os.fdopen"])
 @pytest.mark.parametrize("old", [{}, {"report.json": OLD}], ids=["new", "existing"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "Ctrl-C"])

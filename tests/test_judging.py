@@ -16,7 +16,7 @@ from properties import law
 from dscost.analysis import analyze, count
 from dscost.analysis.counting import CountedModel
 from dscost.budgets import checking
-from dscost.budgets.baseline import baseline_text, known_of, parse_baseline
+from dscost.budgets.baseline import Baseline, baseline_text, known_of, parse_baseline
 from dscost.budgets.checking import check
 from dscost.budgets.judging import CheckResult, Finding, Judgement, Subject, judge, without_excluded
 from dscost.budgets.language import Budget, read_budget
@@ -232,6 +232,16 @@ def test_a_figure_that_is_not_known_is_told_at_the_level_of_its_limit() -> None:
         assert [finding.metric for finding in found.findings] == ["peak_activation_bytes", "flops_per_byte"]
 
 
+def test_why_nothing_was_timed_is_told_of_the_time_alone() -> None:
+    budget = budget_of("    limits: {peak_activation_bytes: 1 kB, latency_s: 1 ms}")
+    (entry,) = budget.entries
+    found = judge(budget, [Subject(entry, report(layer("a")), "The clock stands.")], None)
+    assert [finding_sentence(finding) for finding in found.findings] == [
+        "bytes of peak activations could not be found out.",
+        "latency could not be found out: The clock stands.",
+    ]
+
+
 def test_flops_per_byte_is_a_fraction() -> None:
     # 2 * 5 / 3 FLOP/byte is above 3.333 by a third of a thousandth
     found = judged("    limits: {flops_per_byte: {max: 3.333}}", report(layer("a", macs=5, traffic=3)))
@@ -299,6 +309,41 @@ def test_no_two_figures_are_printed_alike_when_one_breaks_the_other(
 
 
 # -- layers
+
+
+@pytest.mark.parametrize(
+    ("bound", "macs", "kind"),
+    [
+        ("max_increase", 70, None),  # 2 * 70 FLOPs for 10 bytes, 14, after 10
+        ("max_increase", 71, "grew"),
+        ("max_decrease", 30, None),
+        ("max_decrease", 29, "shrank"),
+    ],
+)
+def test_a_change_of_intensity_that_is_ignored_is_not_shown_as_over_the_limit(
+    bound: str, macs: int, kind: str | None
+) -> None:
+    found = judged(
+        f"    limits: {{flops_per_byte: {{{bound}: 0%, ignore_below: 4}}}}",
+        report(layer("a", macs=macs, traffic=10)),
+        report(layer("a", macs=50, traffic=10)),
+        "policy: {on_improvement: ignore}",
+    )
+    assert [one.kind for one in found.findings] == ([] if kind is None else [kind])
+    limit = 14 if bound == "max_increase" else 6
+    assert [one.limit for one in (*found.findings, *found.passed)] == [limit]
+
+
+def test_a_layer_that_is_the_model_itself_is_not_taken_for_all_of_it() -> None:
+    found = judged("    layers: [{match: '*', each: {macs: {max: 6, level: warn}, params: 1}}]",
+                   report(layer("", macs=7), layer("a", macs=5)))  # fmt: skip
+    assert [finding_sentence(one) for one in found.findings] == ["(root): 7 MACs, over the limit of 6 by 1."]
+    budget = budget_of("")
+    result = CheckResult(budget.path, found.findings, found.passed, (Subject(budget.entries[0], report()),))
+    table = VERDICT_RENDERERS["markdown"](result, View())
+    assert "| MACs of (root) |" in table
+    assert "| params of (root) |" in table
+    assert 'name="macs max of (root)"' in VERDICT_RENDERERS["junit"](result, View())
 
 
 def test_each_is_about_every_layer_and_the_last_rule_that_matches_holds() -> None:
@@ -640,6 +685,20 @@ def test_a_model_that_is_not_in_the_baseline_is_told_where_growth_is_limited(lev
     assert judged("    limits: {macs: 5}", report(layer("a", macs=5)), policy=policy).findings == ()
 
 
+def test_a_baseline_without_models_is_there_all_the_same() -> None:
+    text, now = "    limits: {macs: {max_increase: 1%}}", report(layer("a", macs=5))
+    budget = budget_of(text)
+    said = []
+    for baseline in (parse_baseline(baseline_text({}), "kept.json"), Baseline({}, "kept.json", is_there=False), None):
+        (finding,) = judge(budget, [Subject(budget.entries[0], now)], baseline).findings
+        said.append(finding_sentence(finding))
+    assert said == [
+        "not in the baseline, so growth cannot be judged: dscost baseline update adds it.",
+        "growth cannot be judged: there is no kept.json.",
+        "growth cannot be judged: the budget names no baseline.",
+    ]
+
+
 @pytest.mark.parametrize("level", ["error", "warn", "ignore"])
 def test_what_nobody_names_any_more_is_stale(level: str) -> None:
     budget = budget_of("    limits: {macs: 5}", f"policy: {{on_stale_baseline: {level}}}")
@@ -684,6 +743,24 @@ def test_every_part_of_the_fingerprint_makes_figures_incomparable(change: Mappin
         budget, [Subject(entry, report(layer("a", macs=6)))], parse_baseline(baseline_text({"m": known}), "k")
     )
     assert [(one.kind, one.detail) for one in found.findings] == [("not_comparable", detail)]
+
+
+@pytest.mark.parametrize(
+    ("said", "given", "kept"),
+    [
+        ("", "int64", None),
+        ("    dtype: float32", "int64", None),  # which is what it is anyway
+        ("    dtype: float16", "float16", None),  # which the input says
+        ("    dtype: float16", "int64", "float16"),
+        ("    matrix: {dtype: [bfloat16]}", "float32", "bfloat16"),
+    ],
+)
+def test_a_dtype_that_the_input_does_not_tell_is_part_of_the_fingerprint(
+    said: str, given: str, kept: str | None
+) -> None:
+    (entry,) = budget_of(said).entries
+    words = report()._replace(inputs=(Input((1, 16), given),))
+    assert known_of(entry, words, words.totals.as_is).fingerprint.get("dtype") == kept
 
 
 def test_a_setting_of_the_budget_is_part_of_the_fingerprint() -> None:

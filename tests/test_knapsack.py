@@ -33,12 +33,20 @@ def _every(layers: list[list[Choice]]) -> list[tuple[Fraction, Fraction]]:
     return [_sums(layers, chosen) for chosen in product(*(range(len(layer)) for layer in layers))]
 
 
-@given(CASES, st.floats(-0.1, 1.1))
+BOUNDS = st.one_of(st.floats(-0.1, 1.1), st.integers(0, 4**6))
+"""A share of the range that there is, or one of the sums, which must then just fit."""
+
+
+def _bound(sums: list[Fraction], chosen: float) -> Fraction:
+    low, high = min(sums), max(sums)
+    return sums[chosen % len(sums)] if isinstance(chosen, int) else low + Fraction(chosen) * (high - low)
+
+
+@given(CASES, BOUNDS)
 @settings(max_examples=400, deadline=None)
-def test_the_least_error_within_a_budget_is_that_of_brute_force(layers: list[list[Choice]], share: float) -> None:
+def test_the_least_error_within_a_budget_is_that_of_brute_force(layers: list[list[Choice]], chosen: float) -> None:
     every = _every(layers)
-    low, high = min(cost for cost, _ in every), max(cost for cost, _ in every)
-    budget = low + Fraction(share) * (high - low)
+    budget = _bound([cost for cost, _ in every], chosen)
     found = least_error(layers, budget)
     within = [(error, cost) for cost, error in every if cost <= budget]
     if not within:
@@ -49,12 +57,11 @@ def test_the_least_error_within_a_budget_is_that_of_brute_force(layers: list[lis
     assert _sums(layers, found.chosen)[::-1] == min(within)
 
 
-@given(CASES, st.floats(-0.1, 1.1))
+@given(CASES, BOUNDS)
 @settings(max_examples=400, deadline=None)
-def test_the_least_cost_within_an_error_is_that_of_brute_force(layers: list[list[Choice]], share: float) -> None:
+def test_the_least_cost_within_an_error_is_that_of_brute_force(layers: list[list[Choice]], chosen: float) -> None:
     every = _every(layers)
-    low, high = min(error for _, error in every), max(error for _, error in every)
-    bound = low + Fraction(share) * (high - low)
+    bound = _bound([error for _, error in every], chosen)
     found = least_cost(layers, bound)
     within = [(cost, error) for cost, error in every if error <= bound]
     if not within:
@@ -106,6 +113,10 @@ def test_a_gap_is_told_where_the_best_answer_was_left_out() -> None:
         ([[(5, 0.0), (2, 0.0)]], 9, ((1,), 2, 0.0)),
         # a choice off the hull is the best one: the relaxation alone would not find it
         ([[(0, 1.0), (6, 0.5), (10, 0.0)]], 7, ((1,), 6, 0.5)),
+        # greedy steps miss the pair that just fits: 5 of the first leaves room for neither of the others
+        ([[(0, 10.0), (5, 3.0)], [(0, 6.0), (4, 1.0)], [(0, 6.0), (4, 1.0)]], 8, ((0, 1, 1), 8, 12.0)),
+        # of two that are as good as the bound allows the cheaper one is taken
+        ([[(0, 2.0), (3, 1.0), (4, 1.0)], [(0, 2.0), (2, 1.0)]], 4, ((0, 1), 2, 3.0)),
         # what costs nothing is always affordable
         ([[(0, 0.3)], [(4, 0.0), (0, 0.1)]], 0, ((0, 1), 0, 0.4)),
         ([], 0, ((), 0, 0.0)),

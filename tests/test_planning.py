@@ -18,9 +18,9 @@ from dscost.errors import InputError
 
 # two layers of 1000 and 800 MACs in a model of 2000; rank 1 costs a tenth of the first, a quarter of the second
 FIRST = LayerOffers(
-    "a", (Offer(KEEP, 0.0, 500, 1000, 8e-3), Offer(1, 0.6, 50, 100, 4e-3), Offer(2, 0.2, 100, 200, 6e-3))
+    ("a",), (Offer(KEEP, 0.0, 500, 1000, 8e-3), Offer(1, 0.6, 50, 100, 4e-3), Offer(2, 0.2, 100, 200, 6e-3))
 )
-SECOND = LayerOffers("b", (Offer(KEEP, 0.0, 80, 800, 2e-3), Offer(1, 0.8, 20, 200, 3e-3)))
+SECOND = LayerOffers(("b",), (Offer(KEEP, 0.0, 80, 800, 2e-3), Offer(1, 0.8, 20, 200, 3e-3)))
 LAYERS = (FIRST, SECOND)
 AS_IS = Figures(params=1000, macs=2000, latency_s=12e-3)
 
@@ -123,7 +123,7 @@ def test_a_goal_out_of_reach_comes_with_the_nearest_one(goal: str, said: str) ->
 
 
 def test_the_nearest_goal_can_be_reached_though_it_is_rounded() -> None:
-    layers = (LayerOffers("a", (Offer(KEEP, 0.0, 1, 900_000), Offer(1, 0.5, 1, 123_456))),)
+    layers = (LayerOffers(("a",), (Offer(KEEP, 0.0, 1, 900_000), Offer(1, 0.5, 1, 123_456))),)
     as_is = Figures(1, 1_000_000)
     with pytest.raises(InputError, match=r"the least is 0\.224x \(223\.5k MACs\)"):
         reached(parse_goal("macs=0.1x"), layers, as_is)
@@ -144,16 +144,30 @@ def test_the_trade_off_runs_from_the_model_as_it_is_to_the_least_cost() -> None:
     costs, errors = [point.cost for point in curve], [point.error for point in curve]
     assert costs == sorted(set(costs), reverse=True)
     assert errors == sorted(set(errors))
-    assert not any(point.is_goal for point in curve)
+    assert not any(point.is_chosen for point in curve)
 
 
 def test_the_goal_is_marked_on_the_curve_once() -> None:
     for goal in ("macs=0.6x", "macs=0.55x", "macs=1x"):
         planned = reached(parse_goal(goal), LAYERS, AS_IS)
         marked = [point for point in trade_off(LAYERS, AS_IS, "macs", planned) if point.cost == planned.figures.macs]
-        assert [point.is_goal for point in marked] == [True]
+        assert [point.is_chosen for point in marked] == [True]
 
 
 def test_a_curve_of_nothing_is_one_point() -> None:
     (point,) = trade_off((), AS_IS, "params")
     assert (point.cost, point.error, point.converted) == (1000, 0.0, 0)
+
+
+def test_layers_that_share_their_weights_share_their_fate_and_count_one_by_one() -> None:
+    together = LayerOffers(("a", "b"), (Offer(KEEP, 0.0, 500, 1500), Offer(1, 0.6, 50, 150)))
+    alone = LayerOffers(("c",), (Offer(KEEP, 0.0, 500, 1000), Offer(1, 0.7, 50, 100)))
+    planned = reached(parse_goal("params=550"), (together, alone), Figures(1000, 2500))
+    # 0.7² is more than 0.6² but less than twice that
+    assert planned.decisions == {"a": KEEP, "b": KEEP, "c": 1}
+    assert planned.error == pytest.approx(0.7 / sqrt(3))
+    assert reached(parse_goal("error=0.5"), (together, alone), Figures(1000, 2500)).decisions == {
+        "a": 1,
+        "b": 1,
+        "c": KEEP,
+    }  # √(2 · 0.36 / 3) = 0.49; all three would be 0.63

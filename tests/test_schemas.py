@@ -159,6 +159,8 @@ WRONG = {
     "a blank message": LIMITED % 'macs: {max: 1G, message: ""}',
     "a peak of layers": WITH % 'layers: [{match: "a", each: {peak_activation_bytes: 1 MiB}}]',
     "a rule without limits": WITH % 'layers: [{match: "a"}]',
+    "a rule of no limits on each": WITH % 'layers: [{match: "a", each: {}}]',
+    "a rule of no limits on the sum": WITH % 'layers: [{match: "a", each: {macs: 1M}, total: {}}]',
     "a rule without layers": WITH % "layers: [{each: {macs: 1M}}]",
     "an empty list of rules": WITH % "layers: []",
     "an unknown condition": WITH % 'layers: [{match: "type:Conv2d[kernl=1]", each: {macs: 1M}}]',

@@ -1,4 +1,4 @@
-"""How long a model takes, and each of its convolutions as it is and depthwise-separable at several ranks."""
+"""How long a model takes, also converted, and each of its convolutions as it is and separable at several ranks."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ from dscost.tracing import Arguments
 from dscost.units import dtype_bytes
 from dscost.variants import depthwise_separable
 
-BUDGET_S = 20.0
+BUDGET_S = 30.0
 PRECISION = 0.05
-"""Of a speedup; a plan does not turn on less."""
-WHOLE_SHARE = 0.25
-"""Of the time budget."""
+"""Of a speedup, at most; a plan does not turn on less."""
+WHOLE_SHARE = 0.6
+"""Of the time budget, at most; a model that is known well enough before takes less."""
 BUILDING_SHARE = 0.5
 """Of the rest; making weights must not eat all of it."""
 AS_IS = 0
@@ -92,7 +92,7 @@ def time_choices(
 ) -> ChoiceTimes:
     """Return how long a model takes, and its distinct convolutions as they are and at every rank.
 
-    Every convolution is timed at rank 1 first, then at its highest rank, then at those between, as far as the time
+    Every convolution is timed at rank 1 first, then at rank 2, at its highest and at those between, as far as the time
     budget goes. What was not timed lies on the line through the ranks that were, or is what the calibrated speeds of
     this machine say.
 
@@ -110,6 +110,7 @@ def time_choices(
     """
     (setting, *_) = options.settings(dtype=dtype, batch=0, memory_formats=MEMORY_FORMATS[:1])
     setting = setting._replace(batch=None)
+    options = options._replace(precision=max(PRECISION, options.precision))
     bench = Bench(options, [setting], options.budget_s or BUDGET_S)
     with bench.open():
         began = perf_counter()
@@ -123,10 +124,41 @@ def time_choices(
     )
 
 
-def _whole_s(
-    bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting, progress: Progress | None
-) -> float:
-    call = bench.prepared(
+def time_both(
+    modules: tuple[nn.Module, nn.Module],
+    arguments: Arguments,
+    whole: Cost,
+    options: TimingOptions,
+    *,
+    dtype: str,
+    progress: Progress | None = None,
+) -> tuple[float, float] | None:
+    """Return the seconds of two models by turns, or `None` where they could not be timed.
+
+    Args:
+        modules: With values; left as they are.
+        arguments: Of the forward of both.
+        whole: What the dearer one costs.
+        options: As of `time_choices`.
+        dtype: Of weights and activations.
+        progress: Told the share of the time that is spent.
+    """
+    (setting, *_) = options.settings(dtype=dtype, batch=0, memory_formats=MEMORY_FORMATS[:1])
+    setting = setting._replace(batch=None)
+    bench = Bench(options, [setting], (options.budget_s or BUDGET_S) * WHOLE_SHARE)
+    with bench.open():
+        first, second = (_prepared(bench, module, arguments, whole, setting) for module in modules)
+        if not (first and second):
+            return None
+        case = Case("the converted model", first.call, second.call, bench.timer(setting))
+        result = bench.compare([case], bench.budget_s, progress).get(case.name)
+    if result is None:
+        return None
+    return summarize(result.first_s).median_s, summarize(result.second_s).median_s
+
+
+def _prepared(bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting) -> Prepared | None:
+    return bench.prepared(
         WHOLE,
         lambda: copy.deepcopy(module),
         lambda: arguments.with_values(**setting.place),
@@ -134,6 +166,12 @@ def _whole_s(
         macs=cost.macs,
         needed_bytes=2 * cost.weight_bytes + cost.traffic_bytes // 2,
     )
+
+
+def _whole_s(
+    bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting, progress: Progress | None
+) -> float:
+    call = _prepared(bench, module, arguments, cost, setting)
     compared: Mapping[str, Comparison] = {}
     if call:
         case = Case(WHOLE, call.call, call.call, bench.timer(setting))
@@ -180,9 +218,12 @@ def _measured(
 
 
 def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeable, int]]:
-    """Return what to time, most important first: rank 1, the highest, then those between."""
+    """Return what to time, most important first: rank 1, rank 2, the highest, then those between.
+
+    Depthwise kernels of one filter per channel are often a case of their own, so rank 1 tells little of rank 2.
+    """
     heaviest = sorted(convs, key=lambda one: -one.calls * sum(s.cost.macs for s in _stages(one, AS_IS, setting)))
-    ordered = {one: list(dict.fromkeys([*one.ranks[:1], *one.ranks[-1:], *one.ranks])) for one in heaviest}
+    ordered = {one: list(dict.fromkeys([*one.ranks[:2], *one.ranks[-1:], *one.ranks])) for one in heaviest}
     most = max((len(ranks) for ranks in ordered.values()), default=0)
     return [(one, ranks[turn]) for turn in range(most) for one, ranks in ordered.items() if turn < len(ranks)]
 

@@ -297,7 +297,7 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
 def _with_computed_weights(events: Sequence[Event], swap: Swap) -> set[int]:
     """Return the positions of a swap and of what computes its weights from parameters, as weight norm does."""
     gone = set(swap.positions)
-    waiting = [source for at in swap.positions if events[at].conv for source in _computed_weight(events[at])]
+    waiting = [source for at in swap.positions if events[at].conv for source in _computed_weights(events[at])]
     while waiting:
         at = waiting.pop()
         if at not in gone and all(source != NETWORK_INPUT for source in events[at].sources):
@@ -306,9 +306,9 @@ def _with_computed_weights(events: Sequence[Event], swap: Swap) -> set[int]:
     return gone
 
 
-def _computed_weight(event: Event) -> list[int]:
-    weight = event.operands[1] if len(event.operands) > 1 else None
-    return [weight] if isinstance(weight, int) and weight >= 0 else []
+def _computed_weights(event: Event) -> list[int]:
+    """Return what computes the kernel and the bias of a convolution, if something does."""
+    return [operand for operand in event.operands[1:] if isinstance(operand, int) and operand >= 0]
 
 
 def _weights_of(events: Sequence[Event], swap: Swap) -> object:

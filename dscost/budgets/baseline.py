@@ -48,6 +48,8 @@ KEPT = ("params", "macs", "weight_bytes", "input_bytes", "output_bytes", "traffi
 KEPT_OF_LAYERS = ("params", "macs")
 KIND = "kind"
 """What stands in the place of a metric where a layer's kind is kept."""
+USUAL_DTYPE = "float32"
+"""Of the weights of models that nothing else is said of."""
 MAX_BYTES = 50_000_000
 
 
@@ -103,10 +105,17 @@ class Known(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """Figures that were known before, by entry; `origin` says where they were read."""
+    """What was known before.
+
+    Args:
+        models: By entry of the budget.
+        origin: Where it was read, or would have been.
+        is_there: Whether there is such a file.
+    """
 
     models: Mapping[str, Known]
     origin: str
+    is_there: bool = True
 
 
 def fingerprint_of(entry: Entry, report: Report) -> dict[str, str]:
@@ -114,6 +123,8 @@ def fingerprint_of(entry: Entry, report: Report) -> dict[str, str]:
     inputs = ", ".join(f"{'x'.join(map(str, one.shape))} {one.dtype}" for one in report.inputs)
     settings = ", ".join(f"{name}={value}" for name, value in sorted({**entry.settings, **entry.kwargs}.items()))
     found = {"counting": str(CONVENTIONS_VERSION), "input": inputs, "target": entry.target}
+    if entry.dtype not in (None, USUAL_DTYPE, *(one.dtype for one in report.inputs)):
+        found["dtype"] = str(entry.dtype)  # of weights, where no input tells, such as words
     if settings:
         found["settings"] = settings
     if entry.exclude:

@@ -148,7 +148,7 @@ def _baseline(budget: Budget, against: str | None) -> Baseline | None:
         return None
     found = read_baseline(budget.baseline) if against is None else baseline_from_git(budget.baseline, against)
     where = budget.baseline.name if against is None else f"{against}:{budget.baseline.name}"
-    return found or Baseline({}, f"there is no {where}")
+    return found or Baseline({}, where, is_there=False)
 
 
 def _counted(

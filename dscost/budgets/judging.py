@@ -102,7 +102,7 @@ class Subject(NamedTuple):
     Args:
         entry: Of the budget.
         report: Of the model; `None` where it could not be loaded.
-        error: Why it could not be.
+        error: Why it could not be, or why it could not be timed.
     """
 
     entry: Entry
@@ -162,13 +162,17 @@ def judge(budget: Budget, subjects: Sequence[Subject], baseline: Baseline | None
     every_layer = [layer for subject in subjects if subject.report for layer in subject.report.layers]
     for subject in subjects:
         known = baseline.models.get(subject.entry.name) if baseline else None
-        missing = (
-            "the budget names no baseline" if baseline is None else baseline.origin if not baseline.models else None
-        )
-        for one in _Judge(budget, subject, known, missing, every_layer).judged():
+        for one in _Judge(budget, subject, known, _without_baseline(baseline), every_layer).judged():
             (findings if isinstance(one, Finding) else passed).append(one)  # type: ignore[arg-type]
     findings += _stale(budget, baseline)
     return Judgement(tuple(findings), tuple(passed))
+
+
+def _without_baseline(baseline: Baseline | None) -> str | None:
+    """Return why no model has a baseline; `None` where there is one, whatever it has."""
+    if baseline is None:
+        return "the budget names no baseline"
+    return None if baseline.is_there else f"there is no {baseline.origin}"
 
 
 def _stale(budget: Budget, baseline: Baseline | None) -> Iterator[Finding]:
@@ -287,7 +291,8 @@ class _Judge:
         note: str | None = None,
     ) -> Iterator[Finding | Passed]:
         if value is None:
-            yield self._finding("unknown_figure", limit.level, limit=limit, layer=layer, detail=self.subject.error)
+            why_not = self.subject.error if METRICS[limit.metric].measured else None
+            yield self._finding("unknown_figure", limit.level, limit=limit, layer=layer, detail=why_not)
             return
         if limit.bound in ("max", "min"):
             most = limit.value * (1 + limit.tolerance) if limit.bound == "max" else limit.value / (1 + limit.tolerance)
@@ -456,14 +461,14 @@ class _Past(NamedTuple):
 def _grown(limit: Limit, value: Fraction, before: Fraction) -> tuple[Fraction, bool, str]:
     """Return the largest (or smallest) figure that would pass, whether this one fails, and how that is called."""
     room = before * limit.value if limit.relative else limit.value
-    if METRICS[limit.metric].kind != "factor":  # of whole numbers, that below is at most one less
-        room = max(room, Fraction(ceil(limit.ignore_below) - 1))
+    # of whole numbers, those below are at most one less; of fractions none is the largest, so that itself passes
+    is_whole = METRICS[limit.metric].kind != "factor"
+    room = max(room, Fraction(ceil(limit.ignore_below) - 1) if is_whole else limit.ignore_below)
     grows = limit.bound == "max_increase"
     change = value - before if grows else before - value
     most = before + room if grows else before - room
-    fails = change > room and change >= limit.ignore_below
     kind = ("new_cost" if before == 0 else "grew") if grows else "shrank"
-    return most, fails, kind
+    return most, change > room, kind
 
 
 def _summed(costs: Sequence[Cost]) -> Cost:

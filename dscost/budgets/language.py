@@ -365,6 +365,8 @@ class _Reader:
         self, node: Node | None, *, of_layers: bool = False, beside: "_Beside" = MappingProxyType({})
     ) -> tuple[Limit, ...]:
         known = tuple(name for name, metric in METRICS.items() if metric.of_layers or not of_layers)
+        if of_layers and node is not None and node.value == {}:
+            self._at(node, "expected a limit by metric, such as {macs: 40M}, found nothing")
         found: list[Limit] = []
         for metric, value in (self._mapping(node, known, what="metric") or {}).items():
             found += self._limit(metric, value, beside.get(metric, {}), of_layers=of_layers)

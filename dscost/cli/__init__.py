@@ -29,6 +29,7 @@ COMMANDS = {
     "layer": ("dscost.cli.layer", "layer"),
     "model": ("dscost.cli.model", "model"),
     "compare": ("dscost.cli.compare", "compare"),
+    "convert": ("dscost.cli.convert", "convert"),
     "device": ("dscost.cli.device", "device"),
     "check": ("dscost.cli.check", "check"),
     "baseline": ("dscost.cli.baseline", "baseline"),

@@ -87,7 +87,10 @@ def _left_alone(before: Mapping[str, Known], counted: Counted, *, is_part: bool)
 
 
 def _save(path: Path, counted: Counted, *, is_part: bool, quiet: bool) -> None:
-    before = _before(path) if is_part or counted.unloadable else {}
+    try:
+        before = _before(path)
+    except InputError as error:  # what is no baseline may be anything: the budget itself, or half of a merge
+        raise InputError(f"{error}; remove it first if it is to be overwritten") from error
     left = {name: before[name] for name in _left_alone(before, counted, is_part=is_part)}
     write_whole(path, baseline_text({**left, **counted.known}))
     number = len(counted.known)

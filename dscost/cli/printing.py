@@ -11,7 +11,6 @@ from dscost.errors import InputError, OutputError, UnknownNameError
 from dscost.files import check_folder, write_whole
 from dscost.registries import Registry
 from dscost.rendering import RENDERERS, View
-from dscost.results import Report
 
 ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table", ".sarif": "sarif"}
 """The format meant by the ending of an output file, where none is named."""
@@ -52,7 +51,7 @@ class Output(NamedTuple):
         on_terminal = self.format_name == "table" and self.path is None and _on_terminal()
         return on_terminal and not self.view.wide and self.view.columns is None and os.environ.get("TERM") != "dumb"
 
-    def check(self, reports: Sequence[Report]) -> None:
+    def check(self, reports: Any) -> None:
         """Render what is known already, so that a wrong column or sort key fails before anything is measured.
 
         Raises:

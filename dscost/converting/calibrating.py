@@ -95,7 +95,7 @@ def _run(
 ) -> None:
     """Run a model and look at the padded input of every call of some modules, one image at a time."""
 
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
         key, kernel = seen[module]
         x: Tensor = next(iter((*args, *kwargs.values())))
         x = x if x.dim() == kernel.weight.dim() else x.unsqueeze(0)
@@ -103,7 +103,7 @@ def _run(
         for at in range(len(padded)):
             look(key, kernel, padded[at : at + 1])
 
-    handles = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in seen]
+    handles = [module.register_forward_hook(hook, with_kwargs=True) for module in seen]
     device = next((str(parameter.device) for parameter in running.parameters()), "cpu")
     try:
         with torch.no_grad():

@@ -336,14 +336,12 @@ class _Maker:
 
 def _parameters(separable: Any, layer: _Due, parts: Decomposed | None) -> tuple[nn.Parameter, nn.Parameter]:
     """Return the kernels of both stages, where and how the one is that they stand for."""
-    weight, layout = layer.kernel.weight, layout_of(layer.module)
+    weight, layout = layer.kernel.weight, layout_of(layer.module) or torch.contiguous_format
     made = []
     shapes = (separable.depthwise.weight.shape, separable.pointwise.weight.shape)
     kernels = _random(shapes, "meta" if weight.is_meta else "cpu") if parts is None else parts[:2]
     for values in kernels:
-        values = values.to(weight.device, weight.dtype)
-        if layout is not None:
-            values = values.to(memory_format=layout)
+        values = values.to(weight.device, weight.dtype).clone(memory_format=layout)
         made.append(nn.Parameter(values, layer.kernel.trains_weight))
     return made[0], made[1]
 

@@ -116,7 +116,7 @@ def kernel_of(module: _ConvNd) -> Kernel | str:
     """Return what a convolution applies, or why that cannot be told; the module is left as it is."""
     conv = spec_of(module)
     assert conv is not None
-    if not is_plain(module) or "weight" not in module._parameters:
+    if not is_plain(module) or not {"weight", "bias"} <= module._parameters.keys():
         return _probed(module, conv)
     trains_bias = module.bias is not None and module.bias.requires_grad
     return Kernel(conv, module.weight, module.bias, None, module.weight.requires_grad, trains_bias)
@@ -148,7 +148,9 @@ class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if func is torch.ops.aten.convolution.default:
-            given, weight, bias, stride, padding, dilation, _, _, groups = args
+            given, weight, bias, stride, padding, dilation, transposed, _, groups = args
+            if transposed:
+                raise NotImplementedError("a transposed convolution")
             self.calls.append(_Call(given, weight, bias, stride, padding, dilation, groups, result))
         return result
 
@@ -172,17 +174,18 @@ def _probed(module: _ConvNd, conv: ConvSpec) -> Kernel | str:
     reason = _why_weight_stays(first.weight) or why_not_separable(conv)
     if reason:
         return reason
-    made_of = [parameter for name, parameter in module.named_parameters() if name != "bias"]
-    trains_weight = any(parameter.requires_grad for parameter in made_of)
-    own_bias = module._parameters.get("bias")
-    trains_bias = trains_weight if own_bias is None else own_bias.requires_grad
-    weight, bias = first.weight, first.bias if own_bias is None else own_bias
+    trains_weight = any(p.requires_grad for name, p in module.named_parameters() if "bias" not in name)
+    trains_bias = any(p.requires_grad for name, p in module.named_parameters() if "bias" in name)
+    weight, bias = first.weight, first.bias
     if tensor_of(module).is_meta:
-        weight = torch.empty(weight.shape, dtype=weight.dtype, device="meta")
+        weight, bias = weight.to("meta"), None if bias is None else bias.to("meta")
+    own = module._parameters.get("bias")
+    if bias is not None and own is not None and not own.is_meta and torch.equal(bias, own):
+        bias = own  # itself, which others may share
     return Kernel(conv, weight, bias, before, trains_weight, trains_bias)
 
 
-def _alone(module: _ConvNd) -> _ConvNd:
+def _alone(module: _ConvNd) -> Any:
     """Return a copy for inference, with values, of whose hooks only those are left that compute weights."""
     bare: _ConvNd = object.__new__(type(module))
     for name, value in module.__dict__.items():
@@ -194,7 +197,8 @@ def _alone(module: _ConvNd) -> _ConvNd:
     alone: Any = copied(bare, {})[0]
     if tensor_of(alone).is_meta:
         alone = real_copy(alone)
-    return alone.eval()
+    alone.eval()
+    return alone
 
 
 def _inputs(conv: ConvSpec, like: Tensor) -> list[Tensor]:
@@ -212,7 +216,7 @@ def _inputs(conv: ConvSpec, like: Tensor) -> list[Tensor]:
 
 def _run(alone: nn.Module, x: Tensor) -> tuple[Tensor, _Call | None]:
     """Return an input, and the convolution that a module makes of it if that is all that it does."""
-    with torch.no_grad(), _Watching() as watching:
+    with torch.no_grad(), torch.autocast(x.device.type, enabled=False), _Watching() as watching:
         result = alone(x.clone())
     calls = watching.calls
     # a kernel with a NaN makes results that equal nothing; it is refused later, by name

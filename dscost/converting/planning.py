@@ -68,9 +68,14 @@ class Offer(NamedTuple):
 
 
 class LayerOffers(NamedTuple):
-    """A layer that can be converted, and the ways to treat it; the first is to keep it."""
+    """A layer that can be converted, or several that share their weights and so their fate.
 
-    name: str
+    Args:
+        names: Of the layers.
+        offers: The ways to treat them, each with what all of them cost; the first is to keep them.
+    """
+
+    names: tuple[str, ...]
     offers: tuple[Offer, ...]
 
 
@@ -123,14 +128,14 @@ class CurvePoint(NamedTuple):
         share: Of the cost as it is.
         error: Total error, 0 to 1.
         converted: How many layers are.
-        is_goal: Whether it is what the goal led to.
+        is_chosen: Whether it is what was chosen.
     """
 
     cost: Amount
     share: float
     error: float
     converted: int
-    is_goal: bool = False
+    is_chosen: bool = False
 
 
 def parse_goal(text: str) -> Goal:
@@ -194,7 +199,7 @@ def reached(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> Planne
     metric = goal.cost_metric
     choices = _choices(layers, metric)
     if goal.metric == ERROR:
-        found = least_cost(choices, goal.value**2 * len(layers))
+        found = least_cost(choices, goal.value**2 * _number(layers))
     else:
         found = least_error(choices, _bound(goal, as_is) - _elsewhere(layers, as_is, metric))
     if found is None:
@@ -206,7 +211,7 @@ def applied(decisions: Mapping[str, Decision], layers: Sequence[LayerOffers], as
     """Return what given decisions come to; a rank above the largest means that one, a layer not named is kept."""
     offers = []
     for layer in layers:
-        decision = decisions.get(layer.name, KEEP)
+        decision = decisions.get(layer.names[0], KEEP)
         offered = {offer.decision: offer for offer in layer.offers}
         offers.append(offered[decision] if decision in offered else layer.offers[-1])
     return _with(offers, layers, as_is)
@@ -225,7 +230,7 @@ def trade_off(
         layers: What can be chosen, with times if `metric` is one.
         as_is: What the whole model costs with every layer kept.
         metric: Which cost.
-        mark: What a goal led to; it becomes a point of its own.
+        mark: What was chosen; it becomes a point of its own.
         points: How many budgets are tried, evenly spaced; those that lead to the same choice are one point.
     """
     choices = _choices(layers, metric)
@@ -236,26 +241,27 @@ def trade_off(
         selection = least_error(choices, full - (full - least) * Fraction(step, points - 1))
         assert selection is not None  # the least cost is affordable
         found.setdefault(selection.chosen, _planned(selection, layers, as_is))
-    curve = [_point(one, as_is, metric, is_goal=False) for one in found.values()]
+    curve = [_point(one, as_is, metric, is_chosen=False) for one in found.values()]
     if mark is not None:
-        goal = _point(mark, as_is, metric, is_goal=True)
+        goal = _point(mark, as_is, metric, is_chosen=True)
         curve = [*(point for point in curve if (point.cost, point.error) != (goal.cost, goal.error)), goal]
     return tuple(sorted(curve, key=lambda point: (-point.cost, point.error)))
 
 
-def _point(planned: Planned, as_is: Figures, metric: Metric, *, is_goal: bool) -> CurvePoint:
+def _point(planned: Planned, as_is: Figures, metric: Metric, *, is_chosen: bool) -> CurvePoint:
     cost, whole = planned.figures.of(metric), as_is.of(metric)
-    return CurvePoint(cost, cost / whole if whole else 1.0, planned.error, planned.converted, is_goal)
+    return CurvePoint(cost, cost / whole if whole else 1.0, planned.error, planned.converted, is_chosen)
 
 
 def _choices(layers: Sequence[LayerOffers], metric: Metric) -> list[list[Choice]]:
+    """Return the costs and squared errors of every layer's offers."""
     return [
-        [
-            Choice(Figures(offer.params, offer.macs, offer.latency_s).of(metric), offer.error**2)
-            for offer in layer.offers
-        ]
-        for layer in layers
+        [Choice(_cost(offer, metric), len(layer.names) * offer.error**2) for offer in layer.offers] for layer in layers
     ]
+
+
+def _cost(offer: Offer, metric: Metric) -> Amount:
+    return Figures(offer.params, offer.macs, offer.latency_s).of(metric)
 
 
 def _elsewhere(layers: Sequence[LayerOffers], as_is: Figures, metric: Metric) -> Fraction:
@@ -273,7 +279,7 @@ def _planned(selection: Selection, layers: Sequence[LayerOffers], as_is: Figures
     planned = _with([layer.offers[at] for layer, at in zip(layers, selection.chosen, strict=True)], layers, as_is)
     if not selection.gap or not by_error:
         return planned._replace(gap=selection.gap)
-    least = sqrt(max(0.0, selection.error - selection.gap) / len(layers))
+    least = sqrt(max(0.0, selection.error - selection.gap) / _number(layers))
     return planned._replace(gap=planned.error - least)
 
 
@@ -290,8 +296,12 @@ def _with(offers: Sequence[Offer], layers: Sequence[LayerOffers], as_is: Figures
         macs=as_is.macs + sum(after.macs - before.macs for before, after in traded),
         latency_s=latency_s,
     )
-    chosen = {layer.name: offer for layer, offer in zip(layers, offers, strict=True)}
-    return Planned(chosen, figures, total_error([offer.error for offer in offers]))
+    chosen = {name: offer for layer, offer in zip(layers, offers, strict=True) for name in layer.names}
+    return Planned(chosen, figures, total_error([offer.error for offer in chosen.values()]))
+
+
+def _number(layers: Sequence[LayerOffers]) -> int:
+    return sum(len(layer.names) for layer in layers)
 
 
 # -- what is said of goals
@@ -326,6 +336,8 @@ def _unreachable(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> s
 
 def _how(planned: Planned) -> str:
     decisions = set(planned.decisions.values())
+    if decisions == {KEEP}:
+        return "the model as it is"
     if decisions == {1}:
         return "every layer at rank 1"
     return f"{planned.converted} of {len(planned.chosen)} layers converted"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dscost.analysis import count, module_source
-from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds, Timeable, time_choices
+from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds, Timeable, time_both, time_choices
 from dscost.building import with_values
 from dscost.converting.candidates import Candidate, candidates
 from dscost.converting.conversion import LayerConversion, conversion
@@ -18,10 +18,10 @@ from dscost.converting.planning import (
     Figures,
     Goal,
     LayerOffers,
+    Metric,
     Offer,
     Planned,
     applied,
-    figure_text,
     parse_goal,
     reached,
     trade_off,
@@ -34,10 +34,11 @@ from dscost.inputs import TensorSpec, inputs_of
 from dscost.results import Cost, Environment, Input
 from dscost.timing import TimingOptions
 from dscost.tracing import Arguments, same_random_state
-from dscost.units import format_count
+from dscost.units import format_count, format_seconds
 
 Progress = Callable[[float, str], None]
 
+METRIC_BY_DEFAULT: Metric = "macs"
 MADE_BY_DSCOST = ("builtin", "yaml")
 RANDOM = ("builtin", "yaml", "torchvision", "timm")
 """Sources whose models have random weights unless a file gives others."""
@@ -86,13 +87,15 @@ class Result(NamedTuple):
 
 
 class _Decided(NamedTuple):
-    """A plan, and what it was chosen from."""
+    """A plan, what it was chosen from, and why the other layers stay."""
 
     plan: Plan
     planned: Planned
-    layers: tuple[LayerOffers, ...]
-    goal: Goal | None
+    layers: Sequence[LayerOffers]
+    reasons: Mapping[str, str]
     as_is: Figures
+    goal: str | None = None
+    metric: Metric = METRIC_BY_DEFAULT
     environment: Environment | None = None
     notes: tuple[str, ...] = ()
 
@@ -124,8 +127,8 @@ def plan(
 
     >>> from torch import nn
     >>> layers = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 3))
-    >>> sorted(map(str, plan(layers, "macs=0.6x", input=(1, 64, 8, 8)).layers.values()))
-    ['1', 'keep']
+    >>> plan(layers, "macs=0.6x", input=(1, 64, 8, 8)).layers
+    {'0': 3, '1': 'keep'}
     """
     subject = load_subject(target, input=input, weights=weights)
     timing = TimingOptions(budget_s=time_budget_s)
@@ -189,7 +192,8 @@ def convert_target(
         decided = _for_goal(subject, wanted, where, fewest, timing, progress)
     else:
         decided = _at_rank(subject, rank or 1, where, fewest)
-    return _converted(subject, decided, where, fewest if given is None else 1, every_layer=every_layer)
+    result = _converted(subject, decided, every_layer=every_layer)
+    return _measured(subject, result, timing, progress) if result.converted.outcome.latency else result
 
 
 def load_subject(
@@ -225,6 +229,8 @@ def load_subject(
         notes += load_weights(module, Path(weights), hint=hint)
     elif source.kind in RANDOM:
         notes.append(RANDOM_NOTE)
+    elif source.make_real is not None:
+        notes.append(f"The weights are those that {name} makes: --weights reads others.")
     report = count(module, input=arguments).report
     return Subject(
         name,
@@ -249,12 +255,10 @@ def plan_file(result: Result) -> str:
         f"{format_count(before.params)} → {format_count(after.params)} params",
     ]
     if outcome.latency:
-        before_s, after_s, _ = outcome.latency
-        head.append(f"{figure_text('latency_s', before_s)} → {figure_text('latency_s', after_s)}, {PREDICTED}")
+        before_s, after_s, predicted = outcome.latency
+        how = "predicted from the layers' times" if predicted else "measured"
+        head.append(f"{format_seconds(before_s)} → {format_seconds(after_s)}, {how}")
     return plan_text(result.plan, figures=figures, head=head)
-
-
-PREDICTED = "predicted from the layers' times"
 
 
 def _figures_of(layer: LayerOutcome) -> str:
@@ -284,27 +288,24 @@ def _check_one_way(**given: Any) -> None:
 
 
 def _by_plan(subject: Subject, given: Plan) -> _Decided:
-    found = candidates(subject.module, min_channels=1, input=subject.arguments)
-    able = {one.name: one for one in found if one.reason is None}
-    given.check(able, {one.name: one.reason for one in found if one.reason is not None})
-    layers = tuple(_offers(one, METRIC_BY_DEFAULT) for name, one in able.items() if name in given.layers)
+    able, reasons = _able(subject, None, 1)
+    given.check([one.name for one in able], reasons)
+    offers = _every_offer(subject, able, decisions=given.layers)
+    layers = [layer for layer in offers if layer.names[0] in given.layers]
     as_is = Figures(subject.cost.params, subject.cost.macs)
     planned = applied(given.layers, layers, as_is)
-    notes = []
-    if given.target not in (None, subject.target):
-        notes.append(f"The plan was made for {given.target}.")
-    return _Decided(_plan(subject, planned, given.goal), planned, layers, None, as_is, notes=tuple(notes))
-
-
-METRIC_BY_DEFAULT = "macs"
+    made_for = [f"to reach {given.goal}"] if given.goal else []
+    made_for += [f"for {given.target}"] if given.target not in (None, subject.target) else []
+    notes = (f"The plan was made {', '.join(made_for)}.",) if made_for else ()
+    return _Decided(_plan(subject, planned, given.goal), planned, layers, reasons, as_is, notes=notes)
 
 
 def _at_rank(subject: Subject, rank: int, where: Where, min_channels: int) -> _Decided:
-    able = _able(subject, where, min_channels)
-    layers = tuple(_offers(one, METRIC_BY_DEFAULT) for one in able)
+    able, reasons = _able(subject, where, min_channels)
+    layers = _every_offer(subject, able)
     as_is = Figures(subject.cost.params, subject.cost.macs)
     planned = applied({one.name: rank for one in able}, layers, as_is)
-    return _Decided(_plan(subject, planned, None), planned, layers, None, as_is)
+    return _Decided(_plan(subject, planned, None), planned, layers, reasons, as_is)
 
 
 def _for_goal(
@@ -315,26 +316,32 @@ def _for_goal(
     timing: TimingOptions,
     progress: Progress | None,
 ) -> _Decided:
-    able = _able(subject, where, min_channels)
+    able, reasons = _able(subject, where, min_channels)
     as_is = Figures(subject.cost.params, subject.cost.macs)
     environment, notes, times = None, [], None
     if goal.metric == "latency_s":
         times = _times(subject, able, timing, progress)
         as_is = as_is._replace(latency_s=times.whole_s)
-        environment, notes = times.environment, list(times.warnings)
-    layers = tuple(_offers(one, goal.cost_metric, times) for one in able)
+        environment, notes = times.environment, [*times.warnings]
+    layers = _every_offer(subject, able, times=times)
     if times is not None:
-        layers, note = _scaled(layers, times.whole_s)
-        notes += note
+        layers, scaled = _scaled(layers, times.whole_s)
+        notes += scaled
     planned = reached(goal, layers, as_is)
     if not planned.converted:
         notes.append(f"{goal.text} is met by the model as it is: every layer is kept.")
-    return _Decided(_plan(subject, planned, goal.text), planned, layers, goal, as_is, environment, tuple(notes))
+    decided = _plan(subject, planned, goal.text)
+    return _Decided(decided, planned, layers, reasons, as_is, goal.text, goal.cost_metric, environment, tuple(notes))
 
 
-def _able(subject: Subject, where: Where, min_channels: int) -> list[Candidate]:
+def _able(subject: Subject, where: Where, min_channels: int) -> tuple[list[Candidate], dict[str, str]]:
+    """Return the layers that can be converted, and why the others cannot."""
     found = candidates(subject.module, where=where, min_channels=min_channels, input=subject.arguments)
-    return [one for one in found if one.reason is None]
+    able = [one for one in found if one.reason is None]
+    for one in able:
+        if not one.errors:
+            raise InputError(f"'{one.name}' is on meta, without weights to decompose")
+    return able, {one.name: one.reason for one in found if one.reason is not None}
 
 
 def _plan(subject: Subject, planned: Planned, goal: str | None) -> Plan:
@@ -352,27 +359,62 @@ def _specs(subject: Subject) -> Iterator[TensorSpec]:
         yield TensorSpec(tuple(tensor.shape), dtype, name)
 
 
-def _offers(one: Candidate, metric: str, times: ChoiceTimes | None = None) -> LayerOffers:
-    """Return every rank of a layer; with times, those alone that have fewer MACs and whose time is known."""
-    assert one.params is not None
-    kept_macs = one.cost.macs if one.cost else 0
-    macs = [cost.macs for cost in one.rank_costs] or [0] * len(one.ranks)
-    keep = Offer(KEEP, 0.0, one.params, kept_macs)
-    ranks = [
-        Offer(rank, error, params, cost)
-        for rank, error, params, cost in zip(one.ranks, one.errors, one.rank_params, macs, strict=True)
+def _every_offer(
+    subject: Subject,
+    able: Sequence[Candidate],
+    *,
+    times: ChoiceTimes | None = None,
+    decisions: Mapping[str, Decision] | None = None,
+) -> list[LayerOffers]:
+    """Return every layer kept and at every rank; those that share their weights go together, unless decided apart."""
+    sharing: dict[object, list[Candidate]] = {}
+    for one in able:
+        assert one.conv is not None
+        weight = getattr(subject.module.get_submodule(one.name), "weight", None)
+        key = one.name if weight is None else (id(weight), one.conv.groups, (decisions or {}).get(one.name))
+        sharing.setdefault(key, []).append(one)
+    return [
+        LayerOffers(
+            tuple(one.name for one in group),
+            tuple(map(_together, zip(*(_offers(one, times) for one in group), strict=False))),
+        )
+        for group in sharing.values()
     ]
+
+
+def _together(offers: Sequence[Offer]) -> Offer:
+    """Return what the same decision on layers that share their weights comes to."""
+    first = offers[0]
+    known = [offer.latency_s for offer in offers if offer.latency_s is not None]
+    return first._replace(
+        macs=sum(offer.macs for offer in offers),
+        latency_s=sum(known) if known else None,
+        is_predicted=any(offer.is_predicted for offer in offers),
+    )
+
+
+def _offers(one: Candidate, times: ChoiceTimes | None) -> list[Offer]:
+    """Return a layer kept and at every rank; one that never runs has no MACs.
+
+    With times, only the ranks that have fewer MACs are offered, and none where a time is unknown.
+    """
+    assert one.params is not None
+    macs = [cost.macs for cost in one.rank_costs] or [0] * len(one.ranks)
+    keep = Offer(KEEP, 0.0, one.params, _macs(one))
+    ranks = [*map(Offer, one.ranks, one.errors, one.rank_params, macs)]
     if times is None:
-        return LayerOffers(one.name, (keep, *ranks))
-    known = _seconds(one, AS_IS, times)
-    if known is None:
-        return LayerOffers(one.name, (keep._replace(latency_s=0.0, is_predicted=True),))
-    timed = [keep._replace(latency_s=known.seconds, is_predicted=known.is_predicted)]
-    for offer in ranks:
-        found = _seconds(one, int(offer.decision), times) if offer.macs < kept_macs else None
-        if found is not None:
-            timed.append(offer._replace(latency_s=found.seconds, is_predicted=found.is_predicted))
-    return LayerOffers(one.name, tuple(timed))
+        return [keep, *ranks]
+    timed = []
+    for offer in (keep, *(rank for rank in ranks if rank.macs < keep.macs)):
+        found = _seconds(one, AS_IS if offer is keep else int(offer.decision), times)
+        if found is None:
+            return [keep._replace(latency_s=0.0, is_predicted=True)]
+        timed.append(offer._replace(latency_s=found.seconds, is_predicted=found.is_predicted))
+    return timed
+
+
+def _macs(one: Candidate) -> int:
+    return one.cost.macs if one.cost else 0
 
 
 # -- times
@@ -384,15 +426,14 @@ def _times(
     convs: dict[object, Timeable] = {}
     for one in able:
         assert one.conv is not None
-        kept_macs = one.cost.macs if one.cost else 0
-        ranks = tuple(rank for rank, cost in zip(one.ranks, one.rank_costs, strict=False) if cost.macs < kept_macs)
+        ranks = tuple(rank for rank, cost in zip(one.ranks, one.rank_costs, strict=False) if cost.macs < _macs(one))
         for shape in one.input_shapes if ranks else ():
             new = Timeable(one.name, one.conv, shape, ranks, 0)
             known = convs.setdefault(new.key, new)
             convs[new.key] = known._replace(calls=known.calls + 1)
-    dtype = next((one.dtype for one in able if one.dtype), "float32")
+    found = list(convs.values())
     return time_choices(
-        subject.module, subject.arguments, subject.cost, list(convs.values()), timing, dtype=dtype, progress=progress
+        subject.module, subject.arguments, subject.cost, found, timing, dtype=_dtype(subject), progress=progress
     )
 
 
@@ -406,13 +447,13 @@ def _seconds(one: Candidate, rank: int, times: ChoiceTimes) -> Seconds | None:
     return Seconds(sum(one.seconds for one in known), any(one.is_predicted for one in known))
 
 
-def _scaled(layers: tuple[LayerOffers, ...], whole_s: float) -> tuple[tuple[LayerOffers, ...], list[str]]:
+def _scaled(layers: list[LayerOffers], whole_s: float) -> tuple[list[LayerOffers], list[str]]:
     """Return times that do not exceed that of the model: layers alone may take longer than within it."""
     total_s = sum(layer.offers[0].latency_s or 0.0 for layer in layers)
     if total_s <= whole_s:
         return layers, []
     factor = whole_s / total_s
-    scaled = tuple(
+    scaled = [
         layer._replace(
             offers=tuple(
                 offer._replace(latency_s=None if offer.latency_s is None else offer.latency_s * factor)
@@ -420,28 +461,31 @@ def _scaled(layers: tuple[LayerOffers, ...], whole_s: float) -> tuple[tuple[Laye
             )
         )
         for layer in layers
-    )
+    ]
     return scaled, [f"The layers alone took {1 / factor:.2f} times as long as the whole model; scaled to it."]
 
 
 # -- doing it
 
 
-def _converted(subject: Subject, decided: _Decided, where: Where, min_channels: int, *, every_layer: bool) -> Result:
+def _converted(subject: Subject, decided: _Decided, *, every_layer: bool) -> Result:
     done = conversion(subject.module, plan=decided.plan, input=subject.arguments)
     after = count(done.module, input=subject.arguments).report.totals.as_is
-    metric = METRIC_BY_DEFAULT if decided.goal is None else decided.goal.cost_metric
+    expected = decided.planned.figures
+    notes = [*subject.notes, *decided.notes]
+    if decided.goal and (after.params, after.macs) != (expected.params, expected.macs):
+        notes.append(
+            f"The plan expected {expected.params:,} params and {expected.macs:,} MACs, the converted model has "
+            f"{after.params:,} and {after.macs:,}: layers compute their weights, or share them with others that stay."
+        )
     chosen = decided.planned.chosen
-    kept = {layer.name: layer.offers[0] for layer in decided.layers}
-    # a layer that was not the plan's to decide says why in the words of what was asked
-    asked = candidates(subject.module, where=where, min_channels=min_channels, input=None)
-    reasons = {one.name: one.reason for one in asked}
+    kept = {name: layer.offers[0] for layer in decided.layers for name in layer.names[:1]}
     outcome = Outcome(
         target=subject.target,
         source=subject.source,
         inputs=subject.inputs,
         weights=subject.weights,
-        goal=decided.plan.goal,
+        goal=decided.goal,
         plan=decided.plan.layers,
         error=decided.planned.error,
         gap=decided.planned.gap,
@@ -449,13 +493,40 @@ def _converted(subject: Subject, decided: _Decided, where: Where, min_channels: 
         after=after,
         latency=_whole_latency(decided),
         layers=tuple(
-            _layer_outcome(one, reasons.get(one.name), kept.get(one.name), chosen.get(one.name)) for one in done.layers
+            _layer_outcome(one, decided.reasons.get(one.name), kept.get(one.name), chosen.get(one.name))
+            for one in done.layers
         ),
-        curve_metric=metric,
-        curve=trade_off(decided.layers, decided.as_is, metric, decided.planned),
-        notes=(*subject.notes, *decided.notes),
+        curve_metric=decided.metric,
+        curve=trade_off(decided.layers, decided.as_is, decided.metric, decided.planned),
+        notes=tuple(notes),
     )
     return Result(done.module, decided.plan, Converted(outcome, decided.environment, every_layer))
+
+
+def _measured(subject: Subject, result: Result, timing: TimingOptions, progress: Progress | None) -> Result:
+    """Return the result with the time of the converted model itself, beside what its layers promised."""
+    outcome = result.converted.outcome
+    latency = outcome.latency
+    assert latency is not None
+    if not latency.is_predicted:
+        return result
+    modules = (subject.module, result.module)
+    found = time_both(modules, subject.arguments, subject.cost, timing, dtype=_dtype(subject), progress=progress)
+    if found is None:
+        return result
+    before_s, after_s = found
+    promised = latency.after_s / latency.before_s
+    note = (
+        f"Timed by turns, the whole model takes {format_seconds(before_s)} as it is and {format_seconds(after_s)} "
+        f"converted, {after_s / before_s:.3f} times as long; its layers promised {promised:.3f}."
+    )
+    outcome = outcome._replace(latency=Latency(before_s, after_s, is_predicted=False), notes=(*outcome.notes, note))
+    return result._replace(converted=result.converted._replace(outcome=outcome))
+
+
+def _dtype(subject: Subject) -> str:
+    kinds = (tensor.dtype for tensor in subject.module.parameters() if tensor.is_floating_point())
+    return str(next(kinds, torch.float32)).removeprefix("torch.")
 
 
 def _whole_latency(decided: _Decided) -> Latency | None:

@@ -1,5 +1,6 @@
 """Weights in files: read from safetensors or a state dict that holds no code, written as safetensors."""
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -143,8 +144,15 @@ def _unpickled(path: Path) -> Any:
             f"{path}: refused, since reading it would run the code that it holds; save model.state_dict() instead, "
             f"by torch.save or as {SAFETENSORS}"
         ) from error
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except _NOT_READABLE as error:
         raise InputError(f"{path}: not a checkpoint of torch.save: {_first_line(error)}") from error
+
+
+_NOT_READABLE = (
+    *(RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError, ArithmeticError),
+    *(AssertionError, struct.error),
+)
+"""What torch raises at files that are something else."""
 
 
 def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:

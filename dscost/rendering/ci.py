@@ -20,6 +20,7 @@ from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, R
 from dscost.errors import DscostError, FileProblems
 from dscost.rendering.pages import View
 from dscost.rendering.verdicts import BOUNDS, finding_sentence, reasons, summary, worst_first
+from dscost.rendering.views import ROOT
 from dscost.results import document
 
 if TYPE_CHECKING:
@@ -324,7 +325,7 @@ def _case_name(one: Finding | Passed) -> str:
     """Return what a limit is called, the same whether it holds or not; or what a finding is of."""
     said = one.bound if isinstance(one, Passed) else BOUNDS.get(one.kind, one.kind.replace("_", " "))
     name = f"{one.metric} {said}" if one.metric else said
-    return f"{name} of {one.layer}" if one.layer else name
+    return name if one.layer is None else f"{name} of {one.layer or ROOT}"
 
 
 def _outcome(result: CheckResult, finding: Finding) -> "Element":

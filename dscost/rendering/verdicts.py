@@ -5,9 +5,12 @@ from fractions import Fraction
 from importlib import import_module
 
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed
+from dscost.budgets.language import Entry
 from dscost.budgets.metrics import METRICS
+from dscost.errors import some_of
 from dscost.registries import Registry
 from dscost.rendering.pages import Column, Page, Row, Sheet, View
+from dscost.rendering.views import ROOT
 from dscost.units import format_bytes, format_count, format_seconds
 
 VerdictRenderer = Callable[[CheckResult, View], str]
@@ -107,7 +110,7 @@ def percent(value: Fraction, before: Fraction) -> str:
 
 def finding_sentence(finding: Finding) -> str:
     """Return what is wrong, with the figures that decide, in one line."""
-    what = f"{finding.layer}: " if finding.layer else ""
+    what = "" if finding.layer is None else f"{finding.layer or ROOT}: "
     metric, value, limit, before = finding.metric, finding.value, finding.limit, finding.before
     said = f" {finding.detail}" if finding.detail and finding.is_violation else ""
     if metric is None or value is None or limit is None:
@@ -156,7 +159,7 @@ def _sentence_without_figures(finding: Finding) -> str:
         case "unknown_cost":
             return f"operators of unknown cost: {detail}; the figures are partial."
         case "unknown_figure":
-            why = f": {detail}" if detail else ""
+            why = f": {detail.removesuffix('.')}" if detail else ""
             return f"{METRIC_WORDS[finding.metric or 'macs']} could not be found out{why}."
         case "unloadable_model":
             return detail
@@ -179,8 +182,7 @@ def reasons(finding: Finding) -> list[str]:
             lead = "grew most" if any(change > 0 for change in changes) else "weigh most"
         lines.append(f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}")
     if finding.rescue:
-        layers = finding.rescue.layers
-        names = ", ".join(layers[:3]) + (f" and {len(layers) - 3} more" if len(layers) > 3 else "")
+        names = some_of([name or ROOT for name in finding.rescue.layers], 3)
         lines.append(
             f"depthwise-separable, {names} would bring it to {exact(metric, finding.rescue.value)} "
             f"{METRIC_WORDS[metric]}"
@@ -190,12 +192,14 @@ def reasons(finding: Finding) -> list[str]:
 
 def _contribution(metric: str, one: Contribution) -> str:
     if one.before is None or one.value == one.before:
-        return f"{one.layer} ({short(metric, one.value)})"
-    if one.before == 0:
-        return f"{one.layer} (new, {exact(metric, one.value)})"
-    if one.value == 0:
-        return f"{one.layer} (gone, {exact(metric, one.before)} before)"
-    return f"{one.layer} ({exact(metric, one.before)} → {exact(metric, one.value)}, {percent(one.value, one.before)})"
+        said = short(metric, one.value)
+    elif one.before == 0:
+        said = f"new, {exact(metric, one.value)}"
+    elif one.value == 0:
+        said = f"gone, {exact(metric, one.before)} before"
+    else:
+        said = f"{exact(metric, one.before)} → {exact(metric, one.value)}, {percent(one.value, one.before)}"
+    return f"{one.layer or ROOT} ({said})"
 
 
 def summary(result: CheckResult) -> str:
@@ -237,17 +241,20 @@ def verdict_page(result: CheckResult) -> Page:
         Column("left", "left", 2),
         Column("outcome", "outcome", 0, "left"),
     ]
-    left_out = [
-        f"{subject.entry.name}: without {one.selector.text} ({one.reason})"
-        for subject in result.subjects
-        for one in subject.entry.exclude
-    ]
     return Page(
         heading=f"{result.path}",
-        lines=left_out,
+        lines=[f"{subject.entry.name}: {said}" for subject in result.subjects for said in _not_held(subject.entry)],
         sheets=[Sheet(columns, rows)] if rows else [],
         closing=[*_lines(result, result.findings), summary(result)],
     )
+
+
+def _not_held(entry: Entry) -> Iterator[str]:
+    """Yield what of a model is held to nothing."""
+    if not entry.limits and not entry.layers:
+        yield "nothing is limited"
+    for one in entry.exclude:
+        yield f"without {one.selector.text} ({one.reason})"
 
 
 def broken_text(result: CheckResult) -> str:
@@ -307,7 +314,7 @@ _BOUND_WORDS = {"max": "", "min": ", at least", "max_increase": ", growth", "max
 def _cells(
     entry: str, metric: str, bound_name: str, layer: str | None, value: Fraction, limit: Fraction
 ) -> dict[str, str]:
-    what = METRIC_WORDS[metric] + (f" of {layer}" if layer else "") + _BOUND_WORDS[bound_name]
+    what = METRIC_WORDS[metric] + ("" if layer is None else f" of {layer or ROOT}") + _BOUND_WORDS[bound_name]
     found, bound = apart(metric, value, limit)
     return {"model": entry, "what": what, "value": found, "limit": bound}
 

@@ -5,6 +5,7 @@
 | `budget` | `dscost.yaml` |
 | `report` | the JSON of every command that analyses something |
 | `comparison` | the JSON of `dscost compare` |
+| `conversion` | the JSON of `dscost convert` |
 | `architecture` | a network as YAML |
 """
 
@@ -18,6 +19,7 @@ SCHEMAS: Mapping[str, str] = {
     "budget": "dscost.schemas.of_budgets",
     "report": "dscost.schemas.of_reports",
     "comparison": "dscost.schemas.of_comparisons",
+    "conversion": "dscost.schemas.of_conversions",
     "architecture": "dscost.schemas.of_architectures",
 }
 """The module whose `schema()` makes each."""

@@ -94,7 +94,7 @@ def schema() -> Schema:
             **_limit_definitions(METRICS, of_layers=False),
             **_limit_definitions(of_layers, of_layers=True),
             "limits": _limits(METRICS, of_layers=False),
-            "layer_limits": _limits(of_layers, of_layers=True),
+            "layer_limits": {**_limits(of_layers, of_layers=True), "minProperties": 1},
             "input": _INPUT,
             "model": _keyed(
                 MODEL_KEYS,

@@ -1,0 +1,147 @@
+"""`dscost convert`."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dscost import __version__
+from dscost.cli import options as opt
+from dscost.cli.printing import Output, output
+from dscost.errors import InputError
+from dscost.files import check_folder, write_whole
+from dscost.rendering import View
+
+SAVED = ".safetensors"
+
+
+def convert(
+    target: Annotated[str, typer.Argument(help="Any target of dscost model that is a model, not a saved report.")],
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC=VALUE", help="Choose layers and ranks: macs=0.5x, params=4M, latency_s=20ms, error=0.3."
+        ),
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Rank (depth multiplier) of every layer  [default: 1]")
+    ] = None,
+    plan: Annotated[Path | None, typer.Option(help="Do what a plan file says.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Convert layers of that name only, layer1.*; repeatable.")
+    ] = None,
+    min_channels: Annotated[
+        int | None, typer.Option(min=1, help="Leave layers of fewer channels in or out alone  [default: 32]")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of the model: .safetensors, or a state dict as .pt or .pth.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")] = None,
+    save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of an architecture.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="[NAME=]SHAPE[:DTYPE]", help="1,3,224,224 or ids=1,128:int64; repeatable."),
+    ] = None,
+    kwargs: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
+    device: Annotated[str, typer.Option(help="Where to measure for latency_s: cpu or cuda.")] = "cpu",
+    threads: opt.Threads = None,
+    memory_format: Annotated[
+        str, typer.Option(help="Layout of the tensors that are measured: contiguous or channels_last.")
+    ] = "contiguous",
+    time_budget: opt.TimeBudget = None,
+    seed: opt.Seed = 0,
+    every_layer: Annotated[bool, typer.Option("--all", help="Show layers that cannot be converted as well.")] = False,
+    format_name: opt.Format = None,
+    json: opt.Json = False,
+    path: opt.OutputPath = None,
+    export: opt.Export = None,
+    columns: opt.Columns = None,
+    wide: opt.Wide = False,
+    color: opt.Color = "auto",
+    quiet: opt.Quiet = False,
+) -> None:
+    """Make a model depthwise-separable, weights included: by a goal, by a plan, or every layer at one rank."""
+    from dscost.rendering.conversions import CONVERSION_RENDERERS
+
+    out = output(
+        command="convert",
+        format_name=format_name,
+        json=json,
+        path=path,
+        export=export,
+        color=color,
+        quiet=quiet,
+        view=View(columns=opt.parse_columns(columns), wide=wide),
+        formats=CONVERSION_RENDERERS,
+    )
+    _check_files(out, save, save_plan)
+    if (goal is None or not goal.strip().startswith("latency_s")) and time_budget is not None:
+        raise InputError("--time-budget is for --goal latency_s=…: nothing else is measured")
+    timing = opt.timing_options(
+        opt.parse_cases(None, None),
+        device=[device],
+        memory_format=memory_format,
+        mode="eager",
+        threads=threads,
+        allocator="tuned",
+        time_budget=time_budget,
+        precision=None,
+        seed=seed,
+    )
+    from dscost.converting.targets import convert_target, plan_file
+    from dscost.converting.weights import check_can_save, check_weights_path, save_weights
+
+    if weights is not None:
+        check_weights_path(weights)
+    if save is not None:
+        check_can_save()
+    with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
+        result = convert_target(
+            target,
+            goal=goal,
+            rank=rank,
+            plan=plan,
+            where=where,
+            min_channels=min_channels,
+            input=opt.parse_inputs(inputs or []),
+            batch=batch,
+            settings=opt.parse_settings(setting or []),
+            kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            weights=weights,
+            timing=timing,
+            every_layer=every_layer,
+            progress=progress,
+        )
+        out.check(result.converted)
+        text = plan_file(result)
+        if save is not None:
+            save_weights(result.module, save, {"dscost": __version__, "plan": text})
+    if save_plan is not None:
+        write_whole(save_plan, text)
+    for written in filter(None, (save, save_plan)):
+        out.note(f"wrote {written}")
+    out.write(result.converted)
+
+
+def _check_files(out: Output, save: Path | None, save_plan: Path | None) -> None:
+    """Refuse files that cannot be written, before any work is done.
+
+    Raises:
+        InputError: Two results would be written to one file, or weights to something else than safetensors.
+        OutputError: A folder is missing.
+    """
+    if save is not None and save.suffix != SAVED:
+        raise InputError(f"--save: weights are written as {SAVED}, found '{save}'")
+    files = [file for file in (save, save_plan, out.path, *(file for _, file in out.exports)) if file is not None]
+    for file in files:
+        check_folder(file)
+    if len({file.resolve() for file in files}) < len(files):
+        raise InputError("two results would be written to one file")

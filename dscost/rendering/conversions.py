@@ -1,0 +1,261 @@
+"""Converted models, as pages and in every format."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from dscost.converting.outcome import Converted, LayerOutcome, Outcome
+from dscost.converting.planning import CurvePoint, figure_text
+from dscost.converting.plans import KEEP
+from dscost.errors import UnknownNameError
+from dscost.registries import Registry
+from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.rendering.views import ROOT
+from dscost.results import Cost
+from dscost.units import UNKNOWN, format_bytes, format_count, format_factor, format_seconds, format_shape
+
+ConversionRenderer = Callable[[Converted, View], str]
+
+CONVERSION_RENDERERS: Registry[ConversionRenderer] = Registry("format", "conversion_renderers")
+"""Formats of `dscost convert`, from what came of it and a view to text."""
+
+ERROR_NOTE = (
+    "An error is how far a layer's kernel is from the one it stands for, relative to its norm: no accuracy. The total "
+    "error is the root mean square over the layers that could be converted, those kept being 0."
+)
+LATENCY_NOTE = (
+    "The plan takes for the latency of the converted model that of the model as it is, less what its layers save, each "
+    "timed alone; “predicted” ones were not timed."
+)
+
+_LAYER_COLUMNS = [
+    Column("layer", "layer", 0, "left"),
+    Column("rank", "rank", 0),
+    Column("error", "error", 1),
+    Column("params", "params", 4),
+    Column("macs", "MACs", 2),
+    Column("latency", "latency", 3),
+    Column("why", "why kept", 5, "left"),
+]
+_TOTAL_COLUMNS = [
+    Column("figure", "the whole model", 0, "left"),
+    Column("before", "as it is", 0),
+    Column("after", "converted", 0),
+    Column("reduction", "reduction", 1),
+]
+_CURVE_COLUMNS = [
+    Column("cost", "", 0),
+    Column("share", "of as it is", 1),
+    Column("error", "total error", 0),
+    Column("converted", "layers converted", 2),
+    Column("goal", "", 0, "left"),
+]
+CURVE_HEADERS = {"macs": "MACs", "params": "params", "latency_s": "latency"}
+FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "params": ("params", format_count),
+    "macs": ("MACs", format_count),
+    "weight_bytes": ("weights", format_bytes),
+    "traffic_bytes": ("traffic", format_bytes),
+}
+
+
+def page_of(converted: Converted, view: View) -> Page:
+    """Return the page of a converted model.
+
+    Raises:
+        UnknownNameError: The view asks for a column that there is not.
+    """
+    outcome = converted.outcome
+    rows = list(_layer_rows(converted))
+    sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view.columns), rows)] if rows else []
+    sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome))))
+    if outcome.goal is not None and len(outcome.curve) > 1:
+        first, *others = _CURVE_COLUMNS
+        header = CURVE_HEADERS[outcome.curve_metric]
+        sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
+    notes = [LATENCY_NOTE] if outcome.latency else []
+    return Page(_heading(outcome), list(_lines(outcome)), sheets, [ERROR_NOTE, *notes, *outcome.notes])
+
+
+def _heading(outcome: Outcome) -> str:
+    inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
+    decided = sum(layer.planned for layer in outcome.layers)
+    of = f"{outcome.converted} of {decided} layers" if decided else "no layer"
+    return f"{outcome.target}, input {inputs}: {of} made depthwise-separable"
+
+
+def _lines(outcome: Outcome) -> Iterator[str]:
+    if outcome.weights is not None:
+        yield f"Weights of {outcome.weights}."
+    if outcome.goal is not None:
+        yield f"Goal {outcome.goal}, {_proof(outcome)}."
+
+
+def _proof(outcome: Outcome) -> str:
+    is_error = outcome.goal is not None and outcome.goal.startswith("error")
+    least = "the fewest MACs" if is_error else "the least total error"
+    if not outcome.gap:
+        return f"with {least} that meets it"
+    gap = format_count(round(outcome.gap)) if is_error else f"{outcome.gap:.2g}"
+    return f"with at most {gap} above {least} that meets it"
+
+
+def _layer_rows(converted: Converted) -> Iterator[Row]:
+    """Yield a row for each layer that could be converted; those left alone are added up by their reason."""
+    alone: dict[str, list[LayerOutcome]] = {}
+    for layer in converted.outcome.layers:
+        if layer.planned or converted.every_layer:
+            yield _layer_row(layer)
+        else:
+            alone.setdefault(layer.reason or "", []).append(layer)
+    for reason, layers in alone.items():
+        if len(layers) == 1:
+            yield _layer_row(layers[0])
+        else:
+            yield Row(
+                {"layer": f"({len(layers)} layers left alone)", **_sums(layers), "rank": "keep", "why": reason}, "faint"
+            )
+
+
+def _layer_row(layer: LayerOutcome) -> Row:
+    cells = {
+        "layer": layer.name or ROOT,
+        "rank": KEEP if layer.rank is None else str(layer.rank),
+        "error": "" if layer.rank is None else UNKNOWN if layer.error is None else f"{layer.error:.3f}",
+        "params": _change(format_count, layer.params_before, layer.params_after),
+        "macs": _change(format_count, layer.before and layer.before.macs, layer.after and layer.after.macs),
+        "why": "" if layer.planned else layer.reason or "",
+    }
+    if layer.latency:
+        predicted = " predicted" if layer.latency.is_predicted else ""
+        cells["latency"] = _change(format_seconds, layer.latency.before_s, layer.latency.after_s) + predicted
+    return Row(cells, "plain" if layer.rank is not None else "faint")
+
+
+def _sums(layers: Iterable[LayerOutcome]) -> dict[str, str]:
+    """Return the cells of layers that stay as they are; one that never ran adds nothing."""
+    layers = list(layers)
+    return {
+        "params": format_count(sum(layer.params_before or 0 for layer in layers)),
+        "macs": format_count(sum(layer.before.macs for layer in layers if layer.before)),
+    }
+
+
+def _change(written: Callable[[Any], str], before: float | None, after: float | None) -> str:
+    return " → ".join(dict.fromkeys((written(before), written(after))))
+
+
+def _total_rows(outcome: Outcome) -> Iterator[Row]:
+    for figure, (title, written) in FIGURES.items():
+        before, after = getattr(outcome.before, figure), getattr(outcome.after, figure)
+        reduction = format_factor(before / after if after else None)
+        cells = {"figure": title, "before": written(before), "after": written(after), "reduction": reduction}
+        yield Row(cells)
+    if outcome.latency:
+        before_s, after_s, predicted = outcome.latency
+        cells = {"figure": "latency", "before": format_seconds(before_s)}
+        cells["after"] = format_seconds(after_s) + (" predicted" if predicted else "")
+        yield Row({**cells, "reduction": format_factor(before_s / after_s if after_s > 0 else None)})
+    yield Row({"figure": "total error", "after": f"{outcome.error:.4f}"})
+
+
+def _curve_rows(outcome: Outcome) -> Iterator[Row]:
+    for point in outcome.curve:
+        cells = {
+            "cost": _cost_text(outcome, point),
+            "share": f"{point.share:.3f}×",
+            "error": f"{point.error:.4f}",
+            "converted": str(point.converted),
+            "goal": "← goal" if point.is_chosen else "",
+        }
+        yield Row(cells, "strong" if point.is_chosen else "plain")
+
+
+def _cost_text(outcome: Outcome, point: CurvePoint) -> str:
+    return figure_text(outcome.curve_metric, point.cost).partition(" MACs")[0].partition(" params")[0]
+
+
+# -- formats
+
+
+def _render_table(converted: Converted, view: View) -> str:
+    from dscost.rendering.terminal import render_pages
+
+    return render_pages([page_of(converted, view)], view)
+
+
+def _render_markdown(converted: Converted, view: View) -> str:
+    from dscost.rendering.markdown import markdown_page
+
+    return markdown_page(page_of(converted, view))
+
+
+def _render_json(converted: Converted, view: View) -> str:
+    import json
+
+    from dscost import __version__
+    from dscost.results import CONVENTIONS, SCHEMA_VERSION
+
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "dscost", "version": __version__},
+        "command": "convert",
+        "conventions": CONVENTIONS,
+        **converted.to_dict(),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+CSV_COLUMNS = (
+    *("target", "layer", "rank", "planned", "error", "reason", "calls"),
+    *("params_before", "params_after", "macs_before", "macs_after"),
+    *("latency_before_s", "latency_after_s", "latency_is_predicted"),
+)
+
+
+def _render_csv(converted: Converted, view: View) -> str:
+    """Return a row for each convolution; unknown is empty, and so is the rank of one that was kept.
+
+    Raises:
+        UnknownNameError: The view asks for a column that there is not.
+    """
+    import csv
+    from io import StringIO
+
+    columns = view.columns or CSV_COLUMNS
+    for column in columns:
+        if column not in CSV_COLUMNS:
+            raise UnknownNameError("column", column, CSV_COLUMNS)
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_csv_row(converted.outcome.target, layer) for layer in converted.outcome.layers)
+    return text.getvalue()
+
+
+def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
+    def macs(cost: Cost | None) -> int | None:
+        return None if cost is None else cost.macs
+
+    cells = {
+        "target": target,
+        "layer": layer.name,
+        "rank": layer.rank,
+        "planned": layer.planned,
+        "error": layer.error,
+        "reason": layer.reason,
+        "calls": layer.calls,
+        "params_before": layer.params_before,
+        "params_after": layer.params_after,
+        "macs_before": macs(layer.before),
+        "macs_after": macs(layer.after),
+    }
+    if layer.latency:
+        before_s, after_s, predicted = layer.latency
+        cells |= {"latency_before_s": before_s, "latency_after_s": after_s, "latency_is_predicted": predicted}
+    return {key: value for key, value in cells.items() if value is not None}
+
+
+CONVERSION_RENDERERS.register("table")(_render_table)
+CONVERSION_RENDERERS.register("json")(_render_json)
+CONVERSION_RENDERERS.register("csv")(_render_csv)
+CONVERSION_RENDERERS.register("markdown")(_render_markdown)

@@ -1,0 +1,88 @@
+import pytest
+from torch import nn
+
+from dscost.analysis.choice_timing import AS_IS, Seconds, Timeable, _completed, _in_order, time_both, time_choices
+from dscost.errors import UnavailableError
+from dscost.results import Cost
+from dscost.roofline import Ceilings
+from dscost.specs import conv2d
+from dscost.timing import Setting, TimingOptions
+from dscost.tracing import arguments_of
+
+SMALL = Timeable("small", conv2d(32, 32, 3, padding=1), (1, 32, 8, 8), (1, 2, 3, 4))
+LARGE = Timeable("large", conv2d(64, 64, 3, padding=1), (1, 64, 16, 16), (1, 2, 3, 4, 5, 6))
+CEILINGS = Ceilings("cpu", "a processor", "float32", 1, flops_per_s=1e9, bytes_per_s=1e12)
+
+
+def test_every_layer_is_timed_at_rank_1_before_any_is_at_another_the_heaviest_first() -> None:
+    order = [(one.name, rank) for one, rank in _in_order([SMALL, LARGE], Setting())]
+    assert order[:6] == [("large", 1), ("small", 1), ("large", 2), ("small", 2), ("large", 6), ("small", 4)]
+    assert sorted(order) == sorted([(one.name, rank) for one in (SMALL, LARGE) for rank in one.ranks])
+
+
+def test_ranks_that_were_not_timed_lie_on_the_line_through_their_neighbours() -> None:
+    measured = {AS_IS: Seconds(9.0), 1: Seconds(1.0), 2: Seconds(4.0), 6: Seconds(8.0)}
+    found = _completed(LARGE, measured, None, Setting())
+    assert {rank: one.seconds for rank, one in found.items() if one.is_predicted} == {3: 5.0, 4: 6.0, 5: 7.0}
+    assert {rank: one for rank, one in found.items() if not one.is_predicted} == measured
+
+
+def test_beyond_the_timed_ranks_the_line_goes_on() -> None:
+    found = _completed(LARGE, {AS_IS: Seconds(9.0), 1: Seconds(1.0), 2: Seconds(3.0)}, None, Setting())
+    assert [found[rank].seconds for rank in (3, 4, 5, 6)] == [5.0, 7.0, 9.0, 11.0]
+
+
+def test_what_was_not_timed_at_all_is_predicted_from_the_ceilings() -> None:
+    found = _completed(SMALL, {}, CEILINGS, Setting())
+    assert all(one.is_predicted for one in found.values())
+    assert found[AS_IS].seconds == pytest.approx(2 * 32 * 32 * 9 * 64 / 1e9)  # bound by arithmetic
+    assert found[2].seconds == pytest.approx(2 * found[1].seconds) == pytest.approx(4 * 32 * (9 + 32) * 64 / 1e9)
+
+
+def test_one_timed_rank_corrects_the_prediction_of_the_others() -> None:
+    found = _completed(SMALL, {AS_IS: Seconds(1.0), 1: Seconds(0.5)}, CEILINGS, Setting())
+    assert [found[rank].seconds for rank in (2, 3, 4)] == pytest.approx([1.0, 1.5, 2.0])
+
+
+def test_nothing_is_said_of_a_layer_of_which_nothing_is_known() -> None:
+    assert _completed(SMALL, {}, None, Setting()) == {}
+
+
+def test_a_model_and_its_layers_are_timed() -> None:
+    module = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU()).train()
+    found = time_choices(
+        module,
+        arguments_of(SMALL.shape),
+        Cost(0, 10, 0, 0, 0, 0),
+        [SMALL._replace(ranks=(1, 2))],
+        TimingOptions(budget_s=1.0, threads=1),
+        dtype="float32",
+    )
+    times = found.of[SMALL.key]
+    assert set(times) == {AS_IS, 1, 2}
+    assert found.whole_s > 0
+    assert all(one.seconds > 0 for one in times.values())
+    assert found.environment.threads == 1
+    assert module.training  # left as it is
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_a_model_that_does_not_fit_in_the_time_says_so() -> None:
+    with pytest.raises(UnavailableError, match=r"a goal of latency needs .* too large for 10.0 ms \(--time-budget\)"):
+        time_choices(
+            nn.ReLU(),
+            arguments_of((1, 3)),
+            Cost(0, 10**15, 0, 0, 0, 0),
+            [],
+            TimingOptions(budget_s=0.01),
+            dtype="float32",
+        )
+
+
+def test_two_models_are_timed_by_turns_and_left_as_they_are() -> None:
+    modules = nn.Conv2d(64, 64, 3), nn.Conv2d(64, 1, 1)
+    given = arguments_of((1, 64, 32, 32))
+    found = time_both(modules, given, Cost(0, 10, 0, 0, 0, 0), TimingOptions(budget_s=0.5, threads=1), dtype="float32")
+    assert found is not None
+    assert found[0] > found[1] > 0  # 576 times the arithmetic
+    assert all(parameter.requires_grad for module in modules for parameter in module.parameters())

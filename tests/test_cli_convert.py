@@ -1,0 +1,223 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from jsonschema import Draft7Validator
+from safetensors.torch import load_file
+from torch import nn
+
+import dscost
+from dscost.cli import run
+from dscost.converting.plans import read_plan
+from dscost.schemas import schema
+
+NET = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(5)
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(64, 64, 5, padding=2, groups=2), nn.Conv2d(64, 10, 1),
+    )
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(32, 32, 3, padding=1)
+        self.b = nn.Conv2d(32, 32, 3, padding=1)
+        self.b.weight = self.a.weight
+
+    def forward(self, x):
+        return self.b(self.a(x))
+
+def conv():
+    return nn.Conv2d(32, 32, 3)
+"""
+INPUT = ["--input", "1,3,16,16"]
+# positions 16·16; by hand: 32→64 3×3 is 18,432 weights; rank 1 is 32·9 + 64·32
+SECOND, SECOND_AT_1 = 64 * 32 * 9 * 256, (32 * 9 + 64 * 32) * 256
+THIRD, THIRD_AT_1 = 64 * 32 * 25 * 256, (64 * 25 + 64 * 32) * 256
+OTHERS = (32 * 3 * 9 + 10 * 64) * 256
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def converted(*arguments: str, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    assert run(["convert", *arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    Draft7Validator(schema("conversion")).validate(document)
+    return document["conversion"]  # type: ignore[no-any-return]
+
+
+def test_without_a_goal_every_layer_has_rank_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = converted("net.py:make", *INPUT, capsys=capsys)
+    assert found["plan"] == {"2": 1, "4": 1}
+    assert found["before"]["macs"] == SECOND + THIRD + OTHERS  # type: ignore[index]
+    assert found["after"]["macs"] == SECOND_AT_1 + THIRD_AT_1 + OTHERS  # type: ignore[index]
+    layers = {layer["name"]: layer for layer in found["layers"]}  # type: ignore[attr-defined]
+    assert layers["0"]["reason"] == "its 3 input channels are fewer than min_channels=32"
+    errors = [layers[name]["error"] for name in ("2", "4")]
+    assert found["error"] == pytest.approx(((errors[0] ** 2 + errors[1] ** 2) / 2) ** 0.5)
+
+
+def test_a_goal_is_met_exactly_and_its_plan_does_the_same_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--goal", "macs=0.5x", "--save-plan", "plan.yaml", "-q"]
+    first = converted("net.py:make", *INPUT, *options, capsys=capsys)
+    assert 2 * first["after"]["macs"] <= first["before"]["macs"]  # type: ignore[index]
+    plan = read_plan(Path("plan.yaml"))
+    assert dict(plan.layers) == first["plan"]
+    assert (plan.target, plan.goal, [str(one) for one in plan.inputs]) == ("net.py:make", "macs=0.5x", ["1,3,16,16"])
+    again = converted("net.py:make", "--plan", "plan.yaml", capsys=capsys)
+    for key in ("plan", "after", "error", "inputs"):
+        assert again[key] == first[key]
+    assert again["goal"] is None
+    assert "The plan was made to reach macs=0.5x." in again["notes"]  # type: ignore[operator]
+
+
+def test_the_curve_ends_where_every_layer_costs_least(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    curve = converted("net.py:make", *INPUT, "--goal", "macs=0.5x", capsys=capsys)["curve"]
+    assert isinstance(curve, list)
+    assert (curve[0]["cost"], curve[0]["error"]) == (SECOND + THIRD + OTHERS, 0)
+    assert curve[-1]["cost"] == SECOND_AT_1 + THIRD_AT_1 + OTHERS
+    assert sum(point["is_chosen"] for point in curve) == 1
+
+
+def test_a_goal_of_latency_is_met_by_times_of_this_machine(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--goal", "latency_s=1x", "--time-budget", "1s", "--threads", "1"]
+    assert run(["convert", "net.py:make", *INPUT, *options, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    Draft7Validator(schema("conversion")).validate(document)
+    assert document["environment"]["threads"] == 1
+    found = document["conversion"]
+    assert found["latency"]["before_s"] == found["latency"]["after_s"] > 0
+    assert found["curve_metric"] == "latency_s"
+    assert "latency_s=1x is met by the model as it is: every layer is kept." in found["notes"]
+
+
+@pytest.mark.parametrize("factory", ["make", "Tied"])
+def test_saved_weights_load_into_the_converted_model(here: Path, factory: str) -> None:
+    shape = (1, 3, 16, 16) if factory == "make" else (1, 32, 8, 8)
+    options = ["--input", ",".join(map(str, shape)), "--weights", "w.pt", "--rank", "2"]
+    sys.path.insert(0, str(here))
+    try:
+        make = getattr(__import__("net"), factory)
+    finally:
+        sys.path.remove(str(here))
+        del sys.modules["net"]
+    torch.manual_seed(9)
+    trained: nn.Module = make()
+    for parameter in trained.parameters():
+        nn.init.normal_(parameter)
+    torch.save(trained.state_dict(), "w.pt")
+    files = ["--save-plan", "plan.yaml", "--save", "out.safetensors"]
+    assert run(["convert", f"net.py:{factory}", *options, *files, "-q"]) == 0
+    loaded = dscost.convert(make(), plan="plan.yaml")
+    loaded.load_state_dict(load_file("out.safetensors"))
+    x = torch.randn(shape)
+    expected = dscost.convert(trained, rank=2)(x)
+    assert torch.allclose(loaded(x), expected, rtol=1e-5, atol=1e-4 * expected.abs().max().item())
+
+
+def test_a_convolution_alone_is_called_the_root(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "net.py:conv", "--input", "1,32,8,8", "--save-plan", "p.yaml"]) == 0
+    assert "(root)" in capsys.readouterr().out
+    assert run(["convert", "net.py:conv", "--plan", "p.yaml", "--format", "csv"]) == 0
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert (row["layer"], row["rank"], row["params_after"]) == ("", "1", str(32 * 9 + 32 * 32 + 32))
+
+
+def test_layers_left_alone_are_added_up_unless_all_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "resnet18", "--goal", "error=0", "--columns", "rank,macs"]) == 0
+    told = capsys.readouterr().out
+    assert "(3 layers left alone)" in told
+    assert "The weights are random" in told
+    assert "← goal" in told
+    assert run(["convert", "resnet18", "--goal", "error=0", "--all"]) == 0
+    assert "layer4.0.downsample" in capsys.readouterr().out.replace("shortcut", "downsample")
+
+
+def test_where_and_min_channels_choose_layers(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert converted("net.py:make", *INPUT, "--where", "4", capsys=capsys)["plan"] == {"4": 1}
+    assert converted("net.py:make", *INPUT, "--min-channels", "3", capsys=capsys)["plan"] == {"0": 1, "2": 1, "4": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--goal", "macs=0.01x"], "macs=0.01x cannot be reached: the least is 0.106x (1.917M MACs), every layer at"),
+        (["--goal", "macs"], "--goal: expected something like macs=0.5x"),
+        (["--goal", "macs=0.5x", "--rank", "2"], "give one of --goal, --rank and --plan, found --goal and --rank"),
+        (["--plan", "good.yaml", "--where", "2"], "--where has no meaning with --plan"),
+        (["--plan", "gone.yaml"], "cannot read gone.yaml: No such file or directory"),
+        (["--plan", "bad.yaml"], "bad.yaml:3:3: unknown layer 'three' (known: 0, 2, 4, 5)\nbad.yaml:4:3: '5' cannot"),
+        (["--plan", "wrong.yaml"], "wrong.yaml:2:1: unknown key 'layer' (did you mean 'layers'?)"),
+        (["--weights", "whole.pt"], "whole.pt: refused, since reading it would run the code that it holds"),
+        (["--weights", "other.pt"], "other.pt does not fit the model: 7 missing (0.bias, 2.weight, 2.bias and 4 more); "
+         "1 of another shape (0.weight 1 instead of 32×3×3×3)"),
+        (["--save", "out.pt"], "--save: weights are written as .safetensors, found 'out.pt'"),
+        (["--save-plan", "a.yaml", "-o", "a.yaml"], "two results would be written to one file"),
+        (["--where", "nothing*"], "unknown convolution 'nothing*'"),
+        (["--time-budget", "3s"], "--time-budget is for --goal latency_s"),
+        (["--columns", "rnk", "--save-plan", "p.yaml"], "unknown column 'rnk' (did you mean 'rank'?)"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_and_nothing_is_written(
+    arguments: list[str], said: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("good.yaml").write_text("version: 1\nlayers: {}\n")
+    Path("bad.yaml").write_text('version: 1\nlayers:\n  three: 1\n  "5": 2\n')
+    Path("wrong.yaml").write_text("version: 1\nlayer: {}\nlayers: {}\n")
+    torch.save(nn.ReLU(), "whole.pt")
+    torch.save({"0.weight": torch.ones(1)}, "other.pt")
+    before = {path.name for path in here.iterdir()}
+    assert run(["convert", "net.py:make", *INPUT, *arguments]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert said in told.err
+    assert {path.name for path in here.iterdir()} - {"__pycache__"} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["resnet18", "--goal", "macs=0.5x", "-q", "--columns", "rank"], 0, ""),
+        (["resnet18", "--goal", "macs=0.1x"], 2, "dscost: macs=0.1x cannot be reached: the least is 0.186x"),
+        (["resnet18", "--weights", "gone.safetensors"], 2, "dscost: cannot read gone.safetensors: no such file"),
+        (["resnet18", "--save", "no/x.safetensors"], 2, "dscost: cannot write no/x.safetensors: there is no folder no"),
+        (["report.json"], 2, "dscost: "),
+    ],
+)
+def test_real_processes_end_with_the_right_code(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "dscost", "convert", *arguments]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == (1 if code else 0)
+
+
+def test_the_library_plans_what_the_command_plans(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = dscost.plan("net.py:make", "params=0.5x", input=(1, 3, 16, 16))
+    assert dict(plan.layers) == converted("net.py:make", *INPUT, "--goal", "params=0.5x", capsys=capsys)["plan"]
+    with pytest.raises(dscost.DscostError, match="on meta, without weights"):
+        dscost.plan(nn.Conv2d(32, 32, 3, device="meta"), "macs=0.5x", input=(1, 32, 8, 8))
+
+
+def test_markdown_has_the_layers_the_totals_and_the_curve(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "net.py:make", *INPUT, "--goal", "params=0.5x", "--format", "markdown"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("### net.py:make, input 1×3×16×16: 1 of 2 layers made depthwise-separable\n")
+    assert told.count("| :--") + told.count("| --: |") >= 3
+    assert "← goal" in told
+    assert "no accuracy" in told

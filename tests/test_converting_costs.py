@@ -1,0 +1,82 @@
+"""The converted model costs exactly what the what-if column promised: every built-in, forty models of timm."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from properties import operations_of
+from test_rewriting import source_of
+from torch import nn
+
+import dscost
+from dscost.analysis import count
+from dscost.analysis.traced import report_of
+from dscost.architectures import builtin_names
+from dscost.building import Network
+from dscost.results import Cost
+from dscost.specs import Shape
+from dscost.swaps import find_swaps
+from dscost.tracing import arguments_of, trace
+
+TIMM = {
+    "residual": "resnet10t resnet26d resnext50_32x4d legacy_seresnet18 skresnet18 res2net50_26w_4s resnest14d",
+    "residual, of another kind": "resnetv2_50 eca_nfnet_l0 nf_regnet_b0 regnety_002 gernet_s tresnet_m hrnet_w18_small",
+    "a plain chain": "vgg11 repvgg_a0 mobileone_s0 selecsls42b",
+    "dense": "densenet121 dla34 dpn48b darknet53 cspresnet50 ese_vovnet19b_dw",
+    "inception": "inception_v3 inception_v4 xception41",
+    "mobile": "mobilenetv3_small_050 mobilenetv4_conv_small ghostnet_050 mixnet_s tf_efficientnetv2_b0",
+    "convnext": "convnext_atto convnextv2_atto",
+    "vision transformer": "vit_tiny_patch16_224 swin_tiny_patch4_window7_224 twins_svt_small pit_ti_224",
+    "convolution and attention": "mobilevit_xxs levit_128s efficientformer_l1 halonet26t",
+}
+MODELS = [f"timm:{name}" for names in TIMM.values() for name in names.split()]
+
+pytestmark = pytest.mark.filterwarnings("ignore:The default weight initialization of:FutureWarning")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads on a busy machine take hundreds of times longer for small tensors."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def costs(module: nn.Module, given: Any) -> tuple[Cost, Cost, Shape]:
+    """Return the cost as it is, that of the what-if column, and the shape of the output."""
+    arguments = arguments_of(given)
+    traced = trace(module, arguments)
+    totals = report_of(traced, arguments, find_swaps(traced.events), target="", source="").totals
+    return totals.as_is, totals.depthwise_separable, traced.events[max(traced.outputs)].output_shape
+
+
+def assert_promise_is_kept(module: nn.Module, given: Any) -> None:
+    before, promised, shape = costs(module, given)
+    converted = dscost.convert(module, method="random", min_channels=1)
+    after, again, new_shape = costs(converted, given)
+    assert after == promised == again
+    assert after.macs < before.macs
+    assert new_shape == shape
+
+
+def test_there_are_forty_models_and_none_twice() -> None:
+    assert len(set(MODELS)) == len(MODELS) >= 40
+
+
+@pytest.mark.parametrize("target", MODELS)
+def test_a_model_of_timm_costs_what_was_promised(target: str) -> None:
+    source = source_of(target)
+    assert_promise_is_kept(source.module, source.input)
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_a_builtin_costs_what_was_promised(name: str) -> None:
+    model = count(name)
+    with torch.device("meta"):
+        network = Network(operations_of(model)).eval()
+    assert_promise_is_kept(network, model.report.inputs[0].shape)
+    converted = dscost.convert(network, method="random", min_channels=1)
+    found = dscost.analyze(converted, input=model.report.inputs[0].shape).totals.as_is
+    assert found == model.report.totals.depthwise_separable
