@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from types import MethodType
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int, Any]]:
     """Return a copy of a model with some modules and parameters replaced, and the memo of `copy.deepcopy`.
 
-    They are replaced wherever the model holds them: as children, in lists, in methods.
+    They are replaced wherever the model holds them: as children, in lists, by their methods.
 
     Raises:
         InputError: It cannot be copied.
@@ -50,6 +51,9 @@ def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:  # a computed weight, which torch refuses to copy
                 memo[id(value)] = value.detach().clone()
+            elif isinstance(value, MethodType):  # copied, it would be a method of the old class
+                method = getattr(memo.get(id(value.__self__)), getattr(value, "__name__", ""), None)
+                memo.update({} if method is None else {id(value): method})
         for parameter in part._parameters.values():
             if parameter is not None and parameter.layout != torch.strided:  # likewise
                 memo.setdefault(id(parameter), nn.Parameter(parameter.detach().clone(), parameter.requires_grad))

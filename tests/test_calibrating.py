@@ -206,6 +206,44 @@ def test_a_model_that_does_not_run_on_a_later_input_is_refused() -> None:
         conversion(conv, iter([torch.ones(1, 6, 9, 9), torch.ones(1, 5, 9, 9)]))
 
 
+@pytest.mark.parametrize("error", [AssertionError, ZeroDivisionError, StopIteration, OSError])
+def test_whatever_a_model_raises_on_its_values_is_told_in_a_line(error: type[Exception]) -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        if not x.is_meta and float(x.max()) > 5:
+            raise error("too bright\nby far")
+        return self.conv(x)
+
+    module = Calling(forward, conv=nn.Conv2d(6, 8, 3))
+    with pytest.raises(InputError, match=rf"^Calling cannot be run to calibrate it: {error.__name__}: too bright$"):
+        conversion(module, iter([torch.ones(1, 6, 9, 9), torch.full((1, 6, 9, 9), 6.0)]))
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e200])
+def test_inputs_that_nothing_can_be_fitted_to_are_refused(wrong: float) -> None:
+    x = smooth(1, 6, 9, 9)
+    x[0, 2, 4, 4] = wrong
+    module = nn.Sequential(nn.Identity(), nn.Conv2d(6, 8, 3)).double()
+    message = r"^'1' sees values on the inputs that are NaN, infinite or too large to calibrate on$"
+    with pytest.raises(InputError, match=message):
+        conversion(module, x)
+
+
+def test_inputs_with_values_and_without_are_not_mixed() -> None:
+    with pytest.raises(InputError, match=r"^input 2 of 3 has no values to calibrate on, others have$"):
+        conversion(nn.Conv2d(6, 8, 3), iter([torch.ones(1, 6, 9, 9), (1, 6, 9, 9), (1, 6, 9, 9)]))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_large_inputs_are_looked_at_in_pieces(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(6, 10, 3, stride=(1, 2), dilation=(2, 1), groups=groups).double(), smooth(2, 6, 12, 11)
+    whole = conversion(conv, x, rank=2)
+    monkeypatch.setattr("dscost.converting.calibrating.CHUNK", 4 * 9 * 40)
+    pieces = conversion(conv, x, rank=2)
+    assert pieces.layers[0].error == pytest.approx(whole.layers[0].error, rel=1e-9)
+    assert output_error(whole.module, pieces.module, x) < 1e-9
+
+
 def test_a_whole_network_is_nearer_to_itself_on_its_data() -> None:
     torch.manual_seed(0)
     convs = nn.Conv2d(3, 16, 3, stride=2), nn.Conv2d(16, 16, 3), nn.Conv2d(16, 8, 3)

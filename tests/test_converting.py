@@ -327,10 +327,18 @@ def test_a_shared_convolution_is_converted_once_under_all_of_its_names() -> None
 
 def test_a_convolution_in_a_plain_list_is_replaced_there_too() -> None:
     conv = nn.Conv2d(4, 4, 3)
-    module = Calling(lambda self, x: self.parts[0](x), conv=conv, parts=[conv], bound=conv.forward)
+    module = Calling(lambda self, x: self.parts[0](x), conv=conv, parts=[conv])
     new = convert_all(module)
     assert new.parts[0] is new.conv
     assert isinstance(new.conv, DepthwiseSeparableConv2d)
+
+
+def test_a_method_of_a_convolution_is_that_of_its_replacement() -> None:
+    conv = nn.Conv2d(4, 4, 3).double()
+    module = Calling(lambda self, x: self.bound(x), conv=conv, bound=conv.forward)
+    new = convert_all(module, rank=FULL)
+    assert new.bound.__self__ is new.conv
+    assert off(module, new, values(1, 4, 8, 8)) < 1e-10
 
 
 def test_tied_weights_stay_tied() -> None:
@@ -479,7 +487,8 @@ def test_a_convolution_of_few_channels_stays() -> None:
 
 
 def test_a_convolution_of_a_function_is_listed_where_an_input_is_given() -> None:
-    module = Calling(lambda self, x: F.conv2d(self.conv(x), self.conv.weight[:, :, :1, :1]), conv=nn.Conv2d(4, 4, 3))
+    weight = nn.Parameter(torch.ones(4, 4, 1, 1))
+    module = Calling(lambda self, x: F.conv2d(self.conv(x), self.weight), conv=nn.Conv2d(4, 4, 3), weight=weight)
     assert list(layers_of(module)) == ["conv"]
     layer = layers_of(module, input=(1, 4, 9, 9))[""]
     assert layer.reason == "it is computed by a function, not by a Conv2d"
@@ -534,6 +543,11 @@ def test_where_says_which(where: Any, converted: list[str]) -> None:
 def test_a_glob_that_matches_nothing_is_refused(where: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         convert_all(chain(), where=where)
+
+
+def test_a_glob_for_a_model_without_convolutions_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^where asks for 'a\*', but the model has no convolution$"):
+        dscost.convert(nn.Linear(3, 3), where="a*")
 
 
 def test_a_plan_says_which_and_how() -> None:
@@ -591,6 +605,27 @@ def test_arguments_that_cannot_be_meant_are_refused(options: dict[str, Any], mes
     module = nn.Sequential(nn.Conv2d(4, 8, 3), nn.Conv2d(8, 8, 1))
     with pytest.raises(InputError, match=message):
         dscost.convert(module, **options)
+
+
+@pytest.mark.parametrize(
+    ("forward", "lacking"),
+    [
+        (lambda self, x: F.conv2d(x, self.conv.weight), "weight"),
+        (lambda self, x: self.conv(x.to(self.conv.weight.dtype)), "weight"),
+        (lambda self, x: self.conv._conv_forward(x, torch.ones(8, 4, 3, 3), None), "_conv_forward"),
+    ],
+    ids=["a function of its weights", "their dtype", "a private method"],
+)
+def test_a_model_that_looks_into_its_convolutions_is_refused_where_it_can_be_run(forward: Any, lacking: str) -> None:
+    module = Calling(forward, conv=nn.Conv2d(4, 8, 3))
+    message = (
+        r"^Calling does not run once converted, since it does more with a convolution than call it: AttributeError: "
+        rf"'DepthwiseSeparableConv2d' object has no attribute '{lacking}' \(keep that layer, by where or a plan\)$"
+    )
+    with pytest.raises(InputError, match=message):
+        dscost.convert(module, min_channels=1, input=(1, 4, 9, 9))
+    kept = dscost.convert(module, plan={"conv": "keep"}, input=(1, 4, 9, 9))
+    assert kept(torch.ones(1, 4, 9, 9)).shape == (1, 8, 7, 7)
 
 
 def test_what_is_no_module_is_refused() -> None:

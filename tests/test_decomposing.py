@@ -1,5 +1,6 @@
 """Kernels become depthwise-separable ones in the best way there is."""
 
+from collections.abc import Sequence
 from math import sqrt
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from properties import law
 from torch import Tensor
 
-from dscost.converting.decomposing import composed, decompose, max_rank, relative_errors
+from dscost.converting.decomposing import Decomposed, decompose, max_rank, relative_errors
 
 SHAPES = {
     "3×3": ((8, 6, 3, 3), 1),
@@ -25,6 +26,15 @@ every_shape = pytest.mark.parametrize(("shape", "groups"), SHAPES.values(), ids=
 
 def random_kernel(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def composed(parts: Decomposed, kernel_shape: Sequence[int], groups: int) -> Tensor:
+    """The kernel `(N, M/G, Kh, Kw)` that depthwise-separable kernels amount to."""
+    outputs, channels, *kernel_size = kernel_shape
+    rank = parts.pointwise.shape[1] // channels
+    mixing = parts.pointwise.reshape(groups, outputs // groups, channels, rank)
+    filters = parts.depthwise.reshape(groups, channels, rank, -1)
+    return torch.einsum("gnmt,gmtk->gnmk", mixing, filters).reshape(outputs, channels, *kernel_size)
 
 
 def relative_error(kernel: Tensor, rank: int, groups: int) -> float:

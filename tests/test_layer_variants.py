@@ -116,6 +116,16 @@ def test_what_a_layer_does_not_have_is_noted_and_the_rest_shown() -> None:
     )
 
 
+def test_what_is_lacking_for_one_reason_is_noted_once() -> None:
+    report = dscost.layer(
+        in_channels=16, out_channels=32, kernel_size=1, variants=("bottleneck", "depthwise_separable", "dilated")
+    )
+    assert report.layers[0].note == (
+        "no bottleneck or depthwise-separable variant: a 1×1 kernel has no spatial part to separate; "
+        "no dilated variant: a 1×1 kernel sees one position only"
+    )
+
+
 def test_the_same_variant_is_shown_once() -> None:
     report = dscost.layer(**LAYER, variants=("ghost", "ghost:2", "ghost", "ghost:4"))
     assert list(report.layers[0].variants) == ["standard", "ghost", "ghost:4"]
@@ -168,6 +178,21 @@ def test_the_table_has_a_row_per_variant_with_its_stages_beneath() -> None:
     rows = first[first.index("variant") + 2 : first.index("On")]
     assert rows == ["standard", "ghost:2", "primary", "cheap", "concat", "grouped:8"]
     assert "grouped:8: by its formula 0.1250 → 8.00× fewer weights and MACs" in text
+
+
+def test_a_formula_is_of_weights_alone_where_stages_differ_in_their_positions() -> None:
+    """With a stride the first 1×1 works at the size of the input: MACs 4·16·4 + 36·4 + 64 of 2304 a position."""
+    text = render([dscost.layer(**LAYER, stride=2, variants=("bottleneck", "grouped"))], "table", View())
+    assert "bottleneck:4: by its formula 0.1181 → 8.47× fewer weights\n" in text
+    assert "grouped:4: by its formula 0.2500 → 4.00× fewer weights and MACs\n" in text
+    (macs,) = [line.split()[-1] for line in text.splitlines() if line.startswith("bottleneck:4  ")]
+    assert macs == f"{2304 / (4 * 64 + 144 + 64):.2f}×"
+
+
+def test_the_standard_convolution_alone_is_a_row_and_a_hint() -> None:
+    lines = render([dscost.layer(**LAYER, variants="standard")], "table", View()).splitlines()
+    assert [line.split()[0] for line in lines[3:6]] == ["variant", "─" * len(lines[4]), "standard"]
+    assert lines[7] == "Nothing to compare it with: see dscost list variants for others."
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def with_variants(layer: Layer, names: Sequence[str], element_bytes: int) -> tup
     found = {"standard": layer.stages["standard"]}
     ratios: dict[str, float] = {}
     values: dict[str, int | None] = {}
-    notes = []
+    lacking: dict[str, list[str]] = {}
     seen: set[tuple[object, int | None]] = set()
     for asked in parse_variants(names):
         label = asked.label
@@ -42,7 +42,7 @@ def with_variants(layer: Layer, names: Sequence[str], element_bytes: int) -> tup
             continue
         variant = rewritten(asked, layer.conv)
         if isinstance(variant, str):
-            notes.append(f"no {label.replace('_', '-')} variant: {variant}")
+            lacking.setdefault(variant, []).append(label.replace("_", "-"))
             continue
         if (asked.variant, variant.value) in seen:  # once with the default, once with the same value
             continue
@@ -56,9 +56,14 @@ def with_variants(layer: Layer, names: Sequence[str], element_bytes: int) -> tup
         variants={label: chain_cost([stage.cost for stage in stages]) for label, stages in found.items()},
         formula_ratio=layer.formula_ratio if SEPARABLE in found else None,
         formula_ratios=ratios,
-        note="; ".join(notes) or None,
+        note="; ".join(f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()) or None,
     )
     return changed, values
+
+
+def _either(labels: Sequence[str]) -> str:
+    *others, last = labels
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _stages(asked: Asked, parts: Sequence[Part], layer: Layer, element_bytes: int) -> tuple[Stage, ...]:

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dscost.converting.decomposing import Decomposed, composed, decompose
+from dscost.converting.decomposing import Decomposed, decompose
 from dscost.converting.kernels import Kernel
-from dscost.copying import copied
+from dscost.copying import by_path, copied
 from dscost.errors import InputError
 from dscost.tracing import Arguments, first_line
 
@@ -64,7 +64,7 @@ def calibrate(root: nn.Module, users: Users, batches: Sequence[Arguments]) -> di
         batches: What the model is run on.
 
     Raises:
-        InputError: It cannot be run on them.
+        InputError: It cannot be run on them; or a layer sees what is not finite.
     """
     running, memo = copied(root, {})
     running.eval()
@@ -72,15 +72,24 @@ def calibrate(root: nn.Module, users: Users, batches: Sequence[Arguments]) -> di
     moments = {key: _Moments(sharing[0][1]) for key, sharing in users.items()}
     _run(running, seen, batches, lambda key, kernel, x: moments[key].add(x, kernel))
     rivals: dict[Key, list[_Fit]] = {}
+    weights: dict[Key, Tensor] = {}
     for key, sharing in users.items():
-        kernel, rank = sharing[0][1], key[2]
-        weighings = (None, moments.pop(key).normalised())
+        (module, kernel), rank = sharing[0], key[2]
+        seen_by = moments.pop(key)
+        if not seen_by.are_finite:
+            name = next(name for name, one in by_path(root).items() if one is module)
+            raise InputError(f"'{name}' sees values on the inputs that are NaN, infinite or too large to calibrate on")
+        weighings = (None, seen_by.normalised())
         parts = [decompose(kernel.weight, rank, kernel.conv.groups, weighing) for weighing in weighings]
         rivals[key] = [_Fit(kernel, start) for start in parts]
+        weights[key] = kernel.weight.detach().to("cpu", torch.float64)
 
     def fit(key: Key, kernel: Kernel, x: Tensor) -> None:
+        conv = kernel.conv
+        convolve = _CONVS[len(conv.kernel_size)]
+        y = convolve(x, weights[key], stride=conv.stride, dilation=conv.dilation, groups=conv.groups)
         for rival in rivals[key]:
-            rival.add(x, kernel)
+            rival.add(x, y, kernel)
 
     _run(running, seen, batches, fit)
     best = {key: min((fit.result() for fit in fits), key=lambda result: result.error) for key, fits in rivals.items()}
@@ -110,7 +119,7 @@ def _run(
             for batch in batches:
                 given = batch.on(device)
                 running(*given.args, **given.kwargs)
-    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
+    except (Exception, SystemExit) as error:  # a model's own code may raise anything
         raise InputError(f"{type(running).__name__} cannot be run to calibrate it: {first_line(error)}") from error
     finally:
         for handle in handles:
@@ -127,7 +136,12 @@ class _Moments:
     def add(self, image: Tensor, kernel: Kernel) -> None:
         """Take in a padded image `(1, M, H, W)`."""
         for channels, patches in _patches(image, kernel):
-            self._sums[channels] += patches.mT @ patches
+            self._sums[channels] += patches @ patches.mT
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether all that was taken in is finite, and so are its squares."""
+        return bool(self._sums.isfinite().all())
 
     def normalised(self) -> Tensor:
         """Return the moments, `(M, Kh·Kw, Kh·Kw)`, of mean 1 on each diagonal; positive definite for any data."""
@@ -139,24 +153,24 @@ class _Moments:
 
 
 def _patches(image: Tensor, kernel: Kernel) -> Iterator[tuple[slice, Tensor]]:
-    """Yield ranges of channels, and what the windows of a kernel see of them, `(channels, positions, Kh·Kw)`."""
+    """Yield ranges of channels, and what the windows of a kernel see of them, `(channels, Kh·Kw, positions)`."""
     conv = kernel.conv
     steps = image.stride()[2:]
     spread = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
     positions = [(n - e) // s + 1 for n, e, s in zip(image.shape[2:], spread, conv.stride, strict=True)]
     view = image[0].as_strided(
-        (conv.in_channels, *positions, *conv.kernel_size),
+        (conv.in_channels, *conv.kernel_size, *positions),
         (
             image.stride(1),
-            *(step * s for step, s in zip(steps, conv.stride, strict=True)),
             *(step * d for step, d in zip(steps, conv.dilation, strict=True)),
+            *(step * s for step, s in zip(steps, conv.stride, strict=True)),
         ),
         image.storage_offset(),
     )
     at_a_time = max(1, CHUNK // (prod(positions) * conv.kernel_area))
     for start in range(0, conv.in_channels, at_a_time):
         channels = slice(start, start + at_a_time)
-        yield channels, view[channels].reshape(-1, prod(positions), conv.kernel_area)
+        yield channels, view[channels].reshape(-1, conv.kernel_area, prod(positions))
 
 
 class _Fit:
@@ -167,23 +181,20 @@ class _Fit:
     """
 
     def __init__(self, kernel: Kernel, parts: Decomposed) -> None:
-        self._parts, self._groups = parts, kernel.conv.groups
-        self._weight = kernel.weight.detach().to("cpu", torch.float64)
-        self._left = self._weight - composed(parts, self._weight.shape, self._groups)
-        filters, outputs = parts.pointwise.shape[1], self._weight.shape[0] // self._groups
-        self._rz = torch.zeros(self._groups, outputs, filters, dtype=torch.float64, device="cpu")
-        self._zz = torch.zeros(self._groups, filters, filters, dtype=torch.float64, device="cpu")
+        conv, self._parts = kernel.conv, parts
+        self._filters = parts.depthwise.reshape(conv.in_channels, -1, conv.kernel_area)
+        self._mixing = parts.pointwise.reshape(conv.groups, conv.out_channels // conv.groups, -1)
+        filters = self._mixing.shape[2]
+        self._rz = torch.zeros_like(self._mixing)
+        self._zz = torch.zeros(conv.groups, filters, filters, dtype=torch.float64, device="cpu")
         self._rr = self.energy = 0.0
 
-    def add(self, image: Tensor, kernel: Kernel) -> None:
-        """Take in a padded image `(1, M, H, W)`."""
-        conv = kernel.conv
-        convolve = _CONVS[len(conv.kernel_size)]
-        place: dict[str, Any] = {"stride": conv.stride, "dilation": conv.dilation}
-        y = convolve(image, self._weight, groups=conv.groups, **place)
-        r = convolve(image, self._left, groups=conv.groups, **place).reshape(*self._rz.shape[:2], -1)
-        z = convolve(image, self._parts.depthwise, groups=conv.in_channels, **place)
+    def add(self, image: Tensor, y: Tensor, kernel: Kernel) -> None:
+        """Take in a padded image `(1, M, H, W)`, and what the layer makes of it, `(1, N, H', W')`."""
+        # of patches: torch's depthwise convolution in float64 takes ten times as long
+        z = torch.cat([self._filters[channels] @ patches for channels, patches in _patches(image, kernel)])
         z = z.reshape(*self._zz.shape[:2], -1)
+        r = y.reshape(*self._mixing.shape[:2], -1) - self._mixing @ z
         self.energy += float(y.square().sum())
         self._rr += float(r.square().sum())
         self._rz += r @ z.mT

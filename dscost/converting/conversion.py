@@ -21,7 +21,7 @@ from dscost.errors import InputError, UnknownNameError
 from dscost.nn.separable import SEPARABLE_CONVS
 from dscost.results import Cost, plain
 from dscost.specs import ConvSpec, not_within, require
-from dscost.tracing import Arguments, same_random_state
+from dscost.tracing import Arguments, first_line, same_random_state, trace
 
 METHODS = ("svd", "random")
 
@@ -115,7 +115,8 @@ def convert(
             `torch.utils.data.DataLoader`.
 
     Raises:
-        InputError: An argument is wrong, weights are missing or not finite, or the model cannot be copied or run.
+        InputError: An argument is wrong, weights or what layers see are missing or not finite, or the model cannot be
+            copied or run; nor, where there is an input, once converted, since it reads the weights of a convolution.
 
     >>> model = nn.Conv2d(64, 64, 3, padding=1, bias=False)
     >>> sum(weight.numel() for weight in convert(model).parameters()) == 64 * 9 + 64 * 64
@@ -162,7 +163,10 @@ def conversion(
             sites = survey(root, min_channels=1, arguments=arguments)
             given.check([s.name for s in sites if not s.reason], {s.name: s.reason for s in sites if s.reason})
             decisions = given.layers
-        return _converted(root, [_decided(site, decisions) for site in sites], method, batches)
+        done = _converted(root, [_decided(site, decisions) for site in sites], method, batches)
+        if arguments is not None:
+            _require_running(done.module, arguments)
+        return done
 
 
 def _check(module: nn.Module, rank: int, method: str, where: Where, plan: object) -> None:
@@ -182,6 +186,22 @@ def _check(module: nn.Module, rank: int, method: str, where: Where, plan: object
             raise InputError(f"a plan says which layers and ranks, so {' and '.join(given)} cannot be given with it")
         if not isinstance(plan, Plan | Mapping | str | PathLike):
             raise InputError(f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}")
+
+
+def _require_running(converted: nn.Module, arguments: Arguments) -> None:
+    """Refuse a model that does not run any more, such as one that reads the weights of a convolution by itself.
+
+    Raises:
+        InputError: It does not.
+    """
+    try:
+        trace(converted, arguments)
+    except InputError as error:
+        why = first_line(error.__cause__ or error)
+        raise InputError(
+            f"{type(converted).__name__} does not run once converted, since it does more with a convolution than call "
+            f"it: {why} (keep that layer, by where or a plan)"
+        ) from error
 
 
 class _Due(NamedTuple):

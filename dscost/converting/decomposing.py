@@ -84,21 +84,6 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def composed(parts: Decomposed, kernel_shape: Sequence[int], groups: int) -> Tensor:
-    """Return the kernel `(N, M/G, Kh, Kw)` that depthwise-separable kernels amount to.
-
-    Args:
-        parts: As of `decompose`.
-        kernel_shape: `(N, M/G, Kh, Kw)`.
-        groups: G.
-    """
-    outputs, channels, *kernel_size = kernel_shape
-    rank = parts.pointwise.shape[1] // channels
-    mixing = parts.pointwise.reshape(groups, outputs // groups, channels, rank)
-    filters = parts.depthwise.reshape(groups, channels, rank, -1)
-    return torch.einsum("gnmt,gmtk->gnmk", mixing, filters).reshape(outputs, channels, *kernel_size)
-
-
 def relative_errors(kernel: Tensor, groups: int) -> tuple[float, ...]:
     """Return `ε_T` for T = 1, 2, … `max_rank`: what of the kernel's norm a layer of that rank cannot have.
 
@@ -140,6 +125,7 @@ def _as_pointwise(mixing: Tensor, kernel: Tensor, groups: int) -> Tensor:
 
 def _square_root(moments: Tensor) -> tuple[Tensor, Tensor]:
     """Return the square roots of symmetric positive definite matrices, and their inverses."""
-    values, vectors = torch.linalg.eigh(moments)
+    with _one_thread():
+        values, vectors = torch.linalg.eigh(moments)
     roots = values.clamp_min(torch.finfo(values.dtype).tiny).sqrt()
     return (vectors * roots[:, None, :]) @ vectors.mT, (vectors / roots[:, None, :]) @ vectors.mT

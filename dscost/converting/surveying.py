@@ -126,7 +126,7 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
             `torch.utils.data.DataLoader`, that gives one input after the other; or nothing.
 
     Raises:
-        InputError: It is none of these.
+        InputError: It is none of these; or some of several inputs have values and others not.
     """
     if input is None:
         return None, ()
@@ -137,8 +137,11 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
     else:
         _, arguments, _ = module_source(unwrapped(root), input=input)
         batches = [arguments]
-    valued = [batch for batch in batches if batch.tensors and not any(tensor.is_meta for tensor in batch.tensors)]
-    return batches[0], tuple(valued)
+    valued = [bool(batch.tensors) and not any(tensor.is_meta for tensor in batch.tensors) for batch in batches]
+    if any(valued) and not all(valued):
+        found = valued.index(False) + 1
+        raise InputError(f"input {found} of {len(batches)} has no values to calibrate on, others have")
+    return batches[0], tuple(batches) if all(valued) else ()
 
 
 def _is_convolution(module: nn.Module) -> bool:
@@ -216,6 +219,8 @@ def _wanted(found: Mapping[str, nn.Module], where: Where) -> dict[str, bool]:
     for glob in globs:
         if not isinstance(glob, str):
             raise InputError(f"where is a glob on layer names, a list of them, or a function, found {glob!r:.60}")
+        if not found:
+            raise InputError(f"where asks for '{glob}', but the model has no convolution")
         if not any(fnmatchcase(name, glob) for name in found):
             raise UnknownNameError("convolution", glob, found)
     return {name: any(fnmatchcase(name, glob) for glob in globs) for name in found}

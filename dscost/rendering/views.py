@@ -117,7 +117,7 @@ def _layer_page(report: Report, view: View) -> Page:
 def _variant_rows(report: Report, layer: Layer, view: View) -> Iterable[Row]:
     timing, titles = layer.timing, variant_titles(report)
     for name, cost in layer.variants.items():
-        title = titles[name if len(layer.variants) > 1 else "as_is"]
+        title = titles[name if len(layer.variants) > 1 or "variants" in report.settings else "as_is"]
         reduction = layer.reduction_of(name).macs if name != "standard" else None
         yield Row(_variant_cells(title, name, cost, reduction, timing, view), "strong")
         stages = layer.stages[name]

@@ -1,6 +1,7 @@
 """What a report comes to, in words."""
 
 from collections.abc import Mapping, Sequence
+from math import isclose
 
 from dscost.rendering.metrics import format_speedup
 from dscost.results import Cause, Layer, Noise, Report, Speedup
@@ -21,11 +22,11 @@ def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
     else:
         kernel = "K²" if square else "(Kh·Kw)"
         left = f"T·(G/N + 1/{kernel}) = {depth_multiplier}·({conv.groups}/{conv.out_channels} + 1/{area})"
-    return f"{left} = {_ratio(ratio)}"
+    return f"{left} = {_ratio(ratio, 'weights and MACs')}"
 
 
-def _ratio(ratio: float) -> str:
-    return f"{ratio:.4f} → {_times(1 / ratio, 'weights and MACs')}"
+def _ratio(ratio: float, of: str) -> str:
+    return f"{ratio:.4f} → {_times(1 / ratio, of)}"
 
 
 def variant_titles(report: Report) -> Mapping[str, str]:
@@ -50,7 +51,10 @@ def formula_lines(report: Report) -> list[str]:
     titles = variant_titles(report)
     for name, ratio in layer.formula_ratios.items():
         if name != "depthwise_separable":
-            lines.append(f"{titles[name]}: by its formula {_ratio(ratio)}")
+            macs = layer.reduction_of(name).macs
+            # where stages differ in their output positions the formula is one of weights
+            of = "weights and MACs" if macs is not None and isclose(macs * ratio, 1, rel_tol=0.005) else "weights"
+            lines.append(f"{titles[name]}: by its formula {_ratio(ratio, of)}")
     return lines
 
 
@@ -65,7 +69,7 @@ def layer_sentence(report: Report, pending: bool) -> str:
         sentences.append(_several_variants(report, variants, pending))
     if layer.note:
         sentences.append(layer.note[0].upper() + layer.note[1:] + ".")
-    return " ".join(sentences)
+    return " ".join(sentences) or "Nothing to compare it with: see dscost list variants for others."
 
 
 def _one_variant(report: Report, name: str, pending: bool) -> str:
