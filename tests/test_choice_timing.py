@@ -1,12 +1,22 @@
 import pytest
 from torch import nn
 
-from dscost.analysis.choice_timing import AS_IS, Seconds, Timeable, _completed, _in_order, time_both, time_choices
+from dscost.analysis.choice_timing import (
+    AS_IS,
+    Seconds,
+    Timeable,
+    _completed,
+    _in_order,
+    _paired,
+    time_both,
+    time_choices,
+)
 from dscost.errors import UnavailableError
 from dscost.results import Cost
 from dscost.roofline import Ceilings
 from dscost.specs import conv2d
 from dscost.timing import Setting, TimingOptions
+from dscost.timing.engine import Block, Comparison, Epoch, Quad
 from dscost.tracing import arguments_of
 
 SMALL = Timeable("small", conv2d(32, 32, 3, padding=1), (1, 32, 8, 8), (1, 2, 3, 4))
@@ -46,6 +56,21 @@ def test_one_timed_rank_corrects_the_prediction_of_the_others() -> None:
 
 def test_nothing_is_said_of_a_layer_of_which_nothing_is_known() -> None:
     assert _completed(SMALL, {}, None, Setting()) == {}
+
+
+def _comparison(first_s: float, second_s: float) -> Comparison:
+    first, second = (Block(seconds, switches=0, faults=0.0, disturbed=False) for seconds in (first_s, second_s))
+    return Comparison([Epoch.of([Quad((first, first), (second, second))] * 4)] * 4)
+
+
+def test_a_rank_is_as_much_faster_as_by_turns_though_the_machine_was_slower_then() -> None:
+    # twice as fast at rank 1; half as fast at rank 2, on a machine that had become ten times slower
+    quick = _comparison(first_s=2.0, second_s=1.0)
+    slow = _comparison(first_s=20.0, second_s=40.0)
+    times = _paired({1: quick, 2: slow})
+    assert times[AS_IS].seconds == pytest.approx(11.0)  # the median of both
+    assert times[1].seconds == pytest.approx(times[AS_IS].seconds / 2)
+    assert times[2].seconds == pytest.approx(times[AS_IS].seconds * 2)
 
 
 def test_a_model_and_its_layers_are_timed() -> None:

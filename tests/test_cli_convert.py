@@ -2,6 +2,7 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,19 @@ from safetensors.torch import load_file
 from torch import nn
 
 import dscost
+from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds
 from dscost.cli import run
+from dscost.converting import targets
+from dscost.converting.candidates import Candidate
 from dscost.converting.plans import read_plan
+from dscost.converting.subjects import Subject
+from dscost.results import Environment
 from dscost.schemas import schema
 
 NET = """
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 def make():
     torch.manual_seed(5)
@@ -36,6 +43,20 @@ class Tied(nn.Module):
 
     def forward(self, x):
         return self.b(self.a(x))
+
+class TiedToAnother(Tied):
+    def __init__(self):
+        super().__init__()
+        self.b = nn.ConvTranspose2d(32, 32, 3, padding=1)
+        self.b.weight = self.a.weight
+
+class Computed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.Sequential(*(weight_norm(nn.Conv2d(32, 32, 3, padding=1, bias=False)) for _ in "abc"))
+
+    def forward(self, x):
+        return self.parts(x)
 
 def conv():
     return nn.Conv2d(32, 32, 3)
@@ -130,6 +151,66 @@ def test_saved_weights_load_into_the_converted_model(here: Path, factory: str) -
     assert torch.allclose(loaded(x), expected, rtol=1e-5, atol=1e-4 * expected.abs().max().item())
 
 
+def test_weights_that_another_layer_has_too_stay_beside_the_new_ones(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["net.py:TiedToAnother", "--input", "1,32,8,8"]
+    weights, biases, at_rank_1 = 32 * 32 * 9, 2 * 32, 32 * 9 + 32 * 32
+    found = converted(*given, "--goal", "macs=0.6x", "--min-channels", "8", "--where", "a", capsys=capsys)
+    rank = found["plan"]["a"]  # type: ignore[index]
+    assert found["after"]["params"] == weights + biases + rank * at_rank_1  # type: ignore[index]
+    assert (found["is_met"], [note for note in found["notes"] if "expected" in note]) == (True, [])  # type: ignore[attr-defined]
+    assert run(["convert", *given, "--goal", "params=0.9x"]) == 2
+    assert "the least is 1x (9.280k params), the model as it is" in capsys.readouterr().err
+
+
+def test_layers_that_compute_their_weights_are_decided_one_by_one(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = converted("net.py:Computed", "--input", "1,32,8,8", "--goal", "macs=0.95x", capsys=capsys)
+    plan = found["plan"]
+    assert isinstance(plan, dict)
+    assert len(plan) == 3
+    assert sum(decision != "keep" for decision in plan.values()) == 1  # one at rank 6 saves 5 % of all
+    assert found["is_met"] is True
+
+
+def test_a_goal_that_the_converted_model_misses_is_said_to_be_missed(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "time_both", lambda *_, **__: (1.0, 2.0))
+    goal = ["--goal", "latency_s=0.9x", "--time-budget", "2s", "--threads", "1"]
+    monkeypatch.setattr(targets, "layer_times", _made_up_times)
+    assert run(["convert", "net.py:make", *INPUT, *goal]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Goal latency_s=0.9x, with the least total error that meets it by the times of its layers; the converted"
+        in told
+    )
+    assert "model misses it, as the notes below tell." in told
+    assert "1.00 s as it is and 2.00 s converted, 2.000 times as long; its layers promised" in told
+    assert converted("net.py:make", *INPUT, *goal, capsys=capsys)["is_met"] is False
+    monkeypatch.setattr(targets, "time_both", lambda *_, **__: (1.0, 0.9))
+    assert converted("net.py:make", *INPUT, *goal, capsys=capsys)["is_met"] is True
+    monkeypatch.setattr(targets, "time_both", lambda *_, **__: None)
+    assert converted("net.py:make", *INPUT, *goal, capsys=capsys)["is_met"] is None
+
+
+def _made_up_times(subject: Subject, able: Sequence[Candidate], *_: object) -> ChoiceTimes:
+    """Return seconds that are a millionth of the MACs."""
+    of = {
+        (one.conv, shape): {
+            AS_IS: Seconds(1e-6 * one.cost.macs),
+            **{rank: Seconds(1e-6 * cost.macs) for rank, cost in zip(one.ranks, one.rank_costs, strict=True)},
+        }
+        for one in able
+        for shape in one.input_shapes
+        if one.conv and one.cost
+    }
+    environment = Environment("a processor", 1, "float32", "contiguous", "system", torch.__version__, None, None)
+    return ChoiceTimes(1e-6 * subject.cost.macs, of, environment, ())
+
+
 def test_a_convolution_alone_is_called_the_root(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["convert", "net.py:conv", "--input", "1,32,8,8", "--save-plan", "p.yaml"]) == 0
     assert "(root)" in capsys.readouterr().out
@@ -163,13 +244,17 @@ def test_where_and_min_channels_choose_layers(here: Path, capsys: pytest.Capture
         (["--plan", "gone.yaml"], "cannot read gone.yaml: No such file or directory"),
         (["--plan", "bad.yaml"], "bad.yaml:3:3: unknown layer 'three' (known: 0, 2, 4, 5)\nbad.yaml:4:3: '5' cannot"),
         (["--plan", "wrong.yaml"], "wrong.yaml:2:1: unknown key 'layer' (did you mean 'layers'?)"),
-        (["--weights", "whole.pt"], "whole.pt: refused, since reading it would run the code that it holds"),
+        (["--weights", "whole.pt"], "whole.pt: refused, since it holds torch.nn.modules.activation.ReLU, and"),
         (["--weights", "other.pt"], "other.pt does not fit the model: 7 missing (0.bias, 2.weight, 2.bias and 4 more); "
          "1 of another shape (0.weight 1 instead of 32×3×3×3)"),
         (["--save", "out.pt"], "--save: weights are written as .safetensors, found 'out.pt'"),
         (["--save-plan", "a.yaml", "-o", "a.yaml"], "two results would be written to one file"),
         (["--where", "nothing*"], "unknown convolution 'nothing*'"),
         (["--time-budget", "3s"], "--time-budget is for --goal latency_s"),
+        (["--goal", "macs=0.5x", "--device", "cuda"], "--device is for --goal latency_s=…: nothing else is measured"),
+        (["--threads", "2"], "--threads is for --goal latency_s"),
+        (["--memory-format", "channels_last"], "--memory-format is for --goal latency_s"),
+        (["--weights", "w.safetensors", "--save", "./w.safetensors"], "w.safetensors is read by --weights"),
         (["--columns", "rnk", "--save-plan", "p.yaml"], "unknown column 'rnk' (did you mean 'rank'?)"),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from dscost.converting.planning import (
     LayerOffers,
     Offer,
     applied,
+    meets,
     parse_goal,
     reached,
     total_error,
@@ -30,6 +31,7 @@ AS_IS = Figures(params=1000, macs=2000, latency_s=12e-3)
     [
         ("macs=0.5x", "macs", Fraction(1, 2), True),
         ("macs = 0.5×", "macs", Fraction(1, 2), True),
+        (" error = 0.3 ", "error", Fraction(3, 10), False),
         ("params=60%", "params", Fraction(3, 5), True),
         ("params=4M", "params", Fraction(4_000_000), False),
         ("macs=900_000", "macs", Fraction(900_000), False),
@@ -41,7 +43,7 @@ AS_IS = Figures(params=1000, macs=2000, latency_s=12e-3)
 )
 def test_goals_are_read_exactly(text: str, metric: str, value: Fraction, relative: bool) -> None:
     goal = parse_goal(text)
-    assert (goal.metric, goal.value, goal.relative, goal.text) == (metric, value, relative, text)
+    assert (goal.metric, goal.value, goal.relative, goal.text) == (metric, value, relative, text.strip())
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,31 @@ def test_goals_are_reached_with_the_least_error(goal: str, decisions: dict[str, 
     assert planned.decisions == decisions
     assert planned.figures.macs == macs
     assert planned.gap == 0
+
+
+@pytest.mark.parametrize("metric", ["macs", "params", "latency_s", "error"])
+@pytest.mark.parametrize("at", [{"a": 1}, {"a": 2}, {"a": 2, "b": 1}, {"a": 1, "b": 1}], ids=str)
+def test_what_a_plan_comes_to_can_be_its_goal_and_is_met(metric: str, at: dict[str, int]) -> None:
+    planned = applied(at, LAYERS, AS_IS)
+    figure = planned.error if metric == "error" else planned.figures.of(metric)  # type: ignore[arg-type]
+    goal = parse_goal(f"{metric}={figure!r}{' s' if metric == 'latency_s' else ''}")
+    assert meets(goal, planned.figures, AS_IS, planned.error)
+    best = reached(goal, LAYERS, AS_IS)
+    assert meets(goal, best.figures, AS_IS, best.error)
+    if metric == "error":
+        assert best.figures.macs <= planned.figures.macs
+    else:
+        assert best.error <= planned.error
+    below = goal._replace(value=goal.value * Fraction(999, 1000))
+    assert not meets(below, planned.figures, AS_IS, planned.error)
+
+
+def test_a_count_is_met_to_the_last_one() -> None:
+    at = applied({"a": 2}, LAYERS, AS_IS).figures  # 600 params
+    assert meets(parse_goal("params=600"), at, AS_IS, 0.1)
+    assert not meets(parse_goal("params=599"), at, AS_IS, 0.1)
+    assert reached(parse_goal("params=600"), LAYERS, AS_IS).figures.params == 600
+    assert reached(parse_goal("params=599"), LAYERS, AS_IS).figures.params == 550
 
 
 def test_what_a_plan_comes_to_is_what_its_layers_save() -> None:

@@ -16,7 +16,7 @@ from dscost.roofline import Ceilings, predict
 from dscost.specs import ConvSpec, Shape
 from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
 from dscost.timing.engine import Case, Comparison
-from dscost.timing.statistics import summarize
+from dscost.timing.statistics import speedup_of, summarize
 from dscost.tracing import Arguments
 from dscost.units import dtype_bytes
 from dscost.variants import depthwise_separable
@@ -24,10 +24,12 @@ from dscost.variants import depthwise_separable
 BUDGET_S = 30.0
 PRECISION = 0.05
 """Of a speedup, at most; a plan does not turn on less."""
+CHECKING_SHARE = 0.25
+"""Of the time budget, for the converted model at the end."""
 WHOLE_SHARE = 0.6
-"""Of the time budget, at most; a model that is known well enough before takes less."""
+"""Of the rest, at most; a model that is known well enough before takes less."""
 BUILDING_SHARE = 0.5
-"""Of the rest; making weights must not eat all of it."""
+"""Of what is left then; making weights must not eat all of it."""
 AS_IS = 0
 """The rank under which the time of a convolution as it is stands."""
 WHOLE = "the whole model"
@@ -113,9 +115,9 @@ def time_choices(
     options = options._replace(precision=max(PRECISION, options.precision))
     bench = Bench(options, [setting], options.budget_s or BUDGET_S)
     with bench.open():
-        began = perf_counter()
-        whole_s = _whole_s(bench, module, arguments, whole, setting, progress)
-        left_s = bench.budget_s - (perf_counter() - began)
+        began, own_s = perf_counter(), (1 - CHECKING_SHARE) * bench.budget_s
+        whole_s = _whole_s(bench, module, arguments, whole, setting, own_s * WHOLE_SHARE, progress)
+        left_s = own_s - (perf_counter() - began)
         measured = _measured(bench, convs, setting, left_s, progress)
         ceilings = ceilings_for(bench, setting, progress) if _lacks(convs, measured) else None
         found = {one.key: _completed(one, measured.get(one.key, {}), ceilings, setting) for one in convs}
@@ -145,16 +147,17 @@ def time_both(
     """
     (setting, *_) = options.settings(dtype=dtype, batch=0, memory_formats=MEMORY_FORMATS[:1])
     setting = setting._replace(batch=None)
-    bench = Bench(options, [setting], (options.budget_s or BUDGET_S) * WHOLE_SHARE)
+    bench = Bench(options, [setting], options.budget_s or BUDGET_S)
     with bench.open():
         first, second = (_prepared(bench, module, arguments, whole, setting) for module in modules)
         if not (first and second):
             return None
         case = Case("the converted model", first.call, second.call, bench.timer(setting))
-        result = bench.compare([case], bench.budget_s, progress).get(case.name)
+        result = bench.compare([case], CHECKING_SHARE * bench.budget_s, progress).get(case.name)
     if result is None:
         return None
-    return summarize(result.first_s).median_s, summarize(result.second_s).median_s
+    first_s = summarize(result.first_s).median_s
+    return first_s, first_s / speedup_of(result.epochs).median
 
 
 def _prepared(bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting) -> Prepared | None:
@@ -169,13 +172,19 @@ def _prepared(bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost,
 
 
 def _whole_s(
-    bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting, progress: Progress | None
+    bench: Bench,
+    module: nn.Module,
+    arguments: Arguments,
+    cost: Cost,
+    setting: Setting,
+    budget_s: float,
+    progress: Progress | None,
 ) -> float:
     call = _prepared(bench, module, arguments, cost, setting)
     compared: Mapping[str, Comparison] = {}
     if call:
         case = Case(WHOLE, call.call, call.call, bench.timer(setting))
-        compared = bench.compare([case], bench.budget_s * WHOLE_SHARE, progress)
+        compared = bench.compare([case], budget_s, progress)
     if WHOLE not in compared:
         why = " ".join(bench.warnings) or f"Not timed: it does not fit in {bench.budget}."
         raise UnavailableError(f"a goal of latency needs the time of the model as it is. {why}")
@@ -203,18 +212,26 @@ def _measured(
             cases.append(Case(name, first.call, second.call, bench.timer(setting)))
             timed[name] = one, rank
     compared = bench.compare(cases, budget_s - (perf_counter() - began), progress)
-    found: dict[tuple[ConvSpec, Shape], dict[int, Seconds]] = {}
+    by_conv: dict[tuple[ConvSpec, Shape], dict[int, Comparison]] = {}
     for name, result in compared.items():
         one, rank = timed[name]
-        times = found.setdefault(one.key, {})
-        times.setdefault(AS_IS, Seconds(summarize(result.first_s).median_s))
-        times[rank] = Seconds(summarize(result.second_s).median_s)
+        by_conv.setdefault(one.key, {})[rank] = result
     if len(compared) < len(wanted):
         bench.warn(
             f"{len(wanted) - len(compared)} of {len(wanted)} choices of the distinct layers were predicted: "
             f"they were not timed within {bench.budget}."
         )
-    return found
+    return {key: _paired(results) for key, results in by_conv.items()}
+
+
+def _paired(results: Mapping[int, Comparison]) -> dict[int, Seconds]:
+    """Return the time of a convolution as it is, and by rank what the speedups of those timed by turns with it say.
+
+    The machine may have been slower during one comparison than during another; a speedup does not know.
+    """
+    as_is_s = summarize([second for result in results.values() for second in result.first_s]).median_s
+    times = {rank: Seconds(as_is_s / speedup_of(result.epochs).median) for rank, result in results.items()}
+    return {AS_IS: Seconds(as_is_s), **times}
 
 
 def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeable, int]]:

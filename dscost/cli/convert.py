@@ -51,11 +51,16 @@ def convert(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
-    device: Annotated[str, typer.Option(help="Where to measure for latency_s: cpu or cuda.")] = "cpu",
+    device: Annotated[
+        str | None, typer.Option(help="Where to measure for latency_s: cpu or cuda  [default: cpu]")
+    ] = None,
     threads: opt.Threads = None,
     memory_format: Annotated[
-        str, typer.Option(help="Layout of the tensors that are measured: contiguous or channels_last.")
-    ] = "contiguous",
+        str | None,
+        typer.Option(
+            help="Layout of what is measured: contiguous or channels_last  [default: contiguous]"
+        ),
+    ] = None,
     time_budget: opt.TimeBudget = None,
     seed: opt.Seed = 0,
     every_layer: Annotated[bool, typer.Option("--all", help="Show layers that cannot be converted as well.")] = False,
@@ -82,13 +87,13 @@ def convert(
         view=View(columns=opt.parse_columns(columns), wide=wide),
         formats=CONVERSION_RENDERERS,
     )
-    _check_files(out, save, save_plan)
-    if (goal is None or not goal.strip().startswith("latency_s")) and time_budget is not None:
-        raise InputError("--time-budget is for --goal latency_s=…: nothing else is measured")
+    _check_files(out, weights, save, save_plan)
+    if goal is None or not goal.strip().startswith("latency_s"):
+        _refuse_measuring(device=device, threads=threads, memory_format=memory_format, time_budget=time_budget)
     timing = opt.timing_options(
         opt.parse_cases(None, None),
-        device=[device],
-        memory_format=memory_format,
+        device=None if device is None else [device],
+        memory_format=memory_format or "contiguous",
         mode="eager",
         threads=threads,
         allocator="tuned",
@@ -131,11 +136,19 @@ def convert(
     out.write(result.converted)
 
 
-def _check_files(out: Output, save: Path | None, save_plan: Path | None) -> None:
+def _refuse_measuring(**given: object) -> None:
+    """Refuse options that say how to measure where nothing is."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"--{name.replace('_', '-')} is for --goal latency_s=…: nothing else is measured")
+
+
+def _check_files(out: Output, weights: Path | None, save: Path | None, save_plan: Path | None) -> None:
     """Refuse files that cannot be written, before any work is done.
 
     Raises:
-        InputError: Two results would be written to one file, or weights to something else than safetensors.
+        InputError: Two results would be written to one file, or one over the weights that are read, or weights to
+            something else than safetensors.
         OutputError: A folder is missing.
     """
     if save is not None and save.suffix != SAVED:
@@ -145,3 +158,5 @@ def _check_files(out: Output, save: Path | None, save_plan: Path | None) -> None
         check_folder(file)
     if len({file.resolve() for file in files}) < len(files):
         raise InputError("two results would be written to one file")
+    if weights is not None and weights.resolve() in {file.resolve() for file in files}:
+        raise InputError(f"{weights} is read by --weights, a result would be written over it")

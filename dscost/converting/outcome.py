@@ -64,6 +64,7 @@ class Outcome(NamedTuple):
         inputs: What it was counted on.
         weights: The file that its weights are from; `None` where they are those that it was made with.
         goal: What was asked for, as it was spelled.
+        is_met: Whether the converted model meets it; unknown without a goal, and of a time that could not be measured.
         plan: Rank or `keep` of every layer that could be converted.
         error: Total error: `sqrt(mean ε²)` over the layers of the plan, 0 for those kept. It is no accuracy.
         gap: By how much the total error, or the MACs where the error is the goal, may be above the least that
@@ -82,6 +83,7 @@ class Outcome(NamedTuple):
     inputs: tuple[Input, ...]
     weights: str | None
     goal: str | None
+    is_met: bool | None
     plan: Mapping[str, Decision]
     error: float
     gap: float

@@ -22,8 +22,8 @@ METRICS: Mapping[str, str] = {"macs": "count", "params": "count", "latency_s": "
 ERROR = "error"
 GOAL_EXAMPLES = "macs=0.5x, params=4M, latency_s=20ms or error=0.3"
 CURVE_POINTS = 12
-SAME_TIME = 1 + Fraction(1, 10**9)
-"""Seconds are floats, and a goal is a decimal: so little more is the same."""
+SAME = 1 + Fraction(1, 10**9)
+"""Seconds and errors are floats, and a goal is a decimal: so little more is the same."""
 
 
 class Goal(NamedTuple):
@@ -149,6 +149,7 @@ def parse_goal(text: str) -> Goal:
     >>> parse_goal("latency_s=20ms").value
     Fraction(1, 50)
     """
+    text = text.strip()
     metric, equals, quantity = (part.strip() for part in text.partition("="))
     if not equals:
         raise InputError(f"--goal: expected something like {GOAL_EXAMPLES}, found '{text}'")
@@ -199,12 +200,26 @@ def reached(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> Planne
     metric = goal.cost_metric
     choices = _choices(layers, metric)
     if goal.metric == ERROR:
-        found = least_cost(choices, goal.value**2 * _number(layers))
+        found = least_cost(choices, (goal.value * SAME) ** 2 * _number(layers))
     else:
         found = least_error(choices, _bound(goal, as_is) - _elsewhere(layers, as_is, metric))
     if found is None:
         raise InputError(_unreachable(goal, layers, as_is))
     return _planned(found, layers, as_is, by_error=goal.metric != ERROR)
+
+
+def meets(goal: Goal, figures: Figures, as_is: Figures, error: float) -> bool:
+    """Return whether a converted model meets a goal.
+
+    Args:
+        goal: What was to be reached.
+        figures: What the converted model costs, with its time where the goal is one.
+        as_is: What the model costs with every layer kept.
+        error: Total error.
+    """
+    if goal.metric == ERROR:
+        return Fraction(error) <= goal.value * SAME
+    return Fraction(figures.of(goal.cost_metric)) <= _bound(goal, as_is)
 
 
 def applied(decisions: Mapping[str, Decision], layers: Sequence[LayerOffers], as_is: Figures) -> Planned:
@@ -272,7 +287,7 @@ def _elsewhere(layers: Sequence[LayerOffers], as_is: Figures, metric: Metric) ->
 
 def _bound(goal: Goal, as_is: Figures) -> Fraction:
     bound = goal.value * Fraction(as_is.of(goal.cost_metric)) if goal.relative else goal.value
-    return bound * SAME_TIME if goal.metric == "latency_s" else bound
+    return bound * SAME if goal.metric == "latency_s" else bound
 
 
 def _planned(selection: Selection, layers: Sequence[LayerOffers], as_is: Figures, *, by_error: bool = True) -> Planned:
@@ -327,7 +342,7 @@ def _unreachable(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> s
     lightest = [layer.offers[choice.index(min(choice))] for layer, choice in zip(layers, choices, strict=True)]
     least = _with(lightest, layers, as_is)
     value, whole = Fraction(least.figures.of(metric)), Fraction(as_is.of(metric))
-    value = value / SAME_TIME if metric == "latency_s" else value
+    value = value / SAME if metric == "latency_s" else value
     share = f"{float(rounded_up(value / whole, 3)):g}x"
     figure = figure_text(metric, float(rounded_up(value, 3 if metric == "latency_s" else 4)))
     nearest = f"{share} ({figure})" if goal.relative else f"{figure} ({share})"

@@ -1,6 +1,8 @@
 """Weights in files: read from safetensors or a state dict that holds no code, written as safetensors."""
 
+import re
 import struct
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -34,7 +36,7 @@ def check_weights_path(path: Path) -> None:
     if path.suffix not in (SAFETENSORS, *STATE_DICTS):
         raise InputError(f"--weights: expected a file ending in {SAFETENSORS}, .pt or .pth, found '{path}'")
     if not path.is_file():
-        raise InputError(f"cannot read {path}: no such file")
+        raise InputError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'no such file'}")
     if path.suffix == SAFETENSORS:
         _safetensors()
 
@@ -67,16 +69,17 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = "") -> list[str]:
         InputError: The names or shapes are not those of the module.
     """
     state = read_weights(path)
-    own = module.state_dict()
+    own = module.state_dict(keep_vars=True)
     notes = []
-    for wrapper in WRAPPERS:
-        if state and all(name.startswith(wrapper) for name in state) and not any(n.startswith(wrapper) for n in own):
-            state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
-            notes.append(f"{path}: '{wrapper}' before every name was left out.")
+    for _ in WRAPPERS:  # each may be around the other
+        for wrapper in WRAPPERS:
+            if all(name.startswith(wrapper) for name in state) and not any(name.startswith(wrapper) for name in own):
+                state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
+                notes.append(f"{path}: '{wrapper}' before every name was left out.")
     faults = list(_faults(module, own, state))
     if faults:
         raise InputError(f"{path} does not fit the model: {'; '.join(faults)}{hint}")
-    return notes
+    return [*notes, *(f"{path}: {cast}" for cast in _casts(own, state))]
 
 
 def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
@@ -136,18 +139,25 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _unpickled(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's doubts about a pickle are an error of ours, or none
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        if "weights_only" not in str(error) and "Unsupported" not in str(error):
+        text = str(error)
+        if "weights_only" not in text and "Unsupported" not in text:
             raise InputError(f"{path}: not a checkpoint of torch.save: {_first_line(error)}") from error
+        named = _REFUSED.search(text)
+        what = f"it holds {named[1]}, and " if named else ""
         raise InputError(
-            f"{path}: refused, since reading it would run the code that it holds; save model.state_dict() instead, "
-            f"by torch.save or as {SAFETENSORS}"
+            f"{path}: refused, since {what}reading it would run the code that it holds; save model.state_dict() "
+            f"instead, by torch.save or as {SAFETENSORS}"
         ) from error
     except _NOT_READABLE as error:
         raise InputError(f"{path}: not a checkpoint of torch.save: {_first_line(error)}") from error
 
 
+_REFUSED = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
+"""How torch names what it does not let in."""
 _NOT_READABLE = (
     *(RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError, ArithmeticError),
     *(AssertionError, struct.error),
@@ -162,7 +172,7 @@ def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(found, Mapping):
         raise InputError(f"{path}: expected tensors by name, found {type(found).__name__}")
-    others = [f"'{name}' is {type(value).__name__}" for name, value in found.items() if not isinstance(value, Tensor)]
+    others = [f"'{name}' is {fault}" for name, value in found.items() if (fault := _why_no_weights(value))]
     if others or not found:
         what = some_of(others, SHOWN) or "it is empty"
         under = " or ".join(f"'{key}'" for key in NESTED_UNDER[:2])
@@ -170,25 +180,69 @@ def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
     return {str(name): value for name, value in found.items()}
 
 
+def _why_no_weights(value: object) -> str | None:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if value.is_meta:
+        return "a tensor on meta, without values"
+    return None if value.layout == torch.strided else "a sparse tensor"
+
+
 def _faults(module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]:
     """Load the weights, and yield why they do not fit."""
-    differing = [
-        f"{name} {_shape(state[name])} instead of {_shape(tensor)}"
-        for name, tensor in own.items()
-        if name in state and isinstance(tensor, Tensor) and not is_lazy(tensor) and state[name].shape != tensor.shape
-    ]
+    tied = _tied(own)
+    both = [(name, mine, state[name]) for name, mine in own.items() if name in state and _is_known(mine)]
+    differing = {
+        "of another shape": [
+            f"{name} {_shape(given)} instead of {_shape(mine)}"
+            for name, mine, given in both
+            if given.shape != mine.shape
+        ],
+        "of another kind": [
+            f"{name} {_dtype(given)} instead of {_dtype(mine)}"
+            for name, mine, given in both
+            if mine.is_floating_point() and not given.is_floating_point()
+        ],
+        "of values that differ though the model ties them": [
+            f"{first} and {name}"
+            for name, _, given in both
+            if (first := next(twin for twin in tied[name] if twin in state)) != name
+            and not torch.equal(state[first].to(given.dtype), given)
+        ],
+    }
+    unfit = any(differing.values())
     try:
-        missing, unexpected = module.load_state_dict(
-            {name: tensor for name, tensor in state.items() if not differing}, strict=False
-        )
+        missing, unexpected = module.load_state_dict({} if unfit else state, strict=False)
     except RuntimeError as error:
         yield _first_line(error)
         return
-    if differing:
+    if unfit:
         missing, unexpected = [name for name in own if name not in state], [name for name in state if name not in own]
-    yield from _told(missing, "missing")
+    yield from _told([name for name in missing if not any(twin in state for twin in tied.get(name, ()))], "missing")
     yield from _told(unexpected, "not in the model")
-    yield from _told(differing, "of another shape")
+    for what, names in differing.items():
+        yield from _told(names, what)
+
+
+def _is_known(tensor: object) -> bool:
+    return isinstance(tensor, Tensor) and not is_lazy(tensor)
+
+
+def _tied(own: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return for each name all those that the same tensor has."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in own.items():
+        names.setdefault(id(tensor), []).append(name)
+    return {name: same for same in names.values() for name in same}
+
+
+def _casts(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield as what weights of another precision were read."""
+    both = [(state[name], mine) for name, mine in own.items() if name in state and _is_known(mine)]
+    kinds = {(_dtype(given), _dtype(mine)) for given, mine in both if mine.is_floating_point()}
+    for given, mine in sorted(kinds):
+        if given != mine:
+            yield f"weights of {given} were read as {mine}, as the model has them."
 
 
 def _told(names: Sequence[str], what: str) -> Iterator[str]:
@@ -198,6 +252,10 @@ def _told(names: Sequence[str], what: str) -> Iterator[str]:
 
 def _shape(tensor: Tensor) -> str:
     return format_shape(tuple(tensor.shape)) or "()"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _first_line(error: Exception) -> str:

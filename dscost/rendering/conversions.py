@@ -87,16 +87,17 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     if outcome.weights is not None:
         yield f"Weights of {outcome.weights}."
     if outcome.goal is not None:
-        yield f"Goal {outcome.goal}, {_proof(outcome)}."
+        missed = "" if outcome.is_met is not False else "; the converted model misses it, as the notes below tell"
+        yield f"Goal {outcome.goal}, {_proof(outcome)}{missed}."
 
 
 def _proof(outcome: Outcome) -> str:
     is_error = outcome.goal is not None and outcome.goal.startswith("error")
     least = "the fewest MACs" if is_error else "the least total error"
-    if not outcome.gap:
-        return f"with {least} that meets it"
-    gap = format_count(round(outcome.gap)) if is_error else f"{outcome.gap:.2g}"
-    return f"with at most {gap} above {least} that meets it"
+    if outcome.gap:
+        least = f"at most {format_count(round(outcome.gap)) if is_error else f'{outcome.gap:.2g}'} above {least}"
+    by = " by the times of its layers" if outcome.latency else ""
+    return f"with {least} that meets it{by}"
 
 
 def _layer_rows(converted: Converted) -> Iterator[Row]:
