@@ -11,7 +11,7 @@ from dscost.analysis.bench import Bench, Prepared, Progress
 from dscost.analysis.timed import ceilings_for
 from dscost.errors import UnavailableError
 from dscost.operations import stage_costs
-from dscost.results import Cost, Environment, Stage
+from dscost.results import Cost, Environment, Speedup, Stage
 from dscost.roofline import Ceilings, predict
 from dscost.specs import ConvSpec, Shape
 from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
@@ -134,8 +134,10 @@ def time_both(
     *,
     dtype: str,
     progress: Progress | None = None,
-) -> tuple[float, float] | None:
-    """Return the seconds of two models by turns, or `None` where they could not be timed.
+) -> tuple[float, Speedup] | None:
+    """Return the seconds of the first of two models, and the speedup of the second by turns with it.
+
+    Where they could not be timed, return `None`.
 
     Args:
         modules: With values; left as they are.
@@ -156,8 +158,7 @@ def time_both(
         result = bench.compare([case], CHECKING_SHARE * bench.budget_s, progress).get(case.name)
     if result is None:
         return None
-    first_s = summarize(result.first_s).median_s
-    return first_s, first_s / speedup_of(result.epochs).median
+    return summarize(result.first_s).median_s, speedup_of(result.epochs)
 
 
 def _prepared(bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting) -> Prepared | None:

@@ -57,9 +57,7 @@ def convert(
     threads: opt.Threads = None,
     memory_format: Annotated[
         str | None,
-        typer.Option(
-            help="Layout of what is measured: contiguous or channels_last  [default: contiguous]"
-        ),
+        typer.Option(help="Layout of what is measured: contiguous or channels_last  [default: contiguous]"),
     ] = None,
     time_budget: opt.TimeBudget = None,
     seed: opt.Seed = 0,

@@ -64,7 +64,8 @@ class Outcome(NamedTuple):
         inputs: What it was counted on.
         weights: The file that its weights are from; `None` where they are those that it was made with.
         goal: What was asked for, as it was spelled.
-        is_met: Whether the converted model meets it; unknown without a goal, and of a time that could not be measured.
+        is_met: Whether the converted model meets it; unknown without a goal, and where the time that was measured, if
+            any was, leaves it open.
         plan: Rank or `keep` of every layer that could be converted.
         error: Total error: `sqrt(mean ε²)` over the layers of the plan, 0 for those kept. It is no accuracy.
         gap: By how much the total error, or the MACs where the error is the goal, may be above the least that

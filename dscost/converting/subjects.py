@@ -1,0 +1,114 @@
+"""A target → a module with values, what it is called with, and what it costs: what is to be converted."""
+
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dscost.analysis import count, module_source
+from dscost.building import with_values
+from dscost.converting.weights import load_weights
+from dscost.inputs import TensorSpec
+from dscost.results import Cost, Input
+from dscost.tracing import Arguments, same_random_state
+
+MADE_BY_DSCOST = ("builtin", "yaml")
+RANDOM = ("builtin", "yaml", "torchvision", "timm")
+"""Sources whose models have random weights unless a file gives others."""
+RANDOM_NOTE = (
+    "The weights are random, so there is nothing to exploit: errors at rank 1 are near sqrt(1 − (1 + K/√N)²/K²). "
+    "Those of trained weights (--weights) are smaller."
+)
+
+
+class Subject(NamedTuple):
+    """A model to be converted.
+
+    Args:
+        target: What the user calls it.
+        source: Where it was found.
+        module: With values.
+        arguments: Of its forward.
+        cost: Of the whole.
+        inputs: What it was counted on.
+        weights: The file that its weights are from.
+        notes: What the reader must know.
+    """
+
+    target: str
+    source: str
+    module: nn.Module
+    arguments: Arguments
+    cost: Cost
+    inputs: tuple[Input, ...]
+    weights: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def dtype(self) -> str:
+        """Of its weights, by name."""
+        return str(self._dtype).removeprefix("torch.")
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next((tensor.dtype for tensor in self.module.parameters() if tensor.is_floating_point()), torch.float32)
+
+    def input_specs(self) -> Iterator[TensorSpec]:
+        """Yield the inputs as a plan file has them; nothing where they are no plain tensors."""
+        args, kwargs = self.arguments
+        if not all(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
+            return
+        for name, tensor in [*((None, arg) for arg in args), *kwargs.items()]:
+            dtype = None if tensor.dtype == self._dtype else str(tensor.dtype).removeprefix("torch.")
+            yield TensorSpec(tuple(tensor.shape), dtype, name)
+
+
+def load_subject(
+    target: "str | PathLike[str] | nn.Module",
+    *,
+    input: Any = None,
+    batch: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    weights: str | PathLike[str] | None = None,
+    seed: int = 0,
+) -> Subject:
+    """Return a target as a module with values: those of a file, those that its code gives it, or random ones.
+
+    Raises:
+        InputError: The target or an argument is wrong, or the weights do not fit.
+        UnavailableError: Something that is needed is not installed.
+    """
+    source, arguments, name = module_source(target, input=input, batch=batch, settings=settings, kwargs=kwargs)
+    with same_random_state():
+        torch.manual_seed(seed)
+        if source.make_real is not None:
+            module = source.make_real()
+        elif source.kind == "module" and weights is None:
+            module = source.module  # it is not changed
+        else:
+            module = with_values(source.module)
+    notes = [*source.notes]
+    if weights is not None:
+        hint = ""
+        if source.kind in MADE_BY_DSCOST:
+            hint = "; a model of dscost names its tensors in its own way: those of torchvision fit torchvision:NAME"
+        notes += load_weights(module, Path(weights), hint=hint)
+    elif source.kind in RANDOM:
+        notes.append(RANDOM_NOTE)
+    elif source.make_real is not None:
+        notes.append(f"The weights are those that {name} makes: --weights reads others.")
+    report = count(module, input=arguments).report
+    return Subject(
+        name,
+        source.kind,
+        module,
+        arguments,
+        report.totals.as_is,
+        report.inputs,
+        None if weights is None else str(weights),
+        (*notes, *report.warnings),
+    )
