@@ -3,6 +3,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("alike", derandomize=True, database=None, deadline=None)  # the same everywhere, however slow
+settings.load_profile("alike")
 
 # What pytest, rich, git and dscost read from the environment; here, as in the programs started from here, tests set it.
 OUTSIDE = ("CI", "BUILD_NUMBER", "FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS", "LINES")
