@@ -110,6 +110,11 @@ def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
     Raises:
         InputError: It is none; the text says what is wrong and where.
     """
+    if isinstance(document, dict) and document.get("command") == "convert":
+        raise InputError(
+            f"{origin}: a conversion, not a saved report: expected what dscost model … --json writes; of a converted "
+            "model, give the factory that returns dscost.convert(make(), plan=…), as path/file.py:factory"
+        )
     if not isinstance(document, dict) or "schema_version" not in document or "subjects" not in document:
         raise InputError(
             f"{origin}: not a saved report: expected 'schema_version' and 'subjects', as dscost model … --json writes"

@@ -89,6 +89,15 @@ def format_factor(factor: float | None) -> str:
     return UNKNOWN if factor is None else f"{_significant(factor, 3)}×"
 
 
+def format_layer(name: str) -> str:
+    """Return the name of a layer as a sentence has it; a model itself has none among its modules.
+
+    >>> format_layer("conv1"), format_layer("")
+    ("'conv1'", '(root)')
+    """
+    return f"'{name}'" if name else "(root)"
+
+
 def format_shape(shape: tuple[int, ...]) -> str:
     """Return a shape or a pair, `3×224×224`."""
     return "×".join(map(str, shape))

@@ -152,6 +152,61 @@ def test_inputs_one_after_the_other_are_as_good_as_all_at_once() -> None:
         assert errors[0] == pytest.approx(errors[1], rel=1e-6)
 
 
+class Images(torch.utils.data.Dataset[Any]):
+    def __init__(self, images: Tensor, label: Any) -> None:
+        self.images, self.label = images, label
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, at: int) -> tuple[Tensor, Any]:
+        return self.images[at], self.label
+
+
+@pytest.mark.parametrize("label", [3, "a cat", {"boxes": torch.zeros(4)}], ids=["class", "text", "boxes"])
+def test_labels_behind_images_are_left_out(label: Any) -> None:
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(6, 10, 3).double(), smooth(4, 6, 12, 12)
+    expected = conversion(conv, x).layers[0].error
+    loader = torch.utils.data.DataLoader(Images(x, label), batch_size=2)
+    for given in (loader, ((images, label) for images in x.split(2)), iter([[x, label]])):
+        assert conversion(conv, given).layers[0].error == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_a_forward_takes_is_no_label() -> None:
+    torch.manual_seed(0)
+    module = Calling(lambda self, x, mask: self.conv(x * mask), conv=nn.Conv2d(6, 8, 3)).double()
+    x, mask = smooth(2, 6, 12, 12), torch.rand(2, 1, 12, 12, dtype=DOUBLE)
+    masked = conversion(module.conv, x * mask).layers[0].error
+    assert conversion(module, iter([(x, mask)])).layers[0].error == pytest.approx(masked, rel=1e-9)
+    optional = Optional().double()
+    optional.conv = module.conv
+    assert conversion(optional, iter([(x, mask)])).layers[0].error == pytest.approx(masked, rel=1e-9)
+
+
+class Optional(nn.Module):
+    """A forward that can do without its second input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(6, 8, 3)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Any:
+        return self.conv(x if mask is None else x * mask)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_batches_is_refused_and_says_what_to_give(kind: Any) -> None:
+    message = (
+        rf"^Conv2d does not take 3 inputs: a {kind.__name__} is several arguments of one call; for several batches "
+        r"give a generator: \(x for x in batches\)$"
+    )
+    batches = kind(torch.ones(3, 1, 6, 9, 9))
+    with pytest.raises(InputError, match=message):
+        conversion(nn.Conv2d(6, 8, 3), batches)
+    assert conversion(nn.Conv2d(6, 8, 3), (x for x in batches)).layers[0].error_of == "output"
+
+
 def test_each_layer_is_fitted_to_what_it_sees_in_the_model() -> None:
     """Behind a layer that is off itself: inputs are those of the model as given."""
     torch.manual_seed(0)

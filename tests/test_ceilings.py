@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dscost.errors import UnavailableError, UnknownNameError
-from dscost.results import Cost
+from dscost.results import Cost, Noise
 from dscost.roofline import Ceilings, Rate
 from dscost.timing import ceilings as kept_ceilings
+from dscost.timing import machine
 from dscost.timing import rig as rigs
 from dscost.timing.ceilings import METHOD, Found, cache_folder, find_ceilings, is_fresh
 from dscost.timing.engine import Block, Call
@@ -367,6 +368,23 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
 
     monkeypatch.setattr(kept_ceilings, "measured", fake)
     return layouts
+
+
+@pytest.fixture(autouse=True)
+def _the_machine_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.Watch, "noise", lambda self: ())
+
+
+def test_what_was_measured_on_a_busy_machine_is_told_and_not_kept(
+    tmp_path: Path, runs: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = find(tmp_path)
+    busy = (Noise("load", 4.0, 2.0),)
+    monkeypatch.setattr(machine.Watch, "noise", lambda self: busy)
+    found = find(tmp_path, refresh=True)
+    assert (found.path, found.problem, found.noise, len(runs)) == (None, "the machine was busy", busy, 2)
+    again = find(tmp_path)
+    assert (again.from_cache, again.noise, again.path) == (True, (), kept.path)
 
 
 def find(folder: Path, **changes: object) -> Found:

@@ -168,6 +168,9 @@ def test_a_goal_that_the_converted_model_misses_is_said_to_be_missed(
         in told
     )
     assert "model misses it, as the notes below tell." in told
+    assert "← goal, missed" in told
+    assert "predicted" not in told
+    assert "was not measured" not in told
     assert "1.00 s as it is and 2.00 s converted, 2.000 times as long; its layers promised" in told
     assert converted("net.py:make", *INPUT, *goal, capsys=capsys)["is_met"] is False
     for found, is_met in (
@@ -177,6 +180,10 @@ def test_a_goal_that_the_converted_model_misses_is_said_to_be_missed(
         (None, None),
     ):
         monkeypatch.setattr(targets, "time_both", lambda *_, found=found, **__: found)
+        assert run(["convert", "net.py:make", *INPUT, *goal]) == 0
+        told = capsys.readouterr().out
+        assert {True: "← goal\n", None: "← goal, unsure\n", False: "← goal, missed\n"}[is_met] in told
+        assert ("“predicted” ones were not timed" in told) == (found is None)
         assert converted("net.py:make", *INPUT, *goal, capsys=capsys)["is_met"] is is_met
 
 
@@ -207,10 +214,101 @@ def test_layers_left_alone_are_added_up_unless_all_are_asked_for(capsys: pytest.
     assert run(["convert", "resnet18", "--goal", "error=0", "--columns", "rank,macs"]) == 0
     told = capsys.readouterr().out
     assert "(3 layers left alone)" in told
-    assert "The weights are random" in told
-    assert "← goal" in told
+    assert "← goal\n" in told
+    assert "faster" not in told  # nothing was converted, so nothing is to be explained
+    assert "An error is" not in told
+    assert "The weights are random" not in told
     assert run(["convert", "resnet18", "--goal", "error=0", "--all"]) == 0
     assert "layer4.0.downsample" in capsys.readouterr().out.replace("shortcut", "downsample")
+
+
+def test_quiet_leaves_out_what_explains_and_keeps_what_warns(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "resnet18", "--rank", "10"]) == 0
+    told = capsys.readouterr().out
+    assert run(["convert", "resnet18", "--rank", "10", "-q"]) == 0
+    quiet = capsys.readouterr().out
+    for explains in ("An error is how far", "The weights are random"):
+        assert explains in told
+        assert explains not in quiet
+    for warns in (
+        "Whether it is faster was not measured",
+        "Rank 10 is more than the full rank of 16 layers: they have",
+    ):
+        assert warns in told
+        assert warns in quiet
+
+
+def test_a_layer_that_costs_more_converted_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # full rank is 9 of 3×3 from 32 to 64, and 25 of 5×5 from 32 to 32 per group
+    notes = converted("net.py:make", *INPUT, "--rank", "200", capsys=capsys)["notes"]
+    assert notes == [
+        "Rank 200 is more than the full rank of 2 layers: they have that, 9 to 25.",
+        "2 of 2 converted layers cost more MACs and params than before.",
+    ]
+    # 7 · (32·9 + 64·32) is below 64·32·9, 8 and 9 times are above; 9 · (64·25 + 64·32) is below 64·32·25
+    notes = converted("net.py:make", *INPUT, "--rank", "9", capsys=capsys)["notes"]
+    assert notes == ["1 of 2 converted layers costs more MACs and params than before."]
+    assert converted("net.py:make", *INPUT, "--rank", "7", capsys=capsys)["notes"] == []
+    Path("p.yaml").write_text('version: 1\nlayers: {"2": 10, "4": 1}\n')
+    notes = converted("net.py:make", *INPUT, "--plan", "p.yaml", capsys=capsys)["notes"]
+    assert notes == [
+        "Rank 10 is more than the full rank of 1 layer: it has that, 9.",
+        "1 of 2 converted layers costs more MACs and params than before.",
+    ]
+    Path("p.yaml").write_text('version: 1\nlayers: {"2": 10, "4": 26}\n')
+    notes = converted("net.py:make", *INPUT, "--plan", "p.yaml", capsys=capsys)["notes"]
+    assert "Ranks of 10 to 26 are more than the full rank of 2 layers: they have that, 9 to 25." in notes  # type: ignore[operator]
+
+
+def test_what_is_not_measured_is_said_with_the_bytes_that_are_moved_more(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = converted("net.py:make", *INPUT, "--rank", "9", capsys=capsys)
+    grown = found["after"]["traffic_bytes"] / found["before"]["traffic_bytes"]  # type: ignore[index]
+    assert grown > 2
+    assert run(["convert", "net.py:make", *INPUT, "--rank", "9"]) == 0
+    told = capsys.readouterr().out
+    assert f"(--goal latency_s=0.8x does); it moves {grown:.2f}× more bytes.\n" in told
+    assert run(["convert", "net.py:make", *INPUT, "--where", "4"]) == 0
+    told = capsys.readouterr().out
+    assert "1 of 1 layer made depthwise-separable\n" in told
+    assert "Whether it is faster was not measured (--goal latency_s=0.8x does).\n" in told  # it moves fewer
+
+
+def test_the_module_of_a_factory_is_not_written_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "net:make", *INPUT, "-o", "net.py"]) == 2
+    assert "net.py is read as the target, a result would be written over it" in capsys.readouterr().err
+    assert (here / "net.py").read_text() == NET
+
+
+def test_a_plan_is_written_over_itself(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("p.yml").write_text('version: 1\nlayers: {"2": 1}\n')
+    assert run(["convert", "net.py:make", *INPUT, "--plan", "p.yml", "--save-plan", "./p.yml", "-q"]) == 0
+    assert read_plan(Path("p.yml")).target == "net.py:make"
+
+
+def test_csv_says_what_became_of_each_layer(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("p.yaml").write_text('version: 1\nlayers: {"2": 1, "4": keep}\n')
+    assert run(["convert", "net.py:make", *INPUT, "--plan", "p.yaml", "--format", "csv"]) == 0
+    rows = {row["layer"]: row for row in csv.DictReader(capsys.readouterr().out.splitlines())}
+    decisions = {name: (row["decision"], row["rank"]) for name, row in rows.items()}
+    assert decisions == {"0": ("left alone", ""), "2": ("converted", "1"), "4": ("kept", ""), "5": ("left alone", "")}
+
+
+def test_weights_of_a_converted_model_are_recognised(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "net.py:make", *INPUT, "--save", "w.safetensors", "-q"]) == 0
+    assert run(["convert", "net.py:make", *INPUT, "--weights", "w.safetensors"]) == 2
+    hint = "; these are weights of a converted model: load them into dscost.convert(make(), plan=…)\n"
+    assert capsys.readouterr().err.endswith(hint)
+    torch.save({"features.depthwise.weight": torch.ones(1), "features.pointwise.weight": torch.ones(1)}, "other.pt")
+    assert run(["convert", "net.py:make", *INPUT, "--weights", "other.pt"]) == 2
+    assert "converted model" not in capsys.readouterr().err
+
+
+def test_a_conversion_is_not_taken_for_a_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "net.py:make", *INPUT, "--json", "-o", "c.json"]) == 0
+    assert run(["compare", "c.json", "c.json"]) == 2
+    assert "c.json: a conversion, not a saved report: expected what dscost model … --json" in capsys.readouterr().err
 
 
 def test_where_and_min_channels_choose_layers(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,7 +320,7 @@ def test_where_and_min_channels_choose_layers(here: Path, capsys: pytest.Capture
     ("arguments", "said"),
     [
         (["--goal", "macs=0.01x"], "macs=0.01x cannot be reached: the least is 0.106x (1.917M MACs), every layer at"),
-        (["--goal", "macs"], "--goal: expected something like macs=0.5x"),
+        (["--goal", "macs"], "goal: expected something like macs=0.5x"),
         (["--goal", "macs=0.5x", "--rank", "2"], "give one of --goal, --rank and --plan, found --goal and --rank"),
         (["--plan", "good.yaml", "--where", "2"], "--where has no meaning with --plan"),
         (["--plan", "gone.yaml"], "cannot read gone.yaml: No such file or directory"),
@@ -232,13 +330,20 @@ def test_where_and_min_channels_choose_layers(here: Path, capsys: pytest.Capture
         (["--weights", "other.pt"], "other.pt does not fit the model: 7 missing (0.bias, 2.weight, 2.bias and 4 more); "
          "1 of another shape (0.weight 1 instead of 32×3×3×3)"),
         (["--save", "out.pt"], "--save: weights are written as .safetensors, found 'out.pt'"),
+        (["--save-plan", "net.py"], "--save-plan: plans are written as .yaml or .yml, found 'net.py'"),
+        (["--save-plan", "-"], "--save-plan: plans are written as .yaml or .yml, found '-'"),
+        (["-o", "net.py"], "net.py is read as the target, a result would be written over it"),
+        (["--export", "json=./net.py"], "net.py is read as the target, a result would be written over it"),
+        (["--plan", "good.yaml", "-o", "good.yaml"], "good.yaml is read as --plan, a result would be written over it"),
+        (["--goal", "macs=0.5x", "--goal", "error=0"], "--goal: one can be reached at a time, found macs=0.5x and err"),
+        (["--plan", "other.yaml"], "other.yaml:2:10: '1' is no convolution (class ReLU)"),
         (["--save-plan", "a.yaml", "-o", "a.yaml"], "two results would be written to one file"),
         (["--where", "nothing*"], "unknown convolution 'nothing*'"),
         (["--time-budget", "3s"], "--time-budget is for --goal latency_s"),
         (["--goal", "macs=0.5x", "--device", "cuda"], "--device is for --goal latency_s=…: nothing else is measured"),
         (["--threads", "2"], "--threads is for --goal latency_s"),
         (["--memory-format", "channels_last"], "--memory-format is for --goal latency_s"),
-        (["--weights", "w.safetensors", "--save", "./w.safetensors"], "w.safetensors is read by --weights"),
+        (["--weights", "w.safetensors", "--save", "./w.safetensors"], "w.safetensors is read as --weights"),
         (["--columns", "rnk", "--save-plan", "p.yaml"], "unknown column 'rnk' (did you mean 'rank'?)"),
     ],
 )  # fmt: skip
@@ -248,6 +353,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
     Path("good.yaml").write_text("version: 1\nlayers: {}\n")
     Path("bad.yaml").write_text('version: 1\nlayers:\n  three: 1\n  "5": 2\n')
     Path("wrong.yaml").write_text("version: 1\nlayer: {}\nlayers: {}\n")
+    Path("other.yaml").write_text('version: 1\nlayers: {"1": 2}\n')
     torch.save(nn.ReLU(), "whole.pt")
     torch.save({"0.weight": torch.ones(1)}, "other.pt")
     before = {path.name for path in here.iterdir()}
@@ -279,7 +385,13 @@ def test_real_processes_end_with_the_right_code(arguments: list[str], code: int,
 def test_the_library_plans_what_the_command_plans(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = dscost.plan("net.py:make", "params=0.5x", input=(1, 3, 16, 16))
     assert dict(plan.layers) == converted("net.py:make", *INPUT, "--goal", "params=0.5x", capsys=capsys)["plan"]
-    with pytest.raises(dscost.DscostError, match="on meta, without weights"):
+    with pytest.raises(dscost.DscostError, match=r"^goal: expected something like macs=0\.5x"):
+        dscost.plan("net.py:make", "macs", input=(1, 3, 16, 16))
+    with pytest.raises(dscost.DscostError, match=r"or input=\(1, 3, 224, 224\)$"):
+        dscost.plan("net.py:make", "macs=0.5x")
+    with pytest.raises(dscost.DscostError, match=r"^\(root\) is on meta, without weights"):
+        dscost.convert(nn.Conv2d(32, 32, 3, device="meta"))
+    with pytest.raises(dscost.DscostError, match=r"^\(root\) is on meta, without weights"):
         dscost.plan(nn.Conv2d(32, 32, 3, device="meta"), "macs=0.5x", input=(1, 32, 8, 8))
 
 

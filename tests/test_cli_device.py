@@ -13,6 +13,7 @@ from dscost.cli import run
 from dscost.devices import device_names
 from dscost.rendering import View
 from dscost.rendering.device_page import FORMATS, format_speed, landmarks, render_device, roofline_chart
+from dscost.results import Noise
 from dscost.roofline import Ceilings, Rate
 from dscost.timing.ceilings import Found
 
@@ -48,6 +49,7 @@ def failure(arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("dscost.timing.ceilings.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("dscost.timing.machine.Watch.noise", lambda self: ())
     return tmp_path / "cache"
 
 
@@ -94,6 +96,23 @@ def test_this_machine_may_be_named_too(monkeypatch: pytest.MonkeyPatch, capsys: 
     for arguments in ("", "cpu", "cuda", "--device cuda"):
         shown(arguments, capsys)
     assert asked == ["cpu", "cpu", "cuda", "cuda"]
+
+
+def test_a_busy_machine_and_threads_without_cores_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Found(MEASURED._replace(threads=5), from_cache=False, path=None, problem="the machine was busy",
+                  noise=(Noise("load", 4.0, 2.0), Noise("cpu_pressure", 44.3, 10.0)))  # fmt: skip
+    monkeypatch.setattr("dscost.timing.ceilings.this_device", lambda **given: found)
+    monkeypatch.setattr("dscost.timing.machine.usable_cores", lambda: 2)
+    assert run(["device", "--threads", "5"]) == 0
+    page = capsys.readouterr()
+    assert page.err.splitlines() == [
+        "5 threads share 2 usable cores: they wait for each other, and figures vary.",
+        "The machine was busy: load 4.0 on 2 cores when measuring began.",
+        "The machine was busy: something waited for a processor in 44 % of the last 10 s.",
+        "not kept: the machine was busy",
+    ]
 
 
 def test_naming_a_device_imports_no_torch() -> None:

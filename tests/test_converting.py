@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from properties import operations_of
+from safetensors.torch import load_file
 from test_rewriting import (
     CONVOLUTIONS,
     Calling,
@@ -35,11 +36,13 @@ from torch.nn.utils import parametrizations, prune
 import dscost
 from dscost.analysis import count
 from dscost.building import Network
+from dscost.cli import run
 from dscost.converting.candidates import candidates
 from dscost.converting.conversion import LayerConversion
 from dscost.converting.decomposing import relative_errors
 from dscost.converting.plans import Plan, plan_text
 from dscost.errors import InputError
+from dscost.inputs import TensorSpec
 from dscost.nn import DepthwiseSeparableConv1d, DepthwiseSeparableConv2d, DepthwiseSeparableConv3d
 from dscost.rewriting import PassedThrough
 
@@ -628,9 +631,95 @@ def test_a_model_that_looks_into_its_convolutions_is_refused_where_it_can_be_run
     assert kept(torch.ones(1, 4, 9, 9)).shape == (1, 8, 7, 7)
 
 
-def test_what_is_no_module_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^what is converted is an nn\.Module, found 'resnet18'$"):
-        dscost.convert("resnet18")  # type: ignore[arg-type]
+@pytest.mark.parametrize("given", [{"input": (1, 4, 9, 9)}, {"input": torch.ones(1, 4, 9, 9)}], ids=["shape", "values"])
+def test_a_model_that_runs_a_convolution_as_before_is_refused_where_it_can_be_run(given: dict[str, Any]) -> None:
+    """A copy of a function is the function itself, and what it closes over is what it was."""
+    conv = nn.Conv2d(4, 8, 3)
+    module = Calling(
+        lambda self, x: self.other(self.run(x)), conv=conv, other=nn.Conv2d(8, 8, 3), run=lambda x: conv(x)
+    )
+    message = (
+        r"^Calling runs 'conv' as before once converted: something that is not copied with a model, such as a closure, "
+        r"holds what was to be replaced \(keep that layer, by where or a plan\)$"
+    )
+    with pytest.raises(InputError, match=message):
+        convert_all(module, **given)
+    new = convert_all(module, where="other", **given)
+    assert isinstance(new.other, DepthwiseSeparableConv2d)
+
+
+def test_an_input_of_another_dtype_than_the_weights_is_refused_and_says_what_to_give() -> None:
+    message = (
+        r"^Conv2d cannot be run on \(1, 4, 9, 9\) float32: RuntimeError: .* "
+        r"\(the weights are torch\.float64: give input\.to\(torch\.float64\)\)$"
+    )
+    with pytest.raises(InputError, match=message):
+        convert_all(nn.Conv2d(4, 8, 3).double(), input=torch.ones(1, 4, 9, 9))
+
+
+def test_what_is_neither_a_module_nor_a_target_is_refused() -> None:
+    message = r"^what is converted is an nn\.Module, or the name or path of a model, found 3$"
+    with pytest.raises(InputError, match=message):
+        dscost.convert(3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^unknown model 'resnet_18'"):
+        dscost.convert("resnet_18")
+
+
+# -- targets of the command line
+
+ARCHITECTURE = """
+input: [3, 16, 16]
+layers:
+  - {conv: 3, out_channels: 32}
+  - {conv: 3, out_channels: 32, stride: 2}
+  - {conv: 3, out_channels: 48}
+"""
+
+
+@pytest.fixture
+def architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = Path("net.yaml")
+    path.write_text(ARCHITECTURE)
+    return path
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_what_the_command_wrote_of_a_target_is_made_again_from_its_name(architecture: Path, kind: Any) -> None:
+    files = ["--save", "out.safetensors", "--save-plan", "plan.yaml"]
+    assert run(["convert", "net.yaml", "--goal", "macs=0.6x", "--input", "2,3,20,20", *files, "-q"]) == 0
+    result = dscost.conversion(kind(architecture), plan="plan.yaml")
+    assert any(layer.converted for layer in result.layers)
+    x = torch.randn(2, 3, 20, 20)
+    before = result.module.eval()(x)
+    saved = load_file("out.safetensors")
+    for name, value in result.module.state_dict().items():  # of the same initial weights
+        assert torch.equal(value, saved[name]), name
+    for parameter in result.module.parameters():
+        nn.init.ones_(parameter)
+    result.module.load_state_dict(saved)
+    assert torch.equal(result.module(x), before)
+
+
+def test_a_target_has_the_costs_of_the_input_that_it_the_plan_or_the_caller_states(architecture: Path) -> None:
+    def macs(**options: Any) -> int:
+        cost = dscost.conversion(architecture, **options).layers[1].before
+        assert cost is not None
+        return cost.macs
+
+    per_position = 32 * 32 * 9
+    assert macs() == 8 * 8 * per_position
+    plan = Plan({}, inputs=(TensorSpec((2, 3, 20, 20)),))
+    assert macs(plan=plan) == 2 * 10 * 10 * per_position
+    assert macs(plan=plan, input=(1, 3, 4, 4)) == 2 * 2 * per_position
+
+
+def test_a_target_is_calibrated_on_values(architecture: Path) -> None:
+    x = torch.randn(2, 3, 16, 16)
+    whole = dscost.conversion(architecture, input=x).layers[1]
+    parts = dscost.conversion(architecture, input=iter(x.split(1))).layers[1]
+    assert (whole.error_of, parts.error_of) == ("output", "output")
+    assert whole.error == pytest.approx(parts.error, rel=1e-5)
 
 
 def test_a_model_that_cannot_be_copied_is_refused() -> None:

@@ -373,6 +373,20 @@ def test_a_variant_that_does_not_fit_is_refused_with_its_name(
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize("returned", [conv2d(16, 16, 1), None, ("conv", conv2d(16, 16, 1)), [conv2d(16, 16, 1)], "a"])
+def test_a_variant_that_returns_no_stages_is_told_what_to_return(own: Callable[..., Any], returned: Any) -> None:
+    own("wrong")(lambda spec: returned)
+    with pytest.raises(InputError, match=r"^variant wrong: its function must return a list of named stages such as "):
+        dscost.layer(**LAYER, variants="wrong")
+
+
+def test_a_variant_can_be_asked_for_as_tables_write_it() -> None:
+    written = dscost.layer(**LAYER, variants=("inverted-residual:6", "low-rank:4", "low_rank:4"))
+    assert list(written.layers[0].variants) == ["standard", "inverted_residual:6", "low_rank:4"]
+    with pytest.raises(UnknownNameError, match=r"^unknown variant 'low-ronk' \(did you mean 'low_rank'\?\)"):
+        dscost.layer(**LAYER, variants="low-ronk")
+
+
 @pytest.mark.parametrize("name", ["standard", "depthwise_separable", "speedup", "stages", "a-b", "a:b", "", "2d"])
 def test_some_names_are_no_names_for_variants(name: str) -> None:
     with pytest.raises(InputError, match=rf"^a variant cannot be called '{name}'"):

@@ -153,3 +153,26 @@ def test_autocast_is_off_while_measuring_and_on_again_afterwards() -> None:
             assert not torch.is_autocast_enabled("cuda")
             assert conv(x).dtype == torch.float32
         assert conv(x).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("load", "pressure", "ticks", "kinds"),
+    [
+        (2.0, 10.0, [(0, 100), (2, 200)], []),
+        (2.1, 10.1, [(0, 100), (3, 200)], ["load", "cpu_pressure", "steal"]),
+        (None, None, [None, None], []),
+    ],
+)
+def test_what_else_a_machine_does_is_noise_above_a_limit(
+    load: float | None,
+    pressure: float | None,
+    ticks: list[tuple[int, int] | None],
+    kinds: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readings = iter(ticks)
+    monkeypatch.setattr(machine, "load", lambda: load)
+    monkeypatch.setattr(machine, "cpu_pressure", lambda: pressure)
+    monkeypatch.setattr(machine, "processor_ticks", lambda: next(readings))
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    assert [one.kind for one in machine.Watch().noise()] == kinds

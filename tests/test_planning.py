@@ -49,15 +49,15 @@ def test_goals_are_read_exactly(text: str, metric: str, value: Fraction, relativ
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("macs", "--goal: expected something like macs=0.5x"),
+        ("macs", "goal: expected something like macs=0.5x"),
         ("mac=1M", r"unknown goal 'mac' \(did you mean 'macs'\?\)"),
-        ("macs=", "--goal macs: expected a quantity such as 600M"),
-        ("macs=half", "--goal macs: expected a quantity such as 600M"),
-        ("macs=-1x", "--goal macs: expected a quantity"),
-        ("latency_s=20", "--goal latency_s: expected a quantity such as 12 ms, found '20': it lacks a unit"),
-        ("error=1.5", "--goal error: expected a number from 0 to 1 such as 0.3, found '1.5'"),
-        ("error=0.5x", "--goal error: expected a number from 0 to 1"),
-        ("params=4 MiB", "--goal params: .*unknown unit 'MiB'"),
+        ("macs=", "goal macs: expected a quantity such as 600M"),
+        ("macs=half", "goal macs: expected a quantity such as 600M"),
+        ("macs=-1x", "goal macs: expected a quantity"),
+        ("latency_s=20", "goal latency_s: expected a quantity such as 12 ms, found '20': it lacks a unit"),
+        ("error=1.5", "goal error: expected a number from 0 to 1 such as 0.3, found '1.5'"),
+        ("error=0.5x", "goal error: expected a number from 0 to 1"),
+        ("params=4 MiB", "goal params: .*unknown unit 'MiB'"),
     ],
 )
 def test_what_is_no_goal_says_what_would_be(text: str, said: str) -> None:

@@ -107,6 +107,16 @@ def test_layers_that_are_not_there_or_cannot_be_converted_are_told_with_their_pl
     ]
 
 
+def test_a_layer_that_is_no_convolution_is_not_unknown() -> None:
+    with pytest.raises(InputError) as found:
+        plan_of({"fc": 2, "": 1, "fd": 1}).check(["conv1"], {}, {"fc": "Linear", "conv1": "Conv2d", "": "Net"})
+    assert str(found.value).splitlines() == [
+        "plan: 'fc' is no convolution (class Linear)",
+        "plan: (root) is no convolution (class Net)",
+        "plan: unknown layer 'fd' (known: conv1)",
+    ]
+
+
 def test_a_plan_from_python_has_no_places() -> None:
     with pytest.raises(InputError, match=r"^plan: unknown layer 'x' \(known: conv1, pw\)$"):
         plan_of({"x": 1}).check(["conv1"], {"pw": "pointwise"})

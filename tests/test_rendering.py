@@ -79,7 +79,8 @@ def test_a_terminal_table_fits_and_never_cuts_a_number(width: int) -> None:
 def test_dropped_columns_are_named() -> None:
     text = render([LAYER], "table", View(width=60))
     assert "Not shown at this width:" in text
-    assert "flops_per_byte" in text.split("Not shown at this width:")[1]
+    assert "FLOP/byte" in text.split("Not shown at this width:")[1]  # as it is called above the column
+    assert "flops_per_byte" not in text
     assert "Not shown" not in render([LAYER], "table", View(width=60, wide=True))
 
 
@@ -90,6 +91,25 @@ def test_columns_that_were_asked_for_are_never_dropped(view: View) -> None:
     text = render([LAYER], "table", view)
     for figure in ("589.8k", "115.6M", "2.633 MiB", "67.84k", "13.30M", "1.024 MiB"):
         assert figure in text
+
+
+@pytest.mark.parametrize(("width", "shown"), [(60, ["params", "MACs"]), (100, ["kind", "params", "MACs", "share"])])
+def test_what_matters_most_of_layers_stays_where_space_is_short(width: int, shown: list[str]) -> None:
+    table = render([MODEL], "table", View(width=width)).split("\n\n")[1]
+    header = dict.fromkeys(table.splitlines()[0].split())
+    assert [name for name in header if name in ("kind", "params", "MACs", *shown)] == shown
+
+
+def test_a_column_stays_that_fits_when_wider_ones_are_gone() -> None:
+    columns = [Column("a", "a", 0, "left"), Column("small", "b", 2), Column("wide", "w" * 20, 1)]
+    page = Page(heading="", sheets=[Sheet(columns, [Row({"a": "x", "small": "1", "wide": "2"})])])
+    header = render_pages([page], View(width=12)).strip().splitlines()[0]
+    assert header.split() == ["a", "b"]
+
+
+def test_kinds_of_many_layers_do_not_widen_the_table() -> None:
+    (line,) = [line for line in render([MODEL], "table", View()).splitlines() if "layers without MACs" in line]
+    assert re.search(r"\) +AdaptiveAvgPool2d, … ", line)
 
 
 def test_long_names_lose_their_middle() -> None:

@@ -363,7 +363,9 @@ def test_a_python_file_without_a_factory_is_told_what_to_add(models: str) -> Non
 
 
 def test_a_torch_model_without_an_input_is_asked_for_one(models: str) -> None:
-    assert refused(f"{models}:Net") == f"{models}:Net does not state its input: give it with --input 1,3,224,224"
+    assert refused(f"{models}:Net") == (
+        f"{models}:Net does not state its input: give it with --input 1,3,224,224 or input=(1, 3, 224, 224)"
+    )
 
 
 def test_an_input_that_does_not_fit_is_refused_with_the_words_of_torch(models: str) -> None:

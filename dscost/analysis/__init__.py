@@ -228,7 +228,7 @@ def _with_arguments(
         raise InputError(f"{name} is no architecture file: change it with --kwargs, not with --set")
     given = source.input if input is None else input
     if given is None:
-        raise InputError(f"{name} does not state its input: give it with --input 1,3,224,224")
+        raise InputError(f"{name} does not state its input: give it with --input 1,3,224,224 or input=(1, 3, 224, 224)")
     if dtype is not None and source.kind != "module":  # made for this call, so it may be changed
         source = source.in_dtype(dtype)
     arguments = arguments_of(given, dtype or source.dtype)

@@ -17,10 +17,11 @@ from dscost.roofline import Ceilings
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.backends import backend_of
 from dscost.timing.ceilings import ceilings_of
-from dscost.timing.counters import cpu_pressure, process_counters, processor_ticks, stolen_share
+from dscost.timing.counters import process_counters
 from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, replayed, why_no_cuda
 from dscost.timing.engine import Call, Case, Comparison, Timer, compare
 from dscost.timing.machine import (
+    Watch,
     available_bytes,
     cpu_name,
     default_threads,
@@ -28,7 +29,6 @@ from dscost.timing.machine import (
     keep_freed_memory,
     load,
     quiet_torch,
-    usable_cores,
     used_before,
 )
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
@@ -46,8 +46,6 @@ MEMORY_SHARE = 0.8
 
 MOST_SWITCHED = 0.2
 MOST_FAULTS = 10.0
-MOST_PRESSURE = 10.0
-MOST_STOLEN = 0.02
 MOST_REGIME_SPREAD = 3.0
 
 AGAINST_ITSELF = "against itself"
@@ -115,14 +113,14 @@ class Bench:
         self.threads = self.options.threads or default_threads()
         if self.options.allocator == "tuned":
             self.allocator = "tuned" if keep_freed_memory() else "system"
-        ticks, before, pressure = processor_ticks(), load(), cpu_pressure()
-        self._loads = [before]
+        watch = Watch()
+        self._loads = [watch.load]
         with ExitStack() as stack:
             stack.enter_context(quiet_torch(self.threads, self.options.seed))
             if any(setting.device == "cuda" for setting in self.settings):
                 self._no_cuda = why_no_cuda()
                 if self._no_cuda and all(setting.device == "cuda" for setting in self.settings):
-                    raise UnavailableError(f"--device cuda: {self._no_cuda}; --no-time counts without a device")
+                    raise UnavailableError(f"--device cuda: {self._no_cuda}")
                 if self._no_cuda is None:
                     self.flags = stack.enter_context(fixed_flags())
                     self._nvml = Nvml(str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
@@ -132,9 +130,8 @@ class Bench:
                 stack.enter_context(every_module_compiled())
             yield
         self._loads.append(load())
-        self._judge("load", before, usable_cores())
-        self._judge("cpu_pressure", pressure, MOST_PRESSURE)
-        self._judge("steal", stolen_share(ticks, processor_ticks()), MOST_STOLEN)
+        for kind, (figure, most) in watch.figures().items():
+            self._judge(kind, figure, most)
 
     def _judge(self, kind: str, figure: float | None, limit: float, where: str = "") -> None:
         if figure is None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 from pathlib import Path
 from typing import NamedTuple
 
 from dscost.budgets.baseline import Baseline, Known, fingerprint_of, known_of, renamed_layers
 from dscost.budgets.excluding import rest_of, why_inexact
-from dscost.budgets.language import CHANGES, Budget, Entry, Exclusion, LayerRule, Limit
+from dscost.budgets.language import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.metrics import METRICS, OF_LAYERS, STATIC, cost_figure, model_figure
 from dscost.budgets.selectors import Kind, Selector
 from dscost.results import Cost, Layer, Report
@@ -57,11 +57,12 @@ class Finding(NamedTuple):
         metric: Of the limit.
         layer: The layer, or the pattern of a group of layers; `None` for the whole model.
         value: What was found.
-        limit: What would just have passed.
+        limit: What would just have passed, a whole number of what there are no fractions of.
         before: In the baseline.
         detail: What else there is to say: the user's message, an error, a reason.
         contributions: Layers that weigh most, or grew most, or shrank most where too little is left.
         rescue: What would help.
+        tolerance: Share that `limit` has on top of what the budget says, of a measured figure.
     """
 
     kind: str
@@ -77,6 +78,7 @@ class Finding(NamedTuple):
     detail: str | None = None
     contributions: tuple[Contribution, ...] = ()
     rescue: Rescue | None = None
+    tolerance: Fraction = Fraction(0)
 
     @property
     def is_violation(self) -> bool:
@@ -85,7 +87,18 @@ class Finding(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A limit that holds, with how much is left; `note` is what else there is to say."""
+    """A limit that holds, with how much is left.
+
+    Args:
+        entry: The model and choice.
+        metric: Of the limit.
+        bound: One of `budgets.language.BOUNDS`.
+        value: What was found.
+        limit: What would just pass, see `Finding`.
+        layer: Likewise.
+        note: What else there is to say.
+        tolerance: See `Finding`.
+    """
 
     entry: str
     metric: str
@@ -94,6 +107,7 @@ class Passed(NamedTuple):
     limit: Fraction
     layer: str | None = None
     note: str | None = None
+    tolerance: Fraction = Fraction(0)
 
 
 class Subject(NamedTuple):
@@ -302,8 +316,10 @@ class _Judge:
             return
         else:
             most, fails, kind = _grown(limit, value, before)
+        if METRICS[limit.metric].kind in WHOLE:
+            most = Fraction(floor(most) if limit.bound in ("max", "max_increase") else ceil(most))
         if not fails:
-            yield Passed(self.entry.name, limit.metric, limit.bound, value, most, layer, note)
+            yield Passed(self.entry.name, limit.metric, limit.bound, value, most, layer, note, limit.tolerance)
             return
         contributions = why() if why else ()
         yield Finding(
@@ -319,6 +335,7 @@ class _Judge:
             before,
             limit.message,
             tuple(contributions),
+            tolerance=limit.tolerance,
         )
 
     def _rule(
@@ -368,7 +385,8 @@ class _Judge:
         if wrong and self.policy["on_unmatched_rule"] != "ignore":
             yield from self._unmatched(rule, layers, wrong)
             return
-        note = "; ".join(filter(None, ("no layer matches", rule.selector.leaves_out(layers))))
+        nothing = f"no layer matches{rule.selector.nearest(layers) if rule.selector.by == 'name' else ''}"
+        note = "; ".join(filter(None, (nothing, rule.selector.leaves_out(layers))))
         for limit in rule.total:
             if limit.level != "ignore":
                 yield from self._held(limit, Fraction(0), None, rule.selector.text, None, note)

@@ -1,6 +1,7 @@
 """`dscost convert`."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +16,17 @@ from dscost.files import check_folder, write_whole
 from dscost.rendering import View
 
 SAVED = ".safetensors"
+PLANS = (".yaml", ".yml")
 
 
 def convert(
     target: Annotated[str, typer.Argument(help="Any target of dscost model that is a model, not a saved report.")],
-    goal: Annotated[
-        str | None,
+    goals: Annotated[
+        list[str] | None,
         typer.Option(
-            metavar="METRIC=VALUE", help="Choose layers and ranks: macs=0.5x, params=4M, latency_s=20ms, error=0.3."
+            "--goal",
+            metavar="METRIC=VALUE",
+            help="Choose layers and ranks: macs=0.5x, params=4M, latency_s=20ms, error=0.3.",
         ),
     ] = None,
     rank: Annotated[
@@ -82,10 +86,11 @@ def convert(
         export=export,
         color=color,
         quiet=quiet,
-        view=View(columns=opt.parse_columns(columns), wide=wide),
+        view=View(columns=opt.parse_columns(columns), wide=wide, brief=quiet),
         formats=CONVERSION_RENDERERS,
     )
-    _check_files(out, weights, save, save_plan)
+    goal = _only(goals)
+    _check_files(out, save, save_plan, _read_files(target, plan, weights))
     if goal is None or not goal.strip().startswith("latency_s"):
         _refuse_measuring(device=device, threads=threads, memory_format=memory_format, time_budget=time_budget)
     timing = opt.timing_options(
@@ -141,20 +146,45 @@ def _refuse_measuring(**given: object) -> None:
             raise InputError(f"--{name.replace('_', '-')} is for --goal latency_s=…: nothing else is measured")
 
 
-def _check_files(out: Output, weights: Path | None, save: Path | None, save_plan: Path | None) -> None:
-    """Refuse files that cannot be written, before any work is done.
+def _only(goals: list[str] | None) -> str | None:
+    """Return the goal, if one was given.
 
     Raises:
-        InputError: Two results would be written to one file, or one over the weights that are read, or weights to
-            something else than safetensors.
+        InputError: Several were.
+    """
+    if goals and len(goals) > 1:
+        raise InputError(f"--goal: one can be reached at a time, found {' and '.join(goals)}")
+    return goals[0] if goals else None
+
+
+def _read_files(target: str, plan: Path | None, weights: Path | None) -> dict[str, Path]:
+    """Return the files that are read, by what errors call them."""
+    from dscost.sources import split_file
+
+    module, colon, _ = target.partition(":")
+    found = split_file(target) or ((f"{module.replace('.', '/')}.py",) if colon else None)
+    named = {"the target": Path(found[0]) if found else None, "--plan": plan, "--weights": weights}
+    return {what: path for what, path in named.items() if path is not None}
+
+
+def _check_files(out: Output, save: Path | None, save_plan: Path | None, read: Mapping[str, Path]) -> None:
+    """Refuse files that cannot be written, before any work is done; a plan may be written over itself.
+
+    Raises:
+        InputError: Two results would be written to one file, or one over a file that is read, or weights or a plan to
+            something else than safetensors or YAML.
         OutputError: A folder is missing.
     """
     if save is not None and save.suffix != SAVED:
         raise InputError(f"--save: weights are written as {SAVED}, found '{save}'")
+    if save_plan is not None and save_plan.suffix not in PLANS:
+        raise InputError(f"--save-plan: plans are written as {' or '.join(PLANS)}, found '{save_plan}'")
     files = [file for file in (save, save_plan, out.path, *(file for _, file in out.exports)) if file is not None]
     for file in files:
         check_folder(file)
     if len({file.resolve() for file in files}) < len(files):
         raise InputError("two results would be written to one file")
-    if weights is not None and weights.resolve() in {file.resolve() for file in files}:
-        raise InputError(f"{weights} is read by --weights, a result would be written over it")
+    for file in files:
+        for what, path in read.items():
+            if file.resolve() == path.resolve() and not (what == "--plan" and file is save_plan):
+                raise InputError(f"{file} is read as {what}, a result would be written over it")

@@ -1,5 +1,6 @@
 """`dscost device`."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from dscost.errors import InputError
 from dscost.files import write_whole
 from dscost.rendering import View
 from dscost.rendering.device_page import FORMATS, render_device
+from dscost.roofline import Ceilings
 from dscost.timing import DEVICES
 
 
@@ -47,6 +49,7 @@ def device(
     device, named = _chosen(name, device, named)
     kept = None
     if named is None:
+        from dscost.rendering.wording import noise_sentences
         from dscost.timing.ceilings import this_device
 
         with out.progress() as progress:
@@ -54,6 +57,8 @@ def device(
                 device=device or "cpu", dtype=dtype or "float32", threads=threads, refresh=refresh, progress=progress
             )
         ceilings, kept = found.ceilings, str(found.path) if found.path else None
+        for sentence in (*_too_many(ceilings), *noise_sentences(found.noise)):
+            out.note(sentence)
         if found.problem:
             out.note(f"not kept: {found.problem}")
     else:
@@ -67,6 +72,15 @@ def device(
         out.note(f"wrote {path}")
     else:
         write_out(render_device(ceilings, kept, out.format_name, out.view))
+
+
+def _too_many(ceilings: Ceilings) -> Iterator[str]:
+    """Yield what is wrong with more threads than can run at once."""
+    from dscost.timing.machine import usable_cores
+
+    cores = usable_cores()
+    if ceilings.threads is not None and ceilings.threads > cores:
+        yield f"{ceilings.threads} threads share {cores} usable cores: they wait for each other, and figures vary."
 
 
 def _chosen(name: str | None, device: str | None, named: str | None) -> tuple[str | None, str | None]:

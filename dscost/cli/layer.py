@@ -100,11 +100,12 @@ def layer(
         out.write([report])
         return
     out.check([report])
-    if out.fills_in:
-        report = _filled_in(report, timing, out)
-    else:
-        with out.progress() as progress:
-            report = measure_layer(report, timing, progress)
+    with opt.only_measuring():
+        if out.fills_in:
+            report = _filled_in(report, timing, out)
+        else:
+            with out.progress() as progress:
+                report = measure_layer(report, timing, progress)
     out.write([report])
 
 

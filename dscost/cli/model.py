@@ -109,7 +109,7 @@ def model(
     report = counted.report
     if time:
         out.check([report])
-        with out.progress() as progress:
+        with opt.only_measuring(), out.progress() as progress:
             report = measure_model(counted, timing, progress)
     else:
         opt.check_columns(out.view.columns, report)

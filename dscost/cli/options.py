@@ -1,13 +1,14 @@
 """Options that several commands share: one spelling, one meaning."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from dscost.errors import InputError
+from dscost.errors import InputError, UnavailableError
 from dscost.inputs import Inputs, inputs_of, parse_input
 from dscost.results import Report
 from dscost.timing import TimingOptions
@@ -126,6 +127,15 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
             raise InputError(f"{option}: several values are for timing; without it give the one to count")
     if explain:
         raise InputError("--explain needs timing: what is explained is measured")
+
+
+@contextmanager
+def only_measuring() -> Iterator[None]:
+    """Say beside what keeps this machine from measuring how to do without, for commands that can."""
+    try:
+        yield
+    except UnavailableError as error:
+        raise UnavailableError(f"{error}; --no-time counts without a device") from error
 
 
 def check_columns(columns: Sequence[str] | None, report: Report) -> None:

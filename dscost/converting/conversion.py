@@ -9,21 +9,35 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
 from dscost.converting.kernels import Kernel
 from dscost.converting.plans import KEEP, Decision, Plan, plan_of
-from dscost.converting.surveying import MIN_CHANNELS, Site, Where, arguments_for, require_finite, survey
+from dscost.converting.subjects import class_names, load_subject
+from dscost.converting.surveying import (
+    MIN_CHANNELS,
+    Site,
+    Where,
+    arguments_for,
+    gives_several,
+    require_finite,
+    survey,
+)
 from dscost.convolutions import describe, layout_of
 from dscost.copying import copied, unwrapped
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError, UnknownNameError, some_of
+from dscost.inputs import inputs_of
 from dscost.nn.separable import SEPARABLE_CONVS
 from dscost.results import Cost, plain
 from dscost.specs import ConvSpec, not_within, require
 from dscost.tracing import Arguments, first_line, same_random_state, trace
+from dscost.units import format_layer
 
 METHODS = ("svd", "random")
+SHOWN = 3
+"""Names of layers in an error."""
 
 ErrorOf = Literal["kernel", "output"]
 """What an error is relative to: the norm of the kernel, or that of the layer's output on the calibration inputs."""
@@ -84,7 +98,7 @@ class Conversion(NamedTuple):
 
 
 def convert(
-    module: nn.Module,
+    target: "str | PathLike[str] | nn.Module",
     *,
     rank: int = 1,
     method: str = "svd",
@@ -101,7 +115,8 @@ def convert(
     that does more than pad and convolve; `conversion` has the reasons.
 
     Args:
-        module: Left as it is. Of torch.compile's wrapper, what it wraps is converted.
+        target: An `nn.Module`, which is left as it is; of torch.compile's wrapper, what it wraps is converted. Or any
+            target of the command line, made with the initial weights that the command gives it.
         rank: T, the spatial filters per input channel. At `min(Kh·Kw, N/G)` a layer is reproduced; more means that.
         method: `svd` for the best weights in the Frobenius norm, or `random` for initial ones, drawn from torch's
             random state, which is left as it is.
@@ -112,23 +127,27 @@ def convert(
         min_channels: A convolution of fewer channels in or out is left alone.
         input: As `dscost.analyze` takes it: a shape, for costs; or tensors, whose values the weights are fitted to
             as well. For several inputs to fit to, something to iterate over that is no list: a generator, or a
-            `torch.utils.data.DataLoader`.
+            `torch.utils.data.DataLoader`; of its batches of images and labels the first entry is taken, where the
+            forward takes that and not all of them. By default that of the plan, or what the target states; a module
+            states none.
 
     Raises:
         InputError: An argument is wrong, weights or what layers see are missing or not finite, or the model cannot be
-            copied or run; nor, where there is an input, once converted, since it reads the weights of a convolution.
+            copied or run; nor, where there is an input, once converted, since it reads the weights of a convolution,
+            or holds one where a copy cannot replace it, as in a closure.
+        UnavailableError: A target needs a library that is not installed.
 
     >>> model = nn.Conv2d(64, 64, 3, padding=1, bias=False)
     >>> sum(weight.numel() for weight in convert(model).parameters()) == 64 * 9 + 64 * 64
     True
     """
     return conversion(
-        module, rank=rank, method=method, where=where, plan=plan, min_channels=min_channels, input=input
+        target, rank=rank, method=method, where=where, plan=plan, min_channels=min_channels, input=input
     ).module
 
 
 def conversion(
-    module: nn.Module,
+    target: "str | PathLike[str] | nn.Module",
     *,
     rank: int = 1,
     method: str = "svd",
@@ -140,7 +159,7 @@ def conversion(
     """Return what `convert` returns, with what became of each convolution: kept or converted, error and costs.
 
     Args:
-        module: As of `convert`, like everything below.
+        target: As of `convert`, like everything below.
         rank: T.
         method: `svd` or `random`.
         where: Which layers.
@@ -150,33 +169,54 @@ def conversion(
 
     Raises:
         InputError: As of `convert`.
+        UnavailableError: Likewise.
     """
-    _check(module, rank, method, where, plan)
-    root = unwrapped(module)
+    _check(target, rank, method, where, plan)
+    given = None if plan is None else plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
     with same_random_state(), torch.inference_mode(False):
+        root, input = _made(target, input, given)
         arguments, batches = arguments_for(root, input)
-        if plan is None:
+        if given is None:
             sites = survey(root, where=where, min_channels=min_channels, arguments=arguments)
             decisions: Mapping[str, Decision] = {site.name: rank for site in sites}
         else:
-            given = plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
             sites = survey(root, min_channels=1, arguments=arguments)
-            given.check([s.name for s in sites if not s.reason], {s.name: s.reason for s in sites if s.reason})
+            left_alone = {site.name: site.reason for site in sites if site.reason}
+            given.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
             decisions = given.layers
         done = _converted(root, [_decided(site, decisions) for site in sites], method, batches)
         if arguments is not None:
-            _require_running(done.module, arguments)
+            replaced = {
+                id(site.module): site.name for site, layer in zip(sites, done.layers, strict=True) if layer.converted
+            }
+            _require_running(done.module, arguments, replaced)
         return done
 
 
-def _check(module: nn.Module, rank: int, method: str, where: Where, plan: object) -> None:
+def _made(target: "str | PathLike[str] | nn.Module", input: Any, plan: Plan | None) -> tuple[nn.Module, Any]:
+    """Return the module that a target is, and the input of its forward.
+
+    Raises:
+        InputError: There is no such target, or it does not take the input.
+        UnavailableError: It needs a library that is not installed.
+    """
+    if isinstance(target, nn.Module):
+        return unwrapped(target), input
+    stated = None if gives_several(input) else input
+    if stated is None and plan is not None and plan.inputs:
+        stated = inputs_of(plan.inputs)
+    subject = load_subject(target, input=stated)
+    return subject.module, input if gives_several(input) else subject.arguments
+
+
+def _check(target: object, rank: int, method: str, where: Where, plan: object) -> None:
     """Refuse arguments that cannot be meant.
 
     Raises:
         InputError: Some of them.
     """
-    if not isinstance(module, nn.Module):
-        raise InputError(f"what is converted is an nn.Module, found {module!r:.60}")
+    if not isinstance(target, nn.Module | str | PathLike):
+        raise InputError(f"what is converted is an nn.Module, or the name or path of a model, found {target!r:.60}")
     if method not in METHODS:
         raise UnknownNameError("method", str(method), METHODS)
     require(not_within("rank", rank))
@@ -188,12 +228,26 @@ def _check(module: nn.Module, rank: int, method: str, where: Where, plan: object
             raise InputError(f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}")
 
 
-def _require_running(converted: nn.Module, arguments: Arguments) -> None:
-    """Refuse a model that does not run any more, such as one that reads the weights of a convolution by itself.
+def _require_running(converted: nn.Module, arguments: Arguments, replaced: Mapping[int, str]) -> None:
+    """Refuse a model that does not run any more, or runs what was to be replaced.
+
+    The one reads the weights of a convolution by itself; the other holds it where copying does not reach.
+
+    Args:
+        converted: The new model.
+        arguments: Of its forward.
+        replaced: Names of the convolutions of the given model that were converted, by identity.
 
     Raises:
-        InputError: It does not.
+        InputError: It is one of these.
     """
+    still_run: set[str] = set()
+
+    def watch(module: nn.Module, args: tuple[Any, ...]) -> None:
+        if id(module) in replaced:
+            still_run.add(replaced[id(module)])
+
+    handle = register_module_forward_pre_hook(watch)
     try:
         trace(converted, arguments)
     except InputError as error:
@@ -202,6 +256,14 @@ def _require_running(converted: nn.Module, arguments: Arguments) -> None:
             f"{type(converted).__name__} does not run once converted, since it does more with a convolution than call "
             f"it: {why} (keep that layer, by where or a plan)"
         ) from error
+    finally:
+        handle.remove()
+    if still_run:
+        names = some_of([f"'{name}'" for name in replaced.values() if name in still_run], SHOWN)
+        raise InputError(
+            f"{type(converted).__name__} runs {names} as before once converted: something that is not copied with a "
+            "model, such as a closure, holds what was to be replaced (keep that layer, by where or a plan)"
+        )
 
 
 class _Due(NamedTuple):
@@ -267,7 +329,7 @@ def _fitted(root: nn.Module, due: Sequence[_Due], batches: Sequence[Arguments]) 
     for layer in due:
         if layer.kernel.weight.is_meta:
             raise InputError(
-                f"'{layer.site.name}' is on meta, without weights to decompose: method='random' needs none"
+                f"{format_layer(layer.site.name)} is on meta, without weights to decompose: method='random' needs none"
             )
         require_finite(layer.site.name, layer.kernel.weight)
     found: dict[Key, _Fitted] = {}

@@ -13,6 +13,7 @@ from dscost.converting.subjects import Subject
 from dscost.converting.surveying import Where
 from dscost.errors import InputError
 from dscost.timing import TimingOptions
+from dscost.units import format_layer
 
 Progress = Callable[[float, str], None]
 
@@ -27,7 +28,7 @@ def able_layers(subject: Subject, where: Where, min_channels: int) -> tuple[list
     able = [one for one in found if one.reason is None]
     for one in able:
         if not one.errors:
-            raise InputError(f"'{one.name}' is on meta, without weights to decompose")
+            raise InputError(f"{format_layer(one.name)} is on meta, without weights to decompose")
     return able, {one.name: one.reason for one in found if one.reason is not None}
 
 

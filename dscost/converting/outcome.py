@@ -77,6 +77,7 @@ class Outcome(NamedTuple):
         curve_metric: Which cost the points of the curve have.
         curve: The least total error by cost, from the model as it was to the least cost that there is.
         notes: What the reader must know.
+        explanations: What helps to read the errors.
     """
 
     target: str
@@ -95,6 +96,7 @@ class Outcome(NamedTuple):
     curve_metric: Metric
     curve: tuple[CurvePoint, ...]
     notes: tuple[str, ...] = ()
+    explanations: tuple[str, ...] = ()
 
     @property
     def converted(self) -> int:

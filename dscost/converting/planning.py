@@ -152,13 +152,13 @@ def parse_goal(text: str) -> Goal:
     text = text.strip()
     metric, equals, quantity = (part.strip() for part in text.partition("="))
     if not equals:
-        raise InputError(f"--goal: expected something like {GOAL_EXAMPLES}, found '{text}'")
+        raise InputError(f"goal: expected something like {GOAL_EXAMPLES}, found '{text}'")
     if metric not in (*METRICS, ERROR):
         raise UnknownNameError("goal", metric, (*METRICS, ERROR), f"; expected something like {GOAL_EXAMPLES}")
     try:
         return _goal(metric, quantity, text)
     except InputError as error:
-        raise InputError(f"--goal {metric}: {error}") from error
+        raise InputError(f"goal {metric}: {error}") from error
 
 
 def _goal(metric: str, quantity: str, text: str) -> Goal:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from dscost.errors import FileProblems, InputError, Problem, did_you_mean, some_of
 from dscost.inputs import INPUT_EXAMPLE, TensorSpec, parse_input
 from dscost.marked_yaml import Node, parse_yaml, quoted, read_yaml
+from dscost.units import format_layer
 
 VERSION = 1
 KEEP: Literal["keep"] = "keep"
@@ -60,12 +61,15 @@ class Plan:
         """The layers that are converted, with their ranks."""
         return {name: rank for name, rank in self.layers.items() if rank != KEEP}
 
-    def check(self, convertible: Iterable[str], left_alone: Mapping[str, str]) -> None:
+    def check(
+        self, convertible: Iterable[str], left_alone: Mapping[str, str], others: Mapping[str, str] | None = None
+    ) -> None:
         """Refuse a plan that speaks of layers that are not there or cannot be converted.
 
         Args:
             convertible: The layers that can be converted.
-            left_alone: Why each of the other layers cannot be.
+            left_alone: Why each of the other convolutions cannot be.
+            others: The classes of the modules that are no convolutions, by name.
 
         Raises:
             FileProblems: It was read from a file; every problem has its place.
@@ -75,11 +79,13 @@ class Plan:
         known = {*able, *left_alone}
         problems = []
         for name, decision in self.layers.items():
-            if name not in known:
+            if name not in known and name in (others or {}):
+                problems.append((name, f"{format_layer(name)} is no convolution (class {(others or {})[name]})"))
+            elif name not in known:
                 nearest = did_you_mean(name, known) or f" (known: {some_of([*able, *left_alone], 6)})"
                 problems.append((name, f"unknown layer '{name}'{nearest}"))
             elif decision != KEEP and name not in able:
-                problems.append((name, f"'{name}' cannot be converted: {left_alone[name]}"))
+                problems.append((name, f"{format_layer(name)} cannot be converted: {left_alone[name]}"))
         self.refuse(problems)
 
     def refuse(self, problems: Sequence[tuple[str, str]]) -> None:

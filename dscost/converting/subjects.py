@@ -36,6 +36,7 @@ class Subject(NamedTuple):
         inputs: What it was counted on.
         weights: The file that its weights are from.
         notes: What the reader must know.
+        explanations: What helps to read the errors.
     """
 
     target: str
@@ -46,6 +47,7 @@ class Subject(NamedTuple):
     inputs: tuple[Input, ...]
     weights: str | None
     notes: tuple[str, ...]
+    explanations: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> str:
@@ -91,16 +93,16 @@ def load_subject(
             module = source.module  # it is not changed
         else:
             module = with_values(source.module)
-    notes = [*source.notes]
+    notes, explanations = [*source.notes], []
     if weights is not None:
         hint = ""
         if source.kind in MADE_BY_DSCOST:
             hint = "; a model of dscost names its tensors in its own way: those of torchvision fit torchvision:NAME"
         notes += load_weights(module, Path(weights), hint=hint)
     elif source.kind in RANDOM:
-        notes.append(RANDOM_NOTE)
+        explanations.append(RANDOM_NOTE)
     elif source.make_real is not None:
-        notes.append(f"The weights are those that {name} makes: --weights reads others.")
+        explanations.append(f"The weights are those that {name} makes: --weights reads others.")
     report = count(module, input=arguments).report
     return Subject(
         name,
@@ -111,4 +113,10 @@ def load_subject(
         report.inputs,
         None if weights is None else str(weights),
         (*notes, *report.warnings),
+        tuple(explanations),
     )
+
+
+def class_names(root: nn.Module) -> dict[str, str]:
+    """Return the class of every module by name; one that is there more than once has several."""
+    return {name: type(module).__name__ for name, module in root.named_modules(remove_duplicate=False)}

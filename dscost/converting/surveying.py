@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from dscost.errors import InputError, UnknownNameError
 from dscost.operations import stage_costs
 from dscost.results import Cost, chain_cost
 from dscost.specs import ConvSpec, not_within, require
-from dscost.tracing import Arguments, Event, arguments_of, trace
+from dscost.tracing import Arguments, Event, Trace, arguments_of, trace
 from dscost.variants import Convs, depthwise_separable, standard
 
 MIN_CHANNELS = 32
@@ -123,25 +124,65 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
     Args:
         root: The model.
         input: As `dscost.analyze` takes it; or something to iterate over, such as a generator or a
-            `torch.utils.data.DataLoader`, that gives one input after the other; or nothing.
+            `torch.utils.data.DataLoader`, that gives one input after the other, labels behind it left out; or nothing.
 
     Raises:
         InputError: It is none of these; or some of several inputs have values and others not.
     """
     if input is None:
         return None, ()
-    if hasattr(input, "__iter__") and not isinstance(input, Sequence | Mapping | Tensor | str):
-        batches = [arguments_of(one) for one in input]
+    root = unwrapped(root)
+    if gives_several(input):
+        batches = [arguments_of(_without_labels(root, one)) for one in input]
         if not batches:
             raise InputError("input gives nothing: expected at least one input")
     else:
-        _, arguments, _ = module_source(unwrapped(root), input=input)
+        _, arguments, _ = module_source(root, input=input)
+        _require_one_call(root, arguments, given=input)
         batches = [arguments]
     valued = [bool(batch.tensors) and not any(tensor.is_meta for tensor in batch.tensors) for batch in batches]
     if any(valued) and not all(valued):
         found = valued.index(False) + 1
         raise InputError(f"input {found} of {len(batches)} has no values to calibrate on, others have")
     return batches[0], tuple(batches) if all(valued) else ()
+
+
+def gives_several(input: Any) -> bool:
+    """Whether an input is something to iterate over that gives one input after the other, no input itself."""
+    return hasattr(input, "__iter__") and not isinstance(input, Sequence | Mapping | Tensor | str)
+
+
+def _without_labels(root: nn.Module, batch: Any) -> Any:
+    """Return a batch; of several entries the first alone, where a forward takes that and not all of them."""
+    if not isinstance(batch, list | tuple) or len(batch) < 2 or not isinstance(batch[0], Tensor):
+        return batch
+    takes_first_alone = not _takes(root, *batch) and _takes(root, batch[0])
+    return batch[0] if takes_first_alone else batch
+
+
+def _require_one_call(root: nn.Module, arguments: Arguments, *, given: Any) -> None:
+    """Refuse a list of batches, which is read as the arguments of one call.
+
+    Raises:
+        InputError: A forward takes the first entry of a list, but not all of them.
+    """
+    args, kwargs = arguments
+    if len(args) > 1 and not _takes(root, *args, **kwargs) and _takes(root, args[0], **kwargs):
+        raise InputError(
+            f"{type(root).__name__} does not take {len(args)} inputs: a {type(given).__name__} is several arguments of "
+            "one call; for several batches give a generator: (x for x in batches)"
+        )
+
+
+def _takes(root: nn.Module, *args: Any, **kwargs: Any) -> bool:
+    """Whether the signature of a forward, where it has one, has place for some arguments."""
+    try:
+        signature(root.forward).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # of what has no signature
+        return True
+    return True
 
 
 def _is_convolution(module: nn.Module) -> bool:
@@ -156,11 +197,29 @@ def _runs(root: nn.Module, arguments: Arguments | None) -> tuple[Mapping[str, li
     runs: dict[str, list[Event]] = {}
     if arguments is None:
         return runs, {}
-    traced = trace(root, arguments)
+    traced = _traced(root, arguments)
     for event in traced.events:
         if event.conv is not None:
             runs.setdefault(event.module, []).append(event)
     return runs, traced.calls
+
+
+def _traced(root: nn.Module, arguments: Arguments) -> Trace:
+    """Return what a model does; of an input of another dtype than its weights an error says what to give.
+
+    Raises:
+        InputError: It cannot be run on the arguments.
+    """
+    try:
+        return trace(root, arguments)
+    except InputError as error:
+        weights = {parameter.dtype for parameter in root.parameters() if parameter.is_floating_point()}
+        given = {tensor.dtype for tensor in arguments.tensors}
+        if len(weights) != 1 or weights & given or "type" not in str(error.__cause__):
+            raise
+        raise InputError(
+            f"{error} (the weights are {next(iter(weights))}: give input.to({next(iter(weights))}))"
+        ) from error
 
 
 def _site(name: str, module: nn.Module, *, wanted: bool, min_channels: int) -> Site:

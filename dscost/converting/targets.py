@@ -1,6 +1,6 @@
 """A target → the same model depthwise-separable, with its plan and what came of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from dscost.converting.planning import (
     trade_off,
 )
 from dscost.converting.plans import Decision, Plan, plan_of, plan_text
-from dscost.converting.subjects import Subject, load_subject
+from dscost.converting.subjects import Subject, class_names, load_subject
 from dscost.converting.surveying import MIN_CHANNELS, Where
 from dscost.errors import InputError
 from dscost.inputs import inputs_of
@@ -213,23 +213,52 @@ def _check_one_way(**given: Any) -> None:
 
 def _by_plan(subject: Subject, given: Plan) -> _Decided:
     able, reasons = able_layers(subject, None, 1)
-    given.check([one.name for one in able], reasons)
+    given.check([one.name for one in able], reasons, class_names(subject.module))
     offers = every_offer(subject, able, decisions=given.layers)
     layers = [layer for layer in offers if layer.names[0] in given.layers]
     as_is = Figures(subject.cost.params, subject.cost.macs)
     planned = applied(given.layers, layers, as_is)
     made_for = [f"to reach {given.goal}"] if given.goal else []
     made_for += [f"for {given.target}"] if given.target not in (None, subject.target) else []
-    notes = (f"The plan was made {', '.join(made_for)}.",) if made_for else ()
-    return _Decided(_plan(subject, planned, given.goal), planned, layers, reasons, as_is, notes=notes)
+    notes = [f"The plan was made {', '.join(made_for)}."] if made_for else []
+    notes += _capped(given.ranks, planned)
+    return _Decided(_plan(subject, planned, given.goal), planned, layers, reasons, as_is, notes=tuple(notes))
 
 
 def _at_rank(subject: Subject, rank: int, where: Where, min_channels: int) -> _Decided:
     able, reasons = able_layers(subject, where, min_channels)
     layers = every_offer(subject, able)
     as_is = Figures(subject.cost.params, subject.cost.macs)
-    planned = applied({one.name: rank for one in able}, layers, as_is)
-    return _Decided(_plan(subject, planned, None), planned, layers, reasons, as_is)
+    ranks = {one.name: rank for one in able}
+    planned = applied(ranks, layers, as_is)
+    notes = tuple(_capped(ranks, planned))
+    return _Decided(_plan(subject, planned, None), planned, layers, reasons, as_is, notes=notes)
+
+
+def _capped(asked: Mapping[str, int], planned: Planned) -> Iterator[str]:
+    """Yield that some ranks are more than their layers have, if so."""
+    full = {name: planned.chosen[name].decision for name in asked if planned.chosen[name].decision != asked[name]}
+    if not full:
+        return
+    ranks = sorted({asked[name] for name in full})
+    above = f"Rank {ranks[0]} is" if len(ranks) == 1 else f"Ranks of {ranks[0]} to {ranks[-1]} are"
+    least, most = min(full.values(), key=int), max(full.values(), key=int)
+    had = f"{least}" if least == most else f"{least} to {most}"
+    layers, have = ("1 layer", "it has") if len(full) == 1 else (f"{len(full)} layers", "they have")
+    yield f"{above} more than the full rank of {layers}: {have} that, {had}."
+
+
+def _dearer(layers: Sequence[LayerConversion]) -> Iterator[str]:
+    """Yield how many converted layers cost more than before, if some do."""
+    done = [one for one in layers if one.converted]
+    counts = {
+        "MACs": sum(bool(one.before and one.after and one.after.macs > one.before.macs) for one in done),
+        "params": sum((one.params_after or 0) > (one.params_before or 0) for one in done),
+    }
+    for number in dict.fromkeys(filter(None, counts.values())):
+        figures = " and ".join(figure for figure, dearer in counts.items() if dearer == number)
+        layer, cost = "layer" if len(done) == 1 else "layers", "costs" if number == 1 else "cost"
+        yield f"{number} of {len(done)} converted {layer} {cost} more {figures} than before."
 
 
 def _for_goal(
@@ -269,7 +298,7 @@ def _converted(subject: Subject, decided: _Decided, *, every_layer: bool) -> Res
     done = conversion(subject.module, plan=decided.plan, input=subject.arguments)
     after = count(done.module, input=subject.arguments).report.totals.as_is
     expected = decided.planned.figures
-    notes = [*subject.notes, *decided.notes]
+    notes = [*subject.notes, *decided.notes, *_dearer(done.layers)]
     if decided.goal and (after.params, after.macs) != (expected.params, expected.macs):
         notes.append(
             f"The plan expected {expected.params:,} params and {expected.macs:,} MACs, the converted model has "
@@ -297,6 +326,7 @@ def _converted(subject: Subject, decided: _Decided, *, every_layer: bool) -> Res
         curve_metric=decided.metric,
         curve=trade_off(decided.layers, decided.as_is, decided.metric, decided.planned),
         notes=tuple(notes),
+        explanations=subject.explanations,
     )
     return Result(done.module, decided.plan, Converted(outcome, decided.environment, every_layer))
 

@@ -24,6 +24,8 @@ NESTED_UNDER = ("state_dict", "model", "model_state_dict")
 WRAPPERS = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
 SHOWN = 3
+CONVERTED = "; these are weights of a converted model: load them into dscost.convert(make(), plan=…)"
+"""What is said of weights that a conversion has split, given to the model as it was."""
 
 
 def check_weights_path(path: Path) -> None:
@@ -34,7 +36,7 @@ def check_weights_path(path: Path) -> None:
         UnavailableError: Reading it needs a library that is not installed.
     """
     if path.suffix not in (SAFETENSORS, *STATE_DICTS):
-        raise InputError(f"--weights: expected a file ending in {SAFETENSORS}, .pt or .pth, found '{path}'")
+        raise InputError(f"weights: expected a file ending in {SAFETENSORS}, .pt or .pth, found '{path}'")
     if not path.is_file():
         raise InputError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'no such file'}")
     if path.suffix == SAFETENSORS:
@@ -78,8 +80,20 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = "") -> list[str]:
                 notes.append(f"{path}: '{wrapper}' before every name was left out.")
     faults = list(_faults(module, own, state))
     if faults:
-        raise InputError(f"{path} does not fit the model: {'; '.join(faults)}{hint}")
+        why = CONVERTED if _are_of_converted(own, state) else hint
+        raise InputError(f"{path} does not fit the model: {'; '.join(faults)}{why}")
     return [*notes, *(f"{path}: {cast}" for cast in _casts(own, state))]
+
+
+def _are_of_converted(own: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether both stages of a convolution are given to a model that has the convolution itself."""
+    split = [name.removesuffix("depthwise.weight") for name in given if name not in own]
+    return any(
+        f"{layer}depthwise.weight" in given
+        and f"{layer}pointwise.weight" in given
+        and f"{layer.removesuffix('convolution.')}weight" in own  # which a padding that is a module is put before
+        for layer in split
+    )
 
 
 def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:

@@ -159,13 +159,14 @@ def _finding(finding: Finding) -> dict[str, Any]:
     return {
         **finding._asdict(),
         **_figures(value=finding.value, limit=finding.limit, before=finding.before),
+        "tolerance": _number(finding.tolerance),
         "contributions": [_contribution(one) for one in finding.contributions],
         "rescue": _rescue(finding.rescue) if finding.rescue else None,
     }
 
 
 def _passed(one: Passed) -> dict[str, Any]:
-    return {**one._asdict(), **_figures(value=one.value, limit=one.limit)}
+    return {**one._asdict(), **_figures(value=one.value, limit=one.limit), "tolerance": _number(one.tolerance)}
 
 
 def _contribution(one: Contribution) -> dict[str, Any]:
@@ -282,15 +283,15 @@ def render_gitlab(result: CheckResult, view: View) -> str:
 
 
 def render_junit(result: CheckResult, view: View) -> str:
-    """Return a test suite with a case for every limit, whether it holds or not, and every other finding.
+    """Return a test suite with a case for every limit, whether it holds or not, and every other finding but notes.
 
-    A broken limit is a failure, what could not be judged an error. Warnings and notes fail no case (warnings do with
-    `--strict`): they are its output.
+    A broken limit is a failure, what could not be judged an error. Warnings fail no case unless `--strict` is given:
+    they are its output. Notes test nothing: they are the output of the suite.
 
     Source:
         The JUnit schema of the Jenkins xUnit plugin, junit-10.xsd.
     """
-    from xml.etree.ElementTree import Element, indent, tostring
+    from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
     cases = list(_cases(result))
     path = _below_root(result.path).as_posix()
@@ -298,6 +299,9 @@ def render_junit(result: CheckResult, view: View) -> str:
     counts = {"tests": len(cases), "failures": outcomes["failure"], "errors": outcomes["error"], "skipped": 0}
     suite = Element("testsuite", {"name": _xml(path), **{name: str(number) for name, number in counts.items()}})
     suite.extend(cases)
+    notes = [f"{_located(result, finding)}\n" for finding in result.findings if finding.level == "note"]
+    if notes:
+        SubElement(suite, "system-out").text = _xml("".join(notes))
     suites = Element("testsuites")
     suites.append(suite)
     indent(suites)
@@ -310,7 +314,7 @@ def _cases(result: CheckResult) -> Iterator["Element"]:
 
     place = {subject.entry.name: at for at, subject in enumerate(result.subjects)}
     seen: Counter[tuple[str, str]] = Counter()
-    every: list[Finding | Passed] = [*result.findings, *result.passed]
+    every: list[Finding | Passed] = [*(one for one in result.findings if one.level != "note"), *result.passed]
     for one in sorted(every, key=lambda one: place.get(one.entry, len(place))):
         name = _case_name(one)
         seen[one.entry, name] += 1
@@ -331,14 +335,17 @@ def _case_name(one: Finding | Passed) -> str:
 def _outcome(result: CheckResult, finding: Finding) -> "Element":
     from xml.etree.ElementTree import Element
 
-    if _level(result, finding) in ("warn", "note"):
+    if _level(result, finding) == "warn":
         outcome = Element("system-out")
     else:
         tag = "failure" if finding.is_violation else "error"
         outcome = Element(tag, type=finding.kind, message=_xml(finding_sentence(finding)))
-    place = f"{_below_root(result.path).as_posix()}:{finding.line}:{finding.column}"
-    outcome.text = _xml(f"{place}: {_text(finding)}")
+    outcome.text = _xml(_located(result, finding))
     return outcome
+
+
+def _located(result: CheckResult, finding: Finding) -> str:
+    return f"{_below_root(result.path).as_posix()}:{finding.line}:{finding.column}: {_text(finding)}"
 
 
 def _xml(text: str) -> str:

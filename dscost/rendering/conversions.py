@@ -24,8 +24,9 @@ ERROR_NOTE = (
 )
 LATENCY_NOTE = (
     "The plan takes for the latency of the converted model that of the model as it is, less what its layers save, each "
-    "timed alone; “predicted” ones were not timed."
+    "timed alone"
 )
+PREDICTED = "predicted"
 
 _LAYER_COLUMNS = [
     Column("layer", "layer", 0, "left"),
@@ -72,14 +73,33 @@ def page_of(converted: Converted, view: View) -> Page:
         first, *others = _CURVE_COLUMNS
         header = CURVE_HEADERS[outcome.curve_metric]
         sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
-    notes = [LATENCY_NOTE] if outcome.latency else []
-    return Page(_heading(outcome), list(_lines(outcome)), sheets, [ERROR_NOTE, *notes, *outcome.notes])
+    closing = list(_speed_unknown(outcome))
+    if outcome.converted and not view.brief:
+        closing += [ERROR_NOTE, *_latency_note(outcome, sheets), *outcome.explanations]
+    return Page(_heading(outcome), list(_lines(outcome)), sheets, [*closing, *outcome.notes])
+
+
+def _speed_unknown(outcome: Outcome) -> Iterator[str]:
+    """Yield that nothing is known of the speed of the converted model, if so."""
+    if outcome.latency or not outcome.converted:
+        return
+    grown = outcome.after.traffic_bytes / outcome.before.traffic_bytes if outcome.before.traffic_bytes else 1.0
+    moves = "" if format_factor(grown) == "1.00×" or grown < 1 else f"; it moves {format_factor(grown)} more bytes"
+    yield f"Whether it is faster was not measured (--goal latency_s=0.8x does){moves}."
+
+
+def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
+    """Yield how latencies were planned; what is predicted is explained where a table says so."""
+    if outcome.latency:
+        cells = (row.cells.get(column.key, "") for sheet in sheets for column in sheet.columns for row in sheet.rows)
+        is_shown = any(PREDICTED in cell for cell in cells)
+        yield LATENCY_NOTE + ("; “predicted” ones were not timed." if is_shown else ".")
 
 
 def _heading(outcome: Outcome) -> str:
     inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
     decided = sum(layer.planned for layer in outcome.layers)
-    of = f"{outcome.converted} of {decided} layers" if decided else "no layer"
+    of = f"{outcome.converted} of {decided} {'layer' if decided == 1 else 'layers'}" if decided else "no layer"
     return f"{outcome.target}, input {inputs}: {of} made depthwise-separable"
 
 
@@ -127,7 +147,7 @@ def _layer_row(layer: LayerOutcome) -> Row:
         "why": "" if layer.planned else layer.reason or "",
     }
     if layer.latency:
-        predicted = " predicted" if layer.latency.is_predicted else ""
+        predicted = f" {PREDICTED}" if layer.latency.is_predicted else ""
         cells["latency"] = _change(format_seconds, layer.latency.before_s, layer.latency.after_s) + predicted
     return Row(cells, "plain" if layer.rank is not None else "faint")
 
@@ -154,7 +174,7 @@ def _total_rows(outcome: Outcome) -> Iterator[Row]:
     if outcome.latency:
         before_s, after_s, predicted = outcome.latency
         cells = {"figure": "latency", "before": format_seconds(before_s)}
-        cells["after"] = format_seconds(after_s) + (" predicted" if predicted else "")
+        cells["after"] = format_seconds(after_s) + (f" {PREDICTED}" if predicted else "")
         yield Row({**cells, "reduction": format_factor(before_s / after_s if after_s > 0 else None)})
     yield Row({"figure": "total error", "after": f"{outcome.error:.4f}"})
 
@@ -166,9 +186,16 @@ def _curve_rows(outcome: Outcome) -> Iterator[Row]:
             "share": f"{point.share:.3f}×",
             "error": f"{point.error:.4f}",
             "converted": str(point.converted),
-            "goal": "← goal" if point.is_chosen else "",
+            "goal": _mark(outcome) if point.is_chosen else "",
         }
         yield Row(cells, "strong" if point.is_chosen else "plain")
+
+
+def _mark(outcome: Outcome) -> str:
+    """Return what stands beside the point that was chosen: of a latency, whether the clock agrees with it."""
+    if outcome.is_met is False:
+        return "← goal, missed"
+    return "← goal" if outcome.is_met or outcome.latency is None else "← goal, unsure"
 
 
 def _cost_text(outcome: Outcome, point: CurvePoint) -> str:
@@ -207,7 +234,7 @@ def _render_json(converted: Converted, view: View) -> str:
 
 
 CSV_COLUMNS = (
-    *("target", "layer", "rank", "planned", "error", "reason", "calls"),
+    *("target", "layer", "decision", "rank", "error", "reason", "calls"),
     *("params_before", "params_after", "macs_before", "macs_after"),
     *("latency_before_s", "latency_after_s", "latency_is_predicted"),
 )
@@ -233,6 +260,12 @@ def _render_csv(converted: Converted, view: View) -> str:
     return text.getvalue()
 
 
+def _decision(layer: LayerOutcome) -> str:
+    if layer.rank is not None:
+        return "converted"
+    return "kept" if layer.planned else "left alone"
+
+
 def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
     def macs(cost: Cost | None) -> int | None:
         return None if cost is None else cost.macs
@@ -240,8 +273,8 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
     cells = {
         "target": target,
         "layer": layer.name,
+        "decision": _decision(layer),
         "rank": layer.rank,
-        "planned": layer.planned,
         "error": layer.error,
         "reason": layer.reason,
         "calls": layer.calls,

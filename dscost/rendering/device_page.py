@@ -190,10 +190,10 @@ def _rates_sheet(ceilings: Ceilings) -> Sheet:
     columns = [
         Column("operator", "convolution", 0, "left"),
         Column("layout", "layout", 0, "left"),
-        Column("t0", "per call", 0),
-        Column("flops", "arithmetic", 1),
-        Column("activations", "activations", 2),
-        Column("weights", "weights", 3),
+        Column("t0", "fitted: per call", 0),
+        Column("flops", "+ FLOPs at", 1),
+        Column("activations", "+ activations at", 2),
+        Column("weights", "+ weights at", 3),
     ]
     rows = []
     for name, rate in ceilings.rates.items():
@@ -219,6 +219,8 @@ def _closing(ceilings: Ceilings, kept: str | None) -> Iterator[str]:
             "A layer is predicted to take the time per call and then, one after the other, those of its FLOPs, its "
             "activations and its weights at these speeds"
             + (f"; usually off by a factor of {ceilings.usual_error:.2f}." if ceilings.usual_error else ".")
+            + " They are coefficients of a fit: nothing runs at one of them alone, so that it may be above the peak "
+            "or the memory."
         )
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 NATURAL_WIDTH = 10_000
 """Wide enough for every table; a pipe has no edge."""
 
-_GAP = 3  # two blanks of padding and rich's own divider
+GAP = 3
+"""Between columns: two blanks of padding and rich's own divider."""
 _LEAST_NAME = 12
 _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
 
@@ -131,7 +132,7 @@ def _page_body(page: Page, view: View) -> RenderableType:
     for sheet in page.sheets:
         table, dropped = _table(sheet, NATURAL_WIDTH if _keeps_columns(view) else width)
         parts += [Text(), table]
-        hidden += [column.key for column in dropped if column.key not in hidden]
+        hidden += [column.header for column in dropped if column.header and column.header not in hidden]
     parts.append(Text())
     if hidden:
         names = ", ".join(hidden)
@@ -153,20 +154,15 @@ def _least_width(page: Page, view: View) -> int:
     """Return the width below which a table of the page would be cut."""
     if not _keeps_columns(view):
         return 0
-    return max((_width(sheet.columns, sheet.rows) for sheet in page.sheets), default=0)
+    return max((table_width(sheet.columns, sheet.rows) for sheet in page.sheets), default=0)
 
 
 def _table(sheet: Sheet, width: int) -> tuple[Table, list[Column]]:
     """Return the table and the columns that were dropped to make it fit."""
-    columns, dropped = list(sheet.columns), []
-    while len(columns) > 1 and _width(columns, sheet.rows) > width:
-        last = max(columns[1:], key=lambda column: column.priority)
-        if last.priority == 0:
-            break
-        columns.remove(last)
-        dropped.append(last)
+    columns = _fitting(sheet, width)
+    dropped = [column for column in sheet.columns if column not in columns]
     room = _rooms(columns, sheet.rows, width)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP - 1, 0, 0), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0), show_edge=False)
     for column in columns:
         table.add_column(column.header, justify=column.align, no_wrap=True, width=room[column.key])
     for row in sheet.rows:
@@ -175,10 +171,22 @@ def _table(sheet: Sheet, width: int) -> tuple[Table, list[Column]]:
     return table, dropped
 
 
+def _fitting(sheet: Sheet, width: int) -> list[Column]:
+    """Return the columns that there is room for: what matters least goes first, and stays where it fits after all."""
+    kept = list(sheet.columns)
+    for column in sorted(sheet.columns[1:], key=lambda column: -column.priority):
+        if column.priority and table_width(kept, sheet.rows) > width:
+            kept.remove(column)
+    for column in sorted(sheet.columns, key=lambda column: column.priority):
+        if column not in kept and table_width([*kept, column], sheet.rows) <= width:
+            kept.append(column)
+    return [column for column in sheet.columns if column in kept]
+
+
 def _rooms(columns: Sequence[Column], rows: Sequence[Row], width: int) -> dict[str, int]:
     """Return the width of each column: names give way to figures, the widest first, and figures are never cut."""
     room = {column.key: _column_width(column, rows) for column in columns}
-    excess = _width(columns, rows) - width
+    excess = table_width(columns, rows) - width
     names = [column.key for column in columns if column.align == "left"] or [columns[0].key]
     for key in sorted(names, key=lambda key: -room[key]):
         given = max(0, min(excess, room[key] - _LEAST_NAME))
@@ -193,7 +201,7 @@ def elided(text: str, width: int) -> str:
     >>> elided("layer1.0.depthwise1", 12)
     'layer…hwise1'
     """
-    if cell_len(text) <= width:
+    if max(map(cell_len, text.split("\n"))) <= width:
         return text
     head = (width - 1) // 2
     tail = width - 1 - head
@@ -201,8 +209,10 @@ def elided(text: str, width: int) -> str:
 
 
 def _column_width(column: Column, rows: Sequence[Row]) -> int:
-    return max([cell_len(column.header), *(cell_len(row.cells.get(column.key, "")) for row in rows)])
+    lines = (line for row in rows for line in row.cells.get(column.key, "").split("\n"))
+    return max([cell_len(column.header), *map(cell_len, lines)])
 
 
-def _width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
-    return sum(_column_width(column, rows) + _GAP for column in columns)
+def table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
+    """Return the width of a table of which nothing is left out."""
+    return sum(_column_width(column, rows) + GAP for column in columns)

@@ -1,13 +1,16 @@
 """What a budget says, in words and as a page; the formats of CI build on the same words."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from importlib import import_module
+from textwrap import wrap
 
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed
 from dscost.budgets.language import Entry
 from dscost.budgets.metrics import METRICS
 from dscost.errors import some_of
+from dscost.quantities import QUANTITIES
 from dscost.registries import Registry
 from dscost.rendering.pages import Column, Page, Row, Sheet, View
 from dscost.rendering.views import ROOT
@@ -33,8 +36,8 @@ GROWTH = ("max_increase", "max_decrease")
 MARKS = {"fail": "could not judge", "error": "over budget", "warn": "warning", "note": "note"}
 """What a table calls the levels; an error that is no broken limit is called that."""
 
-FIGURES_WIDTH, LEAST_NAME = 62, 12
-"""What the figures of a table take of a terminal's width, and the characters that a name has in any case."""
+LEAST_NAME = 8
+"""Characters that the lines of a name have in any case."""
 
 METRIC_WORDS = {
     "params": "params",
@@ -84,6 +87,25 @@ def apart(metric: str, value: Fraction, limit: Fraction) -> tuple[str, str]:
     return f"{value}{unit}", f"{limit}{unit}"
 
 
+def bounded(metric: str, value: Fraction, limit: Fraction, tolerance: Fraction, bound: str) -> tuple[str, str]:
+    """Return a figure and its limit, the tolerance of a measured one apart.
+
+    >>> bounded("latency_s", Fraction(13, 10_000), Fraction(11, 10_000), Fraction(1, 10), "max")
+    ('1.30 ms', '1 ms + 10 %')
+    """
+    found, most = apart(metric, value, limit)
+    if not tolerance:
+        return found, most
+    if bound == "max":
+        return found, f"{_as_written(limit / (1 + tolerance))} + {float(100 * tolerance):g} %"
+    return found, f"{_as_written(limit * (1 + tolerance))} ÷ {float(1 + tolerance):g}"
+
+
+def _as_written(seconds: Fraction) -> str:
+    unit = format_seconds(float(seconds)).partition(" ")[2]
+    return f"{float(seconds / QUANTITIES['seconds'][0][unit]):.15g} {unit}"
+
+
 def short(metric: str, value: Fraction) -> str:
     """Return a figure with four significant digits, to be read at a glance."""
     kind = METRICS[metric].kind
@@ -115,7 +137,7 @@ def finding_sentence(finding: Finding) -> str:
     said = f" {finding.detail}" if finding.detail and finding.is_violation else ""
     if metric is None or value is None or limit is None:
         return what + _sentence_without_figures(finding)
-    found, bound = apart(metric, value, limit)
+    found, bound = bounded(metric, value, limit, finding.tolerance, BOUNDS.get(finding.kind, ""))
     words = f"latency of {found}" if metric == "latency_s" else f"{found} {METRIC_WORDS[metric]}"
     match finding.kind:
         case "over_max":
@@ -147,7 +169,7 @@ def _sentence_without_figures(finding: Finding) -> str:
                 f"{exact(finding.metric, finding.before)}: dscost baseline update keeps it."
             )
         case "unmatched_rule":
-            return f"no layer matches this rule{f' ({detail})' if detail else ''}."
+            return f"no layer matches this rule{_bracketed(detail)}."
         case "missing_baseline":
             if detail:
                 return f"growth cannot be judged: {detail}."
@@ -166,6 +188,13 @@ def _sentence_without_figures(finding: Finding) -> str:
         case "inexact_exclusion":
             return f"judged all the same: {detail}."
     raise ValueError(f"unknown finding {finding.kind}")
+
+
+def _bracketed(detail: str) -> str:
+    """Return a remark in brackets, or after a colon where it has brackets itself."""
+    if not detail:
+        return ""
+    return f": {detail}" if "(" in detail else f" ({detail})"
 
 
 def reasons(finding: Finding) -> list[str]:
@@ -245,7 +274,7 @@ def verdict_page(result: CheckResult) -> Page:
         heading=f"{result.path}",
         lines=[f"{subject.entry.name}: {said}" for subject in result.subjects for said in _not_held(subject.entry)],
         sheets=[Sheet(columns, rows)] if rows else [],
-        closing=[*_lines(result, result.findings), summary(result)],
+        closing=[*_lines(result, result.findings), *_remarks(result), summary(result)],
     )
 
 
@@ -254,7 +283,7 @@ def _not_held(entry: Entry) -> Iterator[str]:
     if not entry.limits and not entry.layers:
         yield "nothing is limited"
     for one in entry.exclude:
-        yield f"without {one.selector.text} ({one.reason})"
+        yield f"without {one.selector.text} ({' '.join(one.reason.split())})"
 
 
 def broken_text(result: CheckResult) -> str:
@@ -275,7 +304,7 @@ def _broken_rows(result: CheckResult) -> Iterator[Row]:
     for finding in result.findings:
         metric, value, limit = finding.metric, finding.value, finding.limit
         if finding.is_violation and metric is not None and value is not None and limit is not None:
-            cells = _cells(finding.entry, metric, BOUNDS[finding.kind], finding.layer, value, limit)
+            cells = _cells(finding.entry, metric, BOUNDS[finding.kind], finding.layer, value, limit, finding.tolerance)
             yield Row({**cells, "outcome": mark(finding)}, "strong")
 
 
@@ -283,10 +312,15 @@ def _held_rows(result: CheckResult) -> Iterator[Row]:
     """Yield a row for each limit that holds; where it holds of each of several layers, one of the closest of them."""
     for group in _alike(result):
         one = min(group, key=_slack)
-        cells = _cells(one.entry, one.metric, one.bound, one.layer, one.value, one.limit)
+        cells = _cells(one.entry, one.metric, one.bound, one.layer, one.value, one.limit, one.tolerance)
         if len(group) > 1:
             cells["what"] += f", closest of {len(group)} layers"
-        yield Row({**cells, "left": _room(one), "outcome": f"ok, {one.note}" if one.note else "ok"})
+        yield Row({**cells, "left": _room(one), "outcome": "ok"})
+
+
+def _remarks(result: CheckResult) -> Iterator[str]:
+    """Yield what else there is to say of the limits that hold, once for all of a rule."""
+    yield from dict.fromkeys(f"ok: {one.entry}: {one.layer or ROOT}: {one.note}." for one in result.passed if one.note)
 
 
 def _alike(result: CheckResult) -> list[list[Passed]]:
@@ -312,11 +346,14 @@ _BOUND_WORDS = {"max": "", "min": ", at least", "max_increase": ", growth", "max
 
 
 def _cells(
-    entry: str, metric: str, bound_name: str, layer: str | None, value: Fraction, limit: Fraction
+    entry: str, metric: str, bound_name: str, layer: str | None, value: Fraction, limit: Fraction, tolerance: Fraction
 ) -> dict[str, str]:
-    what = METRIC_WORDS[metric] + ("" if layer is None else f" of {layer or ROOT}") + _BOUND_WORDS[bound_name]
-    found, bound = apart(metric, value, limit)
-    return {"model": entry, "what": what, "value": found, "limit": bound}
+    found, bound = bounded(metric, value, limit, tolerance, bound_name)
+    return {"model": entry, "what": _what(metric, bound_name, layer), "value": found, "limit": bound}
+
+
+def _what(metric: str, bound_name: str, layer: str | None) -> str:
+    return METRIC_WORDS[metric] + ("" if layer is None else f" of {layer or ROOT}") + _BOUND_WORDS[bound_name]
 
 
 def _room(one: Passed) -> str:
@@ -335,19 +372,43 @@ def _render_table(result: CheckResult, view: View) -> str:
 
     page = verdict_page(result)
     if view.width is not None and not view.wide:
-        room = max(LEAST_NAME, (view.width - FIGURES_WIDTH) // 2)
-        page = page._replace(sheets=[sheet._replace(rows=_with_short_names(sheet.rows, room)) for sheet in page.sheets])
+        page = page._replace(sheets=[_with_short_names(sheet, view.width) for sheet in page.sheets])
     return render_pages([page], view)
 
 
-def _with_short_names(rows: Sequence[Row], room: int) -> list[Row]:
-    """Return rows whose names leave room for the limits, which decide and would else be the first to go."""
+def _with_short_names(sheet: Sheet, width: int) -> Sheet:
+    """Return a sheet whose names leave room for the limits, which decide and would else be the first to go."""
+    from dscost.rendering.terminal import GAP, table_width
+
+    columns, rows = sheet.columns, sheet.rows
+    room = width - table_width([one for one in columns if one.key in ("value", "limit", "outcome")], rows) - 2 * GAP
+    if room < 2 * LEAST_NAME:  # then both share a column
+        both = [_folded(f"{row.cells['model']}: {row.cells['what']}", max(LEAST_NAME, room + GAP)) for row in rows]
+        rows = [row._replace(cells={**row.cells, "what": text}) for row, text in zip(rows, both, strict=True)]
+        return Sheet([one for one in columns if one.key != "model"], rows)
+    widest = max(len(row.cells["what"]) for row in rows)
+    models = _told_apart([row.cells["model"] for row in rows], max(room // 2, room - widest))
+    taken = max(len(line) for text in ("model", *models.values()) for line in text.splitlines())
+    what = _told_apart([row.cells["what"] for row in rows], room - taken)
+    names = [{"model": models[row.cells["model"]], "what": what[row.cells["what"]]} for row in rows]
+    return Sheet(columns, [row._replace(cells={**row.cells, **own}) for row, own in zip(rows, names, strict=True)])
+
+
+def _told_apart(texts: Sequence[str], room: int) -> dict[str, str]:
+    r"""Return texts that fit: their middle left out, but on several lines where two would look alike.
+
+    >>> list(_told_apart(["MACs of layer1.conv", "MACs of layer2.conv", "MACs of a.pointwise"], 8).values())
+    ['MACs of\nlayer1.c\nonv', 'MACs of\nlayer2.c\nonv', 'MAC…wise']
+    """
     from dscost.rendering.terminal import elided
 
-    return [
-        row._replace(cells={**row.cells, **{key: elided(row.cells[key], room) for key in ("model", "what")}})
-        for row in rows
-    ]
+    short = {text: elided(text, room) for text in texts}
+    seen = Counter(short.values())
+    return {text: fitted if seen[fitted] == 1 else _folded(text, room) for text, fitted in short.items()}
+
+
+def _folded(text: str, room: int) -> str:
+    return "\n".join(line.rstrip() for line in wrap(text, room, break_on_hyphens=False))
 
 
 def _render_markdown(result: CheckResult, view: View) -> str:

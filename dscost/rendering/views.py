@@ -28,12 +28,13 @@ from dscost.units import (
     format_difference,
     format_extent,
     format_factor,
+    format_layer,
     format_seconds,
     format_shape,
 )
 
 PENDING = "…"
-ROOT = "(root)"
+ROOT = format_layer("")
 """How a table calls the model itself, whose name among its modules is empty."""
 
 FLOPS_NOTE = "FLOPs = 2 × MACs; papers' “FLOPs” are mostly our MACs."
@@ -53,22 +54,25 @@ _VARIANT_COLUMNS = [Column("variant", "variant", 0, "left"), *_COST_COLUMNS]
 _LAYER_COLUMNS = [
     Column("layer", "layer", 0, "left"),
     Column("kind", "kind", 3, "left"),
-    Column("output", "output", 5),
-    Column("params", METRICS["params"].header, 3),
+    Column("output", "output", 6),
+    Column("params", METRICS["params"].header, 1),
     Column("macs", METRICS["macs"].header, 0),
-    Column("share", "share", 3),
+    Column("share", "share", 4),
     Column("weight_bytes", METRICS["weight_bytes"].header, 9),
-    Column("traffic_bytes", METRICS["traffic_bytes"].header, 6),
+    Column("traffic_bytes", METRICS["traffic_bytes"].header, 7),
     Column("flops_per_byte", METRICS["flops_per_byte"].header, 8),
-    Column("standard_macs", "standard MACs", 4),
-    Column("separable_macs", "separable MACs", 4),
-    Column("reduction", METRICS["reduction"].header, 1),
+    Column("standard_macs", "standard MACs", 5),
+    Column("separable_macs", "separable MACs", 5),
+    Column("reduction", METRICS["reduction"].header, 2),
     Column("standard_latency", "standard", 2),
     Column("separable_latency", "separable", 2),
     Column("speedup", METRICS["speedup"].header, 1),
     Column("verdict", "verdict", 1, "left"),
     Column("why", "held back by", 7, "left"),
 ]
+
+KINDS_WIDTH = 24
+"""Characters that the kinds of layers which share a line may take."""
 
 CAUSES_SHOWN = 2
 """Sentences that say why, where the user has not asked for all."""
@@ -289,9 +293,17 @@ def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]
     if not free:
         return counted, []
     kinds = sorted({layer.type for layer in free})
-    shown = ", ".join(kinds[:3]) + (", …" if len(kinds) > 3 else "")
     name = f"({len(free)} layer{'s' if len(free) > 1 else ''} without MACs)"
-    return counted, [_added(name, shown, [_line(layer) for layer in free])]
+    return counted, [_added(name, _some_kinds(kinds), [_line(layer) for layer in free])]
+
+
+def _some_kinds(kinds: Sequence[str]) -> str:
+    """Return as many kinds as fit, at least one, so that a line of little weight does not widen the table."""
+    for count in range(len(kinds), 1, -1):
+        text = ", ".join((*kinds[:count], *("…" for _ in kinds[count : count + 1])))
+        if len(text) <= KINDS_WIDTH:
+            return text
+    return ", ".join((*kinds[:1], *("…" for _ in kinds[1:2])))
 
 
 def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from dscost.errors import DscostError, OutputError
 from dscost.files import write_whole
+from dscost.results import Noise
 from dscost.roofline import Ceilings
 from dscost.timing import TimingOptions
 from dscost.timing.cuda import fixed_flags
 from dscost.timing.engine import Clock
-from dscost.timing.machine import default_threads, keep_freed_memory, quiet_torch
+from dscost.timing.machine import Watch, default_threads, keep_freed_memory, quiet_torch
 from dscost.timing.rig import POINTS, Progress, Rig, measured, rig_of
 
 METHOD = 1
@@ -33,12 +34,14 @@ class Found(NamedTuple):
         from_cache: Whether they were measured before.
         path: Where they are kept; `None` where they could not be.
         problem: Why they could not be kept.
+        noise: What makes them less sure, where they were measured now; those of a busy machine are not kept.
     """
 
     ceilings: Ceilings
     from_cache: bool
     path: Path | None
     problem: str | None = None
+    noise: tuple[Noise, ...] = ()
 
 
 def this_device(
@@ -118,10 +121,12 @@ def find_ceilings(
     progress: Progress | None = None,
     folder: Path | None = None,
     today: date | None = None,
+    watch: Callable[[], Watch] = Watch,
 ) -> Found:
     """Return what a device can do: what was kept, or what is measured now and kept.
 
-    To be called inside `quiet_torch`. A file that cannot be read or written costs time, but is no error.
+    To be called inside `quiet_torch`. A file that cannot be read or written costs time, but is no error. What was
+    measured while the machine was busy is not kept, and what was kept before stays.
 
     Args:
         device: `cpu` or `cuda`.
@@ -134,6 +139,7 @@ def find_ceilings(
         progress: Called with the share that is done and what is being done.
         folder: Where ceilings are kept; by default below the user's cache folder.
         today: By default what the system says.
+        watch: Watches what else the machine does.
 
     Raises:
         UnavailableError: There is no such device, or torch cannot compute in that dtype on it.
@@ -147,7 +153,11 @@ def find_ceilings(
     if kept:  # what is measured anew covers all that others needed before
         layouts = [name.partition(":")[2] for name in kept.rates]
         memory_formats, curve = list(dict.fromkeys([*memory_formats, *layouts])), curve or bool(kept.curve)
+    watching = watch()
     ceilings = measured(rig, memory_formats, curve=curve, today=today, progress=progress)
+    noise = watching.noise() if device == "cpu" else ()
+    if noise:
+        return Found(ceilings, False, None, "the machine was busy", noise)
     if path is None:
         return Found(ceilings, False, None, "this system names no folder for caches")
     try:

@@ -3,12 +3,15 @@
 import ctypes
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 
 import torch
+
+from dscost.results import Noise
+from dscost.timing.counters import cpu_pressure, processor_ticks, stolen_share
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 1 << 30
@@ -74,6 +77,30 @@ def load() -> float | None:
         return os.getloadavg()[0]
     except (OSError, AttributeError):
         return None
+
+
+MOST_PRESSURE = 10.0
+MOST_STOLEN = 0.02
+
+
+class Watch:
+    """Watches what else the machine does from now on; `load` and `pressure` are those of before."""
+
+    def __init__(self) -> None:
+        self.load, self.pressure, self._ticks = load(), cpu_pressure(), processor_ticks()
+
+    def figures(self) -> Mapping[str, tuple[float | None, float]]:
+        """Return by kind of `Noise` what was found, `None` where the system does not tell, and what is in order."""
+        return {
+            "load": (self.load, usable_cores()),
+            "cpu_pressure": (self.pressure, MOST_PRESSURE),
+            "steal": (stolen_share(self._ticks, processor_ticks()), MOST_STOLEN),
+        }
+
+    def noise(self) -> tuple[Noise, ...]:
+        """Return what was not in order."""
+        found = self.figures().items()
+        return tuple(Noise(kind, figure, most) for kind, (figure, most) in found if figure and figure > most)
 
 
 def keep_freed_memory() -> bool:

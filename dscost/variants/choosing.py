@@ -13,7 +13,7 @@ class Asked(NamedTuple):
     """A variant that was asked for.
 
     Args:
-        label: How the user called it, and the report does.
+        label: How the report calls it: its name, with the value if the user gave one.
         variant: The variant.
         value: Of its parameter; `None` where the user left it open, or there is none.
     """
@@ -38,7 +38,7 @@ class Rewritten(NamedTuple):
 
 
 def parse_variants(texts: Iterable[str]) -> tuple[Asked, ...]:
-    """Return what `NAME` or `NAME:VALUE` stand for, each once.
+    """Return what `NAME` or `NAME:VALUE` stand for, each once; `-` is taken for `_`, as tables write names.
 
     Raises:
         InputError: There is no such variant, or it does not take that value.
@@ -51,7 +51,9 @@ def parse_variants(texts: Iterable[str]) -> tuple[Asked, ...]:
 
 
 def _parsed(text: str) -> Asked:
-    name, colon, number = text.partition(":")
+    given, colon, number = text.partition(":")
+    plain = given.replace("-", "_")
+    name = plain if plain != given and plain in VARIANTS else given
     variant = VARIANTS[name]
     if not isinstance(variant, Variant):
         raise InputError(f"the entry point '{name}' of dscost.variants is no Variant, see dscost.register_variant")
@@ -61,7 +63,7 @@ def _parsed(text: str) -> Asked:
         raise InputError(f"variant {name} takes no value, found '{text}'")
     if not (number.isascii() and number.isdecimal()):
         raise InputError(f"variant {name}: expected a whole number for {variant.parameter}, found '{text}'")
-    return Asked(text, variant, int(number))
+    return Asked(f"{name}:{number}", variant, int(number))
 
 
 def rewritten(asked: Asked, spec: ConvSpec) -> Rewritten | str:
@@ -69,6 +71,7 @@ def rewritten(asked: Asked, spec: ConvSpec) -> Rewritten | str:
 
     Raises:
         SpecError: The value that the user gave is impossible.
+        InputError: The function of the variant returns no stages.
     """
     variant = asked.variant
     reason = variant.why_not(spec) if variant.why_not else None
@@ -76,8 +79,20 @@ def rewritten(asked: Asked, spec: ConvSpec) -> Rewritten | str:
         return reason
     value = variant.value_for(spec) if asked.value is None else asked.value
     try:
-        return Rewritten(value, tuple(variant.stages(spec, value)), variant.ratio_for(spec, value))
+        return Rewritten(value, _stages(asked.label, variant.stages(spec, value)), variant.ratio_for(spec, value))
     except SpecError as error:
         if asked.value is None:
             return f"{error} (another {variant.parameter}: {asked.label}:VALUE)" if variant.parameter else str(error)
         raise SpecError(f"variant {asked.label}: {error}") from None
+
+
+def _stages(label: str, found: object) -> tuple[Part, ...]:
+    """Return stages that other people's code made, if that is what they are."""
+    stages = tuple(found) if isinstance(found, Iterable) else (found,)
+    for stage in stages:
+        if not (isinstance(stage, tuple) and len(stage) in (2, 3) and isinstance(stage[0], str)):
+            raise InputError(
+                f"variant {label}: its function must return a list of named stages such as [('conv', spec)], "
+                f"found {'nothing' if found is None else f'{stage!r:.60}'}"
+            )
+    return stages
