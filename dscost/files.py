@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all; how those of saved reports are named."""
 
 import os
 from pathlib import Path
@@ -61,3 +61,19 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+REPORT_ENDING = ".json"
+"""How the file of a saved report ends."""
+
+
+def split_report_name(target: str) -> tuple[str, str | None] | None:
+    """Return the file and the subject that a target means, or `None` where it is no saved report.
+
+    >>> split_report_name("report.json"), split_report_name("out/all.json:timm:resnet18"), split_report_name("resnet18")
+    (('report.json', None), ('out/all.json', 'timm:resnet18'), None)
+    """
+    if target.endswith(REPORT_ENDING):
+        return target, None
+    path, colon, name = target.partition(f"{REPORT_ENDING}:")
+    return (path + REPORT_ENDING, name) if colon else None

@@ -12,24 +12,12 @@ from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from dscost.errors import InputError, SpecError, UnknownNameError, some_of
+from dscost.files import split_report_name
 from dscost.results import SCHEMA_VERSION, Environment, Latency, Layer, Report, Speedup, TimedVariant, Timing
 
-ENDING = ".json"
 MAX_BYTES = 200_000_000
 """No report of a model is that large."""
 VARIANTS = ("standard", "depthwise_separable")
-
-
-def split_name(target: str) -> tuple[str, str | None] | None:
-    """Return the file and the subject that a target means, or `None` where it is no saved report.
-
-    >>> split_name("report.json"), split_name("out/all.json:timm:resnet18"), split_name("resnet18")
-    (('report.json', None), ('out/all.json', 'timm:resnet18'), None)
-    """
-    if target.endswith(ENDING):
-        return target, None
-    path, colon, name = target.partition(f"{ENDING}:")
-    return (path + ENDING, name) if colon else None
 
 
 def read_saved(target: str | PathLike[str]) -> Report:
@@ -38,7 +26,7 @@ def read_saved(target: str | PathLike[str]) -> Report:
     Raises:
         InputError: The file cannot be read, is no saved report, or does not hold just one that is meant.
     """
-    path, name = split_name(str(target)) or (str(target), None)
+    path, name = split_report_name(str(target)) or (str(target), None)
     reports = read_reports(path)
     if name is None:
         if len(reports) == 1:

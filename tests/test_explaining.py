@@ -6,7 +6,7 @@ import pytest
 
 import dscost
 from dscost.analysis.explaining import causes_of
-from dscost.rendering.wording import cause_sentence, cause_word, noise_sentences
+from dscost.rendering.reasons import cause_sentence, cause_word, noise_sentences
 from dscost.results import Cause, Latency, Layer, Noise, Speedup, Timing
 from dscost.roofline import Ceilings, Rate
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from dscost.analysis.counting import CountedModel, count_architecture, count_layer
 from dscost.errors import InputError, UnknownNameError
-from dscost.inputs import TensorSpec
 from dscost.results import Report
 
 if TYPE_CHECKING:
@@ -254,6 +253,8 @@ def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
     """Return the single shape that an architecture takes; what it is of is that of the weights."""
     if input is None:
         return None
+    from dscost.inputs import TensorSpec
+
     if isinstance(input, TensorSpec) and input.dtype not in (None, dtype or "float32"):
         raise InputError(f"an architecture has the dtype of its weights as input, set by --dtype, found '{input}'")
     shape = getattr(input, "shape", input)

@@ -13,11 +13,11 @@ from typing import Any
 from dscost.budgets.metrics import METRICS, OF_LAYERS
 from dscost.budgets.selectors import Selector, parse_selector
 from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean
+from dscost.files import split_report_name
 from dscost.inputs import INPUT_DTYPES, NAME_PATTERN, Inputs, TensorSpec, inputs_of, parse_input
 from dscost.marked_yaml import Node, read_yaml
 from dscost.quantities import MAX_QUANTITY, QUANTITIES, kind_of, parse_quantity
 from dscost.results import Layer
-from dscost.saved import split_name
 from dscost.units import DTYPE_BYTES
 
 VERSION = 1
@@ -248,7 +248,7 @@ class _Reader:
         if given is None:
             return
         target = self._text(given.get("target")) or ""
-        is_saved = split_name(target) is not None
+        is_saved = split_report_name(target) is not None
         for key in NOT_OF_SAVED if is_saved else ():
             if key in given:
                 self._at_key(given[key], f"{target} is a saved report, counted already: '{key}' cannot change it")

@@ -49,7 +49,7 @@ def device(
     device, named = _chosen(name, device, named)
     kept = None
     if named is None:
-        from dscost.rendering.wording import noise_sentences
+        from dscost.rendering.reasons import noise_sentences
         from dscost.timing.ceilings import this_device
 
         with out.progress() as progress:

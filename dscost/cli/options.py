@@ -4,15 +4,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from dscost.errors import InputError, UnavailableError
-from dscost.inputs import Inputs, inputs_of, parse_input
 from dscost.results import Report
 from dscost.timing import TimingOptions
 from dscost.units import parse_ints, parse_seconds, parse_share
+
+if TYPE_CHECKING:
+    from dscost.inputs import Inputs
 
 Time = Annotated[bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")]
 Device = Annotated[list[str] | None, typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]")]
@@ -68,8 +70,10 @@ def parse_padding(text: str | None) -> int | tuple[int, ...] | str | None:
         raise InputError(f"--padding: expected something like 1, 2x1 or same, found '{text}'") from error
 
 
-def parse_inputs(texts: Sequence[str]) -> Inputs | None:
+def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
     """Return what one or more `--input` stand for: a single plain shape, or the tensors of a torch model."""
+    from dscost.inputs import inputs_of, parse_input
+
     try:
         return inputs_of([parse_input(text) for text in texts]) if texts else None
     except InputError as error:

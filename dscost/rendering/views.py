@@ -10,16 +10,13 @@ from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_column
 from dscost.rendering.wording import (
     VARIANT_TITLES,
     assumed_line,
-    cause_sentence,
-    cause_word,
     formula_lines,
     layer_heading,
     layer_sentence,
     model_sentences,
-    noise_sentences,
     variant_titles,
 )
-from dscost.results import SAME_WITHIN, Cost, Latency, Layer, Report, Timing
+from dscost.results import Cost, Latency, Layer, Report, Timing
 from dscost.specs import ConvSpec
 from dscost.units import (
     UNKNOWN,
@@ -108,8 +105,12 @@ def _layer_page(report: Report, view: View) -> Page:
         from dscost.rendering.timings import layer_sheets
 
         sheets += layer_sheets(layer, variant_titles(report), explain=view.explain)
-    causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
-    why = [sentence for cause in causes if (sentence := cause_sentence(cause))]
+    why = []
+    if layer.causes:
+        from dscost.rendering.reasons import cause_sentence
+
+        causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
+        why = [sentence for cause in causes if (sentence := cause_sentence(cause))]
     return Page(
         heading=layer_heading(report),
         lines=lines,
@@ -178,9 +179,11 @@ def _model_page(report: Report, view: View) -> Page:
         from dscost.rendering.timings import model_sheets
 
         sheets += model_sheets(report)
-    why = [
-        f"{layer.name}: {cause_sentence(layer.causes[0])}" for layer in report.layers if view.explain and layer.causes
-    ]
+    why = []
+    if view.explain:
+        from dscost.rendering.reasons import cause_sentence
+
+        why = [f"{layer.name}: {cause_sentence(layer.causes[0])}" for layer in report.layers if layer.causes]
     return Page(
         heading=f"{report.target}, input {inputs}",
         lines=[line for line in (settings, _peak_line(report)) if line],
@@ -375,6 +378,8 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
     timing = layer.timing
     if not (timing and timing.standard and timing.depthwise_separable):
         return {}
+    from dscost.rendering.reasons import cause_word
+
     return {
         "standard_latency": format_seconds(timing.standard.median_s),
         "separable_latency": format_seconds(timing.depthwise_separable.median_s),
@@ -395,28 +400,9 @@ def _footnotes(report: Report) -> list[str]:
         )
     where = report.environment
     if where:
-        threads = f"{where.threads} thread{'' if where.threads == 1 else 's'}"
-        flags = "".join(f", {name} {value}" for name, value in where.flags.items())
-        notes.append(
-            f"Measured on {where.device}, {threads}, {_first_setting(report)}, torch {where.torch_version}{flags}: "
-            "random weights and inputs, interleaved pairs, medians with 95 % intervals."
-        )
-        for key, ceiling in where.ceilings.items():
-            peak, memory = ceiling.flops_per_s, ceiling.bytes_per_s
-            notes.append(
-                f"Roofline of {key.replace(':', ' ')}: {peak / 1e9:,.0f} GFLOP/s, {memory / 1e9:,.1f} GB/s, "
-                f"ridge at {peak / memory:.1f} FLOP/byte (dscost device)."
-            )
-        if where.noise_floor is None:
-            notes.append("The noise floor was not found out in so short a time; no difference under 10% is called.")
-        else:
-            notes.append(
-                f"Noise floor: a layer timed against itself was within {where.noise_floor:.1%}; "
-                f"no difference under {max(where.noise_floor, SAME_WITHIN):.1%} is called."
-            )
-        notes += noise_sentences(where.noise)
-        if where.unknown:
-            notes.append(f"This system does not tell: {', '.join(where.unknown)}.")
+        from dscost.rendering.reasons import measured_notes
+
+        notes += measured_notes(where, _first_setting(report))
     return [*notes, *report.warnings]
 
 

@@ -33,10 +33,10 @@ from dscost.budgets.language import (
 )
 from dscost.budgets.metrics import METRICS, Metric
 from dscost.budgets.selectors import EXAMPLE, FIELDS
+from dscost.files import REPORT_ENDING
 from dscost.inputs import NAME_PATTERN, input_pattern
 from dscost.quantities import MAX_QUANTITY, QUANTITIES, quantity_pattern
 from dscost.results import MEANINGS
-from dscost.saved import ENDING as REPORT_ENDING
 from dscost.schemas.wording import Schema, closed, said_of_fields, with_description
 from dscost.units import DTYPE_BYTES
 

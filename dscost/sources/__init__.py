@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.architectures import Architecture, builtin_names, find_builtin, read_architecture
 from dscost.errors import InputError, UnavailableError, UnknownNameError
+from dscost.files import REPORT_ENDING, split_report_name
 from dscost.registries import Registry
 from dscost.results import Report
-from dscost.saved import ENDING as REPORT_ENDING
-from dscost.saved import read_saved, split_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,6 +98,8 @@ def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = 
     """
     text, kwargs = str(target), kwargs or {}
     if is_saved(text):
+        from dscost.saved import read_saved
+
         return SavedSource(read_saved(text))
     path, _, name = text.rpartition(":") if ":" in text else ("", "", text)
     if text.endswith(YAML_ENDINGS):
@@ -133,7 +134,7 @@ def split_file(target: str) -> tuple[str, str] | None:
     >>> split_file("nets.yaml:small"), split_file("out/all.json:timm:resnet18"), split_file("timm:resnet18")
     (('nets.yaml', ':small'), ('out/all.json', ':timm:resnet18'), None)
     """
-    saved = split_name(target)
+    saved = split_report_name(target)
     if saved is not None:
         path, name = saved
         return path, "" if name is None else f":{name}"
@@ -145,7 +146,7 @@ def split_file(target: str) -> tuple[str, str] | None:
 
 def is_saved(target: object) -> bool:
     """Whether a target means a saved report."""
-    return isinstance(target, str | PathLike) and split_name(str(target)) is not None
+    return isinstance(target, str | PathLike) and split_report_name(str(target)) is not None
 
 
 def _architecture(kind: str, architecture: Architecture, kwargs: Mapping[str, Any]) -> Source:
