@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from math import ceil, floor
 from pathlib import Path
 from typing import NamedTuple
@@ -237,7 +238,7 @@ class _Judge:
                 if level != "ignore":
                     yield self._finding("missing_baseline", level, limit=limit)
                 continue
-            why = lambda limit=limit: _contributions(layers, limit, past, layers)  # noqa: E731
+            why = partial(_contributions, layers, limit, past, layers)
             for one in self._held(limit, value, old, None, why):
                 if isinstance(one, Finding) and one.kind in ("shrank", "under_min"):
                     unwelcome.add(limit.metric)
@@ -355,7 +356,7 @@ class _Judge:
             value = cost_figure(_summed([layer.cost for layer in meant]), limit.metric)
             was = None if past is None else past.figures(limit.metric, rule.selector)
             old = None if was is None else sum(was.values(), start=Fraction(0))
-            why = lambda limit=limit: _contributions(meant, limit, past, layers, rule.selector)  # noqa: E731
+            why = partial(_contributions, meant, limit, past, layers, rule.selector)
             yield from self._held(limit, value, old, rule.selector.text, why, note)
 
     def _each(
