@@ -497,6 +497,20 @@ class Environment(NamedTuple):
     ceilings: Mapping[str, Ceiling] = MappingProxyType({})
 
 
+class Doubt(NamedTuple):
+    """Why the figures of a model may not be all that it costs: one of its warnings, with a word that programs can read.
+
+    Args:
+        kind: `value_dependent`: it looks at values, so other inputs may take other ways; `unused`: parameters of
+            modules that never ran; `unseen`: a module ran, and no operator was seen to read its weights.
+            Later versions may know more.
+        text: The warning.
+    """
+
+    kind: str
+    text: str
+
+
 class Report(NamedTuple):
     """Everything known about one model or layer: one entry of `subjects` in the JSON.
 
@@ -517,6 +531,7 @@ class Report(NamedTuple):
         warnings: What the reader must know about the figures.
         environment: Where the times were taken.
         shared_weights: What layers share; `None` where that is not known.
+        doubts: Those of the warnings that bear on whether the counts are whole.
     """
 
     target: str
@@ -534,6 +549,7 @@ class Report(NamedTuple):
     warnings: tuple[str, ...] = ()
     environment: Environment | None = None
     shared_weights: tuple[SharedWeights, ...] | None = None
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def timing(self) -> Timing | None:
@@ -560,6 +576,7 @@ REPORT_KEYS = (
     "coverage",
     "shared_weights",
     "warnings",
+    "doubts",
 )
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 

@@ -15,6 +15,7 @@ from dscost.operations import NETWORK_INPUT, stage_costs
 from dscost.results import (
     Cost,
     Coverage,
+    Doubt,
     Input,
     Layer,
     Report,
@@ -186,6 +187,7 @@ def report_of(
     """Return the report of a trace."""
     events = traced.events
     counted = sum(event.macs > 0 or event.conv is not None for event in events)
+    doubts = (*traced.doubts, *_unused(traced))
     return Report(
         target=target,
         source=source,
@@ -197,7 +199,8 @@ def report_of(
         ),
         shared_weights=tuple(_shared(traced)),
         peak_activation_bytes=traced.peak_activation_bytes,
-        warnings=(*notes, *traced.notes, *_remarks(traced)),
+        warnings=(*notes, *_partial(traced), *(doubt.text for doubt in doubts)),
+        doubts=doubts,
     )
 
 
@@ -232,18 +235,19 @@ def _shared(traced: Trace) -> Iterator[SharedWeights]:
         yield SharedWeights(layers, sum(one.numel for one in shared), sum(one.nbytes for one in shared))
 
 
-def _remarks(traced: Trace) -> list[str]:
-    remarks = []
+def _partial(traced: Trace) -> Iterator[str]:
     if traced.unknown:
-        remarks.append(f"The total is partial: operators of unknown cost: {', '.join(_unknown(traced))}.")
+        yield f"The total is partial: operators of unknown cost: {', '.join(_unknown(traced))}."
+
+
+def _unused(traced: Trace) -> Iterator[Doubt]:
     unread = [parameter for parameter in traced.parameters if parameter.name not in traced.read]
     if unread:
         modules = list(dict.fromkeys(parameter.name.rpartition(".")[0] for parameter in unread))
         shown = ", ".join(name or "(root)" for name in modules[:NAMES_SHOWN])
         more = f" and {len(modules) - NAMES_SHOWN} more" if len(modules) > NAMES_SHOWN else ""
         count = sum(parameter.numel for parameter in unread)
-        remarks.append(f"Never used: {count:,} parameters of {shown}{more}.")
-    return remarks
+        yield Doubt("unused", f"Never used: {count:,} parameters of {shown}{more}.")
 
 
 # -- totals

@@ -82,7 +82,7 @@ def verify(target: Any, **options: Any) -> Verification:
             Difference(path, traced.types.get(path, ""), ours[path], theirs.get(path, 0), _reason(traced, path))
             for path in innermost
         ),
-        notes=(*source.notes, *traced.notes),
+        notes=(*source.notes, *(doubt.text for doubt in traced.doubts)),
     )
 
 
@@ -104,6 +104,6 @@ def _reason(traced: "Trace", path: str) -> str:
     lacking = sorted(operators & _WITHOUT_FORMULA)
     if lacking:
         return f"FlopCounterMode has no formula for {', '.join(lacking)}"
-    if any("attention" in operator for operator in operators) and traced.notes:
+    if any("attention" in operator for operator in operators) and traced.doubts:
         return "FlopCounterMode loses fused attention on the CPU"
     return "unknown"

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.errors import InputError
 from dscost.inputs import TensorSpec
+from dscost.results import Doubt
 from dscost.tracing.attribution import attributed
 from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.holdings import Parameter, holdings_of
@@ -42,7 +43,7 @@ class Trace(NamedTuple):
         peak_activation_bytes: Largest sum of live results, inputs included.
         outputs: Events whose results the model returns.
         output_bytes: Size of what the model returns.
-        notes: What the reader of the figures must know.
+        doubts: Why the figures may not be all that the model costs.
     """
 
     events: Sequence[Event]
@@ -54,7 +55,7 @@ class Trace(NamedTuple):
     peak_activation_bytes: int | None
     outputs: frozenset[int]
     output_bytes: int
-    notes: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
 
 
 class _Way(NamedTuple):
@@ -119,7 +120,7 @@ def first_line(error: BaseException) -> str:
 def _run(
     model: nn.Module, arguments: Arguments, way: _Way, training: bool, make_real: Callable[[], nn.Module]
 ) -> Trace:
-    notes: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     with ExitStack() as stack:
         stack.enter_context(same_random_state())
         stack.enter_context(torch.compiler.set_stance("force_eager"))
@@ -130,7 +131,8 @@ def _run(
             running, arguments = StandIns(training=training).module(model), arguments.on("meta")
         else:
             running, arguments = make_real().train(training), arguments.on("cpu")
-            notes = ("The model looks at values, so it ran once for real on the CPU, with its own or random weights.",)
+            text = "The model looks at values, so it ran once for real on the CPU, with its own or random weights."
+            doubts = (Doubt("value_dependent", text),)
         modules = list(running.named_modules())
         paths, calls = stack.enter_context(attributed(modules))
         if way.factories_on_meta:
@@ -153,7 +155,7 @@ def _run(
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
             output_bytes=sum(t.nbytes for t in outputs),
-            notes=notes,
+            doubts=doubts,
         )
 
 
