@@ -27,7 +27,7 @@ from dscost.results import (
 )
 from dscost.sources import ModuleSource
 from dscost.specs import Shape
-from dscost.swaps import Swap, find_swaps
+from dscost.swaps import Swap, alone, find_swaps, reading_input
 from dscost.timing import Setting
 from dscost.tracing import Arguments, Event, Parameter, Trace, trace
 from dscost.tracing.dispatch import INPUT
@@ -71,7 +71,7 @@ def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict
     if strict and traced.unknown:
         raise InputError(f"{target}: operators of unknown cost: {', '.join(_unknown(traced))}")
     if not train:
-        swaps = tuple(find_swaps(traced.events))
+        swaps = tuple(find_swaps(traced.events, traced.outputs))
         report = report_of(traced, arguments, swaps, notes=source.notes, **named)
         return CountedModel(report, swaps, TracedVersions(source, arguments, traced))
     needing = {f"{INPUT}{at}" for at, tensor in enumerate(arguments.tensors) if tensor.requires_grad}
@@ -273,7 +273,8 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
     if not due:
         return as_is
     events = traced.events
-    gone = {position for swap in due for position in _with_computed_weights(events, swap)}
+    reads_input = reading_input(events)
+    gone = {position for swap in due for position in _with_computed_weights(events, reads_input, swap)}
     kept = {name for at, event in enumerate(events) if at not in gone for name in event.weights}
     lost = {name for at in gone for name in events[at].weights} - kept
     # a module that runs twice keeps one set of weights, whatever it is made of
@@ -298,30 +299,25 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
     )
 
 
-def _with_computed_weights(events: Sequence[Event], swap: Swap) -> set[int]:
+def _with_computed_weights(events: Sequence[Event], reads_input: Sequence[bool], swap: Swap) -> set[int]:
     """Return the positions of a swap and of what computes its weights from parameters, as weight norm does."""
     gone = set(swap.positions)
-    waiting = [source for at in swap.positions if events[at].conv for source in _computed_weights(events[at])]
+    waiting = [source for at in swap.positions for source in events[at].sources]
     while waiting:
         at = waiting.pop()
-        if at not in gone and all(source != NETWORK_INPUT for source in events[at].sources):
+        if at >= 0 and at not in gone and not reads_input[at]:
             gone.add(at)
             waiting += events[at].sources
     return gone
 
 
-def _computed_weights(event: Event) -> list[int]:
-    """Return what computes the kernel and the bias of a convolution, if something does."""
-    return [operand for operand in event.operands[1:] if isinstance(operand, int) and operand >= 0]
-
-
-def _weights_of(events: Sequence[Event], swap: Swap) -> object:
-    """Return what tells the weights of a swap apart: the kernels of its convolutions, or who computes them."""
-    kernels = []
+def _weights_of(events: Sequence[Event], swap: Swap) -> tuple[object, ...]:
+    """Return what tells the weights of a swap apart: those of its convolutions, or who computes them."""
+    kernels: list[object] = []
     for at in swap.positions:
         event = events[at]
-        if event.conv and len(event.operands) > 1:
-            kernel = event.operands[1]
+        if (event.conv or at == swap.positions[-1]) and len(event.operands) > 1:
+            kernel = event.kernel
             kernels.append(kernel if isinstance(kernel, str) else (event.module, kernel if not event.module else None))
     return tuple(kernels)
 
