@@ -127,7 +127,7 @@ def joined(maps: Sequence[Map], shape: Shape) -> Map | None:
 
 
 def reduced(given: Map, along: Iterable[int], shape: Shape) -> Map | None:
-    """Return a sum, mean or maximum along some axes, or `None` if over some of the positions or over the batch alone."""
+    """Return a sum, mean or maximum along some axes; `None` if over some of the positions, or over the batch alone."""
     gone = {at % len(given.shape) for at in along}
     kept = [axis for at, axis in enumerate(given.axes) if at not in gone]
     lost = {piece[0] for at in gone for piece in given.axes[at]}
@@ -207,12 +207,11 @@ def _cut(stored: Sequence[tuple[int, Piece]], size: int, stride: int) -> Axis | 
     """Return the pieces that an axis runs through, or `None` where it does not run along them."""
     axis: list[Piece] = []
     while size > 1:
-        for apart, (label, step, length) in stored:
-            skipped, rest = divmod(stride, apart)
-            if not rest and skipped < length and not length % skipped:
-                break
-        else:
+        found = next((one for one in stored if _runs_along(*one, stride)), None)
+        if found is None:
             return None
+        apart, (label, step, length) = found
+        skipped = stride // apart
         taken = min(size, length // skipped)
         if (length // skipped) % taken or size % taken:
             return None
@@ -220,6 +219,12 @@ def _cut(stored: Sequence[tuple[int, Piece]], size: int, stride: int) -> Axis | 
         size //= taken
         stride *= taken
     return _merged(axis)
+
+
+def _runs_along(apart: int, piece: Piece, stride: int) -> bool:
+    """Whether steps of `stride` in memory lead from value to value of a piece, or over a fixed number of them."""
+    length = piece[2]
+    return stride % apart == 0 and stride < apart * length and length % (stride // apart) == 0
 
 
 def _agreed(axes: Sequence[Axis]) -> Axis | None:

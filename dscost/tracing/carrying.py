@@ -14,16 +14,17 @@ from dscost.operations import Mixing, mixing_of
 if TYPE_CHECKING:
     from dscost.tracing.dispatch import Event
 
-_ALONG_AXES = frozenset(
-    """
-    mean sum nansum amax amin max min prod std var var_mean std_mean norm linalg_vector_norm logsumexp median
-    softmax _softmax log_softmax _log_softmax
-    """.split()
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SOFTMAX = _names("softmax _softmax log_softmax _log_softmax")
+_ALONG_AXES = _SOFTMAX | _names(
+    "mean sum nansum amax amin max min prod std var var_mean std_mean norm linalg_vector_norm logsumexp median"
 )
 ALONG_AXES = frozenset(f"aten::{name}" for name in _ALONG_AXES)
 """Operators that work along the axes which they are given as `dim`."""
-
-_SOFTMAX = frozenset(name for name in _ALONG_AXES if name.endswith("softmax"))
 
 _POOLING = frozenset(
     f"{kind}_pool{dimensions}d{more}"
@@ -32,27 +33,25 @@ _POOLING = frozenset(
     for more in ("", "_with_indices")
 )
 
-_ELEMENTWISE = frozenset(
-    """
-    where masked_fill copy to _to_copy type_as contiguous clone dropout native_dropout feature_dropout alpha_dropout
-    feature_alpha_dropout prelu gelu log_sigmoid log_sigmoid_forward hardswish mish
-    """.split()
+_ELEMENTWISE = _names(
+    "where masked_fill copy to _to_copy type_as contiguous clone dropout native_dropout feature_dropout alpha_dropout "
+    "feature_alpha_dropout prelu gelu log_sigmoid log_sigmoid_forward hardswish mish"
 )
 """Elementwise functions that are not known as such by torch's tag or by their word in a report."""
 
-_ELEMENTWISE_OPS = frozenset(("activation", "elementwise", "add", "multiply"))
-_NOT_ELEMENTWISE = frozenset((*_SOFTMAX, "glu"))
+_ELEMENTWISE_OPS = _names("activation elementwise add multiply")
+_NOT_ELEMENTWISE = _SOFTMAX | {"glu"}
 """Activations that bring several values together."""
 
-_RESHAPING = frozenset(("reshape", "flatten", "unflatten", "view_copy", "_reshape_copy", "_unsafe_view"))
+_RESHAPING = _names("reshape flatten unflatten view_copy _reshape_copy _unsafe_view")
 _PADDING = ("pad", "pad_nd", "_pad_circular", "_pad_enum", "pad1d", "pad2d", "pad3d")
-_SHUFFLING = frozenset(("channel_shuffle", "native_channel_shuffle"))
-_NORMALIZING = frozenset(("_fused_rms_norm", "_batch_norm_no_update"))
-_SUMS = frozenset(("add", "sub", "rsub", "subtract"))
+_SHUFFLING = _names("channel_shuffle native_channel_shuffle")
+_NORMALIZING = _names("_fused_rms_norm _batch_norm_no_update")
+_SUMS = _names("add sub rsub subtract")
 
-_ADDED_FIRST = frozenset(("addmm", "baddbmm", "addmv", "_addmm_activation"))
-_PRODUCTS = frozenset(("matmul", "mm", "bmm", "mv", "inner", *_ADDED_FIRST))
-_LAYERS = frozenset(("convolution", "transposed_convolution", "linear", "matmul"))
+_ADDED_FIRST = _names("addmm baddbmm addmv _addmm_activation")
+_PRODUCTS = _names("matmul mm bmm mv inner") | _ADDED_FIRST
+_LAYERS = _names("convolution transposed_convolution linear matmul")
 
 
 def carried(event: "Event", read: Sequence[Map | None], name: str) -> Map | None:

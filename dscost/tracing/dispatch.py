@@ -97,7 +97,7 @@ class Event(NamedTuple):
     @property
     def kernel(self) -> int | str | None:
         """Where the weights that it multiplies come from, see `operands`; of a product the first that are no result."""
-        first, *others = self.operands or (None,)
+        others = self.operands[1:]
         factors = self.operands if self.op == "matmul" and len(others) == 1 else others
         held = (one for one in factors if isinstance(one, str) and not one.startswith(INPUT))
         return next(held, others[0] if others else None)
