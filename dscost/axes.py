@@ -6,12 +6,16 @@ one value has no pieces; neither has one of more values along which nothing diff
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
 Shape = tuple[int, ...]
 Piece = tuple[str, int, int]
 Axis = tuple[Piece, ...]
+
+MOST_KEPT = 4096
+"""Networks repeat themselves, so what was found is kept."""
 
 BATCH, CHANNELS, POSITIONS, MIXED = "b", "c", "p", "m"
 """What a label begins with. `MIXED` is what a gate has made of all channels, one value for each."""
@@ -61,6 +65,7 @@ class Map(NamedTuple):
         )
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def feature_map(shape: Shape, dimensions: int, strides: Shape | None = None) -> Map:
     """Return a map `(B, C, *positions)` of so many spatial dimensions; the batch may be missing."""
     steps = row_major(shape[len(shape) - dimensions :])
@@ -83,6 +88,7 @@ def row_major(shape: Sequence[int]) -> Shape:
     return tuple(strides)
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def viewed(given: Map, shape: Shape, strides: Shape) -> Map | None:
     """Return a view of what `given` has in memory; `None` where it lacks a part or cuts through a piece.
 
@@ -102,6 +108,7 @@ def viewed(given: Map, shape: Shape, strides: Shape) -> Map | None:
     return Map(shape, tuple(axes), strides, given.is_gated) if before == after else None
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def reshaped(given: Map, shape: Shape) -> Map | None:
     """Return a contiguous copy in another shape, or `None` where that cuts through a piece."""
     if shape == given.shape:
@@ -109,7 +116,8 @@ def reshaped(given: Map, shape: Shape) -> Map | None:
     return viewed(given.at(row_major(given.shape)), shape, row_major(shape))
 
 
-def joined(maps: Sequence[Map], shape: Shape) -> Map | None:
+@lru_cache(maxsize=MOST_KEPT)
+def joined(maps: tuple[Map, ...], shape: Shape) -> Map | None:
     """Return what an elementwise function makes of some maps, or `None` where it brings different places together."""
     axes: list[Axis] = []
     for at in range(1, len(shape) + 1):  # from the last axis, as torch broadcasts
@@ -126,7 +134,8 @@ def joined(maps: Sequence[Map], shape: Shape) -> Map | None:
     return Map(shape, tuple(axes), row_major(shape), any(one.is_gated for one in maps))
 
 
-def reduced(given: Map, along: Iterable[int], shape: Shape) -> Map | None:
+@lru_cache(maxsize=MOST_KEPT)
+def reduced(given: Map, along: tuple[int, ...], shape: Shape) -> Map | None:
     """Return a sum, mean or maximum along some axes; `None` if over some of the positions, or over the batch alone."""
     gone = {at % len(given.shape) for at in along}
     kept = [axis for at, axis in enumerate(given.axes) if at not in gone]
@@ -142,6 +151,7 @@ def reduced(given: Map, along: Iterable[int], shape: Shape) -> Map | None:
     return Map(shape, axes, row_major(shape), given.is_gated)
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def mixed(given: Map, shape: Shape) -> Map | None:
     """Return what a layer makes of something that is the same at all positions, or `None` where it is not."""
     if given.has_positions:

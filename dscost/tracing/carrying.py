@@ -130,7 +130,7 @@ def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     # what is gated and what is not are two branches, as is a residual
     if _base(event.operator) in _SUMS and any(one.has_positions and one.is_gated for one in maps) and len(maps) > 1:
         return None
-    return joined(maps, event.output_shape)
+    return joined(tuple(maps), event.output_shape)
 
 
 def _normalized(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
@@ -148,5 +148,5 @@ def _pooled(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     given, shape = maps[0], event.output_shape
     if len(shape) != len(given.shape):
         return None
-    left = reduced(given, [at for at, size in enumerate(shape) if size == 1], shape)
+    left = reduced(given, tuple(at for at, size in enumerate(shape) if size == 1), shape)
     return None if left is None or left.has_positions else left
