@@ -17,8 +17,9 @@ Axis = tuple[Piece, ...]
 MOST_KEPT = 4096
 """Networks repeat themselves, so what was found is kept."""
 
-BATCH, CHANNELS, POSITIONS, MIXED = "b", "c", "p", "m"
-"""What a label begins with. `MIXED` is what a gate has made of all channels, one value for each."""
+BATCH, CHANNELS, POSITIONS, REST, MIXED = "b", "c", "p", "r", "m"
+"""What a label begins with. `REST` are the positions that are left where some have been summed up. `MIXED` is what a
+gate has made of all channels, one value for each."""
 
 
 class Map(NamedTuple):
@@ -52,7 +53,7 @@ class Map(NamedTuple):
 
     def has_positions_on(self, axis: int) -> bool:
         """Whether it differs from position to position along an axis."""
-        return any(_names(piece, POSITIONS) for piece in self.axes[axis])
+        return any(_names(piece, POSITIONS, REST) for piece in self.axes[axis])
 
     def is_whole(self, channel_axis: int, channels: int, values: int) -> bool:
         """Whether one axis has all channels and nothing else, and the others every position of the batch, once."""
@@ -74,6 +75,11 @@ def feature_map(shape: Shape, dimensions: int, strides: Shape | None = None) -> 
     if len(shape) > dimensions + 1:
         axes.insert(0, _axis(BATCH, 1, shape[0]))
     return Map(shape, tuple(axes), strides or row_major(shape))
+
+
+def constant(shape: Shape) -> Map:
+    """Return values of which nothing tells one from another."""
+    return Map(shape, ((),) * len(shape), row_major(shape))
 
 
 def row_major(shape: Sequence[int]) -> Shape:
@@ -136,14 +142,16 @@ def joined(maps: tuple[Map, ...], shape: Shape) -> Map | None:
 
 @lru_cache(maxsize=MOST_KEPT)
 def reduced(given: Map, along: tuple[int, ...], shape: Shape) -> Map | None:
-    """Return a sum, mean or maximum along some axes; `None` if over some of the positions, or over the batch alone."""
+    """Return a sum, mean or maximum along some axes, or `None` if over the batch alone."""
     gone = {at % len(given.shape) for at in along}
-    kept = [axis for at, axis in enumerate(given.axes) if at not in gone]
     lost = {piece[0] for at in gone for piece in given.axes[at]}
-    if (POSITIONS in lost and any(_names(piece, POSITIONS) for axis in kept for piece in axis)) or lost == {BATCH}:
+    if lost == {BATCH}:
         return None
+    if POSITIONS in lost:
+        given = given._replace(axes=tuple(tuple(map(_left, axis)) for axis in given.axes))
+    kept = [axis for at, axis in enumerate(given.axes) if at not in gone]
     if len(shape) == len(given.shape):
-        axes = tuple(() if at in gone else axis for at, axis in enumerate(given.axes))
+        axes: tuple[Axis, ...] = tuple(() if at in gone else axis for at, axis in enumerate(given.axes))
     elif len(shape) == len(kept):
         axes = tuple(kept)
     else:
@@ -182,6 +190,11 @@ def _axis(label: str, step: int, size: int) -> Axis:
 
 def _names(piece: Piece, *kinds: str) -> bool:
     return piece[0].startswith(kinds)
+
+
+def _left(piece: Piece) -> Piece:
+    label, step, size = piece
+    return (REST, step, size) if label == POSITIONS else piece
 
 
 def _place(piece: Piece) -> tuple[str, int]:

@@ -98,15 +98,25 @@ def test_a_shuffle_of_channels_by_hand_leaves_them_whole_in_another_order() -> N
         pytest.param((-2, -1), (B, C, 1, 1), (BATCH, CHANNELS, (), ()), id="all positions, kept"),
         pytest.param((1,), (B, H, W), (BATCH, ROWS, COLUMNS), id="all channels"),
         pytest.param((0, 2, 3), (C,), (CHANNELS,), id="all positions of all images"),
-        pytest.param((3,), (B, C, H), None, id="columns alone"),
+        pytest.param((3,), (B, C, H), (BATCH, CHANNELS, (("r", W, H),)), id="columns alone: rows are what is left"),
         pytest.param((0,), (C, H, W), None, id="images alone"),
     ],
 )
-def test_a_reduction_is_over_all_positions_or_none(
+def test_a_reduction_leaves_what_it_is_not_along(
     along: tuple[int, ...], shape: tuple[int, ...], axes: tuple[Axis, ...] | None
 ) -> None:
     found = reduced(GIVEN, along, shape)
     assert (found.axes if found else None) == axes
+
+
+def test_what_is_left_of_the_positions_goes_with_no_map_and_can_be_reduced_in_its_turn() -> None:
+    rows = reduced(GIVEN, (3,), (B, C, H, 1))
+    assert rows is not None
+    assert joined((GIVEN, rows), SHAPE) is None
+    assert mixed(rows, (B, C, H, 1)) is None
+    pooled = reduced(rows, (2,), (B, C, 1, 1))
+    assert pooled is not None
+    assert pooled.axes == (BATCH, CHANNELS, (), ())
 
 
 def test_what_a_gate_mixes_goes_with_any_order_of_the_channels_and_with_no_position() -> None:
