@@ -457,8 +457,11 @@ def _why_hooks_stay(module: _ConvNd, kernel: Kernel) -> str | None:
     """Return why hooks would not do to another convolution what they do to this one, or `None` if they would."""
     try:
         alone = _alone(module, hooks=True)
+        inputs = list(_inputs(kernel.conv, kernel.weight))
+        if not _do_the_same(alone, alone, inputs[0]):
+            return "a hook of it does something else from call to call"
         instead = _instead(module, kernel)
-        same = all(_do_the_same(alone, instead, x) for x in _inputs(kernel.conv, kernel.weight))
+        same = all(_do_the_same(alone, instead, x) for x in inputs)
     except Exception:  # noqa: BLE001 - a hook may raise anything
         return "a hook of it looks into the convolution, or cannot be run by itself"
     return None if same else "a hook of it would do something else to what takes its place"

@@ -8,11 +8,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
 from dscost.converting.plans import KEEP, Decision, Plan, plan_of
+from dscost.converting.rehearsing import Part, require_the_same
 from dscost.converting.subjects import class_names, load_subject
 from dscost.converting.surveying import (
     MIN_CHANNELS,
@@ -25,12 +25,12 @@ from dscost.converting.surveying import (
 )
 from dscost.convolutions import carry_hooks, layout_of, padded_first, separable_of
 from dscost.copying import copied, deep_copied, unwrapped
-from dscost.errors import InputError, UnknownNameError, some_of
+from dscost.errors import InputError, UnknownNameError
 from dscost.inputs import inputs_of
 from dscost.kernels import Kernel
 from dscost.results import Cost, plain
 from dscost.specs import ConvSpec, not_within, require
-from dscost.tracing import Arguments, first_line, same_random_state, trace
+from dscost.tracing import Arguments, same_random_state
 from dscost.units import format_layer
 
 METHODS = ("svd", "random")
@@ -182,13 +182,10 @@ def conversion(
             left_alone = {site.name: site.reason for site in sites if site.reason}
             given.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
             decisions = given.layers
-        done = _converted(root, [_decided(site, decisions) for site in sites], method, batches)
+        layers = [_decided(site, decisions) for site in sites]
         if arguments is not None:
-            replaced = {
-                id(site.module): site.name for site, layer in zip(sites, done.layers, strict=True) if layer.converted
-            }
-            _require_running(done.module, arguments, replaced)
-        return done
+            layers = _doing_the_same(root, layers, arguments)
+        return _converted(root, layers, method, batches)
 
 
 def _made(target: "str | PathLike[str] | nn.Module", input: Any, plan: Plan | None) -> tuple[nn.Module, Any]:
@@ -226,44 +223,6 @@ def _check(target: object, rank: int, method: str, where: Where, plan: object) -
             raise InputError(f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}")
 
 
-def _require_running(converted: nn.Module, arguments: Arguments, replaced: Mapping[int, str]) -> None:
-    """Refuse a model that does not run any more, or runs what was to be replaced.
-
-    The one reads the weights of a convolution by itself; the other holds it where copying does not reach.
-
-    Args:
-        converted: The new model.
-        arguments: Of its forward.
-        replaced: Names of the convolutions of the given model that were converted, by identity.
-
-    Raises:
-        InputError: It is one of these.
-    """
-    still_run: set[str] = set()
-
-    def watch(module: nn.Module, args: tuple[Any, ...]) -> None:
-        if id(module) in replaced:
-            still_run.add(replaced[id(module)])
-
-    handle = register_module_forward_pre_hook(watch)
-    try:
-        trace(converted, arguments)
-    except InputError as error:
-        why = first_line(error.__cause__ or error)
-        raise InputError(
-            f"{type(converted).__name__} does not run once converted, since it does more with a convolution than call "
-            f"it: {why} (keep that layer, by where or a plan)"
-        ) from error
-    finally:
-        handle.remove()
-    if still_run:
-        names = some_of([f"'{name}'" for name in replaced.values() if name in still_run], SHOWN)
-        raise InputError(
-            f"{type(converted).__name__} runs {names} as before once converted: something that is not copied with a "
-            "model, such as a closure, holds what was to be replaced (keep that layer, by where or a plan)"
-        )
-
-
 class _Due(NamedTuple):
     """A convolution, and the rank that it is to have; none where it stays."""
 
@@ -297,6 +256,19 @@ def _decided(site: Site, decisions: Mapping[str, Decision]) -> _Due:
         reason = "the plan does not name it" if decision is None else "the plan keeps it"
         return _Due(site._replace(reason=reason), None)
     return _Due(site, min(decision, site.max_rank))
+
+
+def _doing_the_same(root: nn.Module, layers: Sequence[_Due], arguments: Arguments) -> list[_Due]:
+    """Return the layers; those stay whose class the model asks for.
+
+    Raises:
+        InputError: As of `require_the_same`.
+    """
+    parts = {one.site.name: Part(one.module, one.kernel, one.rank) for one in layers if one.rank is not None}
+    asked = require_the_same(root, parts, arguments)
+    return [
+        _Due(one.site._replace(reason=asked[one.site.name]), None) if one.site.name in asked else one for one in layers
+    ]
 
 
 class _Fitted(NamedTuple):

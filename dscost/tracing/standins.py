@@ -134,7 +134,9 @@ def _handle(handle: RemovableHandle, original: nn.Module, new: nn.Module) -> Rem
 
 def real_copy(model: nn.Module) -> nn.Module:
     """Return a copy on the CPU; weights that were on meta become small random numbers."""
-    model = copy.deepcopy(model)
+    computed = [value for part in model.modules() for value in vars(part).values() if isinstance(value, Tensor)]
+    memo: dict[int, Any] = {id(value): value.detach().clone() for value in computed if not value.is_leaf}
+    model = copy.deepcopy(model, memo)  # which torch refuses for computed weights
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         model = model.to_empty(device="cpu")
         with torch.no_grad():
