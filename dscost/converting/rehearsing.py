@@ -194,7 +194,9 @@ def _stand_in(name: str, part: Part, notes: _Notes) -> nn.Module:
     told = _told(kernel)
     has = {attribute for attribute in _OF_REPLACEMENTS if _value(module, attribute) is not None}
     differing = {one for one in has if one in ("weight", "bias") or _value(module, one) != _value(new, one)}
-    new.__dict__.update(_name=name, _notes=notes, _told=told, _instead_of=module, _differing=frozenset(differing))
+    computes = any(isinstance(value, Tensor) and not value.is_leaf for value in vars(module).values())
+    instead_of = copied(module, {})[0] if computes else module  # copies of copies are made, which torch refuses then
+    new.__dict__.update(_name=name, _notes=notes, _told=told, _instead_of=instead_of, _differing=frozenset(differing))
     new.__class__ = type(type(new).__name__, (_StandIn, type(new)), {})
     return new
 

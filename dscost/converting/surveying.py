@@ -104,9 +104,10 @@ def survey(
         arguments: Of its forward.
 
     Raises:
-        InputError: It cannot be run on the arguments; or a glob matches no convolution.
+        InputError: It cannot be run on the arguments, its weights are not here, or a glob matches no convolution.
     """
     require(not_within("min_channels", min_channels))
+    _require_values_here(root)
     runs, calls = _runs(root, arguments)
     found = {name: module for name, module in by_path(root).items() if _is_convolution(module)}
     wanted = _wanted(found, where)
@@ -244,6 +245,25 @@ def _site(name: str, module: nn.Module, *, wanted: bool, min_channels: int) -> S
         return Site(name, module, conv, kernel)
     reason = why_not_separable(kernel.conv)
     return Site(name, module, kernel.conv, reason, None if reason else kernel)
+
+
+_ELSEWHERE = {
+    "FakeTensor": "are fake, without values: make it outside of FakeTensorMode",
+    "DTensor": "are spread over processes: convert it before fully_shard or parallelize_module",
+}
+"""Kinds of tensor that a model cannot be converted with, and what to do."""
+
+
+def _require_values_here(root: nn.Module) -> None:
+    """Refuse a model whose weights are nowhere, or elsewhere in part.
+
+    Raises:
+        InputError: They are.
+    """
+    for parameter in root.parameters():
+        for kind in (*type(parameter).__mro__, *type(parameter.data).__mro__):
+            if kind.__name__ in _ELSEWHERE:
+                raise InputError(f"{type(root).__name__} cannot be converted: its weights {_ELSEWHERE[kind.__name__]}")
 
 
 def require_finite(name: str, weight: Tensor) -> None:
