@@ -199,7 +199,7 @@ def report_of(
         ),
         shared_weights=tuple(_shared(traced)),
         peak_activation_bytes=traced.peak_activation_bytes,
-        warnings=(*notes, *_partial(traced), *(doubt.text for doubt in doubts)),
+        warnings=(*notes, *traced.notes, *_partial(traced), *(doubt.text for doubt in doubts)),
         doubts=doubts,
     )
 

@@ -44,6 +44,7 @@ class Trace(NamedTuple):
         outputs: Events whose results the model returns.
         output_bytes: Size of what the model returns.
         doubts: Why the figures may not be all that the model costs.
+        notes: By which convention something in it was counted.
     """
 
     events: Sequence[Event]
@@ -56,6 +57,7 @@ class Trace(NamedTuple):
     outputs: frozenset[int]
     output_bytes: int
     doubts: tuple[Doubt, ...]
+    notes: tuple[str, ...] = ()
 
 
 class _Way(NamedTuple):
@@ -156,6 +158,7 @@ def _run(
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
             output_bytes=sum(t.nbytes for t in outputs),
             doubts=doubts,
+            notes=tuple(recorder.notes),
         )
 
 

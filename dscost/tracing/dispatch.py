@@ -4,7 +4,7 @@ Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_pro
 those that make up most networks the result is worked out by a short cut; torch's own meta kernels are ten times slower.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dscost.operations import NETWORK_INPUT
 from dscost.specs import ConvSpec, Shape
+from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
     MEAN,
@@ -27,7 +28,7 @@ from dscost.tracing.operators import (
     shapes_of,
 )
 from dscost.tracing.rules import FORMULAS
-from dscost.tracing.shortcuts import shortcuts_in_force
+from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 
 INPUT = "input:"
 """What begins the name of an input among the operands of an event; its number follows."""
@@ -102,6 +103,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         training: Whether it matters where the model stops a gradient.
     """
 
+    supports_higher_order_operators = True
+
     def __init__(
         self,
         holdings: Holdings,
@@ -117,8 +120,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.stack = stack
         self.events: list[Event] = []
         self.unknown: dict[str, int] = {}
+        self.notes: dict[str, None] = {}
         self.read: set[str] = set()
-        self._handlers = shortcuts_in_force(training=training) if shortcuts else {}
+        self._handlers = shortcuts_in_force(training=training) if shortcuts else ALWAYS
         self._producer = {_address(x): NETWORK_INPUT for x in inputs}
         self._inputs = {_address(x): f"{INPUT}{at}" for at, x in enumerate(inputs)}
         self._lives: dict[int, _Life] = {}
@@ -148,6 +152,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
+        elif answer == "higher_order":
+            return run_higher_order(self, func, args, kwargs)
         elif answer == "unknown":
             decomposition = torch._decomp.decomposition_table.get(func)
             if decomposition is not None:
@@ -166,7 +172,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.record(OPS.get(operator, "other"), operator, operands, results, macs, conv)
             return result
         if answer == "unknown":
-            self.unknown[operator] = self.unknown.get(operator, 0) + 1
+            self.met_unknown(operator)
         self._record_moving(func, operator, operands, results, args)
         return result
 
@@ -187,6 +193,38 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.record(op, operator, operands, fresh or results, 0)
 
     # -- what is kept
+
+    def met_unknown(self, operator: str) -> None:
+        """Take an operator for one of unknown cost."""
+        self.unknown[operator] = self.unknown.get(operator, 0) + 1
+
+    def note(self, text: str) -> None:
+        """Keep a sentence that the reader must know; once, however often it is said."""
+        self.notes[text] = None
+
+    def dearer(self, ways: Sequence[Callable[[], Any]]) -> Any:
+        """Run all ways, keep the operators of the one with the most MACs, and return its result.
+
+        What any of them reads is read, and what is of unknown cost in any of them makes the total partial.
+        """
+        start, unknown = len(self.events), dict(self.unknown)
+        kept: tuple[tuple[int, int], list[Event], Any] | None = None
+        most = dict(unknown)
+        for way in ways:
+            self.unknown = dict(unknown)
+            with self:
+                result = way()
+            for operator, times in self.unknown.items():
+                most[operator] = max(most.get(operator, 0), times)
+            events = self.events[start:]
+            del self.events[start:]
+            cost = (sum(event.macs for event in events), sum(event.traffic_bytes for event in events))
+            if kept is None or cost > kept[0]:
+                kept = cost, events, result
+        assert kept is not None
+        self.unknown = most
+        self.events += kept[1]
+        return kept[2]
 
     def record(
         self,

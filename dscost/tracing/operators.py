@@ -10,7 +10,8 @@ from torch import Tensor
 
 from dscost.formulas import conv_out_size
 from dscost.specs import ConvSpec, Shape
-from dscost.tracing.rules import FORMULAS, FREE
+from dscost.tracing.higher_order import NAMESPACE, is_higher_order
+from dscost.tracing.rules import FORMULAS, FREE, FREE_NAMESPACES, NOT_FREE
 
 MEAN = "mean"
 """The word of an average until its shapes tell whether it is global pooling."""
@@ -20,22 +21,42 @@ VIEWS: set[Any] = set()
 
 
 def answer_of(func: Any) -> str:
-    """Return `formula`, `free`, `composite` or `unknown`; a formula may come or go, the rest is worked out once."""
+    """Return `formula`, `free`, `composite`, `higher_order` or `unknown`; only a formula may come or go later."""
     return "formula" if operator_name(func) in FORMULAS else _answer_without_formula(func)
 
 
 @cache
 def _answer_without_formula(func: Any) -> str:
+    if is_higher_order(func):
+        return "higher_order"
     name = operator_name(func)
-    base = name.removesuffix("_") if not name.endswith("__") else name
-    if name in FREE or base in FREE or name.startswith("profiler::"):
+    # one that writes the sizes of its own operand; the others that do, resize_ and set_, stand in FREE
+    if torch.Tag.inplace_view in func.tags and name not in FREE:
+        VIEWS.add(func)
+        return "free"
+    if _is_free(name):
         return "free"
     if func.is_view:  # what may copy instead, such as reshape, stands in FREE
         VIEWS.add(func)
         return "free"
-    if torch.Tag.pointwise in func.tags:
+    if torch.Tag.pointwise in func.tags or torch.Tag.view_copy in func.tags:
         return "free"
     return "composite" if _can_decompose(func) else "unknown"
+
+
+def _is_free(name: str) -> bool:
+    """Whether an operator, the same in place, or that of which it is the gradient is known to be free."""
+    if name in NOT_FREE:
+        return False
+    base = name.removesuffix("_") if not name.endswith("__") else name
+    namespace, _, own = name.partition("::")
+    return (
+        name in FREE
+        or base in FREE
+        or name.removesuffix("_backward") in FREE
+        or namespace in FREE_NAMESPACES
+        or own.startswith("_foreach_")
+    )
 
 
 def _can_decompose(func: Any) -> bool:
@@ -45,7 +66,9 @@ def _can_decompose(func: Any) -> bool:
 
 @cache
 def operator_name(func: Any) -> str:
-    """Return `namespace::name`, without the overload."""
+    """Return `namespace::name`, without the overload; of an operator that runs functions `higher_order::name`."""
+    if is_higher_order(func):
+        return f"{NAMESPACE}{func._name}"
     name: str = func._schema.name
     return name
 
@@ -152,8 +175,9 @@ OPS = {
     **_worded("convolution", "conv1d conv2d conv3d convolution _convolution"),
     **_worded("transposed_convolution", "conv_transpose1d conv_transpose2d conv_transpose3d"),
     **_worded("linear", "linear"),
-    **_worded("matmul", "matmul mm bmm addmm baddbmm addbmm mv dot inner bilinear"),
+    **_worded("matmul", "matmul mm bmm addmm baddbmm addbmm mv dot inner bilinear _grouped_mm"),
     **_worded("attention", "scaled_dot_product_attention _native_multi_head_attention _transformer_encoder_layer_fwd"),
+    "higher_order::flex_attention": "attention",
     **_worded("recurrent", "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"),
     **_worded(
         "pooling",
