@@ -22,6 +22,7 @@ from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.holdings import Parameter, holdings_of
 from dscost.tracing.inputs import Arguments, arguments_of
 from dscost.tracing.rules import register_formula
+from dscost.tracing.sparse import nbytes_of, parts
 from dscost.tracing.standins import StandIns, is_lazy, real_copy, with_shapes
 
 __all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
@@ -45,6 +46,7 @@ class Trace(NamedTuple):
         output_bytes: Size of what the model returns.
         doubts: Why the figures may not be all that the model costs.
         notes: By which convention something in it was counted.
+        dropped: The operators of the cheaper ways of conditions, which do not count.
     """
 
     events: Sequence[Event]
@@ -58,6 +60,7 @@ class Trace(NamedTuple):
     output_bytes: int
     doubts: tuple[Doubt, ...]
     notes: tuple[str, ...] = ()
+    dropped: Sequence[Event] = ()
 
 
 class _Way(NamedTuple):
@@ -139,7 +142,7 @@ def _run(
         paths, calls = stack.enter_context(attributed(modules))
         if way.factories_on_meta:
             stack.enter_context(torch.device("meta"))
-        holdings = holdings_of(modules)
+        holdings = holdings_of(modules, packed=not way.on_meta)
         recorder = Recorder(holdings, arguments.tensors, paths, shortcuts=way.shortcuts, training=training)
         stack.enter_context(torch.inference_mode())
         if training:  # records nothing, but shows where the model switches gradients off
@@ -156,9 +159,10 @@ def _run(
             unknown=recorder.unknown,
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
-            output_bytes=sum(t.nbytes for t in outputs),
+            output_bytes=sum(map(nbytes_of, outputs)),
             doubts=doubts,
             notes=tuple(recorder.notes),
+            dropped=recorder.dropped,
         )
 
 
@@ -169,6 +173,7 @@ def dry_run(model: nn.Module, arguments: Arguments) -> None:
 
 
 def _size(tensor: Tensor) -> tuple[int, int]:
+    tensor = parts(tensor)[0]
     return tensor.untyped_storage()._cdata, int(tensor.storage_offset())
 
 

@@ -1,6 +1,6 @@
 """What torch's operators are: their names, their answers, their words in a report, their arguments as shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from math import prod
 from typing import Any
@@ -11,7 +11,8 @@ from torch import Tensor
 from dscost.formulas import conv_out_size
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
-from dscost.tracing.rules import FORMULAS, FREE, FREE_NAMESPACES, NOT_FREE
+from dscost.tracing.packed import is_packed, unpacked
+from dscost.tracing.rules import FORMULAS, FREE, FREE_NAMESPACES, NOT_FREE, replaced
 
 MEAN = "mean"
 """The word of an average until its shapes tell whether it is global pooling."""
@@ -92,7 +93,29 @@ def shapes_of(value: Any) -> Any:
         return [shapes_of(entry) for entry in value]
     if isinstance(value, dict):
         return {key: shapes_of(entry) for key, entry in value.items()}
-    return value
+    return unpacked(value).as_argument if is_packed(value) else value
+
+
+@cache
+def takes_packed(func: Any) -> bool:
+    """Whether an operator takes weights that torch has packed."""
+    schema = getattr(func, "_schema", None)
+    return schema is not None and any("__torch__" in str(argument.type) for argument in schema.arguments)
+
+
+ADDED_FIRST = {f"aten::{name}" for name in ("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation")}
+ADDED_FIRST |= {f"{name}_" for name in ADDED_FIRST}
+"""Operators whose first operand is added, not multiplied."""
+
+
+def real_products(operator: str, operands: Sequence[Tensor]) -> int:
+    """Return how many real products a product of an operator is: four where both factors are complex, two with one.
+
+    A formula that a user has given is taken as it is.
+    """
+    factors = operands[1:3] if operator in ADDED_FIRST else operands[:2]
+    complex_factors = sum(factor.is_complex() for factor in factors)
+    return 1 << complex_factors if complex_factors and operator not in replaced() else 1
 
 
 # -- convolutions as specs

@@ -283,7 +283,6 @@ def matmul_backward_macs(grad: Shape, a: Shape, b: Shape, mask: Sequence[bool], 
     "aten::_scaled_dot_product_cudnn_attention",
     "aten::_scaled_dot_product_fused_attention_overrideable",
     "aten::_scaled_dot_product_attention_math",
-    "higher_order::flex_attention",  # block masks save nothing here, as other masks do not
 )
 def attention_macs(q: Shape, k: Shape, v: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `Q·Kᵀ` and the product with V: `heads · L · S · (E + Ev)`."""

@@ -49,7 +49,7 @@ def _conv2d(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
     layout = _layout(x)
     if x.dtype is not w.dtype:  # torch's meta kernel lets it pass
         raise RuntimeError(f"Input type ({x.dtype}) and weight type ({w.dtype}) should be the same")
-    if x.dim() != 4 or layout is None or not w.is_contiguous():
+    if x.dim() != 4 or layout is None or not w.is_contiguous() or x.dtype.is_complex:
         return None
     out_shape, macs, spec = conv_plan(
         tuple(x.shape), tuple(w.shape), tuple(stride), tuple(padding), tuple(dilation), groups, bias is not None
@@ -71,7 +71,7 @@ def _linear(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
     shape = x.shape
     if x.dtype is not w.dtype:
         raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {x.dtype} and {w.dtype}")
-    if kwargs or w.dim() != 2:
+    if kwargs or w.dim() != 2 or x.dtype.is_complex or w.layout is not torch.strided:
         return None
     if shape[-1] != w.shape[1]:
         rows = shape.numel() // max(1, shape[-1])
@@ -270,6 +270,7 @@ def _attention(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: A
     mask = args[3] if len(args) > 3 else None
     if (
         q.dim() != 4
+        or q.dtype.is_complex
         or (kwargs and kwargs.get("enable_gqa"))
         or q.shape[:2] != k.shape[:2]
         or k.shape[:2] != v.shape[:2]

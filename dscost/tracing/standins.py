@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils.hooks import RemovableHandle
 
+from dscost.tracing.sparse import is_sparse
+
 
 class _NoHooks(OrderedDict[Any, Any]):
     """No hooks, for all modules that have none; a dict of its own for each would take half of a stand-in's time."""
@@ -85,7 +87,7 @@ class StandIns:
             return original
         known = self._tensors.get(id(original))
         if known is None:
-            known = torch.empty_strided(original.shape, original.stride(), dtype=original.dtype, device="meta")
+            known = _without_values(original)
             if isinstance(original, nn.Parameter):
                 known = nn.Parameter(known, requires_grad=original.requires_grad and not self._fresh)
             self._tensors[id(original)] = known
@@ -109,6 +111,13 @@ class StandIns:
         if kind is MethodType and isinstance(value.__self__, nn.Module):
             return MethodType(value.__func__, self.module(value.__self__))
         return value
+
+
+def _without_values(tensor: Tensor) -> Tensor:
+    """Return a tensor on meta like another one; a sparse one stays as it is, since its entries make its cost."""
+    if is_sparse(tensor):
+        return tensor.detach().clone()
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
 _OWN_TENSORS = ("_parameters", "_buffers", "_modules")
