@@ -326,12 +326,19 @@ def _weights_of(events: Sequence[Event], swap: Swap) -> object:
 
 def _stages_of(events: Sequence[Event], swap: Swap, variant: str) -> tuple[Stage, ...]:
     first = events[swap.positions[0]]
-    return _stages(swap.convs(variant), first.batched_input_shape, first.element_bytes)
+    is_complex = first.unusual == "complex"
+    return _stages(swap.convs(variant), first.batched_input_shape, first.element_bytes, is_complex)
 
 
 @lru_cache(maxsize=8192)
-def _stages(convs: Convs, shape: Shape, element_bytes: int) -> tuple[Stage, ...]:
-    return stage_costs(convs, shape, element_bytes)
+def _stages(convs: Convs, shape: Shape, element_bytes: int, is_complex: bool) -> tuple[Stage, ...]:
+    stages = stage_costs(convs, shape, element_bytes)
+    return tuple(map(_of_complex_products, stages)) if is_complex else stages
+
+
+def _of_complex_products(stage: Stage) -> Stage:
+    """Return a stage whose multiply-accumulates are complex: four real ones each."""
+    return stage._replace(cost=stage.cost._replace(macs=4 * stage.cost.macs))
 
 
 # -- layers

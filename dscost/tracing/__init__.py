@@ -5,6 +5,7 @@ hooks, random state, torch's own functions are as before, also after an error.
 """
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock
@@ -116,9 +117,12 @@ def looks_at_values(error: BaseException) -> bool:
     return isinstance(error, NotImplementedError) or any(word in text for word in _WITHOUT_VALUES)
 
 
+_ADDRESS = re.compile(r" (?:object )?at 0x[0-9a-fA-F]+")
+
+
 def first_line(error: BaseException) -> str:
     """Return the type of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines()
+    lines = _ADDRESS.sub("", str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 

@@ -47,6 +47,11 @@ INPUT = "input:"
 
 COMPLEX_NOTE = "Complex multiply-accumulates count as four real ones."
 
+QUANTIZED_NOTE = (
+    "Quantised layers are counted as they are; standard or depthwise-separable versions of them are not worked out."
+)
+SPARSE_NOTE = "Products with sparse tensors count by the entries that are stored."
+
 NO_PRODUCER = -2
 """The source of parameters, buffers and constants."""
 
@@ -202,6 +207,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.amend(unusual="complex", plain_macs=plain)
             if takes_packed(func):
                 self._read_packed(args)
+                self.note(QUANTIZED_NOTE)
             return result
         if answer == "unknown":
             self.met_unknown(operator)
@@ -217,6 +223,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         macs = sparse_macs(operator, args)
         if macs is None:
             self.met_unknown(operator)
+        self.note(SPARSE_NOTE)
         operands, results = dense_parts(leaves((args, kwargs))), dense_parts(leaves(result))
         self.record(OPS.get(operator, "matmul"), operator, operands, results, macs or 0)
         self.amend(unusual="sparse", plain_macs=dense_macs(operator, args))

@@ -185,6 +185,10 @@ def _worded(op: str, names: str) -> dict[str, str]:
     return {f"aten::{name}{inplace}": op for name in names.split() for inplace in ("", "_")}
 
 
+def _quantized(op: str, names: str) -> dict[str, str]:
+    return {f"quantized::{name}": op for name in names.split()}
+
+
 OPS = {
     **_worded(
         "activation",
@@ -211,5 +215,31 @@ OPS = {
     **_worded("multiply", "mul"),
     **_worded("concatenation", "cat"),
     **_worded("embedding", "embedding"),
+    **_quantized(
+        "convolution",
+        "conv1d conv1d_relu conv1d_dynamic conv2d conv2d_relu conv2d_add conv2d_add_relu conv2d_dynamic conv3d "
+        "conv3d_relu conv3d_dynamic",
+    ),
+    **_quantized(
+        "transposed_convolution",
+        "conv_transpose1d conv_transpose1d_dynamic conv_transpose2d conv_transpose2d_dynamic conv_transpose3d "
+        "conv_transpose3d_dynamic",
+    ),
+    **_quantized(
+        "linear",
+        "linear linear_relu linear_leaky_relu linear_tanh linear_dynamic linear_relu_dynamic linear_dynamic_fp16 "
+        "linear_relu_dynamic_fp16",
+    ),
+    **_quantized(
+        "recurrent",
+        "quantized_lstm_cell_dynamic quantized_gru_cell_dynamic quantized_rnn_tanh_cell_dynamic "
+        "quantized_rnn_relu_cell_dynamic",
+    ),
+    **_worded("recurrent", "quantized_lstm quantized_gru mkldnn_rnn_layer _cudnn_rnn"),
+    **_quantized("add", "add add_relu add_scalar"),
+    **_quantized("multiply", "mul mul_relu mul_scalar"),
+    **_quantized("concatenation", "cat cat_relu"),
+    **_quantized("normalization", "batch_norm batch_norm2d batch_norm3d layer_norm group_norm instance_norm"),
+    **_quantized("embedding", "embedding_byte embedding_4bit embedding_bag_byte embedding_bag_4bit"),
 }
 """What an operator computes, in the words of a report; those in place included."""

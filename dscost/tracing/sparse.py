@@ -43,10 +43,11 @@ def parts(tensor: Tensor) -> tuple[Tensor, ...]:
 
 
 def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
-    """Return tensors with every sparse one replaced by what it is kept in."""
+    """Return tensors with the values of every sparse one in its place, and all indices after them."""
     if not any(tensor.layout in SPARSE for tensor in tensors):
         return tensors
-    return [part for tensor in tensors for part in parts(tensor)]
+    kept_in = [parts(tensor) for tensor in tensors]
+    return [values for values, *_ in kept_in] + [index for _, *indices in kept_in for index in indices]
 
 
 def nbytes_of(tensor: Tensor) -> int:

@@ -6,7 +6,7 @@ and another thread may run the model meanwhile.
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any
 from weakref import ref
@@ -116,7 +116,7 @@ class StandIns:
 def _without_values(tensor: Tensor) -> Tensor:
     """Return a tensor on meta like another one; a sparse one stays as it is, since its entries make its cost."""
     if is_sparse(tensor):
-        return tensor.detach().clone()
+        return _sparse_copy(tensor)
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
@@ -143,13 +143,26 @@ def _handle(handle: RemovableHandle, original: nn.Module, new: nn.Module) -> Rem
 
 def real_copy(model: nn.Module) -> nn.Module:
     """Return a copy on the CPU; weights that were on meta become small random numbers."""
-    model = copy.deepcopy(model)
+    # torch copies no compressed sparse tensor deeply
+    memo: dict[int, Any] = {id(tensor): _sparse_copy(tensor) for tensor in _sparse_tensors(model)}
+    model = copy.deepcopy(model, memo)
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         model = model.to_empty(device="cpu")
         with torch.no_grad():
             for tensor in (*model.parameters(), *model.buffers()):
                 tensor.normal_(std=0.01).abs_() if tensor.is_floating_point() else tensor.zero_()
     return model.to("cpu")
+
+
+def _sparse_tensors(model: nn.Module) -> Iterator[Tensor]:
+    for module in model.modules():
+        for held in (module._parameters, module._buffers, module.__dict__):
+            yield from (value for value in held.values() if isinstance(value, Tensor) and is_sparse(value))
+
+
+def _sparse_copy(tensor: Tensor) -> Tensor:
+    copied = tensor.detach().clone()
+    return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
 
 
 def is_lazy(model: nn.Module) -> bool:
