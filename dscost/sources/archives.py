@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple
@@ -64,7 +65,7 @@ class Archive(NamedTuple):
     """A program and its tensors.
 
     Args:
-        program: Fields of `schema.ExportedProgram` that were looked at.
+        program: Of which every text was looked at.
         state: Parameters and buffers by name; on meta those whose values were not saved.
         constants: Other tensors by name.
         example: Arguments and keyword arguments that the program was exported with, if they were saved.
@@ -72,7 +73,7 @@ class Archive(NamedTuple):
         ranges: Least and most of each symbol of a size, `None` where there is no such.
     """
 
-    program: Mapping[str, Any]
+    program: schema.ExportedProgram
     state: Mapping[str, Tensor]
     constants: Mapping[str, Tensor]
     example: tuple[tuple[Any, ...], Mapping[str, Any]] | None
@@ -184,8 +185,8 @@ def _only_model(entries: _Entries) -> str:
     return MODEL if MODEL in found else found[0]
 
 
-def _check_version(program: Mapping[str, Any]) -> None:
-    major = program["schema_version"]["major"]
+def _check_version(program: schema.ExportedProgram) -> None:
+    major = program.schema_version.major
     known = schema.SCHEMA_VERSION[0]
     if major not in (0, known):
         raise InputError(f"its format is version {major}, this torch ({torch.__version__}) reads version {known}")
@@ -220,29 +221,33 @@ def _payload(entries: _Entries, kind: str, model: str) -> Mapping[str, Any]:
         return _restricted(entries, f"{folder}{model}.pt") or {}
     config = _checked(schema.PayloadConfig, entries.json(f"{folder}{model}_{kind}_config.json"), "PayloadConfig")
     buffers: dict[str, bytearray] = {}
-    found = {}
-    for name, one in config["config"].items():
-        if one.get("tensor_meta") is None or one["use_pickle"]:
+    same: dict[str, Tensor] = {}  # a tensor that the model has under several names is one
+    found: dict[str, Tensor] = {}
+    for name, one in config.config.items():
+        if one.tensor_meta is None or one.use_pickle:
             raise CodeError(f"'{name}' in {folder} is a pickled object, not bytes of a tensor: it would run its code")
-        file = one["path_name"]
+        file = one.path_name
         if file not in buffers:
             buffers[file] = bytearray(entries.read(f"{folder}{file}"))
-        tensor = _tensor(buffers[file], one["tensor_meta"], name)
-        found[name] = nn.Parameter(tensor, one["tensor_meta"]["requires_grad"]) if one["is_param"] else tensor
+        key = str((file, one.is_param, one.tensor_meta))
+        if key not in same:
+            tensor = _tensor(buffers[file], one.tensor_meta, name)
+            same[key] = nn.Parameter(tensor, one.tensor_meta.requires_grad) if one.is_param else tensor
+        found[name] = same[key]
     return found
 
 
-def _tensor(content: bytearray, meta: Mapping[str, Any], name: str) -> Tensor:
+def _tensor(content: bytearray, meta: schema.TensorMeta, name: str) -> Tensor:
     """Return a tensor over bytes; on meta where there are none."""
-    if meta["layout"] != schema.Layout.Strided:
+    if meta.layout != schema.Layout.Strided:
         raise InputError(f"'{name}' is a sparse tensor, which cannot be read")
-    dtype = _SERIALIZE_TO_TORCH_DTYPE[meta["dtype"]]
-    sizes, strides = ([size["as_int"] for size in meta[key]] for key in ("sizes", "strides"))
+    dtype = _SERIALIZE_TO_TORCH_DTYPE[meta.dtype]
+    sizes, strides = ([size.as_int for size in several] for several in (meta.sizes, meta.strides))
     if not content:
         return torch.empty_strided(sizes, strides, dtype=dtype, device="meta" if math.prod(sizes) else "cpu")
     try:
         flat = torch.frombuffer(content, dtype=dtype)
-        return flat.as_strided(sizes, strides, meta["storage_offset"]["as_int"])
+        return flat.as_strided(sizes, strides, meta.storage_offset.as_int)
     except (RuntimeError, ValueError) as error:
         raise InputError(f"'{name}' does not fit the {len(content):,} bytes of its file: {_said(error)}") from error
 
@@ -289,8 +294,6 @@ def _checked(kind: Any, value: Any, where: str) -> Any:
         where: `Class.field`, by which the rule for a text is found.
     """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        return _checked(inner[0], value, where)
     if origin in (typing.Union, UnionType):
         return None if value is None else _checked(inner[0], value, where)
     if isinstance(kind, str | typing.ForwardRef):
@@ -308,10 +311,10 @@ def _checked(kind: Any, value: Any, where: str) -> Any:
         return _text(where, value)
     if kind is float:
         if isinstance(value, str) and value in ("Infinity", "-Infinity", "NaN"):
-            return value
+            return float(value)
         return float(_instance((int, float), value, where))
     if issubclass(kind, IntEnum):
-        return int(kind(_instance(int, value, where)))
+        return kind(_instance(int, value, where))
     if kind is int and not -(2**63) <= _instance(int, value, where) < 2**63:
         raise InputError(f"not a program of torch.export: {where} is {value:.3g}")
     return _instance(kind, value, where)
@@ -327,7 +330,7 @@ def _checked_union(kind: Any, value: Any, where: str) -> Any:
     if len(_instance(dict, value, where)) != 1:
         raise InputError(f"not a program of torch.export: {where} has {len(value)} values")
     ((name, one),) = value.items()
-    hints = typing.get_type_hints(kind, vars(schema), include_extras=True)
+    hints = _hints(kind)
     if name not in hints:
         raise InputError(f"{where} is '{name!s:.40}', which this torch ({torch.__version__}) does not know")
     if name in _OBJECTS:
@@ -335,24 +338,60 @@ def _checked_union(kind: Any, value: Any, where: str) -> Any:
     place = f"{kind.__name__}.{name}"
     if name == "as_expr":
         return _as_example(kind, one)
-    return {name: _checked(hints[name], one, place)}
+    return kind.create(**{name: _checked(hints[name], one, place)})
+
+
+@lru_cache
+def _hints(kind: Any) -> Mapping[str, Any]:
+    return typing.get_type_hints(kind, vars(schema))
 
 
 _OBJECTS = ("as_custom_obj", "custom_obj")
-_WITHOUT_HINT: Mapping[Any, Any] = {schema.SymInt: {"as_int": 2}, schema.SymFloat: {"as_float": 1.0}}
+_WITHOUT_HINT: Mapping[Any, Mapping[str, Any]] = {
+    schema.SymInt: {"as_int": 2},
+    schema.SymFloat: {"as_float": 1.0},
+    schema.SymBool: {"as_bool": True},
+}
 """For sizes that are known only once the program has run; nothing but torch's own bookkeeping reads them."""
 
 
 def _as_example(kind: Any, expression: Any) -> Any:
-    """Return the value that an expression had for the example, in its place."""
-    hint = _instance(dict, expression, "SymExpr").get("hint")
-    if hint is None:
-        return _WITHOUT_HINT.get(kind, {"as_bool": True})
-    return _checked(kind, hint, "SymExpr.hint")
+    """Return the value that an expression had for the example, in its place.
+
+    Raises:
+        CodeError: The expression is none; it is not evaluated here, but torch would.
+    """
+    text = _instance(str, _instance(dict, expression, "SymExpr").get("expr_str"), "SymExpr.expr_str")
+    if not _is_expression(text):
+        raise CodeError(f"a size in it is no expression but this, which torch would evaluate: {text!r:.60}")
+    hint = expression.get("hint")
+    return _checked(kind, _WITHOUT_HINT[kind] if hint is None else hint, "SymExpr.hint")
+
+
+def _is_expression(text: str) -> bool:
+    """Whether a text is arithmetic of symbols, as sympy writes it: `Mul(Integer(2), Symbol('s0', integer=True))`."""
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if not isinstance(node, _ARITHMETIC):
+            return False
+        if isinstance(node, ast.Name) and (node.id.startswith("_") or (id(node) in called and not node.id[0].isupper())):
+            return False
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not re.fullmatch(r"[\w.+-]*", node.value):
+            return False
+    return True
+
+
+_ARITHMETIC = (
+    *(ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.Tuple),
+    *(ast.BinOp, ast.operator, ast.UnaryOp, ast.unaryop, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop),
+)
 
 
 def _checked_fields(kind: Any, value: Any, where: str) -> Any:
-    hints = typing.get_type_hints(kind, vars(schema), include_extras=True)
     found = {}
     for field in fields(kind):
         place = f"{kind.__name__}.{field.name}"
@@ -363,21 +402,35 @@ def _checked_fields(kind: Any, value: Any, where: str) -> Any:
         elif place in _DROPPED:
             found[field.name] = _DROPPED[place](value[field.name])
         else:
-            found[field.name] = _checked(hints[field.name], value[field.name], place)
+            found[field.name] = _checked(_hints(kind)[field.name], value[field.name], place)
     if kind is schema.ModuleCallEntry and found["fqn"]:
         found["signature"] = None  # how modules inside are called is told by the graph
-    return _without_devices(found) if kind is schema.Node else found
+    if kind is schema.Graph:
+        found["nodes"] = [node for node in found["nodes"] if node.target not in ASSERTIONS]
+    made = kind(**found)
+    if kind is schema.Node:
+        _forget_devices(made)
+    return made
 
 
-def _without_devices(node: dict[str, Any]) -> dict[str, Any]:
-    """Return a node that makes tensors wherever its inputs are: a program is counted where it was not exported."""
-    if node["target"] == "torch.ops.aten.to.device":
-        node["target"] = "torch.ops.aten.to.dtype"
-        node["inputs"] = [one for one in node["inputs"] if one["name"] != "device"]
-    for one in node["inputs"]:
-        if "as_device" in one["arg"]:
-            one["arg"] = {"as_none": True}
-    return node
+ASSERTIONS = frozenset(
+    f"torch.ops.aten.{name}"
+    for name in (
+        *("_assert_async.msg", "_assert_async.default", "_assert_scalar.default", "_assert_tensor_metadata.default"),
+        *("sym_constrain_range.default", "sym_constrain_range_for_size.default"),
+    )
+)
+"""Operators that compute nothing; they say where the program was exported, and for which values."""
+
+
+def _forget_devices(node: schema.Node) -> None:
+    """Let a node make tensors wherever its inputs are: a program is counted where it was not exported."""
+    if node.target == "torch.ops.aten.to.device":
+        node.target = "torch.ops.aten.to.dtype"
+        node.inputs = [one for one in node.inputs if one.name != "device"]
+    for one in node.inputs:
+        if one.arg.type == "as_device":
+            one.arg = schema.Argument.create(as_none=True)
 
 
 def _stack(metadata: Any) -> dict[str, str]:
@@ -414,7 +467,7 @@ _DROPPED: Mapping[str, Callable[[Any], Any]] = {
     "ExportedProgram.range_constraints": lambda _: {},
     "ExportedProgram.guards_code": lambda _: [],
     "ExportedProgram.torch_version": lambda _: "",
-    "TensorMeta.device": lambda _: {"type": "cpu"},
+    "TensorMeta.device": lambda _: schema.Device("cpu"),
 }
 """Fields that are not passed on as they stand, and what stands in their place."""
 
@@ -606,18 +659,18 @@ _RULES: Mapping[str, Callable[[str], str]] = {
 # -- what it takes
 
 
-def _taken(document: Any, program: Mapping[str, Any]) -> tuple[Taken, ...]:
+def _taken(document: Any, program: schema.ExportedProgram) -> tuple[Taken, ...]:
     """Return the inputs of a program, with their sizes as they were written."""
     metas = document["graph_module"]["graph"]["tensor_values"]
     found = []
-    for spec in program["graph_module"]["signature"]["input_specs"]:
-        if "user_input" in spec:
-            argument = spec["user_input"]["arg"]
-            name = argument.get("as_tensor", {}).get("name")
-            sizes = None if name is None else tuple(map(_size, metas[name]["sizes"]))
-            found.append(Taken(name or "", sizes))
-        elif "constant_input" in spec:
-            found.append(Taken(spec["constant_input"]["name"], None))
+    for spec in program.graph_module.signature.input_specs:
+        if spec.type == "user_input":
+            argument = spec.user_input.arg
+            is_tensor = argument.type == "as_tensor"
+            name = argument.as_tensor.name if is_tensor else ""
+            found.append(Taken(name, tuple(map(_size, metas[name]["sizes"])) if is_tensor else None))
+        elif spec.type == "constant_input":
+            found.append(Taken(spec.constant_input.name, None))
     return tuple(found)
 
 

@@ -6,14 +6,14 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
-from torch._export.serde import schema
-from torch._export.serde.serialize import ExportedProgramDeserializer, _dict_to_dataclass
+from torch._export.serde.serialize import ExportedProgramDeserializer
 from torch.export import ExportedProgram
 from torch.export.unflatten import InterpreterModule, UnflattenedModule
 from torch.utils import _pytree as pytree
@@ -46,9 +46,8 @@ def read_program(path: Path) -> Program:
     archive = read_archive(path)
     with _quietly() as reasons:
         try:
-            found = _dict_to_dataclass(schema.ExportedProgram, archive.program)
             program = ExportedProgramDeserializer().deserialize(
-                found, dict(archive.state), dict(archive.constants), None
+                archive.program, dict(archive.state), dict(archive.constants), None
             )
             return Program(as_module(program, archive.takes, archive.ranges), archive.example)
         except Exception as error:  # torch says by many classes that a graph does not hang together
@@ -157,6 +156,7 @@ def as_module(
     assert signature is not None
     call = _Call(signature.in_spec, signature.out_spec, tuple(signature.forward_arg_names or ()), takes, ranges)
     root: Any = UnflattenedModule(program)
+    root._ty = _class_of_root(program.graph)
     for attribute in _ONLY_WHILE_MADE:
         root.__dict__.pop(attribute, None)
     root.call = call
@@ -174,6 +174,11 @@ def as_module(
         for name, child in module._modules.items():
             module._modules[name] = new.get(id(child), child)
     return root.eval()
+
+
+def _class_of_root(graph: fx.Graph) -> str:
+    stacks = (node.meta.get("nn_module_stack", {}).values() for node in graph.nodes)
+    return next((kind for stack in stacks for path, kind in stack if not path and kind), "")
 
 
 _ONLY_WHILE_MADE = (
@@ -196,6 +201,29 @@ def _called(kind: type[nn.Module], name: str) -> type[nn.Module]:
     return type(name, (kind,), {"__module__": __name__, "__doc__": kind.__doc__})
 
 
+_device: ContextVar[torch.device | None] = ContextVar("_device", default=None)
+"""Where the inputs of the program that runs are."""
+
+
+class _Running(fx.Interpreter):
+    """Runs a graph; what it makes anew is made where its inputs are, not where the program was exported."""
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        device = _device.get()
+        if device is not None and _makes_tensors(target):
+            kwargs = {**kwargs, "device": device}
+        return super().call_function(target, args, kwargs)
+
+
+@lru_cache(maxsize=None)
+def _makes_tensors(target: Any) -> bool:
+    """Whether an operator makes tensors of numbers alone, on a device that it is given."""
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    arguments = target._schema.arguments
+    return any(one.name == "device" for one in arguments) and not any("Tensor" in str(one.type) for one in arguments)
+
+
 class Part(nn.Module):
     """A module of a program: what it computes is a graph of operators and of modules."""
 
@@ -203,7 +231,7 @@ class Part(nn.Module):
 
     def forward(self, *args: Any) -> Any:
         """Return what the graph computes."""
-        return fx.Interpreter(self, graph=self.graph).run(*args, enable_io_processing=False)
+        return _Running(self, graph=self.graph).run(*args, enable_io_processing=False)
 
 
 class Root(nn.Module):
@@ -215,7 +243,11 @@ class Root(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the program computes of arguments like those that it was exported with."""
         flat = self.call.flat(args, kwargs)
-        found = fx.Interpreter(self, graph=self.graph).run(*flat, enable_io_processing=False)
+        token = _device.set(next((one.device for one in flat if isinstance(one, Tensor)), None))
+        try:
+            found = _Running(self, graph=self.graph).run(*flat, enable_io_processing=False)
+        finally:
+            _device.reset(token)
         return pytree.tree_unflatten(found, self.call.out_spec)
 
 
