@@ -126,17 +126,25 @@ def _importing_from(folder: Path | None) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) -> ModuleSource:
-    """Return the module and the example inputs of a program saved by `torch.export.save`.
-
-    Args:
-        target: Its path.
-        kwargs: None are taken.
-        trust: Whether to read it as torch does, which runs code that it holds or names, if it cannot be read otherwise.
+def from_export(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
+    """Return the module and the example inputs of a program saved by `torch.export.save`; no code of it is run.
 
     Raises:
         InputError: It is not such a program, or reading it would run code.
     """
+    return _program(target, kwargs, trust=False)
+
+
+def from_trusted_export(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
+    """Return the same; one that cannot be read otherwise is read as torch does, which runs code that it holds or names.
+
+    Raises:
+        InputError: It is not such a program.
+    """
+    return _program(target, kwargs, trust=True)
+
+
+def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSource:
     if kwargs:
         raise InputError(f"{target}: an exported program takes no --kwargs")
     path = Path(target)
@@ -151,7 +159,7 @@ def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) 
         module, example = read_program(path)
     except CodeError as error:
         if not trust:
-            raise InputError(f"{error}; --trust reads it all the same") from error
+            raise InputError(f"{error}; if you trust it, dscost model --trust reads it all the same") from error
         module, example = read_trusted(path)
     given = None if example is None else {"args": example[0], "kwargs": example[1]}
     return ModuleSource("export", module, given)

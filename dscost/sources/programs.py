@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,8 +156,12 @@ def as_module(
     signature = program.module_call_graph[0].signature
     assert signature is not None
     call = _Call(signature.in_spec, signature.out_spec, tuple(signature.forward_arg_names or ()), takes, ranges)
-    root: Any = UnflattenedModule(program)
-    root._ty = _class_of_root(program.graph)
+    kind_of_root = _class_of_root(program.graph)
+    try:
+        root: Any = UnflattenedModule(program)
+    except Exception:  # noqa: BLE001 - torch gives up on graphs of many kinds, by many kinds of errors
+        root = _flat(program)
+    root._ty = kind_of_root
     for attribute in _ONLY_WHILE_MADE:
         root.__dict__.pop(attribute, None)
     root.call = call
@@ -169,11 +174,39 @@ def as_module(
             else:
                 _become(module, Part)
         elif module is root:
-            _become(module, Root)
+            _become(module, Flat if hasattr(root, "paths") else Root)
     for module in list(root.modules()):
         for name, child in module._modules.items():
             module._modules[name] = new.get(id(child), child)
     return root.eval()
+
+
+def _flat(program: ExportedProgram) -> Any:
+    """Return a program whose modules do not hang together as one graph, of which each piece knows its module."""
+    stacks = {
+        node.name: [(path.partition("@")[0], kind) for path, kind in node.meta.get("nn_module_stack", {}).values()]
+        for node in program.graph.nodes
+    }
+    for node in program.graph.nodes:
+        if node.op not in ("placeholder", "output"):
+            node.meta["nn_module_stack"] = {"": ("", "")}
+    del program.module_call_graph[1:]
+    root: Any = UnflattenedModule(program)
+    root.paths = {name: stack[-1][0] for name, stack in stacks.items() if stack}
+    for path, kind in {entry: None for stack in stacks.values() for entry in stack if entry[0]}:
+        _become(_place(root, path), Place, kind)
+    return root
+
+
+def _place(root: nn.Module, path: str) -> nn.Module:
+    """Return the module at a path, made if there is none."""
+    for name in path.split("."):
+        if name not in root._modules:
+            root._modules[name] = nn.Module()
+        found = root._modules[name]
+        assert found is not None
+        root = found
+    return root
 
 
 def _class_of_root(graph: fx.Graph) -> str:
@@ -187,13 +220,14 @@ _ONLY_WHILE_MADE = (
 )
 
 
-def _become(module: Any, kind: type[nn.Module]) -> None:
+def _become(module: Any, kind: type[nn.Module], exported_from: str | None = None) -> None:
     """Make a module of torch's one of ours, called as the class that it was exported from."""
-    for node in module.graph.nodes:
-        node.meta = {}
+    if hasattr(module, "graph"):
+        for node in module.graph.nodes:
+            node.meta = {}
     module.__dict__.pop("graph_module", None)  # Python code of the graph, which is never run
-    name = (module._ty or "").rpartition(".")[2]
-    module.__class__ = _called(kind, name if name.isidentifier() else "Program" if kind is Root else "Module")
+    name = (exported_from or getattr(module, "_ty", None) or "").rpartition(".")[2]
+    module.__class__ = _called(kind, name if name.isidentifier() else "Program" if issubclass(kind, Root) else "Module")
 
 
 @lru_cache(maxsize=None)
@@ -207,6 +241,15 @@ _device: ContextVar[torch.device | None] = ContextVar("_device", default=None)
 
 class _Running(fx.Interpreter):
     """Runs a graph; what it makes anew is made where its inputs are, not where the program was exported."""
+
+    def run_several(self, nodes: Sequence[fx.Node]) -> Any:
+        """Run some nodes, forget what no later one needs, and return the value of the last."""
+        found: Any = None
+        for node in nodes:
+            found = self.env[node] = self.run_node(node)
+            for read_last in self.user_to_last_uses.get(node, ()):
+                del self.env[read_last]
+        return found
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         device = _device.get()
@@ -245,10 +288,38 @@ class Root(nn.Module):
         flat = self.call.flat(args, kwargs)
         token = _device.set(next((one.device for one in flat if isinstance(one, Tensor)), None))
         try:
-            found = _Running(self, graph=self.graph).run(*flat, enable_io_processing=False)
+            found = self.run(flat)
         finally:
             _device.reset(token)
         return pytree.tree_unflatten(found, self.call.out_spec)
+
+    def run(self, flat: Sequence[Any]) -> Any:
+        """Return what the graph computes."""
+        return _Running(self, graph=self.graph).run(*flat, enable_io_processing=False)
+
+
+class Place(nn.Module):
+    """A module of a `Flat` program: where some of its operators are said to be."""
+
+    def forward(self, run: Callable[[], Any]) -> Any:
+        """Run some operators."""
+        return run()
+
+
+class Flat(Root):
+    """A whole program in one graph; `paths` says in which module each node ran."""
+
+    paths: Mapping[str, str]
+
+    def run(self, flat: Sequence[Any]) -> Any:
+        """Return what the graph computes; operators that follow each other in one module are one call of it."""
+        running = _Running(self, graph=self.graph)
+        running.args_iter = iter(flat)
+        found: Any = None
+        for path, nodes in groupby(list(self.graph.nodes), lambda node: self.paths.get(node.name, "")):
+            piece = partial(running.run_several, list(nodes))
+            found = self.get_submodule(path)(piece) if path else piece()
+        return found
 
 
 class _Call(NamedTuple):
