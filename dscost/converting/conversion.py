@@ -1,6 +1,5 @@
 """A model → the same model with its convolutions made depthwise-separable, their weights included."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -13,7 +12,6 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
-from dscost.converting.kernels import Kernel
 from dscost.converting.plans import KEEP, Decision, Plan, plan_of
 from dscost.converting.subjects import class_names, load_subject
 from dscost.converting.surveying import (
@@ -25,11 +23,11 @@ from dscost.converting.surveying import (
     require_finite,
     survey,
 )
-from dscost.convolutions import describe, layout_of
-from dscost.copying import copied, unwrapped
+from dscost.convolutions import carry_hooks, layout_of, padded_first, separable_of
+from dscost.copying import copied, deep_copied, unwrapped
 from dscost.errors import InputError, UnknownNameError, some_of
 from dscost.inputs import inputs_of
-from dscost.nn.separable import SEPARABLE_CONVS
+from dscost.kernels import Kernel
 from dscost.results import Cost, plain
 from dscost.specs import ConvSpec, not_within, require
 from dscost.tracing import Arguments, first_line, same_random_state, trace
@@ -315,7 +313,8 @@ def _converted(root: nn.Module, layers: Sequence[_Due], method: str, batches: Se
     fitted = _fitted(root, due, batches) if method == "svd" else untold
     maker = _Maker()
     new: dict[Any, Any] = {layer.module: maker.replacement(layer, fitted[layer.key].parts) for layer in due}
-    converted, _ = copied(root, {**new, **maker.biases})
+    converted, memo = copied(root, {**new, **maker.biases})
+    carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
     told = [_told(layer, fitted[layer.key] if layer.rank is not None else None) for layer in layers]
     return Conversion(converted, method, tuple(told))
 
@@ -385,29 +384,13 @@ class _Maker:
         kernel, old, rank = layer.kernel, layer.module, layer.rank
         assert rank is not None
         conv = kernel.conv
-        separable = SEPARABLE_CONVS[len(conv.kernel_size)](
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            stride=conv.stride,
-            padding=conv.padding,
-            dilation=conv.dilation,
-            groups=conv.groups,
-            bias=conv.bias,
-            padding_mode=conv.padding_mode,
-            depth_multiplier=rank,
-            device="meta",
-            dtype=kernel.weight.dtype,
-        )
+        separable: Any = separable_of(conv, rank, like=kernel.weight, device="meta")
         if layer.key not in self._kernels:
             self._kernels[layer.key] = _parameters(separable, layer, parts)
         separable.depthwise.weight, separable.pointwise.weight = self._kernels[layer.key]
         if kernel.bias is not None:
             separable.pointwise.bias = self._bias(kernel)
-        new: nn.Module = separable
-        if kernel.before is not None:
-            new = nn.Sequential(OrderedDict(pad=kernel.before, convolution=separable))
-            describe(new, conv, old.padding)
+        new = separable if kernel.before is None else padded_first(kernel.before, separable, old)
         return new.train(old.training)
 
     def _bias(self, kernel: Kernel) -> nn.Parameter:

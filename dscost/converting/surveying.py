@@ -11,14 +11,14 @@ from torch.nn.modules.conv import _ConvNd
 
 from dscost.analysis import module_source
 from dscost.converting.decomposing import max_rank
-from dscost.converting.kernels import Kernel, kernel_of, spec_of, why_stays
 from dscost.copying import by_path, unwrapped
 from dscost.errors import InputError, UnknownNameError
+from dscost.kernels import Kernel, kernel_of, spec_of, why_stays
 from dscost.operations import stage_costs
 from dscost.results import Cost, chain_cost
 from dscost.specs import ConvSpec, not_within, require
 from dscost.tracing import Arguments, Event, Trace, arguments_of, trace
-from dscost.variants import Convs, depthwise_separable, standard
+from dscost.variants import Convs, depthwise_separable, standard, why_not_separable
 
 MIN_CHANNELS = 32
 """Convolutions of fewer channels in or out are left alone: separated, such a stem computes little less, and slower."""
@@ -235,7 +235,8 @@ def _site(name: str, module: nn.Module, *, wanted: bool, min_channels: int) -> S
     kernel = kernel_of(module)
     if isinstance(kernel, str):
         return Site(name, module, conv, kernel)
-    return Site(name, module, kernel.conv, None, kernel)
+    reason = why_not_separable(kernel.conv)
+    return Site(name, module, kernel.conv, reason, None if reason else kernel)
 
 
 def require_finite(name: str, weight: Tensor) -> None:
@@ -252,7 +253,8 @@ def require_finite(name: str, weight: Tensor) -> None:
 def _too_few(conv: ConvSpec, min_channels: int) -> str | None:
     for side, channels in (("input", conv.in_channels), ("output", conv.out_channels)):
         if channels < min_channels:
-            return f"its {channels} {side} channels are fewer than min_channels={min_channels}"
+            many = f"{side} channel is" if channels == 1 else f"{side} channels are"
+            return f"its {channels} {many} fewer than min_channels={min_channels}"
     return None
 
 
