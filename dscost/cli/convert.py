@@ -55,6 +55,7 @@ def convert(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
+    trust: opt.Trust = False,
     device: Annotated[
         str | None, typer.Option(help="Where to measure for latency_s: cpu or cuda  [default: cpu]")
     ] = None,
@@ -124,6 +125,7 @@ def convert(
             settings=opt.parse_settings(setting or []),
             kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
             weights=weights,
+            trust=trust,
             timing=timing,
             every_layer=every_layer,
             progress=progress,

@@ -76,6 +76,7 @@ def load_subject(
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     weights: str | PathLike[str] | None = None,
+    trust: bool = False,
     seed: int = 0,
 ) -> Subject:
     """Return a target as a module with values: those of a file, those that its code gives it, or random ones.
@@ -84,7 +85,9 @@ def load_subject(
         InputError: The target or an argument is wrong, or the weights do not fit.
         UnavailableError: Something that is needed is not installed.
     """
-    source, arguments, name = module_source(target, input=input, batch=batch, settings=settings, kwargs=kwargs)
+    source, arguments, name = module_source(
+        target, input=input, batch=batch, settings=settings, kwargs=kwargs, trust=trust
+    )
     with same_random_state():
         torch.manual_seed(seed)
         if source.make_real is not None:

@@ -85,12 +85,13 @@ SOURCES: Registry[Opener] = Registry("source", "sources")
 """How to open `PREFIX:NAME`, by prefix; from the name and the keyword arguments of the factory to a source."""
 
 
-def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = None) -> Source:
+def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = None, *, trust: bool = False) -> Source:
     """Return what a target stands for.
 
     Args:
         target: See the table above.
         kwargs: For the factory of a torch model.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
 
     Raises:
         InputError: There is no such model or file, or it cannot be made.
@@ -116,7 +117,7 @@ def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = 
             f"{text}: an ONNX file is not a target yet; expected a name, net.yaml, file.py:factory or program.pt2"
         )
     if text.endswith(".pt2"):
-        return SOURCES["export"](text, kwargs)
+        return SOURCES["trusted export" if trust else "export"](text, kwargs)
     if path.endswith(".py"):
         return SOURCES["file"](text, kwargs)
     if path in ("torchvision", "timm"):
@@ -189,5 +190,6 @@ for _prefix, _function in {
     "python": "from_python",
     "file": "from_file",
     "export": "from_export",
+    "trusted export": "from_trusted_export",
 }.items():
     SOURCES.register(_prefix)(_opened_late(_function))
