@@ -106,7 +106,8 @@ def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
     a, b = args[first], args[second]
     if operator == "aten::linear":
         return prod(a.shape) * prod(b.shape[:-1])
-    return int(prod(_product(operator, args).shape) * a.shape[-1])
+    contracted = int(a.shape[-1])
+    return contracted * int(prod(_product(operator, args).shape))
 
 
 def product_without_values(func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
