@@ -378,7 +378,9 @@ def _is_expression(text: str) -> bool:
     for node in ast.walk(tree):
         if not isinstance(node, _ARITHMETIC):
             return False
-        if isinstance(node, ast.Name) and (node.id.startswith("_") or (id(node) in called and not node.id[0].isupper())):
+        if isinstance(node, ast.Name) and (
+            node.id.startswith("_") or (id(node) in called and not node.id[0].isupper())
+        ):
             return False
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and not re.fullmatch(r"[\w.+-]*", node.value):
             return False
