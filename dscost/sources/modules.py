@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
 from dscost.errors import InputError, UnavailableError, UnknownNameError, did_you_mean
-from dscost.files import what_is
 from dscost.sources import ModuleSource
 
 VIDEO_FRAMES = 16
@@ -151,8 +149,6 @@ def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSo
     path = Path(target)
     if not path.is_file():
         raise InputError(f"cannot read {target}: {'it is a folder' if path.is_dir() else 'no such file'}")
-    if not is_zipfile(path):
-        raise InputError(f"{target}: not a program of torch.export, which is a zip archive: {what_is(path)}")
     from dscost.sources.archives import CodeError
     from dscost.sources.programs import read_program, read_trusted
 
