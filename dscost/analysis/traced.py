@@ -32,6 +32,8 @@ from dscost.swaps import Swap, alone, find_swaps, reading_input
 from dscost.timing import Setting
 from dscost.tracing import Arguments, Event, Parameter, Trace, trace
 from dscost.tracing.dispatch import INPUT
+from dscost.tracing.operators import ADDED_FIRST
+from dscost.tracing.sparse import nbytes_of
 from dscost.variants import Convs, formula_ratio
 
 
@@ -133,13 +135,9 @@ def _backward_macs(event: Event, needs_gradient: Callable[[int | str | None], bo
             return 2 * event.macs
         q, k, v = map(needs_gradient, event.operands[:3])
         return event.macs * (q + k + (q or k) + v) // 2
-    factors = event.operands[1:] if event.operator in _ADDED_FIRST else event.operands
+    factors = event.operands[1:] if event.operator in ADDED_FIRST else event.operands
     product_of = 3 if event.operator == "aten::bilinear" else 2
     return event.macs * sum(map(needs_gradient, factors[:product_of]))
-
-
-_ADDED_FIRST = {f"aten::{name}" for name in ("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation")}
-"""Operators whose first operand is added, not multiplied."""
 
 
 class TracedVersions:
@@ -200,7 +198,7 @@ def report_of(
         ),
         shared_weights=tuple(_shared(traced)),
         peak_activation_bytes=traced.peak_activation_bytes,
-        warnings=(*notes, *_partial(traced), *(doubt.text for doubt in doubts)),
+        warnings=(*notes, *traced.notes, *_partial(traced), *(doubt.text for doubt in doubts)),
         doubts=doubts,
         blocks=_blocks(traced),
     )
@@ -275,7 +273,7 @@ def _unused(traced: Trace) -> Iterator[Doubt]:
 
 
 def _totals(traced: Trace, arguments: Arguments, swaps: Sequence[Swap]) -> Totals:
-    input_bytes = sum(tensor.nbytes for tensor in arguments.tensors)
+    input_bytes = sum(map(nbytes_of, arguments.tensors))
     as_is = Cost(
         params=sum(parameter.numel for parameter in traced.parameters),
         macs=sum(event.macs for event in traced.events),
@@ -347,12 +345,19 @@ def _weights_of(events: Sequence[Event], swap: Swap) -> tuple[object, ...]:
 
 def _stages_of(events: Sequence[Event], swap: Swap, variant: str) -> tuple[Stage, ...]:
     first = events[swap.positions[0]]
-    return _stages(swap.convs(variant), first.batched_input_shape, first.element_bytes)
+    is_complex = first.unusual == "complex"
+    return _stages(swap.convs(variant), first.batched_input_shape, first.element_bytes, is_complex)
 
 
 @lru_cache(maxsize=8192)
-def _stages(convs: Convs, shape: Shape, element_bytes: int) -> tuple[Stage, ...]:
-    return stage_costs(convs, shape, element_bytes)
+def _stages(convs: Convs, shape: Shape, element_bytes: int, is_complex: bool) -> tuple[Stage, ...]:
+    stages = stage_costs(convs, shape, element_bytes)
+    return tuple(map(_of_complex_products, stages)) if is_complex else stages
+
+
+def _of_complex_products(stage: Stage) -> Stage:
+    """Return a stage whose multiply-accumulates are complex: four real ones each."""
+    return stage._replace(cost=stage.cost._replace(macs=4 * stage.cost.macs))
 
 
 # -- layers
