@@ -435,6 +435,26 @@ def test_two_ways_to_write_a_network_cost_the_same(
     assert standard.macs == 2 * 6 * 5 * 9 * (3 * C + C * N)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "name",
+    ["1×1 as a transposed convolution", "normalisation as a function", "layer normalisation, then linear",
+     "a gate by linear layers"],
+)  # fmt: skip
+def test_so_do_their_exported_programs_in_basic_operators(name: str) -> None:
+    one, other, change = SEVERAL[name]
+    parts = parts_2d()
+    changed = copy.deepcopy(parts)
+    if change:
+        change(changed)
+    x = torch.randn(2, 3, 6, 5)
+    for way in (Net(one, parts).eval(), Net(other, changed).eval()):
+        program = torch.export.export(way, (x,)).run_decompositions()
+        report = dscost.analyze(program.module(), input=tuple(x.shape))
+        assert pairs_and_others(report) == (1, 1)
+        assert report.totals.standard.macs == 2 * 6 * 5 * 9 * (3 * C + C * N)
+
+
 @pytest.mark.parametrize("dimensions", [1, 3])
 def test_so_do_those_of_other_dimensions(dimensions: int) -> None:
     torch.manual_seed(0)

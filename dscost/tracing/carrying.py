@@ -48,7 +48,9 @@ _MAKING = _names("zeros_like ones_like full_like empty_like rand_like randn_like
 _RESHAPING = _names("reshape flatten unflatten view_copy _reshape_copy _unsafe_view")
 _PADDING = ("pad", "pad_nd", "_pad_circular", "_pad_enum", "pad1d", "pad2d", "pad3d")
 _SHUFFLING = _names("channel_shuffle native_channel_shuffle")
-_NORMALIZING = _names("_fused_rms_norm _batch_norm_no_update")
+_NORMALIZING = _names(
+    "_fused_rms_norm _batch_norm_no_update _native_batch_norm_legit _native_batch_norm_legit_no_training"
+)
 _SUMS = _names("add sub rsub subtract")
 
 _TRANSPOSED = {f"conv_transpose{dimensions}d": dimensions for dimensions in (1, 2, 3)}
@@ -75,6 +77,8 @@ def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
     if event.conv is not None:
         return mixing_of(event.conv, len(given.shape))
     name = _base(event.operator)
+    if event.op == "convolution":  # of other kinds nothing more is known than what they make of what
+        return _transposed(event, given, 1)
     if name == "linear":
         return _product(event, given, -1, bias=len(event.operands) > 2)
     if name in _TRANSPOSED:
