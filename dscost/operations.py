@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from dscost.axes import Map, feature_map, joined, mixed, reduced, reshaped, shuffled
 from dscost.errors import SpecError, UnknownNameError
 from dscost.results import Cost, Stage, chain_cost
 from dscost.specs import ConvSpec, Shape
 
 if TYPE_CHECKING:
+    from dscost.axes import Map
     from dscost.network_specs import Part, Spec
 
 NETWORK_INPUT = -1
@@ -64,16 +64,20 @@ class Operation(NamedTuple):
         return self.spec if isinstance(self.spec, ConvSpec) else None
 
     @property
-    def result(self) -> Map:
+    def result(self) -> "Map":
         """Its output as a feature map."""
+        from dscost.axes import feature_map
+
         return feature_map(self.output_shape, len(self.output_shape) - 2)
 
-    def reads(self, known: Mapping[int, Map]) -> list[Map | None]:
+    def reads(self, known: "Mapping[int, Map]") -> "list[Map | None]":
         """Return what is known of each of its sources, see `Step`."""
         return [known.get(source) for source in self.sources]
 
-    def carried(self, read: Sequence[Map | None], name: str) -> Map | None:
+    def carried(self, read: "Sequence[Map | None]", name: str) -> "Map | None":
         """Return what becomes of a feature map in it, see `Step`."""
+        from dscost.axes import joined, mixed, reduced, reshaped, shuffled
+
         given = read[0]
         if given is None or len(set(self.sources)) < len(self.sources):
             return None
@@ -92,7 +96,7 @@ class Operation(NamedTuple):
                 return mixed(given, self.output_shape)
         return None
 
-    def mixing(self, read: Sequence[Map | None]) -> Mixing | None:
+    def mixing(self, read: "Sequence[Map | None]") -> Mixing | None:
         """Return how it mixes the channels of a feature map, see `Step`."""
         if self.conv is not None:
             return mixing_of(self.conv, len(self.output_shape))
@@ -122,13 +126,13 @@ class Step(Protocol):
         """Of its result."""
 
     @property
-    def result(self) -> Map:
+    def result(self) -> "Map":
         """What a convolution writes, as a feature map."""
 
-    def reads(self, known: Mapping[int, Map]) -> list[Map | None] | None:
+    def reads(self, known: "Mapping[int, Map]") -> "list[Map | None] | None":
         """Return what it reads of the results that are known, one entry per source; `None` if only a part of one."""
 
-    def carried(self, read: Sequence[Map | None], name: str) -> Map | None:
+    def carried(self, read: "Sequence[Map | None]", name: str) -> "Map | None":
         """Return what becomes of what it reads, or `None` where different positions, or different maps, are mixed.
 
         Args:
@@ -136,7 +140,7 @@ class Step(Protocol):
             name: Tells it from every other step.
         """
 
-    def mixing(self, read: Sequence[Map | None]) -> Mixing | None:
+    def mixing(self, read: "Sequence[Map | None]") -> Mixing | None:
         """Return how it mixes what lies on one axis of what it reads, if it is that and nothing more."""
 
 

@@ -438,9 +438,8 @@ def test_two_ways_to_write_a_network_cost_the_same(
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize(
     "name",
-    ["1×1 as a transposed convolution", "normalisation as a function", "layer normalisation, then linear",
-     "a gate by linear layers"],
-)  # fmt: skip
+    ["layer normalisation, then linear", "a gate by linear layers"],
+)
 def test_so_do_their_exported_programs_in_basic_operators(name: str) -> None:
     one, other, change = SEVERAL[name]
     parts = parts_2d()
