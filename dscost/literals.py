@@ -201,7 +201,7 @@ def written(value: Any) -> str:
 
 def _is_text(word: str) -> bool:
     try:
-        return parse_word(word) == word
+        return bool(parse_word(word) == word)
     except InputError:
         return False
 

@@ -66,7 +66,13 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict: bool, train: bool) -> CountedModel:
-    traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+    try:
+        with source.importing():
+            traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+    except InputError as error:
+        if source.stated is None:
+            raise
+        raise InputError(f"{error}; the input is {source.stated}, --input gives another") from error
     named: dict[str, Any] = {"target": target, "source": source.kind}
     if strict and traced.unknown:
         raise InputError(f"{target}: operators of unknown cost: {', '.join(_unknown(traced))}")

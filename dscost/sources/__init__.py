@@ -4,6 +4,7 @@
 | --- | --- |
 | `resnet18` | a built-in; else a model of torchvision, else of timm |
 | `torchvision:NAME`, `timm:NAME` | a model of that library, random weights, nothing downloaded |
+| `hf:NAME` | a model type of transformers, `hf:bert`, by its own default configuration |
 | `net.yaml`, `nets.yaml:small` | an architecture |
 | `package.module:factory`, `path/file.py:factory` | a class, function or instance |
 | `program.pt2` | a program of `torch.export` |
@@ -11,6 +12,7 @@
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +25,8 @@ from dscost.results import Report
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from dscost.sources.stated import Stated
 
 YAML_ENDINGS = (".yaml", ".yml")
 FILE_ENDINGS = (*YAML_ENDINGS, ".py", ".pt2", ".onnx", REPORT_ENDING)
@@ -48,6 +52,9 @@ class ModuleSource(NamedTuple):
         input: What its forward takes where the model says so: a shape, or a list of inputs.
         notes: What the reader of the figures must know.
         make_real: Makes it once more with values on the CPU, for a model that has to run for real.
+        ask: Asks the module that its factory stands in for the input, where that states one.
+        importing: Where its code finds what it imports from its own folder, to be entered while it runs.
+        stated: Where the input was stated that it runs on, to follow "the input is"; nothing where it was given.
     """
 
     kind: str
@@ -55,6 +62,9 @@ class ModuleSource(NamedTuple):
     input: Any = None
     notes: tuple[str, ...] = ()
     make_real: Callable[[], "nn.Module"] | None = None
+    ask: "Callable[[], Stated] | None" = None
+    importing: Callable[[], AbstractContextManager[None]] = nullcontext
+    stated: str | None = None
 
     @property
     def dtype(self) -> str:
@@ -79,24 +89,32 @@ class SavedSource(NamedTuple):
 
 
 Source = ArchitectureSource | ModuleSource | SavedSource
-Opener = Callable[[str, Mapping[str, Any]], Source]
+Opener = Callable[..., Source]
 
 SOURCES: Registry[Opener] = Registry("source", "sources")
 """How to open `PREFIX:NAME`, by prefix; from the name and the keyword arguments of the factory to a source."""
 
 
-def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = None) -> Source:
+def find_source(
+    target: str | PathLike[str],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    folder: Path | None = None,
+    has_input: bool = True,
+) -> Source:
     """Return what a target stands for.
 
     Args:
         target: See the table above.
-        kwargs: For the factory of a torch model.
+        kwargs: For the factory of a torch model; a `dscost.literals.Reference` stands for the object that it names.
+        folder: Where files and modules are sought before the working directory, for this target only.
+        has_input: Whether an input is given; if not, a model that cannot state one is not made at all.
 
     Raises:
         InputError: There is no such model or file, or it cannot be made.
         UnavailableError: It needs a library that is not installed.
     """
-    text, kwargs = str(target), kwargs or {}
+    text, kwargs = _beside(str(target), folder), kwargs or {}
     if is_saved(text):
         from dscost.saved import read_saved
 
@@ -118,14 +136,24 @@ def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = 
     if text.endswith(".pt2"):
         return SOURCES["export"](text, kwargs)
     if path.endswith(".py"):
-        return SOURCES["file"](text, kwargs)
+        return SOURCES["file"](text, kwargs, has_input=has_input)
+    if text.startswith("hf:"):
+        return SOURCES["hf"](text.removeprefix("hf:"), kwargs, folder=folder)
     if path in ("torchvision", "timm"):
         return SOURCES[path](name, kwargs)
     if path:
-        return SOURCES["python"](text, kwargs)
+        return SOURCES["python"](text, kwargs, folder=folder, has_input=has_input)
     if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):
         raise InputError(f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory")
     return _bare(text, kwargs)
+
+
+def _beside(target: str, folder: Path | None) -> str:
+    """Return a target with its file, where it means one that lies in a folder, named by its whole path."""
+    path, rest = split_file(target) or (None, "")
+    if folder is None or path is None or not (folder / path).is_file():
+        return target
+    return f"{folder / path}{rest}"
 
 
 def split_file(target: str) -> tuple[str, str] | None:
@@ -174,20 +202,22 @@ def _bare(name: str, kwargs: Mapping[str, Any]) -> Source:
 
 
 def _opened_late(function: str) -> Opener:
-    def open_source(name: str, kwargs: Mapping[str, Any]) -> Source:
+    def open_source(name: str, kwargs: Mapping[str, Any], **how: Any) -> Source:
         from importlib import import_module
 
-        source: Source = getattr(import_module("dscost.sources.modules"), function)(name, kwargs)
+        module, _, entry = function.partition(":")
+        source: Source = getattr(import_module(f"dscost.sources.{module}"), entry)(name, kwargs, **how)
         return source
 
     return open_source
 
 
 for _prefix, _function in {
-    "torchvision": "from_torchvision",
-    "timm": "from_timm",
-    "python": "from_python",
-    "file": "from_file",
-    "export": "from_export",
+    "torchvision": "zoos:from_torchvision",
+    "timm": "zoos:from_timm",
+    "hf": "zoos:from_transformers",
+    "python": "modules:from_python",
+    "file": "modules:from_file",
+    "export": "modules:from_export",
 }.items():
     SOURCES.register(_prefix)(_opened_late(_function))

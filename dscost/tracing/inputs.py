@@ -109,7 +109,7 @@ def _made(value: Any, dtype: str) -> Any:
     if value is Ellipsis:
         raise InputError(_no_input(value))
     if isinstance(value, Mapping):
-        return _like(value, {key: entry for key, entry in _entries(value.items(), dtype)})
+        return _like(value, dict(_entries(value.items(), dtype)))
     if isinstance(value, list | tuple) and value and not hasattr(value, "_fields"):
         return type(value)(entry for _, entry in _entries(enumerate(value), dtype))
     return value
