@@ -6,8 +6,9 @@ references to Python objects, `package.module:name`. What is a value elsewhere a
 """
 
 import ast
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import isinf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -147,13 +148,13 @@ def read_node(node: "Node") -> Any:
     return parse_value(value) if isinstance(value, str) and not node.is_quoted else value
 
 
-def with_parts(given: Iterator[tuple[str, Any]]) -> dict[str, Any]:
+def with_parts(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return named values with those of dotted names put into the ones that they are parts of.
 
     Raises:
         InputError: A name is given twice, or a part is of something that has none.
 
-    >>> with_parts(iter([("a.b", 1), ("c", 2), ("a.d.e", 3)]))
+    >>> with_parts([("a.b", 1), ("c", 2), ("a.d.e", 3)])
     {'a': {'b': 1, 'd': {'e': 3}}, 'c': 2}
     """
     whole: dict[str, Any] = {}
@@ -207,7 +208,7 @@ def _is_text(word: str) -> bool:
 
 
 def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'" if text.isprintable() else repr(text)
+    return "'" + text.replace("'", "''") + "'" if text.isprintable() else json.dumps(text)
 
 
 # -- lists, tuples, mappings and quotes

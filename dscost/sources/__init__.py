@@ -98,8 +98,8 @@ SOURCES: Registry[Opener] = Registry("source", "sources")
 def find_source(
     target: str | PathLike[str],
     kwargs: Mapping[str, Any] | None = None,
-    *,
     folder: Path | None = None,
+    *,
     has_input: bool = True,
 ) -> Source:
     """Return what a target stands for.

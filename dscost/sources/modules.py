@@ -23,7 +23,7 @@ from dscost.sources.stated import beside, may_state, missing_input
 
 
 def from_python(
-    target: str, kwargs: Mapping[str, Any], *, folder: Path | None = None, has_input: bool = True
+    target: str, kwargs: Mapping[str, Any], folder: Path | None = None, *, has_input: bool = True
 ) -> ModuleSource:
     """Return what `package.module:factory` makes.
 
@@ -189,7 +189,7 @@ def _looked_up(found: _Found) -> Any:
         except AttributeError as error:
             if _imports_late(found.module, error):
                 raise InputError(f"{target}: importing {name} failed: {_roottold(error)}") from error
-            public = [key for key in vars(found.module) if not key.startswith("_")]
+            public = [key for key in dir(found.module) if not key.startswith("_")]
             raise InputError(f"{target}: there is no '{name}'{did_you_mean(name, public)}") from error
         except ModuleNotFoundError as error:
             raise UnavailableError(f"{target}: importing {name} failed: {_roottold(error)}") from error

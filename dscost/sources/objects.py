@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
 from types import ModuleType
@@ -40,7 +41,7 @@ def _object(reference: Reference) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError as error:
-            near = did_you_mean(part, [name for name in vars(found) if not name.startswith("_")])
+            near = did_you_mean(part, [name for name in dir(found) if not name.startswith("_")])
             raise InputError(f"{reference}: there is no '{part}'{near}{_or_text(reference)}") from error
         except (Exception, SystemExit) as error:
             raise InputError(f"{reference} cannot be imported: {told(error)}") from error
@@ -129,15 +130,13 @@ def _example(factory: Callable[..., Any], parameter: inspect.Parameter) -> str:
     kind = parameter.annotation
     if parameter.name == "config":
         kind = getattr(factory, "config_class", None) or kind
-    if isinstance(kind, type) and kind.__module__ != "builtins" and _is_configuration(kind):
+    if kind is not parameter.empty and _is_configuration(kind):
         return f"{_public_home(kind)}:{kind.__qualname__}"
     return "..."
 
 
 def _public_home(kind: type) -> str:
     """Return the shortest module that has a class: packages show what their modules define."""
-    import sys
-
     parts = kind.__module__.split(".")
     for depth in range(1, len(parts)):
         home = ".".join(parts[:depth])
