@@ -37,8 +37,27 @@ def test_an_input_is_read_as_it_is_written(text: str, expected: TensorSpec) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "1,,3", "1,", ",1", "1x3", "a=", "=1", "1a=1", "a b=1", "a=b=1", "1:", "1:int 64", "1.5", "٣", "1" * 16]
-    + ["()=", "1=", "1::int64", "(1,3)", "x=()()", "1:int64:=3", ":int64", "x=:int64=3"],
+    [
+        *(
+            "",
+            "a",
+            "1,,3",
+            "1,",
+            ",1",
+            "1x3",
+            "a=",
+            "=1",
+            "1a=1",
+            "a b=1",
+            "a=b=1",
+            "1:",
+            "1:int 64",
+            "1.5",
+            "٣",
+            "1" * 16,
+        ),
+        *("()=", "1=", "1::int64", "(1,3)", "x=()()", "1:int64:=3", ":int64", "x=:int64=3"),
+    ],
 )
 def test_what_is_no_input_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:

@@ -137,13 +137,13 @@ class World:
         mine = [folder for folder in self.first if not _is_installed(folder)]
         held = {name: folder for folder in reversed(mine) for name in _names_in(folder)}
         strangers = set()
-        for name in (held.keys() | _left.keys()) & sys.modules.keys() - _SHARED - self._own.keys():
+        for name in (held.keys() | _left.keys()) & sys.modules.keys() - _SHARED:
             module, home = sys.modules[name], _home(sys.modules[name])
             shadowed = name in held and home != held[name] and _holds_module(held[name], name, module)
             if shadowed or (_left.get(name) is module and home not in self.first):
                 strangers.add(name)
         for name in list(sys.modules):
-            if name.partition(".")[0] in strangers:
+            if name.partition(".")[0] in strangers or name in self._own:
                 yield name
 
 
