@@ -162,7 +162,7 @@ def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
         return type(value)(*(_changed(entry, change) for entry in value))
     if isinstance(value, tuple | list):
         return type(value)(_changed(entry, change) for entry in value)
-    if is_dataclass(value) and not isinstance(value, type) and any(_tensors(value)):
+    if is_dataclass(value) and not isinstance(value, type) and next(_tensors(value), None) is not None:
         return _with_fields(value, change)
     return value
 
