@@ -1,14 +1,6 @@
-"""From what the user calls a model to something that can be analysed. Nothing heavy is imported until it is asked for.
+"""From what the user calls a model (`TARGETS`) to something that can be analysed.
 
-| target | what it is |
-| --- | --- |
-| `resnet18` | a built-in; else a model of torchvision, else of timm |
-| `torchvision:NAME`, `timm:NAME` | a model of that library, random weights, nothing downloaded |
-| `hf:NAME` | a model type of transformers, `hf:bert`, by its own default configuration |
-| `net.yaml`, `nets.yaml:small` | an architecture |
-| `package.module:factory`, `path/file.py:factory` | a class, function or instance |
-| `program.pt2` | a program of `torch.export` |
-| `report.json`, `reports.json:NAME` | what `dscost layer` or `dscost model` saved |
+Nothing heavy is imported until it is asked for.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +20,19 @@ if TYPE_CHECKING:
 
     from dscost.sources.stated import Stated
 
+TARGETS: Mapping[str, str] = {
+    "resnet18": "a built-in model (dscost list models); else one of torchvision, else of timm",
+    "torchvision:NAME": "a model of torchvision with random weights, nothing downloaded",
+    "timm:NAME": "likewise of timm",
+    "hf:TYPE": "a model type of transformers, such as hf:bert, by its default configuration (--kwargs changes it); "
+    "or hf:FOLDER with a config.json; the hub is not asked",
+    "package.module:NAME": "a class, function or instance, sought in the working directory and among what is installed",
+    "path/file.py:NAME": "likewise in a file; a file that imports relatively is taken as part of its package",
+    "net.yaml": "an architecture; nets.yaml:NAME one of several",
+    "program.pt2": "a program of torch.export",
+    "report.json": "what dscost layer or dscost model saved; reports.json:NAME one of several",
+}
+"""What the user may call a model."""
 YAML_ENDINGS = (".yaml", ".yml")
 FILE_ENDINGS = (*YAML_ENDINGS, ".py", ".pt2", ".onnx", REPORT_ENDING)
 """How the files end that may be targets, with or without a name behind them."""
@@ -105,7 +110,7 @@ def find_source(
     """Return what a target stands for.
 
     Args:
-        target: See the table above.
+        target: See `TARGETS`.
         kwargs: For the factory of a torch model; a `dscost.literals.Reference` stands for the object that it names.
         folder: Where files and modules are sought before the working directory, for this target only.
         has_input: Whether an input is given; if not, a model that cannot state one is not made at all.
