@@ -1,6 +1,7 @@
 """A target → a report: the one road that every command takes."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -313,7 +314,8 @@ def measure_model(model: CountedModel, options: "TimingOptions", progress: "Prog
         return model.report._replace(warnings=(*model.report.warnings, why))
     from dscost.analysis.model_timing import time_model
 
-    return time_model(model, options, progress)
+    with getattr(model.versions, "importing", nullcontext)():  # its forward may import what lies beside it
+        return time_model(model, options, progress)
 
 
 def predicted(report: Report, devices: Sequence[str]) -> Report:

@@ -152,6 +152,7 @@ class TracedVersions:
 
     def __init__(self, source: ModuleSource, arguments: Arguments, traced: Trace) -> None:
         self._source, self._arguments, self._traced = source, arguments, traced
+        self.importing = source.importing
 
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""

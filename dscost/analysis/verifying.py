@@ -69,8 +69,9 @@ def verify(target: Any, **options: Any) -> Verification:
     from dscost.tracing.flopcounter import flop_counter_macs
 
     source, arguments, name = module_source(target, **options)
-    traced = trace(source.module, arguments, make_real=source.make_real)
-    theirs = flop_counter_macs(source.module, arguments, make_real=source.make_real)
+    with source.importing():
+        traced = trace(source.module, arguments, make_real=source.make_real)
+        theirs = flop_counter_macs(source.module, arguments, make_real=source.make_real)
     ours = _with_children(traced)
     paths = [path for path in traced.calls if ours[path] != theirs.get(path, 0)]
     innermost = [path for path in paths if not any(_is_inside(other, path) for other in paths)]
