@@ -3,6 +3,7 @@
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import dscost
 from dscost.analysis import count
 from dscost.errors import DscostError, InputError, UnavailableError
+from dscost.literals import Reference
 from dscost.sources import ModuleSource, find_source, importing, mending
 
 Write = Callable[..., Path]
@@ -411,3 +413,42 @@ def test_importing_again_after_a_fork_does_not_wait_for_a_thread_that_is_not_the
     assert importing._turns is not before
     with importing.World().entered():
         pass
+
+
+def test_an_argument_may_name_what_the_file_has(write: Write) -> None:
+    path = write(
+        "net.py",
+        """
+        from torch import nn
+        class Config:
+            def __init__(self, width=4): self.width = width
+        class Net(nn.Conv2d):
+            def __init__(self, config: Config):
+                assert isinstance(config, Config)
+                super().__init__(3, config.width, 1)
+        """,
+    )
+    config = Reference("net", "Config")
+    assert width_of(f"{path}:Net", kwargs={"config": config}) == 4
+    assert width_of(f"{path}:Net", kwargs={"config": config._replace(parts={"width": 7})}) == 7
+    assert refused(f"{path}:Net").endswith("'config' (give it with --kwargs config=net:Config)")
+
+
+def test_targets_of_several_threads_do_not_meet(write: Write) -> None:
+    for width in range(4, 8):
+        write(f"{width}/net.py", PLAIN, module="blocks")
+        write(f"{width}/blocks.py", BLOCKS, width=width)
+    place = write("x.py").parent
+    with ThreadPoolExecutor(4) as pool:
+        widths = list(pool.map(lambda width: width_of(f"{place}/{width}/net.py:make"), [4, 5, 6, 7] * 4))
+    assert widths == [4, 5, 6, 7] * 4
+
+
+def test_a_module_is_sought_among_what_is_installed_where_the_working_directory_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    kwargs = {"in_channels": 3, "out_channels": 5, "kernel_size": 1}
+    assert width_of("torch.nn:Conv2d", kwargs=kwargs) == 5

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
@@ -86,6 +87,11 @@ class World:
         outer, _, last = name.rpartition(".")
         if outer in self._own:
             setattr(self._own[outer], last, module)
+
+    def call(self, name: str, module: ModuleType) -> None:
+        """Let a module be found under a name as well, where that is nobody else's: arguments may name what it has."""
+        if name.isidentifier() and name not in _SHARED:
+            self._own.setdefault(name, module)
 
     def _enter(self) -> _State:
         turns = _turns
@@ -226,7 +232,8 @@ def levels_of(path: Path) -> int:
     They do by relative imports, or by the name of such a folder with something that lies in it.
     """
     try:
-        tree = ast.parse(path.read_bytes())
+        with warnings.catch_warnings(action="ignore"):  # running it will warn
+            tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):  # running it will tell
         return 0
     return max((_levels(node, path.parent) for node in ast.walk(tree)), default=0)

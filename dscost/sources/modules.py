@@ -38,8 +38,7 @@ def from_python(
         UnavailableError: It needs something that is not installed.
     """
     path, _, name = target.rpartition(":")
-    here = Path.cwd()
-    world = World((here,), stays=True) if folder is None else World((folder, here))
+    world = World(_here(), stays=True) if folder is None else World((folder, *_here()))
     try:
         with world.entered():
             module = importlib.import_module(path)
@@ -48,6 +47,13 @@ def from_python(
     except (Exception, SystemExit) as error:
         raise InputError(f"{target}: importing {path} failed: {told(error)}") from error
     return _from_factory(_Found("python", target, module, name, world, path), kwargs, has_input=has_input)
+
+
+def _here() -> tuple[Path, ...]:
+    try:
+        return (Path.cwd(),)
+    except FileNotFoundError:  # somebody deleted it
+        return ()
 
 
 def _written_as_path(path: str) -> str:
@@ -90,6 +96,7 @@ def _as_script(path: Path) -> tuple[World, ModuleType]:
     world = World((path.parent,))
     with world.entered():
         spec.loader.exec_module(module)
+    world.call(path.stem, module)
     return world, module
 
 

@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from dscost.errors import InputError, did_you_mean
 from dscost.literals import Reference
+from dscost.sources.importing import SCRIPT
 from dscost.sources.mending import told
 
 
@@ -137,6 +139,8 @@ def _example(factory: Callable[..., Any], parameter: inspect.Parameter) -> str:
 
 def _public_home(kind: type) -> str:
     """Return the shortest module that has a class: packages show what their modules define."""
+    if kind.__module__.startswith(SCRIPT):
+        return Path(inspect.getfile(kind)).stem
     parts = kind.__module__.split(".")
     for depth in range(1, len(parts)):
         home = ".".join(parts[:depth])

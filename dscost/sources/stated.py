@@ -192,7 +192,11 @@ def _example_for_class(kind: type[nn.Module]) -> str:
 
 _FIRST = {
     **dict.fromkeys(("Embedding", "EmbeddingBag"), _IDS),
-    **dict.fromkeys(("Conv2d", "Conv1d", "Conv3d", "Linear", "LSTM", "GRU"), DEFAULT_EXAMPLE),
+    "Conv2d": DEFAULT_EXAMPLE,
+    "Conv1d": "1,3,1000",
+    "Conv3d": "1,3,16,112,112",
+    **dict.fromkeys(("RNN", "LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer"), "1,128,64"),
+    "Linear": "1,64",
 }
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
@@ -100,26 +100,28 @@ def _no_input(found: object) -> str:
     return f"an input is a shape, a tensor, or a tuple or dict of them, found {found!r:.60}"
 
 
-def _made(value: Any, dtype: str) -> Any:
-    """Return a value with tensors in place of shapes; beside a tensor or a text whole numbers are no shape."""
+def _made(value: Any, dtype: str, *, in_sample: bool = False) -> Any:
+    """Return a value with tensors in place of shapes.
+
+    In a collection that holds a tensor, such as a batch of a loader, whole numbers are what they are: a size, say.
+    """
     if isinstance(value, TensorSpec):
         return _filled(value, dtype) if value.fill is not None else _empty(value.shape, value.dtype or dtype)
     if _is_shape(value):
-        return _empty(tuple(value), dtype)
+        return value if in_sample else _empty(tuple(value), dtype)
     if value is Ellipsis:
         raise InputError(_no_input(value))
     if isinstance(value, Mapping):
-        return _like(value, dict(_entries(value.items(), dtype)))
+        inside = in_sample or _holds_tensor(value.values())
+        return _like(value, {key: _made(entry, dtype, in_sample=inside) for key, entry in value.items()})
     if isinstance(value, list | tuple) and value and not hasattr(value, "_fields"):
-        return type(value)(entry for _, entry in _entries(enumerate(value), dtype))
+        inside = in_sample or _holds_tensor(value)
+        return type(value)(_made(entry, dtype, in_sample=inside) for entry in value)
     return value
 
 
-def _entries(pairs: Any, dtype: str) -> Iterator[tuple[Any, Any]]:
-    pairs = list(pairs)
-    is_sample = any(isinstance(entry, Tensor | str | bytes) for _, entry in pairs)
-    for key, entry in pairs:
-        yield key, entry if is_sample and _is_shape(entry) else _made(entry, dtype)
+def _holds_tensor(entries: Iterable[Any]) -> bool:
+    return any(isinstance(entry, Tensor) for entry in entries)
 
 
 def _empty(shape: tuple[int, ...], dtype: str) -> Tensor:
