@@ -6,7 +6,7 @@ from math import inf, prod
 from typing import Any, NamedTuple
 
 from dscost.errors import InputError
-from dscost.literals import parse_value
+from dscost.literals import parse_value, shown
 
 INPUT_DTYPES = (
     *("float32", "float16", "bfloat16", "float64"),
@@ -94,7 +94,7 @@ def parse_input(text: str) -> TensorSpec:
         spec = spec._replace(fill=_fill(found["fill"].strip()))
         check_fill(spec)
     except InputError as error:
-        raise InputError(f"'{text}': {error}") from error
+        raise InputError(f"'{shown(text)}': {error}") from error
     return spec
 
 
@@ -102,10 +102,10 @@ def _no_input(text: str) -> str:
     given = _NO_TENSOR.fullmatch(text.strip())
     if given and given[1] != text.strip():
         return (
-            f"'{text}' is no tensor: an example_input() beside the factory, or input={{...}} in Python, can give "
-            f"{given[1]} a value of another kind; for a tensor expected something like {INPUT_EXAMPLE}"
+            f"'{shown(text)}' is no tensor: an example_input() beside the factory, or input={{...}} in Python, can "
+            f"give {given[1]} a value of another kind; for a tensor expected something like {INPUT_EXAMPLE}"
         )
-    return f"expected something like {INPUT_EXAMPLE}, found '{text}'"
+    return f"expected something like {INPUT_EXAMPLE}, found '{shown(text)}'"
 
 
 def _fill(text: str) -> Any:
@@ -113,7 +113,7 @@ def _fill(text: str) -> Any:
     if between:
         first, last = int(between[1]), int(between[2])
         if last < first:
-            raise InputError(f"a range goes upwards, found {text}")
+            raise InputError(f"a range goes upwards, found {shown(text)}")
         return range(first, last + 1)
     if text in _INFINITIES:
         return _INFINITIES[text]
@@ -124,10 +124,12 @@ def _frozen(value: Any, text: str) -> Any:
     if isinstance(value, list | tuple) and value and not hasattr(value, "_fields"):
         entries = tuple(_frozen(entry, text) for entry in value)
         if len({fill_shape(entry) for entry in entries}) > 1:
-            raise InputError(f"the lists in {text:.60} are not of one length")
+            raise InputError(f"the lists in {shown(text, 60)} are not of one length")
         return entries
     if not isinstance(value, bool | int | float):
-        raise InputError(f"the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], found {text:.60}")
+        raise InputError(
+            f"the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], found {shown(text, 60)}"
+        )
     return value
 
 

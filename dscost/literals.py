@@ -84,6 +84,16 @@ def parse_value(text: str) -> Any:
     return value
 
 
+def shown(text: str, at_most: int = 80) -> str:
+    """Return a text as a line of an error has it: without control characters, and not too long.
+
+    >>> shown("x" * 9, at_most=5)
+    'xxxx…'
+    """
+    line = text if text.isprintable() else repr(text)[1:-1]
+    return line if len(line) <= at_most else f"{line[: at_most - 1]}…"
+
+
 def parse_word(text: str) -> Any:
     """Return what a text without brackets and quotes stands for.
 
@@ -99,7 +109,7 @@ def parse_word(text: str) -> Any:
         return Reference(reference[1], reference[2], reference[3] is not None)
     instead = _instead(text)
     if instead:
-        raise InputError(f"'{text}' {instead}")
+        raise InputError(f"'{shown(text)}' {instead}")
     return text
 
 
@@ -116,13 +126,13 @@ def _number(text: str) -> int | float:
 
 def _instead(text: str) -> str | None:
     """Return why a word is no text, and what to write; nothing where it is text."""
-    folded, quotes = text.casefold(), f"{_quoted(text)} for the text"
+    folded, quotes = text.casefold(), f"{shown(_quoted(text))} for the text"
     if folded in _INSTEAD:
         return f"could mean two things: write {_INSTEAD[folded] or folded}, or {quotes}"
     if _NOT_FINITE.fullmatch(text):
         return f"is no finite number: write {quotes}"
     if _SEVERAL.fullmatch(text):
-        return f"could mean two things: write [{text.rstrip(', ')}] for a list, or {quotes}"
+        return f"could mean two things: write [{shown(text.rstrip(', '))}] for a list, or {quotes}"
     if _SUM.fullmatch(text):
         return f"is not computed: write the number, or {quotes}"
     if _OF_TORCH.fullmatch(text):
@@ -242,7 +252,7 @@ class _Reader:
 
     def end(self) -> None:
         if self._next():
-            raise InputError(f"expected nothing behind a value, found '{self._text[self._at :]:.40}'")
+            raise InputError(f"expected nothing behind a value, found '{shown(self._text[self._at :], 40)}'")
 
     def _next(self) -> str:
         while self._text[self._at : self._at + 1].isspace():
@@ -258,7 +268,7 @@ class _Reader:
                 self._at += 1
             elif self._next() != closing:
                 where = self._text[begin : self._at + 1]
-                raise InputError(f"expected ',' or '{closing}' in '{where:.60}' of '{self._text:.60}'")
+                raise InputError(f"expected ',' or '{closing}' in '{shown(where, 60)}' of '{shown(self._text, 60)}'")
         self._at += 1
         return entries
 
@@ -274,10 +284,10 @@ class _Reader:
         def entry() -> None:
             key = self._quoted_text() if self._next() in ("'", '"') else parse_word(self._bare(_BARE_KEY))
             if self._next() != ":":
-                raise InputError(f"expected ':' behind {key!r:.40} in '{self._text:.60}'")
+                raise InputError(f"expected ':' behind {key!r:.40} in '{shown(self._text, 60)}'")
             self._at += 1
             if key in found:
-                raise InputError(f"'{key}' is given twice in '{self._text:.60}'")
+                raise InputError(f"'{shown(str(key))}' is given twice in '{shown(self._text, 60)}'")
             found[key] = self.value(depth + 1)
 
         self._entries("{", entry)
@@ -286,8 +296,8 @@ class _Reader:
     def _bare(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self._text, self._at)
         if found is None or not found[0].strip():
-            what = f"found '{self._next()}'" if self._next() else "it ends there"
-            raise InputError(f"expected a value at character {self._at + 1} of '{self._text:.60}', {what}")
+            what = f"found '{shown(self._next())}'" if self._next() else "it ends there"
+            raise InputError(f"expected a value at character {self._at + 1} of '{shown(self._text, 60)}', {what}")
         self._at = found.end()
         return found[0].strip()
 
@@ -295,12 +305,12 @@ class _Reader:
         """Return a text in quotes: single ones as in YAML, where only two stand for one, double ones as in Python."""
         found = _QUOTED.match(self._text, self._at)
         if found is None:
-            raise InputError(f"quotes are not closed in '{self._text:.60}'")
+            raise InputError(f"quotes are not closed in '{shown(self._text, 60)}'")
         self._at = found.end()
         if found[0][0] == "'":
             return found[0][1:-1].replace("''", "'")
         try:
             text: str = ast.literal_eval(found[0].replace("\n", "\\n"))
         except (SyntaxError, ValueError) as error:
-            raise InputError(f"{found[0]:.60} has an escape sequence that means nothing") from error
+            raise InputError(f"{shown(found[0], 60)} has an escape sequence that means nothing") from error
         return text

@@ -218,11 +218,11 @@ def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _argument(pair: str) -> tuple[str, Any]:
-    from dscost.literals import parse_value
+    from dscost.literals import parse_value, shown
 
     name, equals, value = pair.partition("=")
     if not equals or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name.strip()):
-        raise InputError(f"expected NAME=VALUE such as width=0.5, found '{pair}'")
+        raise InputError(f"expected NAME=VALUE such as width=0.5, found '{shown(pair)}'")
     try:
         return name.strip(), parse_value(value)
     except InputError as error:

@@ -192,11 +192,10 @@ def _example_for_class(kind: type[nn.Module]) -> str:
 
 _FIRST = {
     **dict.fromkeys(("Embedding", "EmbeddingBag"), _IDS),
-    "Conv2d": DEFAULT_EXAMPLE,
+    **dict.fromkeys(("Conv2d", "Linear"), DEFAULT_EXAMPLE),  # a linear layer may be the head of anything
     "Conv1d": "1,3,1000",
     "Conv3d": "1,3,16,112,112",
     **dict.fromkeys(("RNN", "LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer"), "1,128,64"),
-    "Linear": "1,64",
 }
 
 
