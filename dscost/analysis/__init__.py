@@ -92,6 +92,7 @@ def analyze(
     dtype: str | None = None,
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
     strict: bool = False,
     train: bool = False,
     time: bool = False,
@@ -111,6 +112,7 @@ def analyze(
         dtype: Of weights and activations; by default float32, or what an `nn.Module` has.
         settings: What to change of an architecture's own settings, such as `{"width": 0.5}`.
         kwargs: For the factory that makes a torch model.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
         strict: Whether an operator of unknown cost is an error.
         train: Whether to count the backward pass as well.
         time: Whether to measure as well.
@@ -129,7 +131,15 @@ def analyze(
     1814073344
     """
     model = count(
-        target, input=input, batch=batch, dtype=dtype, settings=settings, kwargs=kwargs, strict=strict, train=train
+        target,
+        input=input,
+        batch=batch,
+        dtype=dtype,
+        settings=settings,
+        kwargs=kwargs,
+        trust=trust,
+        strict=strict,
+        train=train,
     )
     report = model.report
     if time and model.saved:
@@ -149,6 +159,7 @@ def count(
     dtype: str | None = None,
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
     strict: bool = False,
     train: bool = False,
     folder: Path | None = None,
@@ -159,7 +170,7 @@ def count(
     """
     from dscost.sources import ArchitectureSource, SavedSource
 
-    source, name = _found(target, kwargs, folder=folder, has_input=input is not None)
+    source, name = _found(target, kwargs, trust=trust, folder=folder, has_input=input is not None)
     if isinstance(source, SavedSource):
         asked = {"input": input, "batch": batch, "dtype": dtype, "set": settings, "kwargs": kwargs, "train": train}
         return _as_saved(source.report, name, asked, strict=strict)
@@ -190,13 +201,14 @@ def module_source(
     dtype: str | None = None,
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> "tuple[ModuleSource, Arguments, str]":
     """Return any target as a torch module, the arguments of its forward, and its name.
 
     Raises:
         InputError: The target, the input or a setting is wrong.
     """
-    source, name = _found(target, kwargs, has_input=input is not None)
+    source, name = _found(target, kwargs, trust=trust, has_input=input is not None)
     return *_with_arguments(source, name, input=input, batch=batch, dtype=dtype, settings=settings), name
 
 
@@ -234,12 +246,12 @@ def _with_arguments(
         input, batch = (input if batch is None and hasattr(input, "requires_grad") else source.input), None
     elif settings:
         raise InputError(f"{name} is no architecture file: change it with --kwargs, not with --set")
+    if dtype is not None and source.kind != "module":  # made for this call, so it may be changed
+        source = source.in_dtype(dtype)
     given = source.input if input is None else input
     if given is None:
         given, where = _stated_input(source, name)
         source = source._replace(stated=where, notes=(*source.notes, f"The input is {where}."))
-    if dtype is not None and source.kind != "module":  # made for this call, so it may be changed
-        source = source.in_dtype(dtype)
     arguments = arguments_of(given, dtype or source.dtype)
     if dtype is not None and input is None:
         arguments = arguments.in_dtype(dtype)

@@ -20,7 +20,6 @@ from dscost.literals import read_node, with_parts
 from dscost.marked_yaml import Node, read_yaml
 from dscost.quantities import MAX_QUANTITY, QUANTITIES, kind_of, parse_quantity
 from dscost.results import Layer
-from dscost.sources import split_file
 from dscost.units import DTYPE_BYTES
 
 VERSION = 1
@@ -580,8 +579,8 @@ class _Reader:
 
 def _is_factory(target: str) -> bool:
     """Whether a target is Python code that makes a model, as its text says."""
-    file, _ = split_file(target) or ("", "")
-    return file.endswith(".py") or (not file and ":" in target)
+    place, _, _ = target.rpartition(":")
+    return bool(place) and not place.endswith((".yaml", ".yml"))
 
 
 def _merged(defaults: Sequence[Limit], own: Sequence[Limit]) -> tuple[Limit, ...]:

@@ -78,12 +78,18 @@ class ModuleSource(NamedTuple):
         return str(next(kinds, "torch.float32")).removeprefix("torch.")
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
-        """Return the same with its floating-point weights in another dtype; the module itself is changed."""
+        """Return the same with its floating-point weights and inputs in another dtype; the module itself is changed."""
         import torch
+        from torch.utils import _pytree as pytree
+
+        def converted(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(kind) if tensor.is_floating_point() else tensor
 
         kind, make_real = getattr(torch, dtype), self.make_real
         return self._replace(
-            module=self.module.to(kind), make_real=(lambda: make_real().to(kind)) if make_real else None
+            module=self.module.to(kind),
+            input=pytree.tree_map_only(torch.Tensor, converted, self.input),
+            make_real=(lambda: make_real().to(kind)) if make_real else None,
         )
 
 
@@ -106,6 +112,7 @@ def find_source(
     folder: Path | None = None,
     *,
     has_input: bool = True,
+    trust: bool = False,
 ) -> Source:
     """Return what a target stands for.
 
@@ -114,6 +121,7 @@ def find_source(
         kwargs: For the factory of a torch model; a `dscost.literals.Reference` stands for the object that it names.
         folder: Where files and modules are sought before the working directory, for this target only.
         has_input: Whether an input is given; if not, a model that cannot state one is not made at all.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
 
     Raises:
         InputError: There is no such model or file, or it cannot be made.
@@ -139,7 +147,7 @@ def find_source(
             f"{text}: an ONNX file is not a target yet; expected a name, net.yaml, file.py:factory or program.pt2"
         )
     if text.endswith(".pt2"):
-        return SOURCES["export"](text, kwargs)
+        return SOURCES["trusted export" if trust else "export"](text, kwargs)
     if path.endswith(".py"):
         return SOURCES["file"](text, kwargs, has_input=has_input)
     if text.startswith("hf:"):
@@ -224,5 +232,6 @@ for _prefix, _function in {
     "python": "modules:from_python",
     "file": "modules:from_file",
     "export": "modules:from_export",
+    "trusted export": "modules:from_trusted_export",
 }.items():
     SOURCES.register(_prefix)(_opened_late(_function))

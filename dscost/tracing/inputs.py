@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.inputs import INPUT_DTYPES, TensorSpec, check_fill, fill_shape
+from dscost.tracing.sparse import is_sparse
 
 
 class Arguments(NamedTuple):
@@ -214,9 +215,9 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 def _moved(tensor: Tensor, device: str) -> Tensor:
     if device != "meta" and not tensor.is_meta:
         return tensor.to(device, copy=True)  # a forward may write on what it is given
+    if device == "meta" and (tensor.is_meta or is_sparse(tensor)):
+        return tensor  # what a sparse tensor stores makes its cost
     if device == "meta":
-        if tensor.is_meta:
-            return tensor
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     make = torch.ones if tensor.dtype is torch.bool else torch.zeros
     return make(tensor.shape, dtype=tensor.dtype, device=device)
