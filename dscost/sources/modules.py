@@ -217,23 +217,18 @@ def _looked_up(found: _Found) -> Any:
             with found.world.entered():
                 value = getattr(value, part)
         except AttributeError as error:
-            if _imports_late(found.module, error):
-                raise InputError(f"{target}: importing {name} failed: {_roottold(error)}") from error
+            if isinstance(error.__cause__, ImportError):  # it is there, but not what it needs
+                raise InputError(f"{target}: importing {name} failed: {_root_told(error)}") from error
             public = [key for key in dir(found.module) if not key.startswith("_")]
             raise InputError(f"{target}: there is no '{name}'{did_you_mean(name, public)}") from error
         except ModuleNotFoundError as error:
-            raise UnavailableError(f"{target}: importing {name} failed: {_roottold(error)}") from error
+            raise UnavailableError(f"{target}: importing {name} failed: {_root_told(error)}") from error
         except (Exception, SystemExit) as error:
-            raise InputError(f"{target}: importing {name} failed: {_roottold(error)}") from error
+            raise InputError(f"{target}: importing {name} failed: {_root_told(error)}") from error
     return value
 
 
-def _imports_late(module: ModuleType, error: AttributeError) -> bool:
-    """Whether an attribute is missing since importing it failed."""
-    return isinstance(error.__cause__, ImportError)
-
-
-def _roottold(error: BaseException) -> str:
+def _root_told(error: BaseException) -> str:
     """Return what an error says, and what the one says that it began with."""
     root = error
     while root.__cause__ is not None:
