@@ -122,6 +122,19 @@ def test_a_file_finds_what_it_imports_however_it_is_written(
     assert width_of(f"{path}:make") == 7
 
 
+@pytest.mark.parametrize("folder", ["torch", "random", "numpy", "dscost"])
+@pytest.mark.parametrize("has_init", [True, False], ids=["packages", "bare folders"])
+def test_a_folder_called_like_a_library_does_not_take_its_place(write: Write, folder: str, has_init: bool) -> None:
+    text = "import random, torch\nfrom torch import nn\n{}def make():\n    return nn.Conv2d(3, {}, 1)\n"
+    if has_init:
+        write(f"{folder}/__init__.py")
+    write(f"{folder}/blocks.py", "WIDTH = 8\n")
+    assert width_of(f"{write(f'{folder}/plain.py', text.format('', 4))}:make") == 4
+    relative = write(f"{folder}/relative.py", text.format("from .blocks import WIDTH\n", "WIDTH"))
+    assert width_of(f"{relative}:make") == 8
+    assert hasattr(sys.modules["torch"], "Tensor")
+
+
 def test_a_neighbour_may_reach_further_up_than_the_file_itself(write: Write) -> None:
     path = write(
         "a/b/net.py", "from torch import nn\nfrom .part import WIDTH\ndef make(): return nn.Conv2d(3, WIDTH, 1)"
@@ -182,9 +195,9 @@ def test_the_path_of_a_module_written_with_slashes_is_told_the_file(
 # -- namesakes
 
 
-@pytest.mark.parametrize("file", ["{}/net.py", "{}/pkg/net.py"])
+@pytest.mark.parametrize("file", ["{}/net.py", "{}/pkg/net.py", "{}/torch/net.py"])
 def test_files_of_one_name_have_their_own_neighbours(write: Write, file: str) -> None:
-    text = NET if "pkg" in file else NET.replace(".blocks", "blocks")
+    text = NET if file.count("/") == 2 else NET.replace(".blocks", "blocks")
     for width in (4, 9):
         write(file.format(width), text)
         write(file.format(width).replace("net.py", "blocks.py"), BLOCKS, width=width)

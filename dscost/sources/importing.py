@@ -20,6 +20,9 @@ from dscost.sources.mending import torchvision_mended
 SCRIPT = "dscost_target_"
 """What the names of files that are no part of a package begin with; they may stay, since nobody imports them."""
 
+PACKAGE = "dscost_package_"
+"""What the names of folders begin with that are called like something which everybody has."""
+
 _SHARED = frozenset((*sys.stdlib_module_names, "__main__", "dscost", "torch", "numpy"))
 """What is one for all, whatever a folder holds."""
 
@@ -219,9 +222,11 @@ def world_of_package(path: Path, levels: int) -> tuple[World, str]:
             break
         folders.insert(0, folder)
     parts = [folder.name for folder in folders]
-    world = World((folders[0].parent,), last=(path.parent,))
+    world = World((folders[0].parent if folders else path.parent,), last=(path.parent,))
+    if parts and parts[0] in _SHARED:  # a folder called torch is no part of torch
+        parts[0] = f"{PACKAGE}{parts[0]}"
     for depth, folder in enumerate(folders, 1):
-        if not (folder / "__init__.py").is_file():
+        if not (folder / "__init__.py").is_file() or parts[depth - 1].startswith(PACKAGE):
             world.hold(".".join(parts[:depth]), folder)
     return world, ".".join([*parts, *([] if path.stem == "__init__" else [path.stem])])
 
@@ -253,8 +258,8 @@ def _levels(node: ast.AST, folder: Path) -> int:
 
 def _levels_to(parts: Sequence[str], folder: Path) -> int:
     """Return how far above a folder, itself included, one of a name lies with what is imported from it."""
-    if parts[0] in _names_in(folder):
-        return 0  # a script finds it beside itself
+    if parts[0] in _SHARED or parts[0] in _names_in(folder):  # a script finds it beside itself
+        return 0
     for level, place in enumerate((folder, *folder.parents[:MOST_LEVELS]), 1):
         if place.name == parts[0]:
             inside = place / parts[1] if len(parts) > 1 else place
