@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
 from dscost.converting.plans import KEEP, Decision, Plan, plan_of
-from dscost.converting.rehearsing import Part, require_the_same
+from dscost.converting.rehearsing import Part, guessed_arguments, require_the_same
 from dscost.converting.subjects import class_names, load_subject
 from dscost.converting.surveying import (
     MIN_CHANNELS,
@@ -183,8 +183,9 @@ def conversion(
             given.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
             decisions = given.layers
         layers = [_decided(site, decisions) for site in sites]
-        if arguments is not None:
-            layers = _doing_the_same(root, layers, arguments)
+        tried = arguments or guessed_arguments(root)
+        if tried is not None:
+            layers = _doing_the_same(root, layers, tried)
         return _converted(root, layers, method, batches)
 
 
