@@ -239,11 +239,11 @@ def _with_arguments(
         input, batch = (input if batch is None and hasattr(input, "requires_grad") else source.input), None
     elif settings:
         raise InputError(f"{name} is no architecture file: change it with --kwargs, not with --set")
+    if dtype is not None and source.kind != "module":  # made for this call, so it may be changed
+        source = source.in_dtype(dtype)
     given = source.input if input is None else input
     if given is None:
         raise InputError(f"{name} does not state its input: give it with --input 1,3,224,224 or input=(1, 3, 224, 224)")
-    if dtype is not None and source.kind != "module":  # made for this call, so it may be changed
-        source = source.in_dtype(dtype)
     arguments = arguments_of(given, dtype or source.dtype)
     if batch is not None:
         arguments = arguments.with_batch(batch)

@@ -11,18 +11,11 @@ from dscost.results import unknown_operators
 if TYPE_CHECKING:
     from dscost.tracing import Event, Trace
 
-# operators that we count and `FlopCounterMode` of torch 2.13 has no formula for
-_WITHOUT_FORMULA = {
-    f"aten::{name}"
-    for name in (
-        *("mv", "dot", "vdot", "inner", "addmv", "addmv_", "addbmm", "addbmm_", "bilinear", "cdist", "pdist"),
-        *("_cdist_forward", "_pdist_forward", "_euclidean_dist", "_grouped_mm", "_scaled_grouped_mm", "_int_mm"),
-        *("_native_multi_head_attention", "_transformer_encoder_layer_fwd", "quantized_lstm", "quantized_gru"),
-        *("conv_tbc", "_weight_int8pack_mm", "_weight_int4pack_mm", "_weight_int4pack_mm_for_cpu", "mkldnn_linear"),
-    )
-}
+# operators of aten that torch takes apart before `FlopCounterMode` sees them, into parts for which it has no formula;
+# those that reach it whole are looked up in its own table
+_WITHOUT_FORMULA = {f"aten::{name}" for name in ("inner", "bilinear", "cdist", "pdist", "tensordot")}
 
-MOST_CAUSES = 12
+MOST_CAUSES = 8
 """Causes of one difference that are tried in all combinations."""
 
 
@@ -61,7 +54,7 @@ class Verification(NamedTuple):
         theirs: MACs by torch's `FlopCounterMode`.
         differences: The innermost modules on which they differ.
         notes: What the reader must know.
-        partial: Why neither count is known to be whole: operators of unknown cost, weights that nothing was seen to read.
+        partial: Why neither count is known to be whole: operators of unknown cost, weights that nothing seems to read.
     """
 
     target: str
@@ -159,26 +152,39 @@ def _is_inside(path: str, parent: str) -> bool:
 
 
 def _reason(traced: "Trace", path: str, theirs: int, on_cpu: bool) -> str:
-    """Return what `FlopCounterMode` does not know of the operators of a module, if it makes up for the difference."""
-    events = [event for event in traced.events if path in event.stack and event.macs]
+    """Return what `FlopCounterMode` does not know of the operators of a module, if it makes up for the difference.
+
+    Of several combinations that do, the one with the fewest causes.
+    """
+    known = 0
     causes: dict[tuple[str, str], list[Event]] = {}
-    for event in events:
-        cause = _cause(event, on_cpu)
-        if cause:
-            causes.setdefault((cause, event.operator), []).append(event)
-    known = sum(event.macs for event in events) - sum(e.macs for group in causes.values() for e in group)
-    choices = [_their_counts(group) for group in causes.values()]
+    for event in traced.events:
+        if path in event.stack and event.macs:
+            cause = _cause(event, on_cpu)
+            if cause:
+                causes.setdefault((cause, event.operator), []).append(event)
+            else:
+                known += event.macs
+    # for each cause what it would make of them; first what we count, which means that it plays no part
+    choices = [(sum(event.macs for event in group), *_their_counts(group)) for group in causes.values()]
+    names = [f"{cause} {operator}" if cause == _NO_FORMULA else cause for cause, operator in causes]
     dropped = [event.macs for event in traced.dropped if path in event.stack]
     if dropped:
-        choices.append({0, max(dropped), sum(dropped)})
-    if len(choices) > MOST_CAUSES or not any(known + sum(found) == theirs for found in product(*choices)):
+        choices.append((0, max(dropped), sum(dropped)))
+        names.append(_BOTH_BRANCHES)
+    if len(choices) > MOST_CAUSES:
         return UNKNOWN
-    reasons = [_BOTH_BRANCHES] if dropped else []
-    lacking = sorted(operator for cause, operator in causes if cause == _NO_FORMULA)
-    if lacking:
-        reasons.append(f"{_NO_FORMULA} {', '.join(lacking)}")
-    reasons += dict.fromkeys(cause for cause, _ in causes if cause != _NO_FORMULA)
-    return "; ".join(reasons)
+    fitting = [found for found in product(*choices) if known + sum(found) == theirs]
+    if not fitting:
+        return UNKNOWN
+    parts = [
+        [name for name, count, (own, *_) in zip(names, found, choices, strict=True) if count != own]
+        for found in fitting
+    ]
+    fewest = dict.fromkeys(sorted(parts, key=len)[0])
+    lacking = [name.removeprefix(_NO_FORMULA).strip() for name in fewest if name.startswith(_NO_FORMULA)]
+    others = [name for name in fewest if not name.startswith(_NO_FORMULA)]
+    return "; ".join([*([f"{_NO_FORMULA} {', '.join(sorted(lacking))}"] if lacking else []), *others])
 
 
 _NO_FORMULA = "FlopCounterMode has no formula for"
@@ -193,18 +199,46 @@ def _cause(event: "Event", on_cpu: bool) -> str:
         return "FlopCounterMode counts sparse factors as dense ones, or not at all"
     if event.unusual:
         return f"FlopCounterMode does not look into {event.unusual.partition('::')[2]}"
-    if event.operator in _WITHOUT_FORMULA or not event.operator.startswith(("aten::", "higher_order::")):
+    if _lacks_formula(event.operator):
         return _NO_FORMULA
+    if event.operator == "aten::matmul" and _has_vector(event):
+        return f"{_NO_FORMULA} products with a vector"
     if on_cpu and event.op == "attention":
         return "FlopCounterMode loses fused attention on the CPU"
-    if on_cpu and event.op == "recurrent":
+    if on_cpu and event.operator in _WHOLE_ON_CPU:
         return "FlopCounterMode loses recurrent layers on the CPU"
     return ""
 
 
-def _their_counts(events: "Sequence[Event]") -> set[int]:
+def _has_vector(event: "Event") -> bool:
+    """Whether one factor of a matmul has one dimension, which torch makes another operator of."""
+    read, written = len(event.input_shape), len(event.output_shape)
+    return read == 1 or written < max(2, read)
+
+
+_WHOLE_ON_CPU = {f"aten::{name}" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "mkldnn_rnn_layer")}
+
+
+def _lacks_formula(operator: str) -> bool:
+    """Whether an operator that we count reaches `FlopCounterMode` whole, or in parts, and is not in its table."""
+    import torch
+    from torch.utils.flop_counter import flop_registry
+
+    from dscost.tracing.operators import can_decompose
+
+    namespace, _, name = operator.partition("::")
+    if namespace == "higher_order":
+        return False
+    if operator in _WITHOUT_FORMULA or namespace != "aten":
+        return True
+    packet = getattr(torch.ops.aten, name)
+    overloads = (getattr(packet, overload) for overload in packet.overloads())
+    return packet not in flop_registry and not any(map(can_decompose, overloads))
+
+
+def _their_counts(events: "Sequence[Event]") -> tuple[int, ...]:
     """Return what `FlopCounterMode` may count for operators that it does not know well."""
     plain = sum(event.plain_macs for event in events)
     if events[0].unusual == "complex":
-        return {plain, 3 * plain}  # it meets the three real convolutions that torch runs, or one complex product
-    return {0, plain, sum(event.macs for event in events)}
+        return plain, 3 * plain  # it meets the three real convolutions that torch runs, or one complex product
+    return (0, plain) if plain else (0,)

@@ -40,8 +40,12 @@ def convert(
         int | None, typer.Option(min=1, help="Leave layers of fewer channels in or out alone  [default: 32]")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights of the model: .safetensors, or a state dict as .pt or .pth.")
+        Path | None,
+        typer.Option(metavar="PATH[:KEY]", help="Weights of the model: .safetensors, or a state dict as .pt or .pth."),
     ] = None,
+    ignore_extra: Annotated[
+        bool, typer.Option("--ignore-extra", help="Leave out weights that the model does not have.")
+    ] = False,
     save: Annotated[Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")] = None,
     save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
     setting: Annotated[
@@ -125,6 +129,7 @@ def convert(
             settings=opt.parse_settings(setting or []),
             kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
             weights=weights,
+            ignore_extra=ignore_extra,
             trust=trust,
             timing=timing,
             every_layer=every_layer,

@@ -76,6 +76,7 @@ def load_subject(
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     weights: str | PathLike[str] | None = None,
+    ignore_extra: bool = False,
     trust: bool = False,
     seed: int = 0,
 ) -> Subject:
@@ -101,7 +102,7 @@ def load_subject(
         hint = ""
         if source.kind in MADE_BY_DSCOST:
             hint = "; a model of dscost names its tensors in its own way: those of torchvision fit torchvision:NAME"
-        notes += load_weights(module, Path(weights), hint=hint)
+        notes += load_weights(module, Path(weights), hint=hint, ignore_extra=ignore_extra)
     elif source.kind in RANDOM:
         explanations.append(RANDOM_NOTE)
     elif source.make_real is not None:

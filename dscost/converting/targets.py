@@ -120,6 +120,7 @@ def convert_target(
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     weights: str | PathLike[str] | None = None,
+    ignore_extra: bool = False,
     trust: bool = False,
     timing: TimingOptions | None = None,
     every_layer: bool = False,
@@ -139,6 +140,7 @@ def convert_target(
         settings: Of an architecture.
         kwargs: Of the factory of a torch model.
         weights: As of `plan`.
+        ignore_extra: Whether weights that the target does not have are left out.
         trust: As of `plan`.
         timing: How to measure, for a goal of latency; its seed is that of random weights.
         every_layer: Whether tables show the layers that could not be converted one by one.
@@ -161,6 +163,7 @@ def convert_target(
         settings=settings,
         kwargs=kwargs,
         weights=weights,
+        ignore_extra=ignore_extra,
         trust=trust,
         seed=timing.seed,
     )

@@ -63,12 +63,18 @@ class ModuleSource(NamedTuple):
         return str(next(kinds, "torch.float32")).removeprefix("torch.")
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
-        """Return the same with its floating-point weights in another dtype; the module itself is changed."""
+        """Return the same with its floating-point weights and inputs in another dtype; the module itself is changed."""
         import torch
+        from torch.utils import _pytree as pytree
+
+        def converted(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(kind) if tensor.is_floating_point() else tensor
 
         kind, make_real = getattr(torch, dtype), self.make_real
         return self._replace(
-            module=self.module.to(kind), make_real=(lambda: make_real().to(kind)) if make_real else None
+            module=self.module.to(kind),
+            input=pytree.tree_map_only(torch.Tensor, converted, self.input),
+            make_real=(lambda: make_real().to(kind)) if make_real else None,
         )
 
 

@@ -1,9 +1,9 @@
 """What a `program.pt2` holds, looked into before any of it reaches torch.
 
-`torch.export.load` runs what an archive asks for. It unpickles weights, constants and sample inputs without restraint,
-loads native libraries, has sympy evaluate the expressions of dynamic shapes, executes the guards, imports the modules
-that a tree of inputs names, calls whatever attribute of `torch` an operator is said to be, and writes names of nodes into
-Python code that it executes. Nothing of that is used here:
+`torch.export.load` runs what an archive asks for. It unpickles weights, constants and sample inputs without
+restraint, loads native libraries, has sympy evaluate the expressions of dynamic shapes, executes the guards, imports
+the modules that a tree of inputs names, calls whatever attribute of `torch` an operator is said to be, and writes
+names of nodes into Python code that it executes. Nothing of that is done here:
 
 - tensors are bytes, or what `torch.load(weights_only=True)` takes; nothing compiled is read;
 - of the program only known fields are kept, each checked: names are names, operators are operators of torch;
@@ -35,6 +35,7 @@ from torch._export.serde.union import _Union
 from torch.utils import _pytree as pytree
 
 from dscost.errors import InputError, some_of
+from dscost.files import what_is
 
 MODEL = "model"
 """What torch.export.save calls the program."""
@@ -95,6 +96,10 @@ def read_archive(path: Path) -> Archive:
         raise CodeError(f"{path}: refused, since {error}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    except BadZipFile as error:
+        kind = what_is(path)
+        why = f"an archive that is cut off, or was altered ({_said(error)})" if kind == "a zip archive" else kind
+        raise InputError(f"{path}: not a program of torch.export, which is a zip archive: {why}") from error
     except RecursionError as error:
         raise InputError(f"{path}: not a program of torch.export: it is nested too deeply") from error
     except _DAMAGED as error:
@@ -378,7 +383,9 @@ def _is_expression(text: str) -> bool:
     for node in ast.walk(tree):
         if not isinstance(node, _ARITHMETIC):
             return False
-        if isinstance(node, ast.Name) and (node.id.startswith("_") or (id(node) in called and not node.id[0].isupper())):
+        if isinstance(node, ast.Name) and (
+            node.id.startswith("_") or (id(node) in called and not node.id[0].isupper())
+        ):
             return False
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and not re.fullmatch(r"[\w.+-]*", node.value):
             return False
@@ -514,19 +521,21 @@ def _a_dialect(text: str) -> str:
     return text
 
 
-OPERATORS: Mapping[str, frozenset[str]] = {
-    "_operator": frozenset(
-        "add and_ eq floordiv ge getitem gt le lshift lt mod mul ne neg not_ or_ pos pow rshift sub truediv".split()
+OPERATORS: Mapping[str, tuple[str, ...]] = {
+    "_operator": (
+        *("add", "and_", "eq", "floordiv", "ge", "getitem", "gt", "le", "lshift", "lt", "mod", "mul", "ne", "neg"),
+        *("not_", "or_", "pos", "pow", "rshift", "sub", "truediv"),
     ),
-    "math": frozenset("ceil floor sqrt trunc".split()),
-    "torch": frozenset("sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum".split()),
-    "torch._functorch.predispatch": frozenset(
-        "_add_batch_dim _remove_batch_dim _vmap_decrement_nesting _vmap_increment_nesting".split()
+    "math": ("ceil", "floor", "sqrt", "trunc"),
+    "torch": ("sym_float", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt", "sym_sum"),
+    "torch._functorch.predispatch": (
+        *("_add_batch_dim", "_remove_batch_dim", "_vmap_decrement_nesting", "_vmap_increment_nesting"),
     ),
-    "torch.ops.higher_order": frozenset(
-        "associative_scan auto_functionalized auto_functionalized_v2 cond flex_attention hints_wrapper invoke_subgraph "
-        "map_impl out_dtype scan strict_mode tag_activation_checkpoint while_loop wrap wrap_activation_checkpoint "
-        "wrap_with_autocast wrap_with_set_grad_enabled".split()
+    "torch.ops.higher_order": (
+        *("associative_scan", "auto_functionalized", "auto_functionalized_v2", "cond", "flex_attention"),
+        *("hints_wrapper", "invoke_subgraph", "map_impl", "out_dtype", "scan", "strict_mode"),
+        *("tag_activation_checkpoint", "while_loop", "wrap", "wrap_activation_checkpoint", "wrap_with_autocast"),
+        "wrap_with_set_grad_enabled",
     ),
 }
 """Functions that an operator of a program may be, by where they are; beside these the operators of torch."""

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from dscost.errors import InputError, UnavailableError, UnknownNameError, did_you_mean
-from dscost.files import what_is
 from dscost.sources import ModuleSource
 
 VIDEO_FRAMES = 16
@@ -150,8 +149,6 @@ def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSo
     path = Path(target)
     if not path.is_file():
         raise InputError(f"cannot read {target}: {'it is a folder' if path.is_dir() else 'no such file'}")
-    if not is_zipfile(path):
-        raise InputError(f"{target}: not a program of torch.export, which is a zip archive: {what_is(path)}")
     from dscost.sources.archives import CodeError
     from dscost.sources.programs import read_program, read_trusted
 
@@ -161,8 +158,20 @@ def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSo
         if not trust:
             raise InputError(f"{error}; if you trust it, dscost model --trust reads it all the same") from error
         module, example = read_trusted(path)
-    given = None if example is None else {"args": example[0], "kwargs": example[1]}
-    return ModuleSource("export", module, given)
+    if example is None:
+        return ModuleSource("export", module)
+    args, keywords = pytree.tree_map_only(torch.Tensor, _without_numbers, example)
+    return ModuleSource("export", module, {"args": args, "kwargs": keywords})
+
+
+def _without_numbers(example: torch.Tensor) -> torch.Tensor:
+    """Return the shape of an example; integers stay, since they may be indices or lengths.
+
+    What a program is exported with is mostly noise, so that nothing may be fitted to it.
+    """
+    if not example.is_floating_point() or example.layout != torch.strided:
+        return example
+    return torch.empty_strided(example.shape, example.stride(), dtype=example.dtype, device="meta")
 
 
 # -- factories

@@ -343,7 +343,9 @@ class _Call(NamedTuple):
         args, kwargs = self._in_places(args, kwargs)
         flat, spec = pytree.tree_flatten((args, kwargs))
         if spec != self.in_spec:
-            raise ValueError(f"the program takes {self._told()}, found {len(flat)} {'input' if len(flat) == 1 else 'inputs'}")
+            raise ValueError(
+                f"the program takes {self._told()}, found {len(flat)} {'input' if len(flat) == 1 else 'inputs'}"
+            )
         _check_sizes(self.takes or (), flat, self.ranges)
         return flat
 
@@ -353,7 +355,11 @@ class _Call(NamedTuple):
         order = list(keywords.context or ())
         given = dict(zip([*self.names[: positional.num_children], *order] or self.names, args, strict=False)) | kwargs
         names = self.names[: positional.num_children]
-        if len(given) != len(args) + len(kwargs) or set(given) != {*names, *order} or len(names) < positional.num_children:
+        if (
+            len(given) != len(args) + len(kwargs)
+            or set(given) != {*names, *order}
+            or len(names) < positional.num_children
+        ):
             return args, {name: kwargs[name] for name in sorted(kwargs, key=_place_in(order))}
         return tuple(given[name] for name in names), {name: given[name] for name in order}
 
@@ -361,7 +367,9 @@ class _Call(NamedTuple):
         if self.takes is None:
             return f"{self.in_spec.num_leaves} inputs"
         told = [
-            one.name if one.sizes is None else f"{one.name} {format_shape([s if isinstance(s, int) else 0 for s in one.sizes])}"
+            one.name
+            if one.sizes is None
+            else f"{one.name} {format_shape([s if isinstance(s, int) else 0 for s in one.sizes])}"
             for one in self.takes
         ]
         return " and ".join(told) or "no input"

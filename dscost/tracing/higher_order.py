@@ -91,8 +91,8 @@ def _while_loop(
     body_fn: Callable[..., Any],
     carried: Sequence[Any],
     additional: Sequence[Any],
+    *,
     stack_output: bool = False,
-    **_: Any,
 ) -> tuple[Any, ...]:
     values, trips = tuple(carried), []
     with recorder:
@@ -121,7 +121,7 @@ def _scan(
     from torch._higher_order_ops.scan import generic_scan
 
     with recorder:
-        return generic_scan(combine_fn, init, xs, additional_inputs=additional_inputs)
+        return generic_scan(combine_fn, init, xs, additional_inputs=additional_inputs)  # type: ignore[no-untyped-call]
 
 
 def _invoke_subgraph(recorder: "Recorder", subgraph: Callable[..., Any], identifier: Any, *operands: Any) -> Any:
@@ -162,7 +162,7 @@ def _triton(recorder: "Recorder", *, kernel_idx: int, kwargs: dict[str, Any], **
     """Name a kernel of unknown cost; it writes on what it is given, so the shapes are known without running it."""
     from torch._higher_order_ops.triton_kernel_wrap import get_kernel
 
-    kernel = get_kernel(kernel_idx)
+    kernel: Any = get_kernel(kernel_idx)
     while not hasattr(kernel, "__name__") and hasattr(kernel, "fn"):
         kernel = kernel.fn  # of what tunes it or chooses for it
     recorder.met_unknown(f"triton::{getattr(kernel, '__name__', 'kernel')}")
@@ -177,7 +177,7 @@ _RULES: dict[str, Callable[..., Any]] = {
     "cond": _cond,
     "flex_attention": _flex_attention,
     "while_loop": _while_loop,
-    "while_loop_stack_output": lambda recorder, *args, **kwargs: _while_loop(recorder, *args[:4], stack_output=True),
+    "while_loop_stack_output": partial(_while_loop, stack_output=True),
     "scan": _scan,
     "invoke_subgraph": _invoke_subgraph,
     "invoke_quant": _function_first,

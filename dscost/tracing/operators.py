@@ -10,9 +10,10 @@ from torch import Tensor
 
 from dscost.formulas import conv_out_size
 from dscost.specs import ConvSpec, Shape
+from dscost.tracing.free import FREE, FREE_NAMESPACES, NOT_FREE
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
 from dscost.tracing.packed import is_packed, unpacked
-from dscost.tracing.rules import FORMULAS, FREE, FREE_NAMESPACES, NOT_FREE, replaced
+from dscost.tracing.rules import FORMULAS, replaced
 
 MEAN = "mean"
 """The word of an average until its shapes tell whether it is global pooling."""
@@ -42,7 +43,7 @@ def _answer_without_formula(func: Any) -> str:
         return "free"
     if torch.Tag.pointwise in func.tags or torch.Tag.view_copy in func.tags:
         return "free"
-    return "composite" if _can_decompose(func) else "unknown"
+    return "composite" if can_decompose(func) else "unknown"
 
 
 def _is_free(name: str) -> bool:
@@ -60,7 +61,8 @@ def _is_free(name: str) -> bool:
     )
 
 
-def _can_decompose(func: Any) -> bool:
+def can_decompose(func: Any) -> bool:
+    """Whether torch takes an operator apart before any counter sees it, outside of inference mode."""
     key = torch._C.DispatchKey.CompositeImplicitAutograd
     return bool(func.has_kernel_for_dispatch_key(key)) or key in func.py_kernels
 

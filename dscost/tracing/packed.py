@@ -38,7 +38,7 @@ def is_packed(value: Any) -> bool:
     """Whether something is an object of torch that holds packed weights."""
     if not isinstance(value, torch.ScriptObject):
         return False
-    kind = str(value._type())  # type: ignore[attr-defined]
+    kind = str(value._type())
     return kind.endswith(("PackedParamsBase", "CellParamsBase"))
 
 

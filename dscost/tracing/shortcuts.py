@@ -293,12 +293,13 @@ def _attention(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: A
 
 
 def _grouped_mm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    """Return the product of every group of rows with its own matrix, in any dtype; torch's meta kernel takes bfloat16."""
+    """Return the product of every group of rows with its own matrix; torch's meta kernel takes nothing but bfloat16."""
     a, b = args[:2]
     named = dict(zip(("offs", "bias", "out_dtype"), args[2:], strict=False)) | (kwargs or {})
     offs, dtype = named.get("offs"), named.get("out_dtype") or a.dtype
     if not a.is_meta or not {a.dim(), b.dim()} <= {2, 3} or a.shape[-1] != b.shape[-2]:
         return None
+    shape: Shape
     if a.dim() == b.dim() == 3:
         shape = (a.shape[0], a.shape[1], b.shape[2])
     elif a.dim() == b.dim() == 2 and offs is not None:

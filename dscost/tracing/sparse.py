@@ -97,7 +97,7 @@ def _meetings(a: Tensor, b: Tensor) -> int | None:
 
 
 def _coordinates(tensor: Tensor) -> Tensor:
-    return (tensor if tensor.layout is torch.sparse_coo else tensor.to_sparse_coo())._indices()
+    return (tensor if tensor.layout is torch.sparse_coo else tensor.to_sparse(layout=torch.sparse_coo))._indices()
 
 
 def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
@@ -106,7 +106,8 @@ def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
     a, b = args[first], args[second]
     if operator == "aten::linear":
         return prod(a.shape) * prod(b.shape[:-1])
-    return prod(_product(operator, args).shape) * int(a.shape[-1])
+    contracted = int(a.shape[-1])
+    return contracted * int(prod(_product(operator, args).shape))
 
 
 def product_without_values(func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
