@@ -416,7 +416,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._born(result)
             producer[address] = here
         output = results[0] if results else None
-        start = first if first is not None else (operands[0] if operands else None)
+        if first is None or conv is not None:  # the input of a convolution comes first, whatever computes its weights
+            first = operands[0] if operands else None
+        start = first
         self.events.append(
             Event(
                 self.stack[-1],
