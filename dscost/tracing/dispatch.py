@@ -33,9 +33,10 @@ from dscost.tracing.packed import packed_in
 from dscost.tracing.rules import FORMULAS
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 from dscost.tracing.sparse import (
+    FACTORS,
+    any_sparse,
     dense_macs,
     dense_parts,
-    has_sparse_factor,
     is_sparse,
     parts,
     product_without_values,
@@ -177,7 +178,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _generic(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         answer = answer_of(func)
-        if has_sparse_factor(operator_name(func), args):
+        operator = operator_name(func)
+        if operator in FACTORS and any_sparse(args):
             return self._sparse_product(func, args, kwargs)
         if answer == "composite":
             with self:
@@ -192,7 +194,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 with self:
                     return decomposition(*args, **kwargs)
         result = func(*args, **kwargs)
-        operator = operator_name(func)
         formula = FORMULAS.get(operator)
         results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
         if formula is not None:
@@ -200,11 +201,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             first = tuple(results[0].shape) if results else ()
             macs = formula(*shapes_of(args), **shapes_of(named), out=first)
             conv = conv_of(operator, args, kwargs) if results and results[0].numel() else None
-            plain, macs = macs, macs * real_products(operator, operands)
             self.record(OPS.get(operator, "other"), operator, operands, results, macs, conv)
-            if macs != plain:
-                self.note(COMPLEX_NOTE)
-                self.amend(unusual="complex", plain_macs=plain)
+            if results and results[0].is_complex():
+                self._count_complex(operator, operands)
             if takes_packed(func):
                 self._read_packed(args)
                 self.note(QUANTIZED_NOTE)
@@ -216,6 +215,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if len(self.events) > recorded and takes_packed(func):
             self._read_packed(args)
         return result
+
+    def _count_complex(self, operator: str, operands: Sequence[Tensor]) -> None:
+        """Let the last operator count in real multiply-accumulates."""
+        macs = self.events[-1].macs
+        self.note(COMPLEX_NOTE)
+        self.amend(macs=macs * real_products(operator, operands), unusual="complex", plain_macs=macs)
 
     def _sparse_product(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         operator = operator_name(func)
@@ -246,7 +251,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for constant in fresh:
                 self._born(constant)
                 self.constant(constant)
-        elif fresh or func._schema.is_mutable:
+        elif fresh or (func._schema.is_mutable and func not in VIEWS):
             op = OPS.get(operator) or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
             if op == MEAN:
                 op = "global_pooling" if is_global_mean(operands[0], results) else "other"

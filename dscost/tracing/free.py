@@ -67,6 +67,7 @@ _grid_sampler_2d_cpu_fallback _upsample_lanczos2d_aa _upsample_nearest_exact1d _
 
 # normalisation, losses, gates
 _free("""
+_batch_norm_with_update _batch_norm_no_update
 native_norm linalg__powsum batch_norm_stats batch_norm_elemt batch_norm_update_stats batch_norm_gather_stats
 batch_norm_gather_stats_with_counts batch_norm_backward_elemt batch_norm_backward_reduce miopen_batch_norm
 quantized_batch_norm _masked_softmax _nested_tensor_softmax_with_shape _ctc_loss _cudnn_ctc_loss _use_cudnn_ctc_loss

@@ -26,9 +26,9 @@ def is_sparse(tensor: Tensor) -> bool:
     return tensor.layout in SPARSE
 
 
-def has_sparse_factor(operator: str, args: tuple[Any, ...]) -> bool:
-    """Whether an operator is a product, one of whose arguments is sparse."""
-    return operator in FACTORS and any(isinstance(arg, Tensor) and arg.layout in SPARSE for arg in args)
+def any_sparse(args: tuple[Any, ...]) -> bool:
+    """Whether some argument is sparse."""
+    return any(isinstance(arg, Tensor) and arg.layout in SPARSE for arg in args)
 
 
 def parts(tensor: Tensor) -> tuple[Tensor, ...]:
@@ -44,7 +44,10 @@ def parts(tensor: Tensor) -> tuple[Tensor, ...]:
 
 def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
     """Return tensors with the values of every sparse one in its place, and all indices after them."""
-    if not any(tensor.layout in SPARSE for tensor in tensors):
+    for tensor in tensors:  # of all operators that have no short cut; a generator would cost as much as the rest
+        if tensor.layout in SPARSE:
+            break
+    else:
         return tensors
     kept_in = [parts(tensor) for tensor in tensors]
     return [values for values, *_ in kept_in] + [index for _, *indices in kept_in for index in indices]
