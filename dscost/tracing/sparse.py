@@ -108,7 +108,7 @@ def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
     first, second = FACTORS[operator]
     a, b = args[first], args[second]
     if operator == "aten::linear":
-        return prod(a.shape) * prod(b.shape[:-1])
+        return int(prod(a.shape) * prod(b.shape[:-1]))
     contracted = int(a.shape[-1])
     return contracted * int(prod(_product(operator, args).shape))
 
