@@ -25,7 +25,7 @@ def targets() -> list[str]:
     """Return every model of both libraries."""
     from dscost.sources import modules
 
-    modules._import_torchvision()
+    modules.import_torchvision()
     import timm
     import torchvision
 

@@ -92,7 +92,7 @@ def verify(target: Any, **options: Any) -> Verification:
 
     Args:
         target: As in `dscost.analyze`.
-        options: `input`, `batch`, `dtype`, `settings` and `kwargs`, as in `dscost.analyze`.
+        options: `input`, `batch`, `dtype`, `settings`, `kwargs` and `trust`, as in `dscost.analyze`.
 
     Raises:
         InputError: The target or an option is wrong, or one of the counters cannot run the model.

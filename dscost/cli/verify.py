@@ -28,6 +28,7 @@ def verify(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")] = None,
+    trust: opt.Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Count a model by two independent methods; exit 0 when they agree or it is known why not, else 1."""
@@ -40,6 +41,7 @@ def verify(
             batch=batch,
             settings=opt.parse_settings(setting or []),
             kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            trust=trust,
         )
     if json:
         print(json_text.dumps(found.to_dict(), indent=2))

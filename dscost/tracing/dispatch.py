@@ -4,7 +4,7 @@ Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_pro
 those that make up most networks the result is worked out by a short cut; torch's own meta kernels are ten times slower.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -12,19 +12,24 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dscost.operations import NETWORK_INPUT
+from dscost.axes import Map, feature_map, viewed
+from dscost.operations import NETWORK_INPUT, Mixing
 from dscost.specs import ConvSpec, Shape
+from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
     MEAN,
     OPS,
+    PADDING,
     VIEWS,
     answer_of,
+    axes_along,
     conv_of,
     is_global_mean,
     leaves,
     operator_name,
+    pads_nowhere,
     real_products,
     shapes_of,
     takes_packed,
@@ -78,6 +83,9 @@ class Event(NamedTuple):
             of a parameter or buffer, or nothing known. Empty where there are no MACs.
         stack: Paths of all modules that were running.
         differentiable: In training, whether a gradient could flow through it: gradients on, floating point.
+        layouts: Shape and strides of what it reads, one entry per source.
+        strides: Of its first result.
+        axes: Along which it works, of a sum or softmax.
         unusual: What a counter of plain operators does not know: `complex` or `sparse` factors, or that it ran inside
             of a higher-order operator, whose name this is then. Empty for most.
         plain_macs: What it would be if it knew none of that.
@@ -99,6 +107,9 @@ class Event(NamedTuple):
     operands: tuple[int | str | None, ...]
     stack: tuple[str, ...]
     differentiable: bool
+    layouts: tuple[tuple[Shape, Shape], ...] = ()
+    strides: Shape = ()
+    axes: tuple[int, ...] = ()
     unusual: str = ""
     plain_macs: int = 0
 
@@ -108,6 +119,41 @@ class Event(NamedTuple):
         assert self.conv is not None
         missing = len(self.conv.kernel_size) + 2 - len(self.input_shape)
         return (1,) * missing + self.input_shape
+
+    @property
+    def kernel(self) -> int | str | None:
+        """Where the weights that it multiplies come from, see `operands`; of a product the first that are no result."""
+        others = self.operands[1:]
+        factors = self.operands if self.op == "matmul" and len(others) == 1 else others
+        held = (one for one in factors if isinstance(one, str) and not one.startswith(INPUT))
+        return next(held, others[0] if others else None)
+
+    # -- what finding pairs asks of a step
+
+    @property
+    def result(self) -> Map:
+        """What a convolution writes, as a feature map."""
+        assert self.conv is not None
+        return feature_map(self.output_shape, len(self.conv.kernel_size), self.strides)
+
+    def reads(self, known: Mapping[int, Map]) -> list[Map | None] | None:
+        """Return what it reads of the results that are known, see `dscost.operations.Step`."""
+        read: list[Map | None] = []
+        for source, (shape, strides) in zip(self.sources, self.layouts, strict=True):
+            given = known.get(source)
+            seen = None if given is None else viewed(given, shape, strides)
+            if given is not None and seen is None:
+                return None
+            read.append(seen)
+        return read
+
+    def carried(self, read: Sequence[Map | None], name: str) -> Map | None:
+        """Return what becomes of a feature map in it, see `dscost.operations.Step`."""
+        return carried(self, read, name)
+
+    def mixing(self, read: Sequence[Map | None]) -> Mixing | None:
+        """Return how it mixes the channels of a feature map, see `dscost.operations.Step`."""
+        return mixing(self, read)
 
 
 class _Life(ref):  # type: ignore[type-arg]
@@ -211,7 +257,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if answer == "unknown":
             self.met_unknown(operator)
         recorded = len(self.events)
-        self._record_moving(func, operator, operands, results)
+        self._record_moving(func, operator, operands, results, args, kwargs)
         if len(self.events) > recorded and takes_packed(func):
             self._read_packed(args)
         return result
@@ -243,7 +289,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         size = sum(one.nbytes for one in held)
         self.amend(weights=event.weights + names, traffic_bytes=event.traffic_bytes + size)
 
-    def _record_moving(self, func: Any, operator: str, operands: list[Tensor], results: list[Tensor]) -> None:
+    def _record_moving(
+        self,
+        func: Any,
+        operator: str,
+        operands: list[Tensor],
+        results: list[Tensor],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
         """Record an operator without MACs: nothing if it is a view, no producer if it makes a constant."""
         before = {_address(a) for a in operands}
         fresh = [r for r in results if _address(r) not in before]
@@ -255,7 +309,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             op = OPS.get(operator) or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
             if op == MEAN:
                 op = "global_pooling" if is_global_mean(operands[0], results) else "other"
-            self.record(op, operator, operands, fresh or results, 0)
+            elif operator in PADDING and pads_nowhere(args, kwargs):
+                op = "copy"
+            axes = axes_along(func, args, kwargs) if operator in ALONG_AXES else ()
+            self.record(op, operator, operands, fresh or results, 0, axes=axes)
 
     # -- what is kept
 
@@ -310,10 +367,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         results: Sequence[Tensor],
         macs: int,
         conv: ConvSpec | None = None,
+        axes: tuple[int, ...] = (),
     ) -> None:
         """Keep one operator; results whose storage is new are born now."""
         producer, by_tensor = self._producer, self._by_tensor
         sources: list[int] = []
+        layouts: list[tuple[Shape, Shape]] = []
         weights: list[str] = []
         factors: list[int | str | None] = []
         read_bytes = activation_bytes = 0
@@ -343,6 +402,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     if first is None:
                         first = operand
                     sources.append(source)
+                    layouts.append((operand.shape, operand.stride()))
                 activation_bytes += size
             elif known is not None:
                 factors.append(known.name)
@@ -380,6 +440,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 tuple(factors) if macs else (),
                 tuple(self.stack),
                 self._training and torch.is_grad_enabled() and output is not None and output.is_floating_point(),
+                tuple(layouts),
+                output.stride() if output is not None else (),
+                axes,
             )
         )
 

@@ -186,6 +186,34 @@ def is_global_mean(x: Tensor, results: Any) -> bool:
     return x.dim() == 4 and results[0].numel() == x.shape[0] * x.shape[1]
 
 
+def axes_along(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the axes of its first tensor that an operator works along: those given as `dim`, or all."""
+    at = _place_of("dim", func)
+    given = kwargs.get("dim", args[at] if at is not None and at < len(args) else None)
+    dimensions = args[0].dim()
+    if given is None or given == []:
+        return tuple(range(dimensions))
+    return tuple(axis % max(1, dimensions) for axis in ((given,) if isinstance(given, int) else given))
+
+
+@cache
+def _place_of(name: str, func: Any) -> int | None:
+    names = [argument.name for argument in func._schema.arguments]
+    return names.index(name) if name in names else None
+
+
+PADDING = {"aten::pad", "aten::constant_pad_nd", "aten::_pad_circular", "aten::_pad_enum"} | {
+    f"aten::{kind}_pad{dimensions}d" for kind in ("reflection", "replication") for dimensions in (1, 2, 3)
+}
+"""Operators that pad."""
+
+
+def pads_nowhere(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether the arguments of an operator that pads make it copy what it is given."""
+    amounts = args[1] if len(args) > 1 else kwargs.get("pad", kwargs.get("padding", (1,)))
+    return not any(amounts)
+
+
 def _worded(op: str, names: str) -> dict[str, str]:
     return {f"aten::{name}{inplace}": op for name in names.split() for inplace in ("", "_")}
 

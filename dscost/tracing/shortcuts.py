@@ -129,7 +129,7 @@ def _softmax(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
     if kwargs or len(args) > 2 or not x.is_contiguous() or not x.is_floating_point():
         return None
     out = _contiguous_like(x)
-    recorder.record("activation", "aten::softmax", (x,), (out,), 0)
+    recorder.record("activation", "aten::softmax", (x,), (out,), 0, axes=(args[1] % max(1, x.dim()),))
     return out
 
 
@@ -247,7 +247,8 @@ def _mean(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -
     positive = {d % x.dim() for d in dims}
     shape = [1 if i in positive else s for i, s in enumerate(x.shape) if keep or i not in positive]
     out = _empty(shape, dtype=x.dtype, device="meta")
-    recorder.record("global_pooling" if is_global_mean(x, [out]) else "other", "aten::mean", (x,), (out,), 0)
+    op = "global_pooling" if is_global_mean(x, [out]) else "other"
+    recorder.record(op, "aten::mean", (x,), (out,), 0, axes=tuple(positive))
     return out
 
 

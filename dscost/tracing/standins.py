@@ -139,8 +139,10 @@ def _handle(handle: RemovableHandle, original: nn.Module, new: nn.Module) -> Rem
 
 def real_copy(model: nn.Module) -> nn.Module:
     """Return a copy on the CPU; weights that were on meta become small random numbers."""
-    # torch copies no compressed sparse tensor deeply
+    # torch copies no compressed sparse tensor deeply, nor a weight that is computed of others
     memo: dict[int, Any] = {id(tensor): _sparse_copy(tensor) for tensor in _sparse_tensors(model)}
+    held = [value for part in model.modules() for value in vars(part).values() if isinstance(value, Tensor)]
+    memo |= {id(value): value.detach().clone() for value in held if not value.is_leaf}
     model = copy.deepcopy(model, memo)
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         model = model.to_empty(device="cpu")
