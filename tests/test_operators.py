@@ -157,6 +157,11 @@ def test_losses_are_free(module: nn.Module) -> None:
     assert dscost.analyze(module, input=[(3, 5), (3, 5)], strict=True).totals.as_is.macs == 0
 
 
+def test_a_model_with_a_fourier_transform_says_that_it_has_no_macs_by_convention() -> None:
+    report = dscost.analyze(Runs(lambda x: torch.fft.rfft(x)), input=(2, 8))
+    assert report.warnings == ("Fourier transforms count no MACs, by convention.",)
+
+
 NAMES_OF_FAMILIES = (
     *("c10d::broadcast_", "c10d::allreduce_", "_c10d_functional::all_reduce", "_c10d_functional::wait_tensor"),
     *("profiler::_record_function_enter_new", "prims::convert_element_type", "quantized::add", "quantized::cat"),

@@ -16,6 +16,7 @@ from dscost.axes import Map, feature_map, viewed
 from dscost.operations import NETWORK_INPUT, Mixing
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.carrying import ALONG_AXES, carried, mixing
+from dscost.tracing.free import FOURIER
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
@@ -53,6 +54,7 @@ INPUT = "input:"
 
 COMPLEX_NOTE = "Complex multiply-accumulates count as four real ones."
 
+FOURIER_NOTE = "Fourier transforms count no MACs, by convention."
 QUANTIZED_NOTE = (
     "Quantised layers are counted as they are; standard or depthwise-separable versions of them are not worked out."
 )
@@ -256,6 +258,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result
         if answer == "unknown":
             self.met_unknown(operator)
+        if operator in FOURIER:
+            self.note(FOURIER_NOTE)
         recorded = len(self.events)
         self._record_moving(func, operator, operands, results, args, kwargs)
         if len(self.events) > recorded and takes_packed(func):
