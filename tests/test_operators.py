@@ -287,6 +287,12 @@ def test_the_versions_of_a_complex_convolution_are_complex_too() -> None:
     assert totals.depthwise_separable.macs == 4 * 36 * (4 * 9 + 4 * 8)
 
 
+def test_training_multiplies_complex_gradients_too() -> None:
+    x = torch.zeros(1, 4, 8, 8, dtype=torch.complex64)
+    cost = dscost.analyze(nn.Conv2d(4, 8, 3, dtype=torch.complex64), input=x, train=True).totals.as_is
+    assert cost.macs == 2 * 4 * 36 * 8 * 36  # forward, and the gradient of the weight
+
+
 def test_a_formula_of_the_users_own_is_taken_as_it_is_for_complex_operands() -> None:
     from dscost.tracing.rules import FORMULAS
 

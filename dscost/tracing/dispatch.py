@@ -40,12 +40,14 @@ from dscost.tracing.rules import FORMULAS
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 from dscost.tracing.sparse import (
     FACTORS,
+    SPARSE,
     any_sparse,
     dense_macs,
     dense_parts,
     is_sparse,
     parts,
     product_without_values,
+    sparse_view,
     sparse_macs,
 )
 
@@ -214,6 +216,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if result is not None:
                 return result
         elif func in VIEWS:
+            if args[0].layout in SPARSE:
+                return sparse_view(func, args, kwargs or {})
             return func(*args, **kwargs) if kwargs else func(*args)
         return self._generic(func, args, kwargs or {})
 
@@ -241,7 +245,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if decomposition is not None:
                 with self:
                     return decomposition(*args, **kwargs)
-        result = func(*args, **kwargs)
+        result = sparse_view(func, args, kwargs) if func in VIEWS and any_sparse(args) else func(*args, **kwargs)
         formula = FORMULAS.get(operator)
         results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
         if formula is not None:
@@ -443,7 +447,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 output.element_size() if output is not None else 1,
                 tuple(factors) if macs else (),
                 tuple(self.stack),
-                self._training and torch.is_grad_enabled() and output is not None and output.is_floating_point(),
+                self._training
+                and torch.is_grad_enabled()
+                and output is not None
+                and (output.is_floating_point() or output.is_complex()),
                 tuple(layouts),
                 output.stride() if output is not None else (),
                 axes,

@@ -58,6 +58,12 @@ def nbytes_of(tensor: Tensor) -> int:
     return sum(part.nbytes for part in parts(tensor))
 
 
+def sparse_view(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return a view of a sparse tensor, which inference mode does not let torch take of one made outside of it."""
+    with torch.inference_mode(mode=False), torch.no_grad():
+        return func(*args, **kwargs)
+
+
 def stored(tensor: Tensor) -> int | None:
     """Return how many entries a tensor stores, `None` where that is not known: empty ones on meta say nothing."""
     count = parts(tensor)[0].numel()
