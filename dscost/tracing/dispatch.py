@@ -47,8 +47,8 @@ from dscost.tracing.sparse import (
     is_sparse,
     parts,
     product_without_values,
-    sparse_view,
     sparse_macs,
+    sparse_view,
 )
 
 INPUT = "input:"
