@@ -262,6 +262,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return result
         if answer == "unknown":
             self.met_unknown(operator)
+            if takes_packed(func):
+                self.note(f"What {operator} holds in an object of its own is not among the params.")
         if operator in FOURIER:
             self.note(FOURIER_NOTE)
         recorded = len(self.events)
