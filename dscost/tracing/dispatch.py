@@ -465,7 +465,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def producer_of(self, tensor: Tensor) -> int:
         """Return the event that last wrote a tensor, or a negative number."""
-        return self._producer.get(_address(parts(tensor)[0]), NO_PRODUCER)
+        return self._producer.get(_address(tensor), NO_PRODUCER)
 
     def _born(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -483,5 +483,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _address(tensor: Tensor) -> int:
+    if tensor.layout in SPARSE:
+        tensor = parts(tensor)[0]
     address: int = tensor.untyped_storage()._cdata
     return address
