@@ -4,6 +4,7 @@ DscostError              everything below; the command line exits 2
 ├── InputError           what was asked for is impossible or malformed
 │   ├── SpecError        a layer that cannot exist
 │   ├── UnknownNameError a name that is not in a registry
+│   ├── NoFileError      a file that is not there
 │   └── FileProblems     everything wrong with one file, each with its place
 ├── OutputError          a result could not be written
 └── UnavailableError     this machine or installation cannot do it
@@ -47,6 +48,10 @@ class UnknownNameError(InputError):
         self.kind, self.name, self.known = kind, name, tuple(known)
         nearest = did_you_mean(name, self.known)
         super().__init__(f"unknown {kind} '{name}'{nearest or f' (known: {some_of(self.known)})'}{hint}")
+
+
+class NoFileError(InputError):
+    """A file that is not there."""
 
 
 class Problem(NamedTuple):

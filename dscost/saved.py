@@ -9,11 +9,12 @@ from functools import cache
 from os import PathLike
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dscost.errors import InputError, SpecError, UnknownNameError, some_of
-from dscost.files import split_report_name
+from dscost.files import read_text, split_report_name
 from dscost.results import SCHEMA_VERSION, Environment, Latency, Layer, Report, Speedup, TimedVariant, Timing
+from dscost.strict_json import parse_json
 
 MAX_BYTES = 200_000_000
 """No report of a model is that large."""
@@ -54,17 +55,7 @@ def read_reports(path: str | PathLike[str]) -> tuple[Report, ...]:
     Raises:
         InputError: It cannot be read or holds no reports; the text says what is wrong and where.
     """
-    place = Path(path)
-    try:
-        size = place.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{path}: {size:,} bytes are no report, refused")
-        text = place.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text") from error
-    return parse_reports(text, str(path))
+    return parse_reports(read_text(Path(path), MAX_BYTES), str(path))
 
 
 def parse_reports(text: str, origin: str) -> tuple[Report, ...]:
@@ -77,19 +68,7 @@ def parse_reports(text: str, origin: str) -> tuple[Report, ...]:
     Raises:
         InputError: It is none, or of another `schema_version`.
     """
-    import json
-
-    try:
-        document = json.loads(text, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{origin}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{origin}: not JSON: {error}") from error
-    return reports_of(document, origin)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    return reports_of(parse_json(text, origin), origin)
 
 
 def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
