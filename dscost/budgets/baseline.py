@@ -80,11 +80,15 @@ class Known(NamedTuple):
             return 2 * macs / traffic if macs is not None and traffic else None
         return self.figures.get(metric)
 
-    def layer_figure(self, layer: str, metric: str) -> Fraction:
-        """Return a figure of a layer; nothing of one that was not there."""
+    def layer_figure(self, layer: str, metric: str, selector: Selector | None = None) -> Fraction:
+        """Return a figure of a layer, or of what a selector means of it; nothing of one that was not there."""
         if metric == "flops":
-            return 2 * self.layer_figure(layer, "macs")
-        return self.layers.get((layer, metric), Fraction(0))
+            return 2 * self.layer_figure(layer, "macs", selector)
+        kind = self.kinds.get(layer)
+        meant = selector.parts_meant(kind) if selector is not None and kind is not None and kind.parts else None
+        if meant is None or kind is None:
+            return self.layers.get((layer, metric), Fraction(0))
+        return Fraction(sum(getattr(kind.parts[at], metric) for at in meant))
 
     @property
     def names(self) -> frozenset[str]:

@@ -108,9 +108,7 @@ def _bracketed(facts: ConvFacts | None) -> str:
 _FACTS = rf"(?:\[{','.join(f'{name}=([0-9]+)' for name in FIELDS)}\])?"
 _PART = rf"(\w*){_FACTS} params=([0-9]+) macs=([0-9]+)"
 _ANY_PART = re.sub(r"\((?!\?)", "(?:", _PART)
-_KIND = re.compile(
-    rf"(?P<op>[^ ]*) (?P<type>.*?){_FACTS}(?P<parts> \({_ANY_PART}(?:; {_ANY_PART})*\))?", re.DOTALL
-)
+_KIND = re.compile(rf"(?P<op>[^ ]*) (?P<type>.*?){_FACTS}(?P<parts> \({_ANY_PART}(?:; {_ANY_PART})*\))?", re.DOTALL)
 
 
 def parse_kind(text: str) -> Kind:
@@ -189,8 +187,21 @@ class Selector(NamedTuple):
             return any(map(self._means, kind.parts))
         return self._means(Part(kind.op, kind.conv))
 
+    def among(self, names: Sequence[str], kinds: Sequence[Kind]) -> list[int]:
+        """Return which of many layers are meant."""
+        if not self.needs_kinds:
+            fits = _glob(self.pattern)
+            return [at for at, name in enumerate(names) if fits(name)]
+        return [at for at, name in enumerate(names) if self.matches_kind(name, kinds[at])]
+
+    def means_all_of(self, layer: Layer) -> bool:
+        """Whether a layer is meant, and all that it computes."""
+        return self.matches(layer) and self.parts_meant(Kind.of(layer)) is None
+
     def parts_meant(self, kind: Kind) -> tuple[int, ...] | None:
         """Return which parts of a layer that is meant are; `None` where all of it is."""
+        if self.by != "op" and not self.conditions:
+            return None
         meant = tuple(at for at, part in enumerate(kind.parts) if self._means(part))
         return None if len(meant) == len(kind.parts) else meant
 
@@ -245,7 +256,9 @@ class Selector(NamedTuple):
         """Return which convolutions a rule on torch's own leaves out since their class is another, in words."""
         if self.by != "type":
             return None
-        found = [layer.type for layer in layers if not self._fits(layer.type) and any(map(self._is_of_torch, _convs(layer)))]
+        found = [
+            layer.type for layer in layers if not self._fits(layer.type) and any(map(self._is_of_torch, _convs(layer)))
+        ]
         if not found:
             return None
         number = f"{len(found)} convolution{'' if len(found) == 1 else 's'}"
