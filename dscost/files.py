@@ -79,9 +79,9 @@ _MERGE_MARK = re.compile(r"^(?:<{7}|\|{7}|={7}|>{7})(?: .*)?\r?$", re.MULTILINE)
 
 
 def line_and_column(text: str, at: int) -> tuple[int, int]:
-    """Return where a character of a text stands, counted from 1.
+    r"""Return where a character of a text stands, counted from 1.
 
-    >>> line_and_column("ab\\ncd", 4)
+    >>> line_and_column("ab\ncd", 4)
     (2, 2)
     """
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)

@@ -13,7 +13,18 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dscost.errors import InputError, SpecError, UnknownNameError, some_of
 from dscost.files import read_text, split_report_name
-from dscost.results import SCHEMA_VERSION, Environment, Latency, Layer, Report, Speedup, TimedVariant, Timing
+from dscost.results import (
+    SCHEMA_VERSION,
+    Bound,
+    Ceiling,
+    Environment,
+    Latency,
+    Layer,
+    Report,
+    Speedup,
+    TimedVariant,
+    Timing,
+)
 from dscost.strict_json import parse_json
 
 MAX_BYTES = 200_000_000
@@ -116,6 +127,7 @@ def _require_whole(report: Report, *place: str | int) -> None:
         raise _Misfit("expected one convolution, as of every layer", *place, "layers")
     if is_layer and "depth_multiplier" not in report.settings:
         raise _Misfit("missing key 'depth_multiplier'", *place, "settings")
+    _require_sums(report, *place)
     needed = VARIANTS[:1] if is_layer else VARIANTS
     further = report.settings.get("variants", {}) if is_layer else {}
     if not isinstance(further, dict) or any(type(value) not in (int, NoneType) for value in further.values()):
@@ -123,6 +135,21 @@ def _require_whole(report: Report, *place: str | int) -> None:
     for at, layer in enumerate(report.layers):
         if is_layer or layer.variants:
             _require_trade(layer, needed, (*VARIANTS, *further), *place, "layers", at)
+
+
+SUMMED = ("params", "macs", "weight_bytes")
+"""What a model has as much of as all its layers together, those that never run included."""
+
+
+def _require_sums(report: Report, *place: str | int) -> None:
+    """Refuse totals that are not those of the layers: whoever judges the one would be misled about the other."""
+    if not report.layers:
+        raise _Misfit("expected at least one layer, found none", *place, "layers")
+    for figure in SUMMED:
+        total = getattr(report.totals.as_is, figure)
+        summed = sum(getattr(layer.cost, figure) for layer in report.layers)
+        if total != summed:
+            raise _Misfit(f"found {total:,}, but its layers have {summed:,}", *place, "totals", "as_is", figure)
 
 
 def _require_trade(layer: Layer, needed: Sequence[str], known: Sequence[str], *place: str | int) -> None:
@@ -198,6 +225,8 @@ def _scalar_reader(kind: type) -> _Reader:
     def read(value: Any) -> Any:
         if type(value) not in types:
             raise _Misfit(f"expected {words}, found {_shown(value)}")
+        if kind is int and value < 0:
+            raise _Misfit(f"expected {words} of at least 0, found {_shown(value)}")
         return value
 
     return read
@@ -262,6 +291,8 @@ def _record_reader(kind: Any) -> _Reader:
         fields = kind.__slots__
         defaults = ()  # specs are written with every field
     readers = {name: _reader(hints[name]) for name in fields if (kind, name) not in _ELSEWHERE}
+    readers.update({name: _within_bounds(readers[name], 0) for name in _NEVER_NEGATIVE.get(kind, ())})
+    readers.update({name: _within_bounds(readers[name], None) for name in _ABOVE_ZERO.get(kind, ())})
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -278,6 +309,31 @@ def _record_reader(kind: Any) -> _Reader:
     return read
 
 
+def _within_bounds(reader: _Reader, least: int | None) -> _Reader:
+    """Return a reader that refuses numbers below `least`; without one, those that are not above 0."""
+
+    def read(value: Any) -> Any:
+        found = reader(value)
+        for number in found if isinstance(found, tuple) else (found,):
+            if isinstance(number, int | float) and (number <= 0 if least is None else number < least):
+                expected = "above 0" if least is None else f"of at least {least}"
+                raise _Misfit(f"expected a number {expected}, found {_shown(number)}")
+        return found
+
+    return read
+
+
+_TIMES = ("median_s", "ci95_s", "iqr_s", "p95_s", "p99_s", "min_s", "roofline_s", "predicted_s", "roofline_fraction")
+_NEVER_NEGATIVE: Mapping[type, tuple[str, ...]] = {
+    Latency: (*_TIMES, "usual_error", "compile_s"),
+    Speedup: ("noise_floor",),
+    Environment: ("noise_floor", "load_before", "load_after"),
+    Bound: ("roofline_s",),
+}
+_ABOVE_ZERO: Mapping[type, tuple[str, ...]] = {
+    Speedup: ("median", "ci95"),
+    Ceiling: ("flops_per_s", "bytes_per_s"),
+}
 _ELSEWHERE = ((Report, "environment"), (Timing, "others"))
 """Fields that do not stand in the JSON of their record under their own name."""
 

@@ -201,7 +201,7 @@ def test_billions_are_written_otherwise(text: str, said: str) -> None:
 def test_whether_a_rule_may_be_empty_is_true_or_false(value: str) -> None:
     said = problems(f"{HEAD}    layers: [{{match: a, total: {{macs: 0}}, allow_empty: {value}}}]\n")
     assert len(said) == 1
-    assert said[0].startswith("4:59: expected true or false, found ")
+    assert said[0].startswith("4:56: expected true or false, found ")
 
 
 def test_all_choices_of_a_budget_together_are_limited() -> None:
