@@ -2,8 +2,12 @@
 
 import os
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from typing import Any
 
 from dscost.errors import FileProblems, InputError, NoFileError, OutputError, Problem
 
@@ -103,6 +107,52 @@ def write_whole(path: Path, content: str | bytes) -> None:
         _replace(path.resolve(), _encoded(content))
     except (OSError, RuntimeError, UnicodeEncodeError) as error:  # a link to itself is a RuntimeError
         raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+LONGEST_WAIT_S = 20.0
+"""For somebody else who is about to write the same file."""
+_POLL_S = 0.02
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Keep others out who would read a file and write it anew at the same time: one of two changes would be lost.
+
+    It is the folder that is locked, so that no file is left behind. Where a system has no such locks, nobody waits.
+
+    Raises:
+        OutputError: Somebody else does not come to an end.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        folder = os.open(path.resolve().parent, os.O_RDONLY)
+    except (OSError, RuntimeError):  # whoever writes there will tell
+        yield
+        return
+    try:
+        _lock(folder, path, fcntl)
+        yield
+    finally:
+        os.close(folder)  # which unlocks it
+
+
+def _lock(folder: int, path: Path, fcntl: Any) -> None:
+    until = time.monotonic() + LONGEST_WAIT_S
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                waited = f"{LONGEST_WAIT_S:.0f} s"
+                raise OutputError(f"cannot write {path}: others have been writing there for {waited}") from error
+            time.sleep(_POLL_S)
+        except OSError:  # a file system without locks
+            return
 
 
 def check_folder(path: Path) -> None:
