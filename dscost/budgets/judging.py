@@ -305,7 +305,7 @@ class _Judge:
 
     def _doubts(self, report: Report) -> Iterator[Finding]:
         for doubt in report.doubts:
-            kind, policy = _OF_DOUBTS.get(doubt.kind, ("other_doubt", "on_value_dependent"))
+            kind, policy = OF_DOUBTS.get(doubt.kind, ("other_doubt", "on_value_dependent"))
             level = self.policy[policy]
             if level != "ignore":
                 yield self._finding(kind, level, detail=doubt.text)
@@ -474,7 +474,7 @@ def _is_relative(limit: Limit) -> bool:
 MOST_HINTS = 20
 """Patterns of an entry that match nothing for which a near one is looked for, among all names of its layers."""
 
-_OF_DOUBTS: Mapping[str, tuple[str, str]] = {
+OF_DOUBTS: Mapping[str, tuple[str, str]] = {
     "unseen": ("unseen_work", "on_unseen_work"),
     "value_dependent": ("value_dependent", "on_value_dependent"),
     "unused": ("unused_weights", "on_unused_weights"),
