@@ -10,7 +10,7 @@ DscostError              everything below; the command line exits 2
 └── UnavailableError     this machine or installation cannot do it
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import NamedTuple
 
 
@@ -70,6 +70,12 @@ class FileProblems(InputError):
         super().__init__("\n".join(f"{path}:{p.line}:{p.column}: {p.message}" for p in self.problems))
 
 
+MOST_COMPARED = 2000
+"""Names that a misspelt one is compared with."""
+MOST_HINTS = 100
+"""Mistakes of one file for which a near name is looked for: nobody reads more."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the nearest known spelling, or nothing.
 
@@ -81,8 +87,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     folded = {candidate.casefold(): candidate for candidate in known}
-    matches = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    wanted = name.casefold()
+    compared: Iterable[str] = folded
+    if len(folded) > MOST_COMPARED:  # whole networks of layers: those that begin or end alike, and not all of them
+        alike = (one for one in folded if one[:3] == wanted[:3] or one[-3:] == wanted[-3:])
+        compared = sorted(alike, key=lambda one: abs(len(one) - len(wanted)))[: MOST_COMPARED // 10]
+    matches = get_close_matches(wanted, compared, n=1, cutoff=0.6)
     return f" (did you mean '{folded[matches[0]]}'?)" if matches else ""
+
+
+def hint(name: str, known: Iterable[str], problems: Sized) -> str:
+    """Return what `did_you_mean` does, or nothing once a file has more than `MOST_HINTS` mistakes."""
+    return did_you_mean(name, known) if len(problems) < MOST_HINTS else ""
 
 
 def some_of(names: Iterable[str], at_most: int = 12) -> str:

@@ -17,6 +17,7 @@ from dscost.results import (
     SCHEMA_VERSION,
     Bound,
     Ceiling,
+    Cost,
     Environment,
     Latency,
     Layer,
@@ -161,6 +162,9 @@ def _require_trade(layer: Layer, needed: Sequence[str], known: Sequence[str], *p
             raise _Misfit(f"expected {' or '.join(known)}, found '{name}'", *place, "variants")
         if not layer.stages.get(name):
             raise _Misfit(f"missing key '{name}', which is in 'variants'", *place, "stages")
+    for name in layer.stages:
+        if name not in layer.variants:
+            raise _Misfit(f"found '{name}', which is not in 'variants'", *place, "stages")
 
 
 # -- readers, one per type
@@ -302,9 +306,12 @@ def _record_reader(kind: Any) -> _Reader:
                 raise _Misfit(f"missing key '{name}'")
         given = {name: _within(name, reader, value[name]) for name, reader in readers.items() if name in value}
         try:
-            return kind(**given)
+            found = kind(**given)
         except SpecError as error:
             raise _Misfit(str(error)) from None
+        if kind is Cost and value.get("flops", found.flops) != found.flops:
+            raise _Misfit(f"expected twice the macs, {found.flops:,}, found {_shown(value['flops'])}", "flops")
+        return found
 
     return read
 

@@ -471,7 +471,7 @@ def _is_relative(limit: Limit) -> bool:
     return limit.bound in CHANGES and limit.level != "ignore"
 
 
-MOST_HINTS = 20
+MOST_HINTS = 5
 """Patterns of an entry that match nothing for which a near one is looked for, among all names of its layers."""
 
 OF_DOUBTS: Mapping[str, tuple[str, str]] = {

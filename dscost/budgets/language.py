@@ -12,7 +12,7 @@ from typing import Any
 
 from dscost.budgets.metrics import METRICS, OF_LAYERS
 from dscost.budgets.selectors import Selector, parse_selector
-from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean
+from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, hint
 from dscost.files import split_report_name
 from dscost.inputs import INPUT_DTYPES, NAME_PATTERN, Inputs, TensorSpec, inputs_of, parse_input
 from dscost.marked_yaml import Node, read_yaml
@@ -567,7 +567,7 @@ class _Reader:
             return None
         for key, child in node.value.items():
             if key not in known:
-                nearest = did_you_mean(str(key), known) or f" (known: {', '.join(known)})"
+                nearest = hint(str(key), known, self._problems) or f" (known: {', '.join(known)})"
                 self._at_key(child, f"unknown {what} '{key}'{nearest}")
         for key in required:
             if key not in node.value:

@@ -190,8 +190,11 @@ class Selector(NamedTuple):
     def among(self, names: Sequence[str], kinds: Sequence[Kind]) -> list[int]:
         """Return which of many layers are meant."""
         if not self.needs_kinds:
-            fits = _glob(self.pattern)
-            return [at for at, name in enumerate(names) if fits(name)]
+            fits, pieces = _glob(self.pattern), re.split(r"[*?]", self.pattern)
+            first, longest, last = pieces[0], max(pieces, key=len), pieces[-1]
+            # most layers are not meant, and plain text tells that sooner
+            near = ((at, name) for at, name in enumerate(names) if name.endswith(last) and longest in name)
+            return [at for at, name in near if name.startswith(first) and fits(name)]
         return [at for at, name in enumerate(names) if self.matches_kind(name, kinds[at])]
 
     def means_all_of(self, layer: Layer) -> bool:
@@ -223,8 +226,10 @@ class Selector(NamedTuple):
         Args:
             layers: Whose types and operations are known, beside those of torch.
         """
+        if self.by == "name":
+            return None
         known = self._known(layers)
-        if self.by == "name" or any(fnmatchcase(name, self.pattern) for name in known):
+        if any(fnmatchcase(name, self.pattern) for name in known):
             return None
         stem = self.pattern.strip("*?")
         if self.by == "op":
