@@ -73,7 +73,7 @@ def _no_number(name: str) -> NoReturn:
 
 _TOKEN = re.compile(
     r"""(?P<text>"(?:[^"\\]|\\.)*")(?P<colon>[ \t\r\n]*:)?"""
-    r"""|(?P<opens>[{\[])|(?P<closes>[}\]])|(?P<number>-?(?:[0-9][0-9.eE+-]*|NaN|Infinity))"""
+    r"""|(?P<opens>[{\[])|(?P<closes>[}\]])|(?P<number>-?(?:[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|NaN|Infinity))"""
 )
 
 

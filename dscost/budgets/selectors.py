@@ -287,8 +287,6 @@ OPS = (
     *("recurrent", "transposed_convolution", "view"),
 )
 """What layers compute, in the words of a report."""
-CONVOLUTIONS = ("convolution", "transposed_convolution")
-"""Those that conditions can be about."""
 
 _OF_DIMENSIONS = (
     "AdaptiveAvgPool AdaptiveMaxPool AvgPool BatchNorm CircularPad ConstantPad Conv ConvTranspose Dropout "
@@ -368,10 +366,11 @@ def _why_impossible(selector: Selector) -> str | None:
     """Return why no layer can fulfil the conditions of a selector; `None` where one can."""
     if not selector.conditions:
         return None
-    if selector.by == "op" and not any(fnmatchcase(op, selector.pattern) for op in CONVOLUTIONS):
-        return f"conditions are about convolutions, and no {selector.pattern} is one"
-    if selector.by == "type" and selector.pattern in TYPES and "Conv" not in selector.pattern:
-        return f"conditions are about convolutions, and no {selector.pattern} is one"
+    if selector.by == "op" and not fnmatchcase("convolution", selector.pattern):
+        return _ABOUT_CONVOLUTIONS.format(selector.pattern)
+    is_conv = "Conv" in selector.pattern and "Transpose" not in selector.pattern
+    if selector.by == "type" and selector.pattern in TYPES and not is_conv:
+        return _ABOUT_CONVOLUTIONS.format(selector.pattern)
     for field in dict.fromkeys(condition.field for condition in selector.conditions):
         asked = [condition for condition in selector.conditions if condition.field == field]
         least, most = (0, 1) if field == "bias" else (1, None)
@@ -381,6 +380,9 @@ def _why_impossible(selector: Selector) -> str | None:
         if not any(all(_SIGNS[one.sign](value, one.value) for one in asked) for value in possible):
             return f"no {field} is {' and '.join(f'{one.sign} {one.value}' for one in asked)}"
     return None
+
+
+_ABOUT_CONVOLUTIONS = "conditions are about convolutions, transposed ones not included, and no {} is one"
 
 
 def _condition(text: str) -> Condition:
