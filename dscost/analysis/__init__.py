@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis.counting import CountedModel, count_architecture, count_layer
@@ -160,11 +161,15 @@ def count(
     trust: bool = False,
     strict: bool = False,
     train: bool = False,
+    folder: Path | None = None,
 ) -> CountedModel:
-    """Return the report of `analyze` before timing, with what it takes to time it; a saved report as it stands."""
+    """Return the report of `analyze` before timing, with what it takes to time it; a saved report as it stands.
+
+    Arguments are those of `analyze`, and `folder`, where a `package.module` is sought first.
+    """
     from dscost.sources import ArchitectureSource, SavedSource
 
-    source, name = _found(target, kwargs, trust)
+    source, name = _found(target, kwargs, trust, folder)
     if isinstance(source, SavedSource):
         asked = {"input": input, "batch": batch, "dtype": dtype, "set": settings, "kwargs": kwargs, "train": train}
         return _as_saved(source.report, name, asked, strict=strict)
@@ -207,12 +212,15 @@ def module_source(
 
 
 def _found(
-    target: "str | PathLike[str] | nn.Module", kwargs: Mapping[str, Any] | None, trust: bool
+    target: "str | PathLike[str] | nn.Module",
+    kwargs: Mapping[str, Any] | None,
+    trust: bool,
+    folder: Path | None = None,
 ) -> "tuple[Source, str]":
     from dscost.sources import ModuleSource, find_source
 
     if isinstance(target, str | PathLike):
-        return find_source(target, kwargs, trust=trust), str(target)
+        return find_source(target, kwargs, trust=trust, folder=folder), str(target)
     if not hasattr(target, "named_modules"):
         raise InputError(f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}")
     return ModuleSource("module", target), type(target).__name__

@@ -224,7 +224,7 @@ def layer_heading(report: Report) -> str:
 def assumed_line(report: Report) -> str:
     """Return every value that was assumed."""
     words = _layer_words(report)
-    return f"assumed: {', '.join(words[key] for key in report.assumed)}"
+    return f"assumed: {', '.join(words.get(key, key) for key in report.assumed)}"
 
 
 def _layer_words(report: Report) -> Mapping[str, str]:

@@ -91,13 +91,20 @@ SOURCES: Registry[Opener] = Registry("source", "sources")
 """How to open `PREFIX:NAME`, by prefix; from the name and the keyword arguments of the factory to a source."""
 
 
-def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = None, *, trust: bool = False) -> Source:
+def find_source(
+    target: str | PathLike[str],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    trust: bool = False,
+    folder: Path | None = None,
+) -> Source:
     """Return what a target stands for.
 
     Args:
         target: See the table above.
         kwargs: For the factory of a torch model.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
+        folder: Where a `package.module` is sought first; by default the working directory.
 
     Raises:
         InputError: There is no such model or file, or it cannot be made.
@@ -128,6 +135,10 @@ def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = 
         return SOURCES["file"](text, kwargs)
     if path in ("torchvision", "timm"):
         return SOURCES[path](name, kwargs)
+    if path and folder is not None:
+        from dscost.sources.modules import from_python
+
+        return from_python(text, kwargs, folder)
     if path:
         return SOURCES["python"](text, kwargs)
     if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):

@@ -63,8 +63,13 @@ def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
     return ModuleSource("timm", module, (1, *size), tuple(_torchvision_notes), maker.real)
 
 
-def from_python(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
+def from_python(target: str, kwargs: Mapping[str, Any], folder: Path | None = None) -> ModuleSource:
     """Return what `package.module:factory` makes.
+
+    Args:
+        target: As it was given.
+        kwargs: For the factory.
+        folder: Where the module is sought first, such as that of the budget which names it.
 
     Raises:
         InputError: There is no such module or factory, or it makes no `nn.Module`.
@@ -73,13 +78,27 @@ def from_python(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    folder = None if folder is None else folder.resolve()
+    if folder is not None:
+        _forget_namesake(path.partition(".")[0], folder)
     try:
-        module = importlib.import_module(path)
+        with _importing_from(folder):
+            module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         raise InputError(f"{target}: there is no module '{error.name}'") from error
     except (Exception, SystemExit) as error:
         raise InputError(f"{target}: importing {path} failed: {_told(error)}") from error
-    return _from_factory("python", target, module, name, kwargs)
+    return _from_factory("python", target, module, name, kwargs, folder)
+
+
+def _forget_namesake(name: str, folder: Path) -> None:
+    """Forget a module that was imported from elsewhere, where the folder has one of that name."""
+    loaded = sys.modules.get(name)
+    file = getattr(loaded, "__file__", None)
+    is_there = (folder / f"{name}.py").is_file() or (folder / name).is_dir()
+    if loaded is not None and is_there and not (file and folder in Path(file).resolve().parents):
+        for one in [one for one in sys.modules if one.partition(".")[0] == name]:
+            del sys.modules[one]
 
 
 def from_file(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
