@@ -127,10 +127,13 @@ class Event(NamedTuple):
     @property
     def kernel(self) -> int | str | None:
         """Where the weights that it multiplies come from, see `operands`; of a product the first that are no result."""
-        others = self.operands[1:]
-        factors = self.operands if self.op == "matmul" and len(others) == 1 else others
+        if len(self.operands) < 2:
+            return None
+        if self.op != "matmul":
+            return self.operands[1]
+        factors = self.operands[-2:]  # what is added comes before them
         held = (one for one in factors if isinstance(one, str) and not one.startswith(INPUT))
-        return next(held, others[0] if others else None)
+        return next(held, factors[1])
 
     # -- what finding pairs asks of a step
 
@@ -386,7 +389,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         weights: list[str] = []
         factors: list[int | str | None] = []
         read_bytes = activation_bytes = 0
-        first: Tensor | None = None
         seen: dict[int, tuple[Tensor, int]] = {}
         for operand in operands:
             known = by_tensor.get(id(operand))
@@ -409,8 +411,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if source is not None:
                 factors.append(self._inputs[address] if source == NETWORK_INPUT else source)
                 if source != NO_PRODUCER:
-                    if first is None:
-                        first = operand
                     sources.append(source)
                     layouts.append((operand.shape, operand.stride()))
                 activation_bytes += size
@@ -431,9 +431,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._born(result)
             producer[address] = here
         output = results[0] if results else None
-        if first is None or conv is not None:  # the input of a convolution comes first, whatever computes its weights
-            first = operands[0] if operands else None
-        start = first
+        if conv is None and layouts:
+            start = layouts[0][0]
+        else:  # the input of a convolution comes first, whatever computes its weights
+            start = operands[0].shape if operands else ()
         self.events.append(
             Event(
                 self.stack[-1],
@@ -441,7 +442,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 operator,
                 tuple(sources),
                 tuple(weights),
-                tuple(start.shape) if start is not None else (),
+                tuple(start),
                 tuple(output.shape) if output is not None else (),
                 macs,
                 activation_bytes,
