@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from dscost.errors import FileProblems, InputError, Problem
+from dscost.errors import FileProblems, Problem
+from dscost.files import read_text
 
 MAX_FILE_BYTES = 1_000_000
 MAX_NODES = 50_000
@@ -98,19 +99,7 @@ def read_yaml(path: Path, problems: list[Problem] | None = None) -> Node:
         InputError: It cannot be read.
         FileProblems: It is not acceptable YAML; every problem found has its place.
     """
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise InputError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes, refused")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise FileProblems(str(path), [Problem(line, 1, "not UTF-8 text")]) from error
-    return parse_yaml(text, str(path), problems)
+    return parse_yaml(read_text(path, MAX_FILE_BYTES), str(path), problems)
 
 
 def parse_yaml(text: str, name: str, problems: list[Problem] | None = None) -> Node:

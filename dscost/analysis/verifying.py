@@ -1,6 +1,7 @@
 """A model counted by two independent methods, and where they differ."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -220,6 +221,7 @@ def _has_vector(event: "Event") -> bool:
 _WHOLE_ON_CPU = {f"aten::{name}" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "mkldnn_rnn_layer")}
 
 
+@cache
 def _lacks_formula(operator: str) -> bool:
     """Whether an operator that we count reaches `FlopCounterMode` whole, or in parts, and is not in its table."""
     import torch

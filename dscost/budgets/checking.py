@@ -38,7 +38,10 @@ def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
     named = environ.get(VARIABLE)
     if named:
         return Path(named)
-    folder = (start or Path.cwd()).resolve()
+    try:
+        folder = (start or Path.cwd()).resolve()
+    except FileNotFoundError as error:
+        raise InputError("the working directory is gone: name the budget by its whole path") from error
     for place in (folder, *folder.parents):
         for name in FILE_NAMES:
             if (place / name).is_file():
@@ -118,7 +121,7 @@ def count_all(budget: Budget, only: Sequence[str] = (), progress: Progress | Non
         name = subject.entry.name
         if subject.report is None:
             unloadable[name] = f"{budget.path}:{subject.entry.line}: {name}: {subject.error}"
-            if budget.policy["on_unloadable_model"] == "fail":
+            if budget.policy_of(subject.entry)["on_unloadable_model"] == "fail":
                 raise InputError(unloadable[name])
             continue
         cost = without_excluded(subject.entry, subject.report)
@@ -190,7 +193,15 @@ def _count(entry: Entry, folder: Path) -> CountedModel:
             first = given[0]
             if isinstance(first, int):
                 batch, given = batch or first, None
-    return count(target, input=given, batch=batch, dtype=entry.dtype, settings=settings or None, kwargs=kwargs or None)
+    return count(
+        target,
+        input=given,
+        batch=batch,
+        dtype=entry.dtype,
+        settings=settings or None,
+        kwargs=kwargs or None,
+        folder=folder,  # for the path of a module, which names no file
+    )
 
 
 def _architecture(target: str) -> Architecture | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dscost.analysis import count
+from dscost.budgets.judging import OF_DOUBTS
 from dscost.budgets.metrics import METRICS, model_figure
 from dscost.errors import DscostError, FileProblems, InputError
 from dscost.inputs import Inputs, TensorSpec
@@ -101,15 +102,47 @@ def _head(path: Path, reports: Mapping[str, Report], choice: Choice) -> list[str
         "    params: {max_increase: 0%}",
         "    macs: {max_increase: 1%, ignore_below: 100k}",
     ]
+    return [*lines, *_policy(reports)]
+
+
+STRICT = {
+    "on_missing_baseline": "a model that is not in the baseline, or another one now, is not let off",
+    "on_stale_baseline": "nor one that has lost its name there",
+}
+"""What a first budget is stricter about than what holds where nothing is said, and why."""
+
+
+def _policy(reports: Mapping[str, Report]) -> list[str]:
+    """Return what is done about what cannot be judged: strictly, but for what these models have in any case."""
+    lines = ["policy:", *(f"  {name}: error # {why}" for name, why in STRICT.items())]
     partial = {target: report.coverage.unknown for target, report in reports.items() if report.coverage.unknown}
     if partial:
         lines += [
-            "policy:",
             "  # their figures are partial: dscost.register_formula teaches an operator; then remove this",
-            *(f"  # {target}: {', '.join(unknown)}" for target, unknown in partial.items()),
+            *(f"  # {_comment(target)}: {', '.join(unknown)}" for target, unknown in partial.items()),
             "  on_unknown_cost: warn",
         ]
+    in_doubt = {kind: policy for report in reports.values() for kind, policy in _doubts_of(report)}
+    for kind, policy in in_doubt.items():
+        lines += [
+            *(
+                f"  # {_comment(target)}: {_comment(doubt.text)}"
+                for target, report in reports.items()
+                for doubt in report.doubts
+                if doubt.kind == kind
+            ),
+            f"  {policy}: warn",
+        ]
     return lines
+
+
+def _doubts_of(report: Report) -> list[tuple[str, str]]:
+    return [(doubt.kind, OF_DOUBTS[doubt.kind][1]) for doubt in report.doubts if doubt.kind in OF_DOUBTS]
+
+
+def _comment(text: str) -> str:
+    """Return a text as one line of a comment."""
+    return json.dumps(" ".join(text.split()), ensure_ascii=False)[1:-1]
 
 
 def _input(given: Inputs) -> list[int | str]:

@@ -14,7 +14,7 @@ from dscost.budgets.language import read_budget
 from dscost.budgets.metrics import METRICS
 from dscost.cli.printing import tell, write_out
 from dscost.errors import InputError, UnknownNameError, some_of
-from dscost.files import write_whole
+from dscost.files import alone_with, write_whole
 from dscost.units import format_bytes, format_count
 
 ACTIONS = ("save", "update", "show")
@@ -47,11 +47,12 @@ def act(action: str, path: Path | None, accept: Sequence[str], *, only: Sequence
         return
     with redirect_stdout(sys.stderr):  # a model's own code may print
         counted = count_all(found, only)
-    if action == "save":
-        _save(found.baseline, counted, is_part=bool(only), quiet=quiet)
-        all_taken = True
-    else:
-        all_taken = _update(found.baseline, counted, accept, is_part=bool(only), quiet=quiet)
+    with alone_with(found.baseline):
+        if action == "save":
+            _save(found.baseline, counted, is_part=bool(only), quiet=quiet)
+            all_taken = True
+        else:
+            all_taken = _update(found.baseline, counted, accept, is_part=bool(only), quiet=quiet)
     if not (_tell_unloadable(counted, found.policy["on_unloadable_model"]) and all_taken):
         raise typer.Exit(FAILED)
 

@@ -94,6 +94,18 @@ def one_file(argument: Path | None, option: Path | None) -> Path | None:
     return argument or option
 
 
+def files(arguments: Sequence[Path] | None, option: Path | None) -> list[Path]:
+    """Return the files that were named in one way or the other, each once.
+
+    Raises:
+        InputError: They were named in both ways.
+    """
+    if not arguments:
+        return [option] if option is not None else []
+    one_file(arguments[0], option)
+    return list(dict.fromkeys(arguments))
+
+
 class Cases(NamedTuple):
     """What may be a list on the command line: the first is counted, all are timed."""
 

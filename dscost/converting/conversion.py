@@ -1,6 +1,7 @@
 """A model → the same model with its convolutions made depthwise-separable, their weights included."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
 from dscost.converting.plans import KEEP, Decision, Plan, plan_of
-from dscost.converting.rehearsing import Part, require_the_same
+from dscost.converting.rehearsing import Part, guessed_arguments, require_the_same
 from dscost.converting.subjects import class_names, load_subject
 from dscost.converting.surveying import (
     MIN_CHANNELS,
@@ -183,8 +184,9 @@ def conversion(
             given.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
             decisions = given.layers
         layers = [_decided(site, decisions) for site in sites]
-        if arguments is not None:
-            layers = _doing_the_same(root, layers, arguments)
+        tried = arguments or guessed_arguments(root)
+        if tried is not None:
+            layers = _doing_the_same(root, layers, tried)
         return _converted(root, layers, method, batches)
 
 
@@ -284,11 +286,37 @@ def _converted(root: nn.Module, layers: Sequence[_Due], method: str, batches: Se
     untold = {layer.key: _Fitted(None, None, None) for layer in due}
     fitted = _fitted(root, due, batches) if method == "svd" else untold
     maker = _Maker()
-    new: dict[Any, Any] = {layer.module: maker.replacement(layer, fitted[layer.key].parts) for layer in due}
+    new: dict[Any, Any] = {}
+    for layer in due:
+        parts = fitted[layer.key].parts
+        new[layer.module] = maker.replacement(layer, parts)
+        if parts is not None:
+            _require_reproduced(layer, new[layer.module])
     converted, memo = copied(root, {**new, **maker.biases})
     carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
     told = [_told(layer, fitted[layer.key] if layer.rank is not None else None) for layer in layers]
     return Conversion(converted, method, tuple(told))
+
+
+REPRODUCED = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 3e-2}
+"""How far a kernel of full rank may be from the one it stands for, relative to its norm."""
+
+
+def _require_reproduced(layer: _Due, new: Any) -> None:
+    """Refuse weights that do not fit into the dtype, which an error computed in float64 does not tell.
+
+    Raises:
+        InputError: They are not finite, or at full rank not those of the kernel.
+    """
+    found, wanted = (weight.detach().to("cpu", torch.float64) for weight in (new.weight, layer.kernel.weight))
+    off = float((found - wanted).norm())
+    within = REPRODUCED.get(layer.kernel.weight.dtype, 1.0) * float(wanted.norm())
+    if not isfinite(off) or (layer.rank == layer.site.max_rank and off > within):
+        dtype = str(layer.kernel.weight.dtype).removeprefix("torch.")
+        raise InputError(
+            f"the weights of '{layer.site.name}' are too large or too small for two factors in {dtype}: convert the "
+            "model in float32"
+        )
 
 
 def _fitted(root: nn.Module, due: Sequence[_Due], batches: Sequence[Arguments]) -> dict[Key, _Fitted]:
