@@ -506,7 +506,7 @@ def _a_name_or_nothing(text: str) -> str:
 
 
 def _a_path(text: str) -> str:
-    if not text.isprintable() or _CONFUSING.search(text):
+    if not text.isprintable() or _CONFUSING.search(text) or any(part.startswith("__") for part in text.split(".")):
         raise CodeError(f"a path in it is no path but this, which could be code: {text!r:.60}")
     return text
 
@@ -719,7 +719,7 @@ def _affine(node: ast.expr) -> Affine | None:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return None
     kind, args = node.func.id, node.args
-    if kind == "Symbol" and isinstance(args[0], ast.Constant):
+    if kind == "Symbol" and args and isinstance(args[0], ast.Constant):
         return Affine(1, str(args[0].value), 0)
     if kind not in ("Add", "Mul") or len(args) != 2:
         return None

@@ -1,13 +1,12 @@
 """Programs of `torch.export` as modules: the hierarchy, names and classes that the model had before it was exported."""
 
 import logging
-import operator
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,14 +19,11 @@ from torch.export.unflatten import InterpreterModule, UnflattenedModule
 from torch.utils import _pytree as pytree
 
 from dscost.errors import InputError
-from dscost.sources.archives import Archive, Taken, affine, read_archive
+from dscost.sources.archives import Taken, affine, read_archive
 from dscost.units import format_shape
 
-CONVOLUTIONS: Mapping[Any, type[nn.Module]] = {
-    torch.ops.aten.conv1d: nn.Conv1d,
-    torch.ops.aten.conv2d: nn.Conv2d,
-    torch.ops.aten.conv3d: nn.Conv3d,
-}
+CONVOLUTIONS = (torch.ops.aten.conv1d, torch.ops.aten.conv2d, torch.ops.aten.conv3d, torch.ops.aten.convolution)
+"""Operators that torch's modules of convolution come to."""
 
 
 class Program(NamedTuple):
@@ -97,20 +93,23 @@ def _imported_class(reason: str) -> bool:
 @contextmanager
 def _quietly() -> Iterator[list[str]]:
     """Give the reasons that torch logs instead of raising them, and keep it from printing them."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx")]
     handler = _Reasons()
-    before = [(logger, logger.level, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.propagate = False
+    known = logging.root.manager.loggerDict
+    loggers = [logging.getLogger(name) for name in (*_SPEAKERS, *known) if name.startswith(_SPEAKERS)]
+    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:  # torch gives some of them handlers of their own
+        logger.handlers, logger.propagate = [handler], False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield handler.reasons
     finally:
-        for logger, level, propagate in before:
-            logger.removeHandler(handler)
-            logger.level, logger.propagate = level, propagate
+        for logger, handlers, propagate in reversed(before):
+            logger.handlers, logger.propagate = handlers, propagate
+
+
+_SPEAKERS = ("torch.export", "torch._export", "torch.fx")
+"""Parts of torch that log why a program could not be read."""
 
 
 class _Reasons(logging.Handler):
@@ -166,7 +165,7 @@ def as_module(
         root.__dict__.pop(attribute, None)
     root.call = call
     new: dict[int, nn.Module] = {}
-    for path, module in list(root.named_modules()):
+    for module in list(root.modules()):
         if isinstance(module, InterpreterModule):
             conv = _as_convolution(module)
             if conv is not None:
@@ -230,7 +229,7 @@ def _become(module: Any, kind: type[nn.Module], exported_from: str | None = None
     module.__class__ = _called(kind, name if name.isidentifier() else "Program" if issubclass(kind, Root) else "Module")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _called(kind: type[nn.Module], name: str) -> type[nn.Module]:
     return type(name, (kind,), {"__module__": __name__, "__doc__": kind.__doc__})
 
@@ -258,7 +257,7 @@ class _Running(fx.Interpreter):
         return super().call_function(target, args, kwargs)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _makes_tensors(target: Any) -> bool:
     """Whether an operator makes tensors of numbers alone, on a device that it is given."""
     if not isinstance(target, torch._ops.OpOverload):
@@ -443,9 +442,10 @@ def _as_convolution(module: InterpreterModule) -> nn.Module | None:
         return None
     if set(module._parameters) != {"weight", *(["bias"] if told["bias"] is not None else [])} or module._modules:
         return None
-    weight = own["weight"]
-    kind = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}[weight.dim()]
-    padding = told["padding"]
+    weight, padding = own["weight"], told["padding"]
+    kind = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}.get(weight.dim())
+    if kind is None:
+        return None
     conv: Any = kind(
         weight.shape[1] * told["groups"],
         weight.shape[0],
@@ -469,17 +469,13 @@ def _held(module: nn.Module, node: Any) -> nn.Parameter | None:
 def _arguments(node: fx.Node) -> dict[str, Any] | None:
     """Return the arguments of a convolution that is not transposed by name, or `None` of any other operator."""
     target: Any = node.target
-    packet = getattr(target, "overloadpacket", None)
-    if packet not in (*CONVOLUTIONS, torch.ops.aten.convolution):
+    if getattr(target, "overloadpacket", None) not in CONVOLUTIONS:
         return None
-    spatial = {torch.ops.aten.conv1d: 1, torch.ops.aten.conv2d: 2, torch.ops.aten.conv3d: 3}.get(packet)
-    names = [argument.name for argument in target._schema.arguments]
-    defaults = {a.name: a.default_value for a in target._schema.arguments if a.has_default_value()}
-    told = {**defaults, **dict(zip(names, node.args, strict=False)), **node.kwargs}
+    arguments = target._schema.arguments
+    defaults = {one.name: one.default_value for one in arguments if one.has_default_value()}
+    told = {**defaults, **dict(zip([one.name for one in arguments], node.args, strict=False)), **node.kwargs}
     if told.get("transposed"):
         return None
-    weight = told["weight"]
-    del weight, spatial
     for key in ("stride", "padding", "dilation"):
         if not isinstance(told[key], str | int) and not all(isinstance(one, int) for one in told[key]):
             return None  # computed from sizes
