@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 import dscost
 from dscost import cli
 from dscost.errors import InputError
-from dscost.sources import programs
+from dscost.sources import hierarchies
 from dscost.sources.modules import from_export
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -100,7 +100,7 @@ def test_a_program_has_the_layers_and_pairs_of_its_model(exported: Exported, dec
 def test_a_program_that_torch_cannot_unflatten_keeps_its_layers(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unflattened, tries = programs.UnflattenedModule, []
+    unflattened, tries = hierarchies.UnflattenedModule, []
 
     def fail_once(program: Any) -> Any:
         tries.append(program)
@@ -108,7 +108,7 @@ def test_a_program_that_torch_cannot_unflatten_keeps_its_layers(
             raise RuntimeError("modules that do not nest")
         return unflattened(program)
 
-    monkeypatch.setattr(programs, "UnflattenedModule", fail_once)
+    monkeypatch.setattr(hierarchies, "UnflattenedModule", fail_once)
     net = Net().eval()
     path = exported(net, images())
     report = dscost.analyze(path)

@@ -134,7 +134,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         kind = what_is(path)
         why = _first_line(error) if kind == "a safetensors file" else kind
-        cut = " (it is cut off, or was altered)" if "IncompleteBuffer" in why or "InvalidOffset" in why else ""
+        cut = " (it is cut off, or was altered)" if kind == "a safetensors file" else ""
         raise InputError(f"{path}: not a safetensors file: {why}{cut}") from error
     return found
 

@@ -149,8 +149,8 @@ def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSo
     path = Path(target)
     if not path.is_file():
         raise InputError(f"cannot read {target}: {'it is a folder' if path.is_dir() else 'no such file'}")
-    from dscost.sources.archives import CodeError
     from dscost.sources.programs import read_program, read_trusted
+    from dscost.sources.whitelist import CodeError
 
     try:
         module, example = read_program(path)
