@@ -328,13 +328,37 @@ def test_what_counting_does_not_need_is_not_looked_at(
 
 def test_trust_reads_what_only_torch_can(program: Entries, tmp_path: Path, made: Path) -> None:
     entries = dict(program)
-    native_free = {**entries, SAMPLE: saved(((torch.zeros(2, 3, 8, 8),), {"unused": Payload(made)}))}
-    native_free[SAMPLE] = saved((Sample(torch.zeros(2, 3, 8, 8)), {}))
-    path = packed(tmp_path / "net.pt2", native_free)
+    entries[SAMPLE] = saved((Sample(torch.zeros(2, 3, 8, 8)), {}))
+    path = packed(tmp_path / "net.pt2", entries)
     with pytest.raises(InputError, match="refused, since unpickling"):
         dscost.analyze(path)
     assert dscost.analyze(path, trust=True).totals.as_is.macs == MACS
     assert dscost.verify(path, trust=True).agrees
+
+
+LIBRARY = """
+import dataclasses, torch
+@dataclasses.dataclass
+class Output:
+    logits: object
+torch.export.register_dataclass(Output, serialized_type_name="some_library.Output")
+"""
+
+
+def test_trust_imports_what_a_program_names(program: Entries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some_library.py").write_text(LIBRARY)
+    monkeypatch.syspath_prepend(tmp_path)
+    entries = dict(program)
+    tree("out_spec", "some_library.Output", json.dumps([["logits"], []]))(entries, tmp_path)
+    pickled_tensors("constants")(entries, tmp_path)
+    for name in [name for name in entries if name.startswith("data/constants/tensor")]:
+        entries[name] = saved(torch.ones(1))
+    path = packed(tmp_path / "net.pt2", entries)
+    with pytest.raises(InputError, match="is a pickled object"):
+        dscost.analyze(path)
+    assert "some_library" not in sys.modules
+    assert dscost.analyze(path, trust=True).totals.as_is.macs == MACS
+    assert "some_library" in sys.modules
 
 
 class Sample(tuple[Any, ...]):
@@ -404,14 +428,17 @@ def test_a_missing_entry_is_named(name: str, program: Entries, tmp_path: Path) -
     assert "torch.export" in str(found.value)
 
 
-def absurd(entries: Entries, made: Path) -> None:
-    edited(
-        entries,
-        lambda document: next(iter(document["config"].values()))["tensor_meta"].update(
-            sizes=[{"as_int": 2**40}, {"as_int": 2**40}]
-        ),
-        "data/weights/model_weights_config.json",
-    )
+def of_size(*sizes: int) -> Change:
+    meta = {"sizes": [{"as_int": size} for size in sizes]}
+
+    def change(entries: Entries, made: Path) -> None:
+        config = "data/weights/model_weights_config.json"
+        edited(entries, lambda document: document["config"]["conv.weight"]["tensor_meta"].update(meta), config)
+
+    return change
+
+
+absurd, too_large = of_size(2**40, 2**40, 1, 1), of_size(8, 3, 3, 300)
 
 
 def deep(entries: Entries, made: Path) -> None:
@@ -440,7 +467,8 @@ def another_version(entries: Entries, made: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (absurd, "'conv.weight' does not fit the 864 bytes of its file"),
+        (absurd, "'conv.weight' would have 1.21e+24 elements"),
+        (too_large, "'conv.weight' does not fit the 864 bytes of its file"),
         (deep, "not a program of torch.export"),
         (huge, "not a program of torch.export: Argument.as_ints is 1e"),
         (other_type, "not a program of torch.export: Node.target is list"),

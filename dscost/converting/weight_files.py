@@ -228,7 +228,11 @@ def _why_no_archive(path: Path) -> str | None:
         return "a program of torch.export, which is a target itself"
     if any(name.endswith("constants.pkl") for name in names):
         return "a program of torch.jit.save: save its state_dict()"
-    return None if any(name.endswith("data.pkl") for name in names) else f"a zip archive of {some_of(names, SHOWN)}"
+    return (
+        None
+        if any(name.endswith("data.pkl") for name in names)
+        else f"a zip archive of {some_of([name[:80] for name in names], SHOWN)}"
+    )
 
 
 def _states(found: Any, path: Path) -> States:

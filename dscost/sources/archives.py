@@ -35,9 +35,13 @@ MODEL = "model"
 """What torch.export.save calls the program."""
 MOST_UNPACKED_BYTES = 2**26
 """Of a compressed entry; torch does not compress, so that weights are never among them."""
+MOST_BYTES = 2**40
+"""Of a tensor."""
 MOST_LEAVES = 10_000
 """Of the example inputs; lists may hold each other, so that few bytes make many."""
 SHOWN = 3
+MOST_SHOWN = 80
+"""Characters of a name."""
 
 
 class Taken(NamedTuple):
@@ -144,7 +148,7 @@ def _what_else(names: Sequence[str]) -> str:
         return "an empty archive"
     if any(name.endswith("/data.pkl") for name in names):
         return "a file of torch.save or torch.jit.save"
-    return f"it has no archive_format but {some_of(names, SHOWN)}"
+    return f"it has no archive_format but {some_of([name[:MOST_SHOWN] for name in names], SHOWN)}"
 
 
 def _read(entries: _Entries) -> Archive:
@@ -157,7 +161,7 @@ def _read(entries: _Entries) -> Archive:
             raise InputError("not a program of torch.export: its archive_format is another")
         native = entries.under("data/aotinductor/")
         if native:
-            raise CodeError(f"it holds native code, {native[0]}, that is run as soon as torch loads it")
+            raise CodeError(f"it holds native code, {native[0]:.80}, that is run as soon as torch loads it")
         name = _only_model(entries)
         if "byteorder" in entries and entries.read("byteorder").decode() != sys.byteorder:
             raise InputError(f"its weights are not in the order of bytes of this machine, {sys.byteorder} endian")
@@ -238,6 +242,8 @@ def _tensor(content: bytearray, meta: schema.TensorMeta, name: str) -> Tensor:
         raise InputError(f"'{name}' is a sparse tensor, which cannot be read")
     dtype = _SERIALIZE_TO_TORCH_DTYPE[meta.dtype]
     sizes, strides = ([size.as_int for size in several] for several in (meta.sizes, meta.strides))
+    if math.prod(sizes) * dtype.itemsize > MOST_BYTES:
+        raise InputError(f"'{name}' would have {math.prod(sizes):.3g} elements")
     if not content:
         return torch.empty_strided(sizes, strides, dtype=dtype, device="meta" if math.prod(sizes) else "cpu")
     try:
@@ -301,7 +307,8 @@ def _size(size: Mapping[str, Any]) -> int | str:
 
 def _ranges(document: Any) -> Mapping[str, tuple[int | None, int | None]]:
     found = document.get("range_constraints", {})
-    return {str(name): (one.get("min_val"), one.get("max_val")) for name, one in found.items()}
+    checks = {str(name): checked(schema.RangeConstraint, one, "RangeConstraint") for name, one in found.items()}
+    return {name: (one.min_val, one.max_val) for name, one in checks.items()}
 
 
 class Affine(NamedTuple):

@@ -118,8 +118,8 @@ class _Reasons(logging.Handler):
 
 
 def reason_of(error: BaseException, logged: Sequence[str] = ()) -> str:
-    """Return why torch could not read something: what it logged, or the last line of the innermost error."""
-    return logged[-1] if logged else _told(error)
+    """Return why torch could not read something: what it says itself, or what it logged where it points to that."""
+    return logged[-1] if logged and "warnings above" in str(error) else _told(error)
 
 
 def _told(error: BaseException) -> str:

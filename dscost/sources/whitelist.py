@@ -111,6 +111,8 @@ def _as_example(kind: Any, expression: Any) -> Any:
 
 def _is_expression(text: str) -> bool:
     """Whether a text is arithmetic of symbols, as sympy writes it: `Mul(Integer(2), Symbol('s0', integer=True))`."""
+    if len(text) > MOST_EXPRESSION:
+        return False
     try:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -128,6 +130,8 @@ def _is_expression(text: str) -> bool:
     return True
 
 
+MOST_EXPRESSION = 20_000
+"""Characters."""
 _ARITHMETIC = (
     *(ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.Tuple),
     *(ast.BinOp, ast.operator, ast.UnaryOp, ast.unaryop, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop),
