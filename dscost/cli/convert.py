@@ -136,7 +136,7 @@ def convert(
             progress=progress,
         )
         out.check(result.converted)
-        text = plan_file(result)
+        text = plan_file(result) if save or save_plan else ""
         if save is not None:
             save_weights(result.module, save, {"dscost": __version__, "plan": text})
     if save_plan is not None:

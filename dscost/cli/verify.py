@@ -3,11 +3,14 @@
 import json as json_text
 import sys
 from contextlib import redirect_stdout
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dscost.cli import options as opt
+
+if TYPE_CHECKING:
+    from dscost.analysis.verifying import Verification
 
 DISAGREES = 1
 
@@ -28,7 +31,7 @@ def verify(
     trust: opt.Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Count a model by two independent methods; exit 0 when they agree, 1 when not."""
+    """Count a model by two independent methods; exit 0 when they agree or it is known why not, else 1."""
     from dscost.analysis.verifying import verify as count_twice
 
     with redirect_stdout(sys.stderr):  # a model's own code may print
@@ -46,8 +49,16 @@ def verify(
         print(f"{found.target}: dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs")
         for one in found.differences:
             print(f"  {one.module or '(root)'} ({one.type}): {one.ours:,} against {one.theirs:,}: {one.reason}")
-        print("Both agree, module by module." if found.agrees else "They differ.")
+        print(_verdict(found))
     for note in found.notes:
         print(note, file=sys.stderr)
-    if not found.agrees:
+    if not (found.agrees or found.is_explained):
         raise typer.Exit(DISAGREES)
+
+
+def _verdict(found: "Verification") -> str:
+    if found.agrees:
+        return "Both agree, module by module."
+    if found.partial:
+        return f"Neither count is whole: {'; '.join(found.partial).rstrip('.')}."
+    return "They differ only by what FlopCounterMode is known to miscount." if found.is_explained else "They differ."

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dscost.converting.decomposing import Decomposed, decompose
-from dscost.converting.kernels import Kernel
 from dscost.copying import by_path, copied
 from dscost.errors import InputError
+from dscost.kernels import Kernel
 from dscost.tracing import Arguments, first_line
 
 Key = tuple[int, int, int]

@@ -5,6 +5,7 @@ hooks, random state, torch's own functions are as before, also after an error.
 """
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock
@@ -22,6 +23,7 @@ from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.holdings import Parameter, holdings_of
 from dscost.tracing.inputs import Arguments, arguments_of
 from dscost.tracing.rules import register_formula
+from dscost.tracing.sparse import nbytes_of, parts
 from dscost.tracing.standins import StandIns, is_lazy, real_copy, with_shapes
 
 __all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
@@ -44,6 +46,8 @@ class Trace(NamedTuple):
         outputs: Events whose results the model returns.
         output_bytes: Size of what the model returns.
         doubts: Why the figures may not be all that the model costs.
+        notes: By which convention something in it was counted.
+        dropped: The operators of the cheaper ways of conditions, which do not count.
     """
 
     events: Sequence[Event]
@@ -56,6 +60,8 @@ class Trace(NamedTuple):
     outputs: frozenset[int]
     output_bytes: int
     doubts: tuple[Doubt, ...]
+    notes: tuple[str, ...] = ()
+    dropped: Sequence[Event] = ()
 
 
 class _Way(NamedTuple):
@@ -111,9 +117,12 @@ def looks_at_values(error: BaseException) -> bool:
     return isinstance(error, NotImplementedError) or any(word in text for word in _WITHOUT_VALUES)
 
 
+_ADDRESS = re.compile(r" (?:object )?at 0x[0-9a-fA-F]+")
+
+
 def first_line(error: BaseException) -> str:
     """Return the type of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines()
+    lines = _ADDRESS.sub("", str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
@@ -137,7 +146,7 @@ def _run(
         paths, calls = stack.enter_context(attributed(modules))
         if way.factories_on_meta:
             stack.enter_context(torch.device("meta"))
-        holdings = holdings_of(modules)
+        holdings = holdings_of(modules, packed=not way.on_meta)
         recorder = Recorder(holdings, arguments.tensors, paths, shortcuts=way.shortcuts, training=training)
         stack.enter_context(torch.inference_mode())
         if training:  # records nothing, but shows where the model switches gradients off
@@ -154,8 +163,10 @@ def _run(
             unknown=recorder.unknown,
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
-            output_bytes=sum(t.nbytes for t in outputs),
+            output_bytes=sum(map(nbytes_of, outputs)),
             doubts=doubts,
+            notes=tuple(recorder.notes),
+            dropped=recorder.dropped,
         )
 
 
@@ -166,6 +177,7 @@ def dry_run(model: nn.Module, arguments: Arguments) -> None:
 
 
 def _size(tensor: Tensor) -> tuple[int, int]:
+    tensor = parts(tensor)[0]
     return tensor.untyped_storage()._cdata, int(tensor.storage_offset())
 
 

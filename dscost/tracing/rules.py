@@ -1,4 +1,4 @@
-"""What each operator costs in multiply-accumulates: a formula over shapes, known to be free, or unknown.
+"""What each operator costs in multiply-accumulates: a formula over shapes. What is free stands in `free`; else unknown.
 
 A formula takes the operator's own arguments with every tensor replaced by its shape, and the shape of the
 (first) output as `out`. It sees nothing else, so it is tested without a tensor. Padding positions count like
@@ -16,12 +16,6 @@ Formula = Callable[..., int]
 
 FORMULAS: dict[str, Formula] = {}
 """MACs by operator, `namespace::name` without the overload."""
-
-FREE: set[str] = set()
-"""Operators without multiply-accumulates in the sense of the conventions: interpolation, normalisation, pooling.
-
-Elementwise operators and views need not stand here: torch tags them itself.
-"""
 
 
 def register_formula(*operators: str) -> Callable[[Formula], Formula]:
@@ -66,8 +60,30 @@ def convolution_macs(
     "aten::conv2d",
     "aten::conv3d",
     "aten::_slow_conv2d_forward",
+    "aten::slow_conv3d_forward",
+    "aten::slow_conv_dilated2d",
+    "aten::slow_conv_dilated3d",
+    "aten::_conv_depthwise2d",
+    "aten::conv_depthwise3d",
+    "aten::_nnpack_spatial_convolution",
     "aten::mkldnn_convolution",
     "aten::cudnn_convolution",
+    "aten::cudnn_convolution_relu",
+    "aten::cudnn_convolution_add_relu",
+    "aten::miopen_convolution",
+    "aten::miopen_convolution_relu",
+    "aten::miopen_convolution_add_relu",
+    "aten::miopen_depthwise_convolution",
+    "mkldnn::_convolution_pointwise",
+    "quantized::conv1d",
+    "quantized::conv1d_relu",
+    "quantized::conv1d_dynamic",
+    "quantized::conv2d",
+    "quantized::conv2d_relu",
+    "quantized::conv2d_dynamic",
+    "quantized::conv3d",
+    "quantized::conv3d_relu",
+    "quantized::conv3d_dynamic",
 )
 def conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `B·H'·W' · N · M/G · Kh·Kw`; the output may lack the batch."""
@@ -75,17 +91,98 @@ def conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
 
 
 # conv_transpose2d(Tensor input, Tensor weight, …); weight is (M, N/G, *K): every input value meets every tap once
-@register_formula("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
+@register_formula(
+    "aten::conv_transpose1d",
+    "aten::conv_transpose2d",
+    "aten::conv_transpose3d",
+    "aten::slow_conv_transpose2d",
+    "aten::slow_conv_transpose3d",
+    "aten::cudnn_convolution_transpose",
+    "aten::miopen_convolution_transpose",
+    "quantized::conv_transpose1d",
+    "quantized::conv_transpose1d_dynamic",
+    "quantized::conv_transpose2d",
+    "quantized::conv_transpose2d_dynamic",
+    "quantized::conv_transpose3d",
+    "quantized::conv_transpose3d_dynamic",
+)
 def transposed_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `B·H·W · M · N/G · Kh·Kw`; the input may lack the batch."""
     return prod(x) * prod(w[1:])
 
 
+# conv2d_add(Tensor qx, Tensor qaccum, packed weight, …): what is added is no product
+@register_formula("quantized::conv2d_add", "quantized::conv2d_add_relu")
+def conv_add_macs(x: Shape, added: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
+    """Return what the convolution costs."""
+    return conv_macs(x, w, out=out)
+
+
+# qconv2d_pointwise(Tensor qx, float x_scale, int x_zero_point, Tensor qw, …)
+@register_formula(
+    "onednn::qconv_pointwise", "onednn::qconv1d_pointwise", "onednn::qconv2d_pointwise", "onednn::qconv3d_pointwise"
+)
+def lowered_conv_macs(x: Shape, scale: Any, zero_point: Any, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
+    """Return what the convolution costs."""
+    return conv_macs(x, w, out=out)
+
+
+# conv_tbc(Tensor self (T, B, M), Tensor weight (K, M, N), Tensor bias, int pad)
+@register_formula("aten::conv_tbc")
+def time_first_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
+    """Return `T'·B · N · M · K`."""
+    return prod(out) * w[0] * w[1]
+
+
+# convolution_backward(Tensor grad_output, Tensor input, Tensor weight, bias_sizes, stride, padding, dilation,
+#   bool transposed, output_padding, groups, bool[3] output_mask)
+@register_formula("aten::convolution_backward", "aten::convolution_backward_overrideable")
+def conv_backward_macs(grad: Shape, x: Shape, w: Shape, *arguments: Any, out: Any, **named: Any) -> int:
+    """Return what the convolution costs for each of its two gradients that is wanted: of the input, of the weight."""
+    mask: Sequence[bool] = named.get("output_mask", arguments[-1] if arguments else ())
+    transposed = next(value for value in arguments if isinstance(value, bool))
+    wanted = sum(map(bool, mask[:2]))
+    return wanted * (transposed_conv_macs(x, w, out=grad) if transposed else conv_macs(x, w, out=grad))
+
+
 # linear(Tensor input, Tensor weight, Tensor? bias); weight is (N, M)
-@register_formula("aten::linear")
+@register_formula(
+    "aten::linear",
+    "aten::mkldnn_linear",
+    "aten::_weight_int8pack_mm",
+    "aten::_sparse_semi_structured_linear",
+    "mkldnn::_linear_pointwise",
+    "torch_nn::_linear_cross_entropy_batch_chunked",
+    "torch_nn::_linear_cross_entropy_batch_chunked_no_reduction",
+    "quantized::linear",
+    "quantized::linear_relu",
+    "quantized::linear_leaky_relu",
+    "quantized::linear_tanh",
+    "quantized::linear_dynamic",
+    "quantized::linear_relu_dynamic",
+    "quantized::linear_dynamic_fp16",
+    "quantized::linear_relu_dynamic_fp16",
+    "quantized::linear_with_input_q_dq_qweight_dq_output_fp32",
+    "quantized::linear_with_input_q_dq_qweight_dq_relu_output_fp32",
+)
 def linear_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `rows · N · M`."""
     return prod(x) * w[0] if len(w) == 2 else prod(x)
+
+
+# _weight_int4pack_mm(Tensor self (rows, M), packed weight, …): the weight's shape is that of its packing
+@register_formula(
+    "aten::_weight_int4pack_mm",
+    "aten::_weight_int4pack_mm_for_cpu",
+    "aten::_weight_int4pack_mm_with_scales_and_zeros",
+    "aten::_dyn_quant_matmul_4bit",
+    "aten::_mixed_dtypes_linear",
+    "onednn::qlinear_pointwise",
+    "quantized::linear_dynamic_fp16_unpacked_weight",
+)
+def packed_linear_macs(x: Shape, *_: Any, out: Shape, **__: Any) -> int:
+    """Return `rows · N · M`."""
+    return prod(x) * out[-1]
 
 
 # matmul(Tensor self, Tensor other): vectors, matrices and batches that broadcast
@@ -99,6 +196,8 @@ def linear_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     "aten::inner",
     "aten::_int_mm",
     "aten::_scaled_mm",
+    "aten::_scaled_mm_v2",
+    "quantized::matmul",
 )
 def matmul_macs(a: Shape, b: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return the output's values times the length of the contracted dimension."""
@@ -106,17 +205,69 @@ def matmul_macs(a: Shape, b: Shape, *_: Any, out: Shape, **__: Any) -> int:
 
 
 # addmm(Tensor self, Tensor mat1, Tensor mat2): self is added, not multiplied
-@register_formula("aten::addmm", "aten::baddbmm", "aten::addmv", "aten::_addmm_activation")
+@register_formula(
+    "aten::addmm",
+    "aten::addmm_",
+    "aten::baddbmm",
+    "aten::baddbmm_",
+    "aten::addmv",
+    "aten::addmv_",
+    "aten::_addmm_activation",
+)
 def addmm_macs(_self: Shape, a: Shape, b: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return the output's values times the contracted dimension."""
     return prod(out) * a[-1]
 
 
 # addbmm(Tensor self, Tensor batch1, Tensor batch2): the products of the batch are summed
-@register_formula("aten::addbmm")
+@register_formula("aten::addbmm", "aten::addbmm_")
 def addbmm_macs(_self: Shape, a: Shape, b: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `B · rows · columns · contracted`."""
     return prod(a) * b[-1]
+
+
+# _grouped_mm(Tensor self, Tensor mat2, Tensor? offs, …): rows (L, M) of which each group has its own (M, N) of
+# (G, M, N), as in a mixture of experts; or the groups divide another dimension, or both are batches
+@register_formula("aten::_grouped_mm", "aten::_scaled_grouped_mm", "aten::_scaled_grouped_mm_v2")
+def grouped_mm_macs(a: Shape, b: Shape, *_: Any, out: Shape, **__: Any) -> int:
+    """Return `rows · contracted · columns`, each row (column, contracted position) in one group only."""
+    groups = a[0] if len(a) == len(b) == 3 else 1
+    return groups * a[-2] * a[-1] * b[-1]
+
+
+# _foreach_mm(Tensor[] self, Tensor[] mat2)
+@register_formula("aten::_foreach_mm")
+def foreach_mm_macs(a: Sequence[Shape], b: Sequence[Shape], *_: Any, out: Any, **__: Any) -> int:
+    """Return the sum over the products."""
+    return sum(prod(left) * right[-1] for left, right in zip(a, b, strict=True))
+
+
+# cdist(Tensor x1 (…, P, M), Tensor x2 (…, R, M), float p)
+@register_formula("aten::cdist", "aten::_cdist_forward", "aten::_euclidean_dist")
+def cdist_macs(a: Shape, b: Shape, p: float = 2.0, *_: Any, out: Shape, **__: Any) -> int:
+    """Return `… P · R · M`, the product that Euclidean distances are made of; other norms multiply nothing."""
+    return prod(out) * a[-1] if p == 2 else 0
+
+
+# pdist(Tensor self (P, M), float p)
+@register_formula("aten::pdist", "aten::_pdist_forward")
+def pdist_macs(x: Shape, p: float = 2.0, *_: Any, out: Shape, **__: Any) -> int:
+    """Return `P·(P-1)/2 · M` of Euclidean distances."""
+    return prod(out) * x[-1] if p == 2 else 0
+
+
+# linear_backward(Tensor self (…, M), Tensor grad_output (…, N), Tensor weight, bool[3] output_mask)
+@register_formula("aten::linear_backward", "aten::mkldnn_linear_backward")
+def linear_backward_macs(x: Shape, grad: Shape, w: Shape, mask: Sequence[bool], *_: Any, out: Any) -> int:
+    """Return `rows · N · M` for each of the gradients of input and weight that is wanted."""
+    return sum(map(bool, mask[:2])) * prod(x) * grad[-1]
+
+
+# matmul_backward(Tensor grad, Tensor self, Tensor other, bool[2] mask)
+@register_formula("aten::matmul_backward")
+def matmul_backward_macs(grad: Shape, a: Shape, b: Shape, mask: Sequence[bool], *_: Any, out: Any) -> int:
+    """Return what the product costs for each of its two gradients that is wanted."""
+    return sum(map(bool, mask)) * matmul_macs(a, b, out=grad)
 
 
 # scaled_dot_product_attention(query (…, L, E), key (…, S, E), value (…, S, Ev), …)
@@ -137,12 +288,35 @@ def attention_macs(q: Shape, k: Shape, v: Shape, *_: Any, out: Shape, **__: Any)
 
 # _flash_attention_forward(query (B, L, H, E), key (B, S, H, E), value, cum_seq_q, cum_seq_k, max_q, max_k, …);
 # _efficient_attention_forward(query, key, value, bias, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, …)
-@register_formula("aten::_flash_attention_forward", "aten::_efficient_attention_forward")
+@register_formula("aten::_flash_attention_forward", "aten::_efficient_attention_forward", "torch_attn::_varlen_attn")
 def heads_last_attention_macs(q: Shape, k: Shape, v: Shape, *lengths: Any, out: Shape, **__: Any) -> int:
     """Return `B · H · L · S · (E + Ev)`; of packed sequences `(rows, H, E)` every one counts as the longest."""
     counts = [value for value in lengths if type(value) is int]
     keys = k[-3] if len(q) == 4 or len(counts) < 2 else counts[1]
     return prod(q[:-1]) * keys * (q[-1] + v[-1])
+
+
+# _scaled_dot_product_flash_attention_backward(Tensor grad_out, query, key, value, …)
+@register_formula(
+    "aten::_scaled_dot_product_flash_attention_backward",
+    "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
+    "aten::_scaled_dot_product_efficient_attention_backward",
+    "aten::_scaled_dot_product_cudnn_attention_backward",
+    "aten::_scaled_dot_product_fused_attention_overrideable_backward",
+)
+def attention_backward_macs(grad: Shape, q: Shape, k: Shape, v: Shape, *_: Any, out: Any, **__: Any) -> int:
+    """Return two gradients for each of the two products; that the scores are computed anew is left out."""
+    return 2 * attention_macs(q, k, v, out=grad)
+
+
+# _flash_attention_backward(Tensor grad_out (B, L, H, E), query, key, value, out, logsumexp, cum_seq_q, cum_seq_k,
+#   max_q, max_k, …); _efficient_attention_backward(grad_out, query, key, value, bias, out, cu_seqlens_q, …) alike
+@register_formula("aten::_flash_attention_backward", "aten::_efficient_attention_backward")
+def heads_last_attention_backward_macs(
+    grad: Shape, q: Shape, k: Shape, v: Shape, *lengths: Any, out: Any, **__: Any
+) -> int:
+    """Return two gradients for each of the two products."""
+    return 2 * heads_last_attention_macs(q, k, v, *lengths, out=grad)
 
 
 # lstm(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, …), or (data, batch_sizes, hx, params, …)
@@ -158,8 +332,38 @@ def recurrent_macs(x: Shape, *arguments: Any, out: Shape, **__: Any) -> int:
     return prod(x[:-1]) * weights
 
 
+# _cudnn_rnn(Tensor input, Tensor[] weight, …), quantized_lstm(Tensor input, Tensor[] hx, packed weights[] params, …)
+@register_formula(
+    "aten::_cudnn_rnn", "aten::miopen_rnn", "aten::_lstm_mps", "aten::quantized_lstm", "aten::quantized_gru"
+)
+def fused_recurrent_macs(x: Shape, *arguments: Any, out: Any, **__: Any) -> int:
+    """Return one use of every weight matrix per row; weights are the matrices, states have three dimensions."""
+    weights: int = sum(prod(shape) for value in arguments for shape in _shapes_in(value) if len(shape) == 2)
+    return prod(x[:-1]) * weights
+
+
+# mkldnn_rnn_layer(Tensor input, Tensor weight_ih, Tensor weight_hh, …): one layer in one direction
+@register_formula("aten::mkldnn_rnn_layer")
+def recurrent_layer_macs(x: Shape, w_ih: Shape, w_hh: Shape, *_: Any, out: Any, **__: Any) -> int:
+    """Return one use of both weight matrices per row."""
+    return prod(x[:-1]) * (prod(w_ih) + prod(w_hh))
+
+
 # lstm_cell(Tensor input, Tensor[] hx, Tensor w_ih, Tensor w_hh, …)
-@register_formula("aten::lstm_cell", "aten::gru_cell", "aten::rnn_tanh_cell", "aten::rnn_relu_cell")
+@register_formula(
+    "aten::lstm_cell",
+    "aten::gru_cell",
+    "aten::rnn_tanh_cell",
+    "aten::rnn_relu_cell",
+    "aten::quantized_lstm_cell",
+    "aten::quantized_gru_cell",
+    "aten::quantized_rnn_tanh_cell",
+    "aten::quantized_rnn_relu_cell",
+    "quantized::quantized_lstm_cell_dynamic",
+    "quantized::quantized_gru_cell_dynamic",
+    "quantized::quantized_rnn_tanh_cell_dynamic",
+    "quantized::quantized_rnn_relu_cell_dynamic",
+)
 def recurrent_cell_macs(x: Shape, hx: Any, w_ih: Shape, w_hh: Shape, *_: Any, out: Any, **__: Any) -> int:
     """Return one use of both weight matrices per sequence."""
     return prod(x[:-1]) * (prod(w_ih) + prod(w_hh))
@@ -209,44 +413,16 @@ def deform_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     return conv_macs(x, w, out=out)
 
 
+def _shapes_in(value: Any) -> list[Shape]:
+    """Return the shapes in a list of shapes, which packed weights of several matrices nest; of anything else none."""
+    if not isinstance(value, list):
+        return []
+    return [shape for entry in value for shape in ([entry] if isinstance(entry, tuple) else _shapes_in(entry))]
+
+
 def _is_shapes(value: Any) -> bool:
     return isinstance(value, Sequence) and bool(value) and all(isinstance(shape, tuple) for shape in value)
 
-
-_FREE_ATEN = """
-adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d
-adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d avg_pool1d avg_pool2d avg_pool3d max_pool1d
-max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices max_unpool2d all any amax amin aminmax
-argmax argmin argsort sort topk max min mean sum prod std var std_mean var_mean cumsum cumprod logsumexp median
-mode norm linalg_vector_norm nansum count_nonzero batch_norm native_batch_norm _native_batch_norm_legit
-_native_batch_norm_legit_no_training native_layer_norm layer_norm group_norm native_group_norm instance_norm
-rms_norm _fused_rms_norm softmax _softmax log_softmax _log_softmax _safe_softmax gelu glu prelu dropout
-native_dropout feature_dropout alpha_dropout feature_alpha_dropout bernoulli bernoulli_ embedding embedding_bag
-_embedding_bag one_hot bucketize searchsorted histc bincount cat concat stack hstack vstack pad constant_pad_nd
-reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
-_pad_circular clone copy copy_ contiguous reshape flatten to _to_copy type_as cpu cuda repeat repeat_interleave
-tile roll flip rot90 tril triu tril_indices triu_indices meshgrid cartesian_prod gather scatter scatter_
-scatter_add scatter_add_ scatter_reduce index index_put index_put_ _unsafe_index index_select index_add
-index_fill masked_fill masked_fill_ masked_scatter masked_select take take_along_dim where nonzero
-unique_consecutive unique_dim _unique2 nonzero_static upsample_nearest1d upsample_nearest2d upsample_nearest3d
-upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d _upsample_nearest_exact2d
-_upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler grid_sampler_2d grid_sampler_3d
-affine_grid_generator pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle im2col col2im unfold
-empty empty_like empty_strided empty_permuted new_empty new_empty_strided new_full new_zeros new_ones zeros
-zeros_like ones ones_like full full_like arange linspace logspace eye rand rand_like randn randn_like randint
-randint_like randperm normal normal_ uniform uniform_ exponential_ random_ fill_ zero_ fill zero scalar_tensor
-tensor lift_fresh lift_fresh_copy lift detach detach_ alias _local_scalar_dense item is_nonzero equal allclose
-resize_ set_ numpy_T _weight_norm _weight_norm_interface _assert_async _assert_tensor_metadata sym_size
-sym_numel unsafe_split unsafe_split_with_sizes unsafe_chunk _reshape_alias _reshape_copy _unsafe_view _conj
-_neg_view resolve_conj resolve_neg expand_copy outer kron cross bitwise_and_ clamp_min_ nll_loss
-nll_loss_forward cross_entropy_loss smooth_l1_loss result_type can_cast broadcast_tensors atleast_1d atleast_2d
-cosine_similarity square_ native_dropout_backward isin diff renorm mish hardswish mse_loss
-_nested_tensor_from_mask _pack_padded_sequence _pad_packed_sequence pin_memory quantize_per_tensor dequantize
-fake_quantize_per_tensor_affine
-"""
-
-FREE |= {f"aten::{name}" for name in _FREE_ATEN.split()}
-FREE |= {f"torchvision::{name}" for name in ("nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool")}
 
 _OURS = dict(FORMULAS)
 

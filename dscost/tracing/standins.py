@@ -6,7 +6,7 @@ and another thread may run the model meanwhile.
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any
 from weakref import ref
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils.hooks import RemovableHandle
+
+from dscost.tracing.sparse import is_sparse
 
 
 class _NoHooks(OrderedDict[Any, Any]):
@@ -85,7 +87,7 @@ class StandIns:
             return original
         known = self._tensors.get(id(original))
         if known is None:
-            known = torch.empty_strided(original.shape, original.stride(), dtype=original.dtype, device="meta")
+            known = _without_values(original)
             if isinstance(original, nn.Parameter):
                 known = nn.Parameter(known, requires_grad=original.requires_grad and not self._fresh)
             self._tensors[id(original)] = known
@@ -111,6 +113,13 @@ class StandIns:
         return value
 
 
+def _without_values(tensor: Tensor) -> Tensor:
+    """Return a tensor on meta like another one; a sparse one stays as it is, since its entries make its cost."""
+    if is_sparse(tensor):
+        return _sparse_copy(tensor)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
 _OWN_TENSORS = ("_parameters", "_buffers", "_modules")
 _HOOKS = tuple(
     name for name, value in nn.Module().__dict__.items() if isinstance(value, dict) and name not in _OWN_TENSORS
@@ -134,13 +143,28 @@ def _handle(handle: RemovableHandle, original: nn.Module, new: nn.Module) -> Rem
 
 def real_copy(model: nn.Module) -> nn.Module:
     """Return a copy on the CPU; weights that were on meta become small random numbers."""
-    model = copy.deepcopy(model)
+    # torch copies no compressed sparse tensor deeply, nor a weight that is computed of others
+    memo: dict[int, Any] = {id(tensor): _sparse_copy(tensor) for tensor in _sparse_tensors(model)}
+    held = [value for part in model.modules() for value in vars(part).values() if isinstance(value, Tensor)]
+    memo |= {id(value): value.detach().clone() for value in held if not value.is_leaf}
+    model = copy.deepcopy(model, memo)
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         model = model.to_empty(device="cpu")
         with torch.no_grad():
             for tensor in (*model.parameters(), *model.buffers()):
                 tensor.normal_(std=0.01).abs_() if tensor.is_floating_point() else tensor.zero_()
     return model.to("cpu")
+
+
+def _sparse_tensors(model: nn.Module) -> Iterator[Tensor]:
+    for module in model.modules():
+        for held in (module._parameters, module._buffers, module.__dict__):
+            yield from (value for value in held.values() if isinstance(value, Tensor) and is_sparse(value))
+
+
+def _sparse_copy(tensor: Tensor) -> Tensor:
+    copied = tensor.detach().clone()
+    return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
 
 
 def is_lazy(model: nn.Module) -> bool:
