@@ -89,3 +89,23 @@ def some_of(names: Iterable[str], at_most: int = 12) -> str:
     names = list(names)
     hidden = len(names) - at_most
     return ", ".join(names) if hidden < 2 else f"{', '.join(names[:at_most])} and {hidden} more"
+
+
+MOST_CHARACTERS = 300
+"""Of somebody else's message: no line on a terminal is longer that anybody reads."""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the type of an error and the first line of what it says, be that long, nothing, or an error in itself.
+
+    >>> first_line(ValueError("what was wrong\nand more")), first_line(ValueError())
+    ('ValueError: what was wrong', 'ValueError')
+    """
+    name = type(error).__name__
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # noqa: BLE001 - the text of an error is somebody else's code, and may fail in any way
+        return name
+    if not lines:
+        return name
+    return f"{name}: {lines[0][:MOST_CHARACTERS]}{'…' if len(lines[0]) > MOST_CHARACTERS else ''}"

@@ -1,7 +1,5 @@
 """`dscost check`."""
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +7,7 @@ import typer
 
 from dscost.cli import options as opt
 from dscost.cli.printing import Output, output, write_out
+from dscost.cli.streams import foreign_code
 from dscost.errors import DscostError
 from dscost.files import write_whole
 from dscost.rendering import View
@@ -59,7 +58,7 @@ def check(
         formats=VERDICT_RENDERERS,
     )
     try:
-        with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
+        with foreign_code("a model of the budget"), out.progress() as progress:
             result = check_budget(
                 opt.one_file(budget, config),
                 against=against,
@@ -84,4 +83,4 @@ def _annotate(error: DscostError, out: Output) -> None:
         if name == "github" and path:
             write_whole(path, github_failure(error))
         elif name == "github":
-            write_out(github_failure(error))
+            write_out(github_failure(error), format_name="github")

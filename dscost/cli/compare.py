@@ -1,13 +1,12 @@
 """`dscost compare`."""
 
-import sys
-from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
 
 from dscost.cli import options as opt
 from dscost.cli.printing import output
+from dscost.cli.streams import foreign_code
 from dscost.rendering import View
 
 
@@ -66,7 +65,7 @@ def compare(
         view=View(columns=opt.parse_columns(columns), wide=wide, depth=depth, sort=sort, top=top),
         formats=COMPARISON_RENDERERS,
     )
-    with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
+    with foreign_code(*targets), out.progress() as progress:
         found = compare_models(
             targets,
             input=opt.parse_inputs(inputs or []),

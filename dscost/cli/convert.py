@@ -1,8 +1,6 @@
 """`dscost convert`."""
 
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +9,7 @@ import typer
 from dscost import __version__
 from dscost.cli import options as opt
 from dscost.cli.printing import Output, output
+from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.files import check_folder, write_whole
 from dscost.rendering import View
@@ -116,7 +115,7 @@ def convert(
         check_weights_path(weights)
     if save is not None:
         check_can_save()
-    with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
+    with foreign_code(target), out.progress() as progress:
         result = convert_target(
             target,
             goal=goal,

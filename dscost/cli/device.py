@@ -71,7 +71,7 @@ def device(
         write_whole(path, render_device(ceilings, kept, out.format_name, out.view._replace(width=None, color=False)))
         out.note(f"wrote {path}")
     else:
-        write_out(render_device(ceilings, kept, out.format_name, out.view))
+        write_out(render_device(ceilings, kept, out.format_name, out.view), format_name=out.format_name)
 
 
 def _too_many(ceilings: Ceilings) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """`dscost init`."""
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +7,7 @@ import typer
 
 from dscost.cli import options as opt
 from dscost.cli.printing import tell
+from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.files import check_folder, write_whole
 from dscost.quantities import parse_quantity
@@ -51,7 +50,7 @@ def init(
         room = parse_quantity(headroom, "share")
     except InputError as error:
         raise InputError(f"--headroom: {error}") from error
-    with redirect_stdout(sys.stderr):  # a model's own code may print
+    with foreign_code(*models):
         text = starter_budget(models, path, room, choice)
     write_whole(path, text)
     if not quiet:

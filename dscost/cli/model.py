@@ -1,7 +1,5 @@
 """`dscost model`."""
 
-import sys
-from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
@@ -9,6 +7,7 @@ import typer
 from dscost.analysis import count, measure_model, predicted
 from dscost.cli import options as opt
 from dscost.cli.printing import output
+from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.rendering import View
 
@@ -94,7 +93,7 @@ def model(
         opt.check_untimed(cases, explain=explain)
     if skip_losing and not time:
         raise InputError("--skip-losing needs timing: which layers lose is measured")
-    with redirect_stdout(sys.stderr):  # a model's own code may print
+    with foreign_code(target):
         counted = count(
             target,
             input=opt.parse_inputs(inputs or []),

@@ -11,6 +11,7 @@ from dscost.errors import InputError, OutputError, UnknownNameError
 from dscost.files import check_folder, write_whole
 from dscost.registries import Registry
 from dscost.rendering import RENDERERS, View
+from dscost.rendering.printable import printable
 
 ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table", ".sarif": "sarif"}
 """The format meant by the ending of an output file, where none is named."""
@@ -20,10 +21,17 @@ _VIEW_OPTIONS: Mapping[str, tuple[str, ...]] = {"json": (), "csv": ("columns",)}
 """Formats that do not honour every option of a view, with those that they do."""
 
 
+MOST_CHARACTERS = 2000
+"""Of a line on stderr: what is longer was made by a machine, and its beginning says enough."""
+
+
 def tell(text: str) -> None:
-    """Say something on stderr, if there is one that can be written."""
-    with suppress(OSError, AttributeError):
-        print(text, file=sys.stderr)
+    """Say something on stderr, if there is one that can be written; what others have named is made harmless."""
+    if sys.stderr is None:  # print would take stdout instead
+        return
+    lines = (line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…" for line in text.split("\n"))
+    with suppress(OSError, ValueError):  # nobody reads it; somebody's code has closed it
+        print(printable("\n".join(lines)), file=sys.stderr)
 
 
 class Output(NamedTuple):
@@ -48,8 +56,8 @@ class Output(NamedTuple):
     @property
     def fills_in(self) -> bool:
         """Whether a table on a terminal shows what is known at once and the rest later."""
-        on_terminal = self.format_name == "table" and self.path is None and _on_terminal()
-        return on_terminal and not self.view.wide and self.view.columns is None and os.environ.get("TERM") != "dumb"
+        is_seen = self.format_name == "table" and self.path is None and on_terminal()
+        return is_seen and not self.view.wide and self.view.columns is None and os.environ.get("TERM") != "dumb"
 
     def check(self, reports: Any) -> None:
         """Render what is known already, so that a wrong column or sort key fails before anything is measured.
@@ -73,11 +81,12 @@ class Output(NamedTuple):
         files = [(path, self.formats[name](reports, plain._replace(columns=None))) for name, path in self.exports]
         if self.path:
             files.append((self.path, self.formats[self.format_name](reports, plain)))
-        text = "" if self.path else self.formats[self.format_name](reports, self.view)
+        text = None if self.path else self.formats[self.format_name](reports, self.view)
         for path, content in files:
             write_whole(path, content)
             self.note(f"wrote {path}")
-        write_out(text)
+        if text is not None:
+            write_out(text, format_name=self.format_name)
 
     def note(self, text: str) -> None:
         """Say something on stderr."""
@@ -98,23 +107,43 @@ class Output(NamedTuple):
 
 def abandon_stdout() -> None:
     """Keep Python from writing what is left in the buffer once more while it shuts down."""
-    if sys.stdout is not None:
+    with suppress(OSError, ValueError, AttributeError):  # no stdout, or one without a descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def write_out(text: str) -> None:
-    """Write a result to stdout; a reader that has seen enough and left is no error.
+def write_text(text: str) -> None:
+    """Write plain text for people to stdout; what others have named is made harmless.
 
     Raises:
         OutputError: It cannot be written.
     """
+    write_out(printable(text))
+
+
+def write_out(text: str, *, format_name: str = "table") -> None:
+    """Write a result to stdout; a reader that has seen enough and left is no error.
+
+    Only a table is for eyes alone, and written in what the terminal can show; a program that reads what another
+    format says expects UTF-8, whatever the locale.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    if sys.stdout is None:
+        raise OutputError("cannot write the result: no stdout")
     try:
-        sys.stdout.write(text)
+        if format_name == "table" or not hasattr(sys.stdout, "buffer"):
+            sys.stdout.write(text)
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode())
         sys.stdout.flush()
     except BrokenPipeError:
         abandon_stdout()
-    except (OSError, AttributeError) as error:  # a full disk; no stdout at all
-        raise OutputError(f"cannot write the result: {getattr(error, 'strerror', None) or 'no stdout'}") from error
+    except UnicodeEncodeError as error:
+        raise OutputError(f"cannot write the result: {error.reason}") from error
+    except (OSError, ValueError) as error:  # a full disk; a stdout that was closed
+        raise OutputError(f"cannot write the result: {getattr(error, 'strerror', None) or error}") from error
 
 
 def output(
@@ -148,7 +177,7 @@ def output(
         check_folder(target)
     if len({target.resolve() for _, target in exports}) < len(exports):
         raise InputError("--export: two formats would be written to one file")
-    width = _terminal_width() if _on_terminal() and path is None else None
+    width = terminal_width() if on_terminal() and path is None else None
     view = view._replace(width=width, color=_wants_color(color), command=command)
     return Output(chosen, path, exports, view, quiet, formats)
 
@@ -165,13 +194,19 @@ def _export(entry: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def _on_terminal() -> bool:
+def on_terminal() -> bool:
+    """Whether somebody looks at stdout."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def _terminal_width() -> int:
+def terminal_width() -> int:
+    """Return the characters per line of the terminal that stdout is."""
     from shutil import get_terminal_size
 
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return get_terminal_size().columns
+    with suppress(OSError, ValueError):  # of our own stdout, where `shutil` asks descriptor 1
+        return os.get_terminal_size(sys.stdout.fileno()).columns or get_terminal_size().columns
     return get_terminal_size().columns
 
 
@@ -185,4 +220,4 @@ def _wants_color(color: str) -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    return _on_terminal() and os.environ.get("TERM") != "dumb"
+    return on_terminal() and os.environ.get("TERM") != "dumb"
