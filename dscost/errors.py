@@ -65,6 +65,31 @@ class FileProblems(InputError):
         super().__init__("\n".join(f"{path}:{p.line}:{p.column}: {p.message}" for p in self.problems))
 
 
+MOST_OF_A_LINE = 300
+"""Characters of a foreign error that are shown: some hold a whole file in a single line."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the type of an error and the first line of what it says: never long, nothing a terminal would obey.
+
+    >>> first_line(ValueError("a \\x1b[2J mistake\\nand more"))
+    'ValueError: a \\\\x1b[2J mistake'
+    """
+    try:
+        lines = str(error).strip().splitlines()
+    except (Exception, SystemExit):  # what an error says is foreign code too, and may fail in any way
+        lines = []
+    name = type(error).__name__
+    return printable(f"{name}: {lines[0]}" if lines else name)
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, shortened, with what cannot be printed written as an escape."""
+    shown = text[:MOST_OF_A_LINE].replace("\t", " ")
+    told = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    return told if len(text) <= MOST_OF_A_LINE else f"{told}…"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the nearest known spelling, or nothing.
 
@@ -89,23 +114,3 @@ def some_of(names: Iterable[str], at_most: int = 12) -> str:
     names = list(names)
     hidden = len(names) - at_most
     return ", ".join(names) if hidden < 2 else f"{', '.join(names[:at_most])} and {hidden} more"
-
-
-MOST_CHARACTERS = 300
-"""Of somebody else's message: no line on a terminal is longer that anybody reads."""
-
-
-def first_line(error: BaseException) -> str:
-    r"""Return the type of an error and the first line of what it says, be that long, nothing, or an error in itself.
-
-    >>> first_line(ValueError("what was wrong\nand more")), first_line(ValueError())
-    ('ValueError: what was wrong', 'ValueError')
-    """
-    name = type(error).__name__
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # noqa: BLE001 - the text of an error is somebody else's code, and may fail in any way
-        return name
-    if not lines:
-        return name
-    return f"{name}: {lines[0][:MOST_CHARACTERS]}{'…' if len(lines[0]) > MOST_CHARACTERS else ''}"

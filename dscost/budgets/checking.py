@@ -180,7 +180,7 @@ def _timed(model: CountedModel) -> tuple[CountedModel, str | None]:
 
 
 def _count(entry: Entry, folder: Path) -> CountedModel:
-    target = _placed(entry.target, folder)
+    target = placed(entry.target, folder)
     settings, kwargs, given, batch = dict(entry.settings), dict(entry.kwargs), entry.input, entry.batch
     if settings:
         architecture = _architecture(target)
@@ -204,7 +204,7 @@ def _architecture(target: str) -> Architecture | None:
         return None
 
 
-def _placed(target: str, folder: Path) -> str:
+def placed(target: str, folder: Path) -> str:
     """Return a target whose file, if it is one, is sought beside the budget."""
     path, rest = split_file(target) or (None, "")
     return target if path is None or Path(path).is_absolute() else f"{folder / path}{rest}"

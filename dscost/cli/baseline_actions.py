@@ -10,6 +10,7 @@ from dscost.budgets.baseline import Known, Update, baseline_text, read_baseline,
 from dscost.budgets.checking import Counted, count_all, find_budget, is_of
 from dscost.budgets.language import read_budget
 from dscost.budgets.metrics import METRICS
+from dscost.cli.places import check_not_read, model_files
 from dscost.cli.printing import tell, write_text
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError, UnknownNameError, some_of
@@ -44,6 +45,7 @@ def act(action: str, path: Path | None, accept: Sequence[str], *, only: Sequence
     if action == "show":
         _show(found.baseline, only)
         return
+    check_not_read([found.baseline], model_files(found))
     with foreign_code(str(found.path)):
         counted = count_all(found, only)
     if action == "save":

@@ -1,14 +1,16 @@
 """`dscost check`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.places import Read, budget_files
 from dscost.cli.printing import Output, output, write_out
 from dscost.cli.streams import foreign_code
-from dscost.errors import DscostError
+from dscost.errors import DscostError, InputError
 from dscost.files import write_whole
 from dscost.rendering import View
 
@@ -56,6 +58,7 @@ def check(
         quiet=quiet,
         view=View(wide=wide, brief=quiet),
         formats=VERDICT_RENDERERS,
+        read=_read_files(opt.one_file(budget, config)),
     )
     try:
         with foreign_code("a model of the budget"), out.progress() as progress:
@@ -73,6 +76,16 @@ def check(
     out.write(result)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
+
+
+def _read_files(named: Path | None) -> Iterator[Read]:
+    """Yield the files that must not be written over; read when there is something to write."""
+    from dscost.budgets.checking import find_budget
+
+    try:
+        yield from budget_files(find_budget(named))
+    except InputError:  # there is none, which is told when it is needed
+        return
 
 
 def _annotate(error: DscostError, out: Output) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.places import target_files
 from dscost.cli.printing import output
 from dscost.cli.streams import foreign_code
 from dscost.rendering import View
@@ -64,6 +65,7 @@ def compare(
         quiet=quiet,
         view=View(columns=opt.parse_columns(columns), wide=wide, depth=depth, sort=sort, top=top),
         formats=COMPARISON_RENDERERS,
+        read=target_files(targets),
     )
     with foreign_code(*targets), out.progress() as progress:
         found = compare_models(

@@ -6,6 +6,7 @@ import typer
 
 from dscost.analysis import count, measure_model, predicted
 from dscost.cli import options as opt
+from dscost.cli.places import device_files, target_files
 from dscost.cli.printing import output
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
@@ -75,6 +76,7 @@ def model(
         color=color,
         quiet=quiet,
         view=View(columns=opt.parse_columns(columns), wide=wide, depth=depth, sort=sort, top=top, explain=explain),
+        read=[*target_files([target]), *device_files(on)],
     )
     cases = opt.parse_cases(dtype, batch)
     timing = opt.timing_options(

@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dscost.cli.places import Read, check_places
 from dscost.errors import InputError, OutputError, UnknownNameError
-from dscost.files import check_folder, write_whole
+from dscost.files import write_whole
 from dscost.registries import Registry
 from dscost.rendering import RENDERERS, View
 from dscost.rendering.printable import printable
@@ -157,12 +158,13 @@ def output(
     quiet: bool,
     view: View,
     formats: Registry[Any] = RENDERERS,
+    read: Iterable[Read] = (),
 ) -> Output:
-    """Return where results go, checked before any work is done.
+    """Return where results go, checked before any work is done; `read` are files that must not be written over.
 
     Raises:
-        InputError: A format or colour is unknown, or `--json` contradicts `--format`.
-        OutputError: A folder is missing.
+        InputError: A format or colour is unknown, `--json` contradicts `--format`, or a file is not for results.
+        OutputError: A folder is missing, or a file may not be written.
     """
     if json and format_name not in (None, "json"):
         raise InputError(f"--json and --format {format_name} contradict each other")
@@ -173,10 +175,7 @@ def output(
     for option in ("columns", "sort", "top", "depth"):
         if getattr(view, option) is not None and option not in _VIEW_OPTIONS.get(chosen, (option,)):
             raise InputError(f"--{option} has no meaning for --format {chosen}")
-    for target in filter(None, (path, *(target for _, target in exports))):
-        check_folder(target)
-    if len({target.resolve() for _, target in exports}) < len(exports):
-        raise InputError("--export: two formats would be written to one file")
+    check_places([place for place in (path, *(target for _, target in exports)) if place is not None], read)
     width = terminal_width() if on_terminal() and path is None else None
     view = view._replace(width=width, color=_wants_color(color), command=command)
     return Output(chosen, path, exports, view, quiet, formats)
