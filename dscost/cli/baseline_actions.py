@@ -47,7 +47,7 @@ def act(action: str, path: Path | None, accept: Sequence[str], *, only: Sequence
         return
     check_not_read([found.baseline], model_files(found))
     with foreign_code(str(found.path)):
-        counted = count_all(found, only)
+        counted = count_all(found, only, isolate=True)
     if action == "save":
         _save(found.baseline, counted, is_part=bool(only), quiet=quiet)
         all_taken = True

@@ -28,6 +28,8 @@ def check(
         str | None, typer.Option(metavar="REF", help="Compare with the baseline of that commit or branch.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
+    isolate: opt.Isolate = True,
+    load_timeout: opt.LoadTimeout = None,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit 0 over budget too; what cannot be judged exits 2.")
     ] = False,
@@ -69,6 +71,8 @@ def check(
                 exit_zero=exit_zero,
                 only=model or (),
                 progress=progress,
+                isolate=isolate,
+                load_timeout_s=opt.parse_load_timeout(load_timeout, isolate=isolate),
             )
     except DscostError as error:
         _annotate(error, out)

@@ -54,6 +54,29 @@ Color = Annotated[str, typer.Option(help="auto, always or never.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
 
+Isolate = Annotated[
+    bool, typer.Option("--isolate/--no-isolate", help="Run a model's own code in a process of its own, which may die.")
+]
+LoadTimeout = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION", help="How long a model may take there, such as 60s  [default: 300s]"),
+]
+
+
+def parse_load_timeout(text: str | None, *, isolate: bool) -> float:
+    """Return how many seconds a model may take in a process of its own.
+
+    Raises:
+        InputError: It is no duration, or nothing is isolated.
+    """
+    from dscost.analysis.isolated import LIMIT_S
+
+    if text is None:
+        return LIMIT_S
+    if not isolate:
+        raise InputError("--load-timeout needs --isolate: only a process of its own can be stopped")
+    return parse_seconds(text, what="--load-timeout")
+
 
 def parse_extent(text: str | None, what: str) -> int | tuple[int, ...] | None:
     """Return a number, or height and width as in `5x3`."""
