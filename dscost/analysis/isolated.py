@@ -27,6 +27,21 @@ LIMIT_S = 300.0
 Progress = Callable[[float, str], None]
 
 
+def how_it_ended(code: int) -> str:
+    """Return what a return code as `subprocess` has it says of the end of a process.
+
+    >>> how_it_ended(0), how_it_ended(-11)
+    ('exit code 0', 'signal 11, SIGSEGV')
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    import signal
+
+    name = next((one.name for one in signal.Signals if one.value == -code), "unknown")
+    why = ", as where memory runs out" if name == "SIGKILL" else ""
+    return f"signal {-code}, {name}{why}"
+
+
 class Swap(NamedTuple):
     """A swap of a model that is elsewhere, by its place among all of them."""
 

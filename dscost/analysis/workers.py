@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from dscost import errors
-from dscost.analysis.isolated import Answer, Died, Progress, Swap
+from dscost.analysis.isolated import Answer, Died, Progress, Swap, how_it_ended
 from dscost.errors import DscostError, FileProblems, InputError, UnavailableError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Process:
                     message = self._inbox.get(timeout=_LAST_WORDS_S)
                     if message is not None:
                         return message
-                raise Died(f"{target}: its code ended the process ({_how(code)})")
+                raise Died(f"{target}: its code ended the process ({how_it_ended(code)})")
             if monotonic() > deadline:
                 self.end()
                 raise InputError(f"{target}: not done after {limit_s:g} s, stopped (--load-timeout sets the limit)")
@@ -123,14 +123,6 @@ class _Values(pickle.Unpickler):
         if module.partition(".")[0] == "dscost" or (module, name) == ("builtins", "dict"):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name}")
-
-
-def _how(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    name = next((one.name for one in signal.Signals if one.value == -code), "unknown")
-    why = ", as where memory runs out" if -code == getattr(signal, "SIGKILL", 9) else ""
-    return f"signal {-code}, {name}{why}"
 
 
 _BY_NAME = {kind.__name__: kind for kind in (InputError, UnavailableError, errors.SpecError, errors.OutputError)}
@@ -241,7 +233,7 @@ def _state() -> tuple[Any, ...]:
         here = ""
     alarm = signal.getitimer(signal.ITIMER_REAL)[0] > 0 if hasattr(signal, "getitimer") else False
     modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
-    return here, dict(os.environ), alarm, torch.get_default_dtype(), str(torch.empty(0).device), *modes
+    return here, alarm, torch.get_default_dtype(), str(torch.empty(0).device), *modes
 
 
 class _Pickler(pickle.Pickler):

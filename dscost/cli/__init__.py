@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from dscost.cli.signals import signals
+from dscost.cli.signals import INTERRUPTED, signals
+from dscost.cli.supervising import finish
 
 FAILED = 2
 
@@ -33,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         code = failed(first_line(error))
     if signals.received is not None:
+        code = INTERRUPTED
+    finish(code)
+    if signals.received is not None:
         signals.end()
     gc.freeze()
     raise SystemExit(code)
@@ -41,9 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _own(arguments: Sequence[str]) -> int:
     import warnings
 
-    from dscost.cli.streams import keep_to_ourselves
+    from dscost.cli.streams import keep_to_ourselves, own_result
+    from dscost.cli.supervising import foreign_targets, supervise
 
     keep_to_ourselves()
+    targets = foreign_targets(arguments)
+    if targets:
+        supervise(" or ".join(targets))
+        own_result()
     # torch says so whenever it is loaded without numpy, which dscost does not need
     warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
     return run(arguments)

@@ -8,10 +8,13 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = 130
+ECHO_S = 0.2
+"""A terminal interrupts the process that waits and the one that works; the former passes it on all the same."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -26,7 +29,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.are_ours, self.received, self.told = False, None, False
-        self._unwinds = False
+        self._unwinds, self._received_s = False, -ECHO_S
 
     are_ours: bool
     received: int | None
@@ -62,10 +65,13 @@ class Signals:
         os._exit(INTERRUPTED)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        is_first, self.received = self.received is None, number
+        now = monotonic()
+        is_first, is_echo = self.received is None, now - self._received_s < ECHO_S
+        self.received, self._received_s = number, now
         if is_first and self._unwinds:
             raise KeyboardInterrupt
-        self.end()
+        if not is_echo:
+            self.end()
 
 
 signals = Signals()

@@ -67,8 +67,7 @@ def keep_to_ourselves() -> None:
 
     A stream that is closed is the null device, or absent for stdout, which can then not be written.
     """
-    global _owner
-    _owner = os.getpid()
+    own_result()
     _open_closed()
     codecs.register_error(_ERRORS, _stand_in)
     original = sys.stdout
@@ -77,6 +76,12 @@ def keep_to_ourselves() -> None:
     sys.stderr = _stream(2 if sys.stderr is None else os.dup(2), sys.stderr, line_buffering=True)
     if result is not None:
         sys.stdout = _stream(result, original, line_buffering=os.isatty(result))
+
+
+def own_result() -> None:
+    """Make this process the one whose result it is."""
+    global _owner
+    _owner = os.getpid()
 
 
 def is_owner() -> bool:
