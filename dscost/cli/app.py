@@ -68,6 +68,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _bug(error: Exception) -> int:
+    from dscost.sources.foreign import torch_problem
+
+    missing = torch_problem(error)
+    if missing:
+        return failed(missing)
     if os.environ.get("DSCOST_DEBUG") == "1":
         import traceback
 

@@ -53,7 +53,7 @@ def compare(
 ) -> None:
     """Say what differs between models, in total and layer by layer. Nothing is timed."""
     from dscost.budgets.comparing import compare as compare_models
-    from dscost.rendering.comparisons import COMPARISON_RENDERERS
+    from dscost.rendering.comparisons import COMPARISON_RENDERERS, check_view
 
     out = output(
         command="compare",
@@ -67,6 +67,7 @@ def compare(
         formats=COMPARISON_RENDERERS,
         read=target_files(targets),
     )
+    check_view(out.view, out.format_name)
     with foreign_code(*targets), out.progress() as progress:
         found = compare_models(
             targets,

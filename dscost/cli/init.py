@@ -1,5 +1,6 @@
 """`dscost init`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ def init(
     """Write a first budget: what models cost now, with headroom. Nothing that exists is overwritten."""
     from dscost.budgets.starting import Choice, starter_budget  # all of counting, which dscost --help does not need
 
-    if path.exists() or path.is_symlink():
+    if os.path.lexists(path):  # a link to nothing is there as well; a name too long is told below
         raise InputError(f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE")
     check_folder(path)
     choice = Choice(

@@ -67,6 +67,7 @@ def layer(
         view=View(columns=opt.parse_columns(columns), wide=wide, explain=explain),
         read=device_files(on),
     )
+    opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     if not time:
         opt.check_untimed(cases, explain=explain)

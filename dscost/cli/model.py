@@ -82,6 +82,8 @@ def model(
         view=View(columns=opt.parse_columns(columns), wide=wide, depth=depth, sort=sort, top=top, explain=explain),
         read=[*target_files([target]), *device_files(on)],
     )
+    opt.check_view(out.view, out.format_name)
+    opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     timing = opt.timing_options(
         cases,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from dscost.errors import InputError, UnavailableError
+from dscost.rendering.pages import View
 from dscost.results import Report
 from dscost.timing import TimingOptions
 from dscost.units import parse_ints, parse_seconds, parse_share
@@ -166,6 +167,30 @@ def only_measuring() -> Iterator[None]:
         yield
     except UnavailableError as error:
         raise UnavailableError(f"{error}; --no-time counts without a device") from error
+
+
+def check_view(view: View, format_name: str) -> None:
+    """Refuse columns and sort keys that no model has, before the work.
+
+    Raises:
+        UnknownNameError: There is no such column or sort key.
+    """
+    if view.columns is not None or view.sort is not None:
+        from dscost.rendering.views import check_view as check_view_of_model
+
+        check_view_of_model(view, format_name)
+
+
+def check_devices(names: Sequence[str] | None) -> None:
+    """Refuse devices that there are not, before the work.
+
+    Raises:
+        InputError: There is no such device, or its file is wrong.
+    """
+    for name in names or ():
+        from dscost.devices import sheet_of
+
+        sheet_of(name)
 
 
 def check_columns(columns: Sequence[str] | None, report: Report) -> None:

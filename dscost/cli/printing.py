@@ -22,7 +22,7 @@ _VIEW_OPTIONS: Mapping[str, tuple[str, ...]] = {"json": (), "csv": ("columns",)}
 """Formats that do not honour every option of a view, with those that they do."""
 
 
-MOST_CHARACTERS = 2000
+MOST_CHARACTERS = 1500
 """Of a line on stderr: what is longer was made by a machine, and its beginning says enough."""
 
 

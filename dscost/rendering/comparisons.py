@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from dscost.budgets.differences import LAYER_METRICS, METRICS, Comparison, Difference, LayerPair, Versus
 from dscost.errors import UnknownNameError
 from dscost.registries import Registry
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
 from dscost.rendering.printable import csv_text, json_text, printable
 from dscost.rendering.views import FLOPS_NOTE, ROOT, kind_of
 from dscost.units import UNKNOWN, format_bytes, format_count, format_seconds, format_shape
@@ -31,6 +31,8 @@ FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 DEFAULT_SORT = "macs"
 MARKDOWN_LAYERS = 20
 """A comment in a pull request shows no more layers; the rest is added up."""
+SORT_KEYS = ("layer", "order", *LAYER_METRICS)
+"""What `--sort` takes."""
 MARKDOWN_COLUMNS = ("what", "kind", "output", "params", "params_change", "macs", "macs_change", "macs_percent")
 MARKDOWN_OPEN = 10
 """More than that are folded away."""
@@ -289,6 +291,18 @@ def _layers(number: int) -> str:
     return f"{number} layer{'' if number == 1 else 's'}"
 
 
+def check_view(view: View, format_name: str) -> None:
+    """Refuse a view of a comparison that asks for a column or a sort key that there is not.
+
+    Raises:
+        UnknownNameError: It does.
+    """
+    if format_name == "csv":
+        check_keys(view, CSV_COLUMNS)
+    else:
+        check_keys(view, (column.key for column in _COLUMNS), SORT_KEYS)
+
+
 def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
     """Return the lines with the largest change first, however it points; equal ones in the order of the model."""
     if key == "layer":
@@ -296,7 +310,7 @@ def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
     if key == "order":
         return list(lines)
     if key not in LAYER_METRICS:
-        raise UnknownNameError("sort key", key, ("layer", "order", *LAYER_METRICS))
+        raise UnknownNameError("sort key", key, SORT_KEYS)
     return sorted(lines, key=lambda line: -abs(line.differences[key].change or 0))
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from dscost.errors import DscostError, InputError, first_line
+from dscost.errors import DscostError, InputError, UnavailableError, first_line
 
 _OURS = "dscost"
 _NOT_THEIRS = {_OURS, "torch", *sys.stdlib_module_names} - {"__main__"}
@@ -21,6 +21,7 @@ def contained(what: str) -> Iterator[None]:
         what: Whose code it is, as errors begin.
 
     Raises:
+        UnavailableError: torch is missing or broken.
         InputError: Their code raised something, were it the `BaseException` of a test framework or an exit. Our own
             errors and Ctrl-C pass as they are, and so do our mistakes.
     """
@@ -29,10 +30,27 @@ def contained(what: str) -> Iterator[None]:
     except (DscostError, KeyboardInterrupt):
         raise
     except BaseException as error:
+        missing = torch_problem(error)
+        if missing:
+            raise UnavailableError(missing) from error
         frame = _their_frame(error)
         if frame is None and isinstance(error, Exception):
             raise
         raise InputError(f"{what}: its code raised {first_line(error)}{_place(frame)}") from error
+
+
+def torch_problem(error: BaseException) -> str | None:
+    """Return what to do where an error says that torch is missing or cannot be imported; else `None`."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        return "torch is not installed: pip install 'dscost[torch]'"
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_globals.get("__name__") == "torch" and step.tb_frame.f_code.co_name == "<module>":
+            return (
+                f"torch cannot be imported: {first_line(error)}; pip install --force-reinstall torch installs it anew"
+            )
+        step = step.tb_next
+    return None
 
 
 def _their_frame(error: BaseException) -> FrameType | None:
