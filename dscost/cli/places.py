@@ -49,10 +49,9 @@ def target_files(targets: Iterable[str], what: str = "the target") -> Iterator[R
         module, colon, _ = target.partition(":")
         if found:
             yield what, Path(found[0])
-        elif colon:
-            place = Path(*module.split("."))
-            yield what, place.with_suffix(".py")
-            yield what, place / "__init__.py"
+        elif colon and (parts := [part for part in module.split(".") if part]):
+            yield what, Path(*parts[:-1], f"{parts[-1]}.py")
+            yield what, Path(*parts, "__init__.py")
 
 
 def device_files(devices: Iterable[str] | None) -> Iterator[Read]:
