@@ -113,7 +113,10 @@ class Worker:
         return CountedModel(answer.report, answer.swaps or (), versions, answer.saved)  # type: ignore[arg-type]
 
     def _ask(self, target: str, options: Mapping[str, Any]) -> "tuple[Process, Answer]":
-        is_fresh = self._running is None or not self._running.is_alive
+        if self._running is not None and not self._running.is_alive:  # it died of the model before, after its answer
+            self._running.end()
+            self._running = None
+        is_fresh = self._running is None
         if is_fresh:
             from dscost.analysis.workers import Process  # what it takes to start a program, which most have no use for
 

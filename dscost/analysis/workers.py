@@ -50,7 +50,8 @@ class Process:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._inbox: Queue[Any] = Queue()
-        Thread(target=self._listen, args=(self._process.stdout,), daemon=True).start()
+        self._listener = Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        self._listener.start()
 
     @property
     def is_alive(self) -> bool:
@@ -92,6 +93,7 @@ class Process:
                     message = self._inbox.get(timeout=_LAST_WORDS_S)
                     if message is not None:
                         return message
+                self.end()  # and what the model has started
                 raise Died(f"{target}: its code ended the process ({how_it_ended(code)})")
             if monotonic() > deadline:
                 self.end()
@@ -105,6 +107,11 @@ class Process:
             else:
                 self._process.kill()
         self._process.wait()
+        self._listener.join(_LAST_WORDS_S)
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError, ValueError):  # what was never read by the one that is gone
+                assert pipe is not None
+                pipe.close()
 
     def _listen(self, stream: IO[bytes]) -> None:
         for message in _received(stream):

@@ -1,7 +1,6 @@
 """One command line: which command it calls, and what its errors come to."""
 
 import os
-import sys
 from collections.abc import Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
 from importlib import import_module
@@ -13,6 +12,7 @@ from dscost import __version__
 from dscost.cli import FAILED
 from dscost.cli.printing import abandon_stdout, tell, write_out
 from dscost.cli.signals import INTERRUPTED, signals
+from dscost.cli.streams import result_stream
 from dscost.errors import DscostError, FileProblems, OutputError, first_line
 
 COMMANDS = {
@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors are told on stderr."""
     try:
         code = _app(arguments)(args=list(arguments) or ["--help"], prog_name="dscost", standalone_mode=False)
-        if sys.stdout is not None:
+        if result_stream() is not None:
             write_out("")  # what Typer printed may still be on its way
         return _interrupted() if code == INTERRUPTED else code or 0
     except FileProblems as problems:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dscost.cli.places import Read, check_places
+from dscost.cli.streams import result_stream
 from dscost.errors import InputError, OutputError, UnknownNameError
 from dscost.files import write_whole
 from dscost.registries import Registry
@@ -109,7 +110,7 @@ class Output(NamedTuple):
 def abandon_stdout() -> None:
     """Keep Python from writing what is left in the buffer once more while it shuts down."""
     with suppress(OSError, ValueError, AttributeError):  # no stdout, or one without a descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), result_stream().fileno())  # type: ignore[union-attr]
 
 
 def write_text(text: str) -> None:
@@ -130,15 +131,16 @@ def write_out(text: str, *, format_name: str = "table") -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    if sys.stdout is None:
+    stream = result_stream()
+    if stream is None:
         raise OutputError("cannot write the result: no stdout")
     try:
-        if format_name == "table" or not hasattr(sys.stdout, "buffer"):
-            sys.stdout.write(text)
+        if format_name == "table" or not hasattr(stream, "buffer"):
+            stream.write(text)
         else:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(text.encode())
-        sys.stdout.flush()
+            stream.flush()
+            stream.buffer.write(text.encode())
+        stream.flush()
     except BrokenPipeError:
         abandon_stdout()
     except UnicodeEncodeError as error:
@@ -195,7 +197,8 @@ def _export(entry: str) -> tuple[str, Path]:
 
 def on_terminal() -> bool:
     """Whether somebody looks at stdout."""
-    return sys.stdout is not None and sys.stdout.isatty()
+    stream = result_stream()
+    return stream is not None and stream.isatty()
 
 
 def terminal_width() -> int:
@@ -204,8 +207,9 @@ def terminal_width() -> int:
 
     if os.environ.get("COLUMNS", "").isdecimal():
         return get_terminal_size().columns
-    with suppress(OSError, ValueError):  # of our own stdout, where `shutil` asks descriptor 1
-        return os.get_terminal_size(sys.stdout.fileno()).columns or get_terminal_size().columns
+    with suppress(OSError, ValueError, AttributeError):  # of our own stdout, where `shutil` asks descriptor 1
+        ours = result_stream().fileno()  # type: ignore[union-attr]
+        return os.get_terminal_size(ours).columns or get_terminal_size().columns
     return get_terminal_size().columns
 
 

@@ -58,6 +58,8 @@ STAND_INS = {
 """What to write where a stream has no such character, as under Windows' cp1252 or in the C locale."""
 _ERRORS = "dscost.stand_in"
 
+_result: TextIO | None = None
+"""Where our result goes, in a process of our own: what a model finds as `sys.stdout` is stderr."""
 _owner: int | None = None
 """The process whose result it is; a model may have forked another."""
 
@@ -67,6 +69,7 @@ def keep_to_ourselves() -> None:
 
     A stream that is closed is the null device, or absent for stdout, which can then not be written.
     """
+    global _result
     own_result()
     _open_closed()
     codecs.register_error(_ERRORS, _stand_in)
@@ -75,7 +78,12 @@ def keep_to_ourselves() -> None:
     os.dup2(2, 1)
     sys.stderr = _stream(2 if sys.stderr is None else os.dup(2), sys.stderr, line_buffering=True)
     if result is not None:
-        sys.stdout = _stream(result, original, line_buffering=os.isatty(result))
+        sys.stdout = _result = _stream(result, original, line_buffering=os.isatty(result))
+
+
+def result_stream() -> TextIO | None:
+    """Return where the result goes, or `None` where stdout is closed."""
+    return sys.stdout if _owner is None else _result
 
 
 def own_result() -> None:
@@ -115,14 +123,15 @@ def _their_streams() -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
         return
-    ours = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = sys.__stdout__ or sys.stderr, sys.__stderr__ or sys.stderr
+    ours = sys.stderr
+    sys.stdout, sys.stderr = sys.__stdout__ or ours, sys.__stderr__ or ours
     try:
         yield
     finally:
         if not is_owner():  # both have come back from a fork: one result is enough
             os._exit(0)
-        sys.stdout, sys.stderr = ours
+        # a thread of theirs, or what they want done at the exit, prints for as long as the process lives
+        sys.stdout, sys.stderr = sys.__stdout__ or ours, ours
 
 
 def _open_closed() -> None:
