@@ -204,6 +204,8 @@ def _answered(request: Any, models: "list[CountedModel]", progress: Progress) ->
         return _pickled(("error", (name, str(error), content)))
     except KeyboardInterrupt:  # no terminal reaches this process
         return _pickled(("error", (InputError.__name__, f"{subject}: its code raised KeyboardInterrupt", None)))
+    except pickle.PicklingError:  # of a type that is no more the one that it was
+        return _pickled(("error", (InputError.__name__, f"{subject}: its code has replaced modules of dscost", None)))
     except Exception as error:  # noqa: BLE001 - told as a bug where it can be told
         return _pickled(("bug", errors.first_line(error)))
 
