@@ -19,6 +19,7 @@ from dscost.results import (
     Doubt,
     Input,
     Layer,
+    Operator,
     Report,
     SharedWeights,
     Stage,
@@ -67,7 +68,13 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict: bool, train: bool) -> CountedModel:
-    traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+    try:
+        with source.importing():
+            traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+    except InputError as error:
+        if source.stated is None:
+            raise
+        raise InputError(f"{error}; the input is {source.stated}, --input gives another") from error
     named: dict[str, Any] = {"target": target, "source": source.kind}
     if strict and traced.unknown:
         raise InputError(f"{target}: operators of unknown cost: {', '.join(_unknown(traced))}")
@@ -145,6 +152,7 @@ class TracedVersions:
 
     def __init__(self, source: ModuleSource, arguments: Arguments, traced: Trace) -> None:
         self._source, self._arguments, self._traced = source, arguments, traced
+        self.importing = source.importing
 
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""
@@ -379,15 +387,12 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
             ends.add(swap.positions[-1])
     left = {parameter.name: parameter for parameter in traced.parameters}
     for module, positions in by_module.items():
-        params = weight_bytes = 0
         events = [traced.events[at] for at in positions]
-        for event in events:
-            for name in event.weights:
-                parameter = left.pop(name, None)
-                if parameter is not None:
-                    params += parameter.numel
-                    weight_bytes += parameter.nbytes
+        read = [_first_read(event, left) for event in events]
+        params, weight_bytes = (sum(one[at] for one in read) for at in (0, 1))
         layer = _layer(traced, module, events, params, weight_bytes)
+        if len(events) > 1:
+            layer = layer._replace(operators=_operators(events, read))
         # a convolution that pads its input by itself belongs to its pair: what counts is what multiplies
         deciding = [at for at in positions if traced.events[at].macs] or positions
         if pair_of and all(at in pair_of for at in deciding):
@@ -399,6 +404,40 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
         unread.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
     for module, own in unread.items():
         yield _idle_layer(traced, module, sum(p.numel for p in own), sum(p.nbytes for p in own))
+
+
+def _first_read(event: Event, left: dict[str, Parameter]) -> tuple[int, int]:
+    """Return the parameters and bytes of what an event is the first to read, and take that off what is left."""
+    params = weight_bytes = 0
+    for name in event.weights:
+        parameter = left.pop(name, None)
+        if parameter is not None:
+            params += parameter.numel
+            weight_bytes += parameter.nbytes
+    return params, weight_bytes
+
+
+def _operators(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> tuple[Operator, ...]:
+    """Return what the events of a layer compute, in the order of first runs; nothing where that is one thing."""
+    together: dict[object, list[int]] = {}
+    for at, event in enumerate(events):
+        if event.macs or event.conv is not None:
+            together.setdefault((event.op, event.conv), []).append(at)
+    if len(together) < 2:
+        return ()
+    return tuple(_operator([events[at] for at in group], [read[at] for at in group]) for group in together.values())
+
+
+def _operator(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> Operator:
+    cost = Cost(
+        params=sum(params for params, _ in read),
+        macs=sum(event.macs for event in events),
+        weight_bytes=sum(weight_bytes for _, weight_bytes in read),
+        input_bytes=events[0].input_bytes,
+        output_bytes=events[-1].output_bytes,
+        traffic_bytes=sum(event.traffic_bytes for event in events),
+    )
+    return Operator(events[0].op, events[0].conv, len(events), cost)
 
 
 def _layer(traced: Trace, module: str, events: Sequence[Event], params: int, weight_bytes: int) -> Layer:
