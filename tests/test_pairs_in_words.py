@@ -110,7 +110,8 @@ def test_programs_say_the_same_as_the_module_that_they_were_made_of(
 
 def test_only_without_any_spatial_convolution_there_is_none() -> None:
     assert sentences_of(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1)), (1, 3, 4, 4)) == NO_CONVOLUTION
-    assert sentences_of(Functional((8, 3, 1, 1), (8, 8, 1, 1)), (1, 3, 4, 4)) == NO_CONVOLUTION
+    # of one that runs several, or a quantised one, the report does not know the kernels: nothing is said
+    assert sentences_of(Functional((8, 3, 1, 1), (8, 8, 1, 1)), (1, 3, 4, 4)) == ""
 
 
 def test_a_depthwise_layer_that_pads_by_itself_belongs_to_its_pair() -> None:
