@@ -324,6 +324,9 @@ def measure_model(model: CountedModel, options: "TimingOptions", progress: "Prog
     if model.versions is None:
         why = SAVED_NOT_TIMED if model.saved else NOT_TIMED
         return model.report._replace(warnings=(*model.report.warnings, why))
+    if hasattr(model.versions, "measure"):  # it is in a process of its own: see `isolated`
+        measured: Report = model.versions.measure(options, progress)
+        return measured
     from dscost.analysis.model_timing import time_model
 
     with getattr(model.versions, "importing", nullcontext)():  # its forward may import what lies beside it

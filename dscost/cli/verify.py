@@ -1,13 +1,14 @@
 """`dscost verify`."""
 
 import json as json_text
-import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.printing import tell, write_out, write_text
+from dscost.cli.streams import foreign_code
 
 if TYPE_CHECKING:
     from dscost.analysis.verifying import Verification
@@ -38,7 +39,7 @@ def verify(
     """Count a model by two independent methods; exit 0 when they agree or it is known why not, else 1."""
     from dscost.analysis.verifying import verify as count_twice
 
-    with redirect_stdout(sys.stderr):  # a model's own code may print
+    with foreign_code(target):
         found = count_twice(
             target,
             input=opt.parse_inputs(inputs or []),
@@ -48,16 +49,20 @@ def verify(
             trust=trust,
         )
     if json:
-        print(json_text.dumps(found.to_dict(), indent=2))
+        write_out(json_text.dumps(found.to_dict(), indent=2) + "\n", format_name="json")
     else:
-        print(f"{found.target}: dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs")
-        for one in found.differences:
-            print(f"  {one.module or '(root)'} ({one.type}): {one.ours:,} against {one.theirs:,}: {one.reason}")
-        print(_verdict(found))
+        write_text("\n".join(_said(found)) + "\n")
     for note in found.notes:
-        print(note, file=sys.stderr)
+        tell(note)
     if not (found.agrees or found.is_explained):
         raise typer.Exit(DISAGREES)
+
+
+def _said(found: "Verification") -> Iterator[str]:
+    yield f"{found.target}: dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs"
+    for one in found.differences:
+        yield f"  {one.module or '(root)'} ({one.type}): {one.ours:,} against {one.theirs:,}: {one.reason}"
+    yield _verdict(found)
 
 
 def _verdict(found: "Verification") -> str:

@@ -109,9 +109,15 @@ def convert(
     """Return a copy of a model with its convolutions made depthwise-separable, as near to them as can be.
 
     Each becomes a `dscost.nn.DepthwiseSeparableConv2d` (1d, 3d) on its device, of its dtype, layout, mode and need
-    of gradients, without its hooks. A module that the model holds more than once is converted once; weights that
-    modules share stay shared. Transposed, 1×1 and depthwise convolutions stay as they are, and so does a subclass
-    that does more than pad and convolve; `conversion` has the reasons.
+    of gradients, with the hooks of its forward. A module that the model holds more than once is converted once;
+    weights that modules share stay shared. Transposed, 1×1 and depthwise convolutions stay as they are. So does one
+    that does more than pad and convolve, in its class, a patched forward or a hook that would do something else to
+    what takes its place; and one of which the model reads what a replacement has not, such as its weights.
+    `conversion` has the reasons.
+
+    At full rank the model returns what it did: with an input, copies of both are run on it and compared, in the mode
+    of inference; on random values if only a shape is given, unless it is large. Without an input they are run on what
+    the model states (`example_input_array`, `dummy_inputs`) or on what its first layer takes, if that works.
 
     Args:
         target: An `nn.Module`, which is left as it is; of torch.compile's wrapper, what it wraps is converted. Or any
@@ -132,8 +138,8 @@ def convert(
 
     Raises:
         InputError: An argument is wrong, weights or what layers see are missing or not finite, or the model cannot be
-            copied or run; nor, where there is an input, once converted, since it reads the weights of a convolution,
-            or holds one where a copy cannot replace it, as in a closure.
+            copied or run; or it would do something else once converted, whatever the rank, or run a convolution as
+            before, since it holds one where a copy cannot replace it, as in a closure.
         UnavailableError: A target needs a library that is not installed.
 
     >>> model = nn.Conv2d(64, 64, 3, padding=1, bias=False)

@@ -185,6 +185,18 @@ def split_file(target: str) -> tuple[str, str] | None:
     return (path, colon + name) if path.endswith(FILE_ENDINGS) else None
 
 
+def runs_code(target: str) -> bool:
+    """Whether a target is somebody's code, or needs that of a library: neither an architecture nor a saved report."""
+    path = (split_file(target) or ("", ""))[0]
+    if path.endswith((*YAML_ENDINGS, REPORT_ENDING)):
+        return False
+    try:
+        find_builtin(target)
+    except InputError:
+        return True
+    return False
+
+
 def is_saved(target: object) -> bool:
     """Whether a target means a saved report."""
     return isinstance(target, str | PathLike) and split_report_name(str(target)) is not None

@@ -136,9 +136,9 @@ def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSo
         raise InputError(f"{target}: an exported program takes no --kwargs")
     path = Path(target)
     if not path.is_file():
-        raise InputError(f"cannot read {target}: {'it is a folder' if path.is_dir() else 'no such file'}")
-    from dscost.sources.archives import CodeError
+        raise InputError(f"cannot read {target}: {_why_unreadable(path)}")
     from dscost.sources.programs import read_program, read_trusted
+    from dscost.sources.whitelist import CodeError
 
     try:
         module, example = read_program(path)
@@ -150,6 +150,12 @@ def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSo
         return ModuleSource("export", module)
     args, keywords = pytree.tree_map_only(torch.Tensor, _without_numbers, example)
     return ModuleSource("export", module, {"args": args, "kwargs": keywords})
+
+
+def _why_unreadable(path: Path) -> str:
+    if path.is_dir():
+        return "it is a folder"
+    return "it is no regular file" if path.exists() else "no such file"
 
 
 def _without_numbers(example: torch.Tensor) -> torch.Tensor:

@@ -431,10 +431,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._born(result)
             producer[address] = here
         output = results[0] if results else None
-        if conv is None and layouts:
-            start = layouts[0][0]
-        else:  # the input of a convolution comes first, whatever computes its weights
-            start = operands[0].shape if operands else ()
+        # the input of a convolution comes first, whatever computes its weights
+        start = layouts[0][0] if layouts and conv is None else (operands[0].shape if operands else ())
         self.events.append(
             Event(
                 self.stack[-1],
