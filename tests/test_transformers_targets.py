@@ -291,7 +291,8 @@ def test_a_first_budget_writes_arguments_so_that_they_are_read_alike(transformer
     choice = Choice(input=(1, 3, 2, 2), kwargs=parse_kwargs(pairs))
     budget = transformers / "dscost.yaml"
     budget.write_text(starter_budget([f"{path}:make"], budget, Fraction(0), choice), encoding="utf-8")
-    assert dscost.check(budget).exit_code == 0
+    kinds = {finding.kind for finding in dscost.check(budget).findings}
+    assert kinds <= {"missing_baseline"}  # it was counted as it is written, and there is no baseline yet
     simple = starter_budget(["hf:bert"], budget, Fraction(0), Choice(kwargs={"hidden_size": 2}))
     assert '    kwargs: {"hidden_size": 2}\n' in simple  # as before, where JSON has such values
 
