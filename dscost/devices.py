@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dscost.configs import config_folder
 from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean, some_of
 from dscost.marked_yaml import Node, read_yaml
-from dscost.roofline import Ceilings
+from dscost.roofline import LEAST_PER_S, MOST_PER_S, Ceilings
 from dscost.units import DTYPE_BYTES, dtype_bytes
 
 ENDINGS = (".yaml", ".yml")
@@ -47,6 +47,21 @@ def devices() -> list[Device]:
     return [read_device(path) for path in _files()]
 
 
+def sheet_of(name: str) -> Device:
+    """Return the data sheet of a built-in device, or of a user's own `.yaml` file.
+
+    Raises:
+        UnknownNameError: There is no such device.
+        InputError: The file cannot be read or is wrong.
+    """
+    if name.endswith(ENDINGS):
+        return read_device(Path(name))
+    paths = {path.stem: path for path in _files()}
+    if name not in paths:
+        raise UnknownNameError("device", name, paths)
+    return read_device(paths[name])
+
+
 def find_device(name: str, dtype: str) -> Ceilings:
     """Return the ceilings of a built-in device, or of a user's own file.
 
@@ -59,13 +74,7 @@ def find_device(name: str, dtype: str) -> Ceilings:
         InputError: It has no figure for that dtype, or the file cannot be read or is wrong.
     """
     dtype_bytes(dtype)
-    if name.endswith(ENDINGS):
-        device = read_device(Path(name))
-    else:
-        paths = {path.stem: path for path in _files()}
-        if name not in paths:
-            raise UnknownNameError("device", name, paths)
-        device = read_device(paths[name])
+    device = sheet_of(name)
     if dtype not in device.flops_per_s:
         raise InputError(f"{device.name} has no figure for {dtype} (it has {some_of(device.flops_per_s)})")
     return Ceilings(
@@ -146,6 +155,8 @@ def _texts(node: Node) -> Iterator[Problem]:
 def _figure(node: Node) -> Iterator[Problem]:
     if type(node.value) not in (int, float) or node.value <= 0:
         yield node.at_value(f"expected a number above 0 such as 12.8e9, found {_found(node)}")
+    elif not LEAST_PER_S <= node.value <= MOST_PER_S:
+        yield node.at_value(f"expected a number per second such as 12.8e9, found {node.value:g}, which no device has")
 
 
 def _figures(node: Node) -> Iterator[Problem]:

@@ -1,32 +1,42 @@
 """`dscost check`."""
 
-import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dscost.cli import options as opt
-from dscost.cli.printing import Output, output, write_out
-from dscost.errors import DscostError
+from dscost.cli.places import Read, budget_files
+from dscost.cli.printing import Output, output, tell, write_out
+from dscost.cli.streams import foreign_code
+from dscost.errors import DscostError, FileProblems, InputError
 from dscost.files import write_whole
+from dscost.registries import Registry
 from dscost.rendering import View
 
-Budget = Annotated[
-    Path | None, typer.Argument(help="The budget  [default: the nearest dscost.yaml, up to the repository's root]")
+if TYPE_CHECKING:
+    from dscost.budgets.judging import CheckResult
+
+Budgets = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[BUDGET]...", help="Budgets  [default: the nearest dscost.yaml, up to the repository's root]"
+    ),
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="Likewise; DSCOST_CONFIG names one as well.")]
 
 
 def check(
-    budget: Budget = None,
+    budget: Budgets = None,
     config: Config = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Check that model only; repeatable.")] = None,
     against: Annotated[
         str | None, typer.Option(metavar="REF", help="Compare with the baseline of that commit or branch.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
+    isolate: opt.Isolate = True,
+    load_timeout: opt.LoadTimeout = None,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit 0 over budget too; what cannot be judged exits 2.")
     ] = False,
@@ -43,10 +53,19 @@ def check(
         typer.Option("-q", "--quiet", help="Show only what is broken, warned of or not judged; no notes, no progress."),
     ] = False,
 ) -> None:
-    """Hold models against their budget; exit 0 within it, 1 over it, 2 where something could not be judged."""
+    """Hold models against their budget; exit 0 within it, 1 over it, 2 where something could not be judged.
+
+    Of several budgets all are judged, and the worst code is that of the command.
+    """
     from dscost.budgets.checking import check as check_budget
     from dscost.rendering.verdicts import VERDICT_RENDERERS
 
+    paths = opt.files(budget, config)
+    formats: Registry[Any] = VERDICT_RENDERERS
+    if len(paths) > 1:
+        from dscost.rendering import several
+
+        formats = several.SEVERAL_RENDERERS
     out = output(
         command="check",
         format_name=format_name,
@@ -56,24 +75,56 @@ def check(
         color=color,
         quiet=quiet,
         view=View(wide=wide, brief=quiet),
-        formats=VERDICT_RENDERERS,
+        formats=formats,
+        read=_read_files(paths),
     )
-    try:
-        with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
-            result = check_budget(
-                opt.one_file(budget, config),
-                against=against,
-                strict=strict,
-                exit_zero=exit_zero,
-                only=model or (),
-                progress=progress,
-            )
-    except DscostError as error:
-        _annotate(error, out)
-        raise
-    out.write(result)
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
+    limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
+    found: list[CheckResult | DscostError] = []
+    for one in paths or (None,):
+        try:
+            with foreign_code("a model of the budget"), out.progress() as progress:
+                result = check_budget(
+                    one,
+                    against=against,
+                    strict=strict,
+                    exit_zero=exit_zero,
+                    only=model or (),
+                    progress=progress,
+                    isolate=isolate,
+                    load_timeout_s=limit_s,
+                )
+            found.append(result)
+        except DscostError as error:
+            if len(paths) < 2:
+                _annotate(error, out)
+                raise
+            tell_error(error)
+            found.append(error)
+    out.write(found if len(paths) > 1 else found[0])
+    code = max(FAILED if isinstance(each, DscostError) else each.exit_code for each in found)
+    if code:
+        raise typer.Exit(code)
+
+
+def _read_files(named: Sequence[Path]) -> Iterator[Read]:
+    """Yield the files that must not be written over; read when there is something to write."""
+    from dscost.budgets.checking import find_budget
+
+    for one in named or (None,):
+        try:
+            yield from budget_files(find_budget(one))
+        except InputError:  # there is none, which is told when it is needed
+            continue
+
+
+FAILED = 2
+"""The code of a budget that could not be judged."""
+
+
+def tell_error(error: DscostError) -> None:
+    """Say why a budget could not be judged, as the command line says it where it ends there."""
+    for line in str(error).splitlines():
+        tell(line if isinstance(error, FileProblems) else f"dscost: {line}")
 
 
 def _annotate(error: DscostError, out: Output) -> None:
@@ -84,4 +135,4 @@ def _annotate(error: DscostError, out: Output) -> None:
         if name == "github" and path:
             write_whole(path, github_failure(error))
         elif name == "github":
-            write_out(github_failure(error))
+            write_out(github_failure(error), format_name="github")

@@ -1,6 +1,6 @@
 """The one door to rich: tables that never cut a number, a table that fills in, and a progress bar."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dscost.rendering.pages import Column, Page, Row, Sheet, View
+from dscost.rendering.printable import printable, printable_line
 from dscost.rendering.views import page_of
 from dscost.results import Report
 
@@ -120,7 +121,9 @@ class ProgressBar:
         cells = 24
         full = round(cells * min(1.0, fraction))
         return Text(
-            f"{'━' * full}{'╌' * (cells - full)} {min(1.0, fraction):4.0%} {doing}", overflow="ellipsis", no_wrap=True
+            f"{'━' * full}{'╌' * (cells - full)} {min(1.0, fraction):4.0%} {printable_line(doing)}",
+            overflow="ellipsis",
+            no_wrap=True,
         )
 
 
@@ -142,7 +145,7 @@ def _page_body(page: Page, view: View) -> RenderableType:
 
 
 def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
-    return Constrain(Text(text, style=style), width)
+    return Constrain(Text(printable(text), style=style), width)
 
 
 def _keeps_columns(view: View) -> bool:
@@ -159,40 +162,45 @@ def _least_width(page: Page, view: View) -> int:
 
 def _table(sheet: Sheet, width: int) -> tuple[Table, list[Column]]:
     """Return the table and the columns that were dropped to make it fit."""
-    columns = _fitting(sheet, width)
+    widths = {column.key: _column_width(column, sheet.rows) for column in sheet.columns}
+    columns = _fitting(sheet.columns, widths, width)
     dropped = [column for column in sheet.columns if column not in columns]
-    room = _rooms(columns, sheet.rows, width)
+    room = _rooms(columns, widths, width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0), show_edge=False)
     for column in columns:
-        table.add_column(column.header, justify=column.align, no_wrap=True, width=room[column.key])
+        table.add_column(printable_line(column.header), justify=column.align, no_wrap=True, width=room[column.key])
     for row in sheet.rows:
-        cells = [elided(row.cells.get(column.key, ""), room[column.key]) for column in columns]
+        cells = [elided(_cell(row, column), room[column.key]) for column in columns]
         table.add_row(*(Text(cell) for cell in cells), style=_STYLES[row.style])
     return table, dropped
 
 
-def _fitting(sheet: Sheet, width: int) -> list[Column]:
+def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> list[Column]:
     """Return the columns that there is room for: what matters least goes first, and stays where it fits after all."""
-    kept = list(sheet.columns)
-    for column in sorted(sheet.columns[1:], key=lambda column: -column.priority):
-        if column.priority and table_width(kept, sheet.rows) > width:
+    kept = list(columns)
+    for column in sorted(columns[1:], key=lambda column: -column.priority):
+        if column.priority and _total(kept, widths) > width:
             kept.remove(column)
-    for column in sorted(sheet.columns, key=lambda column: column.priority):
-        if column not in kept and table_width([*kept, column], sheet.rows) <= width:
+    for column in sorted(columns, key=lambda column: column.priority):
+        if column not in kept and _total([*kept, column], widths) <= width:
             kept.append(column)
-    return [column for column in sheet.columns if column in kept]
+    return [column for column in columns if column in kept]
 
 
-def _rooms(columns: Sequence[Column], rows: Sequence[Row], width: int) -> dict[str, int]:
+def _rooms(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> dict[str, int]:
     """Return the width of each column: names give way to figures, the widest first, and figures are never cut."""
-    room = {column.key: _column_width(column, rows) for column in columns}
-    excess = table_width(columns, rows) - width
-    names = [column.key for column in columns if column.align == "left"] or [columns[0].key]
+    room = {column.key: widths[column.key] for column in columns}
+    excess = _total(columns, widths) - width
+    names = [column.key for column in columns if column.align == "left"] or [column.key for column in columns[:1]]
     for key in sorted(names, key=lambda key: -room[key]):
         given = max(0, min(excess, room[key] - _LEAST_NAME))
         room[key] -= given
         excess -= given
     return room
+
+
+def _total(columns: Sequence[Column], widths: Mapping[str, int]) -> int:
+    return sum(widths[column.key] + GAP for column in columns)
 
 
 def elided(text: str, width: int) -> str:
@@ -209,8 +217,12 @@ def elided(text: str, width: int) -> str:
 
 
 def _column_width(column: Column, rows: Sequence[Row]) -> int:
-    lines = (line for row in rows for line in row.cells.get(column.key, "").split("\n"))
-    return max([cell_len(column.header), *map(cell_len, lines)])
+    lines = (line for row in rows for line in _cell(row, column).split("\n"))
+    return max([cell_len(printable_line(column.header)), *map(cell_len, lines)])
+
+
+def _cell(row: Row, column: Column) -> str:
+    return printable(row.cells.get(column.key, "")).replace("\t", "\\t")
 
 
 def table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
