@@ -212,6 +212,30 @@ def test_a_program_computes_and_costs_what_its_model_does(exported: Exported, ki
     assert not any("looks at values" in warning for warning in report.warnings)
 
 
+class Either(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(3, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cond(x.sum() > 0, lambda x: self.wide(x), lambda x: self.narrow(x), (x,))  # type: ignore[no-any-return]
+
+
+def test_a_program_with_branches_counts_the_dearer(exported: Exported) -> None:
+    report = dscost.analyze(exported(Either().eval(), images()))
+    assert report.totals.as_is.macs == 2 * 81 * 8 * 27
+
+
+def test_a_program_takes_weights_of_its_model(exported: Exported, tmp_path: Path) -> None:
+    path, other = exported(Net().eval(), images()), Net().eval()
+    torch.save({"state_dict": {f"model.{name}": one for name, one in other.state_dict().items()}}, tmp_path / "w.ckpt")
+    command = ["convert", path, "--rank", "9", "--min-channels", "1", "--weights", str(tmp_path / "w.ckpt")]
+    assert cli.run([*command, "--save", str(tmp_path / "w.safetensors")]) == 0
+    saved = load_file(tmp_path / "w.safetensors")
+    assert torch.equal(saved["head.weight"], other.head.weight)
+    assert not any(name == "stem.weight" for name in saved)
+
+
 @dataclass
 class Output:
     """What another library gives, as ModelOutput of transformers."""
