@@ -65,6 +65,31 @@ class FileProblems(InputError):
         super().__init__("\n".join(f"{path}:{p.line}:{p.column}: {p.message}" for p in self.problems))
 
 
+MOST_OF_A_LINE = 300
+"""Characters of a foreign error that are shown: some hold a whole file in a single line."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the type of an error and the first line of what it says: never long, nothing that a terminal would obey.
+
+    >>> first_line(ValueError("a mistake" + chr(7) + chr(10) + "and more")) == "ValueError: a mistake" + chr(92) + "x07"
+    True
+    """
+    try:
+        lines = str(error).strip().splitlines()
+    except (Exception, SystemExit):  # noqa: BLE001 - what an error says is foreign code, and may fail in any way
+        lines = []
+    name = type(error).__name__
+    return printable(f"{name}: {lines[0]}" if lines else name)
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, shortened, with what cannot be printed written as an escape."""
+    shown = text[:MOST_OF_A_LINE].replace("\t", " ")
+    told = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    return told if len(text) <= MOST_OF_A_LINE else f"{told}…"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the nearest known spelling, or nothing.
 

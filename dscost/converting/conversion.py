@@ -26,13 +26,15 @@ from dscost.converting.surveying import (
     survey,
 )
 from dscost.convolutions import describe, layout_of
-from dscost.copying import copied, unwrapped
-from dscost.errors import InputError, UnknownNameError, some_of
+from dscost.copying import copied
+from dscost.errors import InputError, UnknownNameError, first_line, some_of
 from dscost.inputs import inputs_of
 from dscost.nn.separable import SEPARABLE_CONVS
+from dscost.parts import unwrapped
+from dscost.randomness import own_random_numbers
 from dscost.results import Cost, plain
 from dscost.specs import ConvSpec, not_within, require
-from dscost.tracing import Arguments, first_line, same_random_state, trace
+from dscost.tracing import Arguments, trace
 from dscost.units import format_layer
 
 METHODS = ("svd", "random")
@@ -173,7 +175,7 @@ def conversion(
     """
     _check(target, rank, method, where, plan)
     given = None if plan is None else plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
-    with same_random_state(), torch.inference_mode(False):
+    with own_random_numbers(), torch.inference_mode(False):
         root, input = _made(target, input, given)
         arguments, batches = arguments_for(root, input)
         if given is None:

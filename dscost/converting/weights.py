@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from dscost.errors import InputError, OutputError, UnavailableError, some_of
+from dscost.errors import InputError, OutputError, UnavailableError, first_line, some_of
 from dscost.files import write_whole
 from dscost.units import format_shape
 
@@ -71,7 +71,7 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = "") -> list[str]:
         InputError: The names or shapes are not those of the module.
     """
     state = read_weights(path)
-    own = module.state_dict(keep_vars=True)
+    own = nn.Module.state_dict(module, keep_vars=True)
     notes = []
     for _ in WRAPPERS:  # each may be around the other
         for wrapper in WRAPPERS:
@@ -111,14 +111,14 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
         UnavailableError: safetensors is not installed.
     """
     tensors = {}
-    for name, value in module.state_dict().items():
+    for name, value in nn.Module.state_dict(module).items():
         if not isinstance(value, Tensor):
             raise OutputError(f"cannot write {path}: '{name}' is no tensor but {type(value).__name__}")
         tensors[name] = value.detach().cpu().contiguous().clone()
     try:
         content: bytes = _safetensors().save(tensors, {"format": "pt", **metadata})
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise OutputError(f"cannot write {path}: {_first_line(error)}") from error
+        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
     write_whole(path, content)
 
 
@@ -147,7 +147,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = _safetensors().load_file(path, device="cpu")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a safetensors file: {_first_line(error)}") from error
+        raise InputError(f"{path}: not a safetensors file: {first_line(error)}") from error
     return found
 
 
@@ -159,7 +159,7 @@ def _unpickled(path: Path) -> Any:
     except UnpicklingError as error:
         text = str(error)
         if "weights_only" not in text and "Unsupported" not in text:
-            raise InputError(f"{path}: not a checkpoint of torch.save: {_first_line(error)}") from error
+            raise InputError(f"{path}: not a checkpoint of torch.save: {first_line(error)}") from error
         named = _REFUSED.search(text)
         what = f"it holds {named[1]}, and " if named else ""
         raise InputError(
@@ -167,7 +167,7 @@ def _unpickled(path: Path) -> Any:
             f"instead, by torch.save or as {SAFETENSORS}"
         ) from error
     except _NOT_READABLE as error:
-        raise InputError(f"{path}: not a checkpoint of torch.save: {_first_line(error)}") from error
+        raise InputError(f"{path}: not a checkpoint of torch.save: {first_line(error)}") from error
 
 
 _REFUSED = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
@@ -226,9 +226,9 @@ def _faults(module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tenso
     }
     unfit = any(differing.values())
     try:
-        missing, unexpected = module.load_state_dict({} if unfit else state, strict=False)
+        missing, unexpected = nn.Module.load_state_dict(module, {} if unfit else state, strict=False)
     except RuntimeError as error:
-        yield _first_line(error)
+        yield first_line(error)
         return
     if unfit:
         missing, unexpected = [name for name in own if name not in state], [name for name in state if name not in own]
@@ -270,7 +270,3 @@ def _shape(tensor: Tensor) -> str:
 
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -59,16 +59,20 @@ class ModuleSource(NamedTuple):
     @property
     def dtype(self) -> str:
         """Of its first floating-point parameter, or float32."""
-        kinds = (parameter.dtype for parameter in self.module.parameters() if parameter.is_floating_point())
+        from dscost.parts import each_parameter
+
+        kinds = (parameter.dtype for parameter in each_parameter(self.module) if parameter.is_floating_point())
         return str(next(kinds, "torch.float32")).removeprefix("torch.")
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
         """Return the same with its floating-point weights in another dtype; the module itself is changed."""
         import torch
 
+        from dscost.parts import in_dtype
+
         kind, make_real = getattr(torch, dtype), self.make_real
         return self._replace(
-            module=self.module.to(kind), make_real=(lambda: make_real().to(kind)) if make_real else None
+            module=in_dtype(self.module, kind), make_real=(lambda: in_dtype(make_real(), kind)) if make_real else None
         )
 
 

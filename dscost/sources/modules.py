@@ -14,7 +14,10 @@ from zipfile import is_zipfile
 import torch
 from torch import nn
 
-from dscost.errors import InputError, UnavailableError, UnknownNameError, did_you_mean
+from dscost.errors import InputError, UnavailableError, UnknownNameError, did_you_mean, first_line
+from dscost.failures import is_interrupt, may_want_values
+from dscost.parts import set_training
+from dscost.randomness import own_random_numbers
 from dscost.sources import ModuleSource
 
 VIDEO_FRAMES = 16
@@ -79,7 +82,7 @@ def from_python(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
     except ModuleNotFoundError as error:
         raise InputError(f"{target}: there is no module '{error.name}'") from error
     except (Exception, SystemExit) as error:
-        raise InputError(f"{target}: importing {path} failed: {_told(error)}") from error
+        raise InputError(f"{target}: importing {path} failed: {first_line(error)}") from error
     return _from_factory("python", target, module, name, kwargs)
 
 
@@ -104,7 +107,7 @@ def from_file(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
         with _importing_from(folder):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise InputError(f"{target}: running {text} failed: {_told(error)}") from error
+        raise InputError(f"{target}: running {text} failed: {first_line(error)}") from error
     return _from_factory("file", target, module, name, kwargs, folder)
 
 
@@ -144,7 +147,7 @@ def from_export(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
     try:
         program = torch.export.load(target)
     except Exception as error:
-        raise InputError(f"{target}: not a program of torch.export: {_told(error)}") from error
+        raise InputError(f"{target}: not a program of torch.export: {first_line(error)}") from error
     finally:
         log.setLevel(level)
     args, keywords = program.example_inputs or ((), {})
@@ -189,39 +192,40 @@ class _Maker:
         """
         try:
             return self._on("meta")
-        except (Exception, SystemExit):  # noqa: BLE001 - a user's own code may raise anything
-            return self.real()
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            if not may_want_values(error):  # a second call would end the same, and do twice what it does besides
+                raise self._failed(error) from error
+        return self.real()
 
     def real(self) -> nn.Module:
         """Return the model with random weights on the CPU."""
         try:
             return self._on("cpu")
-        except InputError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise InputError(f"{self._target} cannot be made: {_told(error)}") from error
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            raise self._failed(error) from error
+
+    def _failed(self, error: BaseException) -> InputError:
+        if isinstance(error, InputError):
+            return error
+        return InputError(f"{self._target} cannot be made: {first_line(error)}")
 
     def _on(self, device: str) -> nn.Module:
-        state = torch.get_rng_state()
-        try:
-            with torch.device(device), _importing_from(self._folder):
-                module = self._factory(**self._kwargs)
-        finally:
-            torch.set_rng_state(state)
+        with own_random_numbers(), torch.device(device), _importing_from(self._folder):
+            module = self._factory(**self._kwargs)
         if not isinstance(module, nn.Module):
             raise InputError(f"{self._target} makes no nn.Module but this: {module!r:.60}")
-        return module.eval()
+        set_training(module, False)
+        return module
 
 
 def _parameters_of(function: Callable[..., Any]) -> Mapping[str, Any]:
     import inspect
 
     return inspect.signature(function).parameters
-
-
-def _told(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 # -- the zoos
@@ -233,9 +237,9 @@ def _imported(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name == name:
             raise UnavailableError(f"{name} is not installed: pip install 'dscost[zoo]'") from error
-        raise UnavailableError(f"{name} cannot be imported: {_told(error)}") from error
+        raise UnavailableError(f"{name} cannot be imported: {first_line(error)}") from error
     except (ImportError, RuntimeError) as error:
-        raise UnavailableError(f"{name} cannot be imported: {_told(error)}") from error
+        raise UnavailableError(f"{name} cannot be imported: {first_line(error)}") from error
 
 
 def _import_torchvision() -> None:
@@ -253,7 +257,7 @@ def _import_torchvision() -> None:
         raise UnavailableError("torchvision is not installed: pip install 'dscost[zoo]'") from error
     except RuntimeError as error:
         if "torchvision::" not in str(error):
-            raise UnavailableError(f"torchvision cannot be imported: {_told(error)}") from error
+            raise UnavailableError(f"torchvision cannot be imported: {first_line(error)}") from error
         _stand_in_for_operators()
 
 

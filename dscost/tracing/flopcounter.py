@@ -12,10 +12,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dscost.errors import InputError
-from dscost.tracing import dry_run, first_line, looks_at_values, one_at_a_time, same_random_state
+from dscost.errors import InputError, first_line
+from dscost.failures import is_interrupt
+from dscost.parts import set_training, unwrapped
+from dscost.randomness import own_random_numbers
+from dscost.tracing import dry_run, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
-from dscost.tracing.standins import StandIns, is_lazy, real_copy, with_shapes
+from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
 
 
 def flop_counter_macs(
@@ -31,22 +34,25 @@ def flop_counter_macs(
     Raises:
         InputError: The counter cannot run the model.
     """
-    model = getattr(model, "_orig_mod", model)
+    model = unwrapped(model)
     make_real = make_real or partial(real_copy, model)
     for factories in (None, "meta", "cpu"):
         try:
-            with one_at_a_time, same_random_state(), ExitStack() as stack:
+            with one_at_a_time, own_random_numbers(), nothing_compiles(), ExitStack() as stack:
                 if factories == "cpu":
-                    return _counted(make_real().eval(), arguments.on("cpu"))
+                    check_memory(model)
+                    real = make_real()
+                    set_training(real, False)
+                    return _counted(real, arguments.on("cpu"))
                 if is_lazy(model):
                     model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
                 if factories:
                     stack.enter_context(torch.device(factories))
                 return _counted(StandIns(training=False, fresh=True).module(model), arguments.on("meta"))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
+        except BaseException as error:  # a model's own code may raise anything
+            if is_interrupt(error):
+                raise
             last_error = error
-            if factories == "meta" and not looks_at_values(error):
-                break
     raise InputError(f"FlopCounterMode cannot run {type(model).__name__}: {first_line(last_error)}") from last_error
 
 
@@ -55,7 +61,7 @@ def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:
         model(*arguments.args, **arguments.kwargs)
     first_path: dict[int, str] = {}
     aliases = {}
-    for path, module in model.named_modules(remove_duplicate=False):
+    for path, module in nn.Module.named_modules(model, remove_duplicate=False):
         aliases[path] = first_path.setdefault(id(module), path)
     root = type(model).__name__
     macs = {"": counter.get_total_flops() // 2}

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
+from dscost.parts import own_tensors
+
 
 class Parameter(NamedTuple):
     """A parameter of the model; shared ones appear once, under their first name."""
@@ -57,8 +59,9 @@ def holdings_of(modules: Sequence[tuple[str, nn.Module]]) -> Holdings:
     parameters: list[Parameter] = []
     for path, module in modules:
         prefix = f"{path}." if path else ""
-        for tensors in (module._parameters, module._buffers):
-            is_parameter = tensors is module._parameters
+        held_parameters, buffers = own_tensors(module)
+        for tensors in (held_parameters, buffers):
+            is_parameter = tensors is held_parameters
             for name, tensor in tensors.items():
                 if tensor is None or id(tensor) in by_tensor or isinstance(tensor, UninitializedTensorMixin):
                     continue
