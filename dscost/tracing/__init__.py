@@ -39,7 +39,7 @@ from dscost.results import Doubt
 from dscost.tracing.attribution import Attribution, attributed
 from dscost.tracing.autocasting import autocast_of_meta
 from dscost.tracing.dispatch import Event, Recorder
-from dscost.tracing.gradients import GradientSwitch, marked_without_gradient
+from dscost.tracing.gradients import GradientSwitch
 from dscost.tracing.holdings import Parameter, holdings_of
 from dscost.tracing.inputs import Arguments, arguments_of
 from dscost.tracing.known_values import beside_meta, with_masks
@@ -362,7 +362,7 @@ def _run(
             stack.enter_context(ReadingGuard(recorder))
         with recorder:
             result = _called(running, arguments)
-        for tensor in marked_without_gradient(recorder.contexts.values()):
+        for tensor in recorder.undifferentiable:
             recorder.stop_gradient(tensor)
         outputs = {_size(t): t for t in Arguments((result,), {}).tensors}.values()
         is_partial = recorder.came_from_outside(standins.tensors(), outputs)

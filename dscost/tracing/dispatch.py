@@ -17,7 +17,7 @@ from dscost.operations import NETWORK_INPUT
 from dscost.randomness import OwnNumbers, draws
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.autocasting import is_autocast_on
-from dscost.tracing.gradients import GradientSwitch, running_context
+from dscost.tracing.gradients import GradientSwitch, watch_marks
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
@@ -127,7 +127,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.failure: BaseException | None = None
         self.failed_at: Place | None = None
         self.wants_gradients = self.autocasts = False
-        self.contexts: dict[int, Any] = {}
+        self.undifferentiable: list[Tensor] = []
         self._orphans: dict[int, Tensor] = {}
         self.stack = stack
         self.events: list[Event] = []
@@ -348,9 +348,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.wants_gradients = True
             return False
         if switch.is_in_function:
-            context = running_context()
-            if context is not None:
-                self.contexts[id(context)] = context
+            watch_marks(self.undifferentiable)
         elif not torch.is_grad_enabled():
             return False
         return output is not None and output.is_floating_point()

@@ -1,6 +1,5 @@
 """What a model does with gradients while it runs: where it wants them, and where torch switched them off by itself."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -41,15 +40,27 @@ class GradientSwitch(TorchFunctionMode):
 _APPLY: Any = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
 
 
-def running_context() -> FunctionCtx | None:
+def watch_marks(marked: list[Tensor]) -> None:
+    """Keep what the `autograd.Function` whose forward is running will say to be not differentiable.
+
+    torch forgets it as soon as the forward is over. A function whose context is set up apart from its forward is taken
+    to be differentiable in everything.
+    """
+    context: Any = _running_context()
+    if context is None or "mark_non_differentiable" in context.__dict__:
+        return
+
+    def mark(*tensors: Tensor) -> None:
+        marked.extend(tensors)
+        context.non_differentiable = tensors
+
+    context.mark_non_differentiable = mark
+
+
+def _running_context() -> FunctionCtx | None:
     """Return the context of the `autograd.Function` whose forward is running, where it is given one."""
     for frame in callers():
         if frame.f_back is not None and frame.f_back.f_code is _APPLY:
             first = frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_varnames else None
             return first if isinstance(first, FunctionCtx) else None
     return None
-
-
-def marked_without_gradient(contexts: Iterable[FunctionCtx]) -> list[Tensor]:
-    """Return the results that functions said to be not differentiable."""
-    return [tensor for context in contexts for tensor in getattr(context, "non_differentiable", None) or ()]
