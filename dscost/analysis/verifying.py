@@ -31,6 +31,7 @@ class Verification(NamedTuple):
         theirs: MACs by torch's `FlopCounterMode`.
         differences: The innermost modules on which they differ.
         notes: What the reader must know.
+        is_whole: Whether nothing ran that neither method sees.
     """
 
     target: str
@@ -38,11 +39,12 @@ class Verification(NamedTuple):
     theirs: int
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
+    is_whole: bool = True
 
     @property
     def agrees(self) -> bool:
-        """Whether both counts are the same, module by module."""
-        return self.ours == self.theirs and not self.differences
+        """Whether both counts are the same, module by module, and of everything that ran."""
+        return self.ours == self.theirs and not self.differences and self.is_whole
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -83,6 +85,7 @@ def verify(target: Any, **options: Any) -> Verification:
             for path in innermost
         ),
         notes=(*source.notes, *(doubt.text for doubt in traced.doubts)),
+        is_whole=all(doubt.kind != "unseen" for doubt in traced.doubts),
     )
 
 
@@ -104,6 +107,8 @@ def _reason(traced: "Trace", path: str) -> str:
     lacking = sorted(operators & _WITHOUT_FORMULA)
     if lacking:
         return f"FlopCounterMode has no formula for {', '.join(lacking)}"
-    if any("attention" in operator for operator in operators) and traced.doubts:
+    if any("attention" in operator for operator in operators) and any(
+        doubt.kind == "value_dependent" for doubt in traced.doubts
+    ):
         return "FlopCounterMode loses fused attention on the CPU"
     return "unknown"

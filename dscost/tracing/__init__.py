@@ -37,7 +37,7 @@ from dscost.parts import named_parts, set_training, unwrapped
 from dscost.randomness import own_random_numbers, states_kept
 from dscost.results import Doubt
 from dscost.tracing.attribution import Attribution, attributed
-from dscost.tracing.autocasting import autocast_of_meta
+from dscost.tracing.autocasting import watched_autocast
 from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.gradients import GradientSwitch
 from dscost.tracing.holdings import Parameter, holdings_of
@@ -360,8 +360,9 @@ def _run(
             recorder.follow_in(attribution, enter_state)
         if isinstance(recorder, ValueRecorder):
             stack.enter_context(ReadingGuard(recorder))
+        stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
-            result = _called(running, arguments)
+            result = called(running, arguments)
         for tensor in recorder.undifferentiable:
             recorder.stop_gradient(tensor)
         outputs = {_size(t): t for t in Arguments((result,), {}).tensors}.values()
@@ -393,7 +394,6 @@ def _state(way: _Way, training: bool) -> Iterator[None]:
         # in training it records nothing either, but shows where the model switches gradients off
         stack.enter_context(torch.set_grad_enabled(training))
         if not way.is_fast:
-            stack.enter_context(autocast_of_meta())
             if not way.gradients:  # operators arrive whole, as under inference mode
                 stack.enter_context(torch._C._AutoDispatchBelowAutograd())
         if way.on_meta and way.gradients:
@@ -401,7 +401,7 @@ def _state(way: _Way, training: bool) -> Iterator[None]:
         yield
 
 
-def _called(model: nn.Module, arguments: Arguments) -> Any:
+def called(model: nn.Module, arguments: Arguments) -> Any:
     """Return what the forward of a model and its hooks give, whatever else its class means by being called."""
     if isinstance(model, torch.jit.ScriptModule):
         return model(*arguments.args, **arguments.kwargs)
@@ -421,7 +421,7 @@ def nothing_compiles() -> Iterator[None]:
 def dry_run(model: nn.Module, arguments: Arguments) -> None:
     """Run a model once for what it does to itself."""
     with torch.device("meta"), torch.no_grad():
-        _called(model, arguments)
+        called(model, arguments)
 
 
 def _size(tensor: Tensor) -> tuple[int, int]:

@@ -30,16 +30,10 @@ _WIDEST = frozenset(f"aten::{name}" for name in _WIDEST_NAMES.split())
 """Operators that run in the widest dtype among their arguments."""
 
 
-def is_autocast_on() -> bool:
-    """Whether some autocast is in force."""
-    return torch._C._is_any_autocast_enabled()
-
-
 def autocast_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Return the arguments of an operator as autocast hands them on."""
-    if not is_autocast_on():
-        return args, kwargs
-    device = next((device for device in _DEVICES if torch.is_autocast_enabled(device)), None)
+    with torch._C._RestorePythonTLSSnapshot():  # while an operator is dispatched torch hides it
+        device = next((device for device in _DEVICES if torch.is_autocast_enabled(device)), None)
     name = func._schema.name
     if device is None or not (name in _LOWER or _is_touched(name, func._schema.overload_name, _DEVICES[device])):
         return args, kwargs
@@ -77,19 +71,31 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 
 @contextmanager
-def autocast_of_meta() -> Iterator[None]:
-    """Let a model ask for the autocast of meta tensors and get that of the CPU; torch would refuse.
+def watched_autocast(seen: Callable[[], None], *, on_meta: bool) -> Iterator[None]:
+    """Be told when autocast is entered. On meta let a model ask for that of meta tensors, or of a GPU that is not here.
 
-    Nobody else notices: what else is asked for is as ever, and torch's own is put back afterwards.
+    torch refuses the first and switches the second off. Nobody else notices: what else is asked for is as ever, and
+    torch's own methods are put back afterwards.
     """
-    autocast = torch.amp.autocast_mode.autocast
-    original: Callable[..., None] = autocast.__init__
+    autocast: Any = torch.amp.autocast_mode.autocast
+    init, enter = autocast.__init__, autocast.__enter__
 
-    def init(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
-        original(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)
+    def watched_init(
+        self: Any, device_type: str, dtype: Any = None, enabled: bool = True, *args: Any, **kw: Any
+    ) -> None:
+        missing = on_meta and device_type == "cuda" and not torch.cuda.is_available()
+        if missing:
+            init(self, "cpu", torch.bfloat16, enabled, *args, **kw)
+            self.device, self.fast_dtype = "cuda", dtype or torch.get_autocast_dtype("cuda")
+        else:
+            init(self, "cpu" if device_type == "meta" else device_type, dtype, enabled, *args, **kw)
 
-    autocast.__init__ = init  # type: ignore[method-assign]
+    def watched_enter(self: Any) -> Any:
+        seen()
+        return enter(self)
+
+    autocast.__init__, autocast.__enter__ = watched_init, watched_enter
     try:
         yield
     finally:
-        autocast.__init__ = original  # type: ignore[method-assign]
+        autocast.__init__, autocast.__enter__ = init, enter

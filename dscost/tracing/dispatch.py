@@ -16,7 +16,6 @@ from dscost.failures import Place, place_of_caller
 from dscost.operations import NETWORK_INPUT
 from dscost.randomness import OwnNumbers, draws
 from dscost.specs import ConvSpec, Shape
-from dscost.tracing.autocasting import is_autocast_on
 from dscost.tracing.gradients import GradientSwitch, watch_marks
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
@@ -141,8 +140,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._live_bytes = self.peak_bytes = sum({_address(x): x.untyped_storage().nbytes() for x in inputs}.values())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        if is_autocast_on():
-            self.autocasts = True
         handler = self._handlers.get(func)
         if handler is not None:
             result = handler(self, func, args, kwargs)
@@ -197,6 +194,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what an operator gives; random numbers are nobody else's."""
         return self._numbers.draw(func, args, kwargs) if draws(func) else func(*args, **kwargs)
+
+    def enters_autocast(self) -> None:
+        """Keep in mind that the model uses autocast."""
+        self.autocasts = True
 
     def missed(self, error: BaseException) -> BaseException:
         """Keep the first error of an operator, and where it was: a model may catch it and do something else."""

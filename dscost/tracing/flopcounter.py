@@ -16,7 +16,7 @@ from dscost.errors import InputError, first_line
 from dscost.failures import is_interrupt
 from dscost.parts import set_training, unwrapped
 from dscost.randomness import own_random_numbers
-from dscost.tracing import dry_run, nothing_compiles, one_at_a_time
+from dscost.tracing import called, dry_run, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
 from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
 
@@ -58,7 +58,7 @@ def flop_counter_macs(
 
 def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(*arguments.args, **arguments.kwargs)
+        called(model, arguments)
     first_path: dict[int, str] = {}
     aliases = {}
     for path, module in nn.Module.named_modules(model, remove_duplicate=False):

@@ -40,7 +40,8 @@ class ValueRecorder(FollowingRecorder):
 
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what an operator gives, with values where all that it reads has some."""
-        args, kwargs = autocast_arguments(func, args, kwargs)
+        if self.autocasts:
+            args, kwargs = autocast_arguments(func, args, kwargs)
         tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if func.is_view and tensors and not tensors[0].is_meta:
             return super().compute(func, args, kwargs)
