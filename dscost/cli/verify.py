@@ -3,11 +3,14 @@
 import json as json_text
 import sys
 from contextlib import redirect_stdout
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dscost.cli import options as opt
+
+if TYPE_CHECKING:
+    from dscost.analysis.verifying import Verification
 
 DISAGREES = 1
 
@@ -44,8 +47,15 @@ def verify(
         print(f"{found.target}: dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs")
         for one in found.differences:
             print(f"  {one.module or '(root)'} ({one.type}): {one.ours:,} against {one.theirs:,}: {one.reason}")
-        print("Both agree, module by module." if found.agrees else "They differ.")
+        print(_verdict(found))
     for note in found.notes:
         print(note, file=sys.stderr)
     if not found.agrees:
         raise typer.Exit(DISAGREES)
+
+
+def _verdict(found: "Verification") -> str:
+    if found.agrees:
+        return "Both agree, module by module."
+    is_same = found.ours == found.theirs and not found.differences
+    return "They agree on what they see, which is not everything." if is_same else "They differ."

@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +14,7 @@ from zipfile import is_zipfile
 import torch
 from torch import nn
 
+from dscost.beside_meta import small_values_kept
 from dscost.errors import InputError, UnavailableError, UnknownNameError, did_you_mean, first_line
 from dscost.failures import is_interrupt, may_want_values
 from dscost.parts import set_training
@@ -214,7 +215,12 @@ class _Maker:
         return InputError(f"{self._target} cannot be made: {first_line(error)}")
 
     def _on(self, device: str) -> nn.Module:
-        with own_random_numbers(), torch.device(device), _importing_from(self._folder):
+        with ExitStack() as stack:
+            stack.enter_context(own_random_numbers())
+            stack.enter_context(torch.device(device))
+            stack.enter_context(_importing_from(self._folder))
+            if device == "meta":
+                stack.enter_context(small_values_kept())
             module = self._factory(**self._kwargs)
         if not isinstance(module, nn.Module):
             raise InputError(f"{self._target} makes no nn.Module but this: {module!r:.60}")

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
+from dscost.beside_meta import ReadingGuard
 from dscost.errors import InputError, first_line
 from dscost.failures import Place, file_of, is_interrupt, looks_at_values, place_of
 from dscost.inputs import TensorSpec
@@ -47,7 +48,7 @@ from dscost.tracing.rules import register_formula
 from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
 from dscost.tracing.threads import FollowingRecorder
 from dscost.tracing.unseen import unseen
-from dscost.tracing.values import ReadingGuard, ValueRecorder
+from dscost.tracing.values import ValueRecorder
 
 __all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
 
@@ -359,7 +360,7 @@ def _run(
         if isinstance(recorder, FollowingRecorder):
             recorder.follow_in(attribution, enter_state)
         if isinstance(recorder, ValueRecorder):
-            stack.enter_context(ReadingGuard(recorder))
+            stack.enter_context(ReadingGuard(recorder.values, recorder.missed))
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
             result = called(running, arguments)

@@ -18,12 +18,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils.hooks import RemovableHandle
 
+from dscost.beside_meta import MOST_VALUES
 from dscost.errors import InputError
 from dscost.memory import free_bytes
 from dscost.parts import changed, each_part, each_tensor
-
-MOST_VALUES = 2**18
-"""Numbers in a tensor that keeps its values beside a model on meta: masks and strides have fewer, features more."""
 
 
 class _NoHooks(OrderedDict[Any, Any]):
