@@ -19,7 +19,7 @@ aten = torch.ops.aten
 Run = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 """Runs an operator on its arguments."""
 
-MOST_VALUES = 2**18
+MOST_VALUES = 2**21
 """Numbers in a tensor that keeps its values beside a model on meta: masks and strides have fewer, features more."""
 
 MOST_MADE_VALUES = 2**12

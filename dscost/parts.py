@@ -121,9 +121,7 @@ def _each_once(found: Iterator[Tensor | None]) -> Iterator[Tensor]:
 
 def _changed(tensor: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     with torch.no_grad():
-        new = change(tensor.detach() if isinstance(tensor, nn.Parameter) else tensor)
-    if not isinstance(tensor, nn.Parameter):
+        new = change(tensor)
+    if new is tensor or not isinstance(tensor, nn.Parameter):
         return new
-    if new.data_ptr() == tensor.data_ptr() and new.dtype is tensor.dtype and new.device == tensor.device:
-        return tensor
-    return nn.Parameter(new, requires_grad=tensor.requires_grad)
+    return nn.Parameter(new.detach(), requires_grad=tensor.requires_grad)

@@ -17,7 +17,7 @@ from torch import nn
 from dscost.beside_meta import small_values_kept
 from dscost.errors import InputError, UnavailableError, UnknownNameError, did_you_mean, first_line
 from dscost.failures import is_interrupt, may_want_values
-from dscost.parts import set_training
+from dscost.parts import changed, set_training
 from dscost.randomness import own_random_numbers
 from dscost.sources import ModuleSource
 
@@ -225,6 +225,8 @@ class _Maker:
         if not isinstance(module, nn.Module):
             raise InputError(f"{self._target} makes no nn.Module but this: {module!r:.60}")
         set_training(module, False)
+        if device == "meta":  # the small ones were made with values
+            changed(module, lambda tensor: tensor.to("meta") if isinstance(tensor, nn.Parameter) else tensor)
         return module
 
 

@@ -101,18 +101,20 @@ class _Way(NamedTuple):
 
     Args:
         on_meta: Or for real.
-        is_fast: Whether short cuts are taken and torch keeps no books at all.
+        is_fast: Whether torch keeps no books at all.
+        shortcuts: Whether the results of common operators are worked out without torch.
         keeps_values: Whether small tensors that are no parameters have values.
         gradients: Whether torch records what gradients need.
     """
 
     on_meta: bool
     is_fast: bool = False
+    shortcuts: bool = False
     keeps_values: bool = False
     gradients: bool = False
 
 
-_FAST, _VALUES = _Way(True, is_fast=True), _Way(True, keeps_values=True)
+_FAST, _VALUES = _Way(True, is_fast=True, shortcuts=True), _Way(True, keeps_values=True)
 _GRADIENTS, _REAL = _Way(True, gradients=True), _Way(False)
 
 
@@ -190,7 +192,8 @@ def _next_way(attempts: Sequence[_Attempt]) -> _Way | None:
         return None
     differentiates = any(map(_differentiates, attempts))
     if last.way is _FAST and not (last.error is None and last.wants_gradients):
-        return _VALUES
+        # short cuts are to blame for no lack of values; for anything else they might be
+        return _VALUES._replace(shortcuts=last.error is None or looks_at_values(last.error))
     if last.way is not _GRADIENTS and differentiates:
         return _GRADIENTS
     return _REAL._replace(gradients=differentiates)
@@ -353,7 +356,7 @@ def _run(
             holdings,
             arguments.tensors,
             attribution.stack,
-            shortcuts=way.is_fast,
+            shortcuts=way.shortcuts,
             switch=run.switch,
             standin_of=standins.of,
         )

@@ -6,6 +6,8 @@ that it is given.
 
 from typing import Any
 
+from torch import Tensor
+
 from dscost.beside_meta import Values
 from dscost.tracing.autocasting import autocast_arguments
 from dscost.tracing.operators import VIEWS
@@ -20,10 +22,12 @@ class ValueRecorder(FollowingRecorder):
         self.values = Values()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        if func in VIEWS:
-            with self._turn:
+        with self._turn:
+            if func in VIEWS:
                 return self.compute(func, args, kwargs or {})
-        return super().__torch_dispatch__(func, types, args, kwargs)
+            if self.autocasts or not (args and isinstance(args[0], Tensor) and args[0].is_meta):
+                return self._generic(func, args, kwargs or {})  # a short cut knows neither values nor casts
+            return super().__torch_dispatch__(func, types, args, kwargs)
 
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what an operator gives, with values where all that it reads has some."""
