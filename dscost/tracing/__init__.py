@@ -37,6 +37,7 @@ from dscost.inputs import TensorSpec
 from dscost.parts import named_parts, set_training, unwrapped
 from dscost.randomness import own_random_numbers, states_kept
 from dscost.results import Doubt
+from dscost.sources.wrappers import network_of
 from dscost.tracing.attribution import Attribution, attributed
 from dscost.tracing.autocasting import watched_autocast
 from dscost.tracing.dispatch import Event, Recorder
@@ -169,6 +170,9 @@ def trace(
         InputError: The model cannot be run on these arguments; the text has the reason.
     """
     model = unwrapped(model)
+    network = network_of(model)
+    if network is not None:
+        raise InputError(f"{type(model).__name__} predicts on files: give its .model, a {type(network).__name__}")
     make_real = make_real or partial(real_copy, model)
     way: _Way | None = _FAST
     attempts: list[_Attempt] = []
