@@ -94,12 +94,14 @@ class Values:
                 self._overwritten[tensor.untyped_storage()._cdata] = tensor  # alive, so that its address stays
 
 
-class ReadingGuard(TorchFunctionMode):
-    """Stops code that reads the memory of a tensor whose values are not known.
+class DirectAccess(TorchFunctionMode):
+    """Looks after functions that read or make values without an operator.
+
+    Values that are not known cannot be read, and what is made of numbers in Python keeps them, also on meta.
 
     Args:
-        values: Which knows.
-        missed: Is told of the error, and returns it.
+        values: Which tensors have values.
+        missed: Is told of the error where one has none, and returns it.
     """
 
     def __init__(self, values: Values, missed: Callable[[BaseException], BaseException]) -> None:
@@ -107,16 +109,22 @@ class ReadingGuard(TorchFunctionMode):
         self._values, self._missed = values, missed
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
         if func in _READING and isinstance(args[0], Tensor) and not self._values.is_known(args[0]):
             raise self._missed(NotImplementedError("Cannot copy out of meta tensor; no data!"))
-        return func(*args, **(kwargs or {}))
+        if func in _MADE_OF_NUMBERS and not _tensors((args, kwargs)) and _is_meta(kwargs.get("device")):
+            kwargs = {**kwargs, "device": "cpu"}
+        elif func is Tensor.new_tensor and args[0].is_meta and not _tensors((args[1:], kwargs)):
+            func, kwargs = torch.tensor, {"dtype": args[0].dtype, **kwargs, "device": "cpu"}
+            args = args[1:]
+        return func(*args, **kwargs)
 
 
 @contextmanager
 def small_values_kept() -> Iterator[None]:
     """Let code that makes a model on meta read what is small: strides that it computes, rates that it takes apart."""
     values = Values(MOST_MADE_VALUES)
-    with _Mode(values), ReadingGuard(values, lambda error: error):
+    with _Mode(values), DirectAccess(values, lambda error: error):
         yield
 
 
@@ -133,6 +141,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False
 
 
+_MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
 _READING = {Tensor.tolist, Tensor.numpy, Tensor.__array__}
 _INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
 
@@ -157,6 +166,11 @@ class _Twins:
 
     def original(self, value: Any) -> Any:
         return self._originals.get(id(value), value)
+
+
+def _is_meta(device: Any) -> bool:
+    """Whether a device is meta, by name or as the default that is in force."""
+    return device is None or torch.device(device).type == "meta"
 
 
 def _on_cpu(value: Any) -> Any:

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-from dscost.beside_meta import ReadingGuard
+from dscost.beside_meta import DirectAccess
 from dscost.errors import InputError, first_line
 from dscost.failures import Place, file_of, is_interrupt, looks_at_values, place_of
 from dscost.inputs import TensorSpec
@@ -367,7 +367,7 @@ def _run(
         if isinstance(recorder, FollowingRecorder):
             recorder.follow_in(attribution, enter_state)
         if isinstance(recorder, ValueRecorder):
-            stack.enter_context(ReadingGuard(recorder.values, recorder.missed))
+            stack.enter_context(DirectAccess(recorder.values, recorder.missed))
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
             result = called(running, arguments)
