@@ -1,7 +1,7 @@
 """Which module is running: the forward of every module of a stand-in is wrapped. Hooks would be slower."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import get_ident
 from typing import Any
 
@@ -16,20 +16,18 @@ class Attribution:
         stack: Paths of the running modules, innermost last, beginning with the root's `""`.
         calls: How often each module was called, by path.
         elsewhere: Paths of the modules that another thread called, where nothing is seen by itself.
-        follow: What makes another thread seen, given nothing; without it that thread is only noted.
+        follow: Puts another thread into torch's state of this one and gives its own stack; it may record there.
     """
 
     def __init__(self) -> None:
         self.stack = [""]
         self.calls: dict[str, int] = {}
         self.elsewhere: set[str] = set()
-        self.follow: Callable[[], AbstractContextManager[list[str]]] | None = None
+        self.follow: Callable[[], AbstractContextManager[list[str]]] = lambda: nullcontext([])
 
     def run_elsewhere(self, path: str, inner: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run a module in a thread that is not the tracer's."""
         self.elsewhere.add(path)
-        if self.follow is None:
-            return inner(*args, **kwargs)
         with self.follow() as stack:
             stack.append(path)
             try:
