@@ -121,9 +121,13 @@ class DirectAccess(TorchFunctionMode):
 
 
 @contextmanager
-def small_values_kept() -> Iterator[None]:
-    """Let code that makes a model on meta read what is small: strides that it computes, rates that it takes apart."""
-    values = Values(MOST_MADE_VALUES)
+def values_kept(most: int = MOST_VALUES) -> Iterator[None]:
+    """Let code on meta read what is small: strides that it computes, rates that it takes apart.
+
+    Args:
+        most: Numbers that a tensor with values may have.
+    """
+    values = Values(most)
     with _Mode(values), DirectAccess(values, lambda error: error):
         yield
 

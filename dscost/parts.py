@@ -20,10 +20,11 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 def children_of(module: nn.Module) -> Mapping[str, nn.Module | None]:
     """Return the modules that a module holds, by name."""
-    return _held(module, "_modules")
+    children: Mapping[str, nn.Module | None] = _held(module, "_modules")
+    return children
 
 
-def own_tensors(module: nn.Module) -> tuple[Mapping[str, Tensor | None], Mapping[str, Tensor | None]]:
+def own_tensors(module: nn.Module) -> tuple[dict[str, Tensor | None], dict[str, Tensor | None]]:
     """Return the parameters and the buffers that a module itself holds, by name."""
     return _held(module, "_parameters"), _held(module, "_buffers")
 
@@ -86,7 +87,7 @@ def changed(root: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
                     before.append(tensor)
                     new[id(tensor)] = _changed(tensor, change)
                 if new[id(tensor)] is not tensor:
-                    held[name] = new[id(tensor)]  # type: ignore[index]
+                    held[name] = new[id(tensor)]
     for module in each_part(root):
         flat = module.__dict__.get("_flat_weights") if isinstance(module, nn.RNNBase) else None
         if flat is not None:

@@ -14,7 +14,7 @@ from zipfile import is_zipfile
 import torch
 from torch import nn
 
-from dscost.beside_meta import small_values_kept
+from dscost.beside_meta import MOST_MADE_VALUES, values_kept
 from dscost.errors import InputError, UnavailableError, UnknownNameError, did_you_mean, first_line
 from dscost.failures import is_interrupt, may_want_values
 from dscost.parts import changed, set_training
@@ -220,7 +220,7 @@ class _Maker:
             stack.enter_context(torch.device(device))
             stack.enter_context(_importing_from(self._folder))
             if device == "meta":
-                stack.enter_context(small_values_kept())
+                stack.enter_context(values_kept(MOST_MADE_VALUES))
             module = self._factory(**self._kwargs)
         if not isinstance(module, nn.Module):
             raise InputError(f"{self._target} makes no nn.Module but this: {module!r:.60}")

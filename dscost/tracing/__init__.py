@@ -403,9 +403,8 @@ def _state(way: _Way, training: bool) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(way.is_fast))
         # in training it records nothing either, but shows where the model switches gradients off
         stack.enter_context(torch.set_grad_enabled(training))
-        if not way.is_fast:
-            if not way.gradients:  # operators arrive whole, as under inference mode
-                stack.enter_context(torch._C._AutoDispatchBelowAutograd())
+        if not (way.is_fast or way.gradients):  # operators arrive whole, as under inference mode
+            stack.enter_context(torch._C._AutoDispatchBelowAutograd())
         if way.on_meta and way.gradients:
             stack.enter_context(torch.device("meta"))
         yield

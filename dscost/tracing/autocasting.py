@@ -32,7 +32,7 @@ _WIDEST = frozenset(f"aten::{name}" for name in _WIDEST_NAMES.split())
 
 def autocast_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Return the arguments of an operator as autocast hands them on."""
-    with torch._C._RestorePythonTLSSnapshot():  # while an operator is dispatched torch hides it
+    with torch._C._RestorePythonTLSSnapshot():  # type: ignore[attr-defined]  # torch hides it while it dispatches
         device = next((device for device in _DEVICES if torch.is_autocast_enabled(device)), None)
     name = func._schema.name
     if device is None or not (name in _LOWER or _is_touched(name, func._schema.overload_name, _DEVICES[device])):

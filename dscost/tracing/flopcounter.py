@@ -12,12 +12,14 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dscost.beside_meta import values_kept
 from dscost.errors import InputError, first_line
 from dscost.failures import is_interrupt
 from dscost.parts import set_training, unwrapped
 from dscost.randomness import own_random_numbers
 from dscost.tracing import called, dry_run, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
+from dscost.tracing.known_values import beside_meta, with_masks
 from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
 
 
@@ -36,19 +38,23 @@ def flop_counter_macs(
     """
     model = unwrapped(model)
     make_real = make_real or partial(real_copy, model)
-    for factories in (None, "meta", "cpu"):
+    for way in ("meta", "values beside meta", "factories on meta", "cpu"):
         try:
             with one_at_a_time, own_random_numbers(), nothing_compiles(), ExitStack() as stack:
-                if factories == "cpu":
+                if way == "cpu":
                     check_memory(model)
                     real = make_real()
                     set_training(real, False)
                     return _counted(real, arguments.on("cpu"))
                 if is_lazy(model):
                     model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
-                if factories:
-                    stack.enter_context(torch.device(factories))
-                return _counted(StandIns(training=False, fresh=True).module(model), arguments.on("meta"))
+                if way == "factories on meta":
+                    stack.enter_context(torch.device("meta"))
+                standin = StandIns(training=False, fresh=True, values=way == "values beside meta", own_hooks=True)
+                if way != "values beside meta":
+                    return _counted(standin.module(model), arguments.on("meta"))
+                stack.enter_context(values_kept())
+                return _counted(standin.module(model), beside_meta(with_masks(model, arguments)[0]))
         except BaseException as error:  # a model's own code may raise anything
             if is_interrupt(error):
                 raise

@@ -76,7 +76,9 @@ class StandIns:
         self._modules[id(original)] = new
         attributes = new.__dict__
         attributes.update(own)
-        attributes.update({name: OrderedDict() for name in _HOOKS} if self._own_hooks else _EMPTY_HOOKS)
+        attributes.update(_EMPTY_HOOKS)
+        if self._own_hooks:
+            attributes.update({name: OrderedDict() for name in _HOOKS})
         for name in filter(own.get, _HOOKS):  # a hook may be a method of another module
             attributes[name] = OrderedDict(
                 (key, self._value(hook)) for key, hook in own[name].items() if not _only_communicates(hook)
@@ -223,7 +225,7 @@ def _held_by(value: Any) -> Iterable[Any]:
 def _is_plain_object(value: Any) -> bool:
     """Whether a value is an object of a class written in Python by neither Python's authors nor torch's."""
     kind = type(value)
-    if kind.__new__ is not object.__new__ or isinstance(value, type):
+    if kind.__new__ is not object.__new__ or isinstance(value, type):  # type: ignore[comparison-overlap]
         return False
     top = kind.__module__.partition(".")[0]
     return top != "torch" and top not in sys.stdlib_module_names

@@ -9,7 +9,7 @@ from dscost.tracing.attribution import Attribution
 from dscost.tracing.dispatch import Recorder
 
 
-class FollowingRecorder(Recorder):
+class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
     """Takes operators from several threads, one at a time; each thread has modules of its own that are running."""
 
     _main_stack: Sequence[str]
@@ -19,7 +19,7 @@ class FollowingRecorder(Recorder):
             return super().__torch_dispatch__(func, types, args, kwargs)
 
     @property
-    def stack(self) -> Sequence[str]:  # type: ignore[override]
+    def stack(self) -> Sequence[str]:
         """Paths of the modules that are running in this thread."""
         return self._stacks.get(get_ident(), self._main_stack)
 

@@ -14,7 +14,7 @@ from dscost.tracing.operators import VIEWS
 from dscost.tracing.threads import FollowingRecorder
 
 
-class ValueRecorder(FollowingRecorder):
+class ValueRecorder(FollowingRecorder):  # type: ignore[no-untyped-call]
     """Computes what is small and known for real, and everything else on meta; autocast is in force."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
