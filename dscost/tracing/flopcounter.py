@@ -51,10 +51,12 @@ def flop_counter_macs(
                 if way == "factories on meta":
                     stack.enter_context(torch.device("meta"))
                 standin = StandIns(training=False, fresh=True, values=way == "values beside meta", own_hooks=True)
+                running = standin.module(model)
                 if way != "values beside meta":
-                    return _counted(standin.module(model), arguments.on("meta"))
-                stack.enter_context(values_kept())
-                return _counted(standin.module(model), beside_meta(with_masks(model, arguments)[0]))
+                    return _counted(running, arguments.on("meta"))
+                known = beside_meta(with_masks(model, arguments)[0])
+                stack.enter_context(values_kept())  # what is made from here on
+                return _counted(running, known)
         except BaseException as error:  # a model's own code may raise anything
             if is_interrupt(error):
                 raise
