@@ -25,7 +25,7 @@ def targets() -> list[str]:
     """Return every model of both libraries."""
     from dscost.sources import modules
 
-    modules._import_torchvision()
+    modules.import_torchvision()
     import timm
     import torchvision
 
@@ -63,7 +63,7 @@ def examine(target: str) -> dict[str, object]:
         return row | {"answer": "no", "error": str(error)[:200]}
     try:
         before = time.perf_counter()
-        theirs = flop_counter_macs(source.module, arguments, make_real=source.make_real)[""]
+        theirs = flop_counter_macs(source.module, arguments, make_real=source.make_real).macs[""]
         row["flop_counter_s"] = round(time.perf_counter() - before, 4)
         row |= {"flop_counter_macs": theirs, "equal": theirs == report.totals.as_is.macs}
     except DscostError as error:

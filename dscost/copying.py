@@ -1,8 +1,10 @@
 """Copies of a model in which some modules are others, wherever the model holds them."""
 
 import copy
-from collections.abc import Mapping
-from types import MethodType
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import BuiltinMethodType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -40,6 +42,12 @@ def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int
     Raises:
         InputError: It cannot be copied.
     """
+    memo = memo_for(root, new)
+    return deep_copied(root, memo, of=root), memo
+
+
+def memo_for(root: nn.Module, new: Mapping[Any, Any]) -> dict[int, Any]:
+    """Return the memo with which `copy.deepcopy` copies a model, some modules and parameters replaced."""
     memo: dict[int, Any] = {id(old): replacement for old, replacement in new.items()}
     for part in each_part(root):
         for value in vars(part).values():
@@ -51,7 +59,7 @@ def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int
         for parameter in part._parameters.values():
             if parameter is not None and parameter.layout != torch.strided:  # likewise
                 memo.setdefault(id(parameter), nn.Parameter(parameter.detach().clone(), parameter.requires_grad))
-    return deep_copied(root, memo, of=root), memo
+    return memo
 
 
 def deep_copied(value: Any, memo: dict[int, Any], *, of: nn.Module) -> Any:
@@ -67,5 +75,76 @@ def deep_copied(value: Any, memo: dict[int, Any], *, of: nn.Module) -> Any:
     """
     try:
         return copy.deepcopy(value, memo)
-    except (RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # a model says itself how it is copied, or that it is not
         raise InputError(f"{type(of).__name__} cannot be copied: {first_line(error)}") from error
+
+
+# -- copies to run code on
+
+DEEPEST = 4
+"""How far from a value `isolated` looks for what it has to copy."""
+LARGE = 1 << 20
+"""Elements from which on a tensor is shared with the original."""
+
+
+def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
+    """Return a copy of what code keeps its state in, so that running it leaves no trace in the original.
+
+    Unlike `copy.deepcopy` it copies functions with what they have closed over; and of another module it copies what
+    it holds as plain attributes only.
+
+    Args:
+        value: A function, a method, an object, a container.
+        known: Copies by the identity of the original, as the memo of `copy.deepcopy`; it grows.
+        depth: How far this is from the value that was asked for.
+    """
+    if id(value) in known or depth > DEEPEST:
+        return known.get(id(value), value)
+    inner = partial(isolated, known=known, depth=depth + 1)
+    new = value
+    if isinstance(value, MethodType):
+        new = MethodType(value.__func__, inner(value.__self__))
+    elif isinstance(value, BuiltinMethodType) and isinstance(value.__self__, _CONTAINERS):
+        new = getattr(inner(value.__self__), value.__name__)
+    elif isinstance(value, partial):
+        new = partial(
+            inner(value.func), *map(inner, value.args), **{name: inner(one) for name, one in value.keywords.items()}
+        )
+    elif isinstance(value, FunctionType):
+        new = _isolated_function(value, inner)
+    elif isinstance(value, Tensor):
+        new = value.detach().clone() if value.numel() < LARGE and value.layout == torch.strided else value
+    elif isinstance(value, dict):
+        new = copy.copy(value)
+        new.update((key, inner(one)) for key, one in value.items())
+    elif isinstance(value, list | tuple | set | deque) and type(value) in _CONTAINERS:
+        new = type(value)(map(inner, value))
+    elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType):
+        new = copy.copy(value)
+        known[id(value)] = new
+        for name, one in vars(value).items():
+            tensors = isinstance(value, nn.Module) and name in ("_parameters", "_buffers", "_modules")
+            vars(new)[name] = dict(one) if tensors else inner(one)
+    known[id(value)] = new
+    return new
+
+
+_CONTAINERS = (dict, list, tuple, set, deque)
+
+
+def _isolated_function(function: FunctionType, inner: Callable[[Any], Any]) -> FunctionType:
+    closure, defaults = function.__closure__ or (), function.__defaults__
+    filled = [CellType(inner(cell.cell_contents)) if _is_filled(cell) else cell for cell in closure]
+    new = FunctionType(
+        function.__code__, function.__globals__, function.__name__, defaults and inner(defaults), tuple(filled) or None
+    )
+    new.__kwdefaults__ = inner(function.__kwdefaults__)
+    new.__dict__.update(function.__dict__)
+    return new
+
+
+def _is_filled(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False

@@ -9,6 +9,7 @@ DscostError              everything below; the command line exits 2
 └── UnavailableError     this machine or installation cannot do it
 """
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -69,6 +70,9 @@ MOST_OF_A_LINE = 300
 """Characters of a foreign error that are shown: some hold a whole file in a single line."""
 
 
+_ADDRESS = re.compile(r" (?:object )?at 0x[0-9a-fA-F]+")
+
+
 def first_line(error: BaseException) -> str:
     """Return the type of an error and the first line of what it says: never long, nothing that a terminal would obey.
 
@@ -76,7 +80,7 @@ def first_line(error: BaseException) -> str:
     True
     """
     try:
-        lines = str(error).strip().splitlines()
+        lines = _ADDRESS.sub("", str(error)).strip().splitlines()
     except (Exception, SystemExit):  # noqa: BLE001 - what an error says is foreign code, and may fail in any way
         lines = []
     name = type(error).__name__

@@ -1,9 +1,10 @@
 """A network as a list of operations in the order in which they run, each naming where its inputs come from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from dscost.axes import Map, feature_map, joined, mixed, reduced, reshaped, shuffled
 from dscost.errors import SpecError, UnknownNameError
 from dscost.results import Cost, Stage, chain_cost
 from dscost.specs import ConvSpec, Shape
@@ -15,6 +16,24 @@ NETWORK_INPUT = -1
 """The source of an operation that reads what the network is given."""
 INPUT = "input"
 """How a stage of a variant calls that."""
+
+
+class Mixing(NamedTuple):
+    """A pointwise convolution, in whatever way it is written.
+
+    Args:
+        axis: Along which it mixes.
+        in_channels: Values along that axis.
+        out_channels: What it makes of them.
+        groups: Groups of channels that are mixed apart.
+        bias: Whether it adds one.
+    """
+
+    axis: int
+    in_channels: int
+    out_channels: int
+    groups: int
+    bias: bool
 
 
 class Operation(NamedTuple):
@@ -44,6 +63,44 @@ class Operation(NamedTuple):
         """The convolution that it is, if it is one."""
         return self.spec if isinstance(self.spec, ConvSpec) else None
 
+    @property
+    def result(self) -> Map:
+        """Its output as a feature map."""
+        return feature_map(self.output_shape, len(self.output_shape) - 2)
+
+    def reads(self, known: Mapping[int, Map]) -> list[Map | None]:
+        """Return what is known of each of its sources, see `Step`."""
+        return [known.get(source) for source in self.sources]
+
+    def carried(self, read: Sequence[Map | None], name: str) -> Map | None:
+        """Return what becomes of a feature map in it, see `Step`."""
+        given = read[0]
+        if given is None or len(set(self.sources)) < len(self.sources):
+            return None
+        match self.op:
+            case "normalization" | "activation" | "identity":
+                return given
+            case "view":
+                return reshaped(given, self.output_shape)
+            case "other" if self.spec.type == "ChannelShuffle":
+                return shuffled(given, name)
+            case "multiply":
+                return joined([one for one in read if one], self.output_shape)
+            case "global_pooling":
+                return reduced(given, range(2, len(given.shape)), self.output_shape)
+            case "convolution" | "linear":
+                return mixed(given, self.output_shape)
+        return None
+
+    def mixing(self, read: Sequence[Map | None]) -> Mixing | None:
+        """Return how it mixes the channels of a feature map, see `Step`."""
+        if self.conv is not None:
+            return mixing_of(self.conv, len(self.output_shape))
+        if self.op == "linear":
+            biased = self.spec.params > self.input_shapes[0][-1] * self.output_shape[-1]
+            return Mixing(len(self.output_shape) - 1, self.input_shapes[0][-1], self.output_shape[-1], 1, biased)
+        return None
+
 
 class Step(Protocol):
     """What following tensors through a network needs to know of each operation, built or traced."""
@@ -63,6 +120,32 @@ class Step(Protocol):
     @property
     def output_shape(self) -> Shape:
         """Of its result."""
+
+    @property
+    def result(self) -> Map:
+        """What a convolution writes, as a feature map."""
+
+    def reads(self, known: Mapping[int, Map]) -> list[Map | None] | None:
+        """Return what it reads of the results that are known, one entry per source; `None` if only a part of one."""
+
+    def carried(self, read: Sequence[Map | None], name: str) -> Map | None:
+        """Return what becomes of what it reads, or `None` where different positions, or different maps, are mixed.
+
+        Args:
+            read: What `reads` returned; `None` stands for a constant.
+            name: Tells it from every other step.
+        """
+
+    def mixing(self, read: Sequence[Map | None]) -> Mixing | None:
+        """Return how it mixes what lies on one axis of what it reads, if it is that and nothing more."""
+
+
+def mixing_of(conv: ConvSpec, dimensions: int) -> Mixing | None:
+    """Return how a convolution mixes its channels where it is pointwise and reads every position."""
+    if not conv.is_pointwise or conv.is_depthwise or set(conv.stride) != {1}:
+        return None
+    axis = dimensions - len(conv.kernel_size) - 1
+    return Mixing(axis, conv.in_channels, conv.out_channels, conv.groups, conv.bias)
 
 
 def cost_of(spec: "Spec", input_shapes: Sequence[Shape], output_shape: Shape, element_bytes: int) -> Cost:

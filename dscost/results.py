@@ -352,6 +352,8 @@ class Layer(NamedTuple):
         predictions: Times by the roofline of a device that was not measured on, by device and variant.
         causes: Why the depthwise-separable variant is as fast as it is.
         formula_ratios: What the formula says of each variant that was asked for, by name.
+        separable_pairs: How many depthwise-separable pairs begin in it; a layer that calls functions may hold several.
+        could_be_separable: How many of its convolutions could be depthwise-separable.
     """
 
     name: str
@@ -373,6 +375,8 @@ class Layer(NamedTuple):
     predictions: Mapping[str, Mapping[str, "Bound"]] = MappingProxyType({})
     causes: tuple[Cause, ...] = ()
     formula_ratios: Mapping[str, float] = MappingProxyType({})
+    separable_pairs: int = 0
+    could_be_separable: int = 0
 
     @property
     def timing(self) -> Timing | None:
@@ -438,6 +442,18 @@ class Coverage(NamedTuple):
 def unknown_operators(times: Mapping[str, int]) -> tuple[str, ...]:
     """Return operators of unknown cost as a report lists them, given how often each ran."""
     return tuple(f"{name} ({number}×)" for name, number in sorted(times.items()))
+
+
+class Block(NamedTuple):
+    """A module that holds others which ran.
+
+    Args:
+        type: Class name, as in torch.
+        output_shape: Of the last result in it, batch first.
+    """
+
+    type: str
+    output_shape: Shape
 
 
 class SharedWeights(NamedTuple):
@@ -532,6 +548,7 @@ class Report(NamedTuple):
         environment: Where the times were taken.
         shared_weights: What layers share; `None` where that is not known.
         doubts: Those of the warnings that bear on whether the counts are whole.
+        blocks: Modules that hold several layers, by path, where they are known.
     """
 
     target: str
@@ -550,6 +567,7 @@ class Report(NamedTuple):
     environment: Environment | None = None
     shared_weights: tuple[SharedWeights, ...] | None = None
     doubts: tuple[Doubt, ...] = ()
+    blocks: Mapping[str, Block] = MappingProxyType({})
 
     @property
     def timing(self) -> Timing | None:
@@ -577,6 +595,7 @@ REPORT_KEYS = (
     "shared_weights",
     "warnings",
     "doubts",
+    "blocks",
 )
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 

@@ -16,9 +16,9 @@ from torch.nn.modules.conv import _ConvNd
 from dscost.building import build_stages
 from dscost.convolutions import (
     CONVOLUTIONS,
-    OF_WEIGHTS,
     FixedPadding,
     SamePadding,
+    carry_hooks,
     describe,
     is_plain,
     layout_of,
@@ -27,13 +27,13 @@ from dscost.convolutions import (
     same_padding,
     tensor_of,
 )
-from dscost.copying import by_path, copied, deep_copied
-from dscost.errors import InputError
+from dscost.copying import by_path, copied, deep_copied, unwrapped
+from dscost.kernels import Kernel, has_hooks, kernel_of
 from dscost.operations import NETWORK_INPUT
-from dscost.parts import children_of, unwrapped
+from dscost.parts import children_of
 from dscost.specs import Shape
 from dscost.swaps import Swap
-from dscost.tracing import Arguments, Event, trace
+from dscost.tracing import Event
 from dscost.variants import Convs
 
 
@@ -117,6 +117,7 @@ class _Run:
         self.modules = by_path(root)
         self._events = events
         self._reads_input = _reading_input(events)
+        self._applied: dict[str, Kernel | str] = {}
         self._within: dict[str, list[int]] = {}
         for at, event in enumerate(events):
             for path in dict.fromkeys(event.stack):
@@ -150,12 +151,13 @@ class _Run:
             return "it also runs where it cannot be replaced"
         if len({(heads[call].standard, self.kernels(heads[call])) for call in calls}) > 1:
             return "its calls stand for different convolutions"
-        if is_plain(module):
+        if is_plain(module) and not has_hooks(module):
             return None
-        for shape in dict.fromkeys(self._first_of_call(call).input_shape for call in calls):
-            reason = _why_more_than_convolution(module, shape)
-            if reason:
-                return reason
+        if path not in self._applied:
+            self._applied[path] = kernel_of(module)
+        applied = self._applied[path]
+        if isinstance(applied, str):
+            return applied
         return None if self._padding(module, calls) else "it pads its inputs differently from call to call"
 
     def _first_of_call(self, at: int) -> Event:
@@ -257,30 +259,7 @@ def _above(path: str) -> list[str]:
     return [".".join(names[:end]) for end in range(1, len(names))]
 
 
-# -- convolutions with a forward of their own
-
-
-def _why_more_than_convolution(module: _ConvNd, shape: Shape) -> str | None:
-    """Run a module by itself on meta tensors; return why it is no convolution of its padded input, or `None`."""
-    x = torch.empty(shape, dtype=tensor_of(module).dtype, device="meta")
-    try:
-        alone = trace(module, Arguments((x,), {}))
-    except InputError:
-        return "its forward cannot be run by itself"
-    on_the_way = [at for at, reads in enumerate(_reading_input(alone.events)) if reads]
-    others = [alone.events[at].operator for at in on_the_way if not alone.events[at].conv]
-    convs = [at for at in on_the_way if alone.events[at].conv]
-    more = [operator for operator in others if operator not in _PADDING_OPERATORS]
-    if len(convs) > 1:
-        more.append("a second convolution")
-    if more or alone.outputs != {on_the_way[-1]} or convs != on_the_way[-1:]:
-        return f"its forward does more than the convolution: {', '.join(more) or 'it returns something else'}"
-    return None
-
-
-_PADDING_OPERATORS = {"aten::pad", "aten::constant_pad_nd"} | {
-    f"aten::{kind}_pad{dims}d" for kind in ("reflection", "replication") for dims in (1, 2, 3)
-}
+# -- how a convolution pads
 
 
 class _Padding(NamedTuple):
@@ -347,21 +326,6 @@ def _copy(root: nn.Module, new: Mapping[nn.Module, nn.Module]) -> nn.Module:
         InputError: It cannot be copied.
     """
     copy, memo = copied(root, new)
-    for old, replacement in new.items():
-        if isinstance(old, _ConvNd) and not isinstance(replacement, PassedThrough):
-            for name in _FORWARD_HOOKS:
-                hooks = deep_copied(_kept_hooks(old, name), memo, of=root)
-                getattr(replacement, name).update(hooks)
+    convs = {old: made for old, made in new.items() if isinstance(old, _ConvNd) and not isinstance(made, PassedThrough)}
+    carry_hooks(convs, lambda hooks: deep_copied(hooks, memo, of=root))
     return copy
-
-
-def _kept_hooks(old: _ConvNd, name: str) -> dict[Any, Any]:
-    """Return the hooks of a forward, without those that compute weights."""
-    return {
-        key: hook
-        for key, hook in getattr(old, name).items()
-        if not isinstance(hook, OF_WEIGHTS) and getattr(hook, "__self__", None) is not old
-    }
-
-
-_FORWARD_HOOKS = tuple(name for name in vars(nn.Module()) if name.startswith("_forward_"))

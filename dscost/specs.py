@@ -92,8 +92,8 @@ class ConvSpec:
 
     @property
     def is_depthwise(self) -> bool:
-        """Whether every input channel is filtered on its own."""
-        return self.groups == self.in_channels
+        """Whether every input channel is filtered on its own; of one channel, whether it makes but one output."""
+        return self.groups == self.in_channels and (self.in_channels > 1 or self.out_channels == 1)
 
     @property
     def is_pointwise(self) -> bool:

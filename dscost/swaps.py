@@ -1,14 +1,16 @@
 """Both directions of the trade over a whole network: convolutions made separable, pairs made standard."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from dscost.operations import NETWORK_INPUT, Operation, Step, consumers
-from dscost.specs import ConvSpec, Shape
+from dscost.axes import Map
+from dscost.operations import NETWORK_INPUT, Mixing, Operation, Step, consumers
+from dscost.specs import ConvSpec
 from dscost.variants import (
     Convs,
     depth_multiplier_of,
     depthwise_separable,
+    pointwise_like,
     standard,
     standard_of_pair,
     why_not_separable,
@@ -43,9 +45,14 @@ class Swap(NamedTuple):
         return depthwise_separable(self.standard, self.depth_multiplier)
 
 
-def find_swaps(steps: Sequence[Step]) -> list[Swap]:
-    """Return every convolution that could be separable and every pair that is, in order of the network."""
-    readers = consumers(steps)
+def find_swaps(steps: Sequence[Step], kept: Collection[int] = ()) -> list[Swap]:
+    """Return every convolution that could be separable and every pair that is, in order of the network.
+
+    Args:
+        steps: In the order in which they run.
+        kept: Positions of results that are read by somebody outside, as what a model returns is.
+    """
+    network = _Network(steps, frozenset(kept))
     swaps = []
     for position, step in enumerate(steps):
         conv = step.conv
@@ -54,10 +61,21 @@ def find_swaps(steps: Sequence[Step]) -> list[Swap]:
         if why_not_separable(conv) is None:
             swaps.append(Swap((position,), conv, depth_multiplier=1, is_pair=False))
         else:
-            pair = _pair_from(steps, readers, position)
+            pair = network.pair_from(position)
             if pair:
                 swaps.append(pair)
     return swaps
+
+
+def alone(steps: Sequence[Step], swaps: Iterable[Swap]) -> list[int]:
+    """Return the positions of the depthwise convolutions that belong to no pair; of one channel, there are none."""
+    paired = {swap.positions[0] for swap in swaps if swap.is_pair}
+    return [
+        position
+        for position, step in enumerate(steps)
+        if step.conv and step.conv.is_depthwise and 1 not in (step.conv.kernel_area, step.conv.in_channels)
+        if position not in paired
+    ]
 
 
 def with_variant(operations: Sequence[Operation], swaps: Iterable[Swap], variant: str) -> list[Operation]:
@@ -88,63 +106,77 @@ def with_variant(operations: Sequence[Operation], swaps: Iterable[Swap], variant
     return written
 
 
-_BETWEEN = {"normalization", "activation", "identity", "view", "copy", "elementwise", "multiply", "global_pooling"}
-"""What may lie between the stages of a pair: normalisation, activation, and the gate of a squeeze-and-excite."""
+def reading_input(steps: Sequence[Step]) -> list[bool]:
+    """Return for each step whether it depends on what the network is given; what computes weights does not."""
+    reading: list[bool] = []
+    for step in steps:
+        reading.append(any(source == NETWORK_INPUT or reading[source] for source in step.sources))
+    return reading
 
 
-def _pair_from(steps: Sequence[Step], readers: Sequence[Sequence[int]], start: int) -> Swap | None:
-    """Return the pair that a depthwise convolution begins, or `None`.
+class _Network:
+    """Steps and who reads them.
 
-    The operations that its result reaches are taken in one after the other, as long as they read nothing else,
-    until a pointwise convolution is all that is left to read them.
+    Args:
+        steps: In order.
+        kept: Positions of results that somebody outside of the network reads.
     """
-    depthwise = steps[start].conv
-    assert depthwise is not None
-    inside = {start}
-    waiting = set(readers[start])
-    while waiting:
-        position = min(waiting)
-        waiting.remove(position)
-        step = steps[position]
-        if not inside.issuperset(step.sources):
+
+    def __init__(self, steps: Sequence[Step], kept: frozenset[int]) -> None:
+        self.steps, self._kept = steps, kept
+        self._readers = consumers(steps)
+        self._reads_input = reading_input(steps)
+
+    def pair_from(self, start: int) -> Swap | None:
+        """Return the pair that a depthwise convolution begins, or `None`.
+
+        The operations that its result reaches are taken in one after the other, as long as they read nothing else
+        but constants and keep every position apart, until a pointwise one is all that is left to read them.
+        """
+        whole = self.steps[start].result
+        inside = {start: whole}
+        waiting = set(self._readers[start])
+        while waiting and self._kept.isdisjoint(inside):
+            position = min(waiting)
+            waiting.remove(position)
+            step = self.steps[position]
+            if any(source not in inside and self._depends_on_input(source) for source in step.sources):
+                return None
+            read = step.reads(inside)
+            if read is None:
+                return None
+            mixing = None if waiting else _mixes_channels(step, read, whole)
+            if mixing:
+                return self._pair((*sorted(inside), position), mixing)
+            carried = step.carried(read, str(position))
+            if carried is None:
+                return None
+            inside[position] = carried
+            waiting.update(self._readers[position])
+        return None
+
+    def _depends_on_input(self, source: int) -> bool:
+        return source == NETWORK_INPUT or self._reads_input[source]
+
+    def _pair(self, positions: tuple[int, ...], mixing: Mixing) -> Swap | None:
+        depthwise = self.steps[positions[0]].conv
+        assert depthwise is not None
+        if depthwise.in_channels % mixing.groups:
             return None
-        if _ends_pair(step, steps[start].output_shape) and not waiting:
-            return _pair(steps, (*sorted(inside), position), depthwise)
-        if not _lies_between(step):
+        pointwise = pointwise_like(
+            depthwise, mixing.in_channels, mixing.out_channels, bias=mixing.bias, groups=mixing.groups
+        )
+        replaced = standard_of_pair(depthwise, pointwise)
+        if why_not_separable(replaced):
             return None
-        inside.add(position)
-        waiting.update(readers[position])
+        convs = (("depthwise", depthwise), ("pointwise", pointwise))
+        return Swap(positions, replaced, depth_multiplier_of(depthwise), is_pair=True, pair=convs)
+
+
+def _mixes_channels(step: Step, read: Sequence[Map | None], whole: Map) -> Mixing | None:
+    """Return how a step mixes the channels of a whole feature map at every position, if it does."""
+    maps = [one for one in read if one is not None]
+    mixing = step.mixing(read) if len(maps) == 1 else None
+    if mixing and maps[0].is_whole(mixing.axis, mixing.in_channels, whole.values):
+        return mixing
     return None
-
-
-def _ends_pair(step: Step, depthwise_shape: Shape) -> bool:
-    conv = step.conv
-    return (
-        conv is not None
-        and conv.is_pointwise
-        and not conv.is_depthwise
-        and set(conv.stride) == {1}
-        and step.output_shape[2:] == depthwise_shape[2:]
-    )
-
-
-def _lies_between(step: Step) -> bool:
-    if step.conv is not None or step.op == "linear":
-        # the gate of a squeeze-and-excite mixes channels, but at one position
-        return (step.conv is None or step.conv.is_pointwise) and set(step.output_shape[2:]) <= {1}
-    distinct = len(set(step.sources))
-    if step.op == "add":  # a constant may be added, as hand-written activations do; a second branch may not
-        return distinct == len(step.sources) == 1
-    return step.op in _BETWEEN and distinct == len(step.sources)
-
-
-def _pair(steps: Sequence[Step], positions: tuple[int, ...], depthwise: ConvSpec) -> Swap | None:
-    pointwise = steps[positions[-1]].conv
-    assert pointwise is not None
-    if depthwise.out_channels != pointwise.in_channels or depthwise.in_channels % pointwise.groups:
-        return None
-    replaced = standard_of_pair(depthwise, pointwise)
-    if why_not_separable(replaced):
-        return None
-    convs = (("depthwise", depthwise), ("pointwise", pointwise))
-    return Swap(positions, replaced, depth_multiplier_of(depthwise), is_pair=True, pair=convs)

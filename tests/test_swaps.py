@@ -123,7 +123,7 @@ def test_what_else_reads_a_depthwise_convolution_makes_no_pair(layers: tuple[Spe
     [
         pytest.param(3, conv2d(3, 6, 3, groups=3), conv2d(6, 4, 1, groups=2), id="groups do not divide the input"),
         pytest.param(3, conv2d(3, 6, 3, groups=3), conv2d(6, 6, 1, groups=3), id="as many groups as input channels"),
-        pytest.param(1, conv2d(1, 8, 3), conv2d(8, 16, 1), id="one input channel"),
+        pytest.param(1, conv2d(1, 1, 3), conv2d(1, 1, 1), id="one channel throughout"),
     ],
 )
 def test_stages_that_stand_for_no_separable_convolution_are_no_pair(
@@ -134,6 +134,17 @@ def test_stages_that_stand_for_no_separable_convolution_are_no_pair(
     assert swaps == []
     for variant in VARIANTS:
         assert with_variant(operations, swaps, variant) == operations
+
+
+def test_of_one_input_channel_several_outputs_are_a_dense_convolution() -> None:
+    dense = conv2d(1, 8, 3, padding=1)
+    operations = network(dense, conv2d(8, 16, 1), shape=(1, 1, 8, 8))
+    swaps = find_swaps(operations)
+    assert swaps == [Swap((0,), dense, depth_multiplier=1, is_pair=False)]
+    separable = with_variant(operations, swaps, "depthwise_separable")
+    assert [operation.spec.params for operation in separable] == [9, 8, 8 * 16]
+    # what it becomes is read as the pair that stands for it
+    assert [(swap.standard, swap.is_pair) for swap in find_swaps(separable)] == [(dense, True)]
 
 
 def test_the_standard_of_a_pair_has_the_bias_and_groups_of_the_pointwise_stage() -> None:

@@ -90,6 +90,7 @@ def analyze(
     dtype: str | None = None,
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
     strict: bool = False,
     train: bool = False,
     time: bool = False,
@@ -109,6 +110,7 @@ def analyze(
         dtype: Of weights and activations; by default float32, or what an `nn.Module` has.
         settings: What to change of an architecture's own settings, such as `{"width": 0.5}`.
         kwargs: For the factory that makes a torch model.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
         strict: Whether an operator of unknown cost is an error.
         train: Whether to count the backward pass as well.
         time: Whether to measure as well.
@@ -127,7 +129,15 @@ def analyze(
     1814073344
     """
     model = count(
-        target, input=input, batch=batch, dtype=dtype, settings=settings, kwargs=kwargs, strict=strict, train=train
+        target,
+        input=input,
+        batch=batch,
+        dtype=dtype,
+        settings=settings,
+        kwargs=kwargs,
+        trust=trust,
+        strict=strict,
+        train=train,
     )
     report = model.report
     if time and model.saved:
@@ -147,13 +157,14 @@ def count(
     dtype: str | None = None,
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
     strict: bool = False,
     train: bool = False,
 ) -> CountedModel:
     """Return the report of `analyze` before timing, with what it takes to time it; a saved report as it stands."""
     from dscost.sources import ArchitectureSource, SavedSource
 
-    source, name = _found(target, kwargs)
+    source, name = _found(target, kwargs, trust)
     if isinstance(source, SavedSource):
         asked = {"input": input, "batch": batch, "dtype": dtype, "set": settings, "kwargs": kwargs, "train": train}
         return _as_saved(source.report, name, asked, strict=strict)
@@ -184,21 +195,24 @@ def module_source(
     dtype: str | None = None,
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> "tuple[ModuleSource, Arguments, str]":
     """Return any target as a torch module, the arguments of its forward, and its name.
 
     Raises:
         InputError: The target, the input or a setting is wrong.
     """
-    source, name = _found(target, kwargs)
+    source, name = _found(target, kwargs, trust)
     return *_with_arguments(source, name, input=input, batch=batch, dtype=dtype, settings=settings), name
 
 
-def _found(target: "str | PathLike[str] | nn.Module", kwargs: Mapping[str, Any] | None) -> "tuple[Source, str]":
+def _found(
+    target: "str | PathLike[str] | nn.Module", kwargs: Mapping[str, Any] | None, trust: bool
+) -> "tuple[Source, str]":
     from dscost.sources import ModuleSource, find_source
 
     if isinstance(target, str | PathLike):
-        source, name = find_source(target, kwargs), str(target)
+        source, name = find_source(target, kwargs, trust=trust), str(target)
     elif not hasattr(target, "named_modules"):
         raise InputError(f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}")
     else:
@@ -231,11 +245,11 @@ def _with_arguments(
         input, batch = (input if batch is None and hasattr(input, "requires_grad") else source.input), None
     elif settings:
         raise InputError(f"{name} is no architecture file: change it with --kwargs, not with --set")
+    if dtype is not None and source.kind != "module":  # made for this call, so it may be changed
+        source = source.in_dtype(dtype)
     given = source.input if input is None else input
     if given is None:
         raise InputError(f"{name} does not state its input: give it with --input 1,3,224,224 or input=(1, 3, 224, 224)")
-    if dtype is not None and source.kind != "module":  # made for this call, so it may be changed
-        source = source.in_dtype(dtype)
     arguments = arguments_of(given, dtype or source.dtype)
     if batch is not None:
         arguments = arguments.with_batch(batch)

@@ -1,6 +1,6 @@
 """A layer or a model → its analytic report. No torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,7 +8,7 @@ from dscost.errors import UnknownNameError
 from dscost.operations import NETWORK_INPUT, Operation, consumers, network_cost, operation_cost, overwrites, stage_costs
 from dscost.results import Coverage, Input, Layer, Report, Totals, chain_cost
 from dscost.specs import ConvSpec, Shape, conv2d, pair
-from dscost.units import dtype_bytes, format_shape
+from dscost.units import dtype_bytes, format_layer, format_shape
 from dscost.variants import depthwise_separable, formula_ratio, why_not_separable
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def count_architecture(
         InputError: The input or a setting is wrong.
     """
     from dscost.architectures import build
-    from dscost.swaps import find_swaps
+    from dscost.swaps import alone, find_swaps
 
     element_bytes = dtype_bytes(dtype)
     network = build(source.architecture, overrides=settings or {}, shape=input, batch=batch)
@@ -187,8 +187,29 @@ def count_architecture(
         shared_weights=(),
         settings=network.settings,
         peak_activation_bytes=peak_elements(operations) * element_bytes,
+        warnings=tuple(without_partner([operations[at].name for at in alone(operations, swaps)])),
     )
     return CountedModel(report, swaps, versions)
+
+
+NAMES_SHOWN = 3
+ROOT = format_layer("")
+
+
+def without_partner(layers: Sequence[str]) -> Iterator[str]:
+    """Yield what a reader must know of depthwise convolutions that are stages of no pair, if there are any.
+
+    Args:
+        layers: Where they are, one name for each.
+    """
+    if layers:
+        names = list(dict.fromkeys(name or ROOT for name in layers))
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        one = len(layers) == 1
+        yield (
+            f"{len(layers)} depthwise {'layer has' if one else 'layers have'} no pointwise partner, so the standard "
+            f"figure leaves {'it as it is' if one else 'them as they are'}: {', '.join(names[:NAMES_SHOWN])}{more}."
+        )
 
 
 class ArchitectureVersions:
@@ -282,6 +303,8 @@ def _layers(operations: Sequence[Operation], swaps: Sequence["Swap"], element_by
                 stages=stages,
                 variants={name: chain_cost([stage.cost for stage in parts]) for name, parts in stages.items()},
                 formula_ratio=formula_ratio(swap.standard, swap.depth_multiplier),
+                separable_pairs=int(swap.is_pair),
+                could_be_separable=int(not swap.is_pair),
             )
         layers.append(layer)
     return tuple(layers)

@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from dscost.analysis.counting import VARIANT_NAMES, CountedModel
+from dscost.analysis.counting import NAMES_SHOWN, VARIANT_NAMES, CountedModel, without_partner
 from dscost.errors import InputError
 from dscost.operations import NETWORK_INPUT, stage_costs
 from dscost.results import (
+    Block,
     Cost,
     Coverage,
     Doubt,
@@ -27,13 +28,13 @@ from dscost.results import (
 )
 from dscost.sources import ModuleSource
 from dscost.specs import Shape
-from dscost.swaps import Swap, find_swaps
+from dscost.swaps import Swap, alone, find_swaps, reading_input
 from dscost.timing import Setting
 from dscost.tracing import Arguments, Event, Parameter, Trace, trace
 from dscost.tracing.dispatch import INPUT
+from dscost.tracing.operators import ADDED_FIRST
+from dscost.tracing.sparse import nbytes_of
 from dscost.variants import Convs, formula_ratio
-
-NAMES_SHOWN = 3
 
 
 def analyze_module(
@@ -70,13 +71,15 @@ def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict
     named: dict[str, Any] = {"target": target, "source": source.kind}
     if strict and traced.unknown:
         raise InputError(f"{target}: operators of unknown cost: {', '.join(_unknown(traced))}")
+    swaps = tuple(find_swaps(traced.events, traced.outputs))
     if not train:
-        swaps = tuple(find_swaps(traced.events))
-        report = report_of(traced, arguments, swaps, notes=source.notes, **named)
+        notes = (*source.notes, *_without_partner(traced, swaps))
+        report = report_of(traced, arguments, swaps, notes=notes, **named)
         return CountedModel(report, swaps, TracedVersions(source, arguments, traced))
     needing = {f"{INPUT}{at}" for at, tensor in enumerate(arguments.tensors) if tensor.requires_grad}
     traced = traced._replace(events=with_backward(traced, needing))
-    return CountedModel(report_of(traced, arguments, (), notes=(*source.notes, TRAINING_NOTE), **named))
+    report = report_of(traced, arguments, (), notes=(*source.notes, TRAINING_NOTE), **named)
+    return CountedModel(report._replace(layers=tuple(_counting_swaps(report.layers, traced.events, swaps))))
 
 
 TRAINING_NOTE = "Training: MACs are those of forward and backward; bytes and peak memory are of the forward pass."
@@ -132,13 +135,9 @@ def _backward_macs(event: Event, needs_gradient: Callable[[int | str | None], bo
             return 2 * event.macs
         q, k, v = map(needs_gradient, event.operands[:3])
         return event.macs * (q + k + (q or k) + v) // 2
-    factors = event.operands[1:] if event.operator in _ADDED_FIRST else event.operands
+    factors = event.operands[1:] if event.operator in ADDED_FIRST else event.operands
     product_of = 3 if event.operator == "aten::bilinear" else 2
     return event.macs * sum(map(needs_gradient, factors[:product_of]))
-
-
-_ADDED_FIRST = {f"aten::{name}" for name in ("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation")}
-"""Operators whose first operand is added, not multiplied."""
 
 
 class TracedVersions:
@@ -201,7 +200,33 @@ def report_of(
         peak_activation_bytes=traced.peak_activation_bytes,
         warnings=(*notes, *traced.notes, *_partial(traced), *(doubt.text for doubt in doubts)),
         doubts=doubts,
+        blocks=_blocks(traced),
     )
+
+
+def _without_partner(traced: Trace, swaps: Sequence[Swap]) -> Iterator[str]:
+    """Yield what to say of depthwise convolutions that are stages of no pair; one that runs twice is one."""
+    events = [traced.events[at] for at in alone(traced.events, swaps)]
+    return without_partner([module for module, _ in dict.fromkeys((event.module, event.kernel) for event in events)])
+
+
+def _blocks(traced: Trace) -> dict[str, Block]:
+    """Return the modules that hold others, each with the last result in it."""
+    last: dict[str, int] = {}
+    holding: dict[str, None] = {}
+    for at, event in enumerate(traced.events):
+        last[event.module] = at
+    for module, at in tuple(last.items()):
+        path = module.rpartition(".")[0]
+        while path:
+            holding[path] = None
+            last[path] = max(at, last.get(path, 0))
+            path = path.rpartition(".")[0]
+    return {
+        path: Block(traced.types[path], tuple(traced.events[last[path]].output_shape))
+        for path in holding
+        if path in traced.types
+    }
 
 
 def _unknown(traced: Trace) -> tuple[str, ...]:
@@ -254,7 +279,7 @@ def _unused(traced: Trace) -> Iterator[Doubt]:
 
 
 def _totals(traced: Trace, arguments: Arguments, swaps: Sequence[Swap]) -> Totals:
-    input_bytes = sum(tensor.nbytes for tensor in arguments.tensors)
+    input_bytes = sum(map(nbytes_of, arguments.tensors))
     as_is = Cost(
         params=sum(parameter.numel for parameter in traced.parameters),
         macs=sum(event.macs for event in traced.events),
@@ -273,7 +298,8 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
     if not due:
         return as_is
     events = traced.events
-    gone = {position for swap in due for position in _with_computed_weights(events, swap)}
+    reads_input = reading_input(events)
+    gone = {position for swap in due for position in _with_computed_weights(events, reads_input, swap)}
     kept = {name for at, event in enumerate(events) if at not in gone for name in event.weights}
     lost = {name for at in gone for name in events[at].weights} - kept
     # a module that runs twice keeps one set of weights, whatever it is made of
@@ -298,42 +324,44 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
     )
 
 
-def _with_computed_weights(events: Sequence[Event], swap: Swap) -> set[int]:
+def _with_computed_weights(events: Sequence[Event], reads_input: Sequence[bool], swap: Swap) -> set[int]:
     """Return the positions of a swap and of what computes its weights from parameters, as weight norm does."""
     gone = set(swap.positions)
-    waiting = [source for at in swap.positions if events[at].conv for source in _computed_weights(events[at])]
+    waiting = [source for at in swap.positions for source in events[at].sources]
     while waiting:
         at = waiting.pop()
-        if at not in gone and all(source != NETWORK_INPUT for source in events[at].sources):
+        if at >= 0 and at not in gone and not reads_input[at]:
             gone.add(at)
             waiting += events[at].sources
     return gone
 
 
-def _computed_weights(event: Event) -> list[int]:
-    """Return what computes the kernel and the bias of a convolution, if something does."""
-    return [operand for operand in event.operands[1:] if isinstance(operand, int) and operand >= 0]
-
-
-def _weights_of(events: Sequence[Event], swap: Swap) -> object:
-    """Return what tells the weights of a swap apart: the kernels of its convolutions, or who computes them."""
-    kernels = []
+def _weights_of(events: Sequence[Event], swap: Swap) -> tuple[object, ...]:
+    """Return what tells the weights of a swap apart: those of its convolutions, or who computes them."""
+    kernels: list[object] = []
     for at in swap.positions:
         event = events[at]
-        if event.conv and len(event.operands) > 1:
-            kernel = event.operands[1]
+        if (event.conv or at == swap.positions[-1]) and len(event.operands) > 1:
+            kernel = event.kernel
             kernels.append(kernel if isinstance(kernel, str) else (event.module, kernel if not event.module else None))
     return tuple(kernels)
 
 
 def _stages_of(events: Sequence[Event], swap: Swap, variant: str) -> tuple[Stage, ...]:
     first = events[swap.positions[0]]
-    return _stages(swap.convs(variant), first.batched_input_shape, first.element_bytes)
+    is_complex = first.unusual == "complex"
+    return _stages(swap.convs(variant), first.batched_input_shape, first.element_bytes, is_complex)
 
 
 @lru_cache(maxsize=8192)
-def _stages(convs: Convs, shape: Shape, element_bytes: int) -> tuple[Stage, ...]:
-    return stage_costs(convs, shape, element_bytes)
+def _stages(convs: Convs, shape: Shape, element_bytes: int, is_complex: bool) -> tuple[Stage, ...]:
+    stages = stage_costs(convs, shape, element_bytes)
+    return tuple(map(_of_complex_products, stages)) if is_complex else stages
+
+
+def _of_complex_products(stage: Stage) -> Stage:
+    """Return a stage whose multiply-accumulates are complex: four real ones each."""
+    return stage._replace(cost=stage.cost._replace(macs=4 * stage.cost.macs))
 
 
 # -- layers
@@ -364,8 +392,10 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
                     params += parameter.numel
                     weight_bytes += parameter.nbytes
         layer = _layer(traced, module, events, params, weight_bytes)
-        if pair_of and all(at in pair_of for at in positions):
-            layer = layer._replace(pair=pair_of[positions[0]], ends_pair=any(at in ends for at in positions))
+        # a convolution that pads its input by itself belongs to its pair: what counts is what multiplies
+        deciding = [at for at in positions if traced.events[at].macs] or positions
+        if pair_of and all(at in pair_of for at in deciding):
+            layer = layer._replace(pair=pair_of[deciding[0]], ends_pair=any(at in ends for at in positions))
         trades = first_of.get(module)
         yield layer if trades is None else _with_trade(layer, traced.events, trades)
     unread: dict[str, list[Parameter]] = {}
@@ -415,8 +445,23 @@ def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) ->
             weight_bytes=sum(cost.weight_bytes for cost in distinct),
         )
     first = swaps[0]
-    return layer._replace(
+    return _counting(layer, events, swaps)._replace(
         variants=variants,
         stages={name: _stages_of(events, first, name) for name in VARIANT_NAMES},
         formula_ratio=formula_ratio(first.standard, first.depth_multiplier),
     )
+
+
+def _counting(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
+    """Return the layer with the numbers of the pairs and of the other swaps it begins; one that runs twice is one."""
+    pairs, others = (len({_weights_of(events, one) for one in swaps if one.is_pair is pair}) for pair in (True, False))
+    return layer._replace(separable_pairs=pairs, could_be_separable=others)
+
+
+def _counting_swaps(layers: Iterable[Layer], events: Sequence[Event], swaps: Sequence[Swap]) -> Iterator[Layer]:
+    """Yield layers with the numbers of the swaps they begin, without what those would cost."""
+    beginning: dict[str, list[Swap]] = {}
+    for swap in swaps:
+        beginning.setdefault(events[swap.positions[0]].module, []).append(swap)
+    for layer in layers:
+        yield _counting(layer, events, beginning.get(layer.name, ()))

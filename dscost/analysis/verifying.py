@@ -1,25 +1,48 @@
 """A model counted by two independent methods, and where they differ."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.analysis import module_source
+from dscost.errors import InputError
+from dscost.results import unknown_operators
 
 if TYPE_CHECKING:
-    from dscost.tracing import Trace
+    from dscost.tracing import Event, Trace
 
-# operators that we count and `FlopCounterMode` of torch 2.13 has no formula for
-_WITHOUT_FORMULA = {f"aten::{name}" for name in ("mv", "dot", "vdot", "inner", "addmv", "addbmm", "bilinear")}
+# operators of aten that torch takes apart before `FlopCounterMode` sees them, into parts for which it has no formula;
+# those that reach it whole are looked up in its own table
+_WITHOUT_FORMULA = {f"aten::{name}" for name in ("inner", "bilinear", "cdist", "pdist", "tensordot")}
+
+MOST_CAUSES = 8
+"""Causes of one difference that are tried in all combinations."""
 
 
 class Difference(NamedTuple):
-    """A module on which the two counts differ, and why where that is known."""
+    """A module on which the two counts differ, and why.
+
+    Args:
+        module: Its path.
+        type: Class name.
+        ours: MACs by our tracer.
+        theirs: MACs by `FlopCounterMode`.
+        reason: What that counter does not know, or `unknown`.
+    """
 
     module: str
     type: str
     ours: int
     theirs: int
     reason: str
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether the reason makes up for the difference to the last digit."""
+        return self.reason != UNKNOWN
+
+
+UNKNOWN = "unknown"
 
 
 class Verification(NamedTuple):
@@ -31,7 +54,7 @@ class Verification(NamedTuple):
         theirs: MACs by torch's `FlopCounterMode`.
         differences: The innermost modules on which they differ.
         notes: What the reader must know.
-        is_whole: Whether nothing ran that neither method sees.
+        partial: Why neither count is known to be whole: operators of unknown cost, weights that nothing seems to read.
     """
 
     target: str
@@ -39,18 +62,25 @@ class Verification(NamedTuple):
     theirs: int
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
-    is_whole: bool = True
+    partial: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
-        """Whether both counts are the same, module by module, and of everything that ran."""
-        return self.ours == self.theirs and not self.differences and self.is_whole
+        """Whether both counts are the same, module by module, and whole."""
+        return self.ours == self.theirs and not self.differences and not self.partial
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether the counts are whole, and differ only by what `FlopCounterMode` is known to miscount."""
+        return bool(self.differences) and not self.partial and all(one.is_explained for one in self.differences)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {
             "target": self.target,
             "agrees": self.agrees,
+            "explained": self.is_explained,
+            "partial": list(self.partial),
             "macs": {"dscost": self.ours, "flop_counter_mode": self.theirs},
             "differences": [difference._asdict() for difference in self.differences],
             "notes": list(self.notes),
@@ -62,7 +92,7 @@ def verify(target: Any, **options: Any) -> Verification:
 
     Args:
         target: As in `dscost.analyze`.
-        options: `input`, `batch`, `dtype`, `settings` and `kwargs`, as in `dscost.analyze`.
+        options: `input`, `batch`, `dtype`, `settings`, `kwargs` and `trust`, as in `dscost.analyze`.
 
     Raises:
         InputError: The target or an option is wrong, or one of the counters cannot run the model.
@@ -72,21 +102,40 @@ def verify(target: Any, **options: Any) -> Verification:
 
     source, arguments, name = module_source(target, **options)
     traced = trace(source.module, arguments, make_real=source.make_real)
-    theirs = flop_counter_macs(source.module, arguments, make_real=source.make_real)
+    try:
+        theirs = flop_counter_macs(source.module, arguments, make_real=source.make_real)
+    except InputError as error:
+        foreign = sorted(_higher_order(traced))
+        if not foreign:
+            raise
+        raise InputError(f"FlopCounterMode cannot run {name}: it does not know {', '.join(foreign)}") from error
     ours = _with_children(traced)
-    paths = [path for path in traced.calls if ours[path] != theirs.get(path, 0)]
+    paths = [path for path in traced.calls if ours[path] != theirs.macs.get(path, 0)]
     innermost = [path for path in paths if not any(_is_inside(other, path) for other in paths)]
     return Verification(
         target=name,
         ours=ours.get("", 0),
-        theirs=theirs[""],
+        theirs=theirs.macs[""],
         differences=tuple(
-            Difference(path, traced.types.get(path, ""), ours[path], theirs.get(path, 0), _reason(traced, path))
+            Difference(path, traced.types.get(path, ""), ours[path], found, _reason(traced, path, found, theirs.on_cpu))
             for path in innermost
+            for found in (theirs.macs.get(path, 0),)
         ),
-        notes=(*source.notes, *(doubt.text for doubt in traced.doubts)),
-        is_whole=all(doubt.kind != "unseen" for doubt in traced.doubts),
+        notes=(*source.notes, *traced.notes, *(doubt.text for doubt in traced.doubts)),
+        partial=tuple(_partial(traced)),
     )
+
+
+def _higher_order(traced: "Trace") -> set[str]:
+    """Return the higher-order operators that ran, without their namespace."""
+    names = {name for event in traced.events for name in (event.unusual, event.operator)} | set(traced.unknown)
+    return {name.partition("::")[2] for name in names if name.startswith("higher_order::")} - {"cond"}
+
+
+def _partial(traced: "Trace") -> Iterator[str]:
+    if traced.unknown:
+        yield f"operators of unknown cost: {', '.join(unknown_operators(traced.unknown))}"
+    yield from (doubt.text for doubt in traced.doubts if doubt.kind == "unseen")
 
 
 def _with_children(traced: "Trace") -> Mapping[str, int]:
@@ -102,13 +151,94 @@ def _is_inside(path: str, parent: str) -> bool:
     return path != parent and (not parent or path.startswith(f"{parent}."))
 
 
-def _reason(traced: "Trace", path: str) -> str:
-    operators = {event.operator for event in traced.events if event.module == path and event.macs}
-    lacking = sorted(operators & _WITHOUT_FORMULA)
-    if lacking:
-        return f"FlopCounterMode has no formula for {', '.join(lacking)}"
-    if any("attention" in operator for operator in operators) and any(
-        doubt.kind == "value_dependent" for doubt in traced.doubts
-    ):
+def _reason(traced: "Trace", path: str, theirs: int, on_cpu: bool) -> str:
+    """Return what `FlopCounterMode` does not know of the operators of a module, if it makes up for the difference.
+
+    Of several combinations that do, the one with the fewest causes.
+    """
+    known = 0
+    causes: dict[tuple[str, str], list[Event]] = {}
+    for event in traced.events:
+        if path in event.stack and event.macs:
+            cause = _cause(event, on_cpu)
+            if cause:
+                causes.setdefault((cause, event.operator), []).append(event)
+            else:
+                known += event.macs
+    # for each cause what it would make of them; first what we count, which means that it plays no part
+    choices = [(sum(event.macs for event in group), *_their_counts(group)) for group in causes.values()]
+    names = [f"{cause} {operator}" if cause == _NO_FORMULA else cause for cause, operator in causes]
+    dropped = [event.macs for event in traced.dropped if path in event.stack]
+    if dropped:
+        choices.append((0, max(dropped), sum(dropped)))
+        names.append(_BOTH_BRANCHES)
+    if len(choices) > MOST_CAUSES:
+        return UNKNOWN
+    fitting = [found for found in product(*choices) if known + sum(found) == theirs]
+    if not fitting:
+        return UNKNOWN
+    parts = [
+        [name for name, count, (own, *_) in zip(names, found, choices, strict=True) if count != own]
+        for found in fitting
+    ]
+    fewest = dict.fromkeys(sorted(parts, key=len)[0])
+    lacking = [name.removeprefix(_NO_FORMULA).strip() for name in fewest if name.startswith(_NO_FORMULA)]
+    others = [name for name in fewest if not name.startswith(_NO_FORMULA)]
+    return "; ".join([*([f"{_NO_FORMULA} {', '.join(sorted(lacking))}"] if lacking else []), *others])
+
+
+_NO_FORMULA = "FlopCounterMode has no formula for"
+_BOTH_BRANCHES = "FlopCounterMode shows both branches of a torch.cond"
+
+
+def _cause(event: "Event", on_cpu: bool) -> str:
+    """Return why `FlopCounterMode` may count an operator otherwise."""
+    if event.unusual == "complex":
+        return "FlopCounterMode does not count a complex product as four real ones"
+    if event.unusual == "sparse":
+        return "FlopCounterMode counts sparse factors as dense ones, or not at all"
+    if event.unusual:
+        return f"FlopCounterMode does not look into {event.unusual.partition('::')[2]}"
+    if _lacks_formula(event.operator):
+        return _NO_FORMULA
+    if event.operator == "aten::matmul" and _has_vector(event):
+        return f"{_NO_FORMULA} products with a vector"
+    if on_cpu and event.op == "attention":
         return "FlopCounterMode loses fused attention on the CPU"
-    return "unknown"
+    if on_cpu and event.operator in _WHOLE_ON_CPU:
+        return "FlopCounterMode loses recurrent layers on the CPU"
+    return ""
+
+
+def _has_vector(event: "Event") -> bool:
+    """Whether one factor of a matmul has one dimension, which torch makes another operator of."""
+    read, written = len(event.input_shape), len(event.output_shape)
+    return read == 1 or written < max(2, read)
+
+
+_WHOLE_ON_CPU = {f"aten::{name}" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "mkldnn_rnn_layer")}
+
+
+def _lacks_formula(operator: str) -> bool:
+    """Whether an operator that we count reaches `FlopCounterMode` whole, or in parts, and is not in its table."""
+    import torch
+    from torch.utils.flop_counter import flop_registry
+
+    from dscost.tracing.operators import can_decompose
+
+    namespace, _, name = operator.partition("::")
+    if namespace == "higher_order":
+        return False
+    if operator in _WITHOUT_FORMULA or namespace != "aten":
+        return True
+    packet = getattr(torch.ops.aten, name)
+    overloads = (getattr(packet, overload) for overload in packet.overloads())
+    return packet not in flop_registry and not any(map(can_decompose, overloads))
+
+
+def _their_counts(events: "Sequence[Event]") -> tuple[int, ...]:
+    """Return what `FlopCounterMode` may count for operators that it does not know well."""
+    plain = sum(event.plain_macs for event in events)
+    if events[0].unusual == "complex":
+        return plain, 3 * plain  # it meets the three real convolutions that torch runs, or one complex product
+    return (0, plain) if plain else (0,)

@@ -227,7 +227,7 @@ def _with_rescue(finding: Finding, models: Mapping[str, tuple[Entry, CountedMode
     versions, metric, limit = model.versions, finding.metric, finding.limit
     saved = {}
     for layer in model.report.layers:
-        if layer.variants and layer.pair is None and not entry.excludes(layer):
+        if layer.variants and layer.could_be_separable and not entry.excludes(layer):
             saving = getattr(layer.variants["standard"], metric) - getattr(
                 layer.variants["depthwise_separable"], metric
             )

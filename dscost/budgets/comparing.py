@@ -27,6 +27,7 @@ def compare(
     dtype: str | None = None,
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
     every_layer: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -39,6 +40,7 @@ def compare(
         dtype: Of weights and activations.
         settings: What to change of the architectures' own settings.
         kwargs: For the factories that make torch models.
+        trust: Whether code that a `program.pt2` holds or names may run.
         every_layer: Whether layers that are the same are to be shown as well.
         progress: Called with the share that is done and the target that is next.
 
@@ -59,7 +61,7 @@ def compare(
     for at, target in enumerate(targets):
         if progress:
             progress(at / len(targets), str(target) if isinstance(target, str | PathLike) else type(target).__name__)
-        reports.append(_report(target, options))
+        reports.append(_report(target, {**options, "trust": trust}))
     contenders = [
         Contender(label, report, _is_report(target))
         for label, report, target in zip(_labels(targets, reports), reports, targets, strict=True)

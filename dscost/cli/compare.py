@@ -32,6 +32,7 @@ def compare(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factories of torch models; repeatable.")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")] = None,
+    trust: opt.Trust = False,
     dtype: Annotated[str | None, typer.Option(help="Of weights and activations  [default: float32]")] = None,
     every_layer: Annotated[bool, typer.Option("--all", help="Show layers that are the same as well.")] = False,
     depth: Annotated[
@@ -73,6 +74,7 @@ def compare(
             dtype=dtype,
             settings=opt.parse_settings(setting or []),
             kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            trust=trust,
             every_layer=every_layer,
             progress=progress,
         )

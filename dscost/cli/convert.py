@@ -40,8 +40,12 @@ def convert(
         int | None, typer.Option(min=1, help="Leave layers of fewer channels in or out alone  [default: 32]")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights of the model: .safetensors, or a state dict as .pt or .pth.")
+        Path | None,
+        typer.Option(metavar="PATH[:KEY]", help="Weights of the model: .safetensors, or a state dict as .pt or .pth."),
     ] = None,
+    ignore_extra: Annotated[
+        bool, typer.Option("--ignore-extra", help="Leave out weights that the model does not have.")
+    ] = False,
     save: Annotated[Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")] = None,
     save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
     setting: Annotated[
@@ -55,6 +59,7 @@ def convert(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
+    trust: opt.Trust = False,
     device: Annotated[
         str | None, typer.Option(help="Where to measure for latency_s: cpu or cuda  [default: cpu]")
     ] = None,
@@ -124,12 +129,14 @@ def convert(
             settings=opt.parse_settings(setting or []),
             kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
             weights=weights,
+            ignore_extra=ignore_extra,
+            trust=trust,
             timing=timing,
             every_layer=every_layer,
             progress=progress,
         )
         out.check(result.converted)
-        text = plan_file(result)
+        text = plan_file(result) if save or save_plan else ""
         if save is not None:
             save_weights(result.module, save, {"dscost": __version__, "plan": text})
     if save_plan is not None:

@@ -32,6 +32,7 @@ def model(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
     ] = None,
     batch: opt.Batch = None,
+    trust: opt.Trust = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on operators of unknown cost.")] = False,
     train: Annotated[bool, typer.Option("--train", help="Count the backward pass as well.")] = False,
     dtype: opt.Dtype = None,
@@ -101,6 +102,7 @@ def model(
             dtype=cases.dtype,
             settings=opt.parse_settings(setting or []),
             kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            trust=trust,
             strict=strict,
             train=train,
         )

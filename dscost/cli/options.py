@@ -31,6 +31,9 @@ On = Annotated[
     typer.Option("--on", metavar="DEVICE", help="Apply a named device's roofline (dscost list devices); repeatable."),
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Show bounds, backends and why it is as fast as it is.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Let a program.pt2 run code of its own where it cannot be read without.")
+]
 TimeBudget = Annotated[str | None, typer.Option(help="How long measuring may take, such as 10s or 500ms.")]
 Dtype = Annotated[
     str | None, typer.Option(help="Of weights and activations; of several the first is counted  [default: float32]")

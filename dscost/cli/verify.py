@@ -28,9 +28,10 @@ def verify(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")] = None,
+    trust: opt.Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Count a model by two independent methods; exit 0 when they agree, 1 when not."""
+    """Count a model by two independent methods; exit 0 when they agree or it is known why not, else 1."""
     from dscost.analysis.verifying import verify as count_twice
 
     with redirect_stdout(sys.stderr):  # a model's own code may print
@@ -40,6 +41,7 @@ def verify(
             batch=batch,
             settings=opt.parse_settings(setting or []),
             kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            trust=trust,
         )
     if json:
         print(json_text.dumps(found.to_dict(), indent=2))
@@ -50,12 +52,13 @@ def verify(
         print(_verdict(found))
     for note in found.notes:
         print(note, file=sys.stderr)
-    if not found.agrees:
+    if not (found.agrees or found.is_explained):
         raise typer.Exit(DISAGREES)
 
 
 def _verdict(found: "Verification") -> str:
     if found.agrees:
         return "Both agree, module by module."
-    is_same = found.ours == found.theirs and not found.differences
-    return "They agree on what they see, which is not everything." if is_same else "They differ."
+    if found.partial:
+        return f"Neither count is whole: {'; '.join(found.partial).rstrip('.')}."
+    return "They differ only by what FlopCounterMode is known to miscount." if found.is_explained else "They differ."

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dscost.converting.decomposing import Decomposed, decompose
-from dscost.converting.kernels import Kernel
 from dscost.copying import by_path, copied
 from dscost.errors import InputError, first_line
+from dscost.kernels import Kernel
 from dscost.parts import each_parameter, set_training
 from dscost.tracing import Arguments
 

@@ -1,6 +1,5 @@
 """A model → the same model with its convolutions made depthwise-separable, their weights included."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -9,12 +8,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
-from dscost.converting.kernels import Kernel
 from dscost.converting.plans import KEEP, Decision, Plan, plan_of
+from dscost.converting.rehearsing import Part, require_the_same
 from dscost.converting.subjects import class_names, load_subject
 from dscost.converting.surveying import (
     MIN_CHANNELS,
@@ -25,16 +23,15 @@ from dscost.converting.surveying import (
     require_finite,
     survey,
 )
-from dscost.convolutions import describe, layout_of
-from dscost.copying import copied
-from dscost.errors import InputError, UnknownNameError, first_line, some_of
+from dscost.convolutions import carry_hooks, layout_of, padded_first, separable_of
+from dscost.copying import copied, deep_copied, unwrapped
+from dscost.errors import InputError, UnknownNameError
 from dscost.inputs import inputs_of
-from dscost.nn.separable import SEPARABLE_CONVS
-from dscost.parts import unwrapped
+from dscost.kernels import Kernel
 from dscost.randomness import own_random_numbers
 from dscost.results import Cost, plain
 from dscost.specs import ConvSpec, not_within, require
-from dscost.tracing import Arguments, trace
+from dscost.tracing import Arguments
 from dscost.units import format_layer
 
 METHODS = ("svd", "random")
@@ -186,13 +183,10 @@ def conversion(
             left_alone = {site.name: site.reason for site in sites if site.reason}
             given.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
             decisions = given.layers
-        done = _converted(root, [_decided(site, decisions) for site in sites], method, batches)
+        layers = [_decided(site, decisions) for site in sites]
         if arguments is not None:
-            replaced = {
-                id(site.module): site.name for site, layer in zip(sites, done.layers, strict=True) if layer.converted
-            }
-            _require_running(done.module, arguments, replaced)
-        return done
+            layers = _doing_the_same(root, layers, arguments)
+        return _converted(root, layers, method, batches)
 
 
 def _made(target: "str | PathLike[str] | nn.Module", input: Any, plan: Plan | None) -> tuple[nn.Module, Any]:
@@ -230,44 +224,6 @@ def _check(target: object, rank: int, method: str, where: Where, plan: object) -
             raise InputError(f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}")
 
 
-def _require_running(converted: nn.Module, arguments: Arguments, replaced: Mapping[int, str]) -> None:
-    """Refuse a model that does not run any more, or runs what was to be replaced.
-
-    The one reads the weights of a convolution by itself; the other holds it where copying does not reach.
-
-    Args:
-        converted: The new model.
-        arguments: Of its forward.
-        replaced: Names of the convolutions of the given model that were converted, by identity.
-
-    Raises:
-        InputError: It is one of these.
-    """
-    still_run: set[str] = set()
-
-    def watch(module: nn.Module, args: tuple[Any, ...]) -> None:
-        if id(module) in replaced:
-            still_run.add(replaced[id(module)])
-
-    handle = register_module_forward_pre_hook(watch)
-    try:
-        trace(converted, arguments)
-    except InputError as error:
-        why = first_line(error.__cause__ or error)
-        raise InputError(
-            f"{type(converted).__name__} does not run once converted, since it does more with a convolution than call "
-            f"it: {why} (keep that layer, by where or a plan)"
-        ) from error
-    finally:
-        handle.remove()
-    if still_run:
-        names = some_of([f"'{name}'" for name in replaced.values() if name in still_run], SHOWN)
-        raise InputError(
-            f"{type(converted).__name__} runs {names} as before once converted: something that is not copied with a "
-            "model, such as a closure, holds what was to be replaced (keep that layer, by where or a plan)"
-        )
-
-
 class _Due(NamedTuple):
     """A convolution, and the rank that it is to have; none where it stays."""
 
@@ -303,6 +259,19 @@ def _decided(site: Site, decisions: Mapping[str, Decision]) -> _Due:
     return _Due(site, min(decision, site.max_rank))
 
 
+def _doing_the_same(root: nn.Module, layers: Sequence[_Due], arguments: Arguments) -> list[_Due]:
+    """Return the layers; those stay whose class the model asks for.
+
+    Raises:
+        InputError: As of `require_the_same`.
+    """
+    parts = {one.site.name: Part(one.module, one.kernel, one.rank) for one in layers if one.rank is not None}
+    asked = require_the_same(root, parts, arguments)
+    return [
+        _Due(one.site._replace(reason=asked[one.site.name]), None) if one.site.name in asked else one for one in layers
+    ]
+
+
 class _Fitted(NamedTuple):
     """Weights for a convolution, and how far it is off with them."""
 
@@ -317,7 +286,8 @@ def _converted(root: nn.Module, layers: Sequence[_Due], method: str, batches: Se
     fitted = _fitted(root, due, batches) if method == "svd" else untold
     maker = _Maker()
     new: dict[Any, Any] = {layer.module: maker.replacement(layer, fitted[layer.key].parts) for layer in due}
-    converted, _ = copied(root, {**new, **maker.biases})
+    converted, memo = copied(root, {**new, **maker.biases})
+    carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
     told = [_told(layer, fitted[layer.key] if layer.rank is not None else None) for layer in layers]
     return Conversion(converted, method, tuple(told))
 
@@ -387,29 +357,13 @@ class _Maker:
         kernel, old, rank = layer.kernel, layer.module, layer.rank
         assert rank is not None
         conv = kernel.conv
-        separable = SEPARABLE_CONVS[len(conv.kernel_size)](
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            stride=conv.stride,
-            padding=conv.padding,
-            dilation=conv.dilation,
-            groups=conv.groups,
-            bias=conv.bias,
-            padding_mode=conv.padding_mode,
-            depth_multiplier=rank,
-            device="meta",
-            dtype=kernel.weight.dtype,
-        )
+        separable: Any = separable_of(conv, rank, like=kernel.weight, device="meta")
         if layer.key not in self._kernels:
             self._kernels[layer.key] = _parameters(separable, layer, parts)
         separable.depthwise.weight, separable.pointwise.weight = self._kernels[layer.key]
         if kernel.bias is not None:
             separable.pointwise.bias = self._bias(kernel)
-        new: nn.Module = separable
-        if kernel.before is not None:
-            new = nn.Sequential(OrderedDict(pad=kernel.before, convolution=separable))
-            describe(new, conv, old.padding)
+        new = separable if kernel.before is None else padded_first(kernel.before, separable, old)
         return new.train(old.training)
 
     def _bias(self, kernel: Kernel) -> nn.Parameter:

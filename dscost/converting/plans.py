@@ -159,6 +159,9 @@ def plan_text(plan: Plan, *, figures: Mapping[str, str] | None = None, head: Seq
         figures: What stands behind a layer as a comment.
         head: Comments above everything.
 
+    Raises:
+        InputError: A name is no text, so that no file can hold it.
+
     >>> print(plan_text(Plan({"conv1": "keep", "conv2": 2}, "net.yaml"), figures={"conv2": "error 0.31"}), end="")
     version: 1
     target: net.yaml
@@ -166,6 +169,9 @@ def plan_text(plan: Plan, *, figures: Mapping[str, str] | None = None, head: Seq
       conv1: keep
       conv2: 2  # error 0.31
     """
+    for name in plan.layers:
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise InputError(f"no file can hold the name {name!a} of a layer: half of a surrogate pair is no text")
     lines = [f"# {_one_line(line)}" for line in head]
     lines.append(f"version: {VERSION}")
     if plan.target is not None:

@@ -80,6 +80,8 @@ def load_subject(
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     weights: str | PathLike[str] | None = None,
+    ignore_extra: bool = False,
+    trust: bool = False,
     seed: int = 0,
 ) -> Subject:
     """Return a target as a module with values: those of a file, those that its code gives it, or random ones.
@@ -88,7 +90,9 @@ def load_subject(
         InputError: The target or an argument is wrong, or the weights do not fit.
         UnavailableError: Something that is needed is not installed.
     """
-    source, arguments, name = module_source(target, input=input, batch=batch, settings=settings, kwargs=kwargs)
+    source, arguments, name = module_source(
+        target, input=input, batch=batch, settings=settings, kwargs=kwargs, trust=trust
+    )
     with own_random_numbers():
         torch.manual_seed(seed)
         if source.make_real is not None:
@@ -102,7 +106,7 @@ def load_subject(
         hint = ""
         if source.kind in MADE_BY_DSCOST:
             hint = "; a model of dscost names its tensors in its own way: those of torchvision fit torchvision:NAME"
-        notes += load_weights(module, Path(weights), hint=hint)
+        notes += load_weights(module, Path(weights), hint=hint, ignore_extra=ignore_extra)
     elif source.kind in RANDOM:
         explanations.append(RANDOM_NOTE)
     elif source.make_real is not None:

@@ -11,15 +11,16 @@ from torch.nn.modules.conv import _ConvNd
 
 from dscost.analysis import module_source
 from dscost.converting.decomposing import max_rank
-from dscost.converting.kernels import Kernel, kernel_of, spec_of, why_stays
-from dscost.copying import by_path
+from dscost.converting.rehearsing import Part, why_needed
+from dscost.copying import by_path, unwrapped
 from dscost.errors import InputError, UnknownNameError
+from dscost.kernels import Kernel, kernel_of, spec_of, why_stays
 from dscost.operations import stage_costs
-from dscost.parts import each_parameter, each_part, unwrapped
+from dscost.parts import each_parameter, each_part
 from dscost.results import Cost, chain_cost
 from dscost.specs import ConvSpec, not_within, require
 from dscost.tracing import Arguments, Event, Trace, arguments_of, trace
-from dscost.variants import Convs, depthwise_separable, standard
+from dscost.variants import Convs, depthwise_separable, standard, why_not_separable
 
 MIN_CHANNELS = 32
 """Convolutions of fewer channels in or out are left alone: separated, such a stem computes little less, and slower."""
@@ -104,9 +105,10 @@ def survey(
         arguments: Of its forward.
 
     Raises:
-        InputError: It cannot be run on the arguments; or a glob matches no convolution.
+        InputError: It cannot be run on the arguments, its weights are not here, or a glob matches no convolution.
     """
     require(not_within("min_channels", min_channels))
+    _require_values_here(root)
     runs, calls = _runs(root, arguments)
     found = {name: module for name, module in by_path(root).items() if _is_convolution(module)}
     wanted = _wanted(found, where)
@@ -116,6 +118,12 @@ def survey(
         )
         for name, module in found.items()
     ]
+    if arguments is not None:
+        parts = {site.name: Part(site.module, site.kernel) for site in sites if site.module and site.kernel}
+        needed = why_needed(root, parts, arguments)
+        sites = [
+            site._replace(reason=needed[site.name], kernel=None) if site.name in needed else site for site in sites
+        ]
     return (*sites, *_of_functions(runs, found))
 
 
@@ -236,7 +244,27 @@ def _site(name: str, module: nn.Module, *, wanted: bool, min_channels: int) -> S
     kernel = kernel_of(module)
     if isinstance(kernel, str):
         return Site(name, module, conv, kernel)
-    return Site(name, module, kernel.conv, None, kernel)
+    reason = why_not_separable(kernel.conv)
+    return Site(name, module, kernel.conv, reason, None if reason else kernel)
+
+
+_ELSEWHERE = {
+    "FakeTensor": "are fake, without values: make it outside of FakeTensorMode",
+    "DTensor": "are spread over processes: convert it before fully_shard or parallelize_module",
+}
+"""Kinds of tensor that a model cannot be converted with, and what to do."""
+
+
+def _require_values_here(root: nn.Module) -> None:
+    """Refuse a model whose weights are nowhere, or elsewhere in part.
+
+    Raises:
+        InputError: They are.
+    """
+    for parameter in each_parameter(root):
+        for kind in (*type(parameter).__mro__, *type(parameter.data).__mro__):
+            if kind.__name__ in _ELSEWHERE:
+                raise InputError(f"{type(root).__name__} cannot be converted: its weights {_ELSEWHERE[kind.__name__]}")
 
 
 def require_finite(name: str, weight: Tensor) -> None:
@@ -253,7 +281,8 @@ def require_finite(name: str, weight: Tensor) -> None:
 def _too_few(conv: ConvSpec, min_channels: int) -> str | None:
     for side, channels in (("input", conv.in_channels), ("output", conv.out_channels)):
         if channels < min_channels:
-            return f"its {channels} {side} channels are fewer than min_channels={min_channels}"
+            many = f"{side} channel is" if channels == 1 else f"{side} channels are"
+            return f"its {channels} {many} fewer than min_channels={min_channels}"
     return None
 
 

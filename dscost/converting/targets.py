@@ -78,6 +78,7 @@ def plan(
     min_channels: int = MIN_CHANNELS,
     input: Any = None,
     weights: str | PathLike[str] | None = None,
+    trust: bool = False,
     time_budget_s: float | None = None,
 ) -> Plan:
     """Return the plan of least error that meets a goal, to be given to `dscost.convert(…, plan=…)`.
@@ -89,6 +90,7 @@ def plan(
         min_channels: As of `dscost.convert`.
         input: As `dscost.analyze` takes it.
         weights: A safetensors file or a state dict for the target.
+        trust: As of `dscost.analyze`.
         time_budget_s: Seconds that measuring may take, for a goal of latency.
 
     Raises:
@@ -100,7 +102,7 @@ def plan(
     >>> plan(layers, "macs=0.6x", input=(1, 64, 8, 8)).layers
     {'0': 3, '1': 'keep'}
     """
-    subject = load_subject(target, input=input, weights=weights)
+    subject = load_subject(target, input=input, weights=weights, trust=trust)
     timing = TimingOptions(budget_s=time_budget_s)
     return _for_goal(subject, parse_goal(goal), where, min_channels, timing, None).plan
 
@@ -118,6 +120,8 @@ def convert_target(
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     weights: str | PathLike[str] | None = None,
+    ignore_extra: bool = False,
+    trust: bool = False,
     timing: TimingOptions | None = None,
     every_layer: bool = False,
     progress: Progress | None = None,
@@ -136,6 +140,8 @@ def convert_target(
         settings: Of an architecture.
         kwargs: Of the factory of a torch model.
         weights: As of `plan`.
+        ignore_extra: Whether weights that the target does not have are left out.
+        trust: As of `plan`.
         timing: How to measure, for a goal of latency; its seed is that of random weights.
         every_layer: Whether tables show the layers that could not be converted one by one.
         progress: Told what is done.
@@ -151,7 +157,15 @@ def convert_target(
         input = inputs_of(given.inputs)
     timing = timing or TimingOptions()
     subject = load_subject(
-        target, input=input, batch=batch, settings=settings, kwargs=kwargs, weights=weights, seed=timing.seed
+        target,
+        input=input,
+        batch=batch,
+        settings=settings,
+        kwargs=kwargs,
+        weights=weights,
+        ignore_extra=ignore_extra,
+        trust=trust,
+        seed=timing.seed,
     )
     fewest = MIN_CHANNELS if min_channels is None else min_channels
     if progress:

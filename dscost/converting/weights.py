@@ -1,68 +1,42 @@
-"""Weights in files: read from safetensors or a state dict that holds no code, written as safetensors."""
+"""Weights of files given to a model, whatever stands before their names; weights of a model written as safetensors."""
 
-import re
-import struct
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from dscost.errors import InputError, OutputError, UnavailableError, first_line, some_of
+from dscost.converting.weight_files import (
+    SHOWN,
+    check_weights_path,
+    read_states,
+    read_weights,
+    safetensors,
+)
+from dscost.errors import InputError, OutputError, some_of
 from dscost.files import write_whole
 from dscost.units import format_shape
 
-SAFETENSORS = ".safetensors"
-STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
-NESTED_UNDER = ("state_dict", "model", "model_state_dict")
-"""Where checkpoints keep their state dict."""
+__all__ = ["check_can_save", "check_weights_path", "load_weights", "read_weights", "save_weights"]
+
 WRAPPERS = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
-SHOWN = 3
+WITHIN = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""What torch.compile, FSDP and activation checkpointing put before the names of the modules that they wrap."""
 CONVERTED = "; these are weights of a converted model: load them into dscost.convert(make(), plan=…)"
 """What is said of weights that a conversion has split, given to the model as it was."""
 
 
-def check_weights_path(path: Path) -> None:
-    """Refuse a file that is not there, or of a kind that holds no weights, before any work is done.
-
-    Raises:
-        InputError: It is not there, or ends in something else.
-        UnavailableError: Reading it needs a library that is not installed.
-    """
-    if path.suffix not in (SAFETENSORS, *STATE_DICTS):
-        raise InputError(f"weights: expected a file ending in {SAFETENSORS}, .pt or .pth, found '{path}'")
-    if not path.is_file():
-        raise InputError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'no such file'}")
-    if path.suffix == SAFETENSORS:
-        _safetensors()
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name, on the CPU; of a checkpoint those of its state dict.
-
-    Raises:
-        InputError: It cannot be read, holds no state dict, or would run code.
-        UnavailableError: safetensors is not installed.
-    """
-    check_weights_path(path)
-    if path.suffix == SAFETENSORS:
-        return _read_safetensors(path)
-    return _state_dict(_unpickled(path), path)
-
-
-def load_weights(module: nn.Module, path: Path, *, hint: str = "") -> list[str]:
+def load_weights(module: nn.Module, path: Path, *, hint: str = "", ignore_extra: bool = False) -> list[str]:
     """Give a module the weights of a file.
 
     Args:
         module: Changed in place.
-        path: As in `read_weights`.
+        path: A file, or `file:KEY` where it holds several state dicts.
         hint: What else to say where they do not fit.
+        ignore_extra: Whether weights that the module does not have are left out, and told of.
 
     Returns:
         What was done that the reader should know.
@@ -70,19 +44,77 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = "") -> list[str]:
     Raises:
         InputError: The names or shapes are not those of the module.
     """
-    state = read_weights(path)
+    found = read_states(path)
     own = nn.Module.state_dict(module, keep_vars=True)
+    named = {key: _renamed(state, own) for key, state in found.states.items()}
+    key = max(named, key=lambda one: _fit(named[one][0], own))  # the likeliest, of those that fit as well
+    state, changes = named[key]
+    notes = [*_taken(key, found.states), *changes]
+    extra = [name for name in state if name not in own]
+    if extra and ignore_extra:
+        state = {name: tensor for name, tensor in state.items() if name in own}
+        notes.append(f"left out, since the model does not have them: {some_of(extra, SHOWN)}.")
+    faults = list(_faults(module, own, state))
+    if faults:
+        why = CONVERTED if _are_of_converted(own, state) else hint
+        if extra and not ignore_extra and all("not in the model" in fault for fault in faults):
+            why = f"{why}; --ignore-extra leaves them out"
+        raise InputError(f"{path} does not fit the model: {'; '.join(faults)}{why}")
+    return [f"{path}: {note}" for note in (*notes, *_casts(own, state))]
+
+
+def _taken(key: str, states: Mapping[str, Mapping[str, Tensor]]) -> Iterator[str]:
+    """Yield which of several state dicts was taken."""
+    others = [f"'{other}'" for other in states if other != key]
+    if others:
+        yield f"'{key}' was taken, not {some_of(others, SHOWN)}; FILE:KEY takes another."
+
+
+def _fit(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> int:
+    """Return how many tensors of a model are there in the shape that they have in it."""
+    return sum(name in state and state[name].shape == _shape_of(mine) for name, mine in own.items())
+
+
+def _shape_of(mine: object) -> object:
+    return mine.shape if isinstance(mine, Tensor) and not is_lazy(mine) else None
+
+
+def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], list[str]]:
+    """Return weights under the names that the model has, as far as one rule makes them so, and what was done."""
     notes = []
     for _ in WRAPPERS:  # each may be around the other
         for wrapper in WRAPPERS:
             if all(name.startswith(wrapper) for name in state) and not any(name.startswith(wrapper) for name in own):
                 state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
-                notes.append(f"{path}: '{wrapper}' before every name was left out.")
-    faults = list(_faults(module, own, state))
-    if faults:
-        why = CONVERTED if _are_of_converted(own, state) else hint
-        raise InputError(f"{path} does not fit the model: {'; '.join(faults)}{why}")
-    return [*notes, *(f"{path}: {cast}" for cast in _casts(own, state))]
+                notes.append(f"'{wrapper}' before every name was left out.")
+    for wrapper in WITHIN:
+        if any(wrapper in name for name in state) and not any(wrapper in name for name in own):
+            state = {name.replace(wrapper, ""): tensor for name, tensor in state.items()}
+            notes.append(f"'{wrapper}' within names was left out.")
+    if any(name in own for name in state):
+        return state, notes
+    for prefix in _prefixes(state, own):
+        inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        if len(inside) == len(state) or not _missing(inside, own):
+            outside = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
+            every = "every name" if not outside else f"{len(inside)} of {len(state)} names"
+            return {**outside, **inside}, [*notes, f"'{prefix}' before {every} was left out."]
+    for prefix in _prefixes(own, state):
+        if all(name.startswith(prefix) for name in own):
+            longer = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+            return longer, [*notes, f"'{prefix}' was put before every name."]
+    return state, notes
+
+
+def _prefixes(longer: Mapping[str, Any], shorter: Mapping[str, Any]) -> list[str]:
+    """Return what stands before some name to make it longer, `model.` for instance; the shortest first."""
+    wanted = next(iter(shorter), "")
+    found = {name.removesuffix(wanted) for name in longer if wanted and name.endswith(f".{wanted}")}
+    return sorted(found, key=len)
+
+
+def _missing(state: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    return any(not any(twin in state for twin in twins) for twins in _tied(own).values())
 
 
 def _are_of_converted(own: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
@@ -116,9 +148,9 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
             raise OutputError(f"cannot write {path}: '{name}' is no tensor but {type(value).__name__}")
         tensors[name] = value.detach().cpu().contiguous().clone()
     try:
-        content: bytes = _safetensors().save(tensors, {"format": "pt", **metadata})
+        content: bytes = safetensors().save(tensors, {"format": "pt", **metadata})
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
+        raise OutputError(f"cannot write {path}: {_first_line(error)}") from error
     write_whole(path, content)
 
 
@@ -128,78 +160,7 @@ def check_can_save() -> None:
     Raises:
         UnavailableError: safetensors is not installed.
     """
-    _safetensors()
-
-
-def _safetensors() -> ModuleType:
-    import importlib
-
-    try:
-        importlib.import_module("numpy")  # safetensors turns tensors to bytes by it
-        return importlib.import_module("safetensors.torch")
-    except ImportError as error:
-        raise UnavailableError(f"{error.name} is not installed: pip install 'dscost[weights]'") from error
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-
-    try:
-        found: dict[str, Tensor] = _safetensors().load_file(path, device="cpu")
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not a safetensors file: {first_line(error)}") from error
-    return found
-
-
-def _unpickled(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's doubts about a pickle are an error of ours, or none
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        text = str(error)
-        if "weights_only" not in text and "Unsupported" not in text:
-            raise InputError(f"{path}: not a checkpoint of torch.save: {first_line(error)}") from error
-        named = _REFUSED.search(text)
-        what = f"it holds {named[1]}, and " if named else ""
-        raise InputError(
-            f"{path}: refused, since {what}reading it would run the code that it holds; save model.state_dict() "
-            f"instead, by torch.save or as {SAFETENSORS}"
-        ) from error
-    except _NOT_READABLE as error:
-        raise InputError(f"{path}: not a checkpoint of torch.save: {first_line(error)}") from error
-
-
-_REFUSED = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
-"""How torch names what it does not let in."""
-_NOT_READABLE = (
-    *(RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError, ArithmeticError),
-    *(AssertionError, struct.error),
-)
-"""What torch raises at files that are something else."""
-
-
-def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
-    for key in NESTED_UNDER:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-            break
-    if not isinstance(found, Mapping):
-        raise InputError(f"{path}: expected tensors by name, found {type(found).__name__}")
-    others = [f"'{name}' is {fault}" for name, value in found.items() if (fault := _why_no_weights(value))]
-    if others or not found:
-        what = some_of(others, SHOWN) or "it is empty"
-        under = " or ".join(f"'{key}'" for key in NESTED_UNDER[:2])
-        raise InputError(f"{path}: expected tensors by name, at the top or under {under}: {what}")
-    return {str(name): value for name, value in found.items()}
-
-
-def _why_no_weights(value: object) -> str | None:
-    if not isinstance(value, Tensor):
-        return type(value).__name__
-    if value.is_meta:
-        return "a tensor on meta, without values"
-    return None if value.layout == torch.strided else "a sparse tensor"
+    safetensors()
 
 
 def _faults(module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]:
@@ -228,7 +189,7 @@ def _faults(module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tenso
     try:
         missing, unexpected = nn.Module.load_state_dict(module, {} if unfit else state, strict=False)
     except RuntimeError as error:
-        yield first_line(error)
+        yield _first_line(error)
         return
     if unfit:
         missing, unexpected = [name for name in own if name not in state], [name for name in state if name not in own]
@@ -270,3 +231,11 @@ def _shape(tensor: Tensor) -> str:
 
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

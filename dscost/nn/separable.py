@@ -62,9 +62,24 @@ class _DepthwiseSeparableConv(nn.Module):
         self.padding, self.padding_mode = standard.padding, padding_mode
         self.depth_multiplier = depth_multiplier
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def weight(self) -> Tensor:
+        """The kernel `(N, M/G, Kh, Kw)` of the convolution that both stages are; a norm or activation left out."""
+        filters, mixing = self.depthwise.weight, self.pointwise.weight
+        taps = filters.reshape(self.groups, -1, self.depth_multiplier, filters[0].numel())
+        mixes = mixing.reshape(self.groups, self.out_channels // self.groups, -1, self.depth_multiplier)
+        kernel = torch.einsum("gnmt,gmtk->gnmk", mixes, taps)
+        return kernel.reshape(self.out_channels, -1, *self.kernel_size)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """Of the pointwise stage."""
+        bias: Tensor | None = self.pointwise.bias
+        return bias
+
+    def forward(self, input: Tensor) -> Tensor:
         """Return `(B, N, H', W')` for an input `(B, M, H, W)`, each with as many extents as the module has."""
-        x = self.depthwise(x)
+        x = self.depthwise(input)
         if self.norm is not None:
             x = self.norm(x)
         if self.activation is not None:

@@ -16,7 +16,7 @@ from dscost.rendering.wording import (
     model_sentences,
     variant_titles,
 )
-from dscost.results import Cost, Latency, Layer, Report, Timing
+from dscost.results import Block, Cost, Latency, Layer, Report, Timing
 from dscost.specs import ConvSpec
 from dscost.units import (
     UNKNOWN,
@@ -288,7 +288,7 @@ def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]
         for layer in report.layers:
             groups.setdefault(".".join(layer.name.split(".")[:depth]), []).append(_line(layer, report.skipped))
         return [
-            group[0] if len(group) == 1 else _added(name, f"{len(group)} layers", group)
+            group[0] if len(group) == 1 else _block(name, group, report.blocks.get(name))
             for name, group in groups.items()
         ], []
     counted = [_line(layer, report.skipped) for layer in report.layers if layer.cost.macs]
@@ -298,6 +298,13 @@ def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]
     kinds = sorted({layer.type for layer in free})
     name = f"({len(free)} layer{'s' if len(free) > 1 else ''} without MACs)"
     return counted, [_added(name, _some_kinds(kinds), [_line(layer) for layer in free])]
+
+
+def _block(name: str, lines: Sequence[_Line], block: Block | None) -> _Line:
+    """Return several layers as the module that holds them: its class where that is known, and what comes out of it."""
+    number = f"{len(lines)} layers"
+    added = _added(name, f"{block.type}, {number}" if block else number, lines)
+    return added._replace(output=format_shape(block.output_shape[1:]) if block else lines[-1].output)
 
 
 def _some_kinds(kinds: Sequence[str]) -> str:

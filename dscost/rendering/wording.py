@@ -112,14 +112,13 @@ def _measured(speedup: Speedup) -> str:
 def model_sentences(report: Report) -> list[str]:
     """Return in words what making a whole model depthwise-separable, or standard, comes to."""
     totals = report.totals
-    pairs = [layer for layer in report.layers if layer.variants and layer.pair]
-    swappable = [
-        layer for layer in report.layers if layer.variants and not layer.pair and layer.name not in report.skipped
-    ]
+    traded = [layer for layer in report.layers if layer.variants]
+    pairs = sum(_pairs_in(layer) for layer in traded)
+    swappable = sum(_swappable_in(layer) for layer in traded if layer.name not in report.skipped)
     sentences = []
     if pairs:
         sentences.append(
-            f"{_counted(len(pairs), 'depthwise-separable pair')}: made of standard convolutions it would need "
+            f"{_counted(pairs, 'depthwise-separable pair')}: made of standard convolutions it would need "
             f"{format_count(totals.standard.macs)} MACs instead of {format_count(totals.as_is.macs)}, "
             f"{format_factor(totals.standard.macs / totals.as_is.macs)} as many. "
             "A pair stands with its depthwise layer; made standard, it loses what lies between its stages, "
@@ -127,11 +126,11 @@ def model_sentences(report: Report) -> list[str]:
         )
     if swappable:
         sentences.append(
-            f"{_counted(len(swappable), 'convolution')} could be depthwise-separable: "
+            f"{_counted(swappable, 'convolution')} could be depthwise-separable: "
             f"that takes {_times(totals.as_is.macs / totals.depthwise_separable.macs, 'MACs')} "
             f"and {_times(totals.as_is.params / totals.depthwise_separable.params, 'params')} in all."
         )
-    if not any(layer.conv and layer.conv.kernel_area > 1 for layer in report.layers):
+    if not any(_has_spatial(layer) for layer in report.layers):
         sentences.append("No convolution here has a depthwise-separable variant, and none is one.")
     timing = report.timing
     if timing and timing.speedup:
@@ -148,6 +147,23 @@ def model_sentences(report: Report) -> list[str]:
     if losing:
         sentences.append(f"The swap makes {_counted(len(losing), 'layer')} slower: {_named(losing)}.")
     return sentences
+
+
+def _pairs_in(layer: Layer) -> int:
+    """Return how many pairs begin in a layer; a report of an earlier version does not tell, then it is one at most."""
+    told = layer.separable_pairs or layer.could_be_separable
+    return layer.separable_pairs if told else int(layer.pair is not None)
+
+
+def _swappable_in(layer: Layer) -> int:
+    told = layer.separable_pairs or layer.could_be_separable
+    return layer.could_be_separable if told else int(layer.pair is None)
+
+
+def _has_spatial(layer: Layer) -> bool:
+    """Whether a layer runs a convolution larger than 1×1, as far as the report tells."""
+    runs_several = bool(layer.variants or layer.separable_pairs or layer.could_be_separable)
+    return runs_several or (layer.conv is not None and layer.conv.kernel_area > 1)
 
 
 def _clock_agrees(speedup: Speedup, promised: float | None) -> str:

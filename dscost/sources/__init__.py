@@ -65,14 +65,20 @@ class ModuleSource(NamedTuple):
         return str(next(kinds, "torch.float32")).removeprefix("torch.")
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
-        """Return the same with its floating-point weights in another dtype; the module itself is changed."""
+        """Return the same with its floating-point weights and inputs in another dtype; the module itself is changed."""
         import torch
+        from torch.utils import _pytree as pytree
 
         from dscost.parts import in_dtype
 
+        def converted(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(kind) if tensor.is_floating_point() else tensor
+
         kind, make_real = getattr(torch, dtype), self.make_real
         return self._replace(
-            module=in_dtype(self.module, kind), make_real=(lambda: in_dtype(make_real(), kind)) if make_real else None
+            module=in_dtype(self.module, kind),
+            input=pytree.tree_map_only(torch.Tensor, converted, self.input),
+            make_real=(lambda: in_dtype(make_real(), kind)) if make_real else None,
         )
 
 
@@ -89,12 +95,13 @@ SOURCES: Registry[Opener] = Registry("source", "sources")
 """How to open `PREFIX:NAME`, by prefix; from the name and the keyword arguments of the factory to a source."""
 
 
-def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = None) -> Source:
+def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = None, *, trust: bool = False) -> Source:
     """Return what a target stands for.
 
     Args:
         target: See the table above.
         kwargs: For the factory of a torch model.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
 
     Raises:
         InputError: There is no such model or file, or it cannot be made.
@@ -120,7 +127,7 @@ def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = 
             f"{text}: an ONNX file is not a target yet; expected a name, net.yaml, file.py:factory or program.pt2"
         )
     if text.endswith(".pt2"):
-        return SOURCES["export"](text, kwargs)
+        return SOURCES["trusted export" if trust else "export"](text, kwargs)
     if path.endswith(".py"):
         return SOURCES["file"](text, kwargs)
     if path in ("torchvision", "timm"):
@@ -193,5 +200,6 @@ for _prefix, _function in {
     "python": "from_python",
     "file": "from_file",
     "export": "from_export",
+    "trusted export": "from_trusted_export",
 }.items():
     SOURCES.register(_prefix)(_opened_late(_function))

@@ -2,17 +2,16 @@
 
 import importlib
 import importlib.util
-import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from dscost.beside_meta import MOST_MADE_VALUES, values_kept
 from dscost.errors import InputError, UnavailableError, UnknownNameError, did_you_mean, first_line
@@ -35,7 +34,7 @@ def from_torchvision(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
         UnavailableError: torchvision is not installed or cannot be loaded.
         UnknownNameError: It has no such model.
     """
-    _import_torchvision()
+    import_torchvision()
     models = importlib.import_module("torchvision.models")
     if name not in models.list_models():
         raise UnknownNameError("torchvision model", name, models.list_models())
@@ -55,7 +54,7 @@ def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
         UnavailableError: timm is not installed or cannot be loaded.
         UnknownNameError: It has no such model.
     """
-    _import_torchvision()  # timm needs it
+    import_torchvision()  # timm needs it
     timm = _imported("timm")
     if not timm.is_model(name.partition(".")[0]):
         raise UnknownNameError("timm model", name, timm.list_models())
@@ -131,28 +130,52 @@ def _importing_from(folder: Path | None) -> Iterator[None]:
 
 
 def from_export(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
-    """Return the module and the example inputs of a program saved by `torch.export.save`.
+    """Return the module and the example inputs of a program saved by `torch.export.save`; no code of it is run.
+
+    Raises:
+        InputError: It is not such a program, or reading it would run code.
+    """
+    return _program(target, kwargs, trust=False)
+
+
+def from_trusted_export(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
+    """Return the same; one that cannot be read otherwise is read as torch does, which runs code that it holds or names.
 
     Raises:
         InputError: It is not such a program.
     """
+    return _program(target, kwargs, trust=True)
+
+
+def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSource:
     if kwargs:
         raise InputError(f"{target}: an exported program takes no --kwargs")
-    if not Path(target).is_file():
-        raise InputError(f"cannot read {target}: no such file")
-    if not is_zipfile(target):
-        raise InputError(f"{target}: not a program of torch.export, which is a zip archive")
-    log = logging.getLogger("torch.export")
-    level = log.level
-    log.setLevel(logging.CRITICAL)  # it tells a failure with its whole traceback, and then raises it
+    path = Path(target)
+    if not path.is_file():
+        raise InputError(f"cannot read {target}: {'it is a folder' if path.is_dir() else 'no such file'}")
+    from dscost.sources.archives import CodeError
+    from dscost.sources.programs import read_program, read_trusted
+
     try:
-        program = torch.export.load(target)
-    except Exception as error:
-        raise InputError(f"{target}: not a program of torch.export: {first_line(error)}") from error
-    finally:
-        log.setLevel(level)
-    args, keywords = program.example_inputs or ((), {})
-    return ModuleSource("export", program.module(), {"args": args, "kwargs": keywords})
+        module, example = read_program(path)
+    except CodeError as error:
+        if not trust:
+            raise InputError(f"{error}; if you trust it, dscost model --trust reads it all the same") from error
+        module, example = read_trusted(path)
+    if example is None:
+        return ModuleSource("export", module)
+    args, keywords = pytree.tree_map_only(torch.Tensor, _without_numbers, example)
+    return ModuleSource("export", module, {"args": args, "kwargs": keywords})
+
+
+def _without_numbers(example: torch.Tensor) -> torch.Tensor:
+    """Return the shape of an example; integers stay, since they may be indices or lengths.
+
+    What a program is exported with is mostly noise, so that nothing may be fitted to it.
+    """
+    if not example.is_floating_point() or example.layout != torch.strided:
+        return example
+    return torch.empty_strided(example.shape, example.stride(), dtype=example.dtype, device="meta")
 
 
 # -- factories
@@ -250,7 +273,7 @@ def _imported(name: str) -> ModuleType:
         raise UnavailableError(f"{name} cannot be imported: {first_line(error)}") from error
 
 
-def _import_torchvision() -> None:
+def import_torchvision() -> None:
     """Import torchvision, also one whose compiled operators do not fit this torch.
 
     Such a torchvision fails on import since its operators are missing. Their names are enough for architectures;

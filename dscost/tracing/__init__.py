@@ -46,6 +46,7 @@ from dscost.tracing.holdings import Parameter, holdings_of
 from dscost.tracing.inputs import Arguments, arguments_of
 from dscost.tracing.known_values import beside_meta, with_masks
 from dscost.tracing.rules import register_formula
+from dscost.tracing.sparse import nbytes_of, parts
 from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
 from dscost.tracing.threads import FollowingRecorder
 from dscost.tracing.unseen import unseen
@@ -82,6 +83,7 @@ class Trace(NamedTuple):
         output_bytes: Size of what the model returns.
         doubts: Why the figures may not be all that the model costs.
         notes: By which convention something in it was counted.
+        dropped: The operators of the cheaper ways of conditions, which do not count.
     """
 
     events: Sequence[Event]
@@ -95,6 +97,7 @@ class Trace(NamedTuple):
     output_bytes: int
     doubts: tuple[Doubt, ...]
     notes: tuple[str, ...] = ()
+    dropped: Sequence[Event] = ()
 
 
 class _Way(NamedTuple):
@@ -352,7 +355,7 @@ def _run(
             set_training(running, training)
             arguments = arguments.on("cpu")
         modules = list(named_parts(running))
-        holdings = holdings_of(modules)
+        holdings = holdings_of(modules, packed=not way.on_meta)
         patched = {path for path, module in modules if "forward" in module.__dict__}
         run.attribution = attribution = stack.enter_context(attributed(modules))
         run.switch = stack.enter_context(GradientSwitch()) if training else None
@@ -386,9 +389,10 @@ def _run(
             unknown=recorder.unknown,
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
-            output_bytes=sum(t.nbytes for t in outputs),
+            output_bytes=sum(map(nbytes_of, outputs)),
             doubts=tuple(unseen(modules, holdings, attribution.calls, recorder, patched, is_partial=is_partial)),
             notes=(*notes, *recorder.notes),
+            dropped=recorder.dropped,
         )
 
 
@@ -441,6 +445,7 @@ def dry_run(model: nn.Module, arguments: Arguments) -> None:
 
 
 def _size(tensor: Tensor) -> tuple[int, int]:
+    tensor = parts(tensor)[0]
     return tensor.untyped_storage()._cdata, int(tensor.storage_offset())
 
 

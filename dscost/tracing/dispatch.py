@@ -4,7 +4,7 @@ Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_pro
 those that make up most networks the result is worked out by a short cut; torch's own meta kernels are ten times slower.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -12,29 +12,53 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dscost.axes import Map, feature_map, viewed
 from dscost.failures import Place, place_of_caller
-from dscost.operations import NETWORK_INPUT
+from dscost.operations import NETWORK_INPUT, Mixing
 from dscost.randomness import OwnNumbers, draws
 from dscost.specs import ConvSpec, Shape
+from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.gradients import GradientSwitch, watch_marks
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
     MEAN,
     OPS,
+    PADDING,
     VIEWS,
     answer_of,
+    axes_along,
     conv_of,
     is_global_mean,
     leaves,
     operator_name,
+    pads_nowhere,
+    real_products,
     shapes_of,
+    takes_packed,
 )
+from dscost.tracing.packed import packed_in
 from dscost.tracing.rules import FORMULAS
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
+from dscost.tracing.sparse import (
+    dense_macs,
+    dense_parts,
+    has_sparse_factor,
+    is_sparse,
+    parts,
+    product_without_values,
+    sparse_macs,
+)
 
 INPUT = "input:"
 """What begins the name of an input among the operands of an event; its number follows."""
+
+COMPLEX_NOTE = "Complex multiply-accumulates count as four real ones."
+
+QUANTIZED_NOTE = (
+    "Quantised layers are counted as they are; standard or depthwise-separable versions of them are not worked out."
+)
+SPARSE_NOTE = "Products with sparse tensors count by the entries that are stored."
 
 NO_PRODUCER = -2
 """The source of parameters, buffers and constants."""
@@ -61,6 +85,12 @@ class Event(NamedTuple):
             of a parameter or buffer, or nothing known. Empty where there are no MACs.
         stack: Paths of all modules that were running.
         differentiable: In training, whether a gradient could flow through it: gradients on, floating point.
+        layouts: Shape and strides of what it reads, one entry per source.
+        strides: Of its first result.
+        axes: Along which it works, of a sum or softmax.
+        unusual: What a counter of plain operators does not know: `complex` or `sparse` factors, or that it ran inside
+            of a higher-order operator, whose name this is then. Empty for most.
+        plain_macs: What it would be if it knew none of that.
     """
 
     module: str
@@ -79,6 +109,11 @@ class Event(NamedTuple):
     operands: tuple[int | str | None, ...]
     stack: tuple[str, ...]
     differentiable: bool
+    layouts: tuple[tuple[Shape, Shape], ...] = ()
+    strides: Shape = ()
+    axes: tuple[int, ...] = ()
+    unusual: str = ""
+    plain_macs: int = 0
 
     @property
     def batched_input_shape(self) -> Shape:
@@ -86,6 +121,41 @@ class Event(NamedTuple):
         assert self.conv is not None
         missing = len(self.conv.kernel_size) + 2 - len(self.input_shape)
         return (1,) * missing + self.input_shape
+
+    @property
+    def kernel(self) -> int | str | None:
+        """Where the weights that it multiplies come from, see `operands`; of a product the first that are no result."""
+        others = self.operands[1:]
+        factors = self.operands if self.op == "matmul" and len(others) == 1 else others
+        held = (one for one in factors if isinstance(one, str) and not one.startswith(INPUT))
+        return next(held, others[0] if others else None)
+
+    # -- what finding pairs asks of a step
+
+    @property
+    def result(self) -> Map:
+        """What a convolution writes, as a feature map."""
+        assert self.conv is not None
+        return feature_map(self.output_shape, len(self.conv.kernel_size), self.strides)
+
+    def reads(self, known: Mapping[int, Map]) -> list[Map | None] | None:
+        """Return what it reads of the results that are known, see `dscost.operations.Step`."""
+        read: list[Map | None] = []
+        for source, (shape, strides) in zip(self.sources, self.layouts, strict=True):
+            given = known.get(source)
+            seen = None if given is None else viewed(given, shape, strides)
+            if given is not None and seen is None:
+                return None
+            read.append(seen)
+        return read
+
+    def carried(self, read: Sequence[Map | None], name: str) -> Map | None:
+        """Return what becomes of a feature map in it, see `dscost.operations.Step`."""
+        return carried(self, read, name)
+
+    def mixing(self, read: Sequence[Map | None]) -> Mixing | None:
+        """Return how it mixes the channels of a feature map, see `dscost.operations.Step`."""
+        return mixing(self, read)
 
 
 class _Life(ref):  # type: ignore[type-arg]
@@ -120,6 +190,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         standin_of: Callable[[Tensor], Tensor | None] = lambda tensor: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._holdings = holdings
         self._by_tensor, self._by_storage = holdings.by_tensor, holdings.by_storage
         self._switch, self._standin_of = switch, standin_of
         self._numbers = OwnNumbers()
@@ -132,12 +203,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.events: list[Event] = []
         self.unknown: dict[str, int] = {}
         self.notes: dict[str, None] = {}
+        self.dropped: list[Event] = []
         self.read: set[str] = set()
         self._handlers = shortcuts_in_force(training=switch is not None) if shortcuts else ALWAYS
-        self._producer = {_address(x): NETWORK_INPUT for x in inputs}
-        self._inputs = {_address(x): f"{INPUT}{at}" for at, x in enumerate(inputs)}
+        if holdings.any_sparse or any(map(is_sparse, inputs)):
+            self._handlers = ALWAYS  # short cuts are for dense tensors
+        self._inputs = {_address(part): f"{INPUT}{at}" for at, x in enumerate(inputs) for part in parts(x)}
+        self._producer = dict.fromkeys(self._inputs, NETWORK_INPUT)
         self._lives: dict[int, _Life] = {}
-        self._live_bytes = self.peak_bytes = sum({_address(x): x.untyped_storage().nbytes() for x in inputs}.values())
+        self._live_bytes = self.peak_bytes = sum(
+            {_address(part): part.untyped_storage().nbytes() for x in inputs for part in parts(x)}.values()
+        )
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         handler = self._handlers.get(func)
@@ -158,6 +234,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _generic(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         answer = answer_of(func)
+        if has_sparse_factor(operator_name(func), args):
+            return self._sparse_product(func, args, kwargs)
         if answer == "composite":
             with self:
                 result = func.decompose(*args, **kwargs)
@@ -177,18 +255,27 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise
         operator = operator_name(func)
         formula = FORMULAS.get(operator)
-        results = [r for r in leaves(result) if isinstance(r, Tensor)]
-        operands = [a for a in leaves((args, kwargs)) if isinstance(a, Tensor)]
+        results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
         if formula is not None:
             named = {name: value for name, value in kwargs.items() if name != "out"}
             first = tuple(results[0].shape) if results else ()
             macs = formula(*shapes_of(args), **shapes_of(named), out=first)
             conv = conv_of(operator, args, kwargs) if results and results[0].numel() else None
+            plain, macs = macs, macs * real_products(operator, operands)
             self.record(OPS.get(operator, "other"), operator, operands, results, macs, conv)
+            if macs != plain:
+                self.note(COMPLEX_NOTE)
+                self.amend(unusual="complex", plain_macs=plain)
+            if takes_packed(func):
+                self._read_packed(args)
+                self.note(QUANTIZED_NOTE)
             return result
         if answer == "unknown":
             self.met_unknown(operator)
-        self._record_moving(func, operator, operands, results, args)
+        recorded = len(self.events)
+        self._record_moving(func, operator, operands, results, args, kwargs)
+        if len(self.events) > recorded and takes_packed(func):
+            self._read_packed(args)
         return result
 
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -205,8 +292,35 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.failure, self.failed_at = error, place_of_caller()
         return error
 
+    def _sparse_product(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        operator = operator_name(func)
+        result = product_without_values(func, operator, args, kwargs)
+        macs = sparse_macs(operator, args)
+        if macs is None:
+            self.met_unknown(operator)
+        self.note(SPARSE_NOTE)
+        operands, results = dense_parts(leaves((args, kwargs))), dense_parts(leaves(result))
+        self.record(OPS.get(operator, "matmul"), operator, operands, results, macs or 0)
+        self.amend(unusual="sparse", plain_macs=dense_macs(operator, args))
+        return result
+
+    def _read_packed(self, args: tuple[Any, ...]) -> None:
+        """Let the last operator have read the packed weights among its arguments."""
+        event = self.events[-1]
+        held = [self._holdings.packed_as(value, event.module) for value in packed_in(args)]
+        names = tuple(one.name for one in held)
+        self.read.update(names)
+        size = sum(one.nbytes for one in held)
+        self.amend(weights=event.weights + names, traffic_bytes=event.traffic_bytes + size)
+
     def _record_moving(
-        self, func: Any, operator: str, operands: list[Tensor], results: list[Tensor], args: tuple[Any, ...]
+        self,
+        func: Any,
+        operator: str,
+        operands: list[Tensor],
+        results: list[Tensor],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
         """Record an operator without MACs: nothing if it is a view, no producer if it makes a constant."""
         before = {_address(a) for a in operands}
@@ -219,7 +333,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             op = OPS.get(operator) or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
             if op == MEAN:
                 op = "global_pooling" if is_global_mean(operands[0], results) else "other"
-            self.record(op, operator, operands, fresh or results, 0)
+            elif operator in PADDING and pads_nowhere(args, kwargs):
+                op = "copy"
+            axes = axes_along(func, args, kwargs) if operator in ALONG_AXES else ()
+            self.record(op, operator, operands, fresh or results, 0, axes=axes)
 
     # -- what is kept
 
@@ -230,6 +347,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def note(self, text: str) -> None:
         """Keep a sentence that the reader must know; once, however often it is said."""
         self.notes[text] = None
+
+    def amend(self, **fields: Any) -> None:
+        """Change what is known of the last operator."""
+        self.events[-1] = self.events[-1]._replace(**fields)
+
+    def mark_unusual(self, start: int, by: str) -> None:
+        """Keep of the operators since `start` that a counter of plain operators does not see them."""
+        self.events[start:] = [event._replace(unusual=by, plain_macs=0) for event in self.events[start:]]
 
     def dearer(self, ways: Sequence[Callable[[], Any]]) -> Any:
         """Run all ways, keep the operators of the one with the most MACs, and return its result.
@@ -249,7 +374,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             del self.events[start:]
             cost = (sum(event.macs for event in events), sum(event.traffic_bytes for event in events))
             if kept is None or cost > kept[0]:
+                self.dropped += kept[1] if kept else []
                 kept = cost, events, result
+            else:
+                self.dropped += events
         assert kept is not None
         self.unknown = most
         self.events += kept[1]
@@ -263,10 +391,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         results: Sequence[Tensor],
         macs: int,
         conv: ConvSpec | None = None,
+        axes: tuple[int, ...] = (),
     ) -> None:
         """Keep one operator; results whose storage is new are born now."""
         producer, by_tensor = self._producer, self._by_tensor
         sources: list[int] = []
+        layouts: list[tuple[Shape, Shape]] = []
         weights: list[str] = []
         factors: list[int | str | None] = []
         read_bytes = activation_bytes = 0
@@ -298,6 +428,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     if first is None:
                         first = operand
                     sources.append(source)
+                    layouts.append((operand.shape, operand.stride()))
                 activation_bytes += size
             elif known is not None:
                 factors.append(known.name)
@@ -338,6 +469,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 tuple(factors) if macs else (),
                 tuple(self.stack),
                 differentiable,
+                tuple(layouts),
+                output.stride() if output is not None else (),
+                axes,
             )
         )
 
@@ -382,7 +516,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def producer_of(self, tensor: Tensor) -> int:
         """Return the event that last wrote a tensor, or a negative number."""
-        return self._producer.get(_address(tensor), NO_PRODUCER)
+        return self._producer.get(_address(parts(tensor)[0]), NO_PRODUCER)
 
     def _born(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()

@@ -7,6 +7,7 @@ is too large. Gradients are switched off on the parameters too, since with them 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -15,18 +16,31 @@ from torch.utils.flop_counter import FlopCounterMode
 from dscost.beside_meta import values_kept
 from dscost.errors import InputError, first_line
 from dscost.failures import is_interrupt
-from dscost.parts import set_training, unwrapped
+from dscost.parts import each_parameter, set_training, unwrapped
 from dscost.randomness import own_random_numbers
 from dscost.tracing import called, dry_run, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
 from dscost.tracing.known_values import beside_meta, with_masks
+from dscost.tracing.sparse import is_sparse
 from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
+
+
+class SecondCount(NamedTuple):
+    """What `FlopCounterMode` found.
+
+    Args:
+        macs: By module path, those of a module's children included; the root is `""`.
+        on_cpu: Whether the model ran for real, since it does not on meta.
+    """
+
+    macs: Mapping[str, int]
+    on_cpu: bool
 
 
 def flop_counter_macs(
     model: nn.Module, arguments: Arguments, *, make_real: Callable[[], nn.Module] | None = None
-) -> Mapping[str, int]:
-    """Return MACs by module path, those of a module's children included; the root is `""`.
+) -> SecondCount:
+    """Return what torch's own counter says of a model.
 
     Args:
         model: Left as it is; what runs is a stand-in, or a copy.
@@ -45,7 +59,7 @@ def flop_counter_macs(
                     check_memory(model)
                     real = make_real()
                     set_training(real, False)
-                    return _counted(real, arguments.on("cpu"))
+                    return SecondCount(_counted(real, arguments.on("cpu")), on_cpu=True)
                 if is_lazy(model):
                     model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
                 if way == "factories on meta":
@@ -53,15 +67,23 @@ def flop_counter_macs(
                 standin = StandIns(training=False, fresh=True, values=way == "values beside meta", own_hooks=True)
                 running = standin.module(model)
                 if way != "values beside meta":
-                    return _counted(running, arguments.on("meta"))
+                    return SecondCount(_counted(running, arguments.on("meta")), on_cpu=False)
                 known = beside_meta(with_masks(model, arguments)[0])
                 stack.enter_context(values_kept())  # what is made from here on
-                return _counted(running, known)
+                return SecondCount(_counted(running, known), on_cpu=False)
         except BaseException as error:  # a model's own code may raise anything
             if is_interrupt(error):
                 raise
             last_error = error
     raise InputError(f"FlopCounterMode cannot run {type(model).__name__}: {first_line(last_error)}") from last_error
+
+
+SMALL_BYTES = 2**30
+"""Of weights; what is smaller is run for real whatever it was that meta tensors could not do."""
+
+
+def _is_small(model: nn.Module) -> bool:
+    return sum(parameter.nbytes for parameter in each_parameter(model) if not is_sparse(parameter)) < SMALL_BYTES
 
 
 def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:

@@ -6,12 +6,15 @@ is of unknown cost. A kernel that cannot be looked into is of unknown cost, unde
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch._C import DispatchKey
 from torch._ops import HigherOrderOperator
+
+from dscost.tracing.rules import attention_macs
 
 if TYPE_CHECKING:
     from dscost.tracing.dispatch import Recorder
@@ -20,6 +23,9 @@ NAMESPACE = "higher_order::"
 
 MOST_TRIPS = 1000
 """A loop that is not over by then is not followed any further: it may never end."""
+
+_SEEN_BY_OTHERS = frozenset(("cond", "flex_attention"))
+"""What torch's `FlopCounterMode` counts too."""
 
 _OPAQUE = frozenset(("inductor_compiled_code", "aoti_call_delegate", "executorch_call_delegate"))
 """What runs compiled code, in which nothing is seen."""
@@ -37,16 +43,39 @@ def run_higher_order(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwa
         NotImplementedError: torch cannot run it outside of a compiled program, or not on this device.
     """
     name: str = func._name
-    rule = _RULES.get(name)
-    if rule is not None:
-        return rule(recorder, *args, **kwargs)
-    if name in _OPAQUE:
-        recorder.met_unknown(NAMESPACE + name)
+    start = len(recorder.events)
+    result = _RULES.get(name, partial(_torchs_own, func=func))(recorder, *args, **kwargs)
+    if name not in _SEEN_BY_OTHERS:
+        recorder.mark_unusual(start, NAMESPACE + name)
+    return result
+
+
+def _torchs_own(recorder: "Recorder", *args: Any, func: Any, **kwargs: Any) -> Any:
+    """Run what torch itself runs, seen by the recorder."""
+    if func._name in _OPAQUE:
+        recorder.met_unknown(NAMESPACE + func._name)
     kernel = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
     if kernel is None:
-        raise NotImplementedError(f"torch cannot run the higher-order operator {name} by itself")
+        raise NotImplementedError(f"torch cannot run the higher-order operator {func._name} by itself")
     with recorder:
         return kernel(*args, **kwargs)
+
+
+def _flex_attention(
+    recorder: "Recorder", query: Tensor, key: Tensor, value: Tensor, *arguments: Any, **named: Any
+) -> tuple[Tensor, ...]:
+    """Count attention as usual: block masks save nothing, as other masks do not. What else it computes is free."""
+    operator, start = f"{NAMESPACE}flex_attention", len(recorder.events)
+    kernel = torch.ops.higher_order.flex_attention.py_kernels[DispatchKey.CompositeExplicitAutograd]
+    with recorder:
+        results: tuple[Tensor, ...] = kernel(query, key, value, *arguments, **named)
+    inside = recorder.events[start:]
+    del recorder.events[start:]
+    macs = attention_macs(tuple(query.shape), tuple(key.shape), tuple(value.shape), out=tuple(results[0].shape))
+    recorder.record("attention", operator, (query, key, value), results, macs)
+    read = dict.fromkeys(name for event in inside for name in event.weights)  # by its own functions: biases, masks
+    recorder.amend(weights=tuple(dict.fromkeys((*recorder.events[-1].weights, *read))))
+    return results
 
 
 def _cond(
@@ -62,8 +91,8 @@ def _while_loop(
     body_fn: Callable[..., Any],
     carried: Sequence[Any],
     additional: Sequence[Any],
+    *,
     stack_output: bool = False,
-    **_: Any,
 ) -> tuple[Any, ...]:
     values, trips = tuple(carried), []
     with recorder:
@@ -92,7 +121,7 @@ def _scan(
     from torch._higher_order_ops.scan import generic_scan
 
     with recorder:
-        return generic_scan(combine_fn, init, xs, additional_inputs=additional_inputs)
+        return generic_scan(combine_fn, init, xs, additional_inputs=additional_inputs)  # type: ignore[no-untyped-call]
 
 
 def _invoke_subgraph(recorder: "Recorder", subgraph: Callable[..., Any], identifier: Any, *operands: Any) -> Any:
@@ -133,7 +162,7 @@ def _triton(recorder: "Recorder", *, kernel_idx: int, kwargs: dict[str, Any], **
     """Name a kernel of unknown cost; it writes on what it is given, so the shapes are known without running it."""
     from torch._higher_order_ops.triton_kernel_wrap import get_kernel
 
-    kernel = get_kernel(kernel_idx)
+    kernel: Any = get_kernel(kernel_idx)
     while not hasattr(kernel, "__name__") and hasattr(kernel, "fn"):
         kernel = kernel.fn  # of what tunes it or chooses for it
     recorder.met_unknown(f"triton::{getattr(kernel, '__name__', 'kernel')}")
@@ -146,8 +175,9 @@ def _triton(recorder: "Recorder", *, kernel_idx: int, kwargs: dict[str, Any], **
 
 _RULES: dict[str, Callable[..., Any]] = {
     "cond": _cond,
+    "flex_attention": _flex_attention,
     "while_loop": _while_loop,
-    "while_loop_stack_output": lambda recorder, *args, **kwargs: _while_loop(recorder, *args[:4], stack_output=True),
+    "while_loop_stack_output": partial(_while_loop, stack_output=True),
     "scan": _scan,
     "invoke_subgraph": _invoke_subgraph,
     "invoke_quant": _function_first,

@@ -1,12 +1,14 @@
 """What a model holds: its parameters and buffers, each under its first name."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from dscost.parts import own_tensors
+from dscost.tracing.packed import packed_in, unpacked
+from dscost.tracing.sparse import is_sparse, nbytes_of, parts
 
 
 class Parameter(NamedTuple):
@@ -44,19 +46,44 @@ class Holdings(NamedTuple):
     Args:
         by_tensor: By identity of the tensor object.
         by_storage: By address of the storage, which a view shares.
-        parameters: In the order of the modules.
+        parameters: In the order of the modules, with the weights that torch keeps packed.
+        packed: Those, by the address of the object that holds them.
+        any_sparse: Whether some parameter or buffer is sparse.
     """
 
     by_tensor: dict[int, Held]
     by_storage: dict[int, Held]
     parameters: list[Parameter]
+    packed: dict[int, Parameter]
+    any_sparse: bool
+
+    def packed_as(self, packed: Any, module: str) -> Parameter:
+        """Return packed weights as a parameter: as the module holds them, or met for the first time in a module."""
+        key = hash(packed)  # of torch's own object: a new wrapper is made for every operator
+        if key not in self.packed:
+            self.add_packed(packed, f"{module}.packed_{len(self.packed)}" if module else f"packed_{len(self.packed)}")
+        return self.packed[key]
+
+    def add_packed(self, packed: Any, name: str) -> None:
+        """Take packed weights for a parameter of the model, unless they are known."""
+        if hash(packed) not in self.packed:
+            content = unpacked(packed)
+            parameter = Parameter(name, content.numel, content.nbytes, trainable=False)
+            self.packed[hash(packed)] = parameter
+            self.parameters.append(parameter)
 
 
-def holdings_of(modules: Sequence[tuple[str, nn.Module]]) -> Holdings:
-    """Return what modules hold, given every module once with its path."""
+def holdings_of(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = False) -> Holdings:
+    """Return what modules hold, given every module once with its path.
+
+    Args:
+        modules: With their paths.
+        packed: Whether to look for weights that torch keeps packed; operators that read them cannot run on meta.
+    """
     by_tensor: dict[int, Held] = {}
     by_storage: dict[int, Held] = {}
     parameters: list[Parameter] = []
+    sparse: list[tuple[str, bool, Tensor]] = []
     for path, module in modules:
         prefix = f"{path}." if path else ""
         held_parameters, buffers = own_tensors(module)
@@ -65,10 +92,33 @@ def holdings_of(modules: Sequence[tuple[str, nn.Module]]) -> Holdings:
             for name, tensor in tensors.items():
                 if tensor is None or id(tensor) in by_tensor or isinstance(tensor, UninitializedTensorMixin):
                     continue
+                if is_sparse(tensor):
+                    sparse.append((prefix + name, is_parameter, tensor))
+                    continue
                 storage, nbytes = tensor.untyped_storage(), tensor.nbytes
                 held = Held(prefix + name, is_parameter, storage._cdata, nbytes, storage.nbytes(), tensor)
                 by_tensor[id(tensor)] = held
                 by_storage.setdefault(held.address, held)
                 if is_parameter:
                     parameters.append(Parameter(held.name, tensor.numel(), nbytes, tensor.requires_grad))
-    return Holdings(by_tensor, by_storage, parameters)
+    holdings = Holdings(by_tensor, by_storage, parameters, {}, bool(sparse))
+    for name, is_parameter, tensor in sparse:
+        _add_sparse(holdings, name, is_parameter, tensor)
+    for path, module in modules if packed else ():
+        for name, value in list(module.__dict__.items()):
+            for one in packed_in(value):
+                holdings.add_packed(one, f"{path}.{name}" if path else name)
+    return holdings
+
+
+def _add_sparse(holdings: Holdings, name: str, is_parameter: bool, tensor: Tensor) -> None:
+    """Add a sparse tensor: what it stores counts, and the indices have a size too."""
+    known = False
+    for part in parts(tensor):
+        storage = part.untyped_storage()
+        held = Held(name, is_parameter, storage._cdata, part.nbytes, storage.nbytes(), part)
+        known = known or held.address in holdings.by_storage
+        holdings.by_storage.setdefault(held.address, held)
+    if is_parameter and not known:
+        numel = parts(tensor)[0].numel()
+        holdings.parameters.append(Parameter(name, numel, nbytes_of(tensor), tensor.requires_grad))

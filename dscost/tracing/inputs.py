@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.inputs import INPUT_DTYPES, TensorSpec
+from dscost.tracing.sparse import is_sparse
 
 
 class Arguments(NamedTuple):
@@ -107,8 +108,8 @@ def _moved(value: Any, device: str) -> Any:
     if isinstance(value, Tensor):
         if device != "meta" and not value.is_meta:
             return value.to(device, copy=True)  # a forward may write on what it is given
-        if value.is_meta and device == "meta":
-            return value
+        if device == "meta" and (value.is_meta or is_sparse(value)):
+            return value  # what a sparse tensor stores makes its cost
         if device == "meta":
             return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
         return torch.zeros(value.shape, dtype=value.dtype, device=device)

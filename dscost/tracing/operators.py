@@ -1,6 +1,6 @@
 """What torch's operators are: their names, their answers, their words in a report, their arguments as shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from math import prod
 from typing import Any
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from dscost.formulas import conv_out_size
 from dscost.specs import ConvSpec, Shape
+from dscost.tracing.free import FREE, FREE_NAMESPACES, NOT_FREE
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
-from dscost.tracing.rules import FORMULAS, FREE, FREE_NAMESPACES, NOT_FREE
+from dscost.tracing.packed import is_packed, unpacked
+from dscost.tracing.rules import FORMULAS, replaced
 
 MEAN = "mean"
 """The word of an average until its shapes tell whether it is global pooling."""
@@ -41,7 +43,7 @@ def _answer_without_formula(func: Any) -> str:
         return "free"
     if torch.Tag.pointwise in func.tags or torch.Tag.view_copy in func.tags:
         return "free"
-    return "composite" if _can_decompose(func) else "unknown"
+    return "composite" if can_decompose(func) else "unknown"
 
 
 def _is_free(name: str) -> bool:
@@ -59,7 +61,8 @@ def _is_free(name: str) -> bool:
     )
 
 
-def _can_decompose(func: Any) -> bool:
+def can_decompose(func: Any) -> bool:
+    """Whether torch takes an operator apart before any counter sees it, outside of inference mode."""
     key = torch._C.DispatchKey.CompositeImplicitAutograd
     return bool(func.has_kernel_for_dispatch_key(key)) or key in func.py_kernels
 
@@ -92,7 +95,29 @@ def shapes_of(value: Any) -> Any:
         return [shapes_of(entry) for entry in value]
     if isinstance(value, dict):
         return {key: shapes_of(entry) for key, entry in value.items()}
-    return value
+    return unpacked(value).as_argument if is_packed(value) else value
+
+
+@cache
+def takes_packed(func: Any) -> bool:
+    """Whether an operator takes weights that torch has packed."""
+    schema = getattr(func, "_schema", None)
+    return schema is not None and any("__torch__" in str(argument.type) for argument in schema.arguments)
+
+
+ADDED_FIRST = {f"aten::{name}" for name in ("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation")}
+ADDED_FIRST |= {f"{name}_" for name in ADDED_FIRST}
+"""Operators whose first operand is added, not multiplied."""
+
+
+def real_products(operator: str, operands: Sequence[Tensor]) -> int:
+    """Return how many real products a product of an operator is: four where both factors are complex, two with one.
+
+    A formula that a user has given is taken as it is.
+    """
+    factors = operands[1:3] if operator in ADDED_FIRST else operands[:2]
+    complex_factors = sum(factor.is_complex() for factor in factors)
+    return 1 << complex_factors if complex_factors and operator not in replaced() else 1
 
 
 # -- convolutions as specs
@@ -158,8 +183,40 @@ def is_global_mean(x: Tensor, results: Any) -> bool:
     return x.dim() == 4 and results[0].numel() == x.shape[0] * x.shape[1]
 
 
+def axes_along(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the axes of its first tensor that an operator works along: those given as `dim`, or all."""
+    at = _place_of("dim", func)
+    given = kwargs.get("dim", args[at] if at is not None and at < len(args) else None)
+    dimensions = args[0].dim()
+    if given is None or given == []:
+        return tuple(range(dimensions))
+    return tuple(axis % max(1, dimensions) for axis in ((given,) if isinstance(given, int) else given))
+
+
+@cache
+def _place_of(name: str, func: Any) -> int | None:
+    names = [argument.name for argument in func._schema.arguments]
+    return names.index(name) if name in names else None
+
+
+PADDING = {"aten::pad", "aten::constant_pad_nd", "aten::_pad_circular", "aten::_pad_enum"} | {
+    f"aten::{kind}_pad{dimensions}d" for kind in ("reflection", "replication") for dimensions in (1, 2, 3)
+}
+"""Operators that pad."""
+
+
+def pads_nowhere(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether the arguments of an operator that pads make it copy what it is given."""
+    amounts = args[1] if len(args) > 1 else kwargs.get("pad", kwargs.get("padding", (1,)))
+    return not any(amounts)
+
+
 def _worded(op: str, names: str) -> dict[str, str]:
     return {f"aten::{name}{inplace}": op for name in names.split() for inplace in ("", "_")}
+
+
+def _quantized(op: str, names: str) -> dict[str, str]:
+    return {f"quantized::{name}": op for name in names.split()}
 
 
 OPS = {
@@ -188,5 +245,31 @@ OPS = {
     **_worded("multiply", "mul"),
     **_worded("concatenation", "cat"),
     **_worded("embedding", "embedding"),
+    **_quantized(
+        "convolution",
+        "conv1d conv1d_relu conv1d_dynamic conv2d conv2d_relu conv2d_add conv2d_add_relu conv2d_dynamic conv3d "
+        "conv3d_relu conv3d_dynamic",
+    ),
+    **_quantized(
+        "transposed_convolution",
+        "conv_transpose1d conv_transpose1d_dynamic conv_transpose2d conv_transpose2d_dynamic conv_transpose3d "
+        "conv_transpose3d_dynamic",
+    ),
+    **_quantized(
+        "linear",
+        "linear linear_relu linear_leaky_relu linear_tanh linear_dynamic linear_relu_dynamic linear_dynamic_fp16 "
+        "linear_relu_dynamic_fp16",
+    ),
+    **_quantized(
+        "recurrent",
+        "quantized_lstm_cell_dynamic quantized_gru_cell_dynamic quantized_rnn_tanh_cell_dynamic "
+        "quantized_rnn_relu_cell_dynamic",
+    ),
+    **_worded("recurrent", "quantized_lstm quantized_gru mkldnn_rnn_layer _cudnn_rnn"),
+    **_quantized("add", "add add_relu add_scalar"),
+    **_quantized("multiply", "mul mul_relu mul_scalar"),
+    **_quantized("concatenation", "cat cat_relu"),
+    **_quantized("normalization", "batch_norm batch_norm2d batch_norm3d layer_norm group_norm instance_norm"),
+    **_quantized("embedding", "embedding_byte embedding_4bit embedding_bag_byte embedding_bag_4bit"),
 }
 """What an operator computes, in the words of a report; those in place included."""

@@ -49,7 +49,7 @@ def _conv2d(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
     layout = _layout(x)
     if x.dtype is not w.dtype:  # torch's meta kernel lets it pass
         raise RuntimeError(f"Input type ({x.dtype}) and weight type ({w.dtype}) should be the same")
-    if x.dim() != 4 or layout is None or not w.is_contiguous():
+    if x.dim() != 4 or layout is None or not w.is_contiguous() or x.dtype.is_complex:
         return None
     out_shape, macs, spec = conv_plan(
         tuple(x.shape), tuple(w.shape), tuple(stride), tuple(padding), tuple(dilation), groups, bias is not None
@@ -71,7 +71,7 @@ def _linear(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
     shape = x.shape
     if x.dtype is not w.dtype:
         raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {x.dtype} and {w.dtype}")
-    if kwargs or w.dim() != 2:
+    if kwargs or w.dim() != 2 or x.dtype.is_complex or w.layout is not torch.strided:
         return None
     if shape[-1] != w.shape[1]:
         rows = shape.numel() // max(1, shape[-1])
@@ -129,7 +129,7 @@ def _softmax(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
     if kwargs or len(args) > 2 or not x.is_contiguous() or not x.is_floating_point():
         return None
     out = _contiguous_like(x)
-    recorder.record("activation", "aten::softmax", (x,), (out,), 0)
+    recorder.record("activation", "aten::softmax", (x,), (out,), 0, axes=(args[1] % max(1, x.dim()),))
     return out
 
 
@@ -247,7 +247,8 @@ def _mean(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -
     positive = {d % x.dim() for d in dims}
     shape = [1 if i in positive else s for i, s in enumerate(x.shape) if keep or i not in positive]
     out = _empty(shape, dtype=x.dtype, device="meta")
-    recorder.record("global_pooling" if is_global_mean(x, [out]) else "other", "aten::mean", (x,), (out,), 0)
+    op = "global_pooling" if is_global_mean(x, [out]) else "other"
+    recorder.record(op, "aten::mean", (x,), (out,), 0, axes=tuple(positive))
     return out
 
 
@@ -270,6 +271,7 @@ def _attention(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: A
     mask = args[3] if len(args) > 3 else None
     if (
         q.dim() != 4
+        or q.dtype.is_complex
         or (kwargs and kwargs.get("enable_gqa"))
         or q.shape[:2] != k.shape[:2]
         or k.shape[:2] != v.shape[:2]
@@ -291,12 +293,13 @@ def _attention(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: A
 
 
 def _grouped_mm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    """Return the product of every group of rows with its own matrix, in any dtype; torch's meta kernel takes bfloat16."""
+    """Return the product of every group of rows with its own matrix; torch's meta kernel takes nothing but bfloat16."""
     a, b = args[:2]
     named = dict(zip(("offs", "bias", "out_dtype"), args[2:], strict=False)) | (kwargs or {})
     offs, dtype = named.get("offs"), named.get("out_dtype") or a.dtype
     if not a.is_meta or not {a.dim(), b.dim()} <= {2, 3} or a.shape[-1] != b.shape[-2]:
         return None
+    shape: Shape
     if a.dim() == b.dim() == 3:
         shape = (a.shape[0], a.shape[1], b.shape[2])
     elif a.dim() == b.dim() == 2 and offs is not None:

@@ -7,7 +7,7 @@ and another thread may run the model meanwhile.
 import copy
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any
@@ -22,6 +22,7 @@ from dscost.beside_meta import MOST_VALUES
 from dscost.errors import InputError
 from dscost.memory import free_bytes
 from dscost.parts import changed, each_part, each_tensor
+from dscost.tracing.sparse import is_sparse
 
 
 class _NoHooks(OrderedDict[Any, Any]):
@@ -111,7 +112,7 @@ class StandIns:
             return original
         known = self._tensors.get(id(original))
         if known is None:
-            known = torch.empty_strided(original.shape, original.stride(), dtype=original.dtype, device="meta")
+            known = _without_values(original)
             if isinstance(original, nn.Parameter):
                 known = nn.Parameter(known, requires_grad=original.requires_grad and not self._fresh)
             self._tensors[id(original)] = known
@@ -247,6 +248,13 @@ def keeps_values(tensor: Tensor) -> bool:
     )
 
 
+def _without_values(tensor: Tensor) -> Tensor:
+    """Return a tensor on meta like another one; a sparse one stays as it is, since its entries make its cost."""
+    if is_sparse(tensor):
+        return _sparse_copy(tensor)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
 _OWN_TENSORS = ("_parameters", "_buffers", "_modules")
 _HOOKS = tuple(
     name for name, value in nn.Module().__dict__.items() if isinstance(value, dict) and name not in _OWN_TENSORS
@@ -298,7 +306,11 @@ def is_uninitialised(tensor: Tensor) -> bool:
 
 def real_copy(model: nn.Module) -> nn.Module:
     """Return a copy on the CPU; weights that were on meta become small random numbers."""
-    model = copy.deepcopy(model)
+    # torch copies no compressed sparse tensor deeply, nor a weight that is computed of others
+    memo: dict[int, Any] = {id(tensor): _sparse_copy(tensor) for tensor in _sparse_tensors(model)}
+    held = [value for part in each_part(model) for value in vars(part).values() if isinstance(value, Tensor)]
+    memo |= {id(value): value.detach().clone() for value in held if not value.is_leaf}
+    model = copy.deepcopy(model, memo)
     if not any(tensor.is_meta for tensor in each_tensor(model)):
         changed(model, lambda tensor: tensor.to("cpu"))
         return model
@@ -309,6 +321,17 @@ def real_copy(model: nn.Module) -> nn.Module:
 
     changed(model, made)
     return model
+
+
+def _sparse_tensors(model: nn.Module) -> Iterator[Tensor]:
+    for module in each_part(model):
+        for held in (module._parameters, module._buffers, module.__dict__):
+            yield from (value for value in held.values() if isinstance(value, Tensor) and is_sparse(value))
+
+
+def _sparse_copy(tensor: Tensor) -> Tensor:
+    copied = tensor.detach().clone()
+    return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
 
 
 def is_lazy(model: nn.Module) -> bool:

@@ -1,0 +1,276 @@
+"""Tensors out of files of weights: safetensors, state dicts of `torch.save` that hold no code, and several shards."""
+
+import json
+import pickletools
+import re
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from types import ModuleType
+from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile, is_zipfile
+
+import torch
+from torch import Tensor
+
+from dscost.errors import InputError, UnavailableError, some_of
+from dscost.files import what_is
+
+SAFETENSORS = ".safetensors"
+STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
+INDEX = ".index.json"
+"""Of weights in several files, which it names."""
+USUAL_KEYS = (
+    *("state_dict", "model", "model_state_dict", "module", "net", "network", "generator", "params", "weights"),
+    *("model_ema", "state_dict_ema", "params_ema", "ema"),
+)
+"""Where checkpoints keep their state dict, the likeliest first; weights that were averaged come last."""
+DEEPEST = 3
+"""How many dicts a state dict is sought in."""
+MOST_INDEX_BYTES = 2**28
+SHOWN = 3
+
+States = Mapping[str, Mapping[str, Tensor]]
+"""State dicts by where they stand in a file, such as `model.state_dict`; at the top that is `""`."""
+
+
+class Found(NamedTuple):
+    """What a file holds.
+
+    Args:
+        path: Of the file.
+        states: The likeliest first, at least one.
+    """
+
+    path: Path
+    states: States
+
+
+def split_key(path: Path) -> tuple[Path, str | None]:
+    """Return a file, and what follows behind a colon: where in it the weights stand."""
+    file, colon, key = str(path).rpartition(":")
+    if not colon or path.exists() or not Path(file).suffix:
+        return path, None
+    return Path(file), key
+
+
+def check_weights_path(path: Path) -> None:
+    """Refuse a file that is not there, or of a kind that holds no weights, before any work is done.
+
+    Raises:
+        InputError: It is not there, or ends in something else.
+        UnavailableError: Reading it needs a library that is not installed.
+    """
+    path, _ = split_key(path)
+    if path.suffix not in (SAFETENSORS, *STATE_DICTS) and not path.name.endswith(INDEX):
+        raise InputError(f"weights: expected a file ending in {SAFETENSORS}, .pt or .pth, found '{path}'")
+    if not path.is_file():
+        raise InputError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'no such file'}")
+    if path.suffix == SAFETENSORS:
+        safetensors()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name, on the CPU; of a checkpoint those of its likeliest state dict.
+
+    Raises:
+        InputError: It cannot be read, holds no state dict, or would run code.
+        UnavailableError: safetensors is not installed.
+    """
+    return dict(next(iter(read_states(path).states.values())))
+
+
+def read_states(path: Path) -> Found:
+    """Return all state dicts of a file; of `file:KEY` that one.
+
+    Raises:
+        InputError: It cannot be read, holds no state dict, or would run code.
+        UnavailableError: safetensors is not installed.
+    """
+    check_weights_path(path)
+    path, key = split_key(path)
+    if path.name.endswith(INDEX):
+        states: States = {"": _read_shards(path)}
+    elif path.suffix == SAFETENSORS:
+        states = {"": _read_safetensors(path)}
+    else:
+        states = _states(_unpickled(path), path)
+    if key is None:
+        return Found(path, states)
+    if key not in states:
+        raise InputError(f"{path}: no weights under '{key}', found them under {_listed(states)}")
+    return Found(path, {key: states[key]})
+
+
+def _listed(states: States) -> str:
+    return " and ".join(f"'{key}'" for key in states) if "" not in states else "nothing: they are at the top"
+
+
+# -- safetensors
+
+
+def safetensors() -> ModuleType:
+    """Return `safetensors.torch`.
+
+    Raises:
+        UnavailableError: It is not installed.
+    """
+    import importlib
+
+    try:
+        importlib.import_module("numpy")  # safetensors turns tensors to bytes by it
+        return importlib.import_module("safetensors.torch")
+    except ImportError as error:
+        raise UnavailableError(f"{error.name} is not installed: pip install 'dscost[weights]'") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+
+    try:
+        found: dict[str, Tensor] = safetensors().load_file(path, device="cpu")
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        kind = what_is(path)
+        why = _first_line(error) if kind == "a safetensors file" else kind
+        cut = " (it is cut off, or was altered)" if "IncompleteBuffer" in why or "InvalidOffset" in why else ""
+        raise InputError(f"{path}: not a safetensors file: {why}{cut}") from error
+    return found
+
+
+def _read_shards(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of all files that an index names; they lie beside it."""
+    try:
+        if path.stat().st_size > MOST_INDEX_BYTES:
+            raise InputError(f"{path}: too large for an index of weights")
+        index = json.loads(path.read_bytes())
+        names = sorted(set(index["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: not an index of weights, which names the file of each in its weight_map") from error
+    found: dict[str, Tensor] = {}
+    for name in names:
+        shard = path.parent / str(name)
+        if Path(str(name)).name != name or shard.suffix not in (SAFETENSORS, *STATE_DICTS):
+            raise InputError(f"{path}: expected names of files beside it, found '{name!s:.80}'")
+        found |= read_weights(shard)
+    return found
+
+
+# -- torch.save
+
+
+def _unpickled(path: Path) -> Any:
+    what = _why_no_checkpoint(path)
+    if what is not None:
+        raise InputError(f"{path}: not a checkpoint of torch.save: {what}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's doubts about a pickle are an error of ours, or none
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        named = _REFUSED.search(str(error))
+        if named is None and "weights_only" not in str(error):
+            raise InputError(f"{path}: not a checkpoint of torch.save: {_first_line(error)}") from error
+        if named is None and not _calls_something(path):
+            raise InputError(f"{path}: not a checkpoint of torch.save: it is damaged") from error
+        holds = f"it holds {named[1]}, and " if named else ""
+        raise InputError(
+            f"{path}: refused, since {holds}reading it would run the code that it holds; save model.state_dict() "
+            f"instead, by torch.save or as {SAFETENSORS}"
+        ) from error
+    except _NOT_READABLE as error:
+        raise InputError(f"{path}: not a checkpoint of torch.save: it is damaged ({_first_line(error)})") from error
+
+
+_REFUSED = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
+"""How torch names what it does not let in."""
+_NOT_READABLE = (
+    *(RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError, ArithmeticError),
+    *(AssertionError, struct.error, RecursionError, MemoryError),
+)
+"""What torch raises at files that are something else."""
+
+
+def _calls_something(path: Path) -> bool:
+    """Whether a pickle is whole and asks for something by name, which may be code."""
+    try:
+        if is_zipfile(path):
+            with ZipFile(path) as packed:
+                content = packed.read(next(name for name in packed.namelist() if name.endswith("data.pkl")))
+        else:
+            content = path.read_bytes()
+        return any(opcode.name in _BY_NAME for opcode, _, _ in pickletools.genops(content))
+    except Exception:  # noqa: BLE001 - whatever a broken pickle makes of zipfile and pickletools
+        return False
+
+
+_BY_NAME = frozenset(("GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE", "EXT1", "EXT2", "EXT4"))
+
+
+def _why_no_checkpoint(path: Path) -> str | None:
+    """Return what a file is by its first bytes, or `None` where it may be a checkpoint."""
+    kind = what_is(path)
+    if kind == "a safetensors file":
+        return f"a safetensors file; name it {path.stem}{SAFETENSORS}"
+    if kind == "a zip archive":
+        return _why_no_archive(path)
+    return None if kind in ("a pickle", "a tar archive; unpack it first") else kind
+
+
+def _why_no_archive(path: Path) -> str | None:
+    try:
+        with ZipFile(path) as packed:
+            names = packed.namelist()
+    except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        return f"a zip archive that is cut off, or was altered ({_first_line(error)})"
+    if any(name.endswith("archive_format") for name in names):
+        return "a program of torch.export, which is a target itself"
+    if any(name.endswith("constants.pkl") for name in names):
+        return "a program of torch.jit.save: save its state_dict()"
+    return None if any(name.endswith("data.pkl") for name in names) else f"a zip archive of {some_of(names, SHOWN)}"
+
+
+def _states(found: Any, path: Path) -> States:
+    """Return the state dicts of what was unpickled: itself, or dicts in it of nothing but tensors."""
+    if not isinstance(found, Mapping):
+        raise InputError(f"{path}: expected tensors by name, found {type(found).__name__}")
+    others = [f"'{name}' is {fault}" for name, value in found.items() if (fault := _why_no_weights(value))]
+    if found and not others:
+        return {"": {str(name): value for name, value in found.items()}}
+    inside = dict(_inside(found, "", DEEPEST))
+    if not inside:
+        what = some_of(others, SHOWN) or "it is empty"
+        under = " or ".join(f"'{key}'" for key in USUAL_KEYS[:2])
+        raise InputError(f"{path}: expected tensors by name, at the top or under {under}: {what}")
+    return {key: inside[key] for key in sorted(inside, key=_likelihood)}
+
+
+def _inside(found: Mapping[Any, Any], where: str, left: int) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    for name, value in found.items():
+        if not isinstance(value, Mapping) or not value:
+            continue
+        place = f"{where}.{name}" if where else str(name)
+        if not any(map(_why_no_weights, value.values())):
+            yield place, {str(key): tensor for key, tensor in value.items()}
+        elif left > 1:
+            yield from _inside(value, place, left - 1)
+
+
+def _likelihood(place: str) -> tuple[int, ...]:
+    parts = place.split(".")
+    return tuple(USUAL_KEYS.index(part) if part in USUAL_KEYS else len(USUAL_KEYS) for part in parts)
+
+
+def _why_no_weights(value: object) -> str | None:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if value.is_nested:
+        return "a nested tensor"
+    if value.is_meta:
+        return "a tensor on meta, without values"
+    return None if value.layout == torch.strided else "a sparse tensor"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,152 @@
+"""What becomes of a feature map in each of torch's operators, and which of them are pointwise convolutions.
+
+What keeps every position and every channel where it is may lie between the stages of a separable pair, in whatever way
+it is written; so may what is the same at all positions, as the gate of a squeeze-and-excite.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from dscost.axes import Map, joined, mixed, reduced, reshaped, shuffled
+from dscost.operations import Mixing, mixing_of
+
+if TYPE_CHECKING:
+    from dscost.tracing.dispatch import Event
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SOFTMAX = _names("softmax _softmax log_softmax _log_softmax")
+_ALONG_AXES = _SOFTMAX | _names(
+    "mean sum nansum amax amin max min prod std var var_mean std_mean norm linalg_vector_norm logsumexp median"
+)
+ALONG_AXES = frozenset(f"aten::{name}" for name in _ALONG_AXES)
+"""Operators that work along the axes which they are given as `dim`."""
+
+_POOLING = frozenset(
+    f"{kind}_pool{dimensions}d{more}"
+    for dimensions in (1, 2, 3)
+    for kind in ("adaptive_avg", "_adaptive_avg", "adaptive_max", "avg", "max")
+    for more in ("", "_with_indices")
+)
+
+_ELEMENTWISE = _names(
+    "where masked_fill copy to _to_copy type_as contiguous clone dropout native_dropout feature_dropout alpha_dropout "
+    "feature_alpha_dropout prelu gelu log_sigmoid log_sigmoid_forward hardswish mish"
+)
+"""Elementwise functions that are not known as such by torch's tag or by their word in a report."""
+
+_ELEMENTWISE_OPS = _names("activation elementwise add multiply")
+_NOT_ELEMENTWISE = _SOFTMAX | {"glu"}
+"""Activations that bring several values together."""
+
+_RESHAPING = _names("reshape flatten unflatten view_copy _reshape_copy _unsafe_view")
+_PADDING = ("pad", "pad_nd", "_pad_circular", "_pad_enum", "pad1d", "pad2d", "pad3d")
+_SHUFFLING = _names("channel_shuffle native_channel_shuffle")
+_NORMALIZING = _names("_fused_rms_norm _batch_norm_no_update")
+_SUMS = _names("add sub rsub subtract")
+
+_ADDED_FIRST = _names("addmm baddbmm addmv _addmm_activation")
+_PRODUCTS = _names("matmul mm bmm mv inner") | _ADDED_FIRST
+_LAYERS = _names("convolution transposed_convolution linear matmul")
+
+
+def carried(event: "Event", read: Sequence[Map | None], name: str) -> Map | None:
+    """Return what becomes of a feature map in an operator, see `dscost.operations.Step`."""
+    maps = [one for one in read if one is not None]
+    if not maps:
+        return None
+    result = _family(event.op, _base(event.operator))(event, maps, name)
+    return result.at(event.strides) if result is not None and len(result.shape) == len(event.strides) else None
+
+
+def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
+    """Return how an operator mixes the channels of the one feature map that it reads, if it does and nothing more.
+
+    A linear layer and a product with a matrix of weights do what a 1×1 convolution does, on another axis.
+    """
+    (given,) = (one for one in read if one is not None)
+    if event.conv is not None:
+        return mixing_of(event.conv, len(given.shape))
+    name = _base(event.operator)
+    if name == "linear":
+        return _product(event, given, -1, bias=len(event.operands) > 2)
+    if name not in _PRODUCTS:
+        return None
+    adds = name in _ADDED_FIRST
+    factors = event.operands[1:] if adds else event.operands
+    at = next((at for at, one in enumerate(factors) if type(one) is int and one in event.sources), None)
+    if at is None or len(given.shape) < 2:
+        return None
+    return _product(event, given, -2 if at == 1 and name != "inner" else -1, bias=adds)
+
+
+def _product(event: "Event", given: Map, axis: int, *, bias: bool) -> Mixing | None:
+    values = given.values
+    if not values or event.macs % values:
+        return None
+    return Mixing(axis, given.shape[axis], event.macs // values, 1, bias)
+
+
+@cache
+def _base(operator: str) -> str:
+    """Return the name of an operator without its namespace and the mark of those in place."""
+    return operator.rpartition("::")[2].removesuffix("_")
+
+
+# -- families of operators
+
+
+_Carries = Callable[["Event", Sequence[Map], str], Map | None]
+
+
+@cache
+def _family(op: str, name: str) -> _Carries:
+    if name in _SOFTMAX:
+        return _softmax
+    if name in _ELEMENTWISE or (op in _ELEMENTWISE_OPS and name not in _NOT_ELEMENTWISE):
+        return _elementwise
+    if op == "copy" and name.endswith(_PADDING):  # of nothing
+        return _elementwise
+    if op == "normalization" or name in _NORMALIZING:
+        return _normalized
+    if name in _RESHAPING:
+        return lambda event, maps, _: reshaped(maps[0], event.output_shape)
+    if name in _SHUFFLING:
+        return lambda _, maps, at: shuffled(maps[0], at)
+    if name in _ALONG_AXES:
+        return lambda event, maps, _: reduced(maps[0], event.axes, event.output_shape)
+    if name in _POOLING:
+        return _pooled
+    if op in _LAYERS:
+        return lambda event, maps, _: mixed(maps[0], event.output_shape) if len(maps) == 1 else None
+    return lambda *_: None
+
+
+def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+    # what is gated and what is not are two branches, as is a residual
+    if _base(event.operator) in _SUMS and any(one.has_positions and one.is_gated for one in maps) and len(maps) > 1:
+        return None
+    return joined(maps, event.output_shape)
+
+
+def _normalized(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+    return maps[0] if len(maps) == 1 and maps[0].shape == event.output_shape else None
+
+
+def _softmax(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+    """Return the same map, unless positions compete with each other."""
+    (given,) = maps
+    return None if any(given.has_positions_on(axis) for axis in event.axes) else given
+
+
+def _pooled(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+    """Return what is left of all positions; of a window nothing is known."""
+    given, shape = maps[0], event.output_shape
+    if len(shape) != len(given.shape):
+        return None
+    left = reduced(given, [at for at, size in enumerate(shape) if size == 1], shape)
+    return None if left is None or left.has_positions else left

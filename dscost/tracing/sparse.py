@@ -1,0 +1,133 @@
+"""Sparse tensors: what they hold, and what a product with them costs, which is by the entries that they store.
+
+On meta a sparse tensor keeps its values, so that their number is known; what it is multiplied with has none.
+"""
+
+from collections.abc import Iterable
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SPARSE = frozenset((torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc))
+
+FACTORS = {
+    **{f"aten::{name}": (0, 1) for name in ("mm", "matmul", "bmm", "mv", "dot", "linear", "smm", "hspmm")},
+    **{f"aten::{name}": (0, 1) for name in ("_sparse_mm", "_sparse_sparse_matmul", "_sparse_mm_reduce_impl")},
+    **{f"aten::{name}": (1, 2) for name in ("addmm", "addmm_", "addmv", "addmv_", "baddbmm", "baddbmm_")},
+    **{f"aten::{name}": (1, 2) for name in ("_sparse_addmm", "sspaddmm", "sparse_sampled_addmm")},
+}
+"""Which arguments are multiplied, by operator."""
+
+
+def is_sparse(tensor: Tensor) -> bool:
+    """Whether a tensor stores only some of its entries."""
+    return tensor.layout in SPARSE
+
+
+def has_sparse_factor(operator: str, args: tuple[Any, ...]) -> bool:
+    """Whether an operator is a product, one of whose arguments is sparse."""
+    return operator in FACTORS and any(isinstance(arg, Tensor) and arg.layout in SPARSE for arg in args)
+
+
+def parts(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return the dense tensors that a tensor is kept in: itself, or values and then indices."""
+    if tensor.layout not in SPARSE:
+        return (tensor,)
+    if tensor.layout is torch.sparse_coo:
+        return tensor._values(), tensor._indices()
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.values(), tensor.crow_indices(), tensor.col_indices()
+    return tensor.values(), tensor.ccol_indices(), tensor.row_indices()
+
+
+def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
+    """Return tensors with the values of every sparse one in its place, and all indices after them."""
+    if not any(tensor.layout in SPARSE for tensor in tensors):
+        return tensors
+    kept_in = [parts(tensor) for tensor in tensors]
+    return [values for values, *_ in kept_in] + [index for _, *indices in kept_in for index in indices]
+
+
+def nbytes_of(tensor: Tensor) -> int:
+    """Return the size of a tensor, dense or sparse."""
+    return sum(part.nbytes for part in parts(tensor))
+
+
+def stored(tensor: Tensor) -> int | None:
+    """Return how many entries a tensor stores, `None` where that is not known: empty ones on meta say nothing."""
+    count = parts(tensor)[0].numel()
+    return None if tensor.is_meta and not count else count
+
+
+def sparse_macs(operator: str, args: tuple[Any, ...]) -> int | None:
+    """Return the multiply-accumulates of a product with a sparse factor, `None` where they cannot be known.
+
+    Each stored entry meets every row or column of the other factor; of two sparse factors, every entry of a column of
+    the first meets every entry of the row of the second.
+    """
+    first, second = FACTORS[operator]
+    a, b = args[first], args[second]
+    if operator == "aten::sparse_sampled_addmm":
+        entries = stored(args[0])
+        return None if entries is None else entries * int(a.shape[-1])
+    if is_sparse(a) and is_sparse(b):
+        return _meetings(a, b) if a.dim() == b.dim() == 2 else None
+    if is_sparse(a):
+        entries = stored(a)
+        if operator == "aten::linear":
+            columns = prod(b.shape[:-1])
+        else:
+            columns = (b.shape[-1] if b.dim() > 1 else 1) * (prod(b.shape[:-2]) if a.dim() == 2 else 1)
+        return None if entries is None else entries * columns
+    if is_sparse(b):
+        entries = stored(b)
+        rows = a.shape[-2] if b.dim() > 2 else prod(a.shape[:-1])
+        return None if entries is None else entries * rows
+    return None  # what is added is sparse, what is multiplied is not
+
+
+def _meetings(a: Tensor, b: Tensor) -> int | None:
+    if a.is_meta or b.is_meta:
+        return None
+    columns = torch.bincount(_coordinates(a)[1], minlength=a.shape[1])
+    rows = torch.bincount(_coordinates(b)[0], minlength=b.shape[0])
+    return int((columns * rows).sum())
+
+
+def _coordinates(tensor: Tensor) -> Tensor:
+    return (tensor if tensor.layout is torch.sparse_coo else tensor.to_sparse(layout=torch.sparse_coo))._indices()
+
+
+def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
+    """Return what the product would cost if nothing were sparse."""
+    first, second = FACTORS[operator]
+    a, b = args[first], args[second]
+    if operator == "aten::linear":
+        return prod(a.shape) * prod(b.shape[:-1])
+    contracted = int(a.shape[-1])
+    return contracted * int(prod(_product(operator, args).shape))
+
+
+def product_without_values(func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the result of a product with a sparse factor: on meta where some factor is, else torch's own.
+
+    Raises:
+        NotImplementedError: Both factors are sparse and one is on meta: what the result stores depends on values.
+    """
+    factors = [args[at] for at in FACTORS[operator]]
+    if not any(tensor.is_meta for tensor in _tensors(args)):
+        return func(*args, **kwargs)
+    if all(map(is_sparse, factors)) or operator == "aten::sparse_sampled_addmm":
+        raise NotImplementedError("what a product of sparse tensors stores is not known on meta")
+    return _product(operator, args)
+
+
+def _product(operator: str, args: tuple[Any, ...]) -> Tensor:
+    a, b = (torch.empty(args[at].shape, dtype=args[at].dtype, device="meta") for at in FACTORS[operator])
+    return torch.nn.functional.linear(a, b) if operator == "aten::linear" else torch.matmul(a, b)
+
+
+def _tensors(values: Iterable[Any]) -> list[Tensor]:
+    return [value for value in values if isinstance(value, Tensor)]
