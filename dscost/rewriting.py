@@ -27,10 +27,10 @@ from dscost.convolutions import (
     same_padding,
     tensor_of,
 )
-from dscost.copying import by_path, copied, deep_copied, unwrapped
+from dscost.copying import by_path, copied, deep_copied
 from dscost.kernels import Kernel, has_hooks, kernel_of
 from dscost.operations import NETWORK_INPUT
-from dscost.parts import children_of
+from dscost.parts import children_of, unwrapped
 from dscost.specs import Shape
 from dscost.swaps import Swap
 from dscost.tracing import Event

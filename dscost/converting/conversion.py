@@ -24,10 +24,11 @@ from dscost.converting.surveying import (
     survey,
 )
 from dscost.convolutions import carry_hooks, layout_of, padded_first, separable_of
-from dscost.copying import copied, deep_copied, unwrapped
+from dscost.copying import copied, deep_copied
 from dscost.errors import InputError, UnknownNameError
 from dscost.inputs import inputs_of
 from dscost.kernels import Kernel
+from dscost.parts import unwrapped
 from dscost.randomness import own_random_numbers
 from dscost.results import Cost, plain
 from dscost.specs import ConvSpec, not_within, require

@@ -12,11 +12,11 @@ from torch.nn.modules.conv import _ConvNd
 from dscost.analysis import module_source
 from dscost.converting.decomposing import max_rank
 from dscost.converting.rehearsing import Part, why_needed
-from dscost.copying import by_path, unwrapped
+from dscost.copying import by_path
 from dscost.errors import InputError, UnknownNameError
 from dscost.kernels import Kernel, kernel_of, spec_of, why_stays
 from dscost.operations import stage_costs
-from dscost.parts import each_parameter, each_part
+from dscost.parts import each_parameter, each_part, unwrapped
 from dscost.results import Cost, chain_cost
 from dscost.specs import ConvSpec, not_within, require
 from dscost.tracing import Arguments, Event, Trace, arguments_of, trace
