@@ -39,7 +39,8 @@ class Values:
 
     def is_known(self, tensor: Tensor) -> bool:
         """Whether the values of a tensor are those that it would have in a real run."""
-        return not tensor.is_meta and tensor.untyped_storage()._cdata not in self._overwritten
+        is_dense = tensor.layout is torch.strided and not tensor.is_meta
+        return is_dense and tensor.untyped_storage()._cdata not in self._overwritten
 
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
         """Return what an operator gives, with values where all that it reads has some."""
@@ -90,7 +91,7 @@ class Values:
         arguments = func._schema.arguments
         given = {argument.name: value for argument, value in zip(arguments, args, strict=False)} | kwargs
         for tensor in _tensors([given.get(argument.name) for argument in arguments if argument.is_write]):
-            if not tensor.is_meta:
+            if not tensor.is_meta and tensor.layout is torch.strided:
                 self._overwritten[tensor.untyped_storage()._cdata] = tensor  # alive, so that its address stays
 
 
@@ -160,7 +161,7 @@ class _Twins:
     def twin(self, value: Any) -> Any:
         if isinstance(value, torch.device):
             return torch.device("meta")
-        if not isinstance(value, Tensor) or value.is_meta:
+        if not isinstance(value, Tensor) or value.is_meta or value.layout is not torch.strided:
             return value
         known = self._twins.get(id(value))
         if known is None:

@@ -510,8 +510,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             held: Tensors that the model holds, beside parameters and buffers.
             results: What the model returns.
         """
-        known = {*map(_address, held)}
-        orphans = [*self._orphans, *(_address(t) for t in results if self.is_orphan(t))]
+        known = {_address(part) for tensor in held for part in parts(tensor)}
+        orphans = [*self._orphans, *(_address(t) for result in results for t in parts(result) if self.is_orphan(t))]
         return any(address not in known for address in orphans)
 
     def producer_of(self, tensor: Tensor) -> int:

@@ -290,7 +290,9 @@ def check_memory(model: nn.Module) -> None:
         InputError: They do not; the text has the figures.
     """
     storages = {
-        tensor.untyped_storage()._cdata: tensor for tensor in each_tensor(model) if not is_uninitialised(tensor)
+        tensor.untyped_storage()._cdata: tensor
+        for tensor in each_tensor(model)
+        if tensor.layout is torch.strided and not is_uninitialised(tensor)
     }
     needed, free = sum(tensor.untyped_storage().nbytes() for tensor in storages.values()), free_bytes()
     if needed > SPARE_BYTES and free is not None and needed * OF_WEIGHTS > free:
