@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Sequence
 from math import prod, sqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from dscost.network_specs import (
     Spec,
 )
 from dscost.operations import NETWORK_INPUT, Operation, consumers, overwrites, stage_operations
+from dscost.parts import changed, each_parameter, each_part, each_tensor, needs_no_gradients, own_tensors, set_training
 from dscost.specs import ConvSpec, Shape
 from dscost.variants import Convs
 
@@ -159,14 +159,13 @@ def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = N
         module: Left as it is.
         make_real: Makes it once more with initial values, which its buffers may need.
     """
-    if not any(t.is_meta for t in (*module.parameters(), *module.buffers())):
+    if not any(tensor.is_meta for tensor in each_tensor(module)):
         return copy.deepcopy(module)
     new = copy.deepcopy(module) if make_real is None else make_real()
     made: dict[int, Tensor] = {}
-    for layer in new.modules():
+    for layer in each_part(new):
         empty = make_real is not None
-        held: tuple[dict[str, Any], ...] = (layer._parameters, layer._buffers)
-        for tensors in held:
+        for tensors in own_tensors(layer):
             for name, tensor in tensors.items():
                 if tensor is not None and tensor.is_meta:
                     empty = True
@@ -174,7 +173,11 @@ def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = N
         if not empty:
             continue
         reset = getattr(layer, "reset_parameters", None)
-        if reset is not None and make_real is None and all(id(t) in map(id, made.values()) for t in layer.parameters()):
+        if (
+            reset is not None
+            and make_real is None
+            and all(id(t) in map(id, made.values()) for t in each_parameter(layer))
+        ):
             reset()
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear) and layer.weight.dim() > 1:
             with torch.no_grad():
@@ -206,9 +209,15 @@ def build_variant(parts: Sequence[Part], input_shape: Shape) -> nn.Module:
 
 def placed(module: nn.Module, *, device: str, dtype: str, memory_format: str) -> nn.Module:
     """Return the module for inference, with its weights where and how they are to be used."""
-    module = module.eval().requires_grad_(False)
-    module.to(device=device, dtype=getattr(torch, dtype))
-    module.to(memory_format=_FORMATS[memory_format])  # type: ignore[call-overload]
+    kind, layout = getattr(torch, dtype), _FORMATS[memory_format]
+
+    def change(tensor: Tensor) -> Tensor:
+        new = tensor.to(device, kind if tensor.is_floating_point() or tensor.is_complex() else tensor.dtype)
+        return new.to(memory_format=layout) if new.dim() == 4 else new
+
+    set_training(module, False)
+    needs_no_gradients(module)
+    changed(module, change)
     return module
 
 

@@ -15,6 +15,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from dscost.building import CONV_CLASSES
 from dscost.nn.separable import SEPARABLE_CONVS
+from dscost.parts import each_parameter, each_tensor
 from dscost.specs import ConvSpec, Shape
 
 CONVOLUTIONS = tuple(CONV_CLASSES.values())
@@ -195,7 +196,7 @@ LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 def tensor_of(module: _ConvNd) -> Tensor:
     """Return some tensor that the weights of a convolution are made of."""
-    for tensor in (*module.parameters(), *module.buffers()):
+    for tensor in each_tensor(module):
         return tensor
     return module.weight
 
@@ -203,7 +204,7 @@ def tensor_of(module: _ConvNd) -> Tensor:
 def layout_of(module: _ConvNd) -> torch.memory_format | None:
     """Return the memory format of a convolution's weights where it is another than torch's first choice."""
     layout = LAYOUTS.get(len(module.kernel_size))
-    if layout is not None and any(_has_layout(tensor, layout) for tensor in module.parameters()):
+    if layout is not None and any(_has_layout(tensor, layout) for tensor in each_parameter(module)):
         return layout
     return None
 

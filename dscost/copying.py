@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dscost.errors import InputError
-from dscost.tracing import first_line
+from dscost.errors import InputError, first_line
+from dscost.parts import children_of, each_part, unwrapped
 
 
 def by_path(root: nn.Module) -> dict[str, nn.Module]:
@@ -26,18 +26,12 @@ def by_path(root: nn.Module) -> dict[str, nn.Module]:
         seen.add(id(module))
         found[path] = module
         if not isinstance(module, torch.jit.ScriptModule):
-            for name, child in module._modules.items():
+            for name, child in children_of(module).items():
                 if child is not None:
                     visit(f"{path}.{name}" if path else name, child)
 
     visit("", root)
     return found
-
-
-def unwrapped(module: nn.Module) -> nn.Module:
-    """Return what torch.compile's wrapper wraps; any other module as it is."""
-    inner: nn.Module = getattr(module, "_orig_mod", module)
-    return inner
 
 
 def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int, Any]]:
@@ -55,7 +49,7 @@ def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int
 def memo_for(root: nn.Module, new: Mapping[Any, Any]) -> dict[int, Any]:
     """Return the memo with which `copy.deepcopy` copies a model, some modules and parameters replaced."""
     memo: dict[int, Any] = {id(old): replacement for old, replacement in new.items()}
-    for part in root.modules():
+    for part in each_part(root):
         for value in vars(part).values():
             if isinstance(value, Tensor) and not value.is_leaf:  # a computed weight, which torch refuses to copy
                 memo[id(value)] = value.detach().clone()

@@ -10,6 +10,7 @@ DscostError              everything below; the command line exits 2
 └── UnavailableError     this machine or installation cannot do it
 """
 
+import re
 from collections.abc import Iterable, Sized
 from typing import NamedTuple
 
@@ -78,15 +79,18 @@ MOST_OF_A_LINE = 300
 """Characters of a foreign error that are shown: some hold a whole file in a single line."""
 
 
+_ADDRESS = re.compile(r" (?:object )?at 0x[0-9a-fA-F]+")
+
+
 def first_line(error: BaseException) -> str:
-    r"""Return the type of an error and the first line of what it says: never long, nothing a terminal would obey.
+    r"""Return the type of an error and the first line of what it says: never long, nothing that a terminal would obey.
 
     >>> first_line(ValueError("a \x1b[2J mistake\nand more"))
     'ValueError: a \\x1b[2J mistake'
     """
     try:
-        lines = str(error).strip().splitlines()
-    except (Exception, SystemExit):  # noqa: BLE001 - what an error says is foreign code too, and may fail in any way
+        lines = _ADDRESS.sub("", str(error)).strip().splitlines()
+    except (Exception, SystemExit):  # noqa: BLE001 - what an error says is foreign code, and may fail in any way
         lines = []
     name = type(error).__name__
     return printable(f"{name}: {lines[0]}" if lines else name)

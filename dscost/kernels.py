@@ -40,8 +40,9 @@ from dscost.convolutions import (
 )
 from dscost.copying import isolated, memo_for
 from dscost.errors import SpecError, some_of
+from dscost.parts import each_parameter, each_part
+from dscost.randomness import own_random_numbers
 from dscost.specs import ConvSpec
-from dscost.tracing import same_random_state
 from dscost.tracing.standins import real_copy
 from dscost.variants import why_not_separable
 
@@ -110,7 +111,7 @@ def why_stays(module: nn.Module) -> str | None:
         return "it is a transposed convolution"
     if not isinstance(module, CONVOLUTIONS):
         return "it is quantised"
-    if any(map(is_lazy, module.parameters())):
+    if any(map(is_lazy, each_parameter(module))):
         return "it is lazy: its weights have no shape before the model runs once"
     # a computed weight is not asked for: computing it may change the module, as spectral norm does
     held = module._parameters.get("weight")
@@ -142,7 +143,7 @@ def kernel_of(module: _ConvNd) -> Kernel | str:
     is_told = is_plain(module) and {"weight", "bias"} <= module._parameters.keys()
     if is_told and not has_hooks(module):
         return _as_it_says(module, conv)
-    with same_random_state():
+    with own_random_numbers():
         kernel = _as_it_says(module, conv) if is_told else _probed(module, conv)
         if isinstance(kernel, str) or not has_hooks(module):
             return kernel
@@ -291,8 +292,8 @@ def _probed(module: _ConvNd, conv: ConvSpec) -> Kernel | str:
         return reason
     if _casts(alone, inputs[0]):
         return f"{CHANGED}: a change of dtype"
-    trains_weight = any(p.requires_grad for name, p in module.named_parameters() if "bias" not in name)
-    trains_bias = any(p.requires_grad for name, p in module.named_parameters() if "bias" in name)
+    trains_weight = any(p.requires_grad for name, p in nn.Module.named_parameters(module) if "bias" not in name)
+    trains_bias = any(p.requires_grad for name, p in nn.Module.named_parameters(module) if "bias" in name)
     weight, bias = first.weight, first.bias
     if tensor_of(module).is_meta:
         weight, bias = weight.to("meta"), None if bias is None else bias.to("meta")
@@ -326,7 +327,7 @@ def _alone(module: _ConvNd, *, hooks: bool = False) -> Any:
 
 def _in_mode(module: Any, *, training: bool) -> Any:
     """Return a module in a mode; its own `train` may mean something else."""
-    for part in module.modules():
+    for part in each_part(module):
         part.training = training
     return module
 

@@ -27,9 +27,10 @@ from dscost.convolutions import (
     same_padding,
     tensor_of,
 )
-from dscost.copying import by_path, copied, deep_copied, unwrapped
+from dscost.copying import by_path, copied, deep_copied
 from dscost.kernels import Kernel, has_hooks, kernel_of
 from dscost.operations import NETWORK_INPUT
+from dscost.parts import children_of, unwrapped
 from dscost.specs import Shape
 from dscost.swaps import Swap
 from dscost.tracing import Event
@@ -140,7 +141,9 @@ class _Run:
     def _why_stays(self, at: int, heads: Mapping[int, Swap]) -> str | None:
         path = self._events[at].module
         module = self.modules.get(path)
-        if module is not None and any(isinstance(m, torch.jit.ScriptModule) for m in (module, *module.children())):
+        if module is not None and any(
+            isinstance(m, torch.jit.ScriptModule) for m in (module, *children_of(module).values())
+        ):
             return "the convolution is in scripted code"
         if not isinstance(module, CONVOLUTIONS):
             return "the convolution is computed by a function, not by a Conv2d"

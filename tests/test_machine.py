@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dscost import memory
 from dscost.timing import machine
 
 TWO_SOCKETS = "\n\n".join(
@@ -21,7 +22,7 @@ def test_hyperthreads_of_one_core_count_once(tmp_path: Path) -> None:
 def test_what_the_system_does_not_tell_is_unknown(tmp_path: Path) -> None:
     missing = tmp_path / "nothing"
     assert machine.physical_cores(missing) is None
-    assert machine.available_bytes(missing, missing) is None
+    assert memory.available_bytes(missing, missing) is None
     assert machine.cpu_name(missing)
     assert machine.default_threads(missing) >= 1
 
@@ -38,7 +39,7 @@ def test_one_core_is_left_for_everything_else(tmp_path: Path, monkeypatch: pytes
 def test_free_memory_is_read_in_bytes(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal:  100 kB\nMemAvailable:    64 kB\n")
-    assert machine.available_bytes(meminfo, tmp_path) == 64 * 1024
+    assert memory.available_bytes(meminfo, tmp_path) == 64 * 1024
 
 
 @pytest.mark.parametrize(
@@ -60,13 +61,13 @@ def test_a_containers_limit_of_memory_counts_where_it_is_the_tighter_one(
     meminfo.write_text("MemAvailable:    64 kB\n")
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     (tmp_path / "memory.current").write_text(f"{used}\n")
-    assert machine.available_bytes(meminfo, tmp_path) == found
+    assert memory.available_bytes(meminfo, tmp_path) == found
 
 
 def test_a_containers_limit_of_memory_is_known_where_the_host_does_not_tell(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("40960\n")
     (tmp_path / "memory.current").write_text("8192\n")
-    assert machine.available_bytes(tmp_path / "nothing", tmp_path) == 32768
+    assert memory.available_bytes(tmp_path / "nothing", tmp_path) == 32768
 
 
 @pytest.mark.parametrize(

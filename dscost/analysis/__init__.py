@@ -218,10 +218,16 @@ def _found(
     from dscost.sources import ModuleSource, find_source
 
     if isinstance(target, str | PathLike):
-        return find_source(target, kwargs, **how), str(target)
-    if not hasattr(target, "named_modules"):
+        source, name = find_source(target, kwargs, **how), str(target)
+    elif not hasattr(target, "named_modules"):
         raise InputError(f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}")
-    return ModuleSource("module", target), type(target).__name__
+    else:
+        source, name = ModuleSource("module", target), type(target).__name__
+    if isinstance(source, ModuleSource):
+        from dscost.sources.wrappers import without_wrapper
+
+        source = without_wrapper(source)
+    return source, name
 
 
 def _with_arguments(

@@ -11,6 +11,7 @@ from torch import nn
 
 from dscost.building import build_variant, placed, random_input
 from dscost.errors import UnavailableError
+from dscost.memory import available_bytes
 from dscost.network_specs import Part
 from dscost.results import SAME_WITHIN, Ceiling, Environment, Noise, Speedup, Stage
 from dscost.roofline import Ceilings
@@ -22,7 +23,6 @@ from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, replay
 from dscost.timing.engine import Call, Case, Comparison, Timer, compare
 from dscost.timing.machine import (
     Watch,
-    available_bytes,
     cpu_name,
     default_threads,
     every_module_compiled,

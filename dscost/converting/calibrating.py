@@ -24,9 +24,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from dscost.converting.decomposing import Decomposed, decompose
 from dscost.copying import by_path, copied
-from dscost.errors import InputError
+from dscost.errors import InputError, first_line
 from dscost.kernels import Kernel
-from dscost.tracing import Arguments, first_line
+from dscost.parts import each_parameter, set_training
+from dscost.tracing import Arguments
 
 Key = tuple[int, int, int]
 """What layers have in common that share their weights: identity of the kernel, groups, rank."""
@@ -67,7 +68,7 @@ def calibrate(root: nn.Module, users: Users, batches: Sequence[Arguments]) -> di
         InputError: It cannot be run on them; or a layer sees what is not finite.
     """
     running, memo = copied(root, {})
-    running.eval()
+    set_training(running, False)
     seen = {memo[id(module)]: (key, kernel) for key, sharing in users.items() for module, kernel in sharing}
     moments = {key: _Moments(sharing[0][1]) for key, sharing in users.items()}
     _run(running, seen, batches, lambda key, kernel, x: moments[key].add(x, kernel))
@@ -113,7 +114,7 @@ def _run(
             look(key, kernel, padded[at : at + 1])
 
     handles = [module.register_forward_hook(hook, with_kwargs=True) for module in seen]
-    device = next((str(parameter.device) for parameter in running.parameters()), "cpu")
+    device = next((str(parameter.device) for parameter in each_parameter(running)), "cpu")
     try:
         with torch.no_grad():
             for batch in batches:

@@ -25,13 +25,15 @@ from dscost.converting.surveying import (
     survey,
 )
 from dscost.convolutions import carry_hooks, layout_of, padded_first, separable_of
-from dscost.copying import copied, deep_copied, unwrapped
+from dscost.copying import copied, deep_copied
 from dscost.errors import InputError, UnknownNameError
 from dscost.inputs import inputs_of
 from dscost.kernels import Kernel
+from dscost.parts import unwrapped
+from dscost.randomness import own_random_numbers
 from dscost.results import Cost, plain
 from dscost.specs import ConvSpec, not_within, require
-from dscost.tracing import Arguments, same_random_state
+from dscost.tracing import Arguments
 from dscost.units import format_layer
 
 METHODS = ("svd", "random")
@@ -178,7 +180,7 @@ def conversion(
     """
     _check(target, rank, method, where, plan)
     given = None if plan is None else plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
-    with same_random_state(), torch.inference_mode(False):
+    with own_random_numbers(), torch.inference_mode(False):
         root, input = _made(target, input, given)
         arguments, batches = arguments_for(root, input)
         if given is None:

@@ -12,6 +12,7 @@ from dscost.converting.plans import KEEP, Decision
 from dscost.converting.subjects import Subject
 from dscost.converting.surveying import Where
 from dscost.errors import InputError
+from dscost.parts import each_part, own_tensors
 from dscost.timing import TimingOptions
 from dscost.units import format_layer
 
@@ -47,7 +48,7 @@ def every_offer(
         weight = weights[one.name]
         key = one.name if weight is None else (id(weight), one.conv.groups, (decisions or {}).get(one.name))
         sharing.setdefault(key, []).append(one)
-    held = Counter(id(weight) for part in subject.module.modules() for weight in part.parameters(recurse=False))
+    held = Counter(id(weight) for part in each_part(subject.module) for weight in own_tensors(part)[0].values())
     offered = []
     for group in sharing.values():
         weight = weights[group[0].name]

@@ -21,9 +21,11 @@ from torch.utils._pytree import tree_map
 from dscost.building import build_conv
 from dscost.convolutions import carry_hooks, padded_first, separable_of
 from dscost.copying import copied, deep_copied
-from dscost.errors import InputError, some_of
+from dscost.errors import InputError, first_line, some_of
 from dscost.kernels import Kernel, are_close
-from dscost.tracing import Arguments, Trace, arguments_of, first_line, same_random_state, trace
+from dscost.parts import each_parameter, each_part, each_tensor
+from dscost.randomness import own_random_numbers
+from dscost.tracing import Arguments, Trace, arguments_of, trace
 
 SHOWN = 3
 """Names of layers in an error."""
@@ -330,11 +332,11 @@ def _why_values_differ(
         InputError: It returns something else, and nothing tells why.
     """
     has_values = bool(arguments.tensors) and not any(tensor.is_meta for tensor in arguments.tensors)
-    if any(tensor.is_meta for tensor in (*root.parameters(), *root.buffers())):
+    if any(tensor.is_meta for tensor in each_tensor(root)):
         return {}
     if not has_values and sum(event.macs for event in traced.events) > MOST_MACS:
         return {}
-    with same_random_state():
+    with own_random_numbers():
         given = _with_values(root, arguments)
         expected = _returned(copied(root, {})[0], given)
         if expected is None:  # nothing that it returns can be held against anything
@@ -366,7 +368,7 @@ def _differs_by(root: nn.Module, name: str, parts: Parts, given: Arguments, expe
 
 def _with_values(root: nn.Module, arguments: Arguments) -> Arguments:
     """Return arguments where the model is, with random numbers in place of shapes."""
-    device = next((str(parameter.device) for parameter in root.parameters()), "cpu")
+    device = next((str(parameter.device) for parameter in each_parameter(root)), "cpu")
     torch.manual_seed(0)
 
     def valued(value: Any) -> Any:
@@ -380,7 +382,7 @@ def _with_values(root: nn.Module, arguments: Arguments) -> Arguments:
 
 def _returned(running: nn.Module, given: Arguments) -> list[Any] | None:
     """Return all tensors and numbers in what a model returns, for inference; `None` where it does not run."""
-    for part in running.modules():
+    for part in each_part(running):
         part.__dict__["training"] = False
     device = str(given.tensors[0].device) if given.tensors else "cpu"
     own = given.on(device)

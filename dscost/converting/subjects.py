@@ -12,8 +12,10 @@ from dscost.analysis import count, module_source
 from dscost.building import with_values
 from dscost.converting.weights import load_weights
 from dscost.inputs import TensorSpec
+from dscost.parts import each_parameter
+from dscost.randomness import own_random_numbers
 from dscost.results import Cost, Input
-from dscost.tracing import Arguments, same_random_state
+from dscost.tracing import Arguments
 
 MADE_BY_DSCOST = ("builtin", "yaml")
 RANDOM = ("builtin", "yaml", "torchvision", "timm")
@@ -56,7 +58,9 @@ class Subject(NamedTuple):
 
     @property
     def _dtype(self) -> torch.dtype:
-        return next((tensor.dtype for tensor in self.module.parameters() if tensor.is_floating_point()), torch.float32)
+        return next(
+            (tensor.dtype for tensor in each_parameter(self.module) if tensor.is_floating_point()), torch.float32
+        )
 
     def input_specs(self) -> Iterator[TensorSpec]:
         """Yield the inputs as a plan file has them; nothing where they are no plain tensors."""
@@ -107,7 +111,7 @@ def load_subject(
     source, arguments, name = module_source(
         target, input=input, batch=batch, settings=settings, kwargs=kwargs, trust=trust
     )
-    with same_random_state():
+    with own_random_numbers():
         torch.manual_seed(seed)
         if source.make_real is not None:
             module = source.make_real()
@@ -141,4 +145,4 @@ def load_subject(
 
 def class_names(root: nn.Module) -> dict[str, str]:
     """Return the class of every module by name; one that is there more than once has several."""
-    return {name: type(module).__name__ for name, module in root.named_modules(remove_duplicate=False)}
+    return {name: type(module).__name__ for name, module in nn.Module.named_modules(root, remove_duplicate=False)}

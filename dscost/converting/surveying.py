@@ -12,10 +12,11 @@ from torch.nn.modules.conv import _ConvNd
 from dscost.analysis import module_source
 from dscost.converting.decomposing import max_rank
 from dscost.converting.rehearsing import Part, guessed_arguments, why_needed
-from dscost.copying import by_path, unwrapped
+from dscost.copying import by_path
 from dscost.errors import InputError, UnknownNameError
 from dscost.kernels import Kernel, kernel_of, spec_of, why_stays
 from dscost.operations import stage_costs
+from dscost.parts import each_parameter, each_part, unwrapped
 from dscost.results import Cost, chain_cost
 from dscost.specs import ConvSpec, not_within, require
 from dscost.tracing import Arguments, Event, Trace, arguments_of, trace
@@ -52,7 +53,7 @@ class Site(NamedTuple):
     @property
     def dtype(self) -> str | None:
         """Of its weights; unknown where a function computes it or it has none."""
-        tensor = next(self.module.parameters(), None) if self.module is not None else None
+        tensor = next(each_parameter(self.module), None) if self.module is not None else None
         return None if tensor is None else str(tensor.dtype).removeprefix("torch.")
 
     @property
@@ -196,7 +197,7 @@ def _takes(root: nn.Module, *args: Any, **kwargs: Any) -> bool:
 
 def _is_convolution(module: nn.Module) -> bool:
     if isinstance(module, torch.jit.ScriptModule):
-        return any("Conv" in getattr(part, "original_name", "") for part in module.modules())
+        return any("Conv" in getattr(part, "original_name", "") for part in each_part(module))
     home = type(module).__module__
     return isinstance(module, _ConvNd) or ("quantized" in home and hasattr(module, "transposed"))
 
@@ -222,7 +223,7 @@ def _traced(root: nn.Module, arguments: Arguments) -> Trace:
     try:
         return trace(root, arguments)
     except InputError as error:
-        weights = {parameter.dtype for parameter in root.parameters() if parameter.is_floating_point()}
+        weights = {parameter.dtype for parameter in each_parameter(root) if parameter.is_floating_point()}
         given = {tensor.dtype for tensor in arguments.tensors}
         if len(weights) != 1 or weights & given or "type" not in str(error.__cause__):
             raise
@@ -261,7 +262,7 @@ def _require_values_here(root: nn.Module) -> None:
     Raises:
         InputError: They are.
     """
-    for parameter in root.parameters():
+    for parameter in each_parameter(root):
         for kind in (*type(parameter).__mro__, *type(parameter.data).__mro__):
             if kind.__name__ in _ELSEWHERE:
                 raise InputError(f"{type(root).__name__} cannot be converted: its weights {_ELSEWHERE[kind.__name__]}")

@@ -15,7 +15,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import torch
 from torch import Tensor
 
-from dscost.errors import InputError, UnavailableError, some_of
+from dscost.errors import InputError, UnavailableError, first_line, some_of
 from dscost.files import what_is
 
 SAFETENSORS = ".safetensors"
@@ -133,7 +133,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         found: dict[str, Tensor] = safetensors().load_file(path, device="cpu")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         kind = what_is(path)
-        why = _first_line(error) if kind == "a safetensors file" else kind
+        why = first_line(error) if kind == "a safetensors file" else kind
         cut = " (it is cut off, or was altered)" if kind == "a safetensors file" else ""
         raise InputError(f"{path}: not a safetensors file: {why}{cut}") from error
     return found
@@ -171,7 +171,7 @@ def _unpickled(path: Path) -> Any:
     except UnpicklingError as error:
         named = _REFUSED.search(str(error))
         if named is None and "weights_only" not in str(error):
-            raise InputError(f"{path}: not a checkpoint of torch.save: {_first_line(error)}") from error
+            raise InputError(f"{path}: not a checkpoint of torch.save: {first_line(error)}") from error
         if named is None and not _calls_something(path):
             raise InputError(f"{path}: not a checkpoint of torch.save: it is damaged") from error
         holds = f"it holds {named[1]}, and " if named else ""
@@ -180,7 +180,7 @@ def _unpickled(path: Path) -> Any:
             f"instead, by torch.save or as {SAFETENSORS}"
         ) from error
     except _NOT_READABLE as error:
-        raise InputError(f"{path}: not a checkpoint of torch.save: it is damaged ({_first_line(error)})") from error
+        raise InputError(f"{path}: not a checkpoint of torch.save: it is damaged ({first_line(error)})") from error
 
 
 _REFUSED = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
@@ -223,7 +223,7 @@ def _why_no_archive(path: Path) -> str | None:
         with ZipFile(path) as packed:
             names = packed.namelist()
     except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        return f"a zip archive that is cut off, or was altered ({_first_line(error)})"
+        return f"a zip archive that is cut off, or was altered ({first_line(error)})"
     if any(name.endswith("archive_format") for name in names):
         return "a program of torch.export, which is a target itself"
     if any(name.endswith("constants.pkl") for name in names):
@@ -274,7 +274,3 @@ def _why_no_weights(value: object) -> str | None:
     if value.is_meta:
         return "a tensor on meta, without values"
     return None if value.layout == torch.strided else "a sparse tensor"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -15,7 +15,7 @@ from dscost.converting.weight_files import (
     read_weights,
     safetensors,
 )
-from dscost.errors import InputError, OutputError, some_of
+from dscost.errors import InputError, OutputError, first_line, some_of
 from dscost.files import write_whole
 from dscost.units import format_shape
 
@@ -150,7 +150,7 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
     try:
         content: bytes = safetensors().save(tensors, {"format": "pt", **metadata})
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise OutputError(f"cannot write {path}: {_first_line(error)}") from error
+        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
     write_whole(path, content)
 
 
@@ -189,7 +189,7 @@ def _faults(module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tenso
     try:
         missing, unexpected = module.load_state_dict({} if unfit else state, strict=False)
     except RuntimeError as error:
-        yield _first_line(error)
+        yield first_line(error)
         return
     if unfit:
         missing, unexpected = [name for name in own if name not in state], [name for name in state if name not in own]
@@ -231,7 +231,3 @@ def _shape(tensor: Tensor) -> str:
 
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

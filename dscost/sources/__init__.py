@@ -74,7 +74,9 @@ class ModuleSource(NamedTuple):
     @property
     def dtype(self) -> str:
         """Of its first floating-point parameter, or float32."""
-        kinds = (parameter.dtype for parameter in self.module.parameters() if parameter.is_floating_point())
+        from dscost.parts import each_parameter
+
+        kinds = (parameter.dtype for parameter in each_parameter(self.module) if parameter.is_floating_point())
         return str(next(kinds, "torch.float32")).removeprefix("torch.")
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
@@ -82,14 +84,16 @@ class ModuleSource(NamedTuple):
         import torch
         from torch.utils import _pytree as pytree
 
+        from dscost.parts import in_dtype
+
         def converted(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.to(kind) if tensor.is_floating_point() else tensor
 
         kind, make_real = getattr(torch, dtype), self.make_real
         return self._replace(
-            module=self.module.to(kind),
+            module=in_dtype(self.module, kind),
             input=pytree.tree_map_only(torch.Tensor, converted, self.input),
-            make_real=(lambda: make_real().to(kind)) if make_real else None,
+            make_real=(lambda: in_dtype(make_real(), kind)) if make_real else None,
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dscost.errors import UnavailableError
+from dscost.errors import UnavailableError, first_line
 
 NOTE = (
     "torchvision does not match this torch, so its compiled operators are stood in for; "
@@ -58,13 +58,7 @@ def import_torchvision() -> None:
     except ModuleNotFoundError as error:
         raise UnavailableError("torchvision is not installed: pip install 'dscost[zoo]'") from error
     except (ImportError, RuntimeError) as error:
-        raise UnavailableError(f"torchvision cannot be imported: {told(error)}") from error
-
-
-def told(error: BaseException) -> str:
-    """Return the type of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        raise UnavailableError(f"torchvision cannot be imported: {first_line(error)}") from error
 
 
 class _Finder(MetaPathFinder):

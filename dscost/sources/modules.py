@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,10 +14,14 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from dscost.errors import InputError, UnavailableError, did_you_mean
+from dscost.beside_meta import MOST_MADE_VALUES, values_kept
+from dscost.errors import InputError, UnavailableError, did_you_mean, first_line
+from dscost.failures import is_interrupt, may_want_values
+from dscost.parts import changed, set_training
+from dscost.randomness import own_random_numbers
 from dscost.sources import ModuleSource
 from dscost.sources.importing import SCRIPT, World, levels_of, world_of_package
-from dscost.sources.mending import notes_on, told
+from dscost.sources.mending import notes_on
 from dscost.sources.objects import argument_hint, resolved
 from dscost.sources.stated import beside, may_state, missing_input
 
@@ -44,7 +49,7 @@ def from_python(
     except ModuleNotFoundError as error:
         raise InputError(f"{target}: there is no module '{error.name}'{_written_as_path(path)}") from error
     except (Exception, SystemExit) as error:
-        raise InputError(f"{target}: importing {path} failed: {told(error)}") from error
+        raise InputError(f"{target}: importing {path} failed: {first_line(error)}") from error
     return _from_factory(_Found("python", target, module, name, world, path), kwargs, has_input=has_input)
 
 
@@ -81,7 +86,7 @@ def from_file(target: str, kwargs: Mapping[str, Any], *, has_input: bool = True)
         levels = levels_of(path)
         world, module = _in_package(path, levels) if levels else _as_script(path)
     except (Exception, SystemExit) as error:
-        raise InputError(f"{target}: running {text} failed: {told(error)}") from error
+        raise InputError(f"{target}: running {text} failed: {first_line(error)}") from error
     return _from_factory(_Found("file", target, module, name, world, text), kwargs, has_input=has_input)
 
 
@@ -239,7 +244,7 @@ def _root_told(error: BaseException) -> str:
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
-    return told(error) if root is error else f"{told(error)} (since {told(root)})"
+    return first_line(error) if root is error else f"{first_line(error)} (since {first_line(root)})"
 
 
 def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
@@ -251,7 +256,7 @@ def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[s
     try:
         inspect.signature(factory).bind(**kwargs)
     except TypeError as error:
-        raise InputError(f"{target} cannot be made: {told(error)}{argument_hint(factory, kwargs)}") from error
+        raise InputError(f"{target} cannot be made: {first_line(error)}{argument_hint(factory, kwargs)}") from error
     except ValueError:  # it has no signature
         return
 
@@ -272,26 +277,39 @@ class Maker:
         """
         try:
             return self._on("meta")
-        except (Exception, SystemExit):  # noqa: BLE001 - a user's own code may raise anything
-            return self.real()
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            if not may_want_values(error):  # a second call would end the same, and do twice what it does besides
+                raise self._failed(error) from error
+        return self.real()
 
     def real(self) -> nn.Module:
         """Return the model with random weights on the CPU."""
         try:
             return self._on("cpu")
-        except InputError:
-            raise
-        except (Exception, SystemExit) as error:
-            hint = argument_hint(self._factory, self._kwargs) if isinstance(error, TypeError) else ""
-            raise InputError(f"{self._target} cannot be made: {told(error)}{hint}") from error
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            raise self._failed(error) from error
+
+    def _failed(self, error: BaseException) -> InputError:
+        if isinstance(error, InputError):
+            return error
+        hint = argument_hint(self._factory, self._kwargs) if isinstance(error, TypeError) else ""
+        return InputError(f"{self._target} cannot be made: {first_line(error)}{hint}")
 
     def _on(self, device: str) -> nn.Module:
-        state = torch.get_rng_state()
-        try:
-            with self._world.entered(), torch.device(device):
-                module = self._factory(**resolved(self._kwargs))
-        finally:
-            torch.set_rng_state(state)
+        with ExitStack() as stack:
+            stack.enter_context(own_random_numbers())
+            stack.enter_context(self._world.entered())
+            stack.enter_context(torch.device(device))
+            if device == "meta":
+                stack.enter_context(values_kept(MOST_MADE_VALUES))
+            module = self._factory(**resolved(self._kwargs))
         if not isinstance(module, nn.Module):
             raise InputError(f"{self._target} makes no nn.Module but this: {module!r:.60}")
-        return module.eval()
+        set_training(module, False)
+        if device == "meta":  # the small ones were made with values
+            changed(module, lambda tensor: tensor.to("meta") if isinstance(tensor, nn.Parameter) else tensor)
+        return module

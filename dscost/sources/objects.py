@@ -11,10 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from dscost.errors import InputError, did_you_mean
+from dscost.errors import InputError, did_you_mean, first_line
 from dscost.literals import Reference
 from dscost.sources.importing import SCRIPT
-from dscost.sources.mending import told
 
 
 def resolved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def _object(reference: Reference) -> Any:
             near = did_you_mean(part, [name for name in dir(found) if not name.startswith("_")])
             raise InputError(f"{reference}: there is no '{part}'{near}{_or_text(reference)}") from error
         except (Exception, SystemExit) as error:
-            raise InputError(f"{reference} cannot be imported: {told(error)}") from error
+            raise InputError(f"{reference} cannot be imported: {first_line(error)}") from error
     parts = resolved(reference.parts)
     if not (parts or reference.is_called or _is_configuration(found)):
         return found
@@ -54,7 +53,7 @@ def _object(reference: Reference) -> Any:
     try:
         return found(**parts)
     except (Exception, SystemExit) as error:
-        raise InputError(f"{reference} cannot be made: {told(error)}") from error
+        raise InputError(f"{reference} cannot be made: {first_line(error)}") from error
 
 
 def _module(reference: Reference) -> ModuleType:
@@ -63,7 +62,7 @@ def _module(reference: Reference) -> ModuleType:
     except ModuleNotFoundError as error:
         raise InputError(f"{reference}: there is no module '{error.name}'{_or_text(reference)}") from error
     except (Exception, SystemExit) as error:
-        raise InputError(f"{reference}: importing {reference.module} failed: {told(error)}") from error
+        raise InputError(f"{reference}: importing {reference.module} failed: {first_line(error)}") from error
 
 
 def _or_text(reference: Reference) -> str:

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from dscost.errors import DscostError, InputError
+from dscost.errors import DscostError, InputError, first_line
 from dscost.inputs import inputs_of, parse_input
 from dscost.sources.importing import World
-from dscost.sources.mending import told
 
 BESIDE = ("example_input", "example_inputs")
 """What states the input of the factories in its module: a function without arguments, or a value."""
@@ -53,7 +52,7 @@ def beside(module: ModuleType, place: str, world: World) -> Callable[[], Stated]
                 is_function = callable(found) and not isinstance(found, Tensor | nn.Module)
                 value = found() if is_function else found
         except (Exception, SystemExit) as error:
-            raise InputError(f"{place}: {name}() failed: {told(error)}") from error
+            raise InputError(f"{place}: {name}() failed: {first_line(error)}") from error
         if value is None:
             raise InputError(
                 f"{place}: {name}() returns nothing: expected a shape, a tensor, or a tuple or dict of them"
@@ -87,7 +86,7 @@ def stated_by(model: nn.Module) -> Stated | None:
         try:
             value = getattr(model, name, None)
         except Exception as error:
-            raise InputError(f"{type(model).__name__}.{name} failed: {told(error)}; give --input") from error
+            raise InputError(f"{type(model).__name__}.{name} failed: {first_line(error)}; give --input") from error
         found = _of_model(model, name, value)
         if found is not None:
             return found

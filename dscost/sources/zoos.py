@@ -8,10 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dscost.errors import InputError, UnavailableError, UnknownNameError
+from dscost.errors import InputError, UnavailableError, UnknownNameError, first_line
 from dscost.sources import ModuleSource
 from dscost.sources.importing import World
-from dscost.sources.mending import NOTE, import_torchvision, is_stood_in, notes_on, told
+from dscost.sources.mending import NOTE, import_torchvision, is_stood_in, notes_on
 from dscost.sources.modules import Maker
 from dscost.sources.objects import check_names
 
@@ -103,7 +103,7 @@ def _configuration(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not the configuration of a model: {told(error)}") from error
+        raise InputError(f"{path}: not the configuration of a model: {first_line(error)}") from error
     if not isinstance(found, dict) or "model_type" not in found:
         raise InputError(f"{path}: not the configuration of a model: it has no model_type")
     return found
@@ -130,9 +130,9 @@ def _imported(name: str, package: str = "'dscost[zoo]'") -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name == name:
             raise UnavailableError(f"{name} is not installed: pip install {package}") from error
-        raise UnavailableError(f"{name} cannot be imported: {told(error)}") from error
+        raise UnavailableError(f"{name} cannot be imported: {first_line(error)}") from error
     except (ImportError, RuntimeError) as error:
-        raise UnavailableError(f"{name} cannot be imported: {told(error)}") from error
+        raise UnavailableError(f"{name} cannot be imported: {first_line(error)}") from error
 
 
 def _notes() -> tuple[str, ...]:

@@ -39,16 +39,6 @@ def _granted_cores(folder: Path) -> float | None:
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
 
 
-def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) -> int | None:
-    """Return how much memory can still be had, or `None` where the system does not tell."""
-    limit, used = ("".join(_lines(cgroup / name)).strip() for name in ("memory.max", "memory.current"))
-    # what was read from files and not used since can be taken back
-    idle = sum(int(line.split()[1]) for line in _lines(cgroup / "memory.stat") if line.startswith("inactive_file "))
-    found = [max(0, int(limit) - int(used) + idle)] if limit.isdecimal() and used.isdecimal() else []
-    found += [int(line.split()[1]) * 1024 for line in _lines(meminfo) if line.startswith("MemAvailable:")]
-    return min(found, default=None)
-
-
 def physical_cores(cpuinfo: Path) -> int | None:
     """Return the number of physical cores, or `None` where the system does not tell."""
     cores = set()

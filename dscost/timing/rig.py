@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import UnavailableError
+from dscost.memory import available_bytes
 from dscost.operations import cost_of
 from dscost.results import Cost
 from dscost.roofline import Ceilings, Rate
 from dscost.specs import ConvSpec, Shape, conv2d
 from dscost.timing.cuda import L2_BYTES, CudaTimer, why_no_cuda
 from dscost.timing.engine import BLOCK_S, Call, Clock, CpuTimer, Timer
-from dscost.timing.machine import available_bytes, cpu_name
+from dscost.timing.machine import cpu_name
 from dscost.units import dtype_bytes
 
 Progress = Callable[[float, str], None]

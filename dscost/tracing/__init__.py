@@ -1,35 +1,71 @@
 """One forward pass of any torch model, operator by operator, without computing it.
 
 A dispatch mode watches meta tensors flow through the model. Nothing of the model changes: parameters, buffers, mode,
-hooks, random state, torch's own functions are as before, also after an error.
+hooks, torch's own functions are as before, also after an error; random numbers are as `dscost.randomness` promises. No
+method of the model is called but its forward.
+
+There are several ways to run a model, from the fastest to a real run; a way that does not do gives way to the next:
+
+- over meta tensors, under inference mode, common operators worked out by short cuts;
+- over meta tensors beside small ones that keep their values: masks, strides, whatever the model makes from nothing;
+  autocast is in force here, and what runs in other threads is seen;
+- over meta tensors with torch's gradients, for models that differentiate in their forward: what such a gradient
+  computes is counted like anything else;
+- for real, on the CPU, if the weights fit into the memory that is free.
+
+An operator that failed fails the way, also where the model catches the error and takes a way out: with values it might
+have gone on.
 """
 
-import random
-import re
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 from threading import RLock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-from dscost.errors import InputError
+from dscost.beside_meta import DirectAccess
+from dscost.errors import InputError, first_line
+from dscost.failures import Place, file_of, is_interrupt, looks_at_values, place_of
 from dscost.inputs import TensorSpec
+from dscost.parts import named_parts, set_training, unwrapped
+from dscost.randomness import own_random_numbers, states_kept
 from dscost.results import Doubt
-from dscost.tracing.attribution import attributed
+from dscost.sources.wrappers import network_of
+from dscost.tracing.attribution import Attribution, attributed
+from dscost.tracing.autocasting import watched_autocast
 from dscost.tracing.dispatch import Event, Recorder
+from dscost.tracing.gradients import GradientSwitch
 from dscost.tracing.holdings import Parameter, holdings_of
 from dscost.tracing.inputs import Arguments, arguments_of, hint_for
+from dscost.tracing.known_values import beside_meta, with_masks
 from dscost.tracing.rules import register_formula
 from dscost.tracing.sparse import nbytes_of, parts
-from dscost.tracing.standins import StandIns, is_lazy, real_copy, with_shapes
+from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
+from dscost.tracing.threads import FollowingRecorder
+from dscost.tracing.unseen import unseen
+from dscost.tracing.values import ValueRecorder
 
 __all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
 
 one_at_a_time = RLock()
 """Dispatch modes keep process-wide flags, so two threads that trace take turns."""
+
+
+def _free_the_turn() -> None:
+    """Let a process trace that was forked while another thread of its parent did: nobody here will end that turn."""
+    global one_at_a_time
+    one_at_a_time = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_the_turn)
 
 
 class Trace(NamedTuple):
@@ -65,18 +101,57 @@ class Trace(NamedTuple):
 
 
 class _Way(NamedTuple):
-    """One way to run the model."""
+    """One way to run the model.
+
+    Args:
+        on_meta: Or for real.
+        is_fast: Whether torch keeps no books at all.
+        shortcuts: Whether the results of common operators are worked out without torch.
+        keeps_values: Whether small tensors that are no parameters have values.
+        gradients: Whether torch records what gradients need.
+    """
 
     on_meta: bool
-    shortcuts: bool
-    factories_on_meta: bool
+    is_fast: bool = False
+    shortcuts: bool = False
+    keeps_values: bool = False
+    gradients: bool = False
 
 
-# the fast way; torch's own shapes and new tensors on meta; for real, for models that look at values
-_WAYS = (_Way(True, True, False), _Way(True, False, True), _Way(False, False, False))
+_FAST, _VALUES = _Way(True, is_fast=True, shortcuts=True), _Way(True, keeps_values=True)
+_GRADIENTS, _REAL = _Way(True, gradients=True), _Way(False)
 
-_WITHOUT_VALUES = ("meta", "data-dependent", "data dependent", "fake tensor", "item()", "expected device")
-"""Words in the errors of models that look at the values of tensors."""
+
+class _Attempt(NamedTuple):
+    """What came of one way.
+
+    Args:
+        way: The one.
+        traced: What was seen, unless it failed.
+        error: Why it failed: what was raised, or the first error of an operator, which the model caught.
+        place: Where.
+        wants_gradients: Whether the model switched gradients on.
+        autocasts: Whether it switched autocast on.
+        elsewhere: Whether it called modules from other threads.
+    """
+
+    way: _Way
+    traced: Trace | None = None
+    error: BaseException | None = None
+    place: Place | None = None
+    wants_gradients: bool = False
+    autocasts: bool = False
+    elsewhere: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing happened that this way cannot show."""
+        if self.traced is None:
+            return False
+        if not self.way.on_meta:
+            return True
+        unseen = self.way.is_fast and (self.autocasts or self.elsewhere)
+        return self.error is None and not unseen and (self.way.gradients or not self.wants_gradients)
 
 
 def trace(
@@ -97,67 +172,217 @@ def trace(
     Raises:
         InputError: The model cannot be run on these arguments; the text has the reason.
     """
-    model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper
-    errors: list[BaseException] = []
+    model = unwrapped(model)
+    network = network_of(model)
+    if network is not None:
+        raise InputError(f"{type(model).__name__} predicts on files: give its .model, a {type(network).__name__}")
+    make_real = make_real or partial(real_copy, model)
+    way: _Way | None = _FAST
+    attempts: list[_Attempt] = []
     with one_at_a_time:
-        for way in _WAYS:
-            try:
-                return _run(model, arguments, way, training, make_real or (lambda: real_copy(model)))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
-                errors.append(error)
-                if len(errors) == 2 and not any(map(looks_at_values, errors)):
-                    break
-    told = errors[-1] if len(errors) == len(_WAYS) else errors[0]
+        while way is not None:
+            attempts.append(_attempt(model, arguments, way, training, make_real))
+            way = None if attempts[-1].is_whole else _next_way(attempts)
+    if attempts[-1].is_whole:
+        return _with_reason(attempts)
+    for attempt in reversed(attempts):
+        if attempt.traced is not None:
+            return _doubted(attempt, attempts)
+    told = _most_telling(attempts)
     why = f"{first_line(told)}{hint_for(told, arguments)}"
     raise InputError(f"{type(model).__name__} cannot be run on {_described(arguments)}: {why}") from told
 
 
-def looks_at_values(error: BaseException) -> bool:
-    """Whether an error says that a tensor had no values."""
-    text = str(error).lower()
-    return isinstance(error, NotImplementedError) or any(word in text for word in _WITHOUT_VALUES)
+def _next_way(attempts: Sequence[_Attempt]) -> _Way | None:
+    last = attempts[-1]
+    if not last.way.on_meta or any(map(_is_certain, attempts)):
+        return None
+    differentiates = any(map(_differentiates, attempts))
+    if last.way is _FAST and not (last.error is None and last.wants_gradients):
+        # short cuts are to blame for no lack of values; for anything else they might be
+        return _VALUES._replace(shortcuts=last.error is None or looks_at_values(last.error))
+    if last.way is not _GRADIENTS and differentiates:
+        return _GRADIENTS
+    return _REAL._replace(gradients=differentiates)
 
 
-_ADDRESS = re.compile(r" (?:object )?at 0x[0-9a-fA-F]+")
+_GRADIENT_WORDS = (
+    "require grad",
+    "requires_grad",
+    "requires grad",
+    "inference",
+    "grad_fn",
+    "autograd",
+    "version count",
+)
+"""Words in the errors of models that differentiate."""
+
+_CERTAIN = tuple(str(Path(__file__).parent / name) for name in ("shortcuts.py", "attribution.py"))
+"""Where errors are raised that any run would end in: of shapes that do not fit, and arguments that nobody takes."""
 
 
-def first_line(error: BaseException) -> str:
-    """Return the type of an error and the first line of what it says."""
-    lines = _ADDRESS.sub("", str(error)).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _differentiates(attempt: _Attempt) -> bool:
+    error = attempt.error
+    return attempt.wants_gradients or (error is not None and any(w in first_line(error) for w in _GRADIENT_WORDS))
+
+
+def _is_certain(attempt: _Attempt) -> bool:
+    return attempt.error is not None and not attempt.autocasts and file_of(attempt.error) in _CERTAIN
+
+
+def _with_reason(attempts: Sequence[_Attempt]) -> Trace:
+    """Return the trace of the last way, with what must be said about why it was taken."""
+    last, first = attempts[-1], attempts[0]
+    assert last.traced is not None
+    if last.way.on_meta:
+        is_same = first.traced is not None and first.error is None and _macs(first.traced) == _macs(last.traced)
+        if last.way.gradients and is_same and first.traced is not None:  # they were on, and nothing came of it
+            return first.traced
+        return last.traced
+    missing = _lacking_values(attempts)
+    where = f" ({missing.place})" if missing.place else ""
+    assert missing.error is not None
+    why = (
+        f"The model looks at values{where}"
+        if looks_at_values(missing.error)
+        else f"The model fails without values{where}: {first_line(missing.error)}"
+    )
+    text = f"{why}, so it ran once for real on the CPU, with its own or random weights."
+    return last.traced._replace(doubts=(Doubt("value_dependent", text), *last.traced.doubts))
+
+
+def _doubted(attempt: _Attempt, attempts: Sequence[_Attempt]) -> Trace:
+    """Return what a way saw that does not show everything, since none that would do succeeds."""
+    assert attempt.traced is not None
+    why = first_line(_most_telling(attempts))
+    if attempt.error is not None:
+        where = f" ({attempt.place})" if attempt.place else ""
+        text = f"The model looks at values{where} and went on without them; it cannot run for real: {why}."
+        return attempt.traced._replace(doubts=(Doubt("value_dependent", text), *attempt.traced.doubts))
+    text = f"What gradients or threads inside the model compute is left out; where they are seen, it fails: {why}."
+    return attempt.traced._replace(doubts=(Doubt("unseen", text), *attempt.traced.doubts))
+
+
+def _lacking_values(attempts: Sequence[_Attempt]) -> _Attempt:
+    """Return the attempt whose error tells best why values were needed."""
+    failed = [attempt for attempt in attempts[:-1] if attempt.error is not None]
+    looking = [attempt for attempt in failed if attempt.error is not None and looks_at_values(attempt.error)]
+    return (looking or failed or attempts)[-1]
+
+
+def _most_telling(attempts: Sequence[_Attempt]) -> BaseException:
+    """Return the error of the real run, or that of the first way where it was not tried or could not be made."""
+    errors = [attempt.error for attempt in attempts if attempt.error is not None]
+    return errors[-1] if len(errors) > 1 and not attempts[-1].way.on_meta else errors[0]
+
+
+def _macs(traced: Trace) -> int:
+    return sum(event.macs for event in traced.events)
+
+
+# -- one way
+
+
+def _attempt(
+    model: nn.Module, arguments: Arguments, way: _Way, training: bool, make_real: Callable[[], nn.Module]
+) -> _Attempt:
+    running = _Running()
+    traced, error = None, None
+    try:
+        traced = _run(model, arguments, way, training, make_real, running)
+    except BaseException as raised:
+        if is_interrupt(raised):
+            raise
+        error = raised
+    recorder = running.recorder
+    if recorder is None:
+        return _Attempt(way, None, error, None if error is None else place_of(error))
+    missed = recorder.failure is not None and (error is None or looks_at_values(recorder.failure))
+    return _Attempt(
+        way,
+        traced,
+        recorder.failure if missed else error,
+        recorder.failed_at if missed else None if error is None else place_of(error),
+        recorder.wants_gradients or running.switched_on_again,
+        recorder.autocasts,
+        running.elsewhere,
+    )
+
+
+class _Running:
+    """What is known of a run, also after it failed."""
+
+    recorder: Recorder | None = None
+    switch: GradientSwitch | None = None
+    attribution: Attribution | None = None
+
+    @property
+    def switched_on_again(self) -> bool:
+        return self.switch is not None and self.switch.switched_on_again
+
+    @property
+    def elsewhere(self) -> bool:
+        return self.attribution is not None and bool(self.attribution.elsewhere)
 
 
 def _run(
-    model: nn.Module, arguments: Arguments, way: _Way, training: bool, make_real: Callable[[], nn.Module]
+    model: nn.Module,
+    arguments: Arguments,
+    way: _Way,
+    training: bool,
+    make_real: Callable[[], nn.Module],
+    run: _Running,
 ) -> Trace:
-    doubts: tuple[Doubt, ...] = ()
     with ExitStack() as stack:
-        stack.enter_context(same_random_state())
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(states_kept())
+        stack.enter_context(nothing_compiles())
         stack.enter_context(_disable_current_modes())  # a model may analyse another one while it is traced
+        enter_state = partial(_state, way, training)
+        stack.enter_context(enter_state())
+        notes: tuple[str, ...] = ()
+        standins = StandIns(training=training, values=way.keeps_values, own_hooks=not way.is_fast)
         if is_lazy(model):
             model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
+        if not way.is_fast:
+            arguments, notes = with_masks(model, arguments)
         if way.on_meta:
-            running, arguments = StandIns(training=training).module(model), arguments.on("meta")
+            running = standins.module(model)
+            arguments = beside_meta(arguments) if way.keeps_values else arguments.on("meta")
         else:
-            running, arguments = make_real().train(training), arguments.on("cpu")
-            text = "The model looks at values, so it ran once for real on the CPU, with its own or random weights."
-            doubts = (Doubt("value_dependent", text),)
-        modules = list(running.named_modules())
-        paths, calls = stack.enter_context(attributed(modules))
-        if way.factories_on_meta:
-            stack.enter_context(torch.device("meta"))
+            check_memory(model)
+            with own_random_numbers():
+                running = unwrapped(make_real())
+            set_training(running, training)
+            arguments = arguments.on("cpu")
+        modules = list(named_parts(running))
         holdings = holdings_of(modules, packed=not way.on_meta)
-        recorder = Recorder(holdings, arguments.tensors, paths, shortcuts=way.shortcuts, training=training)
-        stack.enter_context(torch.inference_mode())
-        if training:  # records nothing, but shows where the model switches gradients off
-            stack.enter_context(torch.enable_grad())
+        patched = {path for path, module in modules if "forward" in module.__dict__}
+        run.attribution = attribution = stack.enter_context(attributed(modules))
+        run.switch = stack.enter_context(GradientSwitch()) if training else None
+        run.recorder = recorder = _recorder_of(way)(
+            holdings,
+            arguments.tensors,
+            attribution.stack,
+            shortcuts=way.shortcuts,
+            switch=run.switch,
+            standin_of=standins.of,
+        )
+        if isinstance(recorder, FollowingRecorder):
+            recorder.follow_in(attribution, enter_state)
+        else:
+            attribution.follow = partial(_unseen_thread, enter_state)
+        if isinstance(recorder, ValueRecorder):
+            stack.enter_context(DirectAccess(recorder.values, recorder.missed))
+        stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
-            result = running(*arguments.args, **arguments.kwargs)
+            result = called(running, arguments)
+        for tensor in recorder.undifferentiable:
+            recorder.stop_gradient(tensor)
         outputs = {_size(t): t for t in Arguments((result,), {}).tensors}.values()
+        is_partial = recorder.came_from_outside(standins.tensors(), outputs)
         return Trace(
             events=recorder.events,
-            calls=calls,
+            calls=attribution.calls,
             types={path: type(module).__name__ for path, module in modules},
             parameters=holdings.parameters,
             read=frozenset(recorder.read),
@@ -165,32 +390,63 @@ def _run(
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
             output_bytes=sum(map(nbytes_of, outputs)),
-            doubts=doubts,
-            notes=tuple(recorder.notes),
+            doubts=tuple(unseen(modules, holdings, attribution.calls, recorder, patched, is_partial=is_partial)),
+            notes=(*notes, *recorder.notes),
             dropped=recorder.dropped,
         )
+
+
+def _recorder_of(way: _Way) -> type[Recorder]:
+    return Recorder if way.is_fast else ValueRecorder if way.on_meta else FollowingRecorder
+
+
+@contextmanager
+def _state(way: _Way, training: bool) -> Iterator[None]:
+    """Put this thread of torch into the state in which a model runs."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(way.is_fast))
+        # in training it records nothing either, but shows where the model switches gradients off
+        stack.enter_context(torch.set_grad_enabled(training))
+        if not (way.is_fast or way.gradients):  # operators arrive whole, as under inference mode
+            stack.enter_context(torch._C._AutoDispatchBelowAutograd())
+        if way.on_meta and way.gradients:
+            stack.enter_context(torch.device("meta"))
+        yield
+
+
+@contextmanager
+def _unseen_thread(enter_state: Callable[[], AbstractContextManager[None]]) -> Iterator[list[str]]:
+    """Run in another thread without looking: the way will not do, but should not fail there for another reason."""
+    with enter_state():
+        yield []
+
+
+def called(model: nn.Module, arguments: Arguments) -> Any:
+    """Return what the forward of a model and its hooks give, whatever else its class means by being called."""
+    if isinstance(model, torch.jit.ScriptModule):
+        return model(*arguments.args, **arguments.kwargs)
+    return nn.Module.__call__(model, *arguments.args, **arguments.kwargs)
+
+
+@contextmanager
+def nothing_compiles() -> Iterator[None]:
+    """Run compiled functions as they were written; where no compiler was ever imported there are none."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def dry_run(model: nn.Module, arguments: Arguments) -> None:
     """Run a model once for what it does to itself."""
     with torch.device("meta"), torch.no_grad():
-        model(*arguments.args, **arguments.kwargs)
+        called(model, arguments)
 
 
 def _size(tensor: Tensor) -> tuple[int, int]:
     tensor = parts(tensor)[0]
     return tensor.untyped_storage()._cdata, int(tensor.storage_offset())
-
-
-@contextmanager
-def same_random_state() -> Iterator[None]:
-    """Put the random states of torch and Python back afterwards."""
-    state, python_state = torch.get_rng_state(), random.getstate()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
-        random.setstate(python_state)
 
 
 def _described(arguments: Arguments) -> str:

@@ -4,7 +4,7 @@ Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_pro
 those that make up most networks the result is worked out by a short cut; torch's own meta kernels are ten times slower.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -13,10 +13,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dscost.axes import Map, feature_map, viewed
+from dscost.failures import Place, place_of_caller
 from dscost.operations import NETWORK_INPUT, Mixing
+from dscost.randomness import OwnNumbers, draws
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.free import FOURIER
+from dscost.tracing.gradients import GradientSwitch, watch_marks
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
@@ -178,7 +181,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs: The tensors that the network is given.
         stack: Paths of the modules that are running, innermost last.
         shortcuts: Whether the results of common operators are worked out without torch.
-        training: Whether it matters where the model stops a gradient.
+        switch: In training, what knows where the model has gradients on.
+        standin_of: Gives the stand-in of a tensor of the original model, should a part of that run itself.
     """
 
     supports_higher_order_operators = True
@@ -190,19 +194,26 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         stack: Sequence[str],
         *,
         shortcuts: bool = True,
-        training: bool = False,
+        switch: GradientSwitch | None = None,
+        standin_of: Callable[[Tensor], Tensor | None] = lambda tensor: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._holdings = holdings
         self._by_tensor, self._by_storage = holdings.by_tensor, holdings.by_storage
-        self._training = training
+        self._switch, self._standin_of = switch, standin_of
+        self._numbers = OwnNumbers()
+        self.failure: BaseException | None = None
+        self.failed_at: Place | None = None
+        self.wants_gradients = self.autocasts = False
+        self.undifferentiable: list[Tensor] = []
+        self._orphans: dict[int, Tensor] = {}
         self.stack = stack
         self.events: list[Event] = []
         self.unknown: dict[str, int] = {}
         self.notes: dict[str, None] = {}
         self.dropped: list[Event] = []
         self.read: set[str] = set()
-        self._handlers = shortcuts_in_force(training=training) if shortcuts else ALWAYS
+        self._handlers = shortcuts_in_force(training=switch is not None) if shortcuts else ALWAYS
         if holdings.any_sparse or any(map(is_sparse, inputs)):
             self._handlers = ALWAYS  # short cuts are for dense tensors
         self._inputs = {_address(part): f"{INPUT}{at}" for at, x in enumerate(inputs) for part in parts(x)}
@@ -248,7 +259,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if decomposition is not None:
                 with self:
                     return decomposition(*args, **kwargs)
-        result = sparse_view(func, args, kwargs) if func in VIEWS and any_sparse(args) else func(*args, **kwargs)
+        try:
+            result = self.compute(func, args, kwargs)
+        except Exception as error:
+            self.missed(error)
+            raise
         formula = FORMULAS.get(operator)
         results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
         if formula is not None:
@@ -274,6 +289,22 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if len(self.events) > recorded and takes_packed(func):
             self._read_packed(args)
         return result
+
+    def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what an operator gives; random numbers are nobody else's."""
+        if func in VIEWS and any_sparse(args):
+            return sparse_view(func, args, kwargs)
+        return self._numbers.draw(func, args, kwargs) if draws(func) else func(*args, **kwargs)
+
+    def enters_autocast(self) -> None:
+        """Keep in mind that the model uses autocast."""
+        self.autocasts = True
+
+    def missed(self, error: BaseException) -> BaseException:
+        """Keep the first error of an operator, and where it was: a model may catch it and do something else."""
+        if self.failure is None:
+            self.failure, self.failed_at = error, place_of_caller()
+        return error
 
     def _count_complex(self, operator: str, operands: Sequence[Tensor]) -> None:
         """Let the last operator count in real multiply-accumulates."""
@@ -398,6 +429,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 storage = operand.untyped_storage()
                 address, size, available = storage._cdata, operand.nbytes, storage.nbytes()
                 known = self._by_storage.get(address)
+                if known is None and not operand.is_meta:
+                    known = by_tensor.get(id(self._standin_of(operand)))
             if size > available:
                 size = available
             before = seen.get(address)
@@ -420,6 +453,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if known.is_parameter and before is None:
                     weights.append(known.name)
             else:
+                if operand.is_meta:
+                    self._orphans[address] = operand
                 factors.append(None)
                 activation_bytes += size
         here = len(self.events)
@@ -450,19 +485,51 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 output.element_size() if output is not None else 1,
                 tuple(factors) if macs else (),
                 tuple(self.stack),
-                self._training
-                and torch.is_grad_enabled()
-                and output is not None
-                and (output.is_floating_point() or output.is_complex()),
+                self._is_differentiable(output),
                 tuple(layouts),
                 output.stride() if output is not None else (),
                 axes,
             )
         )
 
+    def _is_differentiable(self, output: Tensor | None) -> bool:
+        """Whether a gradient could flow through what runs, in training; else keep in mind that the model wants some."""
+        switch = self._switch
+        if switch is None:
+            if torch.is_grad_enabled():
+                self.wants_gradients = True
+            return False
+        if switch.is_in_function:
+            watch_marks(self.undifferentiable)
+        elif not torch.is_grad_enabled():
+            return False
+        return output is not None and (output.is_floating_point() or output.is_complex())
+
     def constant(self, tensor: Tensor) -> None:
         """Take a tensor for one that nothing computed."""
         self._producer[_address(tensor)] = NO_PRODUCER
+
+    def stop_gradient(self, tensor: Tensor) -> None:
+        """Take what made a tensor for something that no gradient flows through."""
+        at = self.producer_of(tensor)
+        if at >= 0:
+            self.events[at] = self.events[at]._replace(differentiable=False)
+
+    def is_orphan(self, tensor: Tensor) -> bool:
+        """Whether nothing that was seen made a tensor, and the model does not hold it."""
+        address = _address(tensor)
+        return address not in self._producer and address not in self._by_storage
+
+    def came_from_outside(self, held: Iterable[Tensor], results: Iterable[Tensor]) -> bool:
+        """Whether something was computed where it was not seen, as far as what was seen shows.
+
+        Args:
+            held: Tensors that the model holds, beside parameters and buffers.
+            results: What the model returns.
+        """
+        known = {_address(part) for tensor in held for part in parts(tensor)}
+        orphans = [*self._orphans, *(_address(t) for result in results for t in parts(result) if self.is_orphan(t))]
+        return any(address not in known for address in orphans)
 
     def producer_of(self, tensor: Tensor) -> int:
         """Return the event that last wrote a tensor, or a negative number."""

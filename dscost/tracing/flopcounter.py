@@ -13,11 +13,16 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dscost.errors import InputError
-from dscost.tracing import dry_run, first_line, looks_at_values, one_at_a_time, same_random_state
+from dscost.beside_meta import values_kept
+from dscost.errors import InputError, first_line
+from dscost.failures import is_interrupt
+from dscost.parts import each_parameter, set_training, unwrapped
+from dscost.randomness import own_random_numbers
+from dscost.tracing import called, dry_run, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
+from dscost.tracing.known_values import beside_meta, with_masks
 from dscost.tracing.sparse import is_sparse
-from dscost.tracing.standins import StandIns, is_lazy, real_copy, with_shapes
+from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
 
 
 class SecondCount(NamedTuple):
@@ -45,23 +50,31 @@ def flop_counter_macs(
     Raises:
         InputError: The counter cannot run the model.
     """
-    model = getattr(model, "_orig_mod", model)
+    model = unwrapped(model)
     make_real = make_real or partial(real_copy, model)
-    for factories in (None, "meta", "cpu"):
+    for way in ("meta", "values beside meta", "factories on meta", "cpu"):
         try:
-            with one_at_a_time, same_random_state(), ExitStack() as stack:
-                if factories == "cpu":
-                    return SecondCount(_counted(make_real().eval(), arguments.on("cpu")), on_cpu=True)
+            with one_at_a_time, own_random_numbers(), nothing_compiles(), ExitStack() as stack:
+                if way == "cpu":
+                    check_memory(model)
+                    real = make_real()
+                    set_training(real, False)
+                    return SecondCount(_counted(real, arguments.on("cpu")), on_cpu=True)
                 if is_lazy(model):
                     model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
-                if factories:
-                    stack.enter_context(torch.device(factories))
-                standin = StandIns(training=False, fresh=True).module(model)
-                return SecondCount(_counted(standin, arguments.on("meta")), on_cpu=False)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model's own code may raise anything
+                if way == "factories on meta":
+                    stack.enter_context(torch.device("meta"))
+                standin = StandIns(training=False, fresh=True, values=way == "values beside meta", own_hooks=True)
+                running = standin.module(model)
+                if way != "values beside meta":
+                    return SecondCount(_counted(running, arguments.on("meta")), on_cpu=False)
+                known = beside_meta(with_masks(model, arguments)[0])
+                stack.enter_context(values_kept())  # what is made from here on
+                return SecondCount(_counted(running, known), on_cpu=False)
+        except BaseException as error:  # a model's own code may raise anything
+            if is_interrupt(error):
+                raise
             last_error = error
-            if factories == "meta" and not (looks_at_values(error) or _is_small(model)):
-                break
     raise InputError(f"FlopCounterMode cannot run {type(model).__name__}: {first_line(last_error)}") from last_error
 
 
@@ -70,15 +83,15 @@ SMALL_BYTES = 2**30
 
 
 def _is_small(model: nn.Module) -> bool:
-    return sum(parameter.nbytes for parameter in model.parameters() if not is_sparse(parameter)) < SMALL_BYTES
+    return sum(parameter.nbytes for parameter in each_parameter(model) if not is_sparse(parameter)) < SMALL_BYTES
 
 
 def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(*arguments.args, **arguments.kwargs)
+        called(model, arguments)
     first_path: dict[int, str] = {}
     aliases = {}
-    for path, module in model.named_modules(remove_duplicate=False):
+    for path, module in nn.Module.named_modules(model, remove_duplicate=False):
         aliases[path] = first_path.setdefault(id(module), path)
     root = type(model).__name__
     macs = {"": counter.get_total_flops() // 2}

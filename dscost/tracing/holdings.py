@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
+from dscost.parts import own_tensors
 from dscost.tracing.packed import packed_in, unpacked
 from dscost.tracing.sparse import SPARSE, nbytes_of, parts
 
@@ -85,8 +86,9 @@ def holdings_of(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = Fals
     sparse: list[tuple[str, bool, Tensor]] = []
     for path, module in modules:
         prefix = f"{path}." if path else ""
-        for tensors in (module._parameters, module._buffers):
-            is_parameter = tensors is module._parameters
+        held_parameters, buffers = own_tensors(module)
+        for tensors in (held_parameters, buffers):
+            is_parameter = tensors is held_parameters
             for name, tensor in tensors.items():
                 if tensor is None or id(tensor) in by_tensor or isinstance(tensor, UninitializedTensorMixin):
                     continue

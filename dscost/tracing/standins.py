@@ -5,9 +5,11 @@ and another thread may run the model meanwhile.
 """
 
 import copy
+import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from types import MethodType
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import CellType, FunctionType, MethodType
 from typing import Any
 from weakref import ref
 
@@ -16,6 +18,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils.hooks import RemovableHandle
 
+from dscost.beside_meta import MOST_VALUES
+from dscost.errors import InputError
+from dscost.memory import free_bytes
+from dscost.parts import changed, each_part, each_tensor
 from dscost.tracing.sparse import SPARSE
 
 
@@ -23,7 +29,7 @@ class _NoHooks(OrderedDict[Any, Any]):
     """No hooks, for all modules that have none; a dict of its own for each would take half of a stand-in's time."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        # a model that hooks itself while it runs is run for real, on a copy
+        # a model that hooks itself while it runs gets dictionaries of its own, the next time
         raise NotImplementedError("a hook is registered during the forward pass")
 
 
@@ -36,12 +42,24 @@ class StandIns:
     Args:
         training: The mode of every module.
         fresh: Whether tensors that are on meta already get stand-ins too, without gradients.
+        values: Whether small tensors that are no parameters keep their values, on the CPU.
+        own_hooks: Whether every module gets dictionaries of its own for hooks.
     """
 
-    def __init__(self, *, training: bool, fresh: bool = False) -> None:
-        self._training, self._fresh = training, fresh
+    def __init__(self, *, training: bool, fresh: bool = False, values: bool = False, own_hooks: bool = False) -> None:
+        self._training, self._fresh, self._values, self._own_hooks = training, fresh, values, own_hooks
         self._modules: dict[int, nn.Module] = {}
         self._tensors: dict[int, Tensor] = {}
+        self._others: dict[int, Any] = {}
+        self._originals: list[Any] = []
+
+    def tensors(self) -> Iterable[Tensor]:
+        """Return every stand-in of a tensor."""
+        return self._tensors.values()
+
+    def of(self, original: Tensor) -> Tensor | None:
+        """Return the stand-in of a tensor of the original model, should a part of that run itself."""
+        return self._tensors.get(id(original))
 
     def module(self, original: nn.Module) -> nn.Module:
         """Return the stand-in of a module and of everything in it."""
@@ -50,34 +68,41 @@ class StandIns:
             return known
         if isinstance(original, torch.jit.ScriptModule):
             return original  # compiled code has no attributes to replace
-        compiled = original._modules.get("_orig_mod")
+        own = original.__dict__
+        children = own["_modules"]
+        compiled = children.get("_orig_mod")
         if compiled is not None:  # the wrapper of torch.compile; what it wraps is what runs
             return self.module(compiled)
         new: nn.Module = object.__new__(type(original))
         self._modules[id(original)] = new
         attributes = new.__dict__
-        attributes.update(original.__dict__)
+        attributes.update(own)
         attributes.update(_EMPTY_HOOKS)
-        for name in filter(original.__dict__.get, _HOOKS):  # a hook may be a method of another module
-            attributes[name] = OrderedDict((key, self._value(hook)) for key, hook in original.__dict__[name].items())
-        for name, value in original.__dict__.items():
+        if self._own_hooks:
+            attributes.update({name: OrderedDict() for name in _HOOKS})
+        for name in filter(own.get, _HOOKS):  # a hook may be a method of another module
+            attributes[name] = OrderedDict(
+                (key, self._value(hook)) for key, hook in own[name].items() if not _only_communicates(hook)
+            )
+        for name, value in own.items():
             if type(value) in _PLAIN or name in _EVERY_MODULES_OWN:
                 continue
             attributes[name] = _handle(value, original, new) if type(value) is RemovableHandle else self._value(value)
         attributes["training"] = self._training
         attributes["_compiled_call_impl"] = None
-        for tensors in ("_parameters", "_buffers"):
-            attributes[tensors] = {
-                name: tensor if tensor is None else self.tensor(tensor)
-                for name, tensor in original.__dict__[tensors].items()
+        for held in ("_parameters", "_buffers"):
+            attributes[held] = {
+                name: tensor if tensor is None else self.tensor(tensor) for name, tensor in own[held].items()
             }
         attributes["_modules"] = {
-            name: child if child is None else self.module(child) for name, child in original._modules.items()
+            name: child if child is None else self.module(child) for name, child in children.items()
         }
         return new
 
     def tensor(self, original: Tensor) -> Tensor:
         """Return the stand-in of a tensor: itself if it is on meta."""
+        if self._values and not isinstance(original, nn.Parameter) and keeps_values(original):
+            return self._remembered(original, lambda: original.detach().clone())
         if original.is_meta and not self._fresh and type(original) in _PLAIN_TENSORS:
             return original
         if isinstance(original, UninitializedTensorMixin):
@@ -111,9 +136,119 @@ class StandIns:
             return self.tensor(value)
         if isinstance(value, nn.Module):
             return self.module(value)
-        if kind is MethodType and isinstance(value.__self__, nn.Module):
-            return MethodType(value.__func__, self.module(value.__self__))
+        if kind in _FUNCTIONS or (hasattr(value, "__dict__") and _is_plain_object(value)):
+            return self._other(value)
         return value
+
+    # -- functions and objects that hold modules
+
+    def _other(self, value: Any) -> Any:
+        """Return a function or an object of the user's with stand-ins where it holds modules; else itself."""
+        known = self._others.get(id(value))
+        if known is not None:
+            return known
+        if not _reaches_tensors(value):
+            return self._remember(value, value)
+        kind = type(value)
+        if kind is MethodType:
+            return MethodType(self._value(value.__func__), self._value(value.__self__))
+        if kind is partial:
+            made = partial(self._value(value.func), *self._value(value.args), **self._value(value.keywords))
+            made.__dict__.update(self._value(value.__dict__))
+            return self._remember(value, made)
+        if kind is FunctionType:
+            return self._function(value)
+        made = self._remember(value, object.__new__(kind))  # before it is looked into: what it holds may hold it
+        made.__dict__.update(self._value(value.__dict__))
+        return made
+
+    def _function(self, value: FunctionType) -> FunctionType:
+        cells = tuple(CellType() for _ in value.__closure__ or ())
+        made = FunctionType(value.__code__, value.__globals__, value.__name__, None, cells or None)
+        self._remember(value, made)  # before its cells are looked into: it may close over itself
+        for cell, old in zip(cells, value.__closure__ or (), strict=True):
+            for content in _contents(old):
+                cell.cell_contents = self._value(content)
+        made.__defaults__, made.__kwdefaults__ = self._value(value.__defaults__), self._value(value.__kwdefaults__)
+        made.__dict__.update(self._value(value.__dict__))
+        return made
+
+    def _remember(self, value: Any, made: Any) -> Any:
+        self._others[id(value)] = made
+        self._originals.append(value)  # alive, so that its identity is not given twice
+        return made
+
+    def _remembered(self, original: Tensor, make: Callable[[], Tensor]) -> Tensor:
+        known = self._tensors.get(id(original))
+        if known is None:
+            known = self._tensors[id(original)] = make()
+        return known
+
+
+_FUNCTIONS = (MethodType, FunctionType, partial)
+
+
+def _contents(cell: CellType) -> list[Any]:
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # nothing in it yet
+        return []
+
+
+def _reaches_tensors(value: Any) -> bool:
+    """Whether a module or a tensor can be come by from a function or an object of the user's."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, nn.Module | Tensor):
+            return True
+        if type(one) in _PLAIN or id(one) in seen:
+            continue
+        seen.add(id(one))
+        waiting += _held_by(one)
+    return False
+
+
+def _held_by(value: Any) -> Iterable[Any]:
+    match value:
+        case tuple() | list() | set():
+            return value
+        case dict():
+            return list(value.values())
+        case MethodType():
+            return (value.__self__, value.__func__)
+        case partial():
+            return (value.func, value.args, value.keywords, value.__dict__)
+        case FunctionType():
+            closed = [content for cell in value.__closure__ or () for content in _contents(cell)]
+            return (*closed, value.__defaults__, value.__kwdefaults__, value.__dict__)
+    return (value.__dict__,) if hasattr(value, "__dict__") and _is_plain_object(value) else ()
+
+
+def _is_plain_object(value: Any) -> bool:
+    """Whether a value is an object of a class written in Python by neither Python's authors nor torch's."""
+    kind = type(value)
+    if kind.__new__ is not object.__new__ or isinstance(value, type):  # type: ignore[comparison-overlap]
+        return False
+    top = kind.__module__.partition(".")[0]
+    return top != "torch" and top not in sys.stdlib_module_names
+
+
+def _only_communicates(hook: Any) -> bool:
+    """Whether a hook moves shards of weights between processes: a stand-in has them whole."""
+    return type(getattr(hook, "__self__", None)).__module__.startswith("torch.distributed.fsdp")
+
+
+def keeps_values(tensor: Tensor) -> bool:
+    """Whether a tensor is small enough to keep its values beside a model on meta, and has any."""
+    return (
+        tensor.device.type == "cpu"
+        and tensor.layout is torch.strided
+        and type(tensor) in _PLAIN_TENSORS
+        and not isinstance(tensor, UninitializedTensorMixin)
+        and tensor.numel() <= MOST_VALUES
+    )
 
 
 _OWN_TENSORS = ("_parameters", "_buffers", "_modules")
@@ -137,23 +272,57 @@ def _handle(handle: RemovableHandle, original: nn.Module, new: nn.Module) -> Rem
     return own
 
 
+SPARE_BYTES = 256 * 2**20
+"""A model whose weights need no more is run without asking what is free."""
+
+OF_WEIGHTS = 1.25
+"""Memory that a real run takes, in that of the weights: features come on top of them."""
+
+
+def check_memory(model: nn.Module) -> None:
+    """Refuse to run a model for real whose weights do not fit into memory.
+
+    Raises:
+        InputError: They do not; the text has the figures.
+    """
+    storages = {
+        tensor.untyped_storage()._cdata: tensor
+        for tensor in each_tensor(model)
+        if tensor.layout is torch.strided and not is_uninitialised(tensor)
+    }
+    needed, free = sum(tensor.untyped_storage().nbytes() for tensor in storages.values()), free_bytes()
+    if needed > SPARE_BYTES and free is not None and needed * OF_WEIGHTS > free:
+        raise InputError(
+            f"it would have to run for real, but its weights need {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
+        )
+
+
+def is_uninitialised(tensor: Tensor) -> bool:
+    """Whether a tensor has no shape before the first pass."""
+    return isinstance(tensor, UninitializedTensorMixin)
+
+
 def real_copy(model: nn.Module) -> nn.Module:
     """Return a copy on the CPU; weights that were on meta become small random numbers."""
     # torch copies no compressed sparse tensor deeply, nor a weight that is computed of others
     memo: dict[int, Any] = {id(tensor): _sparse_copy(tensor) for tensor in _sparse_tensors(model)}
-    held = [value for part in model.modules() for value in vars(part).values() if isinstance(value, Tensor)]
+    held = [value for part in each_part(model) for value in vars(part).values() if isinstance(value, Tensor)]
     memo |= {id(value): value.detach().clone() for value in held if not value.is_leaf}
     model = copy.deepcopy(model, memo)
-    if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
-        model = model.to_empty(device="cpu")
-        with torch.no_grad():
-            for tensor in (*model.parameters(), *model.buffers()):
-                tensor.normal_(std=0.01).abs_() if tensor.is_floating_point() else tensor.zero_()
-    return model.to("cpu")
+    if not any(tensor.is_meta for tensor in each_tensor(model)):
+        changed(model, lambda tensor: tensor.to("cpu"))
+        return model
+
+    def made(tensor: Tensor) -> Tensor:
+        new = torch.empty_like(tensor, device="cpu")
+        return new.normal_(std=0.01).abs_() if tensor.is_floating_point() else new.zero_()
+
+    changed(model, made)
+    return model
 
 
 def _sparse_tensors(model: nn.Module) -> Iterator[Tensor]:
-    for module in model.modules():
+    for module in each_part(model):
         for held in (module._parameters, module._buffers, module.__dict__):
             yield from (value for value in held.values() if isinstance(value, Tensor) and value.layout in SPARSE)
 
@@ -165,8 +334,14 @@ def _sparse_copy(tensor: Tensor) -> Tensor:
 
 def is_lazy(model: nn.Module) -> bool:
     """Whether some parameter has no shape before the first pass."""
-    lazy = nn.modules.lazy.LazyModuleMixin
-    return any(isinstance(module, lazy) and module.has_uninitialized_params() for module in model.modules())
+    return any(
+        isinstance(module, nn.modules.lazy.LazyModuleMixin) and _has_no_shapes(module) for module in each_part(model)
+    )
+
+
+def _has_no_shapes(module: nn.Module) -> bool:
+    held = (*module.__dict__["_parameters"].values(), *module.__dict__["_buffers"].values())
+    return any(tensor is not None and is_uninitialised(tensor) for tensor in held)
 
 
 def with_shapes(model: nn.Module, run: Callable[[nn.Module], object]) -> nn.Module:

@@ -1,0 +1,101 @@
+"""What `torch.autocast` does to the arguments of an operator: on meta torch leaves it out.
+
+Which operators it touches is asked of torch: those that have a kernel of their own for it. The casts themselves are
+taken for a part of the operator, which reads what it was given and writes in the dtype of autocast.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_DEVICES = {"cpu": "AutocastCPU", "cuda": "AutocastCUDA", "xpu": "AutocastXPU", "mps": "AutocastMPS"}
+
+_LOWER_NAMES = (
+    "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution _convolution "
+    "linear matmul mm bmm mv addmm addmv addr addbmm baddbmm chain_matmul linalg_multi_dot linalg_vecdot prelu "
+    "scaled_dot_product_attention mkldnn_rnn_layer lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell "
+    "rnn_relu_cell einsum"
+)
+_LOWER = frozenset(f"aten::{name}" for name in _LOWER_NAMES.split())
+"""Operators that run in the dtype of autocast."""
+
+_WIDEST_NAMES = (
+    "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put tensordot scatter_add vdot"
+)
+_WIDEST = frozenset(f"aten::{name}" for name in _WIDEST_NAMES.split())
+"""Operators that run in the widest dtype among their arguments."""
+
+
+def autocast_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Return the arguments of an operator as autocast hands them on."""
+    with torch._C._RestorePythonTLSSnapshot():  # type: ignore[attr-defined]  # torch hides it while it dispatches
+        device = next((device for device in _DEVICES if torch.is_autocast_enabled(device)), None)
+    name = func._schema.name
+    if device is None or not (name in _LOWER or _is_touched(name, func._schema.overload_name, _DEVICES[device])):
+        return args, kwargs
+    dtype = torch.get_autocast_dtype(device) if name in _LOWER else torch.float32
+    if name in _WIDEST:
+        dtype = _widest(args)
+    return _cast(args, dtype), _cast(kwargs, dtype)
+
+
+@cache
+def _is_touched(name: str, overload: str, key: str) -> bool:
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(f"{name}.{overload}".rstrip("."), key))
+
+
+def _widest(value: Any) -> torch.dtype:
+    found = [tensor.dtype for tensor in _floating(value)]
+    return torch.float32 if torch.float32 in found else found[0] if found else torch.float32
+
+
+def _floating(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, list | tuple):
+        for entry in value:
+            yield from _floating(entry)
+    elif isinstance(value, Tensor) and value.is_floating_point():
+        yield value
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(_cast(entry, dtype) for entry in value)
+    if isinstance(value, dict):
+        return {name: _cast(entry, dtype) for name, entry in value.items()}
+    is_cast = isinstance(value, Tensor) and value.is_floating_point() and value.dtype is not torch.float64
+    return value.to(dtype) if is_cast else value
+
+
+@contextmanager
+def watched_autocast(seen: Callable[[], None], *, on_meta: bool) -> Iterator[None]:
+    """Be told when autocast is entered. On meta let a model ask for that of meta tensors, or of a GPU that is not here.
+
+    torch refuses the first and switches the second off. Nobody else notices: what else is asked for is as ever, and
+    torch's own methods are put back afterwards.
+    """
+    autocast: Any = torch.amp.autocast_mode.autocast
+    init, enter = autocast.__init__, autocast.__enter__
+
+    def watched_init(
+        self: Any, device_type: str, dtype: Any = None, enabled: bool = True, *args: Any, **kw: Any
+    ) -> None:
+        missing = on_meta and device_type == "cuda" and not torch.cuda.is_available()
+        if missing:
+            init(self, "cpu", torch.bfloat16, enabled, *args, **kw)
+            self.device, self.fast_dtype = "cuda", dtype or torch.get_autocast_dtype("cuda")
+        else:
+            init(self, "cpu" if device_type == "meta" else device_type, dtype, enabled, *args, **kw)
+
+    def watched_enter(self: Any) -> Any:
+        seen()
+        return enter(self)
+
+    autocast.__init__, autocast.__enter__ = watched_init, watched_enter
+    try:
+        yield
+    finally:
+        autocast.__init__, autocast.__enter__ = init, enter

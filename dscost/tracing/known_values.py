@@ -1,0 +1,75 @@
+"""Which values of its input are known when a model runs on meta, and which are taken for granted."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dscost.tracing.inputs import Arguments
+from dscost.tracing.standins import keeps_values
+
+_MASK = re.compile(r"(?:^|_)masks?$")
+
+
+def beside_meta(arguments: Arguments) -> Arguments:
+    """Return the arguments on meta, but for small tensors of integers and truth values, which keep what they hold."""
+
+    def moved(_: str, tensor: Tensor) -> Tensor:
+        if keeps_values(tensor) and not (tensor.is_floating_point() or tensor.is_complex()):
+            return tensor.detach().clone()
+        return Arguments((tensor,), {}).on("meta").args[0]  # type: ignore[no-any-return]
+
+    return _changed(arguments, _names_of(None), moved)
+
+
+def with_masks(model: nn.Module, arguments: Arguments) -> tuple[Arguments, tuple[str, ...]]:
+    """Return the arguments with masks that hide nothing where only a shape was given, and what to say about it.
+
+    A mask has a name that ends so, and integers or truth values: ones, as `attention_mask` of transformers; but zeros
+    where it tells what is padding, as `key_padding_mask` of torch.
+    """
+    filled: list[str] = []
+
+    def made(name: str, tensor: Tensor) -> Tensor:
+        if not (tensor.is_meta and _MASK.search(name)) or tensor.is_floating_point() or tensor.is_complex():
+            return tensor
+        filled.append(name)
+        value = 0 if "padding" in name else 1
+        return torch.full(tensor.shape, value, dtype=tensor.dtype, device="cpu")
+
+    arguments = _changed(arguments, _names_of(model), made)
+    names = " and ".join(dict.fromkeys(filled))
+    return arguments, (f"No values were given for {names}: taken as hiding nothing.",) if names else ()
+
+
+def _names_of(model: nn.Module | None) -> list[str]:
+    """Return the names of the positional arguments of a forward."""
+    if model is None:
+        return []
+    try:
+        return list(inspect.signature(type(model).forward).parameters)[1:]
+    except (TypeError, ValueError):  # a forward that Python cannot look into
+        return []
+
+
+def _changed(arguments: Arguments, names: list[str], change: Callable[[str, Tensor], Tensor]) -> Arguments:
+    positional = [*names, *[""] * len(arguments.args)]
+    return Arguments(
+        tuple(_each(name, value, change) for name, value in zip(positional, arguments.args, strict=False)),
+        {name: _each(name, value, change) for name, value in arguments.kwargs.items()},
+    )
+
+
+def _each(name: str, value: Any, change: Callable[[str, Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(name, value)
+    if isinstance(value, Mapping):
+        return {key: _each(str(key), entry, change) for key, entry in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_each(field, entry, change) for field, entry in zip(value._fields, value, strict=True)))
+    if isinstance(value, tuple | list):
+        return type(value)(_each(name, entry, change) for entry in value)
+    return value

@@ -1,0 +1,53 @@
+"""A recorder that sees what a model does in threads of its own as well."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from threading import RLock, get_ident
+from typing import Any
+
+from dscost.tracing.attribution import Attribution
+from dscost.tracing.dispatch import Recorder
+
+
+class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
+    """Takes operators from several threads, one at a time; each thread has modules of its own that are running."""
+
+    _main_stack: Sequence[str]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        with self._turn:
+            return super().__torch_dispatch__(func, types, args, kwargs)
+
+    @property
+    def stack(self) -> Sequence[str]:
+        """Paths of the modules that are running in this thread."""
+        return self._stacks.get(get_ident(), self._main_stack)
+
+    @stack.setter
+    def stack(self, stack: Sequence[str]) -> None:
+        self._main_stack = stack
+        self._stacks: dict[int, list[str]] = {}
+        self._turn = RLock()
+
+    def follow_in(self, attribution: Attribution, state: Callable[[], AbstractContextManager[Any]]) -> None:
+        """See what another thread does while a module runs in it.
+
+        Args:
+            attribution: Which tells of such a thread.
+            state: Makes the state of torch, such as no gradients, that a thread must be in; each has its own.
+        """
+
+        @contextmanager
+        def follow() -> Iterator[list[str]]:
+            here = get_ident()
+            if here in self._stacks:  # a module inside one that is followed already
+                yield self._stacks[here]
+                return
+            self._stacks[here] = list(self._main_stack)
+            try:
+                with state(), self:
+                    yield self._stacks[here]
+            finally:
+                del self._stacks[here]
+
+        attribution.follow = follow

@@ -1,0 +1,36 @@
+"""A recorder in which small tensors keep their values, so that strides and masks can be read without a real run.
+
+Those are tensors that are no parameters: buffers, plain attributes, what the model makes from nothing, and integers
+that it is given.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from dscost.beside_meta import Values
+from dscost.tracing.autocasting import autocast_arguments
+from dscost.tracing.operators import VIEWS
+from dscost.tracing.threads import FollowingRecorder
+
+
+class ValueRecorder(FollowingRecorder):  # type: ignore[no-untyped-call]
+    """Computes what is small and known for real, and everything else on meta; autocast is in force."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.values = Values()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        with self._turn:
+            if func in VIEWS:
+                return self.compute(func, args, kwargs or {})
+            if self.autocasts or not (args and isinstance(args[0], Tensor) and args[0].is_meta):
+                return self._generic(func, args, kwargs or {})  # a short cut knows neither values nor casts
+            return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what an operator gives, with values where all that it reads has some."""
+        if self.autocasts:
+            args, kwargs = autocast_arguments(func, args, kwargs)
+        return self.values.compute(func, args, kwargs, super().compute)
