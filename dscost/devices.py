@@ -47,6 +47,21 @@ def devices() -> list[Device]:
     return [read_device(path) for path in _files()]
 
 
+def sheet_of(name: str) -> Device:
+    """Return the data sheet of a built-in device, or of a user's own `.yaml` file.
+
+    Raises:
+        UnknownNameError: There is no such device.
+        InputError: The file cannot be read or is wrong.
+    """
+    if name.endswith(ENDINGS):
+        return read_device(Path(name))
+    paths = {path.stem: path for path in _files()}
+    if name not in paths:
+        raise UnknownNameError("device", name, paths)
+    return read_device(paths[name])
+
+
 def find_device(name: str, dtype: str) -> Ceilings:
     """Return the ceilings of a built-in device, or of a user's own file.
 
@@ -59,13 +74,7 @@ def find_device(name: str, dtype: str) -> Ceilings:
         InputError: It has no figure for that dtype, or the file cannot be read or is wrong.
     """
     dtype_bytes(dtype)
-    if name.endswith(ENDINGS):
-        device = read_device(Path(name))
-    else:
-        paths = {path.stem: path for path in _files()}
-        if name not in paths:
-            raise UnknownNameError("device", name, paths)
-        device = read_device(paths[name])
+    device = sheet_of(name)
     if dtype not in device.flops_per_s:
         raise InputError(f"{device.name} has no figure for {dtype} (it has {some_of(device.flops_per_s)})")
     return Ceilings(

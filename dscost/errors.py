@@ -74,6 +74,29 @@ MOST_COMPARED = 2000
 """Names that a misspelt one is compared with."""
 MOST_HINTS = 100
 """Mistakes of one file for which a near name is looked for: nobody reads more."""
+MOST_OF_A_LINE = 300
+"""Characters of a foreign error that are shown: some hold a whole file in a single line."""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the type of an error and the first line of what it says: never long, nothing a terminal would obey.
+
+    >>> first_line(ValueError("a \x1b[2J mistake\nand more"))
+    'ValueError: a \\x1b[2J mistake'
+    """
+    try:
+        lines = str(error).strip().splitlines()
+    except (Exception, SystemExit):  # noqa: BLE001 - what an error says is foreign code too, and may fail in any way
+        lines = []
+    name = type(error).__name__
+    return printable(f"{name}: {lines[0]}" if lines else name)
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, shortened, with what cannot be printed written as an escape."""
+    shown = text[:MOST_OF_A_LINE].replace("\t", " ")
+    told = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    return told if len(text) <= MOST_OF_A_LINE else f"{told}…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -5,9 +5,10 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any
+from typing import IO, Any
 
 from dscost.errors import FileProblems, InputError, NoFileError, OutputError, Problem
 
@@ -91,6 +92,10 @@ def line_and_column(text: str, at: int) -> tuple[int, int]:
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
+PROGRAMS = (".py", ".pyi", ".ipynb")
+"""How the files end that people write by hand, and no command does."""
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file, text as UTF-8, by way of a temporary one beside it, so that no reader ever sees half of it.
 
@@ -104,7 +109,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(_encoded(content))
             return
-        _replace(path.resolve(), _encoded(content))
+        _write(path.resolve(), _encoded(content))
     except (OSError, RuntimeError, UnicodeEncodeError) as error:  # a link to itself is a RuntimeError
         raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -156,19 +161,64 @@ def _lock(folder: int, path: Path, fcntl: Any) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a file whose folder is missing, before the work that would fill it.
+    """Refuse a file that cannot be written, before the work that would fill it.
 
     Raises:
-        OutputError: There is no such folder.
+        OutputError: There is no such folder, the file may not be written, its name is none, or it holds a program:
+            no result has the ending of one.
     """
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:  # a name too long, a link to itself, a NUL
+        raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
+    if path.suffix in PROGRAMS:
+        raise OutputError(f"cannot write {path}: it is a program, which no result replaces")
+    if not os.access(path, os.W_OK):
+        raise OutputError(f"cannot write {path}: {os.strerror(EACCES)}")
 
 
 def _encoded(content: str | bytes) -> bytes:
     return content.encode() if isinstance(content, str) else content
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file; where its folder does not allow that to us, but the file itself does, write into it.
+
+    Without leave to write it a file is not replaced, though an open folder would allow that.
+    """
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES))
+    try:
+        _replace(path, content)
+    except PermissionError:
+        if not path.exists():
+            raise
+        _write_into(path, content)
+
+
+def _write_into(path: Path, content: bytes) -> None:
+    """Write into a file that stays in its place; what was there comes back if it fails."""
+    with path.open("r+b") as stream:
+        before = stream.read()
+        try:
+            _fill(stream, content)
+        except BaseException:
+            _fill(stream, before)
+            raise
+
+
+def _fill(stream: IO[bytes], content: bytes) -> None:
+    stream.seek(0)
+    stream.write(content)
+    stream.truncate()
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -8,7 +8,7 @@ files are refused.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isinf
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,6 +47,7 @@ class Node:
         column: Likewise.
         key_line: Where its key starts, if it is the value of one; else where the value starts.
         key_column: Likewise.
+        is_quoted: Whether it is text in quotes, or in a block, which means nothing but itself.
     """
 
     value: Any
@@ -54,6 +55,7 @@ class Node:
     column: int
     key_line: int
     key_column: int
+    is_quoted: bool = field(default=False, compare=False)
 
     @property
     def plain(self) -> Any:
@@ -191,7 +193,8 @@ class _Reader:
         elif isinstance(node, yaml.ScalarNode):
             value = self._scalar(node)
         mark, key_mark = node.start_mark, (key or node).start_mark
-        return Node(value, mark.line + 1, mark.column + 1, key_mark.line + 1, key_mark.column + 1)
+        is_quoted = isinstance(node, yaml.ScalarNode) and node.style not in (None, "")
+        return Node(value, mark.line + 1, mark.column + 1, key_mark.line + 1, key_mark.column + 1, is_quoted)
 
     def _entries(self, node: yaml.MappingNode, depth: int) -> Iterator[tuple[str, Node]]:
         first: dict[str, yaml.Node] = {}

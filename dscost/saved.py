@@ -30,6 +30,8 @@ from dscost.strict_json import parse_json
 
 MAX_BYTES = 200_000_000
 """No report of a model is that large."""
+MOST_DIGITS = 9
+"""Of the number of a report: Python reads no number of thousands."""
 VARIANTS = ("standard", "depthwise_separable")
 
 
@@ -50,10 +52,10 @@ def read_saved(target: str | PathLike[str]) -> Report:
         return named[0]
     if named:
         raise InputError(f"{path}: {len(named)} reports are called '{name}', ask by index ({_contents(reports)})")
-    if name.isdecimal() and int(name) < len(reports):
+    if name.isdecimal() and len(name) <= MOST_DIGITS and int(name) < len(reports):
         return reports[int(name)]
     if name.isdecimal():
-        raise InputError(f"{path}: there is no report {name} ({_contents(reports)})")
+        raise InputError(f"{path}: there is no report {name:.{MOST_DIGITS}} ({_contents(reports)})")
     raise UnknownNameError("report", name, [report.target for report in reports], f" in {path}")
 
 

@@ -68,7 +68,13 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict: bool, train: bool) -> CountedModel:
-    traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+    try:
+        with source.importing():
+            traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+    except InputError as error:
+        if source.stated is None:
+            raise
+        raise InputError(f"{error}; the input is {source.stated}, --input gives another") from error
     named: dict[str, Any] = {"target": target, "source": source.kind}
     if strict and traced.unknown:
         raise InputError(f"{target}: operators of unknown cost: {', '.join(_unknown(traced))}")
@@ -146,6 +152,7 @@ class TracedVersions:
 
     def __init__(self, source: ModuleSource, arguments: Arguments, traced: Trace) -> None:
         self._source, self._arguments, self._traced = source, arguments, traced
+        self.importing = source.importing
 
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""
@@ -213,21 +220,15 @@ def _without_partner(traced: Trace, swaps: Sequence[Swap]) -> Iterator[str]:
 
 def _blocks(traced: Trace) -> dict[str, Block]:
     """Return the modules that hold others, each with the last result in it."""
-    last: dict[str, int] = {}
-    holding: dict[str, None] = {}
-    for at, event in enumerate(traced.events):
-        last[event.module] = at
-    for module, at in tuple(last.items()):
+    last = {event.module: at for at, event in enumerate(traced.events)}
+    holding: dict[str, int] = {}
+    for module, at in sorted(last.items(), key=lambda item: -item[1]):
         path = module.rpartition(".")[0]
-        while path:
-            holding[path] = None
-            last[path] = max(at, last.get(path, 0))
+        while path and path not in holding:  # what holds it has ended no earlier, and is known then
+            holding[path] = max(at, last.get(path, 0))
             path = path.rpartition(".")[0]
-    return {
-        path: Block(traced.types[path], tuple(traced.events[last[path]].output_shape))
-        for path in holding
-        if path in traced.types
-    }
+    events, types = traced.events, traced.types
+    return {path: Block(types[path], events[holding[path]].output_shape) for path in reversed(holding) if path in types}
 
 
 def _unknown(traced: Trace) -> tuple[str, ...]:
@@ -299,8 +300,7 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
     if not due:
         return as_is
     events = traced.events
-    reads_input = reading_input(events)
-    gone = {position for swap in due for position in _with_computed_weights(events, reads_input, swap)}
+    gone = _with_computed_weights(events, due)
     kept = {name for at, event in enumerate(events) if at not in gone for name in event.weights}
     lost = {name for at in gone for name in events[at].weights} - kept
     # a module that runs twice keeps one set of weights, whatever it is made of
@@ -325,10 +325,13 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
     )
 
 
-def _with_computed_weights(events: Sequence[Event], reads_input: Sequence[bool], swap: Swap) -> set[int]:
-    """Return the positions of a swap and of what computes its weights from parameters, as weight norm does."""
-    gone = set(swap.positions)
-    waiting = [source for at in swap.positions for source in events[at].sources]
+def _with_computed_weights(events: Sequence[Event], swaps: Sequence[Swap]) -> set[int]:
+    """Return the positions of swaps and of what computes their weights from parameters, as weight norm does."""
+    gone = {at for swap in swaps for at in swap.positions}
+    firsts = {swap.positions[0] for swap in swaps}
+    # the first that a swap reads is its input
+    waiting = [source for at in gone for source in events[at].sources[at in firsts :] if source not in gone]
+    reads_input = reading_input(events) if waiting else []
     while waiting:
         at = waiting.pop()
         if at >= 0 and at not in gone and not reads_input[at]:
@@ -467,9 +470,10 @@ def _idle_layer(traced: Trace, module: str, params: int, weight_bytes: int) -> L
 def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
     """Return the layer with the costs of both variants of the swaps it begins; all its calls are added up."""
     variants = {}
+    weights = [_weights_of(events, swap) for swap in swaps]
     for name in VARIANT_NAMES:
         costs = [chain_cost([stage.cost for stage in _stages_of(events, swap, name)]) for swap in swaps]
-        distinct = {_weights_of(events, swap): cost for swap, cost in zip(swaps, costs, strict=True)}.values()
+        distinct = dict(zip(weights, costs, strict=True)).values()
         variants[name] = costs[0]._replace(
             macs=sum(cost.macs for cost in costs),
             traffic_bytes=sum(cost.traffic_bytes for cost in costs),
@@ -477,17 +481,21 @@ def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) ->
             weight_bytes=sum(cost.weight_bytes for cost in distinct),
         )
     first = swaps[0]
-    return _counting(layer, events, swaps)._replace(
+    pairs, others = _numbers(swaps, weights)
+    return layer._replace(
         variants=variants,
         stages={name: _stages_of(events, first, name) for name in VARIANT_NAMES},
         formula_ratio=formula_ratio(first.standard, first.depth_multiplier),
+        separable_pairs=pairs,
+        could_be_separable=others,
     )
 
 
-def _counting(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
-    """Return the layer with the numbers of the pairs and of the other swaps it begins; one that runs twice is one."""
-    pairs, others = (len({_weights_of(events, one) for one in swaps if one.is_pair is pair}) for pair in (True, False))
-    return layer._replace(separable_pairs=pairs, could_be_separable=others)
+def _numbers(swaps: Sequence[Swap], weights: Sequence[object]) -> tuple[int, int]:
+    """Return how many pairs and how many other swaps there are; one that runs twice with the same weights is one."""
+    distinct = dict(zip(weights, swaps, strict=True)).values()
+    pairs = sum(swap.is_pair for swap in distinct)
+    return pairs, len(distinct) - pairs
 
 
 def _counting_swaps(layers: Iterable[Layer], events: Sequence[Event], swaps: Sequence[Swap]) -> Iterator[Layer]:
@@ -496,4 +504,6 @@ def _counting_swaps(layers: Iterable[Layer], events: Sequence[Event], swaps: Seq
     for swap in swaps:
         beginning.setdefault(events[swap.positions[0]].module, []).append(swap)
     for layer in layers:
-        yield _counting(layer, events, beginning.get(layer.name, ()))
+        own = beginning.get(layer.name, [])
+        pairs, others = _numbers(own, [_weights_of(events, swap) for swap in own])
+        yield layer._replace(separable_pairs=pairs, could_be_separable=others)

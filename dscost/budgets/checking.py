@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 from dscost.analysis import count, measure_model
 from dscost.analysis.counting import CountedModel
+from dscost.analysis.isolated import LIMIT_S, Worker
 from dscost.architectures import Architecture, find_builtin, read_architecture
 from dscost.budgets.baseline import Baseline, Known, baseline_from_git, known_of, read_baseline
 from dscost.budgets.judging import CheckResult, Finding, Rescue, Subject, judge, without_excluded
 from dscost.budgets.language import Budget, Entry, read_budget
 from dscost.budgets.metrics import model_figure
 from dscost.errors import DscostError, InputError, UnknownNameError
-from dscost.sources import YAML_ENDINGS, split_file
+from dscost.sources import YAML_ENDINGS, runs_code, split_file
+from dscost.sources.foreign import contained
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
@@ -67,6 +69,8 @@ def check(
     exit_zero: bool = False,
     only: Sequence[str] = (),
     progress: Progress | None = None,
+    isolate: bool = False,
+    load_timeout_s: float = LIMIT_S,
 ) -> CheckResult:
     """Return what a budget says of the models it names.
 
@@ -77,6 +81,8 @@ def check(
         exit_zero: Whether a broken limit exits 0; what could not be judged exits 2 all the same.
         only: Names of models to check, by default all.
         progress: Called with the share that is done and the model that is next.
+        isolate: Whether models that are code are counted in a process of their own, which may die without us.
+        load_timeout_s: How long a model may take there.
 
     Raises:
         InputError: The budget or the baseline cannot be read or is wrong.
@@ -85,11 +91,12 @@ def check(
     budget = read_budget(path)
     chosen = _chosen(budget, only) if only else budget
     baseline = _baseline(budget, against)
-    pairs = list(_counted(chosen, progress))
-    subjects = [subject for subject, _ in pairs]
-    found = judge(budget, subjects, baseline)
-    models = {subject.entry.name: (subject.entry, model) for subject, model in pairs if model is not None}
-    findings = tuple(_with_rescue(finding, models) for finding in found.findings)
+    with Worker(load_timeout_s) as worker:
+        pairs = list(_counted(chosen, progress, worker if isolate else None))
+        subjects = [subject for subject, _ in pairs]
+        found = judge(budget, subjects, baseline)
+        models = {subject.entry.name: (subject.entry, model) for subject, model in pairs if model is not None}
+        findings = tuple(_with_rescue(finding, models) for finding in found.findings)
     return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
 
 
@@ -105,19 +112,25 @@ class Counted(NamedTuple):
     unloadable: Mapping[str, str]
 
 
-def count_all(budget: Budget, only: Sequence[str] = (), progress: Progress | None = None) -> Counted:
+def count_all(
+    budget: Budget, only: Sequence[str] = (), progress: Progress | None = None, *, isolate: bool = False
+) -> Counted:
     """Return what a baseline keeps of the entries of a budget.
 
     Args:
         budget: With the policy on models that cannot be counted.
         only: Names of models to count, by default all.
         progress: As in `check`.
+        isolate: Likewise.
 
     Raises:
         InputError: A model cannot be counted, and the policy is that this fails; or there is no such model.
     """
     known, unloadable = {}, {}
-    for subject, _ in _counted(_chosen(budget, only) if only else budget, progress, timed=False):
+    with Worker() as worker:
+        chosen = _chosen(budget, only) if only else budget
+        pairs = list(_counted(chosen, progress, worker if isolate else None, timed=False))
+    for subject, _ in pairs:
         name = subject.entry.name
         if subject.report is None:
             unloadable[name] = f"{budget.path}:{subject.entry.line}: {name}: {subject.error}"
@@ -155,13 +168,14 @@ def _baseline(budget: Budget, against: str | None) -> Baseline | None:
 
 
 def _counted(
-    budget: Budget, progress: Progress | None, *, timed: bool = True
+    budget: Budget, progress: Progress | None, worker: Worker | None = None, *, timed: bool = True
 ) -> Iterator[tuple[Subject, CountedModel | None]]:
     for at, entry in enumerate(budget.entries):
         if progress:
             progress(at / len(budget.entries), entry.name)
         try:
-            model = _count(entry, budget.path.parent)
+            with contained(entry.target):
+                model = _count(entry, budget.path.parent, worker)
         except DscostError as error:
             yield Subject(entry, None, str(error)), None
             continue
@@ -182,8 +196,8 @@ def _timed(model: CountedModel) -> tuple[CountedModel, str | None]:
     return model, None if model.report.timing else " ".join(model.report.warnings)
 
 
-def _count(entry: Entry, folder: Path) -> CountedModel:
-    target = _placed(entry.target, folder)
+def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedModel:
+    target = placed(entry.target, folder)
     settings, kwargs, given, batch = dict(entry.settings), dict(entry.kwargs), entry.input, entry.batch
     if settings:
         architecture = _architecture(target)
@@ -193,7 +207,8 @@ def _count(entry: Entry, folder: Path) -> CountedModel:
             first = given[0]
             if isinstance(first, int):
                 batch, given = batch or first, None
-    return count(
+    counting = worker.count if worker is not None and runs_code(target) else count
+    return counting(
         target,
         input=given,
         batch=batch,
@@ -215,7 +230,7 @@ def _architecture(target: str) -> Architecture | None:
         return None
 
 
-def _placed(target: str, folder: Path) -> str:
+def placed(target: str, folder: Path) -> str:
     """Return a target whose file, if it is one, is sought beside the budget."""
     path, rest = split_file(target) or (None, "")
     return target if path is None or Path(path).is_absolute() else f"{folder / path}{rest}"
@@ -254,7 +269,11 @@ def _with_rescue(finding: Finding, models: Mapping[str, tuple[Entry, CountedMode
             continue
         # what the sum of the layers promises, the whole has to keep
         swaps = [swap for swap in model.swaps if versions.layer_of(swap)[0] in chosen]
-        value = (model_figure(model.report, versions.totals(swaps).depthwise_separable, metric) or 0) + excluded
+        try:
+            totals = versions.totals(swaps)
+        except InputError:  # its process has died since: the verdict stands without a way out
+            return finding
+        value = (model_figure(model.report, totals.depthwise_separable, metric) or 0) + excluded
         if value <= limit:
             return finding._replace(rescue=Rescue(tuple(chosen), value))
     return finding

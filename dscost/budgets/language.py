@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +16,7 @@ from dscost.budgets.selectors import Selector, parse_selector
 from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, hint
 from dscost.files import split_report_name
 from dscost.inputs import INPUT_DTYPES, NAME_PATTERN, Inputs, TensorSpec, inputs_of, parse_input
+from dscost.literals import read_node, with_parts
 from dscost.marked_yaml import Node, read_yaml
 from dscost.quantities import MAX_QUANTITY, QUANTITIES, kind_of, parse_quantity
 from dscost.results import Layer
@@ -283,7 +285,7 @@ class _Reader:
             "target": target,
             **({} if is_saved else self._run(own)),
             "input_is_default": "input" not in given,
-            "kwargs": self._values(given.get("kwargs")),
+            "kwargs": self._arguments(given.get("kwargs")),
             "layers": tuple(self._layer_rules(given.get("layers"))),
             "exclude": tuple(self._exclusions(given.get("exclude"))),
             "policy": self._policy(given.get("policy"), OF_MODELS),
@@ -292,7 +294,9 @@ class _Reader:
         }
         beside = _beside(defaults.get("limits"))
         base = _merged(self._limits(defaults.get("limits")), self._limits(given.get("limits"), beside=beside))
-        settings = self._values(given.get("set"))
+        # a factory's settings are arguments of Python code
+        valued = self._argument if _is_factory(target) else attrgetter("plain")
+        settings = self._values(given.get("set"), valued)
         beside = _beside(defaults.get("limits"), given.get("limits"))
         overrides = list(self._entry_limits(given.get("entries"), given.get("matrix"), beside))
         matrix = given.get("matrix")
@@ -306,7 +310,7 @@ class _Reader:
             fields = {**common, **self._run(choice)}
             if "input" in choice:
                 fields["input_is_default"] = False
-            changed = {key: value.plain for key, value in choice.items() if key not in RUN_KEYS}
+            changed = {key: valued(value) for key, value in choice.items() if key not in RUN_KEYS}
             label = ",".join(f"{key}={_worded(value.plain)}" for key, value in choice.items())
             yield Entry(
                 name=f"{name}[{label}]" if label else name, settings={**settings, **changed}, limits=limits, **fields
@@ -475,13 +479,27 @@ class _Reader:
                 self._at(node, str(error))
             return None
 
-    def _values(self, node: Node | None) -> dict[str, Any]:
+    def _arguments(self, node: Node | None) -> dict[str, Any]:
+        """Return the keyword arguments of a factory, parts of them by dotted names."""
+        given = self._values(node, self._argument)
+        if node is not None and given:
+            with self._kept(node):
+                return with_parts(given.items())
+        return {}
+
+    def _argument(self, node: Node) -> Any:
+        """Return a value that Python code takes: bare words mean what they mean to `--kwargs`."""
+        with self._kept(node):
+            return read_node(node)
+        return None
+
+    def _values(self, node: Node | None, valued: Callable[[Node], Any] = attrgetter("plain")) -> dict[str, Any]:
         if node is None:
             return {}
         if not isinstance(node.value, dict):
             self._at(node, f"expected names with values, such as {{width: 0.5}}, found {node.kind}")
             return {}
-        return {key: value.plain for key, value in node.value.items()}
+        return {key: valued(value) for key, value in node.value.items()}
 
     def _input(self, node: Node) -> Inputs | None:
         if not node.value:
@@ -501,11 +519,15 @@ class _Reader:
         """Return one tensor, of a shape or its text; one that has its name already gets none by its text."""
         found = None
         if isinstance(node.value, str):
-            with suppress(InputError):
+            try:
                 found = parse_input(node.value)
+            except InputError as error:
+                if not str(error).startswith("expected"):
+                    self._at(node, str(error))
+                    return None
         elif isinstance(node.value, list) and node.value and all(type(size.value) is int for size in node.value):
             found = TensorSpec(tuple(size.value for size in node.value))
-        if found is None or min(found.shape) < 1 or (name is not None and found.name):
+        if found is None or min(found.shape, default=1) < 1 or (name is not None and found.name):
             self._at(node, f"expected a shape such as [1, 3, 224, 224] or ids=1,128:int64, found {node.plain!r:.60}")
             return None
         if found.dtype is not None and found.dtype not in INPUT_DTYPES:
@@ -588,6 +610,12 @@ class _Reader:
 
     def _at_key(self, node: Node, message: str) -> None:
         self._problems.append(node.at_key(message))
+
+
+def _is_factory(target: str) -> bool:
+    """Whether a target is Python code that makes a model, as its text says."""
+    place, _, _ = target.rpartition(":")
+    return bool(place) and not place.endswith((".yaml", ".yml"))
 
 
 def _merged(defaults: Sequence[Limit], own: Sequence[Limit]) -> tuple[Limit, ...]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -13,6 +13,7 @@ from dscost.budgets.judging import OF_DOUBTS
 from dscost.budgets.metrics import METRICS, model_figure
 from dscost.errors import DscostError, FileProblems, InputError
 from dscost.inputs import Inputs, TensorSpec
+from dscost.literals import Reference, written
 from dscost.marked_yaml import quoted
 from dscost.results import Report
 from dscost.sources import is_saved, split_file
@@ -156,8 +157,8 @@ def _models(path: Path, reports: Mapping[str, Report], headroom: Fraction, choic
     for target, report in reports.items():
         lines += [f"  - name: {quoted(names[target])}", f"    target: {quoted(_seen_from(target, path.parent))}"]
         own = _choice_of(target, choice)
-        for key, values in (("set", own.settings), ("kwargs", own.kwargs)):
-            lines += [f"    {key}: {json.dumps(values, ensure_ascii=False)}"] if values else []
+        lines += [f"    set: {json.dumps(own.settings, ensure_ascii=False)}"] if own.settings else []
+        lines += _arguments(own.kwargs) if own.kwargs else []
         lines.append("    limits:")
         for metric in LIMITED:
             value = model_figure(report, report.totals.as_is, metric)
@@ -165,6 +166,40 @@ def _models(path: Path, reports: Mapping[str, Report], headroom: Fraction, choic
                 limit = at_least(value * (1 + headroom), METRICS[metric].kind, exactly=not headroom)
                 lines.append(f"      {metric}: {limit} # {int(value):,}")
     return lines
+
+
+def _arguments(kwargs: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of a factory; on lines of their own where JSON has no such values."""
+    if not any(map(_is_of_python, kwargs.values())):
+        return [f"    kwargs: {json.dumps(kwargs, ensure_ascii=False)}"]
+    return ["    kwargs:", *(line for name, value in kwargs.items() for line in _argument(name, value, " " * 6))]
+
+
+def _is_of_python(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_is_of_python, value.values()))
+    return isinstance(value, tuple) or (isinstance(value, list) and any(map(_is_of_python, value)))
+
+
+def _argument(name: str, value: Any, indent: str) -> Iterator[str]:
+    """Yield the lines of an argument; values that only Python has are bare words to YAML, which cannot nest."""
+    if isinstance(value, Reference):
+        yield f"{indent}{name}: {value}"
+        for part, entry in value.parts.items():
+            yield from _argument(f"{name}.{part}", entry, indent)
+    elif isinstance(value, dict) and _is_of_python(value):
+        yield f"{indent}{name}:"
+        for key, entry in value.items():
+            yield from _argument(quoted(str(key)), entry, f"{indent}  ")
+    elif isinstance(value, list) and _is_of_python(value):
+        yield f"{indent}{name}:"
+        yield from (f"{indent}  - {_word(entry)}" for entry in value)
+    else:
+        yield f"{indent}{name}: {_word(value)}"
+
+
+def _word(value: Any) -> str:
+    return written(value) if _is_of_python(value) else json.dumps(value, ensure_ascii=False)
 
 
 def at_least(value: Fraction, kind: str, *, exactly: bool = False) -> str:

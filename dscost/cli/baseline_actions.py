@@ -1,8 +1,6 @@
 """What `dscost baseline` does: apart from its options, so that help does not load budgets."""
 
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from shlex import quote
 
@@ -12,7 +10,9 @@ from dscost.budgets.baseline import Known, Update, baseline_text, read_baseline,
 from dscost.budgets.checking import Counted, count_all, find_budget, is_of
 from dscost.budgets.language import read_budget
 from dscost.budgets.metrics import METRICS
-from dscost.cli.printing import tell, write_out
+from dscost.cli.places import check_not_read, model_files
+from dscost.cli.printing import tell, write_text
+from dscost.cli.streams import foreign_code
 from dscost.errors import InputError, UnknownNameError, some_of
 from dscost.files import alone_with, write_whole
 from dscost.units import format_bytes, format_count
@@ -45,8 +45,9 @@ def act(action: str, path: Path | None, accept: Sequence[str], *, only: Sequence
     if action == "show":
         _show(found.baseline, only)
         return
-    with redirect_stdout(sys.stderr):  # a model's own code may print
-        counted = count_all(found, only)
+    check_not_read([found.baseline], model_files(found))
+    with foreign_code(str(found.path)):
+        counted = count_all(found, only, isolate=True)
     with alone_with(found.baseline):
         if action == "save":
             _save(found.baseline, counted, is_part=bool(only), quiet=quiet)
@@ -67,7 +68,7 @@ def _show(path: Path, only: Sequence[str]) -> None:
         for metric, value in sorted(known.figures.items()):
             rounded = format_bytes(int(value)) if METRICS[metric].kind == "bytes" else format_count(int(value))
             lines.append(f"  {metric} {int(value):,} ({rounded})")
-    write_out("\n".join(lines) + "\n")
+    write_text("\n".join(lines) + "\n")
 
 
 def _chosen(models: Mapping[str, Known], only: Sequence[str]) -> Mapping[str, Known]:

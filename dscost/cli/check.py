@@ -1,15 +1,16 @@
 """`dscost check`."""
 
-import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.places import Read, budget_files
 from dscost.cli.printing import Output, output, tell, write_out
-from dscost.errors import DscostError, FileProblems
+from dscost.cli.streams import foreign_code
+from dscost.errors import DscostError, FileProblems, InputError
 from dscost.files import write_whole
 from dscost.registries import Registry
 from dscost.rendering import View
@@ -34,6 +35,8 @@ def check(
         str | None, typer.Option(metavar="REF", help="Compare with the baseline of that commit or branch.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
+    isolate: opt.Isolate = True,
+    load_timeout: opt.LoadTimeout = None,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit 0 over budget too; what cannot be judged exits 2.")
     ] = False,
@@ -73,13 +76,22 @@ def check(
         quiet=quiet,
         view=View(wide=wide, brief=quiet),
         formats=formats,
+        read=_read_files(paths),
     )
+    limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     found: list[CheckResult | DscostError] = []
     for one in paths or (None,):
         try:
-            with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
+            with foreign_code("a model of the budget"), out.progress() as progress:
                 result = check_budget(
-                    one, against=against, strict=strict, exit_zero=exit_zero, only=model or (), progress=progress
+                    one,
+                    against=against,
+                    strict=strict,
+                    exit_zero=exit_zero,
+                    only=model or (),
+                    progress=progress,
+                    isolate=isolate,
+                    load_timeout_s=limit_s,
                 )
             found.append(result)
         except DscostError as error:
@@ -92,6 +104,17 @@ def check(
     code = max(FAILED if isinstance(each, DscostError) else each.exit_code for each in found)
     if code:
         raise typer.Exit(code)
+
+
+def _read_files(named: Sequence[Path]) -> Iterator[Read]:
+    """Yield the files that must not be written over; read when there is something to write."""
+    from dscost.budgets.checking import find_budget
+
+    for one in named or (None,):
+        try:
+            yield from budget_files(find_budget(one))
+        except InputError:  # there is none, which is told when it is needed
+            continue
 
 
 FAILED = 2
@@ -112,4 +135,4 @@ def _annotate(error: DscostError, out: Output) -> None:
         if name == "github" and path:
             write_whole(path, github_failure(error))
         elif name == "github":
-            write_out(github_failure(error))
+            write_out(github_failure(error), format_name="github")

@@ -1,13 +1,13 @@
 """`dscost compare`."""
 
-import sys
-from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.places import target_files
 from dscost.cli.printing import output
+from dscost.cli.streams import foreign_code
 from dscost.rendering import View
 
 
@@ -53,7 +53,7 @@ def compare(
 ) -> None:
     """Say what differs between models, in total and layer by layer. Nothing is timed."""
     from dscost.budgets.comparing import compare as compare_models
-    from dscost.rendering.comparisons import COMPARISON_RENDERERS
+    from dscost.rendering.comparisons import COMPARISON_RENDERERS, check_view
 
     out = output(
         command="compare",
@@ -65,15 +65,17 @@ def compare(
         quiet=quiet,
         view=View(columns=opt.parse_columns(columns), wide=wide, depth=depth, sort=sort, top=top),
         formats=COMPARISON_RENDERERS,
+        read=target_files(targets),
     )
-    with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
+    check_view(out.view, out.format_name)
+    with foreign_code(*targets), out.progress() as progress:
         found = compare_models(
             targets,
             input=opt.parse_inputs(inputs or []),
             batch=batch,
             dtype=dtype,
             settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            kwargs=opt.parse_kwargs(kwargs or []),
             trust=trust,
             every_layer=every_layer,
             progress=progress,

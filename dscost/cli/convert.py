@@ -1,8 +1,6 @@
 """`dscost convert`."""
 
-import sys
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +8,11 @@ import typer
 
 from dscost import __version__
 from dscost.cli import options as opt
+from dscost.cli.places import Read, check_places, target_files
 from dscost.cli.printing import Output, output
+from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
-from dscost.files import check_folder, write_whole
+from dscost.files import write_whole
 from dscost.rendering import View
 
 SAVED = ".safetensors"
@@ -53,7 +53,11 @@ def convert(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SHAPE[:DTYPE]", help="1,3,224,224 or ids=1,128:int64; repeatable."),
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SHAPE[:DTYPE]",
+            help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
+        ),
     ] = None,
     kwargs: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
@@ -83,6 +87,7 @@ def convert(
     """Make a model depthwise-separable, weights included: by a goal, by a plan, or every layer at one rank."""
     from dscost.rendering.conversions import CONVERSION_RENDERERS
 
+    read = _read_files(target, plan, weights)
     out = output(
         command="convert",
         format_name=format_name,
@@ -93,9 +98,10 @@ def convert(
         quiet=quiet,
         view=View(columns=opt.parse_columns(columns), wide=wide, brief=quiet),
         formats=CONVERSION_RENDERERS,
+        read=read,
     )
     goal = _only(goals)
-    _check_files(out, save, save_plan, _read_files(target, plan, weights))
+    _check_files(out, save, save_plan, read)
     if goal is None or not goal.strip().startswith("latency_s"):
         _refuse_measuring(device=device, threads=threads, memory_format=memory_format, time_budget=time_budget)
     timing = opt.timing_options(
@@ -116,7 +122,7 @@ def convert(
         check_weights_path(weights)
     if save is not None:
         check_can_save()
-    with out.progress() as progress, redirect_stdout(sys.stderr):  # a model's own code may print
+    with foreign_code(target), out.progress() as progress:
         result = convert_target(
             target,
             goal=goal,
@@ -127,7 +133,7 @@ def convert(
             input=opt.parse_inputs(inputs or []),
             batch=batch,
             settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            kwargs=opt.parse_kwargs(kwargs or []),
             weights=weights,
             ignore_extra=ignore_extra,
             trust=trust,
@@ -164,17 +170,13 @@ def _only(goals: list[str] | None) -> str | None:
     return goals[0] if goals else None
 
 
-def _read_files(target: str, plan: Path | None, weights: Path | None) -> dict[str, Path]:
-    """Return the files that are read, by what errors call them."""
-    from dscost.sources import split_file
-
-    module, colon, _ = target.partition(":")
-    found = split_file(target) or ((f"{module.replace('.', '/')}.py",) if colon else None)
-    named = {"the target": Path(found[0]) if found else None, "--plan": plan, "--weights": weights}
-    return {what: path for what, path in named.items() if path is not None}
+def _read_files(target: str, plan: Path | None, weights: Path | None) -> list[Read]:
+    """Return the files that are read."""
+    named = [(what, path) for what, path in (("--plan", plan), ("--weights", weights)) if path is not None]
+    return [*target_files([target]), *named]
 
 
-def _check_files(out: Output, save: Path | None, save_plan: Path | None, read: Mapping[str, Path]) -> None:
+def _check_files(out: Output, save: Path | None, save_plan: Path | None, read: Sequence[Read]) -> None:
     """Refuse files that cannot be written, before any work is done; a plan may be written over itself.
 
     Raises:
@@ -187,11 +189,5 @@ def _check_files(out: Output, save: Path | None, save_plan: Path | None, read: M
     if save_plan is not None and save_plan.suffix not in PLANS:
         raise InputError(f"--save-plan: plans are written as {' or '.join(PLANS)}, found '{save_plan}'")
     files = [file for file in (save, save_plan, out.path, *(file for _, file in out.exports)) if file is not None]
-    for file in files:
-        check_folder(file)
-    if len({file.resolve() for file in files}) < len(files):
-        raise InputError("two results would be written to one file")
-    for file in files:
-        for what, path in read.items():
-            if file.resolve() == path.resolve() and not (what == "--plan" and file is save_plan):
-                raise InputError(f"{file} is read as {what}, a result would be written over it")
+    check_places(files, [one for one in read if one[0] != "--plan"])
+    check_places([file for file in files if file is not save_plan], [one for one in read if one[0] == "--plan"])

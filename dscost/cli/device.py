@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.places import device_files
 from dscost.cli.printing import output, write_out
 from dscost.errors import InputError
 from dscost.files import write_whole
@@ -43,6 +44,7 @@ def device(
         color=color,
         quiet=quiet,
         view=View(wide=wide),
+        read=device_files([one for one in (name, named) if one is not None]),
     )
     if out.format_name not in FORMATS:
         raise InputError(f"--format {out.format_name} has no meaning for a device (known: {', '.join(FORMATS)})")
@@ -71,7 +73,7 @@ def device(
         write_whole(path, render_device(ceilings, kept, out.format_name, out.view._replace(width=None, color=False)))
         out.note(f"wrote {path}")
     else:
-        write_out(render_device(ceilings, kept, out.format_name, out.view))
+        write_out(render_device(ceilings, kept, out.format_name, out.view), format_name=out.format_name)
 
 
 def _too_many(ceilings: Ceilings) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """`dscost init`."""
 
-import sys
-from contextlib import redirect_stdout
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from dscost.cli import options as opt
 from dscost.cli.printing import tell
+from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.files import check_folder, write_whole
 from dscost.quantities import parse_quantity
@@ -23,7 +23,7 @@ def init(
         typer.Option(
             "--input",
             metavar="[NAME=]SHAPE[:DTYPE]",
-            help="Of every model, 1,3,224,224 or ids=1,128:int64; repeatable.",
+            help="Of every model, 1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
         ),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Inputs at once.")] = None,
@@ -37,7 +37,7 @@ def init(
     """Write a first budget: what models cost now, with headroom. Nothing that exists is overwritten."""
     from dscost.budgets.starting import Choice, starter_budget  # all of counting, which dscost --help does not need
 
-    if path.exists() or path.is_symlink():
+    if os.path.lexists(path):  # a link to nothing is there as well; a name too long is told below
         raise InputError(f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE")
     check_folder(path)
     choice = Choice(
@@ -45,13 +45,13 @@ def init(
         batch,
         dtype,
         opt.parse_settings(setting or ()),
-        opt.parse_settings(kwargs or (), "--kwargs"),
+        opt.parse_kwargs(kwargs or ()),
     )
     try:
         room = parse_quantity(headroom, "share")
     except InputError as error:
         raise InputError(f"--headroom: {error}") from error
-    with redirect_stdout(sys.stderr):  # a model's own code may print
+    with foreign_code(*models):
         text = starter_budget(models, path, room, choice)
     write_whole(path, text)
     if not quiet:

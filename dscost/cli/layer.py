@@ -6,6 +6,7 @@ import typer
 
 from dscost.analysis import count_layer, measure_layer, predicted
 from dscost.cli import options as opt
+from dscost.cli.places import device_files
 from dscost.cli.printing import Output, output
 from dscost.rendering import View
 from dscost.results import Report
@@ -64,7 +65,9 @@ def layer(
         color=color,
         quiet=quiet,
         view=View(columns=opt.parse_columns(columns), wide=wide, explain=explain),
+        read=device_files(on),
     )
+    opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     if not time:
         opt.check_untimed(cases, explain=explain)

@@ -1,13 +1,12 @@
 """`dscost list`."""
 
-import sys
 from collections.abc import Callable, Mapping
-from shutil import get_terminal_size
 from textwrap import fill
 from typing import Annotated
 
 import typer
 
+from dscost.cli.printing import on_terminal, terminal_width, write_text
 from dscost.errors import UnknownNameError
 
 Rows = list[tuple[str, str]]
@@ -55,8 +54,15 @@ def _columns() -> Rows:
     return list(column_headers().items())
 
 
+def _targets() -> Rows:
+    from dscost.sources import TARGETS
+
+    return list(TARGETS.items())
+
+
 KINDS: Mapping[str, Callable[[], Rows]] = {
     "models": _models,
+    "targets": _targets,
     "variants": _variants,
     "metrics": _metrics,
     "formats": _formats,
@@ -66,7 +72,7 @@ KINDS: Mapping[str, Callable[[], Rows]] = {
 
 
 def list_names(what: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "models") -> None:
-    """List models, variants, metrics, formats, columns or devices.
+    """List models, targets, variants, metrics, formats, columns or devices.
 
     What is counted of a variant are its convolutions and what moves data between them, not the normalisations and
     activations that networks put there. Its formula is of weights; M and N are channels, G the groups.
@@ -76,7 +82,7 @@ def list_names(what: Annotated[str, typer.Argument(help=f"One of: {', '.join(KIN
     rows = KINDS[what]()
     width = max(len(name) for name, _ in rows)
     indent = " " * (width + 2)
-    columns = get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    for name, text in rows:
-        line = f"{name:{width}}  {text}".rstrip()
-        print(fill(line, max(columns, width + 30), subsequent_indent=indent))
+    columns = terminal_width() if on_terminal() else 10_000
+    lines = [f"{name:{width}}  {text}".rstrip() for name, text in rows]
+    filled = [fill(line, max(columns, width + 30), subsequent_indent=indent) for line in lines]
+    write_text("\n".join(filled) + "\n")

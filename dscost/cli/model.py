@@ -1,24 +1,26 @@
 """`dscost model`."""
 
-import sys
-from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
 
 from dscost.analysis import count, measure_model, predicted
+from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
+from dscost.cli.places import device_files, target_files
 from dscost.cli.printing import output
+from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.rendering import View
+from dscost.sources import runs_code
 
 
 def model(
     target: Annotated[
         str,
         typer.Argument(
-            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, net.yaml, package.module:factory, "
-            "path/file.py:factory, program.pt2 or a saved report.json."
+            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, net.yaml, "
+            "package.module:factory, path/file.py:factory, program.pt2 or a saved report.json (dscost list targets)."
         ),
     ],
     setting: Annotated[
@@ -26,7 +28,11 @@ def model(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SHAPE[:DTYPE]", help="1,3,224,224 or ids=1,128:int64; repeatable."),
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SHAPE[:DTYPE]",
+            help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
+        ),
     ] = None,
     kwargs: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
@@ -65,6 +71,8 @@ def model(
     color: opt.Color = "auto",
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
+    isolate: opt.Isolate = False,
+    load_timeout: opt.LoadTimeout = None,
 ) -> None:
     """Count a model layer by layer: as it is, standard, and depthwise-separable; and time it."""
     out = output(
@@ -76,7 +84,10 @@ def model(
         color=color,
         quiet=quiet,
         view=View(columns=opt.parse_columns(columns), wide=wide, depth=depth, sort=sort, top=top, explain=explain),
+        read=[*target_files([target]), *device_files(on)],
     )
+    opt.check_view(out.view, out.format_name)
+    opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     timing = opt.timing_options(
         cases,
@@ -94,25 +105,28 @@ def model(
         opt.check_untimed(cases, explain=explain)
     if skip_losing and not time:
         raise InputError("--skip-losing needs timing: which layers lose is measured")
-    with redirect_stdout(sys.stderr):  # a model's own code may print
-        counted = count(
-            target,
-            input=opt.parse_inputs(inputs or []),
-            batch=cases.batch,
-            dtype=cases.dtype,
-            settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
-            trust=trust,
-            strict=strict,
-            train=train,
-        )
-    if verbose:
-        out.note(f"{target}: {counted.report.source}")
-    report = counted.report
-    if time:
-        out.check([report])
-        with opt.only_measuring(), out.progress() as progress:
-            report = measure_model(counted, timing, progress)
-    else:
-        opt.check_columns(out.view.columns, report)
+    limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
+    with Worker(limit_s) as worker:
+        with foreign_code(target):
+            counting = worker.count if isolate and runs_code(target) else count
+            counted = counting(
+                target,
+                input=opt.parse_inputs(inputs or []),
+                batch=cases.batch,
+                dtype=cases.dtype,
+                settings=opt.parse_settings(setting or []),
+                kwargs=opt.parse_kwargs(kwargs or []),
+                trust=trust,
+                strict=strict,
+                train=train,
+            )
+        if verbose:
+            out.note(f"{target}: {counted.report.source}")
+        report = counted.report
+        if time:
+            out.check([report])
+            with foreign_code(target), opt.only_measuring(), out.progress() as progress:
+                report = measure_model(counted, timing, progress)
+        else:
+            opt.check_columns(out.view.columns, report)
     out.write([predicted(report, on or ())])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from dscost.errors import InputError, UnavailableError
+from dscost.rendering.pages import View
 from dscost.results import Report
 from dscost.timing import TimingOptions
 from dscost.units import parse_ints, parse_seconds, parse_share
@@ -53,6 +54,29 @@ Wide = Annotated[bool, typer.Option("--wide", help="Show every column, however n
 Color = Annotated[str, typer.Option(help="auto, always or never.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
+
+Isolate = Annotated[
+    bool, typer.Option("--isolate/--no-isolate", help="Run a model's own code in a process of its own, which may die.")
+]
+LoadTimeout = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION", help="How long a model may take there, such as 60s  [default: 300s]"),
+]
+
+
+def parse_load_timeout(text: str | None, *, isolate: bool) -> float:
+    """Return how many seconds a model may take in a process of its own.
+
+    Raises:
+        InputError: It is no duration, or nothing is isolated.
+    """
+    from dscost.analysis.isolated import LIMIT_S
+
+    if text is None:
+        return LIMIT_S
+    if not isolate:
+        raise InputError("--load-timeout needs --isolate: only a process of its own can be stopped")
+    return parse_seconds(text, what="--load-timeout")
 
 
 def parse_extent(text: str | None, what: str) -> int | tuple[int, ...] | None:
@@ -157,6 +181,30 @@ def only_measuring() -> Iterator[None]:
         raise UnavailableError(f"{error}; --no-time counts without a device") from error
 
 
+def check_view(view: View, format_name: str) -> None:
+    """Refuse columns and sort keys that no model has, before the work.
+
+    Raises:
+        UnknownNameError: There is no such column or sort key.
+    """
+    if view.columns is not None or view.sort is not None:
+        from dscost.rendering.views import check_view as check_view_of_model
+
+        check_view_of_model(view, format_name)
+
+
+def check_devices(names: Sequence[str] | None) -> None:
+    """Refuse devices that there are not, before the work.
+
+    Raises:
+        InputError: There is no such device, or its file is wrong.
+    """
+    for name in names or ():
+        from dscost.devices import sheet_of
+
+        sheet_of(name)
+
+
 def check_columns(columns: Sequence[str] | None, report: Report) -> None:
     """Refuse columns of measured figures where the report has none.
 
@@ -220,3 +268,25 @@ def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, An
             raise InputError(f"{what}: expected NAME=VALUE such as width=0.5, found '{pair}'")
         settings[name.strip()] = parse_scalar(value)
     return settings
+
+
+def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
+    """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`, read as Python and YAML do."""
+    from dscost.literals import with_parts
+
+    try:
+        return with_parts(map(_argument, pairs))
+    except InputError as error:
+        raise InputError(f"--kwargs: {error}") from error
+
+
+def _argument(pair: str) -> tuple[str, Any]:
+    from dscost.literals import parse_value, shown
+
+    name, equals, value = pair.partition("=")
+    if not equals or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name.strip()):
+        raise InputError(f"expected NAME=VALUE such as width=0.5, found '{shown(pair)}'")
+    try:
+        return name.strip(), parse_value(value)
+    except InputError as error:
+        raise InputError(f"{name.strip()}: {error}") from error

@@ -2,15 +2,18 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dscost.cli.places import Read, check_places
+from dscost.cli.streams import result_stream
 from dscost.errors import InputError, OutputError, UnknownNameError
-from dscost.files import check_folder, write_whole
+from dscost.files import write_whole
 from dscost.registries import Registry
 from dscost.rendering import RENDERERS, View
+from dscost.rendering.printable import printable
 
 ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table", ".sarif": "sarif"}
 """The format meant by the ending of an output file, where none is named."""
@@ -20,10 +23,17 @@ _VIEW_OPTIONS: Mapping[str, tuple[str, ...]] = {"json": (), "csv": ("columns",)}
 """Formats that do not honour every option of a view, with those that they do."""
 
 
+MOST_CHARACTERS = 1500
+"""Of a line on stderr: what is longer was made by a machine, and its beginning says enough."""
+
+
 def tell(text: str) -> None:
-    """Say something on stderr, if there is one that can be written."""
-    with suppress(OSError, AttributeError):
-        print(text, file=sys.stderr)
+    """Say something on stderr, if there is one that can be written; what others have named is made harmless."""
+    if sys.stderr is None:  # print would take stdout instead
+        return
+    lines = (line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…" for line in text.split("\n"))
+    with suppress(OSError, ValueError):  # nobody reads it; somebody's code has closed it
+        print(printable("\n".join(lines)), file=sys.stderr)
 
 
 class Output(NamedTuple):
@@ -48,8 +58,8 @@ class Output(NamedTuple):
     @property
     def fills_in(self) -> bool:
         """Whether a table on a terminal shows what is known at once and the rest later."""
-        on_terminal = self.format_name == "table" and self.path is None and _on_terminal()
-        return on_terminal and not self.view.wide and self.view.columns is None and os.environ.get("TERM") != "dumb"
+        is_seen = self.format_name == "table" and self.path is None and on_terminal()
+        return is_seen and not self.view.wide and self.view.columns is None and os.environ.get("TERM") != "dumb"
 
     def check(self, reports: Any) -> None:
         """Render what is known already, so that a wrong column or sort key fails before anything is measured.
@@ -73,11 +83,12 @@ class Output(NamedTuple):
         files = [(path, self.formats[name](reports, plain._replace(columns=None))) for name, path in self.exports]
         if self.path:
             files.append((self.path, self.formats[self.format_name](reports, plain)))
-        text = "" if self.path else self.formats[self.format_name](reports, self.view)
+        text = None if self.path else self.formats[self.format_name](reports, self.view)
         for path, content in files:
             write_whole(path, content)
             self.note(f"wrote {path}")
-        write_out(text)
+        if text is not None:
+            write_out(text, format_name=self.format_name)
 
     def note(self, text: str) -> None:
         """Say something on stderr."""
@@ -98,23 +109,44 @@ class Output(NamedTuple):
 
 def abandon_stdout() -> None:
     """Keep Python from writing what is left in the buffer once more while it shuts down."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError, ValueError, AttributeError):  # no stdout, or one without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), result_stream().fileno())  # type: ignore[union-attr]
 
 
-def write_out(text: str) -> None:
-    """Write a result to stdout; a reader that has seen enough and left is no error.
+def write_text(text: str) -> None:
+    """Write plain text for people to stdout; what others have named is made harmless.
 
     Raises:
         OutputError: It cannot be written.
     """
+    write_out(printable(text))
+
+
+def write_out(text: str, *, format_name: str = "table") -> None:
+    """Write a result to stdout; a reader that has seen enough and left is no error.
+
+    Only a table is for eyes alone, and written in what the terminal can show; a program that reads what another
+    format says expects UTF-8, whatever the locale.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    stream = result_stream()
+    if stream is None:
+        raise OutputError("cannot write the result: no stdout")
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        if format_name == "table" or not hasattr(stream, "buffer"):
+            stream.write(text)
+        else:
+            stream.flush()
+            stream.buffer.write(text.encode())
+        stream.flush()
     except BrokenPipeError:
         abandon_stdout()
-    except (OSError, AttributeError) as error:  # a full disk; no stdout at all
-        raise OutputError(f"cannot write the result: {getattr(error, 'strerror', None) or 'no stdout'}") from error
+    except UnicodeEncodeError as error:
+        raise OutputError(f"cannot write the result: {error.reason}") from error
+    except (OSError, ValueError) as error:  # a full disk; a stdout that was closed
+        raise OutputError(f"cannot write the result: {getattr(error, 'strerror', None) or error}") from error
 
 
 def output(
@@ -128,12 +160,13 @@ def output(
     quiet: bool,
     view: View,
     formats: Registry[Any] = RENDERERS,
+    read: Iterable[Read] = (),
 ) -> Output:
-    """Return where results go, checked before any work is done.
+    """Return where results go, checked before any work is done; `read` are files that must not be written over.
 
     Raises:
-        InputError: A format or colour is unknown, or `--json` contradicts `--format`.
-        OutputError: A folder is missing.
+        InputError: A format or colour is unknown, `--json` contradicts `--format`, or a file is not for results.
+        OutputError: A folder is missing, or a file may not be written.
     """
     if json and format_name not in (None, "json"):
         raise InputError(f"--json and --format {format_name} contradict each other")
@@ -144,11 +177,8 @@ def output(
     for option in ("columns", "sort", "top", "depth"):
         if getattr(view, option) is not None and option not in _VIEW_OPTIONS.get(chosen, (option,)):
             raise InputError(f"--{option} has no meaning for --format {chosen}")
-    for target in filter(None, (path, *(target for _, target in exports))):
-        check_folder(target)
-    if len({target.resolve() for _, target in exports}) < len(exports):
-        raise InputError("--export: two formats would be written to one file")
-    width = _terminal_width() if _on_terminal() and path is None else None
+    check_places([place for place in (path, *(target for _, target in exports)) if place is not None], read)
+    width = terminal_width() if on_terminal() and path is None else None
     view = view._replace(width=width, color=_wants_color(color), command=command)
     return Output(chosen, path, exports, view, quiet, formats)
 
@@ -165,13 +195,21 @@ def _export(entry: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def _on_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
+def on_terminal() -> bool:
+    """Whether somebody looks at stdout."""
+    stream = result_stream()
+    return stream is not None and stream.isatty()
 
 
-def _terminal_width() -> int:
+def terminal_width() -> int:
+    """Return the characters per line of the terminal that stdout is."""
     from shutil import get_terminal_size
 
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return get_terminal_size().columns
+    with suppress(OSError, ValueError, AttributeError):  # of our own stdout, where `shutil` asks descriptor 1
+        ours = result_stream().fileno()  # type: ignore[union-attr]
+        return os.get_terminal_size(ours).columns or get_terminal_size().columns
     return get_terminal_size().columns
 
 
@@ -185,4 +223,4 @@ def _wants_color(color: str) -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    return _on_terminal() and os.environ.get("TERM") != "dumb"
+    return on_terminal() and os.environ.get("TERM") != "dumb"

@@ -20,7 +20,7 @@ def schema(
     """Print the JSON Schema of a budget, an architecture, or what commands say as JSON: for editors and programs."""
     text = json.dumps(schema_of(what), indent=2, ensure_ascii=False) + "\n"
     if path is None:
-        write_out(text)
+        write_out(text, format_name="json")
         return
     check_folder(path)
     write_whole(path, text)

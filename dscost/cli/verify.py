@@ -1,13 +1,14 @@
 """`dscost verify`."""
 
 import json as json_text
-import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.printing import tell, write_out, write_text
+from dscost.cli.streams import foreign_code
 
 if TYPE_CHECKING:
     from dscost.analysis.verifying import Verification
@@ -22,7 +23,11 @@ def verify(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SHAPE[:DTYPE]", help="1,3,224,224 or ids=1,128:int64; repeatable."),
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SHAPE[:DTYPE]",
+            help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
+        ),
     ] = None,
     kwargs: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
@@ -34,26 +39,30 @@ def verify(
     """Count a model by two independent methods; exit 0 when they agree or it is known why not, else 1."""
     from dscost.analysis.verifying import verify as count_twice
 
-    with redirect_stdout(sys.stderr):  # a model's own code may print
+    with foreign_code(target):
         found = count_twice(
             target,
             input=opt.parse_inputs(inputs or []),
             batch=batch,
             settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            kwargs=opt.parse_kwargs(kwargs or []),
             trust=trust,
         )
     if json:
-        print(json_text.dumps(found.to_dict(), indent=2))
+        write_out(json_text.dumps(found.to_dict(), indent=2) + "\n", format_name="json")
     else:
-        print(f"{found.target}: dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs")
-        for one in found.differences:
-            print(f"  {one.module or '(root)'} ({one.type}): {one.ours:,} against {one.theirs:,}: {one.reason}")
-        print(_verdict(found))
+        write_text("\n".join(_said(found)) + "\n")
     for note in found.notes:
-        print(note, file=sys.stderr)
+        tell(note)
     if not (found.agrees or found.is_explained):
         raise typer.Exit(DISAGREES)
+
+
+def _said(found: "Verification") -> Iterator[str]:
+    yield f"{found.target}: dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs"
+    for one in found.differences:
+        yield f"  {one.module or '(root)'} ({one.type}): {one.ours:,} against {one.theirs:,}: {one.reason}"
+    yield _verdict(found)
 
 
 def _verdict(found: "Verification") -> str:

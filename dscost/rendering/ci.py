@@ -5,7 +5,6 @@ command runs in (or below the working directory, outside any), with forward slas
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -19,6 +18,7 @@ from urllib.parse import quote
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue
 from dscost.errors import DscostError, FileProblems
 from dscost.rendering.pages import View
+from dscost.rendering.printable import json_text, printable
 from dscost.rendering.verdicts import BOUNDS, finding_sentence, level_of, reasons, summary, worst_first
 from dscost.rendering.views import ROOT
 from dscost.results import document
@@ -164,7 +164,7 @@ def render_json(result: CheckResult, view: View) -> str:
     head = document(reports, command="check")
     subjects = head.pop("subjects")
     names = [subject.entry.name for subject in result.subjects if subject.report is not None]
-    return _json(
+    return json_text(
         {
             **head,
             "budget": _below_root(result.path).as_posix(),
@@ -289,10 +289,10 @@ def render_gitlab(result: CheckResult, view: View) -> str:
         GitLab Docs, Code Quality, "Code Quality report format".
     """
     path = _below_root(result.path).as_posix()
-    return _json(
+    return json_text(
         [
             {
-                "description": " ".join(_of_entry(finding, finding_sentence(finding)).split()),
+                "description": _printable(" ".join(_of_entry(finding, finding_sentence(finding)).split())),
                 "check_name": finding.kind,
                 "fingerprint": fingerprint,
                 "severity": _GITLAB_SEVERITIES[level_of(result, finding)],
@@ -398,7 +398,7 @@ def render_sarif(result: CheckResult, view: View) -> str:
             for finding, fingerprint in zip(result.findings, fingerprints(result), strict=True)
         ],
     }
-    return _json({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
+    return json_text({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _sarif_rule(kind: str) -> dict[str, Any]:
@@ -417,7 +417,7 @@ def _sarif_result(result: CheckResult, path: Path, finding: Finding, fingerprint
         "ruleId": finding.kind,
         "ruleIndex": list(RULES).index(finding.kind),
         "level": _SARIF_LEVELS[level_of(result, finding)],
-        "message": {"text": _text(finding).replace("](", "] (")},  # which would be a link
+        "message": {"text": _printable(_text(finding)).replace("](", "] (")},  # which would be a link
         "locations": [
             {
                 "physicalLocation": {
@@ -476,19 +476,6 @@ def _below_root(path: Path) -> Path:
     return next(below, given)
 
 
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Control characters, line separators, lone surrogates: what XML forbids, or a log would act upon."""
-
-
 def _printable(text: str) -> str:
-    r"""Return the text with unprintable characters written out.
-
-    >>> _printable("a\x1b[31mb\u2028")
-    'a\\x1b[31mb\\u2028'
-    """
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
-
-
-def _json(value: Any) -> str:
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return text.encode("utf-8", "replace").decode("utf-8")  # a path may have bytes that are not text
+    """Return the text as every format here shows it; line ends are left to the escapes of the format."""
+    return "\r".join(map(printable, text.split("\r")))

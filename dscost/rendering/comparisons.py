@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from dscost.budgets.differences import LAYER_METRICS, METRICS, Comparison, Difference, LayerPair, Versus
 from dscost.errors import UnknownNameError
 from dscost.registries import Registry
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
+from dscost.rendering.printable import csv_text, json_text, printable
 from dscost.rendering.views import FLOPS_NOTE, ROOT, kind_of
 from dscost.units import UNKNOWN, format_bytes, format_count, format_seconds, format_shape
 
@@ -30,6 +31,8 @@ FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 DEFAULT_SORT = "macs"
 MARKDOWN_LAYERS = 20
 """A comment in a pull request shows no more layers; the rest is added up."""
+SORT_KEYS = ("layer", "order", *LAYER_METRICS)
+"""What `--sort` takes."""
 MARKDOWN_COLUMNS = ("what", "kind", "output", "params", "params_change", "macs", "macs_change", "macs_percent")
 MARKDOWN_OPEN = 10
 """More than that are folded away."""
@@ -288,6 +291,18 @@ def _layers(number: int) -> str:
     return f"{number} layer{'' if number == 1 else 's'}"
 
 
+def check_view(view: View, format_name: str) -> None:
+    """Refuse a view of a comparison that asks for a column or a sort key that there is not.
+
+    Raises:
+        UnknownNameError: It does.
+    """
+    if format_name == "csv":
+        check_keys(view, CSV_COLUMNS)
+    else:
+        check_keys(view, (column.key for column in _COLUMNS), SORT_KEYS)
+
+
 def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
     """Return the lines with the largest change first, however it points; equal ones in the order of the model."""
     if key == "layer":
@@ -295,7 +310,7 @@ def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
     if key == "order":
         return list(lines)
     if key not in LAYER_METRICS:
-        raise UnknownNameError("sort key", key, ("layer", "order", *LAYER_METRICS))
+        raise UnknownNameError("sort key", key, SORT_KEYS)
     return sorted(lines, key=lambda line: -abs(line.differences[key].change or 0))
 
 
@@ -324,10 +339,10 @@ def _render_markdown(comparison: Comparison, view: View) -> str:
     columns = MARKDOWN_COLUMNS if view.columns is None else view.columns
     view = view._replace(top=MARKDOWN_LAYERS if view.top is None else view.top, columns=columns)
     totals = _totals_page(comparison, view)._replace(closing=_footnotes(comparison))
-    parts = [markdown_page(_inert(totals))]
+    parts = [markdown_page(totals)]
     for versus in comparison.versus:
         page = _layers_page(comparison, versus, view)
-        text = markdown_page(_inert(page))
+        text = markdown_page(page)
         if page.sheets and len(page.sheets[0].rows) > MARKDOWN_OPEN:
             _, _, body = text.partition("\n\n")
             text = f"<details>\n<summary>{_as_entities(page.heading)}</summary>\n\n{body}\n</details>\n"
@@ -335,36 +350,17 @@ def _render_markdown(comparison: Comparison, view: View) -> str:
     return "\n".join(parts)
 
 
-def _inert(page: Page) -> Page:
-    """Return the page without what GitHub would make links, mentions and references of.
-
-    What else is markup is escaped with all Markdown, but for what stands above the columns.
-    """
-    sheets = [
-        Sheet(
-            [column._replace(header=_as_entities(column.header)) for column in sheet.columns],
-            [
-                row._replace(cells={key: _as_entities(cell, _LINKING) for key, cell in row.cells.items()})
-                for row in sheet.rows
-            ],
-        )
-        for sheet in page.sheets
-    ]
-    closing = [_as_entities(line, _LINKING) for line in page.closing]
-    return page._replace(heading=_as_entities(page.heading, _LINKING), sheets=sheets, closing=closing)
-
-
-_LINKING = r"[&\[\]@#~]"
 _MARKUP = r"[&\[\]@#~\\|*<>`_]"
 
 
-def _as_entities(text: str, markup: str = _MARKUP) -> str:
-    return re.sub(markup, lambda found: f"&#{ord(found[0])};", text).replace("\n", " ")
+def _as_entities(text: str) -> str:
+    """Return text as HTML shows it, where Markdown does not reach."""
+    return re.sub(_MARKUP, lambda found: f"&#{ord(found[0])};", printable(text).replace("\n", " ")).replace(
+        "&#64;", "&#64;&#8288;"
+    )
 
 
 def _render_json(comparison: Comparison, view: View) -> str:
-    import json
-
     from dscost import __version__
     from dscost.results import CONVENTIONS, SCHEMA_VERSION
 
@@ -375,7 +371,7 @@ def _render_json(comparison: Comparison, view: View) -> str:
         "conventions": CONVENTIONS,
         **comparison.to_dict(),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(document)
 
 
 CSV_COLUMNS = (
@@ -396,20 +392,12 @@ def _render_csv(comparison: Comparison, view: View) -> str:
     Raises:
         UnknownNameError: The view asks for a column that there is not.
     """
-    import csv
-    from io import StringIO
-
     columns = view.columns or CSV_COLUMNS
     for column in columns:
         if column not in CSV_COLUMNS:
             raise UnknownNameError("column", column, CSV_COLUMNS)
-    text = StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", restval="", lineterminator="\n")
-    writer.writeheader()
-    for versus in comparison.versus:
-        head = {"reference": comparison.reference.label, "model": versus.label}
-        writer.writerows({**head, **row} for row in _csv_rows(comparison, versus))
-    return text.getvalue()
+    heads = (({"reference": comparison.reference.label, "model": versus.label}, versus) for versus in comparison.versus)
+    return csv_text(columns, ({**head, **row} for head, versus in heads for row in _csv_rows(comparison, versus)))
 
 
 def _csv_rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, Any]]:

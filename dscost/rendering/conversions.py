@@ -9,6 +9,7 @@ from dscost.converting.plans import KEEP
 from dscost.errors import UnknownNameError
 from dscost.registries import Registry
 from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.rendering.printable import csv_text, json_text
 from dscost.rendering.views import ROOT
 from dscost.results import Cost
 from dscost.units import UNKNOWN, format_bytes, format_count, format_factor, format_seconds, format_shape
@@ -218,8 +219,6 @@ def _render_markdown(converted: Converted, view: View) -> str:
 
 
 def _render_json(converted: Converted, view: View) -> str:
-    import json
-
     from dscost import __version__
     from dscost.results import CONVENTIONS, SCHEMA_VERSION
 
@@ -230,7 +229,7 @@ def _render_json(converted: Converted, view: View) -> str:
         "conventions": CONVENTIONS,
         **converted.to_dict(),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(document)
 
 
 CSV_COLUMNS = (
@@ -246,18 +245,11 @@ def _render_csv(converted: Converted, view: View) -> str:
     Raises:
         UnknownNameError: The view asks for a column that there is not.
     """
-    import csv
-    from io import StringIO
-
     columns = view.columns or CSV_COLUMNS
     for column in columns:
         if column not in CSV_COLUMNS:
             raise UnknownNameError("column", column, CSV_COLUMNS)
-    text = StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_csv_row(converted.outcome.target, layer) for layer in converted.outcome.layers)
-    return text.getvalue()
+    return csv_text(columns, (_csv_row(converted.outcome.target, layer) for layer in converted.outcome.layers))
 
 
 def _decision(layer: LayerOutcome) -> str:

@@ -1,6 +1,5 @@
 """What a device can do: a page with its roofline drawn, JSON, CSV, Markdown. Without torch."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil, floor, log10
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 from dscost.errors import UnknownNameError
 from dscost.rendering.metrics import METRICS
 from dscost.rendering.pages import Column, Page, Row, Sheet, View, filled
+from dscost.rendering.printable import csv_text, json_text
 from dscost.results import SCHEMA_VERSION, Cost
 from dscost.roofline import Ceilings, bound_of
 from dscost.units import dtype_bytes, format_bytes, format_seconds
@@ -61,12 +61,12 @@ def _table(ceilings: Ceilings, kept: str | None, view: View) -> str:
 
 
 def _markdown(ceilings: Ceilings, kept: str | None, view: View) -> str:
-    from dscost.rendering.markdown import markdown_page
+    from dscost.rendering.markdown import markdown_page, paragraph
 
     page = device_page(ceilings, kept)
     chart = "\n".join(roofline_chart(ceilings, NATURAL_CHART_WIDTH))
     head = markdown_page(page._replace(closing=()))
-    notes = "\n\n".join(page.closing)
+    notes = "\n\n".join(map(paragraph, page.closing))
     return f"{head}\n```text\n{chart}\n```\n\n{notes}\n"
 
 
@@ -79,19 +79,13 @@ def _json(ceilings: Ceilings, kept: str | None, view: View) -> str:
         "command": "device",
         "ceilings": ceilings.to_dict(),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(document)
 
 
 def _csv(ceilings: Ceilings, kept: str | None, view: View) -> str:
-    import csv
-    from io import StringIO
-
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("device", "dtype", "figure", "of", "value", "unit"))
-    for figure, of, value, unit in _figures(ceilings):
-        writer.writerow((ceilings.device, ceilings.dtype, figure, of, value, unit))
-    return text.getvalue()
+    columns = ("device", "dtype", "figure", "of", "value", "unit")
+    rows = ((ceilings.device, ceilings.dtype, *figure) for figure in _figures(ceilings))
+    return csv_text(columns, (dict(zip(columns, row, strict=True)) for row in rows))
 
 
 def _figures(ceilings: Ceilings) -> Iterator[tuple[str, str | int, Any, str]]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from dscost.rendering.pages import Page, Sheet, View
+from dscost.rendering.printable import printable
 from dscost.rendering.views import page_of
 from dscost.results import Report
 
@@ -17,15 +18,15 @@ def render_markdown(reports: Sequence[Report], view: View) -> str:
 
 def markdown_page(page: Page) -> str:
     """Return one page as Markdown."""
-    parts = [f"### {_escaped(page.heading)}", *map(_escaped, page.lines)]
+    parts = [f"### {inert(page.heading)}", *map(paragraph, page.lines)]
     parts += [_sheet(sheet) for sheet in page.sheets]
-    parts += map(_escaped, page.closing)
+    parts += map(paragraph, page.closing)
     return "\n\n".join(parts) + "\n"
 
 
 def _sheet(sheet: Sheet) -> str:
     lines = [
-        _row([column.header for column in sheet.columns]),
+        _row([inert(column.header) for column in sheet.columns]),
         _row([_RULES[column.align] for column in sheet.columns]),
     ]
     for row in sheet.rows:
@@ -40,9 +41,37 @@ def _row(cells: Sequence[str]) -> str:
 
 def _indented(cell: str) -> str:
     stripped = cell.lstrip(" ")
-    return "&nbsp;" * (len(cell) - len(stripped)) + _escaped(stripped)
+    return "&nbsp;" * (len(cell) - len(stripped)) + inert(stripped)
 
 
-def _escaped(text: str) -> str:
-    """Return the text with everything that Markdown would take for markup escaped; a `_` inside a word is none."""
-    return re.sub(r"[\\|*<>`]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text).replace("\n", " ")
+_JOINER = "&#8288;"
+"""A word joiner, which nobody sees: between `@` and a name it keeps GitHub and GitLab from telling somebody."""
+_MARKUP = r"[\\|*<>`]|(?<!\w)_|_(?!\w)"
+_LINKING = r"\[(?=[^\[\]]*\][(\[:])|\](?=[(\[:])|[~$&]|@(?=\w)|\#(?=\d)|!(?=\[)|(?<=\bGH)-(?=\d)|:(?=//)|(?<=\bwww)\."
+_ACTING = re.compile(f"(?P<markup>{_MARKUP})|(?P<linking>{_LINKING})", re.IGNORECASE)
+_BLOCK = re.compile(r"[-+](?=\s|$)|#(?=#*(\s|$))|[-=](?=[-=])|\d(?=\d*[.)](\s|$))")
+"""What makes a heading, a list or a rule of the line that begins with it."""
+
+
+def inert(text: str) -> str:
+    r"""Return the text on one line, with nothing left that Markdown, GitHub or GitLab would act upon.
+
+    That is markup (a `_` inside a word is none), links and images, bare addresses, mentions, references to issues,
+    entities, formulas. Brackets that make no link stay: `[806, 819]`.
+
+    >>> inert("a*b"), inert("[x](http://y)"), inert("812 [806, 819]")
+    ('a\\*b', '&#91;x&#93;(http&#58;&#8288;//y)', '812 [806, 819]')
+    """
+    return _ACTING.sub(_disarmed, printable(text).replace("\n", " ").replace("\t", " "))
+
+
+def paragraph(text: str) -> str:
+    """Return a line that is a paragraph of its own, whatever it begins with."""
+    line = inert(text.lstrip())
+    return f"&#{ord(line[0])};{line[1:]}" if _BLOCK.match(line) else line
+
+
+def _disarmed(found: re.Match[str]) -> str:
+    if found["markup"]:
+        return f"\\{found[0]}"
+    return f"&#{ord(found[0])};{_JOINER if found[0] in '@#-:.' else ''}"

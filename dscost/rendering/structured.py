@@ -1,11 +1,11 @@
 """Reports for programs: JSON and CSV, every figure exact."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dscost.errors import UnknownNameError
 from dscost.rendering.pages import View
+from dscost.rendering.printable import csv_text, json_text
 from dscost.results import COST_FIGURES, Cost, Latency, Layer, Report, Speedup, Timing, document
 
 CSV_COLUMNS = (
@@ -34,7 +34,7 @@ CSV_COLUMNS = (
 
 def render_json(reports: Sequence[Report], view: View) -> str:
     """Return the whole document as JSON."""
-    return json.dumps(document(reports, command=view.command), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(document(reports, command=view.command))
 
 
 def render_csv(reports: Sequence[Report], view: View) -> str:
@@ -45,20 +45,13 @@ def render_csv(reports: Sequence[Report], view: View) -> str:
     Raises:
         UnknownNameError: The view asks for a column that there is not.
     """
-    import csv
-    from io import StringIO
-
     columns = view.columns or CSV_COLUMNS
     for column in columns:
         if column not in CSV_COLUMNS:
             raise UnknownNameError("column", column, CSV_COLUMNS)
-    text = StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", restval="", lineterminator="\n")
-    writer.writeheader()
-    for report in reports:
-        for layer in report.layers:
-            writer.writerows(_layer_rows(report, layer))
-    return text.getvalue()
+    return csv_text(
+        columns, (row for report in reports for layer in report.layers for row in _layer_rows(report, layer))
+    )
 
 
 def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dscost.rendering.pages import Column, Page, Row, Sheet, View
+from dscost.rendering.printable import printable, printable_line
 from dscost.rendering.views import page_of
 from dscost.results import Report
 
@@ -120,7 +121,9 @@ class ProgressBar:
         cells = 24
         full = round(cells * min(1.0, fraction))
         return Text(
-            f"{'━' * full}{'╌' * (cells - full)} {min(1.0, fraction):4.0%} {doing}", overflow="ellipsis", no_wrap=True
+            f"{'━' * full}{'╌' * (cells - full)} {min(1.0, fraction):4.0%} {printable_line(doing)}",
+            overflow="ellipsis",
+            no_wrap=True,
         )
 
 
@@ -142,7 +145,7 @@ def _page_body(page: Page, view: View) -> RenderableType:
 
 
 def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
-    return Constrain(Text(text, style=style), width)
+    return Constrain(Text(printable(text), style=style), width)
 
 
 def _keeps_columns(view: View) -> bool:
@@ -165,9 +168,9 @@ def _table(sheet: Sheet, width: int) -> tuple[Table, list[Column]]:
     room = _rooms(columns, widths, width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0), show_edge=False)
     for column in columns:
-        table.add_column(column.header, justify=column.align, no_wrap=True, width=room[column.key])
+        table.add_column(printable_line(column.header), justify=column.align, no_wrap=True, width=room[column.key])
     for row in sheet.rows:
-        cells = [elided(row.cells.get(column.key, ""), room[column.key]) for column in columns]
+        cells = [elided(_cell(row, column), room[column.key]) for column in columns]
         table.add_row(*(Text(cell) for cell in cells), style=_STYLES[row.style])
     return table, dropped
 
@@ -214,8 +217,12 @@ def elided(text: str, width: int) -> str:
 
 
 def _column_width(column: Column, rows: Sequence[Row]) -> int:
-    lines = (line for row in rows for line in row.cells.get(column.key, "").split("\n"))
-    return max([cell_len(column.header), *map(cell_len, lines)])
+    lines = (line for row in rows for line in _cell(row, column).split("\n"))
+    return max([cell_len(printable_line(column.header)), *map(cell_len, lines)])
+
+
+def _cell(row: Row, column: Column) -> str:
+    return printable(row.cells.get(column.key, "")).replace("\t", "\\t")
 
 
 def table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:

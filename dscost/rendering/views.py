@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.rendering.metrics import METRICS
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
 from dscost.rendering.wording import (
     VARIANT_TITLES,
     assumed_line,
@@ -87,6 +87,20 @@ def page_of(report: Report, view: View) -> Page:
 def column_headers() -> Mapping[str, str]:
     """Return every key that `--columns` takes for some report, with its header."""
     return {column.key: column.header for column in (*_VARIANT_COLUMNS, *_LAYER_COLUMNS)}
+
+
+def check_view(view: View, format_name: str) -> None:
+    """Refuse a view of a model that asks for a column or a sort key that there is not.
+
+    Raises:
+        UnknownNameError: It does.
+    """
+    if format_name == "csv":
+        from dscost.rendering.structured import CSV_COLUMNS
+
+        check_keys(view, CSV_COLUMNS)
+    else:
+        check_keys(view, (column.key for column in _LAYER_COLUMNS), ("layer", *SORT_KEYS))
 
 
 # -- one layer

@@ -163,7 +163,9 @@ def _swappable_in(layer: Layer) -> int:
 def _has_spatial(layer: Layer) -> bool:
     """Whether a layer runs a convolution larger than 1×1, as far as the report tells."""
     runs_several = bool(layer.variants or layer.separable_pairs or layer.could_be_separable)
-    return runs_several or (layer.conv is not None and layer.conv.kernel_area > 1)
+    if layer.conv is None:  # a quantised convolution has no specification
+        return runs_several or layer.op == "convolution"
+    return runs_several or layer.conv.kernel_area > 1
 
 
 def _clock_agrees(speedup: Speedup, promised: float | None) -> str:

@@ -1,0 +1,173 @@
+"""Models counted in a process of their own: one that dies, hangs or eats memory is one model that cannot be counted.
+
+The worker (`workers`) is another Python with the same modules; it is asked for one model after the other, so that torch
+is loaded once, and is replaced when it has died, or when a model has changed it so that the next would be counted
+differently.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dscost.errors import InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dscost.analysis.counting import CountedModel
+    from dscost.analysis.workers import Process
+    from dscost.results import Report, Totals
+    from dscost.specs import Shape
+    from dscost.timing import Setting, TimingOptions
+    from dscost.tracing import Arguments
+
+LIMIT_S = 300.0
+"""How long a model may take to be loaded and counted: the largest take a minute, from a slow disk a few."""
+
+Progress = Callable[[float, str], None]
+
+
+def how_it_ended(code: int) -> str:
+    """Return what a return code as `subprocess` has it says of the end of a process.
+
+    >>> how_it_ended(0), how_it_ended(-11)
+    ('exit code 0', 'signal 11, SIGSEGV')
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    import signal
+
+    name = next((one.name for one in signal.Signals if one.value == -code), "unknown")
+    why = ", as where memory runs out" if name == "SIGKILL" else ""
+    return f"signal {-code}, {name}{why}"
+
+
+class Swap(NamedTuple):
+    """A swap of a model that is elsewhere, by its place among all of them."""
+
+    place: int
+    layer: str
+    input_shape: "Shape"
+
+
+class Answer(NamedTuple):
+    """What a worker says of a model.
+
+    Args:
+        report: Of the model.
+        model: Its number in the worker.
+        swaps: That its versions may be asked for, or `None` where it has none.
+        saved: As in `CountedModel`.
+        is_spoilt: Whether the model has changed the process, so that no other should be counted there.
+    """
+
+    report: "Report"
+    model: int = 0
+    swaps: tuple[Swap, ...] | None = None
+    saved: bool = False
+    is_spoilt: bool = False
+
+
+class Died(Exception):
+    """A worker that is gone; the text says whose code that was, and how it ended."""
+
+
+class Worker:
+    """A process in which models are counted; started when it is first needed, ended with the `with` statement.
+
+    Args:
+        limit_s: How long one model may take.
+    """
+
+    def __init__(self, limit_s: float = LIMIT_S) -> None:
+        self._limit_s = limit_s
+        self._running: Process | None = None
+        self._retired: list[Process] = []
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in (*self._retired, self._running):
+            if process is not None:
+                process.end()
+
+    def count(self, target: str, **options: Any) -> "CountedModel":
+        """Return what `analysis.count` returns; its versions stay in the worker.
+
+        Raises:
+            InputError: As `count` does; or the model's code has ended its process, or taken too long.
+        """
+        from dscost.analysis.counting import CountedModel
+
+        try:
+            process, answer = self._ask(target, options)
+        except Died:  # the fault may be that of a model before it: a thread, an alarm
+            process, answer = self._ask(target, options)
+        if answer.is_spoilt and self._running is not None:
+            self._retired.append(self._running)
+            self._running = None
+        versions = Elsewhere(process, target, answer.model, self._limit_s) if answer.swaps is not None else None
+        return CountedModel(answer.report, answer.swaps or (), versions, answer.saved)  # type: ignore[arg-type]
+
+    def _ask(self, target: str, options: Mapping[str, Any]) -> "tuple[Process, Answer]":
+        if self._running is not None and not self._running.is_alive:  # it died of the model before, after its answer
+            self._running.end()
+            self._running = None
+        is_fresh = self._running is None
+        if is_fresh:
+            from dscost.analysis.workers import Process  # what it takes to start a program, which most have no use for
+
+            self._running = Process()
+        assert self._running is not None
+        try:
+            return self._running, self._running.ask(target, ("count", target, dict(options)), self._limit_s)
+        except Died as died:
+            self._running = None
+            if is_fresh:
+                raise InputError(str(died)) from died
+            raise
+
+
+class Elsewhere:
+    """The versions of a model that is in a worker: see `counting.Versions`."""
+
+    def __init__(self, process: "Process", target: str, model: int, limit_s: float) -> None:
+        self._process, self._target, self._model, self._limit_s = process, target, model, limit_s
+
+    def layer_of(self, swap: Any) -> "tuple[str, Shape]":
+        """Return the layer that a swap stands with, and the shape of its input."""
+        return swap.layer, swap.input_shape
+
+    def totals(self, swaps: Sequence[Any]) -> "Totals":
+        """Return what the versions cost with these swaps and no others.
+
+        Raises:
+            InputError: The worker has died meanwhile.
+        """
+        places = tuple(swap.place for swap in swaps)
+        return self._asked(("totals", self._model, places)).report.totals
+
+    def measure(self, options: "TimingOptions", progress: Progress | None) -> "Report":
+        """Return the report of the model with measured times.
+
+        Raises:
+            InputError: As measuring does, or the worker has died.
+        """
+        return self._asked(("measure", self._model, options), progress).report
+
+    def build(self, variant: str, swaps: Sequence[Any]) -> "tuple[nn.Module, tuple[str, ...]]":
+        """Refuse: the module is in the worker."""
+        raise UnavailableError(f"{self._target} is in a process of its own")
+
+    def arguments(self, setting: "Setting") -> "Arguments":
+        """Refuse: the module is in the worker."""
+        raise UnavailableError(f"{self._target} is in a process of its own")
+
+    def _asked(self, request: Any, progress: Progress | None = None) -> "Answer":
+        try:
+            return self._process.ask(self._target, request, self._limit_s, progress)
+        except Died as died:
+            raise InputError(str(died)) from died

@@ -1,0 +1,259 @@
+"""Another Python that counts models: how it is started, asked and ended here, and what it does there.
+
+Both ends are the same program of the same user: this contains accidents, not attacks. Requests and answers are values,
+pickled; answers may be of dscost's own types only.
+"""
+
+import io
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from time import monotonic
+from types import MappingProxyType
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from dscost import errors
+from dscost.analysis.isolated import Answer, Died, Progress, Swap, how_it_ended
+from dscost.errors import DscostError, FileProblems, InputError, UnavailableError, UnknownNameError
+
+if TYPE_CHECKING:
+    from dscost.analysis.counting import CountedModel
+
+_POLL_S = 0.1
+_LAST_WORDS_S = 0.5
+"""How long after the end of a worker something that it has said may still arrive."""
+_LENGTH_BYTES = 8
+
+
+class Process:
+    """One worker: requests go to its stdin, answers come from its stdout; what a model prints goes to our stderr."""
+
+    def __init__(self) -> None:
+        code = f"import sys; sys.path[:] = {sys.path!r}; from dscost.analysis.workers import serve; serve()"
+        if not sys.executable:
+            raise UnavailableError("this Python does not know where it is, so no model can be isolated: --no-isolate")
+        # in a session of its own, so that all that a model starts can be ended with it
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None,
+            start_new_session=os.name == "posix",
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._inbox: Queue[Any] = Queue()
+        self._listener = Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        self._listener.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def ask(self, target: str, request: Any, limit_s: float, progress: Progress | None = None) -> Answer:
+        """Return the answer to a request.
+
+        Raises:
+            DscostError: What the request has raised there, or it took longer than the limit.
+            Died: The worker has died.
+        """
+        deadline = monotonic() + limit_s
+        with suppress(OSError):  # it has died: what it died of is told below
+            assert self._process.stdin is not None
+            _send(self._process.stdin, pickle.dumps(request))
+        while True:
+            kind, content = self._next(target, deadline, limit_s)
+            if kind == "progress" and progress:
+                progress(*content)
+            elif kind == "answer":
+                answer: Answer = content
+                return answer
+            elif kind == "error":
+                raise _error_of(*content)
+            elif kind == "bug":
+                raise RuntimeError(content)
+
+    def _next(self, target: str, deadline: float, limit_s: float) -> tuple[str, Any]:
+        while True:
+            with suppress(Empty):
+                message: tuple[str, Any] | None = self._inbox.get(timeout=_POLL_S)
+                if message is not None:
+                    return message
+            code = self._process.poll()
+            if code is not None:
+                with suppress(Empty):
+                    message = self._inbox.get(timeout=_LAST_WORDS_S)
+                    if message is not None:
+                        return message
+                self.end()  # and what the model has started
+                raise Died(f"{target}: its code ended the process ({how_it_ended(code)})")
+            if monotonic() > deadline:
+                self.end()
+                raise InputError(f"{target}: not done after {limit_s:g} s, stopped (--load-timeout sets the limit)")
+
+    def end(self) -> None:
+        """End it, and all that the model has started."""
+        with suppress(OSError):
+            if os.name == "posix":
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._process.wait()
+        self._listener.join(_LAST_WORDS_S)
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError, ValueError):  # what was never read by the one that is gone
+                assert pipe is not None
+                pipe.close()
+
+    def _listen(self, stream: IO[bytes]) -> None:
+        for message in _received(stream):
+            try:
+                self._inbox.put(_Values(io.BytesIO(message)).load())
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with an answer, somebody waits for it
+                self._inbox.put(("bug", f"an answer that cannot be read: {errors.first_line(error)}"))
+        self._inbox.put(None)
+
+
+class _Values(pickle.Unpickler):
+    """Reads what a worker answers: dscost's own types, and plain ones."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a type that may be part of an answer."""
+        if module.partition(".")[0] == "dscost" or (module, name) == ("builtins", "dict"):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+
+_BY_NAME = {kind.__name__: kind for kind in (InputError, UnavailableError, errors.SpecError, errors.OutputError)}
+
+
+def _error_of(name: str, text: str, content: Any) -> DscostError:
+    if name == FileProblems.__name__:
+        return FileProblems(*content)
+    return _BY_NAME.get(name, InputError)(text)
+
+
+def _send(stream: IO[bytes], message: bytes) -> None:
+    stream.write(len(message).to_bytes(_LENGTH_BYTES, "big") + message)
+    stream.flush()
+
+
+def _received(stream: IO[bytes]) -> Iterator[bytes]:
+    with suppress(OSError, ValueError):
+        while len(head := stream.read(_LENGTH_BYTES)) == _LENGTH_BYTES:
+            yield stream.read(int.from_bytes(head, "big"))
+
+
+# -- in the worker
+
+
+def serve() -> NoReturn:
+    """Answer requests until there are no more."""
+    requests, answers = _private_pipes()
+    inbox: Queue[bytes] = Queue()
+    Thread(target=_fetch, args=(requests, inbox), daemon=True).start()
+    with suppress(OSError):  # where memory runs out, Linux ends this process rather than any other
+        Path("/proc/self/oom_score_adj").write_text("500")
+    owner = os.getpid()
+    models: list[CountedModel] = []
+    while True:
+        request = pickle.loads(inbox.get())
+        message = _answered(request, models, lambda *said: _send(answers, _pickled(("progress", said))))
+        if os.getpid() != owner:  # both have come back from a fork: one answer is enough
+            os._exit(0)
+        _send(answers, message)
+
+
+def _private_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Return stdin and stdout for ourselves; a model finds nothing on its own, and prints to stderr."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    return requests, answers
+
+
+def _fetch(requests: IO[bytes], inbox: "Queue[bytes]") -> None:
+    """Pass requests on, and end this process and its children with the one that asks, whatever a model is doing."""
+    for message in _received(requests):
+        inbox.put(message)
+    if os.name == "posix":
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os._exit(0)
+
+
+def _answered(request: Any, models: "list[CountedModel]", progress: Progress) -> bytes:
+    """Return the answer to a request, or why there is none."""
+    from dscost.sources.foreign import contained
+
+    kind, subject, given = request
+    try:
+        with contained(subject if kind == "count" else "the model"):
+            return _pickled(("answer", _answer(kind, subject, given, models, progress)))
+    except DscostError as error:
+        content = (error.path, error.problems) if isinstance(error, FileProblems) else None
+        name = InputError.__name__ if isinstance(error, UnknownNameError) else type(error).__name__
+        return _pickled(("error", (name, str(error), content)))
+    except KeyboardInterrupt:  # no terminal reaches this process
+        return _pickled(("error", (InputError.__name__, f"{subject}: its code raised KeyboardInterrupt", None)))
+    except pickle.PicklingError:  # of a type that is no more the one that it was
+        return _pickled(("error", (InputError.__name__, f"{subject}: its code has replaced modules of dscost", None)))
+    except Exception as error:  # noqa: BLE001 - told as a bug where it can be told
+        return _pickled(("bug", errors.first_line(error)))
+
+
+def _answer(kind: str, subject: Any, given: Any, models: "list[CountedModel]", progress: Progress) -> Answer:
+    from dscost.analysis import count, measure_model
+
+    if kind == "count":
+        before = _state()
+        model = count(subject, **given)
+        models.append(model)
+        return Answer(model.report, len(models) - 1, _swaps_of(model), model.saved, before != _state())
+    model = models[subject]
+    if kind == "measure":
+        return Answer(measure_model(model, given, progress))
+    assert model.versions is not None
+    totals = model.versions.totals([model.swaps[place] for place in given])
+    return Answer(model.report._replace(totals=totals))
+
+
+def _swaps_of(model: "CountedModel") -> tuple[Swap, ...] | None:
+    if model.versions is None:
+        return None
+    return tuple(Swap(place, *model.versions.layer_of(swap)) for place, swap in enumerate(model.swaps))
+
+
+def _state() -> tuple[Any, ...]:
+    """Return what a model must not change, lest the next one be counted differently."""
+    import torch
+
+    try:
+        here = str(Path.cwd())
+    except OSError:  # the folder is gone
+        here = ""
+    alarm = signal.getitimer(signal.ITIMER_REAL)[0] > 0 if hasattr(signal, "getitimer") else False
+    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
+    return here, alarm, torch.get_default_dtype(), str(torch.empty(0).device), *modes
+
+
+class _Pickler(pickle.Pickler):
+    """Writes results, read-only mappings as dicts."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """Return how to write what pickle cannot."""
+        return (dict, (dict(value),)) if isinstance(value, MappingProxyType) else NotImplemented
+
+
+def _pickled(value: Any) -> bytes:
+    stream = io.BytesIO()
+    _Pickler(stream).dump(value)
+    return stream.getvalue()

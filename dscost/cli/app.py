@@ -1,0 +1,126 @@
+"""One command line: which command it calls, and what its errors come to."""
+
+import os
+from collections.abc import Sequence
+from errno import EDQUOT, EFBIG, ENOSPC
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from dscost import __version__
+from dscost.cli import FAILED
+from dscost.cli.printing import abandon_stdout, tell, write_out
+from dscost.cli.signals import INTERRUPTED, signals
+from dscost.cli.streams import result_stream
+from dscost.errors import DscostError, FileProblems, OutputError, first_line
+
+COMMANDS = {
+    "layer": ("dscost.cli.layer", "layer"),
+    "model": ("dscost.cli.model", "model"),
+    "compare": ("dscost.cli.compare", "compare"),
+    "convert": ("dscost.cli.convert", "convert"),
+    "device": ("dscost.cli.device", "device"),
+    "check": ("dscost.cli.check", "check"),
+    "baseline": ("dscost.cli.baseline", "baseline"),
+    "verify": ("dscost.cli.verify", "verify"),
+    "list": ("dscost.cli.listing", "list_names"),
+    "init": ("dscost.cli.init", "init"),
+    "schema": ("dscost.cli.schema", "schema"),
+}
+"""Each command's module and function; a module is imported when its command is used."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; errors are told on stderr."""
+    try:
+        code = _app(arguments)(args=list(arguments) or ["--help"], prog_name="dscost", standalone_mode=False)
+        if result_stream() is not None:
+            write_out("")  # what Typer printed may still be on its way
+        return _interrupted() if code == INTERRUPTED else code or 0
+    except FileProblems as problems:
+        tell(str(problems))  # each line begins with its place, as editors and CI like it
+        return FAILED
+    except OutputError as error:
+        abandon_stdout()
+        return failed(str(error))
+    except DscostError as error:
+        return failed(str(error))
+    except typer.TyperException as error:
+        return failed(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+    except BrokenPipeError:  # the reader has seen enough
+        abandon_stdout()
+        return 0
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT, EFBIG):  # Typer's help, onto a disk that is full
+            return _bug(error)
+        abandon_stdout()
+        return failed(f"cannot write the result: {error.strerror}")
+    except SystemExit as stop:  # Typer's own end of a command whose output nobody reads any more
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        abandon_stdout()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must exit 2 with one line, not 1
+        return _bug(error)
+
+
+def _bug(error: Exception) -> int:
+    from dscost.sources.foreign import torch_problem
+
+    missing = torch_problem(error)
+    if missing:
+        return failed(missing)
+    if os.environ.get("DSCOST_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exc()
+    return failed(f"internal error: {first_line(error)} (DSCOST_DEBUG=1 shows where)")
+
+
+def _app(arguments: Sequence[str]) -> typer.Typer:
+    """Return the application with the command that is called, or with all of them for help and mistakes."""
+    # plain help: rich's is slower, and colours a pipe when GITHUB_ACTIONS is set
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name in [called] if called in COMMANDS else COMMANDS:
+        module, function = COMMANDS[str(name)]
+        app.command(name)(getattr(import_module(module), function))
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        write_out(f"dscost {__version__}\n")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("-V", "--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What a convolution costs: on paper and on your machine, as it is and depthwise-separable."""
+
+
+def failed(message: str) -> int:
+    """Tell an error, and return the exit code that it comes to."""
+    for line in message.splitlines() or ["unknown error"]:
+        tell(f"dscost: {line}")
+    return FAILED
+
+
+def _interrupted() -> int:
+    if not signals.told:
+        tell("interrupted")
+    signals.told = signals.are_ours
+    return INTERRUPTED

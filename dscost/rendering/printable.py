@@ -1,0 +1,89 @@
+r"""What others have named or said, made fit to be shown: the one place where their text is made harmless.
+
+Names of layers and models, keys and messages of files, errors of models are text that others have written. An escape
+sequence in it would clear a screen, a bidirectional mark turn a line around, a `\r` hide what stands before it.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
+"""C0 but for tab and line feed, DEL, C1."""
+_INVISIBLE = "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+"""Bidirectional marks, line separators, what has no width and no part in any script."""
+_SURROGATES = "\ud800-\udfff\ufffe\uffff"
+"""Bytes that were no text, and what XML forbids."""
+
+UNPRINTABLE = re.compile(f"[{_CONTROLS}{_INVISIBLE}{_SURROGATES}]")
+_NOT_IN_A_LINE = re.compile(f"[\t\n{_CONTROLS}{_INVISIBLE}{_SURROGATES}]")
+
+
+def printable(text: str) -> str:
+    r"""Return the text with what is no text written out; lines and tabs stay.
+
+    >>> printable("a\x1b[31mb\u202e")
+    'a\\x1b[31mb\\u202e'
+    """
+    return UNPRINTABLE.sub(_written_out, text)
+
+
+def printable_line(text: str) -> str:
+    r"""Return the text on one line, as a cell of a table holds it.
+
+    >>> printable_line("a\nb\tc")
+    'a\\nb\\tc'
+    """
+    return _NOT_IN_A_LINE.sub(_written_out, text)
+
+
+def printable_json(text: str) -> str:
+    r"""Return JSON that means the same, in which strings hold nothing unprintable.
+
+    >>> printable_json('["\x9b2J"]')
+    '["\\u009b2J"]'
+    """
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def json_text(document: Any) -> str:
+    """Return a document as JSON for programs and for eyes: numbers exact, text readable, nothing unprintable.
+
+    Raises:
+        ValueError: It holds what is no number.
+    """
+    import json
+
+    return printable_json(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as CSV under a line with the columns; keys that are none of them are left out."""
+    import csv
+    from io import StringIO
+
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([csv_cell(row.get(column, "")) for column in columns] for row in rows)
+    return text.getvalue()
+
+
+def csv_cell(value: object) -> object:
+    r"""Return a cell that no spreadsheet takes for a formula: text that begins like one has a `'` before it.
+
+    Numbers are left as they are, negative ones too.
+
+    Source:
+        OWASP, CSV Injection.
+
+    >>> csv_cell("=1+1"), csv_cell("conv1"), csv_cell(-5)
+    ("'=1+1", 'conv1', -5)
+    """
+    if not isinstance(value, str):
+        return value
+    return f"'{printable(value)}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else printable(value)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")

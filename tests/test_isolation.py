@@ -1,0 +1,209 @@
+"""What a model's own code does to its process is contained: one model that cannot be counted, and the others judged."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import dscost
+from dscost.analysis import count
+from dscost.analysis.isolated import Worker
+from dscost.cli import run
+from dscost.cli.supervising import foreign_targets
+from dscost.errors import InputError
+from dscost.sources import runs_code
+from dscost.sources.foreign import contained
+
+DSCOST = str(Path(sys.executable).parent / "dscost")
+INPUT = (1, 3, 8, 8)
+MACS = 6 * 6 * 64 * 3 * 9 + 4 * 4 * 64 * 64 * 9
+NETS = """
+import ctypes, os, subprocess, time
+import torch
+from torch import nn
+def good(): return nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3))
+def exits(): os._exit(0)
+def crashes(): ctypes.string_at(0)
+def hangs(): time.sleep(60)
+def interrupts(): raise KeyboardInterrupt
+def is_base(): raise BaseException("base")
+def forks():
+    os.fork()
+    return good()
+def prints():
+    os.write(1, b"printed\\n")
+    return good()
+def spoils():
+    torch.set_default_dtype(torch.float64)
+    return good()
+def leaves():
+    os.chdir("/")
+    return good()
+class Unnamed(nn.Conv2d):
+    def __init__(self): super().__init__(3, 8, 3)
+    def named_modules(self, *a, **k): raise ValueError("no names")
+class Dies(nn.Conv2d):
+    def __init__(self): super().__init__(3, 8, 3)
+    def forward(self, x): os._exit(3)
+"""
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no signals and no fork")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.py").write_text(NETS)
+    return tmp_path
+
+
+def budget(folder: Path, *names: str, limit: str = "1M") -> None:
+    entries = "".join(f"  - {{name: {name}, target: 'nets.py:{name}'}}\n" for name in names)
+    head = f"version: 1\ndefaults: {{input: [1, 3, 8, 8], limits: {{macs: {limit}}}}}\nmodels:\n"
+    (folder / "dscost.yaml").write_text(head + entries)
+
+
+def test_models_that_die_are_failed_models_and_the_others_are_judged(folder: Path) -> None:
+    budget(folder, "prints", "exits", "good", "Dies", "forks", "interrupts", "is_base", "Unnamed")
+    result = dscost.check("dscost.yaml", isolate=True)
+    assert {one.entry: one.value for one in result.passed} == dict.fromkeys(("prints", "good", "forks"), MACS)
+    said = {finding.entry: finding.detail for finding in result.findings}
+    assert said == {
+        "exits": "nets.py:exits: its code ended the process (exit code 0)",
+        "Dies": "nets.py:Dies: its code ended the process (exit code 3)",
+        "interrupts": "nets.py:interrupts: its code raised KeyboardInterrupt",
+        "is_base": "nets.py:is_base: its code raised BaseException: base (nets.py, in is_base)",
+        "Unnamed": "nets.py:Unnamed: its code raised ValueError: no names (nets.py, in named_modules)",
+    }
+    assert result.exit_code == 2
+
+
+def test_a_crash_names_its_signal_and_a_hang_its_limit(folder: Path) -> None:
+    with Worker() as worker, pytest.raises(InputError, match=r"ended the process \(signal 11, SIGSEGV\)"):
+        worker.count("nets.py:crashes", input=INPUT)
+    started = time.monotonic()
+    with Worker(limit_s=8) as worker, pytest.raises(InputError, match=r"not done after 8 s, stopped \(--load-timeout"):
+        worker.count("nets.py:hangs", input=INPUT)
+    assert time.monotonic() - started < 30
+
+
+def test_what_one_model_changes_does_not_change_the_next(folder: Path) -> None:
+    with Worker() as worker:
+        worker.count("nets.py:spoils", input=INPUT)
+        after = worker.count("nets.py:good", input=INPUT)
+    assert after.report.totals.as_is.weight_bytes == 4 * (64 * 3 * 9 + 64 + 64 * 64 * 9 + 64)
+
+
+def test_a_report_from_elsewhere_is_the_report_from_here(folder: Path) -> None:
+    here = count("nets.py:good", input=INPUT)
+    with Worker() as worker:
+        there = worker.count("nets.py:good", input=INPUT)
+        assert there.report.to_dict() == here.report.to_dict()
+        assert there.versions is not None
+        assert here.versions is not None
+        assert there.versions.totals(there.swaps) == here.versions.totals(here.swaps)
+        assert there.versions.totals(()) == here.versions.totals(())
+
+
+def test_a_way_out_is_found_in_the_process_of_the_model(folder: Path) -> None:
+    budget(folder, "good", limit="600k")
+    found = [dscost.check("dscost.yaml", isolate=isolate).findings for isolate in (True, False)]
+    assert found[0] == found[1]
+    assert found[0][0].rescue is not None
+
+
+def test_what_is_no_code_starts_no_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    (folder / "net.yaml").write_text("input: [3, 8, 8]\nlayers: [{conv: 3, out_channels: 4}]\n")
+    assert run(["model", "net.yaml", "--no-time", "--json", "-q", "-o", "saved.json"]) == 0
+    (folder / "dscost.yaml").write_text(
+        "version: 1\nmodels:\n  - {target: resnet18, limits: {macs: 2G}}\n  - {target: net.yaml, limits: {macs: 1G}}\n"
+        "  - {target: saved.json, limits: {macs: 1G}}\n"
+    )
+    assert run(["check"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "is_code"),
+    [
+        ("resnet18", False),
+        ("net.yaml", False),
+        ("net.yaml:small", False),
+        ("a.json", False),
+        ("a.json:timm:x", False),
+        ("net.py:make", True),
+        ("pkg.mod:make", True),
+        ("timm:resnet18", True),
+        ("net.pt2", True),
+        ("nothing_of_that_name", True),
+    ],
+)
+def test_which_targets_are_code(target: str, is_code: bool) -> None:
+    assert runs_code(target) is is_code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "targets"),
+    [
+        ("model net.py:make --input x=1,3:int64", ["net.py:make"]),
+        ("model net.yaml:small", []),
+        ("compare a.json:b net.pt2", ["net.pt2"]),
+        ("check a:b", []),
+        ("model a:b --isolate", []),
+        ("", []),
+    ],
+)
+def test_which_commands_are_watched(arguments: str, targets: list[str]) -> None:
+    assert foreign_targets(arguments.split()) == targets
+
+
+def test_a_command_that_a_model_ends_is_one_line_and_exit_2(folder: Path) -> None:
+    for name, how in (("exits", "exit code 0"), ("crashes", "signal 11, SIGSEGV")):
+        done = subprocess.run(
+            [DSCOST, "model", f"nets.py:{name}", "--input", "1,3,8,8", "--no-time", "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"dscost: nets.py:{name}: its code ended the process ({how})\n"
+
+
+def test_model_isolates_when_asked_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["model", "nets.py:good", "--input", "1,3,8,8", "--no-time", "--json"]
+    assert run([*command, "--isolate", "--load-timeout", "60s"]) == 0
+    isolated = json.loads(capsys.readouterr().out)
+    assert run(command) == 0
+    assert json.loads(capsys.readouterr().out) == isolated
+    assert run([*command, "--load-timeout", "60s"]) == 2
+    assert "--load-timeout needs --isolate" in capsys.readouterr().err
+    assert run([*command, "--isolate", "--load-timeout", "soon"]) == 2
+    assert "--load-timeout: expected a duration" in capsys.readouterr().err
+
+
+# -- whose error it is
+
+
+def test_our_own_mistakes_stay_ours() -> None:
+    ours: dict[str, object] = {"__name__": "dscost.rendering"}
+    exec(compile("def wrong(): raise AttributeError('a bug')", "wrong.py", "exec"), ours)
+    with pytest.raises(AttributeError), contained("net.py:make"):
+        ours["wrong"]()  # type: ignore[operator]
+
+
+def test_an_error_of_theirs_has_its_place() -> None:
+    theirs: dict[str, object] = {"__name__": "theirs"}
+    exec(compile("def make(): raise ValueError('what was wrong')", "folder/net.py", "exec"), theirs)
+    message = r"^net: its code raised ValueError: what was wrong \(net\.py, in make\)$"
+    with pytest.raises(InputError, match=message), contained("net"):
+        theirs["make"]()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("error", [GeneratorExit(), SystemExit(3), BaseException("base")], ids=repr)
+def test_whatever_is_raised_is_an_input_error(error: BaseException) -> None:
+    with pytest.raises(InputError, match=f"^net: its code raised {type(error).__name__}"), contained("net"):
+        raise error
