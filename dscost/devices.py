@@ -75,6 +75,10 @@ def find_device(name: str, dtype: str) -> Ceilings:
     """
     dtype_bytes(dtype)
     device = sheet_of(name)
+    if dtype not in device.flops_per_s and name.endswith(ENDINGS):
+        figures = read_yaml(Path(name)).value["flops_per_s"]
+        said = f"no figure for {dtype} (it has {some_of(device.flops_per_s)})"
+        raise FileProblems(name, [figures.at_key(said)])
     if dtype not in device.flops_per_s:
         raise InputError(f"{device.name} has no figure for {dtype} (it has {some_of(device.flops_per_s)})")
     return Ceilings(

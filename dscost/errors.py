@@ -73,7 +73,7 @@ class FileProblems(InputError):
 
 MOST_COMPARED = 2000
 """Names that a misspelt one is compared with."""
-MOST_HINTS = 100
+MOST_HINTS = 30
 """Mistakes of one file for which a near name is looked for: nobody reads more."""
 MOST_OF_A_LINE = 300
 """Characters of a foreign error that are shown: some hold a whole file in a single line."""

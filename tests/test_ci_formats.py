@@ -96,6 +96,10 @@ ONE_OF_EACH = tuple(
             Finding("stale_baseline", "warn", "old net", 1, 1),
             Finding("not_comparable", "warn", "net", 1, 1, detail="input was 1, is 2"),
             Finding("unknown_cost", "error", "net", 1, 1, detail="aten::fft"),
+            Finding("unseen_work", "error", "net", 1, 1, detail="Not seen: 5 parameters of c."),
+            Finding("value_dependent", "warn", "net", 1, 1, detail="The model looks at values."),
+            Finding("unused_weights", "warn", "net", 1, 1, detail="Never used: 5 parameters of c."),
+            Finding("other_doubt", "warn", "net", 1, 1, detail="Something."),
             Finding("unknown_figure", "error", "net", 1, 1, "peak_activation_bytes"),
             Finding("unloadable_model", "fail", "gone", 1, 1, detail="unknown model 'gone'"),
             Finding("inexact_exclusion", "note", "net", 1, 1, detail="latency_s of the whole model"),
@@ -209,7 +213,7 @@ def test_json_keeps_its_schema_and_that_of_reports(of: CheckResult) -> None:
 
 def test_json_counts_levels_and_keeps_what_was_counted() -> None:
     document = parsed("json", RESULTS["one of each kind"])
-    assert document["summary"] == {"fail": 1, "error": 8, "warn": 3, "note": 2, "passed": 1}
+    assert document["summary"] == {"fail": 1, "error": 9, "warn": 6, "note": 2, "passed": 1}
     # "gone" could not be loaded; a stale entry is made a subject here only so that it has a name
     model = json.loads(json.dumps(MODEL.to_dict()))
     assert document["subjects"] == [{"entry": "net", **model}, {"entry": "old net", **model}]
@@ -308,7 +312,7 @@ def test_github_has_one_line_where_nothing_was_found() -> None:
 
 def test_github_levels_follow_the_findings_worst_first() -> None:
     shown = commands(rendered("github", result(*reversed(ONE_OF_EACH[5:]))))
-    assert [one.name for one in shown] == ["error"] * 4 + ["warning"] * 3 + ["notice"] * 2
+    assert [one.name for one in shown] == ["error"] * 5 + ["warning"] * 5  # and the notices are counted
     assert shown[0].properties["title"] == "gone: Model cannot be loaded"
 
 
@@ -345,7 +349,7 @@ def test_gitlab_keeps_the_documented_format(of: CheckResult) -> None:
 
 def test_gitlab_severities_follow_the_levels() -> None:
     severities = Counter(issue["severity"] for issue in parsed("gitlab", RESULTS["one of each kind"]))
-    assert severities == {"critical": 1, "major": 8, "minor": 3, "info": 2}
+    assert severities == {"critical": 1, "major": 9, "minor": 6, "info": 2}
     (issue,) = parsed("gitlab", result(over(detail="two\nlines")))
     assert issue["location"] == {"path": "dscost.yaml", "lines": {"begin": 8}}
     assert issue["description"] == "net: 601 MACs, over the limit of 600 by 1. two lines"
@@ -413,6 +417,10 @@ def test_junit_has_a_case_for_every_limit() -> None:
         ("missing baseline", "system-out"),
         ("not comparable", "system-out"),
         ("unknown cost", "error"),
+        ("unseen work", "error"),
+        ("value dependent", "system-out"),
+        ("unused weights", "system-out"),
+        ("other doubt", "system-out"),
         ("peak_activation_bytes unknown figure", "error"),
         ("params max", "passed"),
         ("stale baseline", "system-out"),
@@ -508,7 +516,7 @@ def test_sarif_explains_every_rule() -> None:
 
 def test_sarif_levels_follow_the_findings() -> None:
     levels = Counter(one["level"] for one in results_of(RESULTS["one of each kind"]))
-    assert levels == {"error": 9, "warning": 3, "note": 2}
+    assert levels == {"error": 10, "warning": 6, "note": 2}
 
 
 def test_sarif_fingerprints_are_those_of_gitlab() -> None:

@@ -154,3 +154,11 @@ def test_a_list_is_no_device(tmp_path: Path) -> None:
     assert problems(tmp_path, "[]") == [
         "board.yaml:1:1: expected a mapping with name, source, flops_per_s, bytes_per_s, found a list"
     ]
+
+
+def test_a_dtype_that_a_file_has_no_figure_for_is_told_at_its_figures(tmp_path: Path) -> None:
+    path = tmp_path / "board.yaml"
+    path.write_text("name: A board\nsource: a sheet\nflops_per_s: {float32: 1e9, int8: 2e9}\nbytes_per_s: 2e9\n")
+    with pytest.raises(FileProblems) as refused:
+        find_device(str(path), "float16")
+    assert str(refused.value) == f"{path}:3:1: no figure for float16 (it has float32, int8)"

@@ -397,8 +397,9 @@ class _Judge:
 
     def _each(self, rule: LayerRule, about: "_Meant", past: "_Past | None") -> Iterator[Finding | Passed]:
         limits = [limit for limit in rule.each if limit.level != "ignore"]
-        for layer in about.layers if limits else ():
-            for limit in limits:
+        open_ones = [limit for limit in limits if about.each[limit.metric, limit.bound]]
+        for layer in about.layers if open_ones else ():
+            for limit in open_ones:
                 if layer.name in about.each[limit.metric, limit.bound]:
                     old = None if past is None else past.figure(layer.name, limit.metric, rule.selector)
                     yield from self._held(limit, cost_figure(layer.cost, limit.metric), old, layer.name, None)
@@ -489,7 +490,11 @@ def _meant_by(rules: Sequence[LayerRule], layers: Sequence[Layer]) -> list[list[
     kinds = [Kind.of(layer) for layer in layers]
     names = [layer.name for layer in layers]
     return [
-        [_part_of(rule.selector, layers[at], kinds[at]) for at in rule.selector.among(names, kinds)] for rule in rules
+        [
+            _part_of(rule.selector, layers[at], kinds[at]) if kinds[at].parts else layers[at]
+            for at in rule.selector.among(names, kinds)
+        ]
+        for rule in rules
     ]
 
 
@@ -511,9 +516,10 @@ def _last_words(rules: Sequence[LayerRule], meant: Sequence[Sequence[str]]) -> l
     found: list[Mapping[_Bound, Set[str]]] = []
     for rule, names in zip(reversed(rules), reversed(meant), strict=True):
         bounds = {(limit.metric, limit.bound) for limit in rule.each}
-        found.append({bound: set(names).difference(taken.get(bound, ())) for bound in bounds})
+        left = {bound: {name for name in names if name not in taken.get(bound, ())} for bound in bounds}
+        found.append(left)
         for bound in bounds:
-            taken.setdefault(bound, set()).update(names)
+            taken.setdefault(bound, set()).update(left[bound])
     return found[::-1]
 
 

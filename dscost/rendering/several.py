@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from dscost.budgets.judging import CheckResult
 from dscost.errors import DscostError
 from dscost.registries import Registry
 from dscost.rendering.ci import github_failure
 from dscost.rendering.pages import View
+from dscost.rendering.printable import json_text
 from dscost.rendering.verdicts import VERDICT_RENDERERS
 
 Verdict = CheckResult | DscostError
@@ -50,19 +50,19 @@ def _json(verdicts: Sequence[Verdict], view: View) -> str:
         {"error": str(one)} if isinstance(one, DscostError) else json.loads(VERDICT_RENDERERS["json"](one, view))
         for one in verdicts
     ]
-    return _text({"command": "check", "budgets": documents})
+    return json_text({"command": "check", "budgets": documents})
 
 
 @SEVERAL_RENDERERS.register("gitlab")
 def _gitlab(verdicts: Sequence[Verdict], view: View) -> str:
-    return _text([finding for text in _each("gitlab", verdicts, view) for finding in json.loads(text)])
+    return json_text([finding for text in _each("gitlab", verdicts, view) for finding in json.loads(text)])
 
 
 @SEVERAL_RENDERERS.register("sarif")
 def _sarif(verdicts: Sequence[Verdict], view: View) -> str:
     logs = [json.loads(text) for text in _each("sarif", verdicts, view)]
     head = logs[0] if logs else {"version": "2.1.0"}
-    return _text({**head, "runs": [run for log in logs for run in log["runs"]]})
+    return json_text({**head, "runs": [run for log in logs for run in log["runs"]]})
 
 
 @SEVERAL_RENDERERS.register("junit")
@@ -74,7 +74,3 @@ def _junit(verdicts: Sequence[Verdict], view: View) -> str:
         suites.extend(fromstring(text.encode()))
     indent(suites)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(suites, encoding="unicode")}\n'
-
-
-def _text(document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
