@@ -80,10 +80,9 @@ def _stream() -> IO[str]:
 
 
 def _text(stream: IO[str]) -> str:
-    with stream:
-        with suppress(OSError, ValueError):  # it was abandoned, or closed by somebody's code
-            stream.seek(0)
-            return stream.read()
+    with stream, suppress(OSError, ValueError):  # it was abandoned, or closed by somebody's code
+        stream.seek(0)
+        return stream.read()
     return ""
 
 

@@ -53,7 +53,8 @@ TORCH = {
     "missing": ("sys.modules['torch'] = None", "torch is not installed: pip install 'dscost[torch]'"),
     "broken": (
         "sys.path.insert(0, '.')",
-        "torch cannot be imported: OSError: libc10.so: cannot open; pip install --force-reinstall torch installs it anew",
+        "torch cannot be imported: OSError: libc10.so: cannot open; "
+        "pip install --force-reinstall torch installs it anew",
     ),
 }
 
