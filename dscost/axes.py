@@ -6,6 +6,7 @@ one value has no pieces; neither has one of more values along which nothing diff
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -13,8 +14,12 @@ Shape = tuple[int, ...]
 Piece = tuple[str, int, int]
 Axis = tuple[Piece, ...]
 
-BATCH, CHANNELS, POSITIONS, MIXED = "b", "c", "p", "m"
-"""What a label begins with. `MIXED` is what a gate has made of all channels, one value for each."""
+MOST_KEPT = 4096
+"""Networks repeat themselves, so what was found is kept."""
+
+BATCH, CHANNELS, POSITIONS, REST, MIXED = "b", "c", "p", "r", "m"
+"""What a label begins with. `REST` are the positions that are left where some have been summed up. `MIXED` is what a
+gate has made of all channels, one value for each."""
 
 
 class Map(NamedTuple):
@@ -48,7 +53,7 @@ class Map(NamedTuple):
 
     def has_positions_on(self, axis: int) -> bool:
         """Whether it differs from position to position along an axis."""
-        return any(_names(piece, POSITIONS) for piece in self.axes[axis])
+        return any(_names(piece, POSITIONS, REST) for piece in self.axes[axis])
 
     def is_whole(self, channel_axis: int, channels: int, values: int) -> bool:
         """Whether one axis has all channels and nothing else, and the others every position of the batch, once."""
@@ -61,6 +66,7 @@ class Map(NamedTuple):
         )
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def feature_map(shape: Shape, dimensions: int, strides: Shape | None = None) -> Map:
     """Return a map `(B, C, *positions)` of so many spatial dimensions; the batch may be missing."""
     steps = row_major(shape[len(shape) - dimensions :])
@@ -69,6 +75,11 @@ def feature_map(shape: Shape, dimensions: int, strides: Shape | None = None) -> 
     if len(shape) > dimensions + 1:
         axes.insert(0, _axis(BATCH, 1, shape[0]))
     return Map(shape, tuple(axes), strides or row_major(shape))
+
+
+def constant(shape: Shape) -> Map:
+    """Return values of which nothing tells one from another."""
+    return Map(shape, ((),) * len(shape), row_major(shape))
 
 
 def row_major(shape: Sequence[int]) -> Shape:
@@ -83,6 +94,7 @@ def row_major(shape: Sequence[int]) -> Shape:
     return tuple(strides)
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def viewed(given: Map, shape: Shape, strides: Shape) -> Map | None:
     """Return a view of what `given` has in memory; `None` where it lacks a part or cuts through a piece.
 
@@ -102,6 +114,7 @@ def viewed(given: Map, shape: Shape, strides: Shape) -> Map | None:
     return Map(shape, tuple(axes), strides, given.is_gated) if before == after else None
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def reshaped(given: Map, shape: Shape) -> Map | None:
     """Return a contiguous copy in another shape, or `None` where that cuts through a piece."""
     if shape == given.shape:
@@ -109,7 +122,8 @@ def reshaped(given: Map, shape: Shape) -> Map | None:
     return viewed(given.at(row_major(given.shape)), shape, row_major(shape))
 
 
-def joined(maps: Sequence[Map], shape: Shape) -> Map | None:
+@lru_cache(maxsize=MOST_KEPT)
+def joined(maps: tuple[Map, ...], shape: Shape) -> Map | None:
     """Return what an elementwise function makes of some maps, or `None` where it brings different places together."""
     axes: list[Axis] = []
     for at in range(1, len(shape) + 1):  # from the last axis, as torch broadcasts
@@ -126,15 +140,18 @@ def joined(maps: Sequence[Map], shape: Shape) -> Map | None:
     return Map(shape, tuple(axes), row_major(shape), any(one.is_gated for one in maps))
 
 
-def reduced(given: Map, along: Iterable[int], shape: Shape) -> Map | None:
-    """Return a sum, mean or maximum along some axes; `None` if over some of the positions, or over the batch alone."""
+@lru_cache(maxsize=MOST_KEPT)
+def reduced(given: Map, along: tuple[int, ...], shape: Shape) -> Map | None:
+    """Return a sum, mean or maximum along some axes, or `None` if over the batch alone."""
     gone = {at % len(given.shape) for at in along}
-    kept = [axis for at, axis in enumerate(given.axes) if at not in gone]
     lost = {piece[0] for at in gone for piece in given.axes[at]}
-    if (POSITIONS in lost and any(_names(piece, POSITIONS) for axis in kept for piece in axis)) or lost == {BATCH}:
+    if lost == {BATCH}:
         return None
+    if POSITIONS in lost:
+        given = given._replace(axes=tuple(tuple(map(_left, axis)) for axis in given.axes))
+    kept = [axis for at, axis in enumerate(given.axes) if at not in gone]
     if len(shape) == len(given.shape):
-        axes = tuple(() if at in gone else axis for at, axis in enumerate(given.axes))
+        axes: tuple[Axis, ...] = tuple(() if at in gone else axis for at, axis in enumerate(given.axes))
     elif len(shape) == len(kept):
         axes = tuple(kept)
     else:
@@ -142,6 +159,7 @@ def reduced(given: Map, along: Iterable[int], shape: Shape) -> Map | None:
     return Map(shape, axes, row_major(shape), given.is_gated)
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def mixed(given: Map, shape: Shape) -> Map | None:
     """Return what a layer makes of something that is the same at all positions, or `None` where it is not."""
     if given.has_positions:
@@ -172,6 +190,11 @@ def _axis(label: str, step: int, size: int) -> Axis:
 
 def _names(piece: Piece, *kinds: str) -> bool:
     return piece[0].startswith(kinds)
+
+
+def _left(piece: Piece) -> Piece:
+    label, step, size = piece
+    return (REST, step, size) if label == POSITIONS else piece
 
 
 def _place(piece: Piece) -> tuple[str, int]:

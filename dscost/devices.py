@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dscost.configs import config_folder
 from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean, some_of
 from dscost.marked_yaml import Node, read_yaml
-from dscost.roofline import Ceilings
+from dscost.roofline import LEAST_PER_S, MOST_PER_S, Ceilings
 from dscost.units import DTYPE_BYTES, dtype_bytes
 
 ENDINGS = (".yaml", ".yml")
@@ -155,6 +155,8 @@ def _texts(node: Node) -> Iterator[Problem]:
 def _figure(node: Node) -> Iterator[Problem]:
     if type(node.value) not in (int, float) or node.value <= 0:
         yield node.at_value(f"expected a number above 0 such as 12.8e9, found {_found(node)}")
+    elif not LEAST_PER_S <= node.value <= MOST_PER_S:
+        yield node.at_value(f"expected a number per second such as 12.8e9, found {node.value:g}, which no device has")
 
 
 def _figures(node: Node) -> Iterator[Problem]:

@@ -4,12 +4,13 @@ DscostError              everything below; the command line exits 2
 ├── InputError           what was asked for is impossible or malformed
 │   ├── SpecError        a layer that cannot exist
 │   ├── UnknownNameError a name that is not in a registry
+│   ├── NoFileError      a file that is not there
 │   └── FileProblems     everything wrong with one file, each with its place
 ├── OutputError          a result could not be written
 └── UnavailableError     this machine or installation cannot do it
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import NamedTuple
 
 
@@ -49,6 +50,10 @@ class UnknownNameError(InputError):
         super().__init__(f"unknown {kind} '{name}'{nearest or f' (known: {some_of(self.known)})'}{hint}")
 
 
+class NoFileError(InputError):
+    """A file that is not there."""
+
+
 class Problem(NamedTuple):
     """One thing wrong with a file; `line` and `column` count from 1."""
 
@@ -69,15 +74,18 @@ MOST_OF_A_LINE = 300
 """Characters of a foreign error that are shown: some hold a whole file in a single line."""
 
 
-def first_line(error: BaseException) -> str:
-    """Return the type of an error and the first line of what it says: never long, nothing a terminal would obey.
+_ADDRESS = re.compile(r" (?:object )?at 0x[0-9a-fA-F]+")
 
-    >>> first_line(ValueError("a \\x1b[2J mistake\\nand more"))
-    'ValueError: a \\\\x1b[2J mistake'
+
+def first_line(error: BaseException) -> str:
+    """Return the type of an error and the first line of what it says: never long, nothing that a terminal would obey.
+
+    >>> first_line(ValueError("a mistake" + chr(7) + chr(10) + "and more")) == "ValueError: a mistake" + chr(92) + "x07"
+    True
     """
     try:
-        lines = str(error).strip().splitlines()
-    except (Exception, SystemExit):  # what an error says is foreign code too, and may fail in any way
+        lines = _ADDRESS.sub("", str(error)).strip().splitlines()
+    except (Exception, SystemExit):  # noqa: BLE001 - what an error says is foreign code, and may fail in any way
         lines = []
     name = type(error).__name__
     return printable(f"{name}: {lines[0]}" if lines else name)
@@ -88,6 +96,12 @@ def printable(text: str) -> str:
     shown = text[:MOST_OF_A_LINE].replace("\t", " ")
     told = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
     return told if len(text) <= MOST_OF_A_LINE else f"{told}…"
+
+
+MOST_COMPARED = 2000
+"""Names that a misspelt one is compared with."""
+MOST_HINTS = 100
+"""Mistakes of one file for which a near name is looked for: nobody reads more."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -101,8 +115,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     folded = {candidate.casefold(): candidate for candidate in known}
-    matches = get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    wanted = name.casefold()
+    compared: Iterable[str] = folded
+    if len(folded) > MOST_COMPARED:  # whole networks of layers: those that begin or end alike, and not all of them
+        alike = (one for one in folded if one[:3] == wanted[:3] or one[-3:] == wanted[-3:])
+        compared = sorted(alike, key=lambda one: abs(len(one) - len(wanted)))[: MOST_COMPARED // 10]
+    matches = get_close_matches(wanted, compared, n=1, cutoff=0.6)
     return f" (did you mean '{folded[matches[0]]}'?)" if matches else ""
+
+
+def hint(name: str, known: Iterable[str], problems: Sized) -> str:
+    """Return what `did_you_mean` does, or nothing once a file has more than `MOST_HINTS` mistakes."""
+    return did_you_mean(name, known) if len(problems) < MOST_HINTS else ""
 
 
 def some_of(names: Iterable[str], at_most: int = 12) -> str:

@@ -1,11 +1,96 @@
-"""Files written whole or not at all; how those of saved reports are named."""
+"""Text files read up to a limit, files written whole or not at all; how those of saved reports are named."""
 
 import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import EACCES
 from pathlib import Path
-from typing import IO
+from stat import S_ISDIR, S_ISREG
+from typing import IO, Any
 
-from dscost.errors import OutputError
+from dscost.errors import FileProblems, InputError, NoFileError, OutputError, Problem
+
+
+def read_text(path: Path, most_bytes: int) -> str:
+    """Return the text of a file, without a byte order mark.
+
+    Only a regular file is read, and no more of it than the limit, whatever its size is said to be: a device has no
+    end, and a pipe waits for somebody to write.
+
+    Args:
+        path: Where it is; a link is followed.
+        most_bytes: The limit.
+
+    Raises:
+        NoFileError: It is not there.
+        InputError: It cannot be read, is no regular file, or is larger.
+        FileProblems: It is no UTF-8 text, or what git leaves of an unresolved merge.
+    """
+    try:
+        raw = _first_bytes(path, most_bytes + 1)
+    except FileNotFoundError as error:
+        raise NoFileError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if len(raw) > most_bytes:
+        raise InputError(f"{path}: larger than {most_bytes:,} bytes, refused")
+    return decoded(raw, str(path))
+
+
+def _first_bytes(path: Path, most: int) -> bytes:
+    # whoever opens a pipe to read waits for a writer, unless told not to
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as stream:
+        mode = os.fstat(handle).st_mode
+        if S_ISDIR(mode):
+            raise IsADirectoryError(None, "Is a directory")
+        if not S_ISREG(mode):
+            raise OSError(None, "not a regular file")
+        return stream.read(most)
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """Return bytes as text, without a byte order mark.
+
+    Args:
+        raw: UTF-8.
+        name: Stands for the file in errors.
+
+    Raises:
+        FileProblems: They are something else, hold a NUL, or the marks of an unresolved merge.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        utf_16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+        line = 1 if utf_16 else raw[: error.start].count(b"\n") + 1
+        message = "not UTF-8 text but UTF-16 or UTF-32" if utf_16 else "not UTF-8 text"
+        raise FileProblems(name, [Problem(line, 1, message)]) from error
+    nul = text.find("\0")
+    if nul >= 0:
+        message = "a NUL character: not UTF-8 text, or damaged"
+        raise FileProblems(name, [Problem(*line_and_column(text, nul), message)])
+    marks = [found.start() for found in _MERGE_MARK.finditer(text)] if "<<<<<<<" in text or ">>>>>>>" in text else []
+    if marks:
+        first, last = (line_and_column(text, at)[0] for at in (marks[0], marks[-1]))
+        message = f"unresolved merge, line {first} to {last}: keep one side and remove the lines that git has added"
+        raise FileProblems(name, [Problem(first, 1, message)])
+    return text
+
+
+_MERGE_MARK = re.compile(r"^(?:<{7}|\|{7}|={7}|>{7})(?: .*)?\r?$", re.MULTILINE)
+
+
+def line_and_column(text: str, at: int) -> tuple[int, int]:
+    r"""Return where a character of a text stands, counted from 1.
+
+    >>> line_and_column("ab\ncd", 4)
+    (2, 2)
+    """
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+
 
 PROGRAMS = (".py", ".pyi", ".ipynb")
 """How the files end that people write by hand, and no command does."""
@@ -27,6 +112,52 @@ def write_whole(path: Path, content: str | bytes) -> None:
         _write(path.resolve(), _encoded(content))
     except (OSError, RuntimeError, UnicodeEncodeError) as error:  # a link to itself is a RuntimeError
         raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+LONGEST_WAIT_S = 20.0
+"""For somebody else who is about to write the same file."""
+_POLL_S = 0.02
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Keep others out who would read a file and write it anew at the same time: one of two changes would be lost.
+
+    It is the folder that is locked, so that no file is left behind. Where a system has no such locks, nobody waits.
+
+    Raises:
+        OutputError: Somebody else does not come to an end.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        folder = os.open(path.resolve().parent, os.O_RDONLY)
+    except (OSError, RuntimeError):  # whoever writes there will tell
+        yield
+        return
+    try:
+        _lock(folder, path, fcntl)
+        yield
+    finally:
+        os.close(folder)  # which unlocks it
+
+
+def _lock(folder: int, path: Path, fcntl: Any) -> None:
+    until = time.monotonic() + LONGEST_WAIT_S
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                waited = f"{LONGEST_WAIT_S:.0f} s"
+                raise OutputError(f"cannot write {path}: others have been writing there for {waited}") from error
+            time.sleep(_POLL_S)
+        except OSError:  # a file system without locks
+            return
 
 
 def check_folder(path: Path) -> None:

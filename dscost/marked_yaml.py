@@ -8,14 +8,15 @@ files are refused.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isinf
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
-from dscost.errors import FileProblems, InputError, Problem
+from dscost.errors import FileProblems, Problem
+from dscost.files import read_text
 
 MAX_FILE_BYTES = 1_000_000
 MAX_NODES = 50_000
@@ -46,6 +47,7 @@ class Node:
         column: Likewise.
         key_line: Where its key starts, if it is the value of one; else where the value starts.
         key_column: Likewise.
+        is_quoted: Whether it is text in quotes, or in a block, which means nothing but itself.
     """
 
     value: Any
@@ -53,6 +55,7 @@ class Node:
     column: int
     key_line: int
     key_column: int
+    is_quoted: bool = field(default=False, compare=False)
 
     @property
     def plain(self) -> Any:
@@ -96,19 +99,7 @@ def read_yaml(path: Path, problems: list[Problem] | None = None) -> Node:
         InputError: It cannot be read.
         FileProblems: It is not acceptable YAML; every problem found has its place.
     """
-    try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise InputError(f"{path}: larger than {MAX_FILE_BYTES:,} bytes, refused")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise FileProblems(str(path), [Problem(line, 1, "not UTF-8 text")]) from error
-    return parse_yaml(text, str(path), problems)
+    return parse_yaml(read_text(path, MAX_FILE_BYTES), str(path), problems)
 
 
 def parse_yaml(text: str, name: str, problems: list[Problem] | None = None) -> Node:
@@ -202,7 +193,8 @@ class _Reader:
         elif isinstance(node, yaml.ScalarNode):
             value = self._scalar(node)
         mark, key_mark = node.start_mark, (key or node).start_mark
-        return Node(value, mark.line + 1, mark.column + 1, key_mark.line + 1, key_mark.column + 1)
+        is_quoted = isinstance(node, yaml.ScalarNode) and node.style not in (None, "")
+        return Node(value, mark.line + 1, mark.column + 1, key_mark.line + 1, key_mark.column + 1, is_quoted)
 
     def _entries(self, node: yaml.MappingNode, depth: int) -> Iterator[tuple[str, Node]]:
         first: dict[str, yaml.Node] = {}

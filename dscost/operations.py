@@ -85,9 +85,9 @@ class Operation(NamedTuple):
             case "other" if self.spec.type == "ChannelShuffle":
                 return shuffled(given, name)
             case "multiply":
-                return joined([one for one in read if one], self.output_shape)
+                return joined(tuple(one for one in read if one), self.output_shape)
             case "global_pooling":
-                return reduced(given, range(2, len(given.shape)), self.output_shape)
+                return reduced(given, tuple(range(2, len(given.shape))), self.output_shape)
             case "convolution" | "linear":
                 return mixed(given, self.output_shape)
         return None

@@ -28,43 +28,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="BUDGET",
         nargs="?",
         const=NEAREST,
-        help="Collect a budget as tests: this one, or the nearest dscost.yaml up to the repository's root.",
+        action="append",
+        help="Collect a budget as tests: this one, or the nearest dscost.yaml up to the repository's root; repeatable.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Find the budget."""
-    given = config.getoption("--dscost")
-    if given is None:
-        return
+    given: Sequence[str] = config.getoption("--dscost") or ()
+    config.stash[_PATHS] = tuple(dict.fromkeys(_budget(one, config.invocation_params.dir) for one in given))
+    config.stash[_COLLECTED] = set()
+
+
+def _budget(given: str, folder: Path) -> Path:
     from dscost.budgets.checking import find_budget
     from dscost.errors import InputError
 
-    folder = config.invocation_params.dir
     if given != NEAREST and not (folder / given).is_file():
         raise pytest.UsageError(
             f"--dscost: there is no budget '{given}'; write --dscost=FILE, or put --dscost behind the tests to run"
         )
     try:
-        path = find_budget(None if given == NEAREST else folder / given, folder).resolve()
+        return find_budget(None if given == NEAREST else folder / given, folder).resolve()
     except InputError as error:
         raise pytest.UsageError(f"--dscost: {error}") from error
-    config.stash[_PATH] = path
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "BudgetFile | None":
-    """Collect the budget where pytest comes across it."""
-    if file_path != parent.config.stash.get(_PATH, None):
+    """Collect a budget where pytest comes across it."""
+    if file_path not in parent.config.stash.get(_PATHS, ()):
         return None
     return BudgetFile.from_parent(parent, path=file_path)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m choose
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Collect the budget where pytest did not come across it."""
-    path = config.stash.get(_PATH, None)
-    if path is not None and not config.stash.get(_COLLECTED, False):
-        items.extend(session.genitems(BudgetFile.from_parent(session, path=path)))
+    """Collect the budgets that pytest did not come across."""
+    for path in config.stash.get(_PATHS, ()):
+        if path not in config.stash[_COLLECTED]:
+            items.extend(session.genitems(BudgetFile.from_parent(session, path=path)))
 
 
 @pytest.fixture(scope="session")
@@ -79,8 +81,8 @@ def cost() -> "Callable[..., Cost]":
     return cost_of
 
 
-_PATH = pytest.StashKey[Path]()
-_COLLECTED = pytest.StashKey[bool]()
+_PATHS = pytest.StashKey[tuple[Path, ...]]()
+_COLLECTED = pytest.StashKey[set[Path]]()
 
 Places = frozenset[tuple[int, int]]
 """Lines and columns of the budget."""
@@ -94,7 +96,7 @@ class BudgetFile(pytest.File):
         from dscost.budgets.language import read_budget
         from dscost.errors import InputError
 
-        self.config.stash[_COLLECTED] = True
+        self.config.stash[_COLLECTED].add(self.path)
         try:
             budget = read_budget(self.path)
         except InputError as error:

@@ -16,8 +16,9 @@ SCHEMA_VERSION = 1
 
 CONVENTIONS = {
     "params": "parameters, frozen ones too, each shared tensor once; buffers are not parameters",
-    "macs": "multiply-accumulates of convolution, linear and matmul, for the given input, batch included; "
-    "padding positions count, bias does not",
+    "macs": "multiply-accumulates of convolution, linear, matmul, attention and recurrent layers, for the given input, "
+    "batch included; padding positions count, bias does not; a complex one counts as four, products with sparse tensors "
+    "by the stored entries, Fourier transforms not at all",
     "flops": "2 * macs",
     "traffic_bytes": "each operand read once, each result written once; summed over stages and layers",
     "peak_activation_bytes": "largest sum of live activations under the order of execution, inputs included",
@@ -327,6 +328,22 @@ class Stage(NamedTuple):
     cost: Cost
 
 
+class Operator(NamedTuple):
+    """What a layer computes beside other things: all its calls of one operation, of a convolution with one geometry.
+
+    Args:
+        op: As of a layer.
+        conv: The convolution, if it is one.
+        calls: How often it runs in one pass of the model.
+        cost: Of all of them.
+    """
+
+    op: str
+    conv: ConvSpec | None
+    calls: int
+    cost: Cost
+
+
 class Layer(NamedTuple):
     """One layer of a model.
 
@@ -352,6 +369,7 @@ class Layer(NamedTuple):
         predictions: Times by the roofline of a device that was not measured on, by device and variant.
         causes: Why the depthwise-separable variant is as fast as it is.
         formula_ratios: What the formula says of each variant that was asked for, by name.
+        operators: What it computes, where that is more than one thing; `op` and `conv` tell of the heaviest only.
         separable_pairs: How many depthwise-separable pairs begin in it; a layer that calls functions may hold several.
         could_be_separable: How many of its convolutions could be depthwise-separable.
     """
@@ -375,6 +393,7 @@ class Layer(NamedTuple):
     predictions: Mapping[str, Mapping[str, "Bound"]] = MappingProxyType({})
     causes: tuple[Cause, ...] = ()
     formula_ratios: Mapping[str, float] = MappingProxyType({})
+    operators: tuple[Operator, ...] = ()
     separable_pairs: int = 0
     could_be_separable: int = 0
 

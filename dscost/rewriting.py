@@ -124,8 +124,9 @@ class _Run:
 
     def kernels(self, swap: Swap) -> tuple[object, ...]:
         """Return what tells the weights of a swap apart: names of kernels, or the modules that compute them."""
-        convs = [event for event in (self._events[at] for at in swap.positions) if event.conv]
-        return tuple(event.operands[1] if isinstance(event.operands[1], str) else (event.module,) for event in convs)
+        events = [self._events[at] for at in swap.positions]
+        weighty = [event for event in events if event.conv or event is events[-1]]  # a linear layer may end a pair
+        return tuple(event.kernel if isinstance(event.kernel, str) else (event.module,) for event in weighty)
 
     def refused(self, due: Sequence[Swap]) -> dict[int, str]:
         """Return why some swaps cannot be done together with the others, by their first position."""

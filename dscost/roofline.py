@@ -60,6 +60,10 @@ class Rate(NamedTuple):
         return self.t0_s + busy_s * max(1.0, self.least_channels / channels)
 
 
+LEAST_PER_S, MOST_PER_S = 1e-9, 1e27
+"""FLOPs or bytes per second: figures beyond are mistakes, and quotients of them no numbers any more."""
+
+
 class Ceilings(NamedTuple):
     """What a device can do at most, measured or by its datasheet.
 
@@ -115,6 +119,9 @@ class Ceilings(NamedTuple):
         """
         try:
             found = _ceilings(cls, values)
+            for figure in (found.flops_per_s, found.bytes_per_s):
+                if not LEAST_PER_S <= figure <= MOST_PER_S:
+                    raise ValueError(f"no device has {figure:g} FLOP or bytes per second")
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"not the ceilings of a device: {type(error).__name__}: {error}") from error
         return found

@@ -9,11 +9,24 @@ from functools import cache
 from os import PathLike
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dscost.errors import InputError, SpecError, UnknownNameError, some_of
-from dscost.files import split_report_name
-from dscost.results import SCHEMA_VERSION, Environment, Latency, Layer, Report, Speedup, TimedVariant, Timing
+from dscost.files import read_text, split_report_name
+from dscost.results import (
+    SCHEMA_VERSION,
+    Bound,
+    Ceiling,
+    Cost,
+    Environment,
+    Latency,
+    Layer,
+    Report,
+    Speedup,
+    TimedVariant,
+    Timing,
+)
+from dscost.strict_json import parse_json
 
 MAX_BYTES = 200_000_000
 """No report of a model is that large."""
@@ -56,17 +69,7 @@ def read_reports(path: str | PathLike[str]) -> tuple[Report, ...]:
     Raises:
         InputError: It cannot be read or holds no reports; the text says what is wrong and where.
     """
-    place = Path(path)
-    try:
-        size = place.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{path}: {size:,} bytes are no report, refused")
-        text = place.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text") from error
-    return parse_reports(text, str(path))
+    return parse_reports(read_text(Path(path), MAX_BYTES), str(path))
 
 
 def parse_reports(text: str, origin: str) -> tuple[Report, ...]:
@@ -79,19 +82,7 @@ def parse_reports(text: str, origin: str) -> tuple[Report, ...]:
     Raises:
         InputError: It is none, or of another `schema_version`.
     """
-    import json
-
-    try:
-        document = json.loads(text, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{origin}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{origin}: not JSON: {error}") from error
-    return reports_of(document, origin)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    return reports_of(parse_json(text, origin), origin)
 
 
 def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
@@ -139,6 +130,7 @@ def _require_whole(report: Report, *place: str | int) -> None:
         raise _Misfit("expected one convolution, as of every layer", *place, "layers")
     if is_layer and "depth_multiplier" not in report.settings:
         raise _Misfit("missing key 'depth_multiplier'", *place, "settings")
+    _require_sums(report, *place)
     needed = VARIANTS[:1] if is_layer else VARIANTS
     further = report.settings.get("variants", {}) if is_layer else {}
     if not isinstance(further, dict) or any(type(value) not in (int, NoneType) for value in further.values()):
@@ -146,6 +138,21 @@ def _require_whole(report: Report, *place: str | int) -> None:
     for at, layer in enumerate(report.layers):
         if is_layer or layer.variants:
             _require_trade(layer, needed, (*VARIANTS, *further), *place, "layers", at)
+
+
+SUMMED = ("params", "macs", "weight_bytes")
+"""What a model has as much of as all its layers together, those that never run included."""
+
+
+def _require_sums(report: Report, *place: str | int) -> None:
+    """Refuse totals that are not those of the layers: whoever judges the one would be misled about the other."""
+    if not report.layers:
+        raise _Misfit("expected at least one layer, found none", *place, "layers")
+    for figure in SUMMED:
+        total = getattr(report.totals.as_is, figure)
+        summed = sum(getattr(layer.cost, figure) for layer in report.layers)
+        if total != summed:
+            raise _Misfit(f"found {total:,}, but its layers have {summed:,}", *place, "totals", "as_is", figure)
 
 
 def _require_trade(layer: Layer, needed: Sequence[str], known: Sequence[str], *place: str | int) -> None:
@@ -157,6 +164,9 @@ def _require_trade(layer: Layer, needed: Sequence[str], known: Sequence[str], *p
             raise _Misfit(f"expected {' or '.join(known)}, found '{name}'", *place, "variants")
         if not layer.stages.get(name):
             raise _Misfit(f"missing key '{name}', which is in 'variants'", *place, "stages")
+    for name in layer.stages:
+        if name not in layer.variants:
+            raise _Misfit(f"found '{name}', which is not in 'variants'", *place, "stages")
 
 
 # -- readers, one per type
@@ -221,6 +231,8 @@ def _scalar_reader(kind: type) -> _Reader:
     def read(value: Any) -> Any:
         if type(value) not in types:
             raise _Misfit(f"expected {words}, found {_shown(value)}")
+        if kind is int and value < 0:
+            raise _Misfit(f"expected {words} of at least 0, found {_shown(value)}")
         return value
 
     return read
@@ -285,6 +297,8 @@ def _record_reader(kind: Any) -> _Reader:
         fields = kind.__slots__
         defaults = ()  # specs are written with every field
     readers = {name: _reader(hints[name]) for name in fields if (kind, name) not in _ELSEWHERE}
+    readers.update({name: _within_bounds(readers[name], 0) for name in _NEVER_NEGATIVE.get(kind, ())})
+    readers.update({name: _within_bounds(readers[name], None) for name in _ABOVE_ZERO.get(kind, ())})
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -294,13 +308,41 @@ def _record_reader(kind: Any) -> _Reader:
                 raise _Misfit(f"missing key '{name}'")
         given = {name: _within(name, reader, value[name]) for name, reader in readers.items() if name in value}
         try:
-            return kind(**given)
+            found = kind(**given)
         except SpecError as error:
             raise _Misfit(str(error)) from None
+        if kind is Cost and value.get("flops", found.flops) != found.flops:
+            raise _Misfit(f"expected twice the macs, {found.flops:,}, found {_shown(value['flops'])}", "flops")
+        return found
 
     return read
 
 
+def _within_bounds(reader: _Reader, least: int | None) -> _Reader:
+    """Return a reader that refuses numbers below `least`; without one, those that are not above 0."""
+
+    def read(value: Any) -> Any:
+        found = reader(value)
+        for number in found if isinstance(found, tuple) else (found,):
+            if isinstance(number, int | float) and (number <= 0 if least is None else number < least):
+                expected = "above 0" if least is None else f"of at least {least}"
+                raise _Misfit(f"expected a number {expected}, found {_shown(number)}")
+        return found
+
+    return read
+
+
+_TIMES = ("median_s", "ci95_s", "iqr_s", "p95_s", "p99_s", "min_s", "roofline_s", "predicted_s", "roofline_fraction")
+_NEVER_NEGATIVE: Mapping[type, tuple[str, ...]] = {
+    Latency: (*_TIMES, "usual_error", "compile_s"),
+    Speedup: ("noise_floor",),
+    Environment: ("noise_floor", "load_before", "load_after"),
+    Bound: ("roofline_s",),
+}
+_ABOVE_ZERO: Mapping[type, tuple[str, ...]] = {
+    Speedup: ("median", "ci95"),
+    Ceiling: ("flops_per_s", "bytes_per_s"),
+}
 _ELSEWHERE = ((Report, "environment"), (Timing, "others"))
 """Fields that do not stand in the JSON of their record under their own name."""
 

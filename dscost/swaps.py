@@ -1,6 +1,7 @@
 """Both directions of the trade over a whole network: convolutions made separable, pairs made standard."""
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from dscost.axes import Map
@@ -52,7 +53,7 @@ def find_swaps(steps: Sequence[Step], kept: Collection[int] = ()) -> list[Swap]:
         steps: In the order in which they run.
         kept: Positions of results that are read by somebody outside, as what a model returns is.
     """
-    network = _Network(steps, frozenset(kept))
+    network: _Network | None = None
     swaps = []
     for position, step in enumerate(steps):
         conv = step.conv
@@ -61,6 +62,7 @@ def find_swaps(steps: Sequence[Step], kept: Collection[int] = ()) -> list[Swap]:
         if why_not_separable(conv) is None:
             swaps.append(Swap((position,), conv, depth_multiplier=1, is_pair=False))
         else:
+            network = network or _Network(steps, frozenset(kept))
             pair = network.pair_from(position)
             if pair:
                 swaps.append(pair)
@@ -125,7 +127,10 @@ class _Network:
     def __init__(self, steps: Sequence[Step], kept: frozenset[int]) -> None:
         self.steps, self._kept = steps, kept
         self._readers = consumers(steps)
-        self._reads_input = reading_input(steps)
+
+    @cached_property
+    def _reads_input(self) -> list[bool]:
+        return reading_input(self.steps)
 
     def pair_from(self, start: int) -> Swap | None:
         """Return the pair that a depthwise convolution begins, or `None`.

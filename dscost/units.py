@@ -3,6 +3,8 @@
 Everywhere else counts are ints, sizes are bytes and times are seconds.
 """
 
+from math import isinf
+
 from dscost.errors import InputError, UnknownNameError
 
 DTYPE_BYTES = {
@@ -213,6 +215,8 @@ def _significant(value: float, digits: int) -> str:
     """Return `value` with that many digits, but every digit before the point."""
     if value == 0:
         return "0"
+    if isinf(value):  # of figures that a file may have, but no device
+        return "inf"
     rounded = f"{value:.{digits - 1}e}"
     exponent = int(rounded.partition("e")[2])
     return f"{value:.{max(0, digits - 1 - exponent)}f}"

@@ -19,6 +19,7 @@ from dscost.budgets.language import (
     LEVELS,
     LIMIT_KEYS,
     MODEL_KEYS,
+    OF_MODELS,
     POLICIES,
     RULE_KEYS,
     TOP_KEYS,
@@ -102,6 +103,9 @@ def test_everything_that_a_budget_says_is_kept() -> None:
         "on_stale_baseline": "warn",
         "on_unmatched_rule": "warn",
         "on_unknown_cost": "ignore",
+        "on_unseen_work": "error",
+        "on_value_dependent": "warn",
+        "on_unused_weights": "warn",
         "on_unloadable_model": "fail",
         "on_improvement": "ignore",
     }
@@ -151,6 +155,9 @@ def test_what_nobody_said_has_the_documented_policy() -> None:
         "on_stale_baseline": "warn",
         "on_unmatched_rule": "error",
         "on_unknown_cost": "error",
+        "on_unseen_work": "error",
+        "on_value_dependent": "warn",
+        "on_unused_weights": "warn",
         "on_unloadable_model": "fail",
         "on_improvement": "note",
     }
@@ -159,6 +166,53 @@ def test_what_nobody_said_has_the_documented_policy() -> None:
 @pytest.mark.parametrize(("name", "word"), [(name, word) for name, (words, _) in POLICIES.items() for word in words])
 def test_every_policy_word_is_taken(name: str, word: str) -> None:
     assert read(f"{HEAD}policy: {{{name}: {word}}}\n").policy[name] == word
+
+
+@pytest.mark.parametrize("name", OF_MODELS)
+def test_a_model_may_have_a_policy_of_its_own(name: str) -> None:
+    word, other = POLICIES[name][0][-2:]
+    budget = read(f"{HEAD}    policy: {{{name}: {word}}}\n  - target: other\npolicy: {{{name}: {other}}}\n")
+    assert [budget.policy_of(entry)[name] for entry in budget.entries] == [word, other]
+    assert budget.policy_of(budget.entries[0]) | {name: ""} == {**budget.policy, name: ""}
+
+
+def test_the_budget_as_a_whole_has_the_policy_on_what_no_model_has() -> None:
+    said = problems(f"{HEAD}    policy: {{on_stale_baseline: error}}\n")
+    assert len(said) == 1
+    assert said[0].startswith("4:14: unknown key 'on_stale_baseline'")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("7B", "params is a count, write 7G for billions; for bytes use weight_bytes"),
+        ("1.5B", "params is a count, write 1.5G for billions; for bytes use weight_bytes"),
+        ("7 B", "params is a count, write 7; for bytes use weight_bytes"),
+        ("7MB", "params is a count, write 7M; for bytes use weight_bytes"),
+    ],
+)
+def test_billions_are_written_otherwise(text: str, said: str) -> None:
+    assert problems(f"{HEAD}    limits: {{params: {text}}}\n") == [
+        f"4:22: expected a quantity such as 600M, 1.5G or 4_231_976, found '{text}': {said}"
+    ]
+
+
+@pytest.mark.parametrize("value", ["yes", "1", "'true'", "~", "[]"])
+def test_whether_a_rule_may_be_empty_is_true_or_false(value: str) -> None:
+    said = problems(f"{HEAD}    layers: [{{match: a, total: {{macs: 0}}, allow_empty: {value}}}]\n")
+    assert len(said) == 1
+    assert said[0].startswith("4:56: expected true or false, found ")
+
+
+def test_all_choices_of_a_budget_together_are_limited() -> None:
+    values = ", ".join(map(str, range(1, 501)))
+    model = f"  - {{name: %s, target: t, matrix: {{batch: [{values}]}}}}\n"
+    assert len(read("version: 1\nmodels:\n" + model % "a" + model % "b").entries) == 1000
+    assert problems("version: 1\nmodels:\n" + model % "a" + model % "b" + "  - {target: t}\n") == [
+        "5:5: more than 1,000 models and choices up to here: split the budget"
+    ]
+    (said,) = problems("version: 1\nmodels:\n  - {target: t}\n" + model % "a" + model % "b")
+    assert said == "5:34: 500 entries are too many; at most 1,000 in a budget, and 501 stand above"
 
 
 def test_measured_figures_warn_and_have_a_tolerance_unless_told_otherwise() -> None:
@@ -652,7 +706,7 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
         pytest.param(HEAD + "    ? {a: b}\n    : 1\n", ["4:7: a key must be a word"], id="a mapping as a key"),
         pytest.param(HEAD + "    1: 2\n",
                      ["4:5: unknown key '1' (known: name, target, input, batch, dtype, set, kwargs, matrix, limits, "
-                      "entries, layers, exclude)"], id="a number as a key"),
+                      "entries, layers, exclude, policy)"], id="a number as a key"),
         pytest.param(HEAD + "    name: !!python/name:os.system x\n",
                      ["4:11: tags are not supported, found 'tag:yaml.org,2002:python/name:os.system'"], id="a tag"),
     ],

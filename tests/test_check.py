@@ -112,7 +112,7 @@ def test_what_could_be_judged_exits_0_or_1_and_says_so_on_stdout(
         pytest.param("version: 1\nbaseline: .\nmodels: [{target: resnet18}]\n", [], "dscost: cannot read .: Is a dir",
                      id="baseline a folder"),
         pytest.param("version: 1\nbaseline: dscost.yaml\nmodels: [{target: resnet18}]\n", [],
-                     "dscost: dscost.yaml: not JSON: ", id="baseline no JSON"),
+                     "dscost.yaml:1:1: not JSON: ", id="baseline no JSON"),
     ],
 )  # fmt: skip
 def test_what_is_asked_wrongly_exits_2_whatever_else_is_asked(
@@ -564,8 +564,8 @@ def test_a_machine_without_git_exits_2(repository: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"{", "main:kept.json: not JSON: "), (b'{"version": 3, "models": {}}', "main:kept.json: expected version 1"),
-     (b'{"version": 1, "models": {"\xff": 1}}', "main:kept.json: not UTF-8 text")],
+    [(b"{", "main:kept.json:1:2: not JSON: "), (b'{"version": 3, "models": {}}', "main:kept.json: expected version 1"),
+     (b'{"version": 1, "models": {"\xff": 1}}', "main:kept.json:1:1: not UTF-8 text")],
     ids=["broken", "later", "not UTF-8"],
 )  # fmt: skip
 def test_a_baseline_that_was_committed_broken_exits_2(content: bytes, told: str, repository: Path) -> None:
@@ -586,3 +586,97 @@ def test_a_linked_worktree_is_a_repository_as_well(repository: Path, tmp_path: P
     assert "grew most: wide" in ran.stdout
     (linked / "models" / "dscost.yaml").unlink()
     assert run(linked / "models", "check").returncode == 2  # the search ends at its root
+
+
+# -- git that fails is no missing baseline; what is compared with is where branches parted
+
+
+def grown(repository: Path, branch: str = "feature") -> None:
+    git(repository, "checkout", "--quiet", "-b", branch)
+    widen(repository, "a", 8)
+    commit(repository, "wider")
+
+
+def test_a_clone_without_trees_is_no_missing_baseline(repository: Path, tmp_path: Path) -> None:
+    grown(repository)
+    git(repository, "config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--filter=tree:0", repository.parent.as_uri(), str(clone))
+    repository.parent.rename(tmp_path / "gone")
+    ran = run(clone / "models", "check", "--against", "origin/main")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("dscost: --against origin/main: git does not read ")
+
+
+def test_an_emptied_tree_is_no_missing_baseline(repository: Path) -> None:
+    grown(repository)
+    tree = git(repository, "rev-parse", "main:models").strip()
+    damaged = repository.parent / ".git" / "objects" / tree[:2] / tree[2:]
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"")
+    ran = run(repository, "check", "--against", "main")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("dscost: --against main: ")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_LITERAL_PATHSPECS", "GIT_DIR"],
+)
+def test_no_variable_of_git_hides_the_baseline(variable: str, repository: Path) -> None:
+    grown(repository)
+    ran = run(repository, "check", "--against", "main", env={variable: "1"})
+    assert ran.returncode == 1
+    assert "grew most: wide" in ran.stdout
+
+
+def test_an_unchanged_branch_passes_when_the_other_got_cheaper(repository: Path) -> None:
+    git(repository, "checkout", "--quiet", "-b", "feature")
+    git(repository, "checkout", "--quiet", "main")
+    widen(repository, "a", 2)
+    assert run(repository, "baseline", "update").returncode == 0
+    commit(repository, "cheaper")
+    git(repository, "checkout", "--quiet", "feature")
+    for ref in ("main", "main...feature", "main...", "feature...main", "main...HEAD"):
+        assert run(repository, "check", "--against", ref, "--strict").returncode == 0
+    widen(repository, "a", 5)
+    ran = run(repository, "check", "--against", "main")
+    assert ran.returncode == 1
+    assert f"grew most: wide ({wide_macs(4):,} → {wide_macs(5):,}, +25.00 %)" in ran.stdout
+
+
+def test_a_branch_that_was_merged_into_is_compared_with_what_was_merged(repository: Path) -> None:
+    git(repository, "checkout", "--quiet", "-b", "feature")
+    git(repository, "checkout", "--quiet", "main")
+    widen(repository, "a", 2)
+    assert run(repository, "baseline", "update").returncode == 0
+    commit(repository, "cheaper")
+    git(repository, "checkout", "--quiet", "feature")
+    git(repository, "merge", "--quiet", "--no-edit", "main")
+    widen(repository, "a", 3)
+    assert run(repository, "check", "--against", "main").returncode == 1  # of 2, not of the 4 where they first parted
+
+
+def test_branches_without_a_common_commit_are_compared_as_they_are(repository: Path) -> None:
+    git(repository, "checkout", "--quiet", "--orphan", "alone")
+    widen(repository, "a", 5)
+    commit(repository, "wider")
+    assert run(repository, "check", "--against", "main").returncode == 1
+    ran = run(repository, "check", "--against", "main...alone")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "dscost: --against main...alone: no commit is known where the two parted\n"
+    ran = run(repository, "check", "--against", "nowhere...alone")
+    assert ran.stderr == "dscost: --against nowhere...alone: there is no such commit here as nowhere\n"
+
+
+def test_a_clone_too_shallow_for_the_commit_where_they_parted_says_so(repository: Path, tmp_path: Path) -> None:
+    grown(repository)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--depth", "1", repository.parent.as_uri(), str(clone))
+    git(clone, "fetch", "--quiet", "--depth", "1", "origin", "main")
+    ran = run(clone / "models", "check", "--against", "FETCH_HEAD")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        "dscost: --against FETCH_HEAD: no commit is known where the two parted; "
+        "this is a shallow clone: fetch more of it (fetch-depth: 0)\n"
+    )

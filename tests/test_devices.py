@@ -119,6 +119,14 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         (("bytes_per_s: 2e9", "bytes_per_s: fast"), "4:14: expected a number above 0 such as 12.8e9, found 'fast'"),
         (("bytes_per_s: 2e9", "bytes_per_s: true"), "4:14: expected a number above 0 such as 12.8e9, found 'True'"),
         (("float32: 1e9", "flaot32: 1e9"), "3:15: unknown dtype 'flaot32' (did you mean 'float32'?)"),
+        (
+            ("bytes_per_s: 2e9", "bytes_per_s: 1e-320"),
+            "4:14: expected a number per second such as 12.8e9, found 9.99989e-321, which no device has",
+        ),
+        (
+            ("float32: 1e9", "float32: 1e300"),
+            "3:24: expected a number per second such as 12.8e9, found 1e+300, which no device has",
+        ),
         (("float32: 1e9", "float32: -1"), "3:24: expected a number above 0 such as 12.8e9, found '-1'"),
         (("{float32: 1e9, int8: 4e9}", "1e9"), "3:14: expected a figure per dtype, found '1000000000.0'"),
         (("{float32: 1e9, int8: 4e9}", "{}"), "3:14: expected a figure per dtype, found a mapping"),

@@ -1,11 +1,13 @@
 import os
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from dscost.errors import OutputError
-from dscost.files import check_folder, write_whole
+from dscost.errors import InputError, NoFileError, OutputError
+from dscost.files import alone_with, check_folder, read_text, write_whole
 
 OLD, NEW = "what was there\n", "what is new: ×\n"
 
@@ -172,3 +174,105 @@ def test_a_place_is_checked_before_the_work(tmp_path: Path, name: str, message: 
             check_folder(tmp_path / name)
         assert str(caught.value) == f"cannot write {tmp_path / name}: {message.format(folder=tmp_path)}"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+# -- reading
+
+MOST = 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(b"a: \xc3\x97\n", "a: ×\n"), (b"\xef\xbb\xbf{}", "{}"), (b"a\r\nb\r\n", "a\r\nb\r\n"), (b"", ""),
+     (b"x" * MOST, "x" * MOST), (b"a: <<<<<<<\n", "a: <<<<<<<\n"), (b" ======= \n", " ======= \n"),
+     (b"# =======\n=======x\n", "# =======\n=======x\n"), (b"=======\n", "=======\n")],
+    ids=["text", "byte order mark", "CRLF", "nothing", "as much as may be", "not at the beginning", "indented",
+         "more than marks", "a line of its own"],
+)  # fmt: skip
+def test_text_is_read_as_it_is_but_for_its_mark(tmp_path: Path, content: bytes, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    assert read_text(path, MOST) == text
+
+
+MERGE = "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> feature\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"a\nb\xff\n", ":2:1: not UTF-8 text"),
+        ("a".encode("utf-16"), ":1:1: not UTF-8 text but UTF-16 or UTF-32"),
+        ("a".encode("utf-32"), ":1:1: not UTF-8 text but UTF-16 or UTF-32"),
+        ("{}".encode("utf-16-le"), ":1:2: a NUL character: not UTF-8 text, or damaged"),
+        (b"ab\nc\0", ":2:2: a NUL character: not UTF-8 text, or damaged"),
+        (MERGE.encode(), ":2:1: unresolved merge, line 2 to 6: keep one side and remove the lines that git has added"),
+        (MERGE.replace("\n", "\r\n").encode(), ":2:1: unresolved merge, line 2 to 6: "),
+        (MERGE.replace("=======", "||||||| base\n=======").encode(), ":2:1: unresolved merge, line 2 to 7: "),
+        (b"x\n>>>>>>> half\n", ":2:1: unresolved merge, line 2 to 2: "),
+        (b"x" * (MOST + 1), ": larger than 1,000 bytes, refused"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_its_place(tmp_path: Path, content: bytes, told: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        read_text(path, MOST)
+    assert str(refused.value).startswith(f"{path}{told}")
+
+
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "folder").mkdir()
+    for name, why in (
+        ("pipe", "not a regular file"),
+        ("zero", "not a regular file"),
+        ("folder", "Is a directory"),
+        ("self", "Too many levels of symbolic links"),
+        ("nul\0", "embedded null byte"),
+        ("x" * 300, "File name too long"),
+    ):
+        with pytest.raises(InputError) as refused:
+            read_text(tmp_path / name, MOST)
+        assert str(refused.value) == f"cannot read {tmp_path / name}: {why}"
+    with pytest.raises(NoFileError):
+        read_text(tmp_path / "missing", MOST)
+
+
+def test_a_file_that_says_it_is_small_is_read_up_to_the_limit() -> None:
+    with pytest.raises(InputError, match="larger than 10 bytes, refused"):
+        read_text(Path("/proc/cpuinfo"), 10)  # of which stat says that it has none
+
+
+# -- one after the other
+
+
+def test_of_two_that_change_a_file_none_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "numbers"
+    path.write_text("")
+
+    def add(number: int) -> None:
+        with alone_with(path):
+            before = path.read_text()
+            time.sleep(0.002)
+            write_whole(path, f"{before}{number}\n")
+
+    with ThreadPoolExecutor(25) as pool:
+        list(pool.map(add, range(25)))
+    assert sorted(map(int, path.read_text().split())) == list(range(25))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dscost.files.LONGEST_WAIT_S", 0.0)
+    path = tmp_path / "x"
+    with (
+        alone_with(path),
+        pytest.raises(OutputError, match="x: others have been writing there for 0 s"),
+        alone_with(path),
+    ):
+        raise AssertionError("two at once")
+    with alone_with(tmp_path / "no" / "such" / "x"):
+        pass  # whoever writes there will tell

@@ -15,6 +15,19 @@ from dscost.inputs import TensorSpec, input_pattern, inputs_of, parse_input
         ("ids=1,128:int64", TensorSpec((1, 128), "int64", "ids")),
         ("1,128:int64", TensorSpec((1, 128), "int64")),
         ("_a1=5", TensorSpec((5,), None, "_a1")),
+        ("lengths=1:int64=200", TensorSpec((1,), "int64", "lengths", 200)),
+        ("1:int64=200", TensorSpec((1,), "int64", None, 200)),
+        ("x=1,3 = -0.5", TensorSpec((1, 3), None, "x", -0.5)),
+        ("mask=1,4:bool=false", TensorSpec((1, 4), "bool", "mask", False)),
+        ("mask=1,4:bool=True", TensorSpec((1, 4), "bool", "mask", True)),
+        ("mask=1,4=-inf", TensorSpec((1, 4), None, "mask", float("-inf"))),
+        ("at=1,200:int64=0..199", TensorSpec((1, 200), "int64", "at", range(200))),
+        ("n=3:int64=[1, 2,3]", TensorSpec((3,), "int64", "n", (1, 2, 3))),
+        ("n=2,2:uint8=[[1,2],(3, 4)]", TensorSpec((2, 2), "uint8", "n", ((1, 2), (3, 4)))),
+        ("n=5,2:int8=[1,2]", TensorSpec((5, 2), "int8", "n", (1, 2))),  # every row alike
+        ("t=():int64=10", TensorSpec((), "int64", "t", 10)),
+        ("()", TensorSpec(())),
+        ("z=2:complex64=1", TensorSpec((2,), "complex64", "z", 1)),
     ],
 )
 def test_an_input_is_read_as_it_is_written(text: str, expected: TensorSpec) -> None:
@@ -24,12 +37,68 @@ def test_an_input_is_read_as_it_is_written(text: str, expected: TensorSpec) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "1,,3", "1,", ",1", "1x3", "a=", "=1", "1a=1", "a b=1", "a=b=1", "1:", "1:int 64", "1.5", "٣", "1" * 16],
+    [
+        *(
+            "",
+            "a",
+            "1,,3",
+            "1,",
+            ",1",
+            "1x3",
+            "a=",
+            "=1",
+            "1a=1",
+            "a b=1",
+            "a=b=1",
+            "1:",
+            "1:int 64",
+            "1.5",
+            "٣",
+            "1" * 16,
+        ),
+        *("()=", "1=", "1::int64", "(1,3)", "x=()()", "1:int64:=3", ":int64", "x=:int64=3"),
+    ],
 )
 def test_what_is_no_input_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_input(text)
     assert str(caught.value) == f"expected something like 1,3,224,224 or ids=1,128:int64, found '{text}'"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("2:int64=[200,180,1]", "3 values do not fill 2: expected 2, or the last sizes"),
+        ("1,128:int64=0..199", "200 values do not fill 1x128: expected 128, or the last sizes"),
+        ("():int64=[1,2]", "2 values do not fill 1: expected 1, or the last sizes"),
+        ("3:int64=5..1", "a range goes upwards, found 5..1"),
+        ("1:uint8=256", "256 does not fit uint8"),
+        ("1:uint8=-1", "-1 does not fit uint8"),
+        ("1:int8=[128]", "128 does not fit int8"),
+        ("1:int64=0.5", "an int64 is a whole number, found 0.5"),
+        ("1:int64=true", "true is of a bool: write :bool behind the shape"),
+        ("1=false", "false is of a bool: write :bool behind the shape"),
+        ("1:bool=2", "a bool is true or false, found 2"),
+        ("1:float16=1e6", "1000000.0 does not fit float16"),
+        ("1:int64=word", "the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], found word"),
+        ("1:int64=None", "the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], found None"),
+        ("2,2:int64=[[1,2],[3]]", "the lists in [[1,2],[3]] are not of one length"),
+        ("1,99999,99999=1", "more than 134,217,728 elements are not filled with values"),
+        ("3:int64=[1,2", "expected ',' or ']' in '[1,2' of '[1,2'"),
+        ("1:int64=yes", "'yes' could mean two things: write true, or 'yes' for the text"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_input(text)
+    assert str(caught.value) == f"'{text}': {why}"
+
+
+@pytest.mark.parametrize("text", ["return_dict=False", "mode='train'", "scale=0.5", "cache=None", "use=true", "a=b"])
+def test_what_is_no_tensor_is_told_another_way(text: str) -> None:
+    with pytest.raises(InputError, match=r"is no tensor: an example_input\(\) beside the factory") as caught:
+        parse_input(text)
+    assert f"can give {text.partition('=')[0]} a value" in str(caught.value)
 
 
 def test_a_single_plain_shape_is_one_and_names_are_unlike() -> None:
@@ -47,6 +116,15 @@ def test_a_single_plain_shape_is_one_and_names_are_unlike() -> None:
 def test_the_pattern_has_a_name_only_where_one_may_stand() -> None:
     import re
 
-    for text, anywhere, unnamed in (("a=1,2:bool", True, False), ("1,2", True, True), ("1,0", False, False)):
+    for text, anywhere, unnamed in (
+        ("a=1,2:bool", True, False),
+        ("1,2", True, True),
+        ("1,0", False, False),
+        ("1:int64=200", True, True),
+        ("():float32=-0.5", True, True),
+        ("a=3:int64=[1, 2, 3]", True, False),
+        ("a=1,200:int64=0..199", True, False),
+        ("1:int64=word", False, False),
+    ):
         assert bool(re.search(input_pattern(), text)) is anywhere
         assert bool(re.search(input_pattern(named=False), text)) is unnamed

@@ -198,8 +198,16 @@ def test_nothing_in_a_repository_is_a_command_of_the_runner(runner: Runner, budg
 def test_what_a_model_prints_is_no_command_of_the_runner(runner: Runner) -> None:
     runner.stub("dscost", 'printf "::warning::pwned\\n##[error]pwned"; echo "::error::pwned" >&2; exit 0')
     log = runner.step("check").stdout
-    assert log.count("pwned") == 3
-    assert acted_on(log) == []
+    assert log.count("pwned") == 3 + 3  # in the log, and in why nothing was judged
+    assert [name for name, _ in acted_on(log)] == ["error"]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_process_that_ends_without_a_verdict_has_judged_nothing(runner: Runner, code: int) -> None:
+    runner.stub("dscost", f"echo Traceback; exit {code}")
+    ran = runner.step("check")
+    assert ran.returncode == 2
+    assert "the process ended without a verdict" in ran.stdout
 
 
 def test_what_ends_a_fence_cannot_be_guessed(runner: Runner) -> None:

@@ -23,7 +23,7 @@ from dscost.budgets.language import Budget, read_budget
 from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.rendering.pages import View
 from dscost.rendering.verdicts import VERDICT_RENDERERS, finding_sentence
-from dscost.results import Cost, Coverage, Input, Latency, Layer, Report, Timing, Totals
+from dscost.results import Cost, Coverage, Doubt, Input, Latency, Layer, Operator, Report, Timing, Totals
 from dscost.specs import ConvSpec, conv2d
 from dscost.timing import TimingOptions
 
@@ -602,14 +602,17 @@ def test_a_rule_that_matches_nothing_is_told(rule: str, level: str) -> None:
     ]
 
 
-def test_a_rule_that_forbids_layers_holds_where_there_are_none() -> None:
-    rule = "    layers: [{match: 'type:Conv2d[groups=1,kernel>1]', total: {params: 0, macs: {max: 0, level: warn}}}]"
-    found = judged(rule, report(layer("a", 5, 5, conv=conv2d(8, 8, 1)), layer("b", 5, 5)))
+def test_a_ban_holds_where_nothing_matches_if_that_is_meant() -> None:
+    ban = "    layers: [{match: 'type:Conv2d[groups=1,kernel>1]', total: {params: 0, macs: {max: 0, level: warn}}%s}]"
+    rule, clean = ban % ", allow_empty: true", report(layer("a", 5, 5, conv=conv2d(8, 8, 1)), layer("b", 5, 5))
+    found = judged(rule, clean)
     assert found.findings == ()
     assert [(one.metric, one.value, one.limit) for one in found.passed] == [("params", 0, 0), ("macs", 0, 0)]
     there = judged(rule, report(layer("a", 5, 7, conv=conv2d(8, 8, 3))))
     assert [(one.kind, one.level, one.value) for one in there.findings] == [("over_max", "error", 5),
                                                                           ("over_max", "warn", 7)]  # fmt: skip
+    assert kinds(judged(ban % "", clean)) == [("unmatched_rule", "error")]
+    assert kinds(judged(ban % ", allow_empty: false", clean)) == [("unmatched_rule", "error")]
 
 
 @pytest.mark.parametrize(
@@ -617,8 +620,7 @@ def test_a_rule_that_forbids_layers_holds_where_there_are_none() -> None:
     [
         ("type:Conv2D", "unknown type 'Conv2D' (did you mean 'Conv2d'?)"),
         ("type:conv2d[groups=1,kernel>1]", "unknown type 'conv2d' (did you mean 'Conv2d'?)"),
-        ("op:convolutions", "unknown operation 'convolutions' (did you mean 'convolution'?)"),
-        # nothing of the kind is here, as it should be
+        # nothing of the kind is here, as it should be, if one says so
         ("type:Conv3d", None),
         ("type:LSTM", None),
         ("type:Hourglass", None),
@@ -628,17 +630,19 @@ def test_a_rule_that_forbids_layers_holds_where_there_are_none() -> None:
     ],
 )
 @pytest.mark.parametrize("level", ["error", "warn", "ignore"])
-def test_a_ban_holds_visibly_where_nothing_matches_unless_it_is_a_slip_of_the_pen(
-    match: str, detail: str | None, level: str
+@pytest.mark.parametrize("is_meant", [True, False], ids=["allow_empty", "nothing said"])
+def test_a_ban_that_matches_nothing_is_told_unless_that_is_meant_or_let_off(
+    match: str, detail: str | None, level: str, is_meant: bool
 ) -> None:
-    rule = f"    layers: [{{match: '{match}', total: {{params: 0}}}}]"
+    said = ", allow_empty: true" if is_meant else ""
+    rule = f"    layers: [{{match: '{match}', total: {{params: 0}}{said}}}]"
     found = judged(
         rule, report(layer("a", 5, 5, conv=conv2d(8, 8, 1))), policy=f"policy: {{on_unmatched_rule: {level}}}"
     )
-    if detail and level != "ignore":
+    if level != "ignore" and (detail or not is_meant):
         (finding,) = found.findings
         assert (finding.kind, finding.level, finding.layer, finding.detail) == ("unmatched_rule", level, match, detail)
-        assert texts_of(finding)[0] == f"{match}: no layer matches this rule: {detail}."
+        assert texts_of(finding)[0] == f"{match}: no layer matches this rule{f': {detail}' if detail else ''}."
         return
     assert found.findings == ()
     assert [(one.value, one.limit, one.note) for one in found.passed] == [(0, 0, "no layer matches")]
@@ -648,14 +652,34 @@ def test_a_ban_holds_visibly_where_nothing_matches_unless_it_is_a_slip_of_the_pe
 
 @pytest.mark.parametrize(("match", "hint"), [("stme", " (did you mean 'stem'?)"), ("aux", ""), ("op:pooling", "")])
 def test_a_ban_by_name_tells_what_it_may_mean(match: str, hint: str) -> None:
-    found = judged(f"    layers: [{{match: '{match}', total: {{macs: 0, params: 0}}}}]", report(layer("stem")))
+    ban = f"    layers: [{{match: '{match}', total: {{macs: 0, params: 0}}, allow_empty: true}}]"
+    found = judged(ban, report(layer("stem")))
     assert [one.note for one in found.passed] == [f"no layer matches{hint}"] * 2
     page = VERDICT_RENDERERS["table"](CheckResult(Path("b.yaml"), *found, ()), View())
     assert page.count(f"ok: m: {match}: no layer matches{hint}.\n") == 1
+    (finding,) = judged(ban.replace(", allow_empty: true", ""), report(layer("stem"))).findings
+    assert texts_of(finding)[0] == f"{match}: no layer matches this rule{hint}."
+
+
+def test_a_ban_that_another_choice_of_the_matrix_breaks_is_no_slip() -> None:
+    ban = "    matrix: {width: [1, 2]}\n    layers: [{match: 'a', total: {params: 0}}]"
+    one, two = budget_of(ban).entries
+    found = judge(budget_of(ban), [Subject(one, report(layer("a", 5))), Subject(two, report(layer("b", 5)))], None)
+    assert [(finding.kind, finding.entry) for finding in found.findings] == [("over_max", "m[width=1]")]
+    assert [(passed.entry, passed.note) for passed in found.passed] == [("m[width=2]", "no layer matches")]
+
+
+def test_other_rules_may_be_meant_to_match_nothing_too() -> None:
+    rule = "    layers: [{match: 'b.*', each: {macs: 1}, total: {macs: {max: 9, min: %d}}, allow_empty: true}]"
+    found = judged(rule % 0, report(layer("a", 5)))
+    assert found.findings == ()
+    assert [(one.bound, one.value, one.note) for one in found.passed] == [("max", 0, "no layer matches"),
+                                                                         ("min", 0, "no layer matches")]  # fmt: skip
+    assert kinds(judged(rule % 1, report(layer("a", 5)))) == [("under_min", "error")]
 
 
 def test_a_type_that_another_model_of_the_file_has_is_no_slip() -> None:
-    budget = budget_of("    layers: [{match: 'type:Conv2D', total: {params: 0}}]")
+    budget = budget_of("    layers: [{match: 'type:Conv2D', total: {params: 0}, allow_empty: true}]")
     (entry,) = budget.entries
     other = report(layer("a", conv=conv2d(8, 8, 3))._replace(type="Conv2D"))
     found = judge(budget, [Subject(entry, report(layer("b"))), Subject(replace(entry, name="n"), other)], None)
@@ -665,14 +689,96 @@ def test_a_type_that_another_model_of_the_file_has_is_no_slip() -> None:
 def test_a_rule_on_a_type_names_the_convolutions_of_other_classes_that_it_leaves_out() -> None:
     own = layer("a", 5, 7, conv=conv2d(8, 8, 3))._replace(type="MyConv")
     left_out = "1 convolution of type MyConv left out: op:convolution means all"
-    ban = f"    layers: [{{match: '{DENSE}', total: {{params: 0}}}}]"
-    (passed,) = judged(ban, report(own)).passed
-    assert passed.note == f"no layer matches; {left_out}"
+    ban = f"    layers: [{{match: '{DENSE}', total: {{params: 0}}, allow_empty: true}}]"
+    (finding,) = judged(ban, report(own)).findings
+    assert (finding.kind, finding.detail) == ("unmatched_rule", left_out)
     assert judged(ban.replace("type:Conv2d", "op:convolution"), report(own)).findings[0].value == 5
     (passed,) = judged("    layers: [{match: 'type:Conv2d', total: {params: 9}}]", report(own, dense("b", 1))).passed
     assert passed.note == left_out
     (finding,) = judged(f"    layers: [{{match: '{DENSE}', each: {{params: 9}}}}]", report(own)).findings
     assert (finding.kind, finding.detail) == ("unmatched_rule", left_out)
+
+
+# -- layers that compute several things
+
+MIXED = layer("own", 553, 10**9 + 544 * 64)._replace(
+    type="Own",
+    operators=(
+        Operator("convolution", conv2d(8, 8, 1), 1, Cost(64, 64 * 64, 0, 0, 0, 0)),
+        Operator("convolution", conv2d(8, 8, 5), 2, Cost(480, 480 * 64, 0, 0, 0, 0)),
+        Operator("linear", None, 1, Cost(9, 10**9, 0, 0, 0, 0)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("match", "macs"),
+    [
+        ("op:convolution", 544 * 64),
+        ("op:convolution[kernel>3]", 480 * 64),
+        ("*[kernel=1]", 64 * 64),
+        ("type:Own[kernel>3]", 480 * 64),
+        ("op:linear", 10**9),
+        ("type:Own", 10**9 + 544 * 64),
+        ("op:*", 10**9 + 544 * 64),
+    ],
+)
+def test_a_rule_is_about_what_it_means_of_a_layer_that_runs_several_operators(match: str, macs: int) -> None:
+    for bound in ("each", "total"):
+        rule = f"    layers: [{{match: '{match}', {bound}: {{macs: {macs - 1}}}}}]"
+        (finding,) = judged(rule, report(MIXED)).findings
+        assert (finding.kind, finding.value) == ("over_max", macs)
+        assert judged(rule.replace(str(macs - 1), str(macs)), report(MIXED)).findings == ()
+
+
+def test_growth_of_one_operator_among_several_is_seen() -> None:
+    rule = "    layers: [{match: 'op:convolution[kernel>3]', %s: {macs: {max_increase: 0%%}}}]"
+    small, large, linear = MIXED.operators
+    grown = large._replace(cost=large.cost._replace(macs=large.cost.macs + 1))
+    now = MIXED._replace(operators=(small, grown, linear._replace(cost=linear.cost._replace(macs=5))))
+    for bound in ("each", "total"):
+        assert judged(rule % bound, report(MIXED), report(MIXED)).findings == ()
+        (finding,) = judged(rule % bound, report(now), report(MIXED)).findings
+        assert (finding.kind, finding.value, finding.before) == ("grew", 480 * 64 + 1, 480 * 64)
+
+
+def test_a_baseline_from_before_operators_were_kept_has_those_of_a_layer_that_is_the_same() -> None:
+    rule = "    layers: [{match: 'op:convolution[kernel>3]', total: {macs: {max_increase: 0%}}}]"
+    older = MIXED._replace(operators=())
+    assert judged(rule, report(MIXED), report(older)).findings == ()
+
+
+def test_a_layer_of_which_only_a_part_is_excluded_counts() -> None:
+    exclude = "    limits: {macs: 5}\n    exclude: [{match: 'op:convolution', reason: why}]"
+    found = judged(exclude, report(MIXED))
+    assert kinds(found) == [("unmatched_rule", "error"), ("over_max", "error")]
+    assert judged(exclude.replace("op:convolution", "op:*"), report(MIXED)).findings == ()
+
+
+# -- doubts
+
+DOUBTS = (Doubt("unseen", "Not seen: 4 parameters of c."), Doubt("value_dependent", "It looks at values."),
+          Doubt("unused", "Never used: 5 parameters of d."), Doubt("of_a_later_version", "Something."))  # fmt: skip
+
+
+def test_doubts_of_a_report_are_findings() -> None:
+    found = judged("    limits: {macs: 5}", report(layer("a"))._replace(doubts=DOUBTS))
+    assert kinds(found) == [("unseen_work", "error"), ("value_dependent", "warn"), ("unused_weights", "warn"),
+                            ("other_doubt", "warn")]  # fmt: skip
+    assert [texts_of(one)[0] for one in found.findings] == [doubt.text for doubt in DOUBTS]
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "ignore"])
+@pytest.mark.parametrize(
+    ("policy", "doubt"),
+    [("on_unseen_work", DOUBTS[0]), ("on_value_dependent", DOUBTS[1]), ("on_unused_weights", DOUBTS[2])],
+)
+@pytest.mark.parametrize("of_model", [True, False], ids=["of the model", "of the budget"])
+def test_what_doubts_are_is_a_policy(policy: str, doubt: Doubt, level: str, of_model: bool) -> None:
+    said, otherwise = (f"policy: {{{policy}: {one}}}" for one in (level, "warn" if level == "error" else "error"))
+    now = report(layer("a"))._replace(doubts=(doubt,))
+    found = judged(f"    {said}", now, policy=otherwise) if of_model else judged("    limits: {}", now, policy=said)
+    assert [one.level for one in found.findings] == ([] if level == "ignore" else [level])
 
 
 def test_a_rule_that_nearly_matches_is_told_what_it_may_mean() -> None:

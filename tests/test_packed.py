@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import dscost
+from dscost.rendering.wording import model_sentences
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -79,6 +80,7 @@ def test_a_quantised_network_costs_what_it_was_made_from_with_weights_of_one_byt
     counted = [(layer.op, layer.cost.params) for layer in report.layers if layer.cost.macs]
     assert counted == [("convolution", 8 * 27 + 8), ("convolution", 8 * 9), ("linear", 8 * 36 * 10 + 10)]
     assert any(text.startswith("Quantised layers are counted as they are") for text in report.warnings)
+    assert not any(sentence.startswith("No convolution here") for sentence in model_sentences(report))
 
 
 @pytest.mark.parametrize(

@@ -241,3 +241,16 @@ def test_the_fixture_says_what_a_model_costs(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess()
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*AssertionError: assert 1814073344 <= 1800000000.0*"])
+
+
+def test_every_budget_that_is_named_is_judged(project: pytest.Pytester) -> None:
+    for name, limit in (("a", MACS - 1), ("b", MACS)):
+        (project.path / name).mkdir()
+        (project.path / name / "net.yaml").write_text(TINY, encoding="utf-8")
+        budget(project, MODEL + f"    limits: {{macs: {limit}}}\n", f"{name}/dscost.yaml")
+    for order in ("ab", "ba"):
+        result = project.runpytest_inprocess(*(f"--dscost={name}/dscost.yaml" for name in order))
+        result.assert_outcomes(failed=1, passed=3)
+        result.stdout.fnmatch_lines([f"*{MACS:,} MACs, over the limit of {MACS - 1:,} by 1.*"])
+    twice = project.runpytest_inprocess("--dscost=b/dscost.yaml", "--dscost", "b/dscost.yaml")
+    twice.assert_outcomes(passed=2)

@@ -386,6 +386,18 @@ def tied_pairs() -> nn.Module:
     return nn.Sequential(first, pointwise, nn.ReLU(), second, other)
 
 
+def linear_between(self: Any, x: Tensor) -> Tensor:
+    return self.linear(self.norm(self.dw(x).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+
+def linear_over_tokens(self: Any, x: Tensor) -> Tensor:
+    return self.linear(self.act(self.dw(x).flatten(2).transpose(1, 2)))
+
+
+def one_depthwise_two_linear(self: Any, x: Tensor) -> Tensor:
+    return self.first(self.dw(x).mT).mT + self.second(self.dw(x).mT).mT
+
+
 PAIRS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "nothing between": (lambda: nn.Sequential(*separable(4, 6)), MAP),
     "stride, bias, multiplier": (
@@ -422,6 +434,14 @@ PAIRS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     ),
     "pointwise in groups": (
         lambda: nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 6, 1, groups=2, bias=False)),
+        MAP,
+    ),
+    "linear over channels last": (
+        lambda: Calling(linear_between, dw=nn.Conv2d(4, 4, 3, groups=4), norm=nn.LayerNorm(4), linear=nn.Linear(4, 6)),
+        MAP,
+    ),
+    "linear over tokens": (
+        lambda: Calling(linear_over_tokens, dw=nn.Conv2d(4, 4, 3, groups=4), act=nn.GELU(), linear=nn.Linear(4, 6)),
         MAP,
     ),
     "1-D": (lambda: nn.Sequential(nn.Conv1d(4, 4, 5, groups=4), nn.BatchNorm1d(4), nn.Conv1d(4, 6, 1)), (2, 4, 11)),
@@ -676,6 +696,20 @@ LEFT: dict[str, tuple[Callable[[], nn.Module], Any, str, dict[str, str]]] = {
     ),
     "a depthwise convolution of two pairs": (
         shared_depthwise_two_pointwise, MAP, "standard", {"0": "its calls stand for different convolutions"}
+    ),
+    "a depthwise convolution of two linear layers": (
+        lambda: Calling(one_depthwise_two_linear, dw=nn.Conv1d(4, 4, 3, groups=4), first=nn.Linear(4, 6),
+                        second=nn.Linear(4, 6)),
+        (2, 4, 9),
+        "standard",
+        {"dw": "its calls stand for different convolutions"},
+    ),
+    "a functional linear layer": (
+        lambda: Calling(lambda self, x: F.linear(self.dw(x).mT, self.held.weight), dw=nn.Conv1d(4, 4, 3, groups=4),
+                        held=nn.Linear(4, 6)),
+        (2, 4, 9),
+        "standard",
+        {"dw": "aten::linear, which the model itself runs after it, cannot be taken out"},
     ),
     "a depthwise convolution that stands alone too": (
         depthwise_elsewhere_too, MAP, "standard", {"0": "it also runs where it cannot be replaced"}

@@ -261,6 +261,11 @@ SEVERAL = {  # name: (one way, another way, what changes of the parts for that)
         last(lambda self, y: self.pw(y.unsqueeze(2)).squeeze(2)),
         replacing(pw=lambda old: with_weights_of(old, nn.Conv3d(C, N, 1))),
     ),
+    "1×1 as a transposed convolution": (
+        plain,
+        last(lambda self, y: F.conv_transpose2d(y, self.pw.weight.transpose(0, 1), self.pw.bias)),
+        None,
+    ),
     "depthwise as a function": (
         plain,
         lambda self, x: self.pw(F.conv2d(F.relu(self.stem(x)), self.dw.weight, self.dw.bias, padding=1, groups=C)),
@@ -343,6 +348,12 @@ SEVERAL = {  # name: (one way, another way, what changes of the parts for that)
     ),
     "gelu by hand": (between(lambda self, y: F.gelu(y, approximate="tanh")), between(gelu_by_hand), None),
     "mish by hand": (between(lambda self, y: F.mish(y)), between(lambda self, y: y * F.softplus(y).tanh()), None),
+    "log sigmoid by hand": (
+        between(lambda self, y: F.logsigmoid(y)), between(lambda self, y: -F.softplus(-y)), None
+    ),
+    "relu against zeros": (
+        between(lambda self, y: F.relu(y)), between(lambda self, y: torch.maximum(y, torch.zeros_like(y))), None
+    ),
     "square by hand": (between(lambda self, y: y.pow(2)), between(lambda self, y: y * y), None),
     "relu in place": (between(lambda self, y: F.relu(y)), between(lambda self, y: y.relu_()), None),
     "a gate by linear layers": (
@@ -362,6 +373,11 @@ SEVERAL = {  # name: (one way, another way, what changes of the parts for that)
         between(lambda self, y: y * gate(self, y.mean((2, 3), keepdim=True))),
         between(gate_by_einsum),
         as_linear("squeeze", "expand"),
+    ),
+    "a gate by two means": (
+        between(lambda self, y: y * gate(self, y.mean((2, 3), keepdim=True))),
+        between(lambda self, y: y * gate(self, y.mean(3, keepdim=True).mean(2, keepdim=True))),
+        None,
     ),
     "a gate by a sum": (
         between(lambda self, y: y * gate(self, y.mean((2, 3), keepdim=True))),
@@ -572,6 +588,9 @@ NO_PAIR: dict[str, tuple[Forward, Callable[[dict[str, nn.Module]], None] | None]
     ),
     "a gate at every position": (
         between(lambda self, y: y * torch.sigmoid(self.squeeze(y))), replacing(squeeze=lambda _: nn.Conv2d(C, 1, 1))
+    ),
+    "a transposed convolution larger than 1×1": (
+        plain, replacing(pw=lambda _: nn.ConvTranspose2d(C, N, 3, padding=1))
     ),
     "a gate per row": (
         between(lambda self, y: y * gate(self, y.mean(3, keepdim=True))), None

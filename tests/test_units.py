@@ -198,3 +198,8 @@ def test_other_texts_are_not_durations(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_seconds(text, what="--time-budget")
     assert str(caught.value) == f"--time-budget: expected a duration under a day, like 10s or 500ms, found '{text}'"
+
+
+def test_what_is_too_large_for_a_float_is_still_shown() -> None:
+    inf = float("inf")
+    assert (format_seconds(inf), format_factor(inf)) == ("inf s", "inf×")

@@ -1,6 +1,10 @@
+import gzip
+import io
+import json
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -169,6 +173,203 @@ def test_tied_weights_are_read_under_one_name_or_both_and_never_two_values(tmp_p
     with pytest.raises(InputError, match=r"1 of values that differ though .* \(first\.weight and second\.weight\)"):
         load_weights(ours, path)
     assert torch.equal(ours.first.weight, theirs.first.weight)
+
+
+def state_of(theirs: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in theirs.state_dict().items()}
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "model.backbone.", "student.module.", "0."])
+def test_any_prefix_that_all_names_share_is_left_out_and_told(tmp_path: Path, prefix: str) -> None:
+    theirs, ours, path = net(), net(), tmp_path / "w.ckpt"
+    torch.save({"state_dict": state_of(theirs, prefix), "pytorch-lightning_version": "2"}, path)
+    assert load_weights(ours, path) == [f"{path}: '{prefix}' before every name was left out."]
+    assert_same(ours.state_dict(), theirs.state_dict())
+
+
+def test_a_prefix_that_only_the_model_has_is_put_before_every_name(tmp_path: Path) -> None:
+    theirs, ours, path = net(), nn.Module(), tmp_path / "w.pt"
+    ours.add_module("model", net())
+    torch.save(theirs.state_dict(), path)
+    assert load_weights(ours, path) == [f"{path}: 'model.' was put before every name."]
+    assert torch.equal(ours.state_dict()["model.0.weight"], theirs.state_dict()["0.weight"])
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."])
+def test_wrappers_of_single_modules_are_left_out_of_names(tmp_path: Path, wrapper: str) -> None:
+    theirs, ours, path = net(), net(), tmp_path / "w.pt"
+    state = theirs.state_dict()
+    torch.save({name.replace("1.", f"1.{wrapper}"): tensor for name, tensor in state.items()}, path)
+    assert load_weights(ours, path) == [f"{path}: '{wrapper}' within names was left out."]
+    assert_same(ours.state_dict(), state)
+
+
+@pytest.mark.parametrize("key", ["net", "ema", "model_state_dict", "module", "generator", "params_ema", "anything"])
+def test_weights_under_any_key_are_found(tmp_path: Path, key: str) -> None:
+    theirs, ours, path = net(), net(), tmp_path / "w.pth"
+    torch.save({"acc": 0.9, key: theirs.state_dict(), "optimizer": {"state": {0: {"step": 1}}}}, path)
+    assert load_weights(ours, path) == []
+    assert_same(ours.state_dict(), theirs.state_dict())
+
+
+def test_weights_in_two_dicts_are_found(tmp_path: Path) -> None:
+    theirs, path = net(), tmp_path / "w.pth"
+    torch.save({"model": {"state_dict": theirs.state_dict(), "args": {"lr": 1}}}, path)
+    assert_same(dict(read_weights(path)), theirs.state_dict())
+
+
+def test_of_several_state_dicts_the_one_that_was_taken_is_told_and_another_can_be(tmp_path: Path) -> None:
+    plain, averaged, ours, path = net(), net(), net(), tmp_path / "w.pth"
+    torch.save({"state_dict_ema": averaged.state_dict(), "state_dict": plain.state_dict()}, path)
+    assert load_weights(ours, path) == [
+        f"{path}: 'state_dict' was taken, not 'state_dict_ema'; FILE:KEY takes another."
+    ]
+    assert_same(ours.state_dict(), plain.state_dict())
+    assert load_weights(ours, Path(f"{path}:state_dict_ema")) == []
+    assert_same(ours.state_dict(), averaged.state_dict())
+    with pytest.raises(InputError, match=r"no weights under 'ema', found them under 'state_dict' and 'state_dict_ema'"):
+        load_weights(ours, Path(f"{path}:ema"))
+
+
+def test_of_several_state_dicts_the_one_that_fits_is_taken(tmp_path: Path) -> None:
+    theirs, ours, path = net(), net(), tmp_path / "gan.pth"
+    torch.save({"model": nn.Linear(2, 2).state_dict(), "discriminator": state_of(theirs, "module.")}, path)
+    assert load_weights(ours, path) == [
+        f"{path}: 'discriminator' was taken, not 'model'; FILE:KEY takes another.",
+        f"{path}: 'module.' before every name was left out.",
+    ]
+    assert_same(ours.state_dict(), theirs.state_dict())
+
+
+def test_weights_that_the_model_does_not_have_are_left_out_only_when_asked(tmp_path: Path) -> None:
+    theirs, ours, path = net(), net(), tmp_path / "w.ckpt"
+    torch.save({"state_dict": {**state_of(theirs, "model."), "loss.weight": torch.ones(3)}}, path)
+    with pytest.raises(InputError, match=r"1 not in the model \(loss\.weight\); --ignore-extra leaves them out"):
+        load_weights(ours, path)
+    assert load_weights(ours, path, ignore_extra=True) == [
+        f"{path}: 'model.' before 7 of 8 names was left out.",
+        f"{path}: left out, since the model does not have them: loss.weight.",
+    ]
+    assert_same(ours.state_dict(), theirs.state_dict())
+
+
+def test_weights_that_are_missing_stay_an_error_whatever_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    torch.save({"0.weight": torch.ones(8, 3, 3, 3), "more": torch.ones(1)}, path)
+    with pytest.raises(InputError, match=r"5 missing"):
+        load_weights(net(), path, ignore_extra=True)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+def test_weights_in_several_files_are_read_by_their_index(tmp_path: Path, ending: str) -> None:
+    theirs, ours, index = net(), net(), tmp_path / f"model.{ending}.index.json"
+    state, shards = theirs.state_dict(), (f"a.{ending}", f"b.{ending}")
+    for shard, layer in zip(shards, "01", strict=True):
+        part = {name: tensor for name, tensor in state.items() if name.startswith(layer)}
+        (save_file if ending == "safetensors" else torch.save)(part, tmp_path / shard)
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {name: shards[int(name[0])] for name in state}}))
+    assert load_weights(ours, index) == []
+    assert_same(ours.state_dict(), state)
+    (tmp_path / shards[1]).unlink()
+    with pytest.raises(InputError, match=rf"cannot read .*b\.{ending}: no such file"):
+        load_weights(ours, index)
+
+
+@pytest.mark.parametrize("shard", ["../a.pt", "/etc/passwd", "a.txt", 3])
+def test_an_index_names_files_beside_it(tmp_path: Path, shard: object) -> None:
+    index = tmp_path / "w.bin.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": shard}}))
+    with pytest.raises(InputError, match="expected names of files beside it"):
+        read_weights(index)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": []}', "[" * 100_000])
+def test_an_index_that_is_none_is_told(tmp_path: Path, content: str) -> None:
+    index = tmp_path / "w.bin.index.json"
+    index.write_text(content)
+    with pytest.raises(InputError, match="not an index of weights"):
+        read_weights(index)
+
+
+def zipped(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, b"a")
+    return buffer.getvalue()
+
+
+def stored(state: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\n"
+OTHERS = {
+    "a pointer": (LFS, "a Git LFS pointer, not the file itself; get it by git lfs pull"),
+    "a page": (b"\n<!DOCTYPE html><html><body>Google Drive - Virus scan warning", "a web page, not the file itself"),
+    "an error page": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "a web page"),
+    "nothing": (b"", "an empty file"),
+    "JSON": (b'{"message": "Not Found"}', "JSON"),
+    "a message": (b"Not Found", "text that begins 'Not Found'"),
+    "NumPy": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}", "an array of NumPy"),
+    "Keras": (b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file, as of Keras"),
+    "gzip": (gzip.compress(b"a" * 100), "a file compressed by gzip"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(30), "a picture"),
+}
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_file_that_is_something_else_is_named_as_what_it_is(tmp_path: Path, ending: str, what: str) -> None:
+    (content, said), path = OTHERS[what], tmp_path / f"w{ending}"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as found:
+        read_weights(path)
+    assert said in str(found.value)
+    assert "run the code" not in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (zipped("readme.txt"), "a zip archive of readme.txt"),
+        (zipped("a/archive_format"), "a program of torch.export, which is a target itself"),
+        (zipped("a/constants.pkl"), "a program of torch.jit.save: save its state_dict()"),
+        (stored({"a": torch.ones(999)})[:-300], "a zip archive that is cut off, or was altered"),
+        (pickle.dumps({"a": 1})[:-3], "damaged"),
+    ],
+)
+def test_what_is_wrong_with_an_archive_is_told(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as found:
+        read_weights(path)
+    assert said in str(found.value)
+    assert "run the code" not in str(found.value)
+
+
+def test_safetensors_under_another_name_and_cut_off_are_told(tmp_path: Path) -> None:
+    path, other = tmp_path / "w.safetensors", tmp_path / "w.pt"
+    save_file(net().state_dict(), path)
+    other.write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=r"a safetensors file; name it w\.safetensors"):
+        read_weights(other)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"it is cut off, or was altered"):
+        read_weights(path)
+    path.write_bytes(stored(net().state_dict()))
+    with pytest.raises(InputError, match=r"not a safetensors file: a zip archive"):
+        read_weights(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_nested_tensors_are_no_weights(tmp_path: Path) -> None:
+    state = {"0.weight": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(InputError, match=r"'0\.weight' is a nested tensor"):
+        read_weights(tmp_path / "w.pt")
 
 
 def test_a_missing_file_or_an_unknown_ending_is_told(tmp_path: Path) -> None:

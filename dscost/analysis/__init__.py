@@ -1,7 +1,9 @@
 """A target → a report: the one road that every command takes."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dscost.analysis.counting import CountedModel, count_architecture, count_layer
@@ -160,11 +162,15 @@ def count(
     trust: bool = False,
     strict: bool = False,
     train: bool = False,
+    folder: Path | None = None,
 ) -> CountedModel:
-    """Return the report of `analyze` before timing, with what it takes to time it; a saved report as it stands."""
+    """Return the report of `analyze` before timing, with what it takes to time it; a saved report as it stands.
+
+    What has a `folder` seeks files and modules there before it seeks them in the working directory.
+    """
     from dscost.sources import ArchitectureSource, SavedSource
 
-    source, name = _found(target, kwargs, trust)
+    source, name = _found(target, kwargs, trust=trust, folder=folder, has_input=input is not None)
     if isinstance(source, SavedSource):
         asked = {"input": input, "batch": batch, "dtype": dtype, "set": settings, "kwargs": kwargs, "train": train}
         return _as_saved(source.report, name, asked, strict=strict)
@@ -202,17 +208,17 @@ def module_source(
     Raises:
         InputError: The target, the input or a setting is wrong.
     """
-    source, name = _found(target, kwargs, trust)
+    source, name = _found(target, kwargs, trust=trust, has_input=input is not None)
     return *_with_arguments(source, name, input=input, batch=batch, dtype=dtype, settings=settings), name
 
 
 def _found(
-    target: "str | PathLike[str] | nn.Module", kwargs: Mapping[str, Any] | None, trust: bool
+    target: "str | PathLike[str] | nn.Module", kwargs: Mapping[str, Any] | None, **how: Any
 ) -> "tuple[Source, str]":
     from dscost.sources import ModuleSource, find_source
 
     if isinstance(target, str | PathLike):
-        return find_source(target, kwargs, trust=trust), str(target)
+        return find_source(target, kwargs, **how), str(target)
     if not hasattr(target, "named_modules"):
         raise InputError(f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}")
     return ModuleSource("module", target), type(target).__name__
@@ -232,6 +238,7 @@ def _with_arguments(
     if isinstance(source, SavedSource):
         raise InputError(f"{name} is a saved report: it has the figures of a model, not the model itself")
     from dscost.tracing import arguments_of
+    from dscost.tracing.inputs import notes_on
 
     if isinstance(source, ArchitectureSource):
         source = _built(source, input=_one_shape(input, dtype), batch=batch, settings=settings)
@@ -243,11 +250,28 @@ def _with_arguments(
         source = source.in_dtype(dtype)
     given = source.input if input is None else input
     if given is None:
-        raise InputError(f"{name} does not state its input: give it with --input 1,3,224,224 or input=(1, 3, 224, 224)")
+        given, where = _stated_input(source, name)
+        source = source._replace(stated=where, notes=(*source.notes, f"The input is {where}."))
     arguments = arguments_of(given, dtype or source.dtype)
+    if dtype is not None and input is None:
+        arguments = arguments.in_dtype(dtype)
     if batch is not None:
         arguments = arguments.with_batch(batch)
-    return source, arguments
+    return source._replace(notes=(*source.notes, *notes_on(arguments))), arguments
+
+
+def _stated_input(source: "ModuleSource", name: str) -> tuple[Any, str]:
+    """Return the input that the code of a model states: its factory's module before the model itself.
+
+    Raises:
+        InputError: It states none.
+    """
+    from dscost.sources.stated import missing_input, stated_by
+
+    stated = source.ask() if source.ask else stated_by(source.module)
+    if stated is None:
+        raise missing_input(name, source.module)
+    return stated
 
 
 def _built(source: Any, *, input: Any, batch: int | None, settings: Mapping[str, Any] | None) -> "ModuleSource":
@@ -269,6 +293,8 @@ def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
         return None
     from dscost.inputs import TensorSpec
 
+    if isinstance(input, TensorSpec) and input.fill is not None:
+        raise InputError(f"an architecture is counted by the shape of its input alone, found '{input}'")
     if isinstance(input, TensorSpec) and input.dtype not in (None, dtype or "float32"):
         raise InputError(f"an architecture has the dtype of its weights as input, set by --dtype, found '{input}'")
     shape = getattr(input, "shape", input)
@@ -303,7 +329,8 @@ def measure_model(model: CountedModel, options: "TimingOptions", progress: "Prog
         return measured
     from dscost.analysis.model_timing import time_model
 
-    return time_model(model, options, progress)
+    with getattr(model.versions, "importing", nullcontext)():  # its forward may import what lies beside it
+        return time_model(model, options, progress)
 
 
 def predicted(report: Report, devices: Sequence[str]) -> Report:

@@ -19,6 +19,7 @@ from dscost.results import (
     Doubt,
     Input,
     Layer,
+    Operator,
     Report,
     SharedWeights,
     Stage,
@@ -67,7 +68,13 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict: bool, train: bool) -> CountedModel:
-    traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+    try:
+        with source.importing():
+            traced = trace(source.module, arguments, training=train, make_real=source.make_real)
+    except InputError as error:
+        if source.stated is None:
+            raise
+        raise InputError(f"{error}; the input is {source.stated}, --input gives another") from error
     named: dict[str, Any] = {"target": target, "source": source.kind}
     if strict and traced.unknown:
         raise InputError(f"{target}: operators of unknown cost: {', '.join(_unknown(traced))}")
@@ -145,6 +152,7 @@ class TracedVersions:
 
     def __init__(self, source: ModuleSource, arguments: Arguments, traced: Trace) -> None:
         self._source, self._arguments, self._traced = source, arguments, traced
+        self.importing = source.importing
 
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""
@@ -212,21 +220,15 @@ def _without_partner(traced: Trace, swaps: Sequence[Swap]) -> Iterator[str]:
 
 def _blocks(traced: Trace) -> dict[str, Block]:
     """Return the modules that hold others, each with the last result in it."""
-    last: dict[str, int] = {}
-    holding: dict[str, None] = {}
-    for at, event in enumerate(traced.events):
-        last[event.module] = at
-    for module, at in tuple(last.items()):
+    last = {event.module: at for at, event in enumerate(traced.events)}
+    holding: dict[str, int] = {}
+    for module, at in sorted(last.items(), key=lambda item: -item[1]):
         path = module.rpartition(".")[0]
-        while path:
-            holding[path] = None
-            last[path] = max(at, last.get(path, 0))
+        while path and path not in holding:  # what holds it has ended no earlier, and is known then
+            holding[path] = max(at, last.get(path, 0))
             path = path.rpartition(".")[0]
-    return {
-        path: Block(traced.types[path], tuple(traced.events[last[path]].output_shape))
-        for path in holding
-        if path in traced.types
-    }
+    events, types = traced.events, traced.types
+    return {path: Block(types[path], events[holding[path]].output_shape) for path in reversed(holding) if path in types}
 
 
 def _unknown(traced: Trace) -> tuple[str, ...]:
@@ -298,8 +300,7 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
     if not due:
         return as_is
     events = traced.events
-    reads_input = reading_input(events)
-    gone = {position for swap in due for position in _with_computed_weights(events, reads_input, swap)}
+    gone = _with_computed_weights(events, due)
     kept = {name for at, event in enumerate(events) if at not in gone for name in event.weights}
     lost = {name for at in gone for name in events[at].weights} - kept
     # a module that runs twice keeps one set of weights, whatever it is made of
@@ -324,10 +325,13 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
     )
 
 
-def _with_computed_weights(events: Sequence[Event], reads_input: Sequence[bool], swap: Swap) -> set[int]:
-    """Return the positions of a swap and of what computes its weights from parameters, as weight norm does."""
-    gone = set(swap.positions)
-    waiting = [source for at in swap.positions for source in events[at].sources]
+def _with_computed_weights(events: Sequence[Event], swaps: Sequence[Swap]) -> set[int]:
+    """Return the positions of swaps and of what computes their weights from parameters, as weight norm does."""
+    gone = {at for swap in swaps for at in swap.positions}
+    firsts = {swap.positions[0] for swap in swaps}
+    # the first that a swap reads is its input
+    waiting = [source for at in gone for source in events[at].sources[at in firsts :] if source not in gone]
+    reads_input = reading_input(events) if waiting else []
     while waiting:
         at = waiting.pop()
         if at >= 0 and at not in gone and not reads_input[at]:
@@ -383,15 +387,12 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
             ends.add(swap.positions[-1])
     left = {parameter.name: parameter for parameter in traced.parameters}
     for module, positions in by_module.items():
-        params = weight_bytes = 0
         events = [traced.events[at] for at in positions]
-        for event in events:
-            for name in event.weights:
-                parameter = left.pop(name, None)
-                if parameter is not None:
-                    params += parameter.numel
-                    weight_bytes += parameter.nbytes
+        read = [_first_read(event, left) for event in events]
+        params, weight_bytes = (sum(one[at] for one in read) for at in (0, 1))
         layer = _layer(traced, module, events, params, weight_bytes)
+        if len(events) > 1:
+            layer = layer._replace(operators=_operators(events, read))
         # a convolution that pads its input by itself belongs to its pair: what counts is what multiplies
         deciding = [at for at in positions if traced.events[at].macs] or positions
         if pair_of and all(at in pair_of for at in deciding):
@@ -403,6 +404,40 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
         unread.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
     for module, own in unread.items():
         yield _idle_layer(traced, module, sum(p.numel for p in own), sum(p.nbytes for p in own))
+
+
+def _first_read(event: Event, left: dict[str, Parameter]) -> tuple[int, int]:
+    """Return the parameters and bytes of what an event is the first to read, and take that off what is left."""
+    params = weight_bytes = 0
+    for name in event.weights:
+        parameter = left.pop(name, None)
+        if parameter is not None:
+            params += parameter.numel
+            weight_bytes += parameter.nbytes
+    return params, weight_bytes
+
+
+def _operators(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> tuple[Operator, ...]:
+    """Return what the events of a layer compute, in the order of first runs; nothing where that is one thing."""
+    together: dict[object, list[int]] = {}
+    for at, event in enumerate(events):
+        if event.macs or event.conv is not None:
+            together.setdefault((event.op, event.conv), []).append(at)
+    if len(together) < 2:
+        return ()
+    return tuple(_operator([events[at] for at in group], [read[at] for at in group]) for group in together.values())
+
+
+def _operator(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> Operator:
+    cost = Cost(
+        params=sum(params for params, _ in read),
+        macs=sum(event.macs for event in events),
+        weight_bytes=sum(weight_bytes for _, weight_bytes in read),
+        input_bytes=events[0].input_bytes,
+        output_bytes=events[-1].output_bytes,
+        traffic_bytes=sum(event.traffic_bytes for event in events),
+    )
+    return Operator(events[0].op, events[0].conv, len(events), cost)
 
 
 def _layer(traced: Trace, module: str, events: Sequence[Event], params: int, weight_bytes: int) -> Layer:
@@ -435,9 +470,10 @@ def _idle_layer(traced: Trace, module: str, params: int, weight_bytes: int) -> L
 def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
     """Return the layer with the costs of both variants of the swaps it begins; all its calls are added up."""
     variants = {}
+    weights = [_weights_of(events, swap) for swap in swaps]
     for name in VARIANT_NAMES:
         costs = [chain_cost([stage.cost for stage in _stages_of(events, swap, name)]) for swap in swaps]
-        distinct = {_weights_of(events, swap): cost for swap, cost in zip(swaps, costs, strict=True)}.values()
+        distinct = dict(zip(weights, costs, strict=True)).values()
         variants[name] = costs[0]._replace(
             macs=sum(cost.macs for cost in costs),
             traffic_bytes=sum(cost.traffic_bytes for cost in costs),
@@ -445,17 +481,21 @@ def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) ->
             weight_bytes=sum(cost.weight_bytes for cost in distinct),
         )
     first = swaps[0]
-    return _counting(layer, events, swaps)._replace(
+    pairs, others = _numbers(swaps, weights)
+    return layer._replace(
         variants=variants,
         stages={name: _stages_of(events, first, name) for name in VARIANT_NAMES},
         formula_ratio=formula_ratio(first.standard, first.depth_multiplier),
+        separable_pairs=pairs,
+        could_be_separable=others,
     )
 
 
-def _counting(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
-    """Return the layer with the numbers of the pairs and of the other swaps it begins; one that runs twice is one."""
-    pairs, others = (len({_weights_of(events, one) for one in swaps if one.is_pair is pair}) for pair in (True, False))
-    return layer._replace(separable_pairs=pairs, could_be_separable=others)
+def _numbers(swaps: Sequence[Swap], weights: Sequence[object]) -> tuple[int, int]:
+    """Return how many pairs and how many other swaps there are; one that runs twice with the same weights is one."""
+    distinct = dict(zip(weights, swaps, strict=True)).values()
+    pairs = sum(swap.is_pair for swap in distinct)
+    return pairs, len(distinct) - pairs
 
 
 def _counting_swaps(layers: Iterable[Layer], events: Sequence[Event], swaps: Sequence[Swap]) -> Iterator[Layer]:
@@ -464,4 +504,6 @@ def _counting_swaps(layers: Iterable[Layer], events: Sequence[Event], swaps: Seq
     for swap in swaps:
         beginning.setdefault(events[swap.positions[0]].module, []).append(swap)
     for layer in layers:
-        yield _counting(layer, events, beginning.get(layer.name, ()))
+        own = beginning.get(layer.name, [])
+        pairs, others = _numbers(own, [_weights_of(events, swap) for swap in own])
+        yield layer._replace(separable_pairs=pairs, could_be_separable=others)

@@ -1,6 +1,7 @@
 """A model counted by two independent methods, and where they differ."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -101,14 +102,15 @@ def verify(target: Any, **options: Any) -> Verification:
     from dscost.tracing.flopcounter import flop_counter_macs
 
     source, arguments, name = module_source(target, **options)
-    traced = trace(source.module, arguments, make_real=source.make_real)
-    try:
-        theirs = flop_counter_macs(source.module, arguments, make_real=source.make_real)
-    except InputError as error:
-        foreign = sorted(_higher_order(traced))
-        if not foreign:
-            raise
-        raise InputError(f"FlopCounterMode cannot run {name}: it does not know {', '.join(foreign)}") from error
+    with source.importing():
+        traced = trace(source.module, arguments, make_real=source.make_real)
+        try:
+            theirs = flop_counter_macs(source.module, arguments, make_real=source.make_real)
+        except InputError as error:
+            foreign = sorted(_higher_order(traced))
+            if not foreign:
+                raise
+            raise InputError(f"FlopCounterMode cannot run {name}: it does not know {', '.join(foreign)}") from error
     ours = _with_children(traced)
     paths = [path for path in traced.calls if ours[path] != theirs.macs.get(path, 0)]
     innermost = [path for path in paths if not any(_is_inside(other, path) for other in paths)]
@@ -219,6 +221,7 @@ def _has_vector(event: "Event") -> bool:
 _WHOLE_ON_CPU = {f"aten::{name}" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "mkldnn_rnn_layer")}
 
 
+@cache
 def _lacks_formula(operator: str) -> bool:
     """Whether an operator that we count reaches `FlopCounterMode` whole, or in parts, and is not in its table."""
     import torch

@@ -23,7 +23,7 @@ from dscost.architectures.layers import (
     norm,
     nothing,
 )
-from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean, some_of
+from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean, hint, some_of
 from dscost.marked_yaml import Node
 
 VARIABLES = ("in_channels", "block_in_channels", "index", "first")
@@ -221,7 +221,7 @@ class _Parser:
         chosen = self.plain_mapping(node)
         for key, child in node.value.items() if isinstance(node.value, dict) else ():
             if key not in settings:
-                self.problems.append(child.at_key(f"unknown setting '{key}'{did_you_mean(key, settings)}"))
+                self.problems.append(child.at_key(f"unknown setting '{key}'{hint(key, settings, self.problems)}"))
         return chosen
 
     def block_columns(self, node: Node) -> tuple[str, ...] | None:
@@ -395,9 +395,9 @@ class _Parser:
         before, names = len(self.problems), set(parsed.names())
         self.used |= names
         for name in names - self.names:
-            self.problems.append(node.at_value(f"unknown name '{name}'{did_you_mean(name, self.names)}"))
+            self.problems.append(node.at_value(f"unknown name '{name}'{hint(name, self.names, self.problems)}"))
         for name in set(parsed.functions()) - set(FUNCTIONS):
-            self.problems.append(node.at_value(f"unknown function '{name}'{did_you_mean(name, FUNCTIONS)}"))
+            self.problems.append(node.at_value(f"unknown function '{name}'{hint(name, FUNCTIONS, self.problems)}"))
         if len(self.problems) > before:
             return None
         if not names <= set(self.constants):
@@ -437,7 +437,7 @@ class _Parser:
         found = dict(self.entries(node))
         for key, child in found.items():
             if key not in allowed:
-                nearest = did_you_mean(key, allowed) or f" (known: {some_of(sorted(allowed), at_most=20)})"
+                nearest = hint(key, allowed, self.problems) or f" (known: {some_of(sorted(allowed), at_most=20)})"
                 self.problems.append(child.at_key(f"unknown key '{key}'{nearest}"))
         for key in required:
             if key not in found and isinstance(node.value, dict):

@@ -21,6 +21,7 @@ Version 1 had no kinds. It is read all the same; what only kinds tell is then no
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
@@ -33,8 +34,10 @@ from dscost.budgets.excluding import rest_of
 from dscost.budgets.language import Entry
 from dscost.budgets.metrics import model_figure
 from dscost.budgets.selectors import Kind, Selector, parse_kind
-from dscost.errors import InputError
+from dscost.errors import FileProblems, InputError, NoFileError
+from dscost.files import decoded, read_text
 from dscost.results import Layer, Report
+from dscost.strict_json import parse_json
 
 VERSION = 2
 READ = (1, VERSION)
@@ -77,11 +80,15 @@ class Known(NamedTuple):
             return 2 * macs / traffic if macs is not None and traffic else None
         return self.figures.get(metric)
 
-    def layer_figure(self, layer: str, metric: str) -> Fraction:
-        """Return a figure of a layer; nothing of one that was not there."""
+    def layer_figure(self, layer: str, metric: str, selector: Selector | None = None) -> Fraction:
+        """Return a figure of a layer, or of what a selector means of it; nothing of one that was not there."""
         if metric == "flops":
-            return 2 * self.layer_figure(layer, "macs")
-        return self.layers.get((layer, metric), Fraction(0))
+            return 2 * self.layer_figure(layer, "macs", selector)
+        kind = self.kinds.get(layer)
+        meant = selector.parts_meant(kind) if selector is not None and kind is not None and kind.parts else None
+        if meant is None or kind is None:
+            return self.layers.get((layer, metric), Fraction(0))
+        return Fraction(sum(getattr(kind.parts[at], metric) for at in meant))
 
     @property
     def names(self) -> frozenset[str]:
@@ -204,15 +211,10 @@ def read_baseline(path: Path) -> Baseline | None:
         InputError: It cannot be read or is none.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes, refused")
-        return parse_baseline(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError:
+        text = read_text(path, MAX_BYTES)
+    except NoFileError:
         return None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text") from error
+    return parse_baseline(text, str(path))
 
 
 def parse_baseline(text: str, origin: str) -> Baseline:
@@ -221,10 +223,7 @@ def parse_baseline(text: str, origin: str) -> Baseline:
     Raises:
         InputError: It is none; the text says where.
     """
-    try:
-        document = json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{origin}: not JSON: {error}") from error
+    document = parse_json(text, origin)
     if not isinstance(document, dict) or not isinstance(document.get("models"), dict):
         raise InputError(f"{origin}: not a baseline of dscost: expected 'version' and 'models'")
     version = document.get("version")
@@ -257,65 +256,109 @@ def _figure(key: str, metric: str, kept: Sequence[str], value: Any) -> Fraction:
     return Fraction(value)
 
 
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse what a merge may leave: a key that is there twice, of which one would count."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
-        raise ValueError(f"duplicate key '{twice}'")
-    return found
-
-
 # -- from git
 
 
 def baseline_from_git(path: Path, ref: str) -> Baseline | None:
-    """Return the baseline as a commit has it, or `None` where that has none.
+    """Return the baseline as a commit has it, or `None` where git says that it has none.
+
+    A branch may have gone on since this one left it: what is compared with is where they parted, their merge base.
 
     Args:
         path: Of the file in the working tree.
-        ref: A branch, tag or commit.
+        ref: A branch, tag or commit, where `HEAD` parted from it; or `A...B`, where these two parted.
 
     Raises:
-        InputError: This is no repository, or it does not have that commit.
+        InputError: This is no repository, or git cannot read the commit or the file.
     """
     path = path.resolve()
     folder = path.parent
-    inside = _run_git(folder, "rev-parse", "--is-inside-work-tree")
-    if inside.returncode:  # no repository, or one of somebody else
-        said = inside.stderr.decode("utf-8", errors="replace").strip().partition("\n")[0]
-        raise InputError(f"--against {ref}: git does not read {folder}: {said}")
-    if ref.startswith("-") or _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}") is None:
-        shallow = (_git(folder, "rev-parse", "--is-shallow-repository") or "").strip() == "true"
-        hint = "; this is a shallow clone: fetch more of it (fetch-depth: 0)" if shallow else ""
-        raise InputError(f"--against {ref}: there is no such commit here{hint}")
-    if not (_git(folder, "ls-tree", "--name-only", ref, "--", f"./{path.name}") or "").strip():
+    _git(folder, ref, "rev-parse", "--is-inside-work-tree")  # else no repository, or one of somebody else
+    commit = _parting(folder, ref)
+    listed = _git(folder, ref, "ls-tree", "-z", "--name-only", commit, "--", f"./{path.name}")
+    if not listed.strip(b"\0\n"):
         return None
-    text = _git(folder, "show", f"{ref}:./{path.name}")
-    if text is None:
-        raise InputError(f"--against {ref}: git knows of {path.name} there but cannot read it (is the clone partial?)")
-    if "\ufffd" in text:
-        raise InputError(f"{ref}:{path.name}: not UTF-8 text")
-    return parse_baseline(text, f"{ref}:{path.name}")
+    where = f"{ref}:{path.name}"
+    text = _git(folder, ref, "show", f"{commit}:./{path.name}")
+    if len(text) > MAX_BYTES:
+        raise InputError(f"{where}: larger than {MAX_BYTES:,} bytes, refused")
+    try:
+        return parse_baseline(decoded(text, where), where)
+    except FileProblems as error:  # of a file that is not in the working tree, so that no editor finds the place
+        raise InputError(str(error)) from error
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    """Return what git prints, or `None` where it fails."""
+def _parting(folder: Path, ref: str) -> str:
+    """Return the commit where this branch left another, or where two named ones parted."""
+    ours, dots, theirs = ref.rpartition("...")
+    names = (ours or "HEAD", theirs or "HEAD") if dots else ("HEAD", ref)
+    first, second = (_commit(folder, ref, name) for name in names)
+    ran = _run_git(folder, "merge-base", first, second)
+    base = ran.stdout.decode("ascii", errors="replace").strip()
+    if ran.returncode == 0 and base:
+        return base
+    if ran.returncode != NO_MERGE_BASE:
+        raise InputError(f"--against {ref}: {_said(ran)}")
+    if dots or _is_shallow(folder):
+        raise InputError(f"--against {ref}: no commit is known where the two parted{_shallow_hint(folder)}")
+    return second  # they have nothing in common, such as a branch that keeps results only
+
+
+NO_MERGE_BASE = 1
+"""How `git merge-base` exits where it looked and found none."""
+
+
+def _commit(folder: Path, ref: str, name: str) -> str:
+    """Return the hash of a commit."""
+    ran = None if name.startswith("-") else _run_git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    if ran is None or ran.returncode:
+        which = f" as {name}" if "..." in ref else ""
+        raise InputError(f"--against {ref}: there is no such commit here{which}{_shallow_hint(folder)}")
+    return ran.stdout.decode("ascii", errors="replace").strip()
+
+
+def _is_shallow(folder: Path) -> bool:
+    return _run_git(folder, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+
+
+def _shallow_hint(folder: Path) -> str:
+    return "; this is a shallow clone: fetch more of it (fetch-depth: 0)" if _is_shallow(folder) else ""
+
+
+def _git(folder: Path, ref: str, *arguments: str) -> bytes:
+    """Return what git prints.
+
+    Raises:
+        InputError: It fails: whatever the reason, that is no answer.
+    """
     ran = _run_git(folder, *arguments)
-    return ran.stdout.decode("utf-8", errors="replace") if ran.returncode == 0 else None
+    if ran.returncode:
+        raise InputError(f"--against {ref}: git does not read {folder}: {_said(ran)}")
+    return ran.stdout
+
+
+def _said(ran: "subprocess.CompletedProcess[bytes]") -> str:
+    """Return why git failed: its first line."""
+    said = ran.stderr.decode("utf-8", errors="replace").strip().partition("\n")[0]
+    return said or f"git exits {ran.returncode}"
 
 
 def _run_git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
     command = ["git", "-C", str(folder), *arguments]
     try:
-        # in a hook git names its own repository, which would be taken for that of the folder
-        outside = {name: value for name, value in environ.items() if name not in _GIT_VARIABLES}
-        return subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL, env=outside)
+        # in a hook git names its own repository, which would be taken for that of the folder; and a name is no pattern
+        outside = {name: value for name, value in environ.items() if not _MISLEADS_GIT.fullmatch(name)}
+        return subprocess.run(
+            command, capture_output=True, check=False, stdin=subprocess.DEVNULL, env={**outside, "LC_ALL": "C"}
+        )
     except OSError as error:
         raise InputError(f"--against needs git: {error.strerror or error}") from error
 
 
-_GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+_MISLEADS_GIT = re.compile(
+    r"GIT_(?:DIR|WORK_TREE|INDEX_FILE|PREFIX|COMMON_DIR|NAMESPACE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES"
+    r"|REPLACE_REF_BASE|GRAFT_FILE|SHALLOW_FILE|TRACE.*|.*_PATHSPECS)"
+)
 
 
 # -- updating

@@ -40,7 +40,10 @@ def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
     named = environ.get(VARIABLE)
     if named:
         return Path(named)
-    folder = (start or Path.cwd()).resolve()
+    try:
+        folder = (start or Path.cwd()).resolve()
+    except FileNotFoundError as error:
+        raise InputError("the working directory is gone: name the budget by its whole path") from error
     for place in (folder, *folder.parents):
         for name in FILE_NAMES:
             if (place / name).is_file():
@@ -131,7 +134,7 @@ def count_all(
         name = subject.entry.name
         if subject.report is None:
             unloadable[name] = f"{budget.path}:{subject.entry.line}: {name}: {subject.error}"
-            if budget.policy["on_unloadable_model"] == "fail":
+            if budget.policy_of(subject.entry)["on_unloadable_model"] == "fail":
                 raise InputError(unloadable[name])
             continue
         cost = without_excluded(subject.entry, subject.report)
@@ -206,7 +209,13 @@ def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedM
                 batch, given = batch or first, None
     counting = worker.count if worker is not None and runs_code(target) else count
     return counting(
-        target, input=given, batch=batch, dtype=entry.dtype, settings=settings or None, kwargs=kwargs or None
+        target,
+        input=given,
+        batch=batch,
+        dtype=entry.dtype,
+        settings=settings or None,
+        kwargs=kwargs or None,
+        folder=folder,  # for the path of a module, which names no file
     )
 
 

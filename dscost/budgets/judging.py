@@ -1,13 +1,13 @@
 """A budget, what was counted, and what was known before → findings. Exact: integers and fractions, no rounding."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from fractions import Fraction
 from functools import partial
 from math import ceil, floor
 from pathlib import Path
 from typing import NamedTuple
 
-from dscost.budgets.baseline import Baseline, Known, fingerprint_of, known_of, renamed_layers
+from dscost.budgets.baseline import KEPT_OF_LAYERS, Baseline, Known, fingerprint_of, known_of, renamed_layers
 from dscost.budgets.excluding import rest_of, why_inexact
 from dscost.budgets.language import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.metrics import METRICS, OF_LAYERS, STATIC, cost_figure, model_figure
@@ -49,8 +49,8 @@ class Finding(NamedTuple):
 
     Args:
         kind: `over_max`, `under_min`, `grew`, `shrank`, `new_cost`, `unmatched_rule`, `missing_baseline`,
-            `stale_baseline`, `not_comparable`, `unknown_cost`, `unknown_figure`, `unloadable_model`,
-            `inexact_exclusion`, `improvement`.
+            `stale_baseline`, `not_comparable`, `unknown_cost`, `unseen_work`, `value_dependent`, `unused_weights`,
+            `other_doubt`, `unknown_figure`, `unloadable_model`, `inexact_exclusion`, `improvement`.
         level: `error`, `warn`, `note`, or `fail` where nothing could be judged.
         entry: The model and choice it is about; empty for the whole file.
         line: Of the budget file.
@@ -175,9 +175,14 @@ def judge(budget: Budget, subjects: Sequence[Subject], baseline: Baseline | None
     findings: list[Finding] = []
     passed: list[Passed] = []
     every_layer = [layer for subject in subjects if subject.report for layer in subject.report.layers]
-    for subject in subjects:
-        known = baseline.models.get(subject.entry.name) if baseline else None
-        for one in _Judge(budget, subject, known, _without_baseline(baseline), every_layer).judged():
+    missing = _without_baseline(baseline)
+    judges = [
+        _Judge(budget, subject, baseline.models.get(subject.entry.name) if baseline else None, missing, every_layer)
+        for subject in subjects
+    ]
+    somewhere = {place for one in judges for place in one.matched_rules()}
+    for judge_of_entry in judges:
+        for one in judge_of_entry.judged(somewhere):
             (findings if isinstance(one, Finding) else passed).append(one)  # type: ignore[arg-type]
     findings += _stale(budget, baseline)
     return Judgement(tuple(findings), tuple(passed))
@@ -209,23 +214,38 @@ class _Judge:
         missing: str | None,
         every_layer: Sequence[Layer],
     ) -> None:
-        self.policy, self.entry, self.subject = budget.policy, subject.entry, subject
+        self.policy, self.entry, self.subject = budget.policy_of(subject.entry), subject.entry, subject
         self.known, self.missing, self.every_layer = known, missing, every_layer
+        self._rest = None if subject.report is None else rest_of(subject.entry, subject.report)
+        self._meant = [] if self._rest is None else _meant_by(self.entry.layers, self._rest.layers)
+        self._hints = MOST_HINTS
 
-    def judged(self) -> Iterator[Finding | Passed]:
+    def matched_rules(self) -> Iterator[tuple[int, int]]:
+        """Yield the places of the rules that some layer matches."""
+        for rule, meant in zip(self.entry.layers, self._meant, strict=False):
+            if meant:
+                yield rule.line, rule.column
+
+    def judged(self, somewhere: Collection[tuple[int, int]]) -> Iterator[Finding | Passed]:
+        """Yield what there is to say.
+
+        Args:
+            somewhere: Places of rules that some layer matches, be it of another choice of the model's settings.
+        """
         report = self.subject.report
-        if report is None:
+        if report is None or self._rest is None:
             level = self.policy["on_unloadable_model"]
             if level != "ignore":
                 yield self._finding("unloadable_model", level, detail=self.subject.error)
             return
-        layers, cost, unknown = rest_of(self.entry, report)
+        layers, cost, unknown = self._rest
         yield from self._exclusions(report)
         yield from self._unknown(unknown)
+        yield from self._doubts(report)
         comparable = self._baseline_findings(report)
         yield from comparable.findings
         before = comparable.known
-        past = None if before is None else _Past.of(before, known_of(self.entry, report, cost), layers)
+        past = None if before is None else _Past(before, known_of(self.entry, report, cost), layers)
         unwelcome: set[str] = set()
         for limit in self.entry.limits:
             if limit.level == "ignore":
@@ -243,15 +263,19 @@ class _Judge:
                 if isinstance(one, Finding) and one.kind in ("shrank", "under_min"):
                     unwelcome.add(limit.metric)
                 yield one
-        for at, rule in enumerate(self.entry.layers):
-            yield from self._rule(rule, self.entry.layers[at + 1 :], layers, past)
+        rules = self.entry.layers
+        held = _last_words(rules, [[layer.name for layer in meant] for meant in self._meant])
+        gone = [[] if past is None else past.gone(rule.selector) for rule in rules]
+        held_of_gone = _last_words(rules, gone)
+        for rule, meant, of_each, of_gone in zip(rules, self._meant, held, held_of_gone, strict=True):
+            yield from self._rule(rule, _Meant(meant, of_each, of_gone, layers), past, somewhere)
         yield from (one for one in self._improvements(report, cost, before) if one.metric not in unwelcome)
 
     # -- what cannot be judged
 
     def _exclusions(self, report: Report) -> Iterator[Finding]:
         for one in self.entry.exclude:
-            if not any(one.selector.matches(layer) for layer in report.layers):
+            if not any(map(one.selector.means_all_of, report.layers)):
                 yield from self._unmatched(one, report.layers)
         reason = why_inexact(self.entry, report)
         if reason:
@@ -265,7 +289,7 @@ class _Judge:
     ) -> Iterator[Finding]:
         level = self.policy["on_unmatched_rule"]
         if level != "ignore":
-            said = detail or rule.selector.leaves_out(layers) or rule.selector.nearest(layers).strip(" ()") or None
+            said = detail or rule.selector.leaves_out(layers) or self._hint(rule, layers).strip(" ()") or None
             finding = self._finding("unmatched_rule", level, layer=rule.selector.text, detail=said)
             yield finding._replace(line=rule.line, column=rule.column)
 
@@ -273,6 +297,18 @@ class _Judge:
         level = self.policy["on_unknown_cost"]
         if operators and level != "ignore":
             yield self._finding("unknown_cost", level, detail=", ".join(operators))
+
+    def _hint(self, rule: LayerRule | Exclusion, layers: Sequence[Layer]) -> str:
+        """Return what a pattern nearly matches, in brackets, while there are not too many to look for."""
+        self._hints -= 1
+        return rule.selector.nearest(layers) if self._hints >= 0 else ""
+
+    def _doubts(self, report: Report) -> Iterator[Finding]:
+        for doubt in report.doubts:
+            kind, policy = OF_DOUBTS.get(doubt.kind, ("other_doubt", "on_value_dependent"))
+            level = self.policy[policy]
+            if level != "ignore":
+                yield self._finding(kind, level, detail=doubt.text)
 
     def _baseline_findings(self, report: Report) -> "_Comparable":
         needed = any(_is_relative(limit) for limit in self._all_limits())
@@ -340,57 +376,61 @@ class _Judge:
         )
 
     def _rule(
-        self, rule: LayerRule, later: Sequence[LayerRule], layers: Sequence[Layer], past: "_Past | None"
+        self, rule: LayerRule, about: "_Meant", past: "_Past | None", somewhere: Collection[tuple[int, int]]
     ) -> Iterator[Finding | Passed]:
-        meant = [layer for layer in layers if rule.selector.matches(layer)]
-        if past is not None and past.known.members(rule.selector) is None:
+        meant, layers = about.layers, about.every_layer
+        if past is not None and past.members(rule.selector) is None:
             yield from self._without_kinds(rule)
             past = None
-        if not meant:
-            yield from self._nothing_meant(rule, layers)
-        yield from self._each(rule, later, meant, past)
         note = rule.selector.leaves_out(layers)
+        if not meant:
+            yield from self._nothing_meant(rule, layers, note, somewhere)
+        yield from self._each(rule, about, past)
         for limit in rule.total:
             if limit.level == "ignore" or (not meant and limit.bound != "max_decrease"):
                 continue
-            value = cost_figure(_summed([layer.cost for layer in meant]), limit.metric)
+            value = _sum_of(meant, limit.metric)
             was = None if past is None else past.figures(limit.metric, rule.selector)
             old = None if was is None else sum(was.values(), start=Fraction(0))
             why = partial(_contributions, meant, limit, past, layers, rule.selector)
             yield from self._held(limit, value, old, rule.selector.text, why, note)
 
-    def _each(
-        self, rule: LayerRule, later: Sequence[LayerRule], meant: Sequence[Layer], past: "_Past | None"
-    ) -> Iterator[Finding | Passed]:
+    def _each(self, rule: LayerRule, about: "_Meant", past: "_Past | None") -> Iterator[Finding | Passed]:
         limits = [limit for limit in rule.each if limit.level != "ignore"]
-        for layer in meant:
-            kind = Kind.of(layer)
+        for layer in about.layers if limits else ():
             for limit in limits:
-                if not _is_set_later(later, limit, layer.name, kind):
-                    old = None if past is None else past.figure(layer.name, limit.metric)
+                if layer.name in about.each[limit.metric, limit.bound]:
+                    old = None if past is None else past.figure(layer.name, limit.metric, rule.selector)
                     yield from self._held(limit, cost_figure(layer.cost, limit.metric), old, layer.name, None)
         if past is None:
             return
-        for name in past.gone(rule.selector):  # which is the most that a layer can shrink
-            for limit in limits:
-                if limit.bound == "max_decrease" and not _is_set_later(later, limit, name, past.known.kinds.get(name)):
-                    old = past.known.layer_figure(name, limit.metric)
-                    yield from self._held(limit, Fraction(0), old, name, None)
+        for limit in limits:  # what is gone is the most that a layer can shrink
+            for name in sorted(about.gone[limit.metric, limit.bound]) if limit.bound == "max_decrease" else ():
+                old = past.known.layer_figure(name, limit.metric, rule.selector)
+                yield from self._held(limit, Fraction(0), old, name, None)
 
-    def _nothing_meant(self, rule: LayerRule, layers: Sequence[Layer]) -> Iterator[Finding | Passed]:
-        """Tell of a rule without layers; a total of at most nothing is what one writes to keep such layers out."""
-        if rule.each or any(limit.bound != "max" or limit.value for limit in rule.total):
-            yield from self._unmatched(rule, layers)
-            return
-        wrong = rule.selector.unknown_name(self.every_layer)
-        if wrong and self.policy["on_unmatched_rule"] != "ignore":
-            yield from self._unmatched(rule, layers, wrong)
-            return
-        nothing = f"no layer matches{rule.selector.nearest(layers) if rule.selector.by == 'name' else ''}"
-        note = "; ".join(filter(None, (nothing, rule.selector.leaves_out(layers))))
+    def _nothing_meant(
+        self,
+        rule: LayerRule,
+        layers: Sequence[Layer],
+        note: str | None,
+        somewhere: Collection[tuple[int, int]],
+    ) -> Iterator[Finding | Passed]:
+        """Tell of a rule without layers, or hold it where that is meant.
+
+        A slip of the pen never is, nor a ban on a class of torch where convolutions of other classes fit it.
+        """
+        wrong = rule.selector.unknown_name(self.every_layer) or note
+        is_meant = rule.allow_empty or (rule.is_ban and (rule.line, rule.column) in somewhere)
+        if wrong or not is_meant:
+            found = list(self._unmatched(rule, layers, wrong))
+            yield from found
+            if found or not rule.is_ban:
+                return
+        nothing = f"no layer matches{self._hint(rule, layers) if rule.selector.by == 'name' else ''}"
         for limit in rule.total:
-            if limit.level != "ignore":
-                yield from self._held(limit, Fraction(0), None, rule.selector.text, None, note)
+            if limit.level != "ignore" and limit.bound not in CHANGES:
+                yield from self._held(limit, Fraction(0), None, rule.selector.text, None, nothing)
 
     def _without_kinds(self, rule: LayerRule) -> Iterator[Finding]:
         level = self.policy["on_missing_baseline"]
@@ -431,50 +471,119 @@ def _is_relative(limit: Limit) -> bool:
     return limit.bound in CHANGES and limit.level != "ignore"
 
 
-def _is_set_later(later: Sequence[LayerRule], limit: Limit, name: str, kind: Kind | None) -> bool:
-    """Whether a later rule sets the same bound of the same figure for a layer."""
-    return any(
-        other.metric == limit.metric and other.bound == limit.bound
-        for one in later
-        if one.selector.matches_kind(name, kind)
-        for other in one.each
-    )
+MOST_HINTS = 5
+"""Patterns of an entry that match nothing for which a near one is looked for, among all names of its layers."""
+
+OF_DOUBTS: Mapping[str, tuple[str, str]] = {
+    "unseen": ("unseen_work", "on_unseen_work"),
+    "value_dependent": ("value_dependent", "on_value_dependent"),
+    "unused": ("unused_weights", "on_unused_weights"),
+}
+"""The finding and the policy of each kind of doubt that a report may have."""
 
 
-class _Past(NamedTuple):
+def _meant_by(rules: Sequence[LayerRule], layers: Sequence[Layer]) -> list[list[Layer]]:
+    """Return for each rule the layers that it means, with the cost of what it means of them."""
+    if not rules:
+        return []
+    kinds = [Kind.of(layer) for layer in layers]
+    names = [layer.name for layer in layers]
+    return [
+        [_part_of(rule.selector, layers[at], kinds[at]) for at in rule.selector.among(names, kinds)] for rule in rules
+    ]
+
+
+def _part_of(selector: Selector, layer: Layer, kind: Kind) -> Layer:
+    """Return a layer with the cost of those of its operators that a selector means."""
+    meant = selector.parts_meant(kind) if kind.parts else None
+    if meant is None:
+        return layer
+    return layer._replace(cost=_summed([layer.operators[at].cost for at in meant]))
+
+
+_Bound = tuple[str, str]
+"""A metric, and one of `budgets.language.BOUNDS`."""
+
+
+def _last_words(rules: Sequence[LayerRule], meant: Sequence[Sequence[str]]) -> list[Mapping[_Bound, Set[str]]]:
+    """Return for each rule and bound of its `each` the layers of which no later rule sets the same bound."""
+    taken: dict[_Bound, set[str]] = {}
+    found: list[Mapping[_Bound, Set[str]]] = []
+    for rule, names in zip(reversed(rules), reversed(meant), strict=True):
+        bounds = {(limit.metric, limit.bound) for limit in rule.each}
+        found.append({bound: set(names).difference(taken.get(bound, ())) for bound in bounds})
+        for bound in bounds:
+            taken.setdefault(bound, set()).update(names)
+    return found[::-1]
+
+
+class _Meant(NamedTuple):
+    """What a rule is about.
+
+    Args:
+        layers: That it means, with the cost of what it means of them.
+        each: The names of those that a bound of its `each` is on.
+        gone: Likewise of layers that were meant and are not there any more.
+        every_layer: Of the model.
+    """
+
+    layers: Sequence[Layer]
+    each: Mapping[_Bound, Set[str]]
+    gone: Mapping[_Bound, Set[str]]
+    every_layer: Sequence[Layer]
+
+
+class _Past:
     """What was known of a model, seen from what its layers are called now.
 
     Args:
         known: Of the baseline.
-        before: Names in the baseline, by today's, of layers that have only changed their name.
-        present: Today's layers.
+        now: Today's figures.
+        layers: Today's layers.
     """
 
-    known: Known
-    before: Mapping[str, str]
-    present: frozenset[str]
+    def __init__(self, known: Known, now: Known, layers: Sequence[Layer]) -> None:
+        self._before = renamed_layers(known, now)
+        self.known = known._replace(kinds={**known.kinds, **self._of_what_is_the_same(known, now)})
+        self._now = {before: name for name, before in self._before.items()}
+        self._still_there = {layer.name for layer in layers}.union(self._before.values())
+        self._members: dict[str, list[str] | None] = {}
 
-    @classmethod
-    def of(cls, known: Known, now: Known, layers: Sequence[Layer]) -> "_Past":
-        """Return what was known, given today's figures."""
-        return cls(known, renamed_layers(known, now), frozenset(layer.name for layer in layers))
+    def _of_what_is_the_same(self, known: Known, now: Known) -> Mapping[str, Kind]:
+        """Return the kinds of layers that a baseline of before operators were kept has, and which have not changed."""
+        found = {}
+        for name, kind in now.kinds.items():
+            before = self._before.get(name, name)
+            if (
+                kind.parts
+                and known.kinds.get(before) == kind._replace(parts=())
+                and all(
+                    known.layer_figure(before, metric) == now.layer_figure(name, metric) for metric in KEPT_OF_LAYERS
+                )
+            ):
+                found[before] = kind
+        return found
 
-    def figure(self, layer: str, metric: str) -> Fraction:
-        """Return what a layer of today had; nothing of a new one."""
-        return self.known.layer_figure(self.before.get(layer, layer), metric)
+    def members(self, selector: Selector) -> list[str] | None:
+        """Return the layers that a selector meant; `None` where that is not known."""
+        if selector.text not in self._members:
+            self._members[selector.text] = self.known.members(selector)
+        return self._members[selector.text]
+
+    def figure(self, layer: str, metric: str, selector: Selector | None = None) -> Fraction:
+        """Return what a layer of today had, or what a selector means of it; nothing of a new one."""
+        return self.known.layer_figure(self._before.get(layer, layer), metric, selector)
 
     def figures(self, metric: str, selector: Selector | None = None) -> Mapping[str, Fraction] | None:
         """Return what the layers had that a selector meant, or all, by today's name; `None` where that is not kept."""
-        members = sorted(self.known.names) if selector is None else self.known.members(selector)
+        members = sorted(self.known.names) if selector is None else self.members(selector)
         if members is None or metric not in OF_LAYERS:
             return None
-        now = {before: name for name, before in self.before.items()}
-        return {now.get(name, name): self.known.layer_figure(name, metric) for name in members}
+        return {self._now.get(name, name): self.known.layer_figure(name, metric, selector) for name in members}
 
     def gone(self, selector: Selector) -> list[str]:
         """Return the layers that a selector meant which are not there any more, under whatever name."""
-        still_there = self.present.union(self.before.values())
-        return [name for name in self.known.members(selector) or () if name not in still_there]
+        return [name for name in self.members(selector) or () if name not in self._still_there]
 
 
 def _grown(limit: Limit, value: Fraction, before: Fraction) -> tuple[Fraction, bool, str]:
@@ -488,6 +597,13 @@ def _grown(limit: Limit, value: Fraction, before: Fraction) -> tuple[Fraction, b
     most = before + room if grows else before - room
     kind = ("new_cost" if before == 0 else "grew") if grows else "shrank"
     return most, change > room, kind
+
+
+def _sum_of(layers: Sequence[Layer], metric: str) -> Fraction | None:
+    """Return a figure of several layers together."""
+    if metric == "flops_per_byte":
+        return cost_figure(_summed([layer.cost for layer in layers]), metric)
+    return Fraction(sum(getattr(layer.cost, metric) for layer in layers))
 
 
 def _summed(costs: Sequence[Cost]) -> Cost:

@@ -2,19 +2,21 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from dscost.budgets.metrics import METRICS, OF_LAYERS
 from dscost.budgets.selectors import Selector, parse_selector
-from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean
+from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, hint
 from dscost.files import split_report_name
 from dscost.inputs import INPUT_DTYPES, NAME_PATTERN, Inputs, TensorSpec, inputs_of, parse_input
+from dscost.literals import read_node, with_parts
 from dscost.marked_yaml import Node, read_yaml
 from dscost.quantities import MAX_QUANTITY, QUANTITIES, kind_of, parse_quantity
 from dscost.results import Layer
@@ -29,6 +31,9 @@ POLICIES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "on_stale_baseline": (LEVELS, "warn"),
     "on_unmatched_rule": (LEVELS, "error"),
     "on_unknown_cost": (LEVELS, "error"),
+    "on_unseen_work": (LEVELS, "error"),
+    "on_value_dependent": (LEVELS, "warn"),
+    "on_unused_weights": (LEVELS, "warn"),
     "on_unloadable_model": (("fail", *LEVELS), "fail"),
     "on_improvement": (("note", "ignore"), "note"),
 }
@@ -40,10 +45,12 @@ BESIDE = ("ignore_below", "tolerance", "level", "message")
 LIMIT_KEYS = (*BOUNDS, *BESIDE)
 TOP_KEYS = ("version", "baseline", "defaults", "policy", "models", "description")
 RUN_KEYS = ("input", "batch", "dtype")
-MODEL_KEYS = ("name", "target", *RUN_KEYS, "set", "kwargs", "matrix", "limits", "entries", "layers", "exclude")
+MODEL_KEYS = (
+    *("name", "target", *RUN_KEYS, "set", "kwargs", "matrix", "limits", "entries", "layers", "exclude", "policy"),
+)
 DEFAULT_KEYS = (*RUN_KEYS, "limits")
 ENTRY_KEYS = ("match", "limits")
-RULE_KEYS = ("match", "each", "total")
+RULE_KEYS = ("match", "each", "total", "allow_empty")
 EXCLUSION_KEYS = ("match", "reason")
 """What the mappings of a budget may have, here and above; `dscost.schemas` tells editors."""
 
@@ -53,7 +60,11 @@ NOT_OF_SAVED = (*RUN_KEYS, "set", "kwargs", "matrix")
 WHOLE = ("count", "bytes")
 """Kinds of which there are no fractions: one without a unit, such as 0.05, is a mistake; 1.5 KiB is not."""
 
+OF_MODELS = tuple(name for name in POLICIES if name != "on_stale_baseline")
+"""The policies that a model may have of its own."""
+
 MOST_ENTRIES = 1000
+"""Of a whole budget."""
 MEASURED_TOLERANCE = Fraction(1, 10)
 """Of a measured limit, where none is given."""
 
@@ -97,6 +108,7 @@ class LayerRule:
         total: Limits on their sum.
         line: Where the rule stands.
         column: Likewise.
+        allow_empty: Whether it is meant that no layer may match.
     """
 
     selector: Selector
@@ -104,6 +116,12 @@ class LayerRule:
     total: tuple[Limit, ...]
     line: int
     column: int
+    allow_empty: bool = False
+
+    @property
+    def is_ban(self) -> bool:
+        """Whether all that it says is that there is nothing of it."""
+        return bool(self.total) and not self.each and all(one.bound == "max" and not one.value for one in self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +154,7 @@ class Entry:
         line: Where the model stands.
         column: Likewise.
         input_is_default: Whether the input is that of the defaults: a setting that sizes the input goes before it.
+        policy: What is done about what cannot be judged, where this model has it otherwise than the budget.
     """
 
     name: str
@@ -151,6 +170,7 @@ class Entry:
     line: int = 1
     column: int = 1
     input_is_default: bool = False
+    policy: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_time(self) -> bool:
@@ -158,8 +178,8 @@ class Entry:
         return any(METRICS[limit.metric].measured and limit.level != "ignore" for limit in self.limits)
 
     def excludes(self, layer: Layer) -> bool:
-        """Whether a layer does not count."""
-        return any(one.selector.matches(layer) for one in self.exclude)
+        """Whether a layer does not count: one that computes other things too counts."""
+        return any(one.selector.means_all_of(layer) for one in self.exclude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +197,10 @@ class Budget:
     entries: tuple[Entry, ...]
     policy: Mapping[str, str]
     baseline: Path | None = None
+
+    def policy_of(self, entry: Entry) -> Mapping[str, str]:
+        """Return what is done about what cannot be judged of an entry."""
+        return {**self.policy, **entry.policy}
 
 
 def has_growth(metric: str, *, of_layers: bool) -> bool:
@@ -215,7 +239,7 @@ class _Reader:
         version = top.get("version")
         if version is not None and (type(version.value) is not int or version.value != VERSION):
             self._at(version, f"expected version {VERSION}, found {version.plain!r:.60}")
-        policy = self._policy(top.get("policy"))
+        policy = {name: default for name, (_, default) in POLICIES.items()} | self._policy(top.get("policy"))
         defaults = self._mapping(top.get("defaults"), DEFAULT_KEYS) or {}
         self._run(defaults)  # and once more with each model that uses them: a mistake is told once
         self._limits(defaults.get("limits"))
@@ -224,7 +248,10 @@ class _Reader:
         entries: list[Entry] = []
         for node in self._list(top.get("models"), "models"):
             with self._kept(node):
-                entries += self._model(node, defaults)
+                entries += self._model(node, defaults, MOST_ENTRIES - len(entries))
+            if len(entries) > MOST_ENTRIES:
+                self._at(node, f"more than {MOST_ENTRIES:,} models and choices up to here: split the budget")
+                break
         seen: dict[str, Entry] = {}
         for entry in entries:
             first = seen.setdefault(entry.name, entry)
@@ -234,16 +261,16 @@ class _Reader:
                 )
         return Budget(path, tuple(entries), policy, path.parent / baseline if baseline else None)
 
-    def _policy(self, node: Node | None) -> Mapping[str, str]:
-        found = {name: default for name, (_, default) in POLICIES.items()}
-        for name, value in (self._mapping(node, tuple(POLICIES)) or {}).items():
-            known, _ = POLICIES[name]
-            word = self._word(value, "policy", known)
+    def _policy(self, node: Node | None, known: Sequence[str] = tuple(POLICIES)) -> dict[str, str]:
+        found = {}
+        for name, value in (self._mapping(node, known) or {}).items():
+            words, _ = POLICIES[name]
+            word = self._word(value, "policy", words)
             if word:
                 found[name] = word
         return found
 
-    def _model(self, node: Node, defaults: Mapping[str, Node]) -> Iterator[Entry]:
+    def _model(self, node: Node, defaults: Mapping[str, Node], room: int) -> Iterator[Entry]:
         given = self._mapping(node, MODEL_KEYS, required=("target",))
         if given is None:
             return
@@ -258,19 +285,22 @@ class _Reader:
             "target": target,
             **({} if is_saved else self._run(own)),
             "input_is_default": "input" not in given,
-            "kwargs": self._values(given.get("kwargs")),
+            "kwargs": self._arguments(given.get("kwargs")),
             "layers": tuple(self._layer_rules(given.get("layers"))),
             "exclude": tuple(self._exclusions(given.get("exclude"))),
+            "policy": self._policy(given.get("policy"), OF_MODELS),
             "line": node.line,
             "column": node.column,
         }
         beside = _beside(defaults.get("limits"))
         base = _merged(self._limits(defaults.get("limits")), self._limits(given.get("limits"), beside=beside))
-        settings = self._values(given.get("set"))
+        # a factory's settings are arguments of Python code
+        valued = self._argument if _is_factory(target) else attrgetter("plain")
+        settings = self._values(given.get("set"), valued)
         beside = _beside(defaults.get("limits"), given.get("limits"))
         overrides = list(self._entry_limits(given.get("entries"), given.get("matrix"), beside))
         matrix = given.get("matrix")
-        choices = list(self._choices(matrix))
+        choices = list(self._choices(matrix, room))
         used = [False] * len(overrides)
         for choice in choices:
             limits = base
@@ -280,7 +310,7 @@ class _Reader:
             fields = {**common, **self._run(choice)}
             if "input" in choice:
                 fields["input_is_default"] = False
-            changed = {key: value.plain for key, value in choice.items() if key not in RUN_KEYS}
+            changed = {key: valued(value) for key, value in choice.items() if key not in RUN_KEYS}
             label = ",".join(f"{key}={_worded(value.plain)}" for key, value in choice.items())
             yield Entry(
                 name=f"{name}[{label}]" if label else name, settings={**settings, **changed}, limits=limits, **fields
@@ -289,7 +319,7 @@ class _Reader:
             if not was_used and choices:
                 self._at(place, "no entry of the matrix has these values")
 
-    def _choices(self, node: Node | None) -> Iterator[dict[str, Node]]:
+    def _choices(self, node: Node | None, room: int) -> Iterator[dict[str, Node]]:
         if node is None:
             yield {}
             return
@@ -308,8 +338,9 @@ class _Reader:
         count = 1
         for values in lists:
             count *= len(values)
-        if count > MOST_ENTRIES:
-            self._at(node, f"{count:,} entries are too many; at most {MOST_ENTRIES:,}")
+        if count > room:
+            before = "" if room == MOST_ENTRIES else f" in a budget, and {MOST_ENTRIES - room:,} stand above"
+            self._at(node, f"{count:,} entries are too many; at most {MOST_ENTRIES:,}{before}")
             return
         for values in product(*lists):
             yield dict(zip(node.value, values, strict=True))
@@ -342,8 +373,9 @@ class _Reader:
                 self._at(one, "a rule on layers has 'each' or 'total', or both")
             selector = self._selector(given.get("match"))
             each, total = (self._limits(given.get(key), of_layers=True) for key in ("each", "total"))
+            allow_empty = self._truth(given.get("allow_empty"))
             if selector:
-                yield LayerRule(selector, each, total, one.line, one.column)
+                yield LayerRule(selector, each, total, one.line, one.column, allow_empty)
 
     def _exclusions(self, node: Node | None) -> Iterator[Exclusion]:
         for one in self._list(node, "exclude") if node is not None else ():
@@ -447,13 +479,27 @@ class _Reader:
                 self._at(node, str(error))
             return None
 
-    def _values(self, node: Node | None) -> dict[str, Any]:
+    def _arguments(self, node: Node | None) -> dict[str, Any]:
+        """Return the keyword arguments of a factory, parts of them by dotted names."""
+        given = self._values(node, self._argument)
+        if node is not None and given:
+            with self._kept(node):
+                return with_parts(given.items())
+        return {}
+
+    def _argument(self, node: Node) -> Any:
+        """Return a value that Python code takes: bare words mean what they mean to `--kwargs`."""
+        with self._kept(node):
+            return read_node(node)
+        return None
+
+    def _values(self, node: Node | None, valued: Callable[[Node], Any] = attrgetter("plain")) -> dict[str, Any]:
         if node is None:
             return {}
         if not isinstance(node.value, dict):
             self._at(node, f"expected names with values, such as {{width: 0.5}}, found {node.kind}")
             return {}
-        return {key: value.plain for key, value in node.value.items()}
+        return {key: valued(value) for key, value in node.value.items()}
 
     def _input(self, node: Node) -> Inputs | None:
         if not node.value:
@@ -473,11 +519,15 @@ class _Reader:
         """Return one tensor, of a shape or its text; one that has its name already gets none by its text."""
         found = None
         if isinstance(node.value, str):
-            with suppress(InputError):
+            try:
                 found = parse_input(node.value)
+            except InputError as error:
+                if not str(error).startswith("expected"):
+                    self._at(node, str(error))
+                    return None
         elif isinstance(node.value, list) and node.value and all(type(size.value) is int for size in node.value):
             found = TensorSpec(tuple(size.value for size in node.value))
-        if found is None or min(found.shape) < 1 or (name is not None and found.name):
+        if found is None or min(found.shape, default=1) < 1 or (name is not None and found.name):
             self._at(node, f"expected a shape such as [1, 3, 224, 224] or ids=1,128:int64, found {node.plain!r:.60}")
             return None
         if found.dtype is not None and found.dtype not in INPUT_DTYPES:
@@ -504,6 +554,13 @@ class _Reader:
             self._at(node, f"expected text, found {'nothing' if isinstance(node.value, str) else node.kind}")
             return None
         return node.value
+
+    def _truth(self, node: Node | None) -> bool:
+        if node is None:
+            return False
+        if not isinstance(node.value, bool):
+            self._at(node, f"expected true or false, found {node.plain!r:.60}")
+        return node.value is True
 
     def _word(self, node: Node | None, kind: str, known: Sequence[str]) -> str | None:
         if node is None:
@@ -532,7 +589,7 @@ class _Reader:
             return None
         for key, child in node.value.items():
             if key not in known:
-                nearest = did_you_mean(str(key), known) or f" (known: {', '.join(known)})"
+                nearest = hint(str(key), known, self._problems) or f" (known: {', '.join(known)})"
                 self._at_key(child, f"unknown {what} '{key}'{nearest}")
         for key in required:
             if key not in node.value:
@@ -553,6 +610,12 @@ class _Reader:
 
     def _at_key(self, node: Node, message: str) -> None:
         self._problems.append(node.at_key(message))
+
+
+def _is_factory(target: str) -> bool:
+    """Whether a target is Python code that makes a model, as its text says."""
+    place, _, _ = target.rpartition(":")
+    return bool(place) and not place.endswith((".yaml", ".yml"))
 
 
 def _merged(defaults: Sequence[Limit], own: Sequence[Limit]) -> tuple[Limit, ...]:
@@ -581,6 +644,9 @@ def _instead(metric: str, bound: str, text: str) -> str | None:
     number = text.strip().removeprefix("+").rstrip("iB").rstrip()
     if found == "share" and wanted != "share" and bound in _CHANGE_OF and not METRICS[metric].measured:
         return f"a percentage is of the baseline, write {_CHANGE_OF[bound]}: {number}"
+    if wanted == "count" and re.fullmatch(r"[^a-zA-Z\s]+B", text.strip()):
+        instead = f"{metric} is a count, write {number}G for billions"
+        return f"{instead}; for bytes use weight_bytes" if metric == "params" else instead
     if found == "bytes" and wanted == "count":
         unit = "" if number[-1] not in "kKMGT" else number[-1]
         instead = f"{metric} is a count, write {number[: -len(unit) or None].rstrip()}{unit}"

@@ -4,14 +4,18 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError, did_you_mean, some_of
 from dscost.results import Layer
 from dscost.specs import ConvSpec
 
-_SELECTOR = re.compile(r"(?:(?P<by>type|op|name):)?(?P<pattern>[^\[\]]*)(?:\[(?P<conditions>[^\[\]]*)\])?")
+_SELECTOR = re.compile(r"(?:(?P<by>\w+):)?(?P<pattern>[^\[\]]*)(?:\[(?P<conditions>[^\[\]]*)\])?")
+BY = ("type", "op", "name")
+"""What may stand before a colon."""
+_OF_REGULAR_EXPRESSIONS = re.compile(r"[\^$\\|+(){}]")
 _CONDITION = re.compile(r"\s*(?P<field>\w+)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>\w+)\s*")
 
 _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -46,6 +50,26 @@ FIELDS = ConvFacts._fields
 """What a condition may name."""
 
 
+class Part(NamedTuple):
+    """One of several operators that a layer runs.
+
+    Args:
+        op: What it computes.
+        conv: Of the convolution, if it is one.
+        params: Its weights.
+        macs: Of all its calls.
+    """
+
+    op: str
+    conv: ConvFacts | None
+    params: int = 0
+    macs: int = 0
+
+    def __str__(self) -> str:
+        """Write it in one line."""
+        return f"{self.op}{_bracketed(self.conv)} params={self.params} macs={self.macs}"
+
+
 class Kind(NamedTuple):
     """What a selector can ask of a layer beside its name.
 
@@ -53,24 +77,38 @@ class Kind(NamedTuple):
         type: Its class.
         op: What it computes.
         conv: Of the convolution, if it is one.
+        parts: What it computes where that are several things.
     """
 
     type: str
     op: str
     conv: ConvFacts | None = None
+    parts: tuple[Part, ...] = ()
 
     @classmethod
     def of(cls, layer: Layer) -> "Kind":
         """Return the kind of a layer."""
-        return cls(layer.type, layer.op, None if layer.conv is None else ConvFacts.of(layer.conv))
+        parts = tuple(Part(one.op, _facts(one.conv), one.cost.params, one.cost.macs) for one in layer.operators)
+        return cls(layer.type, layer.op, _facts(layer.conv), parts)
 
     def __str__(self) -> str:
         """Write it in one line, which `parse_kind` reads."""
-        facts = "" if self.conv is None else f"[{','.join(f'{name}={v}' for name, v in self.conv._asdict().items())}]"
-        return f"{self.op} {self.type}{facts}"
+        parts = f" ({'; '.join(map(str, self.parts))})" if self.parts else ""
+        return f"{self.op} {self.type}{_bracketed(self.conv)}{parts}"
 
 
-_KIND = re.compile(rf"(?P<op>[^ ]*) (?P<type>.*?)(?:\[{','.join(f'{name}=([0-9]+)' for name in FIELDS)}\])?", re.DOTALL)
+def _facts(conv: ConvSpec | None) -> ConvFacts | None:
+    return None if conv is None else ConvFacts.of(conv)
+
+
+def _bracketed(facts: ConvFacts | None) -> str:
+    return "" if facts is None else f"[{','.join(f'{name}={value}' for name, value in facts._asdict().items())}]"
+
+
+_FACTS = rf"(?:\[{','.join(f'{name}=([0-9]+)' for name in FIELDS)}\])?"
+_PART = rf"(\w*){_FACTS} params=([0-9]+) macs=([0-9]+)"
+_ANY_PART = re.sub(r"\((?!\?)", "(?:", _PART)
+_KIND = re.compile(rf"(?P<op>[^ ]*) (?P<type>.*?){_FACTS}(?P<parts> \({_ANY_PART}(?:; {_ANY_PART})*\))?", re.DOTALL)
 
 
 def parse_kind(text: str) -> Kind:
@@ -80,13 +118,23 @@ def parse_kind(text: str) -> Kind:
         InputError: It is none.
 
     >>> parse_kind("linear Linear")
-    Kind(type='Linear', op='linear', conv=None)
+    Kind(type='Linear', op='linear', conv=None, parts=())
     """
     found = _KIND.fullmatch(text)
     if found is None:
         raise InputError(f"expected an operation and a type, found '{text}'")
-    facts = found.groups()[2:]
-    return Kind(found["type"], found["op"], None if facts[0] is None else ConvFacts(*map(int, facts)))
+    facts = found.groups()[2 : 2 + len(FIELDS)]
+    parts = tuple(_part(one) for one in re.finditer(_PART, found["parts"] or ""))
+    return Kind(found["type"], found["op"], _read_facts(facts), parts)
+
+
+def _part(found: re.Match[str]) -> Part:
+    op, *facts, params, macs = found.groups()
+    return Part(op, _read_facts(facts), int(params), int(macs))
+
+
+def _read_facts(facts: Sequence[str | None]) -> ConvFacts | None:
+    return None if facts[0] is None else ConvFacts(*(int(fact or 0) for fact in facts))
 
 
 EXAMPLE = "layer1.*, type:Conv2d or type:Conv2d[groups=1,kernel>1]"
@@ -104,6 +152,12 @@ class Condition(NamedTuple):
         return conv is not None and _SIGNS[self.sign](getattr(conv, self.field), self.value)
 
 
+@lru_cache(maxsize=1024)
+def _glob(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    """Return what matches a whole text against a pattern."""
+    return re.compile(translate(pattern)).match
+
+
 class Selector(NamedTuple):
     """A pattern over layers; `*` stands for any characters, dots too."""
 
@@ -118,16 +172,47 @@ class Selector(NamedTuple):
         return self.by != "name" or bool(self.conditions)
 
     def matches(self, layer: Layer) -> bool:
-        """Whether a layer is meant."""
-        subject = {"name": layer.name, "type": layer.type, "op": layer.op}[self.by]
-        return fnmatchcase(subject, self.pattern) and (not self.conditions or self._holds(Kind.of(layer).conv))
+        """Whether a layer is meant, or something that it computes."""
+        return self.matches_kind(layer.name, Kind.of(layer) if self.needs_kinds else None)
 
     def matches_kind(self, name: str, kind: Kind | None) -> bool:
         """Whether a layer is meant of which no more is known than its name and, maybe, its kind."""
         if kind is None:
-            return not self.needs_kinds and fnmatchcase(name, self.pattern)
-        subject = {"name": name, "type": kind.type, "op": kind.op}[self.by]
-        return fnmatchcase(subject, self.pattern) and self._holds(kind.conv)
+            return not self.needs_kinds and self._fits(name)
+        if self.by == "name" and not self._fits(name):
+            return False
+        if self.by == "type" and not self._fits(kind.type):
+            return False
+        if kind.parts and (self.by == "op" or self.conditions):
+            return any(map(self._means, kind.parts))
+        return self._means(Part(kind.op, kind.conv))
+
+    def among(self, names: Sequence[str], kinds: Sequence[Kind]) -> list[int]:
+        """Return which of many layers are meant."""
+        if not self.needs_kinds:
+            fits, pieces = _glob(self.pattern), re.split(r"[*?]", self.pattern)
+            first, longest, last = pieces[0], max(pieces, key=len), pieces[-1]
+            # most layers are not meant, and plain text tells that sooner
+            near = ((at, name) for at, name in enumerate(names) if name.endswith(last) and longest in name)
+            return [at for at, name in near if name.startswith(first) and fits(name)]
+        return [at for at, name in enumerate(names) if self.matches_kind(name, kinds[at])]
+
+    def means_all_of(self, layer: Layer) -> bool:
+        """Whether a layer is meant, and all that it computes."""
+        return self.matches(layer) and self.parts_meant(Kind.of(layer)) is None
+
+    def parts_meant(self, kind: Kind) -> tuple[int, ...] | None:
+        """Return which parts of a layer that is meant are; `None` where all of it is."""
+        if self.by != "op" and not self.conditions:
+            return None
+        meant = tuple(at for at, part in enumerate(kind.parts) if self._means(part))
+        return None if len(meant) == len(kind.parts) else meant
+
+    def _means(self, part: Part) -> bool:
+        return (self.by != "op" or self._fits(part.op)) and self._holds(part.conv)
+
+    def _fits(self, subject: str) -> bool:
+        return _glob(self.pattern)(subject) is not None
 
     def _holds(self, conv: ConvFacts | None) -> bool:
         return all(condition.holds(conv) for condition in self.conditions)
@@ -141,8 +226,10 @@ class Selector(NamedTuple):
         Args:
             layers: Whose types and operations are known, beside those of torch.
         """
+        if self.by == "name":
+            return None
         known = self._known(layers)
-        if self.by == "name" or any(fnmatchcase(name, self.pattern) for name in known):
+        if any(fnmatchcase(name, self.pattern) for name in known):
             return None
         stem = self.pattern.strip("*?")
         if self.by == "op":
@@ -175,18 +262,23 @@ class Selector(NamedTuple):
         if self.by != "type":
             return None
         found = [
-            layer.type
-            for layer in layers
-            if layer.conv is not None
-            and layer.op == layer.conv.op
-            and fnmatchcase(f"Conv{len(layer.conv.kernel_size)}d", self.pattern)
-            and not fnmatchcase(layer.type, self.pattern)
-            and self._holds(ConvFacts.of(layer.conv))
+            layer.type for layer in layers if not self._fits(layer.type) and any(map(self._is_of_torch, _convs(layer)))
         ]
         if not found:
             return None
         number = f"{len(found)} convolution{'' if len(found) == 1 else 's'}"
         return f"{number} of type {some_of(sorted(set(found)), 3)} left out: op:convolution means all"
+
+    def _is_of_torch(self, conv: ConvSpec) -> bool:
+        """Whether a convolution would be meant if torch's own class computed it."""
+        return self._fits(f"Conv{len(conv.kernel_size)}d") and self._holds(ConvFacts.of(conv))
+
+
+def _convs(layer: Layer) -> list[ConvSpec]:
+    """Return the convolutions, but no transposed ones, that a layer runs."""
+    if layer.operators:
+        return [one.conv for one in layer.operators if one.conv is not None and one.op == one.conv.op]
+    return [layer.conv] if layer.conv is not None and layer.op == layer.conv.op else []
 
 
 OPS = (
@@ -219,6 +311,9 @@ TYPES = frozenset(
 def parse_selector(text: object) -> Selector:
     """Return the selector that a text stands for.
 
+    What looks like a slip is refused: a rule that means nothing bans nothing. `name:` in front says that a name is
+    meant as it stands, whatever is in it.
+
     Raises:
         InputError: It is none; the text says why and gives an example.
 
@@ -226,20 +321,83 @@ def parse_selector(text: object) -> Selector:
     (Condition(field='groups', sign='=', value=1), Condition(field='kernel', sign='>', value=1))
     """
     found = _SELECTOR.fullmatch(text) if isinstance(text, str) else None
-    if found is None or not found["pattern"]:
-        raise InputError(f"expected a pattern such as {EXAMPLE}, found {text!r}")
-    conditions = found["conditions"]
-    parts = [] if conditions is None else conditions.split(",")
-    return Selector(str(text), found["by"] or "name", found["pattern"], tuple(_condition(part) for part in parts))
+    if found is None or not found["pattern"].strip():
+        raise InputError(f"expected a pattern such as {EXAMPLE}, found {text!r:.{_MOST_SHOWN}}")
+    by, pattern = found["by"], found["pattern"]
+    if by is not None and by not in BY:
+        hint = f"; name:{by}:{pattern:.20} is a layer that is called so"
+        raise UnknownNameError("kind of pattern", by, BY, hint)
+    _refuse_slips(str(text), by, pattern)
+    parts = [] if found["conditions"] is None else found["conditions"].split(",")
+    selector = Selector(str(text), by or "name", pattern, tuple(_condition(part) for part in parts))
+    why_not = _why_impossible(selector)
+    if why_not:
+        raise InputError(f"'{text:.{_MOST_SHOWN}}' can match nothing: {why_not}")
+    return selector
+
+
+_MOST_SHOWN = 60
+"""Characters of a text that an error repeats."""
+
+
+def _refuse_slips(text: str, by: str | None, pattern: str) -> None:
+    if text != text.strip() or pattern != pattern.strip():
+        meant = f"{by or 'name'}:{pattern.strip()}".removeprefix("name:")
+        raise InputError(f"expected no blanks around a pattern, found '{text:.{_MOST_SHOWN}}': write '{meant:.40}'")
+    if by == "name":
+        return
+    if "," in pattern:
+        raise InputError(f"expected one pattern, found '{text:.{_MOST_SHOWN}}': write a rule for each")
+    sign = _OF_REGULAR_EXPRESSIONS.search(pattern)
+    if sign:
+        raise InputError(
+            f"a pattern is no regular expression: * stands for any characters, ? for one; found '{sign[0]}' in "
+            f"'{text:.{_MOST_SHOWN}}' (name:… is a name as it stands)"
+        )
+    if by is None and pattern in TYPES:
+        raise InputError(
+            f"'{pattern}' is the class of a layer: write 'type:{pattern}', or 'name:{pattern}' for a layer called so"
+        )
+    if by == "op" and not any(fnmatchcase(op, pattern) for op in OPS):
+        raise UnknownNameError("operation", pattern, OPS)
+
+
+def _why_impossible(selector: Selector) -> str | None:
+    """Return why no layer can fulfil the conditions of a selector; `None` where one can."""
+    if not selector.conditions:
+        return None
+    if selector.by == "op" and not fnmatchcase("convolution", selector.pattern):
+        return _ABOUT_CONVOLUTIONS.format(selector.pattern)
+    is_conv = "Conv" in selector.pattern and "Transpose" not in selector.pattern
+    if selector.by == "type" and selector.pattern in TYPES and not is_conv:
+        return _ABOUT_CONVOLUTIONS.format(selector.pattern)
+    for field in dict.fromkeys(condition.field for condition in selector.conditions):
+        asked = [condition for condition in selector.conditions if condition.field == field]
+        least, most = (0, 1) if field == "bias" else (1, None)
+        # between two values that conditions name they hold of all or of none
+        candidates = {least, *(condition.value + step for condition in asked for step in (-1, 0, 1))}
+        possible = (value for value in candidates if value >= least and (most is None or value <= most))
+        if not any(all(_SIGNS[one.sign](value, one.value) for one in asked) for value in possible):
+            return f"no {field} is {' and '.join(f'{one.sign} {one.value}' for one in asked)}"
+    return None
+
+
+_ABOUT_CONVOLUTIONS = "conditions are about convolutions, transposed ones not included, and no {} is one"
 
 
 def _condition(text: str) -> Condition:
     found = _CONDITION.fullmatch(text)
     if found is None:
-        raise InputError(f"expected a condition such as groups=1 or kernel>1, found '{text}'")
+        raise InputError(f"expected a condition such as groups=1 or kernel>1, found '{text:.{_MOST_SHOWN}}'")
     if found["field"] not in FIELDS:
-        raise UnknownNameError("field of a convolution", found["field"], FIELDS)
+        raise UnknownNameError("field of a convolution", f"{found['field']:.{_MOST_SHOWN}}", FIELDS)
     value = {"true": "1", "false": "0"}.get(found["value"], found["value"])
-    if not value.isdecimal():
-        raise InputError(f"expected a whole number in '{text.strip()}'")
+    if not (value.isascii() and value.isdecimal()):
+        raise InputError(f"expected a whole number in '{text.strip():.{_MOST_SHOWN}}'")
+    if len(value) > MOST_DIGITS:
+        raise InputError(f"a number of {len(value):,} digits, at most {MOST_DIGITS} are read")
     return Condition(found["field"], found["sign"], int(value))
+
+
+MOST_DIGITS = 18
+"""Of a number in a condition."""

@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dscost.analysis import count
+from dscost.budgets.judging import OF_DOUBTS
 from dscost.budgets.metrics import METRICS, model_figure
 from dscost.errors import DscostError, FileProblems, InputError
 from dscost.inputs import Inputs, TensorSpec
+from dscost.literals import Reference, written
 from dscost.marked_yaml import quoted
 from dscost.results import Report
 from dscost.sources import is_saved, split_file
@@ -100,15 +102,47 @@ def _head(path: Path, reports: Mapping[str, Report], choice: Choice) -> list[str
         "    params: {max_increase: 0%}",
         "    macs: {max_increase: 1%, ignore_below: 100k}",
     ]
+    return [*lines, *_policy(reports)]
+
+
+STRICT = {
+    "on_missing_baseline": "a model that is not in the baseline, or another one now, is not let off",
+    "on_stale_baseline": "nor one that has lost its name there",
+}
+"""What a first budget is stricter about than what holds where nothing is said, and why."""
+
+
+def _policy(reports: Mapping[str, Report]) -> list[str]:
+    """Return what is done about what cannot be judged: strictly, but for what these models have in any case."""
+    lines = ["policy:", *(f"  {name}: error # {why}" for name, why in STRICT.items())]
     partial = {target: report.coverage.unknown for target, report in reports.items() if report.coverage.unknown}
     if partial:
         lines += [
-            "policy:",
             "  # their figures are partial: dscost.register_formula teaches an operator; then remove this",
-            *(f"  # {target}: {', '.join(unknown)}" for target, unknown in partial.items()),
+            *(f"  # {_comment(target)}: {', '.join(unknown)}" for target, unknown in partial.items()),
             "  on_unknown_cost: warn",
         ]
+    in_doubt = {kind: policy for report in reports.values() for kind, policy in _doubts_of(report)}
+    for kind, policy in in_doubt.items():
+        lines += [
+            *(
+                f"  # {_comment(target)}: {_comment(doubt.text)}"
+                for target, report in reports.items()
+                for doubt in report.doubts
+                if doubt.kind == kind
+            ),
+            f"  {policy}: warn",
+        ]
     return lines
+
+
+def _doubts_of(report: Report) -> list[tuple[str, str]]:
+    return [(doubt.kind, OF_DOUBTS[doubt.kind][1]) for doubt in report.doubts if doubt.kind in OF_DOUBTS]
+
+
+def _comment(text: str) -> str:
+    """Return a text as one line of a comment."""
+    return json.dumps(" ".join(text.split()), ensure_ascii=False)[1:-1]
 
 
 def _input(given: Inputs) -> list[int | str]:
@@ -123,8 +157,8 @@ def _models(path: Path, reports: Mapping[str, Report], headroom: Fraction, choic
     for target, report in reports.items():
         lines += [f"  - name: {quoted(names[target])}", f"    target: {quoted(_seen_from(target, path.parent))}"]
         own = _choice_of(target, choice)
-        for key, values in (("set", own.settings), ("kwargs", own.kwargs)):
-            lines += [f"    {key}: {json.dumps(values, ensure_ascii=False)}"] if values else []
+        lines += [f"    set: {json.dumps(own.settings, ensure_ascii=False)}"] if own.settings else []
+        lines += _arguments(own.kwargs) if own.kwargs else []
         lines.append("    limits:")
         for metric in LIMITED:
             value = model_figure(report, report.totals.as_is, metric)
@@ -132,6 +166,40 @@ def _models(path: Path, reports: Mapping[str, Report], headroom: Fraction, choic
                 limit = at_least(value * (1 + headroom), METRICS[metric].kind, exactly=not headroom)
                 lines.append(f"      {metric}: {limit} # {int(value):,}")
     return lines
+
+
+def _arguments(kwargs: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of a factory; on lines of their own where JSON has no such values."""
+    if not any(map(_is_of_python, kwargs.values())):
+        return [f"    kwargs: {json.dumps(kwargs, ensure_ascii=False)}"]
+    return ["    kwargs:", *(line for name, value in kwargs.items() for line in _argument(name, value, " " * 6))]
+
+
+def _is_of_python(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_is_of_python, value.values()))
+    return isinstance(value, tuple) or (isinstance(value, list) and any(map(_is_of_python, value)))
+
+
+def _argument(name: str, value: Any, indent: str) -> Iterator[str]:
+    """Yield the lines of an argument; values that only Python has are bare words to YAML, which cannot nest."""
+    if isinstance(value, Reference):
+        yield f"{indent}{name}: {value}"
+        for part, entry in value.parts.items():
+            yield from _argument(f"{name}.{part}", entry, indent)
+    elif isinstance(value, dict) and _is_of_python(value):
+        yield f"{indent}{name}:"
+        for key, entry in value.items():
+            yield from _argument(quoted(str(key)), entry, f"{indent}  ")
+    elif isinstance(value, list) and _is_of_python(value):
+        yield f"{indent}{name}:"
+        yield from (f"{indent}  - {_word(entry)}" for entry in value)
+    else:
+        yield f"{indent}{name}: {_word(value)}"
+
+
+def _word(value: Any) -> str:
+    return written(value) if _is_of_python(value) else json.dumps(value, ensure_ascii=False)
 
 
 def at_least(value: Fraction, kind: str, *, exactly: bool = False) -> str:

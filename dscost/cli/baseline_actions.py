@@ -14,7 +14,7 @@ from dscost.cli.places import check_not_read, model_files
 from dscost.cli.printing import tell, write_text
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError, UnknownNameError, some_of
-from dscost.files import write_whole
+from dscost.files import alone_with, write_whole
 from dscost.units import format_bytes, format_count
 
 ACTIONS = ("save", "update", "show")
@@ -48,11 +48,12 @@ def act(action: str, path: Path | None, accept: Sequence[str], *, only: Sequence
     check_not_read([found.baseline], model_files(found))
     with foreign_code(str(found.path)):
         counted = count_all(found, only, isolate=True)
-    if action == "save":
-        _save(found.baseline, counted, is_part=bool(only), quiet=quiet)
-        all_taken = True
-    else:
-        all_taken = _update(found.baseline, counted, accept, is_part=bool(only), quiet=quiet)
+    with alone_with(found.baseline):
+        if action == "save":
+            _save(found.baseline, counted, is_part=bool(only), quiet=quiet)
+            all_taken = True
+        else:
+            all_taken = _update(found.baseline, counted, accept, is_part=bool(only), quiet=quiet)
     if not (_tell_unloadable(counted, found.policy["on_unloadable_model"]) and all_taken):
         raise typer.Exit(FAILED)
 

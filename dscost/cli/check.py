@@ -2,26 +2,33 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dscost.cli import options as opt
 from dscost.cli.places import Read, budget_files
-from dscost.cli.printing import Output, output, write_out
+from dscost.cli.printing import Output, output, tell, write_out
 from dscost.cli.streams import foreign_code
-from dscost.errors import DscostError, InputError
+from dscost.errors import DscostError, FileProblems, InputError
 from dscost.files import write_whole
+from dscost.registries import Registry
 from dscost.rendering import View
 
-Budget = Annotated[
-    Path | None, typer.Argument(help="The budget  [default: the nearest dscost.yaml, up to the repository's root]")
+if TYPE_CHECKING:
+    from dscost.budgets.judging import CheckResult
+
+Budgets = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="[BUDGET]...", help="Budgets  [default: the nearest dscost.yaml, up to the repository's root]"
+    ),
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="Likewise; DSCOST_CONFIG names one as well.")]
 
 
 def check(
-    budget: Budget = None,
+    budget: Budgets = None,
     config: Config = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Check that model only; repeatable.")] = None,
     against: Annotated[
@@ -46,10 +53,19 @@ def check(
         typer.Option("-q", "--quiet", help="Show only what is broken, warned of or not judged; no notes, no progress."),
     ] = False,
 ) -> None:
-    """Hold models against their budget; exit 0 within it, 1 over it, 2 where something could not be judged."""
+    """Hold models against their budget; exit 0 within it, 1 over it, 2 where something could not be judged.
+
+    Of several budgets all are judged, and the worst code is that of the command.
+    """
     from dscost.budgets.checking import check as check_budget
     from dscost.rendering.verdicts import VERDICT_RENDERERS
 
+    paths = opt.files(budget, config)
+    formats: Registry[Any] = VERDICT_RENDERERS
+    if len(paths) > 1:
+        from dscost.rendering import several
+
+        formats = several.SEVERAL_RENDERERS
     out = output(
         command="check",
         format_name=format_name,
@@ -59,27 +75,45 @@ def check(
         color=color,
         quiet=quiet,
         view=View(wide=wide, brief=quiet),
-        formats=VERDICT_RENDERERS,
-        read=_read_files(opt.one_file(budget, config)),
+        formats=formats,
+        read=(one for path in paths or (None,) for one in _read_files(path)),
     )
-    try:
-        with foreign_code("a model of the budget"), out.progress() as progress:
-            result = check_budget(
-                opt.one_file(budget, config),
-                against=against,
-                strict=strict,
-                exit_zero=exit_zero,
-                only=model or (),
-                progress=progress,
-                isolate=isolate,
-                load_timeout_s=opt.parse_load_timeout(load_timeout, isolate=isolate),
-            )
-    except DscostError as error:
-        _annotate(error, out)
-        raise
-    out.write(result)
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
+    limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
+    found: list[CheckResult | DscostError] = []
+    for one in paths or (None,):
+        try:
+            with foreign_code("a model of the budget"), out.progress() as progress:
+                result = check_budget(
+                    one,
+                    against=against,
+                    strict=strict,
+                    exit_zero=exit_zero,
+                    only=model or (),
+                    progress=progress,
+                    isolate=isolate,
+                    load_timeout_s=limit_s,
+                )
+            found.append(result)
+        except DscostError as error:
+            if len(paths) < 2:
+                _annotate(error, out)
+                raise
+            tell_error(error)
+            found.append(error)
+    out.write(found if len(paths) > 1 else found[0])
+    code = max(FAILED if isinstance(each, DscostError) else each.exit_code for each in found)
+    if code:
+        raise typer.Exit(code)
+
+
+FAILED = 2
+"""The code of a budget that could not be judged."""
+
+
+def tell_error(error: DscostError) -> None:
+    """Say why a budget could not be judged, as the command line says it where it ends there."""
+    for line in str(error).splitlines():
+        tell(line if isinstance(error, FileProblems) else f"dscost: {line}")
 
 
 def _read_files(named: Path | None) -> Iterator[Read]:

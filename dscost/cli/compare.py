@@ -75,7 +75,7 @@ def compare(
             batch=batch,
             dtype=dtype,
             settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            kwargs=opt.parse_kwargs(kwargs or []),
             trust=trust,
             every_layer=every_layer,
             progress=progress,

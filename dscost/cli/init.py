@@ -23,7 +23,7 @@ def init(
         typer.Option(
             "--input",
             metavar="[NAME=]SHAPE[:DTYPE]",
-            help="Of every model, 1,3,224,224 or ids=1,128:int64; repeatable.",
+            help="Of every model, 1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
         ),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Inputs at once.")] = None,
@@ -45,7 +45,7 @@ def init(
         batch,
         dtype,
         opt.parse_settings(setting or ()),
-        opt.parse_settings(kwargs or (), "--kwargs"),
+        opt.parse_kwargs(kwargs or ()),
     )
     try:
         room = parse_quantity(headroom, "share")

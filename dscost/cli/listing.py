@@ -54,8 +54,15 @@ def _columns() -> Rows:
     return list(column_headers().items())
 
 
+def _targets() -> Rows:
+    from dscost.sources import TARGETS
+
+    return list(TARGETS.items())
+
+
 KINDS: Mapping[str, Callable[[], Rows]] = {
     "models": _models,
+    "targets": _targets,
     "variants": _variants,
     "metrics": _metrics,
     "formats": _formats,
@@ -65,7 +72,7 @@ KINDS: Mapping[str, Callable[[], Rows]] = {
 
 
 def list_names(what: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "models") -> None:
-    """List models, variants, metrics, formats, columns or devices.
+    """List models, targets, variants, metrics, formats, columns or devices.
 
     What is counted of a variant are its convolutions and what moves data between them, not the normalisations and
     activations that networks put there. Its formula is of weights; M and N are channels, G the groups.

@@ -19,8 +19,8 @@ def model(
     target: Annotated[
         str,
         typer.Argument(
-            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, net.yaml, package.module:factory, "
-            "path/file.py:factory, program.pt2 or a saved report.json."
+            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, net.yaml, "
+            "package.module:factory, path/file.py:factory, program.pt2 or a saved report.json (dscost list targets)."
         ),
     ],
     setting: Annotated[
@@ -28,7 +28,11 @@ def model(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SHAPE[:DTYPE]", help="1,3,224,224 or ids=1,128:int64; repeatable."),
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SHAPE[:DTYPE]",
+            help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
+        ),
     ] = None,
     kwargs: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
@@ -111,7 +115,7 @@ def model(
                 batch=cases.batch,
                 dtype=cases.dtype,
                 settings=opt.parse_settings(setting or []),
-                kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+                kwargs=opt.parse_kwargs(kwargs or []),
                 trust=trust,
                 strict=strict,
                 train=train,

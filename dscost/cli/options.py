@@ -118,6 +118,18 @@ def one_file(argument: Path | None, option: Path | None) -> Path | None:
     return argument or option
 
 
+def files(arguments: Sequence[Path] | None, option: Path | None) -> list[Path]:
+    """Return the files that were named in one way or the other, each once.
+
+    Raises:
+        InputError: They were named in both ways.
+    """
+    if not arguments:
+        return [option] if option is not None else []
+    one_file(arguments[0], option)
+    return list(dict.fromkeys(arguments))
+
+
 class Cases(NamedTuple):
     """What may be a list on the command line: the first is counted, all are timed."""
 
@@ -256,3 +268,25 @@ def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, An
             raise InputError(f"{what}: expected NAME=VALUE such as width=0.5, found '{pair}'")
         settings[name.strip()] = parse_scalar(value)
     return settings
+
+
+def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
+    """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`, read as Python and YAML do."""
+    from dscost.literals import with_parts
+
+    try:
+        return with_parts(map(_argument, pairs))
+    except InputError as error:
+        raise InputError(f"--kwargs: {error}") from error
+
+
+def _argument(pair: str) -> tuple[str, Any]:
+    from dscost.literals import parse_value, shown
+
+    name, equals, value = pair.partition("=")
+    if not equals or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name.strip()):
+        raise InputError(f"expected NAME=VALUE such as width=0.5, found '{shown(pair)}'")
+    try:
+        return name.strip(), parse_value(value)
+    except InputError as error:
+        raise InputError(f"{name.strip()}: {error}") from error

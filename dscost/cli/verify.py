@@ -23,7 +23,11 @@ def verify(
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SHAPE[:DTYPE]", help="1,3,224,224 or ids=1,128:int64; repeatable."),
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SHAPE[:DTYPE]",
+            help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
+        ),
     ] = None,
     kwargs: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
@@ -41,7 +45,7 @@ def verify(
             input=opt.parse_inputs(inputs or []),
             batch=batch,
             settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_settings(kwargs or [], "--kwargs"),
+            kwargs=opt.parse_kwargs(kwargs or []),
             trust=trust,
         )
     if json:

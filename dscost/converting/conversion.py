@@ -1,6 +1,7 @@
 """A model → the same model with its convolutions made depthwise-separable, their weights included."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
 from dscost.converting.plans import KEEP, Decision, Plan, plan_of
-from dscost.converting.rehearsing import Part, require_the_same
+from dscost.converting.rehearsing import Part, guessed_arguments, require_the_same
 from dscost.converting.subjects import class_names, load_subject
 from dscost.converting.surveying import (
     MIN_CHANNELS,
@@ -108,9 +109,15 @@ def convert(
     """Return a copy of a model with its convolutions made depthwise-separable, as near to them as can be.
 
     Each becomes a `dscost.nn.DepthwiseSeparableConv2d` (1d, 3d) on its device, of its dtype, layout, mode and need
-    of gradients, without its hooks. A module that the model holds more than once is converted once; weights that
-    modules share stay shared. Transposed, 1×1 and depthwise convolutions stay as they are, and so does a subclass
-    that does more than pad and convolve; `conversion` has the reasons.
+    of gradients, with the hooks of its forward. A module that the model holds more than once is converted once;
+    weights that modules share stay shared. Transposed, 1×1 and depthwise convolutions stay as they are. So does one
+    that does more than pad and convolve, in its class, a patched forward or a hook that would do something else to
+    what takes its place; and one of which the model reads what a replacement has not, such as its weights.
+    `conversion` has the reasons.
+
+    At full rank the model returns what it did: with an input, copies of both are run on it and compared, in the mode
+    of inference; on random values if only a shape is given, unless it is large. Without an input they are run on what
+    the model states (`example_input_array`, `dummy_inputs`) or on what its first layer takes, if that works.
 
     Args:
         target: An `nn.Module`, which is left as it is; of torch.compile's wrapper, what it wraps is converted. Or any
@@ -131,8 +138,8 @@ def convert(
 
     Raises:
         InputError: An argument is wrong, weights or what layers see are missing or not finite, or the model cannot be
-            copied or run; nor, where there is an input, once converted, since it reads the weights of a convolution,
-            or holds one where a copy cannot replace it, as in a closure.
+            copied or run; or it would do something else once converted, whatever the rank, or run a convolution as
+            before, since it holds one where a copy cannot replace it, as in a closure.
         UnavailableError: A target needs a library that is not installed.
 
     >>> model = nn.Conv2d(64, 64, 3, padding=1, bias=False)
@@ -183,8 +190,9 @@ def conversion(
             given.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
             decisions = given.layers
         layers = [_decided(site, decisions) for site in sites]
-        if arguments is not None:
-            layers = _doing_the_same(root, layers, arguments)
+        tried = arguments or guessed_arguments(root)
+        if tried is not None:
+            layers = _doing_the_same(root, layers, tried)
         return _converted(root, layers, method, batches)
 
 
@@ -284,11 +292,37 @@ def _converted(root: nn.Module, layers: Sequence[_Due], method: str, batches: Se
     untold = {layer.key: _Fitted(None, None, None) for layer in due}
     fitted = _fitted(root, due, batches) if method == "svd" else untold
     maker = _Maker()
-    new: dict[Any, Any] = {layer.module: maker.replacement(layer, fitted[layer.key].parts) for layer in due}
+    new: dict[Any, Any] = {}
+    for layer in due:
+        parts = fitted[layer.key].parts
+        new[layer.module] = maker.replacement(layer, parts)
+        if parts is not None:
+            _require_reproduced(layer, new[layer.module])
     converted, memo = copied(root, {**new, **maker.biases})
     carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
     told = [_told(layer, fitted[layer.key] if layer.rank is not None else None) for layer in layers]
     return Conversion(converted, method, tuple(told))
+
+
+REPRODUCED = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 3e-2}
+"""How far a kernel of full rank may be from the one it stands for, relative to its norm."""
+
+
+def _require_reproduced(layer: _Due, new: Any) -> None:
+    """Refuse weights that do not fit into the dtype, which an error computed in float64 does not tell.
+
+    Raises:
+        InputError: They are not finite, or at full rank not those of the kernel.
+    """
+    found, wanted = (weight.detach().to("cpu", torch.float64) for weight in (new.weight, layer.kernel.weight))
+    off = float((found - wanted).norm())
+    within = REPRODUCED.get(layer.kernel.weight.dtype, 1.0) * float(wanted.norm())
+    if not isfinite(off) or (layer.rank == layer.site.max_rank and off > within):
+        dtype = str(layer.kernel.weight.dtype).removeprefix("torch.")
+        raise InputError(
+            f"the weights of '{layer.site.name}' are too large or too small for two factors in {dtype}: convert the "
+            "model in float32"
+        )
 
 
 def _fitted(root: nn.Module, due: Sequence[_Due], batches: Sequence[Arguments]) -> dict[Key, _Fitted]:

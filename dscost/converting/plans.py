@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dscost.errors import FileProblems, InputError, Problem, did_you_mean, some_of
+from dscost.errors import FileProblems, InputError, Problem, did_you_mean, hint, some_of
 from dscost.inputs import INPUT_EXAMPLE, TensorSpec, parse_input
 from dscost.marked_yaml import Node, parse_yaml, quoted, read_yaml
 from dscost.units import format_layer
@@ -82,7 +82,7 @@ class Plan:
             if name not in known and name in (others or {}):
                 problems.append((name, f"{format_layer(name)} is no convolution (class {(others or {})[name]})"))
             elif name not in known:
-                nearest = did_you_mean(name, known) or f" (known: {some_of([*able, *left_alone], 6)})"
+                nearest = hint(name, known, problems) or f" (known: {some_of([*able, *left_alone], 6)})"
                 problems.append((name, f"unknown layer '{name}'{nearest}"))
             elif decision != KEEP and name not in able:
                 problems.append((name, f"{format_layer(name)} cannot be converted: {left_alone[name]}"))

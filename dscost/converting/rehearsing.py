@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._pytree import tree_map
 
 from dscost.building import build_conv
@@ -22,13 +23,16 @@ from dscost.convolutions import carry_hooks, padded_first, separable_of
 from dscost.copying import copied, deep_copied
 from dscost.errors import InputError, some_of
 from dscost.kernels import Kernel, are_close
-from dscost.tracing import Arguments, Trace, first_line, same_random_state, trace
+from dscost.tracing import Arguments, Trace, arguments_of, first_line, same_random_state, trace
 
 SHOWN = 3
 """Names of layers in an error."""
 
 MOST_MACS = 20_000_000_000
 """MACs up to which a model is run on random values where only a shape was given, some seconds of one core."""
+
+GUESSED_SIZES = (64, 224)
+"""Sizes of images that a model is tried on where none is given."""
 
 MOST_TRIED = 64
 """Layers that are tried one by one where the whole differs."""
@@ -63,8 +67,11 @@ def why_needed(root: nn.Module, parts: Parts, arguments: Arguments) -> dict[str,
     needed: dict[str, str] = {}
     while rest := {name: part for name, part in parts.items() if name not in needed}:
         notes = _Notes()
-        with suppress(InputError), notes.taken():  # it is told where it is decided what is converted
-            trace(_staged(root, rest, notes), arguments)
+        try:
+            with notes.taken():
+                trace(_staged(root, rest, notes), arguments)
+        except InputError:  # told where it is decided what is converted
+            notes.take_missing()
         if not notes.reasons:
             break
         needed |= notes.reasons
@@ -97,6 +104,38 @@ def require_the_same(root: nn.Module, parts: Parts, arguments: Arguments) -> dic
     return asked
 
 
+def guessed_arguments(root: nn.Module) -> Arguments | None:
+    """Return arguments that a model runs on: those that it states itself, or one tensor of its first layer's channels.
+
+    Nothing where none of these works, and where the model has no code of its own that could do anything unexpected.
+    """
+    if all(type(part).__module__.startswith("torch.nn.") and "forward" not in vars(part) for part in root.modules()):
+        return None
+    for guess in _guesses(root):
+        with suppress(InputError):
+            arguments = arguments_of(guess)
+            trace(root, arguments)
+            return arguments
+    return None
+
+
+def _guesses(root: nn.Module) -> Iterator[Any]:
+    for name in ("example_input_array", "dummy_inputs"):
+        stated = getattr(root, name, None)
+        if isinstance(stated, Tensor | tuple | list | dict) and len(stated):
+            yield stated
+    first = next((part for part in root.modules() if isinstance(part, _ConvNd)), None)
+    if first is not None and not isinstance(first.weight, UninitializedTensorMixin):
+        for size in GUESSED_SIZES:
+            yield torch.empty(
+                2, first.in_channels, *[size] * len(first.kernel_size), dtype=_dtype(first), device="meta"
+            )
+
+
+def _dtype(conv: _ConvNd) -> torch.dtype:
+    return next((tensor.dtype for tensor in conv.parameters()), torch.float32)
+
+
 # -- stand-ins
 
 
@@ -105,7 +144,8 @@ class _Notes:
 
     def __init__(self) -> None:
         self._is_open = False
-        self._found: dict[str, list[str]] = {}
+        self._found: dict[str, dict[str, list[str]]] = {}
+        self._missing: list[tuple[str, str]] = []
         self.asked_for_class: set[str] = set()
         """Layers whose class something asked for, which may not matter."""
 
@@ -121,10 +161,22 @@ class _Notes:
         finally:
             self._is_open = False
 
-    def add(self, name: str, what: str) -> None:
-        """Take a note of a layer, if any are taken now."""
-        if self._is_open and what not in self._found.setdefault(name, []):
-            self._found[name].append(what)
+    def add(self, name: str, verb: str, attribute: str) -> None:
+        """Take a note of what is done to an attribute of a layer, if any are taken now."""
+        attributes = self._found.setdefault(name, {}).setdefault(verb, []) if self._is_open else [attribute]
+        if attribute not in attributes:
+            attributes.append(attribute)
+
+    def add_missing(self, name: str, attribute: str) -> None:
+        """Take a note of an attribute that a layer does not have yet; a call of it might have set it."""
+        if self._is_open:
+            self._missing.append((name, attribute))
+
+    def take_missing(self) -> None:
+        """Take attributes that were not there for what a run failed of."""
+        with self.taken():
+            for name, attribute in self._missing:
+                self.add(name, "reads its", attribute)
 
     def add_class(self, name: str) -> None:
         """Likewise, that something asked for its class."""
@@ -134,7 +186,10 @@ class _Notes:
     @property
     def reasons(self) -> dict[str, str]:
         """Why layers have to stay."""
-        return {name: f"the model {some_of(whats, SHOWN)}" for name, whats in self._found.items()}
+        return {
+            name: "the model " + " and ".join(f"{verb} {some_of(whats, SHOWN)}" for verb, whats in done.items())
+            for name, done in self._found.items()
+        }
 
 
 class _StandIn:
@@ -147,7 +202,7 @@ class _StandIn:
     def __getattribute__(self, name: str) -> Any:
         own = object.__getattribute__(self, "__dict__")
         if name in own.get("_differing", ()):
-            own["_notes"].add(own["_name"], f"reads its {name}")
+            own["_notes"].add(own["_name"], "reads its", name)
             return getattr(own["_instead_of"], name)
         return super().__getattribute__(name)
 
@@ -156,13 +211,17 @@ class _StandIn:
             return super().__getattr__(name)  # type: ignore[misc]
         except AttributeError:
             own = object.__getattribute__(self, "__dict__")
-            value = getattr(own["_instead_of"], name)
-            own["_notes"].add(own["_name"], f"reads its {name}")
+            try:
+                value = getattr(own["_instead_of"], name)
+            except AttributeError:
+                own["_notes"].add_missing(own["_name"], name)
+                raise
+            own["_notes"].add(own["_name"], "reads its", name)
             return value
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "training":
-            self.__dict__["_notes"].add(self.__dict__["_name"], f"sets its {name}")
+            self.__dict__["_notes"].add(self.__dict__["_name"], "sets its", name)
         super().__setattr__(name, value)
 
     @property  # type: ignore[misc]
@@ -175,7 +234,7 @@ class _StandIn:
         """Return what the convolution returns."""
         own = self.__dict__
         if len(args) + len(kwargs) != 1 or not kwargs.keys() <= {"input"}:
-            own["_notes"].add(own["_name"], "calls it with more than its input")
+            own["_notes"].add(own["_name"], "calls it with", "more than its input")
             return own["_instead_of"](*args, **kwargs)
         return own["_told"](*args, *kwargs.values())
 

@@ -65,7 +65,25 @@ class Subject(NamedTuple):
             return
         for name, tensor in [*((None, arg) for arg in args), *kwargs.items()]:
             dtype = None if tensor.dtype == self._dtype else str(tensor.dtype).removeprefix("torch.")
-            yield TensorSpec(tuple(tensor.shape), dtype, name)
+            yield TensorSpec(tuple(tensor.shape), dtype, name, _fill_of(tensor))
+
+
+MOST_WRITTEN = 64
+"""Elements of a tensor whose values a plan still holds."""
+
+
+def _fill_of(tensor: Tensor) -> Any:
+    """Return the values of whole numbers or truth values, where they are few or all alike."""
+    if tensor.is_meta or tensor.is_floating_point() or tensor.is_complex() or not tensor.numel():
+        return None
+    first = tensor.flatten()[0]
+    if bool((tensor == first).all()):
+        return first.item() if first.item() or tensor.dtype is torch.bool else None
+    return _as_tuples(tensor.tolist()) if tensor.numel() <= MOST_WRITTEN else None
+
+
+def _as_tuples(values: Any) -> Any:
+    return tuple(map(_as_tuples, values)) if isinstance(values, list) else values
 
 
 def load_subject(

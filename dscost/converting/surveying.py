@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from dscost.analysis import module_source
 from dscost.converting.decomposing import max_rank
-from dscost.converting.rehearsing import Part, why_needed
+from dscost.converting.rehearsing import Part, guessed_arguments, why_needed
 from dscost.copying import by_path, unwrapped
 from dscost.errors import InputError, UnknownNameError
 from dscost.kernels import Kernel, kernel_of, spec_of, why_stays
@@ -117,9 +117,10 @@ def survey(
         )
         for name, module in found.items()
     ]
-    if arguments is not None:
+    tried = arguments or guessed_arguments(root)
+    if tried is not None:
         parts = {site.name: Part(site.module, site.kernel) for site in sites if site.module and site.kernel}
-        needed = why_needed(root, parts, arguments)
+        needed = why_needed(root, parts, tried)
         sites = [
             site._replace(reason=needed[site.name], kernel=None) if site.name in needed else site for site in sites
         ]

@@ -134,7 +134,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         kind = what_is(path)
         why = _first_line(error) if kind == "a safetensors file" else kind
-        cut = " (it is cut off, or was altered)" if "IncompleteBuffer" in why or "InvalidOffset" in why else ""
+        cut = " (it is cut off, or was altered)" if kind == "a safetensors file" else ""
         raise InputError(f"{path}: not a safetensors file: {why}{cut}") from error
     return found
 
@@ -228,7 +228,11 @@ def _why_no_archive(path: Path) -> str | None:
         return "a program of torch.export, which is a target itself"
     if any(name.endswith("constants.pkl") for name in names):
         return "a program of torch.jit.save: save its state_dict()"
-    return None if any(name.endswith("data.pkl") for name in names) else f"a zip archive of {some_of(names, SHOWN)}"
+    return (
+        None
+        if any(name.endswith("data.pkl") for name in names)
+        else f"a zip archive of {some_of([name[:80] for name in names], SHOWN)}"
+    )
 
 
 def _states(found: Any, path: Path) -> States:

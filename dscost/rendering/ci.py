@@ -19,7 +19,7 @@ from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, R
 from dscost.errors import DscostError, FileProblems
 from dscost.rendering.pages import View
 from dscost.rendering.printable import json_text, printable
-from dscost.rendering.verdicts import BOUNDS, finding_sentence, reasons, summary, worst_first
+from dscost.rendering.verdicts import BOUNDS, finding_sentence, level_of, reasons, summary, worst_first
 from dscost.rendering.views import ROOT
 from dscost.results import document
 
@@ -76,7 +76,8 @@ RULES: Mapping[str, Rule] = {
     "unmatched_rule": Rule(
         "Rule matches no layer",
         "A rule on layers, or an exclusion, matches no layer of the model, so it judges nothing.",
-        "Correct the pattern (dscost model lists the layers) or remove the rule; policy: on_unmatched_rule.",
+        "Correct the pattern (dscost model lists the layers), remove the rule, or say by allow_empty: true that it is "
+        "meant; policy: on_unmatched_rule.",
     ),
     "missing_baseline": Rule(
         "Not in the baseline",
@@ -100,6 +101,29 @@ RULES: Mapping[str, Rule] = {
         "Operators of unknown cost",
         "The model has operators that nothing is known about, so its figures are partial.",
         "Register a rule for the operator; policy: on_unknown_cost.",
+    ),
+    "unseen_work": Rule(
+        "Work that was not seen",
+        "A module ran, and no operator was seen to read its weights, so its cost is not in the figures.",
+        "Let it run in the thread that calls the model, with operators that torch dispatches; policy: on_unseen_work.",
+    ),
+    "value_dependent": Rule(
+        "Cost depends on values",
+        "The model looks at values, so that other inputs may take other ways, at other costs.",
+        "Mind that the figures are those of one way; policy: on_value_dependent.",
+        "warn",
+    ),
+    "unused_weights": Rule(
+        "Weights that were never used",
+        "Modules never ran, so that their cost is not in the figures.",
+        "Give the inputs that they need, or remove them; policy: on_unused_weights.",
+        "warn",
+    ),
+    "other_doubt": Rule(
+        "Figures in doubt",
+        "A later version of dscost, which made the report, had a doubt that this one does not know.",
+        "Use that version; policy: on_value_dependent.",
+        "warn",
     ),
     "unknown_figure": Rule(
         "Figure not known",
@@ -218,7 +242,7 @@ def _annotation(result: CheckResult, path: str, finding: Finding) -> str:
         "col": str(finding.column),
         "title": _of_entry(finding, RULES[finding.kind].title),
     }
-    command = _GITHUB_COMMANDS[_level(result, finding)]
+    command = _GITHUB_COMMANDS[level_of(result, finding)]
     said = ",".join(f"{name}={_escaped_property(value)}" for name, value in properties.items())
     return f"::{command} {said}::{_escaped_data(_text(finding))}"
 
@@ -271,7 +295,7 @@ def render_gitlab(result: CheckResult, view: View) -> str:
                 "description": _printable(" ".join(_of_entry(finding, finding_sentence(finding)).split())),
                 "check_name": finding.kind,
                 "fingerprint": fingerprint,
-                "severity": _GITLAB_SEVERITIES[_level(result, finding)],
+                "severity": _GITLAB_SEVERITIES[level_of(result, finding)],
                 "location": {"path": path, "lines": {"begin": finding.line}},
             }
             for finding, fingerprint in zip(result.findings, fingerprints(result), strict=True)
@@ -335,7 +359,7 @@ def _case_name(one: Finding | Passed) -> str:
 def _outcome(result: CheckResult, finding: Finding) -> "Element":
     from xml.etree.ElementTree import Element
 
-    if _level(result, finding) == "warn":
+    if level_of(result, finding) == "warn":
         outcome = Element("system-out")
     else:
         tag = "failure" if finding.is_violation else "error"
@@ -392,7 +416,7 @@ def _sarif_result(result: CheckResult, path: Path, finding: Finding, fingerprint
     return {
         "ruleId": finding.kind,
         "ruleIndex": list(RULES).index(finding.kind),
-        "level": _SARIF_LEVELS[_level(result, finding)],
+        "level": _SARIF_LEVELS[level_of(result, finding)],
         "message": {"text": _printable(_text(finding)).replace("](", "] (")},  # which would be a link
         "locations": [
             {
@@ -431,11 +455,6 @@ def fingerprints(result: CheckResult) -> list[str]:
     return found
 
 
-def _level(result: CheckResult, finding: Finding) -> str:
-    """Return the level of a finding as it counts: `--strict` makes an error of a warning."""
-    return "error" if result.strict and finding.level == "warn" else finding.level
-
-
 def _of_entry(finding: Finding, text: str) -> str:
     return f"{finding.entry}: {text}" if finding.entry else text
 
@@ -447,7 +466,10 @@ def _text(finding: Finding) -> str:
 
 def _below_root(path: Path) -> Path:
     """Return a path below the repository that this runs in, or else the working directory; absolute outside them."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # somebody has deleted it
+        return path
     root = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
     given = Path(normpath(here / path))
     below = (one.relative_to(root) for one in (given, given.resolve()) if one.is_relative_to(root))

@@ -20,11 +20,23 @@ _CAUSES = {
 
 def cause_word(cause: Cause) -> str:
     """Return a cause in two or three words."""
-    return _CAUSES[cause.kind]
+    return _CAUSES.get(cause.kind, cause.kind.replace("_", " "))
 
 
 def cause_sentence(cause: Cause) -> str:
-    """Return why, with the figures that decided it."""
+    """Return why, with the figures that decided it; plainly where a later version has found that out."""
+    try:
+        return _cause_sentence(cause)
+    except (KeyError, TypeError, ValueError):  # another kind, or other figures
+        figures = ", ".join(f"{name} {_plain(value)}" for name, value in cause.figures.items())
+        return f"{cause_word(cause).capitalize()}{f': {figures}' if figures else ''}."
+
+
+def _plain(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
+def _cause_sentence(cause: Cause) -> str:
     f = {name: value for name, value in cause.figures.items() if not isinstance(value, str)}
     match cause.kind:
         case "memory_bound":
@@ -123,7 +135,9 @@ def _noise_sentence(kind: str, alike: Sequence[Noise]) -> str:
             )
         case "throttled":
             return f"The clock was under {limit:.0%} of its largest in {figure:.0%} of the blocks{where}."
-    raise ValueError(f"unknown disturbance {kind}")
+    return (
+        f"{kind.replace('_', ' ').capitalize()}: {figure:.3g}, in order up to {limit:.3g}{where}."  # of a later version
+    )
 
 
 def measured_notes(where: Environment, setting: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The one door to rich: tables that never cut a number, a table that fills in, and a progress bar."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Protocol
@@ -162,9 +162,10 @@ def _least_width(page: Page, view: View) -> int:
 
 def _table(sheet: Sheet, width: int) -> tuple[Table, list[Column]]:
     """Return the table and the columns that were dropped to make it fit."""
-    columns = _fitting(sheet, width)
+    widths = {column.key: _column_width(column, sheet.rows) for column in sheet.columns}
+    columns = _fitting(sheet.columns, widths, width)
     dropped = [column for column in sheet.columns if column not in columns]
-    room = _rooms(columns, sheet.rows, width)
+    room = _rooms(columns, widths, width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP - 1, 0, 0), show_edge=False)
     for column in columns:
         table.add_column(printable_line(column.header), justify=column.align, no_wrap=True, width=room[column.key])
@@ -174,28 +175,32 @@ def _table(sheet: Sheet, width: int) -> tuple[Table, list[Column]]:
     return table, dropped
 
 
-def _fitting(sheet: Sheet, width: int) -> list[Column]:
+def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> list[Column]:
     """Return the columns that there is room for: what matters least goes first, and stays where it fits after all."""
-    kept = list(sheet.columns)
-    for column in sorted(sheet.columns[1:], key=lambda column: -column.priority):
-        if column.priority and table_width(kept, sheet.rows) > width:
+    kept = list(columns)
+    for column in sorted(columns[1:], key=lambda column: -column.priority):
+        if column.priority and _total(kept, widths) > width:
             kept.remove(column)
-    for column in sorted(sheet.columns, key=lambda column: column.priority):
-        if column not in kept and table_width([*kept, column], sheet.rows) <= width:
+    for column in sorted(columns, key=lambda column: column.priority):
+        if column not in kept and _total([*kept, column], widths) <= width:
             kept.append(column)
-    return [column for column in sheet.columns if column in kept]
+    return [column for column in columns if column in kept]
 
 
-def _rooms(columns: Sequence[Column], rows: Sequence[Row], width: int) -> dict[str, int]:
+def _rooms(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> dict[str, int]:
     """Return the width of each column: names give way to figures, the widest first, and figures are never cut."""
-    room = {column.key: _column_width(column, rows) for column in columns}
-    excess = table_width(columns, rows) - width
-    names = [column.key for column in columns if column.align == "left"] or [columns[0].key]
+    room = {column.key: widths[column.key] for column in columns}
+    excess = _total(columns, widths) - width
+    names = [column.key for column in columns if column.align == "left"] or [column.key for column in columns[:1]]
     for key in sorted(names, key=lambda key: -room[key]):
         given = max(0, min(excess, room[key] - _LEAST_NAME))
         room[key] -= given
         excess -= given
     return room
+
+
+def _total(columns: Sequence[Column], widths: Mapping[str, int]) -> int:
+    return sum(widths[column.key] + GAP for column in columns)
 
 
 def elided(text: str, width: int) -> str:

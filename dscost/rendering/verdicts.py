@@ -183,7 +183,7 @@ def _sentence_without_figures(finding: Finding) -> str:
         case "unknown_figure":
             why = f": {detail.removesuffix('.')}" if detail else ""
             return f"{METRIC_WORDS[finding.metric or 'macs']} could not be found out{why}."
-        case "unloadable_model":
+        case "unloadable_model" | "unseen_work" | "value_dependent" | "unused_weights" | "other_doubt":
             return detail
         case "inexact_exclusion":
             return f"judged all the same: {detail}."
@@ -235,16 +235,17 @@ def summary(result: CheckResult) -> str:
     """Return the outcome in one line."""
     held = len(result.passed)
     parts = [_counted(len(result.subjects), "model"), f"{_counted(held, 'limit')} {'holds' if held == 1 else 'hold'}"]
-    over = sum(finding.level == "error" and finding.is_violation for finding in result.findings)
+    levels = Counter(level_of(result, finding) for finding in result.findings)
+    over = sum(level_of(result, one) == "error" and one.is_violation for one in result.findings)
     for number, words in (
-        (result.count_of("fail"), "not judged"),
+        (levels["fail"], "not judged"),
         (over, "over budget"),
     ):
         parts += [f"{number} {words}"] if number else []
     for number, noun in (
-        (result.count_of("error") - over, "error"),
-        (result.count_of("warn"), "warning"),
-        (result.count_of("note"), "note"),
+        (levels["error"] - over, "error"),
+        (levels["warn"], "warning"),
+        (levels["note"], "note"),
     ):
         parts += [_counted(number, noun)] if number else []
     return f"{', '.join(parts)}."
@@ -254,9 +255,15 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def mark(finding: Finding) -> str:
+def level_of(result: CheckResult, finding: Finding) -> str:
+    """Return the level of a finding as it counts: `--strict` makes an error of a warning."""
+    return "error" if result.strict and finding.level == "warn" else finding.level
+
+
+def mark(result: CheckResult, finding: Finding) -> str:
     """Return what a table calls the level of a finding."""
-    return "error" if finding.level == "error" and not finding.is_violation else MARKS[finding.level]
+    level = level_of(result, finding)
+    return "error" if level == "error" and not finding.is_violation else MARKS[level]
 
 
 def verdict_page(result: CheckResult) -> Page:
@@ -296,7 +303,7 @@ def _lines(result: CheckResult, findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         place = f"{result.path}:{finding.line}:{finding.column}"
         entry = f"{finding.entry}: " if finding.entry else ""
-        yield f"{mark(finding)}: {place}: {entry}{finding_sentence(finding)}"
+        yield f"{mark(result, finding)}: {place}: {entry}{finding_sentence(finding)}"
         yield from (f"  {reason}" for reason in reasons(finding))
 
 
@@ -305,7 +312,7 @@ def _broken_rows(result: CheckResult) -> Iterator[Row]:
         metric, value, limit = finding.metric, finding.value, finding.limit
         if finding.is_violation and metric is not None and value is not None and limit is not None:
             cells = _cells(finding.entry, metric, BOUNDS[finding.kind], finding.layer, value, limit, finding.tolerance)
-            yield Row({**cells, "outcome": mark(finding)}, "strong")
+            yield Row({**cells, "outcome": mark(result, finding)}, "strong")
 
 
 def _held_rows(result: CheckResult) -> Iterator[Row]:

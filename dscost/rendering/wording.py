@@ -163,7 +163,9 @@ def _swappable_in(layer: Layer) -> int:
 def _has_spatial(layer: Layer) -> bool:
     """Whether a layer runs a convolution larger than 1×1, as far as the report tells."""
     runs_several = bool(layer.variants or layer.separable_pairs or layer.could_be_separable)
-    return runs_several or (layer.conv is not None and layer.conv.kernel_area > 1)
+    if layer.conv is None:  # a quantised convolution has no specification
+        return runs_several or layer.op == "convolution"
+    return runs_several or layer.conv.kernel_area > 1
 
 
 def _clock_agrees(speedup: Speedup, promised: float | None) -> str:
@@ -222,7 +224,7 @@ def layer_heading(report: Report) -> str:
 def assumed_line(report: Report) -> str:
     """Return every value that was assumed."""
     words = _layer_words(report)
-    return f"assumed: {', '.join(words[key] for key in report.assumed)}"
+    return f"assumed: {', '.join(words.get(key, key) for key in report.assumed)}"
 
 
 def _layer_words(report: Report) -> Mapping[str, str]:

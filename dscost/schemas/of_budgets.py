@@ -6,7 +6,7 @@ that targets and patterns mean something.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dscost.budgets.language import (
@@ -19,6 +19,7 @@ from dscost.budgets.language import (
     LIMIT_KEYS,
     MODEL_KEYS,
     NOT_OF_SAVED,
+    OF_MODELS,
     POLICIES,
     RULE_KEYS,
     RUN_KEYS,
@@ -45,8 +46,10 @@ VALUES: Schema = {"type": "object"}
 POSITIVE: Schema = {"type": "integer", "minimum": 1}
 
 _CONDITION = rf"\s*(?:{'|'.join(FIELDS)})\s*(?:!=|<=|>=|=|<|>)\s*(?:true|false|[0-9]+)\s*"
-_BY = r"(?:type|op|name):"
-_SELECTOR = rf"^(?!{_BY}(?:\[|$))(?:{_BY})?[^\[\]]+(?:\[{_CONDITION}(?:,{_CONDITION})*\])?$"
+_CONDITIONS = rf"(?:\[{_CONDITION}(?:,{_CONDITION})*\])?"
+_SELECTOR = (  # a name may be anything where one says that it is a name
+    rf"^(?:name:(?!\s)[^\[\]]*[^\[\]\s]|(?:(?:type|op):)?(?!\s)[^\[\]:,^$\\|+(){{}}]*[^\[\]:,^$\\|+(){{}}\s]){_CONDITIONS}$"
+)
 
 _OF_ENTRY, _OF_LIMIT, _OF_RULE = (said_of_fields(described) for described in (Entry, Limit, LayerRule))
 SAID: Mapping[str, str] = {
@@ -79,6 +82,9 @@ POLICIES_SAID: Mapping[str, str] = {
     "on_stale_baseline": "The baseline has a model that the budget does not have any more.",
     "on_unmatched_rule": "A rule or an exclusion matches no layer.",
     "on_unknown_cost": "A model has operators of unknown cost, so its figures are partial.",
+    "on_unseen_work": "A module ran, and no operator was seen to read its weights, so its cost is not counted.",
+    "on_value_dependent": "A model looks at values, so that other inputs may cost more.",
+    "on_unused_weights": "Modules of a model never ran, so that their cost is not counted.",
     "on_unloadable_model": "A model cannot be loaded or counted.",
     "on_improvement": "A model costs less than in the baseline.",
 }
@@ -206,8 +212,22 @@ def _list_of(items: Schema) -> Schema:
     return {"type": "array", "items": items, "minItems": 1}
 
 
+def _policies(names: Iterable[str]) -> Schema:
+    return closed(
+        {
+            name: {"description": POLICIES_SAID[name], "enum": list(POLICIES[name][0]), "default": POLICIES[name][1]}
+            for name in names
+        }
+    )
+
+
 _ENTRY: Mapping[str, Schema] = {"match": {"type": "object", "minProperties": 1}, "limits": _LIMITS}
-_RULE: Mapping[str, Schema] = {"match": _MATCH, "each": _LAYER_LIMITS, "total": _LAYER_LIMITS}
+_RULE: Mapping[str, Schema] = {
+    "match": _MATCH,
+    "each": _LAYER_LIMITS,
+    "total": _LAYER_LIMITS,
+    "allow_empty": {"type": "boolean", "default": False},
+}
 _EXCLUSION: Mapping[str, Schema] = {"match": _MATCH, "reason": TEXT}
 _MODEL: Mapping[str, Schema] = {
     "name": TEXT,
@@ -229,17 +249,13 @@ _MODEL: Mapping[str, Schema] = {
         _keyed(RULE_KEYS, _RULE, required=["match"], anyOf=[{"required": ["each"]}, {"required": ["total"]}])
     ),
     "exclude": _list_of(_keyed(EXCLUSION_KEYS, _EXCLUSION, required=list(EXCLUSION_KEYS))),
+    "policy": _policies(OF_MODELS),
 }
 _TOP: Mapping[str, Schema] = {
     "version": {"const": VERSION},
     "baseline": TEXT,
     "defaults": _keyed(DEFAULT_KEYS, {**_RUN, "limits": _LIMITS}),
-    "policy": closed(
-        {
-            name: {"description": POLICIES_SAID[name], "enum": list(words), "default": default}
-            for name, (words, default) in POLICIES.items()
-        }
-    ),
+    "policy": _policies(POLICIES),
     "models": _list_of({"$ref": "#/definitions/model"}),
     "description": TEXT,
 }

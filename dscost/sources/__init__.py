@@ -1,16 +1,10 @@
-"""From what the user calls a model to something that can be analysed. Nothing heavy is imported until it is asked for.
+"""From what the user calls a model (`TARGETS`) to something that can be analysed.
 
-| target | what it is |
-| --- | --- |
-| `resnet18` | a built-in; else a model of torchvision, else of timm |
-| `torchvision:NAME`, `timm:NAME` | a model of that library, random weights, nothing downloaded |
-| `net.yaml`, `nets.yaml:small` | an architecture |
-| `package.module:factory`, `path/file.py:factory` | a class, function or instance |
-| `program.pt2` | a program of `torch.export` |
-| `report.json`, `reports.json:NAME` | what `dscost layer` or `dscost model` saved |
+Nothing heavy is imported until it is asked for.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +18,21 @@ from dscost.results import Report
 if TYPE_CHECKING:
     from torch import nn
 
+    from dscost.sources.stated import Stated
+
+TARGETS: Mapping[str, str] = {
+    "resnet18": "a built-in model (dscost list models); else one of torchvision, else of timm",
+    "torchvision:NAME": "a model of torchvision with random weights, nothing downloaded",
+    "timm:NAME": "likewise of timm",
+    "hf:TYPE": "a model type of transformers, such as hf:bert, by its default configuration (--kwargs changes it); "
+    "or hf:FOLDER with a config.json; the hub is not asked",
+    "package.module:NAME": "a class, function or instance, sought in the working directory and among what is installed",
+    "path/file.py:NAME": "likewise in a file; a file that imports relatively is taken as part of its package",
+    "net.yaml": "an architecture; nets.yaml:NAME one of several",
+    "program.pt2": "a program of torch.export",
+    "report.json": "what dscost layer or dscost model saved; reports.json:NAME one of several",
+}
+"""What the user may call a model."""
 YAML_ENDINGS = (".yaml", ".yml")
 FILE_ENDINGS = (*YAML_ENDINGS, ".py", ".pt2", ".onnx", REPORT_ENDING)
 """How the files end that may be targets, with or without a name behind them."""
@@ -48,6 +57,9 @@ class ModuleSource(NamedTuple):
         input: What its forward takes where the model says so: a shape, or a list of inputs.
         notes: What the reader of the figures must know.
         make_real: Makes it once more with values on the CPU, for a model that has to run for real.
+        ask: Asks the module that its factory stands in for the input, where that states one.
+        importing: Where its code finds what it imports from its own folder, to be entered while it runs.
+        stated: Where the input was stated that it runs on, to follow "the input is"; nothing where it was given.
     """
 
     kind: str
@@ -55,6 +67,9 @@ class ModuleSource(NamedTuple):
     input: Any = None
     notes: tuple[str, ...] = ()
     make_real: Callable[[], "nn.Module"] | None = None
+    ask: "Callable[[], Stated] | None" = None
+    importing: Callable[[], AbstractContextManager[None]] = nullcontext
+    stated: str | None = None
 
     @property
     def dtype(self) -> str:
@@ -85,25 +100,34 @@ class SavedSource(NamedTuple):
 
 
 Source = ArchitectureSource | ModuleSource | SavedSource
-Opener = Callable[[str, Mapping[str, Any]], Source]
+Opener = Callable[..., Source]
 
 SOURCES: Registry[Opener] = Registry("source", "sources")
 """How to open `PREFIX:NAME`, by prefix; from the name and the keyword arguments of the factory to a source."""
 
 
-def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = None, *, trust: bool = False) -> Source:
+def find_source(
+    target: str | PathLike[str],
+    kwargs: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+    *,
+    has_input: bool = True,
+    trust: bool = False,
+) -> Source:
     """Return what a target stands for.
 
     Args:
-        target: See the table above.
-        kwargs: For the factory of a torch model.
+        target: See `TARGETS`.
+        kwargs: For the factory of a torch model; a `dscost.literals.Reference` stands for the object that it names.
+        folder: Where files and modules are sought before the working directory, for this target only.
+        has_input: Whether an input is given; if not, a model that cannot state one is not made at all.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
 
     Raises:
         InputError: There is no such model or file, or it cannot be made.
         UnavailableError: It needs a library that is not installed.
     """
-    text, kwargs = str(target), kwargs or {}
+    text, kwargs = _beside(str(target), folder), kwargs or {}
     if is_saved(text):
         from dscost.saved import read_saved
 
@@ -125,14 +149,24 @@ def find_source(target: str | PathLike[str], kwargs: Mapping[str, Any] | None = 
     if text.endswith(".pt2"):
         return SOURCES["trusted export" if trust else "export"](text, kwargs)
     if path.endswith(".py"):
-        return SOURCES["file"](text, kwargs)
+        return SOURCES["file"](text, kwargs, has_input=has_input)
+    if text.startswith("hf:"):
+        return SOURCES["hf"](text.removeprefix("hf:"), kwargs, folder=folder)
     if path in ("torchvision", "timm"):
         return SOURCES[path](name, kwargs)
     if path:
-        return SOURCES["python"](text, kwargs)
+        return SOURCES["python"](text, kwargs, folder=folder, has_input=has_input)
     if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):
         raise InputError(f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory")
     return _bare(text, kwargs)
+
+
+def _beside(target: str, folder: Path | None) -> str:
+    """Return a target with its file, where it means one that lies in a folder, named by its whole path."""
+    path, rest = split_file(target) or (None, "")
+    if folder is None or path is None or not (folder / path).is_file():
+        return target
+    return f"{folder / path}{rest}"
 
 
 def split_file(target: str) -> tuple[str, str] | None:
@@ -193,21 +227,23 @@ def _bare(name: str, kwargs: Mapping[str, Any]) -> Source:
 
 
 def _opened_late(function: str) -> Opener:
-    def open_source(name: str, kwargs: Mapping[str, Any]) -> Source:
+    def open_source(name: str, kwargs: Mapping[str, Any], **how: Any) -> Source:
         from importlib import import_module
 
-        source: Source = getattr(import_module("dscost.sources.modules"), function)(name, kwargs)
+        module, _, entry = function.partition(":")
+        source: Source = getattr(import_module(f"dscost.sources.{module}"), entry)(name, kwargs, **how)
         return source
 
     return open_source
 
 
 for _prefix, _function in {
-    "torchvision": "from_torchvision",
-    "timm": "from_timm",
-    "python": "from_python",
-    "file": "from_file",
-    "export": "from_export",
-    "trusted export": "from_trusted_export",
+    "torchvision": "zoos:from_torchvision",
+    "timm": "zoos:from_timm",
+    "hf": "zoos:from_transformers",
+    "python": "modules:from_python",
+    "file": "modules:from_file",
+    "export": "modules:from_export",
+    "trusted export": "modules:from_trusted_export",
 }.items():
     SOURCES.register(_prefix)(_opened_late(_function))

@@ -2,127 +2,115 @@
 
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from dscost.errors import InputError, UnavailableError, UnknownNameError, did_you_mean
+from dscost.errors import InputError, UnavailableError, did_you_mean
 from dscost.sources import ModuleSource
-
-VIDEO_FRAMES = 16
-DEFAULT_SIZE = 224
-
-_torchvision_notes: list[str] = []
-_torchvision_library: list[Any] = []
+from dscost.sources.importing import SCRIPT, World, levels_of, world_of_package
+from dscost.sources.mending import notes_on, told
+from dscost.sources.objects import argument_hint, resolved
+from dscost.sources.stated import beside, may_state, missing_input
 
 
-def from_torchvision(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
-    """Return a model of torchvision with random weights and the input that its published weights were measured on.
-
-    Raises:
-        UnavailableError: torchvision is not installed or cannot be loaded.
-        UnknownNameError: It has no such model.
-    """
-    import_torchvision()
-    models = importlib.import_module("torchvision.models")
-    if name not in models.list_models():
-        raise UnknownNameError("torchvision model", name, models.list_models())
-    builder = models.get_model_builder(name)
-    options = {"weights": None, **kwargs}
-    if "weights_backbone" in _parameters_of(builder):
-        options.setdefault("weights_backbone", None)
-    maker = _Maker(f"torchvision:{name}", builder, options)
-    shape = _torchvision_input(models, name)
-    return ModuleSource("torchvision", maker.on_meta(), shape, tuple(_torchvision_notes), maker.real)
-
-
-def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
-    """Return a model of timm with random weights and the input size of its configuration.
-
-    Raises:
-        UnavailableError: timm is not installed or cannot be loaded.
-        UnknownNameError: It has no such model.
-    """
-    import_torchvision()  # timm needs it
-    timm = _imported("timm")
-    if not timm.is_model(name.partition(".")[0]):
-        raise UnknownNameError("timm model", name, timm.list_models())
-    maker = _Maker(f"timm:{name}", lambda **options: timm.create_model(name, pretrained=False, **options), kwargs)
-    module = maker.on_meta()
-    config = getattr(module, "pretrained_cfg", None) or {}
-    size = config.get("input_size") or (3, DEFAULT_SIZE, DEFAULT_SIZE)
-    if config.get("fixed_input_size") is None and hasattr(module, "patch_embed"):
-        size = (*size[:1], *(getattr(module.patch_embed, "img_size", None) or size[1:]))
-    return ModuleSource("timm", module, (1, *size), tuple(_torchvision_notes), maker.real)
-
-
-def from_python(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
+def from_python(
+    target: str, kwargs: Mapping[str, Any], folder: Path | None = None, *, has_input: bool = True
+) -> ModuleSource:
     """Return what `package.module:factory` makes.
 
+    Args:
+        target: The dotted name of a module, and that of something in it.
+        kwargs: For the factory.
+        folder: Where the module is sought before anywhere else; then in the working directory.
+        has_input: Whether an input is given; if not, and there can be none, nothing is made.
+
     Raises:
-        InputError: There is no such module or factory, or it makes no `nn.Module`.
+        InputError: There is no such module or factory, or it makes no `nn.Module`, or states no input.
+        UnavailableError: It needs something that is not installed.
     """
     path, _, name = target.rpartition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    world = World(_here(), stays=True) if folder is None else World((folder, *_here()))
     try:
-        module = importlib.import_module(path)
+        with world.entered():
+            module = importlib.import_module(path)
     except ModuleNotFoundError as error:
-        raise InputError(f"{target}: there is no module '{error.name}'") from error
+        raise InputError(f"{target}: there is no module '{error.name}'{_written_as_path(path)}") from error
     except (Exception, SystemExit) as error:
-        raise InputError(f"{target}: importing {path} failed: {_told(error)}") from error
-    return _from_factory("python", target, module, name, kwargs)
+        raise InputError(f"{target}: importing {path} failed: {told(error)}") from error
+    return _from_factory(_Found("python", target, module, name, world, path), kwargs, has_input=has_input)
 
 
-def from_file(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
-    """Return what `path/file.py:factory` makes.
+def _here() -> tuple[Path, ...]:
+    try:
+        return (Path.cwd(),)
+    except FileNotFoundError:  # somebody deleted it
+        return ()
+
+
+def _written_as_path(path: str) -> str:
+    file = Path(f"{path}.py")
+    return f"; {file} is a file: write {file}:NAME" if "/" in path and file.is_file() else ""
+
+
+def from_file(target: str, kwargs: Mapping[str, Any], *, has_input: bool = True) -> ModuleSource:
+    """Return what `path/file.py:factory` makes; a file that imports relatively is imported as part of its package.
+
+    Args:
+        target: The path of a file, and the name of something in it.
+        kwargs: For the factory.
+        has_input: As of `from_python`.
 
     Raises:
-        InputError: There is no such file or factory, or it makes no `nn.Module`.
+        InputError: There is no such file or factory, or it makes no `nn.Module`, or states no input.
+        UnavailableError: It needs something that is not installed.
     """
     text, _, name = target.rpartition(":")
     path = Path(text)
     if not path.is_file():
         raise InputError(f"cannot read {text}: no such file")
+    path = path.resolve()
+    try:
+        levels = levels_of(path)
+        world, module = _in_package(path, levels) if levels else _as_script(path)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{target}: running {text} failed: {told(error)}") from error
+    return _from_factory(_Found("file", target, module, name, world, text), kwargs, has_input=has_input)
+
+
+def _as_script(path: Path) -> tuple[World, ModuleType]:
     # the whole path names the module, since two folders may hold a net.py
-    spec = importlib.util.spec_from_file_location(f"dscost_target_{abs(hash(path.resolve()))}", path)
+    spec = importlib.util.spec_from_file_location(f"{SCRIPT}{abs(hash(path))}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    folder = path.resolve().parent
-    try:
-        with _importing_from(folder):
-            spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{target}: running {text} failed: {_told(error)}") from error
-    return _from_factory("file", target, module, name, kwargs, folder)
+    world = World((path.parent,))
+    with world.entered():
+        spec.loader.exec_module(module)
+    world.call(path.stem, module)
+    return world, module
 
 
-@contextmanager
-def _importing_from(folder: Path | None) -> Iterator[None]:
-    """Let a script import what lies beside it, and nobody else find it afterwards."""
-    if folder is None:
-        yield
-        return
-    before = set(sys.modules)
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name in set(sys.modules) - before:
-            file = getattr(sys.modules[name], "__file__", None)
-            if file and folder in Path(file).resolve().parents and not name.startswith("dscost_target_"):
-                del sys.modules[name]
+def _in_package(path: Path, levels: int) -> tuple[World, ModuleType]:
+    """Return a file as a module of its package, of a larger one where what it imports reaches further up."""
+    for more in range(levels, max(levels, len(path.parents) - 1) + 1):
+        world, name = world_of_package(path, more)
+        try:
+            with world.entered():
+                return world, importlib.import_module(name)
+        except ImportError as error:
+            if "beyond top-level package" not in str(error):
+                raise
+            beyond = error
+    raise beyond
 
 
 def from_export(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
@@ -148,9 +136,9 @@ def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSo
         raise InputError(f"{target}: an exported program takes no --kwargs")
     path = Path(target)
     if not path.is_file():
-        raise InputError(f"cannot read {target}: {'it is a folder' if path.is_dir() else 'no such file'}")
-    from dscost.sources.archives import CodeError
+        raise InputError(f"cannot read {target}: {_why_unreadable(path)}")
     from dscost.sources.programs import read_program, read_trusted
+    from dscost.sources.whitelist import CodeError
 
     try:
         module, example = read_program(path)
@@ -162,6 +150,12 @@ def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSo
         return ModuleSource("export", module)
     args, keywords = pytree.tree_map_only(torch.Tensor, _without_numbers, example)
     return ModuleSource("export", module, {"args": args, "kwargs": keywords})
+
+
+def _why_unreadable(path: Path) -> str:
+    if path.is_dir():
+        return "it is a folder"
+    return "it is no regular file" if path.exists() else "no such file"
 
 
 def _without_numbers(example: torch.Tensor) -> torch.Tensor:
@@ -177,32 +171,98 @@ def _without_numbers(example: torch.Tensor) -> torch.Tensor:
 # -- factories
 
 
-def _from_factory(
-    kind: str, target: str, module: ModuleType, name: str, kwargs: Mapping[str, Any], folder: Path | None = None
-) -> ModuleSource:
-    public = [key for key in vars(module) if not key.startswith("_")]
-    found: Any = module
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise InputError(f"{target}: there is no '{name}'{did_you_mean(name, public)}")
-        found = getattr(found, part)
-    if isinstance(found, nn.Module):
+class _Found(NamedTuple):
+    """Something in a module of Python.
+
+    Args:
+        kind: `python` or `file`.
+        target: What the user calls it.
+        module: Where it was found.
+        name: What is sought in it.
+        world: Where its code lives.
+        place: What the user calls the module.
+    """
+
+    kind: str
+    target: str
+    module: ModuleType
+    name: str
+    world: World
+    place: str
+
+
+def _from_factory(found: _Found, kwargs: Mapping[str, Any], *, has_input: bool) -> ModuleSource:
+    factory, target = _looked_up(found), found.target
+    ask = beside(found.module, found.place, found.world)
+    if isinstance(factory, nn.Module):
         if kwargs:
             raise InputError(f"{target} is a model already, so --kwargs have nobody to go to")
-        return ModuleSource(kind, found)
-    if not callable(found):
-        raise InputError(f"{target} is no class, function or nn.Module but this: {found!r:.60}")
-    maker = _Maker(target, found, kwargs, folder)
-    return ModuleSource(kind, maker.on_meta(), make_real=maker.real)
+        return ModuleSource(found.kind, factory, ask=ask, importing=found.world.entered)
+    if not callable(factory):
+        raise InputError(f"{target} is no class, function or nn.Module but this: {factory!r:.60}")
+    is_class = isinstance(factory, type) and issubclass(factory, nn.Module)
+    if not has_input and ask is None and is_class and not may_state(factory):
+        _check_arguments(target, factory, kwargs)
+        raise missing_input(target, factory)
+    maker = Maker(target, factory, kwargs, found.world)
+    made = maker.on_meta()
+    return ModuleSource(found.kind, made, None, notes_on(made), maker.real, ask, found.world.entered)
 
 
-class _Maker:
+def _looked_up(found: _Found) -> Any:
+    """Return what a name in a module stands for; modules that import late may fail only here.
+
+    Raises:
+        InputError: There is no such name.
+        UnavailableError: What it stands for needs something that is not installed.
+    """
+    target, name = found.target, found.name
+    value: Any = found.module
+    for part in name.split("."):
+        try:
+            with found.world.entered():
+                value = getattr(value, part)
+        except AttributeError as error:
+            if isinstance(error.__cause__, ImportError):  # it is there, but not what it needs
+                raise InputError(f"{target}: importing {name} failed: {_root_told(error)}") from error
+            public = [key for key in dir(found.module) if not key.startswith("_")]
+            raise InputError(f"{target}: there is no '{name}'{did_you_mean(name, public)}") from error
+        except ModuleNotFoundError as error:
+            raise UnavailableError(f"{target}: importing {name} failed: {_root_told(error)}") from error
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{target}: importing {name} failed: {_root_told(error)}") from error
+    return value
+
+
+def _root_told(error: BaseException) -> str:
+    """Return what an error says, and what the one says that it began with."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    return told(error) if root is error else f"{told(error)} (since {told(root)})"
+
+
+def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
+    """Refuse arguments with which a factory cannot be called.
+
+    Raises:
+        InputError: Some are missing, or not known.
+    """
+    try:
+        inspect.signature(factory).bind(**kwargs)
+    except TypeError as error:
+        raise InputError(f"{target} cannot be made: {told(error)}{argument_hint(factory, kwargs)}") from error
+    except ValueError:  # it has no signature
+        return
+
+
+class Maker:
     """A factory with its arguments."""
 
     def __init__(
-        self, target: str, factory: Callable[..., Any], kwargs: Mapping[str, Any], folder: Path | None = None
+        self, target: str, factory: Callable[..., Any], kwargs: Mapping[str, Any], world: World | None = None
     ) -> None:
-        self._target, self._factory, self._kwargs, self._folder = target, factory, kwargs, folder
+        self._target, self._factory, self._kwargs, self._world = target, factory, kwargs, world or World()
 
     def on_meta(self) -> nn.Module:
         """Return the model without weights; where its code needs values, with random ones.
@@ -222,107 +282,16 @@ class _Maker:
         except InputError:
             raise
         except (Exception, SystemExit) as error:
-            raise InputError(f"{self._target} cannot be made: {_told(error)}") from error
+            hint = argument_hint(self._factory, self._kwargs) if isinstance(error, TypeError) else ""
+            raise InputError(f"{self._target} cannot be made: {told(error)}{hint}") from error
 
     def _on(self, device: str) -> nn.Module:
         state = torch.get_rng_state()
         try:
-            with torch.device(device), _importing_from(self._folder):
-                module = self._factory(**self._kwargs)
+            with self._world.entered(), torch.device(device):
+                module = self._factory(**resolved(self._kwargs))
         finally:
             torch.set_rng_state(state)
         if not isinstance(module, nn.Module):
             raise InputError(f"{self._target} makes no nn.Module but this: {module!r:.60}")
         return module.eval()
-
-
-def _parameters_of(function: Callable[..., Any]) -> Mapping[str, Any]:
-    import inspect
-
-    return inspect.signature(function).parameters
-
-
-def _told(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-# -- the zoos
-
-
-def _imported(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name == name:
-            raise UnavailableError(f"{name} is not installed: pip install 'dscost[zoo]'") from error
-        raise UnavailableError(f"{name} cannot be imported: {_told(error)}") from error
-    except (ImportError, RuntimeError) as error:
-        raise UnavailableError(f"{name} cannot be imported: {_told(error)}") from error
-
-
-def import_torchvision() -> None:
-    """Import torchvision, also one whose compiled operators do not fit this torch.
-
-    Such a torchvision fails on import since its operators are missing. Their names are enough for architectures;
-    `nms` is given a stand-in that keeps every box, in the order of their scores, and `roi_align` one that gives
-    features of the right shape.
-    """
-    if "torchvision" in sys.modules:
-        return
-    try:
-        importlib.import_module("torchvision")
-    except ModuleNotFoundError as error:
-        raise UnavailableError("torchvision is not installed: pip install 'dscost[zoo]'") from error
-    except RuntimeError as error:
-        if "torchvision::" not in str(error):
-            raise UnavailableError(f"torchvision cannot be imported: {_told(error)}") from error
-        _stand_in_for_operators()
-
-
-def _stand_in_for_operators() -> None:
-    for loaded in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[loaded]
-    make_library: Any = torch.library.Library  # it has no types
-    library = make_library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define(
-        "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
-        "int sampling_ratio, bool aligned) -> Tensor"
-    )
-    library.impl("roi_align", _no_features, "CPU")
-    library.impl("nms", lambda dets, scores, iou_threshold: scores.argsort(descending=True), "CPU")
-    _torchvision_library.append(library)  # the definitions live as long as this
-    importlib.import_module("torchvision")
-    extension: Any = importlib.import_module("torchvision.extension")
-    align: Any = importlib.import_module("torchvision.ops.roi_align")
-    extension._has_ops = sys.modules[align.__name__]._has_ops = lambda: True  # type: ignore[attr-defined]
-    _torchvision_notes.append(
-        "torchvision does not match this torch, so its compiled operators are stood in for; "
-        "no count changes but a detector's, whose every proposal passes."
-    )
-
-
-def _no_features(
-    input: torch.Tensor, rois: torch.Tensor, spatial_scale: float, height: int, width: int, ratio: int, aligned: bool
-) -> torch.Tensor:
-    return input.new_zeros(rois.shape[0], input.shape[1], height, width)
-
-
-def _torchvision_input(models: ModuleType, name: str) -> Any:
-    """Return the input that the published figures of a torchvision model hold for."""
-    weights = list(models.get_model_weights(name))
-    meta = weights[-1].meta if weights else {}
-    family = models.get_model_builder(name).__module__
-    transforms = weights[-1].transforms.keywords if weights and hasattr(weights[-1].transforms, "keywords") else {}
-    if ".detection." in family:
-        size = 320 if "320" in name else 300 if "300" in name else 800
-        return [[(3, size, size)]]  # one list of images
-    if ".optical_flow." in family:
-        return [(1, 3, 520, 960), (1, 3, 520, 960)]
-    crop = transforms.get("crop_size") or transforms.get("resize_size") or meta.get("min_size") or DEFAULT_SIZE
-    height, width = (crop, crop) if isinstance(crop, int) else (crop[-2:] if len(crop) > 1 else (crop[0], crop[0]))
-    if ".video." in family:
-        return (1, 3, VIDEO_FRAMES, height, width)
-    return (1, 3, height, width)

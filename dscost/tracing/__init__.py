@@ -21,7 +21,7 @@ from dscost.results import Doubt
 from dscost.tracing.attribution import attributed
 from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.holdings import Parameter, holdings_of
-from dscost.tracing.inputs import Arguments, arguments_of
+from dscost.tracing.inputs import Arguments, arguments_of, hint_for
 from dscost.tracing.rules import register_formula
 from dscost.tracing.sparse import nbytes_of, parts
 from dscost.tracing.standins import StandIns, is_lazy, real_copy, with_shapes
@@ -108,7 +108,8 @@ def trace(
                 if len(errors) == 2 and not any(map(looks_at_values, errors)):
                     break
     told = errors[-1] if len(errors) == len(_WAYS) else errors[0]
-    raise InputError(f"{type(model).__name__} cannot be run on {_described(arguments)}: {first_line(told)}") from told
+    why = f"{first_line(told)}{hint_for(told, arguments)}"
+    raise InputError(f"{type(model).__name__} cannot be run on {_described(arguments)}: {why}") from told
 
 
 def looks_at_values(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dscost.axes import Map, joined, mixed, reduced, reshaped, shuffled
+from dscost.axes import Map, constant, joined, mixed, reduced, reshaped, shuffled
 from dscost.operations import Mixing, mixing_of
 
 if TYPE_CHECKING:
@@ -43,12 +43,15 @@ _ELEMENTWISE_OPS = _names("activation elementwise add multiply")
 _NOT_ELEMENTWISE = _SOFTMAX | {"glu"}
 """Activations that bring several values together."""
 
+_MAKING = _names("zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full new_empty")
+"""Operators that look at nothing but the shape of what they read."""
 _RESHAPING = _names("reshape flatten unflatten view_copy _reshape_copy _unsafe_view")
 _PADDING = ("pad", "pad_nd", "_pad_circular", "_pad_enum", "pad1d", "pad2d", "pad3d")
 _SHUFFLING = _names("channel_shuffle native_channel_shuffle")
 _NORMALIZING = _names("_fused_rms_norm _batch_norm_no_update")
 _SUMS = _names("add sub rsub subtract")
 
+_TRANSPOSED = {f"conv_transpose{dimensions}d": dimensions for dimensions in (1, 2, 3)}
 _ADDED_FIRST = _names("addmm baddbmm addmv _addmm_activation")
 _PRODUCTS = _names("matmul mm bmm mv inner") | _ADDED_FIRST
 _LAYERS = _names("convolution transposed_convolution linear matmul")
@@ -74,6 +77,8 @@ def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
     name = _base(event.operator)
     if name == "linear":
         return _product(event, given, -1, bias=len(event.operands) > 2)
+    if name in _TRANSPOSED:
+        return _transposed(event, given, -_TRANSPOSED[name] - 1)
     if name not in _PRODUCTS:
         return None
     adds = name in _ADDED_FIRST
@@ -89,6 +94,15 @@ def _product(event: "Event", given: Map, axis: int, *, bias: bool) -> Mixing | N
     if not values or event.macs % values:
         return None
     return Mixing(axis, given.shape[axis], event.macs // values, 1, bias)
+
+
+def _transposed(event: "Event", given: Map, axis: int) -> Mixing | None:
+    """Return how a transposed convolution mixes its channels where each value meets one weight per output."""
+    made, read = event.output_shape, given.shape
+    mixing = _product(event, given, axis, bias=len(event.operands) > 2)
+    if mixing is None or made[axis + 1 :] != read[axis + 1 :] or made[axis] != mixing.out_channels:
+        return None
+    return mixing
 
 
 @cache
@@ -113,6 +127,8 @@ def _family(op: str, name: str) -> _Carries:
         return _elementwise
     if op == "normalization" or name in _NORMALIZING:
         return _normalized
+    if name in _MAKING:
+        return lambda event, *_: constant(event.output_shape)
     if name in _RESHAPING:
         return lambda event, maps, _: reshaped(maps[0], event.output_shape)
     if name in _SHUFFLING:
@@ -121,6 +137,8 @@ def _family(op: str, name: str) -> _Carries:
         return lambda event, maps, _: reduced(maps[0], event.axes, event.output_shape)
     if name in _POOLING:
         return _pooled
+    if op == "concatenation":  # of one alone, as the first layer of a dense block has it
+        return lambda event, maps, _: maps[0] if len(maps) == 1 and maps[0].shape == event.output_shape else None
     if op in _LAYERS:
         return lambda event, maps, _: mixed(maps[0], event.output_shape) if len(maps) == 1 else None
     return lambda *_: None
@@ -130,7 +148,7 @@ def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     # what is gated and what is not are two branches, as is a residual
     if _base(event.operator) in _SUMS and any(one.has_positions and one.is_gated for one in maps) and len(maps) > 1:
         return None
-    return joined(maps, event.output_shape)
+    return joined(tuple(maps), event.output_shape)
 
 
 def _normalized(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
@@ -148,5 +166,5 @@ def _pooled(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     given, shape = maps[0], event.output_shape
     if len(shape) != len(given.shape):
         return None
-    left = reduced(given, [at for at, size in enumerate(shape) if size == 1], shape)
+    left = reduced(given, tuple(at for at, size in enumerate(shape) if size == 1), shape)
     return None if left is None or left.has_positions else left

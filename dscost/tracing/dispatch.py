@@ -16,6 +16,7 @@ from dscost.axes import Map, feature_map, viewed
 from dscost.operations import NETWORK_INPUT, Mixing
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.carrying import ALONG_AXES, carried, mixing
+from dscost.tracing.free import FOURIER
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
@@ -38,13 +39,16 @@ from dscost.tracing.packed import packed_in
 from dscost.tracing.rules import FORMULAS
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 from dscost.tracing.sparse import (
+    FACTORS,
+    SPARSE,
+    any_sparse,
     dense_macs,
     dense_parts,
-    has_sparse_factor,
     is_sparse,
     parts,
     product_without_values,
     sparse_macs,
+    sparse_view,
 )
 
 INPUT = "input:"
@@ -52,6 +56,7 @@ INPUT = "input:"
 
 COMPLEX_NOTE = "Complex multiply-accumulates count as four real ones."
 
+FOURIER_NOTE = "Fourier transforms count no MACs, by convention."
 QUANTIZED_NOTE = (
     "Quantised layers are counted as they are; standard or depthwise-separable versions of them are not worked out."
 )
@@ -122,10 +127,13 @@ class Event(NamedTuple):
     @property
     def kernel(self) -> int | str | None:
         """Where the weights that it multiplies come from, see `operands`; of a product the first that are no result."""
-        others = self.operands[1:]
-        factors = self.operands if self.op == "matmul" and len(others) == 1 else others
+        if len(self.operands) < 2:
+            return None
+        if self.op != "matmul":
+            return self.operands[1]
+        factors = self.operands[-2:]  # what is added comes before them
         held = (one for one in factors if isinstance(one, str) and not one.startswith(INPUT))
-        return next(held, others[0] if others else None)
+        return next(held, factors[1])
 
     # -- what finding pairs asks of a step
 
@@ -211,6 +219,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if result is not None:
                 return result
         elif func in VIEWS:
+            if args[0].layout in SPARSE:
+                return sparse_view(func, args, kwargs or {})
             return func(*args, **kwargs) if kwargs else func(*args)
         return self._generic(func, args, kwargs or {})
 
@@ -223,7 +233,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _generic(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         answer = answer_of(func)
-        if has_sparse_factor(operator_name(func), args):
+        operator = operator_name(func)
+        if operator in FACTORS and any_sparse(args):
             return self._sparse_product(func, args, kwargs)
         if answer == "composite":
             with self:
@@ -237,8 +248,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if decomposition is not None:
                 with self:
                     return decomposition(*args, **kwargs)
-        result = func(*args, **kwargs)
-        operator = operator_name(func)
+        result = sparse_view(func, args, kwargs) if func in VIEWS and any_sparse(args) else func(*args, **kwargs)
         formula = FORMULAS.get(operator)
         results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
         if formula is not None:
@@ -246,22 +256,30 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             first = tuple(results[0].shape) if results else ()
             macs = formula(*shapes_of(args), **shapes_of(named), out=first)
             conv = conv_of(operator, args, kwargs) if results and results[0].numel() else None
-            plain, macs = macs, macs * real_products(operator, operands)
             self.record(OPS.get(operator, "other"), operator, operands, results, macs, conv)
-            if macs != plain:
-                self.note(COMPLEX_NOTE)
-                self.amend(unusual="complex", plain_macs=plain)
+            if results and results[0].is_complex():
+                self._count_complex(operator, operands)
             if takes_packed(func):
                 self._read_packed(args)
                 self.note(QUANTIZED_NOTE)
             return result
         if answer == "unknown":
             self.met_unknown(operator)
+            if takes_packed(func):
+                self.note(f"What {operator} holds in an object of its own is not among the params.")
+        if operator in FOURIER:
+            self.note(FOURIER_NOTE)
         recorded = len(self.events)
         self._record_moving(func, operator, operands, results, args, kwargs)
         if len(self.events) > recorded and takes_packed(func):
             self._read_packed(args)
         return result
+
+    def _count_complex(self, operator: str, operands: Sequence[Tensor]) -> None:
+        """Let the last operator count in real multiply-accumulates."""
+        macs = self.events[-1].macs
+        self.note(COMPLEX_NOTE)
+        self.amend(macs=macs * real_products(operator, operands), unusual="complex", plain_macs=macs)
 
     def _sparse_product(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         operator = operator_name(func)
@@ -300,7 +318,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for constant in fresh:
                 self._born(constant)
                 self.constant(constant)
-        elif fresh or func._schema.is_mutable:
+        elif fresh or (func._schema.is_mutable and func not in VIEWS):
             op = OPS.get(operator) or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
             if op == MEAN:
                 op = "global_pooling" if is_global_mean(operands[0], results) else "other"
@@ -371,7 +389,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         weights: list[str] = []
         factors: list[int | str | None] = []
         read_bytes = activation_bytes = 0
-        first: Tensor | None = None
         seen: dict[int, tuple[Tensor, int]] = {}
         for operand in operands:
             known = by_tensor.get(id(operand))
@@ -394,8 +411,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if source is not None:
                 factors.append(self._inputs[address] if source == NETWORK_INPUT else source)
                 if source != NO_PRODUCER:
-                    if first is None:
-                        first = operand
                     sources.append(source)
                     layouts.append((operand.shape, operand.stride()))
                 activation_bytes += size
@@ -416,7 +431,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._born(result)
             producer[address] = here
         output = results[0] if results else None
-        start = first if first is not None else (operands[0] if operands else None)
+        # the input of a convolution comes first, whatever computes its weights
+        start = layouts[0][0] if layouts and conv is None else (operands[0].shape if operands else ())
         self.events.append(
             Event(
                 self.stack[-1],
@@ -424,7 +440,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 operator,
                 tuple(sources),
                 tuple(weights),
-                tuple(start.shape) if start is not None else (),
+                tuple(start),
                 tuple(output.shape) if output is not None else (),
                 macs,
                 activation_bytes,
@@ -434,7 +450,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 output.element_size() if output is not None else 1,
                 tuple(factors) if macs else (),
                 tuple(self.stack),
-                self._training and torch.is_grad_enabled() and output is not None and output.is_floating_point(),
+                self._training
+                and torch.is_grad_enabled()
+                and output is not None
+                and (output.is_floating_point() or output.is_complex()),
                 tuple(layouts),
                 output.stride() if output is not None else (),
                 axes,
@@ -447,7 +466,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def producer_of(self, tensor: Tensor) -> int:
         """Return the event that last wrote a tensor, or a negative number."""
-        return self._producer.get(_address(parts(tensor)[0]), NO_PRODUCER)
+        return self._producer.get(_address(tensor), NO_PRODUCER)
 
     def _born(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -465,5 +484,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _address(tensor: Tensor) -> int:
+    if tensor.layout in SPARSE:
+        tensor = parts(tensor)[0]
     address: int = tensor.untyped_storage()._cdata
     return address

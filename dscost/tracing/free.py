@@ -43,6 +43,14 @@ square_ native_dropout_backward isin diff renorm mish hardswish mse_loss _nested
 _pack_padded_sequence _pad_packed_sequence pin_memory quantize_per_tensor dequantize fake_quantize_per_tensor_affine
 """)
 
+FOURIER = frozenset(("aten::_fft_c2c", "aten::_fft_r2c", "aten::_fft_c2r"))
+"""Fast Fourier transforms: free by convention, which a report says of a model that has one.
+
+Their 5 N log N operations are no multiply-accumulates of a kind that is counted, and no published count has them.
+"""
+
+FREE.update(FOURIER)
+
 # random
 _free("""
 random multinomial poisson binomial _sample_dirichlet _standard_gamma _dirichlet_grad _standard_gamma_grad cauchy
@@ -67,6 +75,7 @@ _grid_sampler_2d_cpu_fallback _upsample_lanczos2d_aa _upsample_nearest_exact1d _
 
 # normalisation, losses, gates
 _free("""
+_batch_norm_with_update _batch_norm_no_update
 native_norm linalg__powsum batch_norm_stats batch_norm_elemt batch_norm_update_stats batch_norm_gather_stats
 batch_norm_gather_stats_with_counts batch_norm_backward_elemt batch_norm_backward_reduce miopen_batch_norm
 quantized_batch_norm _masked_softmax _nested_tensor_softmax_with_shape _ctc_loss _cudnn_ctc_loss _use_cudnn_ctc_loss
@@ -91,10 +100,9 @@ _assert_scalar _functional_assert_async _functional_assert_scalar sym_constrain_
 _functional_sym_constrain_range _functional_sym_constrain_range_for_size _linalg_check_errors _fused_sdp_choice
 """)
 
-# fast Fourier transforms, by convention: their 5 N log N operations are no multiply-accumulates of a kind that is
-# counted, and no published count has them; windows
+# windows
 _free("""
-_fft_c2c _fft_r2c _fft_c2r fft_fftfreq fft_rfftfreq bartlett_window blackman_window hamming_window hann_window
+fft_fftfreq fft_rfftfreq bartlett_window blackman_window hamming_window hann_window
 kaiser_window
 """)
 

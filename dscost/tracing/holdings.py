@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from dscost.tracing.packed import packed_in, unpacked
-from dscost.tracing.sparse import is_sparse, nbytes_of, parts
+from dscost.tracing.sparse import SPARSE, nbytes_of, parts
 
 
 class Parameter(NamedTuple):
@@ -90,7 +90,7 @@ def holdings_of(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = Fals
             for name, tensor in tensors.items():
                 if tensor is None or id(tensor) in by_tensor or isinstance(tensor, UninitializedTensorMixin):
                     continue
-                if is_sparse(tensor):
+                if tensor.layout in SPARSE:
                     sparse.append((prefix + name, is_parameter, tensor))
                     continue
                 storage, nbytes = tensor.untyped_storage(), tensor.nbytes

@@ -1,13 +1,16 @@
 """What a model is given: shapes, tensors, or nested collections of them, as arguments of its forward."""
 
-from collections.abc import Mapping, Sequence
+import copy
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dscost.errors import InputError, UnknownNameError
-from dscost.inputs import INPUT_DTYPES, TensorSpec
+from dscost.inputs import INPUT_DTYPES, TensorSpec, check_fill, fill_shape
 from dscost.tracing.sparse import is_sparse
 
 
@@ -19,7 +22,7 @@ class Arguments(NamedTuple):
 
     def on(self, device: str) -> "Arguments":
         """Return the arguments with every tensor on a device; on meta nothing is copied."""
-        return Arguments(tuple(_moved(arg, device) for arg in self.args), _moved(dict(self.kwargs), device))
+        return self._with(lambda tensor: _moved(tensor, device))
 
     def with_values(self, *, device: str, dtype: str, memory_format: str) -> "Arguments":
         """Return the arguments to run with: random numbers for floating-point shapes, zeros for integers.
@@ -27,28 +30,38 @@ class Arguments(NamedTuple):
         Floating-point tensors take the dtype; those of four dimensions the memory format.
         """
         place = (device, getattr(torch, dtype), getattr(torch, _FORMATS[memory_format]))
-        return Arguments(
-            tuple(_with_values(arg, *place) for arg in self.args),
-            {name: _with_values(value, *place) for name, value in self.kwargs.items()},
-        )
+        return self._with(lambda tensor: _with_values(tensor, *place))
+
+    def in_dtype(self, dtype: str) -> "Arguments":
+        """Return the arguments with their floating-point tensors in another dtype."""
+        kind = getattr(torch, dtype)
+        return self._with(lambda tensor: tensor.to(kind) if tensor.is_floating_point() else tensor)
 
     def with_batch(self, batch: int) -> "Arguments":
         """Return the arguments with another batch: the first size of every tensor that shares the first one's.
 
         Raises:
-            InputError: The batch is below 1.
+            InputError: The batch is below 1, or there are no rows to repeat.
         """
         if batch < 1:
             raise InputError(f"batch must be at least 1, found {batch}")
         sizes = [tensor.shape[0] for tensor in self.tensors if tensor.dim()]
         if not sizes:
             return self
-        return Arguments(_batched(self.args, sizes[0], batch), _batched(dict(self.kwargs), sizes[0], batch))
+        if not sizes[0]:
+            raise InputError("an input of batch 0 cannot be given another batch")
+        return self._with(lambda tensor: _batched(tensor, sizes[0], batch))
 
     @property
     def tensors(self) -> list[Tensor]:
         """Every tensor in them, in order."""
-        return [leaf for leaf in _leaves((self.args, dict(self.kwargs))) if isinstance(leaf, Tensor)]
+        return list(_tensors((self.args, dict(self.kwargs))))
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> "Arguments":
+        return Arguments(
+            tuple(_changed(arg, change) for arg in self.args),
+            {name: _changed(value, change) for name, value in self.kwargs.items()},
+        )
 
 
 def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
@@ -56,7 +69,8 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
 
     Args:
         given: A shape such as `(1, 3, 224, 224)`; a tensor; a `TensorSpec`; a tuple or list of any of
-            these for several positional arguments; or a dict of them for keyword arguments.
+            these for several positional arguments; or a dict of them for keyword arguments. Whatever else stands
+            beside tensors, such as text or numbers, is passed on.
         dtype: Of a tensor whose own is not given.
 
     Raises:
@@ -65,96 +79,192 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
     if isinstance(given, Arguments):
         return given
     if isinstance(given, str | bytes):
-        raise InputError(f"an input is a shape, a tensor, or a tuple or dict of them, found {given!r}")
+        raise InputError(_no_input(given))
     if isinstance(given, Mapping) and set(given) == {"args", "kwargs"}:
         return Arguments(tuple(given["args"]), dict(given["kwargs"]))
     if isinstance(given, Mapping):
-        return Arguments((), {str(name): _made(value, dtype) for name, value in given.items()})
-    if _is_shape(given) or isinstance(given, Tensor | TensorSpec) or not isinstance(given, Sequence):
-        given = (given,)
-    positional = [one for one in given if not (isinstance(one, TensorSpec) and one.name)]
-    named = {one.name: _made(one, dtype) for one in given if isinstance(one, TensorSpec) and one.name}
-    return Arguments(tuple(_made(one, dtype) for one in positional), named)
+        made = Arguments((), {str(name): _made(value, dtype) for name, value in given.items()})
+    else:
+        if _is_shape(given) or isinstance(given, Tensor | TensorSpec) or not isinstance(given, Sequence):
+            given = (given,)
+        positional = [one for one in given if not (isinstance(one, TensorSpec) and one.name)]
+        named = {one.name: _made(one, dtype) for one in given if isinstance(one, TensorSpec) and one.name}
+        made = Arguments(tuple(_made(one, dtype) for one in positional), named)
+    if not made.tensors:
+        for leaf in _leaves((made.args, dict(made.kwargs))):
+            if isinstance(leaf, str | bytes):  # a shape written as text, more likely than a model of texts
+                raise InputError(_no_input(leaf))
+    return made
 
 
-def _made(value: Any, dtype: str) -> Any:
+def _no_input(found: object) -> str:
+    return f"an input is a shape, a tensor, or a tuple or dict of them, found {found!r:.60}"
+
+
+def _made(value: Any, dtype: str, *, in_sample: bool = False) -> Any:
+    """Return a value with tensors in place of shapes.
+
+    In a collection that holds a tensor, such as a batch of a loader, whole numbers are what they are: a size, say.
+    """
     if isinstance(value, TensorSpec):
-        return _empty(value.shape, value.dtype or dtype)
+        return _filled(value, dtype) if value.fill is not None else _empty(value.shape, value.dtype or dtype)
     if _is_shape(value):
-        return _empty(tuple(value), dtype)
-    if isinstance(value, list | tuple) and value and not hasattr(value, "_fields"):
-        return type(value)(_made(entry, dtype) for entry in value)
+        return value if in_sample else _empty(tuple(value), dtype)
+    if value is Ellipsis:
+        raise InputError(_no_input(value))
     if isinstance(value, Mapping):
-        return {key: _made(entry, dtype) for key, entry in value.items()}
-    if isinstance(value, str) or value is Ellipsis:
-        raise InputError(f"an input is a shape, a tensor, or a tuple or dict of them, found {value!r}")
+        inside = in_sample or _holds_tensor(value.values())
+        return _like(value, {key: _made(entry, dtype, in_sample=inside) for key, entry in value.items()})
+    if isinstance(value, list | tuple) and value and not hasattr(value, "_fields"):
+        inside = in_sample or _holds_tensor(value)
+        return type(value)(_made(entry, dtype, in_sample=inside) for entry in value)
     return value
+
+
+def _holds_tensor(entries: Iterable[Any]) -> bool:
+    return any(isinstance(entry, Tensor) for entry in entries)
 
 
 def _empty(shape: tuple[int, ...], dtype: str) -> Tensor:
     if any(size < 0 for size in shape):
         raise InputError(f"an input cannot have a negative size, found {shape}")
-    torch_dtype = getattr(torch, dtype, None)
-    if not isinstance(torch_dtype, torch.dtype):
-        raise UnknownNameError("dtype", dtype, INPUT_DTYPES)
-    return torch.empty(shape, dtype=torch_dtype, device="meta")
+    return torch.empty(shape, dtype=_torch_dtype(dtype), device="meta")
+
+
+def _filled(spec: TensorSpec, dtype: str) -> Tensor:
+    """Return a tensor with the values that it is to have."""
+    empty = _empty(spec.shape, spec.dtype or dtype)
+    check_fill(spec)
+    values = torch.tensor(list(spec.fill) if isinstance(spec.fill, range) else spec.fill, device="cpu").to(empty.dtype)
+    own = fill_shape(spec.fill)
+    same_number = own and values.numel() == empty.numel()
+    return values.reshape(spec.shape) if same_number else values.expand(spec.shape).clone()
+
+
+def _torch_dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise UnknownNameError("dtype", name, INPUT_DTYPES)
+    return found
 
 
 def _is_shape(value: Any) -> bool:
     return isinstance(value, tuple | list | torch.Size) and bool(value) and all(type(size) is int for size in value)
 
 
-def _moved(value: Any, device: str) -> Any:
+# -- collections of tensors
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return a value with every tensor in it changed; collections keep their kind."""
     if isinstance(value, Tensor):
-        if device != "meta" and not value.is_meta:
-            return value.to(device, copy=True)  # a forward may write on what it is given
-        if device == "meta" and (value.is_meta or is_sparse(value)):
-            return value  # what a sparse tensor stores makes its cost
-        if device == "meta":
-            return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
-        return torch.zeros(value.shape, dtype=value.dtype, device=device)
+        return change(value)
     if isinstance(value, Mapping):
-        return {key: _moved(entry, device) for key, entry in value.items()}
+        return _like(value, {key: _changed(entry, change) for key, entry in value.items()})
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_moved(entry, device) for entry in value))
+        return type(value)(*(_changed(entry, change) for entry in value))
     if isinstance(value, tuple | list):
-        return type(value)(_moved(entry, device) for entry in value)
+        return type(value)(_changed(entry, change) for entry in value)
+    if is_dataclass(value) and not isinstance(value, type) and next(_tensors(value), None) is not None:
+        return _with_fields(value, change)
     return value
+
+
+def _like(value: Mapping[Any, Any], entries: dict[Any, Any]) -> Mapping[Any, Any]:
+    """Return entries in a mapping of the kind of another, as far as that can be copied and written to."""
+    if type(value) is dict:
+        return entries
+    try:
+        new: Any = copy.copy(value)
+        for key, entry in entries.items():
+            new[key] = entry
+    except Exception:  # noqa: BLE001 - a foreign class may refuse to be copied or written to in any way
+        return entries
+    return new  # type: ignore[no-any-return]
+
+
+def _with_fields(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    new = copy.copy(value)
+    for field in fields(value):
+        # a frozen one too: the copy is nobody else's
+        object.__setattr__(new, field.name, _changed(getattr(value, field.name), change))
+    return new
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for entry in value.values():
+            yield from _leaves(entry)
+    elif isinstance(value, tuple | list):
+        for entry in value:
+            yield from _leaves(entry)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from _leaves(getattr(value, field.name, None))
+    else:
+        yield value
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in _leaves(value) if isinstance(leaf, Tensor))
+
+
+# -- single tensors
+
+
+def _moved(tensor: Tensor, device: str) -> Tensor:
+    if device != "meta" and not tensor.is_meta:
+        return tensor.to(device, copy=True)  # a forward may write on what it is given
+    if device == "meta" and (tensor.is_meta or is_sparse(tensor)):
+        return tensor  # what a sparse tensor stores makes its cost
+    if device == "meta":
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    make = torch.ones if tensor.dtype is torch.bool else torch.zeros
+    return make(tensor.shape, dtype=tensor.dtype, device=device)
 
 
 _FORMATS = {"contiguous": "contiguous_format", "channels_last": "channels_last"}
 
 
-def _with_values(value: Any, device: str, dtype: torch.dtype, layout: torch.memory_format) -> Any:
-    if isinstance(value, Tensor):
-        if not value.is_floating_point():
-            return _moved(value, device)
-        real = torch.randn(value.shape) if value.is_meta else value.detach().clone()
-        real = real.to(device, dtype)
-        return real.to(memory_format=layout) if real.dim() == 4 else real
-    if isinstance(value, Mapping):
-        return {key: _with_values(entry, device, dtype, layout) for key, entry in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_with_values(entry, device, dtype, layout) for entry in value))
-    if isinstance(value, tuple | list):
-        return type(value)(_with_values(entry, device, dtype, layout) for entry in value)
-    return value
+def _with_values(tensor: Tensor, device: str, dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
+    if not tensor.is_floating_point():
+        return _moved(tensor, device)
+    real = torch.randn(tensor.shape) if tensor.is_meta else tensor.detach().clone()
+    real = real.to(device, dtype)
+    return real.to(memory_format=layout) if real.dim() == 4 else real
 
 
-def _batched(value: Any, old: int, new: int) -> Any:
-    if isinstance(value, Tensor) and value.dim() and value.shape[0] == old:
-        rows = torch.arange(new, device=value.device) % max(1, old)
-        return value.detach().index_select(0, rows).requires_grad_(value.requires_grad)
-    if isinstance(value, Mapping):
-        return {key: _batched(entry, old, new) for key, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(_batched(entry, old, new) for entry in value)
-    return value
+def _batched(tensor: Tensor, old: int, new: int) -> Tensor:
+    if not tensor.dim() or tensor.shape[0] != old:
+        return tensor
+    rows = torch.arange(new, device=tensor.device) % old
+    return tensor.detach().index_select(0, rows).requires_grad_(tensor.requires_grad)
 
 
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return [leaf for entry in value.values() for leaf in _leaves(entry)]
-    if isinstance(value, tuple | list):
-        return [leaf for entry in value for leaf in _leaves(entry)]
-    return [value]
+# -- what to say
+
+
+ALL_TRUE = "Truth values that were not given are true, as a mask that hides nothing."
+
+
+def notes_on(arguments: Arguments) -> tuple[str, ...]:
+    """Return what the reader of the figures must know of the values of what went in."""
+    unsaid = any(tensor.is_meta and tensor.dtype is torch.bool for tensor in arguments.tensors)
+    return (ALL_TRUE,) if unsaid else ()
+
+
+_WANTS_INTEGERS = re.compile(
+    r"\bind(?:ex|ices)\b.*\b(?:int|int32|int64|long\w*)\b|\b(?:int64|long)\b.*\bind(?:ex|ices)\b", re.IGNORECASE
+)
+
+
+def hint_for(error: BaseException, arguments: Arguments) -> str:
+    """Return what to give instead where an error of torch says that integers were expected, else nothing."""
+    floats = [tensor for tensor in arguments.tensors if tensor.is_floating_point()]
+    if not floats or not _WANTS_INTEGERS.search(str(error)):
+        return ""
+    if len(floats) > 1:
+        return " (integers are given with :int64 behind their shape)"
+    names = {id(value): f"{name}=" for name, value in arguments.kwargs.items()}
+    shape = ",".join(map(str, floats[0].shape)) or "()"
+    return f" (integers are given as --input {names.get(id(floats[0]), '')}{shape}:int64)"

@@ -32,8 +32,7 @@ def _answer_without_formula(func: Any) -> str:
     if is_higher_order(func):
         return "higher_order"
     name = operator_name(func)
-    # one that writes the sizes of its own operand; the others that do, resize_ and set_, stand in FREE
-    if torch.Tag.inplace_view in func.tags and name not in FREE:
+    if torch.Tag.inplace_view in func.tags and name not in _OF_ANOTHER_SIZE:  # squeeze_, t_, …
         VIEWS.add(func)
         return "free"
     if _is_free(name):
@@ -44,6 +43,10 @@ def _answer_without_formula(func: Any) -> str:
     if torch.Tag.pointwise in func.tags or torch.Tag.view_copy in func.tags:
         return "free"
     return "composite" if can_decompose(func) else "unknown"
+
+
+_OF_ANOTHER_SIZE = frozenset(f"aten::{name}" for name in ("resize_", "resize_as_", "resize_as_sparse_", "set_"))
+"""What changes its own operand in place and is no view of it."""
 
 
 def _is_free(name: str) -> bool:

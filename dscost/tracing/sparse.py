@@ -26,9 +26,9 @@ def is_sparse(tensor: Tensor) -> bool:
     return tensor.layout in SPARSE
 
 
-def has_sparse_factor(operator: str, args: tuple[Any, ...]) -> bool:
-    """Whether an operator is a product, one of whose arguments is sparse."""
-    return operator in FACTORS and any(isinstance(arg, Tensor) and arg.layout in SPARSE for arg in args)
+def any_sparse(args: tuple[Any, ...]) -> bool:
+    """Whether some argument is sparse."""
+    return any(isinstance(arg, Tensor) and arg.layout in SPARSE for arg in args)
 
 
 def parts(tensor: Tensor) -> tuple[Tensor, ...]:
@@ -44,7 +44,10 @@ def parts(tensor: Tensor) -> tuple[Tensor, ...]:
 
 def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
     """Return tensors with the values of every sparse one in its place, and all indices after them."""
-    if not any(tensor.layout in SPARSE for tensor in tensors):
+    for tensor in tensors:  # of all operators that have no short cut; a generator would cost as much as the rest
+        if tensor.layout in SPARSE:
+            break
+    else:
         return tensors
     kept_in = [parts(tensor) for tensor in tensors]
     return [values for values, *_ in kept_in] + [index for _, *indices in kept_in for index in indices]
@@ -53,6 +56,12 @@ def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
 def nbytes_of(tensor: Tensor) -> int:
     """Return the size of a tensor, dense or sparse."""
     return sum(part.nbytes for part in parts(tensor))
+
+
+def sparse_view(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return a view of a sparse tensor, which inference mode does not let torch take of one made outside of it."""
+    with torch.inference_mode(mode=False), torch.no_grad():
+        return func(*args, **kwargs)
 
 
 def stored(tensor: Tensor) -> int | None:
@@ -105,7 +114,7 @@ def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
     first, second = FACTORS[operator]
     a, b = args[first], args[second]
     if operator == "aten::linear":
-        return prod(a.shape) * prod(b.shape[:-1])
+        return int(prod(a.shape) * prod(b.shape[:-1]))
     contracted = int(a.shape[-1])
     return contracted * int(prod(_product(operator, args).shape))
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils.hooks import RemovableHandle
 
-from dscost.tracing.sparse import is_sparse
+from dscost.tracing.sparse import SPARSE
 
 
 class _NoHooks(OrderedDict[Any, Any]):
@@ -87,7 +87,10 @@ class StandIns:
             return original
         known = self._tensors.get(id(original))
         if known is None:
-            known = _without_values(original)
+            if original.layout in SPARSE:  # what it stores makes its cost
+                known = _sparse_copy(original)
+            else:
+                known = torch.empty_strided(original.shape, original.stride(), dtype=original.dtype, device="meta")
             if isinstance(original, nn.Parameter):
                 known = nn.Parameter(known, requires_grad=original.requires_grad and not self._fresh)
             self._tensors[id(original)] = known
@@ -111,13 +114,6 @@ class StandIns:
         if kind is MethodType and isinstance(value.__self__, nn.Module):
             return MethodType(value.__func__, self.module(value.__self__))
         return value
-
-
-def _without_values(tensor: Tensor) -> Tensor:
-    """Return a tensor on meta like another one; a sparse one stays as it is, since its entries make its cost."""
-    if is_sparse(tensor):
-        return _sparse_copy(tensor)
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
 _OWN_TENSORS = ("_parameters", "_buffers", "_modules")
@@ -159,7 +155,7 @@ def real_copy(model: nn.Module) -> nn.Module:
 def _sparse_tensors(model: nn.Module) -> Iterator[Tensor]:
     for module in model.modules():
         for held in (module._parameters, module._buffers, module.__dict__):
-            yield from (value for value in held.values() if isinstance(value, Tensor) and is_sparse(value))
+            yield from (value for value in held.values() if isinstance(value, Tensor) and value.layout in SPARSE)
 
 
 def _sparse_copy(tensor: Tensor) -> Tensor:

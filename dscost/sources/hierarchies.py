@@ -1,0 +1,362 @@
+"""A program of `torch.export` as modules of the names and classes that the model had before it was exported."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cache, partial
+from itertools import groupby
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+from torch.export.unflatten import InterpreterModule, UnflattenedModule
+from torch.utils import _pytree as pytree
+
+from dscost.sources.archives import Taken, affine
+
+Ranges = Mapping[str, tuple[int | None, int | None]]
+"""Least and most of each symbol of a size, `None` where there is no such."""
+
+CONVOLUTIONS = (torch.ops.aten.conv1d, torch.ops.aten.conv2d, torch.ops.aten.conv3d, torch.ops.aten.convolution)
+"""Operators that torch's modules of convolution come to."""
+
+
+def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: Ranges) -> nn.Module:
+    """Return a program as modules of the names and classes that it was exported from.
+
+    Args:
+        program: What torch has read.
+        takes: Its inputs, where they are to be checked.
+        ranges: Of the symbols in their sizes.
+    """
+    signature = program.module_call_graph[0].signature
+    assert signature is not None
+    call = _Call(signature.in_spec, signature.out_spec, tuple(signature.forward_arg_names or ()), takes, ranges)
+    kind_of_root = _class_of_root(program.graph)
+    try:
+        root: Any = UnflattenedModule(program)
+    except Exception:  # noqa: BLE001 - torch gives up on graphs of many kinds, by many kinds of errors
+        root = _flat(program)
+    root._ty = kind_of_root
+    for attribute in _ONLY_WHILE_MADE:
+        root.__dict__.pop(attribute, None)
+    root.call = call
+    _become(root, Flat if hasattr(root, "paths") else Root)
+    convolutions: dict[int, nn.Module] = {}
+    for module in list(root.modules()):
+        if isinstance(module, InterpreterModule):
+            conv = _as_convolution(module)
+            if conv is None:
+                _become(module, Part)
+            else:
+                convolutions[id(module)] = conv
+    for module in list(root.modules()):
+        for name, child in module._modules.items():
+            module._modules[name] = convolutions.get(id(child), child)
+    made: nn.Module = root.eval()
+    return made
+
+
+def _flat(program: ExportedProgram) -> Any:
+    """Return a program whose modules do not hang together as one graph, of which each piece knows its module."""
+    stacks = {
+        node.name: [(path.partition("@")[0], kind) for path, kind in node.meta.get("nn_module_stack", {}).values()]
+        for node in program.graph.nodes
+    }
+    for node in program.graph.nodes:
+        if node.op not in ("placeholder", "output"):
+            node.meta["nn_module_stack"] = {"": ("", "")}
+    del program.module_call_graph[1:]
+    root: Any = UnflattenedModule(program)
+    root.paths = {name: stack[-1][0] for name, stack in stacks.items() if stack}
+    for path, kind in {entry: None for stack in stacks.values() for entry in stack if entry[0]}:
+        _become(_place(root, path), Place, kind)
+    return root
+
+
+def _place(root: nn.Module, path: str) -> nn.Module:
+    """Return the module at a path, made if there is none."""
+    for name in path.split("."):
+        if name not in root._modules:
+            root._modules[name] = nn.Module()
+        found = root._modules[name]
+        assert found is not None
+        root = found
+    return root
+
+
+def _class_of_root(graph: fx.Graph) -> str:
+    stacks = (node.meta.get("nn_module_stack", {}).values() for node in graph.nodes)
+    return next((kind for stack in stacks for path, kind in stack if not path and kind), "")
+
+
+_ONLY_WHILE_MADE = (
+    *("graph_signature", "module_call_graph", "flat_args_adapter", "meta", "ivals", "range_constraints"),
+    *("equality_constraints", "input_placeholders", "check_input_constraints", "adapted", "graph_module"),
+)
+
+
+def _become(module: Any, kind: Any, exported_from: str | None = None) -> None:
+    """Make a module of torch's one of ours, called as the class that it was exported from."""
+    if hasattr(module, "graph"):
+        for node in module.graph.nodes:
+            node.meta = {}
+    module.__dict__.pop("graph_module", None)  # Python code of the graph, which is never run
+    name = (exported_from or getattr(module, "_ty", None) or "").rpartition(".")[2]
+    module.__class__ = _called(kind, name if name.isidentifier() else "Program" if issubclass(kind, Root) else "Module")
+
+
+@cache
+def _called(kind: Hashable, name: str) -> Any:
+    """Return a class of ours under the name of the one that a module was exported from."""
+    return type(name, (cast("type", kind),), {"__module__": __name__, "__doc__": kind.__doc__})
+
+
+_device: ContextVar[torch.device | None] = ContextVar("_device", default=None)
+"""Where the inputs of the program that runs are."""
+
+
+class _Running(fx.Interpreter):
+    """Runs a graph; what it makes anew is made where its inputs are, not where the program was exported."""
+
+    def run_several(self, nodes: Sequence[fx.Node]) -> Any:
+        """Run some nodes, forget what no later one needs, and return the value of the last."""
+        found: Any = None
+        for node in nodes:
+            found = self.env[node] = self.run_node(node)
+            for read_last in self.user_to_last_uses.get(node, ()):
+                del self.env[read_last]
+        return found
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        device = _device.get()
+        if device is not None and _makes_tensors(target):
+            kwargs = {**kwargs, "device": device}
+        return super().call_function(target, args, kwargs)
+
+
+@cache
+def _makes_tensors(target: Any) -> bool:
+    """Whether an operator makes tensors of numbers alone, on a device that it is given."""
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    arguments = target._schema.arguments
+    return any(one.name == "device" for one in arguments) and not any("Tensor" in str(one.type) for one in arguments)
+
+
+class Part(nn.Module):
+    """A module of a program: what it computes is a graph of operators and of modules."""
+
+    graph: fx.Graph
+
+    def forward(self, *args: Any) -> Any:
+        """Return what the graph computes."""
+        return _Running(self, graph=self.graph).run(*args, enable_io_processing=False)
+
+
+class Root(nn.Module):
+    """A whole program."""
+
+    graph: fx.Graph
+    call: "_Call"
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the program computes of arguments like those that it was exported with."""
+        flat = self.call.flat(args, kwargs)
+        token = _device.set(next((one.device for one in flat if isinstance(one, Tensor)), None))
+        try:
+            found = self.run(flat)
+        finally:
+            _device.reset(token)
+        return pytree.tree_unflatten(found, self.call.out_spec)
+
+    def run(self, flat: Sequence[Any]) -> Any:
+        """Return what the graph computes."""
+        return _Running(self, graph=self.graph).run(*flat, enable_io_processing=False)
+
+
+class Place(nn.Module):
+    """A module of a `Flat` program: where some of its operators are said to be."""
+
+    def forward(self, run: Callable[[], Any]) -> Any:
+        """Run some operators."""
+        return run()
+
+
+class Flat(Root):
+    """A whole program in one graph; `paths` says in which module each node ran."""
+
+    paths: Mapping[str, str]
+
+    def run(self, flat: Sequence[Any]) -> Any:
+        """Return what the graph computes; operators that follow each other in one module are one call of it."""
+        running = _Running(self, graph=self.graph)
+        running.args_iter = iter(flat)
+        found: Any = None
+        for path, nodes in groupby(list(self.graph.nodes), lambda node: self.paths.get(node.name, "")):
+            piece = partial(running.run_several, list(nodes))
+            found = self.get_submodule(path)(piece) if path else piece()
+        return found
+
+
+class _Call(NamedTuple):
+    """How a program is called."""
+
+    in_spec: pytree.TreeSpec
+    out_spec: pytree.TreeSpec
+    names: tuple[str, ...]
+    takes: Sequence[Taken] | None
+    ranges: Ranges
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Call":
+        return self
+
+    def flat(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """Return arguments as the graph takes them.
+
+        Raises:
+            ValueError: They are not those of the program.
+        """
+        args, kwargs = self._in_places(args, kwargs)
+        flat, spec = pytree.tree_flatten((args, kwargs))
+        if spec != self.in_spec:
+            raise ValueError(
+                f"the program takes {self._told()}, found {len(flat)} {'input' if len(flat) == 1 else 'inputs'}"
+            )
+        _check_sizes(self.takes or (), flat, self.ranges)
+        return flat
+
+    def _in_places(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return arguments by place or by name, as the program was exported with them."""
+        positional, keywords = self.in_spec.children()
+        order = list(keywords.context or ())
+        names = self.names[: positional.num_children]
+        given = {**dict(zip([*names, *order], args, strict=False)), **kwargs}
+        are_all = len(given) == len(args) + len(kwargs) and given.keys() == {*names, *order}
+        if are_all and len(names) == positional.num_children:
+            return tuple(given[name] for name in names), {name: given[name] for name in order}
+        return args, {name: kwargs[name] for name in sorted(kwargs, key=_place_in(order))}
+
+    def _told(self) -> str:
+        if self.takes is None:
+            return f"{self.in_spec.num_leaves} inputs"
+        return " and ".join(map(_described, self.takes)) or "no input"
+
+
+def _described(taken: Taken) -> str:
+    if taken.sizes is None:
+        return taken.name
+    return f"{taken.name} {'×'.join('?' if isinstance(size, str) else str(size) for size in taken.sizes)}"
+
+
+def _place_in(order: Sequence[str]) -> Callable[[str], int]:
+    return lambda name: order.index(name) if name in order else len(order)
+
+
+def _check_sizes(takes: Sequence[Taken], given: Sequence[Any], ranges: Ranges) -> None:
+    """Refuse tensors of sizes that the program was not exported for.
+
+    Raises:
+        ValueError: The text names the guard.
+    """
+    symbols: dict[str, int] = {}
+    for taken, value in zip(takes, given, strict=False):
+        if taken.sizes is None or not isinstance(value, Tensor):
+            continue
+        if value.dim() != len(taken.sizes):
+            raise ValueError(f"the program takes {taken.name} of {len(taken.sizes)} dimensions, found {value.dim()}")
+        for at, (size, found) in enumerate(zip(taken.sizes, value.shape, strict=True)):
+            _check_size(f"{taken.name}.size()[{at}]", size, int(found), symbols, ranges)
+
+
+def _check_size(
+    what: str,
+    size: int | str,
+    found: int,
+    symbols: dict[str, int],
+    ranges: Ranges,
+) -> None:
+    if isinstance(size, int):
+        if found != size:
+            raise ValueError(f"the program was exported for {what} == {size}, found {found} (see its dynamic_shapes)")
+        return
+    told = affine(size)
+    if told is None:
+        return
+    value, left = divmod(found - told.offset, told.factor) if told.factor else (0, 0)
+    if left:
+        raise ValueError(f"the program takes multiples of {told.factor} for {what}, found {found}")
+    if symbols.setdefault(told.symbol, value) != value:
+        wanted = symbols[told.symbol] * told.factor + told.offset
+        raise ValueError(f"the program takes {what} == {wanted} beside its other sizes, found {found}")
+    least, most = ranges.get(told.symbol, (None, None))
+    if (least is not None and value < least) or (most is not None and value > most):
+        low = "" if least is None else f"{least * told.factor + told.offset} <= "
+        high = "" if most is None else f" <= {most * told.factor + told.offset}"
+        raise ValueError(f"the program was exported for {low}{what}{high}, found {found}")
+
+
+# -- convolutions
+
+
+def _as_convolution(module: InterpreterModule) -> nn.Module | None:
+    """Return a convolution of torch with the weights of a module that does nothing but convolve, else `None`."""
+    by_op: dict[str, list[fx.Node]] = {}
+    for node in module.graph.nodes:
+        by_op.setdefault(node.op, []).append(node)
+    calls, inputs, outputs = (by_op.get(op, []) for op in ("call_function", "placeholder", "output"))
+    if len(calls) != 1 or len(inputs) != 1 or len(outputs) != 1 or outputs[0].args[0] is not calls[0]:
+        return None
+    told = _arguments(calls[0])
+    if told is None or told["input"] is not inputs[0]:
+        return None
+    own = {key: _held(module, told[key]) for key in ("weight", "bias")}
+    if own["weight"] is None or (told["bias"] is not None and own["bias"] is None):
+        return None
+    if set(module._parameters) != {"weight", *(["bias"] if told["bias"] is not None else [])} or module._modules:
+        return None
+    return _convolution(told, own["weight"], own["bias"])
+
+
+def _convolution(told: Mapping[str, Any], weight: nn.Parameter, bias: nn.Parameter | None) -> nn.Module | None:
+    kind: Any = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}.get(weight.dim())
+    if kind is None:
+        return None
+    several = {key: told[key] for key in ("stride", "padding", "dilation")}
+    conv = kind(
+        weight.shape[1] * told["groups"],
+        weight.shape[0],
+        tuple(weight.shape[2:]),
+        groups=told["groups"],
+        bias=bias is not None,
+        device="meta",
+        dtype=weight.dtype,
+        **{key: one if isinstance(one, str) else _per_dim(one, weight.dim() - 2) for key, one in several.items()},
+    )
+    conv.weight, conv.bias = weight, bias
+    made: nn.Module = conv
+    return made
+
+
+def _per_dim(given: Sequence[int], dims: int) -> tuple[int, ...]:
+    return tuple(given) * dims if len(given) == 1 else tuple(given)
+
+
+def _held(module: nn.Module, node: Any) -> nn.Parameter | None:
+    return module._parameters.get(str(node.target)) if isinstance(node, fx.Node) and node.op == "get_attr" else None
+
+
+def _arguments(node: fx.Node) -> dict[str, Any] | None:
+    """Return the arguments of a convolution that is not transposed by name, or `None` of any other operator."""
+    target: Any = node.target
+    if getattr(target, "overloadpacket", None) not in CONVOLUTIONS:
+        return None
+    arguments = target._schema.arguments
+    defaults = {one.name: one.default_value for one in arguments if one.has_default_value()}
+    told = {**defaults, **dict(zip([one.name for one in arguments], node.args, strict=False)), **node.kwargs}
+    if told.get("transposed"):
+        return None
+    for key in ("stride", "padding", "dilation"):
+        if not isinstance(told[key], str | int) and not all(isinstance(one, int) for one in told[key]):
+            return None  # computed from sizes
+    return told

@@ -1,0 +1,273 @@
+"""Code of users, imported so that later targets do not find it: two folders may hold a `net.py` with a `blocks.py`."""
+
+import ast
+import importlib
+import importlib.util
+import os
+import sys
+import sysconfig
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from pathlib import Path
+from threading import RLock
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from dscost.sources.mending import torchvision_mended
+
+SCRIPT = "dscost_target_"
+"""What the names of files that are no part of a package begin with; they may stay, since nobody imports them."""
+
+PACKAGE = "dscost_package_"
+"""What the names of folders begin with that are called like something which everybody has."""
+
+_SHARED = frozenset((*sys.stdlib_module_names, "__main__", "dscost", "torch", "numpy"))
+"""What is one for all, whatever a folder holds."""
+
+_turns: Any = RLock()
+"""`sys.path` and `sys.modules` are the process's: threads that import targets take turns."""
+
+
+def _new_turns() -> None:
+    global _turns
+    _turns = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_turns)  # whoever held it is not there any more
+
+_left: dict[str, ModuleType] = {}
+"""Modules from working directories that stay imported, as those of any program do; other folders do not see them."""
+_left_folders: set[str] = set()
+
+
+class _State(NamedTuple):
+    """What was before a world was entered."""
+
+    path: list[str]
+    names: set[str]
+    aside: Mapping[str, ModuleType]
+    turns: Any
+
+
+class World:
+    """Where the code of one target lives.
+
+    While it is entered, its folders stand first on the path, what other folders left is out of sight, and a torchvision
+    that does not fit this torch can be imported all the same. What was imported from its folders is its own: it is
+    there again when the world is entered anew, and nowhere else.
+
+    Args:
+        first: Folders in which names are sought before anywhere else.
+        last: Folders in which they are sought after everywhere else.
+        stays: Whether what is imported stays so afterwards, and the folders on the path.
+    """
+
+    def __init__(self, first: Sequence[Path] = (), *, last: Sequence[Path] = (), stays: bool = False) -> None:
+        self.first = tuple(dict.fromkeys(folder.resolve() for folder in first))
+        self.last = tuple(folder.resolve() for folder in last)
+        self._stays = stays
+        self._own: dict[str, ModuleType] = {}
+        self._added: list[str] = []
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Import in this world."""
+        state = self._enter()
+        try:
+            with torchvision_mended():
+                yield
+        finally:
+            self._leave(state)
+
+    def hold(self, name: str, folder: Path) -> None:
+        """Take a folder for a package, which it is not by an `__init__.py`; of its name there may be others."""
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+        self._own[name] = module = importlib.util.module_from_spec(spec)
+        outer, _, last = name.rpartition(".")
+        if outer in self._own:
+            setattr(self._own[outer], last, module)
+
+    def call(self, name: str, module: ModuleType) -> None:
+        """Let a module be found under a name as well, where that is nobody else's: arguments may name what it has."""
+        if name.isidentifier() and name not in _SHARED:
+            self._own.setdefault(name, module)
+
+    def _enter(self) -> _State:
+        turns = _turns
+        turns.acquire()
+        importlib.invalidate_caches()  # a file may have been written a moment ago
+        aside = {name: sys.modules[name] for name in self._others()}
+        state = _State(list(sys.path), set(sys.modules) - set(aside), aside, turns)
+        for name in aside:
+            del sys.modules[name]
+        sys.modules.update(self._own)
+        ours = [*self._added, *map(str, self.first)]
+        hidden = {*ours, *_left_folders}
+        sys.path[:] = [*ours, *(entry for entry in sys.path if entry not in hidden), *map(str, self.last)]
+        return state
+
+    def _leave(self, state: _State) -> None:
+        try:
+            self._keep_path(state)
+            folders = {*self.first, *self.last, *(Path(entry).resolve() for entry in self._added)}
+            for name, module in _from_folders(folders, set(sys.modules) - state.names):
+                if self._stays:
+                    _left[name] = module
+                else:
+                    self._own[name] = sys.modules.pop(name)
+            sys.modules.update(state.aside)
+        finally:
+            state.turns.release()
+
+    def _keep_path(self, state: _State) -> None:
+        """Put the path back; what code put on it that lies elsewhere than its own folder stays."""
+        known = {*state.path, *map(str, (*self.first, *self.last)), *self._added}
+        new = [entry for entry in sys.path if entry not in known]
+        related = [entry for entry in new if self._is_near(entry)]
+        self._added += related
+        elsewhere = [entry for entry in new if entry not in related]
+        sys.path[:] = [*elsewhere, *state.path]
+        if self._stays:
+            for folder in map(str, self.first):
+                if folder not in sys.path:
+                    sys.path.insert(0, folder)
+                    _left_folders.add(folder)
+
+    def _is_near(self, entry: str) -> bool:
+        place = Path(entry).resolve()
+        return any(place in folder.parents or folder in place.parents for folder in self.first)
+
+    def _others(self) -> Iterator[str]:
+        """Yield the modules that this world must not see: of the same name as its own, or left by another folder."""
+        mine = [folder for folder in self.first if not _is_installed(folder)]
+        held = {name: folder for folder in reversed(mine) for name in _names_in(folder)}
+        strangers = set()
+        for name in (held.keys() | _left.keys()) & sys.modules.keys() - _SHARED:
+            module, home = sys.modules[name], _home(sys.modules[name])
+            shadowed = name in held and home != held[name] and _holds_module(held[name], name, module)
+            if shadowed or (_left.get(name) is module and home not in self.first):
+                strangers.add(name)
+        for name in list(sys.modules):
+            if name.partition(".")[0] in strangers or name in self._own:
+                yield name
+
+
+def _names_in(folder: Path) -> set[str]:
+    try:
+        return {entry.partition(".")[0] for entry in os.listdir(folder)}  # noqa: PTH208 - names, of maybe many files
+    except OSError:
+        return set()
+
+
+def _holds_module(folder: Path, name: str, loaded: ModuleType) -> bool:
+    """Whether an import would find a module in a folder rather than the one that is loaded."""
+    if any((folder / f"{name}{ending}").is_file() for ending in (".py", *_EXTENSIONS)):
+        return True
+    if (folder / name / "__init__.py").is_file():
+        return True
+    return (folder / name).is_dir() and getattr(loaded, "__file__", None) is None and hasattr(loaded, "__path__")
+
+
+_EXTENSIONS = (".so", ".pyd", sysconfig.get_config_var("EXT_SUFFIX") or ".so")
+
+
+def _home(module: ModuleType) -> Path | None:
+    """Return the folder of the path in which a module of the top was found."""
+    file, places = getattr(module, "__file__", None), getattr(module, "__path__", None)
+    try:
+        if isinstance(file, str):
+            place = Path(file).resolve().parent
+            return place.parent if places is not None else place
+        for entry in places or ():
+            return Path(entry).resolve().parent
+    except (OSError, TypeError, ValueError):  # of a module that only looks like one
+        pass
+    return None
+
+
+def _from_folders(folders: Iterable[Path], names: Iterable[str]) -> Iterator[tuple[str, ModuleType]]:
+    """Yield those modules that were found in some folders; compiled ones cannot be loaded twice, so they are kept."""
+    places = {folder for folder in folders if not _is_installed(folder)}
+    names = [name for name in names if not name.startswith(SCRIPT)]
+    tops = {name.partition(".")[0] for name in names}
+    found = {top for top in tops & set(names) if top in sys.modules and _home(sys.modules[top]) in places} - _SHARED
+    for name in names:
+        module = sys.modules.get(name)
+        if name.partition(".")[0] in found and module is not None and not _is_compiled(module):
+            yield name, module
+
+
+def _is_compiled(module: ModuleType) -> bool:
+    return isinstance(getattr(getattr(module, "__spec__", None), "loader", None), ExtensionFileLoader)
+
+
+def _is_installed(folder: Path) -> bool:
+    return folder.name in ("site-packages", "dist-packages") or str(folder) in sysconfig.get_paths().values()
+
+
+def world_of_package(path: Path, levels: int) -> tuple[World, str]:
+    """Return the world of a file that is part of a package, and its dotted name in it.
+
+    Args:
+        path: Of the file, whole.
+        levels: How many folders above it are packages at least, whether they have an `__init__.py` or not.
+    """
+    folders: list[Path] = []
+    for folder in path.parents[:-1]:
+        if len(folders) >= levels and not (folder / "__init__.py").is_file():
+            break
+        folders.insert(0, folder)
+    parts = [folder.name for folder in folders]
+    world = World((folders[0].parent if folders else path.parent,), last=(path.parent,))
+    if parts and parts[0] in _SHARED:  # a folder called torch is no part of torch
+        parts[0] = f"{PACKAGE}{parts[0]}"
+    for depth, folder in enumerate(folders, 1):
+        if not (folder / "__init__.py").is_file() or parts[depth - 1].startswith(PACKAGE):
+            world.hold(".".join(parts[:depth]), folder)
+    return world, ".".join([*parts, *([] if path.stem == "__init__" else [path.stem])])
+
+
+def levels_of(path: Path) -> int:
+    """Return how many folders above a file its imports take for packages; none where it is a script.
+
+    They do by relative imports, or by the name of such a folder with something that lies in it.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # running it will warn
+            tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):  # running it will tell
+        return 0
+    return max((_levels(node, path.parent) for node in ast.walk(tree)), default=0)
+
+
+def _levels(node: ast.AST, folder: Path) -> int:
+    if isinstance(node, ast.ImportFrom) and node.level:
+        return node.level
+    if isinstance(node, ast.ImportFrom):
+        names = [f"{node.module}.{alias.name}" for alias in node.names]
+    elif isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    else:
+        return 0
+    return max(_levels_to(name.split("."), folder) for name in names)
+
+
+def _levels_to(parts: Sequence[str], folder: Path) -> int:
+    """Return how far above a folder, itself included, one of a name lies with what is imported from it."""
+    if parts[0] in _SHARED or parts[0] in _names_in(folder):  # a script finds it beside itself
+        return 0
+    for level, place in enumerate((folder, *folder.parents[:MOST_LEVELS]), 1):
+        if place.name == parts[0]:
+            inside = place / parts[1] if len(parts) > 1 else place
+            is_there = len(parts) > 1 and (inside.with_suffix(".py").is_file() or inside.is_dir())
+            if is_there or (place / "__init__.py").is_file():
+                return level
+    return 0
+
+
+MOST_LEVELS = 6
+"""So far up a file's folders are looked at for packages."""

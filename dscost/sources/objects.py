@@ -1,0 +1,149 @@
+"""Arguments of factories: Python objects that are named, and what to say where some are missing."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from dscost.errors import InputError, did_you_mean
+from dscost.literals import Reference
+from dscost.sources.importing import SCRIPT
+from dscost.sources.mending import told
+
+
+def resolved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments with the objects that they name; configurations are made anew each time.
+
+    Raises:
+        InputError: There is no such object, or it cannot be made.
+    """
+    return {name: _value(value) for name, value in kwargs.items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Reference):
+        return _object(value)
+    if type(value) is dict:
+        return {key: _value(entry) for key, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_value, value))
+    return value
+
+
+def _object(reference: Reference) -> Any:
+    """Return what a reference names: a class of modules or a function as it is, of another class an instance."""
+    found: Any = _module(reference)
+    for part in reference.attribute.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            near = did_you_mean(part, [name for name in dir(found) if not name.startswith("_")])
+            raise InputError(f"{reference}: there is no '{part}'{near}{_or_text(reference)}") from error
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{reference} cannot be imported: {told(error)}") from error
+    parts = resolved(reference.parts)
+    if not (parts or reference.is_called or _is_configuration(found)):
+        return found
+    _check_parts(reference, found, parts)
+    try:
+        return found(**parts)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{reference} cannot be made: {told(error)}") from error
+
+
+def _module(reference: Reference) -> ModuleType:
+    try:
+        return importlib.import_module(reference.module)
+    except ModuleNotFoundError as error:
+        raise InputError(f"{reference}: there is no module '{error.name}'{_or_text(reference)}") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{reference}: importing {reference.module} failed: {told(error)}") from error
+
+
+def _or_text(reference: Reference) -> str:
+    return f"; for the text write '{reference}' in quotes of its own"
+
+
+def _is_configuration(found: Any) -> bool:
+    """Whether a class is one whose instances factories take, made without arguments."""
+    if not isinstance(found, type) or issubclass(found, nn.Module | Enum | BaseException):
+        return False
+    try:
+        inspect.signature(found).bind()
+    except (TypeError, ValueError):
+        return False
+    return found.__module__ != "builtins"
+
+
+def _check_parts(reference: Reference, found: Any, parts: Mapping[str, Any]) -> None:
+    """Refuse names that a configuration of transformers does not have, which it would keep without a word.
+
+    Raises:
+        InputError: There are some.
+    """
+    if parts and isinstance(found, type) and hasattr(found, "model_type") and hasattr(found, "to_dict"):
+        check_names(str(reference), found(), parts)
+
+
+def check_names(what: str, configuration: Any, given: Mapping[str, Any]) -> None:
+    """Refuse names that are no attributes of a configuration.
+
+    Raises:
+        InputError: There are some.
+    """
+    for name in given:
+        if not hasattr(configuration, name):
+            known = [key for key in vars(configuration) if not key.startswith("_")]
+            raise InputError(f"{what} has no '{name}'{did_you_mean(name, known)}")
+
+
+def argument_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> str:
+    """Return what to write where a factory misses arguments, or does not know one; else nothing."""
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return ""
+    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    named = {
+        name: one
+        for name, one in parameters.items()
+        if one.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    }
+    unknown = [name for name in kwargs if name not in named and not takes_any]
+    if unknown:
+        near = did_you_mean(unknown[0], named)
+        return near or (f" (it takes {', '.join(named)})" if named else " (it takes no arguments)")
+    missing = [
+        f"--kwargs {name}={_example(factory, one)}"
+        for name, one in named.items()
+        if one.default is inspect.Parameter.empty and name not in kwargs
+    ]
+    return f" (give it with {' '.join(missing)})" if missing else ""
+
+
+def _example(factory: Callable[..., Any], parameter: inspect.Parameter) -> str:
+    """Return how an argument is written: a configuration by its class, anything else by three dots."""
+    kind = parameter.annotation
+    if parameter.name == "config":
+        kind = getattr(factory, "config_class", None) or kind
+    if kind is not parameter.empty and _is_configuration(kind):
+        return f"{_public_home(kind)}:{kind.__qualname__}"
+    return "..."
+
+
+def _public_home(kind: type) -> str:
+    """Return the shortest module that has a class: packages show what their modules define."""
+    if kind.__module__.startswith(SCRIPT):
+        return Path(inspect.getfile(kind)).stem
+    parts = kind.__module__.split(".")
+    for depth in range(1, len(parts)):
+        home = ".".join(parts[:depth])
+        if getattr(sys.modules.get(home), kind.__name__, None) is kind:
+            return home
+    return kind.__module__

@@ -1,0 +1,208 @@
+"""Two counts of one model: when they agree, why they differ, and when neither is whole."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import dscost
+from dscost.cli import run
+from dscost.errors import InputError
+from dscost.tracing.rules import FORMULAS
+
+functional = nn.functional
+
+
+class Runs(nn.Module):
+    """A function of a linear layer's result as a model."""
+
+    def __init__(self, function: Callable[..., Any], width: int = 8) -> None:
+        super().__init__()
+        self.linear, self.function = nn.Linear(width, width), function
+
+    def forward(self, *tensors: Tensor) -> Any:
+        return self.function(self.linear(tensors[0]), *tensors[1:])
+
+
+class LooksAtValues(nn.Module):
+    """A layer in a model that cannot run without values."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        result = self.layer(x)
+        result = result[0] if isinstance(result, tuple) else result
+        return result if result.sum().item() < 1e9 else result + 1
+
+
+def _attention(x: Tensor) -> Tensor:
+    heads = x.view(2, 4, 2, 4).transpose(1, 2)
+    return functional.scaled_dot_product_attention(heads, heads, heads)
+
+
+ADJACENCY = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+
+
+def _sparse(x: Tensor) -> Tensor:
+    return torch.sparse_coo_tensor(ADJACENCY.to(x.device), torch.ones(4, device=x.device), (4, 4)) @ x
+
+
+def quantised() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 8)), {nn.Linear}, dtype=torch.qint8)
+
+
+EXPLAINED: dict[str, tuple[Callable[[], nn.Module], Any, tuple[int, int], str]] = {
+    "complex convolution": (
+        lambda: nn.Conv2d(4, 8, 3, dtype=torch.complex64),
+        torch.zeros(1, 4, 8, 8, dtype=torch.complex64),
+        (4 * 10368, 3 * 10368),
+        "FlopCounterMode does not count a complex product as four real ones",
+    ),
+    "complex linear": (
+        lambda: nn.Linear(8, 4, dtype=torch.complex64),
+        torch.zeros(2, 8, dtype=torch.complex64),
+        (4 * 64, 64),
+        "FlopCounterMode does not count a complex product as four real ones",
+    ),
+    "LSTM on the CPU": (
+        lambda: LooksAtValues(nn.LSTM(8, 8, batch_first=True)),
+        (2, 4, 8),
+        (8 * 4 * 8 * 16, 0),
+        "FlopCounterMode loses recurrent layers on the CPU",
+    ),
+    "attention on the CPU": (
+        lambda: LooksAtValues(Runs(_attention)),
+        (2, 4, 8),
+        (8 * 64 + 2 * 2 * 4 * 4 * 8, 8 * 64),
+        "FlopCounterMode loses fused attention on the CPU",
+    ),
+    "sparse": (
+        lambda: Runs(_sparse),
+        (4, 8),
+        (4 * 64 + 4 * 8, 4 * 64 + 16 * 8),
+        "FlopCounterMode counts sparse factors as dense ones, or not at all",
+    ),
+    "quantised": (
+        quantised,
+        (2, 8),
+        (2 * 64, 0),
+        "FlopCounterMode has no formula for quantized::linear_dynamic",
+    ),
+    "distances": (
+        lambda: Runs(lambda x: torch.cdist(x, x)),
+        (4, 8),
+        (4 * 64 + 4 * 4 * 8, 4 * 64),
+        "FlopCounterMode has no formula for aten::cdist",
+    ),
+    "a vector": (
+        lambda: Runs(lambda x: x @ x[0]),
+        (4, 8),
+        (4 * 64 + 4 * 8, 4 * 64),
+        "FlopCounterMode has no formula for products with a vector",
+    ),
+    "several": (
+        lambda: Runs(lambda x: (torch.mv(x, x[0]), functional.pdist(x))),
+        (4, 8),
+        (4 * 64 + 4 * 8 + 6 * 8, 4 * 64),
+        "FlopCounterMode has no formula for aten::mv, aten::pdist",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", EXPLAINED)
+def test_what_torchs_counter_is_known_to_miscount_is_explained_and_is_no_failure(case: str) -> None:
+    make, given, counts, reason = EXPLAINED[case]
+    found = dscost.verify(make(), input=given)
+    assert (found.ours, found.theirs) == counts
+    assert [difference.reason for difference in found.differences] == [reason]
+    assert (found.agrees, found.is_explained, found.partial) == (False, True, ())
+
+
+def test_both_branches_of_a_condition_are_explained() -> None:
+    class Choice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.large, self.small = nn.Linear(8, 16), nn.Sequential(nn.Linear(8, 1), nn.Linear(1, 16))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cond(x.sum() > 0, lambda x: self.large(x), lambda x: self.small(x), (x,))
+
+    found = dscost.verify(Choice(), input=(2, 8))
+    assert found.ours == found.theirs == 2 * 8 * 16
+    assert {one.reason for one in found.differences} == {"FlopCounterMode shows both branches of a torch.cond"}
+    assert found.is_explained
+
+
+def test_a_difference_that_its_cause_does_not_make_up_for_is_unknown() -> None:
+    ours = FORMULAS["aten::mv"]
+    try:
+        FORMULAS["aten::mm"], kept = (lambda a, b, *, out: 7), FORMULAS["aten::mm"]
+        found = dscost.verify(Runs(lambda x: (torch.mv(x, x[0]), torch.mm(x, x.t()))), input=(4, 8))
+    finally:
+        FORMULAS["aten::mv"], FORMULAS["aten::mm"] = ours, kept
+    assert [difference.reason for difference in found.differences] == ["unknown"]
+    assert (found.agrees, found.is_explained) == (False, False)
+
+
+def test_counts_that_are_the_same_but_partial_do_not_agree() -> None:
+    found = dscost.verify(Runs(torch.linalg.inv), input=(8, 8))
+    assert (found.ours, found.theirs, found.differences) == (8 * 64, 8 * 64, ())
+    assert found.partial == ("operators of unknown cost: aten::linalg_inv_ex (1×)",)
+    assert (found.agrees, found.is_explained) == (False, False)
+
+
+def test_models_that_torchs_counter_cannot_run_are_refused_with_what_it_does_not_know() -> None:
+    from torch._higher_order_ops.while_loop import while_loop
+
+    def loop(x: Tensor) -> Tensor:
+        return while_loop(lambda at, x: at < 5, lambda at, x: (at + 1, x.sin()), (torch.tensor(0), x))[1] @ x
+
+    with pytest.raises(InputError) as caught:
+        dscost.verify(Runs(loop), input=(8, 8))
+    assert str(caught.value) == "FlopCounterMode cannot run Runs: it does not know while_loop"
+
+
+NETWORKS = """
+import torch
+from torch import nn
+class Complex(nn.Conv2d):
+    def __init__(self): super().__init__(4, 8, 3, dtype=torch.complex64)
+class Inverse(nn.Module):
+    def forward(self, x): return torch.linalg.inv(x) @ x
+class Real(nn.Conv2d):
+    def __init__(self): super().__init__(4, 8, 3)
+"""
+
+
+@pytest.fixture
+def networks(tmp_path: Path) -> str:
+    path = tmp_path / "networks.py"
+    path.write_text(NETWORKS)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "exit_code", "last_line"),
+    [
+        ("Real", "1,4,8,8", 0, "Both agree, module by module."),
+        ("Complex", "1,4,8,8:complex64", 0, "They differ only by what FlopCounterMode is known to miscount."),
+        ("Inverse", "4,4", 1, "Neither count is whole: operators of unknown cost: aten::linalg_inv_ex (1×)."),
+    ],
+)
+def test_the_command_fails_where_a_difference_is_not_explained_or_the_count_not_whole(
+    capsys: pytest.CaptureFixture[str], networks: str, model: str, given: str, exit_code: int, last_line: str
+) -> None:
+    assert run(["verify", f"{networks}:{model}", "--input", given]) == exit_code
+    assert capsys.readouterr().out.splitlines()[-1] == last_line
+
+
+def test_the_json_says_whether_a_difference_is_explained_and_what_is_missing(networks: str) -> None:
+    found = dscost.verify(f"{networks}:Complex", input=torch.zeros(1, 4, 8, 8, dtype=torch.complex64)).to_dict()
+    assert (found["agrees"], found["explained"], found["partial"]) == (False, True, [])
+    assert "Complex multiply-accumulates count as four real ones." in found["notes"]
