@@ -10,6 +10,7 @@ DscostError              everything below; the command line exits 2
 └── UnavailableError     this machine or installation cannot do it
 """
 
+import re
 from collections.abc import Iterable, Sized
 from typing import NamedTuple
 
