@@ -23,9 +23,9 @@ FIELDS = ("target", "answer", "macs", "flop_counter_macs", "equal", "params", "p
 
 def targets() -> list[str]:
     """Return every model of both libraries."""
-    from dscost.sources import modules
+    from dscost.sources import mending
 
-    modules.import_torchvision()
+    mending.import_torchvision()
     import timm
     import torchvision
 

@@ -449,10 +449,10 @@ def examine(package: str) -> list[Row]:
     with contextlib.redirect_stdout(io.StringIO()):
         import torch
 
-        from dscost.sources import modules
+        from dscost.sources import mending
 
         torch.set_num_threads(1)
-        modules._import_torchvision()
+        mending.import_torchvision()
         rows = []
         for case in PACKAGES[package]():
             signal.signal(signal.SIGALRM, _too_long)

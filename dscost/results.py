@@ -17,8 +17,8 @@ SCHEMA_VERSION = 1
 CONVENTIONS = {
     "params": "parameters, frozen ones too, each shared tensor once; buffers are not parameters",
     "macs": "multiply-accumulates of convolution, linear, matmul, attention and recurrent layers, for the given input, "
-    "batch included; padding positions count, bias does not; a complex one counts as four, products with sparse tensors "
-    "by the stored entries, Fourier transforms not at all",
+    "batch included; padding positions count, bias does not; a complex one counts as four, products with sparse "
+    "tensors by the stored entries, Fourier transforms not at all",
     "flops": "2 * macs",
     "traffic_bytes": "each operand read once, each result written once; summed over stages and layers",
     "peak_activation_bytes": "largest sum of live activations under the order of execution, inputs included",

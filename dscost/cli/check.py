@@ -1,6 +1,6 @@
 """`dscost check`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,7 +76,7 @@ def check(
         quiet=quiet,
         view=View(wide=wide, brief=quiet),
         formats=formats,
-        read=(one for path in paths or (None,) for one in _read_files(path)),
+        read=_read_files(paths),
     )
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     found: list[CheckResult | DscostError] = []
@@ -106,6 +106,17 @@ def check(
         raise typer.Exit(code)
 
 
+def _read_files(named: Sequence[Path]) -> Iterator[Read]:
+    """Yield the files that must not be written over; read when there is something to write."""
+    from dscost.budgets.checking import find_budget
+
+    for one in named or (None,):
+        try:
+            yield from budget_files(find_budget(one))
+        except InputError:  # there is none, which is told when it is needed
+            continue
+
+
 FAILED = 2
 """The code of a budget that could not be judged."""
 
@@ -114,16 +125,6 @@ def tell_error(error: DscostError) -> None:
     """Say why a budget could not be judged, as the command line says it where it ends there."""
     for line in str(error).splitlines():
         tell(line if isinstance(error, FileProblems) else f"dscost: {line}")
-
-
-def _read_files(named: Path | None) -> Iterator[Read]:
-    """Yield the files that must not be written over; read when there is something to write."""
-    from dscost.budgets.checking import find_budget
-
-    try:
-        yield from budget_files(find_budget(named))
-    except InputError:  # there is none, which is told when it is needed
-        return
 
 
 def _annotate(error: DscostError, out: Output) -> None:

@@ -312,7 +312,7 @@ def _an_operator(text: str) -> str:
 def _with_library(library: str) -> None:
     """Import what defines operators of some namespaces: packages that we name, not the file."""
     if library == "torchvision":
-        from dscost.sources.modules import import_torchvision
+        from dscost.sources.mending import import_torchvision
 
         import_torchvision()
     elif library == "quantized_decomposed":
