@@ -213,7 +213,7 @@ def placed(module: nn.Module, *, device: str, dtype: str, memory_format: str) ->
 
     def change(tensor: Tensor) -> Tensor:
         new = tensor.to(device, kind if tensor.is_floating_point() or tensor.is_complex() else tensor.dtype)
-        return new.to(memory_format=layout) if new.dim() == 4 else new
+        return new.to(memory_format=layout) if new.dim() in (4, 5) else new  # as torch does; it refuses five
 
     set_training(module, False)
     needs_no_gradients(module)

@@ -20,8 +20,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 def children_of(module: nn.Module) -> Mapping[str, nn.Module | None]:
     """Return the modules that a module holds, by name."""
-    children: Mapping[str, nn.Module | None] = _held(module, "_modules")
-    return children
+    return dict(_held(module, "_modules").items())
 
 
 def own_tensors(module: nn.Module) -> tuple[dict[str, Tensor | None], dict[str, Tensor | None]]:

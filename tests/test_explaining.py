@@ -598,13 +598,6 @@ def test_a_layout_is_told_without_its_stages_where_they_were_not_timed() -> None
     assert "depthwise" not in sentence
 
 
-def test_a_cause_that_nobody_knows_is_an_error() -> None:
-    with pytest.raises(ValueError, match="gremlins"):
-        cause_sentence(Cause("gremlins", "cpu", {}))
-    with pytest.raises(ValueError, match="gremlins"):
-        noise_sentences([Noise("gremlins", 1.0, 0.5)])
-
-
 @pytest.mark.parametrize(
     ("noise", "said"),
     [

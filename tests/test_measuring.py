@@ -1327,7 +1327,7 @@ def test_arguments_get_values_of_their_kind(layout: str) -> None:
     assert image.isfinite().all()
     assert 0.3 < image.float().std() < 3
     assert torch.equal(values["words"], torch.zeros(2, 7, dtype=torch.int64))
-    assert not values["mask"].any()
+    assert values["mask"].all()
     assert values["mask"].dtype == torch.bool
     first, (second, number) = values["nested"]
     assert torch.equal(first, torch.full((2, 3), 4.0, dtype=torch.bfloat16))

@@ -245,6 +245,7 @@ def _with_arguments(
         raise InputError(f"{name} is a saved report: it has the figures of a model, not the model itself")
     from dscost.tracing import arguments_of
     from dscost.tracing.inputs import notes_on
+    from dscost.tracing.known_values import with_masks
 
     if isinstance(source, ArchitectureSource):
         source = _built(source, input=_one_shape(input, dtype), batch=batch, settings=settings)
@@ -263,7 +264,8 @@ def _with_arguments(
         arguments = arguments.in_dtype(dtype)
     if batch is not None:
         arguments = arguments.with_batch(batch)
-    return source._replace(notes=(*source.notes, *notes_on(arguments))), arguments
+    arguments, on_masks = with_masks(source.module, arguments)
+    return source._replace(notes=(*source.notes, *on_masks, *notes_on(arguments))), arguments
 
 
 def _stated_input(source: "ModuleSource", name: str) -> tuple[Any, str]:

@@ -51,7 +51,7 @@ def _names_of(model: nn.Module | None) -> list[str]:
         return []
     try:
         return list(inspect.signature(type(model).forward).parameters)[1:]
-    except (TypeError, ValueError):  # a forward that Python cannot look into
+    except (AttributeError, TypeError, ValueError):  # a forward that Python cannot look into, as of compiled code
         return []
 
 
