@@ -255,7 +255,8 @@ def of_diffusers() -> Iterator[Case]:
         ),
         {"hidden_states": (1, 4, 16, 16), "timestep": when, "class_labels": when},
     )
-    yield Case("VQModel", lambda: diffusers.VQModel(**coded, **blocks), {"sample": (1, 3, 64, 64)})
+    nearest = ByHand(32 * 32 * 256 * 3, "distances to the codes: positions · codes · M")
+    yield Case("VQModel", lambda: diffusers.VQModel(**coded, **blocks), {"sample": (1, 3, 64, 64)}, nearest)
 
 
 def of_ultralytics() -> Iterator[Case]:
