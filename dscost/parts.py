@@ -20,7 +20,8 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 def children_of(module: nn.Module) -> Mapping[str, nn.Module | None]:
     """Return the modules that a module holds, by name."""
-    return dict(_held(module, "_modules").items())
+    held = _held(module, "_modules")
+    return held if isinstance(held, dict) else dict(held.items())  # compiled code has a kind of its own
 
 
 def own_tensors(module: nn.Module) -> tuple[dict[str, Tensor | None], dict[str, Tensor | None]]:
@@ -38,15 +39,22 @@ def named_parts(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             continue
         seen.add(id(module))
         yield path, module
-        prefix = f"{path}." if path else ""
-        waiting += reversed(
-            [(prefix + name, child) for name, child in children_of(module).items() if child is not None]
-        )
+        children = children_of(module)
+        if children:
+            prefix = f"{path}." if path else ""
+            waiting += [(prefix + name, child) for name, child in reversed(list(children.items())) if child is not None]
 
 
 def each_part(root: nn.Module) -> Iterator[nn.Module]:
-    """Yield every module once."""
-    return (module for _, module in named_parts(root))
+    """Yield every module once, in the order of `named_parts`."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        module = waiting.pop()
+        if id(module) not in seen:
+            seen.add(id(module))
+            yield module
+            waiting += [child for child in reversed(list(children_of(module).values())) if child is not None]
 
 
 def each_parameter(root: nn.Module) -> Iterator[Tensor]:

@@ -389,14 +389,15 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
     for module, positions in by_module.items():
         events = [traced.events[at] for at in positions]
         read = [_first_read(event, left) for event in events]
-        params, weight_bytes = (sum(one[at] for one in read) for at in (0, 1))
+        params, weight_bytes = map(sum, zip(*read, strict=True)) if len(read) > 1 else read[0]
         layer = _layer(traced, module, events, params, weight_bytes)
         if len(events) > 1:
             layer = layer._replace(operators=_operators(events, read))
-        # a convolution that pads its input by itself belongs to its pair: what counts is what multiplies
-        deciding = [at for at in positions if traced.events[at].macs] or positions
-        if pair_of and all(at in pair_of for at in deciding):
-            layer = layer._replace(pair=pair_of[deciding[0]], ends_pair=any(at in ends for at in positions))
+        if pair_of:
+            # a convolution that pads its input by itself belongs to its pair: what counts is what multiplies
+            deciding = [at for at in positions if traced.events[at].macs] or positions
+            if all(at in pair_of for at in deciding):
+                layer = layer._replace(pair=pair_of[deciding[0]], ends_pair=any(at in ends for at in positions))
         trades = first_of.get(module)
         yield layer if trades is None else _with_trade(layer, traced.events, trades)
     unread: dict[str, list[Parameter]] = {}

@@ -90,8 +90,8 @@ class Event(NamedTuple):
             of a parameter or buffer, or nothing known. Empty where there are no MACs.
         stack: Paths of all modules that were running.
         differentiable: In training, whether a gradient could flow through it: gradients on, floating point.
-        layouts: Shape and strides of what it reads, one entry per source.
-        strides: Of its first result.
+        layouts: Shape and strides of what it reads, one entry per source, where it may follow a depthwise convolution.
+        strides: Of its first result, likewise.
         axes: Along which it works, of a sum or softmax.
         unusual: What a counter of plain operators does not know: `complex` or `sparse` factors, or that it ran inside
             of a higher-order operator, whose name this is then. Empty for most.
@@ -209,6 +209,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._orphans: dict[int, Tensor] = {}
         self.stack = stack
         self.events: list[Event] = []
+        self._follows = False
         self.unknown: dict[str, int] = {}
         self.notes: dict[str, None] = {}
         self.dropped: list[Event] = []
@@ -417,6 +418,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         producer, by_tensor = self._producer, self._by_tensor
         sources: list[int] = []
         layouts: list[tuple[Shape, Shape]] = []
+        # only what may come after a depthwise convolution is asked for its layout: asking takes time
+        follows = self._follows = self._follows or (conv is not None and (conv.groups > 1 or conv.in_channels == 1))
+        first: Tensor | None = None
         weights: list[str] = []
         factors: list[int | str | None] = []
         read_bytes = activation_bytes = 0
@@ -445,7 +449,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 factors.append(self._inputs[address] if source == NETWORK_INPUT else source)
                 if source != NO_PRODUCER:
                     sources.append(source)
-                    layouts.append((operand.shape, operand.stride()))
+                    if first is None:
+                        first = operand
+                    if follows:
+                        layouts.append((operand.shape, operand.stride()))
                 activation_bytes += size
             elif known is not None:
                 factors.append(known.name)
@@ -467,7 +474,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             producer[address] = here
         output = results[0] if results else None
         # the input of a convolution comes first, whatever computes its weights
-        start = layouts[0][0] if layouts and conv is None else (operands[0].shape if operands else ())
+        start = first if first is not None and conv is None else (operands[0] if operands else None)
         self.events.append(
             Event(
                 self.stack[-1],
@@ -475,7 +482,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 operator,
                 tuple(sources),
                 tuple(weights),
-                tuple(start),
+                tuple(start.shape) if start is not None else (),
                 tuple(output.shape) if output is not None else (),
                 macs,
                 activation_bytes,
@@ -487,7 +494,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 tuple(self.stack),
                 self._is_differentiable(output),
                 tuple(layouts),
-                output.stride() if output is not None else (),
+                output.stride() if follows and output is not None else (),
                 axes,
             )
         )
@@ -527,8 +534,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             held: Tensors that the model holds, beside parameters and buffers.
             results: What the model returns.
         """
-        known = {_address(part) for tensor in held for part in parts(tensor)}
         orphans = [*self._orphans, *(_address(t) for result in results for t in parts(result) if self.is_orphan(t))]
+        if not orphans:
+            return False
+        known = {_address(part) for tensor in held for part in parts(tensor)}
         return any(address not in known for address in orphans)
 
     def producer_of(self, tensor: Tensor) -> int:

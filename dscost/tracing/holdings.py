@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from dscost.parts import own_tensors
 from dscost.tracing.packed import packed_in, unpacked
 from dscost.tracing.sparse import SPARSE, nbytes_of, parts
+
+STRIDED = torch.strided
 
 
 class Parameter(NamedTuple):
@@ -92,7 +95,7 @@ def holdings_of(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = Fals
             for name, tensor in tensors.items():
                 if tensor is None or id(tensor) in by_tensor or isinstance(tensor, UninitializedTensorMixin):
                     continue
-                if tensor.layout in SPARSE:
+                if tensor.layout is not STRIDED and tensor.layout in SPARSE:
                     sparse.append((prefix + name, is_parameter, tensor))
                     continue
                 storage, nbytes = tensor.untyped_storage(), tensor.nbytes

@@ -36,6 +36,8 @@ def unseen(
         patched: Paths of modules with a forward of their own, which may leave the weights alone.
         is_partial: Whether something came from outside.
     """
+    if all(parameter.name in recorder.read for parameter in holdings.parameters):
+        return
     silent = []
     for path, module in modules:
         own = [tensor for tensor in own_tensors(module)[0].values() if tensor is not None and tensor.numel()]
