@@ -81,6 +81,40 @@ def deep_copied(value: Any, memo: dict[int, Any], *, of: nn.Module) -> Any:
 
 # -- copies to run code on
 
+
+def copied_to_run(root: nn.Module, new: Mapping[Any, Any]) -> nn.Module:
+    """Return a copy of a model as `copied` does, that leaves no trace in what its functions and hooks close over.
+
+    Raises:
+        InputError: It cannot be copied.
+    """
+    running, memo = copied(root, new)
+    set_apart(running, memo)
+    return running
+
+
+def set_apart(running: nn.Module, memo: dict[int, Any]) -> None:
+    """Give a copy of a model functions of its own, with copies of what they close over.
+
+    Args:
+        running: The copy; `copy.deepcopy` shares functions with the original.
+        memo: With which it was made; it grows.
+    """
+    parts = [part for part in each_part(running) if not isinstance(part, torch.jit.ScriptModule)]
+    for part in parts:
+        memo[id(part)] = part
+        for name in ("_parameters", "_buffers"):
+            memo.update((id(tensor), tensor) for tensor in part.__dict__[name].values() if tensor is not None)
+    for part in parts:
+        for name, value in list(part.__dict__.items()):
+            if name in ("_parameters", "_buffers", "_modules") or not isinstance(value, _HOLD_CODE):
+                continue
+            if name.endswith("_hooks") and isinstance(value, dict):  # handles know the dict itself
+                value.update((key, isolated(hook, memo)) for key, hook in list(value.items()))
+            else:
+                part.__dict__[name] = isolated(value, memo)
+
+
 DEEPEST = 4
 """How far from a value `isolated` looks for what it has to copy."""
 LARGE = 1 << 20
@@ -111,7 +145,11 @@ def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
             inner(value.func), *map(inner, value.args), **{name: inner(one) for name, one in value.keywords.items()}
         )
     elif isinstance(value, FunctionType):
+        if not (value.__closure__ or value.__defaults__ or value.__kwdefaults__ or value.__dict__):
+            return value  # known by its identity perhaps, as are those of torch
         new = _isolated_function(value, inner)
+    elif isinstance(value, CellType):  # one for all functions that close over a variable
+        new = CellType(isolated(value.cell_contents, known, depth))
     elif isinstance(value, Tensor):
         new = value.detach().clone() if value.numel() < LARGE and value.layout == torch.strided else value
     elif isinstance(value, dict):
@@ -130,11 +168,12 @@ def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
 
 
 _CONTAINERS = (dict, list, tuple, set, deque)
+_HOLD_CODE = (FunctionType, MethodType, BuiltinMethodType, partial, *_CONTAINERS)
 
 
 def _isolated_function(function: FunctionType, inner: Callable[[Any], Any]) -> FunctionType:
     closure, defaults = function.__closure__ or (), function.__defaults__
-    filled = [CellType(inner(cell.cell_contents)) if _is_filled(cell) else cell for cell in closure]
+    filled = [inner(cell) if _is_filled(cell) else cell for cell in closure]
     new = FunctionType(
         function.__code__, function.__globals__, function.__name__, defaults and inner(defaults), tuple(filled) or None
     )

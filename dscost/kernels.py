@@ -333,7 +333,7 @@ def _in_mode(module: Any, *, training: bool) -> Any:
 
 
 def _inputs(conv: ConvSpec, like: Tensor) -> Iterator[Tensor]:
-    """Yield inputs of several sizes and magnitudes, nowhere zero, so that what is done to them shows."""
+    """Yield inputs of several batches, sizes and magnitudes, nowhere zero, so that what is done to them shows."""
     totals = zip(conv.kernel_size, conv.dilation, conv.padding_total, conv.stride, strict=True)
     least = [d * (k - 1) + 2 + max(p, s) for k, d, p, s in totals]
     made = torch.Generator().manual_seed(0)
@@ -342,7 +342,7 @@ def _inputs(conv: ConvSpec, like: Tensor) -> Iterator[Tensor]:
     yield 0.5 + _values((2, conv.in_channels, *least), BANDS[1], like, made).abs()
     for more in range(1, SIZES):
         sizes = [size + more * (1 + at) for at, size in enumerate(least)]
-        yield _values((2, conv.in_channels, *sizes), BANDS[0], like, made)
+        yield _values((1 + 2 * (more % 2), conv.in_channels, *sizes), BANDS[0], like, made)
 
 
 def _values(shape: Sequence[int], band: tuple[float, float], like: Tensor, made: torch.Generator) -> Tensor:

@@ -1,6 +1,7 @@
 """A model → the same model with its convolutions made depthwise-separable, their weights included."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from math import isfinite
 from os import PathLike
 from pathlib import Path
@@ -107,6 +108,7 @@ def convert(
     plan: "Plan | Mapping[str, Decision] | str | PathLike[str] | None" = None,
     min_channels: int = MIN_CHANNELS,
     input: Any = None,
+    trust: bool = False,
 ) -> nn.Module:
     """Return a copy of a model with its convolutions made depthwise-separable, as near to them as can be.
 
@@ -137,6 +139,7 @@ def convert(
             `torch.utils.data.DataLoader`; of its batches of images and labels the first entry is taken, where the
             forward takes that and not all of them. By default that of the plan, or what the target states; a module
             states none.
+        trust: As of `dscost.analyze`.
 
     Raises:
         InputError: An argument is wrong, weights or what layers see are missing or not finite, or the model cannot be
@@ -149,7 +152,7 @@ def convert(
     True
     """
     return conversion(
-        target, rank=rank, method=method, where=where, plan=plan, min_channels=min_channels, input=input
+        target, rank=rank, method=method, where=where, plan=plan, min_channels=min_channels, input=input, trust=trust
     ).module
 
 
@@ -162,6 +165,7 @@ def conversion(
     plan: "Plan | Mapping[str, Decision] | str | PathLike[str] | None" = None,
     min_channels: int = MIN_CHANNELS,
     input: Any = None,
+    trust: bool = False,
 ) -> Conversion:
     """Return what `convert` returns, with what became of each convolution: kept or converted, error and costs.
 
@@ -173,6 +177,7 @@ def conversion(
         plan: What to do by layer.
         min_channels: A convolution of fewer is left alone.
         input: Without it costs are unknown, but for params.
+        trust: Whether code that a `program.pt2` holds may run.
 
     Raises:
         InputError: As of `convert`.
@@ -180,8 +185,11 @@ def conversion(
     """
     _check(target, rank, method, where, plan)
     given = None if plan is None else plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
-    with own_random_numbers(), torch.inference_mode(False):
-        root, input = _made(target, input, given)
+    with ExitStack() as stack:
+        stack.enter_context(own_random_numbers())
+        stack.enter_context(torch.inference_mode(False))
+        root, input, importing = _made(target, input, given, trust=trust)
+        stack.enter_context(importing())
         arguments, batches = arguments_for(root, input)
         if given is None:
             sites = survey(root, where=where, min_channels=min_channels, arguments=arguments)
@@ -198,20 +206,22 @@ def conversion(
         return _converted(root, layers, method, batches)
 
 
-def _made(target: "str | PathLike[str] | nn.Module", input: Any, plan: Plan | None) -> tuple[nn.Module, Any]:
-    """Return the module that a target is, and the input of its forward.
+def _made(
+    target: "str | PathLike[str] | nn.Module", input: Any, plan: Plan | None, *, trust: bool
+) -> tuple[nn.Module, Any, Callable[[], AbstractContextManager[None]]]:
+    """Return the module that a target is, the input of its forward, and what is entered while it runs.
 
     Raises:
         InputError: There is no such target, or it does not take the input.
         UnavailableError: It needs a library that is not installed.
     """
     if isinstance(target, nn.Module):
-        return unwrapped(target), input
+        return unwrapped(target), input, nullcontext
     stated = None if gives_several(input) else input
     if stated is None and plan is not None and plan.inputs:
         stated = inputs_of(plan.inputs)
-    subject = load_subject(target, input=stated)
-    return subject.module, input if gives_several(input) else subject.arguments
+    subject = load_subject(target, input=stated, trust=trust)
+    return subject.module, input if gives_several(input) else subject.arguments, subject.importing
 
 
 def _check(target: object, rank: int, method: str, where: Where, plan: object) -> None:

@@ -20,12 +20,13 @@ from torch.utils._pytree import tree_map
 
 from dscost.building import build_conv
 from dscost.convolutions import carry_hooks, padded_first, separable_of
-from dscost.copying import copied, deep_copied
+from dscost.copying import by_path, copied, copied_to_run, deep_copied, set_apart
 from dscost.errors import InputError, first_line, some_of
 from dscost.kernels import Kernel, are_close
 from dscost.parts import each_parameter, each_part, each_tensor
 from dscost.randomness import own_random_numbers
 from dscost.tracing import Arguments, Trace, arguments_of, trace
+from dscost.tracing.standins import STANDS_FOR, tensors_held_by
 
 SHOWN = 3
 """Names of layers in an error."""
@@ -66,7 +67,7 @@ def why_needed(root: nn.Module, parts: Parts, arguments: Arguments) -> dict[str,
         parts: What could be converted.
         arguments: Of its forward.
     """
-    needed: dict[str, str] = {}
+    needed = dict(_held_elsewhere(root, parts))
     while rest := {name: part for name, part in parts.items() if name not in needed}:
         notes = _Notes()
         try:
@@ -80,6 +81,25 @@ def why_needed(root: nn.Module, parts: Parts, arguments: Arguments) -> dict[str,
     return needed
 
 
+def _held_elsewhere(root: nn.Module, parts: Parts) -> Iterator[tuple[str, str]]:
+    """Yield the convolutions whose parameters a model also holds as plain attributes, in closures or partials.
+
+    What computes with those would go on with the weights as they were, which are trained no more.
+    """
+    own = {id(value): name for name, part in parts.items() for value in part.module._parameters.values()}
+    own.pop(id(None), None)
+    for module in by_path(root).values():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
+        held = [value for name, value in vars(module).items() if name not in _EVERY_MODULES]
+        for tensor in tensors_held_by(held):
+            if id(tensor) in own:
+                yield own[id(tensor)], "the model holds its parameters elsewhere too"
+
+
+_EVERY_MODULES = frozenset(vars(nn.Module()))
+
+
 def require_the_same(root: nn.Module, parts: Parts, arguments: Arguments) -> dict[str, str]:
     """Refuse to convert what makes a model compute something else, whatever the rank.
 
@@ -89,7 +109,7 @@ def require_the_same(root: nn.Module, parts: Parts, arguments: Arguments) -> dic
         arguments: Of its forward; on shapes alone a large model is not run on values.
 
     Returns:
-        Convolutions whose class the model asks for, with the reason; they have to stay.
+        Convolutions that have to stay, with the reason: the model fails without them, or asks for their class.
 
     Raises:
         InputError: It does not run, or returns something else, or runs a convolution as before, once converted.
@@ -97,9 +117,14 @@ def require_the_same(root: nn.Module, parts: Parts, arguments: Arguments) -> dic
     asked: dict[str, str] = {}
     while rest := {name: part for name, part in parts.items() if name not in asked}:
         notes = _Notes()
-        staged = _staged(root, rest, notes)
-        traced = _traced(staged, rest, arguments)
-        found = _why_values_differ(root, staged, rest, arguments, traced, notes)
+        try:
+            traced = _traced(_staged(root, rest, notes), rest, arguments)
+        except _DoesNotRunError:
+            found = _why_fail(root, rest, arguments)
+            if not found:
+                raise
+        else:
+            found = _why_values_differ(root, rest, arguments, traced, notes)
         if not found:
             break
         asked |= found
@@ -144,12 +169,13 @@ def _dtype(conv: _ConvNd) -> torch.dtype:
 class _Notes:
     """What a model did with its stand-ins besides calling them; one for all copies of them."""
 
+    __slots__ = ("_found", "_is_open", "_missing", "asked_for_class")  # a trace copies what has attributes to set
+
     def __init__(self) -> None:
         self._is_open = False
         self._found: dict[str, dict[str, list[str]]] = {}
         self._missing: list[tuple[str, str]] = []
-        self.asked_for_class: set[str] = set()
-        """Layers whose class something asked for, which may not matter."""
+        self.asked_for_class: set[str] = set()  # layers whose class something asked for, which may not matter
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Notes":
         return self
@@ -171,7 +197,7 @@ class _Notes:
 
     def add_missing(self, name: str, attribute: str) -> None:
         """Take a note of an attribute that a layer does not have yet; a call of it might have set it."""
-        if self._is_open:
+        if self._is_open and not attribute.startswith("__"):  # Python itself asks for those
             self._missing.append((name, attribute))
 
     def take_missing(self) -> None:
@@ -277,15 +303,34 @@ def _told(kernel: Kernel) -> nn.Module:
     return conv if kernel.before is None else nn.Sequential(kernel.before, conv)
 
 
-def _staged(root: nn.Module, parts: Parts, notes: _Notes) -> nn.Module:
-    """Return a copy of a model with stand-ins."""
+def _staged(root: nn.Module, parts: Parts, notes: _Notes, *, to_run: bool = False) -> nn.Module:
+    """Return a copy of a model with stand-ins; to be run on values, with functions of its own."""
     new = {part.module: _stand_in(name, part, notes) for name, part in parts.items()}
     staged, memo = copied(root, new)
     carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
+    if to_run:
+        set_apart(staged, memo)
     return staged
 
 
 # -- on meta
+
+
+class _DoesNotRunError(InputError):
+    """A model with stand-ins fails."""
+
+
+def _why_fail(root: nn.Module, parts: Parts, arguments: Arguments) -> dict[str, str]:
+    """Return the convolutions without which a model fails, and of what."""
+    found: dict[str, str] = {}
+    for name in list(parts)[:MOST_TRIED]:
+        try:
+            _traced(_staged(root, {name: parts[name]}, _Notes()), {name: parts[name]}, arguments)
+        except _DoesNotRunError as error:
+            found[name] = f"the model does more with it than call it: {first_line(error.__cause__ or error)}"
+        except InputError:  # told of the whole
+            continue
+    return found
 
 
 def _traced(staged: nn.Module, parts: Parts, arguments: Arguments) -> Trace:
@@ -298,17 +343,19 @@ def _traced(staged: nn.Module, parts: Parts, arguments: Arguments) -> Trace:
     still_run: set[str] = set()
 
     def watch(module: nn.Module, args: tuple[Any, ...]) -> None:
-        if id(module) in replaced:
-            still_run.add(replaced[id(module)])
+        original = module.__dict__.get(STANDS_FOR, id(module))
+        if original in replaced:
+            still_run.add(replaced[original])
 
     handle = register_module_forward_pre_hook(watch)
     try:
         traced = trace(staged, arguments)
     except InputError as error:
-        raise InputError(
+        cause = error.__cause__ or error
+        raise _DoesNotRunError(
             f"{type(staged).__name__} does not run once converted, since it does more with a convolution than call "
-            f"it: {first_line(error.__cause__ or error)} (keep that layer, by where or a plan)"
-        ) from error
+            f"it: {first_line(cause)} (keep that layer, by where or a plan)"
+        ) from cause
     finally:
         handle.remove()
     if still_run:
@@ -324,7 +371,7 @@ def _traced(staged: nn.Module, parts: Parts, arguments: Arguments) -> Trace:
 
 
 def _why_values_differ(
-    root: nn.Module, staged: nn.Module, parts: Parts, arguments: Arguments, traced: Trace, notes: _Notes
+    root: nn.Module, parts: Parts, arguments: Arguments, traced: Trace, notes: _Notes
 ) -> dict[str, str]:
     """Return why layers have to stay for a model to return what it did; nothing where it does, or cannot be run.
 
@@ -338,12 +385,13 @@ def _why_values_differ(
         return {}
     with own_random_numbers():
         given = _with_values(root, arguments)
-        expected = _returned(copied(root, {})[0], given)
+        expected = _returned(copied_to_run(root, {}), given)
         if expected is None:  # nothing that it returns can be held against anything
             return {}
+        staged = _staged(root, parts, notes, to_run=True)
         with notes.taken():
             found = _returned(staged, given)
-        if _are_close(expected, found) or not _are_close(expected, _returned(copied(root, {})[0], given)):
+        if _are_close(expected, found) or not _are_close(expected, _returned(copied_to_run(root, {}), given)):
             return {}
         alone = [name for name in list(parts)[:MOST_TRIED] if _differs_by(root, name, parts, given, expected)]
     reasons = {name: "the model asks for its class" for name in alone if name in notes.asked_for_class}
@@ -363,7 +411,7 @@ def _why_values_differ(
 
 def _differs_by(root: nn.Module, name: str, parts: Parts, given: Arguments, expected: Any) -> bool:
     """Whether a model returns something else with one stand-in."""
-    return not _are_close(expected, _returned(_staged(root, {name: parts[name]}, _Notes()), given))
+    return not _are_close(expected, _returned(_staged(root, {name: parts[name]}, _Notes(), to_run=True), given))
 
 
 def _with_values(root: nn.Module, arguments: Arguments) -> Arguments:

@@ -1,6 +1,7 @@
 """A target → a module with values, what it is called with, and what it costs: what is to be converted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ class Subject(NamedTuple):
         weights: The file that its weights are from.
         notes: What the reader must know.
         explanations: What helps to read the errors.
+        importing: As of `ModuleSource`, to be entered while it runs.
     """
 
     target: str
@@ -50,6 +52,7 @@ class Subject(NamedTuple):
     weights: str | None
     notes: tuple[str, ...]
     explanations: tuple[str, ...] = ()
+    importing: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def dtype(self) -> str:
@@ -129,7 +132,8 @@ def load_subject(
         explanations.append(RANDOM_NOTE)
     elif source.make_real is not None:
         explanations.append(f"The weights are those that {name} makes: --weights reads others.")
-    report = count(module, input=arguments).report
+    with source.importing():
+        report = count(module, input=arguments).report
     return Subject(
         name,
         source.kind,
@@ -140,6 +144,7 @@ def load_subject(
         None if weights is None else str(weights),
         (*notes, *report.warnings),
         tuple(explanations),
+        source.importing,
     )
 
 

@@ -104,7 +104,8 @@ def plan(
     """
     subject = load_subject(target, input=input, weights=weights, trust=trust)
     timing = TimingOptions(budget_s=time_budget_s)
-    return _for_goal(subject, parse_goal(goal), where, min_channels, timing, None).plan
+    with subject.importing():
+        return _for_goal(subject, parse_goal(goal), where, min_channels, timing, None).plan
 
 
 def convert_target(
@@ -170,16 +171,17 @@ def convert_target(
     fewest = MIN_CHANNELS if min_channels is None else min_channels
     if progress:
         progress(0.0, "looking at weights")
-    if given is not None:
-        decided = _by_plan(subject, given)
-    elif wanted is not None:
-        decided = _for_goal(subject, wanted, where, fewest, timing, progress)
-    else:
-        decided = _at_rank(subject, rank or 1, where, fewest)
-    result = _converted(subject, decided, every_layer=every_layer)
-    if wanted is None or wanted.metric != "latency_s":
-        return result
-    return _measured(subject, result, wanted, timing, progress)
+    with subject.importing():
+        if given is not None:
+            decided = _by_plan(subject, given)
+        elif wanted is not None:
+            decided = _for_goal(subject, wanted, where, fewest, timing, progress)
+        else:
+            decided = _at_rank(subject, rank or 1, where, fewest)
+        result = _converted(subject, decided, every_layer=every_layer)
+        if wanted is None or wanted.metric != "latency_s":
+            return result
+        return _measured(subject, result, wanted, timing, progress)
 
 
 def plan_file(result: Result) -> str:

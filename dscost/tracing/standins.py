@@ -6,10 +6,11 @@ and another thread may run the model meanwhile.
 
 import copy
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from types import CellType, FunctionType, MethodType
+from random import Random
+from types import BuiltinMethodType, CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 from weakref import ref
 
@@ -19,6 +20,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 from torch.utils.hooks import RemovableHandle
 
 from dscost.beside_meta import MOST_VALUES
+from dscost.copying import set_apart
 from dscost.errors import InputError
 from dscost.memory import free_bytes
 from dscost.parts import changed, each_part, each_tensor
@@ -34,6 +36,9 @@ class _NoHooks(OrderedDict[Any, Any]):
 
 
 _NO_HOOKS = _NoHooks()
+
+STANDS_FOR = "_dscost_stands_for"
+"""Attribute of a stand-in: the identity of its original."""
 
 
 class StandIns:
@@ -89,6 +94,7 @@ class StandIns:
                 continue
             attributes[name] = _handle(value, original, new) if type(value) is RemovableHandle else self._value(value)
         attributes["training"] = self._training
+        attributes[STANDS_FOR] = id(original)
         attributes["_compiled_call_impl"] = None
         for held in ("_parameters", "_buffers"):
             attributes[held] = {
@@ -122,48 +128,73 @@ class StandIns:
         return known
 
     def _value(self, value: Any) -> Any:
-        """Return an attribute with the modules and tensors in it replaced; containers are copied."""
+        """Return an attribute with the modules and tensors in it replaced; what can be written on is copied."""
         kind = type(value)
         if kind in _PLAIN:
             return value
-        if kind is tuple and _PLAIN.issuperset(map(type, value)):
-            return value
-        if kind in (tuple, list, set):
-            return kind([self._value(entry) for entry in value]) if value else kind()
-        if kind in (dict, OrderedDict):
-            return kind([(key, self._value(entry)) for key, entry in value.items()]) if value else kind()
+        if kind is tuple:
+            return value if _PLAIN.issuperset(map(type, value)) else tuple(map(self._value, value))
         if isinstance(value, Tensor):
             return self.tensor(value)
         if isinstance(value, nn.Module):
             return self.module(value)
-        if kind in _FUNCTIONS or (hasattr(value, "__dict__") and _is_plain_object(value)):
-            return self._other(value)
-        return value
-
-    # -- functions and objects that hold modules
-
-    def _other(self, value: Any) -> Any:
-        """Return a function or an object of the user's with stand-ins where it holds modules; else itself."""
         known = self._others.get(id(value))
         if known is not None:
             return known
-        if not _reaches_tensors(value):
+        if isinstance(value, _CONTAINERS):
+            return self._container(value)
+        if kind in _FUNCTIONS or (hasattr(value, "__dict__") and _is_plain_object(value)):
+            return self._other(value)
+        if isinstance(value, BuiltinMethodType) and isinstance(value.__self__, _CONTAINERS):
+            return getattr(self._value(value.__self__), value.__name__)
+        return self._remember(value, _with_state(value)) if _has_state(value) else value
+
+    def _container(self, value: Any) -> Any:
+        """Return a copy of a container, which is shared where the container is."""
+        kind = type(value)
+        try:
+            made = self._remember(value, kind() if kind in _BARE else copy.copy(value))
+        except Exception:  # noqa: BLE001 - a class of the user's says how it is copied, or that it is not
             return self._remember(value, value)
+        if isinstance(value, dict):
+            pairs = [(self._value(key), self._value(entry)) for key, entry in dict.items(value)]
+            dict.clear(made)
+            for key, entry in pairs:  # as the dict that it is, whatever else its class does
+                dict.__setitem__(made, key, entry)
+        elif isinstance(value, list):
+            made[:] = [self._value(entry) for entry in value]
+        else:
+            entries = [self._value(entry) for entry in value]
+            made.clear()
+            (made.update if isinstance(made, set) else made.extend)(entries)
+        return made
+
+    # -- functions and objects that hold modules, or what can be written on
+
+    def _other(self, value: Any) -> Any:
+        """Return a function or an object of the user's with copies of what it holds; else itself."""
         kind = type(value)
         if kind is MethodType:
             return MethodType(self._value(value.__func__), self._value(value.__self__))
+        if not (_is_written_on(value) or _reaches_tensors(value)):
+            return self._remember(value, value)
         if kind is partial:
             made = partial(self._value(value.func), *self._value(value.args), **self._value(value.keywords))
             made.__dict__.update(self._value(value.__dict__))
             return self._remember(value, made)
         if kind is FunctionType:
             return self._function(value)
-        made = self._remember(value, object.__new__(kind))  # before it is looked into: what it holds may hold it
+        made = self._remember(
+            value, SimpleNamespace() if kind is SimpleNamespace else object.__new__(kind)
+        )  # before it is looked into: what it holds may hold it
         made.__dict__.update(self._value(value.__dict__))
+        for name in _slots(kind):
+            if hasattr(value, name):
+                object.__setattr__(made, name, self._value(getattr(value, name)))
         return made
 
     def _function(self, value: FunctionType) -> FunctionType:
-        cells = tuple(CellType() for _ in value.__closure__ or ())
+        cells = tuple(map(self._cell, value.__closure__ or ()))
         made = FunctionType(value.__code__, value.__globals__, value.__name__, None, cells or None)
         self._remember(value, made)  # before its cells are looked into: it may close over itself
         for cell, old in zip(cells, value.__closure__ or (), strict=True):
@@ -172,6 +203,11 @@ class StandIns:
         made.__defaults__, made.__kwdefaults__ = self._value(value.__defaults__), self._value(value.__kwdefaults__)
         made.__dict__.update(self._value(value.__dict__))
         return made
+
+    def _cell(self, cell: CellType) -> CellType:
+        """Return the cell that all functions get which close over one variable."""
+        known: CellType | None = self._others.get(id(cell))
+        return self._remember(cell, CellType()) if known is None else known
 
     def _remember(self, value: Any, made: Any) -> Any:
         self._others[id(value)] = made
@@ -186,6 +222,50 @@ class StandIns:
 
 
 _FUNCTIONS = (MethodType, FunctionType, partial)
+_BARE = (dict, OrderedDict, list, set)
+_CONTAINERS = (dict, list, set, deque)
+
+
+def _is_written_on(value: Any) -> bool:
+    """Whether running a function or an object of the user's may leave a trace in it, and a copy of it does no harm."""
+    kind = type(value)
+    if kind is partial:
+        return True
+    if kind is FunctionType:
+        defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+        holds = bool(value.__closure__ or value.__dict__) or not _PLAIN.issuperset(map(type, defaults))
+        return holds and _is_of_a_user(value.__module__)
+    # a copy with a finaliser would close what both hold; one that holds nothing may be known by its identity
+    return bool(value.__dict__ or _slots(kind)) and not hasattr(kind, "__del__")
+
+
+def _slots(kind: type) -> list[str]:
+    slots = [one.__dict__.get("__slots__", ()) for one in kind.__mro__]
+    names = [name for one in slots for name in ((one,) if isinstance(one, str) else one)]
+    return [name for name in names if not name.startswith("__")]
+
+
+def _is_of_a_user(module: str | None) -> bool:
+    """Whether a name is that of a module by neither Python's authors nor torch's."""
+    top = (module or "").partition(".")[0]
+    return top != "torch" and top not in sys.stdlib_module_names
+
+
+MOST_COPIED_BYTES = 2**26
+"""Of an array of NumPy; a larger one is shared."""
+
+
+def _has_state(value: Any) -> bool:
+    """Whether an object that is no class of a user's goes on from where it was, or is written into."""
+    if isinstance(value, torch.Generator | Random | bytearray):
+        return True
+    if type(value).__module__.partition(".")[0] != "numpy":
+        return False
+    return type(value).__name__ in ("Generator", "RandomState") or 0 < getattr(value, "nbytes", 0) <= MOST_COPIED_BYTES
+
+
+def _with_state(value: Any) -> Any:
+    return value.clone_state() if isinstance(value, torch.Generator) else copy.deepcopy(value)
 
 
 def _contents(cell: CellType) -> list[Any]:
@@ -210,6 +290,19 @@ def _reaches_tensors(value: Any) -> bool:
     return False
 
 
+def tensors_held_by(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in containers, functions and objects of the user's; not what modules hold."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Tensor):
+            yield one
+        elif type(one) not in _PLAIN and id(one) not in seen and not isinstance(one, nn.Module):
+            seen.add(id(one))
+            waiting += _held_by(one)
+
+
 def _held_by(value: Any) -> Iterable[Any]:
     match value:
         case tuple() | list() | set():
@@ -229,10 +322,11 @@ def _held_by(value: Any) -> Iterable[Any]:
 def _is_plain_object(value: Any) -> bool:
     """Whether a value is an object of a class written in Python by neither Python's authors nor torch's."""
     kind = type(value)
+    if kind is SimpleNamespace:
+        return True
     if kind.__new__ is not object.__new__ or isinstance(value, type):  # type: ignore[comparison-overlap]
         return False
-    top = kind.__module__.partition(".")[0]
-    return top != "torch" and top not in sys.stdlib_module_names
+    return _is_of_a_user(kind.__module__)
 
 
 def _only_communicates(hook: Any) -> bool:
@@ -309,6 +403,7 @@ def real_copy(model: nn.Module) -> nn.Module:
     held = [value for part in each_part(model) for value in vars(part).values() if isinstance(value, Tensor)]
     memo |= {id(value): value.detach().clone() for value in held if not value.is_leaf}
     model = copy.deepcopy(model, memo)
+    set_apart(model, memo)
     if not any(tensor.is_meta for tensor in each_tensor(model)):
         changed(model, lambda tensor: tensor.to("cpu"))
         return model
