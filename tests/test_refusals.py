@@ -36,6 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["compare", "resnet18", *TARGET, "--columns", "nope"], "unknown column 'nope'"),
         (["compare", "resnet18", *TARGET, "--sort", "nope"], "unknown sort key 'nope'"),
         (["compare", "resnet18", *TARGET, "--format", "csv", "--columns", "nope"], "unknown column 'nope'"),
+        (["compare", "resnet18", *TARGET, "--dtype", "float31"], "unknown dtype 'float31' (did you mean 'float32'?)"),
         (["compare", "resnet18", *TARGET, "--format", "jsn"], "unknown format 'jsn'"),
         (["layer", "--cin", "8", "--cout", "8", "-k", "3", "--on", "t5"], "unknown device 't5'"),
     ],

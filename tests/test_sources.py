@@ -661,3 +661,25 @@ def test_the_command_line_counts_what_a_factory_makes(models: str, tmp_path: Pat
     ran = subprocess.run([DSCOST, "model", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert '"macs": 96' in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        ("float31", "unknown dtype 'float31' (did you mean 'float32'?)"),
+        ("nn", "unknown dtype 'nn' (known: float64, float32, float16, bfloat16, int8)"),
+        ("int8", "the weights of a module cannot be int8: only architectures are counted in that"),
+    ],
+)
+def test_weights_take_no_dtype_but_a_floating_one(dtype: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import torch\n\n\ndef make():\n    return torch.nn.Conv2d(3, 8, 3)\n")
+    with pytest.raises(InputError) as refused:
+        dscost.analyze(f"{tmp_path}/net.py:make", input=(1, 3, 8, 8), dtype=dtype)
+    assert str(refused.value) == message
+
+
+def test_an_unknown_dtype_of_a_module_s_own_input_is_refused() -> None:
+    module = nn.Conv2d(3, 8, 3)
+    module.example_input_array = torch.zeros(1, 3, 8, 8)
+    with pytest.raises(InputError, match=r"unknown dtype 'float31'"):
+        dscost.analyze(module, dtype="float31")

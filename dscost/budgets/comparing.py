@@ -10,6 +10,7 @@ from dscost.budgets.differences import Comparison, Contender, held_against_first
 from dscost.errors import InputError
 from dscost.results import Report
 from dscost.sources import is_saved
+from dscost.units import dtype_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,6 +57,8 @@ def compare(
         targets = [targets]
     if len(targets) < 2:
         raise InputError(f"a comparison takes two targets or more, found {len(targets)}")
+    if dtype is not None:
+        dtype_bytes(dtype)  # refused before any model is made
     options = {"input": input, "batch": batch, "dtype": dtype, "settings": settings, "kwargs": kwargs}
     reports = []
     for at, target in enumerate(targets):

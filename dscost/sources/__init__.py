@@ -14,8 +14,10 @@ from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.files import REPORT_ENDING, split_report_name
 from dscost.registries import Registry
 from dscost.results import Report
+from dscost.units import DTYPE_BYTES
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from dscost.sources.stated import Stated
@@ -80,7 +82,11 @@ class ModuleSource(NamedTuple):
         return str(next(kinds, "torch.float32")).removeprefix("torch.")
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
-        """Return the same with its floating-point weights and inputs in another dtype; the module itself is changed."""
+        """Return the same with its floating-point weights and inputs in another dtype; the module itself is changed.
+
+        Raises:
+            InputError: There is no such dtype, or it is one of integers.
+        """
         import torch
         from torch.utils import _pytree as pytree
 
@@ -89,12 +95,23 @@ class ModuleSource(NamedTuple):
         def converted(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.to(kind) if tensor.is_floating_point() else tensor
 
-        kind, make_real = getattr(torch, dtype), self.make_real
+        kind, make_real = _dtype_of_weights(dtype), self.make_real
         return self._replace(
             module=in_dtype(self.module, kind),
             input=pytree.tree_map_only(torch.Tensor, converted, self.input),
             make_real=(lambda: in_dtype(make_real(), kind)) if make_real else None,
         )
+
+
+def _dtype_of_weights(name: str) -> "torch.dtype":
+    import torch
+
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise UnknownNameError("dtype", name, DTYPE_BYTES)
+    if not (found.is_floating_point or found.is_complex):
+        raise InputError(f"the weights of a module cannot be {name}: only architectures are counted in that")
+    return found
 
 
 class SavedSource(NamedTuple):

@@ -33,8 +33,12 @@ class Arguments(NamedTuple):
         return self._with(lambda tensor: _with_values(tensor, *place))
 
     def in_dtype(self, dtype: str) -> "Arguments":
-        """Return the arguments with their floating-point tensors in another dtype."""
-        kind = getattr(torch, dtype)
+        """Return the arguments with their floating-point tensors in another dtype.
+
+        Raises:
+            UnknownNameError: There is none of that name.
+        """
+        kind = _torch_dtype(dtype)
         return self._with(lambda tensor: tensor.to(kind) if tensor.is_floating_point() else tensor)
 
     def with_batch(self, batch: int) -> "Arguments":
