@@ -261,7 +261,7 @@ _WANTS_INTEGERS = re.compile(
 def hint_for(error: BaseException, arguments: Arguments) -> str:
     """Return what to give instead where an error of torch says that integers were expected, else nothing."""
     floats = [tensor for tensor in arguments.tensors if tensor.is_floating_point()]
-    if not floats or not _WANTS_INTEGERS.search(str(error)):
+    if not floats or not _WANTS_INTEGERS.search(first_line(error)):
         return ""
     if len(floats) > 1:
         return " (integers are given with :int64 behind their shape)"
