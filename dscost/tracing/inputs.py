@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError, UnknownNameError, first_line
 from dscost.inputs import INPUT_DTYPES, TensorSpec, check_fill, fill_shape
 from dscost.tracing.sparse import is_sparse
 
