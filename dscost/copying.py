@@ -157,7 +157,7 @@ def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
         new.update((key, inner(one)) for key, one in value.items())
     elif isinstance(value, list | tuple | set | deque) and type(value) in _CONTAINERS:
         new = type(value)(map(inner, value))
-    elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType):
+    elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType | BaseException):
         new = copy.copy(value)
         known[id(value)] = new
         for name, one in vars(value).items():

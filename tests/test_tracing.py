@@ -48,6 +48,21 @@ class Calling(nn.Module):
         return self.function(self, *args, **kwargs)
 
 
+SEEN: list[Any] = []
+"""What functions of models show: a trace copies what they close over, so that only a global one is written on."""
+
+
+@pytest.fixture
+def seen() -> list[Any]:
+    SEEN.clear()
+    return SEEN
+
+
+def shown(value: Any) -> Any:
+    SEEN.append(value)
+    return value
+
+
 def macs_of(model: nn.Module, given: Any) -> int:
     report = dscost.analyze(model, input=given, strict=True)
     assert not any("for real" in warning for warning in report.warnings)
@@ -994,9 +1009,8 @@ def test_bytes_know_the_dtype(dtype: str, size: int) -> None:
     assert cost.traffic_bytes == size * (image + weights + result + result + result)
 
 
-def test_a_batch_norm_in_the_layout_of_channels_last_keeps_it() -> None:
-    seen = []
-    model = Calling(lambda self, x: seen.append(self.norm(x).relu().stride()), norm=nn.BatchNorm2d(4))
+def test_a_batch_norm_in_the_layout_of_channels_last_keeps_it(seen: list[Any]) -> None:
+    model = Calling(lambda self, x: shown(self.norm(x).relu().stride()), norm=nn.BatchNorm2d(4))
     x = torch.empty(2, 4, 6, 6).to(memory_format=torch.channels_last)
     dscost.analyze(model.eval(), input=x)
     assert seen == [x.stride()]
@@ -1046,7 +1060,7 @@ OF_TORCH = {("batch norm", "transposed"), ("roll", "channels_last")}
     ],
 )  # fmt: skip
 def test_results_have_the_shape_the_dtype_and_the_strides_of_the_real_ones(
-    function: Forward, layout: str, request: pytest.FixtureRequest
+    function: Forward, layout: str, request: pytest.FixtureRequest, seen: list[Any]
 ) -> None:
     x = torch.rand(2, 4, 6, 6)
     x = {
@@ -1058,8 +1072,7 @@ def test_results_have_the_shape_the_dtype_and_the_strides_of_the_real_ones(
     }[layout]()
     with torch.inference_mode():
         real = function(x)
-    seen = []
-    dscost.analyze(Calling(lambda self, x: seen.append(function(x))), input=x)
+    dscost.analyze(Calling(lambda self, x: shown(function(x))), input=x)
     assert [(r.shape, r.dtype) for r in seen] == [(real.shape, real.dtype)]
     if (request.node.callspec.id.rpartition("-")[0], layout) not in OF_TORCH:
         assert [r.stride() for r in seen] == [real.stride()]
@@ -1918,15 +1931,13 @@ def test_other_threads_compute_as_usual_while_one_traces() -> None:
     assert [layer.name for layer in report.layers] == ["layer"]
 
 
-def test_a_model_may_analyse_another_inside_its_forward() -> None:
-    found = []
-
+def test_a_model_may_analyse_another_inside_its_forward(seen: list[Any]) -> None:
     def forward(self: Any, x: Tensor) -> Tensor:
-        found.append(dscost.analyze(nn.Linear(5, 7), input=(1, 5)).totals.as_is.macs)
+        shown(dscost.analyze(nn.Linear(5, 7), input=(1, 5)).totals.as_is.macs)
         return self.layer(x)
 
     assert macs_of(Calling(forward, layer=nn.Linear(8, 8)), (2, 8)) == 2 * 8 * 8
-    assert set(found) == {5 * 7}
+    assert set(seen) == {5 * 7}
 
 
 # -- nothing is allocated, nothing is computed
@@ -1962,10 +1973,9 @@ def test_activations_of_terabytes_take_no_memory_and_no_time() -> None:
     assert report.peak_activation_bytes > 10**12
 
 
-def test_no_real_kernel_runs() -> None:
+def test_no_real_kernel_runs(seen: list[Any]) -> None:
     """Weights that are not a number would show up in a value; a meta tensor has none."""
-    seen = []
-    model = Calling(lambda self, x: seen.append(self.layer(x)), layer=nn.Linear(8, 8))
+    model = Calling(lambda self, x: shown(self.layer(x)), layer=nn.Linear(8, 8))
     dscost.analyze(model, input=torch.ones(2, 8))
     assert [result.is_meta for result in seen] == [True]
 
