@@ -26,7 +26,11 @@ def children_of(module: nn.Module) -> Mapping[str, nn.Module | None]:
 
 def own_tensors(module: nn.Module) -> tuple[dict[str, Tensor | None], dict[str, Tensor | None]]:
     """Return the parameters and the buffers that a module itself holds, by name."""
-    return _held(module, "_parameters"), _held(module, "_buffers")
+    own = module.__dict__
+    parameters, buffers = own.get("_parameters"), own.get("_buffers")
+    if parameters is None or buffers is None:
+        return _held(module, "_parameters"), _held(module, "_buffers")
+    return parameters, buffers
 
 
 def named_parts(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -39,7 +43,9 @@ def named_parts(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             continue
         seen.add(id(module))
         yield path, module
-        children = children_of(module)
+        children = module.__dict__.get("_modules")
+        if type(children) is not dict:
+            children = children_of(module)
         if children:
             prefix = f"{path}." if path else ""
             waiting += [(prefix + name, child) for name, child in reversed(list(children.items())) if child is not None]
@@ -54,7 +60,11 @@ def each_part(root: nn.Module) -> Iterator[nn.Module]:
         if id(module) not in seen:
             seen.add(id(module))
             yield module
-            waiting += [child for child in reversed(list(children_of(module).values())) if child is not None]
+            children = module.__dict__.get("_modules")
+            if type(children) is not dict:
+                children = children_of(module)
+            if children:
+                waiting += [child for child in reversed(list(children.values())) if child is not None]
 
 
 def each_parameter(root: nn.Module) -> Iterator[Tensor]:

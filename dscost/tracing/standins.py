@@ -94,6 +94,7 @@ class StandIns:
                 continue
             attributes[name] = _handle(value, original, new) if type(value) is RemovableHandle else self._value(value)
         attributes["training"] = self._training
+        attributes["_non_persistent_buffers_set"] = set(own.get("_non_persistent_buffers_set", ()))
         attributes[STANDS_FOR] = id(original)
         attributes["_compiled_call_impl"] = None
         for held in ("_parameters", "_buffers"):
@@ -350,7 +351,7 @@ _HOOKS = tuple(
     name for name, value in nn.Module().__dict__.items() if isinstance(value, dict) and name not in _OWN_TENSORS
 )
 _EMPTY_HOOKS = dict.fromkeys(_HOOKS, _NO_HOOKS)
-_EVERY_MODULES_OWN = frozenset(nn.Module().__dict__) - {"_non_persistent_buffers_set"}
+_EVERY_MODULES_OWN = frozenset(nn.Module().__dict__)
 _PLAIN = frozenset((bool, int, float, str, type(None)))
 _PLAIN_TENSORS = frozenset((Tensor, nn.Parameter))
 
