@@ -167,6 +167,9 @@ def _require_trade(layer: Layer, needed: Sequence[str], known: Sequence[str], *p
     for name in layer.stages:
         if name not in layer.variants:
             raise _Misfit(f"found '{name}', which is not in 'variants'", *place, "stages")
+    for name in layer.formula_ratios:
+        if name not in layer.variants:
+            raise _Misfit(f"found '{name}', which is not in 'variants'", *place, "formula_ratios")
 
 
 # -- readers, one per type

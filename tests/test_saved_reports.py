@@ -372,6 +372,10 @@ NO_REPORT = "not a saved report: expected 'schema_version' and 'subjects', as ds
             ": subjects[0].layers[0].stages: missing key 'standard', which is in 'variants'",
         ),
         (
+            changed("subjects", 0, "layers", 0, "formula_ratios", to={"params": 0.5}),
+            ": subjects[0].layers[0].formula_ratios: found 'params', which is not in 'variants'",
+        ),
+        (
             changed("subjects", 0, "layers", 0, "variants", to={}),
             ": subjects[0].layers[0].variants: missing key 'standard'",
         ),
