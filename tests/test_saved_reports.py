@@ -372,6 +372,22 @@ NO_REPORT = "not a saved report: expected 'schema_version' and 'subjects', as ds
             ": subjects[0].layers[0].stages: missing key 'standard', which is in 'variants'",
         ),
         (
+            changed("subjects", 0, "layers", 0, "variants", "standard", "traffic_bytes", to=0),
+            ": subjects[0].layers[0].variants.standard: expected the bytes of inputs, outputs and weights, found 0",
+        ),
+        (
+            changed("subjects", 0, "layers", 0, "input_shape", to=[]),
+            ": subjects[0].layers[0].input_shape: expected batch, channels, height and width",
+        ),
+        (
+            changed("subjects", 0, "layers", 0, "formula_ratio", to=0),
+            ": subjects[0].layers[0].formula_ratio: expected a number above 0, found 0",
+        ),
+        (
+            changed("subjects", 0, "layers", 0, "formula_ratios", to={"ghost": 0.0}),
+            ": subjects[0].layers[0].formula_ratios.ghost: expected a number above 0, found 0",
+        ),
+        (
             changed("subjects", 0, "layers", 0, "formula_ratios", to={"params": 0.5}),
             ": subjects[0].layers[0].formula_ratios: found 'params', which is not in 'variants'",
         ),
