@@ -146,8 +146,9 @@ def _require_of_layer(layer: Layer, *place: str | int) -> None:
     """Refuse what `dscost layer` never writes and its page could not show."""
     if len(layer.input_shape) != 4:
         raise _Misfit("expected batch, channels, height and width", *place, "input_shape")
-    ratios = {name: ratio for name, ratio in layer.formula_ratios.items() if name != "depthwise_separable"}
-    for ratio, *key in ((layer.formula_ratio, "formula_ratio"), *((r, "formula_ratios", n) for n, r in ratios.items())):
+    ratios: dict[tuple[str, ...], float | None] = {("formula_ratio",): layer.formula_ratio}
+    ratios |= {("formula_ratios", name): ratio for name, ratio in layer.formula_ratios.items() if name != VARIANTS[1]}
+    for key, ratio in ratios.items():
         if ratio == 0:
             raise _Misfit("expected a number above 0, found 0", *place, *key)
 
