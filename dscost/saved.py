@@ -128,6 +128,8 @@ def _require_whole(report: Report, *place: str | int) -> None:
     is_layer = report.source == "layer"
     if is_layer and (len(report.layers) != 1 or report.layers[0].conv is None):
         raise _Misfit("expected one convolution, as of every layer", *place, "layers")
+    if is_layer and not report.inputs:
+        raise _Misfit("expected one input, found none", *place, "inputs")
     if is_layer:
         _require_of_layer(report.layers[0], *place, "layers", 0)
     if is_layer and "depth_multiplier" not in report.settings:
@@ -144,7 +146,7 @@ def _require_whole(report: Report, *place: str | int) -> None:
 
 def _require_of_layer(layer: Layer, *place: str | int) -> None:
     """Refuse what `dscost layer` never writes and its page could not show."""
-    if len(layer.input_shape) != 4:
+    if len(layer.input_shape) != 4 or min(layer.input_shape) < 1:
         raise _Misfit("expected batch, channels, height and width", *place, "input_shape")
     ratios: dict[tuple[str, ...], float | None] = {("formula_ratio",): layer.formula_ratio}
     ratios |= {("formula_ratios", name): ratio for name, ratio in layer.formula_ratios.items() if name != VARIANTS[1]}

@@ -380,6 +380,11 @@ NO_REPORT = "not a saved report: expected 'schema_version' and 'subjects', as ds
             ": subjects[0].layers[0].input_shape: expected batch, channels, height and width",
         ),
         (
+            changed("subjects", 0, "layers", 0, "input_shape", 0, to=0),
+            ": subjects[0].layers[0].input_shape: expected batch, channels, height and width",
+        ),
+        (changed("subjects", 0, "inputs", to=[]), ": subjects[0].inputs: expected one input, found none"),
+        (
             changed("subjects", 0, "layers", 0, "formula_ratio", to=0),
             ": subjects[0].layers[0].formula_ratio: expected a number above 0, found 0",
         ),
