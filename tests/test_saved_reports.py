@@ -545,3 +545,9 @@ def test_no_value_anywhere_breaks_the_reading(path: tuple[str | int, ...], value
 def test_a_truncated_report_is_refused(length: int) -> None:
     with pytest.raises(InputError, match=r"^report\.json:\d+:\d+: not JSON: "):
         parse_reports(written(LAYER)[:length], "report.json")
+
+
+def test_a_saved_layer_is_shown_without_the_predictions_that_it_lacks() -> None:
+    layer = LAYER.layers[0]._replace(predictions={"t4": {}})
+    (again,) = read_again(LAYER._replace(layers=(layer,)))
+    assert "depthwise-separable" in render([again], "table", View())
