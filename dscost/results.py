@@ -636,6 +636,8 @@ def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Return nested results as dicts, lists and scalars."""
+    if value is None or isinstance(value, str | int | float):  # nearly all there is, and what follows takes its time
+        return value
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if hasattr(value, "_asdict"):
@@ -644,6 +646,6 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, Mapping):
         return {key: plain(entry) for key, entry in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str):
+    if isinstance(value, Iterable):
         return [plain(entry) for entry in value]
     return value

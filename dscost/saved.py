@@ -128,6 +128,10 @@ def _require_whole(report: Report, *place: str | int) -> None:
     is_layer = report.source == "layer"
     if is_layer and (len(report.layers) != 1 or report.layers[0].conv is None):
         raise _Misfit("expected one convolution, as of every layer", *place, "layers")
+    if is_layer and not report.inputs:
+        raise _Misfit("expected one input, found none", *place, "inputs")
+    if is_layer:
+        _require_of_layer(report.layers[0], *place, "layers", 0)
     if is_layer and "depth_multiplier" not in report.settings:
         raise _Misfit("missing key 'depth_multiplier'", *place, "settings")
     _require_sums(report, *place)
@@ -138,6 +142,17 @@ def _require_whole(report: Report, *place: str | int) -> None:
     for at, layer in enumerate(report.layers):
         if is_layer or layer.variants:
             _require_trade(layer, needed, (*VARIANTS, *further), *place, "layers", at)
+
+
+def _require_of_layer(layer: Layer, *place: str | int) -> None:
+    """Refuse what `dscost layer` never writes and its page could not show."""
+    if len(layer.input_shape) != 4 or min(layer.input_shape) < 1:
+        raise _Misfit("expected batch, channels, height and width", *place, "input_shape")
+    ratios: dict[tuple[str, ...], float | None] = {("formula_ratio",): layer.formula_ratio}
+    ratios |= {("formula_ratios", name): ratio for name, ratio in layer.formula_ratios.items() if name != VARIANTS[1]}
+    for key, ratio in ratios.items():
+        if ratio == 0:
+            raise _Misfit("expected a number above 0, found 0", *place, *key)
 
 
 SUMMED = ("params", "macs", "weight_bytes")
@@ -164,9 +179,14 @@ def _require_trade(layer: Layer, needed: Sequence[str], known: Sequence[str], *p
             raise _Misfit(f"expected {' or '.join(known)}, found '{name}'", *place, "variants")
         if not layer.stages.get(name):
             raise _Misfit(f"missing key '{name}', which is in 'variants'", *place, "stages")
+        if layer.variants[name].traffic_bytes == 0:
+            raise _Misfit("expected the bytes of inputs, outputs and weights, found 0", *place, "variants", name)
     for name in layer.stages:
         if name not in layer.variants:
             raise _Misfit(f"found '{name}', which is not in 'variants'", *place, "stages")
+    for name in layer.formula_ratios:
+        if name not in layer.variants:
+            raise _Misfit(f"found '{name}', which is not in 'variants'", *place, "formula_ratios")
 
 
 # -- readers, one per type

@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import dscost
 from dscost.cli import run
 from dscost.rendering import View, render
 from dscost.rendering.markdown import inert, paragraph
-from dscost.rendering.printable import csv_cell, printable, printable_json, printable_line
+from dscost.rendering.printable import csv_cell, json_text, printable, printable_json, printable_line
 from dscost.results import Report
 
 CONTROLS = [
@@ -156,3 +158,22 @@ def test_no_error_and_no_verdict_obeys_what_others_have_written(
     assert said
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", said)
     assert max(map(len, said.splitlines())) < 2_000
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text('aé"\\/\n'),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text('ab"'), inner) | st.tuples(inner, inner),
+)
+
+
+@given(JSON)
+@example([1, True, 1.0, 0.0, -0.0, [], {}, (), ""])
+@settings(deadline=None)
+def test_json_is_indented_as_the_standard_library_does_it(value: object) -> None:
+    assert json_text(value) == json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_json_has_no_word_for_what_is_no_number(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text({"figure": [number]})

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+from time import process_time
 
 import pytest
 
@@ -105,6 +106,36 @@ def test_a_column_stays_that_fits_when_wider_ones_are_gone() -> None:
     page = Page(heading="", sheets=[Sheet(columns, [Row({"a": "x", "small": "1", "wide": "2"})])])
     header = render_pages([page], View(width=12)).strip().splitlines()[0]
     assert header.split() == ["a", "b"]
+
+
+def test_a_line_of_a_table_holds_its_cells_at_their_edges() -> None:
+    columns = [Column("name", "layer", 0, "left"), Column("macs", "MACs", 0), Column("kind", "kind", 0, "left")]
+    rows = [
+        Row({"name": "a", "macs": "12,345", "kind": "conv\npool"}),
+        Row({"name": "\u5c64", "macs": "7"}, "strong"),  # two cells wide
+    ]
+    page = Page("heading", sheets=(Sheet(columns, rows),))
+    plain = [
+        "layer     MACs   kind",
+        "\u2500" * 21,
+        "a       12,345   conv",
+        "                 pool",
+        "\u5c64           7",
+    ]
+    assert render_pages([page], View()).splitlines()[2:-1] == plain
+    coloured = render_pages([page], View(color=True)).splitlines()[2:-1]
+    assert coloured[0] == f"\x1b[1m{plain[0]}\x1b[0m"
+    assert coloured[1:4] == plain[1:4]
+    assert coloured[4] == f"\x1b[1m{plain[4]}{' ' * 7}\x1b[0m"
+
+
+def test_a_table_of_twenty_thousand_rows_takes_seconds() -> None:
+    columns = [Column(str(at), f"column {at}", at) for at in range(10)]
+    rows = [Row({str(at): f"{at * row:,}" for at in range(10)}) for row in range(20_000)]
+    started = process_time()
+    text = render_pages([Page("long", sheets=(Sheet(columns, rows),))], View())
+    assert process_time() - started < 5
+    assert text.count("\n") > 20_000
 
 
 def test_kinds_of_many_layers_do_not_widen_the_table() -> None:

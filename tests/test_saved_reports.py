@@ -372,6 +372,31 @@ NO_REPORT = "not a saved report: expected 'schema_version' and 'subjects', as ds
             ": subjects[0].layers[0].stages: missing key 'standard', which is in 'variants'",
         ),
         (
+            changed("subjects", 0, "layers", 0, "variants", "standard", "traffic_bytes", to=0),
+            ": subjects[0].layers[0].variants.standard: expected the bytes of inputs, outputs and weights, found 0",
+        ),
+        (
+            changed("subjects", 0, "layers", 0, "input_shape", to=[]),
+            ": subjects[0].layers[0].input_shape: expected batch, channels, height and width",
+        ),
+        (
+            changed("subjects", 0, "layers", 0, "input_shape", 0, to=0),
+            ": subjects[0].layers[0].input_shape: expected batch, channels, height and width",
+        ),
+        (changed("subjects", 0, "inputs", to=[]), ": subjects[0].inputs: expected one input, found none"),
+        (
+            changed("subjects", 0, "layers", 0, "formula_ratio", to=0),
+            ": subjects[0].layers[0].formula_ratio: expected a number above 0, found 0",
+        ),
+        (
+            changed("subjects", 0, "layers", 0, "formula_ratios", to={"ghost": 0.0}),
+            ": subjects[0].layers[0].formula_ratios.ghost: expected a number above 0, found 0",
+        ),
+        (
+            changed("subjects", 0, "layers", 0, "formula_ratios", to={"params": 0.5}),
+            ": subjects[0].layers[0].formula_ratios: found 'params', which is not in 'variants'",
+        ),
+        (
             changed("subjects", 0, "layers", 0, "variants", to={}),
             ": subjects[0].layers[0].variants: missing key 'standard'",
         ),
@@ -520,3 +545,9 @@ def test_no_value_anywhere_breaks_the_reading(path: tuple[str | int, ...], value
 def test_a_truncated_report_is_refused(length: int) -> None:
     with pytest.raises(InputError, match=r"^report\.json:\d+:\d+: not JSON: "):
         parse_reports(written(LAYER)[:length], "report.json")
+
+
+def test_a_saved_layer_is_shown_without_the_predictions_that_it_lacks() -> None:
+    layer = LAYER.layers[0]._replace(predictions={"t4": {}})
+    (again,) = read_again(LAYER._replace(layers=(layer,)))
+    assert "depthwise-separable" in render([again], "table", View())

@@ -211,10 +211,11 @@ def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     ]
     rows = []
     for device, found in layer.predictions.items():
-        standard = found["standard"].roofline_s
-        for name in layer.variants:
+        standard = found.get("standard")
+        for name in (name for name in layer.variants if name in found):  # a saved report may lack some
             bound = found[name]
-            faster = standard / bound.roofline_s if name != "standard" and bound.roofline_s else None
+            faster = standard.roofline_s / bound.roofline_s if standard and bound.roofline_s else None
+            faster = None if name == "standard" else faster
             cells = {"device": device, "variant": titles[name], "least": format_seconds(bound.roofline_s)}
             rows.append(Row({**cells, "bound": bound.bound, "speedup": format_factor(faster) if faster else ""}))
     return Sheet(columns, rows)
