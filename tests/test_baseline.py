@@ -23,7 +23,7 @@ from dscost.budgets.baseline import (
     renamed_layers,
     updated,
 )
-from dscost.budgets.selectors import Kind, parse_selector
+from dscost.budgets.selectors import Kind, Part, parse_selector
 from dscost.errors import InputError
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
@@ -132,6 +132,10 @@ def test_saving_twice_gives_the_same_bytes_wherever_the_folder_lies(folder: Path
 
 _NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
 _FIGURES = st.integers(0, 10**20).map(Fraction)
+_OPS = st.sampled_from(["linear", "idle"])
+_PARTS = st.lists(
+    st.builds(Part, _OPS, st.none(), st.integers(0, 10**20), st.integers(0, 10**20)), min_size=2, max_size=3
+).map(tuple) | st.just(())
 
 
 @law
@@ -143,9 +147,7 @@ _FIGURES = st.integers(0, 10**20).map(Fraction)
             st.dictionaries(_NAMES, _NAMES, max_size=3),
             st.dictionaries(st.sampled_from(["params", "macs", "weight_bytes"]), _FIGURES),
             st.dictionaries(st.tuples(_NAMES, st.sampled_from(["params", "macs"])), _FIGURES, max_size=4),
-            st.dictionaries(
-                _NAMES, st.builds(Kind, _NAMES, st.sampled_from(["linear", "idle"]), st.none()), max_size=4
-            ),
+            st.dictionaries(_NAMES, st.builds(Kind, _NAMES, _OPS, st.none(), _PARTS), max_size=4),
         ),
         max_size=3,
     )

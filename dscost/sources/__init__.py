@@ -168,7 +168,7 @@ def find_source(
             f"{text}: an ONNX file is not a target yet; expected a name, net.yaml, file.py:factory or program.pt2"
         )
     if text.endswith(".pt2"):
-        return SOURCES["trusted export" if trust else "export"](text, kwargs)
+        return SOURCES["export"](text, kwargs, trust=trust)
     if path.endswith(".py"):
         return SOURCES["file"](text, kwargs, has_input=has_input)
     if text.startswith("hf:"):
@@ -265,6 +265,5 @@ for _prefix, _function in {
     "python": "modules:from_python",
     "file": "modules:from_file",
     "export": "modules:from_export",
-    "trusted export": "modules:from_trusted_export",
 }.items():
     SOURCES.register(_prefix)(_opened_late(_function))

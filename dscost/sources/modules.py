@@ -118,25 +118,17 @@ def _in_package(path: Path, levels: int) -> tuple[World, ModuleType]:
     raise beyond
 
 
-def from_export(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
+def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) -> ModuleSource:
     """Return the module and the example inputs of a program saved by `torch.export.save`; no code of it is run.
+
+    Args:
+        target: The path of the program.
+        kwargs: None, since it takes none.
+        trust: Whether one that cannot be read otherwise is read as torch does, which runs code that it holds or names.
 
     Raises:
         InputError: It is not such a program, or reading it would run code.
     """
-    return _program(target, kwargs, trust=False)
-
-
-def from_trusted_export(target: str, kwargs: Mapping[str, Any]) -> ModuleSource:
-    """Return the same; one that cannot be read otherwise is read as torch does, which runs code that it holds or names.
-
-    Raises:
-        InputError: It is not such a program.
-    """
-    return _program(target, kwargs, trust=True)
-
-
-def _program(target: str, kwargs: Mapping[str, Any], *, trust: bool) -> ModuleSource:
     if kwargs:
         raise InputError(f"{target}: an exported program takes no --kwargs")
     path = Path(target)
