@@ -95,3 +95,9 @@ def test_built_ins_are_found_inside_an_archive(tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stderr) == (0, "")
         assert "1814073344" in done.stdout or "t4 " in done.stdout
+
+
+def test_a_variant_s_number_of_too_many_digits_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    layer = ["layer", "--cin", "32", "--cout", "64", "-k", "3", "--no-time"]
+    assert run([*layer, "--variant", f"grouped:{'9' * 5000}"]) == 2
+    assert capsys.readouterr().err == "dscost: grouped takes a whole number, found one of 5,000 digits\n"

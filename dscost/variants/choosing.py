@@ -50,6 +50,10 @@ def parse_variants(texts: Iterable[str]) -> tuple[Asked, ...]:
     return tuple(found.values())
 
 
+MAX_DIGITS = 18
+"""Of a variant's number: as many as of any other."""
+
+
 def _parsed(text: str) -> Asked:
     given, colon, number = text.partition(":")
     plain = given.replace("-", "_")
@@ -63,6 +67,8 @@ def _parsed(text: str) -> Asked:
         raise InputError(f"variant {name} takes no value, found '{text}'")
     if not (number.isascii() and number.isdecimal()):
         raise InputError(f"variant {name}: expected a whole number for {variant.parameter}, found '{text}'")
+    if len(number) > MAX_DIGITS:
+        raise InputError(f"{name} takes a whole number, found one of {len(number):,} digits")
     return Asked(f"{name}:{number}", variant, int(number))
 
 
