@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import isclose
 
 from dscost.rendering.metrics import format_speedup
-from dscost.results import Layer, Report, Speedup
+from dscost.results import Layer, Reduction, Report, Speedup
 from dscost.specs import ConvSpec
 from dscost.units import format_count, format_extent, format_factor, format_shape
 
@@ -116,7 +116,7 @@ def model_sentences(report: Report) -> list[str]:
     pairs = sum(_pairs_in(layer) for layer in traded)
     swappable = sum(_swappable_in(layer) for layer in traded if layer.name not in report.skipped)
     sentences = []
-    if pairs:
+    if pairs and totals.as_is.macs:
         sentences.append(
             f"{_counted(pairs, 'depthwise-separable pair')}: made of standard convolutions it would need "
             f"{format_count(totals.standard.macs)} MACs instead of {format_count(totals.as_is.macs)}, "
@@ -124,11 +124,11 @@ def model_sentences(report: Report) -> list[str]:
             "A pair stands with its depthwise layer; made standard, it loses what lies between its stages, "
             "such as normalisation or squeeze-and-excite."
         )
-    if swappable:
+    saved = Reduction.between(totals.as_is, totals.depthwise_separable)
+    if swappable and saved.macs and saved.params:  # a report of somebody else's may say that nothing is left
         sentences.append(
             f"{_counted(swappable, 'convolution')} could be depthwise-separable: "
-            f"that takes {_times(totals.as_is.macs / totals.depthwise_separable.macs, 'MACs')} "
-            f"and {_times(totals.as_is.params / totals.depthwise_separable.params, 'params')} in all."
+            f"that takes {_times(saved.macs, 'MACs')} and {_times(saved.params, 'params')} in all."
         )
     if not any(_has_spatial(layer) for layer in report.layers):
         sentences.append("No convolution here has a depthwise-separable variant, and none is one.")
