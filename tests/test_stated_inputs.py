@@ -515,6 +515,8 @@ def test_values_reach_a_model_that_looks_at_them() -> None:
 def test_truth_values_are_true_where_nothing_is_said_and_that_is_said() -> None:
     report = dscost.analyze(Masked(), input=parse_inputs(["2,20,8", "mask=2,20:bool"]))
     assert report.totals.as_is.macs == 2 * 20 * 8 * 3
+    assert report.warnings == ("No values were given for mask: taken as hiding nothing.",)
+    report = dscost.analyze(Takes(lambda x, flags: x * flags.all()), input=parse_inputs(["2,8", "flags=2:bool"]))
     assert ALL_TRUE in report.warnings
     report = dscost.analyze(Masked(), input=parse_inputs(["2,20,8", "mask=2,20:bool=true"]))
     assert report.totals.as_is.macs == 2 * 20 * 8 * 3

@@ -161,14 +161,26 @@ def _is_shape(value: Any) -> bool:
 
 def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Return a value with every tensor in it changed; collections keep their kind."""
+    return changed_by_name("", value, lambda _, tensor: change(tensor))
+
+
+def changed_by_name(name: str, value: Any, change: Callable[[str, Tensor], Tensor]) -> Any:
+    """Return a value with every tensor in it changed; collections keep their kind.
+
+    Args:
+        name: Of the value, and of what is in it and has none of its own.
+        value: A tensor, a collection, or anything else, which stays as it is.
+        change: From the innermost name of a tensor, and the tensor, to what stands in its place.
+    """
     if isinstance(value, Tensor):
-        return change(value)
+        return change(name, value)
     if isinstance(value, Mapping):
-        return _like(value, {key: _changed(entry, change) for key, entry in value.items()})
+        return _like(value, {key: changed_by_name(str(key), entry, change) for key, entry in value.items()})
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_changed(entry, change) for entry in value))
+        named = zip(value._fields, value, strict=True)
+        return type(value)(*(changed_by_name(field, entry, change) for field, entry in named))
     if isinstance(value, tuple | list):
-        return type(value)(_changed(entry, change) for entry in value)
+        return type(value)(changed_by_name(name, entry, change) for entry in value)
     if is_dataclass(value) and not isinstance(value, type) and next(_tensors(value), None) is not None:
         return _with_fields(value, change)
     return value
@@ -187,11 +199,11 @@ def _like(value: Mapping[Any, Any], entries: dict[Any, Any]) -> Mapping[Any, Any
     return new  # type: ignore[no-any-return]
 
 
-def _with_fields(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def _with_fields(value: Any, change: Callable[[str, Tensor], Tensor]) -> Any:
     new = copy.copy(value)
     for field in fields(value):
         # a frozen one too: the copy is nobody else's
-        object.__setattr__(new, field.name, _changed(getattr(value, field.name), change))
+        object.__setattr__(new, field.name, changed_by_name(field.name, getattr(value, field.name), change))
     return new
 
 

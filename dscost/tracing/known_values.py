@@ -2,13 +2,12 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from dscost.tracing.inputs import Arguments
+from dscost.tracing.inputs import Arguments, changed_by_name
 from dscost.tracing.standins import keeps_values
 
 _MASK = re.compile(r"(?:^|_)masks?$")
@@ -58,18 +57,6 @@ def _names_of(model: nn.Module | None) -> list[str]:
 def _changed(arguments: Arguments, names: list[str], change: Callable[[str, Tensor], Tensor]) -> Arguments:
     positional = [*names, *[""] * len(arguments.args)]
     return Arguments(
-        tuple(_each(name, value, change) for name, value in zip(positional, arguments.args, strict=False)),
-        {name: _each(name, value, change) for name, value in arguments.kwargs.items()},
+        tuple(changed_by_name(name, value, change) for name, value in zip(positional, arguments.args, strict=False)),
+        {name: changed_by_name(name, value, change) for name, value in arguments.kwargs.items()},
     )
-
-
-def _each(name: str, value: Any, change: Callable[[str, Tensor], Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return change(name, value)
-    if isinstance(value, Mapping):
-        return {key: _each(str(key), entry, change) for key, entry in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_each(field, entry, change) for field, entry in zip(value._fields, value, strict=True)))
-    if isinstance(value, tuple | list):
-        return type(value)(_each(name, entry, change) for entry in value)
-    return value
