@@ -17,6 +17,20 @@ from dscost.errors import InputError
 if TYPE_CHECKING:
     from dscost.marked_yaml import Node
 
+
+class BareWordError(InputError):
+    """A bare word that would be a value elsewhere.
+
+    Args:
+        message: What it could mean, and what to write.
+        as_text: The word as it is written where text is meant, in quotes.
+    """
+
+    def __init__(self, message: str, as_text: str) -> None:
+        super().__init__(message)
+        self.as_text = as_text
+
+
 MAX_DEPTH = 40
 MAX_NUMBER_LENGTH = 40
 
@@ -109,7 +123,7 @@ def parse_word(text: str) -> Any:
         return Reference(reference[1], reference[2], reference[3] is not None)
     instead = _instead(text)
     if instead:
-        raise InputError(f"'{shown(text)}' {instead}")
+        raise BareWordError(f"'{shown(text)}' {instead}", _quoted(text))
     return text
 
 
@@ -132,7 +146,7 @@ def _instead(text: str) -> str | None:
     if _NOT_FINITE.fullmatch(text):
         return f"is no finite number: write {quotes}"
     if _SEVERAL.fullmatch(text):
-        return f"could mean two things: write [{shown(text.rstrip(', '))}] for a list, or {quotes}"
+        return f"could mean two things: write {_several(text)}, or {quotes}"
     if _SUM.fullmatch(text):
         return f"is not computed: write the number, or {quotes}"
     if _OF_TORCH.fullmatch(text):
@@ -142,6 +156,11 @@ def _instead(text: str) -> str | None:
     if _CALL.fullmatch(text):
         return f"is not run: write package.module:name for a Python object, or {quotes}"
     return None
+
+
+def _several(text: str) -> str:
+    entries = shown(text.rstrip(", "))
+    return f"[{entries}] for a list, ({entries}{'' if ',' in entries else ','}) for a tuple"
 
 
 def read_node(node: "Node") -> Any:

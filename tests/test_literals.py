@@ -98,8 +98,22 @@ def test_parts_of_an_argument_have_dotted_names_in_any_order() -> None:
         (["a=1", "a=2"], "--kwargs: 'a' is given twice"),
         (["a.b=1", "a.b=2"], "--kwargs: 'a.b' is given twice"),
         (["a=3", "a.b=2"], "--kwargs: 'a.b': a is 3, which has no parts"),
-        (["deep=yes"], "--kwargs: deep: 'yes' could mean two things: write true, or 'yes' for the text"),
-        (["size=3,5"], "--kwargs: size: '3,5' could mean two things: write [3,5] for a list, or '3,5' for the text"),
+        (
+            ["deep=yes"],
+            "--kwargs: deep: 'yes' could mean two things: write true, or 'yes' for the text; "
+            """a shell needs more quotes: "deep='yes'\"""",
+        ),
+        (
+            ["size=3,5"],
+            "--kwargs: size: '3,5' could mean two things: write [3,5] for a list, (3,5) for a tuple, "
+            """or '3,5' for the text; a shell needs more quotes: "size='3,5'\"""",
+        ),
+        (
+            ["size=3,"],
+            "--kwargs: size: '3,' could mean two things: write [3] for a list, (3,) for a tuple, "
+            """or '3,' for the text; a shell needs more quotes: "size='3,'\"""",
+        ),
+        (["a=[b, none]"], "--kwargs: a: 'none' could mean two things: write None, or 'none' for the text"),
     ],
 )
 def test_arguments_that_are_none_are_refused(pairs: list[str], message: str) -> None:

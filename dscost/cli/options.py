@@ -281,12 +281,17 @@ def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _argument(pair: str) -> tuple[str, Any]:
-    from dscost.literals import parse_value, shown
+    from dscost.literals import BareWordError, parse_value, shown
 
     name, equals, value = pair.partition("=")
     if not equals or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name.strip()):
         raise InputError(f"expected NAME=VALUE such as width=0.5, found '{shown(pair)}'")
     try:
         return name.strip(), parse_value(value)
+    except BareWordError as error:
+        told = (
+            f'; a shell needs more quotes: "{name.strip()}={error.as_text}"' if value.strip() in error.as_text else ""
+        )
+        raise InputError(f"{name.strip()}: {error}{told}") from error
     except InputError as error:
         raise InputError(f"{name.strip()}: {error}") from error
