@@ -343,6 +343,31 @@ def test_other_errors_have_no_such_hint() -> None:
     assert "integers" not in refused(nn.Embedding(3, 4), input=torch.zeros(1, 5, dtype=torch.complex64))
 
 
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"imge": (1, 3)}, "unexpected keyword argument 'imge' (did you mean 'image'?)"),
+        ({"image": (1, 3), "msk": (1, 3)}, "unexpected keyword argument 'msk' (did you mean 'mask'?)"),
+        ({"zzz": (1, 3)}, "unexpected keyword argument 'zzz' (its inputs are image, mask)"),
+        ({"mask": (1, 3)}, "missing 1 required positional argument: 'image'"),
+    ],
+)
+def test_a_name_that_a_forward_does_not_know_gets_the_nearest_one(given: Any, hint: str) -> None:
+    class Named(nn.Module):
+        def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+            return image
+
+    assert refused(Named(), input=given).endswith(hint)
+
+
+def test_a_forward_that_takes_any_name_is_given_no_suggestion() -> None:
+    class TakesAnything(nn.Module):
+        def forward(self, image: Tensor | None = None, **more: Tensor) -> Tensor:
+            return more["mask"].no_such_thing  # type: ignore[no-any-return]
+
+    assert "did you mean" not in refused(TakesAnything(), input={"imge": (1, 3), "mask": (1,)})
+
+
 # -- arguments that are missing
 
 

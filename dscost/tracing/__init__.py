@@ -189,7 +189,7 @@ def trace(
         if attempt.traced is not None:
             return _doubted(attempt, attempts)
     told = _most_telling(attempts)
-    why = f"{first_line(told)}{hint_for(told, arguments)}"
+    why = f"{first_line(told)}{hint_for(told, model, arguments)}"
     raise InputError(f"{type(model).__name__} cannot be run on {_described(arguments)}: {why}") from told
 
 

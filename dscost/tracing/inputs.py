@@ -1,15 +1,16 @@
 """What a model is given: shapes, tensors, or nested collections of them, as arguments of its forward."""
 
 import copy
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dscost.errors import InputError, UnknownNameError, first_line
+from dscost.errors import InputError, UnknownNameError, did_you_mean, first_line
 from dscost.inputs import INPUT_DTYPES, TensorSpec, check_fill, fill_shape
 from dscost.tracing.sparse import is_sparse
 
@@ -274,8 +275,26 @@ _WANTS_INTEGERS = re.compile(
 )
 
 
-def hint_for(error: BaseException, arguments: Arguments) -> str:
-    """Return what to give instead where an error of torch says that integers were expected, else nothing."""
+def hint_for(error: BaseException, model: nn.Module, arguments: Arguments) -> str:
+    """Return what to give instead where a forward does not know a name, or torch expected integers; else nothing."""
+    told = _hint_at_names(model, arguments) if isinstance(error, TypeError) else ""
+    return told or _hint_at_integers(error, arguments)
+
+
+def _hint_at_names(model: nn.Module, arguments: Arguments) -> str:
+    try:
+        parameters = inspect.signature(model.forward).parameters
+    except (TypeError, ValueError):  # it has none that can be looked at
+        return ""
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+        return ""
+    for name in arguments.kwargs:
+        if name not in parameters:
+            return did_you_mean(name, parameters) or f" (its inputs are {', '.join(parameters)})"
+    return ""
+
+
+def _hint_at_integers(error: BaseException, arguments: Arguments) -> str:
     floats = [tensor for tensor in arguments.tensors if tensor.is_floating_point()]
     if not floats or not _WANTS_INTEGERS.search(first_line(error)):
         return ""
