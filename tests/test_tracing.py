@@ -1167,7 +1167,7 @@ class Deciding(nn.Module):
 
 
 REAL = re.compile(
-    r"The model looks at values \(\S+\.py:\d+, `.+`\), so it ran once for real on the CPU, "
+    r"The model looks at values \(\S+\.py:\d+, `.+`\), so it ran once for real on the CPU,( on zeros,)? "
     r"with its own or random weights\."
 )
 
@@ -1181,7 +1181,32 @@ def test_a_model_that_looks_at_values_runs_for_real_with_the_values_it_is_given(
     report = dscost.analyze(Deciding(), input=torch.full((1, 3, 4, 4), value))
     assert report.totals.as_is.macs == 16 * 3 * channels
     assert ran_for_real(report)
+    assert "zeros" not in report.doubts[0].text
     assert report.peak_activation_bytes is None
+
+
+def test_a_real_run_says_that_it_was_on_zeros_where_only_shapes_are_given() -> None:
+    assert "on zeros, with its own" in dscost.analyze(Deciding(), input=(1, 3, 4, 4)).doubts[0].text
+
+    def picky(self: nn.Module, x: Tensor) -> Tensor:
+        if not x.max() > 0:
+            raise ValueError("nothing there")
+        return x
+
+    with pytest.raises(InputError, match=r"cannot be run on zeros of \(1, 3\) float32: ValueError: nothing there"):
+        dscost.analyze(Calling(picky), input=(1, 3))
+    with pytest.raises(InputError, match=r"cannot be run on \(1, 3\) float32: ValueError: nothing there"):
+        dscost.analyze(Calling(picky), input=torch.zeros(1, 3))
+
+
+def test_of_an_error_without_values_one_sentence_is_told() -> None:
+    def fails(self: nn.Module, x: Tensor) -> Tensor:
+        if x.is_meta:
+            raise RuntimeError("no kernel for Meta. Ask somebody. Or nobody.")
+        return x
+
+    (doubt,) = dscost.analyze(Calling(fails), input=(1, 3)).doubts
+    assert "RuntimeError: no kernel for Meta, so it ran once for real" in doubt.text
 
 
 @pytest.mark.parametrize(("scale", "channels"), [(1.0, 8), (-1.0, 2)])

@@ -184,13 +184,14 @@ def trace(
             attempts.append(_attempt(model, arguments, way, training, make_real))
             way = None if attempts[-1].is_whole else _next_way(attempts)
     if attempts[-1].is_whole:
-        return _with_reason(attempts)
+        return _with_reason(attempts, arguments)
     for attempt in reversed(attempts):
         if attempt.traced is not None:
             return _doubted(attempt, attempts)
     told = _most_telling(attempts)
     why = f"{first_line(told)}{hint_for(told, model, arguments)}"
-    raise InputError(f"{type(model).__name__} cannot be run on {_described(arguments)}: {why}") from told
+    zeros = "zeros of " if _on_zeros(arguments) and _is_of_real_run(told, attempts) else ""
+    raise InputError(f"{type(model).__name__} cannot be run on {zeros}{_described(arguments)}: {why}") from told
 
 
 def _next_way(attempts: Sequence[_Attempt]) -> _Way | None:
@@ -230,7 +231,7 @@ def _is_certain(attempt: _Attempt) -> bool:
     return attempt.error is not None and not attempt.autocasts and file_of(attempt.error) in _CERTAIN
 
 
-def _with_reason(attempts: Sequence[_Attempt]) -> Trace:
+def _with_reason(attempts: Sequence[_Attempt], arguments: Arguments) -> Trace:
     """Return the trace of the last way, with what must be said about why it was taken."""
     last, first = attempts[-1], attempts[0]
     assert last.traced is not None
@@ -245,10 +246,20 @@ def _with_reason(attempts: Sequence[_Attempt]) -> Trace:
     why = (
         f"The model looks at values{where}"
         if looks_at_values(missing.error)
-        else f"The model fails without values{where}: {first_line(missing.error)}"
+        else f"The model fails without values{where}: {_first_sentence(first_line(missing.error))}"
     )
-    text = f"{why}, so it ran once for real on the CPU, with its own or random weights."
+    zeros = " on zeros," if _on_zeros(arguments) else ""
+    text = f"{why}, so it ran once for real on the CPU,{zeros} with its own or random weights."
     return last.traced._replace(doubts=(Doubt("value_dependent", text), *last.traced.doubts))
+
+
+def _on_zeros(arguments: Arguments) -> bool:
+    """Whether a real run is given zeros, for want of values."""
+    return any(tensor.is_meta and tensor.dtype is not torch.bool for tensor in arguments.tensors)
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].removesuffix(".")
 
 
 def _doubted(attempt: _Attempt, attempts: Sequence[_Attempt]) -> Trace:
@@ -274,6 +285,13 @@ def _most_telling(attempts: Sequence[_Attempt]) -> BaseException:
     """Return the error of the real run, or that of the first way where it was not tried or could not be made."""
     errors = [attempt.error for attempt in attempts if attempt.error is not None]
     return errors[-1] if len(errors) > 1 and not attempts[-1].way.on_meta else errors[0]
+
+
+def _is_of_real_run(error: BaseException, attempts: Sequence[_Attempt]) -> bool:
+    """Whether an error is that of the real run, and of no other."""
+    last = attempts[-1]
+    others = [first_line(one.error) for one in attempts[:-1] if one.error is not None]
+    return error is last.error and not last.way.on_meta and first_line(error) not in others
 
 
 def _macs(traced: Trace) -> int:
