@@ -271,7 +271,7 @@ def test_what_is_not_measured_is_said_with_the_bytes_that_are_moved_more(
     assert f"(--goal latency_s=0.8x does); it moves {grown:.2f}× more bytes.\n" in told
     assert run(["convert", "net.py:make", *INPUT, "--where", "4"]) == 0
     told = capsys.readouterr().out
-    assert "1 of 1 layer made depthwise-separable\n" in told
+    assert "1 of 4 convolutions made depthwise-separable\n" in told
     assert "Whether it is faster was not measured (--goal latency_s=0.8x does).\n" in told  # it moves fewer
 
 
@@ -398,7 +398,7 @@ def test_the_library_plans_what_the_command_plans(here: Path, capsys: pytest.Cap
 def test_markdown_has_the_layers_the_totals_and_the_curve(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["convert", "net.py:make", *INPUT, "--goal", "params=0.5x", "--format", "markdown"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("### net.py:make, input 1×3×16×16: 1 of 2 layers made depthwise-separable\n")
+    assert told.startswith("### net.py:make, input 1×3×16×16: 1 of 4 convolutions made depthwise-separable\n")
     assert told.count("| :--") + told.count("| --: |") >= 3
     assert "← goal" in told
     assert "no accuracy" in told

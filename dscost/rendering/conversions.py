@@ -99,9 +99,9 @@ def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
 
 def _heading(outcome: Outcome) -> str:
     inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
-    decided = sum(layer.planned for layer in outcome.layers)
-    of = f"{outcome.converted} of {decided} {'layer' if decided == 1 else 'layers'}" if decided else "no layer"
-    return f"{outcome.target}, input {inputs}: {of} made depthwise-separable"
+    there = len(outcome.layers)
+    which = f"{outcome.converted} of {there} convolution{'' if there == 1 else 's'}" if there else "no convolution"
+    return f"{outcome.target}, input {inputs}: {which} made depthwise-separable"
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
