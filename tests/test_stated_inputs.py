@@ -406,6 +406,48 @@ def test_a_missing_argument_is_named_with_how_to_give_it(
             assert told in found
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "hint"),
+    [
+        (
+            "Typed",
+            {"width": 4},
+            "'dict' object has no attribute 'width' (config is a mapping; an object is --kwargs config=nets:Config, "
+            "a part of it config.PART=VALUE)",
+        ),
+        (
+            "Untyped",
+            "large",
+            "'str' object has no attribute 'width' (config is text; an object is --kwargs config=package.module:Class, "
+            "a part of it config.PART=VALUE)",
+        ),
+        ("Untyped", 3, "'int' object has no attribute 'width'"),
+        ("Other", {"width": 4}, "'dict' object has no attribute 'depth'"),
+    ],
+)
+def test_a_mapping_or_text_in_place_of_an_object_is_told(models: Models, name: str, config: Any, hint: str) -> None:
+    path = models(
+        """
+        class Config:
+            width = 4
+        class Typed(nn.Module):
+            def __init__(self, config: Config):
+                super().__init__()
+                self.width = config.width
+        class Untyped(nn.Module):
+            def __init__(self, config):
+                super().__init__()
+                self.width = config.width
+        class Other(nn.Module):
+            def __init__(self, config):
+                super().__init__()
+                self.depth = {}.depth
+        """
+    )
+    found = refused(f"{path}:{name}", kwargs={"config": config}, input=(1, 3))
+    assert found == f"{path}:{name} cannot be made: AttributeError: {hint}"
+
+
 # -- values, and batches as loaders give them
 
 

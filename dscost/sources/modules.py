@@ -22,7 +22,7 @@ from dscost.randomness import own_random_numbers
 from dscost.sources import ModuleSource
 from dscost.sources.importing import SCRIPT, World, levels_of, world_of_package
 from dscost.sources.mending import notes_on
-from dscost.sources.objects import argument_hint, resolved
+from dscost.sources.objects import argument_hint, object_hint, resolved
 from dscost.sources.stated import beside, may_state, missing_input
 
 
@@ -289,6 +289,7 @@ class Maker:
         if isinstance(error, InputError):
             return error
         hint = argument_hint(self._factory, self._kwargs) if isinstance(error, TypeError) else ""
+        hint = hint or object_hint(self._factory, self._kwargs, error)
         return InputError(f"{self._target} cannot be made: {first_line(error)}{hint}")
 
     def _on(self, device: str) -> nn.Module:

@@ -126,6 +126,21 @@ def argument_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> str
     return f" (give it with {' '.join(missing)})" if missing else ""
 
 
+def object_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any], error: BaseException) -> str:
+    """Return how an object is written where a factory looks for an attribute of a mapping or text that it was given."""
+    given = getattr(error, "obj", None) if isinstance(error, AttributeError) else None
+    if not isinstance(given, dict | str):
+        return ""
+    parameters = inspect.signature(factory).parameters  # it was called, so there is one
+    for name, value in kwargs.items():
+        if type(value) is type(given) and value == given and name in parameters:
+            wanted = _example(factory, parameters[name])
+            wanted = "package.module:Class" if wanted == "..." else wanted
+            kind = "text" if isinstance(given, str) else "a mapping"
+            return f" ({name} is {kind}; an object is --kwargs {name}={wanted}, a part of it {name}.PART=VALUE)"
+    return ""
+
+
 def _example(factory: Callable[..., Any], parameter: inspect.Parameter) -> str:
     """Return how an argument is written: a configuration by its class, anything else by three dots."""
     kind = parameter.annotation
