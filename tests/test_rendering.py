@@ -85,6 +85,18 @@ def test_dropped_columns_are_named() -> None:
     assert "Not shown" not in render([LAYER], "table", View(width=60, wide=True))
 
 
+def test_sentences_of_a_dropped_column_stand_below_the_table() -> None:
+    columns = [Column("layer", "layer", 0, "left"), Column("why", "why kept", 1, "left", goes_below=True)]
+    rows = [Row({"layer": "conv1", "why": "its 3 input channels are few"}), Row({"layer": "conv2"})]
+    page = Page("a model", sheets=[Sheet(columns, rows)])
+    narrow, broad = (render_pages([page], View(width=width)) for width in (30, 60))
+    assert "why kept:\n  conv1: its 3 input channels\nare few\n" in narrow
+    assert "Not shown" not in narrow
+    assert "conv2:" not in narrow
+    assert "conv1   its 3 input channels are few\n" in broad
+    assert broad.count("why kept") == 1
+
+
 @pytest.mark.parametrize(
     "view", [View(width=40, wide=True), View(width=40, columns=("params", "macs", "traffic_bytes"))]
 )

@@ -36,7 +36,7 @@ _LAYER_COLUMNS = [
     Column("params", "params", 4),
     Column("macs", "MACs", 2),
     Column("latency", "latency", 3),
-    Column("why", "why kept", 5, "left"),
+    Column("why", "why kept", 5, "left", goes_below=True),
 ]
 _TOTAL_COLUMNS = [
     Column("figure", "the whole model", 0, "left"),

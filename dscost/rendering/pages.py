@@ -14,12 +14,14 @@ class Column(NamedTuple):
         header: What stands above it.
         priority: Columns of the highest number are dropped first where space is short; 0 never is.
         align: Names to the left, figures to the right.
+        goes_below: Whether its cells are sentences, which stand below the table where there is no room beside it.
     """
 
     key: str
     header: str
     priority: int
     align: Literal["left", "right"] = "right"
+    goes_below: bool = False
 
 
 class Row(NamedTuple):

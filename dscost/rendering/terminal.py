@@ -135,13 +135,27 @@ def _page_body(page: Page, view: View) -> RenderableType:
     for sheet in page.sheets:
         table, dropped = _table(sheet, NATURAL_WIDTH if _keeps_columns(view) else width)
         parts += [Text(), table]
-        hidden += [column.header for column in dropped if column.header and column.header not in hidden]
+        parts += [_wrapped(line, width) for column in dropped if column.goes_below for line in _below(sheet, column)]
+        hidden += [
+            column.header
+            for column in dropped
+            if column.header and column.header not in hidden and not column.goes_below
+        ]
     parts.append(Text())
     if hidden:
         names = ", ".join(hidden)
         parts.append(_wrapped(f"Not shown at this width: {names} (see them with {page.unhide}).", width, "dim"))
     parts += [_wrapped(line, width) for line in page.closing]
     return Group(*parts)
+
+
+def _below(sheet: Sheet, column: Column) -> Iterator[str]:
+    """Yield what the cells of a column say, after the name of their row."""
+    name = sheet.columns[0].key
+    told = [f"{row.cells.get(name, '')}: {row.cells[column.key]}" for row in sheet.rows if row.cells.get(column.key)]
+    if told:
+        yield f"{column.header}:"
+        yield from (f"  {line}" for line in told)
 
 
 def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
