@@ -336,6 +336,26 @@ def test_trust_reads_what_only_torch_can(program: Entries, tmp_path: Path, made:
     assert dscost.verify(path, trust=True).agrees
 
 
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_budget_trusts_the_programs_that_it_says_it_trusts(
+    program: Entries, tmp_path: Path, made: Path, isolate: bool
+) -> None:
+    entries = dict(program)
+    entries[SAMPLE] = saved((Sample(torch.zeros(2, 3, 8, 8)), {}))
+    packed(tmp_path / "net.pt2", entries)
+    budget = tmp_path / "dscost.yaml"
+    text = f"version: 1\nmodels:\n  - {{target: net.pt2, limits: {{macs: {MACS}}}}}\n"
+    budget.write_text(text)
+    result = dscost.check(budget, isolate=isolate)
+    assert result.exit_code == 2
+    assert "--trust (in a budget trust: true) reads it" in (result.findings[0].detail or "")
+    budget.write_text(text.replace("net.pt2,", "net.pt2, trust: true,"))
+    assert dscost.check(budget, isolate=isolate).exit_code == 0
+    budget.write_text(text.replace("net.pt2,", "net.pt2, trust: maybe,"))
+    with pytest.raises(InputError, match="3:30: expected true or false, found 'maybe'"):
+        dscost.check(budget, isolate=isolate)
+
+
 LIBRARY = """
 import dataclasses, torch
 @dataclasses.dataclass

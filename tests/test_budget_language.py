@@ -335,7 +335,15 @@ def test_a_saved_report_has_limits_of_the_defaults_and_an_input_of_its_own(targe
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("input", "[1]"), ("batch", "1"), ("dtype", "int8"), ("set", "{a: 1}"), ("kwargs", "{}"), ("matrix", "{a: [1]}")],
+    [
+        ("input", "[1]"),
+        ("batch", "1"),
+        ("dtype", "int8"),
+        ("set", "{a: 1}"),
+        ("kwargs", "{}"),
+        ("matrix", "{a: [1]}"),
+        ("trust", "true"),
+    ],
 )
 def test_what_would_change_a_saved_report_is_a_mistake(key: str, value: str) -> None:
     assert problems(f"{SAVED}  - target: r.json\n    {key}: {value}\n") == [
@@ -705,8 +713,8 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
         pytest.param(HEAD + "    ? [a, b]\n    : 1\n", ["4:7: a key must be a word"], id="a list as a key"),
         pytest.param(HEAD + "    ? {a: b}\n    : 1\n", ["4:7: a key must be a word"], id="a mapping as a key"),
         pytest.param(HEAD + "    1: 2\n",
-                     ["4:5: unknown key '1' (known: name, target, input, batch, dtype, set, kwargs, matrix, limits, "
-                      "entries, layers, exclude, policy)"], id="a number as a key"),
+                     ["4:5: unknown key '1' (known: name, target, input, batch, dtype, set, kwargs, trust, matrix, "
+                      "limits, entries, layers, exclude, policy)"], id="a number as a key"),
         pytest.param(HEAD + "    name: !!python/name:os.system x\n",
                      ["4:11: tags are not supported, found 'tag:yaml.org,2002:python/name:os.system'"], id="a tag"),
     ],

@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -228,6 +229,8 @@ def test_rooflines_can_be_applied_to_a_saved_report(save: WriteReports) -> None:
     ("options", "told"),
     [
         ({"batch": 2}, "--batch"),
+        ({"batch": 0}, "--batch"),
+        ({"input": torch.zeros(2, 3)}, "--input"),
         ({"input": (1, 3, 8, 8), "dtype": "float16"}, "--input, --dtype"),
         ({"settings": {"width": 2}}, "--set"),
         ({"kwargs": {"width": 2}}, "--kwargs"),

@@ -172,7 +172,14 @@ def count(
 
     source, name = _found(target, kwargs, trust=trust, folder=folder, has_input=input is not None)
     if isinstance(source, SavedSource):
-        asked = {"input": input, "batch": batch, "dtype": dtype, "set": settings, "kwargs": kwargs, "train": train}
+        asked = {
+            "input": input,
+            "batch": batch,
+            "dtype": dtype,
+            "set": settings or None,
+            "kwargs": kwargs or None,
+            "train": train,
+        }
         return _as_saved(source.report, name, asked, strict=strict)
     if isinstance(source, ArchitectureSource) and not train:
         shape, dtype = _one_shape(input, dtype), dtype or "float32"
@@ -185,7 +192,7 @@ def count(
 
 def _as_saved(report: Report, name: str, asked: Mapping[str, Any], *, strict: bool) -> CountedModel:
     """Return a saved report, which no option can count anew."""
-    options = [f"--{option}" for option, value in asked.items() if value not in (None, False, {})]
+    options = [f"--{option}" for option, value in asked.items() if value is not None and value is not False]
     if options:
         raise InputError(f"{name} is a saved report, counted already: {', '.join(options)} cannot change it")
     if strict and report.coverage.unknown:

@@ -215,6 +215,7 @@ def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedM
         dtype=entry.dtype,
         settings=settings or None,
         kwargs=kwargs or None,
+        trust=entry.trust,
         folder=folder,  # for the path of a module, which names no file
     )
 

@@ -46,7 +46,8 @@ LIMIT_KEYS = (*BOUNDS, *BESIDE)
 TOP_KEYS = ("version", "baseline", "defaults", "policy", "models", "description")
 RUN_KEYS = ("input", "batch", "dtype")
 MODEL_KEYS = (
-    *("name", "target", *RUN_KEYS, "set", "kwargs", "matrix", "limits", "entries", "layers", "exclude", "policy"),
+    *("name", "target", *RUN_KEYS, "set", "kwargs", "trust", "matrix"),
+    *("limits", "entries", "layers", "exclude", "policy"),
 )
 DEFAULT_KEYS = (*RUN_KEYS, "limits")
 ENTRY_KEYS = ("match", "limits")
@@ -54,7 +55,7 @@ RULE_KEYS = ("match", "each", "total", "allow_empty")
 EXCLUSION_KEYS = ("match", "reason")
 """What the mappings of a budget may have, here and above; `dscost.schemas` tells editors."""
 
-NOT_OF_SAVED = (*RUN_KEYS, "set", "kwargs", "matrix")
+NOT_OF_SAVED = (*RUN_KEYS, "trust", "set", "kwargs", "matrix")
 """The keys of a model that cannot change a saved report."""
 
 WHOLE = ("count", "bytes")
@@ -155,6 +156,7 @@ class Entry:
         column: Likewise.
         input_is_default: Whether the input is that of the defaults: a setting that sizes the input goes before it.
         policy: What is done about what cannot be judged, where this model has it otherwise than the budget.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Entry:
     column: int = 1
     input_is_default: bool = False
     policy: Mapping[str, str] = field(default_factory=dict)
+    trust: bool = False
 
     @property
     def needs_time(self) -> bool:
@@ -289,6 +292,7 @@ class _Reader:
             "layers": tuple(self._layer_rules(given.get("layers"))),
             "exclude": tuple(self._exclusions(given.get("exclude"))),
             "policy": self._policy(given.get("policy"), OF_MODELS),
+            "trust": self._truth(given.get("trust")),
             "line": node.line,
             "column": node.column,
         }

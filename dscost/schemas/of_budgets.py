@@ -232,6 +232,7 @@ _EXCLUSION: Mapping[str, Schema] = {"match": _MATCH, "reason": TEXT}
 _MODEL: Mapping[str, Schema] = {
     "name": TEXT,
     "target": TEXT,
+    "trust": {"type": "boolean", "default": False},
     **_RUN,
     "set": VALUES,
     "kwargs": VALUES,

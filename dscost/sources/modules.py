@@ -141,7 +141,8 @@ def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) 
         module, example = read_program(path)
     except CodeError as error:
         if not trust:
-            raise InputError(f"{error}; if you trust it, dscost model --trust reads it all the same") from error
+            told = f"{error}; if you trust it, --trust (in a budget trust: true) reads it all the same"
+            raise InputError(told) from error
         module, example = read_trusted(path)
     if example is None:
         return ModuleSource("export", module)
