@@ -810,9 +810,24 @@ def test_a_baseline_without_models_is_there_all_the_same() -> None:
         said.append(finding_sentence(finding))
     assert said == [
         "not in the baseline, so growth cannot be judged: dscost baseline update adds it.",
-        "growth cannot be judged: there is no kept.json.",
+        "growth cannot be judged: there is no kept.json. dscost baseline save writes one.",
         "growth cannot be judged: the budget names no baseline.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("net.py:Net: there is no 'Net'", "there is no 'Net'"),
+        ("net.py:Net cannot be made: ValueError: no", "cannot be made: ValueError: no"),
+        ("net.py:Network: there is no 'Network'", "net.py:Network: there is no 'Network'"),
+        ("Net cannot be run on (1, 3)", "Net cannot be run on (1, 3)"),
+        (None, ""),
+    ],
+)
+def test_the_name_of_a_model_that_cannot_be_made_is_told_once(error: str | None, told: str) -> None:
+    entry = budget_of("    limits: {macs: 5}").entries[0]
+    assert Subject(replace(entry, name="net.py:Net"), None, error).why_unloadable == told
 
 
 @pytest.mark.parametrize("level", ["error", "warn", "ignore"])

@@ -133,7 +133,7 @@ def count_all(
     for subject, _ in pairs:
         name = subject.entry.name
         if subject.report is None:
-            unloadable[name] = f"{budget.path}:{subject.entry.line}: {name}: {subject.error}"
+            unloadable[name] = f"{budget.path}:{subject.entry.line}: {name}: {subject.why_unloadable}"
             if budget.policy_of(subject.entry)["on_unloadable_model"] == "fail":
                 raise InputError(unloadable[name])
             continue

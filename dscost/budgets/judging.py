@@ -124,6 +124,13 @@ class Subject(NamedTuple):
     report: Report | None
     error: str | None = None
 
+    @property
+    def why_unloadable(self) -> str:
+        """Why it could not be loaded, without the name of the entry, which stands before it."""
+        error, name = self.error or "", self.entry.name
+        rest = error.removeprefix(name).removeprefix(":")
+        return rest[1:] if rest != error and rest.startswith(" ") else error
+
 
 class Judgement(NamedTuple):
     """What a budget says of everything it names."""
@@ -192,7 +199,7 @@ def _without_baseline(baseline: Baseline | None) -> str | None:
     """Return why no model has a baseline; `None` where there is one, whatever it has."""
     if baseline is None:
         return "the budget names no baseline"
-    return None if baseline.is_there else f"there is no {baseline.origin}"
+    return None if baseline.is_there else f"there is no {baseline.origin}. dscost baseline save writes one"
 
 
 def _stale(budget: Budget, baseline: Baseline | None) -> Iterator[Finding]:
@@ -236,7 +243,7 @@ class _Judge:
         if report is None or self._rest is None:
             level = self.policy["on_unloadable_model"]
             if level != "ignore":
-                yield self._finding("unloadable_model", level, detail=self.subject.error)
+                yield self._finding("unloadable_model", level, detail=self.subject.why_unloadable)
             return
         layers, cost, unknown = self._rest
         yield from self._exclusions(report)
