@@ -479,7 +479,7 @@ class SharedWeights(NamedTuple):
     """Parameters that several layers use; the figures of the first of them have them.
 
     Args:
-        layers: In the order in which they run.
+        layers: In the order in which they first read them.
         params: How many parameters.
         weight_bytes: Their size.
     """

@@ -594,6 +594,21 @@ def test_tied_weights_are_counted_once() -> None:
     assert report.warnings == ()
 
 
+def test_tied_weights_stand_with_the_layer_that_first_reads_them() -> None:
+    model = Calling(
+        lambda self, x: F.linear(self.a(self.z(x * 2)), self.z.bias.expand(8, 8)),
+        a=nn.Linear(8, 8),
+        idle=nn.Linear(8, 8),
+        z=nn.Linear(8, 8),
+    )
+    model.z.weight = model.a.weight
+    model.idle.bias = model.z.bias
+    report = dscost.analyze(model, input=(2, 8))
+    assert {layer.name: layer.cost.params for layer in report.layers} == {"": 0, "z": 64 + 8, "a": 8, "idle": 64}
+    assert report.totals.as_is.params == sum(layer.cost.params for layer in report.layers)
+    assert [shared.layers for shared in report.shared_weights or ()] == [("z", "a"), ("z", "")]
+
+
 def test_parameters_that_are_never_used_are_reported_and_counted() -> None:
     model = Calling(lambda self, x: self.used(x), used=nn.Linear(8, 4), spare=nn.Linear(8, 4))
     model.lonely = nn.Parameter(torch.zeros(1000))
