@@ -356,6 +356,7 @@ def _run(
             arguments = arguments.on("cpu")
         modules = list(named_parts(running))
         holdings = holdings_of(modules, packed=not way.on_meta)
+        holdings.add_views(standins.attributes(), lambda: standins.addresses(model))
         patched = {path for path, module in modules if "forward" in module.__dict__}
         run.attribution = attribution = stack.enter_context(attributed(modules))
         run.switch = stack.enter_context(GradientSwitch()) if training else None
@@ -379,6 +380,9 @@ def _run(
         for tensor in recorder.undifferentiable:
             recorder.stop_gradient(tensor)
         outputs = {_size(t): t for t in Arguments((result,), {}).tensors}.values()
+        recorder.reads(outputs)
+        if any(one.name not in recorder.read for one in holdings.parameters):
+            recorder.read |= holdings.read_by_other_names(recorder.read, standins.addresses(model))
         is_partial = recorder.came_from_outside(standins.tensors(), outputs)
         return Trace(
             events=recorder.events,
