@@ -266,7 +266,8 @@ def _partial(traced: Trace) -> Iterator[str]:
 
 
 def _unused(traced: Trace) -> Iterator[Doubt]:
-    unread = [parameter for parameter in traced.parameters if parameter.name not in traced.read]
+    mentioned = traced.read | traced.unseen
+    unread = [parameter for parameter in traced.parameters if parameter.name not in mentioned]
     if unread:
         modules = list(dict.fromkeys(parameter.name.rpartition(".")[0] for parameter in unread))
         shown = ", ".join(name or "(root)" for name in modules[:NAMES_SHOWN])

@@ -6,7 +6,7 @@ those that make up most networks the result is worked out by a short cut; torch'
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-from weakref import ref
+from weakref import WeakValueDictionary, ref
 
 import torch
 from torch import Tensor
@@ -177,6 +177,10 @@ class _Life(ref):  # type: ignore[type-arg]
 
     __slots__ = ("nbytes",)
     nbytes: int
+
+
+_SURVIVORS: WeakValueDictionary[int, torch.UntypedStorage] = WeakValueDictionary()
+"""Storages that were made in a trace and outlived it, by address."""
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -556,18 +560,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         address = _address(tensor)
         return address not in self._producer and address not in self._by_storage
 
-    def came_from_outside(self, held: Iterable[Tensor], results: Iterable[Tensor]) -> bool:
-        """Whether something was computed where it was not seen, as far as what was seen shows.
+    def from_outside(self, held: Iterable[Tensor], results: Iterable[Tensor]) -> list[Tensor]:
+        """Return what was read or returned though nothing that was seen made it, now or in an earlier trace.
 
         Args:
             held: Tensors that the model holds, beside parameters and buffers.
             results: What the model returns.
         """
-        orphans = [*self._orphans, *(_address(t) for result in results for t in parts(result) if self.is_orphan(t))]
+        orphans = self._orphans | {_address(t): t for one in results for t in parts(one) if self.is_orphan(t)}
         if not orphans:
-            return False
+            return []
         known = {_address(part) for tensor in held for part in parts(tensor)}
-        return any(address not in known for address in orphans)
+        return [one for address, one in orphans.items() if address not in known and address not in _SURVIVORS]
+
+    def remember_survivors(self) -> None:
+        """Keep in mind what is left of this run: a cache of the model's gives it to the next one."""
+        for life in self._lives.values():
+            storage = life()
+            if storage is not None:
+                _SURVIVORS[storage._cdata] = storage
 
     def producer_of(self, tensor: Tensor) -> int:
         """Return the event that last wrote a tensor, or a negative number."""
