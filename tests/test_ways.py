@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -785,6 +786,51 @@ def test_pythons_threads_are_as_before() -> None:
 )
 def test_what_is_not_used_is_not_said_to_have_run(model: nn.Module) -> None:
     assert kinds_of(dscost.analyze(model, input=(2, 8))) == ["unused"]
+
+
+def through_numpy(self: Any, x: Tensor) -> Tensor:
+    array = self.c(x).detach().numpy()
+    return torch.from_numpy(array @ array.T)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        pytest.param(through_numpy, id="numpy"),
+        pytest.param(lambda self, x: torch.tensor(np.asarray(self.c(x).detach())), id="as an argument of numpy"),
+        pytest.param(lambda self, x: self.c(torch.from_numpy(np.asarray(x) * 2)), id="the input"),
+    ],
+)
+def test_what_is_computed_in_numpy_is_said_to_be_left_out(forward: Callable[..., Any]) -> None:
+    model = Calling(forward, c=nn.Linear(8, 8), spare=nn.Linear(8, 8))
+    report = dscost.analyze(model, input=(2, 8))
+    assert kinds_of(report) == ["value_dependent", "unseen", "unused"]
+    assert report.doubts[1].text.startswith("The model takes features out of torch (test_ways.py:")
+    assert report.doubts[1].text.endswith("`); what it computes of them in NumPy is left out.")
+    assert not verify(model, input=(2, 8)).agrees
+
+
+@pytest.mark.parametrize(
+    ("forward", "doubts"),
+    [
+        pytest.param(lambda self, x: self.c(x) * float(x.sum().numpy()), ["value_dependent"], id="a number"),
+        pytest.param(lambda self, x: self.c(x)[: len((x > 9).numpy())], ["value_dependent"], id="a mask"),
+        pytest.param(lambda self, x: self.c(x) * len(x.tolist()), ["value_dependent"], id="a list"),
+        pytest.param(lambda self, x: self.c(x) * torch.from_numpy(torch.ones(8).numpy()), [], id="a constant"),
+        pytest.param(
+            lambda self, x: F.linear(x, torch.from_numpy(self.c.weight.detach().numpy()), self.c.bias),
+            ["value_dependent"],
+            id="weights",
+        ),
+        pytest.param(
+            lambda self, x: F.linear(x, torch.tensor(self.c.weight.tolist()), self.c.bias),
+            ["value_dependent"],
+            id="weights as a list",
+        ),
+    ],
+)
+def test_what_is_no_feature_may_leave_torch(forward: Callable[..., Any], doubts: list[str]) -> None:
+    assert kinds_of(dscost.analyze(Calling(forward, c=nn.Linear(8, 8)), input=(2, 8))) == doubts
 
 
 # -- no method is called but the forward

@@ -40,6 +40,7 @@ from dscost.results import Doubt
 from dscost.sources.wrappers import network_of
 from dscost.tracing.attribution import Attribution, attributed
 from dscost.tracing.autocasting import watched_autocast
+from dscost.tracing.conversions import Conversions
 from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.gradients import GradientSwitch
 from dscost.tracing.holdings import Parameter, holdings_of
@@ -380,6 +381,9 @@ def _run(
             attribution.follow = partial(_unseen_thread, enter_state)
         if isinstance(recorder, ValueRecorder):
             stack.enter_context(DirectAccess(recorder.values, recorder.missed))
+        conversions = Conversions(recorder)
+        if not way.on_meta:
+            stack.enter_context(conversions)
         stack.enter_context(watched_threads(run.start_thread))
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
@@ -393,7 +397,7 @@ def _run(
         orphans = recorder.from_outside(standins.tensors(), outputs)
         recorder.remember_survivors()
         if not run.starts_threads:  # what was made before, or on a faster way, came from nowhere out of sight
-            orphans = [one for one in orphans if one.is_inference() == way.is_fast]
+            orphans = [one for one in orphans if one.is_inference() == way.is_fast and not conversions.are_any]
         outside = Outside(
             run.starts_threads, bool(orphans), is_certain=bool(orphans) and (run.starts_threads or way.is_fast)
         )
@@ -408,7 +412,7 @@ def _run(
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
             output_bytes=sum(map(nbytes_of, outputs)),
-            doubts=missing.doubts,
+            doubts=(*conversions.doubts, *missing.doubts),
             unseen=missing.parameters,
             notes=(*notes, *recorder.notes),
             dropped=recorder.dropped,
