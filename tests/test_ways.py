@@ -708,6 +708,17 @@ def test_what_is_not_seen_is_said(forward: Callable[..., Any], text: str) -> Non
     assert not verify(model, input=(1, 3, 16, 16)).agrees
 
 
+def test_a_module_that_failed_is_not_said_to_have_run_unseen() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        try:
+            return self.a(x)
+        except RuntimeError:
+            return self.b(x)
+
+    report = dscost.analyze(Calling(forward, a=nn.Linear(9, 9), b=nn.Linear(8, 8)), input=(2, 8))
+    assert report.warnings == ("Never used: 90 parameters of a.",)
+
+
 def test_what_began_and_what_may_have_run_are_told_apart() -> None:
     model = Calling(lambda self, x: without_dispatch(self.c, x), c=nn.Conv2d(3, 64, 5), spare=nn.Linear(8, 8))
     model.lonely = nn.Parameter(torch.zeros(2))

@@ -401,7 +401,7 @@ def _run(
         outside = Outside(
             run.starts_threads, bool(orphans), is_certain=bool(orphans) and (run.starts_threads or way.is_fast)
         )
-        missing = unseen(modules, holdings, attribution.calls, recorder, patched, outside)
+        missing = unseen(modules, holdings, attribution.calls, recorder, patched | attribution.failed, outside)
         return Trace(
             events=recorder.events,
             calls=attribution.calls,

@@ -63,7 +63,7 @@ def unseen(
         holdings: What they hold.
         calls: How often the forward of each began.
         recorder: What was seen.
-        patched: Paths of modules with a forward of their own, which may leave the weights alone.
+        patched: Paths of modules that may leave their weights alone: their forward is another one, or failed.
         outside: What tells of work out of sight.
     """
     unread = {one.name: one for one in holdings.parameters if one.name not in recorder.read}
