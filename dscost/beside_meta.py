@@ -111,7 +111,7 @@ class DirectAccess(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _READING and isinstance(args[0], Tensor) and not self._values.is_known(args[0]):
+        if func in READING and isinstance(args[0], Tensor) and not self._values.is_known(args[0]):
             raise self._missed(NotImplementedError("Cannot copy out of meta tensor; no data!"))
         if func in _MADE_OF_NUMBERS and not _tensors((args, kwargs)) and _is_meta(kwargs.get("device")):
             kwargs = {**kwargs, "device": "cpu"}
@@ -147,7 +147,8 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 _MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
-_READING = {Tensor.tolist, Tensor.numpy, Tensor.__array__}
+READING = {Tensor.tolist, Tensor.numpy, Tensor.__array__}
+"""What gives values to Python and NumPy without an operator."""
 _INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
 
 

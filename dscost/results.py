@@ -479,7 +479,7 @@ class SharedWeights(NamedTuple):
     """Parameters that several layers use; the figures of the first of them have them.
 
     Args:
-        layers: In the order in which they run.
+        layers: In the order in which they first read them.
         params: How many parameters.
         weight_bytes: Their size.
     """
@@ -536,8 +536,8 @@ class Doubt(NamedTuple):
     """Why the figures of a model may not be all that it costs: one of its warnings, with a word that programs can read.
 
     Args:
-        kind: `value_dependent`: it looks at values, so other inputs may take other ways; `unused`: parameters of
-            modules that never ran; `unseen`: a module ran, and no operator was seen to read its weights.
+        kind: `value_dependent`: it looks at values, so other inputs may take other ways; `unused`: parameters
+            that nothing read; `unseen`: part of it ran, or may have run, where no operator is seen.
             Later versions may know more.
         text: The warning.
     """

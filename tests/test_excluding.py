@@ -132,14 +132,15 @@ def test_the_next_layer_that_uses_them_has_the_weights_of_an_excluded_one(here: 
     assert [baseline.layer_figure(name, "params") for name in ("embedding", "heads.0", "heads.1")] == [0, 28, 4]
 
 
-def test_the_first_layer_to_run_has_the_weights_even_if_it_reads_them_last(here: Path) -> None:
-    """The order of a report: by first run, not by first read."""
+def test_weights_are_those_of_the_layer_that_first_reads_them_even_if_another_one_ran_before(here: Path) -> None:
     for pattern, params in (("inner", 16), ("type:RootFirst", 16), ("*", 0)):
         result = checked(
             f"{{target: nets.py:RootFirst, input: [2, 4], limits: {{params: 1k}}, "
             f"exclude: [{{match: '{pattern}', reason: a test}}]}}"
         )
         assert figures(result) == {"params": params}, pattern
+    result = checked("{target: nets.py:RootFirst, input: [2, 4], layers: [{match: '*', each: {params: 1k}}]}")
+    assert figures(result) == {"inner/params": 16, "params": 0}
 
 
 def test_a_saved_report_says_what_its_layers_share(here: Path) -> None:

@@ -594,6 +594,21 @@ def test_tied_weights_are_counted_once() -> None:
     assert report.warnings == ()
 
 
+def test_tied_weights_stand_with_the_layer_that_first_reads_them() -> None:
+    model = Calling(
+        lambda self, x: F.linear(self.a(self.z(x * 2)), self.z.bias.expand(8, 8)),
+        a=nn.Linear(8, 8),
+        idle=nn.Linear(8, 8),
+        z=nn.Linear(8, 8),
+    )
+    model.z.weight = model.a.weight
+    model.idle.bias = model.z.bias
+    report = dscost.analyze(model, input=(2, 8))
+    assert {layer.name: layer.cost.params for layer in report.layers} == {"": 0, "z": 64 + 8, "a": 8, "idle": 64}
+    assert report.totals.as_is.params == sum(layer.cost.params for layer in report.layers)
+    assert [shared.layers for shared in report.shared_weights or ()] == [("z", "a"), ("z", "")]
+
+
 def test_parameters_that_are_never_used_are_reported_and_counted() -> None:
     model = Calling(lambda self, x: self.used(x), used=nn.Linear(8, 4), spare=nn.Linear(8, 4))
     model.lonely = nn.Parameter(torch.zeros(1000))
@@ -637,6 +652,77 @@ def test_a_weight_that_is_read_through_a_view_counts_as_used() -> None:
     report = dscost.analyze(model, input=(2, 8))
     assert report.warnings == ()
     assert report.totals.as_is.macs == 2 * 8 * 2
+
+
+def held_apart(hold: Callable[[nn.Conv2d], Any]) -> nn.Module:
+    """Return a model that convolves with what it got of a layer's weights before it ran."""
+    model = Calling(lambda self, x: F.conv2d(x, self.kept[0]), layer=nn.Conv2d(3, 4, 3, bias=False))
+    model.kept = [hold(model.layer)]
+    return model
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        pytest.param(lambda layer: layer.weight.detach(), id="detached"),
+        pytest.param(lambda layer: layer.weight.data.view(-1).view(4, 3, 3, 3), id="a view of the data"),
+        pytest.param(lambda layer: nn.Parameter(layer.weight.data), id="another parameter"),
+    ],
+)
+def test_weights_that_the_model_keeps_a_second_time_are_used(hold: Callable[[nn.Conv2d], Any]) -> None:
+    report = dscost.analyze(held_apart(hold), input=(1, 3, 8, 8))
+    assert report.doubts == ()
+    assert report.totals.as_is.params == 4 * 3 * 9
+    assert [layer.cost.params for layer in report.layers if layer.cost.macs] == [4 * 3 * 9]
+
+
+def test_a_parameter_that_shares_the_storage_of_another_one_is_used_with_it() -> None:
+    model = Calling(lambda self, x: self.z(x), a=nn.Linear(8, 8, bias=False), z=nn.Linear(8, 8))
+    model.z.weight.data = model.a.weight.data
+    assert dscost.analyze(model, input=(2, 8)).doubts == ()
+
+
+def swapping(self: Any, x: Tensor) -> Tensor:
+    self.a.weight.data = self.b.weight.data
+    return self.a(x)
+
+
+def test_a_parameter_whose_data_is_given_to_another_one_is_used() -> None:
+    model = Calling(swapping, a=nn.Linear(8, 8, bias=False), b=nn.Linear(8, 8, bias=False))
+    report = dscost.analyze(model, input=(2, 8))
+    assert (report.doubts, report.totals.as_is.params) == ((), 2 * 64)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        pytest.param(lambda self, x: x * self.scale.item(), id="a number"),
+        pytest.param(lambda self, x: x * (2 if self.scale > 0 else 3), id="a decision"),
+        pytest.param(lambda self, x: x if torch.equal(self.scale, torch.zeros(1)) else 2 * x, id="a comparison"),
+        pytest.param(lambda self, x: (x * 2, self.scale), id="returned"),
+        pytest.param(lambda self, x: (x * 2, self.scale.expand(4)), id="a view, returned"),
+    ],
+)
+def test_a_parameter_that_no_operator_makes_a_tensor_of_is_used_all_the_same(forward: Callable[..., Any]) -> None:
+    report = dscost.analyze(Calling(forward, scale=nn.Parameter(torch.ones(1))), input=(2, 8))
+    assert "unused" not in [doubt.kind for doubt in report.doubts]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(lambda weight: weight.detach(), id="detached"),
+        pytest.param(lambda weight: weight.data.view(-1).view(4, 8), id="a view of the data"),
+        pytest.param(lambda weight: nn.Parameter(weight.detach().clone()), id="a copy"),
+        pytest.param(copy.deepcopy, id="a deep copy"),
+        pytest.param(lambda weight: torch.stack([weight, weight]).mean(0), id="stacked"),
+        pytest.param(lambda weight: weight.to(torch.float64).to(torch.float32), id="cast"),
+    ],
+)
+@pytest.mark.parametrize("train", [False, True])
+def test_weights_that_are_used_in_another_shape_are_used(made: Callable[[Tensor], Tensor], train: bool) -> None:
+    model = Calling(lambda self, x: F.linear(x, made(self.layer.weight)), layer=nn.Linear(8, 4, bias=False))
+    assert dscost.analyze(model, input=(2, 8), train=train).doubts == ()
 
 
 # -- both ways

@@ -10,9 +10,11 @@ import types
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -669,22 +671,117 @@ def without_dispatch(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
 
 
+DID = "The figures leave out c: its forward began, but no operator of it was seen."
+MAY = "The figures may leave out c: nothing was seen to read 4,864 parameters, but part of the model ran"
+OFF, THREAD = "where torch shows no operators.", "in a thread, out of sight."
+
+
 @pytest.mark.parametrize(
-    "forward",
+    ("forward", "text"),
     [
-        pytest.param(lambda self, x: without_dispatch(self.c, x), id="dispatch off"),
-        pytest.param(lambda self, x: self.d(without_dispatch(self.c, x).relu()), id="dispatch off, in part"),
-        pytest.param(lambda self, x: in_a_thread(lambda: F.conv2d(x, self.c.weight)), id="a function in a thread"),
-        pytest.param(lambda self, x: without_dispatch(F.conv2d, x, self.c.weight), id="a function, dispatch off"),
+        pytest.param(lambda self, x: without_dispatch(self.c, x), DID, id="dispatch off"),
+        pytest.param(lambda self, x: self.d(without_dispatch(self.c, x).relu()), DID, id="dispatch off, in part"),
+        pytest.param(
+            lambda self, x: in_a_thread(lambda: F.conv2d(x, self.c.weight)),
+            f"{MAY} {THREAD}",
+            id="a function in a thread",
+        ),
+        pytest.param(
+            lambda self, x: self.d(in_a_plain_thread(lambda: F.conv2d(x, self.c.weight.detach()))),
+            f"{MAY} {THREAD}",
+            id="a function in a plain thread",
+        ),
+        pytest.param(
+            lambda self, x: without_dispatch(F.conv2d, x, self.c.weight), f"{MAY} {OFF}", id="a function, dispatch off"
+        ),
+        pytest.param(
+            lambda self, x: x * in_a_thread(lambda: 1), f"{MAY} {THREAD}", id="a thread that may have done anything"
+        ),
     ],
 )
-def test_what_is_not_seen_is_said(forward: Callable[..., Any]) -> None:
+def test_what_is_not_seen_is_said(forward: Callable[..., Any], text: str) -> None:
     model = Calling(forward, c=nn.Conv2d(3, 64, 5))
     model.d = nn.Conv2d(64, 8, 1) if "d" in forward.__code__.co_names else None
     report = dscost.analyze(model, input=(1, 3, 16, 16))
-    assert "unseen" in kinds_of(report)
-    assert "The figures leave out c: it ran, but no operator was seen of it." in report.warnings
+    assert kinds_of(report) == ["unseen"]  # and not that the same weights were never used
+    assert report.warnings == (text,)
     assert not verify(model, input=(1, 3, 16, 16)).agrees
+
+
+def test_a_module_that_failed_is_not_said_to_have_run_unseen() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        try:
+            return self.a(x)
+        except RuntimeError:
+            return self.b(x)
+
+    report = dscost.analyze(Calling(forward, a=nn.Linear(9, 9), b=nn.Linear(8, 8)), input=(2, 8))
+    assert report.warnings == ("Never used: 90 parameters of a.",)
+
+
+def test_what_began_and_what_may_have_run_are_told_apart() -> None:
+    model = Calling(lambda self, x: without_dispatch(self.c, x), c=nn.Conv2d(3, 64, 5), spare=nn.Linear(8, 8))
+    model.lonely = nn.Parameter(torch.zeros(2))
+    may = "The figures may leave out (root), spare: nothing was seen to read 74 parameters, but part of the model ran"
+    assert dscost.analyze(model, input=(1, 3, 16, 16)).warnings == (DID, f"{may} {OFF}")
+
+
+def test_several_modules_that_began_are_said_in_one_sentence() -> None:
+    model = Calling(lambda self, x: without_dispatch(self.c, x), c=nn.Sequential(*(nn.Linear(8, 8) for _ in range(2))))
+    text = "The figures leave out c.0, c.1: they began, but no operator of them was seen."
+    assert dscost.analyze(model, input=(2, 8)).warnings == (text,)
+
+
+def test_a_module_of_a_users_that_began_out_of_sight_may_be_left_out() -> None:
+    inner = Calling(lambda self, x: F.conv2d(x, self.w), w=nn.Parameter(torch.zeros(64, 3, 5, 5)))
+    model = Calling(lambda self, x: without_dispatch(self.c, x), c=inner)
+    report = dscost.analyze(model, input=(1, 3, 16, 16))
+    assert report.warnings == (f"{MAY.replace('4,864', '4,800')} {OFF}",)
+
+
+@pytest.mark.parametrize(
+    ("forward", "where"),
+    [
+        pytest.param(lambda self, x: without_dispatch(torch.matmul, x, x), OFF, id="dispatch off"),
+        pytest.param(lambda self, x: x + without_dispatch(torch.matmul, x, self.table), OFF, id="with a plain tensor"),
+        pytest.param(lambda self, x: self.c(without_dispatch(self.c, self.c(x))), OFF, id="weights that are read too"),
+        pytest.param(lambda self, x: self.c(in_a_plain_thread(torch.matmul, x, x)), THREAD, id="in a thread"),
+    ],
+)
+def test_work_out_of_sight_without_weights_of_its_own_is_said(forward: Callable[..., Any], where: str) -> None:
+    model = Calling(forward, table=torch.ones(8, 8))
+    model.c = nn.Linear(8, 8) if "c" in forward.__code__.co_names else None
+    report = dscost.analyze(model, input=(8, 8))
+    assert report.warnings == (f"The figures leave out some work: part of the model ran {where}",)
+    assert kinds_of(report) == ["unseen"]
+
+
+@cache
+def table(size: int, device: torch.device) -> Tensor:
+    return torch.ones(size, device=device).cumsum(0)
+
+
+@pytest.mark.parametrize("way", ["fast", "with values"])
+def test_what_an_earlier_trace_left_in_a_cache_is_not_out_of_sight(way: str) -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        if way == "with values":
+            self.stride.item()
+        return x * table(8, x.device)
+
+    table.cache_clear()
+    for _ in range(2):
+        assert dscost.analyze(Calling(forward, stride=torch.ones(1)), input=(2, 8)).doubts == ()
+    table.cache_clear()
+    table(8, torch.device("meta"))  # nor what was made before any trace
+    assert dscost.analyze(Calling(forward, stride=torch.ones(1)), input=(2, 8)).doubts == ()
+
+
+def test_pythons_threads_are_as_before() -> None:
+    methods = threading.Thread.start, ThreadPoolExecutor.submit
+    dscost.analyze(nn.Linear(8, 8), input=(2, 8))
+    with pytest.raises(InputError):
+        dscost.analyze(nn.Linear(8, 8), input=(2, 7))
+    assert (threading.Thread.start, ThreadPoolExecutor.submit) == methods
 
 
 @pytest.mark.parametrize(
@@ -700,6 +797,51 @@ def test_what_is_not_seen_is_said(forward: Callable[..., Any]) -> None:
 )
 def test_what_is_not_used_is_not_said_to_have_run(model: nn.Module) -> None:
     assert kinds_of(dscost.analyze(model, input=(2, 8))) == ["unused"]
+
+
+def through_numpy(self: Any, x: Tensor) -> Tensor:
+    array = self.c(x).detach().numpy()
+    return torch.from_numpy(array @ array.T)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        pytest.param(through_numpy, id="numpy"),
+        pytest.param(lambda self, x: torch.tensor(np.asarray(self.c(x).detach())), id="as an argument of numpy"),
+        pytest.param(lambda self, x: self.c(torch.from_numpy(np.asarray(x) * 2)), id="the input"),
+    ],
+)
+def test_what_is_computed_in_numpy_is_said_to_be_left_out(forward: Callable[..., Any]) -> None:
+    model = Calling(forward, c=nn.Linear(8, 8), spare=nn.Linear(8, 8))
+    report = dscost.analyze(model, input=(2, 8))
+    assert kinds_of(report) == ["value_dependent", "unseen", "unused"]
+    assert report.doubts[1].text.startswith("The model takes features out of torch (test_ways.py:")
+    assert report.doubts[1].text.endswith("`); what it computes of them in NumPy is left out.")
+    assert not verify(model, input=(2, 8)).agrees
+
+
+@pytest.mark.parametrize(
+    ("forward", "doubts"),
+    [
+        pytest.param(lambda self, x: self.c(x) * float(x.sum().numpy()), ["value_dependent"], id="a number"),
+        pytest.param(lambda self, x: self.c(x)[: len((x > 9).numpy())], ["value_dependent"], id="a mask"),
+        pytest.param(lambda self, x: self.c(x) * len(x.tolist()), ["value_dependent"], id="a list"),
+        pytest.param(lambda self, x: self.c(x) * torch.from_numpy(torch.ones(8).numpy()), [], id="a constant"),
+        pytest.param(
+            lambda self, x: F.linear(x, torch.from_numpy(self.c.weight.detach().numpy()), self.c.bias),
+            ["value_dependent"],
+            id="weights",
+        ),
+        pytest.param(
+            lambda self, x: F.linear(x, torch.tensor(self.c.weight.tolist()), self.c.bias),
+            ["value_dependent"],
+            id="weights as a list",
+        ),
+    ],
+)
+def test_what_is_no_feature_may_leave_torch(forward: Callable[..., Any], doubts: list[str]) -> None:
+    assert kinds_of(dscost.analyze(Calling(forward, c=nn.Linear(8, 8)), input=(2, 8))) == doubts
 
 
 # -- no method is called but the forward

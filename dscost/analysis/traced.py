@@ -246,16 +246,14 @@ def _unknown_in(traced: Trace) -> Mapping[str, Mapping[str, int]]:
 
 
 def _shared(traced: Trace) -> Iterator[SharedWeights]:
-    """Yield what several layers read, one entry for each set of layers."""
-    place: dict[str, int] = {}
-    readers: dict[str, set[str]] = {}
+    """Yield what several layers read, one entry for each order in which layers first read it."""
+    readers: dict[str, dict[str, None]] = {}
     for event in traced.events:
-        place.setdefault(event.module, len(place))
         for name in event.weights:
-            readers.setdefault(name, set()).add(event.module)
+            readers.setdefault(name, {})[event.module] = None
     together: dict[tuple[str, ...], list[Parameter]] = {}
     for parameter in traced.parameters:
-        layers = tuple(sorted(readers.get(parameter.name, ()), key=place.__getitem__))
+        layers = tuple(readers.get(parameter.name, ()))
         if len(layers) > 1:
             together.setdefault(layers, []).append(parameter)
     for layers, shared in together.items():
@@ -268,7 +266,8 @@ def _partial(traced: Trace) -> Iterator[str]:
 
 
 def _unused(traced: Trace) -> Iterator[Doubt]:
-    unread = [parameter for parameter in traced.parameters if parameter.name not in traced.read]
+    mentioned = traced.read | traced.unseen
+    unread = [parameter for parameter in traced.parameters if parameter.name not in mentioned]
     if unread:
         modules = list(dict.fromkeys(parameter.name.rpartition(".")[0] for parameter in unread))
         shown = ", ".join(name or "(root)" for name in modules[:NAMES_SHOWN])
@@ -386,9 +385,10 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
             pair_of |= dict.fromkeys(swap.positions, name)
             ends.add(swap.positions[-1])
     left = {parameter.name: parameter for parameter in traced.parameters}
+    first_read = [_first_read(event, left) for event in traced.events]  # in time: a layer runs before and after others
     for module, positions in by_module.items():
         events = [traced.events[at] for at in positions]
-        read = [_first_read(event, left) for event in events]
+        read = [first_read[at] for at in positions]
         params, weight_bytes = map(sum, zip(*read, strict=True)) if len(read) > 1 else read[0]
         layer = _layer(traced, module, events, params, weight_bytes)
         if len(events) > 1:

@@ -104,7 +104,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "unseen_work": Rule(
         "Work that was not seen",
-        "A module ran, and no operator was seen to read its weights, so its cost is not in the figures.",
+        "Part of the model ran, or may have run, where no operator is seen, so its cost is not in the figures.",
         "Let it run in the thread that calls the model, with operators that torch dispatches; policy: on_unseen_work.",
     ),
     "value_dependent": Rule(

@@ -82,7 +82,7 @@ POLICIES_SAID: Mapping[str, str] = {
     "on_stale_baseline": "The baseline has a model that the budget does not have any more.",
     "on_unmatched_rule": "A rule or an exclusion matches no layer.",
     "on_unknown_cost": "A model has operators of unknown cost, so its figures are partial.",
-    "on_unseen_work": "A module ran, and no operator was seen to read its weights, so its cost is not counted.",
+    "on_unseen_work": "Part of a model ran, or may have run, where no operator is seen, so its cost is not counted.",
     "on_value_dependent": "A model looks at values, so that other inputs may cost more.",
     "on_unused_weights": "Modules of a model never ran, so that their cost is not counted.",
     "on_unloadable_model": "A model cannot be loaded or counted.",

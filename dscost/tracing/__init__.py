@@ -40,6 +40,7 @@ from dscost.results import Doubt
 from dscost.sources.wrappers import network_of
 from dscost.tracing.attribution import Attribution, attributed
 from dscost.tracing.autocasting import watched_autocast
+from dscost.tracing.conversions import Conversions
 from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.gradients import GradientSwitch
 from dscost.tracing.holdings import Parameter, holdings_of
@@ -48,8 +49,8 @@ from dscost.tracing.known_values import beside_meta, with_masks
 from dscost.tracing.rules import register_formula
 from dscost.tracing.sparse import nbytes_of, parts
 from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
-from dscost.tracing.threads import FollowingRecorder
-from dscost.tracing.unseen import unseen
+from dscost.tracing.threads import FollowingRecorder, watched_threads
+from dscost.tracing.unseen import Outside, unseen
 from dscost.tracing.values import ValueRecorder
 
 __all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
@@ -82,6 +83,7 @@ class Trace(NamedTuple):
         outputs: Events whose results the model returns.
         output_bytes: Size of what the model returns.
         doubts: Why the figures may not be all that the model costs.
+        unseen: Names of parameters that may have been read where nothing is seen.
         notes: By which convention something in it was counted.
         dropped: The operators of the cheaper ways of conditions, which do not count.
     """
@@ -96,6 +98,7 @@ class Trace(NamedTuple):
     outputs: frozenset[int]
     output_bytes: int
     doubts: tuple[Doubt, ...]
+    unseen: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     dropped: Sequence[Event] = ()
 
@@ -333,6 +336,10 @@ class _Running:
     recorder: Recorder | None = None
     switch: GradientSwitch | None = None
     attribution: Attribution | None = None
+    starts_threads = False
+
+    def start_thread(self) -> None:
+        self.starts_threads = True
 
     @property
     def switched_on_again(self) -> bool:
@@ -374,6 +381,7 @@ def _run(
             arguments = arguments.on("cpu")
         modules = list(named_parts(running))
         holdings = holdings_of(modules, packed=not way.on_meta)
+        holdings.add_views(standins.attributes(), lambda: standins.addresses(model))
         patched = {path for path, module in modules if "forward" in module.__dict__}
         run.attribution = attribution = stack.enter_context(attributed(modules))
         run.switch = stack.enter_context(GradientSwitch()) if training else None
@@ -391,13 +399,27 @@ def _run(
             attribution.follow = partial(_unseen_thread, enter_state)
         if isinstance(recorder, ValueRecorder):
             stack.enter_context(DirectAccess(recorder.values, recorder.missed))
+        conversions = Conversions(recorder)
+        if not way.on_meta:
+            stack.enter_context(conversions)
+        stack.enter_context(watched_threads(run.start_thread))
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
             result = called(running, arguments)
         for tensor in recorder.undifferentiable:
             recorder.stop_gradient(tensor)
         outputs = {_size(t): t for t in Arguments((result,), {}).tensors}.values()
-        is_partial = recorder.came_from_outside(standins.tensors(), outputs)
+        recorder.reads(outputs)
+        if any(one.name not in recorder.read for one in holdings.parameters):
+            recorder.read |= holdings.read_by_other_names(recorder.read, standins.addresses(model))
+        orphans = recorder.from_outside(standins.tensors(), outputs)
+        recorder.remember_survivors()
+        if not run.starts_threads:  # what was made before, or on a faster way, came from nowhere out of sight
+            orphans = [one for one in orphans if one.is_inference() == way.is_fast and not conversions.are_any]
+        outside = Outside(
+            run.starts_threads, bool(orphans), is_certain=bool(orphans) and (run.starts_threads or way.is_fast)
+        )
+        missing = unseen(modules, holdings, attribution.calls, recorder, patched | attribution.failed, outside)
         return Trace(
             events=recorder.events,
             calls=attribution.calls,
@@ -408,7 +430,8 @@ def _run(
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
             output_bytes=sum(map(nbytes_of, outputs)),
-            doubts=tuple(unseen(modules, holdings, attribution.calls, recorder, patched, is_partial=is_partial)),
+            doubts=(*conversions.doubts, *missing.doubts),
+            unseen=missing.parameters,
             notes=(*notes, *recorder.notes),
             dropped=recorder.dropped,
         )

@@ -15,6 +15,7 @@ class Attribution:
     Attributes:
         stack: Paths of the running modules, innermost last, beginning with the root's `""`.
         calls: How often each module was called, by path.
+        failed: Paths of the modules whose forward raised an error, which the model may have caught.
         elsewhere: Paths of the modules that another thread called, where nothing is seen by itself.
         follow: Puts another thread into torch's state of this one and gives its own stack; it may record there.
     """
@@ -22,6 +23,7 @@ class Attribution:
     def __init__(self) -> None:
         self.stack = [""]
         self.calls: dict[str, int] = {}
+        self.failed: set[str] = set()
         self.elsewhere: set[str] = set()
         self.follow: Callable[[], AbstractContextManager[list[str]]] = lambda: nullcontext([])
 
@@ -56,6 +58,9 @@ def attributed(modules: Sequence[tuple[str, nn.Module]]) -> Iterator[Attribution
             stack.append(path)
             try:
                 return inner(*args, **kwargs)
+            except BaseException:
+                attribution.failed.add(path)
+                raise
             finally:
                 stack.pop()
 

@@ -6,7 +6,7 @@ those that make up most networks the result is worked out by a short cut; torch'
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-from weakref import ref
+from weakref import WeakValueDictionary, ref
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.free import FOURIER
 from dscost.tracing.gradients import GradientSwitch, watch_marks
 from dscost.tracing.higher_order import run_higher_order
-from dscost.tracing.holdings import Holdings
+from dscost.tracing.holdings import Held, Holdings
 from dscost.tracing.operators import (
     MEAN,
     OPS,
@@ -64,6 +64,12 @@ QUANTIZED_NOTE = (
     "Quantised layers are counted as they are; standard or depthwise-separable versions of them are not worked out."
 )
 SPARSE_NOTE = "Products with sparse tensors count by the entries that are stored."
+
+LOOKING = frozenset(
+    f"aten::{name}"
+    for name in ("_local_scalar_dense", "item", "is_nonzero", "equal", "allclose", "_assert_async", "_is_all_true")
+)
+"""Operators that read values and return no tensor."""
 
 NO_PRODUCER = -2
 """The source of parameters, buffers and constants."""
@@ -173,6 +179,10 @@ class _Life(ref):  # type: ignore[type-arg]
     nbytes: int
 
 
+_SURVIVORS: WeakValueDictionary[int, torch.UntypedStorage] = WeakValueDictionary()
+"""Storages that were made in a trace and outlived it, by address."""
+
+
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps an `Event` for every operator that computes or moves something.
 
@@ -207,6 +217,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.wants_gradients = self.autocasts = False
         self.undifferentiable: list[Tensor] = []
         self._orphans: dict[int, Tensor] = {}
+        self._detached: dict[int, Held] = {}
         self.stack = stack
         self.events: list[Event] = []
         self._follows = False
@@ -358,6 +369,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 op = "copy"
             axes = axes_along(func, args, kwargs) if operator in ALONG_AXES else ()
             self.record(op, operator, operands, fresh or results, 0, axes=axes)
+        elif operator in LOOKING:
+            self.reads(operands)
 
     # -- what is kept
 
@@ -453,6 +466,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                         first = operand
                     if follows:
                         layouts.append((operand.shape, operand.stride()))
+                elif address in self._detached:
+                    self.read.add(self._detached[address].name)
                 activation_bytes += size
             elif known is not None:
                 factors.append(known.name)
@@ -516,6 +531,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Take a tensor for one that nothing computed."""
         self._producer[_address(tensor)] = NO_PRODUCER
 
+    def detached(self, tensor: Tensor, result: Tensor) -> None:
+        """Take a tensor for a constant that has the values of another one."""
+        self.constant(result)
+        held = self._held(tensor)
+        if held is not None:
+            self._detached[_address(result)] = held
+
+    def reads(self, tensors: Iterable[Tensor]) -> None:
+        """Take what the model holds of these tensors for read, where no operator shows it."""
+        found = (self._held(part) for tensor in tensors for part in parts(tensor))
+        self.read.update(held.name for held in found if held is not None)
+
+    def _held(self, tensor: Tensor) -> Held | None:
+        """Return the parameter or buffer that a tensor is, or is a view of."""
+        address = _address(tensor)
+        known = self._by_tensor.get(id(tensor)) or self._by_storage.get(address) or self._detached.get(address)
+        return known if known is not None or tensor.is_meta else self._by_tensor.get(id(self._standin_of(tensor)))
+
     def stop_gradient(self, tensor: Tensor) -> None:
         """Take what made a tensor for something that no gradient flows through."""
         at = self.producer_of(tensor)
@@ -527,18 +560,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         address = _address(tensor)
         return address not in self._producer and address not in self._by_storage
 
-    def came_from_outside(self, held: Iterable[Tensor], results: Iterable[Tensor]) -> bool:
-        """Whether something was computed where it was not seen, as far as what was seen shows.
+    def from_outside(self, held: Iterable[Tensor], results: Iterable[Tensor]) -> list[Tensor]:
+        """Return what was read or returned though nothing that was seen made it, now or in an earlier trace.
 
         Args:
             held: Tensors that the model holds, beside parameters and buffers.
             results: What the model returns.
         """
-        orphans = [*self._orphans, *(_address(t) for result in results for t in parts(result) if self.is_orphan(t))]
+        orphans = self._orphans | {_address(t): t for one in results for t in parts(one) if self.is_orphan(t)}
         if not orphans:
-            return False
+            return []
         known = {_address(part) for tensor in held for part in parts(tensor)}
-        return any(address not in known for address in orphans)
+        return [one for address, one in orphans.items() if address not in known and address not in _SURVIVORS]
+
+    def remember_survivors(self) -> None:
+        """Keep in mind what is left of this run: a cache of the model's gives it to the next one."""
+        for life in self._lives.values():
+            storage = life()
+            if storage is not None:
+                _SURVIVORS[storage._cdata] = storage
 
     def producer_of(self, tensor: Tensor) -> int:
         """Return the event that last wrote a tensor, or a negative number."""

@@ -1,6 +1,6 @@
 """What a model holds: its parameters and buffers, each under its first name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import torch
@@ -66,6 +66,36 @@ class Holdings(NamedTuple):
         if key not in self.packed:
             self.add_packed(packed, f"{module}.packed_{len(self.packed)}" if module else f"packed_{len(self.packed)}")
         return self.packed[key]
+
+    def add_views(self, views: Iterable[tuple[int, int]], originals: Callable[[], Mapping[int, int]]) -> None:
+        """Take plain tensors for views of parameters and buffers whose storage their originals share.
+
+        Args:
+            views: The address of each original's storage, and that of its stand-in.
+            originals: Gives the address of the original's storage for each parameter and buffer, by its identity.
+        """
+        views = list(views)
+        if views:
+            of_original = {
+                address: self.by_tensor[new] for new, address in originals().items() if new in self.by_tensor
+            }
+            for original, address in views:
+                if original in of_original:
+                    self.by_storage.setdefault(address, of_original[original])
+
+    def read_by_other_names(self, read: Set[str], originals: Mapping[int, int]) -> set[str]:
+        """Return the names of all that shares a storage with what was read.
+
+        Args:
+            read: By name.
+            originals: The address of the original's storage, by the identity of a stand-in: those share nothing.
+        """
+        places = [
+            (one.name, {one.address, one.tensor.untyped_storage()._cdata, originals.get(id(one.tensor), one.address)})
+            for one in self.by_tensor.values()  # a tensor may have been given another storage since
+        ]
+        met = {address for name, addresses in places if name in read for address in addresses}
+        return {name for name, addresses in places if not met.isdisjoint(addresses)}
 
     def add_packed(self, packed: Any, name: str) -> None:
         """Take packed weights for a parameter of the model, unless they are known."""

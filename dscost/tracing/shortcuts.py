@@ -357,7 +357,7 @@ _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
 def _detached(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
     x = args[0]
     out = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
-    recorder.constant(out)
+    recorder.detached(x, out)
     return out
 
 

@@ -57,10 +57,22 @@ class StandIns:
         self._tensors: dict[int, Tensor] = {}
         self._others: dict[int, Any] = {}
         self._originals: list[Any] = []
+        self._attributes: list[tuple[Tensor, Tensor]] = []
 
     def tensors(self) -> Iterable[Tensor]:
         """Return every stand-in of a tensor."""
         return self._tensors.values()
+
+    def addresses(self, model: nn.Module) -> dict[int, int]:
+        """Return the address of the original's storage for every stand-in of a parameter or buffer, by its identity."""
+        held = ((self._tensors.get(id(tensor)), tensor) for tensor in each_tensor(model) if _has_storage(tensor))
+        return {id(new): tensor.untyped_storage()._cdata for new, tensor in held if new is not None}
+
+    def attributes(self) -> Iterator[tuple[int, int]]:
+        """Yield the address of the storage of each original that is a plain attribute, and that of its stand-in."""
+        for original, new in self._attributes:
+            if _has_storage(original):
+                yield original.untyped_storage()._cdata, new.untyped_storage()._cdata
 
     def of(self, original: Tensor) -> Tensor | None:
         """Return the stand-in of a tensor of the original model, should a part of that run itself."""
@@ -136,7 +148,10 @@ class StandIns:
         if kind is tuple:
             return value if _PLAIN.issuperset(map(type, value)) else tuple(map(self._value, value))
         if isinstance(value, Tensor):
-            return self.tensor(value)
+            made = self.tensor(value)
+            if made is not value:
+                self._attributes.append((value, made))
+            return made
         if isinstance(value, nn.Module):
             return self.module(value)
         known = self._others.get(id(value))
@@ -344,6 +359,11 @@ def keeps_values(tensor: Tensor) -> bool:
         and not isinstance(tensor, UninitializedTensorMixin)
         and tensor.numel() <= MOST_VALUES
     )
+
+
+def _has_storage(tensor: Tensor) -> bool:
+    """Whether what a tensor holds lies in one storage, which others may share."""
+    return type(tensor) in _PLAIN_TENSORS and tensor.layout is torch.strided
 
 
 _OWN_TENSORS = ("_parameters", "_buffers", "_modules")

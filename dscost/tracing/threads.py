@@ -1,9 +1,10 @@
-"""A recorder that sees what a model does in threads of its own as well."""
+"""A recorder that sees what modules do in threads of the model's own as well, and how to know that there are some."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from threading import RLock, get_ident
-from typing import Any
+from threading import RLock, Thread, get_ident
+from typing import Any, cast
 
 from dscost.tracing.attribution import Attribution
 from dscost.tracing.dispatch import Recorder
@@ -51,3 +52,26 @@ class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
                 del self._stacks[here]
 
         attribution.follow = follow
+
+
+@contextmanager
+def watched_threads(seen: Callable[[], None]) -> Iterator[None]:
+    """Be told when this thread starts another one, or gives something to a pool; Python's methods are put back."""
+    here, thread, pool = get_ident(), cast("Any", Thread), cast("Any", ThreadPoolExecutor)
+    start, submit = thread.start, pool.submit
+
+    def watched_start(self: Any) -> None:
+        if get_ident() == here:
+            seen()
+        start(self)
+
+    def watched_submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if get_ident() == here:
+            seen()
+        return submit(self, *args, **kwargs)
+
+    thread.start, pool.submit = watched_start, watched_submit
+    try:
+        yield
+    finally:
+        thread.start, pool.submit = start, submit

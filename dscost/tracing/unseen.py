@@ -1,9 +1,9 @@
-"""Modules that ran where the tracer does not look: in a thread that is not followed, or with torch's dispatch off."""
+"""Work that the tracer does not see: functions in threads, whatever runs with torch's dispatch off, and NumPy's."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
 
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from dscost.errors import some_of
 from dscost.parts import own_tensors
@@ -14,43 +14,93 @@ from dscost.tracing.holdings import Holdings
 NAMES_SHOWN = 3
 
 
+class Unseen(NamedTuple):
+    """What was not seen of a model that ran.
+
+    Args:
+        parameters: Names of those that nobody can say were never used.
+        doubts: What to tell about it.
+    """
+
+    parameters: frozenset[str]
+    doubts: tuple[Doubt, ...]
+
+
+class Outside(NamedTuple):
+    """What tells that part of a model ran out of sight.
+
+    Args:
+        in_threads: Whether it started threads, in which only modules are followed.
+        came_back: Whether it read or returned something that nothing that was seen made.
+        is_certain: Whether that was made while the model ran.
+    """
+
+    in_threads: bool
+    came_back: bool
+    is_certain: bool
+
+    @property
+    def where(self) -> str:
+        """Where, in words."""
+        return "in a thread, out of sight" if self.in_threads else "where torch shows no operators"
+
+
 def unseen(
     modules: Sequence[tuple[str, nn.Module]],
     holdings: Holdings,
     calls: Mapping[str, int],
     recorder: Recorder,
     patched: Set[str],
-    *,
-    is_partial: bool,
-) -> Iterator[Doubt]:
-    """Yield the doubt that computing modules ran and no operator of theirs was seen.
+    outside: Outside,
+) -> Unseen:
+    """Return what was not seen.
 
-    A module of torch's own that ran has read its weights. Where something came from outside of what was seen, so may
-    any convolution or linear layer have done whose weights nobody read.
+    The forward of a module of torch's own reads its weights: where it began and they were not read, that was not seen.
+    Of any other weights that nobody read it cannot be said, once something ran out of sight.
 
     Args:
         modules: Every module with its path.
         holdings: What they hold.
-        calls: How often each ran.
+        calls: How often the forward of each began.
         recorder: What was seen.
-        patched: Paths of modules with a forward of their own, which may leave the weights alone.
-        is_partial: Whether something came from outside.
+        patched: Paths of modules that may leave their weights alone: their forward is another one, or failed.
+        outside: What tells of work out of sight.
     """
-    if all(parameter.name in recorder.read for parameter in holdings.parameters):
-        return
-    silent = []
-    for path, module in modules:
-        own = [tensor for tensor in own_tensors(module)[0].values() if tensor is not None and tensor.numel()]
-        names = [holdings.by_tensor[id(tensor)].name for tensor in own if id(tensor) in holdings.by_tensor]
-        if not names or not recorder.read.isdisjoint(names):
-            continue
-        ran = calls.get(path, 0) > 0 and path not in patched and _is_torchs_own(module)
-        if ran or (is_partial and isinstance(module, nn.Linear | _ConvNd)):
-            silent.append(path or "(root)")
+    unread = {one.name: one for one in holdings.parameters if one.name not in recorder.read}
+    if not unread:
+        text = f"The figures leave out some work: part of the model ran {outside.where}."
+        return Unseen(frozenset(), (Doubt("unseen", text),) if outside.is_certain else ())
+    silent = dict(_silent(modules, holdings, calls, recorder, patched))
+    doubts = []
     if silent:
-        ran_or_run = "it ran" if len(silent) == 1 else "they ran"
-        text = f"The figures leave out {some_of(silent, NAMES_SHOWN)}: {ran_or_run}, but no operator was seen of it."
-        yield Doubt("unseen", text)
+        text = "its forward began, but no operator of it" if len(silent) == 1 else "they began, but no operator of them"
+        doubts.append(Doubt("unseen", f"The figures leave out {some_of(silent, NAMES_SHOWN)}: {text} was seen."))
+    elif not (outside.in_threads or outside.came_back):
+        return Unseen(frozenset(), ())
+    others = [one for name, one in unread.items() if not any(name in names for names in silent.values())]
+    if others:
+        owners = some_of(dict.fromkeys(one.name.rpartition(".")[0] or "(root)" for one in others), NAMES_SHOWN)
+        count = sum(one.numel for one in others)
+        text = f"nothing was seen to read {count:,} parameters, but part of the model ran {outside.where}"
+        doubts.append(Doubt("unseen", f"The figures may leave out {owners}: {text}."))
+    return Unseen(frozenset(unread), tuple(doubts))
+
+
+def _silent(
+    modules: Sequence[tuple[str, nn.Module]],
+    holdings: Holdings,
+    calls: Mapping[str, int],
+    recorder: Recorder,
+    patched: Set[str],
+) -> Iterator[tuple[str, set[str]]]:
+    """Yield the modules of torch's own that began and did not read their weights, with the names of those."""
+    for path, module in modules:
+        if not calls.get(path) or path in patched or not _is_torchs_own(module):
+            continue
+        own = [tensor for tensor in own_tensors(module)[0].values() if tensor is not None and tensor.numel()]
+        names = {holdings.by_tensor[id(tensor)].name for tensor in own if id(tensor) in holdings.by_tensor}
+        if names and recorder.read.isdisjoint(names):
+            yield path or "(root)", names
 
 
 def _is_torchs_own(module: nn.Module) -> bool:
