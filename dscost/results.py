@@ -636,16 +636,24 @@ def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Return nested results as dicts, lists and scalars."""
-    if value is None or isinstance(value, str | int | float):  # nearly all there is, and what follows takes its time
+    if value is None or isinstance(value, str | int | float):
         return value
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if hasattr(value, "_asdict"):
-        return {name: plain(entry) for name, entry in value._asdict().items()}
+        return _plain_entries(zip(value._fields, value, strict=True))
     if isinstance(value, ConvSpec):
-        return {name: plain(getattr(value, name)) for name in value.__slots__}
+        return _plain_entries((name, getattr(value, name)) for name in value.__slots__)
     if isinstance(value, Mapping):
-        return {key: plain(entry) for key, entry in value.items()}
+        return _plain_entries(value.items())
     if isinstance(value, Iterable):
-        return [plain(entry) for entry in value]
+        return [entry if type(entry) in _SCALARS else plain(entry) for entry in value]
     return value
+
+
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+"""Nearly all entries there are: they are spared a call."""
+
+
+def _plain_entries(entries: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    return {name: entry if type(entry) in _SCALARS else plain(entry) for name, entry in entries}

@@ -6,7 +6,7 @@ sequence in it would clear a screen, a bidirectional mark turn a line around, a 
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
@@ -64,18 +64,25 @@ def _indented(value: Any, inner: str = "\n  ", outer: str = "\n") -> str:
         inner: What stands before each entry of a list or an object, whose keys are text.
         outer: What stands before its end.
     """
-    text = _encoder()
     if isinstance(value, dict) and value:
-        entries = [f"{text(key)}: {_entry(one, inner)}" for key, one in value.items()]
+        entries = [f"{_text(key)}: {_entry(one, inner)}" for key, one in value.items()]
         return f"{{{inner}{f',{inner}'.join(entries)}{outer}}}"
     if isinstance(value, list | tuple) and value:
         entries = [_entry(one, inner) for one in value]
         return f"[{inner}{f',{inner}'.join(entries)}{outer}]"
-    return text(value)
+    return _encoder()(value)
 
 
 def _entry(value: Any, outer: str) -> str:
-    return str(value) if type(value) is int else _indented(value, f"{outer}  ", outer)
+    if type(value) is int:
+        return str(value)
+    return _text(value) if type(value) is str else _indented(value, f"{outer}  ", outer)
+
+
+@lru_cache(maxsize=4096)
+def _text(value: str) -> str:
+    """Return a text as JSON; keys, types and kinds come again and again."""
+    return _encoder()(value)
 
 
 @cache
