@@ -1,10 +1,10 @@
 """Both directions of the trade over a whole network: convolutions made separable, pairs made standard."""
 
 from collections.abc import Collection, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from dscost.axes import Map
+from dscost.axes import MOST_KEPT, Map
 from dscost.operations import NETWORK_INPUT, Mixing, Operation, Step, consumers
 from dscost.specs import ConvSpec
 from dscost.variants import (
@@ -166,16 +166,24 @@ class _Network:
     def _pair(self, positions: tuple[int, ...], mixing: Mixing) -> Swap | None:
         depthwise = self.steps[positions[0]].conv
         assert depthwise is not None
-        if depthwise.in_channels % mixing.groups:
+        written = _both_ways(depthwise, mixing)
+        if written is None:
             return None
-        pointwise = pointwise_like(
-            depthwise, mixing.in_channels, mixing.out_channels, bias=mixing.bias, groups=mixing.groups
-        )
-        replaced = standard_of_pair(depthwise, pointwise)
-        if why_not_separable(replaced):
-            return None
+        replaced, pointwise = written
         convs = (("depthwise", depthwise), ("pointwise", pointwise))
         return Swap(positions, replaced, depth_multiplier_of(depthwise), is_pair=True, pair=convs)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _both_ways(depthwise: ConvSpec, mixing: Mixing) -> tuple[ConvSpec, ConvSpec] | None:
+    """Return the convolution that a pair stands for, and its pointwise stage; `None` where there is no such one."""
+    if depthwise.in_channels % mixing.groups:
+        return None
+    pointwise = pointwise_like(
+        depthwise, mixing.in_channels, mixing.out_channels, bias=mixing.bias, groups=mixing.groups
+    )
+    replaced = standard_of_pair(depthwise, pointwise)
+    return None if why_not_separable(replaced) else (replaced, pointwise)
 
 
 def _mixes_channels(step: Step, read: Sequence[Map | None], whole: Map) -> Mixing | None:

@@ -149,6 +149,8 @@ def _family(op: str, name: str) -> _Carries:
 
 
 def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+    if len(maps) == 1 and maps[0].shape == event.output_shape:
+        return maps[0]
     # what is gated and what is not are two branches, as is a residual
     if _base(event.operator) in _SUMS and any(one.has_positions and one.is_gated for one in maps) and len(maps) > 1:
         return None
