@@ -265,6 +265,13 @@ def test_a_class_that_cannot_state_an_input_is_not_made_to_be_asked(models: Mode
     assert (tmp_path / "made").exists()
 
 
+def test_a_model_of_sound_takes_samples_without_channels() -> None:
+    class Hearing(nn.Sequential):
+        main_input_name = "input_values"
+
+    assert "give it with --input 1,16000 or input=(1, 16000)" in refused(Hearing(nn.Conv1d(1, 4, 10)))
+
+
 def test_lightning_s_own_attribute_does_not_say_that_a_model_states_its_input() -> None:
     def example(self: Any) -> Any:
         return self._example_input_array

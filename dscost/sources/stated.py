@@ -155,6 +155,8 @@ def missing_input(name: str, model: nn.Module | type[nn.Module]) -> InputError:
 
 
 def _example_for(model: nn.Module) -> str:
+    if getattr(model, "main_input_name", None) == "input_values":  # of transformers: sound, without channels
+        return "1,16000"
     for module in model.modules():
         example = next((shape(module) for kind, shape in _EXAMPLES.items() if isinstance(module, kind)), None)
         if example:
