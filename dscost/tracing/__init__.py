@@ -84,6 +84,7 @@ class Trace(NamedTuple):
         doubts: Why the figures may not be all that the model costs.
         notes: By which convention something in it was counted.
         dropped: The operators of the cheaper ways of conditions, which do not count.
+        trained: In training, the events that get a gradient from what the model returns; `None` where that is unknown.
     """
 
     events: Sequence[Event]
@@ -98,6 +99,7 @@ class Trace(NamedTuple):
     doubts: tuple[Doubt, ...]
     notes: tuple[str, ...] = ()
     dropped: Sequence[Event] = ()
+    trained: frozenset[int] | None = None
 
 
 class _Way(NamedTuple):
@@ -345,6 +347,7 @@ def _run(
             model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
         if not way.is_fast:
             arguments, notes = with_masks(model, arguments)
+        given = arguments
         if way.on_meta:
             running = standins.module(model)
             arguments = beside_meta(arguments) if way.keeps_values else arguments.on("meta")
@@ -354,11 +357,16 @@ def _run(
                 running = unwrapped(make_real())
             set_training(running, training)
             arguments = arguments.on("cpu")
+        if training:
+            arguments.needing_gradients_as(given)
         modules = list(named_parts(running))
         holdings = holdings_of(modules, packed=not way.on_meta)
         patched = {path for path, module in modules if "forward" in module.__dict__}
         run.attribution = attribution = stack.enter_context(attributed(modules))
-        run.switch = stack.enter_context(GradientSwitch()) if training else None
+        if training:
+            run.switch = stack.enter_context(GradientSwitch(records=way.gradients))
+            held = [*standins.originals(), *arguments.tensors]
+            stack.callback(_without_gradients, [one for one in held if not one.requires_grad])
         run.recorder = recorder = _recorder_of(way)(
             holdings,
             arguments.tensors,
@@ -376,9 +384,8 @@ def _run(
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
             result = called(running, arguments)
-        for tensor in recorder.undifferentiable:
-            recorder.stop_gradient(tensor)
-        outputs = {_size(t): t for t in Arguments((result,), {}).tensors}.values()
+        returned = Arguments((result,), {}).tensors
+        outputs = {_size(t): t for t in returned}.values()
         is_partial = recorder.came_from_outside(standins.tensors(), outputs)
         return Trace(
             events=recorder.events,
@@ -389,11 +396,25 @@ def _run(
             unknown=recorder.unknown,
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
+            trained=_trained(recorder, returned) if training else None,
             output_bytes=sum(map(nbytes_of, outputs)),
             doubts=tuple(unseen(modules, holdings, attribution.calls, recorder, patched, is_partial=is_partial)),
             notes=(*notes, *recorder.notes),
             dropped=recorder.dropped,
         )
+
+
+def _without_gradients(tensors: Sequence[Tensor]) -> None:
+    """Let tensors need no gradient, whatever was written on them: some are the user's."""
+    for tensor in tensors:
+        if tensor.requires_grad:
+            (tensor if tensor.is_leaf else tensor.detach_()).requires_grad_(False)
+
+
+def _trained(recorder: Recorder, returned: Sequence[Tensor]) -> frozenset[int] | None:
+    if not returned or any(tensor.requires_grad and recorder.is_orphan(tensor) for tensor in returned):
+        return None
+    return frozenset(recorder.trained_by(returned))
 
 
 def _recorder_of(way: _Way) -> type[Recorder]:
@@ -404,10 +425,12 @@ def _recorder_of(way: _Way) -> type[Recorder]:
 def _state(way: _Way, training: bool) -> Iterator[None]:
     """Put this thread of torch into the state in which a model runs."""
     with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(way.is_fast))
-        # in training it records nothing either, but shows where the model switches gradients off
+        # in training torch records nothing either, but shows where the model switches gradients or itself off
+        stack.enter_context(torch.inference_mode(way.is_fast and not training))
         stack.enter_context(torch.set_grad_enabled(training))
-        if not (way.is_fast or way.gradients):  # operators arrive whole, as under inference mode
+        if training and not way.gradients:  # operators arrive whole, as under inference mode
+            stack.enter_context(torch._C._AutoDispatchBelowADInplaceOrView())
+        elif not (way.is_fast or way.gradients):
             stack.enter_context(torch._C._AutoDispatchBelowAutograd())
         if way.on_meta and way.gradients:
             stack.enter_context(torch.device("meta"))

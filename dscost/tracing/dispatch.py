@@ -19,7 +19,7 @@ from dscost.randomness import OwnNumbers, draws
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.free import FOURIER
-from dscost.tracing.gradients import GradientSwitch, watch_marks
+from dscost.tracing.gradients import Apart, GradientSwitch
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
@@ -37,6 +37,7 @@ from dscost.tracing.operators import (
     real_products,
     shapes_of,
     takes_packed,
+    written_by,
 )
 from dscost.tracing.packed import packed_in
 from dscost.tracing.rules import FORMULAS
@@ -89,13 +90,16 @@ class Event(NamedTuple):
         operands: Where each tensor that it multiplies or adds comes from: an event, an input (`input:0`), the name
             of a parameter or buffer, or nothing known. Empty where there are no MACs.
         stack: Paths of all modules that were running.
-        differentiable: In training, whether a gradient could flow through it: gradients on, floating point.
+        differentiable: In training, whether a gradient flows through it: gradients on, floating point, and something
+            that it reads needs one.
         layouts: Shape and strides of what it reads, one entry per source, where it may follow a depthwise convolution.
         strides: Of its first result, likewise.
         axes: Along which it works, of a sum or softmax.
         unusual: What a counter of plain operators does not know: `complex` or `sparse` factors, or that it ran inside
             of a higher-order operator, whose name this is then. Empty for most.
         plain_macs: What it would be if it knew none of that.
+        needing: In training, which of `operands` needed a gradient.
+        gradients_to: In training, the events whose results get a gradient from it.
     """
 
     module: str
@@ -119,6 +123,8 @@ class Event(NamedTuple):
     axes: tuple[int, ...] = ()
     unusual: str = ""
     plain_macs: int = 0
+    needing: tuple[bool, ...] = ()
+    gradients_to: tuple[int, ...] = ()
 
     @property
     def batched_input_shape(self) -> Shape:
@@ -205,7 +211,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.failure: BaseException | None = None
         self.failed_at: Place | None = None
         self.wants_gradients = self.autocasts = False
-        self.undifferentiable: list[Tensor] = []
         self._orphans: dict[int, Tensor] = {}
         self.stack = stack
         self.events: list[Event] = []
@@ -214,11 +219,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.notes: dict[str, None] = {}
         self.dropped: list[Event] = []
         self.read: set[str] = set()
-        self._handlers = shortcuts_in_force(training=switch is not None) if shortcuts else ALWAYS
+        self._handlers = shortcuts_in_force() if shortcuts else ALWAYS
         if holdings.any_sparse or any(map(is_sparse, inputs)):
             self._handlers = ALWAYS  # short cuts are for dense tensors
         self._inputs = {_address(part): f"{INPUT}{at}" for at, x in enumerate(inputs) for part in parts(x)}
         self._producer = dict.fromkeys(self._inputs, NETWORK_INPUT)
+        self._trained: dict[int, int] = {}
         self._lives: dict[int, _Life] = {}
         self._live_bytes = self.peak_bytes = sum(
             {_address(part): part.untyped_storage().nbytes() for x in inputs for part in parts(x)}.values()
@@ -229,12 +235,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if handler is not None:
             result = handler(self, func, args, kwargs)
             if result is not None:
-                return result
+                return result if self._switch is None else self._passed_on(func, args, kwargs, result)
         elif func in VIEWS:
             if args[0].layout in SPARSE:
-                return sparse_view(func, args, kwargs or {})
-            return func(*args, **kwargs) if kwargs else func(*args)
+                result = sparse_view(func, args, kwargs or {})
+            else:
+                result = func(*args, **kwargs) if kwargs else func(*args)
+            return result if self._switch is None else self._passed_on(func, args, kwargs, result)
         return self._generic(func, args, kwargs or {})
+
+    def _passed_on(self, func: Any, args: Any, kwargs: Any, result: Any) -> Any:
+        """Return the result of an operator, which in training needs a gradient where torch says so."""
+        if self._switch is not None:
+            self._switch.pass_on(func, leaves((args, kwargs)), leaves(result) or written_by(func, args, kwargs))
+        return result
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -265,6 +279,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         except Exception as error:
             self.missed(error)
             raise
+        self._passed_on(func, args, kwargs, result)
         formula = FORMULAS.get(operator)
         results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
         if formula is not None:
@@ -320,6 +335,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if macs is None:
             self.met_unknown(operator)
         self.note(SPARSE_NOTE)
+        self._passed_on(func, args, kwargs, result)
         operands, results = dense_parts(leaves((args, kwargs))), dense_parts(leaves(result))
         self.record(OPS.get(operator, "matmul"), operator, operands, results, macs or 0)
         self.amend(unusual="sparse", plain_macs=dense_macs(operator, args))
@@ -465,6 +481,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 factors.append(None)
                 activation_bytes += size
         here = len(self.events)
+        flow = self._flow(operands, results)
         written = 0
         for result in results:
             written += result.nbytes
@@ -472,6 +489,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if address not in seen:
                 self._born(result)
             producer[address] = here
+            if flow is not None:
+                self._train(result, here)
         output = results[0] if results else None
         # the input of a convolution comes first, whatever computes its weights
         start = first if first is not None and conv is None else (operands[0] if operands else None)
@@ -492,35 +511,57 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 output.element_size() if output is not None else 1,
                 tuple(factors) if macs else (),
                 tuple(self.stack),
-                self._is_differentiable(output),
+                flow is not None,
                 tuple(layouts),
                 output.stride() if follows and output is not None else (),
                 axes,
+                needing=flow[0] if macs and flow is not None else (),
+                gradients_to=flow[1] if flow is not None else (),
             )
         )
 
-    def _is_differentiable(self, output: Tensor | None) -> bool:
-        """Whether a gradient could flow through what runs, in training; else keep in mind that the model wants some."""
+    def _flow(
+        self, operands: Sequence[Tensor], results: Sequence[Tensor]
+    ) -> tuple[tuple[bool, ...], tuple[int, ...]] | None:
+        """Return which operands need a gradient and whose results they are, if one flows through what runs.
+
+        Only in training; else keep in mind that the model wants some.
+        """
         switch = self._switch
         if switch is None:
             if torch.is_grad_enabled():
                 self.wants_gradients = True
-            return False
-        if switch.is_in_function:
-            watch_marks(self.undifferentiable)
-        elif not torch.is_grad_enabled():
-            return False
-        return output is not None and (output.is_floating_point() or output.is_complex())
+            return None
+        inside = switch.function_inputs()
+        if not (torch.is_grad_enabled() or inside):
+            return None
+        if not any(result.is_floating_point() or result.is_complex() for result in results):
+            return None
+        needing = tuple(map(switch.needs, operands))
+        # whatever happens inside of a function, its gradient goes to what it is given
+        to = self.trained_by([operand for operand, needs in zip(operands, needing, strict=True) if needs])
+        to |= self.trained_by(inside or ())
+        return (needing, tuple(to)) if inside or any(needing) else None
+
+    def trained_by(self, tensors: Iterable[Tensor]) -> dict[int, None]:
+        """Return the events that get the gradients of tensors."""
+        found = [self._trainer(tensor) for tensor in tensors if tensor.requires_grad]
+        return {at: None for at in found if at is not None and at < len(self.events)}
+
+    def _trainer(self, tensor: Tensor) -> int | None:
+        apart = Apart.of(tensor)
+        return self._trained.get(_address(tensor)) if apart is None else apart.trained
+
+    def _train(self, tensor: Tensor, at: int) -> None:
+        apart = Apart.of(tensor)
+        if apart is None:
+            self._trained[_address(tensor)] = at
+        else:
+            apart.trained = at
 
     def constant(self, tensor: Tensor) -> None:
         """Take a tensor for one that nothing computed."""
         self._producer[_address(tensor)] = NO_PRODUCER
-
-    def stop_gradient(self, tensor: Tensor) -> None:
-        """Take what made a tensor for something that no gradient flows through."""
-        at = self.producer_of(tensor)
-        if at >= 0:
-            self.events[at] = self.events[at]._replace(differentiable=False)
 
     def is_orphan(self, tensor: Tensor) -> bool:
         """Whether nothing that was seen made a tensor, and the model does not hold it."""
@@ -547,6 +588,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _born(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         size = storage.nbytes()
+        if self._switch is not None:
+            self._trained.pop(storage._cdata, None)
+            self._switch.born(storage._cdata)
         life = _Life(storage, self._died)
         life.nbytes = size
         self._lives[id(life)] = life

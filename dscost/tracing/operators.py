@@ -90,6 +90,13 @@ def leaves(value: Any) -> list[Any]:
     return [leaf for entry in value for leaf in leaves(entry)]
 
 
+def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> list[Any]:
+    """Return the tensors among its arguments that an operator writes on."""
+    arguments = func._schema.arguments
+    given = {**dict(zip((argument.name for argument in arguments), args, strict=False)), **(kwargs or {})}
+    return leaves([given.get(argument.name) for argument in arguments if argument.is_write])
+
+
 def shapes_of(value: Any) -> Any:
     """Return arguments with every tensor replaced by its shape."""
     if isinstance(value, Tensor):

@@ -354,20 +354,9 @@ _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
 }
 
 
-def _detached(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
-    x = args[0]
-    out = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
-    recorder.constant(out)
-    return out
-
-
-def shortcuts_in_force(*, training: bool) -> Mapping[Any, Callable[..., Any]]:
-    """Return the short cuts, those of operators left out whose formula a user has replaced.
-
-    In training a detached tensor has a storage of its own, so that no gradient is followed through it.
-    """
+def shortcuts_in_force() -> Mapping[Any, Callable[..., Any]]:
+    """Return the short cuts, those of operators left out whose formula a user has replaced."""
     given = replaced()
-    if not given and not training:
+    if not given:
         return _SHORTCUTS
-    stops = {aten.detach.default: _detached} if training else {}
-    return stops | {func: shortcut for func, shortcut in _SHORTCUTS.items() if operator_name(func) not in given}
+    return {func: shortcut for func, shortcut in _SHORTCUTS.items() if operator_name(func) not in given}
