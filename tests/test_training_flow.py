@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
+
+aten = torch.ops.aten
 
 IMAGE = (1, 3, 12, 12)
 FIRST, SECOND, THIRD = 144 * 8 * 27, 144 * 8 * 72, 144 * 8 * 72
@@ -24,24 +28,30 @@ ONLY_LAST_TWO = FORWARD + SECOND + 2 * THIRD
 
 
 class Convolutions(TorchDispatchMode):
-    """Counts the MACs of convolutions and of their gradients."""
+    """Counts the MACs of convolutions and of their gradients, and not what a checkpoint runs again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, again: bool) -> None:
         super().__init__()
-        self.macs, self.is_backward = 0, False
+        self.macs, self.is_backward, self.again = 0, False, again
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func in (torch.ops.aten.convolution.default, torch.ops.aten.conv2d.default) and not self.is_backward:
+        if func in (torch.ops.aten.convolution.default, torch.ops.aten.conv2d.default) and (
+            self.again or not self.is_backward
+        ):
             self.macs += result.numel() * args[1][0].numel()
-        if func is torch.ops.aten.convolution_backward.default:
+        if func is aten.convolution_backward.default:
             self.macs += args[0].numel() * args[2][0].numel() * sum(args[10][:2])
         return result
 
 
-def really(model: nn.Module, given: Tensor) -> int:
-    """Return what torch computes when a model trains for real."""
-    with Convolutions() as seen:
+def really(model: nn.Module, given: Tensor, *, again: bool = False) -> int:
+    """Return what torch computes when a model trains for real.
+
+    Args:
+        again: Whether convolutions of the backward pass count: those of a checkpoint, or of the gradient of a gradient.
+    """
+    with Convolutions(again=again) as seen:
         result = model.train()(given)
         outputs = result if isinstance(result, tuple | list) else [result]
         trained = [one for one in outputs if isinstance(one, Tensor) and one.requires_grad]
@@ -334,6 +344,111 @@ def test_an_input_that_needs_a_gradient_gets_one_in_every_way(way: str) -> None:
     macs = really(Net(_plain), given)
     assert macs == WHOLE + FIRST
     assert dscost.analyze(Net(_plain, WAYS[way]), input=given, train=True).totals.as_is.macs == macs
+
+
+# -- models that differentiate by themselves
+
+
+def _gradient(create_graph: bool) -> Callable[..., Tensor]:
+    def forward(self: Net, x: Tensor) -> Tensor:
+        y = self.a(x)
+        z = self.b(y)
+        (grad,) = torch.autograd.grad(z.sum(), y, create_graph=create_graph, retain_graph=True)
+        return self.c(grad + z)  # type: ignore[no-any-return]
+
+    return forward
+
+
+def _gradient_penalty(self: Net, x: Tensor) -> Tensor:
+    x = x.detach().requires_grad_()
+    z = self.c(torch.tanh(self.b(torch.tanh(self.a(x)))))
+    (grad,) = torch.autograd.grad(z.sum(), x, create_graph=True)
+    return grad.square().sum()
+
+
+def _backward(self: Net, x: Tensor) -> Tensor:
+    z = self.b(self.a(x).detach())
+    z.sum().backward()
+    return self.c(z.detach())  # type: ignore[no-any-return]
+
+
+def _backward_by_function(self: Net, x: Tensor) -> Tensor:
+    z = self.b(self.a(x).detach())
+    torch.autograd.backward(z, torch.ones_like(z))
+    return self.c(z.detach() * self.b.weight.grad.sum())  # type: ignore[no-any-return]
+
+
+def _functional_gradient(self: Net, x: Tensor) -> Tensor:
+    return self.c(torch.func.grad(lambda y: self.b(y).sum())(self.a(x)))  # type: ignore[no-any-return]
+
+
+def _dual(self: Net, x: Tensor) -> Tensor:
+    with forward_ad.dual_level():
+        value, tangent = forward_ad.unpack_dual(_plain(self, forward_ad.make_dual(x, torch.ones_like(x))))
+    return value + tangent
+
+
+def _dual_within(self: Net, x: Tensor) -> Tensor:
+    y = self.a(x)
+    with forward_ad.dual_level():
+        value, tangent = forward_ad.unpack_dual(self.b(forward_ad.make_dual(y, torch.ones_like(y))))
+    return self.c(value + tangent)  # type: ignore[no-any-return]
+
+
+def _functional_jvp(self: Net, x: Tensor) -> Tensor:
+    y = self.a(x)
+    value, tangent = torch.func.jvp(self.b, (y,), (y,))
+    return self.c(value + tangent)  # type: ignore[no-any-return]
+
+
+FORWARD_MODE = {
+    "make_dual": _dual,
+    "make_dual of what was computed": _dual_within,
+    "torch.func.jvp": _functional_jvp,
+}
+DIFFERENTIATING = FORWARD_MODE | {
+    "gradient": _gradient(create_graph=False),
+    "gradient with its graph": _gradient(create_graph=True),
+    "gradient penalty": _gradient_penalty,
+    "backward": _backward,
+    "torch.autograd.backward": _backward_by_function,
+    "torch.func.grad": _functional_gradient,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", DIFFERENTIATING)
+def test_what_a_model_differentiates_is_counted_and_so_is_the_gradient_of_that(name: str, way: str) -> None:
+    function = DIFFERENTIATING[name]
+    report = dscost.analyze(Net(function, WAYS[way]), input=IMAGE, train=True)
+    assert report.totals.as_is.macs == really(Net(function), torch.randn(IMAGE), again=True)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "gradients"])
+@pytest.mark.parametrize("name", FORWARD_MODE)
+def test_derivatives_forward_are_counted_without_training_too(name: str, way: str) -> None:
+    function = FORWARD_MODE[name]
+    with Convolutions(again=True) as seen:
+        Net(function)(torch.randn(IMAGE))
+    assert seen.macs > FORWARD
+    assert dscost.analyze(Net(function, WAYS[way]), input=IMAGE).totals.as_is.macs == seen.macs
+
+
+def test_derivatives_forward_of_linear_layers_have_gradients() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 5), nn.Linear(5, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.a(x)
+            with forward_ad.dual_level():
+                return forward_ad.unpack_dual(self.b(forward_ad.make_dual(y, torch.ones_like(y)))).tangent
+
+    model = Two()
+    with FlopCounterMode(display=False) as counter:
+        model(torch.randn(2, 4)).sum().backward()
+    assert dscost.analyze(model, input=(2, 4), train=True).totals.as_is.flops == counter.get_total_flops()
 
 
 def test_tensors_of_a_model_on_meta_need_no_gradient_afterwards() -> None:

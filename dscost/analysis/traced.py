@@ -123,8 +123,8 @@ def _reached(traced: Trace) -> list[bool]:
 
 
 def _backward_macs(event: Event) -> int:
-    if event.op == "recurrent":
-        return 2 * event.macs
+    if event.op == "recurrent" or event.operator == "aten::convolution_backward":
+        return 2 * event.macs  # torch works out the gradients of a gradient by both of its factors, needed or not
     needing = event.needing
     if event.op == "attention":
         if len(needing) < 3 or event.operator.startswith(("aten::_native", "aten::_transformer")):

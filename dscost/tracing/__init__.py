@@ -151,7 +151,7 @@ class _Attempt(NamedTuple):
         if self.traced is None:
             return False
         if not self.way.on_meta:
-            return True
+            return self.way.gradients or not self.wants_gradients
         unseen = self.way.is_fast and (self.autocasts or self.elsewhere)
         return self.error is None and not unseen and (self.way.gradients or not self.wants_gradients)
 
@@ -197,9 +197,11 @@ def trace(
 
 def _next_way(attempts: Sequence[_Attempt]) -> _Way | None:
     last = attempts[-1]
+    differentiates = any(map(_differentiates, attempts))
+    if not last.way.on_meta and not last.way.gradients and _differentiates(last):
+        return _REAL._replace(gradients=True)  # it did not get so far without values
     if not last.way.on_meta or any(map(_is_certain, attempts)):
         return None
-    differentiates = any(map(_differentiates, attempts))
     if last.way is _FAST and not (last.error is None and last.wants_gradients):
         # short cuts are to blame for no lack of values; for anything else they might be
         return _VALUES._replace(shortcuts=last.error is None or looks_at_values(last.error))

@@ -30,6 +30,7 @@ from dscost.tracing.operators import (
     answer_of,
     axes_along,
     conv_of,
+    factors_of,
     is_global_mean,
     leaves,
     operator_name,
@@ -281,7 +282,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise
         self._passed_on(func, args, kwargs, result)
         formula = FORMULAS.get(operator)
-        results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
+        results, operands = dense_parts(leaves(result)), dense_parts(leaves((factors_of(func, args), kwargs)))
         if formula is not None:
             named = {name: value for name, value in kwargs.items() if name != "out"}
             first = tuple(results[0].shape) if results else ()
@@ -545,12 +546,34 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def trained_by(self, tensors: Iterable[Tensor]) -> dict[int, None]:
         """Return the events that get the gradients of tensors."""
-        found = [self._trainer(tensor) for tensor in tensors if tensor.requires_grad]
-        return {at: None for at in found if at is not None and at < len(self.events)}
+        found = [at for tensor in tensors if tensor.requires_grad for at in self._trainers(tensor)]
+        return {at: None for at in found if at < len(self.events)}
 
-    def _trainer(self, tensor: Tensor) -> int | None:
+    def _trainers(self, tensor: Tensor) -> Iterable[int]:
         apart = Apart.of(tensor)
-        return self._trained.get(_address(tensor)) if apart is None else apart.trained
+        if apart is not None and (apart.trained is not None or tensor.is_leaf):
+            return () if apart.trained is None else (apart.trained,)
+        # what torch keeps for a backward pass is detached, and belongs to its maker again when torch takes it out
+        at = self._trained.get(_address(tensor))
+        if at is not None:
+            return (at,)
+        if tensor.is_leaf:
+            return ()
+        return self._nearest_trained(self.producer_of(tensor))  # torch has it from there, in a way of its own
+
+    def _nearest_trained(self, start: int) -> Iterable[int]:
+        """Return the closest events before one that pass gradients on, itself included."""
+        found, seen, waiting = [], set(), [start]
+        while waiting:
+            at = waiting.pop()
+            if at < 0 or at in seen or at >= len(self.events):
+                continue
+            seen.add(at)
+            if self.events[at].differentiable:
+                found.append(at)
+            else:
+                waiting += self.events[at].sources
+        return found
 
     def _train(self, tensor: Tensor, at: int) -> None:
         apart = Apart.of(tensor)

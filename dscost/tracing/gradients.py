@@ -62,7 +62,7 @@ class GradientSwitch(TorchFunctionMode):
             self.switched_on_again |= wanted and self.is_on
             self.is_on = wanted
         elif func in _DIFFERENTIATING and not self._records:
-            raise RuntimeError("what the model computes does not require grad here")
+            raise RuntimeError("what the model computes does not require grad here: torch records nothing")
         return func(*args, **(kwargs or {}))
 
     def function_inputs(self) -> list[Tensor] | None:
@@ -147,7 +147,7 @@ def _address(tensor: Tensor) -> int:
 
 aten = torch.ops.aten
 
-_DIFFERENTIATING = frozenset((torch.autograd.grad, Tensor.backward))
+_DIFFERENTIATING = frozenset((torch.autograd.grad, torch.autograd.backward, Tensor.backward))
 _APPLY: Any = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
 _CONSTANT = frozenset(
     f"aten::{name}{like}"

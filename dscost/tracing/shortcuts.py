@@ -313,8 +313,13 @@ def _grouped_mm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: 
     return out
 
 
-ALWAYS: Mapping[Any, Callable[..., Any]] = {aten._grouped_mm.default: _grouped_mm}
-"""Results that torch cannot work out on meta: in force also where everything else is left to torch."""
+def _dual(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+    """Keep in mind that the model differentiates forward, which torch's autograd does or nobody."""
+    recorder.wants_gradients = True
+
+
+ALWAYS: Mapping[Any, Callable[..., Any]] = {aten._grouped_mm.default: _grouped_mm, aten._make_dual.default: _dual}
+"""What torch cannot work out on meta or by itself: in force also where everything else is left to torch."""
 
 
 _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
