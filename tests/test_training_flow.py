@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn import functional as F  # noqa: N812
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
@@ -449,6 +450,144 @@ def test_derivatives_forward_of_linear_layers_have_gradients() -> None:
     with FlopCounterMode(display=False) as counter:
         model(torch.randn(2, 4)).sum().backward()
     assert dscost.analyze(model, input=(2, 4), train=True).totals.as_is.flops == counter.get_total_flops()
+
+
+# -- functions with a backward pass of their own
+
+
+def _gradients_of(grad: Tensor, x: Tensor, w: Tensor, wanted: tuple[bool, bool, bool]) -> tuple[Tensor, ...]:
+    result: tuple[Tensor, ...] = aten.convolution_backward(
+        grad, x, w, [8], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
+    )
+    return result
+
+
+class ByHand(torch.autograd.Function):
+    """A convolution with its gradients written out."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w)
+        return F.conv2d(x, w, b, padding=1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _gradients_of(grad, *ctx.saved_tensors, (True, True, True))
+
+
+class OfTwoParts(torch.autograd.Function):
+    """The same, its context set up apart."""
+
+    @staticmethod
+    def forward(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return F.conv2d(x, w, b, padding=1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    backward = ByHand.backward
+
+
+class WithoutWeights(ByHand):
+    """One that gives its weights no gradient."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _gradients_of(grad, *ctx.saved_tensors, (True, False, True))
+
+
+class Detaching(ByHand):
+    """One that switches gradients on inside, and hides what it returns."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        with torch.enable_grad():
+            y = F.conv2d(x.detach(), w, b, padding=1)
+        ctx.save_for_backward(x, w)
+        return y.detach()
+
+
+class Differentiating(torch.autograd.Function):
+    """One that has torch work out its gradient, of what it ran inside."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        with torch.enable_grad():
+            inside = x.detach().requires_grad_()
+            ctx.result = F.conv2d(inside, w, b, padding=1)
+        ctx.save_for_backward(inside, w, b)
+        return ctx.result.detach()  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        with torch.enable_grad():
+            return torch.autograd.grad(ctx.result, ctx.saved_tensors, grad)
+
+
+class Recomputing(torch.autograd.Function):
+    """One that runs a second time what it did."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w, b)
+        return F.conv2d(F.conv2d(x, w, b, padding=1).detach(), w, b, padding=1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        x, w, b = ctx.saved_tensors
+        inner = F.conv2d(x, w, b, padding=1)
+        grad, *first = _gradients_of(grad, inner, w, (True, True, True))
+        grad, *second = _gradients_of(grad, x, w, (True, True, True))
+        return grad, first[0] + second[0], first[1] + second[1]
+
+
+class Failing(ByHand):
+    """One that asks for what is known in a loop of training only."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        raise RuntimeError("no loop of training")
+
+
+FUNCTIONS = {
+    kind.__name__: kind for kind in (ByHand, OfTwoParts, WithoutWeights, Detaching, Differentiating, Recomputing)
+}
+
+
+def _through(function: Any) -> Callable[..., Tensor]:
+    return lambda self, x: self.c(function.apply(self.a(x), self.b.weight, self.b.bias))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_backward_pass_of_a_function_is_counted_as_it_is_written(name: str, way: str) -> None:
+    forward = _through(FUNCTIONS[name])
+    report = dscost.analyze(Net(forward, WAYS[way]), input=IMAGE, train=True)
+    assert report.totals.as_is.macs == really(Net(forward), torch.randn(IMAGE), again=True)
+    assert "unseen" not in [doubt.kind for doubt in report.doubts]
+
+
+def test_two_calls_of_a_function_have_two_backward_passes() -> None:
+    def forward(self: Net, x: Tensor) -> Tensor:
+        y = self.a(x)
+        for _ in range(2):
+            y = OfTwoParts.apply(ByHand.apply(y, self.b.weight, self.b.bias), self.c.weight, self.c.bias)
+        return OfTwoParts.apply(OfTwoParts.apply(y, self.b.weight, self.b.bias), self.c.weight, self.c.bias)
+
+    macs = really(Net(forward), torch.randn(IMAGE))
+    assert macs == 2 * FIRST + 9 * SECOND + 9 * THIRD
+    assert dscost.analyze(Net(forward), input=IMAGE, train=True).totals.as_is.macs == macs
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_backward_pass_that_cannot_be_run_is_a_doubt(way: str) -> None:
+    report = dscost.analyze(Net(_through(Failing), WAYS[way]), input=IMAGE, train=True)
+    assert report.totals.as_is.macs == WHOLE
+    (text,) = [doubt.text for doubt in report.doubts if doubt.kind == "unseen"]
+    assert text == (
+        "The backward pass of Failing could not be run: counted as that of torch for what the forward computes."
+    )
 
 
 def test_tensors_of_a_model_on_meta_need_no_gradient_afterwards() -> None:

@@ -103,9 +103,7 @@ def with_backward(traced: Trace) -> list[Event]:
     """
     wanted = _reached(traced)
     return [
-        event._replace(macs=event.macs + _backward_macs(event))
-        if wanted[at] and event.differentiable and any(event.needing)
-        else event
+        event._replace(macs=event.macs + _backward_macs(event)) if wanted[at] and event.differentiable else event
         for at, event in enumerate(traced.events)
     ]
 
@@ -123,6 +121,10 @@ def _reached(traced: Trace) -> list[bool]:
 
 
 def _backward_macs(event: Event) -> int:
+    if event.gradient_macs is not None:
+        return event.gradient_macs
+    if not any(event.needing):
+        return 0
     if event.op == "recurrent" or event.operator == "aten::convolution_backward":
         return 2 * event.macs  # torch works out the gradients of a gradient by both of its factors, needed or not
     needing = event.needing

@@ -49,7 +49,7 @@ from dscost.tracing.rules import register_formula
 from dscost.tracing.sparse import nbytes_of, parts
 from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
 from dscost.tracing.threads import FollowingRecorder
-from dscost.tracing.unseen import unseen
+from dscost.tracing.unseen import undifferentiated, unseen
 from dscost.tracing.values import ValueRecorder
 
 __all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
@@ -240,6 +240,7 @@ def _with_reason(attempts: Sequence[_Attempt]) -> Trace:
     assert last.traced is not None
     if last.way.on_meta:
         is_same = first.traced is not None and first.error is None and _macs(first.traced) == _macs(last.traced)
+        is_same = is_same and first.traced is not None and first.traced.doubts == last.traced.doubts
         if last.way.gradients and is_same and first.traced is not None:  # they were on, and nothing came of it
             return first.traced
         return last.traced
@@ -386,7 +387,9 @@ def _run(
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
             result = called(running, arguments)
-        returned = Arguments((result,), {}).tensors
+            returned = Arguments((result,), {}).tensors
+            trained = _trained(recorder, returned) if training else None
+            functions = tuple(recorder.differentiate_functions())
         outputs = {_size(t): t for t in returned}.values()
         is_partial = recorder.came_from_outside(standins.tensors(), outputs)
         return Trace(
@@ -398,9 +401,12 @@ def _run(
             unknown=recorder.unknown,
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
-            trained=_trained(recorder, returned) if training else None,
+            trained=trained,
             output_bytes=sum(map(nbytes_of, outputs)),
-            doubts=tuple(unseen(modules, holdings, attribution.calls, recorder, patched, is_partial=is_partial)),
+            doubts=(
+                *unseen(modules, holdings, attribution.calls, recorder, patched, is_partial=is_partial),
+                *undifferentiated(functions),
+            ),
             notes=(*notes, *recorder.notes),
             dropped=recorder.dropped,
         )

@@ -4,7 +4,8 @@ Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_pro
 those that make up most networks the result is worked out by a short cut; torch's own meta kernels are ten times slower.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -19,7 +20,7 @@ from dscost.randomness import OwnNumbers, draws
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.free import FOURIER
-from dscost.tracing.gradients import Apart, GradientSwitch
+from dscost.tracing.gradients import Apart, FunctionCall, Functions, GradientSwitch
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
@@ -101,6 +102,7 @@ class Event(NamedTuple):
         plain_macs: What it would be if it knew none of that.
         needing: In training, which of `operands` needed a gradient.
         gradients_to: In training, the events whose results get a gradient from it.
+        gradient_macs: Multiply-accumulates of its gradients, where it has a backward pass of its own.
     """
 
     module: str
@@ -126,6 +128,7 @@ class Event(NamedTuple):
     plain_macs: int = 0
     needing: tuple[bool, ...] = ()
     gradients_to: tuple[int, ...] = ()
+    gradient_macs: int | None = None
 
     @property
     def batched_input_shape(self) -> Shape:
@@ -171,6 +174,24 @@ class Event(NamedTuple):
     def mixing(self, read: Sequence[Map | None]) -> Mixing | None:
         """Return how it mixes the channels of a feature map, see `dscost.operations.Step`."""
         return mixing(self, read)
+
+
+_OF_THE_FORWARD = (
+    "unknown",
+    "notes",
+    "read",
+    "failure",
+    "failed_at",
+    "wants_gradients",
+    "peak_bytes",
+    "dropped",
+    "_orphans",
+)
+"""What a recorder keeps of a forward pass, beside its events."""
+
+
+def _kept(value: Any) -> Any:
+    return copy(value) if isinstance(value, dict | set | list) else value
 
 
 class _Life(ref):  # type: ignore[type-arg]
@@ -226,6 +247,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._inputs = {_address(part): f"{INPUT}{at}" for at, x in enumerate(inputs) for part in parts(x)}
         self._producer = dict.fromkeys(self._inputs, NETWORK_INPUT)
         self._trained: dict[int, int] = {}
+        self.functions = Functions()
         self._lives: dict[int, _Life] = {}
         self._live_bytes = self.peak_bytes = sum(
             {_address(part): part.untyped_storage().nbytes() for x in inputs for part in parts(x)}.values()
@@ -533,21 +555,49 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if torch.is_grad_enabled():
                 self.wants_gradients = True
             return None
-        inside = switch.function_inputs()
-        if not (torch.is_grad_enabled() or inside):
+        inside = switch.function()
+        if inside is None and not torch.is_grad_enabled():
             return None
         if not any(result.is_floating_point() or result.is_complex() for result in results):
             return None
         needing = tuple(map(switch.needs, operands))
         # whatever happens inside of a function, its gradient goes to what it is given
         to = self.trained_by([operand for operand, needs in zip(operands, needing, strict=True) if needs])
-        to |= self.trained_by(inside or ())
-        return (needing, tuple(to)) if inside or any(needing) else None
+        if inside is not None:
+            to |= self.trained_by(inside.inputs)
+            to |= self.functions.ran(inside, self.events)
+        return (needing, tuple(to)) if inside is not None or any(needing) else None
 
     def trained_by(self, tensors: Iterable[Tensor]) -> dict[int, None]:
         """Return the events that get the gradients of tensors."""
         found = [at for tensor in tensors if tensor.requires_grad for at in self._trainers(tensor)]
         return {at: None for at in found if at < len(self.events)}
+
+    def differentiate_functions(self) -> Iterator[str]:
+        """Count what the backward passes of functions compute that multiply; yield the names of those that fail."""
+        for call in self.functions.calls:
+            products = call.products(self.events)
+            if not products or call.is_checkpoint:
+                continue
+            macs = self._macs_of_backward(call)
+            if macs is None:
+                yield call.kind.__name__
+                continue
+            for at, own in zip(products, (macs, *[0] * len(products)), strict=False):
+                self.events[at] = self.events[at]._replace(gradient_macs=own)
+
+    def _macs_of_backward(self, call: FunctionCall) -> int | None:
+        """Return the MACs of the backward pass of a function; nothing else is kept of it."""
+        start, kept = len(self.events), {name: _kept(getattr(self, name)) for name in _OF_THE_FORWARD}
+        try:
+            call.differentiate()
+            return None if self.unknown != kept["unknown"] else sum(event.macs for event in self.events[start:])
+        except Exception:  # noqa: BLE001 - it is foreign code, and run alone
+            kept["wants_gradients"] = True
+            return None
+        finally:
+            del self.events[start:]
+            self.__dict__.update(kept)
 
     def _trainers(self, tensor: Tensor) -> Iterable[int]:
         apart = Apart.of(tensor)
@@ -556,6 +606,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # what torch keeps for a backward pass is detached, and belongs to its maker again when torch takes it out
         at = self._trained.get(_address(tensor))
         if at is not None:
+            if self.functions.calls and not tensor.is_leaf:
+                self.functions.made(tensor, at)
             return (at,)
         if tensor.is_leaf:
             return ()

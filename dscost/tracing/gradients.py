@@ -7,11 +7,14 @@ autograd, what torch would pass on is passed on here.
 
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.checkpoint import CheckpointFunction
 
 from dscost.failures import callers
 from dscost.tracing.sparse import parts
@@ -38,6 +41,94 @@ class Apart:
 _APART = "_dscost_apart"
 
 
+class Running(NamedTuple):
+    """The forward of an `autograd.Function` that is running.
+
+    Args:
+        kind: The function.
+        context: Of this call, where its forward is given one.
+        inputs: What it is given that needs a gradient.
+        number: Tells calls apart where there is no context.
+    """
+
+    kind: type
+    context: Any
+    inputs: list[Tensor]
+    number: int
+
+
+class FunctionCall:
+    """One call of an `autograd.Function`.
+
+    Args:
+        running: Its forward.
+
+    Attributes:
+        events: What ran in it and passes gradients on.
+    """
+
+    def __init__(self, running: Running) -> None:
+        self.kind, self.context, self.number = running.kind, running.context, running.number
+        self.events: list[int] = []
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether its backward pass is that of what it runs, which it runs a second time."""
+        return self.kind is CheckpointFunction
+
+    def is_of(self, running: Running) -> bool:
+        """Whether this is the call whose forward is running."""
+        if running.context is not None:
+            return self.context is running.context
+        return self.kind is running.kind and self.number == running.number
+
+    def products(self, events: Sequence[Any]) -> list[int]:
+        """Return which of its events multiply."""
+        return [at for at in self.events if at < len(events) and events[at].macs]
+
+    def differentiate(self) -> None:
+        """Run its backward pass.
+
+        Raises:
+            LookupError: Nobody knows its context.
+            Exception: Whatever that pass raises.
+        """
+        if self.context is None:
+            raise LookupError("a function that is given no context")
+        made = self.context._input_metadata
+        with _disable_current_modes():  # on the device of the results, whatever small tensors are on
+            gradients = [torch.zeros(tuple(one.shape), dtype=one.dtype, device=one.device) for one in made]
+        with torch.no_grad():
+            self.kind.backward(self.context, *gradients)  # type: ignore[attr-defined]
+
+
+class Functions:
+    """The calls of functions with a backward pass of their own."""
+
+    def __init__(self) -> None:
+        self.calls: list[FunctionCall] = []
+
+    def ran(self, running: Running, events: Sequence[Any]) -> dict[int, None]:
+        """Keep that the next event belongs to a call, and return the one before it in that."""
+        at, last = len(events), self.calls[-1] if self.calls else None
+        if last is None or not last.is_of(running):
+            if last is not None and not last.products(events):
+                self.calls.pop()  # what its context keeps takes memory
+            last = FunctionCall(running)
+            self.calls.append(last)
+        before = last.events[-1:]
+        last.events.append(at)
+        return dict.fromkeys(before)
+
+    def made(self, tensor: Tensor, by: int) -> None:
+        """Learn the context of a call from what it returned, where its forward is given none."""
+        context = tensor.grad_fn
+        if isinstance(context, BackwardCFunction):
+            for call in self.calls:
+                if call.context is None and by in call.events and context._forward_cls is call.kind:
+                    call.context = context
+
+
 class GradientSwitch(TorchFunctionMode):
     """Knows whether the model has gradients on, and passes on which tensors need one.
 
@@ -54,30 +145,36 @@ class GradientSwitch(TorchFunctionMode):
         self.switched_on_again = False
         self._records = records
         self._written: set[int] = set()
-        self._any_apart = False
+        self._any_apart = self._is_on_within = False
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        if func is torch._C._set_grad_enabled and _running_function() is None:
+        if func is torch._C._set_grad_enabled:
             wanted = bool(args[0])
+            if _running_function() is not None:
+                self._is_on_within |= wanted
+                return func(*args)
             self.switched_on_again |= wanted and self.is_on
             self.is_on = wanted
         elif func in _DIFFERENTIATING and not self._records:
             raise RuntimeError("what the model computes does not require grad here: torch records nothing")
         return func(*args, **(kwargs or {}))
 
-    def function_inputs(self) -> list[Tensor] | None:
-        """Return what needs a gradient of what the `autograd.Function` is given whose forward is running, if one is."""
-        if torch.is_grad_enabled() or not self.is_on or torch.is_inference_mode_enabled():
+    def function(self) -> Running | None:
+        """Return the `autograd.Function` whose forward is running, if a gradient flows to what it is given."""
+        if not self.is_on or torch.is_inference_mode_enabled() or (torch.is_grad_enabled() and not self._is_on_within):
             return None
         frame = _running_function()
         if frame is None:  # the model has them off in a way of its own
             return None
-        return [given for given in frame.f_locals["args"] if isinstance(given, Tensor) and self.needs(given)]
+        inputs = [given for given in frame.f_locals["args"] if isinstance(given, Tensor) and self.needs(given)]
+        if not inputs:
+            return None
+        return Running(frame.f_locals["cls"], _context_of(frame), inputs, torch._C._autograd._get_sequence_nr())
 
     @property
     def is_flowing(self) -> bool:
         """Whether a gradient could flow through what runs."""
-        return torch.is_grad_enabled() or bool(self.function_inputs())
+        return torch.is_grad_enabled() or self.function() is not None
 
     def needs(self, tensor: Tensor) -> bool:
         """Whether a tensor needs a gradient, also after another view of the same memory was written on."""
@@ -101,6 +198,8 @@ class GradientSwitch(TorchFunctionMode):
                 operands[0].requires_grad_(False)
             return
         if func is aten.detach.default:
+            if self.function() is not None:  # what is in there belongs together, whatever its backward pass does
+                return
             self._set_apart(results[0], Apart())
             return
         is_mutable = func._schema.is_mutable
@@ -162,9 +261,22 @@ _CONSTANT = frozenset(
 
 
 def _running_function() -> FrameType | None:
-    """Return where the outermost `autograd.Function` whose forward is running was applied."""
-    found = None
+    """Return where the outermost `autograd.Function` whose forward is running was applied; a checkpoint is the last."""
+    found = checkpoint = None
     for frame in callers():
         if frame.f_code is _APPLY:
-            found = frame
-    return found
+            if frame.f_locals["cls"] is CheckpointFunction:
+                checkpoint = frame
+            else:
+                found = frame
+    return found or checkpoint
+
+
+def _context_of(applied: FrameType) -> FunctionCtx | None:
+    """Return the context that the forward of a function is given first."""
+    for frame in callers():
+        if frame.f_back is applied:
+            names = frame.f_code.co_varnames
+            first = frame.f_locals.get(names[0]) if names else None
+            return first if isinstance(first, FunctionCtx) else None
+    return None
