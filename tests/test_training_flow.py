@@ -242,6 +242,24 @@ def _checkpointed(reentrant: bool, stop: Callable[[Tensor], Tensor]) -> Callable
     return forward
 
 
+def _checkpointed_without_gradients(self: Net, x: Tensor) -> Tensor:
+    def block(y: Tensor) -> Tensor:
+        with torch.no_grad():
+            z = self.b(y)
+        return z + y  # type: ignore[no-any-return]
+
+    result: Tensor = self.c(checkpoint(block, self.a(x), use_reentrant=True))
+    return result
+
+
+def _looks_at_its_graph(attribute: str) -> Callable[..., Tensor]:
+    def forward(self: Net, x: Tensor) -> Tensor:
+        y = self.a(x)
+        return self.c(self.b(y) if getattr(y, attribute) else y)  # type: ignore[no-any-return]
+
+    return forward
+
+
 def _all_checkpointed(reentrant: bool) -> Callable[..., Tensor]:
     return lambda self, x: checkpoint(lambda x: self.c(self.b(self.a(x))), x, use_reentrant=reentrant)
 
@@ -303,6 +321,11 @@ MODELS: dict[str, Case] = {
     "checkpoint": (_checkpointed(False, lambda y: y), _same, WHOLE),
     "reentrant checkpoint": (_checkpointed(True, lambda y: y), _same, WHOLE),
     "detach in a checkpoint": (_checkpointed(False, Tensor.detach), _same, ONLY_LAST_TWO),
+    "detach in a reentrant checkpoint": (_checkpointed(True, Tensor.detach), _same, ONLY_LAST_TWO),
+    "no_grad in a reentrant checkpoint": (_checkpointed_without_gradients, _same, FORWARD + FIRST + 2 * THIRD),
+    "a way by requires_grad": (_looks_at_its_graph("requires_grad"), _same, WHOLE),
+    "a way by grad_fn": (_looks_at_its_graph("grad_fn"), _same, WHOLE),
+    "a way by is_leaf": (_looks_at_its_graph("is_leaf"), _same, 2 * FIRST + 3 * THIRD),
     "all in a checkpoint": (_all_checkpointed(False), _same, WHOLE),
     "all in a reentrant checkpoint": (_all_checkpointed(True), _same, FORWARD),
     "a straight-through function": (lambda self, x: self.c(self.b(Binary.apply(self.a(x)))), _same, WHOLE),
@@ -566,6 +589,18 @@ def test_the_backward_pass_of_a_function_is_counted_as_it_is_written(name: str, 
     report = dscost.analyze(Net(forward, WAYS[way]), input=IMAGE, train=True)
     assert report.totals.as_is.macs == really(Net(forward), torch.randn(IMAGE), again=True)
     assert "unseen" not in [doubt.kind for doubt in report.doubts]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpointed_function_has_one_backward_pass(reentrant: bool, way: str) -> None:
+    def forward(self: Net, x: Tensor) -> Tensor:
+        def block(y: Tensor) -> Tensor:
+            return ByHand.apply(y, self.b.weight, self.b.bias)  # type: ignore[no-any-return]
+
+        return self.c(checkpoint(block, self.a(x), use_reentrant=reentrant))  # type: ignore[no-any-return]
+
+    assert dscost.analyze(Net(forward, WAYS[way]), input=IMAGE, train=True).totals.as_is.macs == WHOLE
 
 
 def test_two_calls_of_a_function_have_two_backward_passes() -> None:

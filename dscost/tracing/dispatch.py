@@ -20,7 +20,7 @@ from dscost.randomness import OwnNumbers, draws
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.free import FOURIER
-from dscost.tracing.gradients import Apart, FunctionCall, Functions, GradientSwitch
+from dscost.tracing.gradients import Apart, FunctionCall, Functions, GradientSwitch, runs_again
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Holdings
 from dscost.tracing.operators import (
@@ -248,6 +248,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._producer = dict.fromkeys(self._inputs, NETWORK_INPUT)
         self._trained: dict[int, int] = {}
         self.functions = Functions()
+        self._again: int | None = None
         self._lives: dict[int, _Life] = {}
         self._live_bytes = self.peak_bytes = sum(
             {_address(part): part.untyped_storage().nbytes() for x in inputs for part in parts(x)}.values()
@@ -504,6 +505,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 factors.append(None)
                 activation_bytes += size
         here = len(self.events)
+        if self._again is not None and runs_again():
+            self._again += macs
         flow = self._flow(operands, results)
         written = 0
         for result in results:
@@ -577,7 +580,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Count what the backward passes of functions compute that multiply; yield the names of those that fail."""
         for call in self.functions.calls:
             products = call.products(self.events)
-            if not products or call.is_checkpoint:
+            if not products:
                 continue
             macs = self._macs_of_backward(call)
             if macs is None:
@@ -588,16 +591,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _macs_of_backward(self, call: FunctionCall) -> int | None:
         """Return the MACs of the backward pass of a function; nothing else is kept of it."""
-        start, kept = len(self.events), {name: _kept(getattr(self, name)) for name in _OF_THE_FORWARD}
+        self._again, start, kept = 0, len(self.events), {name: _kept(getattr(self, name)) for name in _OF_THE_FORWARD}
         try:
             call.differentiate()
-            return None if self.unknown != kept["unknown"] else sum(event.macs for event in self.events[start:])
+            return None if self.unknown != kept["unknown"] else self._macs_since(start) - self._again
         except Exception:  # noqa: BLE001 - it is foreign code, and run alone
             kept["wants_gradients"] = True
             return None
         finally:
+            self._again = None
             del self.events[start:]
             self.__dict__.update(kept)
+
+    def _macs_since(self, start: int) -> int:
+        return sum(event.macs for event in self.events[start:])
 
     def _trainers(self, tensor: Tensor) -> Iterable[int]:
         apart = Apart.of(tensor)

@@ -71,11 +71,6 @@ class FunctionCall:
         self.kind, self.context, self.number = running.kind, running.context, running.number
         self.events: list[int] = []
 
-    @property
-    def is_checkpoint(self) -> bool:
-        """Whether its backward pass is that of what it runs, which it runs a second time."""
-        return self.kind is CheckpointFunction
-
     def is_of(self, running: Running) -> bool:
         """Whether this is the call whose forward is running."""
         if running.context is not None:
@@ -149,6 +144,10 @@ class GradientSwitch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         if func is torch._C._set_grad_enabled:
+            checkpointed = _switching_checkpoint()
+            if checkpointed is not None:
+                # what is inside trains like any other, only later: torch has them off before, and on again behind it
+                return func(not torch.is_grad_enabled() and any(map(self.needs, checkpointed)))
             wanted = bool(args[0])
             if _running_function() is not None:
                 self._is_on_within |= wanted
@@ -157,6 +156,8 @@ class GradientSwitch(TorchFunctionMode):
             self.is_on = wanted
         elif func in _DIFFERENTIATING and not self._records:
             raise RuntimeError("what the model computes does not require grad here: torch records nothing")
+        elif func in _ASKING and args[0].requires_grad and not self._records:
+            self.switched_on_again = True  # torch would tell, had it recorded anything
         return func(*args, **(kwargs or {}))
 
     def function(self) -> Running | None:
@@ -247,6 +248,8 @@ def _address(tensor: Tensor) -> int:
 aten = torch.ops.aten
 
 _DIFFERENTIATING = frozenset((torch.autograd.grad, torch.autograd.backward, Tensor.backward))
+_ASKING = frozenset(vars(torch._C.TensorBase)[name].__get__ for name in ("grad_fn", "is_leaf"))
+_SWITCHING = frozenset((__file__, torch.autograd.grad_mode.__file__))
 _APPLY: Any = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
 _CONSTANT = frozenset(
     f"aten::{name}{like}"
@@ -261,15 +264,27 @@ _CONSTANT = frozenset(
 
 
 def _running_function() -> FrameType | None:
-    """Return where the outermost `autograd.Function` whose forward is running was applied; a checkpoint is the last."""
-    found = checkpoint = None
+    """Return where the outermost `autograd.Function` whose forward is running was applied; a checkpoint is none."""
+    found = None
     for frame in callers():
-        if frame.f_code is _APPLY:
-            if frame.f_locals["cls"] is CheckpointFunction:
-                checkpoint = frame
-            else:
-                found = frame
-    return found or checkpoint
+        if frame.f_code is _APPLY and frame.f_locals["cls"] is not CheckpointFunction:
+            found = frame
+    return found
+
+
+def _switching_checkpoint() -> list[Tensor] | None:
+    """Return the tensors that a checkpoint of the older kind is given, if it is what switches gradients."""
+    for frame in callers():
+        if frame.f_code is CheckpointFunction.forward.__code__:
+            return [given for given in frame.f_locals["args"] if isinstance(given, Tensor)]
+        if frame.f_code.co_filename not in _SWITCHING and frame.f_code.co_name != "__torch_function__":
+            return None
+    return None
+
+
+def runs_again() -> bool:
+    """Whether a checkpoint is running what it ran before."""
+    return any(frame.f_code.co_filename == torch.utils.checkpoint.__file__ for frame in callers())
 
 
 def _context_of(applied: FrameType) -> FunctionCtx | None:
