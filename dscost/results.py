@@ -537,8 +537,8 @@ class Doubt(NamedTuple):
 
     Args:
         kind: `value_dependent`: it looks at values, so other inputs may take other ways; `unused`: parameters of
-            modules that never ran; `unseen`: a module ran, and no operator was seen to read its weights.
-            Later versions may know more.
+            modules that never ran; `unseen`: a module ran, and no operator was seen to read its weights, or the
+            backward pass of a function could not be run. Later versions may know more.
         text: The warning.
     """
 
