@@ -537,8 +537,8 @@ class Doubt(NamedTuple):
 
     Args:
         kind: `value_dependent`: it looks at values, so other inputs may take other ways; `unused`: parameters
-            that nothing read; `unseen`: part of it ran, or may have run, where no operator is seen.
-            Later versions may know more.
+            that nothing read; `unseen`: part of it ran, or may have run, where no operator is seen, or the
+            backward pass of a function could not be run. Later versions may know more.
         text: The warning.
     """
 

@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ from torch import nn
 
 from dscost.analysis.counting import NAMES_SHOWN, VARIANT_NAMES, CountedModel, without_partner
 from dscost.errors import InputError
-from dscost.operations import NETWORK_INPUT, stage_costs
+from dscost.operations import stage_costs
 from dscost.results import (
     Block,
     Cost,
@@ -32,7 +32,6 @@ from dscost.specs import Shape
 from dscost.swaps import Swap, alone, find_swaps, reading_input
 from dscost.timing import Setting
 from dscost.tracing import Arguments, Event, Parameter, Trace, trace
-from dscost.tracing.dispatch import INPUT
 from dscost.tracing.operators import ADDED_FIRST
 from dscost.tracing.sparse import nbytes_of
 from dscost.variants import Convs, formula_ratio
@@ -83,68 +82,60 @@ def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict
         notes = (*source.notes, *_without_partner(traced, swaps))
         report = report_of(traced, arguments, swaps, notes=notes, **named)
         return CountedModel(report, swaps, TracedVersions(source, arguments, traced))
-    needing = {f"{INPUT}{at}" for at, tensor in enumerate(arguments.tensors) if tensor.requires_grad}
-    traced = traced._replace(events=with_backward(traced, needing))
-    report = report_of(traced, arguments, (), notes=(*source.notes, TRAINING_NOTE), **named)
+    traced = traced._replace(events=with_backward(traced))
+    notes = (*source.notes, TRAINING_NOTE, *(() if traced.trained is None or traced.trained else (UNTRAINED_NOTE,)))
+    report = report_of(traced, arguments, (), notes=notes, **named)
     return CountedModel(report._replace(layers=tuple(_counting_swaps(report.layers, traced.events, swaps))))
 
 
 TRAINING_NOTE = "Training: MACs are those of forward and backward; bytes and peak memory are of the forward pass."
 
 
-def with_backward(traced: Trace, inputs: Set[str]) -> list[Event]:
+UNTRAINED_NOTE = "Nothing that the model returns needs a gradient, so there is no backward pass to count."
+
+
+def with_backward(traced: Trace) -> list[Event]:
     """Return the events of a trace with the MACs of their gradients added.
 
     A product has one gradient per operand, each of as many MACs as the product itself. It is computed where
     something trainable lies behind the operand and nothing in between has switched gradients off. Attention is
     two products. A recurrent layer counts two gradients as soon as anything behind it is trainable.
     """
-    trainable = {parameter.name for parameter in traced.parameters if parameter.trainable} | inputs
-    needs: list[bool] = []
-    events = []
-
-    def needs_gradient(operand: int | str | None) -> bool:
-        if isinstance(operand, str):
-            return operand in trainable
-        if operand == NETWORK_INPUT:
-            return bool(inputs)
-        return operand is not None and operand >= 0 and needs[operand]
-
-    wanted = _reaches_an_output(traced)
-    for at, event in enumerate(traced.events):
-        read = (*event.weights, *(event.operands or event.sources))
-        reached = any(map(needs_gradient, read))
-        needs.append(reached and event.differentiable)
-        backward = _backward_macs(event, needs_gradient) if needs[-1] and wanted[at] else 0
-        events.append(event._replace(macs=event.macs + backward))
-    return events
+    wanted = _reached(traced)
+    return [
+        event._replace(macs=event.macs + _backward_macs(event)) if wanted[at] and event.differentiable else event
+        for at, event in enumerate(traced.events)
+    ]
 
 
-def _reaches_an_output(traced: Trace) -> list[bool]:
+def _reached(traced: Trace) -> list[bool]:
     """Return for each event whether a gradient of what the model returns comes back to it."""
-    wanted = [at in traced.outputs for at in range(len(traced.events))]
-    if not any(wanted):  # it returns nothing that is known; then everything may be wanted
-        return [True] * len(wanted)
+    if traced.trained is None:  # it returns nothing that is known; then everything may be wanted
+        return [True] * len(traced.events)
+    wanted = [at in traced.trained for at in range(len(traced.events))]
     for at in reversed(range(len(wanted))):
-        event = traced.events[at]
-        if wanted[at] and event.differentiable:
-            for source in event.sources:
-                if source >= 0:
-                    wanted[source] = True
+        if wanted[at]:
+            for source in traced.events[at].gradients_to:
+                wanted[source] = True
     return wanted
 
 
-def _backward_macs(event: Event, needs_gradient: Callable[[int | str | None], bool]) -> int:
-    if event.op == "recurrent":
-        return 2 * event.macs
+def _backward_macs(event: Event) -> int:
+    if event.gradient_macs is not None:
+        return event.gradient_macs
+    if not any(event.needing):
+        return 0
+    if event.op == "recurrent" or event.operator == "aten::convolution_backward":
+        return 2 * event.macs  # torch works out the gradients of a gradient by both of its factors, needed or not
+    needing = event.needing
     if event.op == "attention":
-        if len(event.operands) < 3 or event.operator.startswith(("aten::_native", "aten::_transformer")):
+        if len(needing) < 3 or event.operator.startswith(("aten::_native", "aten::_transformer")):
             return 2 * event.macs
-        q, k, v = map(needs_gradient, event.operands[:3])
+        q, k, v = needing[:3]
         return event.macs * (q + k + (q or k) + v) // 2
-    factors = event.operands[1:] if event.operator in ADDED_FIRST else event.operands
+    factors = needing[1:] if event.operator in ADDED_FIRST else needing
     product_of = 3 if event.operator == "aten::bilinear" else 2
-    return event.macs * sum(map(needs_gradient, factors[:product_of]))
+    return event.macs * sum(factors[:product_of])
 
 
 class TracedVersions:

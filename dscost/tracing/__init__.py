@@ -50,7 +50,7 @@ from dscost.tracing.rules import register_formula
 from dscost.tracing.sparse import nbytes_of, parts
 from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
 from dscost.tracing.threads import FollowingRecorder, watched_threads
-from dscost.tracing.unseen import Outside, unseen
+from dscost.tracing.unseen import Outside, undifferentiated, unseen
 from dscost.tracing.values import ValueRecorder
 
 __all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
@@ -86,6 +86,7 @@ class Trace(NamedTuple):
         unseen: Names of parameters that may have been read where nothing is seen.
         notes: By which convention something in it was counted.
         dropped: The operators of the cheaper ways of conditions, which do not count.
+        trained: In training, the events that get a gradient from what the model returns; `None` where that is unknown.
     """
 
     events: Sequence[Event]
@@ -101,6 +102,7 @@ class Trace(NamedTuple):
     unseen: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     dropped: Sequence[Event] = ()
+    trained: frozenset[int] | None = None
 
 
 class _Way(NamedTuple):
@@ -152,7 +154,7 @@ class _Attempt(NamedTuple):
         if self.traced is None:
             return False
         if not self.way.on_meta:
-            return True
+            return self.way.gradients or not self.wants_gradients
         unseen = self.way.is_fast and (self.autocasts or self.elsewhere)
         return self.error is None and not unseen and (self.way.gradients or not self.wants_gradients)
 
@@ -199,9 +201,11 @@ def trace(
 
 def _next_way(attempts: Sequence[_Attempt]) -> _Way | None:
     last = attempts[-1]
+    differentiates = any(map(_differentiates, attempts))
+    if not last.way.on_meta and not last.way.gradients and _differentiates(last):
+        return _REAL._replace(gradients=True)  # it did not get so far without values
     if not last.way.on_meta or any(map(_is_certain, attempts)):
         return None
-    differentiates = any(map(_differentiates, attempts))
     if last.way is _FAST and not (last.error is None and last.wants_gradients):
         # short cuts are to blame for no lack of values; for anything else they might be
         return _VALUES._replace(shortcuts=last.error is None or looks_at_values(last.error))
@@ -240,6 +244,7 @@ def _with_reason(attempts: Sequence[_Attempt], arguments: Arguments) -> Trace:
     assert last.traced is not None
     if last.way.on_meta:
         is_same = first.traced is not None and first.error is None and _macs(first.traced) == _macs(last.traced)
+        is_same = is_same and first.traced is not None and first.traced.doubts == last.traced.doubts
         if last.way.gradients and is_same and first.traced is not None:  # they were on, and nothing came of it
             return first.traced
         return last.traced
@@ -370,6 +375,7 @@ def _run(
             model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
         if not way.is_fast:
             arguments, notes = with_masks(model, arguments)
+        given = arguments
         if way.on_meta:
             running = standins.module(model)
             arguments = beside_meta(arguments) if way.keeps_values else arguments.on("meta")
@@ -379,12 +385,17 @@ def _run(
                 running = unwrapped(make_real())
             set_training(running, training)
             arguments = arguments.on("cpu")
+        if training:
+            arguments.needing_gradients_as(given)
         modules = list(named_parts(running))
         holdings = holdings_of(modules, packed=not way.on_meta)
         holdings.add_views(standins.attributes(), lambda: standins.addresses(model))
         patched = {path for path, module in modules if "forward" in module.__dict__}
         run.attribution = attribution = stack.enter_context(attributed(modules))
-        run.switch = stack.enter_context(GradientSwitch()) if training else None
+        if training:
+            run.switch = stack.enter_context(GradientSwitch(records=way.gradients))
+            held = [*standins.originals(), *arguments.tensors]
+            stack.callback(_without_gradients, [one for one in held if not one.requires_grad])
         run.recorder = recorder = _recorder_of(way)(
             holdings,
             arguments.tensors,
@@ -406,9 +417,10 @@ def _run(
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
             result = called(running, arguments)
-        for tensor in recorder.undifferentiable:
-            recorder.stop_gradient(tensor)
-        outputs = {_size(t): t for t in Arguments((result,), {}).tensors}.values()
+            returned = Arguments((result,), {}).tensors
+            trained = _trained(recorder, returned) if training else None
+            functions = tuple(recorder.differentiate_functions())
+        outputs = {_size(t): t for t in returned}.values()
         recorder.reads(outputs)
         if any(one.name not in recorder.read for one in holdings.parameters):
             recorder.read |= holdings.read_by_other_names(recorder.read, standins.addresses(model))
@@ -429,12 +441,26 @@ def _run(
             unknown=recorder.unknown,
             peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
             outputs=frozenset(recorder.producer_of(t) for t in outputs),
+            trained=trained,
             output_bytes=sum(map(nbytes_of, outputs)),
-            doubts=(*conversions.doubts, *missing.doubts),
+            doubts=(*conversions.doubts, *missing.doubts, *undifferentiated(functions)),
             unseen=missing.parameters,
             notes=(*notes, *recorder.notes),
             dropped=recorder.dropped,
         )
+
+
+def _without_gradients(tensors: Sequence[Tensor]) -> None:
+    """Let tensors need no gradient, whatever was written on them: some are the user's."""
+    for tensor in tensors:
+        if tensor.requires_grad:
+            (tensor if tensor.is_leaf else tensor.detach_()).requires_grad_(False)
+
+
+def _trained(recorder: Recorder, returned: Sequence[Tensor]) -> frozenset[int] | None:
+    if not returned or any(tensor.requires_grad and recorder.is_orphan(tensor) for tensor in returned):
+        return None
+    return frozenset(recorder.trained_by(returned))
 
 
 def _recorder_of(way: _Way) -> type[Recorder]:
@@ -445,10 +471,12 @@ def _recorder_of(way: _Way) -> type[Recorder]:
 def _state(way: _Way, training: bool) -> Iterator[None]:
     """Put this thread of torch into the state in which a model runs."""
     with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(way.is_fast))
-        # in training it records nothing either, but shows where the model switches gradients off
+        # in training torch records nothing either, but shows where the model switches gradients or itself off
+        stack.enter_context(torch.inference_mode(way.is_fast and not training))
         stack.enter_context(torch.set_grad_enabled(training))
-        if not (way.is_fast or way.gradients):  # operators arrive whole, as under inference mode
+        if training and not way.gradients:  # operators arrive whole, as under inference mode
+            stack.enter_context(torch._C._AutoDispatchBelowADInplaceOrView())
+        elif not (way.is_fast or way.gradients):
             stack.enter_context(torch._C._AutoDispatchBelowAutograd())
         if way.on_meta and way.gradients:
             stack.enter_context(torch.device("meta"))

@@ -4,7 +4,8 @@ Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_pro
 those that make up most networks the result is worked out by a short cut; torch's own meta kernels are ten times slower.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary, ref
 
@@ -19,7 +20,7 @@ from dscost.randomness import OwnNumbers, draws
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.free import FOURIER
-from dscost.tracing.gradients import GradientSwitch, watch_marks
+from dscost.tracing.gradients import Apart, FunctionCall, Functions, GradientSwitch, runs_again
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.holdings import Held, Holdings
 from dscost.tracing.operators import (
@@ -30,6 +31,7 @@ from dscost.tracing.operators import (
     answer_of,
     axes_along,
     conv_of,
+    factors_of,
     is_global_mean,
     leaves,
     operator_name,
@@ -37,6 +39,7 @@ from dscost.tracing.operators import (
     real_products,
     shapes_of,
     takes_packed,
+    written_by,
 )
 from dscost.tracing.packed import packed_in
 from dscost.tracing.rules import FORMULAS
@@ -95,13 +98,17 @@ class Event(NamedTuple):
         operands: Where each tensor that it multiplies or adds comes from: an event, an input (`input:0`), the name
             of a parameter or buffer, or nothing known. Empty where there are no MACs.
         stack: Paths of all modules that were running.
-        differentiable: In training, whether a gradient could flow through it: gradients on, floating point.
+        differentiable: In training, whether a gradient flows through it: gradients on, floating point, and something
+            that it reads needs one.
         layouts: Shape and strides of what it reads, one entry per source, where it may follow a depthwise convolution.
         strides: Of its first result, likewise.
         axes: Along which it works, of a sum or softmax.
         unusual: What a counter of plain operators does not know: `complex` or `sparse` factors, or that it ran inside
             of a higher-order operator, whose name this is then. Empty for most.
         plain_macs: What it would be if it knew none of that.
+        needing: In training, which of `operands` needed a gradient.
+        gradients_to: In training, the events whose results get a gradient from it.
+        gradient_macs: Multiply-accumulates of its gradients, where it has a backward pass of its own.
     """
 
     module: str
@@ -125,6 +132,9 @@ class Event(NamedTuple):
     axes: tuple[int, ...] = ()
     unusual: str = ""
     plain_macs: int = 0
+    needing: tuple[bool, ...] = ()
+    gradients_to: tuple[int, ...] = ()
+    gradient_macs: int | None = None
 
     @property
     def batched_input_shape(self) -> Shape:
@@ -175,6 +185,24 @@ class Event(NamedTuple):
         return mixing(self, read)
 
 
+_OF_THE_FORWARD = (
+    "unknown",
+    "notes",
+    "read",
+    "failure",
+    "failed_at",
+    "wants_gradients",
+    "peak_bytes",
+    "dropped",
+    "_orphans",
+)
+"""What a recorder keeps of a forward pass, beside its events."""
+
+
+def _kept(value: Any) -> Any:
+    return copy(value) if isinstance(value, dict | set | list) else value
+
+
 class _Life(ref):  # type: ignore[type-arg]
     """A weak reference to a storage that knows its size."""
 
@@ -218,9 +246,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.failure: BaseException | None = None
         self.failed_at: Place | None = None
         self.wants_gradients = self.autocasts = False
-        self.undifferentiable: list[Tensor] = []
         self._orphans: dict[int, Tensor] = {}
-        self._detached: dict[int, Held] = {}
         self.stack = stack
         self.events: list[Event] = []
         self._follows = False
@@ -228,11 +254,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.notes: dict[str, None] = {}
         self.dropped: list[Event] = []
         self.read: set[str] = set()
-        self._handlers = shortcuts_in_force(training=switch is not None) if shortcuts else ALWAYS
+        self._handlers = shortcuts_in_force() if shortcuts else ALWAYS
         if holdings.any_sparse or any(map(is_sparse, inputs)):
             self._handlers = ALWAYS  # short cuts are for dense tensors
         self._inputs = {_address(part): f"{INPUT}{at}" for at, x in enumerate(inputs) for part in parts(x)}
         self._producer = dict.fromkeys(self._inputs, NETWORK_INPUT)
+        self._trained: dict[int, int] = {}
+        self.functions = Functions()
+        self._again: int | None = None
         self._lives: dict[int, _Life] = {}
         self._live_bytes = self.peak_bytes = sum(
             {_address(part): part.untyped_storage().nbytes() for x in inputs for part in parts(x)}.values()
@@ -243,12 +272,20 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if handler is not None:
             result = handler(self, func, args, kwargs)
             if result is not None:
-                return result
+                return result if self._switch is None else self._passed_on(func, args, kwargs, result)
         elif func in VIEWS:
             if args[0].layout in SPARSE:
-                return sparse_view(func, args, kwargs or {})
-            return func(*args, **kwargs) if kwargs else func(*args)
+                result = sparse_view(func, args, kwargs or {})
+            else:
+                result = func(*args, **kwargs) if kwargs else func(*args)
+            return result if self._switch is None else self._passed_on(func, args, kwargs, result)
         return self._generic(func, args, kwargs or {})
+
+    def _passed_on(self, func: Any, args: Any, kwargs: Any, result: Any) -> Any:
+        """Return the result of an operator, which in training needs a gradient where torch says so."""
+        if self._switch is not None:
+            self._switch.pass_on(func, leaves((args, kwargs)), leaves(result) or written_by(func, args, kwargs))
+        return result
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -279,8 +316,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         except Exception as error:
             self.missed(error)
             raise
+        self._passed_on(func, args, kwargs, result)
         formula = FORMULAS.get(operator)
-        results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
+        results, operands = dense_parts(leaves(result)), dense_parts(leaves((factors_of(func, args), kwargs)))
         if formula is not None:
             named = {name: value for name, value in kwargs.items() if name != "out"}
             first = tuple(results[0].shape) if results else ()
@@ -334,6 +372,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if macs is None:
             self.met_unknown(operator)
         self.note(SPARSE_NOTE)
+        self._passed_on(func, args, kwargs, result)
         operands, results = dense_parts(leaves((args, kwargs))), dense_parts(leaves(result))
         self.record(OPS.get(operator, "matmul"), operator, operands, results, macs or 0)
         self.amend(unusual="sparse", plain_macs=dense_macs(operator, args))
@@ -469,8 +508,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                         first = operand
                     if follows:
                         layouts.append((operand.shape, operand.stride()))
-                elif address in self._detached:
-                    self.read.add(self._detached[address].name)
                 activation_bytes += size
             elif known is not None:
                 factors.append(known.name)
@@ -483,6 +520,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 factors.append(None)
                 activation_bytes += size
         here = len(self.events)
+        if self._again is not None and runs_again():
+            self._again += macs
+        flow = self._flow(operands, results)
         written = 0
         for result in results:
             written += result.nbytes
@@ -490,6 +530,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if address not in seen:
                 self._born(result)
             producer[address] = here
+            if flow is not None:
+                self._train(result, here)
         output = results[0] if results else None
         # the input of a convolution comes first, whatever computes its weights
         start = first if first is not None and conv is None else (operands[0] if operands else None)
@@ -510,36 +552,113 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 output.element_size() if output is not None else 1,
                 tuple(factors) if macs else (),
                 tuple(self.stack),
-                self._is_differentiable(output),
+                flow is not None,
                 tuple(layouts),
                 output.stride() if follows and output is not None else (),
                 axes,
+                needing=flow[0] if macs and flow is not None else (),
+                gradients_to=flow[1] if flow is not None else (),
             )
         )
 
-    def _is_differentiable(self, output: Tensor | None) -> bool:
-        """Whether a gradient could flow through what runs, in training; else keep in mind that the model wants some."""
+    def _flow(
+        self, operands: Sequence[Tensor], results: Sequence[Tensor]
+    ) -> tuple[tuple[bool, ...], tuple[int, ...]] | None:
+        """Return which operands need a gradient and whose results they are, if one flows through what runs.
+
+        Only in training; else keep in mind that the model wants some.
+        """
         switch = self._switch
         if switch is None:
             if torch.is_grad_enabled():
                 self.wants_gradients = True
-            return False
-        if switch.is_in_function:
-            watch_marks(self.undifferentiable)
-        elif not torch.is_grad_enabled():
-            return False
-        return output is not None and (output.is_floating_point() or output.is_complex())
+            return None
+        inside = switch.function()
+        if inside is None and not torch.is_grad_enabled():
+            return None
+        if not any(result.is_floating_point() or result.is_complex() for result in results):
+            return None
+        needing = tuple(map(switch.needs, operands))
+        # whatever happens inside of a function, its gradient goes to what it is given
+        to = self.trained_by([operand for operand, needs in zip(operands, needing, strict=True) if needs])
+        if inside is not None:
+            to |= self.trained_by(inside.inputs)
+            to |= self.functions.ran(inside, self.events)
+        return (needing, tuple(to)) if inside is not None or any(needing) else None
+
+    def trained_by(self, tensors: Iterable[Tensor]) -> dict[int, None]:
+        """Return the events that get the gradients of tensors."""
+        found = [at for tensor in tensors if tensor.requires_grad for at in self._trainers(tensor)]
+        return {at: None for at in found if at < len(self.events)}
+
+    def differentiate_functions(self) -> Iterator[str]:
+        """Count what the backward passes of functions compute that multiply; yield the names of those that fail."""
+        for call in self.functions.calls:
+            products = call.products(self.events)
+            if not products:
+                continue
+            macs = self._macs_of_backward(call)
+            if macs is None:
+                yield call.kind.__name__
+                continue
+            for at, own in zip(products, (macs, *[0] * len(products)), strict=False):
+                self.events[at] = self.events[at]._replace(gradient_macs=own)
+
+    def _macs_of_backward(self, call: FunctionCall) -> int | None:
+        """Return the MACs of the backward pass of a function; nothing else is kept of it."""
+        self._again, start, kept = 0, len(self.events), {name: _kept(getattr(self, name)) for name in _OF_THE_FORWARD}
+        try:
+            call.differentiate()
+            return None if self.unknown != kept["unknown"] else self._macs_since(start) - self._again
+        except Exception:  # noqa: BLE001 - it is foreign code, and run alone
+            kept["wants_gradients"] = True
+            return None
+        finally:
+            self._again = None
+            del self.events[start:]
+            self.__dict__.update(kept)
+
+    def _macs_since(self, start: int) -> int:
+        return sum(event.macs for event in self.events[start:])
+
+    def _trainers(self, tensor: Tensor) -> Iterable[int]:
+        apart = Apart.of(tensor)
+        if apart is not None and (apart.trained is not None or tensor.is_leaf):
+            return () if apart.trained is None else (apart.trained,)
+        # what torch keeps for a backward pass is detached, and belongs to its maker again when torch takes it out
+        at = self._trained.get(_address(tensor))
+        if at is not None:
+            if self.functions.calls and not tensor.is_leaf:
+                self.functions.made(tensor, at)
+            return (at,)
+        if tensor.is_leaf:
+            return ()
+        return self._nearest_trained(self.producer_of(tensor))  # torch has it from there, in a way of its own
+
+    def _nearest_trained(self, start: int) -> Iterable[int]:
+        """Return the closest events before one that pass gradients on, itself included."""
+        found, seen, waiting = [], set(), [start]
+        while waiting:
+            at = waiting.pop()
+            if at < 0 or at in seen or at >= len(self.events):
+                continue
+            seen.add(at)
+            if self.events[at].differentiable:
+                found.append(at)
+            else:
+                waiting += self.events[at].sources
+        return found
+
+    def _train(self, tensor: Tensor, at: int) -> None:
+        apart = Apart.of(tensor)
+        if apart is None:
+            self._trained[_address(tensor)] = at
+        else:
+            apart.trained = at
 
     def constant(self, tensor: Tensor) -> None:
         """Take a tensor for one that nothing computed."""
         self._producer[_address(tensor)] = NO_PRODUCER
-
-    def detached(self, tensor: Tensor, result: Tensor) -> None:
-        """Take a tensor for a constant that has the values of another one."""
-        self.constant(result)
-        held = self._held(tensor)
-        if held is not None:
-            self._detached[_address(result)] = held
 
     def reads(self, tensors: Iterable[Tensor]) -> None:
         """Take what the model holds of these tensors for read, where no operator shows it."""
@@ -548,15 +667,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _held(self, tensor: Tensor) -> Held | None:
         """Return the parameter or buffer that a tensor is, or is a view of."""
-        address = _address(tensor)
-        known = self._by_tensor.get(id(tensor)) or self._by_storage.get(address) or self._detached.get(address)
+        known = self._by_tensor.get(id(tensor)) or self._by_storage.get(_address(tensor))
         return known if known is not None or tensor.is_meta else self._by_tensor.get(id(self._standin_of(tensor)))
-
-    def stop_gradient(self, tensor: Tensor) -> None:
-        """Take what made a tensor for something that no gradient flows through."""
-        at = self.producer_of(tensor)
-        if at >= 0:
-            self.events[at] = self.events[at]._replace(differentiable=False)
 
     def is_orphan(self, tensor: Tensor) -> bool:
         """Whether nothing that was seen made a tensor, and the model does not hold it."""
@@ -590,6 +702,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _born(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         size = storage.nbytes()
+        if self._switch is not None:
+            self._trained.pop(storage._cdata, None)
+            self._switch.born(storage._cdata)
         life = _Life(storage, self._died)
         life.nbytes = size
         self._lives[id(life)] = life

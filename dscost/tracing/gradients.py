@@ -1,66 +1,297 @@
-"""What a model does with gradients while it runs: where it wants them, and where torch switched them off by itself."""
+"""What a model does with gradients while it runs: which tensors need one, where torch and the model switch them off.
 
-from typing import Any
+Whether a tensor needs a gradient is kept where torch keeps it, in its `requires_grad`: so it is told apart from other
+tensors over the same memory, and the model reads and changes it as usual. Where operators arrive below torch's
+autograd, what torch would pass on is passed on here.
+"""
+
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.checkpoint import CheckpointFunction
 
 from dscost.failures import callers
+from dscost.tracing.sparse import parts
+
+
+class Apart:
+    """What is shared by a tensor that was detached and the views of it, though others have the same memory.
+
+    Attributes:
+        trained: The event that last wrote on it and passes a gradient on.
+        is_written: Whether there is one.
+    """
+
+    trained: int | None = None
+    is_written = False
+
+    @staticmethod
+    def of(tensor: Tensor) -> "Apart | None":
+        """Return what a tensor is a part of, if it was detached."""
+        found: Apart | None = tensor.__dict__.get(_APART)
+        return found
+
+
+_APART = "_dscost_apart"
+
+
+class Running(NamedTuple):
+    """The forward of an `autograd.Function` that is running.
+
+    Args:
+        kind: The function.
+        context: Of this call, where its forward is given one.
+        inputs: What it is given that needs a gradient.
+        number: Tells calls apart where there is no context.
+    """
+
+    kind: type
+    context: Any
+    inputs: list[Tensor]
+    number: int
+
+
+class FunctionCall:
+    """One call of an `autograd.Function`.
+
+    Args:
+        running: Its forward.
+
+    Attributes:
+        events: What ran in it and passes gradients on.
+    """
+
+    def __init__(self, running: Running) -> None:
+        self.kind, self.context, self.number = running.kind, running.context, running.number
+        self.events: list[int] = []
+
+    def is_of(self, running: Running) -> bool:
+        """Whether this is the call whose forward is running."""
+        if running.context is not None:
+            return self.context is running.context
+        return self.kind is running.kind and self.number == running.number
+
+    def products(self, events: Sequence[Any]) -> list[int]:
+        """Return which of its events multiply."""
+        return [at for at in self.events if at < len(events) and events[at].macs]
+
+    def differentiate(self) -> None:
+        """Run its backward pass.
+
+        Raises:
+            LookupError: Nobody knows its context.
+            Exception: Whatever that pass raises.
+        """
+        if self.context is None:
+            raise LookupError("a function that is given no context")
+        made = self.context._input_metadata
+        with _disable_current_modes():  # on the device of the results, whatever small tensors are on
+            gradients = [torch.zeros(tuple(one.shape), dtype=one.dtype, device=one.device) for one in made]
+        with torch.no_grad():
+            self.kind.backward(self.context, *gradients)  # type: ignore[attr-defined]
+
+
+class Functions:
+    """The calls of functions with a backward pass of their own."""
+
+    def __init__(self) -> None:
+        self.calls: list[FunctionCall] = []
+
+    def ran(self, running: Running, events: Sequence[Any]) -> dict[int, None]:
+        """Keep that the next event belongs to a call, and return the one before it in that."""
+        at, last = len(events), self.calls[-1] if self.calls else None
+        if last is None or not last.is_of(running):
+            if last is not None and not last.products(events):
+                self.calls.pop()  # what its context keeps takes memory
+            last = FunctionCall(running)
+            self.calls.append(last)
+        before = last.events[-1:]
+        last.events.append(at)
+        return dict.fromkeys(before)
+
+    def made(self, tensor: Tensor, by: int) -> None:
+        """Learn the context of a call from what it returned, where its forward is given none."""
+        context = tensor.grad_fn
+        if isinstance(context, BackwardCFunction):
+            for call in self.calls:
+                if call.context is None and by in call.events and context._forward_cls is call.kind:
+                    call.context = context
 
 
 class GradientSwitch(TorchFunctionMode):
-    """Knows whether the model has gradients on.
+    """Knows whether the model has gradients on, and passes on which tensors need one.
 
     Inside the forward of an `autograd.Function` torch itself has them off: what the function returns is differentiable
-    all the same. This is what torch switches, less what the model switches.
+    all the same. What the model switches in there is no concern of what is outside.
+
+    Args:
+        records: Whether torch itself passes on which tensors need a gradient.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, records: bool) -> None:
         super().__init__()
         self.is_on = torch.is_grad_enabled()
         self.switched_on_again = False
+        self._records = records
+        self._written: set[int] = set()
+        self._any_apart = self._is_on_within = False
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        if func is torch._C._set_grad_enabled and torch.is_grad_enabled() == self.is_on:
+        if func is torch._C._set_grad_enabled:
+            checkpointed = _switching_checkpoint()
+            if checkpointed is not None:
+                # what is inside trains like any other, only later: torch has them off before, and on again behind it
+                return func(not torch.is_grad_enabled() and any(map(self.needs, checkpointed)))
             wanted = bool(args[0])
+            if _running_function() is not None:
+                self._is_on_within |= wanted
+                return func(*args)
             self.switched_on_again |= wanted and self.is_on
             self.is_on = wanted
+        elif func in _DIFFERENTIATING and not self._records:
+            raise RuntimeError("what the model computes does not require grad here: torch records nothing")
+        elif func in _ASKING and args[0].requires_grad and not self._records:
+            self.switched_on_again = True  # torch would tell, had it recorded anything
         return func(*args, **(kwargs or {}))
 
+    def function(self) -> Running | None:
+        """Return the `autograd.Function` whose forward is running, if a gradient flows to what it is given."""
+        if not self.is_on or torch.is_inference_mode_enabled() or (torch.is_grad_enabled() and not self._is_on_within):
+            return None
+        frame = _running_function()
+        if frame is None:  # the model has them off in a way of its own
+            return None
+        inputs = [given for given in frame.f_locals["args"] if isinstance(given, Tensor) and self.needs(given)]
+        if not inputs:
+            return None
+        return Running(frame.f_locals["cls"], _context_of(frame), inputs, torch._C._autograd._get_sequence_nr())
+
     @property
-    def is_in_function(self) -> bool:
-        """Whether the forward of an `autograd.Function` is running, to which gradients flow."""
-        if torch.is_grad_enabled():
-            self.is_on = True
-        return self.is_on and not torch.is_grad_enabled()
+    def is_flowing(self) -> bool:
+        """Whether a gradient could flow through what runs."""
+        return torch.is_grad_enabled() or self.function() is not None
+
+    def needs(self, tensor: Tensor) -> bool:
+        """Whether a tensor needs a gradient, also after another view of the same memory was written on."""
+        if tensor.requires_grad or self._records or not (self._written or self._any_apart):
+            return tensor.requires_grad
+        apart = Apart.of(tensor)
+        is_written = apart.is_written if apart is not None else _address(tensor) in self._written
+        if is_written and _takes_gradients(tensor):
+            tensor.requires_grad_(True)
+        return tensor.requires_grad
+
+    def born(self, address: int) -> None:
+        """Forget what was written at an address: something new is there."""
+        self._written.discard(address)
+
+    def pass_on(self, func: Any, operands: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+        """Let what an operator has written need a gradient where torch does not do so itself."""
+        if func is aten.detach_.default:
+            self._set_apart(operands[0], Apart())
+            if not self._records:
+                operands[0].requires_grad_(False)
+            return
+        if func is aten.detach.default:
+            if self.function() is not None:  # what is in there belongs together, whatever its backward pass does
+                return
+            self._set_apart(results[0], Apart())
+            return
+        is_mutable = func._schema.is_mutable
+        if func.is_view and not is_mutable and not self.is_flowing:
+            for result in results:
+                self._set_apart(result, Apart())
+            return
+        if self._any_apart and not is_mutable:
+            self._keep_apart(operands, results)
+        if (self._records and torch.is_grad_enabled()) or func._schema.name in _CONSTANT:
+            return
+        if not any(map(self.needs, operands)) or not self.is_flowing:
+            return
+        for result in filter(_takes_gradients, results):
+            if not result.requires_grad:
+                result.requires_grad_(True)
+            if is_mutable:
+                apart = Apart.of(result)
+                if apart is not None:
+                    apart.is_written = True
+                else:
+                    self._written.add(_address(result))
+
+    def _set_apart(self, tensor: Tensor, apart: Apart) -> None:
+        self._any_apart = True
+        tensor.__dict__[_APART] = apart
+
+    def _keep_apart(self, operands: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+        """Let views of what was detached be parts of the same."""
+        known = {_address(one): apart for one in operands if (apart := Apart.of(one)) is not None}
+        for result in results if known else ():
+            apart = known.get(_address(result))
+            if apart is not None:
+                self._set_apart(result, apart)
 
 
+def _takes_gradients(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _address(tensor: Tensor) -> int:
+    return int(parts(tensor)[0].untyped_storage()._cdata)
+
+
+aten = torch.ops.aten
+
+_DIFFERENTIATING = frozenset((torch.autograd.grad, torch.autograd.backward, Tensor.backward))
+_ASKING = frozenset(vars(torch._C.TensorBase)[name].__get__ for name in ("grad_fn", "is_leaf"))
+_SWITCHING = frozenset((__file__, torch.autograd.grad_mode.__file__))
 _APPLY: Any = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
+_CONSTANT = frozenset(
+    f"aten::{name}{like}"
+    for name, likes in {
+        **dict.fromkeys(("zeros", "ones", "full", "empty", "rand", "randn", "randint"), ("_like",)),
+        **dict.fromkeys(("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided"), ("",)),
+        **dict.fromkeys(("bernoulli", "heaviside", "nextafter", "one_hot", "histc", "bincount"), ("",)),
+    }.items()
+    for like in likes
+)
+"""Operators whose results have no gradient though they are no integers."""
 
 
-def watch_marks(marked: list[Tensor]) -> None:
-    """Keep what the `autograd.Function` whose forward is running will say to be not differentiable.
-
-    torch forgets it as soon as the forward is over. A function whose context is set up apart from its forward is taken
-    to be differentiable in everything.
-    """
-    context: Any = _running_context()
-    if context is None or "mark_non_differentiable" in context.__dict__:
-        return
-
-    def mark(*tensors: Tensor) -> None:
-        marked.extend(tensors)
-        context.non_differentiable = tensors
-
-    context.mark_non_differentiable = mark
-
-
-def _running_context() -> FunctionCtx | None:
-    """Return the context of the `autograd.Function` whose forward is running, where it is given one."""
+def _running_function() -> FrameType | None:
+    """Return where the outermost `autograd.Function` whose forward is running was applied; a checkpoint is none."""
+    found = None
     for frame in callers():
-        if frame.f_back is not None and frame.f_back.f_code is _APPLY:
-            first = frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_varnames else None
+        if frame.f_code is _APPLY and frame.f_locals["cls"] is not CheckpointFunction:
+            found = frame
+    return found
+
+
+def _switching_checkpoint() -> list[Tensor] | None:
+    """Return the tensors that a checkpoint of the older kind is given, if it is what switches gradients."""
+    for frame in callers():
+        if frame.f_code is CheckpointFunction.forward.__code__:
+            return [given for given in frame.f_locals["args"] if isinstance(given, Tensor)]
+        if frame.f_code.co_filename not in _SWITCHING and frame.f_code.co_name != "__torch_function__":
+            return None
+    return None
+
+
+def runs_again() -> bool:
+    """Whether a checkpoint is running what it ran before."""
+    return any(frame.f_code.co_filename == torch.utils.checkpoint.__file__ for frame in callers())
+
+
+def _context_of(applied: FrameType) -> FunctionCtx | None:
+    """Return the context that the forward of a function is given first."""
+    for frame in callers():
+        if frame.f_back is applied:
+            names = frame.f_code.co_varnames
+            first = frame.f_locals.get(names[0]) if names else None
             return first if isinstance(first, FunctionCtx) else None
     return None

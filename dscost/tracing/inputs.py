@@ -25,6 +25,13 @@ class Arguments(NamedTuple):
         """Return the arguments with every tensor on a device; on meta nothing is copied."""
         return self._with(lambda tensor: _moved(tensor, device))
 
+    def needing_gradients_as(self, others: "Arguments") -> "Arguments":
+        """Return the arguments, all their tensors needing a gradient that do so among the same arguments elsewhere."""
+        for tensor, other in zip(self.tensors, others.tensors, strict=True):
+            if other.requires_grad and not tensor.requires_grad:
+                tensor.requires_grad_(True)
+        return self
+
     def with_values(self, *, device: str, dtype: str, memory_format: str) -> "Arguments":
         """Return the arguments to run with: random numbers for floating-point shapes, zeros for integers.
 

@@ -313,8 +313,13 @@ def _grouped_mm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: 
     return out
 
 
-ALWAYS: Mapping[Any, Callable[..., Any]] = {aten._grouped_mm.default: _grouped_mm}
-"""Results that torch cannot work out on meta: in force also where everything else is left to torch."""
+def _dual(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+    """Keep in mind that the model differentiates forward, which torch's autograd does or nobody."""
+    recorder.wants_gradients = True
+
+
+ALWAYS: Mapping[Any, Callable[..., Any]] = {aten._grouped_mm.default: _grouped_mm, aten._make_dual.default: _dual}
+"""What torch cannot work out on meta or by itself: in force also where everything else is left to torch."""
 
 
 _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
@@ -354,20 +359,9 @@ _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
 }
 
 
-def _detached(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
-    x = args[0]
-    out = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
-    recorder.detached(x, out)
-    return out
-
-
-def shortcuts_in_force(*, training: bool) -> Mapping[Any, Callable[..., Any]]:
-    """Return the short cuts, those of operators left out whose formula a user has replaced.
-
-    In training a detached tensor has a storage of its own, so that no gradient is followed through it.
-    """
+def shortcuts_in_force() -> Mapping[Any, Callable[..., Any]]:
+    """Return the short cuts, those of operators left out whose formula a user has replaced."""
     given = replaced()
-    if not given and not training:
+    if not given:
         return _SHORTCUTS
-    stops = {aten.detach.default: _detached} if training else {}
-    return stops | {func: shortcut for func, shortcut in _SHORTCUTS.items() if operator_name(func) not in given}
+    return {func: shortcut for func, shortcut in _SHORTCUTS.items() if operator_name(func) not in given}

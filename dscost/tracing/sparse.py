@@ -50,6 +50,9 @@ def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
     else:
         return tensors
     kept_in = [parts(tensor) for tensor in tensors]
+    for tensor, (values, *_) in zip(tensors, kept_in, strict=True):
+        if tensor.requires_grad and not values.requires_grad:
+            values.requires_grad_(True)
     return [values for values, *_ in kept_in] + [index for _, *indices in kept_in for index in indices]
 
 

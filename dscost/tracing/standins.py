@@ -58,6 +58,7 @@ class StandIns:
         self._others: dict[int, Any] = {}
         self._originals: list[Any] = []
         self._attributes: list[tuple[Tensor, Tensor]] = []
+        self._own: list[Tensor] = []
 
     def tensors(self) -> Iterable[Tensor]:
         """Return every stand-in of a tensor."""
@@ -73,6 +74,10 @@ class StandIns:
         for original, new in self._attributes:
             if _has_storage(original):
                 yield original.untyped_storage()._cdata, new.untyped_storage()._cdata
+
+    def originals(self) -> Iterable[Tensor]:
+        """Return the tensors that stand for themselves, being on meta already."""
+        return self._own
 
     def of(self, original: Tensor) -> Tensor | None:
         """Return the stand-in of a tensor of the original model, should a part of that run itself."""
@@ -121,8 +126,9 @@ class StandIns:
     def tensor(self, original: Tensor) -> Tensor:
         """Return the stand-in of a tensor: itself if it is on meta."""
         if self._values and not isinstance(original, nn.Parameter) and keeps_values(original):
-            return self._remembered(original, lambda: original.detach().clone())
+            return self._remembered(original, lambda: self._needing(original, original.detach().clone()))
         if original.is_meta and not self._fresh and type(original) in _PLAIN_TENSORS:
+            self._own.append(original)
             return original
         if isinstance(original, UninitializedTensorMixin):
             uninitialised: Tensor = type(original)(device="meta", dtype=original.dtype)
@@ -137,8 +143,14 @@ class StandIns:
                 known = torch.empty_strided(original.shape, original.stride(), dtype=original.dtype, device="meta")
             if isinstance(original, nn.Parameter):
                 known = nn.Parameter(known, requires_grad=original.requires_grad and not self._fresh)
+            else:
+                self._needing(original, known)
             self._tensors[id(original)] = known
         return known
+
+    def _needing(self, original: Tensor, new: Tensor) -> Tensor:
+        """Let a stand-in need a gradient in training where a tensor does that is no parameter."""
+        return new.requires_grad_(original.requires_grad and self._training and not self._fresh)
 
     def _value(self, value: Any) -> Any:
         """Return an attribute with the modules and tensors in it replaced; what can be written on is copied."""

@@ -103,6 +103,14 @@ def _silent(
             yield path or "(root)", names
 
 
+def undifferentiated(functions: Sequence[str]) -> Iterator[Doubt]:
+    """Yield the doubt that some functions have backward passes of their own which could not be run."""
+    if functions:
+        named = some_of(list(dict.fromkeys(functions)), NAMES_SHOWN)
+        text = f"The backward pass of {named} could not be run: counted as that of torch for what the forward computes."
+        yield Doubt("unseen", text)
+
+
 def _is_torchs_own(module: nn.Module) -> bool:
     """Whether what computes a module is torch's: that never leaves its weights alone."""
     return (type(module).forward.__module__ or "").startswith("torch.nn.")  # compiled code has none

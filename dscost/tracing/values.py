@@ -24,7 +24,7 @@ class ValueRecorder(FollowingRecorder):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         with self._turn:
             if func in VIEWS:
-                return self.compute(func, args, kwargs or {})
+                return self._passed_on(func, args, kwargs, self.compute(func, args, kwargs or {}))
             if self.autocasts or not (args and isinstance(args[0], Tensor) and args[0].is_meta):
                 return self._generic(func, args, kwargs or {})  # a short cut knows neither values nor casts
             return super().__torch_dispatch__(func, types, args, kwargs)
