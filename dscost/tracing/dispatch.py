@@ -103,11 +103,11 @@ class Event(NamedTuple):
         layouts: Shape and strides of what it reads, one entry per source, where it may follow a depthwise convolution.
         strides: Of its first result, likewise.
         axes: Along which it works, of a sum or softmax.
+        needing: In training, which of `operands` needed a gradient.
+        gradients_to: In training, the events whose results get a gradient from it.
         unusual: What a counter of plain operators does not know: `complex` or `sparse` factors, or that it ran inside
             of a higher-order operator, whose name this is then. Empty for most.
         plain_macs: What it would be if it knew none of that.
-        needing: In training, which of `operands` needed a gradient.
-        gradients_to: In training, the events whose results get a gradient from it.
         gradient_macs: Multiply-accumulates of its gradients, where it has a backward pass of its own.
     """
 
@@ -130,10 +130,10 @@ class Event(NamedTuple):
     layouts: tuple[tuple[Shape, Shape], ...] = ()
     strides: Shape = ()
     axes: tuple[int, ...] = ()
-    unusual: str = ""
-    plain_macs: int = 0
     needing: tuple[bool, ...] = ()
     gradients_to: tuple[int, ...] = ()
+    unusual: str = ""
+    plain_macs: int = 0
     gradient_macs: int | None = None
 
     @property
@@ -522,7 +522,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         here = len(self.events)
         if self._again is not None and runs_again():
             self._again += macs
-        flow = self._flow(operands, results)
+        flow = None
+        if self._switch is not None:
+            flow = self._flow(self._switch, operands, results)
+        elif torch.is_grad_enabled():
+            self.wants_gradients = True
         written = 0
         for result in results:
             written += result.nbytes
@@ -556,23 +560,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 tuple(layouts),
                 output.stride() if follows and output is not None else (),
                 axes,
-                needing=flow[0] if macs and flow is not None else (),
-                gradients_to=flow[1] if flow is not None else (),
+                flow[0] if macs and flow is not None else (),
+                flow[1] if flow is not None else (),
             )
         )
 
     def _flow(
-        self, operands: Sequence[Tensor], results: Sequence[Tensor]
+        self, switch: GradientSwitch, operands: Sequence[Tensor], results: Sequence[Tensor]
     ) -> tuple[tuple[bool, ...], tuple[int, ...]] | None:
-        """Return which operands need a gradient and whose results they are, if one flows through what runs.
-
-        Only in training; else keep in mind that the model wants some.
-        """
-        switch = self._switch
-        if switch is None:
-            if torch.is_grad_enabled():
-                self.wants_gradients = True
-            return None
+        """Return which operands need a gradient and whose results they are, if one flows through what runs."""
         inside = switch.function()
         if inside is None and not torch.is_grad_enabled():
             return None

@@ -89,9 +89,10 @@ def _batch_norm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: 
     x = args[0]
     if kwargs or not x.is_contiguous() or x.dim() < 2:
         return None
+    channels = x.shape[1]
     for held in args[1:5]:
-        if held is not None and held.shape[0] != x.shape[1]:
-            raise RuntimeError(f"running_mean should contain {x.shape[1]} elements not {held.shape[0]}")
+        if held is not None and held.shape[0] != channels:
+            raise RuntimeError(f"running_mean should contain {channels} elements not {held.shape[0]}")
     out = _contiguous_like(x)
     recorder.record("normalization", "aten::batch_norm", [a for a in args[:5] if a is not None], (out,), 0)
     return out
