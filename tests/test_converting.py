@@ -41,6 +41,7 @@ from dscost.converting.candidates import candidates
 from dscost.converting.conversion import LayerConversion
 from dscost.converting.decomposing import relative_errors
 from dscost.converting.plans import Plan, plan_text
+from dscost.converting.targets import convert_target
 from dscost.errors import InputError
 from dscost.inputs import TensorSpec
 from dscost.nn import DepthwiseSeparableConv1d, DepthwiseSeparableConv2d, DepthwiseSeparableConv3d
@@ -515,6 +516,14 @@ def test_weights_that_are_not_finite_are_refused_by_name(wrong: float, make: typ
     assert layers_of(module, where=lambda name, part: False)["1"].reason == "where does not ask for it"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_weights_whose_sum_alone_is_not_finite_are_converted(dtype: torch.dtype) -> None:
+    module = nn.Conv2d(4, 6, 3).to(dtype)
+    nn.init.constant_(module.weight, torch.finfo(dtype).max / 100)
+    assert not module.weight.sum().isfinite()
+    assert layers_of(module)[""].converted
+
+
 # -- which layers
 
 
@@ -775,6 +784,45 @@ def test_the_given_model_is_untouched(options: dict[str, Any], fails: bool) -> N
     assert all(
         torch.equal(value.nan_to_num(), tensors[name].nan_to_num()) for name, value in module.state_dict().items()
     )
+
+
+class MadeAnewByCopying(nn.Conv2d):
+    """A convolution whose copies begin with weights of their own."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "MadeAnewByCopying":
+        new = type(self)(self.in_channels, self.out_channels, self.kernel_size)  # type: ignore[arg-type]
+        new.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        nn.init.zeros_(new.weight)
+        return new
+
+
+@pytest.mark.parametrize("input", [None, (1, 4, 9, 9)], ids=["without an input", "a shape"])
+def test_a_class_that_writes_to_its_copies_writes_to_no_given_weights(input: Any) -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 3), MadeAnewByCopying(4, 4, 1))
+    weights = copy.deepcopy([*module.state_dict().values()])
+    assert not dict(convert_all(module, input=input).named_parameters())["1.weight"].any()
+    assert all(map(torch.equal, module.state_dict().values(), weights))
+
+
+def test_the_weights_of_a_large_model_are_copied_to_be_run_and_to_be_kept_only(monkeypatch: Any) -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    copies = []
+    original = nn.Parameter.__deepcopy__
+
+    def counted(self: nn.Parameter, memo: dict[int, Any]) -> Any:
+        copies.extend([self] * (self is module[2].weight and id(self) not in memo))
+        return original(self, memo)
+
+    monkeypatch.setattr(nn.Parameter, "__deepcopy__", counted)
+    convert_all(module, input=(1, 4, 3, 3))
+    assert len(copies) == 3  # to be run as it is, to be run with stand-ins, and for the converted model
+
+
+def test_a_converted_model_shares_no_memory_with_the_module_that_it_was_made_of() -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 1))
+    new = convert_target(module, min_channels=1, input=(1, 4, 9, 9)).module
+    ours = {tensor.data_ptr() for tensor in module.parameters()}
+    assert ours.isdisjoint(tensor.data_ptr() for tensor in new.parameters())
 
 
 def test_hooks_are_kept() -> None:

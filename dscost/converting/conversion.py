@@ -26,7 +26,7 @@ from dscost.converting.surveying import (
     survey,
 )
 from dscost.convolutions import carry_hooks, layout_of, padded_first, separable_of
-from dscost.copying import copied, deep_copied
+from dscost.copying import copied, deep_copied, shared_tensors
 from dscost.errors import InputError, UnknownNameError
 from dscost.inputs import inputs_of
 from dscost.kernels import Kernel
@@ -193,17 +193,27 @@ def conversion(
         arguments, batches = arguments_for(root, input)
         if given is None:
             sites = survey(root, where=where, min_channels=min_channels, arguments=arguments)
-            decisions: Mapping[str, Decision] = {site.name: rank for site in sites}
+            layers = [_decided(site, {site.name: rank for site in sites}) for site in sites]
         else:
-            sites = survey(root, min_channels=1, arguments=arguments)
-            left_alone = {site.name: site.reason for site in sites if site.reason}
-            given.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
-            decisions = given.layers
-        layers = [_decided(site, decisions) for site in sites]
-        tried = arguments or guessed_arguments(root)
-        if tried is not None:
-            layers = _doing_the_same(root, layers, tried)
-        return _converted(root, layers, method, batches)
+            layers = _by_plan(root, given, arguments)
+        return _converted(root, _doing_the_same(root, layers, arguments), method, batches)
+
+
+def conversion_of_own(root: nn.Module, plan: Plan, input: Any) -> Conversion:
+    """Return the conversion of a model that nobody else has or trains: the new one has the tensors of it that stay.
+
+    Args:
+        root: Left as it is.
+        plan: As of `convert`, like everything below.
+        input: For costs, and to fit to.
+
+    Raises:
+        InputError: As of `convert`.
+    """
+    with own_random_numbers(), torch.inference_mode(False):
+        arguments, batches = arguments_for(root, input)
+        layers = _doing_the_same(root, _by_plan(root, plan, arguments), arguments)
+        return _converted(root, layers, "svd", batches, keeps_tensors=True)
 
 
 def _made(
@@ -268,6 +278,18 @@ class _Due(NamedTuple):
         return id(self.kernel.weight), self.kernel.conv.groups, self.rank
 
 
+def _by_plan(root: nn.Module, plan: Plan, arguments: Arguments | None) -> list[_Due]:
+    """Return what a plan says of every convolution.
+
+    Raises:
+        InputError: The model has not what it names.
+    """
+    sites = survey(root, min_channels=1, arguments=arguments)
+    left_alone = {site.name: site.reason for site in sites if site.reason}
+    plan.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
+    return [_decided(site, plan.layers) for site in sites]
+
+
 def _decided(site: Site, decisions: Mapping[str, Decision]) -> _Due:
     if site.reason is not None:
         return _Due(site, None)
@@ -278,12 +300,15 @@ def _decided(site: Site, decisions: Mapping[str, Decision]) -> _Due:
     return _Due(site, min(decision, site.max_rank))
 
 
-def _doing_the_same(root: nn.Module, layers: Sequence[_Due], arguments: Arguments) -> list[_Due]:
+def _doing_the_same(root: nn.Module, layers: Sequence[_Due], arguments: Arguments | None) -> Sequence[_Due]:
     """Return the layers; those stay whose class the model asks for.
 
     Raises:
         InputError: As of `require_the_same`.
     """
+    arguments = arguments or guessed_arguments(root)
+    if arguments is None:
+        return layers
     parts = {one.site.name: Part(one.module, one.kernel, one.rank) for one in layers if one.rank is not None}
     asked = require_the_same(root, parts, arguments)
     return [
@@ -299,7 +324,14 @@ class _Fitted(NamedTuple):
     error_of: ErrorOf | None
 
 
-def _converted(root: nn.Module, layers: Sequence[_Due], method: str, batches: Sequence[Arguments]) -> Conversion:
+def _converted(
+    root: nn.Module,
+    layers: Sequence[_Due],
+    method: str,
+    batches: Sequence[Arguments],
+    *,
+    keeps_tensors: bool = False,
+) -> Conversion:
     due = [layer for layer in layers if layer.rank is not None]
     untold = {layer.key: _Fitted(None, None, None) for layer in due}
     fitted = _fitted(root, due, batches) if method == "svd" else untold
@@ -310,7 +342,8 @@ def _converted(root: nn.Module, layers: Sequence[_Due], method: str, batches: Se
         new[layer.module] = maker.replacement(layer, parts)
         if parts is not None:
             _require_reproduced(layer, new[layer.module])
-    converted, memo = copied(root, {**new, **maker.biases})
+    kept: dict[Any, Any] = {**shared_tensors(root)} if keeps_tensors else {}
+    converted, memo = copied(root, {**kept, **new, **maker.biases})
     carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
     told = [_told(layer, fitted[layer.key] if layer.rank is not None else None) for layer in layers]
     return Conversion(converted, method, tuple(told))

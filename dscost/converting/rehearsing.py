@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_map
 
 from dscost.building import build_conv
 from dscost.convolutions import carry_hooks, padded_first, separable_of
-from dscost.copying import by_path, copied, copied_to_run, deep_copied, set_apart
+from dscost.copying import by_path, copied, copied_to_run, deep_copied, set_apart, shared_tensors
 from dscost.errors import InputError, first_line, some_of
 from dscost.kernels import Kernel, are_close
 from dscost.parts import each_parameter, each_part, each_tensor
@@ -304,9 +304,12 @@ def _told(kernel: Kernel) -> nn.Module:
 
 
 def _staged(root: nn.Module, parts: Parts, notes: _Notes, *, to_run: bool = False) -> nn.Module:
-    """Return a copy of a model with stand-ins; to be run on values, with functions of its own."""
+    """Return a copy of a model with stand-ins: to be traced, which writes to no tensor of it, or to be run on values.
+
+    One to be run has tensors and functions of its own.
+    """
     new = {part.module: _stand_in(name, part, notes) for name, part in parts.items()}
-    staged, memo = copied(root, new)
+    staged, memo = copied(root, new if to_run else {**shared_tensors(root), **new})
     carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
     if to_run:
         set_apart(staged, memo)

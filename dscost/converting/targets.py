@@ -9,7 +9,7 @@ from torch import nn
 
 from dscost.analysis import count
 from dscost.analysis.choice_timing import time_both
-from dscost.converting.conversion import LayerConversion, conversion
+from dscost.converting.conversion import LayerConversion, conversion, conversion_of_own
 from dscost.converting.offering import Progress, able_layers, every_offer, layer_times, scaled_to_whole
 from dscost.converting.outcome import Converted, Latency, LayerOutcome, Outcome
 from dscost.converting.planning import (
@@ -35,7 +35,6 @@ from dscost.timing import TimingOptions
 from dscost.units import format_count, format_seconds
 
 METRIC_BY_DEFAULT: Metric = "macs"
-MADE_BY_DSCOST = ("builtin", "yaml")
 
 
 class Result(NamedTuple):
@@ -311,7 +310,8 @@ def _plan(subject: Subject, planned: Planned, goal: str | None) -> Plan:
 
 
 def _converted(subject: Subject, decided: _Decided, *, every_layer: bool) -> Result:
-    done = conversion(subject.module, plan=decided.plan, input=subject.arguments)
+    convert = conversion_of_own if subject.is_own else conversion
+    done = convert(subject.module, plan=decided.plan, input=subject.arguments)
     after = count(done.module, input=subject.arguments).report.totals.as_is
     expected = decided.planned.figures
     notes = [*subject.notes, *decided.notes, *_dearer(done.layers)]
