@@ -806,7 +806,7 @@ def test_a_class_that_writes_to_its_copies_writes_to_no_given_weights(input: Any
 
 def test_the_weights_of_a_large_model_are_copied_to_be_run_and_to_be_kept_only(monkeypatch: Any) -> None:
     module = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4, 2))
-    copies = []
+    copies: list[nn.Module] = []
     original = nn.Parameter.__deepcopy__
 
     def counted(self: nn.Parameter, memo: dict[int, Any]) -> Any:
@@ -815,7 +815,43 @@ def test_the_weights_of_a_large_model_are_copied_to_be_run_and_to_be_kept_only(m
 
     monkeypatch.setattr(nn.Parameter, "__deepcopy__", counted)
     convert_all(module, input=(1, 4, 3, 3))
-    assert len(copies) == 3  # to be run as it is, to be run with stand-ins, and for the converted model
+    assert len(copies) == 1  # for the converted model
+    copies.clear()
+    module[1].register_forward_hook(lambda *_: None)  # it might write to weights
+    convert_all(module, input=(1, 4, 3, 3))
+    assert len(copies) == 3  # and to be run as it is, and with stand-ins
+
+
+def adding_to_weights(part: Any, *args: Any) -> None:
+    part.weight.data.add_(1)
+
+
+class AddingToWeights(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        adding_to_weights(self)
+        return super().forward(x)
+
+
+def with_changed_forward(module: nn.Linear) -> nn.Linear:
+    module.forward = MethodType(lambda self, x: adding_to_weights(self) or x, module)  # type: ignore[method-assign]
+    return module
+
+
+def with_hook(module: nn.Linear) -> nn.Linear:
+    module.register_forward_pre_hook(adding_to_weights)
+    return module
+
+
+@pytest.mark.parametrize(
+    "last",
+    [AddingToWeights(6, 6), with_changed_forward(nn.Linear(6, 6)), with_hook(nn.Linear(6, 6))],
+    ids=["class", "forward", "hook"],
+)
+def test_a_model_that_writes_to_weights_when_it_runs_writes_to_no_given_ones(last: nn.Module) -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 3), last)
+    weights = copy.deepcopy(module.state_dict())
+    convert_all(module, input=(1, 4, 8, 8))
+    assert all(torch.equal(value, weights[name]) for name, value in module.state_dict().items())
 
 
 def test_a_converted_model_shares_no_memory_with_the_module_that_it_was_made_of() -> None:
