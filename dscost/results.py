@@ -634,16 +634,23 @@ def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
     }
 
 
+_SCALARS = frozenset((type(None), str, int, float, bool))
+
+
 def plain(value: Any) -> Any:
     """Return nested results as dicts, lists and scalars."""
-    if value is None or isinstance(value, str | int | float):  # nearly all there is, and what follows takes its time
+    if type(value) in _SCALARS:  # nearly all there is, and what follows takes its time
         return value
+    if type(value) is tuple:
+        return [one if type(one) is int else plain(one) for one in value]
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if hasattr(value, "_asdict"):
         return {name: plain(entry) for name, entry in value._asdict().items()}
     if isinstance(value, ConvSpec):
         return {name: plain(getattr(value, name)) for name in value.__slots__}
+    if isinstance(value, str | int | float):
+        return value
     if isinstance(value, Mapping):
         return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, Iterable):
