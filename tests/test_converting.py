@@ -1,9 +1,11 @@
 """A converted model computes what it did, as near as its rank allows, and the given one is as it was."""
 
 import copy
+import functools
 import json
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -859,6 +861,32 @@ def test_a_converted_model_shares_no_memory_with_the_module_that_it_was_made_of(
     new = convert_target(module, min_channels=1, input=(1, 4, 9, 9)).module
     ours = {tensor.data_ptr() for tensor in module.parameters()}
     assert ours.isdisjoint(tensor.data_ptr() for tensor in new.parameters())
+
+
+class Meanwhile(nn.Module):
+    """A model during whose runs a thread that was there before runs one of its convolutions, as training would."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3)
+        conv = self.conv
+        meanwhile = functools.partial(pool.submit, lambda: conv(torch.zeros(1, 4, 5, 5)).sum().item())
+        MEANWHILE[id(conv)] = meanwhile
+        self.key = id(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        MEANWHILE[self.key]().result()
+        result: Tensor = self.conv(x)
+        return result
+
+
+MEANWHILE: dict[int, Callable[[], Any]] = {}
+
+
+def test_a_model_that_another_thread_runs_meanwhile_is_converted() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        assert layers_of(Meanwhile(pool), input=(1, 4, 9, 9))["conv"].converted
 
 
 def test_hooks_are_kept() -> None:

@@ -6,6 +6,7 @@ than call them. Run on values, it has to return what the model itself returns, o
 """
 
 import random
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -345,10 +346,11 @@ def _traced(staged: nn.Module, parts: Parts, arguments: Arguments) -> Trace:
     """
     replaced = {id(part.module): name for name, part in parts.items()}
     still_run: set[str] = set()
+    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}  # may run the model itself
 
     def watch(module: nn.Module, args: tuple[Any, ...]) -> None:
         original = module.__dict__.get(STANDS_FOR, id(module))
-        if original in replaced:
+        if original in replaced and threading.get_ident() not in others:
             still_run.add(replaced[original])
 
     handle = register_module_forward_pre_hook(watch)
