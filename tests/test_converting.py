@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -32,6 +33,7 @@ from test_rewriting import (
     with_forward,
 )
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, prune
 
@@ -305,11 +307,19 @@ def test_a_model_on_meta_keeps_its_structure() -> None:
         convert_all(module)
 
 
-def test_a_context_of_the_caller_changes_nothing() -> None:
+@pytest.mark.parametrize(
+    "contexts",
+    [(lambda: torch.autocast("cpu"), lambda: torch.device("meta")), (FakeTensorMode,)],
+    ids=["autocast and meta", "fake tensors"],
+)
+def test_a_context_of_the_caller_changes_nothing(contexts: tuple[Callable[[], Any], ...]) -> None:
     module = Standardised(4, 6, 3)
     expected = convert_all(module)
-    with torch.autocast("cpu"), torch.device("meta"):
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context())
         found = convert_all(module)
+        assert dscost.analyze(module, input=(1, 4, 8, 8)).totals.as_is.macs == 6 * 6 * 6 * 4 * 9
     assert all(torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True))
 
 

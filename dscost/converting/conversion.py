@@ -1,7 +1,7 @@
 """A model → the same model with its convolutions made depthwise-separable, their weights included."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from math import isfinite
 from os import PathLike
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
@@ -186,8 +187,7 @@ def conversion(
     _check(target, rank, method, where, plan)
     given = None if plan is None else plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
     with ExitStack() as stack:
-        stack.enter_context(own_random_numbers())
-        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(_undisturbed())
         root, input, importing = _made(target, input, given, trust=trust)
         stack.enter_context(importing())
         arguments, batches = arguments_for(root, input)
@@ -210,10 +210,17 @@ def conversion_of_own(root: nn.Module, plan: Plan, input: Any) -> Conversion:
     Raises:
         InputError: As of `convert`.
     """
-    with own_random_numbers(), torch.inference_mode(False):
+    with _undisturbed():
         arguments, batches = arguments_for(root, input)
         layers = _doing_the_same(root, _by_plan(root, plan, arguments), arguments)
         return _converted(root, layers, "svd", batches, keeps_tensors=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Leave the caller's random numbers, modes of operators and inference mode out of it."""
+    with _disable_current_modes(), own_random_numbers(), torch.inference_mode(False):
+        yield
 
 
 def _made(
