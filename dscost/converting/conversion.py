@@ -236,8 +236,10 @@ def _made(
         return unwrapped(target), input, nullcontext
     stated = None if gives_several(input) else input
     if stated is None and plan is not None and plan.inputs:
-        stated = inputs_of(plan.inputs)
-    subject = load_subject(target, input=stated, trust=trust)
+        with plan.naming_its_input():
+            subject = load_subject(target, input=inputs_of(plan.inputs), trust=trust)
+    else:
+        subject = load_subject(target, input=stated, trust=trust)
     return subject.module, input if gives_several(input) else subject.arguments, subject.importing
 
 

@@ -1,6 +1,7 @@
 """A target → the same model depthwise-separable, with its plan and what came of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,20 +154,22 @@ def convert_target(
     _check_one_way(goal=goal, rank=rank, plan=plan, where=where, min_channels=min_channels)
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
+    naming_input: AbstractContextManager[None] = nullcontext()
     if given is not None and input is None and given.inputs:
-        input = inputs_of(given.inputs)
+        input, naming_input = inputs_of(given.inputs), given.naming_its_input()
     timing = timing or TimingOptions()
-    subject = load_subject(
-        target,
-        input=input,
-        batch=batch,
-        settings=settings,
-        kwargs=kwargs,
-        weights=weights,
-        ignore_extra=ignore_extra,
-        trust=trust,
-        seed=timing.seed,
-    )
+    with naming_input:
+        subject = load_subject(
+            target,
+            input=input,
+            batch=batch,
+            settings=settings,
+            kwargs=kwargs,
+            weights=weights,
+            ignore_extra=ignore_extra,
+            trust=trust,
+            seed=timing.seed,
+        )
     fewest = MIN_CHANNELS if min_channels is None else min_channels
     if progress:
         progress(0.0, "looking at weights")
