@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import InputError, first_line
-from dscost.parts import children_of, each_part, unwrapped
+from dscost.parts import children_of, each_part, each_tensor, unwrapped
 
 
 def by_path(root: nn.Module) -> dict[str, nn.Module]:
@@ -44,6 +44,28 @@ def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int
     """
     memo = memo_for(root, new)
     return deep_copied(root, memo, of=root), memo
+
+
+def shared_tensors(root: nn.Module) -> dict[Tensor, Tensor]:
+    """Return the parameters and buffers of a model as `copied` takes them for a copy that has the very same ones.
+
+    Nothing where a class of the model says itself how it is copied, and might write to what it takes for a copy's own.
+    """
+    if not all(map(_is_copied_by_torch, each_part(root))):
+        return {}
+    return {one: one for one in each_tensor(root) if type(one) in _PLAIN and one.layout == torch.strided}
+
+
+_PLAIN = (nn.Parameter, Tensor)
+_COPYING = ("__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+
+
+def _is_copied_by_torch(part: nn.Module) -> bool:
+    """Whether copying a module runs no code but that of Python and torch."""
+    owners = [next((one for one in type(part).__mro__ if name in vars(one)), object) for name in _COPYING]
+    return "__deepcopy__" not in vars(part) and all(
+        owner is object or owner.__module__.partition(".")[0] == "torch" for owner in owners
+    )
 
 
 def memo_for(root: nn.Module, new: Mapping[Any, Any]) -> dict[int, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 
 class OwnNumbers:
@@ -55,8 +55,9 @@ def states_kept() -> Iterator[None]:
         yield
     finally:
         is_alone = threading.active_count() == 1
-        if torch.initial_seed() != seed or (is_alone and not torch.equal(state, torch.get_rng_state())):
-            torch.set_rng_state(state)
+        with _disable_current_modes():  # one of the caller's may not let its tensors be compared
+            if torch.initial_seed() != seed or (is_alone and not torch.equal(state, torch.get_rng_state())):
+                torch.set_rng_state(state)
         if is_alone:
             if random.getstate() != python_state:
                 random.setstate(python_state)

@@ -1,9 +1,12 @@
 """A converted model computes what it did, as near as its rank allows, and the given one is as it was."""
 
 import copy
+import functools
 import json
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -30,6 +33,7 @@ from test_rewriting import (
     with_forward,
 )
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, prune
 
@@ -41,6 +45,7 @@ from dscost.converting.candidates import candidates
 from dscost.converting.conversion import LayerConversion
 from dscost.converting.decomposing import relative_errors
 from dscost.converting.plans import Plan, plan_text
+from dscost.converting.targets import convert_target
 from dscost.errors import InputError
 from dscost.inputs import TensorSpec
 from dscost.nn import DepthwiseSeparableConv1d, DepthwiseSeparableConv2d, DepthwiseSeparableConv3d
@@ -302,11 +307,19 @@ def test_a_model_on_meta_keeps_its_structure() -> None:
         convert_all(module)
 
 
-def test_a_context_of_the_caller_changes_nothing() -> None:
+@pytest.mark.parametrize(
+    "contexts",
+    [(lambda: torch.autocast("cpu"), lambda: torch.device("meta")), (FakeTensorMode,)],
+    ids=["autocast and meta", "fake tensors"],
+)
+def test_a_context_of_the_caller_changes_nothing(contexts: tuple[Callable[[], Any], ...]) -> None:
     module = Standardised(4, 6, 3)
     expected = convert_all(module)
-    with torch.autocast("cpu"), torch.device("meta"):
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context())
         found = convert_all(module)
+        assert dscost.analyze(module, input=(1, 4, 8, 8)).totals.as_is.macs == 6 * 6 * 6 * 4 * 9
     assert all(torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True))
 
 
@@ -513,6 +526,14 @@ def test_weights_that_are_not_finite_are_refused_by_name(wrong: float, make: typ
     with pytest.raises(InputError, match=message):
         candidates(module, min_channels=1)
     assert layers_of(module, where=lambda name, part: False)["1"].reason == "where does not ask for it"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_weights_whose_sum_alone_is_not_finite_are_converted(dtype: torch.dtype) -> None:
+    module = nn.Conv2d(4, 6, 3).to(dtype)
+    nn.init.constant_(module.weight, torch.finfo(dtype).max / 100)
+    assert not module.weight.sum().isfinite()
+    assert layers_of(module)[""].converted
 
 
 # -- which layers
@@ -775,6 +796,107 @@ def test_the_given_model_is_untouched(options: dict[str, Any], fails: bool) -> N
     assert all(
         torch.equal(value.nan_to_num(), tensors[name].nan_to_num()) for name, value in module.state_dict().items()
     )
+
+
+class MadeAnewByCopying(nn.Conv2d):
+    """A convolution whose copies begin with weights of their own."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "MadeAnewByCopying":
+        new = type(self)(self.in_channels, self.out_channels, self.kernel_size)  # type: ignore[arg-type]
+        new.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        nn.init.zeros_(new.weight)
+        return new
+
+
+@pytest.mark.parametrize("input", [None, (1, 4, 9, 9)], ids=["without an input", "a shape"])
+def test_a_class_that_writes_to_its_copies_writes_to_no_given_weights(input: Any) -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 3), MadeAnewByCopying(4, 4, 1))
+    weights = copy.deepcopy([*module.state_dict().values()])
+    assert not dict(convert_all(module, input=input).named_parameters())["1.weight"].any()
+    assert all(map(torch.equal, module.state_dict().values(), weights))
+
+
+def test_the_weights_of_a_large_model_are_copied_to_be_run_and_to_be_kept_only(monkeypatch: Any) -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    copies: list[nn.Module] = []
+    original = nn.Parameter.__deepcopy__
+
+    def counted(self: nn.Parameter, memo: dict[int, Any]) -> Any:
+        copies.extend([self] * (self is module[2].weight and id(self) not in memo))
+        return original(self, memo)
+
+    monkeypatch.setattr(nn.Parameter, "__deepcopy__", counted)
+    convert_all(module, input=(1, 4, 3, 3))
+    assert len(copies) == 1  # for the converted model
+    copies.clear()
+    module[1].register_forward_hook(lambda *_: None)  # it might write to weights
+    convert_all(module, input=(1, 4, 3, 3))
+    assert len(copies) == 3  # and to be run as it is, and with stand-ins
+
+
+def adding_to_weights(part: Any, *args: Any) -> None:
+    part.weight.data.add_(1)
+
+
+class AddingToWeights(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        adding_to_weights(self)
+        return super().forward(x)
+
+
+def with_changed_forward(module: nn.Linear) -> nn.Linear:
+    module.forward = MethodType(lambda self, x: adding_to_weights(self) or x, module)  # type: ignore[method-assign]
+    return module
+
+
+def with_hook(module: nn.Linear) -> nn.Linear:
+    module.register_forward_pre_hook(adding_to_weights)
+    return module
+
+
+@pytest.mark.parametrize(
+    "last",
+    [AddingToWeights(6, 6), with_changed_forward(nn.Linear(6, 6)), with_hook(nn.Linear(6, 6))],
+    ids=["class", "forward", "hook"],
+)
+def test_a_model_that_writes_to_weights_when_it_runs_writes_to_no_given_ones(last: nn.Module) -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 3), last)
+    weights = copy.deepcopy(module.state_dict())
+    convert_all(module, input=(1, 4, 8, 8))
+    assert all(torch.equal(value, weights[name]) for name, value in module.state_dict().items())
+
+
+def test_a_converted_model_shares_no_memory_with_the_module_that_it_was_made_of() -> None:
+    module = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 1))
+    new = convert_target(module, min_channels=1, input=(1, 4, 9, 9)).module
+    ours = {tensor.data_ptr() for tensor in module.parameters()}
+    assert ours.isdisjoint(tensor.data_ptr() for tensor in new.parameters())
+
+
+class Meanwhile(nn.Module):
+    """A model during whose runs a thread that was there before runs one of its convolutions, as training would."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3)
+        conv = self.conv
+        meanwhile = functools.partial(pool.submit, lambda: conv(torch.zeros(1, 4, 5, 5)).sum().item())
+        MEANWHILE[id(conv)] = meanwhile
+        self.key = id(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        MEANWHILE[self.key]().result()
+        result: Tensor = self.conv(x)
+        return result
+
+
+MEANWHILE: dict[int, Callable[[], Any]] = {}
+
+
+def test_a_model_that_another_thread_runs_meanwhile_is_converted() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        assert layers_of(Meanwhile(pool), input=(1, 4, 9, 9))["conv"].converted
 
 
 def test_hooks_are_kept() -> None:

@@ -1,10 +1,13 @@
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dscost
 from dscost.converting.plans import KEEP, Plan, parse_plan, plan_of, plan_text, read_plan
+from dscost.converting.targets import convert_target
 from dscost.errors import FileProblems, InputError
 from dscost.inputs import TensorSpec
 
@@ -86,6 +89,10 @@ def test_any_plan_survives_being_written_and_read(layers: dict[str, int], commen
             ],
         ),
         ("version: 1\nlayers: {a: 1]", ["2:14: not valid YAML"]),
+        (
+            "version: 1\nlayers: {}\ninput: [1, 3, -1, 8]",
+            ["3:8: an input cannot have a negative size, found '1,3,-1,8'"],
+        ),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_told_all_at_once_and_where(text: str, problems: list[str]) -> None:
@@ -123,6 +130,20 @@ def test_a_plan_from_python_has_no_places() -> None:
     with pytest.raises(InputError, match=r"^plan: 'a': expected a rank of 1 or more, or keep, found 0$"):
         plan_of({"a": 0})
     Plan({"conv1": 1, "pw": KEEP}).check(["conv1"], {"pw": "pointwise"})
+
+
+def test_what_a_model_does_not_take_of_a_plan_has_its_place(tmp_path: Path) -> None:
+    network, path = tmp_path / "net.yaml", tmp_path / "plan.yaml"
+    network.write_text("input: [8, 9, 9]\nlayers: [{conv: 3, out_channels: 8}]\n")
+    path.write_text("version: 1\nlayers: {}\ninput: [1, 8, 9]\n")
+    message = f"input must be batch, channels, height and width, found 1×8×9 (its input is that of {path}:3:8)"
+    for convert in (convert_target, dscost.convert):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            convert(network, plan=path)  # type: ignore[operator]
+    with pytest.raises(InputError, match=r"found 1×8$"):
+        convert_target(network, plan=path, input=(1, 8))
+    with pytest.raises(InputError, match=r"^cannot read .*no\.yaml: No such file or directory$"):
+        convert_target(tmp_path / "no.yaml", plan=path)
 
 
 def test_a_plan_may_be_given_as_a_path(tmp_path: Path) -> None:

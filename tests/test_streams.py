@@ -171,3 +171,36 @@ def test_a_stream_of_somebody_elses_gets_the_result_as_it_is(monkeypatch: pytest
     monkeypatch.setattr("sys.stdout", stream)
     assert run([*LAYER, "--json"]) == 0
     assert json.loads(stream.getvalue())
+
+
+# -- what nobody can catch
+
+UNCAUGHT = """
+import threading
+from torch import nn
+
+class InDel(nn.Conv2d):
+    def __init__(self): super().__init__(3, 4, 3)
+    def __del__(self): raise SystemExit(3)
+
+def in_thread():
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+    return nn.Conv2d(3, 4, 3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "told"), [("InDel", "SystemExit: 3"), ("in_thread", "ZeroDivisionError: division by zero")]
+)
+def test_what_a_model_raises_where_nobody_can_catch_it_is_one_line(factory: str, told: str, folder: Path) -> None:
+    (folder / "raises.py").write_text(UNCAUGHT)
+    done = shell(f"dscost model raises.py:{factory} --input 1,3,8,8 --no-time --json", folder)
+    assert (done.returncode, json.loads(done.stdout)["subjects"][0]["target"]) == (0, f"raises.py:{factory}")
+    line = f"dscost: ignored, since it was raised where nothing waits for it: {told}"
+    assert [one for one in done.stderr.decode().splitlines() if told in one] == [line]
+    assert b"Traceback" not in done.stderr
+    done = shell(f"dscost model raises.py:{factory} --input 1,3,8,8 --no-time -q", folder, DSCOST_DEBUG="1")
+    assert b"Traceback" in done.stderr

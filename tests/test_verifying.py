@@ -1,6 +1,7 @@
 """Two counts of one model: when they agree, why they differ, and when neither is whole."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,21 @@ def test_a_difference_that_its_cause_does_not_make_up_for_is_unknown() -> None:
         FORMULAS["aten::mv"], FORMULAS["aten::mm"] = ours, kept
     assert [difference.reason for difference in found.differences] == ["unknown"]
     assert (found.agrees, found.is_explained) == (False, False)
+
+
+OTHER = nn.Sequential(nn.Linear(8, 8))
+POOL = ThreadPoolExecutor(1)
+
+
+def test_what_another_thread_runs_meanwhile_is_no_part_of_a_model() -> None:
+    def meanwhile(x: Tensor) -> Tensor:
+        POOL.submit(lambda: OTHER(torch.zeros(2, 8))).result()
+        return functional.linear(x, torch.ones(3, 8, device=x.device))
+
+    POOL.submit(int).result()  # a thread that was there before
+    result = dscost.verify(nn.Sequential(Runs(meanwhile)), input=(2, 8))
+    assert result.agrees
+    assert (result.ours, result.theirs) == (2 * 8 * 8 + 2 * 8 * 3, 2 * 8 * 8 + 2 * 8 * 3)
 
 
 def test_counts_that_are_the_same_but_partial_do_not_agree() -> None:

@@ -47,8 +47,10 @@ def _own(arguments: Sequence[str]) -> int:
 
     from dscost.cli.streams import keep_to_ourselves, own_result
     from dscost.cli.supervising import foreign_targets, supervise
+    from dscost.cli.unraised import tell_in_a_line
 
     keep_to_ourselves()
+    tell_in_a_line()
     targets = foreign_targets(arguments)
     if targets:
         supervise(" or ".join(targets))

@@ -1,7 +1,7 @@
 """A model → the same model with its convolutions made depthwise-separable, their weights included."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from math import isfinite
 from os import PathLike
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
@@ -26,7 +27,7 @@ from dscost.converting.surveying import (
     survey,
 )
 from dscost.convolutions import carry_hooks, layout_of, padded_first, separable_of
-from dscost.copying import copied, deep_copied
+from dscost.copying import copied, deep_copied, shared_tensors
 from dscost.errors import InputError, UnknownNameError
 from dscost.inputs import inputs_of
 from dscost.kernels import Kernel
@@ -186,24 +187,40 @@ def conversion(
     _check(target, rank, method, where, plan)
     given = None if plan is None else plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
     with ExitStack() as stack:
-        stack.enter_context(own_random_numbers())
-        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(_undisturbed())
         root, input, importing = _made(target, input, given, trust=trust)
         stack.enter_context(importing())
         arguments, batches = arguments_for(root, input)
         if given is None:
             sites = survey(root, where=where, min_channels=min_channels, arguments=arguments)
-            decisions: Mapping[str, Decision] = {site.name: rank for site in sites}
+            layers = [_decided(site, {site.name: rank for site in sites}) for site in sites]
         else:
-            sites = survey(root, min_channels=1, arguments=arguments)
-            left_alone = {site.name: site.reason for site in sites if site.reason}
-            given.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
-            decisions = given.layers
-        layers = [_decided(site, decisions) for site in sites]
-        tried = arguments or guessed_arguments(root)
-        if tried is not None:
-            layers = _doing_the_same(root, layers, tried)
-        return _converted(root, layers, method, batches)
+            layers = _by_plan(root, given, arguments)
+        return _converted(root, _doing_the_same(root, layers, arguments), method, batches)
+
+
+def conversion_of_own(root: nn.Module, plan: Plan, input: Any) -> Conversion:
+    """Return the conversion of a model that nobody else has or trains: the new one has the tensors of it that stay.
+
+    Args:
+        root: Left as it is.
+        plan: As of `convert`, like everything below.
+        input: For costs, and to fit to.
+
+    Raises:
+        InputError: As of `convert`.
+    """
+    with _undisturbed():
+        arguments, batches = arguments_for(root, input)
+        layers = _doing_the_same(root, _by_plan(root, plan, arguments), arguments)
+        return _converted(root, layers, "svd", batches, keeps_tensors=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Leave the caller's random numbers, modes of operators and inference mode out of it."""
+    with _disable_current_modes(), own_random_numbers(), torch.inference_mode(False):
+        yield
 
 
 def _made(
@@ -219,8 +236,10 @@ def _made(
         return unwrapped(target), input, nullcontext
     stated = None if gives_several(input) else input
     if stated is None and plan is not None and plan.inputs:
-        stated = inputs_of(plan.inputs)
-    subject = load_subject(target, input=stated, trust=trust)
+        with plan.naming_its_input():
+            subject = load_subject(target, input=inputs_of(plan.inputs), trust=trust)
+    else:
+        subject = load_subject(target, input=stated, trust=trust)
     return subject.module, input if gives_several(input) else subject.arguments, subject.importing
 
 
@@ -268,6 +287,18 @@ class _Due(NamedTuple):
         return id(self.kernel.weight), self.kernel.conv.groups, self.rank
 
 
+def _by_plan(root: nn.Module, plan: Plan, arguments: Arguments | None) -> list[_Due]:
+    """Return what a plan says of every convolution.
+
+    Raises:
+        InputError: The model has not what it names.
+    """
+    sites = survey(root, min_channels=1, arguments=arguments)
+    left_alone = {site.name: site.reason for site in sites if site.reason}
+    plan.check([site.name for site in sites if not site.reason], left_alone, class_names(root))
+    return [_decided(site, plan.layers) for site in sites]
+
+
 def _decided(site: Site, decisions: Mapping[str, Decision]) -> _Due:
     if site.reason is not None:
         return _Due(site, None)
@@ -278,12 +309,15 @@ def _decided(site: Site, decisions: Mapping[str, Decision]) -> _Due:
     return _Due(site, min(decision, site.max_rank))
 
 
-def _doing_the_same(root: nn.Module, layers: Sequence[_Due], arguments: Arguments) -> list[_Due]:
+def _doing_the_same(root: nn.Module, layers: Sequence[_Due], arguments: Arguments | None) -> Sequence[_Due]:
     """Return the layers; those stay whose class the model asks for.
 
     Raises:
         InputError: As of `require_the_same`.
     """
+    arguments = arguments or guessed_arguments(root)
+    if arguments is None:
+        return layers
     parts = {one.site.name: Part(one.module, one.kernel, one.rank) for one in layers if one.rank is not None}
     asked = require_the_same(root, parts, arguments)
     return [
@@ -299,7 +333,14 @@ class _Fitted(NamedTuple):
     error_of: ErrorOf | None
 
 
-def _converted(root: nn.Module, layers: Sequence[_Due], method: str, batches: Sequence[Arguments]) -> Conversion:
+def _converted(
+    root: nn.Module,
+    layers: Sequence[_Due],
+    method: str,
+    batches: Sequence[Arguments],
+    *,
+    keeps_tensors: bool = False,
+) -> Conversion:
     due = [layer for layer in layers if layer.rank is not None]
     untold = {layer.key: _Fitted(None, None, None) for layer in due}
     fitted = _fitted(root, due, batches) if method == "svd" else untold
@@ -310,7 +351,8 @@ def _converted(root: nn.Module, layers: Sequence[_Due], method: str, batches: Se
         new[layer.module] = maker.replacement(layer, parts)
         if parts is not None:
             _require_reproduced(layer, new[layer.module])
-    converted, memo = copied(root, {**new, **maker.biases})
+    kept: dict[Any, Any] = {**shared_tensors(root)} if keeps_tensors else {}
+    converted, memo = copied(root, {**kept, **new, **maker.biases})
     carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
     told = [_told(layer, fitted[layer.key] if layer.rank is not None else None) for layer in layers]
     return Conversion(converted, method, tuple(told))
@@ -326,11 +368,15 @@ def _require_reproduced(layer: _Due, new: Any) -> None:
     Raises:
         InputError: They are not finite, or at full rank not those of the kernel.
     """
-    found, wanted = (weight.detach().to("cpu", torch.float64) for weight in (new.weight, layer.kernel.weight))
+    assert layer.rank is not None
+    is_full, kernel, made = layer.rank == layer.site.max_rank, layer.kernel.weight.detach(), new.weight.detach()
+    if not is_full and kernel.dtype != torch.float64 and made.sum().isfinite():  # no square of these is too large
+        return
+    found, wanted = (weight.to("cpu", torch.float64) for weight in (made, kernel))
     off = float((found - wanted).norm())
-    within = REPRODUCED.get(layer.kernel.weight.dtype, 1.0) * float(wanted.norm())
-    if not isfinite(off) or (layer.rank == layer.site.max_rank and off > within):
-        dtype = str(layer.kernel.weight.dtype).removeprefix("torch.")
+    within = REPRODUCED.get(kernel.dtype, 1.0) * float(wanted.norm())
+    if not isfinite(off) or (is_full and off > within):
+        dtype = str(kernel.dtype).removeprefix("torch.")
         raise InputError(
             f"the weights of '{layer.site.name}' are too large or too small for two factors in {dtype}: convert the "
             "model in float32"

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dscost.errors import FileProblems, InputError, Problem, did_you_mean, hint, some_of
+from dscost.errors import FileProblems, InputError, NoFileError, Problem, UnknownNameError, did_you_mean, hint, some_of
 from dscost.inputs import INPUT_EXAMPLE, TensorSpec, parse_input
 from dscost.marked_yaml import Node, parse_yaml, quoted, read_yaml
 from dscost.units import format_layer
@@ -40,6 +41,7 @@ class Plan:
         goal: What it was made for, as `--goal` spells it.
         path: The file that it was read from.
         places: Where the file names each layer.
+        input_place: Where the file has its inputs.
 
     Raises:
         InputError: A rank is none; the text names every such layer.
@@ -51,6 +53,7 @@ class Plan:
     goal: str | None = None
     path: str | None = field(default=None, compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
+    input_place: Place | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         wrong = [(name, f"'{name}': {fault}") for name, fault in _faults(self.layers)]
@@ -60,6 +63,23 @@ class Plan:
     def ranks(self) -> dict[str, int]:
         """The layers that are converted, with their ranks."""
         return {name: rank for name, rank in self.layers.items() if rank != KEEP}
+
+    @contextmanager
+    def naming_its_input(self) -> Iterator[None]:
+        """Say of an error of a model that was given the plan's inputs where these stand.
+
+        Raises:
+            InputError: One was raised.
+        """
+        try:
+            yield
+        except (FileProblems, NoFileError, UnknownNameError):  # have nothing to do with an input
+            raise
+        except InputError as error:
+            if self.input_place is None:
+                raise
+            line, column = self.input_place
+            raise InputError(f"{error} (its input is that of {self.path}:{line}:{column})") from error
 
     def check(
         self, convertible: Iterable[str], left_alone: Mapping[str, str], others: Mapping[str, str] | None = None
@@ -235,6 +255,7 @@ def _plan(root: Node, name: str, problems: list[Problem]) -> Plan:
         goal,
         path=name,
         places={layer: Place(node.key_line, node.key_column) for layer, node in layers.items()},
+        input_place=Place(top["input"].line, top["input"].column) if inputs else None,
     )
 
 
@@ -288,6 +309,9 @@ def _inputs(node: Node | None, problems: list[Problem]) -> Iterator[TensorSpec]:
         try:
             if not isinstance(text, str):
                 raise InputError(f"expected something like {INPUT_EXAMPLE}, found {_shown(text)}")
-            yield parse_input(text)
+            spec = parse_input(text)
+            if any(size < 0 for size in spec.shape):
+                raise InputError(f"an input cannot have a negative size, found '{spec}'")
+            yield spec
         except InputError as error:
             problems.append(one.at_value(str(error)))

@@ -6,6 +6,7 @@ than call them. Run on values, it has to return what the model itself returns, o
 """
 
 import random
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torchs_module
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
@@ -20,7 +22,7 @@ from torch.utils._pytree import tree_map
 
 from dscost.building import build_conv
 from dscost.convolutions import carry_hooks, padded_first, separable_of
-from dscost.copying import by_path, copied, copied_to_run, deep_copied, set_apart
+from dscost.copying import by_path, copied, copied_to_run, deep_copied, set_apart, shared_tensors
 from dscost.errors import InputError, first_line, some_of
 from dscost.kernels import Kernel, are_close
 from dscost.parts import each_parameter, each_part, each_tensor
@@ -304,9 +306,12 @@ def _told(kernel: Kernel) -> nn.Module:
 
 
 def _staged(root: nn.Module, parts: Parts, notes: _Notes, *, to_run: bool = False) -> nn.Module:
-    """Return a copy of a model with stand-ins; to be run on values, with functions of its own."""
+    """Return a copy of a model with stand-ins: to be traced, which writes to no tensor of it, or to be run on values.
+
+    One to be run has functions of its own, and tensors where its code might write to them.
+    """
     new = {part.module: _stand_in(name, part, notes) for name, part in parts.items()}
-    staged, memo = copied(root, new)
+    staged, memo = copied(root, {**(_spared(root) if to_run else shared_tensors(root)), **new})
     carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
     if to_run:
         set_apart(staged, memo)
@@ -341,10 +346,11 @@ def _traced(staged: nn.Module, parts: Parts, arguments: Arguments) -> Trace:
     """
     replaced = {id(part.module): name for name, part in parts.items()}
     still_run: set[str] = set()
+    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}  # may run the model itself
 
     def watch(module: nn.Module, args: tuple[Any, ...]) -> None:
         original = module.__dict__.get(STANDS_FOR, id(module))
-        if original in replaced:
+        if original in replaced and threading.get_ident() not in others:
             still_run.add(replaced[original])
 
     handle = register_module_forward_pre_hook(watch)
@@ -385,13 +391,15 @@ def _why_values_differ(
         return {}
     with own_random_numbers():
         given = _with_values(root, arguments)
-        expected = _returned(copied_to_run(root, {}), given)
+        expected = _returned(copied_to_run(root, _spared(root)), given)
         if expected is None:  # nothing that it returns can be held against anything
             return {}
         staged = _staged(root, parts, notes, to_run=True)
         with notes.taken():
             found = _returned(staged, given)
-        if _are_close(expected, found) or not _are_close(expected, _returned(copied_to_run(root, {}), given)):
+        if _are_close(expected, found) or not _are_close(
+            expected, _returned(copied_to_run(root, _spared(root)), given)
+        ):
             return {}
         alone = [name for name in list(parts)[:MOST_TRIED] if _differs_by(root, name, parts, given, expected)]
     reasons = {name: "the model asks for its class" for name in alone if name in notes.asked_for_class}
@@ -406,6 +414,30 @@ def _why_values_differ(
     raise InputError(
         f"{type(root).__name__} computes something else once {told} more there than a convolution "
         f"(keep {'that layer' if len(alone) == 1 else 'those layers'}, by where or a plan)"
+    )
+
+
+def _spared(root: nn.Module) -> dict[Tensor, Tensor]:
+    """Return the tensors that a model shares with a copy to be run: none where its code might write to them."""
+    everywhere = (torchs_module._global_forward_hooks, torchs_module._global_forward_pre_hooks)
+    return shared_tensors(root) if not any(everywhere) and all(map(_only_reads, each_part(root))) else {}
+
+
+_ONLY_READ = (
+    *("activation", "batchnorm", "channelshuffle", "container", "conv", "dropout", "flatten", "linear", "module"),
+    *("padding", "pooling"),
+)
+"""Where torch has modules that write to no tensor of theirs in the mode of inference."""
+_READING = frozenset(("dscost.building", *(f"torch.nn.modules.{name}" for name in _ONLY_READ)))
+
+
+def _only_reads(part: nn.Module) -> bool:
+    kind, own = type(part), vars(part)
+    return (
+        kind.__module__ in _READING
+        and kind.forward.__module__ in _READING
+        and not (own["_forward_hooks"] or own["_forward_pre_hooks"])
+        and not any(map(callable, own.values()))  # such as a forward of its own
     )
 
 

@@ -55,6 +55,11 @@ class Subject(NamedTuple):
     importing: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
+    def is_own(self) -> bool:
+        """Whether the module was made for this, so that nobody else has it."""
+        return self.source in RANDOM
+
+    @property
     def dtype(self) -> str:
         """Of its weights, by name."""
         return str(self._dtype).removeprefix("torch.")

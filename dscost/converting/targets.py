@@ -1,6 +1,7 @@
 """A target → the same model depthwise-separable, with its plan and what came of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from torch import nn
 
 from dscost.analysis import count
 from dscost.analysis.choice_timing import time_both
-from dscost.converting.conversion import LayerConversion, conversion
+from dscost.converting.conversion import LayerConversion, conversion, conversion_of_own
 from dscost.converting.offering import Progress, able_layers, every_offer, layer_times, scaled_to_whole
 from dscost.converting.outcome import Converted, Latency, LayerOutcome, Outcome
 from dscost.converting.planning import (
@@ -35,7 +36,6 @@ from dscost.timing import TimingOptions
 from dscost.units import format_count, format_seconds
 
 METRIC_BY_DEFAULT: Metric = "macs"
-MADE_BY_DSCOST = ("builtin", "yaml")
 
 
 class Result(NamedTuple):
@@ -154,20 +154,22 @@ def convert_target(
     _check_one_way(goal=goal, rank=rank, plan=plan, where=where, min_channels=min_channels)
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(Path(plan) if isinstance(plan, PathLike) else plan)
+    naming_input: AbstractContextManager[None] = nullcontext()
     if given is not None and input is None and given.inputs:
-        input = inputs_of(given.inputs)
+        input, naming_input = inputs_of(given.inputs), given.naming_its_input()
     timing = timing or TimingOptions()
-    subject = load_subject(
-        target,
-        input=input,
-        batch=batch,
-        settings=settings,
-        kwargs=kwargs,
-        weights=weights,
-        ignore_extra=ignore_extra,
-        trust=trust,
-        seed=timing.seed,
-    )
+    with naming_input:
+        subject = load_subject(
+            target,
+            input=input,
+            batch=batch,
+            settings=settings,
+            kwargs=kwargs,
+            weights=weights,
+            ignore_extra=ignore_extra,
+            trust=trust,
+            seed=timing.seed,
+        )
     fewest = MIN_CHANNELS if min_channels is None else min_channels
     if progress:
         progress(0.0, "looking at weights")
@@ -311,7 +313,8 @@ def _plan(subject: Subject, planned: Planned, goal: str | None) -> Plan:
 
 
 def _converted(subject: Subject, decided: _Decided, *, every_layer: bool) -> Result:
-    done = conversion(subject.module, plan=decided.plan, input=subject.arguments)
+    convert = conversion_of_own if subject.is_own else conversion
+    done = convert(subject.module, plan=decided.plan, input=subject.arguments)
     after = count(done.module, input=subject.arguments).report.totals.as_is
     expected = decided.planned.figures
     notes = [*subject.notes, *decided.notes, *_dearer(done.layers)]

@@ -6,7 +6,8 @@ sequence in it would clear a screen, a bidirectional mark turn a line around, a 
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
+from math import isfinite
 from typing import Any
 
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
@@ -53,36 +54,66 @@ def json_text(document: Any) -> str:
     Raises:
         ValueError: It holds what is no number.
     """
-    return printable_json(_indented(document)) + "\n"
+    parts: list[str] = []
+    _write(document, _scalars(), parts.append)
+    parts.append("\n")
+    return "".join(parts)
 
 
-def _indented(value: Any, inner: str = "\n  ", outer: str = "\n") -> str:
-    """Return what `json.dumps(value, indent=2)` does, for 100 MB in half the time.
+_TextOf = Mapping[type, Callable[[Any], str]]
+
+
+def _write(value: Any, text_of: _TextOf, add: Callable[[str], object], inner: str = "\n  ", outer: str = "\n") -> None:
+    """Write what `json.dumps(value, indent=2)` returns, for 100 MB in a third of the time.
 
     Args:
         value: What JSON can hold.
+        text_of: As `_scalars` returns it.
+        add: Takes the next piece.
         inner: What stands before each entry of a list or an object, whose keys are text.
         outer: What stands before its end.
     """
+    further, between = f"{inner}  ", f",{inner}"
     if isinstance(value, dict) and value:
-        entries = [f"{_text(key)}: {_entry(one, inner)}" for key, one in value.items()]
-        return f"{{{inner}{f',{inner}'.join(entries)}{outer}}}"
-    if isinstance(value, list | tuple) and value:
-        entries = [_entry(one, inner) for one in value]
-        return f"[{inner}{f',{inner}'.join(entries)}{outer}]"
-    return _encoder()(value)
+        before, quoted = f"{{{inner}", text_of[str]
+        for key, one in value.items():
+            text = text_of.get(type(one))
+            add(f"{before}{quoted(key)}: {text(one)}" if text else f"{before}{quoted(key)}: ")
+            if not text:
+                _write(one, text_of, add, further, inner)
+            before = between
+        add(f"{outer}}}")
+    elif isinstance(value, list | tuple) and value:
+        before = f"[{inner}"
+        for one in value:
+            text = text_of.get(type(one))
+            add(f"{before}{text(one)}" if text else before)
+            if not text:
+                _write(one, text_of, add, further, inner)
+            before = between
+        add(f"{outer}]")
+    else:
+        add(printable_json(_encoder()(value)))
 
 
-def _entry(value: Any, outer: str) -> str:
-    if type(value) is int:
-        return str(value)
-    return _text(value) if type(value) is str else _indented(value, f"{outer}  ", outer)
+def _scalars() -> _TextOf:
+    """Return what writes values of the types that most are of."""
+    other = _encoder()
+    return {
+        int: int.__repr__,
+        str: _Quoted().__getitem__,
+        float: lambda number: repr(number) if isfinite(number) else other(number),
+        bool: other,
+        type(None): other,
+    }
 
 
-@lru_cache(maxsize=4096)
-def _text(value: str) -> str:
-    """Return a text as JSON; keys, types and kinds come again and again."""
-    return _encoder()(value)
+class _Quoted(dict[str, str]):
+    """Strings as JSON has them: most are keys, and the same again and again."""
+
+    def __missing__(self, text: str) -> str:
+        self[text] = made = printable_json(_encoder()(text))
+        return made
 
 
 @cache

@@ -7,11 +7,13 @@ is too large. Gradients are switched off on the parameters too, since with them 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import NamedTuple
+from threading import get_ident
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from dscost.beside_meta import values_kept
 from dscost.errors import InputError, first_line
@@ -87,7 +89,9 @@ def _is_small(model: nn.Module) -> bool:
 
 
 def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _OfThisThread()
+    with torch.no_grad(), counter:
         called(model, arguments)
     first_path: dict[int, str] = {}
     aliases = {}
@@ -100,3 +104,19 @@ def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:
             path = str(name).removeprefix(f"{root}.")
             macs[aliases.get(path, path)] = sum(operators.values()) // 2
     return macs
+
+
+class _OfThisThread(ModuleTracker):
+    """Knows which modules run in this thread; the hooks by which torch's own knows see those of every thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = get_ident()
+
+    def _fw_pre_hook(self, mod: nn.Module, input: Any) -> None:
+        if get_ident() == self._thread:
+            super()._fw_pre_hook(mod, input)
+
+    def _fw_post_hook(self, mod: nn.Module, input: Any, output: Any) -> None:
+        if get_ident() == self._thread:
+            super()._fw_post_hook(mod, input, output)
