@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from dscost import memory
 from dscost.timing import machine
@@ -154,6 +155,18 @@ def test_autocast_is_off_while_measuring_and_on_again_afterwards() -> None:
             assert not torch.is_autocast_enabled("cuda")
             assert conv(x).dtype == torch.float32
         assert conv(x).dtype == torch.bfloat16
+
+
+def test_the_callers_modes_are_left_while_measuring_and_entered_again_afterwards() -> None:
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"), counter:
+        with machine.quiet_torch(threads=1, seed=0):
+            weights = torch.ones(4, 4)
+            assert (weights @ weights).sum().item() == 4 * 4 * 4
+        assert not counter.get_total_flops()
+        assert torch.ones(3).is_meta
+        torch.ones(4, 4) @ torch.ones(4, 4)
+    assert counter.get_total_flops() == 2 * 4 * 4 * 4
 
 
 @pytest.mark.parametrize(

@@ -204,3 +204,22 @@ def test_what_a_model_raises_where_nobody_can_catch_it_is_one_line(factory: str,
     assert b"Traceback" not in done.stderr
     done = shell(f"dscost model raises.py:{factory} --input 1,3,8,8 --no-time -q", folder, DSCOST_DEBUG="1")
     assert b"Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("list formats", 0),
+        ("check", 1),
+        ("model no.yaml", 2),
+        ("model raises.py:in_thread --input 1,3,8,8 --no-time", 0),
+    ],
+)
+def test_a_python_that_would_go_on_by_itself_ends_with_the_code_of_the_command(
+    command: str, code: int, folder: Path
+) -> None:
+    (folder / "raises.py").write_text(UNCAUGHT)
+    done = shell(f"dscost {command}", folder, PYTHONINSPECT="1")
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+    assert done.stdout or code == 2

@@ -39,7 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if signals.received is not None:
         signals.end()
     gc.freeze()
+    if sys.flags.inspect:  # PYTHONINSPECT: Python would not exit but go on by itself, and end with another code
+        _leave(code)
     raise SystemExit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    import atexit
+    import os
+    from contextlib import suppress
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or none
+            stream.flush()
+    os._exit(code)
 
 
 def _own(arguments: Sequence[str]) -> int:

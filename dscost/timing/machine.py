@@ -4,11 +4,13 @@ import ctypes
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import ceil
 from pathlib import Path
 
 import torch
+from torch.overrides import _pop_mode_temporarily
+from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.results import Noise
 from dscost.timing.counters import cpu_pressure, processor_ticks, stolen_share
@@ -145,6 +147,7 @@ def quiet_torch(threads: int, seed: int) -> Iterator[None]:
     torch.set_num_threads(threads)
     try:
         with (
+            _without_modes(),
             torch.random.fork_rng(devices=[]),
             torch.inference_mode(),
             torch.autocast("cpu", enabled=False),
@@ -158,6 +161,15 @@ def quiet_torch(threads: int, seed: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _without_modes() -> Iterator[None]:
+    """Leave the caller's modes: with a default device nothing would be where it is to be, and a counter takes time."""
+    with _disable_current_modes(), ExitStack() as stack:
+        for _ in range(torch._C._len_torch_function_stack()):
+            stack.enter_context(_pop_mode_temporarily())
+        yield
 
 
 def _lines(path: Path) -> list[str]:
