@@ -22,7 +22,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.beside_meta import DirectAccess
 from dscost.errors import InputError, first_line
-from dscost.failures import Place, file_of, is_interrupt, looks_at_values, place_of
+from dscost.failures import Place, is_interrupt, looks_at_values, module_of, place_of
 from dscost.inputs import TensorSpec
 from dscost.parts import named_parts, set_training, unwrapped
 from dscost.randomness import own_random_numbers, states_kept
@@ -221,8 +220,8 @@ _GRADIENT_WORDS = (
 )
 """Words in the errors of models that differentiate."""
 
-_CERTAIN = tuple(str(Path(__file__).parent / name) for name in ("shortcuts.py", "attribution.py"))
-"""Where errors are raised that any run would end in: of shapes that do not fit, and arguments that nobody takes."""
+_CERTAIN = (f"{__name__}.shortcuts", f"{__name__}.attribution")
+"""Modules that raise errors which any run would end in: of shapes that do not fit, and arguments that nobody takes."""
 
 
 def _differentiates(attempt: _Attempt) -> bool:
@@ -231,7 +230,7 @@ def _differentiates(attempt: _Attempt) -> bool:
 
 
 def _is_certain(attempt: _Attempt) -> bool:
-    return attempt.error is not None and not attempt.autocasts and file_of(attempt.error) in _CERTAIN
+    return attempt.error is not None and not attempt.autocasts and module_of(attempt.error) in _CERTAIN
 
 
 def _with_reason(attempts: Sequence[_Attempt], arguments: Arguments) -> Trace:
