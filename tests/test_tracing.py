@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
 from dscost.errors import InputError
+from dscost.inputs import parse_input
 from dscost.results import Layer, Report
 from dscost.tracing import TensorSpec, arguments_of
 
@@ -2232,3 +2233,24 @@ def test_the_report_says_where_the_model_came_from_and_what_it_was_given() -> No
     report = dscost.analyze(nn.Linear(8, 3), input=TensorSpec((2, 8), "float32"))
     assert (report.target, report.source) == ("Linear", "module")
     assert report.inputs == (((2, 8), "float32"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1:uint64=18446744073709551615", [2**64 - 1]),
+        ("1:float64=100000000000000000000000", [1e23]),
+        ("2,2:uint16=[65535,0]", [[2**16 - 1, 0], [2**16 - 1, 0]]),
+        ("2:bool=0..1", [False, True]),
+    ],
+)
+def test_a_tensor_holds_the_values_that_it_is_given(text: str, values: list[Any]) -> None:
+    (tensor,) = arguments_of((parse_input(text),)).tensors
+    assert tensor.tolist() == values
+
+
+def test_values_must_fit_the_dtype_of_the_model_where_none_is_given() -> None:
+    given = (parse_input("1=1e300"),)
+    assert arguments_of(given, "float64").tensors[0].tolist() == [1e300]
+    with pytest.raises(InputError, match=r"^1e\+300 does not fit float32$"):
+        arguments_of(given, "float32")

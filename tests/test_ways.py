@@ -8,7 +8,7 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -1121,6 +1121,15 @@ def test_the_first_line_of_an_error_is_shortened_and_printable() -> None:
     assert first_line(ValueError("\ud800")) == r"ValueError: \ud800"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt, which a process in the background was started without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_real_interrupt_goes_through_however_deep() -> None:
     def forward(self: Any, x: Tensor) -> Tensor:
         signal.raise_signal(signal.SIGINT)
