@@ -54,14 +54,18 @@ from dscost.tracing.values import ValueRecorder
 
 __all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
 
-one_at_a_time = RLock()
-"""Dispatch modes keep process-wide flags, so two threads that trace take turns."""
+_turn = RLock()
+
+
+def one_at_a_time() -> AbstractContextManager[object]:
+    """Return what is entered to trace: dispatch modes keep process-wide flags, so two threads take turns."""
+    return _turn
 
 
 def _free_the_turn() -> None:
     """Let a process trace that was forked while another thread of its parent did: nobody here will end that turn."""
-    global one_at_a_time
-    one_at_a_time = RLock()
+    global _turn
+    _turn = RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -181,7 +185,7 @@ def trace(
     make_real = make_real or partial(real_copy, model)
     way: _Way | None = _FAST
     attempts: list[_Attempt] = []
-    with one_at_a_time:
+    with one_at_a_time():
         while way is not None:
             attempts.append(_attempt(model, arguments, way, training, make_real))
             way = None if attempts[-1].is_whole else _next_way(attempts)
