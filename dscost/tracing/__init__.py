@@ -42,7 +42,7 @@ from dscost.tracing.autocasting import watched_autocast
 from dscost.tracing.conversions import Conversions
 from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.gradients import GradientSwitch
-from dscost.tracing.holdings import Parameter, holdings_of
+from dscost.tracing.holdings import Holdings, Parameter, holdings_of
 from dscost.tracing.inputs import Arguments, arguments_of, hint_for
 from dscost.tracing.known_values import beside_meta, with_masks
 from dscost.tracing.rules import register_formula
@@ -367,39 +367,10 @@ def _run(
         stack.enter_context(_disable_current_modes())  # a model may analyse another one while it is traced
         enter_state = partial(_state, way, training)
         stack.enter_context(enter_state())
-        notes: tuple[str, ...] = ()
-        standins = StandIns(training=training, values=way.keeps_values, own_hooks=not way.is_fast)
-        if is_lazy(model):
-            model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
-        if not way.is_fast:
-            arguments, notes = with_masks(model, arguments)
-        if way.on_meta:
-            running = standins.module(model)
-            arguments = beside_meta(arguments) if way.keeps_values else arguments.on("meta")
-        else:
-            check_memory(model)
-            with own_random_numbers():
-                running = unwrapped(make_real())
-            set_training(running, training)
-            arguments = arguments.on("cpu")
-        modules = list(named_parts(running))
-        holdings = holdings_of(modules, packed=not way.on_meta)
-        holdings.add_views(standins.attributes(), lambda: standins.addresses(model))
-        patched = {path for path, module in modules if "forward" in module.__dict__}
-        run.attribution = attribution = stack.enter_context(attributed(modules))
+        subject = _subject_of(model, arguments, way, training, make_real)
+        run.attribution = stack.enter_context(attributed(subject.modules))
         run.switch = stack.enter_context(GradientSwitch()) if training else None
-        run.recorder = recorder = _recorder_of(way)(
-            holdings,
-            arguments.tensors,
-            attribution.stack,
-            shortcuts=way.shortcuts,
-            switch=run.switch,
-            standin_of=standins.of,
-        )
-        if isinstance(recorder, FollowingRecorder):
-            recorder.follow_in(attribution, enter_state)
-        else:
-            attribution.follow = partial(_unseen_thread, enter_state)
+        run.recorder = recorder = _recorder_for(subject, way, run.attribution, run.switch, enter_state)
         if isinstance(recorder, ValueRecorder):
             stack.enter_context(DirectAccess(recorder.values, recorder.missed))
         conversions = Conversions(recorder)
@@ -408,36 +379,130 @@ def _run(
         stack.enter_context(watched_threads(run.start_thread))
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
-            result = called(running, arguments)
-        for tensor in recorder.undifferentiable:
-            recorder.stop_gradient(tensor)
-        outputs = {_size(t): t for t in Arguments((result,), {}).tensors}.values()
-        recorder.reads(outputs)
-        if any(one.name not in recorder.read for one in holdings.parameters):
-            recorder.read |= holdings.read_by_other_names(recorder.read, standins.addresses(model))
-        orphans = recorder.from_outside(standins.tensors(), outputs)
-        recorder.remember_survivors()
-        if not run.starts_threads:  # what was made before, or on a faster way, came from nowhere out of sight
-            orphans = [one for one in orphans if one.is_inference() == way.is_fast and not conversions.are_any]
-        outside = Outside(
-            run.starts_threads, bool(orphans), is_certain=bool(orphans) and (run.starts_threads or way.is_fast)
-        )
-        missing = unseen(modules, holdings, attribution.calls, recorder, patched | attribution.failed, outside)
-        return Trace(
-            events=recorder.events,
-            calls=attribution.calls,
-            types={path: type(module).__name__ for path, module in modules},
-            parameters=holdings.parameters,
-            read=frozenset(recorder.read),
-            unknown=recorder.unknown,
-            peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
-            outputs=frozenset(recorder.producer_of(t) for t in outputs),
-            output_bytes=sum(map(nbytes_of, outputs)),
-            doubts=(*conversions.doubts, *missing.doubts),
-            unseen=missing.parameters,
-            notes=(*notes, *recorder.notes),
-            dropped=recorder.dropped,
-        )
+            result = called(subject.running, subject.arguments)
+        return _trace_of(subject, way, recorder, run.attribution, conversions, run.starts_threads, result)
+
+
+class _Subject(NamedTuple):
+    """What runs.
+
+    Args:
+        original: The model that was given; of a lazy one, a stand-in that has its shapes.
+        running: Its stand-in, or a model with values.
+        arguments: Of its forward.
+        standins: What stands for what in it.
+        modules: All that run, with their paths.
+        holdings: What they hold.
+        patched: Paths of those that have a forward of their own.
+        notes: By which convention arguments were filled in.
+    """
+
+    original: nn.Module
+    running: nn.Module
+    arguments: Arguments
+    standins: StandIns
+    modules: Sequence[tuple[str, nn.Module]]
+    holdings: Holdings
+    patched: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def _subject_of(
+    model: nn.Module, arguments: Arguments, way: _Way, training: bool, make_real: Callable[[], nn.Module]
+) -> _Subject:
+    notes: tuple[str, ...] = ()
+    standins = StandIns(training=training, values=way.keeps_values, own_hooks=not way.is_fast)
+    if is_lazy(model):
+        model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
+    if not way.is_fast:
+        arguments, notes = with_masks(model, arguments)
+    if way.on_meta:
+        running = standins.module(model)
+        arguments = beside_meta(arguments) if way.keeps_values else arguments.on("meta")
+    else:
+        check_memory(model)
+        with own_random_numbers():
+            running = unwrapped(make_real())
+        set_training(running, training)
+        arguments = arguments.on("cpu")
+    modules = list(named_parts(running))
+    holdings = holdings_of(modules, packed=not way.on_meta)
+    holdings.add_views(standins.attributes(), lambda: standins.addresses(model))
+    patched = frozenset(path for path, module in modules if "forward" in module.__dict__)
+    return _Subject(model, running, arguments, standins, modules, holdings, patched, notes)
+
+
+def _recorder_for(
+    subject: _Subject,
+    way: _Way,
+    attribution: Attribution,
+    switch: GradientSwitch | None,
+    enter_state: Callable[[], AbstractContextManager[None]],
+) -> Recorder:
+    recorder = _recorder_of(way)(
+        subject.holdings,
+        subject.arguments.tensors,
+        attribution.stack,
+        shortcuts=way.shortcuts,
+        switch=switch,
+        standin_of=subject.standins.of,
+    )
+    if isinstance(recorder, FollowingRecorder):
+        recorder.follow_in(attribution, enter_state)
+    else:
+        attribution.follow = partial(_unseen_thread, enter_state)
+    return recorder
+
+
+def _trace_of(
+    subject: _Subject,
+    way: _Way,
+    recorder: Recorder,
+    attribution: Attribution,
+    conversions: Conversions,
+    starts_threads: bool,
+    result: Any,
+) -> Trace:
+    """Return what a recorder has seen, and what it cannot have seen, of a run that is over.
+
+    Args:
+        subject: What ran.
+        way: How.
+        recorder: With its operators.
+        attribution: With the calls of modules.
+        conversions: With what was taken out of torch.
+        starts_threads: Whether the model started threads.
+        result: What it returned.
+    """
+    holdings, standins = subject.holdings, subject.standins
+    for tensor in recorder.undifferentiable:
+        recorder.stop_gradient(tensor)
+    outputs = {_size(t): t for t in Arguments((result,), {}).tensors}.values()
+    recorder.reads(outputs)
+    if any(one.name not in recorder.read for one in holdings.parameters):
+        recorder.read |= holdings.read_by_other_names(recorder.read, standins.addresses(subject.original))
+    orphans = recorder.from_outside(standins.tensors(), outputs)
+    recorder.remember_survivors()
+    if not starts_threads:  # what was made before, or on a faster way, came from nowhere out of sight
+        orphans = [one for one in orphans if one.is_inference() == way.is_fast and not conversions.are_any]
+    outside = Outside(starts_threads, bool(orphans), is_certain=bool(orphans) and (starts_threads or way.is_fast))
+    left_alone = subject.patched | attribution.failed
+    missing = unseen(subject.modules, holdings, attribution.calls, recorder, left_alone, outside)
+    return Trace(
+        events=recorder.events,
+        calls=attribution.calls,
+        types={path: type(module).__name__ for path, module in subject.modules},
+        parameters=holdings.parameters,
+        read=frozenset(recorder.read),
+        unknown=recorder.unknown,
+        peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
+        outputs=frozenset(recorder.producer_of(t) for t in outputs),
+        output_bytes=sum(map(nbytes_of, outputs)),
+        doubts=(*conversions.doubts, *missing.doubts),
+        unseen=missing.parameters,
+        notes=(*subject.notes, *recorder.notes),
+        dropped=recorder.dropped,
+    )
 
 
 def _recorder_of(way: _Way) -> type[Recorder]:
