@@ -27,6 +27,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
+from dscost import tracing
 from dscost.errors import InputError
 from dscost.inputs import parse_input
 from dscost.results import Layer, Report
@@ -2254,3 +2255,21 @@ def test_values_must_fit_the_dtype_of_the_model_where_none_is_given() -> None:
     assert arguments_of(given, "float64").tensors[0].tolist() == [1e300]
     with pytest.raises(InputError, match=r"^1e\+300 does not fit float32$"):
         arguments_of(given, "float32")
+
+
+def test_a_forward_that_is_of_no_module_is_not_taken_for_torch_s() -> None:
+    graph: Any = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(8, 4)))
+    graph.register_parameter("spare", nn.Parameter(torch.zeros(3)))
+    type(graph).forward.__module__ = None  # as where torch.fx has compiled it
+    report = dscost.analyze(graph, input=(2, 8))
+    assert report.totals.as_is.macs == 2 * 8 * 4
+    assert [doubt.text for doubt in report.doubts] == ["Never used: 3 parameters of (root)."]
+
+
+def test_a_mistake_of_ours_is_not_told_as_the_model_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: Any) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(tracing, "unseen", mistaken)
+    with pytest.raises(KeyError, match="ours"):
+        dscost.analyze(nn.Linear(8, 4), input=(2, 8))

@@ -315,7 +315,8 @@ def _attempt(
     try:
         traced = _run(model, arguments, way, training, make_real, running)
     except BaseException as raised:
-        if is_interrupt(raised):
+        # once the model is over a mistake is ours; what torch cannot do with its result, it says by a RuntimeError
+        if is_interrupt(raised) or (running.is_over and not isinstance(raised, RuntimeError)):
             raise
         error = raised
     recorder = running.recorder
@@ -340,6 +341,7 @@ class _Running:
     switch: GradientSwitch | None = None
     attribution: Attribution | None = None
     starts_threads = False
+    is_over = False
 
     def start_thread(self) -> None:
         self.starts_threads = True
@@ -380,6 +382,7 @@ def _run(
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
             result = called(subject.running, subject.arguments)
+        run.is_over = True
         return _trace_of(subject, way, recorder, run.attribution, conversions, run.starts_threads, result)
 
 

@@ -105,4 +105,4 @@ def _silent(
 
 def _is_torchs_own(module: nn.Module) -> bool:
     """Whether what computes a module is torch's: that never leaves its weights alone."""
-    return type(module).forward.__module__.startswith("torch.nn.")
+    return (type(module).forward.__module__ or "").startswith("torch.nn.")  # what torch.fx makes of a graph has none
