@@ -67,9 +67,10 @@ class Process:
             Died: The worker has died.
         """
         deadline = monotonic() + limit_s
+        message = pickle.dumps(request)
         with suppress(OSError, ValueError):  # it has died, or was ended: what of is told below
             assert self._process.stdin is not None
-            _send(self._process.stdin, pickle.dumps(request))
+            _send(self._process.stdin, message)
         while True:
             kind, content = self._next(target, deadline, limit_s)
             if kind == "progress" and progress:
