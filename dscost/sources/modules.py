@@ -205,7 +205,7 @@ def _from_factory(found: _Found, kwargs: Mapping[str, Any], *, has_input: bool) 
         raise missing_input(target, factory)
     maker = Maker(target, factory, kwargs, found.world)
     made = maker.on_meta()
-    return ModuleSource(found.kind, made, None, notes_on(made), maker.real, ask, found.world.entered)
+    return ModuleSource(found.kind, made, None, notes_on(made), maker.real, ask, maker.entered)
 
 
 def _looked_up(found: _Found) -> Any:
@@ -257,12 +257,18 @@ def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[s
 
 
 class Maker:
-    """A factory with its arguments."""
+    """A factory with its arguments.
+
+    Whoever may call `real` while a trace runs has `entered` before the trace begins: both wait for their turn, and two
+    threads that take the two turns in different orders would wait for each other.
+    """
 
     def __init__(
         self, target: str, factory: Callable[..., Any], kwargs: Mapping[str, Any], world: World | None = None
     ) -> None:
-        self._target, self._factory, self._kwargs, self._world = target, factory, kwargs, world or World()
+        world = world or World()
+        self._target, self._factory, self._kwargs, self._world = target, factory, kwargs, world
+        self.entered = world.entered
 
     def on_meta(self) -> nn.Module:
         """Return the model without weights; where its code needs values, with random ones.
