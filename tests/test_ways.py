@@ -720,6 +720,17 @@ def test_a_module_that_failed_is_not_said_to_have_run_unseen() -> None:
     assert report.warnings == ("Never used: 90 parameters of a.",)
 
 
+def test_a_module_that_failed_in_a_thread_is_not_said_to_be_left_out_for_certain() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        with ThreadPoolExecutor(1) as pool:
+            failed = pool.submit(self.a, x).exception()
+        return self.b(x) if failed else x
+
+    report = dscost.analyze(Calling(forward, a=nn.Linear(9, 9), b=nn.Linear(8, 8)), input=(2, 8))
+    may = "The figures may leave out a: nothing was seen to read 90 parameters, but part of the model ran"
+    assert report.warnings == (f"{may} in a thread, out of sight.",)
+
+
 def test_what_began_and_what_may_have_run_are_told_apart() -> None:
     model = Calling(lambda self, x: without_dispatch(self.c, x), c=nn.Conv2d(3, 64, 5), spare=nn.Linear(8, 8))
     model.lonely = nn.Parameter(torch.zeros(2))
