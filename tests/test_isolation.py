@@ -228,6 +228,16 @@ def test_our_own_mistakes_stay_ours() -> None:
         ours["wrong"]()  # type: ignore[operator]
 
 
+def test_our_own_mistakes_stay_ours_also_where_an_error_of_theirs_is_handled() -> None:
+    theirs: dict[str, object] = {"__name__": "theirs"}
+    exec(compile("def make(): raise ValueError('theirs')", "net.py", "exec"), theirs)
+    ours = {"__name__": "dscost.sources", "make": theirs["make"]}
+    text = "def wrong():\n    try: make()\n    except ValueError: {}['a bug']"
+    exec(compile(text, "wrong.py", "exec"), ours)
+    with pytest.raises(KeyError, match="a bug"), contained("net.py:make"):
+        ours["wrong"]()  # type: ignore[operator]
+
+
 def test_an_error_of_theirs_has_its_place() -> None:
     theirs: dict[str, object] = {"__name__": "theirs"}
     exec(compile("def make(): raise ValueError('what was wrong')", "folder/net.py", "exec"), theirs)
