@@ -2,11 +2,10 @@
 
 import dis
 import linecache
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FrameType, TracebackType
+from types import FrameType, TracebackType
 from typing import NamedTuple
 
 from dscost.errors import printable
@@ -18,7 +17,7 @@ _WITHOUT_VALUES = (
 )
 """Words in the errors of code that looks at the values of tensors which have none."""
 
-_OWN = f"{Path(__file__).parent}{os.sep}"
+_OWN, _TORCH = "dscost", "torch"
 _RAISES = dis.opmap["RAISE_VARARGS"]
 MOST_CODE = 80
 
@@ -52,19 +51,25 @@ def looks_at_values(error: BaseException) -> bool:
 
 def may_want_values(error: BaseException) -> bool:
     """Whether code that failed on meta may do better with values: it says so, or the error is torch's own."""
-    seen: BaseException | None = error
-    while seen is not None:
-        is_torchs = f"{os.sep}torch{os.sep}" in file_of(seen)
-        if looks_at_values(seen) or is_torchs or (isinstance(seen, RuntimeError) and not is_raised_by_hand(seen)):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
+    return any(looks_at_values(one) or _is_of_torch(one) for one in chain_of(error))
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from, or while they were handled; each once, be it in a ring."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__
 
 
 def is_raised_by_hand(error: BaseException) -> bool:
     """Whether an error comes from a `raise` in Python: torch's own, and a real Ctrl-C, come from elsewhere."""
     last = _last(error.__traceback__)
-    return last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISES and not _is_own(last.tb_frame)
+    if last is None or package_of(last.tb_frame) == _OWN:
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISES
 
 
 def is_interrupt(error: BaseException) -> bool:
@@ -77,22 +82,22 @@ def place_of(error: BaseException) -> Place | None:
     place = None
     traceback = error.__traceback__
     while traceback is not None:
-        if _is_foreign(traceback.tb_frame.f_code):
+        if _is_foreign(traceback.tb_frame):
             place = _place(traceback.tb_frame, traceback.tb_lineno)
         traceback = traceback.tb_next
     return place
 
 
-def file_of(error: BaseException) -> str:
-    """Return the file whose code raised an error; empty where none did."""
+def module_of(error: BaseException) -> str:
+    """Return the module whose code raised an error; empty where none did."""
     last = _last(error.__traceback__)
-    return last.tb_frame.f_code.co_filename if last is not None else ""
+    return _module_of(last.tb_frame) if last is not None else ""
 
 
 def place_of_caller() -> Place | None:
     """Return the innermost running line of the user's code, or of a library but torch."""
     for frame in callers():
-        if _is_foreign(frame.f_code):
+        if _is_foreign(frame):
             return _place(frame, frame.f_lineno)
     return None
 
@@ -105,13 +110,28 @@ def callers() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _is_foreign(code: CodeType) -> bool:
-    file = code.co_filename
-    return not (file.startswith(("<frozen", _OWN)) or f"{os.sep}torch{os.sep}" in file)
+def package_of(frame: FrameType) -> str:
+    """Return the package whose code a frame runs; empty where the code is of no module.
+
+    Not by the path of its file: a project of a user may lie in a folder called `torch`, or torch in one of theirs.
+    """
+    return _module_of(frame).partition(".")[0]
 
 
-def _is_own(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_OWN)
+def _module_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def _is_of_torch(error: BaseException) -> bool:
+    """Whether torch raised an error, in Python or below it, where no code says so by a `raise`."""
+    last = _last(error.__traceback__)
+    if last is not None and package_of(last.tb_frame) == _TORCH:
+        return True
+    return isinstance(error, RuntimeError) and not is_raised_by_hand(error)
+
+
+def _is_foreign(frame: FrameType) -> bool:
+    return not frame.f_code.co_filename.startswith("<frozen") and package_of(frame) not in (_OWN, _TORCH)
 
 
 def _place(frame: FrameType, line: int) -> Place:

@@ -168,10 +168,15 @@ MOST_FILLED = 2**27
 _BITS = {"int64": 64, "long": 64, "int32": 32, "int": 32, "int16": 16, "short": 16, "int8": 8}
 _WHOLE: Mapping[str, tuple[float, float]] = {
     **{dtype: (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for dtype, bits in _BITS.items()},
-    "uint8": (0, 255),
+    **{f"uint{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
 }
 """The least and the largest of each kind of whole number."""
-_MOST_FLOAT16 = 65504
+_LARGEST: Mapping[str, float] = {
+    **dict.fromkeys(("float16", "half"), 65504.0),
+    **dict.fromkeys(("float32", "float"), (2 - 2**-23) * 2.0**127),
+    "bfloat16": (2 - 2**-7) * 2.0**127,
+}
+"""The largest finite number of each kind of floating point that is narrower than Python's."""
 
 
 def check_fill(spec: TensorSpec) -> None:
@@ -199,9 +204,9 @@ def _misfit(value: Any, dtype: str | None) -> str | None:
     if isinstance(value, bool):
         return f"{str(value).lower()} is of a bool: write :bool behind the shape"
     if dtype in _WHOLE and not isinstance(value, int):
-        return f"an {dtype} is a whole number, found {value}"
+        return f"{dtype} holds whole numbers, found {value}"
     low, high = _WHOLE.get(dtype or "", (-inf, inf))
-    overflows = dtype in ("float16", "half") and _MOST_FLOAT16 < abs(value) < inf
+    overflows = _LARGEST.get(dtype or "", inf) < abs(value) < inf
     return None if low <= value <= high and not overflows else f"{value} does not fit {dtype}"
 
 

@@ -8,6 +8,7 @@ references to Python objects, `package.module:name`. What is a value elsewhere a
 import ast
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from math import isinf
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -329,7 +330,8 @@ class _Reader:
         if found[0][0] == "'":
             return found[0][1:-1].replace("''", "'")
         try:
-            text: str = ast.literal_eval(found[0].replace("\n", "\\n"))
+            with warnings.catch_warnings(action="error"):  # Python only warns of an escape that it does not know
+                text: str = ast.literal_eval(found[0].replace("\n", "\\n"))
         except (SyntaxError, ValueError) as error:
             raise InputError(f"{shown(found[0], 60)} has an escape sequence that means nothing") from error
         return text

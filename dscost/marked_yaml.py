@@ -162,7 +162,21 @@ def quoted(text: str) -> str:
                 return text
         except FileProblems:
             pass
-    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+    return flow(text)
+
+
+def flow(value: Any) -> str:
+    r"""Return what JSON can hold as YAML on one line.
+
+    >>> flow({"a": ["\x7f", 1]})
+    '{"a": ["\\u007f", 1]}'
+    """
+    return escaped(json.dumps(value, ensure_ascii=False))
+
+
+def escaped(text: str) -> str:
+    """Return a line of YAML with what YAML does not allow written as the escapes that double quotes around it take."""
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")

@@ -29,10 +29,9 @@ from dscost.convolutions import (
 )
 from dscost.copying import by_path, copied, deep_copied
 from dscost.kernels import Kernel, has_hooks, kernel_of
-from dscost.operations import NETWORK_INPUT
 from dscost.parts import children_of, unwrapped
 from dscost.specs import Shape
-from dscost.swaps import Swap
+from dscost.swaps import Swap, reading_input
 from dscost.tracing import Event
 from dscost.variants import Convs
 
@@ -116,7 +115,7 @@ class _Run:
     def __init__(self, root: nn.Module, events: Sequence[Event]) -> None:
         self.modules = by_path(root)
         self._events = events
-        self._reads_input = _reading_input(events)
+        self._reads_input = reading_input(events)
         self._applied: dict[str, Kernel | str] = {}
         self._within: dict[str, list[int]] = {}
         for at, event in enumerate(events):
@@ -244,14 +243,6 @@ class _Run:
 
 _FOR_ANY_CHANNELS = {"activation", "elementwise", "multiply", "add"}
 """What may stay between stages that are gone; a copy comes of a view that may count channels, as a shuffle does."""
-
-
-def _reading_input(events: Sequence[Event]) -> list[bool]:
-    """Return for each event whether it depends on the input; what computes weights does not."""
-    reading: list[bool] = []
-    for event in events:
-        reading.append(any(source == NETWORK_INPUT or reading[source] for source in event.sources))
-    return reading
 
 
 def _above(path: str) -> list[str]:

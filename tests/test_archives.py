@@ -514,7 +514,8 @@ def test_every_entry_may_be_damaged(program: Entries, tmp_path: Path) -> None:
     for name, content in program.items():
         for altered in (b"", content[: len(content) // 2], content[:-1], b"\xff" + content[1:], content + b"{"):
             path = packed(tmp_path / "net.pt2", {**program, name: altered})
-            with contextlib.suppress(InputError):
+            is_text = name.endswith(".json")  # of which every byte has a meaning; some of tensors have none
+            with pytest.raises(InputError) if is_text else contextlib.suppress(InputError):
                 read_archive(Path(path))
 
 

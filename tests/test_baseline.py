@@ -14,17 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
+from dscost.analysis import layer
 from dscost.budgets.baseline import (
     Baseline,
     Known,
     baseline_text,
+    fingerprint_of,
     parse_baseline,
     read_baseline,
     renamed_layers,
     updated,
 )
+from dscost.budgets.language import Entry
 from dscost.budgets.selectors import Kind, Part, parse_selector
 from dscost.errors import InputError
+from dscost.literals import Reference
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
@@ -647,3 +651,13 @@ def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], message: str, fo
     (folder / "far.yaml").write_text("version: 1\nbaseline: no/such/kept.json\nmodels: [{target: resnet18}]\n")
     ran = run(folder, "baseline", *arguments)
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"dscost: {message}\n")
+
+
+def test_a_fingerprint_holds_what_an_object_is_made_with() -> None:
+    inner = Reference("net", "Inner", parts={"depth": 2})
+    config = Reference("net", "Config", parts={"width": 16, "inner": inner})
+    entry = Entry("m", "net.py:make", kwargs={"config": config, "act": Reference("torch.nn", "ReLU"), "bias": None})
+    report = layer(in_channels=3, out_channels=4, kernel_size=3)
+    assert fingerprint_of(entry, report)["settings"] == (
+        "act=torch.nn:ReLU, bias=None, config=net:Config(inner=net:Inner(depth=2), width=16)"
+    )

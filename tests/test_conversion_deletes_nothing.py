@@ -754,3 +754,19 @@ def test_a_weight_norm_by_hook_runs_for_real() -> None:
     """torch refuses to copy the weights that it computes."""
     module = Calling(lambda self, x: self.conv(x) * (2 if x.sum() > 0 else 1), conv=old_weight_norm(nn.Conv2d(4, 8, 3)))
     assert layers_of(module.eval(), input=X)["conv"].converted
+
+
+class Unready(nn.Sequential):
+    """A model that can be asked neither for its input nor for the names of its modules."""
+
+    @property
+    def example_input_array(self) -> Any:
+        raise RuntimeError("not built yet")
+
+    def named_modules(self, *args: Any, **named: Any) -> Any:
+        raise ValueError("no names")
+
+
+def test_a_model_that_cannot_be_asked_for_its_input_is_converted_all_the_same() -> None:
+    converted = dscost.convert(Unready(nn.Conv2d(64, 64, 3)))
+    assert type(converted._modules["0"]) is dscost.nn.DepthwiseSeparableConv2d

@@ -465,3 +465,21 @@ def test_a_module_is_sought_among_what_is_installed_where_the_working_directory_
     (tmp_path / "gone").rmdir()
     kwargs = {"in_channels": 3, "out_channels": 5, "kernel_size": 1}
     assert width_of("torch.nn:Conv2d", kwargs=kwargs) == 5
+
+
+# -- what an import says
+
+
+def test_an_import_that_fails_in_its_own_words_is_told_in_these(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write("nets.py", "raise ModuleNotFoundError('build the extension first')").parent
+    monkeypatch.chdir(folder)
+    words = "importing nets failed: ModuleNotFoundError: build the extension first"
+    assert refused("nets:make") == f"nets:make: {words}"
+    write("models.py", "from torch import nn\ndef make(act): return nn.Conv2d(3, 4, 1)\n")
+    argument = {"act": Reference("nets", "Act")}
+    assert refused("models.py:make", kwargs=argument).endswith(f"nets:Act: {words}")
+
+
+def test_a_name_whose_import_error_was_raised_from_itself_is_told(write: Write) -> None:
+    text = "def __getattr__(name):\n    error = ImportError('no wheel')\n    raise error from error\n"
+    assert refused(f"{write('nets.py', text)}:make").endswith("importing make failed: ImportError: no wheel")

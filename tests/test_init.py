@@ -3,6 +3,7 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from dscost.budgets.language import read_budget
 from dscost.budgets.starting import Choice, at_least, starter_budget
 from dscost.cli import run
 from dscost.errors import InputError
+from dscost.literals import written
 from dscost.quantities import parse_quantity
 
 TINY = "- {conv: 3, out_channels: 8, bias: false}\n- flatten\n"
@@ -310,3 +312,11 @@ def test_the_library_says_of_every_model_why_it_cannot_be_counted(here: Path) ->
     with pytest.raises(InputError) as caught:
         starter_budget(["nix.yaml", "nux.yaml"], Path("dscost.yaml"), Fraction(0))
     assert str(caught.value).count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["a\x7fb", "\x9b2J", "\u2028", ("\ufeff", 1)], ids=ascii)
+def test_arguments_that_no_text_of_yaml_may_hold_survive(value: Any, here: Path) -> None:
+    (here / "nets.py").write_text("from torch import nn\ndef make(value): return nn.Conv2d(3, 4, 3)\n")
+    assert run(["init", "nets.py:make", "--input", "1,3,8,8", "--kwargs", f"value={written(value)}", "-q"]) == 0
+    (entry,) = read_budget(Path("dscost.yaml")).entries
+    assert entry.kwargs == {"value": value}

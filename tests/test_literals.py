@@ -54,7 +54,12 @@ def test_a_value_is_read_in_the_spellings_of_yaml_and_python(text: str, value: A
             ("[yes]", "write true"),
         ],
         *[("1e999", "numbers must be finite"), ("9" * 41, "more than 40 characters"), ("(3, (5,)", "expected ','")],
-        *[("[" * (MAX_DEPTH + 2), "nested deeper"), ('"\\x"', "escape sequence"), ("]", None)],
+        *[
+            ("[" * (MAX_DEPTH + 2), "nested deeper"),
+            ('"\\x"', "escape sequence"),
+            ('"\\d"', "escape sequence"),
+            ("]", None),
+        ],
     ],
     ids=str,
 )

@@ -5,7 +5,10 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import threading
+import types
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 
 import dscost
 from dscost.errors import DscostError, InputError, UnavailableError, UnknownNameError
-from dscost.sources import SOURCES, ArchitectureSource, ModuleSource, find_source
+from dscost.sources import SOURCES, ArchitectureSource, ModuleSource, find_source, importing
 
 WriteFile = Callable[..., str]
 DSCOST = str(Path(sys.executable).parent / "dscost")
@@ -594,6 +597,40 @@ def test_a_library_that_is_not_installed_is_named_with_how_to_install_it(monkeyp
             dscost.analyze(f"{library}:resnet18")
     with pytest.raises(UnknownNameError, match="torchvision and timm could not be asked: not installed"):
         dscost.analyze("resnet19")
+
+
+@pytest.fixture
+def zoos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins for torchvision and timm, of one model each."""
+    make = lambda **_: nn.Conv2d(3, 4, 1)  # noqa: E731
+    timm, torchvision, models = (types.ModuleType(name) for name in ("timm", "torchvision", "torchvision.models"))
+    vars(timm).update(is_model=bool, list_models=list, create_model=lambda name, **_: make())
+    vars(models).update(list_models=lambda: ["net"], get_model_builder=lambda _: make, get_model_weights=lambda _: [])
+    vars(torchvision).update(models=models)
+    for module in (timm, torchvision, models):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.usefixtures("zoos")
+@pytest.mark.parametrize("target", ["timm:net", "torchvision:net"])
+def test_what_may_be_made_anew_during_a_trace_takes_its_turn_to_import_before(target: str) -> None:
+    """Two threads that took the turn to import and the turn to trace in different orders waited for ever."""
+    source = find_source(target)
+    assert isinstance(source, ModuleSource)
+    assert source.make_real is not None
+    taken: list[bool] = []
+
+    def take() -> None:
+        taken.append(importing._turns.acquire(blocking=False))
+        if taken[-1]:
+            importing._turns.release()
+
+    for context in (source.importing(), nullcontext()):
+        with context:
+            thread = threading.Thread(target=take)
+            thread.start()
+            thread.join()
+    assert taken == [False, True]
 
 
 class _Missing:

@@ -223,6 +223,15 @@ def test_a_property_that_fails_is_told_and_not_asked_where_an_input_is_given() -
     assert dscost.analyze(Failing(8, 3), input=(2, 8)).totals.as_is.macs == 48
 
 
+class Nameless(nn.Sequential):
+    def named_modules(self, *args: Any, **named: Any) -> Any:
+        raise AssertionError("asked for the names of its modules")
+
+
+def test_an_example_is_found_without_calling_what_a_class_may_override() -> None:
+    assert "give it with --input 1,7,224,224" in refused(Nameless(nn.ReLU(), nn.Conv2d(7, 8, 3)))
+
+
 class Methods(nn.Linear):
     def example_input_array(self) -> Any:
         raise AssertionError("called")

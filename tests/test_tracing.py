@@ -27,7 +27,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
+from dscost import tracing
 from dscost.errors import InputError
+from dscost.inputs import parse_input
 from dscost.results import Layer, Report
 from dscost.tracing import TensorSpec, arguments_of
 
@@ -2232,3 +2234,42 @@ def test_the_report_says_where_the_model_came_from_and_what_it_was_given() -> No
     report = dscost.analyze(nn.Linear(8, 3), input=TensorSpec((2, 8), "float32"))
     assert (report.target, report.source) == ("Linear", "module")
     assert report.inputs == (((2, 8), "float32"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1:uint64=18446744073709551615", [2**64 - 1]),
+        ("1:float64=100000000000000000000000", [1e23]),
+        ("2,2:uint16=[65535,0]", [[2**16 - 1, 0], [2**16 - 1, 0]]),
+        ("2:bool=0..1", [False, True]),
+    ],
+)
+def test_a_tensor_holds_the_values_that_it_is_given(text: str, values: list[Any]) -> None:
+    (tensor,) = arguments_of((parse_input(text),)).tensors
+    assert tensor.tolist() == values
+
+
+def test_values_must_fit_the_dtype_of_the_model_where_none_is_given() -> None:
+    given = (parse_input("1=1e300"),)
+    assert arguments_of(given, "float64").tensors[0].tolist() == [1e300]
+    with pytest.raises(InputError, match=r"^1e\+300 does not fit float32$"):
+        arguments_of(given, "float32")
+
+
+def test_a_forward_that_is_of_no_module_is_not_taken_for_torch_s() -> None:
+    graph: Any = torch.fx.symbolic_trace(nn.Sequential(nn.Linear(8, 4)))
+    graph.register_parameter("spare", nn.Parameter(torch.zeros(3)))
+    type(graph).forward.__module__ = None  # as where torch.fx has compiled it
+    report = dscost.analyze(graph, input=(2, 8))
+    assert report.totals.as_is.macs == 2 * 8 * 4
+    assert [doubt.text for doubt in report.doubts] == ["Never used: 3 parameters of (root)."]
+
+
+def test_a_mistake_of_ours_is_not_told_as_the_model_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: Any) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(tracing, "unseen", mistaken)
+    with pytest.raises(KeyError, match="ours"):
+        dscost.analyze(nn.Linear(8, 4), input=(2, 8))

@@ -130,6 +130,8 @@ def test_a_configuration_that_was_saved_is_read_from_its_folder(transformers: Pa
     assert refused(f"hf:{folder}").startswith(
         f"{folder}/config.json: not the configuration of a model: JSONDecodeError"
     )
+    (folder / "config.json").write_text("[" * 100_000, encoding="utf-8")
+    assert refused(f"hf:{folder}").startswith(f"{folder}/config.json: not the configuration of a model: RecursionError")
     (folder / "config.json").write_text('{"model_type": "brt"}', encoding="utf-8")
     assert refused(f"hf:{folder}") == "unknown model type of transformers 'brt' (did you mean 'bert'?)"
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from dscost.analysis.verifying import verify
 from dscost.errors import InputError, first_line
 from dscost.results import Report
 from dscost.tracing import TensorSpec, arguments_of, standins, trace
+from dscost.tracing.flopcounter import flop_counter_macs
 from dscost.tracing.known_values import with_masks
 
 IMAGE = (1, 3, 12, 12)
@@ -722,6 +723,17 @@ def test_a_module_that_failed_is_not_said_to_have_run_unseen() -> None:
     assert report.warnings == ("Never used: 90 parameters of a.",)
 
 
+def test_a_module_that_failed_in_a_thread_is_not_said_to_be_left_out_for_certain() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        with ThreadPoolExecutor(1) as pool:
+            failed = pool.submit(self.a, x).exception()
+        return self.b(x) if failed else x
+
+    report = dscost.analyze(Calling(forward, a=nn.Linear(9, 9), b=nn.Linear(8, 8)), input=(2, 8))
+    may = "The figures may leave out a: nothing was seen to read 90 parameters, but part of the model ran"
+    assert report.warnings == (f"{may} in a thread, out of sight.",)
+
+
 def test_what_began_and_what_may_have_run_are_told_apart() -> None:
     model = Calling(lambda self, x: without_dispatch(self.c, x), c=nn.Conv2d(3, 64, 5), spare=nn.Linear(8, 8))
     model.lonely = nn.Parameter(torch.zeros(2))
@@ -1022,7 +1034,7 @@ def test_a_seed_that_a_forward_sets_is_taken_back(looks: bool) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_that_was_forked_during_a_trace_can_trace() -> None:
+def test_a_child_that_was_forked_during_a_trace_can_trace_and_count_a_second_time() -> None:
     inside, over = threading.Event(), threading.Event()
 
     def forward(self: Any, x: Tensor) -> Tensor:
@@ -1038,7 +1050,8 @@ def test_a_child_that_was_forked_during_a_trace_can_trace() -> None:
         child = os.fork()
     if not child:
         signal.alarm(10)
-        os._exit(0 if macs_of(nn.Linear(8, 4), (2, 8)) == 64 else 1)
+        second = flop_counter_macs(nn.Linear(8, 4), arguments_of((2, 8))).macs[""]
+        os._exit(0 if macs_of(nn.Linear(8, 4), (2, 8)) == second == 2 * 8 * 4 else 1)
     _, status = os.waitpid(child, 0)
     over.set()
     thread.join()
@@ -1124,6 +1137,15 @@ def test_the_first_line_of_an_error_is_shortened_and_printable() -> None:
     assert first_line(ValueError("\ud800")) == r"ValueError: \ud800"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt, which a process in the background was started without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_real_interrupt_goes_through_however_deep() -> None:
     def forward(self: Any, x: Tensor) -> Tensor:
         signal.raise_signal(signal.SIGINT)

@@ -52,6 +52,7 @@ class Process:
         self._inbox: Queue[Any] = Queue()
         self._listener = Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
         self._listener.start()
+        self._is_over = False
 
     @property
     def is_alive(self) -> bool:
@@ -66,9 +67,10 @@ class Process:
             Died: The worker has died.
         """
         deadline = monotonic() + limit_s
-        with suppress(OSError):  # it has died: what it died of is told below
+        message = pickle.dumps(request)
+        with suppress(OSError, ValueError):  # it has died, or was ended: what of is told below
             assert self._process.stdin is not None
-            _send(self._process.stdin, pickle.dumps(request))
+            _send(self._process.stdin, message)
         while True:
             kind, content = self._next(target, deadline, limit_s)
             if kind == "progress" and progress:
@@ -100,7 +102,10 @@ class Process:
                 raise InputError(f"{target}: not done after {limit_s:g} s, stopped (--load-timeout sets the limit)")
 
     def end(self) -> None:
-        """End it, and all that the model has started."""
+        """End it, and all that the model has started; once, since its number may be somebody else's afterwards."""
+        if self._is_over:
+            return
+        self._is_over = True
         with suppress(OSError):
             if os.name == "posix":
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -36,6 +36,7 @@ from dscost.budgets.metrics import model_figure
 from dscost.budgets.selectors import Kind, Selector, parse_kind
 from dscost.errors import FileProblems, InputError, NoFileError
 from dscost.files import decoded, read_text
+from dscost.literals import Reference
 from dscost.results import Layer, Report
 from dscost.strict_json import parse_json
 
@@ -128,7 +129,8 @@ class Baseline(NamedTuple):
 def fingerprint_of(entry: Entry, report: Report) -> dict[str, str]:
     """Return what the figures of a report are of."""
     inputs = ", ".join(f"{'x'.join(map(str, one.shape))} {one.dtype}" for one in report.inputs)
-    settings = ", ".join(f"{name}={value}" for name, value in sorted({**entry.settings, **entry.kwargs}.items()))
+    given = sorted({**entry.settings, **entry.kwargs}.items())
+    settings = ", ".join(f"{name}={_with_parts(value)}" for name, value in given)
     found = {"counting": str(CONVENTIONS_VERSION), "input": inputs, "target": entry.target}
     if entry.dtype not in (None, USUAL_DTYPE, *(one.dtype for one in report.inputs)):
         found["dtype"] = str(entry.dtype)  # of weights, where no input tells, such as words
@@ -137,6 +139,13 @@ def fingerprint_of(entry: Entry, report: Report) -> dict[str, str]:
     if entry.exclude:
         found["without"] = ", ".join(sorted(one.selector.text for one in entry.exclude))
     return found
+
+
+def _with_parts(value: Any) -> str:
+    """Return a setting in words; of an object that is named, with the arguments that it is called with."""
+    if isinstance(value, Reference) and value.parts:
+        return f"{value}({', '.join(f'{name}={_with_parts(part)}' for name, part in sorted(value.parts.items()))})"
+    return str(value)
 
 
 def known_of(entry: Entry, report: Report, totals: Any) -> Known:

@@ -457,8 +457,8 @@ class _Reader:
             return None
         value = self._quantity(node, "share" if relative else kind)
         if value is not None and value.denominator > 1 and kind in WHOLE and kind_of(str(node.value)) is None:
-            hint = f"; did you mean '{100 * float(value):g}%'?" if bound in CHANGES and value < 1 else ""
-            self._at(node, f"{metric} are whole numbers, found {node.plain!r}{hint}")
+            share = f"; did you mean '{100 * float(value):g}%'?" if bound in CHANGES and value < 1 else ""
+            self._at(node, f"{metric} are whole numbers, found {node.plain!r}{share}")
             return None
         if value is None:
             return None

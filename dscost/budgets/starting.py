@@ -1,6 +1,5 @@
 """A first budget: what models cost now, with headroom."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -14,7 +13,7 @@ from dscost.budgets.metrics import METRICS, model_figure
 from dscost.errors import DscostError, FileProblems, InputError
 from dscost.inputs import Inputs, TensorSpec
 from dscost.literals import Reference, written
-from dscost.marked_yaml import quoted
+from dscost.marked_yaml import escaped, flow, quoted
 from dscost.results import Report
 from dscost.sources import is_saved, split_file
 
@@ -97,7 +96,7 @@ def _head(path: Path, reports: Mapping[str, Report], choice: Choice) -> list[str
         "# What they cost when you last agreed to it: dscost baseline save writes it. Commit it with this file.",
         f"baseline: {quoted(f'{path.stem}-baseline.json')}",
         "defaults: # for every model that does not say otherwise",
-        *(f"  {key}: {json.dumps(value)}" for key, value in run.items() if value is not None),
+        *(f"  {key}: {flow(value)}" for key, value in run.items() if value is not None),
         "  limits: # growth since the baseline that passes: edit to what needs no word with anybody",
         "    params: {max_increase: 0%}",
         "    macs: {max_increase: 1%, ignore_below: 100k}",
@@ -142,7 +141,7 @@ def _doubts_of(report: Report) -> list[tuple[str, str]]:
 
 def _comment(text: str) -> str:
     """Return a text as one line of a comment."""
-    return json.dumps(" ".join(text.split()), ensure_ascii=False)[1:-1]
+    return flow(" ".join(text.split()))[1:-1]
 
 
 def _input(given: Inputs) -> list[int | str]:
@@ -157,7 +156,7 @@ def _models(path: Path, reports: Mapping[str, Report], headroom: Fraction, choic
     for target, report in reports.items():
         lines += [f"  - name: {quoted(names[target])}", f"    target: {quoted(_seen_from(target, path.parent))}"]
         own = _choice_of(target, choice)
-        lines += [f"    set: {json.dumps(own.settings, ensure_ascii=False)}"] if own.settings else []
+        lines += [f"    set: {flow(own.settings)}"] if own.settings else []
         lines += _arguments(own.kwargs) if own.kwargs else []
         lines.append("    limits:")
         for metric in LIMITED:
@@ -171,7 +170,7 @@ def _models(path: Path, reports: Mapping[str, Report], headroom: Fraction, choic
 def _arguments(kwargs: Mapping[str, Any]) -> list[str]:
     """Return the arguments of a factory; on lines of their own where JSON has no such values."""
     if not any(map(_is_of_python, kwargs.values())):
-        return [f"    kwargs: {json.dumps(kwargs, ensure_ascii=False)}"]
+        return [f"    kwargs: {flow(kwargs)}"]
     return ["    kwargs:", *(line for name, value in kwargs.items() for line in _argument(name, value, " " * 6))]
 
 
@@ -199,7 +198,7 @@ def _argument(name: str, value: Any, indent: str) -> Iterator[str]:
 
 
 def _word(value: Any) -> str:
-    return written(value) if _is_of_python(value) else json.dumps(value, ensure_ascii=False)
+    return escaped(written(value)) if _is_of_python(value) else flow(value)
 
 
 def at_least(value: Fraction, kind: str, *, exactly: bool = False) -> str:

@@ -17,6 +17,7 @@ from dscost.cli.signals import INTERRUPTED, signals
 from dscost.cli.supervising import finish
 
 FAILED = 2
+"""The code of what could not be done or judged."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -18,7 +18,7 @@ from dscost.files import alone_with, write_whole
 from dscost.units import format_bytes, format_count
 
 ACTIONS = ("save", "update", "show")
-FAILED = 1
+NOT_TAKEN_OVER = 1
 """Something grew, or is not comparable, or could not be counted, and was not taken over."""
 
 
@@ -55,7 +55,7 @@ def act(action: str, path: Path | None, accept: Sequence[str], *, only: Sequence
         else:
             all_taken = _update(found.baseline, counted, accept, is_part=bool(only), quiet=quiet)
     if not (_tell_unloadable(counted, found.policy["on_unloadable_model"]) and all_taken):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(NOT_TAKEN_OVER)
 
 
 def _show(path: Path, only: Sequence[str]) -> None:

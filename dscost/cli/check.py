@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dscost.cli import FAILED
 from dscost.cli import options as opt
 from dscost.cli.places import Read, budget_files
 from dscost.cli.printing import Output, output, tell, write_out
@@ -115,10 +116,6 @@ def _read_files(named: Sequence[Path]) -> Iterator[Read]:
             yield from budget_files(find_budget(one))
         except InputError:  # there is none, which is told when it is needed
             continue
-
-
-FAILED = 2
-"""The code of a budget that could not be judged."""
 
 
 def tell_error(error: DscostError) -> None:

@@ -1,6 +1,5 @@
 """`dscost verify`."""
 
-import json as json_text
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 from dscost.cli import options as opt
 from dscost.cli.printing import tell, write_out, write_text
 from dscost.cli.streams import foreign_code
+from dscost.rendering.printable import json_text
 
 if TYPE_CHECKING:
     from dscost.analysis.verifying import Verification
@@ -49,7 +49,7 @@ def verify(
             trust=trust,
         )
     if json:
-        write_out(json_text.dumps(found.to_dict(), indent=2) + "\n", format_name="json")
+        write_out(json_text(found.to_dict()), format_name="json")
     else:
         write_text("\n".join(_said(found)) + "\n")
     for note in found.notes:

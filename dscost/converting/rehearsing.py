@@ -27,6 +27,7 @@ from dscost.errors import InputError, first_line, some_of
 from dscost.kernels import Kernel, are_close
 from dscost.parts import each_parameter, each_part, each_tensor
 from dscost.randomness import own_random_numbers
+from dscost.sources.stated import stated_by
 from dscost.tracing import Arguments, Trace, arguments_of, trace
 from dscost.tracing.standins import STANDS_FOR, tensors_held_by
 
@@ -138,7 +139,7 @@ def guessed_arguments(root: nn.Module) -> Arguments | None:
 
     Nothing where none of these works, and where the model has no code of its own that could do anything unexpected.
     """
-    if all(type(part).__module__.startswith("torch.nn.") and "forward" not in vars(part) for part in root.modules()):
+    if all(type(part).__module__.startswith("torch.nn.") and "forward" not in vars(part) for part in each_part(root)):
         return None
     for guess in _guesses(root):
         with suppress(InputError):
@@ -149,11 +150,12 @@ def guessed_arguments(root: nn.Module) -> Arguments | None:
 
 
 def _guesses(root: nn.Module) -> Iterator[Any]:
-    for name in ("example_input_array", "dummy_inputs"):
-        stated = getattr(root, name, None)
-        if isinstance(stated, Tensor | tuple | list | dict) and len(stated):
-            yield stated
-    first = next((part for part in root.modules() if isinstance(part, _ConvNd)), None)
+    stated = None
+    with suppress(InputError):  # what states it may fail
+        stated = stated_by(root)
+    if stated is not None:
+        yield stated.value
+    first = next((part for part in each_part(root) if isinstance(part, _ConvNd)), None)
     if first is not None and not isinstance(first.weight, UninitializedTensorMixin):
         for size in GUESSED_SIZES:
             yield torch.empty(
@@ -162,7 +164,7 @@ def _guesses(root: nn.Module) -> Iterator[Any]:
 
 
 def _dtype(conv: _ConvNd) -> torch.dtype:
-    return next((tensor.dtype for tensor in conv.parameters()), torch.float32)
+    return next((tensor.dtype for tensor in each_parameter(conv)), torch.float32)
 
 
 # -- stand-ins

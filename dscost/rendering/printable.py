@@ -1,4 +1,4 @@
-r"""What others have named or said, made fit to be shown: the one place where their text is made harmless.
+r"""What others have named or said, made fit to be shown, whole; `errors.printable` does so for one line of an error.
 
 Names of layers and models, keys and messages of files, errors of models are text that others have written. An escape
 sequence in it would clear a screen, a bidirectional mark turn a line around, a `\r` hide what stands before it.

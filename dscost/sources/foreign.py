@@ -33,10 +33,10 @@ def contained(what: str) -> Iterator[None]:
         missing = torch_problem(error)
         if missing:
             raise UnavailableError(missing) from error
-        theirs, frame = _theirs(error)
-        if frame is None and isinstance(theirs, Exception):
+        frame = _their_frame(error)
+        if frame is None and isinstance(error, Exception):
             raise
-        raise InputError(f"{what}: its code raised {first_line(theirs)}{_place(frame)}") from error
+        raise InputError(f"{what}: its code raised {first_line(error)}{_place(frame)}") from error
 
 
 def torch_problem(error: BaseException) -> str | None:
@@ -51,15 +51,6 @@ def torch_problem(error: BaseException) -> str | None:
             )
         step = step.tb_next
     return None
-
-
-def _theirs(error: BaseException) -> tuple[BaseException, FrameType | None]:
-    """Return the error that came out of their code, and where; one whose text is an error too is the one before."""
-    for one in (error, error.__context__):
-        frame = _their_frame(one) if one is not None else None
-        if one is not None and frame is not None:
-            return one, frame
-    return error, None
 
 
 def _their_frame(error: BaseException) -> FrameType | None:

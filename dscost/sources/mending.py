@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from dscost.errors import UnavailableError, first_line
+from dscost.parts import each_part
 
 NOTE = (
     "torchvision does not match this torch, so its compiled operators are stood in for; "
@@ -31,7 +32,7 @@ def is_stood_in() -> bool:
 
 def notes_on(model: nn.Module) -> tuple[str, ...]:
     """Return what the reader of a model's figures must know where parts of it are of such a torchvision."""
-    parts = model.modules() if is_stood_in() else ()
+    parts = each_part(model) if is_stood_in() else ()
     return (NOTE,) if any(type(part).__module__.startswith("torchvision.") for part in parts) else ()
 
 

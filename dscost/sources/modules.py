@@ -22,7 +22,7 @@ from dscost.randomness import own_random_numbers
 from dscost.sources import ModuleSource
 from dscost.sources.importing import SCRIPT, World, levels_of, world_of_package
 from dscost.sources.mending import notes_on
-from dscost.sources.objects import argument_hint, object_hint, resolved
+from dscost.sources.objects import argument_hint, missing_module, object_hint, resolved
 from dscost.sources.stated import beside, may_state, missing_input
 
 
@@ -46,9 +46,10 @@ def from_python(
     try:
         with world.entered():
             module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        raise InputError(f"{target}: there is no module '{error.name}'{_written_as_path(path)}") from error
     except (Exception, SystemExit) as error:
+        missing = missing_module(error)
+        if missing:
+            raise InputError(f"{target}: there is no module '{missing}'{_written_as_path(path)}") from error
         raise InputError(f"{target}: importing {path} failed: {first_line(error)}") from error
     return _from_factory(_Found("python", target, module, name, world, path), kwargs, has_input=has_input)
 
@@ -204,7 +205,7 @@ def _from_factory(found: _Found, kwargs: Mapping[str, Any], *, has_input: bool) 
         raise missing_input(target, factory)
     maker = Maker(target, factory, kwargs, found.world)
     made = maker.on_meta()
-    return ModuleSource(found.kind, made, None, notes_on(made), maker.real, ask, found.world.entered)
+    return ModuleSource(found.kind, made, None, notes_on(made), maker.real, ask, maker.entered)
 
 
 def _looked_up(found: _Found) -> Any:
@@ -234,9 +235,10 @@ def _looked_up(found: _Found) -> Any:
 
 def _root_told(error: BaseException) -> str:
     """Return what an error says, and what the one says that it began with."""
-    root = error
-    while root.__cause__ is not None:
+    root, seen = error, {id(error)}
+    while root.__cause__ is not None and id(root.__cause__) not in seen:  # an error may be raised from itself
         root = root.__cause__
+        seen.add(id(root))
     return first_line(error) if root is error else f"{first_line(error)} (since {first_line(root)})"
 
 
@@ -255,12 +257,18 @@ def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[s
 
 
 class Maker:
-    """A factory with its arguments."""
+    """A factory with its arguments.
+
+    Whoever may call `real` while a trace runs has `entered` before the trace begins: both wait for their turn, and two
+    threads that take the two turns in different orders would wait for each other.
+    """
 
     def __init__(
         self, target: str, factory: Callable[..., Any], kwargs: Mapping[str, Any], world: World | None = None
     ) -> None:
-        self._target, self._factory, self._kwargs, self._world = target, factory, kwargs, world or World()
+        world = world or World()
+        self._target, self._factory, self._kwargs, self._world = target, factory, kwargs, world
+        self.entered = world.entered
 
     def on_meta(self) -> nn.Module:
         """Return the model without weights; where its code needs values, with random ones.

@@ -59,10 +59,16 @@ def _object(reference: Reference) -> Any:
 def _module(reference: Reference) -> ModuleType:
     try:
         return importlib.import_module(reference.module)
-    except ModuleNotFoundError as error:
-        raise InputError(f"{reference}: there is no module '{error.name}'{_or_text(reference)}") from error
     except (Exception, SystemExit) as error:
+        missing = missing_module(error)
+        if missing:
+            raise InputError(f"{reference}: there is no module '{missing}'{_or_text(reference)}") from error
         raise InputError(f"{reference}: importing {reference.module} failed: {first_line(error)}") from error
+
+
+def missing_module(error: BaseException) -> str | None:
+    """Return which module Python did not find; `None` of any other error, also of one in somebody's own words."""
+    return error.name if isinstance(error, ModuleNotFoundError) else None
 
 
 def _or_text(reference: Reference) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dscost.errors import DscostError, InputError, first_line
 from dscost.inputs import inputs_of, parse_input
+from dscost.parts import each_part
 from dscost.sources.importing import World
 
 BESIDE = ("example_input", "example_inputs")
@@ -157,7 +158,7 @@ def missing_input(name: str, model: nn.Module | type[nn.Module]) -> InputError:
 def _example_for(model: nn.Module) -> str:
     if getattr(model, "main_input_name", None) == "input_values":  # of transformers: sound, without channels
         return "1,16000"
-    for module in model.modules():
+    for module in each_part(model):
         example = next((shape(module) for kind, shape in _EXAMPLES.items() if isinstance(module, kind)), None)
         if example:
             return example

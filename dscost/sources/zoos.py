@@ -36,7 +36,7 @@ def from_torchvision(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
         options.setdefault("weights_backbone", None)
     maker = Maker(f"torchvision:{name}", builder, options)
     shape = _torchvision_input(models, name)
-    return ModuleSource("torchvision", maker.on_meta(), shape, _notes(), maker.real)
+    return ModuleSource("torchvision", maker.on_meta(), shape, _notes(), maker.real, importing=maker.entered)
 
 
 def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
@@ -56,7 +56,7 @@ def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
     size = config.get("input_size") or (3, DEFAULT_SIZE, DEFAULT_SIZE)
     if config.get("fixed_input_size") is None and hasattr(module, "patch_embed"):
         size = (*size[:1], *(getattr(module.patch_embed, "img_size", None) or size[1:]))
-    return ModuleSource("timm", module, (1, *size), _notes(), maker.real)
+    return ModuleSource("timm", module, (1, *size), _notes(), maker.real, importing=maker.entered)
 
 
 def from_transformers(name: str, kwargs: Mapping[str, Any], *, folder: Path | None = None) -> ModuleSource:
@@ -93,7 +93,7 @@ def from_transformers(name: str, kwargs: Mapping[str, Any], *, folder: Path | No
 
     maker = Maker(f"hf:{name}", make, kwargs, world)
     module = maker.on_meta()
-    return ModuleSource("hf", module, None, notes_on(module), maker.real, importing=world.entered)
+    return ModuleSource("hf", module, None, notes_on(module), maker.real, importing=maker.entered)
 
 
 CONFIG = "config.json"
@@ -102,7 +102,7 @@ CONFIG = "config.json"
 def _configuration(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not the configuration of a model: {first_line(error)}") from error
     if not isinstance(found, dict) or "model_type" not in found:
         raise InputError(f"{path}: not the configuration of a model: it has no model_type")

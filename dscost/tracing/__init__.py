@@ -22,7 +22,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.beside_meta import DirectAccess
 from dscost.errors import InputError, first_line
-from dscost.failures import Place, file_of, is_interrupt, looks_at_values, place_of
+from dscost.failures import Place, is_interrupt, looks_at_values, module_of, place_of
 from dscost.inputs import TensorSpec
 from dscost.parts import named_parts, set_training, unwrapped
 from dscost.randomness import own_random_numbers, states_kept
@@ -43,7 +42,7 @@ from dscost.tracing.autocasting import watched_autocast
 from dscost.tracing.conversions import Conversions
 from dscost.tracing.dispatch import Event, Recorder
 from dscost.tracing.gradients import GradientSwitch
-from dscost.tracing.holdings import Parameter, holdings_of
+from dscost.tracing.holdings import Holdings, Parameter, holdings_of
 from dscost.tracing.inputs import Arguments, arguments_of, hint_for
 from dscost.tracing.known_values import beside_meta, with_masks
 from dscost.tracing.rules import register_formula
@@ -55,14 +54,18 @@ from dscost.tracing.values import ValueRecorder
 
 __all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
 
-one_at_a_time = RLock()
-"""Dispatch modes keep process-wide flags, so two threads that trace take turns."""
+_turn = RLock()
+
+
+def one_at_a_time() -> AbstractContextManager[object]:
+    """Return what is entered to trace: dispatch modes keep process-wide flags, so two threads take turns."""
+    return _turn
 
 
 def _free_the_turn() -> None:
     """Let a process trace that was forked while another thread of its parent did: nobody here will end that turn."""
-    global one_at_a_time
-    one_at_a_time = RLock()
+    global _turn
+    _turn = RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -184,7 +187,7 @@ def trace(
     make_real = make_real or partial(real_copy, model)
     way: _Way | None = _FAST
     attempts: list[_Attempt] = []
-    with one_at_a_time:
+    with one_at_a_time():
         while way is not None:
             attempts.append(_attempt(model, arguments, way, training, make_real))
             way = None if attempts[-1].is_whole else _next_way(attempts)
@@ -225,8 +228,8 @@ _GRADIENT_WORDS = (
 )
 """Words in the errors of models that differentiate."""
 
-_CERTAIN = tuple(str(Path(__file__).parent / name) for name in ("shortcuts.py", "attribution.py"))
-"""Where errors are raised that any run would end in: of shapes that do not fit, and arguments that nobody takes."""
+_CERTAIN = (f"{__name__}.shortcuts", f"{__name__}.attribution")
+"""Modules that raise errors which any run would end in: of shapes that do not fit, and arguments that nobody takes."""
 
 
 def _differentiates(attempt: _Attempt) -> bool:
@@ -235,7 +238,7 @@ def _differentiates(attempt: _Attempt) -> bool:
 
 
 def _is_certain(attempt: _Attempt) -> bool:
-    return attempt.error is not None and not attempt.autocasts and file_of(attempt.error) in _CERTAIN
+    return attempt.error is not None and not attempt.autocasts and module_of(attempt.error) in _CERTAIN
 
 
 def _with_reason(attempts: Sequence[_Attempt], arguments: Arguments) -> Trace:
@@ -317,7 +320,8 @@ def _attempt(
     try:
         traced = _run(model, arguments, way, training, make_real, running)
     except BaseException as raised:
-        if is_interrupt(raised):
+        # once the model is over a mistake is ours; what torch cannot do with its result, it says by a RuntimeError
+        if is_interrupt(raised) or (running.is_over and not isinstance(raised, RuntimeError)):
             raise
         error = raised
     recorder = running.recorder
@@ -342,6 +346,7 @@ class _Running:
     switch: GradientSwitch | None = None
     attribution: Attribution | None = None
     starts_threads = False
+    is_over = False
 
     def start_thread(self) -> None:
         self.starts_threads = True
@@ -369,45 +374,13 @@ def _run(
         stack.enter_context(_disable_current_modes())  # a model may analyse another one while it is traced
         enter_state = partial(_state, way, training)
         stack.enter_context(enter_state())
-        notes: tuple[str, ...] = ()
-        standins = StandIns(training=training, values=way.keeps_values, own_hooks=not way.is_fast)
-        if is_lazy(model):
-            model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
-        if not way.is_fast:
-            arguments, notes = with_masks(model, arguments)
-        given = arguments
-        if way.on_meta:
-            running = standins.module(model)
-            arguments = beside_meta(arguments) if way.keeps_values else arguments.on("meta")
-        else:
-            check_memory(model)
-            with own_random_numbers():
-                running = unwrapped(make_real())
-            set_training(running, training)
-            arguments = arguments.on("cpu")
-        if training:
-            arguments.needing_gradients_as(given)
-        modules = list(named_parts(running))
-        holdings = holdings_of(modules, packed=not way.on_meta)
-        holdings.add_views(standins.attributes(), lambda: standins.addresses(model))
-        patched = {path for path, module in modules if "forward" in module.__dict__}
-        run.attribution = attribution = stack.enter_context(attributed(modules))
+        subject = _subject_of(model, arguments, way, training, make_real)
+        run.attribution = stack.enter_context(attributed(subject.modules))
         if training:
             run.switch = stack.enter_context(GradientSwitch(records=way.gradients))
-            held = [*standins.originals(), *arguments.tensors]
+            held = [*subject.standins.originals(), *subject.arguments.tensors]
             stack.callback(_without_gradients, [one for one in held if not one.requires_grad])
-        run.recorder = recorder = _recorder_of(way)(
-            holdings,
-            arguments.tensors,
-            attribution.stack,
-            shortcuts=way.shortcuts,
-            switch=run.switch,
-            standin_of=standins.of,
-        )
-        if isinstance(recorder, FollowingRecorder):
-            recorder.follow_in(attribution, enter_state)
-        else:
-            attribution.follow = partial(_unseen_thread, enter_state)
+        run.recorder = recorder = _recorder_for(subject, way, run.attribution, run.switch, enter_state)
         if isinstance(recorder, ValueRecorder):
             stack.enter_context(DirectAccess(recorder.values, recorder.missed))
         conversions = Conversions(recorder)
@@ -416,38 +389,135 @@ def _run(
         stack.enter_context(watched_threads(run.start_thread))
         stack.enter_context(watched_autocast(recorder.enters_autocast, on_meta=way.on_meta))
         with recorder:
-            result = called(running, arguments)
-            returned = Arguments((result,), {}).tensors
+            returned = Arguments((called(subject.running, subject.arguments),), {}).tensors
             trained = _trained(recorder, returned) if training else None
             functions = tuple(recorder.differentiate_functions())
-        outputs = {_size(t): t for t in returned}.values()
-        recorder.reads(outputs)
-        if any(one.name not in recorder.read for one in holdings.parameters):
-            recorder.read |= holdings.read_by_other_names(recorder.read, standins.addresses(model))
-        orphans = recorder.from_outside(standins.tensors(), outputs)
-        recorder.remember_survivors()
-        if not run.starts_threads:  # what was made before, or on a faster way, came from nowhere out of sight
-            orphans = [one for one in orphans if one.is_inference() == way.is_fast and not conversions.are_any]
-        outside = Outside(
-            run.starts_threads, bool(orphans), is_certain=bool(orphans) and (run.starts_threads or way.is_fast)
-        )
-        missing = unseen(modules, holdings, attribution.calls, recorder, patched | attribution.failed, outside)
-        return Trace(
-            events=recorder.events,
-            calls=attribution.calls,
-            types={path: type(module).__name__ for path, module in modules},
-            parameters=holdings.parameters,
-            read=frozenset(recorder.read),
-            unknown=recorder.unknown,
-            peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
-            outputs=frozenset(recorder.producer_of(t) for t in outputs),
-            trained=trained,
-            output_bytes=sum(map(nbytes_of, outputs)),
-            doubts=(*conversions.doubts, *missing.doubts, *undifferentiated(functions)),
-            unseen=missing.parameters,
-            notes=(*notes, *recorder.notes),
-            dropped=recorder.dropped,
-        )
+        run.is_over = True
+        traced = _trace_of(subject, way, recorder, run.attribution, conversions, run.starts_threads, returned)
+        return traced._replace(trained=trained, doubts=(*traced.doubts, *undifferentiated(functions)))
+
+
+class _Subject(NamedTuple):
+    """What runs.
+
+    Args:
+        original: The model that was given; of a lazy one, a stand-in that has its shapes.
+        running: Its stand-in, or a model with values.
+        arguments: Of its forward.
+        standins: What stands for what in it.
+        modules: All that run, with their paths.
+        holdings: What they hold.
+        patched: Paths of those that have a forward of their own.
+        notes: By which convention arguments were filled in.
+    """
+
+    original: nn.Module
+    running: nn.Module
+    arguments: Arguments
+    standins: StandIns
+    modules: Sequence[tuple[str, nn.Module]]
+    holdings: Holdings
+    patched: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def _subject_of(
+    model: nn.Module, arguments: Arguments, way: _Way, training: bool, make_real: Callable[[], nn.Module]
+) -> _Subject:
+    notes: tuple[str, ...] = ()
+    standins = StandIns(training=training, values=way.keeps_values, own_hooks=not way.is_fast)
+    if is_lazy(model):
+        model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
+    if not way.is_fast:
+        arguments, notes = with_masks(model, arguments)
+    given = arguments
+    if way.on_meta:
+        running = standins.module(model)
+        arguments = beside_meta(arguments) if way.keeps_values else arguments.on("meta")
+    else:
+        check_memory(model)
+        with own_random_numbers():
+            running = unwrapped(make_real())
+        set_training(running, training)
+        arguments = arguments.on("cpu")
+    if training:
+        arguments.needing_gradients_as(given)
+    modules = list(named_parts(running))
+    holdings = holdings_of(modules, packed=not way.on_meta)
+    holdings.add_views(standins.attributes(), lambda: standins.addresses(model))
+    patched = frozenset(path for path, module in modules if "forward" in module.__dict__)
+    return _Subject(model, running, arguments, standins, modules, holdings, patched, notes)
+
+
+def _recorder_for(
+    subject: _Subject,
+    way: _Way,
+    attribution: Attribution,
+    switch: GradientSwitch | None,
+    enter_state: Callable[[], AbstractContextManager[None]],
+) -> Recorder:
+    recorder = _recorder_of(way)(
+        subject.holdings,
+        subject.arguments.tensors,
+        attribution.stack,
+        shortcuts=way.shortcuts,
+        switch=switch,
+        standin_of=subject.standins.of,
+    )
+    if isinstance(recorder, FollowingRecorder):
+        recorder.follow_in(attribution, enter_state)
+    else:
+        attribution.follow = partial(_unseen_thread, enter_state)
+    return recorder
+
+
+def _trace_of(
+    subject: _Subject,
+    way: _Way,
+    recorder: Recorder,
+    attribution: Attribution,
+    conversions: Conversions,
+    starts_threads: bool,
+    returned: Sequence[Tensor],
+) -> Trace:
+    """Return what a recorder has seen, and what it cannot have seen, of a run that is over.
+
+    Args:
+        subject: What ran.
+        way: How.
+        recorder: With its operators.
+        attribution: With the calls of modules.
+        conversions: With what was taken out of torch.
+        starts_threads: Whether the model started threads.
+        returned: The tensors that it returned.
+    """
+    holdings, standins = subject.holdings, subject.standins
+    outputs = {_size(t): t for t in returned}.values()
+    recorder.reads(outputs)
+    if any(one.name not in recorder.read for one in holdings.parameters):
+        recorder.read |= holdings.read_by_other_names(recorder.read, standins.addresses(subject.original))
+    orphans = recorder.from_outside(standins.tensors(), outputs)
+    recorder.remember_survivors()
+    if not starts_threads:  # what was made before, or on a faster way, came from nowhere out of sight
+        orphans = [one for one in orphans if one.is_inference() == way.is_fast and not conversions.are_any]
+    outside = Outside(starts_threads, bool(orphans), is_certain=bool(orphans) and (starts_threads or way.is_fast))
+    left_alone = subject.patched | attribution.failed
+    missing = unseen(subject.modules, holdings, attribution.calls, recorder, left_alone, outside)
+    return Trace(
+        events=recorder.events,
+        calls=attribution.calls,
+        types={path: type(module).__name__ for path, module in subject.modules},
+        parameters=holdings.parameters,
+        read=frozenset(recorder.read),
+        unknown=recorder.unknown,
+        peak_activation_bytes=recorder.peak_bytes if way.on_meta else None,
+        outputs=frozenset(recorder.producer_of(t) for t in outputs),
+        output_bytes=sum(map(nbytes_of, outputs)),
+        doubts=(*conversions.doubts, *missing.doubts),
+        unseen=missing.parameters,
+        notes=(*subject.notes, *recorder.notes),
+        dropped=recorder.dropped,
+    )
 
 
 def _without_gradients(tensors: Sequence[Tensor]) -> None:

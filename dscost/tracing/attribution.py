@@ -53,16 +53,17 @@ def attributed(modules: Sequence[tuple[str, nn.Module]]) -> Iterator[Attribution
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             calls[path] = calls.get(path, 0) + 1
-            if get_ident() != own_thread:
-                return attribution.run_elsewhere(path, inner, args, kwargs)
-            stack.append(path)
             try:
-                return inner(*args, **kwargs)
+                if get_ident() != own_thread:
+                    return attribution.run_elsewhere(path, inner, args, kwargs)
+                stack.append(path)
+                try:
+                    return inner(*args, **kwargs)
+                finally:
+                    stack.pop()
             except BaseException:
                 attribution.failed.add(path)
                 raise
-            finally:
-                stack.pop()
 
         module.__dict__["forward"] = forward
 

@@ -18,12 +18,11 @@ from torch.utils.module_tracker import ModuleTracker
 from dscost.beside_meta import values_kept
 from dscost.errors import InputError, first_line
 from dscost.failures import is_interrupt
-from dscost.parts import each_parameter, set_training, unwrapped
+from dscost.parts import set_training, unwrapped
 from dscost.randomness import own_random_numbers
 from dscost.tracing import called, dry_run, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
 from dscost.tracing.known_values import beside_meta, with_masks
-from dscost.tracing.sparse import is_sparse
 from dscost.tracing.standins import StandIns, check_memory, is_lazy, real_copy, with_shapes
 
 
@@ -56,7 +55,7 @@ def flop_counter_macs(
     make_real = make_real or partial(real_copy, model)
     for way in ("meta", "values beside meta", "factories on meta", "cpu"):
         try:
-            with one_at_a_time, own_random_numbers(), nothing_compiles(), ExitStack() as stack:
+            with one_at_a_time(), own_random_numbers(), nothing_compiles(), ExitStack() as stack:
                 if way == "cpu":
                     check_memory(model)
                     real = make_real()
@@ -78,14 +77,6 @@ def flop_counter_macs(
                 raise
             last_error = error
     raise InputError(f"FlopCounterMode cannot run {type(model).__name__}: {first_line(last_error)}") from last_error
-
-
-SMALL_BYTES = 2**30
-"""Of weights; what is smaller is run for real whatever it was that meta tensors could not do."""
-
-
-def _is_small(model: nn.Module) -> bool:
-    return sum(parameter.nbytes for parameter in each_parameter(model) if not is_sparse(parameter)) < SMALL_BYTES
 
 
 def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:

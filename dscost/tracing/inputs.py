@@ -145,9 +145,11 @@ def _empty(shape: tuple[int, ...], dtype: str) -> Tensor:
 
 def _filled(spec: TensorSpec, dtype: str) -> Tensor:
     """Return a tensor with the values that it is to have."""
-    empty = _empty(spec.shape, spec.dtype or dtype)
-    check_fill(spec)
-    values = torch.tensor(list(spec.fill) if isinstance(spec.fill, range) else spec.fill, device="cpu").to(empty.dtype)
+    kind = spec.dtype or dtype
+    empty = _empty(spec.shape, kind)
+    check_fill(spec._replace(dtype=kind))
+    fill = list(spec.fill) if isinstance(spec.fill, range) else spec.fill
+    values = torch.tensor(fill, dtype=empty.dtype, device="cpu")
     own = fill_shape(spec.fill)
     same_number = own and values.numel() == empty.numel()
     return values.reshape(spec.shape) if same_number else values.expand(spec.shape).clone()

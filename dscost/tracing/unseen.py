@@ -113,4 +113,4 @@ def undifferentiated(functions: Sequence[str]) -> Iterator[Doubt]:
 
 def _is_torchs_own(module: nn.Module) -> bool:
     """Whether what computes a module is torch's: that never leaves its weights alone."""
-    return (type(module).forward.__module__ or "").startswith("torch.nn.")  # compiled code has none
+    return (type(module).forward.__module__ or "").startswith("torch.nn.")  # what torch.fx makes of a graph has none
