@@ -7,6 +7,7 @@ from math import prod, sqrt
 import torch
 from torch import Tensor, nn
 
+from dscost.errors import InputError
 from dscost.network_specs import (
     ActivationSpec,
     BatchNormSpec,
@@ -158,7 +159,12 @@ def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = N
     Args:
         module: Left as it is.
         make_real: Makes it once more with initial values, which its buffers may need.
+
+    Raises:
+        InputError: Its tensors are fake: what runs them may crash.
     """
+    if any(type(tensor.data).__name__ == "FakeTensor" for tensor in each_parameter(module)):
+        raise InputError("its weights are fake, without values: make it outside of FakeTensorMode")
     if not any(tensor.is_meta for tensor in each_tensor(module)):
         return copy.deepcopy(module)
     new = copy.deepcopy(module) if make_real is None else make_real()

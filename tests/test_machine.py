@@ -3,8 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+import dscost
 from dscost import memory
 from dscost.timing import machine
 
@@ -167,6 +169,13 @@ def test_the_callers_modes_are_left_while_measuring_and_entered_again_afterwards
         assert torch.ones(3).is_meta
         torch.ones(4, 4) @ torch.ones(4, 4)
     assert counter.get_total_flops() == 2 * 4 * 4 * 4
+
+
+def test_fake_weights_are_not_run_and_said_to_be_fake() -> None:
+    with FakeTensorMode():
+        report = dscost.analyze(torch.nn.Linear(4, 4), input=(1, 4), time=True, device="cpu")
+    assert report.timing is None or report.timing.as_is is None
+    assert [text for text in report.warnings if "its weights are fake, without values" in text]
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,17 @@ def test_what_a_model_raises_where_nobody_can_catch_it_is_one_line(factory: str,
     assert b"Traceback" in done.stderr
 
 
+def test_nor_is_it_more_where_a_budget_runs_the_model(folder: Path) -> None:
+    (folder / "raises.py").write_text(UNCAUGHT)
+    models = ", ".join(
+        f"{{target: 'raises.py:{name}', input: [1, 3, 8, 8], limits: {{macs: 1G}}}}" for name in ("InDel", "in_thread")
+    )
+    (folder / "dscost.yaml").write_text(f"version: 1\nmodels: [{models}]\n")
+    done = shell("dscost check", folder)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"nothing waits for it: ZeroDivisionError: division by zero\n" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [

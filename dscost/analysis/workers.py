@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from dscost import errors
 from dscost.analysis.isolated import Answer, Died, Progress, Swap, how_it_ended
 from dscost.errors import DscostError, FileProblems, InputError, UnavailableError, UnknownNameError
+from dscost.unraised import tell_in_a_line
 
 if TYPE_CHECKING:
     from dscost.analysis.counting import CountedModel
@@ -163,6 +164,7 @@ def _received(stream: IO[bytes]) -> Iterator[bytes]:
 def serve() -> NoReturn:
     """Answer requests until there are no more."""
     requests, answers = _private_pipes()
+    tell_in_a_line(_say)
     inbox: Queue[bytes] = Queue()
     Thread(target=_fetch, args=(requests, inbox), daemon=True).start()
     with suppress(OSError):  # where memory runs out, Linux ends this process rather than any other
@@ -184,6 +186,12 @@ def _private_pipes() -> tuple[IO[bytes], IO[bytes]]:
     os.dup2(2, 1)
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     return requests, answers
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # somebody's code has closed stderr
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _fetch(requests: IO[bytes], inbox: "Queue[bytes]") -> None:

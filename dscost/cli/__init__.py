@@ -62,10 +62,10 @@ def _own(arguments: Sequence[str]) -> int:
 
     from dscost.cli.streams import keep_to_ourselves, own_result
     from dscost.cli.supervising import foreign_targets, supervise
-    from dscost.cli.unraised import tell_in_a_line
+    from dscost.unraised import tell_in_a_line
 
     keep_to_ourselves()
-    tell_in_a_line()
+    tell_in_a_line(_tell)
     targets = foreign_targets(arguments)
     if targets:
         supervise(" or ".join(targets))
@@ -73,6 +73,12 @@ def _own(arguments: Sequence[str]) -> int:
     # torch says so whenever it is loaded without numpy, which dscost does not need
     warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
     return run(arguments)
+
+
+def _tell(text: str) -> None:
+    from dscost.cli.printing import tell
+
+    tell(text)
 
 
 def run(arguments: Sequence[str]) -> int:
