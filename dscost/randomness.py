@@ -19,12 +19,23 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+SEED = 0
+"""Where nobody has seeded torch: a model that looks at values costs the same every time it is counted."""
+
+_UNSEEDED = torch.initial_seed()
+"""What torch's own generator began with; another one in every process."""
+
 
 class OwnNumbers:
-    """A generator of one's own, and how operators come to draw from it."""
+    """A generator of one's own, and how operators come to draw from it.
 
-    def __init__(self) -> None:
+    Args:
+        unseeded: Seed where torch's own generator has not been given any; by default the one that torch chose.
+    """
+
+    def __init__(self, unseeded: int | None = None) -> None:
         self._seed: int | None = None
+        self._unseeded = _UNSEEDED if unseeded is None else unseeded
         self._generator = torch.Generator()
 
     def draw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -35,7 +46,7 @@ class OwnNumbers:
         if with_generator is not None:
             if torch.initial_seed() != self._seed:  # also where the code has just seeded torch's own
                 self._seed = torch.initial_seed()
-                self._generator.manual_seed(self._seed)
+                self._generator.manual_seed(self._unseeded if self._seed == _UNSEEDED else self._seed)
             return with_generator(*args, **kwargs, generator=self._generator)
         before = torch.get_rng_state()
         try:
@@ -66,9 +77,9 @@ def states_kept() -> Iterator[None]:
 
 
 @contextmanager
-def own_random_numbers() -> Iterator[None]:
-    """Let code draw random numbers that are nobody else's; see above for the promise."""
-    with states_kept(), _OwnGenerator():
+def own_random_numbers(unseeded: int | None = None) -> Iterator[None]:
+    """Let code draw random numbers that are nobody else's; see above for the promise, and `OwnNumbers`."""
+    with states_kept(), _OwnGenerator(unseeded):
         yield
 
 
@@ -81,9 +92,9 @@ def draws(func: Any) -> bool:
 class _OwnGenerator(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Lets every operator draw from a generator of one's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, unseeded: int | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._numbers = OwnNumbers()
+        self._numbers = OwnNumbers(unseeded)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         return self._numbers.draw(func, args, kwargs or {}) if draws(func) else func(*args, **(kwargs or {}))

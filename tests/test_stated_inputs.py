@@ -384,6 +384,18 @@ def test_a_forward_that_takes_any_name_is_given_no_suggestion() -> None:
     assert "did you mean" not in refused(TakesAnything(), input={"imge": (1, 3), "mask": (1,)})
 
 
+def test_a_dtype_is_that_of_given_tensors_too(models: Models) -> None:
+    path = models("")
+    x = torch.zeros(1, 3, 5, 5)
+    report = dscost.analyze(f"{path}:make", input=x, dtype="bfloat16")
+    assert report == dscost.analyze(f"{path}:make", input=(1, 3, 5, 5), dtype="bfloat16")
+    assert x.dtype is torch.float32
+    assert "unknown dtype 'flot32' (did you mean 'float" in refused(nn.Conv2d(3, 4, 1), input=x, dtype="flot32")
+    assert "should be the same" in refused(nn.Conv2d(3, 4, 1), input={"input": x}, dtype="bfloat16")
+    ids = dscost.analyze(nn.Embedding(9, 4), input=torch.zeros(1, 7).long(), dtype="float16")
+    assert ids.inputs == (((1, 7), "int64"),)
+
+
 # -- arguments that are missing
 
 

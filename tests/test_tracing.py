@@ -27,7 +27,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost import tracing
+from dscost import randomness, tracing
 from dscost.errors import InputError
 from dscost.inputs import parse_input
 from dscost.results import Layer, Report
@@ -1271,6 +1271,52 @@ def test_a_model_that_looks_at_values_runs_for_real_with_the_values_it_is_given(
     assert ran_for_real(report)
     assert "zeros" not in report.doubts[0].text
     assert report.peak_activation_bytes is None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_weights_of_a_real_run_are_the_same_every_time_unless_somebody_seeds_torch(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "deciding.py"
+    path.write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.narrow, self.wide = torch.nn.Linear(1, 1), torch.nn.Linear(1, 64)\n"
+        "    def forward(self, x):\n"
+        "        return self.wide(x) if self.narrow(x).sum() > 0 else self.narrow(x)\n",
+        encoding="utf-8",
+    )
+    before = torch.get_rng_state()
+    try:
+        torch.manual_seed(seed)
+        monkeypatch.setattr(randomness, "_UNSEEDED", seed)  # as if torch had begun with that by itself
+        found = dscost.analyze(f"{path}:Net", input=(1, 1)).totals.as_is.macs
+        monkeypatch.setattr(randomness, "_UNSEEDED", -1)
+        torch.manual_seed(randomness.SEED)
+        assert found == dscost.analyze(f"{path}:Net", input=(1, 1)).totals.as_is.macs
+    finally:
+        torch.set_rng_state(before)
+
+
+@pytest.mark.parametrize(
+    ("function", "is_doubted"),
+    [
+        pytest.param(lambda self, x: self.conv(x) if torch.rand(1).item() < 2 else x, True, id="item"),
+        pytest.param(lambda self, x: self.conv(x) if torch.rand(()) * 0.5 < 2 else x, True, id="compared"),
+        pytest.param(lambda self, x: x if torch.randperm(3)[0].eq(9) else self.conv(x), True, id="order"),
+        pytest.param(lambda self, x: self.conv(x) + torch.rand(1), False, id="added"),
+        pytest.param(lambda self, x: self.conv(x)[:, torch.randperm(2)], False, id="index"),
+        pytest.param(lambda self, x: self.conv(x) if torch.ones(1).item() > 0 else x, False, id="no chance"),
+    ],
+)
+def test_a_model_that_is_decided_by_chance_is_doubted(function: Forward, is_doubted: bool) -> None:
+    report = dscost.analyze(Calling(function, conv=nn.Conv2d(3, 4, 1)), input=(1, 3, 4, 4))
+    assert report.totals.as_is.macs == 16 * 3 * 4
+    assert [doubt.text.partition(" (")[0] for doubt in report.doubts if doubt.kind == "value_dependent"] == (
+        ["The model looks at random numbers"] if is_doubted else []
+    )
 
 
 def test_a_real_run_says_that_it_was_on_zeros_where_only_shapes_are_given() -> None:

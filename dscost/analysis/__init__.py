@@ -251,7 +251,7 @@ def _with_arguments(
     if isinstance(source, SavedSource):
         raise InputError(f"{name} is a saved report: it has the figures of a model, not the model itself")
     from dscost.tracing import arguments_of
-    from dscost.tracing.inputs import notes_on
+    from dscost.tracing.inputs import notes_on, with_dtype
     from dscost.tracing.known_values import with_masks
 
     if isinstance(source, ArchitectureSource):
@@ -266,6 +266,8 @@ def _with_arguments(
     if given is None:
         given, where = _stated_input(source, name)
         source = source._replace(stated=where, notes=(*source.notes, f"The input is {where}."))
+    if dtype is not None:
+        given = with_dtype(given, dtype)
     arguments = arguments_of(given, dtype or source.dtype)
     if dtype is not None and input is None:
         arguments = arguments.in_dtype(dtype)

@@ -18,7 +18,7 @@ from dscost.beside_meta import MOST_MADE_VALUES, values_kept
 from dscost.errors import InputError, UnavailableError, did_you_mean, first_line
 from dscost.failures import is_interrupt, may_want_values
 from dscost.parts import changed, set_training
-from dscost.randomness import own_random_numbers
+from dscost.randomness import SEED, own_random_numbers
 from dscost.sources import ModuleSource
 from dscost.sources.importing import SCRIPT, World, levels_of, world_of_package
 from dscost.sources.mending import notes_on
@@ -303,7 +303,7 @@ class Maker:
 
     def _on(self, device: str) -> nn.Module:
         with ExitStack() as stack:
-            stack.enter_context(own_random_numbers())
+            stack.enter_context(own_random_numbers(SEED))
             stack.enter_context(self._world.entered())
             stack.enter_context(torch.device(device))
             if device == "meta":

@@ -34,7 +34,7 @@ from dscost.errors import InputError, first_line
 from dscost.failures import Place, is_interrupt, looks_at_values, module_of, place_of
 from dscost.inputs import TensorSpec
 from dscost.parts import named_parts, set_training, unwrapped
-from dscost.randomness import own_random_numbers, states_kept
+from dscost.randomness import SEED, own_random_numbers, states_kept
 from dscost.results import Doubt
 from dscost.sources.wrappers import network_of
 from dscost.tracing.attribution import Attribution, attributed
@@ -394,7 +394,15 @@ def _run(
             functions = tuple(recorder.differentiate_functions())
         run.is_over = True
         traced = _trace_of(subject, way, recorder, run.attribution, conversions, run.starts_threads, returned)
-        return traced._replace(trained=trained, doubts=(*traced.doubts, *undifferentiated(functions)))
+        doubts = (*traced.doubts, *undifferentiated(functions), *_decided_by_chance(way, recorder))
+        return traced._replace(trained=trained, doubts=doubts)
+
+
+def _decided_by_chance(way: _Way, recorder: Recorder) -> Iterator[Doubt]:
+    """Yield the doubt that the model looks at random numbers; a real run is doubted anyway."""
+    if way.on_meta and recorder.looked_at_drawn is not None:
+        text = f"The model looks at random numbers ({recorder.looked_at_drawn}), so it may do something else next time."
+        yield Doubt("value_dependent", text)
 
 
 class _Subject(NamedTuple):
@@ -436,7 +444,7 @@ def _subject_of(
         arguments = beside_meta(arguments) if way.keeps_values else arguments.on("meta")
     else:
         check_memory(model)
-        with own_random_numbers():
+        with own_random_numbers(SEED):
             running = unwrapped(make_real())
         set_training(running, training)
         arguments = arguments.on("cpu")

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dscost.axes import Map, feature_map, viewed
 from dscost.failures import Place, place_of_caller
 from dscost.operations import NETWORK_INPUT, Mixing
-from dscost.randomness import OwnNumbers, draws
+from dscost.randomness import SEED, OwnNumbers, draws
 from dscost.specs import ConvSpec, Shape
 from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.free import FOURIER
@@ -242,7 +242,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._holdings = holdings
         self._by_tensor, self._by_storage = holdings.by_tensor, holdings.by_storage
         self._switch, self._standin_of = switch, standin_of
-        self._numbers = OwnNumbers()
+        self._numbers = OwnNumbers(SEED)
+        self._drawn: WeakValueDictionary[int, torch.UntypedStorage] = WeakValueDictionary()
+        self.looked_at_drawn: Place | None = None
         self.failure: BaseException | None = None
         self.failed_at: Place | None = None
         self.wants_gradients = self.autocasts = False
@@ -347,7 +349,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Return what an operator gives; random numbers are nobody else's."""
         if func in VIEWS and any_sparse(args):
             return sparse_view(func, args, kwargs)
-        return self._numbers.draw(func, args, kwargs) if draws(func) else func(*args, **kwargs)
+        if not draws(func):
+            return func(*args, **kwargs)
+        result = self._numbers.draw(func, args, kwargs)
+        self._keep_drawn(dense_parts(leaves(result)))
+        return result
+
+    def _keep_drawn(self, tensors: Iterable[Tensor]) -> None:
+        """Keep in mind which tensors hold random numbers, those on meta hold none."""
+        for tensor in tensors:
+            if not tensor.is_meta:
+                storage = tensor.untyped_storage()
+                self._drawn[storage._cdata] = storage
 
     def enters_autocast(self) -> None:
         """Keep in mind that the model uses autocast."""
@@ -399,6 +412,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Record an operator without MACs: nothing if it is a view, no producer if it makes a constant."""
         before = {_address(a) for a in operands}
         fresh = [r for r in results if _address(r) not in before]
+        if self._drawn and not before.isdisjoint(self._drawn.keys()):
+            self._keep_drawn(fresh)
+            if operator in LOOKING and self.looked_at_drawn is None:
+                self.looked_at_drawn = place_of_caller()
         if not operands:
             for constant in fresh:
                 self._born(constant)

@@ -19,7 +19,7 @@ from dscost.beside_meta import values_kept
 from dscost.errors import InputError, first_line
 from dscost.failures import is_interrupt
 from dscost.parts import set_training, unwrapped
-from dscost.randomness import own_random_numbers
+from dscost.randomness import SEED, own_random_numbers
 from dscost.tracing import called, dry_run, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
 from dscost.tracing.known_values import beside_meta, with_masks
@@ -55,7 +55,7 @@ def flop_counter_macs(
     make_real = make_real or partial(real_copy, model)
     for way in ("meta", "values beside meta", "factories on meta", "cpu"):
         try:
-            with one_at_a_time(), own_random_numbers(), nothing_compiles(), ExitStack() as stack:
+            with one_at_a_time(), own_random_numbers(SEED), nothing_compiles(), ExitStack() as stack:
                 if way == "cpu":
                     check_memory(model)
                     real = make_real()

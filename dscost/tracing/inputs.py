@@ -109,6 +109,16 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
     return made
 
 
+def with_dtype(given: Any, dtype: str) -> Any:
+    """Return an `input=` with the floating-point tensors in it in another dtype.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    kind = _torch_dtype(dtype)
+    return _changed(given, lambda tensor: tensor.to(kind) if tensor.is_floating_point() else tensor)
+
+
 def _no_input(found: object) -> str:
     return f"an input is a shape, a tensor, or a tuple or dict of them, found {found!r:.60}"
 
