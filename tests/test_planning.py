@@ -57,6 +57,7 @@ def test_goals_are_read_exactly(text: str, metric: str, value: Fraction, relativ
         ("latency_s=20", "goal latency_s: expected a quantity such as 12 ms, found '20': it lacks a unit"),
         ("error=1.5", "goal error: expected a number from 0 to 1 such as 0.3, found '1.5'"),
         ("error=0.5x", "goal error: expected a number from 0 to 1"),
+        ("macs=0.5", "goal macs: 0.5 is less than one: a share of what it is now is written 0.5x"),
         ("params=4 MiB", "goal params: .*unknown unit 'MiB'"),
     ],
 )

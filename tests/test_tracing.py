@@ -1494,6 +1494,7 @@ def test_nested_inputs_are_taken(function: Forward, given: Any, shapes: list[Sha
     ("given", "message"),
     [
         ("1,3", "an input is a shape, a tensor, or a tuple or dict of them, found '1,3'"),
+        (5, "an input is a shape, a tensor, or a tuple or dict of them, found 5"),
         ((1, -3), "an input cannot have a negative size, found (1, -3)"),
         ({"x": TensorSpec((1, 3), "flaot16")}, "unknown dtype 'flaot16' (did you mean 'float16'?)"),
         ({"x": TensorSpec((1, 3), "Tensor")}, "unknown dtype 'Tensor' (known: "),

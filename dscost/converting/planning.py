@@ -171,7 +171,10 @@ def _goal(metric: str, quantity: str, text: str) -> Goal:
         return Goal(metric, parse_quantity(quantity, "share"), relative=True, text=text)
     if quantity.endswith(("x", "×")):
         return Goal(metric, parse_quantity(quantity, "factor"), relative=True, text=text)
-    return Goal(metric, parse_quantity(quantity, METRICS[metric]), relative=False, text=text)
+    value = parse_quantity(quantity, METRICS[metric])
+    if 0 < value < 1 and METRICS[metric] == "count":
+        raise InputError(f"{quantity} is less than one: a share of what it is now is written {quantity}x")
+    return Goal(metric, value, relative=False, text=text)
 
 
 def total_error(errors: Sequence[float]) -> float:

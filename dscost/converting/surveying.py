@@ -225,7 +225,7 @@ def _traced(root: nn.Module, arguments: Arguments) -> Trace:
     except InputError as error:
         weights = {parameter.dtype for parameter in each_parameter(root) if parameter.is_floating_point()}
         given = {tensor.dtype for tensor in arguments.tensors}
-        if len(weights) != 1 or weights & given or "type" not in str(error.__cause__):
+        if len(weights) != 1 or not given or weights & given or "type" not in str(error.__cause__):
             raise
         raise InputError(
             f"{error} (the weights are {next(iter(weights))}: give input.to({next(iter(weights))}))"

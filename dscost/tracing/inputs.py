@@ -90,7 +90,7 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
     """
     if isinstance(given, Arguments):
         return given
-    if isinstance(given, str | bytes):
+    if isinstance(given, str | bytes | int | float):
         raise InputError(_no_input(given))
     if isinstance(given, Mapping) and set(given) == {"args", "kwargs"}:
         return Arguments(tuple(given["args"]), dict(given["kwargs"]))
