@@ -75,11 +75,12 @@ class World:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Import in this world."""
-        state = self._enter()
+        state, deepest = self._enter(), sys.getrecursionlimit()
         try:
             with torchvision_mended():
                 yield
         finally:
+            sys.setrecursionlimit(max(deepest, sys.getrecursionlimit()))  # code may lower it, to less than we need
             self._leave(state)
 
     def hold(self, name: str, folder: Path) -> None:
