@@ -67,7 +67,7 @@ def report_of(target: str, **options: Any) -> Report:
 def macs_by_flop_counter(model: nn.Module, given: Any, device: str) -> int:
     arguments = arguments_of(given).on(device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.requires_grad_(False)(*arguments.args, **arguments.kwargs)
+        model.requires_grad_(False).to(device)(*arguments.args, **arguments.kwargs)  # small buffers have values
     flops: int = counter.get_total_flops()
     return flops // 2
 
