@@ -12,7 +12,6 @@ from dscost.cli.printing import output
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.rendering import View
-from dscost.sources import runs_code
 
 
 def model(
@@ -106,6 +105,8 @@ def model(
     if skip_losing and not time:
         raise InputError("--skip-losing needs timing: which layers lose is measured")
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
+    from dscost.sources import runs_code  # help needs none of what reads models
+
     with Worker(limit_s) as worker:
         with foreign_code(target):
             counting = worker.count if isolate and runs_code(target) else count
