@@ -270,7 +270,7 @@ def _with_arguments(
         given = with_dtype(given, dtype)
     arguments = arguments_of(given, dtype or source.dtype)
     if dtype is not None and input is None:
-        arguments = arguments.in_dtype(dtype)
+        arguments = with_dtype(arguments, dtype)  # of a shape with a dtype of its own, too
     if batch is not None:
         arguments = arguments.with_batch(batch)
     arguments, on_masks = with_masks(source.module, arguments)

@@ -40,15 +40,6 @@ class Arguments(NamedTuple):
         place = (device, getattr(torch, dtype), getattr(torch, _FORMATS[memory_format]))
         return self._with(lambda tensor: _with_values(tensor, *place))
 
-    def in_dtype(self, dtype: str) -> "Arguments":
-        """Return the arguments with their floating-point tensors in another dtype.
-
-        Raises:
-            UnknownNameError: There is none of that name.
-        """
-        kind = _torch_dtype(dtype)
-        return self._with(lambda tensor: tensor.to(kind) if tensor.is_floating_point() else tensor)
-
     def with_batch(self, batch: int) -> "Arguments":
         """Return the arguments with another batch: the first size of every tensor that shares the first one's.
 
@@ -110,7 +101,7 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
 
 
 def with_dtype(given: Any, dtype: str) -> Any:
-    """Return an `input=` with the floating-point tensors in it in another dtype.
+    """Return an `input=`, or arguments made of one, with the floating-point tensors in it in another dtype.
 
     Raises:
         UnknownNameError: There is none of that name.
