@@ -27,7 +27,15 @@ ROUNDS = 5
 def ours_s(channels: int, kernel: int, size: int) -> float:
     """Return the median that a process of dscost prints."""
     options = f"--cin {channels} --cout {channels} -k {kernel} --size {size} --threads 1 --allocator system --json"
-    command = [sys.executable, "-m", "dscost", "layer", *options.split(), "--memory-format", "contiguous"]
+    command = [
+        sys.executable,
+        "-m",
+        "dscost",
+        "layer",
+        *options.split(),
+        "--memory-format",
+        "contiguous",
+    ]
     report = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     return float(report["subjects"][0]["layers"][0]["latency"]["cpu"]["standard"]["median_s"])
 

@@ -94,7 +94,12 @@ def main(output: Path, pattern: str) -> None:
             rows.append(row)
             writer.writerow(row)
             stream.flush()
-    print(Counter((str(row["target"]).partition(":")[0], row.get("answer"), row.get("equal")) for row in rows))
+    print(
+        Counter(
+            (str(row["target"]).partition(":")[0], row.get("answer"), row.get("equal"))
+            for row in rows
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ CHANNELS, SIZE, LAYERS = 96, 56, 10
 
 def ten_layers(groups: int) -> nn.Module:
     """Return ten convolutions, one after the other."""
-    convs = (nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, groups=groups, bias=False) for _ in range(LAYERS))
+    convs = (
+        nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, groups=groups, bias=False)
+        for _ in range(LAYERS)
+    )
     return nn.Sequential(*convs).eval().requires_grad_(False)
 
 
@@ -33,18 +36,26 @@ def lines(device: str = "cpu", batch: int = 1) -> Iterator[str]:
     """Yield the lines of the table."""
     shape = (batch, CHANNELS, SIZE, SIZE)
     dense_macs, depthwise_macs = (
-        dscost.analyze(ten_layers(groups), input=shape).totals.as_is.macs for groups in (1, CHANNELS)
+        dscost.analyze(ten_layers(groups), input=shape).totals.as_is.macs
+        for groups in (1, CHANNELS)
     )
     fewer = dense_macs / depthwise_macs
     yield f"{dense_macs:,} MACs dense, {depthwise_macs:,} depthwise: {fewer:g} times fewer.\n"
     yield "| memory format | dense | depthwise | times faster [95 %] |\n| :-- | --: | --: | --: |"
     timer = CudaTimer() if device == "cuda" else None
-    for name, layout in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
+    for name, layout in (
+        ("contiguous", torch.contiguous_format),
+        ("channels_last", torch.channels_last),
+    ):
         sides = [ten_layers(groups).to(device, memory_format=layout) for groups in (1, CHANNELS)]
         x = torch.randn(shape, device=device).to(memory_format=layout)
         case = Case(name, lambda: sides[0](x), lambda: sides[1](x), timer)  # noqa: B023 - called before the next turn
         (result,) = compare([case], budget_s=20.0, counters=process_counters())
-        dense, depthwise, speedup = summarize(result.first_s), summarize(result.second_s), speedup_of(result.epochs)
+        dense, depthwise, speedup = (
+            summarize(result.first_s),
+            summarize(result.second_s),
+            speedup_of(result.epochs),
+        )
         low, high = speedup.ci95
         yield (
             f"| {name} | {dense.median_s * 1e3:.2f} ms | {depthwise.median_s * 1e3:.2f} ms | "

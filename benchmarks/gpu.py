@@ -56,14 +56,24 @@ def rows() -> Iterator[str]:
             )
             name = f"{in_channels}→{out_channels}, {kernel}×{kernel}/{stride}, {size}²"
             for key, timing in report.latency.items():
-                standard, separable, speedup = timing.standard, timing.depthwise_separable, timing.speedup
+                standard, separable, speedup = (
+                    timing.standard,
+                    timing.depthwise_separable,
+                    timing.speedup,
+                )
                 if not (standard and separable and speedup):
                     continue
                 theirs = ""
                 ratio = ""
                 if not {"cold", "graph"} & set(key.split(":")):
                     their_s = _their_median_s(
-                        in_channels, out_channels, kernel, stride, size, dtype, "channels_last" in key
+                        in_channels,
+                        out_channels,
+                        kernel,
+                        stride,
+                        size,
+                        dtype,
+                        "channels_last" in key,
                     )
                     theirs, ratio = f"{their_s * 1e6:.1f} µs", f"{standard.median_s / their_s:.2f}"
                 low, high = speedup.ci95
@@ -78,15 +88,25 @@ def rows() -> Iterator[str]:
 
 
 def _their_median_s(
-    in_channels: int, out_channels: int, kernel: int, stride: int, size: int, dtype: str, channels_last: bool
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    stride: int,
+    size: int,
+    dtype: str,
+    channels_last: bool,
 ) -> float:
     layout = torch.channels_last if channels_last else torch.contiguous_format
     place = {"device": "cuda", "dtype": getattr(torch, dtype)}
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False, **place).eval()
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel, stride, kernel // 2, bias=False, **place
+    ).eval()
     conv = conv.to(memory_format=layout)
     x = torch.randn(BATCH, in_channels, size, size, **place).to(memory_format=layout)
     with torch.inference_mode(), fixed_flags():
-        return float(Timer("f(x)", globals={"f": conv, "x": x}).blocked_autorange(min_run_time=0.5).median)
+        return float(
+            Timer("f(x)", globals={"f": conv, "x": x}).blocked_autorange(min_run_time=0.5).median
+        )
 
 
 def _ten_layers() -> Iterator[str]:

@@ -19,7 +19,9 @@ def main(runs: int) -> None:
     """Print each run and the spread."""
     dscost = str(Path(sys.executable).parent / "dscost")
     speedups, walls = [], []
-    print(f"{date.today()}\n\n| run | wall | speedup [95 %] | load before |\n| --: | --: | --: | --: |")
+    print(
+        f"{date.today()}\n\n| run | wall | speedup [95 %] | load before |\n| --: | --: | --: | --: |"
+    )
     for run in range(1, runs + 1):
         before = time.perf_counter()
         text = subprocess.run([dscost, *COMMAND], capture_output=True, text=True, check=True).stdout
@@ -29,9 +31,13 @@ def main(runs: int) -> None:
         speedups.append(speedup["median"])
         low, high = speedup["ci95"]
         load = report["environment"]["load_before"]
-        print(f"| {run} | {walls[-1]:.1f} s | {speedup['median']:.2f} [{low:.2f}, {high:.2f}] | {load:.2f} |")
+        print(
+            f"| {run} | {walls[-1]:.1f} s | {speedup['median']:.2f} [{low:.2f}, {high:.2f}] | {load:.2f} |"
+        )
     spread = (max(speedups) - min(speedups)) / statistics.median(speedups)
-    print(f"\nspread {spread:.1%} of {statistics.median(speedups):.2f}; median wall {statistics.median(walls):.1f} s")
+    print(
+        f"\nspread {spread:.1%} of {statistics.median(speedups):.2f}; median wall {statistics.median(walls):.1f} s"
+    )
 
 
 if __name__ == "__main__":

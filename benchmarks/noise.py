@@ -46,7 +46,12 @@ class Outcome(NamedTuple):
 
 def interleaved(call: Callable[[], object], seed: int) -> Outcome:
     """Return what the engine says of a call against itself."""
-    (result,) = compare([Case("A/A", call, call)], budget_s=BUDGET_S, counters=process_counters(), random=Random(seed))
+    (result,) = compare(
+        [Case("A/A", call, call)],
+        budget_s=BUDGET_S,
+        counters=process_counters(),
+        random=Random(seed),
+    )
     speedup = speedup_of(result.epochs)
     return Outcome(speedup.median, *speedup.ci95)
 
@@ -96,7 +101,9 @@ def row(name: str, outcomes: list[Outcome]) -> str:
 def main() -> None:
     """Print the table."""
     keep_freed_memory()
-    print(f"{date.today()}, torch {torch.__version__}, Python {platform.python_version()}, load {load()}\n")
+    print(
+        f"{date.today()}, torch {torch.__version__}, Python {platform.python_version()}, load {load()}\n"
+    )
     print("| method | intervals that hold 1 | median width | ratios | deviation of the ratios |")
     print("| :-- | --: | --: | --: | --: |")
     with quiet_torch(1, 0):

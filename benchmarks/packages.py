@@ -131,7 +131,11 @@ def of_timm() -> Iterator[Case]:
     for name in names.split():
         size = timm.models.get_pretrained_cfg(name).input_size
         yield Case(name, lambda name=name: timm.create_model(name), (1, *size))
-    yield Case("convnext_tiny, conv_mlp", lambda: timm.create_model("convnext_tiny", conv_mlp=True), (1, 3, 224, 224))
+    yield Case(
+        "convnext_tiny, conv_mlp",
+        lambda: timm.create_model("convnext_tiny", conv_mlp=True),
+        (1, 3, 224, 224),
+    )
 
 
 def of_torchvision() -> Iterator[Case]:
@@ -141,18 +145,36 @@ def of_torchvision() -> Iterator[Case]:
     def classifier(name: str, shape: tuple[int, ...] = (1, 3, 224, 224), **options: Any) -> Case:
         return Case(name, lambda: models.get_model(name, weights=None, **options), shape)
 
-    for name in ["resnet50", "mobilenet_v2", "mobilenet_v3_large", "shufflenet_v2_x1_0", "efficientnet_v2_s"]:
+    for name in [
+        "resnet50",
+        "mobilenet_v2",
+        "mobilenet_v3_large",
+        "shufflenet_v2_x1_0",
+        "efficientnet_v2_s",
+    ]:
         yield classifier(name)
-    for name in ["densenet121", "googlenet", "swin_v2_t", "maxvit_t", "vit_b_16", "convnext_small", "regnet_y_400mf"]:
+    for name in [
+        "densenet121",
+        "googlenet",
+        "swin_v2_t",
+        "maxvit_t",
+        "vit_b_16",
+        "convnext_small",
+        "regnet_y_400mf",
+    ]:
         yield classifier(name, **({"init_weights": False} if name == "googlenet" else {}))
     for name in ["deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large", "fcn_resnet50"]:
         yield classifier(name, (1, 3, 256, 256), weights_backbone=None)
     yield classifier("r2plus1d_18", (1, 3, 8, 112, 112))
     yield classifier("mvit_v2_s", (1, 3, 16, 224, 224))
-    yield Case("raft_small", lambda: models.get_model("raft_small", weights=None), [(1, 3, 128, 128)] * 2)
+    yield Case(
+        "raft_small", lambda: models.get_model("raft_small", weights=None), [(1, 3, 128, 128)] * 2
+    )
     yield Case(
         "ssdlite320_mobilenet_v3_large",
-        lambda: models.get_model("ssdlite320_mobilenet_v3_large", weights=None, weights_backbone=None),
+        lambda: models.get_model(
+            "ssdlite320_mobilenet_v3_large", weights=None, weights_backbone=None
+        ),
         (1, 3, 320, 320),
     )
 
@@ -163,15 +185,36 @@ def of_transformers() -> Iterator[Case]:
 
     def model(kind: str, name: str, given: Any, config: str | None = None, **options: Any) -> Case:
         made = getattr(transformers, config or f"{kind}Config")
-        special = ", ".join([*(f"{key}={value}" for key, value in options.items() if key in _TOLD), *_masked(given)])
+        special = ", ".join(
+            [*(f"{key}={value}" for key, value in options.items() if key in _TOLD), *_masked(given)]
+        )
         return Case(
-            f"{name}, {special}" if special else name, lambda: getattr(transformers, name)(made(**options)), given
+            f"{name}, {special}" if special else name,
+            lambda: getattr(transformers, name)(made(**options)),
+            given,
         )
 
-    ids, both = {"input_ids": tokens(1, 128)}, {"input_ids": tokens(1, 128), "attention_mask": mask(1, 128)}
-    small = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4, "vocab_size": 1000}
+    ids, both = (
+        {"input_ids": tokens(1, 128)},
+        {"input_ids": tokens(1, 128), "attention_mask": mask(1, 128)},
+    )
+    small = {
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "vocab_size": 1000,
+    }
     heads = {"num_attention_heads": 8, "num_key_value_heads": 2, "pad_token_id": 0}
-    for kind in ("Bert", "Roberta", "DistilBert", "Albert", "Electra", "FNet", "MobileBert", "BigBird"):
+    for kind in (
+        "Bert",
+        "Roberta",
+        "DistilBert",
+        "Albert",
+        "Electra",
+        "FNet",
+        "MobileBert",
+        "BigBird",
+    ):
         yield model(kind, f"{kind}Model", ids)
     for kind in ("Bert", "Roberta", "DistilBert", "Electra"):
         yield model(kind, f"{kind}Model", both)
@@ -185,10 +228,14 @@ def of_transformers() -> Iterator[Case]:
     experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
     # every token passes the gate and the three matrices of two experts, in each of four layers
     grouped = ByHand(4 * 128 * 2 * 3 * 256 * 512, "experts: layers · tokens · 2 · 3 · M · N")
-    yield model("Mixtral", "MixtralForCausalLM", ids, **small, **heads, **experts)._replace(by_hand=grouped)
+    yield model("Mixtral", "MixtralForCausalLM", ids, **small, **heads, **experts)._replace(
+        by_hand=grouped
+    )
     yield model("Mamba", "MambaModel", ids, num_hidden_layers=2, hidden_size=128)
     yield model("T5", "T5Model", {"input_ids": tokens(1, 64), "decoder_input_ids": tokens(1, 32)})
-    yield model("Bart", "BartModel", {"input_ids": tokens(1, 64), "decoder_input_ids": tokens(1, 32)})
+    yield model(
+        "Bart", "BartModel", {"input_ids": tokens(1, 64), "decoder_input_ids": tokens(1, 32)}
+    )
     pixels = {"pixel_values": (1, 3, 224, 224)}
     for kind in (
         "ViT",
@@ -210,11 +257,19 @@ def of_transformers() -> Iterator[Case]:
                 backbone_config=transformers.ResNetConfig(out_features=["stage4"]), backbone=None)  # fmt: skip
     yield model("Yolos", "YolosModel", {"pixel_values": (1, 3, 512, 864)}, num_hidden_layers=2)
     yield model("Wav2Vec2", "Wav2Vec2Model", {"input_values": (1, 16000)})
-    yield model("Whisper", "WhisperModel", {"input_features": (1, 80, 3000), "decoder_input_ids": tokens(1, 8)})
+    yield model(
+        "Whisper",
+        "WhisperModel",
+        {"input_features": (1, 80, 3000), "decoder_input_ids": tokens(1, 8)},
+    )
     yield model(
         "CLIP",
         "CLIPModel",
-        {"input_ids": tokens(1, 77), "pixel_values": (1, 3, 224, 224), "attention_mask": mask(1, 77)},
+        {
+            "input_ids": tokens(1, 77),
+            "pixel_values": (1, 3, 224, 224),
+            "attention_mask": mask(1, 77),
+        },
     )
 
 
@@ -235,18 +290,30 @@ def of_diffusers() -> Iterator[Case]:
     down, up = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
     yield Case(
         "UNet2DModel",
-        lambda: diffusers.UNet2DModel(down_block_types=down, up_block_types=up, attention_head_dim=8, **blocks),
+        lambda: diffusers.UNet2DModel(
+            down_block_types=down, up_block_types=up, attention_head_dim=8, **blocks
+        ),
         {"sample": (1, 3, 64, 64), "timestep": when},
     )
-    crossed = {"down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"), "cross_attention_dim": 64}
+    crossed = {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "cross_attention_dim": 64,
+    }
     crossed_up = {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"), "attention_head_dim": 8}
     yield Case(
         "UNet2DConditionModel",
         lambda: diffusers.UNet2DConditionModel(**crossed, **crossed_up, **blocks),
         {"sample": (1, 4, 32, 32), "timestep": when, "encoder_hidden_states": (1, 77, 64)},
     )
-    coded = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
-    yield Case("AutoencoderKL", lambda: diffusers.AutoencoderKL(**coded, **blocks), {"sample": (1, 3, 64, 64)})
+    coded = {
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+    }
+    yield Case(
+        "AutoencoderKL",
+        lambda: diffusers.AutoencoderKL(**coded, **blocks),
+        {"sample": (1, 3, 64, 64)},
+    )
     yield Case("AutoencoderTiny", lambda: diffusers.AutoencoderTiny(), {"sample": (1, 3, 64, 64)})
     yield Case(
         "DiTTransformer2DModel",
@@ -256,7 +323,9 @@ def of_diffusers() -> Iterator[Case]:
         {"hidden_states": (1, 4, 16, 16), "timestep": when, "class_labels": when},
     )
     nearest = ByHand(32 * 32 * 256 * 3, "distances to the codes: positions · codes · M")
-    yield Case("VQModel", lambda: diffusers.VQModel(**coded, **blocks), {"sample": (1, 3, 64, 64)}, nearest)
+    yield Case(
+        "VQModel", lambda: diffusers.VQModel(**coded, **blocks), {"sample": (1, 3, 64, 64)}, nearest
+    )
 
 
 def of_ultralytics() -> Iterator[Case]:
@@ -273,7 +342,16 @@ def of_ultralytics() -> Iterator[Case]:
     def net(kind: Any, name: str, size: int = 640) -> Case:
         return Case(name, lambda: kind(f"{name}.yaml", verbose=False), (1, 3, size, size))
 
-    for name in ("yolo11n", "yolo11s", "yolov8n", "yolov8m", "yolov5n", "yolov9t", "yolov10n", "yolo12n"):
+    for name in (
+        "yolo11n",
+        "yolo11s",
+        "yolov8n",
+        "yolov8m",
+        "yolov5n",
+        "yolov9t",
+        "yolov10n",
+        "yolo12n",
+    ):
         yield net(DetectionModel, name)
     yield net(SegmentationModel, "yolo11n-seg")
     yield net(PoseModel, "yolo11n-pose")
@@ -296,10 +374,20 @@ def of_monai() -> Iterator[Case]:
     yield Case("BasicUNetPlusPlus", lambda: nets.BasicUNetPlusPlus(2, 1, 2), (1, 1, 128, 128))
     yield Case("SegResNet", lambda: nets.SegResNet(**both), volume)
     yield Case("VNet", lambda: nets.VNet(**both), volume)
-    yield Case("UNETR", lambda: nets.UNETR(1, 2, img_size=(64, 64, 64), num_heads=4, hidden_size=128), volume)
-    yield Case("SwinUNETR", lambda: nets.SwinUNETR(in_channels=1, out_channels=2, feature_size=12), volume)
+    yield Case(
+        "UNETR",
+        lambda: nets.UNETR(1, 2, img_size=(64, 64, 64), num_heads=4, hidden_size=128),
+        volume,
+    )
+    yield Case(
+        "SwinUNETR", lambda: nets.SwinUNETR(in_channels=1, out_channels=2, feature_size=12), volume
+    )
     yield Case("DenseNet121", lambda: nets.DenseNet121(**both), volume)
-    yield Case("EfficientNetBN", lambda: nets.EfficientNetBN("efficientnet-b0", pretrained=False), (1, 3, 224, 224))
+    yield Case(
+        "EfficientNetBN",
+        lambda: nets.EfficientNetBN("efficientnet-b0", pretrained=False),
+        (1, 3, 224, 224),
+    )
     yield Case("HighResNet", lambda: nets.HighResNet(**both), (1, 1, 32, 32, 32))
     yield Case("MedNeXt", lambda: nets.MedNeXt(**both, init_filters=8), volume)
 
@@ -340,20 +428,40 @@ def of_vit_pytorch() -> Iterator[Case]:
     yield Case("DeepViT", lambda: deepvit.DeepViT(patch_size=16, depth=2, **common), image)
     yield Case("CvT", lambda: cvt.CvT(num_classes=10), image)
     yield Case("TwinsSVT", lambda: twins_svt.TwinsSVT(num_classes=10), (1, 3, 224, 224))
-    yield Case("CCT", lambda: cct.cct_2(img_size=128, n_conv_layers=1, kernel_size=7, num_classes=10), image)
+    yield Case(
+        "CCT",
+        lambda: cct.cct_2(img_size=128, n_conv_layers=1, kernel_size=7, num_classes=10),
+        image,
+    )
     widths, channels = [96, 120, 144], [16, 32, 48, 48, 64, 64, 80, 80, 96, 96, 384]
-    yield Case("MobileViT", lambda: mobile_vit.MobileViT((256, 256), widths, channels, 10), (1, 3, 256, 256))
+    yield Case(
+        "MobileViT",
+        lambda: mobile_vit.MobileViT((256, 256), widths, channels, 10),
+        (1, 3, 256, 256),
+    )
     yield Case(
         "LeViT",
         lambda: levit.LeViT(
-            image_size=224, num_classes=10, stages=3, dim=(64, 96, 128), depth=2, heads=(2, 3, 4), mlp_mult=2
+            image_size=224,
+            num_classes=10,
+            stages=3,
+            dim=(64, 96, 128),
+            depth=2,
+            heads=(2, 3, 4),
+            mlp_mult=2,
         ),
         (1, 3, 224, 224),
     )
     yield Case(
         "NesT",
         lambda: nest.NesT(
-            image_size=224, patch_size=4, dim=48, heads=3, num_hierarchies=3, block_repeats=(1, 1, 2), num_classes=10
+            image_size=224,
+            patch_size=4,
+            dim=48,
+            heads=3,
+            num_hierarchies=3,
+            block_repeats=(1, 1, 2),
+            num_classes=10,
         ),
         (1, 3, 224, 224),
     )
@@ -365,14 +473,22 @@ def of_open_clip() -> Iterator[Case]:
 
     for name in ("RN50", "ViT-B-32", "MobileCLIP-S1"):
         size = 256 if name.startswith("Mobile") else 224
-        yield Case(name, lambda name=name: open_clip.create_model(name), [(1, 3, size, size), tokens(1, 77)])
+        yield Case(
+            name,
+            lambda name=name: open_clip.create_model(name),
+            [(1, 3, size, size), tokens(1, 77)],
+        )
 
 
 def of_efficientnet() -> Iterator[Case]:
     """Padding of TensorFlow in a subclass, a swish of its own gradient."""
     from efficientnet_pytorch import EfficientNet
 
-    for name, size in (("efficientnet-b0", 224), ("efficientnet-b2", 260), ("efficientnet-b4", 380)):
+    for name, size in (
+        ("efficientnet-b0", 224),
+        ("efficientnet-b2", 260),
+        ("efficientnet-b4", 380),
+    ):
         yield Case(name, lambda name=name: EfficientNet.from_name(name), (1, 3, size, size))
 
 
@@ -380,7 +496,14 @@ def of_pytorchcv() -> Iterator[Case]:
     """The same networks by another hand."""
     from pytorchcv.model_provider import get_model
 
-    light = ("mobilenet_w1", "shufflenetv2_w1", "igcv3_w1", "condensenet74_c4_g4", "mnasnet_b1", "proxylessnas_mobile")
+    light = (
+        "mobilenet_w1",
+        "shufflenetv2_w1",
+        "igcv3_w1",
+        "condensenet74_c4_g4",
+        "mnasnet_b1",
+        "proxylessnas_mobile",
+    )
     for name in (*light, "ghostnet", "menet108_8x1_g3", "peleenet", "seresnet50", "xception"):
         size = 299 if name == "xception" else 224
         yield Case(name, lambda name=name: get_model(name, pretrained=False), (1, 3, size, size))
@@ -393,7 +516,11 @@ def of_geometric() -> Iterator[Case]:
 
     edges = torch.stack([torch.arange(40) % 20, (torch.arange(40) * 7 + 3) % 20])
     for kind in (GCN, GraphSAGE, GIN, GAT, EdgeCNN):
-        yield Case(kind.__name__, lambda kind=kind: kind(16, 32, 2, 4), {"x": (20, 16), "edge_index": edges})
+        yield Case(
+            kind.__name__,
+            lambda kind=kind: kind(16, 32, 2, 4),
+            {"x": (20, 16), "edge_index": edges},
+        )
 
 
 def of_x_transformers() -> Iterator[Case]:
@@ -403,7 +530,9 @@ def of_x_transformers() -> Iterator[Case]:
     def language(name: str, **options: Any) -> Case:
         def make() -> Any:
             return TransformerWrapper(
-                num_tokens=500, max_seq_len=128, attn_layers=Decoder(dim=128, depth=2, heads=4, **options)
+                num_tokens=500,
+                max_seq_len=128,
+                attn_layers=Decoder(dim=128, depth=2, heads=4, **options),
             )
 
         return Case(name, make, tokens(1, 64))
@@ -538,7 +667,11 @@ def flop_counter_macs(make: Callable[[], Any], arguments: Any) -> tuple[int, int
     for device in ("meta", "cpu"):
         try:
             torch.manual_seed(0)
-            with torch.device(device), sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
+            with (
+                torch.device(device),
+                sdpa_kernel(SDPBackend.MATH),
+                torch.backends.mkldnn.flags(enabled=False),
+            ):
                 model = in_evaluation(make()).requires_grad_(False).to(device)
                 given = arguments.on(device)
                 with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -557,9 +690,17 @@ def flop_counter_macs(make: Callable[[], Any], arguments: Any) -> tuple[int, int
 def main() -> int:
     """Measure, print, and return 1 where a count is wrong or too many models ran for real."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("packages", nargs="*", metavar="PACKAGE", help=f"one of {', '.join(PACKAGES)}; all by default")
     parser.add_argument(
-        "--install", metavar="FOLDER", type=Path, help="make an environment there first, and measure in it"
+        "packages",
+        nargs="*",
+        metavar="PACKAGE",
+        help=f"one of {', '.join(PACKAGES)}; all by default",
+    )
+    parser.add_argument(
+        "--install",
+        metavar="FOLDER",
+        type=Path,
+        help="make an environment there first, and measure in it",
     )
     options = parser.parse_args()
     if options.install:
@@ -569,7 +710,11 @@ def main() -> int:
     with context.Pool(2, maxtasksperchild=1) as pool:
         rows = [row for found in pool.imap(examine, packages, chunksize=1) for row in found]
     print("\n".join(table(rows)))
-    return 0 if all(row.agrees for row in rows) and sum(row.for_real for row in rows) <= MOST_FOR_REAL else 1
+    return (
+        0
+        if all(row.agrees for row in rows) and sum(row.for_real for row in rows) <= MOST_FOR_REAL
+        else 1
+    )
 
 
 def in_environment(folder: Path, packages: list[str]) -> int:
@@ -578,7 +723,9 @@ def in_environment(folder: Path, packages: list[str]) -> int:
     if not python.exists():
         venv.create(folder, with_pip=True)
     here = Path(__file__).resolve()
-    subprocess.run([python, "-m", "pip", "install", "-q", *INSTALLED, str(here.parent.parent)], check=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", *INSTALLED, str(here.parent.parent)], check=True
+    )
     return subprocess.run([python, here, *packages], check=False).returncode
 
 
@@ -601,9 +748,17 @@ def table(rows: list[Row]) -> Iterator[str]:
     yield "| --- | --- | --: | --: | --- | --: | --- | --: | --: |"
     for row in rows:
         verdict = (
-            "equal" if row.agrees else (_number(row.reference) + (f", unknown {row.unknown}" if row.unknown else ""))
+            "equal"
+            if row.agrees
+            else (_number(row.reference) + (f", unknown {row.unknown}" if row.unknown else ""))
         )
-        cells = (row.package, row.name, _number(row.macs) if not row.error else row.error, verdict, row.by)
+        cells = (
+            row.package,
+            row.name,
+            _number(row.macs) if not row.error else row.error,
+            verdict,
+            row.by,
+        )
         times = (_seconds(row.seconds), _seconds(row.reference_s))
         params = _number(row.params) + ("" if row.params_right else " (wrong)")
         yield "| " + " | ".join((*cells, params, "yes" if row.for_real else "", *times)) + " |"

@@ -22,7 +22,13 @@ BUDGETS = 20
 LAYERS, RANKS = 53, 9
 LIMIT_S = 10.0
 OF_NETWORKS = ("MACs of convolutions", "seconds of convolutions")
-MODELS = ("resnet18", "resnet50", "torchvision:vgg16", "torchvision:inception_v3", "torchvision:fcn_resnet50")
+MODELS = (
+    "resnet18",
+    "resnet50",
+    "torchvision:vgg16",
+    "torchvision:inception_v3",
+    "torchvision:fcn_resnet50",
+)
 
 
 def main() -> int:
@@ -36,7 +42,11 @@ def main() -> int:
     for name, make in INSTANCES.items():
         took, gaps = _solved(make(random.Random(0)))
         failed |= max(took) > LIMIT_S or (name in OF_NETWORKS and max(gaps) > 0)
-        cells = (f"{1e3 * statistics.median(took):.1f} ms", f"{1e3 * max(took):.1f} ms", f"{sum(took):.2f} s")
+        cells = (
+            f"{1e3 * statistics.median(took):.1f} ms",
+            f"{1e3 * max(took):.1f} ms",
+            f"{sum(took):.2f} s",
+        )
         print(f"| {name} | {' | '.join(cells)} | {gaps.count(0)} | {100 * max(gaps):.2g} % |")
     print("\n| model | layers | from target to plan of macs=0.7x |\n| :-- | --: | --: |")
     for target in MODELS:
@@ -66,7 +76,9 @@ def _convolutions(source: random.Random, kind: Callable[[float], float]) -> list
     layers = []
     for _ in range(LAYERS):
         outputs = source.choice((64, 128, 256, 512))
-        full = source.choice((64, 128, 256, 512)) * outputs * 9 * source.choice((49, 196, 784, 3136))
+        full = (
+            source.choice((64, 128, 256, 512)) * outputs * 9 * source.choice((49, 196, 784, 3136))
+        )
         energy = sorted((source.expovariate(1) for _ in range(RANKS)), reverse=True)
         costs = [kind(full * rank * (9 + outputs) // (9 * outputs)) for rank in range(1, RANKS + 1)]
         errors = [sum(energy[rank:]) / sum(energy) for rank in range(1, RANKS + 1)]
@@ -75,7 +87,9 @@ def _convolutions(source: random.Random, kind: Callable[[float], float]) -> list
 
 
 def _noise(source: random.Random) -> list[list[Choice]]:
-    return [[Choice(source.random(), source.random()) for _ in range(RANKS + 1)] for _ in range(LAYERS)]
+    return [
+        [Choice(source.random(), source.random()) for _ in range(RANKS + 1)] for _ in range(LAYERS)
+    ]
 
 
 def _alike(source: random.Random) -> list[list[Choice]]:
@@ -89,7 +103,9 @@ def _alike(source: random.Random) -> list[list[Choice]]:
 
 INSTANCES = {
     OF_NETWORKS[0]: lambda source: _convolutions(source, int),
-    OF_NETWORKS[1]: lambda source: _convolutions(source, lambda macs: macs * (1 + source.random()) * 1e-11),
+    OF_NETWORKS[1]: lambda source: _convolutions(
+        source, lambda macs: macs * (1 + source.random()) * 1e-11
+    ),
     "costs and errors at random": _noise,
     "error falls with cost": _alike,
 }

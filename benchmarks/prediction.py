@@ -20,9 +20,9 @@ from typing import NamedTuple
 import torch
 
 from dscost.analysis import count_layer
-from dscost.building import build_stages, placed, random_input
-from dscost.results import Layer, Stage
-from dscost.roofline import Ceilings, Prediction, predict
+from dscost.devices.roofline import Ceilings, Prediction, predict
+from dscost.modules.building import build_stages, placed, random_input
+from dscost.reports.records import Layer, Stage
 from dscost.timing.engine import Call, Case, compare
 from dscost.timing.machine import cpu_name, keep_freed_memory, load, quiet_torch
 from dscost.timing.rig import measured, rig_of
@@ -78,13 +78,24 @@ def one_round(layers: Sequence[Layer]) -> tuple[Ceilings, float, list[Found]]:
         took_s = perf_counter() - before
         both = [(layer, layout) for layout in LAYOUTS for layer in layers]
         cases = [
-            Case(layer.name, *(call_of(stages, layout) for stages in layer.stages.values())) for layer, layout in both
+            Case(layer.name, *(call_of(stages, layout) for stages in layer.stages.values()))
+            for layer, layout in both
         ]
         results = compare(cases, budget_s=SECONDS_PER_LAYER * len(cases))
     found = []
     for (layer, layout), result in zip(both, results, strict=True):
-        for (variant, stages), times in zip(layer.stages.items(), (result.first_s, result.second_s), strict=True):
-            found.append(Found(layer, variant, layout, predict(stages, ceilings, memory_format=layout), median(times)))
+        for (variant, stages), times in zip(
+            layer.stages.items(), (result.first_s, result.second_s), strict=True
+        ):
+            found.append(
+                Found(
+                    layer,
+                    variant,
+                    layout,
+                    predict(stages, ceilings, memory_format=layout),
+                    median(times),
+                )
+            )
     return ceilings, took_s, found
 
 
@@ -103,7 +114,9 @@ def errors(found: Sequence[Found]) -> dict[tuple[str, str, str], float]:
             standard, separable = ratios[::2], ratios[1::2]
             table[method, layout, "standard"] = mean_error(standard)
             table[method, layout, "separable"] = mean_error(separable)
-            table[method, layout, "speedup"] = mean_error(a / b for a, b in zip(standard, separable, strict=True))
+            table[method, layout, "speedup"] = mean_error(
+                a / b for a, b in zip(standard, separable, strict=True)
+            )
     return table
 
 
@@ -124,10 +137,14 @@ def main(rounds: int) -> None:
     """Print the tables."""
     keep_freed_memory()
     layers = [
-        count_layer(in_channels=m, out_channels=n, kernel_size=k, stride=s, input_size=size).layers[0]
+        count_layer(in_channels=m, out_channels=n, kernel_size=k, stride=s, input_size=size).layers[
+            0
+        ]
         for m, n, k, s, size in SHAPES
     ]
-    print(f"{date.today()}, {cpu_name()}, one thread, torch {torch.__version__}, Python {platform.python_version()}")
+    print(
+        f"{date.today()}, {cpu_name()}, one thread, torch {torch.__version__}, Python {platform.python_version()}"
+    )
     print(f"load before {load()}\n")
     tables, everything = [], []
     for number in range(rounds):
@@ -144,8 +161,12 @@ def main(rounds: int) -> None:
             over = one.prediction.roofline_s / one.measured_s
             if over > OVER:
                 shape_text = describe(*SHAPES[layers.index(one.layer)])
-                print(f"WARNING: {shape_text}, {one.variant}, {one.layout}: {over:.3f} times as fast as its roofline")
-    print("\n| error, geometric mean | layout | standard | separable | speedup |\n| :-- | :-- | --: | --: | --: |")
+                print(
+                    f"WARNING: {shape_text}, {one.variant}, {one.layout}: {over:.3f} times as fast as its roofline"
+                )
+    print(
+        "\n| error, geometric mean | layout | standard | separable | speedup |\n| :-- | :-- | --: | --: | --: |"
+    )
     for method in ("plain", "calibrated"):
         for layout in LAYOUTS:
             cells = (
@@ -153,13 +174,17 @@ def main(rounds: int) -> None:
                 for what in ("standard", "separable", "speedup")
             )
             print(f"| {method} | {layout} | {' | '.join(cells)} |")
-    print("\n| layer | layout | standard | predicted | separable | predicted | speedup | predicted |")
+    print(
+        "\n| layer | layout | standard | predicted | separable | predicted | speedup | predicted |"
+    )
     print("| :-- | :-- | --: | --: | --: | --: | --: | --: |")
     last = everything[-1]
     for shape, standard, separable in zip(SHAPES * 2, last[::2], last[1::2], strict=True):
         measured_s = [standard.measured_s, separable.measured_s]
         predicted_s = [seconds(standard, "calibrated"), seconds(separable, "calibrated")]
-        times = [f"{t * 1e6:.0f} µs" for pair in zip(measured_s, predicted_s, strict=True) for t in pair]
+        times = [
+            f"{t * 1e6:.0f} µs" for pair in zip(measured_s, predicted_s, strict=True) for t in pair
+        ]
         ratios = [f"{a / b:.2f}" for a, b in (measured_s, predicted_s)]
         print(f"| {describe(*shape)} | {standard.layout} | {' | '.join([*times, *ratios])} |")
 

@@ -77,7 +77,17 @@ def main(rounds: int) -> int:
         subprocess.run([dscost, "baseline", "save", budget], capture_output=True, check=True)
         commands = {
             "floor": [sys.executable, str(floor), "--a", "3"],
-            "layer --no-time": [dscost, "layer", "--cin", "256", "--cout", "256", "-k", "3", "--no-time"],
+            "layer --no-time": [
+                dscost,
+                "layer",
+                "--cin",
+                "256",
+                "--cout",
+                "256",
+                "-k",
+                "3",
+                "--no-time",
+            ],
             "model resnet18 --no-time": [dscost, "model", "resnet18", "--no-time"],
             CHECK: [dscost, "check", budget],
             "--help": [dscost, "--help"],
@@ -106,7 +116,9 @@ def _twenty(folder: Path) -> str:
     """Write the budget of twenty models and return its path."""
     (folder / "net.yaml").write_text(NETWORK)
     path = folder / "budget.yaml"
-    path.write_text(TWENTY + "".join(f"  - {{target: {name}, limits: {{params: 200M}}}}\n" for name in OTHERS))
+    path.write_text(
+        TWENTY + "".join(f"  - {{target: {name}, limits: {{params: 200M}}}}\n" for name in OTHERS)
+    )
     return str(path)
 
 

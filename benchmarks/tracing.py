@@ -88,7 +88,9 @@ def main() -> None:
         mean = math.exp(statistics.fmean(map(math.log, ratios)))
         print(f"| {kind}, geometric mean | | | {mean:.1f} |")
     with torch.device("meta"):
-        huge = nn.Sequential(nn.Embedding(32000, 4096), *(Block() for _ in range(34)), nn.Linear(4096, 32000))
+        huge = nn.Sequential(
+            nn.Embedding(32000, 4096), *(Block() for _ in range(34)), nn.Linear(4096, 32000)
+        )
     before_mib, before = resident_mib(), time.perf_counter()
     report = dscost.analyze(huge, input=torch.empty(1, 2048, dtype=torch.int64, device="meta"))
     took, grew = time.perf_counter() - before, resident_mib() - before_mib

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from dscost.analysis import analyze, layer
     from dscost.analysis.verifying import verify
     from dscost.budgets.checking import check
-    from dscost.budgets.comparing import compare
+    from dscost.comparing.targets import compare
     from dscost.converting.conversion import conversion, convert
     from dscost.converting.targets import plan
     from dscost.errors import DscostError
-    from dscost.results import Report
+    from dscost.layers.variants import register_variant
+    from dscost.reports.records import Report
     from dscost.tracing.rules import register_formula
-    from dscost.variants import register_variant
 
 __version__ = "0.1.0"
 
@@ -43,15 +43,15 @@ __all__ = [
 _HOMES = {
     "analyze": "dscost.analysis",
     "check": "dscost.budgets.checking",
-    "compare": "dscost.budgets.comparing",
+    "compare": "dscost.comparing.targets",
     "conversion": "dscost.converting.conversion",
     "convert": "dscost.converting.conversion",
     "layer": "dscost.analysis",
     "plan": "dscost.converting.targets",
     "DscostError": "dscost.errors",
-    "Report": "dscost.results",
+    "Report": "dscost.reports.records",
     "register_formula": "dscost.tracing.rules",
-    "register_variant": "dscost.variants",
+    "register_variant": "dscost.layers.variants",
     "verify": "dscost.analysis.verifying",
 }
 

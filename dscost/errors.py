@@ -48,7 +48,9 @@ class UnknownNameError(InputError):
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
         nearest = did_you_mean(name, self.known)
-        super().__init__(f"unknown {kind} '{name}'{nearest or f' (known: {some_of(self.known)})'}{hint}")
+        super().__init__(
+            f"unknown {kind} '{name}'{nearest or f' (known: {some_of(self.known)})'}{hint}"
+        )
 
 
 class NoFileError(InputError):
@@ -68,7 +70,9 @@ class FileProblems(InputError):
 
     def __init__(self, path: str, problems: Iterable[Problem]) -> None:
         self.path, self.problems = path, tuple(sorted(set(problems)))
-        super().__init__("\n".join(f"{path}:{p.line}:{p.column}: {p.message}" for p in self.problems))
+        super().__init__(
+            "\n".join(f"{path}:{p.line}:{p.column}: {p.message}" for p in self.problems)
+        )
 
 
 MOST_COMPARED = 2000
@@ -99,7 +103,9 @@ def first_line(error: BaseException) -> str:
 def printable(text: str) -> str:
     """Return a text in one line, shortened, with what cannot be printed written as an escape."""
     shown = text[:MOST_OF_A_LINE].replace("\t", " ")
-    told = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    told = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown
+    )
     return told if len(text) <= MOST_OF_A_LINE else f"{told}…"
 
 
@@ -116,7 +122,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     folded = {candidate.casefold(): candidate for candidate in known}
     wanted = name.casefold()
     compared: Iterable[str] = folded
-    if len(folded) > MOST_COMPARED:  # whole networks of layers: those that begin or end alike, and not all of them
+    if (
+        len(folded) > MOST_COMPARED
+    ):  # whole networks of layers: those that begin or end alike, and not all of them
         alike = (one for one in folded if one[:3] == wanted[:3] or one[-3:] == wanted[-3:])
         compared = sorted(alike, key=lambda one: abs(len(one) - len(wanted)))[: MOST_COMPARED // 10]
     matches = get_close_matches(wanted, compared, n=1, cutoff=0.6)

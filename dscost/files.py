@@ -16,8 +16,8 @@ from dscost.errors import FileProblems, InputError, NoFileError, OutputError, Pr
 def read_text(path: Path, most_bytes: int) -> str:
     """Return the text of a file, without a byte order mark.
 
-    Only a regular file is read, and no more of it than the limit, whatever its size is said to be: a device has no
-    end, and a pipe waits for somebody to write.
+    Only a regular file is read, and no more of it than the limit, whatever its size is said to be:
+    a device has no end, and a pipe waits for somebody to write.
 
     Args:
         path: Where it is; a link is followed.
@@ -33,7 +33,9 @@ def read_text(path: Path, most_bytes: int) -> str:
     except FileNotFoundError as error:
         raise NoFileError(f"cannot read {path}: {error.strerror}") from error
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise InputError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     if len(raw) > most_bytes:
         raise InputError(f"{path}: larger than {most_bytes:,} bytes, refused")
     return decoded(raw, str(path))
@@ -72,7 +74,11 @@ def decoded(raw: bytes, name: str) -> str:
     if nul >= 0:
         message = "a NUL character: not UTF-8 text, or damaged"
         raise FileProblems(name, [Problem(*line_and_column(text, nul), message)])
-    marks = [found.start() for found in _MERGE_MARK.finditer(text)] if "<<<<<<<" in text or ">>>>>>>" in text else []
+    marks = (
+        [found.start() for found in _MERGE_MARK.finditer(text)]
+        if "<<<<<<<" in text or ">>>>>>>" in text
+        else []
+    )
     if marks:
         first, last = (line_and_column(text, at)[0] for at in (marks[0], marks[-1]))
         message = f"unresolved merge, line {first} to {last}: keep one side and remove the lines that git has added"
@@ -110,8 +116,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
             path.write_bytes(_encoded(content))
             return
         _write(path.resolve(), _encoded(content))
-    except (OSError, RuntimeError, UnicodeEncodeError) as error:  # a link to itself is a RuntimeError
-        raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+    except (
+        OSError,
+        RuntimeError,
+        UnicodeEncodeError,
+    ) as error:  # a link to itself is a RuntimeError
+        raise OutputError(
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 LONGEST_WAIT_S = 20.0
@@ -123,7 +135,8 @@ _POLL_S = 0.02
 def alone_with(path: Path) -> Iterator[None]:
     """Keep others out who would read a file and write it anew at the same time: one of two changes would be lost.
 
-    It is the folder that is locked, so that no file is left behind. Where a system has no such locks, nobody waits.
+    It is the folder that is locked, so that no file is left behind. Where a system has no such
+    locks, nobody waits.
 
     Raises:
         OutputError: Somebody else does not come to an end.
@@ -154,7 +167,9 @@ def _lock(folder: int, path: Path, fcntl: Any) -> None:
         except BlockingIOError as error:
             if time.monotonic() > until:
                 waited = f"{LONGEST_WAIT_S:.0f} s"
-                raise OutputError(f"cannot write {path}: others have been writing there for {waited}") from error
+                raise OutputError(
+                    f"cannot write {path}: others have been writing there for {waited}"
+                ) from error
             time.sleep(_POLL_S)
         except OSError:  # a file system without locks
             return
@@ -164,8 +179,8 @@ def check_folder(path: Path) -> None:
     """Refuse a file that cannot be written, before the work that would fill it.
 
     Raises:
-        OutputError: There is no such folder, the file may not be written, its name is none, or it holds a program:
-            no result has the ending of one.
+        OutputError: There is no such folder, the file may not be written, its name is none, or it
+            holds a program: no result has the ending of one.
     """
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
@@ -174,7 +189,9 @@ def check_folder(path: Path) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:  # a name too long, a link to itself, a NUL
-        raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise OutputError(
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
     if path.suffix in PROGRAMS:
@@ -285,7 +302,11 @@ def what_is(path: Path) -> str:
 
 
 _MARKS = (
-    (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself; get it by git lfs pull"),
+    (
+        0,
+        b"version https://git-lfs",
+        "a Git LFS pointer, not the file itself; get it by git lfs pull",
+    ),
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"PK\x05\x06", "an empty zip archive"),
     (0, b"\x1f\x8b", "a file compressed by gzip; unpack it first"),

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from dscost.budgets.judging import CheckResult, Finding
     from dscost.budgets.language import Budget, Entry, LayerRule, Limit
-    from dscost.results import Cost
+    from dscost.reports.records import Cost
 
 NEAREST = "the nearest dscost.yaml"
 
@@ -36,7 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Find the budget."""
     given: Sequence[str] = config.getoption("--dscost") or ()
-    config.stash[_PATHS] = tuple(dict.fromkeys(_budget(one, config.invocation_params.dir) for one in given))
+    config.stash[_PATHS] = tuple(
+        dict.fromkeys(_budget(one, config.invocation_params.dir) for one in given)
+    )
     config.stash[_COLLECTED] = set()
 
 
@@ -62,7 +64,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "BudgetFil
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m choose
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Collect the budgets that pytest did not come across."""
     for path in config.stash.get(_PATHS, ()):
         if path not in config.stash[_COLLECTED]:
@@ -111,7 +115,9 @@ class BudgetFile(pytest.File):
         limits = [one for one in entry.limits if one.level != "ignore"]
         judged: list[tuple[str, str, Places, Limit | None]] = []
         judged += [(f"{one.metric}-{one.bound}", "", _place_of(one), one) for one in limits]
-        judged += [("layers", f" {rule.selector.text}", _places_of(rule), None) for rule in entry.layers]
+        judged += [
+            ("layers", f" {rule.selector.text}", _places_of(rule), None) for rule in entry.layers
+        ]
         own = frozenset[tuple[int, int]]().union(*(places for _, _, places, _ in judged))
         yield self._test("counted", entry.name, counted=counted, places=own, is_rest=True)
         for name, more, places, limit in judged:
@@ -158,7 +164,8 @@ class CountedOnce:
     def holds(self, limit: "Limit") -> bool:
         """Whether a limit was judged, and holds."""
         return any(
-            (one.metric, one.bound, one.layer) == (limit.metric, limit.bound, None) for one in self.result.passed
+            (one.metric, one.bound, one.layer) == (limit.metric, limit.bound, None)
+            for one in self.result.passed
         )
 
 
@@ -188,7 +195,12 @@ class _BudgetTest(pytest.Item):
         from dscost.rendering.verdicts import finding_sentence, reasons
 
         place = f"{self.path.name}:{finding.line}:{finding.column}: {finding.entry}"
-        return "\n".join([f"{place}: {finding_sentence(finding)}", *(f"  {reason}" for reason in reasons(finding))])
+        return "\n".join(
+            [
+                f"{place}: {finding_sentence(finding)}",
+                *(f"  {reason}" for reason in reasons(finding)),
+            ]
+        )
 
 
 def fail(sentences: Sequence[str]) -> NoReturn:
@@ -239,7 +251,9 @@ class EntryTest(_BudgetTest):
 
     def _own(self) -> "list[Finding]":
         found = self._counted.findings()
-        return [one for one in found if ((one.line, one.column) in self._places) is not self._is_rest]
+        return [
+            one for one in found if ((one.line, one.column) in self._places) is not self._is_rest
+        ]
 
 
 class BaselineTest(_BudgetTest):

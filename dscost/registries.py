@@ -21,7 +21,8 @@ class Registry(Generic[T]):
     Args:
         kind: What an entry is called.
         plural: Likewise of several.
-        more: A module of ours that registers further entries, imported when a name is missing or all are asked for.
+        more: A module of ours that registers further entries, imported when a name is missing or
+            all are asked for.
     """
 
     def __init__(self, kind: str, plural: str, more: str | None = None) -> None:
@@ -49,7 +50,9 @@ class Registry(Generic[T]):
         if name not in self._entries:
             known = {*self._entries, *self._points()}
             if name not in known:
-                raise UnknownNameError(self._kind, name, [*self._entries, *sorted(known - set(self._entries))])
+                raise UnknownNameError(
+                    self._kind, name, [*self._entries, *sorted(known - set(self._entries))]
+                )
             self._entries[name] = self._points()[name].load()
         return self._entries[name]
 

@@ -98,7 +98,9 @@ def train(network: nn.Module, pictures: Pictures, epochs: int, learning_rate: fl
     """Change the network's weights so that it names the shapes; the learning rate rises to its highest, then falls."""
     batches = DataLoader(TensorDataset(*pictures), batch_size=50, shuffle=True)
     optimizer = torch.optim.Adam(network.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * len(batches))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=epochs * len(batches)
+    )
     network.train()
     for _ in range(epochs):
         for images, labels in batches:
@@ -146,10 +148,16 @@ def story(*, epochs: int, count: int, seed: int = 0) -> list[Step]:
 
 def main() -> None:
     """Print the story as a table."""
-    parser = argparse.ArgumentParser(description="Train, convert and fine-tune a small network on synthetic shapes.")
-    parser.add_argument("--epochs", type=int, default=4, help="of training, before the conversion (default: 4)")
+    parser = argparse.ArgumentParser(
+        description="Train, convert and fine-tune a small network on synthetic shapes."
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=4, help="of training, before the conversion (default: 4)"
+    )
     parser.add_argument("--pictures", type=int, default=6000, help="to train on (default: 6000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the pictures and the weights (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the pictures and the weights (default: 0)"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)  # layers as small as these gain nothing from more
     print(f"{'network':<28}{'accuracy':>10}{'params':>10}{'MACs':>12}")

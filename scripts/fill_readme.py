@@ -18,7 +18,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in example.files:
                 (Path(folder) / name).write_text(content, encoding="utf-8")
-            ran = subprocess.run([dscost, *example.arguments], capture_output=True, text=True, cwd=folder, check=False)
+            ran = subprocess.run(
+                [dscost, *example.arguments],
+                capture_output=True,
+                text=True,
+                cwd=folder,
+                check=False,
+            )
         before = f"$ {example.command}\n{example.printed}"
         text = text.replace(before, f"$ {example.command}\n{ran.stdout}{ran.stderr}", 1)
     README.write_text(text, encoding="utf-8")

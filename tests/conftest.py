@@ -5,11 +5,23 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("alike", derandomize=True, database=None, deadline=None)  # the same everywhere, however slow
+settings.register_profile(
+    "alike", derandomize=True, database=None, deadline=None
+)  # the same everywhere, however slow
 settings.load_profile("alike")
 
 # What pytest, rich, git and dscost read from the environment; here, as in the programs started from here, tests set it.
-OUTSIDE = ("CI", "BUILD_NUMBER", "FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS", "LINES")
+OUTSIDE = (
+    "CI",
+    "BUILD_NUMBER",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "TERM",
+    "COLUMNS",
+    "LINES",
+)
 PREFIXES = ("GIT_", "GITHUB_", "GITLAB_", "CI_", "DSCOST_", "PYTEST_ADDOPTS", "PY_COLORS", "TTY_")
 for name in [name for name in os.environ if name in OUTSIDE or name.startswith(PREFIXES)]:
     del os.environ[name]

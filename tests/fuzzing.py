@@ -76,7 +76,9 @@ def outcome_of(arguments: Sequence[str]) -> Outcome:
 
 def _stream() -> IO[str]:
     """Return a stream with a file descriptor, as stdout and stderr have one."""
-    return io.TextIOWrapper(TemporaryFile(), encoding="utf-8", errors="replace", newline="", write_through=True)
+    return io.TextIOWrapper(
+        TemporaryFile(), encoding="utf-8", errors="replace", newline="", write_through=True
+    )
 
 
 def _text(stream: IO[str]) -> str:
@@ -123,14 +125,22 @@ def _verdicts(outcome: Outcome) -> Iterator[tuple[bool, str]]:
     yield outcome.cpu_s > LIMIT_S, f"{outcome.cpu_s:.1f} s of processor time"
     yield code not in (0, 1, 2, 130), f"exit code {code}"
     yield code == 1 and command not in MAY_EXIT_1, "exit 1, which means over budget"
-    yield failed and not err.strip() and not (command == "check" and out.strip()), "failed without a word"
-    yield failed and bool(out.strip()) and command not in MAY_FAIL_WITH_A_RESULT, f"failed with a result: {out[:200]!r}"
+    yield (
+        failed and not err.strip() and not (command == "check" and out.strip()),
+        "failed without a word",
+    )
+    yield (
+        failed and bool(out.strip()) and command not in MAY_FAIL_WITH_A_RESULT,
+        f"failed with a result: {out[:200]!r}",
+    )
     yield bool(re.search(r"(?m)^\S*\.py:\d+: \w*Warning", err)), "a Python warning"
     yield bool(re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", err)), "a control character on stderr"
     yield any(len(line) > LONGEST_LINE for line in err.splitlines()), "an endless line on stderr"
 
 
-def fault_of_files(folder: Path, before: dict[str, bytes], written: Iterable[str] = ()) -> str | None:
+def fault_of_files(
+    folder: Path, before: dict[str, bytes], written: Iterable[str] = ()
+) -> str | None:
     """Return what is wrong with the files of a folder after a command, or `None`.
 
     Args:
@@ -150,10 +160,16 @@ def fault_of_files(folder: Path, before: dict[str, bytes], written: Iterable[str
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Return what the files of a folder hold, those in folders below it not."""
-    return {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file() and os.access(one, os.R_OK)}
+    return {
+        one.name: one.read_bytes()
+        for one in folder.iterdir()
+        if one.is_file() and os.access(one, os.R_OK)
+    }
 
 
-def faults(lines: Iterable[Sequence[str]], judge: Callable[[Outcome], str | None] = fault) -> dict[str, str]:
+def faults(
+    lines: Iterable[Sequence[str]], judge: Callable[[Outcome], str | None] = fault
+) -> dict[str, str]:
     """Run command lines and return the first of each kind of fault, as it would be typed, by what is wrong."""
     found: dict[str, str] = {}
     for line in lines:

@@ -3,7 +3,7 @@
 from hypothesis import settings
 
 from dscost.analysis.counting import ArchitectureVersions, CountedModel
-from dscost.operations import Operation
+from dscost.networks.network import Operation
 
 law = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 

@@ -15,15 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dscost
-from dscost.architectures import builtin_names
 from dscost.errors import InputError, SpecError, UnknownNameError
-from dscost.results import Cost, Layer, Report, document
-from dscost.specs import ConvSpec
+from dscost.layers.convolution import ConvSpec
+from dscost.networks.architectures import builtin_names
+from dscost.reports.records import Cost, Layer, Report, document
 
 WriteFile = Callable[..., str]
 
 COST_KEYS = {
-    *("params", "macs", "flops", "weight_bytes", "input_bytes", "output_bytes", "traffic_bytes", "flops_per_byte"),
+    *(
+        "params",
+        "macs",
+        "flops",
+        "weight_bytes",
+        "input_bytes",
+        "output_bytes",
+        "traffic_bytes",
+        "flops_per_byte",
+    ),
 }
 SUBJECT_KEYS = {"target", "source", "inputs", "totals", "layers", "latency", "coverage", "warnings"}
 LAYER_KEYS = {
@@ -43,7 +52,16 @@ def small_model() -> Report:
 
 both_kinds = pytest.mark.parametrize("make", [small_layer, small_model], ids=["a layer", "a model"])
 some_builtins = pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50", "vgg16", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_large", "xception"]
+    "name",
+    [
+        "resnet18",
+        "resnet50",
+        "vgg16",
+        "mobilenet_v1",
+        "mobilenet_v2",
+        "mobilenet_v3_large",
+        "xception",
+    ],
 )
 
 
@@ -88,7 +106,11 @@ def test_every_cost_has_the_keys_of_the_design(make: Callable[[], Report]) -> No
 
 @both_kinds
 def test_a_convolution_is_described_in_the_words_of_torch(make: Callable[[], Report]) -> None:
-    words = set(inspect.signature(torch.nn.Conv2d.__init__).parameters) - {"self", "device", "dtype"}
+    words = set(inspect.signature(torch.nn.Conv2d.__init__).parameters) - {
+        "self",
+        "device",
+        "dtype",
+    }
     convs = [layer["conv"] for layer in make().to_dict()["layers"] if layer["op"] == "convolution"]
     assert convs
     for conv in convs:
@@ -100,7 +122,14 @@ def test_a_convolution_is_described_in_the_words_of_torch(make: Callable[[], Rep
 def test_a_document_has_the_keys_of_the_design(make: Callable[[], Report]) -> None:
     report = make()
     whole = document([report, report], command="model")
-    assert set(whole) >= {"schema_version", "tool", "command", "conventions", "environment", "subjects"}
+    assert set(whole) >= {
+        "schema_version",
+        "tool",
+        "command",
+        "conventions",
+        "environment",
+        "subjects",
+    }
     assert whole["schema_version"] == 1
     assert whole["tool"] == {"name": "dscost", "version": dscost.__version__}
     assert whole["command"] == "model"
@@ -131,7 +160,9 @@ def test_a_model_report_says_what_it_is_of() -> None:
 
 
 def test_a_layer_report_says_what_it_is_of() -> None:
-    report = dscost.layer(in_channels=3, out_channels=4, kernel_size=(5, 3), input_size=(31, 40), batch=2)
+    report = dscost.layer(
+        in_channels=3, out_channels=4, kernel_size=(5, 3), input_size=(31, 40), batch=2
+    )
     (layer,) = report.layers
     assert report.source == "layer"
     assert report.inputs == (((2, 3, 31, 40), "float32"),)
@@ -155,24 +186,37 @@ def test_every_figure_of_a_layer_agrees_with_a_count_by_hand() -> None:
 
     params = 48 * 96 * 15 + 96
     macs = positions * 48 * 96 * 15
-    assert report.totals.standard == Cost(params, macs, 4 * params, image, result, image + 4 * params + result)
+    assert report.totals.standard == Cost(
+        params, macs, 4 * params, image, result, image + 4 * params + result
+    )
 
     params = 48 * 15 + 48 * 96 + 96
     macs = positions * (48 * 15 + 48 * 96)
     between = 4 * positions * 48
     traffic = image + 4 * params + 2 * between + result
-    assert report.totals.depthwise_separable == Cost(params, macs, 4 * params, image, result, traffic)
-    assert report.totals.standard.flops_per_byte == report.totals.standard.flops / report.totals.standard.traffic_bytes
+    assert report.totals.depthwise_separable == Cost(
+        params, macs, 4 * params, image, result, traffic
+    )
+    assert (
+        report.totals.standard.flops_per_byte
+        == report.totals.standard.flops / report.totals.standard.traffic_bytes
+    )
 
 
-def test_stride_padding_and_dilation_go_to_the_depthwise_stage_and_the_bias_to_the_pointwise() -> None:
+def test_stride_padding_and_dilation_go_to_the_depthwise_stage_and_the_bias_to_the_pointwise() -> (
+    None
+):
     report = dscost.layer(
         in_channels=8, out_channels=12, kernel_size=5, stride=2, padding=3, dilation=2, groups=4, bias=True,
         depth_multiplier=3,
     )  # fmt: skip
     depthwise, pointwise = report.layers[0].stages["depthwise_separable"]
     assert (depthwise.name, pointwise.name) == ("depthwise", "pointwise")
-    assert depthwise.conv.output_shape((1, 8, 14, 14)) == depthwise.output_shape == pointwise.input_shape
+    assert (
+        depthwise.conv.output_shape((1, 8, 14, 14))
+        == depthwise.output_shape
+        == pointwise.input_shape
+    )
     assert in_torch(depthwise.conv) == repr(
         torch.nn.Conv2d(8, 24, 5, stride=2, padding=3, dilation=2, groups=8, bias=False)
     )
@@ -202,20 +246,37 @@ def test_without_bias_and_stride_the_reduction_is_what_the_formula_says(
 
 def test_what_nobody_said_of_a_layer_is_listed_as_assumed() -> None:
     everything = {
-        *("stride", "padding", "dilation", "groups", "bias", "input_size", "batch", "depth_multiplier", "dtype"),
+        *(
+            "stride",
+            "padding",
+            "dilation",
+            "groups",
+            "bias",
+            "input_size",
+            "batch",
+            "depth_multiplier",
+            "dtype",
+        ),
     }
     given_none = dscost.layer(in_channels=8, out_channels=8, kernel_size=3)
     assert set(given_none.assumed) == everything
-    given_some = dscost.layer(in_channels=8, out_channels=8, kernel_size=3, stride=1, bias=False, batch=None)
+    given_some = dscost.layer(
+        in_channels=8, out_channels=8, kernel_size=3, stride=1, bias=False, batch=None
+    )
     assert set(given_some.assumed) == everything - {"stride", "bias"}
     assert given_some.totals == given_none.totals
 
 
 @pytest.mark.parametrize(
-    ("kernel", "dilation", "size"), [(1, 1, 9), (2, 1, 9), (3, 1, 9), (4, 3, 9), ((5, 2), (1, 4), (6, 9))]
+    ("kernel", "dilation", "size"),
+    [(1, 1, 9), (2, 1, 9), (3, 1, 9), (4, 3, 9), ((5, 2), (1, 4), (6, 9))],
 )
-def test_padding_that_nobody_said_keeps_the_size(kernel: object, dilation: object, size: object) -> None:
-    report = dscost.layer(in_channels=4, out_channels=4, kernel_size=kernel, dilation=dilation, input_size=size)
+def test_padding_that_nobody_said_keeps_the_size(
+    kernel: object, dilation: object, size: object
+) -> None:
+    report = dscost.layer(
+        in_channels=4, out_channels=4, kernel_size=kernel, dilation=dilation, input_size=size
+    )
     assert report.layers[0].output_shape == report.layers[0].input_shape
 
 
@@ -234,7 +295,9 @@ def test_padding_that_nobody_said_keeps_the_size(kernel: object, dilation: objec
         ),
     ],
 )
-def test_a_layer_that_cannot_be_separable_has_no_variant_and_says_why(layer: dict[str, int], reason: str) -> None:
+def test_a_layer_that_cannot_be_separable_has_no_variant_and_says_why(
+    layer: dict[str, int], reason: str
+) -> None:
     report = dscost.layer(in_channels=8, out_channels=8, **layer)
     (only,) = report.layers
     assert only.note == reason
@@ -254,8 +317,14 @@ def test_a_kernel_larger_than_1_in_one_direction_has_a_variant(kernel: tuple[int
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ({"groups": 3}, "groups=3 does not divide in_channels=8; groups=3 does not divide out_channels=16"),
-        ({"in_channels": 0, "stride": -1}, "in_channels must be at least 1, found 0; stride must be at least 1, "),
+        (
+            {"groups": 3},
+            "groups=3 does not divide in_channels=8; groups=3 does not divide out_channels=16",
+        ),
+        (
+            {"in_channels": 0, "stride": -1},
+            "in_channels must be at least 1, found 0; stride must be at least 1, ",
+        ),
         ({"batch": 0}, "batch must be at least 1, found 0"),
         ({"batch": 1.5}, "batch must be whole numbers, found 1.5"),
         ({"depth_multiplier": 0}, "depth_multiplier must be at least 1, found 0"),
@@ -266,7 +335,9 @@ def test_a_kernel_larger_than_1_in_one_direction_has_a_variant(kernel: tuple[int
     ],
     ids=str,
 )
-def test_a_layer_that_cannot_exist_is_refused_with_the_reasons(layer: dict[str, object], message: str) -> None:
+def test_a_layer_that_cannot_exist_is_refused_with_the_reasons(
+    layer: dict[str, object], message: str
+) -> None:
     with pytest.raises(SpecError) as caught:
         dscost.layer(**{"in_channels": 8, "out_channels": 16, "kernel_size": 3, **layer})
     assert str(caught.value).startswith(message)
@@ -300,7 +371,9 @@ def test_an_argument_that_does_not_exist_is_refused_and_not_ignored(typing_error
 
 def test_the_padding_mode_is_taken_or_refused_but_not_ignored() -> None:
     try:
-        (layer,) = dscost.layer(in_channels=8, out_channels=16, kernel_size=3, padding_mode="reflect").layers
+        (layer,) = dscost.layer(
+            in_channels=8, out_channels=16, kernel_size=3, padding_mode="reflect"
+        ).layers
     except (TypeError, InputError):
         return
     assert layer.conv is not None
@@ -314,8 +387,13 @@ def test_the_padding_mode_is_taken_or_refused_but_not_ignored() -> None:
 def test_the_totals_of_a_model_are_the_sums_of_its_layers(name: str) -> None:
     report = dscost.analyze(name)
     for figure in ADDING_UP:
-        assert getattr(report.totals.as_is, figure) == sum(getattr(layer.cost, figure) for layer in report.layers)
-    assert report.totals.as_is.input_bytes == 4 * 3 * report.inputs[0].shape[2] * report.inputs[0].shape[3]
+        assert getattr(report.totals.as_is, figure) == sum(
+            getattr(layer.cost, figure) for layer in report.layers
+        )
+    assert (
+        report.totals.as_is.input_bytes
+        == 4 * 3 * report.inputs[0].shape[2] * report.inputs[0].shape[3]
+    )
     assert report.totals.as_is.output_bytes == 4 * 1000
 
 
@@ -326,14 +404,23 @@ def test_the_totals_of_a_rewritten_model_follow_from_the_variants_of_its_layers(
     for figure in ADDING_UP:
         as_is, standard, separable = (
             getattr(cost, figure)
-            for cost in (report.totals.as_is, report.totals.standard, report.totals.depthwise_separable)
+            for cost in (
+                report.totals.as_is,
+                report.totals.standard,
+                report.totals.depthwise_separable,
+            )
         )
         inside_pairs = sum(getattr(layer.cost, figure) for layer in report.layers if layer.pair)
-        instead = sum(getattr(layer.variants["standard"], figure) for layer in report.layers if layer.name in pairs)
+        instead = sum(
+            getattr(layer.variants["standard"], figure)
+            for layer in report.layers
+            if layer.name in pairs
+        )
         assert standard == as_is - inside_pairs + instead
         swapped = [layer for layer in report.layers if layer.variants and not layer.pair]
         assert separable == as_is + sum(
-            getattr(layer.variants["depthwise_separable"], figure) - getattr(layer.cost, figure) for layer in swapped
+            getattr(layer.variants["depthwise_separable"], figure) - getattr(layer.cost, figure)
+            for layer in swapped
         )
 
 
@@ -427,11 +514,26 @@ def test_every_figure_of_a_small_model_agrees_with_a_count_by_hand(network_file:
 @pytest.mark.parametrize(
     ("name", "counted", "free"),
     [
-        pytest.param("resnet18", 20 + 1, 20 + 17 + 2 + 8 + 1, id="resnet18: norms, relus, poolings, sums, flatten"),
-        pytest.param("vgg16", 13 + 3, 13 + 2 + 6 + 1 + 2, id="vgg16: relus, poolings, flatten, dropouts"),
-        pytest.param("mobilenet_v1", 27 + 1, 27 + 27 + 2, id="mobilenet_v1: norms, relus, pooling and flatten"),
         pytest.param(
-            "xception", 2 + 2 * 34 + 4 + 1, 40 + 35 + 5 + 12 + 1, id="xception: norms, relus, poolings, sums, flatten"
+            "resnet18",
+            20 + 1,
+            20 + 17 + 2 + 8 + 1,
+            id="resnet18: norms, relus, poolings, sums, flatten",
+        ),
+        pytest.param(
+            "vgg16", 13 + 3, 13 + 2 + 6 + 1 + 2, id="vgg16: relus, poolings, flatten, dropouts"
+        ),
+        pytest.param(
+            "mobilenet_v1",
+            27 + 1,
+            27 + 27 + 2,
+            id="mobilenet_v1: norms, relus, pooling and flatten",
+        ),
+        pytest.param(
+            "xception",
+            2 + 2 * 34 + 4 + 1,
+            40 + 35 + 5 + 12 + 1,
+            id="xception: norms, relus, poolings, sums, flatten",
         ),
     ],
 )
@@ -456,7 +558,12 @@ def test_counted_layers_have_macs_and_free_ones_have_none(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "pairs"),
     [
-        *(("mobilenet_v1", 13), ("mobilenet_v2", 17), ("mobilenet_v3_large", 15), ("mobilenet_v3_small", 11)),
+        *(
+            ("mobilenet_v1", 13),
+            ("mobilenet_v2", 17),
+            ("mobilenet_v3_large", 15),
+            ("mobilenet_v3_small", 11),
+        ),
         *(("efficientnet_b0", 16), ("xception", 34), ("resnet18", 0), ("vgg16", 0)),
     ],
 )
@@ -474,11 +581,16 @@ def test_a_pair_of_mobilenet_v1_knows_both_of_its_sides() -> None:
     assert depthwise.pair == pointwise.pair == depthwise.name
     # 32 → 64 channels, 3×3 at 112×112
     assert depthwise.variants["standard"].macs == 112 * 112 * 32 * 64 * 9
-    assert depthwise.variants["depthwise_separable"].macs == depthwise.cost.macs + pointwise.cost.macs
+    assert (
+        depthwise.variants["depthwise_separable"].macs == depthwise.cost.macs + pointwise.cost.macs
+    )
     assert depthwise.formula_ratio == pytest.approx(1 / 64 + 1 / 9)
     assert not pointwise.variants
     between = [layer.name for layer in report.layers if layer.pair == depthwise.name]
-    assert between == [f"separable1.0.{part}" for part in ("depthwise", "depthwise_norm", "depthwise_act", "pointwise")]
+    assert between == [
+        f"separable1.0.{part}"
+        for part in ("depthwise", "depthwise_norm", "depthwise_act", "pointwise")
+    ]
 
 
 def test_the_squeeze_and_excite_of_a_pair_belongs_to_it() -> None:
@@ -508,21 +620,38 @@ def pair_report(network_file: WriteFile, layers: str) -> Report:
     return dscost.analyze(network_file(f"layers:{layers}"), input=(1, 6, 12, 12))
 
 
-def test_the_separable_side_of_a_pair_has_the_bias_of_its_depthwise_stage(network_file: WriteFile) -> None:
-    report = pair_report(network_file, "\n  - {depthwise: 3, bias: true}\n  - {conv: 1, out_channels: 8}")
+def test_the_separable_side_of_a_pair_has_the_bias_of_its_depthwise_stage(
+    network_file: WriteFile,
+) -> None:
+    report = pair_report(
+        network_file, "\n  - {depthwise: 3, bias: true}\n  - {conv: 1, out_channels: 8}"
+    )
     depthwise, pointwise = report.layers
     assert report.totals.depthwise_separable == report.totals.as_is
-    assert depthwise.variants["depthwise_separable"].params == depthwise.cost.params + pointwise.cost.params
+    assert (
+        depthwise.variants["depthwise_separable"].params
+        == depthwise.cost.params + pointwise.cost.params
+    )
 
 
 @pytest.mark.parametrize(
     "between",
-    ["", "{norm: batch}", "{act: relu}", "{dropout: 0.1}", "{squeeze_excite: 2}", "{squeeze_excite: 2, act: silu}"],
+    [
+        "",
+        "{norm: batch}",
+        "{act: relu}",
+        "{dropout: 0.1}",
+        "{squeeze_excite: 2}",
+        "{squeeze_excite: 2, act: silu}",
+    ],
     ids=lambda layer: layer or "nothing",
 )
 def test_a_pair_is_seen_through_what_may_lie_between(network_file: WriteFile, between: str) -> None:
     middle = f"\n  - {between}" if between else ""
-    report = pair_report(network_file, f"\n  - {{depthwise: 5}}{middle}\n  - {{conv: 1, out_channels: 8, bias: false}}")
+    report = pair_report(
+        network_file,
+        f"\n  - {{depthwise: 5}}{middle}\n  - {{conv: 1, out_channels: 8, bias: false}}",
+    )
     assert {layer.pair for layer in report.layers} == {"depthwise1"}
     assert report.totals.standard.params == 6 * 8 * 25
     assert report.totals.standard.macs == 144 * 6 * 8 * 25
@@ -537,11 +666,16 @@ def test_a_pair_is_seen_through_what_may_lie_between(network_file: WriteFile, be
         pytest.param("{conv: 1, out_channels: 8, padding: 1}", id="1x1 with padding"),
         pytest.param("flatten\n  - {linear: 8}", id="linear"),
         pytest.param("residual: [{conv: 1, out_channels: 6}]", id="read twice"),
-        pytest.param("residual: [{squeeze_excite: 2}, {conv: 1, out_channels: 6}]", id="gated, but read elsewhere too"),
+        pytest.param(
+            "residual: [{squeeze_excite: 2}, {conv: 1, out_channels: 6}]",
+            id="gated, but read elsewhere too",
+        ),
         pytest.param("{act: relu}", id="end of the network"),
     ],
 )
-def test_a_depthwise_convolution_that_reaches_no_1x1_alone_is_no_pair(network_file: WriteFile, after: str) -> None:
+def test_a_depthwise_convolution_that_reaches_no_1x1_alone_is_no_pair(
+    network_file: WriteFile, after: str
+) -> None:
     report = pair_report(network_file, f"\n  - {{depthwise: 3}}\n  - {after}")
     depthwise = report.layers[0]
     assert depthwise.conv is not None
@@ -567,11 +701,11 @@ def test_a_pair_keeps_depth_multiplier_groups_stride_and_dilation(network_file: 
     assert report.totals.depthwise_separable == report.totals.as_is
 
 
-def test_a_grouped_1x1_that_mixes_parts_of_a_channel_stands_for_no_convolution(network_file: WriteFile) -> None:
+def test_a_grouped_1x1_that_mixes_parts_of_a_channel_stands_for_no_convolution(
+    network_file: WriteFile,
+) -> None:
     # 6 channels become 24; in 8 groups of 3 they would need 8 groups of the 6
-    layers = (
-        "\n  - {depthwise: 3, depth_multiplier: 4, bias: false}\n  - {conv: 1, out_channels: 8, groups: 8, bias: false}"
-    )
+    layers = "\n  - {depthwise: 3, depth_multiplier: 4, bias: false}\n  - {conv: 1, out_channels: 8, groups: 8, bias: false}"
     report = pair_report(network_file, layers)
     assert report.totals.as_is.params == 24 * 9 + 24
     assert report.totals.standard == report.totals.depthwise_separable == report.totals.as_is
@@ -600,11 +734,15 @@ def test_the_formula_ratio_of_a_layer_is_its_reduction_of_weights(name: str) -> 
 # -- dtype
 
 
-@pytest.mark.parametrize(("dtype", "element_bytes"), [("float64", 8), ("float16", 2), ("bfloat16", 2), ("int8", 1)])
+@pytest.mark.parametrize(
+    ("dtype", "element_bytes"), [("float64", 8), ("float16", 2), ("bfloat16", 2), ("int8", 1)]
+)
 def test_the_dtype_changes_bytes_and_nothing_else(dtype: str, element_bytes: int) -> None:
     usual, other = small_model(), dscost.analyze("mobilenet_v3_small", dtype=dtype)
     assert other.inputs[0].dtype == dtype
-    pairs = [(layer.cost, twin.cost) for layer, twin in zip(usual.layers, other.layers, strict=True)]
+    pairs = [
+        (layer.cost, twin.cost) for layer, twin in zip(usual.layers, other.layers, strict=True)
+    ]
     pairs += zip(usual.totals, other.totals, strict=True)
     for cost, twin in pairs:
         assert (twin.params, twin.macs, twin.flops) == (cost.params, cost.macs, cost.flops)
@@ -614,8 +752,12 @@ def test_the_dtype_changes_bytes_and_nothing_else(dtype: str, element_bytes: int
 
 @pytest.mark.parametrize("analyze", [lambda **given: dscost.analyze("resnet18", **given), lambda **given: dscost.layer(
     in_channels=3, out_channels=4, kernel_size=3, **given)], ids=["a model", "a layer"])  # fmt: skip
-def test_an_unknown_dtype_is_answered_with_the_nearest_spelling(analyze: Callable[..., Report]) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown dtype 'flaot16' \(did you mean 'float16'\?\)"):
+def test_an_unknown_dtype_is_answered_with_the_nearest_spelling(
+    analyze: Callable[..., Report],
+) -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"unknown dtype 'flaot16' \(did you mean 'float16'\?\)"
+    ):
         analyze(dtype="flaot16")
 
 
@@ -625,10 +767,12 @@ def test_an_unknown_dtype_is_answered_with_the_nearest_spelling(analyze: Callabl
 def test_counting_imports_neither_torch_nor_numpy() -> None:
     program = """
 import sys, dscost
-from dscost.results import document
+from dscost.reports.records import document
 reports = [dscost.analyze("efficientnet_b0"), dscost.layer(in_channels=8, out_channels=8, kernel_size=3)]
 document(reports, command="model")
 print(sorted({"torch", "numpy"} & set(sys.modules)))
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

@@ -15,10 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import dscost
 from dscost.analysis import CountedModel
 from dscost.analysis import count as count_model
-from dscost.architectures import build, builtin_names, builtins, find_builtin, read_architecture
-from dscost.building import Network
 from dscost.errors import FileProblems, InputError, SpecError, UnknownNameError
-from dscost.network_specs import (
+from dscost.layers.convolution import Shape, conv2d
+from dscost.layers.others import (
     ActivationSpec,
     BatchNormSpec,
     FlattenSpec,
@@ -28,9 +27,16 @@ from dscost.network_specs import (
     PoolSpec,
     Spec,
 )
-from dscost.operations import NETWORK_INPUT, Operation, network_cost, operation_cost
-from dscost.specs import Shape, conv2d
-from dscost.swaps import find_swaps, with_variant
+from dscost.modules.building import Network
+from dscost.networks.architectures import (
+    build,
+    builtin_names,
+    builtins,
+    find_builtin,
+    read_architecture,
+)
+from dscost.networks.network import NETWORK_INPUT, Operation, network_cost, operation_cost
+from dscost.networks.swaps import find_swaps, with_variant
 
 WriteFile = Callable[..., str]
 VARIANTS = ("standard", "depthwise_separable")
@@ -55,13 +61,17 @@ def traced(operations: Sequence[Operation], input_shape: Shape) -> Traced:
     modules = {operation.name: network.get_submodule(operation.name) for operation in operations}
     shapes: dict[str, Shape] = {}
     for name, module in modules.items():
-        module.register_forward_hook(lambda _, __, output, name=name: shapes.update({name: tuple(output.shape)}))
+        module.register_forward_hook(
+            lambda _, __, output, name=name: shapes.update({name: tuple(output.shape)})
+        )
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         output = network(x)
     flops = counter.get_flop_counts()
     return Traced(
         macs={name: sum(flops.get(f"Network.{name}", {}).values()) // 2 for name in modules},
-        params={name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()},
+        params={
+            name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()
+        },
         shapes=shapes,
         total_macs=counter.get_total_flops() // 2,
         total_params=sum(p.numel() for p in network.parameters()),
@@ -104,7 +114,11 @@ def test_every_layer_of_a_builtin_has_the_params_of_its_torch_module(name: str) 
 def test_every_layer_of_a_builtin_has_the_output_shape_of_its_torch_module(name: str) -> None:
     ours = {layer.name: layer.output_shape for layer in counted(name).report.layers}
     assert ours == traced_builtin(name).shapes
-    assert counted(name).report.layers[-1].output_shape == traced_builtin(name).output_shape == (1, 1000)
+    assert (
+        counted(name).report.layers[-1].output_shape
+        == traced_builtin(name).output_shape
+        == (1, 1000)
+    )
 
 
 @every_builtin
@@ -128,7 +142,9 @@ def test_a_rewritten_builtin_costs_what_torch_counts(name: str, variant: str) ->
     assert cost.weight_bytes == 4 * network.total_params
 
 
-@pytest.mark.parametrize("input_shape", [(3, 3, 97, 131), (2, 1, 64, 64)], ids=["3 images 97x131", "2 grey 64x64"])
+@pytest.mark.parametrize(
+    "input_shape", [(3, 3, 97, 131), (2, 1, 64, 64)], ids=["3 images 97x131", "2 grey 64x64"]
+)
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18", "vgg16", "xception"])
 def test_a_builtin_on_another_input_costs_what_torch_counts(name: str, input_shape: Shape) -> None:
     model = count_model(name, input=input_shape)
@@ -141,15 +157,22 @@ def test_a_builtin_on_another_input_costs_what_torch_counts(name: str, input_sha
 # -- random networks against torch
 
 
-def appended(operations: list[Operation], spec: Spec, sources: tuple[int, ...], input_shape: Shape) -> Shape:
-    shapes = tuple(input_shape if source == NETWORK_INPUT else operations[source].output_shape for source in sources)
+def appended(
+    operations: list[Operation], spec: Spec, sources: tuple[int, ...], input_shape: Shape
+) -> Shape:
+    shapes = tuple(
+        input_shape if source == NETWORK_INPUT else operations[source].output_shape
+        for source in sources
+    )
     output = spec.output_shape(*shapes)
     operations.append(Operation(f"layer{len(operations)}", spec, sources, shapes, output))
     return output
 
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
-torch_pads_even_kernels_aloud = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+torch_pads_even_kernels_aloud = pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even kernel:UserWarning"
+)
 
 
 def divisors(number: int) -> list[int]:
@@ -159,7 +182,9 @@ def divisors(number: int) -> list[int]:
 @st.composite
 def networks(draw: st.DrawFn) -> tuple[list[Operation], Shape]:
     """A chain of layers on a small input, some of them joined with a gate or with their own input."""
-    shape: Shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 13), st.integers(1, 13)))
+    shape: Shape = draw(
+        st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 13), st.integers(1, 13))
+    )
     input_shape, operations = shape, list[Operation]()
     kinds = ["conv", "conv", "separable", "pool", "norm", "act", "gate", "add"]
     for kind in draw(st.lists(st.sampled_from(kinds), max_size=7)):
@@ -184,13 +209,23 @@ def networks(draw: st.DrawFn) -> tuple[list[Operation], Shape]:
                     depthwise = conv2d(channels, middle, draw(pairs), padding=None, groups=channels)
                     appended(operations, depthwise, (source,), input_shape)
                     if draw(st.booleans()):
-                        appended(operations, BatchNormSpec(middle), (len(operations) - 1,), input_shape)
+                        appended(
+                            operations, BatchNormSpec(middle), (len(operations) - 1,), input_shape
+                        )
                     groups = draw(st.sampled_from(divisors(middle)))
-                    pointwise = conv2d(middle, 2 * groups, 1, groups=groups, bias=draw(st.booleans()))
+                    pointwise = conv2d(
+                        middle, 2 * groups, 1, groups=groups, bias=draw(st.booleans())
+                    )
                     shape = appended(operations, pointwise, (len(operations) - 1,), input_shape)
                 case "pool":
                     window, stride = draw(pairs), draw(pairs)
-                    pool = PoolSpec(draw(st.sampled_from(["max", "avg"])), window, stride, (0, 0), draw(st.booleans()))
+                    pool = PoolSpec(
+                        draw(st.sampled_from(["max", "avg"])),
+                        window,
+                        stride,
+                        (0, 0),
+                        draw(st.booleans()),
+                    )
                     shape = appended(operations, pool, (source,), input_shape)
                 case "norm":
                     appended(operations, BatchNormSpec(channels), (source,), input_shape)
@@ -200,13 +235,20 @@ def networks(draw: st.DrawFn) -> tuple[list[Operation], Shape]:
                     appended(operations, GlobalPoolSpec(), (source,), input_shape)
                     appended(operations, JoinSpec("multiply"), (source, source + 1), input_shape)
                 case "add":
-                    appended(operations, conv2d(channels, channels, 3, padding=1), (source,), input_shape)
+                    appended(
+                        operations, conv2d(channels, channels, 3, padding=1), (source,), input_shape
+                    )
                     appended(operations, JoinSpec("add"), (source + 1, source), input_shape)
         except SpecError:
             continue  # does not fit: the network goes on without it
     appended(operations, FlattenSpec(), (len(operations) - 1,), input_shape)
     features = operations[-1].output_shape[-1]
-    appended(operations, LinearSpec(features, 5, draw(st.booleans())), (len(operations) - 1,), input_shape)
+    appended(
+        operations,
+        LinearSpec(features, 5, draw(st.booleans())),
+        (len(operations) - 1,),
+        input_shape,
+    )
     return operations, input_shape
 
 
@@ -263,7 +305,9 @@ def test_a_builtin_is_found_by_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", builtins(), ids=lambda architecture: architecture.name)
-def test_a_builtin_says_what_it_is_and_which_paper_it_follows(architecture: dscost.architectures.Architecture) -> None:
+def test_a_builtin_says_what_it_is_and_which_paper_it_follows(
+    architecture: dscost.networks.architectures.Architecture,
+) -> None:
     assert architecture.file.description
     assert "arXiv:" in (architecture.file.source or "")
 
@@ -286,7 +330,9 @@ def test_an_unknown_model_is_answered_with_the_nearest_spelling(typed: str, near
 
 
 def test_a_model_like_no_other_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown model 'qqq' \(known: efficientnet_b0, .* more\)"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown model 'qqq' \(known: efficientnet_b0, .* more\)"
+    ):
         dscost.analyze("qqq")
 
 
@@ -304,8 +350,12 @@ def test_a_model_like_no_other_is_answered_with_the_known_ones() -> None:
     ],
     ids=lambda value: str(value),
 )
-def test_settings_turn_one_model_into_another(model: str, chosen: dict[str, object], same_as: str) -> None:
-    assert dscost.analyze(model, settings=chosen).totals.as_is == dscost.analyze(same_as).totals.as_is
+def test_settings_turn_one_model_into_another(
+    model: str, chosen: dict[str, object], same_as: str
+) -> None:
+    assert (
+        dscost.analyze(model, settings=chosen).totals.as_is == dscost.analyze(same_as).totals.as_is
+    )
 
 
 def test_classes_change_the_classifier_alone() -> None:
@@ -337,7 +387,9 @@ def test_the_settings_of_a_report_never_contradict_its_input() -> None:
     ],
     ids=lambda value: str(value),
 )
-def test_a_setting_that_does_not_exist_or_fit_is_refused(chosen: dict[str, object], message: str) -> None:
+def test_a_setting_that_does_not_exist_or_fit_is_refused(
+    chosen: dict[str, object], message: str
+) -> None:
     with pytest.raises(InputError) as caught:
         dscost.analyze("mobilenet_v2", settings=chosen)
     assert str(caught.value) == message
@@ -345,7 +397,13 @@ def test_a_setting_that_does_not_exist_or_fit_is_refused(chosen: dict[str, objec
 
 @pytest.mark.parametrize(
     "chosen",
-    [{"classes": 0}, {"classes": 2.5}, {"resolution": 0}, {"resolution": -5}, {"resolution": float("nan")}],
+    [
+        {"classes": 0},
+        {"classes": 2.5},
+        {"resolution": 0},
+        {"resolution": -5},
+        {"resolution": float("nan")},
+    ],
     ids=lambda value: str(value),
 )
 def test_a_setting_that_makes_no_network_is_refused(chosen: dict[str, object]) -> None:
@@ -369,9 +427,14 @@ def test_the_batch_scales_macs_and_activations_and_nothing_else(name: str, batch
     for cost in ("as_is", *VARIANTS):
         single, scaled = getattr(one.totals, cost), getattr(many.totals, cost)
         assert scaled.macs == batch * single.macs
-        assert (scaled.input_bytes, scaled.output_bytes) == (batch * single.input_bytes, batch * single.output_bytes)
+        assert (scaled.input_bytes, scaled.output_bytes) == (
+            batch * single.input_bytes,
+            batch * single.output_bytes,
+        )
         assert (scaled.params, scaled.weight_bytes) == (single.params, single.weight_bytes)
-    assert [layer.cost.macs for layer in many.layers] == [batch * layer.cost.macs for layer in one.layers]
+    assert [layer.cost.macs for layer in many.layers] == [
+        batch * layer.cost.macs for layer in one.layers
+    ]
 
 
 def test_batch_replaces_the_batch_of_the_input() -> None:
@@ -382,7 +445,10 @@ def test_batch_replaces_the_batch_of_the_input() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"input": (3, 224, 224)}, "input must be batch, channels, height and width, found 3×224×224"),
+        (
+            {"input": (3, 224, 224)},
+            "input must be batch, channels, height and width, found 3×224×224",
+        ),
         ({"input": (0, 3, 64, 64)}, "batch must be at least 1, found 0"),
         ({"input": (1, 0, 64, 64)}, "channels must be at least 1, found 0"),
         ({"input": (1, 3, 64, -1)}, "input size must be at least 1, found 64×-1"),
@@ -399,7 +465,9 @@ def test_an_impossible_input_is_refused(options: dict[str, object], message: str
 
 
 def test_an_input_too_small_for_the_network_is_refused_with_the_layer_that_cannot_run() -> None:
-    with pytest.raises(FileProblems, match=r"vgg\.yaml:\d+:\d+: .*larger than the padded input 1×1"):
+    with pytest.raises(
+        FileProblems, match=r"vgg\.yaml:\d+:\d+: .*larger than the padded input 1×1"
+    ):
         dscost.analyze("vgg16", input=(1, 3, 16, 16))
 
 
@@ -417,7 +485,9 @@ layers:
 
 
 @pytest.mark.parametrize(("model", "channels"), [("", 32), (":large", 32), (":small", 4)])
-def test_a_file_of_several_models_has_them_all(network_file: WriteFile, model: str, channels: int) -> None:
+def test_a_file_of_several_models_has_them_all(
+    network_file: WriteFile, model: str, channels: int
+) -> None:
     report = dscost.analyze(network_file(SEVERAL) + model)
     assert report.source == "yaml"
     assert report.settings == {"channels": channels}
@@ -429,7 +499,9 @@ def test_a_setting_overrides_the_model_of_a_file(network_file: WriteFile) -> Non
     assert report.totals.as_is.params == 3 * 5 * 9 + 5
 
 
-def test_an_unknown_model_of_a_file_is_answered_with_the_nearest_spelling(network_file: WriteFile) -> None:
+def test_an_unknown_model_of_a_file_is_answered_with_the_nearest_spelling(
+    network_file: WriteFile,
+) -> None:
     with pytest.raises(UnknownNameError, match=r"unknown model 'smal' \(did you mean 'small'\?\)"):
         dscost.analyze(f"{network_file(SEVERAL)}:smal")
 
@@ -449,7 +521,10 @@ def test_a_bare_list_of_layers_takes_its_input_from_the_caller(network_file: Wri
 def test_a_builtin_copied_to_a_file_costs_the_same(network_file: WriteFile) -> None:
     text = Path(find_builtin("xception").file.path).read_text(encoding="utf-8")
     copied = dscost.analyze(network_file(text))
-    assert (copied.totals, copied.layers) == (counted("xception").report.totals, counted("xception").report.layers)
+    assert (copied.totals, copied.layers) == (
+        counted("xception").report.totals,
+        counted("xception").report.layers,
+    )
 
 
 def test_blocks_are_unrolled_by_hand(network_file: WriteFile) -> None:
@@ -470,8 +545,16 @@ layers:
 """)
     operations = build(read_architecture(Path(path)), overrides={}).operations
     convs = {op.name: op.output_shape for op in operations if op.spec.op == "convolution"}
-    assert convs == {"unit1.0.conv1": (1, 8, 8, 8), "unit1.1.conv1": (1, 9, 8, 8), "unit2.0.conv1": (1, 4, 8, 8)}
-    assert [op.name for op in operations[:3]] == ["unit1.0.conv1", "unit1.0.conv1_norm", "unit1.0.conv1_act"]
+    assert convs == {
+        "unit1.0.conv1": (1, 8, 8, 8),
+        "unit1.1.conv1": (1, 9, 8, 8),
+        "unit2.0.conv1": (1, 4, 8, 8),
+    }
+    assert [op.name for op in operations[:3]] == [
+        "unit1.0.conv1",
+        "unit1.0.conv1_norm",
+        "unit1.0.conv1_act",
+    ]
 
 
 @pytest.mark.parametrize(

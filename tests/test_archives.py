@@ -19,7 +19,9 @@ from dscost import cli
 from dscost.errors import InputError
 from dscost.sources.archives import Affine, affine, read_archive
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
 
 MACS = 2 * 8 * 3 * 9 * 6 * 6
 """Of the program below: batch 2, 8 filters of 3×3 over 3 channels, 6×6 positions."""
@@ -49,7 +51,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The entries of a program whose batch may be other than that of its example."""
     path = tmp_path_factory.mktemp("program") / "net.pt2"
     batch = torch.export.Dim("batch", min=1, max=8)
-    exported = torch.export.export(Net().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes={"x": {0: batch}})
+    exported = torch.export.export(
+        Net().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes={"x": {0: batch}}
+    )
     torch.export.save(exported, path)
     with zipfile.ZipFile(path) as packed:
         return {name.partition("/")[2]: packed.read(name) for name in packed.namelist()}
@@ -60,7 +64,9 @@ Change = Callable[[Entries, Path], None]
 MODEL, SAMPLE = "models/model.json", "data/sample_inputs/model.pt"
 
 
-def packed(path: Path, entries: Entries, root: str = "net/", compression: int = zipfile.ZIP_STORED) -> str:
+def packed(
+    path: Path, entries: Entries, root: str = "net/", compression: int = zipfile.ZIP_STORED
+) -> str:
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in entries.items():
             archive.writestr(f"{root}{name}", content)
@@ -116,7 +122,11 @@ def pickled_tensors(kind: str) -> Change:
 
 def opaque_constant(entries: Entries, made: Path) -> None:
     meta = {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": True, "tensor_meta": None}
-    edited(entries, lambda document: document["config"].update(evil=meta), "data/constants/model_constants_config.json")
+    edited(
+        entries,
+        lambda document: document["config"].update(evil=meta),
+        "data/constants/model_constants_config.json",
+    )
     entries["data/constants/opaque_obj_0"] = pickle.dumps(Payload(made))
 
 
@@ -134,7 +144,9 @@ def expressions(entries: Entries, made: Path) -> None:
 
 def target(text: str) -> Change:
     def change(entries: Entries, made: Path) -> None:
-        edited(entries, lambda document: node(document).update(target=text.replace("MADE", str(made))))
+        edited(
+            entries, lambda document: node(document).update(target=text.replace("MADE", str(made)))
+        )
 
     return change
 
@@ -147,7 +159,12 @@ def node(document: Any) -> dict[str, Any]:
 
 def argument(value: dict[str, Any], name: str = "input") -> Change:
     def change(entries: Entries, made: Path) -> None:
-        edited(entries, lambda document: node(document)["inputs"].append({"name": name, "arg": value, "kind": 2}))
+        edited(
+            entries,
+            lambda document: node(document)["inputs"].append(
+                {"name": name, "arg": value, "kind": 2}
+            ),
+        )
 
     return change
 
@@ -180,11 +197,18 @@ def tree(which: str, kind: str, context: object) -> Change:
 
 
 ENUM = json.dumps([{"__enum__": True, "fqn": "evil_module:E", "name": "A"}])
-FACTORY = {"default_factory_module": "evil_module", "default_factory_name": "E", "dict_context": ["x"]}
+FACTORY = {
+    "default_factory_module": "evil_module",
+    "default_factory_name": "E",
+    "dict_context": ["x"],
+}
 
 REFUSED: dict[str, tuple[Change, str]] = {
     "sample inputs": (payload_in(SAMPLE), "unpickling getattr"),
-    "pickled weights": (pickled_tensors("weights"), "'conv.weight' in data/weights/ is a pickled object"),
+    "pickled weights": (
+        pickled_tensors("weights"),
+        "'conv.weight' in data/weights/ is a pickled object",
+    ),
     "pickled constants": (pickled_tensors("constants"), "is a pickled object"),
     "an opaque constant": (opaque_constant, "'evil' in data/constants/ is a pickled object"),
     "weights of torch 2.8": (payload_in("data/weights/model.pt"), "unpickling getattr"),
@@ -198,25 +222,63 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "a loader": (target("math.__loader__.load_module"), "which is no operator"),
     "an extension": (target("#evil:op"), "which is no operator"),
     "text": (target("builtins.eval"), "which is no operator"),
-    "an operator that maps files": (target("torch.ops.aten.from_file.default"), "it calls aten::from_file"),
+    "an operator that maps files": (
+        target("torch.ops.aten.from_file.default"),
+        "it calls aten::from_file",
+    ),
     "an operator that writes files": (target("torch.ops.aten.save.default"), "it calls aten::save"),
     "an operator of a library": (target("torch.ops.evil.op.default"), "it calls evil::op"),
-    "an operator that runs objects": (target("torch.ops.higher_order.call_torchbind"), "which is no operator"),
-    "an operator that loads code": (target("torch.ops.higher_order.aoti_call_delegate"), "which is no operator"),
-    "an operator as an argument": (argument({"as_operator": "torch.hub.load"}), "it calls 'torch.hub.load'"),
-    "an object as an argument": (argument({"as_custom_obj": {"name": "a", "class_fqn": "b"}}), "object of a class"),
+    "an operator that runs objects": (
+        target("torch.ops.higher_order.call_torchbind"),
+        "which is no operator",
+    ),
+    "an operator that loads code": (
+        target("torch.ops.higher_order.aoti_call_delegate"),
+        "which is no operator",
+    ),
+    "an operator as an argument": (
+        argument({"as_operator": "torch.hub.load"}),
+        "it calls 'torch.hub.load'",
+    ),
+    "an object as an argument": (
+        argument({"as_custom_obj": {"name": "a", "class_fqn": "b"}}),
+        "object of a class",
+    ),
     "the name of a keyword": (argument({"as_int": 1}, "a=print()"), "a name in it is no name"),
     "the name of an input": (named("x"), "a name in it is no name"),
     "the name of a node": (named("conv2d"), "a name in it is no name"),
     "the name of a parameter": (named("conv.weight"), "a path in it is no path"),
-    "a class among the inputs": (tree("in_spec", "evil_module.E", "null"), "an input of it is a evil_module.E"),
-    "a factory among the inputs": (tree("in_spec", "collections.defaultdict", FACTORY), "collections.defaultdict"),
-    "an enum among the inputs": (tree("in_spec", "builtins.dict", ENUM), "names a class to be imported"),
-    "an enum among the outputs": (tree("out_spec", "builtins.dict", ENUM), "names a class to be imported"),
+    "a class among the inputs": (
+        tree("in_spec", "evil_module.E", "null"),
+        "an input of it is a evil_module.E",
+    ),
+    "a factory among the inputs": (
+        tree("in_spec", "collections.defaultdict", FACTORY),
+        "collections.defaultdict",
+    ),
+    "an enum among the inputs": (
+        tree("in_spec", "builtins.dict", ENUM),
+        "names a class to be imported",
+    ),
+    "an enum among the outputs": (
+        tree("out_spec", "builtins.dict", ENUM),
+        "names a class to be imported",
+    ),
 }
 FIRES_WHEN_LOADED = (
-    *("sample inputs", "pickled weights", "pickled constants", "an opaque constant", "weights of torch 2.8"),
-    *("constants of torch 2.8", "an expression", "a factory among the inputs", "an enum among the inputs"),
+    *(
+        "sample inputs",
+        "pickled weights",
+        "pickled constants",
+        "an opaque constant",
+        "weights of torch 2.8",
+    ),
+    *(
+        "constants of torch 2.8",
+        "an expression",
+        "a factory among the inputs",
+        "an enum among the inputs",
+    ),
     *("an enum among the outputs",),
 )
 """Those whose code torch runs at once, and not only when the program runs."""
@@ -277,19 +339,28 @@ CONSTANTS = "data/constants/model_constants_config.json"
 
 
 def read_weights_of(program: Entries) -> dict[str, Tensor]:
-    return {"conv.weight": nn.Parameter(torch.zeros(8, 3, 3, 3)), "conv.bias": nn.Parameter(torch.zeros(8))}
+    return {
+        "conv.weight": nn.Parameter(torch.zeros(8, 3, 3, 3)),
+        "conv.bias": nn.Parameter(torch.zeros(8)),
+    }
 
 
-def test_the_old_format_is_read_as_far_as_it_holds_tensors(program: Entries, tmp_path: Path) -> None:
+def test_the_old_format_is_read_as_far_as_it_holds_tensors(
+    program: Entries, tmp_path: Path
+) -> None:
     report = dscost.analyze(packed(tmp_path / "old.pt2", as_old(program), root=""))
     assert report.totals.as_is.macs == MACS
     assert [layer.name for layer in report.layers if layer.cost.macs] == ["conv"]
 
 
 @pytest.mark.parametrize("name", OLD)
-def test_the_old_format_does_not_run_its_pickles(name: str, program: Entries, tmp_path: Path, made: Path) -> None:
+def test_the_old_format_does_not_run_its_pickles(
+    name: str, program: Entries, tmp_path: Path, made: Path
+) -> None:
     path = packed(tmp_path / "old.pt2", {**as_old(program), name: saved(Payload(made))}, root="")
-    with pytest.raises(InputError, match=rf"refused, since unpickling getattr in {name} would run the code"):
+    with pytest.raises(
+        InputError, match=rf"refused, since unpickling getattr in {name} would run the code"
+    ):
         dscost.analyze(path)
     assert not made.exists()
 
@@ -301,7 +372,10 @@ def guards(entries: Entries, made: Path) -> None:
 def metadata(entries: Entries, made: Path) -> None:
     def change(document: Any) -> None:
         node(document)["metadata"].update(
-            source_fn_stack=f"a,torch.{code(made)}", custom=code(made), from_node=code(made), torch_fn=code(made)
+            source_fn_stack=f"a,torch.{code(made)}",
+            custom=code(made),
+            from_node=code(made),
+            torch_fn=code(made),
         )
 
     edited(entries, change)
@@ -365,7 +439,9 @@ torch.export.register_dataclass(Output, serialized_type_name="some_library.Outpu
 """
 
 
-def test_trust_imports_what_a_program_names(program: Entries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trust_imports_what_a_program_names(
+    program: Entries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "some_library.py").write_text(LIBRARY)
     monkeypatch.syspath_prepend(tmp_path)
     entries = dict(program)
@@ -387,7 +463,9 @@ class Sample(tuple[Any, ...]):
     __slots__ = ()
 
     def __new__(cls, *args: Any) -> "Sample":
-        return super().__new__(cls, args[0] if len(args) == 1 and isinstance(args[0], tuple) else args)
+        return super().__new__(
+            cls, args[0] if len(args) == 1 and isinstance(args[0], tuple) else args
+        )
 
 
 # -- damaged, or something else
@@ -413,25 +491,36 @@ def test_an_archive_that_spans_disks_is_told(program: Entries, tmp_path: Path) -
     path = Path(packed(tmp_path / "a.pt2", program))
     content = bytearray(path.read_bytes())
     end = content.rindex(b"PK\x05\x06")
-    locator = b"PK\x06\x07" + (1).to_bytes(4, "little") + bytes(8) + (2).to_bytes(4, "little")  # of two disks
+    locator = (
+        b"PK\x06\x07" + (1).to_bytes(4, "little") + bytes(8) + (2).to_bytes(4, "little")
+    )  # of two disks
     content[end:end] = locator
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"not a program of torch\.export"):
         dscost.analyze(str(path))
 
 
-def test_an_archive_that_unpacks_to_gigabytes_is_not_unpacked(program: Entries, tmp_path: Path) -> None:
+def test_an_archive_that_unpacks_to_gigabytes_is_not_unpacked(
+    program: Entries, tmp_path: Path
+) -> None:
     big = program[MODEL] + b" " * 2**26
     path = packed(tmp_path / "a.pt2", {**program, MODEL: big}, compression=zipfile.ZIP_DEFLATED)
     assert Path(path).stat().st_size < 2**20
-    with pytest.raises(InputError, match=r"models/model.json is compressed and unpacks to 67,1\d\d,\d\d\d bytes"):
+    with pytest.raises(
+        InputError, match=r"models/model.json is compressed and unpacks to 67,1\d\d,\d\d\d bytes"
+    ):
         dscost.analyze(path)
     assert (
-        dscost.analyze(packed(tmp_path / "b.pt2", program, compression=zipfile.ZIP_DEFLATED)).totals.as_is.macs == MACS
+        dscost.analyze(
+            packed(tmp_path / "b.pt2", program, compression=zipfile.ZIP_DEFLATED)
+        ).totals.as_is.macs
+        == MACS
     )
 
 
-def test_sample_inputs_that_hold_each_other_are_not_walked(program: Entries, tmp_path: Path) -> None:
+def test_sample_inputs_that_hold_each_other_are_not_walked(
+    program: Entries, tmp_path: Path
+) -> None:
     lists: list[Any] = [1]
     for _ in range(40):
         lists = [lists] * 10
@@ -440,9 +529,13 @@ def test_sample_inputs_that_hold_each_other_are_not_walked(program: Entries, tmp
         dscost.analyze(path)
 
 
-@pytest.mark.parametrize("name", ["archive_format", MODEL, SAMPLE, "data/weights/weight_0", CONSTANTS])
+@pytest.mark.parametrize(
+    "name", ["archive_format", MODEL, SAMPLE, "data/weights/weight_0", CONSTANTS]
+)
 def test_a_missing_entry_is_named(name: str, program: Entries, tmp_path: Path) -> None:
-    path = packed(tmp_path / "a.pt2", {other: content for other, content in program.items() if other != name})
+    path = packed(
+        tmp_path / "a.pt2", {other: content for other, content in program.items() if other != name}
+    )
     with pytest.raises(InputError) as found:
         dscost.analyze(path)
     assert "torch.export" in str(found.value)
@@ -453,7 +546,11 @@ def of_size(*sizes: int) -> Change:
 
     def change(entries: Entries, made: Path) -> None:
         config = "data/weights/model_weights_config.json"
-        edited(entries, lambda document: document["config"]["conv.weight"]["tensor_meta"].update(meta), config)
+        edited(
+            entries,
+            lambda document: document["config"]["conv.weight"]["tensor_meta"].update(meta),
+            config,
+        )
 
     return change
 
@@ -512,9 +609,17 @@ def test_absurd_values_are_told_in_one_line(
 def test_every_entry_may_be_damaged(program: Entries, tmp_path: Path) -> None:
     """A short form of a fuzzer: each entry cut, emptied, and each of its bytes at some places changed."""
     for name, content in program.items():
-        for altered in (b"", content[: len(content) // 2], content[:-1], b"\xff" + content[1:], content + b"{"):
+        for altered in (
+            b"",
+            content[: len(content) // 2],
+            content[:-1],
+            b"\xff" + content[1:],
+            content + b"{",
+        ):
             path = packed(tmp_path / "net.pt2", {**program, name: altered})
-            is_text = name.endswith(".json")  # of which every byte has a meaning; some of tensors have none
+            is_text = name.endswith(
+                ".json"
+            )  # of which every byte has a meaning; some of tensors have none
             with pytest.raises(InputError) if is_text else contextlib.suppress(InputError):
                 read_archive(Path(path))
 

@@ -2,7 +2,18 @@
 
 import pytest
 
-from dscost.axes import Axis, Map, feature_map, joined, mixed, reduced, reshaped, row_major, shuffled, viewed
+from dscost.networks.axes import (
+    Axis,
+    Map,
+    feature_map,
+    joined,
+    mixed,
+    reduced,
+    reshaped,
+    row_major,
+    shuffled,
+    viewed,
+)
 
 B, C, H, W = 2, 6, 4, 5
 SHAPE = (B, C, H, W)
@@ -14,7 +25,9 @@ GIVEN = feature_map(SHAPE, 2)
 
 
 def permuted(given: Map, *order: int) -> Map | None:
-    return viewed(given, tuple(given.shape[at] for at in order), tuple(given.strides[at] for at in order))
+    return viewed(
+        given, tuple(given.shape[at] for at in order), tuple(given.strides[at] for at in order)
+    )
 
 
 def test_a_feature_map_has_batch_channels_and_positions() -> None:
@@ -37,15 +50,35 @@ def test_strides_tell_which_axis_is_which_even_of_one_size() -> None:
 @pytest.mark.parametrize(
     ("shape", "axes"),
     [
-        pytest.param((B, C, H * W), (BATCH, CHANNELS, (("p", 1, H * W),)), id="positions flattened"),
-        pytest.param((B, 3, 2, H, W), (BATCH, (("c", 2, 3),), (("c", 1, 2),), ROWS, COLUMNS), id="groups of channels"),
-        pytest.param((B * C, H, W), ((*BATCH, *CHANNELS), ROWS, COLUMNS), id="channels into the batch"),
-        pytest.param((B, C, 2, 2, W), (BATCH, CHANNELS, (("p", 2 * W, 2),), (("p", W, 2),), COLUMNS), id="rows halved"),
-        pytest.param((B, C, 2, 2 * W), (BATCH, CHANNELS, (("p", 2 * W, 2),), (("p", 1, 2 * W),)), id="two rows in one"),
-        pytest.param((B, 1, C, H, W, 1), (BATCH, (), CHANNELS, ROWS, COLUMNS, ()), id="axes of one value"),
+        pytest.param(
+            (B, C, H * W), (BATCH, CHANNELS, (("p", 1, H * W),)), id="positions flattened"
+        ),
+        pytest.param(
+            (B, 3, 2, H, W),
+            (BATCH, (("c", 2, 3),), (("c", 1, 2),), ROWS, COLUMNS),
+            id="groups of channels",
+        ),
+        pytest.param(
+            (B * C, H, W), ((*BATCH, *CHANNELS), ROWS, COLUMNS), id="channels into the batch"
+        ),
+        pytest.param(
+            (B, C, 2, 2, W),
+            (BATCH, CHANNELS, (("p", 2 * W, 2),), (("p", W, 2),), COLUMNS),
+            id="rows halved",
+        ),
+        pytest.param(
+            (B, C, 2, 2 * W),
+            (BATCH, CHANNELS, (("p", 2 * W, 2),), (("p", 1, 2 * W),)),
+            id="two rows in one",
+        ),
+        pytest.param(
+            (B, 1, C, H, W, 1), (BATCH, (), CHANNELS, ROWS, COLUMNS, ()), id="axes of one value"
+        ),
     ],
 )
-def test_a_view_in_another_shape_keeps_every_piece(shape: tuple[int, ...], axes: tuple[Axis, ...]) -> None:
+def test_a_view_in_another_shape_keeps_every_piece(
+    shape: tuple[int, ...], axes: tuple[Axis, ...]
+) -> None:
     there = viewed(GIVEN, shape, row_major(shape))
     assert there is not None
     assert there.axes == axes
@@ -62,7 +95,9 @@ def test_a_view_in_another_shape_keeps_every_piece(shape: tuple[int, ...], axes:
         pytest.param((B, C, C), (C * H * W, H * W, H * W), id="the channels twice"),
     ],
 )
-def test_a_view_of_a_part_or_through_a_piece_is_none(shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+def test_a_view_of_a_part_or_through_a_piece_is_none(
+    shape: tuple[int, ...], strides: tuple[int, ...]
+) -> None:
     assert viewed(GIVEN, shape, strides) is None
 
 
@@ -98,7 +133,12 @@ def test_a_shuffle_of_channels_by_hand_leaves_them_whole_in_another_order() -> N
         pytest.param((-2, -1), (B, C, 1, 1), (BATCH, CHANNELS, (), ()), id="all positions, kept"),
         pytest.param((1,), (B, H, W), (BATCH, ROWS, COLUMNS), id="all channels"),
         pytest.param((0, 2, 3), (C,), (CHANNELS,), id="all positions of all images"),
-        pytest.param((3,), (B, C, H), (BATCH, CHANNELS, (("r", W, H),)), id="columns alone: rows are what is left"),
+        pytest.param(
+            (3,),
+            (B, C, H),
+            (BATCH, CHANNELS, (("r", W, H),)),
+            id="columns alone: rows are what is left",
+        ),
         pytest.param((0,), (C, H, W), None, id="images alone"),
     ],
 )

@@ -28,7 +28,7 @@ from dscost.budgets.baseline import (
 from dscost.budgets.language import Entry
 from dscost.budgets.selectors import Kind, Part, parse_selector
 from dscost.errors import InputError
-from dscost.literals import Reference
+from dscost.notation.literals import Reference
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
@@ -85,7 +85,9 @@ def kept(folder: Path) -> Mapping[str, Known]:
 # -- its text
 
 
-def test_a_baseline_is_sorted_one_figure_a_line_with_nothing_that_changes_by_itself(folder: Path) -> None:
+def test_a_baseline_is_sorted_one_figure_a_line_with_nothing_that_changes_by_itself(
+    folder: Path,
+) -> None:
     ran = run(folder, "baseline", "save")
     assert (ran.returncode, ran.stdout) == (0, "")
     assert ran.stderr == "wrote kept.json: 2 models\n"
@@ -96,10 +98,23 @@ def test_a_baseline_is_sorted_one_figure_a_line_with_nothing_that_changes_by_its
     assert set(document) == {"version", "models"}
     resnet = document["models"]["resnet18"]
     assert set(resnet) == {"fingerprint", "totals", "layers"}
-    assert resnet["fingerprint"] == {"counting": "1", "input": "1x3x224x224 float32", "target": "resnet18"}
-    assert (resnet["totals"]["macs"], resnet["totals"]["params"]) == (RESNET18_MACS, RESNET18_PARAMS)
-    assert sum(value for name, value in resnet["layers"].items() if name.endswith("/macs")) == RESNET18_MACS
-    assert sum(value for name, value in resnet["layers"].items() if name.endswith("/params")) == RESNET18_PARAMS
+    assert resnet["fingerprint"] == {
+        "counting": "1",
+        "input": "1x3x224x224 float32",
+        "target": "resnet18",
+    }
+    assert (resnet["totals"]["macs"], resnet["totals"]["params"]) == (
+        RESNET18_MACS,
+        RESNET18_PARAMS,
+    )
+    assert (
+        sum(value for name, value in resnet["layers"].items() if name.endswith("/macs"))
+        == RESNET18_MACS
+    )
+    assert (
+        sum(value for name, value in resnet["layers"].items() if name.endswith("/params"))
+        == RESNET18_PARAMS
+    )
     assert document["models"]["net.yaml"] == {
         "fingerprint": {"counting": "1", "input": "1x3x8x8 float32", "target": "net.yaml"},
         "layers": {
@@ -118,11 +133,17 @@ def test_a_baseline_is_sorted_one_figure_a_line_with_nothing_that_changes_by_its
             "weight_bytes": 4 * 4 * 27,
         },
     }
-    numbers = [line for line in text.splitlines() if any(figure.isdigit() for figure in line.partition(":")[2])]
+    numbers = [
+        line
+        for line in text.splitlines()
+        if any(figure.isdigit() for figure in line.partition(":")[2])
+    ]
     assert all(line.count(":") == 1 for line in numbers)
 
 
-def test_saving_twice_gives_the_same_bytes_wherever_the_folder_lies(folder: Path, tmp_path_factory: Any) -> None:
+def test_saving_twice_gives_the_same_bytes_wherever_the_folder_lies(
+    folder: Path, tmp_path_factory: Any
+) -> None:
     run(folder, "baseline", "save")
     first = (folder / "kept.json").read_bytes()
     run(folder, "baseline", "save", "-q")
@@ -138,7 +159,9 @@ _NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 _FIGURES = st.integers(0, 10**20).map(Fraction)
 _OPS = st.sampled_from(["linear", "idle"])
 _PARTS = st.lists(
-    st.builds(Part, _OPS, st.none(), st.integers(0, 10**20), st.integers(0, 10**20)), min_size=2, max_size=3
+    st.builds(Part, _OPS, st.none(), st.integers(0, 10**20), st.integers(0, 10**20)),
+    min_size=2,
+    max_size=3,
 ).map(tuple) | st.just(())
 
 
@@ -150,7 +173,9 @@ _PARTS = st.lists(
             Known,
             st.dictionaries(_NAMES, _NAMES, max_size=3),
             st.dictionaries(st.sampled_from(["params", "macs", "weight_bytes"]), _FIGURES),
-            st.dictionaries(st.tuples(_NAMES, st.sampled_from(["params", "macs"])), _FIGURES, max_size=4),
+            st.dictionaries(
+                st.tuples(_NAMES, st.sampled_from(["params", "macs"])), _FIGURES, max_size=4
+            ),
             st.dictionaries(_NAMES, st.builds(Kind, _NAMES, _OPS, st.none(), _PARTS), max_size=4),
         ),
         max_size=3,
@@ -212,14 +237,20 @@ def test_what_is_no_baseline_is_one_line(text: str, message: str, tmp_path: Path
 
 
 def damages() -> Iterable[Any]:
-    yield pytest.param(lambda path: path.write_text(path.read_text()[:-500]), "not JSON", id="truncated")
+    yield pytest.param(
+        lambda path: path.write_text(path.read_text()[:-500]), "not JSON", id="truncated"
+    )
     yield pytest.param(lambda path: path.write_bytes(b"\xff\xfe"), "not UTF-8 text", id="not UTF-8")
-    yield pytest.param(lambda path: (path.unlink(), path.mkdir()), "Is a directory", id="a directory")
+    yield pytest.param(
+        lambda path: (path.unlink(), path.mkdir()), "Is a directory", id="a directory"
+    )
     yield pytest.param(lambda path: path.write_text(path.read_text().replace('n": 2', 'n": 9')), "or 2, found 9",
                        id="a later version")  # fmt: skip
     yield pytest.param(lambda path: path.chmod(0), "Permission denied", id="unreadable", marks=pytest.mark.skipif(
         os.geteuid() == 0, reason="root may read everything"))  # fmt: skip
-    yield pytest.param(lambda path: (path.unlink(), path.symlink_to(path)), "symbolic links", id="a link to itself")
+    yield pytest.param(
+        lambda path: (path.unlink(), path.symlink_to(path)), "symbolic links", id="a link to itself"
+    )
 
 
 @pytest.mark.parametrize(("damage", "message"), list(damages()))
@@ -229,7 +260,12 @@ def test_a_damaged_baseline_exits_2_with_one_line_and_is_not_overwritten(
     run(folder, "baseline", "save")
     damage(folder / "kept.json")
     names = sorted(path.name for path in folder.iterdir())
-    for arguments in (["check"], ["check", "--exit-zero"], ["baseline", "show"], ["baseline", "update"]):
+    for arguments in (
+        ["check"],
+        ["check", "--exit-zero"],
+        ["baseline", "show"],
+        ["baseline", "update"],
+    ):
         ran = run(folder, *arguments)
         assert (ran.returncode, ran.stdout) == (2, "")
         assert len(ran.stderr.splitlines()) == 1
@@ -271,11 +307,16 @@ def test_growth_is_taken_over_where_all_of_it_is_accepted(
     patterns: list[str], refused: list[str], unused: list[str]
 ) -> None:
     name = "m[width=0.5]"
-    before, now = {name: known(macs=1, params=1, weight_bytes=4)}, {name: known(macs=2, params=2, weight_bytes=4)}
+    before, now = (
+        {name: known(macs=1, params=1, weight_bytes=4)},
+        {name: known(macs=2, params=2, weight_bytes=4)},
+    )
     found = updated(before, now, patterns)
     assert found.refused == tuple(refused)
     assert found.models == (before if refused else now)
-    assert found.accepted == (() if refused else (f"{name}/macs", f"{name}/params"))  # nothing that was not taken
+    assert found.accepted == (
+        () if refused else (f"{name}/macs", f"{name}/params")
+    )  # nothing that was not taken
     assert found.unused == tuple(unused)
 
 
@@ -300,7 +341,10 @@ def test_figures_of_something_else_are_taken_over_only_where_the_model_is_accept
     found = updated(before, now, patterns)
     assert found.models == (now if taken else before)
     assert (found.replaced, found.refused, found.accepted) == (("m",) if taken else (), (), ())
-    differences = ["input was 1x3x8x8 float32, is 1x3x16x16 float32", "settings was none, is width=0.5"]
+    differences = [
+        "input was 1x3x8x8 float32, is 1x3x16x16 float32",
+        "settings was none, is width=0.5",
+    ]
     assert found.changed == ({} if taken else {"m": differences})
     assert found.unused == tuple(unused)
 
@@ -333,7 +377,9 @@ def of_layers(**macs: int) -> Known:
         (of_layers(a=10, b=20), of_layers(new=25), []),  # another layer altogether
     ],
 )
-def test_layers_that_grow_while_the_whole_does_not_are_told(before: Known, now: Known, shifted: list[str]) -> None:
+def test_layers_that_grow_while_the_whole_does_not_are_told(
+    before: Known, now: Known, shifted: list[str]
+) -> None:
     found = updated({"m": before}, {"m": now}, [])
     assert found.models == {"m": now}
     assert found.shifted == ({"m": shifted} if shifted else {})
@@ -368,14 +414,24 @@ def test_the_first_version_is_read_and_becomes_the_second_by_an_update(folder: P
     second = (folder / "kept.json").read_bytes()
     document = json.loads(second)
     for model in document["models"].values():
-        model["layers"] = {key: value for key, value in model["layers"].items() if not key.endswith("/kind")}
-    (folder / "kept.json").write_text(json.dumps({**document, "version": 1}, indent=2, sort_keys=True) + "\n")
-    assert all(not one.kinds and one.members(parse_selector("type:Conv2d")) is None for one in kept(folder).values())
+        model["layers"] = {
+            key: value for key, value in model["layers"].items() if not key.endswith("/kind")
+        }
+    (folder / "kept.json").write_text(
+        json.dumps({**document, "version": 1}, indent=2, sort_keys=True) + "\n"
+    )
+    assert all(
+        not one.kinds and one.members(parse_selector("type:Conv2d")) is None
+        for one in kept(folder).values()
+    )
     assert kept(folder)["net.yaml"].members(parse_selector("st*")) == ["stem"]
     assert run(folder, "check", "--strict").returncode == 0
     group = "layers: [{match: 'type:Conv2d', total: {macs: {max_increase: 0%}}}]"
     (folder / "dscost.yaml").write_text(BUDGET.replace("net.yaml,", f"net.yaml, {group},"))
-    assert "type:Conv2d: not comparable with the baseline: it does not say" in run(folder, "check").stdout
+    assert (
+        "type:Conv2d: not comparable with the baseline: it does not say"
+        in run(folder, "check").stdout
+    )
     ran = run(folder, "baseline", "update")
     assert (ran.returncode, ran.stderr) == (0, "wrote kept.json\n")
     assert (folder / "kept.json").read_bytes() == second
@@ -424,7 +480,9 @@ def test_update_takes_improvements_and_needs_a_word_for_growth(folder: Path) -> 
     worse = run(folder, "baseline", "update", "-q")
     assert (worse.returncode, worse.stdout) == (1, "")
     hints = worse.stderr.splitlines()
-    assert "net.yaml/macs grew: dscost baseline update --accept 'net.yaml/macs' takes it over" in hints
+    assert (
+        "net.yaml/macs grew: dscost baseline update --accept 'net.yaml/macs' takes it over" in hints
+    )
     assert kept(folder)["net.yaml"].figures["macs"] == net_macs(3)
 
     some = run(folder, "baseline", "update", "--accept", "net.yaml/macs")
@@ -446,7 +504,9 @@ def test_update_takes_improvements_and_needs_a_word_for_growth(folder: Path) -> 
     assert kept(folder)["net.yaml"].figures["macs"] == net_macs(5)
 
 
-def test_update_drops_what_the_budget_names_no_more_and_needs_a_word_for_what_is_not_comparable(folder: Path) -> None:
+def test_update_drops_what_the_budget_names_no_more_and_needs_a_word_for_what_is_not_comparable(
+    folder: Path,
+) -> None:
     run(folder, "baseline", "save")
     (folder / "dscost.yaml").write_text(
         "version: 1\nbaseline: kept.json\nmodels:\n  - {target: net.yaml, input: [1, 3, 16, 16]}\n"
@@ -457,7 +517,9 @@ def test_update_drops_what_the_budget_names_no_more_and_needs_a_word_for_what_is
         "net.yaml: input was 1x3x8x8 float32, is 1x3x16x16 float32: "
         "dscost baseline update --accept 'net.yaml' takes it over\n"
     )
-    assert {name: one.figures["macs"] for name, one in kept(folder).items()} == {"net.yaml": net_macs(4)}
+    assert {name: one.figures["macs"] for name, one in kept(folder).items()} == {
+        "net.yaml": net_macs(4)
+    }
     run(folder, "baseline", "save", "--config", "dscost.yaml")
     (folder / "dscost.yaml").write_text(BUDGET)
     assert run(folder, "baseline", "save").returncode == 0
@@ -468,7 +530,9 @@ def test_update_drops_what_the_budget_names_no_more_and_needs_a_word_for_what_is
     assert ran.returncode == 0
     assert "removed: resnet18\n" in ran.stderr
     assert "not comparable, replaced: net.yaml\n" in ran.stderr
-    assert {name: one.figures["macs"] for name, one in kept(folder).items()} == {"net.yaml": 4 * net_macs(4)}
+    assert {name: one.figures["macs"] for name, one in kept(folder).items()} == {
+        "net.yaml": 4 * net_macs(4)
+    }
 
 
 def test_layers_that_grow_in_the_shade_of_others_are_told_unless_quiet(folder: Path) -> None:
@@ -495,7 +559,10 @@ def test_layers_that_grow_in_the_shade_of_others_are_told_unless_quiet(folder: P
 
 
 def test_one_model_alone_is_saved_updated_and_shown(folder: Path) -> None:
-    assert run(folder, "baseline", "save", "--model", "net.yaml").stderr == "wrote kept.json: 1 model\n"
+    assert (
+        run(folder, "baseline", "save", "--model", "net.yaml").stderr
+        == "wrote kept.json: 1 model\n"
+    )
     assert set(kept(folder)) == {"net.yaml"}
     assert run(folder, "baseline", "update", "--model", "resnet18").returncode == 0
     both = dict(kept(folder))
@@ -511,7 +578,9 @@ def test_one_model_alone_is_saved_updated_and_shown(folder: Path) -> None:
     assert "resnet18: " in shown
     assert "net.yaml" not in shown
     (folder / "dscost.yaml").write_text(BUDGET.partition("  - {target: net")[0])
-    assert "removed" not in run(folder, "baseline", "update", "--model", "resnet18").stderr  # nothing was said of it
+    assert (
+        "removed" not in run(folder, "baseline", "update", "--model", "resnet18").stderr
+    )  # nothing was said of it
     assert set(kept(folder)) == {"net.yaml", "resnet18"}
 
 
@@ -531,7 +600,8 @@ def test_all_entries_of_a_matrix_are_meant_by_its_name(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "code", "told"), [("error", 1, "error: "), ("warn", 0, "warning: "), ("ignore", 0, None)]
+    ("level", "code", "told"),
+    [("error", 1, "error: "), ("warn", 0, "warning: "), ("ignore", 0, None)],
 )
 @pytest.mark.parametrize("action", ["save", "update"])
 def test_a_model_that_cannot_be_counted_stays_as_it_was_where_the_policy_lets_it(
@@ -593,7 +663,11 @@ def test_save_writes_growth_without_a_word_and_all_or_nothing(folder: Path) -> N
         assert (ran.returncode, ran.stdout) == (2, "")
         assert "dscost.yaml:5: net.yaml: " in ran.stderr
         assert (folder / "kept.json").read_bytes() == before
-    assert sorted(path.name for path in folder.iterdir()) == ["dscost.yaml", "kept.json", "net.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "dscost.yaml",
+        "kept.json",
+        "net.yaml",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -605,7 +679,9 @@ def test_save_writes_growth_without_a_word_and_all_or_nothing(folder: Path) -> N
     ],
     ids=["another file", "half of a merge", "the budget itself"],
 )
-def test_save_does_not_overwrite_what_is_no_baseline(name: str, text: str, message: str, folder: Path) -> None:
+def test_save_does_not_overwrite_what_is_no_baseline(
+    name: str, text: str, message: str, folder: Path
+) -> None:
     (folder / "dscost.yaml").write_text(BUDGET.replace("kept.json", name))
     (folder / name).write_text(text)
     ran = run(folder, "baseline", "save")
@@ -648,7 +724,9 @@ def test_a_folder_that_cannot_be_written_leaves_the_baseline_as_it_was(folder: P
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], message: str, folder: Path) -> None:
     (folder / "plain.yaml").write_text("version: 1\nmodels: [{target: resnet18}]\n")
-    (folder / "far.yaml").write_text("version: 1\nbaseline: no/such/kept.json\nmodels: [{target: resnet18}]\n")
+    (folder / "far.yaml").write_text(
+        "version: 1\nbaseline: no/such/kept.json\nmodels: [{target: resnet18}]\n"
+    )
     ran = run(folder, "baseline", *arguments)
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"dscost: {message}\n")
 
@@ -656,7 +734,11 @@ def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], message: str, fo
 def test_a_fingerprint_holds_what_an_object_is_made_with() -> None:
     inner = Reference("net", "Inner", parts={"depth": 2})
     config = Reference("net", "Config", parts={"width": 16, "inner": inner})
-    entry = Entry("m", "net.py:make", kwargs={"config": config, "act": Reference("torch.nn", "ReLU"), "bias": None})
+    entry = Entry(
+        "m",
+        "net.py:make",
+        kwargs={"config": config, "act": Reference("torch.nn", "ReLU"), "bias": None},
+    )
     report = layer(in_channels=3, out_channels=4, kernel_size=3)
     assert fingerprint_of(entry, report)["settings"] == (
         "act=torch.nn:ReLU, bias=None, config=net:Config(inner=net:Inner(depth=2), width=16)"

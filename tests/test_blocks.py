@@ -14,14 +14,14 @@ from torch.nn import functional as F  # noqa: N812
 
 import dscost
 import dscost.nn as dscost_nn
-from dscost.building import build_variant
 from dscost.errors import SpecError
-from dscost.network_specs import ConcatSpec, JoinSpec, ShuffleSpec
-from dscost.operations import stage_costs
-from dscost.results import chain_cost
-from dscost.specs import ConvSpec, Shape, conv2d
-from dscost.variants import VARIANTS, why_not_separable
-from dscost.variants.choosing import Rewritten, parse_variants, rewritten
+from dscost.layers.choosing import Rewritten, parse_variants, rewritten
+from dscost.layers.convolution import ConvSpec, Shape, conv2d
+from dscost.layers.others import ConcatSpec, JoinSpec, ShuffleSpec
+from dscost.layers.variants import VARIANTS, why_not_separable
+from dscost.modules.building import build_variant
+from dscost.networks.network import stage_costs
+from dscost.reports.records import chain_cost
 
 SIZE = (15, 13)
 
@@ -56,16 +56,22 @@ BY_HAND: Mapping[str, Callable[[int, int, int, int, int, int, int], Stages]] = {
         (n // 4 * n // (g * v), 1),
     ],
     "low_rank": lambda m, n, g, kh, kw, a, v: [(m * v // g * a, 1), (v * n // g, 1)],
-    "dilated": lambda m, n, g, kh, kw, a, v: [(m * n // g * ((kh - 1) // v + 1) * ((kw - 1) // v + 1), 1)],
+    "dilated": lambda m, n, g, kh, kw, a, v: [
+        (m * n // g * ((kh - 1) // v + 1) * ((kw - 1) // v + 1), 1)
+    ],
 }
 WITHOUT_PARAMETER = {"standard", "spatially_separable", "blueprint_separable"}
 NAMES = [*BY_HAND, "spatially_separable"]
 
 
 def test_every_variant_of_ours_is_tested_here() -> None:
-    import dscost.variants.blocks as blocks
+    import dscost.layers.blocks as blocks
 
-    ours = {name for name in VARIANTS if VARIANTS[name].rewrite.__module__ in (blocks.__name__, "dscost.variants")}
+    ours = {
+        name
+        for name in VARIANTS
+        if VARIANTS[name].rewrite.__module__ in (blocks.__name__, "dscost.layers.variants")
+    }
     assert set(NAMES) == ours
 
 
@@ -73,14 +79,18 @@ def test_every_variant_of_ours_is_tested_here() -> None:
 def cases(draw: st.DrawFn, name: str) -> tuple[ConvSpec, int | None]:
     """Return a convolution and a parameter with which it has the variant."""
     value, groups = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    extents = st.integers(0, 2).map(lambda i: value * i + 1) if name == "dilated" else st.integers(1, 5)
+    extents = (
+        st.integers(0, 2).map(lambda i: value * i + 1) if name == "dilated" else st.integers(1, 5)
+    )
     kernel = draw(st.tuples(extents, extents))
     assume(kernel != (1, 1) and (name != "spatially_separable" or 1 not in kernel))
     padding: Any = draw(st.one_of(st.just("same"), st.tuples(st.integers(0, 2), st.integers(0, 2))))
     channels = groups * value * draw(st.integers(2, 4))
     spec = conv2d(
         channels,
-        4 * groups * value * draw(st.integers(1, 3)) if draw(st.booleans()) or name == "shuffle" else channels,
+        4 * groups * value * draw(st.integers(1, 3))
+        if draw(st.booleans()) or name == "shuffle"
+        else channels,
         kernel,
         stride=1 if padding == "same" else draw(st.tuples(st.integers(1, 2), st.integers(1, 2))),
         padding=padding,
@@ -116,18 +126,28 @@ def test_weights_and_macs_are_those_by_hand(name: str) -> None:
         m, n, g, (kh, kw) = spec.in_channels, spec.out_channels, spec.groups, spec.kernel_size
         expected = BY_HAND[name](m, n, g, kh, kw, kh * kw, value or 0)
         convs = [stage for stage in stages if stage.conv]
-        weights = [stage.cost.params - stage.conv.bias * stage.conv.out_channels for stage in convs if stage.conv]
+        weights = [
+            stage.cost.params - stage.conv.bias * stage.conv.out_channels
+            for stage in convs
+            if stage.conv
+        ]
         assert weights == [weight for weight, _ in expected]
-        assert [stage.cost.macs for stage in convs] == [weight * positions[at] for weight, at in expected]
+        assert [stage.cost.macs for stage in convs] == [
+            weight * positions[at] for weight, at in expected
+        ]
         assert sum(stage.cost.params for stage in stages) == sum(weights) + n * spec.bias
-        assert not any(stage.cost.macs or stage.cost.params for stage in stages if stage.conv is None)
+        assert not any(
+            stage.cost.macs or stage.cost.params for stage in stages if stage.conv is None
+        )
 
     check()
 
 
 @law
 @given(cases("spatially_separable"))
-def test_a_spatially_separable_pair_passes_over_rows_and_columns_in_turn(case: tuple[ConvSpec, None]) -> None:
+def test_a_spatially_separable_pair_passes_over_rows_and_columns_in_turn(
+    case: tuple[ConvSpec, None],
+) -> None:
     spec, _ = case
     vertical, horizontal = stage_costs(stages_of("spatially_separable", spec), input_of(spec), 4)
     (kh, kw), m, n, g = spec.kernel_size, spec.in_channels, spec.out_channels, spec.groups
@@ -135,11 +155,16 @@ def test_a_spatially_separable_pair_passes_over_rows_and_columns_in_turn(case: t
     assert vertical.output_shape == (2, n, height, SIZE[1])
     assert vertical.cost.macs == 2 * height * SIZE[1] * n * m // g * kh
     assert horizontal.cost.macs == 2 * height * width * n * n // g * kw
-    assert vertical.cost.params + horizontal.cost.params == n * m // g * kh + n * n // g * kw + n * spec.bias
+    assert (
+        vertical.cost.params + horizontal.cost.params
+        == n * m // g * kh + n * n // g * kw + n * spec.bias
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_variant_makes_what_the_convolution_makes_and_its_formula_holds_for_weights(name: str) -> None:
+def test_a_variant_makes_what_the_convolution_makes_and_its_formula_holds_for_weights(
+    name: str,
+) -> None:
     @law
     @given(cases(name))
     def check(case: tuple[ConvSpec, int | None]) -> None:
@@ -166,7 +191,9 @@ def test_the_built_module_makes_the_shape_and_traces_to_the_counted_cost(name: s
             made = module(torch.empty(shape))
         assert tuple(made.shape) == spec.output_shape(shape)
         report = dscost.analyze(module, input=shape)
-        assert report.totals.as_is == chain_cost([stage.cost for stage in stage_costs(parts, shape, 4)])
+        assert report.totals.as_is == chain_cost(
+            [stage.cost for stage in stage_costs(parts, shape, 4)]
+        )
         assert report.coverage.unknown == ()
 
     check()
@@ -178,10 +205,19 @@ def test_other_padding_modes_go_with_the_kernel(name: str, mode: str) -> None:
     spec = conv2d(16, 16, 3, padding=1, padding_mode=mode, bias=True)
     variant = rewritten(parse_variants([name])[0], spec)
     assert isinstance(variant, Rewritten)
-    modes = [(part[1].kernel_area > 1, part[1].padding_mode) for part in variant.parts if isinstance(part[1], ConvSpec)]
+    modes = [
+        (part[1].kernel_area > 1, part[1].padding_mode)
+        for part in variant.parts
+        if isinstance(part[1], ConvSpec)
+    ]
     cheap = 1 if name == "ghost" else 0  # its second kernel sees the results of the first
     assert modes.count((True, mode)) == sum(wide for wide, _ in modes) - cheap
-    assert build_variant(variant.parts, (2, 16, 9, 9))(torch.randn(2, 16, 9, 9)).shape == (2, 16, 9, 9)
+    assert build_variant(variant.parts, (2, 16, 9, 9))(torch.randn(2, 16, 9, 9)).shape == (
+        2,
+        16,
+        9,
+        9,
+    )
 
 
 @pytest.mark.parametrize("dims", [1, 3])
@@ -255,7 +291,10 @@ def test_a_dilated_kernel_sees_the_same_extent() -> None:
 
 def test_the_stages_have_names() -> None:
     spec = conv2d(32, 32, 3, padding=1)
-    names = {name: [part[0] for part in rewritten(parse_variants([name])[0], spec).parts] for name in NAMES}  # type: ignore[union-attr]
+    names = {
+        name: [part[0] for part in rewritten(parse_variants([name])[0], spec).parts]
+        for name in NAMES
+    }  # type: ignore[union-attr]
     assert names["bottleneck"] == ["reduce", "spatial", "expand"]
     assert names["inverted_residual"] == ["expand", "depthwise", "project", "add"]
     assert names["fused_inverted_residual"] == ["expand", "project", "add"]
@@ -267,8 +306,14 @@ def test_the_stages_have_names() -> None:
 
 
 def test_channels_that_stay_in_their_places_are_not_shuffled() -> None:
-    few, one_group = (stages_of("shuffle", conv2d(n, n, 3, padding=1), g) for n, g in ((16, 4), (64, 1)))
-    assert [part[0] for part in few] == [part[0] for part in one_group] == ["reduce", "depthwise", "expand"]
+    few, one_group = (
+        stages_of("shuffle", conv2d(n, n, 3, padding=1), g) for n, g in ((16, 4), (64, 1))
+    )
+    assert (
+        [part[0] for part in few]
+        == [part[0] for part in one_group]
+        == ["reduce", "depthwise", "expand"]
+    )
 
 
 # -- published numbers
@@ -290,13 +335,17 @@ def test_a_shufflenet_unit_costs_what_the_paper_says() -> None:
 def test_a_mobilenet_v2_block_costs_what_the_paper_says() -> None:
     """Sandler et al., section 4: h·w·d'·t(d' + k² + d'') multiply-adds."""
     d, t, k, h, w = 64, 6, 3, 14, 14
-    stages = stage_costs(stages_of("inverted_residual", conv2d(d, d, k, padding=1), t), (1, d, h, w), 4)
+    stages = stage_costs(
+        stages_of("inverted_residual", conv2d(d, d, k, padding=1), t), (1, d, h, w), 4
+    )
     assert sum(stage.cost.macs for stage in stages) == h * w * d * t * (d + k * k + d)
 
 
 def test_two_asymmetric_convolutions_save_a_third_of_a_3x3() -> None:
     """Szegedy et al., section 3.2: 33 % cheaper for the same number of output filters."""
-    assert VARIANTS["spatially_separable"].ratio_for(conv2d(64, 64, 3), None) == pytest.approx(2 / 3)
+    assert VARIANTS["spatially_separable"].ratio_for(conv2d(64, 64, 3), None) == pytest.approx(
+        2 / 3
+    )
 
 
 # -- what does not exist
@@ -323,7 +372,9 @@ POINTWISE = "a 1×1 kernel has no spatial part to separate"
         ("shuffle", conv2d(8, 9, 3), "4 does not divide out_channels=9 (another g: shuffle:VALUE)"),
     ],
 )  # fmt: skip
-def test_a_variant_that_a_convolution_does_not_have_has_a_reason(name: str, spec: ConvSpec, reason: str) -> None:
+def test_a_variant_that_a_convolution_does_not_have_has_a_reason(
+    name: str, spec: ConvSpec, reason: str
+) -> None:
     (asked,) = parse_variants([name])
     found = rewritten(asked, spec)
     assert isinstance(found, str)
@@ -333,12 +384,18 @@ def test_a_variant_that_a_convolution_does_not_have_has_a_reason(name: str, spec
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("grouped:3", "variant grouped:3: groups=3 does not divide in_channels=16; groups=3 does not divide out_chan"),
+        (
+            "grouped:3",
+            "variant grouped:3: groups=3 does not divide in_channels=16; groups=3 does not divide out_chan",
+        ),
         ("ghost:5", "variant ghost:5: s=5 does not divide out_channels=16"),
         ("low_rank:17", "variant low_rank:17: r=17 is above out_channels=16, the largest rank"),
         ("dilated:3", "variant dilated:3: d=3 does not divide K - 1 = 2 of the 3×3 kernel"),
         ("shuffle:0", "variant shuffle:0: g must be at least 1, found 0"),
-        ("inverted_residual:99999", "variant inverted_residual:99999: out_channels must be at most 1,000,000, found"),
+        (
+            "inverted_residual:99999",
+            "variant inverted_residual:99999: out_channels must be at most 1,000,000, found",
+        ),
     ],
 )
 def test_an_impossible_value_is_refused(text: str, message: str) -> None:
@@ -378,7 +435,9 @@ def test_only_what_has_a_window_and_mixes_channels_is_made_separable() -> None:
         ("blueprint_separable", lambda: dscost_nn.BlueprintSeparableConv2d(32, 32, 3, padding=1)),
     ],
 )
-def test_the_layers_of_dscost_nn_cost_what_the_variants_do(name: str, module: Callable[[], nn.Module]) -> None:
+def test_the_layers_of_dscost_nn_cost_what_the_variants_do(
+    name: str, module: Callable[[], nn.Module]
+) -> None:
     spec = conv2d(32, 32, 3, padding=1, bias=True)
     variant = rewritten(parse_variants([name])[0], spec)
     assert isinstance(variant, Rewritten)

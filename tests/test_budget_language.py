@@ -30,7 +30,7 @@ from dscost.budgets.language import (
 )
 from dscost.budgets.metrics import METRICS
 from dscost.errors import FileProblems, InputError
-from dscost.inputs import TensorSpec
+from dscost.notation.inputs import TensorSpec
 
 HEAD = "version: 1\nmodels:\n  - target: m\n"  # what follows begins on line 4
 QUANTITY = "expected a quantity such as"
@@ -56,7 +56,9 @@ def limits_of(text: str, head: str = HEAD) -> list[Limit]:
 def problems(text: str | bytes) -> list[str]:
     with pytest.raises(FileProblems) as caught:
         read(text)
-    return [f"{problem.line}:{problem.column}: {problem.message}" for problem in caught.value.problems]
+    return [
+        f"{problem.line}:{problem.column}: {problem.message}" for problem in caught.value.problems
+    ]
 
 
 # -- what can be said
@@ -118,7 +120,15 @@ def test_everything_that_a_budget_says_is_kept() -> None:
     assert mobile.limits == (
         Limit("params", "max_increase", Fraction(0), relative=True, line=8, column=14),
         Limit("params", "max", Fraction(4_300_000), line=15, column=7),
-        Limit("macs", "max", Fraction(600 * 10**6), level="warn", message="ask first", line=16, column=14),
+        Limit(
+            "macs",
+            "max",
+            Fraction(600 * 10**6),
+            level="warn",
+            message="ask first",
+            line=16,
+            column=14,
+        ),
         Limit(
             "macs",
             "max_increase",
@@ -139,8 +149,15 @@ def test_everything_that_a_budget_says_is_kept() -> None:
     assert (each.selector.text, each.total, each.line, each.column) == ("features.*", (), 21, 9)
     assert each.each == (Limit("macs", "max", Fraction(40 * 10**6), line=21, column=38),)
     assert total.total == (Limit("params", "max", Fraction(0), level="warn", line=22, column=68),)
-    assert [(one.selector.text, one.reason) for one in mobile.exclude] == [("aux.*", "training only")]
-    assert (small.name, small.input, small.batch, small.dtype) == ("net.yaml:small", (1, 3, 96, 64), 4, "int8")
+    assert [(one.selector.text, one.reason) for one in mobile.exclude] == [
+        ("aux.*", "training only")
+    ]
+    assert (small.name, small.input, small.batch, small.dtype) == (
+        "net.yaml:small",
+        (1, 3, 96, 64),
+        4,
+        "int8",
+    )
     assert small.settings == {"width": 0.5}
     assert [(limit.metric, limit.bound) for limit in small.limits] == [
         ("params", "max_increase"),
@@ -163,7 +180,9 @@ def test_what_nobody_said_has_the_documented_policy() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "word"), [(name, word) for name, (words, _) in POLICIES.items() for word in words])
+@pytest.mark.parametrize(
+    ("name", "word"), [(name, word) for name, (words, _) in POLICIES.items() for word in words]
+)
 def test_every_policy_word_is_taken(name: str, word: str) -> None:
     assert read(f"{HEAD}policy: {{{name}: {word}}}\n").policy[name] == word
 
@@ -171,7 +190,9 @@ def test_every_policy_word_is_taken(name: str, word: str) -> None:
 @pytest.mark.parametrize("name", OF_MODELS)
 def test_a_model_may_have_a_policy_of_its_own(name: str) -> None:
     word, other = POLICIES[name][0][-2:]
-    budget = read(f"{HEAD}    policy: {{{name}: {word}}}\n  - target: other\npolicy: {{{name}: {other}}}\n")
+    budget = read(
+        f"{HEAD}    policy: {{{name}: {word}}}\n  - target: other\npolicy: {{{name}: {other}}}\n"
+    )
     assert [budget.policy_of(entry)[name] for entry in budget.entries] == [word, other]
     assert budget.policy_of(budget.entries[0]) | {name: ""} == {**budget.policy, name: ""}
 
@@ -231,7 +252,11 @@ def test_measured_figures_warn_and_have_a_tolerance_unless_told_otherwise() -> N
 def test_a_model_replaces_bounds_of_the_defaults_one_by_one() -> None:
     head = "version: 1\ndefaults: {limits: {macs: {max: 5, max_increase: 1%}, params: 7}}\nmodels:\n  - target: m\n"
     found = {(limit.metric, limit.bound): limit.value for limit in limits_of("{macs: 3}", head)}
-    assert found == {("macs", "max"): 3, ("macs", "max_increase"): Fraction(1, 100), ("params", "max"): 7}
+    assert found == {
+        ("macs", "max"): 3,
+        ("macs", "max_increase"): Fraction(1, 100),
+        ("params", "max"): 7,
+    }
     ignored = limits_of("{macs: {max_increase: 1%, level: ignore}}", head)
     assert {limit.bound: limit.level for limit in ignored if limit.metric == "macs"} == {
         "max": "error",
@@ -269,14 +294,22 @@ def test_a_bound_of_a_model_takes_what_stands_beside_that_of_the_defaults(
     } == expected
 
 
-def test_a_bound_of_an_entry_takes_what_stands_beside_those_of_its_model_and_of_the_defaults() -> None:
+def test_a_bound_of_an_entry_takes_what_stands_beside_those_of_its_model_and_of_the_defaults() -> (
+    None
+):
     entry = one(
         "version: 1\ndefaults: {limits: {macs: {max_increase: 1%, ignore_below: 9, level: warn}}}\nmodels:\n"
         "  - target: m\n    limits: {macs: {max: 5, level: error, message: why}}\n    matrix: {width: [1]}\n"
         "    entries: [{match: {width: 1}, limits: {macs: {max_increase: 3%}}}]\n"
     )
-    limits = {limit.bound: (limit.value, limit.ignore_below, limit.level, limit.message) for limit in entry.limits}
-    assert limits == {"max": (5, 0, "error", "why"), "max_increase": (Fraction(3, 100), 9, "error", "why")}
+    limits = {
+        limit.bound: (limit.value, limit.ignore_below, limit.level, limit.message)
+        for limit in entry.limits
+    }
+    assert limits == {
+        "max": (5, 0, "error", "why"),
+        "max_increase": (Fraction(3, 100), 9, "error", "why"),
+    }
 
 
 def test_rules_on_layers_take_nothing_of_the_defaults() -> None:
@@ -370,15 +403,23 @@ def test_a_count_is_what_it_looks_like(text: str, value: int) -> None:
 
 def test_a_fraction_of_a_byte_may_come_of_a_unit() -> None:
     found = limits_of("{weight_bytes: 1.3 KiB, params: {max: 1.0005k, max_increase: 0.5%}}")
-    assert [limit.value for limit in found] == [Fraction(13, 10) * 1024, Fraction(20_010, 20), Fraction(1, 200)]
+    assert [limit.value for limit in found] == [
+        Fraction(13, 10) * 1024,
+        Fraction(20_010, 20),
+        Fraction(1, 200),
+    ]
 
 
 def test_flops_per_byte_is_a_plain_number_and_exact() -> None:
-    assert [limit.value for limit in limits_of("{flops_per_byte: {min: 1.1}}")] == [Fraction(11, 10)]
+    assert [limit.value for limit in limits_of("{flops_per_byte: {min: 1.1}}")] == [
+        Fraction(11, 10)
+    ]
 
 
 def test_an_absolute_increase_is_a_quantity_and_a_relative_one_a_share() -> None:
-    limits = limits_of("{macs: {max_increase: 5k, max_decrease: ' 5 % '}, weight_bytes: {max_increase: 1 KiB}}")
+    limits = limits_of(
+        "{macs: {max_increase: 5k, max_decrease: ' 5 % '}, weight_bytes: {max_increase: 1 KiB}}"
+    )
     assert [(limit.relative, limit.value) for limit in limits] == [
         (False, 5000),
         (True, Fraction(1, 20)),
@@ -391,7 +432,8 @@ def test_an_absolute_increase_is_a_quantity_and_a_relative_one_a_share() -> None
 
 def test_a_matrix_is_the_cross_product_in_the_order_of_the_file() -> None:
     entries = read(
-        HEAD + "    name: net\n    set: {width: 2, depth: 7}\n    matrix: {width: [0.5, 1.0], resolution: [160, 224]}\n"
+        HEAD
+        + "    name: net\n    set: {width: 2, depth: 7}\n    matrix: {width: [0.5, 1.0], resolution: [160, 224]}\n"
     ).entries
     assert [entry.name for entry in entries] == [
         "net[width=0.5,resolution=160]",
@@ -404,7 +446,8 @@ def test_a_matrix_is_the_cross_product_in_the_order_of_the_file() -> None:
 
 def test_a_matrix_may_vary_how_the_model_is_run() -> None:
     entries = read(
-        HEAD + "    matrix: {input: [[1, 3, 32, 64], '2,3,8,8'], batch: [4], dtype: [int8, float32]}\n"
+        HEAD
+        + "    matrix: {input: [[1, 3, 32, 64], '2,3,8,8'], batch: [4], dtype: [int8, float32]}\n"
     ).entries
     assert [entry.name for entry in entries][:3] == [
         "m[input=1x3x32x64,batch=4,dtype=int8]",
@@ -428,7 +471,9 @@ def test_entries_replace_limits_of_some_choices_and_the_last_that_matches_holds(
         "      - {match: {width: 0.5, resolution: 224}, limits: {macs: 4}}\n"
     ).entries
     sums = {
-        tuple(entry.settings.values()): {f"{limit.metric} {limit.bound}": int(limit.value) for limit in entry.limits}
+        tuple(entry.settings.values()): {
+            f"{limit.metric} {limit.bound}": int(limit.value) for limit in entry.limits
+        }
         for entry in found
     }
     assert sums == {
@@ -763,21 +808,47 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
 
 @pytest.mark.parametrize("name", ["no/such.yaml", "."])
 def test_a_file_that_cannot_be_read_is_one_line(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^cannot read .*: (No such file or directory|Is a directory)$"):
+    with pytest.raises(
+        InputError, match=r"^cannot read .*: (No such file or directory|Is a directory)$"
+    ):
         read_budget(tmp_path / name)
 
 
 # -- anything at all
 
 _WORDS = st.sampled_from(
-    sorted({*TOP_KEYS, *MODEL_KEYS, *DEFAULT_KEYS, *ENTRY_KEYS, *RULE_KEYS, *EXCLUSION_KEYS, *LIMIT_KEYS, *POLICIES})
+    sorted(
+        {
+            *TOP_KEYS,
+            *MODEL_KEYS,
+            *DEFAULT_KEYS,
+            *ENTRY_KEYS,
+            *RULE_KEYS,
+            *EXCLUSION_KEYS,
+            *LIMIT_KEYS,
+            *POLICIES,
+        }
+    )
 )
 _SCALARS = (
     st.none()
     | st.booleans()
     | st.integers(-3, 10**6)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["600M", "5%", "17 MiB", "12 ms", "off", "type:Conv2d[kernel>1]", "a[", "1,3,8,8", "int8", "é\n"])
+    | st.sampled_from(
+        [
+            "600M",
+            "5%",
+            "17 MiB",
+            "12 ms",
+            "off",
+            "type:Conv2d[kernel>1]",
+            "a[",
+            "1,3,8,8",
+            "int8",
+            "é\n",
+        ]
+    )
     | st.sampled_from([*LEVELS, *BOUNDS, *METRICS])
     | st.text(max_size=8)
 )
@@ -796,7 +867,8 @@ def _near_misses() -> st.SearchStrategy[dict[str, Any]]:
         max_size=3,
     )
     selected = st.fixed_dictionaries(
-        {"match": _SCALARS}, optional={"each": limits, "total": limits, "reason": _SCALARS, "limits": limits}
+        {"match": _SCALARS},
+        optional={"each": limits, "total": limits, "reason": _SCALARS, "limits": limits},
     )
     model = st.fixed_dictionaries(
         {"target": st.just("m") | _SCALARS},
@@ -806,7 +878,9 @@ def _near_misses() -> st.SearchStrategy[dict[str, Any]]:
             "exclude": st.lists(selected, max_size=2),
             "matrix": st.dictionaries(_KEYS, st.lists(_ANYTHING, max_size=3), max_size=3),
             "entries": st.lists(
-                st.fixed_dictionaries({"match": st.dictionaries(_KEYS, _ANYTHING, max_size=2), "limits": limits}),
+                st.fixed_dictionaries(
+                    {"match": st.dictionaries(_KEYS, _ANYTHING, max_size=2), "limits": limits}
+                ),
                 max_size=2,
             ),
             "input": _ANYTHING,

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dscost.architectures import build, find_builtin, read_architecture
-from dscost.building import Network, build_conv, build_module, build_stages, placed, random_input
 from dscost.errors import InputError
-from dscost.network_specs import (
+from dscost.layers.convolution import ConvSpec, Shape, conv2d
+from dscost.layers.others import (
     ACTIVATIONS,
     ActivationSpec,
     BatchNormSpec,
@@ -24,8 +23,16 @@ from dscost.network_specs import (
     PoolSpec,
     Spec,
 )
-from dscost.specs import ConvSpec, Shape, conv2d
-from dscost.variants import depthwise_separable, standard
+from dscost.layers.variants import depthwise_separable, standard
+from dscost.modules.building import (
+    Network,
+    build_conv,
+    build_module,
+    build_stages,
+    placed,
+    random_input,
+)
+from dscost.networks.architectures import build, find_builtin, read_architecture
 
 WriteFile = Callable[..., str]
 
@@ -85,7 +92,9 @@ def network_of(path: str, shape: Shape | None = None) -> Network:
         pytest.param(DropoutSpec(0.25), nn.Dropout(0.25), id="dropout"),
     ],
 )  # fmt: skip
-def test_a_spec_becomes_the_module_that_torch_users_would_write(spec: Spec, expected: nn.Module) -> None:
+def test_a_spec_becomes_the_module_that_torch_users_would_write(
+    spec: Spec, expected: nn.Module
+) -> None:
     module = build_module(spec)
     assert repr(module) == repr(expected)
     assert sum(p.numel() for p in module.parameters()) == spec.params
@@ -96,7 +105,8 @@ def test_a_spec_becomes_the_module_that_torch_users_would_write(spec: Spec, expe
 def test_the_running_statistics_of_a_batch_norm_are_its_buffers() -> None:
     module = build_module(BatchNormSpec(7))
     assert (
-        sum(b.numel() for name, b in module.named_buffers() if name.startswith("running")) == BatchNormSpec(7).buffers
+        sum(b.numel() for name, b in module.named_buffers() if name.startswith("running"))
+        == BatchNormSpec(7).buffers
     )
 
 
@@ -179,7 +189,9 @@ def test_dtype_and_memory_format_are_applied(dtype: str, memory_format: str) -> 
     where = {"device": "cpu", "dtype": dtype, "memory_format": memory_format}
     same = placed(module, **where)
     x = random_input((2, 4, 6, 5), **where)
-    kind = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[memory_format]
+    kind = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}[
+        memory_format
+    ]
     for tensor in (x, module[0].weight, same(x)):
         assert tensor.dtype == getattr(torch, dtype)
         assert tensor.is_contiguous(memory_format=kind)
@@ -188,7 +200,9 @@ def test_dtype_and_memory_format_are_applied(dtype: str, memory_format: str) -> 
 
 
 def test_a_placed_module_is_for_inference() -> None:
-    module = placed(build_module(LinearSpec(4, 2)), device="cpu", dtype="float32", memory_format="contiguous")
+    module = placed(
+        build_module(LinearSpec(4, 2)), device="cpu", dtype="float32", memory_format="contiguous"
+    )
     assert not module.training
     assert not any(p.requires_grad for p in module.parameters())
 
@@ -239,13 +253,20 @@ def test_a_network_computes_what_a_hand_written_forward_computes(network_file: W
 
     def conv(name: str, x: Tensor, **options: int) -> Tensor:
         x = F.conv2d(x, weights[f"{name}.weight"], **options)
-        norm = [weights[f"{name}_norm.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        norm = [
+            weights[f"{name}_norm.{part}"]
+            for part in ("running_mean", "running_var", "weight", "bias")
+        ]
         return F.batch_norm(x, *norm)
 
     def forward(x: Tensor) -> Tensor:
         stem = F.relu(conv("stem", x, stride=2, padding=1))
         body = F.relu(conv("depthwise", stem, padding=1, groups=8))
-        gate = F.conv2d(body.mean((2, 3), keepdim=True), weights["gate.reduce.weight"], weights["gate.reduce.bias"])
+        gate = F.conv2d(
+            body.mean((2, 3), keepdim=True),
+            weights["gate.reduce.weight"],
+            weights["gate.reduce.bias"],
+        )
         gate = F.conv2d(F.relu(gate), weights["gate.expand.weight"], weights["gate.expand.bias"])
         body = conv("pointwise", body * F.hardsigmoid(gate))
         x = F.hardswish(body + conv("shortcut1.project", stem))
@@ -256,14 +277,21 @@ def test_a_network_computes_what_a_hand_written_forward_computes(network_file: W
     torch.testing.assert_close(network(x), forward(x))
 
 
-def test_the_activation_that_begins_a_branch_leaves_the_other_branch_alone(network_file: WriteFile) -> None:
-    network = network_of(network_file("layers: [{residual: [{act: relu}, {conv: 3, out_channels: 4}]}]"), (2, 4, 6, 6))
+def test_the_activation_that_begins_a_branch_leaves_the_other_branch_alone(
+    network_file: WriteFile,
+) -> None:
+    network = network_of(
+        network_file("layers: [{residual: [{act: relu}, {conv: 3, out_channels: 4}]}]"),
+        (2, 4, 6, 6),
+    )
     x = torch.randn(2, 4, 6, 6)
     expected = x + F.conv2d(F.relu(x), network.conv1.weight, network.conv1.bias, padding=1)
     torch.testing.assert_close(network(x.clone()), expected)
 
 
-def test_the_activation_that_begins_a_shortcut_leaves_the_body_alone(network_file: WriteFile) -> None:
+def test_the_activation_that_begins_a_shortcut_leaves_the_body_alone(
+    network_file: WriteFile,
+) -> None:
     text = """
 layers:
   - {conv: 1, out_channels: 4}
@@ -275,7 +303,9 @@ layers:
     torch.testing.assert_close(network(x), y + F.relu(y) + F.silu(y))
 
 
-@pytest.mark.parametrize("layers", ["[{act: relu}]", "[flatten, {act: silu}]", "[{dropout: 0.5}, {act: hard_swish}]"])
+@pytest.mark.parametrize(
+    "layers", ["[{act: relu}]", "[flatten, {act: silu}]", "[{dropout: 0.5}, {act: hard_swish}]"]
+)
 def test_a_network_leaves_its_input_as_it_was(network_file: WriteFile, layers: str) -> None:
     network = network_of(network_file(f"layers: {layers}"), (2, 4, 6, 6))
     x = torch.randn(2, 4, 6, 6)
@@ -285,7 +315,9 @@ def test_a_network_leaves_its_input_as_it_was(network_file: WriteFile, layers: s
 
 
 def test_a_network_is_the_same_function_every_time() -> None:
-    network = Network(build(find_builtin("mobilenet_v3_small"), overrides={}, shape=(1, 3, 32, 32)).operations)
+    network = Network(
+        build(find_builtin("mobilenet_v3_small"), overrides={}, shape=(1, 3, 32, 32)).operations
+    )
     network = network.eval().requires_grad_(False)
     x = torch.randn(1, 3, 32, 32)
     first = network(x)
@@ -293,7 +325,9 @@ def test_a_network_is_the_same_function_every_time() -> None:
     assert torch.equal(network(x), first)
 
 
-def test_the_children_of_a_network_carry_the_names_of_its_operations(network_file: WriteFile) -> None:
+def test_the_children_of_a_network_carry_the_names_of_its_operations(
+    network_file: WriteFile,
+) -> None:
     operations = build(read_architecture(Path(network_file(RESIDUAL))), overrides={}).operations
     network = Network(operations)
     leaves = [name for name, module in network.named_modules() if not list(module.children())]
@@ -359,11 +393,15 @@ layers:
     [
         pytest.param("[flatten, {linear: 5}, {norm: batch}]", id="batch norm of features"),
         pytest.param("[flatten, {linear: 5, act: softmax}]", id="softmax of features"),
-        pytest.param("[{linear: 5}, {conv: 3, out_channels: 2}]", id="linear over the last dimension of maps"),
+        pytest.param(
+            "[{linear: 5}, {conv: 3, out_channels: 2}]", id="linear over the last dimension of maps"
+        ),
         pytest.param("[{conv: 3, out_channels: 2, name: forward}]", id="a layer called forward"),
         pytest.param("[{conv: 3, out_channels: 2, name: training}]", id="a layer called training"),
         pytest.param("[{conv: 3, out_channels: 2, name: half}]", id="a layer called half"),
-        pytest.param("[{residual: [{conv: 3, out_channels: 4, when: 1 > 2}]}]", id="a residual of nothing"),
+        pytest.param(
+            "[{residual: [{conv: 3, out_channels: 4, when: 1 > 2}]}]", id="a residual of nothing"
+        ),
         pytest.param("[{global_pool: 9}]", id="a global pool that enlarges"),
     ],
 )

@@ -38,7 +38,9 @@ def smooth(*shape: int, seed: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def output_error(module: nn.Module, other: nn.Module, x: Tensor, *, but_bias: bool = False) -> float:
+def output_error(
+    module: nn.Module, other: nn.Module, x: Tensor, *, but_bias: bool = False
+) -> float:
     """Of the output, relative to what of it is not bias."""
     expected = module(x)
     part = expected - module(torch.zeros_like(x)) if but_bias else expected
@@ -62,7 +64,9 @@ CONVS = {
 
 @pytest.mark.parametrize(("make", "shape"), CONVS.values(), ids=CONVS)
 @pytest.mark.parametrize("rank", [1, 2])
-def test_the_error_is_that_of_the_output_and_no_worse_than_without_data(make: Any, shape: Any, rank: int) -> None:
+def test_the_error_is_that_of_the_output_and_no_worse_than_without_data(
+    make: Any, shape: Any, rank: int
+) -> None:
     torch.manual_seed(0)
     conv = make().double()
     x = smooth(*shape) if shape[0] < 6 else smooth(1, *shape)[0]
@@ -90,7 +94,9 @@ def test_filters_of_channels_that_see_independent_things_are_the_best_there_are(
     """Channels that are never there together: the error is that of the singular values of what each contributes."""
     torch.manual_seed(0)
     conv, images = nn.Conv2d(3, 8, 3, bias=False).double(), smooth(3, 3, 14, 14)
-    alone = torch.stack([image * torch.eye(3, dtype=DOUBLE)[at, :, None, None] for at, image in enumerate(images)])
+    alone = torch.stack(
+        [image * torch.eye(3, dtype=DOUBLE)[at, :, None, None] for at, image in enumerate(images)]
+    )
     outputs = F.conv2d(alone, conv.weight.detach()).flatten(2)
     squares = torch.linalg.svdvals(outputs) ** 2  # of an image each, which is a channel
     expected = float((squares[:, 1:].sum() / squares.sum()).sqrt())
@@ -105,7 +111,9 @@ def test_white_input_changes_little() -> None:
 
 
 @pytest.mark.parametrize("rank", [1, 2])
-@pytest.mark.parametrize("kind", ["a dead channel", "equal channels", "one position", "constant", "tiny", "huge"])
+@pytest.mark.parametrize(
+    "kind", ["a dead channel", "equal channels", "one position", "constant", "tiny", "huge"]
+)
 def test_data_that_leaves_directions_out_is_no_trouble(kind: str, rank: int) -> None:
     torch.manual_seed(0)
     conv, x = nn.Conv2d(6, 10, 3, padding=1).double(), smooth(2, 6, 9, 9)
@@ -144,9 +152,16 @@ def test_full_rank_needs_no_data() -> None:
 
 def test_inputs_one_after_the_other_are_as_good_as_all_at_once() -> None:
     torch.manual_seed(0)
-    module, x = nn.Sequential(nn.Conv2d(6, 10, 3), nn.ReLU(), nn.Conv2d(10, 6, 3)).double(), smooth(6, 6, 12, 12)
+    module, x = (
+        nn.Sequential(nn.Conv2d(6, 10, 3), nn.ReLU(), nn.Conv2d(10, 6, 3)).double(),
+        smooth(6, 6, 12, 12),
+    )
     whole = conversion(module, x)
-    for given in (iter(x.split(2)), (part for part in x.split(1)), torch.utils.data.DataLoader(x, batch_size=4)):
+    for given in (
+        iter(x.split(2)),
+        (part for part in x.split(1)),
+        torch.utils.data.DataLoader(x, batch_size=4),
+    ):
         parts = conversion(module, given)
         errors = [[layer.error for layer in result.layers] for result in (parts, whole)]
         assert errors[0] == pytest.approx(errors[1], rel=1e-6)
@@ -163,7 +178,9 @@ class Images(torch.utils.data.Dataset[Any]):
         return self.images[at], self.label
 
 
-@pytest.mark.parametrize("label", [3, "a cat", {"boxes": torch.zeros(4)}], ids=["class", "text", "boxes"])
+@pytest.mark.parametrize(
+    "label", [3, "a cat", {"boxes": torch.zeros(4)}], ids=["class", "text", "boxes"]
+)
 def test_labels_behind_images_are_left_out(label: Any) -> None:
     torch.manual_seed(0)
     conv, x = nn.Conv2d(6, 10, 3).double(), smooth(4, 6, 12, 12)
@@ -181,7 +198,9 @@ def test_what_a_forward_takes_is_no_label() -> None:
     assert conversion(module, iter([(x, mask)])).layers[0].error == pytest.approx(masked, rel=1e-9)
     optional = Optional().double()
     optional.conv = module.conv
-    assert conversion(optional, iter([(x, mask)])).layers[0].error == pytest.approx(masked, rel=1e-9)
+    assert conversion(optional, iter([(x, mask)])).layers[0].error == pytest.approx(
+        masked, rel=1e-9
+    )
 
 
 class Optional(nn.Module):
@@ -210,7 +229,11 @@ def test_a_list_of_batches_is_refused_and_says_what_to_give(kind: Any) -> None:
 def test_each_layer_is_fitted_to_what_it_sees_in_the_model() -> None:
     """Behind a layer that is off itself: inputs are those of the model as given."""
     torch.manual_seed(0)
-    first, second, x = nn.Conv2d(6, 8, 3).double(), nn.Conv2d(8, 6, 3).double(), smooth(2, 6, 12, 12)
+    first, second, x = (
+        nn.Conv2d(6, 8, 3).double(),
+        nn.Conv2d(8, 6, 3).double(),
+        smooth(2, 6, 12, 12),
+    )
     together = conversion(nn.Sequential(first, nn.ReLU(), second), x)
     alone = conversion(second, first(x).detach().relu())
     assert together.layers[1].error == pytest.approx(alone.layers[0].error, rel=1e-9)
@@ -241,7 +264,9 @@ def test_all_calls_of_a_module_and_all_users_of_a_kernel_are_fitted_at_once() ->
 
 def test_half_precision_and_named_inputs() -> None:
     torch.manual_seed(0)
-    module = Calling(lambda self, x, scale: self.conv(x) * scale, conv=nn.Conv2d(6, 8, 3)).bfloat16()
+    module = Calling(
+        lambda self, x, scale: self.conv(x) * scale, conv=nn.Conv2d(6, 8, 3)
+    ).bfloat16()
     x = smooth(2, 6, 12, 12).bfloat16()
     result = conversion(module, (x, torch.ones(1).bfloat16()))
     assert result.layers[0].error_of == "output"
@@ -269,7 +294,9 @@ def test_whatever_a_model_raises_on_its_values_is_told_in_a_line(error: type[Exc
         return self.conv(x)
 
     module = Calling(forward, conv=nn.Conv2d(6, 8, 3))
-    with pytest.raises(InputError, match=rf"^Calling cannot be run to calibrate it: {error.__name__}: too bright$"):
+    with pytest.raises(
+        InputError, match=rf"^Calling cannot be run to calibrate it: {error.__name__}: too bright$"
+    ):
         conversion(module, iter([torch.ones(1, 6, 9, 9), torch.full((1, 6, 9, 9), 6.0)]))
 
 
@@ -284,14 +311,19 @@ def test_inputs_that_nothing_can_be_fitted_to_are_refused(wrong: float) -> None:
 
 
 def test_inputs_with_values_and_without_are_not_mixed() -> None:
-    with pytest.raises(InputError, match=r"^input 2 of 3 has no values to calibrate on, others have$"):
+    with pytest.raises(
+        InputError, match=r"^input 2 of 3 has no values to calibrate on, others have$"
+    ):
         conversion(nn.Conv2d(6, 8, 3), iter([torch.ones(1, 6, 9, 9), (1, 6, 9, 9), (1, 6, 9, 9)]))
 
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_large_inputs_are_looked_at_in_pieces(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    conv, x = nn.Conv2d(6, 10, 3, stride=(1, 2), dilation=(2, 1), groups=groups).double(), smooth(2, 6, 12, 11)
+    conv, x = (
+        nn.Conv2d(6, 10, 3, stride=(1, 2), dilation=(2, 1), groups=groups).double(),
+        smooth(2, 6, 12, 11),
+    )
     whole = conversion(conv, x, rank=2)
     monkeypatch.setattr("dscost.converting.calibrating.CHUNK", 4 * 9 * 40)
     pieces = conversion(conv, x, rank=2)
@@ -302,6 +334,9 @@ def test_large_inputs_are_looked_at_in_pieces(groups: int, monkeypatch: pytest.M
 def test_a_whole_network_is_nearer_to_itself_on_its_data() -> None:
     torch.manual_seed(0)
     convs = nn.Conv2d(3, 16, 3, stride=2), nn.Conv2d(16, 16, 3), nn.Conv2d(16, 8, 3)
-    module, x = nn.Sequential(convs[0], nn.ReLU(), convs[1], nn.ReLU(), convs[2]).double(), smooth(4, 3, 32, 32)
+    module, x = (
+        nn.Sequential(convs[0], nn.ReLU(), convs[1], nn.ReLU(), convs[2]).double(),
+        smooth(4, 3, 32, 32),
+    )
     plain, fitted = conversion(module).module, conversion(module, x).module
     assert output_error(module, fitted, x) < output_error(module, plain, x)

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
-from dscost.results import Cost, Noise
-from dscost.roofline import Ceilings, Rate
+from dscost.reports.records import Cost, Noise
 from dscost.timing import ceilings as kept_ceilings
 from dscost.timing import machine
 from dscost.timing import rig as rigs
@@ -95,7 +95,9 @@ def test_peak_and_bandwidth_are_the_best_that_was_seen() -> None:
 
 def test_every_layout_has_its_own_rates() -> None:
     found = measured(fake_rig(), ["contiguous", "channels_last"])
-    assert set(found.rates) == {f"{kind}:{layout}" for kind in POINTS for layout in ("contiguous", "channels_last")}
+    assert set(found.rates) == {
+        f"{kind}:{layout}" for kind in POINTS for layout in ("contiguous", "channels_last")
+    }
 
 
 def test_the_curve_begins_where_a_call_is_no_longer_its_fixed_time() -> None:
@@ -104,7 +106,11 @@ def test_the_curve_begins_where_a_call_is_no_longer_its_fixed_time() -> None:
 
         def __call__(self, blocks: Sequence[tuple[Call, int]]) -> list[Block]:
             results = [call() for call, _ in blocks]
-            return [Block(1e-6 + 12 * one.numel() / 1e9) for one in results if isinstance(one, torch.Tensor)]
+            return [
+                Block(1e-6 + 12 * one.numel() / 1e9)
+                for one in results
+                if isinstance(one, torch.Tensor)
+            ]
 
     triad = Triad(fake_rig(timer=Linear(), cache_bytes=2 * MIB))
     curve = triad.curve(lambda done: None)
@@ -139,7 +145,10 @@ def test_blocks_last_about_as_long_as_those_of_the_engine() -> None:
 
 def test_what_may_reach_a_ceiling_is_left_out_of_turns_between() -> None:
     times = in_turns(
-        fake_rig(), {"peak": lambda: None, "point": lambda: None}, lambda done: None, now_and_then=["peak"]
+        fake_rig(),
+        {"peak": lambda: None, "point": lambda: None},
+        lambda done: None,
+        now_and_then=["peak"],
     )
     assert len(times["point"]) == TURNS
     assert len(times["peak"]) == len(range(0, TURNS, PEAK_EVERY)) >= 3
@@ -171,7 +180,9 @@ def test_a_slow_device_has_one_turn() -> None:
 
 
 def test_whole_numbers_are_unavailable() -> None:
-    with pytest.raises(UnavailableError, match=r"^torch cannot convolve int8: only floating-point numbers$"):
+    with pytest.raises(
+        UnavailableError, match=r"^torch cannot convolve int8: only floating-point numbers$"
+    ):
         measured(fake_rig(dtype="int8"), ["contiguous"])
 
 
@@ -180,7 +191,10 @@ def test_what_torch_says_of_a_dtype_is_told_in_one_line() -> None:
         def __call__(self, blocks: Sequence[tuple[Call, int]]) -> list[Block]:
             raise RuntimeError("not implemented for 'Half'\nException raised from somewhere")
 
-    with pytest.raises(UnavailableError, match=r"^torch cannot convolve float16 on cpu: not implemented for 'Half'$"):
+    with pytest.raises(
+        UnavailableError,
+        match=r"^torch cannot convolve float16 on cpu: not implemented for 'Half'$",
+    ):
         measured(fake_rig(dtype="float16", timer=Failing()), ["contiguous"])
 
 
@@ -260,7 +274,11 @@ def test_a_term_that_nothing_is_left_for_is_too_fast_to_be_seen() -> None:
     }
     found = rate_of(samples)
     assert found.flops_per_s == pytest.approx(10**8 / (1e-3 - 1e-5))
-    assert (found.activation_bytes_per_s, found.weight_bytes_per_s, found.least_channels) == (None, None, 1.0)
+    assert (found.activation_bytes_per_s, found.weight_bytes_per_s, found.least_channels) == (
+        None,
+        None,
+        1.0,
+    )
 
 
 @pytest.mark.parametrize(("slower", "channels"), [(5.0, 15.0), (1.0, 3.0), (0.1, 1.0)])
@@ -277,10 +295,17 @@ def test_every_term_is_what_its_convolution_is_there_for() -> None:
     rig = fake_rig()
     for points in POINTS.values():
         costs = {term: rig.cost(conv) for term, conv in points.items()}
-        assert max(costs, key=lambda term: costs[term].flops / costs[term].traffic_bytes) in ("flops", "weights")
-        assert costs["t0"].flops < 0.02 * min(cost.flops for term, cost in costs.items() if term != "t0")
+        assert max(costs, key=lambda term: costs[term].flops / costs[term].traffic_bytes) in (
+            "flops",
+            "weights",
+        )
+        assert costs["t0"].flops < 0.02 * min(
+            cost.flops for term, cost in costs.items() if term != "t0"
+        )
         if "weights" in costs:
-            assert costs["weights"].weight_bytes == max(cost.weight_bytes for cost in costs.values())
+            assert costs["weights"].weight_bytes == max(
+                cost.weight_bytes for cost in costs.values()
+            )
     assert len(PEAKS) == 2
 
 
@@ -306,7 +331,11 @@ def test_the_last_level_cache_is_the_largest(tmp_path: Path) -> None:
 def test_threads_on_several_chiplets_have_several_caches(tmp_path: Path) -> None:
     for cpu in range(4):
         write_cache(tmp_path, cpu, 3, "16M", str(cpu))
-    assert [last_level_cache_bytes(threads, tmp_path) for threads in (1, 3, 8)] == [16 * MIB, 48 * MIB, 64 * MIB]
+    assert [last_level_cache_bytes(threads, tmp_path) for threads in (1, 3, 8)] == [
+        16 * MIB,
+        48 * MIB,
+        64 * MIB,
+    ]
 
 
 def test_a_system_that_tells_nothing_of_its_caches_gets_a_sane_size(tmp_path: Path) -> None:
@@ -325,7 +354,9 @@ def test_without_cuda_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_cuda_device_is_measured_on_itself_by_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rigs, "why_no_cuda", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(L2_cache_size=50 * MIB))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda index: SimpleNamespace(L2_cache_size=50 * MIB)
+    )
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (8 << 30, 16 << 30))
     rig = rig_of("cuda", "float16", 3, lambda: 0.0)
@@ -351,7 +382,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
     """Make measuring instant, and return the layouts of every run."""
     layouts: list[Sequence[str]] = []
 
-    def fake(rig: Rig, memory_formats: Sequence[str], *, curve: bool = False, **_: object) -> Ceilings:
+    def fake(
+        rig: Rig, memory_formats: Sequence[str], *, curve: bool = False, **_: object
+    ) -> Ceilings:
         layouts.append(memory_formats)
         return Ceilings(
             device=rig.device,
@@ -382,17 +415,30 @@ def test_what_was_measured_on_a_busy_machine_is_told_and_not_kept(
     busy = (Noise("load", 4.0, 2.0),)
     monkeypatch.setattr(machine.Watch, "noise", lambda self: busy)
     found = find(tmp_path, refresh=True)
-    assert (found.path, found.problem, found.noise, len(runs)) == (None, "the machine was busy", busy, 2)
+    assert (found.path, found.problem, found.noise, len(runs)) == (
+        None,
+        "the machine was busy",
+        busy,
+        2,
+    )
     again = find(tmp_path)
     assert (again.from_cache, again.noise, again.path) == (True, (), kept.path)
 
 
 def find(folder: Path, **changes: object) -> Found:
-    settings: dict[str, object] = {"device": "cpu", "dtype": "float32", "threads": 1, "today": TODAY, "folder": folder}
+    settings: dict[str, object] = {
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": 1,
+        "today": TODAY,
+        "folder": folder,
+    }
     return find_ceilings(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def test_what_was_measured_is_kept_and_found_again(tmp_path: Path, runs: list[Sequence[str]]) -> None:
+def test_what_was_measured_is_kept_and_found_again(
+    tmp_path: Path, runs: list[Sequence[str]]
+) -> None:
     first, second = find(tmp_path / "below" / "this"), find(tmp_path / "below" / "this")
     assert (first.from_cache, second.from_cache) == (False, True)
     assert second.ceilings == first.ceilings
@@ -432,7 +478,9 @@ def test_a_layout_that_is_missing_is_measured_with_those_that_are_kept(
     assert find(tmp_path).from_cache
 
 
-def test_a_kept_curve_is_not_lost_when_something_else_is_missing(tmp_path: Path, runs: list[Sequence[str]]) -> None:
+def test_a_kept_curve_is_not_lost_when_something_else_is_missing(
+    tmp_path: Path, runs: list[Sequence[str]]
+) -> None:
     find(tmp_path, memory_formats=("contiguous",), curve=True)
     assert find(tmp_path, memory_formats=("channels_last",)).ceilings.curve == ((1024, 5e10),)
 
@@ -471,14 +519,18 @@ def test_another_machine_or_torch_is_not_this_one(change: dict[str, object]) -> 
     ],
     ids=["empty", "cut", "list", "null", "not text", "no ceilings", "half", "deep"],
 )
-def test_a_broken_file_is_measured_over(tmp_path: Path, runs: list[Sequence[str]], content: bytes) -> None:
+def test_a_broken_file_is_measured_over(
+    tmp_path: Path, runs: list[Sequence[str]], content: bytes
+) -> None:
     path = tmp_path / "cpu-float32-1.json"
     path.write_bytes(content)
     assert not find(tmp_path).from_cache
     assert find(tmp_path).from_cache
 
 
-def test_what_an_older_method_measured_is_not_taken(tmp_path: Path, runs: list[Sequence[str]]) -> None:
+def test_what_an_older_method_measured_is_not_taken(
+    tmp_path: Path, runs: list[Sequence[str]]
+) -> None:
     path = find(tmp_path).path
     assert path is not None
     document = json.loads(path.read_text())
@@ -487,7 +539,9 @@ def test_what_an_older_method_measured_is_not_taken(tmp_path: Path, runs: list[S
     assert not find(tmp_path).from_cache
 
 
-def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, runs: list[Sequence[str]]) -> None:
+def test_a_folder_that_cannot_be_written_is_no_error(
+    tmp_path: Path, runs: list[Sequence[str]]
+) -> None:
     (tmp_path / "file").write_text("in the way")
     found = find(tmp_path / "file" / "below")
     assert (found.from_cache, found.path) == (False, None)
@@ -496,7 +550,9 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, runs: list[
     assert found.problem.startswith("cannot make the folder")
 
 
-def test_a_file_that_cannot_be_written_is_no_error(tmp_path: Path, runs: list[Sequence[str]]) -> None:
+def test_a_file_that_cannot_be_written_is_no_error(
+    tmp_path: Path, runs: list[Sequence[str]]
+) -> None:
     (tmp_path / "cpu-float32-1.json").symlink_to(tmp_path / "no" / "such" / "folder")
     found = find(tmp_path)
     assert found.path is None
@@ -529,7 +585,9 @@ HOME = Path("/home/ada")
     ],
     ids=str,
 )
-def test_every_system_has_its_cache_folder(platform: str, environment: dict[str, str], folder: Path) -> None:
+def test_every_system_has_its_cache_folder(
+    platform: str, environment: dict[str, str], folder: Path
+) -> None:
     assert cache_folder(platform, environment, HOME) == folder / "dscost" / "ceilings"
 
 

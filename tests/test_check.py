@@ -17,7 +17,11 @@ DSCOST = str(Path(sys.executable).parent / "dscost")
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
 # no setting of the machine or of a hook that runs these tests may reach git, or the command
 ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DSCOST_"))},
+    **{
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GIT_", "DSCOST_"))
+    },
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_SYSTEM": os.devnull,
     "GIT_AUTHOR_NAME": "Ada",
@@ -28,7 +32,9 @@ ENVIRONMENT = {
 }
 
 
-def run(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [DSCOST, *arguments],
         capture_output=True,
@@ -54,7 +60,9 @@ def budget(folder: Path, text: str) -> None:
 WITHIN = resnet(f"{{macs: {RESNET18_MACS}, params: {RESNET18_PARAMS}}}")
 OVER = resnet(f"{{macs: {RESNET18_MACS - 1}}}")
 WARNED = resnet("{macs: {max: 1G, level: warn}}")
-FACTORY = "version: 1\nmodels:\n  - {target: net.py:make, input: [1, 3, 8, 8], limits: {macs: 1G}}\n"
+FACTORY = (
+    "version: 1\nmodels:\n  - {target: net.py:make, input: [1, 3, 8, 8], limits: {macs: 1G}}\n"
+)
 
 
 def factory(body: str) -> str:
@@ -159,11 +167,18 @@ def test_a_model_that_cannot_be_loaded_exits_2_and_the_others_are_judged(
 
 
 @pytest.mark.parametrize(("level", "code"), [("fail", 2), ("error", 1), ("warn", 0), ("ignore", 0)])
-def test_the_policy_says_what_a_model_that_cannot_be_loaded_means(level: str, code: int, tmp_path: Path) -> None:
-    budget(tmp_path, WITHIN.replace("resnet18", "gone.yaml") + f"policy: {{on_unloadable_model: {level}}}\n")
+def test_the_policy_says_what_a_model_that_cannot_be_loaded_means(
+    level: str, code: int, tmp_path: Path
+) -> None:
+    budget(
+        tmp_path,
+        WITHIN.replace("resnet18", "gone.yaml") + f"policy: {{on_unloadable_model: {level}}}\n",
+    )
     ran = run(tmp_path, "check")
     assert ran.returncode == code
-    assert ("cannot read gone.yaml" in ran.stdout or "gone.yaml: No such file" in ran.stdout) is (level != "ignore")
+    assert ("cannot read gone.yaml" in ran.stdout or "gone.yaml: No such file" in ran.stdout) is (
+        level != "ignore"
+    )
 
 
 def test_what_a_model_prints_does_not_mix_with_the_result(tmp_path: Path) -> None:
@@ -197,13 +212,20 @@ def test_ctrl_c_exits_130(tmp_path: Path) -> None:
     assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
 
 
-@pytest.mark.parametrize(("text", "code"), [(WITHIN, 0), (WARNED, 0), (OVER, 1)], ids=["within", "warned", "over"])
+@pytest.mark.parametrize(
+    ("text", "code"), [(WITHIN, 0), (WARNED, 0), (OVER, 1)], ids=["within", "warned", "over"]
+)
 def test_a_closed_pipe_is_no_error_and_hides_none(text: str, code: int, tmp_path: Path) -> None:
     budget(tmp_path, text)
     reading, writing = os.pipe()
     os.close(reading)
     ran = subprocess.run(
-        [DSCOST, "check"], stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path, env=ENVIRONMENT, check=False
+        [DSCOST, "check"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        check=False,
     )
     os.close(writing)
     assert (ran.returncode, ran.stderr) == (code, b"")
@@ -224,7 +246,9 @@ def test_quiet_says_nothing_but_the_result(tmp_path: Path) -> None:
         pytest.param(OVER, [], 1, "over budget: ", id="over"),
         pytest.param(WARNED, [], 0, "warning: ", id="warning"),
         pytest.param(WARNED, ["--strict"], 1, "over budget: ", id="strict"),
-        pytest.param(WITHIN.replace("resnet18", "gone.yaml"), [], 2, "could not judge: ", id="fail"),
+        pytest.param(
+            WITHIN.replace("resnet18", "gone.yaml"), [], 2, "could not judge: ", id="fail"
+        ),
     ],
 )
 def test_quiet_shows_only_what_is_not_as_it_should_be(
@@ -249,13 +273,17 @@ def test_a_format_for_programs_is_whole_though_quiet(tmp_path: Path, format_name
 def test_a_limit_that_holds_of_each_layer_is_one_row_with_the_closest(tmp_path: Path) -> None:
     rules = "layers: [{match: '*', each: {macs: 200M, params: {max: 1, level: ignore}}}]"
     budget(tmp_path, f"version: 1\nmodels:\n  - {{target: resnet18, {rules}}}\n")
-    rows = [line.split() for line in run(tmp_path, "check").stdout.splitlines() if line.endswith(" ok")]
+    rows = [
+        line.split() for line in run(tmp_path, "check").stdout.splitlines() if line.endswith(" ok")
+    ]
     report = dscost.analyze("resnet18")
     (row,) = rows
     most = max(layer.cost.macs for layer in report.layers)
     assert f"{most:,}" in row
     closest = [layer.name for layer in report.layers if layer.cost.macs == most]
-    assert " ".join(row).startswith(f"resnet18 MACs of {closest[0]}, closest of {len(report.layers)} layers {most:,} ")
+    assert " ".join(row).startswith(
+        f"resnet18 MACs of {closest[0]}, closest of {len(report.layers)} layers {most:,} "
+    )
 
 
 def test_a_model_that_is_held_to_nothing_is_told(tmp_path: Path) -> None:
@@ -270,14 +298,28 @@ def test_a_model_that_is_held_to_nothing_is_told(tmp_path: Path) -> None:
 def test_no_variable_of_a_ci_service_changes_what_is_printed(tmp_path: Path) -> None:
     budget(tmp_path, OVER)
     summary = tmp_path / "summary.md"
-    ci = {"CI": "true", "GITHUB_ACTIONS": "true", "GITLAB_CI": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    ci = {
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITLAB_CI": "true",
+        "GITHUB_STEP_SUMMARY": str(summary),
+    }
     assert run(tmp_path, "check", env=ci).stdout == run(tmp_path, "check").stdout
     assert not summary.exists()
 
 
 def test_several_formats_are_written_at_once(tmp_path: Path) -> None:
     budget(tmp_path, OVER)
-    ran = run(tmp_path, "check", "--export", "markdown=a.md", "--export", "table=b.txt", "--format", "markdown")
+    ran = run(
+        tmp_path,
+        "check",
+        "--export",
+        "markdown=a.md",
+        "--export",
+        "table=b.txt",
+        "--format",
+        "markdown",
+    )
     assert ran.returncode == 1
     assert (tmp_path / "a.md").read_text() == ran.stdout
     assert "1,814,073,343" in (tmp_path / "b.txt").read_text()
@@ -318,15 +360,22 @@ def test_an_argument_goes_before_the_variable_and_that_before_the_search(tmp_pat
     ):
         assert f"over the limit of {limit} by" in run(tmp_path, "check", *arguments, env=env).stdout
     gone = run(tmp_path, "check", env={"DSCOST_CONFIG": "gone.yaml"})
-    assert (gone.returncode, gone.stderr) == (2, "dscost: cannot read gone.yaml: No such file or directory\n")
+    assert (gone.returncode, gone.stderr) == (
+        2,
+        "dscost: cannot read gone.yaml: No such file or directory\n",
+    )
 
 
 def test_files_are_sought_beside_the_budget(tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "models", tmp_path / "elsewhere"
     (folder / "nets").mkdir(parents=True)
     elsewhere.mkdir()
-    (folder / "nets" / "net.yaml").write_text("input: [3, 8, 8]\nlayers: [{conv: 1, out_channels: 5, bias: false}]\n")
-    (folder / "net.py").write_text("import torch\ndef make():\n    return torch.nn.Conv2d(3, 7, 1, bias=False)\n")
+    (folder / "nets" / "net.yaml").write_text(
+        "input: [3, 8, 8]\nlayers: [{conv: 1, out_channels: 5, bias: false}]\n"
+    )
+    (folder / "net.py").write_text(
+        "import torch\ndef make():\n    return torch.nn.Conv2d(3, 7, 1, bias=False)\n"
+    )
     budget(
         folder,
         "version: 1\nbaseline: kept.json\nmodels:\n"
@@ -334,7 +383,11 @@ def test_files_are_sought_beside_the_budget(tmp_path: Path) -> None:
         "  - {target: 'net.py:make', input: [1, 3, 8, 8], limits: {params: 21}}\n",
     )
     assert run(elsewhere, "baseline", "save", "../models/dscost.yaml").returncode == 0
-    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["dscost.yaml", "kept.json", "net.py"]
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == [
+        "dscost.yaml",
+        "kept.json",
+        "net.py",
+    ]
     assert list(elsewhere.iterdir()) == []
     ran = run(elsewhere, "check", "../models/dscost.yaml", "--strict")
     assert ran.returncode == 0
@@ -343,7 +396,10 @@ def test_files_are_sought_beside_the_budget(tmp_path: Path) -> None:
 
 
 def test_an_unchanged_model_is_within_and_a_grown_one_is_not(tmp_path: Path) -> None:
-    budget(tmp_path, f"version: 1\nbaseline: kept.json\n{resnet('{macs: {max_increase: 0%}}').partition(chr(10))[2]}")
+    budget(
+        tmp_path,
+        f"version: 1\nbaseline: kept.json\n{resnet('{macs: {max_increase: 0%}}').partition(chr(10))[2]}",
+    )
     missing = run(tmp_path, "check")
     assert missing.returncode == 0
     assert "warning: " in missing.stdout
@@ -362,8 +418,12 @@ def test_an_unchanged_model_is_within_and_a_grown_one_is_not(tmp_path: Path) -> 
 # -- what it needs
 
 
-@pytest.mark.parametrize("command", [["check"], ["baseline", "save"], ["baseline", "show"]], ids=" ".join)
-def test_a_budget_of_yaml_models_never_imports_torch_or_numpy(command: Sequence[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command", [["check"], ["baseline", "save"], ["baseline", "show"]], ids=" ".join
+)
+def test_a_budget_of_yaml_models_never_imports_torch_or_numpy(
+    command: Sequence[str], tmp_path: Path
+) -> None:
     (tmp_path / "net.yaml").write_text("input: [3, 8, 8]\nlayers: [{conv: 3, out_channels: 5}]\n")
     budget(
         tmp_path,
@@ -383,16 +443,19 @@ def test_a_budget_of_yaml_models_never_imports_torch_or_numpy(command: Sequence[
         "    print(stop.code, {'torch', 'numpy', 'pydantic'} & set(sys.modules) or 'light', file=sys.stderr)\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=ENVIRONMENT
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
     )
     assert ran.stderr.splitlines()[-1] == f"{1 if command == ['check'] else 0} light"
 
 
 # -- from git
 
-BASELINE = (
-    "version: 1\nbaseline: kept.json\ndefaults: {limits: {macs: {max_increase: 0%}, params: {max_increase: 1%}}}\n"
-)
+BASELINE = "version: 1\nbaseline: kept.json\ndefaults: {limits: {macs: {max_increase: 0%}, params: {max_increase: 1%}}}\n"
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -451,11 +514,15 @@ def test_growth_against_a_branch_names_the_layer_and_how_much_it_grew(repository
         assert f"grew most: wide ({wide_macs(4):,} → {wide_macs(5):,}, +25.00 %)" in ran.stdout
         assert "narrow (" not in ran.stdout
         assert "b.yaml: " not in ran.stdout
-    assert run(repository.parent, "check", "models/dscost.yaml", "--against", "main").returncode == 1
+    assert (
+        run(repository.parent, "check", "models/dscost.yaml", "--against", "main").returncode == 1
+    )
     assert git(repository, "status", "--porcelain") == ""  # nothing was checked out
 
 
-def test_a_group_against_a_branch_is_compared_with_the_layers_that_were_of_it_then(repository: Path) -> None:
+def test_a_group_against_a_branch_is_compared_with_the_layers_that_were_of_it_then(
+    repository: Path,
+) -> None:
     rule = "layers: [{match: 'type:Conv2d[kernel>1]', total: {macs: {max_increase: 0%, max_decrease: 0%}}}]"
     limits = BASELINE.replace("macs: {max_increase: 0%}", "macs: 1G")
     budget(repository, f"{limits}models:\n  - {{target: a.yaml, {rule}}}\n")
@@ -466,7 +533,10 @@ def test_a_group_against_a_branch_is_compared_with_the_layers_that_were_of_it_th
     ran = run(repository, "check", "--against", "main")
     assert ran.returncode == 1
     narrow = 8 * 8 * 2 * 3  # 1x1 on main, and so not of the group; 3x3 now
-    assert f"{9 * narrow + wide_macs(4):,} MACs, grew from {wide_macs(4):,} by +{9 * narrow:,} (" in ran.stdout
+    assert (
+        f"{9 * narrow + wide_macs(4):,} MACs, grew from {wide_macs(4):,} by +{9 * narrow:,} ("
+        in ran.stdout
+    )
     assert f"grew most: narrow ({narrow:,} → {9 * narrow:,}, +800.00 %)\n" in ran.stdout
     widen(repository, "a", 4)
     architecture.write_text(architecture.read_text().replace("conv: 3", "conv: 1"))
@@ -499,7 +569,9 @@ def test_two_branches_that_change_different_models_merge(repository: Path) -> No
     assert (repository / "kept.json").read_bytes() == merged
 
 
-def test_a_branch_that_adds_a_model_merges_with_one_that_changes_its_neighbour(repository: Path) -> None:
+def test_a_branch_that_adds_a_model_merges_with_one_that_changes_its_neighbour(
+    repository: Path,
+) -> None:
     git(repository, "checkout", "--quiet", "-b", "one", "main")
     widen(repository, "b", 6)
     run(repository, "baseline", "save")
@@ -530,7 +602,18 @@ def test_a_shallow_clone_says_that_it_is_one(repository: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "ref", ["nowhere", "--output=pwned", "-h", "", "HEAD~99", "main:models/kept.json", "main..main", "a b", "main\n"]
+    "ref",
+    [
+        "nowhere",
+        "--output=pwned",
+        "-h",
+        "",
+        "HEAD~99",
+        "main:models/kept.json",
+        "main..main",
+        "a b",
+        "main\n",
+    ],
 )
 def test_what_is_no_commit_exits_2_and_git_is_told_nothing_else(ref: str, repository: Path) -> None:
     files = sorted(repository.iterdir())
@@ -544,14 +627,24 @@ def test_what_is_no_commit_exits_2_and_git_is_told_nothing_else(ref: str, reposi
 
 def test_what_is_no_repository_exits_2(tmp_path: Path) -> None:
     budget(tmp_path, BASELINE + "models: [{target: resnet18}]\n")
-    ran = run(tmp_path, "check", "--against", "main", env={"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)})
+    ran = run(
+        tmp_path,
+        "check",
+        "--against",
+        "main",
+        env={"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
+    )
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr.startswith(f"dscost: --against main: git does not read {tmp_path}: fatal: not a git repository")
+    assert ran.stderr.startswith(
+        f"dscost: --against main: git does not read {tmp_path}: fatal: not a git repository"
+    )
     assert len(ran.stderr.splitlines()) == 1
 
 
 def test_a_repository_of_somebody_else_is_what_git_says_it_is(repository: Path) -> None:
-    ran = run(repository, "check", "--against", "main", env={"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
+    ran = run(
+        repository, "check", "--against", "main", env={"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+    )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "detected dubious ownership" in ran.stderr
 
@@ -568,7 +661,9 @@ def test_a_machine_without_git_exits_2(repository: Path) -> None:
      (b'{"version": 1, "models": {"\xff": 1}}', "main:kept.json:1:1: not UTF-8 text")],
     ids=["broken", "later", "not UTF-8"],
 )  # fmt: skip
-def test_a_baseline_that_was_committed_broken_exits_2(content: bytes, told: str, repository: Path) -> None:
+def test_a_baseline_that_was_committed_broken_exits_2(
+    content: bytes, told: str, repository: Path
+) -> None:
     (repository / "kept.json").write_bytes(content)
     commit(repository, "broken")
     ran = run(repository, "check", "--against", "main", "--exit-zero")
@@ -621,7 +716,13 @@ def test_an_emptied_tree_is_no_missing_baseline(repository: Path) -> None:
 
 @pytest.mark.parametrize(
     "variable",
-    ["GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_LITERAL_PATHSPECS", "GIT_DIR"],
+    [
+        "GIT_GLOB_PATHSPECS",
+        "GIT_NOGLOB_PATHSPECS",
+        "GIT_ICASE_PATHSPECS",
+        "GIT_LITERAL_PATHSPECS",
+        "GIT_DIR",
+    ],
 )
 def test_no_variable_of_git_hides_the_baseline(variable: str, repository: Path) -> None:
     grown(repository)
@@ -654,7 +755,9 @@ def test_a_branch_that_was_merged_into_is_compared_with_what_was_merged(reposito
     git(repository, "checkout", "--quiet", "feature")
     git(repository, "merge", "--quiet", "--no-edit", "main")
     widen(repository, "a", 3)
-    assert run(repository, "check", "--against", "main").returncode == 1  # of 2, not of the 4 where they first parted
+    assert (
+        run(repository, "check", "--against", "main").returncode == 1
+    )  # of 2, not of the 4 where they first parted
 
 
 def test_branches_without_a_common_commit_are_compared_as_they_are(repository: Path) -> None:
@@ -666,10 +769,14 @@ def test_branches_without_a_common_commit_are_compared_as_they_are(repository: P
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "dscost: --against main...alone: no commit is known where the two parted\n"
     ran = run(repository, "check", "--against", "nowhere...alone")
-    assert ran.stderr == "dscost: --against nowhere...alone: there is no such commit here as nowhere\n"
+    assert (
+        ran.stderr == "dscost: --against nowhere...alone: there is no such commit here as nowhere\n"
+    )
 
 
-def test_a_clone_too_shallow_for_the_commit_where_they_parted_says_so(repository: Path, tmp_path: Path) -> None:
+def test_a_clone_too_shallow_for_the_commit_where_they_parted_says_so(
+    repository: Path, tmp_path: Path
+) -> None:
     grown(repository)
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", "--depth", "1", repository.parent.as_uri(), str(clone))

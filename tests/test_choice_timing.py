@@ -11,10 +11,10 @@ from dscost.analysis.choice_timing import (
     time_both,
     time_choices,
 )
+from dscost.devices.roofline import Ceilings
 from dscost.errors import UnavailableError
-from dscost.results import Cost
-from dscost.roofline import Ceilings
-from dscost.specs import conv2d
+from dscost.layers.convolution import conv2d
+from dscost.reports.records import Cost
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.engine import Block, Comparison, Epoch, Quad
 from dscost.tracing import arguments_of
@@ -26,19 +26,34 @@ CEILINGS = Ceilings("cpu", "a processor", "float32", 1, flops_per_s=1e9, bytes_p
 
 def test_every_layer_is_timed_at_rank_1_before_any_is_at_another_the_heaviest_first() -> None:
     order = [(one.name, rank) for one, rank in _in_order([SMALL, LARGE], Setting())]
-    assert order[:6] == [("large", 1), ("small", 1), ("large", 2), ("small", 2), ("large", 6), ("small", 4)]
-    assert sorted(order) == sorted([(one.name, rank) for one in (SMALL, LARGE) for rank in one.ranks])
+    assert order[:6] == [
+        ("large", 1),
+        ("small", 1),
+        ("large", 2),
+        ("small", 2),
+        ("large", 6),
+        ("small", 4),
+    ]
+    assert sorted(order) == sorted(
+        [(one.name, rank) for one in (SMALL, LARGE) for rank in one.ranks]
+    )
 
 
 def test_ranks_that_were_not_timed_lie_on_the_line_through_their_neighbours() -> None:
     measured = {AS_IS: Seconds(9.0), 1: Seconds(1.0), 2: Seconds(4.0), 6: Seconds(8.0)}
     found = _completed(LARGE, measured, None, Setting())
-    assert {rank: one.seconds for rank, one in found.items() if one.is_predicted} == {3: 5.0, 4: 6.0, 5: 7.0}
+    assert {rank: one.seconds for rank, one in found.items() if one.is_predicted} == {
+        3: 5.0,
+        4: 6.0,
+        5: 7.0,
+    }
     assert {rank: one for rank, one in found.items() if not one.is_predicted} == measured
 
 
 def test_beyond_the_timed_ranks_the_line_goes_on() -> None:
-    found = _completed(LARGE, {AS_IS: Seconds(9.0), 1: Seconds(1.0), 2: Seconds(3.0)}, None, Setting())
+    found = _completed(
+        LARGE, {AS_IS: Seconds(9.0), 1: Seconds(1.0), 2: Seconds(3.0)}, None, Setting()
+    )
     assert [found[rank].seconds for rank in (3, 4, 5, 6)] == [5.0, 7.0, 9.0, 11.0]
 
 
@@ -46,7 +61,11 @@ def test_what_was_not_timed_at_all_is_predicted_from_the_ceilings() -> None:
     found = _completed(SMALL, {}, CEILINGS, Setting())
     assert all(one.is_predicted for one in found.values())
     assert found[AS_IS].seconds == pytest.approx(2 * 32 * 32 * 9 * 64 / 1e9)  # bound by arithmetic
-    assert found[2].seconds == pytest.approx(2 * found[1].seconds) == pytest.approx(4 * 32 * (9 + 32) * 64 / 1e9)
+    assert (
+        found[2].seconds
+        == pytest.approx(2 * found[1].seconds)
+        == pytest.approx(4 * 32 * (9 + 32) * 64 / 1e9)
+    )
 
 
 def test_one_timed_rank_corrects_the_prediction_of_the_others() -> None:
@@ -59,7 +78,9 @@ def test_nothing_is_said_of_a_layer_of_which_nothing_is_known() -> None:
 
 
 def _comparison(first_s: float, second_s: float) -> Comparison:
-    first, second = (Block(seconds, switches=0, faults=0.0, disturbed=False) for seconds in (first_s, second_s))
+    first, second = (
+        Block(seconds, switches=0, faults=0.0, disturbed=False) for seconds in (first_s, second_s)
+    )
     return Comparison([Epoch.of([Quad((first, first), (second, second))] * 4)] * 4)
 
 
@@ -93,7 +114,10 @@ def test_a_model_and_its_layers_are_timed() -> None:
 
 
 def test_a_model_that_does_not_fit_in_the_time_says_so() -> None:
-    with pytest.raises(UnavailableError, match=r"a goal of latency needs .* too large for 10.0 ms \(--time-budget\)"):
+    with pytest.raises(
+        UnavailableError,
+        match=r"a goal of latency needs .* too large for 10.0 ms \(--time-budget\)",
+    ):
         time_choices(
             nn.ReLU(),
             arguments_of((1, 3)),
@@ -107,7 +131,13 @@ def test_a_model_that_does_not_fit_in_the_time_says_so() -> None:
 def test_two_models_are_timed_by_turns_and_left_as_they_are() -> None:
     modules = nn.Conv2d(64, 64, 3), nn.Conv2d(64, 1, 1)
     given = arguments_of((1, 64, 32, 32))
-    found = time_both(modules, given, Cost(0, 10, 0, 0, 0, 0), TimingOptions(budget_s=4.0, threads=1), dtype="float32")
+    found = time_both(
+        modules,
+        given,
+        Cost(0, 10, 0, 0, 0, 0),
+        TimingOptions(budget_s=4.0, threads=1),
+        dtype="float32",
+    )
     assert found is not None
     first_s, speedup = found
     assert first_s > 0

@@ -55,7 +55,9 @@ def over(name: str = "net", value: int = 601, **more: Any) -> Finding:
     return Finding("over_max", "error", name, 8, 13)._replace(**{**figures, **more})
 
 
-def result(*findings: Finding, passed: tuple[Passed, ...] = (), path: str = "dscost.yaml", **more: Any) -> CheckResult:
+def result(
+    *findings: Finding, passed: tuple[Passed, ...] = (), path: str = "dscost.yaml", **more: Any
+) -> CheckResult:
     names = dict.fromkeys(one.entry for one in (*findings, *passed))
     gone = {one.entry for one in findings if one.kind == "unloadable_model"}
     subjects = tuple(Subject(entry(name), None if name in gone else MODEL) for name in names)
@@ -86,7 +88,10 @@ ONE_OF_EACH = tuple(
     finding._replace(line=at)
     for at, finding in enumerate(
         (
-            over(contributions=(Contribution("a", Fraction(2), None),), rescue=Rescue(("a", "b"), Fraction(3))),
+            over(
+                contributions=(Contribution("a", Fraction(2), None),),
+                rescue=Rescue(("a", "b"), Fraction(3)),
+            ),
             over(kind="under_min", value=Fraction(599)),
             GREW,
             over(kind="shrank", value=Fraction(1), limit=Fraction(2), before=Fraction(3)),
@@ -102,8 +107,12 @@ ONE_OF_EACH = tuple(
             Finding("other_doubt", "warn", "net", 1, 1, detail="Something."),
             Finding("unknown_figure", "error", "net", 1, 1, "peak_activation_bytes"),
             Finding("unloadable_model", "fail", "gone", 1, 1, detail="unknown model 'gone'"),
-            Finding("inexact_exclusion", "note", "net", 1, 1, detail="latency_s of the whole model"),
-            Finding("improvement", "note", "net", 1, 1, "params", value=Fraction(1), before=Fraction(2)),
+            Finding(
+                "inexact_exclusion", "note", "net", 1, 1, detail="latency_s of the whole model"
+            ),
+            Finding(
+                "improvement", "note", "net", 1, 1, "params", value=Fraction(1), before=Fraction(2)
+            ),
         ),
         start=1,
     )
@@ -116,7 +125,12 @@ RESULTS = {
     "one of each kind, strict": result(*ONE_OF_EACH, passed=(LEFT,), strict=True),
     "25 violations": result(*(over(f"net{at}", 601 + at) for at in range(25))),
     "names that break out": result(
-        over(NAME, layer=NAME, detail=NAME, contributions=(Contribution(NAME, Fraction(2), Fraction(1)),)),
+        over(
+            NAME,
+            layer=NAME,
+            detail=NAME,
+            contributions=(Contribution(NAME, Fraction(2), Fraction(1)),),
+        ),
         Finding("unloadable_model", "fail", f"2 {NAME}", 3, 3, detail=NAME),
         passed=(Passed(NAME, "params", "max", Fraction(5), Fraction(7), NAME),),
         path="bud,get: %\x07 ü.yaml",
@@ -143,7 +157,15 @@ def test_no_format_changes_because_an_environment_variable_is_set(
     format_name: str, of: CheckResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = rendered(format_name, of)
-    for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "FORCE_COLOR", "NO_COLOR", "JENKINS_URL", "DSCOST_DEBUG"):
+    for name in (
+        "CI",
+        "GITHUB_ACTIONS",
+        "GITLAB_CI",
+        "FORCE_COLOR",
+        "NO_COLOR",
+        "JENKINS_URL",
+        "DSCOST_DEBUG",
+    ):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("GITHUB_WORKSPACE", "/")
     monkeypatch.setenv("CI_PROJECT_DIR", "/")
@@ -189,7 +211,9 @@ def test_places_are_below_the_repository(
     assert suite_of(of).get("name") == expected
     artifact = results_of(of)[0]["locations"][0]["physicalLocation"]["artifactLocation"]
     absolute = Path(expected).is_absolute()
-    assert artifact == ({"uri": f"file://{expected}"} if absolute else {"uri": expected, "uriBaseId": "%SRCROOT%"})
+    assert artifact == (
+        {"uri": f"file://{expected}"} if absolute else {"uri": expected, "uriBaseId": "%SRCROOT%"}
+    )
 
 
 def test_outside_a_repository_places_are_below_the_working_directory(
@@ -250,7 +274,9 @@ def test_json_writes_a_figure_that_no_float_is_as_a_fraction_too() -> None:
 
 
 def test_json_says_of_a_figure_beyond_floats_what_it_is_exactly() -> None:
-    (found,) = parsed("json", result(over(metric="flops_per_byte", value=Fraction(10**400, 3))))["findings"]
+    (found,) = parsed("json", result(over(metric="flops_per_byte", value=Fraction(10**400, 3))))[
+        "findings"
+    ]
     assert found["value"] is None
     assert found["exact"] == {"value": f"{10**400}/3"}
 
@@ -274,7 +300,11 @@ def commands(text: str) -> list[Command]:
         head, message = line.lstrip()[2:].split("::", 1)
         name, _, given_properties = head.partition(" ")
         pairs = [pair.split("=", 1) for pair in given_properties.split(",")]
-        found.append(Command(name, {key: unescaped(value, ":,") for key, value in pairs}, unescaped(message, "")))
+        found.append(
+            Command(
+                name, {key: unescaped(value, ":,") for key, value in pairs}, unescaped(message, "")
+            )
+        )
     return found
 
 
@@ -312,7 +342,9 @@ def test_github_has_one_line_where_nothing_was_found() -> None:
 
 def test_github_levels_follow_the_findings_worst_first() -> None:
     shown = commands(rendered("github", result(*reversed(ONE_OF_EACH[5:]))))
-    assert [one.name for one in shown] == ["error"] * 5 + ["warning"] * 5  # and the notices are counted
+    assert [one.name for one in shown] == ["error"] * 5 + [
+        "warning"
+    ] * 5  # and the notices are counted
     assert shown[0].properties["title"] == "gone: Model cannot be loaded"
 
 
@@ -327,7 +359,9 @@ def test_no_name_breaks_out_of_an_annotation() -> None:
     unloaded, violation = commands(rendered("github", of))
     written_out = NAME.replace("\x1b", "\\x1b").replace("\x00", "\\x00")
     assert unloaded.message == f"2 {written_out}: {written_out}"
-    assert violation.message.startswith(f"{written_out}: {written_out}: 601 MACs, over the limit of 600 by 1. ")
+    assert violation.message.startswith(
+        f"{written_out}: {written_out}: 601 MACs, over the limit of 600 by 1. "
+    )
     assert violation.properties == {
         "file": "bud,get: %\\x07 ü.yaml",
         "line": "8",
@@ -342,13 +376,17 @@ def test_no_name_breaks_out_of_an_annotation() -> None:
 @every_result
 def test_gitlab_keeps_the_documented_format(of: CheckResult) -> None:
     issues = parsed("gitlab", of)
-    jsonschema.Draft7Validator(json.loads((SCHEMAS / "gitlab-code-quality.json").read_text())).validate(issues)
+    jsonschema.Draft7Validator(
+        json.loads((SCHEMAS / "gitlab-code-quality.json").read_text())
+    ).validate(issues)
     assert [issue["check_name"] for issue in issues] == [finding.kind for finding in of.findings]
     assert len({issue["fingerprint"] for issue in issues}) == len(issues)
 
 
 def test_gitlab_severities_follow_the_levels() -> None:
-    severities = Counter(issue["severity"] for issue in parsed("gitlab", RESULTS["one of each kind"]))
+    severities = Counter(
+        issue["severity"] for issue in parsed("gitlab", RESULTS["one of each kind"])
+    )
     assert severities == {"critical": 1, "major": 9, "minor": 6, "info": 2}
     (issue,) = parsed("gitlab", result(over(detail="two\nlines")))
     assert issue["location"] == {"path": "dscost.yaml", "lines": {"begin": 8}}
@@ -356,10 +394,14 @@ def test_gitlab_severities_follow_the_levels() -> None:
 
 
 def test_fingerprints_stay_while_figures_lines_and_words_change() -> None:
-    elsewhere = over(value=Fraction(700), limit=Fraction(650), line=99, column=2, detail="text", level="warn")
+    elsewhere = over(
+        value=Fraction(700), limit=Fraction(650), line=99, column=2, detail="text", level="warn"
+    )
     assert fingerprints(result(over())) == fingerprints(result(elsewhere))
     # also from one release to the next: every open alert would be closed and opened anew
-    assert fingerprints(result(over())) == ["c6ac89c0a2c1df016739640a49efca57a4337725d36b9137bc5efb78f662911a"]
+    assert fingerprints(result(over())) == [
+        "c6ac89c0a2c1df016739640a49efca57a4337725d36b9137bc5efb78f662911a"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -380,7 +422,16 @@ def test_fingerprints_tell_findings_apart(other: Finding) -> None:
 
 
 def test_fingerprints_do_not_confuse_where_one_name_ends_and_the_next_begins() -> None:
-    assert len(set(fingerprints(result(over("a", layer='b"'), over('a", "b', layer='"'), over("a", layer=None))))) == 3
+    assert (
+        len(
+            set(
+                fingerprints(
+                    result(over("a", layer='b"'), over('a", "b', layer='"'), over("a", layer=None))
+                )
+            )
+        )
+        == 3
+    )
 
 
 # -- JUnit
@@ -393,7 +444,12 @@ def test_junit_keeps_its_schema_and_counts_right(of: CheckResult) -> None:
     text = rendered("junit", of)
     JUNIT.validate(text.encode())
     suite = suite_of(of)
-    found = {"tests": "testcase", "failures": "testcase/failure", "errors": "testcase/error", "skipped": ".//skipped"}
+    found = {
+        "tests": "testcase",
+        "failures": "testcase/failure",
+        "errors": "testcase/error",
+        "skipped": ".//skipped",
+    }
     assert {name: int(suite.get(name, "")) for name in found} == {
         name: len(suite.findall(path)) for name, path in found.items()
     }
@@ -403,7 +459,10 @@ def test_junit_keeps_its_schema_and_counts_right(of: CheckResult) -> None:
 
 
 def outcomes(of: CheckResult) -> list[tuple[str | None, str]]:
-    return [(case.get("name"), case[0].tag if len(case) else "passed") for case in suite_of(of).findall("testcase")]
+    return [
+        (case.get("name"), case[0].tag if len(case) else "passed")
+        for case in suite_of(of).findall("testcase")
+    ]
 
 
 def test_junit_has_a_case_for_every_limit() -> None:
@@ -444,9 +503,9 @@ def test_a_limit_is_the_same_case_whether_it_holds_or_not() -> None:
 
 
 def test_junit_says_why_a_case_failed() -> None:
-    (failure,) = suite_of(result(over(contributions=(Contribution("conv1", Fraction(9), Fraction(4)),)))).iter(
-        "failure"
-    )
+    (failure,) = suite_of(
+        result(over(contributions=(Contribution("conv1", Fraction(9), Fraction(4)),)))
+    ).iter("failure")
     assert failure.get("type") == "over_max"
     assert failure.get("message") == "601 MACs, over the limit of 600 by 1."
     assert (failure.text or "").splitlines() == [
@@ -467,14 +526,19 @@ def test_strict_makes_an_error_of_a_warning_in_every_format_and_leaves_notes() -
     assert [one.name for one in commands(rendered("github", of))] == ["error", "notice"]
     assert [one["severity"] for one in parsed("gitlab", of)] == ["major", "info"]
     assert [one["level"] for one in results_of(of)] == ["error", "note"]
-    assert parsed("json", of)["findings"][0]["level"] == "warn"  # as the budget has it; `strict` stands beside it
+    assert (
+        parsed("json", of)["findings"][0]["level"] == "warn"
+    )  # as the budget has it; `strict` stands beside it
 
 
 def test_no_name_breaks_out_of_xml() -> None:
     case, held, unloaded = suite_of(RESULTS["names that break out"])
     written_out = NAME.replace("\x1b", "\\x1b").replace("\x00", "\\x00").replace("\r", "\n")
     assert (case.get("classname"), case.get("name")) == (written_out, f"macs max of {written_out}")
-    assert (held.get("classname"), held.get("name")) == (written_out, f"params max of {written_out}")
+    assert (held.get("classname"), held.get("name")) == (
+        written_out,
+        f"params max of {written_out}",
+    )
     assert unloaded[0].get("message") == written_out
 
 
@@ -502,8 +566,12 @@ def test_every_sarif_result_has_a_place_a_rule_and_its_own_fingerprint(of: Check
         assert os.fsencode(unquote(uri, errors="surrogateescape")) == bytes(of.path)
         assert rules[found["ruleIndex"]]["id"] == found["ruleId"] == finding.kind
     for key in ("dscost/v1", "primaryLocationLineHash"):
-        assert len({found["partialFingerprints"][key] for found in run["results"]}) == len(of.findings)
-    assert run["invocations"] == [{"executionSuccessful": of.exit_code != 2, "exitCode": of.exit_code}]
+        assert len({found["partialFingerprints"][key] for found in run["results"]}) == len(
+            of.findings
+        )
+    assert run["invocations"] == [
+        {"executionSuccessful": of.exit_code != 2, "exitCode": of.exit_code}
+    ]
 
 
 def test_sarif_explains_every_rule() -> None:
@@ -536,7 +604,9 @@ def test_no_name_makes_a_link_of_a_sarif_message() -> None:
 @given(st.text(), st.text(), st.text())
 @settings(max_examples=200, deadline=None)
 def test_any_name_and_message_can_be_read_back(name: str, layer: str, detail: str) -> None:
-    of = result(over(name, layer=layer, detail=detail), over(f"{name}2", layer=detail, level="note"))
+    of = result(
+        over(name, layer=layer, detail=detail), over(f"{name}2", layer=detail, level="note")
+    )
     of = of._replace(subjects=())
     assert len(commands(rendered("github", of))) == 2
     assert len(rendered("github", of).splitlines()) == 3
@@ -551,8 +621,18 @@ def test_any_name_and_message_can_be_read_back(name: str, layer: str, detail: st
 @pytest.mark.parametrize(
     ("metric", "value", "limit", "said"),
     [
-        ("macs", Fraction(1_000_001), Fraction(1_000_000), "1,000,001 MACs, over the limit of 1,000,000 by 1."),
-        ("flops_per_byte", Fraction(29_999_999, 10**7), Fraction(5, 2), "3 FLOP/byte, over the limit of 2.5 by 0.5."),
+        (
+            "macs",
+            Fraction(1_000_001),
+            Fraction(1_000_000),
+            "1,000,001 MACs, over the limit of 1,000,000 by 1.",
+        ),
+        (
+            "flops_per_byte",
+            Fraction(29_999_999, 10**7),
+            Fraction(5, 2),
+            "3 FLOP/byte, over the limit of 2.5 by 0.5.",
+        ),
         (
             "flops_per_byte",
             Fraction(25_000_000_004, 10**10),
@@ -565,7 +645,12 @@ def test_any_name_and_message_can_be_read_back(name: str, layer: str, detail: st
             Fraction(12, 10**3),
             "latency of 0.012001 s, over the limit of 0.012 s by 1.00 µs.",
         ),
-        ("latency_s", Fraction(3), Fraction(1), "latency of 3.00 s, over the limit of 1.00 s by 2.00 s."),
+        (
+            "latency_s",
+            Fraction(3),
+            Fraction(1),
+            "latency of 3.00 s, over the limit of 1.00 s by 2.00 s.",
+        ),
         (
             "flops_per_byte",
             Fraction(10**30 + 1, 10**30),
@@ -574,13 +659,24 @@ def test_any_name_and_message_can_be_read_back(name: str, layer: str, detail: st
         ),
     ],
 )
-def test_a_violated_limit_never_looks_kept(metric: str, value: Fraction, limit: Fraction, said: str) -> None:
+def test_a_violated_limit_never_looks_kept(
+    metric: str, value: Fraction, limit: Fraction, said: str
+) -> None:
     assert finding_sentence(over(metric=metric, value=value, limit=limit)) == said
 
 
-@pytest.mark.parametrize(("width", "limit_shown"), [(100, True), (80, True), (60, True), (40, False)])
+@pytest.mark.parametrize(
+    ("width", "limit_shown"), [(100, True), (80, True), (60, True), (40, False)]
+)
 def test_on_a_terminal_long_names_give_way_to_the_limit(width: int, limit_shown: bool) -> None:
-    of = result(over("a_model_of_a_long_name" * 4, value=600_000_001, limit=Fraction(600_000_000), layer="stem." * 20))
+    of = result(
+        over(
+            "a_model_of_a_long_name" * 4,
+            value=600_000_001,
+            limit=Fraction(600_000_000),
+            layer="stem." * 20,
+        )
+    )
     table = VERDICT_RENDERERS["table"](of, View(width=width)).split("\n\n")[1]
     assert max(map(len, table.splitlines())) <= width
     assert "600,000,001" in table
@@ -593,7 +689,10 @@ def test_on_a_terminal_limits_stay_and_rules_can_be_told_apart(width: int) -> No
     note = "no layer matches; 1 convolution of type MyConv left out: op:convolution means all"
     rules = [f"type:{kind}2d[groups=1,kernel>3]" for kind in ("Conv", "ConvTranspose")]
     of = result(
-        passed=tuple(Passed("net", "macs", "max", Fraction(0), Fraction(1_000_000_000), name, note) for name in rules)
+        passed=tuple(
+            Passed("net", "macs", "max", Fraction(0), Fraction(1_000_000_000), name, note)
+            for name in rules
+        )
     )
     text = VERDICT_RENDERERS["table"](of, View(width=width))
     table = text.split("\n\n")[1]
@@ -607,8 +706,12 @@ def test_on_a_terminal_limits_stay_and_rules_can_be_told_apart(width: int) -> No
 
 
 def test_a_reason_of_several_lines_stays_in_its_line() -> None:
-    entry = Entry("net", "resnet18", exclude=(Exclusion(parse_selector("fc"), "for\n  training", 1, 1),))
-    text = VERDICT_RENDERERS["table"](CheckResult(Path("b.yaml"), (), (), (Subject(entry, MODEL),)), View())
+    entry = Entry(
+        "net", "resnet18", exclude=(Exclusion(parse_selector("fc"), "for\n  training", 1, 1),)
+    )
+    text = VERDICT_RENDERERS["table"](
+        CheckResult(Path("b.yaml"), (), (), (Subject(entry, MODEL),)), View()
+    )
     assert "net: without fc (for training)" in text.splitlines()
 
 
@@ -621,7 +724,11 @@ def test_every_mistake_of_a_file_is_an_annotation_up_to_ten() -> None:
     assert rest == "2 more are not annotated."
     for at, (name, properties, data) in enumerate(commands("\n".join(lines)), 1):
         assert name == "error"
-        assert (properties["file"], properties["line"], properties["col"]) == ("a,b:c.yaml", str(at), str(2 * at))
+        assert (properties["file"], properties["line"], properties["col"]) == (
+            "a,b:c.yaml",
+            str(at),
+            str(2 * at),
+        )
         assert data.startswith("wrong ")
     assert len(lines) == MOST_ANNOTATIONS == 10
 
@@ -677,7 +784,9 @@ def test_the_command_line_writes_every_format_at_once(repository: Path) -> None:
     SARIF.validate(json.loads(files["sarif"]))
     JUNIT.validate(files["junit"].encode())
     assert len(commands(files["github"])) == len(json.loads(files["gitlab"])) == 6
-    jsonschema.Draft7Validator(json.loads((SCHEMAS / "check.json").read_text())).validate(json.loads(files["json"]))
+    jsonschema.Draft7Validator(json.loads((SCHEMAS / "check.json").read_text())).validate(
+        json.loads(files["json"])
+    )
     places = {
         (one["ruleId"], *one["locations"][0]["physicalLocation"]["region"].values())
         for one in json.loads(files["sarif"])["runs"][0]["results"]
@@ -699,16 +808,32 @@ def test_an_output_file_has_the_format_that_was_asked_for(repository: Path) -> N
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_two_runs_say_the_same_wherever_they_run(format_name: str, repository: Path) -> None:
-    arguments = ("check", "--config", str(repository / "models" / "budget.yaml"), "--format", format_name)
+    arguments = (
+        "check",
+        "--config",
+        str(repository / "models" / "budget.yaml"),
+        "--format",
+        format_name,
+    )
     plain = run(*arguments, cwd=repository, PYTHONHASHSEED="1")
-    actions = {"CI": "true", "GITHUB_ACTIONS": "true", "GITLAB_CI": "true", "FORCE_COLOR": "1", "COLUMNS": "20"}
+    actions = {
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITLAB_CI": "true",
+        "FORCE_COLOR": "1",
+        "COLUMNS": "20",
+    }
     other = run(*arguments, cwd=repository / "models", PYTHONHASHSEED="2", **actions)
     assert plain.stdout == other.stdout
     assert plain.returncode == other.returncode == 1
 
 
-@pytest.mark.parametrize("more", [["--format=github"], ["--format=github", "-o", "out"], ["--export=github=out"]])
-def test_a_broken_budget_is_annotated_wherever_annotations_are_written(more: list[str], repository: Path) -> None:
+@pytest.mark.parametrize(
+    "more", [["--format=github"], ["--format=github", "-o", "out"], ["--export=github=out"]]
+)
+def test_a_broken_budget_is_annotated_wherever_annotations_are_written(
+    more: list[str], repository: Path
+) -> None:
     (repository / "models" / "b.yaml").write_text("version: 1\nmodels: 3\n", encoding="utf-8")
     ran = run("check", "b.yaml", *more, cwd=repository / "models")
     assert ran.returncode == 2
@@ -717,7 +842,12 @@ def test_a_broken_budget_is_annotated_wherever_annotations_are_written(more: lis
     assert (ran.stdout == "") is out.exists()
     text = ran.stdout or out.read_text(encoding="utf-8")
     ((name, properties, data),) = commands(text)
-    assert (name, properties["file"], properties["line"], properties["col"]) == ("error", "models/b.yaml", "2", "9")
+    assert (name, properties["file"], properties["line"], properties["col"]) == (
+        "error",
+        "models/b.yaml",
+        "2",
+        "9",
+    )
     assert ran.stderr == f"b.yaml:2:9: {data}\n"
 
 
@@ -726,8 +856,12 @@ def test_other_formats_say_nothing_of_a_broken_budget_but_on_stderr(repository: 
     assert run("check", "b.yaml", "--format", "sarif", cwd=repository).stdout == ""
 
 
-def test_a_model_that_cannot_be_loaded_exits_2_and_is_an_error_in_every_format(repository: Path) -> None:
-    (repository / "b.yaml").write_text("version: 1\nmodels:\n  - target: nothing_like_that\n", encoding="utf-8")
+def test_a_model_that_cannot_be_loaded_exits_2_and_is_an_error_in_every_format(
+    repository: Path,
+) -> None:
+    (repository / "b.yaml").write_text(
+        "version: 1\nmodels:\n  - target: nothing_like_that\n", encoding="utf-8"
+    )
     exports = [f"--export={name}=out.{name}" for name in FORMATS[1:]]
     ran = run("check", "b.yaml", "--json", "--exit-zero", *exports, cwd=repository)
     assert ran.returncode == json.loads(ran.stdout)["exit_code"] == 2
@@ -735,5 +869,8 @@ def test_a_model_that_cannot_be_loaded_exits_2_and_is_an_error_in_every_format(r
     (shown,) = commands((repository / "out.github").read_text(encoding="utf-8"))
     assert (shown.name, shown.properties["line"], shown.properties["col"]) == ("error", "3", "5")
     run_ = json.loads((repository / "out.sarif").read_text(encoding="utf-8"))["runs"][0]
-    assert (run_["results"][0]["level"], run_["invocations"][0]["executionSuccessful"]) == ("error", False)
+    assert (run_["results"][0]["level"], run_["invocations"][0]["executionSuccessful"]) == (
+        "error",
+        False,
+    )
     assert 'errors="1"' in (repository / "out.junit").read_text(encoding="utf-8")

@@ -58,24 +58,55 @@ def test_counting_never_imports_torch_or_numpy(arguments: list[str]) -> None:
 
 
 def test_importing_the_library_imports_nothing_heavy() -> None:
-    code = "import dscost, sys; print({'torch', 'numpy', 'rich', 'typer', 'yaml'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    code = (
+        "import dscost, sys; print({'torch', 'numpy', 'rich', 'typer', 'yaml'} & set(sys.modules))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "set()\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("layer --cin 30 --cout 32 -k 3 --groups 4", "groups=4 does not divide in_channels=30"),
-        ("layer --cin 30 --cout 33 -k 3 --groups 4", "groups=4 does not divide in_channels=30; groups=4 does not div"),
-        ("layer --cin 3 --cout 4 -k 9 --size 5 --padding 0", "kernel 9×9 is larger than the padded input 5×5"),
+        (
+            "layer --cin 30 --cout 33 -k 3 --groups 4",
+            "groups=4 does not divide in_channels=30; groups=4 does not div",
+        ),
+        (
+            "layer --cin 3 --cout 4 -k 9 --size 5 --padding 0",
+            "kernel 9×9 is larger than the padded input 5×5",
+        ),
         ("layer --cin 0 --cout 4 -k 3", "in_channels must be at least 1, found 0"),
         ("layer --cin=-3 --cout 4 -k 3", "in_channels must be at least 1, found -3"),
-        ("layer --cin 3 --cout 99999999 -k 3", "out_channels must be at most 1,000,000, found 99999999"),
-        ("layer --cin 3 --cout 4 -k 3x3x3", "--kernel: expected something like 3 or 5x3, found '3x3x3'"),
-        ("layer --cin 3 --cout 4 -k 3 --padding sme", "--padding: expected something like 1, 2x1 or same, found 'sme'"),
-        ("layer --cin 3 --cout 4 -k 3 --stride 2 --padding same", "padding 'same' needs stride 1, found stride 2×2"),
-        ("layer --cin 3 --cout 4 -k 3 --depth-multiplier 0", "depth_multiplier must be at least 1, found 0"),
-        ("layer --cin 3 --cout 4 -k 3 --dtype flaot16", "unknown dtype 'flaot16' (did you mean 'float16'?)"),
+        (
+            "layer --cin 3 --cout 99999999 -k 3",
+            "out_channels must be at most 1,000,000, found 99999999",
+        ),
+        (
+            "layer --cin 3 --cout 4 -k 3x3x3",
+            "--kernel: expected something like 3 or 5x3, found '3x3x3'",
+        ),
+        (
+            "layer --cin 3 --cout 4 -k 3 --padding sme",
+            "--padding: expected something like 1, 2x1 or same, found 'sme'",
+        ),
+        (
+            "layer --cin 3 --cout 4 -k 3 --stride 2 --padding same",
+            "padding 'same' needs stride 1, found stride 2×2",
+        ),
+        (
+            "layer --cin 3 --cout 4 -k 3 --depth-multiplier 0",
+            "depth_multiplier must be at least 1, found 0",
+        ),
+        (
+            "layer --cin 3 --cout 4 -k 3 --dtype flaot16",
+            "unknown dtype 'flaot16' (did you mean 'float16'?)",
+        ),
         ("layer --cin 3 --cout 4 -k 3 --device cup", "unknown device 'cup' (did you mean 'cpu'?)"),
         ("layer --cin 3 --cout 4 -k 3 --threads 0", "threads must be between 1 and 4096, found 0"),
         (
@@ -86,32 +117,64 @@ def test_importing_the_library_imports_nothing_heavy() -> None:
             "layer --cin 3 --cout 4 -k 3 --memory-format nhwc",
             "unknown memory format 'nhwc' (known: contiguous, channels_last)",
         ),
-        ("layer --cin 3 --cout 4 -k 3 --format jsno", "unknown format 'jsno' (did you mean 'json'?)"),
-        ("layer --cin 3 --cout 4 -k 3 --json --format csv", "--json and --format csv contradict each other"),
-        ("layer --cin 3 --cout 4 -k 3 --columns mcas", "unknown column 'mcas' (did you mean 'macs'?)"),
+        (
+            "layer --cin 3 --cout 4 -k 3 --format jsno",
+            "unknown format 'jsno' (did you mean 'json'?)",
+        ),
+        (
+            "layer --cin 3 --cout 4 -k 3 --json --format csv",
+            "--json and --format csv contradict each other",
+        ),
+        (
+            "layer --cin 3 --cout 4 -k 3 --columns mcas",
+            "unknown column 'mcas' (did you mean 'macs'?)",
+        ),
         (
             "layer --cin 3 --cout 4 -k 3 --export csv",
             "--export: expected FORMAT=PATH such as json=costs.json, found 'csv'",
         ),
-        ("layer --cin 3 --cout 4 -k 3 --color blue", "unknown colour 'blue' (known: auto, always, never)"),
-        ("layer --cin 3 --cout 4 -k 3 -o no/such/x.json", "cannot write no/such/x.json: there is no folder no/such"),
-        ("layer --cin x --cout 4 -k 3", "Invalid value for '--cin' / '--in-channels': 'x' is not a valid int."),
+        (
+            "layer --cin 3 --cout 4 -k 3 --color blue",
+            "unknown colour 'blue' (known: auto, always, never)",
+        ),
+        (
+            "layer --cin 3 --cout 4 -k 3 -o no/such/x.json",
+            "cannot write no/such/x.json: there is no folder no/such",
+        ),
+        (
+            "layer --cin x --cout 4 -k 3",
+            "Invalid value for '--cin' / '--in-channels': 'x' is not a valid int.",
+        ),
         ("layer --cin 3 --cout 4", "Missing option '-k' / '--kernel'."),
         ("layer --cin 3 --cout 4 -k 3 --strid 2", "No such option: --strid"),
         ("model resnet81", "unknown model 'resnet81' (did you mean 'resnet18'?)"),
         ("model nothing.yaml", "cannot read nothing.yaml: No such file or directory"),
-        ("model resnet18 --set widht=2", "unknown setting 'widht' (known: resolution, classes, unit, repeats)"),
+        (
+            "model resnet18 --set widht=2",
+            "unknown setting 'widht' (known: resolution, classes, unit, repeats)",
+        ),
         ("model mobilenet_v1 --set widht=2", "unknown setting 'widht' (did you mean 'width'?)"),
-        ("model mobilenet_v1 --set width", "--set: expected NAME=VALUE such as width=0.5, found 'width'"),
-        ("model mobilenet_v1 --set width=off", "setting 'width' must be a number like 1.0, found 'off'"),
-        ("model resnet18 --input 1,3,224", "input must be batch, channels, height and width, found 1×3×224"),
+        (
+            "model mobilenet_v1 --set width",
+            "--set: expected NAME=VALUE such as width=0.5, found 'width'",
+        ),
+        (
+            "model mobilenet_v1 --set width=off",
+            "setting 'width' must be a number like 1.0, found 'off'",
+        ),
+        (
+            "model resnet18 --input 1,3,224",
+            "input must be batch, channels, height and width, found 1×3×224",
+        ),
         ("model resnet18 --batch 0", "batch must be at least 1, found 0"),
         ("model resnet18 --no-time --sort mcs", "unknown sort key 'mcs' (did you mean 'macs'?)"),
         ("modle resnet18", "No such command 'modle'. Did you mean 'model'?"),
         ("list colours", "unknown list 'colours' (did you mean 'columns'?)"),
     ],
 )
-def test_bad_input_gets_one_clear_line_and_exit_2(arguments: str, message: str, tmp_path: Path) -> None:
+def test_bad_input_gets_one_clear_line_and_exit_2(
+    arguments: str, message: str, tmp_path: Path
+) -> None:
     ran = run(*arguments.split(), cwd=tmp_path)
     assert ran.returncode == 2
     assert ran.stdout == ""
@@ -146,7 +209,10 @@ def test_help_has_no_escape_codes_in_a_pipe_even_in_a_workflow() -> None:
 def test_stdout_is_the_result_and_nothing_else() -> None:
     ran = run(*LAYER, "--json")
     assert ran.stderr == ""
-    assert json.loads(ran.stdout)["subjects"][0]["layers"][0]["variants"]["standard"]["params"] == 16 * 8 * 9
+    assert (
+        json.loads(ran.stdout)["subjects"][0]["layers"][0]["variants"]["standard"]["params"]
+        == 16 * 8 * 9
+    )
 
 
 def test_a_pipe_gets_natural_width_and_no_colour() -> None:
@@ -167,7 +233,9 @@ def test_a_pipe_gets_natural_width_and_no_colour() -> None:
         ([], {"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
     ],
 )
-def test_colour_follows_option_then_environment(options: list[str], env: dict[str, str], coloured: bool) -> None:
+def test_colour_follows_option_then_environment(
+    options: list[str], env: dict[str, str], coloured: bool
+) -> None:
     text = run(*LAYER, *options, env=env).stdout
     assert ("\x1b[" in text) is coloured
     assert "115" not in text
@@ -175,7 +243,9 @@ def test_colour_follows_option_then_environment(options: list[str], env: dict[st
 
 
 def test_output_and_exports_are_written_together(tmp_path: Path) -> None:
-    ran = run(*LAYER, "-o", "a.csv", "--export", "json=b.json", "--export", "markdown=c.md", cwd=tmp_path)
+    ran = run(
+        *LAYER, "-o", "a.csv", "--export", "json=b.json", "--export", "markdown=c.md", cwd=tmp_path
+    )
     assert (ran.returncode, ran.stdout) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.json", "c.md"]
     rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
@@ -195,20 +265,29 @@ def test_quiet_says_nothing_on_stderr(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 def test_a_full_disk_is_one_line_and_exit_2() -> None:
     ran = run(*LAYER, "-o", "/dev/full")
-    assert (ran.returncode, ran.stderr) == (2, "dscost: cannot write /dev/full: No space left on device\n")
+    assert (ran.returncode, ran.stderr) == (
+        2,
+        "dscost: cannot write /dev/full: No space left on device\n",
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 def test_a_full_stdout_is_one_line_and_exit_2() -> None:
     with Path("/dev/full").open("w") as full:
-        ran = subprocess.run([DSCOST, *LAYER], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        ran = subprocess.run(
+            [DSCOST, *LAYER], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert ran.returncode == 2
     assert ran.stderr == "dscost: cannot write the result: No space left on device\n"
 
 
 def test_a_closed_pipe_is_not_an_error() -> None:
     ran = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; '{DSCOST}' model efficientnet_b7 --no-time --json | head -n 1"],
+        [
+            "bash",
+            "-c",
+            f"set -o pipefail; '{DSCOST}' model efficientnet_b7 --no-time --json | head -n 1",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -219,13 +298,28 @@ def test_a_closed_pipe_is_not_an_error() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["layer", "--cin", "4", "--cout", "4", "-k", "3", "--size", "4", "--time-budget", "100ms", "--json"],
+        [
+            "layer",
+            "--cin",
+            "4",
+            "--cout",
+            "4",
+            "-k",
+            "3",
+            "--size",
+            "4",
+            "--time-budget",
+            "100ms",
+            "--json",
+        ],
         ["verify", "mobilenet_v3_small"],
     ],
     ids=lambda arguments: arguments[0],
 )
 def test_a_missing_numpy_is_no_news(arguments: list[str]) -> None:
-    code = f"import sys; sys.modules['numpy'] = None; from dscost.cli import main; main({arguments!r})"
+    code = (
+        f"import sys; sys.modules['numpy'] = None; from dscost.cli import main; main({arguments!r})"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stderr == ""
 
@@ -236,7 +330,9 @@ def test_interrupting_exits_130() -> None:
     )
     time.sleep(3.0)
     stderr = None
-    for _ in range(6):  # Python ignores an interrupt that meets it inside a finalizer; a user presses once more
+    for _ in range(
+        6
+    ):  # Python ignores an interrupt that meets it inside a finalizer; a user presses once more
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             _, stderr = process.communicate(timeout=10)
@@ -254,22 +350,44 @@ def test_a_bug_exits_2_with_one_line_and_the_traceback_on_request() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "dscost: internal error: ZeroDivisionError: boom (DSCOST_DEBUG=1 shows where)\n"
+    assert (
+        ran.stderr
+        == "dscost: internal error: ZeroDivisionError: boom (DSCOST_DEBUG=1 shows where)\n"
+    )
     env = {**os.environ, "DSCOST_DEBUG": "1"}
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False
+    )
     assert ran.returncode == 2
     assert "Traceback" in ran.stderr
 
 
 def test_list_names_every_model() -> None:
     names = [line.split()[0] for line in run("list", "models").stdout.splitlines()]
-    assert {"resnet18", "vgg16", "xception", "mobilenet_v3_small", *(f"efficientnet_b{n}" for n in range(8))} <= set(
-        names
-    )
+    assert {
+        "resnet18",
+        "vgg16",
+        "xception",
+        "mobilenet_v3_small",
+        *(f"efficientnet_b{n}" for n in range(8)),
+    } <= set(names)
 
 
 def test_timing_a_layer_fills_every_measured_figure() -> None:
-    ran = run("layer", "--cin", "16", "--cout", "16", "-k", "3", "--time-budget", "300ms", "--threads", "1", "--json")
+    ran = run(
+        "layer",
+        "--cin",
+        "16",
+        "--cout",
+        "16",
+        "-k",
+        "3",
+        "--time-budget",
+        "300ms",
+        "--threads",
+        "1",
+        "--json",
+    )
     report = json.loads(ran.stdout)
     (layer,) = report["subjects"][0]["layers"]
     timing = layer["latency"]["cpu"]
@@ -318,7 +436,9 @@ def test_timing_a_model_measures_the_whole_and_each_distinct_layer(tmp_path: Pat
     assert timed == {"stem", "dw", "twin1", "twin2"}
     key = "cpu:channels_last"
     assert layers["twin1"]["latency"] == layers["twin2"]["latency"]
-    assert layers["dw"]["latency"][key]["as_is"] is None  # it is timed with its pointwise layer only
+    assert (
+        layers["dw"]["latency"][key]["as_is"] is None
+    )  # it is timed with its pointwise layer only
     assert layers["stem"]["latency"][key]["as_is"] == layers["stem"]["latency"][key]["standard"]
     whole = subject["latency"][key]
     assert all(whole[name]["median_s"] > 0 for name in ("as_is", "standard", "depthwise_separable"))
@@ -334,7 +454,9 @@ def test_what_torch_cannot_run_is_counted_and_said(dtype: str) -> None:
 
 
 def test_the_csv_of_a_model_adds_up(tmp_path: Path) -> None:
-    rows = list(csv.DictReader(io.StringIO(run("model", "resnet18", "--no-time", "--format", "csv").stdout)))
+    rows = list(
+        csv.DictReader(io.StringIO(run("model", "resnet18", "--no-time", "--format", "csv").stdout))
+    )
     as_is = [row for row in rows if row["variant"] == "as_is"]
     assert sum(int(row["params"]) for row in as_is) == 11_689_512
     assert sum(int(row["macs"]) for row in as_is) == 1_814_073_344

@@ -18,7 +18,7 @@ from dscost.converting import targets
 from dscost.converting.candidates import Candidate
 from dscost.converting.plans import read_plan
 from dscost.converting.subjects import Subject
-from dscost.results import Environment, Speedup
+from dscost.reports.records import Environment, Speedup
 from dscost.schemas import schema
 
 NET = """
@@ -73,7 +73,9 @@ def converted(*arguments: str, capsys: pytest.CaptureFixture[str]) -> dict[str, 
     return document["conversion"]  # type: ignore[no-any-return]
 
 
-def test_without_a_goal_every_layer_has_rank_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_goal_every_layer_has_rank_1(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = converted("net.py:make", *INPUT, capsys=capsys)
     assert found["plan"] == {"2": 1, "4": 1}
     assert found["before"]["macs"] == SECOND + THIRD + OTHERS  # type: ignore[index]
@@ -84,13 +86,19 @@ def test_without_a_goal_every_layer_has_rank_1(here: Path, capsys: pytest.Captur
     assert found["error"] == pytest.approx(((errors[0] ** 2 + errors[1] ** 2) / 2) ** 0.5)
 
 
-def test_a_goal_is_met_exactly_and_its_plan_does_the_same_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_goal_is_met_exactly_and_its_plan_does_the_same_again(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--goal", "macs=0.5x", "--save-plan", "plan.yaml", "-q"]
     first = converted("net.py:make", *INPUT, *options, capsys=capsys)
     assert 2 * first["after"]["macs"] <= first["before"]["macs"]  # type: ignore[index]
     plan = read_plan(Path("plan.yaml"))
     assert dict(plan.layers) == first["plan"]
-    assert (plan.target, plan.goal, [str(one) for one in plan.inputs]) == ("net.py:make", "macs=0.5x", ["1,3,16,16"])
+    assert (plan.target, plan.goal, [str(one) for one in plan.inputs]) == (
+        "net.py:make",
+        "macs=0.5x",
+        ["1,3,16,16"],
+    )
     again = converted("net.py:make", "--plan", "plan.yaml", capsys=capsys)
     for key in ("plan", "after", "error", "inputs"):
         assert again[key] == first[key]
@@ -98,7 +106,9 @@ def test_a_goal_is_met_exactly_and_its_plan_does_the_same_again(here: Path, caps
     assert "The plan was made to reach macs=0.5x." in again["notes"]  # type: ignore[operator]
 
 
-def test_the_curve_ends_where_every_layer_costs_least(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_curve_ends_where_every_layer_costs_least(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     curve = converted("net.py:make", *INPUT, "--goal", "macs=0.5x", capsys=capsys)["curve"]
     assert isinstance(curve, list)
     assert (curve[0]["cost"], curve[0]["error"]) == (SECOND + THIRD + OTHERS, 0)
@@ -106,7 +116,9 @@ def test_the_curve_ends_where_every_layer_costs_least(here: Path, capsys: pytest
     assert sum(point["is_chosen"] for point in curve) == 1
 
 
-def test_a_goal_of_latency_is_met_by_times_of_this_machine(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_goal_of_latency_is_met_by_times_of_this_machine(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--goal", "latency_s=1x", "--time-budget", "4s", "--threads", "1"]
     assert run(["convert", "net.py:make", *INPUT, *options, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -147,7 +159,9 @@ def test_weights_that_another_layer_has_too_stay_beside_the_new_ones(
 ) -> None:
     given = ["net.py:TiedToAnother", "--input", "1,32,8,8"]
     weights, biases, at_rank_1 = 32 * 32 * 9, 2 * 32, 32 * 9 + 32 * 32
-    found = converted(*given, "--goal", "macs=0.6x", "--min-channels", "8", "--where", "a", capsys=capsys)
+    found = converted(
+        *given, "--goal", "macs=0.6x", "--min-channels", "8", "--where", "a", capsys=capsys
+    )
     rank = found["plan"]["a"]  # type: ignore[index]
     assert found["after"]["params"] == weights + biases + rank * at_rank_1  # type: ignore[index]
     assert (found["is_met"], [note for note in found["notes"] if "expected" in note]) == (True, [])  # type: ignore[attr-defined]
@@ -182,7 +196,9 @@ def test_a_goal_that_the_converted_model_misses_is_said_to_be_missed(
         monkeypatch.setattr(targets, "time_both", lambda *_, found=found, **__: found)
         assert run(["convert", "net.py:make", *INPUT, *goal]) == 0
         told = capsys.readouterr().out
-        assert {True: "← goal\n", None: "← goal, unsure\n", False: "← goal, missed\n"}[is_met] in told
+        assert {True: "← goal\n", None: "← goal, unsure\n", False: "← goal, missed\n"}[
+            is_met
+        ] in told
         assert ("“predicted” ones were not timed" in told) == (found is None)
         assert converted("net.py:make", *INPUT, *goal, capsys=capsys)["is_met"] is is_met
 
@@ -192,17 +208,24 @@ def _made_up_times(subject: Subject, able: Sequence[Candidate], *_: object) -> C
     of = {
         (one.conv, shape): {
             AS_IS: Seconds(1e-6 * one.cost.macs),
-            **{rank: Seconds(1e-6 * cost.macs) for rank, cost in zip(one.ranks, one.rank_costs, strict=True)},
+            **{
+                rank: Seconds(1e-6 * cost.macs)
+                for rank, cost in zip(one.ranks, one.rank_costs, strict=True)
+            },
         }
         for one in able
         for shape in one.input_shapes
         if one.conv and one.cost
     }
-    environment = Environment("a processor", 1, "float32", "contiguous", "system", torch.__version__, None, None)
+    environment = Environment(
+        "a processor", 1, "float32", "contiguous", "system", torch.__version__, None, None
+    )
     return ChoiceTimes(1e-6 * subject.cost.macs, of, environment, ())
 
 
-def test_a_convolution_alone_is_called_the_root(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_convolution_alone_is_called_the_root(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["convert", "net.py:conv", "--input", "1,32,8,8", "--save-plan", "p.yaml"]) == 0
     assert "(root)" in capsys.readouterr().out
     assert run(["convert", "net.py:conv", "--plan", "p.yaml", "--format", "csv"]) == 0
@@ -210,7 +233,9 @@ def test_a_convolution_alone_is_called_the_root(here: Path, capsys: pytest.Captu
     assert (row["layer"], row["rank"], row["params_after"]) == ("", "1", str(32 * 9 + 32 * 32 + 32))
 
 
-def test_layers_left_alone_are_added_up_unless_all_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_layers_left_alone_are_added_up_unless_all_are_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run(["convert", "resnet18", "--goal", "error=0", "--columns", "rank,macs"]) == 0
     told = capsys.readouterr().out
     assert "(3 layers left alone)" in told
@@ -222,7 +247,9 @@ def test_layers_left_alone_are_added_up_unless_all_are_asked_for(capsys: pytest.
     assert "layer4.0.downsample" in capsys.readouterr().out.replace("shortcut", "downsample")
 
 
-def test_quiet_leaves_out_what_explains_and_keeps_what_warns(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_leaves_out_what_explains_and_keeps_what_warns(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["convert", "resnet18", "--rank", "10"]) == 0
     told = capsys.readouterr().out
     assert run(["convert", "resnet18", "--rank", "10", "-q"]) == 0
@@ -238,7 +265,9 @@ def test_quiet_leaves_out_what_explains_and_keeps_what_warns(here: Path, capsys:
         assert warns in quiet
 
 
-def test_a_layer_that_costs_more_converted_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_layer_that_costs_more_converted_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     # full rank is 9 of 3×3 from 32 to 64, and 25 of 5×5 from 32 to 32 per group
     notes = converted("net.py:make", *INPUT, "--rank", "200", capsys=capsys)["notes"]
     assert notes == [
@@ -257,7 +286,10 @@ def test_a_layer_that_costs_more_converted_is_told(here: Path, capsys: pytest.Ca
     ]
     Path("p.yaml").write_text('version: 1\nlayers: {"2": 10, "4": 26}\n')
     notes = converted("net.py:make", *INPUT, "--plan", "p.yaml", capsys=capsys)["notes"]
-    assert "Ranks of 10 to 26 are more than the full rank of 2 layers: they have that, 9 to 25." in notes  # type: ignore[operator]
+    assert (
+        "Ranks of 10 to 26 are more than the full rank of 2 layers: they have that, 9 to 25."
+        in notes
+    )  # type: ignore[operator]
 
 
 def test_what_is_not_measured_is_said_with_the_bytes_that_are_moved_more(
@@ -272,18 +304,27 @@ def test_what_is_not_measured_is_said_with_the_bytes_that_are_moved_more(
     assert run(["convert", "net.py:make", *INPUT, "--where", "4"]) == 0
     told = capsys.readouterr().out
     assert "1 of 4 convolutions made depthwise-separable\n" in told
-    assert "Whether it is faster was not measured (--goal latency_s=0.8x does).\n" in told  # it moves fewer
+    assert (
+        "Whether it is faster was not measured (--goal latency_s=0.8x does).\n" in told
+    )  # it moves fewer
 
 
-def test_the_module_of_a_factory_is_not_written_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_module_of_a_factory_is_not_written_over(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["convert", "net:make", *INPUT, "-o", "net.py"]) == 2
-    assert "net.py is read as the target, a result would be written over it" in capsys.readouterr().err
+    assert (
+        "net.py is read as the target, a result would be written over it" in capsys.readouterr().err
+    )
     assert (here / "net.py").read_text() == NET
 
 
 def test_a_plan_is_written_over_itself(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("p.yml").write_text('version: 1\nlayers: {"2": 1}\n')
-    assert run(["convert", "net.py:make", *INPUT, "--plan", "p.yml", "--save-plan", "./p.yml", "-q"]) == 0
+    assert (
+        run(["convert", "net.py:make", *INPUT, "--plan", "p.yml", "--save-plan", "./p.yml", "-q"])
+        == 0
+    )
     assert read_plan(Path("p.yml")).target == "net.py:make"
 
 
@@ -292,28 +333,51 @@ def test_csv_says_what_became_of_each_layer(here: Path, capsys: pytest.CaptureFi
     assert run(["convert", "net.py:make", *INPUT, "--plan", "p.yaml", "--format", "csv"]) == 0
     rows = {row["layer"]: row for row in csv.DictReader(capsys.readouterr().out.splitlines())}
     decisions = {name: (row["decision"], row["rank"]) for name, row in rows.items()}
-    assert decisions == {"0": ("left alone", ""), "2": ("converted", "1"), "4": ("kept", ""), "5": ("left alone", "")}
+    assert decisions == {
+        "0": ("left alone", ""),
+        "2": ("converted", "1"),
+        "4": ("kept", ""),
+        "5": ("left alone", ""),
+    }
 
 
-def test_weights_of_a_converted_model_are_recognised(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_of_a_converted_model_are_recognised(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["convert", "net.py:make", *INPUT, "--save", "w.safetensors", "-q"]) == 0
     assert run(["convert", "net.py:make", *INPUT, "--weights", "w.safetensors"]) == 2
-    hint = "; these are weights of a converted model: load them into dscost.convert(make(), plan=…)\n"
+    hint = (
+        "; these are weights of a converted model: load them into dscost.convert(make(), plan=…)\n"
+    )
     assert capsys.readouterr().err.endswith(hint)
-    torch.save({"features.depthwise.weight": torch.ones(1), "features.pointwise.weight": torch.ones(1)}, "other.pt")
+    torch.save(
+        {"features.depthwise.weight": torch.ones(1), "features.pointwise.weight": torch.ones(1)},
+        "other.pt",
+    )
     assert run(["convert", "net.py:make", *INPUT, "--weights", "other.pt"]) == 2
     assert "converted model" not in capsys.readouterr().err
 
 
-def test_a_conversion_is_not_taken_for_a_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_conversion_is_not_taken_for_a_report(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["convert", "net.py:make", *INPUT, "--json", "-o", "c.json"]) == 0
     assert run(["compare", "c.json", "c.json"]) == 2
-    assert "c.json: a conversion, not a saved report: expected what dscost model … --json" in capsys.readouterr().err
+    assert (
+        "c.json: a conversion, not a saved report: expected what dscost model … --json"
+        in capsys.readouterr().err
+    )
 
 
-def test_where_and_min_channels_choose_layers(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_and_min_channels_choose_layers(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert converted("net.py:make", *INPUT, "--where", "4", capsys=capsys)["plan"] == {"4": 1}
-    assert converted("net.py:make", *INPUT, "--min-channels", "3", capsys=capsys)["plan"] == {"0": 1, "2": 1, "4": 1}
+    assert converted("net.py:make", *INPUT, "--min-channels", "3", capsys=capsys)["plan"] == {
+        "0": 1,
+        "2": 1,
+        "4": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -368,13 +432,27 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
     ("arguments", "code", "said"),
     [
         (["resnet18", "--goal", "macs=0.5x", "-q", "--columns", "rank"], 0, ""),
-        (["resnet18", "--goal", "macs=0.1x"], 2, "dscost: macs=0.1x cannot be reached: the least is 0.186x"),
-        (["resnet18", "--weights", "gone.safetensors"], 2, "dscost: cannot read gone.safetensors: no such file"),
-        (["resnet18", "--save", "no/x.safetensors"], 2, "dscost: cannot write no/x.safetensors: there is no folder no"),
+        (
+            ["resnet18", "--goal", "macs=0.1x"],
+            2,
+            "dscost: macs=0.1x cannot be reached: the least is 0.186x",
+        ),
+        (
+            ["resnet18", "--weights", "gone.safetensors"],
+            2,
+            "dscost: cannot read gone.safetensors: no such file",
+        ),
+        (
+            ["resnet18", "--save", "no/x.safetensors"],
+            2,
+            "dscost: cannot write no/x.safetensors: there is no folder no",
+        ),
         (["report.json"], 2, "dscost: "),
     ],
 )
-def test_real_processes_end_with_the_right_code(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+def test_real_processes_end_with_the_right_code(
+    arguments: list[str], code: int, said: str, tmp_path: Path
+) -> None:
     program = [sys.executable, "-m", "dscost", "convert", *arguments]
     done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == code
@@ -382,9 +460,14 @@ def test_real_processes_end_with_the_right_code(arguments: list[str], code: int,
     assert len(done.stderr.splitlines()) == (1 if code else 0)
 
 
-def test_the_library_plans_what_the_command_plans(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_library_plans_what_the_command_plans(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = dscost.plan("net.py:make", "params=0.5x", input=(1, 3, 16, 16))
-    assert dict(plan.layers) == converted("net.py:make", *INPUT, "--goal", "params=0.5x", capsys=capsys)["plan"]
+    assert (
+        dict(plan.layers)
+        == converted("net.py:make", *INPUT, "--goal", "params=0.5x", capsys=capsys)["plan"]
+    )
     with pytest.raises(dscost.DscostError, match=r"^goal: expected something like macs=0\.5x"):
         dscost.plan("net.py:make", "macs", input=(1, 3, 16, 16))
     with pytest.raises(dscost.DscostError, match=r"or input=\(1, 3, 224, 224\)$"):
@@ -395,10 +478,17 @@ def test_the_library_plans_what_the_command_plans(here: Path, capsys: pytest.Cap
         dscost.plan(nn.Conv2d(32, 32, 3, device="meta"), "macs=0.5x", input=(1, 32, 8, 8))
 
 
-def test_markdown_has_the_layers_the_totals_and_the_curve(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["convert", "net.py:make", *INPUT, "--goal", "params=0.5x", "--format", "markdown"]) == 0
+def test_markdown_has_the_layers_the_totals_and_the_curve(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run(["convert", "net.py:make", *INPUT, "--goal", "params=0.5x", "--format", "markdown"])
+        == 0
+    )
     told = capsys.readouterr().out
-    assert told.startswith("### net.py:make, input 1×3×16×16: 1 of 4 convolutions made depthwise-separable\n")
+    assert told.startswith(
+        "### net.py:make, input 1×3×16×16: 1 of 4 convolutions made depthwise-separable\n"
+    )
     assert told.count("| :--") + told.count("| --: |") >= 3
     assert "← goal" in told
     assert "no accuracy" in told

@@ -10,11 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dscost.cli import run
-from dscost.devices import device_names
+from dscost.devices.roofline import Ceilings, Rate
+from dscost.devices.sheets import device_names
 from dscost.rendering import View
-from dscost.rendering.device_page import FORMATS, format_speed, landmarks, render_device, roofline_chart
-from dscost.results import Noise
-from dscost.roofline import Ceilings, Rate
+from dscost.rendering.device_page import (
+    FORMATS,
+    format_speed,
+    landmarks,
+    render_device,
+    roofline_chart,
+)
+from dscost.reports.records import Noise
 from dscost.timing.ceilings import Found
 
 MEASURED = Ceilings(
@@ -25,7 +31,10 @@ MEASURED = Ceilings(
     flops_per_s=100e9,
     bytes_per_s=20e9,
     curve=((1 << 20, 80e9), (1 << 26, 20e9)),
-    rates={"dense:contiguous": Rate(1e-5, 9e10, 1e10, None), "depthwise:contiguous": Rate(5e-5, None, 2e10)},
+    rates={
+        "dense:contiguous": Rate(1e-5, 9e10, 1e10, None),
+        "depthwise:contiguous": Rate(5e-5, None, 2e10),
+    },
     usual_error=1.12,
     measured_on="2026-11-20",
     versions={"torch": "2.13.0"},
@@ -53,7 +62,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_this_machine_is_measured_once_and_kept(own_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_this_machine_is_measured_once_and_kept(
+    own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     document = json.loads(shown("--threads 1 --json", capsys))
     assert document["schema_version"] == 1
     assert document["tool"]["name"] == "dscost"
@@ -77,15 +88,22 @@ def test_a_named_device_is_shown_without_torch(capsys: pytest.CaptureFixture[str
     assert "12.8 GB/s" in table
     assert "3.75 FLOP/byte" in table
     assert "By its data sheet, not measured" in table
-    assert json.loads(shown("--on t4 --dtype int8 --json", capsys))["ceilings"]["flops_per_s"] == 130e12
+    assert (
+        json.loads(shown("--on t4 --dtype int8 --json", capsys))["ceilings"]["flops_per_s"]
+        == 130e12
+    )
 
 
 @pytest.mark.parametrize("name", ["pixel_6", "t4"])
-def test_a_device_may_be_named_without_an_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_device_may_be_named_without_an_option(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert shown(name, capsys) == shown(f"--on {name}", capsys)
 
 
-def test_this_machine_may_be_named_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_this_machine_may_be_named_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked: list[str] = []
 
     def measured(**given: str) -> Found:
@@ -137,33 +155,57 @@ def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "told"),
     [
         ("--on rtx_4080", "unknown device 'rtx_4080' (did you mean 'rtx_4090'?)"),
-        ("--on t4 --dtype float64", "NVIDIA T4 has no figure for float64 (it has float32, float16, int8)"),
+        (
+            "--on t4 --dtype float64",
+            "NVIDIA T4 has no figure for float64 (it has float32, float16, int8)",
+        ),
         ("rtx_4080", "unknown device 'rtx_4080' (did you mean 'rtx_4090'?)"),
         ("qqq", f"unknown device 'qqq' (known: {', '.join(device_names())})"),  # none is left out
         ("t4 --on t4", "name the device once: as the argument 't4', by --device or by --on"),
-        ("cpu --device cuda", "name the device once: as the argument 'cpu', by --device or by --on"),
-        ("t4 --refresh", "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"),
-        ("--on t4 --device cpu", "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"),
-        ("--on t4 --refresh", "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"),
-        ("--on t4 --threads 1", "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"),
+        (
+            "cpu --device cuda",
+            "name the device once: as the argument 'cpu', by --device or by --on",
+        ),
+        (
+            "t4 --refresh",
+            "--on shows a data sheet: --device, --threads and --refresh have no meaning with it",
+        ),
+        (
+            "--on t4 --device cpu",
+            "--on shows a data sheet: --device, --threads and --refresh have no meaning with it",
+        ),
+        (
+            "--on t4 --refresh",
+            "--on shows a data sheet: --device, --threads and --refresh have no meaning with it",
+        ),
+        (
+            "--on t4 --threads 1",
+            "--on shows a data sheet: --device, --threads and --refresh have no meaning with it",
+        ),
         ("--device gpu", "unknown device 'gpu' (did you mean 'cpu'?)"),
         ("--dtype flaot32", "unknown dtype 'flaot32' (did you mean 'float32'?)"),
         ("--threads 0", "threads must be between 1 and 4096, found 0"),
         ("--on t4 --json --format csv", "--json and --format csv contradict each other"),
     ],
 )
-def test_bad_input_gets_one_line(arguments: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_gets_one_line(
+    arguments: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert failure(arguments, capsys) == f"dscost: {told}\n"
 
 
-def test_mistakes_in_a_file_begin_with_their_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_in_a_file_begin_with_their_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "board.yaml"
     path.write_text("name: Board\nsource: me\nflops_per_s: {float32: 1e9}\nbytes_per_s: none\n")
     expected = f"{path}:4:14: expected a number above 0 such as 12.8e9, found 'none'\n"
     assert failure(f"--on {path}", capsys) == expected
 
 
-def test_a_file_is_written_in_the_format_of_its_ending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_is_written_in_the_format_of_its_ending(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "t4.csv"
     assert run(["device", "--on", "t4", "-o", str(path)]) == 0
     assert capsys.readouterr() == ("", f"wrote {path}\n")
@@ -187,7 +229,15 @@ def test_csv_has_every_figure_and_leaves_the_unknown_empty() -> None:
 def test_a_table_says_what_was_found_how_and_where() -> None:
     table = render_device(MEASURED, "/cache/cpu.json", "table", View())
     assert table.startswith("a processor, 1 thread, float32\n")
-    for text in ("100 GFLOP/s", "20.0 GB/s", "5 FLOP/byte", "1.000 MiB", "80.0 GB/s", "10.0 µs", "90.0 GFLOP/s"):
+    for text in (
+        "100 GFLOP/s",
+        "20.0 GB/s",
+        "5 FLOP/byte",
+        "1.000 MiB",
+        "80.0 GB/s",
+        "10.0 µs",
+        "90.0 GFLOP/s",
+    ):
         assert text in table
     assert "Measured on 2026-11-20 with torch 2.13.0, kept in /cache/cpu.json." in table
     assert "usually off by a factor of 1.12" in table
@@ -215,8 +265,12 @@ def test_a_page_fits_its_width(width: int) -> None:
 
 
 def test_what_does_not_fit_is_named_with_the_option_that_shows_it() -> None:
-    assert "(see them with --wide)" in render_device(MEASURED, None, "table", View(width=60)).replace("\n", " ")
-    wide = render_device(MEASURED._replace(bytes_per_s=25e9), None, "table", View(width=60, wide=True))
+    assert "(see them with --wide)" in render_device(
+        MEASURED, None, "table", View(width=60)
+    ).replace("\n", " ")
+    wide = render_device(
+        MEASURED._replace(bytes_per_s=25e9), None, "table", View(width=60, wide=True)
+    )
     assert "--wide" not in wide
     assert "near the ridge" in wide
 
@@ -255,7 +309,12 @@ def test_a_roofline_fits_whatever_the_device(width: int, flops: float, ridge: fl
 def test_marks_stand_on_the_roof_at_their_intensity() -> None:
     lines = roofline_chart(MEASURED, 100)
     plot = plot_of(lines)
-    place = {mark: (at, line.index(mark)) for at, line in enumerate(plot) for mark in "●■◆" if mark in line}
+    place = {
+        mark: (at, line.index(mark))
+        for at, line in enumerate(plot)
+        for mark in "●■◆"
+        if mark in line
+    }
     assert place["■"][0] == place["◆"][0] < place["●"][0]  # above the ridge it is flat
     axis = next(line for line in lines if line.lstrip().startswith("└"))[13:]
     one, ten, hundred = (at for at, cell in enumerate(axis) if cell == "┬")

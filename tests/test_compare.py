@@ -14,15 +14,19 @@ import pytest
 from torch import nn
 
 import dscost
-from dscost.budgets.differences import Comparison, Difference, LayerPair, Versus
+from dscost.comparing.differences import Comparison, Difference, LayerPair, Versus
 from dscost.errors import InputError, UnknownNameError
 from dscost.rendering.comparisons import COMPARISON_RENDERERS, change_text, percent_text
 from dscost.rendering.pages import View
-from dscost.results import Environment, Latency, Report, Timing, document
+from dscost.reports.records import Environment, Latency, Report, Timing, document
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
 
-STEM, BODY, HEAD = "{conv: 3, out_channels: 4", "{conv: 3, out_channels: 8", "{conv: 1, out_channels: 2"
+STEM, BODY, HEAD = (
+    "{conv: 3, out_channels: 4",
+    "{conv: 3, out_channels: 8",
+    "{conv: 1, out_channels: 2",
+)
 AREA = 8 * 8
 """Positions of every layer here: 8×8 inputs, kernels that keep the size."""
 
@@ -42,7 +46,9 @@ def network(network_file: Callable[..., str]) -> Network:
 
 @pytest.fixture
 def plain_network(network: Network) -> str:
-    return network("a.yaml", f"{STEM}, name: stem}}", f"{BODY}, name: body}}", f"{HEAD}, name: head}}")
+    return network(
+        "a.yaml", f"{STEM}, name: stem}}", f"{BODY}, name: body}}", f"{HEAD}, name: head}}"
+    )
 
 
 def only(comparison: Comparison) -> Versus:
@@ -56,7 +62,11 @@ def total(versus: Versus, metric: str) -> Difference:
 
 def told(pairs: Sequence[LayerPair]) -> list[tuple[str | None, str | None, str]]:
     return [
-        (pair.reference.name if pair.reference else None, pair.other.name if pair.other else None, pair.status)
+        (
+            pair.reference.name if pair.reference else None,
+            pair.other.name if pair.other else None,
+            pair.status,
+        )
         for pair in pairs
     ]
 
@@ -68,9 +78,14 @@ def rendered(comparison: Comparison, format_name: str = "table", **view: Any) ->
 # -- the whole, by hand
 
 
-def test_a_widened_layer_costs_more_and_so_does_the_one_that_reads_it(plain_network: str, network: Network) -> None:
+def test_a_widened_layer_costs_more_and_so_does_the_one_that_reads_it(
+    plain_network: str, network: Network
+) -> None:
     other = network(
-        "b.yaml", f"{STEM}, name: stem}}", "{conv: 3, out_channels: 16, name: body}", f"{HEAD}, name: head}}"
+        "b.yaml",
+        f"{STEM}, name: stem}}",
+        "{conv: 3, out_channels: 16, name: body}",
+        f"{HEAD}, name: head}}",
     )
     versus = only(dscost.compare([plain_network, other]))
     # 4 → 8 becomes 4 → 16, 3×3; the 1×1 head reads 16 instead of 8
@@ -85,26 +100,43 @@ def test_a_widened_layer_costs_more_and_so_does_the_one_that_reads_it(plain_netw
         ("body", "body", "changed"),
         ("head", "head", "changed"),
     ]
-    assert versus.layers[1].difference("macs") == Difference("macs", AREA * 9 * 4 * 8, AREA * 9 * 4 * 16)
+    assert versus.layers[1].difference("macs") == Difference(
+        "macs", AREA * 9 * 4 * 8, AREA * 9 * 4 * 16
+    )
     assert versus.layers[1].difference("macs").percent == 100.0
 
 
 def test_published_networks_differ_by_their_published_figures() -> None:
     versus = only(dscost.compare(["resnet18", "resnet34"]))
     assert total(versus, "params") == Difference("params", 11_689_512, 21_797_672)
-    assert total(versus, "macs").change == 16 * 115_605_504  # 16 more 3×3 convolutions, all of the same cost
+    assert (
+        total(versus, "macs").change == 16 * 115_605_504
+    )  # 16 more 3×3 convolutions, all of the same cost
     assert (versus.count_of("changed"), versus.count_of("only_reference")) == (0, 0)
     added = [pair.other for pair in versus.layers if pair.other and pair.status == "only_other"]
     assert sum(layer.cost.params for layer in added) == 21_797_672 - 11_689_512
     assert sum(layer.type == "Conv2d" for layer in added) == 16
 
 
-DEPTHWISE = [(32, 112), (64, 56), (128, 56), (128, 28), (256, 28), (256, 14), *[(512, 14)] * 5, (512, 7), (1024, 7)]
+DEPTHWISE = [
+    (32, 112),
+    (64, 56),
+    (128, 56),
+    (128, 28),
+    (256, 28),
+    (256, 14),
+    *[(512, 14)] * 5,
+    (512, 7),
+    (1024, 7),
+]
 """Channels and size of what the depthwise layers of MobileNet V1 return."""
 
 
 def test_half_the_width_of_mobilenet_is_a_quarter_of_its_pointwise_layers() -> None:
-    whole, half = dscost.analyze("mobilenet_v1"), dscost.analyze("mobilenet_v1", settings={"width": 0.5})
+    whole, half = (
+        dscost.analyze("mobilenet_v1"),
+        dscost.analyze("mobilenet_v1", settings={"width": 0.5}),
+    )
     comparison = dscost.compare([whole, half])
     versus = only(comparison)
     stem, head = 27 * 32 * 112**2, 1024 * 1000
@@ -115,7 +147,9 @@ def test_half_the_width_of_mobilenet_is_a_quarter_of_its_pointwise_layers() -> N
     assert total(versus, "macs") == Difference("macs", 568_740_352, halved)
     assert round(halved / 1e6) == 149
     pointwise = [
-        pair for pair in versus.layers if pair.reference and pair.reference.conv and pair.reference.conv.is_pointwise
+        pair
+        for pair in versus.layers
+        if pair.reference and pair.reference.conv and pair.reference.conv.is_pointwise
     ]
     assert len(pointwise) == 13
     assert {pair.difference("macs").percent for pair in pointwise} == {-75.0}
@@ -131,7 +165,9 @@ def test_several_are_each_held_against_the_first() -> None:
 
 
 def test_every_change_of_a_layer_is_in_the_change_of_the_whole() -> None:
-    comparison = dscost.compare(["mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "resnet50"])
+    comparison = dscost.compare(
+        ["mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "resnet50"]
+    )
     for versus in comparison.versus:
         for metric in ("params", "macs", "weight_bytes", "traffic_bytes"):
             of_layers = sum(pair.difference(metric).change or 0 for pair in versus.differing)
@@ -142,7 +178,9 @@ def test_every_layer_of_both_is_there_once() -> None:
     a, b = dscost.analyze("mobilenet_v2"), dscost.analyze("mobilenet_v3_large")
     versus = only(dscost.compare([a, b]))
     assert [pair.reference for pair in versus.layers if pair.reference] == list(a.layers)
-    assert sorted(pair.other.name for pair in versus.layers if pair.other) == sorted(layer.name for layer in b.layers)
+    assert sorted(pair.other.name for pair in versus.layers if pair.other) == sorted(
+        layer.name for layer in b.layers
+    )
 
 
 # -- how layers are matched
@@ -158,38 +196,87 @@ def test_every_layer_of_both_is_there_once() -> None:
         ),
         pytest.param(
             [f"{STEM}, name: stem}}", f"{HEAD}, name: head}}"],
-            [("stem", "stem", "same"), ("body", None, "only_reference"), ("head", "head", "changed")],
+            [
+                ("stem", "stem", "same"),
+                ("body", None, "only_reference"),
+                ("head", "head", "changed"),
+            ],
             id="removed",
         ),
         pytest.param(
-            [f"{STEM}, name: stem}}", f"{BODY}, name: body}}", "{act: relu, name: act}", f"{HEAD}, name: head}}"],
-            [("stem", "stem", "same"), ("body", "body", "same"), (None, "act", "only_other"), ("head", "head", "same")],
+            [
+                f"{STEM}, name: stem}}",
+                f"{BODY}, name: body}}",
+                "{act: relu, name: act}",
+                f"{HEAD}, name: head}}",
+            ],
+            [
+                ("stem", "stem", "same"),
+                ("body", "body", "same"),
+                (None, "act", "only_other"),
+                ("head", "head", "same"),
+            ],
             id="inserted",
         ),
         pytest.param(
-            ["{act: relu, name: act}", f"{STEM}, name: stem}}", f"{BODY}, name: body}}", f"{HEAD}, name: head}}"],
-            [(None, "act", "only_other"), ("stem", "stem", "same"), ("body", "body", "same"), ("head", "head", "same")],
+            [
+                "{act: relu, name: act}",
+                f"{STEM}, name: stem}}",
+                f"{BODY}, name: body}}",
+                f"{HEAD}, name: head}}",
+            ],
+            [
+                (None, "act", "only_other"),
+                ("stem", "stem", "same"),
+                ("body", "body", "same"),
+                ("head", "head", "same"),
+            ],
             id="inserted first",
         ),
         pytest.param(
-            [f"{STEM}, name: stem}}", "{conv: 5, out_channels: 8, name: trunk}", f"{HEAD}, name: head}}"],
+            [
+                f"{STEM}, name: stem}}",
+                "{conv: 5, out_channels: 8, name: trunk}",
+                f"{HEAD}, name: head}}",
+            ],
             [("stem", "stem", "same"), ("body", "trunk", "changed"), ("head", "head", "same")],
             id="renamed, and another kernel",
         ),
         pytest.param(
-            [f"{STEM}, name: stem}}", "{depthwise: 3, name: dw}", f"{BODY}, name: body}}", f"{HEAD}, name: head}}"],
-            [("stem", "stem", "same"), (None, "dw", "only_other"), ("body", "body", "same"), ("head", "head", "same")],
+            [
+                f"{STEM}, name: stem}}",
+                "{depthwise: 3, name: dw}",
+                f"{BODY}, name: body}}",
+                f"{HEAD}, name: head}}",
+            ],
+            [
+                ("stem", "stem", "same"),
+                (None, "dw", "only_other"),
+                ("body", "body", "same"),
+                ("head", "head", "same"),
+            ],
             id="between the others",
         ),
         pytest.param(
-            ["{conv: 3, out_channels: 4, stride: 2, name: stem}", f"{BODY}, name: trunk}}", f"{HEAD}, name: head}}"],
-            [("stem", "stem", "changed"), ("body", "trunk", "changed"), ("head", "head", "changed")],
+            [
+                "{conv: 3, out_channels: 4, stride: 2, name: stem}",
+                f"{BODY}, name: trunk}}",
+                f"{HEAD}, name: head}}",
+            ],
+            [
+                ("stem", "stem", "changed"),
+                ("body", "trunk", "changed"),
+                ("head", "head", "changed"),
+            ],
             id="renamed, and on another size",
         ),
     ],
 )
 def test_layers_are_matched_by_name_then_by_shape(
-    plain_network: str, network: Network, layers: list[str], pairs: list[tuple[str | None, str | None, str]]
+    plain_network: str,
+    network: Network,
+    layers: list[str],
+    pairs: list[tuple[str | None, str | None, str]],
 ) -> None:
     assert told(only(dscost.compare([plain_network, network("b.yaml", *layers)])).layers) == pairs
 
@@ -198,7 +285,11 @@ def test_a_name_that_means_another_operation_yields_to_shape(network: Network) -
     # one layer put before the others, in a network whose layers are numbered
     a = network("a.yaml", f"{STEM}, name: n0}}", "{act: relu, name: n1}", f"{HEAD}, name: n2}}")
     b = network(
-        "b.yaml", "{act: relu, name: n0}", f"{STEM}, name: n1}}", "{act: relu, name: n2}", f"{HEAD}, name: n3}}"
+        "b.yaml",
+        "{act: relu, name: n0}",
+        f"{STEM}, name: n1}}",
+        "{act: relu, name: n2}",
+        f"{HEAD}, name: n3}}",
     )
     versus = only(dscost.compare([a, b]))
     assert told(versus.layers) == [
@@ -210,14 +301,21 @@ def test_a_name_that_means_another_operation_yields_to_shape(network: Network) -
     assert versus.renamed == 3
 
 
-def test_a_layer_that_became_something_else_is_one_line(plain_network: str, network: Network) -> None:
-    other = network("b.yaml", f"{STEM}, name: stem}}", "{max_pool: 1, name: body}", f"{HEAD}, name: head}}")
+def test_a_layer_that_became_something_else_is_one_line(
+    plain_network: str, network: Network
+) -> None:
+    other = network(
+        "b.yaml", f"{STEM}, name: stem}}", "{max_pool: 1, name: body}", f"{HEAD}, name: head}}"
+    )
     assert ("body", "body", "changed") in told(only(dscost.compare([plain_network, other])).layers)
 
 
 def test_layers_in_another_order_are_the_same_and_it_is_said(network: Network) -> None:
     acts = "{act: relu, name: first}", "{act: silu, name: second}"
-    a, b = network("a.yaml", f"{STEM}, name: stem}}", *acts), network("b.yaml", f"{STEM}, name: stem}}", *acts[::-1])
+    a, b = (
+        network("a.yaml", f"{STEM}, name: stem}}", *acts),
+        network("b.yaml", f"{STEM}, name: stem}}", *acts[::-1]),
+    )
     comparison = dscost.compare([a, b])
     assert only(comparison).is_reordered
     assert only(comparison).differing == ()
@@ -258,14 +356,20 @@ def test_a_traced_model_is_held_against_an_architecture(plain_network: str) -> N
         (Difference("latency_s", 0.002, 0.001), "−1.00 ms", "−50.0 %"),
     ],
 )
-def test_differences_are_signed_and_never_rounded_to_nothing(one: Difference, change: str, percent: str) -> None:
+def test_differences_are_signed_and_never_rounded_to_nothing(
+    one: Difference, change: str, percent: str
+) -> None:
     assert (change_text(one), percent_text(one)) == (change, percent)
 
 
 def test_json_is_exact(plain_network: str, network: Network) -> None:
     other = network("b.yaml", f"{STEM}, name: stem}}", f"{HEAD}, name: head}}")
     whole = json.loads(rendered(dscost.compare([plain_network, other]), "json"))
-    assert (whole["schema_version"], whole["command"], whole["reference"]) == (1, "compare", "a.yaml")
+    assert (whole["schema_version"], whole["command"], whole["reference"]) == (
+        1,
+        "compare",
+        "a.yaml",
+    )
     (found,) = whole["differences"]
     macs = AREA * (9 * 3 * 4 + 9 * 4 * 8 + 8 * 2), AREA * (9 * 3 * 4 + 4 * 2)
     assert found["totals"]["macs"] == {
@@ -274,15 +378,32 @@ def test_json_is_exact(plain_network: str, network: Network) -> None:
         "change": macs[1] - macs[0],
         "percent": 100 * (macs[1] - macs[0]) / macs[0],
     }
-    assert found["layer_counts"] == {"same": 1, "changed": 1, "only_reference": 1, "only_other": 0, "renamed": 0}
+    assert found["layer_counts"] == {
+        "same": 1,
+        "changed": 1,
+        "only_reference": 1,
+        "only_other": 0,
+        "renamed": 0,
+    }
     body, head = found["layers"]
-    assert (body["name"], body["reference_name"], body["status"]) == (None, "body", "only_reference")
+    assert (body["name"], body["reference_name"], body["status"]) == (
+        None,
+        "body",
+        "only_reference",
+    )
     assert body["macs"]["change"] == -AREA * 9 * 4 * 8
-    assert head["macs"] == {"reference": AREA * 16, "value": AREA * 8, "change": -AREA * 8, "percent": -50.0}
+    assert head["macs"] == {
+        "reference": AREA * 16,
+        "value": AREA * 8,
+        "change": -AREA * 8,
+        "percent": -50.0,
+    }
 
 
 def test_unknown_stays_unknown_in_every_format() -> None:
-    layer = dscost.layer(in_channels=3, out_channels=4, kernel_size=3)  # nobody knows the peak of one layer
+    layer = dscost.layer(
+        in_channels=3, out_channels=4, kernel_size=3
+    )  # nobody knows the peak of one layer
     comparison = dscost.compare(["resnet18", layer])
     (found,) = json.loads(rendered(comparison, "json"))["differences"]
     assert found["totals"]["peak_activation_bytes"]["value"] is None
@@ -293,9 +414,13 @@ def test_unknown_stays_unknown_in_every_format() -> None:
     assert "| peak activations | 6.699 MiB | – | – | – |" in rendered(comparison, "markdown")
 
 
-def test_csv_has_the_whole_and_every_layer_that_differs(plain_network: str, network: Network) -> None:
+def test_csv_has_the_whole_and_every_layer_that_differs(
+    plain_network: str, network: Network
+) -> None:
     other = network("b.yaml", f"{STEM}, name: stem}}", f"{HEAD}, name: head}}")
-    rows = list(csv.DictReader(io.StringIO(rendered(dscost.compare([plain_network, other]), "csv"))))
+    rows = list(
+        csv.DictReader(io.StringIO(rendered(dscost.compare([plain_network, other]), "csv")))
+    )
     assert [(row["what"], row["reference_layer"], row["layer"]) for row in rows] == [
         ("total", "", ""),
         ("only_reference", "body", ""),
@@ -310,7 +435,9 @@ def test_csv_has_the_whole_and_every_layer_that_differs(plain_network: str, netw
 def timed(median_s: float, *, setting: str = "cpu", threads: int = 1) -> Report:
     latency = Latency(median_s, None, 0.0, median_s, median_s, median_s, 5)
     where = Environment("a processor", threads, "float32", "contiguous", "tuned", "2.9", None, None)
-    return dscost.analyze("resnet18")._replace(latency={setting: Timing(as_is=latency)}, environment=where)
+    return dscost.analyze("resnet18")._replace(
+        latency={setting: Timing(as_is=latency)}, environment=where
+    )
 
 
 def test_latencies_of_separate_runs_are_shown_and_no_speedup_is_called() -> None:
@@ -319,7 +446,10 @@ def test_latencies_of_separate_runs_are_shown_and_no_speedup_is_called() -> None
     text = rendered(comparison)
     row = next(line.split() for line in text.splitlines() if line.startswith("latency"))
     assert " ".join(row) == "latency cpu, separate runs 20.0 ms 10.0 ms −10.0 ms −50.0 %"
-    assert "Latencies are of separate runs, not measured side by side: no speedup follows from them." in text
+    assert (
+        "Latencies are of separate runs, not measured side by side: no speedup follows from them."
+        in text
+    )
     assert "faster" not in text
     (found,) = json.loads(rendered(comparison, "json"))["differences"]
     assert found["latency_s"]["cpu"]["side_by_side"] is False
@@ -328,8 +458,14 @@ def test_latencies_of_separate_runs_are_shown_and_no_speedup_is_called() -> None
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        (timed(0.01, threads=2), "measured on a processor with 2 threads, resnet18 on a processor with 1 thread."),
-        (timed(0.01, setting="cpu:channels_last"), "resnet18 (2) was measured under other settings."),
+        (
+            timed(0.01, threads=2),
+            "measured on a processor with 2 threads, resnet18 on a processor with 1 thread.",
+        ),
+        (
+            timed(0.01, setting="cpu:channels_last"),
+            "resnet18 (2) was measured under other settings.",
+        ),
     ],
 )
 def test_latencies_of_other_places_are_not_shown(other: Report, told: str) -> None:
@@ -355,7 +491,9 @@ def test_options_are_of_what_is_counted_now_and_saved_reports_say_so(tmp_path: P
     path = tmp_path / "before.json"
     path.write_text(json.dumps(document([dscost.analyze("resnet18", batch=2)], command="model")))
     comparison = dscost.compare([path, "resnet18"], batch=2)
-    assert comparison.notes == ("before.json is a saved report, counted already: batch had no effect on it.",)
+    assert comparison.notes == (
+        "before.json is a saved report, counted already: batch had no effect on it.",
+    )
     assert all(one.change == 0 for one in only(comparison).totals)
     assert [one.saved for one in comparison.contenders] == [True, False]
 
@@ -365,14 +503,22 @@ def test_warnings_of_a_model_are_passed_on() -> None:
     assert dscost.compare(["resnet34", partial]).notes[-1] == "resnet18: The total is partial."
 
 
-def test_files_are_called_by_their_names_and_by_their_paths_where_names_agree(tmp_path: Path) -> None:
+def test_files_are_called_by_their_names_and_by_their_paths_where_names_agree(
+    tmp_path: Path,
+) -> None:
     text = json.dumps(document([dscost.analyze("resnet18")], command="model"))
-    paths = [tmp_path / folder / name for folder, name in (("a", "x.json"), ("a", "y.json"), ("b", "x.json"))]
+    paths = [
+        tmp_path / folder / name
+        for folder, name in (("a", "x.json"), ("a", "y.json"), ("b", "x.json"))
+    ]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert [one.label for one in dscost.compare(paths[:2]).contenders] == ["x.json", "y.json"]
-    assert [one.label for one in dscost.compare([paths[0], paths[2]]).contenders] == [str(paths[0]), str(paths[2])]
+    assert [one.label for one in dscost.compare([paths[0], paths[2]]).contenders] == [
+        str(paths[0]),
+        str(paths[2]),
+    ]
 
 
 # -- the table of layers
@@ -390,9 +536,15 @@ def names(text: str) -> list[str]:
 
 def test_the_layer_that_changed_most_stands_first_and_the_rest_is_counted() -> None:
     comparison = dscost.compare(["resnet18", "resnet50"])
-    largest = sorted(only(comparison).differing, key=lambda pair: -abs(pair.difference("macs").change or 0))[:2]
+    largest = sorted(
+        only(comparison).differing, key=lambda pair: -abs(pair.difference("macs").change or 0)
+    )[:2]
     text = rendered(comparison, top=2)
-    assert names(text) == [*(pair.layer.name for pair in largest), "(46 more)", "(100 layers without MACs)"]
+    assert names(text) == [
+        *(pair.layer.name for pair in largest),
+        "(46 more)",
+        "(100 layers without MACs)",
+    ]
     assert "42 changed, 106 only in resnet50, 27 the same" in text
 
 
@@ -401,8 +553,18 @@ def test_the_layer_that_changed_most_stands_first_and_the_rest_is_counted() -> N
     [("macs", "wide"), ("params", "wide"), ("layer", "deep"), ("order", "wide"), (None, "wide")],
 )
 def test_layers_are_sorted_by_what_is_asked(network: Network, sort: str | None, first: str) -> None:
-    a = network("a.yaml", f"{STEM}, name: stem}}", "{conv: 1, out_channels: 4, name: wide}", f"{STEM}, name: deep}}")
-    b = network("b.yaml", f"{STEM}, name: stem}}", "{conv: 7, out_channels: 4, name: wide}", f"{HEAD}, name: deep}}")
+    a = network(
+        "a.yaml",
+        f"{STEM}, name: stem}}",
+        "{conv: 1, out_channels: 4, name: wide}",
+        f"{STEM}, name: deep}}",
+    )
+    b = network(
+        "b.yaml",
+        f"{STEM}, name: stem}}",
+        "{conv: 7, out_channels: 4, name: wide}",
+        f"{HEAD}, name: deep}}",
+    )
     assert names(rendered(dscost.compare([a, b]), sort=sort))[0] == first
 
 
@@ -417,7 +579,11 @@ def test_depth_adds_up_whole_groups_of_which_some_layer_differs() -> None:
 
 def test_all_shows_every_layer(plain_network: str, network: Network) -> None:
     other = network(
-        "b.yaml", f"{STEM}, name: stem}}", "{act: relu, name: act}", f"{BODY}, name: body}}", f"{HEAD}, name: head}}"
+        "b.yaml",
+        f"{STEM}, name: stem}}",
+        "{act: relu, name: act}",
+        f"{BODY}, name: body}}",
+        f"{HEAD}, name: head}}",
     )
     assert names(rendered(dscost.compare([plain_network, other]))) == ["act"]
     every = dscost.compare([plain_network, other], every_layer=True)
@@ -444,7 +610,9 @@ def test_columns_can_be_chosen() -> None:
 
 
 def test_an_unknown_sort_key_is_refused_even_where_nothing_differs() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown sort key 'mcas' \(did you mean 'macs'\?\)"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown sort key 'mcas' \(did you mean 'macs'\?\)"
+    ):
         rendered(dscost.compare(["resnet18", "resnet18"]), sort="mcas")
 
 
@@ -474,7 +642,9 @@ FLOPs = 2 × MACs; papers' “FLOPs” are mostly our MACs.
 """
 
 
-def test_markdown_of_a_small_case_is_fit_for_a_pull_request(plain_network: str, network: Network) -> None:
+def test_markdown_of_a_small_case_is_fit_for_a_pull_request(
+    plain_network: str, network: Network
+) -> None:
     other = network("b.yaml", f"{STEM}, name: stem}}", f"{HEAD}, name: head}}")
     assert rendered(dscost.compare([plain_network, other]), "markdown") == GOLDEN
 
@@ -527,7 +697,9 @@ def test_what_cannot_be_compared_is_refused(targets: Any, told: str) -> None:
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([DSCOST, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=120)
+    return subprocess.run(
+        [DSCOST, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
+    )
 
 
 @pytest.mark.parametrize(
@@ -536,8 +708,14 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("resnet18", "a comparison takes two targets or more, found 1"),
         ("", "Missing argument 'TARGET...'."),
         ("resnet18 resnet81", "unknown model 'resnet81' (did you mean 'resnet18'?)"),
-        ("resnet18 bad.json", "bad.json: not a saved report: expected 'schema_version' and 'subjects'"),
-        ("resnet18 resnet34 --format sarif", "unknown format 'sarif' (known: table, json, csv, markdown)"),
+        (
+            "resnet18 bad.json",
+            "bad.json: not a saved report: expected 'schema_version' and 'subjects'",
+        ),
+        (
+            "resnet18 resnet34 --format sarif",
+            "unknown format 'sarif' (known: table, json, csv, markdown)",
+        ),
         ("resnet18 resnet34 --sort mcas", "unknown sort key 'mcas' (did you mean 'macs'?)"),
         ("resnet18 resnet34 --columns mcas", "unknown column 'mcas' (did you mean 'macs'?)"),
         ("resnet18 resnet34 --json --sort macs", "--sort has no meaning for --format json"),
@@ -545,14 +723,18 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ("resnet18 resnet34 --set widht=2", "unknown setting 'widht'"),
     ],
 )
-def test_the_command_line_tells_it_in_one_line_and_exits_2(tmp_path: Path, arguments: str, told: str) -> None:
+def test_the_command_line_tells_it_in_one_line_and_exits_2(
+    tmp_path: Path, arguments: str, told: str
+) -> None:
     (tmp_path / "bad.json").write_text("{}")
     ran = run("compare", *arguments.split(), cwd=tmp_path)
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (2, "", 1)
     assert ran.stderr.startswith(f"dscost: {told}")
 
 
-def test_the_command_line_prints_what_the_library_returns(plain_network: str, network: Network, tmp_path: Path) -> None:
+def test_the_command_line_prints_what_the_library_returns(
+    plain_network: str, network: Network, tmp_path: Path
+) -> None:
     network("b.yaml", f"{STEM}, name: stem}}", f"{HEAD}, name: head}}")
     comparison = dscost.compare([plain_network, str(tmp_path / "b.yaml")])
     for format_name in COMPARISON_RENDERERS:
@@ -563,7 +745,18 @@ def test_the_command_line_prints_what_the_library_returns(plain_network: str, ne
 
 
 def test_several_formats_are_written_at_once(plain_network: str, tmp_path: Path) -> None:
-    arguments = "compare", "a.yaml", "a.yaml", "-q", "-o", "c.md", "--export", "json=c.json", "--export", "csv=c.csv"
+    arguments = (
+        "compare",
+        "a.yaml",
+        "a.yaml",
+        "-q",
+        "-o",
+        "c.md",
+        "--export",
+        "json=c.json",
+        "--export",
+        "csv=c.csv",
+    )
     ran = run(*arguments, cwd=tmp_path)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert (tmp_path / "c.md").read_text().startswith("### a.yaml (2) against a.yaml\n")
@@ -572,7 +765,9 @@ def test_several_formats_are_written_at_once(plain_network: str, tmp_path: Path)
 
 
 def test_comparing_imports_no_torch(plain_network: str, tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text(json.dumps(document([dscost.analyze("resnet18")], command="model")))
+    (tmp_path / "r.json").write_text(
+        json.dumps(document([dscost.analyze("resnet18")], command="model"))
+    )
     code = (
         "import sys\n"
         "sys.argv = ['dscost', 'compare', 'resnet18', 'a.yaml', 'r.json']\n"
@@ -581,12 +776,16 @@ def test_comparing_imports_no_torch(plain_network: str, tmp_path: Path) -> None:
         "except SystemExit as stop:\n"
         "    print(stop.code, {'torch', 'numpy', 'pydantic'} & set(sys.modules) or 'light', file=sys.stderr)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert ran.stderr.splitlines()[-1] == "0 light"
 
 
 @pytest.mark.parametrize("width", [60, 100, None])
 def test_the_layers_stand_apart_from_the_totals(width: int | None) -> None:
-    text = COMPARISON_RENDERERS["table"](dscost.compare(["mobilenet_v1", "mobilenet_v2"]), View(width=width))
+    text = COMPARISON_RENDERERS["table"](
+        dscost.compare(["mobilenet_v1", "mobilenet_v2"]), View(width=width)
+    )
     assert text.count("\n\nLayers of mobilenet_v2 against mobilenet_v1: ") == 1
     assert "\n\n\n" not in text

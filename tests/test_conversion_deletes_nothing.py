@@ -109,7 +109,9 @@ FUNCTIONS: dict[str, Callable[[], Function]] = {
     "twice": lambda: lambda x: 2 * x,
     "shifted": lambda: lambda x: x + 1e-3,
     "tanh": lambda: torch.tanh,
-    "quantised": lambda: lambda x: torch.fake_quantize_per_tensor_affine(x.float(), 0.1, 0, -128, 127).to(x.dtype),
+    "quantised": lambda: (
+        lambda x: torch.fake_quantize_per_tensor_affine(x.float(), 0.1, 0, -128, 127).to(x.dtype)
+    ),
     "quantised, wide": lambda: lambda x: (x * 1024).round() / 1024,
     "rounded to float32": lambda: lambda x: x.float().double(),
     "normalised": lambda: lambda x: x - x.mean(),
@@ -175,7 +177,9 @@ def of_a_private_method_on_it(conv: Any, before: Function, after: Function) -> A
 
 def of_a_call(conv: Any, before: Function, after: Function) -> Any:
     conv.__class__ = type(
-        "Mine", (type(conv),), {"__call__": lambda self, x: after(super(type(self), self).__call__(before(x)))}
+        "Mine",
+        (type(conv),),
+        {"__call__": lambda self, x: after(super(type(self), self).__call__(before(x)))},
     )
     return conv
 
@@ -196,7 +200,9 @@ def patched_by_a_partial(conv: Any, before: Function, after: Function) -> Any:
     def forward(module: Any, inner: Any, x: Tensor) -> Tensor:
         return after(inner(before(x)))
 
-    conv.forward = functools.update_wrapper(functools.partial(forward, conv, conv.forward), conv.forward)
+    conv.forward = functools.update_wrapper(
+        functools.partial(forward, conv, conv.forward), conv.forward
+    )
     return conv
 
 
@@ -210,7 +216,9 @@ def hooked_by_name(conv: Any, before: Function, after: Function) -> Any:
     conv.register_forward_pre_hook(
         lambda module, args, kwargs: ((before(args[0]), *args[1:]), kwargs), with_kwargs=True
     )
-    conv.register_forward_hook(lambda module, args, kwargs, result: after(result), with_kwargs=True, always_call=True)
+    conv.register_forward_hook(
+        lambda module, args, kwargs, result: after(result), with_kwargs=True, always_call=True
+    )
     return conv
 
 
@@ -232,7 +240,9 @@ def hooked_by_objects(conv: Any, before: Function, after: Function) -> Any:
 
 
 def hooked_by_its_class(conv: Any, before: Function, after: Function) -> Any:
-    conv.__class__ = type("Mine", (type(conv),), {"ahead": lambda self, module, args: before(args[0])})
+    conv.__class__ = type(
+        "Mine", (type(conv),), {"ahead": lambda self, module, args: before(args[0])}
+    )
     conv.register_forward_pre_hook(conv.ahead)
     conv.register_forward_hook(lambda module, args, result: after(result))
     return conv
@@ -267,7 +277,9 @@ class Case(NamedTuple):
 
 def case_of(draw: Any) -> Case:
     dims = draw(st.integers(1, 3))
-    kernel = tuple(draw(st.lists(st.integers(1, 3), min_size=dims, max_size=dims).filter(lambda k: max(k) > 1)))
+    kernel = tuple(
+        draw(st.lists(st.integers(1, 3), min_size=dims, max_size=dims).filter(lambda k: max(k) > 1))
+    )
     groups = draw(st.sampled_from([1, 1, 2]))
     channels, filters = groups * draw(st.integers(1, 3)), groups * draw(st.integers(2, 4))
     if groups == channels > 1:
@@ -275,7 +287,9 @@ def case_of(draw: Any) -> Case:
     torch.manual_seed(draw(st.integers(0, 9)))
     is_transposed = draw(st.integers(0, 15)) == 0
     mode = (
-        draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"])) if not is_transposed else "zeros"
+        draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"]))
+        if not is_transposed
+        else "zeros"
     )
     padding = draw(st.sampled_from([0, 1, *([] if is_transposed else ["same"])]))
     conv: Any = (TRANSPOSED if is_transposed else CONVS)[dims](
@@ -305,15 +319,22 @@ TALLY = {"converted": 0, "kept": 0}
 @given(case=st.composite(case_of)(), given_input=st.sampled_from([None, "shape", "values"]))
 def any_module(case: Case, given_input: str | None) -> None:
     x = torch.randn(case.shape, dtype=torch.float64)
-    options = {"shape": {"input": torch.empty(case.shape, dtype=torch.float64, device="meta")}, "values": {"input": x}}
-    result = dscost.conversion(case.module, rank=FULL, min_channels=1, **options.get(given_input or "", {}))
+    options = {
+        "shape": {"input": torch.empty(case.shape, dtype=torch.float64, device="meta")},
+        "values": {"input": x},
+    }
+    result = dscost.conversion(
+        case.module, rank=FULL, min_channels=1, **options.get(given_input or "", {})
+    )
     (layer,) = result.layers
     TALLY["converted" if layer.converted else "kept"] += 1
     assert layer.converted or not case.is_plain, (case.told, layer.reason)
     assert layer.converted or layer.reason, case.told
     if not layer.converted and "stateful" in case.told:
         return  # what it closes over is not copied, so both count together
-    larger = torch.randn([size + (at > 1) for at, size in enumerate(case.shape)], dtype=torch.float64)
+    larger = torch.randn(
+        [size + (at > 1) for at, size in enumerate(case.shape)], dtype=torch.float64
+    )
     for given_x in (x, 1e-5 * x, 1e3 * x, x.abs(), (10 * x).round(), larger, torch.zeros_like(x)):
         with torch.no_grad():
             expected, found = case.module(given_x.clone()), result.module(given_x.clone())
@@ -341,7 +362,10 @@ def with_function(before: Function, channels: int = 8) -> nn.Module:
 
 
 def layers_of(module: nn.Module, **options: Any) -> dict[str, LayerConversion]:
-    return {layer.name: layer for layer in dscost.conversion(module, **{"min_channels": 1, **options}).layers}
+    return {
+        layer.name: layer
+        for layer in dscost.conversion(module, **{"min_channels": 1, **options}).layers
+    }
 
 
 @torch.no_grad()
@@ -354,7 +378,9 @@ CHANGED = "it pads or changes its input in a way of its own: "
 MORE = "its forward does more than the convolution: "
 
 
-@pytest.mark.parametrize("given_input", [None, (2, 8, 9, 9), torch.randn(2, 8, 9, 9)], ids=["no", "shape", "values"])
+@pytest.mark.parametrize(
+    "given_input", [None, (2, 8, 9, 9), torch.randn(2, 8, 9, 9)], ids=["no", "shape", "values"]
+)
 @pytest.mark.parametrize(
     ("function", "operator"),
     [
@@ -368,11 +394,19 @@ MORE = "its forward does more than the convolution: "
     ],
     ids=["relu", "abs", "relu6", "clamp at 8", "clamp at 100", "where", "times one"],
 )
-def test_a_function_before_the_convolution_keeps_it(function: Function, operator: str, given_input: Any) -> None:
+def test_a_function_before_the_convolution_keeps_it(
+    function: Function, operator: str, given_input: Any
+) -> None:
     module = with_function(function)
     layer = layers_of(module, rank=9, input=given_input)["0"]
-    assert (layer.converted, layer.error, layer.reason) == (False, None, f"{CHANGED}aten::{operator}")
-    assert off(module, dscost.convert(module, rank=9, input=given_input), torch.randn(2, 8, 9, 9)) == 0
+    assert (layer.converted, layer.error, layer.reason) == (
+        False,
+        None,
+        f"{CHANGED}aten::{operator}",
+    )
+    assert (
+        off(module, dscost.convert(module, rank=9, input=given_input), torch.randn(2, 8, 9, 9)) == 0
+    )
 
 
 @pytest.mark.parametrize("without", ["through numpy", "without dispatch"])
@@ -487,7 +521,10 @@ def test_converting_and_rewriting_decide_alike(make: Callable[[], nn.Module], re
 
 @pytest.mark.parametrize(
     ("conv", "shape", "reason"),
-    [(OnOne(4, 8, 3), (2, 4, 9), MORE + "aten::relu"), (OnThree(4, 8, 2), (1, 4, 5, 5, 5), CHANGED + "aten::clamp")],
+    [
+        (OnOne(4, 8, 3), (2, 4, 9), MORE + "aten::relu"),
+        (OnThree(4, 8, 2), (1, 4, 5, 5, 5), CHANGED + "aten::clamp"),
+    ],
     ids=["1-D", "3-D"],
 )
 def test_so_they_do_over_other_dimensions(conv: nn.Module, shape: Any, reason: str) -> None:
@@ -495,7 +532,9 @@ def test_so_they_do_over_other_dimensions(conv: nn.Module, shape: Any, reason: s
     assert dict(rewrite(sequential(conv), shape, SEPARABLE).left) == {"0": reason}
 
 
-def test_a_class_of_torch_that_was_patched_keeps_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_of_torch_that_was_patched_keeps_its_layers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torchs = nn.Conv2d.forward
     monkeypatch.setattr(nn.Conv2d, "forward", lambda self, x: torchs(self, x.relu()))
     assert layers_of(sequential(nn.Conv2d(4, 8, 3)))["0"].reason == CHANGED + "aten::relu"
@@ -509,7 +548,10 @@ def test_a_hook_for_every_module_keeps_layers_if_it_would_reach_their_stages() -
     with everywhere.register_module_forward_hook(
         lambda part, args, result: result.relu() if isinstance(part, nn.Conv2d) else None
     ):
-        assert layers_of(module)["0"].reason == "a hook of it would do something else to what takes its place"
+        assert (
+            layers_of(module)["0"].reason
+            == "a hook of it would do something else to what takes its place"
+        )
 
 
 @pytest.mark.parametrize("given_input", [None, (2, 4, 15, 13)], ids=["no input", "a shape"])
@@ -517,7 +559,9 @@ def test_a_hook_that_pads_goes_on_padding(given_input: Any) -> None:
     """Otherwise the output shrinks from 15×13 to 13×11."""
     conv = nn.Conv2d(4, 8, 3)
     conv.register_forward_pre_hook(lambda module, args: (F.pad(args[0], (1, 1, 1, 1)),))
-    conv.register_forward_hook(lambda module, args, kwargs, result: result.clamp(-1, 1), with_kwargs=True)
+    conv.register_forward_hook(
+        lambda module, args, kwargs, result: result.clamp(-1, 1), with_kwargs=True
+    )
     module = sequential(conv)
     result = dscost.conversion(module, rank=FULL, min_channels=1, input=given_input)
     assert result.layers[0].converted
@@ -552,7 +596,9 @@ def test_trying_hooks_and_forwards_leaves_no_trace() -> None:
 # -- what a model does with its convolutions besides calling them
 
 X = torch.randn(2, 4, 9, 9)
-GIVEN = pytest.mark.parametrize("given_input", [None, (2, 4, 9, 9), X], ids=["no input", "a shape", "values"])
+GIVEN = pytest.mark.parametrize(
+    "given_input", [None, (2, 4, 9, 9), X], ids=["no input", "a shape", "values"]
+)
 
 
 class WithGain(nn.Conv2d):
@@ -617,7 +663,9 @@ def test_a_model_that_looks_into_a_convolution_keeps_it(
     ids=["by name", "a class that does not matter", "its shape"],
 )
 @GIVEN
-def test_what_its_replacement_has_too_is_no_reason_to_keep_it(forward: Any, given_input: Any) -> None:
+def test_what_its_replacement_has_too_is_no_reason_to_keep_it(
+    forward: Any, given_input: Any
+) -> None:
     module = Calling(forward, conv=nn.Conv2d(4, 8, 3))
     result = dscost.conversion(module, rank=FULL, min_channels=1, input=given_input)
     assert result.layers[0].converted
@@ -626,7 +674,9 @@ def test_what_its_replacement_has_too_is_no_reason_to_keep_it(forward: Any, give
 
 @GIVEN
 @pytest.mark.parametrize("nested", [False, True], ids=["a tensor", "nested"])
-def test_a_model_that_would_compute_something_else_is_refused(nested: bool, given_input: Any) -> None:
+def test_a_model_that_would_compute_something_else_is_refused(
+    nested: bool, given_input: Any
+) -> None:
     def forward(self: Any, x: Tensor) -> Any:
         y = self.other(self.conv(x))
         y = y.relu() if type(self.conv) is nn.Conv2d else y
@@ -644,25 +694,28 @@ def test_a_model_that_would_compute_something_else_is_refused(nested: bool, give
 
 def test_a_model_that_is_never_twice_the_same_is_not_refused() -> None:
     module = Calling(
-        lambda self, x: self.conv(x) + torch.empty_like(x[:, :, 2:, 2:]).uniform_()[:, :1], conv=nn.Conv2d(4, 8, 3)
+        lambda self, x: self.conv(x) + torch.empty_like(x[:, :, 2:, 2:]).uniform_()[:, :1],
+        conv=nn.Conv2d(4, 8, 3),
     )
     assert layers_of(module, input=X)["conv"].converted
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
 def test_a_model_of_another_dtype_is_held_against_itself(dtype: torch.dtype) -> None:
-    module = Calling(lambda self, x: self.b(F.relu(self.a(x))), a=nn.Conv2d(4, 8, 3), b=nn.Conv2d(8, 8, 3)).to(dtype)
+    module = Calling(
+        lambda self, x: self.b(F.relu(self.a(x))), a=nn.Conv2d(4, 8, 3), b=nn.Conv2d(8, 8, 3)
+    ).to(dtype)
     for given_input in (None, X.to(dtype)):
-        assert all(layer.converted for layer in layers_of(module, input=given_input, rank=FULL).values())
+        assert all(
+            layer.converted for layer in layers_of(module, input=given_input, rank=FULL).values()
+        )
 
 
 def test_weights_too_large_for_factors_of_their_dtype_are_refused() -> None:
     """Factors of norm `sqrt(9 · 64) · 6e4` are infinite in float16, while the error, of float64, would be 0."""
     conv = nn.Conv2d(4, 64, 3, bias=False).half()
     nn.init.constant_(conv.weight, 6e4)
-    message = (
-        r"^the weights of '0' are too large or too small for two factors in float16: convert the model in float32$"
-    )
+    message = r"^the weights of '0' are too large or too small for two factors in float16: convert the model in float32$"
     with pytest.raises(InputError, match=message):
         dscost.convert(nn.Sequential(conv), rank=FULL, min_channels=1)
 
@@ -684,7 +737,10 @@ def test_fake_weights_are_refused() -> None:
     with FakeTensorMode():
         module = nn.Sequential(nn.Conv2d(32, 32, 3))
     for given_input in (None, (1, 32, 9, 9)):
-        with pytest.raises(InputError, match=r"^Sequential cannot be converted: its weights are fake, without values"):
+        with pytest.raises(
+            InputError,
+            match=r"^Sequential cannot be converted: its weights are fake, without values",
+        ):
             dscost.convert(module, input=given_input)
 
 
@@ -710,7 +766,9 @@ def test_a_model_that_refuses_to_be_copied_is_told() -> None:
         def __deepcopy__(self, memo: Any) -> Any:
             raise AssertionError("there can be only one")
 
-    with pytest.raises(InputError, match=r"^Single cannot be copied: AssertionError: there can be only one$"):
+    with pytest.raises(
+        InputError, match=r"^Single cannot be copied: AssertionError: there can be only one$"
+    ):
         dscost.convert(Single(nn.Conv2d(32, 32, 3)))
 
 
@@ -727,7 +785,10 @@ def test_a_stem_of_one_channel_can_be_converted() -> None:
     assert (layer.before.macs, layer.after.macs) == (26 * 26 * 16 * 9, 26 * 26 * (9 + 16))
     x = torch.randn(2, 1, 28, 28)
     assert off(module, dscost.convert(module, rank=9, min_channels=1), x) < 1e-5
-    assert layers_of(module, min_channels=32)["0"].reason == "its 1 input channel is fewer than min_channels=32"
+    assert (
+        layers_of(module, min_channels=32)["0"].reason
+        == "its 1 input channel is fewer than min_channels=32"
+    )
     one = layers_of(nn.Sequential(nn.Conv2d(1, 1, 3)))["0"]
     assert one.reason == "it is depthwise already (groups = in_channels = 1)"
 
@@ -737,14 +798,20 @@ def test_a_name_that_is_no_text_is_told_where_it_would_be_written() -> None:
     module._modules["b\udc80"] = nn.Conv2d(32, 32, 3)
     result = convert_target(module, input=(1, 32, 9, 9))
     assert result.converted.outcome.converted == 1
-    message = r"^no file can hold the name 'b\\udc80' of a layer: half of a surrogate pair is no text$"
+    message = (
+        r"^no file can hold the name 'b\\udc80' of a layer: half of a surrogate pair is no text$"
+    )
     with pytest.raises(InputError, match=message):
         plan_file(result)
 
 
 def test_a_convolution_of_what_no_operator_made_costs_what_it_costs() -> None:
     """Its weights are computed, its input comes out of numpy: the input is still the input."""
-    module = sequential(computed(of_a_class(nn.Conv2d(4, 4, 3, groups=2), through_numpy, lambda x: x), lambda w: 2 * w))
+    module = sequential(
+        computed(
+            of_a_class(nn.Conv2d(4, 4, 3, groups=2), through_numpy, lambda x: x), lambda w: 2 * w
+        )
+    )
     layer = layers_of(module, input=(2, 4, 9, 9))["0"]
     assert layer.before is not None
     assert layer.before.macs == 2 * 7 * 7 * 4 * 2 * 9
@@ -752,7 +819,10 @@ def test_a_convolution_of_what_no_operator_made_costs_what_it_costs() -> None:
 
 def test_a_weight_norm_by_hook_runs_for_real() -> None:
     """torch refuses to copy the weights that it computes."""
-    module = Calling(lambda self, x: self.conv(x) * (2 if x.sum() > 0 else 1), conv=old_weight_norm(nn.Conv2d(4, 8, 3)))
+    module = Calling(
+        lambda self, x: self.conv(x) * (2 if x.sum() > 0 else 1),
+        conv=old_weight_norm(nn.Conv2d(4, 8, 3)),
+    )
     assert layers_of(module.eval(), input=X)["conv"].converted
 
 

@@ -39,7 +39,6 @@ from torch.nn.utils import parametrizations, prune
 
 import dscost
 from dscost.analysis import count
-from dscost.building import Network
 from dscost.cli import run
 from dscost.converting.candidates import candidates
 from dscost.converting.conversion import LayerConversion
@@ -47,12 +46,15 @@ from dscost.converting.decomposing import relative_errors
 from dscost.converting.plans import Plan, plan_text
 from dscost.converting.targets import convert_target
 from dscost.errors import InputError
-from dscost.inputs import TensorSpec
+from dscost.modules.building import Network
 from dscost.nn import DepthwiseSeparableConv1d, DepthwiseSeparableConv2d, DepthwiseSeparableConv3d
-from dscost.rewriting import PassedThrough
+from dscost.notation.inputs import TensorSpec
+from dscost.rewriting.versions import PassedThrough
 
 FULL = 99
-same_with_even_kernel = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+same_with_even_kernel = pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even kernel:UserWarning"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +75,10 @@ def convert_all(module: nn.Module, **options: Any) -> nn.Module:
 
 
 def layers_of(module: nn.Module, **options: Any) -> dict[str, LayerConversion]:
-    return {layer.name: layer for layer in dscost.conversion(module, **{"min_channels": 1, **options}).layers}
+    return {
+        layer.name: layer
+        for layer in dscost.conversion(module, **{"min_channels": 1, **options}).layers
+    }
 
 
 @torch.no_grad()
@@ -104,7 +109,9 @@ CONVS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "valid": (lambda: nn.Conv2d(8, 12, 3, padding="valid"), (1, 8, 9, 9)),
     **{
         f"{mode}, padding {padding}": (
-            lambda mode=mode, padding=padding: nn.Conv2d(8, 12, (3, 5), padding=padding, padding_mode=mode),
+            lambda mode=mode, padding=padding: nn.Conv2d(
+                8, 12, (3, 5), padding=padding, padding_mode=mode
+            ),
             (1, 8, 9, 9),
         )
         for mode in ("reflect", "replicate", "circular")
@@ -113,18 +120,30 @@ CONVS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "1-D": (lambda: nn.Conv1d(8, 12, 5, stride=2, padding=2), (2, 8, 21)),
     "3-D": (lambda: nn.Conv3d(4, 12, (1, 3, 2), padding=(0, 1, 1)), (1, 4, 4, 6, 5)),
     "unbatched": (lambda: nn.Conv2d(8, 12, 3), (8, 9, 9)),
-    "a subclass that adds nothing": (lambda: type("Mine", (nn.Conv2d,), {})(8, 12, 3), (1, 8, 9, 9)),
+    "a subclass that adds nothing": (
+        lambda: type("Mine", (nn.Conv2d,), {})(8, 12, 3),
+        (1, 8, 9, 9),
+    ),
     "standardised weights": (lambda: Standardised(8, 12, 3, stride=2, padding=1), (2, 8, 9, 9)),
     "bias scaled": (lambda: ScalesItsBias(8, 12, 3), (2, 8, 9, 9)),
     "padding of its own": (lambda: SameConv(8, 12, 3, 2), (2, 8, 9, 8)),
     "padding of its own, even kernel": (lambda: SameConv(8, 12, 2, 2), (2, 8, 9, 8)),
-    "padding of its own and the operator's": (lambda: PadsAtTheTop(8, 12, 3, padding=(0, 1)), (1, 8, 9, 9)),
+    "padding of its own and the operator's": (
+        lambda: PadsAtTheTop(8, 12, 3, padding=(0, 1)),
+        (1, 8, 9, 9),
+    ),
     "weight norm": (lambda: parametrizations.weight_norm(nn.Conv2d(8, 12, 3)), (1, 8, 9, 9)),
     "weight norm by hook": (lambda: old_weight_norm(nn.Conv2d(8, 12, 3)), (1, 8, 9, 9)),
     "spectral norm": (lambda: parametrizations.spectral_norm(nn.Conv2d(8, 12, 3)), (1, 8, 9, 9)),
     "spectral norm by hook": (lambda: nn.utils.spectral_norm(nn.Conv2d(8, 12, 3)), (1, 8, 9, 9)),
-    "pruned": (lambda: prune.l1_unstructured(nn.Conv2d(8, 12, 3), "weight", amount=0.5), (1, 8, 9, 9)),
-    "pruned bias": (lambda: prune.random_unstructured(nn.Conv2d(8, 12, 3), "bias", amount=0.5), (1, 8, 9, 9)),
+    "pruned": (
+        lambda: prune.l1_unstructured(nn.Conv2d(8, 12, 3), "weight", amount=0.5),
+        (1, 8, 9, 9),
+    ),
+    "pruned bias": (
+        lambda: prune.random_unstructured(nn.Conv2d(8, 12, 3), "bias", amount=0.5),
+        (1, 8, 9, 9),
+    ),
 }
 
 
@@ -141,7 +160,9 @@ def test_full_rank_reproduces_a_convolution(
     x = values(*shape)
     assert off(module, result.module, x) < 1e-10
     # at another size as well, on which a padding may depend
-    larger = values(*shape[: -len(conv.kernel_size)], *(size + 1 for size in shape[-len(conv.kernel_size) :]))
+    larger = values(
+        *shape[: -len(conv.kernel_size)], *(size + 1 for size in shape[-len(conv.kernel_size) :])
+    )
     assert off(module, result.module, larger) < 1e-10
 
 
@@ -154,12 +175,18 @@ def test_rank_one_has_the_cost_and_the_shape_that_were_promised(
     new = convert_all(conv)
     promised = dscost.analyze(conv, input=shape).totals.depthwise_separable
     found = dscost.analyze(new, input=shape).totals.as_is
-    assert (found.params, found.macs, found.traffic_bytes) == (promised.params, promised.macs, promised.traffic_bytes)
+    assert (found.params, found.macs, found.traffic_bytes) == (
+        promised.params,
+        promised.macs,
+        promised.traffic_bytes,
+    )
     with torch.no_grad():
         assert new(torch.zeros(shape)).shape == conv(torch.zeros(shape)).shape
 
 
-@pytest.mark.parametrize("normed", [parametrizations.spectral_norm, nn.utils.spectral_norm], ids=["new", "by hook"])
+@pytest.mark.parametrize(
+    "normed", [parametrizations.spectral_norm, nn.utils.spectral_norm], ids=["new", "by hook"]
+)
 def test_computed_weights_are_those_of_inference(normed: Callable[[nn.Module], nn.Module]) -> None:
     """In training every call of a spectral norm changes its weights."""
     conv = normed(nn.Conv2d(8, 12, 3)).double()
@@ -196,7 +223,9 @@ def test_a_model_of_torchvision_is_reproduced() -> None:
     assert off(network, convert_all(network, rank=FULL), values(1, 3, 64, 64)) < 1e-10
 
 
-@pytest.mark.parametrize("target", ["timm:tf_efficientnetv2_b0", "timm:eca_nfnet_l0", "timm:resnetv2_50x1_bit"])
+@pytest.mark.parametrize(
+    "target", ["timm:tf_efficientnetv2_b0", "timm:eca_nfnet_l0", "timm:resnetv2_50x1_bit"]
+)
 def test_subclasses_of_timm_are_reproduced(target: str) -> None:
     """Padding of TensorFlow, scaled standardised weights, standardised weights."""
     source = source_of(target)
@@ -210,7 +239,11 @@ def test_subclasses_of_timm_are_reproduced(target: str) -> None:
     assert any(layer.converted for layer in result.layers)
     assert {layer.reason for layer in result.layers if layer.reason} <= {
         "a 1×1 kernel has no spatial part to separate",
-        *(layer.reason for layer in result.layers if layer.reason and layer.reason.startswith("it is depthwise")),
+        *(
+            layer.reason
+            for layer in result.layers
+            if layer.reason and layer.reason.startswith("it is depthwise")
+        ),
     }
     assert off(network, result.module, values(1, 3, 75, 97)) < 1e-8
 
@@ -223,7 +256,9 @@ def test_the_error_is_that_of_the_kernel_and_of_the_output_for_white_input() -> 
     layer = layers_of(conv, rank=2)[""]
     assert layer.error == pytest.approx(relative_errors(conv.weight, 1)[1])
     assert layer.error_of == "kernel"
-    assert off(conv, convert_all(conv, rank=2), values(4, 16, 60, 60)) == pytest.approx(layer.error, rel=0.05)
+    assert off(conv, convert_all(conv, rank=2), values(4, 16, 60, 60)) == pytest.approx(
+        layer.error, rel=0.05
+    )
 
 
 @pytest.mark.parametrize(("groups", "most"), [(1, 6), (2, 3), (3, 2)])
@@ -236,12 +271,30 @@ def test_a_rank_above_the_largest_means_that(groups: int, most: int) -> None:
 
 
 def test_the_replacement_is_a_module_of_the_library_with_the_shape_of_the_old_one() -> None:
-    old = nn.Conv2d(4, 6, (3, 5), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2, padding_mode="reflect")
+    old = nn.Conv2d(
+        4,
+        6,
+        (3, 5),
+        stride=(2, 1),
+        padding=(1, 2),
+        dilation=(1, 2),
+        groups=2,
+        padding_mode="reflect",
+    )
     new = convert_all(old, rank=2)
     assert isinstance(new, DepthwiseSeparableConv2d)
     assert isinstance(convert_all(nn.Conv1d(4, 6, 3)), DepthwiseSeparableConv1d)
     assert isinstance(convert_all(nn.Conv3d(4, 6, 3)), DepthwiseSeparableConv3d)
-    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    names = (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "padding_mode",
+    )
     assert [getattr(new, name) for name in names] == [getattr(old, name) for name in names]
     assert (new.depth_multiplier, new.depthwise.groups, new.pointwise.groups) == (2, 4, 2)
     assert new.depthwise.bias is None
@@ -252,7 +305,15 @@ def test_the_replacement_is_a_module_of_the_library_with_the_shape_of_the_old_on
 def test_a_replacement_that_pads_first_has_the_shape_of_the_old_one(pad: type[nn.Conv2d]) -> None:
     old = pad(4, 6, 3, 2)
     new = convert_all(old)
-    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    names = (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+    )
     assert [getattr(new, name) for name in names] == [getattr(old, name) for name in names]
 
 
@@ -260,17 +321,28 @@ def test_a_replacement_that_pads_first_has_the_shape_of_the_old_one(pad: type[nn
 
 
 @pytest.mark.parametrize("method", ["svd", "random"])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str
+)
 @pytest.mark.parametrize("last", [True, False], ids=["channels last", "channels first"])
-def test_dtype_layout_mode_and_need_of_gradients_are_kept(method: str, dtype: torch.dtype, last: bool) -> None:
+def test_dtype_layout_mode_and_need_of_gradients_are_kept(
+    method: str, dtype: torch.dtype, last: bool
+) -> None:
     layout = torch.channels_last if last else torch.contiguous_format
-    module = nn.Sequential(nn.Conv2d(6, 8, 3), nn.Conv2d(8, 4, 3)).to(dtype).to(memory_format=layout)
+    module = (
+        nn.Sequential(nn.Conv2d(6, 8, 3), nn.Conv2d(8, 4, 3)).to(dtype).to(memory_format=layout)
+    )
     module[0].eval()
     module[0].weight.requires_grad_(False)
     module[1].bias.requires_grad_(False)
     new = convert_all(module, method=method)
     assert {parameter.dtype for parameter in new.parameters()} == {dtype}
-    for kernel in (new[0].depthwise.weight, new[0].pointwise.weight, new[1].depthwise.weight, new[1].pointwise.weight):
+    for kernel in (
+        new[0].depthwise.weight,
+        new[0].pointwise.weight,
+        new[1].depthwise.weight,
+        new[1].pointwise.weight,
+    ):
         assert kernel.stride() == torch.empty(kernel.shape, memory_format=layout).stride()
         assert kernel.is_leaf
     assert not any(part.training for part in new[0].modules())
@@ -293,7 +365,9 @@ def test_computed_weights_need_gradients_as_what_they_are_made_of() -> None:
     assert all(parameter.requires_grad for parameter in convert_all(conv).parameters())
     conv.parametrizations.weight.requires_grad_(False)
     new = convert_all(conv)
-    assert [parameter.requires_grad for parameter in (new.depthwise.weight, new.pointwise.bias)] == [False, True]
+    assert [
+        parameter.requires_grad for parameter in (new.depthwise.weight, new.pointwise.bias)
+    ] == [False, True]
 
 
 def test_a_model_on_meta_keeps_its_structure() -> None:
@@ -320,14 +394,18 @@ def test_a_context_of_the_caller_changes_nothing(contexts: tuple[Callable[[], An
             stack.enter_context(context())
         found = convert_all(module)
         assert dscost.analyze(module, input=(1, 4, 8, 8)).totals.as_is.macs == 6 * 6 * 6 * 4 * 9
-    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True)
+    )
 
 
 def test_a_converted_model_learns() -> None:
     with torch.inference_mode():
         module = convert_all(nn.Sequential(nn.Conv2d(4, 6, 3, bias=False)))
     module(torch.randn(1, 4, 9, 9)).sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.any() for parameter in module.parameters()
+    )
 
 
 # -- modules and weights in many places
@@ -389,7 +467,9 @@ def test_a_compiled_model_is_converted_inside() -> None:
 
 
 def test_a_graph_of_torch_fx_is_converted() -> None:
-    module = torch.fx.symbolic_trace(nn.Sequential(nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3))).double()
+    module = torch.fx.symbolic_trace(
+        nn.Sequential(nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3))
+    ).double()
     assert off(module, convert_all(module, rank=FULL), values(1, 4, 9, 9)) < 1e-10
 
 
@@ -456,7 +536,9 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str]] = {
 
 
 @pytest.mark.parametrize(("make", "reason"), KEPT.values(), ids=KEPT)
-def test_what_cannot_be_converted_stays_and_says_why(make: Callable[[], nn.Module], reason: str) -> None:
+def test_what_cannot_be_converted_stays_and_says_why(
+    make: Callable[[], nn.Module], reason: str
+) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(make(), nn.Conv2d(6, 8, 3))
     layers = layers_of(module)
@@ -472,7 +554,9 @@ def test_a_changed_forward_of_one_module_is_noticed() -> None:
 
 def test_a_forward_bound_to_one_module_is_followed() -> None:
     conv = nn.Conv2d(4, 6, 3).double()
-    conv.forward = MethodType(lambda self, x: self._conv_forward(x, self.weight.tanh(), self.bias), conv)
+    conv.forward = MethodType(
+        lambda self, x: self._conv_forward(x, self.weight.tanh(), self.bias), conv
+    )
     assert off(conv, convert_all(conv, rank=FULL), values(1, 4, 9, 9)) < 1e-10
 
 
@@ -506,7 +590,9 @@ def test_a_convolution_of_few_channels_stays() -> None:
 
 def test_a_convolution_of_a_function_is_listed_where_an_input_is_given() -> None:
     weight = nn.Parameter(torch.ones(4, 4, 1, 1))
-    module = Calling(lambda self, x: F.conv2d(self.conv(x), self.weight), conv=nn.Conv2d(4, 4, 3), weight=weight)
+    module = Calling(
+        lambda self, x: F.conv2d(self.conv(x), self.weight), conv=nn.Conv2d(4, 4, 3), weight=weight
+    )
     assert list(layers_of(module)) == ["conv"]
     layer = layers_of(module, input=(1, 4, 9, 9))[""]
     assert layer.reason == "it is computed by a function, not by a Conv2d"
@@ -516,7 +602,9 @@ def test_a_convolution_of_a_function_is_listed_where_an_input_is_given() -> None
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
 @pytest.mark.parametrize("make", [nn.Conv2d, Standardised], ids=["plain", "computed"])
-def test_weights_that_are_not_finite_are_refused_by_name(wrong: float, make: type[nn.Conv2d]) -> None:
+def test_weights_that_are_not_finite_are_refused_by_name(
+    wrong: float, make: type[nn.Conv2d]
+) -> None:
     module = nn.Sequential(nn.ReLU(), make(4, 6, 3))
     with torch.no_grad():
         module[1].weight[:] = wrong
@@ -525,7 +613,9 @@ def test_weights_that_are_not_finite_are_refused_by_name(wrong: float, make: typ
         convert_all(module)
     with pytest.raises(InputError, match=message):
         candidates(module, min_channels=1)
-    assert layers_of(module, where=lambda name, part: False)["1"].reason == "where does not ask for it"
+    assert (
+        layers_of(module, where=lambda name, part: False)["1"].reason == "where does not ask for it"
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -540,7 +630,9 @@ def test_weights_whose_sum_alone_is_not_finite_are_converted(dtype: torch.dtype)
 
 
 def chain() -> nn.Module:
-    return nn.ModuleDict({name: nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)) for name in ("stem", "body")})
+    return nn.ModuleDict(
+        {name: nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)) for name in ("stem", "body")}
+    )
 
 
 @pytest.mark.parametrize(
@@ -549,13 +641,18 @@ def chain() -> nn.Module:
         (None, ["stem.0", "stem.1", "body.0", "body.1"]),
         ("body.*", ["body.0", "body.1"]),
         (["body.0", "*.1"], ["stem.1", "body.0", "body.1"]),
-        (lambda name, part: name.endswith("0") and isinstance(part, nn.Conv2d), ["stem.0", "body.0"]),
+        (
+            lambda name, part: name.endswith("0") and isinstance(part, nn.Conv2d),
+            ["stem.0", "body.0"],
+        ),
     ],
 )
 def test_where_says_which(where: Any, converted: list[str]) -> None:
     layers = layers_of(chain(), where=where)
     assert [name for name, layer in layers.items() if layer.converted] == converted
-    assert {layer.reason for layer in layers.values() if not layer.converted} <= {"where does not ask for it"}
+    assert {layer.reason for layer in layers.values() if not layer.converted} <= {
+        "where does not ask for it"
+    }
 
 
 @pytest.mark.parametrize(
@@ -572,12 +669,16 @@ def test_a_glob_that_matches_nothing_is_refused(where: Any, message: str) -> Non
 
 
 def test_a_glob_for_a_model_without_convolutions_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^where asks for 'a\*', but the model has no convolution$"):
+    with pytest.raises(
+        InputError, match=r"^where asks for 'a\*', but the model has no convolution$"
+    ):
         dscost.convert(nn.Linear(3, 3), where="a*")
 
 
 def test_a_plan_says_which_and_how() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 4, 1))
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 4, 1)
+    )
     layers = layers_of(module, plan={"0": 2, "1": "keep"}, min_channels=32)
     assert [(layer.rank, layer.reason) for layer in layers.values()] == [
         (2, None),
@@ -614,7 +715,10 @@ def _emptied(part: nn.Module) -> None:
             "plan: '1' cannot be converted: a 1×1 kernel has no spatial part to separate$",
         ),
         ({"plan": {"0": 0}}, r"^plan: '0': expected a rank of 1 or more, or keep, found 0$"),
-        ({"plan": {}, "rank": 2}, "^a plan says which layers and ranks, so rank cannot be given with it$"),
+        (
+            {"plan": {}, "rank": 2},
+            "^a plan says which layers and ranks, so rank cannot be given with it$",
+        ),
         ({"plan": {}, "rank": 2, "where": "0"}, "so rank and where cannot be given with it$"),
         ({"plan": 3}, "^a plan is a Plan, ranks by layer, or the path of a plan file, found 3$"),
         ({"rank": 0}, "^rank must be at least 1, found 0$"),
@@ -633,12 +737,19 @@ def test_arguments_that_cannot_be_meant_are_refused(options: dict[str, Any], mes
         dscost.convert(module, **options)
 
 
-@pytest.mark.parametrize("given", [{"input": (1, 4, 9, 9)}, {"input": torch.ones(1, 4, 9, 9)}], ids=["shape", "values"])
-def test_a_model_that_runs_a_convolution_as_before_is_refused_where_it_can_be_run(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "given", [{"input": (1, 4, 9, 9)}, {"input": torch.ones(1, 4, 9, 9)}], ids=["shape", "values"]
+)
+def test_a_model_that_runs_a_convolution_as_before_is_refused_where_it_can_be_run(
+    given: dict[str, Any],
+) -> None:
     """A copy of a function is the function itself, and what it closes over is what it was."""
     conv = nn.Conv2d(4, 8, 3)
     module = Calling(
-        lambda self, x: self.other(self.run(x)), conv=conv, other=nn.Conv2d(8, 8, 3), run=lambda x: conv(x)
+        lambda self, x: self.other(self.run(x)),
+        conv=conv,
+        other=nn.Conv2d(8, 8, 3),
+        run=lambda x: conv(x),
     )
     message = (
         r"^Calling runs 'conv' as before once converted: something that is not copied with a model, such as a closure, "
@@ -687,9 +798,14 @@ def architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_what_the_command_wrote_of_a_target_is_made_again_from_its_name(architecture: Path, kind: Any) -> None:
+def test_what_the_command_wrote_of_a_target_is_made_again_from_its_name(
+    architecture: Path, kind: Any
+) -> None:
     files = ["--save", "out.safetensors", "--save-plan", "plan.yaml"]
-    assert run(["convert", "net.yaml", "--goal", "macs=0.6x", "--input", "2,3,20,20", *files, "-q"]) == 0
+    assert (
+        run(["convert", "net.yaml", "--goal", "macs=0.6x", "--input", "2,3,20,20", *files, "-q"])
+        == 0
+    )
     result = dscost.conversion(kind(architecture), plan="plan.yaml")
     assert any(layer.converted for layer in result.layers)
     x = torch.randn(2, 3, 20, 20)
@@ -703,7 +819,9 @@ def test_what_the_command_wrote_of_a_target_is_made_again_from_its_name(architec
     assert torch.equal(result.module(x), before)
 
 
-def test_a_target_has_the_costs_of_the_input_that_it_the_plan_or_the_caller_states(architecture: Path) -> None:
+def test_a_target_has_the_costs_of_the_input_that_it_the_plan_or_the_caller_states(
+    architecture: Path,
+) -> None:
     def macs(**options: Any) -> int:
         cost = dscost.conversion(architecture, **options).layers[1].before
         assert cost is not None
@@ -729,7 +847,9 @@ def test_a_model_that_cannot_be_copied_is_refused() -> None:
 
     module = nn.Sequential(nn.Conv2d(4, 8, 3))
     module.lock = threading.Lock()  # type: ignore[assignment]
-    with pytest.raises(InputError, match=r"^Sequential cannot be copied: TypeError: cannot pickle '_thread.lock'"):
+    with pytest.raises(
+        InputError, match=r"^Sequential cannot be copied: TypeError: cannot pickle '_thread.lock'"
+    ):
         convert_all(module)
 
 
@@ -755,8 +875,14 @@ def state_of(module: nn.Module) -> list[Any]:
     parts = list(module.modules())
     return [
         parts,
-        [(part.training, dict(part._forward_hooks), dict(part._forward_pre_hooks)) for part in parts],
-        [(name, parameter, parameter.requires_grad) for name, parameter in module.named_parameters()],
+        [
+            (part.training, dict(part._forward_hooks), dict(part._forward_pre_hooks))
+            for part in parts
+        ],
+        [
+            (name, parameter, parameter.requires_grad)
+            for name, parameter in module.named_parameters()
+        ],
     ]
 
 
@@ -794,7 +920,8 @@ def test_the_given_model_is_untouched(options: dict[str, Any], fails: bool) -> N
         assert str(now) == str(then)
     assert all(a is b for a, b in zip(module.modules(), before[0], strict=True))
     assert all(
-        torch.equal(value.nan_to_num(), tensors[name].nan_to_num()) for name, value in module.state_dict().items()
+        torch.equal(value.nan_to_num(), tensors[name].nan_to_num())
+        for name, value in module.state_dict().items()
     )
 
 
@@ -816,7 +943,9 @@ def test_a_class_that_writes_to_its_copies_writes_to_no_given_weights(input: Any
     assert all(map(torch.equal, module.state_dict().values(), weights))
 
 
-def test_the_weights_of_a_large_model_are_copied_to_be_run_and_to_be_kept_only(monkeypatch: Any) -> None:
+def test_the_weights_of_a_large_model_are_copied_to_be_run_and_to_be_kept_only(
+    monkeypatch: Any,
+) -> None:
     module = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4, 2))
     copies: list[nn.Module] = []
     original = nn.Parameter.__deepcopy__
@@ -859,7 +988,9 @@ def with_hook(module: nn.Linear) -> nn.Linear:
     [AddingToWeights(6, 6), with_changed_forward(nn.Linear(6, 6)), with_hook(nn.Linear(6, 6))],
     ids=["class", "forward", "hook"],
 )
-def test_a_model_that_writes_to_weights_when_it_runs_writes_to_no_given_ones(last: nn.Module) -> None:
+def test_a_model_that_writes_to_weights_when_it_runs_writes_to_no_given_ones(
+    last: nn.Module,
+) -> None:
     module = nn.Sequential(nn.Conv2d(4, 4, 3), last)
     weights = copy.deepcopy(module.state_dict())
     convert_all(module, input=(1, 4, 8, 8))
@@ -880,7 +1011,9 @@ class Meanwhile(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(4, 4, 3)
         conv = self.conv
-        meanwhile = functools.partial(pool.submit, lambda: conv(torch.zeros(1, 4, 5, 5)).sum().item())
+        meanwhile = functools.partial(
+            pool.submit, lambda: conv(torch.zeros(1, 4, 5, 5)).sum().item()
+        )
         MEANWHILE[id(conv)] = meanwhile
         self.key = id(conv)
 
@@ -911,7 +1044,9 @@ def test_hooks_are_kept() -> None:
 
 
 def test_what_is_not_converted_keeps_its_weights() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3), nn.Linear(6, 5), nn.BatchNorm2d(4))
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3), nn.Linear(6, 5), nn.BatchNorm2d(4)
+    )
     new = convert_all(module)
     for name, value in module.state_dict().items():
         if not name.startswith("1."):
@@ -954,11 +1089,19 @@ def test_without_an_input_only_params_are_known() -> None:
 
 
 def test_the_sum_over_layers_is_what_the_model_gains() -> None:
-    module = nn.Sequential(nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, stride=2), nn.Conv2d(12, 3, 1))
+    module = nn.Sequential(
+        nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, stride=2), nn.Conv2d(12, 3, 1)
+    )
     shape = (2, 8, 16, 16)
     result = dscost.conversion(module, input=shape, min_channels=1)
-    gained = sum(layer.before.macs - layer.after.macs for layer in result.layers if layer.before and layer.after)
-    before, after = (dscost.analyze(one, input=shape).totals.as_is.macs for one in (module, result.module))
+    gained = sum(
+        layer.before.macs - layer.after.macs
+        for layer in result.layers
+        if layer.before and layer.after
+    )
+    before, after = (
+        dscost.analyze(one, input=shape).totals.as_is.macs for one in (module, result.module)
+    )
     assert gained == before - after > 0
 
 
@@ -968,17 +1111,30 @@ def test_the_report_is_json() -> None:
     assert json.loads(json.dumps(found)) == found
     first, second = found["layers"]
     assert found["method"] == "svd"
-    assert (first["name"], first["converted"], first["rank"], first["error_of"]) == ("0", True, 1, "kernel")
+    assert (first["name"], first["converted"], first["rank"], first["error_of"]) == (
+        "0",
+        True,
+        1,
+        "kernel",
+    )
     assert first["before"]["macs"] == 49 * 8 * 4 * 9
     assert first["conv"]["kernel_size"] == [3, 3]
-    assert (second["reason"], second["conv"], second["before"]) == ("it is a transposed convolution", None, None)
+    assert (second["reason"], second["conv"], second["before"]) == (
+        "it is a transposed convolution",
+        None,
+        None,
+    )
     assert second["calls"] == 1
 
 
 def test_candidates_tell_what_every_rank_would_be() -> None:
     module = nn.Sequential(nn.Conv2d(8, 6, 3, bias=False), nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 3))
     first, second, third = candidates(module, input=(1, 8, 9, 9), min_channels=1, where=["0", "1"])
-    assert (first.ranks, first.calls, first.input_shapes) == ((1, 2, 3, 4, 5, 6), 1, ((1, 8, 9, 9),))
+    assert (first.ranks, first.calls, first.input_shapes) == (
+        (1, 2, 3, 4, 5, 6),
+        1,
+        ((1, 8, 9, 9),),
+    )
     assert first.errors == relative_errors(module[0].weight, 1)
     assert first.rank_params == tuple(rank * (8 * 9 + 8 * 6) for rank in first.ranks)
     assert [cost.macs for cost in first.rank_costs] == [49 * params for params in first.rank_params]

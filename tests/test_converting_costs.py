@@ -12,11 +12,11 @@ from torch import nn
 import dscost
 from dscost.analysis import count
 from dscost.analysis.traced import report_of
-from dscost.architectures import builtin_names
-from dscost.building import Network
-from dscost.results import Cost
-from dscost.specs import Shape
-from dscost.swaps import find_swaps
+from dscost.layers.convolution import Shape
+from dscost.modules.building import Network
+from dscost.networks.architectures import builtin_names
+from dscost.networks.swaps import find_swaps
+from dscost.reports.records import Cost
 from dscost.tracing import arguments_of, trace
 
 TIMM = {

@@ -3,11 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from dscost.timing.counters import cpu_pressure, no_counters, process_counters, processor_ticks, stolen_share
-
-PRESSURE = (
-    "some avg10=1.53 avg60=1.87 avg300=1.73 total=1088168194\nfull avg10=0.25 avg60=0.16 avg300=0.10 total=128914831\n"
+from dscost.timing.counters import (
+    cpu_pressure,
+    no_counters,
+    process_counters,
+    processor_ticks,
+    stolen_share,
 )
+
+PRESSURE = "some avg10=1.53 avg60=1.87 avg300=1.73 total=1088168194\nfull avg10=0.25 avg60=0.16 avg300=0.10 total=128914831\n"
 STAT = (
     "cpu  4705 150 1120 16250856 250 10 127 77 5 3\n"
     "cpu0 1393280 32966 572056 13343292 6130 0 17875 9 0 0\n"
@@ -39,7 +43,16 @@ def test_pressure_is_the_last_ten_seconds_of_anything_that_waited(path: Path) ->
         "some avg10= avg60=1.87\n",
         "some avg10=much avg60=1.87\n",
     ],
-    ids=["empty", "blank", "words", "no figures", "no avg10", "full only", "avg10 is empty", "avg10 is no number"],
+    ids=[
+        "empty",
+        "blank",
+        "words",
+        "no figures",
+        "no avg10",
+        "full only",
+        "avg10 is empty",
+        "avg10 is no number",
+    ],
 )
 def test_pressure_that_cannot_be_read_is_unknown(path: Path, text: str) -> None:
     path.write_text(text)
@@ -88,7 +101,14 @@ def test_a_file_that_is_missing_a_folder_or_binary_is_unknown(read: object, tmp_
         ((77, 1000), None, None),
         (None, None, None),
     ],
-    ids=["some", "none", "no time has passed", "no reading before", "no reading after", "no reading"],
+    ids=[
+        "some",
+        "none",
+        "no time has passed",
+        "no reading before",
+        "no reading after",
+        "no reading",
+    ],
 )
 def test_the_stolen_share_is_that_of_the_time_between(
     before: tuple[int, int] | None, after: tuple[int, int] | None, share: float | None

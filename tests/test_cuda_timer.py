@@ -93,7 +93,9 @@ def made(device: FakeDevice, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any,
     fake = device
     monkeypatch.setattr(torch, "empty", empty)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda at: SimpleNamespace(L2_cache_size=6 << 20))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda at: SimpleNamespace(L2_cache_size=6 << 20)
+    )
     return found
 
 
@@ -101,7 +103,9 @@ def test_events_of_a_block_give_seconds_per_call(device: FakeDevice) -> None:
     a, b = device.taking("a", 3e-4), device.taking("b", 5e-5)
     blocks = CudaTimer()([(a, 4), (b, 20), (b, 20), (a, 4)])
     assert [block.seconds for block in blocks] == pytest.approx([3e-4, 5e-5, 5e-5, 3e-4])
-    assert [(block.switches, block.faults, block.disturbed) for block in blocks] == [(None, None, False)] * 4
+    assert [(block.switches, block.faults, block.disturbed) for block in blocks] == [
+        (None, None, False)
+    ] * 4
 
 
 def test_a_whole_quad_is_enqueued_before_anybody_waits_for_it(device: FakeDevice) -> None:
@@ -142,7 +146,11 @@ def test_a_cold_block_has_few_calls(device: FakeDevice, made: list[tuple[Any, ..
 
 @pytest.mark.parametrize(
     ("properties", "size"),
-    [({"L2_cache_size": 50 << 20}, 50 << 20), ({"L2_cache_size": 0}, cuda.L2_BYTES), ({}, cuda.L2_BYTES)],
+    [
+        ({"L2_cache_size": 50 << 20}, 50 << 20),
+        ({"L2_cache_size": 0}, cuda.L2_BYTES),
+        ({}, cuda.L2_BYTES),
+    ],
     ids=["told", "told to be nothing", "not told"],
 )
 def test_a_flush_writes_exactly_the_size_of_the_cache(
@@ -152,7 +160,9 @@ def test_a_flush_writes_exactly_the_size_of_the_cache(
     made: list[tuple[Any, ...]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda at: SimpleNamespace(**properties))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda at: SimpleNamespace(**properties)
+    )
     CudaTimer(cold=True)
     assert made == [(size, torch.uint8, "cuda")]
 
@@ -273,7 +283,12 @@ def test_a_graph_keeps_alive_what_it_reads_and_writes(graphs: list[str]) -> None
     del given, call
     gc.collect()
     assert read() is not None
-    assert [result() is not None for result in results] == [False, False, False, True]  # that of the capture
+    assert [result() is not None for result in results] == [
+        False,
+        False,
+        False,
+        True,
+    ]  # that of the capture
     replay()
     assert graphs[-1] == "replay"
     assert len(results) == 4
@@ -286,16 +301,24 @@ def test_a_graph_keeps_alive_what_it_reads_and_writes(graphs: list[str]) -> None
 # -- flags
 
 
-@pytest.mark.parametrize("before", [(True, True, False), (False, False, True)], ids=["torch's own", "ours"])
+@pytest.mark.parametrize(
+    "before", [(True, True, False), (False, False, True)], ids=["torch's own", "ours"]
+)
 @pytest.mark.parametrize("fails", [False, True], ids=["ends", "fails"])
-def test_flags_that_speed_depends_on_are_fixed_told_and_put_back(before: tuple[bool, bool, bool], fails: bool) -> None:
+def test_flags_that_speed_depends_on_are_fixed_told_and_put_back(
+    before: tuple[bool, bool, bool], fails: bool
+) -> None:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     own = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
     matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
     try:
         try:
             with fixed_flags() as told:
-                assert (matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark) == (False, False, True)
+                assert (matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark) == (
+                    False,
+                    False,
+                    True,
+                )
                 assert (told["tf32"], told["cudnn.benchmark"]) == ("off", "on")
                 assert "cudnn" in told
                 if fails:
@@ -308,7 +331,9 @@ def test_flags_that_speed_depends_on_are_fixed_told_and_put_back(before: tuple[b
 
 
 @pytest.mark.parametrize("refused", range(3))
-def test_flags_are_put_back_where_one_of_them_cannot_be_set(refused: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_are_put_back_where_one_of_them_cannot_be_set(
+    refused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Owner:
         def __init__(self, at: int) -> None:
             self.__dict__.update(flag="before", at=at)
@@ -328,9 +353,13 @@ def test_flags_are_put_back_where_one_of_them_cannot_be_set(refused: int, monkey
     assert cudnn.benchmark == own
 
 
-@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch has one way only")
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch has one way only"
+)
 @pytest.mark.parametrize(
-    "flag", ["fp32_precision", "cuda.matmul.fp32_precision", "cudnn.conv.fp32_precision"], ids=lambda flag: flag
+    "flag",
+    ["fp32_precision", "cuda.matmul.fp32_precision", "cudnn.conv.fp32_precision"],
+    ids=lambda flag: flag,
 )
 def test_flags_set_in_the_newer_way_are_put_back_as_well(flag: str) -> None:
     # in a process of its own: torch cannot be brought back from that way
@@ -380,7 +409,9 @@ def test_a_reason_is_given_exactly_where_torch_has_no_cuda() -> None:
 class FakeNvml:
     """A driver library: functions that return 0 when they succeed, and write where they are told to."""
 
-    def __init__(self, *, init: int = 0, handle: int = 0, clock: int = 0, now: int = 1500, most: int = 2000) -> None:
+    def __init__(
+        self, *, init: int = 0, handle: int = 0, clock: int = 0, now: int = 1500, most: int = 2000
+    ) -> None:
         self.nvmlInit_v2 = lambda: init
         self.nvmlDeviceGetHandleByIndex_v2 = lambda index, pointer: self._found(index, handle)
         self.nvmlDeviceGetHandleByUUID = lambda uuid, pointer: self._found(uuid, handle)
@@ -427,7 +458,9 @@ def test_the_clock_is_a_share_of_its_largest(
     assert set(library.asked) <= {1}  # NVML_CLOCK_SM
 
 
-@pytest.mark.parametrize(("uuid", "device"), [(None, 0), ("9d6f1a2b-77", b"GPU-9d6f1a2b-77")], ids=["none", "given"])
+@pytest.mark.parametrize(
+    ("uuid", "device"), [(None, 0), ("9d6f1a2b-77", b"GPU-9d6f1a2b-77")], ids=["none", "given"]
+)
 def test_the_clock_is_that_of_the_device_with_the_name_that_torch_tells(
     uuid: str | None, device: int | bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

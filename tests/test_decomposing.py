@@ -39,7 +39,10 @@ def composed(parts: Decomposed, kernel_shape: Sequence[int], groups: int) -> Ten
 
 def relative_error(kernel: Tensor, rank: int, groups: int) -> float:
     """Read off the kernel itself."""
-    return float((kernel - composed(decompose(kernel, rank, groups), kernel.shape, groups)).norm() / kernel.norm())
+    return float(
+        (kernel - composed(decompose(kernel, rank, groups), kernel.shape, groups)).norm()
+        / kernel.norm()
+    )
 
 
 def errors_by_hand(kernel: Tensor, groups: int) -> list[float]:
@@ -50,7 +53,9 @@ def errors_by_hand(kernel: Tensor, groups: int) -> list[float]:
         for channel in range(channels):
             matrix = kernel[group * outputs : (group + 1) * outputs, channel].flatten(1)
             squares = torch.linalg.svdvals(matrix) ** 2
-            beyond = [so_far + float(squares[rank:].sum()) for rank, so_far in enumerate(beyond, start=1)]
+            beyond = [
+                so_far + float(squares[rank:].sum()) for rank, so_far in enumerate(beyond, start=1)
+            ]
     return [sqrt(energy) / float(kernel.norm()) for energy in beyond]
 
 
@@ -72,7 +77,9 @@ def test_the_parts_are_what_the_layer_holds(shape: tuple[int, ...], groups: int)
     rank = min(2, max_rank(shape, groups))
     assert parts.depthwise.shape == (shape[1] * groups * rank, 1, *shape[2:])
     assert parts.pointwise.shape == (shape[0], shape[1] * rank, *(1 for _ in shape[2:]))
-    assert parts.depthwise.flatten(1).norm(dim=1).tolist() == pytest.approx([1] * len(parts.depthwise))
+    assert parts.depthwise.flatten(1).norm(dim=1).tolist() == pytest.approx(
+        [1] * len(parts.depthwise)
+    )
 
 
 def test_a_layer_that_is_separable_already_is_found_again() -> None:
@@ -92,21 +99,33 @@ def test_random_weights_have_the_error_that_their_spectrum_predicts() -> None:
     """N = 128, K = 3: `sqrt(1 − (1 + K/√N)²/K²)`; the largest singular value stays a little below its limit."""
     predicted = sqrt(1 - (1 + 3 / sqrt(128)) ** 2 / 9)
     assert predicted == pytest.approx(0.907, abs=0.0005)
-    assert relative_errors(random_kernel((128, 64, 3, 3)), 1)[0] == pytest.approx(predicted, abs=0.012)
+    assert relative_errors(random_kernel((128, 64, 3, 3)), 1)[0] == pytest.approx(
+        predicted, abs=0.012
+    )
 
 
 def test_half_precision_is_decomposed_in_double() -> None:
     kernel = random_kernel((8, 6, 3, 3)).bfloat16()
     assert decompose(kernel, 9 - 1, 1).pointwise.dtype == torch.float64
-    assert relative_errors(kernel, 1) == pytest.approx(errors_by_hand(kernel.double(), 1), abs=1e-12)
+    assert relative_errors(kernel, 1) == pytest.approx(
+        errors_by_hand(kernel.double(), 1), abs=1e-12
+    )
 
 
 def alternated(kernel: Tensor, rank: int, groups: int, seed: int, rounds: int = 60) -> Tensor:
     """Fit filters to mixing weights and mixing weights to filters by least squares, from a random start."""
     outputs, channels = kernel.shape[0] // groups, kernel.shape[1]
     area = kernel[0, 0].numel()
-    matrices = kernel.reshape(groups, outputs, channels, area).transpose(1, 2).reshape(-1, outputs, area)
-    filters = torch.randn(len(matrices), rank, area, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    matrices = (
+        kernel.reshape(groups, outputs, channels, area).transpose(1, 2).reshape(-1, outputs, area)
+    )
+    filters = torch.randn(
+        len(matrices),
+        rank,
+        area,
+        generator=torch.Generator().manual_seed(seed),
+        dtype=torch.float64,
+    )
     for _ in range(rounds):
         mixing = torch.linalg.lstsq(filters.mT, matrices.mT).solution.mT
         filters = torch.linalg.lstsq(mixing, matrices).solution
@@ -127,14 +146,19 @@ def test_no_depthwise_separable_weights_have_a_smaller_error(
 ) -> None:
     kernel = random_kernel((groups * outputs, channels, *size), seed)
     rank = min(rank, max_rank(kernel.shape, groups))
-    found, rival = relative_error(kernel, rank, groups), float(alternated(kernel, rank, groups, seed + 1))
+    found, rival = (
+        relative_error(kernel, rank, groups),
+        float(alternated(kernel, rank, groups, seed + 1)),
+    )
     assert found <= rival + 1e-9
     assert found == pytest.approx(relative_errors(kernel, groups)[rank - 1], abs=1e-9)
 
 
 def test_alternating_least_squares_is_a_rival_that_comes_near() -> None:
     kernel = random_kernel((6, 3, 3, 3))
-    assert float(alternated(kernel, 1, 1, seed=1)) == pytest.approx(relative_errors(kernel, 1)[0], abs=1e-3)
+    assert float(alternated(kernel, 1, 1, seed=1)) == pytest.approx(
+        relative_errors(kernel, 1)[0], abs=1e-3
+    )
 
 
 def test_a_weighing_measures_distance_in_it() -> None:
@@ -152,7 +176,9 @@ def test_a_weighing_measures_distance_in_it() -> None:
     parts = decompose(kernel, 2, 1, moments)
     best = weighed(composed(parts, kernel.shape, 1))
     assert best < weighed(composed(decompose(kernel, 2, 1), kernel.shape, 1))
-    assert sqrt(best / weighed(torch.zeros_like(kernel))) == pytest.approx(parts.errors[1], abs=1e-12)
+    assert sqrt(best / weighed(torch.zeros_like(kernel))) == pytest.approx(
+        parts.errors[1], abs=1e-12
+    )
     assert parts.depthwise.flatten(1).norm(dim=1).tolist() == pytest.approx([1] * 8)
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 import dscost
-from dscost.devices import device_names, devices, find_device, read_device
+from dscost.devices.sheets import device_names, devices, find_device, read_device
 from dscost.errors import FileProblems, InputError, UnknownNameError
-from dscost.units import DTYPE_BYTES
+from dscost.notation.units import DTYPE_BYTES
 
 FILE = """\
 name: My board
@@ -21,7 +21,11 @@ def test_devices_of_one_name_are_told_apart_in_a_report(tmp_path: Path) -> None:
         path.parent.mkdir()
         path.write_text(FILE.replace("1e9", flops_per_s))
     report = dscost.analyze("vgg16", on=["t4", *map(str, paths), "v100"])
-    assert list(report.predictions) == ["t4", *map(str, paths), "v100"] == list(report.layers[0].predictions)
+    assert (
+        list(report.predictions)
+        == ["t4", *map(str, paths), "v100"]
+        == list(report.layers[0].predictions)
+    )
     slow, fast = (report.predictions[str(path)]["as_is"].roofline_s for path in paths)
     assert slow > fast
     assert list(dscost.analyze("vgg16", on=str(paths[0])).predictions) == ["t4"]
@@ -55,7 +59,9 @@ def problems(tmp_path: Path, text: str) -> list[str]:
         ("rtx_4090", "float32", 16384 * 2.52e9 * 2, 21e9 * 384 / 8),
     ],
 )
-def test_figures_agree_with_units_times_clock(name: str, dtype: str, flops_per_s: float, bytes_per_s: float) -> None:
+def test_figures_agree_with_units_times_clock(
+    name: str, dtype: str, flops_per_s: float, bytes_per_s: float
+) -> None:
     found = find_device(name, dtype)
     assert found.flops_per_s == pytest.approx(flops_per_s, rel=0.01)
     assert found.bytes_per_s == pytest.approx(bytes_per_s, rel=0.01)
@@ -73,19 +79,29 @@ def test_every_device_names_its_source_and_gains_by_smaller_numbers() -> None:
 
 def test_a_named_device_is_a_data_sheet() -> None:
     found = find_device("t4", "int8")
-    assert (found.device, found.name, found.dtype, found.threads) == ("t4", "NVIDIA T4", "int8", None)
+    assert (found.device, found.name, found.dtype, found.threads) == (
+        "t4",
+        "NVIDIA T4",
+        "int8",
+        None,
+    )
     assert found.is_datasheet
     assert "PB-09256-001" in (found.source or "")
     assert (found.rates, found.curve, found.measured_on) == ({}, (), None)
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown device 'rasberry_pi_4' \(did you mean 'raspberry_pi_4'\?\)"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"unknown device 'rasberry_pi_4' \(did you mean 'raspberry_pi_4'\?\)",
+    ):
         find_device("rasberry_pi_4", "float32")
 
 
 def test_a_missing_dtype_tells_which_there_are() -> None:
-    with pytest.raises(InputError, match=r"^NVIDIA T4 has no figure for float64 \(it has float32, float16, int8\)$"):
+    with pytest.raises(
+        InputError, match=r"^NVIDIA T4 has no figure for float64 \(it has float32, float16, int8\)$"
+    ):
         find_device("t4", "float64")
 
 
@@ -98,7 +114,11 @@ def test_a_file_of_ones_own_is_a_device(tmp_path: Path) -> None:
     path = tmp_path / "my_board.yml"
     path.write_text(FILE.replace("its data sheet", "[its data sheet, its manual]"))
     found = find_device(str(path), "int8")
-    assert (found.device, found.name, found.source) == ("my_board", "My board", "its data sheet; its manual")
+    assert (found.device, found.name, found.source) == (
+        "my_board",
+        "My board",
+        "its data sheet; its manual",
+    )
     assert (found.flops_per_s, found.bytes_per_s) == (4e9, 2e9)
 
 
@@ -115,10 +135,22 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         (("name: My board", "nmae: My board"), "1:1: unknown key 'nmae' (did you mean 'name'?)"),
         (("source: its data sheet", "source: []"), "2:9: expected text, found a list"),
         (("source: its data sheet", "source: [a, 5]"), "2:13: expected text, found '5'"),
-        (("bytes_per_s: 2e9", "bytes_per_s: 0"), "4:14: expected a number above 0 such as 12.8e9, found '0'"),
-        (("bytes_per_s: 2e9", "bytes_per_s: fast"), "4:14: expected a number above 0 such as 12.8e9, found 'fast'"),
-        (("bytes_per_s: 2e9", "bytes_per_s: true"), "4:14: expected a number above 0 such as 12.8e9, found 'True'"),
-        (("float32: 1e9", "flaot32: 1e9"), "3:15: unknown dtype 'flaot32' (did you mean 'float32'?)"),
+        (
+            ("bytes_per_s: 2e9", "bytes_per_s: 0"),
+            "4:14: expected a number above 0 such as 12.8e9, found '0'",
+        ),
+        (
+            ("bytes_per_s: 2e9", "bytes_per_s: fast"),
+            "4:14: expected a number above 0 such as 12.8e9, found 'fast'",
+        ),
+        (
+            ("bytes_per_s: 2e9", "bytes_per_s: true"),
+            "4:14: expected a number above 0 such as 12.8e9, found 'True'",
+        ),
+        (
+            ("float32: 1e9", "flaot32: 1e9"),
+            "3:15: unknown dtype 'flaot32' (did you mean 'float32'?)",
+        ),
         (
             ("bytes_per_s: 2e9", "bytes_per_s: 1e-320"),
             "4:14: expected a number per second such as 12.8e9, found 9.99989e-321, which no device has",
@@ -127,14 +159,22 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
             ("float32: 1e9", "float32: 1e300"),
             "3:24: expected a number per second such as 12.8e9, found 1e+300, which no device has",
         ),
-        (("float32: 1e9", "float32: -1"), "3:24: expected a number above 0 such as 12.8e9, found '-1'"),
-        (("{float32: 1e9, int8: 4e9}", "1e9"), "3:14: expected a figure per dtype, found '1000000000.0'"),
+        (
+            ("float32: 1e9", "float32: -1"),
+            "3:24: expected a number above 0 such as 12.8e9, found '-1'",
+        ),
+        (
+            ("{float32: 1e9, int8: 4e9}", "1e9"),
+            "3:14: expected a figure per dtype, found '1000000000.0'",
+        ),
         (("{float32: 1e9, int8: 4e9}", "{}"), "3:14: expected a figure per dtype, found a mapping"),
         (("bytes_per_s: 2e9\n", ""), "1:1: missing key 'bytes_per_s'"),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else "",
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, change: tuple[str, str], told: str) -> None:
+def test_a_mistake_is_told_with_its_place(
+    tmp_path: Path, change: tuple[str, str], told: str
+) -> None:
     assert f"board.yaml:{told}" in problems(tmp_path, FILE.replace(*change))
 
 
@@ -158,7 +198,9 @@ def test_a_list_is_no_device(tmp_path: Path) -> None:
 
 def test_a_dtype_that_a_file_has_no_figure_for_is_told_at_its_figures(tmp_path: Path) -> None:
     path = tmp_path / "board.yaml"
-    path.write_text("name: A board\nsource: a sheet\nflops_per_s: {float32: 1e9, int8: 2e9}\nbytes_per_s: 2e9\n")
+    path.write_text(
+        "name: A board\nsource: a sheet\nflops_per_s: {float32: 1e9, int8: 2e9}\nbytes_per_s: 2e9\n"
+    )
     with pytest.raises(FileProblems) as refused:
         find_device(str(path), "float16")
     assert str(refused.value) == f"{path}:3:1: no figure for float16 (it has float32, int8)"

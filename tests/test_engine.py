@@ -98,7 +98,9 @@ def test_either_side_begins_a_quad() -> None:
 def test_noise_keeps_it_going_until_the_time_is_spent() -> None:
     time, random = FakeTime(), Random(3)
     noisy = time.taking("a", lambda: 2e-3 * random.uniform(0.5, 2.0))
-    (result,) = compare([Case("x", noisy, steady(time, "b", 2e-3))], budget_s=1.5, precision=0.001, clock=time.clock)
+    (result,) = compare(
+        [Case("x", noisy, steady(time, "b", 2e-3))], budget_s=1.5, precision=0.001, clock=time.clock
+    )
     assert 1.5 <= time.now_s < 1.6
     assert len(result.epochs) > LEAST_EPOCHS
 
@@ -125,13 +127,19 @@ def test_a_case_that_does_not_fit_has_no_epochs_and_takes_no_more_than_its_first
 
 def test_a_measured_case_has_at_least_two_epochs_however_short_the_time() -> None:
     time = FakeTime()
-    (result,) = compare([Case("x", steady(time, "a", 1e-3), steady(time, "b", 1e-3))], budget_s=0.05, clock=time.clock)
+    (result,) = compare(
+        [Case("x", steady(time, "a", 1e-3), steady(time, "b", 1e-3))],
+        budget_s=0.05,
+        clock=time.clock,
+    )
     assert len(result.epochs) >= 2
 
 
 def test_slow_calls_have_fewer_quads_per_epoch() -> None:
     time = FakeTime()
-    (result,) = compare([Case("x", steady(time, "a", 0.1), steady(time, "b", 0.1))], budget_s=60, clock=time.clock)
+    (result,) = compare(
+        [Case("x", steady(time, "a", 0.1), steady(time, "b", 0.1))], budget_s=60, clock=time.clock
+    )
     assert len(result.first_s) == 2 * len(result.epochs)
 
 
@@ -139,13 +147,17 @@ def test_it_warms_until_three_calls_agree() -> None:
     time = FakeTime()
     durations = iter([1.0, 0.5, 0.2, 0.1, 0.1, 0.1])
     settling = time.taking("a", lambda: next(durations, 0.1))
-    (result,) = compare([Case("x", settling, steady(time, "b", 0.1))], budget_s=100, clock=time.clock)
+    (result,) = compare(
+        [Case("x", settling, steady(time, "b", 0.1))], budget_s=100, clock=time.clock
+    )
     assert result.first_s == pytest.approx([0.1] * len(result.first_s))
 
 
 def test_a_clock_too_coarse_to_see_a_call_does_not_divide_by_zero() -> None:
     time = FakeTime()
-    (result,) = compare([Case("x", steady(time, "a", 0.0), steady(time, "b", 0.0))], budget_s=1, clock=time.clock)
+    (result,) = compare(
+        [Case("x", steady(time, "a", 0.0), steady(time, "b", 0.0))], budget_s=1, clock=time.clock
+    )
     assert result.epochs == [0.0] * LEAST_EPOCHS
 
 
@@ -198,7 +210,12 @@ def epochs_with(mean: float, half_width: float) -> list[float]:
         (0.015, 0.0190, {"same_within": 0.04}, True),  # log1p(0.04) = 0.0392
         (0.008, 0.0190, {}, True),  # reaches 0.027
         (0.004, 0.0055, {"same_within": 0.005}, False),  # finer than 2 %, yet it decides nothing
-        (0.004, 0.0048, {"same_within": 0.005}, True),  # four times finer than asked for: 0.0198 / 4 = 0.00495
+        (
+            0.004,
+            0.0048,
+            {"same_within": 0.005},
+            True,
+        ),  # four times finer than asked for: 0.0198 / 4 = 0.00495
     ],
     ids=[
         "narrow",
@@ -226,7 +243,10 @@ def test_a_ratio_near_the_edge_takes_more_epochs_than_the_least() -> None:
     # n = 11 has mean 0.0136 and half-width 0.0149: it reaches 0.0285, which is the same.
     d = 0.0190 * sqrt(7) / 2.3646
     time, rounds = FakeTime(), [0.0155 - d, 0.0155 + d]
-    first = time.taking("a", lambda: 2e-3 * pow(2.718281828459045, rounds[max(0, time.calls.count("a") - 4) // 16 % 2]))
+    first = time.taking(
+        "a",
+        lambda: 2e-3 * pow(2.718281828459045, rounds[max(0, time.calls.count("a") - 4) // 16 % 2]),
+    )
     (result,) = compare([Case("x", first, steady(time, "b", 2e-3))], budget_s=60, clock=time.clock)
     assert result.epochs[:2] == pytest.approx(rounds)
     assert len(result.epochs) == 11
@@ -234,7 +254,9 @@ def test_a_ratio_near_the_edge_takes_more_epochs_than_the_least() -> None:
 
 @law
 @given(first_s=st.floats(1e-6, 1.0), second_s=st.floats(1e-6, 1.0), seed=st.integers(0, 99))
-def test_the_ratio_of_steady_calls_is_exact_whatever_they_take(first_s: float, second_s: float, seed: int) -> None:
+def test_the_ratio_of_steady_calls_is_exact_whatever_they_take(
+    first_s: float, second_s: float, seed: int
+) -> None:
     time = FakeTime()
     case = Case("x", steady(time, "a", first_s), steady(time, "b", second_s))
     (result,) = compare([case], budget_s=1e4, clock=time.clock, random=Random(seed))
@@ -256,7 +278,9 @@ def test_the_budget_is_kept_but_for_the_epoch_that_was_begun(
 ) -> None:
     time, random = FakeTime(), Random(seed)
     noisy = lambda: slowest_s / factor * random.uniform(0.8, 1.25)  # noqa: E731
-    every = [Case(f"{n}", steady(time, "a", slowest_s), time.taking("b", noisy)) for n in range(cases)]
+    every = [
+        Case(f"{n}", steady(time, "a", slowest_s), time.taking("b", noisy)) for n in range(cases)
+    ]
     results = compare(every, budget_s=budget_s, precision=1e-6, clock=time.clock, random=random)
     assert time.now_s <= budget_s + 0.25  # an epoch is cut to 0.2 s where it can be
     assert all(len(result.epochs) >= 2 for result in results)
@@ -272,11 +296,19 @@ def test_fast_and_slow_cases_take_turns_until_each_is_done() -> None:
     time, random, told = FakeTime(), Random(5), []
     cases = [
         Case("slow", steady(time, "s", 20e-3), steady(time, "t", 10e-3)),
-        Case("noisy", time.taking("n", lambda: 1e-3 * random.uniform(0.5, 2)), steady(time, "o", 1e-3)),
+        Case(
+            "noisy",
+            time.taking("n", lambda: 1e-3 * random.uniform(0.5, 2)),
+            steady(time, "o", 1e-3),
+        ),
         Case("fast", steady(time, "f", 1e-4), steady(time, "g", 1e-5)),
     ]
     slow, noisy, fast = compare(
-        cases, budget_s=20, clock=time.clock, precision=0.005, progress=lambda _, doing: told.append(doing)
+        cases,
+        budget_s=20,
+        clock=time.clock,
+        precision=0.005,
+        progress=lambda _, doing: told.append(doing),
     )
     turns = told[3:]  # after warming
     assert turns[: 3 * LEAST_EPOCHS] == ["slow", "noisy", "fast"] * LEAST_EPOCHS
@@ -300,7 +332,10 @@ class OwnTimer:
     """A timer that tells made-up seconds by the name of the call, and what else there is to a block."""
 
     def __init__(
-        self, seconds: dict[str, float], disturbed: Sequence[bool] = (), most_calls: int | None = None
+        self,
+        seconds: dict[str, float],
+        disturbed: Sequence[bool] = (),
+        most_calls: int | None = None,
     ) -> None:
         self.seconds, self.disturbed, self.most_calls = seconds, iter(disturbed), most_calls
         self.runs: list[list[tuple[str, int]]] = []
@@ -334,15 +369,21 @@ def test_a_case_can_bring_its_own_timer() -> None:
 def test_a_block_has_no_more_calls_than_its_timer_takes() -> None:
     # 15 calls of 0.1 ms would make a block, 3 of 0.5 ms
     timer = OwnTimer({"a": 1e-4, "b": 5e-4}, most_calls=8)
-    (result,) = compare([Case("x", timer.call("a"), timer.call("b"), timer)], budget_s=60, clock=FakeTime().clock)
-    assert {tuple(sorted(quad)) for quad in timer.runs[2:]} == {(("a", 8), ("a", 8), ("b", 3), ("b", 3))}
+    (result,) = compare(
+        [Case("x", timer.call("a"), timer.call("b"), timer)], budget_s=60, clock=FakeTime().clock
+    )
+    assert {tuple(sorted(quad)) for quad in timer.runs[2:]} == {
+        (("a", 8), ("a", 8), ("b", 3), ("b", 3))
+    }
     assert result.epochs == pytest.approx([log(1 / 5)] * LEAST_EPOCHS)
 
 
 def test_blocks_that_a_timer_calls_disturbed_are_left_out() -> None:
     # the first two runs warm; then every other quad is disturbed
     timer = OwnTimer({"a": 2e-3, "b": 1e-3}, [False, False] + [True, False] * 100)
-    (result,) = compare([Case("x", timer.call("a"), timer.call("b"), timer)], budget_s=60, clock=FakeTime().clock)
+    (result,) = compare(
+        [Case("x", timer.call("a"), timer.call("b"), timer)], budget_s=60, clock=FakeTime().clock
+    )
     assert [len(quads) for quads in result.kept] == [QUADS_PER_EPOCH // 2] * LEAST_EPOCHS
     assert result.switched_share is None
     assert result.faults_per_call == (None, None)
@@ -404,7 +445,10 @@ def test_a_case_that_fails_is_dropped_and_told_and_the_others_go_on(after: int, 
         Case("after", steady(time, "c", 3e-3), steady(time, "d", 1e-3)),
     ]
     before, fails, last = compare(
-        cases, budget_s=60, clock=time.clock, failed=lambda name, raised: told.append((name, raised))
+        cases,
+        budget_s=60,
+        clock=time.clock,
+        failed=lambda name, raised: told.append((name, raised)),
     )
     assert told == [("fails", error)]
     assert (fails.rounds, fails.epochs) == ([], [])
@@ -415,9 +459,12 @@ def test_a_case_that_fails_is_dropped_and_told_and_the_others_go_on(after: int, 
 def test_where_every_case_fails_nothing_is_left_to_measure() -> None:
     time, told = FakeTime(), []
     cases = [
-        Case(f"{after}", failing(time, "a", after, RuntimeError("stop")), steady(time, "b", 1e-3)) for after in (0, 50)
+        Case(f"{after}", failing(time, "a", after, RuntimeError("stop")), steady(time, "b", 1e-3))
+        for after in (0, 50)
     ]
-    results = compare(cases, budget_s=60, clock=time.clock, failed=lambda name, _: told.append(name))
+    results = compare(
+        cases, budget_s=60, clock=time.clock, failed=lambda name, _: told.append(name)
+    )
     assert [result.epochs for result in results] == [[], []]
     assert told == ["0", "50"]
     assert time.now_s < 1
@@ -426,14 +473,20 @@ def test_where_every_case_fails_nothing_is_left_to_measure() -> None:
 @pytest.mark.parametrize("after", [0, 20], ids=["warming", "timing"])
 def test_a_failure_that_nobody_listens_to_is_raised(after: int) -> None:
     time = FakeTime()
-    case = Case("x", failing(time, "a", after, RuntimeError("out of memory")), steady(time, "b", 1e-3))
+    case = Case(
+        "x", failing(time, "a", after, RuntimeError("out of memory")), steady(time, "b", 1e-3)
+    )
     with pytest.raises(RuntimeError, match="out of memory"):
         compare([case], budget_s=60, clock=time.clock)
 
 
 @pytest.mark.parametrize("after", [0, 20], ids=["warming", "timing"])
-@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()], ids=lambda error: type(error).__name__)
-def test_what_is_no_failure_of_the_machine_is_raised_whoever_listens(after: int, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [ValueError("a bug"), KeyboardInterrupt()], ids=lambda error: type(error).__name__
+)
+def test_what_is_no_failure_of_the_machine_is_raised_whoever_listens(
+    after: int, error: Exception
+) -> None:
     time = FakeTime()
     case = Case("x", failing(time, "a", after, error), steady(time, "b", 1e-3))
     with pytest.raises(type(error)):
@@ -443,7 +496,9 @@ def test_what_is_no_failure_of_the_machine_is_raised_whoever_listens(after: int,
 # -- what disturbed blocks are worth
 
 
-def quad(ratio: float, *, switches: int | None = 0, faults: tuple[float, float] = (0.0, 0.0)) -> Quad:
+def quad(
+    ratio: float, *, switches: int | None = 0, faults: tuple[float, float] = (0.0, 0.0)
+) -> Quad:
     """A quad whose first side takes `ratio` times as long as the second."""
     first, second = Block(ratio * 1e-3, 0, faults[0]), Block(1e-3, 0, faults[1])
     return Quad((first, first._replace(switches=switches)), (second, second))
@@ -490,20 +545,34 @@ def test_what_is_not_known_to_be_disturbed_is_quiet() -> None:
 
 @law
 @given(
-    st.lists(st.lists(st.tuples(st.floats(0.1, 10.0), st.booleans()), min_size=1, max_size=5), min_size=2, max_size=8)
+    st.lists(
+        st.lists(st.tuples(st.floats(0.1, 10.0), st.booleans()), min_size=1, max_size=5),
+        min_size=2,
+        max_size=8,
+    )
 )
-def test_latencies_and_epochs_always_speak_of_the_same_quads(pattern: list[list[tuple[float, bool]]]) -> None:
-    result = comparison(*[[quad(ratio, switches=int(hit)) for ratio, hit in epoch] for epoch in pattern])
+def test_latencies_and_epochs_always_speak_of_the_same_quads(
+    pattern: list[list[tuple[float, bool]]],
+) -> None:
+    result = comparison(
+        *[[quad(ratio, switches=int(hit)) for ratio, hit in epoch] for epoch in pattern]
+    )
     quiet = [[log(ratio) for ratio, hit in epoch if not hit] for epoch in pattern]
     enough = sum(map(len, quiet)) >= 6 and sum(map(bool, quiet)) >= 2
-    expected = [logs for logs in quiet if logs] if enough else [[log(r) for r, _ in epoch] for epoch in pattern]
+    expected = (
+        [logs for logs in quiet if logs]
+        if enough
+        else [[log(r) for r, _ in epoch] for epoch in pattern]
+    )
     assert result.epochs == pytest.approx([median(logs) for logs in expected])
     assert [len(quads) for quads in result.kept] == [len(logs) for logs in expected]
     assert len(result.first_s) == len(result.second_s) == 2 * sum(map(len, expected))
 
 
 def test_the_switched_share_is_one_of_all_blocks_left_out_or_not() -> None:
-    result = comparison([quad(2.0), quad(2.0, switches=4), quad(2.0)], [quad(2.0, switches=1), quad(2.0), quad(2.0)])
+    result = comparison(
+        [quad(2.0), quad(2.0, switches=4), quad(2.0)], [quad(2.0, switches=1), quad(2.0), quad(2.0)]
+    )
     assert result.switched_share == pytest.approx(2 / 24)
 
 
@@ -516,7 +585,9 @@ def test_page_faults_are_medians_of_each_side() -> None:
 def test_it_measures_until_enough_epochs_are_quiet() -> None:
     time = FakeTime()
     case = Case("x", steady(time, "a", 2e-3), steady(time, "b", 2e-3))
-    busy_until = 6 + 3 * 32  # three warm calls of each side, then three epochs of 4 * 4 blocks of 1 + 1 calls
+    busy_until = (
+        6 + 3 * 32
+    )  # three warm calls of each side, then three epochs of 4 * 4 blocks of 1 + 1 calls
     counters = lambda: (min(len(time.calls), busy_until), None)  # noqa: E731
     (result,) = compare([case], budget_s=60, clock=time.clock, counters=counters)
     assert len(result.rounds) == 3 + LEAST_EPOCHS
@@ -527,6 +598,8 @@ def test_it_measures_until_enough_epochs_are_quiet() -> None:
 def test_where_every_block_is_disturbed_the_figures_still_come() -> None:
     time = FakeTime()
     case = Case("x", steady(time, "a", 3e-3), steady(time, "b", 1e-3))
-    (result,) = compare([case], budget_s=60, clock=time.clock, counters=lambda: (len(time.calls), None))
+    (result,) = compare(
+        [case], budget_s=60, clock=time.clock, counters=lambda: (len(time.calls), None)
+    )
     assert result.epochs == pytest.approx([log(3)] * LEAST_EPOCHS)
     assert result.switched_share == 1.0

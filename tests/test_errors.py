@@ -26,9 +26,15 @@ def test_the_tree_is_as_drawn(error: type[Exception], parent: type[Exception]) -
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        pytest.param("markdwon", "unknown format 'markdwon' (did you mean 'markdown'?)", id="nearest"),
-        pytest.param("MARKDOWN", "unknown format 'MARKDOWN' (did you mean 'markdown'?)", id="other case"),
-        pytest.param("xyz", "unknown format 'xyz' (known: table, json, markdown)", id="nothing near"),
+        pytest.param(
+            "markdwon", "unknown format 'markdwon' (did you mean 'markdown'?)", id="nearest"
+        ),
+        pytest.param(
+            "MARKDOWN", "unknown format 'MARKDOWN' (did you mean 'markdown'?)", id="other case"
+        ),
+        pytest.param(
+            "xyz", "unknown format 'xyz' (known: table, json, markdown)", id="nothing near"
+        ),
         pytest.param("", "unknown format '' (known: table, json, markdown)", id="empty"),
     ],
 )
@@ -41,8 +47,12 @@ def test_an_unknown_name_is_answered_with_what_is_known(name: str, text: str) ->
 @pytest.mark.parametrize(
     ("name", "known", "answer"),
     [
-        pytest.param("resnet81", ["resnet18", "vgg16"], " (did you mean 'resnet18'?)", id="swapped digits"),
-        pytest.param("levl", ["level", "limit"], " (did you mean 'level'?)", id="the design's example"),
+        pytest.param(
+            "resnet81", ["resnet18", "vgg16"], " (did you mean 'resnet18'?)", id="swapped digits"
+        ),
+        pytest.param(
+            "levl", ["level", "limit"], " (did you mean 'level'?)", id="the design's example"
+        ),
         pytest.param("relu", ["ReLU"], " (did you mean 'ReLU'?)", id="the known spelling is shown"),
         pytest.param("table", [], "", id="nothing known"),
         pytest.param("zzz", ["table"], "", id="too far"),
@@ -54,7 +64,13 @@ def test_the_nearest_spelling_is_found(name: str, known: list[str], answer: str)
 
 @pytest.mark.parametrize(
     ("names", "text"),
-    [([], ""), (["a"], "a"), (["a", "b"], "a, b"), (["a", "b", "c"], "a, b, c"), ("abcd", "a, b and 2 more")],
+    [
+        ([], ""),
+        (["a"], "a"),
+        (["a", "b"], "a, b"),
+        (["a", "b", "c"], "a, b, c"),
+        ("abcd", "a, b and 2 more"),
+    ],
 )
 def test_a_long_list_of_names_is_cut(names: list[str], text: str) -> None:
     assert some_of(iter(names), at_most=2) == text

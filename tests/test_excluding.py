@@ -15,7 +15,7 @@ from dscost.budgets.judging import CheckResult
 from dscost.budgets.language import Entry, Exclusion, Limit, read_budget
 from dscost.budgets.selectors import parse_selector
 from dscost.cli import run
-from dscost.results import Cost, Coverage, Input, Layer, Report, SharedWeights, Totals
+from dscost.reports.records import Cost, Coverage, Input, Layer, Report, SharedWeights, Totals
 
 NETS = """
 import torch
@@ -80,12 +80,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def checked(*models: str, more: str = "") -> CheckResult:
-    Path("b.yaml").write_text(f"version: 1\n{more}\nmodels:\n" + "".join(f"  - {model}\n" for model in models))
+    Path("b.yaml").write_text(
+        f"version: 1\n{more}\nmodels:\n" + "".join(f"  - {model}\n" for model in models)
+    )
     return check("b.yaml")
 
 
 def figures(result: CheckResult) -> dict[str, Fraction]:
-    return {f"{one.layer}/{one.metric}" if one.layer else one.metric: one.value for one in result.passed}
+    return {
+        f"{one.layer}/{one.metric}" if one.layer else one.metric: one.value for one in result.passed
+    }
 
 
 def notes(result: CheckResult) -> list[tuple[str, str, str | None]]:
@@ -105,7 +109,9 @@ EMBEDDING, MIDDLE = BATCH * 6 * 4, BATCH * 4 * 4  # MACs
         pytest.param("", "embedding", 24 + 16 + 4, EMBEDDING + MIDDLE, id="who uses them first"),
         pytest.param("", "*e*d*", 16, MIDDLE, id="all who use them"),
         pytest.param("", "middle", 24 + 4, 2 * EMBEDDING, id="who does not use them"),
-        pytest.param("heads: 3", "embedding", 24 + 16 + 3 * 4, 3 * EMBEDDING + MIDDLE, id="two are left"),
+        pytest.param(
+            "heads: 3", "embedding", 24 + 16 + 3 * 4, 3 * EMBEDDING + MIDDLE, id="two are left"
+        ),
         pytest.param("heads: 3", "*dd*", 24 + 3 * 4, 3 * EMBEDDING, id="with another layer"),
     ],
 )
@@ -114,7 +120,8 @@ def test_shared_weights_count_as_long_as_somebody_uses_them(
 ) -> None:
     model = f"target: nets.py:Tied, input: [{BATCH}, 6], kwargs: {{{kwargs}}}, {LIMITS}"
     result = checked(
-        f"{{{model}, exclude: [{{match: '{pattern}', reason: a test}}]}}", more="policy: {on_unmatched_rule: ignore}"
+        f"{{{model}, exclude: [{{match: '{pattern}', reason: a test}}]}}",
+        more="policy: {on_unmatched_rule: ignore}",
     )
     assert result.findings == ()
     found = figures(result)
@@ -129,33 +136,45 @@ def test_the_next_layer_that_uses_them_has_the_weights_of_an_excluded_one(here: 
     assert figures(result) == {"middle/params": 16, "heads.0/params": 24 + 4, "heads.1/params": 4}
     baseline = count_all(read_budget(Path("b.yaml"))).known["nets.py:Tied"]
     assert baseline.figure("params") == 16 + 24 + 4 + 4
-    assert [baseline.layer_figure(name, "params") for name in ("embedding", "heads.0", "heads.1")] == [0, 28, 4]
+    assert [
+        baseline.layer_figure(name, "params") for name in ("embedding", "heads.0", "heads.1")
+    ] == [0, 28, 4]
 
 
-def test_weights_are_those_of_the_layer_that_first_reads_them_even_if_another_one_ran_before(here: Path) -> None:
+def test_weights_are_those_of_the_layer_that_first_reads_them_even_if_another_one_ran_before(
+    here: Path,
+) -> None:
     for pattern, params in (("inner", 16), ("type:RootFirst", 16), ("*", 0)):
         result = checked(
             f"{{target: nets.py:RootFirst, input: [2, 4], limits: {{params: 1k}}, "
             f"exclude: [{{match: '{pattern}', reason: a test}}]}}"
         )
         assert figures(result) == {"params": params}, pattern
-    result = checked("{target: nets.py:RootFirst, input: [2, 4], layers: [{match: '*', each: {params: 1k}}]}")
+    result = checked(
+        "{target: nets.py:RootFirst, input: [2, 4], layers: [{match: '*', each: {params: 1k}}]}"
+    )
     assert figures(result) == {"inner/params": 16, "params": 0}
 
 
 def test_a_saved_report_says_what_its_layers_share(here: Path) -> None:
-    assert run(["model", "nets.py:Tied", "--input", "2,6", "--no-time", "--json", "-o", "r.json"]) == 0
+    assert (
+        run(["model", "nets.py:Tied", "--input", "2,6", "--no-time", "--json", "-o", "r.json"]) == 0
+    )
     assert json.loads(Path("r.json").read_text())["subjects"][0]["shared_weights"] == [
         {"layers": ["embedding", "heads.0"], "params": 24, "weight_bytes": 96}
     ]
     model = f"target: r.json, {LIMITS}, exclude: [{{match: embedding, reason: a test}}]"
-    result = checked(f"{{{model}}}", more="defaults: {input: [1, 3, 8, 8], dtype: float16, batch: 5}")
+    result = checked(
+        f"{{{model}}}", more="defaults: {input: [1, 3, 8, 8], dtype: float16, batch: 5}"
+    )
     assert result.findings == ()
     assert (figures(result)["params"], figures(result)["macs"]) == (16 + 24 + 4, EMBEDDING + MIDDLE)
 
 
 def test_a_report_that_does_not_say_what_is_shared_gets_a_note(here: Path) -> None:
-    assert run(["model", "nets.py:Tied", "--input", "2,6", "--no-time", "--json", "-o", "r.json"]) == 0
+    assert (
+        run(["model", "nets.py:Tied", "--input", "2,6", "--no-time", "--json", "-o", "r.json"]) == 0
+    )
     document = json.loads(Path("r.json").read_text())
     del document["subjects"][0]["shared_weights"]
     Path("r.json").write_text(json.dumps(document))
@@ -167,15 +186,22 @@ def test_a_report_that_does_not_say_what_is_shared_gets_a_note(here: Path) -> No
     assert notes(checked(f"{{target: r.json, limits: {{macs: 1M}}, {exclude}}}")) == []
 
 
-def test_figures_of_the_whole_are_told_once_a_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_of_the_whole_are_told_once_a_model(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     limits = "limits: {macs: 1G, input_bytes: 1 GB, output_bytes: {max: 1 GB, min: 1 B}, peak_activation_bytes: 1 GB}"
     exclude = "exclude: [{match: 'linear*', reason: a}, {match: 'conv*', reason: b}]"
     result = checked(f"{{target: mobilenet_v1, {limits}, {exclude}}}")
     (note,) = result.findings
     assert (note.kind, note.level, result.exit_code) == ("inexact_exclusion", "note", 0)
-    assert note.detail == "input_bytes, output_bytes, peak_activation_bytes of the whole model, excluded layers too"
+    assert (
+        note.detail
+        == "input_bytes, output_bytes, peak_activation_bytes of the whole model, excluded layers too"
+    )
     assert run(["check", "b.yaml"]) == 0
-    said = "judged all the same: input_bytes, output_bytes, peak_activation_bytes of the whole model"
+    said = (
+        "judged all the same: input_bytes, output_bytes, peak_activation_bytes of the whole model"
+    )
     assert said in capsys.readouterr().out
 
 
@@ -205,7 +231,9 @@ def test_operators_of_unknown_cost_in_excluded_layers_do_not_matter(
     patterns: list[str], unknown: str | None, here: Path
 ) -> None:
     exclude = ", ".join(f"{{match: '{pattern}', reason: a test}}" for pattern in patterns)
-    result = checked(f"{{target: nets.py:Unknown, input: [4, 4], limits: {{macs: 1M}}, exclude: [{exclude}]}}")
+    result = checked(
+        f"{{target: nets.py:Unknown, input: [4, 4], limits: {{macs: 1M}}, exclude: [{exclude}]}}"
+    )
     assert notes(result) == ([("unknown_cost", "error", unknown)] if unknown else [])
 
 
@@ -231,11 +259,18 @@ COUNTED = Coverage(1, 0)
 def report(coverage: Coverage = COUNTED, shared: Any = ()) -> Report:
     names: Mapping[str, int] = {"a": 1, "aux": 10, "b": 100}
     layers = tuple(
-        Layer(name, "Linear", "linear", 1, None, (1,), (1,), Cost(n, n, 4 * n, n, n, n)) for name, n in names.items()
+        Layer(name, "Linear", "linear", 1, None, (1,), (1,), Cost(n, n, 4 * n, n, n, n))
+        for name, n in names.items()
     )
     total = Cost(111, 111, 444, 1, 1, 111)
     return Report(
-        "m", "python", (Input((1,), "float32"),), Totals(total, total, total), layers, coverage, shared_weights=shared
+        "m",
+        "python",
+        (Input((1,), "float32"),),
+        Totals(total, total, total),
+        layers,
+        coverage,
+        shared_weights=shared,
     )
 
 
@@ -279,15 +314,26 @@ def test_both_reasons_are_one_note() -> None:
     ],
 )
 def test_a_model_of_words_has_a_budget(given: str, here: Path) -> None:
-    result = checked(f"{{target: nets.py:Words, input: {given}, limits: {{macs: 1k, params: 1k, input_bytes: 1 kB}}}}")
+    result = checked(
+        f"{{target: nets.py:Words, input: {given}, limits: {{macs: 1k, params: 1k, input_bytes: 1 kB}}}}"
+    )
     assert result.findings == ()
     # a linear layer over five words; ids of eight bytes and a mask of four
-    assert figures(result) == {"macs": 5 * 4 * 2, "params": 10 * 4 + 4 * 2, "input_bytes": 5 * (8 + 4)}
+    assert figures(result) == {
+        "macs": 5 * 4 * 2,
+        "params": 10 * 4 + 4 * 2,
+        "input_bytes": 5 * (8 + 4),
+    }
 
 
 def test_a_fingerprint_holds_every_input(here: Path) -> None:
     texts = set()
-    for given in ("['1,5:int64', '1,5']", "['1,6:int64', '1,6']", "['1,5:int32', '1,5']", "['1,5:int64', '1,5:bool']"):
+    for given in (
+        "['1,5:int64', '1,5']",
+        "['1,6:int64', '1,6']",
+        "['1,5:int32', '1,5']",
+        "['1,5:int64', '1,5:bool']",
+    ):
         (subject,) = checked(f"{{target: nets.py:Words, input: {given}}}").subjects
         assert subject.report is not None
         texts.add(json.dumps(fingerprint_of(subject.entry, subject.report), sort_keys=True))
@@ -316,7 +362,9 @@ def test_an_architecture_has_no_second_input(here: Path) -> None:
     )
 
 
-def test_every_subject_in_json_has_its_entry(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_subject_in_json_has_its_entry(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("b.yaml").write_text(
         "version: 1\npolicy: {on_unloadable_model: ignore}\nmodels:\n  - {target: gone}\n"
         "  - {name: net, target: mobilenet_v1, matrix: {width: [0.5, 1.0]}}\n"

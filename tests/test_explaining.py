@@ -6,9 +6,9 @@ import pytest
 
 import dscost
 from dscost.analysis.explaining import causes_of
+from dscost.devices.roofline import Ceilings, Rate
 from dscost.rendering.reasons import cause_sentence, cause_word, noise_sentences
-from dscost.results import Cause, Latency, Layer, Noise, Speedup, Timing
-from dscost.roofline import Ceilings, Rate
+from dscost.reports.records import Cause, Latency, Layer, Noise, Speedup, Timing
 
 CAUSES = (
     "memory_bound",
@@ -34,7 +34,9 @@ NOISES = (
 
 
 def layer(in_channels: int = 64, out_channels: int = 64, size: int = 32, **given: Any) -> Layer:
-    report = dscost.layer(in_channels=in_channels, out_channels=out_channels, kernel_size=3, input_size=size, **given)
+    report = dscost.layer(
+        in_channels=in_channels, out_channels=out_channels, kernel_size=3, input_size=size, **given
+    )
     return report.layers[0]
 
 
@@ -62,7 +64,9 @@ def timing(
     )
 
 
-def ceilings(flops_per_s: float = 1e12, bytes_per_s: float = 1e11, rates: dict[str, Rate] | None = None) -> Ceilings:
+def ceilings(
+    flops_per_s: float = 1e12, bytes_per_s: float = 1e11, rates: dict[str, Rate] | None = None
+) -> Ceilings:
     return Ceilings("cpu", "made up", "float32", 1, flops_per_s, bytes_per_s, rates=rates or {})
 
 
@@ -97,7 +101,9 @@ def of_depthwise(found: list[Cause]) -> Cause | None:
     return waits or slow
 
 
-def moving_in(depthwise_s: float, ridge: float = 10.0, rates: dict[str, Rate] | None = None) -> Ceilings:
+def moving_in(
+    depthwise_s: float, ridge: float = 10.0, rates: dict[str, Rate] | None = None
+) -> Ceilings:
     """A device whose memory moves the bytes of the depthwise stage in that time."""
     bytes_per_s = DEPTHWISE_BYTES / depthwise_s
     return ceilings(ridge * bytes_per_s, bytes_per_s, rates)
@@ -150,7 +156,9 @@ def test_a_depthwise_stage_waits_for_memory_near_its_roofline_and_for_its_kernel
 
 
 @pytest.mark.parametrize(("moving", "kind"), [(0.9, "memory_bound"), (0.1, "depthwise_kernel")])
-def test_a_depthwise_stage_is_no_news_where_it_has_that_share_of_the_macs(moving: float, kind: str) -> None:
+def test_a_depthwise_stage_is_no_news_where_it_has_that_share_of_the_macs(
+    moving: float, kind: str
+) -> None:
     few = layer(out_channels=8)  # 9 of 9 + 8 MACs are depthwise: 53 %
     for depthwise_s, fires in ((0.52e-3, False), (0.54e-3, True)):
         times = {"cpu": timing(1.1e-3, stages={"depthwise": depthwise_s, "pointwise": 0.1e-3})}
@@ -159,7 +167,9 @@ def test_a_depthwise_stage_is_no_news_where_it_has_that_share_of_the_macs(moving
 
 
 @pytest.mark.parametrize(("moving", "kind"), [(0.9, "memory_bound"), (0.1, "depthwise_kernel")])
-@pytest.mark.parametrize(("layout", "key"), [("contiguous", "cpu"), ("channels_last", "cpu:channels_last")])
+@pytest.mark.parametrize(
+    ("layout", "key"), [("contiguous", "cpu"), ("channels_last", "cpu:channels_last")]
+)
 def test_the_time_of_the_depthwise_stage_may_be_predicted_where_it_was_not_timed(
     layout: str, key: str, moving: float, kind: str
 ) -> None:
@@ -191,7 +201,9 @@ def test_a_share_is_never_more_than_all_of_it(moving: float) -> None:
     [(3, 1, 3, True), (15, 1, 15, True), (16, 1, 16, False), (64, 8, 8, True), (64, 4, 16, False)],
     ids=["a stem", "just few", "enough", "few in each group", "enough in each group"],
 )
-def test_few_channels_are_those_of_one_group(in_channels: int, groups: int, channels: int, fires: bool) -> None:
+def test_few_channels_are_those_of_one_group(
+    in_channels: int, groups: int, channels: int, fires: bool
+) -> None:
     stem = layer(in_channels, 128, groups=groups)  # twice as much comes out as goes in, or more
     traffic_s = stem.cost.traffic_bytes / 1e11
     times = {"cpu": timing(2 * traffic_s, 2 * traffic_s)}
@@ -202,13 +214,19 @@ def test_few_channels_are_those_of_one_group(in_channels: int, groups: int, chan
         assert cause.figures["moving_share"] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("share", "fires"), [(0.31, True), (0.29, False), (0.99, True), (1.01, False)])
-def test_few_channels_matter_where_moving_bytes_takes_the_standard_layers_time(share: float, fires: bool) -> None:
+@pytest.mark.parametrize(
+    ("share", "fires"), [(0.31, True), (0.29, False), (0.99, True), (1.01, False)]
+)
+def test_few_channels_matter_where_moving_bytes_takes_the_standard_layers_time(
+    share: float, fires: bool
+) -> None:
     # bytes that move faster than memory does came from a cache
     stem = layer(3)
     traffic = 3 * 1024 * 4 + MAP + 64 * 3 * 9 * 4
     standard_s = traffic / 1e11 / share
-    cause = only(causes_of(stem, {"cpu": timing(standard_s, standard_s)}, ceilings()), "few_channels")
+    cause = only(
+        causes_of(stem, {"cpu": timing(standard_s, standard_s)}, ceilings()), "few_channels"
+    )
     assert (cause is not None) is fires
     if cause:
         assert cause.figures == {
@@ -222,7 +240,10 @@ def test_few_channels_matter_where_moving_bytes_takes_the_standard_layers_time(s
 @pytest.mark.parametrize(
     ("out_channels", "output_share", "fires"),
     # of 8 maps in, N maps out and N · 8 · 9 weights, in values
-    [(9, 9 * 1024 / (8 * 1024 + 9 * 1024 + 9 * 72), True), (8, 8 * 1024 / (8 * 1024 + 8 * 1024 + 8 * 72), False)],
+    [
+        (9, 9 * 1024 / (8 * 1024 + 9 * 1024 + 9 * 72), True),
+        (8, 8 * 1024 / (8 * 1024 + 8 * 1024 + 8 * 72), False),
+    ],
     ids=["51 %", "48 %"],
 )
 def test_few_channels_matter_where_the_output_is_half_of_the_bytes(
@@ -231,7 +252,9 @@ def test_few_channels_matter_where_the_output_is_half_of_the_bytes(
     stem = layer(8, out_channels)
     assert (output_share >= 0.5) is fires
     standard_s = stem.cost.traffic_bytes / 1e11 / 0.5
-    cause = only(causes_of(stem, {"cpu": timing(standard_s, standard_s)}, ceilings()), "few_channels")
+    cause = only(
+        causes_of(stem, {"cpu": timing(standard_s, standard_s)}, ceilings()), "few_channels"
+    )
     assert (cause is not None) is fires
     if cause:
         assert cause.figures["output_share"] == pytest.approx(output_share)
@@ -240,13 +263,17 @@ def test_few_channels_matter_where_the_output_is_half_of_the_bytes(
 # -- one more round trip through memory
 
 
-@pytest.mark.parametrize(("share", "fires"), [(0.31, True), (0.29, False), (0.99, True), (1.01, False)])
+@pytest.mark.parametrize(
+    ("share", "fires"), [(0.31, True), (0.29, False), (0.99, True), (1.01, False)]
+)
 def test_more_bytes_need_a_share_of_the_time_and_no_cache(share: float, fires: bool) -> None:
     small = layer(16, 16, 56)
     one = 16 * 56 * 56 * 4
     standard_bytes, separable_bytes = 2 * one + 16 * 16 * 9 * 4, 4 * one + (16 * 9 + 16 * 16) * 4
     separable_s = separable_bytes / 1e11 / share
-    cause = only(causes_of(small, {"cpu": timing(separable_s, separable_s)}, ceilings()), "more_bytes")
+    cause = only(
+        causes_of(small, {"cpu": timing(separable_s, separable_s)}, ceilings()), "more_bytes"
+    )
     assert (cause is not None) is fires
     if cause:
         assert cause.figures == {
@@ -259,7 +286,9 @@ def test_more_bytes_need_a_share_of_the_time_and_no_cache(share: float, fires: b
 def test_fewer_bytes_are_no_cause() -> None:
     # 256 → 256 at 7×7 is mostly weights, of which the separable layer has fewer
     wide = layer(256, 256, 7)
-    assert wide.variants["depthwise_separable"].traffic_bytes < wide.variants["standard"].traffic_bytes
+    assert (
+        wide.variants["depthwise_separable"].traffic_bytes < wide.variants["standard"].traffic_bytes
+    )
     separable_s = wide.variants["depthwise_separable"].traffic_bytes / 1e11
     found = causes_of(wide, {"cpu": timing(separable_s, separable_s)}, ceilings())
     assert only(found, "more_bytes") is None
@@ -282,13 +311,23 @@ BACKENDS = {"standard": "Mkldnn", "depthwise": "Mkldnn", "pointwise": "Slow2d"}
         (0.30, 0.5, {"standard": "Mkldnn"}, False),
         (0.30, 0.5, {"pointwise": "Slow2d"}, False),
     ],
-    ids=["slower", "as fast", "a third of the time", "less than that", "unknown", "one unknown", "other unknown"],
+    ids=[
+        "slower",
+        "as fast",
+        "a third of the time",
+        "less than that",
+        "unknown",
+        "one unknown",
+        "other unknown",
+    ],
 )
 def test_a_backend_is_blamed_for_a_pointwise_stage_of_fewer_flops_per_second(
     efficiency: float, share: float, backends: dict[str, str], fires: bool
 ) -> None:
     pointwise_s = 1e-3
-    standard_s = pointwise_s * efficiency * STANDARD / POINTWISE  # FLOP/s of the pointwise stage over the standard's
+    standard_s = (
+        pointwise_s * efficiency * STANDARD / POINTWISE
+    )  # FLOP/s of the pointwise stage over the standard's
     separable_s = pointwise_s / share
     times = timing(
         standard_s,
@@ -311,7 +350,9 @@ def test_a_backend_is_blamed_for_a_pointwise_stage_of_fewer_flops_per_second(
 
 
 def test_a_slow_depthwise_stage_is_not_the_fault_of_its_backend() -> None:
-    times = timing(2e-3, 1e-3, stages={"depthwise": 0.9e-3, "pointwise": 0.05e-3}, backends=BACKENDS)
+    times = timing(
+        2e-3, 1e-3, stages={"depthwise": 0.9e-3, "pointwise": 0.05e-3}, backends=BACKENDS
+    )
     assert only(causes_of(LAYER, {"cpu": times}, None), "backend") is None
 
 
@@ -325,8 +366,12 @@ def test_one_backend_for_both_is_not_a_slower_one() -> None:
 
 
 @pytest.mark.parametrize(("t0_s", "fires"), [(0.051e-3, True), (0.049e-3, False)])
-@pytest.mark.parametrize(("layout", "key"), [("contiguous", "cpu"), ("channels_last", "cpu:channels_last")])
-def test_overhead_is_what_both_calls_cost_without_work(t0_s: float, fires: bool, layout: str, key: str) -> None:
+@pytest.mark.parametrize(
+    ("layout", "key"), [("contiguous", "cpu"), ("channels_last", "cpu:channels_last")]
+)
+def test_overhead_is_what_both_calls_cost_without_work(
+    t0_s: float, fires: bool, layout: str, key: str
+) -> None:
     rates = {f"{kind}:{layout}": Rate(t0_s) for kind in ("depthwise", "pointwise")}
     cause = only(causes_of(LAYER, {key: timing()}, ceilings(rates=rates)), "overhead")
     assert (cause is not None) is fires
@@ -350,7 +395,11 @@ def test_what_a_call_of_the_depthwise_stage_costs_is_not_blamed_on_its_kernel_as
 
 
 def test_overhead_is_unknown_where_a_class_was_not_calibrated() -> None:
-    rates = {"depthwise:contiguous": Rate(1e-3), "pointwise:channels_last": Rate(1e-3), "dense:contiguous": Rate(1e-3)}
+    rates = {
+        "depthwise:contiguous": Rate(1e-3),
+        "pointwise:channels_last": Rate(1e-3),
+        "dense:contiguous": Rate(1e-3),
+    }
     assert only(causes_of(LAYER, {"cpu": timing()}, ceilings(rates=rates)), "overhead") is None
 
 
@@ -366,7 +415,9 @@ def test_overhead_is_unknown_where_a_class_was_not_calibrated() -> None:
 )
 def test_what_a_call_costs_is_known_of_eager_calls_alone(key: str, fires: bool) -> None:
     rates = {f"{kind}:contiguous": Rate(0.2e-3) for kind in ("depthwise", "pointwise")}
-    assert (only(causes_of(LAYER, {key: timing()}, ceilings(rates=rates)), "overhead") is not None) is fires
+    assert (
+        only(causes_of(LAYER, {key: timing()}, ceilings(rates=rates)), "overhead") is not None
+    ) is fires
 
 
 # -- layout
@@ -388,7 +439,9 @@ def test_a_faster_layout_is_found_under_the_same_setting(first: str, other: str)
         times = {
             first: timing(stages={"depthwise": 0.6e-3, "pointwise": 0.4e-3}),
             "cuda:channels_last:cold": timing(separable_s=1e-6),
-            other: timing(separable_s=1e-3 / gain, stages={"depthwise": 0.2e-3, "pointwise": 0.4e-3}),
+            other: timing(
+                separable_s=1e-3 / gain, stages={"depthwise": 0.2e-3, "pointwise": 0.4e-3}
+            ),
         }
         cause = only(causes_of(LAYER, times, None), "layout")
         assert (cause is not None) is fires
@@ -414,7 +467,10 @@ def test_a_faster_layout_is_found_under_the_same_setting(first: str, other: str)
 def test_a_layout_from_which_the_standard_layer_gains_as_much_is_no_cause(
     standard_gain: float, gain: float, fires: bool
 ) -> None:
-    times = {"cpu": timing(2e-3, 1e-3), "cpu:channels_last": timing(2e-3 / standard_gain, 1e-3 / gain)}
+    times = {
+        "cpu": timing(2e-3, 1e-3),
+        "cpu:channels_last": timing(2e-3 / standard_gain, 1e-3 / gain),
+    }
     cause = only(causes_of(LAYER, times, None), "layout")
     assert (cause is not None) is fires
     if cause:
@@ -434,9 +490,15 @@ def test_a_layout_in_which_one_side_was_not_timed_is_no_cause() -> None:
 
 def test_a_layout_that_is_slower_or_was_not_timed_is_no_cause() -> None:
     assert causes_of(LAYER, {"cpu": timing()}, None) == []
-    assert causes_of(LAYER, {"cpu": timing(), "cpu:channels_last": timing(separable_s=2e-3)}, None) == []
+    assert (
+        causes_of(LAYER, {"cpu": timing(), "cpu:channels_last": timing(separable_s=2e-3)}, None)
+        == []
+    )
     # channels_last is the first setting: contiguous is no advice
-    assert causes_of(LAYER, {"cpu:channels_last": timing(), "cpu": timing(separable_s=1e-6)}, None) == []
+    assert (
+        causes_of(LAYER, {"cpu:channels_last": timing(), "cpu": timing(separable_s=1e-6)}, None)
+        == []
+    )
 
 
 # -- allocation
@@ -452,7 +514,9 @@ def test_allocation_is_told_where_faults_were_too_many() -> None:
 
 
 EVERYTHING = {
-    "cpu": timing(2e-3, 1e-3, stages={"depthwise": 0.45e-3, "pointwise": 0.5e-3}, backends=BACKENDS),
+    "cpu": timing(
+        2e-3, 1e-3, stages={"depthwise": 0.45e-3, "pointwise": 0.5e-3}, backends=BACKENDS
+    ),
     "cpu:channels_last": timing(separable_s=0.5e-3),
 }
 EVERY_RATE = {f"{kind}:contiguous": Rate(0.06e-3) for kind in ("depthwise", "pointwise")}
@@ -470,7 +534,11 @@ def test_a_stem_is_explained_by_its_channels_before_anything_else() -> None:
     stem = layer(3)
     standard_s = stem.cost.traffic_bytes / 1e11 / 0.35
     times = {
-        "cpu": timing(standard_s, standard_s, stages={"depthwise": 0.9 * standard_s, "pointwise": 0.1 * standard_s}),
+        "cpu": timing(
+            standard_s,
+            standard_s,
+            stages={"depthwise": 0.9 * standard_s, "pointwise": 0.1 * standard_s},
+        ),
         "cpu:channels_last": timing(standard_s, standard_s / 9),
     }
     assert kinds(causes_of(stem, times, ceilings(), 50.0))[0] == "few_channels"
@@ -478,13 +546,19 @@ def test_a_stem_is_explained_by_its_channels_before_anything_else() -> None:
 
 @pytest.mark.parametrize(("share", "explained"), [(0.81, False), (0.79, True), (1.5, False)])
 def test_where_the_clock_agrees_there_is_nothing_to_explain(share: float, explained: bool) -> None:
-    timings = {key: one._replace(speedup=Speedup(share * PROMISED, (1.0, 99.0))) for key, one in EVERYTHING.items()}
+    timings = {
+        key: one._replace(speedup=Speedup(share * PROMISED, (1.0, 99.0)))
+        for key, one in EVERYTHING.items()
+    }
     assert bool(causes_of(LAYER, timings, ceilings(rates=EVERY_RATE), 50.0)) is explained
 
 
 def test_only_the_first_setting_is_explained() -> None:
     agrees = timing(speedup=PROMISED)
-    assert causes_of(LAYER, {"cpu": agrees, **{f"x{k}": v for k, v in EVERYTHING.items()}}, ceilings()) == []
+    assert (
+        causes_of(LAYER, {"cpu": agrees, **{f"x{k}": v for k, v in EVERYTHING.items()}}, ceilings())
+        == []
+    )
     found = causes_of(LAYER, EVERYTHING, ceilings(rates=EVERY_RATE))
     assert {cause.setting for cause in found} == {"cpu"}
 
@@ -501,7 +575,11 @@ def test_a_layer_without_a_variant_is_not_explained() -> None:
 
 
 def test_without_ceilings_no_cause_speaks_of_them() -> None:
-    assert set(kinds(causes_of(LAYER, EVERYTHING, None, 50.0))) == {"allocation", "layout", "backend"}
+    assert set(kinds(causes_of(LAYER, EVERYTHING, None, 50.0))) == {
+        "allocation",
+        "layout",
+        "backend",
+    }
 
 
 def test_a_layer_that_runs_twice_is_explained_as_one_that_runs_once() -> None:
@@ -515,7 +593,11 @@ def test_a_layer_that_runs_twice_is_explained_as_one_that_runs_once() -> None:
                 for name, cost in once.variants.items()
             },
         )
-        times = {"cpu": timing(2e-3, 1e-3, stages={"depthwise": 0.4e-3, "pointwise": 0.5e-3}, backends=BACKENDS)}
+        times = {
+            "cpu": timing(
+                2e-3, 1e-3, stages={"depthwise": 0.4e-3, "pointwise": 0.5e-3}, backends=BACKENDS
+            )
+        }
         slow = ceilings(bytes_per_s=once.variants["depthwise_separable"].traffic_bytes / 0.2e-3)
         assert causes_of(twice, times, slow) == causes_of(once, times, slow)
 
@@ -577,7 +659,9 @@ def made_up(kind: str) -> Cause:
         ("allocation", ["3,104", "--allocator"]),
     ],
 )
-def test_every_cause_has_a_word_and_a_sentence_with_the_figures_that_decided_it(kind: str, said: list[str]) -> None:
+def test_every_cause_has_a_word_and_a_sentence_with_the_figures_that_decided_it(
+    kind: str, said: list[str]
+) -> None:
     sentence = cause_sentence(made_up(kind))
     assert sentence.endswith(".")
     for figure in said:
@@ -588,11 +672,15 @@ def test_every_cause_has_a_word_and_a_sentence_with_the_figures_that_decided_it(
 def test_every_kind_of_cause_and_noise_in_the_docs_is_known_here() -> None:
     for documented, kinds_known in ((Cause, CAUSES), (Noise, NOISES)):
         text = (documented.__doc__ or "").partition("kind:")[2].partition(".\n")[0]
-        assert sorted(text.replace("`", "").replace("\n", " ").replace(" ", "").split(",")) == sorted(kinds_known)
+        assert sorted(
+            text.replace("`", "").replace("\n", " ").replace(" ", "").split(",")
+        ) == sorted(kinds_known)
 
 
 def test_a_layout_is_told_without_its_stages_where_they_were_not_timed() -> None:
-    sentence = cause_sentence(Cause("layout", "cpu", {"weight": 0.5, "gain": 1.31, "standard_gain": 1.02}))
+    sentence = cause_sentence(
+        Cause("layout", "cpu", {"weight": 0.5, "gain": 1.31, "standard_gain": 1.02})
+    )
     assert "1.31×" in sentence
     assert "the standard layer 1.02×" in sentence
     assert "depthwise" not in sentence

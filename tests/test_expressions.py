@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.architectures.expressions import FUNCTIONS, MAX_LENGTH, Expression, divisible
 from dscost.errors import InputError
+from dscost.networks.expressions import FUNCTIONS, MAX_LENGTH, Expression, divisible
 
 SCOPE: dict[str, Any] = {
     "width": 0.75, "c": 64, "s": 2, "t": 1, "first": True, "se": False, "repeats": [3, 4, 6, 3],
@@ -88,7 +88,10 @@ def test_nothing_else_of_python_is_allowed(text: str) -> None:
         ("c.real", "'c.real': Attribute is not allowed in an expression"),
         ("c ** 2", "'c ** 2': ** is not allowed in an expression"),
         ("'a'", "''a'': only numbers and names are allowed"),
-        ("c.bit_length()", "'c.bit_length()': only calls of round8, divisible, floor, ceil, max, min are allowed"),
+        (
+            "c.bit_length()",
+            "'c.bit_length()': only calls of round8, divisible, floor, ceil, max, min are allowed",
+        ),
         ("1" * (MAX_LENGTH + 1), "an expression may have 200 characters, found 201"),
     ],
     ids=lambda text: text[:20],
@@ -200,8 +203,44 @@ TOKENS = (
         "0x1F",
         "9" * 30,
     ),
-    *("+", "-", "*", "/", "//", "%", "**", "<", "==", "!=", "(", ")", "[", "]", ",", ".", " if ", " else ", " and "),
-    *(" or ", " not ", "max", "round8", "floor", "divisible", "'x'", "lambda", ":", "=", "\n", "\t", "#", "\\", "é"),
+    *(
+        "+",
+        "-",
+        "*",
+        "/",
+        "//",
+        "%",
+        "**",
+        "<",
+        "==",
+        "!=",
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        ".",
+        " if ",
+        " else ",
+        " and ",
+    ),
+    *(
+        " or ",
+        " not ",
+        "max",
+        "round8",
+        "floor",
+        "divisible",
+        "'x'",
+        "lambda",
+        ":",
+        "=",
+        "\n",
+        "\t",
+        "#",
+        "\\",
+        "é",
+    ),
 )
 
 
@@ -224,7 +263,9 @@ def test_a_badly_spaced_expression_warns_nobody(recwarn: pytest.WarningsRecorder
     assert [str(warning.message) for warning in recwarn] == []
 
 
-@pytest.mark.parametrize("text", ["-" * 199 + "1", "(" * 99 + "1" + ")" * 99, "not " * 49 + "1", "c" + "[0]" * 66])
+@pytest.mark.parametrize(
+    "text", ["-" * 199 + "1", "(" * 99 + "1" + ")" * 99, "not " * 49 + "1", "c" + "[0]" * 66]
+)
 def test_nesting_is_no_danger(text: str) -> None:
     message = ""
     try:

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from dscost.failures import chain_of, is_interrupt, is_raised_by_hand, may_want_values, module_of, place_of
+from dscost.foreign.failures import (
+    chain_of,
+    is_interrupt,
+    is_raised_by_hand,
+    may_want_values,
+    module_of,
+    place_of,
+)
 
 
 def code_of(module: str | None, file: str, text: str) -> Callable[[], Any]:
@@ -39,7 +46,9 @@ FAILS = "def run(): raise ValueError('no')"
         ("importlib._bootstrap", "<frozen importlib._bootstrap>", False),
     ],
 )
-def test_whose_code_it_is_is_told_by_its_package(module: str | None, file: str, is_foreign: bool) -> None:
+def test_whose_code_it_is_is_told_by_its_package(
+    module: str | None, file: str, is_foreign: bool
+) -> None:
     error = raised_by(code_of(module, file, FAILS))
     error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # not what is here
     place = place_of(error)
@@ -56,7 +65,9 @@ def test_an_error_of_torch_may_want_values_and_one_of_a_folder_called_torch_does
 
 def test_only_what_other_people_raise_is_raised_by_hand() -> None:
     text = "def run(): raise KeyboardInterrupt"
-    theirs, ours = (raised_by(code_of(name, "/home/me/x.py", text)) for name in ("net", "dscost.cli.signals"))
+    theirs, ours = (
+        raised_by(code_of(name, "/home/me/x.py", text)) for name in ("net", "dscost.cli.signals")
+    )
     assert is_raised_by_hand(theirs)
     assert not is_interrupt(theirs)
     assert is_interrupt(ours)

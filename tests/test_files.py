@@ -17,8 +17,12 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("old", [None, OLD], ids=["new", "existing"])
-@pytest.mark.parametrize("text", [NEW, "", "a\r\nb\n", "x" * 300_000], ids=["text", "nothing", "line ends", "large"])
-def test_a_file_is_written_as_it_is_and_nothing_is_left_beside_it(tmp_path: Path, old: str | None, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", [NEW, "", "a\r\nb\n", "x" * 300_000], ids=["text", "nothing", "line ends", "large"]
+)
+def test_a_file_is_written_as_it_is_and_nothing_is_left_beside_it(
+    tmp_path: Path, old: str | None, text: str
+) -> None:
     path = tmp_path / "report.json"
     if old is not None:
         path.write_text(old, encoding="utf-8")
@@ -33,11 +37,19 @@ def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
     assert path.read_bytes() == b"\xff\x00\r\n"
 
 
-@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod", "os.fdopen"])
+@pytest.mark.parametrize(
+    "step", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod", "os.fdopen"]
+)
 @pytest.mark.parametrize("old", [{}, {"report.json": OLD}], ids=["new", "existing"])
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "Ctrl-C"]
+)
 def test_a_failure_in_the_middle_leaves_everything_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, old: dict[str, str], error: BaseException
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    old: dict[str, str],
+    error: BaseException,
 ) -> None:
     for name, text in old.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -125,7 +137,9 @@ def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
         pytest.param("x" * 300, "File name too long", id="a name too long"),
     ],
 )
-def test_what_cannot_be_written_is_named_with_the_reason(tmp_path: Path, name: str, reason: str) -> None:
+def test_what_cannot_be_written_is_named_with_the_reason(
+    tmp_path: Path, name: str, reason: str
+) -> None:
     (tmp_path / "file").write_text(OLD, encoding="utf-8")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError) as caught:
@@ -159,8 +173,12 @@ def test_a_pipe_is_written_to_directly(tmp_path: Path) -> None:
     [
         pytest.param("report.json", None, id="a new file"),
         pytest.param("file", None, id="an existing file"),
-        pytest.param("missing/report.json", "there is no folder {folder}/missing", id="missing folder"),
-        pytest.param("file/report.json", "there is no folder {folder}/file", id="a file for a folder"),
+        pytest.param(
+            "missing/report.json", "there is no folder {folder}/missing", id="missing folder"
+        ),
+        pytest.param(
+            "file/report.json", "there is no folder {folder}/file", id="a file for a folder"
+        ),
         pytest.param("folder", "it is a folder", id="a folder for a file"),
     ],
 )
@@ -172,7 +190,10 @@ def test_a_place_is_checked_before_the_work(tmp_path: Path, name: str, message: 
     else:
         with pytest.raises(OutputError) as caught:
             check_folder(tmp_path / name)
-        assert str(caught.value) == f"cannot write {tmp_path / name}: {message.format(folder=tmp_path)}"
+        assert (
+            str(caught.value)
+            == f"cannot write {tmp_path / name}: {message.format(folder=tmp_path)}"
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
@@ -206,14 +227,22 @@ MERGE = "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> feature\n"
         ("a".encode("utf-32"), ":1:1: not UTF-8 text but UTF-16 or UTF-32"),
         ("{}".encode("utf-16-le"), ":1:2: a NUL character: not UTF-8 text, or damaged"),
         (b"ab\nc\0", ":2:2: a NUL character: not UTF-8 text, or damaged"),
-        (MERGE.encode(), ":2:1: unresolved merge, line 2 to 6: keep one side and remove the lines that git has added"),
+        (
+            MERGE.encode(),
+            ":2:1: unresolved merge, line 2 to 6: keep one side and remove the lines that git has added",
+        ),
         (MERGE.replace("\n", "\r\n").encode(), ":2:1: unresolved merge, line 2 to 6: "),
-        (MERGE.replace("=======", "||||||| base\n=======").encode(), ":2:1: unresolved merge, line 2 to 7: "),
+        (
+            MERGE.replace("=======", "||||||| base\n=======").encode(),
+            ":2:1: unresolved merge, line 2 to 7: ",
+        ),
         (b"x\n>>>>>>> half\n", ":2:1: unresolved merge, line 2 to 2: "),
         (b"x" * (MOST + 1), ": larger than 1,000 bytes, refused"),
     ],
 )
-def test_what_is_no_text_is_refused_with_its_place(tmp_path: Path, content: bytes, told: str) -> None:
+def test_what_is_no_text_is_refused_with_its_place(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(content)
     with pytest.raises(InputError) as refused:

@@ -33,7 +33,9 @@ def test_fine_tuning_brings_back_what_the_conversion_took(example: dict[str, Any
     saved = (32 * 64 * 9 - (32 * 9 + 32 * 64), 64 * 64 * 9 - (64 * 9 + 64 * 64))
     assert trained.params - tuned.params == sum(saved)
     assert trained.macs - tuned.macs == 8 * 8 * saved[0] + 4 * 4 * saved[1]
-    assert (converted.params, converted.macs) == (tuned.params, tuned.macs) == (new.params, new.macs)
+    assert (
+        (converted.params, converted.macs) == (tuned.params, tuned.macs) == (new.params, new.macs)
+    )
 
 
 def test_the_same_seed_tells_the_same_story(example: dict[str, Any]) -> None:
@@ -41,18 +43,25 @@ def test_the_same_seed_tells_the_same_story(example: dict[str, Any]) -> None:
     assert first == again != other
 
 
-def test_a_picture_shows_the_shape_of_its_label_where_the_noise_is_off(example: dict[str, Any]) -> None:
+def test_a_picture_shows_the_shape_of_its_label_where_the_noise_is_off(
+    example: dict[str, Any],
+) -> None:
     images, labels = example["draw"](400, torch.Generator().manual_seed(0), noise=0.0)
     assert images.shape == (400, 1, 32, 32)
     assert set(images.unique().tolist()) == {0.0, 1.0}
     assert sorted(labels.unique().tolist()) == [0, 1, 2, 3]
     # area over the square of the radius: π·0.8 for the circle, 1.6² for the square, less for what is notched
-    area = {name: images[labels == i].sum(dim=(1, 2, 3)).mean() for i, name in enumerate(example["SHAPES"])}
+    area = {
+        name: images[labels == i].sum(dim=(1, 2, 3)).mean()
+        for i, name in enumerate(example["SHAPES"])
+    }
     assert area["square"] > area["cross"] > area["triangle"]
     assert area["circle"] / area["square"] == pytest.approx(3.14159 * 0.8 / 1.6**2, rel=0.1)
 
 
-def test_it_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", [str(EXAMPLE), "--epochs", "1", "--pictures", "100"])
     threads = torch.get_num_threads()
     with torch.random.fork_rng():
@@ -60,4 +69,9 @@ def test_it_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     torch.set_num_threads(threads)
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["network", "accuracy", "params", "MACs"]
-    assert [row[:10].strip() for row in rows] == ["trained", "converted", "fine-tuned", "new, train"]
+    assert [row[:10].strip() for row in rows] == [
+        "trained",
+        "converted",
+        "fine-tuned",
+        "new, train",
+    ]

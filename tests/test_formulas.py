@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.formulas import (
+from dscost.layers.formulas import (
     conv_macs,
     conv_out_size,
     conv_weights,
@@ -32,12 +32,16 @@ groups_of = st.integers(1, 12)
         pytest.param(5, 1, 7, 0, 1, 1, id="stride beyond the input"),
     ],
 )
-def test_an_output_extent_is_known(size: int, kernel: int, stride: int, padding: int, dilation: int, out: int) -> None:
+def test_an_output_extent_is_known(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, out: int
+) -> None:
     assert conv_out_size(size, kernel, stride, padding, dilation) == out
 
 
 @law
-@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9), st.integers(1, 4))
+@given(
+    st.integers(1, 60), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9), st.integers(1, 4)
+)
 def test_an_output_extent_is_the_number_of_places_a_window_can_stand(
     size: int, kernel: int, stride: int, padding: int, dilation: int
 ) -> None:
@@ -60,7 +64,10 @@ def test_weights_are_filters_times_taps(
     in_channels: int, out_channels: int, kernel_area: int, groups: int, weights: int
 ) -> None:
     assert conv_weights(in_channels, out_channels, kernel_area, groups) == weights
-    assert conv_macs(in_channels, out_channels, kernel_area, groups, 2 * 14 * 14) == weights * 2 * 14 * 14
+    assert (
+        conv_macs(in_channels, out_channels, kernel_area, groups, 2 * 14 * 14)
+        == weights * 2 * 14 * 14
+    )
 
 
 def test_stages_cost_what_table_3_of_mobilenets_prints() -> None:
@@ -87,14 +94,18 @@ def test_pointwise_is_a_convolution_with_one_tap_and_linear_is_one_position(
     assert pointwise_macs(channels, out_channels, groups, positions) == conv_macs(
         channels, out_channels, 1, groups, positions
     )
-    assert linear_macs(channels, out_channels, positions) == conv_macs(channels, out_channels, 1, 1, positions)
+    assert linear_macs(channels, out_channels, positions) == conv_macs(
+        channels, out_channels, 1, 1, positions
+    )
 
 
 @law
 @given(counts, counts, groups_of, st.integers(1, 49))
 def test_groups_divide_the_cost(per_group: int, out_channels: int, groups: int, area: int) -> None:
     channels = per_group * groups
-    assert conv_weights(channels, out_channels, area, 1) == groups * conv_weights(channels, out_channels, area, groups)
+    assert conv_weights(channels, out_channels, area, 1) == groups * conv_weights(
+        channels, out_channels, area, groups
+    )
 
 
 @law

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 from fuzzing import SEED, Outcome, cases, contents, fault, fault_of_files, faults, outcome_of
 
-NET = "input: [3, 16, 16]\nsettings: {width: 1.0}\nmodels: {net: {}, small: {width: 0.5}}\nlayers:\n  - {conv: 3, out_channels: round8(32 * width)}\n  - {conv: 3, out_channels: 64}\n"  # fmt: skip  # noqa: E501
-BUDGET = "version: 1\nbaseline: base.json\nmodels: [{name: small, target: net.yaml, limits: {macs: {max: 10M, max_increase: 1%}}}]\n"  # fmt: skip  # noqa: E501
-SOURCE = (
-    "from torch import nn\ndef make(width=1):\n    return nn.Sequential(nn.Conv2d(3, 32, 3), nn.Conv2d(32, 64, 3))\n"
-)
+NET = "input: [3, 16, 16]\nsettings: {width: 1.0}\nmodels: {net: {}, small: {width: 0.5}}\nlayers:\n  - {conv: 3, out_channels: round8(32 * width)}\n  - {conv: 3, out_channels: 64}\n"  # fmt: skip
+BUDGET = "version: 1\nbaseline: base.json\nmodels: [{name: small, target: net.yaml, limits: {macs: {max: 10M, max_increase: 1%}}}]\n"  # fmt: skip
+SOURCE = "from torch import nn\ndef make(width=1):\n    return nn.Sequential(nn.Conv2d(3, 32, 3), nn.Conv2d(32, 64, 3))\n"
 
 NUMBERS = [
     "",
@@ -36,7 +34,18 @@ NUMBERS = [
     "½",
     "1.5",
 ]
-TEXTS = ["a=b=c", "a={b: 1}", "a=[1", "a=!!python/object:os.system", "a=*x", "\x1b[31mred", "\u202e", "é", "a\nb", "%s"]
+TEXTS = [
+    "a=b=c",
+    "a={b: 1}",
+    "a=[1",
+    "a=!!python/object:os.system",
+    "a=*x",
+    "\x1b[31mred",
+    "\u202e",
+    "é",
+    "a\nb",
+    "%s",
+]
 TEXTS += [
     "{0}",
     "$(touch executed)",
@@ -117,14 +126,50 @@ PLACES = [
     ".",
     "x" * 300,
 ]
-PLACES += ["net.yaml", "./net.yaml", "budget.yaml", "factory.py", "report.json", "link.yaml", "a\nb.json"]
-FORMATS = ["table", "json", "csv", "markdown", "github", "gitlab", "junit", "sarif", "html", "", "tabel"]
+PLACES += [
+    "net.yaml",
+    "./net.yaml",
+    "budget.yaml",
+    "factory.py",
+    "report.json",
+    "link.yaml",
+    "a\nb.json",
+]
+FORMATS = [
+    "table",
+    "json",
+    "csv",
+    "markdown",
+    "github",
+    "gitlab",
+    "junit",
+    "sarif",
+    "html",
+    "",
+    "tabel",
+]
 COLUMNS = ["macs", "macs,params", "latency", "nope", "", ",", "layer", "MACS"]
-SETTINGS = ["width=0.5", "width=0", "width=nan", "width=1e9", "width=[1]", "width=" + "9" * 40, "nope=1", "width"]
+SETTINGS = [
+    "width=0.5",
+    "width=0",
+    "width=nan",
+    "width=1e9",
+    "width=[1]",
+    "width=" + "9" * 40,
+    "nope=1",
+    "width",
+]
 COLOURS = ["auto", "always", "never", "blue", ""]
 
 MODEL = {"--set": SETTINGS, "--input": SHAPES, "--kwargs": TEXTS, "--batch": NUMBERS}
-VIEW = {"--format": FORMATS, "-o": PLACES, "--color": COLOURS, "--json": None, "-q": None, "--wide": None}
+VIEW = {
+    "--format": FORMATS,
+    "-o": PLACES,
+    "--color": COLOURS,
+    "--json": None,
+    "-q": None,
+    "--wide": None,
+}
 OPTIONS: dict[str, dict[str, Sequence[str] | None]] = {
     "layer": {"--stride": NUMBERS, "--padding": NUMBERS, "--size": NUMBERS, "--variant": TEXTS, "--on": NAMES, **VIEW},
     "model": {"--depth": NUMBERS, "--sort": COLUMNS, "--columns": COLUMNS, "--on": NAMES, **MODEL, **VIEW},
@@ -149,14 +194,24 @@ WORDS = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with every file that the names above mean."""
     monkeypatch.chdir(tmp_path)
-    written = {"net.yaml": NET, "budget.yaml": BUDGET, "factory.py": SOURCE, "bad.yaml": "input: [3, 16\n"}
+    written = {
+        "net.yaml": NET,
+        "budget.yaml": BUDGET,
+        "factory.py": SOURCE,
+        "bad.yaml": "input: [3, 16\n",
+    }
     empty = dict.fromkeys(("empty.json", "empty.pt2", "x.pt", "x.onnx"), "")
     for name, text in {**written, **empty}.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "latin.yaml").write_bytes(b"input: [3, 16, 16]\n# \xe9\n")
     for name in ("dir", "dir.yaml"):
         (tmp_path / name).mkdir()
-    for name, to in (("loop", "loop"), ("loop.yaml", "loop.yaml"), ("dangling", "no/where"), ("link.yaml", "net.yaml")):
+    for name, to in (
+        ("loop", "loop"),
+        ("loop.yaml", "loop.yaml"),
+        ("dangling", "no/where"),
+        ("link.yaml", "net.yaml"),
+    ):
         (tmp_path / name).symlink_to(to)
     outcome_of(["model", "net.yaml", "--no-time", "--json", "-o", "report.json"])
     (tmp_path / "broken.json").write_text((tmp_path / "report.json").read_text()[:500])
@@ -200,7 +255,9 @@ def test_no_command_line_makes_dscost_fail_in_another_way_than_it_promises(folde
 
     def judge(outcome: Outcome) -> str | None:
         asked = {Path(word).name for word in outcome.arguments if len(word) < 99}
-        asked |= {"net.yaml", "link.yaml"} if asked & {"net.yaml", "link.yaml"} else set()  # one file
+        asked |= (
+            {"net.yaml", "link.yaml"} if asked & {"net.yaml", "link.yaml"} else set()
+        )  # one file
         wrong = fault(outcome) or fault_of_files(folder, before, asked)
         for name in contents(folder).keys() - before.keys():
             (folder / name).unlink()
@@ -214,9 +271,7 @@ def test_no_command_line_makes_dscost_fail_in_another_way_than_it_promises(folde
 
 # -- factories
 
-HEAD = (
-    "from torch import nn\ndef net(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))\ndef make():\n    "
-)
+HEAD = "from torch import nn\ndef net(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))\ndef make():\n    "
 RAISED = "class E(Exception):\n        def __str__(self): {}\n    raise E()"
 SUBCLASS = "class N(nn.Sequential):\n        {}\n    return N(nn.Conv2d(3, 8, 3))"
 FORWARD = "class N(nn.Module):\n        def forward(self, x): {}\n    return N()"
@@ -246,12 +301,17 @@ FACTORIES = {
 
 
 @pytest.mark.parametrize("body", FACTORIES.values(), ids=FACTORIES.keys())
-def test_no_factory_makes_dscost_fail_in_another_way_than_it_promises(body: str, folder: Path) -> None:
+def test_no_factory_makes_dscost_fail_in_another_way_than_it_promises(
+    body: str, folder: Path
+) -> None:
     (folder / "odd.py").write_text(HEAD + body + "\n", encoding="utf-8")
     (folder / "odd.yaml").write_text(
         "version: 1\nmodels: [{target: 'odd.py:make', input: [1, 3, 8, 8], limits: {macs: 1T}}]\n"
     )
-    for command in (["model", "odd.py:make", "--input", "1,3,8,8", "--no-time"], ["check", "odd.yaml", "--no-isolate"]):
+    for command in (
+        ["model", "odd.py:make", "--input", "1,3,8,8", "--no-time"],
+        ["check", "odd.yaml", "--no-isolate"],
+    ):
         outcome = outcome_of([*command, "--json"])
         assert fault(outcome) is None
         assert outcome.code in (0, 2)

@@ -62,12 +62,80 @@ models:
 PLAN = "version: 1\ntarget: net.yaml\ninput: [1, 3, 16, 16]\nlayers:\n  conv1: keep\n"
 
 YAML_VALUES = (
-    *("", "~", "true", "0", "-1", "1.5", "1e309", ".inf", ".nan", "010", "1:30", "off", "2026-01-01", "''", '"\\0"'),
-    *('"\\x1b[2J"', '"\\u202e"', "[]", "{}", "[[[]]]", "[1, 2]", "{a: {b: 1}}", "&a [*a]", "*a", "!!set {a}", "!x y"),
-    *("9" * 30, "9" * 5000, "9**9**9", "1/0", "max()", "divisible(8, 0)", "().__class__", "__import__('os')", "width"),
-    *("600M", "7B", "5%", "-5%", "17 MiB", "1e99%", "½", "conv.*", "^a$", "a,b", " a ", "TYPE:Conv2d", "Conv2d"),
-    *("type:Conv2d[kernel>3,kernel<2]", "op:linear[kernel>1]", "*" * 300, "(" * 150 + "1", "-" * 150 + "1", "1" * 3000),
-    *("net.yaml", "/dev/zero", "missing.yaml", "net.yaml:nope", "report.json", "os:system", "float99", "1,3,0,32"),
+    *(
+        "",
+        "~",
+        "true",
+        "0",
+        "-1",
+        "1.5",
+        "1e309",
+        ".inf",
+        ".nan",
+        "010",
+        "1:30",
+        "off",
+        "2026-01-01",
+        "''",
+        '"\\0"',
+    ),
+    *(
+        '"\\x1b[2J"',
+        '"\\u202e"',
+        "[]",
+        "{}",
+        "[[[]]]",
+        "[1, 2]",
+        "{a: {b: 1}}",
+        "&a [*a]",
+        "*a",
+        "!!set {a}",
+        "!x y",
+    ),
+    *(
+        "9" * 30,
+        "9" * 5000,
+        "9**9**9",
+        "1/0",
+        "max()",
+        "divisible(8, 0)",
+        "().__class__",
+        "__import__('os')",
+        "width",
+    ),
+    *(
+        "600M",
+        "7B",
+        "5%",
+        "-5%",
+        "17 MiB",
+        "1e99%",
+        "½",
+        "conv.*",
+        "^a$",
+        "a,b",
+        " a ",
+        "TYPE:Conv2d",
+        "Conv2d",
+    ),
+    *(
+        "type:Conv2d[kernel>3,kernel<2]",
+        "op:linear[kernel>1]",
+        "*" * 300,
+        "(" * 150 + "1",
+        "-" * 150 + "1",
+        "1" * 3000,
+    ),
+    *(
+        "net.yaml",
+        "/dev/zero",
+        "missing.yaml",
+        "net.yaml:nope",
+        "report.json",
+        "os:system",
+        "float99",
+        "1,3,0,32",
+    ),
     *("same", "keep", "1e15*1e15", "[x for x in y]", "|\n    text", "<<: *a"),
 )
 JSON_VALUES = (
@@ -100,9 +168,30 @@ JSON_VALUES = (
         "[-1, -1]",
         "01",
     ),
-    *("[" * 500 + "]" * 500, "[" * 100_000, "'x'", '{"a": 1, "a": 2}', '"standard"', '"' + "x" * 100_000 + '"'),
+    *(
+        "[" * 500 + "]" * 500,
+        "[" * 100_000,
+        "'x'",
+        '{"a": 1, "a": 2}',
+        '"standard"',
+        '"' + "x" * 100_000 + '"',
+    ),
 )
-WORDS = ("x", "macs", "layers", "conv", "block", "repeat", "when", "limits", "max", "match", "<<", "version", "\u202e")
+WORDS = (
+    "x",
+    "macs",
+    "layers",
+    "conv",
+    "block",
+    "repeat",
+    "when",
+    "limits",
+    "max",
+    "match",
+    "<<",
+    "version",
+    "\u202e",
+)
 TEXTS = (
     "\t",
     "\0",
@@ -126,7 +215,13 @@ TEXTS = (
 class Broken:
     """Damages text that holds a tree: one value here and there, or the text itself."""
 
-    def __init__(self, rng: Random, values: Sequence[str], read: Callable[[str], Any], write: Callable[[Any], str]):
+    def __init__(
+        self,
+        rng: Random,
+        values: Sequence[str],
+        read: Callable[[str], Any],
+        write: Callable[[Any], str],
+    ):
         self._rng, self._values, self._read, self._write = rng, values, read, write
 
     def of(self, text: str) -> bytes:
@@ -152,17 +247,23 @@ class Broken:
             case 3:
                 del parent[key]
             case 4 if isinstance(parent, dict):
-                parent[self._rng.choice((f"{key}s", str(key)[:-1], str(key).upper(), *WORDS))] = parent.pop(key)
+                parent[self._rng.choice((f"{key}s", str(key)[:-1], str(key).upper(), *WORDS))] = (
+                    parent.pop(key)
+                )
             case 5:
                 other, at = self._rng.choice(places)
                 parent[key] = deepcopy(other[at])
             case 6:
-                parent[key] = [value] if self._rng.random() < 0.5 else {self._rng.choice(WORDS): value}
+                parent[key] = (
+                    [value] if self._rng.random() < 0.5 else {self._rng.choice(WORDS): value}
+                )
             case 7 if isinstance(value, list):
                 parent[key] = value * self._rng.choice((0, 2, 50))
             case _:
                 for _ in range(self._rng.choice((3, 20, 45))):
-                    parent[key] = [parent[key]] if self._rng.random() < 0.5 else {"layers": parent[key]}
+                    parent[key] = (
+                        [parent[key]] if self._rng.random() < 0.5 else {"layers": parent[key]}
+                    )
         return tree
 
     def _cut(self, text: str) -> bytes:
@@ -177,9 +278,13 @@ class Broken:
             case 2:
                 return (text[:at] + self._rng.choice(TEXTS) + text[at:]).encode()
             case 3:
-                return "".join([*lines[: line + 1], *lines[line:]]).encode()  # as a merge that went wrong leaves it
+                return "".join(
+                    [*lines[: line + 1], *lines[line:]]
+                ).encode()  # as a merge that went wrong leaves it
             case 4:
-                return text.encode(self._rng.choice(("utf-16", "utf-8-sig", "utf-32", "latin-1")), "replace")
+                return text.encode(
+                    self._rng.choice(("utf-16", "utf-8-sig", "utf-32", "latin-1")), "replace"
+                )
             case 5:
                 return (text + text).encode()
         return text.encode()[:at] + bytes([self._rng.randrange(256)]) + text.encode()[at + 1 :]
@@ -187,14 +292,21 @@ class Broken:
 
 def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the containers of a tree with each of their keys."""
-    keys = list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ()
+    keys = (
+        list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ()
+    )
     for key in keys:
         yield tree, key
         yield from _places(tree[key])
 
 
 def in_yaml(rng: Random) -> Broken:
-    return Broken(rng, YAML_VALUES, yaml.safe_load, lambda tree: yaml.safe_dump(tree, sort_keys=False, width=10**6))
+    return Broken(
+        rng,
+        YAML_VALUES,
+        yaml.safe_load,
+        lambda tree: yaml.safe_dump(tree, sort_keys=False, width=10**6),
+    )
 
 
 def in_json(rng: Random) -> Broken:
@@ -209,11 +321,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dscost.yaml").write_text(BUDGET)
     (tmp_path / "of_report.yaml").write_text(OF_REPORT)
     assert outcome_of(["baseline", "save", "-q"]).code == 0
-    assert outcome_of(["model", "net.yaml", "--no-time", "--json", "-o", "report.json", "-q"]).code == 0
+    assert (
+        outcome_of(["model", "net.yaml", "--no-time", "--json", "-o", "report.json", "-q"]).code
+        == 0
+    )
     return tmp_path
 
 
-def hold(name: str, originals: Sequence[str], commands: Sequence[str], broken: Broken, rng: Random, usual: int) -> None:
+def hold(
+    name: str,
+    originals: Sequence[str],
+    commands: Sequence[str],
+    broken: Broken,
+    rng: Random,
+    usual: int,
+) -> None:
     """Give damaged files to commands, and fail with the first of each kind of fault and the file that made it."""
     found: dict[str, str] = {}
     for _ in range(cases(usual)):
@@ -222,7 +344,10 @@ def hold(name: str, originals: Sequence[str], commands: Sequence[str], broken: B
         outcome = outcome_of(rng.choice(commands).split())
         wrong = fault(outcome)
         if wrong:
-            found.setdefault(re.sub(r"\d+", "#", wrong[:200]), f"{outcome.arguments}: {wrong}\n{content[:2000]!r}")
+            found.setdefault(
+                re.sub(r"\d+", "#", wrong[:200]),
+                f"{outcome.arguments}: {wrong}\n{content[:2000]!r}",
+            )
         Path("new.yaml").unlink(missing_ok=True)
     assert not found, "\n\n".join(found.values())
 
@@ -231,7 +356,12 @@ def shipped(kind: str) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in sorted(config_folder(kind).glob("*.yaml"))]
 
 
-CHECKS = ("", "-q", "--json", *(f"--format {name}" for name in ("github", "gitlab", "junit", "sarif", "markdown")))
+CHECKS = (
+    "",
+    "-q",
+    "--json",
+    *(f"--format {name}" for name in ("github", "gitlab", "junit", "sarif", "markdown")),
+)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +369,10 @@ CHECKS = ("", "-q", "--json", *(f"--format {name}" for name in ("github", "gitla
     [
         pytest.param(
             [NET, *shipped("architectures")],
-            [f"model case.yaml --no-time {more}" for more in ("", "--json", "--format csv", "--depth 1")],
+            [
+                f"model case.yaml --no-time {more}"
+                for more in ("", "--json", "--format csv", "--depth 1")
+            ],
             60,
             id="architectures",
         ),
@@ -253,20 +386,45 @@ CHECKS = ("", "-q", "--json", *(f"--format {name}" for name in ("github", "gitla
         pytest.param([PLAN], ["convert net.yaml --plan case.yaml"], 40, id="plans"),
     ],
 )
-def test_damaged_yaml_is_answered(originals: list[str], commands: list[str], usual: int, folder: Path) -> None:
+def test_damaged_yaml_is_answered(
+    originals: list[str], commands: list[str], usual: int, folder: Path
+) -> None:
     rng = Random(SEED)
     hold("case.yaml", originals, commands, in_yaml(rng), rng, usual)
 
 
 def test_damaged_reports_are_answered(folder: Path) -> None:
     rng = Random(SEED)
-    layer = ["layer", "--cin", "8", "--cout", "16", "-k", "3", "--no-time", "--variant", "ghost", "--json"]
+    layer = [
+        "layer",
+        "--cin",
+        "8",
+        "--cout",
+        "16",
+        "-k",
+        "3",
+        "--no-time",
+        "--variant",
+        "ghost",
+        "--json",
+    ]
     originals = [(folder / "report.json").read_text(), outcome_of(layer).out]
     commands = [
-        *("model case.json --no-time", "model case.json --json", "model case.json --format csv --no-time"),
-        *("model case.json --no-time --format markdown", "model case.json --on t4 --explain --no-time"),
+        *(
+            "model case.json --no-time",
+            "model case.json --json",
+            "model case.json --format csv --no-time",
+        ),
+        *(
+            "model case.json --no-time --format markdown",
+            "model case.json --on t4 --explain --no-time",
+        ),
         *("model case.json --depth 1 --sort macs -n 1 --no-time", "compare case.json report.json"),
-        *("compare report.json case.json --json", "check of_report.yaml", "check of_report.yaml --format sarif"),
+        *(
+            "compare report.json case.json --json",
+            "check of_report.yaml",
+            "check of_report.yaml --format sarif",
+        ),
         *("init case.json -o new.yaml", "convert case.json"),
     ]
     hold("case.json", originals, commands, in_json(rng), rng, 120)
@@ -274,5 +432,9 @@ def test_damaged_reports_are_answered(folder: Path) -> None:
 
 def test_damaged_baselines_are_answered(folder: Path) -> None:
     rng = Random(SEED)
-    commands = [f"check {more}" for more in CHECKS] + ["baseline show", "baseline update", "baseline save --model net"]
+    commands = [f"check {more}" for more in CHECKS] + [
+        "baseline show",
+        "baseline update",
+        "baseline save --model net",
+    ]
     hold("kept.json", [(folder / "kept.json").read_text()], commands, in_json(rng), rng, 150)

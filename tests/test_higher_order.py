@@ -27,7 +27,11 @@ class Choice(nn.Module):
 
     def __init__(self, *, dearer_first: bool = True) -> None:
         super().__init__()
-        self.large, self.small, self.dearer_first = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(3, 8, 1), dearer_first
+        self.large, self.small, self.dearer_first = (
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.Conv2d(3, 8, 1),
+            dearer_first,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         ways = [lambda x: self.large(x), lambda x: self.small(x)]
@@ -56,7 +60,11 @@ class Applied(nn.Module):
 def test_a_condition_counts_by_its_dearer_branch(dearer_first: bool) -> None:
     model = Choice(dearer_first=dearer_first)
     report = dscost.analyze(model, input=(1, 3, 8, 8))
-    with torch.no_grad(), torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+    with (
+        torch.no_grad(),
+        torch.compiler.set_stance("force_eager"),
+        FlopCounterMode(display=False) as counter,
+    ):
         model(torch.zeros(1, 3, 8, 8))
     assert 2 * report.totals.as_is.macs == counter.get_total_flops() == 2 * DEARER
     assert report.coverage.unknown == ()
@@ -93,7 +101,9 @@ def test_what_follows_a_condition_knows_where_its_input_comes_from() -> None:
 
 def test_an_operator_of_unknown_cost_in_either_branch_makes_the_total_partial() -> None:
     model = Applied(
-        lambda linear, x: torch.cond(x.sum() > 0, lambda x: linear(linear(x)), lambda x: torch.linalg.inv(x) + x, (x,))
+        lambda linear, x: torch.cond(
+            x.sum() > 0, lambda x: linear(linear(x)), lambda x: torch.linalg.inv(x) + x, (x,)
+        )
     )
     report = dscost.analyze(model, input=(4, 4))
     assert report.totals.as_is.macs == 2 * 4 * 16
@@ -101,7 +111,9 @@ def test_an_operator_of_unknown_cost_in_either_branch_makes_the_total_partial() 
 
 
 def _loop(linear: nn.Module, x: Tensor) -> Tensor:
-    return while_loop(lambda at, x: at < 5, lambda at, x: (at + 1, linear(x)), (torch.tensor(0), x))[1]
+    return while_loop(
+        lambda at, x: at < 5, lambda at, x: (at + 1, linear(x)), (torch.tensor(0), x)
+    )[1]
 
 
 def _endless(linear: nn.Module, x: Tensor) -> Tensor:
@@ -122,7 +134,9 @@ def _scan(linear: nn.Module, x: Tensor) -> Tensor:
         pytest.param(_loop, 6 * 5 * 16, id="a loop whose end is known"),
         pytest.param(_scan, 6 * 16, id="scan"),
         pytest.param(lambda linear, x: over(lambda row: linear(row), x), 6 * 16, id="map"),
-        pytest.param(lambda linear, x: checkpoint(linear, x, use_reentrant=False), 6 * 16, id="checkpoint"),
+        pytest.param(
+            lambda linear, x: checkpoint(linear, x, use_reentrant=False), 6 * 16, id="checkpoint"
+        ),
         pytest.param(
             lambda linear, x: associative_scan(torch.add, linear(x), dim=0, combine_mode="generic"),
             6 * 16,
@@ -130,7 +144,9 @@ def _scan(linear: nn.Module, x: Tensor) -> Tensor:
         ),
     ],
 )
-def test_loops_count_as_often_as_they_run(apply: Callable[[nn.Module, Tensor], Tensor], macs: int) -> None:
+def test_loops_count_as_often_as_they_run(
+    apply: Callable[[nn.Module, Tensor], Tensor], macs: int
+) -> None:
     report = dscost.analyze(Applied(apply), input=(6, 4))
     assert (report.totals.as_is.macs, report.coverage.unknown, report.doubts) == (macs, (), ())
 
@@ -144,7 +160,9 @@ def test_a_loop_whose_end_depends_on_values_counts_once_and_is_named() -> None:
 
 def test_a_loop_that_never_ends_on_the_values_given_is_left() -> None:
     def endless(linear: nn.Module, x: Tensor) -> Tensor:
-        return while_loop(lambda at, x: at < 1, lambda at, x: (at * 1, linear(x)), (torch.tensor(0), x))[1]
+        return while_loop(
+            lambda at, x: at < 1, lambda at, x: (at * 1, linear(x)), (torch.tensor(0), x)
+        )[1]
 
     report = dscost.analyze(Applied(endless), input=(1, 4))
     assert report.totals.as_is.macs == 1000 * 16
@@ -159,13 +177,20 @@ class Flex(nn.Module):
         self.bias, self.masked = nn.Parameter(torch.zeros(4)), masked
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        def biased(score: Tensor, batch: Tensor, head: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        def biased(
+            score: Tensor, batch: Tensor, head: Tensor, row: Tensor, column: Tensor
+        ) -> Tensor:
             return score + self.bias[head]
 
         mask = None
         if self.masked:
             mask = create_block_mask(
-                lambda b, h, row, column: row >= column, None, None, q.shape[2], k.shape[2], device=q.device
+                lambda b, h, row, column: row >= column,
+                None,
+                None,
+                q.shape[2],
+                k.shape[2],
+                device=q.device,
             )
         return flex_attention(q, k, v, score_mod=biased, block_mask=mask, enable_gqa=True)
 
@@ -177,10 +202,14 @@ class Flex(nn.Module):
         pytest.param(Flex(), ((2, 4, 16, 8), (2, 4, 16, 8), (2, 4, 16, 8)), id="self"),
         pytest.param(Flex(), ((1, 4, 16, 8), (1, 4, 32, 8), (1, 4, 32, 16)), id="cross"),
         pytest.param(Flex(), ((1, 4, 16, 8), (1, 2, 16, 8), (1, 2, 16, 8)), id="grouped queries"),
-        pytest.param(Flex(masked=True), ((1, 4, 128, 8), (1, 4, 128, 8), (1, 4, 128, 8)), id="block mask"),
+        pytest.param(
+            Flex(masked=True), ((1, 4, 128, 8), (1, 4, 128, 8), (1, 4, 128, 8)), id="block mask"
+        ),
     ],
 )
-def test_flex_attention_is_two_products_and_its_masks_save_nothing(model: nn.Module, shapes: Any) -> None:
+def test_flex_attention_is_two_products_and_its_masks_save_nothing(
+    model: nn.Module, shapes: Any
+) -> None:
     (b, heads, rows, e), (_, _, columns, _), (_, _, _, ev) = shapes
     report = dscost.analyze(model, input=shapes)
     assert report.totals.as_is.macs == b * heads * rows * columns * (e + ev)
@@ -215,7 +244,9 @@ def test_an_operator_that_torch_cannot_run_by_itself_is_named_without_an_address
 
     with pytest.raises(InputError) as caught:
         dscost.analyze(Model(), input=(2, 3))
-    assert "torch cannot run the higher-order operator dscost_tests_bare by itself" in str(caught.value)
+    assert "torch cannot run the higher-order operator dscost_tests_bare by itself" in str(
+        caught.value
+    )
     assert " at 0x" not in str(caught.value)
 
 
@@ -232,7 +263,9 @@ GROUPS = torch.tensor([2, 5, 5, 8], dtype=torch.int32)
         pytest.param((4, 16, 32), (32, 8), 16 * 32 * 8, id="columns in groups"),
     ],
 )
-def test_a_grouped_product_counts_each_row_in_its_own_group_in_any_dtype(a: Any, b: Any, macs: int, dtype: str) -> None:
+def test_a_grouped_product_counts_each_row_in_its_own_group_in_any_dtype(
+    a: Any, b: Any, macs: int, dtype: str
+) -> None:
     class Experts(nn.Module):
         def __init__(self) -> None:
             super().__init__()

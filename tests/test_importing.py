@@ -15,7 +15,7 @@ import pytest
 import dscost
 from dscost.analysis import count
 from dscost.errors import DscostError, InputError, UnavailableError
-from dscost.literals import Reference
+from dscost.notation.literals import Reference
 from dscost.sources import ModuleSource, find_source, importing, mending
 
 Write = Callable[..., Path]
@@ -77,8 +77,12 @@ def refused(target: object, **options: Any) -> str:
 # -- files of packages
 
 
-@pytest.mark.parametrize("has_init", [True, False], ids=["a package", "a folder without __init__.py"])
-def test_a_file_that_imports_relatively_is_part_of_its_package(write: Write, has_init: bool) -> None:
+@pytest.mark.parametrize(
+    "has_init", [True, False], ids=["a package", "a folder without __init__.py"]
+)
+def test_a_file_that_imports_relatively_is_part_of_its_package(
+    write: Write, has_init: bool
+) -> None:
     path = write("pkg/net.py", NET)
     write("pkg/blocks.py", BLOCKS, width=6)
     if has_init:
@@ -91,7 +95,9 @@ def test_a_file_that_imports_relatively_is_part_of_its_package(write: Write, has
 def test_arguments_reach_a_factory_in_a_package(write: Write) -> None:
     path = write("pkg/net.py", NET)
     write("pkg/blocks.py", BLOCKS, width=6)
-    params = dscost.analyze(f"{path}:Net", input=(1, 3, 4, 4), kwargs={"norm": None}).totals.as_is.params
+    params = dscost.analyze(
+        f"{path}:Net", input=(1, 3, 4, 4), kwargs={"norm": None}
+    ).totals.as_is.params
     assert params == 3 * 6 + 6
 
 
@@ -104,7 +110,11 @@ def test_arguments_reach_a_factory_in_a_package(write: Write) -> None:
         ("pkg/models/net.py", "from . import common\nWIDTH = common.WIDTH", "pkg/models/common.py"),
         ("pkg/models/net.py", "from pkg.common import WIDTH", "pkg/common.py"),
         ("pkg/models/net.py", "from pkg import common\nWIDTH = common.WIDTH", "pkg/common.py"),
-        ("pkg/models/net.py", "import pkg.models.common as common\nWIDTH = common.WIDTH", "pkg/models/common.py"),
+        (
+            "pkg/models/net.py",
+            "import pkg.models.common as common\nWIDTH = common.WIDTH",
+            "pkg/models/common.py",
+        ),
         ("pkg/models/net.py", "from models.common import WIDTH", "pkg/models/common.py"),
         ("pkg/__init__.py", "from .common import WIDTH", "pkg/common.py"),
         ("v1.0/net.py", "from .common import WIDTH", "v1.0/common.py"),
@@ -115,7 +125,9 @@ def test_arguments_reach_a_factory_in_a_package(write: Write) -> None:
 def test_a_file_finds_what_it_imports_however_it_is_written(
     write: Write, tmp_path: Path, file: str, statement: str, held: str, has_init: bool
 ) -> None:
-    path = write(file, f"from torch import nn\n{statement}\ndef make():\n    return nn.Conv2d(3, WIDTH, 1)\n")
+    path = write(
+        file, f"from torch import nn\n{statement}\ndef make():\n    return nn.Conv2d(3, WIDTH, 1)\n"
+    )
     if has_init and "." not in path.parent.name and "models.common" not in statement:
         for folder in (tmp_path / "pkg", tmp_path / "pkg/models"):
             if folder.is_dir() and not (folder / "__init__.py").exists():
@@ -126,7 +138,9 @@ def test_a_file_finds_what_it_imports_however_it_is_written(
 
 @pytest.mark.parametrize("folder", ["torch", "random", "numpy", "dscost"])
 @pytest.mark.parametrize("has_init", [True, False], ids=["packages", "bare folders"])
-def test_a_folder_called_like_a_library_does_not_take_its_place(write: Write, folder: str, has_init: bool) -> None:
+def test_a_folder_called_like_a_library_does_not_take_its_place(
+    write: Write, folder: str, has_init: bool
+) -> None:
     text = "import random, torch\nfrom torch import nn\n{}def make():\n    return nn.Conv2d(3, {}, 1)\n"
     if has_init:
         write(f"{folder}/__init__.py")
@@ -139,7 +153,8 @@ def test_a_folder_called_like_a_library_does_not_take_its_place(write: Write, fo
 
 def test_a_neighbour_may_reach_further_up_than_the_file_itself(write: Write) -> None:
     path = write(
-        "a/b/net.py", "from torch import nn\nfrom .part import WIDTH\ndef make(): return nn.Conv2d(3, WIDTH, 1)"
+        "a/b/net.py",
+        "from torch import nn\nfrom .part import WIDTH\ndef make(): return nn.Conv2d(3, WIDTH, 1)",
     )
     write("a/b/part.py", "from ..common import WIDTH\n")
     write("a/common.py", "WIDTH = 5\n")
@@ -191,7 +206,9 @@ def test_the_path_of_a_module_written_with_slashes_is_told_the_file(
 ) -> None:
     write("pkg/net.py", NET)
     monkeypatch.chdir(tmp_path)
-    assert refused("pkg/net:Net").endswith("there is no module 'pkg/net'; pkg/net.py is a file: write pkg/net.py:NAME")
+    assert refused("pkg/net:Net").endswith(
+        "there is no module 'pkg/net'; pkg/net.py is a file: write pkg/net.py:NAME"
+    )
 
 
 # -- namesakes
@@ -212,7 +229,8 @@ def test_nothing_stays_on_the_path_or_among_the_modules(write: Write) -> None:
     path = write("pkg/net.py", NET)
     write("pkg/blocks.py", BLOCKS, width=6)
     script = write(
-        "script/net.py", "import sys\nsys.path.insert(0, __file__[:-6] + 'more')\n" + PLAIN.format(module="far")
+        "script/net.py",
+        "import sys\nsys.path.insert(0, __file__[:-6] + 'more')\n" + PLAIN.format(module="far"),
     )
     write("script/more/far.py", "WIDTH = 2\n")
     before, modules = list(sys.path), set(sys.modules)
@@ -238,12 +256,17 @@ def test_a_module_that_the_program_has_does_not_take_the_place_of_a_neighbour(
 def test_a_file_that_is_called_like_a_library_does_not_take_its_place(write: Write) -> None:
     write("torch.py", "raise RuntimeError('not the real one')\n")
     write("random.py", "raise RuntimeError('not the real one')\n")
-    path = write("net.py", "import random, torch\nfrom torch import nn\ndef make(): return nn.Conv2d(3, 4, 1)\n")
+    path = write(
+        "net.py",
+        "import random, torch\nfrom torch import nn\ndef make(): return nn.Conv2d(3, 4, 1)\n",
+    )
     assert width_of(f"{path}:make") == 4
     assert sys.modules["torch"].__file__ != str(path.parent / "torch.py")
 
 
-def test_a_neighbour_is_one_module_while_the_file_runs_and_while_its_factory_does(write: Write) -> None:
+def test_a_neighbour_is_one_module_while_the_file_runs_and_while_its_factory_does(
+    write: Write,
+) -> None:
     write("blocks.py", "made = []\n")
     path = write(
         "net.py",
@@ -312,7 +335,10 @@ def test_a_file_is_sought_in_the_folder_that_is_given_first(
     for folder, width in (("one", 4), ("two", 9)):
         write(f"{folder}/net.py", PLAIN, module="blocks")
         write(f"{folder}/blocks.py", BLOCKS, width=width)
-        write(f"{folder}/net.yaml", f"input: [3, 4, 4]\nlayers: [{{conv: 1, out_channels: {width}}}]\n")
+        write(
+            f"{folder}/net.yaml",
+            f"input: [3, 4, 4]\nlayers: [{{conv: 1, out_channels: {width}}}]\n",
+        )
     monkeypatch.chdir(tmp_path / "two")
     for target in ("net.py:make", "net.yaml"):
         assert width_of(target) == 9
@@ -349,12 +375,21 @@ sys.modules[__name__] = Late(__name__)
             "late_package:Absent: importing Absent failed: ModuleNotFoundError: Could not import module 'Absent'. "
             "(since RuntimeError: operator far::away does not exist)",
         ),
-        ("Broken", InputError, "late_package:Broken: importing Broken failed: OSError: no such library"),
+        (
+            "Broken",
+            InputError,
+            "late_package:Broken: importing Broken failed: OSError: no such library",
+        ),
         ("Absnt", InputError, "late_package:Absnt: there is no 'Absnt' (did you mean 'Absent'?)"),
     ],
 )
 def test_a_name_that_is_imported_when_asked_for_tells_why_it_cannot_be(
-    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: type[Exception], message: str
+    write: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    kind: type[Exception],
+    message: str,
 ) -> None:
     write("late_package.py", LATE)
     monkeypatch.chdir(tmp_path)
@@ -378,7 +413,8 @@ TORCHVISION = {
 
 
 @pytest.mark.parametrize(
-    ("target", "width"), [("{}/user.py:make", 6), ("torchvision:Net", 0), ("user:make", 6), ("{}/late.py:make", 7)]
+    ("target", "width"),
+    [("{}/user.py:make", 6), ("torchvision:Net", 0), ("user:make", 6), ("{}/late.py:make", 7)],
 )
 def test_a_torchvision_without_its_operators_can_be_imported_by_every_kind_of_target(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, width: int
@@ -408,16 +444,25 @@ def test_a_torchvision_without_its_operators_can_be_imported_by_every_kind_of_ta
             assert sys.modules["torchvision.extension"]._has_ops()
         assert mending.is_stood_in()
     finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("torchvision", "user")]:
+        for name in [
+            name for name in sys.modules if name.partition(".")[0] in ("torchvision", "user")
+        ]:
             del sys.modules[name]
 
 
-def test_another_error_of_torchvision_is_told(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_of_torchvision_is_told(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
-    write("torchvision/__init__.py", "raise RuntimeError('Detected that PyTorch and torchvision differ')\n")
+    write(
+        "torchvision/__init__.py",
+        "raise RuntimeError('Detected that PyTorch and torchvision differ')\n",
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UnavailableError, match="torchvision cannot be imported: RuntimeError: Detected"):
+    with pytest.raises(
+        UnavailableError, match="torchvision cannot be imported: RuntimeError: Detected"
+    ):
         mending.import_torchvision()
     assert not mending.is_stood_in()
 
@@ -455,7 +500,9 @@ def test_targets_of_several_threads_do_not_meet(write: Write) -> None:
         write(f"{width}/blocks.py", BLOCKS, width=width)
     place = write("x.py").parent
     with ThreadPoolExecutor(4) as pool:
-        widths = list(pool.map(lambda width: width_of(f"{place}/{width}/net.py:make"), [4, 5, 6, 7] * 4))
+        widths = list(
+            pool.map(lambda width: width_of(f"{place}/{width}/net.py:make"), [4, 5, 6, 7] * 4)
+        )
     assert widths == [4, 5, 6, 7] * 4
 
 
@@ -472,7 +519,9 @@ def test_a_module_is_sought_among_what_is_installed_where_the_working_directory_
 # -- what an import says
 
 
-def test_an_import_that_fails_in_its_own_words_is_told_in_these(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_that_fails_in_its_own_words_is_told_in_these(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write("nets.py", "raise ModuleNotFoundError('build the extension first')").parent
     monkeypatch.chdir(folder)
     words = "importing nets failed: ModuleNotFoundError: build the extension first"
@@ -483,8 +532,12 @@ def test_an_import_that_fails_in_its_own_words_is_told_in_these(write: Write, mo
 
 
 def test_a_name_whose_import_error_was_raised_from_itself_is_told(write: Write) -> None:
-    text = "def __getattr__(name):\n    error = ImportError('no wheel')\n    raise error from error\n"
-    assert refused(f"{write('nets.py', text)}:make").endswith("importing make failed: ImportError: no wheel")
+    text = (
+        "def __getattr__(name):\n    error = ImportError('no wheel')\n    raise error from error\n"
+    )
+    assert refused(f"{write('nets.py', text)}:make").endswith(
+        "importing make failed: ImportError: no wheel"
+    )
 
 
 def test_code_that_lowers_the_recursion_limit_does_not_take_it_from_us(tmp_path: Path) -> None:
@@ -492,7 +545,17 @@ def test_code_that_lowers_the_recursion_limit_does_not_take_it_from_us(tmp_path:
         "import sys\nfrom torch import nn\ndef make():\n    sys.setrecursionlimit(60)\n    return nn.Conv2d(3, 8, 3)\n",
         encoding="utf-8",
     )
-    command = [sys.executable, "-m", "dscost", "model", "low.py:make", "--input", "1,3,8,8", "--no-time", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "dscost",
+        "model",
+        "low.py:make",
+        "--input",
+        "1,3,8,8",
+        "--no-time",
+        "--json",
+    ]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["subjects"][0]["totals"]["as_is"]["macs"] == 36 * 8 * 27

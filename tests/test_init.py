@@ -13,8 +13,8 @@ from dscost.budgets.language import read_budget
 from dscost.budgets.starting import Choice, at_least, starter_budget
 from dscost.cli import run
 from dscost.errors import InputError
-from dscost.literals import written
-from dscost.quantities import parse_quantity
+from dscost.notation.literals import written
+from dscost.notation.quantities import parse_quantity
 
 TINY = "- {conv: 3, out_channels: 8, bias: false}\n- flatten\n"
 TINY_PARAMS = 3 * 3 * 3 * 8
@@ -88,11 +88,16 @@ def test_the_budget_that_init_writes_passes_as_soon_as_its_baseline_is_kept(
     [
         (lambda text: text.replace("baseline: dscost", "baseline: dsocst"), "missing_baseline"),
         (lambda text: text.replace("name: net", "name: other"), "missing_baseline"),
-        (lambda text: text.replace("input: [1, 3, 32, 32]", "input: [1, 3, 32, 31]"), "not_comparable"),
+        (
+            lambda text: text.replace("input: [1, 3, 32, 32]", "input: [1, 3, 32, 31]"),
+            "not_comparable",
+        ),
     ],
     ids=["another file", "another name", "another input"],
 )
-def test_no_slip_in_a_first_budget_is_let_off(slip: Callable[[str], str], kind: str, here: Path) -> None:
+def test_no_slip_in_a_first_budget_is_let_off(
+    slip: Callable[[str], str], kind: str, here: Path
+) -> None:
     (here / "net.yaml").write_text(TINY)
     assert run(["init", "net.yaml", "--input", "1,3,32,32", "-q"]) == 0
     assert first_check().exit_code == 0
@@ -104,7 +109,9 @@ def test_no_slip_in_a_first_budget_is_let_off(slip: Callable[[str], str], kind: 
     assert result.exit_code == 1
 
 
-def test_what_is_in_doubt_of_a_model_from_the_start_is_said_and_does_not_break_the_first_check(here: Path) -> None:
+def test_what_is_in_doubt_of_a_model_from_the_start_is_said_and_does_not_break_the_first_check(
+    here: Path,
+) -> None:
     (here / "nets.py").write_text(
         "import torch\n\n\nclass Net(torch.nn.Linear):\n"
         "    def forward(self, x):\n        return super().forward(x) if x.sum() > -1 else x\n"
@@ -119,7 +126,9 @@ def test_what_is_in_doubt_of_a_model_from_the_start_is_said_and_does_not_break_t
 
 def test_limits_are_what_was_counted_and_the_headroom(here: Path) -> None:
     (here / "net.yaml").write_text(TINY)
-    text = starter_budget(["net.yaml"], Path("dscost.yaml"), Fraction(1, 10), Choice(input=(1, 3, 32, 32)))
+    text = starter_budget(
+        ["net.yaml"], Path("dscost.yaml"), Fraction(1, 10), Choice(input=(1, 3, 32, 32))
+    )
     # 216 * 1.1 = 237.6, 221,184 * 1.1 = 243,302.4; a value of the input and of the output alive at once
     assert (TINY_PARAMS, TINY_MACS) == (216, 221_184)
     assert "      params: 238 # 216\n" in text
@@ -189,7 +198,9 @@ class Words(nn.Module):
         (["mask=1,5:float16", "ids=1,5:int64"], '["mask=1,5:float16", "ids=1,5:int64"]'),
     ],
 )
-def test_several_inputs_are_written_as_on_the_command_line(options: list[str], written: str, here: Path) -> None:
+def test_several_inputs_are_written_as_on_the_command_line(
+    options: list[str], written: str, here: Path
+) -> None:
     (here / "nets.py").write_text(WORDS)
     inputs = [text for one in options for text in ("--input", one)]
     assert run(["init", "nets.py:Words", *inputs, "--headroom", "0%", "-q"]) == 0
@@ -201,7 +212,12 @@ def test_several_inputs_are_written_as_on_the_command_line(options: list[str], w
 
 def test_a_saved_report_keeps_its_own_input_beside_models_that_are_given_one(here: Path) -> None:
     (here / "net.yaml").write_text(TINY)
-    assert run(["model", "net.yaml", "--input", "1,3,16,16", "--no-time", "--json", "-o", "saved.json"]) == 0
+    assert (
+        run(
+            ["model", "net.yaml", "--input", "1,3,16,16", "--no-time", "--json", "-o", "saved.json"]
+        )
+        == 0
+    )
     options = ["--input", "1,3,32,32", "--batch", "2", "--headroom", "0%", "-q"]
     assert run(["init", "saved.json", "net.yaml", *options]) == 0
     text = Path("dscost.yaml").read_text()
@@ -212,9 +228,16 @@ def test_a_saved_report_keeps_its_own_input_beside_models_that_are_given_one(her
     assert first_check().exit_code == 0
 
 
-def test_nothing_can_be_given_to_saved_reports_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_can_be_given_to_saved_reports_alone(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "net.yaml").write_text(TINY)
-    assert run(["model", "net.yaml", "--input", "1,3,16,16", "--no-time", "--json", "-o", "saved.json"]) == 0
+    assert (
+        run(
+            ["model", "net.yaml", "--input", "1,3,16,16", "--no-time", "--json", "-o", "saved.json"]
+        )
+        == 0
+    )
     assert run(["init", "saved.json", "--batch", "2"]) == 2
     said = "dscost: saved.json is a saved report, counted already: --batch cannot change it"
     assert capsys.readouterr().err.splitlines()[-1] == said
@@ -229,7 +252,9 @@ def test_settings_batch_and_dtype_are_written_too(here: Path) -> None:
     assert result.exit_code == 0
     (macs,) = [one.value for one in result.passed if (one.metric, one.bound) == ("macs", "max")]
     assert macs is not None
-    assert f"{float(macs) / 2 / 1e6:.2f}" == "149.50"  # the recount of width 0.5, tests/data/papers.csv
+    assert (
+        f"{float(macs) / 2 / 1e6:.2f}" == "149.50"
+    )  # the recount of width 0.5, tests/data/papers.csv
 
 
 def test_names_are_short_and_unlike(here: Path) -> None:
@@ -237,8 +262,26 @@ def test_names_are_short_and_unlike(here: Path) -> None:
         (here / folder).mkdir()
         (here / folder / "net.yaml").write_text(TINY)
     (here / "true.yaml").write_text(TINY)
-    assert run(["init", "a/net.yaml", "b/net.yaml", "true.yaml", "true.yaml", "--input", "1,3,8,8", "-q"]) == 0
-    assert [entry.name for entry in read_budget(Path("dscost.yaml")).entries] == ["a/net.yaml", "b/net.yaml", "true"]
+    assert (
+        run(
+            [
+                "init",
+                "a/net.yaml",
+                "b/net.yaml",
+                "true.yaml",
+                "true.yaml",
+                "--input",
+                "1,3,8,8",
+                "-q",
+            ]
+        )
+        == 0
+    )
+    assert [entry.name for entry in read_budget(Path("dscost.yaml")).entries] == [
+        "a/net.yaml",
+        "b/net.yaml",
+        "true",
+    ]
     assert 'name: "true"' in Path("dscost.yaml").read_text()
 
 
@@ -250,7 +293,9 @@ def test_nothing_is_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert Path("dscost.yaml").read_text() == "mine\n"
 
 
-def test_every_bad_model_gets_its_line_and_nothing_is_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_bad_model_gets_its_line_and_nothing_is_written(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "net.yaml").write_text("- {conv: 3}\n")
     assert run(["init", "resnet81", "resnet18", "net.yaml", "nix.yaml"]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -265,7 +310,10 @@ def test_every_bad_model_gets_its_line_and_nothing_is_written(here: Path, capsys
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--headroom", "5"], "--headroom: expected a quantity such as 5%, found '5': it lacks a unit"),
+        (
+            ["--headroom", "5"],
+            "--headroom: expected a quantity such as 5%, found '5': it lacks a unit",
+        ),
         (
             ["--input", "ids=1;128"],
             "--input: expected something like 1,3,224,224 or ids=1,128:int64, found 'ids=1;128'",
@@ -282,7 +330,9 @@ def test_a_wrong_option_says_what_is_expected(
 
 def test_a_missing_folder_is_told_before_anything_is_counted(here: Path) -> None:
     dscost = Path(sys.executable).parent / "dscost"
-    ran = subprocess.run([dscost, "init", "nix", "-o", "no/where.yaml"], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [dscost, "init", "nix", "-o", "no/where.yaml"], capture_output=True, text=True, check=False
+    )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "dscost: cannot write no/where.yaml: there is no folder no\n"
 
@@ -316,7 +366,22 @@ def test_the_library_says_of_every_model_why_it_cannot_be_counted(here: Path) ->
 
 @pytest.mark.parametrize("value", ["a\x7fb", "\x9b2J", "\u2028", ("\ufeff", 1)], ids=ascii)
 def test_arguments_that_no_text_of_yaml_may_hold_survive(value: Any, here: Path) -> None:
-    (here / "nets.py").write_text("from torch import nn\ndef make(value): return nn.Conv2d(3, 4, 3)\n")
-    assert run(["init", "nets.py:make", "--input", "1,3,8,8", "--kwargs", f"value={written(value)}", "-q"]) == 0
+    (here / "nets.py").write_text(
+        "from torch import nn\ndef make(value): return nn.Conv2d(3, 4, 3)\n"
+    )
+    assert (
+        run(
+            [
+                "init",
+                "nets.py:make",
+                "--input",
+                "1,3,8,8",
+                "--kwargs",
+                f"value={written(value)}",
+                "-q",
+            ]
+        )
+        == 0
+    )
     (entry,) = read_budget(Path("dscost.yaml")).entries
     assert entry.kwargs == {"value": value}

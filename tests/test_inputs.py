@@ -1,7 +1,7 @@
 import pytest
 
 from dscost.errors import InputError
-from dscost.inputs import TensorSpec, input_pattern, inputs_of, parse_input
+from dscost.notation.inputs import TensorSpec, input_pattern, inputs_of, parse_input
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,10 @@ def test_an_input_is_read_as_it_is_written(text: str, expected: TensorSpec) -> N
 def test_what_is_no_input_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_input(text)
-    assert str(caught.value) == f"expected something like 1,3,224,224 or ids=1,128:int64, found '{text}'"
+    assert (
+        str(caught.value)
+        == f"expected something like 1,3,224,224 or ids=1,128:int64, found '{text}'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,8 +88,14 @@ def test_what_is_no_input_is_refused(text: str) -> None:
         ("1=false", "false is of a bool: write :bool behind the shape"),
         ("1:bool=2", "a bool is true or false, found 2"),
         ("1:float16=1e6", "1000000.0 does not fit float16"),
-        ("1:int64=word", "the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], found word"),
-        ("1:int64=None", "the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], found None"),
+        (
+            "1:int64=word",
+            "the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], found word",
+        ),
+        (
+            "1:int64=None",
+            "the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], found None",
+        ),
         ("2,2:int64=[[1,2],[3]]", "the lists in [[1,2],[3]] are not of one length"),
         ("1,99999,99999=1", "more than 134,217,728 elements are not filled with values"),
         ("3:int64=[1,2", "expected ',' or ']' in '[1,2' of '[1,2'"),
@@ -99,9 +108,13 @@ def test_values_that_do_not_fit_are_refused_with_the_reason(text: str, why: str)
     assert str(caught.value) == f"'{text}': {why}"
 
 
-@pytest.mark.parametrize("text", ["return_dict=False", "mode='train'", "scale=0.5", "cache=None", "use=true", "a=b"])
+@pytest.mark.parametrize(
+    "text", ["return_dict=False", "mode='train'", "scale=0.5", "cache=None", "use=true", "a=b"]
+)
 def test_what_is_no_tensor_is_told_another_way(text: str) -> None:
-    with pytest.raises(InputError, match=r"is no tensor: an example_input\(\) beside the factory") as caught:
+    with pytest.raises(
+        InputError, match=r"is no tensor: an example_input\(\) beside the factory"
+    ) as caught:
         parse_input(text)
     assert f"can give {text.partition('=')[0]} a value" in str(caught.value)
 

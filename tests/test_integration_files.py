@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 import dscost
-from dscost.architectures import builtin_names
 from dscost.budgets.language import read_budget
+from dscost.networks.architectures import builtin_names
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -93,7 +93,9 @@ class Runner:
     def stub(self, name: str, script: str) -> None:
         """Put a program in front of all others that notes how it was called."""
         path = self.bin / name
-        path.write_text(f'#!/bin/bash\nprintf "%s\\n" "$*" >> "$CALLS"\n{script}\n', encoding="utf-8")
+        path.write_text(
+            f'#!/bin/bash\nprintf "%s\\n" "$*" >> "$CALLS"\n{script}\n', encoding="utf-8"
+        )
         path.chmod(0o755)
 
     @property
@@ -122,7 +124,10 @@ def test_the_check_decides_how_the_action_ends_and_the_summary_is_always_written
     (runner.work / "dscost.yaml").write_text(budget, encoding="utf-8")
     ran = runner.step("check", strict=strict)
     assert ran.returncode == code
-    assert runner.outputs() == {"exit-code": str(code), "summary": str(runner.temporary / "dscost-check.md")}
+    assert runner.outputs() == {
+        "exit-code": str(code),
+        "summary": str(runner.temporary / "dscost-check.md"),
+    }
     summary = runner.summary.read_text(encoding="utf-8")
     if code == 2:
         assert "dscost check could not judge:" in summary
@@ -131,14 +136,27 @@ def test_the_check_decides_how_the_action_ends_and_the_summary_is_always_written
     else:
         assert "1,814,073,344" in summary
     assert ("error" in [name for name, _ in acted_on(ran.stdout)]) is (code > 0)
-    assert ran.stderr == ""  # a runner reads both streams, in no order: what is fenced must be in one
+    assert (
+        ran.stderr == ""
+    )  # a runner reads both streams, in no order: what is fenced must be in one
 
 
 @pytest.mark.parametrize(
     ("strict", "code"),
-    [("True", 1), ("TRUE", 1), ("False", 0), ("FALSE", 0), ("", 0), ("yes", 2), ("1", 2), ("a\n::warning::b%", 2)],
+    [
+        ("True", 1),
+        ("TRUE", 1),
+        ("False", 0),
+        ("FALSE", 0),
+        ("", 0),
+        ("yes", 2),
+        ("1", 2),
+        ("a\n::warning::b%", 2),
+    ],
 )
-def test_strict_is_spelled_as_yaml_has_it_or_refused(runner: Runner, strict: str, code: int) -> None:
+def test_strict_is_spelled_as_yaml_has_it_or_refused(
+    runner: Runner, strict: str, code: int
+) -> None:
     (runner.work / "dscost.yaml").write_text(WARNED, encoding="utf-8")
     ran = runner.step("check", strict=strict)
     assert ran.returncode == code
@@ -154,7 +172,9 @@ def test_a_comment_that_is_neither_wanted_nor_not_is_refused(runner: Runner) -> 
     (runner.work / "dscost.yaml").write_text(WITHIN, encoding="utf-8")
     ran = runner.step("check", comment="always")
     assert ran.returncode == 2
-    assert acted_on(ran.stdout) == [("error", "dscost: input comment: expected true or false, found 'always'")]
+    assert acted_on(ran.stdout) == [
+        ("error", "dscost: input comment: expected true or false, found 'always'")
+    ]
 
 
 def acted_on(log: str) -> list[tuple[str, str]]:
@@ -162,10 +182,15 @@ def acted_on(log: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     resume = None
     for line in log.splitlines():
-        command = re.match(r"\s*::([\w-]+)(?: [^:]*)?::(.*)", line) or re.search(r"##\[([\w-]+)[^]]*\](.*)", line)
+        command = re.match(r"\s*::([\w-]+)(?: [^:]*)?::(.*)", line) or re.search(
+            r"##\[([\w-]+)[^]]*\](.*)", line
+        )
         if command is None:
             continue
-        name, data = command[1], command[2].replace("%0A", "\n").replace("%0D", "\r").replace("%25", "%")
+        name, data = (
+            command[1],
+            command[2].replace("%0A", "\n").replace("%0D", "\r").replace("%25", "%"),
+        )
         if resume is not None:
             resume = None if name == resume else resume
         elif name == "stop-commands":
@@ -184,10 +209,14 @@ COMMAND = r"a\n::warning::pwned\n##[error]pwned\n::stop-commands::x"
     [
         pytest.param(OVER.replace("target", f'name: "{COMMAND}", target'), [], id="name"),
         pytest.param(f'version: 1\nmodels:\n  - {{target: "{COMMAND}"}}\n', [], id="target"),
-        pytest.param(f'version: 1\n"{COMMAND}": 1\nmodels:\n  - target: vgg16\n', ["error"], id="key"),
+        pytest.param(
+            f'version: 1\n"{COMMAND}": 1\nmodels:\n  - target: vgg16\n', ["error"], id="key"
+        ),
     ],
 )
-def test_nothing_in_a_repository_is_a_command_of_the_runner(runner: Runner, budget: str, in_a_table: list[str]) -> None:
+def test_nothing_in_a_repository_is_a_command_of_the_runner(
+    runner: Runner, budget: str, in_a_table: list[str]
+) -> None:
     (runner.work / "dscost.yaml").write_text(budget, encoding="utf-8")
     for format_name, names in (("github", ["error"]), ("table", in_a_table)):
         log = runner.step("check", format=format_name).stdout
@@ -196,14 +225,18 @@ def test_nothing_in_a_repository_is_a_command_of_the_runner(runner: Runner, budg
 
 
 def test_what_a_model_prints_is_no_command_of_the_runner(runner: Runner) -> None:
-    runner.stub("dscost", 'printf "::warning::pwned\\n##[error]pwned"; echo "::error::pwned" >&2; exit 0')
+    runner.stub(
+        "dscost", 'printf "::warning::pwned\\n##[error]pwned"; echo "::error::pwned" >&2; exit 0'
+    )
     log = runner.step("check").stdout
     assert log.count("pwned") == 3 + 3  # in the log, and in why nothing was judged
     assert [name for name, _ in acted_on(log)] == ["error"]
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_process_that_ends_without_a_verdict_has_judged_nothing(runner: Runner, code: int) -> None:
+def test_a_process_that_ends_without_a_verdict_has_judged_nothing(
+    runner: Runner, code: int
+) -> None:
     runner.stub("dscost", f"echo Traceback; exit {code}")
     ran = runner.step("check")
     assert ran.returncode == 2
@@ -212,7 +245,10 @@ def test_a_process_that_ends_without_a_verdict_has_judged_nothing(runner: Runner
 
 def test_what_ends_a_fence_cannot_be_guessed(runner: Runner) -> None:
     runner.stub("dscost", "echo something; exit 0")
-    tokens = {re.findall(r"::stop-commands::([0-9a-f]{32})", runner.step("check").stdout)[0] for _ in range(3)}
+    tokens = {
+        re.findall(r"::stop-commands::([0-9a-f]{32})", runner.step("check").stdout)[0]
+        for _ in range(3)
+    }
     assert len(tokens) == 3
 
 
@@ -233,7 +269,9 @@ def test_mistakes_in_a_budget_are_annotated_where_they_are(runner: Runner) -> No
         ({"budget": "gone.yaml"}, "cannot read gone.yaml"),
     ],
 )
-def test_what_has_no_place_is_annotated_too(runner: Runner, given: dict[str, str], said: str) -> None:
+def test_what_has_no_place_is_annotated_too(
+    runner: Runner, given: dict[str, str], said: str
+) -> None:
     ran = runner.step("check", **given)
     assert ran.returncode == 2
     ((name, text),) = acted_on(ran.stdout)
@@ -254,7 +292,8 @@ def test_a_budget_that_is_missing_is_in_the_summary_too(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["$(touch pwned).yaml", "a; touch pwned;.yaml", "`touch pwned`.yaml", "--help", 'a".yaml']
+    "name",
+    ["$(touch pwned).yaml", "a; touch pwned;.yaml", "`touch pwned`.yaml", "--help", 'a".yaml'],
 )
 def test_what_an_input_says_is_never_run(runner: Runner, name: str) -> None:
     (runner.work / name).write_text(WITHIN, encoding="utf-8")
@@ -287,13 +326,19 @@ def test_the_comment_is_made_once_and_then_kept_up_to_date(runner: Runner) -> No
     asked, made = runner.calls
     assert asked.startswith("api --paginate repos/some/where/issues/7/comments")
     body = runner.temporary / "dscost-comment.md"
-    assert made == f"api --silent --method POST repos/some/where/issues/7/comments --field body=@{body}"
+    assert (
+        made
+        == f"api --silent --method POST repos/some/where/issues/7/comments --field body=@{body}"
+    )
     text = body.read_text(encoding="utf-8")
     assert text.startswith("<!-- dscost check -->\n")
     assert "over the limit of 1,814,073,343 by 1" in text
     runner.stub("gh", 'case "$*" in *--jq*) printf "12\\n34\\n";; esac')
     assert runner.step("comment").returncode == 0
-    assert runner.calls[-1] == f"api --silent --method PATCH repos/some/where/issues/comments/12 --field body=@{body}"
+    assert (
+        runner.calls[-1]
+        == f"api --silent --method PATCH repos/some/where/issues/comments/12 --field body=@{body}"
+    )
 
 
 def test_a_comment_that_is_not_allowed_is_not_fatal(runner: Runner) -> None:
@@ -311,10 +356,16 @@ def test_a_comment_that_is_not_allowed_is_not_fatal(runner: Runner) -> None:
 
 def test_the_hook_runs_the_check(tmp_path: Path) -> None:
     (hook,) = loaded(ROOT / ".pre-commit-hooks.yaml")
-    assert (hook["id"], hook["language"], hook["pass_filenames"]) == ("dscost-check", "python", False)
+    assert (hook["id"], hook["language"], hook["pass_filenames"]) == (
+        "dscost-check",
+        "python",
+        False,
+    )
     (tmp_path / "dscost.yaml").write_text(OVER, encoding="utf-8")
     program, *arguments = hook["entry"].split()
-    ran = subprocess.run([BIN / program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [BIN / program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 1
     assert "1,814,073,344 MACs, over the limit of 1,814,073,343 by 1" in ran.stdout
 
@@ -323,10 +374,14 @@ def test_the_snippets_name_what_there_is() -> None:
     (job,) = loaded(CI / "github.yml")["jobs"].values()
     (use,) = [step for step in job["steps"] if "/dscost@" in step.get("uses", "")]
     assert set(use["with"]) <= set(ACTION["inputs"])
-    (checkout,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+    (checkout,) = [
+        step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")
+    ]
     assert checkout["with"]["fetch-depth"] == 0
     (repo,) = loaded(CI / "pre-commit-config.yaml")["repos"]
-    assert [hook["id"] for hook in repo["hooks"]] == [hook["id"] for hook in loaded(ROOT / ".pre-commit-hooks.yaml")]
+    assert [hook["id"] for hook in repo["hooks"]] == [
+        hook["id"] for hook in loaded(ROOT / ".pre-commit-hooks.yaml")
+    ]
 
 
 def test_the_snippet_for_gitlab_compares_with_the_target_branch(tmp_path: Path) -> None:
@@ -339,7 +394,7 @@ def test_the_snippet_for_gitlab_compares_with_the_target_branch(tmp_path: Path) 
         subprocess.run(["git", *names, *arguments], cwd=at, check=True, capture_output=True)
 
     net = "- {conv: 3, out_channels: 8, name: stem}\n"
-    budget = "version: 1\nbaseline: b.json\ndefaults: {input: [1, 3, 8, 8]}\nmodels:\n  - {target: net.yaml, limits: {macs: {max_increase: 0%}}}\n"  # noqa: E501
+    budget = "version: 1\nbaseline: b.json\ndefaults: {input: [1, 3, 8, 8]}\nmodels:\n  - {target: net.yaml, limits: {macs: {max_increase: 0%}}}\n"
     (origin / "net.yaml").write_text(net, encoding="utf-8")
     (origin / "dscost.yaml").write_text(budget, encoding="utf-8")
     subprocess.run([BIN / "dscost", "baseline", "save", "-q"], cwd=origin, check=True)
@@ -350,7 +405,10 @@ def test_the_snippet_for_gitlab_compares_with_the_target_branch(tmp_path: Path) 
     (clone / "net.yaml").write_text(net.replace("8", "16"), encoding="utf-8")
     install, *script = job["script"]
     assert install == "pip install dscost"
-    environment = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main"}
+    environment = {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+    }
     ran = subprocess.run(
         ["bash", "-e", "-c", "\n".join(script)],
         cwd=clone,
@@ -381,7 +439,9 @@ def test_this_repository_keeps_the_budget_of_its_own_models() -> None:
     result = dscost.check(EXAMPLE, strict=True)
     assert result.findings == ()
     assert result.exit_code == 0
-    assert "dscost check configs/budgets/builtins.yaml --strict" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "dscost check configs/budgets/builtins.yaml --strict" in (
+        ROOT / ".ci" / "run"
+    ).read_text(encoding="utf-8")
 
 
 def test_every_built_in_model_is_in_the_budget() -> None:
@@ -389,7 +449,9 @@ def test_every_built_in_model_is_in_the_budget() -> None:
 
 
 def test_the_limits_are_the_figures_that_torchvision_publishes() -> None:
-    with (ROOT / "tests" / "data" / "torchvision_weights_meta.csv").open(newline="", encoding="utf-8") as file:
+    with (ROOT / "tests" / "data" / "torchvision_weights_meta.csv").open(
+        newline="", encoding="utf-8"
+    ) as file:
         published = {row["model"]: row for row in csv.DictReader(file)}
     held = 0
     for entry in read_budget(EXAMPLE).entries:

@@ -15,8 +15,8 @@ from dscost.analysis.workers import Process
 from dscost.cli import run
 from dscost.cli.supervising import foreign_targets
 from dscost.errors import InputError
+from dscost.foreign.containing import contained
 from dscost.sources import runs_code
-from dscost.sources.foreign import contained
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
 INPUT = (1, 3, 8, 8)
@@ -85,14 +85,19 @@ def test_models_that_die_are_failed_models_and_the_others_are_judged(folder: Pat
 
 
 def test_a_crash_names_its_signal(folder: Path) -> None:
-    with Worker() as worker, pytest.raises(InputError, match=r"ended the process \(signal 11, SIGSEGV\)"):
+    with (
+        Worker() as worker,
+        pytest.raises(InputError, match=r"ended the process \(signal 11, SIGSEGV\)"),
+    ):
         worker.count("nets.py:crashes", input=INPUT)
 
 
 def test_a_model_that_hangs_is_ended_and_names_its_limit(folder: Path) -> None:
     process = Process()
     process.ask("good", ("count", "nets.py:good", {"input": INPUT}), 60)  # torch is loaded by then
-    with pytest.raises(InputError, match=r"^hangs: not done after 0\.2 s, stopped \(--load-timeout"):
+    with pytest.raises(
+        InputError, match=r"^hangs: not done after 0\.2 s, stopped \(--load-timeout"
+    ):
         process.ask("hangs", ("count", "nets.py:hangs", {"input": INPUT}), 0.2)
     assert not process.is_alive
 
@@ -107,7 +112,9 @@ def test_a_worker_goes_on_anew_after_one_that_took_too_long(folder: Path) -> Non
 def test_a_process_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
     process, ended = Process(), []
     kill = os.killpg
-    monkeypatch.setattr(os, "killpg", lambda number, sent: (ended.append(number), kill(number, sent)))
+    monkeypatch.setattr(
+        os, "killpg", lambda number, sent: (ended.append(number), kill(number, sent))
+    )
     process.end()
     process.end()  # its number may be that of another process by now
     assert len(ended) == 1
@@ -248,5 +255,8 @@ def test_an_error_of_theirs_has_its_place() -> None:
 
 @pytest.mark.parametrize("error", [GeneratorExit(), SystemExit(3), BaseException("base")], ids=repr)
 def test_whatever_is_raised_is_an_input_error(error: BaseException) -> None:
-    with pytest.raises(InputError, match=f"^net: its code raised {type(error).__name__}"), contained("net"):
+    with (
+        pytest.raises(InputError, match=f"^net: its code raised {type(error).__name__}"),
+        contained("net"),
+    ):
         raise error

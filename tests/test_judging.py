@@ -21,28 +21,49 @@ from dscost.budgets.checking import check
 from dscost.budgets.judging import CheckResult, Finding, Judgement, Subject, judge, without_excluded
 from dscost.budgets.language import Budget, read_budget
 from dscost.errors import InputError, UnavailableError, UnknownNameError
+from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.rendering.pages import View
 from dscost.rendering.verdicts import VERDICT_RENDERERS, finding_sentence
-from dscost.results import Cost, Coverage, Doubt, Input, Latency, Layer, Operator, Report, Timing, Totals
-from dscost.specs import ConvSpec, conv2d
+from dscost.reports.records import (
+    Cost,
+    Coverage,
+    Doubt,
+    Input,
+    Latency,
+    Layer,
+    Operator,
+    Report,
+    Timing,
+    Totals,
+)
 from dscost.timing import TimingOptions
 
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512  # at 224, torchvision
 MOBILENET_MACS, MOBILENET_PARAMS = 568_740_352, 4_231_976  # 1.0 at 224, with BatchNorm
 
 
-def layer(name: str, params: int = 0, macs: int = 0, traffic: int = 0, conv: ConvSpec | None = None) -> Layer:
+def layer(
+    name: str, params: int = 0, macs: int = 0, traffic: int = 0, conv: ConvSpec | None = None
+) -> Layer:
     cost = Cost(params, macs, 4 * params, 7, 9, traffic)
     kind = ("Conv2d", "convolution") if conv else ("Linear", "linear")
     return Layer(name, *kind, 1, conv, (1, 3, 8, 8), (1, 3, 8, 8), cost)
 
 
 def report(
-    *layers: Layer, unknown: Sequence[str] = (), peak: int | None = None, median_s: float | None = None, size: int = 8
+    *layers: Layer,
+    unknown: Sequence[str] = (),
+    peak: int | None = None,
+    median_s: float | None = None,
+    size: int = 8,
 ) -> Report:
     sums = {name: sum(getattr(one.cost, name) for one in layers) for name in Cost._fields}
     total = Cost(**{**sums, "input_bytes": 4 * 3 * size * size, "output_bytes": 40})
-    latency = {} if median_s is None else {"cpu": Timing(as_is=Latency(median_s, None, 0.0, 0.0, 0.0, 0.0, 9))}
+    latency = (
+        {}
+        if median_s is None
+        else {"cpu": Timing(as_is=Latency(median_s, None, 0.0, 0.0, 0.0, 0.0, 9))}
+    )
     return Report(
         target="m",
         source="yaml",
@@ -60,15 +81,23 @@ def budget_of(text: str, policy: str = "") -> Budget:
     """Return a budget of a model `m`; what is said of it begins on line 5."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "b.yaml"
-        path.write_text(f"version: 1\nbaseline: kept.json\nmodels:\n  - target: m\n{text}\n{policy}\n")
+        path.write_text(
+            f"version: 1\nbaseline: kept.json\nmodels:\n  - target: m\n{text}\n{policy}\n"
+        )
         return read_budget(path)
 
 
-def judged(text: str, now: Report | None, before: Report | None = None, policy: str = "") -> Judgement:
+def judged(
+    text: str, now: Report | None, before: Report | None = None, policy: str = ""
+) -> Judgement:
     """Judge a report against a baseline, by way of its file."""
     budget = budget_of(text, policy)
     (entry,) = budget.entries
-    known = {} if before is None else {entry.name: known_of(entry, before, without_excluded(entry, before))}
+    known = (
+        {}
+        if before is None
+        else {entry.name: known_of(entry, before, without_excluded(entry, before))}
+    )
     baseline = parse_baseline(baseline_text(known), "kept.json")
     return judge(budget, [Subject(entry, now, None if now else "it burns")], baseline)
 
@@ -80,7 +109,10 @@ def kinds(judgement: Judgement) -> list[tuple[str, str]]:
 def texts_of(finding: Finding) -> list[str]:
     """Return the sentence, the table and the Markdown that a user sees."""
     result = CheckResult(Path("b.yaml"), (finding,), (), ())
-    return [finding_sentence(finding), *(VERDICT_RENDERERS[name](result, View()) for name in ("table", "markdown"))]
+    return [
+        finding_sentence(finding),
+        *(VERDICT_RENDERERS[name](result, View()) for name in ("table", "markdown")),
+    ]
 
 
 # -- at the limit
@@ -119,7 +151,12 @@ def test_at_the_limit_passes_and_one_over_it_fails_with_both_integers(
     for bound, limit, kind in (("max", value - 1, "over_max"), ("min", value + 1, "under_min")):
         beyond = checked(bound, limit)
         (finding,) = beyond.findings
-        assert (finding.kind, finding.value, finding.limit, beyond.exit_code) == (kind, value, limit, 1)
+        assert (finding.kind, finding.value, finding.limit, beyond.exit_code) == (
+            kind,
+            value,
+            limit,
+            1,
+        )
         for text in texts_of(finding):
             assert printed in text
             assert f"{limit:,}" in text
@@ -167,7 +204,9 @@ def test_at_the_limit_passes_and_one_over_it_fails_with_both_integers(
         ("{max_decrease: 1%}", 399, 395, "shrank", 396),
     ],
 )
-def test_growth_is_compared_exactly(limits: str, before: int, now: int, kind: str | None, most: Fraction | int) -> None:
+def test_growth_is_compared_exactly(
+    limits: str, before: int, now: int, kind: str | None, most: Fraction | int
+) -> None:
     found = judged(
         f"    limits: {{macs: {limits}}}",
         report(layer("a", macs=now)),
@@ -179,13 +218,20 @@ def test_growth_is_compared_exactly(limits: str, before: int, now: int, kind: st
         assert [(one.value, one.limit) for one in found.passed] == [(now, most)]
     else:
         (finding,) = found.findings
-        assert (finding.kind, finding.value, finding.before, finding.limit) == (kind, now, before, most)
+        assert (finding.kind, finding.value, finding.before, finding.limit) == (
+            kind,
+            now,
+            before,
+            most,
+        )
         assert found.passed == ()
 
 
 @law
 @given(st.integers(0, 10**15), st.integers(0, 10**15), st.integers(0, 3000), st.integers(0, 10**6))
-def test_growth_passes_exactly_when_the_integers_say_so(before: int, now: int, per_mille: int, small: int) -> None:
+def test_growth_passes_exactly_when_the_integers_say_so(
+    before: int, now: int, per_mille: int, small: int
+) -> None:
     text = f"    limits: {{macs: {{max_increase: '{per_mille / 10}%', ignore_below: {small}}}}}"
     found = judged(text, report(layer("a", macs=now)), report(layer("a", macs=before)),
                    "policy: {on_improvement: ignore}")  # fmt: skip
@@ -231,7 +277,10 @@ def test_a_figure_that_is_not_known_is_told_at_the_level_of_its_limit() -> None:
             report(layer("a", macs=3)),
         )
         assert kinds(found) == [("unknown_figure", level)] * 2
-        assert [finding.metric for finding in found.findings] == ["peak_activation_bytes", "flops_per_byte"]
+        assert [finding.metric for finding in found.findings] == [
+            "peak_activation_bytes",
+            "flops_per_byte",
+        ]
 
 
 def test_why_nothing_was_timed_is_told_of_the_time_alone() -> None:
@@ -246,10 +295,14 @@ def test_why_nothing_was_timed_is_told_of_the_time_alone() -> None:
 
 def test_flops_per_byte_is_a_fraction() -> None:
     # 2 * 5 / 3 FLOP/byte is above 3.333 by a third of a thousandth
-    found = judged("    limits: {flops_per_byte: {max: 3.333}}", report(layer("a", macs=5, traffic=3)))
+    found = judged(
+        "    limits: {flops_per_byte: {max: 3.333}}", report(layer("a", macs=5, traffic=3))
+    )
     (finding,) = found.findings
     assert (finding.value, finding.limit) == (Fraction(10, 3), Fraction(3333, 1000))
-    exactly = judged("    limits: {flops_per_byte: {max: 2.5}}", report(layer("a", macs=5, traffic=4)))
+    exactly = judged(
+        "    limits: {flops_per_byte: {max: 2.5}}", report(layer("a", macs=5, traffic=4))
+    )
     assert exactly.findings == ()
 
 
@@ -280,19 +333,25 @@ def test_a_broken_limit_never_looks_kept(metric: str, value: Fraction, limit: Fr
         finding = Finding(kind, "error", "m", 5, 15, metric, None, found, bound)
         sentence, table, markdown = texts_of(finding)
         told = re.fullmatch(
-            r"(?:latency of )?([\d.,]+(?: [mnµ]?s)?).*, (?:over|under) the \w+ of (.+) by (.+)\.", sentence
+            r"(?:latency of )?([\d.,]+(?: [mnµ]?s)?).*, (?:over|under) the \w+ of (.+) by (.+)\.",
+            sentence,
         )
         assert told
         assert told[1] != told[2]
         assert told[3] not in ("0", "0 s")
         cells = [
-            cell.strip() for cell in next(one for one in markdown.splitlines() if one.startswith("| m ")).split("|")
+            cell.strip()
+            for cell in next(one for one in markdown.splitlines() if one.startswith("| m ")).split(
+                "|"
+            )
         ]
         assert cells[3] != cells[4]
         row = next(line for line in table.splitlines() if line.startswith("m "))
         assert re.search(rf" {re.escape(cells[3])} +{re.escape(cells[4])} ", row)
         if metric == "latency_s":
-            assert all(text.endswith("s") for text in (told[1], told[2], told[3]))  # a time has a unit
+            assert all(
+                text.endswith("s") for text in (told[1], told[2], told[3])
+            )  # a time has a unit
 
 
 @law
@@ -339,9 +398,13 @@ def test_a_change_of_intensity_that_is_ignored_is_not_shown_as_over_the_limit(
 def test_a_layer_that_is_the_model_itself_is_not_taken_for_all_of_it() -> None:
     found = judged("    layers: [{match: '*', each: {macs: {max: 6, level: warn}, params: 1}}]",
                    report(layer("", macs=7), layer("a", macs=5)))  # fmt: skip
-    assert [finding_sentence(one) for one in found.findings] == ["(root): 7 MACs, over the limit of 6 by 1."]
+    assert [finding_sentence(one) for one in found.findings] == [
+        "(root): 7 MACs, over the limit of 6 by 1."
+    ]
     budget = budget_of("")
-    result = CheckResult(budget.path, found.findings, found.passed, (Subject(budget.entries[0], report()),))
+    result = CheckResult(
+        budget.path, found.findings, found.passed, (Subject(budget.entries[0], report()),)
+    )
     table = VERDICT_RENDERERS["markdown"](result, View())
     assert "| MACs of (root) |" in table
     assert "| params of (root) |" in table
@@ -355,7 +418,12 @@ def test_each_is_about_every_layer_and_the_last_rule_that_matches_holds() -> Non
         "      - {match: 'a.*', each: {macs: 20}}\n"
         "      - {match: 'a.2', each: {macs: {max: 5, level: ignore}}}\n"
         "      - {match: 'b', each: {macs: {min: 1}}}\n",
-        report(layer("a.1", macs=21), layer("a.2", macs=999), layer("b", macs=11, params=4), layer("a.3", macs=20)),
+        report(
+            layer("a.1", macs=21),
+            layer("a.2", macs=999),
+            layer("b", macs=11, params=4),
+            layer("a.3", macs=20),
+        ),
     )
     assert [(one.layer, one.metric, one.value, one.limit, one.line) for one in found.findings] == [
         ("b", "macs", 11, 10, 6),
@@ -373,14 +441,19 @@ def test_each_is_about_every_layer_and_the_last_rule_that_matches_holds() -> Non
 
 def test_a_rule_that_is_there_twice_by_an_alias_holds_once() -> None:
     found = judged(
-        "    layers:\n      - &rule {match: a, each: {macs: 10}}\n      - *rule\n", report(layer("a", macs=11))
+        "    layers:\n      - &rule {match: a, each: {macs: 10}}\n      - *rule\n",
+        report(layer("a", macs=11)),
     )
     assert kinds(found) == [("over_max", "error")]
 
 
 def test_a_total_is_the_sum_of_the_layers_that_match() -> None:
     rule = "    layers:\n      - {{match: 'a.*', total: {{macs: {0}, params: {{min: {1}}}, flops: 66}}}}\n"
-    layers = [layer("a.1", macs=11, params=2), layer("a.2", macs=22, params=3), layer("b", macs=44, params=7)]
+    layers = [
+        layer("a.1", macs=11, params=2),
+        layer("a.2", macs=22, params=3),
+        layer("b", macs=44, params=7),
+    ]
     assert judged(rule.format(11 + 22, 2 + 3), report(*layers)).findings == ()
     found = judged(rule.format(11 + 22 - 1, 2 + 3 + 1), report(*layers))
     assert [(one.kind, one.layer, one.value, one.limit) for one in found.findings] == [
@@ -393,8 +466,15 @@ def test_a_total_is_the_sum_of_the_layers_that_match() -> None:
 def test_a_total_may_be_an_intensity() -> None:
     rule = "    layers:\n      - {match: 'a.*', total: {flops_per_byte: {min: 4}}}\n"
     # 2 * (10 + 20) / (5 + 10) = 4
-    assert judged(rule, report(layer("a.1", macs=10, traffic=5), layer("a.2", macs=20, traffic=10))).findings == ()
-    assert judged(rule, report(layer("a.1", macs=10, traffic=5), layer("a.2", macs=20, traffic=11))).findings
+    assert (
+        judged(
+            rule, report(layer("a.1", macs=10, traffic=5), layer("a.2", macs=20, traffic=10))
+        ).findings
+        == ()
+    )
+    assert judged(
+        rule, report(layer("a.1", macs=10, traffic=5), layer("a.2", macs=20, traffic=11))
+    ).findings
 
 
 def test_growth_of_one_layer_and_of_a_group() -> None:
@@ -404,15 +484,27 @@ def test_growth_of_one_layer_and_of_a_group() -> None:
         "      - {match: 'a.*', total: {macs: {max_increase: 10%}}}\n"
     )
     before = report(layer("a.1", macs=100), layer("a.2", macs=200), layer("b", macs=5))
-    found = judged(rules, report(layer("a.1", macs=111), layer("a.2", macs=200), layer("b", macs=5000)), before)
+    found = judged(
+        rules, report(layer("a.1", macs=111), layer("a.2", macs=200), layer("b", macs=5000)), before
+    )
     assert [(one.kind, one.layer, one.metric, one.value, one.before) for one in found.findings] == [
         ("grew", "a.1", "macs", 111, 100),
         ("grew", "a.1", "flops", 222, 200),
     ]
-    assert (found.passed[-1].layer, found.passed[-1].value, found.passed[-1].limit) == ("a.*", 311, 330)
+    assert (found.passed[-1].layer, found.passed[-1].value, found.passed[-1].limit) == (
+        "a.*",
+        311,
+        330,
+    )
     grown = judged(rules, report(layer("a.1", macs=110), layer("a.2", macs=221)), before)
     total = grown.findings[-1]
-    assert (total.kind, total.layer, total.value, total.before, total.limit) == ("grew", "a.*", 331, 300, 330)
+    assert (total.kind, total.layer, total.value, total.before, total.limit) == (
+        "grew",
+        "a.*",
+        331,
+        300,
+        330,
+    )
     assert [(one.layer, one.before, one.value) for one in total.contributions] == [
         ("a.2", 200, 221),
         ("a.1", 100, 110),
@@ -440,7 +532,12 @@ DENSE = "type:Conv2d[groups=1,kernel>1]"
         # gone altogether
         ([dense("b", 200), depthwise("c", 30)], 200, "shrank", [("a", 100, 0)]),
         # both renamed, one widened
-        ([dense("x", 100), dense("y", 250, channels=9), depthwise("c", 30)], 350, "grew", [("y", 0, 250)]),
+        (
+            [dense("x", 100), dense("y", 250, channels=9), depthwise("c", 30)],
+            350,
+            "grew",
+            [("y", 0, 250)],
+        ),
         # renamed only
         ([dense("x", 100), dense("y", 200), depthwise("c", 30)], 300, None, []),
         # split in two
@@ -472,12 +569,20 @@ def test_a_group_that_is_gone_altogether_shrank_to_nothing_beside_being_told() -
 
 def test_a_layer_that_is_gone_is_judged_by_each_unless_a_later_rule_lets_it() -> None:
     before = report(dense("a", 100), dense("b", 200), layer("fc", macs=5))
-    rule = f"      - {{match: '{DENSE}', each: {{macs: {{max_decrease: 50%, max_increase: 0%}}}}}}\n"
+    rule = (
+        f"      - {{match: '{DENSE}', each: {{macs: {{max_decrease: 50%, max_increase: 0%}}}}}}\n"
+    )
     later = "      - {match: 'b', each: {macs: {max_decrease: 100%}}}\n"
     ignore = "policy: {on_improvement: ignore, on_unmatched_rule: ignore}"
     now = report(dense("a", 60), layer("other", macs=1))
     (finding,) = judged(f"    layers:\n{rule}", now, before, ignore).findings
-    assert (finding.kind, finding.layer, finding.value, finding.before, finding.limit) == ("shrank", "b", 0, 200, 100)
+    assert (finding.kind, finding.layer, finding.value, finding.before, finding.limit) == (
+        "shrank",
+        "b",
+        0,
+        200,
+        100,
+    )
     found = judged(f"    layers:\n{rule}{later}", now, before, ignore)
     assert found.findings == ()
     assert ("b", 0, 0) in [(one.layer, one.value, one.limit) for one in found.passed]
@@ -486,12 +591,19 @@ def test_a_layer_that_is_gone_is_judged_by_each_unless_a_later_rule_lets_it() ->
 
 
 def test_what_shrank_names_the_layers_that_shrank_or_are_gone() -> None:
-    before = report(layer("a", macs=100), layer("b", macs=300), layer("c", macs=50), layer("old", macs=7))
+    before = report(
+        layer("a", macs=100), layer("b", macs=300), layer("c", macs=50), layer("old", macs=7)
+    )
     now = report(layer("a", macs=90), layer("c", macs=60), layer("new", macs=7))
     for limit in ("{max_decrease: 0%}", "{min: 200}"):
-        (finding,) = judged(f"    limits: {{macs: {limit}}}", now, before, "policy: {on_improvement: ignore}").findings
+        (finding,) = judged(
+            f"    limits: {{macs: {limit}}}", now, before, "policy: {on_improvement: ignore}"
+        ).findings
         # "old" is "new" by another name
-        assert [(one.layer, one.before, one.value) for one in finding.contributions] == [("b", 300, 0), ("a", 100, 90)]
+        assert [(one.layer, one.before, one.value) for one in finding.contributions] == [
+            ("b", 300, 0),
+            ("a", 100, 90),
+        ]
         assert "shrank most: b (gone, 300 before), a (100 → 90, −10.00 %)" in texts_of(finding)[1]
 
 
@@ -519,7 +631,9 @@ def test_a_baseline_without_kinds_judges_what_it_can_and_says_what_it_cannot(lev
     text = baseline_text({"m": known._replace(kinds={})}).replace('"version": 2', '"version": 1')
     found = judge(budget, [Subject(entry, model)], parse_baseline(text, "kept.json"))
     told = (
-        [] if level == "ignore" else [("not_comparable", level, DENSE, 8), ("not_comparable", level, "type:Linear", 9)]
+        []
+        if level == "ignore"
+        else [("not_comparable", level, DENSE, 8), ("not_comparable", level, "type:Linear", 9)]
     )
     assert [(one.kind, one.level, one.layer, one.line) for one in found.findings] == told
     assert [(one.bound, one.layer, one.value) for one in found.passed] == [
@@ -541,7 +655,11 @@ def test_a_new_layer_is_new_cost_and_a_group_remembers_layers_that_are_gone() ->
     assert [(one.layer, one.value, one.limit) for one in judged(each, renamed, before).passed] == [
         ("a.one", 100, 110), ("a.2", 200, 220),
     ]  # fmt: skip
-    for other in (layer("a.one", macs=101), layer("a.one", macs=100, params=1), dense("a.one", 100)):
+    for other in (
+        layer("a.one", macs=101),
+        layer("a.one", macs=100, params=1),
+        dense("a.one", 100),
+    ):
         (finding,) = judged(each, report(other, layer("a.2", macs=200)), before).findings
         assert (finding.kind, finding.layer, finding.before) == ("new_cost", "a.one", 0)
     assert judged(total, renamed, before).findings == ()
@@ -559,7 +677,12 @@ def test_excluded_layers_are_taken_off_the_sums_and_off_the_rules() -> None:
         "    layers: [{match: '*', each: {macs: 20}}]\n"
         "    exclude: [{match: 'aux.*', reason: training only}]\n"
     )
-    layers = [layer("a", 1, 10, 20), layer("aux.0", 100, 1000, 200), layer("b", 2, 20, 30), layer("aux.1", 5, 5, 5)]
+    layers = [
+        layer("a", 1, 10, 20),
+        layer("aux.0", 100, 1000, 200),
+        layer("b", 2, 20, 30),
+        layer("aux.1", 5, 5, 5),
+    ]
     found = judged(text, report(*layers))
     assert found.findings == ()
     assert {one.metric: one.value for one in found.passed if one.layer is None} == {
@@ -573,7 +696,9 @@ def test_what_is_excluded_is_part_of_what_a_baseline_is_of() -> None:
     budget = budget_of(limits)
     (entry,) = budget.entries
     before = report(layer("a", macs=10), layer("aux", macs=5))
-    baseline = parse_baseline(baseline_text({"m": known_of(entry, before, before.totals.as_is)}), "kept.json")
+    baseline = parse_baseline(
+        baseline_text({"m": known_of(entry, before, before.totals.as_is)}), "kept.json"
+    )
     budget = budget_of(limits + "    exclude: [{match: aux, reason: training only}]")
     (finding,) = judge(budget, [Subject(budget.entries[0], before)], baseline).findings
     assert (finding.kind, finding.detail) == ("not_comparable", "without was none, is aux")
@@ -604,10 +729,16 @@ def test_a_rule_that_matches_nothing_is_told(rule: str, level: str) -> None:
 
 def test_a_ban_holds_where_nothing_matches_if_that_is_meant() -> None:
     ban = "    layers: [{match: 'type:Conv2d[groups=1,kernel>1]', total: {params: 0, macs: {max: 0, level: warn}}%s}]"
-    rule, clean = ban % ", allow_empty: true", report(layer("a", 5, 5, conv=conv2d(8, 8, 1)), layer("b", 5, 5))
+    rule, clean = (
+        ban % ", allow_empty: true",
+        report(layer("a", 5, 5, conv=conv2d(8, 8, 1)), layer("b", 5, 5)),
+    )
     found = judged(rule, clean)
     assert found.findings == ()
-    assert [(one.metric, one.value, one.limit) for one in found.passed] == [("params", 0, 0), ("macs", 0, 0)]
+    assert [(one.metric, one.value, one.limit) for one in found.passed] == [
+        ("params", 0, 0),
+        ("macs", 0, 0),
+    ]
     there = judged(rule, report(layer("a", 5, 7, conv=conv2d(8, 8, 3))))
     assert [(one.kind, one.level, one.value) for one in there.findings] == [("over_max", "error", 5),
                                                                           ("over_max", "warn", 7)]  # fmt: skip
@@ -637,20 +768,34 @@ def test_a_ban_that_matches_nothing_is_told_unless_that_is_meant_or_let_off(
     said = ", allow_empty: true" if is_meant else ""
     rule = f"    layers: [{{match: '{match}', total: {{params: 0}}{said}}}]"
     found = judged(
-        rule, report(layer("a", 5, 5, conv=conv2d(8, 8, 1))), policy=f"policy: {{on_unmatched_rule: {level}}}"
+        rule,
+        report(layer("a", 5, 5, conv=conv2d(8, 8, 1))),
+        policy=f"policy: {{on_unmatched_rule: {level}}}",
     )
     if level != "ignore" and (detail or not is_meant):
         (finding,) = found.findings
-        assert (finding.kind, finding.level, finding.layer, finding.detail) == ("unmatched_rule", level, match, detail)
-        assert texts_of(finding)[0] == f"{match}: no layer matches this rule{f': {detail}' if detail else ''}."
+        assert (finding.kind, finding.level, finding.layer, finding.detail) == (
+            "unmatched_rule",
+            level,
+            match,
+            detail,
+        )
+        assert (
+            texts_of(finding)[0]
+            == f"{match}: no layer matches this rule{f': {detail}' if detail else ''}."
+        )
         return
     assert found.findings == ()
-    assert [(one.value, one.limit, one.note) for one in found.passed] == [(0, 0, "no layer matches")]
+    assert [(one.value, one.limit, one.note) for one in found.passed] == [
+        (0, 0, "no layer matches")
+    ]
     page = VERDICT_RENDERERS["table"](CheckResult(Path("b.yaml"), *found, ()), View())
     assert f"\nok: m: {match}: no layer matches.\n" in page
 
 
-@pytest.mark.parametrize(("match", "hint"), [("stme", " (did you mean 'stem'?)"), ("aux", ""), ("op:pooling", "")])
+@pytest.mark.parametrize(
+    ("match", "hint"), [("stme", " (did you mean 'stem'?)"), ("aux", ""), ("op:pooling", "")]
+)
 def test_a_ban_by_name_tells_what_it_may_mean(match: str, hint: str) -> None:
     ban = f"    layers: [{{match: '{match}', total: {{macs: 0, params: 0}}, allow_empty: true}}]"
     found = judged(ban, report(layer("stem")))
@@ -664,9 +809,17 @@ def test_a_ban_by_name_tells_what_it_may_mean(match: str, hint: str) -> None:
 def test_a_ban_that_another_choice_of_the_matrix_breaks_is_no_slip() -> None:
     ban = "    matrix: {width: [1, 2]}\n    layers: [{match: 'a', total: {params: 0}}]"
     one, two = budget_of(ban).entries
-    found = judge(budget_of(ban), [Subject(one, report(layer("a", 5))), Subject(two, report(layer("b", 5)))], None)
-    assert [(finding.kind, finding.entry) for finding in found.findings] == [("over_max", "m[width=1]")]
-    assert [(passed.entry, passed.note) for passed in found.passed] == [("m[width=2]", "no layer matches")]
+    found = judge(
+        budget_of(ban),
+        [Subject(one, report(layer("a", 5))), Subject(two, report(layer("b", 5)))],
+        None,
+    )
+    assert [(finding.kind, finding.entry) for finding in found.findings] == [
+        ("over_max", "m[width=1]")
+    ]
+    assert [(passed.entry, passed.note) for passed in found.passed] == [
+        ("m[width=2]", "no layer matches")
+    ]
 
 
 def test_other_rules_may_be_meant_to_match_nothing_too() -> None:
@@ -679,10 +832,14 @@ def test_other_rules_may_be_meant_to_match_nothing_too() -> None:
 
 
 def test_a_type_that_another_model_of_the_file_has_is_no_slip() -> None:
-    budget = budget_of("    layers: [{match: 'type:Conv2D', total: {params: 0}, allow_empty: true}]")
+    budget = budget_of(
+        "    layers: [{match: 'type:Conv2D', total: {params: 0}, allow_empty: true}]"
+    )
     (entry,) = budget.entries
     other = report(layer("a", conv=conv2d(8, 8, 3))._replace(type="Conv2D"))
-    found = judge(budget, [Subject(entry, report(layer("b"))), Subject(replace(entry, name="n"), other)], None)
+    found = judge(
+        budget, [Subject(entry, report(layer("b"))), Subject(replace(entry, name="n"), other)], None
+    )
     assert found.findings == ()
 
 
@@ -693,9 +850,13 @@ def test_a_rule_on_a_type_names_the_convolutions_of_other_classes_that_it_leaves
     (finding,) = judged(ban, report(own)).findings
     assert (finding.kind, finding.detail) == ("unmatched_rule", left_out)
     assert judged(ban.replace("type:Conv2d", "op:convolution"), report(own)).findings[0].value == 5
-    (passed,) = judged("    layers: [{match: 'type:Conv2d', total: {params: 9}}]", report(own, dense("b", 1))).passed
+    (passed,) = judged(
+        "    layers: [{match: 'type:Conv2d', total: {params: 9}}]", report(own, dense("b", 1))
+    ).passed
     assert passed.note == left_out
-    (finding,) = judged(f"    layers: [{{match: '{DENSE}', each: {{params: 9}}}}]", report(own)).findings
+    (finding,) = judged(
+        f"    layers: [{{match: '{DENSE}', each: {{params: 9}}}}]", report(own)
+    ).findings
     assert (finding.kind, finding.detail) == ("unmatched_rule", left_out)
 
 
@@ -723,7 +884,9 @@ MIXED = layer("own", 553, 10**9 + 544 * 64)._replace(
         ("op:*", 10**9 + 544 * 64),
     ],
 )
-def test_a_rule_is_about_what_it_means_of_a_layer_that_runs_several_operators(match: str, macs: int) -> None:
+def test_a_rule_is_about_what_it_means_of_a_layer_that_runs_several_operators(
+    match: str, macs: int
+) -> None:
     for bound in ("each", "total"):
         rule = f"    layers: [{{match: '{match}', {bound}: {{macs: {macs - 1}}}}}]"
         (finding,) = judged(rule, report(MIXED)).findings
@@ -735,7 +898,9 @@ def test_growth_of_one_operator_among_several_is_seen() -> None:
     rule = "    layers: [{match: 'op:convolution[kernel>3]', %s: {macs: {max_increase: 0%%}}}]"
     small, large, linear = MIXED.operators
     grown = large._replace(cost=large.cost._replace(macs=large.cost.macs + 1))
-    now = MIXED._replace(operators=(small, grown, linear._replace(cost=linear.cost._replace(macs=5))))
+    now = MIXED._replace(
+        operators=(small, grown, linear._replace(cost=linear.cost._replace(macs=5)))
+    )
     for bound in ("each", "total"):
         assert judged(rule % bound, report(MIXED), report(MIXED)).findings == ()
         (finding,) = judged(rule % bound, report(now), report(MIXED)).findings
@@ -771,20 +936,35 @@ def test_doubts_of_a_report_are_findings() -> None:
 @pytest.mark.parametrize("level", ["error", "warn", "ignore"])
 @pytest.mark.parametrize(
     ("policy", "doubt"),
-    [("on_unseen_work", DOUBTS[0]), ("on_value_dependent", DOUBTS[1]), ("on_unused_weights", DOUBTS[2])],
+    [
+        ("on_unseen_work", DOUBTS[0]),
+        ("on_value_dependent", DOUBTS[1]),
+        ("on_unused_weights", DOUBTS[2]),
+    ],
 )
 @pytest.mark.parametrize("of_model", [True, False], ids=["of the model", "of the budget"])
 def test_what_doubts_are_is_a_policy(policy: str, doubt: Doubt, level: str, of_model: bool) -> None:
-    said, otherwise = (f"policy: {{{policy}: {one}}}" for one in (level, "warn" if level == "error" else "error"))
+    said, otherwise = (
+        f"policy: {{{policy}: {one}}}" for one in (level, "warn" if level == "error" else "error")
+    )
     now = report(layer("a"))._replace(doubts=(doubt,))
-    found = judged(f"    {said}", now, policy=otherwise) if of_model else judged("    limits: {}", now, policy=said)
+    found = (
+        judged(f"    {said}", now, policy=otherwise)
+        if of_model
+        else judged("    limits: {}", now, policy=said)
+    )
     assert [one.level for one in found.findings] == ([] if level == "ignore" else [level])
 
 
 def test_a_rule_that_nearly_matches_is_told_what_it_may_mean() -> None:
-    for rule in ("layers: [{match: 'layr1.*', each: {macs: 1}}]", "exclude: [{match: 'layr1.*', reason: why}]"):
+    for rule in (
+        "layers: [{match: 'layr1.*', each: {macs: 1}}]",
+        "exclude: [{match: 'layr1.*', reason: why}]",
+    ):
         (finding,) = judged(f"    {rule}", report(layer("layer1.0"))).findings
-        assert texts_of(finding)[0] == "layr1.*: no layer matches this rule (did you mean 'layer1'?)."
+        assert (
+            texts_of(finding)[0] == "layr1.*: no layer matches this rule (did you mean 'layer1'?)."
+        )
 
 
 @pytest.mark.parametrize("level", ["error", "warn", "ignore"])
@@ -805,7 +985,11 @@ def test_a_baseline_without_models_is_there_all_the_same() -> None:
     text, now = "    limits: {macs: {max_increase: 1%}}", report(layer("a", macs=5))
     budget = budget_of(text)
     said = []
-    for baseline in (parse_baseline(baseline_text({}), "kept.json"), Baseline({}, "kept.json", is_there=False), None):
+    for baseline in (
+        parse_baseline(baseline_text({}), "kept.json"),
+        Baseline({}, "kept.json", is_there=False),
+        None,
+    ):
         (finding,) = judge(budget, [Subject(budget.entries[0], now)], baseline).findings
         said.append(finding_sentence(finding))
     assert said == [
@@ -835,7 +1019,11 @@ def test_what_nobody_names_any_more_is_stale(level: str) -> None:
     budget = budget_of("    limits: {macs: 5}", f"policy: {{on_stale_baseline: {level}}}")
     (entry,) = budget.entries
     known = known_of(entry, report(), report().totals.as_is)
-    found = judge(budget, [Subject(entry, report())], parse_baseline(baseline_text({"old": known, "m": known}), "k"))
+    found = judge(
+        budget,
+        [Subject(entry, report())],
+        parse_baseline(baseline_text({"old": known, "m": known}), "k"),
+    )
     assert [(one.kind, one.level, one.entry) for one in found.findings] == (
         [] if level == "ignore" else [("stale_baseline", level, "old")]
     )
@@ -865,13 +1053,17 @@ def test_figures_of_something_else_are_not_compared(level: str) -> None:
         ({"target": "n", "counting": "7"}, "counting was 7, is 1; target was n, is m"),
     ],
 )
-def test_every_part_of_the_fingerprint_makes_figures_incomparable(change: Mapping[str, str], detail: str) -> None:
+def test_every_part_of_the_fingerprint_makes_figures_incomparable(
+    change: Mapping[str, str], detail: str
+) -> None:
     budget = budget_of("    limits: {macs: {max_increase: 0%}}")
     (entry,) = budget.entries
     known = known_of(entry, report(layer("a", macs=5)), report().totals.as_is)
     known = known._replace(fingerprint={**known.fingerprint, **change})
     found = judge(
-        budget, [Subject(entry, report(layer("a", macs=6)))], parse_baseline(baseline_text({"m": known}), "k")
+        budget,
+        [Subject(entry, report(layer("a", macs=6)))],
+        parse_baseline(baseline_text({"m": known}), "k"),
     )
     assert [(one.kind, one.detail) for one in found.findings] == [("not_comparable", detail)]
 
@@ -896,7 +1088,12 @@ def test_a_dtype_that_the_input_does_not_tell_is_part_of_the_fingerprint(
 
 def test_a_setting_of_the_budget_is_part_of_the_fingerprint() -> None:
     found = []
-    for text in ("    set: {width: 0.5}", "    kwargs: {depth: 2}", "    matrix: {width: [0.5]}", ""):
+    for text in (
+        "    set: {width: 0.5}",
+        "    kwargs: {depth: 2}",
+        "    matrix: {width: [0.5]}",
+        "",
+    ):
         (entry,) = budget_of(text).entries
         found.append(known_of(entry, report(), report().totals.as_is).fingerprint.get("settings"))
     assert found == ["width=0.5", "depth=2", "width=0.5", None]
@@ -914,7 +1111,9 @@ def test_an_operator_of_unknown_cost_is_named(level: str) -> None:
 
 @pytest.mark.parametrize(("level", "code"), [("fail", 2), ("error", 1), ("warn", 0), ("ignore", 0)])
 def test_a_model_that_cannot_be_loaded_is_told(level: str, code: int) -> None:
-    found = judged("    limits: {macs: 9}", None, policy=f"policy: {{on_unloadable_model: {level}}}")
+    found = judged(
+        "    limits: {macs: 9}", None, policy=f"policy: {{on_unloadable_model: {level}}}"
+    )
     assert [(one.kind, one.level, one.detail) for one in found.findings] == (
         [] if level == "ignore" else [("unloadable_model", level, "it burns")]
     )
@@ -931,7 +1130,9 @@ def test_an_improvement_is_a_note_and_costs_nothing() -> None:
         ("improvement", "note", "macs", 99, 100)
     ]
     assert CheckResult(Path("b.yaml"), *found, (), strict=True).exit_code == 0
-    assert "99 MACs, down from 100: dscost baseline update keeps it." in texts_of(found.findings[0])[1]
+    assert (
+        "99 MACs, down from 100: dscost baseline update keeps it." in texts_of(found.findings[0])[1]
+    )
     assert judged(limits, now, before, "policy: {on_improvement: ignore}").findings == ()
 
 
@@ -958,7 +1159,10 @@ def test_levels_decide_the_exit_code(level: str, strict: bool, exit_zero: bool, 
 
 def test_the_users_message_is_told_where_a_limit_is_broken() -> None:
     found = judged("    limits: {macs: {max: 4, message: ask Ada}}", report(layer("a", macs=5)))
-    assert all("ask Ada" in text for text in (texts_of(found.findings[0])[0], texts_of(found.findings[0])[1]))
+    assert all(
+        "ask Ada" in text
+        for text in (texts_of(found.findings[0])[0], texts_of(found.findings[0])[1])
+    )
 
 
 # -- measured figures
@@ -992,8 +1196,18 @@ def test_latency_is_compared_with_tolerance_and_warns(
         ("{max: 12 ms, tolerance: 2.5%}", 0.0121, "12 ms + 2.5 %", None),
         ("{max: 1.5 s, tolerance: 0%}", 1.4, "1.50 s", None),
         ("{min: 1 ms}", 0.00095, "1 ms ÷ 1.1", None),
-        ("1 ms", 0.0013, "1 ms + 10 %", "latency of 1.30 ms, over the limit of 1 ms + 10 % by 200 µs."),
-        ("{min: 1.1 ms}", 0.0005, "1.1 ms ÷ 1.1", "latency of 500 µs, under the least of 1.1 ms ÷ 1.1 by 500 µs."),
+        (
+            "1 ms",
+            0.0013,
+            "1 ms + 10 %",
+            "latency of 1.30 ms, over the limit of 1 ms + 10 % by 200 µs.",
+        ),
+        (
+            "{min: 1.1 ms}",
+            0.0005,
+            "1.1 ms ÷ 1.1",
+            "latency of 500 µs, under the least of 1.1 ms ÷ 1.1 by 500 µs.",
+        ),
     ],
 )
 def test_a_limit_is_shown_as_the_budget_has_it_with_the_tolerance_apart(
@@ -1005,7 +1219,9 @@ def test_a_limit_is_shown_as_the_budget_has_it_with_the_tolerance_apart(
     assert f"   {shown}   " in page
 
 
-def test_only_a_budget_that_limits_latency_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_budget_that_limits_latency_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     measured: list[str] = []
 
     def fake(model: CountedModel, options: TimingOptions) -> Report:
@@ -1022,17 +1238,23 @@ def test_only_a_budget_that_limits_latency_measures(tmp_path: Path, monkeypatch:
     )
     result = check(path)
     assert measured == ["mobilenet_v1"]
-    assert [(one.kind, one.level, one.entry) for one in result.findings] == [("over_max", "warn", "mobilenet_v1")]
+    assert [(one.kind, one.level, one.entry) for one in result.findings] == [
+        ("over_max", "warn", "mobilenet_v1")
+    ]
     assert (result.exit_code, check(path, strict=True).exit_code) == (0, 1)
 
 
-def test_a_machine_that_cannot_measure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_cannot_measure_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fake(model: CountedModel, options: TimingOptions) -> Report:
         raise UnavailableError("no clock here")
 
     monkeypatch.setattr(checking, "measure_model", fake)
     path = tmp_path / "b.yaml"
-    path.write_text("version: 1\nmodels:\n  - {target: resnet18, limits: {latency_s: 10 ms, macs: 1G}}\n")
+    path.write_text(
+        "version: 1\nmodels:\n  - {target: resnet18, limits: {latency_s: 10 ms, macs: 1G}}\n"
+    )
     result = check(path)
     # what was counted is judged all the same
     assert {one.kind: (one.level, one.detail) for one in result.findings} == {
@@ -1046,7 +1268,9 @@ def test_a_machine_that_cannot_measure_is_told(tmp_path: Path, monkeypatch: pyte
 
 
 def test_contributions_name_the_layers_that_grew_and_by_how_much() -> None:
-    before = report(layer("a", macs=100), layer("b", macs=100), layer("c", macs=10), layer("e", macs=1))
+    before = report(
+        layer("a", macs=100), layer("b", macs=100), layer("c", macs=10), layer("e", macs=1)
+    )
     now = report(layer("a", macs=90), layer("b", macs=300), layer("c", macs=50), layer("d", macs=120),
                  layer("e", macs=2))  # fmt: skip
     (finding,) = judged("    limits: {macs: {max_increase: 0%}}", now, before).findings
@@ -1063,7 +1287,9 @@ def test_without_growth_contributions_are_the_heaviest_layers() -> None:
     layers = [layer(name, params=at) for at, name in enumerate("abcd", start=1)]
     for metric, unit in (("params", ""), ("weight_bytes", " B")):
         for before in (None, report(*layers)):
-            finding = judged(f"    limits: {{{metric}: 1{unit}}}", report(*layers), before).findings[0]
+            finding = judged(
+                f"    limits: {{{metric}: 1{unit}}}", report(*layers), before
+            ).findings[0]
             assert [one.layer for one in finding.contributions] == ["d", "c", "b"]
             assert "weigh most: d (" in texts_of(finding)[1]
 
@@ -1085,7 +1311,9 @@ def test_the_swaps_that_are_named_bring_the_model_under_its_limit(
     target: str, metric: str, limit: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "b.yaml"
-    path.write_text(f"version: 1\nmodels:\n  - {{target: {target}, limits: {{{metric}: {limit}}}}}\n")
+    path.write_text(
+        f"version: 1\nmodels:\n  - {{target: {target}, limits: {{{metric}: {limit}}}}}\n"
+    )
     result = check(path)
     (finding,) = result.findings
     assert finding.rescue is not None
@@ -1132,7 +1360,9 @@ def test_a_swap_of_a_layer_that_does_not_count_is_no_help(tmp_path: Path) -> Non
     assert finding.value == kept
     assert finding.rescue is not None
     assert not [name for name in finding.rescue.layers if name.startswith("layer4.")]
-    saved = sum(layers[name].cost.params - separable(layers[name])[0] for name in finding.rescue.layers)
+    saved = sum(
+        layers[name].cost.params - separable(layers[name])[0] for name in finding.rescue.layers
+    )
     assert finding.rescue.value == kept - saved
 
 
@@ -1164,7 +1394,9 @@ def test_what_the_layers_promise_is_counted_once_more_as_a_whole(tmp_path: Path)
         "        self[1].weight = self[0].weight\n"
     )
     path = tmp_path / "b.yaml"
-    path.write_text("version: 1\nmodels:\n  - {target: net.py:Tied, input: [1, 16, 8, 8], limits: {params: 800}}\n")
+    path.write_text(
+        "version: 1\nmodels:\n  - {target: net.py:Tied, input: [1, 16, 8, 8], limits: {params: 800}}\n"
+    )
     (finding,) = check(path).findings
     assert finding.value == 16 * 16 * 9
     assert finding.rescue is not None
@@ -1173,7 +1405,8 @@ def test_what_the_layers_promise_is_counted_once_more_as_a_whole(tmp_path: Path)
 
 @pytest.mark.parametrize("bound", ["max", "min"])
 @pytest.mark.parametrize(
-    ("metric", "unit"), [("macs", "T"), ("weight_bytes", "TiB"), ("latency_s", "min"), ("flops_per_byte", "")]
+    ("metric", "unit"),
+    [("macs", "T"), ("weight_bytes", "TiB"), ("latency_s", "min"), ("flops_per_byte", "")],
 )
 def test_an_absurd_limit_can_still_be_printed(metric: str, unit: str, bound: str) -> None:
     found = judged(
@@ -1203,7 +1436,10 @@ def test_a_matrix_counts_every_choice(tmp_path: Path) -> None:
     figures = {(one.entry, one.metric): int(one.value) for one in check(path).passed}
     assert figures["m[width=1.0,resolution=224]", "macs"] == MOBILENET_MACS
     assert figures["m[width=1.0,resolution=224]", "params"] == MOBILENET_PARAMS
-    assert figures["m[width=0.5,resolution=224]", "params"] == figures["m[width=0.5,resolution=160]", "params"]
+    assert (
+        figures["m[width=0.5,resolution=224]", "params"]
+        == figures["m[width=0.5,resolution=160]", "params"]
+    )
     # Howard et al. 2017, tables 6 and 7: in millions, 149 at width 0.5, 290 at resolution 160; 1.3 M parameters
     assert round(figures["m[width=0.5,resolution=224]", "macs"] / 1e6, -1) == 150
     assert round(figures["m[width=1.0,resolution=160]", "macs"] / 1e6, -1) == 290
@@ -1219,7 +1455,9 @@ def test_the_batch_of_the_defaults_stays_where_a_setting_sizes_the_input(tmp_pat
     assert [one.value for one in check(path).passed] == [8 * MOBILENET_MACS]
 
 
-def test_an_input_of_the_models_own_and_a_setting_that_sizes_it_contradict_each_other(tmp_path: Path) -> None:
+def test_an_input_of_the_models_own_and_a_setting_that_sizes_it_contradict_each_other(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "b.yaml"
     path.write_text(
         "version: 1\nmodels:\n"
@@ -1231,7 +1469,9 @@ def test_an_input_of_the_models_own_and_a_setting_that_sizes_it_contradict_each_
 
 
 def test_a_matrix_over_a_factory_is_its_keyword_arguments(tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text("import torch\ndef make(n, bias=True):\n    return torch.nn.Linear(7, n, bias)\n")
+    (tmp_path / "net.py").write_text(
+        "import torch\ndef make(n, bias=True):\n    return torch.nn.Linear(7, n, bias)\n"
+    )
     path = tmp_path / "b.yaml"
     path.write_text(
         "version: 1\nmodels:\n"
@@ -1268,7 +1508,10 @@ def test_one_model_can_be_checked_alone_without_the_others_looking_stale(tmp_pat
     for only, models in (("resnet18", 1), ("m", 2), ("m[width=0.5]", 1)):
         result = check(path, only=[only])
         assert (result.findings, len(result.subjects)) == ((), models)
-    with pytest.raises(UnknownNameError, match=r"unknown model of the budget 'resnet81' \(did you mean 'resnet18'\?\)"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"unknown model of the budget 'resnet81' \(did you mean 'resnet18'\?\)",
+    ):
         check(path, only=["resnet18", "resnet81"])
 
 
@@ -1280,11 +1523,16 @@ def test_a_reference_needs_a_baseline_to_look_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "hint"), [("0.05", "; did you mean '5%'?"), ("'0.5'", "; did you mean '50%'?"), ("1.5", "")]
+    ("value", "hint"),
+    [("0.05", "; did you mean '5%'?"), ("'0.5'", "; did you mean '50%'?"), ("1.5", "")],
 )
-def test_growth_by_a_part_of_a_mac_is_a_missing_percent_sign(tmp_path: Path, value: str, hint: str) -> None:
+def test_growth_by_a_part_of_a_mac_is_a_missing_percent_sign(
+    tmp_path: Path, value: str, hint: str
+) -> None:
     path = tmp_path / "b.yaml"
-    path.write_text(f"version: 1\nmodels:\n  - {{target: resnet18, limits: {{macs: {{max_increase: {value}}}}}}}\n")
+    path.write_text(
+        f"version: 1\nmodels:\n  - {{target: resnet18, limits: {{macs: {{max_increase: {value}}}}}}}\n"
+    )
     with pytest.raises(InputError, match="macs are whole numbers") as caught:
         check(path)
     assert str(caught.value).endswith(f"found {value}{hint}")

@@ -39,12 +39,18 @@ BOUNDS = st.one_of(st.floats(-0.1, 1.1), st.integers(0, 4**6))
 
 def _bound(sums: list[Fraction], chosen: float) -> Fraction:
     low, high = min(sums), max(sums)
-    return sums[chosen % len(sums)] if isinstance(chosen, int) else low + Fraction(chosen) * (high - low)
+    return (
+        sums[chosen % len(sums)]
+        if isinstance(chosen, int)
+        else low + Fraction(chosen) * (high - low)
+    )
 
 
 @given(CASES, BOUNDS)
 @settings(max_examples=400, deadline=None)
-def test_the_least_error_within_a_budget_is_that_of_brute_force(layers: list[list[Choice]], chosen: float) -> None:
+def test_the_least_error_within_a_budget_is_that_of_brute_force(
+    layers: list[list[Choice]], chosen: float
+) -> None:
     every = _every(layers)
     budget = _bound([cost for cost, _ in every], chosen)
     found = least_error(layers, budget)
@@ -59,7 +65,9 @@ def test_the_least_error_within_a_budget_is_that_of_brute_force(layers: list[lis
 
 @given(CASES, BOUNDS)
 @settings(max_examples=400, deadline=None)
-def test_the_least_cost_within_an_error_is_that_of_brute_force(layers: list[list[Choice]], chosen: float) -> None:
+def test_the_least_cost_within_an_error_is_that_of_brute_force(
+    layers: list[list[Choice]], chosen: float
+) -> None:
     every = _every(layers)
     bound = _bound([error for _, error in every], chosen)
     found = least_cost(layers, bound)
@@ -92,7 +100,8 @@ def test_what_is_left_out_for_want_of_room_widens_the_gap(
 def test_a_gap_is_told_where_the_best_answer_was_left_out() -> None:
     random = Random(1)
     layers = [
-        [Choice(0, 1.0), *(Choice(c, 1 - c / 100 + random.random() / 1000) for c in (31, 47, 53))] for _ in "a" * 30
+        [Choice(0, 1.0), *(Choice(c, 1 - c / 100 + random.random() / 1000) for c in (31, 47, 53))]
+        for _ in "a" * 30
     ]
     narrow, wide = least_error(layers, 700, most_sums=2), least_error(layers, 700)
     assert narrow is not None
@@ -114,7 +123,11 @@ def test_a_gap_is_told_where_the_best_answer_was_left_out() -> None:
         # a choice off the hull is the best one: the relaxation alone would not find it
         ([[(0, 1.0), (6, 0.5), (10, 0.0)]], 7, ((1,), 6, 0.5)),
         # greedy steps miss the pair that just fits: 5 of the first leaves room for neither of the others
-        ([[(0, 10.0), (5, 3.0)], [(0, 6.0), (4, 1.0)], [(0, 6.0), (4, 1.0)]], 8, ((0, 1, 1), 8, 12.0)),
+        (
+            [[(0, 10.0), (5, 3.0)], [(0, 6.0), (4, 1.0)], [(0, 6.0), (4, 1.0)]],
+            8,
+            ((0, 1, 1), 8, 12.0),
+        ),
         # of two that are as good as the bound allows the cheaper one is taken
         ([[(0, 2.0), (3, 1.0), (4, 1.0)], [(0, 2.0), (2, 1.0)]], 4, ((0, 1), 2, 3.0)),
         # what costs nothing is always affordable
@@ -160,7 +173,10 @@ def test_fifty_layers_of_ten_choices_are_solved_to_the_end(kind: type) -> None:
     for _ in range(53):
         full = random.choice((64, 128, 256, 512)) ** 2 * 9 * random.choice((49, 196, 784))
         energy = sorted((random.expovariate(1) for _ in range(9)), reverse=True)
-        ranks = [Choice(kind(full * rank // 8.7), sum(energy[rank:]) / sum(energy)) for rank in range(1, 10)]
+        ranks = [
+            Choice(kind(full * rank // 8.7), sum(energy[rank:]) / sum(energy))
+            for rank in range(1, 10)
+        ]
         layers.append([Choice(kind(full), 0.0), *ranks])
     low, high = sum(layer[1].cost for layer in layers), sum(layer[0].cost for layer in layers)
     for step in range(1, 12):

@@ -7,18 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.architectures import Architecture, Network, build
-from dscost.architectures.language import parse_architecture
 from dscost.configs import config_folder
 from dscost.errors import FileProblems, InputError
-from dscost.marked_yaml import parse_yaml
-from dscost.network_specs import LinearSpec, PoolSpec
-from dscost.specs import ConvSpec, conv2d
+from dscost.layers.convolution import ConvSpec, conv2d
+from dscost.layers.others import LinearSpec, PoolSpec
+from dscost.networks.architectures import Architecture, Network, build
+from dscost.networks.language import parse_architecture
+from dscost.notation.marked_yaml import parse_yaml
 
 SHAPE = (1, 3, 16, 16)
 
 
-def network(text: str, overrides: Mapping[str, Any] | None = None, shape: tuple[int, ...] | None = SHAPE) -> Network:
+def network(
+    text: str, overrides: Mapping[str, Any] | None = None, shape: tuple[int, ...] | None = SHAPE
+) -> Network:
     file = parse_architecture(parse_yaml(text, "net.yaml"), "net.yaml")
     name = next(iter(file.models), "net")
     settings = {**file.settings, **file.models.get(name, {})}
@@ -30,7 +32,11 @@ def names_of(text: str) -> list[str]:
 
 
 def convs_of(text: str) -> list[ConvSpec]:
-    return [operation.spec for operation in network(text).operations if isinstance(operation.spec, ConvSpec)]
+    return [
+        operation.spec
+        for operation in network(text).operations
+        if isinstance(operation.spec, ConvSpec)
+    ]
 
 
 def problems_of(text: str) -> list[str]:
@@ -139,12 +145,24 @@ layers:
 
 
 def test_squeeze_and_excite_gates_what_it_reads() -> None:
-    operations = network("layers: [{squeeze_excite: in_channels - 1, act: silu, gate: hard_sigmoid}]").operations
-    assert [operation.sources for operation in operations] == [(-1,), (0,), (1,), (2,), (3,), (-1, 4)]
+    operations = network(
+        "layers: [{squeeze_excite: in_channels - 1, act: silu, gate: hard_sigmoid}]"
+    ).operations
+    assert [operation.sources for operation in operations] == [
+        (-1,),
+        (0,),
+        (1,),
+        (2,),
+        (3,),
+        (-1, 4),
+    ]
     assert [operation.spec.type for operation in operations] == [
         "AdaptiveAvgPool2d", "Conv2d", "SiLU", "Conv2d", "Hardsigmoid", "Multiply",
     ]  # fmt: skip
-    assert (operations[1].spec, operations[3].spec) == (conv2d(3, 2, 1, bias=True), conv2d(2, 3, 1, bias=True))
+    assert (operations[1].spec, operations[3].spec) == (
+        conv2d(3, 2, 1, bias=True),
+        conv2d(2, 3, 1, bias=True),
+    )
 
 
 def test_a_residual_adds_its_layers_to_its_shortcut() -> None:
@@ -163,7 +181,9 @@ def test_a_bare_list_is_a_file_of_layers() -> None:
     assert names_of("- {conv: 3, out_channels: 8, norm: batch, act: relu}\n- flatten\n- {linear: in_channels}\n") == [
         "conv1", "conv1_norm", "conv1_act", "flatten1", "linear1",
     ]  # fmt: skip
-    with pytest.raises(InputError, match=r"^net\.yaml does not state its input: give it with --input 1,3,224,224$"):
+    with pytest.raises(
+        InputError, match=r"^net\.yaml does not state its input: give it with --input 1,3,224,224$"
+    ):
         network("- flatten", shape=None)
 
 
@@ -405,13 +425,18 @@ settigns: {a: 1}
 
 # -- anything
 
-SHIPPED = {path.stem: path.read_text(encoding="utf-8") for path in config_folder("architectures").glob("*.yaml")}
+SHIPPED = {
+    path.stem: path.read_text(encoding="utf-8")
+    for path in config_folder("architectures").glob("*.yaml")
+}
 TOKENS = sorted({token for text in SHIPPED.values() for token in re.findall(r"\w+|\W", text)} | {
     "null", "~", "[]", "{}", "[3]", "''", "same", "3x3", "-1", "1e9", "99999", "true", "&x", "*x", "!!str",
     "\t", "é", "\0",
 })  # fmt: skip
 EDITS = st.tuples(
-    st.sampled_from(["delete", "replace", "insert", "swap"]), st.integers(0, 2_000), st.sampled_from(TOKENS)
+    st.sampled_from(["delete", "replace", "insert", "swap"]),
+    st.integers(0, 2_000),
+    st.sampled_from(TOKENS),
 )
 
 
@@ -432,7 +457,11 @@ def edited(text: str, pieces: str, edits: list[tuple[str, int, str]]) -> str:
 
 
 @settings(law, max_examples=300)
-@given(st.sampled_from(sorted(SHIPPED)), st.sampled_from([r"\w+|\W", "."]), st.lists(EDITS, min_size=1, max_size=4))
+@given(
+    st.sampled_from(sorted(SHIPPED)),
+    st.sampled_from([r"\w+|\W", "."]),
+    st.lists(EDITS, min_size=1, max_size=4),
+)
 def test_a_shipped_file_with_any_slip_is_built_or_refused(
     name: str, pieces: str, edits: list[tuple[str, int, str]]
 ) -> None:

@@ -15,16 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import dscost
-from dscost.architectures import build, find_builtin
-from dscost.building import Network
-from dscost.results import Cost, Layer, Report
+from dscost.modules.building import Network
+from dscost.networks.architectures import build, find_builtin
+from dscost.reports.records import Cost, Layer, Report
 
 Row = dict[str, str]
 GIB = 2**30
 
 
 def rows_of(table: str) -> list[Row]:
-    with (Path(__file__).parent / "data" / f"{table}.csv").open(newline="", encoding="utf-8") as file:
+    with (Path(__file__).parent / "data" / f"{table}.csv").open(
+        newline="", encoding="utf-8"
+    ) as file:
         return list(csv.DictReader(file))
 
 
@@ -64,11 +66,15 @@ def flops(*arguments: Any, **options: Any) -> int:
 # -- what the rows say in words
 
 
-def conv_from(config: str, dimensions: int = 2, *, transposed: bool = False) -> tuple[nn.Module, tuple[int, ...]]:
+def conv_from(
+    config: str, dimensions: int = 2, *, transposed: bool = False
+) -> tuple[nn.Module, tuple[int, ...]]:
     """`batch=5 in=10 out=3 spatial=15 k=3 pad=1 stride=1 groups=1` as a module and its input."""
     given = {key: int(value) for key, value in (part.split("=") for part in config.split())}
     kind = getattr(nn, f"Conv{'Transpose' if transposed else ''}{dimensions}d")
-    module = kind(given["in"], given["out"], given["k"], given["stride"], given["pad"], groups=given["groups"])
+    module = kind(
+        given["in"], given["out"], given["k"], given["stride"], given["pad"], groups=given["groups"]
+    )
     return module, (given["batch"], given["in"], *[given["spatial"]] * dimensions)
 
 
@@ -114,8 +120,22 @@ def mm_expand_bmm(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 def lenet5() -> nn.Module:
     return nn.Sequential(
-        *(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2)),
-        *(nn.Conv2d(16, 120, 5), nn.Tanh(), nn.Flatten(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10)),
+        *(
+            nn.Conv2d(1, 6, 5),
+            nn.Tanh(),
+            nn.AvgPool2d(2),
+            nn.Conv2d(6, 16, 5),
+            nn.Tanh(),
+            nn.AvgPool2d(2),
+        ),
+        *(
+            nn.Conv2d(16, 120, 5),
+            nn.Tanh(),
+            nn.Flatten(),
+            nn.Linear(120, 84),
+            nn.Tanh(),
+            nn.Linear(84, 10),
+        ),
     )
 
 
@@ -129,7 +149,11 @@ def attention_of_three(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def first_stage(*, train: bool) -> int:
     report = dscost.analyze("resnet18", train=train)
-    return sum(x.cost.flops for x in report.layers if x.name.startswith("layer1.") and x.op == "convolution")
+    return sum(
+        x.cost.flops
+        for x in report.layers
+        if x.name.startswith("layer1.") and x.op == "convolution"
+    )
 
 
 def zoo(target: str) -> Cost:
@@ -158,7 +182,9 @@ def with_bias_adds(name: str) -> int:
 
 
 def conv_and_silu() -> int:
-    report = dscost.analyze(nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.SiLU()), input=(1, 3, 224, 224))
+    report = dscost.analyze(
+        nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.SiLU()), input=(1, 3, 224, 224)
+    )
     return report.totals.as_is.macs + math.prod(report.layers[1].output_shape)
 
 
@@ -179,19 +205,27 @@ Key = tuple[str, ...]  # op, config, quantity
 
 BY_SOURCE: dict[str, Mapping[Key, Ours]] = {
     TORCHPROFILE: {
-        ("linear", "in=16 out=32 bias x=(1,16)", "macs"): Ours(lambda: macs(nn.Linear(16, 32), (1, 16))),
-        ("linear", "in=16 out=32 bias x=(4,16)", "macs"): Ours(lambda: macs(nn.Linear(16, 32), (4, 16))),
+        ("linear", "in=16 out=32 bias x=(1,16)", "macs"): Ours(
+            lambda: macs(nn.Linear(16, 32), (1, 16))
+        ),
+        ("linear", "in=16 out=32 bias x=(4,16)", "macs"): Ours(
+            lambda: macs(nn.Linear(16, 32), (4, 16))
+        ),
         ("matmul", "(3,4)@(4)", "macs"): Ours(lambda: macs(torch.matmul, (3, 4), (4,))),
         ("matmul", "(3,4)@(4,5)", "macs"): Ours(lambda: macs(torch.matmul, (3, 4), (4, 5))),
         ("bmm", "(2,3,4)x(2,4,5)", "macs"): Ours(lambda: macs(torch.bmm, (2, 3, 4), (2, 4, 5))),
-        ("conv1d", "3->16 k3 no bias x=(1,3,32)", "macs"): Ours(lambda: macs(nn.Conv1d(3, 16, 3), (1, 3, 32))),
+        ("conv1d", "3->16 k3 no bias x=(1,3,32)", "macs"): Ours(
+            lambda: macs(nn.Conv1d(3, 16, 3), (1, 3, 32))
+        ),
         ("conv2d", "3->16 k3 p1 no bias x=(1,3,8,8)", "macs"): Ours(
             lambda: macs(nn.Conv2d(3, 16, 3, padding=1, bias=False), (1, 3, 8, 8))
         ),
         ("depthwise_conv2d", "16->16 k3 p1 g16 no bias x=(1,16,8,8)", "macs"): Ours(
             lambda: macs(nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False), (1, 16, 8, 8))
         ),
-        ("lstm", "in16 hid32 1 layer x=(5,1,16)", "macs"): Ours(lambda: macs(nn.LSTM(16, 32), (5, 1, 16))),
+        ("lstm", "in16 hid32 1 layer x=(5,1,16)", "macs"): Ours(
+            lambda: macs(nn.LSTM(16, 32), (5, 1, 16))
+        ),
         ("lstm", "in32 hid64 2 layer bidir batch_first x=(1,10,32)", "macs"): Ours(
             lambda: macs(nn.LSTM(32, 64, 2, bidirectional=True, batch_first=True), (1, 10, 32))
         ),
@@ -199,21 +233,29 @@ BY_SOURCE: dict[str, Mapping[Key, Ours]] = {
             lambda: macs(lambda a, b: torch.einsum("bij,bjk->bik", a, b), (2, 3, 4), (2, 4, 5))
         ),
         ("einsum", "bhqd,bhkd->bhqk (1,8,16,64)x2", "macs"): Ours(
-            lambda: macs(lambda a, b: torch.einsum("bhqd,bhkd->bhqk", a, b), (1, 8, 16, 64), (1, 8, 16, 64))
+            lambda: macs(
+                lambda a, b: torch.einsum("bhqd,bhkd->bhqk", a, b), (1, 8, 16, 64), (1, 8, 16, 64)
+            )
         ),
         # two zeros on which the conventions meet
         ("relu", "x=(1,16,8,8)", "macs"): Ours(lambda: macs(nn.ReLU(), (1, 16, 8, 8))),
         ("grid_sample", "nearest same", "macs"): Ours(
             lambda: macs(
-                lambda x, grid: F.grid_sample(x, grid, mode="nearest", align_corners=False), (1, 3, 8, 8), (1, 4, 4, 2)
+                lambda x, grid: F.grid_sample(x, grid, mode="nearest", align_corners=False),
+                (1, 3, 8, 8),
+                (1, 4, 4, 2),
             )
         ),
     },
     # elementwise operators come on top there; the tolerance is that of its own tests
     "torchprofile tests/test_models.py": {
         ("model", "torchvision resnet18 224", "gmacs"): Ours(lambda: macs("resnet18") / 1e9, 0.01),
-        ("model", "torchvision mobilenet_v2 224", "gmacs"): Ours(lambda: macs("mobilenet_v2") / 1e9, 0.01),
-        ("model", "torchvision vit_b_16 224", "gmacs"): Ours(lambda: zoo("torchvision:vit_b_16").macs / 1e9, 0.1),
+        ("model", "torchvision mobilenet_v2 224", "gmacs"): Ours(
+            lambda: macs("mobilenet_v2") / 1e9, 0.01
+        ),
+        ("model", "torchvision vit_b_16 224", "gmacs"): Ours(
+            lambda: zoo("torchvision:vit_b_16").macs / 1e9, 0.1
+        ),
     },
     TORCH: {
         ("mm", "(4,5)(5,6)", "flops"): Ours(lambda: flops(torch.mm, (4, 5), (5, 6))),
@@ -221,14 +263,20 @@ BY_SOURCE: dict[str, Mapping[Key, Ours]] = {
         ("addmm x3", "(4,5)(5,6)", "flops"): Ours(
             lambda: sum(flops(torch.addmm, added, (4, 5), (5, 6)) for added in [(4, 6), (6,), (1,)])
         ),
-        ("baddbmm", "(3,4,5)(3,5,6)", "flops"): Ours(lambda: flops(torch.baddbmm, (3, 4, 6), (3, 4, 5), (3, 5, 6))),
+        ("baddbmm", "(3,4,5)(3,5,6)", "flops"): Ours(
+            lambda: flops(torch.baddbmm, (3, 4, 6), (3, 4, 5), (3, 5, 6))
+        ),
         ("conv2d", "x=(2,3,6,6) w=(6,3,4,4) p1", "flops"): Ours(
             lambda: flops(nn.Conv2d(3, 6, 4, padding=1), (2, 3, 6, 6))
         ),
-        ("conv1d", "x=(2,3,6) w=(6,3,4) p1", "flops"): Ours(lambda: flops(nn.Conv1d(3, 6, 4, padding=1), (2, 3, 6))),
-        ("mix mm+addmm+matmul+einsum+Linear(9,10) x(8,9)", "see test_flop_counter_variety", "flops"): Ours(
-            lambda: flops(mixture(), (4, 5), (5, 6), (4, 6), (6, 7), (7, 8), (8, 9))
+        ("conv1d", "x=(2,3,6) w=(6,3,4) p1", "flops"): Ours(
+            lambda: flops(nn.Conv1d(3, 6, 4, padding=1), (2, 3, 6))
         ),
+        (
+            "mix mm+addmm+matmul+einsum+Linear(9,10) x(8,9)",
+            "see test_flop_counter_variety",
+            "flops",
+        ): Ours(lambda: flops(mixture(), (4, 5), (5, 6), (4, 6), (6, 7), (7, 8), (8, 9))),
         ("mm+expand+bmm fwd+bwd", "test_backward", "flops"): Ours(
             lambda: flops(mm_expand_bmm, with_gradient(4, 5), (5, 6), (7, 6, 7), train=True)
         ),
@@ -238,24 +286,36 @@ BY_SOURCE: dict[str, Mapping[Key, Ours]] = {
         ("conv_transpose2d forward", "x=(1,1,2,2) w=(1,1,2,2)", "flops"): Ours(
             lambda: flops(nn.ConvTranspose2d(1, 1, 2), (1, 1, 2, 2))
         ),
-        ("conv2d 1x1 forward", "x=(1,1,2,2)", "flops"): Ours(lambda: flops(nn.Conv2d(1, 1, 1), (1, 1, 2, 2))),
+        ("conv2d 1x1 forward", "x=(1,1,2,2)", "flops"): Ours(
+            lambda: flops(nn.Conv2d(1, 1, 1), (1, 1, 2, 2))
+        ),
         ("resnet18 fwd+bwd", "x=(1,3,224,224) requires_grad", "flops"): Ours(
             lambda: flops(torch_module("resnet18"), with_gradient(1, 3, 224, 224), train=True)
         ),
         ("resnet18 layer1 conv fwd", "", "flops"): Ours(lambda: first_stage(train=False)),
-        ("resnet18 layer1 conv bwd", "", "flops"): Ours(lambda: first_stage(train=True) - first_stage(train=False)),
+        ("resnet18 layer1 conv bwd", "", "flops"): Ours(
+            lambda: first_stage(train=True) - first_stage(train=False)
+        ),
         (
             "ConvTranspose2d(4,8,(2,2),s2) x=(1,4,30,2) 50x fwd+bwd(weight only)",
             "test_conv_transpose_loop",
             "flops",
-        ): Ours(lambda: 50 * flops(nn.ConvTranspose2d(4, 8, (2, 2), stride=2), (1, 4, 30, 2), train=True)),
-        ("sdpa fwd", "b4 h8 q128 k128 d64", "flops"): Ours(lambda: flops(attention, (4, 8, 128, 64), (4, 8, 128, 64))),
+        ): Ours(
+            lambda: (
+                50 * flops(nn.ConvTranspose2d(4, 8, (2, 2), stride=2), (1, 4, 30, 2), train=True)
+            )
+        ),
+        ("sdpa fwd", "b4 h8 q128 k128 d64", "flops"): Ours(
+            lambda: flops(attention, (4, 8, 128, 64), (4, 8, 128, 64))
+        ),
         ("sdpa fwd nonuniform", "b4 h8 q128 k256 d64", "flops"): Ours(
             lambda: flops(attention, (4, 8, 128, 64), (4, 8, 256, 64))
         ),
         ("sdpa fwd+bwd math nonuniform", "", "flops"): Ours(
             lambda: flops(
-                attention_of_three, *(with_gradient(4, 8, length, 64) for length in (128, 256, 256)), train=True
+                attention_of_three,
+                *(with_gradient(4, 8, length, 64) for length in (128, 256, 256)),
+                train=True,
             )
         ),
     },
@@ -273,18 +333,36 @@ BY_SOURCE: dict[str, Mapping[Key, Ours]] = {
                 ("conv2d", 2, "batch=5 in=16 out=8 spatial=15 k=3 pad=1 stride=1 groups=8"),
                 ("conv1d", 1, "batch=5 in=10 out=3 spatial=15 k=3 pad=1 stride=1 groups=1"),
                 ("conv3d", 3, "batch=5 in=10 out=3 spatial=15 k=3 pad=1 stride=1 groups=1"),
-                ("conv_transpose2d", 2, "batch=5 in=10 out=3 spatial=15 k=3 pad=1 stride=1 groups=1"),
-                ("conv_transpose2d", 2, "batch=5 in=10 out=3 spatial=15 k=3 pad=1 stride=2 groups=1"),
-                ("conv_transpose2d", 2, "batch=5 in=10 out=3 spatial=15 k=3 pad=1 stride=3 groups=1"),
+                (
+                    "conv_transpose2d",
+                    2,
+                    "batch=5 in=10 out=3 spatial=15 k=3 pad=1 stride=1 groups=1",
+                ),
+                (
+                    "conv_transpose2d",
+                    2,
+                    "batch=5 in=10 out=3 spatial=15 k=3 pad=1 stride=2 groups=1",
+                ),
+                (
+                    "conv_transpose2d",
+                    2,
+                    "batch=5 in=10 out=3 spatial=15 k=3 pad=1 stride=3 groups=1",
+                ),
             ]
         },
         ("linear", "b5 10->20", "macs/elementwise"): Ours(lambda: macs(nn.Linear(10, 20), (5, 10))),
-        ("linear", "(5,5,10)->20", "macs/elementwise"): Ours(lambda: macs(nn.Linear(10, 20), (5, 5, 10))),
-        ("matmul", "(20,10)(10,100)", "macs/elementwise"): Ours(lambda: macs(torch.matmul, (20, 10), (10, 100))),
+        ("linear", "(5,5,10)->20", "macs/elementwise"): Ours(
+            lambda: macs(nn.Linear(10, 20), (5, 5, 10))
+        ),
+        ("matmul", "(20,10)(10,100)", "macs/elementwise"): Ours(
+            lambda: macs(torch.matmul, (20, 10), (10, 100))
+        ),
         ("matmul", "(2,2,20,10)(2,2,10,100)", "macs/elementwise"): Ours(
             lambda: macs(torch.matmul, (2, 2, 20, 10), (2, 2, 10, 100))
         ),
-        ("bmm", "(2,5,2)(2,2,12)", "macs/elementwise"): Ours(lambda: macs(torch.bmm, (2, 5, 2), (2, 2, 12))),
+        ("bmm", "(2,5,2)(2,2,12)", "macs/elementwise"): Ours(
+            lambda: macs(torch.bmm, (2, 5, 2), (2, 2, 12))
+        ),
         ("einsum", "nct,ncp->ntp (1,5,2)(1,5,12)", "macs/elementwise"): Ours(
             lambda: macs(lambda a, b: torch.einsum("nct,ncp->ntp", a, b), (1, 5, 2), (1, 5, 12))
         ),
@@ -295,7 +373,9 @@ BY_SOURCE: dict[str, Mapping[Key, Ours]] = {
     # a bias there is one operation per output value, which is added here by hand
     PTFLOPS: {
         ("conv2d", "3->2 k3 bias x=(1,3,224,224)", "macs"): Ours(lambda: with_bias_adds("conv")),
-        ("conv_transpose2d", "3->2 k3 s2 bias x=(1,3,224,224)", "macs"): Ours(lambda: with_bias_adds("transposed")),
+        ("conv_transpose2d", "3->2 k3 s2 bias x=(1,3,224,224)", "macs"): Ours(
+            lambda: with_bias_adds("transposed")
+        ),
         ("linear", "3->2 bias x=(1,3)", "macs"): Ours(lambda: with_bias_adds("linear")),
         ("linear", "3->2 nobias x=(1,4,5,3)", "macs"): Ours(
             lambda: macs(nn.Linear(3, 2, bias=False), (1, 4, 5, 3)),
@@ -324,7 +404,9 @@ BY_SOURCE: dict[str, Mapping[Key, Ours]] = {
         },
         **{
             (f"linear 10->20 {'bias' if bias else 'nobias'}", "x=(1,10)", quantity): Ours(
-                lambda bias=bias, figure=figure: figure(cost(nn.Linear(10, 20, bias=bias), (1, 10)), bias)
+                lambda bias=bias, figure=figure: figure(
+                    cost(nn.Linear(10, 20, bias=bias), (1, 10)), bias
+                )
             )
             for bias in (False, True)
             for quantity, figure in [
@@ -356,7 +438,9 @@ BY_SOURCE: dict[str, Mapping[Key, Ours]] = {
     },
 }
 
-ELEMENTWISE = "counts elementwise operators, normalisation, pooling or interpolation, which are no MACs"
+ELEMENTWISE = (
+    "counts elementwise operators, normalisation, pooling or interpolation, which are no MACs"
+)
 TRANSFORMERS = "needs the transformers library, and counts elementwise operators"
 
 NOT_OURS: Mapping[tuple[str, Key], str] = {
@@ -411,7 +495,9 @@ def torch_module(name: str) -> nn.Module:
         return Network(build(find_builtin(name), overrides={}).operations)
 
 
-OURS = {(source, key): ours for source, entries in BY_SOURCE.items() for key, ours in entries.items()}
+OURS = {
+    (source, key): ours for source, entries in BY_SOURCE.items() for key, ours in entries.items()
+}
 
 
 def test_every_row_is_either_computed_or_listed_as_not_ours_with_the_reason() -> None:
@@ -431,7 +517,9 @@ def test_a_published_figure_is_what_we_count(row: Row) -> None:
 @pytest.mark.parametrize("row", [row for row in ROWS if key_of(row) in NOT_OURS], ids=id_of)
 def test_what_is_called_another_convention_names_one(row: Row) -> None:
     says = f"{row['convention']} {row['op']}"
-    assert any(word in says for word in ("elementwise", "fvcore", "bias adds", "BN", "mem_efficient"))
+    assert any(
+        word in says for word in ("elementwise", "fvcore", "bias adds", "BN", "mem_efficient")
+    )
 
 
 @pytest.mark.parametrize(
@@ -443,7 +531,11 @@ def test_what_is_called_another_convention_names_one(row: Row) -> None:
     ],
 )
 def test_parameters_in_a_note_are_ours(name: str, op: str, config: str) -> None:
-    (row,) = [row for row in ROWS if (row["op"], row["config"]) == (op, config) and row["source"] == PTFLOPS]
+    (row,) = [
+        row
+        for row in ROWS
+        if (row["op"], row["config"]) == (op, config) and row["source"] == PTFLOPS
+    ]
     assert row["note"] == f"params={published_example(name).totals.as_is.params}"
 
 
@@ -492,7 +584,9 @@ def of_row(row: Row) -> tuple[float, float, float]:
 def layers_by_op(report: Report) -> dict[str, list[Layer]]:
     found: dict[str, list[Layer]] = {}
     for layer in report.layers:
-        if layer.type != "AdaptiveAvgPool2d":  # to 7×7, which changes nothing at this size and Chainer has not
+        if (
+            layer.type != "AdaptiveAvgPool2d"
+        ):  # to 7×7, which changes nothing at this size and Chainer has not
             found.setdefault(layer.op, []).append(layer)
     return found
 
@@ -505,7 +599,10 @@ def test_the_bytes_of_every_layer_of_vgg16_are_the_published_ones(way: str) -> N
         kind, _, number = row["layer"].partition("-")
         if row["table"] != "per_layer" or kind == "total":
             continue
-        if OPS[kind] in ("view", "softmax"):  # a view moves nothing; our model ends before the softmax
+        if OPS[kind] in (
+            "view",
+            "softmax",
+        ):  # a view moves nothing; our model ends before the softmax
             assert of_row(row) == (0, 0, 0)
             continue
         layer = ours[OPS[kind]][int(number) - 1]
@@ -520,16 +617,22 @@ def test_the_bytes_of_vgg16_by_kind_and_in_total_are_the_published_ones(way: str
     for row in VGG:
         if row["table"] == "per_type" and row["layer"] != "total":
             layers = layers_by_op(report).get(OPS[row["layer"]], [])
-            sums = [sum(parts) for parts in zip(*(gib_of(layer.cost) for layer in layers), strict=True)]
+            sums = [
+                sum(parts) for parts in zip(*(gib_of(layer.cost) for layer in layers), strict=True)
+            ]
             assert (sums or [0, 0, 0]) == pytest.approx(of_row(row), abs=0.001)
             if OPS[row["layer"]] in ("convolution", "linear", "activation", "pooling"):
                 assert len(layers) == int(row["count"])
         elif row["layer"] == "total":
-            assert report.totals.as_is.traffic_bytes / GIB == pytest.approx(float(row["mem_rw_gib"]), abs=0.001)
+            assert report.totals.as_is.traffic_bytes / GIB == pytest.approx(
+                float(row["mem_rw_gib"]), abs=0.001
+            )
 
 
 @three_ways
-def test_the_macs_of_the_convolutions_and_linear_layers_of_vgg16_are_the_published_ones(way: str) -> None:
+def test_the_macs_of_the_convolutions_and_linear_layers_of_vgg16_are_the_published_ones(
+    way: str,
+) -> None:
     ours = layers_by_op(vgg16(way))
     for row in VGG:
         kind, _, number = row["layer"].partition("-")

@@ -15,16 +15,16 @@ import torch
 
 import dscost
 from dscost.analysis.varying import parts_of
-from dscost.building import build_variant
 from dscost.cli import run
 from dscost.errors import InputError, SpecError, UnknownNameError
-from dscost.network_specs import JoinSpec
+from dscost.layers.choosing import parse_variants
+from dscost.layers.convolution import ConvSpec, conv2d
+from dscost.layers.others import JoinSpec
+from dscost.layers.variants import VARIANTS, Variant, register_variant
+from dscost.modules.building import build_variant
 from dscost.rendering import View, render
-from dscost.results import Latency, Report, Speedup, TimedVariant, Timing, document
-from dscost.saved import parse_reports
-from dscost.specs import ConvSpec, conv2d
-from dscost.variants import VARIANTS, Variant, register_variant
-from dscost.variants.choosing import parse_variants
+from dscost.reports.records import Latency, Report, Speedup, TimedVariant, Timing, document
+from dscost.reports.report_file import parse_reports
 
 LAYER = {"in_channels": 16, "out_channels": 16, "kernel_size": 3}
 COMMAND = ["layer", "--cin", "16", "--cout", "16", "-k", "3", "--no-time"]
@@ -32,18 +32,30 @@ STANDARD = 16 * 16 * 9
 
 
 def latency(seconds: float) -> Latency:
-    return Latency(seconds, (0.99 * seconds, 1.01 * seconds), seconds / 50, seconds, seconds, seconds, samples=40)
+    return Latency(
+        seconds,
+        (0.99 * seconds, 1.01 * seconds),
+        seconds / 50,
+        seconds,
+        seconds,
+        seconds,
+        samples=40,
+    )
 
 
 def timed(report: Report, **speedups: float) -> Report:
     """Return a layer whose standard form takes 1 ms, and its variants as much less."""
     others = {
-        name.replace("__", ":"): TimedVariant(latency(1e-3 / ratio), Speedup(ratio, (0.99 * ratio, 1.01 * ratio)))
+        name.replace("__", ":"): TimedVariant(
+            latency(1e-3 / ratio), Speedup(ratio, (0.99 * ratio, 1.01 * ratio))
+        )
         for name, ratio in speedups.items()
     }
     timing = Timing(as_is=latency(1e-3), standard=latency(1e-3), others=others)
     (layer,) = report.layers
-    return report._replace(layers=(layer._replace(latency={"cpu": timing}),), latency={"cpu": timing})
+    return report._replace(
+        layers=(layer._replace(latency={"cpu": timing}),), latency={"cpu": timing}
+    )
 
 
 @pytest.fixture
@@ -59,7 +71,9 @@ def own() -> Iterator[Callable[..., Any]]:
 
 
 def test_the_named_variants_stand_beside_the_standard_one() -> None:
-    report = dscost.layer(**LAYER, variants=("ghost", "grouped:8", "depthwise_separable", "standard"))
+    report = dscost.layer(
+        **LAYER, variants=("ghost", "grouped:8", "depthwise_separable", "standard")
+    )
     (layer,) = report.layers
     assert {name: cost.params for name, cost in layer.variants.items()} == {
         "standard": STANDARD,
@@ -85,7 +99,9 @@ def test_the_concatenation_moves_both_parts_and_nothing_else() -> None:
     assert concat.cost.traffic_bytes == 2 * 16 * 4 * 4 * 4
     assert (concat.cost.macs, concat.cost.params) == (0, 0)
     assert concat.input_shape == (1, 8, 4, 4)
-    assert layer.variants["ghost"].traffic_bytes == sum(stage.cost.traffic_bytes for stage in layer.stages["ghost"])
+    assert layer.variants["ghost"].traffic_bytes == sum(
+        stage.cost.traffic_bytes for stage in layer.stages["ghost"]
+    )
 
 
 def test_without_names_a_layer_is_compared_as_ever() -> None:
@@ -100,14 +116,18 @@ def test_the_totals_are_of_the_depthwise_separable_form_whatever_is_named() -> N
 
 
 def test_depthwise_separable_has_the_depth_multiplier_of_the_layer_or_its_own() -> None:
-    report = dscost.layer(**LAYER, depth_multiplier=2, variants=("depthwise_separable", "depthwise_separable:3"))
+    report = dscost.layer(
+        **LAYER, depth_multiplier=2, variants=("depthwise_separable", "depthwise_separable:3")
+    )
     params = {name: cost.params for name, cost in report.layers[0].variants.items()}
     assert params["depthwise_separable"] == 2 * (16 * 9 + 16 * 16)
     assert params["depthwise_separable:3"] == 3 * (16 * 9 + 16 * 16)
 
 
 def test_what_a_layer_does_not_have_is_noted_and_the_rest_shown() -> None:
-    report = dscost.layer(in_channels=6, out_channels=6, kernel_size=4, variants=("dilated", "ghost", "shuffle"))
+    report = dscost.layer(
+        in_channels=6, out_channels=6, kernel_size=4, variants=("dilated", "ghost", "shuffle")
+    )
     (layer,) = report.layers
     assert list(layer.variants) == ["standard", "ghost"]
     assert layer.note == (
@@ -118,7 +138,10 @@ def test_what_a_layer_does_not_have_is_noted_and_the_rest_shown() -> None:
 
 def test_what_is_lacking_for_one_reason_is_noted_once() -> None:
     report = dscost.layer(
-        in_channels=16, out_channels=32, kernel_size=1, variants=("bottleneck", "depthwise_separable", "dilated")
+        in_channels=16,
+        out_channels=32,
+        kernel_size=1,
+        variants=("bottleneck", "depthwise_separable", "dilated"),
     )
     assert report.layers[0].note == (
         "no bottleneck or depthwise-separable variant: a 1×1 kernel has no spatial part to separate; "
@@ -140,7 +163,10 @@ def test_the_same_variant_is_shown_once() -> None:
         ("ghost:-1", "variant ghost: expected a whole number for s, found 'ghost:-1'"),
         ("ghost:0", "variant ghost:0: s must be at least 1, found 0"),
         ("ghost:3", "variant ghost:3: s=3 does not divide out_channels=16"),
-        ("blueprint_separable:2", "variant blueprint_separable takes no value, found 'blueprint_separable:2'"),
+        (
+            "blueprint_separable:2",
+            "variant blueprint_separable takes no value, found 'blueprint_separable:2'",
+        ),
         ("depthwise_separable:0", "variant depthwise_separable:0: T must be at least 1, found 0"),
     ],
 )
@@ -159,7 +185,7 @@ def test_variants_are_counted_without_torch_and_not_looked_for_unless_named() ->
     code = (
         "import sys\nfrom dscost.cli import run\n"
         f"run({COMMAND!r})\n"
-        "lazy = {'dscost.variants.blocks', 'dscost.variants.choosing', 'dscost.network_specs', 'importlib.metadata'}\n"
+        "lazy = {'dscost.layers.blocks', 'dscost.layers.choosing', 'dscost.layers.others', 'importlib.metadata'}\n"
         "print(lazy & set(sys.modules) or 'none', file=sys.stderr)\n"
         f"run({[*COMMAND, '--variant', 'ghost']!r})\n"
         "heavy = {'torch', 'numpy', 'importlib.metadata'}\n"
@@ -182,7 +208,9 @@ def test_the_table_has_a_row_per_variant_with_its_stages_beneath() -> None:
 
 def test_a_formula_is_of_weights_alone_where_stages_differ_in_their_positions() -> None:
     """With a stride the first 1×1 works at the size of the input: MACs 4·16·4 + 36·4 + 64 of 2304 a position."""
-    text = render([dscost.layer(**LAYER, stride=2, variants=("bottleneck", "grouped"))], "table", View())
+    text = render(
+        [dscost.layer(**LAYER, stride=2, variants=("bottleneck", "grouped"))], "table", View()
+    )
     assert "bottleneck:4: by its formula 0.1181 → 8.47× fewer weights\n" in text
     assert "grouped:4: by its formula 0.2500 → 4.00× fewer weights and MACs\n" in text
     (macs,) = [line.split()[-1] for line in text.splitlines() if line.startswith("bottleneck:4  ")]
@@ -199,12 +227,23 @@ def test_the_standard_convolution_alone_is_a_row_and_a_hint() -> None:
     ("speedups", "said"),
     [
         ({}, "bytes moved; which is the fastest was not measured."),
-        ({"ghost": 1.7, "grouped__8": 1.5}, "on the clock ghost:2 is the fastest: 1.70× [1.68, 1.72] the standard"),
-        ({"ghost": 1.5, "grouped__8": 5.0}, "on the clock it is also the fastest: 5.00× [4.95, 5.05] the standard"),
-        ({"ghost": 0.9, "grouped__8": 0.8}, "on the clock none is surely faster, ghost:2 comes first: 0.900×"),
+        (
+            {"ghost": 1.7, "grouped__8": 1.5},
+            "on the clock ghost:2 is the fastest: 1.70× [1.68, 1.72] the standard",
+        ),
+        (
+            {"ghost": 1.5, "grouped__8": 5.0},
+            "on the clock it is also the fastest: 5.00× [4.95, 5.05] the standard",
+        ),
+        (
+            {"ghost": 0.9, "grouped__8": 0.8},
+            "on the clock none is surely faster, ghost:2 comes first: 0.900×",
+        ),
     ],
 )
-def test_the_verdict_names_the_best_on_paper_and_on_the_clock(speedups: dict[str, float], said: str) -> None:
+def test_the_verdict_names_the_best_on_paper_and_on_the_clock(
+    speedups: dict[str, float], said: str
+) -> None:
     report = dscost.layer(**LAYER, input_size=28, variants=("ghost", "grouped:8"))
     report = timed(report, **speedups) if speedups else report
     text = render([report], "table", View())
@@ -219,7 +258,9 @@ def test_of_one_variant_the_verdict_is_its_own() -> None:
 
 
 def test_a_variant_that_does_not_exist_is_said_below_those_that_do() -> None:
-    report = dscost.layer(in_channels=6, out_channels=6, kernel_size=3, variants=("ghost", "grouped"))
+    report = dscost.layer(
+        in_channels=6, out_channels=6, kernel_size=3, variants=("ghost", "grouped")
+    )
     last = render([report], "table", View()).splitlines()[-2]
     assert last.startswith("On paper the ghost:2 layer needs ")
     assert last.endswith("No grouped variant: groups=4 does not divide in_channels=6; groups=4 does not divide "
@@ -227,8 +268,13 @@ def test_a_variant_that_does_not_exist_is_said_below_those_that_do() -> None:
 
 
 def test_csv_has_the_figures_of_every_variant() -> None:
-    report = timed(dscost.layer(**LAYER, variants=("ghost", "grouped:8")), ghost=1.5, grouped__8=3.0)
-    rows = {(row["variant"], row["stage"]): row for row in csv.DictReader(io.StringIO(render([report], "csv", View())))}
+    report = timed(
+        dscost.layer(**LAYER, variants=("ghost", "grouped:8")), ghost=1.5, grouped__8=3.0
+    )
+    rows = {
+        (row["variant"], row["stage"]): row
+        for row in csv.DictReader(io.StringIO(render([report], "csv", View())))
+    }
     assert list(rows) == [
         ("as_is", ""), ("standard", ""), ("ghost", ""), ("ghost", "primary"), ("ghost", "cheap"), ("ghost", "concat"),
         ("grouped:8", ""),
@@ -240,30 +286,44 @@ def test_csv_has_the_figures_of_every_variant() -> None:
 
 
 def test_json_has_the_latency_under_the_name_and_the_speedup_beside() -> None:
-    report = timed(dscost.layer(**LAYER, variants=("ghost", "grouped:8")), ghost=1.5, grouped__8=3.0)
-    found = json.loads(render([report], "json", View()))["subjects"][0]["layers"][0]["latency"]["cpu"]
+    report = timed(
+        dscost.layer(**LAYER, variants=("ghost", "grouped:8")), ghost=1.5, grouped__8=3.0
+    )
+    found = json.loads(render([report], "json", View()))["subjects"][0]["layers"][0]["latency"][
+        "cpu"
+    ]
     assert found["ghost"]["median_s"] == pytest.approx(1e-3 / 1.5)
     assert found["grouped:8"]["samples"] == 40
     assert found["depthwise_separable"] is None
     assert found["speedup"] is None
-    assert {name: one["median"] for name, one in found["speedups"].items()} == {"ghost": 1.5, "grouped:8": 3.0}
+    assert {name: one["median"] for name, one in found["speedups"].items()} == {
+        "ghost": 1.5,
+        "grouped:8": 3.0,
+    }
     assert found["speedups"]["ghost"]["verdict"] == "faster"
 
 
 def written(report: Report) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(document([report], command="layer"), allow_nan=False))
+    found: dict[str, Any] = json.loads(
+        json.dumps(document([report], command="layer"), allow_nan=False)
+    )
     return found
 
 
 def test_a_report_with_variants_is_read_back_equal() -> None:
-    report = timed(dscost.layer(**LAYER, variants=("ghost", "grouped:8")), ghost=1.5, grouped__8=3.0)
+    report = timed(
+        dscost.layer(**LAYER, variants=("ghost", "grouped:8")), ghost=1.5, grouped__8=3.0
+    )
     assert parse_reports(json.dumps(written(report)), "r.json") == (report,)
 
 
 def test_a_report_from_before_variants_is_read() -> None:
     report = timed(dscost.layer(**LAYER))
     saved = written(report)
-    for timing in (saved["subjects"][0]["latency"]["cpu"], saved["subjects"][0]["layers"][0]["latency"]["cpu"]):
+    for timing in (
+        saved["subjects"][0]["latency"]["cpu"],
+        saved["subjects"][0]["layers"][0]["latency"]["cpu"],
+    ):
         del timing["speedups"]
     del saved["subjects"][0]["layers"][0]["formula_ratios"]
     assert parse_reports(json.dumps(saved), "r.json") == (report,)
@@ -272,15 +332,32 @@ def test_a_report_from_before_variants_is_read() -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda s: s["settings"].pop("variants"), "expected standard or depthwise_separable, found 'ghost'"),
-        (lambda s: s["settings"].update(variants=["ghost"]), "expected whole numbers or null by the names of variants"),
-        (lambda s: s["settings"]["variants"].update(ghost="x"), "expected whole numbers or null by the names of"),
-        (lambda s: s["layers"][0]["stages"].pop("ghost"), "missing key 'ghost', which is in 'variants'"),
-        (lambda s: s["layers"][0]["latency"]["cpu"].pop("ghost"), "missing key 'ghost', which is in 'speedups'"),
+        (
+            lambda s: s["settings"].pop("variants"),
+            "expected standard or depthwise_separable, found 'ghost'",
+        ),
+        (
+            lambda s: s["settings"].update(variants=["ghost"]),
+            "expected whole numbers or null by the names of variants",
+        ),
+        (
+            lambda s: s["settings"]["variants"].update(ghost="x"),
+            "expected whole numbers or null by the names of",
+        ),
+        (
+            lambda s: s["layers"][0]["stages"].pop("ghost"),
+            "missing key 'ghost', which is in 'variants'",
+        ),
+        (
+            lambda s: s["layers"][0]["latency"]["cpu"].pop("ghost"),
+            "missing key 'ghost', which is in 'speedups'",
+        ),
         (lambda s: s["latency"]["cpu"].update(ghost=3), "expected an object, found 3"),
     ],
 )
-def test_a_broken_report_with_variants_says_where(spoil: Callable[[Any], Any], message: str) -> None:
+def test_a_broken_report_with_variants_says_where(
+    spoil: Callable[[Any], Any], message: str
+) -> None:
     saved = written(timed(dscost.layer(**LAYER, variants=("ghost",)), ghost=1.5))
     spoil(saved["subjects"][0])
     with pytest.raises(InputError, match="subjects") as caught:
@@ -304,7 +381,9 @@ def test_a_layer_without_a_variant_has_a_roofline_too() -> None:
     assert list(report.predictions["pixel_6"]) == ["as_is", "standard"]
 
 
-def test_variants_are_listed_with_what_they_take_and_give_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_variants_are_listed_with_what_they_take_and_give_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run(["list", "variants"]) == 0
     rows = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
     assert rows["ghost"].startswith("[s = 2] 1/s + ")
@@ -320,13 +399,18 @@ def test_variants_are_listed_with_what_they_take_and_give_up(capsys: pytest.Capt
 # -- a user's own
 
 
-def test_a_plain_chain_is_all_that_a_user_writes(own: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plain_chain_is_all_that_a_user_writes(
+    own: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     @own("halved", summary="half the groups", formula="1/2", source="me", gives_up="half")
     def halved(spec: ConvSpec) -> Any:
         return [("half", replace(spec, groups=2 * spec.groups))]
 
     assert isinstance(halved, Variant)
-    assert dscost.layer(**LAYER, variants="halved").layers[0].variants["halved"].params == STANDARD // 2
+    assert (
+        dscost.layer(**LAYER, variants="halved").layers[0].variants["halved"].params
+        == STANDARD // 2
+    )
     assert run([*COMMAND, "--variant", "halved", "--format", "csv"]) == 0
     assert "halved" in capsys.readouterr().out
     assert run(["list", "variants"]) == 0
@@ -357,9 +441,15 @@ def test_a_users_variant_may_have_a_parameter_and_branches(own: Callable[..., An
     ("stages", "message"),
     [
         ([], "variant wrong: makes nothing, the convolution 1×16×14×14"),
-        ([("a", conv2d(16, 8, 3, padding=1))], "variant wrong: makes 1×8×14×14, the convolution 1×16×14×14"),
+        (
+            [("a", conv2d(16, 8, 3, padding=1))],
+            "variant wrong: makes 1×8×14×14, the convolution 1×16×14×14",
+        ),
         ([("a", conv2d(8, 16, 3))], "variant wrong: in_channels=8, but the input has 16 channels"),
-        ([("a", conv2d(16, 16, 1)), ("a", conv2d(16, 16, 1))], "variant wrong: two stages are called 'a'"),
+        (
+            [("a", conv2d(16, 16, 1)), ("a", conv2d(16, 16, 1))],
+            "variant wrong: two stages are called 'a'",
+        ),
         ([("input", conv2d(16, 16, 1))], "variant wrong: two stages are called 'input'"),
         ([("left", conv2d(16, 16, 1), ("lef",))], "variant wrong: unknown stage 'lef'"),
     ],
@@ -373,42 +463,65 @@ def test_a_variant_that_does_not_fit_is_refused_with_its_name(
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("returned", [conv2d(16, 16, 1), None, ("conv", conv2d(16, 16, 1)), [conv2d(16, 16, 1)], "a"])
-def test_a_variant_that_returns_no_stages_is_told_what_to_return(own: Callable[..., Any], returned: Any) -> None:
+@pytest.mark.parametrize(
+    "returned", [conv2d(16, 16, 1), None, ("conv", conv2d(16, 16, 1)), [conv2d(16, 16, 1)], "a"]
+)
+def test_a_variant_that_returns_no_stages_is_told_what_to_return(
+    own: Callable[..., Any], returned: Any
+) -> None:
     own("wrong")(lambda spec: returned)
-    with pytest.raises(InputError, match=r"^variant wrong: its function must return a list of named stages such as "):
+    with pytest.raises(
+        InputError,
+        match=r"^variant wrong: its function must return a list of named stages such as ",
+    ):
         dscost.layer(**LAYER, variants="wrong")
 
 
 def test_a_variant_can_be_asked_for_as_tables_write_it() -> None:
     written = dscost.layer(**LAYER, variants=("inverted-residual:6", "low-rank:4", "low_rank:4"))
     assert list(written.layers[0].variants) == ["standard", "inverted_residual:6", "low_rank:4"]
-    with pytest.raises(UnknownNameError, match=r"^unknown variant 'low-ronk' \(did you mean 'low_rank'\?\)"):
+    with pytest.raises(
+        UnknownNameError, match=r"^unknown variant 'low-ronk' \(did you mean 'low_rank'\?\)"
+    ):
         dscost.layer(**LAYER, variants="low-ronk")
 
 
-@pytest.mark.parametrize("name", ["standard", "depthwise_separable", "speedup", "stages", "a-b", "a:b", "", "2d"])
+@pytest.mark.parametrize(
+    "name", ["standard", "depthwise_separable", "speedup", "stages", "a-b", "a:b", "", "2d"]
+)
 def test_some_names_are_no_names_for_variants(name: str) -> None:
     with pytest.raises(InputError, match=rf"^a variant cannot be called '{name}'"):
         register_variant(name)
 
 
 def test_a_parameter_needs_a_default() -> None:
-    with pytest.raises(InputError, match=r"^variant 'mine': a parameter and its default belong together$"):
+    with pytest.raises(
+        InputError, match=r"^variant 'mine': a parameter and its default belong together$"
+    ):
         register_variant("mine", parameter="g")
 
 
-def test_an_installed_package_adds_variants(own: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_package_adds_variants(
+    own: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     variant = Variant(lambda spec: (("same", spec),), "itself", "1", "a package")
     points = [
         SimpleNamespace(name="installed", load=lambda: variant),
         SimpleNamespace(name="mistaken", load=lambda: len),
     ]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points if group == "dscost.variants" else [])
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points",
+        lambda group: points if group == "dscost.variants" else [],
+    )
     monkeypatch.setattr(VARIANTS, "_found", None)
     assert {"installed", "ghost"} <= set(VARIANTS)
-    assert dscost.layer(**LAYER, variants="installed").layers[0].variants["installed"].params == STANDARD
-    with pytest.raises(InputError, match=r"^the entry point 'mistaken' of dscost\.variants is no Variant"):
+    assert (
+        dscost.layer(**LAYER, variants="installed").layers[0].variants["installed"].params
+        == STANDARD
+    )
+    with pytest.raises(
+        InputError, match=r"^the entry point 'mistaken' of dscost\.variants is no Variant"
+    ):
         parse_variants(["mistaken"])
     with pytest.raises(UnknownNameError, match="installd' \\(did you mean 'installed'"):
         parse_variants(["installd"])

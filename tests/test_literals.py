@@ -4,8 +4,15 @@ import pytest
 
 from dscost.cli.options import parse_kwargs
 from dscost.errors import InputError
-from dscost.literals import MAX_DEPTH, Reference, parse_value, read_node, with_parts, written
-from dscost.marked_yaml import parse_yaml
+from dscost.notation.literals import (
+    MAX_DEPTH,
+    Reference,
+    parse_value,
+    read_node,
+    with_parts,
+    written,
+)
+from dscost.notation.marked_yaml import parse_yaml
 
 BERT = Reference("transformers", "BertConfig")
 
@@ -13,18 +20,70 @@ VALUES = [
     *[(word, None) for word in ("None", "null", "Null", "NULL", "~", " None ")],
     *[(word, True) for word in ("True", "true", "TRUE")],
     *[(word, False) for word in ("False", "false", "FALSE")],
-    *[("3", 3), ("-1", -1), ("+1", 1), ("010", 10), ("1_000", 1000), ("0x1F", 31), ("0o17", 15), ("0b101", 5)],
+    *[
+        ("3", 3),
+        ("-1", -1),
+        ("+1", 1),
+        ("010", 10),
+        ("1_000", 1000),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("0b101", 5),
+    ],
     *[("1e-3", 0.001), ("1e6", 1e6), ("-.5", -0.5), ("5.", 5.0), ("0.1", 0.1), ("1_0.5", 10.5)],
-    *[("relu", "relu"), ("efficientnet-b0", "efficientnet-b0"), ("a b", "a b"), ("3x3", "3x3"), ("cuda:0", "cuda:0")],
-    *[("n", "n"), ("1.2.3", "1.2.3"), ("12:30", "12:30"), ("path/to/x.yaml", "path/to/x.yaml"), ("", "")],
-    *[("'text'", "text"), ('"text"', "text"), ("'None'", "None"), ('"3"', "3"), ("'it''s'", "it's")],
+    *[
+        ("relu", "relu"),
+        ("efficientnet-b0", "efficientnet-b0"),
+        ("a b", "a b"),
+        ("3x3", "3x3"),
+        ("cuda:0", "cuda:0"),
+    ],
+    *[
+        ("n", "n"),
+        ("1.2.3", "1.2.3"),
+        ("12:30", "12:30"),
+        ("path/to/x.yaml", "path/to/x.yaml"),
+        ("", ""),
+    ],
+    *[
+        ("'text'", "text"),
+        ('"text"', "text"),
+        ("'None'", "None"),
+        ('"3"', "3"),
+        ("'it''s'", "it's"),
+    ],
     *[('"a\\nb"', "a\nb"), ("''", ""), ("'yes'", "yes"), ("'3,5'", "3,5")],
-    *[("(3, 5)", (3, 5)), ("(3,5)", (3, 5)), ("(3,)", (3,)), ("(3)", 3), ("()", ()), ("((1, 2), 3)", ((1, 2), 3))],
-    *[("[3,5]", [3, 5]), ("[]", []), ("[a, b]", ["a", "b"]), ("[None, true, 'x']", [None, True, "x"]), ("[1,]", [1])],
-    *[("{a: 1}", {"a": 1}), ("{}", {}), ("{'a': (1, 2)}", {"a": (1, 2)}), ('{"a":1,"b":None}', {"a": 1, "b": None})],
-    *[("{a: {b: [1e-3]}}", {"a": {"b": [0.001]}}), ("[(3, 5), (7, 7)]", [(3, 5), (7, 7)]), ("{1: 64}", {1: 64})],
+    *[
+        ("(3, 5)", (3, 5)),
+        ("(3,5)", (3, 5)),
+        ("(3,)", (3,)),
+        ("(3)", 3),
+        ("()", ()),
+        ("((1, 2), 3)", ((1, 2), 3)),
+    ],
+    *[
+        ("[3,5]", [3, 5]),
+        ("[]", []),
+        ("[a, b]", ["a", "b"]),
+        ("[None, true, 'x']", [None, True, "x"]),
+        ("[1,]", [1]),
+    ],
+    *[
+        ("{a: 1}", {"a": 1}),
+        ("{}", {}),
+        ("{'a': (1, 2)}", {"a": (1, 2)}),
+        ('{"a":1,"b":None}', {"a": 1, "b": None}),
+    ],
+    *[
+        ("{a: {b: [1e-3]}}", {"a": {"b": [0.001]}}),
+        ("[(3, 5), (7, 7)]", [(3, 5), (7, 7)]),
+        ("{1: 64}", {1: 64}),
+    ],
     *[("transformers:BertConfig", BERT), ("torch:float16", Reference("torch", "float16"))],
-    *[("torch.nn:ReLU()", Reference("torch.nn", "ReLU", True)), ("[a.b:C.d]", [Reference("a.b", "C.d")])],
+    *[
+        ("torch.nn:ReLU()", Reference("torch.nn", "ReLU", True)),
+        ("[a.b:C.d]", [Reference("a.b", "C.d")]),
+    ],
 ]
 
 
@@ -40,20 +99,39 @@ def test_a_value_is_read_in_the_spellings_of_yaml_and_python(text: str, value: A
         *[(word, "write true, or '") for word in ("yes", "Yes", "on", "ON", "tRUE")],
         *[(word, "write false, or '") for word in ("no", "off", "faLse")],
         *[(word, "write None, or '") for word in ("none", "NONE", "nil", "undefined", "nULL")],
-        *[(word, "is no finite number") for word in ("nan", "NaN", "inf", "-inf", ".inf", "Infinity", ".nan")],
+        *[
+            (word, "is no finite number")
+            for word in ("nan", "NaN", "inf", "-inf", ".inf", "Infinity", ".nan")
+        ],
         *[(text, "write [") for text in ("3,5", "1,3,224,224", "3, 5", "1,000", "-1,")],
         *[(text, "is not computed") for text in ("1/16", "2*3", "2**10", "1 / 3", "7//2")],
         *[("torch.float16", "write torch:float16"), ("torch.nn.ReLU", "write torch.nn:ReLU")],
-        *[("nn.BatchNorm2d", "write torch.nn:BatchNorm2d"), ("dict(a=1)", "is not run"), ("lambda x: x", "is not run")],
-        *[("[3, 5", "expected ',' or ']'"), ("(3, 5", "expected ',' or ')'"), ("{a: 1", "expected ',' or '}'")],
-        *[("{a 1}", "expected ':' behind 'a 1'"), ("{a: 1, a: 2}", "'a' is given twice"), ("[1] 2", "found '2'")],
+        *[
+            ("nn.BatchNorm2d", "write torch.nn:BatchNorm2d"),
+            ("dict(a=1)", "is not run"),
+            ("lambda x: x", "is not run"),
+        ],
+        *[
+            ("[3, 5", "expected ',' or ']'"),
+            ("(3, 5", "expected ',' or ')'"),
+            ("{a: 1", "expected ',' or '}'"),
+        ],
+        *[
+            ("{a 1}", "expected ':' behind 'a 1'"),
+            ("{a: 1, a: 2}", "'a' is given twice"),
+            ("[1] 2", "found '2'"),
+        ],
         *[
             ("'open", "quotes are not closed"),
             ("'a'b", "found 'b'"),
             ("[,]", "expected a value"),
             ("[yes]", "write true"),
         ],
-        *[("1e999", "numbers must be finite"), ("9" * 41, "more than 40 characters"), ("(3, (5,)", "expected ','")],
+        *[
+            ("1e999", "numbers must be finite"),
+            ("9" * 41, "more than 40 characters"),
+            ("(3, (5,)", "expected ','"),
+        ],
         *[
             ("[" * (MAX_DEPTH + 2), "nested deeper"),
             ('"\\x"', "escape sequence"),
@@ -63,7 +141,9 @@ def test_a_value_is_read_in_the_spellings_of_yaml_and_python(text: str, value: A
     ],
     ids=str,
 )
-def test_what_would_be_something_else_elsewhere_is_refused_in_one_line(text: str, instead: str | None) -> None:
+def test_what_would_be_something_else_elsewhere_is_refused_in_one_line(
+    text: str, instead: str | None
+) -> None:
     if instead is None:  # nothing that anybody would take for a value
         assert parse_value(text) == text
         return
@@ -118,7 +198,10 @@ def test_parts_of_an_argument_have_dotted_names_in_any_order() -> None:
             "--kwargs: size: '3,' could mean two things: write [3] for a list, (3,) for a tuple, "
             """or '3,' for the text; a shell needs more quotes: "size='3,'\"""",
         ),
-        (["a=[b, none]"], "--kwargs: a: 'none' could mean two things: write None, or 'none' for the text"),
+        (
+            ["a=[b, none]"],
+            "--kwargs: a: 'none' could mean two things: write None, or 'none' for the text",
+        ),
     ],
 )
 def test_arguments_that_are_none_are_refused(pairs: list[str], message: str) -> None:
@@ -128,7 +211,9 @@ def test_arguments_that_are_none_are_refused(pairs: list[str], message: str) -> 
 
 
 def test_a_file_reads_bare_words_alike_and_leaves_text_in_quotes_alone() -> None:
-    node = parse_yaml("{a: None, b: 'None', c: torch:float16, e: [None, x], f: \"yes\", g: 1e-3}", "x")
+    node = parse_yaml(
+        "{a: None, b: 'None', c: torch:float16, e: [None, x], f: \"yes\", g: 1e-3}", "x"
+    )
     assert read_node(node) == {
         "a": None,
         "b": "None",

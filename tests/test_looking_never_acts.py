@@ -245,7 +245,9 @@ KEPT: dict[str, tuple[Any, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("forward", "more", "reason"), KEPT.values(), ids=KEPT)
 @pytest.mark.parametrize("given", [SHAPE, torch.randn(SHAPE)], ids=["shape", "values"])
-def test_weights_that_are_used_besides_keep_their_convolution(forward: Any, more: Any, reason: str, given: Any) -> None:
+def test_weights_that_are_used_besides_keep_their_convolution(
+    forward: Any, more: Any, reason: str, given: Any
+) -> None:
     result = dscost.conversion(Doing(forward, **more), rank=99, min_channels=1, input=given)
     layers = {layer.name: layer for layer in result.layers}
     assert (layers["conv"].converted, layers["conv"].reason) == (False, reason)
@@ -284,7 +286,9 @@ def test_a_forward_that_imports_what_lies_beside_it_is_converted(tmp_path: Any) 
 
 def test_a_program_with_code_of_its_own_is_converted_only_on_trust(tmp_path: Any) -> None:
     path = tmp_path / "net.pt2"
-    torch.export.save(torch.export.export(nn.Sequential(nn.Conv2d(64, 64, 3)), (torch.zeros(1, 64, 8, 8),)), path)
+    torch.export.save(
+        torch.export.export(nn.Sequential(nn.Conv2d(64, 64, 3)), (torch.zeros(1, 64, 8, 8),)), path
+    )
     with pytest.raises(TypeError, match="distrust"):
         dscost.convert(path, distrust=True)  # type: ignore[call-arg]
     assert isinstance(dscost.convert(path, trust=True), nn.Module)

@@ -7,11 +7,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost import memory
+from dscost.foreign import memory
 from dscost.timing import machine
 
 TWO_SOCKETS = "\n\n".join(
-    f"processor\t: {n}\nmodel name\t: Fast Chip 9000\nphysical id\t: {n // 4}\ncore id\t\t: {n % 2}" for n in range(8)
+    f"processor\t: {n}\nmodel name\t: Fast Chip 9000\nphysical id\t: {n // 4}\ncore id\t\t: {n % 2}"
+    for n in range(8)
 )
 
 
@@ -30,7 +31,9 @@ def test_what_the_system_does_not_tell_is_unknown(tmp_path: Path) -> None:
     assert machine.default_threads(missing) >= 1
 
 
-def test_one_core_is_left_for_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_core_is_left_for_everything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(TWO_SOCKETS)
     monkeypatch.setattr(machine, "usable_cores", lambda: 8)
@@ -102,7 +105,9 @@ def test_a_containers_limit_of_processor_time_is_one_of_cores(
     granted: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(
+        machine.os, "sched_getaffinity", lambda process: set(range(8)), raising=False
+    )
     if granted is not None:
         (tmp_path / "cpu.max").write_text(f"{granted}\n")
     assert machine.usable_cores() == cores

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from properties import law
 
 from dscost.errors import FileProblems, InputError, Problem
-from dscost.marked_yaml import MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES, Node, parse_scalar, parse_yaml, read_yaml
+from dscost.notation.marked_yaml import (
+    MAX_DEPTH,
+    MAX_FILE_BYTES,
+    MAX_NODES,
+    Node,
+    parse_scalar,
+    parse_yaml,
+    read_yaml,
+)
 
 
 def problems_of(text: str) -> list[str]:
@@ -53,7 +61,12 @@ def test_an_empty_value_is_nothing() -> None:
 
 
 def test_keys_are_always_words() -> None:
-    assert parse_yaml("{1: a, true: b, 010: c, ~: d}", "f.yaml").plain == {"1": "a", "true": "b", "010": "c", "~": "d"}
+    assert parse_yaml("{1: a, true: b, 010: c, ~: d}", "f.yaml").plain == {
+        "1": "a",
+        "true": "b",
+        "010": "c",
+        "~": "d",
+    }
 
 
 def test_an_alias_is_the_value_that_it_names() -> None:
@@ -170,12 +183,17 @@ def test_what_is_not_yaml_is_refused_with_its_place(text: str, place: str, what:
 def test_an_alias_bomb_is_refused() -> None:
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
     bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
-    assert problems_of(bomb) == ["f.yaml:1:1: more than 50,000 values once aliases are expanded, refused"]
+    assert problems_of(bomb) == [
+        "f.yaml:1:1: more than 50,000 values once aliases are expanded, refused"
+    ]
 
 
 @pytest.mark.parametrize(
     ("levels", "too_deep"),
-    [pytest.param(MAX_DEPTH, False, id="as deep as may be"), pytest.param(MAX_DEPTH + 1, True, id="one deeper")],
+    [
+        pytest.param(MAX_DEPTH, False, id="as deep as may be"),
+        pytest.param(MAX_DEPTH + 1, True, id="one deeper"),
+    ],
 )
 def test_depth_is_limited(levels: int, too_deep: bool) -> None:
     text = "[" * levels + "1" + "]" * levels
@@ -191,13 +209,17 @@ def test_the_number_of_values_is_limited() -> None:
 
 
 # in a process of its own: where the parser recurses in C, a deep file ends the interpreter
-@pytest.mark.parametrize("text", ["'[' * 50_000", "'- ' * 50_000", "'? ' * 50_000", "'{a: ' * 50_000"])
+@pytest.mark.parametrize(
+    "text", ["'[' * 50_000", "'- ' * 50_000", "'? ' * 50_000", "'{a: ' * 50_000"]
+)
 def test_a_file_of_nothing_but_depth_is_refused(text: str) -> None:
     program = (
-        "from dscost.marked_yaml import parse_yaml\nfrom dscost.errors import FileProblems\n"
+        "from dscost.notation.marked_yaml import parse_yaml\nfrom dscost.errors import FileProblems\n"
         f"try: parse_yaml({text}, 'f.yaml')\nexcept FileProblems as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
     assert (done.returncode, done.stdout[:7]) == (0, "f.yaml:")
 
 
@@ -210,7 +232,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except FileProblems as error:
         problems = error.problems or (Problem(0, 0, "refused without a reason"),)
     lines = len(text.splitlines()) + 2
-    assert [problem for problem in problems if not (1 <= problem.line <= lines and problem.column >= 1)] == []
+    assert [
+        problem for problem in problems if not (1 <= problem.line <= lines and problem.column >= 1)
+    ] == []
 
 
 # -- files
@@ -230,11 +254,17 @@ def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> Non
     [
         pytest.param(b"", "1:1: the file is empty", id="empty"),
         pytest.param(b"a: 1\nb: \xff\n", "2:1: not UTF-8 text", id="not UTF-8"),
-        pytest.param("a: 1\n".encode("utf-16"), "1:1: not UTF-8 text but UTF-16 or UTF-32", id="UTF-16"),
-        pytest.param(b"#" * (MAX_FILE_BYTES + 1), " larger than 1,000,000 bytes, refused", id="too large"),
+        pytest.param(
+            "a: 1\n".encode("utf-16"), "1:1: not UTF-8 text but UTF-16 or UTF-32", id="UTF-16"
+        ),
+        pytest.param(
+            b"#" * (MAX_FILE_BYTES + 1), " larger than 1,000,000 bytes, refused", id="too large"
+        ),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_cannot_be_meant_is_refused(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     path = tmp_path / "f.yaml"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
@@ -249,9 +279,13 @@ def test_a_file_as_large_as_may_be_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("missing.yaml", "No such file or directory"), (".", "Is a directory")], ids=["file", "folder"]
+    ("name", "reason"),
+    [("missing.yaml", "No such file or directory"), (".", "Is a directory")],
+    ids=["file", "folder"],
 )
-def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(
+    tmp_path: Path, name: str, reason: str
+) -> None:
     with pytest.raises(InputError) as caught:
         read_yaml(tmp_path / name)
     assert str(caught.value) == f"cannot read {tmp_path / name}: {reason}"
@@ -262,7 +296,16 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path, nam
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("0.5", 0.5), ("3", 3), ("true", True), ("word", "word"), ("'3'", "3"), ("[2, 2]", [2, 2]), ("", ""), ("  ", "")],
+    [
+        ("0.5", 0.5),
+        ("3", 3),
+        ("true", True),
+        ("word", "word"),
+        ("'3'", "3"),
+        ("[2, 2]", [2, 2]),
+        ("", ""),
+        ("  ", ""),
+    ],
 )
 def test_a_typed_value_means_what_it_means_in_a_file(text: str, value: Any) -> None:
     found = parse_scalar(text)

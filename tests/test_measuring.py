@@ -18,17 +18,17 @@ from torch import Tensor, nn
 import dscost
 from dscost.analysis import bench, count, measure_layer, measure_model
 from dscost.analysis.bench import AGAINST_ITSELF
-from dscost.building import with_values
+from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
+from dscost.modules.building import with_values
+from dscost.notation.units import format_count
 from dscost.rendering import View, render
 from dscost.rendering.views import layer_rows
-from dscost.results import Report
-from dscost.roofline import Ceilings, Rate
+from dscost.reports.records import Report
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.engine import Block, Case, Comparison, Epoch, Quad
 from dscost.tracing import TensorSpec
 from dscost.tracing.inputs import arguments_of
-from dscost.units import format_count
 
 LAYER = {"in_channels": 8, "out_channels": 8, "kernel_size": 3, "input_size": 6}
 SHORT = {"threads": 1, "time_budget_s": 0.3}
@@ -40,9 +40,13 @@ def made_up_ceilings(
     if not getattr(torch, dtype).is_floating_point:
         raise UnavailableError(f"torch cannot convolve {dtype} on {device}")
     rates = {
-        f"{kind}:{layout}": Rate(1e-7) for kind in ("dense", "pointwise", "depthwise") for layout in memory_formats
+        f"{kind}:{layout}": Rate(1e-7)
+        for kind in ("dense", "pointwise", "depthwise")
+        for layout in memory_formats
     }
-    return Ceilings(device, "made up", dtype, threads, flops_per_s=1e15, bytes_per_s=1e14, rates=rates), True
+    return Ceilings(
+        device, "made up", dtype, threads, flops_per_s=1e15, bytes_per_s=1e14, rates=rates
+    ), True
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +92,9 @@ def time_layer(**given: Any) -> Report:
 
 
 def time_model(module: nn.Module, input: Any = (1, 8, 6, 6), **given: Any) -> Report:
-    return dscost.analyze(module, input=input, time=True, **{"threads": 1, "time_budget_s": 1.0, **given})
+    return dscost.analyze(
+        module, input=input, time=True, **{"threads": 1, "time_budget_s": 1.0, **given}
+    )
 
 
 def conv(in_channels: int = 8, out_channels: int = 8) -> nn.Conv2d:
@@ -136,8 +142,13 @@ def test_backends_are_told_where_this_torch_tells_them() -> None:
 
 def test_the_roofline_stands_beside_every_measured_time(engine: FakeEngine) -> None:
     timing = time_layer(memory_format="contiguous").latency["cpu"]
-    one, weights = 8 * 6 * 6 * 4, {"standard": 8 * 8 * 9 * 4, "depthwise": 8 * 9 * 4, "pointwise": 8 * 8 * 4}
-    bound_s = {name: (2 * one + size) / 1e14 for name, size in weights.items()}  # memory-bound, with these ceilings
+    one, weights = (
+        8 * 6 * 6 * 4,
+        {"standard": 8 * 8 * 9 * 4, "depthwise": 8 * 9 * 4, "pointwise": 8 * 8 * 4},
+    )
+    bound_s = {
+        name: (2 * one + size) / 1e14 for name, size in weights.items()
+    }  # memory-bound, with these ceilings
     assert timing.standard is not None
     assert timing.depthwise_separable is not None
     for latency, expected_s in (
@@ -155,7 +166,9 @@ def test_the_roofline_stands_beside_every_measured_time(engine: FakeEngine) -> N
 
 
 def test_the_environment_says_how_it_was_measured(engine: FakeEngine) -> None:
-    environment = time_layer(timing={"dtypes": ("float32", "bfloat16"), "allocator": "system"}).environment
+    environment = time_layer(
+        timing={"dtypes": ("float32", "bfloat16"), "allocator": "system"}
+    ).environment
     assert environment is not None
     assert environment.device
     assert environment.threads == 1
@@ -168,7 +181,9 @@ def test_the_environment_says_how_it_was_measured(engine: FakeEngine) -> None:
 
 
 def test_every_setting_is_timed_under_its_key() -> None:
-    report = time_layer(timing={"dtypes": ("float32", "bfloat16"), "batches": (1, 4)}, time_budget_s=1.0)
+    report = time_layer(
+        timing={"dtypes": ("float32", "bfloat16"), "batches": (1, 4)}, time_budget_s=1.0
+    )
     assert list(report.latency) == [
         *("cpu", "cpu:channels_last", "cpu:batch4", "cpu:channels_last:batch4"),
         *("cpu:bfloat16", "cpu:bfloat16:channels_last"),
@@ -176,12 +191,25 @@ def test_every_setting_is_timed_under_its_key() -> None:
     ]
 
 
-def test_every_setting_runs_on_tensors_of_its_own_kind(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_setting_runs_on_tensors_of_its_own_kind(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
     def forward(self: nn.Conv2d, x: Tensor) -> Tensor:
-        layout = "channels_last" if x.is_contiguous(memory_format=torch.channels_last) else "contiguous"
-        seen.append((self.in_channels, self.groups, x.shape[0], str(x.dtype), str(self.weight.dtype), layout))
+        layout = (
+            "channels_last" if x.is_contiguous(memory_format=torch.channels_last) else "contiguous"
+        )
+        seen.append(
+            (
+                self.in_channels,
+                self.groups,
+                x.shape[0],
+                str(x.dtype),
+                str(self.weight.dtype),
+                layout,
+            )
+        )
         return self._conv_forward(x, self.weight, self.bias)
 
     monkeypatch.setattr(nn.Conv2d, "forward", forward)
@@ -214,14 +242,20 @@ def test_a_layer_that_does_not_fit_in_the_time_is_counted_and_said() -> None:
     )
 
 
-def test_a_setting_that_does_not_fit_in_the_time_is_named_and_leaves_the_others(engine: FakeEngine) -> None:
+def test_a_setting_that_does_not_fit_in_the_time_is_named_and_leaves_the_others(
+    engine: FakeEngine,
+) -> None:
     engine.missing = lambda name: name == "cpu:channels_last"
     report = time_layer()
     assert list(report.latency) == ["cpu"]
-    assert report.warnings == ("Not timed: cpu:channels_last: enough calls do not fit in 300 ms (--time-budget).",)
+    assert report.warnings == (
+        "Not timed: cpu:channels_last: enough calls do not fit in 300 ms (--time-budget).",
+    )
 
 
-def test_a_setting_that_fails_while_it_is_timed_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_fails_while_it_is_timed_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls = 0
 
     def forward(self: nn.Conv2d, x: Tensor) -> Tensor:
@@ -232,13 +266,17 @@ def test_a_setting_that_fails_while_it_is_timed_leaves_the_others(monkeypatch: p
         return self._conv_forward(x, self.weight, self.bias)
 
     monkeypatch.setattr(nn.Conv2d, "forward", forward)
-    report = time_layer(time_budget_s=10.0, timing={"precision": 1.0})  # which is reached long before
+    report = time_layer(
+        time_budget_s=10.0, timing={"precision": 1.0}
+    )  # which is reached long before
     assert list(report.latency) == ["cpu"]
     assert report.environment is not None
     assert "Not timed: cpu:channels_last: out of memory" in report.warnings
 
 
-def test_a_layer_of_a_model_that_fails_while_it_is_timed_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layer_of_a_model_that_fails_while_it_is_timed_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls = 0
 
     def forward(self: nn.Conv2d, x: Tensor) -> Tensor:
@@ -261,17 +299,23 @@ def test_a_layer_that_takes_more_than_the_time_is_not_built() -> None:
     # 8 calls of 512 · 512 · 9 · 4096² MACs at the most that one thread may do, 2e11 a second
     report = time_layer(in_channels=512, out_channels=512, input_size=4096, time_budget_s=100.0)
     assert report.latency == {}
-    assert any("convolution is too large for 100 s (--time-budget)" in warning for warning in report.warnings)
+    assert any(
+        "convolution is too large for 100 s (--time-budget)" in warning
+        for warning in report.warnings
+    )
 
 
-def test_a_layer_that_does_not_fit_in_memory_is_counted_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layer_that_does_not_fit_in_memory_is_counted_and_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(bench, "available_bytes", lambda: 5000)
     report = time_layer()
     assert report.latency == {}
     assert report.totals == dscost.layer(**LAYER).totals
     standard = (2 * 8 * 6 * 6 + 8 * 8 * 9) * 4
-    assert f"Not timed: the standard convolution needs {standard / 1024:.3f} KiB of memory, 4.883 KiB are free." in (
-        report.warnings
+    assert (
+        f"Not timed: the standard convolution needs {standard / 1024:.3f} KiB of memory, 4.883 KiB are free."
+        in (report.warnings)
     )
 
 
@@ -286,8 +330,12 @@ def test_one_setting_that_cannot_run_leaves_the_others(monkeypatch: pytest.Monke
     assert report.warnings == ("Not timed: torch runs no convolution in int8 on cpu.",)
 
 
-@pytest.mark.parametrize("first", [{"device": ("cuda", "cpu")}, {"timing": {"dtypes": ("int8", "float32")}}])
-def test_a_layer_is_explained_though_its_first_setting_could_not_run(first: dict[str, Any], engine: FakeEngine) -> None:
+@pytest.mark.parametrize(
+    "first", [{"device": ("cuda", "cpu")}, {"timing": {"dtypes": ("int8", "float32")}}]
+)
+def test_a_layer_is_explained_though_its_first_setting_could_not_run(
+    first: dict[str, Any], engine: FakeEngine
+) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
 
@@ -297,11 +345,15 @@ def test_a_layer_is_explained_though_its_first_setting_could_not_run(first: dict
     assert [cause.kind for cause in mixed.layers[0].causes] == ["depthwise_kernel"]
 
 
-def test_causes_speak_of_the_batch_that_was_timed(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_causes_speak_of_the_batch_that_was_timed(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # moving the bytes of 100 stems takes a third of 2 ms, moving those of one 0.3 %; 8 of 11 maps are the output
     stem = {"in_channels": 3, "out_channels": 8, "kernel_size": 3, "input_size": 32}
     traffic = 4 * (3 * 32 * 32 + 8 * 32 * 32)
-    slow = Ceilings("cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=100 * traffic / (2e-3 / 3))
+    slow = Ceilings(
+        "cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=100 * traffic / (2e-3 / 3)
+    )
     monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
     report = time_layer(**stem, timing={"batches": (100,)}, memory_format="contiguous")
     assert list(report.latency) == ["cpu:batch100"]
@@ -326,16 +378,31 @@ def test_a_speedup_that_arithmetic_cannot_explain_is_noted(engine: FakeEngine) -
     assert noise.where == "cpu"
 
 
-def test_a_time_under_the_roofline_is_noted(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = Ceilings("cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=(2 * 8 * 36 + 576) * 4 / 2.2e-3)
+def test_a_time_under_the_roofline_is_noted(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Ceilings(
+        "cpu",
+        "made up",
+        "float32",
+        1,
+        flops_per_s=1e15,
+        bytes_per_s=(2 * 8 * 36 + 576) * 4 / 2.2e-3,
+    )
     monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
     report = time_layer(memory_format="contiguous")
     assert report.environment is not None
-    noises = {noise.where: noise.figure for noise in report.environment.noise if noise.kind == "over_roofline"}
+    noises = {
+        noise.where: noise.figure
+        for noise in report.environment.noise
+        if noise.kind == "over_roofline"
+    }
     assert noises["cpu, standard"] == pytest.approx(1.1)
 
 
-def test_the_noise_floor_judges_every_verdict(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_noise_floor_judges_every_verdict(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bench, "noise_of", lambda epochs: 0.08)
     engine.times = {"cpu": (1.07e-3, 1e-3), "cpu:channels_last": (1.1e-3, 1e-3)}
     report = time_layer()
@@ -346,7 +413,9 @@ def test_the_noise_floor_judges_every_verdict(engine: FakeEngine, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("epochs", "floor", "least"), [(4, 0.0, 0.03), (3, None, 0.1)], ids=["known of four epochs", "unknown of three"]
+    ("epochs", "floor", "least"),
+    [(4, 0.0, 0.03), (3, None, 0.1)],
+    ids=["known of four epochs", "unknown of three"],
 )
 def test_a_noise_floor_that_the_time_did_not_suffice_for_is_taken_for_ten_percent(
     epochs: int, floor: float | None, least: float, engine: FakeEngine
@@ -355,10 +424,15 @@ def test_a_noise_floor_that_the_time_did_not_suffice_for_is_taken_for_ten_percen
     engine.times = {"cpu": (1.09e-3, 1e-3), "cpu:channels_last": (1.11e-3, 1e-3)}
     report = time_layer()
     assert report.environment is not None
-    assert report.environment.noise_floor == (floor if floor is None else pytest.approx(floor, abs=1e-12))
+    assert report.environment.noise_floor == (
+        floor if floor is None else pytest.approx(floor, abs=1e-12)
+    )
     speedups = [timing.speedup for timing in report.latency.values() if timing.speedup]
     assert [speedup.noise_floor for speedup in speedups] == [pytest.approx(least)] * 2
-    assert [speedup.verdict for speedup in speedups] == ["same" if floor is None else "faster", "faster"]
+    assert [speedup.verdict for speedup in speedups] == [
+        "same" if floor is None else "faster",
+        "faster",
+    ]
     said = f"no difference under {bench.UNKNOWN_FLOOR:.0%} is called."
     assert (said in render([report], "table", View())) is (floor is None)
 
@@ -379,7 +453,9 @@ def test_each_device_has_a_noise_floor_of_its_own(engine: FakeEngine) -> None:
     assert place.environment().noise_floor == pytest.approx(0.06)  # the worst
 
 
-def test_a_noise_floor_that_is_unknown_is_tried_again_and_others_are_not(engine: FakeEngine) -> None:
+def test_a_noise_floor_that_is_unknown_is_tried_again_and_others_are_not(
+    engine: FakeEngine,
+) -> None:
     engine.itself_epochs = 3
     place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
     timer: Any = object()
@@ -388,10 +464,15 @@ def test_a_noise_floor_that_is_unknown_is_tried_again_and_others_are_not(engine:
         for _ in range(2):
             compared = place.compare(cases, 1.0, None)
             assert place.speedup(compared["a"], Setting()).noise_floor == 0.1
-    assert engine.rounds == [["a", "b", AGAINST_ITSELF, f"{AGAINST_ITSELF} on cuda"], ["a", "b", AGAINST_ITSELF]]
+    assert engine.rounds == [
+        ["a", "b", AGAINST_ITSELF, f"{AGAINST_ITSELF} on cuda"],
+        ["a", "b", AGAINST_ITSELF],
+    ]
 
 
-def test_a_timer_is_made_once_for_all_that_is_measured_under_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timer_is_made_once_for_all_that_is_measured_under_a_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = []
 
     def timer(*, cold: bool, clock_share: object) -> object:
@@ -411,10 +492,16 @@ def test_the_environment_has_the_seed_and_the_ceilings(engine: FakeEngine) -> No
     report = time_layer(timing={"seed": 7, "dtypes": ("float32", "bfloat16", "int8")})
     assert report.environment is not None
     assert report.environment.seed == 7
-    assert report.environment.ceilings == {"cpu:float32": (1e15, 1e14), "cpu:bfloat16": (1e15, 1e14)}
+    assert report.environment.ceilings == {
+        "cpu:float32": (1e15, 1e14),
+        "cpu:bfloat16": (1e15, 1e14),
+    }
     text = render([report], "table", View())
     for dtype in ("float32", "bfloat16"):
-        assert f"Roofline of cpu {dtype}: 1,000,000 GFLOP/s, 100,000.0 GB/s, ridge at 10.0 FLOP/byte" in text
+        assert (
+            f"Roofline of cpu {dtype}: 1,000,000 GFLOP/s, 100,000.0 GB/s, ridge at 10.0 FLOP/byte"
+            in text
+        )
 
 
 def test_ceilings_are_asked_for_once_also_where_there_are_none(
@@ -450,7 +537,9 @@ def test_a_time_that_arithmetic_and_memory_bound_alike_is_balanced(
     from_ridge: float, balanced: bool, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intensity = 2 * 8 * 8 * 9 * 36 / (4 * (2 * 8 * 36 + 8 * 8 * 9))
-    ceilings = Ceilings("cpu", "made up", "float32", 1, flops_per_s=1e14 * intensity / from_ridge, bytes_per_s=1e14)
+    ceilings = Ceilings(
+        "cpu", "made up", "float32", 1, flops_per_s=1e14 * intensity / from_ridge, bytes_per_s=1e14
+    )
     monkeypatch.setattr(bench, "ceilings_of", lambda **given: (ceilings, True))
     report = time_layer(memory_format="contiguous")
     standard = report.latency["cpu"].standard
@@ -467,8 +556,14 @@ def test_what_is_predicted_says_how_far_off_it_usually_is_and_is_eager(
         return made_up_ceilings(**given)[0]._replace(usual_error=1.4), True
 
     monkeypatch.setattr(bench, "ceilings_of", ceilings_of)
-    given: dict[str, Any] = {"memory_format": "contiguous", "timing": {"modes": ("eager", "compile")}}
-    layer, model = time_layer(**given, time_budget_s=100.0), time_model(small(), **given, time_budget_s=1000.0)
+    given: dict[str, Any] = {
+        "memory_format": "contiguous",
+        "timing": {"modes": ("eager", "compile")},
+    }
+    layer, model = (
+        time_layer(**given, time_budget_s=100.0),
+        time_model(small(), **given, time_budget_s=1000.0),
+    )
     for report in (layer, model):
         timings = report.layers[0].latency
         assert list(timings) == ["cpu", "cpu:compile"]
@@ -488,13 +583,20 @@ VARIANTS = ("ghost", "shuffle", "bottleneck", "inverted_residual:2", "grouped")
 
 
 def test_every_variant_is_timed_against_the_standard_layer() -> None:
-    report = time_layer(in_channels=32, out_channels=32, variants=VARIANTS, memory_format="contiguous")
+    report = time_layer(
+        in_channels=32, out_channels=32, variants=VARIANTS, memory_format="contiguous"
+    )
     (layer,) = report.layers
     timing = layer.latency["cpu"]
     assert tuple(timing.others) == VARIANTS
     assert timing.standard is not None
     assert timing.as_is == timing.standard
-    assert (timing.depthwise_separable, timing.speedup, layer.verdict, layer.causes) == (None, None, None, ())
+    assert (timing.depthwise_separable, timing.speedup, layer.verdict, layer.causes) == (
+        None,
+        None,
+        None,
+        (),
+    )
     for one in timing.others.values():
         assert one.latency.median_s > 0
         assert one.latency.roofline_s is not None
@@ -512,23 +614,37 @@ def test_what_is_told_of_a_variant_is_what_was_compared(engine: FakeEngine) -> N
     timing = report.layers[0].latency["cpu"]
     assert timing.standard is not None
     assert timing.standard.median_s == 4e-3  # as beside the first
-    assert {name: one.latency.median_s for name, one in timing.others.items()} == {"ghost": 1e-3, "grouped:2": 10e-3}
+    assert {name: one.latency.median_s for name, one in timing.others.items()} == {
+        "ghost": 1e-3,
+        "grouped:2": 10e-3,
+    }
     assert {name: one.median for name, one in timing.speedups.items()} == pytest.approx(
         {"ghost": 4.0, "grouped:2": 0.5}
     )
-    assert [timing.speedups[name].verdict for name in ("ghost", "grouped:2")] == ["faster", "slower"]
+    assert [timing.speedups[name].verdict for name in ("ghost", "grouped:2")] == [
+        "faster",
+        "slower",
+    ]
 
 
 def test_more_than_the_macs_explain_is_told_of_every_variant(engine: FakeEngine) -> None:
     engine.times = {"cpu, ghost": (9e-3, 1e-3), "cpu, grouped:2": (3e-3, 2e-3)}
     report = time_layer(variants=("ghost", "grouped:2"), memory_format="contiguous")
     assert report.environment is not None
-    found = {noise.where: noise.limit for noise in report.environment.noise if noise.kind == "more_than_macs"}
+    found = {
+        noise.where: noise.limit
+        for noise in report.environment.noise
+        if noise.kind == "more_than_macs"
+    }
     assert found == {"cpu, ghost": pytest.approx(8 * 8 * 9 / (4 * 8 * 9 + 4 * 9))}
 
 
-def test_faster_than_the_roofline_is_told_of_every_variant(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = made_up_ceilings("cpu", "float32", 1, ["contiguous"])[0]._replace(flops_per_s=1e6, bytes_per_s=1e15)
+def test_faster_than_the_roofline_is_told_of_every_variant(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = made_up_ceilings("cpu", "float32", 1, ["contiguous"])[0]._replace(
+        flops_per_s=1e6, bytes_per_s=1e15
+    )
     monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
     report = time_layer(variants=("ghost",), memory_format="contiguous")
     assert report.environment is not None
@@ -536,8 +652,12 @@ def test_faster_than_the_roofline_is_told_of_every_variant(engine: FakeEngine, m
     assert places == ["cpu, standard", "cpu, ghost"]
 
 
-def test_beside_others_the_depthwise_separable_one_is_timed_with_its_stages(engine: FakeEngine) -> None:
-    report = time_layer(variants=("depthwise_separable", "inverted_residual:2"), memory_format="contiguous")
+def test_beside_others_the_depthwise_separable_one_is_timed_with_its_stages(
+    engine: FakeEngine,
+) -> None:
+    report = time_layer(
+        variants=("depthwise_separable", "inverted_residual:2"), memory_format="contiguous"
+    )
     assert engine.rounds == [["cpu", "cpu, inverted_residual:2", "cpu, stages", AGAINST_ITSELF]]
     timing = report.layers[0].latency["cpu"]
     assert set(timing.stages) == {"depthwise", "pointwise"}
@@ -553,13 +673,17 @@ def test_a_variant_that_did_not_fit_is_said_and_the_others_told(engine: FakeEngi
     engine.missing = lambda name: name == "cpu, ghost"
     report = time_layer(variants=("ghost", "grouped:2"), memory_format="contiguous")
     assert list(report.layers[0].latency["cpu"].others) == ["grouped:2"]
-    assert report.warnings == ("Not timed: cpu, ghost: enough calls do not fit in 300 ms (--time-budget).",)
+    assert report.warnings == (
+        "Not timed: cpu, ghost: enough calls do not fit in 300 ms (--time-budget).",
+    )
     text = render([report], "table", View())
     assert "grouped:2 is the fastest" in text or "it is also the fastest" in text
 
 
 def test_a_layer_that_has_none_of_them_is_timed_against_itself(engine: FakeEngine) -> None:
-    report = time_layer(variants=("grouped:1", "spatially_separable"), kernel_size=1, memory_format="contiguous")
+    report = time_layer(
+        variants=("grouped:1", "spatially_separable"), kernel_size=1, memory_format="contiguous"
+    )
     assert engine.rounds == [["cpu, grouped:1", AGAINST_ITSELF]]
     engine.rounds.clear()
     report = time_layer(variants="spatially_separable", kernel_size=1, memory_format="contiguous")
@@ -606,7 +730,9 @@ def test_the_layers_add_up_over_all_of_their_calls(engine: FakeEngine) -> None:
     timing = report.latency["cpu"]
     assert timing.layers_s["standard"] == pytest.approx(4 * 3e-3 + 7e-3)
     assert timing.layers_s["depthwise_separable"] == pytest.approx(4 * 1e-3 + 5e-3)
-    medians = {layer.name: layer.latency["cpu"].standard for layer in report.layers if layer.latency}
+    medians = {
+        layer.name: layer.latency["cpu"].standard for layer in report.layers if layer.latency
+    }
     assert {name: latency.median_s for name, latency in medians.items() if latency} == {
         "shared": 3e-3,
         "twin": 3e-3,
@@ -618,7 +744,9 @@ def test_layers_that_were_not_timed_leave_no_sum(engine: FakeEngine) -> None:
     engine.missing = lambda name: name == "0"
     report = time_model(small())
     assert report.latency["cpu"].layers_s == {}
-    assert report.warnings == ("1 of 2 distinct layers were not timed within 1.00 s (--time-budget).",)
+    assert report.warnings == (
+        "1 of 2 distinct layers were not timed within 1.00 s (--time-budget).",
+    )
 
 
 def test_a_model_keeps_everything_it_had() -> None:
@@ -627,12 +755,16 @@ def test_a_model_keeps_everything_it_had() -> None:
     module[1].running_mean.fill_(3.0)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     flags = [(parameter.requires_grad, parameter.data_ptr()) for parameter in module.parameters()]
-    time_model(module, device="cpu", memory_format="channels_last", timing={"dtypes": ("bfloat16",)})
+    time_model(
+        module, device="cpu", memory_format="channels_last", timing={"dtypes": ("bfloat16",)}
+    )
     after = module.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)
     assert all(tensor.dtype == before[name].dtype for name, tensor in after.items())
-    assert [(parameter.requires_grad, parameter.data_ptr()) for parameter in module.parameters()] == flags
+    assert [
+        (parameter.requires_grad, parameter.data_ptr()) for parameter in module.parameters()
+    ] == flags
     assert all(layer.training for layer in module.modules())
     assert all(parameter.grad is None for parameter in module.parameters())
 
@@ -687,7 +819,9 @@ class Words(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "words", [TensorSpec((1, 12), "int64"), torch.randint(0, 10, (1, 12))], ids=["by shape", "given"]
+    "words",
+    [TensorSpec((1, 12), "int64"), torch.randint(0, 10, (1, 12))],
+    ids=["by shape", "given"],
 )
 def test_a_model_with_integer_inputs_is_timed(words: object) -> None:
     report = time_model(Words(), input=words)
@@ -743,7 +877,9 @@ def test_batches_of_a_model_are_timed_side_by_side() -> None:
     [(torch.full((1, 12), 3), 0, 9), (torch.full((1, 12), 0.5), -10.0, 10.0)],
     ids=["indices", "floats"],
 )
-def test_another_batch_of_given_tensors_has_sensible_values(given: Tensor, least: float, most: float) -> None:
+def test_another_batch_of_given_tensors_has_sensible_values(
+    given: Tensor, least: float, most: float
+) -> None:
     with _uninitialized_memory_shows():
         (values,) = (
             arguments_of(given)
@@ -758,7 +894,9 @@ def test_another_batch_of_given_tensors_has_sensible_values(given: Tensor, least
 
 @contextlib.contextmanager
 def _uninitialized_memory_shows() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)  # torch fills what was not with the largest integer, or with NaN
+    torch.use_deterministic_algorithms(
+        True
+    )  # torch fills what was not with the largest integer, or with NaN
     try:
         yield
     finally:
@@ -766,7 +904,13 @@ def _uninitialized_memory_shows() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "error", [AssertionError("one input at a time"), IndexError("out of range"), KeyError("x"), OSError("no file")]
+    "error",
+    [
+        AssertionError("one input at a time"),
+        IndexError("out of range"),
+        KeyError("x"),
+        OSError("no file"),
+    ],
 )
 def test_whatever_a_model_raises_when_it_runs_is_a_warning(error: Exception) -> None:
     class Fails(nn.Module):
@@ -788,7 +932,9 @@ def test_whatever_a_model_raises_when_it_runs_is_a_warning(error: Exception) -> 
     assert [layer.name for layer in report.layers if layer.latency] == ["conv"]
 
 
-def test_a_model_too_large_for_the_memory_says_so_and_the_counts_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_too_large_for_the_memory_says_so_and_the_counts_stand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(bench, "available_bytes", lambda: 1000)
     report = dscost.analyze("resnet18", time=True, **SHORT)
     counted = dscost.analyze("resnet18")
@@ -796,10 +942,14 @@ def test_a_model_too_large_for_the_memory_says_so_and_the_counts_stand(monkeypat
     assert report.totals == counted.totals
     assert report.environment is None
     assert any(" of memory, 1000 B are free." in warning for warning in report.warnings)
-    assert not any("--time-budget" in warning for warning in report.warnings)  # time is not the reason
+    assert not any(
+        "--time-budget" in warning for warning in report.warnings
+    )  # time is not the reason
 
 
-def test_the_whole_model_alone_may_be_too_large(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_whole_model_alone_may_be_too_large(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # one layer of ResNet-18 is read and written in under 20 MiB, the model has 45 MiB of weights
     monkeypatch.setattr(bench, "available_bytes", lambda: 50 << 20)
     report = dscost.analyze("resnet18", time=True, threads=1)
@@ -817,7 +967,9 @@ def test_a_model_without_time_is_counted_and_said() -> None:
     assert not any("inf" in warning for warning in report.warnings)
 
 
-@pytest.mark.parametrize("more", [{"device": "cuda"}, {"device": ("cpu", "cuda"), "timing": {"modes": ("graph",)}}])
+@pytest.mark.parametrize(
+    "more", [{"device": "cuda"}, {"device": ("cpu", "cuda"), "timing": {"modes": ("graph",)}}]
+)
 def test_where_all_is_for_a_cuda_that_is_missing_it_is_an_error(more: dict[str, Any]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
@@ -825,7 +977,9 @@ def test_where_all_is_for_a_cuda_that_is_missing_it_is_an_error(more: dict[str, 
         time_model(small(), **more)
 
 
-def test_without_cuda_a_model_is_timed_elsewhere_and_says_once_why_not_there(engine: FakeEngine) -> None:
+def test_without_cuda_a_model_is_timed_elsewhere_and_says_once_why_not_there(
+    engine: FakeEngine,
+) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     report = time_model(small(), device=("cuda", "cpu"))
@@ -842,7 +996,10 @@ def test_a_model_in_a_dtype_that_torch_cannot_run_says_so() -> None:
 
 def test_three_dimensions_have_no_channels_last_and_it_is_said() -> None:
     report = time_model(
-        nn.Conv3d(8, 8, 3), input=(1, 8, 6, 6, 6), memory_format=("contiguous", "channels_last"), time_budget_s=1.0
+        nn.Conv3d(8, 8, 3),
+        input=(1, 8, 6, 6, 6),
+        memory_format=("contiguous", "channels_last"),
+        time_budget_s=1.0,
     )
     assert list(report.latency) == ["cpu"]
     assert any("channels_last" in warning for warning in report.warnings)
@@ -855,12 +1012,18 @@ def test_a_layer_of_a_model_under_its_roofline_is_noted(
     # layer `3` moves most bytes, so that it alone is too fast: 2 ms, and 1 ms with two stages
     one = 36 * 4
     standard = 8 * one + 16 * one + 8 * 16 * 9 * 4
-    slow = Ceilings("cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=standard / (share * 2e-3))
+    slow = Ceilings(
+        "cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=standard / (share * 2e-3)
+    )
     monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
     engine.times = {"3": (2e-3, 9e-3), "0": (9e-3, 9e-3), "whole model": (1.0, 1.0)}
     report = time_model(small(), time_budget_s=100.0)
     assert report.environment is not None
-    noises = {noise.where: noise.figure for noise in report.environment.noise if noise.kind == "over_roofline"}
+    noises = {
+        noise.where: noise.figure
+        for noise in report.environment.noise
+        if noise.kind == "over_roofline"
+    }
     assert noises == ({"3, standard": pytest.approx(share)} if noted else {})
 
 
@@ -894,14 +1057,18 @@ def test_layers_that_lose_are_left_standard(losing: Report) -> None:
     assert losing.totals.depthwise_separable.macs == 36 * (loses + 8 * 9 + 8 * 32)
 
 
-def test_a_layer_that_is_left_is_not_counted_among_those_that_could_be_swapped(losing: Report) -> None:
+def test_a_layer_that_is_left_is_not_counted_among_those_that_could_be_swapped(
+    losing: Report,
+) -> None:
     text = render([losing], "table", View())
     assert "1 convolution could be depthwise-separable" in text
     assert text.count("Left standard, since the swap makes them slower: 0;") == 1
     assert "The swap makes" not in text
 
 
-def test_a_layer_that_is_left_has_no_separable_macs_and_columns_still_add_up(losing: Report) -> None:
+def test_a_layer_that_is_left_has_no_separable_macs_and_columns_still_add_up(
+    losing: Report,
+) -> None:
     gains, loses, variant = 8 * 32 * 9 * 36, 8 * 8 * 9 * 36, 8 * (9 + 32) * 36
     rows = {row.cells["layer"]: row.cells for row in layer_rows(losing, View())}
     assert rows["1"]["standard_macs"] == format_count(gains)
@@ -912,7 +1079,9 @@ def test_a_layer_that_is_left_has_no_separable_macs_and_columns_still_add_up(los
     assert rest.cells["macs"] == format_count(gains)
     assert rest.cells["separable_macs"] == format_count(variant)
     # summed up in one line the layer that is left counts the same on both sides
-    nested = losing._replace(layers=tuple(one._replace(name=f"a.{one.name}") for one in losing.layers))
+    nested = losing._replace(
+        layers=tuple(one._replace(name=f"a.{one.name}") for one in losing.layers)
+    )
     (both,) = layer_rows(nested._replace(skipped=("a.0",)), View(depth=1))
     assert both.cells["standard_macs"] == format_count(gains + loses)
     assert both.cells["separable_macs"] == format_count(variant + loses)
@@ -991,7 +1160,9 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[Sequence[int]]]:
     shapes: list[Sequence[Sequence[int]]] = []
 
     def backend(graph: Any, inputs: Sequence[Tensor]) -> Any:
-        shapes.append([tuple(tensor.shape) for tensor in inputs if isinstance(tensor, nn.Parameter)])
+        shapes.append(
+            [tuple(tensor.shape) for tensor in inputs if isinstance(tensor, nn.Parameter)]
+        )
         return graph.forward
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
@@ -1004,10 +1175,15 @@ def test_every_distinct_layer_is_compiled_however_many_there_are(
 ) -> None:
     layers = [conv(4 + n, 5 + n) for n in range(12)]
     report = time_model(
-        nn.Sequential(*layers), input=(1, 4, 6, 6), timing={"modes": ("compile",)}, time_budget_s=1000.0
+        nn.Sequential(*layers),
+        input=(1, 4, 6, 6),
+        timing={"modes": ("compile",)},
+        time_budget_s=1000.0,
     )
     assert sum(bool(layer.latency) for layer in report.layers) == 12
-    standard = {shape for graph in compiled for shape in graph if len(shape) == 4 and shape[2:] == (3, 3)}
+    standard = {
+        shape for graph in compiled for shape in graph if len(shape) == 4 and shape[2:] == (3, 3)
+    }
     assert {(5 + n, 4 + n, 3, 3) for n in range(12)} <= standard
     assert {(4 + n, 1, 3, 3) for n in range(12)} <= standard
 
@@ -1016,7 +1192,9 @@ def test_what_compiling_took_is_told_for_every_version_of_a_model(
     engine: FakeEngine, compiled: list[Sequence[Sequence[int]]]
 ) -> None:
     module = nn.Sequential(conv(), conv(8, 16))
-    timing = time_model(module, timing={"modes": ("compile",)}, time_budget_s=1000.0).latency["cpu:compile"]
+    timing = time_model(module, timing={"modes": ("compile",)}, time_budget_s=1000.0).latency[
+        "cpu:compile"
+    ]
     for name in ("as_is", "standard", "depthwise_separable"):
         latency = timing.of(name)
         assert latency is not None
@@ -1046,7 +1224,11 @@ def _state_of_torch() -> Mapping[str, Any]:
 @pytest.fixture
 def unusual() -> Iterator[None]:
     """Let torch be in no state that it would fall back to by itself."""
-    threads, dtype, state = torch.get_num_threads(), torch.get_default_dtype(), torch.get_rng_state()
+    threads, dtype, state = (
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.get_rng_state(),
+    )
     torch.set_num_threads(2)
     torch.set_default_dtype(torch.float64)
     torch.manual_seed(987)
@@ -1072,7 +1254,9 @@ def test_torch_is_left_as_it_was(target: str, engine: FakeEngine) -> None:
 
 
 @pytest.mark.usefixtures("unusual")
-def test_torch_is_left_as_it_was_when_measuring_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_is_left_as_it_was_when_measuring_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def interrupted(share: float, name: str) -> None:
         raise KeyboardInterrupt
 
@@ -1107,7 +1291,9 @@ def test_an_autocast_around_it_does_not_change_what_is_timed(
     assert seen == {torch.float32}
 
 
-def test_the_seed_makes_weights_and_inputs_the_same(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seed_makes_weights_and_inputs_the_same(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[float] = []
 
     def forward(self: nn.Conv2d, x: Tensor) -> Tensor:
@@ -1143,7 +1329,10 @@ def test_a_counted_training_step_is_not_timed_and_says_so() -> None:
 # -- devices that one does not have
 
 
-T4 = {"flops_per_s": 8.1e12, "bytes_per_s": 320e9}  # NVIDIA T4 datasheet: 8.1 TFLOPS in float32, 320 GB/s
+T4 = {
+    "flops_per_s": 8.1e12,
+    "bytes_per_s": 320e9,
+}  # NVIDIA T4 datasheet: 8.1 TFLOPS in float32, 320 GB/s
 ONE = 256 * 14 * 14 * 4  # bytes of one activation of 256 channels at 14×14
 
 
@@ -1176,9 +1365,13 @@ def test_a_named_device_bounds_the_versions_of_a_model_by_the_sums_of_their_laye
     assert list(report.predictions) == ["t4", "v100"]
     found = {name: bound.roofline_s for name, bound in report.predictions["t4"].items()}
     standard_s = t4_s(256 * 256 * 9 * 196, 2 * ONE + 256 * 256 * 9 * 4)
-    pair_s = t4_s(256 * 9 * 196, 2 * ONE + 256 * 9 * 4) + t4_s(256 * 256 * 196, 2 * ONE + 256 * 256 * 4)
+    pair_s = t4_s(256 * 9 * 196, 2 * ONE + 256 * 9 * 4) + t4_s(
+        256 * 256 * 196, 2 * ONE + 256 * 256 * 4
+    )
     assert found["as_is"] == pytest.approx(standard_s + pair_s)
-    assert found["standard"] == pytest.approx(2 * standard_s)  # the pair stands for such a convolution as well
+    assert found["standard"] == pytest.approx(
+        2 * standard_s
+    )  # the pair stands for such a convolution as well
     assert found["depthwise_separable"] == pytest.approx(2 * pair_s)
     assert "speedup of the bounds" in render([report], "table", View())
 
@@ -1196,7 +1389,9 @@ def test_a_layer_that_runs_twice_is_bounded_twice() -> None:
     report = dscost.analyze(Twice(), input=(1, 256, 14, 14), on="t4")
     found = {name: bound.roofline_s for name, bound in report.predictions["t4"].items()}
     once_s = t4_s(256 * 256 * 9 * 196, 2 * ONE + 256 * 256 * 9 * 4)
-    pair_s = t4_s(256 * 9 * 196, 2 * ONE + 256 * 9 * 4) + t4_s(256 * 256 * 196, 2 * ONE + 256 * 256 * 4)
+    pair_s = t4_s(256 * 9 * 196, 2 * ONE + 256 * 9 * 4) + t4_s(
+        256 * 256 * 196, 2 * ONE + 256 * 256 * 4
+    )
     # all three versions are held to the same measure: each convolution reads its weights whenever it runs
     assert found["as_is"] == pytest.approx(2 * once_s)
     assert found["standard"] == pytest.approx(2 * once_s)
@@ -1204,16 +1399,26 @@ def test_a_layer_that_runs_twice_is_bounded_twice() -> None:
     # as is the layer that is the whole of it
     (layer,) = report.layers
     assert layer.calls == 2
-    assert {name: bound.roofline_s for name, bound in layer.predictions["t4"].items()} == pytest.approx(found)
+    assert {
+        name: bound.roofline_s for name, bound in layer.predictions["t4"].items()
+    } == pytest.approx(found)
 
 
-def test_predictions_of_a_timed_model_leave_standard_what_the_model_does(engine: FakeEngine) -> None:
+def test_predictions_of_a_timed_model_leave_standard_what_the_model_does(
+    engine: FakeEngine,
+) -> None:
     engine.times = {"1": (9e-3, 3e-3), "0": (1e-3, 4e-3)}
     module = nn.Sequential(conv(8, 8), conv(8, 32))
-    kept, left = (time_model(module, timing={"skip_losing": skip}, on="t4") for skip in (False, True))
-    found, other = (report.predictions["t4"]["depthwise_separable"].roofline_s for report in (kept, left))
+    kept, left = (
+        time_model(module, timing={"skip_losing": skip}, on="t4") for skip in (False, True)
+    )
+    found, other = (
+        report.predictions["t4"]["depthwise_separable"].roofline_s for report in (kept, left)
+    )
     first = kept.layers[0].predictions["t4"]
-    assert other - found == pytest.approx(first["standard"].roofline_s - first["depthwise_separable"].roofline_s)
+    assert other - found == pytest.approx(
+        first["standard"].roofline_s - first["depthwise_separable"].roofline_s
+    )
 
 
 def test_predictions_and_times_stand_beside_each_other(engine: FakeEngine) -> None:
@@ -1235,7 +1440,9 @@ def test_a_real_model_keeps_its_own_values_and_the_given_one_is_another() -> Non
     module[1].running_var.fill_(7.0)
     copy = with_values(module)
     assert copy is not module
-    for (name, own), new in zip(module.state_dict().items(), copy.state_dict().values(), strict=True):
+    for (name, own), new in zip(
+        module.state_dict().items(), copy.state_dict().values(), strict=True
+    ):
         assert torch.equal(own, new), name
         assert own.data_ptr() != new.data_ptr()
 
@@ -1244,7 +1451,9 @@ def test_a_real_model_keeps_its_own_values_and_the_given_one_is_another() -> Non
 def test_a_model_without_values_gets_some_that_keep_the_signal_alive(how: str) -> None:
     def make() -> nn.Sequential:
         blocks = [nn.Sequential(conv(16, 16), nn.BatchNorm2d(16), nn.ReLU()) for _ in range(30)]
-        return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 16), nn.LayerNorm(16))
+        return nn.Sequential(
+            *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 16), nn.LayerNorm(16)
+        )
 
     with torch.device("meta"):
         module = make()
@@ -1320,10 +1529,14 @@ def test_arguments_get_values_of_their_kind(layout: str) -> None:
         "nested": [torch.full((2, 3), 4.0), (torch.tensor([5, 6]), 0.25)],
         "names": SimpleNamespace(kept=True),
     }
-    values = arguments_of(given).with_values(device="cpu", dtype="bfloat16", memory_format=layout).kwargs
+    values = (
+        arguments_of(given).with_values(device="cpu", dtype="bfloat16", memory_format=layout).kwargs
+    )
     image = values["image"]
     assert (image.shape, image.dtype) == ((2, 3, 4, 5), torch.bfloat16)
-    assert image.is_contiguous(memory_format=getattr(torch, f"{layout}_format" if layout == "contiguous" else layout))
+    assert image.is_contiguous(
+        memory_format=getattr(torch, f"{layout}_format" if layout == "contiguous" else layout)
+    )
     assert image.isfinite().all()
     assert 0.3 < image.float().std() < 3
     assert torch.equal(values["words"], torch.zeros(2, 7, dtype=torch.int64))

@@ -8,7 +8,7 @@ from properties import law
 from torch import nn
 
 from dscost.errors import DscostError, SpecError, UnknownNameError
-from dscost.network_specs import (
+from dscost.layers.others import (
     ACTIVATIONS,
     ActivationSpec,
     BatchNormSpec,
@@ -30,7 +30,9 @@ def pools(draw: st.DrawFn) -> PoolSpec:
     pair = st.tuples(st.integers(1, 5), st.integers(1, 5))
     kernel = draw(pair)
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    return PoolSpec(draw(st.sampled_from(["max", "avg"])), kernel, draw(pair), padding, draw(st.booleans()))
+    return PoolSpec(
+        draw(st.sampled_from(["max", "avg"])), kernel, draw(pair), padding, draw(st.booleans())
+    )
 
 
 def shape_or_refusal(compute: Any) -> tuple[int, ...] | str:
@@ -45,20 +47,40 @@ def shape_or_refusal(compute: Any) -> tuple[int, ...] | str:
 def test_any_pooling_has_the_shape_that_torch_gives_it_or_is_refused_by_both(
     pool: PoolSpec, height: int, width: int
 ) -> None:
-    module = TORCH_POOLS[pool.kind](pool.kernel_size, pool.stride, pool.padding, ceil_mode=pool.ceil_mode)
-    expected = shape_or_refusal(lambda: module(torch.empty(2, 3, height, width, device="meta")).shape)
+    module = TORCH_POOLS[pool.kind](
+        pool.kernel_size, pool.stride, pool.padding, ceil_mode=pool.ceil_mode
+    )
+    expected = shape_or_refusal(
+        lambda: module(torch.empty(2, 3, height, width, device="meta")).shape
+    )
     assert shape_or_refusal(lambda: pool.output_shape((2, 3, height, width))) == expected
 
 
 @pytest.mark.parametrize(
     ("pool", "size", "out"),
     [
-        pytest.param(PoolSpec("max", (3, 3), (2, 2), (1, 1)), 112, 56, id="after the stem of ResNet"),
+        pytest.param(
+            PoolSpec("max", (3, 3), (2, 2), (1, 1)), 112, 56, id="after the stem of ResNet"
+        ),
         pytest.param(PoolSpec("max", (2, 2), (2, 2), (0, 0)), 224, 112, id="VGG"),
-        pytest.param(PoolSpec("max", (3, 3), (2, 2), (0, 0), True), 54, 27, id="SqueezeNet, cut off at the end"),
-        pytest.param(PoolSpec("max", (3, 3), (2, 2), (0, 0)), 54, 26, id="the same without ceil_mode"),
-        pytest.param(PoolSpec("avg", (2, 2), (2, 2), (1, 1), True), 5, 3, id="no window begins in the last padding"),
-        pytest.param(PoolSpec("max", (3, 3), (2, 2), (0, 0), True), 2, 1, id="only a cut-off window"),
+        pytest.param(
+            PoolSpec("max", (3, 3), (2, 2), (0, 0), True),
+            54,
+            27,
+            id="SqueezeNet, cut off at the end",
+        ),
+        pytest.param(
+            PoolSpec("max", (3, 3), (2, 2), (0, 0)), 54, 26, id="the same without ceil_mode"
+        ),
+        pytest.param(
+            PoolSpec("avg", (2, 2), (2, 2), (1, 1), True),
+            5,
+            3,
+            id="no window begins in the last padding",
+        ),
+        pytest.param(
+            PoolSpec("max", (3, 3), (2, 2), (0, 0), True), 2, 1, id="only a cut-off window"
+        ),
     ],
 )
 def test_a_pooling_has_the_shape_known_of_it(pool: PoolSpec, size: int, out: int) -> None:
@@ -82,7 +104,9 @@ def test_a_pooling_has_the_shape_known_of_it(pool: PoolSpec, size: int, out: int
         pytest.param(ActivationSpec("softmax"), nn.Softmax(dim=1), id="softmax"),
     ],
 )  # fmt: skip
-def test_a_layer_has_the_name_shape_params_and_buffers_of_its_torch_module(spec: Spec, module: nn.Module) -> None:
+def test_a_layer_has_the_name_shape_params_and_buffers_of_its_torch_module(
+    spec: Spec, module: nn.Module
+) -> None:
     module = module.to("meta")
     assert spec.type == type(module).__name__
     assert spec.output_shape(MAP) == tuple(module(torch.empty(MAP, device="meta")).shape)
@@ -114,7 +138,9 @@ def test_everything_else_is_free_of_macs(spec: Spec) -> None:
         pytest.param("multiply", (2, 6, 1, 1), id="a gate per channel"),
     ],
 )
-def test_a_join_keeps_the_shape_of_its_first_input_as_torch_does(kind: Any, second: tuple[int, ...]) -> None:
+def test_a_join_keeps_the_shape_of_its_first_input_as_torch_does(
+    kind: Any, second: tuple[int, ...]
+) -> None:
     join = {"add": torch.add, "multiply": torch.mul}[kind]
     assert JoinSpec(kind).type == kind.capitalize()
     expected = join(torch.empty(MAP, device="meta"), torch.empty(second, device="meta")).shape
@@ -153,7 +179,9 @@ def test_shapes_that_do_not_fit_together_are_refused(kind: Any, shapes: Any, mes
     ],
     ids=["features", "pooling what is flat", "pooling without batch", "window too large"],
 )  # fmt: skip
-def test_an_input_that_does_not_fit_is_refused_with_the_reason(spec: Spec, shape: Any, message: str) -> None:
+def test_an_input_that_does_not_fit_is_refused_with_the_reason(
+    spec: Spec, shape: Any, message: str
+) -> None:
     with pytest.raises(SpecError) as caught:
         spec.output_shape(shape)
     assert str(caught.value) == message
@@ -180,14 +208,20 @@ def test_an_input_that_does_not_fit_is_refused_with_the_reason(spec: Spec, shape
         (ActivationSpec, ("ReLU6",), "unknown activation 'ReLU6' (did you mean 'relu6'?)"),
     ],
 )  # fmt: skip
-def test_an_impossible_layer_is_refused_with_every_reason(make: Any, given: Any, message: str) -> None:
+def test_an_impossible_layer_is_refused_with_every_reason(
+    make: Any, given: Any, message: str
+) -> None:
     with pytest.raises(DscostError) as caught:
         make(*given)
     assert str(caught.value) == message
     assert isinstance(caught.value, SpecError | UnknownNameError)
 
 
-@pytest.mark.parametrize(("stride", "padding"), [((2,), (0, 0)), ((2, 2), (0,))], ids=["stride", "padding"])
-def test_a_pooling_whose_parts_differ_in_dimensions_is_refused_at_birth(stride: Any, padding: Any) -> None:
+@pytest.mark.parametrize(
+    ("stride", "padding"), [((2,), (0, 0)), ((2, 2), (0,))], ids=["stride", "padding"]
+)
+def test_a_pooling_whose_parts_differ_in_dimensions_is_refused_at_birth(
+    stride: Any, padding: Any
+) -> None:
     with pytest.raises(SpecError):
         PoolSpec("max", (2, 2), stride, padding)

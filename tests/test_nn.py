@@ -26,7 +26,7 @@ from dscost.nn import (
     InvertedResidual,
     SqueezeExcite,
 )
-from dscost.results import Totals
+from dscost.reports.records import Totals
 
 SIZE = 12
 AREA = SIZE * SIZE
@@ -58,13 +58,24 @@ def positions(size: int, kernel: int, stride: int) -> int:
 
 
 @settings(max_examples=25, deadline=None)
-@given(m=channels, n=channels, k=kernels, s=strides, t=st.integers(1, 3), g=st.integers(1, 3), bias=st.booleans())
+@given(
+    m=channels,
+    n=channels,
+    k=kernels,
+    s=strides,
+    t=st.integers(1, 3),
+    g=st.integers(1, 3),
+    bias=st.booleans(),
+)
 def test_a_depthwise_separable_convolution_costs_m_k2_plus_m_n_times_its_multiplier(
     m: int, n: int, k: int, s: int, t: int, g: int, bias: bool
 ) -> None:
     module = DepthwiseSeparableConv2d(m * g, n * g, k, s, k // 2, 1, g, bias, depth_multiplier=t)
     weights = t * m * g * k * k + n * g * t * m
-    assert cost_of(module, m * g, batch=2) == (weights + n * g * bias, 2 * positions(SIZE, k, s) ** 2 * weights)
+    assert cost_of(module, m * g, batch=2) == (
+        weights + n * g * bias,
+        2 * positions(SIZE, k, s) ** 2 * weights,
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +115,9 @@ def test_a_blueprint_convolution_has_its_pointwise_stage_at_the_size_of_the_inpu
     [(64, 0.25, 16), (10, 0.25, 4), (3, 0.25, 3), (18, 0.25, 5), (8, 1, 8)],
     ids=["a quarter", "at least four", "at most all", "rounded up", "all"],
 )
-def test_the_bottleneck_of_bsconv_s_splits_the_pointwise_stage(m: int, bottleneck: float, p: int) -> None:
+def test_the_bottleneck_of_bsconv_s_splits_the_pointwise_stage(
+    m: int, bottleneck: float, p: int
+) -> None:
     module = BlueprintSeparableConv2d(m, 20, 3, padding=1, bias=False, bottleneck=bottleneck)
     weights = m * p + p * 20 + 20 * 9
     assert cost_of(module, m) == (weights, AREA * weights)
@@ -123,25 +136,35 @@ def test_a_ghost_convolution_computes_an_sth_of_its_channels_and_makes_the_rest_
 
 
 @pytest.mark.parametrize(
-    ("channels", "kernel"), [(1, 1), (8, 3), (16, 3), (32, 3), (64, 3), (128, 5), (256, 5), (512, 5), (2048, 7)]
+    ("channels", "kernel"),
+    [(1, 1), (8, 3), (16, 3), (32, 3), (64, 3), (128, 5), (256, 5), (512, 5), (2048, 7)],
 )
-def test_efficient_channel_attention_adds_k_weights_and_nothing_else(channels: int, kernel: int) -> None:
+def test_efficient_channel_attention_adds_k_weights_and_nothing_else(
+    channels: int, kernel: int
+) -> None:
     # k: the odd number nearest to (log2(C) + 1) / 2; 4 for 128 channels is as near to 3, the authors' code takes 5
     module = EfficientChannelAttention(channels)
-    assert {name: tuple(p.shape) for name, p in module.named_parameters()} == {"conv.weight": (1, 1, kernel)}
+    assert {name: tuple(p.shape) for name, p in module.named_parameters()} == {
+        "conv.weight": (1, 1, kernel)
+    }
     assert not list(module.buffers())
     assert cost_of(module, channels, batch=3) == (kernel, 3 * kernel * channels)
 
 
 def test_a_network_with_efficient_channel_attention_has_k_weights_more() -> None:
-    plain, attending = InvertedResidual(16, 24), InvertedResidual(16, 24, attention=EfficientChannelAttention)
+    plain, attending = (
+        InvertedResidual(16, 24),
+        InvertedResidual(16, 24, attention=EfficientChannelAttention),
+    )
     (params, macs), (more_params, more_macs) = cost_of(plain, 16), cost_of(attending, 16)
     assert (more_params - params, more_macs - macs) == (3, 3 * 96)
 
 
 @settings(max_examples=15, deadline=None)
 @given(c=channels, squeezed=st.integers(1, 8), batch=st.integers(1, 3))
-def test_squeeze_and_excite_costs_two_matrices_whatever_the_map(c: int, squeezed: int, batch: int) -> None:
+def test_squeeze_and_excite_costs_two_matrices_whatever_the_map(
+    c: int, squeezed: int, batch: int
+) -> None:
     assert cost_of(SqueezeExcite(c, squeezed), c, batch=batch) == (
         2 * c * squeezed + squeezed + c,
         batch * 2 * c * squeezed,
@@ -149,18 +172,25 @@ def test_squeeze_and_excite_costs_two_matrices_whatever_the_map(c: int, squeezed
 
 
 @pytest.mark.parametrize(("channels", "squeezed"), [(256, 16), (20, 1), (8, 1)])
-def test_squeeze_and_excite_squeezes_to_a_sixteenth_as_in_the_paper(channels: int, squeezed: int) -> None:
+def test_squeeze_and_excite_squeezes_to_a_sixteenth_as_in_the_paper(
+    channels: int, squeezed: int
+) -> None:
     assert SqueezeExcite(channels).squeeze_channels == squeezed
 
 
 @settings(max_examples=25, deadline=None)
 @given(m=channels, n=channels, k=kernels, s=strides, t=st.integers(1, 6))
-def test_an_inverted_residual_costs_its_three_convolutions(m: int, n: int, k: int, s: int, t: int) -> None:
+def test_an_inverted_residual_costs_its_three_convolutions(
+    m: int, n: int, k: int, s: int, t: int
+) -> None:
     e, out = m * t, positions(SIZE, k, s) ** 2
     expand = m * e if t > 1 else 0
     norms = 2 * (e * (t > 1) + e + n)
     block = InvertedResidual(m, n, k, s, expansion=t)
-    assert cost_of(block, m) == (expand + e * k * k + e * n + norms, AREA * expand + out * (e * k * k + e * n))
+    assert cost_of(block, m) == (
+        expand + e * k * k + e * n + norms,
+        AREA * expand + out * (e * k * k + e * n),
+    )
     assert ("expand" in dict(block.named_children())) is (t > 1)
 
 
@@ -171,7 +201,10 @@ def test_a_fused_inverted_residual_costs_a_dense_convolution_and_a_projection(
 ) -> None:
     e, out = m * t, positions(SIZE, k, s) ** 2
     weights, norms = (m * e * k * k + e * n, 2 * (e + n)) if t > 1 else (m * n * k * k, 2 * n)
-    assert cost_of(FusedInvertedResidual(m, n, k, s, expansion=t), m) == (weights + norms, out * weights)
+    assert cost_of(FusedInvertedResidual(m, n, k, s, expansion=t), m) == (
+        weights + norms,
+        out * weights,
+    )
 
 
 # -- whole networks made of the blocks
@@ -183,7 +216,9 @@ def round8(value: float) -> int:
     return rounded + 8 if rounded < 0.9 * value else rounded
 
 
-def conv_norm(m: int, n: int, kernel: int, stride: int, activation: type[nn.Module]) -> list[nn.Module]:
+def conv_norm(
+    m: int, n: int, kernel: int, stride: int, activation: type[nn.Module]
+) -> list[nn.Module]:
     conv = nn.Conv2d(m, n, kernel, stride, kernel // 2, bias=False)
     return [conv, nn.BatchNorm2d(n), activation()]
 
@@ -199,7 +234,9 @@ def mobilenet_v2() -> nn.Module:
             layers.append(InvertedResidual(m, c, stride=stride, expansion=t))
             m = c
     layers += conv_norm(320, 1280, 1, 1, nn.ReLU6)
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1280, 1000))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1280, 1000)
+    )
 
 
 def mobilenet_v3_large() -> nn.Module:
@@ -231,8 +268,16 @@ def mobilenet_v3_large() -> nn.Module:
         )
         layers.append(block)
         m = c
-    head = [nn.Flatten(), nn.Linear(960, 1280), nn.Hardswish(), nn.Dropout(0.2), nn.Linear(1280, 1000)]
-    return nn.Sequential(*layers, *conv_norm(160, 960, 1, 1, nn.Hardswish), nn.AdaptiveAvgPool2d(1), *head)
+    head = [
+        nn.Flatten(),
+        nn.Linear(960, 1280),
+        nn.Hardswish(),
+        nn.Dropout(0.2),
+        nn.Linear(1280, 1000),
+    ]
+    return nn.Sequential(
+        *layers, *conv_norm(160, 960, 1, 1, nn.Hardswish), nn.AdaptiveAvgPool2d(1), *head
+    )
 
 
 def efficientnet_v2_s() -> nn.Module:
@@ -247,12 +292,16 @@ def efficientnet_v2_s() -> nn.Module:
             block: nn.Module = (
                 FusedInvertedResidual(m, c, stride=stride, expansion=t)
                 if fused
-                else InvertedResidual(m, c, stride=stride, expansion=t, attention=excite, activation="silu")
+                else InvertedResidual(
+                    m, c, stride=stride, expansion=t, attention=excite, activation="silu"
+                )
             )
             layers.append(block)
             m = c
     layers += conv_norm(256, 1280, 1, 1, nn.SiLU)
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1280, 1000))
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1280, 1000)
+    )
 
 
 def totals_of(make: Callable[[], nn.Module], size: int = 224) -> Totals:
@@ -279,7 +328,9 @@ def test_fused_inverted_residuals_make_efficientnet_v2_s() -> None:
 
 
 @pytest.mark.parametrize("make", [mobilenet_v2, mobilenet_v3_large], ids=lambda make: make.__name__)
-def test_the_blocks_cost_what_the_builtin_costs_as_is_standard_and_separable(make: Callable[[], nn.Module]) -> None:
+def test_the_blocks_cost_what_the_builtin_costs_as_is_standard_and_separable(
+    make: Callable[[], nn.Module],
+) -> None:
     assert totals_of(make) == dscost.analyze(make.__name__).totals
 
 
@@ -288,8 +339,12 @@ def test_the_blocks_cost_what_the_builtin_costs_as_is_standard_and_separable(mak
 
 @pytest.mark.parametrize("groups", [1, 2, 4], ids="{} groups".format)
 @pytest.mark.parametrize("t", [1, 3], ids="multiplier {}".format)
-def test_a_depthwise_separable_convolution_is_the_standard_one_of_low_rank_kernels(t: int, groups: int) -> None:
-    module = DepthwiseSeparableConv2d(4, 8, (3, 5), (2, 1), (1, 2), 2, groups, depth_multiplier=t, dtype=torch.float64)
+def test_a_depthwise_separable_convolution_is_the_standard_one_of_low_rank_kernels(
+    t: int, groups: int
+) -> None:
+    module = DepthwiseSeparableConv2d(
+        4, 8, (3, 5), (2, 1), (1, 2), 2, groups, depth_multiplier=t, dtype=torch.float64
+    )
     # depthwise output m·T + t belongs to input channel m, so W[n, m] = Σ_t P[n, m·T + t] · D[m·T + t]
     filters = module.depthwise.weight.reshape(groups, 4 // groups, t, 3, 5)
     mixing = module.pointwise.weight.reshape(groups, 8 // groups, 4 // groups, t)
@@ -306,7 +361,9 @@ def test_the_depthwise_stage_takes_the_padding_mode(mode: Any) -> None:
     x = torch.randn(1, 4, 7, 7)
     padded = F.pad(x, (2, 2, 2, 2), mode="constant" if mode == "zeros" else mode)
     inside = F.conv2d(padded, module.depthwise.weight, groups=4)
-    torch.testing.assert_close(module(x), F.conv2d(inside, module.pointwise.weight, module.pointwise.bias))
+    torch.testing.assert_close(
+        module(x), F.conv2d(inside, module.pointwise.weight, module.pointwise.bias)
+    )
 
 
 def test_a_blueprint_convolution_is_the_standard_one_of_scaled_blueprints() -> None:
@@ -318,7 +375,9 @@ def test_a_blueprint_convolution_is_the_standard_one_of_scaled_blueprints() -> N
     torch.testing.assert_close(module(x), F.conv2d(x, kernel, module.depthwise.bias, 2, 1))
 
 
-def test_the_channels_of_a_ghost_convolution_are_the_primary_ones_then_their_ghosts_then_cut_off() -> None:
+def test_the_channels_of_a_ghost_convolution_are_the_primary_ones_then_their_ghosts_then_cut_off() -> (
+    None
+):
     module = GhostConv2d(5, 7, 3, padding=1, ratio=3, norm="batch", activation="relu").eval()
     x = torch.randn(2, 5, 6, 6)
     few = F.relu(F.batch_norm(module.primary.conv(x), torch.zeros(3), torch.ones(3)))
@@ -340,9 +399,13 @@ def test_efficient_channel_attention_looks_at_neighbouring_channels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "function"), [("sigmoid", torch.sigmoid), ("hard_sigmoid", F.hardsigmoid)], ids=["sigmoid", "hard"]
+    ("gate", "function"),
+    [("sigmoid", torch.sigmoid), ("hard_sigmoid", F.hardsigmoid)],
+    ids=["sigmoid", "hard"],
 )
-def test_squeeze_and_excite_scales_each_channel_by_its_gate(gate: str, function: Callable[[Tensor], Tensor]) -> None:
+def test_squeeze_and_excite_scales_each_channel_by_its_gate(
+    gate: str, function: Callable[[Tensor], Tensor]
+) -> None:
     module = SqueezeExcite(8, 3, activation="silu", gate=gate)
     x = torch.randn(2, 8, 5, 5)
     hidden = F.silu(F.linear(x.mean((2, 3)), module.reduce.weight.flatten(1), module.reduce.bias))
@@ -381,7 +444,9 @@ def test_the_projection_of_an_inverted_residual_is_linear() -> None:
     block = InvertedResidual(8, 12, activation="relu")
     assert [type(layer).__name__ for layer in block.project.children()] == ["Conv2d", "BatchNorm2d"]
     stages = [block.expand, block.depthwise]
-    assert all(isinstance(list(stage.children())[-1], nn.ReLU) for stage in stages if stage is not None)
+    assert all(
+        isinstance(list(stage.children())[-1], nn.ReLU) for stage in stages if stage is not None
+    )
 
 
 def test_attention_comes_between_the_depthwise_stage_and_the_projection() -> None:
@@ -389,16 +454,24 @@ def test_attention_comes_between_the_depthwise_stage_and_the_projection() -> Non
     assert block.expand is not None
     assert block.attention is not None
     x = torch.randn(1, 8, 6, 6)
-    torch.testing.assert_close(block(x), block.project(block.attention(block.depthwise(block.expand(x)))))
+    torch.testing.assert_close(
+        block(x), block.project(block.attention(block.depthwise(block.expand(x))))
+    )
 
 
 # -- what every one of them can do
 
 MODULES: dict[str, Callable[..., nn.Module]] = {
-    "depthwise separable": partial(DepthwiseSeparableConv2d, 8, 12, 3, 2, 1, norm="batch", activation="relu6"),
-    "plain depthwise separable": partial(DepthwiseSeparableConv2d, 8, 12, 3, padding="same", depth_multiplier=2),
+    "depthwise separable": partial(
+        DepthwiseSeparableConv2d, 8, 12, 3, 2, 1, norm="batch", activation="relu6"
+    ),
+    "plain depthwise separable": partial(
+        DepthwiseSeparableConv2d, 8, 12, 3, padding="same", depth_multiplier=2
+    ),
     "blueprint": partial(BlueprintSeparableConv2d, 8, 12, 3, 2, 1),
-    "bottlenecked blueprint": partial(BlueprintSeparableConv2d, 8, 12, 3, bottleneck=0.5, norm="batch"),
+    "bottlenecked blueprint": partial(
+        BlueprintSeparableConv2d, 8, 12, 3, bottleneck=0.5, norm="batch"
+    ),
     "ghost": partial(GhostConv2d, 8, 13, 3, padding=1, norm="batch", activation="relu"),
     "plain ghost": partial(GhostConv2d, 8, 12, ratio=3),
     "inverted": partial(InvertedResidual, 8, 8, attention=SqueezeExcite, activation="hard_swish"),
@@ -417,18 +490,24 @@ def test_a_copy_computes_the_same_and_shares_nothing(make: Callable[..., nn.Modu
     twin = copy.deepcopy(module)
     x = torch.randn(2, 8, 9, 9)
     torch.testing.assert_close(twin(x), module(x), rtol=0, atol=0)
-    assert not {p.data_ptr() for p in twin.parameters()} & {p.data_ptr() for p in module.parameters()}
+    assert not {p.data_ptr() for p in twin.parameters()} & {
+        p.data_ptr() for p in module.parameters()
+    }
     other = make().eval()
     other.load_state_dict(module.state_dict())
     torch.testing.assert_close(other(x), module(x), rtol=0, atol=0)
 
 
 @every_module
-def test_one_map_without_a_batch_is_computed_as_a_batch_of_one(make: Callable[..., nn.Module]) -> None:
+def test_one_map_without_a_batch_is_computed_as_a_batch_of_one(
+    make: Callable[..., nn.Module],
+) -> None:
     module = make().eval()
     x = torch.randn(8, 9, 9)
     if any(isinstance(layer, nn.BatchNorm2d) for layer in module.modules()):
-        with pytest.raises(ValueError, match="expected 4D input"):  # torch's own normalisation takes no single map
+        with pytest.raises(
+            ValueError, match="expected 4D input"
+        ):  # torch's own normalisation takes no single map
             module(x)
     else:
         torch.testing.assert_close(module(x), module(x[None])[0])
@@ -448,7 +527,9 @@ def test_it_can_be_scripted_as_it_is(make: Callable[..., nn.Module]) -> None:
 
 
 @every_module
-def test_it_is_made_on_the_device_and_of_the_dtype_asked_for(make: Callable[..., nn.Module]) -> None:
+def test_it_is_made_on_the_device_and_of_the_dtype_asked_for(
+    make: Callable[..., nn.Module],
+) -> None:
     tensors = [*make(device="meta", dtype=torch.float64).state_dict().values()]
     assert {t.device.type for t in tensors} == {"meta"}
     assert {t.dtype for t in tensors if t.is_floating_point()} == {torch.float64}
@@ -474,23 +555,39 @@ def test_it_learns_in_every_weight(make: Callable[..., nn.Module]) -> None:
     ids=str,
 )
 @pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
-def test_it_takes_the_place_of_a_convolution_of_the_same_arguments(conv: type[Any], options: dict[str, Any]) -> None:
+def test_it_takes_the_place_of_a_convolution_of_the_same_arguments(
+    conv: type[Any], options: dict[str, Any]
+) -> None:
     ours, theirs = conv(8, 12, **options), nn.Conv2d(8, 12, **options)
     x = torch.randn(2, 8, 11, 13)
     assert ours(x).shape == theirs(x).shape
-    for name in ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "padding_mode"):
+    for name in (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "dilation",
+        "padding_mode",
+    ):
         assert getattr(ours, name) == getattr(theirs, name)
     if options.get("padding") != "valid":
         assert ours.padding == theirs.padding
 
 
 def test_normalisation_and_activation_are_named_or_made() -> None:
-    made = DepthwiseSeparableConv2d(4, 8, 3, norm=partial(nn.GroupNorm, 2), activation=nn.GELU, depth_multiplier=2)
+    made = DepthwiseSeparableConv2d(
+        4, 8, 3, norm=partial(nn.GroupNorm, 2), activation=nn.GELU, depth_multiplier=2
+    )
     assert repr(made.norm) == repr(nn.GroupNorm(2, 8))
     assert repr(made.activation) == repr(nn.GELU())
     named = DepthwiseSeparableConv3d(4, 8, 3, norm="batch", activation="hard_swish")
     assert (type(named.norm), type(named.activation)) == (nn.BatchNorm3d, nn.Hardswish)
-    assert [name for name, _ in named.named_children()] == ["depthwise", "norm", "activation", "pointwise"]
+    assert [name for name, _ in named.named_children()] == [
+        "depthwise",
+        "norm",
+        "activation",
+        "pointwise",
+    ]
 
 
 def test_a_softmax_is_taken_over_the_channels_with_and_without_a_batch() -> None:
@@ -511,9 +608,18 @@ def test_a_softmax_is_taken_over_the_channels_with_and_without_a_batch() -> None
             "4, 8, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), dilation=(2, 2), groups=2, "
             "padding_mode='reflect', bias=False, depth_multiplier=3",
         ),
-        (BlueprintSeparableConv2d(4, 8, 3, bias=False), "4, 8, kernel_size=(3, 3), stride=(1, 1), bias=False"),
-        (GhostConv2d(4, 8), "4, 8, kernel_size=(1, 1), stride=(1, 1), ratio=2, cheap_kernel_size=3"),
-        (InvertedResidual(4, 8, 5, 2), "4, 8, kernel_size=(5, 5), stride=(2, 2), hidden_channels=24"),
+        (
+            BlueprintSeparableConv2d(4, 8, 3, bias=False),
+            "4, 8, kernel_size=(3, 3), stride=(1, 1), bias=False",
+        ),
+        (
+            GhostConv2d(4, 8),
+            "4, 8, kernel_size=(1, 1), stride=(1, 1), ratio=2, cheap_kernel_size=3",
+        ),
+        (
+            InvertedResidual(4, 8, 5, 2),
+            "4, 8, kernel_size=(5, 5), stride=(2, 2), hidden_channels=24",
+        ),
         (
             FusedInvertedResidual(4, 8, dilation=2),
             "4, 8, kernel_size=(3, 3), stride=(1, 1), dilation=(2, 2), hidden_channels=16",
@@ -546,7 +652,10 @@ NOT_MADE = "must be a class or function that makes a module, found the module"
             lambda: DepthwiseSeparableConv2d(4, 8, 3, groups=3),
             "groups=3 does not divide in_channels=4; groups=3 does not divide out_channels=8",
         ),
-        (lambda: DepthwiseSeparableConv2d(4, 8, 3, 2, "same"), "padding 'same' needs stride 1, found stride 2×2"),
+        (
+            lambda: DepthwiseSeparableConv2d(4, 8, 3, 2, "same"),
+            "padding 'same' needs stride 1, found stride 2×2",
+        ),
         (
             lambda: DepthwiseSeparableConv2d(4, 8, 3, padding="full"),
             "padding must be whole numbers or 'same', found 'full'",
@@ -555,23 +664,44 @@ NOT_MADE = "must be a class or function that makes a module, found the module"
             lambda: DepthwiseSeparableConv2d(4, 8, 3, padding_mode="reflct"),
             "unknown padding_mode 'reflct' (did you mean 'reflect'?)",
         ),
-        (lambda: DepthwiseSeparableConv2d(4, 8, 3, depth_multiplier=0), "depth_multiplier must be at least 1, found 0"),
-        (lambda: DepthwiseSeparableConv2d(4, 8, 3, norm="bach"), "unknown norm 'bach' (did you mean 'batch'?)"),
-        (lambda: DepthwiseSeparableConv2d(4, 8, 3, norm=nn.BatchNorm2d(4)), f"norm {NOT_MADE} BatchNorm2d(...)"),
+        (
+            lambda: DepthwiseSeparableConv2d(4, 8, 3, depth_multiplier=0),
+            "depth_multiplier must be at least 1, found 0",
+        ),
+        (
+            lambda: DepthwiseSeparableConv2d(4, 8, 3, norm="bach"),
+            "unknown norm 'bach' (did you mean 'batch'?)",
+        ),
+        (
+            lambda: DepthwiseSeparableConv2d(4, 8, 3, norm=nn.BatchNorm2d(4)),
+            f"norm {NOT_MADE} BatchNorm2d(...)",
+        ),
         (
             lambda: DepthwiseSeparableConv2d(4, 8, 3, activation="rely"),
             "unknown activation 'rely' (did you mean 'relu'?)",
         ),
-        (lambda: DepthwiseSeparableConv2d(4, 8, 3, activation=nn.ReLU()), f"activation {NOT_MADE} ReLU(...)"),
+        (
+            lambda: DepthwiseSeparableConv2d(4, 8, 3, activation=nn.ReLU()),
+            f"activation {NOT_MADE} ReLU(...)",
+        ),
         (lambda: InvertedResidual(4, 8, attention=lambda channels: None), "returned None"),
         (
             lambda: InvertedResidual(4, 8, attention=3),
             "attention must be a class or function that makes a module, found 3",
         ),
         (lambda: InvertedResidual(4, 8, 4), "kernel_size must be odd to keep the size, found 4"),
-        (lambda: InvertedResidual(4, 8, expansion=0), "expansion must be a number above 0, found 0"),
-        (lambda: InvertedResidual(4, 8, expansion=float("nan")), "expansion must be a number above 0, found nan"),
-        (lambda: InvertedResidual(4, 8, hidden_channels=0), "hidden_channels must be at least 1, found 0"),
+        (
+            lambda: InvertedResidual(4, 8, expansion=0),
+            "expansion must be a number above 0, found 0",
+        ),
+        (
+            lambda: InvertedResidual(4, 8, expansion=float("nan")),
+            "expansion must be a number above 0, found nan",
+        ),
+        (
+            lambda: InvertedResidual(4, 8, hidden_channels=0),
+            "hidden_channels must be at least 1, found 0",
+        ),
         (lambda: FusedInvertedResidual(4, 8, stride=0), "stride must be at least 1, found 0×0"),
         (
             lambda: BlueprintSeparableConv2d(4, 8, 3, bottleneck=1.5),

@@ -64,12 +64,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def judged(more: str, target: str = "nets.py:Mixed", **options: bool) -> CheckResult:
-    Path("b.yaml").write_text(f"version: 1\nmodels:\n  - {{target: '{target}', input: [1, 3, 16, 16], {more}}}\n")
+    Path("b.yaml").write_text(
+        f"version: 1\nmodels:\n  - {{target: '{target}', input: [1, 3, 16, 16], {more}}}\n"
+    )
     return check("b.yaml", **options)  # type: ignore[arg-type]
 
 
 def ban(match: str) -> str:
-    return f"policy: {{on_unused_weights: ignore}}, layers: [{{match: '{match}', total: {{macs: 0}}}}]"
+    return (
+        f"policy: {{on_unused_weights: ignore}}, layers: [{{match: '{match}', total: {{macs: 0}}}}]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,18 +92,41 @@ def ban(match: str) -> str:
         ("Line", "op:convolution[kernel>3]", 8 * 3 * 5 * 252),
     ],
 )
-def test_a_ban_sees_what_a_module_runs_among_other_things(cls: str, match: str, macs: int, here: Path) -> None:
+def test_a_ban_sees_what_a_module_runs_among_other_things(
+    cls: str, match: str, macs: int, here: Path
+) -> None:
     result = judged(ban(match), f"nets.py:{cls}")
     (finding,) = [one for one in result.findings if one.level == "error"]
     assert (finding.kind, finding.value, result.exit_code) == ("over_max", macs, 1)
 
 
 def test_operators_stand_in_saved_reports_and_are_judged_there(here: Path) -> None:
-    assert run(["model", "nets.py:Order", "--input", "1,3,16,16", "--no-time", "--json", "-o", "r.json", "-q"]) == 0
-    (layer,) = [one for one in json.loads(Path("r.json").read_text())["subjects"][0]["layers"] if one["operators"]]
+    assert (
+        run(
+            [
+                "model",
+                "nets.py:Order",
+                "--input",
+                "1,3,16,16",
+                "--no-time",
+                "--json",
+                "-o",
+                "r.json",
+                "-q",
+            ]
+        )
+        == 0
+    )
+    (layer,) = [
+        one
+        for one in json.loads(Path("r.json").read_text())["subjects"][0]["layers"]
+        if one["operators"]
+    ]
     assert [(one["op"], one["conv"]["kernel_size"], one["calls"]) for one in layer["operators"]] == [
         ("convolution", [1, 1], 1), ("convolution", [5, 5], 1)]  # fmt: skip
-    Path("b.yaml").write_text(f"version: 1\nmodels:\n  - {{target: r.json, {ban('op:convolution[kernel>3]')}}}\n")
+    Path("b.yaml").write_text(
+        f"version: 1\nmodels:\n  - {{target: r.json, {ban('op:convolution[kernel>3]')}}}\n"
+    )
     assert check("b.yaml").exit_code == 1
 
 
@@ -123,11 +150,18 @@ def test_a_model_that_looks_at_values_is_warned_of(here: Path) -> None:
     result = judged("limits: {macs: 10k}", "nets.py:Values")
     assert [(one.kind, one.level) for one in result.findings] == [("value_dependent", "warn"),
                                                                   ("unused_weights", "warn")]  # fmt: skip
-    assert (result.exit_code, judged("limits: {macs: 10k}", "nets.py:Values", strict=True).exit_code) == (0, 1)
+    assert (
+        result.exit_code,
+        judged("limits: {macs: 10k}", "nets.py:Values", strict=True).exit_code,
+    ) == (0, 1)
 
 
-def test_what_fails_under_strict_is_no_warning(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("b.yaml").write_text("version: 1\nmodels: [{target: resnet18, limits: {macs: {max: 1G, level: warn}}}]\n")
+def test_what_fails_under_strict_is_no_warning(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("b.yaml").write_text(
+        "version: 1\nmodels: [{target: resnet18, limits: {macs: {max: 1G, level: warn}}}]\n"
+    )
     for options, mark in (([], "warning"), (["--strict"], "over budget")):
         assert run(["check", "b.yaml", *options]) == len(options)
         out = capsys.readouterr().out
@@ -139,7 +173,9 @@ def test_a_folder_that_is_gone_is_one_line(here: Path, capsys: pytest.CaptureFix
     (here / "gone").mkdir()
     os.chdir(here / "gone")
     (here / "gone").rmdir()
-    with pytest.raises(InputError, match="the working directory is gone: name the budget by its whole path"):
+    with pytest.raises(
+        InputError, match="the working directory is gone: name the budget by its whole path"
+    ):
         find_budget()
     (here / "b.yaml").write_text("version: 1\nmodels: [{target: resnet18, limits: {macs: 2G}}]\n")
     for name in ("table", "github", "sarif"):
@@ -161,7 +197,9 @@ def two(here: Path) -> Sequence[str]:
     return ["a/dscost.yaml", "b/dscost.yaml"]
 
 
-def test_several_budgets_exit_with_the_worst_code(two: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_budgets_exit_with_the_worst_code(
+    two: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     a, b = two
     assert [run(["check", *paths, "-q"]) for paths in ((b, b), (a, b), (b, a), (a, b, "c.yaml"), ("c.yaml", b))] == [
         0, 1, 1, 2, 2]  # fmt: skip
@@ -193,7 +231,10 @@ def test_several_budgets_are_one_document_in_every_format(
                                                                          ("b/dscost.yaml", "0")]  # fmt: skip
     lines = said("github").splitlines()
     assert lines[0].startswith("::error file=a/dscost.yaml,line=2,")
-    assert lines[-1] == "::error title=dscost check could not judge::cannot read c.yaml: No such file or directory"
+    assert (
+        lines[-1]
+        == "::error title=dscost check could not judge::cannot read c.yaml: No such file or directory"
+    )
     assert said("markdown").count("| resnet18 |") == 2
 
 
@@ -206,7 +247,10 @@ def save(name: str) -> None:
 
 def test_parallel_saves_of_a_baseline_lose_nothing(here: Path) -> None:
     names = [f"m{at}" for at in range(12)]
-    models = "".join(f"  - {{name: {name}, target: net.yaml, batch: {at + 1}}}\n" for at, name in enumerate(names))
+    models = "".join(
+        f"  - {{name: {name}, target: net.yaml, batch: {at + 1}}}\n"
+        for at, name in enumerate(names)
+    )
     (here / "net.yaml").write_text("input: [3, 8, 8]\nlayers: [{conv: 3, out_channels: 8}]\n")
     (here / "many.yaml").write_text(f"version: 1\nbaseline: kept.json\nmodels:\n{models}")
     fork = multiprocessing.get_context("fork")

@@ -24,7 +24,9 @@ def tied(count: int, last: nn.Module | None = None) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def offered(module: nn.Module, decisions: dict[str, Decision] | None = None) -> Sequence[LayerOffers]:
+def offered(
+    module: nn.Module, decisions: dict[str, Decision] | None = None
+) -> Sequence[LayerOffers]:
     subject = load_subject(module, input=(1, 32, 8, 8))
     able, _ = able_layers(subject, None, 1)
     return every_offer(subject, able, decisions=decisions)
@@ -33,7 +35,10 @@ def offered(module: nn.Module, decisions: dict[str, Decision] | None = None) -> 
 def test_every_layer_is_offered_kept_and_at_every_rank() -> None:
     (layer,) = offered(conv())
     assert [offer.decision for offer in layer.offers] == [KEEP, *range(1, 10)]
-    assert [offer.params for offer in layer.offers] == [WEIGHTS, *(rank * AT_RANK_1 for rank in range(1, 10))]
+    assert [offer.params for offer in layer.offers] == [
+        WEIGHTS,
+        *(rank * AT_RANK_1 for rank in range(1, 10)),
+    ]
     assert [offer.macs for offer in layer.offers] == [64 * offer.params for offer in layer.offers]
     assert (layer.offers[0].error, layer.offers[-1].error) == (0, pytest.approx(0, abs=1e-6))
 
@@ -54,7 +59,10 @@ def test_weights_that_a_layer_left_alone_has_too_stay_beside_the_new_ones() -> N
 
 
 def test_layers_that_a_plan_decides_apart_go_apart() -> None:
-    assert [layer.names for layer in offered(tied(3), {"0": 1, "1": 2, "2": 1})] == [("0", "2"), ("1",)]
+    assert [layer.names for layer in offered(tied(3), {"0": 1, "1": 2, "2": 1})] == [
+        ("0", "2"),
+        ("1",),
+    ]
 
 
 def test_layers_that_compute_their_weights_share_none() -> None:

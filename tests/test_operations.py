@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.network_specs import (
+from dscost.layers.convolution import conv2d
+from dscost.layers.others import (
     ActivationSpec,
     BatchNormSpec,
     DropoutSpec,
@@ -17,9 +18,16 @@ from dscost.network_specs import (
     PoolSpec,
     Spec,
 )
-from dscost.operations import NETWORK_INPUT, Operation, consumers, cost_of, network_cost, operation_cost, stage_costs
-from dscost.results import Cost, chain_cost
-from dscost.specs import conv2d
+from dscost.networks.network import (
+    NETWORK_INPUT,
+    Operation,
+    consumers,
+    cost_of,
+    network_cost,
+    operation_cost,
+    stage_costs,
+)
+from dscost.reports.records import Cost, chain_cost
 
 MAP, MAP_VALUES = (2, 16, 8, 8), 2 * 16 * 8 * 8
 
@@ -54,7 +62,12 @@ def test_bytes_are_counted_by_hand(
     assert cost.input_bytes == sum(prod(shape) for shape in inputs) * element_bytes
     assert cost.output_bytes == prod(output) * element_bytes
     assert cost.traffic_bytes == traffic * element_bytes
-    assert operation_cost(Operation("it", spec, (NETWORK_INPUT,), tuple(inputs), output), element_bytes) == cost
+    assert (
+        operation_cost(
+            Operation("it", spec, (NETWORK_INPUT,), tuple(inputs), output), element_bytes
+        )
+        == cost
+    )
 
 
 def test_intensity_is_flops_per_byte_and_unknown_where_nothing_moves() -> None:
@@ -68,12 +81,18 @@ def test_stages_read_what_the_stage_before_wrote() -> None:
     depthwise, pointwise = conv2d(16, 16, 3, stride=2, padding=1, groups=16), conv2d(16, 32, 1)
     first, second = stage_costs([("depthwise", depthwise), ("pointwise", pointwise)], MAP, 4)
     assert (first.name, first.input_shape, first.output_shape) == ("depthwise", MAP, (2, 16, 4, 4))
-    assert (second.name, second.input_shape, second.output_shape) == ("pointwise", (2, 16, 4, 4), (2, 32, 4, 4))
+    assert (second.name, second.input_shape, second.output_shape) == (
+        "pointwise",
+        (2, 16, 4, 4),
+        (2, 32, 4, 4),
+    )
     chain = chain_cost([first.cost, second.cost])
     assert chain.macs == 2 * 4 * 4 * 16 * 9 + 2 * 4 * 4 * 32 * 16
     assert (chain.input_bytes, chain.output_bytes) == (4 * MAP_VALUES, 4 * 2 * 32 * 4 * 4)
     middle = 2 * 16 * 4 * 4
-    assert chain.traffic_bytes == 4 * ((MAP_VALUES + 16 * 9 + middle) + (middle + 32 * 16 + 2 * 32 * 4 * 4))
+    assert chain.traffic_bytes == 4 * (
+        (MAP_VALUES + 16 * 9 + middle) + (middle + 32 * 16 + 2 * 32 * 4 * 4)
+    )
 
 
 counts = st.integers(0, 10**12)
@@ -85,7 +104,10 @@ costs = st.builds(Cost, counts, counts, counts, counts, counts, counts)
 def test_costs_add_up_however_a_chain_is_cut(stages: list[Cost], data: st.DataObject) -> None:
     whole = chain_cost(stages)
     assert whole.macs == sum(stage.macs for stage in stages)
-    assert (whole.input_bytes, whole.output_bytes) == (stages[0].input_bytes, stages[-1].output_bytes)
+    assert (whole.input_bytes, whole.output_bytes) == (
+        stages[0].input_bytes,
+        stages[-1].output_bytes,
+    )
     cut = data.draw(st.integers(0, len(stages)))
     parts = [chain_cost(part) for part in (stages[:cut], stages[cut:]) if part]
     assert chain_cost(parts) == whole

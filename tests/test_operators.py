@@ -44,7 +44,9 @@ IN_PLACE = {
 
 @pytest.mark.parametrize("name", IN_PLACE)
 def test_a_view_in_place_costs_nothing_and_moves_nothing(name: str) -> None:
-    report = dscost.analyze(Runs(lambda x: IN_PLACE[name](x.relu()) * 2), input=(3, 1, 4), strict=True)
+    report = dscost.analyze(
+        Runs(lambda x: IN_PLACE[name](x.relu()) * 2), input=(3, 1, 4), strict=True
+    )
     cost = report.totals.as_is
     read = 4 if name == "as_strided_" else 4 if name == "t_" else 12
     assert (cost.macs, cost.traffic_bytes) == (0, 4 * (12 + 12 + 2 * read))
@@ -75,9 +77,14 @@ FREE: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "cummax": (lambda x: x.cummax(0), ((3, 5),)),
     "logcumsumexp": (lambda x: x.logcumsumexp(0), ((3, 5),)),
     "cumulative_trapezoid": (torch.cumulative_trapezoid, ((3, 5),)),
-    "put": (lambda x: x.put(torch.zeros(1, dtype=torch.long, device=x.device), x[0, :1]), ((3, 5),)),
+    "put": (
+        lambda x: x.put(torch.zeros(1, dtype=torch.long, device=x.device), x[0, :1]),
+        ((3, 5),),
+    ),
     "segment_reduce": (
-        lambda x: torch.segment_reduce(x, "max", lengths=torch.tensor([2, 1], device=x.device), unsafe=True),
+        lambda x: torch.segment_reduce(
+            x, "max", lengths=torch.tensor([2, 1], device=x.device), unsafe=True
+        ),
         ((3, 5),),
     ),
     "index_reduce": (
@@ -87,36 +94,57 @@ FREE: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "resize_as_": (lambda x: torch.empty_like(x).resize_as_(x[0]), ((3, 5),)),
     "_is_all_true": (lambda x: torch._is_all_true(x > 0), ((3, 5),)),
     "_assert_async": (lambda x: torch._assert_async((x == x).all()), ((3, 5),)),
-    "fractional_max_pool2d": (lambda x: functional.fractional_max_pool2d(x, 2, (3, 3)), ((1, 2, 8, 8),)),
-    "fractional_max_pool3d": (lambda x: functional.fractional_max_pool3d(x, 2, (3, 3, 3)), ((1, 2, 8, 8, 8),)),
+    "fractional_max_pool2d": (
+        lambda x: functional.fractional_max_pool2d(x, 2, (3, 3)),
+        ((1, 2, 8, 8),),
+    ),
+    "fractional_max_pool3d": (
+        lambda x: functional.fractional_max_pool3d(x, 2, (3, 3, 3)),
+        ((1, 2, 8, 8, 8),),
+    ),
     "max_unpool2d": (
         lambda x: functional.max_unpool2d(*functional.max_pool2d(x, 2, return_indices=True), 2),
         ((1, 2, 8, 8),),
     ),
     "fft": (lambda x: torch.fft.irfft2(torch.fft.rfft2(x) * 2), ((1, 2, 8, 8),)),
     "stft": (
-        lambda x: torch.stft(x, 16, window=torch.hann_window(16, device=x.device), return_complex=True).abs(),
+        lambda x: torch.stft(
+            x, 16, window=torch.hann_window(16, device=x.device), return_complex=True
+        ).abs(),
         ((1, 64),),
     ),
     "windows": (
-        lambda x: x * torch.kaiser_window(5, device=x.device) * torch.hamming_window(5, device=x.device),
+        lambda x: (
+            x * torch.kaiser_window(5, device=x.device) * torch.hamming_window(5, device=x.device)
+        ),
         ((3, 5),),
     ),
     "ctc_loss": (
-        lambda x: functional.ctc_loss(x.log_softmax(2), torch.ones(2, 3, dtype=torch.long), (7, 7), (3, 3)),
+        lambda x: functional.ctc_loss(
+            x.log_softmax(2), torch.ones(2, 3, dtype=torch.long), (7, 7), (3, 3)
+        ),
         ((7, 2, 5),),
     ),
     "multi_margin_loss": (
-        lambda x: functional.multi_margin_loss(x, torch.zeros(3, dtype=torch.long, device=x.device)),
+        lambda x: functional.multi_margin_loss(
+            x, torch.zeros(3, dtype=torch.long, device=x.device)
+        ),
         ((3, 5),),
     ),
     "multilabel_margin_loss": (
-        lambda x: functional.multilabel_margin_loss(x, torch.zeros(3, 5, dtype=torch.long, device=x.device)),
+        lambda x: functional.multilabel_margin_loss(
+            x, torch.zeros(3, 5, dtype=torch.long, device=x.device)
+        ),
         ((3, 5),),
     ),
     "fake_quantize per channel": (
         lambda x: torch.fake_quantize_per_channel_affine(
-            x, torch.ones(3, device=x.device), torch.zeros(3, dtype=torch.int32, device=x.device), 0, 0, 255
+            x,
+            torch.ones(3, device=x.device),
+            torch.zeros(3, dtype=torch.int32, device=x.device),
+            0,
+            0,
+            255,
         ),
         ((3, 5),),
     ),
@@ -163,8 +191,18 @@ def test_a_model_with_a_fourier_transform_says_that_it_has_no_macs_by_convention
 
 
 NAMES_OF_FAMILIES = (
-    *("c10d::broadcast_", "c10d::allreduce_", "_c10d_functional::all_reduce", "_c10d_functional::wait_tensor"),
-    *("profiler::_record_function_enter_new", "prims::convert_element_type", "quantized::add", "quantized::cat"),
+    *(
+        "c10d::broadcast_",
+        "c10d::allreduce_",
+        "_c10d_functional::all_reduce",
+        "_c10d_functional::wait_tensor",
+    ),
+    *(
+        "profiler::_record_function_enter_new",
+        "prims::convert_element_type",
+        "quantized::add",
+        "quantized::cat",
+    ),
 )
 
 
@@ -175,7 +213,15 @@ def test_sending_telling_and_converting_are_free(name: str) -> None:
     assert {answer_of(getattr(packet, overload)) for overload in packet.overloads()} == {"free"}
 
 
-KINDS_THAT_MULTIPLY = ("linalg", "cholesky", "solve", "ormqr", "geqrf", "_compute_linear_combination", "_trilinear")
+KINDS_THAT_MULTIPLY = (
+    "linalg",
+    "cholesky",
+    "solve",
+    "ormqr",
+    "geqrf",
+    "_compute_linear_combination",
+    "_trilinear",
+)
 """Algebra over whole matrices: of unknown cost, and named."""
 
 FUSED_ELSEWHERE = (
@@ -205,9 +251,17 @@ def test_every_operator_of_torch_is_counted_free_taken_apart_or_known_to_be_unkn
         if namespace != "aten" or own.startswith(("_test", "_foobar")):
             continue
         func = getattr(getattr(torch.ops.aten, own), overload or "default", None)
-        if func is not None and answer_of(func) == "unknown" and func not in torch._decomp.decomposition_table:
+        if (
+            func is not None
+            and answer_of(func) == "unknown"
+            and func not in torch._decomp.decomposition_table
+        ):
             unknown.add(own)
-    odd = {name for name in unknown if not any(kind in name for kind in (*KINDS_THAT_MULTIPLY, *FUSED_ELSEWHERE))}
+    odd = {
+        name
+        for name in unknown
+        if not any(kind in name for kind in (*KINDS_THAT_MULTIPLY, *FUSED_ELSEWHERE))
+    }
     assert odd - {"__lshift__", "__rshift__", "_conj_physical"} == set()
 
 
@@ -219,15 +273,29 @@ def test_every_operator_of_torch_is_counted_free_taken_apart_or_known_to_be_unkn
     [
         pytest.param(torch.cdist, [(3, 5, 8), (3, 7, 8)], 3 * 5 * 7 * 8, id="cdist"),
         pytest.param(torch.cdist, [(30, 8), (40, 8)], 30 * 40 * 8, id="cdist by a product"),
-        pytest.param(lambda a, b: torch.cdist(a, b, p=1), [(5, 8), (7, 8)], 0, id="cdist that multiplies nothing"),
-        pytest.param(functional.pdist, [(5, 8)], 10 * 8, id="pdist"),
-        pytest.param(lambda a: torch.linalg.matrix_power(a, 3), [(4, 4)], 2 * 64, id="matrix power"),
-        pytest.param(lambda a: torch.linalg.multi_dot([a, a.t(), a]), [(4, 8)], 2 * 4 * 8 * 4, id="multi_dot"),
         pytest.param(
-            lambda a, b, c: torch.einsum("ij,jk,kl->il", a, b, c), [(2, 3), (3, 4), (4, 5)], 24 + 40, id="einsum"
+            lambda a, b: torch.cdist(a, b, p=1),
+            [(5, 8), (7, 8)],
+            0,
+            id="cdist that multiplies nothing",
+        ),
+        pytest.param(functional.pdist, [(5, 8)], 10 * 8, id="pdist"),
+        pytest.param(
+            lambda a: torch.linalg.matrix_power(a, 3), [(4, 4)], 2 * 64, id="matrix power"
+        ),
+        pytest.param(
+            lambda a: torch.linalg.multi_dot([a, a.t(), a]), [(4, 8)], 2 * 4 * 8 * 4, id="multi_dot"
+        ),
+        pytest.param(
+            lambda a, b, c: torch.einsum("ij,jk,kl->il", a, b, c),
+            [(2, 3), (3, 4), (4, 5)],
+            24 + 40,
+            id="einsum",
         ),
         pytest.param(lambda a, b: a.relu().addmm_(a, b), [(4, 4), (4, 4)], 64, id="addmm_"),
-        pytest.param(lambda a, b: a[0].baddbmm_(a[1], b), [(2, 3, 4, 4), (3, 4, 4)], 3 * 64, id="baddbmm_"),
+        pytest.param(
+            lambda a, b: a[0].baddbmm_(a[1], b), [(2, 3, 4, 4), (3, 4, 4)], 3 * 64, id="baddbmm_"
+        ),
         pytest.param(
             lambda x, w: torch.conv_tbc(x, w, w.new_zeros(w.shape[2])),
             [(9, 2, 3), (5, 3, 4)],
@@ -235,14 +303,18 @@ def test_every_operator_of_torch_is_counted_free_taken_apart_or_known_to_be_unkn
             id="conv_tbc",
         ),
         pytest.param(
-            lambda x, w: functional.linear_cross_entropy(x, w, torch.zeros(6, dtype=torch.long, device=x.device)),
+            lambda x, w: functional.linear_cross_entropy(
+                x, w, torch.zeros(6, dtype=torch.long, device=x.device)
+            ),
             [(6, 8), (10, 8)],
             6 * 8 * 10,
             id="linear_cross_entropy",
         ),
     ],
 )
-def test_further_products_are_counted(function: Callable[..., Any], shapes: list[Any], macs: int) -> None:
+def test_further_products_are_counted(
+    function: Callable[..., Any], shapes: list[Any], macs: int
+) -> None:
     report = dscost.analyze(Runs(function), input=shapes, strict=True)
     assert report.totals.as_is.macs == macs
 
@@ -260,11 +332,19 @@ COMPLEX: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "conv1d": (lambda: nn.Conv1d(4, 8, 3, dtype=torch.complex64), (1, 4, 8), 6 * 8 * 12),
     "conv2d": (lambda: nn.Conv2d(4, 8, 3, dtype=torch.complex64), (1, 4, 8, 8), 36 * 8 * 36),
     "conv3d": (lambda: nn.Conv3d(2, 3, 3, dtype=torch.complex64), (1, 2, 4, 4, 4), 8 * 3 * 54),
-    "transposed": (lambda: nn.ConvTranspose2d(4, 8, 3, dtype=torch.complex64), (1, 4, 5, 5), 25 * 4 * 8 * 9),
+    "transposed": (
+        lambda: nn.ConvTranspose2d(4, 8, 3, dtype=torch.complex64),
+        (1, 4, 5, 5),
+        25 * 4 * 8 * 9,
+    ),
     "linear": (lambda: nn.Linear(16, 4, dtype=torch.complex64), (5, 16), 5 * 16 * 4),
     "matmul": (lambda: Runs(lambda x: x @ x.mH), (5, 16), 5 * 16 * 5),
     "bmm": (lambda: Runs(lambda x: torch.bmm(x, x.mH)), (2, 5, 16), 2 * 5 * 16 * 5),
-    "einsum": (lambda: Runs(lambda x: torch.einsum("bik,bjk->bij", x, x)), (2, 5, 16), 2 * 5 * 16 * 5),
+    "einsum": (
+        lambda: Runs(lambda x: torch.einsum("bik,bjk->bij", x, x)),
+        (2, 5, 16),
+        2 * 5 * 16 * 5,
+    ),
     "addmm": (lambda: Runs(lambda x: torch.addmm(x, x, x)), (5, 5), 125),
     "vdot": (lambda: Runs(lambda x: torch.vdot(x, x)), (7,), 7),
 }
@@ -280,7 +360,8 @@ def test_a_complex_product_counts_as_four_real_ones(name: str) -> None:
 
 def test_the_versions_of_a_complex_convolution_are_complex_too() -> None:
     report = dscost.analyze(
-        nn.Conv2d(4, 8, 3, dtype=torch.complex64), input=torch.zeros(1, 4, 8, 8, dtype=torch.complex64)
+        nn.Conv2d(4, 8, 3, dtype=torch.complex64),
+        input=torch.zeros(1, 4, 8, 8, dtype=torch.complex64),
     )
     totals = report.totals
     assert totals.standard.macs == totals.as_is.macs == 4 * 36 * 8 * 36
@@ -289,7 +370,9 @@ def test_the_versions_of_a_complex_convolution_are_complex_too() -> None:
 
 def test_training_multiplies_complex_gradients_too() -> None:
     x = torch.zeros(1, 4, 8, 8, dtype=torch.complex64)
-    cost = dscost.analyze(nn.Conv2d(4, 8, 3, dtype=torch.complex64), input=x, train=True).totals.as_is
+    cost = dscost.analyze(
+        nn.Conv2d(4, 8, 3, dtype=torch.complex64), input=x, train=True
+    ).totals.as_is
     assert cost.macs == 2 * 4 * 36 * 8 * 36  # forward, and the gradient of the weight
 
 
@@ -300,7 +383,10 @@ def test_a_formula_of_the_users_own_is_taken_as_it_is_for_complex_operands() -> 
     try:
         dscost.register_formula("aten::mm")(lambda a, b, *, out: 7)
         model = Runs(lambda x: torch.mm(x, x))
-        assert dscost.analyze(model, input=torch.zeros(5, 5, dtype=torch.complex64)).totals.as_is.macs == 7
+        assert (
+            dscost.analyze(model, input=torch.zeros(5, 5, dtype=torch.complex64)).totals.as_is.macs
+            == 7
+        )
     finally:
         FORMULAS["aten::mm"] = ours
 
@@ -313,7 +399,9 @@ def test_real_models_say_nothing_of_complex_numbers() -> None:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("mask", [(True, True, True), (True, False, False), (False, True, False), (False, False, True)])
+@pytest.mark.parametrize(
+    "mask", [(True, True, True), (True, False, False), (False, True, False), (False, False, True)]
+)
 def test_each_gradient_of_a_convolution_costs_what_the_convolution_does(
     transposed: bool, mask: tuple[bool, ...]
 ) -> None:
@@ -321,6 +409,12 @@ def test_each_gradient_of_a_convolution_costs_what_the_convolution_does(
     arguments = ([1, 1], [0, 0], [1, 1], transposed, [0, 0], 1)
     with FlopCounterMode(display=False) as counter:
         out = torch.convolution(x, w, None, *arguments)
-    model = Runs(lambda grad, x, w: torch.ops.aten.convolution_backward(grad, x, w, [8], *arguments, list(mask)))
-    report = dscost.analyze(model, input=[tuple(out.shape), tuple(x.shape), tuple(w.shape)], strict=True)
+    model = Runs(
+        lambda grad, x, w: torch.ops.aten.convolution_backward(
+            grad, x, w, [8], *arguments, list(mask)
+        )
+    )
+    report = dscost.analyze(
+        model, input=[tuple(out.shape), tuple(x.shape), tuple(w.shape)], strict=True
+    )
     assert 2 * report.totals.as_is.macs == sum(mask[:2]) * counter.get_total_flops()

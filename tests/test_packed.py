@@ -65,7 +65,9 @@ def fused(x: Tensor) -> nn.Module:
 
 
 def by_graph(x: Tensor) -> nn.Module:
-    return quantize_fx.convert_fx(quantize_fx.prepare_fx(network(), ao.get_default_qconfig_mapping(), (x,)))
+    return quantize_fx.convert_fx(
+        quantize_fx.prepare_fx(network(), ao.get_default_qconfig_mapping(), (x,))
+    )
 
 
 @pytest.mark.parametrize("quantised", [by_hooks, fused, by_graph])
@@ -78,19 +80,31 @@ def test_a_quantised_network_costs_what_it_was_made_from_with_weights_of_one_byt
     assert cost.weight_bytes == WEIGHTS + 4 * BIASES
     assert report.coverage.unknown == ()
     counted = [(layer.op, layer.cost.params) for layer in report.layers if layer.cost.macs]
-    assert counted == [("convolution", 8 * 27 + 8), ("convolution", 8 * 9), ("linear", 8 * 36 * 10 + 10)]
-    assert any(text.startswith("Quantised layers are counted as they are") for text in report.warnings)
-    assert not any(sentence.startswith("No convolution here") for sentence in model_sentences(report))
+    assert counted == [
+        ("convolution", 8 * 27 + 8),
+        ("convolution", 8 * 9),
+        ("linear", 8 * 36 * 10 + 10),
+    ]
+    assert any(
+        text.startswith("Quantised layers are counted as they are") for text in report.warnings
+    )
+    assert not any(
+        sentence.startswith("No convolution here") for sentence in model_sentences(report)
+    )
 
 
 @pytest.mark.parametrize(
     ("layer", "shape", "macs"),
     [
         pytest.param(nn.Conv1d(3, 8, 3), (2, 3, 10), 2 * 8 * 8 * 9, id="1-D"),
-        pytest.param(nn.Conv2d(4, 6, 3, groups=2, stride=2), (1, 4, 9, 9), 16 * 6 * 2 * 9, id="2-D"),
+        pytest.param(
+            nn.Conv2d(4, 6, 3, groups=2, stride=2), (1, 4, 9, 9), 16 * 6 * 2 * 9, id="2-D"
+        ),
         pytest.param(nn.Conv3d(3, 4, 3), (1, 3, 5, 5, 5), 27 * 4 * 81, id="3-D"),
         pytest.param(nn.ConvTranspose1d(4, 6, 3), (1, 4, 5), 5 * 4 * 6 * 3, id="transposed 1-D"),
-        pytest.param(nn.ConvTranspose2d(4, 6, 3), (1, 4, 5, 5), 25 * 4 * 6 * 9, id="transposed 2-D"),
+        pytest.param(
+            nn.ConvTranspose2d(4, 6, 3), (1, 4, 5, 5), 25 * 4 * 6 * 9, id="transposed 2-D"
+        ),
         pytest.param(nn.Linear(16, 4, bias=False), (5, 16), 5 * 16 * 4, id="linear"),
     ],
 )
@@ -130,7 +144,9 @@ RECURRENT = 2 * 7 * (5 + 7) + 2 * 7 * (14 + 7)
         pytest.param(nn.RNNCell(5, 7), (2, 5), 2 * 7 * 12, id="rnn cell"),
     ],
 )
-@pytest.mark.parametrize(("dtype", "weight_bytes"), [(torch.qint8, 1), (torch.float16, 2)], ids=["int8", "float16"])
+@pytest.mark.parametrize(
+    ("dtype", "weight_bytes"), [(torch.qint8, 1), (torch.float16, 2)], ids=["int8", "float16"]
+)
 def test_every_dynamically_quantised_layer_has_macs_params_and_bytes(
     layer: nn.Module, shape: tuple[int, ...], macs: int, dtype: torch.dtype, weight_bytes: int
 ) -> None:
@@ -157,7 +173,9 @@ def test_a_dynamically_quantised_convolution_costs_what_it_computes() -> None:
 def test_a_quantised_embedding_has_params_without_macs(config: ao.QConfig, nbytes: int) -> None:
     bag = nn.EmbeddingBag(10, 16, mode="sum", include_last_offset=True)
     bag.qconfig = config
-    report = dscost.analyze(nnq.EmbeddingBag.from_float(bag), input=(torch.tensor([1, 2, 3]), torch.tensor([0, 3])))
+    report = dscost.analyze(
+        nnq.EmbeddingBag.from_float(bag), input=(torch.tensor([1, 2, 3]), torch.tensor([0, 3]))
+    )
     cost = report.totals.as_is
     assert (cost.macs, cost.params, cost.weight_bytes) == (0, 10 * 16, nbytes)
     assert report.coverage.unknown == ()
@@ -174,7 +192,9 @@ def test_packed_weights_that_nothing_reads_are_params_too() -> None:
 
     report = dscost.analyze(Half(), input=(2, 4))
     assert report.totals.as_is.params == 4 * 5 + 5 + 4 * 6 + 6
-    assert any(text.startswith(f"Never used: {4 * 6 + 6} parameters of idle") for text in report.warnings)
+    assert any(
+        text.startswith(f"Never used: {4 * 6 + 6} parameters of idle") for text in report.warnings
+    )
 
 
 def test_arithmetic_of_quantised_activations_is_free() -> None:
@@ -191,12 +211,17 @@ def test_arithmetic_of_quantised_activations_is_free() -> None:
 
 
 def test_quantisation_aware_training_leaves_the_total_whole() -> None:
-    model = nn.Sequential(ao.QuantStub(), nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), ao.DeQuantStub()).train()
+    model = nn.Sequential(
+        ao.QuantStub(), nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), ao.DeQuantStub()
+    ).train()
     model.qconfig = ao.get_default_qat_qconfig()
     prepared = ao.prepare_qat(model)
     report = dscost.analyze(prepared, input=(1, 3, 8, 8), strict=True)
     assert report.totals.as_is.macs == 36 * 8 * 27
-    assert dscost.analyze(prepared, input=(1, 3, 8, 8), train=True, strict=True).totals.as_is.macs == 2 * 36 * 8 * 27
+    assert (
+        dscost.analyze(prepared, input=(1, 3, 8, 8), train=True, strict=True).totals.as_is.macs
+        == 2 * 36 * 8 * 27
+    )
 
 
 def test_observers_before_quantisation_leave_the_total_whole() -> None:

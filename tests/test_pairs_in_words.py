@@ -12,8 +12,8 @@ from torch.nn import functional as F  # noqa: N812
 import dscost
 from dscost.rendering import View, render
 from dscost.rendering.wording import model_sentences
-from dscost.results import Layer, Report
-from dscost.saved import read_saved
+from dscost.reports.records import Layer, Report
+from dscost.reports.report_file import read_saved
 
 NO_CONVOLUTION = "No convolution here has a depthwise-separable variant, and none is one."
 
@@ -75,7 +75,9 @@ def test_a_module_that_runs_several_convolutions_is_counted_as_what_it_runs(
     assert ("depthwise-separable pair" in text) is (pairs > 0)
     if pairs:
         assert text.startswith(f"{pairs} depthwise-separable pair{'' if pairs == 1 else 's'}: ")
-    assert f"{others} convolution{'' if others == 1 else 's'} could be depthwise-separable: " in text
+    assert (
+        f"{others} convolution{'' if others == 1 else 's'} could be depthwise-separable: " in text
+    )
     assert NO_CONVOLUTION not in text
     assert NO_CONVOLUTION not in sentences_of(model, shape, train=True)
 
@@ -93,14 +95,23 @@ def test_a_pair_in_one_module_is_none_of_those_that_could_be() -> None:
     [
         pytest.param(torch.jit.script, id="scripted"),
         pytest.param(lambda model: torch.jit.trace(model, torch.randn(1, 3, 9, 9)), id="traced"),
-        pytest.param(lambda model: torch.export.export(model, (torch.randn(1, 3, 9, 9),)).module(), id="exported"),
+        pytest.param(
+            lambda model: torch.export.export(model, (torch.randn(1, 3, 9, 9),)).module(),
+            id="exported",
+        ),
         pytest.param(torch.fx.symbolic_trace, id="a graph"),
     ],
 )
 def test_programs_say_the_same_as_the_module_that_they_were_made_of(
     one_row: Callable[[nn.Module], nn.Module],
 ) -> None:
-    parts = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.ReLU(), nn.Conv2d(8, 16, 1)]
+    parts = [
+        nn.Conv2d(3, 8, 3),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, groups=8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 1),
+    ]
     model = nn.Sequential(*parts, nn.Conv2d(16, 16, 3)).eval()
     expected = sentences_of(model, (1, 3, 9, 9))
     assert "1 depthwise-separable pair: " in expected
@@ -109,13 +120,18 @@ def test_programs_say_the_same_as_the_module_that_they_were_made_of(
 
 
 def test_only_without_any_spatial_convolution_there_is_none() -> None:
-    assert sentences_of(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1)), (1, 3, 4, 4)) == NO_CONVOLUTION
+    assert (
+        sentences_of(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1)), (1, 3, 4, 4))
+        == NO_CONVOLUTION
+    )
     # of one that runs several, or a quantised one, the report does not know the kernels: nothing is said
     assert sentences_of(Functional((8, 3, 1, 1), (8, 8, 1, 1)), (1, 3, 4, 4)) == ""
 
 
 def test_a_depthwise_layer_that_pads_by_itself_belongs_to_its_pair() -> None:
-    model = nn.Sequential(SamePad(8, 8, 3, 2, groups=8), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 1)).eval()
+    model = nn.Sequential(
+        SamePad(8, 8, 3, 2, groups=8), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 1)
+    ).eval()
     report = dscost.analyze(model, input=(1, 8, 8, 8))
     assert [layer.pair for layer in report.layers] == ["0"] * 4
     assert [layer.ends_pair for layer in report.layers] == [False, False, False, True]
@@ -127,7 +143,10 @@ def test_a_depthwise_layer_that_pads_by_itself_belongs_to_its_pair() -> None:
 
 def test_what_runs_twice_with_the_same_weights_is_one() -> None:
     dense = nn.Conv2d(4, 4, 3, padding=1)
-    assert numbers(dscost.analyze(nn.Sequential(dense, nn.ReLU(), dense), input=(1, 4, 9, 9))) == (0, 1)
+    assert numbers(dscost.analyze(nn.Sequential(dense, nn.ReLU(), dense), input=(1, 4, 9, 9))) == (
+        0,
+        1,
+    )
 
 
 def test_a_saved_report_of_an_earlier_version_tells_as_much_as_it_knows(tmp_path: Path) -> None:
@@ -191,7 +210,9 @@ def test_those_of_an_architecture_too(network_file: Callable[[str], Path]) -> No
     assert said in render([report], "table", View())
 
 
-@pytest.mark.parametrize("model", [nn.Conv2d(1, 1, 3), nn.Conv2d(4, 4, 1, groups=4), nn.Conv1d(1, 1, 3)], ids=str)
+@pytest.mark.parametrize(
+    "model", [nn.Conv2d(1, 1, 3), nn.Conv2d(4, 4, 1, groups=4), nn.Conv1d(1, 1, 3)], ids=str
+)
 def test_of_one_channel_and_of_one_position_nothing_is_said(model: nn.Module) -> None:
     shape = (1, model.in_channels, *[9] * len(model.kernel_size))
     assert partners(dscost.analyze(model, input=shape)) == []
@@ -203,7 +224,10 @@ def test_of_one_channel_and_of_one_position_nothing_is_said(model: nn.Module) ->
 def test_of_one_input_channel_the_question_is_that_of_a_dense_layer() -> None:
     report = dscost.layer(in_channels=1, out_channels=16, kernel_size=3)
     (layer,) = report.layers
-    assert (layer.variants["standard"].params, layer.variants["depthwise_separable"].params) == (16 * 9, 9 + 16)
+    assert (layer.variants["standard"].params, layer.variants["depthwise_separable"].params) == (
+        16 * 9,
+        9 + 16,
+    )
     assert layer.formula_ratio == pytest.approx(1 / 16 + 1 / 9)
     assert layer.reduction == pytest.approx(144 / 25)
     text = render([report], "table", View())
@@ -213,7 +237,10 @@ def test_of_one_input_channel_the_question_is_that_of_a_dense_layer() -> None:
 
 def test_of_one_channel_throughout_there_is_nothing_to_separate() -> None:
     (layer,) = dscost.layer(in_channels=1, out_channels=1, kernel_size=3).layers
-    assert layer.note == "no depthwise-separable variant: it is depthwise already (groups = in_channels = 1)"
+    assert (
+        layer.note
+        == "no depthwise-separable variant: it is depthwise already (groups = in_channels = 1)"
+    )
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
@@ -245,7 +272,11 @@ class Block(nn.Module):
 
 def cells(report: Report, depth: int) -> dict[str, tuple[str, str]]:
     text = render([report], "markdown", View(depth=depth, columns=("layer", "kind", "output")))
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
     return {name: (kind, output) for name, kind, output in (row for row in rows if len(row) == 3)}
 
 

@@ -25,7 +25,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "net.py").write_text("def make(): raise RuntimeError('it was called')\n")
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "mod.py").write_text("def make(): raise RuntimeError('it was called')\n")
-    (tmp_path / "dev.yaml").write_text((Path(__file__).parents[1] / "configs" / "devices" / "t4.yaml").read_text())
+    (tmp_path / "dev.yaml").write_text(
+        (Path(__file__).parents[1] / "configs" / "devices" / "t4.yaml").read_text()
+    )
     (tmp_path / "link.yaml").symlink_to("net.yaml")
     os.link(tmp_path / "net.yaml", tmp_path / "hard.yaml")
     assert run(["model", "net.yaml", "--no-time", "--json", "-q", "-o", "a.json"]) == 0
@@ -74,10 +76,15 @@ def test_what_is_read_is_not_written_over(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_baseline_is_not_saved_over_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_baseline_is_not_saved_over_a_model(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "dscost.yaml").write_text(BUDGET.replace("base.json", "net.yaml"))
     assert run(["baseline", "save"]) == 2
-    assert "net.yaml is read as a model of dscost.yaml, a result would be written over it" in capsys.readouterr().err
+    assert (
+        "net.yaml is read as a model of dscost.yaml, a result would be written over it"
+        in capsys.readouterr().err
+    )
     assert (folder / "net.yaml").read_text() == NET
 
 
@@ -108,10 +115,14 @@ def test_a_result_that_is_not_read_is_written_over_as_ever(folder: Path) -> None
     assert run([*LAYER, "-q", "-o", "/dev/null", "--export", "csv=/dev/null"]) == 0
 
 
-def test_a_program_is_no_place_for_a_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_is_no_place_for_a_result(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = (folder / "net.py").read_bytes()
     assert run([*LAYER, "-o", "net.py"]) == 2
-    assert "cannot write net.py: it is a program, which no result replaces" in capsys.readouterr().err
+    assert (
+        "cannot write net.py: it is a program, which no result replaces" in capsys.readouterr().err
+    )
     assert (folder / "net.py").read_bytes() == source
 
 
@@ -129,7 +140,9 @@ def test_a_name_that_can_be_no_file_is_one_line(
     }
     assert run(lines[command]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("dscost: cannot write " if name != "loop" or command != "init" else "dscost: loop exists")
+    assert line.startswith(
+        "dscost: cannot write " if name != "loop" or command != "init" else "dscost: loop exists"
+    )
     assert "internal" not in line
 
 
@@ -140,7 +153,9 @@ def refuse(*writing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer as a system does whose files are somebody else's; root may do everything."""
     honest = os.access
     monkeypatch.setattr(
-        os, "access", lambda path, mode: honest(path, mode) and not (mode == os.W_OK and Path(path) in writing)
+        os,
+        "access",
+        lambda path, mode: honest(path, mode) and not (mode == os.W_OK and Path(path) in writing),
     )
 
 
@@ -166,13 +181,17 @@ def test_a_file_that_may_be_written_is_where_its_folder_allows_no_new_one(
 
     path = tmp_path / "shared.json"
     path.write_text("what was there, longer than what comes")
-    monkeypatch.setattr("pathlib.Path.replace" if step == "replace" else "tempfile.mkstemp", refused)
+    monkeypatch.setattr(
+        "pathlib.Path.replace" if step == "replace" else "tempfile.mkstemp", refused
+    )
     write_whole(path, "new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_brings_back_what_a_shared_file_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_brings_back_what_a_shared_file_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(*args: object, **more: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 

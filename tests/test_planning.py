@@ -19,7 +19,12 @@ from dscost.errors import InputError
 
 # two layers of 1000 and 800 MACs in a model of 2000; rank 1 costs a tenth of the first, a quarter of the second
 FIRST = LayerOffers(
-    ("a",), (Offer(KEEP, 0.0, 500, 1000, 8e-3), Offer(1, 0.6, 50, 100, 4e-3), Offer(2, 0.2, 100, 200, 6e-3))
+    ("a",),
+    (
+        Offer(KEEP, 0.0, 500, 1000, 8e-3),
+        Offer(1, 0.6, 50, 100, 4e-3),
+        Offer(2, 0.2, 100, 200, 6e-3),
+    ),
 )
 SECOND = LayerOffers(("b",), (Offer(KEEP, 0.0, 80, 800, 2e-3), Offer(1, 0.8, 20, 200, 3e-3)))
 LAYERS = (FIRST, SECOND)
@@ -43,7 +48,12 @@ AS_IS = Figures(params=1000, macs=2000, latency_s=12e-3)
 )
 def test_goals_are_read_exactly(text: str, metric: str, value: Fraction, relative: bool) -> None:
     goal = parse_goal(text)
-    assert (goal.metric, goal.value, goal.relative, goal.text) == (metric, value, relative, text.strip())
+    assert (goal.metric, goal.value, goal.relative, goal.text) == (
+        metric,
+        value,
+        relative,
+        text.strip(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +64,10 @@ def test_goals_are_read_exactly(text: str, metric: str, value: Fraction, relativ
         ("macs=", "goal macs: expected a quantity such as 600M"),
         ("macs=half", "goal macs: expected a quantity such as 600M"),
         ("macs=-1x", "goal macs: expected a quantity"),
-        ("latency_s=20", "goal latency_s: expected a quantity such as 12 ms, found '20': it lacks a unit"),
+        (
+            "latency_s=20",
+            "goal latency_s: expected a quantity such as 12 ms, found '20': it lacks a unit",
+        ),
         ("error=1.5", "goal error: expected a number from 0 to 1 such as 0.3, found '1.5'"),
         ("error=0.5x", "goal error: expected a number from 0 to 1"),
         ("macs=0.5", "goal macs: 0.5 is less than one: a share of what it is now is written 0.5x"),
@@ -94,7 +107,9 @@ def test_the_total_error_is_the_root_of_the_mean_square() -> None:
         ("error=1", {"a": 1, "b": 1}, 500),
     ],
 )
-def test_goals_are_reached_with_the_least_error(goal: str, decisions: dict[str, object], macs: int) -> None:
+def test_goals_are_reached_with_the_least_error(
+    goal: str, decisions: dict[str, object], macs: int
+) -> None:
     planned = reached(parse_goal(goal), LAYERS, AS_IS)
     assert planned.decisions == decisions
     assert planned.figures.macs == macs
@@ -139,9 +154,18 @@ def test_what_a_plan_comes_to_is_what_its_layers_save() -> None:
 @pytest.mark.parametrize(
     ("goal", "said"),
     [
-        ("macs=0.2x", "macs=0.2x cannot be reached: the least is 0.25x (500 MACs), every layer at rank 1"),
-        ("params=400", "params=400 cannot be reached: the least is 490 params (0.49x), every layer at rank 1"),
-        ("latency_s=7ms", "latency_s=7ms cannot be reached: the least is 8.00 ms (0.667x), 1 of 2 layers converted"),
+        (
+            "macs=0.2x",
+            "macs=0.2x cannot be reached: the least is 0.25x (500 MACs), every layer at rank 1",
+        ),
+        (
+            "params=400",
+            "params=400 cannot be reached: the least is 490 params (0.49x), every layer at rank 1",
+        ),
+        (
+            "latency_s=7ms",
+            "latency_s=7ms cannot be reached: the least is 8.00 ms (0.667x), 1 of 2 layers converted",
+        ),
     ],
 )
 def test_a_goal_out_of_reach_comes_with_the_nearest_one(goal: str, said: str) -> None:
@@ -161,13 +185,20 @@ def test_the_nearest_goal_can_be_reached_though_it_is_rounded() -> None:
 
 def test_a_model_without_layers_to_convert_reaches_only_what_it_is() -> None:
     assert reached(parse_goal("macs=1x"), (), AS_IS).figures == AS_IS
-    with pytest.raises(InputError, match=r"^macs=0\.9x cannot be reached: no layer can be converted$"):
+    with pytest.raises(
+        InputError, match=r"^macs=0\.9x cannot be reached: no layer can be converted$"
+    ):
         reached(parse_goal("macs=0.9x"), (), AS_IS)
 
 
 def test_the_trade_off_runs_from_the_model_as_it_is_to_the_least_cost() -> None:
     curve = trade_off(LAYERS, AS_IS, "macs")
-    assert (curve[0].cost, curve[0].share, curve[0].error, curve[0].converted) == (2000, 1.0, 0.0, 0)
+    assert (curve[0].cost, curve[0].share, curve[0].error, curve[0].converted) == (
+        2000,
+        1.0,
+        0.0,
+        0,
+    )
     assert (curve[-1].cost, curve[-1].share, curve[-1].converted) == (500, 0.25, 2)
     costs, errors = [point.cost for point in curve], [point.error for point in curve]
     assert costs == sorted(set(costs), reverse=True)
@@ -178,7 +209,11 @@ def test_the_trade_off_runs_from_the_model_as_it_is_to_the_least_cost() -> None:
 def test_the_goal_is_marked_on_the_curve_once() -> None:
     for goal in ("macs=0.6x", "macs=0.55x", "macs=1x"):
         planned = reached(parse_goal(goal), LAYERS, AS_IS)
-        marked = [point for point in trade_off(LAYERS, AS_IS, "macs", planned) if point.cost == planned.figures.macs]
+        marked = [
+            point
+            for point in trade_off(LAYERS, AS_IS, "macs", planned)
+            if point.cost == planned.figures.macs
+        ]
         assert [point.is_chosen for point in marked] == [True]
 
 

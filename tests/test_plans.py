@@ -9,15 +9,24 @@ import dscost
 from dscost.converting.plans import KEEP, Plan, parse_plan, plan_of, plan_text, read_plan
 from dscost.converting.targets import convert_target
 from dscost.errors import FileProblems, InputError
-from dscost.inputs import TensorSpec
+from dscost.notation.inputs import TensorSpec
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 DECISIONS = st.one_of(st.just(KEEP), st.integers(1, 10**6))
 
 
 def test_a_plan_is_written_to_be_read_and_edited() -> None:
-    plan = Plan({"conv1": KEEP, "layer1.0.conv1": 2}, "net.yaml:small", (TensorSpec((1, 3, 32, 32)),), "macs=0.5x")
-    text = plan_text(plan, figures={"layer1.0.conv1": "error 0.31, 115.6M → 54.3M MACs"}, head=["total error 0.22"])
+    plan = Plan(
+        {"conv1": KEEP, "layer1.0.conv1": 2},
+        "net.yaml:small",
+        (TensorSpec((1, 3, 32, 32)),),
+        "macs=0.5x",
+    )
+    text = plan_text(
+        plan,
+        figures={"layer1.0.conv1": "error 0.31, 115.6M → 54.3M MACs"},
+        head=["total error 0.22"],
+    )
     assert text.splitlines() == [
         "# total error 0.22",
         "version: 1",
@@ -33,8 +42,43 @@ def test_a_plan_is_written_to_be_read_and_edited() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("", " ", "a b", "a: b", "a:", "#1", "x #y", "010", "1", "true", "null", "~", "keep", "-", "- a", "?", ","),
-        *("*a", "&a", "!a", "%", "@", "'", '"', "\\", "{}", "[", "a\nb", "\t", "\x7f", "\x85", "\u2028", "a\u00a0"),
+        *(
+            "",
+            " ",
+            "a b",
+            "a: b",
+            "a:",
+            "#1",
+            "x #y",
+            "010",
+            "1",
+            "true",
+            "null",
+            "~",
+            "keep",
+            "-",
+            "- a",
+            "?",
+            ",",
+        ),
+        *(
+            "*a",
+            "&a",
+            "!a",
+            "%",
+            "@",
+            "'",
+            '"',
+            "\\",
+            "{}",
+            "[",
+            "a\nb",
+            "\t",
+            "\x7f",
+            "\x85",
+            "\u2028",
+            "a\u00a0",
+        ),
         *("é", "層", "😀", "a" * 3000),
     ],
     ids=ascii,
@@ -51,8 +95,15 @@ def test_names_with_odd_characters_survive(name: str) -> None:
 def test_any_plan_survives_being_written_and_read(layers: dict[str, int], comment: str) -> None:
     inputs = (TensorSpec((2, 3, 8, 8)), TensorSpec((1, 5), "int64", "ids"))
     plan = Plan(layers, "resnet18", inputs, "error=0.3")
-    read = parse_plan(plan_text(plan, figures=dict.fromkeys(layers, comment), head=[comment]), "plan.yaml")
-    assert (read.layers, read.target, read.inputs, read.goal) == (layers, "resnet18", inputs, "error=0.3")
+    read = parse_plan(
+        plan_text(plan, figures=dict.fromkeys(layers, comment), head=[comment]), "plan.yaml"
+    )
+    assert (read.layers, read.target, read.inputs, read.goal) == (
+        layers,
+        "resnet18",
+        inputs,
+        "error=0.3",
+    )
     assert list(read.layers) == list(layers)
 
 
@@ -64,7 +115,10 @@ def test_any_plan_survives_being_written_and_read(layers: dict[str, int], commen
         ("version: 1", ["1:1: missing key 'layers'"]),
         (
             "version: 2\nlayer: {}\nlayers: {}",
-            ["1:10: expected version 1, found 2", "2:1: unknown key 'layer' (did you mean 'layers'?)"],
+            [
+                "1:10: expected version 1, found 2",
+                "2:1: unknown key 'layer' (did you mean 'layers'?)",
+            ],
         ),
         (
             "version: 1\nlayers:\n  a: 0\n  b: 1.5\n  c: true\n  d:\n  e: Keep\n  f: [2]\n  g: -1\n  a: 2\n",
@@ -79,7 +133,10 @@ def test_any_plan_survives_being_written_and_read(layers: dict[str, int], commen
                 "10:3: duplicate key 'a' (first on line 3)",
             ],
         ),
-        ("version: 1\nlayers: [conv1]", ["2:9: expected ranks by layer, such as {conv1: 2}, found a list"]),
+        (
+            "version: 1\nlayers: [conv1]",
+            ["2:9: expected ranks by layer, such as {conv1: 2}, found a list"],
+        ),
         (
             "version: 1\ntarget: 3\ngoal: ' '\ninput: 1;3\nlayers: {}",
             [
@@ -95,7 +152,9 @@ def test_any_plan_survives_being_written_and_read(layers: dict[str, int], commen
         ),
     ],
 )
-def test_what_is_wrong_with_a_plan_is_told_all_at_once_and_where(text: str, problems: list[str]) -> None:
+def test_what_is_wrong_with_a_plan_is_told_all_at_once_and_where(
+    text: str, problems: list[str]
+) -> None:
     with pytest.raises(FileProblems) as found:
         parse_plan(text, "plan.yaml")
     lines = str(found.value).splitlines()
@@ -105,7 +164,9 @@ def test_what_is_wrong_with_a_plan_is_told_all_at_once_and_where(text: str, prob
 
 
 def test_layers_that_are_not_there_or_cannot_be_converted_are_told_with_their_places() -> None:
-    plan = parse_plan("version: 1\nlayers:\n  layr1: 2\n  conv1: 2\n  pw: 3\n  fc: keep\n", "plan.yaml")
+    plan = parse_plan(
+        "version: 1\nlayers:\n  layr1: 2\n  conv1: 2\n  pw: 3\n  fc: keep\n", "plan.yaml"
+    )
     with pytest.raises(FileProblems) as found:
         plan.check(["layer1", "conv1"], {"pw": "it is pointwise", "fc": "it is no convolution"})
     assert str(found.value).splitlines() == [
@@ -116,7 +177,9 @@ def test_layers_that_are_not_there_or_cannot_be_converted_are_told_with_their_pl
 
 def test_a_layer_that_is_no_convolution_is_not_unknown() -> None:
     with pytest.raises(InputError) as found:
-        plan_of({"fc": 2, "": 1, "fd": 1}).check(["conv1"], {}, {"fc": "Linear", "conv1": "Conv2d", "": "Net"})
+        plan_of({"fc": 2, "": 1, "fd": 1}).check(
+            ["conv1"], {}, {"fc": "Linear", "conv1": "Conv2d", "": "Net"}
+        )
     assert str(found.value).splitlines() == [
         "plan: 'fc' is no convolution (class Linear)",
         "plan: (root) is no convolution (class Net)",
@@ -127,7 +190,9 @@ def test_a_layer_that_is_no_convolution_is_not_unknown() -> None:
 def test_a_plan_from_python_has_no_places() -> None:
     with pytest.raises(InputError, match=r"^plan: unknown layer 'x' \(known: conv1, pw\)$"):
         plan_of({"x": 1}).check(["conv1"], {"pw": "pointwise"})
-    with pytest.raises(InputError, match=r"^plan: 'a': expected a rank of 1 or more, or keep, found 0$"):
+    with pytest.raises(
+        InputError, match=r"^plan: 'a': expected a rank of 1 or more, or keep, found 0$"
+    ):
         plan_of({"a": 0})
     Plan({"conv1": 1, "pw": KEEP}).check(["conv1"], {"pw": "pointwise"})
 

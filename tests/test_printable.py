@@ -14,8 +14,14 @@ import dscost
 from dscost.cli import run
 from dscost.rendering import View, render
 from dscost.rendering.markdown import inert, paragraph
-from dscost.rendering.printable import csv_cell, json_text, printable, printable_json, printable_line
-from dscost.results import Report
+from dscost.rendering.printable import (
+    csv_cell,
+    json_text,
+    printable,
+    printable_json,
+    printable_line,
+)
+from dscost.reports.records import Report
 
 CONTROLS = [
     "\x00",
@@ -51,11 +57,15 @@ def test_text_of_every_script_stays(text: str) -> None:
 def odd_report(name: str) -> Report:
     report = dscost.layer(in_channels=3, out_channels=4, kernel_size=3)
     (layer,) = report.layers
-    return report._replace(target=name, source="python", layers=(layer._replace(name=name),), warnings=(name,))
+    return report._replace(
+        target=name, source="python", layers=(layer._replace(name=name),), warnings=(name,)
+    )
 
 
 @pytest.mark.parametrize("format_name", ["table", "markdown", "csv", "json"])
-@pytest.mark.parametrize("character", ["\x1b", "\x9b", "\x00", "\x07", "\u202e", "\u2066"], ids=ascii)
+@pytest.mark.parametrize(
+    "character", ["\x1b", "\x9b", "\x00", "\x07", "\u202e", "\u2066"], ids=ascii
+)
 def test_no_format_lets_a_control_character_through(format_name: str, character: str) -> None:
     text = render([odd_report(f"a{character}[2Jb")], format_name, View())
     assert character not in text
@@ -97,13 +107,28 @@ def test_markdown_acts_upon_nothing_that_others_have_named(text: str, acts: str)
 
 
 @pytest.mark.parametrize(
-    "line", ["# h", "## h", "- item", "+ item", "1. item", "12) item", "---", "===", "    code", "> quote", "* item"]
+    "line",
+    [
+        "# h",
+        "## h",
+        "- item",
+        "+ item",
+        "1. item",
+        "12) item",
+        "---",
+        "===",
+        "    code",
+        "> quote",
+        "* item",
+    ],
 )
 def test_a_line_is_a_paragraph_whatever_it_begins_with(line: str) -> None:
     assert re.match(r"&#\d+;|\\|[a-z]", paragraph(line))
 
 
-@pytest.mark.parametrize("text", ["812 µs [806, 819]", "-3.2 %", "snake_case_name", "1.5 GiB", "32 → 64", "a-b"])
+@pytest.mark.parametrize(
+    "text", ["812 µs [806, 819]", "-3.2 %", "snake_case_name", "1.5 GiB", "32 → 64", "a-b"]
+)
 def test_what_is_no_markup_stays_readable(text: str) -> None:
     assert inert(text) == text
     assert paragraph(text) == text
@@ -120,7 +145,13 @@ def test_no_cell_of_text_is_a_formula(text: str) -> None:
 
 
 def test_figures_stay_figures() -> None:
-    assert [csv_cell(value) for value in (-5, -0.5, None, "conv-1", "a=b")] == [-5, -0.5, None, "conv-1", "a=b"]
+    assert [csv_cell(value) for value in (-5, -0.5, None, "conv-1", "a=b")] == [
+        -5,
+        -0.5,
+        None,
+        "conv-1",
+        "a=b",
+    ]
 
 
 # -- errors
@@ -144,15 +175,22 @@ HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31m\u202e"
     ids=lambda arguments: ascii(" ".join(arguments))[:40],
 )
 def test_no_error_and_no_verdict_obeys_what_others_have_written(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "odd.yaml").write_text('version: 1\n"\\e[2J\\e]0;title\\a\\x9b\\u202e": 1\n', encoding="utf-8")
+    (tmp_path / "odd.yaml").write_text(
+        'version: 1\n"\\e[2J\\e]0;title\\a\\x9b\\u202e": 1\n', encoding="utf-8"
+    )
     (tmp_path / "message.yaml").write_text(
         'version: 1\nmodels: [{target: resnet18, limits: {macs: {max: 1, message: "\\e[2J\\x9b\\u202e"}}}]\n',
         encoding="utf-8",
     )
-    (tmp_path / "raises.py").write_text(f"def make(): raise RuntimeError({HOSTILE!r} + 'x' * 1_000_000)\n")
+    (tmp_path / "raises.py").write_text(
+        f"def make(): raise RuntimeError({HOSTILE!r} + 'x' * 1_000_000)\n"
+    )
     assert run(arguments) in (1, 2)
     said = "".join(capsys.readouterr())
     assert said
@@ -161,8 +199,14 @@ def test_no_error_and_no_verdict_obeys_what_others_have_written(
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text('aé"\\/\n'),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text('ab"'), inner) | st.tuples(inner, inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text('aé"\\/\n'),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text('ab"'), inner) | st.tuples(inner, inner)
+    ),
 )
 
 

@@ -18,13 +18,18 @@ from dscost.errors import InputError
 from dscost.sources import hierarchies
 from dscost.sources.modules import from_export
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
 
 
 class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.depthwise, self.pointwise = nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 16, 1)
+        self.depthwise, self.pointwise = (
+            nn.Conv2d(8, 8, 3, padding=1, groups=8),
+            nn.Conv2d(8, 16, 1),
+        )
         self.norm = nn.BatchNorm2d(16)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,7 +41,11 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.block, self.head = nn.Conv2d(3, 8, 3, padding="same"), Block(), nn.Linear(16, 5)
+        self.stem, self.block, self.head = (
+            nn.Conv2d(3, 8, 3, padding="same"),
+            Block(),
+            nn.Linear(16, 5),
+        )
 
     def forward(self, x: Tensor) -> dict[str, Any]:
         y = self.block(self.stem(x)).mean((2, 3))
@@ -81,7 +90,9 @@ def layers_of(report: dscost.Report) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("decomposed", "training"), [(False, False), (True, False), (True, True)])
-def test_a_program_has_the_layers_and_pairs_of_its_model(exported: Exported, decomposed: bool, training: bool) -> None:
+def test_a_program_has_the_layers_and_pairs_of_its_model(
+    exported: Exported, decomposed: bool, training: bool
+) -> None:
     net = Net().train(training)
     path = exported(net, images(), decomposed=decomposed)
     report = dscost.analyze(path, strict=True)
@@ -90,7 +101,10 @@ def test_a_program_has_the_layers_and_pairs_of_its_model(exported: Exported, dec
     assert classes.keys() == {*MACS, "", "block", "block.norm"}
     assert (classes[""], classes["block"], classes["block.norm"]) == ("Net", "Block", "BatchNorm2d")
     assert [classes[name] for name in MACS] == ["Conv2d", "Conv2d", "Conv2d", "Linear"]
-    assert [layer.name for layer in report.layers if layer.pair] == ["block.depthwise", "block.pointwise"]
+    assert [layer.name for layer in report.layers if layer.pair] == [
+        "block.depthwise",
+        "block.pointwise",
+    ]
     assert report.totals.standard.macs == STANDARD
     assert report.totals.as_is.params == sum(parameter.numel() for parameter in net.parameters())
     assert report.warnings == ()
@@ -114,9 +128,9 @@ def test_a_program_that_torch_cannot_unflatten_keeps_its_layers(
     report = dscost.analyze(path)
     assert layers_of(report) == MACS
     assert report.totals.standard.macs == STANDARD
-    assert {layer.name: (layer.type, layer.calls) for layer in report.layers if layer.cost.macs} == {
-        name: ("Linear" if name == "head" else "Conv2d", 1) for name in MACS
-    }
+    assert {
+        layer.name: (layer.type, layer.calls) for layer in report.layers if layer.cost.macs
+    } == {name: ("Linear" if name == "head" else "Conv2d", 1) for name in MACS}
     torch.testing.assert_close(from_export(path, {}).module(images()), net(images()))
     assert len(tries) == 4
 
@@ -127,7 +141,10 @@ def test_a_program_that_torch_cannot_unflatten_keeps_its_layers(
 class Several(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")
+        self.a, self.b = (
+            nn.Conv2d(3, 4, 3, padding=1),
+            nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+        )
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, scale: Tensor | None = None) -> Tensor:
         x = self.a(x) if y is None else self.a(x) + self.b(y)
@@ -186,8 +203,20 @@ class Functional(nn.Module):
 
 KINDS: dict[str, tuple[nn.Module, tuple[Any, ...], dict[str, Any], int, int]] = {
     "two inputs": (Several(), (images(), images()), {}, 2 * 2 * 81 * 4 * 27, 2 * 112),
-    "keywords": (Several(), (images(),), {"scale": torch.ones(1), "y": images()}, 2 * 2 * 81 * 4 * 27, 2 * 112),
-    "dicts": (OfDicts(), ({"image": images(), "mask": torch.ones(2, dtype=torch.bool)},), {}, 2 * 49 * 4 * 27, 112),
+    "keywords": (
+        Several(),
+        (images(),),
+        {"scale": torch.ones(1), "y": images()},
+        2 * 2 * 81 * 4 * 27,
+        2 * 112,
+    ),
+    "dicts": (
+        OfDicts(),
+        ({"image": images(), "mask": torch.ones(2, dtype=torch.bool)},),
+        {},
+        2 * 49 * 4 * 27,
+        112,
+    ),
     "buffers that change": (Mutating(), (images(),), {}, 2 * 49 * 4 * 27, 112),
     "tied weights": (Tied(), (torch.zeros(2, 5, dtype=torch.long),), {}, 2 * 5 * 20 * 8, 20 * 8),
     "a layer that runs twice": (Twice(), (images(),), {}, 2 * 81 * 3 * 27 + 2 * 45 * 3 * 27, 84),
@@ -228,8 +257,20 @@ def test_a_program_with_branches_counts_the_dearer(exported: Exported) -> None:
 
 def test_a_program_takes_weights_of_its_model(exported: Exported, tmp_path: Path) -> None:
     path, other = exported(Net().eval(), images()), Net().eval()
-    torch.save({"state_dict": {f"model.{name}": one for name, one in other.state_dict().items()}}, tmp_path / "w.ckpt")
-    command = ["convert", path, "--rank", "9", "--min-channels", "1", "--weights", str(tmp_path / "w.ckpt")]
+    torch.save(
+        {"state_dict": {f"model.{name}": one for name, one in other.state_dict().items()}},
+        tmp_path / "w.ckpt",
+    )
+    command = [
+        "convert",
+        path,
+        "--rank",
+        "9",
+        "--min-channels",
+        "1",
+        "--weights",
+        str(tmp_path / "w.ckpt"),
+    ]
     assert cli.run([*command, "--save", str(tmp_path / "w.safetensors")]) == 0
     saved = load_file(tmp_path / "w.safetensors")
     assert torch.equal(saved["head.weight"], other.head.weight)
@@ -287,8 +328,13 @@ def dynamic(exported: Exported) -> str:
 
 
 def test_a_program_takes_other_sizes_where_it_was_exported_so(dynamic: str) -> None:
-    assert layers_of(dscost.analyze(dynamic, batch=6)) == {name: 3 * macs for name, macs in MACS.items()}
-    assert dscost.analyze(dynamic, input=(1, 3, 18, 9)).totals.as_is.macs == 18 * 9 * 8 * (27 + 9 + 16) + 16 * 5
+    assert layers_of(dscost.analyze(dynamic, batch=6)) == {
+        name: 3 * macs for name, macs in MACS.items()
+    }
+    assert (
+        dscost.analyze(dynamic, input=(1, 3, 18, 9)).totals.as_is.macs
+        == 18 * 9 * 8 * (27 + 9 + 16) + 16 * 5
+    )
 
 
 @pytest.mark.parametrize(
@@ -320,7 +366,9 @@ def test_inputs_go_to_their_places_by_name_or_not_and_others_are_told(exported: 
         dscost.analyze(path, input=(2, 3, 9, 9))
 
 
-def test_a_program_without_example_inputs_asks_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_without_example_inputs_asks_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     program = torch.export.export(Net().eval(), (images(),))
     program.example_inputs = None
     torch.export.save(program, tmp_path / "net.pt2")
@@ -346,7 +394,18 @@ def test_the_layers_of_a_program_are_converted(exported: Exported, tmp_path: Pat
     whole = dscost.convert(path, rank=9, where="stem")
     torch.testing.assert_close(whole(images()), net(images()), rtol=1e-4, atol=1e-5)
     saved, plan = tmp_path / "w.safetensors", tmp_path / "plan.yaml"
-    command = ["convert", path, "--rank", "1", "--min-channels", "1", "--save", str(saved), "--save-plan", str(plan)]
+    command = [
+        "convert",
+        path,
+        "--rank",
+        "1",
+        "--min-channels",
+        "1",
+        "--save",
+        str(saved),
+        "--save-plan",
+        str(plan),
+    ]
     assert cli.run(command) == 0
     converted = dscost.convert(net, plan=plan)
     converted.load_state_dict(load_file(saved))
@@ -364,7 +423,9 @@ def test_rules_of_budgets_see_the_layers_of_a_program(exported: Exported, tmp_pa
         assert dscost.check(budget).exit_code == code
 
 
-def test_nothing_is_printed_but_the_result(exported: Exported, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed_but_the_result(
+    exported: Exported, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = exported(Net().eval(), images())
     capfd.readouterr()
     assert cli.run(["model", path, "--no-time", "-q", "--depth", "1", "-n", "1"]) == 0

@@ -10,21 +10,25 @@ from properties import operations_of
 import dscost
 from dscost.analysis import CountedModel
 from dscost.analysis import count as count_model
-from dscost.architectures import builtin_names
-from dscost.operations import Operation
-from dscost.results import Report
-from dscost.swaps import with_variant
+from dscost.networks.architectures import builtin_names
+from dscost.networks.network import Operation
+from dscost.networks.swaps import with_variant
+from dscost.reports.records import Report
 
 Row = dict[str, str]
 
 
 def rows_of(table: str) -> list[Row]:
-    with (Path(__file__).parent / "data" / f"{table}.csv").open(newline="", encoding="utf-8") as file:
+    with (Path(__file__).parent / "data" / f"{table}.csv").open(
+        newline="", encoding="utf-8"
+    ) as file:
         return list(csv.DictReader(file))
 
 
 def name_of(row: Row) -> str:
-    parts = (row.get(key, "") for key in ("model", "variant", "width", "resolution", "weights", "source"))
+    parts = (
+        row.get(key, "") for key in ("model", "variant", "width", "resolution", "weights", "source")
+    )
     return "-".join(part for part in parts if part and "/" not in part)
 
 
@@ -44,7 +48,9 @@ def last_digit(figure: str) -> float:
 
 
 def params_without_batch_norm(operations: tuple[Operation, ...] | list[Operation]) -> int:
-    return sum(operation.spec.params for operation in operations if operation.spec.op != "normalization")
+    return sum(
+        operation.spec.params for operation in operations if operation.spec.op != "normalization"
+    )
 
 
 # -- the truths of the design
@@ -74,22 +80,37 @@ def params_without_batch_norm(operations: tuple[Operation, ...] | list[Operation
     ],
 )
 def test_a_layer_costs_what_is_known_of_it(
-    layer: dict[str, int], standard_params: int, separable_params: int, standard_macs: int, separable_macs: int
+    layer: dict[str, int],
+    standard_params: int,
+    separable_params: int,
+    standard_macs: int,
+    separable_macs: int,
 ) -> None:
     totals = dscost.layer(**layer).totals
     assert (totals.standard.params, totals.standard.macs) == (standard_params, standard_macs)
-    assert (totals.depthwise_separable.params, totals.depthwise_separable.macs) == (separable_params, separable_macs)
+    assert (totals.depthwise_separable.params, totals.depthwise_separable.macs) == (
+        separable_params,
+        separable_macs,
+    )
     assert totals.as_is == totals.standard
 
 
 @pytest.mark.parametrize(
     ("layer", "promised"),
     [
-        pytest.param({"in_channels": 256, "out_channels": 256, "kernel_size": 3}, "8.7", id="256 to 256"),
-        pytest.param({"in_channels": 3, "out_channels": 32, "kernel_size": 3, "input_size": 224}, "7.0", id="stem"),
+        pytest.param(
+            {"in_channels": 256, "out_channels": 256, "kernel_size": 3}, "8.7", id="256 to 256"
+        ),
+        pytest.param(
+            {"in_channels": 3, "out_channels": 32, "kernel_size": 3, "input_size": 224},
+            "7.0",
+            id="stem",
+        ),
     ],
 )
-def test_the_formula_promises_what_the_design_says_it_promises(layer: dict[str, int], promised: str) -> None:
+def test_the_formula_promises_what_the_design_says_it_promises(
+    layer: dict[str, int], promised: str
+) -> None:
     report = dscost.layer(**layer)
     ratio = report.layers[0].formula_ratio
     assert ratio is not None
@@ -110,13 +131,17 @@ def test_mobilenet_v1_made_of_standard_convolutions_costs_what_is_known_of_it() 
     model = count_model("mobilenet_v1")
     standard = model.report.totals.standard
     assert (standard.params, standard.macs) == (29_294_088, 4_867_293_184)
-    conv_and_fc = params_without_batch_norm(with_variant(operations_of(model), model.swaps, "standard"))
+    conv_and_fc = params_without_batch_norm(
+        with_variant(operations_of(model), model.swaps, "standard")
+    )
     assert conv_and_fc == 29_282_120
 
 
 # -- torchvision
 
-TORCHVISION = [row for row in rows_of("torchvision_weights_meta") if row["model"] in builtin_names()]
+TORCHVISION = [
+    row for row in rows_of("torchvision_weights_meta") if row["model"] in builtin_names()
+]
 
 
 def test_every_builtin_that_torchvision_has_is_held_against_it() -> None:
@@ -139,14 +164,18 @@ def test_a_builtin_has_the_params_and_operations_that_torchvision_publishes(row:
 
 
 def analyzed(row: Row) -> CountedModel:
-    return count_model(row["model"], settings={"width": float(row["width"]), "resolution": int(row["resolution"])})
+    return count_model(
+        row["model"], settings={"width": float(row["width"]), "resolution": int(row["resolution"])}
+    )
 
 
 MOBILENETS = rows_of("mobilenet_tables")
 EARLIER_ARCHITECTURE = "mobilenet_v3_small"
 
 
-@pytest.mark.parametrize("row", [row for row in MOBILENETS if row["model"] != EARLIER_ARCHITECTURE], ids=name_of)
+@pytest.mark.parametrize(
+    "row", [row for row in MOBILENETS if row["model"] != EARLIER_ARCHITECTURE], ids=name_of
+)
 def test_a_mobilenet_costs_what_tensorflow_publishes(row: Row) -> None:
     model = analyzed(row)
     assert model.report.totals.as_is.macs == pytest.approx(float(row["macs_m"]) * 1e6, rel=0.015)
@@ -199,7 +228,8 @@ def as_in_the_paper(row: Row) -> tuple[int, int, int]:
         return cost.macs, cost.params, params_without_batch_norm(operations)
     shallow = row["variant"].startswith("shallow")
     model = count_model(
-        "mobilenet_v1", settings=settings | ({"depth": 0} if shallow else {"width": float(row["variant"])})
+        "mobilenet_v1",
+        settings=settings | ({"depth": 0} if shallow else {"width": float(row["variant"])}),
     )
     cost = model.report.totals.as_is
     return cost.macs, cost.params, params_without_batch_norm(operations_of(model))
@@ -220,7 +250,9 @@ def test_mobilenet_v1_costs_what_the_paper_prints(row: Row) -> None:
     if row["variant"].startswith("Conv"):
         macs -= CLASSIFIER_MACS  # this figure alone leaves the classifier out
     # 290 of 290.68 and 76 of 76.52 are cut, the others rounded
-    assert macs / 1e6 == pytest.approx(float(row["macs_millions"]), abs=last_digit(row["macs_millions"]))
+    assert macs / 1e6 == pytest.approx(
+        float(row["macs_millions"]), abs=last_digit(row["macs_millions"])
+    )
     # the paper leaves BatchNorm out, which shows in the 1.32 M of table 8
     assert rounded_like(row["params_millions"], params / 1e6) == row["params_millions"]
 
@@ -253,7 +285,9 @@ def test_a_layer_of_mobilenet_v1_costs_what_the_paper_prints(row: Row) -> None:
 @pytest.mark.parametrize("row", EFFICIENTNETS, ids=paper_id)
 def test_an_efficientnet_costs_what_the_paper_prints(row: Row) -> None:
     size = int(row["resolution"])
-    as_is = dscost.analyze(f"efficientnet_{row['variant'].lower()}", input=(1, 3, size, size)).totals.as_is
+    as_is = dscost.analyze(
+        f"efficientnet_{row['variant'].lower()}", input=(1, 3, size, size)
+    ).totals.as_is
     # the paper prints two digits; b4 is the furthest off, 4.2B in print and 4.39 G in its released code
     assert as_is.macs == pytest.approx(float(row["macs_millions"]) * 1e6, rel=0.05)
     assert as_is.params == pytest.approx(float(row["params_millions"]) * 1e6, rel=0.05)

@@ -56,7 +56,11 @@ def test_nothing_heavy_is_imported_without_the_option(project: pytest.Pytester) 
 
 def test_a_test_for_the_model_and_one_for_each_limit_and_rule(project: pytest.Pytester) -> None:
     rules = '[{match: "o*", each: {macs: 300k}}, {match: "*", total: {params: 280}}]'
-    budget(project, MODEL + f"    limits: {{macs: {MACS}, params: {{max: 280, min: 280}}}}\n    layers: {rules}\n")
+    budget(
+        project,
+        MODEL
+        + f"    limits: {{macs: {MACS}, params: {{max: 280, min: 280}}}}\n    layers: {rules}\n",
+    )
     result = project.runpytest_inprocess("--dscost", "-v")
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(
@@ -72,12 +76,16 @@ def test_a_test_for_the_model_and_one_for_each_limit_and_rule(project: pytest.Py
     assert result.ret == 0
 
 
-def test_a_broken_limit_fails_with_its_sentence_and_without_a_traceback(project: pytest.Pytester) -> None:
+def test_a_broken_limit_fails_with_its_sentence_and_without_a_traceback(
+    project: pytest.Pytester,
+) -> None:
     budget(project, MODEL + f"    limits: {{macs: {MACS - 1}, params: 1k}}\n")
     result = project.runpytest_inprocess("--dscost")
     result.assert_outcomes(passed=2, failed=1)
     said = f"dscost.yaml:6:14: net: {MACS:,} MACs, over the limit of {MACS - 1:,} by 1."
-    result.stdout.fnmatch_lines(["*_ macs-max[[]net[]] _*", said, "  weigh most: one (221.2k), two (65.54k)"])
+    result.stdout.fnmatch_lines(
+        ["*_ macs-max[[]net[]] _*", said, "  weigh most: one (221.2k), two (65.54k)"]
+    )
     printed = result.stdout.str()
     assert "Traceback" not in printed
     assert "pytest_plugin.py" not in printed
@@ -85,10 +93,16 @@ def test_a_broken_limit_fails_with_its_sentence_and_without_a_traceback(project:
 
 
 def test_a_broken_rule_names_its_layers(project: pytest.Pytester) -> None:
-    budget(project, MODEL + '    layers: [{match: "*", each: {macs: 100k}}, {match: "three", each: {macs: 1}}]\n')
+    budget(
+        project,
+        MODEL
+        + '    layers: [{match: "*", each: {macs: 100k}}, {match: "three", each: {macs: 1}}]\n',
+    )
     result = project.runpytest_inprocess("--dscost")
     result.assert_outcomes(passed=1, failed=2)
-    result.stdout.fnmatch_lines([f"*net: one: {ONE_MACS:,} MACs, over the limit of 100,000 by {ONE_MACS - 100_000:,}."])
+    result.stdout.fnmatch_lines(
+        [f"*net: one: {ONE_MACS:,} MACs, over the limit of 100,000 by {ONE_MACS - 100_000:,}."]
+    )
     result.stdout.fnmatch_lines(["*net: three: *no layer matches this rule*"])
 
 
@@ -100,7 +114,9 @@ def test_a_warning_of_the_budget_is_one_of_pytest(project: pytest.Pytester) -> N
     project.makeini("[pytest]\nfilterwarnings = default\n")
     result = project.runpytest_inprocess("--dscost")
     result.assert_outcomes(passed=2, warnings=1)
-    result.stdout.fnmatch_lines(["*BudgetWarning: dscost.yaml:6:21: net: *over the limit of * by 1."])
+    result.stdout.fnmatch_lines(
+        ["*BudgetWarning: dscost.yaml:6:21: net: *over the limit of * by 1."]
+    )
 
 
 def test_a_warning_fails_where_warnings_are_errors(project: pytest.Pytester) -> None:
@@ -108,18 +124,28 @@ def test_a_warning_fails_where_warnings_are_errors(project: pytest.Pytester) -> 
     result = project.runpytest_inprocess("--dscost")
     result.assert_outcomes(passed=1, failed=1)
     printed = result.stdout.str()
-    failures = printed.partition("short test summary")[0]  # which has the text as well where the variable CI is set
+    failures = printed.partition("short test summary")[
+        0
+    ]  # which has the text as well where the variable CI is set
     assert failures.count("over the limit") == 1
     assert "Traceback" not in printed
     assert "pytest_plugin.py" not in printed
 
 
 def test_a_model_that_cannot_be_judged_is_an_error_once(project: pytest.Pytester) -> None:
-    budget(project, "  - target: nix.yaml\n    limits: {macs: 1M, params: 1M}\n" + MODEL + "    limits: {macs: 1M}\n")
+    budget(
+        project,
+        "  - target: nix.yaml\n    limits: {macs: 1M, params: 1M}\n"
+        + MODEL
+        + "    limits: {macs: 1M}\n",
+    )
     result = project.runpytest_inprocess("--dscost", "-rs")
     result.assert_outcomes(errors=1, skipped=2, passed=2)
     result.stdout.fnmatch_lines(
-        ["*ERROR at setup of counted[[]nix.yaml[]]*", "*nix.yaml: cannot read *nix.yaml: No such file or directory"]
+        [
+            "*ERROR at setup of counted[[]nix.yaml[]]*",
+            "*nix.yaml: cannot read *nix.yaml: No such file or directory",
+        ]
     )
     result.stdout.fnmatch_lines(["SKIPPED*nix.yaml could not be counted"])
     assert "Traceback" not in result.stdout.str()
@@ -128,7 +154,8 @@ def test_a_model_that_cannot_be_judged_is_an_error_once(project: pytest.Pytester
 def test_growth_is_judged_by_the_baseline(project: pytest.Pytester) -> None:
     limits = MODEL + "    limits: {macs: {max_increase: 0%}}\n"
     (project.path / "dscost.yaml").write_text(
-        f"version: 1\nbaseline: b.json\npolicy: {{on_stale_baseline: error}}\nmodels:\n{limits}", encoding="utf-8"
+        f"version: 1\nbaseline: b.json\npolicy: {{on_stale_baseline: error}}\nmodels:\n{limits}",
+        encoding="utf-8",
     )
     project.makeini("[pytest]\nfilterwarnings = default\n")
     unknown = project.runpytest_inprocess("--dscost", "-rs")
@@ -146,7 +173,9 @@ def test_growth_is_judged_by_the_baseline(project: pytest.Pytester) -> None:
     baseline.write_text(text.replace('"net"', '"gone"'), encoding="utf-8")
     stale = project.runpytest_inprocess("--dscost")
     stale.assert_outcomes(passed=1, failed=1, skipped=1, warnings=1)
-    stale.stdout.fnmatch_lines(["*_ baseline _*", "*gone: in the baseline, but not in the budget any more*"])
+    stale.stdout.fnmatch_lines(
+        ["*_ baseline _*", "*gone: in the baseline, but not in the budget any more*"]
+    )
     baseline.write_text("[]", encoding="utf-8")
     broken = project.runpytest_inprocess("--dscost")
     broken.assert_outcomes(errors=2, failed=1)
@@ -154,15 +183,21 @@ def test_growth_is_judged_by_the_baseline(project: pytest.Pytester) -> None:
 
 
 def test_every_entry_of_a_matrix_is_tested_and_can_be_chosen(project: pytest.Pytester) -> None:
-    budget(project, "  - {target: mobilenet_v1, matrix: {width: [0.5, 1.0]}, limits: {macs: 200M}}\n")
+    budget(
+        project, "  - {target: mobilenet_v1, matrix: {width: [0.5, 1.0]}, limits: {macs: 200M}}\n"
+    )
     result = project.runpytest_inprocess("--dscost")
     result.assert_outcomes(passed=3, failed=1)
-    result.stdout.fnmatch_lines(["*mobilenet_v1[[]width=1.0[]]: 568,740,352 MACs, over the limit of 200,000,000*"])
+    result.stdout.fnmatch_lines(
+        ["*mobilenet_v1[[]width=1.0[]]: 568,740,352 MACs, over the limit of 200,000,000*"]
+    )
     chosen = "dscost.yaml::macs-max[mobilenet_v1[width=0.5]]"
     project.runpytest_inprocess(chosen, "--dscost").assert_outcomes(passed=1)
     project.runpytest_inprocess("--dscost", "-k", "0.5").assert_outcomes(passed=2, deselected=2)
     project.runpytest_inprocess("--dscost", "--lf").assert_outcomes(failed=1)
-    project.runpytest_inprocess("dscost.yaml::macs-max", "--dscost").assert_outcomes(passed=1, failed=1)
+    project.runpytest_inprocess("dscost.yaml::macs-max", "--dscost").assert_outcomes(
+        passed=1, failed=1
+    )
 
 
 def test_a_model_is_counted_once_and_only_where_it_is_asked_for(project: pytest.Pytester) -> None:
@@ -171,7 +206,10 @@ def test_a_model_is_counted_once_and_only_where_it_is_asked_for(project: pytest.
         "        file.write('x')\n    return torch.nn.Linear(4, 4)\n",
         encoding="utf-8",
     )
-    budget(project, "  - {target: 'nets.py:make', input: [1, 4], limits: {macs: 16, params: 20, weight_bytes: 80 B}}\n")
+    budget(
+        project,
+        "  - {target: 'nets.py:make', input: [1, 4], limits: {macs: 16, params: 20, weight_bytes: 80 B}}\n",
+    )
     made = project.path / "made"
     project.runpytest_subprocess("--dscost", "--collect-only")
     assert not made.exists()
@@ -186,7 +224,12 @@ def test_the_budget_is_found_above_and_beside_other_tests(project: pytest.Pytest
     project.runpytest_inprocess("--dscost").assert_outcomes(passed=3)
     project.runpytest_inprocess("tests", "--dscost").assert_outcomes(passed=3)
     project.runpytest_inprocess("dscost.yaml", "--dscost").assert_outcomes(passed=2)
-    ran = subprocess.run([sys.executable, "-m", "pytest", "--dscost", "-q"], cwd=folder, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "--dscost", "-q"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert "3 passed" in ran.stdout
 
 
@@ -202,7 +245,9 @@ def test_the_budget_may_be_named(project: pytest.Pytester) -> None:
         ("--dscost=nix.yaml", "--dscost: there is no budget 'nix.yaml'; write --dscost=FILE*"),
     ],
 )
-def test_a_budget_that_is_not_there_is_a_usage_error(project: pytest.Pytester, option: str, said: str) -> None:
+def test_a_budget_that_is_not_there_is_a_usage_error(
+    project: pytest.Pytester, option: str, said: str
+) -> None:
     result = project.runpytest_inprocess(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {said}"])
@@ -218,7 +263,9 @@ def test_every_mistake_of_a_budget_is_told_where_it_is_collected(project: pytest
     budget(project, MODEL + "    limits: {maccs: 1M}\n    levl: warn\n")
     result = project.runpytest_inprocess("--dscost")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*dscost.yaml:6:14: unknown metric 'maccs' (did you mean 'macs'?)"])
+    result.stdout.fnmatch_lines(
+        ["*dscost.yaml:6:14: unknown metric 'maccs' (did you mean 'macs'?)"]
+    )
     result.stdout.fnmatch_lines(["*dscost.yaml:7:5: unknown key 'levl'*"])
     assert "Traceback" not in result.stdout.str()
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from properties import law
 
 from dscost.errors import InputError
-from dscost.marked_yaml import parse_scalar
-from dscost.quantities import QUANTITIES, parse_quantity
+from dscost.notation.marked_yaml import parse_scalar
+from dscost.notation.quantities import QUANTITIES, parse_quantity
 
 COUNT, BYTES = "600M, 1.5G or 4_231_976", "17 MiB or 17 MB"
 
@@ -76,7 +76,9 @@ def test_a_quantity_is_exactly_what_is_written(text: str, kind: str, value: Frac
         ("0x10", "count", 16),
     ],
 )
-def test_a_number_of_yaml_is_as_exact_as_its_decimal_digits(written: str, kind: str, value: Fraction | int) -> None:
+def test_a_number_of_yaml_is_as_exact_as_its_decimal_digits(
+    written: str, kind: str, value: Fraction | int
+) -> None:
     assert not isinstance(parse_scalar(written), str)
     assert parse_quantity(parse_scalar(written), kind) == value
 
@@ -124,7 +126,8 @@ def test_what_is_none_is_refused_with_an_example(value: object, kind: str, messa
 
 
 @pytest.mark.parametrize(
-    "text", ["1e100", "1e999999999", "1e-999999999", "9" * 100_000, "1" + "_1" * 100_000, "1e999M" * 99]
+    "text",
+    ["1e100", "1e999999999", "1e-999999999", "9" * 100_000, "1" + "_1" * 100_000, "1e999M" * 99],
 )
 def test_a_monstrous_number_is_refused_before_it_is_computed_and_in_short(text: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -137,8 +140,14 @@ def test_the_largest_exponent_is_still_exact() -> None:
 
 
 @law
-@given(st.integers(0, 10**30), st.sampled_from(["", "k", "M", "G", "T"]), st.sampled_from(["", " ", "  "]))
-def test_whole_counts_survive_with_and_without_underscores(number: int, unit: str, space: str) -> None:
+@given(
+    st.integers(0, 10**30),
+    st.sampled_from(["", "k", "M", "G", "T"]),
+    st.sampled_from(["", " ", "  "]),
+)
+def test_whole_counts_survive_with_and_without_underscores(
+    number: int, unit: str, space: str
+) -> None:
     factor = 1000 ** ["", "k", "M", "G", "T"].index(unit)
     assert parse_quantity(f"{number}{space}{unit}", "count") == number * factor
     assert parse_quantity(f"{number:_}{space}{unit}", "count") == number * factor
@@ -146,7 +155,9 @@ def test_whole_counts_survive_with_and_without_underscores(number: int, unit: st
 
 @law
 @given(st.integers(0, 10**12), st.integers(0, 12), st.sampled_from(sorted(QUANTITIES)), st.data())
-def test_decimals_are_fractions_of_ten(digits: int, places: int, kind: str, data: st.DataObject) -> None:
+def test_decimals_are_fractions_of_ten(
+    digits: int, places: int, kind: str, data: st.DataObject
+) -> None:
     units, _ = QUANTITIES[kind]
     unit = data.draw(st.sampled_from(sorted(units)))
     text = f"{digits:0{places + 1}d}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from readme import README, Example, examples, without_measurements
 
-from dscost.variants import VARIANTS
+from dscost.layers.variants import VARIANTS
 
 DSCOST = Path(sys.executable).parent / "dscost"
 
@@ -16,7 +16,9 @@ DSCOST = Path(sys.executable).parent / "dscost"
 def test_the_program_prints_what_the_readme_shows(example: Example, tmp_path: Path) -> None:
     for name, text in example.files:
         (tmp_path / name).write_text(text, encoding="utf-8")
-    ran = subprocess.run([DSCOST, *example.arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
+    ran = subprocess.run(
+        [DSCOST, *example.arguments], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     printed = ran.stdout + ran.stderr
     if example.measured:
         assert without_measurements(printed) == without_measurements(example.printed)
@@ -29,7 +31,9 @@ def test_the_readme_shows_measured_and_exact_output() -> None:
 
 
 def test_the_python_of_the_readme_says_what_it_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VARIANTS, "_entries", dict(VARIANTS._entries))  # what it registers is gone afterwards
+    monkeypatch.setattr(
+        VARIANTS, "_entries", dict(VARIANTS._entries)
+    )  # what it registers is gone afterwards
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) > 1
     for code in blocks:

@@ -26,17 +26,32 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("arguments", "message"),
     [
         (["model", *TARGET, "--columns", "nope"], "unknown column 'nope'"),
-        (["model", *TARGET, "--columns", "macs,mcas"], "unknown column 'mcas' (did you mean 'macs'?)"),
+        (
+            ["model", *TARGET, "--columns", "macs,mcas"],
+            "unknown column 'mcas' (did you mean 'macs'?)",
+        ),
         (["model", *TARGET, "--sort", "mcas"], "unknown sort key 'mcas' (did you mean 'macs'?)"),
         (["model", *TARGET, "--format", "csv", "--columns", "kind"], "unknown column 'kind'"),
-        (["model", *TARGET, "--format", "markdwon"], "unknown format 'markdwon' (did you mean 'markdown'?)"),
+        (
+            ["model", *TARGET, "--format", "markdwon"],
+            "unknown format 'markdwon' (did you mean 'markdown'?)",
+        ),
         (["model", *TARGET, "--export", "jsn=x"], "unknown format 'jsn' (did you mean 'json'?)"),
         (["model", *TARGET, "--on", "t5"], "unknown device 't5'"),
-        (["model", *TARGET, "--on", "nothing.yaml"], "cannot read nothing.yaml: No such file or directory"),
+        (
+            ["model", *TARGET, "--on", "nothing.yaml"],
+            "cannot read nothing.yaml: No such file or directory",
+        ),
         (["compare", "resnet18", *TARGET, "--columns", "nope"], "unknown column 'nope'"),
         (["compare", "resnet18", *TARGET, "--sort", "nope"], "unknown sort key 'nope'"),
-        (["compare", "resnet18", *TARGET, "--format", "csv", "--columns", "nope"], "unknown column 'nope'"),
-        (["compare", "resnet18", *TARGET, "--dtype", "float31"], "unknown dtype 'float31' (did you mean 'float32'?)"),
+        (
+            ["compare", "resnet18", *TARGET, "--format", "csv", "--columns", "nope"],
+            "unknown column 'nope'",
+        ),
+        (
+            ["compare", "resnet18", *TARGET, "--dtype", "float31"],
+            "unknown dtype 'float31' (did you mean 'float32'?)",
+        ),
         (["compare", "resnet18", *TARGET, "--format", "jsn"], "unknown format 'jsn'"),
         (["layer", "--cin", "8", "--cout", "8", "-k", "3", "--on", "t5"], "unknown device 't5'"),
     ],
@@ -51,7 +66,10 @@ def test_what_no_result_has_is_refused_before_a_model_is_made(
 
 
 TORCH = {
-    "missing": ("sys.modules['torch'] = None", "torch is not installed: pip install 'dscost[torch]'"),
+    "missing": (
+        "sys.modules['torch'] = None",
+        "torch is not installed: pip install 'dscost[torch]'",
+    ),
     "broken": (
         "sys.path.insert(0, '.')",
         "torch cannot be imported: OSError: libc10.so: cannot open; "
@@ -72,11 +90,19 @@ TORCH = {
     ],
     ids=lambda arguments: " ".join(arguments[:2]),
 )
-def test_a_torch_that_cannot_be_had_is_one_line(arguments: list[str], how: str, message: str, tmp_path: Path) -> None:
+def test_a_torch_that_cannot_be_had_is_one_line(
+    arguments: list[str], how: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "torch.py").write_text("raise OSError('libc10.so: cannot open')\n")
     (tmp_path / "net.py").write_text("def make(): pass\n")
     code = f"import sys; {how}; from dscost.cli import main; main({arguments!r})"
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"dscost: {message}\n")
 
 
@@ -97,7 +123,12 @@ def test_built_ins_are_found_inside_an_archive(tmp_path: Path) -> None:
         assert "1814073344" in done.stdout or "t4 " in done.stdout
 
 
-def test_a_variant_s_number_of_too_many_digits_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_variant_s_number_of_too_many_digits_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     layer = ["layer", "--cin", "32", "--cout", "64", "-k", "3", "--no-time"]
     assert run([*layer, "--variant", f"grouped:{'9' * 5000}"]) == 2
-    assert capsys.readouterr().err == "dscost: grouped takes a whole number, found one of 5,000 digits\n"
+    assert (
+        capsys.readouterr().err
+        == "dscost: grouped takes a whole number, found one of 5,000 digits\n"
+    )

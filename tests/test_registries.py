@@ -16,7 +16,10 @@ class Installed:
 
     def entry_points(self, *, group: str) -> list[SimpleNamespace]:
         self.groups_read.append(group)
-        return [SimpleNamespace(name=name, load=self.loading(value)) for name, value in self.points.items()]
+        return [
+            SimpleNamespace(name=name, load=self.loading(value))
+            for name, value in self.points.items()
+        ]
 
     @staticmethod
     def loading(value: object) -> Callable[[], object]:
@@ -53,8 +56,16 @@ def test_an_entry_registered_later_replaces_one_of_the_same_name(shapes: Registr
     ("name", "text"),
     [
         pytest.param("sqare", "unknown shape 'sqare' (did you mean 'square'?)", id="nearest"),
-        pytest.param("zzz", "unknown shape 'zzz' (known: square, triangle, circle)", id="all, installed ones too"),
-        pytest.param("cirle", "unknown shape 'cirle' (did you mean 'circle'?)", id="nearest of the installed ones"),
+        pytest.param(
+            "zzz",
+            "unknown shape 'zzz' (known: square, triangle, circle)",
+            id="all, installed ones too",
+        ),
+        pytest.param(
+            "cirle",
+            "unknown shape 'cirle' (did you mean 'circle'?)",
+            id="nearest of the installed ones",
+        ),
     ],
 )
 def test_an_unknown_name_is_answered_with_what_is_known(
@@ -66,7 +77,9 @@ def test_an_unknown_name_is_answered_with_what_is_known(
     assert str(caught.value) == text
 
 
-def test_the_environment_is_not_searched_for_what_is_known(shapes: Registry[int], installed: Installed) -> None:
+def test_the_environment_is_not_searched_for_what_is_known(
+    shapes: Registry[int], installed: Installed
+) -> None:
     assert shapes["square"] == 4
     assert installed.groups_read == []
 
@@ -82,13 +95,17 @@ def test_the_environment_is_searched_once_under_the_name_of_the_registry(
     assert installed.groups_read == ["dscost.shapes"]
 
 
-def test_an_entry_point_does_not_replace_what_is_registered(shapes: Registry[int], installed: Installed) -> None:
+def test_an_entry_point_does_not_replace_what_is_registered(
+    shapes: Registry[int], installed: Installed
+) -> None:
     installed.points["square"] = -1
     assert list(shapes) == ["square", "triangle"]
     assert shapes["square"] == 4
 
 
-def test_entries_can_be_registered_after_the_search(shapes: Registry[int], installed: Installed) -> None:
+def test_entries_can_be_registered_after_the_search(
+    shapes: Registry[int], installed: Installed
+) -> None:
     installed.points["circle"] = 1
     assert "circle" in list(shapes)
     shapes.register("line")(2)

@@ -8,23 +8,29 @@ import pytest
 
 import dscost
 from dscost.errors import UnknownNameError
+from dscost.layers.convolution import conv2d
 from dscost.rendering import RENDERERS, View, render
 from dscost.rendering.pages import Column, Page, Row, Sheet
 from dscost.rendering.terminal import elided, render_pages
 from dscost.rendering.wording import formula_line
-from dscost.results import Latency, Report, Speedup, Timing
-from dscost.specs import conv2d
+from dscost.reports.records import Latency, Report, Speedup, Timing
 
 
 def measured(report: Report, speedup: float, interval: tuple[float, float], verdict: str) -> Report:
     """A report with made-up times, so that what is said of them can be tested."""
     (layer,) = report.layers
-    standard, separable = (Latency(s, (s * 0.99, s * 1.01), s / 50, s, s, s, 40) for s in (speedup * 1e-4, 1e-4))
+    standard, separable = (
+        Latency(s, (s * 0.99, s * 1.01), s / 50, s, s, s, 40) for s in (speedup * 1e-4, 1e-4)
+    )
     timing = Timing(standard, standard, separable, Speedup(speedup, interval))
-    return report._replace(layers=(layer._replace(latency={"cpu": timing}, verdict=verdict),), latency={"cpu": timing})
+    return report._replace(
+        layers=(layer._replace(latency={"cpu": timing}, verdict=verdict),), latency={"cpu": timing}
+    )
 
 
-LAYER = dscost.layer(in_channels=256, out_channels=256, kernel_size=3)  # promises 8.69 times fewer MACs
+LAYER = dscost.layer(
+    in_channels=256, out_channels=256, kernel_size=3
+)  # promises 8.69 times fewer MACs
 MODEL = dscost.analyze("mobilenet_v3_small")
 
 
@@ -32,9 +38,24 @@ MODEL = dscost.analyze("mobilenet_v3_small")
     ("speedup", "interval", "verdict", "said"),
     [
         (8.5, (8.4, 8.6), "faster", "the clock agrees: 8.50× [8.40, 8.60] faster."),
-        (3.6, (3.5, 3.7), "faster", "the clock says 3.60× [3.50, 3.70] faster, 41% of what the MACs promise."),
-        (12.0, (11.0, 13.0), "faster", "the clock says 12.0× [11.0, 13.0] faster, more than the MACs explain"),
-        (0.8, (0.79, 0.81), "slower", "the clock disagrees: it ran slower, at 0.800× [0.790, 0.810] of the standard"),
+        (
+            3.6,
+            (3.5, 3.7),
+            "faster",
+            "the clock says 3.60× [3.50, 3.70] faster, 41% of what the MACs promise.",
+        ),
+        (
+            12.0,
+            (11.0, 13.0),
+            "faster",
+            "the clock says 12.0× [11.0, 13.0] faster, more than the MACs explain",
+        ),
+        (
+            0.8,
+            (0.79, 0.81),
+            "slower",
+            "the clock disagrees: it ran slower, at 0.800× [0.790, 0.810] of the standard",
+        ),
         (1.0, (0.99, 1.01), "same", "the clock sees no difference (1.00× [0.990, 1.01])."),
         (1.1, (0.8, 1.4), "unclear", "the clock cannot tell (1.10× [0.800, 1.40])"),
     ],
@@ -50,14 +71,32 @@ def test_the_last_line_says_where_formula_and_clock_disagree(
 @pytest.mark.parametrize(
     ("conv", "depth_multiplier", "line"),
     [
-        (conv2d(256, 256, 3), 1, "1/N + 1/K² = 1/256 + 1/9 = 0.1150 → 8.69× fewer weights and MACs"),
-        (conv2d(48, 96, (5, 3)), 1, "T·(G/N + 1/(Kh·Kw)) = 1·(1/96 + 1/15) = 0.0771 → 13.0× fewer weights and MACs"),
-        (conv2d(8, 96, 3, groups=4), 2, "T·(G/N + 1/K²) = 2·(4/96 + 1/9) = 0.3056 → 3.27× fewer weights and MACs"),
-        (conv2d(4, 2, 3), 2, "T·(G/N + 1/K²) = 2·(1/2 + 1/9) = 1.2222 → 1.22× more weights and MACs"),
+        (
+            conv2d(256, 256, 3),
+            1,
+            "1/N + 1/K² = 1/256 + 1/9 = 0.1150 → 8.69× fewer weights and MACs",
+        ),
+        (
+            conv2d(48, 96, (5, 3)),
+            1,
+            "T·(G/N + 1/(Kh·Kw)) = 1·(1/96 + 1/15) = 0.0771 → 13.0× fewer weights and MACs",
+        ),
+        (
+            conv2d(8, 96, 3, groups=4),
+            2,
+            "T·(G/N + 1/K²) = 2·(4/96 + 1/9) = 0.3056 → 3.27× fewer weights and MACs",
+        ),
+        (
+            conv2d(4, 2, 3),
+            2,
+            "T·(G/N + 1/K²) = 2·(1/2 + 1/9) = 1.2222 → 1.22× more weights and MACs",
+        ),
     ],
     ids=["plain", "rectangular", "grouped", "dearer"],
 )
-def test_the_formula_stands_with_its_numbers_in_it(conv: object, depth_multiplier: int, line: str) -> None:
+def test_the_formula_stands_with_its_numbers_in_it(
+    conv: object, depth_multiplier: int, line: str
+) -> None:
     ratio = dscost.layer(
         in_channels=conv.in_channels,
         out_channels=conv.out_channels,
@@ -74,19 +113,26 @@ def test_a_terminal_table_fits_and_never_cuts_a_number(width: int) -> None:
     text = render([report, MODEL], "table", View(width=width))
     assert max(map(len, text.splitlines())) <= width
     figures = set(re.findall(r"\d[\d.]*[kMG]?\b", render([report, MODEL], "table", View())))
-    assert set(re.findall(r"\d[\d.]*[kMG]?\b", text)) <= figures  # as they stand where there is room
+    assert (
+        set(re.findall(r"\d[\d.]*[kMG]?\b", text)) <= figures
+    )  # as they stand where there is room
 
 
 def test_dropped_columns_are_named() -> None:
     text = render([LAYER], "table", View(width=60))
     assert "Not shown at this width:" in text
-    assert "FLOP/byte" in text.split("Not shown at this width:")[1]  # as it is called above the column
+    assert (
+        "FLOP/byte" in text.split("Not shown at this width:")[1]
+    )  # as it is called above the column
     assert "flops_per_byte" not in text
     assert "Not shown" not in render([LAYER], "table", View(width=60, wide=True))
 
 
 def test_sentences_of_a_dropped_column_stand_below_the_table() -> None:
-    columns = [Column("layer", "layer", 0, "left"), Column("why", "why kept", 1, "left", goes_below=True)]
+    columns = [
+        Column("layer", "layer", 0, "left"),
+        Column("why", "why kept", 1, "left", goes_below=True),
+    ]
     rows = [Row({"layer": "conv1", "why": "its 3 input channels are few"}), Row({"layer": "conv2"})]
     page = Page("a model", sheets=[Sheet(columns, rows)])
     narrow, broad = (render_pages([page], View(width=width)) for width in (30, 60))
@@ -106,8 +152,12 @@ def test_columns_that_were_asked_for_are_never_dropped(view: View) -> None:
         assert figure in text
 
 
-@pytest.mark.parametrize(("width", "shown"), [(60, ["params", "MACs"]), (100, ["kind", "params", "MACs", "share"])])
-def test_what_matters_most_of_layers_stays_where_space_is_short(width: int, shown: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("width", "shown"), [(60, ["params", "MACs"]), (100, ["kind", "params", "MACs", "share"])]
+)
+def test_what_matters_most_of_layers_stays_where_space_is_short(
+    width: int, shown: list[str]
+) -> None:
     table = render([MODEL], "table", View(width=width)).split("\n\n")[1]
     header = dict.fromkeys(table.splitlines()[0].split())
     assert [name for name in header if name in ("kind", "params", "MACs", *shown)] == shown
@@ -121,7 +171,11 @@ def test_a_column_stays_that_fits_when_wider_ones_are_gone() -> None:
 
 
 def test_a_line_of_a_table_holds_its_cells_at_their_edges() -> None:
-    columns = [Column("name", "layer", 0, "left"), Column("macs", "MACs", 0), Column("kind", "kind", 0, "left")]
+    columns = [
+        Column("name", "layer", 0, "left"),
+        Column("macs", "MACs", 0),
+        Column("kind", "kind", 0, "left"),
+    ]
     rows = [
         Row({"name": "a", "macs": "12,345", "kind": "conv\npool"}),
         Row({"name": "\u5c64", "macs": "7"}, "strong"),  # two cells wide
@@ -151,7 +205,11 @@ def test_a_table_of_twenty_thousand_rows_takes_seconds() -> None:
 
 
 def test_kinds_of_many_layers_do_not_widen_the_table() -> None:
-    (line,) = [line for line in render([MODEL], "table", View()).splitlines() if "layers without MACs" in line]
+    (line,) = [
+        line
+        for line in render([MODEL], "table", View()).splitlines()
+        if "layers without MACs" in line
+    ]
     assert re.search(r"\) +AdaptiveAvgPool2d, … ", line)
 
 
@@ -181,7 +239,10 @@ def test_depth_adds_up_layers_of_one_name() -> None:
     resnet = dscost.analyze("resnet18")
     text = render([resnet], "markdown", View(depth=1, columns=("params", "macs")))
     # layer1 of ResNet-18: four 3×3 convolutions of 64 channels and their batch norms, on 56×56
-    assert f"| layer1 | {(4 * 64 * 64 * 9 + 4 * 2 * 64) / 1e3:.1f}k | {4 * 64 * 64 * 9 * 56 * 56 / 1e6:.1f}M |" in text
+    assert (
+        f"| layer1 | {(4 * 64 * 64 * 9 + 4 * 2 * 64) / 1e3:.1f}k | {4 * 64 * 64 * 9 * 56 * 56 / 1e6:.1f}M |"
+        in text
+    )
 
 
 def test_markdown_is_a_table_that_github_reads() -> None:
@@ -202,13 +263,19 @@ def test_json_is_the_document_and_names_its_schema() -> None:
     document = json.loads(render([LAYER, MODEL], "json", View(command="compare")))
     assert document["schema_version"] == 1
     assert document["command"] == "compare"
-    assert [subject["target"] for subject in document["subjects"]] == [LAYER.target, "mobilenet_v3_small"]
+    assert [subject["target"] for subject in document["subjects"]] == [
+        LAYER.target,
+        "mobilenet_v3_small",
+    ]
     assert document["environment"] is None
 
 
 def test_csv_leaves_unknown_empty_and_counts_exact() -> None:
     rows = list(csv.DictReader(io.StringIO(render([MODEL], "csv", View()))))
-    assert sum(int(row["macs"]) for row in rows if row["variant"] == "as_is") == MODEL.totals.as_is.macs
+    assert (
+        sum(int(row["macs"]) for row in rows if row["variant"] == "as_is")
+        == MODEL.totals.as_is.macs
+    )
     flatten = next(row for row in rows if row["type"] == "Flatten")
     assert flatten["flops_per_byte"] == ""
     assert flatten["latency_median_s"] == ""
@@ -238,8 +305,13 @@ def test_a_renderer_can_be_added() -> None:
 
 
 def test_a_layer_without_a_variant_says_why() -> None:
-    text = render([dscost.layer(in_channels=8, out_channels=8, kernel_size=3, groups=8)], "table", View())
-    assert "No depthwise-separable variant: it is depthwise already (groups = in_channels = 8)." in text
+    text = render(
+        [dscost.layer(in_channels=8, out_channels=8, kernel_size=3, groups=8)], "table", View()
+    )
+    assert (
+        "No depthwise-separable variant: it is depthwise already (groups = in_channels = 8)."
+        in text
+    )
 
 
 @pytest.mark.parametrize("width", [60, 72, 80, 100])

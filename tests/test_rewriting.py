@@ -17,16 +17,16 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, prune
 
 import dscost
-from dscost.architectures import build, find_builtin
-from dscost.building import Network
-from dscost.convolutions import FixedPadding, SamePadding
 from dscost.errors import InputError, UnavailableError
-from dscost.operations import Operation
-from dscost.results import Cost
-from dscost.rewriting import PassedThrough, Rewritten, rewritten
+from dscost.layers.convolution import conv2d
+from dscost.modules.building import Network
+from dscost.networks.architectures import build, find_builtin
+from dscost.networks.network import Operation
+from dscost.networks.swaps import find_swaps
+from dscost.reports.records import Cost
+from dscost.rewriting.convolutions import FixedPadding, SamePadding
+from dscost.rewriting.versions import PassedThrough, Rewritten, rewritten
 from dscost.sources import ModuleSource, find_source
-from dscost.specs import conv2d
-from dscost.swaps import find_swaps
 from dscost.tracing import arguments_of, trace
 
 SEPARABLE = "depthwise_separable"
@@ -34,7 +34,9 @@ VARIANTS = ("standard", SEPARABLE)
 FIGURES = ("params", "macs", "weight_bytes", "input_bytes", "output_bytes", "traffic_bytes")
 Forward = Callable[..., Any]
 
-same_with_even_kernel = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+same_with_even_kernel = pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even kernel:UserWarning"
+)
 either_variant = pytest.mark.parametrize("variant", VARIANTS)
 
 
@@ -72,7 +74,11 @@ def assert_law(module: nn.Module, shape: Any, variant: str) -> Rewritten:
 def values_of(output: Any) -> list[Tensor]:
     if isinstance(output, Tensor):
         return [output]
-    return [value for part in (output.values() if isinstance(output, dict) else output) for value in values_of(part)]
+    return [
+        value
+        for part in (output.values() if isinstance(output, dict) else output)
+        for value in values_of(part)
+    ]
 
 
 @torch.no_grad()
@@ -101,7 +107,9 @@ class SameConv(nn.Conv2d):
             for n, k, s in zip(x.shape[-2:], self.kernel_size, self.stride, strict=True)
         ]
         sides = [side for t in reversed(total) for side in (t // 2, t - t // 2)]
-        return F.conv2d(F.pad(x, sides), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return F.conv2d(
+            F.pad(x, sides), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        )
 
 
 class PadsAtTheTop(nn.Conv2d):
@@ -125,7 +133,9 @@ def twice(conv: nn.Module) -> nn.Module:
 def under_two_parents() -> nn.Module:
     conv = nn.Conv2d(4, 4, 3, padding=1)
     return nn.Sequential(
-        nn.Sequential(conv, nn.ReLU()), nn.ModuleDict({"again": conv})["again"], Calling(run, body=conv)
+        nn.Sequential(conv, nn.ReLU()),
+        nn.ModuleDict({"again": conv})["again"],
+        Calling(run, body=conv),
     )
 
 
@@ -140,7 +150,10 @@ def old_weight_norm(conv: nn.Module) -> nn.Module:
 
 
 def tied(*, bias: bool) -> nn.Module:
-    first, second = nn.Conv2d(4, 4, 3, padding=1, bias=bias), nn.Conv2d(4, 4, 3, padding=2, dilation=2, bias=bias)
+    first, second = (
+        nn.Conv2d(4, 4, 3, padding=1, bias=bias),
+        nn.Conv2d(4, 4, 3, padding=2, dilation=2, bias=bias),
+    )
     second.weight, second.bias = first.weight, first.bias
     return nn.Sequential(first, nn.ReLU(), second)
 
@@ -150,14 +163,29 @@ CONV = {"stride": 2, "padding": 1}
 
 CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "the root": (lambda: nn.Conv2d(3, 8, 3, **CONV), IMAGE),
-    "a chain": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 5)), IMAGE),
-    "without bias, in groups": (lambda: nn.Sequential(nn.Conv2d(4, 6, 3, groups=2, bias=False)), MAP),
+    "a chain": (
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 5)),
+        IMAGE,
+    ),
+    "without bias, in groups": (
+        lambda: nn.Sequential(nn.Conv2d(4, 6, 3, groups=2, bias=False)),
+        MAP,
+    ),
     "padding='same'": (lambda: nn.Conv2d(3, 8, 3, padding="same", dilation=2), IMAGE),
     "padding='same', even kernel": (lambda: nn.Conv2d(3, 8, (4, 3), padding="same"), IMAGE),
     "padding='valid'": (lambda: nn.Conv2d(3, 8, 3, padding="valid"), IMAGE),
-    "circular padding": (lambda: nn.Conv2d(3, 8, 3, padding=(1, 2), padding_mode="circular"), IMAGE),
-    "reflected padding by name": (lambda: nn.Conv2d(3, 8, (3, 5), padding="same", padding_mode="reflect"), IMAGE),
-    "replicated padding 'valid'": (lambda: nn.Conv2d(3, 8, 3, padding="valid", padding_mode="replicate"), IMAGE),
+    "circular padding": (
+        lambda: nn.Conv2d(3, 8, 3, padding=(1, 2), padding_mode="circular"),
+        IMAGE,
+    ),
+    "reflected padding by name": (
+        lambda: nn.Conv2d(3, 8, (3, 5), padding="same", padding_mode="reflect"),
+        IMAGE,
+    ),
+    "replicated padding 'valid'": (
+        lambda: nn.Conv2d(3, 8, 3, padding="valid", padding_mode="replicate"),
+        IMAGE,
+    ),
     "1-D": (lambda: nn.Conv1d(4, 6, 5, stride=2, padding=2), (2, 4, 11)),
     "3-D": (lambda: nn.Sequential(nn.Conv3d(3, 4, (1, 3, 3), padding=(0, 1, 1))), (1, 3, 4, 6, 5)),
     "unbatched": (lambda: nn.Conv2d(3, 8, 3), IMAGE[1:]),
@@ -166,7 +194,10 @@ CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: StandardisedInACircle(3, 8, 3, padding=1, padding_mode="circular"),
         IMAGE,
     ),
-    "padding of its own": (lambda: nn.Sequential(SameConv(3, 8, 3, 2), SameConv(8, 4, 3, 2)), IMAGE),
+    "padding of its own": (
+        lambda: nn.Sequential(SameConv(3, 8, 3, 2), SameConv(8, 4, 3, 2)),
+        IMAGE,
+    ),
     "padding of its own, none for this size": (lambda: SameConv(3, 8, 2, 2), (1, 3, 8, 8)),
     "padding of its own, called twice": (lambda: twice(SameConv(4, 4, 3, 2)), MAP),
     "padding of its own, uneven": (lambda: nn.Sequential(PadsAtTheTop(3, 8, 3)), IMAGE),
@@ -188,22 +219,31 @@ CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "tied weights": (lambda: tied(bias=False), MAP),
     "tied weights and biases": (lambda: tied(bias=True), MAP),
     "in a plain list and a child": (
-        lambda: Calling(lambda self, x: self.parts[0](x), conv=(conv := nn.Conv2d(3, 8, 3)), parts=[conv]),
+        lambda: Calling(
+            lambda self, x: self.parts[0](x), conv=(conv := nn.Conv2d(3, 8, 3)), parts=[conv]
+        ),
         IMAGE,
     ),
     "a residual branch": (
-        lambda: Calling(lambda self, x: x + self.body(x).relu(), body=nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))),
+        lambda: Calling(
+            lambda self, x: x + self.body(x).relu(),
+            body=nn.Sequential(nn.Conv2d(4, 4, 3, padding=1)),
+        ),
         MAP,
     ),
     "read for its shape": (
         lambda: Calling(
-            lambda self, x: self.conv(x).view(-1, self.conv.out_channels, 9 // self.conv.stride[0], 8),
+            lambda self, x: self.conv(x).view(
+                -1, self.conv.out_channels, 9 // self.conv.stride[0], 8
+            ),
             conv=nn.Conv2d(3, 8, 3, padding=1),
         ),
         IMAGE,
     ),
     "a graph of torch.fx": (
-        lambda: torch.fx.symbolic_trace(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))),
+        lambda: torch.fx.symbolic_trace(
+            nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        ),
         IMAGE,
     ),
     "compiled": (lambda: torch.compile(nn.Sequential(nn.Conv2d(3, 8, 3)), backend="eager"), IMAGE),
@@ -211,7 +251,10 @@ CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: nn.Sequential(torch.compile(nn.Sequential(nn.Conv2d(3, 8, 3)), backend="eager")),
         IMAGE,
     ),
-    "a compiled part itself": (lambda: nn.Sequential(torch.compile(nn.Conv2d(3, 8, 3), backend="eager")), IMAGE),
+    "a compiled part itself": (
+        lambda: nn.Sequential(torch.compile(nn.Conv2d(3, 8, 3), backend="eager")),
+        IMAGE,
+    ),
     "lazy": (lambda: nn.Sequential(nn.LazyConv2d(8, 3), nn.ReLU(), nn.LazyConv2d(4, 1)), IMAGE),
 }
 
@@ -262,7 +305,15 @@ def test_an_odd_padding_is_larger_at_the_end() -> None:
 def test_a_new_convolution_tells_the_shape_of_the_one_that_it_replaces() -> None:
     old = nn.Conv2d(4, 6, (3, 5), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2)
     new = rewrite(nn.Sequential(old), (1, 4, 20, 20), SEPARABLE).module[0]
-    for name in ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"):
+    for name in (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+    ):
         assert getattr(new, name) == getattr(old, name)
 
 
@@ -271,26 +322,39 @@ def test_a_new_convolution_tells_the_shape_of_the_one_that_it_replaces() -> None
     [
         pytest.param(lambda: nn.Conv2d(4, 8, 3), (1, 4, 9, 9), SEPARABLE, id="2-D"),
         pytest.param(lambda: nn.Conv3d(4, 8, 3), (1, 4, 9, 9, 9), SEPARABLE, id="3-D"),
-        pytest.param(lambda: nn.Sequential(*separable(4, 6)), (1, 4, 9, 9), "standard", id="of one channel per group"),
+        pytest.param(
+            lambda: nn.Sequential(*separable(4, 6)),
+            (1, 4, 9, 9),
+            "standard",
+            id="of one channel per group",
+        ),
     ],
 )
 @pytest.mark.parametrize("last", [True, False], ids=["channels last", "channels first"])
-def test_the_layout_is_kept(make: Callable[[], nn.Module], shape: tuple[int, ...], variant: str, last: bool) -> None:
+def test_the_layout_is_kept(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], variant: str, last: bool
+) -> None:
     layout = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
     module = make()
     if last:
         module.to(memory_format=layout)
-    kernels = [tensor for tensor in rewrite(module, shape, variant).module.parameters() if tensor.dim() > 1]
+    kernels = [
+        tensor for tensor in rewrite(module, shape, variant).module.parameters() if tensor.dim() > 1
+    ]
     assert kernels
     for kernel in kernels:
-        wanted = torch.empty(kernel.shape, memory_format=layout if last else torch.contiguous_format)
+        wanted = torch.empty(
+            kernel.shape, memory_format=layout if last else torch.contiguous_format
+        )
         assert kernel.stride() == wanted.stride()
 
 
 @either_variant
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
-def test_device_dtype_mode_and_need_of_gradients_are_kept(variant: str, device: str, dtype: torch.dtype) -> None:
+def test_device_dtype_mode_and_need_of_gradients_are_kept(
+    variant: str, device: str, dtype: torch.dtype
+) -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 3), *separable(8, 4)).to(device, dtype)
     module[0].eval().requires_grad_(False)
     result = rewrite(module, torch.empty(IMAGE, dtype=dtype), variant).module
@@ -304,9 +368,13 @@ def test_device_dtype_mode_and_need_of_gradients_are_kept(variant: str, device: 
 # -- pairs, made standard
 
 
-def separable(in_channels: int, out_channels: int, *between: nn.Module, **options: Any) -> list[nn.Module]:
+def separable(
+    in_channels: int, out_channels: int, *between: nn.Module, **options: Any
+) -> list[nn.Module]:
     middle = in_channels * options.pop("times", 1)
-    depthwise = nn.Conv2d(in_channels, middle, 3, **{"padding": 1, "groups": in_channels, **options})
+    depthwise = nn.Conv2d(
+        in_channels, middle, 3, **{"padding": 1, "groups": in_channels, **options}
+    )
     return [depthwise, *between, nn.Conv2d(middle, out_channels, 1)]
 
 
@@ -355,7 +423,9 @@ class Product(nn.Module):
 
 def gate_by_its_parts(self: Any, x: Tensor) -> Tensor:
     x = self.depthwise(x)
-    return self.pointwise(self.product(x, second=self.sigmoid(self.excite(self.pool(x)))) if self.excite else x)
+    return self.pointwise(
+        self.product(x, second=self.sigmoid(self.excite(self.pool(x)))) if self.excite else x
+    )
 
 
 def functional_between(self: Any, x: Tensor) -> Tensor:
@@ -401,20 +471,43 @@ def one_depthwise_two_linear(self: Any, x: Tensor) -> Tensor:
 PAIRS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "nothing between": (lambda: nn.Sequential(*separable(4, 6)), MAP),
     "stride, bias, multiplier": (
-        lambda: nn.Sequential(*separable(4, 6, nn.BatchNorm2d(8), nn.ReLU6(), times=2, stride=2, bias=False)),
+        lambda: nn.Sequential(
+            *separable(4, 6, nn.BatchNorm2d(8), nn.ReLU6(), times=2, stride=2, bias=False)
+        ),
         MAP,
     ),
-    "a norm with its activation": (lambda: nn.Sequential(*separable(4, 6, NormWithActivation(4))), MAP),
-    "a norm without weights": (lambda: nn.Sequential(*separable(4, 6, nn.BatchNorm2d(4, affine=False))), MAP),
+    "a norm with its activation": (
+        lambda: nn.Sequential(*separable(4, 6, NormWithActivation(4))),
+        MAP,
+    ),
+    "a norm without weights": (
+        lambda: nn.Sequential(*separable(4, 6, nn.BatchNorm2d(4, affine=False))),
+        MAP,
+    ),
     "a norm of groups": (lambda: nn.Sequential(*separable(4, 6, nn.GroupNorm(2, 4))), MAP),
-    "an activation with weights": (lambda: nn.Sequential(*separable(4, 6, nn.PReLU(4), nn.Dropout())), MAP),
+    "an activation with weights": (
+        lambda: nn.Sequential(*separable(4, 6, nn.PReLU(4), nn.Dropout())),
+        MAP,
+    ),
     "an activation by hand": (lambda: nn.Sequential(*separable(4, 6, HandWritten())), MAP),
-    "squeeze and excite": (lambda: nn.Sequential(*separable(4, 6, nn.BatchNorm2d(4), nn.SiLU(), Gate(4))), MAP),
-    "squeeze and excite at one position": (lambda: nn.Sequential(*separable(4, 6, Gate(4))), (2, 4, 1, 1)),
+    "squeeze and excite": (
+        lambda: nn.Sequential(*separable(4, 6, nn.BatchNorm2d(4), nn.SiLU(), Gate(4))),
+        MAP,
+    ),
+    "squeeze and excite at one position": (
+        lambda: nn.Sequential(*separable(4, 6, Gate(4))),
+        (2, 4, 1, 1),
+    ),
     "squeeze and excite by its parts": (
         lambda: Calling(
             gate_by_its_parts,
-            **dict(zip(("depthwise", "excite", "pointwise"), separable(4, 6, nn.Conv2d(4, 4, 1)), strict=True)),
+            **dict(
+                zip(
+                    ("depthwise", "excite", "pointwise"),
+                    separable(4, 6, nn.Conv2d(4, 4, 1)),
+                    strict=True,
+                )
+            ),
             pool=nn.AdaptiveAvgPool2d(1),
             sigmoid=nn.Sigmoid(),
             product=Product(),
@@ -422,39 +515,76 @@ PAIRS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         MAP,
     ),
     "functions of any number of channels": (
-        lambda: Calling(functional_between, **dict(zip(("depthwise", "pointwise"), separable(4, 6), strict=True))),
+        lambda: Calling(
+            functional_between,
+            **dict(zip(("depthwise", "pointwise"), separable(4, 6), strict=True)),
+        ),
         MAP,
     ),
     "circular padding": (lambda: nn.Sequential(*separable(4, 6, padding_mode="circular")), MAP),
-    "padding of its own": (lambda: nn.Sequential(SameConv(4, 4, 3, 2, groups=4), nn.Conv2d(4, 6, 1)), MAP),
-    "standardised weights": (lambda: nn.Sequential(Standardised(4, 4, 3, groups=4), nn.Conv2d(4, 6, 1)), MAP),
+    "padding of its own": (
+        lambda: nn.Sequential(SameConv(4, 4, 3, 2, groups=4), nn.Conv2d(4, 6, 1)),
+        MAP,
+    ),
+    "standardised weights": (
+        lambda: nn.Sequential(Standardised(4, 4, 3, groups=4), nn.Conv2d(4, 6, 1)),
+        MAP,
+    ),
     "weight norm": (
-        lambda: nn.Sequential(parametrizations.weight_norm(nn.Conv2d(4, 4, 3, groups=4)), nn.Conv2d(4, 6, 1)),
+        lambda: nn.Sequential(
+            parametrizations.weight_norm(nn.Conv2d(4, 4, 3, groups=4)), nn.Conv2d(4, 6, 1)
+        ),
         MAP,
     ),
     "pointwise in groups": (
-        lambda: nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 6, 1, groups=2, bias=False)),
+        lambda: nn.Sequential(
+            nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 6, 1, groups=2, bias=False)
+        ),
         MAP,
     ),
     "linear over channels last": (
-        lambda: Calling(linear_between, dw=nn.Conv2d(4, 4, 3, groups=4), norm=nn.LayerNorm(4), linear=nn.Linear(4, 6)),
+        lambda: Calling(
+            linear_between,
+            dw=nn.Conv2d(4, 4, 3, groups=4),
+            norm=nn.LayerNorm(4),
+            linear=nn.Linear(4, 6),
+        ),
         MAP,
     ),
     "linear over tokens": (
-        lambda: Calling(linear_over_tokens, dw=nn.Conv2d(4, 4, 3, groups=4), act=nn.GELU(), linear=nn.Linear(4, 6)),
+        lambda: Calling(
+            linear_over_tokens,
+            dw=nn.Conv2d(4, 4, 3, groups=4),
+            act=nn.GELU(),
+            linear=nn.Linear(4, 6),
+        ),
         MAP,
     ),
-    "1-D": (lambda: nn.Sequential(nn.Conv1d(4, 4, 5, groups=4), nn.BatchNorm1d(4), nn.Conv1d(4, 6, 1)), (2, 4, 11)),
-    "3-D": (lambda: nn.Sequential(nn.Conv3d(4, 8, 3, groups=4), nn.Conv3d(8, 6, 1)), (1, 4, 5, 6, 5)),
+    "1-D": (
+        lambda: nn.Sequential(nn.Conv1d(4, 4, 5, groups=4), nn.BatchNorm1d(4), nn.Conv1d(4, 6, 1)),
+        (2, 4, 11),
+    ),
+    "3-D": (
+        lambda: nn.Sequential(nn.Conv3d(4, 8, 3, groups=4), nn.Conv3d(8, 6, 1)),
+        (1, 4, 5, 6, 5),
+    ),
     "a pointwise convolution whose result is flattened": (
-        lambda: nn.Sequential(separable(4, 6)[0], nn.Sequential(nn.ReLU(), nn.Conv2d(4, 6, 1), nn.Flatten(2))),
+        lambda: nn.Sequential(
+            separable(4, 6)[0], nn.Sequential(nn.ReLU(), nn.Conv2d(4, 6, 1), nn.Flatten(2))
+        ),
         MAP,
     ),
-    "a pointwise convolution in a module that flattens": (lambda: nn.Sequential(separable(4, 6)[0], Tail()), MAP),
+    "a pointwise convolution in a module that flattens": (
+        lambda: nn.Sequential(separable(4, 6)[0], Tail()),
+        MAP,
+    ),
     "a block that runs twice": (shared_depthwise_and_pointwise, MAP),
     "one pointwise convolution in two pairs": (two_depthwise_one_pointwise, MAP),
     "tied weights in two pairs": (tied_pairs, MAP),
-    "a graph of torch.fx": (lambda: torch.fx.symbolic_trace(nn.Sequential(*separable(4, 6, nn.ReLU()))), MAP),
+    "a graph of torch.fx": (
+        lambda: torch.fx.symbolic_trace(nn.Sequential(*separable(4, 6, nn.ReLU()))),
+        MAP,
+    ),
 }
 
 
@@ -471,7 +601,9 @@ def test_every_kind_of_pair_becomes_a_standard_convolution(
     promised = dscost.analyze(module, input=shape).totals.standard
     report = dscost.analyze(result.module, input=shape)
     names = ("params", "macs", "weight_bytes")
-    assert [getattr(report.totals.as_is, name) for name in names] == [getattr(promised, name) for name in names]
+    assert [getattr(report.totals.as_is, name) for name in names] == [
+        getattr(promised, name) for name in names
+    ]
     assert not any(layer.conv.is_depthwise for layer in report.layers if layer.conv)
     assert_runs_alike(module, result.module, torch.randn(shape))
 
@@ -492,9 +624,15 @@ def test_what_lies_between_the_stages_of_a_pair_is_gone() -> None:
 def test_a_gate_at_one_position_is_gone_too() -> None:
     """Its product alone would suit any number of channels."""
     gate = Calling(
-        lambda self, x: x * self.excite(self.pool(x)), pool=nn.AdaptiveAvgPool2d(1), excite=nn.Conv2d(4, 4, 1)
+        lambda self, x: x * self.excite(self.pool(x)),
+        pool=nn.AdaptiveAvgPool2d(1),
+        excite=nn.Conv2d(4, 4, 1),
     )
-    assert rewrite(nn.Sequential(*separable(4, 6, gate)), (2, 4, 1, 1), "standard").replaced == ("0", "1", "2")
+    assert rewrite(nn.Sequential(*separable(4, 6, gate)), (2, 4, 1, 1), "standard").replaced == (
+        "0",
+        "1",
+        "2",
+    )
 
 
 @either_variant
@@ -504,7 +642,11 @@ def test_every_part_is_in_the_mode_of_the_model(variant: str) -> None:
 
 
 def test_what_passes_on_returns_the_first_of_its_arguments() -> None:
-    assert [PassedThrough()(1, 2), PassedThrough()(1, gate=2), PassedThrough()(x=1, gate=2)] == [1, 1, 1]
+    assert [PassedThrough()(1, 2), PassedThrough()(1, gate=2), PassedThrough()(x=1, gate=2)] == [
+        1,
+        1,
+        1,
+    ]
 
 
 def test_modules_that_run_outside_of_the_pair_too_stay() -> None:
@@ -765,7 +907,9 @@ def test_what_stays_keeps_those_that_share_a_part_with_it() -> None:
     """The pointwise convolution is of two pairs, one of which cannot be replaced."""
     (first, pointwise), second = separable(4, 4), nn.Parameter(torch.randn(4, 1, 3, 3))
     module = Calling(
-        lambda self, x: self.pointwise(F.conv2d(self.pointwise(self.first(x)), self.second, groups=4)),
+        lambda self, x: self.pointwise(
+            F.conv2d(self.pointwise(self.first(x)), self.second, groups=4)
+        ),
         first=first,
         pointwise=pointwise,
         second=second,
@@ -799,9 +943,13 @@ def test_scripted_code_is_left(whole: bool) -> None:
     assert_runs_alike(module, result.module, torch.randn(IMAGE))
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch warns of itself when it is copied
+@pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec:FutureWarning"
+)  # torch warns of itself when it is copied
 def test_an_exported_program_is_left() -> None:
-    program = torch.export.export(nn.Sequential(nn.Conv2d(3, 4, 3)).eval(), (torch.randn(IMAGE),)).module()
+    program = torch.export.export(
+        nn.Sequential(nn.Conv2d(3, 4, 3)).eval(), (torch.randn(IMAGE),)
+    ).module()
     result = rewrite(program, IMAGE, SEPARABLE)
     assert dict(result.left) == {"": BY_A_FUNCTION}
     assert_runs_alike(program, result.module, torch.randn(IMAGE))
@@ -812,7 +960,9 @@ def test_a_model_that_cannot_be_copied_is_refused() -> None:
 
     module = nn.Sequential(nn.Conv2d(3, 4, 3))
     module.lock = threading.Lock()  # type: ignore[assignment]
-    with pytest.raises(InputError, match=r"^Sequential cannot be copied: TypeError: cannot pickle '_thread.lock'"):
+    with pytest.raises(
+        InputError, match=r"^Sequential cannot be copied: TypeError: cannot pickle '_thread.lock'"
+    ):
         rewrite(module, IMAGE, SEPARABLE)
 
 
@@ -832,7 +982,9 @@ def test_a_form_that_a_model_has_already_stays(variant: str) -> None:
 
 @either_variant
 def test_the_given_model_is_untouched(variant: str) -> None:
-    module = nn.Sequential(old_weight_norm(nn.Conv2d(4, 4, 3)), *separable(4, 6, nn.BatchNorm2d(4), Gate(4)))
+    module = nn.Sequential(
+        old_weight_norm(nn.Conv2d(4, 4, 3)), *separable(4, 6, nn.BatchNorm2d(4), Gate(4))
+    )
     x = torch.randn(MAP)
     module.eval()
     before, parts, state = module(x), list(module.modules()), copy.deepcopy(module.state_dict())
@@ -857,7 +1009,9 @@ def test_hooks_stay_on_what_replaces_a_convolution() -> None:
     seen: list[str] = []
     module = nn.Sequential(nn.Conv2d(3, 4, 3))
     module[0].register_forward_pre_hook(lambda conv, args: (F.pad(args[0], (1, 1, 1, 1)),))
-    module[0].register_forward_hook(lambda conv, args, result: seen.append(type(conv).__name__) or -result.abs())
+    module[0].register_forward_hook(
+        lambda conv, args, result: seen.append(type(conv).__name__) or -result.abs()
+    )
     new = rewrite(module, IMAGE, SEPARABLE).module
     seen.clear()
     result = new(torch.randn(IMAGE))
@@ -905,9 +1059,18 @@ def test_a_builtin_costs_what_was_promised(name: str, variant: str) -> None:
 # -- the zoo
 
 ZOO = [
-    *(f"torchvision:{name}" for name in ("mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "resnet18")),
-    *(f"torchvision:{name}" for name in ("regnet_y_400mf", "densenet121", "convnext_tiny", "shufflenet_v2_x1_0")),
-    *(f"timm:{name}" for name in ("mobilenetv3_large_100", "tf_efficientnet_lite0", "resnetv2_50", "repvgg_a0")),
+    *(
+        f"torchvision:{name}"
+        for name in ("mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "resnet18")
+    ),
+    *(
+        f"torchvision:{name}"
+        for name in ("regnet_y_400mf", "densenet121", "convnext_tiny", "shufflenet_v2_x1_0")
+    ),
+    *(
+        f"timm:{name}"
+        for name in ("mobilenetv3_large_100", "tf_efficientnet_lite0", "resnetv2_50", "repvgg_a0")
+    ),
 ]
 
 
@@ -928,7 +1091,9 @@ def test_a_model_of_the_zoo_costs_what_was_promised(target: str, variant: str) -
 
 
 @either_variant
-@pytest.mark.parametrize("target", ["torchvision:mobilenet_v3_small", "timm:tf_efficientnet_lite0", "timm:resnetv2_50"])
+@pytest.mark.parametrize(
+    "target", ["torchvision:mobilenet_v3_small", "timm:tf_efficientnet_lite0", "timm:resnetv2_50"]
+)
 def test_a_model_of_the_zoo_runs(target: str, variant: str) -> None:
     source = source_of(target)
     assert source.make_real is not None

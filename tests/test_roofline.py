@@ -4,17 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dscost.devices.roofline import Ceilings, Rate, bound_of, operator_class, predict
 from dscost.errors import InputError
-from dscost.results import Cost, Stage
-from dscost.roofline import Ceilings, Rate, bound_of, operator_class, predict
-from dscost.specs import ConvSpec, conv2d
+from dscost.layers.convolution import ConvSpec, conv2d
+from dscost.reports.records import Cost, Stage
 
 P, B = 100e9, 20e9  # ridge 5 FLOP/byte
 
 DEVICE = Ceilings("cpu", "a processor", "float32", 1, flops_per_s=P, bytes_per_s=B)
 CALIBRATED = DEVICE._replace(
     rates={
-        "dense:contiguous": Rate(10e-6, flops_per_s=50e9, activation_bytes_per_s=10e9, weight_bytes_per_s=5e9),
+        "dense:contiguous": Rate(
+            10e-6, flops_per_s=50e9, activation_bytes_per_s=10e9, weight_bytes_per_s=5e9
+        ),
         "pointwise:contiguous": Rate(5e-6, flops_per_s=40e9),
         "depthwise:contiguous": Rate(20e-6, activation_bytes_per_s=4e9, least_channels=12.0),
     },
@@ -28,12 +30,18 @@ def cost(macs: int, traffic_bytes: int) -> Cost:
     return Cost(0, macs, 0, traffic_bytes, 0, traffic_bytes)
 
 
-def stage(channels: tuple[int, int] = (16, 32), kernel: int = 3, groups: int = 1, size: int = 8) -> Stage:
+def stage(
+    channels: tuple[int, int] = (16, 32), kernel: int = 3, groups: int = 1, size: int = 8
+) -> Stage:
     conv = conv2d(*channels, kernel, padding=kernel // 2, groups=groups)
     shape = (1, channels[0], size, size)
     output = conv.output_shape(shape)
-    read, written, weights = (4 * count for count in (channels[0] * size**2, channels[1] * size**2, conv.params))
-    whole = Cost(conv.params, conv.macs([shape], output), weights, read, written, read + weights + written)
+    read, written, weights = (
+        4 * count for count in (channels[0] * size**2, channels[1] * size**2, conv.params)
+    )
+    whole = Cost(
+        conv.params, conv.macs([shape], output), weights, read, written, read + weights + written
+    )
     return Stage("stage", conv, shape, output, whole)
 
 
@@ -53,7 +61,12 @@ def test_the_slower_of_arithmetic_and_memory_is_the_bound(
 ) -> None:
     found = bound_of(cost(macs, traffic), DEVICE)
     assert found.roofline_s == pytest.approx(roofline_s)
-    assert (found.bound, found.balanced, found.predicted_s, found.usual_error) == (bound, balanced, None, None)
+    assert (found.bound, found.balanced, found.predicted_s, found.usual_error) == (
+        bound,
+        balanced,
+        None,
+        None,
+    )
 
 
 @given(macs=sizes, traffic=sizes, more=sizes)
@@ -64,8 +77,13 @@ def test_more_work_never_takes_less_time(macs: int, traffic: int, more: int) -> 
 
 
 @given(channels=st.integers(1, 64), kernel=st.sampled_from([1, 3, 5]), size=st.integers(1, 32))
-def test_a_chain_takes_as_long_as_its_stages_together(channels: int, kernel: int, size: int) -> None:
-    stages = [stage((channels, channels), kernel, groups=channels, size=size), stage((channels, 8), 1, size=size)]
+def test_a_chain_takes_as_long_as_its_stages_together(
+    channels: int, kernel: int, size: int
+) -> None:
+    stages = [
+        stage((channels, channels), kernel, groups=channels, size=size),
+        stage((channels, 8), 1, size=size),
+    ]
     whole = predict(stages, CALIBRATED)
     parts = [predict([one], CALIBRATED) for one in stages]
     assert whole.roofline_s == pytest.approx(sum(part.roofline_s for part in parts))
@@ -113,7 +131,10 @@ def test_a_prediction_is_never_below_the_roofline() -> None:
     [
         (stage(), "channels_last"),  # not calibrated in that layout
         (stage((16, 32), 3, groups=4), "contiguous"),  # neither dense nor depthwise
-        (stage()._replace(conv=ConvSpec(16, 32, (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1))), "contiguous"),
+        (
+            stage()._replace(conv=ConvSpec(16, 32, (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1))),
+            "contiguous",
+        ),
     ],
     ids=["other layout", "grouped", "three dimensions"],
 )

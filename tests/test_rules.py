@@ -39,22 +39,43 @@ def table(**cases: Case) -> pytest.MarkDecorator:
 
 
 @table(
-    conv1d=Case("conv1d", ((2, 6, 20), (8, 6, 5), (8,), [1], [0], [1], 1), (2, 8, 16), 2 * 16 * 8 * 6 * 5),
-    conv1d_by_padding_name=Case("conv1d", ((2, 6, 20), (8, 6, 5), None, [1], "same"), (2, 8, 20), 2 * 20 * 8 * 6 * 5),
+    conv1d=Case(
+        "conv1d", ((2, 6, 20), (8, 6, 5), (8,), [1], [0], [1], 1), (2, 8, 16), 2 * 16 * 8 * 6 * 5
+    ),
+    conv1d_by_padding_name=Case(
+        "conv1d", ((2, 6, 20), (8, 6, 5), None, [1], "same"), (2, 8, 20), 2 * 20 * 8 * 6 * 5
+    ),
     conv2d=Case("conv2d", ((2, 3, 9, 7), (4, 3, 5, 3), None), (2, 4, 5, 5), 2 * 5 * 5 * 4 * 3 * 15),
     conv2d_with_stride=Case(
-        "conv2d", ((1, 3, 9, 9), (4, 3, 3, 3), (4,), [2, 2], [1, 1]), (1, 4, 5, 5), 5 * 5 * 4 * 3 * 9
+        "conv2d",
+        ((1, 3, 9, 9), (4, 3, 3, 3), (4,), [2, 2], [1, 1]),
+        (1, 4, 5, 5),
+        5 * 5 * 4 * 3 * 9,
     ),
     conv2d_in_groups=Case(
-        "conv2d", ((1, 8, 6, 6), (12, 2, 3, 3), None, [1, 1], [0, 0], [1, 1], 4), (1, 12, 4, 4), 4 * 4 * 12 * 2 * 9
+        "conv2d",
+        ((1, 8, 6, 6), (12, 2, 3, 3), None, [1, 1], [0, 0], [1, 1], 4),
+        (1, 12, 4, 4),
+        4 * 4 * 12 * 2 * 9,
     ),
-    conv2d_depthwise=Case("conv2d", ((1, 8, 6, 6), (8, 1, 3, 3), None), (1, 8, 4, 4), 4 * 4 * 8 * 9),
+    conv2d_depthwise=Case(
+        "conv2d", ((1, 8, 6, 6), (8, 1, 3, 3), None), (1, 8, 4, 4), 4 * 4 * 8 * 9
+    ),
     conv2d_depthwise_twice_as_many=Case(
         "conv2d", ((1, 8, 6, 6), (16, 1, 3, 3), None), (1, 16, 4, 4), 4 * 4 * 16 * 1 * 9
     ),
-    conv2d_without_batch=Case("conv2d", ((3, 9, 9), (4, 3, 3, 3), (4,)), (4, 7, 7), 7 * 7 * 4 * 3 * 9),
-    conv3d=Case("conv3d", ((2, 3, 8, 8, 8), (4, 3, 3, 2, 1), None), (2, 4, 6, 7, 8), 2 * 6 * 7 * 8 * 4 * 3 * 6),
-    conv3d_without_batch_in_groups=Case("conv3d", ((4, 3, 3, 3), (4, 2, 2, 2, 2), None), (4, 2, 2, 2), 8 * 4 * 2 * 8),
+    conv2d_without_batch=Case(
+        "conv2d", ((3, 9, 9), (4, 3, 3, 3), (4,)), (4, 7, 7), 7 * 7 * 4 * 3 * 9
+    ),
+    conv3d=Case(
+        "conv3d",
+        ((2, 3, 8, 8, 8), (4, 3, 3, 2, 1), None),
+        (2, 4, 6, 7, 8),
+        2 * 6 * 7 * 8 * 4 * 3 * 6,
+    ),
+    conv3d_without_batch_in_groups=Case(
+        "conv3d", ((4, 3, 3, 3), (4, 2, 2, 2, 2), None), (4, 2, 2, 2), 8 * 4 * 2 * 8
+    ),
     convolution=Case(
         "convolution",
         ((1, 8, 6, 6), (12, 2, 3, 3), None, [1, 1], [0, 0], [1, 1], False, [0, 0], 4),
@@ -70,18 +91,32 @@ def test_a_convolution_is_one_product_per_output_value_channel_of_its_group_and_
 
 # every input value meets every tap and every output channel of its group; weight is (M, N/G, *K)
 @table(
-    one_dimension=Case("conv_transpose1d", ((2, 6, 20), (6, 8, 5), None), (2, 8, 24), 2 * 20 * 6 * 8 * 5),
-    two_dimensions=Case("conv_transpose2d", ((2, 6, 5, 7), (6, 4, 3, 2), None), (2, 4, 7, 8), 2 * 5 * 7 * 6 * 4 * 6),
-    stride=Case("conv_transpose2d", ((1, 6, 5, 5), (6, 4, 3, 3), None, [2, 2]), (1, 4, 11, 11), 5 * 5 * 6 * 4 * 9),
+    one_dimension=Case(
+        "conv_transpose1d", ((2, 6, 20), (6, 8, 5), None), (2, 8, 24), 2 * 20 * 6 * 8 * 5
+    ),
+    two_dimensions=Case(
+        "conv_transpose2d", ((2, 6, 5, 7), (6, 4, 3, 2), None), (2, 4, 7, 8), 2 * 5 * 7 * 6 * 4 * 6
+    ),
+    stride=Case(
+        "conv_transpose2d",
+        ((1, 6, 5, 5), (6, 4, 3, 3), None, [2, 2]),
+        (1, 4, 11, 11),
+        5 * 5 * 6 * 4 * 9,
+    ),
     groups=Case(
         "conv_transpose2d",
         ((1, 6, 5, 5), (6, 2, 3, 3), None, [3, 3], [0, 0], [0, 0], 3),
         (1, 6, 15, 15),
         5 * 5 * 6 * 2 * 9,
     ),
-    without_batch=Case("conv_transpose2d", ((6, 5, 5), (6, 4, 3, 3), None), (4, 7, 7), 5 * 5 * 6 * 4 * 9),
+    without_batch=Case(
+        "conv_transpose2d", ((6, 5, 5), (6, 4, 3, 3), None), (4, 7, 7), 5 * 5 * 6 * 4 * 9
+    ),
     three_dimensions=Case(
-        "conv_transpose3d", ((1, 2, 3, 4, 5), (2, 7, 2, 2, 2), None), (1, 7, 4, 5, 6), 3 * 4 * 5 * 2 * 7 * 8
+        "conv_transpose3d",
+        ((1, 2, 3, 4, 5), (2, 7, 2, 2, 2), None),
+        (1, 7, 4, 5, 6),
+        3 * 4 * 5 * 2 * 7 * 8,
     ),
     as_convolution=Case(
         "convolution",
@@ -96,7 +131,9 @@ def test_a_transposed_convolution_is_one_product_per_input_value_channel_of_its_
     assert macs(operator, *arguments, out=out) == expected
 
 
-def test_a_convolution_backwards_costs_what_the_same_weights_cost_forwards_from_the_other_side() -> None:
+def test_a_convolution_backwards_costs_what_the_same_weights_cost_forwards_from_the_other_side() -> (
+    None
+):
     image, result, weight = (2, 6, 9, 9), (2, 4, 7, 7), (4, 6, 3, 3)
     forward = macs("conv2d", image, weight, None, out=result)
     assert macs("conv_transpose2d", result, weight, None, out=image) == forward
@@ -119,7 +156,9 @@ def test_a_convolution_backwards_costs_what_the_same_weights_cost_forwards_from_
     matrix_times_batch=Case("matmul", ((3, 4), (6, 4, 5)), (6, 3, 5), 6 * 3 * 4 * 5),
     batch_times_vector=Case("matmul", ((6, 3, 4), (4,)), (6, 3), 6 * 3 * 4),
     vector_times_batch=Case("matmul", ((4,), (6, 4, 5)), (6, 5), 6 * 4 * 5),
-    batches_that_broadcast=Case("matmul", ((2, 1, 3, 4), (5, 4, 6)), (2, 5, 3, 6), 2 * 5 * 3 * 4 * 6),
+    batches_that_broadcast=Case(
+        "matmul", ((2, 1, 3, 4), (5, 4, 6)), (2, 5, 3, 6), 2 * 5 * 3 * 4 * 6
+    ),
     mm=Case("mm", ((4, 5), (5, 6)), (4, 6), 4 * 5 * 6),
     bmm=Case("bmm", ((3, 4, 5), (3, 5, 6)), (3, 4, 6), 3 * 4 * 5 * 6),
     mv=Case("mv", ((3, 4), (4,)), (3,), 3 * 4),
@@ -130,7 +169,9 @@ def test_a_convolution_backwards_costs_what_the_same_weights_cost_forwards_from_
     baddbmm=Case("baddbmm", ((3, 4, 6), (3, 4, 5), (3, 5, 6)), (3, 4, 6), 3 * 4 * 5 * 6),
     addbmm=Case("addbmm", ((4, 6), (3, 4, 5), (3, 5, 6)), (4, 6), 3 * 4 * 5 * 6),
     addmv=Case("addmv", ((3,), (3, 4), (4,)), (3,), 3 * 4),
-    bilinear=Case("bilinear", ((4, 2, 5), (4, 2, 3), (7, 5, 3), (7,)), (4, 2, 7), 4 * 2 * 7 * 5 * 3),
+    bilinear=Case(
+        "bilinear", ((4, 2, 5), (4, 2, 3), (7, 5, 3), (7,)), (4, 2, 7), 4 * 2 * 7 * 5 * 3
+    ),
 )
 def test_a_product_is_one_mac_per_output_value_and_contracted_position(
     operator: str, arguments: tuple[Any, ...], out: Shape, expected: int
@@ -138,9 +179,13 @@ def test_a_product_is_one_mac_per_output_value_and_contracted_position(
     assert macs(operator, *arguments, out=out) == expected
 
 
-@pytest.mark.parametrize(("operator", "added"), [("addmm", (4, 6)), ("addmm", (6,)), ("baddbmm", (3, 4, 6))], ids=str)
+@pytest.mark.parametrize(
+    ("operator", "added"), [("addmm", (4, 6)), ("addmm", (6,)), ("baddbmm", (3, 4, 6))], ids=str
+)
 def test_what_is_added_to_a_product_costs_no_mac(operator: str, added: Shape) -> None:
-    a, b, out = ((4, 5), (5, 6), (4, 6)) if operator == "addmm" else ((3, 4, 5), (3, 5, 6), (3, 4, 6))
+    a, b, out = (
+        ((4, 5), (5, 6), (4, 6)) if operator == "addmm" else ((3, 4, 5), (3, 5, 6), (3, 4, 6))
+    )
     without = "mm" if operator == "addmm" else "bmm"
     assert macs(operator, added, a, b, out=out, beta=1, alpha=2) == macs(without, a, b, out=out)
 
@@ -151,18 +196,49 @@ def test_what_is_added_to_a_product_costs_no_mac(operator: str, added: Shape) ->
 @pytest.mark.parametrize(
     ("query", "key", "value", "expected"),
     [
-        pytest.param((4, 8, 128, 64), (4, 8, 128, 64), (4, 8, 128, 64), 4 * 8 * 128 * 128 * (64 + 64), id="self"),
-        pytest.param((4, 8, 128, 64), (4, 8, 256, 64), (4, 8, 256, 64), 4 * 8 * 128 * 256 * (64 + 64), id="cross"),
-        pytest.param((2, 3, 5, 16), (2, 3, 7, 16), (2, 3, 7, 10), 2 * 3 * 5 * 7 * (16 + 10), id="narrower values"),
+        pytest.param(
+            (4, 8, 128, 64),
+            (4, 8, 128, 64),
+            (4, 8, 128, 64),
+            4 * 8 * 128 * 128 * (64 + 64),
+            id="self",
+        ),
+        pytest.param(
+            (4, 8, 128, 64),
+            (4, 8, 256, 64),
+            (4, 8, 256, 64),
+            4 * 8 * 128 * 256 * (64 + 64),
+            id="cross",
+        ),
+        pytest.param(
+            (2, 3, 5, 16),
+            (2, 3, 7, 16),
+            (2, 3, 7, 10),
+            2 * 3 * 5 * 7 * (16 + 10),
+            id="narrower values",
+        ),
         pytest.param((2, 5, 16), (2, 7, 16), (2, 7, 16), 2 * 5 * 7 * (16 + 16), id="one head"),
         pytest.param((5, 16), (7, 16), (7, 4), 5 * 7 * (16 + 4), id="no batch"),
-        pytest.param((2, 8, 5, 16), (2, 2, 7, 16), (2, 2, 7, 16), 2 * 8 * 5 * 7 * (16 + 16), id="grouped queries"),
+        pytest.param(
+            (2, 8, 5, 16),
+            (2, 2, 7, 16),
+            (2, 2, 7, 16),
+            2 * 8 * 5 * 7 * (16 + 16),
+            id="grouped queries",
+        ),
     ],
 )
-def test_attention_is_two_products_over_all_heads(query: Shape, key: Shape, value: Shape, expected: int) -> None:
+def test_attention_is_two_products_over_all_heads(
+    query: Shape, key: Shape, value: Shape, expected: int
+) -> None:
     out = (*query[:-1], value[-1])
     assert macs("scaled_dot_product_attention", query, key, value, out=out) == expected
-    assert macs("scaled_dot_product_attention", query, key, value, None, 0.0, True, out=out, scale=None) == expected
+    assert (
+        macs(
+            "scaled_dot_product_attention", query, key, value, None, 0.0, True, out=out, scale=None
+        )
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,9 +300,16 @@ GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 recurrent = pytest.mark.parametrize(("operator", "gates"), GATES.items(), ids=str)
 
 
-def layer_weights(gates: int, inputs: int, hidden: int, *, proj: int = 0, bias: bool = True) -> list[Shape]:
+def layer_weights(
+    gates: int, inputs: int, hidden: int, *, proj: int = 0, bias: bool = True
+) -> list[Shape]:
     biases = [(gates * hidden,)] * 2 if bias else []
-    return [(gates * hidden, inputs), (gates * hidden, proj or hidden), *biases, *([(proj, hidden)] if proj else [])]
+    return [
+        (gates * hidden, inputs),
+        (gates * hidden, proj or hidden),
+        *biases,
+        *([(proj, hidden)] if proj else []),
+    ]
 
 
 def states_of(operator: str, layers: int, batch: int, hidden: int) -> Any:
@@ -241,17 +324,40 @@ def test_a_recurrent_layer_uses_both_weight_matrices_at_every_step_of_every_sequ
 ) -> None:
     steps, batch, inputs, hidden = 5, 3, 16, 32
     params = layer_weights(gates, inputs, hidden, bias=bias)
-    arguments = ((steps, batch, inputs), states_of(operator, 1, batch, hidden), params, bias, 1, 0.0, False, False)
+    arguments = (
+        (steps, batch, inputs),
+        states_of(operator, 1, batch, hidden),
+        params,
+        bias,
+        1,
+        0.0,
+        False,
+        False,
+    )
     out = (steps, batch, hidden)
-    assert macs(operator, *arguments, False, out=out) == steps * batch * gates * hidden * (inputs + hidden)
+    assert macs(operator, *arguments, False, out=out) == steps * batch * gates * hidden * (
+        inputs + hidden
+    )
 
 
 @recurrent
-def test_later_layers_and_the_other_direction_read_what_both_directions_wrote(operator: str, gates: int) -> None:
+def test_later_layers_and_the_other_direction_read_what_both_directions_wrote(
+    operator: str, gates: int
+) -> None:
     steps, batch, inputs, hidden = 10, 2, 32, 64
     first, second = layer_weights(gates, inputs, hidden), layer_weights(gates, 2 * hidden, hidden)
     params = [*first, *first, *second, *second]
-    arguments = ((batch, steps, inputs), states_of(operator, 4, batch, hidden), params, True, 2, 0.0, False, True, True)
+    arguments = (
+        (batch, steps, inputs),
+        states_of(operator, 4, batch, hidden),
+        params,
+        True,
+        2,
+        0.0,
+        False,
+        True,
+        True,
+    )
     expected = steps * batch * 2 * gates * hidden * ((inputs + hidden) + (2 * hidden + hidden))
     assert macs(operator, *arguments, out=(batch, steps, 2 * hidden)) == expected
 
@@ -259,7 +365,16 @@ def test_later_layers_and_the_other_direction_read_what_both_directions_wrote(op
 def test_a_projection_of_the_hidden_state_is_one_more_product_and_narrows_the_others() -> None:
     steps, batch, inputs, hidden, proj = 5, 3, 16, 32, 8
     params = layer_weights(4, inputs, hidden, proj=proj)
-    arguments = ((steps, batch, inputs), [(1, batch, proj), (1, batch, hidden)], params, True, 1, 0.0, False, False)
+    arguments = (
+        (steps, batch, inputs),
+        [(1, batch, proj), (1, batch, hidden)],
+        params,
+        True,
+        1,
+        0.0,
+        False,
+        False,
+    )
     expected = steps * batch * (4 * hidden * (inputs + proj) + hidden * proj)
     assert macs("lstm", *arguments, False, out=(steps, batch, proj)) == expected
 
@@ -268,7 +383,15 @@ def test_a_projection_of_the_hidden_state_is_one_more_product_and_narrows_the_ot
 def test_a_packed_sequence_costs_its_rows_and_not_its_padding(operator: str, gates: int) -> None:
     lengths, inputs, hidden = (5, 3, 1), 16, 32
     params = layer_weights(gates, inputs, hidden)
-    arguments = ((sum(lengths), inputs), (max(lengths),), states_of(operator, 1, 3, hidden), params, True, 1, 0.0)
+    arguments = (
+        (sum(lengths), inputs),
+        (max(lengths),),
+        states_of(operator, 1, 3, hidden),
+        params,
+        True,
+        1,
+        0.0,
+    )
     expected = sum(lengths) * gates * hidden * (inputs + hidden)
     assert macs(operator, *arguments, False, False, out=(sum(lengths), hidden)) == expected
 
@@ -298,16 +421,29 @@ def test_a_recurrent_cell_is_one_step(operator: str, gates: int, batch: Shape) -
         pytest.param("conv1d", ((2, 6, 20), (8, 3, 5)), (None, 2, 1, 1, 2), id="conv1d"),
         pytest.param("conv2d", ((2, 6, 9, 9), (8, 3, 3, 3)), (None, 2, 1, 1, 2), id="conv2d"),
         pytest.param("conv3d", ((2, 6, 5, 5, 5), (8, 3, 3, 1, 2)), (None, 1, 0, 1, 2), id="conv3d"),
-        pytest.param("conv_transpose2d", ((2, 6, 9, 9), (6, 4, 3, 3)), (None, 2, 1, 1, 2), id="conv_transpose2d"),
+        pytest.param(
+            "conv_transpose2d",
+            ((2, 6, 9, 9), (6, 4, 3, 3)),
+            (None, 2, 1, 1, 2),
+            id="conv_transpose2d",
+        ),
         pytest.param("matmul", ((2, 1, 3, 4), (5, 4, 6)), (), id="matmul"),
     ],
 )
-def test_formulas_agree_with_torch(operator: str, shapes: tuple[Shape, ...], options: tuple[Any, ...]) -> None:
+def test_formulas_agree_with_torch(
+    operator: str, shapes: tuple[Shape, ...], options: tuple[Any, ...]
+) -> None:
     tensors = [torch.empty(shape, device="meta") for shape in shapes]
-    functional: Callable[..., Tensor] = getattr(torch, operator, None) or getattr(nn.functional, operator)
+    functional: Callable[..., Tensor] = getattr(torch, operator, None) or getattr(
+        nn.functional, operator
+    )
     with FlopCounterMode(display=False) as counter:
         result = functional(*tensors, *options)
-    assert 2 * macs(operator, *shapes, *options, out=tuple(result.shape)) == counter.get_total_flops() > 0
+    assert (
+        2 * macs(operator, *shapes, *options, out=tuple(result.shape))
+        == counter.get_total_flops()
+        > 0
+    )
 
 
 # -- the registry
@@ -328,8 +464,14 @@ def test_one_wrong_name_among_several_registers_none() -> None:
 
 
 def test_every_forward_operator_that_torch_has_a_formula_for_has_one_of_ours() -> None:
-    theirs = {str(operator).replace(".", "::") for operator in flop_registry if "backward" not in str(operator)}
-    assert theirs - set(FORMULAS) == {"flex_attention"}  # a higher-order operator: torch.compile alone makes it
+    theirs = {
+        str(operator).replace(".", "::")
+        for operator in flop_registry
+        if "backward" not in str(operator)
+    }
+    assert theirs - set(FORMULAS) == {
+        "flex_attention"
+    }  # a higher-order operator: torch.compile alone makes it
 
 
 def test_no_operator_both_has_a_formula_and_is_free() -> None:
@@ -337,7 +479,9 @@ def test_no_operator_both_has_a_formula_and_is_free() -> None:
 
 
 def test_every_formula_and_everything_known_to_be_free_is_of_an_operator_that_torch_has() -> None:
-    names = [name.removeprefix("aten::") for name in (*FORMULAS, *FREE) if name.startswith("aten::")]
+    names = [
+        name.removeprefix("aten::") for name in (*FORMULAS, *FREE) if name.startswith("aten::")
+    ]
     assert [name for name in names if not hasattr(torch.ops.aten, name)] == []
 
 
@@ -382,7 +526,9 @@ LINEAR = 5 * (8 * 8 + 8 * 4)
 Operator = tuple[str, Callable[[Tensor, Tensor], Tensor]]
 
 
-def test_an_operator_of_unknown_cost_is_listed_with_its_count_and_makes_the_total_partial(fused: Operator) -> None:
+def test_an_operator_of_unknown_cost_is_listed_with_its_count_and_makes_the_total_partial(
+    fused: Operator,
+) -> None:
     name, operator = fused
     report = dscost.analyze(Fused(operator), input=(5, 8))
     assert report.coverage.unknown == (f"{name} (2×)",)
@@ -400,7 +546,9 @@ def test_an_operator_of_unknown_cost_fails_where_the_user_is_strict(fused: Opera
     assert str(caught.value) == f"Fused: operators of unknown cost: {name} (2×)"
 
 
-def test_a_formula_of_the_users_own_makes_the_total_whole_also_after_it_was_partial(fused: Operator) -> None:
+def test_a_formula_of_the_users_own_makes_the_total_whole_also_after_it_was_partial(
+    fused: Operator,
+) -> None:
     name, operator = fused
     model = Fused(operator)
     assert dscost.analyze(model, input=(5, 8)).coverage.unknown
@@ -432,11 +580,19 @@ def _tensordot(a: Tensor, b: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("operator", "functional", "shapes", "expected"),
     [
-        pytest.param("aten::addbmm", torch.addbmm, [(4, 6), (3, 4, 5), (3, 5, 6)], 3 * 4 * 5 * 6, id="addbmm"),
-        pytest.param("aten::linear", nn.functional.linear, [(4, 5), (6, 5)], 4 * 5 * 6, id="linear"),
-        pytest.param("aten::conv2d", torch.conv2d, [(1, 3, 4, 4), (2, 3, 1, 1)], 16 * 6, id="conv2d"),
+        pytest.param(
+            "aten::addbmm", torch.addbmm, [(4, 6), (3, 4, 5), (3, 5, 6)], 3 * 4 * 5 * 6, id="addbmm"
+        ),
+        pytest.param(
+            "aten::linear", nn.functional.linear, [(4, 5), (6, 5)], 4 * 5 * 6, id="linear"
+        ),
+        pytest.param(
+            "aten::conv2d", torch.conv2d, [(1, 3, 4, 4), (2, 3, 1, 1)], 16 * 6, id="conv2d"
+        ),
         pytest.param("aten::relu", torch.relu, [(1, 3)], 0, id="relu"),
-        pytest.param("aten::tensordot", _tensordot, [(3, 4), (4, 5)], 3 * 4 * 5, id="one that was decomposed"),
+        pytest.param(
+            "aten::tensordot", _tensordot, [(3, 4), (4, 5)], 3 * 4 * 5, id="one that was decomposed"
+        ),
     ],
 )
 def test_a_formula_of_the_users_own_replaces_ours(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import dscost
-from dscost.results import Report
+from dscost.reports.records import Report
 
 Forward = Callable[["Net", Tensor], Tensor]
 C, N = 8, 12
@@ -95,7 +95,15 @@ class PadsFirst(nn.Conv2d):
     """As TF's "same" convolutions: the padding is in the forward."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(F.pad(x, (1, 1, 1, 1)), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return F.conv2d(
+            F.pad(x, (1, 1, 1, 1)),
+            self.weight,
+            self.bias,
+            self.stride,
+            0,
+            self.dilation,
+            self.groups,
+        )
 
 
 class PadsNothingFirst(nn.Conv2d):
@@ -161,7 +169,10 @@ def layer_norm_by_hand(self: Net, y: Tensor) -> Tensor:
     mean = y.mean(1, keepdim=True)
     variance = (y - mean).pow(2).mean(1, keepdim=True)
     n = self.layer_norm
-    return n.weight[:, None, None] * ((y - mean) / torch.sqrt(variance + n.eps)) + n.bias[:, None, None]
+    return (
+        n.weight[:, None, None] * ((y - mean) / torch.sqrt(variance + n.eps))
+        + n.bias[:, None, None]
+    )
 
 
 def response_norm(axes: tuple[int, int], channels: int) -> Callable[[Net, Tensor], Tensor]:
@@ -170,7 +181,9 @@ def response_norm(axes: tuple[int, int], channels: int) -> Callable[[Net, Tensor
     def forward(self: Net, y: Tensor) -> Tensor:
         size = y.norm(p=2, dim=axes, keepdim=True)
         relative = size / (size.mean(channels, keepdim=True) + 1e-6)
-        scale, shift = (v if channels == -1 else v[:, None, None] for v in (self.held.scale, self.held.shift))
+        scale, shift = (
+            v if channels == -1 else v[:, None, None] for v in (self.held.scale, self.held.shift)
+        )
         return scale * (y * relative) + shift + y
 
     return forward
@@ -202,10 +215,14 @@ def gate_by_einsum(self: Net, y: Tensor) -> Tensor:
     return torch.einsum("bchw,bc->bchw", y, gate(self, y.flatten(2).mean(-1)))
 
 
-def gate_by_max_and_mean(pool: Callable[[Tensor], Tensor], largest: Callable[[Tensor], Tensor]) -> Forward:
+def gate_by_max_and_mean(
+    pool: Callable[[Tensor], Tensor], largest: Callable[[Tensor], Tensor]
+) -> Forward:
     """The channel attention of CBAM: one set of layers on two poolings."""
     return between(
-        lambda self, y: y * torch.sigmoid(sum(self.expand(F.relu(self.squeeze(p(y)))) for p in (pool, largest)))
+        lambda self, y: (
+            y * torch.sigmoid(sum(self.expand(F.relu(self.squeeze(p(y)))) for p in (pool, largest)))
+        )
     )
 
 
@@ -404,7 +421,9 @@ def pairs_and_others(report: Report) -> tuple[int, int]:
     )
 
 
-def assert_cost_the_same(one: nn.Module, other: nn.Module, shape: tuple[int, ...], pairs: int, others: int) -> None:
+def assert_cost_the_same(
+    one: nn.Module, other: nn.Module, shape: tuple[int, ...], pairs: int, others: int
+) -> None:
     x = torch.randn(shape)
     with torch.no_grad():
         torch.testing.assert_close(one(x), other(x), rtol=1e-4, atol=1e-5)
@@ -512,7 +531,10 @@ class ConvNeXtBlock(nn.Module):
 
 
 def test_a_convnext_has_one_standard_figure_however_it_is_written() -> None:
-    blocks = [nn.Sequential(*(ConvNeXtBlock(8, linear=linear) for _ in range(3))) for linear in (False, True)]
+    blocks = [
+        nn.Sequential(*(ConvNeXtBlock(8, linear=linear) for _ in range(3)))
+        for linear in (False, True)
+    ]
     assert_cost_the_same(*blocks, (1, 8, 9, 7), pairs=3, others=0)
     totals = dscost.analyze(blocks[1], input=(1, 8, 9, 7)).totals
     assert totals.as_is.macs == 3 * 63 * (8 * 49 + 2 * 8 * 32)
@@ -527,7 +549,11 @@ class PadsAsTensorFlow(nn.Module):
         widths = [32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024]
         convs = [nn.Conv2d(3, 32, 3, 2, bias=False)]
         for at, (width, out) in enumerate(pairwise(widths)):
-            convs.append(nn.Conv2d(width, width, 3, 2 if at in (1, 3, 5, 11) else 1, groups=width, bias=False))
+            convs.append(
+                nn.Conv2d(
+                    width, width, 3, 2 if at in (1, 3, 5, 11) else 1, groups=width, bias=False
+                )
+            )
             convs.append(nn.Conv2d(width, out, 1, bias=False))
         if not pads_before:
             for conv in convs:
@@ -541,14 +567,26 @@ class PadsAsTensorFlow(nn.Module):
             if self.pads_before:
                 total = [max(k - (s if size % s == 0 else size % s), 0)
                          for size, k, s in zip(x.shape[2:], conv.kernel_size, conv.stride, strict=True)]  # fmt: skip
-                x = F.pad(x, (total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2))
+                x = F.pad(
+                    x,
+                    (
+                        total[1] // 2,
+                        total[1] - total[1] // 2,
+                        total[0] // 2,
+                        total[0] - total[0] // 2,
+                    ),
+                )
             x = F.relu6(norm(conv(x)))
         return x
 
 
 @pytest.mark.parametrize("pads_before", [False, True])
-def test_a_mobilenet_that_pads_as_tensorflow_does_has_the_figure_of_the_paper(pads_before: bool) -> None:
-    report = dscost.analyze(PadsAsTensorFlow(pads_before=pads_before).eval(), input=(1, 3, 224, 224))
+def test_a_mobilenet_that_pads_as_tensorflow_does_has_the_figure_of_the_paper(
+    pads_before: bool,
+) -> None:
+    report = dscost.analyze(
+        PadsAsTensorFlow(pads_before=pads_before).eval(), input=(1, 3, 224, 224)
+    )
     assert pairs_and_others(report) == (13, 1)
     # the paper's 4866 M and 568 M without the 1,024,000 of the classifier
     assert report.totals.as_is.macs == 568_740_352 - 1_024_000
@@ -655,5 +693,6 @@ def test_what_mixes_positions_or_is_read_elsewhere_is_no_pair(
     assert {layer.pair for layer in report.layers} == {None}
     assert report.totals.standard.macs == report.totals.as_is.macs
     assert (
-        "1 depthwise layer has no pointwise partner, so the standard figure leaves it as it is: dw." in report.warnings
+        "1 depthwise layer has no pointwise partner, so the standard figure leaves it as it is: dw."
+        in report.warnings
     )

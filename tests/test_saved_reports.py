@@ -17,11 +17,21 @@ from torch import nn
 
 import dscost
 from dscost.analysis import count
-from dscost.architectures import builtin_names
 from dscost.errors import FileProblems, InputError, UnknownNameError
+from dscost.networks.architectures import builtin_names
 from dscost.rendering import RENDERERS, View, render
-from dscost.results import Cause, Doubt, Environment, Latency, Layer, Noise, Report, Timing, document
-from dscost.saved import parse_reports, read_saved, reports_of
+from dscost.reports.records import (
+    Cause,
+    Doubt,
+    Environment,
+    Latency,
+    Layer,
+    Noise,
+    Report,
+    Timing,
+    document,
+)
+from dscost.reports.report_file import parse_reports, read_saved, reports_of
 from tests.properties import law
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
@@ -60,7 +70,14 @@ def test_every_builtin_is_read_back_equal(name: str) -> None:
     "options",
     [
         {"kernel_size": 3},
-        {"kernel_size": (5, 3), "groups": 2, "bias": True, "depth_multiplier": 2, "dtype": "float16", "batch": 4},
+        {
+            "kernel_size": (5, 3),
+            "groups": 2,
+            "bias": True,
+            "depth_multiplier": 2,
+            "dtype": "float16",
+            "batch": 4,
+        },
         {"kernel_size": 2, "padding": "same"},
         {"kernel_size": 1},
         {"kernel_size": 3, "groups": 8},
@@ -99,19 +116,23 @@ class Odd(nn.Module):
     ids=["conv", "pair", "one dimension", "no batch", "odd"],
 )
 @pytest.mark.parametrize("train", [False, True])
-def test_a_traced_model_is_read_back_equal(module: nn.Module, shape: tuple[int, ...], train: bool) -> None:
+def test_a_traced_model_is_read_back_equal(
+    module: nn.Module, shape: tuple[int, ...], train: bool
+) -> None:
     report = dscost.analyze(module, input=shape, train=train)
     assert read_again(report) == (report,)
 
 
 def test_a_timed_layer_is_read_back_equal_with_its_environment() -> None:
-    report = dscost.layer(in_channels=8, out_channels=8, kernel_size=3, time=True, threads=1, time_budget_s=0.2)
+    report = dscost.layer(
+        in_channels=8, out_channels=8, kernel_size=3, time=True, threads=1, time_budget_s=0.2
+    )
     assert report.environment is not None
     assert read_again(report) == (report,)
 
 
 def values_of(kind: Any) -> st.SearchStrategy[Any]:
-    """Return values of a type of `dscost.results`, so that a field that is added is tested as well."""
+    """Return values of a type of `dscost.reports.records`, so that a field that is added is tested as well."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind in _SCALARS:
         return _SCALARS[kind]
@@ -142,7 +163,9 @@ MEASURED = ("peak_activation_bytes", "skipped", "predictions", "warnings")
 @given(
     timed=st.fixed_dictionaries({"cpu": values_of(Timing)}),
     where=values_of(Environment),
-    of_layer=st.fixed_dictionaries({name: values_of(LAYER_HINTS[name]) for name in MEASURED_OF_LAYERS}),
+    of_layer=st.fixed_dictionaries(
+        {name: values_of(LAYER_HINTS[name]) for name in MEASURED_OF_LAYERS}
+    ),
     of_whole=st.fixed_dictionaries({name: values_of(REPORT_HINTS[name]) for name in MEASURED}),
 )
 def test_whatever_was_measured_is_read_back_equal(
@@ -165,8 +188,12 @@ def test_an_environment_is_of_what_was_measured() -> None:
 
 @pytest.mark.parametrize("format_name", ["table", "json", "csv", "markdown"])
 @pytest.mark.parametrize("explain", [False, True])
-def test_every_format_of_a_report_read_back_is_that_of_the_original(format_name: str, explain: bool) -> None:
-    timed = dscost.layer(in_channels=8, out_channels=8, kernel_size=3, time=True, threads=1, time_budget_s=0.2)
+def test_every_format_of_a_report_read_back_is_that_of_the_original(
+    format_name: str, explain: bool
+) -> None:
+    timed = dscost.layer(
+        in_channels=8, out_channels=8, kernel_size=3, time=True, threads=1, time_budget_s=0.2
+    )
     for report in (timed, LAYER, dscost.analyze("mobilenet_v3_small")):
         view = View(explain=explain)
         assert format_name in RENDERERS
@@ -174,12 +201,16 @@ def test_every_format_of_a_report_read_back_is_that_of_the_original(format_name:
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([DSCOST, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=120)
+    return subprocess.run(
+        [DSCOST, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
+    )
 
 
 @pytest.mark.parametrize("format_name", ["table", "json", "csv", "markdown"])
 def test_the_command_line_shows_a_saved_report_as_it_was(tmp_path: Path, format_name: str) -> None:
-    (tmp_path / "net.yaml").write_text("input: [3, 8, 8]\nlayers:\n  - {conv: 3, out_channels: 4}\n")
+    (tmp_path / "net.yaml").write_text(
+        "input: [3, 8, 8]\nlayers:\n  - {conv: 3, out_channels: 4}\n"
+    )
     arguments = ("model", "net.yaml", "--no-time", "--format", format_name)
     original = run(*arguments, "--export", "json=r.json", cwd=tmp_path)
     again = run("model", "r.json", "--no-time", "--format", format_name, cwd=tmp_path)
@@ -206,7 +237,9 @@ def test_reading_a_saved_report_imports_no_torch(save: WriteReports, tmp_path: P
         "except SystemExit as stop:\n"
         "    print(stop.code, {'torch', 'numpy', 'pydantic'} & set(sys.modules) or 'light', file=sys.stderr)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert ran.stderr.splitlines()[-1] == "0 light"
 
 
@@ -222,7 +255,9 @@ def test_a_saved_report_is_a_target(save: WriteReports) -> None:
 
 def test_rooflines_can_be_applied_to_a_saved_report(save: WriteReports) -> None:
     report = dscost.analyze("resnet18")
-    assert dscost.analyze(save(report), on="raspberry_pi_4") == dscost.analyze("resnet18", on="raspberry_pi_4")
+    assert dscost.analyze(save(report), on="raspberry_pi_4") == dscost.analyze(
+        "resnet18", on="raspberry_pi_4"
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,20 +272,28 @@ def test_rooflines_can_be_applied_to_a_saved_report(save: WriteReports) -> None:
         ({"train": True}, "--train"),
     ],
 )
-def test_a_saved_report_is_not_counted_anew(save: WriteReports, options: dict[str, Any], told: str) -> None:
+def test_a_saved_report_is_not_counted_anew(
+    save: WriteReports, options: dict[str, Any], told: str
+) -> None:
     path = save(LAYER)
     with pytest.raises(InputError) as refused:
         dscost.analyze(path, **options)
-    assert str(refused.value) == f"{path} is a saved report, counted already: {told} cannot change it"
+    assert (
+        str(refused.value) == f"{path} is a saved report, counted already: {told} cannot change it"
+    )
 
 
 def test_a_saved_report_cannot_be_timed_again(save: WriteReports) -> None:
     path = save(LAYER)
-    with pytest.raises(InputError, match=r"report\.json is a saved report: it cannot be timed again"):
+    with pytest.raises(
+        InputError, match=r"report\.json is a saved report: it cannot be timed again"
+    ):
         dscost.analyze(path, time=True)
 
 
-def test_a_saved_report_without_times_says_why_it_has_none(save: WriteReports, tmp_path: Path) -> None:
+def test_a_saved_report_without_times_says_why_it_has_none(
+    save: WriteReports, tmp_path: Path
+) -> None:
     save(dscost.analyze("resnet18"))
     last = run("model", "report.json", cwd=tmp_path).stdout.splitlines()[-1]
     assert last == "Not timed: a saved report has the figures of a model, not the model itself."
@@ -272,7 +315,10 @@ def test_a_partial_total_stays_an_error_when_strict(save: WriteReports) -> None:
 
 
 def test_one_of_several_is_asked_for_by_name_or_index(save: WriteReports) -> None:
-    first, second = dscost.analyze("resnet18"), dscost.analyze("mobilenet_v1")._replace(target="timm:some/net")
+    first, second = (
+        dscost.analyze("resnet18"),
+        dscost.analyze("mobilenet_v1")._replace(target="timm:some/net"),
+    )
     path = save(first, second)
     assert read_saved(f"{path}:resnet18") == read_saved(f"{path}:0") == first
     assert read_saved(f"{path}:timm:some/net") == read_saved(f"{path}:1") == second
@@ -286,7 +332,9 @@ def test_one_of_several_is_asked_for_by_name_or_index(save: WriteReports) -> Non
         (":3", "there is no report 3 (0: a, 1: b, 2: b)"),
     ],
 )
-def test_several_are_named_where_it_is_unclear_which_is_meant(save: WriteReports, asked: str, told: str) -> None:
+def test_several_are_named_where_it_is_unclear_which_is_meant(
+    save: WriteReports, asked: str, told: str
+) -> None:
     path = save(*(LAYER._replace(target=name) for name in "abb"))
     with pytest.raises(InputError) as refused:
         read_saved(path + asked)
@@ -336,7 +384,9 @@ def changed(*path: str | int, to: Any) -> str:
 
 
 COST = ("subjects", 0, "layers", 0, "cost")
-NO_REPORT = "not a saved report: expected 'schema_version' and 'subjects', as dscost model … --json writes"
+NO_REPORT = (
+    "not a saved report: expected 'schema_version' and 'subjects', as dscost model … --json writes"
+)
 
 
 @pytest.mark.parametrize(
@@ -353,9 +403,18 @@ NO_REPORT = "not a saved report: expected 'schema_version' and 'subjects', as ds
         (changed("schema_version", to=2), ": expected schema_version 1, found 2"),
         (changed("schema_version", to=None), ": expected schema_version 1, found null"),
         (changed("environment", to=[]), ": environment: expected an object, found a list"),
-        (changed(*COST, "params", to="9k"), ': subjects[0].layers[0].cost.params: expected a whole number, found "9k"'),
-        (changed(*COST, "macs", to=True), ": subjects[0].layers[0].cost.macs: expected a whole number, found true"),
-        (changed(*COST, "macs", to=2.5), ": subjects[0].layers[0].cost.macs: expected a whole number, found 2.5"),
+        (
+            changed(*COST, "params", to="9k"),
+            ': subjects[0].layers[0].cost.params: expected a whole number, found "9k"',
+        ),
+        (
+            changed(*COST, "macs", to=True),
+            ": subjects[0].layers[0].cost.macs: expected a whole number, found true",
+        ),
+        (
+            changed(*COST, "macs", to=2.5),
+            ": subjects[0].layers[0].cost.macs: expected a whole number, found 2.5",
+        ),
         (changed(*COST, to={}), ": subjects[0].layers[0].cost: missing key 'params'"),
         (
             changed("subjects", 0, "layers", 0, "input_shape", to=[1, "8"]),
@@ -386,7 +445,10 @@ NO_REPORT = "not a saved report: expected 'schema_version' and 'subjects', as ds
             changed("subjects", 0, "layers", 0, "input_shape", 0, to=0),
             ": subjects[0].layers[0].input_shape: expected batch, channels, height and width",
         ),
-        (changed("subjects", 0, "inputs", to=[]), ": subjects[0].inputs: expected one input, found none"),
+        (
+            changed("subjects", 0, "inputs", to=[]),
+            ": subjects[0].inputs: expected one input, found none",
+        ),
         (
             changed("subjects", 0, "layers", 0, "formula_ratio", to=0),
             ": subjects[0].layers[0].formula_ratio: expected a number above 0, found 0",
@@ -407,7 +469,10 @@ NO_REPORT = "not a saved report: expected 'schema_version' and 'subjects', as ds
             changed("subjects", 0, "layers", to=[]),
             ": subjects[0].layers: expected one convolution, as of every layer",
         ),
-        (changed("subjects", 0, "settings", to={}), ": subjects[0].settings: missing key 'depth_multiplier'"),
+        (
+            changed("subjects", 0, "settings", to={}),
+            ": subjects[0].settings: missing key 'depth_multiplier'",
+        ),
     ],
 )
 def test_what_is_no_report_is_refused_with_its_place(text: str, told: str) -> None:
@@ -420,7 +485,11 @@ def test_what_is_no_report_is_refused_with_its_place(text: str, told: str) -> No
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        ((*COST, "macs"), -5, "subjects[0].layers[0].cost.macs: expected a whole number of at least 0, found -5"),
+        (
+            (*COST, "macs"),
+            -5,
+            "subjects[0].layers[0].cost.macs: expected a whole number of at least 0, found -5",
+        ),
         (
             ("subjects", 0, "totals", "as_is", "params"),
             -1,
@@ -444,7 +513,9 @@ def test_what_is_no_report_is_refused_with_its_place(text: str, told: str) -> No
         (("subjects", 0, "layers"), [], "subjects[0].layers: expected one convolution"),
     ],
 )
-def test_figures_that_cannot_be_are_refused(path: tuple[str | int, ...], value: Any, told: str) -> None:
+def test_figures_that_cannot_be_are_refused(
+    path: tuple[str | int, ...], value: Any, told: str
+) -> None:
     with pytest.raises(InputError) as refused:
         parse_reports(changed(*path, to=value), "report.json")
     assert str(refused.value).startswith(f"report.json: {told}")
@@ -457,7 +528,10 @@ def test_totals_are_those_of_the_layers(figure: str) -> None:
     with pytest.raises(InputError) as refused:
         parse_reports(written(model._replace(totals=totals)), "r.json")
     found = getattr(model.totals.as_is, figure)
-    assert str(refused.value) == f"r.json: subjects[0].totals.as_is.{figure}: found 1, but its layers have {found:,}"
+    assert (
+        str(refused.value)
+        == f"r.json: subjects[0].totals.as_is.{figure}: found 1, but its layers have {found:,}"
+    )
     with pytest.raises(InputError, match="layers: expected at least one layer, found none"):
         parse_reports(written(model._replace(layers=())), "r.json")
 
@@ -470,8 +544,16 @@ def test_totals_are_those_of_the_layers(figure: str) -> None:
         ('"macs": ', '"macs": 1e999, "x": ', "numbers must be finite, found 1e999"),
         ('"macs": ', '"macs": -1e999, "x": ', "numbers must be finite, found -1e999"),
         ('"macs": ', '"macs": Infinity, "x": ', "not JSON: Infinity is no number"),
-        ('"macs": ', f'"macs": {"9" * 5000}, "x": ', "a number of 5,000 characters, at most 40 are read"),
-        ('"macs": ', f'"macs": 0.{"9" * 500}, "x": ', "a number of 502 characters, at most 40 are read"),
+        (
+            '"macs": ',
+            f'"macs": {"9" * 5000}, "x": ',
+            "a number of 5,000 characters, at most 40 are read",
+        ),
+        (
+            '"macs": ',
+            f'"macs": 0.{"9" * 500}, "x": ',
+            "a number of 502 characters, at most 40 are read",
+        ),
     ],
 )
 def test_what_json_would_let_pass_is_refused_at_its_place(old: str, new: str, told: str) -> None:
@@ -481,7 +563,9 @@ def test_what_json_would_let_pass_is_refused_at_its_place(old: str, new: str, to
     (problem,) = refused.value.problems
     assert problem.message.startswith(told)
     line = text.splitlines()[problem.line - 1]
-    assert line[problem.column - 1 :].startswith((old[:5], "1e999", "-1e999", "Infinity", "9999", "0.9999"))
+    assert line[problem.column - 1 :].startswith(
+        (old[:5], "1e999", "-1e999", "Infinity", "9999", "0.9999")
+    )
 
 
 def test_what_a_later_version_found_out_is_shown_plainly() -> None:
@@ -489,7 +573,10 @@ def test_what_a_later_version_found_out_is_shown_plainly() -> None:
     timing = Timing(as_is=Latency(1e-3, None, 0.0, 1e-3, 1e-3, 1e-3, 5))
     where = Environment("a processor", 1, "float32", "contiguous", "tuned", "2.9", None, None,
                         noise=(Noise("solar_flare", 3.5, 2.0, "cpu"),))  # fmt: skip
-    causes = (Cause("cold_fusion", "cpu", {"share": 0.5, "by": "hand"}), Cause("backend", "cpu", {}))
+    causes = (
+        Cause("cold_fusion", "cpu", {"share": 0.5, "by": "hand"}),
+        Cause("backend", "cpu", {}),
+    )
     layer = report.layers[0]._replace(latency={"cpu": timing}, causes=causes)
     later = report._replace(layers=(layer,), latency={"cpu": timing}, environment=where, assumed=("colour",),
                             doubts=(Doubt("haunted", "Something walks."),))  # fmt: skip
@@ -510,7 +597,9 @@ def test_what_a_later_version_found_out_is_shown_plainly() -> None:
         (b"{", "report.json:1:2: not JSON: Expecting property name enclosed in double quotes"),
     ],
 )
-def test_the_command_line_tells_it_in_one_line_and_exits_2(tmp_path: Path, content: bytes | None, told: str) -> None:
+def test_the_command_line_tells_it_in_one_line_and_exits_2(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
     if content is not None:
         (tmp_path / "report.json").write_bytes(content)
     ran = run("model", "report.json", "--no-time", cwd=tmp_path)
@@ -526,7 +615,13 @@ def test_a_mark_at_the_beginning_of_the_file_is_passed_over(tmp_path: Path) -> N
 def places(value: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
     """Yield the keys that lead to every value of a document."""
     yield path
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    entries = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, entry in entries:
         yield from places(entry, *path, key)
 
@@ -536,7 +631,10 @@ PLACES = [path for path in places(WHOLE) if path]
 
 
 @law
-@given(path=st.sampled_from(PLACES), value=st.sampled_from([None, True, -1, 2.5, "text", [], {}, [{}], [None]]))
+@given(
+    path=st.sampled_from(PLACES),
+    value=st.sampled_from([None, True, -1, 2.5, "text", [], {}, [{}], [None]]),
+)
 def test_no_value_anywhere_breaks_the_reading(path: tuple[str | int, ...], value: Any) -> None:
     with suppress(InputError):
         (report,) = parse_reports(changed(*path, to=value), "report.json")

@@ -14,23 +14,25 @@ from jsonschema import Draft7Validator
 from properties import law
 
 import dscost
-from dscost.architectures import language as architectures
-from dscost.architectures.layers import LAYERS
 from dscost.budgets import language
 from dscost.budgets.language import read_budget
 from dscost.budgets.metrics import METRICS
 from dscost.cli import run
 from dscost.errors import FileProblems, InputError, UnknownNameError
-from dscost.marked_yaml import parse_yaml, read_yaml
-from dscost.quantities import QUANTITIES, parse_quantity
-from dscost.results import REPORT_KEYS, document
+from dscost.networks.architectures import language as architectures
+from dscost.networks.keys import LAYERS
+from dscost.notation.marked_yaml import parse_yaml, read_yaml
+from dscost.notation.quantities import QUANTITIES, parse_quantity
+from dscost.reports.records import REPORT_KEYS, document
 from dscost.schemas import SCHEMAS, schema
 from dscost.schemas.of_budgets import POLICIES_SAID, quantity
 
 ROOT = Path(__file__).parent.parent
 Schema = dict[str, Any]
 
-BUDGET, REPORT, ARCHITECTURE = (Draft7Validator(schema(name)) for name in ("budget", "report", "architecture"))
+BUDGET, REPORT, ARCHITECTURE = (
+    Draft7Validator(schema(name)) for name in ("budget", "report", "architecture")
+)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -42,7 +44,9 @@ def test_a_schema_is_one_of_draft_7(name: str) -> None:
 
 
 def test_an_unknown_schema_is_named_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown schema 'budgte' \(did you mean 'budget'\?\)"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown schema 'budgte' \(did you mean 'budget'\?\)"
+    ):
         schema("budgte")
     assert run(["schema", "budgte"]) == 2
     assert capsys.readouterr().err == "dscost: unknown schema 'budgte' (did you mean 'budget'?)\n"
@@ -108,14 +112,18 @@ RIGHT = {
     "a factor": LIMITED % "flops_per_byte: {min: 2.5}",
     "growth in percent": LIMITED % "macs: {max_increase: 1 %, ignore_below: 100k}",
     "growth as a quantity": LIMITED % "macs: {max_increase: 2M, max_decrease: 50%}",
-    "every bound": LIMITED % "macs: {max: 2G, min: 1G, max_increase: 0%, max_decrease: 0, message: too much}",
+    "every bound": LIMITED
+    % "macs: {max: 2G, min: 1G, max_increase: 0%, max_decrease: 0, message: too much}",
     "no limits": LIMITED % "",
     "an input as text": WITH % "input: 1,3,64,64",
     "settings": WITH % "set: {width: 0.5, blocks: [1, 2]}",
-    "a matrix": WITH % "matrix: {width: [0.5, 1.0], batch: [1, 8], input: [[1, 3, 32, 32]], dtype: [float16]}",
-    "entries": WITH % "matrix: {width: [1]}\n    entries: [{match: {width: 1}, limits: {macs: 1M}}]",
+    "a matrix": WITH
+    % "matrix: {width: [0.5, 1.0], batch: [1, 8], input: [[1, 3, 32, 32]], dtype: [float16]}",
+    "entries": WITH
+    % "matrix: {width: [1]}\n    entries: [{match: {width: 1}, limits: {macs: 1M}}]",
     "layers by name": WITH % 'layers: [{match: "layer1.*", each: {macs: 1M}}]',
-    "layers by kind": WITH % 'layers: [{match: "type:Conv2d[groups=1, kernel>=3,bias=true]", total: {params: 0}}]',
+    "layers by kind": WITH
+    % 'layers: [{match: "type:Conv2d[groups=1, kernel>=3,bias=true]", total: {params: 0}}]',
     "all layers": WITH % 'layers: [{match: "*[stride!=1]", total: {params: 0}}]',
     "exclusions": WITH % 'exclude: [{match: "op:linear", reason: none of our business}]',
     "policies": "policy: {on_unloadable_model: warn, on_improvement: ignore}\n" + LIMITED % "",
@@ -123,12 +131,15 @@ RIGHT = {
     "an input with a name": WITH % "input: ids=1,128:int64",
     "inputs by name": WITH % "input: {ids: '1,128:int64', mask: [1, 128]}",
     "inputs of a matrix": WITH % "matrix: {input: [[1, 3], ['a=1,3', '1'], {a: [1]}]}",
-    "bytes of layers": WITH % 'layers: [{match: "a", each: {weight_bytes: {max: 1 KiB, min: 1 B}}}]',
-    "growth of layers": WITH % 'layers: [{match: "a", each: {macs: {max_increase: 0%, ignore_below: 1k}}}]',
+    "bytes of layers": WITH
+    % 'layers: [{match: "a", each: {weight_bytes: {max: 1 KiB, min: 1 B}}}]',
+    "growth of layers": WITH
+    % 'layers: [{match: "a", each: {macs: {max_increase: 0%, ignore_below: 1k}}}]',
     "a whole float": LIMITED % "macs: 2.0",
     "a saved report": "version: 1\ndefaults: {input: [1]}\nmodels: [{target: report.json, limits: {macs: 1M}}]",
     "a factory with an input": "version: 1\nmodels: [{target: 'json:make', input: [1]}]",
-    "all of the top": "baseline: b.json\ndescription: mine\ndefaults: {batch: 2, limits: {macs: 1G}}\n" + LIMITED % "",
+    "all of the top": "baseline: b.json\ndescription: mine\ndefaults: {batch: 2, limits: {macs: 1G}}\n"
+    + LIMITED % "",
 }
 
 WRONG = {
@@ -179,9 +190,12 @@ WRONG = {
     "a matrix of values": WITH % "matrix: {width: 1}",
     "a description that is none": "description: 5\n" + LIMITED % "",
     "a blank description": "description: ' '\n" + LIMITED % "",
-    "growth of bytes of layers": WITH % 'layers: [{match: "a", each: {weight_bytes: {max_increase: 0%}}}]',
-    "growth of all bytes of layers": WITH % 'layers: [{match: "a", total: {traffic_bytes: {max_decrease: 0%}}}]',
-    "ignore_below of bytes of layers": WITH % 'layers: [{match: "a", each: {input_bytes: {ignore_below: 1 B}}}]',
+    "growth of bytes of layers": WITH
+    % 'layers: [{match: "a", each: {weight_bytes: {max_increase: 0%}}}]',
+    "growth of all bytes of layers": WITH
+    % 'layers: [{match: "a", total: {traffic_bytes: {max_decrease: 0%}}}]',
+    "ignore_below of bytes of layers": WITH
+    % 'layers: [{match: "a", each: {input_bytes: {ignore_below: 1 B}}}]',
     "a fraction of a count": LIMITED % "macs: 1.5",
     "a fraction of growth": LIMITED % "macs: {max_increase: 0.05}",
     "an unknown dtype of an input": WITH % "input: ids=1,128:int46",
@@ -245,19 +259,47 @@ _QUANTITIES = st.sampled_from(
         "5q",
     ]
 )
-_BESIDE = {"level": st.sampled_from(["warn", "off", True]), "message": st.sampled_from(["a", " ", 5])}
+_BESIDE = {
+    "level": st.sampled_from(["warn", "off", True]),
+    "message": st.sampled_from(["a", " ", 5]),
+}
 _LIMITS = st.dictionaries(
     st.sampled_from([*METRICS, "prams"]),
     _QUANTITIES
     | st.fixed_dictionaries(
-        {}, optional={**dict.fromkeys(("ignore_below", "tolerance", *language.BOUNDS), _QUANTITIES), **_BESIDE}
+        {},
+        optional={
+            **dict.fromkeys(("ignore_below", "tolerance", *language.BOUNDS), _QUANTITIES),
+            **_BESIDE,
+        },
     ),
     max_size=2,
 )
 _SHAPES = st.sampled_from(
-    [[1, 3], [0], [True], [1.5], [], "1,3", " 1, 3 ", "1,,3", "1,0", "a=1,3:int64", "1:int46", "é=1", "a=", "", 5, None]
+    [
+        [1, 3],
+        [0],
+        [True],
+        [1.5],
+        [],
+        "1,3",
+        " 1, 3 ",
+        "1,,3",
+        "1,0",
+        "a=1,3:int64",
+        "1:int46",
+        "é=1",
+        "a=",
+        "",
+        5,
+        None,
+    ]
 )
-_INPUTS = _SHAPES | st.lists(_SHAPES, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "1", "c d"]), _SHAPES)
+_INPUTS = (
+    _SHAPES
+    | st.lists(_SHAPES, max_size=3)
+    | st.dictionaries(st.sampled_from(["a", "b", "1", "c d"]), _SHAPES)
+)
 _MATCH = st.sampled_from(
     [
         "a.*",
@@ -291,11 +333,18 @@ _MODELS = st.fixed_dictionaries(
             st.sampled_from(["width", "input", "batch"]), st.lists(_SHAPES, max_size=2), max_size=2
         ),
         "limits": _LIMITS | _VALUES,
-        "entries": st.lists(st.fixed_dictionaries({"limits": _LIMITS}, optional={"match": _VALUES}), max_size=1),
-        "layers": st.lists(
-            st.fixed_dictionaries({}, optional={"match": _MATCH, "each": _LIMITS, "total": _LIMITS}), max_size=2
+        "entries": st.lists(
+            st.fixed_dictionaries({"limits": _LIMITS}, optional={"match": _VALUES}), max_size=1
         ),
-        "exclude": st.lists(st.fixed_dictionaries({}, optional={"match": _MATCH, "reason": _TEXTS}), max_size=1),
+        "layers": st.lists(
+            st.fixed_dictionaries(
+                {}, optional={"match": _MATCH, "each": _LIMITS, "total": _LIMITS}
+            ),
+            max_size=2,
+        ),
+        "exclude": st.lists(
+            st.fixed_dictionaries({}, optional={"match": _MATCH, "reason": _TEXTS}), max_size=1
+        ),
         "levl": st.just("warn"),
     },
 )
@@ -314,7 +363,10 @@ _BUDGETS = st.fixed_dictionaries(
 
 
 @law
-@given(_BUDGETS | st.builds(lambda model: {"version": 1, "models": [{"target": "m", **model}]}, _MODELS))
+@given(
+    _BUDGETS
+    | st.builds(lambda model: {"version": 1, "models": [{"target": "m", **model}]}, _MODELS)
+)
 def test_parser_and_schema_agree(budget: dict[str, Any]) -> None:
     text = yaml.safe_dump(budget, allow_unicode=True, sort_keys=False)
     with TemporaryDirectory() as folder:
@@ -325,7 +377,9 @@ def test_parser_and_schema_agree(budget: dict[str, Any]) -> None:
             refused = []
         except FileProblems as error:
             refused = [
-                one.message for one in error.problems if not any(what in one.message for what in ONLY_THE_PARSER)
+                one.message
+                for one in error.problems
+                if not any(what in one.message for what in ONLY_THE_PARSER)
             ]
             event("refused by the parser alone" if not refused else "refused")
             if not refused:
@@ -346,8 +400,13 @@ def test_the_keys_of_a_budget_are_those_of_the_parser() -> None:
     assert keys_of(items["layers"]) == set(language.RULE_KEYS)
     assert keys_of(items["exclude"]) == set(language.EXCLUSION_KEYS)
     assert keys_of(found["definitions"]["limits"]) == set(METRICS)
-    assert keys_of(found["definitions"]["layer_limits"]) == {name for name, one in METRICS.items() if one.of_layers}
-    limits = [found["definitions"][f"limit_{kind}"]["anyOf"][1] for kind in {one.kind for one in METRICS.values()}]
+    assert keys_of(found["definitions"]["layer_limits"]) == {
+        name for name, one in METRICS.items() if one.of_layers
+    }
+    limits = [
+        found["definitions"][f"limit_{kind}"]["anyOf"][1]
+        for kind in {one.kind for one in METRICS.values()}
+    ]
     assert set().union(*map(keys_of, limits)) == set(language.LIMIT_KEYS)
 
 
@@ -415,7 +474,11 @@ def closed(found: Any) -> Any:
     if not isinstance(found, dict):
         return found
     inner = {key: closed(one) for key, one in found.items()}
-    return {**inner, "additionalProperties": False} if "required" in found and "properties" in found else inner
+    return (
+        {**inner, "additionalProperties": False}
+        if "required" in found and "properties" in found
+        else inner
+    )
 
 
 STRICT_REPORT = Draft7Validator(closed(schema("report")))
@@ -426,7 +489,9 @@ def written(*reports: dscost.Report) -> Any:
 
 
 def problems_of(report: Any) -> list[str]:
-    return [f"{error.json_path}: {error.message:.200}" for error in STRICT_REPORT.iter_errors(report)]
+    return [
+        f"{error.json_path}: {error.message:.200}" for error in STRICT_REPORT.iter_errors(report)
+    ]
 
 
 @pytest.mark.parametrize("target", ["mobilenet_v3_small", "resnet18", "xception"])
@@ -435,7 +500,9 @@ def test_a_counted_report_has_the_keys_of_the_schema_and_no_others(target: str) 
 
 
 def test_a_timed_layer_has_the_keys_of_the_schema_and_no_others() -> None:
-    report = dscost.layer(in_channels=8, out_channels=8, kernel_size=3, time=True, time_budget_s=0.5, threads=1)
+    report = dscost.layer(
+        in_channels=8, out_channels=8, kernel_size=3, time=True, time_budget_s=0.5, threads=1
+    )
     found = written(report)
     assert problems_of(found) == []
     assert found["environment"]["threads"] == 1
@@ -445,7 +512,9 @@ def test_a_timed_layer_has_the_keys_of_the_schema_and_no_others() -> None:
 def test_a_timed_torch_model_has_the_keys_of_the_schema_and_no_others() -> None:
     import torch
 
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding="same"), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3))
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, padding="same"), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3)
+    )
     timed = dscost.analyze(model, input=(1, 3, 16, 16), time=True, time_budget_s=0.5, threads=1)
     assert timed.layers[0].conv is not None
     assert timed.layers[0].conv.padding == "same"
@@ -488,7 +557,10 @@ def test_a_report_may_have_keys_that_are_younger_than_the_schema() -> None:
 
 def test_the_fields_of_a_report_say_what_their_docstrings_say() -> None:
     properties: Mapping[str, Schema] = schema("report")["definitions"]["Cost"]["properties"]
-    assert properties["traffic_bytes"]["description"] == "Least data moved; of a chain, the sum over its stages."
+    assert (
+        properties["traffic_bytes"]["description"]
+        == "Least data moved; of a chain, the sum over its stages."
+    )
     assert properties["flops"] == {"type": "integer", "description": "Two per multiply-accumulate."}
     assert properties["flops_per_byte"]["type"] == ["number", "null"]
 
@@ -506,19 +578,27 @@ def compared(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("resnet18", "resnet34"), ("resnet18", "mobilenet_v1", "resnet18", "--all"), ("vgg16", "vgg16", "--all")],
+    [
+        ("resnet18", "resnet34"),
+        ("resnet18", "mobilenet_v1", "resnet18", "--all"),
+        ("vgg16", "vgg16", "--all"),
+    ],
 )
 def test_a_comparison_has_the_keys_of_the_schema_and_no_others(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = compared(*arguments, capsys=capsys)
-    assert [f"{one.json_path}: {one.message:.200}" for one in STRICT_COMPARISON.iter_errors(found)] == []
+    assert [
+        f"{one.json_path}: {one.message:.200}" for one in STRICT_COMPARISON.iter_errors(found)
+    ] == []
 
 
 def test_a_comparison_of_measured_reports_has_the_keys_of_the_schema(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = dscost.layer(in_channels=8, out_channels=8, kernel_size=3, time=True, time_budget_s=0.2, threads=1)
+    report = dscost.layer(
+        in_channels=8, out_channels=8, kernel_size=3, time=True, time_budget_s=0.2, threads=1
+    )
     path = tmp_path / "layer.json"
     path.write_text(json.dumps(written(report)), encoding="utf-8")
     found = compared(str(path), str(path), capsys=capsys)
@@ -625,5 +705,7 @@ def test_the_keys_of_an_architecture_are_those_of_the_parser() -> None:
     assert words == {"enum": ["flatten"]}
     by_kind = dict(zip(LAYERS, layers, strict=True))
     for kind, values in LAYERS.items():
-        own = {"block", "rows"} if kind == "block" else {*values, *architectures.LISTS.get(kind, ())}
+        own = (
+            {"block", "rows"} if kind == "block" else {*values, *architectures.LISTS.get(kind, ())}
+        )
         assert keys_of(by_kind[kind]) == {*own, "name", "when"}, kind

@@ -5,15 +5,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.budgets.selectors import FIELDS, OPS, TYPES, ConvFacts, Kind, Part, parse_kind, parse_selector
+from dscost.budgets.selectors import (
+    FIELDS,
+    OPS,
+    TYPES,
+    ConvFacts,
+    Kind,
+    Part,
+    parse_kind,
+    parse_selector,
+)
 from dscost.errors import InputError, UnknownNameError
-from dscost.results import Cost, Layer, Operator
-from dscost.specs import ConvSpec, conv2d
+from dscost.layers.convolution import ConvSpec, conv2d
+from dscost.reports.records import Cost, Layer, Operator
 
 NOTHING = Cost(0, 0, 0, 0, 0, 0)
 
 
-def layer(name: str = "x", conv: ConvSpec | None = None, type: str = "Conv2d", op: str = "convolution") -> Layer:
+def layer(
+    name: str = "x", conv: ConvSpec | None = None, type: str = "Conv2d", op: str = "convolution"
+) -> Layer:
     return Layer(name, type, op, 1, conv, (1, 8, 8, 8), (1, 8, 8, 8), NOTHING)
 
 
@@ -38,7 +49,9 @@ def layer(name: str = "x", conv: ConvSpec | None = None, type: str = "Conv2d", o
         ("blocks.*.conv", "blocks.[0].conv", True),
     ],
 )
-def test_names_match_as_whole_and_a_star_crosses_dots(pattern: str, name: str, matches: bool) -> None:
+def test_names_match_as_whole_and_a_star_crosses_dots(
+    pattern: str, name: str, matches: bool
+) -> None:
     selector = parse_selector(pattern)
     assert selector.matches(layer(name)) is matches
     assert selector.matches_kind(name, None) is matches
@@ -115,9 +128,13 @@ def test_conditions_are_about_the_convolution(condition: str, holds: bool) -> No
     assert not parse_selector(f"y[{condition}]").matches(layer(conv=CONV))
 
 
-@pytest.mark.parametrize("condition", ["groups=1", "groups!=1", "kernel>0", "kernel<9", "bias!=true"])
+@pytest.mark.parametrize(
+    "condition", ["groups=1", "groups!=1", "kernel>0", "kernel<9", "bias!=true"]
+)
 def test_what_is_no_convolution_fulfils_no_condition(condition: str) -> None:
-    assert not parse_selector(f"*[{condition}]").matches(layer(conv=None, type="Linear", op="linear"))
+    assert not parse_selector(f"*[{condition}]").matches(
+        layer(conv=None, type="Linear", op="linear")
+    )
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -174,7 +191,10 @@ def test_every_field_that_is_offered_can_be_asked_for() -> None:
 
 
 @law
-@given(st.text(max_size=40) | st.text("type:op[]=<>!,*0123456789kernelgroups ", max_size=40), st.text(max_size=10))
+@given(
+    st.text(max_size=40) | st.text("type:op[]=<>!,*0123456789kernelgroups ", max_size=40),
+    st.text(max_size=10),
+)
 def test_any_text_is_a_selector_or_an_input_error(text: str, name: str) -> None:
     try:
         selector = parse_selector(text)
@@ -321,7 +341,9 @@ MIXED = layer("own", type="Own", op="linear")._replace(
         ("op:convolution[kernel>3,groups=1]", False),  # each of them is another's
     ],
 )
-def test_a_selector_means_the_operators_of_a_layer_that_runs_several(text: str, parts: object) -> None:
+def test_a_selector_means_the_operators_of_a_layer_that_runs_several(
+    text: str, parts: object
+) -> None:
     selector = parse_selector(text)
     assert selector.matches(MIXED) is (parts is not False)
     if parts is not False:
@@ -339,18 +361,25 @@ def test_convolutions_inside_other_modules_are_left_out_of_a_rule_on_torchs_own(
 def test_the_types_that_are_known_are_those_of_torch() -> None:
     from torch import nn
 
-    classes = {name for name, one in vars(nn).items() if isinstance(one, type) and issubclass(one, nn.Module)}
+    classes = {
+        name
+        for name, one in vars(nn).items()
+        if isinstance(one, type) and issubclass(one, nn.Module)
+    }
     containers = {"Module", "Container", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict",
                   "DataParallel", "RNNBase", "RNNCellBase", "AdaptiveLogSoftmaxWithLoss"}  # fmt: skip
     assert {name for name in classes - containers if "Loss" not in name} <= TYPES
 
 
 def test_the_operations_that_are_known_are_those_of_reports() -> None:
-    from dscost import network_specs, specs
+    from dscost.layers import convolution as specs
+    from dscost.layers import others as network_specs
     from dscost.tracing.operators import MEAN
     from dscost.tracing.operators import OPS as TRACED
 
-    built = {one.op for one in vars(network_specs).values() if isinstance(getattr(one, "op", None), str)}
+    built = {
+        one.op for one in vars(network_specs).values() if isinstance(getattr(one, "op", None), str)
+    }
     assert built | {specs.ConvSpec.op} | (set(TRACED.values()) - {MEAN}) <= set(OPS)
 
 
@@ -399,9 +428,18 @@ def test_what_matches_nothing_is_told_what_nearly_would(text: str, hint: str) ->
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("type:Conv2d", "2 convolutions of type MyConv, StdConv left out: op:convolution means all"),
-        ("type:Conv2d[groups=1]", "1 convolution of type MyConv left out: op:convolution means all"),
-        ("type:Conv?d", "3 convolutions of type MyConv, MyConv1d, StdConv left out: op:convolution means all"),
+        (
+            "type:Conv2d",
+            "2 convolutions of type MyConv, StdConv left out: op:convolution means all",
+        ),
+        (
+            "type:Conv2d[groups=1]",
+            "1 convolution of type MyConv left out: op:convolution means all",
+        ),
+        (
+            "type:Conv?d",
+            "3 convolutions of type MyConv, MyConv1d, StdConv left out: op:convolution means all",
+        ),
         ("type:Conv2d[groups>4]", None),
         ("type:*", None),
         ("type:MyConv", None),

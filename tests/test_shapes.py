@@ -6,21 +6,31 @@ from typing import Any
 
 import pytest
 
-from dscost.architectures import Architecture, build, builtin_names, find_builtin, read_architecture
-from dscost.architectures.expressions import UNKNOWN, Expression, UnknownValue
-from dscost.architectures.language import parse_architecture
 from dscost.configs import config_folder
 from dscost.errors import FileProblems, InputError, Problem
-from dscost.marked_yaml import parse_yaml, read_yaml
-from dscost.operations import Operation
+from dscost.networks.architectures import (
+    Architecture,
+    build,
+    builtin_names,
+    find_builtin,
+    read_architecture,
+)
+from dscost.networks.expressions import UNKNOWN, Expression, UnknownValue
+from dscost.networks.language import parse_architecture
+from dscost.networks.network import Operation
+from dscost.notation.marked_yaml import parse_yaml, read_yaml
 
 SHAPE = (1, 3, 16, 16)
 
 
-def unrolled(text: str, shape: tuple[int, ...] | None = SHAPE, **overrides: Any) -> tuple[Operation, ...]:
+def unrolled(
+    text: str, shape: tuple[int, ...] | None = SHAPE, **overrides: Any
+) -> tuple[Operation, ...]:
     problems: list[Problem] = []
     file = parse_architecture(parse_yaml(text, "net.yaml", problems), "net.yaml", problems)
-    return build(Architecture("net", file, file.settings), overrides=overrides, shape=shape).operations
+    return build(
+        Architecture("net", file, file.settings), overrides=overrides, shape=shape
+    ).operations
 
 
 def problems_of(text: str, shape: tuple[int, ...] | None = SHAPE, **overrides: Any) -> list[str]:
@@ -80,9 +90,15 @@ def test_no_layer_of_a_builtin_is_called_like_a_group_of_layers(name: str) -> No
     [
         pytest.param("{act: relu, name: b1}, {block: b}", "{act", id="a layer, then a block"),
         pytest.param("{block: b}, {act: relu, name: b1}", "{act", id="a block, then a layer"),
-        pytest.param("{squeeze_excite: 1, name: b1}, {act: relu, name: b1}", "{act", id="a gate, then a layer"),
         pytest.param(
-            "{act: relu, name: b1}, {squeeze_excite: 1, name: b1}", "{squeeze_excite", id="a layer, then a gate"
+            "{squeeze_excite: 1, name: b1}, {act: relu, name: b1}",
+            "{act",
+            id="a gate, then a layer",
+        ),
+        pytest.param(
+            "{act: relu, name: b1}, {squeeze_excite: 1, name: b1}",
+            "{squeeze_excite",
+            id="a layer, then a gate",
         ),
     ],
 )
@@ -99,7 +115,9 @@ def test_a_layer_cannot_be_called_like_a_group_of_layers(layers: str, place: str
     [
         pytest.param("[{act: relu, when: false}]", id="nothing"),
         pytest.param("[{block: none_of_it, rows: [[1], [2]]}]", id="rows of nothing"),
-        pytest.param("[{residual: [{act: relu, when: false}], skip_when: false}]", id="a residual of nothing"),
+        pytest.param(
+            "[{residual: [{act: relu, when: false}], skip_when: false}]", id="a residual of nothing"
+        ),
         pytest.param("[{conv: 1, out_channels: index - 1}]", id="a layer that cannot be"),
     ],
 )
@@ -110,12 +128,19 @@ blocks:
   b: {{repeat: 1000000000000, layers: {layers}}}
 layers: [flatten, {{block: b}}]
 """
-    assert any("more than 300,000 values to compute once blocks are repeated, refused" in p for p in problems_of(text))
+    assert any(
+        "more than 300,000 values to compute once blocks are repeated, refused" in p
+        for p in problems_of(text)
+    )
 
 
 @pytest.mark.parametrize(
     ("repeat", "call", "place"),
-    [("-2", "{block: b, n: 1}", "-2"), ("n", "{block: b, n: -2}", "-2"), ("0 - n", "{block: b, n: 2}", "0 - n")],
+    [
+        ("-2", "{block: b, n: 1}", "-2"),
+        ("n", "{block: b, n: -2}", "-2"),
+        ("0 - n", "{block: b, n: 2}", "0 - n"),
+    ],
 )
 def test_negative_repeats_are_refused(repeat: str, call: str, place: str) -> None:
     text = f"blocks: {{b: {{columns: [n], repeat: {repeat}, layers: [flatten]}}}}\nlayers: [{call}]"
@@ -123,9 +148,7 @@ def test_negative_repeats_are_refused(repeat: str, call: str, place: str) -> Non
 
 
 def test_two_blocks_that_contain_each_other_twice_are_refused_once() -> None:
-    text = (
-        "blocks: {a: {layers: [{block: b}, {block: b}]}, b: {layers: [{block: a}, {block: a}]}}\nlayers: [{block: a}]"
-    )
+    text = "blocks: {a: {layers: [{block: b}, {block: b}]}, b: {layers: [{block: a}, {block: a}]}}\nlayers: [{block: a}]"
     (problem,) = problems_of(text)
     assert "blocks nested deeper than 20 levels" in problem
 
@@ -169,7 +192,11 @@ settings: {wide: true, unit: a}
 blocks: {a: {layers: [{conv: 1, out_channels: 4}]}, b: {columns: [u], layers: [{block: u}]}}
 layers: [{block: a if wide else b}, {block: b, u: unit}, {block: b, rows: [[a]]}]
 """
-    assert [operation.name for operation in unrolled(text)] == ["a1.conv1", "b1.a1.conv1", "b2.a1.conv1"]
+    assert [operation.name for operation in unrolled(text)] == [
+        "a1.conv1",
+        "b1.a1.conv1",
+        "b2.a1.conv1",
+    ]
 
 
 def test_an_expression_that_needs_an_unknown_value_has_none() -> None:
@@ -311,7 +338,9 @@ def test_values_are_checked_on_after_a_mistake(text: str, problems: list[str]) -
         pytest.param("{conv: 99, out_channels: 8, padding: 0}", id="a window"),
         pytest.param("{conv: 3, out_channels: 7, groups: 3}", id="groups"),
         pytest.param("{act: relu, when: in_channels}", id="when"),
-        pytest.param("{residual: [{conv: 3, out_channels: 8}], skip_when: in_channels == 8}", id="a sum"),
+        pytest.param(
+            "{residual: [{conv: 3, out_channels: 8}], skip_when: in_channels == 8}", id="a sum"
+        ),
         pytest.param("{residual: [{conv: 3, out_channels: 8}], act: relu}", id="another sum"),
         pytest.param("{block: b, c: in_channels - 3}", id="a column"),
         pytest.param("{block: b, rows: [[in_channels - 3]]}", id="a cell"),
@@ -339,7 +368,20 @@ layers: [{block: b, rows: [[2, 1], [5, 1], [1, 0]]}]
 """) == ["{conv → groups=2 does not divide in_channels=3", "0 → stride must be at least 1, found 0"]
 
 
-RESERVED = ["index", "first", "in_channels", "block_in_channels", "relu", "none", "same", "max", "a-b", "if", "2x", "b"]
+RESERVED = [
+    "index",
+    "first",
+    "in_channels",
+    "block_in_channels",
+    "relu",
+    "none",
+    "same",
+    "max",
+    "a-b",
+    "if",
+    "2x",
+    "b",
+]
 
 
 @pytest.mark.parametrize(
@@ -476,15 +518,23 @@ README = (config_folder("architectures") / "README.md").read_text(encoding="utf-
 
 @pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
 def test_the_examples_of_the_readme_can_be_read(example: str) -> None:
-    text = example if "settings" in example else f"settings: {{width: 1.0, repeats: [3, 4]}}\n{example}"
+    text = (
+        example
+        if "settings" in example
+        else f"settings: {{width: 1.0, repeats: [3, 4]}}\n{example}"
+    )
     if "stage" in text:
-        text += "blocks: {stage: {columns: [c, n], repeat: n, layers: [{conv: 1, out_channels: c}]}}\n"
+        text += (
+            "blocks: {stage: {columns: [c, n], repeat: n, layers: [{conv: 1, out_channels: c}]}}\n"
+        )
     assert unrolled(text)
 
 
 def test_the_readme_names_every_activation_and_key() -> None:
-    from dscost.architectures.language import VARIABLES
-    from dscost.architectures.layers import LAYERS, WORDS
+    from dscost.networks.keys import LAYERS, WORDS
+    from dscost.networks.language import VARIABLES
 
     keys = {key for kind, keys in LAYERS.items() for key in (kind, *keys)}
-    assert [word for word in (*keys, *WORDS, *VARIABLES) if not re.search(rf"\b{word}\b", README)] == []
+    assert [
+        word for word in (*keys, *WORDS, *VARIABLES) if not re.search(rf"\b{word}\b", README)
+    ] == []

@@ -76,7 +76,11 @@ def started_slow(command: str, folder: Path) -> subprocess.Popen[str]:
     (folder / "slow.yaml").write_text(
         "version: 1\nmodels: [{target: 'slow.py:make', input: [1, 3], limits: {macs: 1}}]\n"
     )
-    given = ["check", "slow.yaml"] if command == "check" else ["model", "slow.py:make", "--input", "1,3", "--no-time"]
+    given = (
+        ["check", "slow.yaml"]
+        if command == "check"
+        else ["model", "slow.py:make", "--input", "1,3", "--no-time"]
+    )
     process = start(*given, folder=folder)
     assert process.stderr is not None
     assert process.stderr.readline() == "begun\n"
@@ -88,7 +92,10 @@ def still_running(folder: Path) -> list[str]:
     found = []
     for place in Path("/proc").glob("[0-9]*/cwd") if sys.platform == "linux" else ():
         try:
-            if place.resolve() == folder.resolve() and "Z" not in (place.parent / "stat").read_text().split()[2]:
+            if (
+                place.resolve() == folder.resolve()
+                and "Z" not in (place.parent / "stat").read_text().split()[2]
+            ):
                 found.append(place.parent.name)
         except OSError:  # it has ended meanwhile
             continue

@@ -135,14 +135,18 @@ FACTORIES = [
     pytest.param("instance", {}, 5, id="an instance"),
     pytest.param("Net.half", {}, 2, id="a static method"),
     pytest.param("needs_values", {}, 6, id="a factory that looks at values"),
-    pytest.param("needs_values", {"width": 8}, 8, id="a factory that looks at values, with arguments"),
+    pytest.param(
+        "needs_values", {"width": 8}, 8, id="a factory that looks at values, with arguments"
+    ),
     pytest.param("already_on_the_cpu", {}, 4, id="a factory that has its own device"),
     pytest.param("needs_an_argument", {"width": 3}, 3, id="a factory with a necessary argument"),
 ]
 
 
 @pytest.mark.parametrize(("name", "kwargs", "width"), FACTORIES)
-def test_a_factory_in_a_file_is_used(models: str, name: str, kwargs: dict[str, Any], width: int) -> None:
+def test_a_factory_in_a_file_is_used(
+    models: str, name: str, kwargs: dict[str, Any], width: int
+) -> None:
     report = dscost.analyze(f"{models}:{name}", input=(1, 3, 4, 4), kwargs=kwargs)
     assert report.totals.as_is.macs == 16 * 3 * width
     assert (report.target, report.source) == (f"{models}:{name}", "file")
@@ -150,7 +154,9 @@ def test_a_factory_in_a_file_is_used(models: str, name: str, kwargs: dict[str, A
 
 
 @pytest.mark.parametrize(("name", "kwargs", "width"), FACTORIES)
-def test_a_factory_in_a_package_is_used(package: str, name: str, kwargs: dict[str, Any], width: int) -> None:
+def test_a_factory_in_a_package_is_used(
+    package: str, name: str, kwargs: dict[str, Any], width: int
+) -> None:
     report = dscost.analyze(f"{package}.models:{name}", input=(1, 3, 4, 4), kwargs=kwargs)
     assert report.totals.as_is.macs == 16 * 3 * width
     assert (report.target, report.source) == (f"{package}.models:{name}", "python")
@@ -197,7 +203,9 @@ def test_making_a_model_does_not_move_the_random_state(tmp_path: Path, name: str
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_a_file_may_import_what_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_may_import_what_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "neighbour_of_a_model.py").write_text("WIDTH = 6\n", encoding="utf-8")
     path = tmp_path / "net.py"
@@ -214,7 +222,10 @@ def test_a_file_may_import_what_lies_beside_it(tmp_path: Path, monkeypatch: pyte
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "changing.py"
     for width in (4, 9):
-        path.write_text(f"from torch import nn\ndef make():\n    return nn.Conv2d(3, {width}, 1)\n", encoding="utf-8")
+        path.write_text(
+            f"from torch import nn\ndef make():\n    return nn.Conv2d(3, {width}, 1)\n",
+            encoding="utf-8",
+        )
         os.utime(path, (width, width))
         assert macs_of(f"{path}:make") == 16 * 3 * width
 
@@ -224,7 +235,8 @@ def test_two_files_of_one_name_are_two_models(tmp_path: Path) -> None:
         folder = tmp_path / str(width)
         folder.mkdir()
         (folder / "net.py").write_text(
-            f"from torch import nn\ndef make():\n    return nn.Conv2d(3, {width}, 1)\n", encoding="utf-8"
+            f"from torch import nn\ndef make():\n    return nn.Conv2d(3, {width}, 1)\n",
+            encoding="utf-8",
         )
     for width in (4, 9, 4):
         assert macs_of(f"{tmp_path}/{width}/net.py:make") == 16 * 3 * width
@@ -259,21 +271,37 @@ def test_dataclasses_and_pickles_in_a_file_find_their_module(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
-        pytest.param("Nte", {}, "{target}: there is no 'Nte' (did you mean 'Net'?)", id="nearest spelling"),
-        pytest.param("maek", {}, "{target}: there is no 'maek' (did you mean 'make'?)", id="nearest function"),
+        pytest.param(
+            "Nte", {}, "{target}: there is no 'Nte' (did you mean 'Net'?)", id="nearest spelling"
+        ),
+        pytest.param(
+            "maek", {}, "{target}: there is no 'maek' (did you mean 'make'?)", id="nearest function"
+        ),
         pytest.param("xyzzy", {}, "{target}: there is no 'xyzzy'", id="nothing near"),
         pytest.param("Net.quarter", {}, "{target}: there is no 'Net.quarter'", id="no such method"),
         pytest.param("", {}, "", id="no name"),
-        pytest.param("number", {}, "{target} is no class, function or nn.Module but this: 3.5", id="a number"),
         pytest.param(
-            "fails", {}, "{target} cannot be made: ValueError: no model of size 3", id="a factory that raises"
+            "number", {}, "{target} is no class, function or nn.Module but this: 3.5", id="a number"
         ),
         pytest.param(
-            "fails", {"size": 9}, "{target} cannot be made: ValueError: no model of size 9", id="raises with arguments"
+            "fails",
+            {},
+            "{target} cannot be made: ValueError: no model of size 3",
+            id="a factory that raises",
+        ),
+        pytest.param(
+            "fails",
+            {"size": 9},
+            "{target} cannot be made: ValueError: no model of size 9",
+            id="raises with arguments",
         ),
         pytest.param("exits", {}, "{target} cannot be made: SystemExit", id="a factory that exits"),
-        pytest.param("makes_nothing", {}, "{target} makes no nn.Module but this: None", id="nothing made"),
-        pytest.param("makes_a_list", {}, "{target} makes no nn.Module but this: [Conv2d(", id="a list made"),
+        pytest.param(
+            "makes_nothing", {}, "{target} makes no nn.Module but this: None", id="nothing made"
+        ),
+        pytest.param(
+            "makes_a_list", {}, "{target} makes no nn.Module but this: [Conv2d(", id="a list made"
+        ),
         pytest.param(
             "Net",
             {"widht": 3},
@@ -287,9 +315,14 @@ def test_dataclasses_and_pickles_in_a_file_find_their_module(tmp_path: Path) -> 
             id="a missing argument",
         ),
         pytest.param(
-            "Net", {"width": "four"}, "{target} cannot be made: TypeError: ", id="an argument of a wrong kind"
+            "Net",
+            {"width": "four"},
+            "{target} cannot be made: TypeError: ",
+            id="an argument of a wrong kind",
         ),
-        pytest.param("Net", {"width": -1}, "{target} cannot be made: ", id="an impossible argument"),
+        pytest.param(
+            "Net", {"width": -1}, "{target} cannot be made: ", id="an impossible argument"
+        ),
         pytest.param(
             "instance",
             {"width": 3},
@@ -302,7 +335,9 @@ def test_a_factory_that_makes_no_model_is_refused_with_the_reason(
     models: str, name: str, kwargs: dict[str, Any], message: str
 ) -> None:
     target = f"{models}:{name}"
-    assert refused(target, input=(1, 3, 4, 4), kwargs=kwargs).startswith(message.format(target=target))
+    assert refused(target, input=(1, 3, 4, 4), kwargs=kwargs).startswith(
+        message.format(target=target)
+    )
 
 
 @pytest.mark.parametrize(
@@ -310,27 +345,43 @@ def test_a_factory_that_makes_no_model_is_refused_with_the_reason(
     [
         ("{package}.mdoels:Net", "{target}: there is no module '{package}.mdoels'"),
         ("dscost_no_such_package:Net", "{target}: there is no module 'dscost_no_such_package'"),
-        ("dscost_no_such_package.models:Net", "{target}: there is no module 'dscost_no_such_package'"),
+        (
+            "dscost_no_such_package.models:Net",
+            "{target}: there is no module 'dscost_no_such_package'",
+        ),
         ("{package}.models:Nte", "{target}: there is no 'Nte' (did you mean 'Net'?)"),
-        ("{package}.broken:Net", "{target}: importing {package}.broken failed: RuntimeError: not today"),
+        (
+            "{package}.broken:Net",
+            "{target}: importing {package}.broken failed: RuntimeError: not today",
+        ),
         ("{package}.needy:Net", "{target}: there is no module 'a_library_that_nobody_has'"),
-        ("{package}.unfinished:make", "{target}: importing {package}.unfinished failed: SyntaxError: "),
+        (
+            "{package}.unfinished:make",
+            "{target}: importing {package}.unfinished failed: SyntaxError: ",
+        ),
         ("..:Net", "{target}: "),
         ("a b:Net", "{target}: there is no module 'a b'"),
         (":Net", ""),
         ("{package}.models:", ""),
     ],
 )
-def test_a_package_without_the_factory_is_refused_with_the_reason(package: str, target: str, message: str) -> None:
+def test_a_package_without_the_factory_is_refused_with_the_reason(
+    package: str, target: str, message: str
+) -> None:
     target = target.format(package=package)
-    assert refused(target, input=(1, 3, 4, 4)).startswith(message.format(package=package, target=target))
+    assert refused(target, input=(1, 3, 4, 4)).startswith(
+        message.format(package=package, target=target)
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("def make(:\n", "SyntaxError: "),
-        ("import a_library_that_nobody_has\n", "ModuleNotFoundError: No module named 'a_library_that_nobody_has'"),
+        (
+            "import a_library_that_nobody_has\n",
+            "ModuleNotFoundError: No module named 'a_library_that_nobody_has'",
+        ),
         ("1 / 0\n", "ZeroDivisionError: division by zero"),
         ("raise SystemExit('bye')\n", "SystemExit: bye"),
         ("def make(): return undefined_name\n", "NameError: name 'undefined_name' is not defined"),
@@ -340,7 +391,9 @@ def test_a_package_without_the_factory_is_refused_with_the_reason(package: str, 
     ],
     ids=str,
 )
-def test_a_file_that_cannot_run_is_refused_with_the_reason(tmp_path: Path, text: str, reason: str) -> None:
+def test_a_file_that_cannot_run_is_refused_with_the_reason(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     path = tmp_path / "broken.py"
     path.write_text(text, encoding="utf-8")
     told = refused(f"{path}:make", input=(1, 3))
@@ -377,7 +430,9 @@ def test_an_input_that_does_not_fit_is_refused_with_the_words_of_torch(models: s
     assert "to have 3 channels, but got 5 channels instead" in told
 
 
-def test_settings_are_for_architectures_and_arguments_for_factories(models: str, network_file: WriteFile) -> None:
+def test_settings_are_for_architectures_and_arguments_for_factories(
+    models: str, network_file: WriteFile
+) -> None:
     told = refused(f"{models}:Net", input=(1, 3, 4, 4), settings={"width": 3})
     assert told == f"{models}:Net is no architecture file: change it with --kwargs, not with --set"
     told = refused("resnet18", kwargs={"classes": 3})
@@ -401,18 +456,24 @@ class Bomb:
 
 @pytest.mark.parametrize("ending", ["pt", "pth", "ckpt", "bin", "pkl"])
 @pytest.mark.parametrize("exists", [True, False], ids=["there", "not there"])
-def test_a_pickled_model_is_refused_and_not_opened(tmp_path: Path, ending: str, exists: bool) -> None:
+def test_a_pickled_model_is_refused_and_not_opened(
+    tmp_path: Path, ending: str, exists: bool
+) -> None:
     path, touched = tmp_path / f"model.{ending}", tmp_path / "touched"
     if exists:
         path.write_bytes(pickle.dumps(Bomb(touched)))
     told = refused(str(path))
-    assert told.startswith(f"{path}: refused, since reading a pickled model runs whatever code it holds; ")
+    assert told.startswith(
+        f"{path}: refused, since reading a pickled model runs whatever code it holds; "
+    )
     assert "path/file.py:factory" in told
     assert "program.pt2" in told
     assert not touched.exists()
 
 
-@pytest.mark.parametrize("name", ["MODEL.PT", "model.Pth", "model.pickle", "model.safetensors", "model.h5"])
+@pytest.mark.parametrize(
+    "name", ["MODEL.PT", "model.Pth", "model.pickle", "model.safetensors", "model.h5"]
+)
 def test_other_weights_are_refused_with_what_a_target_may_be(tmp_path: Path, name: str) -> None:
     path, touched = tmp_path / name, tmp_path / "touched"
     path.write_bytes(pickle.dumps(Bomb(touched)))
@@ -433,7 +494,11 @@ def test_a_pickle_that_calls_itself_a_program_is_not_run(tmp_path: Path) -> None
 class Small(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.norm, self.head = nn.Conv2d(3, 4, 3, groups=1), nn.BatchNorm2d(4), nn.Linear(4, 5)
+        self.conv, self.norm, self.head = (
+            nn.Conv2d(3, 4, 3, groups=1),
+            nn.BatchNorm2d(4),
+            nn.Linear(4, 5),
+        )
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         x = torch.relu(self.norm(self.conv(x)))
@@ -458,7 +523,9 @@ def test_an_exported_program_states_its_own_input(tmp_path: Path) -> None:
     target = exported(tmp_path / "small.pt2", torch.zeros(2, 3, 9, 9))
     report = dscost.analyze(target, strict=True)
     assert report.totals.as_is.macs == SMALL
-    assert report.totals.as_is.params == sum(parameter.numel() for parameter in Small().parameters())
+    assert report.totals.as_is.params == sum(
+        parameter.numel() for parameter in Small().parameters()
+    )
     assert report.source == "export"
     assert report.inputs == (((2, 3, 9, 9), "float32"),)
     assert sum(layer.cost.macs for layer in report.layers) == SMALL
@@ -476,7 +543,9 @@ def test_an_exported_program_with_keyword_inputs_is_counted(tmp_path: Path) -> N
 def test_an_exported_program_takes_another_batch_where_it_was_exported_so(tmp_path: Path) -> None:
     path = tmp_path / "dynamic.pt2"
     batch = torch.export.Dim("batch", min=1, max=64)
-    program = torch.export.export(Small().eval(), (torch.zeros(2, 3, 9, 9),), dynamic_shapes={"x": {0: batch}})
+    program = torch.export.export(
+        Small().eval(), (torch.zeros(2, 3, 9, 9),), dynamic_shapes={"x": {0: batch}}
+    )
     torch.export.save(program, path)
     assert dscost.analyze(str(path), batch=6).totals.as_is.macs == 3 * SMALL
 
@@ -490,7 +559,9 @@ def test_an_exported_program_says_so_when_it_cannot_take_an_input(tmp_path: Path
 @export_warnings
 def test_an_exported_program_takes_no_arguments(tmp_path: Path) -> None:
     target = exported(tmp_path / "small.pt2", torch.zeros(2, 3, 9, 9))
-    assert refused(target, kwargs={"width": 3}) == f"{target}: an exported program takes no --kwargs"
+    assert (
+        refused(target, kwargs={"width": 3}) == f"{target}: an exported program takes no --kwargs"
+    )
 
 
 @pytest.mark.parametrize(
@@ -503,7 +574,9 @@ def test_an_exported_program_takes_no_arguments(tmp_path: Path) -> None:
     ],
     ids=["not there", "empty", "text", "an empty archive"],
 )
-def test_what_is_no_exported_program_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_what_is_no_exported_program_is_refused(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     path = tmp_path / "program.pt2"
     if content is not None:
         path.write_bytes(content)
@@ -550,7 +623,12 @@ def test_a_builtin_comes_before_the_zoos(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("target", "nearest"),
-    [("resnet81", "resnet18"), ("mobilnet_v2", "mobilenet_v2"), ("RESNET18", "resnet18"), ("eficientnet_b0", "e")],
+    [
+        ("resnet81", "resnet18"),
+        ("mobilnet_v2", "mobilenet_v2"),
+        ("RESNET18", "resnet18"),
+        ("eficientnet_b0", "e"),
+    ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_spelling(target: str, nearest: str) -> None:
     assert refused(target).startswith(f"unknown model '{target}' (did you mean '{nearest}")
@@ -584,7 +662,9 @@ def test_an_object_that_is_no_model_is_refused(target: Any) -> None:
 # -- the zoos where they are missing or broken
 
 
-def test_a_library_that_is_not_installed_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_is_not_installed_is_named_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     for library in ("torchvision", "timm"):
         for name in [loaded for loaded in sys.modules if loaded.partition(".")[0] == library]:
@@ -595,7 +675,9 @@ def test_a_library_that_is_not_installed_is_named_with_how_to_install_it(monkeyp
             monkeypatch.setattr(sys, "meta_path", [_Missing("torchvision"), *sys.meta_path])
         with pytest.raises(UnavailableError, match=r"pip install 'dscost\[zoo\]'"):
             dscost.analyze(f"{library}:resnet18")
-    with pytest.raises(UnknownNameError, match="torchvision and timm could not be asked: not installed"):
+    with pytest.raises(
+        UnknownNameError, match="torchvision and timm could not be asked: not installed"
+    ):
         dscost.analyze("resnet19")
 
 
@@ -603,9 +685,15 @@ def test_a_library_that_is_not_installed_is_named_with_how_to_install_it(monkeyp
 def zoos(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand-ins for torchvision and timm, of one model each."""
     make = lambda **_: nn.Conv2d(3, 4, 1)  # noqa: E731
-    timm, torchvision, models = (types.ModuleType(name) for name in ("timm", "torchvision", "torchvision.models"))
+    timm, torchvision, models = (
+        types.ModuleType(name) for name in ("timm", "torchvision", "torchvision.models")
+    )
     vars(timm).update(is_model=bool, list_models=list, create_model=lambda name, **_: make())
-    vars(models).update(list_models=lambda: ["net"], get_model_builder=lambda _: make, get_model_weights=lambda _: [])
+    vars(models).update(
+        list_models=lambda: ["net"],
+        get_model_builder=lambda _: make,
+        get_model_weights=lambda _: [],
+    )
     vars(torchvision).update(models=models)
     for module in (timm, torchvision, models):
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -653,7 +741,12 @@ def test_counting_a_builtin_asks_neither_torch_nor_the_zoos() -> None:
         "import dscost, sys; dscost.analyze('resnet18');"
         "print({'torch', 'torchvision', 'timm', 'numpy'} & set(sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "set()\n"
+    )
 
 
 # -- by the command line: one line, exit 2
@@ -662,7 +755,9 @@ def test_counting_a_builtin_asks_neither_torch_nor_the_zoos() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["model.pth"], "model.pth: refused, since reading a pickled model", id="pickle"),
+        pytest.param(
+            ["model.pth"], "model.pth: refused, since reading a pickled model", id="pickle"
+        ),
         pytest.param(
             ["models.py:Nte", "--input", "1,3,4,4"],
             "models.py:Nte: there is no 'Nte' (did you mean 'Net'?)",
@@ -686,7 +781,11 @@ def test_the_command_line_tells_what_is_wrong_in_one_line_and_exits_2(
     models: str, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     ran = subprocess.run(
-        [DSCOST, "model", *arguments, "--no-time"], capture_output=True, text=True, check=False, cwd=tmp_path
+        [DSCOST, "model", *arguments, "--no-time"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert len(ran.stderr.splitlines()) == 1
@@ -694,8 +793,18 @@ def test_the_command_line_tells_what_is_wrong_in_one_line_and_exits_2(
 
 
 def test_the_command_line_counts_what_a_factory_makes(models: str, tmp_path: Path) -> None:
-    arguments = ["models.py:make", "--input", "1,3,4,4", "--kwargs", "width_mult=0.5", "--no-time", "--json"]
-    ran = subprocess.run([DSCOST, "model", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
+    arguments = [
+        "models.py:make",
+        "--input",
+        "1,3,4,4",
+        "--kwargs",
+        "width_mult=0.5",
+        "--no-time",
+        "--json",
+    ]
+    ran = subprocess.run(
+        [DSCOST, "model", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert '"macs": 96' in ran.stdout
 
@@ -709,7 +818,9 @@ def test_the_command_line_counts_what_a_factory_makes(models: str, tmp_path: Pat
     ],
 )
 def test_weights_take_no_dtype_but_a_floating_one(dtype: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text("import torch\n\n\ndef make():\n    return torch.nn.Conv2d(3, 8, 3)\n")
+    (tmp_path / "net.py").write_text(
+        "import torch\n\n\ndef make():\n    return torch.nn.Conv2d(3, 8, 3)\n"
+    )
     with pytest.raises(InputError) as refused:
         dscost.analyze(f"{tmp_path}/net.py:make", input=(1, 3, 8, 8), dtype=dtype)
     assert str(refused.value) == message

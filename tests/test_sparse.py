@@ -27,7 +27,9 @@ PRODUCT = 6 * 4
 class Graph(nn.Module):
     """A graph convolution: features through a linear layer, then along six edges."""
 
-    def __init__(self, adjacency: Tensor, held_as: str, multiply: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(
+        self, adjacency: Tensor, held_as: str, multiply: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
         super().__init__()
         self.linear, self.multiply = nn.Linear(8, 4, bias=False), multiply
         match held_as:
@@ -95,7 +97,9 @@ def test_a_sparse_adjacency_costs_its_edges_however_it_is_held(layout: str, held
 @pytest.mark.parametrize("way", WAYS)
 def test_a_sparse_adjacency_costs_its_edges_however_it_is_multiplied(way: str) -> None:
     dscost.analyze(Graph(COO, "buffer", WAYS[way]), input=(6, 8))
-    report = dscost.analyze(Graph(COO, "buffer", WAYS[way]), input=(6, 8))  # an operator met for the second time
+    report = dscost.analyze(
+        Graph(COO, "buffer", WAYS[way]), input=(6, 8)
+    )  # an operator met for the second time
     assert (report.totals.as_is.macs, report.coverage.unknown) == (LINEAR + PRODUCT, ())
 
 
@@ -158,7 +162,9 @@ def test_how_much_an_empty_sparse_tensor_on_meta_stores_is_unknown() -> None:
 
 
 def test_training_multiplies_each_stored_entry_once_more_for_the_gradient_of_the_features() -> None:
-    cost = dscost.analyze(Graph(COO, "buffer", torch.sparse.mm), input=(6, 8), train=True).totals.as_is
+    cost = dscost.analyze(
+        Graph(COO, "buffer", torch.sparse.mm), input=(6, 8), train=True
+    ).totals.as_is
     assert cost.macs == 2 * LINEAR + 2 * PRODUCT  # of the input no gradient is wanted
 
 

@@ -11,7 +11,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dscost.errors import SpecError
-from dscost.specs import MAX_EXTENT, PADDING_MODES, ConvSpec, check_extents, conv2d, not_within, window_positions
+from dscost.layers.convolution import (
+    MAX_EXTENT,
+    PADDING_MODES,
+    ConvSpec,
+    check_extents,
+    conv2d,
+    not_within,
+    window_positions,
+)
 
 Drawn = tuple[ConvSpec, tuple[int, ...]]
 
@@ -35,11 +43,24 @@ def convs_with_inputs(draw: st.DrawFn) -> Drawn:
     )
     spans = (d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
     least = (max(1, span - padded) for span, padded in zip(spans, conv.padding_total, strict=True))
-    return conv, (draw(st.integers(1, 3)), conv.in_channels, *(low + draw(st.integers(0, 12)) for low in least))
+    return conv, (
+        draw(st.integers(1, 3)),
+        conv.in_channels,
+        *(low + draw(st.integers(0, 12)) for low in least),
+    )
 
 
 def in_torch(spec: ConvSpec, kind: Any = nn.Conv2d) -> nn.Module:
-    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias")
+    names = (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "bias",
+    )
     chosen = {name: getattr(spec, name) for name in names}
     module: nn.Module = kind(**chosen, padding_mode=spec.padding_mode, device="meta")
     return module
@@ -61,23 +82,30 @@ def test_any_convolution_has_the_shape_params_and_macs_that_torch_counts(drawn: 
 
 @law
 @given(convs_with_inputs())
-def test_one_group_costs_at_least_as_much_as_several_and_a_batch_costs_its_images(drawn: Drawn) -> None:
+def test_one_group_costs_at_least_as_much_as_several_and_a_batch_costs_its_images(
+    drawn: Drawn,
+) -> None:
     spec, (batch, *rest) = drawn
     output = spec.output_shape((batch, *rest))
     one_image = spec.output_shape((1, *rest))
     assert spec.macs([(batch, *rest)], output) == batch * spec.macs([(1, *rest)], one_image)
     dense = replace(spec, groups=1)
-    assert dense.params - dense.out_channels * dense.bias == spec.groups * (spec.params - spec.out_channels * spec.bias)
+    assert dense.params - dense.out_channels * dense.bias == spec.groups * (
+        spec.params - spec.out_channels * spec.bias
+    )
 
 
 @pytest.mark.parametrize("mode", PADDING_MODES)
 def test_a_padding_mode_changes_no_shape(mode: str) -> None:
     spec = conv2d(4, 8, 5, padding=2, padding_mode=mode)
-    assert spec.output_shape((2, 4, 9, 7)) == tuple(in_torch(spec)(torch.empty(2, 4, 9, 7, device="meta")).shape)
+    assert spec.output_shape((2, 4, 9, 7)) == tuple(
+        in_torch(spec)(torch.empty(2, 4, 9, 7, device="meta")).shape
+    )
 
 
 @pytest.mark.parametrize(
-    ("kind", "dimensions"), [pytest.param(nn.Conv1d, 1, id="one"), pytest.param(nn.Conv3d, 3, id="three")]
+    ("kind", "dimensions"),
+    [pytest.param(nn.Conv1d, 1, id="one"), pytest.param(nn.Conv3d, 3, id="three")],
 )
 def test_other_dimensions_than_two_agree_with_torch(kind: Any, dimensions: int) -> None:
     def each(value: int) -> tuple[int, ...]:
@@ -86,7 +114,11 @@ def test_other_dimensions_than_two_agree_with_torch(kind: Any, dimensions: int) 
     spec = ConvSpec(6, 9, each(3), each(2), each(1), each(2), groups=3, bias=True)
     module, shape = in_torch(spec, kind), (2, 6, *each(11))
     assert spec.output_shape(shape) == tuple(module(torch.empty(shape, device="meta")).shape)
-    assert spec.params == sum(parameter.numel() for parameter in module.parameters()) == 9 * 2 * 3**dimensions + 9
+    assert (
+        spec.params
+        == sum(parameter.numel() for parameter in module.parameters())
+        == 9 * 2 * 3**dimensions + 9
+    )
 
 
 # -- what cannot be
@@ -120,7 +152,9 @@ def test_other_dimensions_than_two_agree_with_torch(kind: Any, dimensions: int) 
                      id="absurd padding"),
     ],
 )  # fmt: skip
-def test_an_impossible_convolution_is_refused_with_the_reason(given: dict[str, Any], message: str) -> None:
+def test_an_impossible_convolution_is_refused_with_the_reason(
+    given: dict[str, Any], message: str
+) -> None:
     with pytest.raises(SpecError) as caught:
         conv2d(**{"in_channels": 8, "out_channels": 16, "kernel_size": 3, **given})
     assert str(caught.value) == message
@@ -150,7 +184,12 @@ def test_what_is_no_kernel_size_is_refused(kernel_size: Any, padding: int | None
 
 @pytest.mark.parametrize("name", ["stride", "padding", "dilation"])
 def test_a_spec_whose_parts_differ_in_dimensions_is_refused_at_birth(name: str) -> None:
-    parts: dict[str, Any] = {"kernel_size": (3, 3), "stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
+    parts: dict[str, Any] = {
+        "kernel_size": (3, 3),
+        "stride": (1, 1),
+        "padding": (0, 0),
+        "dilation": (1, 1),
+    }
     with pytest.raises(SpecError, match=name):
         ConvSpec(8, 16, **{**parts, name: (1,)})
 
@@ -207,12 +246,19 @@ def test_a_spec_is_a_value() -> None:
         pytest.param(4, {"stride": 4}, (1, 1), id="even with a stride"),
     ],
 )
-def test_padding_that_is_not_given_is_half_the_kernel(kernel: Any, options: dict[str, Any], padding: Any) -> None:
+def test_padding_that_is_not_given_is_half_the_kernel(
+    kernel: Any, options: dict[str, Any], padding: Any
+) -> None:
     assert conv2d(8, 8, kernel, padding=None, **options).padding == padding
 
 
 @law
-@given(st.tuples(st.integers(1, 9), st.integers(1, 9)), st.integers(1, 4), st.integers(1, 30), st.integers(1, 30))
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.integers(1, 4),
+    st.integers(1, 30),
+    st.integers(1, 30),
+)
 def test_padding_that_is_not_given_keeps_the_size_at_stride_1(
     kernel: tuple[int, int], dilation: int, height: int, width: int
 ) -> None:
@@ -233,7 +279,9 @@ def test_padding_that_is_not_given_keeps_the_size_at_stride_1(
         pytest.param(conv2d(8, 16, (1, 3)), False, False, id="row kernel"),
     ],
 )
-def test_depthwise_and_pointwise_are_told_apart(spec: ConvSpec, is_depthwise: bool, is_pointwise: bool) -> None:
+def test_depthwise_and_pointwise_are_told_apart(
+    spec: ConvSpec, is_depthwise: bool, is_pointwise: bool
+) -> None:
     assert (spec.is_depthwise, spec.is_pointwise) == (is_depthwise, is_pointwise)
     assert spec.kernel_area == prod(spec.kernel_size)
 
@@ -241,7 +289,9 @@ def test_depthwise_and_pointwise_are_told_apart(spec: ConvSpec, is_depthwise: bo
 def test_a_list_of_extents_passes_or_is_refused_as_a_whole() -> None:
     assert not_within("padding", 0, 3, least=0) == []
     assert not_within("stride", 1, MAX_EXTENT) == []
-    assert not_within("stride", -1, MAX_EXTENT + 1) == ["stride must be at least 1, found -1×1000001"]
+    assert not_within("stride", -1, MAX_EXTENT + 1) == [
+        "stride must be at least 1, found -1×1000001"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -260,4 +310,7 @@ def test_a_shape_that_cannot_be_is_refused(shape: Any, message: str) -> None:
 
 
 def test_a_window_counts_its_positions_per_dimension() -> None:
-    assert window_positions([7, 6], (3, 2), (2, 3), (2, 0), (1, 2)) == ((7 + 2 - 3) // 2 + 1, (6 - 3) // 3 + 1)
+    assert window_positions([7, 6], (3, 2), (2, 3), (2, 0), (1, 2)) == (
+        (7 + 2 - 3) // 2 + 1,
+        (6 - 3) // 3 + 1,
+    )

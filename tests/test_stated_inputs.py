@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import dscost
 from dscost.cli.options import parse_inputs
 from dscost.errors import DscostError, InputError
-from dscost.inputs import parse_input
+from dscost.notation.inputs import parse_input
 from dscost.sources.stated import may_state
 from dscost.tracing.inputs import ALL_TRUE, arguments_of
 
@@ -68,16 +68,26 @@ def refused(target: Any, **options: Any) -> str:
         ("example_input = 'ids=1,7:int64'", "ids", 7 * 20),
         ("example_inputs = ['1,7:int64', 'lengths=1:int64=7']", "ids", 7 * 20),
         ("def example_input(): return torch.zeros(1, 7, dtype=torch.int64)", "ids", 7 * 20),
-        ("def example_inputs(): return {'ids': torch.zeros(1, 7, dtype=torch.int64), 'lengths': None}", "Ids", 7 * 20),
+        (
+            "def example_inputs(): return {'ids': torch.zeros(1, 7, dtype=torch.int64), 'lengths': None}",
+            "Ids",
+            7 * 20,
+        ),
         ("example_input = lambda size=6: (1, 3, size, size)", "make", 36 * 12),
         ("example_inputs = None\nexample_input = (1, 3, 5, 5)", "make", 25 * 12),
     ],
 )
-def test_an_input_stands_beside_a_factory(models: Models, statement: str, name: str, macs: int) -> None:
+def test_an_input_stands_beside_a_factory(
+    models: Models, statement: str, name: str, macs: int
+) -> None:
     path = models(statement)
     report = dscost.analyze(f"{path}:{name}")
     assert report.totals.as_is.macs == macs
-    stated = "example_inputs" if "example_inputs" in statement and "None\n" not in statement else "example_input"
+    stated = (
+        "example_inputs"
+        if "example_inputs" in statement and "None\n" not in statement
+        else "example_input"
+    )
     assert f"The input is that of {stated} in {path}." in report.warnings
 
 
@@ -116,13 +126,19 @@ def test_what_is_given_goes_before_the_factory_and_that_before_the_model(models:
         ),
     ],
 )
-def test_a_stated_input_that_is_none_is_told_with_its_place(models: Models, statement: str, message: str) -> None:
+def test_a_stated_input_that_is_none_is_told_with_its_place(
+    models: Models, statement: str, message: str
+) -> None:
     path = models(statement)
     told = refused(f"{path}:make")
     assert told.startswith(message.format(path=path))
     if "cannot be run" in told:
-        assert told.endswith(f"; the input is that of example_input in {path}, --input gives another")
-    assert dscost.analyze(f"{path}:make", input=(1, 3, 5, 5)).totals.as_is.macs == 25 * 12  # it is not asked
+        assert told.endswith(
+            f"; the input is that of example_input in {path}, --input gives another"
+        )
+    assert (
+        dscost.analyze(f"{path}:make", input=(1, 3, 5, 5)).totals.as_is.macs == 25 * 12
+    )  # it is not asked
 
 
 # -- on the model
@@ -158,7 +174,9 @@ def test_lightning_states_its_input_on_the_model(example: Any) -> None:
 
 @pytest.mark.parametrize("example", [None, {}, (), "text", 3], ids=repr)
 def test_what_is_no_input_is_not_taken_for_one(example: Any) -> None:
-    assert "Lit does not state its input: give it with --input 1,8 or input=(1, 8)" in refused(Lit(example))
+    assert "Lit does not state its input: give it with --input 1,8 or input=(1, 8)" in refused(
+        Lit(example)
+    )
 
 
 class Tokens(nn.Module):
@@ -247,14 +265,18 @@ def test_the_dtype_that_is_asked_for_is_that_of_a_stated_input(models: Models) -
     path = models("example_input = torch.zeros(1, 3, 5, 5)")
     report = dscost.analyze(f"{path}:make", dtype="float16")
     assert report.inputs == (((1, 3, 5, 5), "float16"),)
-    report = dscost.analyze(f"{models('example_input = torch.zeros(1, 7).long()')}:ids", dtype="bfloat16", batch=3)
+    report = dscost.analyze(
+        f"{models('example_input = torch.zeros(1, 7).long()')}:ids", dtype="bfloat16", batch=3
+    )
     assert report.inputs == (((3, 7), "int64"),)
 
 
 # -- where there is none
 
 
-def test_a_class_that_cannot_state_an_input_is_not_made_to_be_asked(models: Models, tmp_path: Path) -> None:
+def test_a_class_that_cannot_state_an_input_is_not_made_to_be_asked(
+    models: Models, tmp_path: Path
+) -> None:
     path = models(
         f"""
         class Slow(Net):
@@ -268,7 +290,10 @@ def test_a_class_that_cannot_state_an_input_is_not_made_to_be_asked(models: Mode
         """
     )
     told = refused(f"{path}:Slow")
-    assert told == f"{path}:Slow does not state its input: give it with --input 1,3,224,224 or input=(1, 3, 224, 224)"
+    assert (
+        told
+        == f"{path}:Slow does not state its input: give it with --input 1,3,224,224 or input=(1, 3, 224, 224)"
+    )
     assert not (tmp_path / "made").exists()
     assert dscost.analyze(f"{path}:Own").totals.as_is.macs == 25 * 12
     assert (tmp_path / "made").exists()
@@ -278,7 +303,9 @@ def test_a_model_of_sound_takes_samples_without_channels() -> None:
     class Hearing(nn.Sequential):
         main_input_name = "input_values"
 
-    assert "give it with --input 1,16000 or input=(1, 16000)" in refused(Hearing(nn.Conv1d(1, 4, 10)))
+    assert "give it with --input 1,16000 or input=(1, 16000)" in refused(
+        Hearing(nn.Conv1d(1, 4, 10))
+    )
 
 
 def test_lightning_s_own_attribute_does_not_say_that_a_model_states_its_input() -> None:
@@ -286,7 +313,9 @@ def test_lightning_s_own_attribute_does_not_say_that_a_model_states_its_input() 
         return self._example_input_array
 
     base = type(
-        "LightningModule", (nn.Module,), {"example_input_array": property(example), "__module__": "lightning.x"}
+        "LightningModule",
+        (nn.Module,),
+        {"example_input_array": property(example), "__module__": "lightning.x"},
     )
     silent = type("Silent", (base,), {"__init__": lambda self: nn.Module.__init__(self)})
 
@@ -296,7 +325,13 @@ def test_lightning_s_own_attribute_does_not_say_that_a_model_states_its_input() 
 
     stated = type("Stated", (base,), {"__init__": stating})
     hugging = type("Hugging", (nn.Module,), {"dummy_inputs": property(lambda self: {})})
-    assert [may_state(kind) for kind in (base, silent, stated, hugging, nn.Linear)] == [False, False, True, True, False]
+    assert [may_state(kind) for kind in (base, silent, stated, hugging, nn.Linear)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -305,7 +340,10 @@ def test_lightning_s_own_attribute_does_not_say_that_a_model_states_its_input() 
         (nn.Conv2d(5, 4, 1), "--input 1,5,224,224 or input=(1, 5, 224, 224)"),
         (nn.Sequential(nn.ReLU(), nn.Conv1d(2, 4, 1)), "--input 1,2,1000 or"),
         (nn.Conv3d(1, 4, 1), "--input 1,1,16,112,112 or"),
-        (nn.Embedding(9, 4), "--input 1,128:int64 or input=torch.zeros((1, 128), dtype=torch.int64)"),
+        (
+            nn.Embedding(9, 4),
+            "--input 1,128:int64 or input=torch.zeros((1, 128), dtype=torch.int64)",
+        ),
         (nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 5)), "--input 1,128:int64 or"),
         (nn.LSTM(6, 4), "--input 1,128,6 or"),
         (nn.TransformerEncoderLayer(16, 2), "--input 1,128,16 or"),
@@ -315,7 +353,9 @@ def test_lightning_s_own_attribute_does_not_say_that_a_model_states_its_input() 
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
 )
 def test_the_example_fits_the_model(model: nn.Module, example: str) -> None:
-    assert f"{type(model).__name__} does not state its input: give it with {example}" in refused(model)
+    assert f"{type(model).__name__} does not state its input: give it with {example}" in refused(
+        model
+    )
 
 
 def test_the_example_for_a_class_fits_too_and_names_what_its_forward_takes(models: Models) -> None:
@@ -336,12 +376,28 @@ def test_the_example_for_a_class_fits_too_and_names_what_its_forward_takes(model
 @pytest.mark.parametrize(
     ("function", "given", "hint"),
     [
-        (lambda x: nn.functional.embedding(x, torch.ones(9, 4)), (1, 7), "(integers are given as --input 1,7:int64)"),
+        (
+            lambda x: nn.functional.embedding(x, torch.ones(9, 4)),
+            (1, 7),
+            "(integers are given as --input 1,7:int64)",
+        ),
         (lambda x: torch.ones(9, 4)[x], (2, 3), "(integers are given as --input 2,3:int64)"),
-        (lambda x: torch.gather(torch.ones(9, 4), 0, x), {"x": (2, 4)}, "(integers are given as --input x=2,4:int64)"),
+        (
+            lambda x: torch.gather(torch.ones(9, 4), 0, x),
+            {"x": (2, 4)},
+            "(integers are given as --input x=2,4:int64)",
+        ),
         (lambda x: nn.functional.one_hot(x), (5,), "(integers are given as --input 5:int64)"),
-        (lambda x, y: torch.take(y, x), ((5,), (9,)), "(integers are given with :int64 behind their shape)"),
-        (lambda x: torch.ones(9, 4).scatter(0, x, 1.0), (1, 4), "(integers are given as --input 1,4:int64)"),
+        (
+            lambda x, y: torch.take(y, x),
+            ((5,), (9,)),
+            "(integers are given with :int64 behind their shape)",
+        ),
+        (
+            lambda x: torch.ones(9, 4).scatter(0, x, 1.0),
+            (1, 4),
+            "(integers are given as --input 1,4:int64)",
+        ),
     ],
 )
 def test_an_error_about_indices_says_how_integers_are_given(
@@ -356,14 +412,19 @@ def test_an_error_about_indices_says_how_integers_are_given(
 
 def test_other_errors_have_no_such_hint() -> None:
     assert "integers" not in refused(nn.Linear(3, 4), input=(1, 5))
-    assert "integers" not in refused(nn.Embedding(3, 4), input=torch.zeros(1, 5, dtype=torch.complex64))
+    assert "integers" not in refused(
+        nn.Embedding(3, 4), input=torch.zeros(1, 5, dtype=torch.complex64)
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "hint"),
     [
         ({"imge": (1, 3)}, "unexpected keyword argument 'imge' (did you mean 'image'?)"),
-        ({"image": (1, 3), "msk": (1, 3)}, "unexpected keyword argument 'msk' (did you mean 'mask'?)"),
+        (
+            {"image": (1, 3), "msk": (1, 3)},
+            "unexpected keyword argument 'msk' (did you mean 'mask'?)",
+        ),
         ({"zzz": (1, 3)}, "unexpected keyword argument 'zzz' (its inputs are image, mask)"),
         ({"mask": (1, 3)}, "missing 1 required positional argument: 'image'"),
     ],
@@ -390,7 +451,9 @@ def test_a_dtype_is_that_of_given_tensors_too(models: Models) -> None:
     report = dscost.analyze(f"{path}:make", input=x, dtype="bfloat16")
     assert report == dscost.analyze(f"{path}:make", input=(1, 3, 5, 5), dtype="bfloat16")
     assert x.dtype is torch.float32
-    assert "unknown dtype 'flot32' (did you mean 'float" in refused(nn.Conv2d(3, 4, 1), input=x, dtype="flot32")
+    assert "unknown dtype 'flot32' (did you mean 'float" in refused(
+        nn.Conv2d(3, 4, 1), input=x, dtype="flot32"
+    )
     assert "should be the same" in refused(nn.Conv2d(3, 4, 1), input={"input": x}, dtype="bfloat16")
     ids = dscost.analyze(nn.Embedding(9, 4), input=torch.zeros(1, 7).long(), dtype="float16")
     assert ids.inputs == (((1, 7), "int64"),)
@@ -402,10 +465,26 @@ def test_a_dtype_is_that_of_given_tensors_too(models: Models) -> None:
 @pytest.mark.parametrize(
     ("name", "kwargs", "told"),
     [
-        ("Needs", {}, "missing 2 required positional arguments: 'width' and 'depth' (give it with --kwargs width=... "),
-        ("Needs", {"width": 3}, "missing 1 required positional argument: 'depth' (give it with --kwargs depth=...)"),
-        ("Needs", {"widht": 3}, "got an unexpected keyword argument 'widht' (did you mean 'width'?)"),
-        ("Needs", {"zzz": 3}, "got an unexpected keyword argument 'zzz' (it takes width, depth, act)"),
+        (
+            "Needs",
+            {},
+            "missing 2 required positional arguments: 'width' and 'depth' (give it with --kwargs width=... ",
+        ),
+        (
+            "Needs",
+            {"width": 3},
+            "missing 1 required positional argument: 'depth' (give it with --kwargs depth=...)",
+        ),
+        (
+            "Needs",
+            {"widht": 3},
+            "got an unexpected keyword argument 'widht' (did you mean 'width'?)",
+        ),
+        (
+            "Needs",
+            {"zzz": 3},
+            "got an unexpected keyword argument 'zzz' (it takes width, depth, act)",
+        ),
         (
             "Typed",
             {},
@@ -427,7 +506,10 @@ def test_a_missing_argument_is_named_with_how_to_give_it(
             def __init__(self, config: Config): super().__init__()
         """
     )
-    for given in ((1, 3, 5, 5), None):  # a class is refused for the same reason where it would be refused for both
+    for given in (
+        (1, 3, 5, 5),
+        None,
+    ):  # a class is refused for the same reason where it would be refused for both
         found = refused(f"{path}:{name}", kwargs=kwargs, input=given)
         assert found.startswith(f"{path}:{name} cannot be made: TypeError: ")
         if given is not None:
@@ -453,7 +535,9 @@ def test_a_missing_argument_is_named_with_how_to_give_it(
         ("Other", {"width": 4}, "'dict' object has no attribute 'depth'"),
     ],
 )
-def test_a_mapping_or_text_in_place_of_an_object_is_told(models: Models, name: str, config: Any, hint: str) -> None:
+def test_a_mapping_or_text_in_place_of_an_object_is_told(
+    models: Models, name: str, config: Any, hint: str
+) -> None:
     path = models(
         """
         class Config:
@@ -522,7 +606,10 @@ def checked(name: str) -> str:
             lambda one: one["image"] * (one["size"] == (480, 640)),
             [{"image": X, "size": (480, 640), "id": 3, "n": None}],
         ),
-        (lambda one: one["image"], [{"image": X, "raw": b"x", "tags": ["a", "b"], "score": 0.5, "ok": True}]),
+        (
+            lambda one: one["image"],
+            [{"image": X, "raw": b"x", "tags": ["a", "b"], "score": 0.5, "ok": True}],
+        ),
         (lambda one: one.image * bool(checked(one.name)), (Sample(X, "cat"),)),
         (lambda one: one.image * (one.size[0] == 480), (Batch(X, ["a"]),)),
         (lambda one: one["image"] * (one["nothing"] == []), (defaultdict(list, {"image": X}),)),
@@ -542,9 +629,13 @@ def test_what_stands_beside_tensors_is_passed_on(find: Callable[..., Tensor], gi
     assert not any("for real" in warning for warning in report.warnings)
 
 
-@pytest.mark.parametrize("given", ["1,3", ["1,3"], [["a photo"]], {"x": "1,3"}, ("1,8", 3)], ids=repr)
+@pytest.mark.parametrize(
+    "given", ["1,3", ["1,3"], [["a photo"]], {"x": "1,3"}, ("1,8", 3)], ids=repr
+)
 def test_texts_alone_are_no_input(given: Any) -> None:
-    assert refused(Takes(lambda x: x), input=given).startswith("an input is a shape, a tensor, or a tuple or dict of")
+    assert refused(Takes(lambda x: x), input=given).startswith(
+        "an input is a shape, a tensor, or a tuple or dict of"
+    )
 
 
 def test_another_batch_and_dtype_keep_values_and_kinds() -> None:
@@ -559,7 +650,11 @@ def test_another_batch_and_dtype_keep_values_and_kinds() -> None:
     kwargs = arguments.with_values(device="cpu", dtype="float64", memory_format="contiguous").kwargs
     assert kwargs["lengths"].tolist() == [200, 180, 200]
     assert kwargs["mask"].tolist() == [[False] * 3] * 3
-    assert (kwargs["scale"].item(), kwargs["scale"].shape, kwargs["scale"].dtype) == (0.5, (), torch.float64)
+    assert (kwargs["scale"].item(), kwargs["scale"].shape, kwargs["scale"].dtype) == (
+        0.5,
+        (),
+        torch.float64,
+    )
     assert isinstance(kwargs["one"], Sample)
     assert kwargs["one"].image.tolist() == [[0, 1], [2, 3], [0, 1]]
     assert kwargs["batch"] == Batch(kwargs["batch"].image, ["a", "b"])
@@ -583,7 +678,9 @@ def test_another_batch_and_dtype_keep_values_and_kinds() -> None:
         ("1:int64=9007199254740993", [9007199254740993], torch.int64),  # not by way of a float
     ],
 )
-def test_a_tensor_has_the_values_that_are_written(text: str, values: Any, dtype: torch.dtype) -> None:
+def test_a_tensor_has_the_values_that_are_written(
+    text: str, values: Any, dtype: torch.dtype
+) -> None:
     (made,) = arguments_of((parse_input(text),)).on("cpu").args
     assert (made.tolist(), made.dtype) == (values, dtype)
 
@@ -604,24 +701,33 @@ class Masked(nn.Module):
 def test_values_reach_a_model_that_looks_at_them() -> None:
     report = dscost.analyze(Masked(), input=parse_inputs(["1,20,8", "lengths=1:int64=20"]))
     assert report.totals.as_is.macs == 20 * 8 * 3
-    assert "lengths do not fit" in refused(Masked(), input=parse_inputs(["1,20,8", "lengths=1:int64"]))
+    assert "lengths do not fit" in refused(
+        Masked(), input=parse_inputs(["1,20,8", "lengths=1:int64"])
+    )
 
 
 def test_truth_values_are_true_where_nothing_is_said_and_that_is_said() -> None:
     report = dscost.analyze(Masked(), input=parse_inputs(["2,20,8", "mask=2,20:bool"]))
     assert report.totals.as_is.macs == 2 * 20 * 8 * 3
     assert report.warnings == ("No values were given for mask: taken as hiding nothing.",)
-    report = dscost.analyze(Takes(lambda x, flags: x * flags.all()), input=parse_inputs(["2,8", "flags=2:bool"]))
+    report = dscost.analyze(
+        Takes(lambda x, flags: x * flags.all()), input=parse_inputs(["2,8", "flags=2:bool"])
+    )
     assert ALL_TRUE in report.warnings
     report = dscost.analyze(Masked(), input=parse_inputs(["2,20,8", "mask=2,20:bool=true"]))
     assert report.totals.as_is.macs == 2 * 20 * 8 * 3
     assert ALL_TRUE not in report.warnings
     half = f"mask=2,20:bool=[{', '.join(['true'] * 5 + ['false'] * 15)}]"
-    assert dscost.analyze(Masked(), input=parse_inputs(["2,20,8", half])).totals.as_is.macs == 2 * 5 * 8 * 3
+    assert (
+        dscost.analyze(Masked(), input=parse_inputs(["2,20,8", half])).totals.as_is.macs
+        == 2 * 5 * 8 * 3
+    )
 
 
 def test_an_architecture_takes_no_values() -> None:
-    with pytest.raises(InputError, match="counted by the shape of its input alone, found '1,3,64,64=1'"):
+    with pytest.raises(
+        InputError, match="counted by the shape of its input alone, found '1,3,64,64=1'"
+    ):
         dscost.analyze("resnet18", input=parse_inputs(["1,3,64,64=1"]))
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.results import Speedup
+from dscost.reports.records import Speedup
 from dscost.timing.statistics import (
     median_interval,
     noise_of,
@@ -22,7 +22,17 @@ from dscost.timing.statistics import (
 
 @pytest.mark.parametrize(
     ("degrees", "published"),
-    [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (7, 2.365), (10, 2.228), (30, 2.042), (120, 1.980)],
+    [
+        (1, 12.706),
+        (2, 4.303),
+        (3, 3.182),
+        (4, 2.776),
+        (5, 2.571),
+        (7, 2.365),
+        (10, 2.228),
+        (30, 2.042),
+        (120, 1.980),
+    ],
 )
 def test_t_quantiles_agree_with_the_printed_tables(degrees: int, published: float) -> None:
     # two-sided 95 %, Abramowitz and Stegun, table 26.10
@@ -115,7 +125,9 @@ def test_by_default_no_difference_under_three_percent_is_called() -> None:
 
 
 @pytest.mark.parametrize("interval", [(3.48, 6.52), (0.15, 0.29)], ids=["above", "below"])
-def test_a_machine_too_noisy_to_tell_does_not_make_far_from_1_the_same(interval: tuple[float, float]) -> None:
+def test_a_machine_too_noisy_to_tell_does_not_make_far_from_1_the_same(
+    interval: tuple[float, float],
+) -> None:
     # two epochs of a thing against itself on a busy machine give a floor of several hundred percent
     low, high = interval
     assert Speedup(sqrt(low * high), interval, noise_floor=8.637).verdict == "unclear"
@@ -127,7 +139,11 @@ def test_the_verdict_of_the_inverse_is_the_inverse(ratio: float, half: float, fl
     around = Speedup(ratio, (ratio * exp(-half), ratio * exp(half)), floor)
     inverse = Speedup(1 / ratio, (1 / ratio * exp(-half), 1 / ratio * exp(half)), floor)
     mirrored = {"faster": "slower", "slower": "faster", "same": "same", "unclear": "unclear"}
-    edges = [abs(abs(log(ratio) + shift) - edge) for shift in (-half, 0, half) for edge in (0, log(1 + floor))]
+    edges = [
+        abs(abs(log(ratio) + shift) - edge)
+        for shift in (-half, 0, half)
+        for edge in (0, log(1 + floor))
+    ]
     if min(edges) > 1e-9:  # on an edge rounding decides
         assert inverse.verdict == mirrored[around.verdict]
 
@@ -164,7 +180,9 @@ def test_the_figures_of_a_speedup_stand_beside_its_verdict() -> None:
     ],
     ids=["none", "faster than itself", "slower than itself", "spread above", "spread below"],
 )
-def test_noise_is_how_far_the_interval_of_a_thing_against_itself_reaches(epochs: list[float], noise: float) -> None:
+def test_noise_is_how_far_the_interval_of_a_thing_against_itself_reaches(
+    epochs: list[float], noise: float
+) -> None:
     assert noise_of(epochs) == pytest.approx(noise, rel=1e-3, abs=1e-12)
 
 
@@ -179,7 +197,9 @@ def test_noise_is_how_far_the_interval_of_a_thing_against_itself_reaches(epochs:
     ],
     ids=["two quads", "three", "four", "five"],
 )
-def test_the_spread_between_epochs_is_held_against_what_quads_explain(quads: list[list[float]], spread: float) -> None:
+def test_the_spread_between_epochs_is_held_against_what_quads_explain(
+    quads: list[list[float]], spread: float
+) -> None:
     assert regime_spread(quads) == pytest.approx(spread, rel=0.06 if len(quads[0]) == 5 else 2e-3)
 
 
@@ -188,13 +208,16 @@ def test_epochs_of_single_quads_say_nothing_of_regimes() -> None:
     assert regime_spread([[0.1, 0.2]]) is None
     assert regime_spread([[0.1], [0.2], [5.0]]) is None
     assert regime_spread([[0.1, 0.2], [9.0]]) is None
-    assert regime_spread([[0.1, 0.1], [0.2, 0.2]]) is None  # a clock too coarse to see any spread within
+    assert (
+        regime_spread([[0.1, 0.1], [0.2, 0.2]]) is None
+    )  # a clock too coarse to see any spread within
 
 
 def test_steady_noise_has_about_one_regime() -> None:
     random = Random(11)
     found = [
-        regime_spread([[random.gauss(log(3), 0.02) for _ in range(4)] for _ in range(30)]) or 0.0 for _ in range(300)
+        regime_spread([[random.gauss(log(3), 0.02) for _ in range(4)] for _ in range(30)]) or 0.0
+        for _ in range(300)
     ]
     assert fmean(value**2 for value in found) == pytest.approx(1.0, abs=0.06)
     assert max(found) < 1.7
@@ -203,7 +226,10 @@ def test_steady_noise_has_about_one_regime() -> None:
 def test_a_speed_that_flips_between_plateaus_shows() -> None:
     random = Random(12)
     for _ in range(50):  # plateaus of 2.54 and 3.11, several epochs on each
-        epochs = [[random.gauss(log(2.54 if epoch // 4 % 2 else 3.11), 0.02) for _ in range(4)] for epoch in range(16)]
+        epochs = [
+            [random.gauss(log(2.54 if epoch // 4 % 2 else 3.11), 0.02) for _ in range(4)]
+            for epoch in range(16)
+        ]
         assert (regime_spread(epochs) or 0.0) > 3
 
 

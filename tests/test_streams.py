@@ -59,14 +59,20 @@ def test_every_format_for_programs_is_utf_8(format_name: str, folder: Path) -> N
 
 def test_a_saved_report_can_be_read_back_where_the_locale_has_no_arrow(folder: Path) -> None:
     done = shell(
-        f"dscost {' '.join(LAYER)} --json > r.json; '{DSCOST}' compare r.json r.json", folder, PYTHONIOENCODING="cp1252"
+        f"dscost {' '.join(LAYER)} --json > r.json; '{DSCOST}' compare r.json r.json",
+        folder,
+        PYTHONIOENCODING="cp1252",
     )
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
-def test_a_table_stays_readable_where_the_stream_has_no_such_character(encoding: str, folder: Path) -> None:
-    text = shell(f"dscost {' '.join(LAYER)}", folder, PYTHONIOENCODING=encoding).stdout.decode(encoding)
+def test_a_table_stays_readable_where_the_stream_has_no_such_character(
+    encoding: str, folder: Path
+) -> None:
+    text = shell(f"dscost {' '.join(LAYER)}", folder, PYTHONIOENCODING=encoding).stdout.decode(
+        encoding
+    )
     assert "?" not in text
     assert "Conv2d 8 -> 8" in text
     assert re.search(r"(?m)^-{60,}$", text)
@@ -80,7 +86,9 @@ def test_every_character_that_tables_are_made_of_has_a_stand_in() -> None:
     drawn = {*"×→µ–−…·²≥≤±─━╌│├└┤┬┊●■◆÷√“”"}
     assert drawn <= set(STAND_INS)
     assert all(stand_in.isascii() for stand_in in STAND_INS.values())
-    text = "".join(path.read_text(encoding="utf-8") for path in (package / "rendering").glob("*.py"))
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in (package / "rendering").glob("*.py")
+    )
     assert {c for c in text if not c.isascii()} - set(STAND_INS) <= {"é", "ü"}
 
 
@@ -88,7 +96,8 @@ def test_every_character_that_tables_are_made_of_has_a_stand_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["model net.yaml --no-time", "compare net.yaml net.yaml", "check --exit-zero", "list"]
+    "command",
+    ["model net.yaml --no-time", "compare net.yaml net.yaml", "check --exit-zero", "list"],
 )
 def test_a_closed_stderr_changes_nothing(command: str, folder: Path) -> None:
     plain = shell(f"dscost {command}", folder)
@@ -121,11 +130,24 @@ def test_all_closed_is_no_trouble(folder: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 @pytest.mark.parametrize(
-    "command", ["list", "list variants", "--help", "layer --help", "-V", "schema report", "check", "device t4"]
+    "command",
+    [
+        "list",
+        "list variants",
+        "--help",
+        "layer --help",
+        "-V",
+        "schema report",
+        "check",
+        "device t4",
+    ],
 )
 def test_a_full_stdout_is_one_line_and_exit_2(command: str, folder: Path) -> None:
     done = shell(f"dscost {command} > /dev/full", folder)
-    assert (done.returncode, done.stderr) == (2, b"dscost: cannot write the result: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"dscost: cannot write the result: No space left on device\n",
+    )
 
 
 # -- what others write
@@ -161,10 +183,14 @@ def test_nothing_that_a_model_does_to_stdout_reaches_the_result(factory: str, fo
     assert done.returncode == 0
     assert json.loads(done.stdout)["subjects"][0]["totals"]["as_is"]["macs"] == 6 * 6 * 8 * 3 * 9
     if factory != "closes":
-        assert {b"descriptor", b"child", b"original", b"plain", b"forward", b"thread"} <= set(done.stderr.split())
+        assert {b"descriptor", b"child", b"original", b"plain", b"forward", b"thread"} <= set(
+            done.stderr.split()
+        )
 
 
-def test_a_stream_of_somebody_elses_gets_the_result_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_of_somebody_elses_gets_the_result_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from dscost.cli import run
 
     stream = io.StringIO()
@@ -193,23 +219,32 @@ def in_thread():
 
 
 @pytest.mark.parametrize(
-    ("factory", "told"), [("InDel", "SystemExit: 3"), ("in_thread", "ZeroDivisionError: division by zero")]
+    ("factory", "told"),
+    [("InDel", "SystemExit: 3"), ("in_thread", "ZeroDivisionError: division by zero")],
 )
-def test_what_a_model_raises_where_nobody_can_catch_it_is_one_line(factory: str, told: str, folder: Path) -> None:
+def test_what_a_model_raises_where_nobody_can_catch_it_is_one_line(
+    factory: str, told: str, folder: Path
+) -> None:
     (folder / "raises.py").write_text(UNCAUGHT)
     done = shell(f"dscost model raises.py:{factory} --input 1,3,8,8 --no-time --json", folder)
-    assert (done.returncode, json.loads(done.stdout)["subjects"][0]["target"]) == (0, f"raises.py:{factory}")
+    assert (done.returncode, json.loads(done.stdout)["subjects"][0]["target"]) == (
+        0,
+        f"raises.py:{factory}",
+    )
     line = f"dscost: ignored, since it was raised where nothing waits for it: {told}"
     assert [one for one in done.stderr.decode().splitlines() if told in one] == [line]
     assert b"Traceback" not in done.stderr
-    done = shell(f"dscost model raises.py:{factory} --input 1,3,8,8 --no-time -q", folder, DSCOST_DEBUG="1")
+    done = shell(
+        f"dscost model raises.py:{factory} --input 1,3,8,8 --no-time -q", folder, DSCOST_DEBUG="1"
+    )
     assert b"Traceback" in done.stderr
 
 
 def test_nor_is_it_more_where_a_budget_runs_the_model(folder: Path) -> None:
     (folder / "raises.py").write_text(UNCAUGHT)
     models = ", ".join(
-        f"{{target: 'raises.py:{name}', input: [1, 3, 8, 8], limits: {{macs: 1G}}}}" for name in ("InDel", "in_thread")
+        f"{{target: 'raises.py:{name}', input: [1, 3, 8, 8], limits: {{macs: 1G}}}}"
+        for name in ("InDel", "in_thread")
     )
     (folder / "dscost.yaml").write_text(f"version: 1\nmodels: [{models}]\n")
     done = shell("dscost check", folder)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from properties import law
 
 from dscost.errors import FileProblems
-from dscost.strict_json import parse_json
+from dscost.notation.strict_json import parse_json
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**38), 10**38) | st.floats(allow_nan=False, allow_infinity=False)
@@ -29,13 +29,22 @@ def test_what_json_writes_is_read_back(value: object) -> None:
     ("text", "told"),
     [
         ('{"a": 1, "a": 2}', "1:10: duplicate key 'a' (first on line 1)"),
-        ('{"a": 1,\n "b": {"c": [{"d": 1}]},\n "a": 2}', "3:2: duplicate key 'a' (first on line 1)"),
-        ('{"a": 1,\n "b": {"a": [{"a": 1,\n  "\\u0061": 2}]}}', "3:3: duplicate key 'a' (first on line 2)"),
+        (
+            '{"a": 1,\n "b": {"c": [{"d": 1}]},\n "a": 2}',
+            "3:2: duplicate key 'a' (first on line 1)",
+        ),
+        (
+            '{"a": 1,\n "b": {"a": [{"a": 1,\n  "\\u0061": 2}]}}',
+            "3:3: duplicate key 'a' (first on line 2)",
+        ),
         ('["a", "a", {"a": "a:"}, {"a": 1e999}]', "1:31: numbers must be finite, found 1e999"),
         ("[5.5e88888607066]", "1:2: numbers must be finite, found 5.5e88888607066"),
         ("[1, NaN]", "1:5: not JSON: NaN is no number"),
         ("[-Infinity]", "1:2: not JSON: -Infinity is no number"),
-        ('{"999": 1, "a": "' + "9" * 50 + '", "b":\n' + "9" * 41 + "}", "2:1: a number of 41 characters, at most 40"),
+        (
+            '{"999": 1, "a": "' + "9" * 50 + '", "b":\n' + "9" * 41 + "}",
+            "2:1: a number of 41 characters, at most 40",
+        ),
         ("5.525e88888607066e-05", "1:1: numbers must be finite, found 5.525e88888607066"),
         ("[" * 100_000, "1:1: not JSON: nested too deep"),
         ("", "1:1: not JSON: Expecting value"),

@@ -2,8 +2,8 @@ from typing import NamedTuple
 
 import pytest
 
-from dscost.architectures import build, builtin_names, find_builtin
-from dscost.network_specs import (
+from dscost.layers.convolution import conv2d
+from dscost.layers.others import (
     ActivationSpec,
     BatchNormSpec,
     DropoutSpec,
@@ -12,10 +12,10 @@ from dscost.network_specs import (
     PoolSpec,
     Spec,
 )
-from dscost.operations import NETWORK_INPUT, Operation, network_cost
-from dscost.specs import conv2d
-from dscost.swaps import Swap, find_swaps, with_variant
-from dscost.variants import depthwise_separable
+from dscost.layers.variants import depthwise_separable
+from dscost.networks.architectures import build, builtin_names, find_builtin
+from dscost.networks.network import NETWORK_INPUT, Operation, network_cost
+from dscost.networks.swaps import Swap, find_swaps, with_variant
 
 VARIANTS = ("standard", "depthwise_separable")
 INPUT = (2, 8, 12, 12)
@@ -37,15 +37,27 @@ def network(*layers: Spec | Step, shape: tuple[int, ...] = INPUT) -> list[Operat
     operations: list[Operation] = []
     for position, layer in enumerate(layers):
         spec, sources = layer if isinstance(layer, Step) else (layer, (position - 1,))
-        inputs = tuple(shape if source == NETWORK_INPUT else operations[source].output_shape for source in sources)
-        operations.append(Operation(f"layer{position}", spec, sources, inputs, spec.output_shape(*inputs)))
+        inputs = tuple(
+            shape if source == NETWORK_INPUT else operations[source].output_shape
+            for source in sources
+        )
+        operations.append(
+            Operation(f"layer{position}", spec, sources, inputs, spec.output_shape(*inputs))
+        )
     return operations
 
 
 def gate_on(start: int) -> tuple[Spec | Step, ...]:
     """Squeeze-and-excite on the output of the layer before, which stands at `start`."""
     last = start + 5
-    return GlobalPoolSpec(), SQUEEZE, RELU, EXPAND, ActivationSpec("sigmoid"), Step(JoinSpec("multiply"), (start, last))
+    return (
+        GlobalPoolSpec(),
+        SQUEEZE,
+        RELU,
+        EXPAND,
+        ActivationSpec("sigmoid"),
+        Step(JoinSpec("multiply"), (start, last)),
+    )
 
 
 def assert_valid(operations: list[Operation]) -> None:
@@ -77,9 +89,14 @@ def test_a_depthwise_convolution_whose_result_reaches_a_pointwise_one_is_a_pair(
     whole = conv2d(8, 16, 3, padding=1)
     swaps = find_swaps(operations)
     stages = (("depthwise", DEPTHWISE), ("pointwise", POINTWISE))
-    assert swaps == [Swap(tuple(range(len(between) + 2)), whole, depth_multiplier=1, is_pair=True, pair=stages)]
+    assert swaps == [
+        Swap(tuple(range(len(between) + 2)), whole, depth_multiplier=1, is_pair=True, pair=stages)
+    ]
     assert swaps[0].convs("standard") == (("standard", whole),)
-    assert swaps[0].convs("depthwise_separable") == (("depthwise", DEPTHWISE), ("pointwise", POINTWISE))
+    assert swaps[0].convs("depthwise_separable") == (
+        ("depthwise", DEPTHWISE),
+        ("pointwise", POINTWISE),
+    )
 
     rewritten = with_variant(operations, swaps, "standard")
     assert_valid(rewritten)
@@ -114,15 +131,27 @@ def test_a_depthwise_convolution_whose_result_reaches_a_pointwise_one_is_a_pair(
                       Step(JoinSpec("multiply"), (0, 2)), conv2d(8, 8, 1, groups=8)), id="a gate with a 3x3"),
     ],
 )  # fmt: skip
-def test_what_else_reads_a_depthwise_convolution_makes_no_pair(layers: tuple[Spec | Step, ...]) -> None:
+def test_what_else_reads_a_depthwise_convolution_makes_no_pair(
+    layers: tuple[Spec | Step, ...],
+) -> None:
     assert [swap for swap in find_swaps(network(*layers)) if swap.is_pair] == []
 
 
 @pytest.mark.parametrize(
     ("channels", "depthwise", "pointwise"),
     [
-        pytest.param(3, conv2d(3, 6, 3, groups=3), conv2d(6, 4, 1, groups=2), id="groups do not divide the input"),
-        pytest.param(3, conv2d(3, 6, 3, groups=3), conv2d(6, 6, 1, groups=3), id="as many groups as input channels"),
+        pytest.param(
+            3,
+            conv2d(3, 6, 3, groups=3),
+            conv2d(6, 4, 1, groups=2),
+            id="groups do not divide the input",
+        ),
+        pytest.param(
+            3,
+            conv2d(3, 6, 3, groups=3),
+            conv2d(6, 6, 1, groups=3),
+            id="as many groups as input channels",
+        ),
         pytest.param(1, conv2d(1, 1, 3), conv2d(1, 1, 1), id="one channel throughout"),
     ],
 )
@@ -149,7 +178,9 @@ def test_of_one_input_channel_several_outputs_are_a_dense_convolution() -> None:
 
 def test_the_standard_of_a_pair_has_the_bias_and_groups_of_the_pointwise_stage() -> None:
     depthwise = conv2d(8, 16, (3, 5), stride=2, padding=(1, 2), groups=8, bias=True)
-    (swap,) = find_swaps(network(depthwise, BatchNormSpec(16), conv2d(16, 12, 1, groups=4, bias=True)))
+    (swap,) = find_swaps(
+        network(depthwise, BatchNormSpec(16), conv2d(16, 12, 1, groups=4, bias=True))
+    )
     assert swap._replace(pair=()) == Swap(
         (0, 1, 2),
         conv2d(8, 12, (3, 5), stride=2, padding=(1, 2), groups=4, bias=True),
@@ -165,11 +196,21 @@ def test_a_standard_convolution_becomes_two_stages_named_after_it() -> None:
     assert swaps == [Swap((0,), conv, depth_multiplier=1, is_pair=False)]
     rewritten = with_variant(operations, swaps, "depthwise_separable")
     assert_valid(rewritten)
-    assert [operation.name for operation in rewritten] == ["layer0.depthwise", "layer0.pointwise", "layer1", "layer2"]
-    assert [operation.sources for operation in rewritten] == [(NETWORK_INPUT,), (0,), (1,), (NETWORK_INPUT,)]
-    assert tuple((operation.name.split(".")[1], operation.spec) for operation in rewritten[:2]) == depthwise_separable(
-        conv
-    )
+    assert [operation.name for operation in rewritten] == [
+        "layer0.depthwise",
+        "layer0.pointwise",
+        "layer1",
+        "layer2",
+    ]
+    assert [operation.sources for operation in rewritten] == [
+        (NETWORK_INPUT,),
+        (0,),
+        (1,),
+        (NETWORK_INPUT,),
+    ]
+    assert tuple(
+        (operation.name.split(".")[1], operation.spec) for operation in rewritten[:2]
+    ) == depthwise_separable(conv)
     assert with_variant(operations, swaps, "standard") == operations
 
 
@@ -178,7 +219,11 @@ def test_a_convolution_within_a_residual_keeps_its_readers() -> None:
     operations = network(conv, RELU, conv, Step(JoinSpec("add"), (2, 0)), DEPTHWISE, conv2d(8, 8, 1),
                          Step(JoinSpec("add"), (5, 3)))  # fmt: skip
     swaps = find_swaps(operations)
-    assert [(swap.positions, swap.is_pair) for swap in swaps] == [((0,), False), ((2,), False), ((4, 5), True)]
+    assert [(swap.positions, swap.is_pair) for swap in swaps] == [
+        ((0,), False),
+        ((2,), False),
+        ((4, 5), True),
+    ]
     for variant, count in (("standard", 6), ("depthwise_separable", 9)):
         rewritten = with_variant(operations, swaps, variant)
         assert_valid(rewritten)
@@ -190,7 +235,11 @@ def test_only_chosen_swaps_are_written() -> None:
     conv = conv2d(8, 8, 3, padding=1)
     operations = network(conv, conv)
     rewritten = with_variant(operations, find_swaps(operations)[1:], "depthwise_separable")
-    assert [operation.name for operation in rewritten] == ["layer0", "layer1.depthwise", "layer1.pointwise"]
+    assert [operation.name for operation in rewritten] == [
+        "layer0",
+        "layer1.depthwise",
+        "layer1.pointwise",
+    ]
 
 
 @pytest.mark.parametrize("name", builtin_names())

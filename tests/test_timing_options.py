@@ -13,14 +13,19 @@ import pytest
 import dscost
 from dscost.cli import options as opt
 from dscost.errors import InputError, UnknownNameError
+from dscost.notation.units import parse_share
 from dscost.timing import CUDA_MODES, MAX_SETTINGS, MEMORY_FORMATS, Setting, TimingOptions
-from dscost.units import parse_share
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
 
 
-def keys(options: TimingOptions, *, dtype: str = "float32", batch: int = 1, formats: Any = MEMORY_FORMATS) -> list[str]:
-    return [setting.key for setting in options.settings(dtype=dtype, batch=batch, memory_formats=formats)]
+def keys(
+    options: TimingOptions, *, dtype: str = "float32", batch: int = 1, formats: Any = MEMORY_FORMATS
+) -> list[str]:
+    return [
+        setting.key
+        for setting in options.settings(dtype=dtype, batch=batch, memory_formats=formats)
+    ]
 
 
 # -- keys
@@ -61,8 +66,16 @@ def test_a_setting_says_where_tensors_lie() -> None:
         ({}, {"formats": ("contiguous",)}, ["cpu"]),
         ({}, {"dtype": "float16"}, ["cpu:float16", "cpu:float16:channels_last"]),
         ({"memory_formats": ("channels_last",)}, {}, ["cpu:channels_last"]),
-        ({"memory_formats": MEMORY_FORMATS}, {"formats": ("contiguous",)}, ["cpu", "cpu:channels_last"]),
-        ({"dtypes": ("float32", "bfloat16")}, {"formats": ("contiguous",)}, ["cpu", "cpu:bfloat16"]),
+        (
+            {"memory_formats": MEMORY_FORMATS},
+            {"formats": ("contiguous",)},
+            ["cpu", "cpu:channels_last"],
+        ),
+        (
+            {"dtypes": ("float32", "bfloat16")},
+            {"formats": ("contiguous",)},
+            ["cpu", "cpu:bfloat16"],
+        ),
         ({"batches": (1, 8)}, {"formats": ("contiguous",)}, ["cpu", "cpu:batch8"]),
         ({"batches": (8, 1)}, {"formats": ("contiguous",), "batch": 8}, ["cpu", "cpu:batch1"]),
         ({"batches": (8,)}, {"formats": ("contiguous",)}, ["cpu:batch8"]),
@@ -125,7 +138,9 @@ def test_too_many_settings_are_refused_with_their_number() -> None:
     options = TimingOptions(batches=tuple(range(1, MAX_SETTINGS // 2 + 1)))
     assert len(keys(options)) == MAX_SETTINGS
     more = TimingOptions(batches=tuple(range(1, MAX_SETTINGS // 2 + 2)))
-    with pytest.raises(InputError, match=f"{MAX_SETTINGS + 2} settings are too many .* at most {MAX_SETTINGS}"):
+    with pytest.raises(
+        InputError, match=f"{MAX_SETTINGS + 2} settings are too many .* at most {MAX_SETTINGS}"
+    ):
         keys(more)
 
 
@@ -166,7 +181,9 @@ def test_what_cannot_be_measured_is_refused(given: dict[str, Any], said: str) ->
 
 @pytest.mark.parametrize("mode", CUDA_MODES)
 def test_cuda_modes_are_taken_where_one_device_is_cuda(mode: str) -> None:
-    assert keys(TimingOptions(devices=("cpu", "cuda"), modes=(mode,)), formats=("contiguous",)) == [f"cuda:{mode}"]
+    assert keys(TimingOptions(devices=("cpu", "cuda"), modes=(mode,)), formats=("contiguous",)) == [
+        f"cuda:{mode}"
+    ]
 
 
 def test_the_edges_of_every_range_are_taken() -> None:
@@ -187,7 +204,9 @@ def timed(**given: Any) -> object:
 
 
 def test_an_unknown_field_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown timing option 'precission' \(did you mean 'precision'\?\)"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown timing option 'precission' \(did you mean 'precision'\?\)"
+    ):
         timed(timing={"precission": 0.01})
 
 
@@ -223,7 +242,12 @@ def parsed(*, dtype: str | None = None, batch: str | None = None, **given: Any) 
 
 
 def test_lists_on_the_command_line_are_separated_by_commas() -> None:
-    options = parsed(dtype="float32,bfloat16", batch="1,8", memory_format="contiguous, channels_last", mode="eager")
+    options = parsed(
+        dtype="float32,bfloat16",
+        batch="1,8",
+        memory_format="contiguous, channels_last",
+        mode="eager",
+    )
     assert options.dtypes == ("float32", "bfloat16")
     assert options.batches == (1, 8)
     assert options.memory_formats == ("contiguous", "channels_last")
@@ -243,13 +267,16 @@ def test_what_nobody_said_is_the_default_of_the_library() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "share"), [("2%", 0.02), ("0.02", 0.02), ("2 %", 0.02), (" .5% ", 0.005), ("100%", 1.0), ("1", 1.0)]
+    ("text", "share"),
+    [("2%", 0.02), ("0.02", 0.02), ("2 %", 0.02), (" .5% ", 0.005), ("100%", 1.0), ("1", 1.0)],
 )
 def test_a_precision_is_a_percentage_or_a_share(text: str, share: float) -> None:
     assert parsed(precision=text).precision == pytest.approx(share)
 
 
-@pytest.mark.parametrize("text", ["", "%", "2", "0", "0%", "-1%", "101%", "nan", "nan%", "inf", "2%%", "two", "1,5%"])
+@pytest.mark.parametrize(
+    "text", ["", "%", "2", "0", "0%", "-1%", "101%", "nan", "nan%", "inf", "2%%", "two", "1,5%"]
+)
 def test_what_is_no_share_is_refused_by_the_name_of_its_option(text: str) -> None:
     with pytest.raises(InputError, match=r"--precision: expected a share like 2% or 0\.02, found"):
         parse_share(text, what="--precision")
@@ -260,7 +287,9 @@ LAYER = ("layer", "--cin", "16", "--cout", "16", "-k", "3")
 
 def run(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "XDG_CACHE_HOME": str(cache)}
-    return subprocess.run([DSCOST, *arguments], capture_output=True, text=True, env=env, timeout=300, check=False)
+    return subprocess.run(
+        [DSCOST, *arguments], capture_output=True, text=True, env=env, timeout=300, check=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -311,7 +340,14 @@ def test_what_was_not_timed_cannot_be_explained(command: tuple[str, ...], tmp_pa
 def test_every_combination_of_the_command_line_is_timed(tmp_path: Path) -> None:
     ran = run(
         *LAYER,
-        *("--batch", "1,8", "--dtype", "float32,bfloat16", "--memory-format", "contiguous,channels_last"),
+        *(
+            "--batch",
+            "1,8",
+            "--dtype",
+            "float32,bfloat16",
+            "--memory-format",
+            "contiguous,channels_last",
+        ),
         *("--size", "6", "--precision", "10%", "--threads", "1", "--time-budget", "2s", "--json"),
         cache=tmp_path,
     )
@@ -323,13 +359,20 @@ def test_every_combination_of_the_command_line_is_timed(tmp_path: Path) -> None:
         *("cpu:bfloat16", "cpu:bfloat16:channels_last"),
         *("cpu:bfloat16:batch8", "cpu:bfloat16:channels_last:batch8"),
     ]
-    assert subject["inputs"] == [{"shape": [1, 16, 6, 6], "dtype": "float32"}]  # the first is counted
+    assert subject["inputs"] == [
+        {"shape": [1, 16, 6, 6], "dtype": "float32"}
+    ]  # the first is counted
     environment = document["environment"]
-    assert (environment["dtype"], environment["memory_format"]) == ("float32, bfloat16", "contiguous, channels_last")
+    assert (environment["dtype"], environment["memory_format"]) == (
+        "float32, bfloat16",
+        "contiguous, channels_last",
+    )
 
 
 @pytest.mark.parametrize("command", [LAYER, ("model", "resnet18")], ids=["layer", "model"])
-def test_cuda_that_is_asked_for_and_missing_is_an_error_in_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
+def test_cuda_that_is_asked_for_and_missing_is_an_error_in_one_line(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
     import torch
 
     if torch.cuda.is_available():
@@ -337,7 +380,9 @@ def test_cuda_that_is_asked_for_and_missing_is_an_error_in_one_line(command: tup
     ran = run(*command, "--device", "cuda", "--json", cache=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     (line,) = ran.stderr.splitlines()
-    assert re.fullmatch(r"dscost: --device cuda: torch .*CUDA.*; --no-time counts without a device", line)
+    assert re.fullmatch(
+        r"dscost: --device cuda: torch .*CUDA.*; --no-time counts without a device", line
+    )
     assert not list(tmp_path.iterdir())  # there are no ceilings to keep either
     assert run(*command, "--device", "cuda", "--no-time", "--json", cache=tmp_path).returncode == 0
 
@@ -347,7 +392,16 @@ def test_beside_a_cpu_a_missing_cuda_is_a_warning(tmp_path: Path) -> None:
 
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    devices = ("--device", "cuda", "--device", "cpu", "--threads", "1", "--memory-format", "contiguous")
+    devices = (
+        "--device",
+        "cuda",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--memory-format",
+        "contiguous",
+    )
     ran = run(*LAYER, *devices, "--json", cache=tmp_path)
     assert ran.returncode == 0, ran.stderr
     (subject,) = json.loads(ran.stdout)["subjects"]
@@ -361,7 +415,9 @@ def test_beside_a_cpu_a_missing_cuda_is_a_warning(tmp_path: Path) -> None:
     ("command", "columns", "empty"),
     [
         pytest.param(LAYER, "macs,latency,speedup", "latency,speedup", id="layer"),
-        pytest.param(("model", "resnet18"), "standard_latency,macs", "standard_latency", id="model"),
+        pytest.param(
+            ("model", "resnet18"), "standard_latency,macs", "standard_latency", id="model"
+        ),
     ],
 )
 def test_columns_that_only_timing_fills_are_refused_without_it(

@@ -16,7 +16,17 @@ from dscost.rendering.timings import (
     settings_sheet,
     sums_sheet,
 )
-from dscost.results import Bound, Ceiling, Environment, Latency, Layer, Noise, Report, Speedup, Timing
+from dscost.reports.records import (
+    Bound,
+    Ceiling,
+    Environment,
+    Latency,
+    Layer,
+    Noise,
+    Report,
+    Speedup,
+    Timing,
+)
 
 
 def latency(seconds: float, **given: float | str | bool) -> Latency:
@@ -58,10 +68,14 @@ COUNTED = dscost.layer(in_channels=256, out_channels=256, kernel_size=3)
 
 def measured(timings: dict[str, Timing], report: Report = COUNTED, **environment: object) -> Report:
     layers = tuple(
-        layer._replace(latency=timings, verdict="faster") if "depthwise_separable" in layer.variants else layer
+        layer._replace(latency=timings, verdict="faster")
+        if "depthwise_separable" in layer.variants
+        else layer
         for layer in report.layers
     )
-    return report._replace(layers=layers, latency=timings, environment=ENVIRONMENT._replace(**environment))
+    return report._replace(
+        layers=layers, latency=timings, environment=ENVIRONMENT._replace(**environment)
+    )
 
 
 # -- differences
@@ -69,7 +83,13 @@ def measured(timings: dict[str, Timing], report: Report = COUNTED, **environment
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(8.73e-6, "8.73 µs"), (-8.73e-6, "−8.73 µs"), (-0.0012, "−1.20 ms"), (0.0, "0 ns"), (-2.5, "−2.50 s")],
+    [
+        (8.73e-6, "8.73 µs"),
+        (-8.73e-6, "−8.73 µs"),
+        (-0.0012, "−1.20 ms"),
+        (0.0, "0 ns"),
+        (-2.5, "−2.50 s"),
+    ],
 )
 def test_a_difference_may_be_negative(seconds: float, text: str) -> None:
     assert format_difference(seconds) == text
@@ -79,7 +99,9 @@ def test_a_difference_may_be_negative(seconds: float, text: str) -> None:
 
 
 def test_best_is_what_takes_least() -> None:
-    sheet = settings_sheet({"cpu": timing(200e-6, 90e-6), "cpu:channels_last": timing(150e-6, 95e-6)}, own_batch=1)
+    sheet = settings_sheet(
+        {"cpu": timing(200e-6, 90e-6), "cpu:channels_last": timing(150e-6, 95e-6)}, own_batch=1
+    )
     assert column(sheet, "setting") == ["cpu", "cpu:channels_last"]
     assert column(sheet, "standard") == ["200 µs", "150 µs"]
     assert column(sheet, "separable") == ["90.0 µs", "95.0 µs"]
@@ -99,8 +121,14 @@ def test_several_settings_are_best_where_the_clock_sees_no_difference() -> None:
 
 
 def test_several_settings_are_best_by_their_time_per_input() -> None:
-    timings = {"cpu": timing(200e-6, 100e-6), "cpu:batch8": timing(1640e-6, 832e-6)}  # 205 and 104 µs per input
-    assert column(settings_sheet(timings, own_batch=1), "best") == ["standard, separable", "standard"]
+    timings = {
+        "cpu": timing(200e-6, 100e-6),
+        "cpu:batch8": timing(1640e-6, 832e-6),
+    }  # 205 and 104 µs per input
+    assert column(settings_sheet(timings, own_batch=1), "best") == [
+        "standard, separable",
+        "standard",
+    ]
 
 
 def test_best_is_per_input_where_batches_differ() -> None:
@@ -115,14 +143,19 @@ def test_best_is_per_input_where_batches_differ() -> None:
 
 
 def test_a_setting_without_a_batch_has_that_of_the_report() -> None:
-    timings = {"cpu": timing(400e-6, 200e-6), "cpu:batch1": timing(110e-6, 40e-6)}  # per input 100, 50; 110, 40
+    timings = {
+        "cpu": timing(400e-6, 200e-6),
+        "cpu:batch1": timing(110e-6, 40e-6),
+    }  # per input 100, 50; 110, 40
     sheet = settings_sheet(timings, own_batch=4)
     assert column(sheet, "best") == ["standard", "separable"]
     assert column(sheet, "throughput") == ["20,000", "25,000"]
 
 
 def test_one_setting_can_be_best_for_both() -> None:
-    sheet = settings_sheet({"cpu": timing(2e-4, 1e-4), "cpu:bfloat16": timing(1e-4, 5e-5)}, own_batch=1)
+    sheet = settings_sheet(
+        {"cpu": timing(2e-4, 1e-4), "cpu:bfloat16": timing(1e-4, 5e-5)}, own_batch=1
+    )
     assert column(sheet, "best") == ["", "standard, separable"]
 
 
@@ -149,10 +182,17 @@ def explained() -> Layer:
     (layer,) = COUNTED.layers
     one = Timing(
         as_is=latency(216e-6),
-        standard=latency(216e-6, roofline_s=15.12e-6, bound="compute", predicted_s=155e-6, roofline_fraction=0.07),
-        depthwise_separable=latency(96e-6, roofline_s=2.6e-6, bound="memory", roofline_fraction=0.0271),
+        standard=latency(
+            216e-6, roofline_s=15.12e-6, bound="compute", predicted_s=155e-6, roofline_fraction=0.07
+        ),
+        depthwise_separable=latency(
+            96e-6, roofline_s=2.6e-6, bound="memory", roofline_fraction=0.0271
+        ),
         speedup=Speedup(2.25, (2.2, 2.3)),
-        stages={"depthwise": latency(61e-6, roofline_s=1e-6, bound="memory"), "pointwise": latency(36.5e-6)},
+        stages={
+            "depthwise": latency(61e-6, roofline_s=1e-6, bound="memory"),
+            "pointwise": latency(36.5e-6),
+        },
         gap_s=-1.5e-6,
         backends={"standard": "Slow2d", "depthwise": "Mkldnn", "pointwise": "Slow2d"},
     )
@@ -170,15 +210,26 @@ def test_the_explanation_has_a_row_per_variant_stage_and_gap() -> None:
     assert column(sheet, "fraction") == ["7%", "3%", "", "", ""]
     assert column(sheet, "backend") == ["Slow2d", "", "Mkldnn", "Slow2d", ""]
     # 256 → 256, 3×3 at 14×14: 2 · 9 · 256 · 196 FLOPs over 2 · 256 · 196 + 256 · 9 values of 4 bytes
-    assert column(sheet, "flops_per_byte")[2] == f"{2 * 9 * 256 * 196 / (4 * (2 * 256 * 196 + 256 * 9)):.1f}"
+    assert (
+        column(sheet, "flops_per_byte")[2]
+        == f"{2 * 9 * 256 * 196 / (4 * (2 * 256 * 196 + 256 * 9)):.1f}"
+    )
 
 
 @pytest.mark.parametrize(
     ("bound", "balanced", "said"),
-    [("memory", True, "memory, balanced"), ("compute", True, "compute, balanced"), ("memory", False, "memory")],
+    [
+        ("memory", True, "memory, balanced"),
+        ("compute", True, "compute, balanced"),
+        ("memory", False, "memory"),
+    ],
 )
-def test_the_explanation_says_where_both_bounds_are_near(bound: str, balanced: bool, said: str) -> None:
-    one = Timing(as_is=None, standard=latency(216e-6, roofline_s=15e-6, bound=bound, balanced=balanced))
+def test_the_explanation_says_where_both_bounds_are_near(
+    bound: str, balanced: bool, said: str
+) -> None:
+    one = Timing(
+        as_is=None, standard=latency(216e-6, roofline_s=15e-6, bound=bound, balanced=balanced)
+    )
     (layer,) = COUNTED.layers
     assert column(explanation_sheet(layer._replace(latency={"cpu": one})), "bound") == [said]
 
@@ -195,7 +246,10 @@ def test_the_gap_stands_under_the_stages_of_the_first_table() -> None:
     layer = explained()
     report = measured(dict(layer.latency))
     text = render([report], "table", View())
-    rows = {line.split("  ")[1].strip() if line.startswith("  ") else "": line for line in text.splitlines()}
+    rows = {
+        line.split("  ")[1].strip() if line.startswith("  ") else "": line
+        for line in text.splitlines()
+    }
     assert rows["gap"].split()[1:] == ["−1.50", "µs"]
 
 
@@ -241,7 +295,9 @@ def test_devices_are_compared_by_their_bounds() -> None:
 def test_a_device_on_which_both_are_bound_alike_says_so_once() -> None:
     found = {"t4": {name: Bound(1e-3, "memory") for name in ("standard", "depthwise_separable")}}
     assert column(devices_sheet(found), "bound") == ["memory"]
-    nothing = {"t4": {"standard": Bound(1e-3, "memory"), "depthwise_separable": Bound(0.0, "memory")}}
+    nothing = {
+        "t4": {"standard": Bound(1e-3, "memory"), "depthwise_separable": Bound(0.0, "memory")}
+    }
     assert "speedup" not in cells(devices_sheet(nothing))[0]
 
 
@@ -257,10 +313,16 @@ TWO_SETTINGS = {
         backends={"standard": "Slow2d", "depthwise": "Mkldnn", "pointwise": "Slow2d"},
     ),
     "cpu:bfloat16:channels_last:batch32": timing(
-        174.1e-3, 73.2e-3, stages={"depthwise": latency(39.7e-3), "pointwise": latency(25.2e-3)}, gap_s=8.36e-3
+        174.1e-3,
+        73.2e-3,
+        stages={"depthwise": latency(39.7e-3), "pointwise": latency(25.2e-3)},
+        gap_s=8.36e-3,
     ),
 }
-DEVICES = {name: {n: Bound(1.234e-4, "memory") for n in ("standard", "depthwise_separable")} for name in ("t4", "m7")}
+DEVICES = {
+    name: {n: Bound(1.234e-4, "memory") for n in ("standard", "depthwise_separable")}
+    for name in ("t4", "m7")
+}
 MODEL = dscost.analyze("mobilenet_v1", settings={"resolution": 128})
 _FIGURE = re.compile(r"−?\d[\d.,]*(?:[kMG]|×| µs| ms|%)?")
 
@@ -268,11 +330,17 @@ _FIGURE = re.compile(r"−?\d[\d.,]*(?:[kMG]|×| µs| ms|%)?")
 @pytest.mark.parametrize("width", [60, 80, 100, 200])
 @pytest.mark.parametrize("explain", [False, True], ids=["plain", "explained"])
 @pytest.mark.parametrize("kind", ["layer", "model"])
-def test_a_table_of_two_settings_fits_and_never_cuts_a_number(width: int, explain: bool, kind: str) -> None:
+def test_a_table_of_two_settings_fits_and_never_cuts_a_number(
+    width: int, explain: bool, kind: str
+) -> None:
     report = measured(TWO_SETTINGS) if kind == "layer" else measured(TWO_SETTINGS, MODEL)
-    whole = TWO_SETTINGS["cpu:bfloat16"]._replace(layers_s={"standard": 1.23e-4, "depthwise_separable": 2.34e-4})
+    whole = TWO_SETTINGS["cpu:bfloat16"]._replace(
+        layers_s={"standard": 1.23e-4, "depthwise_separable": 2.34e-4}
+    )
     report = report._replace(latency={**TWO_SETTINGS, "cpu:bfloat16": whole}, predictions=DEVICES)
-    report = report._replace(layers=tuple(layer._replace(predictions=DEVICES) for layer in report.layers))
+    report = report._replace(
+        layers=tuple(layer._replace(predictions=DEVICES) for layer in report.layers)
+    )
     text = render([report], "table", View(width=width, explain=explain))
     assert max(map(len, text.splitlines())) <= width
     roomy = set(_FIGURE.findall(render([report], "table", View(explain=explain))))
@@ -301,7 +369,11 @@ def test_every_format_takes_two_settings(format_name: str) -> None:
 def test_the_footnotes_say_where_how_and_how_surely() -> None:
     noise = (Noise("load", 7.5, 2.0), Noise("page_faults", 300.0, 10.0, "cpu"))
     report = measured(
-        TWO_SETTINGS, noise=noise, unknown=("steal", "cpu_pressure"), flags={"tf32": "off"}, noise_floor=0.043
+        TWO_SETTINGS,
+        noise=noise,
+        unknown=("steal", "cpu_pressure"),
+        flags={"tf32": "off"},
+        noise_floor=0.043,
     )
     text = render([report], "table", View())
     assert "Measured on made up, 1 thread, contiguous, bfloat16, torch 2.13.0, tf32 off:" in text
@@ -318,7 +390,10 @@ def test_a_quiet_machine_still_calls_no_difference_under_three_percent() -> None
 
 def test_a_noise_floor_that_is_unknown_is_said_to_be() -> None:
     text = render([measured(TWO_SETTINGS, noise_floor=None)], "table", View())
-    assert f"not found out in so short a time; no difference under {UNKNOWN_FLOOR:.0%} is called." in text
+    assert (
+        f"not found out in so short a time; no difference under {UNKNOWN_FLOOR:.0%} is called."
+        in text
+    )
     assert "Noise floor: " not in text
 
 
@@ -328,11 +403,20 @@ def test_the_ceilings_stand_on_the_page_and_in_the_document() -> None:
     for format_name in ("table", "markdown"):
         text = render([report], format_name, View())
         # 1234.4 / 45.67 and 989 / 4.8
-        assert "Roofline of cpu float32: 1,234 GFLOP/s, 45.7 GB/s, ridge at 27.0 FLOP/byte (dscost device)." in text
-        assert "Roofline of cuda float16: 989,000 GFLOP/s, 4,800.0 GB/s, ridge at 206.0 FLOP/byte" in text
+        assert (
+            "Roofline of cpu float32: 1,234 GFLOP/s, 45.7 GB/s, ridge at 27.0 FLOP/byte (dscost device)."
+            in text
+        )
+        assert (
+            "Roofline of cuda float16: 989,000 GFLOP/s, 4,800.0 GB/s, ridge at 206.0 FLOP/byte"
+            in text
+        )
     environment = json.loads(render([report], "json", View()))["environment"]
     assert environment["seed"] == 7
-    assert environment["ceilings"]["cpu:float32"] == {"flops_per_s": 1234.4e9, "bytes_per_s": 45.67e9}
+    assert environment["ceilings"]["cpu:float32"] == {
+        "flops_per_s": 1234.4e9,
+        "bytes_per_s": 45.67e9,
+    }
     assert "Roofline of" not in render([measured(TWO_SETTINGS)], "table", View())
 
 
@@ -344,7 +428,9 @@ def test_the_ceilings_stand_on_the_page_and_in_the_document() -> None:
     ],
     ids=["holds what the MACs promise", "all above it"],
 )
-def test_a_clock_that_promises_more_than_the_macs_is_sure_of_it(interval: tuple[float, float], said: str) -> None:
+def test_a_clock_that_promises_more_than_the_macs_is_sure_of_it(
+    interval: tuple[float, float], said: str
+) -> None:
     # 1 / (1/256 + 1/9) = 8.69 times fewer MACs
     faster = timing(9e-4, 1e-4)._replace(speedup=Speedup(9.0, interval))
     assert said in render([measured({"cpu": faster})], "table", View())
@@ -374,9 +460,11 @@ def test_a_model_without_layers_that_trade_says_where_it_was_measured_too() -> N
 
 
 def test_only_as_many_causes_are_told_as_are_asked_for() -> None:
-    from dscost.results import Cause
+    from dscost.reports.records import Cause
 
-    causes = tuple(Cause("allocation", "cpu", {"weight": 1.0, "faults_per_call": 1000.0 + n}) for n in range(4))
+    causes = tuple(
+        Cause("allocation", "cpu", {"weight": 1.0, "faults_per_call": 1000.0 + n}) for n in range(4)
+    )
     report = measured({"cpu": timing(2e-4, 1e-4)})
     report = report._replace(layers=(report.layers[0]._replace(causes=causes),))
     assert render([report], "table", View()).count("fresh pages") == 2

@@ -14,9 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
 from dscost.analysis.counting import peak_elements
-from dscost.architectures import build, builtin_names, find_builtin
-from dscost.building import Network
-from dscost.network_specs import (
+from dscost.layers.convolution import Shape, conv2d
+from dscost.layers.others import (
     ACTIVATIONS,
     ActivationSpec,
     BatchNormSpec,
@@ -28,10 +27,11 @@ from dscost.network_specs import (
     PoolSpec,
     Spec,
 )
-from dscost.operations import NETWORK_INPUT, Operation, network_cost
-from dscost.results import Cost, Report
-from dscost.specs import Shape, conv2d
-from dscost.swaps import find_swaps, with_variant
+from dscost.modules.building import Network
+from dscost.networks.architectures import build, builtin_names, find_builtin
+from dscost.networks.network import NETWORK_INPUT, Operation, network_cost
+from dscost.networks.swaps import find_swaps, with_variant
+from dscost.reports.records import Cost, Report
 
 VARIANTS = ("standard", "depthwise_separable")
 FIGURES = ("params", "macs", "weight_bytes", "input_bytes", "output_bytes", "traffic_bytes")
@@ -102,7 +102,13 @@ def add_conv(builder: Builder, choose: random.Random) -> None:
         out_channels = choose.choice([1, 2, 3, 4, 6, 8])
         groups = choose.choice(divisors(channels, out_channels))
     if kind == "pointwise":
-        kernel, stride, padding, dilation, groups = (1, 1), (1, 1), (0, 0), (1, 1), choose.choice([1, groups])
+        kernel, stride, padding, dilation, groups = (
+            (1, 1),
+            (1, 1),
+            (0, 0),
+            (1, 1),
+            choose.choice([1, groups]),
+        )
     builder.add(
         conv2d(
             channels, out_channels, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups,
@@ -115,7 +121,9 @@ def add_pool(builder: Builder, choose: random.Random) -> None:
     shape = builder.shape_of(builder.last)
     kernel = tuple(min(choose.randint(1, 3), size) for size in shape[2:])
     stride = tuple(choose.randint(1, 2) for _ in kernel)
-    builder.add(PoolSpec(choose.choice(["max", "avg"]), kernel, stride, tuple(k // 2 for k in kernel)))
+    builder.add(
+        PoolSpec(choose.choice(["max", "avg"]), kernel, stride, tuple(k // 2 for k in kernel))
+    )
 
 
 def add_gate(builder: Builder, choose: random.Random) -> None:
@@ -153,13 +161,24 @@ def add_separable(builder: Builder, choose: random.Random) -> None:
         conv2d(channels, channels * times, kernel, stride=stride, padding=kernel // 2, groups=channels,
                bias=choose.random() < 0.3)
     )  # fmt: skip
-    between = [BatchNormSpec(channels * times), ActivationSpec(choose.choice(sorted(ACTIVATIONS))), DropoutSpec(0.2)]
+    between = [
+        BatchNormSpec(channels * times),
+        ActivationSpec(choose.choice(sorted(ACTIVATIONS))),
+        DropoutSpec(0.2),
+    ]
     for spec in choose.sample(between, choose.randint(0, 3)):
         builder.add(spec)
     if choose.random() < 0.4:
         add_gate(builder, choose)
     out_channels = choose.choice([2, 4, 6])
-    builder.add(conv2d(channels * times, out_channels, 1, groups=choose.choice(divisors(channels, out_channels))))
+    builder.add(
+        conv2d(
+            channels * times,
+            out_channels,
+            1,
+            groups=choose.choice(divisors(channels, out_channels)),
+        )
+    )
 
 
 def add_simple(builder: Builder, choose: random.Random) -> None:
@@ -184,7 +203,17 @@ def add_head(builder: Builder, choose: random.Random) -> None:
 
 
 PARTS: list[Callable[[Builder, random.Random], None]] = [
-    *(add_conv, add_conv, add_separable, add_separable, add_simple, add_simple, add_pool, add_gate, add_residual),
+    *(
+        add_conv,
+        add_conv,
+        add_separable,
+        add_separable,
+        add_simple,
+        add_simple,
+        add_pool,
+        add_gate,
+        add_residual,
+    ),
 ]
 
 
@@ -192,7 +221,12 @@ PARTS: list[Callable[[Builder, random.Random], None]] = [
 def networks(draw: st.DrawFn) -> list[Operation]:
     choose = draw(st.randoms(use_true_random=False))
     builder = Builder(
-        (choose.randint(1, 2), choose.choice([1, 2, 3, 4, 8]), choose.randint(1, 9), choose.randint(1, 9))
+        (
+            choose.randint(1, 2),
+            choose.choice([1, 2, 3, 4, 8]),
+            choose.randint(1, 9),
+            choose.randint(1, 9),
+        )
     )
     for _ in range(choose.randint(1, 6)):
         choose.choice(PARTS)(builder, choose)
@@ -203,10 +237,14 @@ def networks(draw: st.DrawFn) -> list[Operation]:
 
 
 def traced(operations: list[Operation]) -> Report:
-    return dscost.analyze(torch_module(operations), input=operations[0].input_shapes[0], strict=True)
+    return dscost.analyze(
+        torch_module(operations), input=operations[0].input_shapes[0], strict=True
+    )
 
 
-same_with_even_kernel = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+same_with_even_kernel = pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even kernel:UserWarning"
+)
 
 
 @same_with_even_kernel
@@ -219,7 +257,9 @@ def test_a_traced_network_costs_what_its_operations_cost(operations: list[Operat
 @same_with_even_kernel
 @law
 @given(networks())
-def test_a_traced_network_has_the_peak_memory_of_its_operations(operations: list[Operation]) -> None:
+def test_a_traced_network_has_the_peak_memory_of_its_operations(
+    operations: list[Operation],
+) -> None:
     assert traced(operations).peak_activation_bytes == 4 * peak_elements(operations)
 
 
@@ -228,7 +268,9 @@ def test_a_traced_network_has_the_peak_memory_of_its_operations(operations: list
 @given(networks())
 def test_a_traced_network_counts_what_torch_counts(operations: list[Operation]) -> None:
     shape = operations[0].input_shapes[0]
-    assert traced(operations).totals.as_is.macs == flop_counter_macs(torch_module(operations), shape)
+    assert traced(operations).totals.as_is.macs == flop_counter_macs(
+        torch_module(operations), shape
+    )
 
 
 @same_with_even_kernel
@@ -237,7 +279,9 @@ def test_a_traced_network_counts_what_torch_counts(operations: list[Operation]) 
 def test_totals_of_a_traced_network_are_the_sum_of_its_layers(operations: list[Operation]) -> None:
     report = traced(operations)
     for figure in ("params", "macs", "weight_bytes", "traffic_bytes"):
-        assert sum(getattr(layer.cost, figure) for layer in report.layers) == getattr(report.totals.as_is, figure)
+        assert sum(getattr(layer.cost, figure) for layer in report.layers) == getattr(
+            report.totals.as_is, figure
+        )
 
 
 @same_with_even_kernel
@@ -246,7 +290,9 @@ def test_totals_of_a_traced_network_are_the_sum_of_its_layers(operations: list[O
 def test_layers_of_a_traced_network_are_its_operations(operations: list[Operation]) -> None:
     moving = [operation for operation in operations if operation.spec.moves_data]
     layers = traced(operations).layers
-    assert [(x.name, x.type, x.op) for x in layers] == [(x.name, x.spec.type, x.spec.op) for x in moving]
+    assert [(x.name, x.type, x.op) for x in layers] == [
+        (x.name, x.spec.type, x.spec.op) for x in moving
+    ]
     assert [x.output_shape for x in layers] == [x.output_shape for x in moving]
     assert [x.conv for x in layers] == [x.conv for x in moving]
 
@@ -254,7 +300,9 @@ def test_layers_of_a_traced_network_are_its_operations(operations: list[Operatio
 @same_with_even_kernel
 @law
 @given(networks())
-def test_both_variants_of_a_traced_network_cost_what_those_of_its_operations_cost(operations: list[Operation]) -> None:
+def test_both_variants_of_a_traced_network_cost_what_those_of_its_operations_cost(
+    operations: list[Operation],
+) -> None:
     totals, swaps = traced(operations).totals, find_swaps(operations)
     for variant in VARIANTS:
         expected = network_cost(with_variant(operations, swaps, variant), 4)
@@ -301,7 +349,10 @@ class Residual(nn.Module):
 class Dense(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.grow, self.shrink = nn.Conv2d(channels, 2, 3, padding=1), nn.Conv2d(channels + 2, channels, 1)
+        self.grow, self.shrink = (
+            nn.Conv2d(channels, 2, 3, padding=1),
+            nn.Conv2d(channels + 2, channels, 1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.shrink(torch.cat([x, self.grow(x).relu_()], 1))
@@ -323,7 +374,11 @@ class Tokens(nn.Module):
 class Attention(nn.Module):
     def __init__(self, channels: int, *, fused: bool) -> None:
         super().__init__()
-        self.qkv, self.out, self.fused = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels), fused
+        self.qkv, self.out, self.fused = (
+            nn.Linear(channels, 3 * channels),
+            nn.Linear(channels, channels),
+            fused,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).unflatten(-1, (3, 2, -1)).permute(2, 0, 3, 1, 4).unbind(0)
@@ -337,20 +392,34 @@ class Attention(nn.Module):
 CHANNELS = 4
 
 BLOCKS: list[Callable[[random.Random], nn.Module]] = [
-    lambda choose: nn.Conv2d(CHANNELS, CHANNELS, 3, padding="same", groups=choose.choice([1, 2, 4])),
-    lambda choose: nn.ConvTranspose2d(CHANNELS, CHANNELS, 3, padding=1, groups=choose.choice([1, 2, 4])),
+    lambda choose: nn.Conv2d(
+        CHANNELS, CHANNELS, 3, padding="same", groups=choose.choice([1, 2, 4])
+    ),
+    lambda choose: nn.ConvTranspose2d(
+        CHANNELS, CHANNELS, 3, padding=1, groups=choose.choice([1, 2, 4])
+    ),
     lambda choose: nn.Sequential(nn.BatchNorm2d(CHANNELS), nn.ReLU(inplace=choose.random() < 0.5)),
     lambda choose: nn.Sequential(
-        nn.Conv2d(CHANNELS, CHANNELS, 2, stride=2), nn.Upsample(scale_factor=2), nn.GroupNorm(2, CHANNELS)
+        nn.Conv2d(CHANNELS, CHANNELS, 2, stride=2),
+        nn.Upsample(scale_factor=2),
+        nn.GroupNorm(2, CHANNELS),
     ),
-    lambda choose: nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * CHANNELS, 4 * CHANNELS, 1), nn.PixelShuffle(2)),
-    lambda choose: Residual(nn.Conv2d(CHANNELS, 6, 1), nn.GELU(), nn.Conv2d(6, CHANNELS, 5, padding=2, groups=2)),
+    lambda choose: nn.Sequential(
+        nn.PixelUnshuffle(2), nn.Conv2d(4 * CHANNELS, 4 * CHANNELS, 1), nn.PixelShuffle(2)
+    ),
+    lambda choose: Residual(
+        nn.Conv2d(CHANNELS, 6, 1), nn.GELU(), nn.Conv2d(6, CHANNELS, 5, padding=2, groups=2)
+    ),
     lambda choose: Dense(CHANNELS),
     lambda choose: Tokens(nn.LSTM(CHANNELS, CHANNELS // 2, batch_first=True, bidirectional=True)),
     lambda choose: Tokens(nn.GRU(CHANNELS, CHANNELS, num_layers=2, batch_first=True)),
-    lambda choose: Tokens(nn.Sequential(nn.LayerNorm(CHANNELS), Attention(CHANNELS, fused=choose.random() < 0.5))),
+    lambda choose: Tokens(
+        nn.Sequential(nn.LayerNorm(CHANNELS), Attention(CHANNELS, fused=choose.random() < 0.5))
+    ),
     lambda choose: Tokens(nn.TransformerEncoderLayer(CHANNELS, 2, 6, batch_first=True)),
-    lambda choose: Tokens(nn.Sequential(nn.Linear(CHANNELS, 8), nn.SiLU(), nn.Dropout(), nn.Linear(8, CHANNELS))),
+    lambda choose: Tokens(
+        nn.Sequential(nn.Linear(CHANNELS, 8), nn.SiLU(), nn.Dropout(), nn.Linear(8, CHANNELS))
+    ),
     lambda choose: Tokens(nn.Conv1d(16, 16, 3, padding=1, groups=choose.choice([1, 4]))),
 ]
 
@@ -382,7 +451,9 @@ def test_any_module_counts_what_torch_counts(model: nn.Module) -> None:
 def test_totals_of_any_module_are_the_sum_of_its_layers(model: nn.Module) -> None:
     report = dscost.analyze(model, input=SHAPE)
     for figure in ("params", "macs", "weight_bytes", "traffic_bytes"):
-        assert sum(getattr(layer.cost, figure) for layer in report.layers) == getattr(report.totals.as_is, figure)
+        assert sum(getattr(layer.cost, figure) for layer in report.layers) == getattr(
+            report.totals.as_is, figure
+        )
     assert report.totals.as_is.params == sum(parameter.numel() for parameter in model.parameters())
     assert {layer.name for layer in report.layers} <= {name for name, _ in model.named_modules()}
 
@@ -391,16 +462,23 @@ def test_totals_of_any_module_are_the_sum_of_its_layers(model: nn.Module) -> Non
 @given(modules(), modules())
 def test_a_chain_costs_what_its_parts_cost(first: nn.Module, second: nn.Module) -> None:
     whole, one, two = (
-        dscost.analyze(model, input=SHAPE).totals.as_is for model in (nn.Sequential(first, second), first, second)
+        dscost.analyze(model, input=SHAPE).totals.as_is
+        for model in (nn.Sequential(first, second), first, second)
     )
-    assert (whole.macs, whole.traffic_bytes) == (one.macs + two.macs, one.traffic_bytes + two.traffic_bytes)
+    assert (whole.macs, whole.traffic_bytes) == (
+        one.macs + two.macs,
+        one.traffic_bytes + two.traffic_bytes,
+    )
     assert whole.params == one.params + two.params
 
 
 @law
 @given(modules())
 def test_running_twice_costs_twice_and_weighs_once(model: nn.Module) -> None:
-    once, twice = dscost.analyze(model, input=SHAPE), dscost.analyze(nn.Sequential(model, model), input=SHAPE)
+    once, twice = (
+        dscost.analyze(model, input=SHAPE),
+        dscost.analyze(nn.Sequential(model, model), input=SHAPE),
+    )
     assert twice.totals.as_is.macs == 2 * once.totals.as_is.macs
     assert twice.totals.as_is.traffic_bytes == 2 * once.totals.as_is.traffic_bytes
     assert twice.totals.as_is.params == once.totals.as_is.params
@@ -437,7 +515,10 @@ class LooksAtValues(nn.Module):
 @given(modules())
 def test_a_run_for_real_counts_what_meta_tensors_promised(model: nn.Module) -> None:
     """The shapes and layouts that the tracer works out are those that the kernels make."""
-    on_meta, real = dscost.analyze(model, input=SHAPE), dscost.analyze(LooksAtValues(model), input=SHAPE)
+    on_meta, real = (
+        dscost.analyze(model, input=SHAPE),
+        dscost.analyze(LooksAtValues(model), input=SHAPE),
+    )
     assert any("for real" in warning for warning in real.warnings)
     assert real.totals.as_is.macs == on_meta.totals.as_is.macs
     if any(isinstance(module, nn.TransformerEncoderLayer) for module in model.modules()):
@@ -445,14 +526,20 @@ def test_a_run_for_real_counts_what_meta_tensors_promised(model: nn.Module) -> N
     inside = {layer.name.removeprefix("inner."): layer for layer in real.layers if layer.name}
     for layer in on_meta.layers:
         same = inside[layer.name]
-        assert (same.cost, same.calls, same.output_shape) == (layer.cost, layer.calls, layer.output_shape)
+        assert (same.cost, same.calls, same.output_shape) == (
+            layer.cost,
+            layer.calls,
+            layer.output_shape,
+        )
 
 
 # -- built-ins
 
 
 @pytest.mark.parametrize("name", builtin_names())
-def test_a_builtin_traced_from_its_torch_module_costs_the_same_in_all_three_versions(name: str) -> None:
+def test_a_builtin_traced_from_its_torch_module_costs_the_same_in_all_three_versions(
+    name: str,
+) -> None:
     counted = dscost.analyze(name)
     network = torch_module(list(build(find_builtin(name), overrides={}).operations))
     report = dscost.analyze(network, input=counted.inputs[0].shape)
@@ -464,7 +551,9 @@ def test_a_builtin_traced_from_its_torch_module_costs_the_same_in_all_three_vers
     assert report.peak_activation_bytes == counted.peak_activation_bytes
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"]
+)
 def test_the_pairs_of_a_traced_mobilenet_are_those_of_the_builtin(name: str) -> None:
     counted = dscost.analyze(name)
     network = torch_module(list(build(find_builtin(name), overrides={}).operations))
@@ -478,8 +567,12 @@ def test_the_pairs_of_a_traced_mobilenet_are_those_of_the_builtin(name: str) -> 
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "xception"])
-def test_a_converted_builtin_traces_to_what_the_what_if_column_promised(name: str, variant: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "xception"]
+)
+def test_a_converted_builtin_traces_to_what_the_what_if_column_promised(
+    name: str, variant: str
+) -> None:
     counted = dscost.analyze(name)
     operations = list(build(find_builtin(name), overrides={}).operations)
     converted = torch_module(with_variant(operations, find_swaps(operations), variant))

@@ -27,10 +27,11 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost import randomness, tracing
+from dscost import tracing
 from dscost.errors import InputError
-from dscost.inputs import parse_input
-from dscost.results import Layer, Report
+from dscost.foreign import randomness
+from dscost.notation.inputs import parse_input
+from dscost.reports.records import Layer, Report
 from dscost.tracing import TensorSpec, arguments_of
 
 Shape = tuple[int, ...]
@@ -97,7 +98,9 @@ class Case(NamedTuple):
 
 
 def table(cases: Mapping[str, Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in cases.items()])
+    return pytest.mark.parametrize(
+        "case", [pytest.param(case, id=name) for name, case in cases.items()]
+    )
 
 
 # -- models that hook-based counters get wrong
@@ -239,7 +242,9 @@ CONVOLUTIONS = {
     ),
 }  # fmt: skip
 
-same_with_even_kernel = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+same_with_even_kernel = pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even kernel:UserWarning"
+)
 
 
 @table(CONVOLUTIONS)
@@ -273,7 +278,9 @@ def projected(function: Forward) -> Callable[[], nn.Module]:
 
 
 def multihead(**options: Any) -> Callable[[], nn.Module]:
-    call = {key: options.pop(key) for key in ("need_weights", "average_attn_weights") if key in options}
+    call = {
+        key: options.pop(key) for key in ("need_weights", "average_attn_weights") if key in options
+    }
     return lambda: Calling(
         lambda self, x: self.mha(x, x, x, **call)[0], mha=nn.MultiheadAttention(16, 4, **options)
     ).eval()
@@ -456,12 +463,16 @@ recurrent = pytest.mark.parametrize("kind", RECURRENT_KINDS)
 @recurrent
 @pytest.mark.parametrize("shape", [(5, 3, 8), (5, 8)], ids=["batched", "unbatched"])
 def test_a_recurrent_layer_is_counted_at_every_step(kind: str, shape: Shape) -> None:
-    assert macs_of(getattr(nn, kind)(8, 16), shape) == math.prod(shape[:-1]) * gates(kind) * 16 * (8 + 16)
+    assert macs_of(getattr(nn, kind)(8, 16), shape) == math.prod(shape[:-1]) * gates(kind) * 16 * (
+        8 + 16
+    )
 
 
 @recurrent
 def test_a_deep_recurrent_layer_of_both_directions_is_counted(kind: str) -> None:
-    model = getattr(nn, kind)(8, 16, num_layers=2, bidirectional=True, batch_first=True, dropout=0.1)
+    model = getattr(nn, kind)(
+        8, 16, num_layers=2, bidirectional=True, batch_first=True, dropout=0.1
+    )
     expected = 2 * 10 * 2 * gates(kind) * 16 * ((8 + 16) + (2 * 16 + 16))
     assert macs_of(model, (2, 10, 8)) == expected
 
@@ -536,7 +547,9 @@ def lazy_net() -> nn.Module:
     ("make", "given", "expected", "params"),
     [
         pytest.param(lambda: nn.LazyLinear(5), (2, 7), 2 * 7 * 5, 7 * 5 + 5, id="linear"),
-        pytest.param(lambda: nn.LazyConv2d(4, 3), IMAGE, 2 * 7 * 5 * 4 * 3 * 9, 4 * 3 * 9 + 4, id="conv"),
+        pytest.param(
+            lambda: nn.LazyConv2d(4, 3), IMAGE, 2 * 7 * 5 * 4 * 3 * 9, 4 * 3 * 9 + 4, id="conv"
+        ),
         pytest.param(
             lambda: nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d()),
             IMAGE,
@@ -606,7 +619,12 @@ def test_tied_weights_stand_with_the_layer_that_first_reads_them() -> None:
     model.z.weight = model.a.weight
     model.idle.bias = model.z.bias
     report = dscost.analyze(model, input=(2, 8))
-    assert {layer.name: layer.cost.params for layer in report.layers} == {"": 0, "z": 64 + 8, "a": 8, "idle": 64}
+    assert {layer.name: layer.cost.params for layer in report.layers} == {
+        "": 0,
+        "z": 64 + 8,
+        "a": 8,
+        "idle": 64,
+    }
     assert report.totals.as_is.params == sum(layer.cost.params for layer in report.layers)
     assert [shared.layers for shared in report.shared_weights or ()] == [("z", "a"), ("z", "")]
 
@@ -626,7 +644,9 @@ def test_many_modules_that_are_never_used_are_summed_up() -> None:
     spare = nn.ModuleList(nn.Linear(2, 1, bias=False) for _ in range(5))
     model = Calling(lambda self, x: self.used(x), used=nn.Linear(8, 4), spare=spare)
     report = dscost.analyze(model, input=(2, 8))
-    assert report.warnings == ("Never used: 10 parameters of spare.0, spare.1, spare.2 and 2 more.",)
+    assert report.warnings == (
+        "Never used: 10 parameters of spare.0, spare.1, spare.2 and 2 more.",
+    )
 
 
 def test_a_module_that_is_called_without_using_its_parameters_is_reported() -> None:
@@ -642,15 +662,23 @@ def test_a_bias_that_is_skipped_is_reported() -> None:
     model = Calling(lambda self, x: F.linear(x, self.layer.weight), layer=nn.Linear(8, 4))
     report = dscost.analyze(model, input=(2, 8))
     assert report.warnings == ("Never used: 4 parameters of layer.",)
-    assert report.totals.as_is.params == sum(layer.cost.params for layer in report.layers) == 8 * 4 + 4
+    assert (
+        report.totals.as_is.params == sum(layer.cost.params for layer in report.layers) == 8 * 4 + 4
+    )
 
 
 def test_a_model_that_uses_everything_has_no_remark() -> None:
-    assert dscost.analyze(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8)), input=(2, 8)).warnings == ()
+    assert (
+        dscost.analyze(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8)), input=(2, 8)).warnings
+        == ()
+    )
 
 
 def test_a_weight_that_is_read_through_a_view_counts_as_used() -> None:
-    model = Calling(lambda self, x: F.linear(x, self.layer.weight.t().t()[:2]), layer=nn.Linear(8, 4, bias=False))
+    model = Calling(
+        lambda self, x: F.linear(x, self.layer.weight.t().t()[:2]),
+        layer=nn.Linear(8, 4, bias=False),
+    )
     report = dscost.analyze(model, input=(2, 8))
     assert report.warnings == ()
     assert report.totals.as_is.macs == 2 * 8 * 2
@@ -667,11 +695,15 @@ def held_apart(hold: Callable[[nn.Conv2d], Any]) -> nn.Module:
     "hold",
     [
         pytest.param(lambda layer: layer.weight.detach(), id="detached"),
-        pytest.param(lambda layer: layer.weight.data.view(-1).view(4, 3, 3, 3), id="a view of the data"),
+        pytest.param(
+            lambda layer: layer.weight.data.view(-1).view(4, 3, 3, 3), id="a view of the data"
+        ),
         pytest.param(lambda layer: nn.Parameter(layer.weight.data), id="another parameter"),
     ],
 )
-def test_weights_that_the_model_keeps_a_second_time_are_used(hold: Callable[[nn.Conv2d], Any]) -> None:
+def test_weights_that_the_model_keeps_a_second_time_are_used(
+    hold: Callable[[nn.Conv2d], Any],
+) -> None:
     report = dscost.analyze(held_apart(hold), input=(1, 3, 8, 8))
     assert report.doubts == ()
     assert report.totals.as_is.params == 4 * 3 * 9
@@ -700,12 +732,17 @@ def test_a_parameter_whose_data_is_given_to_another_one_is_used() -> None:
     [
         pytest.param(lambda self, x: x * self.scale.item(), id="a number"),
         pytest.param(lambda self, x: x * (2 if self.scale > 0 else 3), id="a decision"),
-        pytest.param(lambda self, x: x if torch.equal(self.scale, torch.zeros(1)) else 2 * x, id="a comparison"),
+        pytest.param(
+            lambda self, x: x if torch.equal(self.scale, torch.zeros(1)) else 2 * x,
+            id="a comparison",
+        ),
         pytest.param(lambda self, x: (x * 2, self.scale), id="returned"),
         pytest.param(lambda self, x: (x * 2, self.scale.expand(4)), id="a view, returned"),
     ],
 )
-def test_a_parameter_that_no_operator_makes_a_tensor_of_is_used_all_the_same(forward: Callable[..., Any]) -> None:
+def test_a_parameter_that_no_operator_makes_a_tensor_of_is_used_all_the_same(
+    forward: Callable[..., Any],
+) -> None:
     report = dscost.analyze(Calling(forward, scale=nn.Parameter(torch.ones(1))), input=(2, 8))
     assert "unused" not in [doubt.kind for doubt in report.doubts]
 
@@ -722,8 +759,12 @@ def test_a_parameter_that_no_operator_makes_a_tensor_of_is_used_all_the_same(for
     ],
 )
 @pytest.mark.parametrize("train", [False, True])
-def test_weights_that_are_used_in_another_shape_are_used(made: Callable[[Tensor], Tensor], train: bool) -> None:
-    model = Calling(lambda self, x: F.linear(x, made(self.layer.weight)), layer=nn.Linear(8, 4, bias=False))
+def test_weights_that_are_used_in_another_shape_are_used(
+    made: Callable[[Tensor], Tensor], train: bool
+) -> None:
+    model = Calling(
+        lambda self, x: F.linear(x, made(self.layer.weight)), layer=nn.Linear(8, 4, bias=False)
+    )
     assert dscost.analyze(model, input=(2, 8), train=train).doubts == ()
 
 
@@ -733,7 +774,13 @@ def test_weights_that_are_used_in_another_shape_are_used(made: Callable[[Tensor]
 @pytest.mark.parametrize(
     ("conv", "depthwise", "pointwise", "shape"),
     [
-        pytest.param(nn.Conv2d(4, 6, 3), nn.Conv2d(4, 4, 3, groups=4, bias=False), nn.Conv2d(4, 6, 1), MAP, id="plain"),
+        pytest.param(
+            nn.Conv2d(4, 6, 3),
+            nn.Conv2d(4, 4, 3, groups=4, bias=False),
+            nn.Conv2d(4, 6, 1),
+            MAP,
+            id="plain",
+        ),
         pytest.param(
             nn.Conv2d(4, 6, (5, 3), stride=2, padding=1, dilation=(1, 2), bias=False),
             nn.Conv2d(4, 4, (5, 3), stride=2, padding=1, dilation=(1, 2), groups=4, bias=False),
@@ -770,10 +817,18 @@ def test_weights_that_are_used_in_another_shape_are_used(made: Callable[[Tensor]
             id="grouped",
         ),
         pytest.param(
-            nn.Conv2d(4, 6, 3), nn.Conv2d(4, 4, 3, groups=4, bias=False), nn.Conv2d(4, 6, 1), MAP[1:], id="unbatched"
+            nn.Conv2d(4, 6, 3),
+            nn.Conv2d(4, 4, 3, groups=4, bias=False),
+            nn.Conv2d(4, 6, 1),
+            MAP[1:],
+            id="unbatched",
         ),
         pytest.param(
-            nn.Conv1d(4, 6, 5), nn.Conv1d(4, 4, 5, groups=4, bias=False), nn.Conv1d(4, 6, 1), (2, 4, 9), id="1-D"
+            nn.Conv1d(4, 6, 5),
+            nn.Conv1d(4, 4, 5, groups=4, bias=False),
+            nn.Conv1d(4, 6, 1),
+            (2, 4, 9),
+            id="1-D",
         ),
         pytest.param(
             nn.Conv3d(4, 6, (1, 2, 2)),
@@ -820,7 +875,11 @@ class SqueezeExcite(nn.Module):
         gate = torch.sigmoid(self.expand(F.relu(self.squeeze(gate))))
         if self.linear:
             gate = gate[:, :, None, None]
-        return x.mul_(gate) if self.scale_by == "in place" else (gate * x if self.scale_by == "gate" else x * gate)
+        return (
+            x.mul_(gate)
+            if self.scale_by == "in place"
+            else (gate * x if self.scale_by == "gate" else x * gate)
+        )
 
 
 BETWEEN = {
@@ -875,7 +934,9 @@ def test_a_pair_is_found_through_what_lies_between(between: Callable[[], list[nn
 )  # fmt: skip
 def test_no_pair_is_seen_where_there_is_none(between: Forward) -> None:
     depthwise, pointwise = nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.Conv2d(4, 6, 1)
-    totals = dscost.analyze(Calling(between, depthwise=depthwise, pointwise=pointwise), input=MAP).totals
+    totals = dscost.analyze(
+        Calling(between, depthwise=depthwise, pointwise=pointwise), input=MAP
+    ).totals
     assert totals.standard == totals.as_is
 
 
@@ -890,8 +951,12 @@ def test_a_shared_convolution_is_replaced_once_in_parameters_and_at_every_call_i
 
 
 def nested() -> nn.Module:
-    block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.Sequential(nn.BatchNorm2d(4), nn.ReLU()))
-    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.ModuleDict({"a": block})["a"], nn.Flatten(), nn.Linear(4 * 9 * 7, 5))
+    block = nn.Sequential(
+        nn.Conv2d(4, 4, 3, padding=1), nn.Sequential(nn.BatchNorm2d(4), nn.ReLU())
+    )
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.ModuleDict({"a": block})["a"], nn.Flatten(), nn.Linear(4 * 9 * 7, 5)
+    )
 
 
 def test_layers_are_named_as_in_named_modules_in_the_order_in_which_they_run() -> None:
@@ -905,7 +970,10 @@ def test_layers_are_named_as_in_named_modules_in_the_order_in_which_they_run() -
 def test_what_a_parent_computes_itself_is_its_own() -> None:
     model = Calling(lambda self, x: self.layer(x) @ x.T + 1, layer=nn.Linear(8, 8))
     report = dscost.analyze(model, input=(2, 8))
-    assert {layer.name: layer.cost.macs for layer in report.layers} == {"layer": 2 * 8 * 8, "": 2 * 2 * 8}
+    assert {layer.name: layer.cost.macs for layer in report.layers} == {
+        "layer": 2 * 8 * 8,
+        "": 2 * 2 * 8,
+    }
 
 
 def test_a_child_whose_forward_is_called_directly_is_attributed_too() -> None:
@@ -914,24 +982,41 @@ def test_a_child_whose_forward_is_called_directly_is_attributed_too() -> None:
 
 
 def test_a_weight_that_a_parent_uses_belongs_to_the_parent() -> None:
-    model = Calling(lambda self, x: F.linear(x, self.layer.weight), layer=nn.Linear(8, 4, bias=False))
+    model = Calling(
+        lambda self, x: F.linear(x, self.layer.weight), layer=nn.Linear(8, 4, bias=False)
+    )
     report = dscost.analyze(model, input=(2, 8))
-    assert [(layer.name, layer.cost.macs, layer.cost.params) for layer in report.layers] == [("", 2 * 8 * 4, 8 * 4)]
+    assert [(layer.name, layer.cost.macs, layer.cost.params) for layer in report.layers] == [
+        ("", 2 * 8 * 4, 8 * 4)
+    ]
 
 
 def test_calls_count_how_often_a_module_runs() -> None:
-    model = Calling(lambda self, x: self.b(self.a(self.a(self.a(x)))), a=nn.Linear(8, 8), b=nn.Linear(8, 8))
+    model = Calling(
+        lambda self, x: self.b(self.a(self.a(self.a(x)))), a=nn.Linear(8, 8), b=nn.Linear(8, 8)
+    )
     report = dscost.analyze(model, input=(2, 8))
     assert {layer.name: layer.calls for layer in report.layers} == {"a": 3, "b": 1}
 
 
 def test_a_layer_says_what_it_is_given_and_what_it_makes() -> None:
-    report = dscost.analyze(nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, groups=1), nn.ReLU()), input=IMAGE)
+    report = dscost.analyze(
+        nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, groups=1), nn.ReLU()), input=IMAGE
+    )
     conv, relu = report.layers
     assert (conv.op, conv.input_shape, conv.output_shape) == ("convolution", IMAGE, (2, 4, 4, 3))
     assert conv.conv is not None
-    assert (conv.conv.in_channels, conv.conv.out_channels, conv.conv.stride, conv.conv.bias) == (3, 4, (2, 2), True)
-    assert (relu.op, relu.input_shape, relu.output_shape) == ("activation", (2, 4, 4, 3), (2, 4, 4, 3))
+    assert (conv.conv.in_channels, conv.conv.out_channels, conv.conv.stride, conv.conv.bias) == (
+        3,
+        4,
+        (2, 2),
+        True,
+    )
+    assert (relu.op, relu.input_shape, relu.output_shape) == (
+        "activation",
+        (2, 4, 4, 3),
+        (2, 4, 4, 3),
+    )
     assert conv.cost.input_bytes == 4 * math.prod(IMAGE)
     assert conv.cost.output_bytes == relu.cost.output_bytes == 4 * math.prod((2, 4, 4, 3))
 
@@ -942,7 +1027,9 @@ def test_totals_are_the_sum_of_the_layers(case: Case) -> None:
     model = case.make()
     report = dscost.analyze(model, input=case.given)
     for figure in ("params", "macs", "weight_bytes", "traffic_bytes"):
-        assert sum(getattr(layer.cost, figure) for layer in report.layers) == getattr(report.totals.as_is, figure)
+        assert sum(getattr(layer.cost, figure) for layer in report.layers) == getattr(
+            report.totals.as_is, figure
+        )
     assert report.totals.as_is.params == sum(parameter.numel() for parameter in model.parameters())
     assert len({layer.name for layer in report.layers}) == len(report.layers)
 
@@ -1040,7 +1127,9 @@ def bytes_by_hand(*values: int, of: int = 4) -> int:
         ),
     ],
 )  # fmt: skip
-def test_each_operand_is_read_once_and_each_result_written_once(function: Forward, expected: int) -> None:
+def test_each_operand_is_read_once_and_each_result_written_once(
+    function: Forward, expected: int
+) -> None:
     report = dscost.analyze(Calling(lambda self, x: function(x)), input=(2, 4, 6, 6), strict=True)
     assert report.totals.as_is.traffic_bytes == expected
 
@@ -1048,16 +1137,36 @@ def test_each_operand_is_read_once_and_each_result_written_once(function: Forwar
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        pytest.param(nn.Conv2d(4, 5, 3), bytes_by_hand(VALUES, 5 * 4 * 9 + 5, 2 * 5 * 4 * 4), id="conv"),
-        pytest.param(nn.Conv2d(4, 8, 1, groups=2, bias=False), bytes_by_hand(VALUES, 8 * 2, 2 * VALUES), id="grouped"),
         pytest.param(
-            nn.ConvTranspose2d(4, 3, 2, stride=2), bytes_by_hand(VALUES, 4 * 3 * 4 + 3, 2 * 3 * 144), id="transposed"
+            nn.Conv2d(4, 5, 3), bytes_by_hand(VALUES, 5 * 4 * 9 + 5, 2 * 5 * 4 * 4), id="conv"
+        ),
+        pytest.param(
+            nn.Conv2d(4, 8, 1, groups=2, bias=False),
+            bytes_by_hand(VALUES, 8 * 2, 2 * VALUES),
+            id="grouped",
+        ),
+        pytest.param(
+            nn.ConvTranspose2d(4, 3, 2, stride=2),
+            bytes_by_hand(VALUES, 4 * 3 * 4 + 3, 2 * 3 * 144),
+            id="transposed",
         ),
         pytest.param(nn.Linear(6, 3), bytes_by_hand(VALUES, 6 * 3 + 3, VALUES // 2), id="linear"),
-        pytest.param(nn.BatchNorm2d(4), bytes_by_hand(VALUES, 4 * 4, VALUES), id="batch norm with its statistics"),
-        pytest.param(nn.BatchNorm2d(4, affine=False), bytes_by_hand(VALUES, 2 * 4, VALUES), id="batch norm, plain"),
+        pytest.param(
+            nn.BatchNorm2d(4),
+            bytes_by_hand(VALUES, 4 * 4, VALUES),
+            id="batch norm with its statistics",
+        ),
+        pytest.param(
+            nn.BatchNorm2d(4, affine=False),
+            bytes_by_hand(VALUES, 2 * 4, VALUES),
+            id="batch norm, plain",
+        ),
         pytest.param(nn.LayerNorm(6), bytes_by_hand(VALUES, 2 * 6, VALUES), id="layer norm"),
-        pytest.param(nn.LayerNorm(6, elementwise_affine=False), bytes_by_hand(VALUES, VALUES), id="layer norm, plain"),
+        pytest.param(
+            nn.LayerNorm(6, elementwise_affine=False),
+            bytes_by_hand(VALUES, VALUES),
+            id="layer norm, plain",
+        ),
         pytest.param(nn.GroupNorm(2, 4), bytes_by_hand(VALUES, 2 * 4, VALUES), id="group norm"),
         pytest.param(nn.RMSNorm(6), bytes_by_hand(VALUES, 6, VALUES), id="rms norm"),
         pytest.param(nn.InstanceNorm2d(4), bytes_by_hand(VALUES, VALUES), id="instance norm"),
@@ -1075,7 +1184,9 @@ def test_each_operand_is_read_once_and_each_result_written_once(function: Forwar
     ],
 )
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-def test_bytes_of_a_module_do_not_depend_on_the_layout(module: nn.Module, expected: int, layout: str) -> None:
+def test_bytes_of_a_module_do_not_depend_on_the_layout(
+    module: nn.Module, expected: int, layout: str
+) -> None:
     x = torch.empty(2, 4, 6, 6)
     if layout == "channels_last":
         x = x.to(memory_format=torch.channels_last)
@@ -1109,7 +1220,9 @@ OF_TORCH = {("batch norm", "transposed"), ("roll", "channels_last")}
 
 
 # strides that a model may rely on; what the kernels of the CPU give is the truth
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed", "slice", "expanded"])
+@pytest.mark.parametrize(
+    "layout", ["contiguous", "channels_last", "transposed", "slice", "expanded"]
+)
 @pytest.mark.parametrize(
     "function",
     [
@@ -1172,7 +1285,10 @@ def test_results_have_the_shape_the_dtype_and_the_strides_of_the_real_ones(
 def small(*channels: int, act: Callable[[], nn.Module] | None = None) -> nn.Module:
     modules: list[nn.Module] = []
     for before, after in pairwise(channels):
-        modules += [nn.Conv2d(before, after, 1), *([act()] if act and after != channels[-1] else [])]
+        modules += [
+            nn.Conv2d(before, after, 1),
+            *([act()] if act and after != channels[-1] else []),
+        ]
     return nn.Sequential(*modules)
 
 
@@ -1197,18 +1313,28 @@ PIXELS = 4 * 16  # bytes of one channel of 4×4
         pytest.param(small(2, 8, 1, 9), 2 + 1 + 9, id="chain: what was read is gone"),
         pytest.param(small(2, 4, 1, act=nn.ReLU), 2 + 4 + 4, id="an activation has its own result"),
         pytest.param(
-            small(2, 4, 1, act=lambda: nn.ReLU(inplace=True)), 2 + 4 + 1, id="an activation in place has none"
+            small(2, 4, 1, act=lambda: nn.ReLU(inplace=True)),
+            2 + 4 + 1,
+            id="an activation in place has none",
         ),
         pytest.param(small(2, 4, 1, act=nn.Identity), 2 + 4 + 1, id="an identity has none"),
         pytest.param(small(2, 4, 1, act=nn.Dropout), 2 + 4 + 1, id="dropout at inference has none"),
         pytest.param(Residual(2, 8), 2 + 8 + 8, id="residual: the widest place"),
         pytest.param(
-            nn.Sequential(nn.Conv2d(2, 6, 1), Residual(6, 6)), 2 + 6 + 6 + 6, id="residual: what is added stays alive"
+            nn.Sequential(nn.Conv2d(2, 6, 1), Residual(6, 6)),
+            2 + 6 + 6 + 6,
+            id="residual: what is added stays alive",
         ),
         pytest.param(
-            Calling(lambda self, x: [x * number for number in range(5)]), 2 + 5 * 2, id="all that is returned"
+            Calling(lambda self, x: [x * number for number in range(5)]),
+            2 + 5 * 2,
+            id="all that is returned",
         ),
-        pytest.param(Calling(lambda self, x: sum(x * number for number in range(5))), 4 * 2, id="a running sum"),
+        pytest.param(
+            Calling(lambda self, x: sum(x * number for number in range(5))),
+            4 * 2,
+            id="a running sum",
+        ),
         pytest.param(Calling(lambda self, x: x[:, :1].relu()), 2 + 1, id="half of the input"),
         pytest.param(Calling(lambda self, x: torch.cat([x, x, x], 1)), 2 + 6, id="concatenation"),
         pytest.param(
@@ -1233,7 +1359,10 @@ def test_two_inputs_of_one_storage_are_held_once() -> None:
     report = dscost.analyze(Calling(lambda self, a, b: a + b), input=[x, x])
     assert report.peak_activation_bytes in (4 * PIXELS, 6 * PIXELS)
     assert (
-        dscost.analyze(Calling(lambda self, a, b: a + b), input=[(1, 2, 4, 4)] * 2).peak_activation_bytes == 6 * PIXELS
+        dscost.analyze(
+            Calling(lambda self, a, b: a + b), input=[(1, 2, 4, 4)] * 2
+        ).peak_activation_bytes
+        == 6 * PIXELS
     )
 
 
@@ -1261,11 +1390,15 @@ REAL = re.compile(
 
 
 def ran_for_real(report: dscost.Report) -> bool:
-    return any(doubt.kind == "value_dependent" and REAL.fullmatch(doubt.text) for doubt in report.doubts)
+    return any(
+        doubt.kind == "value_dependent" and REAL.fullmatch(doubt.text) for doubt in report.doubts
+    )
 
 
 @pytest.mark.parametrize(("value", "channels"), [(1.0, 8), (-1.0, 2)])
-def test_a_model_that_looks_at_values_runs_for_real_with_the_values_it_is_given(value: float, channels: int) -> None:
+def test_a_model_that_looks_at_values_runs_for_real_with_the_values_it_is_given(
+    value: float, channels: int
+) -> None:
     report = dscost.analyze(Deciding(), input=torch.full((1, 3, 4, 4), value))
     assert report.totals.as_is.macs == 16 * 3 * channels
     assert ran_for_real(report)
@@ -1291,7 +1424,9 @@ def test_the_weights_of_a_real_run_are_the_same_every_time_unless_somebody_seeds
     before = torch.get_rng_state()
     try:
         torch.manual_seed(seed)
-        monkeypatch.setattr(randomness, "_UNSEEDED", seed)  # as if torch had begun with that by itself
+        monkeypatch.setattr(
+            randomness, "_UNSEEDED", seed
+        )  # as if torch had begun with that by itself
         found = dscost.analyze(f"{path}:Net", input=(1, 1)).totals.as_is.macs
         monkeypatch.setattr(randomness, "_UNSEEDED", -1)
         torch.manual_seed(randomness.SEED)
@@ -1303,20 +1438,28 @@ def test_the_weights_of_a_real_run_are_the_same_every_time_unless_somebody_seeds
 @pytest.mark.parametrize(
     ("function", "is_doubted"),
     [
-        pytest.param(lambda self, x: self.conv(x) if torch.rand(1).item() < 2 else x, True, id="item"),
-        pytest.param(lambda self, x: self.conv(x) if torch.rand(()) * 0.5 < 2 else x, True, id="compared"),
-        pytest.param(lambda self, x: x if torch.randperm(3)[0].eq(9) else self.conv(x), True, id="order"),
+        pytest.param(
+            lambda self, x: self.conv(x) if torch.rand(1).item() < 2 else x, True, id="item"
+        ),
+        pytest.param(
+            lambda self, x: self.conv(x) if torch.rand(()) * 0.5 < 2 else x, True, id="compared"
+        ),
+        pytest.param(
+            lambda self, x: x if torch.randperm(3)[0].eq(9) else self.conv(x), True, id="order"
+        ),
         pytest.param(lambda self, x: self.conv(x) + torch.rand(1), False, id="added"),
         pytest.param(lambda self, x: self.conv(x)[:, torch.randperm(2)], False, id="index"),
-        pytest.param(lambda self, x: self.conv(x) if torch.ones(1).item() > 0 else x, False, id="no chance"),
+        pytest.param(
+            lambda self, x: self.conv(x) if torch.ones(1).item() > 0 else x, False, id="no chance"
+        ),
     ],
 )
 def test_a_model_that_is_decided_by_chance_is_doubted(function: Forward, is_doubted: bool) -> None:
     report = dscost.analyze(Calling(function, conv=nn.Conv2d(3, 4, 1)), input=(1, 3, 4, 4))
     assert report.totals.as_is.macs == 16 * 3 * 4
-    assert [doubt.text.partition(" (")[0] for doubt in report.doubts if doubt.kind == "value_dependent"] == (
-        ["The model looks at random numbers"] if is_doubted else []
-    )
+    assert [
+        doubt.text.partition(" (")[0] for doubt in report.doubts if doubt.kind == "value_dependent"
+    ] == (["The model looks at random numbers"] if is_doubted else [])
 
 
 def test_a_real_run_says_that_it_was_on_zeros_where_only_shapes_are_given() -> None:
@@ -1327,9 +1470,13 @@ def test_a_real_run_says_that_it_was_on_zeros_where_only_shapes_are_given() -> N
             raise ValueError("nothing there")
         return x
 
-    with pytest.raises(InputError, match=r"cannot be run on zeros of \(1, 3\) float32: ValueError: nothing there"):
+    with pytest.raises(
+        InputError, match=r"cannot be run on zeros of \(1, 3\) float32: ValueError: nothing there"
+    ):
         dscost.analyze(Calling(picky), input=(1, 3))
-    with pytest.raises(InputError, match=r"cannot be run on \(1, 3\) float32: ValueError: nothing there"):
+    with pytest.raises(
+        InputError, match=r"cannot be run on \(1, 3\) float32: ValueError: nothing there"
+    ):
         dscost.analyze(Calling(picky), input=torch.zeros(1, 3))
 
 
@@ -1344,7 +1491,9 @@ def test_of_an_error_without_values_one_sentence_is_told() -> None:
 
 
 @pytest.mark.parametrize(("scale", "channels"), [(1.0, 8), (-1.0, 2)])
-def test_a_model_that_looks_at_values_runs_with_its_own_weights(scale: float, channels: int) -> None:
+def test_a_model_that_looks_at_values_runs_with_its_own_weights(
+    scale: float, channels: int
+) -> None:
     report = dscost.analyze(Deciding(scale), input=torch.ones(1, 3, 4, 4))
     assert report.totals.as_is.macs == 16 * 3 * channels
 
@@ -1355,7 +1504,9 @@ def test_a_model_that_looks_at_values_runs_with_its_own_weights(scale: float, ch
         pytest.param(lambda self, x: self.conv(x if x.sum() > 1e9 else -x), id="if"),
         pytest.param(lambda self, x: self.conv(x) * x.max().item(), id="item"),
         pytest.param(lambda self, x: self.conv(x)[:, :, : int(x.sum()) + 1], id="int"),
-        pytest.param(lambda self, x: self.conv(x)[x[:, :1].expand(1, 4, 4, 4) >= 0], id="boolean index"),
+        pytest.param(
+            lambda self, x: self.conv(x)[x[:, :1].expand(1, 4, 4, 4) >= 0], id="boolean index"
+        ),
         pytest.param(lambda self, x: (self.conv(x), x.nonzero()), id="nonzero"),
         pytest.param(lambda self, x: (self.conv(x), x.tolist()), id="tolist"),
         pytest.param(lambda self, x: (self.conv(x), x.numpy()), id="numpy"),
@@ -1424,7 +1575,9 @@ def test_a_model_from_a_file_that_looks_at_values_runs_for_real(tmp_path: Path) 
 
 def embedding_net() -> nn.Module:
     return Calling(
-        lambda self, ids, mask=None: self.head(self.table(ids) * (1 if mask is None else mask[..., None])),
+        lambda self, ids, mask=None: self.head(
+            self.table(ids) * (1 if mask is None else mask[..., None])
+        ),
         table=nn.Embedding(50, 8),
         head=nn.Linear(8, 3),
     )
@@ -1440,9 +1593,15 @@ def embedding_net() -> nn.Module:
         pytest.param({"ids": torch.zeros(2, 5, dtype=torch.int64)}, id="a keyword tensor"),
         pytest.param(torch.zeros(2, 5, dtype=torch.int32), id="a tensor"),
         pytest.param((torch.zeros(2, 5, dtype=torch.int64), torch.ones(2, 5)), id="two tensors"),
-        pytest.param({"ids": torch.zeros(2, 5, dtype=torch.int64), "mask": (2, 5)}, id="a tensor and a shape"),
-        pytest.param([TensorSpec((2, 5), "int64"), TensorSpec((2, 5), "float32", "mask")], id="one by name"),
-        pytest.param({"ids": torch.zeros(2, 5, dtype=torch.int64), "mask": None}, id="a tensor and None"),
+        pytest.param(
+            {"ids": torch.zeros(2, 5, dtype=torch.int64), "mask": (2, 5)}, id="a tensor and a shape"
+        ),
+        pytest.param(
+            [TensorSpec((2, 5), "int64"), TensorSpec((2, 5), "float32", "mask")], id="one by name"
+        ),
+        pytest.param(
+            {"ids": torch.zeros(2, 5, dtype=torch.int64), "mask": None}, id="a tensor and None"
+        ),
     ],
 )
 def test_integer_and_keyword_inputs_are_taken(given: Any) -> None:
@@ -1464,13 +1623,33 @@ class Pair(NamedTuple):
             [(3, 8), (2, 8)],
             id="a dict of dicts of lists",
         ),
-        pytest.param(lambda self, x: self.layer(x[0][0]), ([[(2, 8)]],), [(2, 8)], id="a list of lists"),
-        pytest.param(lambda self, xs: self.layer(torch.stack(xs)), ([(8,), (8,)],), [(8,), (8,)], id="a list"),
-        pytest.param(lambda self, a, b: self.layer(a + b), [(2, 8), (2, 8)], [(2, 8), (2, 8)], id="two shapes"),
-        pytest.param(lambda self, a, b: self.layer(a + b), ((2, 8), (2, 8)), [(2, 8), (2, 8)], id="a tuple of shapes"),
-        pytest.param(lambda self, x, n: self.layer(x * n), (torch.ones(2, 8), 3.5), [(2, 8)], id="a number"),
-        pytest.param(lambda self, x, name: self.layer(x), {"x": (2, 8), "name": None}, [(2, 8)], id="None"),
-        pytest.param(lambda self, x: self.layer(x), torch.Size([2, 8]), [(2, 8)], id="a torch.Size"),
+        pytest.param(
+            lambda self, x: self.layer(x[0][0]), ([[(2, 8)]],), [(2, 8)], id="a list of lists"
+        ),
+        pytest.param(
+            lambda self, xs: self.layer(torch.stack(xs)), ([(8,), (8,)],), [(8,), (8,)], id="a list"
+        ),
+        pytest.param(
+            lambda self, a, b: self.layer(a + b),
+            [(2, 8), (2, 8)],
+            [(2, 8), (2, 8)],
+            id="two shapes",
+        ),
+        pytest.param(
+            lambda self, a, b: self.layer(a + b),
+            ((2, 8), (2, 8)),
+            [(2, 8), (2, 8)],
+            id="a tuple of shapes",
+        ),
+        pytest.param(
+            lambda self, x, n: self.layer(x * n), (torch.ones(2, 8), 3.5), [(2, 8)], id="a number"
+        ),
+        pytest.param(
+            lambda self, x, name: self.layer(x), {"x": (2, 8), "name": None}, [(2, 8)], id="None"
+        ),
+        pytest.param(
+            lambda self, x: self.layer(x), torch.Size([2, 8]), [(2, 8)], id="a torch.Size"
+        ),
         pytest.param(lambda self, x: self.layer(x), [2, 8], [(2, 8)], id="a list of ints"),
         pytest.param(
             lambda self, p: self.layer(p.image * p.scale),
@@ -1478,9 +1657,17 @@ class Pair(NamedTuple):
             [(2, 8), (1,)],
             id="a named tuple",
         ),
-        pytest.param(lambda self, x: self.layer(x), nn.Parameter(torch.ones(2, 8)), [(2, 8)], id="a parameter"),
         pytest.param(
-            lambda self, x: self.layer(x), {"args": ((torch.ones(2, 8)),), "kwargs": {}}, [(2, 8)], id="args and kwargs"
+            lambda self, x: self.layer(x),
+            nn.Parameter(torch.ones(2, 8)),
+            [(2, 8)],
+            id="a parameter",
+        ),
+        pytest.param(
+            lambda self, x: self.layer(x),
+            {"args": ((torch.ones(2, 8)),), "kwargs": {}},
+            [(2, 8)],
+            id="args and kwargs",
         ),
     ],
 )
@@ -1508,7 +1695,9 @@ def test_an_input_that_is_none_is_refused(given: Any, message: str) -> None:
 
 
 def test_a_module_without_an_input_is_asked_for_one() -> None:
-    with pytest.raises(InputError, match="Linear does not state its input: give it with --input 1,3 or"):
+    with pytest.raises(
+        InputError, match="Linear does not state its input: give it with --input 1,3 or"
+    ):
         dscost.analyze(nn.Linear(3, 4))
 
 
@@ -1521,7 +1710,8 @@ def test_the_batch_of_every_input_can_be_replaced() -> None:
 
 def test_results_may_be_anything() -> None:
     model = Calling(
-        lambda self, x: {"out": (self.layer(x), [x]), "name": "net", "nothing": None}, layer=nn.Linear(8, 3)
+        lambda self, x: {"out": (self.layer(x), [x]), "name": "net", "nothing": None},
+        layer=nn.Linear(8, 3),
     )
     cost = dscost.analyze(model, input=(2, 8)).totals.as_is
     assert (cost.macs, cost.output_bytes) == (2 * 8 * 3, 4 * (2 * 3 + 2 * 8))
@@ -1537,8 +1727,18 @@ class Unexpected(Exception):
 @pytest.mark.parametrize(
     "error",
     [
-        *(ValueError("a mistake"), RuntimeError("a mistake"), KeyError("a mistake"), ZeroDivisionError("a mistake")),
-        *(AssertionError("a mistake"), NotImplementedError("a mistake"), NameError("a mistake"), OSError("a mistake")),
+        *(
+            ValueError("a mistake"),
+            RuntimeError("a mistake"),
+            KeyError("a mistake"),
+            ZeroDivisionError("a mistake"),
+        ),
+        *(
+            AssertionError("a mistake"),
+            NotImplementedError("a mistake"),
+            NameError("a mistake"),
+            OSError("a mistake"),
+        ),
         *(ImportError("a mistake"), Unexpected("a mistake")),
     ],
     ids=lambda error: type(error).__name__,
@@ -1550,24 +1750,65 @@ def test_a_model_that_fails_is_an_input_error_with_its_reason(error: Exception) 
     with pytest.raises(InputError) as caught:
         dscost.analyze(Calling(forward), input=(2, 8))
     told = str(error)
-    assert str(caught.value) == f"Calling cannot be run on (2, 8) float32: {type(error).__name__}: {told}"
+    assert (
+        str(caught.value)
+        == f"Calling cannot be run on (2, 8) float32: {type(error).__name__}: {told}"
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "given", "reason"),
     [
-        pytest.param(nn.Linear(8, 3), (2, 7), r"RuntimeError: mat1 and mat2 shapes cannot be multiplied", id="linear"),
         pytest.param(
-            nn.Conv2d(3, 4, 3), (2, 4, 9, 9), r"expected input\[2, 4, 9, 9\] to have 3 channels", id="channels"
+            nn.Linear(8, 3),
+            (2, 7),
+            r"RuntimeError: mat1 and mat2 shapes cannot be multiplied",
+            id="linear",
         ),
-        pytest.param(nn.Conv2d(3, 4, 3), (2, 3, 2, 2), r"Kernel size can't be greater than actual input", id="kernel"),
-        pytest.param(nn.BatchNorm2d(3), (2, 4, 9, 9), r"running_mean should contain 4 elements not 3", id="batch norm"),
-        pytest.param(nn.LayerNorm(8), (2, 7), r"Given normalized_shape=\[8\], expected input with", id="layer norm"),
-        pytest.param(Calling(lambda self, a, b: a + b), [(2, 3), (2, 4)], r"RuntimeError", id="add"),
-        pytest.param(Calling(lambda self, a, b: a.add_(b)), [(2, 3), (2, 4)], r"RuntimeError", id="add in place"),
-        pytest.param(Calling(lambda self, a, b: a.add_(b)), [(1, 3), (2, 3)], r"", id="add in place, too large"),
         pytest.param(
-            Calling(lambda self, a, b: torch.cat([a, b])), [(2, 3), (2, 4)], r"Sizes of tensors must", id="cat"
+            nn.Conv2d(3, 4, 3),
+            (2, 4, 9, 9),
+            r"expected input\[2, 4, 9, 9\] to have 3 channels",
+            id="channels",
+        ),
+        pytest.param(
+            nn.Conv2d(3, 4, 3),
+            (2, 3, 2, 2),
+            r"Kernel size can't be greater than actual input",
+            id="kernel",
+        ),
+        pytest.param(
+            nn.BatchNorm2d(3),
+            (2, 4, 9, 9),
+            r"running_mean should contain 4 elements not 3",
+            id="batch norm",
+        ),
+        pytest.param(
+            nn.LayerNorm(8),
+            (2, 7),
+            r"Given normalized_shape=\[8\], expected input with",
+            id="layer norm",
+        ),
+        pytest.param(
+            Calling(lambda self, a, b: a + b), [(2, 3), (2, 4)], r"RuntimeError", id="add"
+        ),
+        pytest.param(
+            Calling(lambda self, a, b: a.add_(b)),
+            [(2, 3), (2, 4)],
+            r"RuntimeError",
+            id="add in place",
+        ),
+        pytest.param(
+            Calling(lambda self, a, b: a.add_(b)),
+            [(1, 3), (2, 3)],
+            r"",
+            id="add in place, too large",
+        ),
+        pytest.param(
+            Calling(lambda self, a, b: torch.cat([a, b])),
+            [(2, 3), (2, 4)],
+            r"Sizes of tensors must",
+            id="cat",
         ),
         pytest.param(
             Calling(lambda self, a, b: F.scaled_dot_product_attention(a, b, b)),
@@ -1575,13 +1816,29 @@ def test_a_model_that_fails_is_an_input_error_with_its_reason(error: Exception) 
             r"",
             id="attention",
         ),
-        pytest.param(Calling(lambda self, a: a.view(7)), (2, 3), r"shape '\[7\]' is invalid", id="view"),
-        pytest.param(Calling(lambda self, a: a.mean(5)), (2, 3), r"IndexError: Dimension out of range", id="mean"),
-        pytest.param(Calling(lambda self, a: a.sum(5)), (2, 3), r"IndexError: Dimension out of range", id="sum"),
-        pytest.param(nn.Conv2d(3, 4, 3).half(), torch.empty(2, 3, 9, 9), r"type", id="dtype of a conv"),
+        pytest.param(
+            Calling(lambda self, a: a.view(7)), (2, 3), r"shape '\[7\]' is invalid", id="view"
+        ),
+        pytest.param(
+            Calling(lambda self, a: a.mean(5)),
+            (2, 3),
+            r"IndexError: Dimension out of range",
+            id="mean",
+        ),
+        pytest.param(
+            Calling(lambda self, a: a.sum(5)),
+            (2, 3),
+            r"IndexError: Dimension out of range",
+            id="sum",
+        ),
+        pytest.param(
+            nn.Conv2d(3, 4, 3).half(), torch.empty(2, 3, 9, 9), r"type", id="dtype of a conv"
+        ),
     ],
 )
-def test_what_torch_refuses_is_refused_with_its_words(model: nn.Module, given: Any, reason: str) -> None:
+def test_what_torch_refuses_is_refused_with_its_words(
+    model: nn.Module, given: Any, reason: str
+) -> None:
     with pytest.raises(InputError, match=rf"cannot be run on .*{reason}"):
         dscost.analyze(model, input=given)
     arguments = arguments_of(given)
@@ -1611,12 +1868,24 @@ def snapshot(model: nn.Module) -> Any:
             name,
             id(module),
             type(module),
-            {key: id(value) for key, value in module.__dict__.items() if not isinstance(value, bool)},
+            {
+                key: id(value)
+                for key, value in module.__dict__.items()
+                if not isinstance(value, bool)
+            },
             module.training,
             {key: _state_of(tensor) for key, tensor in _tensors(module).items()},
             {key: id(child) for key, child in module._modules.items()},
-            {key: list(map(id, value.values())) for key, value in vars(module).items() if key.endswith("_hooks")},
-            {key: repr(value) for key, value in vars(module).items() if isinstance(value, list | set)},
+            {
+                key: list(map(id, value.values()))
+                for key, value in vars(module).items()
+                if key.endswith("_hooks")
+            },
+            {
+                key: repr(value)
+                for key, value in vars(module).items()
+                if isinstance(value, list | set)
+            },
         )
         for name, module in model.named_modules()
     ]
@@ -1644,7 +1913,15 @@ def surroundings() -> Any:
         torch.is_inference_mode_enabled(),
         torch._C._len_torch_dispatch_stack(),
         torch._C._len_torch_function_stack(),
-        *(F.conv2d, F.relu, F.linear, F.scaled_dot_product_attention, torch.matmul, torch.empty, Tensor.__matmul__),
+        *(
+            F.conv2d,
+            F.relu,
+            F.linear,
+            F.scaled_dot_product_attention,
+            torch.matmul,
+            torch.empty,
+            Tensor.__matmul__,
+        ),
         *(nn.Module.__call__, nn.Conv2d.forward, nn.Module.__setattr__, nn.Module.__getattr__),
         list(nn.modules.module._global_forward_hooks),
         list(nn.modules.module._global_forward_pre_hooks),
@@ -1710,7 +1987,9 @@ def test_a_model_is_as_it_was_after_it_was_verified() -> None:
 
 
 def test_a_model_that_looks_at_values_is_as_it_was() -> None:
-    model = nn.Sequential(busy()[0], Calling(lambda self, x: x * (1 if x.sum() > 0 else 2)), nn.Dropout()).train()
+    model = nn.Sequential(
+        busy()[0], Calling(lambda self, x: x * (1 if x.sum() > 0 else 2)), nn.Dropout()
+    ).train()
     with nothing_changes(model):
         assert ran_for_real(dscost.analyze(model, input=(2, 3, 9, 9)))
 
@@ -1748,7 +2027,9 @@ def test_a_model_trains_as_before_after_it_was_analysed() -> None:
         for _ in range(3):
             model(torch.ones(4, 8)).sum().backward()
             optimizer.step()
-        results.append(torch.cat([value.flatten().float() for value in model.state_dict().values()]))
+        results.append(
+            torch.cat([value.flatten().float() for value in model.state_dict().values()])
+        )
     assert torch.equal(*results)
 
 
@@ -1813,7 +2094,15 @@ class Storing(nn.Module):
 @pytest.mark.parametrize(
     "how",
     [
-        *("attribute", "new attribute", "buffer", "empty buffer", "buffer in place", "new buffer", "parameter"),
+        *(
+            "attribute",
+            "new attribute",
+            "buffer",
+            "empty buffer",
+            "buffer in place",
+            "new buffer",
+            "parameter",
+        ),
         *("new parameter", "module", "list", "dict", "deleted", "mode", "hook", "forward"),
     ],
 )
@@ -1839,7 +2128,9 @@ class _Text:
 
 def test_a_forward_that_an_instance_was_given_is_used_and_kept() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 3))
-    own = types.MethodType(lambda self, x: F.linear(F.linear(x, self.weight), self.weight), model[0])
+    own = types.MethodType(
+        lambda self, x: F.linear(F.linear(x, self.weight), self.weight), model[0]
+    )
     model[0].forward = own
     report = dscost.analyze(model, input=(2, 8))
     assert report.totals.as_is.macs == 2 * (8 * 8 + 8 * 8 + 8 * 3)
@@ -1887,7 +2178,9 @@ class Helper:
 
 
 def helped() -> nn.Module:
-    model = Calling(lambda self, x: self.head(self.helper(x)), body=nn.Linear(8, 8), head=nn.Linear(8, 3))
+    model = Calling(
+        lambda self, x: self.head(self.helper(x)), body=nn.Linear(8, 8), head=nn.Linear(8, 3)
+    )
     model.helper = Helper(model.body)
     return model
 
@@ -1905,7 +2198,9 @@ def with_wrapped_forward() -> nn.Module:
 
 
 def with_parent() -> nn.Module:
-    model = Calling(lambda self, x: self.head(self.body(x)), body=Calling(None), head=nn.Linear(8, 3))
+    model = Calling(
+        lambda self, x: self.head(self.body(x)), body=Calling(None), head=nn.Linear(8, 3)
+    )
     model.body.function = lambda self, x: self.parent[0].spare(x)
     model.body.parent = [model]  # in a list, so that it is not a child
     model.spare = nn.Linear(8, 8)
@@ -1944,7 +2239,10 @@ class Guarded(nn.Module):
         pytest.param(with_parent, id="a child that knows its parent"),
         pytest.param(Guarded, id="attributes that cannot be set"),
         pytest.param(
-            lambda: Calling(lambda self, x: self.parts[1](self.parts[0](x)), parts=[nn.Linear(8, 8), nn.Linear(8, 3)]),
+            lambda: Calling(
+                lambda self, x: self.parts[1](self.parts[0](x)),
+                parts=[nn.Linear(8, 8), nn.Linear(8, 3)],
+            ),
             id="modules in a plain list",
         ),
         pytest.param(
@@ -1963,7 +2261,9 @@ class Guarded(nn.Module):
         ),
     ],
 )
-def test_unusual_models_are_counted_and_left_as_they_were(make: Callable[[], nn.Module], device: str) -> None:
+def test_unusual_models_are_counted_and_left_as_they_were(
+    make: Callable[[], nn.Module], device: str
+) -> None:
     model = make()
     if not isinstance(model, Guarded):
         model = model.to(device)
@@ -2027,7 +2327,8 @@ def test_nothing_of_a_model_is_kept_alive() -> None:
 
 def test_a_model_is_traced_in_evaluation_mode_whatever_mode_it_is_in() -> None:
     model = Calling(
-        lambda self, x: self.layer(self.layer(x)) if self.training else self.layer(x), layer=nn.Linear(8, 8)
+        lambda self, x: self.layer(self.layer(x)) if self.training else self.layer(x),
+        layer=nn.Linear(8, 8),
     )
     assert macs_of(model.train(), (2, 8)) == 2 * 8 * 8
     assert model.training
@@ -2055,7 +2356,9 @@ def test_several_threads_can_analyse_different_models_at_once() -> None:
 
     def analyse(width: int) -> int:
         barrier.wait()
-        return macs_of(nn.Sequential(nn.Conv2d(3, width, 1), nn.BatchNorm2d(width), nn.ReLU()), IMAGE)
+        return macs_of(
+            nn.Sequential(nn.Conv2d(3, width, 1), nn.BatchNorm2d(width), nn.ReLU()), IMAGE
+        )
 
     with ThreadPoolExecutor(len(widths)) as pool:
         assert list(pool.map(analyse, widths)) == [2 * 9 * 7 * 3 * width for width in widths]
@@ -2086,7 +2389,10 @@ def test_other_threads_compute_as_usual_while_one_traces() -> None:
         result, device, inference = future.result()
     assert torch.equal(result, expected)
     assert (device, inference) == ("cpu", False)
-    assert all(parameter.grad is not None and not parameter.grad.is_meta for parameter in other.parameters())
+    assert all(
+        parameter.grad is not None and not parameter.grad.is_meta
+        for parameter in other.parameters()
+    )
     assert report.totals.as_is.macs == 2 * 8 * 8
     assert [layer.name for layer in report.layers] == ["layer"]
 
@@ -2102,7 +2408,9 @@ def test_a_model_may_analyse_another_inside_its_forward(seen: list[Any]) -> None
 
 # -- nothing is allocated, nothing is computed
 
-linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak memory of Linux")
+linux_only = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="reads the peak memory of Linux"
+)
 
 
 def peak_resident_bytes() -> int:
@@ -2124,7 +2432,9 @@ def test_two_billion_parameters_take_no_memory() -> None:
 
 @linux_only
 def test_activations_of_terabytes_take_no_memory_and_no_time() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2))
+    model = nn.Sequential(
+        nn.Conv2d(3, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)
+    )
     before = peak_resident_bytes()
     report = dscost.analyze(model, input=(64, 3, 20_000, 20_000))
     assert peak_resident_bytes() - before < 100 * 2**20
@@ -2155,17 +2465,27 @@ def compiled_in_place(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(lambda conv: torch.compile(nn.Sequential(conv), backend=never), id="the model"),
-        pytest.param(lambda conv: nn.Sequential(torch.compile(conv, backend=never)), id="a part of it"),
-        pytest.param(lambda conv: compiled_in_place(nn.Sequential(conv)), id="the model in place"),
-        pytest.param(lambda conv: nn.Sequential(compiled_in_place(conv)), id="a part of it in place"),
         pytest.param(
-            lambda conv: Calling(torch.compile(lambda self, x: self.conv(x), backend=never), conv=conv),
+            lambda conv: torch.compile(nn.Sequential(conv), backend=never), id="the model"
+        ),
+        pytest.param(
+            lambda conv: nn.Sequential(torch.compile(conv, backend=never)), id="a part of it"
+        ),
+        pytest.param(lambda conv: compiled_in_place(nn.Sequential(conv)), id="the model in place"),
+        pytest.param(
+            lambda conv: nn.Sequential(compiled_in_place(conv)), id="a part of it in place"
+        ),
+        pytest.param(
+            lambda conv: Calling(
+                torch.compile(lambda self, x: self.conv(x), backend=never), conv=conv
+            ),
             id="a function that it calls",
         ),
     ],
 )
-def test_a_compiled_model_is_counted_without_compiling(make: Callable[[nn.Module], nn.Module]) -> None:
+def test_a_compiled_model_is_counted_without_compiling(
+    make: Callable[[nn.Module], nn.Module],
+) -> None:
     model = make(nn.Conv2d(3, 4, 1))
     with nothing_changes(model):
         report = dscost.analyze(model, input=IMAGE)
@@ -2179,7 +2499,9 @@ def test_a_compiled_model_is_counted_without_compiling(make: Callable[[nn.Module
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_scripted_part_is_counted_by_its_operators() -> None:
     part = torch.jit.script(nn.Sequential(nn.Conv2d(4, 8, 3, groups=4), nn.ReLU()))
-    report = dscost.analyze(nn.Sequential(nn.Conv2d(3, 4, 1), part, nn.Conv2d(8, 2, 1)), input=IMAGE)
+    report = dscost.analyze(
+        nn.Sequential(nn.Conv2d(3, 4, 1), part, nn.Conv2d(8, 2, 1)), input=IMAGE
+    )
     expected = 2 * (9 * 7 * 3 * 4 + 7 * 5 * 8 * 9 + 7 * 5 * 8 * 2)
     assert report.totals.as_is.macs == sum(layer.cost.macs for layer in report.layers) == expected
     assert report.totals.as_is.params == (3 * 4 + 4) + (8 * 9 + 8) + (8 * 2 + 2)
@@ -2221,21 +2543,38 @@ def with_checkpoint(self: Any, x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     "function",
     [
-        pytest.param(lambda self, x: Doubled.apply(x, self.layer.weight.mT), id="a function with its own gradient"),
+        pytest.param(
+            lambda self, x: Doubled.apply(x, self.layer.weight.mT),
+            id="a function with its own gradient",
+        ),
         pytest.param(with_autocast, id="autocast"),
         pytest.param(with_checkpoint, id="checkpoint"),
         pytest.param(lambda self, x: torch.no_grad()(self.layer)(x), id="no grad"),
-        pytest.param(lambda self, x: torch.func.functional_call(self.layer, {}, (x,)), id="functional call"),
+        pytest.param(
+            lambda self, x: torch.func.functional_call(self.layer, {}, (x,)), id="functional call"
+        ),
         pytest.param(lambda self, x: torch.vmap(lambda row: self.layer.weight @ row)(x), id="vmap"),
-        pytest.param(lambda self, x: self.layer(x + torch.arange(8)), id="a constant made on the way"),
-        pytest.param(lambda self, x: self.layer(x + torch.rand(2, 8)), id="random numbers made on the way"),
+        pytest.param(
+            lambda self, x: self.layer(x + torch.arange(8)), id="a constant made on the way"
+        ),
+        pytest.param(
+            lambda self, x: self.layer(x + torch.rand(2, 8)), id="random numbers made on the way"
+        ),
         pytest.param(lambda self, x: self.layer(x + torch.tensor([1.0] * 8)), id="a literal"),
         pytest.param(lambda self, x: self.layer(x.to("cpu") * 2), id="a move to the CPU"),
-        pytest.param(lambda self, x: self.layer(x + torch.zeros(8, device=x.device)), id="a constant on its device"),
-        pytest.param(lambda self, x: self.layer(torch.cat([x, torch.zeros(0)])), id="cat with nothing"),
+        pytest.param(
+            lambda self, x: self.layer(x + torch.zeros(8, device=x.device)),
+            id="a constant on its device",
+        ),
+        pytest.param(
+            lambda self, x: self.layer(torch.cat([x, torch.zeros(0)])), id="cat with nothing"
+        ),
         pytest.param(lambda self, x: self.layer(x)[[0, 1], [0, 1]], id="indices"),
         pytest.param(lambda self, x: self.layer(x).split((3, 5), -1), id="split"),
-        pytest.param(lambda self, x: self.layer(torch.linalg.vector_norm(x, dim=-1, keepdim=True) * x), id="norm"),
+        pytest.param(
+            lambda self, x: self.layer(torch.linalg.vector_norm(x, dim=-1, keepdim=True) * x),
+            id="norm",
+        ),
         pytest.param(lambda self, x: copy.deepcopy(self.layer)(x), id="a copy of a module"),
         pytest.param(lambda self, x: self.layer(x.requires_grad_()), id="requires grad"),
     ],
@@ -2248,7 +2587,9 @@ def test_every_other_way_to_run_a_linear_layer_is_counted(function: Forward) -> 
 def test_dropout_in_training_costs_bytes_and_no_macs() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Dropout())
     report = dscost.analyze(model, input=(2, 8), train=True, strict=True)
-    assert report.totals.as_is.macs == (1 + 1) * 2 * 8 * 8  # forward, and the gradient of the weights
+    assert (
+        report.totals.as_is.macs == (1 + 1) * 2 * 8 * 8
+    )  # forward, and the gradient of the weights
     assert report.coverage.unknown == ()
 
 
@@ -2257,14 +2598,17 @@ def test_an_operator_without_a_formula_is_decomposed_where_torch_can() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         report = dscost.analyze(
-            Calling(lambda self, x: torch.ops.aten.linalg_matrix_power(x, 3)), input=(4, 4), strict=True
+            Calling(lambda self, x: torch.ops.aten.linalg_matrix_power(x, 3)),
+            input=(4, 4),
+            strict=True,
         )
     assert report.totals.as_is.macs == 2 * 4 * 4 * 4
 
 
 def test_an_operator_that_nobody_knows_is_named() -> None:
     report = dscost.analyze(
-        Calling(lambda self, x: torch.linalg.qr(self.layer(x))[0], layer=nn.Linear(4, 4)), input=(4, 4)
+        Calling(lambda self, x: torch.linalg.qr(self.layer(x))[0], layer=nn.Linear(4, 4)),
+        input=(4, 4),
     )
     assert report.coverage.unknown == ("aten::linalg_qr (1×)",)
     assert report.totals.as_is.macs == 4 * 4 * 4
@@ -2272,7 +2616,10 @@ def test_an_operator_that_nobody_knows_is_named() -> None:
 
 def test_coverage_counts_what_is_counted_and_what_is_free() -> None:
     report = dscost.analyze(
-        nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 63, 2)), input=IMAGE
+        nn.Sequential(
+            nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 63, 2)
+        ),
+        input=IMAGE,
     )
     assert report.coverage == (2, 2, (), {})
 

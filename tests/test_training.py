@@ -15,8 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost.architectures import build, find_builtin
-from dscost.building import Network
+from dscost.modules.building import Network
+from dscost.networks.architectures import build, find_builtin
 from dscost.tracing import TensorSpec, arguments_of
 
 Shape = tuple[int, ...]
@@ -49,22 +49,44 @@ class Calling(nn.Module):
 
 ONE_LAYER = [
     pytest.param(nn.Conv2d(4, 6, 3), (2, 4, 9, 7), 2 * 7 * 5 * 6 * 4 * 9, id="conv"),
-    pytest.param(nn.Conv2d(4, 6, 3, bias=False), (2, 4, 9, 7), 2 * 7 * 5 * 6 * 4 * 9, id="conv without bias"),
     pytest.param(
-        nn.Conv2d(4, 6, 3, stride=2, padding=1, dilation=2), (2, 4, 9, 7), 2 * 4 * 3 * 6 * 4 * 9, id="conv with stride"
+        nn.Conv2d(4, 6, 3, bias=False), (2, 4, 9, 7), 2 * 7 * 5 * 6 * 4 * 9, id="conv without bias"
     ),
-    pytest.param(nn.Conv2d(4, 6, 3, padding="same"), (2, 4, 9, 7), 2 * 9 * 7 * 6 * 4 * 9, id="conv, same padding"),
+    pytest.param(
+        nn.Conv2d(4, 6, 3, stride=2, padding=1, dilation=2),
+        (2, 4, 9, 7),
+        2 * 4 * 3 * 6 * 4 * 9,
+        id="conv with stride",
+    ),
+    pytest.param(
+        nn.Conv2d(4, 6, 3, padding="same"),
+        (2, 4, 9, 7),
+        2 * 9 * 7 * 6 * 4 * 9,
+        id="conv, same padding",
+    ),
     pytest.param(nn.Conv2d(4, 6, 3, groups=2), (2, 4, 9, 7), 2 * 7 * 5 * 6 * 2 * 9, id="grouped"),
-    pytest.param(nn.Conv2d(16, 16, 3, padding=1, groups=16), (1, 16, 8, 8), 8 * 8 * 16 * 9, id="depthwise"),
-    pytest.param(nn.Conv2d(4, 12, 3, groups=4), (2, 4, 9, 7), 2 * 7 * 5 * 12 * 9, id="depthwise, three times as many"),
+    pytest.param(
+        nn.Conv2d(16, 16, 3, padding=1, groups=16), (1, 16, 8, 8), 8 * 8 * 16 * 9, id="depthwise"
+    ),
+    pytest.param(
+        nn.Conv2d(4, 12, 3, groups=4),
+        (2, 4, 9, 7),
+        2 * 7 * 5 * 12 * 9,
+        id="depthwise, three times as many",
+    ),
     pytest.param(nn.Conv2d(3, 4, 3), (3, 9, 7), 7 * 5 * 4 * 3 * 9, id="unbatched"),
     pytest.param(nn.Conv1d(4, 6, 5, groups=2), (2, 4, 9), 2 * 5 * 6 * 2 * 5, id="1-D"),
     pytest.param(nn.Conv3d(4, 6, 2), (1, 4, 3, 4, 5), 2 * 3 * 4 * 6 * 4 * 8, id="3-D"),
     pytest.param(nn.ConvTranspose2d(4, 6, 3), (2, 4, 9, 7), 2 * 9 * 7 * 4 * 6 * 9, id="transposed"),
     pytest.param(
-        nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), (2, 4, 9, 7), 2 * 9 * 7 * 4 * 3 * 9, id="transposed, grouped"
+        nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2),
+        (2, 4, 9, 7),
+        2 * 9 * 7 * 4 * 3 * 9,
+        id="transposed, grouped",
     ),
-    pytest.param(nn.ConvTranspose1d(4, 6, 5, stride=3), (2, 4, 9), 2 * 9 * 4 * 6 * 5, id="transposed, 1-D"),
+    pytest.param(
+        nn.ConvTranspose1d(4, 6, 5, stride=3), (2, 4, 9), 2 * 9 * 4 * 6 * 5, id="transposed, 1-D"
+    ),
     pytest.param(nn.Linear(16, 32), (4, 16), 4 * 16 * 32, id="linear"),
     pytest.param(nn.Linear(16, 32), (2, 3, 16), 2 * 3 * 16 * 32, id="linear on rows of rows"),
     pytest.param(nn.LSTM(8, 16), (5, 3, 8), 5 * 3 * 4 * 16 * (8 + 16), id="LSTM"),
@@ -73,7 +95,9 @@ one_layer = pytest.mark.parametrize(("layer", "shape", "macs"), ONE_LAYER)
 
 
 def without_recurrent() -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(("layer", "shape", "macs"), [case for case in ONE_LAYER if case.id != "LSTM"])
+    return pytest.mark.parametrize(
+        ("layer", "shape", "macs"), [case for case in ONE_LAYER if case.id != "LSTM"]
+    )
 
 
 @one_layer
@@ -84,7 +108,9 @@ def test_an_input_that_needs_a_gradient_makes_it_three_times_the_forward_pass(
 
 
 @without_recurrent()
-def test_the_first_layer_has_no_gradient_of_its_input(layer: nn.Module, shape: Shape, macs: int) -> None:
+def test_the_first_layer_has_no_gradient_of_its_input(
+    layer: nn.Module, shape: Shape, macs: int
+) -> None:
     assert training_macs(layer, shape) == macs + macs
 
 
@@ -101,7 +127,9 @@ def test_frozen_weights_have_no_gradient(layer: nn.Module, shape: Shape, macs: i
 
 
 @without_recurrent()
-def test_a_gradient_flows_through_frozen_weights_to_what_lies_before(layer: nn.Module, shape: Shape, macs: int) -> None:
+def test_a_gradient_flows_through_frozen_weights_to_what_lies_before(
+    layer: nn.Module, shape: Shape, macs: int
+) -> None:
     scale = nn.Parameter(torch.ones(1))
     model = Calling(lambda self, x: self.frozen(x * self.scale), frozen=layer, scale=scale)
     for parameter in layer.parameters():
@@ -113,7 +141,9 @@ def test_a_gradient_flows_through_frozen_weights_to_what_lies_before(layer: nn.M
 
 
 @without_recurrent()
-def test_a_trainable_bias_beside_frozen_weights_costs_no_product(layer: nn.Module, shape: Shape, macs: int) -> None:
+def test_a_trainable_bias_beside_frozen_weights_costs_no_product(
+    layer: nn.Module, shape: Shape, macs: int
+) -> None:
     layer.weight.requires_grad_(False)
     try:
         assert training_macs(layer, shape) == macs
@@ -125,9 +155,12 @@ def test_a_trainable_bias_beside_frozen_weights_costs_no_product(layer: nn.Modul
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "gradients"), [(False, False, 0), (True, False, 1), (False, True, 1), (True, True, 2)]
+    ("first", "second", "gradients"),
+    [(False, False, 0), (True, False, 1), (False, True, 1), (True, True, 2)],
 )
-def test_a_product_has_one_gradient_per_operand_that_needs_one(first: bool, second: bool, gradients: int) -> None:
+def test_a_product_has_one_gradient_per_operand_that_needs_one(
+    first: bool, second: bool, gradients: int
+) -> None:
     a = torch.empty(6, 3, 4, requires_grad=first)
     b = torch.empty(6, 4, 5, requires_grad=second)
     macs = 6 * 3 * 4 * 5
@@ -160,7 +193,9 @@ def test_low_rank_adapters_beside_frozen_weights_cost_their_own_gradients() -> N
 
 
 def test_what_is_added_to_a_product_costs_no_product() -> None:
-    model = Calling(lambda self, x, y: torch.addmm(self.bias, x, y), bias=nn.Parameter(torch.zeros(6)))
+    model = Calling(
+        lambda self, x, y: torch.addmm(self.bias, x, y), bias=nn.Parameter(torch.zeros(6))
+    )
     assert training_macs(model, [(4, 5), (5, 6)]) == 4 * 5 * 6
 
 
@@ -186,7 +221,9 @@ def test_a_bilinear_layer_is_a_product_of_three() -> None:
 
 def test_weights_that_are_computed_pass_their_gradient_on() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
-    normed = nn.Sequential(*(nn.utils.parametrizations.weight_norm(nn.Conv2d(c, 4, 3)) for c in (3, 4)))
+    normed = nn.Sequential(
+        *(nn.utils.parametrizations.weight_norm(nn.Conv2d(c, 4, 3)) for c in (3, 4))
+    )
     first, second = 7 * 7 * 4 * 3 * 9, 5 * 5 * 4 * 4 * 9
     assert training_macs(plain, (1, 3, 9, 9)) == 2 * first + 3 * second
     assert training_macs(normed, (1, 3, 9, 9)) == 2 * first + 3 * second
@@ -197,7 +234,12 @@ def test_weights_that_are_computed_pass_their_gradient_on() -> None:
 
 def test_a_chain_is_three_times_forward_but_for_the_gradient_of_the_input() -> None:
     model = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(7), nn.Flatten(), nn.Linear(4, 5)
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.MaxPool2d(7),
+        nn.Flatten(),
+        nn.Linear(4, 5),
     )
     conv, linear = 2 * 7 * 7 * 4 * 3 * 9, 2 * 4 * 5
     assert training_macs(model, (2, 3, 9, 9)) == 2 * conv + 3 * linear
@@ -205,7 +247,9 @@ def test_a_chain_is_three_times_forward_but_for_the_gradient_of_the_input() -> N
 
 def test_a_frozen_backbone_has_no_gradients_at_all() -> None:
     model = nn.Sequential(
-        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).requires_grad_(False), nn.Flatten(), nn.Linear(4 * 49, 5)
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).requires_grad_(False),
+        nn.Flatten(),
+        nn.Linear(4 * 49, 5),
     )
     conv, linear = 7 * 7 * 4 * 3 * 9, 4 * 49 * 5
     assert training_macs(model, (1, 3, 9, 9)) == conv + 2 * linear
@@ -216,7 +260,10 @@ def test_a_frozen_backbone_has_no_gradients_at_all() -> None:
     [
         pytest.param(lambda self, x: self.head(self.body(x).detach()), id="detach"),
         pytest.param(lambda self, x: self.head(torch.no_grad()(self.body)(x)), id="no grad"),
-        pytest.param(lambda self, x: self.head(self.body(x).argmax(1)[:, None].expand(-1, 4).float()), id="argmax"),
+        pytest.param(
+            lambda self, x: self.head(self.body(x).argmax(1)[:, None].expand(-1, 4).float()),
+            id="argmax",
+        ),
     ],
 )
 def test_no_gradient_flows_where_the_model_stops_it(stop: Callable[..., Tensor]) -> None:
@@ -226,7 +273,11 @@ def test_no_gradient_flows_where_the_model_stops_it(stop: Callable[..., Tensor])
 
 
 def test_an_embedding_that_trains_makes_what_follows_need_a_gradient() -> None:
-    model = Calling(lambda self, ids: self.head(self.table(ids)), table=nn.Embedding(50, 8), head=nn.Linear(8, 3))
+    model = Calling(
+        lambda self, ids: self.head(self.table(ids)),
+        table=nn.Embedding(50, 8),
+        head=nn.Linear(8, 3),
+    )
     ids = TensorSpec((2, 5), "int64")
     assert training_macs(model, ids) == 3 * 2 * 5 * 8 * 3
     model.table.requires_grad_(False)
@@ -239,15 +290,24 @@ def test_a_shared_module_is_counted_at_every_call() -> None:
 
 
 def test_layers_add_up_and_the_report_says_what_is_counted() -> None:
-    report = dscost.analyze(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), input=(1, 3, 9, 9), train=True)
+    report = dscost.analyze(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), input=(1, 3, 9, 9), train=True
+    )
     assert [layer.cost.macs for layer in report.layers] == [2 * 49 * 4 * 3 * 9, 3 * 25 * 4 * 4 * 9]
     assert report.totals.as_is.macs == sum(layer.cost.macs for layer in report.layers)
-    assert any(warning.startswith("Training: MACs are those of forward and backward") for warning in report.warnings)
+    assert any(
+        warning.startswith("Training: MACs are those of forward and backward")
+        for warning in report.warnings
+    )
 
 
 def test_the_forward_pass_alone_is_not_changed_by_gradients() -> None:
     model = nn.Conv2d(3, 4, 3)
-    assert forward_macs(model, with_gradient(1, 3, 9, 9)) == forward_macs(model, (1, 3, 9, 9)) == 49 * 4 * 3 * 9
+    assert (
+        forward_macs(model, with_gradient(1, 3, 9, 9))
+        == forward_macs(model, (1, 3, 9, 9))
+        == 49 * 4 * 3 * 9
+    )
 
 
 # -- torch counts its own backward pass; where its formula is right, it is the same
@@ -255,7 +315,9 @@ def test_the_forward_pass_alone_is_not_changed_by_gradients() -> None:
 
 def counted_by_torch(model: nn.Module, given: Any) -> int:
     tensors = [
-        t.detach().to("meta").requires_grad_(t.requires_grad) if t.is_floating_point() else t.to("meta")
+        t.detach().to("meta").requires_grad_(t.requires_grad)
+        if t.is_floating_point()
+        else t.to("meta")
         for t in arguments_of(given).tensors
     ]
     with FlopCounterMode(display=False) as counter:
@@ -270,24 +332,38 @@ def counted_by_torch(model: nn.Module, given: Any) -> int:
     [
         pytest.param(lambda: nn.Conv2d(4, 6, 3, stride=2), with_gradient(2, 4, 9, 7), id="conv"),
         pytest.param(lambda: nn.Conv2d(4, 6, 3, stride=2), (2, 4, 9, 7), id="conv, first"),
-        pytest.param(lambda: nn.ConvTranspose2d(4, 6, 3, stride=2), with_gradient(2, 4, 9, 7), id="transposed"),
+        pytest.param(
+            lambda: nn.ConvTranspose2d(4, 6, 3, stride=2),
+            with_gradient(2, 4, 9, 7),
+            id="transposed",
+        ),
         pytest.param(lambda: nn.Conv3d(4, 6, 2), with_gradient(1, 4, 3, 4, 5), id="3-D"),
         pytest.param(lambda: nn.Linear(16, 32), with_gradient(4, 16), id="linear"),
         pytest.param(
-            lambda: nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 8).requires_grad_(False), nn.Linear(8, 2)),
+            lambda: nn.Sequential(
+                nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 8).requires_grad_(False), nn.Linear(8, 2)
+            ),
             (4, 16),
             id="a frozen layer in the middle",
         ),
         pytest.param(
             lambda: Calling(
-                lambda self, x: self.last(self.first(x) @ self.first(x).mT), first=nn.Linear(8, 4), last=nn.Linear(5, 3)
+                lambda self, x: self.last(self.first(x) @ self.first(x).mT),
+                first=nn.Linear(8, 4),
+                last=nn.Linear(5, 3),
             ),
             (2, 5, 8),
             id="a matmul of activations",
         ),
         pytest.param(
             lambda: nn.Sequential(
-                *(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1)),
+                *(
+                    nn.Conv2d(3, 8, 3),
+                    nn.BatchNorm2d(8),
+                    nn.ReLU(),
+                    nn.Conv2d(8, 8, 1),
+                    nn.AdaptiveAvgPool2d(1),
+                ),
                 *(nn.Flatten(), nn.Linear(8, 4)),
             ),
             (2, 3, 9, 9),
@@ -317,7 +393,12 @@ def resnet18() -> nn.Module:
 @pytest.mark.parametrize("target", ["resnet18", pytest.param(resnet18(), id="its torch module")])
 def test_resnet18_trains_at_the_published_cost(target: Any) -> None:
     report = dscost.analyze(target, input=with_gradient(1, 3, 224, 224), train=True)
-    assert report.totals.as_is.flops == published("resnet18 fwd+bwd") == 10_884_440_064 == 6 * 1_814_073_344
+    assert (
+        report.totals.as_is.flops
+        == published("resnet18 fwd+bwd")
+        == 10_884_440_064
+        == 6 * 1_814_073_344
+    )
 
 
 def test_resnet18_without_a_gradient_of_its_image_saves_that_of_the_stem() -> None:
@@ -327,6 +408,10 @@ def test_resnet18_without_a_gradient_of_its_image_saves_that_of_the_stem() -> No
 
 def test_the_first_stage_of_resnet18_trains_at_the_published_cost() -> None:
     report = dscost.analyze("resnet18", train=True)
-    convs = [layer for layer in report.layers if layer.name.startswith("layer1.") and layer.op == "convolution"]
+    convs = [
+        layer
+        for layer in report.layers
+        if layer.name.startswith("layer1.") and layer.op == "convolution"
+    ]
     both = published("resnet18 layer1 conv fwd") + published("resnet18 layer1 conv bwd")
     assert sum(layer.cost.flops for layer in convs) == both

@@ -65,7 +65,9 @@ def really(model: nn.Module, given: Tensor, *, again: bool = False) -> int:
 class Net(nn.Module):
     """Three convolutions and a forward that is a function of them; before it the model looks at something."""
 
-    def __init__(self, function: Callable[..., Any], look: Callable[..., Any] = lambda self, x: None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], look: Callable[..., Any] = lambda self, x: None
+    ) -> None:
         super().__init__()
         self.function, self.look = function, look
         self.a, self.b, self.c = (nn.Conv2d(channels, 8, 3, padding=1) for channels in (3, 8, 8))
@@ -261,7 +263,9 @@ def _looks_at_its_graph(attribute: str) -> Callable[..., Tensor]:
 
 
 def _all_checkpointed(reentrant: bool) -> Callable[..., Tensor]:
-    return lambda self, x: checkpoint(lambda x: self.c(self.b(self.a(x))), x, use_reentrant=reentrant)
+    return lambda self, x: checkpoint(
+        lambda x: self.c(self.b(self.a(x))), x, use_reentrant=reentrant
+    )
 
 
 def _plain(self: Net, x: Tensor) -> Tensor:
@@ -289,13 +293,21 @@ Case = tuple[Callable[..., Any], Callable[[Net], Net], int]
 MODELS: dict[str, Case] = {
     "nothing stops": (_plain, _same, WHOLE),
     "detach": (lambda self, x: self.c(self.b(self.a(x).detach())), _same, ONLY_LAST_TWO),
-    "detach of a view": (lambda self, x: self.c(self.b(self.a(x)[:].detach()[:])), _same, ONLY_LAST_TWO),
+    "detach of a view": (
+        lambda self, x: self.c(self.b(self.a(x)[:].detach()[:])),
+        _same,
+        ONLY_LAST_TWO,
+    ),
     "data": (lambda self, x: self.c(self.b(self.a(x).data)), _same, ONLY_LAST_TWO),
     "detach_": (_in_place, _same, ONLY_LAST_TWO),
     "detach_ after a use": (_in_place_after_a_view, _same, FORWARD + FIRST + 2 * SECOND + THIRD),
     "inference mode": (_inference, _same, ONLY_LAST_TWO),
     "set_grad_enabled": (_switched_off, _same, ONLY_LAST_TWO),
-    "no_grad as a decorator": (lambda self, x: self.c(self.b(_decorated(self.a, x))), _same, ONLY_LAST_TWO),
+    "no_grad as a decorator": (
+        lambda self, x: self.c(self.b(_decorated(self.a, x))),
+        _same,
+        ONLY_LAST_TWO,
+    ),
     "enable_grad in no_grad": (_switched_on_within, _same, ONLY_LAST_TWO),
     "first frozen": (_plain, _frozen("a"), ONLY_LAST_TWO),
     "second frozen": (_plain, _frozen("b"), WHOLE - SECOND),
@@ -322,13 +334,21 @@ MODELS: dict[str, Case] = {
     "reentrant checkpoint": (_checkpointed(True, lambda y: y), _same, WHOLE),
     "detach in a checkpoint": (_checkpointed(False, Tensor.detach), _same, ONLY_LAST_TWO),
     "detach in a reentrant checkpoint": (_checkpointed(True, Tensor.detach), _same, ONLY_LAST_TWO),
-    "no_grad in a reentrant checkpoint": (_checkpointed_without_gradients, _same, FORWARD + FIRST + 2 * THIRD),
+    "no_grad in a reentrant checkpoint": (
+        _checkpointed_without_gradients,
+        _same,
+        FORWARD + FIRST + 2 * THIRD,
+    ),
     "a way by requires_grad": (_looks_at_its_graph("requires_grad"), _same, WHOLE),
     "a way by grad_fn": (_looks_at_its_graph("grad_fn"), _same, WHOLE),
     "a way by is_leaf": (_looks_at_its_graph("is_leaf"), _same, 2 * FIRST + 3 * THIRD),
     "all in a checkpoint": (_all_checkpointed(False), _same, WHOLE),
     "all in a reentrant checkpoint": (_all_checkpointed(True), _same, FORWARD),
-    "a straight-through function": (lambda self, x: self.c(self.b(Binary.apply(self.a(x)))), _same, WHOLE),
+    "a straight-through function": (
+        lambda self, x: self.c(self.b(Binary.apply(self.a(x)))),
+        _same,
+        WHOLE,
+    ),
     "a function of what needs no gradient": (
         lambda self, x: self.c(self.b(Binary.apply(self.a(x).detach()))),
         _same,
@@ -408,7 +428,9 @@ def _functional_gradient(self: Net, x: Tensor) -> Tensor:
 
 def _dual(self: Net, x: Tensor) -> Tensor:
     with forward_ad.dual_level():
-        value, tangent = forward_ad.unpack_dual(_plain(self, forward_ad.make_dual(x, torch.ones_like(x))))
+        value, tangent = forward_ad.unpack_dual(
+            _plain(self, forward_ad.make_dual(x, torch.ones_like(x)))
+        )
     return value + tangent
 
 
@@ -442,7 +464,9 @@ DIFFERENTIATING = FORWARD_MODE | {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", DIFFERENTIATING)
-def test_what_a_model_differentiates_is_counted_and_so_is_the_gradient_of_that(name: str, way: str) -> None:
+def test_what_a_model_differentiates_is_counted_and_so_is_the_gradient_of_that(
+    name: str, way: str
+) -> None:
     function = DIFFERENTIATING[name]
     report = dscost.analyze(Net(function, WAYS[way]), input=IMAGE, train=True)
     assert report.totals.as_is.macs == really(Net(function), torch.randn(IMAGE), again=True)
@@ -467,18 +491,25 @@ def test_derivatives_forward_of_linear_layers_have_gradients() -> None:
         def forward(self, x: Tensor) -> Tensor:
             y = self.a(x)
             with forward_ad.dual_level():
-                return forward_ad.unpack_dual(self.b(forward_ad.make_dual(y, torch.ones_like(y)))).tangent
+                return forward_ad.unpack_dual(
+                    self.b(forward_ad.make_dual(y, torch.ones_like(y)))
+                ).tangent
 
     model = Two()
     with FlopCounterMode(display=False) as counter:
         model(torch.randn(2, 4)).sum().backward()
-    assert dscost.analyze(model, input=(2, 4), train=True).totals.as_is.flops == counter.get_total_flops()
+    assert (
+        dscost.analyze(model, input=(2, 4), train=True).totals.as_is.flops
+        == counter.get_total_flops()
+    )
 
 
 # -- functions with a backward pass of their own
 
 
-def _gradients_of(grad: Tensor, x: Tensor, w: Tensor, wanted: tuple[bool, bool, bool]) -> tuple[Tensor, ...]:
+def _gradients_of(
+    grad: Tensor, x: Tensor, w: Tensor, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor, ...]:
     result: tuple[Tensor, ...] = aten.convolution_backward(
         grad, x, w, [8], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
     )
@@ -574,7 +605,8 @@ class Failing(ByHand):
 
 
 FUNCTIONS = {
-    kind.__name__: kind for kind in (ByHand, OfTwoParts, WithoutWeights, Detaching, Differentiating, Recomputing)
+    kind.__name__: kind
+    for kind in (ByHand, OfTwoParts, WithoutWeights, Detaching, Differentiating, Recomputing)
 }
 
 
@@ -600,15 +632,21 @@ def test_a_checkpointed_function_has_one_backward_pass(reentrant: bool, way: str
 
         return self.c(checkpoint(block, self.a(x), use_reentrant=reentrant))  # type: ignore[no-any-return]
 
-    assert dscost.analyze(Net(forward, WAYS[way]), input=IMAGE, train=True).totals.as_is.macs == WHOLE
+    assert (
+        dscost.analyze(Net(forward, WAYS[way]), input=IMAGE, train=True).totals.as_is.macs == WHOLE
+    )
 
 
 def test_two_calls_of_a_function_have_two_backward_passes() -> None:
     def forward(self: Net, x: Tensor) -> Tensor:
         y = self.a(x)
         for _ in range(2):
-            y = OfTwoParts.apply(ByHand.apply(y, self.b.weight, self.b.bias), self.c.weight, self.c.bias)
-        return OfTwoParts.apply(OfTwoParts.apply(y, self.b.weight, self.b.bias), self.c.weight, self.c.bias)
+            y = OfTwoParts.apply(
+                ByHand.apply(y, self.b.weight, self.b.bias), self.c.weight, self.c.bias
+            )
+        return OfTwoParts.apply(
+            OfTwoParts.apply(y, self.b.weight, self.b.bias), self.c.weight, self.c.bias
+        )
 
     macs = really(Net(forward), torch.randn(IMAGE))
     assert macs == 2 * FIRST + 9 * SECOND + 9 * THIRD

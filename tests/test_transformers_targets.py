@@ -77,7 +77,11 @@ CONFIG_MAPPING = {"bert": BertConfig, "vit": ViTConfig, "bert-generation": BertC
 @pytest.fixture(autouse=True)
 def transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A package of that name, on the path and forgotten afterwards."""
-    had = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "transformers"}
+    had = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] == "transformers"
+    }
     for name in had:
         del sys.modules[name]
     for name, text in PACKAGE.items():
@@ -114,26 +118,38 @@ def test_a_type_is_made_by_its_own_configuration_with_the_input_that_it_states()
 def test_its_configuration_can_be_changed() -> None:
     assert macs_of("hf:bert", "hidden_size=6") == 15 * 6 * 6
     assert macs_of("hf:vit", "image_size=8", "hidden_size=2") == 64 * 3 * 2
-    assert refused("hf:bert", "hidden_sise=6") == "hf:bert has no 'hidden_sise' (did you mean 'hidden_size'?)"
+    assert (
+        refused("hf:bert", "hidden_sise=6")
+        == "hf:bert has no 'hidden_sise' (did you mean 'hidden_size'?)"
+    )
 
 
 def test_a_configuration_that_was_saved_is_read_from_its_folder(transformers: Path) -> None:
     folder = transformers / "tiny"
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"model_type": "bert", "hidden_size": 3}), encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "bert", "hidden_size": 3}), encoding="utf-8"
+    )
     assert macs_of(f"hf:{folder}") == 15 * 9
     assert macs_of(f"hf:{folder}", "hidden_size=2") == 15 * 4
     assert macs_of("hf:tiny", folder=transformers) == 15 * 9
     (folder / "config.json").write_text("{}", encoding="utf-8")
-    assert refused(f"hf:{folder}") == f"{folder}/config.json: not the configuration of a model: it has no model_type"
+    assert (
+        refused(f"hf:{folder}")
+        == f"{folder}/config.json: not the configuration of a model: it has no model_type"
+    )
     (folder / "config.json").write_text("[", encoding="utf-8")
     assert refused(f"hf:{folder}").startswith(
         f"{folder}/config.json: not the configuration of a model: JSONDecodeError"
     )
     (folder / "config.json").write_text("[" * 100_000, encoding="utf-8")
-    assert refused(f"hf:{folder}").startswith(f"{folder}/config.json: not the configuration of a model: RecursionError")
+    assert refused(f"hf:{folder}").startswith(
+        f"{folder}/config.json: not the configuration of a model: RecursionError"
+    )
     (folder / "config.json").write_text('{"model_type": "brt"}', encoding="utf-8")
-    assert refused(f"hf:{folder}") == "unknown model type of transformers 'brt' (did you mean 'bert'?)"
+    assert (
+        refused(f"hf:{folder}") == "unknown model type of transformers 'brt' (did you mean 'bert'?)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,10 +159,16 @@ def test_a_configuration_that_was_saved_is_read_from_its_folder(transformers: Pa
             "bert-base-uncased",
             "the hub is not asked and nothing is downloaded: give hf:bert with --kwargs for its size, ",
         ),
-        ("google-bert/bert-base-uncased", "give hf:bert with --kwargs for its size, or a folder with its config.json"),
+        (
+            "google-bert/bert-base-uncased",
+            "give hf:bert with --kwargs for its size, or a folder with its config.json",
+        ),
         ("google/vit-base-patch16-224", "give hf:vit with --kwargs"),
         ("google/bert-generation-encoder", "give hf:bert-generation with --kwargs"),
-        ("someone/something", "give its model type, as in hf:bert, or a folder with its config.json"),
+        (
+            "someone/something",
+            "give its model type, as in hf:bert, or a folder with its config.json",
+        ),
         ("brt", "unknown model type of transformers 'brt' (did you mean 'bert'?)"),
         ("", "unknown model type of transformers ''"),
     ],
@@ -187,20 +209,31 @@ def test_a_class_without_its_configuration_is_told_which_it_takes(options: Any) 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("transformrs:BertConfig", "transformrs:BertConfig: there is no module 'transformrs'; for the text write '"),
-        ("transformers:BrtConfig", "there is no 'BrtConfig' (did you mean 'BertConfig'?); for the text write '"),
+        (
+            "transformrs:BertConfig",
+            "transformrs:BertConfig: there is no module 'transformrs'; for the text write '",
+        ),
+        (
+            "transformers:BrtConfig",
+            "there is no 'BrtConfig' (did you mean 'BertConfig'?); for the text write '",
+        ),
         ("transformers:BertConfig.nothing", "there is no 'nothing'"),
         ("transformers:BertModel()", "transformers:BertModel cannot be made: TypeError: "),
     ],
 )
 def test_an_object_that_is_not_there_is_told(value: str, message: str) -> None:
-    assert message in refused("transformers:BertModel", f"config={value}").replace("BertModel()", "BertModel")
+    assert message in refused("transformers:BertModel", f"config={value}").replace(
+        "BertModel()", "BertModel"
+    )
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("torch.nn:BatchNorm2d", "type"),  # a class of modules is what factories take for norm_layer
+        (
+            "torch.nn:BatchNorm2d",
+            "type",
+        ),  # a class of modules is what factories take for norm_layer
         ("torch.nn:ReLU()", "ReLU"),
         ("torch.nn.functional:relu", "function"),
         ("torch:float16", "dtype"),
@@ -210,7 +243,9 @@ def test_an_object_that_is_not_there_is_told(value: str, message: str) -> None:
         ("[torch.nn:ReLU(), torch:float16]", "list"),
     ],
 )
-def test_a_named_object_is_passed_as_factories_take_it(transformers: Path, value: str, expected: str) -> None:
+def test_a_named_object_is_passed_as_factories_take_it(
+    transformers: Path, value: str, expected: str
+) -> None:
     path = transformers / "net.py"
     path.write_text(
         "from torch import nn\n"
@@ -224,9 +259,13 @@ def test_a_named_object_is_passed_as_factories_take_it(transformers: Path, value
     assert macs_of(f"{path}:make", f"value={value}", input=(1, 3, 2, 2)) == 4 * 12
 
 
-def test_transformers_that_is_not_installed_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transformers_that_is_not_installed_is_named_with_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(UnavailableError, match=r"^transformers is not installed: pip install transformers$"):
+    with pytest.raises(
+        UnavailableError, match=r"^transformers is not installed: pip install transformers$"
+    ):
         dscost.analyze("hf:bert")
 
 
@@ -288,13 +327,23 @@ def test_a_first_budget_writes_arguments_so_that_they_are_read_alike(transformer
         "    return nn.Conv2d(3, 4, 1)\n",
         encoding="utf-8",
     )
-    pairs = ["size=(3, 5)", "word='None'", "none=None", "table={a: [(1, 2), 'yes']}", "inner=[(1, 2), None]"]
+    pairs = [
+        "size=(3, 5)",
+        "word='None'",
+        "none=None",
+        "table={a: [(1, 2), 'yes']}",
+        "inner=[(1, 2), None]",
+    ]
     pairs += ["config=transformers:BertConfig", "config.hidden_size=2", "config.vocab_size=(1,)"]
     choice = Choice(input=(1, 3, 2, 2), kwargs=parse_kwargs(pairs))
     budget = transformers / "dscost.yaml"
-    budget.write_text(starter_budget([f"{path}:make"], budget, Fraction(0), choice), encoding="utf-8")
+    budget.write_text(
+        starter_budget([f"{path}:make"], budget, Fraction(0), choice), encoding="utf-8"
+    )
     kinds = {finding.kind for finding in dscost.check(budget).findings}
-    assert kinds <= {"missing_baseline"}  # it was counted as it is written, and there is no baseline yet
+    assert kinds <= {
+        "missing_baseline"
+    }  # it was counted as it is written, and there is no baseline yet
     simple = starter_budget(["hf:bert"], budget, Fraction(0), Choice(kwargs={"hidden_size": 2}))
     assert '    kwargs: {"hidden_size": 2}\n' in simple  # as before, where JSON has such values
 
@@ -306,7 +355,10 @@ def test_a_first_budget_writes_arguments_so_that_they_are_read_alike(transformer
         ("kwargs: {size: [(3, 5)]}", "expected ',' or ')' in '(3' of '(3'"),
         ("kwargs: {a: 3, a.b: 1}", "'a.b': a is 3, which has no parts"),
         ("set: {deep: off}", "'off' could mean two things: write false, or 'off' for the text"),
-        ("input: '1:int64=[1, 2]'", "'1:int64=[1, 2]': 2 values do not fill 1: expected 1, or the last sizes"),
+        (
+            "input: '1:int64=[1, 2]'",
+            "'1:int64=[1, 2]': 2 values do not fill 1: expected 1, or the last sizes",
+        ),
         ("input: '1,3:int64=yes'", "'1,3:int64=yes': 'yes' could mean two things"),
     ],
 )
@@ -315,7 +367,8 @@ def test_a_budget_refuses_what_the_command_line_refuses_with_its_place(
 ) -> None:
     budget = transformers / "dscost.yaml"
     budget.write_text(
-        f"version: 1\nmodels:\n  - target: nets.py:make\n    {line}\n    limits: {{macs: 1}}\n", encoding="utf-8"
+        f"version: 1\nmodels:\n  - target: nets.py:make\n    {line}\n    limits: {{macs: 1}}\n",
+        encoding="utf-8",
     )
     with pytest.raises(DscostError) as caught:
         dscost.check(budget)

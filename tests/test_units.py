@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from properties import law
 
 from dscost.errors import InputError, UnknownNameError
-from dscost.units import (
+from dscost.notation.units import (
     DTYPE_BYTES,
     dtype_bytes,
     format_bytes,
@@ -21,7 +21,15 @@ from dscost.units import (
 )
 
 DECIMAL = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21}
-BINARY = {" B": 1, " KiB": 2**10, " MiB": 2**20, " GiB": 2**30, " TiB": 2**40, " PiB": 2**50, " EiB": 2**60}
+BINARY = {
+    " B": 1,
+    " KiB": 2**10,
+    " MiB": 2**20,
+    " GiB": 2**30,
+    " TiB": 2**40,
+    " PiB": 2**50,
+    " EiB": 2**60,
+}
 TIMES = {" ns": 1e-9, " µs": 1e-6, " ms": 1e-3, " s": 1.0}
 
 
@@ -100,12 +108,19 @@ def test_a_time_has_three_digits(seconds: float | None, text: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "interval", "text"),
     [
-        pytest.param(0.000_996, (0.000_991, 0.001_002), "996 µs [991, 1002]", id="the interval keeps the unit"),
+        pytest.param(
+            0.000_996,
+            (0.000_991, 0.001_002),
+            "996 µs [991, 1002]",
+            id="the interval keeps the unit",
+        ),
         pytest.param(0.001_002, (0.000_991, 0.001_010), "1.00 ms [0.991, 1.01]", id="below one"),
         pytest.param(2.0, (1.5, 2.25), "2.00 s [1.50, 2.25]", id="seconds"),
     ],
 )
-def test_an_interval_is_in_the_unit_of_its_time(seconds: float, interval: tuple[float, float], text: str) -> None:
+def test_an_interval_is_in_the_unit_of_its_time(
+    seconds: float, interval: tuple[float, float], text: str
+) -> None:
     assert format_seconds_with_interval(seconds, interval) == text
 
 
@@ -144,7 +159,11 @@ def assert_close(text: str, value: float, units: dict[str, Any], digits: int) ->
 
 
 def test_a_shape_is_joined_with_times_signs() -> None:
-    assert (format_shape((3, 224, 224)), format_shape((7,)), format_shape(())) == ("3×224×224", "7", "")
+    assert (format_shape((3, 224, 224)), format_shape((7,)), format_shape(())) == (
+        "3×224×224",
+        "7",
+        "",
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPE_BYTES)
@@ -155,7 +174,9 @@ def test_a_dtype_is_as_large_as_in_torch(dtype: str) -> None:
 
 
 def test_an_unknown_dtype_is_answered_with_the_nearest_one() -> None:
-    with pytest.raises(UnknownNameError, match=r"^unknown dtype 'flaot32' \(did you mean 'float32'\?\)$"):
+    with pytest.raises(
+        UnknownNameError, match=r"^unknown dtype 'flaot32' \(did you mean 'float32'\?\)$"
+    ):
         dtype_bytes("flaot32")
 
 
@@ -174,10 +195,14 @@ def test_an_unknown_dtype_is_answered_with_the_nearest_one() -> None:
 def test_whole_numbers_are_parsed(
     text: str, separator: str, lengths: tuple[int, ...], numbers: tuple[int, ...]
 ) -> None:
-    assert parse_ints(text, what="--x", separator=separator, lengths=lengths, example="3") == numbers
+    assert (
+        parse_ints(text, what="--x", separator=separator, lengths=lengths, example="3") == numbers
+    )
 
 
-@pytest.mark.parametrize("text", ["", "x", "3x", "3x3x3", "1.5", "1e3", "three", "3,3", "3x3x", "9" * 5_000])
+@pytest.mark.parametrize(
+    "text", ["", "x", "3x", "3x3x3", "1.5", "1e3", "three", "3,3", "3x3x", "9" * 5_000]
+)
 def test_other_texts_are_not_whole_numbers(text: str) -> None:
     message = f"--kernel: expected something like 3 or 5x3, found '{text}'"
     with pytest.raises(InputError) as caught:
@@ -187,17 +212,30 @@ def test_other_texts_are_not_whole_numbers(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("10", 10), ("2.5s", 2.5), ("500ms", 0.5), (" 500 MS ", 0.5), ("1e-3", 0.001), ("5min", 300), ("86399", 86_399)],
+    [
+        ("10", 10),
+        ("2.5s", 2.5),
+        ("500ms", 0.5),
+        (" 500 MS ", 0.5),
+        ("1e-3", 0.001),
+        ("5min", 300),
+        ("86399", 86_399),
+    ],
 )
 def test_a_duration_is_parsed(text: str, seconds: float) -> None:
     assert parse_seconds(text, what="--time-budget") == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "s", "0", "0ms", "-1s", "nan", "inf", "ten", "1h", "86400", "1440min", "1 2"])
+@pytest.mark.parametrize(
+    "text", ["", "s", "0", "0ms", "-1s", "nan", "inf", "ten", "1h", "86400", "1440min", "1 2"]
+)
 def test_other_texts_are_not_durations(text: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_seconds(text, what="--time-budget")
-    assert str(caught.value) == f"--time-budget: expected a duration under a day, like 10s or 500ms, found '{text}'"
+    assert (
+        str(caught.value)
+        == f"--time-budget: expected a duration under a day, like 10s or 500ms, found '{text}'"
+    )
 
 
 def test_what_is_too_large_for_a_float_is_still_shown() -> None:

@@ -6,10 +6,8 @@ from hypothesis import strategies as st
 from properties import law
 
 from dscost.errors import SpecError, UnknownNameError
-from dscost.operations import stage_costs
-from dscost.results import chain_cost
-from dscost.specs import ConvSpec, conv2d
-from dscost.variants import (
+from dscost.layers.convolution import ConvSpec, conv2d
+from dscost.layers.variants import (
     VARIANTS,
     depth_multiplier_of,
     depthwise_separable,
@@ -18,6 +16,8 @@ from dscost.variants import (
     standard_of_pair,
     why_not_separable,
 )
+from dscost.networks.network import stage_costs
+from dscost.reports.records import chain_cost
 
 
 @st.composite
@@ -39,7 +39,9 @@ def separable_convs(draw: st.DrawFn) -> ConvSpec:
 
 @law
 @given(separable_convs(), st.integers(1, 4), st.integers(1, 2))
-def test_the_stages_keep_the_shape_and_cost_what_the_formula_promises(spec: ConvSpec, t: int, batch: int) -> None:
+def test_the_stages_keep_the_shape_and_cost_what_the_formula_promises(
+    spec: ConvSpec, t: int, batch: int
+) -> None:
     shape = (batch, spec.in_channels, 24, 21)
     (whole,) = stage_costs(standard(spec), shape, 4)
     depthwise, pointwise = stage_costs(depthwise_separable(spec, t), shape, 4)
@@ -51,7 +53,9 @@ def test_the_stages_keep_the_shape_and_cost_what_the_formula_promises(spec: Conv
     assert (chain.params - biases) * n * taps == t * (g * taps + n) * (whole.cost.params - biases)
     assert chain.macs * n * taps == t * (g * taps + n) * whole.cost.macs
     assert chain.params - biases == t * m * taps + n * t * m // g
-    assert formula_ratio(spec, t) == pytest.approx((chain.params - biases) / (whole.cost.params - biases))
+    assert formula_ratio(spec, t) == pytest.approx(
+        (chain.params - biases) / (whole.cost.params - biases)
+    )
 
 
 @law
@@ -65,11 +69,29 @@ def test_a_pair_stands_for_the_convolution_that_it_was_made_from(spec: ConvSpec,
 
 
 def test_each_stage_takes_its_part() -> None:
-    spec = conv2d(8, 16, (3, 5), stride=2, padding=(1, 2), dilation=3, groups=2, bias=True, padding_mode="circular")
+    spec = conv2d(
+        8,
+        16,
+        (3, 5),
+        stride=2,
+        padding=(1, 2),
+        dilation=3,
+        groups=2,
+        bias=True,
+        padding_mode="circular",
+    )
     (first, depthwise), (second, pointwise) = depthwise_separable(spec, 3)
     assert (first, second) == ("depthwise", "pointwise")
     assert depthwise == conv2d(
-        8, 24, (3, 5), stride=2, padding=(1, 2), dilation=3, groups=8, bias=False, padding_mode="circular"
+        8,
+        24,
+        (3, 5),
+        stride=2,
+        padding=(1, 2),
+        dilation=3,
+        groups=8,
+        bias=False,
+        padding_mode="circular",
     )
     assert pointwise == conv2d(24, 16, 1, groups=2, bias=True)
 
@@ -77,7 +99,9 @@ def test_each_stage_takes_its_part() -> None:
 def test_a_pair_stands_for_a_convolution_with_the_groups_and_bias_of_its_pointwise_stage() -> None:
     depthwise = conv2d(8, 16, 3, stride=2, padding=1, groups=8, bias=True)
     pointwise = conv2d(16, 32, 1, groups=4)
-    assert standard_of_pair(depthwise, pointwise) == conv2d(8, 32, 3, stride=2, padding=1, groups=4, bias=False)
+    assert standard_of_pair(depthwise, pointwise) == conv2d(
+        8, 32, 3, stride=2, padding=1, groups=4, bias=False
+    )
 
 
 def test_other_dimensions_than_two_are_separated_too() -> None:
@@ -90,10 +114,24 @@ def test_other_dimensions_than_two_are_separated_too() -> None:
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        pytest.param(conv2d(8, 16, 1), "a 1×1 kernel has no spatial part to separate", id="pointwise"),
-        pytest.param(conv2d(8, 8, 1, groups=8), "a 1×1 kernel has no spatial part to separate", id="depthwise 1x1"),
-        pytest.param(conv2d(8, 8, 3, groups=8), "it is depthwise already (groups = in_channels = 8)", id="depthwise"),
-        pytest.param(conv2d(8, 24, 3, groups=8), "it is depthwise already (groups = in_channels = 8)", id="multiplier"),
+        pytest.param(
+            conv2d(8, 16, 1), "a 1×1 kernel has no spatial part to separate", id="pointwise"
+        ),
+        pytest.param(
+            conv2d(8, 8, 1, groups=8),
+            "a 1×1 kernel has no spatial part to separate",
+            id="depthwise 1x1",
+        ),
+        pytest.param(
+            conv2d(8, 8, 3, groups=8),
+            "it is depthwise already (groups = in_channels = 8)",
+            id="depthwise",
+        ),
+        pytest.param(
+            conv2d(8, 24, 3, groups=8),
+            "it is depthwise already (groups = in_channels = 8)",
+            id="multiplier",
+        ),
         pytest.param(conv2d(8, 16, 3), None, id="dense"),
         pytest.param(conv2d(8, 16, 3, groups=4), None, id="grouped"),
         pytest.param(conv2d(8, 16, (1, 3)), None, id="row kernel"),
@@ -128,5 +166,8 @@ def test_the_variants_are_registered_with_their_formula_and_source() -> None:
         variant = VARIANTS[name]
         assert all((variant.summary, variant.formula, variant.source))
         assert [stage for stage, _ in variant.rewrite(conv2d(8, 16, 3), 1)]
-    with pytest.raises(UnknownNameError, match=r"unknown variant 'depthwise' \(did you mean 'depthwise_separable'\?\)"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"unknown variant 'depthwise' \(did you mean 'depthwise_separable'\?\)",
+    ):
         VARIANTS["depthwise"]

@@ -50,11 +50,15 @@ ADJACENCY = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
 
 
 def _sparse(x: Tensor) -> Tensor:
-    return torch.sparse_coo_tensor(ADJACENCY.to(x.device), torch.ones(4, device=x.device), (4, 4)) @ x
+    return (
+        torch.sparse_coo_tensor(ADJACENCY.to(x.device), torch.ones(4, device=x.device), (4, 4)) @ x
+    )
 
 
 def quantised() -> nn.Module:
-    return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(8, 8)), {nn.Linear}, dtype=torch.qint8)
+    return torch.ao.quantization.quantize_dynamic(
+        nn.Sequential(nn.Linear(8, 8)), {nn.Linear}, dtype=torch.qint8
+    )
 
 
 EXPLAINED: dict[str, tuple[Callable[[], nn.Module], Any, tuple[int, int], str]] = {
@@ -129,14 +133,19 @@ def test_both_branches_of_a_condition_are_explained() -> None:
     class Choice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.large, self.small = nn.Linear(8, 16), nn.Sequential(nn.Linear(8, 1), nn.Linear(1, 16))
+            self.large, self.small = (
+                nn.Linear(8, 16),
+                nn.Sequential(nn.Linear(8, 1), nn.Linear(1, 16)),
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             return torch.cond(x.sum() > 0, lambda x: self.large(x), lambda x: self.small(x), (x,))
 
     found = dscost.verify(Choice(), input=(2, 8))
     assert found.ours == found.theirs == 2 * 8 * 16
-    assert {one.reason for one in found.differences} == {"FlopCounterMode shows both branches of a torch.cond"}
+    assert {one.reason for one in found.differences} == {
+        "FlopCounterMode shows both branches of a torch.cond"
+    }
     assert found.is_explained
 
 
@@ -177,7 +186,12 @@ def test_models_that_torchs_counter_cannot_run_are_refused_with_what_it_does_not
     from torch._higher_order_ops.while_loop import while_loop
 
     def loop(x: Tensor) -> Tensor:
-        return while_loop(lambda at, x: at < 5, lambda at, x: (at + 1, x.sin()), (torch.tensor(0), x))[1] @ x
+        return (
+            while_loop(lambda at, x: at < 5, lambda at, x: (at + 1, x.sin()), (torch.tensor(0), x))[
+                1
+            ]
+            @ x
+        )
 
     with pytest.raises(InputError) as caught:
         dscost.verify(Runs(loop), input=(8, 8))
@@ -207,18 +221,35 @@ def networks(tmp_path: Path) -> str:
     ("model", "given", "exit_code", "last_line"),
     [
         ("Real", "1,4,8,8", 0, "Both agree, module by module."),
-        ("Complex", "1,4,8,8:complex64", 0, "They differ only by what FlopCounterMode is known to miscount."),
-        ("Inverse", "4,4", 1, "Neither count is whole: operators of unknown cost: aten::linalg_inv_ex (1×)."),
+        (
+            "Complex",
+            "1,4,8,8:complex64",
+            0,
+            "They differ only by what FlopCounterMode is known to miscount.",
+        ),
+        (
+            "Inverse",
+            "4,4",
+            1,
+            "Neither count is whole: operators of unknown cost: aten::linalg_inv_ex (1×).",
+        ),
     ],
 )
 def test_the_command_fails_where_a_difference_is_not_explained_or_the_count_not_whole(
-    capsys: pytest.CaptureFixture[str], networks: str, model: str, given: str, exit_code: int, last_line: str
+    capsys: pytest.CaptureFixture[str],
+    networks: str,
+    model: str,
+    given: str,
+    exit_code: int,
+    last_line: str,
 ) -> None:
     assert run(["verify", f"{networks}:{model}", "--input", given]) == exit_code
     assert capsys.readouterr().out.splitlines()[-1] == last_line
 
 
 def test_the_json_says_whether_a_difference_is_explained_and_what_is_missing(networks: str) -> None:
-    found = dscost.verify(f"{networks}:Complex", input=torch.zeros(1, 4, 8, 8, dtype=torch.complex64)).to_dict()
+    found = dscost.verify(
+        f"{networks}:Complex", input=torch.zeros(1, 4, 8, 8, dtype=torch.complex64)
+    ).to_dict()
     assert (found["agrees"], found["explained"], found["partial"]) == (False, True, [])
     assert "Complex multiply-accumulates count as four real ones." in found["notes"]

@@ -23,10 +23,10 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost import memory
 from dscost.analysis.verifying import verify
 from dscost.errors import InputError, first_line
-from dscost.results import Report
+from dscost.foreign import memory
+from dscost.reports.records import Report
 from dscost.tracing import TensorSpec, arguments_of, standins, trace
 from dscost.tracing.flopcounter import flop_counter_macs
 from dscost.tracing.known_values import with_masks
@@ -169,14 +169,18 @@ def test_gradients_are_as_before_after_a_function_that_switches_them_on() -> Non
             y = self.third(y)
         return self.fourth(y)
 
-    model = Calling(forward, **{name: nn.Linear(8, 8) for name in ("first", "second", "third", "fourth")})
+    model = Calling(
+        forward, **{name: nn.Linear(8, 8) for name in ("first", "second", "third", "fourth")}
+    )
     # the gradient stops at the third, so only the last has one, that of its weights
     assert macs_of(model, (2, 8), train=True) == 4 * 128 + 128
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
 @pytest.mark.parametrize("needs_gradient", [True, False])
-def test_checkpointed_blocks_train_at_the_cost_of_the_same_without(reentrant: bool, needs_gradient: bool) -> None:
+def test_checkpointed_blocks_train_at_the_cost_of_the_same_without(
+    reentrant: bool, needs_gradient: bool
+) -> None:
     blocks = chain(F.silu)
 
     def forward(self: Any, x: Tensor) -> Tensor:
@@ -223,7 +227,9 @@ class HeldInSlots:
 
 def _as_accelerate_does(model: nn.Module, old: Callable[..., Any]) -> Callable[..., Any]:
     model._old_forward = old  # type: ignore[assignment]
-    return functools.update_wrapper(functools.partial(lambda module, x: module._old_forward(x), model), old)
+    return functools.update_wrapper(
+        functools.partial(lambda module, x: module._old_forward(x), model), old
+    )
 
 
 def _wrapped(model: nn.Module, old: Callable[..., Any]) -> Callable[..., Any]:
@@ -243,7 +249,9 @@ def _closure_over_itself(model: nn.Module, old: Callable[..., Any]) -> Callable[
 
 PATCHES: dict[str, Callable[[nn.Module, Callable[..., Any]], Any]] = {
     "method": lambda model, old: types.MethodType(lambda self, x: old(x), model),
-    "partial": lambda model, old: functools.partial(lambda self, x, inner: inner(x), model, inner=old),
+    "partial": lambda model, old: functools.partial(
+        lambda self, x, inner: inner(x), model, inner=old
+    ),
     "lambda": lambda model, old: lambda x: old(x),
     "default": lambda model, old: lambda x, inner=old: inner(x),
     "keyword default": lambda model, old: lambda x, *, inner=old: inner(x),
@@ -261,7 +269,12 @@ PATCHES: dict[str, Callable[[nn.Module, Callable[..., Any]], Any]] = {
 @pytest.mark.parametrize("patch", PATCHES)
 def test_a_replaced_forward_trains_and_uses_all_its_weights(patch: str) -> None:
     model = nn.Sequential(
-        *(nn.Conv2d(4, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, bias=False))
+        *(
+            nn.Conv2d(4, 8, 3, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, bias=False),
+        )
     )
     model.forward = PATCHES[patch](model, model.forward)  # type: ignore[method-assign]
     statistics = [buffer.clone() for buffer in model.buffers()]
@@ -317,7 +330,9 @@ def counted_for_real(model: nn.Module, x: Tensor) -> int:
     class Counter(TorchDispatchMode):
         flops = 0
 
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             result = func(*args, **(kwargs or {}))
             formula = flop_registry.get(func._overloadpacket)
             self.flops += formula(*args, **(kwargs or {}), out_val=result) if formula else 0
@@ -335,19 +350,27 @@ def counted_for_real(model: nn.Module, x: Tensor) -> int:
         pytest.param(_forces_by_flag, 2 * FORWARD, id="forces, gradients switched on by a flag"),
         pytest.param(_twice, None, id="a gradient of a gradient"),
         pytest.param(
-            lambda self, x: torch.autograd.functional.jacobian(lambda v: self.b(torch.tanh(self.a(v))), x),
+            lambda self, x: torch.autograd.functional.jacobian(
+                lambda v: self.b(torch.tanh(self.a(v))), x
+            ),
             FORWARD + 5 * FORWARD,
             id="jacobian",
         ),
         pytest.param(
-            lambda self, x: torch.autograd.functional.hessian(lambda v: _energy(self, v), x), None, id="hessian"
+            lambda self, x: torch.autograd.functional.hessian(lambda v: _energy(self, v), x),
+            None,
+            id="hessian",
         ),
         pytest.param(
-            lambda self, x: torch.autograd.functional.vjp(lambda v: _energy(self, v), x), 2 * FORWARD, id="vjp"
+            lambda self, x: torch.autograd.functional.vjp(lambda v: _energy(self, v), x),
+            2 * FORWARD,
+            id="vjp",
         ),
     ],
 )
-def test_what_a_model_differentiates_is_counted(forward: Callable[..., Any], macs: int | None) -> None:
+def test_what_a_model_differentiates_is_counted(
+    forward: Callable[..., Any], macs: int | None
+) -> None:
     model = Calling(forward, a=nn.Linear(3, 16), b=nn.Linear(16, 1))
     report = dscost.analyze(model, input=(5, 3))
     assert report.totals.as_is.macs == counted_for_real(model, torch.randn(5, 3))
@@ -393,7 +416,10 @@ def test_a_sharded_model_is_counted_whole() -> None:
         for layer in (model[0], model[2], model):
             fully_shard(layer, mesh=mesh)
         report = dscost.analyze(model, input=(2, 8))
-        assert (report.totals.as_is.macs, report.totals.as_is.params) == (2 * (128 + 64), 8 * 16 + 16 + 16 * 4 + 4)
+        assert (report.totals.as_is.macs, report.totals.as_is.params) == (
+            2 * (128 + 64),
+            8 * 16 + 16 + 16 * 4 + 4,
+        )
         assert ran_on_meta(report)
         assert report.doubts == ()
     finally:
@@ -410,7 +436,11 @@ def test_a_hook_that_a_forward_registers_is_no_reason_to_run_for_real() -> None:
 
     model = Calling(forward, body=nn.Linear(8, 8), head=nn.Linear(8, 3))
     report = dscost.analyze(model, input=(2, 8))
-    assert (report.totals.as_is.macs, ran_on_meta(report), report.doubts) == (2 * (64 + 24), True, ())
+    assert (report.totals.as_is.macs, ran_on_meta(report), report.doubts) == (
+        2 * (64 + 24),
+        True,
+        (),
+    )
     assert not model.body._forward_hooks
 
 
@@ -430,16 +460,28 @@ class Detecting(nn.Module):
         y = self.conv(x)
         points = [y.new_full((4, 1), stride) for stride in self.stride]  # type: ignore[arg-type]
         grid = torch.arange(int(self.sizes.sum()), device=x.device)
-        if grid.max() > 3 and torch.tensor([1.0], device=x.device).item() == 1 and x.new_tensor([2]).sum() > 1:
+        if (
+            grid.max() > 3
+            and torch.tensor([1.0], device=x.device).item() == 1
+            and x.new_tensor([2]).sum() > 1
+        ):
             y = self.conv(x) + y
         return y.mean() + torch.cat(points).sum()
 
 
 KNOWN = [
     pytest.param(Detecting(), IMAGE, 2 * 144 * 12, id="strides"),
-    pytest.param(Detecting().to("cpu"), torch.ones(IMAGE), 2 * 144 * 12, id="strides, of an input with values"),
     pytest.param(
-        Calling(lambda self, x: self.a(x)[torch.ones(2, 1, dtype=torch.bool).expand(2, 3)], a=nn.Linear(8, 4)),
+        Detecting().to("cpu"),
+        torch.ones(IMAGE),
+        2 * 144 * 12,
+        id="strides, of an input with values",
+    ),
+    pytest.param(
+        Calling(
+            lambda self, x: self.a(x)[torch.ones(2, 1, dtype=torch.bool).expand(2, 3)],
+            a=nn.Linear(8, 4),
+        ),
         (2, 3, 8),
         2 * 3 * 8 * 4,
         id="an index of known truth values",
@@ -456,7 +498,9 @@ KNOWN = [
     ),
     pytest.param(
         Calling(
-            lambda self, x: [self.a(part) for part in x.split(torch.tensor([1, 2], device=x.device).tolist())],
+            lambda self, x: [
+                self.a(part) for part in x.split(torch.tensor([1, 2], device=x.device).tolist())
+            ],
             a=nn.Linear(8, 4),
         ),
         (3, 8),
@@ -467,7 +511,9 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("model", "given", "macs"), KNOWN)
-def test_small_constants_keep_their_values_beside_meta(model: nn.Module, given: Any, macs: int) -> None:
+def test_small_constants_keep_their_values_beside_meta(
+    model: nn.Module, given: Any, macs: int
+) -> None:
     report = dscost.analyze(model, input=given)
     assert (report.totals.as_is.macs, ran_on_meta(report), report.doubts) == (macs, True, ())
 
@@ -491,9 +537,12 @@ def test_a_models_own_constants_are_not_written_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "value"), [(("x", "attention_mask"), 1), (("x", "mask"), 1), (("x", "key_padding_mask"), 0)]
+    ("names", "value"),
+    [(("x", "attention_mask"), 1), (("x", "mask"), 1), (("x", "key_padding_mask"), 0)],
 )
-def test_a_mask_of_which_only_the_shape_is_given_hides_nothing(names: tuple[str, str], value: int) -> None:
+def test_a_mask_of_which_only_the_shape_is_given_hides_nothing(
+    names: tuple[str, str], value: int
+) -> None:
     given = [TensorSpec((2, 8)), TensorSpec((2, 5), "int64", names[1])]
     made, notes = with_masks(nn.Identity(), arguments_of(given))
     assert torch.equal(made.kwargs[names[1]], torch.full((2, 5), value))
@@ -577,7 +626,9 @@ def test_the_error_of_the_real_run_is_told() -> None:
         dscost.analyze(Calling(forward), input=(2, 8))
 
 
-def test_an_error_that_any_run_would_end_in_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_that_any_run_would_end_in_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def real() -> nn.Module:
         raise AssertionError("made for real")
 
@@ -587,21 +638,30 @@ def test_an_error_that_any_run_would_end_in_is_told_at_once(monkeypatch: pytest.
         trace(nn.Bilinear(8, 3, 2), arguments_of((2, 8)), make_real=real)
 
 
-def test_a_model_whose_weights_do_not_fit_is_not_run_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_whose_weights_do_not_fit_is_not_run_for_real(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(standins, "free_bytes", lambda: 12_000_000_000)
     with torch.device("meta"):
-        model = Calling(lambda self, x: self.a(x) if x.sum() > 0 else x, a=nn.Linear(65_000, 100_000, bias=False))
+        model = Calling(
+            lambda self, x: self.a(x) if x.sum() > 0 else x,
+            a=nn.Linear(65_000, 100_000, bias=False),
+        )
     with pytest.raises(InputError, match=r"its weights need 26 GB, 12 GB are free"):
         dscost.analyze(model, input=(2, 65_000))
 
 
-def test_memory_that_a_process_may_ask_for_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_a_process_may_ask_for_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resource = pytest.importorskip("resource")
     status = tmp_path / "status"
     status.write_text("Name: python\nVmSize:\t 1000 kB\n")
     monkeypatch.setattr(resource, "getrlimit", lambda which: (5_000 * 1024, resource.RLIM_INFINITY))
     assert memory.addressable_bytes(status) == 4_000 * 1024
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    )
     assert memory.addressable_bytes(status) is None
 
 
@@ -619,7 +679,9 @@ def test_a_model_that_catches_the_lack_of_values_is_not_counted_by_its_way_out()
     assert kinds_of(report) == ["value_dependent", "unused"]
 
 
-def test_the_way_out_is_said_where_the_model_cannot_run_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_way_out_is_said_where_the_model_cannot_run_for_real(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(standins, "free_bytes", lambda: 10)
     monkeypatch.setattr(standins, "SPARE_BYTES", 10)
 
@@ -629,7 +691,9 @@ def test_the_way_out_is_said_where_the_model_cannot_run_for_real(monkeypatch: py
         except RuntimeError:
             return self.narrow(x)
 
-    report = dscost.analyze(Calling(forward, wide=nn.Linear(8, 64), narrow=nn.Linear(8, 2)), input=(2, 8))
+    report = dscost.analyze(
+        Calling(forward, wide=nn.Linear(8, 64), narrow=nn.Linear(8, 2)), input=(2, 8)
+    )
     assert report.totals.as_is.macs == 2 * 8 * 2
     assert "went on without them; it cannot run for real" in report.doubts[0].text
 
@@ -652,7 +716,9 @@ def in_a_plain_thread(function: Callable[..., Any], *args: Any) -> Any:
 
 @pytest.mark.parametrize("run", [in_a_thread, in_a_plain_thread])
 @pytest.mark.parametrize("train", [False, True])
-def test_modules_that_run_in_a_thread_of_their_own_are_seen(run: Callable[..., Any], train: bool) -> None:
+def test_modules_that_run_in_a_thread_of_their_own_are_seen(
+    run: Callable[..., Any], train: bool
+) -> None:
     model = Calling(lambda self, x: run(self.c, x), c=nn.Sequential(nn.Conv2d(3, 64, 5), nn.ReLU()))
     report = dscost.analyze(model, input=(1, 3, 16, 16), train=train)
     assert report.totals.as_is.macs == 691_200 * (2 if train else 1)
@@ -684,7 +750,11 @@ OFF, THREAD = "where torch shows no operators.", "in a thread, out of sight."
     ("forward", "text"),
     [
         pytest.param(lambda self, x: without_dispatch(self.c, x), DID, id="dispatch off"),
-        pytest.param(lambda self, x: self.d(without_dispatch(self.c, x).relu()), DID, id="dispatch off, in part"),
+        pytest.param(
+            lambda self, x: self.d(without_dispatch(self.c, x).relu()),
+            DID,
+            id="dispatch off, in part",
+        ),
         pytest.param(
             lambda self, x: in_a_thread(lambda: F.conv2d(x, self.c.weight)),
             f"{MAY} {THREAD}",
@@ -696,10 +766,14 @@ OFF, THREAD = "where torch shows no operators.", "in a thread, out of sight."
             id="a function in a plain thread",
         ),
         pytest.param(
-            lambda self, x: without_dispatch(F.conv2d, x, self.c.weight), f"{MAY} {OFF}", id="a function, dispatch off"
+            lambda self, x: without_dispatch(F.conv2d, x, self.c.weight),
+            f"{MAY} {OFF}",
+            id="a function, dispatch off",
         ),
         pytest.param(
-            lambda self, x: x * in_a_thread(lambda: 1), f"{MAY} {THREAD}", id="a thread that may have done anything"
+            lambda self, x: x * in_a_thread(lambda: 1),
+            f"{MAY} {THREAD}",
+            id="a thread that may have done anything",
         ),
     ],
 )
@@ -735,14 +809,19 @@ def test_a_module_that_failed_in_a_thread_is_not_said_to_be_left_out_for_certain
 
 
 def test_what_began_and_what_may_have_run_are_told_apart() -> None:
-    model = Calling(lambda self, x: without_dispatch(self.c, x), c=nn.Conv2d(3, 64, 5), spare=nn.Linear(8, 8))
+    model = Calling(
+        lambda self, x: without_dispatch(self.c, x), c=nn.Conv2d(3, 64, 5), spare=nn.Linear(8, 8)
+    )
     model.lonely = nn.Parameter(torch.zeros(2))
     may = "The figures may leave out (root), spare: nothing was seen to read 74 parameters, but part of the model ran"
     assert dscost.analyze(model, input=(1, 3, 16, 16)).warnings == (DID, f"{may} {OFF}")
 
 
 def test_several_modules_that_began_are_said_in_one_sentence() -> None:
-    model = Calling(lambda self, x: without_dispatch(self.c, x), c=nn.Sequential(*(nn.Linear(8, 8) for _ in range(2))))
+    model = Calling(
+        lambda self, x: without_dispatch(self.c, x),
+        c=nn.Sequential(*(nn.Linear(8, 8) for _ in range(2))),
+    )
     text = "The figures leave out c.0, c.1: they began, but no operator of them was seen."
     assert dscost.analyze(model, input=(2, 8)).warnings == (text,)
 
@@ -758,12 +837,24 @@ def test_a_module_of_a_users_that_began_out_of_sight_may_be_left_out() -> None:
     ("forward", "where"),
     [
         pytest.param(lambda self, x: without_dispatch(torch.matmul, x, x), OFF, id="dispatch off"),
-        pytest.param(lambda self, x: x + without_dispatch(torch.matmul, x, self.table), OFF, id="with a plain tensor"),
-        pytest.param(lambda self, x: self.c(without_dispatch(self.c, self.c(x))), OFF, id="weights that are read too"),
-        pytest.param(lambda self, x: self.c(in_a_plain_thread(torch.matmul, x, x)), THREAD, id="in a thread"),
+        pytest.param(
+            lambda self, x: x + without_dispatch(torch.matmul, x, self.table),
+            OFF,
+            id="with a plain tensor",
+        ),
+        pytest.param(
+            lambda self, x: self.c(without_dispatch(self.c, self.c(x))),
+            OFF,
+            id="weights that are read too",
+        ),
+        pytest.param(
+            lambda self, x: self.c(in_a_plain_thread(torch.matmul, x, x)), THREAD, id="in a thread"
+        ),
     ],
 )
-def test_work_out_of_sight_without_weights_of_its_own_is_said(forward: Callable[..., Any], where: str) -> None:
+def test_work_out_of_sight_without_weights_of_its_own_is_said(
+    forward: Callable[..., Any], where: str
+) -> None:
     model = Calling(forward, table=torch.ones(8, 8))
     model.c = nn.Linear(8, 8) if "c" in forward.__code__.co_names else None
     report = dscost.analyze(model, input=(8, 8))
@@ -802,11 +893,22 @@ def test_pythons_threads_are_as_before() -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(Calling(lambda self, x: x.relu(), spare=nn.Linear(8, 8)), id="nothing of it is used"),
-        pytest.param(Calling(lambda self, x: self.a(x), a=nn.Linear(8, 8), spare=nn.Conv2d(3, 4, 3)), id="a spare"),
-        pytest.param(Calling(lambda self, x: x * self.scale, scale=torch.ones(8), spare=nn.Linear(8, 8)), id="scale"),
         pytest.param(
-            Calling(lambda self, x: x * torch.from_numpy(torch.ones(8).numpy()), spare=nn.Linear(8, 8)), id="numpy"
+            Calling(lambda self, x: x.relu(), spare=nn.Linear(8, 8)), id="nothing of it is used"
+        ),
+        pytest.param(
+            Calling(lambda self, x: self.a(x), a=nn.Linear(8, 8), spare=nn.Conv2d(3, 4, 3)),
+            id="a spare",
+        ),
+        pytest.param(
+            Calling(lambda self, x: x * self.scale, scale=torch.ones(8), spare=nn.Linear(8, 8)),
+            id="scale",
+        ),
+        pytest.param(
+            Calling(
+                lambda self, x: x * torch.from_numpy(torch.ones(8).numpy()), spare=nn.Linear(8, 8)
+            ),
+            id="numpy",
         ),
     ],
 )
@@ -823,7 +925,10 @@ def through_numpy(self: Any, x: Tensor) -> Tensor:
     "forward",
     [
         pytest.param(through_numpy, id="numpy"),
-        pytest.param(lambda self, x: torch.tensor(np.asarray(self.c(x).detach())), id="as an argument of numpy"),
+        pytest.param(
+            lambda self, x: torch.tensor(np.asarray(self.c(x).detach())),
+            id="as an argument of numpy",
+        ),
         pytest.param(lambda self, x: self.c(torch.from_numpy(np.asarray(x) * 2)), id="the input"),
     ],
 )
@@ -839,12 +944,20 @@ def test_what_is_computed_in_numpy_is_said_to_be_left_out(forward: Callable[...,
 @pytest.mark.parametrize(
     ("forward", "doubts"),
     [
-        pytest.param(lambda self, x: self.c(x) * float(x.sum().numpy()), ["value_dependent"], id="a number"),
-        pytest.param(lambda self, x: self.c(x)[: len((x > 9).numpy())], ["value_dependent"], id="a mask"),
-        pytest.param(lambda self, x: self.c(x) * len(x.tolist()), ["value_dependent"], id="a list"),
-        pytest.param(lambda self, x: self.c(x) * torch.from_numpy(torch.ones(8).numpy()), [], id="a constant"),
         pytest.param(
-            lambda self, x: F.linear(x, torch.from_numpy(self.c.weight.detach().numpy()), self.c.bias),
+            lambda self, x: self.c(x) * float(x.sum().numpy()), ["value_dependent"], id="a number"
+        ),
+        pytest.param(
+            lambda self, x: self.c(x)[: len((x > 9).numpy())], ["value_dependent"], id="a mask"
+        ),
+        pytest.param(lambda self, x: self.c(x) * len(x.tolist()), ["value_dependent"], id="a list"),
+        pytest.param(
+            lambda self, x: self.c(x) * torch.from_numpy(torch.ones(8).numpy()), [], id="a constant"
+        ),
+        pytest.param(
+            lambda self, x: F.linear(
+                x, torch.from_numpy(self.c.weight.detach().numpy()), self.c.bias
+            ),
             ["value_dependent"],
             id="weights",
         ),
@@ -881,9 +994,39 @@ class MeaningForReal(Meaning):
 
 
 NAMES = (
-    *("train", "eval", "to", "half", "float", "cpu", "cuda", "modules", "named_modules", "children", "named_children"),
-    *("parameters", "named_parameters", "buffers", "named_buffers", "state_dict", "load_state_dict", "zero_grad"),
-    *("requires_grad_", "_apply", "apply", "to_empty", "__len__", "__bool__", "__iter__", "__call__", "__eq__"),
+    *(
+        "train",
+        "eval",
+        "to",
+        "half",
+        "float",
+        "cpu",
+        "cuda",
+        "modules",
+        "named_modules",
+        "children",
+        "named_children",
+    ),
+    *(
+        "parameters",
+        "named_parameters",
+        "buffers",
+        "named_buffers",
+        "state_dict",
+        "load_state_dict",
+        "zero_grad",
+    ),
+    *(
+        "requires_grad_",
+        "_apply",
+        "apply",
+        "to_empty",
+        "__len__",
+        "__bool__",
+        "__iter__",
+        "__call__",
+        "__eq__",
+    ),
     *("__contains__", "__repr__", "__dir__"),
 )
 
@@ -899,13 +1042,17 @@ def acting(base: type[nn.Module], called: list[str]) -> nn.Module:
         return act
 
     model = base()
-    model.__class__ = type("Acting", (base,), {**{name: method(name) for name in NAMES}, "__hash__": None})
+    model.__class__ = type(
+        "Acting", (base,), {**{name: method(name) for name in NAMES}, "__hash__": None}
+    )
     return model
 
 
 @pytest.mark.parametrize("base", [Meaning, MeaningForReal])
 @pytest.mark.parametrize("options", [{}, {"train": True}], ids=["inference", "training"])
-def test_no_method_of_a_model_is_called_but_its_forward(base: type[nn.Module], options: dict[str, Any]) -> None:
+def test_no_method_of_a_model_is_called_but_its_forward(
+    base: type[nn.Module], options: dict[str, Any]
+) -> None:
     called: list[str] = []
     model = acting(base, called)
     report = dscost.analyze(model, input=(1, 3, 32, 32), **options)
@@ -945,7 +1092,9 @@ class Backbone(nn.Module):
 
 
 def test_a_model_whose_train_returns_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "backbones_for_a_test", types.SimpleNamespace(Backbone=Backbone))  # type: ignore[arg-type]
+    monkeypatch.setitem(
+        sys.modules, "backbones_for_a_test", types.SimpleNamespace(Backbone=Backbone)
+    )  # type: ignore[arg-type]
     for target in ("backbones_for_a_test:Backbone", Backbone()):
         assert dscost.analyze(target, input=IMAGE).totals.as_is.macs == 100 * 4 * 27
 
@@ -983,7 +1132,9 @@ class PredictingForward(Predicting):
 def test_a_module_that_predicts_on_files_is_taken_for_its_network(kind: type[nn.Module]) -> None:
     report = dscost.analyze(kind(), input=(1, 3, 32, 32))
     assert report.totals.as_is.macs == 30 * 30 * 8 * 27
-    assert report.warnings == (f"{kind.__name__} predicts on files: what is counted is its .model, a Sequential.",)
+    assert report.warnings == (
+        f"{kind.__name__} predicts on files: what is counted is its .model, a Sequential.",
+    )
     with pytest.raises(InputError, match=r"predicts on files: give its \.model, a Sequential$"):
         trace(kind(), arguments_of((1, 3, 32, 32)))
 
@@ -1081,7 +1232,9 @@ def make():
     ],
     ids=["an error", "a runtime error", "a key", "values that are large", "values that are small"],
 )
-def test_a_factory_is_called_again_only_where_values_may_help(body: str, calls: int, tmp_path: Path) -> None:
+def test_a_factory_is_called_again_only_where_values_may_help(
+    body: str, calls: int, tmp_path: Path
+) -> None:
     log, path = tmp_path / "log", tmp_path / "factory.py"
     path.write_text(FACTORY.format(log=str(log), body=body))
     try:
@@ -1112,7 +1265,14 @@ class Own(BaseException):
 @pytest.mark.parametrize(
     "error",
     [
-        *(Silent(), Wordless(), Own("mine"), GeneratorExit("over"), asyncio.CancelledError("off"), SystemExit(3)),
+        *(
+            Silent(),
+            Wordless(),
+            Own("mine"),
+            GeneratorExit("over"),
+            asyncio.CancelledError("off"),
+            SystemExit(3),
+        ),
         *(KeyboardInterrupt(), ValueError("a" * 10**6), ValueError("\x1b[2J\x9b\u202e\x00")),
     ],
     ids=lambda error: type(error).__name__,

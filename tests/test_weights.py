@@ -39,15 +39,21 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("nested", [None, "state_dict", "model"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
-def test_state_dicts_are_read_as_training_scripts_leave_them(tmp_path: Path, nested: str | None, prefix: str) -> None:
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+def test_state_dicts_are_read_as_training_scripts_leave_them(
+    tmp_path: Path, nested: str | None, prefix: str
+) -> None:
     theirs, ours = net(), net()
     state = {f"{prefix}{name}": tensor for name, tensor in theirs.state_dict().items()}
     torch.save(state if nested is None else {nested: state, "epoch": 7}, tmp_path / "w.pth")
     notes = load_weights(ours, tmp_path / "w.pth")
     assert_same(ours.state_dict(), theirs.state_dict())
     wrappers = [f"{part}." for part in prefix.split(".") if part]
-    assert notes == [f"{tmp_path / 'w.pth'}: '{wrapper}' before every name was left out." for wrapper in wrappers]
+    assert notes == [
+        f"{tmp_path / 'w.pth'}: '{wrapper}' before every name was left out." for wrapper in wrappers
+    ]
 
 
 def test_a_model_whose_own_names_begin_with_module_keeps_them(tmp_path: Path) -> None:
@@ -63,7 +69,8 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
     theirs = net()
     save_file(theirs.state_dict(), tmp_path / "w.safetensors")
     assert_same(
-        dict(sorted(read_weights(tmp_path / "w.safetensors").items())), dict(sorted(theirs.state_dict().items()))
+        dict(sorted(read_weights(tmp_path / "w.safetensors").items())),
+        dict(sorted(theirs.state_dict().items())),
     )
 
 
@@ -101,9 +108,13 @@ def test_the_code_of_a_malicious_checkpoint_is_not_run_and_torch_says_nothing_of
     assert made.exists()  # it would have been
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x02}q\x00.", b"PK\x03\x04", b"\x00" * 100, b"x" * 5000])
+@pytest.mark.parametrize(
+    "content", [b"", b"junk", b"\x80\x02}q\x00.", b"PK\x03\x04", b"\x00" * 100, b"x" * 5000]
+)
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])
-def test_what_is_no_checkpoint_says_so_in_one_line(tmp_path: Path, content: bytes, ending: str) -> None:
+def test_what_is_no_checkpoint_says_so_in_one_line(
+    tmp_path: Path, content: bytes, ending: str
+) -> None:
     path = tmp_path / f"w{ending}"
     path.write_bytes(content)
     with pytest.raises(InputError) as found:
@@ -122,7 +133,9 @@ def test_what_is_no_checkpoint_says_so_in_one_line(tmp_path: Path, content: byte
         ({"a": torch.eye(2).to_sparse()}, "'a' is a sparse tensor"),
     ],
 )
-def test_a_checkpoint_without_tensors_by_name_says_what_it_has(tmp_path: Path, saved: object, said: str) -> None:
+def test_a_checkpoint_without_tensors_by_name_says_what_it_has(
+    tmp_path: Path, saved: object, said: str
+) -> None:
     torch.save(saved, tmp_path / "w.pt")
     with pytest.raises(InputError, match=said):
         read_weights(tmp_path / "w.pt")
@@ -149,11 +162,15 @@ def test_weights_of_another_precision_are_read_and_told_of_and_those_of_another_
     del theirs["1.num_batches_tracked"]  # as in checkpoints from before torch counted
     torch.save(theirs, path)
     if is_read:
-        assert load_weights(ours, path) == [f"{path}: weights of {dtype} were read as float32, as the model has them."]
+        assert load_weights(ours, path) == [
+            f"{path}: weights of {dtype} were read as float32, as the model has them."
+        ]
         assert torch.equal(ours.state_dict()["0.weight"], theirs["0.weight"].float())
         return
     before = ours.state_dict()["0.weight"].clone()
-    with pytest.raises(InputError, match=rf"6 of another kind \(0\.weight {dtype} instead of float32, 0\.bias"):
+    with pytest.raises(
+        InputError, match=rf"6 of another kind \(0\.weight {dtype} instead of float32, 0\.bias"
+    ):
         load_weights(ours, path)
     assert torch.equal(ours.state_dict()["0.weight"], before)
 
@@ -170,7 +187,9 @@ def test_tied_weights_are_read_under_one_name_or_both_and_never_two_values(tmp_p
     save_file(state, path)
     assert load_weights(ours, path) == []
     save_file({**state, "second.weight": state["first.weight"] + 1}, path)
-    with pytest.raises(InputError, match=r"1 of values that differ though .* \(first\.weight and second\.weight\)"):
+    with pytest.raises(
+        InputError, match=r"1 of values that differ though .* \(first\.weight and second\.weight\)"
+    ):
         load_weights(ours, path)
     assert torch.equal(ours.first.weight, theirs.first.weight)
 
@@ -195,7 +214,9 @@ def test_a_prefix_that_only_the_model_has_is_put_before_every_name(tmp_path: Pat
     assert torch.equal(ours.state_dict()["model.0.weight"], theirs.state_dict()["0.weight"])
 
 
-@pytest.mark.parametrize("wrapper", ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."])
+@pytest.mark.parametrize(
+    "wrapper", ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."]
+)
 def test_wrappers_of_single_modules_are_left_out_of_names(tmp_path: Path, wrapper: str) -> None:
     theirs, ours, path = net(), net(), tmp_path / "w.pt"
     state = theirs.state_dict()
@@ -204,10 +225,14 @@ def test_wrappers_of_single_modules_are_left_out_of_names(tmp_path: Path, wrappe
     assert_same(ours.state_dict(), state)
 
 
-@pytest.mark.parametrize("key", ["net", "ema", "model_state_dict", "module", "generator", "params_ema", "anything"])
+@pytest.mark.parametrize(
+    "key", ["net", "ema", "model_state_dict", "module", "generator", "params_ema", "anything"]
+)
 def test_weights_under_any_key_are_found(tmp_path: Path, key: str) -> None:
     theirs, ours, path = net(), net(), tmp_path / "w.pth"
-    torch.save({"acc": 0.9, key: theirs.state_dict(), "optimizer": {"state": {0: {"step": 1}}}}, path)
+    torch.save(
+        {"acc": 0.9, key: theirs.state_dict(), "optimizer": {"state": {0: {"step": 1}}}}, path
+    )
     assert load_weights(ours, path) == []
     assert_same(ours.state_dict(), theirs.state_dict())
 
@@ -218,7 +243,9 @@ def test_weights_in_two_dicts_are_found(tmp_path: Path) -> None:
     assert_same(dict(read_weights(path)), theirs.state_dict())
 
 
-def test_of_several_state_dicts_the_one_that_was_taken_is_told_and_another_can_be(tmp_path: Path) -> None:
+def test_of_several_state_dicts_the_one_that_was_taken_is_told_and_another_can_be(
+    tmp_path: Path,
+) -> None:
     plain, averaged, ours, path = net(), net(), net(), tmp_path / "w.pth"
     torch.save({"state_dict_ema": averaged.state_dict(), "state_dict": plain.state_dict()}, path)
     assert load_weights(ours, path) == [
@@ -227,13 +254,18 @@ def test_of_several_state_dicts_the_one_that_was_taken_is_told_and_another_can_b
     assert_same(ours.state_dict(), plain.state_dict())
     assert load_weights(ours, Path(f"{path}:state_dict_ema")) == []
     assert_same(ours.state_dict(), averaged.state_dict())
-    with pytest.raises(InputError, match=r"no weights under 'ema', found them under 'state_dict' and 'state_dict_ema'"):
+    with pytest.raises(
+        InputError,
+        match=r"no weights under 'ema', found them under 'state_dict' and 'state_dict_ema'",
+    ):
         load_weights(ours, Path(f"{path}:ema"))
 
 
 def test_of_several_state_dicts_the_one_that_fits_is_taken(tmp_path: Path) -> None:
     theirs, ours, path = net(), net(), tmp_path / "gan.pth"
-    torch.save({"model": nn.Linear(2, 2).state_dict(), "discriminator": state_of(theirs, "module.")}, path)
+    torch.save(
+        {"model": nn.Linear(2, 2).state_dict(), "discriminator": state_of(theirs, "module.")}, path
+    )
     assert load_weights(ours, path) == [
         f"{path}: 'discriminator' was taken, not 'model'; FILE:KEY takes another.",
         f"{path}: 'module.' before every name was left out.",
@@ -244,7 +276,9 @@ def test_of_several_state_dicts_the_one_that_fits_is_taken(tmp_path: Path) -> No
 def test_weights_that_the_model_does_not_have_are_left_out_only_when_asked(tmp_path: Path) -> None:
     theirs, ours, path = net(), net(), tmp_path / "w.ckpt"
     torch.save({"state_dict": {**state_of(theirs, "model."), "loss.weight": torch.ones(3)}}, path)
-    with pytest.raises(InputError, match=r"1 not in the model \(loss\.weight\); --ignore-extra leaves them out"):
+    with pytest.raises(
+        InputError, match=r"1 not in the model \(loss\.weight\); --ignore-extra leaves them out"
+    ):
         load_weights(ours, path)
     assert load_weights(ours, path, ignore_extra=True) == [
         f"{path}: 'model.' before 7 of 8 names was left out.",
@@ -267,7 +301,9 @@ def test_weights_in_several_files_are_read_by_their_index(tmp_path: Path, ending
     for shard, layer in zip(shards, "01", strict=True):
         part = {name: tensor for name, tensor in state.items() if name.startswith(layer)}
         (save_file if ending == "safetensors" else torch.save)(part, tmp_path / shard)
-    index.write_text(json.dumps({"metadata": {}, "weight_map": {name: shards[int(name[0])] for name in state}}))
+    index.write_text(
+        json.dumps({"metadata": {}, "weight_map": {name: shards[int(name[0])] for name in state}})
+    )
     assert load_weights(ours, index) == []
     assert_same(ours.state_dict(), state)
     (tmp_path / shards[1]).unlink()
@@ -307,8 +343,14 @@ def stored(state: object) -> bytes:
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\n"
 OTHERS = {
     "a pointer": (LFS, "a Git LFS pointer, not the file itself; get it by git lfs pull"),
-    "a page": (b"\n<!DOCTYPE html><html><body>Google Drive - Virus scan warning", "a web page, not the file itself"),
-    "an error page": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "a web page"),
+    "a page": (
+        b"\n<!DOCTYPE html><html><body>Google Drive - Virus scan warning",
+        "a web page, not the file itself",
+    ),
+    "an error page": (
+        b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+        "a web page",
+    ),
     "nothing": (b"", "an empty file"),
     "JSON": (b'{"message": "Not Found"}', "JSON"),
     "a message": (b"Not Found", "text that begins 'Not Found'"),
@@ -321,7 +363,9 @@ OTHERS = {
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 @pytest.mark.parametrize("what", OTHERS)
-def test_a_file_that_is_something_else_is_named_as_what_it_is(tmp_path: Path, ending: str, what: str) -> None:
+def test_a_file_that_is_something_else_is_named_as_what_it_is(
+    tmp_path: Path, ending: str, what: str
+) -> None:
     (content, said), path = OTHERS[what], tmp_path / f"w{ending}"
     path.write_bytes(content)
     with pytest.raises(InputError) as found:
@@ -417,7 +461,9 @@ def test_without_safetensors_the_command_that_installs_it_is_named(tmp_path: Pat
     (tmp_path / "safetensors.py").write_text("raise ModuleNotFoundError('no', name='safetensors')")
     (tmp_path / "w.safetensors").touch()
     program = [sys.executable, "-m", "dscost", "convert", "resnet18", "--weights", "w.safetensors"]
-    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, env=_here(tmp_path), check=False)
+    done = subprocess.run(
+        program, capture_output=True, text=True, cwd=tmp_path, env=_here(tmp_path), check=False
+    )
     assert done.returncode == 2
     assert done.stderr == "dscost: safetensors is not installed: pip install 'dscost[weights]'\n"
 

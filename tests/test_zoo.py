@@ -13,29 +13,63 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
 from dscost.errors import UnavailableError
-from dscost.results import Report
+from dscost.reports.records import Report
 from dscost.sources import ModuleSource, find_source
 from dscost.tracing import arguments_of
 
 FAMILIES = {
-    "residual": ["timm:resnet26d", "timm:resnext50_32x4d", "timm:legacy_seresnet18", "timm:hrnet_w18_small"],
+    "residual": [
+        "timm:resnet26d",
+        "timm:resnext50_32x4d",
+        "timm:legacy_seresnet18",
+        "timm:hrnet_w18_small",
+    ],
     "dense": ["timm:densenet121", "timm:dla34"],
     "inception": ["timm:inception_v3", "torchvision:googlenet"],
     "designed by search or rule": ["timm:regnety_002", "torchvision:mnasnet0_5"],
     "without normalisation": ["timm:eca_nfnet_l0"],
     "re-parametrised": ["timm:repvgg_a0", "timm:mobileone_s0"],
     "mobile": [
-        *("timm:mobilenetv3_small_050", "timm:mobilenetv4_conv_small", "timm:ghostnet_050", "timm:mixnet_s"),
-        *("timm:tf_efficientnetv2_b0", "torchvision:shufflenet_v2_x0_5", "torchvision:squeezenet1_0"),
+        *(
+            "timm:mobilenetv3_small_050",
+            "timm:mobilenetv4_conv_small",
+            "timm:ghostnet_050",
+            "timm:mixnet_s",
+        ),
+        *(
+            "timm:tf_efficientnetv2_b0",
+            "torchvision:shufflenet_v2_x0_5",
+            "torchvision:squeezenet1_0",
+        ),
     ],
     "convnext": ["timm:convnext_atto", "timm:edgenext_xx_small"],
     "vision transformer": [
-        *("timm:vit_tiny_patch16_224", "torchvision:vit_b_32", "timm:eva02_tiny_patch14_224", "timm:hiera_tiny_224"),
-        *("timm:cait_xxs24_224", "timm:xcit_nano_12_p16_224", "timm:crossvit_tiny_240", "timm:pit_ti_224"),
+        *(
+            "timm:vit_tiny_patch16_224",
+            "torchvision:vit_b_32",
+            "timm:eva02_tiny_patch14_224",
+            "timm:hiera_tiny_224",
+        ),
+        *(
+            "timm:cait_xxs24_224",
+            "timm:xcit_nano_12_p16_224",
+            "timm:crossvit_tiny_240",
+            "timm:pit_ti_224",
+        ),
     ],
-    "windows": ["timm:swin_tiny_patch4_window7_224", "torchvision:swin_v2_t", "timm:twins_svt_small", "timm:nest_tiny"],
+    "windows": [
+        "timm:swin_tiny_patch4_window7_224",
+        "torchvision:swin_v2_t",
+        "timm:twins_svt_small",
+        "timm:nest_tiny",
+    ],
     "convolution and attention": [
-        *("timm:levit_128s", "timm:coat_lite_tiny", "timm:mobilevit_xxs", "timm:maxvit_nano_rw_256"),
+        *(
+            "timm:levit_128s",
+            "timm:coat_lite_tiny",
+            "timm:mobilevit_xxs",
+            "timm:maxvit_nano_rw_256",
+        ),
         *("timm:efficientformer_l1", "timm:efficientvit_b0", "timm:fastvit_t8", "timm:halonet26t"),
     ],
     "mixer": ["timm:mixer_s32_224", "timm:poolformer_s12"],
@@ -67,7 +101,9 @@ def report_of(target: str, **options: Any) -> Report:
 def macs_by_flop_counter(model: nn.Module, given: Any, device: str) -> int:
     arguments = arguments_of(given).on(device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.requires_grad_(False).to(device)(*arguments.args, **arguments.kwargs)  # small buffers have values
+        model.requires_grad_(False).to(device)(
+            *arguments.args, **arguments.kwargs
+        )  # small buffers have values
     flops: int = counter.get_total_flops()
     return flops // 2
 
@@ -82,7 +118,9 @@ def test_a_model_of_the_zoo_is_counted_like_torch_counts_it(target: str) -> None
     assert all(parameter.is_meta for parameter in source.module.parameters())
     report = dscost.analyze(source.module, input=source.input, strict=True)
     assert report.totals.as_is.macs == macs_by_flop_counter(source.module, source.input, "meta") > 0
-    assert report.totals.as_is.params == sum(parameter.numel() for parameter in source.module.parameters())
+    assert report.totals.as_is.params == sum(
+        parameter.numel() for parameter in source.module.parameters()
+    )
     assert sum(layer.cost.macs for layer in report.layers) == report.totals.as_is.macs
     assert sum(layer.cost.params for layer in report.layers) == report.totals.as_is.params
     names = {name for name, _ in source.module.named_modules()}
@@ -107,7 +145,10 @@ def test_a_detector_runs_for_real_and_is_counted_like_torch_counts_it() -> None:
     assert any("ran once for real" in warning for warning in report.warnings)
     assert report.totals.as_is.macs == macs_by_flop_counter(source.make_real(), source.input, "cpu")
     # as its weights state: 3,440,060 parameters and 0.583 GMACs
-    assert (report.totals.as_is.params, f"{report.totals.as_is.macs / 1e9:.3f}") == (3_440_060, "0.583")
+    assert (report.totals.as_is.params, f"{report.totals.as_is.macs / 1e9:.3f}") == (
+        3_440_060,
+        "0.583",
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +169,9 @@ def test_a_detector_runs_for_real_and_is_counted_like_torch_counts_it() -> None:
         ("xception", "timm:legacy_xception"),
     ],
 )
-def test_a_model_of_the_zoo_costs_the_same_as_the_builtin_in_all_three_versions(builtin: str, target: str) -> None:
+def test_a_model_of_the_zoo_costs_the_same_as_the_builtin_in_all_three_versions(
+    builtin: str, target: str
+) -> None:
     ours = dscost.analyze(builtin)
     theirs = report_of(target, input=ours.inputs[0].shape)
     assert theirs.totals == ours.totals
@@ -146,7 +189,9 @@ def test_a_model_of_the_zoo_costs_the_same_as_the_builtin_in_all_three_versions(
         ("torchvision:r3d_18", (1, 3, 16, 112, 112)),
     ],
 )
-def test_the_input_comes_from_the_models_own_configuration(target: str, shape: tuple[int, ...]) -> None:
+def test_the_input_comes_from_the_models_own_configuration(
+    target: str, shape: tuple[int, ...]
+) -> None:
     assert arguments_of(source_of(target).input).tensors[0].shape == shape
 
 
@@ -166,7 +211,9 @@ def test_keyword_arguments_reach_the_factory_of_the_zoo(
     assert found.output_shape[1] == channels
 
 
-@pytest.mark.parametrize(("target", "source"), [("densenet121", "torchvision"), ("regnety_002", "timm")])
+@pytest.mark.parametrize(
+    ("target", "source"), [("densenet121", "torchvision"), ("regnety_002", "timm")]
+)
 def test_a_bare_name_is_looked_up_in_torchvision_then_in_timm(target: str, source: str) -> None:
     source_of("timm:resnet18")
     assert report_of(target).source == source
@@ -179,7 +226,9 @@ def test_a_bare_name_is_looked_up_in_torchvision_then_in_timm(target: str, sourc
         ("torchvision:resnet19", "unknown torchvision model 'resnet19' (did you mean 'resnet18'?)"),
     ],
 )
-def test_a_model_that_the_zoo_does_not_have_is_refused_with_the_nearest_spelling(target: str, message: str) -> None:
+def test_a_model_that_the_zoo_does_not_have_is_refused_with_the_nearest_spelling(
+    target: str, message: str
+) -> None:
     source_of(f"{target.partition(':')[0]}:resnet18")
     with pytest.raises(dscost.DscostError) as caught:
         dscost.analyze(target)
@@ -188,7 +237,9 @@ def test_a_model_that_the_zoo_does_not_have_is_refused_with_the_nearest_spelling
 
 def test_a_wrong_argument_for_a_model_of_the_zoo_is_told_as_torch_tells_it() -> None:
     source_of("torchvision:resnet18")
-    with pytest.raises(dscost.DscostError, match=r"torchvision:resnet18 cannot be made: TypeError: .*'num_class'"):
+    with pytest.raises(
+        dscost.DscostError, match=r"torchvision:resnet18 cannot be made: TypeError: .*'num_class'"
+    ):
         dscost.analyze("torchvision:resnet18", kwargs={"num_class": 7})
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from dscost.building import build_variant, placed, random_input
+from dscost.devices.roofline import Ceilings
 from dscost.errors import UnavailableError
-from dscost.memory import available_bytes
-from dscost.network_specs import Part
-from dscost.results import SAME_WITHIN, Ceiling, Environment, Noise, Speedup, Stage
-from dscost.roofline import Ceilings
+from dscost.foreign.memory import available_bytes
+from dscost.layers.others import Part
+from dscost.modules.building import build_variant, placed, random_input
+from dscost.notation.units import format_bytes, format_seconds
+from dscost.reports.records import SAME_WITHIN, Ceiling, Environment, Noise, Speedup, Stage
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.backends import backend_of
 from dscost.timing.ceilings import ceilings_of
@@ -33,12 +34,12 @@ from dscost.timing.machine import (
 )
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
 from dscost.tracing import Arguments
-from dscost.units import format_bytes, format_seconds
 
 Progress = Callable[[float, str], None]
 
 FASTEST_MACS_PER_S = {"cpu": 2e11, "cuda": 1e15}
-"""More than one thread of a CPU, or a whole GPU, does; what would not fit in the time even so is not built."""
+"""More than one thread of a CPU, or a whole GPU, does; what would not fit in the time even so is
+not built."""
 LEAST_CALLS = 8
 """No comparison takes fewer calls of each side."""
 MEMORY_SHARE = 0.8
@@ -123,7 +124,9 @@ class Bench:
                     raise UnavailableError(f"--device cuda: {self._no_cuda}")
                 if self._no_cuda is None:
                     self.flags = stack.enter_context(fixed_flags())
-                    self._nvml = Nvml(str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
+                    self._nvml = Nvml(
+                        str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
+                    )
                     if self._nvml.clock_share() is None:
                         self.unknown.append("gpu_clock")
             if any(setting.mode == "compile" for setting in self.settings):
@@ -147,7 +150,9 @@ class Bench:
 
     # -- making things
 
-    def stages(self, stages: Sequence[Stage], setting: Setting, parts: Sequence[Part] | None = None) -> Prepared | None:
+    def stages(
+        self, stages: Sequence[Stage], setting: Setting, parts: Sequence[Part] | None = None
+    ) -> Prepared | None:
         """Return the stages of a variant as one call, or `None` with a warning.
 
         Args:
@@ -205,7 +210,9 @@ class Bench:
     def _why_not(self, what: str, setting: Setting, macs: int, needed_bytes: int) -> str | None:
         if setting.device == "cuda" and self._no_cuda:
             return self._no_cuda
-        fastest = FASTEST_MACS_PER_S[setting.device] * (self.threads if setting.device == "cpu" else 1)
+        fastest = FASTEST_MACS_PER_S[setting.device] * (
+            self.threads if setting.device == "cpu" else 1
+        )
         if LEAST_CALLS * macs / fastest > self.budget_s:
             return f"{what} is too large for {self.budget}"
         memory = available_bytes() if setting.device == "cpu" else _free_on_cuda()
@@ -241,7 +248,9 @@ class Bench:
 
     # -- measuring
 
-    def compare(self, cases: Sequence[Case], budget_s: float, progress: Progress | None) -> Mapping[str, Comparison]:
+    def compare(
+        self, cases: Sequence[Case], budget_s: float, progress: Progress | None
+    ) -> Mapping[str, Comparison]:
         """Return what was measured, by the name of the case; cases that did not fit are missing.
 
         The first call of the first case is timed against itself along with the others, once.
@@ -264,7 +273,9 @@ class Bench:
             progress=progress,
             failed=self._failed,
         )
-        found = {case.name: result for case, result in zip(every, results, strict=True) if result.rounds}
+        found = {
+            case.name: result for case, result in zip(every, results, strict=True) if result.rounds
+        }
         for device, case in itself.items():
             aside = found.pop(case.name, None)
             if aside and len(aside.epochs) >= LEAST_FLOOR_EPOCHS:
@@ -288,7 +299,12 @@ class Bench:
         spread = regime_spread([[quad.log_ratio for quad in quads] for quads in result.kept])
         if spread is not None:
             self._judge("regimes", spread, MOST_REGIME_SPREAD, name)
-        blocks = [b for epoch in result.rounds for quad in epoch.quads for b in (*quad.first, *quad.second)]
+        blocks = [
+            b
+            for epoch in result.rounds
+            for quad in epoch.quads
+            for b in (*quad.first, *quad.second)
+        ]
         throttled = sum(block.disturbed for block in blocks)
         if throttled:
             self.noise.append(Noise("throttled", throttled / len(blocks), LEAST_CLOCK, name))
@@ -298,7 +314,9 @@ class Bench:
         floor = self.noise_floors.get(setting.device, UNKNOWN_FLOOR)
         return speedup_of(result.epochs, max(SAME_WITHIN, floor))
 
-    def ceilings(self, setting: Setting, memory_formats: Sequence[str], progress: Progress | None) -> Ceilings | None:
+    def ceilings(
+        self, setting: Setting, memory_formats: Sequence[str], progress: Progress | None
+    ) -> Ceilings | None:
         """Return what the device can do, measured now where it is not known; `None` with a warning if it cannot be."""
         key = (setting.device, setting.dtype)
         if key in self._ceilings or (setting.device == "cuda" and self._no_cuda):
@@ -326,7 +344,9 @@ class Bench:
             device=", ".join(names),
             threads=self.threads,
             dtype=", ".join(dict.fromkeys(setting.dtype for setting in self.settings)),
-            memory_format=", ".join(dict.fromkeys(setting.memory_format for setting in self.settings)),
+            memory_format=", ".join(
+                dict.fromkeys(setting.memory_format for setting in self.settings)
+            ),
             allocator=self.allocator,
             torch_version=torch.__version__,
             load_before=self._loads[0],
@@ -346,7 +366,9 @@ class Bench:
 
 def _free_on_cuda() -> int:
     """Return what the driver has and what torch keeps without using it."""
-    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return (
+        torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    )
 
 
 def _device(case: Case) -> str:

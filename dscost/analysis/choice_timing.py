@@ -9,17 +9,17 @@ from torch import nn
 
 from dscost.analysis.bench import Bench, Prepared, Progress
 from dscost.analysis.timed import ceilings_for
+from dscost.devices.roofline import Ceilings, predict
 from dscost.errors import UnavailableError
-from dscost.operations import stage_costs
-from dscost.results import Cost, Environment, Speedup, Stage
-from dscost.roofline import Ceilings, predict
-from dscost.specs import ConvSpec, Shape
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.variants import depthwise_separable
+from dscost.networks.network import stage_costs
+from dscost.notation.units import dtype_bytes
+from dscost.reports.records import Cost, Environment, Speedup, Stage
 from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
 from dscost.timing.engine import Case, Comparison
 from dscost.timing.statistics import speedup_of, summarize
 from dscost.tracing import Arguments
-from dscost.units import dtype_bytes
-from dscost.variants import depthwise_separable
 
 BUDGET_S = 30.0
 PRECISION = 0.05
@@ -70,8 +70,8 @@ class ChoiceTimes(NamedTuple):
 
     Args:
         whole_s: Of the model as it is, one call.
-        of: Time by rank, and that of the convolution as it is under `AS_IS`, by convolution and shape of its input;
-            a convolution of which nothing can be said is missing.
+        of: Time by rank, and that of the convolution as it is under `AS_IS`, by convolution and
+            shape of its input; a convolution of which nothing can be said is missing.
         environment: Where it was measured.
         warnings: What the reader must know.
     """
@@ -94,9 +94,9 @@ def time_choices(
 ) -> ChoiceTimes:
     """Return how long a model takes, and its distinct convolutions as they are and at every rank.
 
-    Every convolution is timed at rank 1 first, then at rank 2, at its highest and at those between, as far as the time
-    budget goes. What was not timed lies on the line through the ranks that were, or is what the calibrated speeds of
-    this machine say.
+    Every convolution is timed at rank 1 first, then at rank 2, at its highest and at those between,
+    as far as the time budget goes. What was not timed lies on the line through the ranks that were,
+    or is what the calibrated speeds of this machine say.
 
     Args:
         module: With values; left as it is.
@@ -120,9 +120,14 @@ def time_choices(
         left_s = own_s - (perf_counter() - began)
         measured = _measured(bench, convs, setting, left_s, progress)
         ceilings = ceilings_for(bench, setting, progress) if _lacks(convs, measured) else None
-        found = {one.key: _completed(one, measured.get(one.key, {}), ceilings, setting) for one in convs}
+        found = {
+            one.key: _completed(one, measured.get(one.key, {}), ceilings, setting) for one in convs
+        }
     return ChoiceTimes(
-        whole_s, {key: times for key, times in found.items() if times}, bench.environment(), tuple(bench.warnings)
+        whole_s,
+        {key: times for key, times in found.items() if times},
+        bench.environment(),
+        tuple(bench.warnings),
     )
 
 
@@ -161,7 +166,9 @@ def time_both(
     return summarize(result.first_s).median_s, speedup_of(result.epochs)
 
 
-def _prepared(bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting) -> Prepared | None:
+def _prepared(
+    bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting
+) -> Prepared | None:
     return bench.prepared(
         WHOLE,
         lambda: copy.deepcopy(module),
@@ -194,7 +201,11 @@ def _whole_s(
 
 
 def _measured(
-    bench: Bench, convs: Sequence[Timeable], setting: Setting, budget_s: float, progress: Progress | None
+    bench: Bench,
+    convs: Sequence[Timeable],
+    setting: Setting,
+    budget_s: float,
+    progress: Progress | None,
 ) -> dict[tuple[ConvSpec, Shape], dict[int, Seconds]]:
     began = perf_counter()
     standard: dict[tuple[ConvSpec, Shape], Prepared | None] = {}
@@ -228,22 +239,38 @@ def _measured(
 def _paired(results: Mapping[int, Comparison]) -> dict[int, Seconds]:
     """Return the time of a convolution as it is, and by rank what the speedups of those timed by turns with it say.
 
-    The machine may have been slower during one comparison than during another; a speedup does not know.
+    The machine may have been slower during one comparison than during another; a speedup does not
+    know.
     """
-    as_is_s = summarize([second for result in results.values() for second in result.first_s]).median_s
-    times = {rank: Seconds(as_is_s / speedup_of(result.epochs).median) for rank, result in results.items()}
+    as_is_s = summarize(
+        [second for result in results.values() for second in result.first_s]
+    ).median_s
+    times = {
+        rank: Seconds(as_is_s / speedup_of(result.epochs).median)
+        for rank, result in results.items()
+    }
     return {AS_IS: Seconds(as_is_s), **times}
 
 
 def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeable, int]]:
     """Return what to time, most important first: rank 1, rank 2, the highest, then those between.
 
-    Depthwise kernels of one filter per channel are often a case of their own, so rank 1 tells little of rank 2.
+    Depthwise kernels of one filter per channel are often a case of their own, so rank 1 tells
+    little of rank 2.
     """
-    heaviest = sorted(convs, key=lambda one: -one.calls * sum(s.cost.macs for s in _stages(one, AS_IS, setting)))
-    ordered = {one: list(dict.fromkeys([*one.ranks[:2], *one.ranks[-1:], *one.ranks])) for one in heaviest}
+    heaviest = sorted(
+        convs, key=lambda one: -one.calls * sum(s.cost.macs for s in _stages(one, AS_IS, setting))
+    )
+    ordered = {
+        one: list(dict.fromkeys([*one.ranks[:2], *one.ranks[-1:], *one.ranks])) for one in heaviest
+    }
     most = max((len(ranks) for ranks in ordered.values()), default=0)
-    return [(one, ranks[turn]) for turn in range(most) for one, ranks in ordered.items() if turn < len(ranks)]
+    return [
+        (one, ranks[turn])
+        for turn in range(most)
+        for one, ranks in ordered.items()
+        if turn < len(ranks)
+    ]
 
 
 def _stages(one: Timeable, rank: int, setting: Setting) -> tuple[Stage, ...]:
@@ -251,7 +278,9 @@ def _stages(one: Timeable, rank: int, setting: Setting) -> tuple[Stage, ...]:
     return stage_costs(convs, one.shape, dtype_bytes(setting.dtype))
 
 
-def _lacks(convs: Sequence[Timeable], measured: Mapping[tuple[ConvSpec, Shape], Mapping[int, Seconds]]) -> bool:
+def _lacks(
+    convs: Sequence[Timeable], measured: Mapping[tuple[ConvSpec, Shape], Mapping[int, Seconds]]
+) -> bool:
     """Whether a convolution was timed at fewer than two ranks though it has more."""
     return any(len(measured.get(one.key, {})) < min(3, 1 + len(one.ranks)) for one in convs)
 
@@ -260,7 +289,10 @@ def _completed(
     one: Timeable, measured: Mapping[int, Seconds], ceilings: Ceilings | None, setting: Setting
 ) -> dict[int, Seconds]:
     """Return a time for every rank, and of the convolution as it is; nothing where nothing can be said."""
-    predicted = {rank: _predicted_s(_stages(one, rank, setting), ceilings, setting) for rank in (AS_IS, *one.ranks)}
+    predicted = {
+        rank: _predicted_s(_stages(one, rank, setting), ceilings, setting)
+        for rank in (AS_IS, *one.ranks)
+    }
     ranks = sorted(rank for rank in measured if rank != AS_IS)
     found = dict(measured)
     for rank, seconds in predicted.items():
@@ -284,7 +316,9 @@ def _on_line(rank: int, ranks: Sequence[int], measured: Mapping[int, Seconds]) -
     return max(0.0, measured[left].seconds + slope * (rank - left))
 
 
-def _predicted_s(stages: Sequence[Stage], ceilings: Ceilings | None, setting: Setting) -> float | None:
+def _predicted_s(
+    stages: Sequence[Stage], ceilings: Ceilings | None, setting: Setting
+) -> float | None:
     if ceilings is None:
         return None
     found = predict(stages, ceilings, memory_format=setting.memory_format)

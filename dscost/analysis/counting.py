@@ -5,19 +5,27 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.errors import UnknownNameError
-from dscost.operations import NETWORK_INPUT, Operation, consumers, network_cost, operation_cost, overwrites, stage_costs
-from dscost.results import Coverage, Input, Layer, Report, Totals, chain_cost
-from dscost.specs import ConvSpec, Shape, conv2d, pair
-from dscost.units import dtype_bytes, format_layer, format_shape
-from dscost.variants import depthwise_separable, formula_ratio, why_not_separable
+from dscost.layers.convolution import ConvSpec, Shape, conv2d, pair
+from dscost.layers.variants import depthwise_separable, formula_ratio, why_not_separable
+from dscost.networks.network import (
+    NETWORK_INPUT,
+    Operation,
+    consumers,
+    network_cost,
+    operation_cost,
+    overwrites,
+    stage_costs,
+)
+from dscost.notation.units import dtype_bytes, format_layer, format_shape
+from dscost.reports.records import Coverage, Input, Layer, Report, Totals, chain_cost
 
 if TYPE_CHECKING:
     from typing import Protocol
 
     from torch import nn
 
+    from dscost.networks.swaps import Swap
     from dscost.sources import ArchitectureSource
-    from dscost.swaps import Swap
     from dscost.timing import Setting
     from dscost.tracing import Arguments
 
@@ -32,7 +40,9 @@ if TYPE_CHECKING:
             """Return what the versions cost with these swaps and no others."""
             ...
 
-        def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, tuple[str, ...]]":
+        def build(
+            self, variant: str, swaps: "Sequence[Swap]"
+        ) -> "tuple[nn.Module, tuple[str, ...]]":
             """Return the model as `as_is`, `standard` or `depthwise_separable`, and the layers that had to be left."""
             ...
 
@@ -52,7 +62,8 @@ LAYER_DEFAULTS: Mapping[str, Any] = {
     "depth_multiplier": 1,
     "dtype": "float32",
 }
-"""What is assumed of a layer where nothing is said; no padding means the one that keeps the size at stride 1."""
+"""What is assumed of a layer where nothing is said; no padding means the one that keeps the size at
+stride 1."""
 
 VARIANT_NAMES = ("standard", "depthwise_separable")
 
@@ -81,7 +92,8 @@ def count_layer(
         out_channels: N.
         kernel_size: K, or height and width.
         variants: Names, or `name:value` of a variant that has a parameter.
-        given: Any key of `LAYER_DEFAULTS`; those left out or `None` are assumed, and listed as such.
+        given: Any key of `LAYER_DEFAULTS`; those left out or `None` are assumed, and listed as
+            such.
 
     Raises:
         InputError: The layer cannot exist, or a variant with the value that was given.
@@ -120,7 +132,9 @@ def count_layer(
     )
 
 
-def layer_of(conv: ConvSpec, input_shape: Shape, depth_multiplier: int, element_bytes: int) -> Layer:
+def layer_of(
+    conv: ConvSpec, input_shape: Shape, depth_multiplier: int, element_bytes: int
+) -> Layer:
     """Return one convolution with its depthwise-separable variant, or the reason why it has none."""
     (itself,) = stage_costs([("standard", conv)], input_shape, element_bytes)
     layer = Layer(
@@ -140,7 +154,10 @@ def layer_of(conv: ConvSpec, input_shape: Shape, depth_multiplier: int, element_
         return layer._replace(note=f"no depthwise-separable variant: {reason}")
     stages = stage_costs(depthwise_separable(conv, depth_multiplier), input_shape, element_bytes)
     return layer._replace(
-        variants={**layer.variants, "depthwise_separable": chain_cost([stage.cost for stage in stages])},
+        variants={
+            **layer.variants,
+            "depthwise_separable": chain_cost([stage.cost for stage in stages]),
+        },
         stages={**layer.stages, "depthwise_separable": stages},
         formula_ratio=formula_ratio(conv, depth_multiplier),
     )
@@ -168,8 +185,8 @@ def count_architecture(
     Raises:
         InputError: The input or a setting is wrong.
     """
-    from dscost.architectures import build
-    from dscost.swaps import alone, find_swaps
+    from dscost.networks.architectures import build
+    from dscost.networks.swaps import alone, find_swaps
 
     element_bytes = dtype_bytes(dtype)
     network = build(source.architecture, overrides=settings or {}, shape=input, batch=batch)
@@ -215,8 +232,14 @@ def without_partner(layers: Sequence[str]) -> Iterator[str]:
 class ArchitectureVersions:
     """An architecture that can be written anew with some of its swaps done."""
 
-    def __init__(self, operations: tuple[Operation, ...], input_shape: Shape, element_bytes: int) -> None:
-        self.operations, self._input_shape, self._element_bytes = operations, input_shape, element_bytes
+    def __init__(
+        self, operations: tuple[Operation, ...], input_shape: Shape, element_bytes: int
+    ) -> None:
+        self.operations, self._input_shape, self._element_bytes = (
+            operations,
+            input_shape,
+            element_bytes,
+        )
 
     def layer_of(self, swap: "Swap") -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""
@@ -226,34 +249,38 @@ class ArchitectureVersions:
     def totals(self, swaps: "Sequence[Swap]") -> Totals:
         """Return what the versions cost with these swaps and no others."""
         as_is, standard, separable = (
-            network_cost(self._written(name, swaps), self._element_bytes) for name in ("as_is", *VARIANT_NAMES)
+            network_cost(self._written(name, swaps), self._element_bytes)
+            for name in ("as_is", *VARIANT_NAMES)
         )
         return Totals(as_is, standard, separable)
 
     def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, tuple[str, ...]]":
         """Return the model as `as_is`, `standard` or `depthwise_separable`; no layer has to be left."""
-        from dscost.building import Network
+        from dscost.modules.building import Network
 
         return Network(self._written(variant, swaps)), ()
 
     def arguments(self, setting: "Setting") -> "Arguments":
         """Return a random input."""
-        from dscost.building import random_input
+        from dscost.modules.building import random_input
         from dscost.tracing import Arguments
 
         shape = (setting.batch or self._input_shape[0], *self._input_shape[1:])
         return Arguments((random_input(shape, **setting.place),), {})
 
     def _written(self, variant: str, swaps: "Sequence[Swap]") -> Sequence[Operation]:
-        from dscost.swaps import with_variant
+        from dscost.networks.swaps import with_variant
 
-        return self.operations if variant == "as_is" else with_variant(self.operations, swaps, variant)
+        return (
+            self.operations if variant == "as_is" else with_variant(self.operations, swaps, variant)
+        )
 
 
 def peak_elements(operations: Sequence[Operation]) -> int:
     """Return the largest number of values alive at once: the input always, a result until its last reader is done.
 
-    An activation that alone reads a computed result overwrites it; a view or an identity has its source's values.
+    An activation that alone reads a computed result overwrites it; a view or an identity has its
+    source's values.
     """
     readers = consumers(operations)
     home: dict[int, int] = {NETWORK_INPUT: NETWORK_INPUT}
@@ -275,10 +302,15 @@ def peak_elements(operations: Sequence[Operation]) -> int:
     return peak
 
 
-def _layers(operations: Sequence[Operation], swaps: Sequence["Swap"], element_bytes: int) -> tuple[Layer, ...]:
+def _layers(
+    operations: Sequence[Operation], swaps: Sequence["Swap"], element_bytes: int
+) -> tuple[Layer, ...]:
     first_of = {swap.positions[0]: swap for swap in swaps}
     pair_of = {
-        position: operations[swap.positions[0]].name for swap in swaps if swap.is_pair for position in swap.positions
+        position: operations[swap.positions[0]].name
+        for swap in swaps
+        if swap.is_pair
+        for position in swap.positions
     }
     last_of_pair = {swap.positions[-1] for swap in swaps if swap.is_pair}
     layers = []
@@ -298,10 +330,16 @@ def _layers(operations: Sequence[Operation], swaps: Sequence["Swap"], element_by
         )
         swap = first_of.get(position)
         if swap:
-            stages = {name: stage_costs(swap.convs(name), layer.input_shape, element_bytes) for name in VARIANT_NAMES}
+            stages = {
+                name: stage_costs(swap.convs(name), layer.input_shape, element_bytes)
+                for name in VARIANT_NAMES
+            }
             layer = layer._replace(
                 stages=stages,
-                variants={name: chain_cost([stage.cost for stage in parts]) for name, parts in stages.items()},
+                variants={
+                    name: chain_cost([stage.cost for stage in parts])
+                    for name, parts in stages.items()
+                },
                 formula_ratio=formula_ratio(swap.standard, swap.depth_multiplier),
                 separable_pairs=int(swap.is_pair),
                 could_be_separable=int(not swap.is_pair),

@@ -1,25 +1,28 @@
 """Why fewer MACs are or are not faster: each cause is decided by a figure, and carries it.
 
 Source:
-    The mechanisms are those of ShuffleNetV2 (Ma et al. 2018, guidelines 1 to 4) and FasterNet (Chen et al. 2023,
-    section 3), and of torch's own choice of backends.
+    The mechanisms are those of ShuffleNetV2 (Ma et al. 2018, guidelines 1 to 4) and FasterNet (Chen
+    et al. 2023, section 3), and of torch's own choice of backends.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from dscost.results import Cause, Layer, Stage, Timing, chain_cost
-from dscost.roofline import Ceilings, operator_class, predict
+from dscost.devices.roofline import Ceilings, operator_class, predict
+from dscost.reports.records import Cause, Layer, Stage, Timing, chain_cost
 
 DOMINANT = 0.3
 """A part that takes that share of the separable layer's time is worth a word."""
 LESS_EFFICIENT = 0.67
-"""A stage that computes at less than that share of the standard layer's FLOP/s is slowed by its backend."""
+"""A stage that computes at less than that share of the standard layer's FLOP/s is slowed by its
+backend."""
 OVERHEAD = 0.1
 """A fixed cost of that share of the separable layer's time is worth a word."""
 LAYOUT_GAIN = 1.15
-"""channels_last is worth a word where the separable layer gains that much more by it than the standard one."""
+"""channels_last is worth a word where the separable layer gains that much more by it than the
+standard one."""
 NEAR_ROOFLINE = 0.4
-"""A stage that takes no longer than that share of its roofline allows waits for memory; a slower one for its kernel."""
+"""A stage that takes no longer than that share of its roofline allows waits for memory; a slower
+one for its kernel."""
 MOSTLY_OUTPUT = 0.5
 FEW_CHANNELS = 16
 """With fewer input channels a layer may spend its time on its output."""
@@ -28,12 +31,15 @@ AGREES_FROM = 0.8
 
 
 def causes_of(
-    layer: Layer, timings: Mapping[str, Timing], ceilings: Ceilings | None, faults_per_call: float | None = None
+    layer: Layer,
+    timings: Mapping[str, Timing],
+    ceilings: Ceilings | None,
+    faults_per_call: float | None = None,
 ) -> list[Cause]:
     """Return why a layer's depthwise-separable variant is as fast as it is, the weightiest cause first.
 
-    Only the first setting is explained; others serve to compare with. Where the clock agrees with the MACs there
-    is nothing to explain.
+    Only the first setting is explained; others serve to compare with. Where the clock agrees with
+    the MACs there is nothing to explain.
 
     Args:
         layer: With the stages of both variants.
@@ -43,7 +49,12 @@ def causes_of(
     """
     key, timing = next(iter(timings.items()))
     speedup, reduction = timing.speedup, layer.reduction
-    if speedup is None or timing.standard is None or timing.depthwise_separable is None or reduction is None:
+    if (
+        speedup is None
+        or timing.standard is None
+        or timing.depthwise_separable is None
+        or reduction is None
+    ):
         return []
     if speedup.median >= AGREES_FROM * reduction:
         return []
@@ -72,7 +83,9 @@ def _separable(layer: Layer) -> Sequence[Stage]:
     return layer.stages["depthwise_separable"]
 
 
-def _depthwise_stage(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None) -> Iterator[Cause]:
+def _depthwise_stage(
+    layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
+) -> Iterator[Cause]:
     """The depthwise stage takes more of the time than of the MACs: it waits for memory, or its kernel is slow."""
     stage, whole = _separable(layer)[0], timing.depthwise_separable
     intensity = stage.cost.flops_per_byte
@@ -97,19 +110,25 @@ def _depthwise_stage(layer: Layer, timing: Timing, key: str, ceilings: Ceilings 
         "roofline_fraction": min(1.0, found.roofline_s / seconds),
         "known_by": "measured" if part else "predicted",
     }
-    waits = intensity < ceilings.ridge_flops_per_byte and found.roofline_s >= NEAR_ROOFLINE * seconds
+    waits = (
+        intensity < ceilings.ridge_flops_per_byte and found.roofline_s >= NEAR_ROOFLINE * seconds
+    )
     if waits:
         yield Cause("memory_bound", key, figures)
         return
     usual = sum(one.cost.flops for one in layer.stages["standard"]) / timing.standard.median_s
-    yield Cause("depthwise_kernel", key, {**figures, "efficiency": stage.cost.flops / seconds / usual})
+    yield Cause(
+        "depthwise_kernel", key, {**figures, "efficiency": stage.cost.flops / seconds / usual}
+    )
 
 
 def _layout_of(key: str) -> str:
     return "channels_last" if "channels_last" in key.split(":") else "contiguous"
 
 
-def _few_channels(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None) -> Iterator[Cause]:
+def _few_channels(
+    layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
+) -> Iterator[Cause]:
     """A stem: the standard layer spends its time on its output, which the separable one writes as well."""
     standard = layer.stages["standard"][0]
     conv = standard.conv
@@ -129,9 +148,13 @@ def _few_channels(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | N
     yield Cause("few_channels", key, figures)
 
 
-def _more_bytes(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None) -> Iterator[Cause]:
+def _more_bytes(
+    layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
+) -> Iterator[Cause]:
     """The result between the stages is written and read once more; moving it takes much of the time."""
-    standard, separable = (chain_cost([stage.cost for stage in layer.stages[name]]) for name in _VARIANTS)
+    standard, separable = (
+        chain_cost([stage.cost for stage in layer.stages[name]]) for name in _VARIANTS
+    )
     ratio, whole = separable.traffic_bytes / standard.traffic_bytes, timing.depthwise_separable
     if ratio < 1 or ceilings is None or whole is None:
         return
@@ -181,7 +204,9 @@ def _overhead(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None)
     rates = [ceilings.rates.get(f"{operator_class(conv)}:{_layout_of(key)}") for conv in convs]
     known = [rate.t0_s for rate in rates if rate is not None]
     share = sum(known) / whole.median_s
-    if len(known) == len(stages) and OVERHEAD <= share < 1:  # else the machine was busier when that cost was measured
+    if (
+        len(known) == len(stages) and OVERHEAD <= share < 1
+    ):  # else the machine was busier when that cost was measured
         largest = max(range(len(known)), key=lambda at: known[at])
         yield Cause(
             "overhead",
@@ -200,7 +225,14 @@ def _overhead(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None)
 def _layout(timings: Mapping[str, Timing], key: str) -> Iterator[Cause]:
     """The same layer in channels_last is faster: in contiguous tensors the depthwise stage is reordered twice."""
     wanted = {*key.split(":"), "channels_last"}
-    other = next((timing for name, timing in timings.items() if name != key and set(name.split(":")) == wanted), None)
+    other = next(
+        (
+            timing
+            for name, timing in timings.items()
+            if name != key and set(name.split(":")) == wanted
+        ),
+        None,
+    )
     own = timings[key].depthwise_separable
     if other is None or other.depthwise_separable is None or own is None:
         return

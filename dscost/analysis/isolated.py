@@ -1,8 +1,8 @@
 """Models counted in a process of their own: one that dies, hangs or eats memory is one model that cannot be counted.
 
-The worker (`workers`) is another Python with the same modules; it is asked for one model after the other, so that torch
-is loaded once, and is replaced when it has died, or when a model has changed it so that the next would be counted
-differently.
+The worker (`workers`) is another Python with the same modules; it is asked for one model after the
+other, so that torch is loaded once, and is replaced when it has died, or when a model has changed
+it so that the next would be counted differently.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from dscost.analysis.counting import CountedModel
     from dscost.analysis.workers import Process
-    from dscost.results import Report, Totals
-    from dscost.specs import Shape
+    from dscost.layers.convolution import Shape
+    from dscost.reports.records import Report, Totals
     from dscost.timing import Setting, TimingOptions
     from dscost.tracing import Arguments
 
 LIMIT_S = 300.0
-"""How long a model may take to be loaded and counted: the largest take a minute, from a slow disk a few."""
+"""How long a model may take to be loaded and counted: the largest take a minute, from a slow disk a
+few."""
 
 Progress = Callable[[float, str], None]
 
@@ -58,7 +59,8 @@ class Answer(NamedTuple):
         model: Its number in the worker.
         swaps: That its versions may be asked for, or `None` where it has none.
         saved: As in `CountedModel`.
-        is_spoilt: Whether the model has changed the process, so that no other should be counted there.
+        is_spoilt: Whether the model has changed the process, so that no other should be counted
+            there.
     """
 
     report: "Report"
@@ -88,7 +90,10 @@ class Worker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for process in (*self._retired, self._running):
             if process is not None:
@@ -98,7 +103,8 @@ class Worker:
         """Return what `analysis.count` returns; its versions stay in the worker.
 
         Raises:
-            InputError: As `count` does; or the model's code has ended its process, or taken too long.
+            InputError: As `count` does; or the model's code has ended its process, or taken too
+                long.
         """
         from dscost.analysis.counting import CountedModel
 
@@ -109,21 +115,31 @@ class Worker:
         if answer.is_spoilt and self._running is not None:
             self._retired.append(self._running)
             self._running = None
-        versions = Elsewhere(process, target, answer.model, self._limit_s) if answer.swaps is not None else None
+        versions = (
+            Elsewhere(process, target, answer.model, self._limit_s)
+            if answer.swaps is not None
+            else None
+        )
         return CountedModel(answer.report, answer.swaps or (), versions, answer.saved)  # type: ignore[arg-type]
 
     def _ask(self, target: str, options: Mapping[str, Any]) -> "tuple[Process, Answer]":
-        if self._running is not None and not self._running.is_alive:  # it died of the model before, after its answer
+        if (
+            self._running is not None and not self._running.is_alive
+        ):  # it died of the model before, after its answer
             self._running.end()
             self._running = None
         is_fresh = self._running is None
         if is_fresh:
-            from dscost.analysis.workers import Process  # what it takes to start a program, which most have no use for
+            from dscost.analysis.workers import (
+                Process,  # what it takes to start a program, which most have no use for
+            )
 
             self._running = Process()
         assert self._running is not None
         try:
-            return self._running, self._running.ask(target, ("count", target, dict(options)), self._limit_s)
+            return self._running, self._running.ask(
+                target, ("count", target, dict(options)), self._limit_s
+            )
         except Died as died:
             self._running = None
             if is_fresh:

@@ -7,12 +7,12 @@ from dscost.analysis.bench import Bench, Prepared, Progress
 from dscost.analysis.explaining import causes_of
 from dscost.analysis.timed import against_roofline, ceilings_for, judge, timing_of
 from dscost.analysis.varying import parts_of
-from dscost.operations import stage_costs
-from dscost.results import Cause, Layer, Report, Stage, TimedVariant, Timing
+from dscost.networks.network import stage_costs
+from dscost.notation.units import dtype_bytes
+from dscost.reports.records import Cause, Layer, Report, Stage, TimedVariant, Timing
 from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
 from dscost.timing.engine import Case, Comparison
 from dscost.timing.statistics import summarize
-from dscost.units import dtype_bytes
 
 SEPARABLE = "depthwise_separable"
 
@@ -20,7 +20,8 @@ LEAST_BUDGET_S = 2.0
 CASE_BUDGET_S = 0.7
 """A layer under many settings has that long for each comparison."""
 SLOW_MACS_PER_S = 1e9
-"""A layer so large that this would not do has as long as it takes at this rate, up to `MOST_BUDGET_S`."""
+"""A layer so large that this would not do has as long as it takes at this rate, up to
+`MOST_BUDGET_S`."""
 MOST_BUDGET_S = 20.0
 
 
@@ -60,7 +61,9 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
     causes: tuple[Cause, ...] = ()
     with bench.open():
         trials = [_prepared(bench, report, setting) for setting in settings]
-        compared = bench.compare([case for trial in trials for case in _cases(bench, trial)], bench.budget_s, progress)
+        compared = bench.compare(
+            [case for trial in trials for case in _cases(bench, trial)], bench.budget_s, progress
+        )
         for trial in trials:
             for case in _late(bench, trial, compared):
                 bench.warn(f"Not timed: {case}: enough calls do not fit in {bench.budget}.")
@@ -68,7 +71,13 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
             if timing:
                 timings[trial.key] = _with_roofline(bench, timing, trial, progress)
         if timings:
-            causes = _causes(bench, layer, next(trial for trial in trials if trial.key in timings), timings, progress)
+            causes = _causes(
+                bench,
+                layer,
+                next(trial for trial in trials if trial.key in timings),
+                timings,
+                progress,
+            )
     for key, timing in timings.items():
         others = {name: layer.reduction_of(name).macs for name in timing.others}
         judge(bench, key, timing, report.totals.reduction.macs, others)
@@ -76,7 +85,9 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
     return report._replace(
         layers=(
             layer._replace(
-                latency=timings, verdict=first.speedup.verdict if first and first.speedup else None, causes=causes
+                latency=timings,
+                verdict=first.speedup.verdict if first and first.speedup else None,
+                causes=causes,
             ),
         ),
         latency=timings,
@@ -134,7 +145,11 @@ def _late(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> li
 
 
 def _timing(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> Timing | None:
-    results = {name: compared[trial.case_of(name)] for name in _compared(trial) if trial.case_of(name) in compared}
+    results = {
+        name: compared[trial.case_of(name)]
+        for name in _compared(trial)
+        if trial.case_of(name) in compared
+    }
     if not results:
         return None
     usual = results.get(SEPARABLE) or results.get("standard")
@@ -160,7 +175,9 @@ def _timing(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> 
         return timing
     depthwise, pointwise = trial.parts
     stages = {depthwise: summarize(apart.first_s), pointwise: summarize(apart.second_s)}
-    gap_s = timing.depthwise_separable.median_s - sum(latency.median_s for latency in stages.values())
+    gap_s = timing.depthwise_separable.median_s - sum(
+        latency.median_s for latency in stages.values()
+    )
     return timing._replace(stages=stages, gap_s=gap_s)
 
 
@@ -171,27 +188,44 @@ def _backends(trial: _Trial) -> dict[str, str]:
     for name in trial.variants:
         if name != SEPARABLE and name in trial.calls:
             backends = trial.calls[name].backends
-            found |= {f"{name}.{stage}" if stage else name: backend for stage, backend in backends.items()}
+            found |= {
+                f"{name}.{stage}" if stage else name: backend for stage, backend in backends.items()
+            }
     return found
 
 
-def _with_roofline(bench: Bench, timing: Timing, trial: _Trial, progress: Progress | None) -> Timing:
+def _with_roofline(
+    bench: Bench, timing: Timing, trial: _Trial, progress: Progress | None
+) -> Timing:
     ceilings = ceilings_for(bench, trial.setting, progress)
     if ceilings is None:
         return timing
     setting = trial.setting
     for name, stages in trial.stages.items():
-        timing = timing.with_latency(name, against_roofline(timing.of(name), stages, ceilings, setting))
+        timing = timing.with_latency(
+            name, against_roofline(timing.of(name), stages, ceilings, setting)
+        )
     parts = {stage.name: (stage,) for stage in trial.stages.get(SEPARABLE, ())}
     bounded = {
-        name: against_roofline(one, parts[name], ceilings, setting) or one for name, one in timing.stages.items()
+        name: against_roofline(one, parts[name], ceilings, setting) or one
+        for name, one in timing.stages.items()
     }
     return timing._replace(as_is=timing.standard, stages=bounded)
 
 
 def _causes(
-    bench: Bench, layer: Layer, trial: _Trial, timings: Mapping[str, Timing], progress: Progress | None
+    bench: Bench,
+    layer: Layer,
+    trial: _Trial,
+    timings: Mapping[str, Timing],
+    progress: Progress | None,
 ) -> tuple[Cause, ...]:
-    faults = [noise.figure for noise in bench.noise if noise.kind == "page_faults" and noise.where == trial.key]
+    faults = [
+        noise.figure
+        for noise in bench.noise
+        if noise.kind == "page_faults" and noise.where == trial.key
+    ]
     ceilings = ceilings_for(bench, trial.setting, progress)
-    return tuple(causes_of(layer._replace(stages=trial.stages), timings, ceilings, max(faults, default=None)))
+    return tuple(
+        causes_of(layer._replace(stages=trial.stages), timings, ceilings, max(faults, default=None))
+    )

@@ -12,14 +12,14 @@ from dscost.analysis.counting import CountedModel
 from dscost.analysis.explaining import causes_of
 from dscost.analysis.predicting import dtype_of, whole_bound
 from dscost.analysis.timed import against_roofline, ceilings_for, judge, timing_of
-from dscost.operations import stage_costs
-from dscost.results import Layer, Report, Stage, Timing
-from dscost.specs import Shape
-from dscost.swaps import Swap
+from dscost.layers.convolution import Shape
+from dscost.networks.network import stage_costs
+from dscost.networks.swaps import Swap
+from dscost.notation.units import dtype_bytes, format_seconds
+from dscost.reports.records import Layer, Report, Stage, Timing
 from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
 from dscost.timing.engine import Case
 from dscost.timing.statistics import summarize
-from dscost.units import dtype_bytes, format_seconds
 
 if TYPE_CHECKING:
     from dscost.analysis.counting import Versions
@@ -33,7 +33,8 @@ WHOLE_CALLS = 12
 """A comparison of whole models takes at least about that many calls of each."""
 LEFT_SHOWN = 3
 WORK_COPIES = 4
-"""A running model holds about so many of its largest results at once, where its peak is not known."""
+"""A running model holds about so many of its largest results at once, where its peak is not
+known."""
 
 VARIANTS = ("standard", "depthwise_separable")
 
@@ -43,20 +44,28 @@ def time_model(counted: CountedModel, options: TimingOptions, progress: Progress
     assert counted.versions is not None
     report, versions, swaps = counted.report, counted.versions, counted.swaps
     batch = next((one.shape[0] for one in report.inputs if one.shape), 1)
-    settings = options.settings(dtype=dtype_of(report), batch=batch, memory_formats=MEMORY_FORMATS[:1])
+    settings = options.settings(
+        dtype=dtype_of(report), batch=batch, memory_formats=MEMORY_FORMATS[:1]
+    )
     bench = Bench(options, settings, options.budget_s or BUDGET_S)
     share_s = bench.budget_s / len(settings)
     timed: dict[str, _Layers] = {}
     wholes: dict[str, Timing] = {}
     with bench.open():
         for setting in settings:
-            timed[setting.key] = _time_swaps(bench, swaps, versions, setting, share_s * LAYERS_SHARE, progress)
-        report = report._replace(layers=tuple(_with_timings(layer, timed) for layer in report.layers))
+            timed[setting.key] = _time_swaps(
+                bench, swaps, versions, setting, share_s * LAYERS_SHARE, progress
+            )
+        report = report._replace(
+            layers=tuple(_with_timings(layer, timed) for layer in report.layers)
+        )
         if options.skip_losing:
             report, swaps = _without_losing(report, swaps, versions)
         for setting in settings:
             layers = timed[setting.key]
-            whole = _Whole(bench, report, swaps, versions, layers, setting).timed(share_s - layers.took_s, progress)
+            whole = _Whole(bench, report, swaps, versions, layers, setting).timed(
+                share_s - layers.took_s, progress
+            )
             if whole:
                 wholes[setting.key] = whole
         report = _explained(bench, report, settings, progress)
@@ -142,18 +151,28 @@ def _time_swaps(
             timed.is_complete = False
             continue
         timing = timing_of(bench, result, setting, has_variant=True)
-        timing = timing._replace(backends={name: one for name, one in backends[plan.name].items() if one})
+        timing = timing._replace(
+            backends={name: one for name, one in backends[plan.name].items() if one}
+        )
         for name in VARIANTS if ceilings else ():
             assert ceilings is not None
             bounded = against_roofline(timing.of(name), plan.stages[name], ceilings, setting)
             timing = timing.with_latency(name, bounded)
-        macs = {name: sum(stage.cost.macs for stage in stages) for name, stages in plan.stages.items()}
+        macs = {
+            name: sum(stage.cost.macs for stage in stages) for name, stages in plan.stages.items()
+        }
         judge(bench, plan.name, timing, macs["standard"] / max(1, macs["depthwise_separable"]))
         for swap in plan.swaps:
             layer, _ = versions.layer_of(swap)
             timed.swaps.append((layer, timing))
-            timed.timings.setdefault(layer, timing._replace(as_is=None if swap.is_pair else timing.standard))
-    late = len(plans) - tried + sum(case.name not in compared and case.name not in bench.failed for case in cases)
+            timed.timings.setdefault(
+                layer, timing._replace(as_is=None if swap.is_pair else timing.standard)
+            )
+    late = (
+        len(plans)
+        - tried
+        + sum(case.name not in compared and case.name not in bench.failed for case in cases)
+    )
     if late:
         timed.was_cut_short = True
         bench.warn(f"{late} of {len(plans)} distinct layers were not timed within {bench.budget}.")
@@ -175,8 +194,16 @@ def _plans(swaps: Sequence[Swap], versions: "Versions", setting: Setting) -> lis
         name = layer if names[layer] == 1 else f"{layer} on {'×'.join(map(str, shape))}"
         whole = (setting.batch or shape[0], *shape[1:])
         size = dtype_bytes(setting.dtype)
-        plans.append(_Plan(name, group, {one: stage_costs(group[0].convs(one), whole, size) for one in VARIANTS}))
-    return sorted(plans, key=lambda plan: -len(plan.swaps) * sum(s.cost.macs for s in plan.stages["standard"]))
+        plans.append(
+            _Plan(
+                name,
+                group,
+                {one: stage_costs(group[0].convs(one), whole, size) for one in VARIANTS},
+            )
+        )
+    return sorted(
+        plans, key=lambda plan: -len(plan.swaps) * sum(s.cost.macs for s in plan.stages["standard"])
+    )
 
 
 def _with_timings(layer: Layer, timed: Mapping[str, _Layers]) -> Layer:
@@ -191,14 +218,20 @@ def _with_timings(layer: Layer, timed: Mapping[str, _Layers]) -> Layer:
     return layer._replace(latency=timings, verdict=speedup.verdict if speedup else None)
 
 
-def _without_losing(report: Report, swaps: Sequence[Swap], versions: "Versions") -> tuple[Report, tuple[Swap, ...]]:
+def _without_losing(
+    report: Report, swaps: Sequence[Swap], versions: "Versions"
+) -> tuple[Report, tuple[Swap, ...]]:
     """Return the report and the swaps without those that make a layer slower; pairs stay as the model has them."""
-    losing = [layer.name for layer in report.layers if layer.verdict == "slower" and layer.pair is None]
+    losing = [
+        layer.name for layer in report.layers if layer.verdict == "slower" and layer.pair is None
+    ]
     kept = tuple(swap for swap in swaps if versions.layer_of(swap)[0] not in losing)
     return report._replace(totals=versions.totals(kept), skipped=tuple(losing)), kept
 
 
-def _explained(bench: Bench, report: Report, settings: Sequence[Setting], progress: Progress | None) -> Report:
+def _explained(
+    bench: Bench, report: Report, settings: Sequence[Setting], progress: Progress | None
+) -> Report:
     """Return the report with the reasons of the layers that were timed."""
     measured = {key for layer in report.layers for key in layer.latency}
     setting = next((one for one in settings if one.key in measured), None)
@@ -249,7 +282,9 @@ class _Whole:
         if as_is not in (standard, separable):
             cases.append(Case(AS_IS, as_is.call, separable.call, timer))
         # making the models is not measuring: it may take what the layers have left over, not all
-        compared = self.bench.compare(cases, max(budget_s - (perf_counter() - began), budget_s / 2), progress)
+        compared = self.bench.compare(
+            cases, max(budget_s - (perf_counter() - began), budget_s / 2), progress
+        )
         result = compared.get(WHOLE)
         if result is None:
             if WHOLE not in self.bench.failed:
@@ -259,8 +294,14 @@ class _Whole:
         if as_is is separable:
             timing = timing._replace(as_is=timing.depthwise_separable or timing.standard)
         elif as_is is not standard:
-            timing = timing._replace(as_is=summarize(compared[AS_IS].first_s) if AS_IS in compared else None)
-        for name, prepared in (("as_is", as_is), ("standard", standard), ("depthwise_separable", separable)):
+            timing = timing._replace(
+                as_is=summarize(compared[AS_IS].first_s) if AS_IS in compared else None
+            )
+        for name, prepared in (
+            ("as_is", as_is),
+            ("standard", standard),
+            ("depthwise_separable", separable),
+        ):
             latency = timing.of(name)
             if latency:
                 timing = timing.with_latency(name, latency._replace(compile_s=prepared.compile_s))
@@ -272,7 +313,9 @@ class _Whole:
         expected_s = self._expected_s()
         if expected_s is None:
             if self.layers.was_cut_short:
-                self.bench.warn(f"The whole model was not timed: its layers did not fit in {self.bench.budget}.")
+                self.bench.warn(
+                    f"The whole model was not timed: its layers did not fit in {self.bench.budget}."
+                )
             return not self.layers.was_cut_short
         if WHOLE_CALLS * expected_s <= budget_s:
             return True
@@ -334,7 +377,9 @@ class _Whole:
             assert ceilings is not None
             found = whole_bound(self.report, name, ceilings)
             fraction = found.roofline_s / latency.median_s
-            bounded = latency._replace(roofline_s=found.roofline_s, bound=found.bound, roofline_fraction=fraction)
+            bounded = latency._replace(
+                roofline_s=found.roofline_s, bound=found.bound, roofline_fraction=fraction
+            )
             timing = timing.with_latency(name, bounded)
         return timing
 

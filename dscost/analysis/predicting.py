@@ -1,22 +1,39 @@
 """A report → the same report with what the roofline of a device says that one does not have. No torch."""
 
-from dscost.results import Bound, Cost, Layer, Report
-from dscost.roofline import Ceilings, Prediction, bound_of, predict
+from dscost.devices.roofline import Ceilings, Prediction, bound_of, predict
+from dscost.reports.records import Bound, Cost, Layer, Report
 
 
 def with_bounds(report: Report, ceilings: Ceilings) -> Report:
     """Return the report with a device's roofline applied to every layer and to the whole."""
     layers = tuple(_bounded(layer, ceilings) for layer in report.layers)
-    # a single layer has the variants that exist and were asked for, a model always both pure versions
-    variants = tuple(report.layers[0].stages) if report.source == "layer" else ("standard", "depthwise_separable")
+    # a single layer has the variants that exist and were asked for, a model always both pure
+    # versions
+    variants = (
+        tuple(report.layers[0].stages)
+        if report.source == "layer"
+        else ("standard", "depthwise_separable")
+    )
     whole = {name: whole_bound(report, name, ceilings) for name in ("as_is", *variants)}
-    return report._replace(layers=layers, predictions={**report.predictions, ceilings.device: whole})
+    return report._replace(
+        layers=layers, predictions={**report.predictions, ceilings.device: whole}
+    )
 
 
 def dtype_of(report: Report) -> str:
     """Return the dtype that a model computes in: that of its first floating-point input, else float32."""
-    floats = [entry.dtype for entry in report.inputs if not entry.dtype.startswith(("int", "uint", "bool"))]
-    return floats[0] if floats else "int8" if any(entry.dtype == "int8" for entry in report.inputs) else "float32"
+    floats = [
+        entry.dtype
+        for entry in report.inputs
+        if not entry.dtype.startswith(("int", "uint", "bool"))
+    ]
+    return (
+        floats[0]
+        if floats
+        else "int8"
+        if any(entry.dtype == "int8" for entry in report.inputs)
+        else "float32"
+    )
 
 
 def _bounded(layer: Layer, ceilings: Ceilings) -> Layer:

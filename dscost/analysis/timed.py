@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from dscost.analysis.bench import Bench, Progress
-from dscost.results import SAME_WITHIN, Latency, Noise, Stage, Timing
-from dscost.roofline import Ceilings, predict
+from dscost.devices.roofline import Ceilings, predict
+from dscost.reports.records import SAME_WITHIN, Latency, Noise, Stage, Timing
 from dscost.timing import Setting
 from dscost.timing.engine import Comparison
 from dscost.timing.statistics import summarize
@@ -73,7 +73,9 @@ def judge(
         others: Likewise of further variants, by name.
     """
     found = [(where, timing.speedup, fewer_macs)]
-    found += [(f"{where}, {name}", timing.speedup_of(name), fewer) for name, fewer in others.items()]
+    found += [
+        (f"{where}, {name}", timing.speedup_of(name), fewer) for name, fewer in others.items()
+    ]
     for place, speedup, fewer in found:
         if speedup and fewer and speedup.ci95[0] > max(1.0, fewer):
             bench.noise.append(Noise("more_than_macs", speedup.median, fewer, place))
@@ -85,4 +87,6 @@ def judge(
         *((name, one.latency) for name, one in timing.others.items()),
     ):
         if latency and latency.roofline_fraction and latency.roofline_fraction > most:
-            bench.noise.append(Noise("over_roofline", latency.roofline_fraction, most, f"{where}, {name}"))
+            bench.noise.append(
+                Noise("over_roofline", latency.roofline_fraction, most, f"{where}, {name}")
+            )

@@ -11,8 +11,11 @@ from torch import nn
 
 from dscost.analysis.counting import NAMES_SHOWN, VARIANT_NAMES, CountedModel, without_partner
 from dscost.errors import InputError
-from dscost.operations import stage_costs
-from dscost.results import (
+from dscost.layers.convolution import Shape
+from dscost.layers.variants import Convs, formula_ratio
+from dscost.networks.network import stage_costs
+from dscost.networks.swaps import Swap, alone, find_swaps, reading_input
+from dscost.reports.records import (
     Block,
     Cost,
     Coverage,
@@ -28,13 +31,10 @@ from dscost.results import (
     unknown_operators,
 )
 from dscost.sources import ModuleSource
-from dscost.specs import Shape
-from dscost.swaps import Swap, alone, find_swaps, reading_input
 from dscost.timing import Setting
 from dscost.tracing import Arguments, Event, Parameter, Trace, trace
 from dscost.tracing.operators import ADDED_FIRST
 from dscost.tracing.sparse import nbytes_of
-from dscost.variants import Convs, formula_ratio
 
 
 def analyze_module(
@@ -66,7 +66,9 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict: bool, train: bool) -> CountedModel:
+def _analyzed(
+    source: ModuleSource, arguments: Arguments, *, target: str, strict: bool, train: bool
+) -> CountedModel:
     try:
         with source.importing():
             traced = trace(source.module, arguments, training=train, make_real=source.make_real)
@@ -83,27 +85,38 @@ def _analyzed(source: ModuleSource, arguments: Arguments, *, target: str, strict
         report = report_of(traced, arguments, swaps, notes=notes, **named)
         return CountedModel(report, swaps, TracedVersions(source, arguments, traced))
     traced = traced._replace(events=with_backward(traced))
-    notes = (*source.notes, TRAINING_NOTE, *(() if traced.trained is None or traced.trained else (UNTRAINED_NOTE,)))
+    notes = (
+        *source.notes,
+        TRAINING_NOTE,
+        *(() if traced.trained is None or traced.trained else (UNTRAINED_NOTE,)),
+    )
     report = report_of(traced, arguments, (), notes=notes, **named)
-    return CountedModel(report._replace(layers=tuple(_counting_swaps(report.layers, traced.events, swaps))))
+    return CountedModel(
+        report._replace(layers=tuple(_counting_swaps(report.layers, traced.events, swaps)))
+    )
 
 
 TRAINING_NOTE = "Training: MACs are those of forward and backward; bytes and peak memory are of the forward pass."
 
 
-UNTRAINED_NOTE = "Nothing that the model returns needs a gradient, so there is no backward pass to count."
+UNTRAINED_NOTE = (
+    "Nothing that the model returns needs a gradient, so there is no backward pass to count."
+)
 
 
 def with_backward(traced: Trace) -> list[Event]:
     """Return the events of a trace with the MACs of their gradients added.
 
-    A product has one gradient per operand, each of as many MACs as the product itself. It is computed where
-    something trainable lies behind the operand and nothing in between has switched gradients off. Attention is
-    two products. A recurrent layer counts two gradients as soon as anything behind it is trainable.
+    A product has one gradient per operand, each of as many MACs as the product itself. It is
+    computed where something trainable lies behind the operand and nothing in between has switched
+    gradients off. Attention is two products. A recurrent layer counts two gradients as soon as
+    anything behind it is trainable.
     """
     wanted = _reached(traced)
     return [
-        event._replace(macs=event.macs + _backward_macs(event)) if wanted[at] and event.differentiable else event
+        event._replace(macs=event.macs + _backward_macs(event))
+        if wanted[at] and event.differentiable
+        else event
         for at, event in enumerate(traced.events)
     ]
 
@@ -126,7 +139,9 @@ def _backward_macs(event: Event) -> int:
     if not any(event.needing):
         return 0
     if event.op == "recurrent" or event.operator == "aten::convolution_backward":
-        return 2 * event.macs  # torch works out the gradients of a gradient by both of its factors, needed or not
+        return (
+            2 * event.macs
+        )  # torch works out the gradients of a gradient by both of its factors, needed or not
     needing = event.needing
     if event.op == "attention":
         if len(needing) < 3 or event.operator.startswith(("aten::_native", "aten::_transformer")):
@@ -156,8 +171,8 @@ class TracedVersions:
 
     def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, tuple[str, ...]]:
         """Return the model with values as `as_is`, `standard` or `depthwise_separable`, and the layers left."""
-        from dscost.building import with_values
-        from dscost.rewriting import rewritten
+        from dscost.modules.building import with_values
+        from dscost.rewriting.versions import rewritten
 
         module = with_values(self._source.module, self._source.make_real)
         if variant == "as_is":
@@ -189,11 +204,16 @@ def report_of(
     return Report(
         target=target,
         source=source,
-        inputs=tuple(Input(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for t in arguments.tensors),
+        inputs=tuple(
+            Input(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for t in arguments.tensors
+        ),
         totals=_totals(traced, arguments, swaps),
         layers=tuple(_layers(traced, swaps)),
         coverage=Coverage(
-            counted, len(events) - counted - sum(traced.unknown.values()), _unknown(traced), _unknown_in(traced)
+            counted,
+            len(events) - counted - sum(traced.unknown.values()),
+            _unknown(traced),
+            _unknown_in(traced),
         ),
         shared_weights=tuple(_shared(traced)),
         peak_activation_bytes=traced.peak_activation_bytes,
@@ -206,7 +226,9 @@ def report_of(
 def _without_partner(traced: Trace, swaps: Sequence[Swap]) -> Iterator[str]:
     """Yield what to say of depthwise convolutions that are stages of no pair; one that runs twice is one."""
     events = [traced.events[at] for at in alone(traced.events, swaps)]
-    return without_partner([module for module, _ in dict.fromkeys((event.module, event.kernel) for event in events)])
+    return without_partner(
+        [module for module, _ in dict.fromkeys((event.module, event.kernel) for event in events)]
+    )
 
 
 def _blocks(traced: Trace) -> dict[str, Block]:
@@ -219,7 +241,11 @@ def _blocks(traced: Trace) -> dict[str, Block]:
             holding[path] = max(at, last.get(path, 0))
             path = path.rpartition(".")[0]
     events, types = traced.events, traced.types
-    return {path: Block(types[path], events[holding[path]].output_shape) for path in reversed(holding) if path in types}
+    return {
+        path: Block(types[path], events[holding[path]].output_shape)
+        for path in reversed(holding)
+        if path in types
+    }
 
 
 def _unknown(traced: Trace) -> tuple[str, ...]:
@@ -248,7 +274,9 @@ def _shared(traced: Trace) -> Iterator[SharedWeights]:
         if len(layers) > 1:
             together.setdefault(layers, []).append(parameter)
     for layers, shared in together.items():
-        yield SharedWeights(layers, sum(one.numel for one in shared), sum(one.nbytes for one in shared))
+        yield SharedWeights(
+            layers, sum(one.numel for one in shared), sum(one.nbytes for one in shared)
+        )
 
 
 def _partial(traced: Trace) -> Iterator[str]:
@@ -320,7 +348,9 @@ def _with_computed_weights(events: Sequence[Event], swaps: Sequence[Swap]) -> se
     gone = {at for swap in swaps for at in swap.positions}
     firsts = {swap.positions[0] for swap in swaps}
     # the first that a swap reads is its input
-    waiting = [source for at in gone for source in events[at].sources[at in firsts :] if source not in gone]
+    waiting = [
+        source for at in gone for source in events[at].sources[at in firsts :] if source not in gone
+    ]
     reads_input = reading_input(events) if waiting else []
     while waiting:
         at = waiting.pop()
@@ -337,7 +367,11 @@ def _weights_of(events: Sequence[Event], swap: Swap) -> tuple[object, ...]:
         event = events[at]
         if (event.conv or at == swap.positions[-1]) and len(event.operands) > 1:
             kernel = event.kernel
-            kernels.append(kernel if isinstance(kernel, str) else (event.module, kernel if not event.module else None))
+            kernels.append(
+                kernel
+                if isinstance(kernel, str)
+                else (event.module, kernel if not event.module else None)
+            )
     return tuple(kernels)
 
 
@@ -376,7 +410,9 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
             pair_of |= dict.fromkeys(swap.positions, name)
             ends.add(swap.positions[-1])
     left = {parameter.name: parameter for parameter in traced.parameters}
-    first_read = [_first_read(event, left) for event in traced.events]  # in time: a layer runs before and after others
+    first_read = [
+        _first_read(event, left) for event in traced.events
+    ]  # in time: a layer runs before and after others
     for module, positions in by_module.items():
         events = [traced.events[at] for at in positions]
         read = [first_read[at] for at in positions]
@@ -385,10 +421,13 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
         if len(events) > 1:
             layer = layer._replace(operators=_operators(events, read))
         if pair_of:
-            # a convolution that pads its input by itself belongs to its pair: what counts is what multiplies
+            # a convolution that pads its input by itself belongs to its pair: what counts is what
+            # multiplies
             deciding = [at for at in positions if traced.events[at].macs] or positions
             if all(at in pair_of for at in deciding):
-                layer = layer._replace(pair=pair_of[deciding[0]], ends_pair=any(at in ends for at in positions))
+                layer = layer._replace(
+                    pair=pair_of[deciding[0]], ends_pair=any(at in ends for at in positions)
+                )
         trades = first_of.get(module)
         yield layer if trades is None else _with_trade(layer, traced.events, trades)
     unread: dict[str, list[Parameter]] = {}
@@ -417,7 +456,10 @@ def _operators(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> tupl
             together.setdefault((event.op, event.conv), []).append(at)
     if len(together) < 2:
         return ()
-    return tuple(_operator([events[at] for at in group], [read[at] for at in group]) for group in together.values())
+    return tuple(
+        _operator([events[at] for at in group], [read[at] for at in group])
+        for group in together.values()
+    )
 
 
 def _operator(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> Operator:
@@ -432,7 +474,9 @@ def _operator(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> Opera
     return Operator(events[0].op, events[0].conv, len(events), cost)
 
 
-def _layer(traced: Trace, module: str, events: Sequence[Event], params: int, weight_bytes: int) -> Layer:
+def _layer(
+    traced: Trace, module: str, events: Sequence[Event], params: int, weight_bytes: int
+) -> Layer:
     heaviest = first = events[0]
     last, conv, macs, traffic_bytes = first, first.conv, first.macs, first.traffic_bytes
     if len(events) > 1:
@@ -464,7 +508,9 @@ def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) ->
     variants = {}
     weights = [_weights_of(events, swap) for swap in swaps]
     for name in VARIANT_NAMES:
-        costs = [chain_cost([stage.cost for stage in _stages_of(events, swap, name)]) for swap in swaps]
+        costs = [
+            chain_cost([stage.cost for stage in _stages_of(events, swap, name)]) for swap in swaps
+        ]
         distinct = dict(zip(weights, costs, strict=True)).values()
         variants[name] = costs[0]._replace(
             macs=sum(cost.macs for cost in costs),
@@ -490,7 +536,9 @@ def _numbers(swaps: Sequence[Swap], weights: Sequence[object]) -> tuple[int, int
     return pairs, len(distinct) - pairs
 
 
-def _counting_swaps(layers: Iterable[Layer], events: Sequence[Event], swaps: Sequence[Swap]) -> Iterator[Layer]:
+def _counting_swaps(
+    layers: Iterable[Layer], events: Sequence[Event], swaps: Sequence[Swap]
+) -> Iterator[Layer]:
     """Yield layers with the numbers of the swaps they begin, without what those would cost."""
     beginning: dict[str, list[Swap]] = {}
     for swap in swaps:

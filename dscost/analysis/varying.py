@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 
 from dscost.errors import InputError, SpecError
-from dscost.network_specs import Part
-from dscost.operations import stage_costs
-from dscost.results import Layer, Report, Stage, chain_cost
-from dscost.units import format_shape
-from dscost.variants.choosing import Asked, parse_variants, rewritten
+from dscost.layers.choosing import Asked, parse_variants, rewritten
+from dscost.layers.others import Part
+from dscost.networks.network import stage_costs
+from dscost.notation.units import format_shape
+from dscost.reports.records import Layer, Report, Stage, chain_cost
 
 SEPARABLE = "depthwise_separable"
 
 
-def with_variants(layer: Layer, names: Sequence[str], element_bytes: int) -> tuple[Layer, dict[str, int | None]]:
+def with_variants(
+    layer: Layer, names: Sequence[str], element_bytes: int
+) -> tuple[Layer, dict[str, int | None]]:
     """Return a layer with its standard form and the named variants, and the values of their parameters by name.
 
-    Why a variant does not exist stands in the note of the layer. Depthwise-separable without a value is that of the
-    layer's own depth multiplier.
+    Why a variant does not exist stands in the note of the layer. Depthwise-separable without a
+    value is that of the layer's own depth multiplier.
 
     Args:
         layer: As `layer_of` makes it.
@@ -44,7 +46,10 @@ def with_variants(layer: Layer, names: Sequence[str], element_bytes: int) -> tup
         if isinstance(variant, str):
             lacking.setdefault(variant, []).append(label.replace("_", "-"))
             continue
-        if (asked.variant, variant.value) in seen:  # once with the default, once with the same value
+        if (
+            asked.variant,
+            variant.value,
+        ) in seen:  # once with the default, once with the same value
             continue
         seen.add((asked.variant, variant.value))
         found[label] = _stages(asked, variant.parts, layer, element_bytes)
@@ -53,10 +58,15 @@ def with_variants(layer: Layer, names: Sequence[str], element_bytes: int) -> tup
             ratios[label] = variant.ratio
     changed = layer._replace(
         stages=found,
-        variants={label: chain_cost([stage.cost for stage in stages]) for label, stages in found.items()},
+        variants={
+            label: chain_cost([stage.cost for stage in stages]) for label, stages in found.items()
+        },
         formula_ratio=layer.formula_ratio if SEPARABLE in found else None,
         formula_ratios=ratios,
-        note="; ".join(f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()) or None,
+        note="; ".join(
+            f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()
+        )
+        or None,
     )
     return changed, values
 
@@ -66,7 +76,9 @@ def _either(labels: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _stages(asked: Asked, parts: Sequence[Part], layer: Layer, element_bytes: int) -> tuple[Stage, ...]:
+def _stages(
+    asked: Asked, parts: Sequence[Part], layer: Layer, element_bytes: int
+) -> tuple[Stage, ...]:
     """Return the stages of a variant with their costs, if they make what the layer makes."""
     try:
         stages = stage_costs(parts, layer.input_shape, element_bytes)
@@ -74,7 +86,9 @@ def _stages(asked: Asked, parts: Sequence[Part], layer: Layer, element_bytes: in
         raise SpecError(f"variant {asked.label}: {error}") from None
     if not stages or stages[-1].output_shape != layer.output_shape:
         made = format_shape(stages[-1].output_shape) if stages else "nothing"
-        raise SpecError(f"variant {asked.label}: makes {made}, the convolution {format_shape(layer.output_shape)}")
+        raise SpecError(
+            f"variant {asked.label}: makes {made}, the convolution {format_shape(layer.output_shape)}"
+        )
     return stages
 
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.analysis import module_source
 from dscost.errors import InputError
-from dscost.results import unknown_operators
+from dscost.reports.records import unknown_operators
 
 if TYPE_CHECKING:
     from dscost.tracing import Event, Trace
 
-# operators of aten that torch takes apart before `FlopCounterMode` sees them, into parts for which it has no formula;
-# those that reach it whole are looked up in its own table
-_WITHOUT_FORMULA = {f"aten::{name}" for name in ("inner", "bilinear", "cdist", "pdist", "tensordot")}
+# operators of aten that torch takes apart before `FlopCounterMode` sees them, into parts for which
+# it has no formula; those that reach it whole are looked up in its own table
+_WITHOUT_FORMULA = {
+    f"aten::{name}" for name in ("inner", "bilinear", "cdist", "pdist", "tensordot")
+}
 
 MOST_CAUSES = 8
 """Causes of one difference that are tried in all combinations."""
@@ -55,7 +57,8 @@ class Verification(NamedTuple):
         theirs: MACs by torch's `FlopCounterMode`.
         differences: The innermost modules on which they differ.
         notes: What the reader must know.
-        partial: Why neither count is known to be whole: operators of unknown cost, weights that nothing seems to read.
+        partial: Why neither count is known to be whole: operators of unknown cost, weights that
+            nothing seems to read.
     """
 
     target: str
@@ -73,7 +76,11 @@ class Verification(NamedTuple):
     @property
     def is_explained(self) -> bool:
         """Whether the counts are whole, and differ only by what `FlopCounterMode` is known to miscount."""
-        return bool(self.differences) and not self.partial and all(one.is_explained for one in self.differences)
+        return (
+            bool(self.differences)
+            and not self.partial
+            and all(one.is_explained for one in self.differences)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -93,7 +100,8 @@ def verify(target: Any, **options: Any) -> Verification:
 
     Args:
         target: As in `dscost.analyze`.
-        options: `input`, `batch`, `dtype`, `settings`, `kwargs` and `trust`, as in `dscost.analyze`.
+        options: `input`, `batch`, `dtype`, `settings`, `kwargs` and `trust`, as in
+            `dscost.analyze`.
 
     Raises:
         InputError: The target or an option is wrong, or one of the counters cannot run the model.
@@ -110,7 +118,9 @@ def verify(target: Any, **options: Any) -> Verification:
             foreign = sorted(_higher_order(traced))
             if not foreign:
                 raise
-            raise InputError(f"FlopCounterMode cannot run {name}: it does not know {', '.join(foreign)}") from error
+            raise InputError(
+                f"FlopCounterMode cannot run {name}: it does not know {', '.join(foreign)}"
+            ) from error
     ours = _with_children(traced)
     paths = [path for path in traced.calls if ours[path] != theirs.macs.get(path, 0)]
     innermost = [path for path in paths if not any(_is_inside(other, path) for other in paths)]
@@ -119,7 +129,13 @@ def verify(target: Any, **options: Any) -> Verification:
         ours=ours.get("", 0),
         theirs=theirs.macs[""],
         differences=tuple(
-            Difference(path, traced.types.get(path, ""), ours[path], found, _reason(traced, path, found, theirs.on_cpu))
+            Difference(
+                path,
+                traced.types.get(path, ""),
+                ours[path],
+                found,
+                _reason(traced, path, found, theirs.on_cpu),
+            )
             for path in innermost
             for found in (theirs.macs.get(path, 0),)
         ),
@@ -130,8 +146,12 @@ def verify(target: Any, **options: Any) -> Verification:
 
 def _higher_order(traced: "Trace") -> set[str]:
     """Return the higher-order operators that ran, without their namespace."""
-    names = {name for event in traced.events for name in (event.unusual, event.operator)} | set(traced.unknown)
-    return {name.partition("::")[2] for name in names if name.startswith("higher_order::")} - {"cond"}
+    names = {name for event in traced.events for name in (event.unusual, event.operator)} | set(
+        traced.unknown
+    )
+    return {name.partition("::")[2] for name in names if name.startswith("higher_order::")} - {
+        "cond"
+    }
 
 
 def _partial(traced: "Trace") -> Iterator[str]:
@@ -167,8 +187,11 @@ def _reason(traced: "Trace", path: str, theirs: int, on_cpu: bool) -> str:
                 causes.setdefault((cause, event.operator), []).append(event)
             else:
                 known += event.macs
-    # for each cause what it would make of them; first what we count, which means that it plays no part
-    choices = [(sum(event.macs for event in group), *_their_counts(group)) for group in causes.values()]
+    # for each cause what it would make of them; first what we count, which means that it plays no
+    # part
+    choices = [
+        (sum(event.macs for event in group), *_their_counts(group)) for group in causes.values()
+    ]
     names = [f"{cause} {operator}" if cause == _NO_FORMULA else cause for cause, operator in causes]
     dropped = [event.macs for event in traced.dropped if path in event.stack]
     if dropped:
@@ -184,9 +207,13 @@ def _reason(traced: "Trace", path: str, theirs: int, on_cpu: bool) -> str:
         for found in fitting
     ]
     fewest = dict.fromkeys(sorted(parts, key=len)[0])
-    lacking = [name.removeprefix(_NO_FORMULA).strip() for name in fewest if name.startswith(_NO_FORMULA)]
+    lacking = [
+        name.removeprefix(_NO_FORMULA).strip() for name in fewest if name.startswith(_NO_FORMULA)
+    ]
     others = [name for name in fewest if not name.startswith(_NO_FORMULA)]
-    return "; ".join([*([f"{_NO_FORMULA} {', '.join(sorted(lacking))}"] if lacking else []), *others])
+    return "; ".join(
+        [*([f"{_NO_FORMULA} {', '.join(sorted(lacking))}"] if lacking else []), *others]
+    )
 
 
 _NO_FORMULA = "FlopCounterMode has no formula for"
@@ -218,7 +245,9 @@ def _has_vector(event: "Event") -> bool:
     return read == 1 or written < max(2, read)
 
 
-_WHOLE_ON_CPU = {f"aten::{name}" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "mkldnn_rnn_layer")}
+_WHOLE_ON_CPU = {
+    f"aten::{name}" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "mkldnn_rnn_layer")
+}
 
 
 @cache
@@ -243,5 +272,8 @@ def _their_counts(events: "Sequence[Event]") -> tuple[int, ...]:
     """Return what `FlopCounterMode` may count for operators that it does not know well."""
     plain = sum(event.plain_macs for event in events)
     if events[0].unusual == "complex":
-        return plain, 3 * plain  # it meets the three real convolutions that torch runs, or one complex product
+        return (
+            plain,
+            3 * plain,
+        )  # it meets the three real convolutions that torch runs, or one complex product
     return (0, plain) if plain else (0,)

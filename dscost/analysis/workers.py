@@ -1,7 +1,7 @@
 """Another Python that counts models: how it is started, asked and ended here, and what it does there.
 
-Both ends are the same program of the same user: this contains accidents, not attacks. Requests and answers are values,
-pickled; answers may be of dscost's own types only.
+Both ends are the same program of the same user: this contains accidents, not attacks. Requests and
+answers are values, pickled; answers may be of dscost's own types only.
 """
 
 import io
@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from dscost import errors
 from dscost.analysis.isolated import Answer, Died, Progress, Swap, how_it_ended
 from dscost.errors import DscostError, FileProblems, InputError, UnavailableError, UnknownNameError
-from dscost.unraised import tell_in_a_line
+from dscost.foreign.unraised import tell_in_a_line
 
 if TYPE_CHECKING:
     from dscost.analysis.counting import CountedModel
@@ -39,7 +39,9 @@ class Process:
     def __init__(self) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from dscost.analysis.workers import serve; serve()"
         if not sys.executable:
-            raise UnavailableError("this Python does not know where it is, so no model can be isolated: --no-isolate")
+            raise UnavailableError(
+                "this Python does not know where it is, so no model can be isolated: --no-isolate"
+            )
         # in a session of its own, so that all that a model starts can be ended with it
         self._process = subprocess.Popen(
             [sys.executable, "-c", code],
@@ -60,7 +62,9 @@ class Process:
         """Whether it can be asked."""
         return self._process.poll() is None
 
-    def ask(self, target: str, request: Any, limit_s: float, progress: Progress | None = None) -> Answer:
+    def ask(
+        self, target: str, request: Any, limit_s: float, progress: Progress | None = None
+    ) -> Answer:
         """Return the answer to a request.
 
         Raises:
@@ -100,7 +104,9 @@ class Process:
                 raise Died(f"{target}: its code ended the process ({how_it_ended(code)})")
             if monotonic() > deadline:
                 self.end()
-                raise InputError(f"{target}: not done after {limit_s:g} s, stopped (--load-timeout sets the limit)")
+                raise InputError(
+                    f"{target}: not done after {limit_s:g} s, stopped (--load-timeout sets the limit)"
+                )
 
     def end(self) -> None:
         """End it, and all that the model has started; once, since its number may be somebody else's afterwards."""
@@ -124,7 +130,9 @@ class Process:
             try:
                 self._inbox.put(_Values(io.BytesIO(message)).load())
             except Exception as error:  # noqa: BLE001 - whatever is wrong with an answer, somebody waits for it
-                self._inbox.put(("bug", f"an answer that cannot be read: {errors.first_line(error)}"))
+                self._inbox.put(
+                    ("bug", f"an answer that cannot be read: {errors.first_line(error)}")
+                )
         self._inbox.put(None)
 
 
@@ -138,7 +146,10 @@ class _Values(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name}")
 
 
-_BY_NAME = {kind.__name__: kind for kind in (InputError, UnavailableError, errors.SpecError, errors.OutputError)}
+_BY_NAME = {
+    kind.__name__: kind
+    for kind in (InputError, UnavailableError, errors.SpecError, errors.OutputError)
+}
 
 
 def _error_of(name: str, text: str, content: Any) -> DscostError:
@@ -173,7 +184,9 @@ def serve() -> NoReturn:
     models: list[CountedModel] = []
     while True:
         request = pickle.loads(inbox.get())
-        message = _answered(request, models, lambda *said: _send(answers, _pickled(("progress", said))))
+        message = _answered(
+            request, models, lambda *said: _send(answers, _pickled(("progress", said)))
+        )
         if os.getpid() != owner:  # both have come back from a fork: one answer is enough
             os._exit(0)
         _send(answers, message)
@@ -205,7 +218,7 @@ def _fetch(requests: IO[bytes], inbox: "Queue[bytes]") -> None:
 
 def _answered(request: Any, models: "list[CountedModel]", progress: Progress) -> bytes:
     """Return the answer to a request, or why there is none."""
-    from dscost.sources.foreign import contained
+    from dscost.foreign.containing import contained
 
     kind, subject, given = request
     try:
@@ -216,21 +229,32 @@ def _answered(request: Any, models: "list[CountedModel]", progress: Progress) ->
         name = InputError.__name__ if isinstance(error, UnknownNameError) else type(error).__name__
         return _pickled(("error", (name, str(error), content)))
     except KeyboardInterrupt:  # no terminal reaches this process
-        return _pickled(("error", (InputError.__name__, f"{subject}: its code raised KeyboardInterrupt", None)))
+        return _pickled(
+            ("error", (InputError.__name__, f"{subject}: its code raised KeyboardInterrupt", None))
+        )
     except pickle.PicklingError:  # of a type that is no more the one that it was
-        return _pickled(("error", (InputError.__name__, f"{subject}: its code has replaced modules of dscost", None)))
+        return _pickled(
+            (
+                "error",
+                (InputError.__name__, f"{subject}: its code has replaced modules of dscost", None),
+            )
+        )
     except Exception as error:  # noqa: BLE001 - told as a bug where it can be told
         return _pickled(("bug", errors.first_line(error)))
 
 
-def _answer(kind: str, subject: Any, given: Any, models: "list[CountedModel]", progress: Progress) -> Answer:
+def _answer(
+    kind: str, subject: Any, given: Any, models: "list[CountedModel]", progress: Progress
+) -> Answer:
     from dscost.analysis import count, measure_model
 
     if kind == "count":
         before = _state()
         model = count(subject, **given)
         models.append(model)
-        return Answer(model.report, len(models) - 1, _swaps_of(model), model.saved, before != _state())
+        return Answer(
+            model.report, len(models) - 1, _swaps_of(model), model.saved, before != _state()
+        )
     model = models[subject]
     if kind == "measure":
         return Answer(measure_model(model, given, progress))
@@ -242,7 +266,9 @@ def _answer(kind: str, subject: Any, given: Any, models: "list[CountedModel]", p
 def _swaps_of(model: "CountedModel") -> tuple[Swap, ...] | None:
     if model.versions is None:
         return None
-    return tuple(Swap(place, *model.versions.layer_of(swap)) for place, swap in enumerate(model.swaps))
+    return tuple(
+        Swap(place, *model.versions.layer_of(swap)) for place, swap in enumerate(model.swaps)
+    )
 
 
 def _state() -> tuple[Any, ...]:
@@ -254,7 +280,11 @@ def _state() -> tuple[Any, ...]:
     except OSError:  # the folder is gone
         here = ""
     alarm = signal.getitimer(signal.ITIMER_REAL)[0] > 0 if hasattr(signal, "getitimer") else False
-    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
+    modes = (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled("cpu"),
+    )
     return here, alarm, torch.get_default_dtype(), str(torch.empty(0).device), *modes
 
 

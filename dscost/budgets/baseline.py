@@ -1,19 +1,9 @@
 """What was known before: a small sorted JSON file, one figure a line, so that branches merge.
 
-```json
-{
-  "models": {
-    "resnet18": {
-      "fingerprint": {"...": "..."},
-      "layers": {
-        "conv1/kind": "convolution Conv2d[in_channels=3,out_channels=64,kernel=7,stride=2,dilation=1,groups=1,bias=0]",
-        "conv1/macs": 118013952,
-        "conv1/params": 9408
-      },
-      "totals": {"macs": 1814073344, "params": 11689512}
-    }
-  },
-  "version": 2
+```json { "models": { "resnet18": { "fingerprint": {"...": "..."}, "layers": { "conv1/kind":
+"convolution Conv2d[in_channels=3,out_channels=64,kernel=7,stride=2,dilation=1,groups=1,bias=0]",
+"conv1/macs": 118013952, "conv1/params": 9408 }, "totals": {"macs": 1814073344, "params": 11689512}
+} }, "version": 2
 }
 ```
 
@@ -36,9 +26,9 @@ from dscost.budgets.metrics import model_figure
 from dscost.budgets.selectors import Kind, Selector, parse_kind
 from dscost.errors import FileProblems, InputError, NoFileError
 from dscost.files import decoded, read_text
-from dscost.literals import Reference
-from dscost.results import Layer, Report
-from dscost.strict_json import parse_json
+from dscost.notation.literals import Reference
+from dscost.notation.strict_json import parse_json
+from dscost.reports.records import Layer, Report
 
 VERSION = 2
 READ = (1, VERSION)
@@ -47,7 +37,15 @@ READ = (1, VERSION)
 CONVENTIONS_VERSION = 1
 """Counts up whenever the same model is counted otherwise."""
 
-KEPT = ("params", "macs", "weight_bytes", "input_bytes", "output_bytes", "traffic_bytes", "peak_activation_bytes")
+KEPT = (
+    "params",
+    "macs",
+    "weight_bytes",
+    "input_bytes",
+    "output_bytes",
+    "traffic_bytes",
+    "peak_activation_bytes",
+)
 """The figures of a whole model that a baseline keeps; the others follow from them."""
 KEPT_OF_LAYERS = ("params", "macs")
 KIND = "kind"
@@ -86,7 +84,11 @@ class Known(NamedTuple):
         if metric == "flops":
             return 2 * self.layer_figure(layer, "macs", selector)
         kind = self.kinds.get(layer)
-        meant = selector.parts_meant(kind) if selector is not None and kind is not None and kind.parts else None
+        meant = (
+            selector.parts_meant(kind)
+            if selector is not None and kind is not None and kind.parts
+            else None
+        )
         if meant is None or kind is None:
             return self.layers.get((layer, metric), Fraction(0))
         return Fraction(sum(getattr(kind.parts[at], metric) for at in meant))
@@ -156,7 +158,11 @@ def known_of(entry: Entry, report: Report, totals: Any) -> Known:
         report: What was counted.
         totals: Its cost, without what the budget excludes.
     """
-    figures = {metric: value for metric in KEPT if (value := model_figure(report, totals, metric)) is not None}
+    figures = {
+        metric: value
+        for metric in KEPT
+        if (value := model_figure(report, totals, metric)) is not None
+    }
     layers = {}
     kinds = {}
     for layer in rest_of(entry, report).layers:
@@ -203,7 +209,10 @@ def baseline_text(models: Mapping[str, Known]) -> str:
                 "fingerprint": known.fingerprint,
                 "totals": {metric: int(value) for metric, value in known.figures.items()},
                 "layers": {
-                    **{f"{layer}/{metric}": int(value) for (layer, metric), value in known.layers.items()},
+                    **{
+                        f"{layer}/{metric}": int(value)
+                        for (layer, metric), value in known.layers.items()
+                    },
                     **{f"{layer}/{KIND}": str(kind) for layer, kind in known.kinds.items()},
                 },
             }
@@ -237,8 +246,12 @@ def parse_baseline(text: str, origin: str) -> Baseline:
         raise InputError(f"{origin}: not a baseline of dscost: expected 'version' and 'models'")
     version = document.get("version")
     if type(version) is not int or version not in READ:
-        raise InputError(f"{origin}: expected version {' or '.join(map(str, READ))}, found {version!r}")
-    return Baseline({name: _known(f"{origin}: {name}", one) for name, one in document["models"].items()}, origin)
+        raise InputError(
+            f"{origin}: expected version {' or '.join(map(str, READ))}, found {version!r}"
+        )
+    return Baseline(
+        {name: _known(f"{origin}: {name}", one) for name, one in document["models"].items()}, origin
+    )
 
 
 def _known(where: str, value: Any) -> Known:
@@ -250,10 +263,15 @@ def _known(where: str, value: Any) -> Known:
                 kinds[layer] = parse_kind(found)
             else:
                 layers[layer, metric] = _figure(key, metric, KEPT_OF_LAYERS, found)
-        figures = {metric: _figure(metric, metric, KEPT, figure) for metric, figure in value["totals"].items()}
+        figures = {
+            metric: _figure(metric, metric, KEPT, figure)
+            for metric, figure in value["totals"].items()
+        }
         fingerprint = {str(key): str(text) for key, text in value["fingerprint"].items()}
     except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
-        raise InputError(f"{where}: not an entry of a baseline: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{where}: not an entry of a baseline: {type(error).__name__}: {error}"
+        ) from error
     return Known(fingerprint, figures, layers, kinds)
 
 
@@ -271,18 +289,22 @@ def _figure(key: str, metric: str, kept: Sequence[str], value: Any) -> Fraction:
 def baseline_from_git(path: Path, ref: str) -> Baseline | None:
     """Return the baseline as a commit has it, or `None` where git says that it has none.
 
-    A branch may have gone on since this one left it: what is compared with is where they parted, their merge base.
+    A branch may have gone on since this one left it: what is compared with is where they parted,
+    their merge base.
 
     Args:
         path: Of the file in the working tree.
-        ref: A branch, tag or commit, where `HEAD` parted from it; or `A...B`, where these two parted.
+        ref: A branch, tag or commit, where `HEAD` parted from it; or `A...B`, where these two
+            parted.
 
     Raises:
         InputError: This is no repository, or git cannot read the commit or the file.
     """
     path = path.resolve()
     folder = path.parent
-    _git(folder, ref, "rev-parse", "--is-inside-work-tree")  # else no repository, or one of somebody else
+    _git(
+        folder, ref, "rev-parse", "--is-inside-work-tree"
+    )  # else no repository, or one of somebody else
     commit = _parting(folder, ref)
     listed = _git(folder, ref, "ls-tree", "-z", "--name-only", commit, "--", f"./{path.name}")
     if not listed.strip(b"\0\n"):
@@ -293,7 +315,9 @@ def baseline_from_git(path: Path, ref: str) -> Baseline | None:
         raise InputError(f"{where}: larger than {MAX_BYTES:,} bytes, refused")
     try:
         return parse_baseline(decoded(text, where), where)
-    except FileProblems as error:  # of a file that is not in the working tree, so that no editor finds the place
+    except (
+        FileProblems
+    ) as error:  # of a file that is not in the working tree, so that no editor finds the place
         raise InputError(str(error)) from error
 
 
@@ -309,7 +333,9 @@ def _parting(folder: Path, ref: str) -> str:
     if ran.returncode != NO_MERGE_BASE:
         raise InputError(f"--against {ref}: {_said(ran)}")
     if dots or _is_shallow(folder):
-        raise InputError(f"--against {ref}: no commit is known where the two parted{_shallow_hint(folder)}")
+        raise InputError(
+            f"--against {ref}: no commit is known where the two parted{_shallow_hint(folder)}"
+        )
     return second  # they have nothing in common, such as a branch that keeps results only
 
 
@@ -319,10 +345,16 @@ NO_MERGE_BASE = 1
 
 def _commit(folder: Path, ref: str, name: str) -> str:
     """Return the hash of a commit."""
-    ran = None if name.startswith("-") else _run_git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    ran = (
+        None
+        if name.startswith("-")
+        else _run_git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    )
     if ran is None or ran.returncode:
         which = f" as {name}" if "..." in ref else ""
-        raise InputError(f"--against {ref}: there is no such commit here{which}{_shallow_hint(folder)}")
+        raise InputError(
+            f"--against {ref}: there is no such commit here{which}{_shallow_hint(folder)}"
+        )
     return ran.stdout.decode("ascii", errors="replace").strip()
 
 
@@ -331,7 +363,11 @@ def _is_shallow(folder: Path) -> bool:
 
 
 def _shallow_hint(folder: Path) -> str:
-    return "; this is a shallow clone: fetch more of it (fetch-depth: 0)" if _is_shallow(folder) else ""
+    return (
+        "; this is a shallow clone: fetch more of it (fetch-depth: 0)"
+        if _is_shallow(folder)
+        else ""
+    )
 
 
 def _git(folder: Path, ref: str, *arguments: str) -> bytes:
@@ -355,10 +391,17 @@ def _said(ran: "subprocess.CompletedProcess[bytes]") -> str:
 def _run_git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
     command = ["git", "-C", str(folder), *arguments]
     try:
-        # in a hook git names its own repository, which would be taken for that of the folder; and a name is no pattern
-        outside = {name: value for name, value in environ.items() if not _MISLEADS_GIT.fullmatch(name)}
+        # in a hook git names its own repository, which would be taken for that of the folder; and a
+        # name is no pattern
+        outside = {
+            name: value for name, value in environ.items() if not _MISLEADS_GIT.fullmatch(name)
+        }
         return subprocess.run(
-            command, capture_output=True, check=False, stdin=subprocess.DEVNULL, env={**outside, "LC_ALL": "C"}
+            command,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**outside, "LC_ALL": "C"},
         )
     except OSError as error:
         raise InputError(f"--against needs git: {error.strerror or error}") from error
@@ -383,9 +426,10 @@ class Update(NamedTuple):
         added: Entries that were not known.
         removed: Entries that no model has any more.
         replaced: Entries that were not comparable, and accepted: other figures stand there now.
-        changed: Entries that are not comparable and were not accepted, with the differences: they stay as they were.
-        shifted: Entries that were taken over although layers of theirs grew, since their totals did not: the layers,
-            as `layer/metric`.
+        changed: Entries that are not comparable and were not accepted, with the differences: they
+            stay as they were.
+        shifted: Entries that were taken over although layers of theirs grew, since their totals did
+            not: the layers, as `layer/metric`.
         unused: Patterns that nothing which needs accepting matches.
     """
 
@@ -401,15 +445,18 @@ class Update(NamedTuple):
 
 
 def updated(
-    before: Mapping[str, Known], now: Mapping[str, Known], accept: Sequence[str], keep: Collection[str] = ()
+    before: Mapping[str, Known],
+    now: Mapping[str, Known],
+    accept: Sequence[str],
+    keep: Collection[str] = (),
 ) -> Update:
     """Return the baseline with every improvement taken over; growth and figures of something else where accepted.
 
     Args:
         before: What was known.
         now: What was counted.
-        accept: Patterns over `entry/metric`, such as `mobilenet_v1*/macs`; over `entry` or `entry/*` where an entry is
-            of another target or input now.
+        accept: Patterns over `entry/metric`, such as `mobilenet_v1*/macs`; over `entry` or
+            `entry/*` where an entry is of another target or input now.
         keep: Entries that were not counted, and stay as they were.
     """
     models = {name: before[name] for name in keep if name in before}

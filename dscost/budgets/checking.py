@@ -8,14 +8,14 @@ from typing import NamedTuple
 from dscost.analysis import count, measure_model
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
-from dscost.architectures import Architecture, find_builtin, read_architecture
 from dscost.budgets.baseline import Baseline, Known, baseline_from_git, known_of, read_baseline
 from dscost.budgets.judging import CheckResult, Finding, Rescue, Subject, judge, without_excluded
 from dscost.budgets.language import Budget, Entry, read_budget
 from dscost.budgets.metrics import model_figure
 from dscost.errors import DscostError, InputError, UnknownNameError
+from dscost.foreign.containing import contained
+from dscost.networks.architectures import Architecture, find_builtin, read_architecture
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
-from dscost.sources.foreign import contained
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
@@ -43,7 +43,9 @@ def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
     try:
         folder = (start or Path.cwd()).resolve()
     except FileNotFoundError as error:
-        raise InputError("the working directory is gone: name the budget by its whole path") from error
+        raise InputError(
+            "the working directory is gone: name the budget by its whole path"
+        ) from error
     for place in (folder, *folder.parents):
         for name in FILE_NAMES:
             if (place / name).is_file():
@@ -76,12 +78,14 @@ def check(
 
     Args:
         path: Of the budget; by default the one that `find_budget` finds.
-        against: A commit whose baseline is to be compared with, instead of the one in the working tree.
+        against: A commit whose baseline is to be compared with, instead of the one in the working
+            tree.
         strict: Whether a warning is an error.
         exit_zero: Whether a broken limit exits 0; what could not be judged exits 2 all the same.
         only: Names of models to check, by default all.
         progress: Called with the share that is done and the model that is next.
-        isolate: Whether models that are code are counted in a process of their own, which may die without us.
+        isolate: Whether models that are code are counted in a process of their own, which may die
+            without us.
         load_timeout_s: How long a model may take there.
 
     Raises:
@@ -95,7 +99,11 @@ def check(
         pairs = list(_counted(chosen, progress, worker if isolate else None))
         subjects = [subject for subject, _ in pairs]
         found = judge(budget, subjects, baseline)
-        models = {subject.entry.name: (subject.entry, model) for subject, model in pairs if model is not None}
+        models = {
+            subject.entry.name: (subject.entry, model)
+            for subject, model in pairs
+            if model is not None
+        }
         findings = tuple(_with_rescue(finding, models) for finding in found.findings)
     return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
 
@@ -113,7 +121,11 @@ class Counted(NamedTuple):
 
 
 def count_all(
-    budget: Budget, only: Sequence[str] = (), progress: Progress | None = None, *, isolate: bool = False
+    budget: Budget,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+    *,
+    isolate: bool = False,
 ) -> Counted:
     """Return what a baseline keeps of the entries of a budget.
 
@@ -124,7 +136,8 @@ def count_all(
         isolate: Likewise.
 
     Raises:
-        InputError: A model cannot be counted, and the policy is that this fails; or there is no such model.
+        InputError: A model cannot be counted, and the policy is that this fails; or there is no
+            such model.
     """
     known, unloadable = {}, {}
     with Worker() as worker:
@@ -133,7 +146,9 @@ def count_all(
     for subject, _ in pairs:
         name = subject.entry.name
         if subject.report is None:
-            unloadable[name] = f"{budget.path}:{subject.entry.line}: {name}: {subject.why_unloadable}"
+            unloadable[name] = (
+                f"{budget.path}:{subject.entry.line}: {name}: {subject.why_unloadable}"
+            )
             if budget.policy_of(subject.entry)["on_unloadable_model"] == "fail":
                 raise InputError(unloadable[name])
             continue
@@ -153,7 +168,9 @@ def _chosen(budget: Budget, names: Sequence[str]) -> Budget:
     chosen = [entry for entry in budget.entries if any(is_of(entry.name, name) for name in names)]
     for name in names:
         if not any(is_of(entry.name, name) for entry in chosen):
-            raise UnknownNameError("model of the budget", name, [entry.name for entry in budget.entries])
+            raise UnknownNameError(
+                "model of the budget", name, [entry.name for entry in budget.entries]
+            )
     return replace(budget, entries=tuple(chosen))
 
 
@@ -162,7 +179,11 @@ def _baseline(budget: Budget, against: str | None) -> Baseline | None:
         if against is not None:
             raise InputError(f"--against {against}: {budget.path} names no baseline")
         return None
-    found = read_baseline(budget.baseline) if against is None else baseline_from_git(budget.baseline, against)
+    found = (
+        read_baseline(budget.baseline)
+        if against is None
+        else baseline_from_git(budget.baseline, against)
+    )
     where = budget.baseline.name if against is None else f"{against}:{budget.baseline.name}"
     return found or Baseline({}, where, is_there=False)
 
@@ -198,12 +219,19 @@ def _timed(model: CountedModel) -> tuple[CountedModel, str | None]:
 
 def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedModel:
     target = placed(entry.target, folder)
-    settings, kwargs, given, batch = dict(entry.settings), dict(entry.kwargs), entry.input, entry.batch
+    settings, kwargs, given, batch = (
+        dict(entry.settings),
+        dict(entry.kwargs),
+        entry.input,
+        entry.batch,
+    )
     if settings:
         architecture = _architecture(target)
         if architecture is None:  # a factory's settings are its keyword arguments
             settings, kwargs = {}, {**kwargs, **settings}
-        elif given and entry.input_is_default and architecture.file.input_settings & settings.keys():
+        elif (
+            given and entry.input_is_default and architecture.file.input_settings & settings.keys()
+        ):
             first = given[0]
             if isinstance(first, int):
                 batch, given = batch or first, None

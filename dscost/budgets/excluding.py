@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dscost.budgets.language import Entry
 from dscost.budgets.metrics import METRICS
-from dscost.results import Cost, Layer, Report, unknown_operators
+from dscost.reports.records import Cost, Layer, Report, unknown_operators
 
 
 class Rest(NamedTuple):
@@ -29,7 +29,11 @@ def rest_of(entry: Entry, report: Report) -> Rest:
         return Rest(report.layers, report.totals.as_is, report.coverage.unknown)
     inherited = _inherited(report, gone)
     return Rest(
-        tuple(_with(layer, inherited.get(layer.name)) for layer in report.layers if layer.name not in gone),
+        tuple(
+            _with(layer, inherited.get(layer.name))
+            for layer in report.layers
+            if layer.name not in gone
+        ),
         _without(report.totals.as_is, gone.values(), inherited.values()),
         _unknown(report, gone),
     )
@@ -70,7 +74,9 @@ def _with(layer: Layer, inherited: tuple[int, int] | None) -> Layer:
     params, weight_bytes = inherited
     cost = layer.cost
     return layer._replace(
-        cost=cost._replace(params=cost.params + params, weight_bytes=cost.weight_bytes + weight_bytes)
+        cost=cost._replace(
+            params=cost.params + params, weight_bytes=cost.weight_bytes + weight_bytes
+        )
     )
 
 
@@ -83,7 +89,9 @@ def _without(total: Cost, gone: Iterable[Cost], inherited: Iterable[tuple[int, i
             traffic_bytes=total.traffic_bytes - cost.traffic_bytes,
         )
     for params, weight_bytes in inherited:
-        total = total._replace(params=total.params + params, weight_bytes=total.weight_bytes + weight_bytes)
+        total = total._replace(
+            params=total.params + params, weight_bytes=total.weight_bytes + weight_bytes
+        )
     return total
 
 

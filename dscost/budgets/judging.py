@@ -7,12 +7,19 @@ from math import ceil, floor
 from pathlib import Path
 from typing import NamedTuple
 
-from dscost.budgets.baseline import KEPT_OF_LAYERS, Baseline, Known, fingerprint_of, known_of, renamed_layers
+from dscost.budgets.baseline import (
+    KEPT_OF_LAYERS,
+    Baseline,
+    Known,
+    fingerprint_of,
+    known_of,
+    renamed_layers,
+)
 from dscost.budgets.excluding import rest_of, why_inexact
 from dscost.budgets.language import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.metrics import METRICS, OF_LAYERS, STATIC, cost_figure, model_figure
 from dscost.budgets.selectors import Kind, Selector
-from dscost.results import Cost, Layer, Report
+from dscost.reports.records import Cost, Layer, Report
 
 CONTRIBUTORS = 3
 """Layers named where a limit is violated."""
@@ -48,9 +55,10 @@ class Finding(NamedTuple):
     """Something that the user must know.
 
     Args:
-        kind: `over_max`, `under_min`, `grew`, `shrank`, `new_cost`, `unmatched_rule`, `missing_baseline`,
-            `stale_baseline`, `not_comparable`, `unknown_cost`, `unseen_work`, `value_dependent`, `unused_weights`,
-            `other_doubt`, `unknown_figure`, `unloadable_model`, `inexact_exclusion`, `improvement`.
+        kind: `over_max`, `under_min`, `grew`, `shrank`, `new_cost`, `unmatched_rule`,
+            `missing_baseline`, `stale_baseline`, `not_comparable`, `unknown_cost`, `unseen_work`,
+            `value_dependent`, `unused_weights`, `other_doubt`, `unknown_figure`,
+            `unloadable_model`, `inexact_exclusion`, `improvement`.
         level: `error`, `warn`, `note`, or `fail` where nothing could be judged.
         entry: The model and choice it is about; empty for the whole file.
         line: Of the budget file.
@@ -61,7 +69,8 @@ class Finding(NamedTuple):
         limit: What would just have passed, a whole number of what there are no fractions of.
         before: In the baseline.
         detail: What else there is to say: the user's message, an error, a reason.
-        contributions: Layers that weigh most, or grew most, or shrank most where too little is left.
+        contributions: Layers that weigh most, or grew most, or shrank most where too little is
+            left.
         rescue: What would help.
         tolerance: Share that `limit` has on top of what the budget says, of a measured figure.
     """
@@ -181,10 +190,18 @@ def judge(budget: Budget, subjects: Sequence[Subject], baseline: Baseline | None
     """
     findings: list[Finding] = []
     passed: list[Passed] = []
-    every_layer = [layer for subject in subjects if subject.report for layer in subject.report.layers]
+    every_layer = [
+        layer for subject in subjects if subject.report for layer in subject.report.layers
+    ]
     missing = _without_baseline(baseline)
     judges = [
-        _Judge(budget, subject, baseline.models.get(subject.entry.name) if baseline else None, missing, every_layer)
+        _Judge(
+            budget,
+            subject,
+            baseline.models.get(subject.entry.name) if baseline else None,
+            missing,
+            every_layer,
+        )
         for subject in subjects
     ]
     somewhere = {place for one in judges for place in one.matched_rules()}
@@ -199,7 +216,11 @@ def _without_baseline(baseline: Baseline | None) -> str | None:
     """Return why no model has a baseline; `None` where there is one, whatever it has."""
     if baseline is None:
         return "the budget names no baseline"
-    return None if baseline.is_there else f"there is no {baseline.origin}. dscost baseline save writes one"
+    return (
+        None
+        if baseline.is_there
+        else f"there is no {baseline.origin}. dscost baseline save writes one"
+    )
 
 
 def _stale(budget: Budget, baseline: Baseline | None) -> Iterator[Finding]:
@@ -221,7 +242,11 @@ class _Judge:
         missing: str | None,
         every_layer: Sequence[Layer],
     ) -> None:
-        self.policy, self.entry, self.subject = budget.policy_of(subject.entry), subject.entry, subject
+        self.policy, self.entry, self.subject = (
+            budget.policy_of(subject.entry),
+            subject.entry,
+            subject,
+        )
         self.known, self.missing, self.every_layer = known, missing, every_layer
         self._rest = None if subject.report is None else rest_of(subject.entry, subject.report)
         self._meant = [] if self._rest is None else _meant_by(self.entry.layers, self._rest.layers)
@@ -237,7 +262,8 @@ class _Judge:
         """Yield what there is to say.
 
         Args:
-            somewhere: Places of rules that some layer matches, be it of another choice of the model's settings.
+            somewhere: Places of rules that some layer matches, be it of another choice of the
+                model's settings.
         """
         report = self.subject.report
         if report is None or self._rest is None:
@@ -274,9 +300,13 @@ class _Judge:
         held = _last_words(rules, [[layer.name for layer in meant] for meant in self._meant])
         gone = [[] if past is None else past.gone(rule.selector) for rule in rules]
         held_of_gone = _last_words(rules, gone)
-        for rule, meant, of_each, of_gone in zip(rules, self._meant, held, held_of_gone, strict=True):
+        for rule, meant, of_each, of_gone in zip(
+            rules, self._meant, held, held_of_gone, strict=True
+        ):
             yield from self._rule(rule, _Meant(meant, of_each, of_gone, layers), past, somewhere)
-        yield from (one for one in self._improvements(report, cost, before) if one.metric not in unwelcome)
+        yield from (
+            one for one in self._improvements(report, cost, before) if one.metric not in unwelcome
+        )
 
     # -- what cannot be judged
 
@@ -296,7 +326,12 @@ class _Judge:
     ) -> Iterator[Finding]:
         level = self.policy["on_unmatched_rule"]
         if level != "ignore":
-            said = detail or rule.selector.leaves_out(layers) or self._hint(rule, layers).strip(" ()") or None
+            said = (
+                detail
+                or rule.selector.leaves_out(layers)
+                or self._hint(rule, layers).strip(" ()")
+                or None
+            )
             finding = self._finding("unmatched_rule", level, layer=rule.selector.text, detail=said)
             yield finding._replace(line=rule.line, column=rule.column)
 
@@ -323,13 +358,17 @@ class _Judge:
             level = self.policy["on_missing_baseline"]
             if not needed or level == "ignore":
                 return _Comparable(None, ())
-            return _Comparable(None, (self._finding("missing_baseline", level, detail=self.missing),))
+            return _Comparable(
+                None, (self._finding("missing_baseline", level, detail=self.missing),)
+            )
         differences = self.known.differs_from(fingerprint_of(self.entry, report))
         if differences:
             level = self.policy["on_missing_baseline"]
             if level == "ignore":
                 return _Comparable(None, ())
-            return _Comparable(None, (self._finding("not_comparable", level, detail="; ".join(differences)),))
+            return _Comparable(
+                None, (self._finding("not_comparable", level, detail="; ".join(differences)),)
+            )
         return _Comparable(self.known, ())
 
     def _all_limits(self) -> Iterator[Limit]:
@@ -350,10 +389,16 @@ class _Judge:
     ) -> Iterator[Finding | Passed]:
         if value is None:
             why_not = self.subject.error if METRICS[limit.metric].measured else None
-            yield self._finding("unknown_figure", limit.level, limit=limit, layer=layer, detail=why_not)
+            yield self._finding(
+                "unknown_figure", limit.level, limit=limit, layer=layer, detail=why_not
+            )
             return
         if limit.bound in ("max", "min"):
-            most = limit.value * (1 + limit.tolerance) if limit.bound == "max" else limit.value / (1 + limit.tolerance)
+            most = (
+                limit.value * (1 + limit.tolerance)
+                if limit.bound == "max"
+                else limit.value / (1 + limit.tolerance)
+            )
             fails = value > most if limit.bound == "max" else value < most
             kind = "over_max" if limit.bound == "max" else "under_min"
         elif before is None:  # said once for the whole model
@@ -363,7 +408,16 @@ class _Judge:
         if METRICS[limit.metric].kind in WHOLE:
             most = Fraction(floor(most) if limit.bound in ("max", "max_increase") else ceil(most))
         if not fails:
-            yield Passed(self.entry.name, limit.metric, limit.bound, value, most, layer, note, limit.tolerance)
+            yield Passed(
+                self.entry.name,
+                limit.metric,
+                limit.bound,
+                value,
+                most,
+                layer,
+                note,
+                limit.tolerance,
+            )
             return
         contributions = why() if why else ()
         yield Finding(
@@ -383,7 +437,11 @@ class _Judge:
         )
 
     def _rule(
-        self, rule: LayerRule, about: "_Meant", past: "_Past | None", somewhere: Collection[tuple[int, int]]
+        self,
+        rule: LayerRule,
+        about: "_Meant",
+        past: "_Past | None",
+        somewhere: Collection[tuple[int, int]],
     ) -> Iterator[Finding | Passed]:
         meant, layers = about.layers, about.every_layer
         if past is not None and past.members(rule.selector) is None:
@@ -402,18 +460,30 @@ class _Judge:
             why = partial(_contributions, meant, limit, past, layers, rule.selector)
             yield from self._held(limit, value, old, rule.selector.text, why, note)
 
-    def _each(self, rule: LayerRule, about: "_Meant", past: "_Past | None") -> Iterator[Finding | Passed]:
+    def _each(
+        self, rule: LayerRule, about: "_Meant", past: "_Past | None"
+    ) -> Iterator[Finding | Passed]:
         limits = [limit for limit in rule.each if limit.level != "ignore"]
         open_ones = [limit for limit in limits if about.each[limit.metric, limit.bound]]
         for layer in about.layers if open_ones else ():
             for limit in open_ones:
                 if layer.name in about.each[limit.metric, limit.bound]:
-                    old = None if past is None else past.figure(layer.name, limit.metric, rule.selector)
-                    yield from self._held(limit, cost_figure(layer.cost, limit.metric), old, layer.name, None)
+                    old = (
+                        None
+                        if past is None
+                        else past.figure(layer.name, limit.metric, rule.selector)
+                    )
+                    yield from self._held(
+                        limit, cost_figure(layer.cost, limit.metric), old, layer.name, None
+                    )
         if past is None:
             return
         for limit in limits:  # what is gone is the most that a layer can shrink
-            for name in sorted(about.gone[limit.metric, limit.bound]) if limit.bound == "max_decrease" else ():
+            for name in (
+                sorted(about.gone[limit.metric, limit.bound])
+                if limit.bound == "max_decrease"
+                else ()
+            ):
                 old = past.known.layer_figure(name, limit.metric, rule.selector)
                 yield from self._held(limit, Fraction(0), old, name, None)
 
@@ -426,7 +496,8 @@ class _Judge:
     ) -> Iterator[Finding | Passed]:
         """Tell of a rule without layers, or hold it where that is meant.
 
-        A slip of the pen never is, nor a ban on a class of torch where convolutions of other classes fit it.
+        A slip of the pen never is, nor a ban on a class of torch where convolutions of other
+        classes fit it.
         """
         wrong = rule.selector.unknown_name(self.every_layer) or note
         is_meant = rule.allow_empty or (rule.is_ban and (rule.line, rule.column) in somewhere)
@@ -435,7 +506,9 @@ class _Judge:
             yield from found
             if found or not rule.is_ban:
                 return
-        nothing = f"no layer matches{self._hint(rule, layers) if rule.selector.by == 'name' else ''}"
+        nothing = (
+            f"no layer matches{self._hint(rule, layers) if rule.selector.by == 'name' else ''}"
+        )
         for limit in rule.total:
             if limit.level != "ignore" and limit.bound not in CHANGES:
                 yield from self._held(limit, Fraction(0), None, rule.selector.text, None, nothing)
@@ -443,7 +516,9 @@ class _Judge:
     def _without_kinds(self, rule: LayerRule) -> Iterator[Finding]:
         level = self.policy["on_missing_baseline"]
         if level != "ignore" and any(_is_relative(limit) for limit in (*rule.each, *rule.total)):
-            finding = self._finding("not_comparable", level, layer=rule.selector.text, detail=NO_KINDS)
+            finding = self._finding(
+                "not_comparable", level, layer=rule.selector.text, detail=NO_KINDS
+            )
             yield finding._replace(line=rule.line, column=rule.column)
 
     def _improvements(self, report: Report, cost: Cost, before: Known | None) -> Iterator[Finding]:
@@ -452,14 +527,29 @@ class _Judge:
         for metric in STATIC:
             value, old = model_figure(report, cost, metric), before.figure(metric)
             if metric in _WORTH_A_NOTE and value is not None and old is not None and value < old:
-                yield self._finding("improvement", "note")._replace(metric=metric, value=value, before=old)
+                yield self._finding("improvement", "note")._replace(
+                    metric=metric, value=value, before=old
+                )
 
     def _finding(
-        self, kind: str, level: str, *, limit: Limit | None = None, layer: str | None = None, detail: str | None = None
+        self,
+        kind: str,
+        level: str,
+        *,
+        limit: Limit | None = None,
+        layer: str | None = None,
+        detail: str | None = None,
     ) -> Finding:
         line, column = (limit.line, limit.column) if limit else (self.entry.line, self.entry.column)
         return Finding(
-            kind, level, self.entry.name, line, column, limit.metric if limit else None, layer, detail=detail
+            kind,
+            level,
+            self.entry.name,
+            line,
+            column,
+            limit.metric if limit else None,
+            layer,
+            detail=detail,
         )
 
 
@@ -480,7 +570,8 @@ def _is_relative(limit: Limit) -> bool:
 
 
 MOST_HINTS = 5
-"""Patterns of an entry that match nothing for which a near one is looked for, among all names of its layers."""
+"""Patterns of an entry that match nothing for which a near one is looked for, among all names of
+its layers."""
 
 OF_DOUBTS: Mapping[str, tuple[str, str]] = {
     "unseen": ("unseen_work", "on_unseen_work"),
@@ -517,13 +608,17 @@ _Bound = tuple[str, str]
 """A metric, and one of `budgets.language.BOUNDS`."""
 
 
-def _last_words(rules: Sequence[LayerRule], meant: Sequence[Sequence[str]]) -> list[Mapping[_Bound, Set[str]]]:
+def _last_words(
+    rules: Sequence[LayerRule], meant: Sequence[Sequence[str]]
+) -> list[Mapping[_Bound, Set[str]]]:
     """Return for each rule and bound of its `each` the layers of which no later rule sets the same bound."""
     taken: dict[_Bound, set[str]] = {}
     found: list[Mapping[_Bound, Set[str]]] = []
     for rule, names in zip(reversed(rules), reversed(meant), strict=True):
         bounds = {(limit.metric, limit.bound) for limit in rule.each}
-        left = {bound: {name for name in names if name not in taken.get(bound, ())} for bound in bounds}
+        left = {
+            bound: {name for name in names if name not in taken.get(bound, ())} for bound in bounds
+        }
         found.append(left)
         for bound in bounds:
             taken.setdefault(bound, set()).update(left[bound])
@@ -571,7 +666,8 @@ class _Past:
                 kind.parts
                 and known.kinds.get(before) == kind._replace(parts=())
                 and all(
-                    known.layer_figure(before, metric) == now.layer_figure(name, metric) for metric in KEPT_OF_LAYERS
+                    known.layer_figure(before, metric) == now.layer_figure(name, metric)
+                    for metric in KEPT_OF_LAYERS
                 )
             ):
                 found[before] = kind
@@ -587,12 +683,17 @@ class _Past:
         """Return what a layer of today had, or what a selector means of it; nothing of a new one."""
         return self.known.layer_figure(self._before.get(layer, layer), metric, selector)
 
-    def figures(self, metric: str, selector: Selector | None = None) -> Mapping[str, Fraction] | None:
+    def figures(
+        self, metric: str, selector: Selector | None = None
+    ) -> Mapping[str, Fraction] | None:
         """Return what the layers had that a selector meant, or all, by today's name; `None` where that is not kept."""
         members = sorted(self.known.names) if selector is None else self.members(selector)
         if members is None or metric not in OF_LAYERS:
             return None
-        return {self._now.get(name, name): self.known.layer_figure(name, metric, selector) for name in members}
+        return {
+            self._now.get(name, name): self.known.layer_figure(name, metric, selector)
+            for name in members
+        }
 
     def gone(self, selector: Selector) -> list[str]:
         """Return the layers that a selector meant which are not there any more, under whatever name."""
@@ -602,7 +703,8 @@ class _Past:
 def _grown(limit: Limit, value: Fraction, before: Fraction) -> tuple[Fraction, bool, str]:
     """Return the largest (or smallest) figure that would pass, whether this one fails, and how that is called."""
     room = before * limit.value if limit.relative else limit.value
-    # of whole numbers, those below are at most one less; of fractions none is the largest, so that itself passes
+    # of whole numbers, those below are at most one less; of fractions none is the largest, so that
+    # itself passes
     is_whole = METRICS[limit.metric].kind != "factor"
     room = max(room, Fraction(ceil(limit.ignore_below) - 1) if is_whole else limit.ignore_below)
     grows = limit.bound == "max_increase"
@@ -637,9 +739,9 @@ def _contributions(
 ) -> Sequence[Contribution]:
     """Return the layers that explain a broken limit.
 
-    Those that grew most since the baseline; where there is too little, those that shrank most, the ones that are gone
-    included. Where none did, those that weigh most. A layer that came to a group or left it counts in full there, and
-    is told with its own figures.
+    Those that grew most since the baseline; where there is too little, those that shrank most, the
+    ones that are gone included. Where none did, those that weigh most. A layer that came to a group
+    or left it counts in full there, and is told with its own figures.
 
     Args:
         meant: The layers that the limit is about.
@@ -656,15 +758,23 @@ def _contributions(
 
     def told(names: Iterable[str]) -> list[Contribution]:
         before = None if past is None or was is None else past.figure
-        return [Contribution(name, values.get(name, Fraction(0)), before and before(name, metric)) for name in names]
+        return [
+            Contribution(name, values.get(name, Fraction(0)), before and before(name, metric))
+            for name in names
+        ]
 
     if was is not None:
         sign = -1 if limit.bound in ("min", "max_decrease") else 1
         changes = {name: sign * (now.get(name, 0) - was.get(name, 0)) for name in {**now, **was}}
-        most = sorted((name for name, change in changes.items() if change > 0), key=lambda name: -changes[name])
+        most = sorted(
+            (name for name, change in changes.items() if change > 0),
+            key=lambda name: -changes[name],
+        )
         if most:
             return told(most[:CONTRIBUTORS])
-    return told(sorted((name for name in now if now[name]), key=lambda name: -now[name])[:CONTRIBUTORS])
+    return told(
+        sorted((name for name in now if now[name]), key=lambda name: -now[name])[:CONTRIBUTORS]
+    )
 
 
 def _figures(layers: Iterable[Layer], metric: str) -> dict[str, Fraction]:

@@ -15,12 +15,19 @@ from dscost.budgets.metrics import METRICS, OF_LAYERS
 from dscost.budgets.selectors import Selector, parse_selector
 from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, hint
 from dscost.files import split_report_name
-from dscost.inputs import INPUT_DTYPES, NAME_PATTERN, Inputs, TensorSpec, inputs_of, parse_input
-from dscost.literals import read_node, with_parts
-from dscost.marked_yaml import Node, read_yaml
-from dscost.quantities import MAX_QUANTITY, QUANTITIES, kind_of, parse_quantity
-from dscost.results import Layer
-from dscost.units import DTYPE_BYTES
+from dscost.notation.inputs import (
+    INPUT_DTYPES,
+    NAME_PATTERN,
+    Inputs,
+    TensorSpec,
+    inputs_of,
+    parse_input,
+)
+from dscost.notation.literals import read_node, with_parts
+from dscost.notation.marked_yaml import Node, read_yaml
+from dscost.notation.quantities import MAX_QUANTITY, QUANTITIES, kind_of, parse_quantity
+from dscost.notation.units import DTYPE_BYTES
+from dscost.reports.records import Layer
 
 VERSION = 1
 
@@ -59,7 +66,8 @@ NOT_OF_SAVED = (*RUN_KEYS, "trust", "set", "kwargs", "matrix")
 """The keys of a model that cannot change a saved report."""
 
 WHOLE = ("count", "bytes")
-"""Kinds of which there are no fractions: one without a unit, such as 0.05, is a mistake; 1.5 KiB is not."""
+"""Kinds of which there are no fractions: one without a unit, such as 0.05, is a mistake; 1.5 KiB is
+not."""
 
 OF_MODELS = tuple(name for name in POLICIES if name != "on_stale_baseline")
 """The policies that a model may have of its own."""
@@ -105,7 +113,8 @@ class LayerRule:
 
     Args:
         selector: Which layers.
-        each: Limits on every one of them; of several rules the last that matches a layer holds, metric by metric.
+        each: Limits on every one of them; of several rules the last that matches a layer holds,
+            metric by metric.
         total: Limits on their sum.
         line: Where the rule stands.
         column: Likewise.
@@ -122,7 +131,11 @@ class LayerRule:
     @property
     def is_ban(self) -> bool:
         """Whether all that it says is that there is nothing of it."""
-        return bool(self.total) and not self.each and all(one.bound == "max" and not one.value for one in self.total)
+        return (
+            bool(self.total)
+            and not self.each
+            and all(one.bound == "max" and not one.value for one in self.total)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +155,25 @@ class Entry:
     Args:
         name: Of the model, and its choice where there are several: `mobilenet_v1[width=0.5]`.
         target: As on the command line.
-        input: Shape, several shapes, or NAME=SHAPE:DTYPE as on the command line; by default the model's own.
+        input: Shape, several shapes, or NAME=SHAPE:DTYPE as on the command line; by default the
+            model's own.
         batch: Replaces the batch of the input.
         dtype: Of weights and activations.
         settings: Of an architecture; or keyword arguments of a factory.
         kwargs: Keyword arguments of a factory.
-        limits: On the whole. Those of the defaults that the model does not write stand; to a bound that it writes
-            apply the keys that it writes beside it (ignore_below, tolerance, level, message), else those of the
-            defaults. Likewise for entries of a matrix.
+        limits: On the whole. Those of the defaults that the model does not write stand; to a bound
+            that it writes apply the keys that it writes beside it (ignore_below, tolerance, level,
+            message), else those of the defaults. Likewise for entries of a matrix.
         layers: Rules on layers.
         exclude: What does not count.
         line: Where the model stands.
         column: Likewise.
-        input_is_default: Whether the input is that of the defaults: a setting that sizes the input goes before it.
-        policy: What is done about what cannot be judged, where this model has it otherwise than the budget.
-        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
+        input_is_default: Whether the input is that of the defaults: a setting that sizes the input
+            goes before it.
+        policy: What is done about what cannot be judged, where this model has it otherwise than the
+            budget.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
     """
 
     name: str
@@ -178,7 +195,9 @@ class Entry:
     @property
     def needs_time(self) -> bool:
         """Whether a limit asks for a measured figure."""
-        return any(METRICS[limit.metric].measured and limit.level != "ignore" for limit in self.limits)
+        return any(
+            METRICS[limit.metric].measured and limit.level != "ignore" for limit in self.limits
+        )
 
     def excludes(self, layer: Layer) -> bool:
         """Whether a layer does not count: one that computes other things too counts."""
@@ -242,7 +261,9 @@ class _Reader:
         version = top.get("version")
         if version is not None and (type(version.value) is not int or version.value != VERSION):
             self._at(version, f"expected version {VERSION}, found {version.plain!r:.60}")
-        policy = {name: default for name, (_, default) in POLICIES.items()} | self._policy(top.get("policy"))
+        policy = {name: default for name, (_, default) in POLICIES.items()} | self._policy(
+            top.get("policy")
+        )
         defaults = self._mapping(top.get("defaults"), DEFAULT_KEYS) or {}
         self._run(defaults)  # and once more with each model that uses them: a mistake is told once
         self._limits(defaults.get("limits"))
@@ -253,14 +274,21 @@ class _Reader:
             with self._kept(node):
                 entries += self._model(node, defaults, MOST_ENTRIES - len(entries))
             if len(entries) > MOST_ENTRIES:
-                self._at(node, f"more than {MOST_ENTRIES:,} models and choices up to here: split the budget")
+                self._at(
+                    node,
+                    f"more than {MOST_ENTRIES:,} models and choices up to here: split the budget",
+                )
                 break
         seen: dict[str, Entry] = {}
         for entry in entries:
             first = seen.setdefault(entry.name, entry)
             if first is not entry and entry.name:
                 self._problems.append(
-                    Problem(entry.line, entry.column, f"duplicate model '{entry.name}', first on line {first.line}")
+                    Problem(
+                        entry.line,
+                        entry.column,
+                        f"duplicate model '{entry.name}', first on line {first.line}",
+                    )
                 )
         return Budget(path, tuple(entries), policy, path.parent / baseline if baseline else None)
 
@@ -281,7 +309,10 @@ class _Reader:
         is_saved = split_report_name(target) is not None
         for key in NOT_OF_SAVED if is_saved else ():
             if key in given:
-                self._at_key(given[key], f"{target} is a saved report, counted already: '{key}' cannot change it")
+                self._at_key(
+                    given[key],
+                    f"{target} is a saved report, counted already: '{key}' cannot change it",
+                )
         own = given if is_saved else {**defaults, **given}
         name = self._text(given.get("name")) or target
         common: dict[str, Any] = {
@@ -297,7 +328,9 @@ class _Reader:
             "column": node.column,
         }
         beside = _beside(defaults.get("limits"))
-        base = _merged(self._limits(defaults.get("limits")), self._limits(given.get("limits"), beside=beside))
+        base = _merged(
+            self._limits(defaults.get("limits")), self._limits(given.get("limits"), beside=beside)
+        )
         # a factory's settings are arguments of Python code
         valued = self._argument if _is_factory(target) else attrgetter("plain")
         settings = self._values(given.get("set"), valued)
@@ -317,7 +350,10 @@ class _Reader:
             changed = {key: valued(value) for key, value in choice.items() if key not in RUN_KEYS}
             label = ",".join(f"{key}={_worded(value.plain)}" for key, value in choice.items())
             yield Entry(
-                name=f"{name}[{label}]" if label else name, settings={**settings, **changed}, limits=limits, **fields
+                name=f"{name}[{label}]" if label else name,
+                settings={**settings, **changed},
+                limits=limits,
+                **fields,
             )
         for was_used, (_, _, place) in zip(used, overrides, strict=True):
             if not was_used and choices:
@@ -328,7 +364,10 @@ class _Reader:
             yield {}
             return
         if not isinstance(node.value, dict):
-            self._at(node, f"expected lists of values by setting, such as {{width: [0.5, 1.0]}}, found {node.kind}")
+            self._at(
+                node,
+                f"expected lists of values by setting, such as {{width: [0.5, 1.0]}}, found {node.kind}",
+            )
             return
         if not node.value:
             self._at(node, "the matrix is empty")
@@ -343,7 +382,11 @@ class _Reader:
         for values in lists:
             count *= len(values)
         if count > room:
-            before = "" if room == MOST_ENTRIES else f" in a budget, and {MOST_ENTRIES - room:,} stand above"
+            before = (
+                ""
+                if room == MOST_ENTRIES
+                else f" in a budget, and {MOST_ENTRIES - room:,} stand above"
+            )
             self._at(node, f"{count:,} entries are too many; at most {MOST_ENTRIES:,}{before}")
             return
         for values in product(*lists):
@@ -376,7 +419,9 @@ class _Reader:
             if not {"each", "total"} & set(given):
                 self._at(one, "a rule on layers has 'each' or 'total', or both")
             selector = self._selector(given.get("match"))
-            each, total = (self._limits(given.get(key), of_layers=True) for key in ("each", "total"))
+            each, total = (
+                self._limits(given.get(key), of_layers=True) for key in ("each", "total")
+            )
             allow_empty = self._truth(given.get("allow_empty"))
             if selector:
                 yield LayerRule(selector, each, total, one.line, one.column, allow_empty)
@@ -398,7 +443,11 @@ class _Reader:
         return None
 
     def _limits(
-        self, node: Node | None, *, of_layers: bool = False, beside: "_Beside" = MappingProxyType({})
+        self,
+        node: Node | None,
+        *,
+        of_layers: bool = False,
+        beside: "_Beside" = MappingProxyType({}),
     ) -> tuple[Limit, ...]:
         known = tuple(name for name, metric in METRICS.items() if metric.of_layers or not of_layers)
         if of_layers and node is not None and node.value == {}:
@@ -408,27 +457,42 @@ class _Reader:
             found += self._limit(metric, value, beside.get(metric, {}), of_layers=of_layers)
         return tuple(found)
 
-    def _limit(self, metric: str, node: Node, beside: Mapping[str, Node], *, of_layers: bool) -> Iterator[Limit]:
-        given = (self._mapping(node, LIMIT_KEYS) or {}) if isinstance(node.value, dict) else {"max": node}
+    def _limit(
+        self, metric: str, node: Node, beside: Mapping[str, Node], *, of_layers: bool
+    ) -> Iterator[Limit]:
+        given = (
+            (self._mapping(node, LIMIT_KEYS) or {})
+            if isinstance(node.value, dict)
+            else {"max": node}
+        )
         bounds = [name for name in BOUNDS if name in given]
         changes = set(CHANGES) & set(bounds)
         measured = METRICS[metric].measured
         if not bounds:
             self._at(node, f"a limit has one of {', '.join(BOUNDS)}")
         if "tolerance" in given and not measured:
-            self._at_key(given["tolerance"], f"{metric} has no noise: a tolerance is for measured figures")
+            self._at_key(
+                given["tolerance"], f"{metric} has no noise: a tolerance is for measured figures"
+            )
         if changes and not has_growth(metric, of_layers=of_layers):
             kept = "no times" if measured else f"only {', '.join(OF_LAYERS)} of layers"
             self._at(node, f"a baseline keeps {kept}, so {metric} has max or min")
         if "ignore_below" in given and not changes:
             self._at_key(given["ignore_below"], "ignore_below is for max_increase and max_decrease")
-        said = self._beside_bounds(metric, {**beside, **{key: given[key] for key in BESIDE if key in given}})
+        said = self._beside_bounds(
+            metric, {**beside, **{key: given[key] for key in BESIDE if key in given}}
+        )
         for bound in bounds:
             limit = self._bound(metric, bound, given[bound])
             if limit is not None:
-                yield replace(limit, **(said if bound in CHANGES else {**said, "ignore_below": Fraction(0)}))
+                yield replace(
+                    limit, **(said if bound in CHANGES else {**said, "ignore_below": Fraction(0)})
+                )
         if "max" in given and "min" in given:
-            high, low = (self._quantity(given[name], METRICS[metric].kind, quietly=True) for name in ("max", "min"))
+            high, low = (
+                self._quantity(given[name], METRICS[metric].kind, quietly=True)
+                for name in ("max", "min")
+            )
             if high is not None and low is not None and low > high:
                 self._at(given["min"], "min is above max: nothing passes")
 
@@ -443,21 +507,36 @@ class _Reader:
         return {
             "ignore_below": ignored or Fraction(0),
             "tolerance": usual if tolerance is None else tolerance,
-            "level": self._word(given.get("level"), "level", LEVELS) or ("warn" if measured else "error"),
+            "level": self._word(given.get("level"), "level", LEVELS)
+            or ("warn" if measured else "error"),
             "message": self._text(given.get("message")),
         }
 
     def _bound(self, metric: str, bound: str, node: Node) -> Limit | None:
         kind = METRICS[metric].kind
-        relative = bound in CHANGES and isinstance(node.value, str) and node.value.strip().endswith("%")
+        relative = (
+            bound in CHANGES and isinstance(node.value, str) and node.value.strip().endswith("%")
+        )
         instead = _instead(metric, bound, node.value) if isinstance(node.value, str) else None
         if instead and not relative:
             example = QUANTITIES[kind][1]
-            self._at(node, f"expected a quantity such as {example}, found '{node.value:.{MAX_QUANTITY}}': {instead}")
+            self._at(
+                node,
+                f"expected a quantity such as {example}, found '{node.value:.{MAX_QUANTITY}}': {instead}",
+            )
             return None
         value = self._quantity(node, "share" if relative else kind)
-        if value is not None and value.denominator > 1 and kind in WHOLE and kind_of(str(node.value)) is None:
-            share = f"; did you mean '{100 * float(value):g}%'?" if bound in CHANGES and value < 1 else ""
+        if (
+            value is not None
+            and value.denominator > 1
+            and kind in WHOLE
+            and kind_of(str(node.value)) is None
+        ):
+            share = (
+                f"; did you mean '{100 * float(value):g}%'?"
+                if bound in CHANGES and value < 1
+                else ""
+            )
             self._at(node, f"{metric} are whole numbers, found {node.plain!r}{share}")
             return None
         if value is None:
@@ -497,7 +576,9 @@ class _Reader:
             return read_node(node)
         return None
 
-    def _values(self, node: Node | None, valued: Callable[[Node], Any] = attrgetter("plain")) -> dict[str, Any]:
+    def _values(
+        self, node: Node | None, valued: Callable[[Node], Any] = attrgetter("plain")
+    ) -> dict[str, Any]:
         if node is None:
             return {}
         if not isinstance(node.value, dict):
@@ -510,7 +591,9 @@ class _Reader:
             given: list[TensorSpec | None] = [self._tensor(node)]
         elif isinstance(node.value, dict):
             given = [self._tensor(one, name) for name, one in node.value.items()]
-        elif isinstance(node.value, list) and all(isinstance(one.value, str | list) for one in node.value):
+        elif isinstance(node.value, list) and all(
+            isinstance(one.value, str | list) for one in node.value
+        ):
             given = [self._tensor(one) for one in node.value]
         else:
             given = [self._tensor(node)]
@@ -529,10 +612,17 @@ class _Reader:
                 if not str(error).startswith("expected"):
                     self._at(node, str(error))
                     return None
-        elif isinstance(node.value, list) and node.value and all(type(size.value) is int for size in node.value):
+        elif (
+            isinstance(node.value, list)
+            and node.value
+            and all(type(size.value) is int for size in node.value)
+        ):
             found = TensorSpec(tuple(size.value for size in node.value))
         if found is None or min(found.shape, default=1) < 1 or (name is not None and found.name):
-            self._at(node, f"expected a shape such as [1, 3, 224, 224] or ids=1,128:int64, found {node.plain!r:.60}")
+            self._at(
+                node,
+                f"expected a shape such as [1, 3, 224, 224] or ids=1,128:int64, found {node.plain!r:.60}",
+            )
             return None
         if found.dtype is not None and found.dtype not in INPUT_DTYPES:
             with self._kept(node):
@@ -555,7 +645,10 @@ class _Reader:
         if node is None:
             return None
         if not isinstance(node.value, str) or not node.value.strip():
-            self._at(node, f"expected text, found {'nothing' if isinstance(node.value, str) else node.kind}")
+            self._at(
+                node,
+                f"expected text, found {'nothing' if isinstance(node.value, str) else node.kind}",
+            )
             return None
         return node.value
 
@@ -579,12 +672,20 @@ class _Reader:
         if node is None:
             return []
         if not isinstance(node.value, list) or not node.value:
-            self._at(node, f"expected a list of {what}, found {'nothing' if node.value == [] else node.kind}")
+            self._at(
+                node,
+                f"expected a list of {what}, found {'nothing' if node.value == [] else node.kind}",
+            )
             return []
         return node.value
 
     def _mapping(
-        self, node: Node | None, known: Sequence[str], *, required: Sequence[str] = (), what: str = "key"
+        self,
+        node: Node | None,
+        known: Sequence[str],
+        *,
+        required: Sequence[str] = (),
+        what: str = "key",
     ) -> dict[str, Node] | None:
         if node is None:
             return None
@@ -636,9 +737,13 @@ def _beside(*limits: Node | None) -> _Beside:
     """Return what stands beside bounds in several mappings of limits, the later before the earlier."""
     found: dict[str, dict[str, Node]] = {}
     for node in limits:
-        for metric, limit in node.value.items() if node is not None and isinstance(node.value, dict) else ():
+        for metric, limit in (
+            node.value.items() if node is not None and isinstance(node.value, dict) else ()
+        ):
             if isinstance(limit.value, dict):
-                found.setdefault(metric, {}).update({key: limit.value[key] for key in BESIDE if key in limit.value})
+                found.setdefault(metric, {}).update(
+                    {key: limit.value[key] for key in BESIDE if key in limit.value}
+                )
     return found
 
 
@@ -646,7 +751,12 @@ def _instead(metric: str, bound: str, text: str) -> str | None:
     """Return what to write instead of a quantity of another kind."""
     wanted, found = METRICS[metric].kind, kind_of(text)
     number = text.strip().removeprefix("+").rstrip("iB").rstrip()
-    if found == "share" and wanted != "share" and bound in _CHANGE_OF and not METRICS[metric].measured:
+    if (
+        found == "share"
+        and wanted != "share"
+        and bound in _CHANGE_OF
+        and not METRICS[metric].measured
+    ):
         return f"a percentage is of the baseline, write {_CHANGE_OF[bound]}: {number}"
     if wanted == "count" and re.fullmatch(r"[^a-zA-Z\s]+B", text.strip()):
         instead = f"{metric} is a count, write {number}G for billions"

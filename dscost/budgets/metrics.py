@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
-from dscost.results import COST_FIGURES, Cost, Report
+from dscost.reports.records import COST_FIGURES, Cost, Report
 
 
 class Metric(NamedTuple):
     """A figure that a budget can limit.
 
     Args:
-        kind: How it is written: a key of `dscost.quantities.QUANTITIES`.
+        kind: How it is written: a key of `dscost.notation.quantities.QUANTITIES`.
         of_layers: Whether layers have it too, and it adds up.
         measured: Whether it comes from a clock, and has noise.
         excludable: Whether layers that do not count can be taken off that of the whole model.

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError, did_you_mean, some_of
-from dscost.results import Layer
-from dscost.specs import ConvSpec
+from dscost.layers.convolution import ConvSpec
+from dscost.reports.records import Layer
 
 _SELECTOR = re.compile(r"(?:(?P<by>\w+):)?(?P<pattern>[^\[\]]*)(?:\[(?P<conditions>[^\[\]]*)\])?")
 BY = ("type", "op", "name")
@@ -88,7 +88,10 @@ class Kind(NamedTuple):
     @classmethod
     def of(cls, layer: Layer) -> "Kind":
         """Return the kind of a layer."""
-        parts = tuple(Part(one.op, _facts(one.conv), one.cost.params, one.cost.macs) for one in layer.operators)
+        parts = tuple(
+            Part(one.op, _facts(one.conv), one.cost.params, one.cost.macs)
+            for one in layer.operators
+        )
         return cls(layer.type, layer.op, _facts(layer.conv), parts)
 
     def __str__(self) -> str:
@@ -102,13 +105,19 @@ def _facts(conv: ConvSpec | None) -> ConvFacts | None:
 
 
 def _bracketed(facts: ConvFacts | None) -> str:
-    return "" if facts is None else f"[{','.join(f'{name}={value}' for name, value in facts._asdict().items())}]"
+    return (
+        ""
+        if facts is None
+        else f"[{','.join(f'{name}={value}' for name, value in facts._asdict().items())}]"
+    )
 
 
 _FACTS = rf"(?:\[{','.join(f'{name}=([0-9]+)' for name in FIELDS)}\])?"
 _PART = rf"(\w*){_FACTS} params=([0-9]+) macs=([0-9]+)"
 _ANY_PART = re.sub(r"\((?!\?)", "(?:", _PART)
-_KIND = re.compile(rf"(?P<op>[^ ]*) (?P<type>.*?){_FACTS}(?P<parts> \({_ANY_PART}(?:; {_ANY_PART})*\))?", re.DOTALL)
+_KIND = re.compile(
+    rf"(?P<op>[^ ]*) (?P<type>.*?){_FACTS}(?P<parts> \({_ANY_PART}(?:; {_ANY_PART})*\))?", re.DOTALL
+)
 
 
 def parse_kind(text: str) -> Kind:
@@ -193,7 +202,11 @@ class Selector(NamedTuple):
             fits, pieces = _glob(self.pattern), re.split(r"[*?]", self.pattern)
             first, longest, last = pieces[0], max(pieces, key=len), pieces[-1]
             # most layers are not meant, and plain text tells that sooner
-            near = ((at, name) for at, name in enumerate(names) if name.endswith(last) and longest in name)
+            near = (
+                (at, name)
+                for at, name in enumerate(names)
+                if name.endswith(last) and longest in name
+            )
             return [at for at, name in near if name.startswith(first) and fits(name)]
         return [at for at, name in enumerate(names) if self.matches_kind(name, kinds[at])]
 
@@ -220,8 +233,8 @@ class Selector(NamedTuple):
     def unknown_name(self, layers: Iterable[Layer]) -> str | None:
         """Return what is wrong with a type or operation that looks like a slip of the pen; `None` of any other.
 
-        A class of the user's own may be ruled out before anybody writes it, so a type is only wrong where it nearly is
-        one that is known, and does not build its name on one.
+        A class of the user's own may be ruled out before anybody writes it, so a type is only wrong
+        where it nearly is one that is known, and does not build its name on one.
 
         Args:
             layers: Whose types and operations are known, beside those of torch.
@@ -235,7 +248,9 @@ class Selector(NamedTuple):
         if self.by == "op":
             return str(UnknownNameError("operation", self.pattern, known))
         folded = [name.casefold() for name in known]
-        if any(name in stem for name in known) or not get_close_matches(stem.casefold(), folded, n=1, cutoff=0.8):
+        if any(name in stem for name in known) or not get_close_matches(
+            stem.casefold(), folded, n=1, cutoff=0.8
+        ):
             return None
         return str(UnknownNameError("type", self.pattern, known))
 
@@ -262,12 +277,16 @@ class Selector(NamedTuple):
         if self.by != "type":
             return None
         found = [
-            layer.type for layer in layers if not self._fits(layer.type) and any(map(self._is_of_torch, _convs(layer)))
+            layer.type
+            for layer in layers
+            if not self._fits(layer.type) and any(map(self._is_of_torch, _convs(layer)))
         ]
         if not found:
             return None
         number = f"{len(found)} convolution{'' if len(found) == 1 else 's'}"
-        return f"{number} of type {some_of(sorted(set(found)), 3)} left out: op:convolution means all"
+        return (
+            f"{number} of type {some_of(sorted(set(found)), 3)} left out: op:convolution means all"
+        )
 
     def _is_of_torch(self, conv: ConvSpec) -> bool:
         """Whether a convolution would be meant if torch's own class computed it."""
@@ -277,13 +296,34 @@ class Selector(NamedTuple):
 def _convs(layer: Layer) -> list[ConvSpec]:
     """Return the convolutions, but no transposed ones, that a layer runs."""
     if layer.operators:
-        return [one.conv for one in layer.operators if one.conv is not None and one.op == one.conv.op]
+        return [
+            one.conv for one in layer.operators if one.conv is not None and one.op == one.conv.op
+        ]
     return [layer.conv] if layer.conv is not None and layer.op == layer.conv.op else []
 
 
 OPS = (
-    *("activation", "add", "attention", "concatenation", "convolution", "copy", "elementwise", "embedding"),
-    *("global_pooling", "identity", "idle", "linear", "matmul", "multiply", "normalization", "other", "pooling"),
+    *(
+        "activation",
+        "add",
+        "attention",
+        "concatenation",
+        "convolution",
+        "copy",
+        "elementwise",
+        "embedding",
+    ),
+    *(
+        "global_pooling",
+        "identity",
+        "idle",
+        "linear",
+        "matmul",
+        "multiply",
+        "normalization",
+        "other",
+        "pooling",
+    ),
     *("recurrent", "transposed_convolution", "view"),
 )
 """What layers compute, in the words of a report."""
@@ -303,7 +343,12 @@ _OF_NONE = (
     "Unfold Upsample UpsamplingBilinear2d UpsamplingNearest2d"
 )
 TYPES = frozenset(
-    {"Add", "Multiply", *_OF_NONE.split(), *(f"{name}{n}d" for name in _OF_DIMENSIONS.split() for n in (1, 2, 3))}
+    {
+        "Add",
+        "Multiply",
+        *_OF_NONE.split(),
+        *(f"{name}{n}d" for name in _OF_DIMENSIONS.split() for n in (1, 2, 3)),
+    }
 )
 """The layers of `torch.nn` by class, and those that an architecture has beside them."""
 
@@ -311,8 +356,8 @@ TYPES = frozenset(
 def parse_selector(text: object) -> Selector:
     """Return the selector that a text stands for.
 
-    What looks like a slip is refused: a rule that means nothing bans nothing. `name:` in front says that a name is
-    meant as it stands, whatever is in it.
+    What looks like a slip is refused: a rule that means nothing bans nothing. `name:` in front says
+    that a name is meant as it stands, whatever is in it.
 
     Raises:
         InputError: It is none; the text says why and gives an example.
@@ -343,11 +388,15 @@ _MOST_SHOWN = 60
 def _refuse_slips(text: str, by: str | None, pattern: str) -> None:
     if text != text.strip() or pattern != pattern.strip():
         meant = f"{by or 'name'}:{pattern.strip()}".removeprefix("name:")
-        raise InputError(f"expected no blanks around a pattern, found '{text:.{_MOST_SHOWN}}': write '{meant:.40}'")
+        raise InputError(
+            f"expected no blanks around a pattern, found '{text:.{_MOST_SHOWN}}': write '{meant:.40}'"
+        )
     if by == "name":
         return
     if "," in pattern:
-        raise InputError(f"expected one pattern, found '{text:.{_MOST_SHOWN}}': write a rule for each")
+        raise InputError(
+            f"expected one pattern, found '{text:.{_MOST_SHOWN}}': write a rule for each"
+        )
     sign = _OF_REGULAR_EXPRESSIONS.search(pattern)
     if sign:
         raise InputError(
@@ -375,20 +424,29 @@ def _why_impossible(selector: Selector) -> str | None:
         asked = [condition for condition in selector.conditions if condition.field == field]
         least, most = (0, 1) if field == "bias" else (1, None)
         # between two values that conditions name they hold of all or of none
-        candidates = {least, *(condition.value + step for condition in asked for step in (-1, 0, 1))}
-        possible = (value for value in candidates if value >= least and (most is None or value <= most))
+        candidates = {
+            least,
+            *(condition.value + step for condition in asked for step in (-1, 0, 1)),
+        }
+        possible = (
+            value for value in candidates if value >= least and (most is None or value <= most)
+        )
         if not any(all(_SIGNS[one.sign](value, one.value) for one in asked) for value in possible):
             return f"no {field} is {' and '.join(f'{one.sign} {one.value}' for one in asked)}"
     return None
 
 
-_ABOUT_CONVOLUTIONS = "conditions are about convolutions, transposed ones not included, and no {} is one"
+_ABOUT_CONVOLUTIONS = (
+    "conditions are about convolutions, transposed ones not included, and no {} is one"
+)
 
 
 def _condition(text: str) -> Condition:
     found = _CONDITION.fullmatch(text)
     if found is None:
-        raise InputError(f"expected a condition such as groups=1 or kernel>1, found '{text:.{_MOST_SHOWN}}'")
+        raise InputError(
+            f"expected a condition such as groups=1 or kernel>1, found '{text:.{_MOST_SHOWN}}'"
+        )
     if found["field"] not in FIELDS:
         raise UnknownNameError("field of a convolution", f"{found['field']:.{_MOST_SHOWN}}", FIELDS)
     value = {"true": "1", "false": "0"}.get(found["value"], found["value"])

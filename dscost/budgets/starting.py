@@ -11,24 +11,27 @@ from dscost.analysis import count
 from dscost.budgets.judging import OF_DOUBTS
 from dscost.budgets.metrics import METRICS, model_figure
 from dscost.errors import DscostError, FileProblems, InputError
-from dscost.inputs import Inputs, TensorSpec
-from dscost.literals import Reference, written
-from dscost.marked_yaml import escaped, flow, quoted
-from dscost.results import Report
+from dscost.notation.inputs import Inputs, TensorSpec
+from dscost.notation.literals import Reference, written
+from dscost.notation.marked_yaml import escaped, flow, quoted
+from dscost.reports.records import Report
 from dscost.sources import is_saved, split_file
 
 SCHEMA_FILE = "dscost.schema.json"
 LIMITED = ("params", "macs", "peak_activation_bytes")
 """The figures that a first budget limits; `weight_bytes` would follow from `params`."""
 
-_UNITS = {"count": (1000, ("", "k", "M", "G", "T")), "bytes": (1024, (" B", " KiB", " MiB", " GiB", " TiB"))}
+_UNITS = {
+    "count": (1000, ("", "k", "M", "G", "T")),
+    "bytes": (1024, (" B", " KiB", " MiB", " GiB", " TiB")),
+}
 
 
 class Choice(NamedTuple):
     """How every model is to be counted; `None` leaves it to the model.
 
     Args:
-        input: Shape, or what `dscost.inputs.parse_input` gives.
+        input: Shape, or what `dscost.notation.inputs.parse_input` gives.
         batch: Replaces the batch of the input.
         dtype: Of weights and activations.
         settings: Of architectures.
@@ -42,7 +45,9 @@ class Choice(NamedTuple):
     kwargs: Mapping[str, Any] = {}
 
 
-def starter_budget(targets: Sequence[str], path: Path, headroom: Fraction, choice: Choice | None = None) -> str:
+def starter_budget(
+    targets: Sequence[str], path: Path, headroom: Fraction, choice: Choice | None = None
+) -> str:
     """Return the text of a budget that these models keep.
 
     Args:
@@ -87,7 +92,11 @@ def _counted(target: str, choice: Choice) -> Report:
 
 
 def _head(path: Path, reports: Mapping[str, Report], choice: Choice) -> list[str]:
-    run = {"input": choice.input and _input(choice.input), "batch": choice.batch, "dtype": choice.dtype}
+    run = {
+        "input": choice.input and _input(choice.input),
+        "batch": choice.batch,
+        "dtype": choice.dtype,
+    }
     lines = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
         f"# dscost schema budget -o {SCHEMA_FILE}, run beside this file, writes that; editors then complete and check.",
@@ -114,11 +123,18 @@ STRICT = {
 def _policy(reports: Mapping[str, Report]) -> list[str]:
     """Return what is done about what cannot be judged: strictly, but for what these models have in any case."""
     lines = ["policy:", *(f"  {name}: error # {why}" for name, why in STRICT.items())]
-    partial = {target: report.coverage.unknown for target, report in reports.items() if report.coverage.unknown}
+    partial = {
+        target: report.coverage.unknown
+        for target, report in reports.items()
+        if report.coverage.unknown
+    }
     if partial:
         lines += [
             "  # their figures are partial: dscost.register_formula teaches an operator; then remove this",
-            *(f"  # {_comment(target)}: {', '.join(unknown)}" for target, unknown in partial.items()),
+            *(
+                f"  # {_comment(target)}: {', '.join(unknown)}"
+                for target, unknown in partial.items()
+            ),
             "  on_unknown_cost: warn",
         ]
     in_doubt = {kind: policy for report in reports.values() for kind, policy in _doubts_of(report)}
@@ -136,7 +152,9 @@ def _policy(reports: Mapping[str, Report]) -> list[str]:
 
 
 def _doubts_of(report: Report) -> list[tuple[str, str]]:
-    return [(doubt.kind, OF_DOUBTS[doubt.kind][1]) for doubt in report.doubts if doubt.kind in OF_DOUBTS]
+    return [
+        (doubt.kind, OF_DOUBTS[doubt.kind][1]) for doubt in report.doubts if doubt.kind in OF_DOUBTS
+    ]
 
 
 def _comment(text: str) -> str:
@@ -149,12 +167,21 @@ def _input(given: Inputs) -> list[int | str]:
     return [str(one) if isinstance(one, TensorSpec) else one for one in given]
 
 
-def _models(path: Path, reports: Mapping[str, Report], headroom: Fraction, choice: Choice) -> list[str]:
-    more = f"what was counted and {_percent(headroom)} more, rounded up" if headroom else "exactly what was counted"
+def _models(
+    path: Path, reports: Mapping[str, Report], headroom: Fraction, choice: Choice
+) -> list[str]:
+    more = (
+        f"what was counted and {_percent(headroom)} more, rounded up"
+        if headroom
+        else "exactly what was counted"
+    )
     lines = [f"models: # limits are {more}: edit them to what you can afford"]
     names = _names(list(reports))
     for target, report in reports.items():
-        lines += [f"  - name: {quoted(names[target])}", f"    target: {quoted(_seen_from(target, path.parent))}"]
+        lines += [
+            f"  - name: {quoted(names[target])}",
+            f"    target: {quoted(_seen_from(target, path.parent))}",
+        ]
         own = _choice_of(target, choice)
         lines += [f"    set: {flow(own.settings)}"] if own.settings else []
         lines += _arguments(own.kwargs) if own.kwargs else []
@@ -171,7 +198,10 @@ def _arguments(kwargs: Mapping[str, Any]) -> list[str]:
     """Return the arguments of a factory; on lines of their own where JSON has no such values."""
     if not any(map(_is_of_python, kwargs.values())):
         return [f"    kwargs: {flow(kwargs)}"]
-    return ["    kwargs:", *(line for name, value in kwargs.items() for line in _argument(name, value, " " * 6))]
+    return [
+        "    kwargs:",
+        *(line for name, value in kwargs.items() for line in _argument(name, value, " " * 6)),
+    ]
 
 
 def _is_of_python(value: Any) -> bool:

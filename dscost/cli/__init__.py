@@ -1,12 +1,14 @@
 """The door: options in, one library call, one renderer; then `SystemExit` with a code.
 
-0 done · 1 a budget is violated · 2 could not judge · 130 interrupted. A closed pipe is not an error.
+0 done · 1 a budget is violated · 2 could not judge · 130 interrupted. A closed pipe is not an
+error.
 """
 
 import gc
 
-# A short program is over before garbage piles up: looking for it, while modules load and once more at the
-# exit, takes a fifth of the start (benchmarks/startup.py). Hence the imports below this line.
+# A short program is over before garbage piles up: looking for it, while modules load and once more
+# at the exit, takes a fifth of the start (benchmarks/startup.py). Hence the imports below this
+# line.
 gc.disable()
 
 import sys
@@ -40,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if signals.received is not None:
         signals.end()
     gc.freeze()
-    if sys.flags.inspect:  # PYTHONINSPECT: Python would not exit but go on by itself, and end with another code
+    if (
+        sys.flags.inspect
+    ):  # PYTHONINSPECT: Python would not exit but go on by itself, and end with another code
         _leave(code)
     raise SystemExit(code)
 
@@ -62,7 +66,7 @@ def _own(arguments: Sequence[str]) -> int:
 
     from dscost.cli.streams import keep_to_ourselves, own_result
     from dscost.cli.supervising import foreign_targets, supervise
-    from dscost.unraised import tell_in_a_line
+    from dscost.foreign.unraised import tell_in_a_line
 
     keep_to_ourselves()
     tell_in_a_line(_tell)

@@ -34,7 +34,9 @@ COMMANDS = {
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors are told on stderr."""
     try:
-        code = _app(arguments)(args=list(arguments) or ["--help"], prog_name="dscost", standalone_mode=False)
+        code = _app(arguments)(
+            args=list(arguments) or ["--help"], prog_name="dscost", standalone_mode=False
+        )
         if result_stream() is not None:
             write_out("")  # what Typer printed may still be on its way
         return _interrupted() if code == INTERRUPTED else code or 0
@@ -68,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _bug(error: Exception) -> int:
-    from dscost.sources.foreign import torch_problem
+    from dscost.foreign.containing import torch_problem
 
     missing = torch_problem(error)
     if missing:
@@ -106,7 +108,13 @@ def _print_version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("-V", "--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+        typer.Option(
+            "-V",
+            "--version",
+            help="Print the version and exit.",
+            callback=_print_version,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     """What a convolution costs: on paper and on your machine, as it is and depthwise-separable."""

@@ -11,10 +11,13 @@ from dscost.cli.check import Config
 
 def baseline(
     action: Annotated[str, typer.Argument(help="save, update or show.")],
-    budget: Annotated[Path | None, typer.Argument(help="The budget  [default: the nearest dscost.yaml]")] = None,
+    budget: Annotated[
+        Path | None, typer.Argument(help="The budget  [default: the nearest dscost.yaml]")
+    ] = None,
     config: Config = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="Only that model, the others stay as they are; repeatable.")
+        list[str] | None,
+        typer.Option("--model", help="Only that model, the others stay as they are; repeatable."),
     ] = None,
     accept: Annotated[
         list[str] | None,

@@ -15,14 +15,16 @@ from dscost.cli.printing import tell, write_text
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError, UnknownNameError, some_of
 from dscost.files import alone_with, write_whole
-from dscost.units import format_bytes, format_count
+from dscost.notation.units import format_bytes, format_count
 
 ACTIONS = ("save", "update", "show")
 NOT_TAKEN_OVER = 1
 """Something grew, or is not comparable, or could not be counted, and was not taken over."""
 
 
-def act(action: str, path: Path | None, accept: Sequence[str], *, only: Sequence[str], quiet: bool) -> None:
+def act(
+    action: str, path: Path | None, accept: Sequence[str], *, only: Sequence[str], quiet: bool
+) -> None:
     """Save, update or show the baseline of a budget.
 
     Args:
@@ -33,7 +35,8 @@ def act(action: str, path: Path | None, accept: Sequence[str], *, only: Sequence
         quiet: Whether notes are silenced.
 
     Raises:
-        InputError: There is no such action, or the budget, its models or its baseline cannot be read.
+        InputError: There is no such action, or the budget, its models or its baseline cannot be
+            read.
     """
     if action not in ACTIONS:
         raise UnknownNameError("action", action, ACTIONS)
@@ -64,9 +67,15 @@ def _show(path: Path, only: Sequence[str]) -> None:
         raise InputError(f"there is no baseline at {path}: dscost baseline save writes it")
     lines = []
     for name, known in sorted(_chosen(kept.models, only).items()):
-        lines.append(f"{name}: {', '.join(f'{key} {text}' for key, text in sorted(known.fingerprint.items()))}")
+        lines.append(
+            f"{name}: {', '.join(f'{key} {text}' for key, text in sorted(known.fingerprint.items()))}"
+        )
         for metric, value in sorted(known.figures.items()):
-            rounded = format_bytes(int(value)) if METRICS[metric].kind == "bytes" else format_count(int(value))
+            rounded = (
+                format_bytes(int(value))
+                if METRICS[metric].kind == "bytes"
+                else format_count(int(value))
+            )
             lines.append(f"  {metric} {int(value):,} ({rounded})")
     write_text("\n".join(lines) + "\n")
 
@@ -75,7 +84,11 @@ def _chosen(models: Mapping[str, Known], only: Sequence[str]) -> Mapping[str, Kn
     for name in only:
         if not any(is_of(entry, name) for entry in models):
             raise UnknownNameError("model of the baseline", name, models)
-    return {entry: known for entry, known in models.items() if not only or any(is_of(entry, name) for name in only)}
+    return {
+        entry: known
+        for entry, known in models.items()
+        if not only or any(is_of(entry, name) for name in only)
+    }
 
 
 def _before(path: Path) -> Mapping[str, Known]:
@@ -85,13 +98,19 @@ def _before(path: Path) -> Mapping[str, Known]:
 
 def _left_alone(before: Mapping[str, Known], counted: Counted, *, is_part: bool) -> list[str]:
     """Return the entries that stay as they are: those not asked for, and those that could not be counted."""
-    return [name for name in before if name in counted.unloadable or (is_part and name not in counted.known)]
+    return [
+        name
+        for name in before
+        if name in counted.unloadable or (is_part and name not in counted.known)
+    ]
 
 
 def _save(path: Path, counted: Counted, *, is_part: bool, quiet: bool) -> None:
     try:
         before = _before(path)
-    except InputError as error:  # what is no baseline may be anything: the budget itself, or half of a merge
+    except (
+        InputError
+    ) as error:  # what is no baseline may be anything: the budget itself, or half of a merge
         raise InputError(f"{error}; remove it first if it is to be overwritten") from error
     left = {name: before[name] for name in _left_alone(before, counted, is_part=is_part)}
     write_whole(path, baseline_text({**left, **counted.known}))
@@ -99,7 +118,9 @@ def _save(path: Path, counted: Counted, *, is_part: bool, quiet: bool) -> None:
     _note(quiet, f"wrote {path}: {number} model{'' if number == 1 else 's'}")
 
 
-def _update(path: Path, counted: Counted, accept: Sequence[str], *, is_part: bool, quiet: bool) -> bool:
+def _update(
+    path: Path, counted: Counted, accept: Sequence[str], *, is_part: bool, quiet: bool
+) -> bool:
     """Write what may be taken over, and return whether that is all."""
     before = _before(path)
     found = updated(before, counted.known, accept, _left_alone(before, counted, is_part=is_part))
@@ -124,7 +145,9 @@ def _update(path: Path, counted: Counted, accept: Sequence[str], *, is_part: boo
 
 def _tell_refused(found: Update) -> None:
     for name, differences in found.changed.items():
-        tell(f"{name}: {'; '.join(differences)}: dscost baseline update --accept {_quoted(name)} takes it over")
+        tell(
+            f"{name}: {'; '.join(differences)}: dscost baseline update --accept {_quoted(name)} takes it over"
+        )
     for one in found.refused:
         tell(f"{one} grew: dscost baseline update --accept {_quoted(one)} takes it over")
 

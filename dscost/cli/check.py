@@ -22,27 +22,35 @@ if TYPE_CHECKING:
 Budgets = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[BUDGET]...", help="Budgets  [default: the nearest dscost.yaml, up to the repository's root]"
+        metavar="[BUDGET]...",
+        help="Budgets  [default: the nearest dscost.yaml, up to the repository's root]",
     ),
 ]
-Config = Annotated[Path | None, typer.Option("--config", help="Likewise; DSCOST_CONFIG names one as well.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Likewise; DSCOST_CONFIG names one as well.")
+]
 
 
 def check(
     budget: Budgets = None,
     config: Config = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="Check that model only; repeatable.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Check that model only; repeatable.")
+    ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="REF", help="Compare with the baseline of that commit or branch.")
+        str | None,
+        typer.Option(metavar="REF", help="Compare with the baseline of that commit or branch."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
     isolate: opt.Isolate = True,
     load_timeout: opt.LoadTimeout = None,
     exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Exit 0 over budget too; what cannot be judged exits 2.")
+        bool,
+        typer.Option("--exit-zero", help="Exit 0 over budget too; what cannot be judged exits 2."),
     ] = False,
     format_name: Annotated[
-        str | None, typer.Option("--format", help="table, json, markdown, github, gitlab, junit or sarif.")
+        str | None,
+        typer.Option("--format", help="table, json, markdown, github, gitlab, junit or sarif."),
     ] = None,
     json: opt.Json = False,
     path: opt.OutputPath = None,
@@ -51,7 +59,11 @@ def check(
     color: opt.Color = "auto",
     quiet: Annotated[
         bool,
-        typer.Option("-q", "--quiet", help="Show only what is broken, warned of or not judged; no notes, no progress."),
+        typer.Option(
+            "-q",
+            "--quiet",
+            help="Show only what is broken, warned of or not judged; no notes, no progress.",
+        ),
     ] = False,
 ) -> None:
     """Hold models against their budget; exit 0 within it, 1 over it, 2 where something could not be judged.

@@ -22,26 +22,40 @@ def compare(
     ],
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the architectures; repeatable."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Change a setting of the architectures; repeatable."
+        ),
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="[NAME=]SHAPE[:DTYPE]", help="Of all but saved reports; repeatable."),
+        typer.Option(
+            "--input", metavar="[NAME=]SHAPE[:DTYPE]", help="Of all but saved reports; repeatable."
+        ),
     ] = None,
     kwargs: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factories of torch models; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="For the factories of torch models; repeatable."),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")] = None,
     trust: opt.Trust = False,
-    dtype: Annotated[str | None, typer.Option(help="Of weights and activations  [default: float32]")] = None,
-    every_layer: Annotated[bool, typer.Option("--all", help="Show layers that are the same as well.")] = False,
+    dtype: Annotated[
+        str | None, typer.Option(help="Of weights and activations  [default: float32]")
+    ] = None,
+    every_layer: Annotated[
+        bool, typer.Option("--all", help="Show layers that are the same as well.")
+    ] = False,
     depth: Annotated[
         int | None, typer.Option(min=1, help="Add up layers whose names agree in that many parts.")
     ] = None,
     sort: Annotated[
-        str | None, typer.Option(help="Sort layers by the change of a figure, by layer or order  [default: macs]")
+        str | None,
+        typer.Option(
+            help="Sort layers by the change of a figure, by layer or order  [default: macs]"
+        ),
     ] = None,
-    top: Annotated[int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")] = None,
+    top: Annotated[
+        int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")
+    ] = None,
     format_name: opt.Format = None,
     json: opt.Json = False,
     path: opt.OutputPath = None,
@@ -52,7 +66,7 @@ def compare(
     quiet: opt.Quiet = False,
 ) -> None:
     """Say what differs between models, in total and layer by layer. Nothing is timed."""
-    from dscost.budgets.comparing import compare as compare_models
+    from dscost.comparing.targets import compare as compare_models
     from dscost.rendering.comparisons import COMPARISON_RENDERERS, check_view
 
     out = output(

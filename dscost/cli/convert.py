@@ -20,7 +20,9 @@ PLANS = (".yaml", ".yml")
 
 
 def convert(
-    target: Annotated[str, typer.Argument(help="Any target of dscost model that is a model, not a saved report.")],
+    target: Annotated[
+        str, typer.Argument(help="Any target of dscost model that is a model, not a saved report.")
+    ],
     goals: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,22 +36,32 @@ def convert(
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="Do what a plan file says.")] = None,
     where: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Convert layers of that name only, layer1.*; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB", help="Convert layers of that name only, layer1.*; repeatable."
+        ),
     ] = None,
     min_channels: Annotated[
-        int | None, typer.Option(min=1, help="Leave layers of fewer channels in or out alone  [default: 32]")
+        int | None,
+        typer.Option(min=1, help="Leave layers of fewer channels in or out alone  [default: 32]"),
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="PATH[:KEY]", help="Weights of the model: .safetensors, or a state dict as .pt or .pth."),
+        typer.Option(
+            metavar="PATH[:KEY]",
+            help="Weights of the model: .safetensors, or a state dict as .pt or .pth.",
+        ),
     ] = None,
     ignore_extra: Annotated[
         bool, typer.Option("--ignore-extra", help="Leave out weights that the model does not have.")
     ] = False,
-    save: Annotated[Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")
+    ] = None,
     save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of an architecture.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of an architecture."),
     ] = None,
     inputs: Annotated[
         list[str] | None,
@@ -60,7 +72,8 @@ def convert(
         ),
     ] = None,
     kwargs: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable."),
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
     trust: opt.Trust = False,
@@ -70,11 +83,15 @@ def convert(
     threads: opt.Threads = None,
     memory_format: Annotated[
         str | None,
-        typer.Option(help="Layout of what is measured: contiguous or channels_last  [default: contiguous]"),
+        typer.Option(
+            help="Layout of what is measured: contiguous or channels_last  [default: contiguous]"
+        ),
     ] = None,
     time_budget: opt.TimeBudget = None,
     seed: opt.Seed = 0,
-    every_layer: Annotated[bool, typer.Option("--all", help="Show layers that cannot be converted as well.")] = False,
+    every_layer: Annotated[
+        bool, typer.Option("--all", help="Show layers that cannot be converted as well.")
+    ] = False,
     format_name: opt.Format = None,
     json: opt.Json = False,
     path: opt.OutputPath = None,
@@ -103,7 +120,9 @@ def convert(
     goal = _only(goals)
     _check_files(out, save, save_plan, read)
     if goal is None or not goal.strip().startswith("latency_s"):
-        _refuse_measuring(device=device, threads=threads, memory_format=memory_format, time_budget=time_budget)
+        _refuse_measuring(
+            device=device, threads=threads, memory_format=memory_format, time_budget=time_budget
+        )
     timing = opt.timing_options(
         opt.parse_cases(None, None),
         device=None if device is None else [device],
@@ -156,7 +175,9 @@ def _refuse_measuring(**given: object) -> None:
     """Refuse options that say how to measure where nothing is."""
     for name, value in given.items():
         if value is not None:
-            raise InputError(f"--{name.replace('_', '-')} is for --goal latency_s=…: nothing else is measured")
+            raise InputError(
+                f"--{name.replace('_', '-')} is for --goal latency_s=…: nothing else is measured"
+            )
 
 
 def _only(goals: list[str] | None) -> str | None:
@@ -172,22 +193,37 @@ def _only(goals: list[str] | None) -> str | None:
 
 def _read_files(target: str, plan: Path | None, weights: Path | None) -> list[Read]:
     """Return the files that are read."""
-    named = [(what, path) for what, path in (("--plan", plan), ("--weights", weights)) if path is not None]
+    named = [
+        (what, path)
+        for what, path in (("--plan", plan), ("--weights", weights))
+        if path is not None
+    ]
     return [*target_files([target]), *named]
 
 
-def _check_files(out: Output, save: Path | None, save_plan: Path | None, read: Sequence[Read]) -> None:
+def _check_files(
+    out: Output, save: Path | None, save_plan: Path | None, read: Sequence[Read]
+) -> None:
     """Refuse files that cannot be written, before any work is done; a plan may be written over itself.
 
     Raises:
-        InputError: Two results would be written to one file, or one over a file that is read, or weights or a plan to
-            something else than safetensors or YAML.
+        InputError: Two results would be written to one file, or one over a file that is read, or
+            weights or a plan to something else than safetensors or YAML.
         OutputError: A folder is missing.
     """
     if save is not None and save.suffix != SAVED:
         raise InputError(f"--save: weights are written as {SAVED}, found '{save}'")
     if save_plan is not None and save_plan.suffix not in PLANS:
-        raise InputError(f"--save-plan: plans are written as {' or '.join(PLANS)}, found '{save_plan}'")
-    files = [file for file in (save, save_plan, out.path, *(file for _, file in out.exports)) if file is not None]
+        raise InputError(
+            f"--save-plan: plans are written as {' or '.join(PLANS)}, found '{save_plan}'"
+        )
+    files = [
+        file
+        for file in (save, save_plan, out.path, *(file for _, file in out.exports))
+        if file is not None
+    ]
     check_places(files, [one for one in read if one[0] != "--plan"])
-    check_places([file for file in files if file is not save_plan], [one for one in read if one[0] == "--plan"])
+    check_places(
+        [file for file in files if file is not save_plan],
+        [one for one in read if one[0] == "--plan"],
+    )

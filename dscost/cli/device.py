@@ -8,24 +8,34 @@ import typer
 from dscost.cli import options as opt
 from dscost.cli.places import device_files
 from dscost.cli.printing import output, write_out
+from dscost.devices.roofline import Ceilings
 from dscost.errors import InputError
 from dscost.files import write_whole
 from dscost.rendering import View
 from dscost.rendering.device_page import FORMATS, render_device
-from dscost.roofline import Ceilings
 from dscost.timing import DEVICES
 
 
 def device(
     name: Annotated[
-        str | None, typer.Argument(help="cpu or cuda to measure it, or what --on takes  [default: cpu]")
+        str | None,
+        typer.Argument(help="cpu or cuda to measure it, or what --on takes  [default: cpu]"),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="What to measure: cpu or cuda  [default: cpu]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Of the values that are computed with  [default: float32]")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="What to measure: cpu or cuda  [default: cpu]")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Of the values that are computed with  [default: float32]")
+    ] = None,
     threads: opt.Threads = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Measure again, whatever is kept.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Measure again, whatever is kept.")
+    ] = False,
     named: Annotated[
-        str | None, typer.Option("--on", metavar="NAME", help="Show a named device or a .yaml file by its data sheet.")
+        str | None,
+        typer.Option(
+            "--on", metavar="NAME", help="Show a named device or a .yaml file by its data sheet."
+        ),
     ] = None,
     format_name: opt.Format = None,
     json: opt.Json = False,
@@ -47,7 +57,9 @@ def device(
         read=device_files([one for one in (name, named) if one is not None]),
     )
     if out.format_name not in FORMATS:
-        raise InputError(f"--format {out.format_name} has no meaning for a device (known: {', '.join(FORMATS)})")
+        raise InputError(
+            f"--format {out.format_name} has no meaning for a device (known: {', '.join(FORMATS)})"
+        )
     device, named = _chosen(name, device, named)
     kept = None
     if named is None:
@@ -56,7 +68,11 @@ def device(
 
         with out.progress() as progress:
             found = this_device(
-                device=device or "cpu", dtype=dtype or "float32", threads=threads, refresh=refresh, progress=progress
+                device=device or "cpu",
+                dtype=dtype or "float32",
+                threads=threads,
+                refresh=refresh,
+                progress=progress,
             )
         ceilings, kept = found.ceilings, str(found.path) if found.path else None
         for sentence in (*_too_many(ceilings), *noise_sentences(found.noise)):
@@ -64,16 +80,25 @@ def device(
         if found.problem:
             out.note(f"not kept: {found.problem}")
     else:
-        from dscost.devices import find_device
+        from dscost.devices.sheets import find_device
 
         if refresh or threads is not None or device is not None:
-            raise InputError("--on shows a data sheet: --device, --threads and --refresh have no meaning with it")
+            raise InputError(
+                "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"
+            )
         ceilings = find_device(named, dtype or "float32")
     if path:
-        write_whole(path, render_device(ceilings, kept, out.format_name, out.view._replace(width=None, color=False)))
+        write_whole(
+            path,
+            render_device(
+                ceilings, kept, out.format_name, out.view._replace(width=None, color=False)
+            ),
+        )
         out.note(f"wrote {path}")
     else:
-        write_out(render_device(ceilings, kept, out.format_name, out.view), format_name=out.format_name)
+        write_out(
+            render_device(ceilings, kept, out.format_name, out.view), format_name=out.format_name
+        )
 
 
 def _too_many(ceilings: Ceilings) -> Iterator[str]:
@@ -85,7 +110,9 @@ def _too_many(ceilings: Ceilings) -> Iterator[str]:
         yield f"{ceilings.threads} threads share {cores} usable cores: they wait for each other, and figures vary."
 
 
-def _chosen(name: str | None, device: str | None, named: str | None) -> tuple[str | None, str | None]:
+def _chosen(
+    name: str | None, device: str | None, named: str | None
+) -> tuple[str | None, str | None]:
     """Return what to measure and what to show the data sheet of; with neither, the processor is measured.
 
     Raises:

@@ -11,13 +11,19 @@ from dscost.cli.printing import tell
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.files import check_folder, write_whole
-from dscost.quantities import parse_quantity
+from dscost.notation.quantities import parse_quantity
 
 
 def init(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Whatever dscost model takes.")],
-    path: Annotated[Path, typer.Option("-o", "--output", help="The budget to write.")] = Path("dscost.yaml"),
-    headroom: Annotated[str, typer.Option(help="How far limits are above what is counted; 0% is exact.")] = "5%",
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Whatever dscost model takes.")
+    ],
+    path: Annotated[Path, typer.Option("-o", "--output", help="The budget to write.")] = Path(
+        "dscost.yaml"
+    ),
+    headroom: Annotated[
+        str, typer.Option(help="How far limits are above what is counted; 0% is exact.")
+    ] = "5%",
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -29,16 +35,24 @@ def init(
     batch: Annotated[int | None, typer.Option(help="Inputs at once.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Of weights and activations.")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Of architectures; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Of architectures; repeatable."),
     ] = None,
-    kwargs: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of factories; repeatable.")] = None,
+    kwargs: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of factories; repeatable.")
+    ] = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Write a first budget: what models cost now, with headroom. Nothing that exists is overwritten."""
-    from dscost.budgets.starting import Choice, starter_budget  # all of counting, which dscost --help does not need
+    from dscost.budgets.starting import (  # all of counting, which dscost --help does not need
+        Choice,
+        starter_budget,
+    )
 
     if os.path.lexists(path):  # a link to nothing is there as well; a name too long is told below
-        raise InputError(f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE")
+        raise InputError(
+            f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE"
+        )
     check_folder(path)
     choice = Choice(
         opt.parse_inputs(inputs or ()),

@@ -9,29 +9,43 @@ from dscost.cli import options as opt
 from dscost.cli.places import device_files
 from dscost.cli.printing import Output, output
 from dscost.rendering import View
-from dscost.results import Report
+from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
 
 def layer(
     in_channels: Annotated[int, typer.Option("--cin", "--in-channels", help="Input channels M.")],
-    out_channels: Annotated[int, typer.Option("--cout", "--out-channels", help="Output channels N.")],
-    kernel: Annotated[str, typer.Option("-k", "--kernel", help="Kernel size, 3 or 5x3 (height x width).")],
+    out_channels: Annotated[
+        int, typer.Option("--cout", "--out-channels", help="Output channels N.")
+    ],
+    kernel: Annotated[
+        str, typer.Option("-k", "--kernel", help="Kernel size, 3 or 5x3 (height x width).")
+    ],
     stride: Annotated[str | None, typer.Option(help="Step, 2 or 2x1  [default: 1]")] = None,
-    padding: Annotated[str | None, typer.Option(help="1, 2x1 or same  [default: keeps the size at stride 1]")] = None,
-    dilation: Annotated[str | None, typer.Option(help="Distance between taps, 2 or 2x1  [default: 1]")] = None,
+    padding: Annotated[
+        str | None, typer.Option(help="1, 2x1 or same  [default: keeps the size at stride 1]")
+    ] = None,
+    dilation: Annotated[
+        str | None, typer.Option(help="Distance between taps, 2 or 2x1  [default: 1]")
+    ] = None,
     groups: Annotated[int | None, typer.Option(help="Groups of channels  [default: 1]")] = None,
-    size: Annotated[str | None, typer.Option(help="Input height and width, 56 or 31x40  [default: 14]")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Input height and width, 56 or 31x40  [default: 14]")
+    ] = None,
     batch: opt.Batch = None,
     bias: Annotated[
-        bool | None, typer.Option("--bias/--no-bias", help="A bias per output channel  [default: no-bias]")
+        bool | None,
+        typer.Option("--bias/--no-bias", help="A bias per output channel  [default: no-bias]"),
     ] = None,
     depth_multiplier: Annotated[
         int | None, typer.Option(help="Depthwise outputs per input channel, T  [default: 1]")
     ] = None,
     variant: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[:VALUE]", help="Compare with that instead (dscost list variants); repeatable."),
+        typer.Option(
+            metavar="NAME[:VALUE]",
+            help="Compare with that instead (dscost list variants); repeatable.",
+        ),
     ] = None,
     dtype: opt.Dtype = None,
     device: opt.Device = None,

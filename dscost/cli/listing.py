@@ -13,13 +13,13 @@ Rows = list[tuple[str, str]]
 
 
 def _models() -> Rows:
-    from dscost.architectures import builtins
+    from dscost.networks.architectures import builtins
 
     return [(entry.name, f"{entry.file.description}. {entry.file.source}") for entry in builtins()]
 
 
 def _variants() -> Rows:
-    from dscost.variants import VARIANTS
+    from dscost.layers.variants import VARIANTS
 
     rows = []
     for name in VARIANTS:
@@ -31,9 +31,11 @@ def _variants() -> Rows:
 
 
 def _devices() -> Rows:
-    from dscost.devices import devices
+    from dscost.devices.sheets import devices
 
-    return [(one.key, f"{one.name}: {', '.join(one.flops_per_s)}. {one.source}") for one in devices()]
+    return [
+        (one.key, f"{one.name}: {', '.join(one.flops_per_s)}. {one.source}") for one in devices()
+    ]
 
 
 def _metrics() -> Rows:
@@ -71,11 +73,14 @@ KINDS: Mapping[str, Callable[[], Rows]] = {
 }
 
 
-def list_names(what: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "models") -> None:
+def list_names(
+    what: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "models",
+) -> None:
     """List models, targets, variants, metrics, formats, columns or devices.
 
-    What is counted of a variant are its convolutions and what moves data between them, not the normalisations and
-    activations that networks put there. Its formula is of weights; M and N are channels, G the groups.
+    What is counted of a variant are its convolutions and what moves data between them, not the
+    normalisations and activations that networks put there. Its formula is of weights; M and N are
+    channels, G the groups.
     """
     if what not in KINDS:
         raise UnknownNameError("list", what, KINDS)

@@ -23,7 +23,10 @@ def model(
         ),
     ],
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, width=0.5; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Change a setting, width=0.5; repeatable."
+        ),
     ] = None,
     inputs: Annotated[
         list[str] | None,
@@ -34,12 +37,17 @@ def model(
         ),
     ] = None,
     kwargs: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable."),
     ] = None,
     batch: opt.Batch = None,
     trust: opt.Trust = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on operators of unknown cost.")] = False,
-    train: Annotated[bool, typer.Option("--train", help="Count the backward pass as well.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on operators of unknown cost.")
+    ] = False,
+    train: Annotated[
+        bool, typer.Option("--train", help="Count the backward pass as well.")
+    ] = False,
     dtype: opt.Dtype = None,
     device: opt.Device = None,
     threads: opt.Threads = None,
@@ -52,15 +60,21 @@ def model(
     seed: opt.Seed = 0,
     skip_losing: Annotated[
         bool,
-        typer.Option("--skip-losing/--keep-losing", help="Leave layers standard that the swap makes slower."),
+        typer.Option(
+            "--skip-losing/--keep-losing", help="Leave layers standard that the swap makes slower."
+        ),
     ] = False,
     on: opt.On = None,
     explain: opt.Explain = False,
     depth: Annotated[
         int | None, typer.Option(min=1, help="Add up layers whose names agree in that many parts.")
     ] = None,
-    sort: Annotated[str | None, typer.Option(help="Sort layers by a figure, largest first.")] = None,
-    top: Annotated[int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="Sort layers by a figure, largest first.")
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")
+    ] = None,
     format_name: opt.Format = None,
     json: opt.Json = False,
     path: opt.OutputPath = None,
@@ -82,7 +96,14 @@ def model(
         export=export,
         color=color,
         quiet=quiet,
-        view=View(columns=opt.parse_columns(columns), wide=wide, depth=depth, sort=sort, top=top, explain=explain),
+        view=View(
+            columns=opt.parse_columns(columns),
+            wide=wide,
+            depth=depth,
+            sort=sort,
+            top=top,
+            explain=explain,
+        ),
         read=[*target_files([target]), *device_files(on)],
     )
     opt.check_view(out.view, out.format_name)

@@ -9,58 +9,100 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from dscost.errors import InputError, UnavailableError
+from dscost.notation.units import parse_ints, parse_seconds, parse_share
 from dscost.rendering.pages import View
-from dscost.results import Report
+from dscost.reports.records import Report
 from dscost.timing import TimingOptions
-from dscost.units import parse_ints, parse_seconds, parse_share
 
 if TYPE_CHECKING:
-    from dscost.inputs import Inputs
+    from dscost.notation.inputs import Inputs
 
 Time = Annotated[bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")]
-Device = Annotated[list[str] | None, typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]")]
-Threads = Annotated[int | None, typer.Option(help="Threads to measure with  [default: physical cores - 1]")]
-MemoryFormat = Annotated[
-    str | None, typer.Option(help="Layout of the tensors: contiguous, channels_last, or both separated by a comma.")
+Device = Annotated[
+    list[str] | None, typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]")
 ]
-Mode = Annotated[str | None, typer.Option(help="eager, compile; on cuda graph and cold as well  [default: eager]")]
-Precision = Annotated[str | None, typer.Option(help="Stop when a speedup is known that well  [default: 2%]")]
-Allocator = Annotated[str, typer.Option(help="tuned keeps freed memory, system leaves the allocator as it is.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Threads to measure with  [default: physical cores - 1]")
+]
+MemoryFormat = Annotated[
+    str | None,
+    typer.Option(
+        help="Layout of the tensors: contiguous, channels_last, or both separated by a comma."
+    ),
+]
+Mode = Annotated[
+    str | None,
+    typer.Option(help="eager, compile; on cuda graph and cold as well  [default: eager]"),
+]
+Precision = Annotated[
+    str | None, typer.Option(help="Stop when a speedup is known that well  [default: 2%]")
+]
+Allocator = Annotated[
+    str, typer.Option(help="tuned keeps freed memory, system leaves the allocator as it is.")
+]
 Seed = Annotated[int, typer.Option(help="Of weights, inputs and the order of measurements.")]
 On = Annotated[
     list[str] | None,
-    typer.Option("--on", metavar="DEVICE", help="Apply a named device's roofline (dscost list devices); repeatable."),
+    typer.Option(
+        "--on",
+        metavar="DEVICE",
+        help="Apply a named device's roofline (dscost list devices); repeatable.",
+    ),
 ]
-Explain = Annotated[bool, typer.Option("--explain", help="Show bounds, backends and why it is as fast as it is.")]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Show bounds, backends and why it is as fast as it is.")
+]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Let a program.pt2 run code of its own where it cannot be read without.")
+    bool,
+    typer.Option(
+        "--trust", help="Let a program.pt2 run code of its own where it cannot be read without."
+    ),
 ]
-TimeBudget = Annotated[str | None, typer.Option(help="How long measuring may take, such as 10s or 500ms.")]
+TimeBudget = Annotated[
+    str | None, typer.Option(help="How long measuring may take, such as 10s or 500ms.")
+]
 Dtype = Annotated[
-    str | None, typer.Option(help="Of weights and activations; of several the first is counted  [default: float32]")
+    str | None,
+    typer.Option(
+        help="Of weights and activations; of several the first is counted  [default: float32]"
+    ),
 ]
 Batch = Annotated[
-    str | None, typer.Option(help="Inputs at once; of 1,8,32 the first is counted, all are timed  [default: 1]")
+    str | None,
+    typer.Option(
+        help="Inputs at once; of 1,8,32 the first is counted, all are timed  [default: 1]"
+    ),
 ]
 
 Format = Annotated[str | None, typer.Option("--format", help="table, json, csv or markdown.")]
 Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
-OutputPath = Annotated[Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")]
+OutputPath = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
+]
 Export = Annotated[
-    list[str] | None, typer.Option(metavar="FORMAT=PATH", help="Write another format as well; repeatable.")
+    list[str] | None,
+    typer.Option(metavar="FORMAT=PATH", help="Write another format as well; repeatable."),
 ]
 Columns = Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")]
-Wide = Annotated[bool, typer.Option("--wide", help="Show every column, however narrow the terminal.")]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Show every column, however narrow the terminal.")
+]
 Color = Annotated[str, typer.Option(help="auto, always or never.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
 
 Isolate = Annotated[
-    bool, typer.Option("--isolate/--no-isolate", help="Run a model's own code in a process of its own, which may die.")
+    bool,
+    typer.Option(
+        "--isolate/--no-isolate",
+        help="Run a model's own code in a process of its own, which may die.",
+    ),
 ]
 LoadTimeout = Annotated[
     str | None,
-    typer.Option(metavar="DURATION", help="How long a model may take there, such as 60s  [default: 300s]"),
+    typer.Option(
+        metavar="DURATION", help="How long a model may take there, such as 60s  [default: 300s]"
+    ),
 ]
 
 
@@ -94,12 +136,14 @@ def parse_padding(text: str | None) -> int | tuple[int, ...] | str | None:
     try:
         return parse_extent(text, "--padding")
     except InputError as error:
-        raise InputError(f"--padding: expected something like 1, 2x1 or same, found '{text}'") from error
+        raise InputError(
+            f"--padding: expected something like 1, 2x1 or same, found '{text}'"
+        ) from error
 
 
 def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
     """Return what one or more `--input` stand for: a single plain shape, or the tensors of a torch model."""
-    from dscost.inputs import inputs_of, parse_input
+    from dscost.notation.inputs import inputs_of, parse_input
 
     try:
         return inputs_of([parse_input(text) for text in texts]) if texts else None
@@ -152,7 +196,9 @@ def parse_cases(dtype: str | None, batch: str | None) -> Cases:
     batches: tuple[int, ...] = ()
     if batch is not None:
         lengths = range(1, MOST_BATCHES + 1)
-        batches = parse_ints(batch, what="--batch", separator=",", lengths=tuple(lengths), example="8 or 1,8,32")
+        batches = parse_ints(
+            batch, what="--batch", separator=",", lengths=tuple(lengths), example="8 or 1,8,32"
+        )
     return Cases(parse_names(dtype), batches)
 
 
@@ -167,7 +213,9 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
     """
     for option, values in (("--batch", cases.batches), ("--dtype", cases.dtypes)):
         if len(values) > 1:
-            raise InputError(f"{option}: several values are for timing; without it give the one to count")
+            raise InputError(
+                f"{option}: several values are for timing; without it give the one to count"
+            )
     if explain:
         raise InputError("--explain needs timing: what is explained is measured")
 
@@ -200,7 +248,7 @@ def check_devices(names: Sequence[str] | None) -> None:
         InputError: There is no such device, or its file is wrong.
     """
     for name in names or ():
-        from dscost.devices import sheet_of
+        from dscost.devices.sheets import sheet_of
 
         sheet_of(name)
 
@@ -249,7 +297,11 @@ def timing_options(
 
 def parse_names(text: str | None) -> tuple[str, ...]:
     """Return names that are separated by commas, each once."""
-    return () if text is None else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    return (
+        ()
+        if text is None
+        else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    )
 
 
 def parse_columns(text: str | None) -> tuple[str, ...] | None:
@@ -259,7 +311,7 @@ def parse_columns(text: str | None) -> tuple[str, ...] | None:
 
 def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, Any]:
     """Return named values as in `width=0.5`, read as YAML reads them."""
-    from dscost.marked_yaml import parse_scalar
+    from dscost.notation.marked_yaml import parse_scalar
 
     settings = {}
     for pair in pairs:
@@ -272,7 +324,7 @@ def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, An
 
 def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
     """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`, read as Python and YAML do."""
-    from dscost.literals import with_parts
+    from dscost.notation.literals import with_parts
 
     try:
         return with_parts(map(_argument, pairs))
@@ -281,7 +333,7 @@ def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _argument(pair: str) -> tuple[str, Any]:
-    from dscost.literals import BareWordError, parse_value, shown
+    from dscost.notation.literals import BareWordError, parse_value, shown
 
     name, equals, value = pair.partition("=")
     if not equals or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name.strip()):
@@ -290,7 +342,9 @@ def _argument(pair: str) -> tuple[str, Any]:
         return name.strip(), parse_value(value)
     except BareWordError as error:
         told = (
-            f'; a shell needs more quotes: "{name.strip()}={error.as_text}"' if value.strip() in error.as_text else ""
+            f'; a shell needs more quotes: "{name.strip()}={error.as_text}"'
+            if value.strip() in error.as_text
+            else ""
         )
         raise InputError(f"{name.strip()}: {error}{told}") from error
     except InputError as error:

@@ -56,7 +56,7 @@ def target_files(targets: Iterable[str], what: str = "the target") -> Iterator[R
 
 def device_files(devices: Iterable[str] | None) -> Iterator[Read]:
     """Yield the data sheets that are read."""
-    from dscost.devices import ENDINGS
+    from dscost.devices.sheets import ENDINGS
 
     for name in devices or ():
         if name.endswith(ENDINGS):

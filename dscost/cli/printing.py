@@ -31,7 +31,10 @@ def tell(text: str) -> None:
     """Say something on stderr, if there is one that can be written; what others have named is made harmless."""
     if sys.stderr is None:  # print would take stdout instead
         return
-    lines = (line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…" for line in text.split("\n"))
+    lines = (
+        line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…"
+        for line in text.split("\n")
+    )
     with suppress(OSError, ValueError):  # nobody reads it; somebody's code has closed it
         print(printable("\n".join(lines)), file=sys.stderr)
 
@@ -59,7 +62,12 @@ class Output(NamedTuple):
     def fills_in(self) -> bool:
         """Whether a table on a terminal shows what is known at once and the rest later."""
         is_seen = self.format_name == "table" and self.path is None and on_terminal()
-        return is_seen and not self.view.wide and self.view.columns is None and os.environ.get("TERM") != "dumb"
+        return (
+            is_seen
+            and not self.view.wide
+            and self.view.columns is None
+            and os.environ.get("TERM") != "dumb"
+        )
 
     def check(self, reports: Any) -> None:
         """Render what is known already, so that a wrong column or sort key fails before anything is measured.
@@ -80,7 +88,10 @@ class Output(NamedTuple):
         """
         plain = self.view._replace(width=None, color=False, brief=False)
         # --columns speaks of the main format; an export has all of its own
-        files = [(path, self.formats[name](reports, plain._replace(columns=None))) for name, path in self.exports]
+        files = [
+            (path, self.formats[name](reports, plain._replace(columns=None)))
+            for name, path in self.exports
+        ]
         if self.path:
             files.append((self.path, self.formats[self.format_name](reports, plain)))
         text = None if self.path else self.formats[self.format_name](reports, self.view)
@@ -125,8 +136,8 @@ def write_text(text: str) -> None:
 def write_out(text: str, *, format_name: str = "table") -> None:
     """Write a result to stdout; a reader that has seen enough and left is no error.
 
-    Only a table is for eyes alone, and written in what the terminal can show; a program that reads what another
-    format says expects UTF-8, whatever the locale.
+    Only a table is for eyes alone, and written in what the terminal can show; a program that reads
+    what another format says expects UTF-8, whatever the locale.
 
     Raises:
         OutputError: It cannot be written.
@@ -146,7 +157,9 @@ def write_out(text: str, *, format_name: str = "table") -> None:
     except UnicodeEncodeError as error:
         raise OutputError(f"cannot write the result: {error.reason}") from error
     except (OSError, ValueError) as error:  # a full disk; a stdout that was closed
-        raise OutputError(f"cannot write the result: {getattr(error, 'strerror', None) or error}") from error
+        raise OutputError(
+            f"cannot write the result: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def output(
@@ -165,7 +178,8 @@ def output(
     """Return where results go, checked before any work is done; `read` are files that must not be written over.
 
     Raises:
-        InputError: A format or colour is unknown, `--json` contradicts `--format`, or a file is not for results.
+        InputError: A format or colour is unknown, `--json` contradicts `--format`, or a file is not
+            for results.
         OutputError: A folder is missing, or a file may not be written.
     """
     if json and format_name not in (None, "json"):
@@ -177,7 +191,9 @@ def output(
     for option in ("columns", "sort", "top", "depth"):
         if getattr(view, option) is not None and option not in _VIEW_OPTIONS.get(chosen, (option,)):
             raise InputError(f"--{option} has no meaning for --format {chosen}")
-    check_places([place for place in (path, *(target for _, target in exports)) if place is not None], read)
+    check_places(
+        [place for place in (path, *(target for _, target in exports)) if place is not None], read
+    )
     width = terminal_width() if on_terminal() and path is None else None
     view = view._replace(width=width, color=_wants_color(color), command=command)
     return Output(chosen, path, exports, view, quiet, formats)
@@ -207,7 +223,9 @@ def terminal_width() -> int:
 
     if os.environ.get("COLUMNS", "").isdecimal():
         return get_terminal_size().columns
-    with suppress(OSError, ValueError, AttributeError):  # of our own stdout, where `shutil` asks descriptor 1
+    with suppress(
+        OSError, ValueError, AttributeError
+    ):  # of our own stdout, where `shutil` asks descriptor 1
         ours = result_stream().fileno()  # type: ignore[union-attr]
         return os.get_terminal_size(ours).columns or get_terminal_size().columns
     return get_terminal_size().columns

@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM, from before the first heavy import to after the last line.
 
-While a command runs, the first one unwinds it, so that no file is left half-written, and a second ends at once.
-Before and after there is nothing to unwind. Ctrl-C always exits 130 with one line; SIGTERM kills as it always does.
+While a command runs, the first one unwinds it, so that no file is left half-written, and a second
+ends at once. Before and after there is nothing to unwind. Ctrl-C always exits 130 with one line;
+SIGTERM kills as it always does.
 """
 
 import os
@@ -14,7 +15,8 @@ from typing import NoReturn
 
 INTERRUPTED = 130
 ECHO_S = 0.2
-"""A terminal interrupts the process that waits and the one that works; the former passes it on all the same."""
+"""A terminal interrupts the process that waits and the one that works; the former passes it on all
+the same."""
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -22,7 +24,8 @@ class Signals:
     """What came in, and what is to be done about it.
 
     Args:
-        are_ours: Whether `take_over` was called: in a process of somebody else's nothing is touched.
+        are_ours: Whether `take_over` was called: in a process of somebody else's nothing is
+            touched.
         received: The last signal, if any came.
         told: Whether the user knows.
     """

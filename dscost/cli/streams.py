@@ -1,8 +1,8 @@
 """stdout belongs to the result: everybody else's descriptor 1 is stderr.
 
-A model's own code may print, and so may a C library, a child process, a thread, or what runs at the exit: none of that
-goes through `sys.stdout`, all of it through descriptor 1. So the process keeps duplicates of what it was started with
-for itself, and writes the result to those.
+A model's own code may print, and so may a C library, a child process, a thread, or what runs at the
+exit: none of that goes through `sys.stdout`, all of it through descriptor 1. So the process keeps
+duplicates of what it was started with for itself, and writes the result to those.
 """
 
 import codecs
@@ -55,7 +55,8 @@ STAND_INS = {
     "╌": "-",
     "═": "=",
 }
-"""What to write where a stream has no such character, as under Windows' cp1252 or in the C locale."""
+"""What to write where a stream has no such character, as under Windows' cp1252 or in the C
+locale."""
 _ERRORS = "dscost.stand_in"
 
 _result: TextIO | None = None
@@ -104,7 +105,7 @@ def foreign_code(*targets: str) -> Iterator[None]:
     Raises:
         InputError: Their code raised something that is none of our errors.
     """
-    from dscost.sources.foreign import contained
+    from dscost.foreign.containing import contained
 
     what = " or ".join(targets)
     with _their_streams(), contained(what):
@@ -130,7 +131,8 @@ def _their_streams() -> Iterator[None]:
     finally:
         if not is_owner():  # both have come back from a fork: one result is enough
             os._exit(0)
-        # a thread of theirs, or what they want done at the exit, prints for as long as the process lives
+        # a thread of theirs, or what they want done at the exit, prints for as long as the process
+        # lives
         sys.stdout, sys.stderr = sys.__stdout__ or ours, ours
 
 

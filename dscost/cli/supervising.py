@@ -1,7 +1,8 @@
 """A model's code that ends the process, or crashes it, is one line and exit code 2, not silence and exit code 0.
 
-A command that runs such code does so in a child, and the process that was started waits for it: it knows whether the
-command came to its end, passes signals on, and ends with the same code. Where there is no fork there is no such guard.
+A command that runs such code does so in a child, and the process that was started waits for it: it
+knows whether the command came to its end, passes signals on, and ends with the same code. Where
+there is no fork there is no such guard.
 """
 
 import os
@@ -77,7 +78,9 @@ def _wait(child: int, reading: int, target: str) -> NoReturn:
     _, status = os.waitpid(child, 0)
     os.set_blocking(reading, False)
     code = None
-    with suppress(BlockingIOError):  # nothing was told, and a process that the model left keeps the pipe open
+    with suppress(
+        BlockingIOError
+    ):  # nothing was told, and a process that the model left keeps the pipe open
         code = next(iter(os.read(reading, 1)), None)
     if signals.received is not None:
         signals.told = code == INTERRUPTED
@@ -85,7 +88,9 @@ def _wait(child: int, reading: int, target: str) -> NoReturn:
     if code is None:
         from dscost.analysis.isolated import how_it_ended
 
-        tell(f"dscost: {target}: its code ended the process ({how_it_ended(os.waitstatus_to_exitcode(status))})")
+        tell(
+            f"dscost: {target}: its code ended the process ({how_it_ended(os.waitstatus_to_exitcode(status))})"
+        )
         code = 2
     os._exit(code)
 

@@ -19,7 +19,8 @@ DISAGREES = 1
 def verify(
     target: Annotated[str, typer.Argument(help="Any target of dscost model.")],
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of an architecture.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of an architecture."),
     ] = None,
     inputs: Annotated[
         list[str] | None,
@@ -30,7 +31,8 @@ def verify(
         ),
     ] = None,
     kwargs: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable."),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")] = None,
     trust: opt.Trust = False,
@@ -70,4 +72,8 @@ def _verdict(found: "Verification") -> str:
         return "Both agree, module by module."
     if found.partial:
         return f"Neither count is whole: {'; '.join(found.partial).rstrip('.')}."
-    return "They differ only by what FlopCounterMode is known to miscount." if found.is_explained else "They differ."
+    return (
+        "They differ only by what FlopCounterMode is known to miscount."
+        if found.is_explained
+        else "They differ."
+    )

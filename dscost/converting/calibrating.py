@@ -1,17 +1,20 @@
 """Weights of depthwise-separable layers fitted to what the layers see, not to their kernels alone.
 
-What a layer sees is far from white: neighbouring pixels are alike, some channels are dead. So distance is measured in
-the outputs. The filters of an input channel come of the singular value decomposition of its matrix weighed by the
-second moments of its patches (`decompose`), which takes the channels for uncorrelated; mixing weights then are those
-of least squares over all channels of a group at once. The filters of the plain decomposition, their mixing weights
-fitted likewise, are tried as well, and the better of both is taken, so that no layer is worse on the calibration
-inputs than it would be without them.
+What a layer sees is far from white: neighbouring pixels are alike, some channels are dead. So
+distance is measured in the outputs. The filters of an input channel come of the singular value
+decomposition of its matrix weighed by the second moments of its patches (`decompose`), which takes
+the channels for uncorrelated; mixing weights then are those of least squares over all channels of a
+group at once. The filters of the plain decomposition, their mixing weights fitted likewise, are
+tried as well, and the better of both is taken, so that no layer is worse on the calibration inputs
+than it would be without them.
 
-Inputs of a layer are those that it has in the model as given, every other layer untouched. Everything is summed up in
-float64 on the CPU, in two passes over the inputs; a bias has no part in it.
+Inputs of a layer are those that it has in the model as given, every other layer untouched.
+Everything is summed up in float64 on the CPU, in two passes over the inputs; a bias has no part in
+it.
 
 Source:
-    He et al. 2019, Depth-wise Decomposition for Accelerating Separable Convolutions (arXiv:1910.09455).
+    He et al. 2019, Depth-wise Decomposition for Accelerating Separable Convolutions
+    (arXiv:1910.09455).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,10 +26,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from dscost.converting.decomposing import Decomposed, decompose
-from dscost.copying import by_path, copied
 from dscost.errors import InputError, first_line
-from dscost.kernels import Kernel
-from dscost.parts import each_parameter, set_training
+from dscost.foreign.parts import each_parameter, set_training
+from dscost.modules.copying import by_path, copied
+from dscost.rewriting.kernels import Kernel
 from dscost.tracing import Arguments
 
 Key = tuple[int, int, int]
@@ -39,7 +42,8 @@ CHUNK = 1 << 22
 """Numbers of patches that are held at a time."""
 
 RIDGE = 1e-9
-"""Share of the mean second moment that is added to all of them, for data that leaves directions out."""
+"""Share of the mean second moment that is added to all of them, for data that leaves directions
+out."""
 
 _CONVS: Mapping[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -69,7 +73,11 @@ def calibrate(root: nn.Module, users: Users, batches: Sequence[Arguments]) -> di
     """
     running, memo = copied(root, {})
     set_training(running, False)
-    seen = {memo[id(module)]: (key, kernel) for key, sharing in users.items() for module, kernel in sharing}
+    seen = {
+        memo[id(module)]: (key, kernel)
+        for key, sharing in users.items()
+        for module, kernel in sharing
+    }
     moments = {key: _Moments(sharing[0][1]) for key, sharing in users.items()}
     _run(running, seen, batches, lambda key, kernel, x: moments[key].add(x, kernel))
     rivals: dict[Key, list[_Fit]] = {}
@@ -79,21 +87,30 @@ def calibrate(root: nn.Module, users: Users, batches: Sequence[Arguments]) -> di
         seen_by = moments.pop(key)
         if not seen_by.are_finite:
             name = next(name for name, one in by_path(root).items() if one is module)
-            raise InputError(f"'{name}' sees values on the inputs that are NaN, infinite or too large to calibrate on")
+            raise InputError(
+                f"'{name}' sees values on the inputs that are NaN, infinite or too large to calibrate on"
+            )
         weighings = (None, seen_by.normalised())
-        parts = [decompose(kernel.weight, rank, kernel.conv.groups, weighing) for weighing in weighings]
+        parts = [
+            decompose(kernel.weight, rank, kernel.conv.groups, weighing) for weighing in weighings
+        ]
         rivals[key] = [_Fit(kernel, start) for start in parts]
         weights[key] = kernel.weight.detach().to("cpu", torch.float64)
 
     def fit(key: Key, kernel: Kernel, x: Tensor) -> None:
         conv = kernel.conv
         convolve = _CONVS[len(conv.kernel_size)]
-        y = convolve(x, weights[key], stride=conv.stride, dilation=conv.dilation, groups=conv.groups)
+        y = convolve(
+            x, weights[key], stride=conv.stride, dilation=conv.dilation, groups=conv.groups
+        )
         for rival in rivals[key]:
             rival.add(x, y, kernel)
 
     _run(running, seen, batches, fit)
-    best = {key: min((fit.result() for fit in fits), key=lambda result: result.error) for key, fits in rivals.items()}
+    best = {
+        key: min((fit.result() for fit in fits), key=lambda result: result.error)
+        for key, fits in rivals.items()
+    }
     return {key: result for key, result in best.items() if rivals[key][0].energy}
 
 
@@ -105,7 +122,9 @@ def _run(
 ) -> None:
     """Run a model and look at the padded input of every call of some modules, one image at a time."""
 
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
+    def hook(
+        module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
+    ) -> None:
         key, kernel = seen[module]
         x: Tensor = next(iter((*args, *kwargs.values())))
         x = x if x.dim() == kernel.weight.dim() else x.unsqueeze(0)
@@ -121,7 +140,9 @@ def _run(
                 given = batch.on(device)
                 running(*given.args, **given.kwargs)
     except (Exception, SystemExit) as error:  # a model's own code may raise anything
-        raise InputError(f"{type(running).__name__} cannot be run to calibrate it: {first_line(error)}") from error
+        raise InputError(
+            f"{type(running).__name__} cannot be run to calibrate it: {first_line(error)}"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()
@@ -132,7 +153,9 @@ class _Moments:
 
     def __init__(self, kernel: Kernel) -> None:
         area = kernel.conv.kernel_area
-        self._sums = torch.zeros(kernel.conv.in_channels, area, area, dtype=torch.float64, device="cpu")
+        self._sums = torch.zeros(
+            kernel.conv.in_channels, area, area, dtype=torch.float64, device="cpu"
+        )
 
     def add(self, image: Tensor, kernel: Kernel) -> None:
         """Take in a padded image `(1, M, H, W)`."""
@@ -158,7 +181,9 @@ def _patches(image: Tensor, kernel: Kernel) -> Iterator[tuple[slice, Tensor]]:
     conv = kernel.conv
     steps = image.stride()[2:]
     spread = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
-    positions = [(n - e) // s + 1 for n, e, s in zip(image.shape[2:], spread, conv.stride, strict=True)]
+    positions = [
+        (n - e) // s + 1 for n, e, s in zip(image.shape[2:], spread, conv.stride, strict=True)
+    ]
     view = image[0].as_strided(
         (conv.in_channels, *conv.kernel_size, *positions),
         (
@@ -177,8 +202,8 @@ def _patches(image: Tensor, kernel: Kernel) -> Iterator[tuple[slice, Tensor]]:
 class _Fit:
     """Filters with mixing weights to start from, and the sums that tell how the weights should be.
 
-    With Z the outputs of the filters and R what the starting weights leave of the layer's output Y, the correction of
-    least squares is `E[R Zᵀ] · E[Z Zᵀ]⁻¹`, per group.
+    With Z the outputs of the filters and R what the starting weights leave of the layer's output Y,
+    the correction of least squares is `E[R Zᵀ] · E[Z Zᵀ]⁻¹`, per group.
     """
 
     def __init__(self, kernel: Kernel, parts: Decomposed) -> None:
@@ -193,7 +218,9 @@ class _Fit:
     def add(self, image: Tensor, y: Tensor, kernel: Kernel) -> None:
         """Take in a padded image `(1, M, H, W)`, and what the layer makes of it, `(1, N, H', W')`."""
         # of patches: torch's depthwise convolution in float64 takes ten times as long
-        z = torch.cat([self._filters[channels] @ patches for channels, patches in _patches(image, kernel)])
+        z = torch.cat(
+            [self._filters[channels] @ patches for channels, patches in _patches(image, kernel)]
+        )
         z = z.reshape(*self._zz.shape[:2], -1)
         r = y.reshape(*self._mixing.shape[:2], -1) - self._mixing @ z
         self.energy += float(y.square().sum())

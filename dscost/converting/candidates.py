@@ -5,9 +5,16 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from dscost.converting.decomposing import channel_matrices, relative_errors
-from dscost.converting.surveying import MIN_CHANNELS, Site, Where, arguments_for, require_finite, survey
-from dscost.results import Cost
-from dscost.specs import ConvSpec, Shape
+from dscost.converting.surveying import (
+    MIN_CHANNELS,
+    Site,
+    Where,
+    arguments_for,
+    require_finite,
+    survey,
+)
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.reports.records import Cost
 
 
 class Candidate(NamedTuple):
@@ -18,7 +25,8 @@ class Candidate(NamedTuple):
         reason: Why it must stay as it is; `None` if it can be converted.
         conv: What it computes; unknown of transposed, lazy and scripted convolutions.
         calls: How often it runs; unknown without an input.
-        input_shapes: Of each call, as torch's operator gets it; a padding that a module adds is part of it.
+        input_shapes: Of each call, as torch's operator gets it; a padding that a module adds is
+            part of it.
         dtype: Of its weights; unknown where a function computes it.
         params: Weights and bias as they are.
         cost: Of all calls as they are; unknown without an input.
@@ -53,7 +61,8 @@ def candidates(
         module: Left as it is.
         where: As of `dscost.convert`.
         min_channels: As of `dscost.convert`.
-        input: As of `dscost.convert`; without it only params are known, with values it does not calibrate.
+        input: As of `dscost.convert`; without it only params are known, with values it does not
+            calibrate.
 
     Raises:
         InputError: The input or `where` is wrong, or weights are not finite.
@@ -65,7 +74,9 @@ def candidates(
 
 def _candidate(site: Site) -> Candidate:
     shapes = tuple(run.batched_input_shape for run in site.runs)
-    kept = Candidate(site.name, site.reason, site.conv, site.calls, shapes, site.dtype, site.params, site.cost())
+    kept = Candidate(
+        site.name, site.reason, site.conv, site.calls, shapes, site.dtype, site.params, site.cost()
+    )
     if site.kernel is None:
         return kept
     ranks = tuple(range(1, site.max_rank + 1))

@@ -26,24 +26,25 @@ from dscost.converting.surveying import (
     require_finite,
     survey,
 )
-from dscost.convolutions import carry_hooks, layout_of, padded_first, separable_of
-from dscost.copying import copied, deep_copied, shared_tensors
 from dscost.errors import InputError, UnknownNameError
-from dscost.inputs import inputs_of
-from dscost.kernels import Kernel
-from dscost.parts import unwrapped
-from dscost.randomness import own_random_numbers
-from dscost.results import Cost, plain
-from dscost.specs import ConvSpec, not_within, require
+from dscost.foreign.parts import unwrapped
+from dscost.foreign.randomness import own_random_numbers
+from dscost.layers.convolution import ConvSpec, not_within, require
+from dscost.modules.copying import copied, deep_copied, shared_tensors
+from dscost.notation.inputs import inputs_of
+from dscost.notation.units import format_layer
+from dscost.reports.records import Cost, plain
+from dscost.rewriting.convolutions import carry_hooks, layout_of, padded_first, separable_of
+from dscost.rewriting.kernels import Kernel
 from dscost.tracing import Arguments
-from dscost.units import format_layer
 
 METHODS = ("svd", "random")
 SHOWN = 3
 """Names of layers in an error."""
 
 ErrorOf = Literal["kernel", "output"]
-"""What an error is relative to: the norm of the kernel, or that of the layer's output on the calibration inputs."""
+"""What an error is relative to: the norm of the kernel, or that of the layer's output on the
+calibration inputs."""
 
 
 class LayerConversion(NamedTuple):
@@ -55,7 +56,8 @@ class LayerConversion(NamedTuple):
         reason: Why it was kept.
         rank: T of a layer that was converted.
         error: Relative, 0 to 1; unknown of random weights. It is no accuracy.
-        error_of: What the error is of: `kernel`, or `output` on the calibration inputs, bias left out.
+        error_of: What the error is of: `kernel`, or `output` on the calibration inputs, bias left
+            out.
         calls: How often it runs; unknown without an input.
         params_before: Weights and bias; unknown where `conv` is.
         params_after: Likewise.
@@ -113,39 +115,44 @@ def convert(
 ) -> nn.Module:
     """Return a copy of a model with its convolutions made depthwise-separable, as near to them as can be.
 
-    Each becomes a `dscost.nn.DepthwiseSeparableConv2d` (1d, 3d) on its device, of its dtype, layout, mode and need
-    of gradients, with the hooks of its forward. A module that the model holds more than once is converted once;
-    weights that modules share stay shared. Transposed, 1×1 and depthwise convolutions stay as they are. So does one
-    that does more than pad and convolve, in its class, a patched forward or a hook that would do something else to
-    what takes its place; and one of which the model reads what a replacement has not, such as its weights.
-    `conversion` has the reasons.
+    Each becomes a `dscost.nn.DepthwiseSeparableConv2d` (1d, 3d) on its device, of its dtype,
+    layout, mode and need of gradients, with the hooks of its forward. A module that the model holds
+    more than once is converted once; weights that modules share stay shared. Transposed, 1×1 and
+    depthwise convolutions stay as they are. So does one that does more than pad and convolve, in
+    its class, a patched forward or a hook that would do something else to what takes its place; and
+    one of which the model reads what a replacement has not, such as its weights. `conversion` has
+    the reasons.
 
-    At full rank the model returns what it did: with an input, copies of both are run on it and compared, in the mode
-    of inference; on random values if only a shape is given, unless it is large. Without an input they are run on what
-    the model states (`example_input_array`, `dummy_inputs`) or on what its first layer takes, if that works.
+    At full rank the model returns what it did: with an input, copies of both are run on it and
+    compared, in the mode of inference; on random values if only a shape is given, unless it is
+    large. Without an input they are run on what the model states (`example_input_array`,
+    `dummy_inputs`) or on what its first layer takes, if that works.
 
     Args:
-        target: An `nn.Module`, which is left as it is; of torch.compile's wrapper, what it wraps is converted. Or any
-            target of the command line, made with the initial weights that the command gives it.
-        rank: T, the spatial filters per input channel. At `min(Kh·Kw, N/G)` a layer is reproduced; more means that.
-        method: `svd` for the best weights in the Frobenius norm, or `random` for initial ones, drawn from torch's
-            random state, which is left as it is.
-        where: Names of layers, globs such as `"layer1.*"`, a list of them, or a function of name and module; all
-            layers if nothing is given.
-        plan: What to do by layer: a `Plan`, ranks or `"keep"` by name, or the path of a plan file; a layer that it
-            does not name is kept. In place of `rank`, `where` and `min_channels`.
+        target: An `nn.Module`, which is left as it is; of torch.compile's wrapper, what it wraps is
+            converted. Or any target of the command line, made with the initial weights that the
+            command gives it.
+        rank: T, the spatial filters per input channel. At `min(Kh·Kw, N/G)` a layer is reproduced;
+            more means that.
+        method: `svd` for the best weights in the Frobenius norm, or `random` for initial ones,
+            drawn from torch's random state, which is left as it is.
+        where: Names of layers, globs such as `"layer1.*"`, a list of them, or a function of name
+            and module; all layers if nothing is given.
+        plan: What to do by layer: a `Plan`, ranks or `"keep"` by name, or the path of a plan file;
+            a layer that it does not name is kept. In place of `rank`, `where` and `min_channels`.
         min_channels: A convolution of fewer channels in or out is left alone.
-        input: As `dscost.analyze` takes it: a shape, for costs; or tensors, whose values the weights are fitted to
-            as well. For several inputs to fit to, something to iterate over that is no list: a generator, or a
-            `torch.utils.data.DataLoader`; of its batches of images and labels the first entry is taken, where the
-            forward takes that and not all of them. By default that of the plan, or what the target states; a module
-            states none.
+        input: As `dscost.analyze` takes it: a shape, for costs; or tensors, whose values the
+            weights are fitted to as well. For several inputs to fit to, something to iterate over
+            that is no list: a generator, or a `torch.utils.data.DataLoader`; of its batches of
+            images and labels the first entry is taken, where the forward takes that and not all of
+            them. By default that of the plan, or what the target states; a module states none.
         trust: As of `dscost.analyze`.
 
     Raises:
-        InputError: An argument is wrong, weights or what layers see are missing or not finite, or the model cannot be
-            copied or run; or it would do something else once converted, whatever the rank, or run a convolution as
-            before, since it holds one where a copy cannot replace it, as in a closure.
+        InputError: An argument is wrong, weights or what layers see are missing or not finite, or
+            the model cannot be copied or run; or it would do something else once converted,
+            whatever the rank, or run a convolution as before, since it holds one where a copy
+            cannot replace it, as in a closure.
         UnavailableError: A target needs a library that is not installed.
 
     >>> model = nn.Conv2d(64, 64, 3, padding=1, bias=False)
@@ -153,7 +160,14 @@ def convert(
     True
     """
     return conversion(
-        target, rank=rank, method=method, where=where, plan=plan, min_channels=min_channels, input=input, trust=trust
+        target,
+        rank=rank,
+        method=method,
+        where=where,
+        plan=plan,
+        min_channels=min_channels,
+        input=input,
+        trust=trust,
     ).module
 
 
@@ -250,16 +264,26 @@ def _check(target: object, rank: int, method: str, where: Where, plan: object) -
         InputError: Some of them.
     """
     if not isinstance(target, nn.Module | str | PathLike):
-        raise InputError(f"what is converted is an nn.Module, or the name or path of a model, found {target!r:.60}")
+        raise InputError(
+            f"what is converted is an nn.Module, or the name or path of a model, found {target!r:.60}"
+        )
     if method not in METHODS:
         raise UnknownNameError("method", str(method), METHODS)
     require(not_within("rank", rank))
     if plan is not None:
-        given = [name for name, is_given in (("rank", rank != 1), ("where", where is not None)) if is_given]
+        given = [
+            name
+            for name, is_given in (("rank", rank != 1), ("where", where is not None))
+            if is_given
+        ]
         if given:
-            raise InputError(f"a plan says which layers and ranks, so {' and '.join(given)} cannot be given with it")
+            raise InputError(
+                f"a plan says which layers and ranks, so {' and '.join(given)} cannot be given with it"
+            )
         if not isinstance(plan, Plan | Mapping | str | PathLike):
-            raise InputError(f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}")
+            raise InputError(
+                f"a plan is a Plan, ranks by layer, or the path of a plan file, found {plan!r:.60}"
+            )
 
 
 class _Due(NamedTuple):
@@ -309,7 +333,9 @@ def _decided(site: Site, decisions: Mapping[str, Decision]) -> _Due:
     return _Due(site, min(decision, site.max_rank))
 
 
-def _doing_the_same(root: nn.Module, layers: Sequence[_Due], arguments: Arguments | None) -> Sequence[_Due]:
+def _doing_the_same(
+    root: nn.Module, layers: Sequence[_Due], arguments: Arguments | None
+) -> Sequence[_Due]:
     """Return the layers; those stay whose class the model asks for.
 
     Raises:
@@ -318,10 +344,17 @@ def _doing_the_same(root: nn.Module, layers: Sequence[_Due], arguments: Argument
     arguments = arguments or guessed_arguments(root)
     if arguments is None:
         return layers
-    parts = {one.site.name: Part(one.module, one.kernel, one.rank) for one in layers if one.rank is not None}
+    parts = {
+        one.site.name: Part(one.module, one.kernel, one.rank)
+        for one in layers
+        if one.rank is not None
+    }
     asked = require_the_same(root, parts, arguments)
     return [
-        _Due(one.site._replace(reason=asked[one.site.name]), None) if one.site.name in asked else one for one in layers
+        _Due(one.site._replace(reason=asked[one.site.name]), None)
+        if one.site.name in asked
+        else one
+        for one in layers
     ]
 
 
@@ -369,8 +402,14 @@ def _require_reproduced(layer: _Due, new: Any) -> None:
         InputError: They are not finite, or at full rank not those of the kernel.
     """
     assert layer.rank is not None
-    is_full, kernel, made = layer.rank == layer.site.max_rank, layer.kernel.weight.detach(), new.weight.detach()
-    if not is_full and kernel.dtype != torch.float64 and made.sum().isfinite():  # no square of these is too large
+    is_full, kernel, made = (
+        layer.rank == layer.site.max_rank,
+        layer.kernel.weight.detach(),
+        new.weight.detach(),
+    )
+    if (
+        not is_full and kernel.dtype != torch.float64 and made.sum().isfinite()
+    ):  # no square of these is too large
         return
     found, wanted = (weight.to("cpu", torch.float64) for weight in (made, kernel))
     off = float((found - wanted).norm())
@@ -383,7 +422,9 @@ def _require_reproduced(layer: _Due, new: Any) -> None:
         )
 
 
-def _fitted(root: nn.Module, due: Sequence[_Due], batches: Sequence[Arguments]) -> dict[Key, _Fitted]:
+def _fitted(
+    root: nn.Module, due: Sequence[_Due], batches: Sequence[Arguments]
+) -> dict[Key, _Fitted]:
     """Return the weights of every layer, each set once.
 
     Raises:
@@ -407,7 +448,9 @@ def _fitted(root: nn.Module, due: Sequence[_Due], batches: Sequence[Arguments]) 
             found[layer.key] = _Fitted(parts, parts.errors[layer.rank - 1], "kernel")
     if not partial:
         return found
-    users = {key: [(layer.module, layer.kernel) for layer in sharing] for key, sharing in partial.items()}
+    users = {
+        key: [(layer.module, layer.kernel) for layer in sharing] for key, sharing in partial.items()
+    }
     for key, calibrated in calibrate(root, users, batches).items():
         found[key] = _Fitted(calibrated.parts, calibrated.error, "output")
     return found
@@ -460,10 +503,16 @@ class _Maker:
     def _bias(self, kernel: Kernel) -> nn.Parameter:
         assert kernel.bias is not None
         made = nn.Parameter(kernel.bias.detach().clone(), kernel.trains_bias)
-        return self.biases.setdefault(kernel.bias, made) if isinstance(kernel.bias, nn.Parameter) else made
+        return (
+            self.biases.setdefault(kernel.bias, made)
+            if isinstance(kernel.bias, nn.Parameter)
+            else made
+        )
 
 
-def _parameters(separable: Any, layer: _Due, parts: Decomposed | None) -> tuple[nn.Parameter, nn.Parameter]:
+def _parameters(
+    separable: Any, layer: _Due, parts: Decomposed | None
+) -> tuple[nn.Parameter, nn.Parameter]:
     """Return the kernels of both stages, where and how the one is that they stand for."""
     weight, layout = layer.kernel.weight, layout_of(layer.module) or torch.contiguous_format
     made = []
@@ -477,6 +526,8 @@ def _parameters(separable: Any, layer: _Due, parts: Decomposed | None) -> tuple[
 
 def _random(shapes: Sequence[torch.Size], device: str) -> tuple[Tensor, Tensor]:
     """Return kernels of both stages that keep the scale of their input, the second for a ReLU to come."""
-    depthwise, pointwise = (torch.empty(shape, dtype=torch.float32, device=device) for shape in shapes)
+    depthwise, pointwise = (
+        torch.empty(shape, dtype=torch.float32, device=device) for shape in shapes
+    )
     nn.init.kaiming_normal_(depthwise, nonlinearity="linear")
     return depthwise, nn.init.kaiming_normal_(pointwise, nonlinearity="relu")

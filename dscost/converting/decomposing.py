@@ -1,10 +1,11 @@
 """Kernels → the best depthwise-separable kernels in their place, in closed form.
 
-A kernel `W[n, m, :, :]` of N filters in G groups is one matrix per input channel m, `A_m` of `N/G × Kh·Kw`: what the
-channel contributes to each filter of its group. A depthwise-separable layer of multiplier T gives every channel T
-spatial filters, the rows of `D_m`, and mixes them with weights `P_m`: it has `P_m · D_m`, of rank T, in place of
-`A_m`. Channels do not interact, so the best it can be is the best approximation of rank T of each `A_m` by itself,
-which is its singular value decomposition cut off after T values.
+A kernel `W[n, m, :, :]` of N filters in G groups is one matrix per input channel m, `A_m` of `N/G ×
+Kh·Kw`: what the channel contributes to each filter of its group. A depthwise-separable layer of
+multiplier T gives every channel T spatial filters, the rows of `D_m`, and mixes them with weights
+`P_m`: it has `P_m · D_m`, of rank T, in place of `A_m`. Channels do not interact, so the best it
+can be is the best approximation of rank T of each `A_m` by itself, which is its singular value
+decomposition cut off after T values.
 
 Everything is computed on the CPU in float64, whatever the dtype and the device of the kernel.
 
@@ -25,9 +26,11 @@ class Decomposed(NamedTuple):
     """Kernels of a depthwise-separable layer, in float64.
 
     Args:
-        depthwise: `(M·T, 1, Kh, Kw)`; filter `m·T + t` is of input channel m, and of norm 1 unless that is all zeros.
+        depthwise: `(M·T, 1, Kh, Kw)`; filter `m·T + t` is of input channel m, and of norm 1 unless
+            that is all zeros.
         pointwise: `(N, M·T/G, 1, 1)`.
-        errors: `ε_T` for T = 1, 2, … `max_rank`, see `relative_errors`; in what distance was measured in.
+        errors: `ε_T` for T = 1, 2, … `max_rank`, see `relative_errors`; in what distance was
+            measured in.
     """
 
     depthwise: Tensor
@@ -51,8 +54,9 @@ def decompose(kernel: Tensor, rank: int, groups: int, weighing: Tensor | None = 
         kernel: `(N, M/G, Kh, Kw)`, with one to three spatial dimensions.
         rank: T, from 1 to `max_rank`.
         groups: G.
-        weighing: What distance is measured in: per input channel a positive definite `Kh·Kw × Kh·Kw` matrix, the
-            second moments of its patches; the plain sum of squares when not given.
+        weighing: What distance is measured in: per input channel a positive definite `Kh·Kw ×
+            Kh·Kw` matrix, the second moments of its patches; the plain sum of squares when not
+            given.
     """
     matrices = channel_matrices(kernel, groups)
     if weighing is None:
@@ -64,7 +68,9 @@ def decompose(kernel: Tensor, rank: int, groups: int, weighing: Tensor | None = 
         filters, mixing = right[:, :rank] @ inverse, left[:, :, :rank] * values[:, None, :rank]
         lengths = filters.norm(dim=2)
         filters, mixing = filters / lengths[:, :, None], mixing * lengths[:, None, :]
-    return Decomposed(_as_depthwise(filters, kernel), _as_pointwise(mixing, kernel, groups), _errors(values))
+    return Decomposed(
+        _as_depthwise(filters, kernel), _as_pointwise(mixing, kernel, groups), _errors(values)
+    )
 
 
 def _svd(matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,8 +93,9 @@ def _one_thread() -> Iterator[None]:
 def relative_errors(kernel: Tensor, groups: int) -> tuple[float, ...]:
     """Return `ε_T` for T = 1, 2, … `max_rank`: what of the kernel's norm a layer of that rank cannot have.
 
-    `ε_T = sqrt(Σ_m Σ_{i>T} s²_{m,i} / Σ_m Σ_i s²_{m,i})` of the singular values of the channels' matrices. It is also
-    the relative RMS error of the output for white input; it says nothing of the accuracy of a network.
+    `ε_T = sqrt(Σ_m Σ_{i>T} s²_{m,i} / Σ_m Σ_i s²_{m,i})` of the singular values of the channels'
+    matrices. It is also the relative RMS error of the output for white input; it says nothing of
+    the accuracy of a network.
     """
     with _one_thread():
         return _errors(torch.linalg.svdvals(channel_matrices(kernel, groups)))
@@ -98,7 +105,9 @@ def _errors(values: Tensor) -> tuple[float, ...]:
     """Return `ε_T` for T = 1, 2, … of singular values `(M, ranks)`; 0 for a kernel that is all zeros."""
     energies = values.square().sum(0)
     total = float(energies.sum())
-    beyond = energies.flip(0).cumsum(0).flip(0)[1:].tolist()  # small ones first, to lose none of them
+    beyond = (
+        energies.flip(0).cumsum(0).flip(0)[1:].tolist()
+    )  # small ones first, to lose none of them
     return tuple(sqrt(energy / total) if total else 0.0 for energy in [*beyond, 0.0])
 
 

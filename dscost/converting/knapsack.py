@@ -1,10 +1,10 @@
 """One choice per layer: the least error within a budget of cost, or the least cost within a bound of error.
 
-That is the multiple-choice knapsack problem. It is solved exactly: sums are made of whole numbers (a float is one over
-a power of two), layer after layer keeps the sums that no other sum dominates (Nemhauser and Ullmann), and a sum goes
-as soon as the linear relaxation says that nothing better than what is known can come of it. Should more than
-`MOST_SUMS` remain, those of the best bounds are kept, and the bounds of the others say how far from the best the
-answer may be.
+That is the multiple-choice knapsack problem. It is solved exactly: sums are made of whole numbers
+(a float is one over a power of two), layer after layer keeps the sums that no other sum dominates
+(Nemhauser and Ullmann), and a sum goes as soon as the linear relaxation says that nothing better
+than what is known can come of it. Should more than `MOST_SUMS` remain, those of the best bounds are
+kept, and the bounds of the others say how far from the best the answer may be.
 
 Source:
     Nemhauser and Ullmann 1969, Discrete dynamic programming and capital allocation;
@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 MOST_SUMS = 4_000
 FIRST_SUMS = 64
-"""A first pass that keeps so few already finds an answer, mostly the best one, and the second has less to look at."""
+"""A first pass that keeps so few already finds an answer, mostly the best one, and the second has
+less to look at."""
 
 Amount = int | float
 
@@ -39,7 +40,8 @@ class Selection(NamedTuple):
         chosen: Index of the choice, layer by layer.
         cost: Sum of the costs.
         error: Sum of the errors.
-        gap: How much less the figure that was minimised could be at most; 0 where this is proven to be the best.
+        gap: How much less the figure that was minimised could be at most; 0 where this is proven to
+            be the best.
     """
 
     chosen: tuple[int, ...]
@@ -99,11 +101,22 @@ def _errors(layers: Sequence[Sequence[Choice]]) -> list[list[Amount]]:
     return [[one.error for one in layer] for layer in layers]
 
 
-def _selection(layers: Sequence[Sequence[Choice]], chosen: Sequence[int], gap: Fraction, denominator: int) -> Selection:
+def _selection(
+    layers: Sequence[Sequence[Choice]], chosen: Sequence[int], gap: Fraction, denominator: int
+) -> Selection:
     taken = [layer[at] for layer, at in zip(layers, chosen, strict=True)]
     costs = [one.cost for one in taken]
-    cost = sum(costs) if all(isinstance(one, int) for one in costs) else float(sum(map(Fraction, costs)))
-    return Selection(tuple(chosen), cost, float(sum(Fraction(one.error) for one in taken)), float(gap / denominator))
+    cost = (
+        sum(costs)
+        if all(isinstance(one, int) for one in costs)
+        else float(sum(map(Fraction, costs)))
+    )
+    return Selection(
+        tuple(chosen),
+        cost,
+        float(sum(Fraction(one.error) for one in taken)),
+        float(gap / denominator),
+    )
 
 
 # -- in whole numbers: `weight` is what is bounded, `value` what is minimised
@@ -146,7 +159,9 @@ class _Sums(NamedTuple):
 
 def _axis(figures: Sequence[Sequence[Amount]]) -> _Axis:
     ratios = [[Fraction(figure) for figure in layer] for layer in figures]
-    denominator = max((ratio.denominator for layer in ratios for ratio in layer), default=1)  # all are powers of two
+    denominator = max(
+        (ratio.denominator for layer in ratios for ratio in layer), default=1
+    )  # all are powers of two
     return _Axis([[int(ratio * denominator) for ratio in layer] for layer in ratios], denominator)
 
 
@@ -201,14 +216,19 @@ def _is_above(left: _Item, middle: _Item, right: _Item) -> bool:
 def _greedy(layers: Sequence[Sequence[_Item]], room: int) -> tuple[list[_Item], _Price | None]:
     """Return a good choice, and the price of weight at which the relaxation is just within the room.
 
-    The steps along the hulls are taken in the order of what they gain; from the first that does not fit on,
-    those that still do are taken. There is no price where all of them fit.
+    The steps along the hulls are taken in the order of what they gain; from the first that does not
+    fit on, those that still do are taken. There is no price where all of them fit.
     """
     steps = []
     for number, layer in enumerate(layers):
         hull = _hull(layer)
         steps += [
-            (Fraction(before.value - after.value, after.weight - before.weight), number, before, after)
+            (
+                Fraction(before.value - after.value, after.weight - before.weight),
+                number,
+                before,
+                after,
+            )
             for before, after in pairwise(hull)
         ]
     best = [layer[0] for layer in layers]
@@ -236,13 +256,21 @@ def _searched(
     """
     cheapest = [min(price.of(item.weight, item.value) for item in layer) for layer in layers]
     limit = price.value_price * sum(item.value for item in known) + price.weight_price * room
-    slack = limit - sum(cheapest)  # what a choice may be dearer than the cheapest ones and still be as good as known
-    order = sorted(range(len(layers)), key=lambda number: layers[number][0].weight - layers[number][-1].weight)
+    slack = limit - sum(
+        cheapest
+    )  # what a choice may be dearer than the cheapest ones and still be as good as known
+    order = sorted(
+        range(len(layers)), key=lambda number: layers[number][0].weight - layers[number][-1].weight
+    )
     rest_price, rest_weight = sum(cheapest), sum(layer[0].weight for layer in layers)
     sums, history = _Sums([0], [0], [-1], [-1]), []
     dropped: int | None = None
     for number in order:
-        items = [item for item in layers[number] if price.of(item.weight, item.value) - cheapest[number] <= slack]
+        items = [
+            item
+            for item in layers[number]
+            if price.of(item.weight, item.value) - cheapest[number] <= slack
+        ]
         rest_price -= cheapest[number]
         rest_weight -= layers[number][0].weight
         sums = _extended(sums, items, room - rest_weight, price, limit - rest_price)

@@ -12,20 +12,24 @@ from dscost.converting.plans import KEEP, Decision
 from dscost.converting.subjects import Subject
 from dscost.converting.surveying import Where
 from dscost.errors import InputError
-from dscost.parts import each_part, own_tensors
+from dscost.foreign.parts import each_part, own_tensors
+from dscost.notation.units import format_layer
 from dscost.timing import TimingOptions
-from dscost.units import format_layer
 
 Progress = Callable[[float, str], None]
 
 
-def able_layers(subject: Subject, where: Where, min_channels: int) -> tuple[list[Candidate], dict[str, str]]:
+def able_layers(
+    subject: Subject, where: Where, min_channels: int
+) -> tuple[list[Candidate], dict[str, str]]:
     """Return the layers that can be converted, and why the others cannot.
 
     Raises:
         InputError: A layer has no weights to decompose.
     """
-    found = candidates(subject.module, where=where, min_channels=min_channels, input=subject.arguments)
+    found = candidates(
+        subject.module, where=where, min_channels=min_channels, input=subject.arguments
+    )
     able = [one for one in found if one.reason is None]
     for one in able:
         if not one.errors:
@@ -46,15 +50,25 @@ def every_offer(
     for one in able:
         assert one.conv is not None
         weight = weights[one.name]
-        key = one.name if weight is None else (id(weight), one.conv.groups, (decisions or {}).get(one.name))
+        key = (
+            one.name
+            if weight is None
+            else (id(weight), one.conv.groups, (decisions or {}).get(one.name))
+        )
         sharing.setdefault(key, []).append(one)
-    held = Counter(id(weight) for part in each_part(subject.module) for weight in own_tensors(part)[0].values())
+    held = Counter(
+        id(weight) for part in each_part(subject.module) for weight in own_tensors(part)[0].values()
+    )
     offered = []
     for group in sharing.values():
         weight = weights[group[0].name]
         stays = 0 if weight is None or held[id(weight)] <= len(group) else weight.numel()
         offers = zip(*(_offers(one, times) for one in group), strict=False)
-        offered.append(LayerOffers(tuple(one.name for one in group), tuple(_together(same, stays) for same in offers)))
+        offered.append(
+            LayerOffers(
+                tuple(one.name for one in group), tuple(_together(same, stays) for same in offers)
+            )
+        )
     return offered
 
 
@@ -119,14 +133,24 @@ def layer_times(
     convs: dict[object, Timeable] = {}
     for one in able:
         assert one.conv is not None
-        ranks = tuple(rank for rank, cost in zip(one.ranks, one.rank_costs, strict=False) if cost.macs < _macs(one))
+        ranks = tuple(
+            rank
+            for rank, cost in zip(one.ranks, one.rank_costs, strict=False)
+            if cost.macs < _macs(one)
+        )
         for shape in one.input_shapes if ranks else ():
             new = Timeable(one.name, one.conv, shape, ranks, 0)
             known = convs.setdefault(new.key, new)
             convs[new.key] = known._replace(calls=known.calls + 1)
     found = list(convs.values())
     return time_choices(
-        subject.module, subject.arguments, subject.cost, found, timing, dtype=subject.dtype, progress=progress
+        subject.module,
+        subject.arguments,
+        subject.cost,
+        found,
+        timing,
+        dtype=subject.dtype,
+        progress=progress,
     )
 
 
@@ -140,7 +164,9 @@ def _seconds(one: Candidate, rank: int, times: ChoiceTimes) -> Seconds | None:
     return Seconds(sum(one.seconds for one in known), any(one.is_predicted for one in known))
 
 
-def scaled_to_whole(layers: list[LayerOffers], whole_s: float) -> tuple[list[LayerOffers], list[str]]:
+def scaled_to_whole(
+    layers: list[LayerOffers], whole_s: float
+) -> tuple[list[LayerOffers], list[str]]:
     """Return times that do not exceed that of the model: layers alone may take longer than within it."""
     total_s = sum(layer.offers[0].latency_s or 0.0 for layer in layers)
     if total_s <= whole_s:
@@ -149,10 +175,14 @@ def scaled_to_whole(layers: list[LayerOffers], whole_s: float) -> tuple[list[Lay
     scaled = [
         layer._replace(
             offers=tuple(
-                offer._replace(latency_s=None if offer.latency_s is None else offer.latency_s * factor)
+                offer._replace(
+                    latency_s=None if offer.latency_s is None else offer.latency_s * factor
+                )
                 for offer in layer.offers
             )
         )
         for layer in layers
     ]
-    return scaled, [f"The layers alone took {1 / factor:.2f} times as long as the whole model; scaled to it."]
+    return scaled, [
+        f"The layers alone took {1 / factor:.2f} times as long as the whole model; scaled to it."
+    ]

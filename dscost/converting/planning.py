@@ -1,8 +1,8 @@
 """Which layers to convert, and to which rank, so that a goal is met with the least error. No torch.
 
-The total error of a plan is `sqrt(mean ε²)` over the layers that can be converted, where ε is the relative error of
-a layer's kernel and 0 for one that is kept: between 0 and 1, and no accuracy. The least total error is the least sum
-of ε², which a multiple-choice knapsack finds.
+The total error of a plan is `sqrt(mean ε²)` over the layers that can be converted, where ε is the
+relative error of a layer's kernel and 0 for one that is kept: between 0 and 1, and no accuracy. The
+least total error is the least sum of ε², which a multiple-choice knapsack finds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 from dscost.converting.knapsack import Amount, Choice, Selection, least_cost, least_error
 from dscost.converting.plans import KEEP, Decision
 from dscost.errors import InputError, UnknownNameError
-from dscost.quantities import parse_quantity
-from dscost.units import format_count, format_seconds
+from dscost.notation.quantities import parse_quantity
+from dscost.notation.units import format_count, format_seconds
 
 Metric = Literal["macs", "params", "latency_s"]
 METRICS: Mapping[str, str] = {"macs": "count", "params": "count", "latency_s": "seconds"}
@@ -100,8 +100,8 @@ class Planned(NamedTuple):
         chosen: The offer by layer, in the order of the model.
         figures: Of the whole model.
         error: Total error, 0 to 1.
-        gap: By how much the total error, or the MACs where the error is the goal, may be above the least; 0 where
-            it is proven to be the least.
+        gap: By how much the total error, or the MACs where the error is the goal, may be above the
+            least; 0 where it is proven to be the least.
     """
 
     chosen: Mapping[str, Offer]
@@ -154,7 +154,9 @@ def parse_goal(text: str) -> Goal:
     if not equals:
         raise InputError(f"goal: expected something like {GOAL_EXAMPLES}, found '{text}'")
     if metric not in (*METRICS, ERROR):
-        raise UnknownNameError("goal", metric, (*METRICS, ERROR), f"; expected something like {GOAL_EXAMPLES}")
+        raise UnknownNameError(
+            "goal", metric, (*METRICS, ERROR), f"; expected something like {GOAL_EXAMPLES}"
+        )
     try:
         return _goal(metric, quantity, text)
     except InputError as error:
@@ -173,7 +175,9 @@ def _goal(metric: str, quantity: str, text: str) -> Goal:
         return Goal(metric, parse_quantity(quantity, "factor"), relative=True, text=text)
     value = parse_quantity(quantity, METRICS[metric])
     if 0 < value < 1 and METRICS[metric] == "count":
-        raise InputError(f"{quantity} is less than one: a share of what it is now is written {quantity}x")
+        raise InputError(
+            f"{quantity} is less than one: a share of what it is now is written {quantity}x"
+        )
     return Goal(metric, value, relative=False, text=text)
 
 
@@ -225,7 +229,9 @@ def meets(goal: Goal, figures: Figures, as_is: Figures, error: float) -> bool:
     return Fraction(figures.of(goal.cost_metric)) <= _bound(goal, as_is)
 
 
-def applied(decisions: Mapping[str, Decision], layers: Sequence[LayerOffers], as_is: Figures) -> Planned:
+def applied(
+    decisions: Mapping[str, Decision], layers: Sequence[LayerOffers], as_is: Figures
+) -> Planned:
     """Return what given decisions come to; a rank above the largest means that one, a layer not named is kept."""
     offers = []
     for layer in layers:
@@ -249,7 +255,8 @@ def trade_off(
         as_is: What the whole model costs with every layer kept.
         metric: Which cost.
         mark: What was chosen; it becomes a point of its own.
-        points: How many budgets are tried, evenly spaced; those that lead to the same choice are one point.
+        points: How many budgets are tried, evenly spaced; those that lead to the same choice are
+            one point.
     """
     choices = _choices(layers, metric)
     full = sum(Fraction(layer[0].cost) for layer in choices)
@@ -262,19 +269,25 @@ def trade_off(
     curve = [_point(one, as_is, metric, is_chosen=False) for one in found.values()]
     if mark is not None:
         goal = _point(mark, as_is, metric, is_chosen=True)
-        curve = [*(point for point in curve if (point.cost, point.error) != (goal.cost, goal.error)), goal]
+        curve = [
+            *(point for point in curve if (point.cost, point.error) != (goal.cost, goal.error)),
+            goal,
+        ]
     return tuple(sorted(curve, key=lambda point: (-point.cost, point.error)))
 
 
 def _point(planned: Planned, as_is: Figures, metric: Metric, *, is_chosen: bool) -> CurvePoint:
     cost, whole = planned.figures.of(metric), as_is.of(metric)
-    return CurvePoint(cost, cost / whole if whole else 1.0, planned.error, planned.converted, is_chosen)
+    return CurvePoint(
+        cost, cost / whole if whole else 1.0, planned.error, planned.converted, is_chosen
+    )
 
 
 def _choices(layers: Sequence[LayerOffers], metric: Metric) -> list[list[Choice]]:
     """Return the costs and squared errors of every layer's offers."""
     return [
-        [Choice(_cost(offer, metric), len(layer.names) * offer.error**2) for offer in layer.offers] for layer in layers
+        [Choice(_cost(offer, metric), len(layer.names) * offer.error**2) for offer in layer.offers]
+        for layer in layers
     ]
 
 
@@ -293,8 +306,14 @@ def _bound(goal: Goal, as_is: Figures) -> Fraction:
     return bound * SAME if goal.metric == "latency_s" else bound
 
 
-def _planned(selection: Selection, layers: Sequence[LayerOffers], as_is: Figures, *, by_error: bool = True) -> Planned:
-    planned = _with([layer.offers[at] for layer, at in zip(layers, selection.chosen, strict=True)], layers, as_is)
+def _planned(
+    selection: Selection, layers: Sequence[LayerOffers], as_is: Figures, *, by_error: bool = True
+) -> Planned:
+    planned = _with(
+        [layer.offers[at] for layer, at in zip(layers, selection.chosen, strict=True)],
+        layers,
+        as_is,
+    )
     if not selection.gap or not by_error:
         return planned._replace(gap=selection.gap)
     least = sqrt(max(0.0, selection.error - selection.gap) / _number(layers))
@@ -314,7 +333,9 @@ def _with(offers: Sequence[Offer], layers: Sequence[LayerOffers], as_is: Figures
         macs=as_is.macs + sum(after.macs - before.macs for before, after in traded),
         latency_s=latency_s,
     )
-    chosen = {name: offer for layer, offer in zip(layers, offers, strict=True) for name in layer.names}
+    chosen = {
+        name: offer for layer, offer in zip(layers, offers, strict=True) for name in layer.names
+    }
     return Planned(chosen, figures, total_error([offer.error for offer in chosen.values()]))
 
 
@@ -342,7 +363,10 @@ def _unreachable(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> s
     if not layers:
         return f"{goal.text} cannot be reached: no layer can be converted"
     choices = _choices(layers, metric)
-    lightest = [layer.offers[choice.index(min(choice))] for layer, choice in zip(layers, choices, strict=True)]
+    lightest = [
+        layer.offers[choice.index(min(choice))]
+        for layer, choice in zip(layers, choices, strict=True)
+    ]
     least = _with(lightest, layers, as_is)
     value, whole = Fraction(least.figures.of(metric)), Fraction(as_is.of(metric))
     value = value / SAME if metric == "latency_s" else value

@@ -7,10 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dscost.errors import FileProblems, InputError, NoFileError, Problem, UnknownNameError, did_you_mean, hint, some_of
-from dscost.inputs import INPUT_EXAMPLE, TensorSpec, parse_input
-from dscost.marked_yaml import Node, parse_yaml, quoted, read_yaml
-from dscost.units import format_layer
+from dscost.errors import (
+    FileProblems,
+    InputError,
+    NoFileError,
+    Problem,
+    UnknownNameError,
+    did_you_mean,
+    hint,
+    some_of,
+)
+from dscost.notation.inputs import INPUT_EXAMPLE, TensorSpec, parse_input
+from dscost.notation.marked_yaml import Node, parse_yaml, quoted, read_yaml
+from dscost.notation.units import format_layer
 
 VERSION = 1
 KEEP: Literal["keep"] = "keep"
@@ -20,7 +29,8 @@ Decision = int | Literal["keep"]
 
 TOP_KEYS = ("version", "target", "input", "goal", "layers")
 LONGEST_KEY = 800
-"""Characters of a key that YAML takes without a question mark before it: it would take 1,024 bytes."""
+"""Characters of a key that YAML takes without a question mark before it: it would take 1,024
+bytes."""
 
 
 class Place(NamedTuple):
@@ -35,7 +45,8 @@ class Plan:
     """Which layers are converted.
 
     Args:
-        layers: Rank or `KEEP` by the name of the layer, in the order of the model; a layer that is not named is kept.
+        layers: Rank or `KEEP` by the name of the layer, in the order of the model; a layer that is
+            not named is kept.
         target: Of what it was made, as on the command line.
         inputs: For which inputs.
         goal: What it was made for, as `--goal` spells it.
@@ -79,10 +90,15 @@ class Plan:
             if self.input_place is None:
                 raise
             line, column = self.input_place
-            raise InputError(f"{error} (its input is that of {self.path}:{line}:{column})") from error
+            raise InputError(
+                f"{error} (its input is that of {self.path}:{line}:{column})"
+            ) from error
 
     def check(
-        self, convertible: Iterable[str], left_alone: Mapping[str, str], others: Mapping[str, str] | None = None
+        self,
+        convertible: Iterable[str],
+        left_alone: Mapping[str, str],
+        others: Mapping[str, str] | None = None,
     ) -> None:
         """Refuse a plan that speaks of layers that are not there or cannot be converted.
 
@@ -100,12 +116,18 @@ class Plan:
         problems = []
         for name, decision in self.layers.items():
             if name not in known and name in (others or {}):
-                problems.append((name, f"{format_layer(name)} is no convolution (class {(others or {})[name]})"))
+                problems.append(
+                    (name, f"{format_layer(name)} is no convolution (class {(others or {})[name]})")
+                )
             elif name not in known:
-                nearest = hint(name, known, problems) or f" (known: {some_of([*able, *left_alone], 6)})"
+                nearest = (
+                    hint(name, known, problems) or f" (known: {some_of([*able, *left_alone], 6)})"
+                )
                 problems.append((name, f"unknown layer '{name}'{nearest}"))
             elif decision != KEEP and name not in able:
-                problems.append((name, f"{format_layer(name)} cannot be converted: {left_alone[name]}"))
+                problems.append(
+                    (name, f"{format_layer(name)} cannot be converted: {left_alone[name]}")
+                )
         self.refuse(problems)
 
     def refuse(self, problems: Sequence[tuple[str, str]]) -> None:
@@ -123,7 +145,10 @@ class Plan:
         if self.path is None:
             raise InputError("\n".join(f"plan: {message}" for _, message in problems))
         nowhere = Place(1, 1)
-        raise FileProblems(self.path, [Problem(*self.places.get(name, nowhere), message) for name, message in problems])
+        raise FileProblems(
+            self.path,
+            [Problem(*self.places.get(name, nowhere), message) for name, message in problems],
+        )
 
 
 def plan_of(given: "Plan | Mapping[str, Decision] | str | Path") -> Plan:
@@ -171,7 +196,9 @@ def parse_plan(text: str, name: str) -> Plan:
     return _plan(parse_yaml(text, name, problems), name, problems)
 
 
-def plan_text(plan: Plan, *, figures: Mapping[str, str] | None = None, head: Sequence[str] = ()) -> str:
+def plan_text(
+    plan: Plan, *, figures: Mapping[str, str] | None = None, head: Sequence[str] = ()
+) -> str:
     """Return a plan as YAML.
 
     Args:
@@ -191,17 +218,25 @@ def plan_text(plan: Plan, *, figures: Mapping[str, str] | None = None, head: Seq
     """
     for name in plan.layers:
         if any("\ud800" <= character <= "\udfff" for character in name):
-            raise InputError(f"no file can hold the name {name!a} of a layer: half of a surrogate pair is no text")
+            raise InputError(
+                f"no file can hold the name {name!a} of a layer: half of a surrogate pair is no text"
+            )
     lines = [f"# {_one_line(line)}" for line in head]
     lines.append(f"version: {VERSION}")
     if plan.target is not None:
         lines.append(f"target: {quoted(plan.target)}")
     if plan.inputs:
         texts = [quoted(str(spec)) for spec in plan.inputs]
-        lines += ["input:", *(f"  - {text}" for text in texts)] if len(texts) > 1 else [f"input: {texts[0]}"]
+        lines += (
+            ["input:", *(f"  - {text}" for text in texts)]
+            if len(texts) > 1
+            else [f"input: {texts[0]}"]
+        )
     if plan.goal is not None:
         lines.append(f"goal: {quoted(plan.goal)}")
-    lines.append(f"layers:{'' if plan.layers else ' {}'}  # the rank that a layer is converted to, or keep")
+    lines.append(
+        f"layers:{'' if plan.layers else ' {}'}  # the rank that a layer is converted to, or keep"
+    )
     comments = figures or {}
     for name, decision in plan.layers.items():
         comment = f"  # {_one_line(comments[name])}" if name in comments else ""
@@ -261,16 +296,24 @@ def _plan(root: Node, name: str, problems: list[Problem]) -> Plan:
 
 def _top(root: Node, problems: list[Problem]) -> dict[str, Node]:
     if not isinstance(root.value, dict):
-        problems.append(root.at_value(f"expected a plan with {', '.join(TOP_KEYS)}, found {root.kind}"))
+        problems.append(
+            root.at_value(f"expected a plan with {', '.join(TOP_KEYS)}, found {root.kind}")
+        )
         return {}
     for key, node in root.value.items():
         if key not in TOP_KEYS:
             nearest = did_you_mean(key, TOP_KEYS) or f" (known: {', '.join(TOP_KEYS)})"
             problems.append(node.at_key(f"unknown key '{key:.60}'{nearest}"))
-    problems += [root.at_value(f"missing key '{key}'") for key in ("version", "layers") if key not in root.value]
+    problems += [
+        root.at_value(f"missing key '{key}'")
+        for key in ("version", "layers")
+        if key not in root.value
+    ]
     version = root.value.get("version")
     if version is not None and (type(version.value) is not int or version.value != VERSION):
-        problems.append(version.at_value(f"expected version {VERSION}, found {version.plain!r:.60}"))
+        problems.append(
+            version.at_value(f"expected version {VERSION}, found {version.plain!r:.60}")
+        )
     return root.value
 
 
@@ -278,7 +321,9 @@ def _layers(node: Node | None, problems: list[Problem]) -> dict[str, Node]:
     if node is None:
         return {}
     if not isinstance(node.value, dict):
-        problems.append(node.at_value(f"expected ranks by layer, such as {{conv1: 2}}, found {node.kind}"))
+        problems.append(
+            node.at_value(f"expected ranks by layer, such as {{conv1: 2}}, found {node.kind}")
+        )
         return {}
     for name, fault in _faults({name: child.plain for name, child in node.value.items()}):
         problems.append(node.value[name].at_value(f"'{name}': {fault}"))
@@ -290,7 +335,9 @@ def _text(node: Node | None, problems: list[Problem]) -> str | None:
         return None
     if not isinstance(node.value, str) or not node.value.strip():
         problems.append(
-            node.at_value(f"expected text, found {'nothing' if isinstance(node.value, str) else node.kind}")
+            node.at_value(
+                f"expected text, found {'nothing' if isinstance(node.value, str) else node.kind}"
+            )
         )
         return None
     return node.value

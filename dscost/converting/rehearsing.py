@@ -1,8 +1,9 @@
 """A model with stand-ins for the convolutions that are to be converted, run before anything is converted.
 
-A stand-in looks like the depthwise-separable convolution to come, and computes what its convolution was found to
-apply, exactly: at full rank, as it were. Run on meta tensors, the model shows what else it does with its convolutions
-than call them. Run on values, it has to return what the model itself returns, or something was overlooked.
+A stand-in looks like the depthwise-separable convolution to come, and computes what its convolution
+was found to apply, exactly: at full rank, as it were. Run on meta tensors, the model shows what
+else it does with its convolutions than call them. Run on values, it has to return what the model
+itself returns, or something was overlooked.
 """
 
 import random
@@ -20,13 +21,20 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._pytree import tree_map
 
-from dscost.building import build_conv
-from dscost.convolutions import carry_hooks, padded_first, separable_of
-from dscost.copying import by_path, copied, copied_to_run, deep_copied, set_apart, shared_tensors
 from dscost.errors import InputError, first_line, some_of
-from dscost.kernels import Kernel, are_close
-from dscost.parts import each_parameter, each_part, each_tensor
-from dscost.randomness import own_random_numbers
+from dscost.foreign.parts import each_parameter, each_part, each_tensor
+from dscost.foreign.randomness import own_random_numbers
+from dscost.modules.building import build_conv
+from dscost.modules.copying import (
+    by_path,
+    copied,
+    copied_to_run,
+    deep_copied,
+    set_apart,
+    shared_tensors,
+)
+from dscost.rewriting.convolutions import carry_hooks, padded_first, separable_of
+from dscost.rewriting.kernels import Kernel, are_close
 from dscost.sources.stated import stated_by
 from dscost.tracing import Arguments, Trace, arguments_of, trace
 from dscost.tracing.standins import STANDS_FOR, tensors_held_by
@@ -35,7 +43,8 @@ SHOWN = 3
 """Names of layers in an error."""
 
 MOST_MACS = 20_000_000_000
-"""MACs up to which a model is run on random values where only a shape was given, some seconds of one core."""
+"""MACs up to which a model is run on random values where only a shape was given, some seconds of
+one core."""
 
 GUESSED_SIZES = (64, 224)
 """Sizes of images that a model is tried on where none is given."""
@@ -89,7 +98,11 @@ def _held_elsewhere(root: nn.Module, parts: Parts) -> Iterator[tuple[str, str]]:
 
     What computes with those would go on with the weights as they were, which are trained no more.
     """
-    own = {id(value): name for name, part in parts.items() for value in part.module._parameters.values()}
+    own = {
+        id(value): name
+        for name, part in parts.items()
+        for value in part.module._parameters.values()
+    }
     own.pop(id(None), None)
     for module in by_path(root).values():
         if isinstance(module, torch.jit.ScriptModule):
@@ -112,10 +125,12 @@ def require_the_same(root: nn.Module, parts: Parts, arguments: Arguments) -> dic
         arguments: Of its forward; on shapes alone a large model is not run on values.
 
     Returns:
-        Convolutions that have to stay, with the reason: the model fails without them, or asks for their class.
+        Convolutions that have to stay, with the reason: the model fails without them, or asks for
+        their class.
 
     Raises:
-        InputError: It does not run, or returns something else, or runs a convolution as before, once converted.
+        InputError: It does not run, or returns something else, or runs a convolution as before,
+            once converted.
     """
     asked: dict[str, str] = {}
     while rest := {name: part for name, part in parts.items() if name not in asked}:
@@ -137,9 +152,13 @@ def require_the_same(root: nn.Module, parts: Parts, arguments: Arguments) -> dic
 def guessed_arguments(root: nn.Module) -> Arguments | None:
     """Return arguments that a model runs on: those that it states itself, or one tensor of its first layer's channels.
 
-    Nothing where none of these works, and where the model has no code of its own that could do anything unexpected.
+    Nothing where none of these works, and where the model has no code of its own that could do
+    anything unexpected.
     """
-    if all(type(part).__module__.startswith("torch.nn.") and "forward" not in vars(part) for part in each_part(root)):
+    if all(
+        type(part).__module__.startswith("torch.nn.") and "forward" not in vars(part)
+        for part in each_part(root)
+    ):
         return None
     for guess in _guesses(root):
         with suppress(InputError):
@@ -159,7 +178,11 @@ def _guesses(root: nn.Module) -> Iterator[Any]:
     if first is not None and not isinstance(first.weight, UninitializedTensorMixin):
         for size in GUESSED_SIZES:
             yield torch.empty(
-                2, first.in_channels, *[size] * len(first.kernel_size), dtype=_dtype(first), device="meta"
+                2,
+                first.in_channels,
+                *[size] * len(first.kernel_size),
+                dtype=_dtype(first),
+                device="meta",
             )
 
 
@@ -173,13 +196,20 @@ def _dtype(conv: _ConvNd) -> torch.dtype:
 class _Notes:
     """What a model did with its stand-ins besides calling them; one for all copies of them."""
 
-    __slots__ = ("_found", "_is_open", "_missing", "asked_for_class")  # a trace copies what has attributes to set
+    __slots__ = (
+        "_found",
+        "_is_open",
+        "_missing",
+        "asked_for_class",
+    )  # a trace copies what has attributes to set
 
     def __init__(self) -> None:
         self._is_open = False
         self._found: dict[str, dict[str, list[str]]] = {}
         self._missing: list[tuple[str, str]] = []
-        self.asked_for_class: set[str] = set()  # layers whose class something asked for, which may not matter
+        self.asked_for_class: set[str] = (
+            set()
+        )  # layers whose class something asked for, which may not matter
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Notes":
         return self
@@ -195,7 +225,9 @@ class _Notes:
 
     def add(self, name: str, verb: str, attribute: str) -> None:
         """Take a note of what is done to an attribute of a layer, if any are taken now."""
-        attributes = self._found.setdefault(name, {}).setdefault(verb, []) if self._is_open else [attribute]
+        attributes = (
+            self._found.setdefault(name, {}).setdefault(verb, []) if self._is_open else [attribute]
+        )
         if attribute not in attributes:
             attributes.append(attribute)
 
@@ -219,7 +251,8 @@ class _Notes:
     def reasons(self) -> dict[str, str]:
         """Why layers have to stay."""
         return {
-            name: "the model " + " and ".join(f"{verb} {some_of(whats, SHOWN)}" for verb, whats in done.items())
+            name: "the model "
+            + " and ".join(f"{verb} {some_of(whats, SHOWN)}" for verb, whats in done.items())
             for name, done in self._found.items()
         }
 
@@ -227,8 +260,8 @@ class _Notes:
 class _StandIn:
     """What a class of a replacement is mixed with: it computes what it was told, and notes what is done to it.
 
-    What the convolution has and its replacement has not, or has with another value, is that of the convolution, so
-    that the run goes on and shows everything at once.
+    What the convolution has and its replacement has not, or has with another value, is that of the
+    convolution, so that the run goes on and shows everything at once.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -272,7 +305,16 @@ class _StandIn:
 
 
 _OF_REPLACEMENTS = (
-    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode"),
+    *(
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "padding_mode",
+    ),
     *("norm", "activation", "depthwise", "pointwise", "depth_multiplier", "weight", "bias"),
 )
 
@@ -280,20 +322,39 @@ _OF_REPLACEMENTS = (
 def _stand_in(name: str, part: Part, notes: _Notes) -> nn.Module:
     module, kernel, rank = part
     separable = separable_of(kernel.conv, rank, like=kernel.weight)
-    new = separable if kernel.before is None else padded_first(kernel.before, separable, cast(_ConvNd, module))
+    new = (
+        separable
+        if kernel.before is None
+        else padded_first(kernel.before, separable, cast(_ConvNd, module))
+    )
     new.train(module.training)
     told = _told(kernel)
     has = {attribute for attribute in _OF_REPLACEMENTS if _value(module, attribute) is not None}
-    differing = {one for one in has if one in ("weight", "bias") or _value(module, one) != _value(new, one)}
-    computes = any(isinstance(value, Tensor) and not value.is_leaf for value in vars(module).values())
-    instead_of = copied(module, {})[0] if computes else module  # copies of copies are made, which torch refuses then
-    new.__dict__.update(_name=name, _notes=notes, _told=told, _instead_of=instead_of, _differing=frozenset(differing))
+    differing = {
+        one for one in has if one in ("weight", "bias") or _value(module, one) != _value(new, one)
+    }
+    computes = any(
+        isinstance(value, Tensor) and not value.is_leaf for value in vars(module).values()
+    )
+    instead_of = (
+        copied(module, {})[0] if computes else module
+    )  # copies of copies are made, which torch refuses then
+    new.__dict__.update(
+        _name=name,
+        _notes=notes,
+        _told=told,
+        _instead_of=instead_of,
+        _differing=frozenset(differing),
+    )
     new.__class__ = type(type(new).__name__, (_StandIn, type(new)), {})
     return new
 
 
 def _value(module: nn.Module, name: str) -> Any:
-    if name in ("weight", "bias"):  # a computed one is not asked for: computing it may change the module
+    if name in (
+        "weight",
+        "bias",
+    ):  # a computed one is not asked for: computing it may change the module
         return True
     return getattr(module, name, None)
 
@@ -303,7 +364,9 @@ def _told(kernel: Kernel) -> nn.Module:
     with torch.device("meta"):
         conv: Any = build_conv(kernel.conv)
     conv.weight = nn.Parameter(kernel.weight.detach(), requires_grad=False)
-    conv.bias = None if kernel.bias is None else nn.Parameter(kernel.bias.detach(), requires_grad=False)
+    conv.bias = (
+        None if kernel.bias is None else nn.Parameter(kernel.bias.detach(), requires_grad=False)
+    )
     return conv if kernel.before is None else nn.Sequential(kernel.before, conv)
 
 
@@ -334,7 +397,9 @@ def _why_fail(root: nn.Module, parts: Parts, arguments: Arguments) -> dict[str, 
         try:
             _traced(_staged(root, {name: parts[name]}, _Notes()), {name: parts[name]}, arguments)
         except _DoesNotRunError as error:
-            found[name] = f"the model does more with it than call it: {first_line(error.__cause__ or error)}"
+            found[name] = (
+                f"the model does more with it than call it: {first_line(error.__cause__ or error)}"
+            )
         except InputError:  # told of the whole
             continue
     return found
@@ -348,7 +413,9 @@ def _traced(staged: nn.Module, parts: Parts, arguments: Arguments) -> Trace:
     """
     replaced = {id(part.module): name for name, part in parts.items()}
     still_run: set[str] = set()
-    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}  # may run the model itself
+    others = {thread.ident for thread in threading.enumerate()} - {
+        threading.get_ident()
+    }  # may run the model itself
 
     def watch(module: nn.Module, args: tuple[Any, ...]) -> None:
         original = module.__dict__.get(STANDS_FOR, id(module))
@@ -403,8 +470,14 @@ def _why_values_differ(
             expected, _returned(copied_to_run(root, _spared(root)), given)
         ):
             return {}
-        alone = [name for name in list(parts)[:MOST_TRIED] if _differs_by(root, name, parts, given, expected)]
-    reasons = {name: "the model asks for its class" for name in alone if name in notes.asked_for_class}
+        alone = [
+            name
+            for name in list(parts)[:MOST_TRIED]
+            if _differs_by(root, name, parts, given, expected)
+        ]
+    reasons = {
+        name: "the model asks for its class" for name in alone if name in notes.asked_for_class
+    }
     if reasons:
         return reasons
     if alone:
@@ -422,15 +495,31 @@ def _why_values_differ(
 def _spared(root: nn.Module) -> dict[Tensor, Tensor]:
     """Return the tensors that a model shares with a copy to be run: none where its code might write to them."""
     everywhere = (torchs_module._global_forward_hooks, torchs_module._global_forward_pre_hooks)
-    return shared_tensors(root) if not any(everywhere) and all(map(_only_reads, each_part(root))) else {}
+    return (
+        shared_tensors(root)
+        if not any(everywhere) and all(map(_only_reads, each_part(root)))
+        else {}
+    )
 
 
 _ONLY_READ = (
-    *("activation", "batchnorm", "channelshuffle", "container", "conv", "dropout", "flatten", "linear", "module"),
+    *(
+        "activation",
+        "batchnorm",
+        "channelshuffle",
+        "container",
+        "conv",
+        "dropout",
+        "flatten",
+        "linear",
+        "module",
+    ),
     *("padding", "pooling"),
 )
 """Where torch has modules that write to no tensor of theirs in the mode of inference."""
-_READING = frozenset(("dscost.building", *(f"torch.nn.modules.{name}" for name in _ONLY_READ)))
+_READING = frozenset(
+    ("dscost.modules.building", *(f"torch.nn.modules.{name}" for name in _ONLY_READ))
+)
 
 
 def _only_reads(part: nn.Module) -> bool:
@@ -445,7 +534,9 @@ def _only_reads(part: nn.Module) -> bool:
 
 def _differs_by(root: nn.Module, name: str, parts: Parts, given: Arguments, expected: Any) -> bool:
     """Whether a model returns something else with one stand-in."""
-    return not _are_close(expected, _returned(_staged(root, {name: parts[name]}, _Notes(), to_run=True), given))
+    return not _are_close(
+        expected, _returned(_staged(root, {name: parts[name]}, _Notes(), to_run=True), given)
+    )
 
 
 def _with_values(root: nn.Module, arguments: Arguments) -> Arguments:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from dscost.analysis import count, module_source
-from dscost.building import with_values
 from dscost.converting.weights import load_weights
-from dscost.inputs import TensorSpec
-from dscost.parts import each_parameter
-from dscost.randomness import own_random_numbers
-from dscost.results import Cost, Input
+from dscost.foreign.parts import each_parameter
+from dscost.foreign.randomness import own_random_numbers
+from dscost.modules.building import with_values
+from dscost.notation.inputs import TensorSpec
+from dscost.reports.records import Cost, Input
 from dscost.tracing import Arguments
 
 MADE_BY_DSCOST = ("builtin", "yaml")
@@ -67,7 +67,8 @@ class Subject(NamedTuple):
     @property
     def _dtype(self) -> torch.dtype:
         return next(
-            (tensor.dtype for tensor in each_parameter(self.module) if tensor.is_floating_point()), torch.float32
+            (tensor.dtype for tensor in each_parameter(self.module) if tensor.is_floating_point()),
+            torch.float32,
         )
 
     def input_specs(self) -> Iterator[TensorSpec]:
@@ -76,7 +77,9 @@ class Subject(NamedTuple):
         if not all(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
             return
         for name, tensor in [*((None, arg) for arg in args), *kwargs.items()]:
-            dtype = None if tensor.dtype == self._dtype else str(tensor.dtype).removeprefix("torch.")
+            dtype = (
+                None if tensor.dtype == self._dtype else str(tensor.dtype).removeprefix("torch.")
+            )
             yield TensorSpec(tuple(tensor.shape), dtype, name, _fill_of(tensor))
 
 
@@ -155,4 +158,7 @@ def load_subject(
 
 def class_names(root: nn.Module) -> dict[str, str]:
     """Return the class of every module by name; one that is there more than once has several."""
-    return {name: type(module).__name__ for name, module in nn.Module.named_modules(root, remove_duplicate=False)}
+    return {
+        name: type(module).__name__
+        for name, module in nn.Module.named_modules(root, remove_duplicate=False)
+    }

@@ -12,18 +12,19 @@ from torch.nn.modules.conv import _ConvNd
 from dscost.analysis import module_source
 from dscost.converting.decomposing import max_rank
 from dscost.converting.rehearsing import Part, guessed_arguments, why_needed
-from dscost.copying import by_path
 from dscost.errors import InputError, UnknownNameError
-from dscost.kernels import Kernel, kernel_of, spec_of, why_stays
-from dscost.operations import stage_costs
-from dscost.parts import each_parameter, each_part, unwrapped
-from dscost.results import Cost, chain_cost
-from dscost.specs import ConvSpec, not_within, require
+from dscost.foreign.parts import each_parameter, each_part, unwrapped
+from dscost.layers.convolution import ConvSpec, not_within, require
+from dscost.layers.variants import Convs, depthwise_separable, standard, why_not_separable
+from dscost.modules.copying import by_path
+from dscost.networks.network import stage_costs
+from dscost.reports.records import Cost, chain_cost
+from dscost.rewriting.kernels import Kernel, kernel_of, spec_of, why_stays
 from dscost.tracing import Arguments, Event, Trace, arguments_of, trace
-from dscost.variants import Convs, depthwise_separable, standard, why_not_separable
 
 MIN_CHANNELS = 32
-"""Convolutions of fewer channels in or out are left alone: separated, such a stem computes little less, and slower."""
+"""Convolutions of fewer channels in or out are left alone: separated, such a stem computes little
+less, and slower."""
 
 Where = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
 """Globs on names of layers, or a function of name and module; all layers when none."""
@@ -89,12 +90,17 @@ class Site(NamedTuple):
             stages = stage_costs(written(run.conv), run.batched_input_shape, run.element_bytes)
             costs.append(chain_cost([stage.cost for stage in stages]))
         return costs[0]._replace(
-            macs=sum(cost.macs for cost in costs), traffic_bytes=sum(cost.traffic_bytes for cost in costs)
+            macs=sum(cost.macs for cost in costs),
+            traffic_bytes=sum(cost.traffic_bytes for cost in costs),
         )
 
 
 def survey(
-    root: nn.Module, *, where: Where = None, min_channels: int = MIN_CHANNELS, arguments: Arguments | None = None
+    root: nn.Module,
+    *,
+    where: Where = None,
+    min_channels: int = MIN_CHANNELS,
+    arguments: Arguments | None = None,
 ) -> tuple[Site, ...]:
     """Return every convolution of a model, in the order of its modules; with an input, those of functions last.
 
@@ -105,7 +111,8 @@ def survey(
         arguments: Of its forward.
 
     Raises:
-        InputError: It cannot be run on the arguments, its weights are not here, or a glob matches no convolution.
+        InputError: It cannot be run on the arguments, its weights are not here, or a glob matches
+            no convolution.
     """
     require(not_within("min_channels", min_channels))
     _require_values_here(root)
@@ -120,10 +127,15 @@ def survey(
     ]
     tried = arguments or guessed_arguments(root)
     if tried is not None:
-        parts = {site.name: Part(site.module, site.kernel) for site in sites if site.module and site.kernel}
+        parts = {
+            site.name: Part(site.module, site.kernel)
+            for site in sites
+            if site.module and site.kernel
+        }
         needed = why_needed(root, parts, tried)
         sites = [
-            site._replace(reason=needed[site.name], kernel=None) if site.name in needed else site for site in sites
+            site._replace(reason=needed[site.name], kernel=None) if site.name in needed else site
+            for site in sites
         ]
     return (*sites, *_of_functions(runs, found))
 
@@ -134,7 +146,8 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
     Args:
         root: The model.
         input: As `dscost.analyze` takes it; or something to iterate over, such as a generator or a
-            `torch.utils.data.DataLoader`, that gives one input after the other, labels behind it left out; or nothing.
+            `torch.utils.data.DataLoader`, that gives one input after the other, labels behind it
+            left out; or nothing.
 
     Raises:
         InputError: It is none of these; or some of several inputs have values and others not.
@@ -150,10 +163,15 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
         _, arguments, _ = module_source(root, input=input)
         _require_one_call(root, arguments, given=input)
         batches = [arguments]
-    valued = [bool(batch.tensors) and not any(tensor.is_meta for tensor in batch.tensors) for batch in batches]
+    valued = [
+        bool(batch.tensors) and not any(tensor.is_meta for tensor in batch.tensors)
+        for batch in batches
+    ]
     if any(valued) and not all(valued):
         found = valued.index(False) + 1
-        raise InputError(f"input {found} of {len(batches)} has no values to calibrate on, others have")
+        raise InputError(
+            f"input {found} of {len(batches)} has no values to calibrate on, others have"
+        )
     return batches[0], tuple(batches) if all(valued) else ()
 
 
@@ -202,7 +220,9 @@ def _is_convolution(module: nn.Module) -> bool:
     return isinstance(module, _ConvNd) or ("quantized" in home and hasattr(module, "transposed"))
 
 
-def _runs(root: nn.Module, arguments: Arguments | None) -> tuple[Mapping[str, list[Event]], Mapping[str, int]]:
+def _runs(
+    root: nn.Module, arguments: Arguments | None
+) -> tuple[Mapping[str, list[Event]], Mapping[str, int]]:
     """Return the convolutions that every module ran, and how often each module ran."""
     runs: dict[str, list[Event]] = {}
     if arguments is None:
@@ -223,7 +243,9 @@ def _traced(root: nn.Module, arguments: Arguments) -> Trace:
     try:
         return trace(root, arguments)
     except InputError as error:
-        weights = {parameter.dtype for parameter in each_parameter(root) if parameter.is_floating_point()}
+        weights = {
+            parameter.dtype for parameter in each_parameter(root) if parameter.is_floating_point()
+        }
         given = {tensor.dtype for tensor in arguments.tensors}
         if len(weights) != 1 or not given or weights & given or "type" not in str(error.__cause__):
             raise
@@ -265,7 +287,9 @@ def _require_values_here(root: nn.Module) -> None:
     for parameter in each_parameter(root):
         for kind in (*type(parameter).__mro__, *type(parameter.data).__mro__):
             if kind.__name__ in _ELSEWHERE:
-                raise InputError(f"{type(root).__name__} cannot be converted: its weights {_ELSEWHERE[kind.__name__]}")
+                raise InputError(
+                    f"{type(root).__name__} cannot be converted: its weights {_ELSEWHERE[kind.__name__]}"
+                )
 
 
 def require_finite(name: str, weight: Tensor) -> None:
@@ -275,11 +299,15 @@ def require_finite(name: str, weight: Tensor) -> None:
         InputError: Some are infinite or no numbers.
     """
     values = weight.detach()
-    if values.sum().isfinite():  # quick: a sum of anything else is not; one of numbers may not be, where they are large
+    if (
+        values.sum().isfinite()
+    ):  # quick: a sum of anything else is not; one of numbers may not be, where they are large
         return
     wrong = int((~values.isfinite()).sum())
     if wrong:
-        raise InputError(f"the weights of '{name}' are not finite: {wrong:,} of {weight.numel():,} are NaN or infinite")
+        raise InputError(
+            f"the weights of '{name}' are not finite: {wrong:,} of {weight.numel():,} are NaN or infinite"
+        )
 
 
 def _too_few(conv: ConvSpec, min_channels: int) -> str | None:
@@ -290,7 +318,9 @@ def _too_few(conv: ConvSpec, min_channels: int) -> str | None:
     return None
 
 
-def _of_functions(runs: Mapping[str, Sequence[Event]], found: Mapping[str, nn.Module]) -> Iterator[Site]:
+def _of_functions(
+    runs: Mapping[str, Sequence[Event]], found: Mapping[str, nn.Module]
+) -> Iterator[Site]:
     """Yield the convolutions that ran outside of any module of a convolution."""
     for name, events in runs.items():
         if name not in found:
@@ -308,10 +338,18 @@ def _wanted(found: Mapping[str, nn.Module], where: Where) -> dict[str, bool]:
         return dict.fromkeys(found, True)
     if callable(where):
         return {name: bool(where(name, module)) for name, module in found.items()}
-    globs = (where,) if isinstance(where, str) else tuple(where) if isinstance(where, Sequence) else (where,)
+    globs = (
+        (where,)
+        if isinstance(where, str)
+        else tuple(where)
+        if isinstance(where, Sequence)
+        else (where,)
+    )
     for glob in globs:
         if not isinstance(glob, str):
-            raise InputError(f"where is a glob on layer names, a list of them, or a function, found {glob!r:.60}")
+            raise InputError(
+                f"where is a glob on layer names, a list of them, or a function, found {glob!r:.60}"
+            )
         if not found:
             raise InputError(f"where asks for '{glob}', but the model has no convolution")
         if not any(fnmatchcase(name, glob) for name in found):

@@ -11,7 +11,13 @@ from torch import nn
 from dscost.analysis import count
 from dscost.analysis.choice_timing import time_both
 from dscost.converting.conversion import LayerConversion, conversion, conversion_of_own
-from dscost.converting.offering import Progress, able_layers, every_offer, layer_times, scaled_to_whole
+from dscost.converting.offering import (
+    Progress,
+    able_layers,
+    every_offer,
+    layer_times,
+    scaled_to_whole,
+)
 from dscost.converting.outcome import Converted, Latency, LayerOutcome, Outcome
 from dscost.converting.planning import (
     Figures,
@@ -30,10 +36,10 @@ from dscost.converting.plans import Decision, Plan, plan_of, plan_text
 from dscost.converting.subjects import Subject, class_names, load_subject
 from dscost.converting.surveying import MIN_CHANNELS, Where
 from dscost.errors import InputError
-from dscost.inputs import inputs_of
-from dscost.results import Cost, Environment, Speedup
+from dscost.notation.inputs import inputs_of
+from dscost.notation.units import format_count, format_seconds
+from dscost.reports.records import Cost, Environment, Speedup
 from dscost.timing import TimingOptions
-from dscost.units import format_count, format_seconds
 
 METRIC_BY_DEFAULT: Metric = "macs"
 
@@ -219,11 +225,15 @@ def _check_one_way(**given: Any) -> None:
     """Refuse a goal, a rank and a plan at once, and with a plan what the plan says itself."""
     ways = [name for name in ("goal", "rank", "plan") if given[name] is not None]
     if len(ways) > 1:
-        raise InputError(f"give one of --goal, --rank and --plan, found {' and '.join(f'--{way}' for way in ways)}")
+        raise InputError(
+            f"give one of --goal, --rank and --plan, found {' and '.join(f'--{way}' for way in ways)}"
+        )
     if given["plan"] is not None:
         for name, option in (("where", "--where"), ("min_channels", "--min-channels")):
             if given[name] is not None:
-                raise InputError(f"{option} has no meaning with --plan: the plan says which layers are converted")
+                raise InputError(
+                    f"{option} has no meaning with --plan: the plan says which layers are converted"
+                )
 
 
 # -- deciding
@@ -240,7 +250,9 @@ def _by_plan(subject: Subject, given: Plan) -> _Decided:
     made_for += [f"for {given.target}"] if given.target not in (None, subject.target) else []
     notes = [f"The plan was made {', '.join(made_for)}."] if made_for else []
     notes += _capped(given.ranks, planned)
-    return _Decided(_plan(subject, planned, given.goal), planned, layers, reasons, as_is, notes=tuple(notes))
+    return _Decided(
+        _plan(subject, planned, given.goal), planned, layers, reasons, as_is, notes=tuple(notes)
+    )
 
 
 def _at_rank(subject: Subject, rank: int, where: Where, min_channels: int) -> _Decided:
@@ -255,7 +267,11 @@ def _at_rank(subject: Subject, rank: int, where: Where, min_channels: int) -> _D
 
 def _capped(asked: Mapping[str, int], planned: Planned) -> Iterator[str]:
     """Yield that some ranks are more than their layers have, if so."""
-    full = {name: planned.chosen[name].decision for name in asked if planned.chosen[name].decision != asked[name]}
+    full = {
+        name: planned.chosen[name].decision
+        for name in asked
+        if planned.chosen[name].decision != asked[name]
+    }
     if not full:
         return
     ranks = sorted({asked[name] for name in full})
@@ -270,7 +286,9 @@ def _dearer(layers: Sequence[LayerConversion]) -> Iterator[str]:
     """Yield how many converted layers cost more than before, if some do."""
     done = [one for one in layers if one.converted]
     counts = {
-        "MACs": sum(bool(one.before and one.after and one.after.macs > one.before.macs) for one in done),
+        "MACs": sum(
+            bool(one.before and one.after and one.after.macs > one.before.macs) for one in done
+        ),
         "params": sum((one.params_after or 0) > (one.params_before or 0) for one in done),
     }
     for number in dict.fromkeys(filter(None, counts.values())):
@@ -339,7 +357,9 @@ def _converted(subject: Subject, decided: _Decided, *, every_layer: bool) -> Res
         after=after,
         latency=_whole_latency(decided),
         layers=tuple(
-            _layer_outcome(one, decided.reasons.get(one.name), kept.get(one.name), chosen.get(one.name))
+            _layer_outcome(
+                one, decided.reasons.get(one.name), kept.get(one.name), chosen.get(one.name)
+            )
             for one in done.layers
         ),
         curve_metric=decided.metric,
@@ -359,7 +379,9 @@ def _is_met(decided: _Decided, after: Cost) -> bool | None:
     return meets(decided.goal, figures, decided.as_is, planned.error)
 
 
-def _measured(subject: Subject, result: Result, goal: Goal, timing: TimingOptions, progress: Progress | None) -> Result:
+def _measured(
+    subject: Subject, result: Result, goal: Goal, timing: TimingOptions, progress: Progress | None
+) -> Result:
     """Return the result with the time of the converted model itself, beside what its layers promised."""
     outcome = result.converted.outcome
     latency = outcome.latency
@@ -367,7 +389,9 @@ def _measured(subject: Subject, result: Result, goal: Goal, timing: TimingOption
     if not latency.is_predicted:
         return result
     modules = (subject.module, result.module)
-    found = time_both(modules, subject.arguments, subject.cost, timing, dtype=subject.dtype, progress=progress)
+    found = time_both(
+        modules, subject.arguments, subject.cost, timing, dtype=subject.dtype, progress=progress
+    )
     if found is None:
         return result
     before_s, speedup = found
@@ -402,10 +426,14 @@ def _whole_latency(decided: _Decided) -> Latency | None:
     return Latency(before_s, after_s, is_predicted=decided.planned.converted > 0)
 
 
-def _layer_outcome(one: LayerConversion, reason: str | None, kept: Offer | None, chosen: Offer | None) -> LayerOutcome:
+def _layer_outcome(
+    one: LayerConversion, reason: str | None, kept: Offer | None, chosen: Offer | None
+) -> LayerOutcome:
     latency = None
     if kept and chosen and kept.latency_s and chosen.latency_s is not None:
-        latency = Latency(kept.latency_s, chosen.latency_s, kept.is_predicted or chosen.is_predicted)
+        latency = Latency(
+            kept.latency_s, chosen.latency_s, kept.is_predicted or chosen.is_predicted
+        )
     return LayerOutcome(
         name=one.name,
         rank=one.rank,

@@ -23,17 +23,29 @@ STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
 INDEX = ".index.json"
 """Of weights in several files, which it names."""
 USUAL_KEYS = (
-    *("state_dict", "model", "model_state_dict", "module", "net", "network", "generator", "params", "weights"),
+    *(
+        "state_dict",
+        "model",
+        "model_state_dict",
+        "module",
+        "net",
+        "network",
+        "generator",
+        "params",
+        "weights",
+    ),
     *("model_ema", "state_dict_ema", "params_ema", "ema"),
 )
-"""Where checkpoints keep their state dict, the likeliest first; weights that were averaged come last."""
+"""Where checkpoints keep their state dict, the likeliest first; weights that were averaged come
+last."""
 DEEPEST = 3
 """How many dicts a state dict is sought in."""
 MOST_INDEX_BYTES = 2**28
 SHOWN = 3
 
 States = Mapping[str, Mapping[str, Tensor]]
-"""State dicts by where they stand in a file, such as `model.state_dict`; at the top that is `""`."""
+"""State dicts by where they stand in a file, such as `model.state_dict`; at the top that is
+`""`."""
 
 
 class Found(NamedTuple):
@@ -65,9 +77,13 @@ def check_weights_path(path: Path) -> None:
     """
     path, _ = split_key(path)
     if path.suffix not in (SAFETENSORS, *STATE_DICTS) and not path.name.endswith(INDEX):
-        raise InputError(f"weights: expected a file ending in {SAFETENSORS}, .pt or .pth, found '{path}'")
+        raise InputError(
+            f"weights: expected a file ending in {SAFETENSORS}, .pt or .pth, found '{path}'"
+        )
     if not path.is_file():
-        raise InputError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'no such file'}")
+        raise InputError(
+            f"cannot read {path}: {'it is a folder' if path.is_dir() else 'no such file'}"
+        )
     if path.suffix == SAFETENSORS:
         safetensors()
 
@@ -105,7 +121,11 @@ def read_states(path: Path) -> Found:
 
 
 def _listed(states: States) -> str:
-    return " and ".join(f"'{key}'" for key in states) if "" not in states else "nothing: they are at the top"
+    return (
+        " and ".join(f"'{key}'" for key in states)
+        if "" not in states
+        else "nothing: they are at the top"
+    )
 
 
 # -- safetensors
@@ -123,7 +143,9 @@ def safetensors() -> ModuleType:
         importlib.import_module("numpy")  # safetensors turns tensors to bytes by it
         return importlib.import_module("safetensors.torch")
     except ImportError as error:
-        raise UnavailableError(f"{error.name} is not installed: pip install 'dscost[weights]'") from error
+        raise UnavailableError(
+            f"{error.name} is not installed: pip install 'dscost[weights]'"
+        ) from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -147,7 +169,9 @@ def _read_shards(path: Path) -> dict[str, Tensor]:
         index = json.loads(path.read_bytes())
         names = sorted(set(index["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: not an index of weights, which names the file of each in its weight_map") from error
+        raise InputError(
+            f"{path}: not an index of weights, which names the file of each in its weight_map"
+        ) from error
     found: dict[str, Tensor] = {}
     for name in names:
         shard = path.parent / str(name)
@@ -166,12 +190,16 @@ def _unpickled(path: Path) -> Any:
         raise InputError(f"{path}: not a checkpoint of torch.save: {what}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's doubts about a pickle are an error of ours, or none
+            warnings.simplefilter(
+                "ignore"
+            )  # torch's doubts about a pickle are an error of ours, or none
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         named = _REFUSED.search(str(error))
         if named is None and "weights_only" not in str(error):
-            raise InputError(f"{path}: not a checkpoint of torch.save: {first_line(error)}") from error
+            raise InputError(
+                f"{path}: not a checkpoint of torch.save: {first_line(error)}"
+            ) from error
         if named is None and not _calls_something(path):
             raise InputError(f"{path}: not a checkpoint of torch.save: it is damaged") from error
         holds = f"it holds {named[1]}, and " if named else ""
@@ -180,13 +208,24 @@ def _unpickled(path: Path) -> Any:
             f"instead, by torch.save or as {SAFETENSORS}"
         ) from error
     except _NOT_READABLE as error:
-        raise InputError(f"{path}: not a checkpoint of torch.save: it is damaged ({first_line(error)})") from error
+        raise InputError(
+            f"{path}: not a checkpoint of torch.save: it is damaged ({first_line(error)})"
+        ) from error
 
 
 _REFUSED = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
 """How torch names what it does not let in."""
 _NOT_READABLE = (
-    *(RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError, ArithmeticError),
+    *(
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ArithmeticError,
+    ),
     *(AssertionError, struct.error, RecursionError, MemoryError),
 )
 """What torch raises at files that are something else."""
@@ -197,7 +236,9 @@ def _calls_something(path: Path) -> bool:
     try:
         if is_zipfile(path):
             with ZipFile(path) as packed:
-                content = packed.read(next(name for name in packed.namelist() if name.endswith("data.pkl")))
+                content = packed.read(
+                    next(name for name in packed.namelist() if name.endswith("data.pkl"))
+                )
         else:
             content = path.read_bytes()
         return any(opcode.name in _BY_NAME for opcode, _, _ in pickletools.genops(content))
@@ -239,7 +280,9 @@ def _states(found: Any, path: Path) -> States:
     """Return the state dicts of what was unpickled: itself, or dicts in it of nothing but tensors."""
     if not isinstance(found, Mapping):
         raise InputError(f"{path}: expected tensors by name, found {type(found).__name__}")
-    others = [f"'{name}' is {fault}" for name, value in found.items() if (fault := _why_no_weights(value))]
+    others = [
+        f"'{name}' is {fault}" for name, value in found.items() if (fault := _why_no_weights(value))
+    ]
     if found and not others:
         return {"": {str(name): value for name, value in found.items()}}
     inside = dict(_inside(found, "", DEEPEST))
@@ -250,7 +293,9 @@ def _states(found: Any, path: Path) -> States:
     return {key: inside[key] for key in sorted(inside, key=_likelihood)}
 
 
-def _inside(found: Mapping[Any, Any], where: str, left: int) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+def _inside(
+    found: Mapping[Any, Any], where: str, left: int
+) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
     for name, value in found.items():
         if not isinstance(value, Mapping) or not value:
             continue
@@ -263,7 +308,9 @@ def _inside(found: Mapping[Any, Any], where: str, left: int) -> Iterator[tuple[s
 
 def _likelihood(place: str) -> tuple[int, ...]:
     parts = place.split(".")
-    return tuple(USUAL_KEYS.index(part) if part in USUAL_KEYS else len(USUAL_KEYS) for part in parts)
+    return tuple(
+        USUAL_KEYS.index(part) if part in USUAL_KEYS else len(USUAL_KEYS) for part in parts
+    )
 
 
 def _why_no_weights(value: object) -> str | None:

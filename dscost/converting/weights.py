@@ -17,19 +17,24 @@ from dscost.converting.weight_files import (
 )
 from dscost.errors import InputError, OutputError, first_line, some_of
 from dscost.files import write_whole
-from dscost.units import format_shape
+from dscost.notation.units import format_shape
 
 __all__ = ["check_can_save", "check_weights_path", "load_weights", "read_weights", "save_weights"]
 
 WRAPPERS = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
 WITHIN = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-"""What torch.compile, FSDP and activation checkpointing put before the names of the modules that they wrap."""
-CONVERTED = "; these are weights of a converted model: load them into dscost.convert(make(), plan=…)"
+"""What torch.compile, FSDP and activation checkpointing put before the names of the modules that
+they wrap."""
+CONVERTED = (
+    "; these are weights of a converted model: load them into dscost.convert(make(), plan=…)"
+)
 """What is said of weights that a conversion has split, given to the model as it was."""
 
 
-def load_weights(module: nn.Module, path: Path, *, hint: str = "", ignore_extra: bool = False) -> list[str]:
+def load_weights(
+    module: nn.Module, path: Path, *, hint: str = "", ignore_extra: bool = False
+) -> list[str]:
     """Give a module the weights of a file.
 
     Args:
@@ -47,7 +52,9 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = "", ignore_extra:
     found = read_states(path)
     own = module.state_dict(keep_vars=True)
     named = {key: _renamed(state, own) for key, state in found.states.items()}
-    key = max(named, key=lambda one: _fit(named[one][0], own))  # the likeliest, of those that fit as well
+    key = max(
+        named, key=lambda one: _fit(named[one][0], own)
+    )  # the likeliest, of those that fit as well
     state, changes = named[key]
     notes = [*_taken(key, found.states), *changes]
     extra = [name for name in state if name not in own]
@@ -79,12 +86,16 @@ def _shape_of(mine: object) -> object:
     return mine.shape if isinstance(mine, Tensor) and not is_lazy(mine) else None
 
 
-def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], list[str]]:
+def _renamed(
+    state: Mapping[str, Tensor], own: Mapping[str, Any]
+) -> tuple[Mapping[str, Tensor], list[str]]:
     """Return weights under the names that the model has, as far as one rule makes them so, and what was done."""
     notes = []
     for _ in WRAPPERS:  # each may be around the other
         for wrapper in WRAPPERS:
-            if all(name.startswith(wrapper) for name in state) and not any(name.startswith(wrapper) for name in own):
+            if all(name.startswith(wrapper) for name in state) and not any(
+                name.startswith(wrapper) for name in own
+            ):
                 state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
                 notes.append(f"'{wrapper}' before every name was left out.")
     for wrapper in WITHIN:
@@ -94,9 +105,15 @@ def _renamed(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> tuple[Mappi
     if any(name in own for name in state):
         return state, notes
     for prefix in _prefixes(state, own):
-        inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        inside = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in state.items()
+            if name.startswith(prefix)
+        }
         if len(inside) == len(state) or not _missing(inside, own):
-            outside = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
+            outside = {
+                name: tensor for name, tensor in state.items() if not name.startswith(prefix)
+            }
             every = "every name" if not outside else f"{len(inside)} of {len(state)} names"
             return {**outside, **inside}, [*notes, f"'{prefix}' before {every} was left out."]
     for prefix in _prefixes(own, state):
@@ -123,7 +140,8 @@ def _are_of_converted(own: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     return any(
         f"{layer}depthwise.weight" in given
         and f"{layer}pointwise.weight" in given
-        and f"{layer.removesuffix('convolution.')}weight" in own  # which a padding that is a module is put before
+        and f"{layer.removesuffix('convolution.')}weight"
+        in own  # which a padding that is a module is put before
         for layer in split
     )
 
@@ -131,7 +149,8 @@ def _are_of_converted(own: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
 def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
     """Write the weights of a module as safetensors, whole or not at all.
 
-    A tensor that the module has under several names is written under each, so that `load_state_dict` finds all.
+    A tensor that the module has under several names is written under each, so that
+    `load_state_dict` finds all.
 
     Args:
         module: With values.
@@ -145,7 +164,9 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
     tensors = {}
     for name, value in module.state_dict().items():
         if not isinstance(value, Tensor):
-            raise OutputError(f"cannot write {path}: '{name}' is no tensor but {type(value).__name__}")
+            raise OutputError(
+                f"cannot write {path}: '{name}' is no tensor but {type(value).__name__}"
+            )
         tensors[name] = value.detach().cpu().contiguous().clone()
     try:
         content: bytes = safetensors().save(tensors, {"format": "pt", **metadata})
@@ -163,10 +184,14 @@ def check_can_save() -> None:
     safetensors()
 
 
-def _faults(module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]:
+def _faults(
+    module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> Iterator[str]:
     """Load the weights, and yield why they do not fit."""
     tied = _tied(own)
-    both = [(name, mine, state[name]) for name, mine in own.items() if name in state and _is_known(mine)]
+    both = [
+        (name, mine, state[name]) for name, mine in own.items() if name in state and _is_known(mine)
+    ]
     differing = {
         "of another shape": [
             f"{name} {_shape(given)} instead of {_shape(mine)}"
@@ -192,8 +217,14 @@ def _faults(module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tenso
         yield first_line(error)
         return
     if unfit:
-        missing, unexpected = [name for name in own if name not in state], [name for name in state if name not in own]
-    yield from _told([name for name in missing if not any(twin in state for twin in tied.get(name, ()))], "missing")
+        missing, unexpected = (
+            [name for name in own if name not in state],
+            [name for name in state if name not in own],
+        )
+    yield from _told(
+        [name for name in missing if not any(twin in state for twin in tied.get(name, ()))],
+        "missing",
+    )
     yield from _told(unexpected, "not in the model")
     for what, names in differing.items():
         yield from _told(names, what)

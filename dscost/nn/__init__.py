@@ -5,7 +5,8 @@
 >>> report.totals.as_is.macs == 14 * 14 * (256 * 9 + 256 * 256)
 True
 
-Letters as in the papers: B batch, M input channels, N output channels, K kernel, G groups, T depth multiplier.
+Letters as in the papers: B batch, M input channels, N output channels, K kernel, G groups, T depth
+multiplier.
 """
 
 from dscost.nn.attention import EfficientChannelAttention, SqueezeExcite

@@ -6,22 +6,25 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import InputError, SpecError
+from dscost.layers.convolution import not_within, require
 from dscost.nn.stages import Activation, Device, activation_of, checked_conv, conv_of
-from dscost.specs import not_within, require
 
 
 class SqueezeExcite(nn.Module):
     """Each channel times a gate, computed from the means of all channels by two 1×1 convolutions.
 
-    With C channels and S squeezed ones: params `2·C·S + S + C`, MACs `B·2·C·S` whatever the size of the map.
+    With C channels and S squeezed ones: params `2·C·S + S + C`, MACs `B·2·C·S` whatever the size of
+    the map.
 
     Shapes: `(B, C, H, W)` or `(C, H, W)`, the same out.
 
     Args:
         channels: C.
-        squeeze_channels: S; C / 16, at least 1, when not given, as in the paper. MobileNetV3 has C / 4 rounded
-            to a multiple of 8, EfficientNet a quarter of the channels that enter its block.
-        activation: After the first convolution: a name such as `"relu"`, a class or function, or none.
+        squeeze_channels: S; C / 16, at least 1, when not given, as in the paper. MobileNetV3 has C
+            / 4 rounded to a multiple of 8, EfficientNet a quarter of the channels that enter its
+            block.
+        activation: After the first convolution: a name such as `"relu"`, a class or function, or
+            none.
         gate: After the second: `"sigmoid"`, or `"hard_sigmoid"` as in MobileNetV3.
         device: As torch's modules take it.
         dtype: As torch's modules take it.
@@ -55,9 +58,13 @@ class SqueezeExcite(nn.Module):
         require(not_within("squeeze_channels", squeeze_channels))
         self.channels, self.squeeze_channels = channels, squeeze_channels
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.reduce = conv_of(checked_conv(channels, squeeze_channels, 1, bias=True), factory_kwargs)
+        self.reduce = conv_of(
+            checked_conv(channels, squeeze_channels, 1, bias=True), factory_kwargs
+        )
         self.activation = activation_of(activation, 2, factory_kwargs)
-        self.expand = conv_of(checked_conv(squeeze_channels, channels, 1, bias=True), factory_kwargs)
+        self.expand = conv_of(
+            checked_conv(squeeze_channels, channels, 1, bias=True), factory_kwargs
+        )
         self.gate = activation_of(gate, 2, factory_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,21 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import SpecError
+from dscost.layers.convolution import not_within, require
 from dscost.nn.separable import conv_repr
 from dscost.nn.stages import Activation, Device, Norm, checked_conv, conv_stage, same_size_conv
-from dscost.specs import not_within, require
 
 
 class GhostConv2d(nn.Module):
     """A convolution to a few channels, and a depthwise one that makes the rest of them.
 
-    `primary` is a K×K convolution to I = N / s channels, rounded up; `cheap` makes s − 1 ghosts of each by a depthwise
-    d×d convolution. Both stand side by side in the output, primary ones first; where s does not divide N, I·s − N
-    channels too many are computed and cut off, as in the authors' code.
+    `primary` is a K×K convolution to I = N / s channels, rounded up; `cheap` makes s − 1 ghosts of
+    each by a depthwise d×d convolution. Both stand side by side in the output, primary ones first;
+    where s does not divide N, I·s − N channels too many are computed and cut off, as in the
+    authors' code.
 
     Weights `I·M·Kh·Kw + I·(s − 1)·d²`, MACs `B·H'·W'` times as many.
 
-    Shapes: `(B, M, H, W)` or, without batch normalisation, `(M, H, W)` to `(B, N, H', W')` or `(N, H', W')`.
+    Shapes: `(B, M, H, W)` or, without batch normalisation, `(M, H, W)` to `(B, N, H', W')` or `(N,
+        H', W')`.
 
     Args:
         in_channels: M.
@@ -35,7 +37,8 @@ class GhostConv2d(nn.Module):
         padding_mode: Of `primary`: `zeros`, `reflect`, `replicate` or `circular`.
         ratio: s, at least 2.
         cheap_kernel_size: d, odd.
-        norm: After each stage: `"batch"` (as in the paper), a class or function that makes it, or none.
+        norm: After each stage: `"batch"` (as in the paper), a class or function that makes it, or
+            none.
         activation: After each stage: a name (`"relu"` in the paper), a class or function, or none.
         device: As torch's modules take it.
         dtype: As torch's modules take it.
@@ -92,7 +95,11 @@ class GhostConv2d(nn.Module):
         self.primary = conv_stage(primary, norm, activation, factory_kwargs)
         self.cheap = conv_stage(cheap, norm, activation, factory_kwargs)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.dilation = primary.kernel_size, primary.stride, primary.dilation
+        self.kernel_size, self.stride, self.dilation = (
+            primary.kernel_size,
+            primary.stride,
+            primary.dilation,
+        )
         self.padding, self.padding_mode = primary.padding, padding_mode
         self.ratio, self.cheap_kernel_size = ratio, cheap_kernel_size
 

@@ -7,23 +7,34 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import InputError
-from dscost.nn.stages import Activation, Device, Norm, checked_conv, conv_stage, made, same_size_conv
-from dscost.specs import not_within, require
+from dscost.layers.convolution import not_within, require
+from dscost.nn.stages import (
+    Activation,
+    Device,
+    Norm,
+    checked_conv,
+    conv_stage,
+    made,
+    same_size_conv,
+)
 
 Attention = Callable[[int], nn.Module] | None
-"""A class or function that makes attention over so many channels, such as `SqueezeExcite`, or none."""
+"""A class or function that makes attention over so many channels, such as `SqueezeExcite`, or
+none."""
 
 
 class InvertedResidual(nn.Module):
     """A 1×1 convolution to E channels, a depthwise K×K one, and a linear 1×1 one to N channels.
 
-    `expand` is missing where E = M. `depthwise` takes the stride. `project` has no activation. With stride 1 and
-    M = N the input is added to the output. A convolution has a bias only where no normalisation follows it.
+    `expand` is missing where E = M. `depthwise` takes the stride. `project` has no activation. With
+    stride 1 and M = N the input is added to the output. A convolution has a bias only where no
+    normalisation follows it.
 
-    Conv weights `M·E + E·Kh·Kw + E·N`, MACs `B·H·W·M·E + B·H'·W'·(E·Kh·Kw + E·N)`, the terms with M only where E ≠ M.
+    Conv weights `M·E + E·Kh·Kw + E·N`, MACs `B·H·W·M·E + B·H'·W'·(E·Kh·Kw + E·N)`, the terms with M
+    only where E ≠ M.
 
-    Shapes: `(B, M, H, W)` to `(B, N, H', W')`; H' = H / stride, rounded up. One map `(M, H, W)` works where the
-    normalisation takes it (torch's batch normalisation does not).
+    Shapes: `(B, M, H, W)` to `(B, N, H', W')`; H' = H / stride, rounded up. One map `(M, H, W)`
+    works where the normalisation takes it (torch's batch normalisation does not).
 
     Args:
         in_channels: M.
@@ -33,9 +44,12 @@ class InvertedResidual(nn.Module):
         dilation: Of the depthwise stage.
         expansion: E / M; E is rounded to a whole number.
         hidden_channels: E itself, in place of `expansion`.
-        attention: Makes what comes after the depthwise stage for E channels, such as `SqueezeExcite`.
-        norm: After each convolution: `"batch"`, a class or function that makes it for so many channels, or none.
-        activation: After `expand` and `depthwise`: a name, a class or function. MobileNetV3 has `"hard_swish"`.
+        attention: Makes what comes after the depthwise stage for E channels, such as
+            `SqueezeExcite`.
+        norm: After each convolution: `"batch"`, a class or function that makes it for so many
+            channels, or none.
+        activation: After `expand` and `depthwise`: a name, a class or function. MobileNetV3 has
+            `"hard_swish"`.
         device: As torch's modules take it.
         dtype: As torch's modules take it.
 
@@ -44,8 +58,8 @@ class InvertedResidual(nn.Module):
         InputError: `norm`, `activation` or `attention` names or makes no module.
 
     Source:
-        Sandler et al. 2018, MobileNetV2, table 1 (arXiv:1801.04381); with attention and hard-swish Howard et al. 2019,
-        Searching for MobileNetV3 (arXiv:1905.02244).
+        Sandler et al. 2018, MobileNetV2, table 1 (arXiv:1801.04381); with attention and hard-swish
+        Howard et al. 2019, Searching for MobileNetV3 (arXiv:1905.02244).
 
     >>> block = InvertedResidual(24, 24, expansion=6, norm=None)
     >>> [name for name, _ in block.named_children()], block.has_skip
@@ -77,12 +91,24 @@ class InvertedResidual(nn.Module):
         )
         self.expand: nn.Module | None = None
         if hidden != in_channels:
-            self.expand = conv_stage(checked_conv(in_channels, hidden, 1, bias=bias), norm, activation, factory_kwargs)
+            self.expand = conv_stage(
+                checked_conv(in_channels, hidden, 1, bias=bias), norm, activation, factory_kwargs
+            )
         self.depthwise = conv_stage(filters, norm, activation, factory_kwargs)
         self.attention = _attention_of(attention, hidden, factory_kwargs)
-        self.project = conv_stage(checked_conv(hidden, out_channels, 1, bias=bias), norm, None, factory_kwargs)
-        self.in_channels, self.out_channels, self.hidden_channels = in_channels, out_channels, hidden
-        self.kernel_size, self.stride, self.dilation = filters.kernel_size, filters.stride, filters.dilation
+        self.project = conv_stage(
+            checked_conv(hidden, out_channels, 1, bias=bias), norm, None, factory_kwargs
+        )
+        self.in_channels, self.out_channels, self.hidden_channels = (
+            in_channels,
+            out_channels,
+            hidden,
+        )
+        self.kernel_size, self.stride, self.dilation = (
+            filters.kernel_size,
+            filters.stride,
+            filters.dilation,
+        )
         self.has_skip = in_channels == out_channels and set(self.stride) == {1}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,13 +130,14 @@ class InvertedResidual(nn.Module):
 class FusedInvertedResidual(nn.Module):
     """A dense K×K convolution to E channels in place of 1×1 and depthwise, then a linear 1×1 one to N channels.
 
-    Where E = M a single K×K convolution with an activation goes from M to N. With stride 1 and M = N the input is
-    added to the output. A convolution has a bias only where no normalisation follows it.
+    Where E = M a single K×K convolution with an activation goes from M to N. With stride 1 and M =
+    N the input is added to the output. A convolution has a bias only where no normalisation follows
+    it.
 
     Conv weights `M·E·Kh·Kw + E·N`, or `M·N·Kh·Kw` where E = M; MACs `B·H'·W'` times as many.
 
-    Shapes: `(B, M, H, W)` to `(B, N, H', W')`; H' = H / stride, rounded up. One map `(M, H, W)` works where the
-    normalisation takes it (torch's batch normalisation does not).
+    Shapes: `(B, M, H, W)` to `(B, N, H', W')`; H' = H / stride, rounded up. One map `(M, H, W)`
+    works where the normalisation takes it (torch's batch normalisation does not).
 
     Args:
         in_channels: M.
@@ -121,7 +148,8 @@ class FusedInvertedResidual(nn.Module):
         expansion: E / M; E is rounded to a whole number.
         hidden_channels: E itself, in place of `expansion`.
         attention: Makes what comes after the first stage for its channels, such as `SqueezeExcite`.
-        norm: After each convolution: `"batch"`, a class or function that makes it for so many channels, or none.
+        norm: After each convolution: `"batch"`, a class or function that makes it for so many
+            channels, or none.
         activation: After the first stage: a name, a class or function.
         device: As torch's modules take it.
         dtype: As torch's modules take it.
@@ -131,7 +159,8 @@ class FusedInvertedResidual(nn.Module):
         InputError: `norm`, `activation` or `attention` names or makes no module.
 
     Source:
-        Tan and Le 2021, EfficientNetV2, figure 2 (arXiv:2104.00298); without expansion as in its code.
+        Tan and Le 2021, EfficientNetV2, figure 2 (arXiv:2104.00298); without expansion as in its
+        code.
 
     >>> block = FusedInvertedResidual(24, 48, stride=2, norm=None)
     >>> sum(weight.numel() for weight in block.parameters()) == (24 * 9 + 1) * 96 + (96 + 1) * 48
@@ -160,14 +189,26 @@ class FusedInvertedResidual(nn.Module):
         bias = norm is None
         expands = hidden != in_channels
         middle = hidden if expands else out_channels
-        filters = same_size_conv(in_channels, middle, kernel_size, stride=stride, dilation=dilation, bias=bias)
+        filters = same_size_conv(
+            in_channels, middle, kernel_size, stride=stride, dilation=dilation, bias=bias
+        )
         self.fused = conv_stage(filters, norm, activation, factory_kwargs)
         self.attention = _attention_of(attention, middle, factory_kwargs)
         self.project: nn.Module | None = None
         if expands:
-            self.project = conv_stage(checked_conv(hidden, out_channels, 1, bias=bias), norm, None, factory_kwargs)
-        self.in_channels, self.out_channels, self.hidden_channels = in_channels, out_channels, hidden
-        self.kernel_size, self.stride, self.dilation = filters.kernel_size, filters.stride, filters.dilation
+            self.project = conv_stage(
+                checked_conv(hidden, out_channels, 1, bias=bias), norm, None, factory_kwargs
+            )
+        self.in_channels, self.out_channels, self.hidden_channels = (
+            in_channels,
+            out_channels,
+            hidden,
+        )
+        self.kernel_size, self.stride, self.dilation = (
+            filters.kernel_size,
+            filters.stride,
+            filters.dilation,
+        )
         self.has_skip = in_channels == out_channels and set(self.stride) == {1}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -200,8 +241,14 @@ def _hidden_channels(in_channels: int, expansion: float, hidden_channels: int | 
     return hidden_channels
 
 
-def _attention_of(attention: Attention, channels: int, factory_kwargs: dict[str, Any]) -> nn.Module | None:
-    return None if attention is None else made("attention", attention, channels, factory_kwargs=factory_kwargs)
+def _attention_of(
+    attention: Attention, channels: int, factory_kwargs: dict[str, Any]
+) -> nn.Module | None:
+    return (
+        None
+        if attention is None
+        else made("attention", attention, channels, factory_kwargs=factory_kwargs)
+    )
 
 
 def _block_repr(block: Any) -> str:

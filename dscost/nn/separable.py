@@ -9,8 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import InputError
-from dscost.nn.stages import Activation, Device, Norm, activation_of, checked_conv, conv_of, conv_stage, norm_of
-from dscost.specs import ConvSpec, not_within, require
+from dscost.layers.convolution import ConvSpec, not_within, require
+from dscost.nn.stages import (
+    Activation,
+    Device,
+    Norm,
+    activation_of,
+    checked_conv,
+    conv_of,
+    conv_stage,
+    norm_of,
+)
 
 
 class _DepthwiseSeparableConv(nn.Module):
@@ -56,9 +65,15 @@ class _DepthwiseSeparableConv(nn.Module):
         self.depthwise = conv_of(depthwise, factory_kwargs)
         self.norm = norm_of(norm, middle, self.dims, factory_kwargs)
         self.activation = activation_of(activation, self.dims, factory_kwargs)
-        self.pointwise = conv_of(_pointwise(middle, out_channels, self.dims, groups, bias), factory_kwargs)
+        self.pointwise = conv_of(
+            _pointwise(middle, out_channels, self.dims, groups, bias), factory_kwargs
+        )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.dilation = standard.kernel_size, standard.stride, standard.dilation
+        self.kernel_size, self.stride, self.dilation = (
+            standard.kernel_size,
+            standard.stride,
+            standard.dilation,
+        )
         self.padding, self.padding_mode = standard.padding, padding_mode
         self.depth_multiplier = depth_multiplier
 
@@ -67,7 +82,9 @@ class _DepthwiseSeparableConv(nn.Module):
         """The kernel `(N, M/G, Kh, Kw)` of the convolution that both stages are; a norm or activation left out."""
         filters, mixing = self.depthwise.weight, self.pointwise.weight
         taps = filters.reshape(self.groups, -1, self.depth_multiplier, filters[0].numel())
-        mixes = mixing.reshape(self.groups, self.out_channels // self.groups, -1, self.depth_multiplier)
+        mixes = mixing.reshape(
+            self.groups, self.out_channels // self.groups, -1, self.depth_multiplier
+        )
         kernel = torch.einsum("gnmt,gmtk->gnmk", mixes, taps)
         return kernel.reshape(self.out_channels, -1, *self.kernel_size)
 
@@ -92,17 +109,24 @@ class _DepthwiseSeparableConv(nn.Module):
         text = conv_repr(self)
         if self.pointwise.bias is None:
             text += ", bias=False"
-        return text + (f", depth_multiplier={self.depth_multiplier}" if self.depth_multiplier != 1 else "")
+        return text + (
+            f", depth_multiplier={self.depth_multiplier}" if self.depth_multiplier != 1 else ""
+        )
 
 
-def _pointwise(in_channels: int, out_channels: int, dims: int, groups: int = 1, bias: bool = False) -> ConvSpec:
+def _pointwise(
+    in_channels: int, out_channels: int, dims: int, groups: int = 1, bias: bool = False
+) -> ConvSpec:
     return checked_conv(in_channels, out_channels, 1, groups=groups, bias=bias, dims=dims)
 
 
 def conv_repr(module: Any) -> str:
     """Return channels, kernel and stride, and what else differs from the defaults of torch's convolution."""
     text = f"{module.in_channels}, {module.out_channels}, kernel_size={module.kernel_size}, stride={module.stride}"
-    defaults = {"padding": (0,) * len(module.kernel_size), "dilation": (1,) * len(module.kernel_size)}
+    defaults = {
+        "padding": (0,) * len(module.kernel_size),
+        "dilation": (1,) * len(module.kernel_size),
+    }
     for name, default in (*defaults.items(), ("groups", 1), ("padding_mode", "zeros")):
         value = getattr(module, name, default)
         if value != default:
@@ -113,13 +137,15 @@ def conv_repr(module: Any) -> str:
 class DepthwiseSeparableConv2d(_DepthwiseSeparableConv):
     """A depthwise K×K convolution, then a pointwise 1×1 one; takes the place of a `torch.nn.Conv2d`.
 
-    `depthwise` maps each of the M input channels to T channels by filters of its own: channel `m·T + t` belongs
-    to input channel `m`. It takes stride, padding, dilation and padding mode, and has no bias. `pointwise` mixes
-    the M·T channels to N; it takes the groups and the bias. The attributes are those of the convolution it stands for.
+    `depthwise` maps each of the M input channels to T channels by filters of its own: channel `m·T
+    + t` belongs to input channel `m`. It takes stride, padding, dilation and padding mode, and has
+    no bias. `pointwise` mixes the M·T channels to N; it takes the groups and the bias. The
+    attributes are those of the convolution it stands for.
 
     Weights `T·M·Kh·Kw + N·T·M/G`, MACs `B·H'·W'` times as many.
 
-    Shapes: `(B, M, H, W)` or `(M, H, W)` to `(B, N, H', W')` or `(N, H', W')`, as of the convolution.
+    Shapes: `(B, M, H, W)` or `(M, H, W)` to `(B, N, H', W')` or `(N, H', W')`, as of the
+        convolution.
 
     Args:
         in_channels: M.
@@ -132,8 +158,10 @@ class DepthwiseSeparableConv2d(_DepthwiseSeparableConv):
         bias: Whether the pointwise stage has one.
         padding_mode: `zeros`, `reflect`, `replicate` or `circular`.
         depth_multiplier: T.
-        norm: Between the stages: `"batch"`, a class or function that makes it for M·T channels, or none.
-        activation: Between the stages, after `norm`: a name such as `"relu6"`, a class or function, or none.
+        norm: Between the stages: `"batch"`, a class or function that makes it for M·T channels, or
+            none.
+        activation: Between the stages, after `norm`: a name such as `"relu6"`, a class or function,
+            or none.
         device: As torch's modules take it.
         dtype: As torch's modules take it.
 
@@ -166,18 +194,23 @@ class DepthwiseSeparableConv3d(_DepthwiseSeparableConv):
     dims = 3
 
 
-SEPARABLE_CONVS = {1: DepthwiseSeparableConv1d, 2: DepthwiseSeparableConv2d, 3: DepthwiseSeparableConv3d}
+SEPARABLE_CONVS = {
+    1: DepthwiseSeparableConv1d,
+    2: DepthwiseSeparableConv2d,
+    3: DepthwiseSeparableConv3d,
+}
 """The depthwise-separable module over so many spatial dimensions."""
 
 
 class BlueprintSeparableConv2d(nn.Module):
     """A pointwise 1×1 convolution, then a depthwise K×K one: the other order of a depthwise-separable convolution.
 
-    Every filter of the convolution it stands for is one K×K blueprint (`depthwise`), scaled per input channel
-    (`pointwise`). With `bottleneck`, the pointwise stage is two of them, M → P → N: `reduce` and `pointwise`.
+    Every filter of the convolution it stands for is one K×K blueprint (`depthwise`), scaled per
+    input channel (`pointwise`). With `bottleneck`, the pointwise stage is two of them, M → P → N:
+    `reduce` and `pointwise`.
 
-    Weights `M·N + N·Kh·Kw` (BSConv-U) or `M·P + P·N + N·Kh·Kw` (BSConv-S); MACs `B·H·W` times the pointwise ones, at
-    the size of the input, plus `B·H'·W'` times the depthwise ones.
+    Weights `M·N + N·Kh·Kw` (BSConv-U) or `M·P + P·N + N·Kh·Kw` (BSConv-S); MACs `B·H·W` times the
+    pointwise ones, at the size of the input, plus `B·H'·W'` times the depthwise ones.
 
     Shapes: `(B, M, H, W)` or `(M, H, W)` to `(B, N, H', W')` or `(N, H', W')`.
 
@@ -190,8 +223,10 @@ class BlueprintSeparableConv2d(nn.Module):
         dilation: Distance between two taps.
         bias: Whether the depthwise stage, the last, has one.
         padding_mode: `zeros`, `reflect`, `replicate` or `circular`.
-        bottleneck: P / M, above 0 and at most 1, for BSConv-S; P is rounded up, and at least 4 or M. None is BSConv-U.
-        norm: After each pointwise convolution: `"batch"`, a class or function that makes it, or none.
+        bottleneck: P / M, above 0 and at most 1, for BSConv-S; P is rounded up, and at least 4 or
+            M. None is BSConv-U.
+        norm: After each pointwise convolution: `"batch"`, a class or function that makes it, or
+            none.
         device: As torch's modules take it.
         dtype: As torch's modules take it.
 
@@ -200,8 +235,9 @@ class BlueprintSeparableConv2d(nn.Module):
         InputError: `bottleneck` is out of bounds, or `norm` names or makes no module.
 
     Source:
-        Haase and Amthor 2020, Rethinking Depthwise Separable Convolutions, sections 3.2 and 3.3 (arXiv:2003.13549);
-        P as in the authors' code, without the loss that keeps the rows of BSConv-S's first stage orthonormal.
+        Haase and Amthor 2020, Rethinking Depthwise Separable Convolutions, sections 3.2 and 3.3
+        (arXiv:2003.13549); P as in the authors' code, without the loss that keeps the rows of
+        BSConv-S's first stage orthonormal.
 
     >>> module = BlueprintSeparableConv2d(64, 128, 3, stride=2, padding=1, bias=False)
     >>> sum(weight.numel() for weight in module.parameters()) == 64 * 128 + 128 * 9
@@ -236,7 +272,9 @@ class BlueprintSeparableConv2d(nn.Module):
             bias=bias,
             padding_mode=padding_mode,
         )
-        middle = in_channels if bottleneck is None else _bottleneck_channels(in_channels, bottleneck)
+        middle = (
+            in_channels if bottleneck is None else _bottleneck_channels(in_channels, bottleneck)
+        )
         self.reduce: nn.Module | None = None
         if bottleneck is not None:
             self.reduce = conv_stage(_pointwise(in_channels, middle, 2), norm, None, factory_kwargs)
@@ -244,7 +282,11 @@ class BlueprintSeparableConv2d(nn.Module):
         depthwise = replace(standard, in_channels=out_channels, groups=out_channels)
         self.depthwise = conv_of(depthwise, factory_kwargs)
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.stride, self.dilation = standard.kernel_size, standard.stride, standard.dilation
+        self.kernel_size, self.stride, self.dilation = (
+            standard.kernel_size,
+            standard.stride,
+            standard.dilation,
+        )
         self.padding, self.padding_mode = standard.padding, padding_mode
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from dscost.errors import InputError, SpecError, UnknownNameError
-from dscost.network_specs import ACTIVATIONS, ActivationSpec
-from dscost.specs import ConvSpec, Shape
-from dscost.units import format_extent
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.others import ACTIVATIONS, ActivationSpec
+from dscost.notation.units import format_extent
 
 Norm = str | Callable[[int], nn.Module] | None
 """A normalisation: `"batch"`, a class or function that makes one for so many channels, or none."""
@@ -74,7 +74,9 @@ def extent(name: str, value: int | Sequence[int], dims: int) -> Shape:
     return tuple(value)
 
 
-def same_size_conv(in_channels: int, out_channels: int, kernel_size: int | Sequence[int], **options: Any) -> ConvSpec:
+def same_size_conv(
+    in_channels: int, out_channels: int, kernel_size: int | Sequence[int], **options: Any
+) -> ConvSpec:
     """Return a 2-D convolution padded so that it keeps the size at stride 1; `options` as of `checked_conv`.
 
     Raises:
@@ -82,8 +84,13 @@ def same_size_conv(in_channels: int, out_channels: int, kernel_size: int | Seque
     """
     spec = checked_conv(in_channels, out_channels, kernel_size, **options)
     if any(k % 2 == 0 for k in spec.kernel_size):
-        raise SpecError(f"kernel_size must be odd to keep the size, found {format_extent(spec.kernel_size)}")
-    return replace(spec, padding=tuple(d * (k // 2) for d, k in zip(spec.dilation, spec.kernel_size, strict=True)))
+        raise SpecError(
+            f"kernel_size must be odd to keep the size, found {format_extent(spec.kernel_size)}"
+        )
+    return replace(
+        spec,
+        padding=tuple(d * (k // 2) for d, k in zip(spec.dilation, spec.kernel_size, strict=True)),
+    )
 
 
 def conv_of(spec: ConvSpec, factory_kwargs: Mapping[str, Any]) -> Any:
@@ -102,7 +109,9 @@ def conv_of(spec: ConvSpec, factory_kwargs: Mapping[str, Any]) -> Any:
     )
 
 
-def norm_of(norm: Norm, channels: int, dims: int, factory_kwargs: Mapping[str, Any]) -> nn.Module | None:
+def norm_of(
+    norm: Norm, channels: int, dims: int, factory_kwargs: Mapping[str, Any]
+) -> nn.Module | None:
     """Return the normalisation of so many channels over so many spatial dimensions, or none.
 
     Raises:
@@ -118,7 +127,9 @@ def norm_of(norm: Norm, channels: int, dims: int, factory_kwargs: Mapping[str, A
     return made("norm", norm, channels, factory_kwargs=factory_kwargs)
 
 
-def activation_of(activation: Activation, dims: int, factory_kwargs: Mapping[str, Any]) -> nn.Module | None:
+def activation_of(
+    activation: Activation, dims: int, factory_kwargs: Mapping[str, Any]
+) -> nn.Module | None:
     """Return the activation, in place where torch has it so, or none.
 
     Raises:
@@ -129,7 +140,13 @@ def activation_of(activation: Activation, dims: int, factory_kwargs: Mapping[str
         return None
     if isinstance(activation, str):
         spec = ActivationSpec(activation)
-        options = {"dim": -dims - 1} if activation == "softmax" else {"inplace": True} if spec.can_overwrite else {}
+        options = (
+            {"dim": -dims - 1}
+            if activation == "softmax"
+            else {"inplace": True}
+            if spec.can_overwrite
+            else {}
+        )
         module: nn.Module = getattr(nn, ACTIVATIONS[activation])(**options)
         return module
     return made("activation", activation, factory_kwargs=factory_kwargs)
@@ -142,7 +159,9 @@ def made(kind: str, make: Any, *arguments: int, factory_kwargs: Mapping[str, Any
         InputError: It is no class or function, such as a module, or makes something else.
     """
     if isinstance(make, nn.Module) or not callable(make):
-        found = f"the module {type(make).__name__}(...)" if isinstance(make, nn.Module) else repr(make)
+        found = (
+            f"the module {type(make).__name__}(...)" if isinstance(make, nn.Module) else repr(make)
+        )
         raise InputError(f"{kind} must be a class or function that makes a module, found {found}")
     module = make(*arguments)
     if not isinstance(module, nn.Module):
@@ -150,7 +169,9 @@ def made(kind: str, make: Any, *arguments: int, factory_kwargs: Mapping[str, Any
     return module.to(**factory_kwargs)
 
 
-def conv_stage(spec: ConvSpec, norm: Norm, activation: Activation, factory_kwargs: Mapping[str, Any]) -> nn.Sequential:
+def conv_stage(
+    spec: ConvSpec, norm: Norm, activation: Activation, factory_kwargs: Mapping[str, Any]
+) -> nn.Sequential:
     """Return a convolution, then its normalisation and activation, named `conv`, `norm` and `activation`."""
     dims = len(spec.kernel_size)
     stage = nn.Sequential()

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from dscost.registries import Registry
 from dscost.rendering.pages import View
-from dscost.results import Report
+from dscost.reports.records import Report
 
 __all__ = ["RENDERERS", "Renderer", "View", "render"]
 

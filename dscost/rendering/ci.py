@@ -1,7 +1,7 @@
 """What a budget says, for programs: JSON, GitHub annotations, GitLab code quality, JUnit and SARIF.
 
-The same result gives the same text, whatever the environment. Places are paths below the repository that the
-command runs in (or below the working directory, outside any), with forward slashes.
+The same result gives the same text, whatever the environment. Places are paths below the repository
+that the command runs in (or below the working directory, outside any), with forward slashes.
 """
 
 import json
@@ -19,9 +19,16 @@ from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, R
 from dscost.errors import DscostError, FileProblems
 from dscost.rendering.pages import View
 from dscost.rendering.printable import json_text, printable
-from dscost.rendering.verdicts import BOUNDS, finding_sentence, level_of, reasons, summary, worst_first
+from dscost.rendering.verdicts import (
+    BOUNDS,
+    finding_sentence,
+    level_of,
+    reasons,
+    summary,
+    worst_first,
+)
 from dscost.rendering.views import ROOT
-from dscost.results import document
+from dscost.reports.records import document
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -30,7 +37,9 @@ MOST_ANNOTATIONS = 10
 """What GitHub shows of a step."""
 FAILURE_TITLE = "dscost check could not judge"
 
-SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+SARIF_SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
 
 LEVELS = ("fail", "error", "warn", "note")
 _GITHUB_COMMANDS = {"fail": "error", "error": "error", "warn": "warning", "note": "notice"}
@@ -54,13 +63,13 @@ class Rule(NamedTuple):
     level: str = "error"
 
 
-_LEAVE_OR_RAISE = (
-    "Make the model cheaper (dscost model shows which layers weigh most), or raise the limit in the budget on purpose."
-)
+_LEAVE_OR_RAISE = "Make the model cheaper (dscost model shows which layers weigh most), or raise the limit in the budget on purpose."
 _ACCEPT = "Make the model cheaper, or take the growth over on purpose: dscost baseline update --accept 'MODEL/METRIC'."
 
 RULES: Mapping[str, Rule] = {
-    "over_max": Rule("Over the limit", "A figure is above the 'max' of its limit.", _LEAVE_OR_RAISE),
+    "over_max": Rule(
+        "Over the limit", "A figure is above the 'max' of its limit.", _LEAVE_OR_RAISE
+    ),
     "under_min": Rule(
         "Under the least",
         "A figure is below the 'min' of its limit.",
@@ -72,7 +81,11 @@ RULES: Mapping[str, Rule] = {
         "A figure shrank since the baseline by more than 'max_decrease'.",
         "Look for what the model has lost, or take it over on purpose: dscost baseline update.",
     ),
-    "new_cost": Rule("New cost", "A figure that the baseline has as zero, or not at all, is above zero now.", _ACCEPT),
+    "new_cost": Rule(
+        "New cost",
+        "A figure that the baseline has as zero, or not at all, is above zero now.",
+        _ACCEPT,
+    ),
     "unmatched_rule": Rule(
         "Rule matches no layer",
         "A rule on layers, or an exclusion, matches no layer of the model, so it judges nothing.",
@@ -157,8 +170,9 @@ RULES: Mapping[str, Rule] = {
 def render_json(result: CheckResult, view: View) -> str:
     """Return all that was found as one document, in the style of the report's.
 
-    Counts are exact integers. A figure that is not whole is a float; one that no float is stands in `exact` too, as
-    `numerator/denominator`. A model that could not be loaded has a finding and no subject.
+    Counts are exact integers. A figure that is not whole is a float; one that no float is stands in
+    `exact` too, as `numerator/denominator`. A model that could not be loaded has a finding and no
+    subject.
     """
     reports = [subject.report for subject in result.subjects if subject.report is not None]
     head = document(reports, command="check")
@@ -171,10 +185,15 @@ def render_json(result: CheckResult, view: View) -> str:
             "strict": result.strict,
             "exit_zero": result.exit_zero,
             "exit_code": result.exit_code,
-            "summary": {**{level: result.count_of(level) for level in LEVELS}, "passed": len(result.passed)},
+            "summary": {
+                **{level: result.count_of(level) for level in LEVELS},
+                "passed": len(result.passed),
+            },
             "findings": [_finding(finding) for finding in result.findings],
             "passed": [_passed(one) for one in result.passed],
-            "subjects": [{"entry": name, **subject} for name, subject in zip(names, subjects, strict=True)],
+            "subjects": [
+                {"entry": name, **subject} for name, subject in zip(names, subjects, strict=True)
+            ],
         }
     )
 
@@ -190,7 +209,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _passed(one: Passed) -> dict[str, Any]:
-    return {**one._asdict(), **_figures(value=one.value, limit=one.limit), "tolerance": _number(one.tolerance)}
+    return {
+        **one._asdict(),
+        **_figures(value=one.value, limit=one.limit),
+        "tolerance": _number(one.tolerance),
+    }
 
 
 def _contribution(one: Contribution) -> dict[str, Any]:
@@ -203,8 +226,14 @@ def _rescue(rescue: Rescue) -> dict[str, Any]:
 
 def _figures(**figures: Fraction | None) -> dict[str, Any]:
     """Return figures as JSON numbers, and under `exact` those that no float is."""
-    numbers = {name: None if figure is None else _number(figure) for name, figure in figures.items()}
-    exact = {name: str(figure) for name, figure in figures.items() if figure is not None and numbers[name] != figure}
+    numbers = {
+        name: None if figure is None else _number(figure) for name, figure in figures.items()
+    }
+    exact = {
+        name: str(figure)
+        for name, figure in figures.items()
+        if figure is not None and numbers[name] != figure
+    }
     return {**numbers, "exact": exact}
 
 
@@ -226,7 +255,8 @@ def render_github(result: CheckResult, view: View) -> str:
     At most `MOST_ANNOTATIONS` findings are annotated; the last line counts the rest.
 
     Source:
-        GitHub Docs, Workflow commands for GitHub Actions; escapes as in actions/toolkit, command.ts.
+        GitHub Docs, Workflow commands for GitHub Actions; escapes as in actions/toolkit,
+        command.ts.
     """
     findings = worst_first(result.findings)
     path = _below_root(result.path).as_posix()
@@ -267,7 +297,9 @@ def _not_annotated(rest: list[Finding]) -> str:
     if not rest:
         return ""
     counted = Counter(RULES[finding.kind].title for finding in rest)
-    kinds = ", ".join(f"{number} × {title[0].lower()}{title[1:]}" for title, number in counted.items())
+    kinds = ", ".join(
+        f"{number} × {title[0].lower()}{title[1:]}" for title, number in counted.items()
+    )
     return f" {len(rest)} more are not annotated: {kinds}."
 
 
@@ -292,7 +324,9 @@ def render_gitlab(result: CheckResult, view: View) -> str:
     return json_text(
         [
             {
-                "description": _printable(" ".join(_of_entry(finding, finding_sentence(finding)).split())),
+                "description": _printable(
+                    " ".join(_of_entry(finding, finding_sentence(finding)).split())
+                ),
                 "check_name": finding.kind,
                 "fingerprint": fingerprint,
                 "severity": _GITLAB_SEVERITIES[level_of(result, finding)],
@@ -309,8 +343,8 @@ def render_gitlab(result: CheckResult, view: View) -> str:
 def render_junit(result: CheckResult, view: View) -> str:
     """Return a test suite with a case for every limit, whether it holds or not, and every other finding but notes.
 
-    A broken limit is a failure, what could not be judged an error. Warnings fail no case unless `--strict` is given:
-    they are its output. Notes test nothing: they are the output of the suite.
+    A broken limit is a failure, what could not be judged an error. Warnings fail no case unless
+    `--strict` is given: they are its output. Notes test nothing: they are the output of the suite.
 
     Source:
         The JUnit schema of the Jenkins xUnit plugin, junit-10.xsd.
@@ -320,10 +354,19 @@ def render_junit(result: CheckResult, view: View) -> str:
     cases = list(_cases(result))
     path = _below_root(result.path).as_posix()
     outcomes = Counter(case[0].tag for case in cases if len(case))
-    counts = {"tests": len(cases), "failures": outcomes["failure"], "errors": outcomes["error"], "skipped": 0}
-    suite = Element("testsuite", {"name": _xml(path), **{name: str(number) for name, number in counts.items()}})
+    counts = {
+        "tests": len(cases),
+        "failures": outcomes["failure"],
+        "errors": outcomes["error"],
+        "skipped": 0,
+    }
+    suite = Element(
+        "testsuite", {"name": _xml(path), **{name: str(number) for name, number in counts.items()}}
+    )
     suite.extend(cases)
-    notes = [f"{_located(result, finding)}\n" for finding in result.findings if finding.level == "note"]
+    notes = [
+        f"{_located(result, finding)}\n" for finding in result.findings if finding.level == "note"
+    ]
     if notes:
         SubElement(suite, "system-out").text = _xml("".join(notes))
     suites = Element("testsuites")
@@ -338,12 +381,17 @@ def _cases(result: CheckResult) -> Iterator["Element"]:
 
     place = {subject.entry.name: at for at, subject in enumerate(result.subjects)}
     seen: Counter[tuple[str, str]] = Counter()
-    every: list[Finding | Passed] = [*(one for one in result.findings if one.level != "note"), *result.passed]
+    every: list[Finding | Passed] = [
+        *(one for one in result.findings if one.level != "note"),
+        *result.passed,
+    ]
     for one in sorted(every, key=lambda one: place.get(one.entry, len(place))):
         name = _case_name(one)
         seen[one.entry, name] += 1
         nth = seen[one.entry, name]
-        case = Element("testcase", classname=_xml(one.entry), name=_xml(f"{name} ({nth})" if nth > 1 else name))
+        case = Element(
+            "testcase", classname=_xml(one.entry), name=_xml(f"{name} ({nth})" if nth > 1 else name)
+        )
         if isinstance(one, Finding):
             case.append(_outcome(result, one))
         yield case
@@ -351,7 +399,9 @@ def _cases(result: CheckResult) -> Iterator["Element"]:
 
 def _case_name(one: Finding | Passed) -> str:
     """Return what a limit is called, the same whether it holds or not; or what a finding is of."""
-    said = one.bound if isinstance(one, Passed) else BOUNDS.get(one.kind, one.kind.replace("_", " "))
+    said = (
+        one.bound if isinstance(one, Passed) else BOUNDS.get(one.kind, one.kind.replace("_", " "))
+    )
     name = f"{one.metric} {said}" if one.metric else said
     return name if one.layer is None else f"{name} of {one.layer or ROOT}"
 
@@ -369,7 +419,9 @@ def _outcome(result: CheckResult, finding: Finding) -> "Element":
 
 
 def _located(result: CheckResult, finding: Finding) -> str:
-    return f"{_below_root(result.path).as_posix()}:{finding.line}:{finding.column}: {_text(finding)}"
+    return (
+        f"{_below_root(result.path).as_posix()}:{finding.line}:{finding.column}: {_text(finding)}"
+    )
 
 
 def _xml(text: str) -> str:
@@ -387,11 +439,17 @@ def render_sarif(result: CheckResult, view: View) -> str:
     """
     from dscost import __version__
 
-    driver = {"name": "dscost", "version": __version__, "rules": [_sarif_rule(kind) for kind in RULES]}
+    driver = {
+        "name": "dscost",
+        "version": __version__,
+        "rules": [_sarif_rule(kind) for kind in RULES],
+    }
     path = _below_root(result.path)
     run = {
         "tool": {"driver": driver},
-        "invocations": [{"executionSuccessful": result.exit_code != 2, "exitCode": result.exit_code}],
+        "invocations": [
+            {"executionSuccessful": result.exit_code != 2, "exitCode": result.exit_code}
+        ],
         "columnKind": "unicodeCodePoints",
         "results": [
             _sarif_result(result, path, finding, fingerprint)
@@ -412,12 +470,16 @@ def _sarif_rule(kind: str) -> dict[str, Any]:
     }
 
 
-def _sarif_result(result: CheckResult, path: Path, finding: Finding, fingerprint: str) -> dict[str, Any]:
+def _sarif_result(
+    result: CheckResult, path: Path, finding: Finding, fingerprint: str
+) -> dict[str, Any]:
     return {
         "ruleId": finding.kind,
         "ruleIndex": list(RULES).index(finding.kind),
         "level": _SARIF_LEVELS[level_of(result, finding)],
-        "message": {"text": _printable(_text(finding)).replace("](", "] (")},  # which would be a link
+        "message": {
+            "text": _printable(_text(finding)).replace("](", "] (")
+        },  # which would be a link
         "locations": [
             {
                 "physicalLocation": {
@@ -426,8 +488,12 @@ def _sarif_result(result: CheckResult, path: Path, finding: Finding, fingerprint
                 }
             }
         ],
-        # GitHub tells alerts apart by the second alone, and would else make one of all that a line of a matrix breaks
-        "partialFingerprints": {"dscost/v1": fingerprint, "primaryLocationLineHash": f"{fingerprint[:16]}:1"},
+        # GitHub tells alerts apart by the second alone, and would else make one of all that a line
+        # of a matrix breaks
+        "partialFingerprints": {
+            "dscost/v1": fingerprint,
+            "primaryLocationLineHash": f"{fingerprint[:16]}:1",
+        },
     }
 
 

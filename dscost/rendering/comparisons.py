@@ -4,13 +4,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dscost.budgets.differences import LAYER_METRICS, METRICS, Comparison, Difference, LayerPair, Versus
+from dscost.comparing.differences import (
+    LAYER_METRICS,
+    METRICS,
+    Comparison,
+    Difference,
+    LayerPair,
+    Versus,
+)
 from dscost.errors import UnknownNameError
+from dscost.notation.units import UNKNOWN, format_bytes, format_count, format_seconds, format_shape
 from dscost.registries import Registry
 from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
 from dscost.rendering.printable import csv_text, json_text, printable
 from dscost.rendering.views import FLOPS_NOTE, ROOT, kind_of
-from dscost.units import UNKNOWN, format_bytes, format_count, format_seconds, format_shape
 
 ComparisonRenderer = Callable[[Comparison, View], str]
 
@@ -33,7 +40,16 @@ MARKDOWN_LAYERS = 20
 """A comment in a pull request shows no more layers; the rest is added up."""
 SORT_KEYS = ("layer", "order", *LAYER_METRICS)
 """What `--sort` takes."""
-MARKDOWN_COLUMNS = ("what", "kind", "output", "params", "params_change", "macs", "macs_change", "macs_percent")
+MARKDOWN_COLUMNS = (
+    "what",
+    "kind",
+    "output",
+    "params",
+    "params_change",
+    "macs",
+    "macs_change",
+    "macs_percent",
+)
 MARKDOWN_OPEN = 10
 """More than that are folded away."""
 LONG_LABEL = 20
@@ -49,7 +65,10 @@ def pages_of(comparison: Comparison, view: View) -> list[Page]:
     Raises:
         UnknownNameError: The view asks for a column or a sort key that there is not.
     """
-    pages = [_totals_page(comparison, view), *(_layers_page(comparison, one, view) for one in comparison.versus)]
+    pages = [
+        _totals_page(comparison, view),
+        *(_layers_page(comparison, one, view) for one in comparison.versus),
+    ]
     pages[-1] = pages[-1]._replace(closing=[*pages[-1].closing, *_footnotes(comparison)])
     return pages
 
@@ -105,16 +124,25 @@ def _totals_page(comparison: Comparison, view: View) -> Page:
     narrow = view.width is not None and view.width < NARROW
     width = HEADER_WIDTHS[0 if narrow else 1]
     columns = [Column("figure", "", 0, "left"), Column(first, _shortened(first, width), 0)]
-    for at, name in enumerate(others):  # where space is short, changes go first, and those of the last model before
+    for at, name in enumerate(
+        others
+    ):  # where space is short, changes go first, and those of the last model before
         columns += [
             Column(name, _shortened(name, width), at),
             Column(f"change of {name}", "±", 2 * len(others) + at),
             Column(f"percent of {name}", "± %", len(others) + at),
         ]
-    settings = dict.fromkeys(one.setting for versus in comparison.versus for one in versus.latencies)
-    rows = [_totals_row(first, {one.label: one.totals[at] for one in comparison.versus}) for at in range(len(METRICS))]
+    settings = dict.fromkeys(
+        one.setting for versus in comparison.versus for one in versus.latencies
+    )
+    rows = [
+        _totals_row(first, {one.label: one.totals[at] for one in comparison.versus})
+        for at in range(len(METRICS))
+    ]
     rows += [_totals_row(first, dict(_latencies(comparison, setting))) for setting in settings]
-    return Page(f"{', '.join(others)} against {first}", sheets=[Sheet(columns, rows)], unhide="--wide")
+    return Page(
+        f"{', '.join(others)} against {first}", sheets=[Sheet(columns, rows)], unhide="--wide"
+    )
 
 
 def _latencies(comparison: Comparison, setting: str | None) -> Iterator[tuple[str, Difference]]:
@@ -179,7 +207,9 @@ def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
     rows = [_row(line) for line in _shown(comparison, versus, view)]
     closing = []
     if not versus.differing:
-        closing.append(f"No layer differs: {versus.label} and {reference} are made of the same layers.")
+        closing.append(
+            f"No layer differs: {versus.label} and {reference} are made of the same layers."
+        )
     if versus.renamed:
         closing.append(f"Layers that are the same under another name: {versus.renamed}.")
     if versus.is_reordered:
@@ -196,7 +226,9 @@ def counts_text(versus: Versus, reference: str) -> str:
         "only_other": f"only in {versus.label}",
         "same": "the same",
     }
-    return ", ".join(f"{number} {word}" for status, word in words.items() if (number := versus.count_of(status)))
+    return ", ".join(
+        f"{number} {word}" for status, word in words.items() if (number := versus.count_of(status))
+    )
 
 
 def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
@@ -212,7 +244,9 @@ def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
         else:  # nothing else differs
             free = []
         lines = [_line(pair, reference, versus.label) for pair in pairs]
-        rest = [_added(f"({_layers(len(free))} without MACs)", free)._replace(what="")] if free else []
+        rest = (
+            [_added(f"({_layers(len(free))} without MACs)", free)._replace(what="")] if free else []
+        )
     lines = _sorted(lines, view.sort or DEFAULT_SORT)
     if view.top is not None and len(lines) > view.top:
         lines, hidden = lines[: view.top], lines[view.top :]
@@ -355,14 +389,14 @@ _MARKUP = r"[&\[\]@#~\\|*<>`_]"
 
 def _as_entities(text: str) -> str:
     """Return text as HTML shows it, where Markdown does not reach."""
-    return re.sub(_MARKUP, lambda found: f"&#{ord(found[0])};", printable(text).replace("\n", " ")).replace(
-        "&#64;", "&#64;&#8288;"
-    )
+    return re.sub(
+        _MARKUP, lambda found: f"&#{ord(found[0])};", printable(text).replace("\n", " ")
+    ).replace("&#64;", "&#64;&#8288;")
 
 
 def _render_json(comparison: Comparison, view: View) -> str:
     from dscost import __version__
-    from dscost.results import CONVENTIONS, SCHEMA_VERSION
+    from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION
 
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -382,7 +416,11 @@ CSV_COLUMNS = (
     "reference_layer",
     "layer",
     "type",
-    *(f"{metric}{part}" for metric in (*METRICS, "latency_s") for part in ("_reference", "", "_change")),
+    *(
+        f"{metric}{part}"
+        for metric in (*METRICS, "latency_s")
+        for part in ("_reference", "", "_change")
+    ),
 )
 
 
@@ -396,8 +434,14 @@ def _render_csv(comparison: Comparison, view: View) -> str:
     for column in columns:
         if column not in CSV_COLUMNS:
             raise UnknownNameError("column", column, CSV_COLUMNS)
-    heads = (({"reference": comparison.reference.label, "model": versus.label}, versus) for versus in comparison.versus)
-    return csv_text(columns, ({**head, **row} for head, versus in heads for row in _csv_rows(comparison, versus)))
+    heads = (
+        ({"reference": comparison.reference.label, "model": versus.label}, versus)
+        for versus in comparison.versus
+    )
+    return csv_text(
+        columns,
+        ({**head, **row} for head, versus in heads for row in _csv_rows(comparison, versus)),
+    )
 
 
 def _csv_rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, Any]]:
@@ -417,7 +461,11 @@ def _csv_rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, Any]
 def _csv_figures(found: Iterable[Difference]) -> dict[str, float]:
     cells: dict[str, float | None] = {}
     for one in found:
-        cells |= {f"{one.metric}_reference": one.reference, one.metric: one.value, f"{one.metric}_change": one.change}
+        cells |= {
+            f"{one.metric}_reference": one.reference,
+            one.metric: one.value,
+            f"{one.metric}_change": one.change,
+        }
     return {key: value for key, value in cells.items() if value is not None}
 
 

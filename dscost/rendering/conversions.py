@@ -7,12 +7,19 @@ from dscost.converting.outcome import Converted, LayerOutcome, Outcome
 from dscost.converting.planning import CurvePoint, figure_text
 from dscost.converting.plans import KEEP
 from dscost.errors import UnknownNameError
+from dscost.notation.units import (
+    UNKNOWN,
+    format_bytes,
+    format_count,
+    format_factor,
+    format_seconds,
+    format_shape,
+)
 from dscost.registries import Registry
 from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
 from dscost.rendering.printable import csv_text, json_text
 from dscost.rendering.views import ROOT
-from dscost.results import Cost
-from dscost.units import UNKNOWN, format_bytes, format_count, format_factor, format_seconds, format_shape
+from dscost.reports.records import Cost
 
 ConversionRenderer = Callable[[Converted, View], str]
 
@@ -84,15 +91,28 @@ def _speed_unknown(outcome: Outcome) -> Iterator[str]:
     """Yield that nothing is known of the speed of the converted model, if so."""
     if outcome.latency or not outcome.converted:
         return
-    grown = outcome.after.traffic_bytes / outcome.before.traffic_bytes if outcome.before.traffic_bytes else 1.0
-    moves = "" if format_factor(grown) == "1.00×" or grown < 1 else f"; it moves {format_factor(grown)} more bytes"
+    grown = (
+        outcome.after.traffic_bytes / outcome.before.traffic_bytes
+        if outcome.before.traffic_bytes
+        else 1.0
+    )
+    moves = (
+        ""
+        if format_factor(grown) == "1.00×" or grown < 1
+        else f"; it moves {format_factor(grown)} more bytes"
+    )
     yield f"Whether it is faster was not measured (--goal latency_s=0.8x does){moves}."
 
 
 def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
     """Yield how latencies were planned; what is predicted is explained where a table says so."""
     if outcome.latency:
-        cells = (row.cells.get(column.key, "") for sheet in sheets for column in sheet.columns for row in sheet.rows)
+        cells = (
+            row.cells.get(column.key, "")
+            for sheet in sheets
+            for column in sheet.columns
+            for row in sheet.rows
+        )
         is_shown = any(PREDICTED in cell for cell in cells)
         yield LATENCY_NOTE + ("; “predicted” ones were not timed." if is_shown else ".")
 
@@ -100,7 +120,11 @@ def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
 def _heading(outcome: Outcome) -> str:
     inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
     there = len(outcome.layers)
-    which = f"{outcome.converted} of {there} convolution{'' if there == 1 else 's'}" if there else "no convolution"
+    which = (
+        f"{outcome.converted} of {there} convolution{'' if there == 1 else 's'}"
+        if there
+        else "no convolution"
+    )
     return f"{outcome.target}, input {inputs}: {which} made depthwise-separable"
 
 
@@ -108,7 +132,11 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     if outcome.weights is not None:
         yield f"Weights of {outcome.weights}."
     if outcome.goal is not None:
-        missed = "" if outcome.is_met is not False else "; the converted model misses it, as the notes below tell"
+        missed = (
+            ""
+            if outcome.is_met is not False
+            else "; the converted model misses it, as the notes below tell"
+        )
         yield f"Goal {outcome.goal}, {_proof(outcome)}{missed}."
 
 
@@ -134,7 +162,13 @@ def _layer_rows(converted: Converted) -> Iterator[Row]:
             yield _layer_row(layers[0])
         else:
             yield Row(
-                {"layer": f"({len(layers)} layers left alone)", **_sums(layers), "rank": "keep", "why": reason}, "faint"
+                {
+                    "layer": f"({len(layers)} layers left alone)",
+                    **_sums(layers),
+                    "rank": "keep",
+                    "why": reason,
+                },
+                "faint",
             )
 
 
@@ -142,14 +176,22 @@ def _layer_row(layer: LayerOutcome) -> Row:
     cells = {
         "layer": layer.name or ROOT,
         "rank": KEEP if layer.rank is None else str(layer.rank),
-        "error": "" if layer.rank is None else UNKNOWN if layer.error is None else f"{layer.error:.3f}",
+        "error": ""
+        if layer.rank is None
+        else UNKNOWN
+        if layer.error is None
+        else f"{layer.error:.3f}",
         "params": _change(format_count, layer.params_before, layer.params_after),
-        "macs": _change(format_count, layer.before and layer.before.macs, layer.after and layer.after.macs),
+        "macs": _change(
+            format_count, layer.before and layer.before.macs, layer.after and layer.after.macs
+        ),
         "why": "" if layer.planned else layer.reason or "",
     }
     if layer.latency:
         predicted = f" {PREDICTED}" if layer.latency.is_predicted else ""
-        cells["latency"] = _change(format_seconds, layer.latency.before_s, layer.latency.after_s) + predicted
+        cells["latency"] = (
+            _change(format_seconds, layer.latency.before_s, layer.latency.after_s) + predicted
+        )
     return Row(cells, "plain" if layer.rank is not None else "faint")
 
 
@@ -170,13 +212,20 @@ def _total_rows(outcome: Outcome) -> Iterator[Row]:
     for figure, (title, written) in FIGURES.items():
         before, after = getattr(outcome.before, figure), getattr(outcome.after, figure)
         reduction = format_factor(before / after if after else None)
-        cells = {"figure": title, "before": written(before), "after": written(after), "reduction": reduction}
+        cells = {
+            "figure": title,
+            "before": written(before),
+            "after": written(after),
+            "reduction": reduction,
+        }
         yield Row(cells)
     if outcome.latency:
         before_s, after_s, predicted = outcome.latency
         cells = {"figure": "latency", "before": format_seconds(before_s)}
         cells["after"] = format_seconds(after_s) + (f" {PREDICTED}" if predicted else "")
-        yield Row({**cells, "reduction": format_factor(before_s / after_s if after_s > 0 else None)})
+        yield Row(
+            {**cells, "reduction": format_factor(before_s / after_s if after_s > 0 else None)}
+        )
     yield Row({"figure": "total error", "after": f"{outcome.error:.4f}"})
 
 
@@ -200,7 +249,9 @@ def _mark(outcome: Outcome) -> str:
 
 
 def _cost_text(outcome: Outcome, point: CurvePoint) -> str:
-    return figure_text(outcome.curve_metric, point.cost).partition(" MACs")[0].partition(" params")[0]
+    return (
+        figure_text(outcome.curve_metric, point.cost).partition(" MACs")[0].partition(" params")[0]
+    )
 
 
 # -- formats
@@ -220,7 +271,7 @@ def _render_markdown(converted: Converted, view: View) -> str:
 
 def _render_json(converted: Converted, view: View) -> str:
     from dscost import __version__
-    from dscost.results import CONVENTIONS, SCHEMA_VERSION
+    from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION
 
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -249,7 +300,9 @@ def _render_csv(converted: Converted, view: View) -> str:
     for column in columns:
         if column not in CSV_COLUMNS:
             raise UnknownNameError("column", column, CSV_COLUMNS)
-    return csv_text(columns, (_csv_row(converted.outcome.target, layer) for layer in converted.outcome.layers))
+    return csv_text(
+        columns, (_csv_row(converted.outcome.target, layer) for layer in converted.outcome.layers)
+    )
 
 
 def _decision(layer: LayerOutcome) -> str:
@@ -277,7 +330,11 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
     }
     if layer.latency:
         before_s, after_s, predicted = layer.latency
-        cells |= {"latency_before_s": before_s, "latency_after_s": after_s, "latency_is_predicted": predicted}
+        cells |= {
+            "latency_before_s": before_s,
+            "latency_after_s": after_s,
+            "latency_is_predicted": predicted,
+        }
     return {key: value for key, value in cells.items() if value is not None}
 
 

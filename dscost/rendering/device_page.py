@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil, floor, log10
 from typing import Any, NamedTuple
 
+from dscost.devices.roofline import Ceilings, bound_of
 from dscost.errors import UnknownNameError
+from dscost.notation.units import dtype_bytes, format_bytes, format_seconds
 from dscost.rendering.metrics import METRICS
 from dscost.rendering.pages import Column, Page, Row, Sheet, View, filled
 from dscost.rendering.printable import csv_text, json_text
-from dscost.results import SCHEMA_VERSION, Cost
-from dscost.roofline import Ceilings, bound_of
-from dscost.units import dtype_bytes, format_bytes, format_seconds
+from dscost.reports.records import SCHEMA_VERSION, Cost
 
 CHART_WIDTH = 100
 """A roofline gets no wider than that, however wide the terminal."""
@@ -122,8 +122,17 @@ FORMATS: Mapping[str, Callable[[Ceilings, str | None, View], str]] = {
 
 def device_page(ceilings: Ceilings, kept: str | None) -> Page:
     """Return the page of a device; its roofline is drawn apart, since that depends on the width."""
-    threads = "" if ceilings.threads is None else f", {ceilings.threads} thread{'s' * (ceilings.threads != 1)}"
-    sheets = [_ceilings_sheet(ceilings), _landmark_sheet(ceilings), _curve_sheet(ceilings), _rates_sheet(ceilings)]
+    threads = (
+        ""
+        if ceilings.threads is None
+        else f", {ceilings.threads} thread{'s' * (ceilings.threads != 1)}"
+    )
+    sheets = [
+        _ceilings_sheet(ceilings),
+        _landmark_sheet(ceilings),
+        _curve_sheet(ceilings),
+        _rates_sheet(ceilings),
+    ]
     return Page(
         heading=f"{ceilings.name}{threads}, {ceilings.dtype}",
         sheets=[sheet for sheet in sheets if sheet.rows],
@@ -138,7 +147,10 @@ def _ceilings_sheet(ceilings: Ceilings) -> Sheet:
         "bandwidth": format_speed(ceilings.bytes_per_s, "B/s"),
         "ridge": f"{ceilings.ridge_flops_per_byte:.3g} FLOP/byte",
     }
-    columns = [Column(key, header, 0) for key, header in zip(cells, ("peak", "memory", "ridge"), strict=True)]
+    columns = [
+        Column(key, header, 0)
+        for key, header in zip(cells, ("peak", "memory", "ridge"), strict=True)
+    ]
     return Sheet(columns, [Row(cells, "strong")])
 
 
@@ -171,10 +183,20 @@ def _landmark_sheet(ceilings: Ceilings) -> Sheet:
 
 
 def _curve_sheet(ceilings: Ceilings) -> Sheet:
-    columns = [Column("size", "working set", 0), Column("speed", "bandwidth", 0), Column("bar", "", 1, "left")]
+    columns = [
+        Column("size", "working set", 0),
+        Column("speed", "bandwidth", 0),
+        Column("bar", "", 1, "left"),
+    ]
     most = max((speed for _, speed in ceilings.curve), default=1.0)
     rows = [
-        Row({"size": format_bytes(size), "speed": format_speed(speed, "B/s"), "bar": "━" * round(20 * speed / most)})
+        Row(
+            {
+                "size": format_bytes(size),
+                "speed": format_speed(speed, "B/s"),
+                "bar": "━" * round(20 * speed / most),
+            }
+        )
         for size, speed in ceilings.curve
     ]
     return Sheet(columns, rows)
@@ -197,8 +219,14 @@ def _rates_sheet(ceilings: Ceilings) -> Sheet:
             "activations": (rate.activation_bytes_per_s, "B/s"),
             "weights": (rate.weight_bytes_per_s, "B/s"),
         }
-        cells = {key: format_speed(value, unit) for key, (value, unit) in speeds.items() if value is not None}
-        rows.append(Row({"operator": operator, "layout": layout, "t0": format_seconds(rate.t0_s), **cells}))
+        cells = {
+            key: format_speed(value, unit)
+            for key, (value, unit) in speeds.items()
+            if value is not None
+        }
+        rows.append(
+            Row({"operator": operator, "layout": layout, "t0": format_seconds(rate.t0_s), **cells})
+        )
     return Sheet(filled(columns, rows), rows)
 
 
@@ -207,12 +235,18 @@ def _closing(ceilings: Ceilings, kept: str | None) -> Iterator[str]:
         yield f"By its data sheet, not measured: {ceilings.source}."
         return
     versions = ", ".join(f"{name} {version}" for name, version in ceilings.versions.items())
-    yield f"Measured on {ceilings.measured_on} with {versions}" + (f", kept in {kept}." if kept else ".")
+    yield f"Measured on {ceilings.measured_on} with {versions}" + (
+        f", kept in {kept}." if kept else "."
+    )
     if ceilings.rates:
         yield (
             "A layer is predicted to take the time per call and then, one after the other, those of its FLOPs, its "
             "activations and its weights at these speeds"
-            + (f"; usually off by a factor of {ceilings.usual_error:.2f}." if ceilings.usual_error else ".")
+            + (
+                f"; usually off by a factor of {ceilings.usual_error:.2f}."
+                if ceilings.usual_error
+                else "."
+            )
             + " They are coefficients of a fit: nothing runs at one of them alone, so that it may be above the peak "
             "or the memory."
         )
@@ -240,7 +274,9 @@ def landmarks(ceilings: Ceilings) -> tuple[Landmark, Landmark]:
     """Return a depthwise 3×3 convolution at any size and a dense one of 256 channels at 14×14."""
     size = dtype_bytes(ceilings.dtype)
     activations, positions, weights = 256 * 14 * 14, 14 * 14, 256 * 256 * 9
-    depthwise = Cost(0, activations * 9, 0, activations * size, activations * size, 2 * activations * size)
+    depthwise = Cost(
+        0, activations * 9, 0, activations * size, activations * size, 2 * activations * size
+    )
     dense = Cost(
         params=weights,
         macs=weights * positions,
@@ -285,7 +321,9 @@ def roofline_chart(ceilings: Ceilings, width: int, lines: int = CHART_LINES) -> 
     heights = _labels(plot, ceilings)
     drawn = ["Attainable speed by FLOP/byte, both logarithmic"]
     for line, cells in enumerate(grid):
-        drawn.append(f"{heights.get(line, ''):>{labels}}{'┤' if line in heights else '│'}{''.join(cells)}".rstrip())
+        drawn.append(
+            f"{heights.get(line, ''):>{labels}}{'┤' if line in heights else '│'}{''.join(cells)}".rstrip()
+        )
     drawn += _foot(plot, labels)
     drawn += [f"  {mark} {name}: {_place(x, ceilings)}" for mark, name, x in marks]
     return drawn
@@ -301,11 +339,17 @@ class _Plot(NamedTuple):
 
     def column(self, value: float) -> int:
         low, high = self.x
-        return min(self.columns - 1, max(0, round((log10(value) - low) / (high - low) * (self.columns - 1))))
+        return min(
+            self.columns - 1,
+            max(0, round((log10(value) - low) / (high - low) * (self.columns - 1))),
+        )
 
     def line(self, value: float) -> int:
         low, high = self.y
-        return min(self.lines - 1, max(0, self.lines - 1 - floor((log10(value) - low) / (high - low) * self.lines)))
+        return min(
+            self.lines - 1,
+            max(0, self.lines - 1 - floor((log10(value) - low) / (high - low) * self.lines)),
+        )
 
 
 def _attainable(flops_per_byte: float, ceilings: Ceilings) -> float:
@@ -334,7 +378,11 @@ def _labels(plot: _Plot, ceilings: Ceilings) -> dict[int, str]:
     steps = (1, 2, 5) if high - low < _FEW_DECADES else (1,)
     values = [step * 10.0**power for power in range(floor(low), ceil(high)) for step in steps]
     peak = plot.line(ceilings.flops_per_s)
-    found = {plot.line(value): value for value in values if low <= log10(value) and plot.line(value) > peak + 1}
+    found = {
+        plot.line(value): value
+        for value in values
+        if low <= log10(value) and plot.line(value) > peak + 1
+    }
     return {**{line: _round_speed(value) for line, value in found.items()}, peak: _peak(ceilings)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dscost.rendering.pages import Page, Sheet, View
 from dscost.rendering.printable import printable
 from dscost.rendering.views import page_of
-from dscost.results import Report
+from dscost.reports.records import Report
 
 _RULES = {"left": ":--", "right": "--:"}
 
@@ -45,7 +45,8 @@ def _indented(cell: str) -> str:
 
 
 _JOINER = "&#8288;"
-"""A word joiner, which nobody sees: between `@` and a name it keeps GitHub and GitLab from telling somebody."""
+"""A word joiner, which nobody sees: between `@` and a name it keeps GitHub and GitLab from telling
+somebody."""
 _MARKUP = r"[\\|*<>`]|(?<!\w)_|_(?!\w)"
 _LINKING = r"\[(?=[^\[\]]*\][(\[:])|\](?=[(\[:])|[~$&]|@(?=\w)|\#(?=\d)|!(?=\[)|(?<=\bGH)-(?=\d)|:(?=//)|(?<=\bwww)\."
 _ACTING = re.compile(f"(?P<markup>{_MARKUP})|(?P<linking>{_LINKING})", re.IGNORECASE)
@@ -56,8 +57,8 @@ _BLOCK = re.compile(r"[-+](?=\s|$)|#(?=#*(\s|$))|[-=](?=[-=])|\d(?=\d*[.)](\s|$)
 def inert(text: str) -> str:
     r"""Return the text on one line, with nothing left that Markdown, GitHub or GitLab would act upon.
 
-    That is markup (a `_` inside a word is none), links and images, bare addresses, mentions, references to issues,
-    entities, formulas. Brackets that make no link stay: `[806, 819]`.
+    That is markup (a `_` inside a word is none), links and images, bare addresses, mentions,
+    references to issues, entities, formulas. Brackets that make no link stay: `[806, 819]`.
 
     >>> inert("a*b"), inert("[x](http://y)"), inert("812 [806, 819]")
     ('a\\*b', '&#91;x&#93;(http&#58;&#8288;//y)', '812 [806, 819]')

@@ -3,8 +3,14 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from dscost.results import MEANINGS, Latency, Speedup
-from dscost.units import UNKNOWN, format_bytes, format_count, format_factor, format_seconds_with_interval
+from dscost.notation.units import (
+    UNKNOWN,
+    format_bytes,
+    format_count,
+    format_factor,
+    format_seconds_with_interval,
+)
+from dscost.reports.records import MEANINGS, Latency, Speedup
 
 
 class Metric(NamedTuple):
@@ -23,7 +29,11 @@ def format_intensity(value: float | None) -> str:
 
 def format_latency(latency: Latency | None) -> str:
     """Return a median with its interval, `812 µs [806, 819]`."""
-    return UNKNOWN if latency is None else format_seconds_with_interval(latency.median_s, latency.ci95_s)
+    return (
+        UNKNOWN
+        if latency is None
+        else format_seconds_with_interval(latency.median_s, latency.ci95_s)
+    )
 
 
 def format_speedup(speedup: Speedup | None) -> str:
@@ -42,7 +52,9 @@ METRICS = {
     "input_bytes": Metric("input", format_bytes, "bytes", MEANINGS["input_bytes"]),
     "output_bytes": Metric("output", format_bytes, "bytes", MEANINGS["output_bytes"]),
     "traffic_bytes": Metric("traffic", format_bytes, "bytes", MEANINGS["traffic_bytes"]),
-    "flops_per_byte": Metric("FLOP/byte", format_intensity, "FLOP/byte", MEANINGS["flops_per_byte"]),
+    "flops_per_byte": Metric(
+        "FLOP/byte", format_intensity, "FLOP/byte", MEANINGS["flops_per_byte"]
+    ),
     "latency": Metric("latency [95 %]", format_latency, "s", MEANINGS["latency"]),
     "reduction": Metric("fewer MACs", format_factor, "×", MEANINGS["reduction"]),
     "speedup": Metric("speedup [95 %]", format_speedup, "×", MEANINGS["speedup"]),

@@ -14,7 +14,8 @@ class Column(NamedTuple):
         header: What stands above it.
         priority: Columns of the highest number are dropped first where space is short; 0 never is.
         align: Names to the left, figures to the right.
-        goes_below: Whether its cells are sentences, which stand below the table where there is no room beside it.
+        goes_below: Whether its cells are sentences, which stand below the table where there is no
+            room beside it.
     """
 
     key: str
@@ -97,7 +98,9 @@ def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
     return [column for column in columns if any(row.cells.get(column.key) for row in rows)]
 
 
-def chosen_columns(columns: Sequence[Column], rows: Sequence[Row], wanted: tuple[str, ...] | None) -> list[Column]:
+def chosen_columns(
+    columns: Sequence[Column], rows: Sequence[Row], wanted: tuple[str, ...] | None
+) -> list[Column]:
     """Return the columns to show: those asked for after the first, or those that are filled.
 
     Raises:

@@ -1,7 +1,8 @@
 r"""What others have named or said, made fit to be shown, whole; `errors.printable` does so for one line of an error.
 
-Names of layers and models, keys and messages of files, errors of models are text that others have written. An escape
-sequence in it would clear a screen, a bidirectional mark turn a line around, a `\r` hide what stands before it.
+Names of layers and models, keys and messages of files, errors of models are text that others have
+written. An escape sequence in it would clear a screen, a bidirectional mark turn a line around, a
+`\r` hide what stands before it.
 """
 
 import re
@@ -63,7 +64,13 @@ def json_text(document: Any) -> str:
 _TextOf = Mapping[type, Callable[[Any], str]]
 
 
-def _write(value: Any, text_of: _TextOf, add: Callable[[str], object], inner: str = "\n  ", outer: str = "\n") -> None:
+def _write(
+    value: Any,
+    text_of: _TextOf,
+    add: Callable[[str], object],
+    inner: str = "\n  ",
+    outer: str = "\n",
+) -> None:
     """Write what `json.dumps(value, indent=2)` returns, for 100 MB in a third of the time.
 
     Args:
@@ -148,7 +155,11 @@ def csv_cell(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    return f"'{printable(value)}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else printable(value)
+    return (
+        f"'{printable(value)}"
+        if value.startswith(("=", "+", "-", "@", "\t", "\r"))
+        else printable(value)
+    )
 
 
 def _written_out(found: re.Match[str]) -> str:

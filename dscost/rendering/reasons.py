@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from dscost.results import SAME_WITHIN, Cause, Environment, Noise
-from dscost.units import format_factor, format_seconds
+from dscost.notation.units import format_factor, format_seconds
+from dscost.reports.records import SAME_WITHIN, Cause, Environment, Noise
 
 _CAUSES = {
     "memory_bound": "memory-bound depthwise",
@@ -77,7 +77,11 @@ def _cause_sentence(cause: Cause) -> str:
                 f"{cause.figures['stage']} stage's."
             )
         case "layout":
-            stage = f" (its depthwise stage {format_factor(f['depthwise_gain'])})" if "depthwise_gain" in f else ""
+            stage = (
+                f" (its depthwise stage {format_factor(f['depthwise_gain'])})"
+                if "depthwise_gain" in f
+                else ""
+            )
             return (
                 f"In channels_last it runs {format_factor(f['gain'])} faster{stage}, "
                 f"the standard layer {format_factor(f['standard_gain'])}."
@@ -135,9 +139,7 @@ def _noise_sentence(kind: str, alike: Sequence[Noise]) -> str:
             )
         case "throttled":
             return f"The clock was under {limit:.0%} of its largest in {figure:.0%} of the blocks{where}."
-    return (
-        f"{kind.replace('_', ' ').capitalize()}: {figure:.3g}, in order up to {limit:.3g}{where}."  # of a later version
-    )
+    return f"{kind.replace('_', ' ').capitalize()}: {figure:.3g}, in order up to {limit:.3g}{where}."  # of a later version
 
 
 def measured_notes(where: Environment, setting: str) -> list[str]:
@@ -160,7 +162,9 @@ def measured_notes(where: Environment, setting: str) -> list[str]:
             f"ridge at {peak / memory:.1f} FLOP/byte (dscost device)."
         )
     if where.noise_floor is None:
-        notes.append("The noise floor was not found out in so short a time; no difference under 10% is called.")
+        notes.append(
+            "The noise floor was not found out in so short a time; no difference under 10% is called."
+        )
     else:
         notes.append(
             f"Noise floor: a layer timed against itself was within {where.noise_floor:.1%}; "

@@ -38,7 +38,9 @@ def _markdown(verdicts: Sequence[Verdict], view: View) -> str:
 @SEVERAL_RENDERERS.register("github")
 def _github(verdicts: Sequence[Verdict], view: View) -> str:
     return "".join(
-        github_failure(one) if isinstance(one, DscostError) else VERDICT_RENDERERS["github"](one, view)
+        github_failure(one)
+        if isinstance(one, DscostError)
+        else VERDICT_RENDERERS["github"](one, view)
         for one in verdicts
     )
 
@@ -47,7 +49,9 @@ def _github(verdicts: Sequence[Verdict], view: View) -> str:
 def _json(verdicts: Sequence[Verdict], view: View) -> str:
     """Return the document of each under `budgets`; of one that could not be judged, why, under `error`."""
     documents = [
-        {"error": str(one)} if isinstance(one, DscostError) else json.loads(VERDICT_RENDERERS["json"](one, view))
+        {"error": str(one)}
+        if isinstance(one, DscostError)
+        else json.loads(VERDICT_RENDERERS["json"](one, view))
         for one in verdicts
     ]
     return json_text({"command": "check", "budgets": documents})
@@ -55,7 +59,9 @@ def _json(verdicts: Sequence[Verdict], view: View) -> str:
 
 @SEVERAL_RENDERERS.register("gitlab")
 def _gitlab(verdicts: Sequence[Verdict], view: View) -> str:
-    return json_text([finding for text in _each("gitlab", verdicts, view) for finding in json.loads(text)])
+    return json_text(
+        [finding for text in _each("gitlab", verdicts, view) for finding in json.loads(text)]
+    )
 
 
 @SEVERAL_RENDERERS.register("sarif")

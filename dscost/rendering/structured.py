@@ -6,7 +6,16 @@ from typing import Any
 from dscost.errors import UnknownNameError
 from dscost.rendering.pages import View
 from dscost.rendering.printable import csv_text, json_text
-from dscost.results import COST_FIGURES, Cost, Latency, Layer, Report, Speedup, Timing, document
+from dscost.reports.records import (
+    COST_FIGURES,
+    Cost,
+    Latency,
+    Layer,
+    Report,
+    Speedup,
+    Timing,
+    document,
+)
 
 CSV_COLUMNS = (
     "target",
@@ -50,13 +59,25 @@ def render_csv(reports: Sequence[Report], view: View) -> str:
         if column not in CSV_COLUMNS:
             raise UnknownNameError("column", column, CSV_COLUMNS)
     return csv_text(
-        columns, (row for report in reports for layer in report.layers for row in _layer_rows(report, layer))
+        columns,
+        (
+            row
+            for report in reports
+            for layer in report.layers
+            for row in _layer_rows(report, layer)
+        ),
     )
 
 
 def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
     setting, timing = next(iter(layer.latency.items()), ("", Timing()))
-    head = {"target": report.target, "layer": layer.name, "type": layer.type, "op": layer.op, "calls": layer.calls}
+    head = {
+        "target": report.target,
+        "layer": layer.name,
+        "type": layer.type,
+        "op": layer.op,
+        "calls": layer.calls,
+    }
     whole = {
         **head,
         "input_shape": _shape(layer.input_shape),
@@ -69,14 +90,34 @@ def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
         row = {**whole, **output_shape, "variant": name, **_cost(cost), **_latency(timing.of(name))}
         if name != "standard":
             speedup = timing.speedup_of(name)
-            verdict = layer.verdict if name == "depthwise_separable" else speedup.verdict if speedup else None
-            row |= {"reduction": layer.reduction_of(name).macs, "verdict": verdict, **_speedup(speedup)}
+            verdict = (
+                layer.verdict
+                if name == "depthwise_separable"
+                else speedup.verdict
+                if speedup
+                else None
+            )
+            row |= {
+                "reduction": layer.reduction_of(name).macs,
+                "verdict": verdict,
+                **_speedup(speedup),
+            }
         yield row
         stages = layer.stages[name]
         for stage in stages if len(stages) > 1 else ():
-            shapes = {"input_shape": _shape(stage.input_shape), "output_shape": _shape(stage.output_shape)}
+            shapes = {
+                "input_shape": _shape(stage.input_shape),
+                "output_shape": _shape(stage.output_shape),
+            }
             latency = _latency(timing.part(name, stage.name))
-            yield {**whole, **shapes, "variant": name, "stage": stage.name, **_cost(stage.cost), **latency}
+            yield {
+                **whole,
+                **shapes,
+                "variant": name,
+                "stage": stage.name,
+                **_cost(stage.cost),
+                **latency,
+            }
 
 
 def _cost(cost: Cost) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from dscost.rendering.pages import Column, Page, Row, Sheet, View
 from dscost.rendering.printable import printable, printable_line
 from dscost.rendering.views import page_of
-from dscost.results import Report
+from dscost.reports.records import Report
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -68,7 +68,9 @@ def live_page(*, color: bool) -> Iterator[LivePage]:
     from rich.live import Live
 
     console = Console(highlight=False, color_system="standard" if color else None)
-    with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
+    with Live(
+        console=console, auto_refresh=False, transient=True, vertical_overflow="crop"
+    ) as live:
         yield _Live(live)
 
 
@@ -135,7 +137,12 @@ def _page_body(page: Page, view: View) -> RenderableType:
     for sheet in page.sheets:
         table, dropped = _table(sheet, NATURAL_WIDTH if _keeps_columns(view) else width)
         parts += [Text(), table]
-        parts += [_wrapped(line, width) for column in dropped if column.goes_below for line in _below(sheet, column)]
+        parts += [
+            _wrapped(line, width)
+            for column in dropped
+            if column.goes_below
+            for line in _below(sheet, column)
+        ]
         hidden += [
             column.header
             for column in dropped
@@ -144,7 +151,11 @@ def _page_body(page: Page, view: View) -> RenderableType:
     parts.append(Text())
     if hidden:
         names = ", ".join(hidden)
-        parts.append(_wrapped(f"Not shown at this width: {names} (see them with {page.unhide}).", width, "dim"))
+        parts.append(
+            _wrapped(
+                f"Not shown at this width: {names} (see them with {page.unhide}).", width, "dim"
+            )
+        )
     parts += [_wrapped(line, width) for line in page.closing]
     return Group(*parts)
 
@@ -152,7 +163,11 @@ def _page_body(page: Page, view: View) -> RenderableType:
 def _below(sheet: Sheet, column: Column) -> Iterator[str]:
     """Yield what the cells of a column say, after the name of their row."""
     name = sheet.columns[0].key
-    told = [f"{row.cells.get(name, '')}: {row.cells[column.key]}" for row in sheet.rows if row.cells.get(column.key)]
+    told = [
+        f"{row.cells.get(name, '')}: {row.cells[column.key]}"
+        for row in sheet.rows
+        if row.cells.get(column.key)
+    ]
     if told:
         yield f"{column.header}:"
         yield from (f"  {line}" for line in told)
@@ -192,7 +207,9 @@ class _Table(NamedTuple):
     """Characters of each column."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        headers = Row({column.key: printable_line(column.header) for column in self.columns}, "strong")
+        headers = Row(
+            {column.key: printable_line(column.header) for column in self.columns}, "strong"
+        )
         yield from self._row(headers, console)
         yield from (Segment("─" * (_total(self.columns, self.room) - GAP)), Segment.line())
         for row in self.rows:
@@ -200,9 +217,14 @@ class _Table(NamedTuple):
 
     def _row(self, row: Row, console: Console) -> Iterator[Segment]:
         style = console.get_style(_STYLES[row.style]) if _STYLES[row.style] else None
-        cells = [elided(_cell(row, column), self.room[column.key]).split("\n") for column in self.columns]
+        cells = [
+            elided(_cell(row, column), self.room[column.key]).split("\n") for column in self.columns
+        ]
         for line in zip_longest(*cells, fillvalue=""):
-            padded = (_padded(text, column, self.room) for text, column in zip(line, self.columns, strict=True))
+            padded = (
+                _padded(text, column, self.room)
+                for text, column in zip(line, self.columns, strict=True)
+            )
             yield from (Segment((" " * GAP).join(padded), style), Segment.line())
 
 
@@ -227,7 +249,9 @@ def _rooms(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> 
     """Return the width of each column: names give way to figures, the widest first, and figures are never cut."""
     room = {column.key: widths[column.key] for column in columns}
     excess = _total(columns, widths) - width
-    names = [column.key for column in columns if column.align == "left"] or [column.key for column in columns[:1]]
+    names = [column.key for column in columns if column.align == "left"] or [
+        column.key for column in columns[:1]
+    ]
     for key in sorted(names, key=lambda key: -room[key]):
         given = max(0, min(excess, room[key] - _LEAST_NAME))
         room[key] -= given

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from math import isclose
 
+from dscost.notation.units import UNKNOWN, format_difference, format_factor, format_seconds
 from dscost.rendering.metrics import METRICS
 from dscost.rendering.pages import Column, Row, Sheet, filled
-from dscost.results import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
-from dscost.units import UNKNOWN, format_difference, format_factor, format_seconds
+from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
 
 VARIANTS = {"standard": "standard", "depthwise_separable": "separable"}
 """What settings are compared for, with the short titles of a narrow table."""
@@ -24,7 +24,9 @@ def layer_sheets(layer: Layer, titles: Mapping[str, str], *, explain: bool) -> l
     sheets = []
     if len(layer.latency) > 1:
         own = layer.input_shape[0]
-        sheets.append(settings_sheet(layer.latency, own) if usual else variants_sheet(layer, titles))
+        sheets.append(
+            settings_sheet(layer.latency, own) if usual else variants_sheet(layer, titles)
+        )
     if explain and layer.latency:
         sheets.append(explanation_sheet(layer, VARIANTS if usual else titles))
     if layer.predictions:
@@ -61,19 +63,26 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
         Column("best", "best for", 3, "left"),
     ]
     sizes = {key: _batch(key, own_batch) for key in timings}
-    best = {name: _best(timings, sizes, name) for name in VARIANTS}  # several, where the clock sees no difference
+    best = {
+        name: _best(timings, sizes, name) for name in VARIANTS
+    }  # several, where the clock sees no difference
     several = len(set(sizes.values())) > 1
     rows = []
     for key, timing in timings.items():
         latencies = {short: timing.of(name) for name, short in VARIANTS.items()}
-        cells = {short: format_seconds(found.median_s) if found else UNKNOWN for short, found in latencies.items()}
+        cells = {
+            short: format_seconds(found.median_s) if found else UNKNOWN
+            for short, found in latencies.items()
+        }
         separable = latencies["separable"]
         compiled = [found.compile_s for found in latencies.values() if found and found.compile_s]
         cells |= {
             "setting": key,
             "speedup": METRICS["speedup"].text(timing.speedup),
             "verdict": timing.speedup.verdict if timing.speedup else "",
-            "throughput": f"{sizes[key] / separable.median_s:,.0f}" if several and separable else "",
+            "throughput": f"{sizes[key] / separable.median_s:,.0f}"
+            if several and separable
+            else "",
             "compiled": " + ".join(map(format_seconds, compiled)),
             "best": ", ".join(short for name, short in VARIANTS.items() if key in best[name]),
         }
@@ -101,7 +110,9 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
                 "latency": METRICS["latency"].text(latency),
                 "speedup": "" if name == "standard" else METRICS["speedup"].text(ratio),
                 "verdict": ratio.verdict if ratio else "",
-                "compiled": format_seconds(latency.compile_s) if latency and latency.compile_s else "",
+                "compiled": format_seconds(latency.compile_s)
+                if latency and latency.compile_s
+                else "",
             }
             rows.append(Row(cells))
     return Sheet(filled(columns, rows), rows)
@@ -113,7 +124,11 @@ def _batch(key: str, own: int) -> int:
 
 
 def _best(timings: Mapping[str, Timing], sizes: Mapping[str, int], variant: str) -> set[str]:
-    measured = {key: found.median_s / sizes[key] for key, timing in timings.items() if (found := timing.of(variant))}
+    measured = {
+        key: found.median_s / sizes[key]
+        for key, timing in timings.items()
+        if (found := timing.of(variant))
+    }
     least = min(measured.values(), default=0.0)
     return {key for key, seconds in measured.items() if seconds <= (1 + SAME_WITHIN) * least}
 
@@ -134,7 +149,9 @@ def explanation_sheet(layer: Layer, titles: Mapping[str, str] = VARIANTS) -> She
         Column("fraction", "of roofline", 2),
         Column("backend", "backend", 3, "left"),
     ]
-    rows = [row for key, timing in layer.latency.items() for row in _parts(layer, titles, key, timing)]
+    rows = [
+        row for key, timing in layer.latency.items() for row in _parts(layer, titles, key, timing)
+    ]
     if len(layer.latency) == 1:
         columns = columns[1:]
     return Sheet(filled(columns, rows), rows)
@@ -147,17 +164,24 @@ def _parts(layer: Layer, titles: Mapping[str, str], key: str, timing: Timing) ->
             continue
         intensity = layer.variants[name].flops_per_byte
         backend = timing.backends.get(name, "")
-        yield Row({"setting": key, "part": titles[name], **_bounded(latency, intensity, backend)}, "strong")
+        yield Row(
+            {"setting": key, "part": titles[name], **_bounded(latency, intensity, backend)},
+            "strong",
+        )
         for stage in stages if len(stages) > 1 else ():
             part, head = timing.part(name, stage.name), {"setting": key, "part": f"  {stage.name}"}
             if part:
-                cells = _bounded(part, stage.cost.flops_per_byte, timing.backends.get(stage.name, ""))
+                cells = _bounded(
+                    part, stage.cost.flops_per_byte, timing.backends.get(stage.name, "")
+                )
                 yield Row({**head, **cells}, "faint")
             elif own := timing.backends.get(f"{name}.{stage.name}"):
                 text = METRICS["flops_per_byte"].text(stage.cost.flops_per_byte)
                 yield Row({**head, "flops_per_byte": text, "backend": own}, "faint")
     if timing.gap_s is not None:
-        yield Row({"setting": key, "part": "  gap", "measured": format_difference(timing.gap_s)}, "faint")
+        yield Row(
+            {"setting": key, "part": "  gap", "measured": format_difference(timing.gap_s)}, "faint"
+        )
 
 
 def _bounded(latency: Latency, flops_per_byte: float | None, backend: str) -> dict[str, str]:
@@ -188,7 +212,11 @@ def sums_sheet(timing: Timing) -> Sheet:
     for name, short in VARIANTS.items():
         whole, layers_s = timing.of(name), timing.layers_s.get(name)
         if whole and layers_s is not None:
-            cells = {"version": short, "whole": format_seconds(whole.median_s), "layers": format_seconds(layers_s)}
+            cells = {
+                "version": short,
+                "whole": format_seconds(whole.median_s),
+                "layers": format_seconds(layers_s),
+            }
             rows.append(Row({**cells, "rest": format_difference(whole.median_s - layers_s)}))
     return Sheet(columns, rows)
 
@@ -197,7 +225,9 @@ def sums_sheet(timing: Timing) -> Sheet:
 
 
 def _differ(one: Bound | None, other: Bound | None) -> bool:
-    return one is not None and (other is None or not isclose(one.roofline_s, other.roofline_s, rel_tol=1e-9))
+    return one is not None and (
+        other is None or not isclose(one.roofline_s, other.roofline_s, rel_tol=1e-9)
+    )
 
 
 def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
@@ -212,12 +242,28 @@ def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     rows = []
     for device, found in layer.predictions.items():
         standard = found.get("standard")
-        for name in (name for name in layer.variants if name in found):  # a saved report may lack some
+        for name in (
+            name for name in layer.variants if name in found
+        ):  # a saved report may lack some
             bound = found[name]
-            faster = standard.roofline_s / bound.roofline_s if standard and bound.roofline_s else None
+            faster = (
+                standard.roofline_s / bound.roofline_s if standard and bound.roofline_s else None
+            )
             faster = None if name == "standard" else faster
-            cells = {"device": device, "variant": titles[name], "least": format_seconds(bound.roofline_s)}
-            rows.append(Row({**cells, "bound": bound.bound, "speedup": format_factor(faster) if faster else ""}))
+            cells = {
+                "device": device,
+                "variant": titles[name],
+                "least": format_seconds(bound.roofline_s),
+            }
+            rows.append(
+                Row(
+                    {
+                        **cells,
+                        "bound": bound.bound,
+                        "speedup": format_factor(faster) if faster else "",
+                    }
+                )
+            )
     return Sheet(columns, rows)
 
 
@@ -239,7 +285,9 @@ def devices_sheet(predictions: Mapping[str, Mapping[str, Bound]]) -> Sheet:
         as_is = found.get("as_is") if own or standard is None else None
         for key, bound in (("as_is", as_is), ("standard", standard), ("separable", separable)):
             cells[key] = format_seconds(bound.roofline_s) if bound else ""
-        cells["bound"] = " → ".join(dict.fromkeys(bound.bound for bound in (standard, separable) if bound))
+        cells["bound"] = " → ".join(
+            dict.fromkeys(bound.bound for bound in (standard, separable) if bound)
+        )
         if standard and separable and separable.roofline_s:
             cells["speedup"] = format_factor(standard.roofline_s / separable.roofline_s)
         rows.append(Row(cells))

@@ -10,11 +10,11 @@ from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed
 from dscost.budgets.language import Entry
 from dscost.budgets.metrics import METRICS
 from dscost.errors import some_of
-from dscost.quantities import QUANTITIES
+from dscost.notation.quantities import QUANTITIES
+from dscost.notation.units import format_bytes, format_count, format_seconds
 from dscost.registries import Registry
 from dscost.rendering.pages import Column, Page, Row, Sheet, View
 from dscost.rendering.views import ROOT
-from dscost.units import format_bytes, format_count, format_seconds
 
 VerdictRenderer = Callable[[CheckResult, View], str]
 
@@ -87,7 +87,9 @@ def apart(metric: str, value: Fraction, limit: Fraction) -> tuple[str, str]:
     return f"{value}{unit}", f"{limit}{unit}"
 
 
-def bounded(metric: str, value: Fraction, limit: Fraction, tolerance: Fraction, bound: str) -> tuple[str, str]:
+def bounded(
+    metric: str, value: Fraction, limit: Fraction, tolerance: Fraction, bound: str
+) -> tuple[str, str]:
     """Return a figure and its limit, the tolerance of a measured one apart.
 
     >>> bounded("latency_s", Fraction(13, 10_000), Fraction(11, 10_000), Fraction(1, 10), "max")
@@ -127,7 +129,11 @@ def percent(value: Fraction, before: Fraction) -> str:
     >>> percent(Fraction(303), Fraction(300))
     '+1.00 %'
     """
-    return f"{float((value - before) / before):+.2%}".replace("%", " %").replace("-", "−") if before else "new"
+    return (
+        f"{float((value - before) / before):+.2%}".replace("%", " %").replace("-", "−")
+        if before
+        else "new"
+    )
 
 
 def finding_sentence(finding: Finding) -> str:
@@ -173,7 +179,9 @@ def _sentence_without_figures(finding: Finding) -> str:
         case "missing_baseline":
             if detail:
                 return f"growth cannot be judged: {detail}."
-            return "not in the baseline, so growth cannot be judged: dscost baseline update adds it."
+            return (
+                "not in the baseline, so growth cannot be judged: dscost baseline update adds it."
+            )
         case "stale_baseline":
             return "in the baseline, but not in the budget any more: dscost baseline update removes it."
         case "not_comparable":
@@ -183,7 +191,13 @@ def _sentence_without_figures(finding: Finding) -> str:
         case "unknown_figure":
             why = f": {detail.removesuffix('.')}" if detail else ""
             return f"{METRIC_WORDS[finding.metric or 'macs']} could not be found out{why}."
-        case "unloadable_model" | "unseen_work" | "value_dependent" | "unused_weights" | "other_doubt":
+        case (
+            "unloadable_model"
+            | "unseen_work"
+            | "value_dependent"
+            | "unused_weights"
+            | "other_doubt"
+        ):
             return detail
         case "inexact_exclusion":
             return f"judged all the same: {detail}."
@@ -204,12 +218,16 @@ def reasons(finding: Finding) -> list[str]:
         return []
     lines = []
     if finding.contributions:
-        changes = [one.value - one.before for one in finding.contributions if one.before is not None]
+        changes = [
+            one.value - one.before for one in finding.contributions if one.before is not None
+        ]
         if finding.kind in ("shrank", "under_min"):
             lead = "shrank most" if any(change < 0 for change in changes) else "weigh most"
         else:
             lead = "grew most" if any(change > 0 for change in changes) else "weigh most"
-        lines.append(f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}")
+        lines.append(
+            f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}"
+        )
     if finding.rescue:
         names = some_of([name or ROOT for name in finding.rescue.layers], 3)
         lines.append(
@@ -234,7 +252,10 @@ def _contribution(metric: str, one: Contribution) -> str:
 def summary(result: CheckResult) -> str:
     """Return the outcome in one line."""
     held = len(result.passed)
-    parts = [_counted(len(result.subjects), "model"), f"{_counted(held, 'limit')} {'holds' if held == 1 else 'hold'}"]
+    parts = [
+        _counted(len(result.subjects), "model"),
+        f"{_counted(held, 'limit')} {'holds' if held == 1 else 'hold'}",
+    ]
     levels = Counter(level_of(result, finding) for finding in result.findings)
     over = sum(level_of(result, one) == "error" and one.is_violation for one in result.findings)
     for number, words in (
@@ -279,7 +300,11 @@ def verdict_page(result: CheckResult) -> Page:
     ]
     return Page(
         heading=f"{result.path}",
-        lines=[f"{subject.entry.name}: {said}" for subject in result.subjects for said in _not_held(subject.entry)],
+        lines=[
+            f"{subject.entry.name}: {said}"
+            for subject in result.subjects
+            for said in _not_held(subject.entry)
+        ],
         sheets=[Sheet(columns, rows)] if rows else [],
         closing=[*_lines(result, result.findings), *_remarks(result), summary(result)],
     )
@@ -311,7 +336,15 @@ def _broken_rows(result: CheckResult) -> Iterator[Row]:
     for finding in result.findings:
         metric, value, limit = finding.metric, finding.value, finding.limit
         if finding.is_violation and metric is not None and value is not None and limit is not None:
-            cells = _cells(finding.entry, metric, BOUNDS[finding.kind], finding.layer, value, limit, finding.tolerance)
+            cells = _cells(
+                finding.entry,
+                metric,
+                BOUNDS[finding.kind],
+                finding.layer,
+                value,
+                limit,
+                finding.tolerance,
+            )
             yield Row({**cells, "outcome": mark(result, finding)}, "strong")
 
 
@@ -319,7 +352,9 @@ def _held_rows(result: CheckResult) -> Iterator[Row]:
     """Yield a row for each limit that holds; where it holds of each of several layers, one of the closest of them."""
     for group in _alike(result):
         one = min(group, key=_slack)
-        cells = _cells(one.entry, one.metric, one.bound, one.layer, one.value, one.limit, one.tolerance)
+        cells = _cells(
+            one.entry, one.metric, one.bound, one.layer, one.value, one.limit, one.tolerance
+        )
         if len(group) > 1:
             cells["what"] += f", closest of {len(group)} layers"
         yield Row({**cells, "left": _room(one), "outcome": "ok"})
@@ -327,7 +362,9 @@ def _held_rows(result: CheckResult) -> Iterator[Row]:
 
 def _remarks(result: CheckResult) -> Iterator[str]:
     """Yield what else there is to say of the limits that hold, once for all of a rule."""
-    yield from dict.fromkeys(f"ok: {one.entry}: {one.layer or ROOT}: {one.note}." for one in result.passed if one.note)
+    yield from dict.fromkeys(
+        f"ok: {one.entry}: {one.layer or ROOT}: {one.note}." for one in result.passed if one.note
+    )
 
 
 def _alike(result: CheckResult) -> list[list[Passed]]:
@@ -341,7 +378,9 @@ def _alike(result: CheckResult) -> list[list[Passed]]:
     for at, one in enumerate(result.passed):
         is_layer = (one.entry, one.layer) in layers
         limit = None if one.bound in GROWTH else one.limit  # which is another for each layer
-        groups.setdefault((one.entry, one.metric, one.bound, limit) if is_layer else at, []).append(one)
+        groups.setdefault((one.entry, one.metric, one.bound, limit) if is_layer else at, []).append(
+            one
+        )
     return list(groups.values())
 
 
@@ -349,18 +388,38 @@ def _slack(one: Passed) -> Fraction:
     return abs(one.limit - one.value) / (abs(one.limit) or 1)
 
 
-_BOUND_WORDS = {"max": "", "min": ", at least", "max_increase": ", growth", "max_decrease": ", decline"}
+_BOUND_WORDS = {
+    "max": "",
+    "min": ", at least",
+    "max_increase": ", growth",
+    "max_decrease": ", decline",
+}
 
 
 def _cells(
-    entry: str, metric: str, bound_name: str, layer: str | None, value: Fraction, limit: Fraction, tolerance: Fraction
+    entry: str,
+    metric: str,
+    bound_name: str,
+    layer: str | None,
+    value: Fraction,
+    limit: Fraction,
+    tolerance: Fraction,
 ) -> dict[str, str]:
     found, bound = bounded(metric, value, limit, tolerance, bound_name)
-    return {"model": entry, "what": _what(metric, bound_name, layer), "value": found, "limit": bound}
+    return {
+        "model": entry,
+        "what": _what(metric, bound_name, layer),
+        "value": found,
+        "limit": bound,
+    }
 
 
 def _what(metric: str, bound_name: str, layer: str | None) -> str:
-    return METRIC_WORDS[metric] + ("" if layer is None else f" of {layer or ROOT}") + _BOUND_WORDS[bound_name]
+    return (
+        METRIC_WORDS[metric]
+        + ("" if layer is None else f" of {layer or ROOT}")
+        + _BOUND_WORDS[bound_name]
+    )
 
 
 def _room(one: Passed) -> str:
@@ -388,17 +447,30 @@ def _with_short_names(sheet: Sheet, width: int) -> Sheet:
     from dscost.rendering.terminal import GAP, table_width
 
     columns, rows = sheet.columns, sheet.rows
-    room = width - table_width([one for one in columns if one.key in ("value", "limit", "outcome")], rows) - 2 * GAP
+    room = (
+        width
+        - table_width([one for one in columns if one.key in ("value", "limit", "outcome")], rows)
+        - 2 * GAP
+    )
     if room < 2 * LEAST_NAME:  # then both share a column
-        both = [_folded(f"{row.cells['model']}: {row.cells['what']}", max(LEAST_NAME, room + GAP)) for row in rows]
-        rows = [row._replace(cells={**row.cells, "what": text}) for row, text in zip(rows, both, strict=True)]
+        both = [
+            _folded(f"{row.cells['model']}: {row.cells['what']}", max(LEAST_NAME, room + GAP))
+            for row in rows
+        ]
+        rows = [
+            row._replace(cells={**row.cells, "what": text})
+            for row, text in zip(rows, both, strict=True)
+        ]
         return Sheet([one for one in columns if one.key != "model"], rows)
     widest = max(len(row.cells["what"]) for row in rows)
     models = _told_apart([row.cells["model"] for row in rows], max(room // 2, room - widest))
     taken = max(len(line) for text in ("model", *models.values()) for line in text.splitlines())
     what = _told_apart([row.cells["what"] for row in rows], room - taken)
     names = [{"model": models[row.cells["model"]], "what": what[row.cells["what"]]} for row in rows]
-    return Sheet(columns, [row._replace(cells={**row.cells, **own}) for row, own in zip(rows, names, strict=True)])
+    return Sheet(
+        columns,
+        [row._replace(cells={**row.cells, **own}) for row, own in zip(rows, names, strict=True)],
+    )
 
 
 def _told_apart(texts: Sequence[str], room: int) -> dict[str, str]:
@@ -411,7 +483,9 @@ def _told_apart(texts: Sequence[str], room: int) -> dict[str, str]:
 
     short = {text: elided(text, room) for text in texts}
     seen = Counter(short.values())
-    return {text: fitted if seen[fitted] == 1 else _folded(text, room) for text, fitted in short.items()}
+    return {
+        text: fitted if seen[fitted] == 1 else _folded(text, room) for text, fitted in short.items()
+    }
 
 
 def _folded(text: str, room: int) -> str:

@@ -5,6 +5,18 @@ from math import inf
 from typing import NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
+from dscost.layers.convolution import ConvSpec
+from dscost.notation.units import (
+    UNKNOWN,
+    format_bytes,
+    format_count,
+    format_difference,
+    format_extent,
+    format_factor,
+    format_layer,
+    format_seconds,
+    format_shape,
+)
 from dscost.rendering.metrics import METRICS
 from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
 from dscost.rendering.wording import (
@@ -16,19 +28,7 @@ from dscost.rendering.wording import (
     model_sentences,
     variant_titles,
 )
-from dscost.results import Block, Cost, Latency, Layer, Report, Timing
-from dscost.specs import ConvSpec
-from dscost.units import (
-    UNKNOWN,
-    format_bytes,
-    format_count,
-    format_difference,
-    format_extent,
-    format_factor,
-    format_layer,
-    format_seconds,
-    format_shape,
-)
+from dscost.reports.records import Block, Cost, Latency, Layer, Report, Timing
 
 PENDING = "…"
 ROOT = format_layer("")
@@ -136,7 +136,9 @@ def _layer_page(report: Report, view: View) -> Page:
 def _variant_rows(report: Report, layer: Layer, view: View) -> Iterable[Row]:
     timing, titles = layer.timing, variant_titles(report)
     for name, cost in layer.variants.items():
-        title = titles[name if len(layer.variants) > 1 or "variants" in report.settings else "as_is"]
+        title = titles[
+            name if len(layer.variants) > 1 or "variants" in report.settings else "as_is"
+        ]
         reduction = layer.reduction_of(name).macs if name != "standard" else None
         yield Row(_variant_cells(title, name, cost, reduction, timing, view), "strong")
         stages = layer.stages[name]
@@ -175,13 +177,21 @@ def _cost_cells(cost: Cost) -> dict[str, str]:
 
 
 def _model_page(report: Report, view: View) -> Page:
-    inputs = ", ".join(f"{format_shape(entry.shape)} {entry.dtype}" for entry in report.inputs) or "nothing"
+    inputs = (
+        ", ".join(f"{format_shape(entry.shape)} {entry.dtype}" for entry in report.inputs)
+        or "nothing"
+    )
     settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
     timing = report.timing
     versions = VARIANT_TITLES if any(layer.variants for layer in report.layers) else ("as_is",)
     reduction = report.totals.reduction.macs
     totals = [
-        Row(_variant_cells(VARIANT_TITLES[name], name, getattr(report.totals, name), reduction, timing, view), "strong")
+        Row(
+            _variant_cells(
+                VARIANT_TITLES[name], name, getattr(report.totals, name), reduction, timing, view
+            ),
+            "strong",
+        )
         for name in versions
     ]
     rows = layer_rows(report, view)
@@ -197,7 +207,11 @@ def _model_page(report: Report, view: View) -> Page:
     if view.explain:
         from dscost.rendering.reasons import cause_sentence
 
-        why = [f"{layer.name}: {cause_sentence(layer.causes[0])}" for layer in report.layers if layer.causes]
+        why = [
+            f"{layer.name}: {cause_sentence(layer.causes[0])}"
+            for layer in report.layers
+            if layer.causes
+        ]
     return Page(
         heading=f"{report.target}, input {inputs}",
         lines=[line for line in (settings, _peak_line(report)) if line],
@@ -215,7 +229,8 @@ def _peak_line(report: Report) -> str:
 class _Line(NamedTuple):
     """One line of the layer table: a layer, or several added up.
 
-    `standard` and `separable` are MACs in the two pure versions of the model, `None` where both are the same.
+    `standard` and `separable` are MACs in the two pure versions of the model, `None` where both are
+    the same.
     """
 
     name: str
@@ -252,7 +267,9 @@ def _sorted(lines: list[_Line], key: str, *, pending: bool) -> list[_Line]:
         raise UnknownNameError("sort key", key, ("layer", *SORT_KEYS))
     figures = [SORT_KEYS[key](line) for line in lines]
     if all(figure is None for figure in figures) and not pending:
-        raise InputError(f"cannot sort by {key}: no layer has it" + (" without timing" if key in _TIMED else ""))
+        raise InputError(
+            f"cannot sort by {key}: no layer has it" + (" without timing" if key in _TIMED else "")
+        )
     order = sorted(
         zip(figures, range(len(lines)), strict=True),
         key=lambda pair: -inf if pair[0] is None else pair[0],
@@ -300,7 +317,9 @@ def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]
     if depth is not None:
         groups: dict[str, list[_Line]] = {}
         for layer in report.layers:
-            groups.setdefault(".".join(layer.name.split(".")[:depth]), []).append(_line(layer, report.skipped))
+            groups.setdefault(".".join(layer.name.split(".")[:depth]), []).append(
+                _line(layer, report.skipped)
+            )
         return [
             group[0] if len(group) == 1 else _block(name, group, report.blocks.get(name))
             for name, group in groups.items()
@@ -318,7 +337,9 @@ def _block(name: str, lines: Sequence[_Line], block: Block | None) -> _Line:
     """Return several layers as the module that holds them: its class where that is known, and what comes out of it."""
     number = f"{len(lines)} layers"
     added = _added(name, f"{block.type}, {number}" if block else number, lines)
-    return added._replace(output=format_shape(block.output_shape[1:]) if block else lines[-1].output)
+    return added._replace(
+        output=format_shape(block.output_shape[1:]) if block else lines[-1].output
+    )
 
 
 def _some_kinds(kinds: Sequence[str]) -> str:
@@ -332,7 +353,9 @@ def _some_kinds(kinds: Sequence[str]) -> str:
 
 def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
     cost, trade = layer.cost, layer.variants
-    figures = {name: getattr(cost, name) for name in ("params", "macs", "weight_bytes", "traffic_bytes")}
+    figures = {
+        name: getattr(cost, name) for name in ("params", "macs", "weight_bytes", "traffic_bytes")
+    }
     standard: int | None = None
     separable: int | None = None
     if trade and layer.name not in skipped:
@@ -340,7 +363,13 @@ def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
     elif layer.pair:  # its pointwise layer stands in the pair, the gate of a squeeze-and-excite only goes when standard
         standard, separable = 0, 0 if layer.ends_pair else cost.macs
     return _Line(
-        layer.name or ROOT, kind_of(layer), format_shape(layer.output_shape[1:]), figures, standard, separable, layer
+        layer.name or ROOT,
+        kind_of(layer),
+        format_shape(layer.output_shape[1:]),
+        figures,
+        standard,
+        separable,
+        layer,
     )
 
 
@@ -348,9 +377,15 @@ def _added(name: str, kind: str, lines: Sequence[_Line]) -> _Line:
     figures = {key: sum(line.figures[key] for line in lines) for key in lines[0].figures}
     trades = any(line.standard for line in lines)
     macs = [line.figures["macs"] for line in lines]
-    standard = sum(m if line.standard is None else line.standard for line, m in zip(lines, macs, strict=True))
-    separable = sum(m if line.separable is None else line.separable for line, m in zip(lines, macs, strict=True))
-    return _Line(name, kind, "", figures, standard if trades else None, separable if trades else None)
+    standard = sum(
+        m if line.standard is None else line.standard for line, m in zip(lines, macs, strict=True)
+    )
+    separable = sum(
+        m if line.separable is None else line.separable for line, m in zip(lines, macs, strict=True)
+    )
+    return _Line(
+        name, kind, "", figures, standard if trades else None, separable if trades else None
+    )
 
 
 def kind_of(layer: Layer) -> str:
@@ -429,6 +464,8 @@ def _footnotes(report: Report) -> list[str]:
 
 def _first_setting(report: Report) -> str:
     """Return what the figures that stand beside the costs were measured under."""
-    key = next(iter([*report.latency, *(key for layer in report.layers for key in layer.latency)]), "")
+    key = next(
+        iter([*report.latency, *(key for layer in report.layers for key in layer.latency)]), ""
+    )
     words = [word for word in key.split(":")[1:] if not word.startswith("batch")]
     return ", ".join(words if "channels_last" in words else ["contiguous", *words])

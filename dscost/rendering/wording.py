@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from math import isclose
 
+from dscost.layers.convolution import ConvSpec
+from dscost.notation.units import format_count, format_extent, format_factor, format_shape
 from dscost.rendering.metrics import format_speedup
-from dscost.results import Layer, Reduction, Report, Speedup
-from dscost.specs import ConvSpec
-from dscost.units import format_count, format_extent, format_factor, format_shape
+from dscost.reports.records import Layer, Reduction, Report, Speedup
 
-VARIANT_TITLES = {"as_is": "as it is", "standard": "standard", "depthwise_separable": "depthwise-separable"}
+VARIANT_TITLES = {
+    "as_is": "as it is",
+    "standard": "standard",
+    "depthwise_separable": "depthwise-separable",
+}
 """How a table calls the versions that every report has, in their order."""
 
 
@@ -32,10 +36,13 @@ def _ratio(ratio: float, of: str) -> str:
 def variant_titles(report: Report) -> Mapping[str, str]:
     """Return how a table calls the versions of a layer or a model, in their order.
 
-    A further variant of a layer has the value of its parameter in its title, whether it was given or assumed.
+    A further variant of a layer has the value of its parameter in its title, whether it was given
+    or assumed.
     """
     titles = dict(VARIANT_TITLES)
-    for name, value in report.settings.get("variants", {}).items() if report.source == "layer" else ():
+    for name, value in (
+        report.settings.get("variants", {}).items() if report.source == "layer" else ()
+    ):
         title = name.replace("_", "-")
         titles[name] = title if value is None or ":" in name else f"{title}:{value}"
     return titles
@@ -47,13 +54,19 @@ def formula_lines(report: Report) -> list[str]:
     assert layer.conv is not None
     lines = []
     if layer.formula_ratio is not None:
-        lines.append(formula_line(layer.conv, report.settings["depth_multiplier"], layer.formula_ratio))
+        lines.append(
+            formula_line(layer.conv, report.settings["depth_multiplier"], layer.formula_ratio)
+        )
     titles = variant_titles(report)
     for name, ratio in layer.formula_ratios.items():
         if name != "depthwise_separable":
             macs = layer.reduction_of(name).macs
             # where stages differ in their output positions the formula is one of weights
-            of = "weights and MACs" if macs is not None and isclose(macs * ratio, 1, rel_tol=0.005) else "weights"
+            of = (
+                "weights and MACs"
+                if macs is not None and isclose(macs * ratio, 1, rel_tol=0.005)
+                else "weights"
+            )
             lines.append(f"{titles[name]}: by its formula {_ratio(ratio, of)}")
     return lines
 
@@ -75,11 +88,15 @@ def layer_sentence(report: Report, pending: bool) -> str:
 def _one_variant(report: Report, name: str, pending: bool) -> str:
     (layer,) = report.layers
     reduction, timing = layer.reduction_of(name), layer.timing
-    on_paper = f"On paper the {variant_titles(report)[name]} layer needs {_times(reduction.macs, 'MACs')}"
+    on_paper = (
+        f"On paper the {variant_titles(report)[name]} layer needs {_times(reduction.macs, 'MACs')}"
+    )
     on_paper += f" and moves {_times(reduction.traffic_bytes, 'bytes')}"
     speedup = timing.speedup_of(name) if timing else None
     if speedup is None:
-        return f"{on_paper}; {'measuring …' if pending else 'whether it is faster was not measured.'}"
+        return (
+            f"{on_paper}; {'measuring …' if pending else 'whether it is faster was not measured.'}"
+        )
     return f"{on_paper}; {_clock_agrees(speedup, reduction.macs)}"
 
 
@@ -96,7 +113,9 @@ def _several_variants(report: Report, variants: Sequence[str], pending: bool) ->
     timing = layer.timing
     known = {name: one for name in variants if timing and (one := timing.speedup_of(name))}
     if not known:
-        return f"{on_paper}; {'measuring …' if pending else 'which is the fastest was not measured.'}"
+        return (
+            f"{on_paper}; {'measuring …' if pending else 'which is the fastest was not measured.'}"
+        )
     fastest = max(known, key=lambda name: known[name].median)
     speedup = known[fastest]
     if speedup.verdict != "faster":
@@ -125,7 +144,9 @@ def model_sentences(report: Report) -> list[str]:
             "such as normalisation or squeeze-and-excite."
         )
     saved = Reduction.between(totals.as_is, totals.depthwise_separable)
-    if swappable and saved.macs and saved.params:  # a report of somebody else's may say that nothing is left
+    if (
+        swappable and saved.macs and saved.params
+    ):  # a report of somebody else's may say that nothing is left
         sentences.append(
             f"{_counted(swappable, 'convolution')} could be depthwise-separable: "
             f"that takes {_times(saved.macs, 'MACs')} and {_times(saved.params, 'params')} in all."
@@ -143,9 +164,15 @@ def model_sentences(report: Report) -> list[str]:
             f"Left standard, since the swap makes them slower: {', '.join(report.skipped)}; "
             "the depthwise-separable figures are without them."
         )
-    losing = [layer for layer in report.layers if layer.verdict == "slower" and layer.name not in report.skipped]
+    losing = [
+        layer
+        for layer in report.layers
+        if layer.verdict == "slower" and layer.name not in report.skipped
+    ]
     if losing:
-        sentences.append(f"The swap makes {_counted(len(losing), 'layer')} slower: {_named(losing)}.")
+        sentences.append(
+            f"The swap makes {_counted(len(losing), 'layer')} slower: {_named(losing)}."
+        )
     return sentences
 
 
@@ -194,7 +221,11 @@ def _times(factor: float | None, of: str) -> str:
         return f"an unknown factor of {of}"
     if format_factor(factor) == "1.00×":
         return f"about as many {of}"
-    return f"{format_factor(factor)} fewer {of}" if factor > 1 else f"{format_factor(1 / factor)} more {of}"
+    return (
+        f"{format_factor(factor)} fewer {of}"
+        if factor > 1
+        else f"{format_factor(1 / factor)} more {of}"
+    )
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,14 +1,14 @@
 """The schema of an architecture file, from the tables of layers: each kind of value is asked what it takes.
 
-An expression may stand wherever a value may, and what it gives is only known when the network is computed; so may
-the columns of a block. `dscost model FILE --no-time` judges both.
+An expression may stand wherever a value may, and what it gives is only known when the network is
+computed; so may the columns of a block. `dscost model FILE --no-time` judges both.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from dscost.architectures.language import BLOCK_KEYS, LISTS, TOP_KEYS
-from dscost.architectures.layers import (
+from dscost.errors import InputError
+from dscost.networks.keys import (
     EXISTS,
     INPUT,
     LAYERS,
@@ -20,7 +20,7 @@ from dscost.architectures.layers import (
     norm,
     nothing,
 )
-from dscost.errors import InputError
+from dscost.networks.language import BLOCK_KEYS, LISTS, TOP_KEYS
 from dscost.schemas.wording import Schema, closed
 
 EXPRESSION: Schema = {"type": "string", "description": "An expression, such as round8(c * width)."}
@@ -34,7 +34,12 @@ TEXT: Schema = {"type": "string"}
 SETTING: Schema = {"not": {"type": ["object", "null"]}}
 
 _BLOCK: Mapping[str, Schema] = {
-    "columns": {"description": "Its parameters.", "type": "array", "items": NAME, "uniqueItems": True},
+    "columns": {
+        "description": "Its parameters.",
+        "type": "array",
+        "items": NAME,
+        "uniqueItems": True,
+    },
     "repeat": {"description": "How often it runs."},
     "layers": LIST,
 }
@@ -45,7 +50,8 @@ def schema() -> Schema:
     named = {"type": "object", "additionalProperties": SETTING}
     defaults = closed({"norm": value(norm), "act": value(activation)})
     block = closed(
-        {key: {**_BLOCK[key], **(value(REPEAT) if key == "repeat" else {})} for key in BLOCK_KEYS}, required=["layers"]
+        {key: {**_BLOCK[key], **(value(REPEAT) if key == "repeat" else {})} for key in BLOCK_KEYS},
+        required=["layers"],
     )
     top: Mapping[str, Schema] = {
         "description": {**TEXT, "description": "What it is, in a line."},
@@ -64,7 +70,11 @@ def schema() -> Schema:
             "additionalProperties": named,
         },
         "defaults": {"description": "Of convolutions that do not say.", **defaults},
-        "blocks": {"description": "Groups of layers, by name.", "type": "object", "additionalProperties": block},
+        "blocks": {
+            "description": "Groups of layers, by name.",
+            "type": "object",
+            "additionalProperties": block,
+        },
         "layers": LIST,
     }
     return {
@@ -112,7 +122,11 @@ def _without_value() -> list[str]:
 
 def _layer(kind: str) -> Schema:
     if kind == "block":
-        rows = {"type": "array", "items": {"type": "array"}, "description": "Of each row its columns, in their order."}
+        rows = {
+            "type": "array",
+            "items": {"type": "array"},
+            "description": "Of each row its columns, in their order.",
+        }
         properties = {"block": TEXT, "rows": rows, "name": NAME, "when": value(EXISTS)}
         return {"type": "object", "properties": properties, "required": ["block"]}
     values = {key: value(one) for key, one in LAYERS[kind].items()}

@@ -1,8 +1,8 @@
 """The schema of a budget file, from the tables that `dscost.budgets.language` reads it by.
 
-What no draft-07 schema can say is left to `dscost check`: that no two models or inputs have one name, that `min` is not
-above `max`, that a count in quotes is whole, that 1.0 is no size, that an entry of `entries` chooses something, and
-that targets and patterns mean something.
+What no draft-07 schema can say is left to `dscost check`: that no two models or inputs have one
+name, that `min` is not above `max`, that a count in quotes is whole, that 1.0 is no size, that an
+entry of `entries` chooses something, and that targets and patterns mean something.
 """
 
 import re
@@ -35,11 +35,11 @@ from dscost.budgets.language import (
 from dscost.budgets.metrics import METRICS, Metric
 from dscost.budgets.selectors import EXAMPLE, FIELDS
 from dscost.files import REPORT_ENDING
-from dscost.inputs import NAME_PATTERN, input_pattern
-from dscost.quantities import MAX_QUANTITY, QUANTITIES, quantity_pattern
-from dscost.results import MEANINGS
+from dscost.notation.inputs import NAME_PATTERN, input_pattern
+from dscost.notation.quantities import MAX_QUANTITY, QUANTITIES, quantity_pattern
+from dscost.notation.units import DTYPE_BYTES
+from dscost.reports.records import MEANINGS
 from dscost.schemas.wording import Schema, closed, said_of_fields, with_description
-from dscost.units import DTYPE_BYTES
 
 TEXT: Schema = {"type": "string", "pattern": r"\S"}
 VALUES: Schema = {"type": "object"}
@@ -51,7 +51,9 @@ _SELECTOR = (  # a name may be anything where one says that it is a name
     rf"^(?:name:(?!\s)[^\[\]]*[^\[\]\s]|(?:(?:type|op):)?(?!\s)[^\[\]:,^$\\|+(){{}}]*[^\[\]:,^$\\|+(){{}}\s]){_CONDITIONS}$"
 )
 
-_OF_ENTRY, _OF_LIMIT, _OF_RULE = (said_of_fields(described) for described in (Entry, Limit, LayerRule))
+_OF_ENTRY, _OF_LIMIT, _OF_RULE = (
+    said_of_fields(described) for described in (Entry, Limit, LayerRule)
+)
 SAID: Mapping[str, str] = {
     **_OF_ENTRY,
     **_OF_RULE,
@@ -125,7 +127,9 @@ def quantity(kind: str, *, whole: bool = False) -> Schema:
     """Return the schema of a quantity; a plain number where it needs no unit."""
     units, example = QUANTITIES[kind]
     text = {"type": "string", "pattern": quantity_pattern(kind), "maxLength": MAX_QUANTITY}
-    number: list[Schema] = [{"type": "integer" if whole else "number", "minimum": 0}] if "" in units else []
+    number: list[Schema] = (
+        [{"type": "integer" if whole else "number", "minimum": 0}] if "" in units else []
+    )
     return {"description": f"Such as {example}.", "anyOf": [*number, text]}
 
 
@@ -156,12 +160,19 @@ def _limit(kind: str, *, measured: bool, grows: bool) -> Schema:
         "level": {"enum": list(LEVELS), "default": "warn" if measured else "error"},
         "message": TEXT,
     }
-    without = {*(() if grows else (*CHANGES, "ignore_below")), *(() if measured else ("tolerance",))}
+    without = {
+        *(() if grows else (*CHANGES, "ignore_below")),
+        *(() if measured else ("tolerance",)),
+    }
     keyed = _keyed(
-        tuple(key for key in LIMIT_KEYS if key not in without), schemas, anyOf=[{"required": [one]} for one in bounds]
+        tuple(key for key in LIMIT_KEYS if key not in without),
+        schemas,
+        anyOf=[{"required": [one]} for one in bounds],
     )
     if grows:
-        keyed["dependencies"] = {"ignore_below": {"anyOf": [{"required": [one]} for one in CHANGES]}}
+        keyed["dependencies"] = {
+            "ignore_below": {"anyOf": [{"required": [one]} for one in CHANGES]}
+        }
     return {"anyOf": [whole, keyed]}
 
 
@@ -215,7 +226,11 @@ def _list_of(items: Schema) -> Schema:
 def _policies(names: Iterable[str]) -> Schema:
     return closed(
         {
-            name: {"description": POLICIES_SAID[name], "enum": list(POLICIES[name][0]), "default": POLICIES[name][1]}
+            name: {
+                "description": POLICIES_SAID[name],
+                "enum": list(POLICIES[name][0]),
+                "default": POLICIES[name][1],
+            }
             for name in names
         }
     )
@@ -247,7 +262,12 @@ _MODEL: Mapping[str, Schema] = {
         closed({key: _ENTRY[key] for key in ENTRY_KEYS}, required=list(ENTRY_KEYS)),
     ),
     "layers": _list_of(
-        _keyed(RULE_KEYS, _RULE, required=["match"], anyOf=[{"required": ["each"]}, {"required": ["total"]}])
+        _keyed(
+            RULE_KEYS,
+            _RULE,
+            required=["match"],
+            anyOf=[{"required": ["each"]}, {"required": ["total"]}],
+        )
     ),
     "exclude": _list_of(_keyed(EXCLUSION_KEYS, _EXCLUSION, required=list(EXCLUSION_KEYS))),
     "policy": _policies(OF_MODELS),

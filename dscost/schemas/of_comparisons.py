@@ -1,12 +1,21 @@
-"""The schema of what `dscost compare --json` says, from the records and tables of `dscost.budgets.differences`.
+"""The schema of what `dscost compare --json` says, from the records and tables of `dscost.comparing.differences`.
 
-Keys are only ever added within a `schema_version`, so a comparison may have keys that an older schema does not know.
+Keys are only ever added within a `schema_version`, so a comparison may have keys that an older
+schema does not know.
 """
 
 from collections.abc import Mapping
 
-from dscost.budgets.differences import LAYER_METRICS, METRICS, STATUSES, Comparison, Contender, Difference, LayerPair
-from dscost.results import MEANINGS, Report
+from dscost.comparing.differences import (
+    LAYER_METRICS,
+    METRICS,
+    STATUSES,
+    Comparison,
+    Contender,
+    Difference,
+    LayerPair,
+)
+from dscost.reports.records import MEANINGS, Report
 from dscost.schemas.of_reports import FIGURES, TEXT, head
 from dscost.schemas.records import object_of, property_of
 from dscost.schemas.wording import Schema, said_of_fields, with_description
@@ -20,11 +29,20 @@ def schema() -> Schema:
     definitions: dict[str, Schema] = {}
     contender = {
         **{key: property_of(Contender, key, definitions) for key in ("label", "saved")},
-        **{key: property_of(Report, key, definitions) for key in ("target", "source", "inputs", "settings")},
+        **{
+            key: property_of(Report, key, definitions)
+            for key in ("target", "source", "inputs", "settings")
+        },
         "environment": property_of(Report, "environment", definitions),
     }
-    difference = {key: property_of(Difference, key, definitions) for key in ("reference", "value", "change", "percent")}
-    separate = {"const": False, "description": "Times of separate runs: no speedup follows from them."}
+    difference = {
+        key: property_of(Difference, key, definitions)
+        for key in ("reference", "value", "change", "percent")
+    }
+    separate = {
+        "const": False,
+        "description": "Times of separate runs: no speedup follows from them.",
+    }
     definitions |= {
         "Contender": object_of(contender),
         "Difference": object_of(difference),
@@ -55,7 +73,10 @@ def _versus() -> Mapping[str, Schema]:
         "totals": object_of(_differences(METRICS)),
         "latency_s": {"type": "object", "additionalProperties": _ref("LatencyDifference")},
         "layer_counts": object_of(dict.fromkeys((*STATUSES, "renamed"), COUNT)),
-        "reordered": {"type": "boolean", "description": "Whether layers that both have run in another order."},
+        "reordered": {
+            "type": "boolean",
+            "description": "Whether layers that both have run in another order.",
+        },
         "layers": {
             **_list_of("Layer"),
             "description": "Those that differ; with --all those that are the same as well.",
@@ -67,8 +88,13 @@ def _layer() -> Mapping[str, Schema]:
     """Return the keys of `LayerPair.to_dict`."""
     return {
         "name": {**NAME, "description": "In the model; null where only the reference has it."},
-        "reference_name": {**NAME, "description": "In the reference; null where only the model has it."},
-        "status": with_description({"enum": list(STATUSES)}, said_of_fields(LayerPair).get("status")),
+        "reference_name": {
+            **NAME,
+            "description": "In the reference; null where only the model has it.",
+        },
+        "status": with_description(
+            {"enum": list(STATUSES)}, said_of_fields(LayerPair).get("status")
+        ),
         "type": TEXT,
         **_differences(LAYER_METRICS),
     }

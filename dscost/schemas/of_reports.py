@@ -1,11 +1,12 @@
-"""The schema of a report in JSON, from the annotations of the records in `dscost.results`.
+"""The schema of a report in JSON, from the annotations of the records in `dscost.reports.records`.
 
-Keys are only ever added within a `schema_version`, so a report may have keys that an older schema does not know.
+Keys are only ever added within a `schema_version`, so a report may have keys that an older schema
+does not know.
 """
 
 from collections.abc import Mapping
 
-from dscost.results import CONVENTIONS, SCHEMA_VERSION, Environment, Report
+from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION, Environment, Report
 from dscost.schemas.records import object_of, schema_of
 from dscost.schemas.wording import Schema
 

@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from dscost.results import (
+from dscost.reports.records import (
     COST_FIGURES,
     REPORT_KEYS,
     TIMING_KEYS,

@@ -9,12 +9,17 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dscost.architectures import Architecture, builtin_names, find_builtin, read_architecture
 from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.files import REPORT_ENDING, split_report_name
+from dscost.networks.architectures import (
+    Architecture,
+    builtin_names,
+    find_builtin,
+    read_architecture,
+)
+from dscost.notation.units import DTYPE_BYTES
 from dscost.registries import Registry
-from dscost.results import Report
-from dscost.units import DTYPE_BYTES
+from dscost.reports.records import Report
 
 if TYPE_CHECKING:
     import torch
@@ -60,8 +65,10 @@ class ModuleSource(NamedTuple):
         notes: What the reader of the figures must know.
         make_real: Makes it once more with values on the CPU, for a model that has to run for real.
         ask: Asks the module that its factory stands in for the input, where that states one.
-        importing: Where its code finds what it imports from its own folder, to be entered while it runs.
-        stated: Where the input was stated that it runs on, to follow "the input is"; nothing where it was given.
+        importing: Where its code finds what it imports from its own folder, to be entered while it
+            runs.
+        stated: Where the input was stated that it runs on, to follow "the input is"; nothing where
+            it was given.
     """
 
     kind: str
@@ -76,9 +83,13 @@ class ModuleSource(NamedTuple):
     @property
     def dtype(self) -> str:
         """Of its first floating-point parameter, or float32."""
-        from dscost.parts import each_parameter
+        from dscost.foreign.parts import each_parameter
 
-        kinds = (parameter.dtype for parameter in each_parameter(self.module) if parameter.is_floating_point())
+        kinds = (
+            parameter.dtype
+            for parameter in each_parameter(self.module)
+            if parameter.is_floating_point()
+        )
         return str(next(kinds, "torch.float32")).removeprefix("torch.")
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
@@ -90,7 +101,7 @@ class ModuleSource(NamedTuple):
         import torch
         from torch.utils import _pytree as pytree
 
-        from dscost.parts import in_dtype
+        from dscost.foreign.parts import in_dtype
 
         def converted(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.to(kind) if tensor.is_floating_point() else tensor
@@ -110,7 +121,9 @@ def _dtype_of_weights(name: str) -> "torch.dtype":
     if not isinstance(found, torch.dtype):
         raise UnknownNameError("dtype", name, DTYPE_BYTES)
     if not (found.is_floating_point or found.is_complex):
-        raise InputError(f"the weights of a module cannot be {name}: only architectures are counted in that")
+        raise InputError(
+            f"the weights of a module cannot be {name}: only architectures are counted in that"
+        )
     return found
 
 
@@ -124,7 +137,8 @@ Source = ArchitectureSource | ModuleSource | SavedSource
 Opener = Callable[..., Source]
 
 SOURCES: Registry[Opener] = Registry("source", "sources")
-"""How to open `PREFIX:NAME`, by prefix; from the name and the keyword arguments of the factory to a source."""
+"""How to open `PREFIX:NAME`, by prefix; from the name and the keyword arguments of the factory to a
+source."""
 
 
 def find_source(
@@ -139,10 +153,14 @@ def find_source(
 
     Args:
         target: See `TARGETS`.
-        kwargs: For the factory of a torch model; a `dscost.literals.Reference` stands for the object that it names.
-        folder: Where files and modules are sought before the working directory, for this target only.
-        has_input: Whether an input is given; if not, a model that cannot state one is not made at all.
-        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
+        kwargs: For the factory of a torch model; a `dscost.notation.literals.Reference` stands for
+            the object that it names.
+        folder: Where files and modules are sought before the working directory, for this target
+            only.
+        has_input: Whether an input is given; if not, a model that cannot state one is not made at
+            all.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
 
     Raises:
         InputError: There is no such model or file, or it cannot be made.
@@ -150,7 +168,7 @@ def find_source(
     """
     text, kwargs = _beside(str(target), folder), kwargs or {}
     if is_saved(text):
-        from dscost.saved import read_saved
+        from dscost.reports.report_file import read_saved
 
         return SavedSource(read_saved(text))
     path, _, name = text.rpartition(":") if ":" in text else ("", "", text)
@@ -178,7 +196,9 @@ def find_source(
     if path:
         return SOURCES["python"](text, kwargs, folder=folder, has_input=has_input)
     if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):
-        raise InputError(f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory")
+        raise InputError(
+            f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory"
+        )
     return _bare(text, kwargs)
 
 
@@ -225,7 +245,9 @@ def is_saved(target: object) -> bool:
 
 def _architecture(kind: str, architecture: Architecture, kwargs: Mapping[str, Any]) -> Source:
     if kwargs:
-        raise InputError(f"{architecture.name} is an architecture file: change it with --set, not with --kwargs")
+        raise InputError(
+            f"{architecture.name} is an architecture file: change it with --set, not with --kwargs"
+        )
     return ArchitectureSource(kind, architecture)
 
 
@@ -252,7 +274,9 @@ def _opened_late(function: str) -> Opener:
         from importlib import import_module
 
         module, _, entry = function.partition(":")
-        source: Source = getattr(import_module(f"dscost.sources.{module}"), entry)(name, kwargs, **how)
+        source: Source = getattr(import_module(f"dscost.sources.{module}"), entry)(
+            name, kwargs, **how
+        )
         return source
 
     return open_source

@@ -1,9 +1,10 @@
 """What a `program.pt2` holds, looked into before any of it reaches torch.
 
-`torch.export.load` runs what an archive asks for. It unpickles weights, constants and sample inputs without
-restraint, loads native libraries, has sympy evaluate the expressions of dynamic shapes, executes the guards, imports
-the modules that a tree of inputs names, calls whatever attribute of `torch` an operator is said to be, and writes
-names of nodes into Python code that it executes. Nothing of that is done here:
+`torch.export.load` runs what an archive asks for. It unpickles weights, constants and sample inputs
+without restraint, loads native libraries, has sympy evaluate the expressions of dynamic shapes,
+executes the guards, imports the modules that a tree of inputs names, calls whatever attribute of
+`torch` an operator is said to be, and writes names of nodes into Python code that it executes.
+Nothing of that is done here:
 
 - tensors are bytes, or what `torch.load(weights_only=True)` takes; nothing compiled is read;
 - of the program only known fields are kept, each checked: names are names, operators are operators of torch;
@@ -63,7 +64,8 @@ class Archive(NamedTuple):
         program: Of which every text was looked at.
         state: Parameters and buffers by name; on meta those whose values were not saved.
         constants: Other tensors by name.
-        example: Arguments and keyword arguments that the program was exported with, if they were saved.
+        example: Arguments and keyword arguments that the program was exported with, if they were
+            saved.
         takes: What the program takes, in the order in which trees of arguments are flattened.
         ranges: Least and most of each symbol of a size, `None` where there is no such.
     """
@@ -92,16 +94,34 @@ def read_archive(path: Path) -> Archive:
         raise InputError(f"{path}: {error}") from error
     except BadZipFile as error:
         kind = what_is(path)
-        why = f"an archive that is cut off, or was altered ({_said(error)})" if kind == "a zip archive" else kind
-        raise InputError(f"{path}: not a program of torch.export, which is a zip archive: {why}") from error
+        why = (
+            f"an archive that is cut off, or was altered ({_said(error)})"
+            if kind == "a zip archive"
+            else kind
+        )
+        raise InputError(
+            f"{path}: not a program of torch.export, which is a zip archive: {why}"
+        ) from error
     except RecursionError as error:
-        raise InputError(f"{path}: not a program of torch.export: it is nested too deeply") from error
+        raise InputError(
+            f"{path}: not a program of torch.export: it is nested too deeply"
+        ) from error
     except _DAMAGED as error:
         raise InputError(f"{path}: not a program of torch.export: {_said(error)}") from error
 
 
 _DAMAGED = (
-    *(BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError),
+    *(
+        BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ),
     *(NotImplementedError, ArithmeticError, MemoryError),
 )
 """What zipfile, json and torch raise at bytes that are something else."""
@@ -117,7 +137,9 @@ class _Entries:
     def __init__(self, packed: ZipFile) -> None:
         self._packed = packed
         names = packed.namelist()
-        marked = [name for name in names if name.count("/") == 1 and name.endswith("/archive_format")]
+        marked = [
+            name for name in names if name.count("/") == 1 and name.endswith("/archive_format")
+        ]
         self.is_old = not marked and "serialized_exported_program.json" in names
         if not marked and not self.is_old:
             raise InputError(f"not a program of torch.export: {_what_else(names)}")
@@ -136,7 +158,9 @@ class _Entries:
             raise InputError(f"not a whole program of torch.export: it has no {name}")
         entry = self._packed.getinfo(self._names[name])
         if entry.compress_type != ZIP_STORED and entry.file_size > MOST_UNPACKED_BYTES:
-            raise InputError(f"{name} is compressed and unpacks to {entry.file_size:,} bytes; save the program again")
+            raise InputError(
+                f"{name} is compressed and unpacks to {entry.file_size:,} bytes; save the program again"
+            )
         return self._packed.read(entry)
 
     def json(self, name: str) -> Any:
@@ -153,7 +177,11 @@ def _what_else(names: Sequence[str]) -> str:
 
 def _read(entries: _Entries) -> Archive:
     if entries.is_old:
-        parts = ("serialized_state_dict.pt", "serialized_constants.pt", "serialized_example_inputs.pt")
+        parts = (
+            "serialized_state_dict.pt",
+            "serialized_constants.pt",
+            "serialized_example_inputs.pt",
+        )
         state, constants, example = (_restricted(entries, name) for name in parts)
         document = entries.json("serialized_exported_program.json")
     else:
@@ -161,26 +189,39 @@ def _read(entries: _Entries) -> Archive:
             raise InputError("not a program of torch.export: its archive_format is another")
         native = entries.under("data/aotinductor/")
         if native:
-            raise CodeError(f"it holds native code, {native[0]:.80}, that is run as soon as torch loads it")
+            raise CodeError(
+                f"it holds native code, {native[0]:.80}, that is run as soon as torch loads it"
+            )
         name = _only_model(entries)
         if "byteorder" in entries and entries.read("byteorder").decode() != sys.byteorder:
-            raise InputError(f"its weights are not in the order of bytes of this machine, {sys.byteorder} endian")
+            raise InputError(
+                f"its weights are not in the order of bytes of this machine, {sys.byteorder} endian"
+            )
         state, constants = _payload(entries, "weights", name), _payload(entries, "constants", name)
         example = _restricted(entries, f"data/sample_inputs/{name}.pt")
         document = entries.json(f"models/{name}.json")
     program = checked(schema.ExportedProgram, document, "ExportedProgram")
     _check_version(program)
     return Archive(
-        program, _tensors(state), _tensors(constants), _example(example), _taken(document, program), _ranges(document)
+        program,
+        _tensors(state),
+        _tensors(constants),
+        _example(example),
+        _taken(document, program),
+        _ranges(document),
     )
 
 
 def _only_model(entries: _Entries) -> str:
-    found = [name.removeprefix("models/").removesuffix(".json") for name in entries.under("models/")]
+    found = [
+        name.removeprefix("models/").removesuffix(".json") for name in entries.under("models/")
+    ]
     if not found:
         raise InputError("not a program of torch.export: it holds no program")
     if MODEL not in found and len(found) > 1:
-        raise InputError(f"it holds several programs, {some_of(found, SHOWN)}: save the one that is meant")
+        raise InputError(
+            f"it holds several programs, {some_of(found, SHOWN)}: save the one that is meant"
+        )
     return MODEL if MODEL in found else found[0]
 
 
@@ -188,7 +229,9 @@ def _check_version(program: schema.ExportedProgram) -> None:
     major = program.schema_version.major
     known = schema.SCHEMA_VERSION[0]
     if major not in (0, known):
-        raise InputError(f"its format is version {major}, this torch ({torch.__version__}) reads version {known}")
+        raise InputError(
+            f"its format is version {major}, this torch ({torch.__version__}) reads version {known}"
+        )
 
 
 # -- tensors
@@ -218,20 +261,26 @@ def _payload(entries: _Entries, kind: str, model: str) -> Mapping[str, Any]:
     folder = f"data/{kind}/"
     if f"{folder}{model}.pt" in entries:  # as torch 2.8 wrote it
         return _restricted(entries, f"{folder}{model}.pt") or {}
-    config = checked(schema.PayloadConfig, entries.json(f"{folder}{model}_{kind}_config.json"), "PayloadConfig")
+    config = checked(
+        schema.PayloadConfig, entries.json(f"{folder}{model}_{kind}_config.json"), "PayloadConfig"
+    )
     buffers: dict[str, bytearray] = {}
     same: dict[str, Tensor] = {}  # a tensor that the model has under several names is one
     found: dict[str, Tensor] = {}
     for name, one in config.config.items():
         if one.tensor_meta is None or one.use_pickle:
-            raise CodeError(f"'{name}' in {folder} is a pickled object, not bytes of a tensor: it would run its code")
+            raise CodeError(
+                f"'{name}' in {folder} is a pickled object, not bytes of a tensor: it would run its code"
+            )
         file = one.path_name
         if file not in buffers:
             buffers[file] = bytearray(entries.read(f"{folder}{file}"))
         key = str((file, one.is_param, one.tensor_meta))
         if key not in same:
             tensor = _tensor(buffers[file], one.tensor_meta, name)
-            same[key] = nn.Parameter(tensor, one.tensor_meta.requires_grad) if one.is_param else tensor
+            same[key] = (
+                nn.Parameter(tensor, one.tensor_meta.requires_grad) if one.is_param else tensor
+            )
         found[name] = same[key]
     return found
 
@@ -245,18 +294,24 @@ def _tensor(content: bytearray, meta: schema.TensorMeta, name: str) -> Tensor:
     if math.prod(sizes) * dtype.itemsize > MOST_BYTES:
         raise InputError(f"'{name}' would have {math.prod(sizes):.3g} elements")
     if not content:
-        return torch.empty_strided(sizes, strides, dtype=dtype, device="meta" if math.prod(sizes) else "cpu")
+        return torch.empty_strided(
+            sizes, strides, dtype=dtype, device="meta" if math.prod(sizes) else "cpu"
+        )
     try:
         flat = torch.frombuffer(content, dtype=dtype)
         return flat.as_strided(sizes, strides, meta.storage_offset.as_int)
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"'{name}' does not fit the {len(content):,} bytes of its file: {_said(error)}") from error
+        raise InputError(
+            f"'{name}' does not fit the {len(content):,} bytes of its file: {_said(error)}"
+        ) from error
 
 
 def _tensors(found: Any) -> Mapping[str, Tensor]:
     if found is None:
         return {}
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(found, Mapping) or not all(
+        isinstance(value, Tensor) for value in found.values()
+    ):
         raise InputError("its weights are no tensors by name")
     return {a_path(str(name)): tensor for name, tensor in found.items()}
 
@@ -295,7 +350,9 @@ def _taken(document: Any, program: schema.ExportedProgram) -> tuple[Taken, ...]:
             argument = spec.user_input.arg
             is_tensor = argument.type == "as_tensor"
             name = argument.as_tensor.name if is_tensor else ""
-            found.append(Taken(name, tuple(map(_size, metas[name]["sizes"])) if is_tensor else None))
+            found.append(
+                Taken(name, tuple(map(_size, metas[name]["sizes"])) if is_tensor else None)
+            )
         elif spec.type == "constant_input":
             found.append(Taken(spec.constant_input.name, None))
     return tuple(found)
@@ -307,7 +364,10 @@ def _size(size: Mapping[str, Any]) -> int | str:
 
 def _ranges(document: Any) -> Mapping[str, tuple[int | None, int | None]]:
     found = document.get("range_constraints", {})
-    checks = {str(name): checked(schema.RangeConstraint, one, "RangeConstraint") for name, one in found.items()}
+    checks = {
+        str(name): checked(schema.RangeConstraint, one, "RangeConstraint")
+        for name, one in found.items()
+    }
     return {name: (one.min_val, one.max_val) for name, one in checks.items()}
 
 
@@ -342,7 +402,11 @@ def _affine(node: ast.expr) -> Affine | None:
         return Affine(1, str(args[0].value), 0)
     if kind not in ("Add", "Mul") or len(args) != 2:
         return None
-    number, other = (_integer(args[0]), args[1]) if _integer(args[0]) is not None else (_integer(args[1]), args[0])
+    number, other = (
+        (_integer(args[0]), args[1])
+        if _integer(args[0]) is not None
+        else (_integer(args[1]), args[0])
+    )
     inner = _affine(other)
     if number is None or inner is None:
         return None
@@ -352,7 +416,12 @@ def _affine(node: ast.expr) -> Affine | None:
 
 
 def _integer(node: ast.expr) -> int | None:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Integer" and node.args:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Integer"
+        and node.args
+    ):
         node = node.args[0]
     try:
         value = ast.literal_eval(node)

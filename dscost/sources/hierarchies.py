@@ -17,7 +17,12 @@ from dscost.sources.archives import Taken, affine
 Ranges = Mapping[str, tuple[int | None, int | None]]
 """Least and most of each symbol of a size, `None` where there is no such."""
 
-CONVOLUTIONS = (torch.ops.aten.conv1d, torch.ops.aten.conv2d, torch.ops.aten.conv3d, torch.ops.aten.convolution)
+CONVOLUTIONS = (
+    torch.ops.aten.conv1d,
+    torch.ops.aten.conv2d,
+    torch.ops.aten.conv3d,
+    torch.ops.aten.convolution,
+)
 """Operators that torch's modules of convolution come to."""
 
 
@@ -31,7 +36,13 @@ def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: R
     """
     signature = program.module_call_graph[0].signature
     assert signature is not None
-    call = _Call(signature.in_spec, signature.out_spec, tuple(signature.forward_arg_names or ()), takes, ranges)
+    call = _Call(
+        signature.in_spec,
+        signature.out_spec,
+        tuple(signature.forward_arg_names or ()),
+        takes,
+        ranges,
+    )
     kind_of_root = _class_of_root(program.graph)
     try:
         root: Any = UnflattenedModule(program)
@@ -60,7 +71,10 @@ def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: R
 def _flat(program: ExportedProgram) -> Any:
     """Return a program whose modules do not hang together as one graph, of which each piece knows its module."""
     stacks = {
-        node.name: [(path.partition("@")[0], kind) for path, kind in node.meta.get("nn_module_stack", {}).values()]
+        node.name: [
+            (path.partition("@")[0], kind)
+            for path, kind in node.meta.get("nn_module_stack", {}).values()
+        ]
         for node in program.graph.nodes
     }
     for node in program.graph.nodes:
@@ -91,8 +105,21 @@ def _class_of_root(graph: fx.Graph) -> str:
 
 
 _ONLY_WHILE_MADE = (
-    *("graph_signature", "module_call_graph", "flat_args_adapter", "meta", "ivals", "range_constraints"),
-    *("equality_constraints", "input_placeholders", "check_input_constraints", "adapted", "graph_module"),
+    *(
+        "graph_signature",
+        "module_call_graph",
+        "flat_args_adapter",
+        "meta",
+        "ivals",
+        "range_constraints",
+    ),
+    *(
+        "equality_constraints",
+        "input_placeholders",
+        "check_input_constraints",
+        "adapted",
+        "graph_module",
+    ),
 )
 
 
@@ -103,7 +130,9 @@ def _become(module: Any, kind: Any, exported_from: str | None = None) -> None:
             node.meta = {}
     module.__dict__.pop("graph_module", None)  # Python code of the graph, which is never run
     name = (exported_from or getattr(module, "_ty", None) or "").rpartition(".")[2]
-    module.__class__ = _called(kind, name if name.isidentifier() else "Program" if issubclass(kind, Root) else "Module")
+    module.__class__ = _called(
+        kind, name if name.isidentifier() else "Program" if issubclass(kind, Root) else "Module"
+    )
 
 
 @cache
@@ -141,7 +170,9 @@ def _makes_tensors(target: Any) -> bool:
     if not isinstance(target, torch._ops.OpOverload):
         return False
     arguments = target._schema.arguments
-    return any(one.name == "device" for one in arguments) and not any("Tensor" in str(one.type) for one in arguments)
+    return any(one.name == "device" for one in arguments) and not any(
+        "Tensor" in str(one.type) for one in arguments
+    )
 
 
 class Part(nn.Module):
@@ -193,7 +224,9 @@ class Flat(Root):
         running = _Running(self, graph=self.graph)
         running.args_iter = iter(flat)
         found: Any = None
-        for path, nodes in groupby(list(self.graph.nodes), lambda node: self.paths.get(node.name, "")):
+        for path, nodes in groupby(
+            list(self.graph.nodes), lambda node: self.paths.get(node.name, "")
+        ):
             piece = partial(running.run_several, list(nodes))
             found = self.get_submodule(path)(piece) if path else piece()
         return found
@@ -226,7 +259,9 @@ class _Call(NamedTuple):
         _check_sizes(self.takes or (), flat, self.ranges)
         return flat
 
-    def _in_places(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _in_places(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return arguments by place or by name, as the program was exported with them."""
         positional, keywords = self.in_spec.children()
         order = list(keywords.context or ())
@@ -264,7 +299,9 @@ def _check_sizes(takes: Sequence[Taken], given: Sequence[Any], ranges: Ranges) -
         if taken.sizes is None or not isinstance(value, Tensor):
             continue
         if value.dim() != len(taken.sizes):
-            raise ValueError(f"the program takes {taken.name} of {len(taken.sizes)} dimensions, found {value.dim()}")
+            raise ValueError(
+                f"the program takes {taken.name} of {len(taken.sizes)} dimensions, found {value.dim()}"
+            )
         for at, (size, found) in enumerate(zip(taken.sizes, value.shape, strict=True)):
             _check_size(f"{taken.name}.size()[{at}]", size, int(found), symbols, ranges)
 
@@ -278,7 +315,9 @@ def _check_size(
 ) -> None:
     if isinstance(size, int):
         if found != size:
-            raise ValueError(f"the program was exported for {what} == {size}, found {found} (see its dynamic_shapes)")
+            raise ValueError(
+                f"the program was exported for {what} == {size}, found {found} (see its dynamic_shapes)"
+            )
         return
     told = affine(size)
     if told is None:
@@ -288,7 +327,9 @@ def _check_size(
         raise ValueError(f"the program takes multiples of {told.factor} for {what}, found {found}")
     if symbols.setdefault(told.symbol, value) != value:
         wanted = symbols[told.symbol] * told.factor + told.offset
-        raise ValueError(f"the program takes {what} == {wanted} beside its other sizes, found {found}")
+        raise ValueError(
+            f"the program takes {what} == {wanted} beside its other sizes, found {found}"
+        )
     least, most = ranges.get(told.symbol, (None, None))
     if (least is not None and value < least) or (most is not None and value > most):
         low = "" if least is None else f"{least * told.factor + told.offset} <= "
@@ -304,8 +345,15 @@ def _as_convolution(module: InterpreterModule) -> nn.Module | None:
     by_op: dict[str, list[fx.Node]] = {}
     for node in module.graph.nodes:
         by_op.setdefault(node.op, []).append(node)
-    calls, inputs, outputs = (by_op.get(op, []) for op in ("call_function", "placeholder", "output"))
-    if len(calls) != 1 or len(inputs) != 1 or len(outputs) != 1 or outputs[0].args[0] is not calls[0]:
+    calls, inputs, outputs = (
+        by_op.get(op, []) for op in ("call_function", "placeholder", "output")
+    )
+    if (
+        len(calls) != 1
+        or len(inputs) != 1
+        or len(outputs) != 1
+        or outputs[0].args[0] is not calls[0]
+    ):
         return None
     told = _arguments(calls[0])
     if told is None or told["input"] is not inputs[0]:
@@ -313,12 +361,17 @@ def _as_convolution(module: InterpreterModule) -> nn.Module | None:
     own = {key: _held(module, told[key]) for key in ("weight", "bias")}
     if own["weight"] is None or (told["bias"] is not None and own["bias"] is None):
         return None
-    if set(module._parameters) != {"weight", *(["bias"] if told["bias"] is not None else [])} or module._modules:
+    if (
+        set(module._parameters) != {"weight", *(["bias"] if told["bias"] is not None else [])}
+        or module._modules
+    ):
         return None
     return _convolution(told, own["weight"], own["bias"])
 
 
-def _convolution(told: Mapping[str, Any], weight: nn.Parameter, bias: nn.Parameter | None) -> nn.Module | None:
+def _convolution(
+    told: Mapping[str, Any], weight: nn.Parameter, bias: nn.Parameter | None
+) -> nn.Module | None:
     kind: Any = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}.get(weight.dim())
     if kind is None:
         return None
@@ -331,7 +384,10 @@ def _convolution(told: Mapping[str, Any], weight: nn.Parameter, bias: nn.Paramet
         bias=bias is not None,
         device="meta",
         dtype=weight.dtype,
-        **{key: one if isinstance(one, str) else _per_dim(one, weight.dim() - 2) for key, one in several.items()},
+        **{
+            key: one if isinstance(one, str) else _per_dim(one, weight.dim() - 2)
+            for key, one in several.items()
+        },
     )
     conv.weight, conv.bias = weight, bias
     made: nn.Module = conv
@@ -343,7 +399,11 @@ def _per_dim(given: Sequence[int], dims: int) -> tuple[int, ...]:
 
 
 def _held(module: nn.Module, node: Any) -> nn.Parameter | None:
-    return module._parameters.get(str(node.target)) if isinstance(node, fx.Node) and node.op == "get_attr" else None
+    return (
+        module._parameters.get(str(node.target))
+        if isinstance(node, fx.Node) and node.op == "get_attr"
+        else None
+    )
 
 
 def _arguments(node: fx.Node) -> dict[str, Any] | None:
@@ -353,10 +413,16 @@ def _arguments(node: fx.Node) -> dict[str, Any] | None:
         return None
     arguments = target._schema.arguments
     defaults = {one.name: one.default_value for one in arguments if one.has_default_value()}
-    told = {**defaults, **dict(zip([one.name for one in arguments], node.args, strict=False)), **node.kwargs}
+    told = {
+        **defaults,
+        **dict(zip([one.name for one in arguments], node.args, strict=False)),
+        **node.kwargs,
+    }
     if told.get("transposed"):
         return None
     for key in ("stride", "padding", "dilation"):
-        if not isinstance(told[key], str | int) and not all(isinstance(one, int) for one in told[key]):
+        if not isinstance(told[key], str | int) and not all(
+            isinstance(one, int) for one in told[key]
+        ):
             return None  # computed from sizes
     return told

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from dscost.sources.mending import torchvision_mended
 
 SCRIPT = "dscost_target_"
-"""What the names of files that are no part of a package begin with; they may stay, since nobody imports them."""
+"""What the names of files that are no part of a package begin with; they may stay, since nobody
+imports them."""
 
 PACKAGE = "dscost_package_"
 """What the names of folders begin with that are called like something which everybody has."""
@@ -39,7 +40,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_turns)  # whoever held it is not there any more
 
 _left: dict[str, ModuleType] = {}
-"""Modules from working directories that stay imported, as those of any program do; other folders do not see them."""
+"""Modules from working directories that stay imported, as those of any program do; other folders do
+not see them."""
 _left_folders: set[str] = set()
 
 
@@ -55,9 +57,10 @@ class _State(NamedTuple):
 class World:
     """Where the code of one target lives.
 
-    While it is entered, its folders stand first on the path, what other folders left is out of sight, and a torchvision
-    that does not fit this torch can be imported all the same. What was imported from its folders is its own: it is
-    there again when the world is entered anew, and nowhere else.
+    While it is entered, its folders stand first on the path, what other folders left is out of
+    sight, and a torchvision that does not fit this torch can be imported all the same. What was
+    imported from its folders is its own: it is there again when the world is entered anew, and
+    nowhere else.
 
     Args:
         first: Folders in which names are sought before anywhere else.
@@ -65,7 +68,9 @@ class World:
         stays: Whether what is imported stays so afterwards, and the folders on the path.
     """
 
-    def __init__(self, first: Sequence[Path] = (), *, last: Sequence[Path] = (), stays: bool = False) -> None:
+    def __init__(
+        self, first: Sequence[Path] = (), *, last: Sequence[Path] = (), stays: bool = False
+    ) -> None:
         self.first = tuple(dict.fromkeys(folder.resolve() for folder in first))
         self.last = tuple(folder.resolve() for folder in last)
         self._stays = stays
@@ -80,7 +85,9 @@ class World:
             with torchvision_mended():
                 yield
         finally:
-            sys.setrecursionlimit(max(deepest, sys.getrecursionlimit()))  # code may lower it, to less than we need
+            sys.setrecursionlimit(
+                max(deepest, sys.getrecursionlimit())
+            )  # code may lower it, to less than we need
             self._leave(state)
 
     def hold(self, name: str, folder: Path) -> None:
@@ -108,7 +115,11 @@ class World:
         sys.modules.update(self._own)
         ours = [*self._added, *map(str, self.first)]
         hidden = {*ours, *_left_folders}
-        sys.path[:] = [*ours, *(entry for entry in sys.path if entry not in hidden), *map(str, self.last)]
+        sys.path[:] = [
+            *ours,
+            *(entry for entry in sys.path if entry not in hidden),
+            *map(str, self.last),
+        ]
         return state
 
     def _leave(self, state: _State) -> None:
@@ -149,7 +160,9 @@ class World:
         strangers = set()
         for name in (held.keys() | _left.keys()) & sys.modules.keys() - _SHARED:
             module, home = sys.modules[name], _home(sys.modules[name])
-            shadowed = name in held and home != held[name] and _holds_module(held[name], name, module)
+            shadowed = (
+                name in held and home != held[name] and _holds_module(held[name], name, module)
+            )
             if shadowed or (_left.get(name) is module and home not in self.first):
                 strangers.add(name)
         for name in list(sys.modules):
@@ -170,7 +183,11 @@ def _holds_module(folder: Path, name: str, loaded: ModuleType) -> bool:
         return True
     if (folder / name / "__init__.py").is_file():
         return True
-    return (folder / name).is_dir() and getattr(loaded, "__file__", None) is None and hasattr(loaded, "__path__")
+    return (
+        (folder / name).is_dir()
+        and getattr(loaded, "__file__", None) is None
+        and hasattr(loaded, "__path__")
+    )
 
 
 _EXTENSIONS = (".so", ".pyd", sysconfig.get_config_var("EXT_SUFFIX") or ".so")
@@ -190,12 +207,16 @@ def _home(module: ModuleType) -> Path | None:
     return None
 
 
-def _from_folders(folders: Iterable[Path], names: Iterable[str]) -> Iterator[tuple[str, ModuleType]]:
+def _from_folders(
+    folders: Iterable[Path], names: Iterable[str]
+) -> Iterator[tuple[str, ModuleType]]:
     """Yield those modules that were found in some folders; compiled ones cannot be loaded twice, so they are kept."""
     places = {folder for folder in folders if not _is_installed(folder)}
     names = [name for name in names if not name.startswith(SCRIPT)]
     tops = {name.partition(".")[0] for name in names}
-    found = {top for top in tops & set(names) if top in sys.modules and _home(sys.modules[top]) in places} - _SHARED
+    found = {
+        top for top in tops & set(names) if top in sys.modules and _home(sys.modules[top]) in places
+    } - _SHARED
     for name in names:
         module = sys.modules.get(name)
         if name.partition(".")[0] in found and module is not None and not _is_compiled(module):
@@ -203,11 +224,16 @@ def _from_folders(folders: Iterable[Path], names: Iterable[str]) -> Iterator[tup
 
 
 def _is_compiled(module: ModuleType) -> bool:
-    return isinstance(getattr(getattr(module, "__spec__", None), "loader", None), ExtensionFileLoader)
+    return isinstance(
+        getattr(getattr(module, "__spec__", None), "loader", None), ExtensionFileLoader
+    )
 
 
 def _is_installed(folder: Path) -> bool:
-    return folder.name in ("site-packages", "dist-packages") or str(folder) in sysconfig.get_paths().values()
+    return (
+        folder.name in ("site-packages", "dist-packages")
+        or str(folder) in sysconfig.get_paths().values()
+    )
 
 
 def world_of_package(path: Path, levels: int) -> tuple[World, str]:
@@ -215,7 +241,8 @@ def world_of_package(path: Path, levels: int) -> tuple[World, str]:
 
     Args:
         path: Of the file, whole.
-        levels: How many folders above it are packages at least, whether they have an `__init__.py` or not.
+        levels: How many folders above it are packages at least, whether they have an `__init__.py`
+            or not.
     """
     folders: list[Path] = []
     for folder in path.parents[:-1]:

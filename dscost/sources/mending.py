@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from dscost.errors import UnavailableError, first_line
-from dscost.parts import each_part
+from dscost.foreign.parts import each_part
 
 NOTE = (
     "torchvision does not match this torch, so its compiled operators are stood in for; "
@@ -33,7 +33,9 @@ def is_stood_in() -> bool:
 def notes_on(model: nn.Module) -> tuple[str, ...]:
     """Return what the reader of a model's figures must know where parts of it are of such a torchvision."""
     parts = each_part(model) if is_stood_in() else ()
-    return (NOTE,) if any(type(part).__module__.startswith("torchvision.") for part in parts) else ()
+    return (
+        (NOTE,) if any(type(part).__module__.startswith("torchvision.") for part in parts) else ()
+    )
 
 
 @contextmanager
@@ -86,9 +88,9 @@ class _Finder(MetaPathFinder):
 class _Loader(Loader):
     """Runs a torchvision as its own loader does, and once more with stand-ins where its operators are missing.
 
-    Such a torchvision fails on import. The names of the operators are enough for architectures; `nms` is given a
-    stand-in that keeps every box, in the order of their scores, and `roi_align` one that gives features of the right
-    shape.
+    Such a torchvision fails on import. The names of the operators are enough for architectures;
+    `nms` is given a stand-in that keeps every box, in the order of their scores, and `roi_align`
+    one that gives features of the right shape.
     """
 
     def __init__(self, own: Any) -> None:
@@ -134,6 +136,12 @@ def _define_operators() -> None:
 
 
 def _no_features(
-    input: torch.Tensor, rois: torch.Tensor, spatial_scale: float, height: int, width: int, ratio: int, aligned: bool
+    input: torch.Tensor,
+    rois: torch.Tensor,
+    spatial_scale: float,
+    height: int,
+    width: int,
+    ratio: int,
+    aligned: bool,
 ) -> torch.Tensor:
     return input.new_zeros(rois.shape[0], input.shape[1], height, width)

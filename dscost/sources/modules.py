@@ -14,11 +14,11 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from dscost.beside_meta import MOST_MADE_VALUES, values_kept
 from dscost.errors import InputError, UnavailableError, did_you_mean, first_line
-from dscost.failures import is_interrupt, may_want_values
-from dscost.parts import changed, set_training
-from dscost.randomness import SEED, own_random_numbers
+from dscost.foreign.failures import is_interrupt, may_want_values
+from dscost.foreign.parts import changed, set_training
+from dscost.foreign.randomness import SEED, own_random_numbers
+from dscost.modules.beside_meta import MOST_MADE_VALUES, values_kept
 from dscost.sources import ModuleSource
 from dscost.sources.importing import SCRIPT, World, levels_of, world_of_package
 from dscost.sources.mending import notes_on
@@ -38,7 +38,8 @@ def from_python(
         has_input: Whether an input is given; if not, and there can be none, nothing is made.
 
     Raises:
-        InputError: There is no such module or factory, or it makes no `nn.Module`, or states no input.
+        InputError: There is no such module or factory, or it makes no `nn.Module`, or states no
+            input.
         UnavailableError: It needs something that is not installed.
     """
     path, _, name = target.rpartition(":")
@@ -49,9 +50,13 @@ def from_python(
     except (Exception, SystemExit) as error:
         missing = missing_module(error)
         if missing:
-            raise InputError(f"{target}: there is no module '{missing}'{_written_as_path(path)}") from error
+            raise InputError(
+                f"{target}: there is no module '{missing}'{_written_as_path(path)}"
+            ) from error
         raise InputError(f"{target}: importing {path} failed: {first_line(error)}") from error
-    return _from_factory(_Found("python", target, module, name, world, path), kwargs, has_input=has_input)
+    return _from_factory(
+        _Found("python", target, module, name, world, path), kwargs, has_input=has_input
+    )
 
 
 def _here() -> tuple[Path, ...]:
@@ -75,7 +80,8 @@ def from_file(target: str, kwargs: Mapping[str, Any], *, has_input: bool = True)
         has_input: As of `from_python`.
 
     Raises:
-        InputError: There is no such file or factory, or it makes no `nn.Module`, or states no input.
+        InputError: There is no such file or factory, or it makes no `nn.Module`, or states no
+            input.
         UnavailableError: It needs something that is not installed.
     """
     text, _, name = target.rpartition(":")
@@ -88,7 +94,9 @@ def from_file(target: str, kwargs: Mapping[str, Any], *, has_input: bool = True)
         world, module = _in_package(path, levels) if levels else _as_script(path)
     except (Exception, SystemExit) as error:
         raise InputError(f"{target}: running {text} failed: {first_line(error)}") from error
-    return _from_factory(_Found("file", target, module, name, world, text), kwargs, has_input=has_input)
+    return _from_factory(
+        _Found("file", target, module, name, world, text), kwargs, has_input=has_input
+    )
 
 
 def _as_script(path: Path) -> tuple[World, ModuleType]:
@@ -125,7 +133,8 @@ def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) 
     Args:
         target: The path of the program.
         kwargs: None, since it takes none.
-        trust: Whether one that cannot be read otherwise is read as torch does, which runs code that it holds or names.
+        trust: Whether one that cannot be read otherwise is read as torch does, which runs code that
+            it holds or names.
 
     Raises:
         InputError: It is not such a program, or reading it would run code.
@@ -142,7 +151,9 @@ def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) 
         module, example = read_program(path)
     except CodeError as error:
         if not trust:
-            told = f"{error}; if you trust it, --trust (in a budget trust: true) reads it all the same"
+            told = (
+                f"{error}; if you trust it, --trust (in a budget trust: true) reads it all the same"
+            )
             raise InputError(told) from error
         module, example = read_trusted(path)
     if example is None:
@@ -223,11 +234,17 @@ def _looked_up(found: _Found) -> Any:
                 value = getattr(value, part)
         except AttributeError as error:
             if isinstance(error.__cause__, ImportError):  # it is there, but not what it needs
-                raise InputError(f"{target}: importing {name} failed: {_root_told(error)}") from error
+                raise InputError(
+                    f"{target}: importing {name} failed: {_root_told(error)}"
+                ) from error
             public = [key for key in dir(found.module) if not key.startswith("_")]
-            raise InputError(f"{target}: there is no '{name}'{did_you_mean(name, public)}") from error
+            raise InputError(
+                f"{target}: there is no '{name}'{did_you_mean(name, public)}"
+            ) from error
         except ModuleNotFoundError as error:
-            raise UnavailableError(f"{target}: importing {name} failed: {_root_told(error)}") from error
+            raise UnavailableError(
+                f"{target}: importing {name} failed: {_root_told(error)}"
+            ) from error
         except (Exception, SystemExit) as error:
             raise InputError(f"{target}: importing {name} failed: {_root_told(error)}") from error
     return value
@@ -236,7 +253,9 @@ def _looked_up(found: _Found) -> Any:
 def _root_told(error: BaseException) -> str:
     """Return what an error says, and what the one says that it began with."""
     root, seen = error, {id(error)}
-    while root.__cause__ is not None and id(root.__cause__) not in seen:  # an error may be raised from itself
+    while (
+        root.__cause__ is not None and id(root.__cause__) not in seen
+    ):  # an error may be raised from itself
         root = root.__cause__
         seen.add(id(root))
     return first_line(error) if root is error else f"{first_line(error)} (since {first_line(root)})"
@@ -251,7 +270,9 @@ def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[s
     try:
         inspect.signature(factory).bind(**kwargs)
     except TypeError as error:
-        raise InputError(f"{target} cannot be made: {first_line(error)}{argument_hint(factory, kwargs)}") from error
+        raise InputError(
+            f"{target} cannot be made: {first_line(error)}{argument_hint(factory, kwargs)}"
+        ) from error
     except ValueError:  # it has no signature
         return
 
@@ -259,12 +280,17 @@ def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[s
 class Maker:
     """A factory with its arguments.
 
-    Whoever may call `real` while a trace runs has `entered` before the trace begins: both wait for their turn, and two
-    threads that take the two turns in different orders would wait for each other.
+    Whoever may call `real` while a trace runs has `entered` before the trace begins: both wait for
+    their turn, and two threads that take the two turns in different orders would wait for each
+    other.
     """
 
     def __init__(
-        self, target: str, factory: Callable[..., Any], kwargs: Mapping[str, Any], world: World | None = None
+        self,
+        target: str,
+        factory: Callable[..., Any],
+        kwargs: Mapping[str, Any],
+        world: World | None = None,
     ) -> None:
         world = world or World()
         self._target, self._factory, self._kwargs, self._world = target, factory, kwargs, world
@@ -281,7 +307,9 @@ class Maker:
         except BaseException as error:
             if is_interrupt(error):
                 raise
-            if not may_want_values(error):  # a second call would end the same, and do twice what it does besides
+            if not may_want_values(
+                error
+            ):  # a second call would end the same, and do twice what it does besides
                 raise self._failed(error) from error
         return self.real()
 
@@ -313,5 +341,8 @@ class Maker:
             raise InputError(f"{self._target} makes no nn.Module but this: {module!r:.60}")
         set_training(module, False)
         if device == "meta":  # the small ones were made with values
-            changed(module, lambda tensor: tensor.to("meta") if isinstance(tensor, nn.Parameter) else tensor)
+            changed(
+                module,
+                lambda tensor: tensor.to("meta") if isinstance(tensor, nn.Parameter) else tensor,
+            )
         return module

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from dscost.errors import InputError, did_you_mean, first_line
-from dscost.literals import Reference
+from dscost.notation.literals import Reference
 from dscost.sources.importing import SCRIPT
 
 
@@ -43,7 +43,9 @@ def _object(reference: Reference) -> Any:
             found = getattr(found, part)
         except AttributeError as error:
             near = did_you_mean(part, [name for name in dir(found) if not name.startswith("_")])
-            raise InputError(f"{reference}: there is no '{part}'{near}{_or_text(reference)}") from error
+            raise InputError(
+                f"{reference}: there is no '{part}'{near}{_or_text(reference)}"
+            ) from error
         except (Exception, SystemExit) as error:
             raise InputError(f"{reference} cannot be imported: {first_line(error)}") from error
     parts = resolved(reference.parts)
@@ -62,8 +64,12 @@ def _module(reference: Reference) -> ModuleType:
     except (Exception, SystemExit) as error:
         missing = missing_module(error)
         if missing:
-            raise InputError(f"{reference}: there is no module '{missing}'{_or_text(reference)}") from error
-        raise InputError(f"{reference}: importing {reference.module} failed: {first_line(error)}") from error
+            raise InputError(
+                f"{reference}: there is no module '{missing}'{_or_text(reference)}"
+            ) from error
+        raise InputError(
+            f"{reference}: importing {reference.module} failed: {first_line(error)}"
+        ) from error
 
 
 def missing_module(error: BaseException) -> str | None:
@@ -92,7 +98,12 @@ def _check_parts(reference: Reference, found: Any, parts: Mapping[str, Any]) -> 
     Raises:
         InputError: There are some.
     """
-    if parts and isinstance(found, type) and hasattr(found, "model_type") and hasattr(found, "to_dict"):
+    if (
+        parts
+        and isinstance(found, type)
+        and hasattr(found, "model_type")
+        and hasattr(found, "to_dict")
+    ):
         check_names(str(reference), found(), parts)
 
 
@@ -132,7 +143,9 @@ def argument_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> str
     return f" (give it with {' '.join(missing)})" if missing else ""
 
 
-def object_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any], error: BaseException) -> str:
+def object_hint(
+    factory: Callable[..., Any], kwargs: Mapping[str, Any], error: BaseException
+) -> str:
     """Return how an object is written where a factory looks for an attribute of a mapping or text that it was given."""
     given = getattr(error, "obj", None) if isinstance(error, AttributeError) else None
     if not isinstance(given, dict | str):

@@ -40,7 +40,9 @@ def read_program(path: Path) -> Program:
             )
             return Program(as_module(program, archive.takes, archive.ranges), archive.example)
         except Exception as error:  # torch says by many classes that a graph does not hang together
-            raise InputError(f"{path}: not a whole program of torch.export: {reason_of(error, reasons)}") from error
+            raise InputError(
+                f"{path}: not a whole program of torch.export: {reason_of(error, reasons)}"
+            ) from error
 
 
 def read_trusted(path: Path) -> Program:
@@ -87,7 +89,9 @@ def _quietly() -> Iterator[list[str]]:
     """Give the reasons that torch logs instead of raising them, and keep it from printing them."""
     handler = _Reasons()
     known = logging.root.manager.loggerDict
-    loggers = [logging.getLogger(name) for name in (*_SPEAKERS, *known) if name.startswith(_SPEAKERS)]
+    loggers = [
+        logging.getLogger(name) for name in (*_SPEAKERS, *known) if name.startswith(_SPEAKERS)
+    ]
     before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:  # torch gives some of them handlers of their own
         logger.handlers, logger.propagate = [handler], False

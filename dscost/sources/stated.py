@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from dscost.errors import DscostError, InputError, first_line
-from dscost.inputs import inputs_of, parse_input
-from dscost.parts import each_part
+from dscost.foreign.parts import each_part
+from dscost.notation.inputs import inputs_of, parse_input
 from dscost.sources.importing import World
 
 BESIDE = ("example_input", "example_inputs")
-"""What states the input of the factories in its module: a function without arguments, or a value."""
+"""What states the input of the factories in its module: a function without arguments, or a
+value."""
 ON_MODEL = ("example_input_array", "dummy_inputs")
 """What states the input of a model: as of Lightning, and of transformers."""
 DEFAULT_EXAMPLE = "1,3,224,224"
@@ -87,7 +88,9 @@ def stated_by(model: nn.Module) -> Stated | None:
         try:
             value = getattr(model, name, None)
         except Exception as error:
-            raise InputError(f"{type(model).__name__}.{name} failed: {first_line(error)}; give --input") from error
+            raise InputError(
+                f"{type(model).__name__}.{name} failed: {first_line(error)}; give --input"
+            ) from error
         found = _of_model(model, name, value)
         if found is not None:
             return found
@@ -95,7 +98,9 @@ def stated_by(model: nn.Module) -> Stated | None:
 
 
 def _of_model(model: nn.Module, name: str, value: Any) -> Stated | None:
-    if not isinstance(value, Tensor | Mapping | tuple | list) or (not isinstance(value, Tensor) and not value):
+    if not isinstance(value, Tensor | Mapping | tuple | list) or (
+        not isinstance(value, Tensor) and not value
+    ):
         return None
     where = f"the model's own {name}"
     if name == "example_input_array":  # Lightning unpacks tuples and dicts, and nothing else
@@ -110,7 +115,13 @@ def _of_model(model: nn.Module, name: str, value: Any) -> Stated | None:
 
 def _image_shape(config: Any) -> tuple[int, ...] | None:
     size, channels = getattr(config, "image_size", None), getattr(config, "num_channels", 3)
-    sizes = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, list | tuple) else ()
+    sizes = (
+        (size, size)
+        if isinstance(size, int)
+        else tuple(size)
+        if isinstance(size, list | tuple)
+        else ()
+    )
     if len(sizes) != 2 or not all(isinstance(one, int) for one in (*sizes, channels)):
         return None
     return (1, channels, *sizes)
@@ -122,16 +133,24 @@ def may_state(kind: type[nn.Module]) -> bool:
         if base in (nn.Module, object):
             continue
         for name in ON_MODEL:
-            if vars(base).get(name) is not None and not (name == ON_MODEL[0] and _is_lightning(base)):
+            if vars(base).get(name) is not None and not (
+                name == ON_MODEL[0] and _is_lightning(base)
+            ):
                 return True
-        if any(name in ON_MODEL for code in _codes(base) for name in code.co_names) and not _is_lightning(base):
+        if any(
+            name in ON_MODEL for code in _codes(base) for name in code.co_names
+        ) and not _is_lightning(base):
             return True
     return False
 
 
 def _is_lightning(kind: type) -> bool:
     """Whether a class is Lightning's own: it has the attribute for all, and it is filled by their code."""
-    return kind.__module__.partition(".")[0] in ("lightning", "pytorch_lightning", "lightning_fabric")
+    return kind.__module__.partition(".")[0] in (
+        "lightning",
+        "pytorch_lightning",
+        "lightning_fabric",
+    )
 
 
 def _codes(kind: type) -> Iterator[CodeType]:
@@ -151,15 +170,23 @@ def missing_input(name: str, model: nn.Module | type[nn.Module]) -> InputError:
     sizes = f"({shape.replace(',', ', ')})"
     in_python = f"torch.zeros({sizes}, dtype=torch.{dtype})" if dtype else sizes
     taken = _taken(model)
-    several = f"; its forward takes {', '.join(taken[:-1])} and {taken[-1]}" if len(taken) > 1 else ""
-    return InputError(f"{name} does not state its input: give it with --input {example} or input={in_python}{several}")
+    several = (
+        f"; its forward takes {', '.join(taken[:-1])} and {taken[-1]}" if len(taken) > 1 else ""
+    )
+    return InputError(
+        f"{name} does not state its input: give it with --input {example} or input={in_python}{several}"
+    )
 
 
 def _example_for(model: nn.Module) -> str:
-    if getattr(model, "main_input_name", None) == "input_values":  # of transformers: sound, without channels
+    if (
+        getattr(model, "main_input_name", None) == "input_values"
+    ):  # of transformers: sound, without channels
         return "1,16000"
     for module in each_part(model):
-        example = next((shape(module) for kind, shape in _EXAMPLES.items() if isinstance(module, kind)), None)
+        example = next(
+            (shape(module) for kind, shape in _EXAMPLES.items() if isinstance(module, kind)), None
+        )
         if example:
             return example
     return DEFAULT_EXAMPLE
@@ -176,7 +203,8 @@ _EXAMPLES: Mapping[Any, Callable[[Any], str]] = {
     nn.MultiheadAttention: lambda module: f"1,128,{module.embed_dim}",
     nn.Linear: lambda module: f"1,{module.in_features}",
 }
-"""What a model takes that begins with such a module, most likely; lazy ones do not know their channels."""
+"""What a model takes that begins with such a module, most likely; lazy ones do not know their
+channels."""
 
 
 def _example_for_class(kind: type[nn.Module]) -> str:
@@ -194,10 +222,14 @@ def _example_for_class(kind: type[nn.Module]) -> str:
 
 _FIRST = {
     **dict.fromkeys(("Embedding", "EmbeddingBag"), _IDS),
-    **dict.fromkeys(("Conv2d", "Linear"), DEFAULT_EXAMPLE),  # a linear layer may be the head of anything
+    **dict.fromkeys(
+        ("Conv2d", "Linear"), DEFAULT_EXAMPLE
+    ),  # a linear layer may be the head of anything
     "Conv1d": "1,3,1000",
     "Conv3d": "1,3,16,112,112",
-    **dict.fromkeys(("RNN", "LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer"), "1,128,64"),
+    **dict.fromkeys(
+        ("RNN", "LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer"), "1,128,64"
+    ),
 }
 
 
@@ -210,4 +242,8 @@ def _taken(model: nn.Module | type[nn.Module]) -> list[str]:
     if isinstance(model, type):
         parameters = parameters[1:]
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [one.name for one in parameters if one.kind in plain and one.default is inspect.Parameter.empty]
+    return [
+        one.name
+        for one in parameters
+        if one.kind in plain and one.default is inspect.Parameter.empty
+    ]

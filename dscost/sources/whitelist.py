@@ -38,7 +38,9 @@ def checked(kind: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, UnionType):
         return None if value is None else checked(inner[0], value, where)
     if isinstance(kind, str | typing.ForwardRef):
-        return checked(getattr(schema, getattr(kind, "__forward_arg__", None) or str(kind)), value, where)
+        return checked(
+            getattr(schema, getattr(kind, "__forward_arg__", None) or str(kind)), value, where
+        )
     if origin is list:
         return [checked(inner[0], one, where) for one in _instance(list, value, where)]
     if origin is dict:
@@ -73,7 +75,9 @@ def _checked_union(kind: Any, value: Any, where: str) -> Any:
     ((name, one),) = value.items()
     hints = _hints(kind)
     if name not in hints:
-        raise InputError(f"{where} is '{name!s:.40}', which this torch ({torch.__version__}) does not know")
+        raise InputError(
+            f"{where} is '{name!s:.40}', which this torch ({torch.__version__}) does not know"
+        )
     if name in _OBJECTS:
         raise CodeError("it holds an object of a class of its own, whose code would run")
     place = f"{kind.__name__}.{name}"
@@ -93,7 +97,8 @@ _WITHOUT_HINT: Mapping[Any, Mapping[str, Any]] = {
     schema.SymFloat: {"as_float": 1.0},
     schema.SymBool: {"as_bool": True},
 }
-"""For sizes that are known only once the program has run; nothing but torch's own bookkeeping reads them."""
+"""For sizes that are known only once the program has run; nothing but torch's own bookkeeping reads
+them."""
 
 
 def _as_example(kind: Any, expression: Any) -> Any:
@@ -102,9 +107,13 @@ def _as_example(kind: Any, expression: Any) -> Any:
     Raises:
         CodeError: The expression is none; it is not evaluated here, but torch would.
     """
-    text = _instance(str, _instance(dict, expression, "SymExpr").get("expr_str"), "SymExpr.expr_str")
+    text = _instance(
+        str, _instance(dict, expression, "SymExpr").get("expr_str"), "SymExpr.expr_str"
+    )
     if not _is_expression(text):
-        raise CodeError(f"a size in it is no expression but this, which torch would evaluate: {text!r:.60}")
+        raise CodeError(
+            f"a size in it is no expression but this, which torch would evaluate: {text!r:.60}"
+        )
     hint = expression.get("hint")
     return checked(kind, _WITHOUT_HINT[kind] if hint is None else hint, "SymExpr.hint")
 
@@ -125,7 +134,11 @@ def _is_expression(text: str) -> bool:
             node.id.startswith("_") or (id(node) in called and not node.id[0].isupper())
         ):
             return False
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not re.fullmatch(r"[\w.+-]*", node.value):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and not re.fullmatch(r"[\w.+-]*", node.value)
+        ):
             return False
     return True
 
@@ -134,7 +147,16 @@ MOST_EXPRESSION = 20_000
 """Characters."""
 _ARITHMETIC = (
     *(ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.Tuple),
-    *(ast.BinOp, ast.operator, ast.UnaryOp, ast.unaryop, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop),
+    *(
+        ast.BinOp,
+        ast.operator,
+        ast.UnaryOp,
+        ast.unaryop,
+        ast.Compare,
+        ast.cmpop,
+        ast.BoolOp,
+        ast.boolop,
+    ),
 )
 
 
@@ -145,7 +167,9 @@ def _checked_fields(kind: Any, value: Any, where: str) -> Any:
         has_default = field.default is not MISSING or field.default_factory is not MISSING
         if field.name not in _instance(dict, value, where):
             if not has_default:
-                raise InputError(f"not a program of torch.export: {kind.__name__} without {field.name}")
+                raise InputError(
+                    f"not a program of torch.export: {kind.__name__} without {field.name}"
+                )
         elif place in _DROPPED:
             found[field.name] = _DROPPED[place](value[field.name])
         else:
@@ -163,7 +187,12 @@ def _checked_fields(kind: Any, value: Any, where: str) -> Any:
 ASSERTIONS = frozenset(
     f"torch.ops.aten.{name}"
     for name in (
-        *("_assert_async.msg", "_assert_async.default", "_assert_scalar.default", "_assert_tensor_metadata.default"),
+        *(
+            "_assert_async.msg",
+            "_assert_async.default",
+            "_assert_scalar.default",
+            "_assert_tensor_metadata.default",
+        ),
         *("sym_constrain_range.default", "sym_constrain_range_for_size.default"),
     )
 )
@@ -188,7 +217,11 @@ def _stack(metadata: Any) -> dict[str, str]:
     for entry in str(text or "").split(";"):
         key, _, rest = entry.partition(",")
         path, _, kind = rest.partition(",")
-        if not all(map(str.isprintable, (key, path))) or _CONFUSING.search(f"{key}{path}") or key.startswith("_empty"):
+        if (
+            not all(map(str.isprintable, (key, path)))
+            or _CONFUSING.search(f"{key}{path}")
+            or key.startswith("_empty")
+        ):
             continue
         entries.append(f"{key},{path},{_class_name(kind)}")
     if not entries or entries[0].split(",")[1]:
@@ -232,7 +265,9 @@ def _no_objects(found: Any) -> dict[str, Any]:
 def _text(where: str, value: Any) -> str:
     rule = _RULES.get(where)
     if rule is None:
-        raise InputError(f"not a program of torch.export that this torch ({torch.__version__}) reads: {where}")
+        raise InputError(
+            f"not a program of torch.export that this torch ({torch.__version__}) reads: {where}"
+        )
     return rule(_instance(str, value, where))
 
 
@@ -252,7 +287,11 @@ def a_path(text: str) -> str:
     Raises:
         CodeError: It could end a text in Python code, or name something of Python's own.
     """
-    if not text.isprintable() or _CONFUSING.search(text) or any(part.startswith("__") for part in text.split(".")):
+    if (
+        not text.isprintable()
+        or _CONFUSING.search(text)
+        or any(part.startswith("__") for part in text.split("."))
+    ):
         raise CodeError(f"a path in it is no path but this, which could be code: {text!r:.60}")
     return text
 
@@ -269,22 +308,64 @@ def _a_dialect(text: str) -> str:
 
 OPERATORS: Mapping[str, tuple[str, ...]] = {
     "_operator": (
-        *("add", "and_", "eq", "floordiv", "ge", "getitem", "gt", "le", "lshift", "lt", "mod", "mul", "ne", "neg"),
+        *(
+            "add",
+            "and_",
+            "eq",
+            "floordiv",
+            "ge",
+            "getitem",
+            "gt",
+            "le",
+            "lshift",
+            "lt",
+            "mod",
+            "mul",
+            "ne",
+            "neg",
+        ),
         *("not_", "or_", "pos", "pow", "rshift", "sub", "truediv"),
     ),
     "math": ("ceil", "floor", "sqrt", "trunc"),
-    "torch": ("sym_float", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt", "sym_sum"),
+    "torch": (
+        "sym_float",
+        "sym_int",
+        "sym_ite",
+        "sym_max",
+        "sym_min",
+        "sym_not",
+        "sym_sqrt",
+        "sym_sum",
+    ),
     "torch._functorch.predispatch": (
-        *("_add_batch_dim", "_remove_batch_dim", "_vmap_decrement_nesting", "_vmap_increment_nesting"),
+        *(
+            "_add_batch_dim",
+            "_remove_batch_dim",
+            "_vmap_decrement_nesting",
+            "_vmap_increment_nesting",
+        ),
     ),
     "torch.ops.higher_order": (
-        *("associative_scan", "auto_functionalized", "auto_functionalized_v2", "cond", "flex_attention"),
+        *(
+            "associative_scan",
+            "auto_functionalized",
+            "auto_functionalized_v2",
+            "cond",
+            "flex_attention",
+        ),
         *("hints_wrapper", "invoke_subgraph", "map_impl", "out_dtype", "scan", "strict_mode"),
-        *("tag_activation_checkpoint", "while_loop", "wrap", "wrap_activation_checkpoint", "wrap_with_autocast"),
+        *(
+            "tag_activation_checkpoint",
+            "while_loop",
+            "wrap",
+            "wrap_activation_checkpoint",
+            "wrap_with_autocast",
+        ),
         "wrap_with_set_grad_enabled",
     ),
 }
-"""Functions that an operator of a program may be, by where they are; beside these the operators of torch."""
+"""Functions that an operator of a program may be, by where they are; beside these the operators of
+torch."""
 
 LIBRARIES = ("aten", "prims", "quantized", "quantized_decomposed", "mkldnn", "torchvision")
 """Namespaces of operators that only compute."""
@@ -301,11 +382,15 @@ def _an_operator(text: str) -> str:
         raise CodeError(f"it calls {text!r:.80}, which is no operator")
     library, operator, overload = parts.groups()
     if library not in LIBRARIES or operator in ON_FILES or "__" in f"{library}{overload}":
-        raise CodeError(f"it calls {library}::{operator}, an operator whose code is not torch's, or that opens files")
+        raise CodeError(
+            f"it calls {library}::{operator}, an operator whose code is not torch's, or that opens files"
+        )
     full = f"{library}::{operator}" + ("" if overload == "default" else f".{overload}")
     _with_library(library)
     if not torch._C._dispatch_has_kernel(full):
-        raise InputError(f"it calls {full}, an operator that this torch ({torch.__version__}) does not have")
+        raise InputError(
+            f"it calls {full}, an operator that this torch ({torch.__version__}) does not have"
+        )
     return text
 
 
@@ -321,7 +406,12 @@ def _with_library(library: str) -> None:
 
 _CONTAINERS = ("tuple", "list", "dict")
 _CONTAINER_TYPES = frozenset(
-    (*(f"builtins.{name}" for name in _CONTAINERS), "collections.OrderedDict", "collections.deque", "torch.Size")
+    (
+        *(f"builtins.{name}" for name in _CONTAINERS),
+        "collections.OrderedDict",
+        "collections.deque",
+        "torch.Size",
+    )
 )
 _LIST = "builtins.list"
 
@@ -333,7 +423,9 @@ def _tree_of_inputs(text: str) -> str:
 
 def _tree_of_outputs(text: str) -> str:
     protocol, tree = json.loads(text)
-    return json.dumps([_instance(int, protocol, "TreeSpec"), _tree(tree, lambda _: (_LIST, "null"))])
+    return json.dumps(
+        [_instance(int, protocol, "TreeSpec"), _tree(tree, lambda _: (_LIST, "null"))]
+    )
 
 
 def _tree(node: Any, of_class: Callable[[str], tuple[str, str]]) -> dict[str, Any]:
@@ -341,10 +433,13 @@ def _tree(node: Any, of_class: Callable[[str], tuple[str, str]]) -> dict[str, An
 
     Args:
         node: With a type, a context (the keys of a dict) and children; a leaf has no type.
-        of_class: What to write in place of a class that is no plain container: a type and a context.
+        of_class: What to write in place of a class that is no plain container: a type and a
+            context.
     """
     kind, context = _instance(dict, node, "TreeSpec")["type"], node["context"]
-    children = [_tree(child, of_class) for child in _instance(list, node["children_spec"], "TreeSpec")]
+    children = [
+        _tree(child, of_class) for child in _instance(list, node["children_spec"], "TreeSpec")
+    ]
     if kind is None:
         return {"type": None, "context": None, "children_spec": []}
     if kind not in _CONTAINER_TYPES:
@@ -363,7 +458,9 @@ def _is_plain_context(context: Any) -> bool:
 
 def _refused_class(kind: str) -> tuple[str, str]:
     module = kind.rpartition(".")[0]
-    known = kind in pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE and kind not in ("collections.namedtuple",)
+    known = kind in pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE and kind not in (
+        "collections.namedtuple",
+    )
     raise CodeError(
         f"an input of it is a {kind:.80}, a class that would be imported"
         if not known

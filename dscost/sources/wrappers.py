@@ -4,11 +4,23 @@ from types import FunctionType
 
 from torch import nn
 
-from dscost.parts import children_of
+from dscost.foreign.parts import children_of
 from dscost.sources import ModuleSource
 
 _OF_FILES = frozenset(
-    ("source", "sources", "path", "paths", "file", "files", "filename", "image_path", "img_path", "url", "urls")
+    (
+        "source",
+        "sources",
+        "path",
+        "paths",
+        "file",
+        "files",
+        "filename",
+        "image_path",
+        "img_path",
+        "url",
+        "urls",
+    )
 )
 """What the argument is called of a forward that reads files."""
 
@@ -16,8 +28,8 @@ _OF_FILES = frozenset(
 def network_of(module: nn.Module) -> nn.Module | None:
     """Return the network in a module that predicts on files, or `None` where it is a network itself.
 
-    Such a module has a `.model`, and either no forward, only a way of its own to be called, or a forward that hands
-    something that is called like a file on to `predict`.
+    Such a module has a `.model`, and either no forward, only a way of its own to be called, or a
+    forward that hands something that is called like a file on to `predict`.
     """
     network = children_of(module).get("model")
     kind = type(module)
@@ -36,13 +48,13 @@ def without_wrapper(source: ModuleSource) -> ModuleSource:
     network, make_real = network_of(source.module), source.make_real
     if network is None:
         return source
-    note = (
-        f"{type(source.module).__name__} predicts on files: what is counted is its .model, a {type(network).__name__}."
-    )
+    note = f"{type(source.module).__name__} predicts on files: what is counted is its .model, a {type(network).__name__}."
 
     def made() -> nn.Module:
         assert make_real is not None
         real = make_real()
         return network_of(real) or real
 
-    return source._replace(module=network, notes=(*source.notes, note), make_real=None if make_real is None else made)
+    return source._replace(
+        module=network, notes=(*source.notes, note), make_real=None if make_real is None else made
+    )

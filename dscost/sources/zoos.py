@@ -36,7 +36,9 @@ def from_torchvision(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
         options.setdefault("weights_backbone", None)
     maker = Maker(f"torchvision:{name}", builder, options)
     shape = _torchvision_input(models, name)
-    return ModuleSource("torchvision", maker.on_meta(), shape, _notes(), maker.real, importing=maker.entered)
+    return ModuleSource(
+        "torchvision", maker.on_meta(), shape, _notes(), maker.real, importing=maker.entered
+    )
 
 
 def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
@@ -50,7 +52,11 @@ def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
     timm = _imported("timm")
     if not timm.is_model(name.partition(".")[0]):
         raise UnknownNameError("timm model", name, timm.list_models())
-    maker = Maker(f"timm:{name}", lambda **options: timm.create_model(name, pretrained=False, **options), kwargs)
+    maker = Maker(
+        f"timm:{name}",
+        lambda **options: timm.create_model(name, pretrained=False, **options),
+        kwargs,
+    )
     module = maker.on_meta()
     config = getattr(module, "pretrained_cfg", None) or {}
     size = config.get("input_size") or (3, DEFAULT_SIZE, DEFAULT_SIZE)
@@ -59,7 +65,9 @@ def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
     return ModuleSource("timm", module, (1, *size), _notes(), maker.real, importing=maker.entered)
 
 
-def from_transformers(name: str, kwargs: Mapping[str, Any], *, folder: Path | None = None) -> ModuleSource:
+def from_transformers(
+    name: str, kwargs: Mapping[str, Any], *, folder: Path | None = None
+) -> ModuleSource:
     """Return a model of transformers with random weights, made by the default configuration of its type.
 
     Args:
@@ -68,16 +76,22 @@ def from_transformers(name: str, kwargs: Mapping[str, Any], *, folder: Path | No
         folder: Where a relative path is sought before the working directory.
 
     Raises:
-        InputError: The name is one of the hub, which is not asked; or the configuration has no such argument.
+        InputError: The name is one of the hub, which is not asked; or the configuration has no such
+            argument.
         UnavailableError: transformers is not installed or cannot be loaded.
         UnknownNameError: It has no such model type.
     """
     world = World()
     with world.entered():
         transformers = _imported("transformers", "transformers")
-        configurations = importlib.import_module("transformers.models.auto.configuration_auto").CONFIG_MAPPING
+        configurations = importlib.import_module(
+            "transformers.models.auto.configuration_auto"
+        ).CONFIG_MAPPING
     given: dict[str, Any] = {}
-    place = next((place for place in (Path(folder or ".") / name, Path(name)) if (place / CONFIG).is_file()), None)
+    place = next(
+        (place for place in (Path(folder or ".") / name, Path(name)) if (place / CONFIG).is_file()),
+        None,
+    )
     kind = name
     if place is not None:
         given = _configuration(place / CONFIG)
@@ -89,7 +103,9 @@ def from_transformers(name: str, kwargs: Mapping[str, Any], *, folder: Path | No
     def make(**changes: Any) -> Any:
         configuration_class = configurations[kind]
         check_names(f"hf:{name}", configuration_class.from_dict(given), changes)
-        return transformers.AutoModel.from_config(configuration_class.from_dict({**given, **changes}))
+        return transformers.AutoModel.from_config(
+            configuration_class.from_dict({**given, **changes})
+        )
 
     maker = Maker(f"hf:{name}", make, kwargs, world)
     module = maker.on_meta()
@@ -103,7 +119,9 @@ def _configuration(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not the configuration of a model: {first_line(error)}") from error
+        raise InputError(
+            f"{path}: not the configuration of a model: {first_line(error)}"
+        ) from error
     if not isinstance(found, dict) or "model_type" not in found:
         raise InputError(f"{path}: not the configuration of a model: it has no model_type")
     return found
@@ -111,9 +129,17 @@ def _configuration(path: Path) -> dict[str, Any]:
 
 def _no_model_type(name: str, kind: str, known: Sequence[str]) -> InputError:
     """Return the error for a name that is no model type: of the hub, most likely, where it has a size or an owner."""
-    begins = [one for one in known if kind.rpartition("/")[2].lower().replace("_", "-").startswith(f"{one}-")]
+    begins = [
+        one
+        for one in known
+        if kind.rpartition("/")[2].lower().replace("_", "-").startswith(f"{one}-")
+    ]
     if kind == name and (begins or "/" in name):
-        instead = f"hf:{max(begins, key=len)} with --kwargs for its size" if begins else "its model type, as in hf:bert"
+        instead = (
+            f"hf:{max(begins, key=len)} with --kwargs for its size"
+            if begins
+            else "its model type, as in hf:bert"
+        )
         return InputError(
             f"hf:{name}: the hub is not asked and nothing is downloaded: give {instead}, "
             f"or a folder with its {CONFIG}, as hf:path/to/folder"
@@ -148,14 +174,27 @@ def _torchvision_input(models: ModuleType, name: str) -> Any:
     weights = list(models.get_model_weights(name))
     meta = weights[-1].meta if weights else {}
     family = models.get_model_builder(name).__module__
-    transforms = weights[-1].transforms.keywords if weights and hasattr(weights[-1].transforms, "keywords") else {}
+    transforms = (
+        weights[-1].transforms.keywords
+        if weights and hasattr(weights[-1].transforms, "keywords")
+        else {}
+    )
     if ".detection." in family:
         size = 320 if "320" in name else 300 if "300" in name else 800
         return [[(3, size, size)]]  # one list of images
     if ".optical_flow." in family:
         return [(1, 3, 520, 960), (1, 3, 520, 960)]
-    crop = transforms.get("crop_size") or transforms.get("resize_size") or meta.get("min_size") or DEFAULT_SIZE
-    height, width = (crop, crop) if isinstance(crop, int) else (crop[-2:] if len(crop) > 1 else (crop[0], crop[0]))
+    crop = (
+        transforms.get("crop_size")
+        or transforms.get("resize_size")
+        or meta.get("min_size")
+        or DEFAULT_SIZE
+    )
+    height, width = (
+        (crop, crop)
+        if isinstance(crop, int)
+        else (crop[-2:] if len(crop) > 1 else (crop[0], crop[0]))
+    )
     if ".video." in family:
         return (1, 3, VIDEO_FRAMES, height, width)
     return (1, 3, height, width)

@@ -6,12 +6,13 @@ from random import Random
 from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
-from dscost.units import DTYPE_BYTES
+from dscost.notation.units import DTYPE_BYTES
 
 DEVICES = ("cpu", "cuda")
 MEMORY_FORMATS = ("contiguous", "channels_last")
 MODES = ("eager", "compile", "graph", "cold")
-"""As torch runs it; compiled by `torch.compile`; and on CUDA replayed as a graph, or with a cold cache."""
+"""As torch runs it; compiled by `torch.compile`; and on CUDA replayed as a graph, or with a cold
+cache."""
 CUDA_MODES = ("graph", "cold")
 ALLOCATORS = ("tuned", "system")
 MAX_THREADS = 4096
@@ -85,7 +86,8 @@ class TimingOptions(_Options):
         budget_s: Seconds that measuring may take; by default what suits a layer or a model.
         precision: Half-width of the interval of a speedup at which measuring stops, 0.02 for 2 %.
         seed: Of weights, inputs and the order of blocks.
-        skip_losing: Whether the depthwise-separable model leaves layers standard that the swap makes slower.
+        skip_losing: Whether the depthwise-separable model leaves layers standard that the swap
+            makes slower.
 
     Raises:
         InputError: There is no such device, format or mode, or a number is out of range.
@@ -116,9 +118,13 @@ class TimingOptions(_Options):
             if mode in self.modes and "cuda" not in self.devices:
                 raise InputError(f"mode {mode} needs --device cuda")
         if self.budget_s is not None and not 0 < self.budget_s < 86_400:
-            raise InputError(f"the time budget must be above 0 s and under a day, found {self.budget_s}")
+            raise InputError(
+                f"the time budget must be above 0 s and under a day, found {self.budget_s}"
+            )
         if not 0 < self.precision <= 1:
-            raise InputError(f"the precision must be above 0 % and at most 100 %, found {100 * self.precision:g} %")
+            raise InputError(
+                f"the precision must be above 0 % and at most 100 %, found {100 * self.precision:g} %"
+            )
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise InputError(f"threads must be between 1 and {MAX_THREADS}, found {self.threads}")
         if not -(2**63) <= self.seed < 2**63:
@@ -139,14 +145,20 @@ class TimingOptions(_Options):
             InputError: There are too many.
         """
         found = []
-        for device, kind, size in product(self.devices, self.dtypes or (dtype,), self.batches or (batch,)):
+        for device, kind, size in product(
+            self.devices, self.dtypes or (dtype,), self.batches or (batch,)
+        ):
             modes = self.modes or (("eager", *CUDA_MODES) if device == "cuda" else ("eager",))
             for mode, layout in product(modes, self.memory_formats or memory_formats):
                 if device == "cuda" or mode not in CUDA_MODES:
-                    found.append(Setting(device, kind, layout, None if size == batch else size, mode))
+                    found.append(
+                        Setting(device, kind, layout, None if size == batch else size, mode)
+                    )
         found = list(dict.fromkeys(found))
         if len(found) > MAX_SETTINGS:
-            raise InputError(f"{len(found)} settings are too many to measure at once; at most {MAX_SETTINGS}")
+            raise InputError(
+                f"{len(found)} settings are too many to measure at once; at most {MAX_SETTINGS}"
+            )
         return found
 
     def random(self) -> Random:

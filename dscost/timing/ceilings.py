@@ -10,10 +10,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
+from dscost.devices.roofline import Ceilings
 from dscost.errors import DscostError, OutputError
 from dscost.files import write_whole
-from dscost.results import Noise
-from dscost.roofline import Ceilings
+from dscost.reports.records import Noise
 from dscost.timing import TimingOptions
 from dscost.timing.cuda import fixed_flags
 from dscost.timing.engine import Clock
@@ -21,7 +21,8 @@ from dscost.timing.machine import Watch, default_threads, keep_freed_memory, qui
 from dscost.timing.rig import POINTS, Progress, Rig, measured, rig_of
 
 METHOD = 1
-"""Counts up whenever something else is measured, so that what an older dscost kept is not taken for it."""
+"""Counts up whenever something else is measured, so that what an older dscost kept is not taken for
+it."""
 
 KEPT_DAYS = 30
 
@@ -34,7 +35,8 @@ class Found(NamedTuple):
         from_cache: Whether they were measured before.
         path: Where they are kept; `None` where they could not be.
         problem: Why they could not be kept.
-        noise: What makes them less sure, where they were measured now; those of a busy machine are not kept.
+        noise: What makes them less sure, where they were measured now; those of a busy machine are
+            not kept.
     """
 
     ceilings: Ceilings
@@ -125,8 +127,8 @@ def find_ceilings(
 ) -> Found:
     """Return what a device can do: what was kept, or what is measured now and kept.
 
-    To be called inside `quiet_torch`. A file that cannot be read or written costs time, but is no error. What was
-    measured while the machine was busy is not kept, and what was kept before stays.
+    To be called inside `quiet_torch`. A file that cannot be read or written costs time, but is no
+    error. What was measured while the machine was busy is not kept, and what was kept before stays.
 
     Args:
         device: `cpu` or `cuda`.
@@ -148,11 +150,19 @@ def find_ceilings(
     folder, today = folder or cache_folder(), today or date.today()
     path = folder / _file_name(rig) if folder else None
     kept = _kept(path) if path else None
-    if kept and not refresh and is_fresh(kept, rig, today) and _covers(kept, memory_formats, curve=curve):
+    if (
+        kept
+        and not refresh
+        and is_fresh(kept, rig, today)
+        and _covers(kept, memory_formats, curve=curve)
+    ):
         return Found(kept, True, path)
     if kept:  # what is measured anew covers all that others needed before
         layouts = [name.partition(":")[2] for name in kept.rates]
-        memory_formats, curve = list(dict.fromkeys([*memory_formats, *layouts])), curve or bool(kept.curve)
+        memory_formats, curve = (
+            list(dict.fromkeys([*memory_formats, *layouts])),
+            curve or bool(kept.curve),
+        )
     watching = watch()
     ceilings = measured(rig, memory_formats, curve=curve, today=today, progress=progress)
     noise = watching.noise() if device == "cpu" else ()
@@ -171,7 +181,9 @@ def find_ceilings(
 
 
 def cache_folder(
-    platform: str = sys.platform, environment: Mapping[str, str] = os.environ, home: Path | None = None
+    platform: str = sys.platform,
+    environment: Mapping[str, str] = os.environ,
+    home: Path | None = None,
 ) -> Path | None:
     """Return where ceilings are kept below the user's cache folder, or `None` where the system names none.
 
@@ -200,7 +212,12 @@ def is_fresh(kept: Ceilings, rig: Rig, today: date) -> bool:
         age = (today - date.fromisoformat(kept.measured_on or "")).days
     except ValueError:
         return False
-    same = (kept.device, kept.name, kept.dtype, kept.threads) == (rig.device, rig.name, rig.dtype, rig.threads)
+    same = (kept.device, kept.name, kept.dtype, kept.threads) == (
+        rig.device,
+        rig.name,
+        rig.dtype,
+        rig.threads,
+    )
     return same and 0 <= age <= KEPT_DAYS and dict(kept.versions) == dict(rig.versions)
 
 
@@ -226,5 +243,9 @@ def _keep(path: Path, ceilings: Ceilings) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
-    write_whole(path, json.dumps({"method": METHOD, "ceilings": ceilings.to_dict()}, indent=1) + "\n")
+        raise OutputError(
+            f"cannot make the folder {path.parent}: {error.strerror or error}"
+        ) from error
+    write_whole(
+        path, json.dumps({"method": METHOD, "ceilings": ceilings.to_dict()}, indent=1) + "\n"
+    )

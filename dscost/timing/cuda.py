@@ -27,10 +27,13 @@ class CudaTimer:
 
     Args:
         cold: Whether the second-level cache is flushed before every call.
-        clock_share: Returns the clock as a share of its largest, or `None` where the driver does not tell.
+        clock_share: Returns the clock as a share of its largest, or `None` where the driver does
+            not tell.
     """
 
-    def __init__(self, *, cold: bool = False, clock_share: Callable[[], float | None] = lambda: None) -> None:
+    def __init__(
+        self, *, cold: bool = False, clock_share: Callable[[], float | None] = lambda: None
+    ) -> None:
         self._flush = _flusher() if cold else None
         self._clock_share = clock_share
         self.most_calls = MOST_COLD_CALLS if cold else None
@@ -97,7 +100,9 @@ def replayed(call: Call) -> Call:
     with torch.cuda.graph(graph):
         result = call()
 
-    def replay(_kept: tuple[Any, ...] = (call, result)) -> None:  # a graph keeps none of the memory that it reads
+    def replay(
+        _kept: tuple[Any, ...] = (call, result),
+    ) -> None:  # a graph keeps none of the memory that it reads
         graph.replay()
 
     return replay
@@ -151,7 +156,8 @@ class Nvml:
             return
         if nvml.nvmlInit_v2() != 0:
             return
-        # the driver counts all devices, torch those that it may see: only the name they share is sure
+        # the driver counts all devices, torch those that it may see: only the name they share is
+        # sure
         found = ctypes.byref(self._handle)
         if uuid is None:
             failed = nvml.nvmlDeviceGetHandleByIndex_v2(0, found)

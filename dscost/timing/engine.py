@@ -1,12 +1,13 @@
 """Two callables timed against each other on a machine that is not quiet.
 
-Blocks of calls alternate A B B A, so that whatever drifts slowly hits both sides alike. One such quad gives
-one ratio; the median of a few quads is an epoch; cases take turns, an epoch each, so that a slow change of the
-machine spreads over all of them and shows up between the epochs of each. The interval of the ratio is a
-t-interval over epochs. It stops when that is narrow enough, or when the time is spent.
+Blocks of calls alternate A B B A, so that whatever drifts slowly hits both sides alike. One such
+quad gives one ratio; the median of a few quads is an epoch; cases take turns, an epoch each, so
+that a slow change of the machine spreads over all of them and shows up between the epochs of each.
+The interval of the ratio is a t-interval over epochs. It stops when that is narrow enough, or when
+the time is spent.
 
-The callables, the clock, the counters and the random numbers are given, so that every rule can be tested on
-made-up time.
+The callables, the clock, the counters and the random numbers are given, so that every rule can be
+tested on made-up time.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from statistics import fmean, median
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
-from dscost.results import SAME_WITHIN
+from dscost.reports.records import SAME_WITHIN
 from dscost.timing.counters import Counters, no_counters
 from dscost.timing.statistics import t_half_width
 
@@ -32,7 +33,8 @@ LEAST_QUADS = 6
 """Disturbed quads are left out as long as that many remain."""
 
 BLOCK_S = 1.5e-3
-"""Calls are repeated until a block lasts about that long, well above the resolution of the clock."""
+"""Calls are repeated until a block lasts about that long, well above the resolution of the
+clock."""
 
 WARM_AGREEMENT = 1.2
 WARM_S = 1.0
@@ -122,7 +124,9 @@ class Quad(NamedTuple):
     @property
     def log_ratio(self) -> float:
         """The logarithm of first over second."""
-        return (sum(log(b.seconds) for b in self.first) - sum(log(b.seconds) for b in self.second)) / 2
+        return (
+            sum(log(b.seconds) for b in self.first) - sum(log(b.seconds) for b in self.second)
+        ) / 2
 
     @property
     def disturbed(self) -> bool:
@@ -169,7 +173,9 @@ class Comparison:
     def epochs(self) -> list[float]:
         """Logarithm of first over second, one value per epoch: the median of its quads."""
         if self._leaves_out:
-            return [epoch.quiet_log_ratio for epoch in self.rounds if epoch.quiet_log_ratio is not None]
+            return [
+                epoch.quiet_log_ratio for epoch in self.rounds if epoch.quiet_log_ratio is not None
+            ]
         return [epoch.log_ratio for epoch in self.rounds]
 
     @property
@@ -192,14 +198,19 @@ class Comparison:
     @property
     def switched_share(self) -> float | None:
         """Share of all blocks during which the system took the processor away; `None` where it does not tell."""
-        blocks = [b for epoch in self.rounds for quad in epoch.quads for b in (*quad.first, *quad.second)]
+        blocks = [
+            b for epoch in self.rounds for quad in epoch.quads for b in (*quad.first, *quad.second)
+        ]
         known = [block.switches for block in blocks if block.switches is not None]
         return sum(count > 0 for count in known) / len(known) if known else None
 
     @property
     def faults_per_call(self) -> tuple[float | None, float | None]:
         """Median of the page faults per call of the first and of the second; `None` where they are unknown."""
-        sides = ([b for epoch in self.rounds for q in epoch.quads for b in side(q)] for side in (_first, _second))
+        sides = (
+            [b for epoch in self.rounds for q in epoch.quads for b in side(q)]
+            for side in (_first, _second)
+        )
         known = ([block.faults for block in blocks if block.faults is not None] for blocks in sides)
         first, second = (median(faults) if faults else None for faults in known)
         return first, second
@@ -248,7 +259,8 @@ def compare(
         counters: Tells what disturbs this process.
         random: Decides which side begins a quad.
         progress: Called with the share of the budget that is spent and the name of the case.
-        failed: Called with the name of a case and what it raised, such as want of memory; by default that is raised.
+        failed: Called with the name of a case and what it raised, such as want of memory; by
+            default that is raised.
     """
     random = random or Random(0)
     timer = CpuTimer(clock, counters)
@@ -297,8 +309,8 @@ def compare(
 def is_done(epochs: Sequence[float], precision: float, same_within: float = SAME_WITHIN) -> bool:
     """Whether the epochs are enough and agree well enough to stop.
 
-    An interval that neither leaves 1 nor lies within what is called the same decides nothing: there it goes on, up
-    to four times the precision.
+    An interval that neither leaves 1 nor lies within what is called the same decides nothing: there
+    it goes on, up to four times the precision.
     """
     if len(epochs) < LEAST_EPOCHS or (half := t_half_width(epochs)) > log1p(precision):
         return False
@@ -310,7 +322,9 @@ def is_done(epochs: Sequence[float], precision: float, same_within: float = SAME
 FINER = 4.0
 
 
-def _warmed(case: Case, result: Comparison, timer: Timer, share_s: float, clock: Clock) -> _Running | None:
+def _warmed(
+    case: Case, result: Comparison, timer: Timer, share_s: float, clock: Clock
+) -> _Running | None:
     """Warm both sides and choose their blocks; `None` where two epochs of one quad would take more than is left."""
     began = clock()
     counts, quad_s = [], 0.0
@@ -330,8 +344,8 @@ def _warmed(case: Case, result: Comparison, timer: Timer, share_s: float, clock:
 def warm(call: Call, clock: Clock, most_s: float, timer: Timer | None = None) -> float:
     """Call until three calls in a row agree or the time is over; return the fastest of the last three.
 
-    Where a timer is given, the calls after the first are timed by it: on a device that works on its own, a call
-    is not over when it returns.
+    Where a timer is given, the calls after the first are timed by it: on a device that works on its
+    own, a call is not over when it returns.
     """
     began = clock()
     last: list[float] = []
@@ -354,5 +368,8 @@ def _quad(running: _Running, random: Random) -> Quad:
     order = (0, 1, 1, 0) if random.random() < 0.5 else (1, 0, 0, 1)
     sides = (running.case.first, running.case.second)
     blocks = running.timer([(sides[which], running.calls_per_block[which]) for which in order])
-    first, second = ([block for block, which in zip(blocks, order, strict=True) if which == side] for side in (0, 1))
+    first, second = (
+        [block for block, which in zip(blocks, order, strict=True) if which == side]
+        for side in (0, 1)
+    )
     return Quad((first[0], first[1]), (second[0], second[1]))

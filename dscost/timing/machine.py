@@ -12,7 +12,7 @@ import torch
 from torch.overrides import _pop_mode_temporarily
 from torch.utils._python_dispatch import _disable_current_modes
 
-from dscost.results import Noise
+from dscost.reports.records import Noise
 from dscost.timing.counters import cpu_pressure, processor_ticks, stolen_share
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -27,7 +27,9 @@ def default_threads(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
 
 def usable_cores() -> int:
     """Return how many logical cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return max(1, min(cores, ceil(_granted_cores(CGROUP) or cores)))
 
 
@@ -38,7 +40,11 @@ CGROUP = Path("/sys/fs/cgroup")
 def _granted_cores(folder: Path) -> float | None:
     """Return the processor time that a container has per second, or `None` where nothing limits it."""
     quota, period, *_ = [*" ".join(_lines(folder / "cpu.max")).split(), "", ""]
-    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
+    return (
+        int(quota) / int(period)
+        if quota.isdecimal() and period.isdecimal() and int(period)
+        else None
+    )
 
 
 def physical_cores(cpuinfo: Path) -> int | None:
@@ -59,7 +65,9 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Return the model of the processor, or its architecture where the system does not tell."""
     import platform
 
-    names = [line.partition(":")[2].strip() for line in _lines(cpuinfo) if line.startswith("model name")]
+    names = [
+        line.partition(":")[2].strip() for line in _lines(cpuinfo) if line.startswith("model name")
+    ]
     return names[0] if names else platform.processor() or platform.machine()
 
 
@@ -92,14 +100,16 @@ class Watch:
     def noise(self) -> tuple[Noise, ...]:
         """Return what was not in order."""
         found = self.figures().items()
-        return tuple(Noise(kind, figure, most) for kind, (figure, most) in found if figure and figure > most)
+        return tuple(
+            Noise(kind, figure, most) for kind, (figure, most) in found if figure and figure > most
+        )
 
 
 def keep_freed_memory() -> bool:
     """Make glibc keep large freed blocks instead of returning them to the system; whether it could.
 
-    Otherwise every call of a layer with a large output asks the system for fresh pages, and the time of
-    their first touch is measured along.
+    Otherwise every call of a layer with a large output asks the system for fresh pages, and the
+    time of their first touch is measured along.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -130,8 +140,9 @@ _MANY_MODULES = 10_000
 def used_before(size: int) -> None:
     """Take a block of memory and give it back, as a process has that loaded weights of that size.
 
-    From then on glibc serves blocks up to that size, and at most 32 MiB, from its heap. In a process that has freed
-    nothing yet every call of a layer would ask the system for fresh pages, which no program that runs a model does.
+    From then on glibc serves blocks up to that size, and at most 32 MiB, from its heap. In a
+    process that has freed nothing yet every call of a layer would ask the system for fresh pages,
+    which no program that runs a model does.
     """
     torch.empty(min(size, _MOST_HEAP_BLOCK), dtype=torch.uint8)
 
@@ -154,7 +165,8 @@ def quiet_torch(threads: int, seed: int) -> Iterator[None]:
             torch.autocast("cuda", enabled=False),
             warnings.catch_warnings(),
         ):
-            # torch speaks of a missing numpy, and of the copy that an even kernel with "same" padding costs
+            # torch speaks of a missing numpy, and of the copy that an even kernel with "same"
+            # padding costs
             warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
             warnings.filterwarnings("ignore", message="Using padding='same' with even kernel")
             torch.default_generator.manual_seed(seed)  # everything random is made on the CPU

@@ -1,8 +1,9 @@
 """What a device can do at most and how fast it really is, measured in about a second.
 
-The peak is the best of a large matrix product, two large convolutions and a linear layer; the bandwidth is that of
-a triad, `z = x + 3y`, counted as 3n values, on arrays well above the last-level cache. The rate of a class of
-operators comes from a tiny convolution and from one for each thing that its time depends on (`dscost.roofline.Rate`).
+The peak is the best of a large matrix product, two large convolutions and a linear layer; the
+bandwidth is that of a triad, `z = x + 3y`, counted as 3n values, on arrays well above the
+last-level cache. The rate of a class of operators comes from a tiny convolution and from one for
+each thing that its time depends on (`dscost.devices.roofline.Rate`).
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
@@ -16,27 +17,29 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError
-from dscost.memory import available_bytes
-from dscost.operations import cost_of
-from dscost.results import Cost
-from dscost.roofline import Ceilings, Rate
-from dscost.specs import ConvSpec, Shape, conv2d
+from dscost.foreign.memory import available_bytes
+from dscost.layers.convolution import ConvSpec, Shape, conv2d
+from dscost.networks.network import cost_of
+from dscost.notation.units import dtype_bytes
+from dscost.reports.records import Cost
 from dscost.timing.cuda import L2_BYTES, CudaTimer, why_no_cuda
 from dscost.timing.engine import BLOCK_S, Call, Clock, CpuTimer, Timer
 from dscost.timing.machine import cpu_name
-from dscost.units import dtype_bytes
 
 Progress = Callable[[float, str], None]
 Key = TypeVar("Key", bound=Hashable)
 Keys = tuple[str, ...]
 
 USUAL_ERROR = {("cpu", "float32"): 1.1}
-"""By what factor the calibrated prediction is usually off, where that was measured (`benchmarks/prediction.py`)."""
+"""By what factor the calibrated prediction is usually off, where that was measured
+(`benchmarks/prediction.py`)."""
 
 TURNS = 5
 PEAK_EVERY = 2
-"""What may reach a ceiling takes long, and its best block counts: it is left out of the turns between."""
+"""What may reach a ceiling takes long, and its best block counts: it is left out of the turns
+between."""
 MOST_S = 1.2
 """No turn begins later: a slow or busy device has fewer."""
 
@@ -70,7 +73,9 @@ class Conv(NamedTuple):
     def spec(self) -> ConvSpec:
         """The convolution as data."""
         m, n = self.channels
-        return conv2d(m, n, self.kernel, padding=self.kernel // 2, groups=m if self.depthwise else 1)
+        return conv2d(
+            m, n, self.kernel, padding=self.kernel // 2, groups=m if self.depthwise else 1
+        )
 
 
 PEAKS = (Conv((256, 256), 3, 40), Conv((64, 64), 5, 56))
@@ -96,7 +101,8 @@ POINTS: Mapping[str, Mapping[str, Conv]] = {
         "few": Conv((3, 3), 3, 112, depthwise=True),
     },
 }
-"""What is timed for each class: next to nothing, and one convolution that each term of its rate dominates."""
+"""What is timed for each class: next to nothing, and one convolution that each term of its rate
+dominates."""
 
 
 class Rig(NamedTuple):
@@ -152,10 +158,14 @@ class Rig(NamedTuple):
 
     def conv(self, conv: Conv, memory_format: str) -> Call:
         """Return what runs a convolution; as a module, since that is how layers are called."""
-        layout = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
+        layout = (
+            torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
+        )
         spec = conv.spec
         x = self.random(*self.shape(conv)).to(memory_format=layout)
-        module = nn.Conv2d(*conv.channels, conv.kernel, padding=conv.kernel // 2, groups=spec.groups, bias=False)
+        module = nn.Conv2d(
+            *conv.channels, conv.kernel, padding=conv.kernel // 2, groups=spec.groups, bias=False
+        )
         module.to(device=self.place, dtype=self.torch_dtype)
         module.to(memory_format=layout)  # type: ignore[call-overload]
         return lambda: module(x)
@@ -237,7 +247,12 @@ def measured(
     if not rig.torch_dtype.is_floating_point:
         raise UnavailableError(f"torch cannot convolve {rig.dtype}: only floating-point numbers")
     say = progress or (lambda done, doing: None)
-    wanted = [(kind, term, layout) for kind in POINTS for term in POINTS[kind] for layout in memory_formats]
+    wanted = [
+        (kind, term, layout)
+        for kind in POINTS
+        for term in POINTS[kind]
+        for layout in memory_formats
+    ]
     with _unavailable(rig):
         triad = Triad(rig)
         peaks = dict(_peaks(rig))
@@ -252,7 +267,11 @@ def measured(
             now_and_then=[*slow_peaks, _MEMORY],
             before=rig.conv(POINTS["dense"]["flops"], "channels_last"),
         )
-        speeds = triad.curve(lambda done: say(0.6 + 0.4 * done, "bandwidth by working set")) if curve else ()
+        speeds = (
+            triad.curve(lambda done: say(0.6 + 0.4 * done, "bandwidth by working set"))
+            if curve
+            else ()
+        )
     costs = {key: rig.cost(POINTS[key[0]][key[1]]) for key in wanted}
     flops: dict[Keys, int] = {key: count for key, (_, count) in peaks.items()}
     flops |= {key: costs[key].flops for key in wanted}
@@ -270,7 +289,9 @@ def measured(
         threads=rig.threads,
         # no ceiling is below anything that was seen
         flops_per_s=max(flops[key] / min(times[key]) for key in flops),
-        bytes_per_s=max(triad.moved_bytes / min(times[_MEMORY]), *(speed for _, speed in speeds[-1:]), 0.0),
+        bytes_per_s=max(
+            triad.moved_bytes / min(times[_MEMORY]), *(speed for _, speed in speeds[-1:]), 0.0
+        ),
         curve=speeds,
         rates=rates,
         usual_error=USUAL_ERROR.get((rig.device, rig.dtype)),
@@ -289,15 +310,16 @@ def in_turns(
 ) -> dict[Key, list[float]]:
     """Return the seconds of each call, one value per turn.
 
-    Each has a block in every turn, so that what disturbs the machine for a while costs all of them a turn and none
-    of them all.
+    Each has a block in every turn, so that what disturbs the machine for a while costs all of them
+    a turn and none of them all.
 
     Args:
         rig: The device.
         calls: By whatever they are known by.
         say: Called with the share that is done.
         now_and_then: Those that only every `PEAK_EVERY`th turn has.
-        before: What runs before each of the others: in a network, something else has just had the caches.
+        before: What runs before each of the others: in a network, something else has just had the
+            caches.
     """
     began = rig.clock()
     once_s = {key: rig.block_s(call) for key, call in calls.items()}
@@ -320,7 +342,9 @@ class Triad:
     def __init__(self, rig: Rig) -> None:
         self._rig, self._element_bytes = rig, dtype_bytes(rig.dtype)
         self.elements = rig.array_bytes // self._element_bytes
-        self._arrays = [torch.ones(self.elements, dtype=rig.torch_dtype, device=rig.place) for _ in range(3)]
+        self._arrays = [
+            torch.ones(self.elements, dtype=rig.torch_dtype, device=rig.place) for _ in range(3)
+        ]
 
     @property
     def moved_bytes(self) -> int:
@@ -335,7 +359,8 @@ class Triad:
     def curve(self, say: Callable[[float], None]) -> tuple[tuple[int, float], ...]:
         """Return working sets in bytes and byte/s, from small to large.
 
-        The time of a call on one element is taken off; where it is more than half, the point is left out.
+        The time of a call on one element is taken off; where it is more than half, the point is
+        left out.
         """
         sizes = [self.elements]
         while (half := sizes[-1] // 2) * 3 * self._element_bytes >= LEAST_CURVE_BYTES:
@@ -344,7 +369,10 @@ class Triad:
         times = in_turns(self._rig, calls, say)
         call_s = min(times.pop(1))
         return tuple(
-            (3 * elements * self._element_bytes, 3 * elements * self._element_bytes / (min(seconds) - call_s))
+            (
+                3 * elements * self._element_bytes,
+                3 * elements * self._element_bytes / (min(seconds) - call_s),
+            )
             for elements, seconds in times.items()
             if min(seconds) > 2 * call_s
         )
@@ -360,17 +388,20 @@ class Sample(NamedTuple):
 def rate_of(samples: Mapping[str, Sample], few_channels: int = 0) -> Rate:
     """Return the rate that explains these samples.
 
-    Each term is what its own sample takes beyond the others, round after round until they agree; none is negative.
+    Each term is what its own sample takes beyond the others, round after round until they agree;
+    none is negative.
 
     Args:
-        samples: `t0`, and one that each of `flops`, `activations` and `weights` dominates; a term without one is
-            free. `few` has so few channels that the lanes of the device stay empty.
+        samples: `t0`, and one that each of `flops`, `activations` and `weights` dominates; a term
+            without one is free. `few` has so few channels that the lanes of the device stay empty.
         few_channels: How many those are.
     """
     t0_s = samples["t0"].seconds
     terms = [term for term in _AMOUNTS if term in samples]
     amounts = {
-        name: {term: _AMOUNTS[term](sample.cost) for term in terms} for name, sample in samples.items() if name != "t0"
+        name: {term: _AMOUNTS[term](sample.cost) for term in terms}
+        for name, sample in samples.items()
+        if name != "t0"
     }
     unit_s = dict.fromkeys(terms, 0.0)
     for _ in range(_ROUNDS):
@@ -380,8 +411,13 @@ def rate_of(samples: Mapping[str, Sample], few_channels: int = 0) -> Rate:
     rate = Rate(t0_s, **{_FIELDS[term]: 1 / unit_s[term] for term in terms if unit_s[term]})
     if not few_channels:
         return rate
-    busy_s, expected_s = samples["few"].seconds - t0_s, rate.seconds(samples["few"].cost, few_channels) - t0_s
-    return rate._replace(least_channels=max(1.0, few_channels * busy_s / expected_s) if expected_s else 1.0)
+    busy_s, expected_s = (
+        samples["few"].seconds - t0_s,
+        rate.seconds(samples["few"].cost, few_channels) - t0_s,
+    )
+    return rate._replace(
+        least_channels=max(1.0, few_channels * busy_s / expected_s) if expected_s else 1.0
+    )
 
 
 _ROUNDS = 50
@@ -415,7 +451,9 @@ def _unavailable(rig: Rig) -> Iterator[None]:
         yield
     except (RuntimeError, TypeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UnavailableError(f"torch cannot convolve {rig.dtype} on {rig.device}: {reason}") from error
+        raise UnavailableError(
+            f"torch cannot convolve {rig.dtype} on {rig.device}: {reason}"
+        ) from error
 
 
 def last_level_cache_bytes(threads: int, folder: Path = Path("/sys/devices/system/cpu")) -> int:
@@ -423,7 +461,10 @@ def last_level_cache_bytes(threads: int, folder: Path = Path("/sys/devices/syste
     sizes: dict[str, int] = {}
     for index in folder.glob("cpu[0-9]*/cache/index[0-9]*"):
         try:
-            owners, size = ((index / name).read_text(encoding="ascii").strip() for name in ("shared_cpu_list", "size"))
+            owners, size = (
+                (index / name).read_text(encoding="ascii").strip()
+                for name in ("shared_cpu_list", "size")
+            )
             sizes[owners] = max(sizes.get(owners, 0), _size(size))
         except (OSError, ValueError):
             continue

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import comb, exp, expm1, floor, pi, sqrt, tan
 from statistics import NormalDist, fmean, median, stdev, variance
 
-from dscost.results import SAME_WITHIN, Latency, Speedup
+from dscost.reports.records import SAME_WITHIN, Latency, Speedup
 
 
 def summarize(seconds_per_call: Sequence[float]) -> Latency:
@@ -45,16 +45,20 @@ def noise_of(log_ratios: Sequence[float]) -> float:
 def regime_spread(quads_by_epoch: Sequence[Sequence[float]]) -> float | None:
     """Return how many times wider epochs spread than the quads within them explain.
 
-    The median of n normal values has a variance of about `pi / 2n` of theirs, that of four 0.30 of it.
+    The median of n normal values has a variance of about `pi / 2n` of theirs, that of four 0.30 of
+    it.
 
     Args:
-        quads_by_epoch: Logarithms of ratios; epochs of a single quad say nothing of the spread within.
+        quads_by_epoch: Logarithms of ratios; epochs of a single quad say nothing of the spread
+            within.
     """
     several = [quads for quads in quads_by_epoch if len(quads) > 1]
     if len(several) < 2:
         return None
     within = fmean(variance(quads) for quads in several)
-    of_median = within * fmean(_MEDIAN_VARIANCE.get(len(quads), pi / (2 * len(quads))) for quads in several)
+    of_median = within * fmean(
+        _MEDIAN_VARIANCE.get(len(quads), pi / (2 * len(quads))) for quads in several
+    )
     between = variance([median(quads) for quads in several])
     return sqrt(between / of_median) if of_median > 0 else None
 

@@ -1,10 +1,12 @@
 """One forward pass of any torch model, operator by operator, without computing it.
 
-A dispatch mode watches meta tensors flow through the model. Nothing of the model changes: parameters, buffers, mode,
-hooks, torch's own functions are as before, also after an error; random numbers are as `dscost.randomness` promises. No
-method of the model is called but its forward.
+A dispatch mode watches meta tensors flow through the model. Nothing of the model changes:
+parameters, buffers, mode, hooks, torch's own functions are as before, also after an error; random
+numbers are as `dscost.foreign.randomness` promises. No method of the model is called but its
+forward.
 
-There are several ways to run a model, from the fastest to a real run; a way that does not do gives way to the next:
+There are several ways to run a model, from the fastest to a real run; a way that does not do gives
+way to the next:
 
 - over meta tensors, under inference mode, common operators worked out by short cuts;
 - over meta tensors beside small ones that keep their values: masks, strides, whatever the model makes from nothing;
@@ -13,8 +15,8 @@ There are several ways to run a model, from the fastest to a real run; a way tha
   computes is counted like anything else;
 - for real, on the CPU, if the weights fit into the memory that is free.
 
-An operator that failed fails the way, also where the model catches the error and takes a way out: with values it might
-have gone on.
+An operator that failed fails the way, also where the model catches the error and takes a way out:
+with values it might have gone on.
 """
 
 import os
@@ -29,13 +31,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-from dscost.beside_meta import DirectAccess
 from dscost.errors import InputError, first_line
-from dscost.failures import Place, is_interrupt, looks_at_values, module_of, place_of
-from dscost.inputs import TensorSpec
-from dscost.parts import named_parts, set_training, unwrapped
-from dscost.randomness import SEED, own_random_numbers, states_kept
-from dscost.results import Doubt
+from dscost.foreign.failures import Place, is_interrupt, looks_at_values, module_of, place_of
+from dscost.foreign.parts import named_parts, set_training, unwrapped
+from dscost.foreign.randomness import SEED, own_random_numbers, states_kept
+from dscost.modules.beside_meta import DirectAccess
+from dscost.notation.inputs import TensorSpec
+from dscost.reports.records import Doubt
 from dscost.sources.wrappers import network_of
 from dscost.tracing.attribution import Attribution, attributed
 from dscost.tracing.autocasting import watched_autocast
@@ -52,7 +54,16 @@ from dscost.tracing.threads import FollowingRecorder, watched_threads
 from dscost.tracing.unseen import Outside, undifferentiated, unseen
 from dscost.tracing.values import ValueRecorder
 
-__all__ = ["Arguments", "Event", "Parameter", "TensorSpec", "Trace", "arguments_of", "register_formula", "trace"]
+__all__ = [
+    "Arguments",
+    "Event",
+    "Parameter",
+    "TensorSpec",
+    "Trace",
+    "arguments_of",
+    "register_formula",
+    "trace",
+]
 
 _turn = RLock()
 
@@ -89,7 +100,8 @@ class Trace(NamedTuple):
         unseen: Names of parameters that may have been read where nothing is seen.
         notes: By which convention something in it was counted.
         dropped: The operators of the cheaper ways of conditions, which do not count.
-        trained: In training, the events that get a gradient from what the model returns; `None` where that is unknown.
+        trained: In training, the events that get a gradient from what the model returns; `None`
+            where that is unknown.
     """
 
     events: Sequence[Event]
@@ -136,7 +148,8 @@ class _Attempt(NamedTuple):
     Args:
         way: The one.
         traced: What was seen, unless it failed.
-        error: Why it failed: what was raised, or the first error of an operator, which the model caught.
+        error: Why it failed: what was raised, or the first error of an operator, which the model
+            caught.
         place: Where.
         wants_gradients: Whether the model switched gradients on.
         autocasts: Whether it switched autocast on.
@@ -159,7 +172,9 @@ class _Attempt(NamedTuple):
         if not self.way.on_meta:
             return self.way.gradients or not self.wants_gradients
         unseen = self.way.is_fast and (self.autocasts or self.elsewhere)
-        return self.error is None and not unseen and (self.way.gradients or not self.wants_gradients)
+        return (
+            self.error is None and not unseen and (self.way.gradients or not self.wants_gradients)
+        )
 
 
 def trace(
@@ -175,7 +190,8 @@ def trace(
         model: Left as it is; what runs is a stand-in, or a copy.
         arguments: Of its forward; tensors on any device.
         training: Whether to run it in training mode.
-        make_real: Makes the model anew with values, should it have to run for real; by default a copy does.
+        make_real: Makes the model anew with values, should it have to run for real; by default a
+            copy does.
 
     Raises:
         InputError: The model cannot be run on these arguments; the text has the reason.
@@ -183,7 +199,9 @@ def trace(
     model = unwrapped(model)
     network = network_of(model)
     if network is not None:
-        raise InputError(f"{type(model).__name__} predicts on files: give its .model, a {type(network).__name__}")
+        raise InputError(
+            f"{type(model).__name__} predicts on files: give its .model, a {type(network).__name__}"
+        )
     make_real = make_real or partial(real_copy, model)
     way: _Way | None = _FAST
     attempts: list[_Attempt] = []
@@ -199,7 +217,9 @@ def trace(
     told = _most_telling(attempts)
     why = f"{first_line(told)}{hint_for(told, model, arguments)}"
     zeros = "zeros of " if _on_zeros(arguments) and _is_of_real_run(told, attempts) else ""
-    raise InputError(f"{type(model).__name__} cannot be run on {zeros}{_described(arguments)}: {why}") from told
+    raise InputError(
+        f"{type(model).__name__} cannot be run on {zeros}{_described(arguments)}: {why}"
+    ) from told
 
 
 def _next_way(attempts: Sequence[_Attempt]) -> _Way | None:
@@ -229,16 +249,21 @@ _GRADIENT_WORDS = (
 """Words in the errors of models that differentiate."""
 
 _CERTAIN = (f"{__name__}.shortcuts", f"{__name__}.attribution")
-"""Modules that raise errors which any run would end in: of shapes that do not fit, and arguments that nobody takes."""
+"""Modules that raise errors which any run would end in: of shapes that do not fit, and arguments
+that nobody takes."""
 
 
 def _differentiates(attempt: _Attempt) -> bool:
     error = attempt.error
-    return attempt.wants_gradients or (error is not None and any(w in first_line(error) for w in _GRADIENT_WORDS))
+    return attempt.wants_gradients or (
+        error is not None and any(w in first_line(error) for w in _GRADIENT_WORDS)
+    )
 
 
 def _is_certain(attempt: _Attempt) -> bool:
-    return attempt.error is not None and not attempt.autocasts and module_of(attempt.error) in _CERTAIN
+    return (
+        attempt.error is not None and not attempt.autocasts and module_of(attempt.error) in _CERTAIN
+    )
 
 
 def _with_reason(attempts: Sequence[_Attempt], arguments: Arguments) -> Trace:
@@ -246,9 +271,15 @@ def _with_reason(attempts: Sequence[_Attempt], arguments: Arguments) -> Trace:
     last, first = attempts[-1], attempts[0]
     assert last.traced is not None
     if last.way.on_meta:
-        is_same = first.traced is not None and first.error is None and _macs(first.traced) == _macs(last.traced)
+        is_same = (
+            first.traced is not None
+            and first.error is None
+            and _macs(first.traced) == _macs(last.traced)
+        )
         is_same = is_same and first.traced is not None and first.traced.doubts == last.traced.doubts
-        if last.way.gradients and is_same and first.traced is not None:  # they were on, and nothing came of it
+        if (
+            last.way.gradients and is_same and first.traced is not None
+        ):  # they were on, and nothing came of it
             return first.traced
         return last.traced
     missing = _lacking_values(attempts)
@@ -280,7 +311,9 @@ def _doubted(attempt: _Attempt, attempts: Sequence[_Attempt]) -> Trace:
     if attempt.error is not None:
         where = f" ({attempt.place})" if attempt.place else ""
         text = f"The model looks at values{where} and went on without them; it cannot run for real: {why}."
-        return attempt.traced._replace(doubts=(Doubt("value_dependent", text), *attempt.traced.doubts))
+        return attempt.traced._replace(
+            doubts=(Doubt("value_dependent", text), *attempt.traced.doubts)
+        )
     text = f"What gradients or threads inside the model compute is left out; where they are seen, it fails: {why}."
     return attempt.traced._replace(doubts=(Doubt("unseen", text), *attempt.traced.doubts))
 
@@ -288,7 +321,11 @@ def _doubted(attempt: _Attempt, attempts: Sequence[_Attempt]) -> Trace:
 def _lacking_values(attempts: Sequence[_Attempt]) -> _Attempt:
     """Return the attempt whose error tells best why values were needed."""
     failed = [attempt for attempt in attempts[:-1] if attempt.error is not None]
-    looking = [attempt for attempt in failed if attempt.error is not None and looks_at_values(attempt.error)]
+    looking = [
+        attempt
+        for attempt in failed
+        if attempt.error is not None and looks_at_values(attempt.error)
+    ]
     return (looking or failed or attempts)[-1]
 
 
@@ -313,14 +350,19 @@ def _macs(traced: Trace) -> int:
 
 
 def _attempt(
-    model: nn.Module, arguments: Arguments, way: _Way, training: bool, make_real: Callable[[], nn.Module]
+    model: nn.Module,
+    arguments: Arguments,
+    way: _Way,
+    training: bool,
+    make_real: Callable[[], nn.Module],
 ) -> _Attempt:
     running = _Running()
     traced, error = None, None
     try:
         traced = _run(model, arguments, way, training, make_real, running)
     except BaseException as raised:
-        # once the model is over a mistake is ours; what torch cannot do with its result, it says by a RuntimeError
+        # once the model is over a mistake is ours; what torch cannot do with its result, it says by
+        # a RuntimeError
         if is_interrupt(raised) or (running.is_over and not isinstance(raised, RuntimeError)):
             raise
         error = raised
@@ -371,7 +413,9 @@ def _run(
     with ExitStack() as stack:
         stack.enter_context(states_kept())
         stack.enter_context(nothing_compiles())
-        stack.enter_context(_disable_current_modes())  # a model may analyse another one while it is traced
+        stack.enter_context(
+            _disable_current_modes()
+        )  # a model may analyse another one while it is traced
         enter_state = partial(_state, way, training)
         stack.enter_context(enter_state())
         subject = _subject_of(model, arguments, way, training, make_real)
@@ -380,7 +424,9 @@ def _run(
             run.switch = stack.enter_context(GradientSwitch(records=way.gradients))
             held = [*subject.standins.originals(), *subject.arguments.tensors]
             stack.callback(_without_gradients, [one for one in held if not one.requires_grad])
-        run.recorder = recorder = _recorder_for(subject, way, run.attribution, run.switch, enter_state)
+        run.recorder = recorder = _recorder_for(
+            subject, way, run.attribution, run.switch, enter_state
+        )
         if isinstance(recorder, ValueRecorder):
             stack.enter_context(DirectAccess(recorder.values, recorder.missed))
         conversions = Conversions(recorder)
@@ -393,7 +439,9 @@ def _run(
             trained = _trained(recorder, returned) if training else None
             functions = tuple(recorder.differentiate_functions())
         run.is_over = True
-        traced = _trace_of(subject, way, recorder, run.attribution, conversions, run.starts_threads, returned)
+        traced = _trace_of(
+            subject, way, recorder, run.attribution, conversions, run.starts_threads, returned
+        )
         doubts = (*traced.doubts, *undifferentiated(functions), *_decided_by_chance(way, recorder))
         return traced._replace(trained=trained, doubts=doubts)
 
@@ -430,7 +478,11 @@ class _Subject(NamedTuple):
 
 
 def _subject_of(
-    model: nn.Module, arguments: Arguments, way: _Way, training: bool, make_real: Callable[[], nn.Module]
+    model: nn.Module,
+    arguments: Arguments,
+    way: _Way,
+    training: bool,
+    make_real: Callable[[], nn.Module],
 ) -> _Subject:
     notes: tuple[str, ...] = ()
     standins = StandIns(training=training, values=way.keeps_values, own_hooks=not way.is_fast)
@@ -503,12 +555,20 @@ def _trace_of(
     outputs = {_size(t): t for t in returned}.values()
     recorder.reads(outputs)
     if any(one.name not in recorder.read for one in holdings.parameters):
-        recorder.read |= holdings.read_by_other_names(recorder.read, standins.addresses(subject.original))
+        recorder.read |= holdings.read_by_other_names(
+            recorder.read, standins.addresses(subject.original)
+        )
     orphans = recorder.from_outside(standins.tensors(), outputs)
     recorder.remember_survivors()
-    if not starts_threads:  # what was made before, or on a faster way, came from nowhere out of sight
-        orphans = [one for one in orphans if one.is_inference() == way.is_fast and not conversions.are_any]
-    outside = Outside(starts_threads, bool(orphans), is_certain=bool(orphans) and (starts_threads or way.is_fast))
+    if (
+        not starts_threads
+    ):  # what was made before, or on a faster way, came from nowhere out of sight
+        orphans = [
+            one for one in orphans if one.is_inference() == way.is_fast and not conversions.are_any
+        ]
+    outside = Outside(
+        starts_threads, bool(orphans), is_certain=bool(orphans) and (starts_threads or way.is_fast)
+    )
     left_alone = subject.patched | attribution.failed
     missing = unseen(subject.modules, holdings, attribution.calls, recorder, left_alone, outside)
     return Trace(
@@ -536,7 +596,9 @@ def _without_gradients(tensors: Sequence[Tensor]) -> None:
 
 
 def _trained(recorder: Recorder, returned: Sequence[Tensor]) -> frozenset[int] | None:
-    if not returned or any(tensor.requires_grad and recorder.is_orphan(tensor) for tensor in returned):
+    if not returned or any(
+        tensor.requires_grad and recorder.is_orphan(tensor) for tensor in returned
+    ):
         return None
     return frozenset(recorder.trained_by(returned))
 
@@ -549,7 +611,8 @@ def _recorder_of(way: _Way) -> type[Recorder]:
 def _state(way: _Way, training: bool) -> Iterator[None]:
     """Put this thread of torch into the state in which a model runs."""
     with ExitStack() as stack:
-        # in training torch records nothing either, but shows where the model switches gradients or itself off
+        # in training torch records nothing either, but shows where the model switches gradients or
+        # itself off
         stack.enter_context(torch.inference_mode(way.is_fast and not training))
         stack.enter_context(torch.set_grad_enabled(training))
         if training and not way.gradients:  # operators arrive whole, as under inference mode

@@ -12,12 +12,11 @@ from torch import nn
 class Attribution:
     """What runs, and what ran; it changes while the modules run.
 
-    Attributes:
-        stack: Paths of the running modules, innermost last, beginning with the root's `""`.
-        calls: How often each module was called, by path.
-        failed: Paths of the modules whose forward raised an error, which the model may have caught.
-        elsewhere: Paths of the modules that another thread called, where nothing is seen by itself.
-        follow: Puts another thread into torch's state of this one and gives its own stack; it may record there.
+    Attributes: stack: Paths of the running modules, innermost last, beginning with the root's `""`.
+        calls: How often each module was called, by path. failed: Paths of the modules whose forward
+        raised an error, which the model may have caught. elsewhere: Paths of the modules that
+        another thread called, where nothing is seen by itself. follow: Puts another thread into
+        torch's state of this one and gives its own stack; it may record there.
     """
 
     def __init__(self) -> None:
@@ -67,7 +66,9 @@ def attributed(modules: Sequence[tuple[str, nn.Module]]) -> Iterator[Attribution
 
         module.__dict__["forward"] = forward
 
-    wrapped = [(path, module) for path, module in modules if not isinstance(module, torch.jit.ScriptModule)]
+    wrapped = [
+        (path, module) for path, module in modules if not isinstance(module, torch.jit.ScriptModule)
+    ]
     for path, module in wrapped:
         wrap(path, module)
     try:

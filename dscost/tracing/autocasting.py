@@ -1,7 +1,8 @@
 """What `torch.autocast` does to the arguments of an operator: on meta torch leaves it out.
 
-Which operators it touches is asked of torch: those that have a kernel of their own for it. The casts themselves are
-taken for a part of the operator, which reads what it was given and writes in the dtype of autocast.
+Which operators it touches is asked of torch: those that have a kernel of their own for it. The
+casts themselves are taken for a part of the operator, which reads what it was given and writes in
+the dtype of autocast.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_DEVICES = {"cpu": "AutocastCPU", "cuda": "AutocastCUDA", "xpu": "AutocastXPU", "mps": "AutocastMPS"}
+_DEVICES = {
+    "cpu": "AutocastCPU",
+    "cuda": "AutocastCUDA",
+    "xpu": "AutocastXPU",
+    "mps": "AutocastMPS",
+}
 
 _LOWER_NAMES = (
     "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution _convolution "
@@ -23,19 +29,21 @@ _LOWER_NAMES = (
 _LOWER = frozenset(f"aten::{name}" for name in _LOWER_NAMES.split())
 """Operators that run in the dtype of autocast."""
 
-_WIDEST_NAMES = (
-    "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put tensordot scatter_add vdot"
-)
+_WIDEST_NAMES = "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put tensordot scatter_add vdot"
 _WIDEST = frozenset(f"aten::{name}" for name in _WIDEST_NAMES.split())
 """Operators that run in the widest dtype among their arguments."""
 
 
-def autocast_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def autocast_arguments(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
     """Return the arguments of an operator as autocast hands them on."""
     with torch._C._RestorePythonTLSSnapshot():  # type: ignore[attr-defined]  # torch hides it while it dispatches
         device = next((device for device in _DEVICES if torch.is_autocast_enabled(device)), None)
     name = func._schema.name
-    if device is None or not (name in _LOWER or _is_touched(name, func._schema.overload_name, _DEVICES[device])):
+    if device is None or not (
+        name in _LOWER or _is_touched(name, func._schema.overload_name, _DEVICES[device])
+    ):
         return args, kwargs
     dtype = torch.get_autocast_dtype(device) if name in _LOWER else torch.float32
     if name in _WIDEST:
@@ -45,7 +53,9 @@ def autocast_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 @cache
 def _is_touched(name: str, overload: str, key: str) -> bool:
-    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(f"{name}.{overload}".rstrip("."), key))
+    return bool(
+        torch._C._dispatch_has_kernel_for_dispatch_key(f"{name}.{overload}".rstrip("."), key)
+    )
 
 
 def _widest(value: Any) -> torch.dtype:
@@ -66,7 +76,9 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
         return type(value)(_cast(entry, dtype) for entry in value)
     if isinstance(value, dict):
         return {name: _cast(entry, dtype) for name, entry in value.items()}
-    is_cast = isinstance(value, Tensor) and value.is_floating_point() and value.dtype is not torch.float64
+    is_cast = (
+        isinstance(value, Tensor) and value.is_floating_point() and value.dtype is not torch.float64
+    )
     return value.to(dtype) if is_cast else value
 
 
@@ -74,8 +86,8 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 def watched_autocast(seen: Callable[[], None], *, on_meta: bool) -> Iterator[None]:
     """Be told when autocast is entered. On meta let a model ask for that of meta tensors, or of a GPU that is not here.
 
-    torch refuses the first and switches the second off. Nobody else notices: what else is asked for is as ever, and
-    torch's own methods are put back afterwards.
+    torch refuses the first and switches the second off. Nobody else notices: what else is asked for
+    is as ever, and torch's own methods are put back afterwards.
     """
     autocast: Any = torch.amp.autocast_mode.autocast
     init, enter = autocast.__init__, autocast.__enter__

@@ -1,15 +1,16 @@
 """What becomes of a feature map in each of torch's operators, and which of them are pointwise convolutions.
 
-What keeps every position and every channel where it is may lie between the stages of a separable pair, in whatever way
-it is written; so may what is the same at all positions, as the gate of a squeeze-and-excite.
+What keeps every position and every channel where it is may lie between the stages of a separable
+pair, in whatever way it is written; so may what is the same at all positions, as the gate of a
+squeeze-and-excite.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from dscost.axes import Map, constant, joined, mixed, reduced, reshaped, shuffled
-from dscost.operations import Mixing, mixing_of
+from dscost.networks.axes import Map, constant, joined, mixed, reduced, reshaped, shuffled
+from dscost.networks.network import Mixing, mixing_of
 
 if TYPE_CHECKING:
     from dscost.tracing.dispatch import Event
@@ -43,7 +44,9 @@ _ELEMENTWISE_OPS = _names("activation elementwise add multiply")
 _NOT_ELEMENTWISE = _SOFTMAX | {"glu"}
 """Activations that bring several values together."""
 
-_MAKING = _names("zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full new_empty")
+_MAKING = _names(
+    "zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full new_empty"
+)
 """Operators that look at nothing but the shape of what they read."""
 _RESHAPING = _names("reshape flatten unflatten view_copy _reshape_copy _unsafe_view")
 _PADDING = ("pad", "pad_nd", "_pad_circular", "_pad_enum", "pad1d", "pad2d", "pad3d")
@@ -60,24 +63,31 @@ _LAYERS = _names("convolution transposed_convolution linear matmul")
 
 
 def carried(event: "Event", read: Sequence[Map | None], name: str) -> Map | None:
-    """Return what becomes of a feature map in an operator, see `dscost.operations.Step`."""
+    """Return what becomes of a feature map in an operator, see `dscost.networks.network.Step`."""
     maps = [one for one in read if one is not None]
     if not maps:
         return None
     result = _family(event.op, _base(event.operator))(event, maps, name)
-    return result.at(event.strides) if result is not None and len(result.shape) == len(event.strides) else None
+    return (
+        result.at(event.strides)
+        if result is not None and len(result.shape) == len(event.strides)
+        else None
+    )
 
 
 def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
     """Return how an operator mixes the channels of the one feature map that it reads, if it does and nothing more.
 
-    A linear layer and a product with a matrix of weights do what a 1×1 convolution does, on another axis.
+    A linear layer and a product with a matrix of weights do what a 1×1 convolution does, on another
+    axis.
     """
     (given,) = (one for one in read if one is not None)
     if event.conv is not None:
         return mixing_of(event.conv, len(given.shape))
     name = _base(event.operator)
-    if event.op == "convolution":  # of other kinds nothing more is known than what they make of what
+    if (
+        event.op == "convolution"
+    ):  # of other kinds nothing more is known than what they make of what
         return _transposed(event, given, 1)
     if name == "linear":
         return _product(event, given, -1, bias=len(event.operands) > 2)
@@ -87,7 +97,9 @@ def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
         return None
     adds = name in _ADDED_FIRST
     factors = event.operands[1:] if adds else event.operands
-    at = next((at for at, one in enumerate(factors) if type(one) is int and one in event.sources), None)
+    at = next(
+        (at for at, one in enumerate(factors) if type(one) is int and one in event.sources), None
+    )
     if at is None or len(given.shape) < 2:
         return None
     return _product(event, given, -2 if at == 1 and name != "inner" else -1, bias=adds)
@@ -142,7 +154,9 @@ def _family(op: str, name: str) -> _Carries:
     if name in _POOLING:
         return _pooled
     if op == "concatenation":  # of one alone, as the first layer of a dense block has it
-        return lambda event, maps, _: maps[0] if len(maps) == 1 and maps[0].shape == event.output_shape else None
+        return lambda event, maps, _: (
+            maps[0] if len(maps) == 1 and maps[0].shape == event.output_shape else None
+        )
     if op in _LAYERS:
         return lambda event, maps, _: mixed(maps[0], event.output_shape) if len(maps) == 1 else None
     return lambda *_: None
@@ -152,7 +166,11 @@ def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     if len(maps) == 1 and maps[0].shape == event.output_shape:
         return maps[0]
     # what is gated and what is not are two branches, as is a residual
-    if _base(event.operator) in _SUMS and any(one.has_positions and one.is_gated for one in maps) and len(maps) > 1:
+    if (
+        _base(event.operator) in _SUMS
+        and any(one.has_positions and one.is_gated for one in maps)
+        and len(maps) > 1
+    ):
         return None
     return joined(tuple(maps), event.output_shape)
 

@@ -5,10 +5,10 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dscost.beside_meta import READING
-from dscost.failures import Place, place_of_caller
-from dscost.operations import NETWORK_INPUT
-from dscost.results import Doubt
+from dscost.foreign.failures import Place, place_of_caller
+from dscost.modules.beside_meta import READING
+from dscost.networks.network import NETWORK_INPUT
+from dscost.reports.records import Doubt
 from dscost.tracing.dispatch import Recorder
 
 
@@ -25,7 +25,9 @@ class Conversions(TorchFunctionMode):
         self._first: Place | None = None
         self.are_any = False
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         if func in READING and isinstance(args[0], Tensor):
             self._recorder.reads(args[:1])
             if func is not Tensor.tolist and not self.are_any and self._is_feature(args[0]):

@@ -1,7 +1,8 @@
 """A dispatch mode that sees every operator of a forward pass on meta tensors and keeps what it costs.
 
-Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_product_attention`, not their parts. For
-those that make up most networks the result is worked out by a short cut; torch's own meta kernels are ten times slower.
+Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_product_attention`, not
+their parts. For those that make up most networks the result is worked out by a short cut; torch's
+own meta kernels are ten times slower.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dscost.axes import Map, feature_map, viewed
-from dscost.failures import Place, place_of_caller
-from dscost.operations import NETWORK_INPUT, Mixing
-from dscost.randomness import SEED, OwnNumbers, draws
-from dscost.specs import ConvSpec, Shape
+from dscost.foreign.failures import Place, place_of_caller
+from dscost.foreign.randomness import SEED, OwnNumbers, draws
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.networks.axes import Map, feature_map, viewed
+from dscost.networks.network import NETWORK_INPUT, Mixing
 from dscost.tracing.carrying import ALONG_AXES, carried, mixing
 from dscost.tracing.free import FOURIER
 from dscost.tracing.gradients import Apart, FunctionCall, Functions, GradientSwitch, runs_again
@@ -63,14 +64,20 @@ INPUT = "input:"
 COMPLEX_NOTE = "Complex multiply-accumulates count as four real ones."
 
 FOURIER_NOTE = "Fourier transforms count no MACs, by convention."
-QUANTIZED_NOTE = (
-    "Quantised layers are counted as they are; standard or depthwise-separable versions of them are not worked out."
-)
+QUANTIZED_NOTE = "Quantised layers are counted as they are; standard or depthwise-separable versions of them are not worked out."
 SPARSE_NOTE = "Products with sparse tensors count by the entries that are stored."
 
 LOOKING = frozenset(
     f"aten::{name}"
-    for name in ("_local_scalar_dense", "item", "is_nonzero", "equal", "allclose", "_assert_async", "_is_all_true")
+    for name in (
+        "_local_scalar_dense",
+        "item",
+        "is_nonzero",
+        "equal",
+        "allclose",
+        "_assert_async",
+        "_is_all_true",
+    )
 )
 """Operators that read values and return no tensor."""
 
@@ -95,20 +102,23 @@ class Event(NamedTuple):
         traffic_bytes: Everything it reads and writes.
         conv: The convolution that it is, if it is one.
         element_bytes: Of its first result.
-        operands: Where each tensor that it multiplies or adds comes from: an event, an input (`input:0`), the name
-            of a parameter or buffer, or nothing known. Empty where there are no MACs.
+        operands: Where each tensor that it multiplies or adds comes from: an event, an input
+            (`input:0`), the name of a parameter or buffer, or nothing known. Empty where there are
+            no MACs.
         stack: Paths of all modules that were running.
-        differentiable: In training, whether a gradient flows through it: gradients on, floating point, and something
-            that it reads needs one.
-        layouts: Shape and strides of what it reads, one entry per source, where it may follow a depthwise convolution.
+        differentiable: In training, whether a gradient flows through it: gradients on, floating
+            point, and something that it reads needs one.
+        layouts: Shape and strides of what it reads, one entry per source, where it may follow a
+            depthwise convolution.
         strides: Of its first result, likewise.
         axes: Along which it works, of a sum or softmax.
         needing: In training, which of `operands` needed a gradient.
         gradients_to: In training, the events whose results get a gradient from it.
-        unusual: What a counter of plain operators does not know: `complex` or `sparse` factors, or that it ran inside
-            of a higher-order operator, whose name this is then. Empty for most.
+        unusual: What a counter of plain operators does not know: `complex` or `sparse` factors, or
+            that it ran inside of a higher-order operator, whose name this is then. Empty for most.
         plain_macs: What it would be if it knew none of that.
-        gradient_macs: Multiply-accumulates of its gradients, where it has a backward pass of its own.
+        gradient_macs: Multiply-accumulates of its gradients, where it has a backward pass of its
+            own.
     """
 
     module: str
@@ -163,11 +173,13 @@ class Event(NamedTuple):
         return feature_map(self.output_shape, len(self.conv.kernel_size), self.strides)
 
     def reads(self, known: Mapping[int, Map]) -> list[Map | None] | None:
-        """Return what it reads of the results that are known, see `dscost.operations.Step`."""
+        """Return what it reads of the results that are known, see `dscost.networks.network.Step`."""
         read: list[Map | None] = []
         for source, (shape, strides) in zip(self.sources, self.layouts, strict=True):
             given = known.get(source)
-            if given is None or (shape == given.shape and strides == given.strides):  # nearly always: spares a look-up
+            if given is None or (
+                shape == given.shape and strides == given.strides
+            ):  # nearly always: spares a look-up
                 read.append(given)
                 continue
             seen = viewed(given, shape, strides)
@@ -177,11 +189,11 @@ class Event(NamedTuple):
         return read
 
     def carried(self, read: Sequence[Map | None], name: str) -> Map | None:
-        """Return what becomes of a feature map in it, see `dscost.operations.Step`."""
+        """Return what becomes of a feature map in it, see `dscost.networks.network.Step`."""
         return carried(self, read, name)
 
     def mixing(self, read: Sequence[Map | None]) -> Mixing | None:
-        """Return how it mixes the channels of a feature map, see `dscost.operations.Step`."""
+        """Return how it mixes the channels of a feature map, see `dscost.networks.network.Step`."""
         return mixing(self, read)
 
 
@@ -223,7 +235,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         stack: Paths of the modules that are running, innermost last.
         shortcuts: Whether the results of common operators are worked out without torch.
         switch: In training, what knows where the model has gradients on.
-        standin_of: Gives the stand-in of a tensor of the original model, should a part of that run itself.
+        standin_of: Gives the stand-in of a tensor of the original model, should a part of that run
+            itself.
     """
 
     supports_higher_order_operators = True
@@ -259,22 +272,30 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._handlers = shortcuts_in_force() if shortcuts else ALWAYS
         if holdings.any_sparse or any(map(is_sparse, inputs)):
             self._handlers = ALWAYS  # short cuts are for dense tensors
-        self._inputs = {_address(part): f"{INPUT}{at}" for at, x in enumerate(inputs) for part in parts(x)}
+        self._inputs = {
+            _address(part): f"{INPUT}{at}" for at, x in enumerate(inputs) for part in parts(x)
+        }
         self._producer = dict.fromkeys(self._inputs, NETWORK_INPUT)
         self._trained: dict[int, int] = {}
         self.functions = Functions()
         self._again: int | None = None
         self._lives: dict[int, _Life] = {}
         self._live_bytes = self.peak_bytes = sum(
-            {_address(part): part.untyped_storage().nbytes() for x in inputs for part in parts(x)}.values()
+            {
+                _address(part): part.untyped_storage().nbytes() for x in inputs for part in parts(x)
+            }.values()
         )
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         handler = self._handlers.get(func)
         if handler is not None:
             result = handler(self, func, args, kwargs)
             if result is not None:
-                return result if self._switch is None else self._passed_on(func, args, kwargs, result)
+                return (
+                    result if self._switch is None else self._passed_on(func, args, kwargs, result)
+                )
         elif func in VIEWS:
             if args[0].layout in SPARSE:
                 result = sparse_view(func, args, kwargs or {})
@@ -286,7 +307,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _passed_on(self, func: Any, args: Any, kwargs: Any, result: Any) -> Any:
         """Return the result of an operator, which in training needs a gradient where torch says so."""
         if self._switch is not None:
-            self._switch.pass_on(func, leaves((args, kwargs)), leaves(result) or written_by(func, args, kwargs))
+            self._switch.pass_on(
+                func, leaves((args, kwargs)), leaves(result) or written_by(func, args, kwargs)
+            )
         return result
 
     @classmethod
@@ -320,7 +343,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise
         self._passed_on(func, args, kwargs, result)
         formula = FORMULAS.get(operator)
-        results, operands = dense_parts(leaves(result)), dense_parts(leaves((factors_of(func, args), kwargs)))
+        results, operands = (
+            dense_parts(leaves(result)),
+            dense_parts(leaves((factors_of(func, args), kwargs))),
+        )
         if formula is not None:
             named = {name: value for name, value in kwargs.items() if name != "out"}
             first = tuple(results[0].shape) if results else ()
@@ -376,7 +402,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Let the last operator count in real multiply-accumulates."""
         macs = self.events[-1].macs
         self.note(COMPLEX_NOTE)
-        self.amend(macs=macs * real_products(operator, operands), unusual="complex", plain_macs=macs)
+        self.amend(
+            macs=macs * real_products(operator, operands), unusual="complex", plain_macs=macs
+        )
 
     def _sparse_product(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         operator = operator_name(func)
@@ -421,7 +449,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self._born(constant)
                 self.constant(constant)
         elif fresh or (func._schema.is_mutable and func not in VIEWS):
-            op = OPS.get(operator) or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
+            op = OPS.get(operator) or (
+                "elementwise" if torch.Tag.pointwise in func.tags else "other"
+            )
             if op == MEAN:
                 op = "global_pooling" if is_global_mean(operands[0], results) else "other"
             elif operator in PADDING and pads_nowhere(args, kwargs):
@@ -447,12 +477,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def mark_unusual(self, start: int, by: str) -> None:
         """Keep of the operators since `start` that a counter of plain operators does not see them."""
-        self.events[start:] = [event._replace(unusual=by, plain_macs=0) for event in self.events[start:]]
+        self.events[start:] = [
+            event._replace(unusual=by, plain_macs=0) for event in self.events[start:]
+        ]
 
     def dearer(self, ways: Sequence[Callable[[], Any]]) -> Any:
         """Run all ways, keep the operators of the one with the most MACs, and return its result.
 
-        What any of them reads is read, and what is of unknown cost in any of them makes the total partial.
+        What any of them reads is read, and what is of unknown cost in any of them makes the total
+        partial.
         """
         start, unknown = len(self.events), dict(self.unknown)
         kept: tuple[tuple[int, int], list[Event], Any] | None = None
@@ -465,7 +498,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 most[operator] = max(most.get(operator, 0), times)
             events = self.events[start:]
             del self.events[start:]
-            cost = (sum(event.macs for event in events), sum(event.traffic_bytes for event in events))
+            cost = (
+                sum(event.macs for event in events),
+                sum(event.traffic_bytes for event in events),
+            )
             if kept is None or cost > kept[0]:
                 self.dropped += kept[1] if kept else []
                 kept = cost, events, result
@@ -490,8 +526,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         producer, by_tensor = self._producer, self._by_tensor
         sources: list[int] = []
         layouts: list[tuple[Shape, Shape]] = []
-        # only what may come after a depthwise convolution is asked for its layout: asking takes time
-        follows = self._follows = self._follows or (conv is not None and (conv.groups > 1 or conv.in_channels == 1))
+        # only what may come after a depthwise convolution is asked for its layout: asking takes
+        # time
+        follows = self._follows = self._follows or (
+            conv is not None and (conv.groups > 1 or conv.in_channels == 1)
+        )
         first: Tensor | None = None
         weights: list[str] = []
         factors: list[int | str | None] = []
@@ -593,7 +632,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return None
         needing = tuple(map(switch.needs, operands))
         # whatever happens inside of a function, its gradient goes to what it is given
-        to = self.trained_by([operand for operand, needs in zip(operands, needing, strict=True) if needs])
+        to = self.trained_by(
+            [operand for operand, needs in zip(operands, needing, strict=True) if needs]
+        )
         if inside is not None:
             to |= self.trained_by(inside.inputs)
             to |= self.functions.ran(inside, self.events)
@@ -619,10 +660,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _macs_of_backward(self, call: FunctionCall) -> int | None:
         """Return the MACs of the backward pass of a function; nothing else is kept of it."""
-        self._again, start, kept = 0, len(self.events), {name: _kept(getattr(self, name)) for name in _OF_THE_FORWARD}
+        self._again, start, kept = (
+            0,
+            len(self.events),
+            {name: _kept(getattr(self, name)) for name in _OF_THE_FORWARD},
+        )
         try:
             call.differentiate()
-            return None if self.unknown != kept["unknown"] else self._macs_since(start) - self._again
+            return (
+                None if self.unknown != kept["unknown"] else self._macs_since(start) - self._again
+            )
         except Exception:  # noqa: BLE001 - it is foreign code, and run alone
             kept["wants_gradients"] = True
             return None
@@ -638,7 +685,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         apart = Apart.of(tensor)
         if apart is not None and (apart.trained is not None or tensor.is_leaf):
             return () if apart.trained is None else (apart.trained,)
-        # what torch keeps for a backward pass is detached, and belongs to its maker again when torch takes it out
+        # what torch keeps for a backward pass is detached, and belongs to its maker again when
+        # torch takes it out
         at = self._trained.get(_address(tensor))
         if at is not None:
             if self.functions.calls and not tensor.is_leaf:
@@ -646,7 +694,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return (at,)
         if tensor.is_leaf:
             return ()
-        return self._nearest_trained(self.producer_of(tensor))  # torch has it from there, in a way of its own
+        return self._nearest_trained(
+            self.producer_of(tensor)
+        )  # torch has it from there, in a way of its own
 
     def _nearest_trained(self, start: int) -> Iterable[int]:
         """Return the closest events before one that pass gradients on, itself included."""
@@ -681,7 +731,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _held(self, tensor: Tensor) -> Held | None:
         """Return the parameter or buffer that a tensor is, or is a view of."""
         known = self._by_tensor.get(id(tensor)) or self._by_storage.get(_address(tensor))
-        return known if known is not None or tensor.is_meta else self._by_tensor.get(id(self._standin_of(tensor)))
+        return (
+            known
+            if known is not None or tensor.is_meta
+            else self._by_tensor.get(id(self._standin_of(tensor)))
+        )
 
     def is_orphan(self, tensor: Tensor) -> bool:
         """Whether nothing that was seen made a tensor, and the model does not hold it."""
@@ -695,11 +749,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             held: Tensors that the model holds, beside parameters and buffers.
             results: What the model returns.
         """
-        orphans = self._orphans | {_address(t): t for one in results for t in parts(one) if self.is_orphan(t)}
+        orphans = self._orphans | {
+            _address(t): t for one in results for t in parts(one) if self.is_orphan(t)
+        }
         if not orphans:
             return []
         known = {_address(part) for tensor in held for part in parts(tensor)}
-        return [one for address, one in orphans.items() if address not in known and address not in _SURVIVORS]
+        return [
+            one
+            for address, one in orphans.items()
+            if address not in known and address not in _SURVIVORS
+        ]
 
     def remember_survivors(self) -> None:
         """Keep in mind what is left of this run: a cache of the model's gives it to the next one."""

@@ -1,7 +1,8 @@
 """The second opinion: torch's own `FlopCounterMode` over the same model, its known gaps avoided.
 
-It runs on meta tensors, forward only: on a CPU it loses fused attention, and its backward of grouped convolutions
-is too large. Gradients are switched off on the parameters too, since with them it fails on some models.
+It runs on meta tensors, forward only: on a CPU it loses fused attention, and its backward of
+grouped convolutions is too large. Gradients are switched off on the parameters too, since with them
+it fails on some models.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,11 +16,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
-from dscost.beside_meta import values_kept
 from dscost.errors import InputError, first_line
-from dscost.failures import is_interrupt
-from dscost.parts import set_training, unwrapped
-from dscost.randomness import SEED, own_random_numbers
+from dscost.foreign.failures import is_interrupt
+from dscost.foreign.parts import set_training, unwrapped
+from dscost.foreign.randomness import SEED, own_random_numbers
+from dscost.modules.beside_meta import values_kept
 from dscost.tracing import called, dry_run, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
 from dscost.tracing.known_values import beside_meta, with_masks
@@ -46,7 +47,8 @@ def flop_counter_macs(
     Args:
         model: Left as it is; what runs is a stand-in, or a copy.
         arguments: Of its forward.
-        make_real: Makes the model anew with values, should it have to run for real; by default a copy does.
+        make_real: Makes the model anew with values, should it have to run for real; by default a
+            copy does.
 
     Raises:
         InputError: The counter cannot run the model.
@@ -55,7 +57,12 @@ def flop_counter_macs(
     make_real = make_real or partial(real_copy, model)
     for way in ("meta", "values beside meta", "factories on meta", "cpu"):
         try:
-            with one_at_a_time(), own_random_numbers(SEED), nothing_compiles(), ExitStack() as stack:
+            with (
+                one_at_a_time(),
+                own_random_numbers(SEED),
+                nothing_compiles(),
+                ExitStack() as stack,
+            ):
                 if way == "cpu":
                     check_memory(model)
                     real = make_real()
@@ -65,7 +72,9 @@ def flop_counter_macs(
                     model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
                 if way == "factories on meta":
                     stack.enter_context(torch.device("meta"))
-                standin = StandIns(training=False, fresh=True, values=way == "values beside meta", own_hooks=True)
+                standin = StandIns(
+                    training=False, fresh=True, values=way == "values beside meta", own_hooks=True
+                )
                 running = standin.module(model)
                 if way != "values beside meta":
                     return SecondCount(_counted(running, arguments.on("meta")), on_cpu=False)
@@ -76,7 +85,9 @@ def flop_counter_macs(
             if is_interrupt(error):
                 raise
             last_error = error
-    raise InputError(f"FlopCounterMode cannot run {type(model).__name__}: {first_line(last_error)}") from last_error
+    raise InputError(
+        f"FlopCounterMode cannot run {type(model).__name__}: {first_line(last_error)}"
+    ) from last_error
 
 
 def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:

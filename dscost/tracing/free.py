@@ -1,7 +1,7 @@
 """Operators without multiply-accumulates in the sense of the conventions.
 
-Elementwise operators and views need not stand here: torch tags them itself. Nor do the same in place, nor gradients of
-what stands here.
+Elementwise operators and views need not stand here: torch tags them itself. Nor do the same in
+place, nor gradients of what stands here.
 """
 
 FREE: set[str] = set()
@@ -46,7 +46,8 @@ _pack_padded_sequence _pad_packed_sequence pin_memory quantize_per_tensor dequan
 FOURIER = frozenset(("aten::_fft_c2c", "aten::_fft_r2c", "aten::_fft_c2r"))
 """Fast Fourier transforms: free by convention, which a report says of a model that has one.
 
-Their 5 N log N operations are no multiply-accumulates of a kind that is counted, and no published count has them.
+Their 5 N log N operations are no multiply-accumulates of a kind that is counted, and no published
+count has them.
 """
 
 FREE.update(FOURIER)
@@ -166,12 +167,30 @@ _free("nms roi_align roi_pool ps_roi_align ps_roi_pool", "torchvision")
 
 FREE_NAMESPACES = frozenset(
     (
-        *("profiler", "prims", "rngprims", "prim", "debugprims", "debug_mode_ops", "quantized_decomposed"),
-        *("c10d", "_c10d_functional", "_c10d_functional_autograd", "c10d_functional", "symm_mem", "fsdp", "cplib"),
+        *(
+            "profiler",
+            "prims",
+            "rngprims",
+            "prim",
+            "debugprims",
+            "debug_mode_ops",
+            "quantized_decomposed",
+        ),
+        *(
+            "c10d",
+            "_c10d_functional",
+            "_c10d_functional_autograd",
+            "c10d_functional",
+            "symm_mem",
+            "fsdp",
+            "cplib",
+        ),
         *("_dtensor", "device_mesh"),
     )
 )
 """Whole families of operators that multiply no matrices: elementwise, asking, telling, sending."""
 
-NOT_FREE = frozenset(("prims::svd", "quantized_decomposed::mixed_mm", "quantized_decomposed::mixed_linear"))
+NOT_FREE = frozenset(
+    ("prims::svd", "quantized_decomposed::mixed_mm", "quantized_decomposed::mixed_linear")
+)
 """What is of unknown cost in them."""

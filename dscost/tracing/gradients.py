@@ -1,8 +1,8 @@
 """What a model does with gradients while it runs: which tensors need one, where torch and the model switch them off.
 
-Whether a tensor needs a gradient is kept where torch keeps it, in its `requires_grad`: so it is told apart from other
-tensors over the same memory, and the model reads and changes it as usual. Where operators arrive below torch's
-autograd, what torch would pass on is passed on here.
+Whether a tensor needs a gradient is kept where torch keeps it, in its `requires_grad`: so it is
+told apart from other tensors over the same memory, and the model reads and changes it as usual.
+Where operators arrive below torch's autograd, what torch would pass on is passed on here.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction
 
-from dscost.failures import callers
+from dscost.foreign.failures import callers
 from dscost.tracing.sparse import parts
 
 
@@ -91,8 +91,12 @@ class FunctionCall:
         if self.context is None:
             raise LookupError("a function that is given no context")
         made = self.context._input_metadata
-        with _disable_current_modes():  # on the device of the results, whatever small tensors are on
-            gradients = [torch.zeros(tuple(one.shape), dtype=one.dtype, device=one.device) for one in made]
+        with (
+            _disable_current_modes()
+        ):  # on the device of the results, whatever small tensors are on
+            gradients = [
+                torch.zeros(tuple(one.shape), dtype=one.dtype, device=one.device) for one in made
+            ]
         with torch.no_grad():
             self.kind.backward(self.context, *gradients)  # type: ignore[attr-defined]
 
@@ -127,8 +131,9 @@ class Functions:
 class GradientSwitch(TorchFunctionMode):
     """Knows whether the model has gradients on, and passes on which tensors need one.
 
-    Inside the forward of an `autograd.Function` torch itself has them off: what the function returns is differentiable
-    all the same. What the model switches in there is no concern of what is outside.
+    Inside the forward of an `autograd.Function` torch itself has them off: what the function
+    returns is differentiable all the same. What the model switches in there is no concern of what
+    is outside.
 
     Args:
         records: Whether torch itself passes on which tensors need a gradient.
@@ -142,11 +147,14 @@ class GradientSwitch(TorchFunctionMode):
         self._written: set[int] = set()
         self._any_apart = self._is_on_within = False
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         if func is torch._C._set_grad_enabled:
             checkpointed = _switching_checkpoint()
             if checkpointed is not None:
-                # what is inside trains like any other, only later: torch has them off before, and on again behind it
+                # what is inside trains like any other, only later: torch has them off before, and
+                # on again behind it
                 return func(not torch.is_grad_enabled() and any(map(self.needs, checkpointed)))
             wanted = bool(args[0])
             if _running_function() is not None:
@@ -155,22 +163,34 @@ class GradientSwitch(TorchFunctionMode):
             self.switched_on_again |= wanted and self.is_on
             self.is_on = wanted
         elif func in _DIFFERENTIATING and not self._records:
-            raise RuntimeError("what the model computes does not require grad here: torch records nothing")
+            raise RuntimeError(
+                "what the model computes does not require grad here: torch records nothing"
+            )
         elif func in _ASKING and args[0].requires_grad and not self._records:
             self.switched_on_again = True  # torch would tell, had it recorded anything
         return func(*args, **(kwargs or {}))
 
     def function(self) -> Running | None:
         """Return the `autograd.Function` whose forward is running, if a gradient flows to what it is given."""
-        if not self.is_on or torch.is_inference_mode_enabled() or (torch.is_grad_enabled() and not self._is_on_within):
+        if (
+            not self.is_on
+            or torch.is_inference_mode_enabled()
+            or (torch.is_grad_enabled() and not self._is_on_within)
+        ):
             return None
         frame = _running_function()
         if frame is None:  # the model has them off in a way of its own
             return None
-        inputs = [given for given in frame.f_locals["args"] if isinstance(given, Tensor) and self.needs(given)]
+        inputs = [
+            given
+            for given in frame.f_locals["args"]
+            if isinstance(given, Tensor) and self.needs(given)
+        ]
         if not inputs:
             return None
-        return Running(frame.f_locals["cls"], _context_of(frame), inputs, torch._C._autograd._get_sequence_nr())
+        return Running(
+            frame.f_locals["cls"], _context_of(frame), inputs, torch._C._autograd._get_sequence_nr()
+        )
 
     @property
     def is_flowing(self) -> bool:
@@ -199,7 +219,9 @@ class GradientSwitch(TorchFunctionMode):
                 operands[0].requires_grad_(False)
             return
         if func is aten.detach.default:
-            if self.function() is not None:  # what is in there belongs together, whatever its backward pass does
+            if (
+                self.function() is not None
+            ):  # what is in there belongs together, whatever its backward pass does
                 return
             self._set_apart(results[0], Apart())
             return
@@ -255,8 +277,12 @@ _CONSTANT = frozenset(
     f"aten::{name}{like}"
     for name, likes in {
         **dict.fromkeys(("zeros", "ones", "full", "empty", "rand", "randn", "randint"), ("_like",)),
-        **dict.fromkeys(("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided"), ("",)),
-        **dict.fromkeys(("bernoulli", "heaviside", "nextafter", "one_hot", "histc", "bincount"), ("",)),
+        **dict.fromkeys(
+            ("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided"), ("",)
+        ),
+        **dict.fromkeys(
+            ("bernoulli", "heaviside", "nextafter", "one_hot", "histc", "bincount"), ("",)
+        ),
     }.items()
     for like in likes
 )
@@ -277,7 +303,10 @@ def _switching_checkpoint() -> list[Tensor] | None:
     for frame in callers():
         if frame.f_code is CheckpointFunction.forward.__code__:
             return [given for given in frame.f_locals["args"] if isinstance(given, Tensor)]
-        if frame.f_code.co_filename not in _SWITCHING and frame.f_code.co_name != "__torch_function__":
+        if (
+            frame.f_code.co_filename not in _SWITCHING
+            and frame.f_code.co_name != "__torch_function__"
+        ):
             return None
     return None
 

@@ -1,8 +1,9 @@
 """Operators that run functions: conditions, loops, scans, attention with functions of its own.
 
-Those functions run under the recorder, so what they do is counted like everything else. Of a condition both ways run
-and the dearer one counts. A loop runs as often as can be known without values; else its body counts once and the loop
-is of unknown cost. A kernel that cannot be looked into is of unknown cost, under its own name.
+Those functions run under the recorder, so what they do is counted like everything else. Of a
+condition both ways run and the dearer one counts. A loop runs as often as can be known without
+values; else its body counts once and the loop is of unknown cost. A kernel that cannot be looked
+into is of unknown cost, under its own name.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,11 +37,14 @@ def is_higher_order(func: Any) -> bool:
     return isinstance(func, HigherOrderOperator)
 
 
-def run_higher_order(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run_higher_order(
+    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """Run a higher-order operator with everything that it runs seen by the recorder.
 
     Raises:
-        NotImplementedError: torch cannot run it outside of a compiled program, or not on this device.
+        NotImplementedError: torch cannot run it outside of a compiled program, or not on this
+            device.
     """
     name: str = func._name
     start = len(recorder.events)
@@ -56,7 +60,9 @@ def _torchs_own(recorder: "Recorder", *args: Any, func: Any, **kwargs: Any) -> A
         recorder.met_unknown(NAMESPACE + func._name)
     kernel = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
     if kernel is None:
-        raise NotImplementedError(f"torch cannot run the higher-order operator {func._name} by itself")
+        raise NotImplementedError(
+            f"torch cannot run the higher-order operator {func._name} by itself"
+        )
     with recorder:
         return kernel(*args, **kwargs)
 
@@ -71,15 +77,23 @@ def _flex_attention(
         results: tuple[Tensor, ...] = kernel(query, key, value, *arguments, **named)
     inside = recorder.events[start:]
     del recorder.events[start:]
-    macs = attention_macs(tuple(query.shape), tuple(key.shape), tuple(value.shape), out=tuple(results[0].shape))
+    macs = attention_macs(
+        tuple(query.shape), tuple(key.shape), tuple(value.shape), out=tuple(results[0].shape)
+    )
     recorder.record("attention", operator, (query, key, value), results, macs)
-    read = dict.fromkeys(name for event in inside for name in event.weights)  # by its own functions: biases, masks
+    read = dict.fromkeys(
+        name for event in inside for name in event.weights
+    )  # by its own functions: biases, masks
     recorder.amend(weights=tuple(dict.fromkeys((*recorder.events[-1].weights, *read))))
     return results
 
 
 def _cond(
-    recorder: "Recorder", pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Sequence[Any]
+    recorder: "Recorder",
+    pred: Any,
+    true_fn: Callable[..., Any],
+    false_fn: Callable[..., Any],
+    operands: Sequence[Any],
 ) -> Any:
     recorder.note("A torch.cond counts by its dearer branch.")
     return recorder.dearer([lambda: true_fn(*operands), lambda: false_fn(*operands)])
@@ -116,7 +130,11 @@ def _while_loop(
 
 
 def _scan(
-    recorder: "Recorder", combine_fn: Callable[..., Any], init: Any, xs: Any, additional_inputs: Sequence[Any] = ()
+    recorder: "Recorder",
+    combine_fn: Callable[..., Any],
+    init: Any,
+    xs: Any,
+    additional_inputs: Sequence[Any] = (),
 ) -> Any:
     from torch._higher_order_ops.scan import generic_scan
 
@@ -124,22 +142,34 @@ def _scan(
         return generic_scan(combine_fn, init, xs, additional_inputs=additional_inputs)  # type: ignore[no-untyped-call]
 
 
-def _invoke_subgraph(recorder: "Recorder", subgraph: Callable[..., Any], identifier: Any, *operands: Any) -> Any:
+def _invoke_subgraph(
+    recorder: "Recorder", subgraph: Callable[..., Any], identifier: Any, *operands: Any
+) -> Any:
     with recorder:
-        return subgraph(list(operands)) if getattr(subgraph, "_boxed_call", False) else subgraph(*operands)
+        return (
+            subgraph(list(operands))
+            if getattr(subgraph, "_boxed_call", False)
+            else subgraph(*operands)
+        )
 
 
-def _strict_mode(recorder: "Recorder", function: Callable[..., Any], operands: Sequence[Any]) -> Any:
+def _strict_mode(
+    recorder: "Recorder", function: Callable[..., Any], operands: Sequence[Any]
+) -> Any:
     with recorder:
         return function(*operands)
 
 
-def _function_first(recorder: "Recorder", function: Callable[..., Any], *operands: Any, **_: Any) -> Any:
+def _function_first(
+    recorder: "Recorder", function: Callable[..., Any], *operands: Any, **_: Any
+) -> Any:
     with recorder:
         return function(*operands)
 
 
-def _run_and_save_rng_state(recorder: "Recorder", function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _run_and_save_rng_state(
+    recorder: "Recorder", function: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Any:
     with recorder:
         return torch.get_rng_state(), function(*args, **kwargs)
 
@@ -152,13 +182,19 @@ def _run_with_rng_state(
 
 
 def _graphsafe_run_with_rng_state(
-    recorder: "Recorder", function: Callable[..., Any], *args: Any, rng_state: Any = None, **kwargs: Any
+    recorder: "Recorder",
+    function: Callable[..., Any],
+    *args: Any,
+    rng_state: Any = None,
+    **kwargs: Any,
 ) -> Any:
     with recorder:
         return function(*args, **kwargs)
 
 
-def _triton(recorder: "Recorder", *, kernel_idx: int, kwargs: dict[str, Any], **named: Any) -> dict[str, Any] | None:
+def _triton(
+    recorder: "Recorder", *, kernel_idx: int, kwargs: dict[str, Any], **named: Any
+) -> dict[str, Any] | None:
     """Name a kernel of unknown cost; it writes on what it is given, so the shapes are known without running it."""
     from torch._higher_order_ops.triton_kernel_wrap import get_kernel
 
@@ -189,4 +225,5 @@ _RULES: dict[str, Callable[..., Any]] = {
     "triton_kernel_wrapper_mutation": _triton,
     "triton_kernel_wrapper_functional": _triton,
 }
-"""What torch's own way does not do: it looks at values, refuses to be watched, or depends on the device."""
+"""What torch's own way does not do: it looks at values, refuses to be watched, or depends on the
+device."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
-from dscost.parts import own_tensors
+from dscost.foreign.parts import own_tensors
 from dscost.tracing.packed import packed_in, unpacked
 from dscost.tracing.sparse import SPARSE, nbytes_of, parts
 
@@ -64,20 +64,28 @@ class Holdings(NamedTuple):
         """Return packed weights as a parameter: as the module holds them, or met for the first time in a module."""
         key = hash(packed)  # of torch's own object: a new wrapper is made for every operator
         if key not in self.packed:
-            self.add_packed(packed, f"{module}.packed_{len(self.packed)}" if module else f"packed_{len(self.packed)}")
+            self.add_packed(
+                packed,
+                f"{module}.packed_{len(self.packed)}" if module else f"packed_{len(self.packed)}",
+            )
         return self.packed[key]
 
-    def add_views(self, views: Iterable[tuple[int, int]], originals: Callable[[], Mapping[int, int]]) -> None:
+    def add_views(
+        self, views: Iterable[tuple[int, int]], originals: Callable[[], Mapping[int, int]]
+    ) -> None:
         """Take plain tensors for views of parameters and buffers whose storage their originals share.
 
         Args:
             views: The address of each original's storage, and that of its stand-in.
-            originals: Gives the address of the original's storage for each parameter and buffer, by its identity.
+            originals: Gives the address of the original's storage for each parameter and buffer, by
+                its identity.
         """
         views = list(views)
         if views:
             of_original = {
-                address: self.by_tensor[new] for new, address in originals().items() if new in self.by_tensor
+                address: self.by_tensor[new]
+                for new, address in originals().items()
+                if new in self.by_tensor
             }
             for original, address in views:
                 if original in of_original:
@@ -88,10 +96,18 @@ class Holdings(NamedTuple):
 
         Args:
             read: By name.
-            originals: The address of the original's storage, by the identity of a stand-in: those share nothing.
+            originals: The address of the original's storage, by the identity of a stand-in: those
+                share nothing.
         """
         places = [
-            (one.name, {one.address, one.tensor.untyped_storage()._cdata, originals.get(id(one.tensor), one.address)})
+            (
+                one.name,
+                {
+                    one.address,
+                    one.tensor.untyped_storage()._cdata,
+                    originals.get(id(one.tensor), one.address),
+                },
+            )
             for one in self.by_tensor.values()  # a tensor may have been given another storage since
         ]
         met = {address for name, addresses in places if name in read for address in addresses}
@@ -111,7 +127,8 @@ def holdings_of(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = Fals
 
     Args:
         modules: With their paths.
-        packed: Whether to look for weights that torch keeps packed; operators that read them cannot run on meta.
+        packed: Whether to look for weights that torch keeps packed; operators that read them cannot
+            run on meta.
     """
     by_tensor: dict[int, Held] = {}
     by_storage: dict[int, Held] = {}
@@ -123,17 +140,25 @@ def holdings_of(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = Fals
         for tensors in (held_parameters, buffers):
             is_parameter = tensors is held_parameters
             for name, tensor in tensors.items():
-                if tensor is None or id(tensor) in by_tensor or isinstance(tensor, UninitializedTensorMixin):
+                if (
+                    tensor is None
+                    or id(tensor) in by_tensor
+                    or isinstance(tensor, UninitializedTensorMixin)
+                ):
                     continue
                 if tensor.layout is not STRIDED and tensor.layout in SPARSE:
                     sparse.append((prefix + name, is_parameter, tensor))
                     continue
                 storage, nbytes = tensor.untyped_storage(), tensor.nbytes
-                held = Held(prefix + name, is_parameter, storage._cdata, nbytes, storage.nbytes(), tensor)
+                held = Held(
+                    prefix + name, is_parameter, storage._cdata, nbytes, storage.nbytes(), tensor
+                )
                 by_tensor[id(tensor)] = held
                 by_storage.setdefault(held.address, held)
                 if is_parameter:
-                    parameters.append(Parameter(held.name, tensor.numel(), nbytes, tensor.requires_grad))
+                    parameters.append(
+                        Parameter(held.name, tensor.numel(), nbytes, tensor.requires_grad)
+                    )
     holdings = Holdings(by_tensor, by_storage, parameters, {}, bool(sparse))
     for name, is_parameter, tensor in sparse:
         _add_sparse(holdings, name, is_parameter, tensor)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import InputError, UnknownNameError, did_you_mean, first_line
-from dscost.inputs import INPUT_DTYPES, TensorSpec, check_fill, fill_shape
+from dscost.notation.inputs import INPUT_DTYPES, TensorSpec, check_fill, fill_shape
 from dscost.tracing.sparse import is_sparse
 
 
@@ -71,9 +71,9 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
     """Return the arguments that an `input=` stands for.
 
     Args:
-        given: A shape such as `(1, 3, 224, 224)`; a tensor; a `TensorSpec`; a tuple or list of any of
-            these for several positional arguments; or a dict of them for keyword arguments. Whatever else stands
-            beside tensors, such as text or numbers, is passed on.
+        given: A shape such as `(1, 3, 224, 224)`; a tensor; a `TensorSpec`; a tuple or list of any
+            of these for several positional arguments; or a dict of them for keyword arguments.
+            Whatever else stands beside tensors, such as text or numbers, is passed on.
         dtype: Of a tensor whose own is not given.
 
     Raises:
@@ -88,14 +88,22 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
     if isinstance(given, Mapping):
         made = Arguments((), {str(name): _made(value, dtype) for name, value in given.items()})
     else:
-        if _is_shape(given) or isinstance(given, Tensor | TensorSpec) or not isinstance(given, Sequence):
+        if (
+            _is_shape(given)
+            or isinstance(given, Tensor | TensorSpec)
+            or not isinstance(given, Sequence)
+        ):
             given = (given,)
         positional = [one for one in given if not (isinstance(one, TensorSpec) and one.name)]
-        named = {one.name: _made(one, dtype) for one in given if isinstance(one, TensorSpec) and one.name}
+        named = {
+            one.name: _made(one, dtype) for one in given if isinstance(one, TensorSpec) and one.name
+        }
         made = Arguments(tuple(_made(one, dtype) for one in positional), named)
     if not made.tensors:
         for leaf in _leaves((made.args, dict(made.kwargs))):
-            if isinstance(leaf, str | bytes):  # a shape written as text, more likely than a model of texts
+            if isinstance(
+                leaf, str | bytes
+            ):  # a shape written as text, more likely than a model of texts
                 raise InputError(_no_input(leaf))
     return made
 
@@ -117,17 +125,24 @@ def _no_input(found: object) -> str:
 def _made(value: Any, dtype: str, *, in_sample: bool = False) -> Any:
     """Return a value with tensors in place of shapes.
 
-    In a collection that holds a tensor, such as a batch of a loader, whole numbers are what they are: a size, say.
+    In a collection that holds a tensor, such as a batch of a loader, whole numbers are what they
+    are: a size, say.
     """
     if isinstance(value, TensorSpec):
-        return _filled(value, dtype) if value.fill is not None else _empty(value.shape, value.dtype or dtype)
+        return (
+            _filled(value, dtype)
+            if value.fill is not None
+            else _empty(value.shape, value.dtype or dtype)
+        )
     if _is_shape(value):
         return value if in_sample else _empty(tuple(value), dtype)
     if value is Ellipsis:
         raise InputError(_no_input(value))
     if isinstance(value, Mapping):
         inside = in_sample or _holds_tensor(value.values())
-        return _like(value, {key: _made(entry, dtype, in_sample=inside) for key, entry in value.items()})
+        return _like(
+            value, {key: _made(entry, dtype, in_sample=inside) for key, entry in value.items()}
+        )
     if isinstance(value, list | tuple) and value and not hasattr(value, "_fields"):
         inside = in_sample or _holds_tensor(value)
         return type(value)(_made(entry, dtype, in_sample=inside) for entry in value)
@@ -164,7 +179,11 @@ def _torch_dtype(name: str) -> torch.dtype:
 
 
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, tuple | list | torch.Size) and bool(value) and all(type(size) is int for size in value)
+    return (
+        isinstance(value, tuple | list | torch.Size)
+        and bool(value)
+        and all(type(size) is int for size in value)
+    )
 
 
 # -- collections of tensors
@@ -186,13 +205,19 @@ def changed_by_name(name: str, value: Any, change: Callable[[str, Tensor], Tenso
     if isinstance(value, Tensor):
         return change(name, value)
     if isinstance(value, Mapping):
-        return _like(value, {key: changed_by_name(str(key), entry, change) for key, entry in value.items()})
+        return _like(
+            value, {key: changed_by_name(str(key), entry, change) for key, entry in value.items()}
+        )
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         named = zip(value._fields, value, strict=True)
         return type(value)(*(changed_by_name(field, entry, change) for field, entry in named))
     if isinstance(value, tuple | list):
         return type(value)(changed_by_name(name, entry, change) for entry in value)
-    if is_dataclass(value) and not isinstance(value, type) and next(_tensors(value), None) is not None:
+    if (
+        is_dataclass(value)
+        and not isinstance(value, type)
+        and next(_tensors(value), None) is not None
+    ):
         return _with_fields(value, change)
     return value
 
@@ -214,7 +239,9 @@ def _with_fields(value: Any, change: Callable[[str, Tensor], Tensor]) -> Any:
     new = copy.copy(value)
     for field in fields(value):
         # a frozen one too: the copy is nobody else's
-        object.__setattr__(new, field.name, changed_by_name(field.name, getattr(value, field.name), change))
+        object.__setattr__(
+            new, field.name, changed_by_name(field.name, getattr(value, field.name), change)
+        )
     return new
 
 
@@ -253,7 +280,9 @@ def _moved(tensor: Tensor, device: str) -> Tensor:
 _FORMATS = {"contiguous": "contiguous_format", "channels_last": "channels_last"}
 
 
-def _with_values(tensor: Tensor, device: str, dtype: torch.dtype, layout: torch.memory_format) -> Tensor:
+def _with_values(
+    tensor: Tensor, device: str, dtype: torch.dtype, layout: torch.memory_format
+) -> Tensor:
     if not tensor.is_floating_point():
         return _moved(tensor, device)
     real = torch.randn(tensor.shape) if tensor.is_meta else tensor.detach().clone()
@@ -281,7 +310,8 @@ def notes_on(arguments: Arguments) -> tuple[str, ...]:
 
 
 _WANTS_INTEGERS = re.compile(
-    r"\bind(?:ex|ices)\b.*\b(?:int|int32|int64|long\w*)\b|\b(?:int64|long)\b.*\bind(?:ex|ices)\b", re.IGNORECASE
+    r"\bind(?:ex|ices)\b.*\b(?:int|int32|int64|long\w*)\b|\b(?:int64|long)\b.*\bind(?:ex|ices)\b",
+    re.IGNORECASE,
 )
 
 

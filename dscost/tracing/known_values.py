@@ -27,13 +27,17 @@ def beside_meta(arguments: Arguments) -> Arguments:
 def with_masks(model: nn.Module, arguments: Arguments) -> tuple[Arguments, tuple[str, ...]]:
     """Return the arguments with masks that hide nothing where only a shape was given, and what to say about it.
 
-    A mask has a name that ends so, and integers or truth values: ones, as `attention_mask` of transformers; but zeros
-    where it tells what is padding, as `key_padding_mask` of torch.
+    A mask has a name that ends so, and integers or truth values: ones, as `attention_mask` of
+    transformers; but zeros where it tells what is padding, as `key_padding_mask` of torch.
     """
     filled: list[str] = []
 
     def made(name: str, tensor: Tensor) -> Tensor:
-        if not (tensor.is_meta and _MASK.search(name)) or tensor.is_floating_point() or tensor.is_complex():
+        if (
+            not (tensor.is_meta and _MASK.search(name))
+            or tensor.is_floating_point()
+            or tensor.is_complex()
+        ):
             return tensor
         filled.append(name)
         value = 0 if "padding" in name else 1
@@ -41,7 +45,9 @@ def with_masks(model: nn.Module, arguments: Arguments) -> tuple[Arguments, tuple
 
     arguments = _changed(arguments, _names_of(model), made)
     names = " and ".join(dict.fromkeys(filled))
-    return arguments, (f"No values were given for {names}: taken as hiding nothing.",) if names else ()
+    return arguments, (
+        f"No values were given for {names}: taken as hiding nothing.",
+    ) if names else ()
 
 
 def _names_of(model: nn.Module | None) -> list[str]:
@@ -50,13 +56,22 @@ def _names_of(model: nn.Module | None) -> list[str]:
         return []
     try:
         return list(inspect.signature(type(model).forward).parameters)[1:]
-    except (AttributeError, TypeError, ValueError):  # a forward that Python cannot look into, as of compiled code
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+    ):  # a forward that Python cannot look into, as of compiled code
         return []
 
 
-def _changed(arguments: Arguments, names: list[str], change: Callable[[str, Tensor], Tensor]) -> Arguments:
+def _changed(
+    arguments: Arguments, names: list[str], change: Callable[[str, Tensor], Tensor]
+) -> Arguments:
     positional = [*names, *[""] * len(arguments.args)]
     return Arguments(
-        tuple(changed_by_name(name, value, change) for name, value in zip(positional, arguments.args, strict=False)),
+        tuple(
+            changed_by_name(name, value, change)
+            for name, value in zip(positional, arguments.args, strict=False)
+        ),
         {name: changed_by_name(name, value, change) for name, value in arguments.kwargs.items()},
     )

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dscost.formulas import conv_out_size
-from dscost.specs import ConvSpec, Shape
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.formulas import conv_out_size
 from dscost.tracing.free import FREE, FREE_NAMESPACES, NOT_FREE
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
 from dscost.tracing.packed import is_packed, unpacked
@@ -19,7 +19,8 @@ MEAN = "mean"
 """The word of an average until its shapes tell whether it is global pooling."""
 
 VIEWS: set[Any] = set()
-"""Operators met so far that return a view: they cost nothing and share the storage of what they view."""
+"""Operators met so far that return a view: they cost nothing and share the storage of what they
+view."""
 
 
 def answer_of(func: Any) -> str:
@@ -45,7 +46,9 @@ def _answer_without_formula(func: Any) -> str:
     return "composite" if can_decompose(func) else "unknown"
 
 
-_OF_ANOTHER_SIZE = frozenset(f"aten::{name}" for name in ("resize_", "resize_as_", "resize_as_sparse_", "set_"))
+_OF_ANOTHER_SIZE = frozenset(
+    f"aten::{name}" for name in ("resize_", "resize_as_", "resize_as_sparse_", "set_")
+)
 """What changes its own operand in place and is no view of it."""
 
 
@@ -101,7 +104,10 @@ def factors_of(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
 def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> list[Any]:
     """Return the tensors among its arguments that an operator writes on."""
     arguments = func._schema.arguments
-    given = {**dict(zip((argument.name for argument in arguments), args, strict=False)), **(kwargs or {})}
+    given = {
+        **dict(zip((argument.name for argument in arguments), args, strict=False)),
+        **(kwargs or {}),
+    }
     return leaves([given.get(argument.name) for argument in arguments if argument.is_write])
 
 
@@ -120,10 +126,14 @@ def shapes_of(value: Any) -> Any:
 def takes_packed(func: Any) -> bool:
     """Whether an operator takes weights that torch has packed."""
     schema = getattr(func, "_schema", None)
-    return schema is not None and any("__torch__" in str(argument.type) for argument in schema.arguments)
+    return schema is not None and any(
+        "__torch__" in str(argument.type) for argument in schema.arguments
+    )
 
 
-ADDED_FIRST = {f"aten::{name}" for name in ("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation")}
+ADDED_FIRST = {
+    f"aten::{name}" for name in ("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation")
+}
 ADDED_FIRST |= {f"{name}_" for name in ADDED_FIRST}
 """Operators whose first operand is added, not multiplied."""
 
@@ -157,7 +167,9 @@ def conv_of(operator: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         return None
     if padding == "valid":
         padding = 0
-    return _spec(tuple(w.shape), _key(stride), _key(padding), _key(dilation), groups, bias is not None)
+    return _spec(
+        tuple(w.shape), _key(stride), _key(padding), _key(dilation), groups, bias is not None
+    )
 
 
 def _key(value: Any) -> Any:
@@ -174,7 +186,9 @@ def _spec(w: Shape, stride: Any, padding: Any, dilation: Any, groups: int, bias:
         pair = (value,) if isinstance(value, int) else tuple(value)
         return pair * len(kernel) if len(pair) == 1 else pair
 
-    return ConvSpec(w[1] * groups, w[0], kernel, full(stride), full(padding), full(dilation), groups, bias)
+    return ConvSpec(
+        w[1] * groups, w[0], kernel, full(stride), full(padding), full(dilation), groups, bias
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -208,7 +222,9 @@ def axes_along(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> t
     dimensions = args[0].dim()
     if given is None or given == []:
         return tuple(range(dimensions))
-    return tuple(axis % max(1, dimensions) for axis in ((given,) if isinstance(given, int) else given))
+    return tuple(
+        axis % max(1, dimensions) for axis in ((given,) if isinstance(given, int) else given)
+    )
 
 
 @cache
@@ -218,7 +234,9 @@ def _place_of(name: str, func: Any) -> int | None:
 
 
 PADDING = {"aten::pad", "aten::constant_pad_nd", "aten::_pad_circular", "aten::_pad_enum"} | {
-    f"aten::{kind}_pad{dimensions}d" for kind in ("reflection", "replication") for dimensions in (1, 2, 3)
+    f"aten::{kind}_pad{dimensions}d"
+    for kind in ("reflection", "replication")
+    for dimensions in (1, 2, 3)
 }
 """Operators that pad."""
 
@@ -251,9 +269,14 @@ OPS = {
     **_worded("transposed_convolution", "conv_transpose1d conv_transpose2d conv_transpose3d"),
     **_worded("linear", "linear"),
     **_worded("matmul", "matmul mm bmm addmm baddbmm addbmm mv dot inner bilinear _grouped_mm"),
-    **_worded("attention", "scaled_dot_product_attention _native_multi_head_attention _transformer_encoder_layer_fwd"),
+    **_worded(
+        "attention",
+        "scaled_dot_product_attention _native_multi_head_attention _transformer_encoder_layer_fwd",
+    ),
     "higher_order::flex_attention": "attention",
-    **_worded("recurrent", "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"),
+    **_worded(
+        "recurrent", "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"
+    ),
     **_worded(
         "pooling",
         "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_max_pool2d max_pool2d_with_indices",
@@ -287,7 +310,11 @@ OPS = {
     **_quantized("add", "add add_relu add_scalar"),
     **_quantized("multiply", "mul mul_relu mul_scalar"),
     **_quantized("concatenation", "cat cat_relu"),
-    **_quantized("normalization", "batch_norm batch_norm2d batch_norm3d layer_norm group_norm instance_norm"),
-    **_quantized("embedding", "embedding_byte embedding_4bit embedding_bag_byte embedding_bag_4bit"),
+    **_quantized(
+        "normalization", "batch_norm batch_norm2d batch_norm3d layer_norm group_norm instance_norm"
+    ),
+    **_quantized(
+        "embedding", "embedding_byte embedding_4bit embedding_bag_byte embedding_bag_4bit"
+    ),
 }
 """What an operator computes, in the words of a report; those in place included."""

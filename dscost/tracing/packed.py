@@ -1,6 +1,7 @@
 """Weights that torch keeps packed for quantised operators: objects of its own, neither parameters nor buffers.
 
-What they hold is read from the state that they are saved with: quantised matrices or kernels, and biases in float32.
+What they hold is read from the state that they are saved with: quantised matrices or kernels, and
+biases in float32.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dscost.specs import Shape
+from dscost.layers.convolution import Shape
 
 HALF_BYTES = 2
 """Of one value of a matrix packed as float16, which torch unpacks as float32."""
@@ -66,7 +67,9 @@ def _tensors(packed: Any) -> Iterator[Tensor]:
     for layer in layers:
         yield from _tensors(layer)
     if not layers:  # strides, padding and the like are 16-bit integers
-        yield from (value for value in state if isinstance(value, Tensor) and value.dtype is not torch.int16)
+        yield from (
+            value for value in state if isinstance(value, Tensor) and value.dtype is not torch.int16
+        )
 
 
 def _flat(state: Any) -> Iterator[Any]:

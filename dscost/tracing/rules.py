@@ -1,8 +1,8 @@
 """What each operator costs in multiply-accumulates: a formula over shapes. What is free stands in `free`; else unknown.
 
-A formula takes the operator's own arguments with every tensor replaced by its shape, and the shape of the
-(first) output as `out`. It sees nothing else, so it is tested without a tensor. Padding positions count like
-others, a bias is not a MAC, masking and causality save nothing.
+A formula takes the operator's own arguments with every tensor replaced by its shape, and the shape
+of the (first) output as `out`. It sees nothing else, so it is tested without a tensor. Padding
+positions count like others, a bias is not a MAC, masking and causality save nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,16 +45,26 @@ def register_formula(*operators: str) -> Callable[[Formula], Formula]:
     return add
 
 
-# convolution(Tensor input, Tensor weight, Tensor? bias, stride, padding, dilation, bool transposed, …)
+# convolution(Tensor input, Tensor weight, Tensor? bias, stride, padding, dilation, bool transposed,
+# …)
 @register_formula("aten::convolution", "aten::_convolution", "aten::convolution_overrideable")
 def convolution_macs(
-    x: Shape, w: Shape, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, *_: Any, out: Shape
+    x: Shape,
+    w: Shape,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    *_: Any,
+    out: Shape,
 ) -> int:
     """Return `positions · N · M/G · K`: output positions, or input positions where it is transposed."""
     return transposed_conv_macs(x, w, out=out) if transposed else conv_macs(x, w, out=out)
 
 
-# conv2d(Tensor input, Tensor weight, Tensor? bias, stride, padding, dilation, groups); weight is (N, M/G, *K)
+# conv2d(Tensor input, Tensor weight, Tensor? bias, stride, padding, dilation, groups); weight is
+# (N, M/G, *K)
 @register_formula(
     "aten::conv1d",
     "aten::conv2d",
@@ -90,7 +100,8 @@ def conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     return prod(out) * prod(w[1:])
 
 
-# conv_transpose2d(Tensor input, Tensor weight, …); weight is (M, N/G, *K): every input value meets every tap once
+# conv_transpose2d(Tensor input, Tensor weight, …); weight is (M, N/G, *K): every input value meets
+# every tap once
 @register_formula(
     "aten::conv_transpose1d",
     "aten::conv_transpose2d",
@@ -120,9 +131,14 @@ def conv_add_macs(x: Shape, added: Shape, w: Shape, *_: Any, out: Shape, **__: A
 
 # qconv2d_pointwise(Tensor qx, float x_scale, int x_zero_point, Tensor qw, …)
 @register_formula(
-    "onednn::qconv_pointwise", "onednn::qconv1d_pointwise", "onednn::qconv2d_pointwise", "onednn::qconv3d_pointwise"
+    "onednn::qconv_pointwise",
+    "onednn::qconv1d_pointwise",
+    "onednn::qconv2d_pointwise",
+    "onednn::qconv3d_pointwise",
 )
-def lowered_conv_macs(x: Shape, scale: Any, zero_point: Any, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
+def lowered_conv_macs(
+    x: Shape, scale: Any, zero_point: Any, w: Shape, *_: Any, out: Shape, **__: Any
+) -> int:
     """Return what the convolution costs."""
     return conv_macs(x, w, out=out)
 
@@ -134,15 +150,19 @@ def time_first_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> 
     return prod(out) * w[0] * w[1]
 
 
-# convolution_backward(Tensor grad_output, Tensor input, Tensor weight, bias_sizes, stride, padding, dilation,
-#   bool transposed, output_padding, groups, bool[3] output_mask)
+# convolution_backward(Tensor grad_output, Tensor input, Tensor weight, bias_sizes, stride, padding,
+# dilation,   bool transposed, output_padding, groups, bool[3] output_mask)
 @register_formula("aten::convolution_backward", "aten::convolution_backward_overrideable")
-def conv_backward_macs(grad: Shape, x: Shape, w: Shape, *arguments: Any, out: Any, **named: Any) -> int:
+def conv_backward_macs(
+    grad: Shape, x: Shape, w: Shape, *arguments: Any, out: Any, **named: Any
+) -> int:
     """Return what the convolution costs for each of its two gradients that is wanted: of the input, of the weight."""
     mask: Sequence[bool] = named.get("output_mask", arguments[-1] if arguments else ())
     transposed = next(value for value in arguments if isinstance(value, bool))
     wanted = sum(map(bool, mask[:2]))
-    return wanted * (transposed_conv_macs(x, w, out=grad) if transposed else conv_macs(x, w, out=grad))
+    return wanted * (
+        transposed_conv_macs(x, w, out=grad) if transposed else conv_macs(x, w, out=grad)
+    )
 
 
 # linear(Tensor input, Tensor weight, Tensor? bias); weight is (N, M)
@@ -170,7 +190,8 @@ def linear_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     return prod(x) * w[0] if len(w) == 2 else prod(x)
 
 
-# _weight_int4pack_mm(Tensor self (rows, M), packed weight, …): the weight's shape is that of its packing
+# _weight_int4pack_mm(Tensor self (rows, M), packed weight, …): the weight's shape is that of its
+# packing
 @register_formula(
     "aten::_weight_int4pack_mm",
     "aten::_weight_int4pack_mm_for_cpu",
@@ -226,8 +247,9 @@ def addbmm_macs(_self: Shape, a: Shape, b: Shape, *_: Any, out: Shape, **__: Any
     return prod(a) * b[-1]
 
 
-# _grouped_mm(Tensor self, Tensor mat2, Tensor? offs, …): rows (L, M) of which each group has its own (M, N) of
-# (G, M, N), as in a mixture of experts; or the groups divide another dimension, or both are batches
+# _grouped_mm(Tensor self, Tensor mat2, Tensor? offs, …): rows (L, M) of which each group has its
+# own (M, N) of (G, M, N), as in a mixture of experts; or the groups divide another dimension, or
+# both are batches
 @register_formula("aten::_grouped_mm", "aten::_scaled_grouped_mm", "aten::_scaled_grouped_mm_v2")
 def grouped_mm_macs(a: Shape, b: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `rows · contracted · columns`, each row (column, contracted position) in one group only."""
@@ -258,14 +280,18 @@ def pdist_macs(x: Shape, p: float = 2.0, *_: Any, out: Shape, **__: Any) -> int:
 
 # linear_backward(Tensor self (…, M), Tensor grad_output (…, N), Tensor weight, bool[3] output_mask)
 @register_formula("aten::linear_backward", "aten::mkldnn_linear_backward")
-def linear_backward_macs(x: Shape, grad: Shape, w: Shape, mask: Sequence[bool], *_: Any, out: Any) -> int:
+def linear_backward_macs(
+    x: Shape, grad: Shape, w: Shape, mask: Sequence[bool], *_: Any, out: Any
+) -> int:
     """Return `rows · N · M` for each of the gradients of input and weight that is wanted."""
     return sum(map(bool, mask[:2])) * prod(x) * grad[-1]
 
 
 # matmul_backward(Tensor grad, Tensor self, Tensor other, bool[2] mask)
 @register_formula("aten::matmul_backward")
-def matmul_backward_macs(grad: Shape, a: Shape, b: Shape, mask: Sequence[bool], *_: Any, out: Any) -> int:
+def matmul_backward_macs(
+    grad: Shape, a: Shape, b: Shape, mask: Sequence[bool], *_: Any, out: Any
+) -> int:
     """Return what the product costs for each of its two gradients that is wanted."""
     return sum(map(bool, mask)) * matmul_macs(a, b, out=grad)
 
@@ -286,10 +312,17 @@ def attention_macs(q: Shape, k: Shape, v: Shape, *_: Any, out: Shape, **__: Any)
     return rows * k[-2] * (q[-1] + v[-1])
 
 
-# _flash_attention_forward(query (B, L, H, E), key (B, S, H, E), value, cum_seq_q, cum_seq_k, max_q, max_k, …);
-# _efficient_attention_forward(query, key, value, bias, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, …)
-@register_formula("aten::_flash_attention_forward", "aten::_efficient_attention_forward", "torch_attn::_varlen_attn")
-def heads_last_attention_macs(q: Shape, k: Shape, v: Shape, *lengths: Any, out: Shape, **__: Any) -> int:
+# _flash_attention_forward(query (B, L, H, E), key (B, S, H, E), value, cum_seq_q, cum_seq_k, max_q,
+# max_k, …); _efficient_attention_forward(query, key, value, bias, cu_seqlens_q, cu_seqlens_k,
+# max_seqlen_q, max_seqlen_k, …)
+@register_formula(
+    "aten::_flash_attention_forward",
+    "aten::_efficient_attention_forward",
+    "torch_attn::_varlen_attn",
+)
+def heads_last_attention_macs(
+    q: Shape, k: Shape, v: Shape, *lengths: Any, out: Shape, **__: Any
+) -> int:
     """Return `B · H · L · S · (E + Ev)`; of packed sequences `(rows, H, E)` every one counts as the longest."""
     counts = [value for value in lengths if type(value) is int]
     keys = k[-3] if len(q) == 4 or len(counts) < 2 else counts[1]
@@ -304,13 +337,16 @@ def heads_last_attention_macs(q: Shape, k: Shape, v: Shape, *lengths: Any, out: 
     "aten::_scaled_dot_product_cudnn_attention_backward",
     "aten::_scaled_dot_product_fused_attention_overrideable_backward",
 )
-def attention_backward_macs(grad: Shape, q: Shape, k: Shape, v: Shape, *_: Any, out: Any, **__: Any) -> int:
+def attention_backward_macs(
+    grad: Shape, q: Shape, k: Shape, v: Shape, *_: Any, out: Any, **__: Any
+) -> int:
     """Return two gradients for each of the two products; that the scores are computed anew is left out."""
     return 2 * attention_macs(q, k, v, out=grad)
 
 
-# _flash_attention_backward(Tensor grad_out (B, L, H, E), query, key, value, out, logsumexp, cum_seq_q, cum_seq_k,
-#   max_q, max_k, …); _efficient_attention_backward(grad_out, query, key, value, bias, out, cu_seqlens_q, …) alike
+# _flash_attention_backward(Tensor grad_out (B, L, H, E), query, key, value, out, logsumexp,
+# cum_seq_q, cum_seq_k,   max_q, max_k, …); _efficient_attention_backward(grad_out, query, key,
+# value, bias, out, cu_seqlens_q, …) alike
 @register_formula("aten::_flash_attention_backward", "aten::_efficient_attention_backward")
 def heads_last_attention_backward_macs(
     grad: Shape, q: Shape, k: Shape, v: Shape, *lengths: Any, out: Any, **__: Any
@@ -319,26 +355,36 @@ def heads_last_attention_backward_macs(
     return 2 * heads_last_attention_macs(q, k, v, *lengths, out=grad)
 
 
-# lstm(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, …), or (data, batch_sizes, hx, params, …)
+# lstm(Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, …), or (data, batch_sizes, hx,
+# params, …)
 @register_formula("aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu")
 def recurrent_macs(x: Shape, *arguments: Any, out: Shape, **__: Any) -> int:
     """Return one use of every weight matrix per time step and sequence.
 
-    The first argument is `(T, B, M)` in either order, or `(rows, M)` of a packed sequence; each weight
-    matrix (input, hidden, projection) of each layer and direction is met once by each row.
+    The first argument is `(T, B, M)` in either order, or `(rows, M)` of a packed sequence; each
+    weight matrix (input, hidden, projection) of each layer and direction is met once by each row.
     """
-    params = next(a for a in reversed(arguments) if _is_shapes(a) and any(len(shape) == 2 for shape in a))
+    params = next(
+        a for a in reversed(arguments) if _is_shapes(a) and any(len(shape) == 2 for shape in a)
+    )
     weights: int = sum(prod(shape) for shape in params if len(shape) == 2)
     return prod(x[:-1]) * weights
 
 
-# _cudnn_rnn(Tensor input, Tensor[] weight, …), quantized_lstm(Tensor input, Tensor[] hx, packed weights[] params, …)
+# _cudnn_rnn(Tensor input, Tensor[] weight, …), quantized_lstm(Tensor input, Tensor[] hx, packed
+# weights[] params, …)
 @register_formula(
-    "aten::_cudnn_rnn", "aten::miopen_rnn", "aten::_lstm_mps", "aten::quantized_lstm", "aten::quantized_gru"
+    "aten::_cudnn_rnn",
+    "aten::miopen_rnn",
+    "aten::_lstm_mps",
+    "aten::quantized_lstm",
+    "aten::quantized_gru",
 )
 def fused_recurrent_macs(x: Shape, *arguments: Any, out: Any, **__: Any) -> int:
     """Return one use of every weight matrix per row; weights are the matrices, states have three dimensions."""
-    weights: int = sum(prod(shape) for value in arguments for shape in _shapes_in(value) if len(shape) == 2)
+    weights: int = sum(
+        prod(shape) for value in arguments for shape in _shapes_in(value) if len(shape) == 2
+    )
     return prod(x[:-1]) * weights
 
 
@@ -364,7 +410,9 @@ def recurrent_layer_macs(x: Shape, w_ih: Shape, w_hh: Shape, *_: Any, out: Any, 
     "quantized::quantized_rnn_tanh_cell_dynamic",
     "quantized::quantized_rnn_relu_cell_dynamic",
 )
-def recurrent_cell_macs(x: Shape, hx: Any, w_ih: Shape, w_hh: Shape, *_: Any, out: Any, **__: Any) -> int:
+def recurrent_cell_macs(
+    x: Shape, hx: Any, w_ih: Shape, w_hh: Shape, *_: Any, out: Any, **__: Any
+) -> int:
     """Return one use of both weight matrices per sequence."""
     return prod(x[:-1]) * (prod(w_ih) + prod(w_hh))
 
@@ -376,7 +424,8 @@ def bilinear_macs(a: Shape, b: Shape, w: Shape, *_: Any, out: Shape, **__: Any) 
     return prod(out) * prod(w[1:])
 
 
-# _native_multi_head_attention(query (B, L, E), key (B, S, E), value, embed_dim, num_head, qkv_weight, …)
+# _native_multi_head_attention(query (B, L, E), key (B, S, E), value, embed_dim, num_head,
+# qkv_weight, …)
 @register_formula("aten::_native_multi_head_attention")
 def multi_head_attention_macs(
     q: Shape,
@@ -396,10 +445,13 @@ def multi_head_attention_macs(
     return b * (length * e * e + 2 * s * e * e + 2 * length * s * e + length * e * e)
 
 
-# _transformer_encoder_layer_fwd(src (B, L, E), embed_dim, num_heads, qkv_weight, qkv_bias, proj_weight, proj_bias,
-#   use_gelu, norm_first, eps, norm_weight_1, norm_bias_1, norm_weight_2, norm_bias_2, ffn_weight_1 (F, E), …)
+# _transformer_encoder_layer_fwd(src (B, L, E), embed_dim, num_heads, qkv_weight, qkv_bias,
+# proj_weight, proj_bias,   use_gelu, norm_first, eps, norm_weight_1, norm_bias_1, norm_weight_2,
+# norm_bias_2, ffn_weight_1 (F, E), …)
 @register_formula("aten::_transformer_encoder_layer_fwd")
-def encoder_layer_macs(x: Shape, embed_dim: int, num_heads: int, *arguments: Any, out: Any, **__: Any) -> int:
+def encoder_layer_macs(
+    x: Shape, embed_dim: int, num_heads: int, *arguments: Any, out: Any, **__: Any
+) -> int:
     """Return self-attention and both layers of the feed-forward network."""
     b, length, e = x
     ffn: Shape = arguments[11]
@@ -417,11 +469,19 @@ def _shapes_in(value: Any) -> list[Shape]:
     """Return the shapes in a list of shapes, which packed weights of several matrices nest; of anything else none."""
     if not isinstance(value, list):
         return []
-    return [shape for entry in value for shape in ([entry] if isinstance(entry, tuple) else _shapes_in(entry))]
+    return [
+        shape
+        for entry in value
+        for shape in ([entry] if isinstance(entry, tuple) else _shapes_in(entry))
+    ]
 
 
 def _is_shapes(value: Any) -> bool:
-    return isinstance(value, Sequence) and bool(value) and all(isinstance(shape, tuple) for shape in value)
+    return (
+        isinstance(value, Sequence)
+        and bool(value)
+        and all(isinstance(shape, tuple) for shape in value)
+    )
 
 
 _OURS = dict(FORMULAS)
@@ -429,4 +489,6 @@ _OURS = dict(FORMULAS)
 
 def replaced() -> set[str]:
     """Return the operators whose formula a user has given."""
-    return {operator for operator, formula in FORMULAS.items() if _OURS.get(operator) is not formula}
+    return {
+        operator for operator, formula in FORMULAS.items() if _OURS.get(operator) is not formula
+    }

@@ -1,7 +1,8 @@
 """Short cuts: the results of the operators that most networks are made of, without torch's meta kernels.
 
-Each takes the recorder, the operator and its arguments, records what it costs and returns the result; or returns
-`None` where torch must work it out: a strange layout, mixed dtypes, an error to be raised.
+Each takes the recorder, the operator and its arguments, records what it costs and returns the
+result; or returns `None` where torch must work it out: a strange layout, mixed dtypes, an error to
+be raised.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from dscost.specs import Shape
+from dscost.layers.convolution import Shape
 from dscost.tracing.operators import conv_plan, is_global_mean, operator_name, shapes_of
 from dscost.tracing.rules import FORMULAS, replaced
 
@@ -30,7 +31,9 @@ def _layout(x: Tensor) -> torch.memory_format | None:
     """Return the layout that an elementwise result or a convolution of `x` has, or `None` where torch must tell."""
     if x.is_contiguous():
         return _CONTIGUOUS
-    return _CHANNELS_LAST if x.dim() == 4 and x.is_contiguous(memory_format=_CHANNELS_LAST) else None
+    return (
+        _CHANNELS_LAST if x.dim() == 4 and x.is_contiguous(memory_format=_CHANNELS_LAST) else None
+    )
 
 
 def _contiguous_like(x: Tensor) -> Tensor:
@@ -52,7 +55,13 @@ def _conv2d(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
     if x.dim() != 4 or layout is None or not w.is_contiguous() or x.dtype.is_complex:
         return None
     out_shape, macs, spec = conv_plan(
-        tuple(x.shape), tuple(w.shape), tuple(stride), tuple(padding), tuple(dilation), groups, bias is not None
+        tuple(x.shape),
+        tuple(w.shape),
+        tuple(stride),
+        tuple(padding),
+        tuple(dilation),
+        groups,
+        bias is not None,
     )
     if x.shape[1] != spec.in_channels:  # torch's meta kernel says this less well
         raise RuntimeError(
@@ -62,7 +71,9 @@ def _conv2d(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
     if min(out_shape[2:]) < 1 or out_shape[0] < 1:
         return None  # an error, or nothing to do
     out = _empty(out_shape, dtype=x.dtype, device="meta", memory_format=layout)
-    recorder.record("convolution", "aten::conv2d", (x, w) if bias is None else (x, w, bias), (out,), macs, spec)
+    recorder.record(
+        "convolution", "aten::conv2d", (x, w) if bias is None else (x, w, bias), (out,), macs, spec
+    )
     return out
 
 
@@ -70,7 +81,9 @@ def _linear(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
     x, w, bias = args if len(args) == 3 else (*args, None)
     shape = x.shape
     if x.dtype is not w.dtype:
-        raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {x.dtype} and {w.dtype}")
+        raise RuntimeError(
+            f"mat1 and mat2 must have the same dtype, but got {x.dtype} and {w.dtype}"
+        )
     if kwargs or w.dim() != 2 or x.dtype.is_complex or w.layout is not torch.strided:
         return None
     if shape[-1] != w.shape[1]:
@@ -80,36 +93,56 @@ def _linear(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
         )
     out = _empty((*shape[:-1], w.shape[0]), dtype=x.dtype, device="meta")
     recorder.record(
-        "linear", "aten::linear", (x, w) if bias is None else (x, w, bias), (out,), shape.numel() * w.shape[0]
+        "linear",
+        "aten::linear",
+        (x, w) if bias is None else (x, w, bias),
+        (out,),
+        shape.numel() * w.shape[0],
     )
     return out
 
 
-def _batch_norm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _batch_norm(
+    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
+) -> Tensor | None:
     x = args[0]
     if kwargs or not x.is_contiguous() or x.dim() < 2:
         return None
     channels = x.shape[1]
     for held in args[1:5]:
         if held is not None and held.shape[0] != channels:
-            raise RuntimeError(f"running_mean should contain {channels} elements not {held.shape[0]}")
+            raise RuntimeError(
+                f"running_mean should contain {channels} elements not {held.shape[0]}"
+            )
     out = _contiguous_like(x)
-    recorder.record("normalization", "aten::batch_norm", [a for a in args[:5] if a is not None], (out,), 0)
+    recorder.record(
+        "normalization", "aten::batch_norm", [a for a in args[:5] if a is not None], (out,), 0
+    )
     return out
 
 
-def _layer_norm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _layer_norm(
+    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
+) -> Tensor | None:
     x, shape = args[0], list(args[1])
     if kwargs or list(x.shape[-len(shape) :]) != shape:
         return None
     # whatever the layout of the input, the result is contiguous
     out = _contiguous_like(x)
-    recorder.record("normalization", "aten::layer_norm", [x, *(a for a in args[2:4] if a is not None)], (out,), 0)
+    recorder.record(
+        "normalization",
+        "aten::layer_norm",
+        [x, *(a for a in args[2:4] if a is not None)],
+        (out,),
+        0,
+    )
     return out
 
 
 def _unary(op: str) -> Callable[..., Tensor | None]:
-    def shortcut(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    def shortcut(
+        recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
+    ) -> Tensor | None:
         x = args[0]
         layout = _layout(x)
         if layout is None or not x.is_floating_point() or (kwargs and kwargs.get("dtype")):
@@ -130,12 +163,16 @@ def _softmax(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
     if kwargs or len(args) > 2 or not x.is_contiguous() or not x.is_floating_point():
         return None
     out = _contiguous_like(x)
-    recorder.record("activation", "aten::softmax", (x,), (out,), 0, axes=(args[1] % max(1, x.dim()),))
+    recorder.record(
+        "activation", "aten::softmax", (x,), (out,), 0, axes=(args[1] % max(1, x.dim()),)
+    )
     return out
 
 
 def _inplace(op: str) -> Callable[..., Tensor | None]:
-    def shortcut(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    def shortcut(
+        recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
+    ) -> Tensor | None:
         x = args[0]
         recorder.record(op, operator_name(func), (x,), (x,), 0)
         return x  # type: ignore[no-any-return]
@@ -144,18 +181,24 @@ def _inplace(op: str) -> Callable[..., Tensor | None]:
 
 
 def _inplace_binary(op: str) -> Callable[..., Tensor | None]:
-    def shortcut(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    def shortcut(
+        recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
+    ) -> Tensor | None:
         x, other = args[:2]
         if isinstance(other, Tensor) and other.shape != x.shape:
             return None
-        recorder.record(op, operator_name(func), (x, other) if isinstance(other, Tensor) else (x,), (x,), 0)
+        recorder.record(
+            op, operator_name(func), (x, other) if isinstance(other, Tensor) else (x,), (x,), 0
+        )
         return x  # type: ignore[no-any-return]
 
     return shortcut
 
 
 def _binary(op: str) -> Callable[..., Tensor | None]:
-    def shortcut(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    def shortcut(
+        recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
+    ) -> Tensor | None:
         x, other = args[:2]
         if not isinstance(x, Tensor) or not x.is_floating_point():
             return None
@@ -165,7 +208,9 @@ def _binary(op: str) -> Callable[..., Tensor | None]:
         if isinstance(other, Tensor):
             if other.dtype is not x.dtype or not _broadcasts_onto(other.shape, x.shape):
                 return None
-            if not other.is_contiguous(memory_format=layout if other.shape == x.shape else _CONTIGUOUS):
+            if not other.is_contiguous(
+                memory_format=layout if other.shape == x.shape else _CONTIGUOUS
+            ):
                 return None
             operands: tuple[Tensor, ...] = (x, other)
         elif isinstance(other, int | float):
@@ -190,7 +235,9 @@ def _cat(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) ->
     tensors = args[0]
     dim = args[1] if len(args) > 1 else 0
     first = tensors[0]
-    if kwargs or not all(t.is_contiguous() and t.dtype is first.dtype and t.dim() == first.dim() for t in tensors):
+    if kwargs or not all(
+        t.is_contiguous() and t.dtype is first.dtype and t.dim() == first.dim() for t in tensors
+    ):
         return None
     shape = list(first.shape)
     shape[dim] = sum(t.shape[dim] for t in tensors)
@@ -224,7 +271,9 @@ def _dropout(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
     return args[0]  # type: ignore[no-any-return]
 
 
-def _global_average(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _global_average(
+    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
+) -> Tensor | None:
     x, size = args[:2]
     if x.dim() != 4 or not x.is_contiguous() or any(type(s) is not int for s in size):
         return None
@@ -262,12 +311,16 @@ def _recurrent(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: A
     width = states[0].shape[-1] * (2 if bidirectional else 1)
     out = _empty((*x.shape[:-1], width), dtype=x.dtype, device="meta")
     finals = [_contiguous_like(state) for state in states]
-    macs = FORMULAS[operator_name(func)](tuple(x.shape), shapes_of(args[1]), shapes_of(params), out=())
+    macs = FORMULAS[operator_name(func)](
+        tuple(x.shape), shapes_of(args[1]), shapes_of(params), out=()
+    )
     recorder.record("recurrent", operator_name(func), [x, *states, *params], [out, *finals], macs)
     return (out, *finals)
 
 
-def _attention(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _attention(
+    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
+) -> Tensor | None:
     q, k, v = args[:3]
     mask = args[3] if len(args) > 3 else None
     if (
@@ -281,10 +334,13 @@ def _attention(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: A
     ):
         return None
     batch, heads, rows, e = q.shape
-    # as the CPU kernel does, (B, L, H, E) where the query is laid out so; models view the result relying on it
+    # as the CPU kernel does, (B, L, H, E) where the query is laid out so; models view the result
+    # relying on it
     _, head_stride, row_stride, last_stride = q.stride()
     if last_stride == 1 and row_stride > head_stride > 0:
-        out = _empty((batch, rows, heads, v.shape[-1]), dtype=q.dtype, device="meta").transpose(1, 2)
+        out = _empty((batch, rows, heads, v.shape[-1]), dtype=q.dtype, device="meta").transpose(
+            1, 2
+        )
     else:
         out = _empty((batch, heads, rows, v.shape[-1]), dtype=q.dtype, device="meta")
     operands = (q, k, v) if mask is None else (q, k, v, mask)
@@ -293,7 +349,9 @@ def _attention(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: A
     return out
 
 
-def _grouped_mm(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _grouped_mm(
+    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
+) -> Tensor | None:
     """Return the product of every group of rows with its own matrix; torch's meta kernel takes nothing but bfloat16."""
     a, b = args[:2]
     named = dict(zip(("offs", "bias", "out_dtype"), args[2:], strict=False)) | (kwargs or {})
@@ -319,8 +377,12 @@ def _dual(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -
     recorder.wants_gradients = True
 
 
-ALWAYS: Mapping[Any, Callable[..., Any]] = {aten._grouped_mm.default: _grouped_mm, aten._make_dual.default: _dual}
-"""What torch cannot work out on meta or by itself: in force also where everything else is left to torch."""
+ALWAYS: Mapping[Any, Callable[..., Any]] = {
+    aten._grouped_mm.default: _grouped_mm,
+    aten._make_dual.default: _dual,
+}
+"""What torch cannot work out on meta or by itself: in force also where everything else is left to
+torch."""
 
 
 _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
@@ -351,7 +413,16 @@ _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
     aten.mul_.Tensor: _inplace_binary("multiply"),
     **{
         getattr(aten, name).default: _unary("activation")
-        for name in ("relu", "silu", "gelu", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "tanh")
+        for name in (
+            "relu",
+            "silu",
+            "gelu",
+            "sigmoid",
+            "hardswish",
+            "hardsigmoid",
+            "hardtanh",
+            "tanh",
+        )
     },
     **{
         getattr(aten, f"{name}_").default: _inplace("activation")
@@ -365,4 +436,6 @@ def shortcuts_in_force() -> Mapping[Any, Callable[..., Any]]:
     given = replaced()
     if not given:
         return _SHORTCUTS
-    return {func: shortcut for func, shortcut in _SHORTCUTS.items() if operator_name(func) not in given}
+    return {
+        func: shortcut for func, shortcut in _SHORTCUTS.items() if operator_name(func) not in given
+    }

@@ -1,6 +1,7 @@
 """Sparse tensors: what they hold, and what a product with them costs, which is by the entries that they store.
 
-On meta a sparse tensor keeps its values, so that their number is known; what it is multiplied with has none.
+On meta a sparse tensor keeps its values, so that their number is known; what it is multiplied with
+has none.
 """
 
 from collections.abc import Iterable
@@ -10,12 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SPARSE = frozenset((torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc))
+SPARSE = frozenset(
+    (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+)
 
 FACTORS = {
-    **{f"aten::{name}": (0, 1) for name in ("mm", "matmul", "bmm", "mv", "dot", "linear", "smm", "hspmm")},
-    **{f"aten::{name}": (0, 1) for name in ("_sparse_mm", "_sparse_sparse_matmul", "_sparse_mm_reduce_impl")},
-    **{f"aten::{name}": (1, 2) for name in ("addmm", "addmm_", "addmv", "addmv_", "baddbmm", "baddbmm_")},
+    **{
+        f"aten::{name}": (0, 1)
+        for name in ("mm", "matmul", "bmm", "mv", "dot", "linear", "smm", "hspmm")
+    },
+    **{
+        f"aten::{name}": (0, 1)
+        for name in ("_sparse_mm", "_sparse_sparse_matmul", "_sparse_mm_reduce_impl")
+    },
+    **{
+        f"aten::{name}": (1, 2)
+        for name in ("addmm", "addmm_", "addmv", "addmv_", "baddbmm", "baddbmm_")
+    },
     **{f"aten::{name}": (1, 2) for name in ("_sparse_addmm", "sspaddmm", "sparse_sampled_addmm")},
 }
 """Which arguments are multiplied, by operator."""
@@ -44,7 +56,9 @@ def parts(tensor: Tensor) -> tuple[Tensor, ...]:
 
 def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
     """Return tensors with the values of every sparse one in its place, and all indices after them."""
-    for tensor in tensors:  # of all operators that have no short cut; a generator would cost as much as the rest
+    for tensor in (
+        tensors
+    ):  # of all operators that have no short cut; a generator would cost as much as the rest
         if tensor.layout in SPARSE:
             break
     else:
@@ -53,7 +67,9 @@ def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
     for tensor, (values, *_) in zip(tensors, kept_in, strict=True):
         if tensor.requires_grad and not values.requires_grad:
             values.requires_grad_(True)
-    return [values for values, *_ in kept_in] + [index for _, *indices in kept_in for index in indices]
+    return [values for values, *_ in kept_in] + [
+        index for _, *indices in kept_in for index in indices
+    ]
 
 
 def nbytes_of(tensor: Tensor) -> int:
@@ -76,8 +92,8 @@ def stored(tensor: Tensor) -> int | None:
 def sparse_macs(operator: str, args: tuple[Any, ...]) -> int | None:
     """Return the multiply-accumulates of a product with a sparse factor, `None` where they cannot be known.
 
-    Each stored entry meets every row or column of the other factor; of two sparse factors, every entry of a column of
-    the first meets every entry of the row of the second.
+    Each stored entry meets every row or column of the other factor; of two sparse factors, every
+    entry of a column of the first meets every entry of the row of the second.
     """
     first, second = FACTORS[operator]
     a, b = args[first], args[second]
@@ -91,7 +107,9 @@ def sparse_macs(operator: str, args: tuple[Any, ...]) -> int | None:
         if operator == "aten::linear":
             columns = prod(b.shape[:-1])
         else:
-            columns = (b.shape[-1] if b.dim() > 1 else 1) * (prod(b.shape[:-2]) if a.dim() == 2 else 1)
+            columns = (b.shape[-1] if b.dim() > 1 else 1) * (
+                prod(b.shape[:-2]) if a.dim() == 2 else 1
+            )
         return None if entries is None else entries * columns
     if is_sparse(b):
         entries = stored(b)
@@ -109,7 +127,9 @@ def _meetings(a: Tensor, b: Tensor) -> int | None:
 
 
 def _coordinates(tensor: Tensor) -> Tensor:
-    return (tensor if tensor.layout is torch.sparse_coo else tensor.to_sparse(layout=torch.sparse_coo))._indices()
+    return (
+        tensor if tensor.layout is torch.sparse_coo else tensor.to_sparse(layout=torch.sparse_coo)
+    )._indices()
 
 
 def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
@@ -122,11 +142,14 @@ def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
     return contracted * int(prod(_product(operator, args).shape))
 
 
-def product_without_values(func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def product_without_values(
+    func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """Return the result of a product with a sparse factor: on meta where some factor is, else torch's own.
 
     Raises:
-        NotImplementedError: Both factors are sparse and one is on meta: what the result stores depends on values.
+        NotImplementedError: Both factors are sparse and one is on meta: what the result stores
+            depends on values.
     """
     factors = [args[at] for at in FACTORS[operator]]
     if not any(tensor.is_meta for tensor in _tensors(args)):
@@ -137,7 +160,9 @@ def product_without_values(func: Any, operator: str, args: tuple[Any, ...], kwar
 
 
 def _product(operator: str, args: tuple[Any, ...]) -> Tensor:
-    a, b = (torch.empty(args[at].shape, dtype=args[at].dtype, device="meta") for at in FACTORS[operator])
+    a, b = (
+        torch.empty(args[at].shape, dtype=args[at].dtype, device="meta") for at in FACTORS[operator]
+    )
     return torch.nn.functional.linear(a, b) if operator == "aten::linear" else torch.matmul(a, b)
 
 

@@ -1,7 +1,7 @@
 """A stand-in for a model: the same modules over meta tensors, made for one pass and thrown away.
 
-The model itself is never touched. Whatever its forward writes, a cache, a buffer, a child, lands on the stand-in,
-and another thread may run the model meanwhile.
+The model itself is never touched. Whatever its forward writes, a cache, a buffer, a child, lands on
+the stand-in, and another thread may run the model meanwhile.
 """
 
 import copy
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils.hooks import RemovableHandle
 
-from dscost.beside_meta import MOST_VALUES
-from dscost.copying import set_apart
 from dscost.errors import InputError
-from dscost.memory import free_bytes
-from dscost.parts import changed, each_part, each_tensor
+from dscost.foreign.memory import free_bytes
+from dscost.foreign.parts import changed, each_part, each_tensor
+from dscost.modules.beside_meta import MOST_VALUES
+from dscost.modules.copying import set_apart
 from dscost.tracing.sparse import SPARSE
 
 
@@ -51,8 +51,15 @@ class StandIns:
         own_hooks: Whether every module gets dictionaries of its own for hooks.
     """
 
-    def __init__(self, *, training: bool, fresh: bool = False, values: bool = False, own_hooks: bool = False) -> None:
-        self._training, self._fresh, self._values, self._own_hooks = training, fresh, values, own_hooks
+    def __init__(
+        self, *, training: bool, fresh: bool = False, values: bool = False, own_hooks: bool = False
+    ) -> None:
+        self._training, self._fresh, self._values, self._own_hooks = (
+            training,
+            fresh,
+            values,
+            own_hooks,
+        )
         self._modules: dict[int, nn.Module] = {}
         self._tensors: dict[int, Tensor] = {}
         self._others: dict[int, Any] = {}
@@ -66,7 +73,11 @@ class StandIns:
 
     def addresses(self, model: nn.Module) -> dict[int, int]:
         """Return the address of the original's storage for every stand-in of a parameter or buffer, by its identity."""
-        held = ((self._tensors.get(id(tensor)), tensor) for tensor in each_tensor(model) if _has_storage(tensor))
+        held = (
+            (self._tensors.get(id(tensor)), tensor)
+            for tensor in each_tensor(model)
+            if _has_storage(tensor)
+        )
         return {id(new): tensor.untyped_storage()._cdata for new, tensor in held if new is not None}
 
     def attributes(self) -> Iterator[tuple[int, int]]:
@@ -104,19 +115,26 @@ class StandIns:
             attributes.update({name: OrderedDict() for name in _HOOKS})
         for name in filter(own.get, _HOOKS):  # a hook may be a method of another module
             attributes[name] = OrderedDict(
-                (key, self._value(hook)) for key, hook in own[name].items() if not _only_communicates(hook)
+                (key, self._value(hook))
+                for key, hook in own[name].items()
+                if not _only_communicates(hook)
             )
         for name, value in own.items():
             if type(value) in _PLAIN or name in _EVERY_MODULES_OWN:
                 continue
-            attributes[name] = _handle(value, original, new) if type(value) is RemovableHandle else self._value(value)
+            attributes[name] = (
+                _handle(value, original, new)
+                if type(value) is RemovableHandle
+                else self._value(value)
+            )
         attributes["training"] = self._training
         attributes["_non_persistent_buffers_set"] = set(own.get("_non_persistent_buffers_set", ()))
         attributes[STANDS_FOR] = id(original)
         attributes["_compiled_call_impl"] = None
         for held in ("_parameters", "_buffers"):
             attributes[held] = {
-                name: tensor if tensor is None else self.tensor(tensor) for name, tensor in own[held].items()
+                name: tensor if tensor is None else self.tensor(tensor)
+                for name, tensor in own[held].items()
             }
         attributes["_modules"] = {
             name: child if child is None else self.module(child) for name, child in children.items()
@@ -126,7 +144,9 @@ class StandIns:
     def tensor(self, original: Tensor) -> Tensor:
         """Return the stand-in of a tensor: itself if it is on meta."""
         if self._values and not isinstance(original, nn.Parameter) and keeps_values(original):
-            return self._remembered(original, lambda: self._needing(original, original.detach().clone()))
+            return self._remembered(
+                original, lambda: self._needing(original, original.detach().clone())
+            )
         if original.is_meta and not self._fresh and type(original) in _PLAIN_TENSORS:
             self._own.append(original)
             return original
@@ -140,9 +160,13 @@ class StandIns:
             if original.layout in SPARSE:  # what it stores makes its cost
                 known = _sparse_copy(original)
             else:
-                known = torch.empty_strided(original.shape, original.stride(), dtype=original.dtype, device="meta")
+                known = torch.empty_strided(
+                    original.shape, original.stride(), dtype=original.dtype, device="meta"
+                )
             if isinstance(original, nn.Parameter):
-                known = nn.Parameter(known, requires_grad=original.requires_grad and not self._fresh)
+                known = nn.Parameter(
+                    known, requires_grad=original.requires_grad and not self._fresh
+                )
             else:
                 self._needing(original, known)
             self._tensors[id(original)] = known
@@ -207,7 +231,9 @@ class StandIns:
         if not (_is_written_on(value) or _reaches_tensors(value)):
             return self._remember(value, value)
         if kind is partial:
-            made = partial(self._value(value.func), *self._value(value.args), **self._value(value.keywords))
+            made = partial(
+                self._value(value.func), *self._value(value.args), **self._value(value.keywords)
+            )
             made.__dict__.update(self._value(value.__dict__))
             return self._remember(value, made)
         if kind is FunctionType:
@@ -228,7 +254,10 @@ class StandIns:
         for cell, old in zip(cells, value.__closure__ or (), strict=True):
             for content in _contents(old):
                 cell.cell_contents = self._value(content)
-        made.__defaults__, made.__kwdefaults__ = self._value(value.__defaults__), self._value(value.__kwdefaults__)
+        made.__defaults__, made.__kwdefaults__ = (
+            self._value(value.__defaults__),
+            self._value(value.__kwdefaults__),
+        )
         made.__dict__.update(self._value(value.__dict__))
         return made
 
@@ -261,9 +290,12 @@ def _is_written_on(value: Any) -> bool:
         return True
     if kind is FunctionType:
         defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
-        holds = bool(value.__closure__ or value.__dict__) or not _PLAIN.issuperset(map(type, defaults))
+        holds = bool(value.__closure__ or value.__dict__) or not _PLAIN.issuperset(
+            map(type, defaults)
+        )
         return holds and _is_of_a_user(value.__module__)
-    # a copy with a finaliser would close what both hold; one that holds nothing may be known by its identity
+    # a copy with a finaliser would close what both hold; one that holds nothing may be known by its
+    # identity
     return bool(value.__dict__ or _slots(kind)) and not hasattr(kind, "__del__")
 
 
@@ -289,7 +321,10 @@ def _has_state(value: Any) -> bool:
         return True
     if type(value).__module__.partition(".")[0] != "numpy":
         return False
-    return type(value).__name__ in ("Generator", "RandomState") or 0 < getattr(value, "nbytes", 0) <= MOST_COPIED_BYTES
+    return (
+        type(value).__name__ in ("Generator", "RandomState")
+        or 0 < getattr(value, "nbytes", 0) <= MOST_COPIED_BYTES
+    )
 
 
 def _with_state(value: Any) -> Any:
@@ -380,7 +415,9 @@ def _has_storage(tensor: Tensor) -> bool:
 
 _OWN_TENSORS = ("_parameters", "_buffers", "_modules")
 _HOOKS = tuple(
-    name for name, value in nn.Module().__dict__.items() if isinstance(value, dict) and name not in _OWN_TENSORS
+    name
+    for name, value in nn.Module().__dict__.items()
+    if isinstance(value, dict) and name not in _OWN_TENSORS
 )
 _EMPTY_HOOKS = dict.fromkeys(_HOOKS, _NO_HOOKS)
 _EVERY_MODULES_OWN = frozenset(nn.Module().__dict__)
@@ -417,7 +454,10 @@ def check_memory(model: nn.Module) -> None:
         for tensor in each_tensor(model)
         if tensor.layout is torch.strided and not is_uninitialised(tensor)
     }
-    needed, free = sum(tensor.untyped_storage().nbytes() for tensor in storages.values()), free_bytes()
+    needed, free = (
+        sum(tensor.untyped_storage().nbytes() for tensor in storages.values()),
+        free_bytes(),
+    )
     if needed > SPARE_BYTES and free is not None and needed * OF_WEIGHTS > free:
         raise InputError(
             f"it would have to run for real, but its weights need {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
@@ -433,7 +473,12 @@ def real_copy(model: nn.Module) -> nn.Module:
     """Return a copy on the CPU; weights that were on meta become small random numbers."""
     # torch copies no compressed sparse tensor deeply, nor a weight that is computed of others
     memo: dict[int, Any] = {id(tensor): _sparse_copy(tensor) for tensor in _sparse_tensors(model)}
-    held = [value for part in each_part(model) for value in vars(part).values() if isinstance(value, Tensor)]
+    held = [
+        value
+        for part in each_part(model)
+        for value in vars(part).values()
+        if isinstance(value, Tensor)
+    ]
     memo |= {id(value): value.detach().clone() for value in held if not value.is_leaf}
     model = copy.deepcopy(model, memo)
     set_apart(model, memo)
@@ -452,18 +497,25 @@ def real_copy(model: nn.Module) -> nn.Module:
 def _sparse_tensors(model: nn.Module) -> Iterator[Tensor]:
     for module in each_part(model):
         for held in (module._parameters, module._buffers, module.__dict__):
-            yield from (value for value in held.values() if isinstance(value, Tensor) and value.layout in SPARSE)
+            yield from (
+                value
+                for value in held.values()
+                if isinstance(value, Tensor) and value.layout in SPARSE
+            )
 
 
 def _sparse_copy(tensor: Tensor) -> Tensor:
     copied = tensor.detach().clone()
-    return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
+    return (
+        nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
+    )
 
 
 def is_lazy(model: nn.Module) -> bool:
     """Whether some parameter has no shape before the first pass."""
     return any(
-        isinstance(module, nn.modules.lazy.LazyModuleMixin) and _has_no_shapes(module) for module in each_part(model)
+        isinstance(module, nn.modules.lazy.LazyModuleMixin) and _has_no_shapes(module)
+        for module in each_part(model)
     )
 
 

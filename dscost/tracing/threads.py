@@ -15,7 +15,9 @@ class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
 
     _main_stack: Sequence[str]
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         with self._turn:
             return super().__torch_dispatch__(func, types, args, kwargs)
 
@@ -30,12 +32,15 @@ class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
         self._stacks: dict[int, list[str]] = {}
         self._turn = RLock()
 
-    def follow_in(self, attribution: Attribution, state: Callable[[], AbstractContextManager[Any]]) -> None:
+    def follow_in(
+        self, attribution: Attribution, state: Callable[[], AbstractContextManager[Any]]
+    ) -> None:
         """See what another thread does while a module runs in it.
 
         Args:
             attribution: Which tells of such a thread.
-            state: Makes the state of torch, such as no gradients, that a thread must be in; each has its own.
+            state: Makes the state of torch, such as no gradients, that a thread must be in; each
+                has its own.
         """
 
         @contextmanager

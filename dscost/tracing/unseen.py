@@ -6,8 +6,8 @@ from typing import NamedTuple
 from torch import nn
 
 from dscost.errors import some_of
-from dscost.parts import own_tensors
-from dscost.results import Doubt
+from dscost.foreign.parts import own_tensors
+from dscost.reports.records import Doubt
 from dscost.tracing.dispatch import Recorder
 from dscost.tracing.holdings import Holdings
 
@@ -55,15 +55,17 @@ def unseen(
 ) -> Unseen:
     """Return what was not seen.
 
-    The forward of a module of torch's own reads its weights: where it began and they were not read, that was not seen.
-    Of any other weights that nobody read it cannot be said, once something ran out of sight.
+    The forward of a module of torch's own reads its weights: where it began and they were not read,
+    that was not seen. Of any other weights that nobody read it cannot be said, once something ran
+    out of sight.
 
     Args:
         modules: Every module with its path.
         holdings: What they hold.
         calls: How often the forward of each began.
         recorder: What was seen.
-        patched: Paths of modules that may leave their weights alone: their forward is another one, or failed.
+        patched: Paths of modules that may leave their weights alone: their forward is another one,
+            or failed.
         outside: What tells of work out of sight.
     """
     unread = {one.name: one for one in holdings.parameters if one.name not in recorder.read}
@@ -73,13 +75,25 @@ def unseen(
     silent = dict(_silent(modules, holdings, calls, recorder, patched))
     doubts = []
     if silent:
-        text = "its forward began, but no operator of it" if len(silent) == 1 else "they began, but no operator of them"
-        doubts.append(Doubt("unseen", f"The figures leave out {some_of(silent, NAMES_SHOWN)}: {text} was seen."))
+        text = (
+            "its forward began, but no operator of it"
+            if len(silent) == 1
+            else "they began, but no operator of them"
+        )
+        doubts.append(
+            Doubt(
+                "unseen", f"The figures leave out {some_of(silent, NAMES_SHOWN)}: {text} was seen."
+            )
+        )
     elif not (outside.in_threads or outside.came_back):
         return Unseen(frozenset(), ())
-    others = [one for name, one in unread.items() if not any(name in names for names in silent.values())]
+    others = [
+        one for name, one in unread.items() if not any(name in names for names in silent.values())
+    ]
     if others:
-        owners = some_of(dict.fromkeys(one.name.rpartition(".")[0] or "(root)" for one in others), NAMES_SHOWN)
+        owners = some_of(
+            dict.fromkeys(one.name.rpartition(".")[0] or "(root)" for one in others), NAMES_SHOWN
+        )
         count = sum(one.numel for one in others)
         text = f"nothing was seen to read {count:,} parameters, but part of the model ran {outside.where}"
         doubts.append(Doubt("unseen", f"The figures may leave out {owners}: {text}."))
@@ -97,8 +111,16 @@ def _silent(
     for path, module in modules:
         if not calls.get(path) or path in patched or not _is_torchs_own(module):
             continue
-        own = [tensor for tensor in own_tensors(module)[0].values() if tensor is not None and tensor.numel()]
-        names = {holdings.by_tensor[id(tensor)].name for tensor in own if id(tensor) in holdings.by_tensor}
+        own = [
+            tensor
+            for tensor in own_tensors(module)[0].values()
+            if tensor is not None and tensor.numel()
+        ]
+        names = {
+            holdings.by_tensor[id(tensor)].name
+            for tensor in own
+            if id(tensor) in holdings.by_tensor
+        }
         if names and recorder.read.isdisjoint(names):
             yield path or "(root)", names
 
@@ -113,4 +135,6 @@ def undifferentiated(functions: Sequence[str]) -> Iterator[Doubt]:
 
 def _is_torchs_own(module: nn.Module) -> bool:
     """Whether what computes a module is torch's: that never leaves its weights alone."""
-    return (type(module).forward.__module__ or "").startswith("torch.nn.")  # what torch.fx makes of a graph has none
+    return (type(module).forward.__module__ or "").startswith(
+        "torch.nn."
+    )  # what torch.fx makes of a graph has none

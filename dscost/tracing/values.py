@@ -1,14 +1,14 @@
 """A recorder in which small tensors keep their values, so that strides and masks can be read without a real run.
 
-Those are tensors that are no parameters: buffers, plain attributes, what the model makes from nothing, and integers
-that it is given.
+Those are tensors that are no parameters: buffers, plain attributes, what the model makes from
+nothing, and integers that it is given.
 """
 
 from typing import Any
 
 from torch import Tensor
 
-from dscost.beside_meta import Values
+from dscost.modules.beside_meta import Values
 from dscost.tracing.autocasting import autocast_arguments
 from dscost.tracing.operators import VIEWS
 from dscost.tracing.threads import FollowingRecorder
@@ -21,12 +21,16 @@ class ValueRecorder(FollowingRecorder):  # type: ignore[no-untyped-call]
         super().__init__(*args, **kwargs)
         self.values = Values()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         with self._turn:
             if func in VIEWS:
                 return self._passed_on(func, args, kwargs, self.compute(func, args, kwargs or {}))
             if self.autocasts or not (args and isinstance(args[0], Tensor) and args[0].is_meta):
-                return self._generic(func, args, kwargs or {})  # a short cut knows neither values nor casts
+                return self._generic(
+                    func, args, kwargs or {}
+                )  # a short cut knows neither values nor casts
             return super().__torch_dispatch__(func, types, args, kwargs)
 
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -1,0 +1,1 @@
+"""What differs between models: of the whole, and layer by layer."""

@@ -1,0 +1,406 @@
+"""Reports held against the first of them: what differs of the whole, and layer by layer.
+
+Differences are exact: `value - reference`. Nothing is timed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dscost.notation.units import format_shape
+from dscost.reports.records import Environment, Layer, Report, plain
+
+LAYER_METRICS = ("params", "macs", "flops", "weight_bytes", "traffic_bytes")
+METRICS = (*LAYER_METRICS, "peak_activation_bytes")
+"""What is compared of a whole model, besides measured latency."""
+
+
+class Difference(NamedTuple):
+    """One figure of two models or layers; `None` where it is unknown.
+
+    Args:
+        metric: Its name, with the unit: `params`, `weight_bytes`, `latency_s`.
+        reference: In the reference.
+        value: In the other.
+        setting: What a latency was measured under, such as `cpu`.
+    """
+
+    metric: str
+    reference: float | None
+    value: float | None
+    setting: str | None = None
+
+    @property
+    def change(self) -> float | None:
+        """`value - reference`; of counts a whole number."""
+        return None if self.reference is None or self.value is None else self.value - self.reference
+
+    @property
+    def percent(self) -> float | None:
+        """The change in percent of the reference; `None` where something is new, since nothing has no percentage."""
+        if self.reference is None or self.change is None:
+            return None
+        if self.reference == 0:
+            return 0.0 if self.change == 0 else None
+        return 100 * self.change / self.reference
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the reference has none of it, and the other some."""
+        return self.reference == 0 and bool(self.value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both figures, their difference and its percentage."""
+        return {
+            "reference": self.reference,
+            "value": self.value,
+            "change": self.change,
+            "percent": self.percent,
+        }
+
+
+class LayerPair(NamedTuple):
+    """A layer of the reference and the one of the other model that it is held against.
+
+    Args:
+        reference: `None` where only the other model has it.
+        other: `None` where only the reference has it.
+        status: `same`, `changed`, `only_reference` or `only_other`; a layer may be the same under
+            another name.
+    """
+
+    reference: Layer | None
+    other: Layer | None
+    status: str
+
+    @property
+    def layer(self) -> Layer:
+        """The layer of the other model, or else that of the reference."""
+        found = self.other or self.reference
+        assert found is not None
+        return found
+
+    @property
+    def is_renamed(self) -> bool:
+        """Whether both models have it, under different names."""
+        return (
+            self.reference is not None
+            and self.other is not None
+            and self.reference.name != self.other.name
+        )
+
+    def difference(self, metric: str) -> Difference:
+        """Return one of `LAYER_METRICS`; a layer that is not there costs nothing."""
+        before, now = (
+            0 if one is None else getattr(one.cost, metric) for one in (self.reference, self.other)
+        )
+        return Difference(metric, before, now)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the names, what became of the layer, and every figure."""
+        return {
+            "name": self.other.name if self.other else None,
+            "reference_name": self.reference.name if self.reference else None,
+            "status": self.status,
+            "type": self.layer.type,
+            **{metric: self.difference(metric).to_dict() for metric in LAYER_METRICS},
+        }
+
+
+STATUSES = ("same", "changed", "only_reference", "only_other")
+
+
+class Versus(NamedTuple):
+    """One model against the reference.
+
+    Args:
+        label: Of the model.
+        totals: Figures of the whole.
+        latencies: Of the whole, where both were measured under that setting on the same device with
+            as many threads. They come from separate runs: no speedup follows from them.
+        layers: Every layer of both, in the order in which they run.
+        is_reordered: Whether layers that both have run in another order.
+    """
+
+    label: str
+    totals: tuple[Difference, ...]
+    latencies: tuple[Difference, ...]
+    layers: tuple[LayerPair, ...]
+    is_reordered: bool
+
+    @property
+    def differing(self) -> tuple[LayerPair, ...]:
+        """The layers that are not the same."""
+        return tuple(pair for pair in self.layers if pair.status != "same")
+
+    @property
+    def renamed(self) -> int:
+        """How many layers are the same under another name."""
+        return sum(pair.status == "same" and pair.is_renamed for pair in self.layers)
+
+    def count_of(self, status: str) -> int:
+        """Return the number of layers of a status."""
+        return sum(pair.status == status for pair in self.layers)
+
+    def to_dict(self, *, every_layer: bool = False) -> dict[str, Any]:
+        """Return all of it as plain JSON values, layers that are the same only if asked for."""
+        return {
+            "label": self.label,
+            "totals": {one.metric: one.to_dict() for one in self.totals},
+            "latency_s": {
+                str(one.setting): {**one.to_dict(), "side_by_side": False} for one in self.latencies
+            },
+            "layer_counts": {status: self.count_of(status) for status in STATUSES}
+            | {"renamed": self.renamed},
+            "reordered": self.is_reordered,
+            "layers": [pair.to_dict() for pair in (self.layers if every_layer else self.differing)],
+        }
+
+
+class Contender(NamedTuple):
+    """A model that is compared.
+
+    Args:
+        label: What it is called, unlike all others.
+        report: Its figures.
+        saved: Whether they were counted before.
+    """
+
+    label: str
+    report: Report
+    saved: bool = False
+
+
+class Comparison(NamedTuple):
+    """Models held against the first of them.
+
+    Args:
+        contenders: All of them, the reference first.
+        versus: Each of the others against the reference.
+        every_layer: Whether layers that are the same are to be shown as well.
+        notes: What the reader must know about the figures.
+    """
+
+    contenders: tuple[Contender, ...]
+    versus: tuple[Versus, ...]
+    every_layer: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> Contender:
+        """What the others are held against."""
+        return self.contenders[0]
+
+    def layers_of(self, versus: Versus) -> tuple[LayerPair, ...]:
+        """Return the layers to be shown."""
+        return versus.layers if self.every_layer else versus.differing
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as plain JSON values; counts are exact."""
+        return {
+            "reference": self.reference.label,
+            "compared": [
+                {
+                    "label": one.label,
+                    "saved": one.saved,
+                    **{
+                        key: plain(getattr(one.report, key))
+                        for key in ("target", "source", "inputs", "settings")
+                    },
+                    "environment": plain(one.report.environment),
+                }
+                for one in self.contenders
+            ],
+            "differences": [one.to_dict(every_layer=self.every_layer) for one in self.versus],
+            "notes": list(self.notes),
+        }
+
+
+def held_against_first(
+    contenders: Sequence[Contender], options: Sequence[str] = (), *, every_layer: bool = False
+) -> Comparison:
+    """Return what differs between models.
+
+    Args:
+        contenders: Two or more, the reference first.
+        options: What those were counted with that were not saved, by name.
+        every_layer: Whether layers that are the same are to be shown as well.
+    """
+    reference, *others = contenders
+    versus = tuple(_versus(reference.report, other) for other in others)
+    return Comparison(
+        tuple(contenders), versus, every_layer, tuple(_notes(contenders, versus, options))
+    )
+
+
+# -- the whole
+
+
+def _versus(reference: Report, other: Contender) -> Versus:
+    ours, theirs = reference.layers, other.report.layers
+    partner = _partners(ours, theirs)
+    # what is only alike may stand anywhere
+    order = [at for our, at in sorted(partner.items()) if ours[our].name == theirs[at].name]
+    return Versus(
+        other.label,
+        tuple(
+            Difference(name, _figure(reference, name), _figure(other.report, name))
+            for name in METRICS
+        ),
+        tuple(_latencies(reference, other.report)),
+        tuple(
+            _pair(None if our is None else ours[our], None if at is None else theirs[at])
+            for our, at in _in_order(len(ours), len(theirs), partner)
+        ),
+        is_reordered=order != sorted(order),
+    )
+
+
+def _figure(report: Report, metric: str) -> int | None:
+    figure: int | None = (
+        report.peak_activation_bytes
+        if metric == "peak_activation_bytes"
+        else getattr(report.totals.as_is, metric)
+    )
+    return figure
+
+
+def _latencies(reference: Report, other: Report) -> Iterator[Difference]:
+    if not _same_place(reference.environment, other.environment):
+        return
+    for setting, timing in reference.latency.items():
+        before, now = (
+            timing.as_is,
+            other.latency[setting].as_is if setting in other.latency else None,
+        )
+        if before and now:
+            yield Difference("latency_s", before.median_s, now.median_s, setting)
+
+
+def _same_place(one: Environment | None, other: Environment | None) -> bool:
+    return (
+        one is not None
+        and other is not None
+        and (one.device, one.threads) == (other.device, other.threads)
+    )
+
+
+# -- layers
+
+
+def _partners(reference: Sequence[Layer], other: Sequence[Layer]) -> dict[int, int]:
+    """Return which layer of the other model each layer of the reference is held against, by position.
+
+    Layers of one name belong together; of the rest those of one shape, in their order.
+    """
+    partner: dict[int, int] = {}
+    for likeness in _LIKENESSES:
+        waiting: dict[Any, list[int]] = {}
+        taken = set(partner.values())
+        for at, layer in enumerate(other):
+            if at not in taken:
+                waiting.setdefault(likeness(layer), []).append(at)
+        for at, layer in enumerate(reference):
+            key = likeness(layer)
+            if at not in partner and key is not None and waiting.get(key):
+                partner[at] = waiting[key].pop(0)
+    return partner
+
+
+_FIGURES = Layer._fields.index("cost") + 1
+"""The fields up to there say what a layer is and costs; those that follow say what could be made of
+it."""
+
+_LIKENESSES: tuple[Callable[[Layer], Any], ...] = (
+    lambda layer: (layer.name, layer.op),
+    lambda layer: layer[1:_FIGURES],
+    lambda layer: layer.conv,
+    lambda layer: (layer.type, layer.output_shape),
+    lambda layer: layer.name,
+)
+"""What makes two layers belong together, strongest first. A name counts last where it is of another
+operation."""
+
+
+def _in_order(
+    ours: int, theirs: int, partner: Mapping[int, int]
+) -> Iterator[tuple[int | None, int | None]]:
+    """Yield pairs of positions in the order of the reference, what only the other has after its neighbour."""
+    home = {at: our for our, at in partner.items()}
+    after: dict[int, list[int]] = {}
+    last = -1
+    for at in range(theirs):
+        if at in home:
+            last = home[at]
+        else:
+            after.setdefault(last, []).append(at)
+    for our in range(-1, ours):
+        if our >= 0:
+            yield our, partner.get(our)
+        for at in after.get(our, ()):
+            yield None, at
+
+
+def _pair(before: Layer | None, now: Layer | None) -> LayerPair:
+    if before is None or now is None:
+        return LayerPair(before, now, "only_other" if before is None else "only_reference")
+    same = before[1:_FIGURES] == now[1:_FIGURES]
+    return LayerPair(before, now, "same" if same else "changed")
+
+
+# -- what the reader must know
+
+
+def _notes(
+    contenders: Sequence[Contender], versus: Sequence[Versus], given: Sequence[str]
+) -> Iterator[str]:
+    reference, *others = contenders
+    saved = [one.label for one in contenders if one.saved]
+    if given and saved:
+        are = "are saved reports" if len(saved) > 1 else "is a saved report"
+        yield f"{_listed(saved)} {are}, counted already: {_listed(given)} had no effect on it."
+    inputs = [_inputs(one.report) for one in contenders]
+    if len(set(inputs)) > 1:
+        told = "; ".join(
+            f"{one.label} {text}" for one, text in zip(contenders, inputs, strict=True)
+        )
+        yield f"The inputs differ, and figures with them: {told}."
+    for one in others:
+        before, now = reference.report.settings, one.report.settings
+        if before.keys() != now.keys():  # different architectures
+            continue
+        differing = [
+            f"{key} {before[key]} → {now[key]}" for key in before if before[key] != now[key]
+        ]
+        if differing:
+            yield f"Settings of {one.label} against {reference.label}: {', '.join(differing)}."
+    if any(one.latencies for one in versus):
+        yield "Latencies are of separate runs, not measured side by side: no speedup follows from them."
+    yield from _not_shown(contenders, versus)
+    for one in contenders:
+        yield from (f"{one.label}: {warning}" for warning in one.report.warnings)
+
+
+def _not_shown(contenders: Sequence[Contender], versus: Sequence[Versus]) -> Iterator[str]:
+    reference, *others = contenders
+    here = reference.report.environment
+    for one, found in zip(others, versus, strict=True):
+        there = one.report.environment
+        if here is None or there is None or found.latencies:
+            continue
+        if _same_place(here, there):
+            why = "under other settings"
+        else:
+            why = f"on {_place(there)}, {reference.label} on {_place(here)}"
+        yield f"Latencies are not shown: {one.label} was measured {why}."
+
+
+def _place(where: Environment) -> str:
+    return f"{where.device} with {where.threads} thread{'' if where.threads == 1 else 's'}"
+
+
+def _inputs(report: Report) -> str:
+    return ", ".join(f"{format_shape(one.shape)} {one.dtype}" for one in report.inputs) or "nothing"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,278 @@
+"""Attainable speed: what a device can do at most, and what that says of a convolution. Pure arithmetic.
+
+A stage of `F` FLOPs that moves `Q` bytes on a device of `P` FLOP/s and `B` byte/s takes at least
+
+    t ≥ max(F / P, Q / B)
+
+so left of the ridge, `P / B` FLOP/byte, memory is the bound and right of it arithmetic. Real
+operators are slower; a calibrated prediction adds a fixed time per call and a rate of its own per
+class of operator.
+
+Source:
+    Williams, Waterman and Patterson 2009, Roofline: an insightful visual performance model, CACM
+    52(4).
+
+>>> from dscost.reports.records import Cost
+>>> gpu = Ceilings("t4", "NVIDIA T4", "float32", None, flops_per_s=8.1e12, bytes_per_s=320e9)
+>>> depthwise = Cost(params=2304, macs=451_584, weight_bytes=9216, input_bytes=200_704, output_bytes=200_704,
+...                  traffic_bytes=410_624)
+>>> bound_of(depthwise, gpu).bound
+'memory'
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from dscost.errors import InputError
+from dscost.layers.convolution import ConvSpec
+from dscost.reports.records import Cost, Stage, plain
+
+BALANCED_WITHIN = 2.0
+"""A stage whose intensity is that near to the ridge is bound by both."""
+
+
+class Rate(NamedTuple):
+    """How long one class of convolutions takes on one device: a fixed time, then time for all that it does.
+
+        t = t0_s + flops / flops_per_s + activation bytes / activation_bytes_per_s + weight bytes /
+        weight_bytes_per_s
+
+    A rate that is `None` is too fast to be seen.
+
+    Args:
+        t0_s: Of a call on next to nothing.
+        flops_per_s: Of the arithmetic.
+        activation_bytes_per_s: Of reading the input and writing the output, in and out of the
+            library's own layout.
+        weight_bytes_per_s: Likewise of the weights.
+        least_channels: Fewer input channels take as long as so many: the lanes of the device stay
+            empty.
+    """
+
+    t0_s: float
+    flops_per_s: float | None = None
+    activation_bytes_per_s: float | None = None
+    weight_bytes_per_s: float | None = None
+    least_channels: float = 1.0
+
+    def seconds(self, cost: Cost, channels: int) -> float:
+        """Return how long a convolution of that cost and so many input channels takes."""
+        amounts = (cost.flops, cost.input_bytes + cost.output_bytes, cost.weight_bytes)
+        speeds = (self.flops_per_s, self.activation_bytes_per_s, self.weight_bytes_per_s)
+        busy_s = sum(amount / speed for amount, speed in zip(amounts, speeds, strict=True) if speed)
+        return self.t0_s + busy_s * max(1.0, self.least_channels / channels)
+
+
+LEAST_PER_S, MOST_PER_S = 1e-9, 1e27
+"""FLOPs or bytes per second: figures beyond are mistakes, and quotients of them no numbers any
+more."""
+
+
+class Ceilings(NamedTuple):
+    """What a device can do at most, measured or by its datasheet.
+
+    Args:
+        device: `cpu`, `cuda` or the name of a device of `configs/devices`.
+        name: As people call it.
+        dtype: Of weights and activations.
+        threads: Of torch; `None` where nothing was measured.
+        flops_per_s: P, 2 FLOPs per multiply-accumulate.
+        bytes_per_s: B, of main memory.
+        curve: Working set in bytes and byte/s, from cache to memory.
+        rates: By class of operator and memory format, such as `depthwise:contiguous`.
+        usual_error: By what factor the calibrated prediction is usually off
+            (`benchmarks/prediction.py`).
+        measured_on: ISO date.
+        versions: Of what it was measured with, by name.
+        source: The public document that the figures come from, where they were not measured.
+    """
+
+    device: str
+    name: str
+    dtype: str
+    threads: int | None
+    flops_per_s: float
+    bytes_per_s: float
+    curve: tuple[tuple[int, float], ...] = ()
+    rates: Mapping[str, Rate] = MappingProxyType({})
+    usual_error: float | None = None
+    measured_on: str | None = None
+    versions: Mapping[str, str] = MappingProxyType({})
+    source: str | None = None
+
+    @property
+    def ridge_flops_per_byte(self) -> float:
+        """Below this intensity memory is the bound, above it arithmetic."""
+        return self.flops_per_s / self.bytes_per_s
+
+    @property
+    def is_datasheet(self) -> bool:
+        """Whether the figures were read and not measured."""
+        return self.source is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values under the names of the fields, and the ridge."""
+        fields = {name: plain(value) for name, value in self._asdict().items()}
+        return {**fields, "ridge_flops_per_byte": self.ridge_flops_per_byte}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Ceilings":
+        """Return the ceilings that `to_dict` made these values of; names that it does not know are passed over.
+
+        Raises:
+            InputError: They are not ceilings.
+        """
+        try:
+            found = _ceilings(cls, values)
+            for figure in (found.flops_per_s, found.bytes_per_s):
+                if not LEAST_PER_S <= figure <= MOST_PER_S:
+                    raise ValueError(f"no device has {figure:g} FLOP or bytes per second")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"not the ceilings of a device: {type(error).__name__}: {error}"
+            ) from error
+        return found
+
+
+class Prediction(NamedTuple):
+    """How long something takes on a device.
+
+    Args:
+        roofline_s: No run can be faster: the sum over its stages of `max(F / P, Q / B)`.
+        bound: What takes more of that time, `compute` or `memory`.
+        balanced: Whether its intensity is within a factor of 2 of the ridge.
+        predicted_s: Expected of the calibrated speeds; `None` without calibration.
+        usual_error: By what factor `predicted_s` is usually off.
+    """
+
+    roofline_s: float
+    bound: str
+    balanced: bool
+    predicted_s: float | None
+    usual_error: float | None
+
+
+def predict(
+    stages: Sequence[Stage], ceilings: Ceilings, *, memory_format: str = "contiguous"
+) -> Prediction:
+    """Return how long convolutions that run one after the other take.
+
+    Args:
+        stages: Of a variant.
+        ceilings: Of the device, in the dtype of the stages.
+        memory_format: Layout of the tensors.
+    """
+    predicted = [_calibrated_s(stage, ceilings, memory_format) for stage in stages]
+    known = [seconds for seconds in predicted if seconds is not None]
+    return _bounded(
+        [stage.cost for stage in stages],
+        ceilings,
+        predicted_s=sum(known) if len(known) == len(predicted) and known else None,
+    )
+
+
+def bound_of(cost: Cost, ceilings: Ceilings) -> Prediction:
+    """Return how long a single stage takes at least, whatever it is; there is no calibrated prediction."""
+    return _bounded([cost], ceilings, predicted_s=None)
+
+
+def operator_class(conv: ConvSpec) -> str:
+    """Return the class of operators that share a speed: `dense`, `pointwise` or `depthwise`.
+
+    Grouped convolutions that are not depthwise are `dense`; a 1×1 convolution of several groups is
+    too.
+    """
+    if conv.is_depthwise and conv.in_channels > 1:
+        return "depthwise"
+    return "pointwise" if conv.is_pointwise and conv.groups == 1 else "dense"
+
+
+def _bounded(costs: Sequence[Cost], ceilings: Ceilings, predicted_s: float | None) -> Prediction:
+    compute_bound_s = memory_bound_s = 0.0
+    for cost in costs:
+        compute_s, memory_s = (
+            cost.flops / ceilings.flops_per_s,
+            cost.traffic_bytes / ceilings.bytes_per_s,
+        )
+        if compute_s > memory_s:
+            compute_bound_s += compute_s
+        else:
+            memory_bound_s += memory_s
+    flops, traffic_bytes = (
+        sum(cost.flops for cost in costs),
+        sum(cost.traffic_bytes for cost in costs),
+    )
+    from_ridge = flops / traffic_bytes / ceilings.ridge_flops_per_byte if traffic_bytes else 0.0
+    return Prediction(
+        roofline_s=compute_bound_s + memory_bound_s,
+        bound="compute" if compute_bound_s > memory_bound_s else "memory",
+        balanced=1 / BALANCED_WITHIN <= from_ridge <= BALANCED_WITHIN,
+        predicted_s=predicted_s,
+        usual_error=None if predicted_s is None else ceilings.usual_error,
+    )
+
+
+def _calibrated_s(stage: Stage, ceilings: Ceilings, memory_format: str) -> float | None:
+    conv = stage.conv
+    if conv is None:
+        return None
+    kind = operator_class(conv)
+    rate = ceilings.rates.get(f"{kind}:{memory_format}")
+    if rate is None or (kind == "dense" and conv.groups > 1) or len(conv.kernel_size) > 2:
+        return None  # calibrated are planes, and either one group or a group per channel
+    return max(
+        rate.seconds(stage.cost, conv.in_channels), bound_of(stage.cost, ceilings).roofline_s
+    )
+
+
+def _ceilings(cls: type[Ceilings], values: Any) -> Ceilings:
+    known = {name: value for name, value in values.items() if name in cls._fields}
+    curve = tuple((int(size), _positive(speed)) for size, speed in known.get("curve", ()))
+    rates = {str(name): _rate(rate) for name, rate in known.get("rates", {}).items()}
+    texts = (known[name] for name in ("device", "name", "dtype"))
+    optional = (known.get(name) for name in ("measured_on", "source"))
+    if not all(_are(str, texts)) or not all(_are(str | None, optional)):
+        raise TypeError("expected text")
+    if not all(_are(int | None, [known["threads"]])):
+        raise TypeError("threads must be a whole number")
+    error = known.get("usual_error")
+    return cls(
+        **{
+            **known,
+            "flops_per_s": _positive(known["flops_per_s"]),
+            "bytes_per_s": _positive(known["bytes_per_s"]),
+            "curve": curve,
+            "rates": rates,
+            "usual_error": None if error is None else _positive(error),
+            "versions": {
+                str(name): str(version) for name, version in known.get("versions", {}).items()
+            },
+        }
+    )
+
+
+def _rate(values: Mapping[str, Any]) -> Rate:
+    def speed(name: str) -> float | None:
+        value = values.get(name)
+        return None if value is None else _positive(value)
+
+    return Rate(
+        t0_s=_positive(values["t0_s"], or_zero=True),
+        flops_per_s=speed("flops_per_s"),
+        activation_bytes_per_s=speed("activation_bytes_per_s"),
+        weight_bytes_per_s=speed("weight_bytes_per_s"),
+        least_channels=_positive(values.get("least_channels", 1.0)),
+    )
+
+
+def _are(kind: Any, values: Iterable[Any]) -> Iterable[bool]:
+    return (isinstance(value, kind) for value in values)
+
+
+def _positive(value: Any, *, or_zero: bool = False) -> float:
+    number = float(value)
+    if not isfinite(number) or number < 0 or (number == 0 and not or_zero):
+        raise ValueError(f"expected a positive number, found {value!r}")
+    return number

@@ -1,0 +1,185 @@
+"""Devices by name, with the figures of their datasheets. No torch.
+
+>>> find_device("t4", "float16").ridge_flops_per_byte
+203.125
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dscost.configs import config_folder
+from dscost.devices.roofline import LEAST_PER_S, MOST_PER_S, Ceilings
+from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean, some_of
+from dscost.notation.marked_yaml import Node, read_yaml
+from dscost.notation.units import DTYPE_BYTES, dtype_bytes
+
+ENDINGS = (".yaml", ".yml")
+"""What tells the path of a file from the name of a device."""
+
+
+class Device(NamedTuple):
+    """A device as its file describes it.
+
+    Args:
+        key: Its name on the command line, that of the file.
+        name: As people call it.
+        source: The public documents that the figures come from.
+        flops_per_s: By dtype.
+        bytes_per_s: Of main memory.
+    """
+
+    key: str
+    name: str
+    source: str
+    flops_per_s: Mapping[str, float]
+    bytes_per_s: float
+
+
+def device_names() -> tuple[str, ...]:
+    """Return the names of all built-in devices."""
+    return tuple(path.stem for path in _files())
+
+
+def devices() -> list[Device]:
+    """Return all built-in devices."""
+    return [read_device(path) for path in _files()]
+
+
+def sheet_of(name: str) -> Device:
+    """Return the data sheet of a built-in device, or of a user's own `.yaml` file.
+
+    Raises:
+        UnknownNameError: There is no such device.
+        InputError: The file cannot be read or is wrong.
+    """
+    if name.endswith(ENDINGS):
+        return read_device(Path(name))
+    paths = {path.stem: path for path in _files()}
+    if name not in paths:
+        raise UnknownNameError("device", name, paths)
+    return read_device(paths[name])
+
+
+def find_device(name: str, dtype: str) -> Ceilings:
+    """Return the ceilings of a built-in device, or of a user's own file.
+
+    Args:
+        name: Of the device, or the path of a `.yaml` file.
+        dtype: Of weights and activations.
+
+    Raises:
+        UnknownNameError: There is no such device or dtype.
+        InputError: It has no figure for that dtype, or the file cannot be read or is wrong.
+    """
+    dtype_bytes(dtype)
+    device = sheet_of(name)
+    if dtype not in device.flops_per_s and name.endswith(ENDINGS):
+        figures = read_yaml(Path(name)).value["flops_per_s"]
+        said = f"no figure for {dtype} (it has {some_of(device.flops_per_s)})"
+        raise FileProblems(name, [figures.at_key(said)])
+    if dtype not in device.flops_per_s:
+        raise InputError(
+            f"{device.name} has no figure for {dtype} (it has {some_of(device.flops_per_s)})"
+        )
+    return Ceilings(
+        device=device.key,
+        name=device.name,
+        dtype=dtype,
+        threads=None,
+        flops_per_s=device.flops_per_s[dtype],
+        bytes_per_s=device.bytes_per_s,
+        source=device.source,
+    )
+
+
+def keys_of(names: Sequence[str]) -> dict[str, str]:
+    """Return what a report calls each device: a file by its stem, by all that was given where two share that.
+
+    >>> keys_of(["t4", "mine/board.yaml", "mine/t4.yaml"])
+    {'t4': 't4', 'mine/board.yaml': 'board', 'mine/t4.yaml': 'mine/t4.yaml'}
+    """
+    stems = {name: Path(name).stem if name.endswith(ENDINGS) else name for name in names}
+    shared = Counter(stems.values())
+    return {name: stem if shared[stem] == 1 else name for name, stem in stems.items()}
+
+
+def read_device(path: Path) -> Device:
+    """Return the device of a file.
+
+    Raises:
+        InputError: The file cannot be read.
+        FileProblems: Everything that is wrong with it, each with its place.
+    """
+    problems: list[Problem] = []
+    root = read_yaml(path, problems)
+    misread = {problem[:2] for problem in problems}
+    problems += [problem for problem in _problems(root) if problem[:2] not in misread]
+    if problems:
+        raise FileProblems(str(path), problems)
+    values: Mapping[str, Any] = root.plain
+    source = values["source"]
+    return Device(
+        key=path.stem,
+        name=values["name"],
+        source=source if isinstance(source, str) else "; ".join(source),
+        flops_per_s={dtype: float(figure) for dtype, figure in values["flops_per_s"].items()},
+        bytes_per_s=float(values["bytes_per_s"]),
+    )
+
+
+def _files() -> list[Path]:
+    return sorted(config_folder("devices").glob("*.yaml"))
+
+
+def _problems(root: Node) -> Iterator[Problem]:
+    if not isinstance(root.value, dict):
+        yield root.at_value(f"expected a mapping with {', '.join(_CHECKS)}, found {root.kind}")
+        return
+    for key, node in root.value.items():
+        if key in _CHECKS:
+            yield from _CHECKS[key](node)
+        else:
+            yield node.at_key(f"unknown key '{key}'{did_you_mean(key, _CHECKS)}")
+    for key in _CHECKS:
+        if key not in root.value:
+            yield root.at_value(f"missing key '{key}'")
+
+
+def _text(node: Node) -> Iterator[Problem]:
+    if not isinstance(node.value, str) or not node.value.strip():
+        yield node.at_value(f"expected text, found {_found(node)}")
+
+
+def _texts(node: Node) -> Iterator[Problem]:
+    parts: Sequence[Node] = node.value if isinstance(node.value, list) and node.value else [node]
+    for part in parts:
+        yield from _text(part)
+
+
+def _figure(node: Node) -> Iterator[Problem]:
+    if type(node.value) not in (int, float) or node.value <= 0:
+        yield node.at_value(f"expected a number above 0 such as 12.8e9, found {_found(node)}")
+    elif not LEAST_PER_S <= node.value <= MOST_PER_S:
+        yield node.at_value(
+            f"expected a number per second such as 12.8e9, found {node.value:g}, which no device has"
+        )
+
+
+def _figures(node: Node) -> Iterator[Problem]:
+    if not isinstance(node.value, dict) or not node.value:
+        yield node.at_value(f"expected a figure per dtype, found {_found(node)}")
+        return
+    for dtype, figure in node.value.items():
+        if dtype not in DTYPE_BYTES:
+            yield figure.at_key(str(UnknownNameError("dtype", dtype, DTYPE_BYTES)))
+        yield from _figure(figure)
+
+
+def _found(node: Node) -> str:
+    return node.kind if isinstance(node.value, dict | list | None) else f"'{node.value}'"
+
+
+_CHECKS = {"name": _text, "source": _texts, "flops_per_s": _figures, "bytes_per_s": _figure}
+"""The keys of a file, with what their values must be."""

@@ -1,0 +1,1 @@
+"""Other people's code: looked at without being run, and what it raises told from what we raise."""

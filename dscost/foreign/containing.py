@@ -1,0 +1,76 @@
+"""Other people's code: what it raises says what is wrong with their model, never that dscost has a bug."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from dscost.errors import DscostError, InputError, UnavailableError, first_line
+
+_OURS = "dscost"
+_NOT_THEIRS = {_OURS, "torch", *sys.stdlib_module_names} - {"__main__"}
+"""Packages whose code is neither a model's nor a factory's."""
+
+
+@contextmanager
+def contained(what: str) -> Iterator[None]:
+    """Run code of others, and tell what comes out of it as an error of theirs, with its place.
+
+    Args:
+        what: Whose code it is, as errors begin.
+
+    Raises:
+        UnavailableError: torch is missing or broken.
+        InputError: Their code raised something, were it the `BaseException` of a test framework or
+            an exit. Our own errors and Ctrl-C pass as they are, and so do our mistakes.
+    """
+    try:
+        yield
+    except (DscostError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        missing = torch_problem(error)
+        if missing:
+            raise UnavailableError(missing) from error
+        frame = _their_frame(error)
+        if frame is None and isinstance(error, Exception):
+            raise
+        raise InputError(f"{what}: its code raised {first_line(error)}{_place(frame)}") from error
+
+
+def torch_problem(error: BaseException) -> str | None:
+    """Return what to do where an error says that torch is missing or cannot be imported; else `None`."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        return "torch is not installed: pip install 'dscost[torch]'"
+    step = error.__traceback__
+    while step is not None:
+        if (
+            step.tb_frame.f_globals.get("__name__") == "torch"
+            and step.tb_frame.f_code.co_name == "<module>"
+        ):
+            return f"torch cannot be imported: {first_line(error)}; pip install --force-reinstall torch installs it anew"
+        step = step.tb_next
+    return None
+
+
+def _their_frame(error: BaseException) -> FrameType | None:
+    """Return the innermost frame of their code that an error came through after it had left ours."""
+    found = None
+    step = error.__traceback__
+    while step is not None:
+        package = str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package == _OURS:
+            found = None
+        elif package not in _NOT_THEIRS:
+            found = step.tb_frame
+        step = step.tb_next
+    return found
+
+
+def _place(frame: FrameType | None) -> str:
+    return (
+        ""
+        if frame is None
+        else f" ({Path(frame.f_code.co_filename).name}, in {frame.f_code.co_name})"
+    )

@@ -1,0 +1,295 @@
+"""A convolution as plain data. A spec that exists is valid: it checks itself once, at birth.
+
+Shapes are `(B, C, H, W)`; pairs are height then width. Parameter names are those of `torch.nn`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Literal
+
+from dscost.errors import SpecError, UnknownNameError
+from dscost.layers.formulas import conv_macs, conv_out_size, conv_weights
+from dscost.notation.units import format_shape
+
+Shape = tuple[int, ...]
+
+MAX_EXTENT = 1_000_000
+"""No channel count, extent, kernel, stride or batch may be larger: it would be a typing error."""
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+@dataclass(frozen=True, slots=True)
+class ConvSpec:
+    """A convolution over any number of spatial dimensions.
+
+    Args:
+        in_channels: M of the input `(B, M, H, W)`.
+        out_channels: N of the output `(B, N, H', W')`.
+        kernel_size: Taps per spatial dimension.
+        stride: One per spatial dimension, as the fields below.
+        padding: Added on each side, or `"same"` (stride 1 only).
+        dilation: Distance between two taps.
+        groups: Independent groups of channels; divides both channel counts.
+        bias: Whether a bias is added per output channel.
+        padding_mode: One of `PADDING_MODES`.
+
+    Raises:
+        SpecError: No such convolution exists; the text names every reason.
+    """
+
+    type: ClassVar[str] = "Conv2d"
+    op: ClassVar[str] = "convolution"
+    buffers: ClassVar[int] = 0
+    moves_data: ClassVar[bool] = True
+    can_overwrite: ClassVar[bool] = False
+
+    in_channels: int
+    out_channels: int
+    kernel_size: Shape
+    stride: Shape
+    padding: Shape | Literal["same"]
+    dilation: Shape
+    groups: int = 1
+    bias: bool = False
+    padding_mode: str = "zeros"
+
+    def __post_init__(self) -> None:
+        problems = [
+            *not_within("in_channels", self.in_channels),
+            *not_within("out_channels", self.out_channels),
+            *not_within("groups", self.groups),
+            *not_within("kernel_size", *self.kernel_size),
+            *not_within("stride", *self.stride),
+            *not_within("dilation", *self.dilation),
+        ]
+        problems += not_alike(self.kernel_size, stride=self.stride, dilation=self.dilation)
+        if type(self.bias) is not bool:
+            problems.append(f"bias must be true or false, found {self.bias!r}")
+        if self.padding == "same":
+            if any(step != 1 for step in self.stride):
+                problems.append(
+                    f"padding 'same' needs stride 1, found stride {format_shape(self.stride)}"
+                )
+        elif isinstance(self.padding, str):
+            problems.append(f"padding must be whole numbers or 'same', found '{self.padding}'")
+        else:
+            problems += not_within("padding", *self.padding, least=0)
+            problems += not_alike(self.kernel_size, padding=self.padding)
+        if self.padding_mode not in PADDING_MODES:
+            problems.append(str(UnknownNameError("padding_mode", self.padding_mode, PADDING_MODES)))
+        if not problems:
+            problems += [
+                f"groups={self.groups} does not divide {name}={channels}"
+                for name, channels in (
+                    ("in_channels", self.in_channels),
+                    ("out_channels", self.out_channels),
+                )
+                if channels % self.groups
+            ]
+        require(problems)
+
+    @property
+    def kernel_area(self) -> int:
+        """`Kh * Kw`."""
+        return prod(self.kernel_size)
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether every input channel is filtered on its own; of one channel, whether it makes but one output."""
+        return self.groups == self.in_channels and (self.in_channels > 1 or self.out_channels == 1)
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether it mixes channels at one position: 1×1, undilated by nature, no padding."""
+        return self.kernel_area == 1 and not any(self.padding_total)
+
+    @property
+    def padding_total(self) -> Shape:
+        """Padding of both sides together, per spatial dimension."""
+        if isinstance(self.padding, str):
+            return tuple(d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True))
+        return tuple(2 * p for p in self.padding)
+
+    @property
+    def params(self) -> int:
+        """Weights and, where there is one, the bias."""
+        weights = conv_weights(self.in_channels, self.out_channels, self.kernel_area, self.groups)
+        return weights + self.out_channels * self.bias
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return `(B, N, H', W')` for an input `(B, M, H, W)`.
+
+        Raises:
+            SpecError: The channels differ or the kernel is larger than the padded input.
+        """
+        (shape,) = inputs
+        check_extents(shape)
+        if len(shape) != len(self.kernel_size) + 2:
+            wanted = len(self.kernel_size) + 2
+            raise SpecError(f"a convolution needs {wanted} dimensions, found {format_shape(shape)}")
+        batch, channels, *extents = shape
+        if channels != self.in_channels:
+            raise SpecError(
+                f"in_channels={self.in_channels}, but the input has {channels} channels"
+            )
+        return (batch, self.out_channels, *self._positions(extents))
+
+    def _positions(self, extents: Sequence[int]) -> Shape:
+        return window_positions(
+            extents, self.kernel_size, self.stride, self.padding_total, self.dilation
+        )
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        """Return the multiply-accumulates that make `output`."""
+        out_positions = output[0] * prod(output[2:])
+        return conv_macs(
+            self.in_channels, self.out_channels, self.kernel_area, self.groups, out_positions
+        )
+
+
+def conv2d(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str | None = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    bias: bool = False,
+    padding_mode: str = "zeros",
+) -> ConvSpec:
+    """Return a 2-D convolution from numbers or pairs, as `torch.nn.Conv2d` takes them.
+
+    Args:
+        padding: As in torch; `None` means what keeps the size at stride 1.
+
+    Raises:
+        SpecError: No such convolution exists.
+
+    >>> conv2d(3, 32, 3, stride=2, padding=1).output_shape((1, 3, 224, 224))
+    (1, 32, 112, 112)
+    """
+    kernel, steps, gaps = pair(kernel_size), pair(stride), pair(dilation)
+    if padding is None:
+        padding = _size_keeping_padding(kernel, steps, gaps)
+    return ConvSpec(
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel_size=kernel,
+        stride=steps,
+        # any other string is refused by ConvSpec itself
+        padding=padding if isinstance(padding, str) else pair(padding),  # type: ignore[arg-type]
+        dilation=gaps,
+        groups=groups,
+        bias=bias,
+        padding_mode=padding_mode,
+    )
+
+
+def _size_keeping_padding(kernel: Shape, stride: Shape, dilation: Shape) -> Shape | Literal["same"]:
+    """Half the effective kernel; an even one at stride 1 needs the uneven sides of `same`."""
+    needed = tuple(d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+    if any(n % 2 for n in needed) and all(s == 1 for s in stride):
+        return "same"
+    return tuple(max(0, n // 2) for n in needed)
+
+
+def pair(value: int | Sequence[int]) -> Shape:
+    """Return height and width from a number or a pair.
+
+    Raises:
+        SpecError: It is neither.
+    """
+    if isinstance(value, int):
+        return (value, value)
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise SpecError(f"expected a whole number or a pair of them, found {value!r}")
+    return tuple(value)
+
+
+def not_within(name: str, *values: int, least: int = 1, most: int = MAX_EXTENT) -> list[str]:
+    """Return why the values of one parameter are out of bounds, or an empty list."""
+    for value in values:
+        if type(value) is not int:
+            return [f"{name} must be whole numbers, found {format_shape(values)}"]
+        if value < least:
+            return [f"{name} must be at least {least}, found {format_shape(values)}"]
+        if value > most:
+            return [f"{name} must be at most {most:,}, found {format_shape(values)}"]
+    return []
+
+
+def not_alike(kernel_size: Shape, **others: Shape) -> list[str]:
+    """Return which parameters of a window have other dimensions than its kernel."""
+    return [
+        f"{name} {format_shape(value)} has other dimensions than kernel_size {format_shape(kernel_size)}"
+        for name, value in others.items()
+        if len(value) != len(kernel_size)
+    ]
+
+
+def require(problems: list[str]) -> None:
+    """Refuse a spec.
+
+    Raises:
+        SpecError: There are problems; the text names them all.
+    """
+    if problems:
+        raise SpecError("; ".join(problems))
+
+
+def check_extents(shape: Shape) -> None:
+    """Refuse a shape `(B, C, H, W)` with an extent below 1 or absurdly large.
+
+    Raises:
+        SpecError: The text says which.
+    """
+    batch, channels, *extents = shape
+    require(
+        not_within("batch", batch)
+        + not_within("channels", channels)
+        + not_within("input size", *extents)
+    )
+
+
+def window_positions(
+    extents: Sequence[int],
+    kernel_size: Shape,
+    stride: Shape,
+    padding: Shape,
+    dilation: Shape,
+    *,
+    ceil: bool = False,
+) -> Shape:
+    """Return how many positions a window takes per spatial dimension.
+
+    With `ceil`, a last window that is cut off at the end counts if it starts inside the
+    input or its leading padding, as in torch.
+
+    Args:
+        extents: Of the input.
+        kernel_size: Of the window.
+        stride: Step between two positions.
+        padding: Both sides together.
+        dilation: Distance between two taps.
+        ceil: Whether a cut-off window counts.
+
+    Raises:
+        SpecError: The window is larger than the padded input.
+    """
+    sizes = []
+    for size, k, s, p, d in zip(extents, kernel_size, stride, padding, dilation, strict=True):
+        out = conv_out_size(size, k, s, p, d)
+        if ceil and (size + p - d * (k - 1) - 1) % s and out * s < size + p // 2:
+            out += 1
+        if out < 1:
+            spread = f" (dilated to {d * (k - 1) + 1})" if d > 1 else ""
+            padded = tuple(e + q for e, q in zip(extents, padding, strict=True))
+            raise SpecError(
+                f"kernel {format_shape(kernel_size)}{spread} is larger than the padded input {format_shape(padded)}"
+            )
+        sizes.append(out)
+    return tuple(sizes)

@@ -1,0 +1,87 @@
+"""The arithmetic of a convolution's cost. Ints in, ints out; nothing here knows a layer or a tensor.
+
+Letters as in the papers: M input channels, N output channels, G groups, T depth multiplier,
+`kernel_area = Kh * Kw`, `out_positions = B * H' * W'`. A MAC is one multiply and one add;
+padding counts like any other position, a bias does not count.
+"""
+
+
+def conv_out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Return one output extent of a convolution or a pooling window; 0 or less means it does not fit.
+
+    Args:
+        size: Input extent.
+        kernel: Kernel extent.
+        stride: Step between two positions.
+        padding: Both sides together.
+        dilation: Distance between two taps.
+
+    >>> conv_out_size(224, kernel=7, stride=2, padding=6, dilation=1)
+    112
+    """
+    return (size + padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def conv_weights(in_channels: int, out_channels: int, kernel_area: int, groups: int) -> int:
+    """Return the weights of a convolution, without bias: `N · M/G · Kh·Kw`.
+
+    >>> conv_weights(256, 256, kernel_area=9, groups=1)
+    589824
+    """
+    return out_channels * (in_channels // groups) * kernel_area
+
+
+def conv_macs(
+    in_channels: int, out_channels: int, kernel_area: int, groups: int, out_positions: int
+) -> int:
+    """Return the multiply-accumulates of a convolution: its weights, once per output position.
+
+    Source:
+        Howard et al. 2017, MobileNets, eq. 2 (arXiv:1704.04861).
+    """
+    return out_positions * conv_weights(in_channels, out_channels, kernel_area, groups)
+
+
+def depthwise_macs(
+    channels: int, depth_multiplier: int, kernel_area: int, out_positions: int
+) -> int:
+    """Return the multiply-accumulates of a depthwise convolution.
+
+    Each output value is a dot product over `kernel_area` taps of one channel.
+
+    Source:
+        Howard et al. 2017, MobileNets, eq. 4 (arXiv:1704.04861).
+    """
+    return out_positions * depth_multiplier * channels * kernel_area
+
+
+def pointwise_macs(in_channels: int, out_channels: int, groups: int, out_positions: int) -> int:
+    """Return the multiply-accumulates of a 1×1 convolution.
+
+    Source:
+        Howard et al. 2017, MobileNets, second term of eq. 5 (arXiv:1704.04861).
+    """
+    return out_positions * out_channels * (in_channels // groups)
+
+
+def linear_macs(in_features: int, out_features: int, rows: int) -> int:
+    """Return the multiply-accumulates of a linear layer applied to `rows` vectors."""
+    return rows * in_features * out_features
+
+
+def separable_ratio(
+    out_channels: int, kernel_area: int, groups: int = 1, depth_multiplier: int = 1
+) -> float:
+    """Return the cost of the depthwise-separable layer, in units of the standard one.
+
+    It holds for weights and, where both stages see the same output positions, for MACs:
+    `T · (G/N + 1/(Kh·Kw))`, which is `1/N + 1/K²` for T = G = 1 and a square kernel.
+
+    >>> separable_ratio(256, 9) == 265 / 2304
+    True
+
+    Source:
+        Howard et al. 2017, MobileNets, section 3.1 (arXiv:1704.04861); the general form by
+        division.
+    """
+    return depth_multiplier * (groups * kernel_area + out_channels) / (out_channels * kernel_area)

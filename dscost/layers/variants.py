@@ -1,0 +1,263 @@
+"""Rewrites of one convolution as cheaper ones: a spec in, named specs out. No tensors, no side effects.
+
+Counted of a variant are its convolutions and what moves data between them. The normalisations and
+activations that networks put between its stages are not.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from dscost.errors import InputError, SpecError
+from dscost.layers.convolution import ConvSpec
+from dscost.layers.formulas import separable_ratio
+from dscost.notation.units import format_shape
+from dscost.registries import Registry
+
+if TYPE_CHECKING:
+    from dscost.layers.others import Part
+
+Convs = tuple[tuple[str, ConvSpec], ...]
+"""Named convolutions, run one after the other."""
+
+
+class Variant(NamedTuple):
+    """A way to write a convolution.
+
+    Args:
+        rewrite: From the standard convolution, and the value of the parameter if there is one, to
+            named stages. They run one after the other, unless a stage names those that it reads,
+            see `dscost.layers.others.Part`.
+        summary: What it is, in a line.
+        formula: Its weights over those of the standard one, as the paper writes it; of MACs it
+            holds as well where every stage has the output positions of the whole. M and N are
+            channels, G the groups of the convolution.
+        source: Where it comes from.
+        gives_up: What it loses.
+        parameter: How its formula calls the whole number that it takes, if it takes one.
+        default: What that is where nobody says; may depend on the convolution.
+        default_text: The default in words, where it depends.
+        ratio: The formula for a convolution, and the parameter if there is one.
+        why_not: Why a convolution has no such variant, whatever the parameter; `None` if it has
+            one.
+    """
+
+    rewrite: "Callable[..., Sequence[Part]]"
+    summary: str
+    formula: str
+    source: str
+    gives_up: str = ""
+    parameter: str | None = None
+    default: int | Callable[[ConvSpec], int] | None = None
+    default_text: str = ""
+    ratio: Callable[..., float] | None = None
+    why_not: Callable[[ConvSpec], str | None] | None = None
+
+    @property
+    def usage(self) -> str:
+        """The parameter with its default, such as `g = 4`; empty where there is none."""
+        return f"{self.parameter} = {self.default_text or self.default}" if self.parameter else ""
+
+    def value_for(self, spec: ConvSpec) -> int | None:
+        """Return the default of the parameter, `None` where there is no parameter."""
+        return self.default(spec) if callable(self.default) else self.default
+
+    def stages(self, spec: ConvSpec, value: int | None) -> "Sequence[Part]":
+        """Return the stages that stand for `spec`.
+
+        Raises:
+            SpecError: There is no such variant, or not with that value.
+        """
+        if value is not None and value < 1:
+            raise SpecError(f"{self.parameter} must be at least 1, found {value}")
+        return self.rewrite(spec) if value is None else self.rewrite(spec, value)
+
+    def ratio_for(self, spec: ConvSpec, value: int | None) -> float | None:
+        """Return the formula for `spec`; unknown where it is words alone."""
+        if self.ratio is None:
+            return None
+        return self.ratio(spec) if value is None else self.ratio(spec, value)
+
+
+RESERVED = frozenset(
+    "as_is standard depthwise_separable speedup speedups stages gap_s backends layers_s others".split()
+)
+"""What a report calls something else, or relies on: no name for a variant."""
+
+VARIANTS: Registry[Variant] = Registry("variant", "variants", more="dscost.layers.blocks")
+
+
+def register_variant(
+    name: str,
+    *,
+    summary: str = "",
+    formula: str = "",
+    source: str = "",
+    gives_up: str = "",
+    parameter: str | None = None,
+    default: int | Callable[[ConvSpec], int] | None = None,
+    default_text: str = "",
+    ratio: Callable[..., float] | None = None,
+    why_not: Callable[[ConvSpec], str | None] | None = None,
+) -> "Callable[[Callable[..., Sequence[Part]]], Variant]":
+    """Return a decorator that makes a function a variant, for `dscost layer --variant NAME` and `dscost list variants`.
+
+    The function takes a `ConvSpec`, and the value of the parameter if there is one, and returns
+    named convolutions that run one after the other. A stage that reads others than the one before
+    it names them, `"input"` among them. An installed package has its variants found by the
+    entry-point group `dscost.variants`, one per name.
+
+    Args:
+        name: Letters, digits and `_`; a later variant of the same name replaces it, but for the two
+            that all stand on.
+        summary: See `Variant`, as of everything below.
+        formula: Of its weights over those of the standard convolution.
+        source: A paper.
+        gives_up: In a line.
+        parameter: A letter.
+        default: Needed where there is a parameter.
+        default_text: Of a default that depends on the convolution.
+        ratio: The formula as a function.
+        why_not: Of a convolution that has no such variant.
+
+    Raises:
+        InputError: The name is none or reserved, or there is a parameter without a default.
+
+    Example::
+
+        @dscost.register_variant("half_groups", summary="half as many connections", formula="1/2")
+        def half_groups(spec):
+            return [("half", dataclasses.replace(spec, groups=2 * spec.groups))]
+    """
+    if not name.isidentifier() or name in RESERVED:
+        raise InputError(
+            f"a variant cannot be called '{name}': expected letters, digits and _, and no name of ours"
+        )
+    if (parameter is None) != (default is None):
+        raise InputError(f"variant '{name}': a parameter and its default belong together")
+
+    def add(rewrite: "Callable[..., Sequence[Part]]") -> Variant:
+        variant = Variant(
+            rewrite,
+            summary,
+            formula,
+            source,
+            gives_up,
+            parameter,
+            default,
+            default_text,
+            ratio,
+            why_not,
+        )
+        return VARIANTS.register(name)(variant)
+
+    return add
+
+
+@lru_cache(maxsize=4096)
+def depthwise_separable(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
+    """Return the depthwise stage, then the pointwise stage, that stand for `spec`.
+
+    The depthwise stage takes stride, padding, dilation and padding mode; the pointwise stage takes
+    the groups and the bias.
+
+    Raises:
+        SpecError: `spec` has no such variant, see `why_not_separable`.
+    """
+    reason = why_not_separable(spec)
+    if reason:
+        raise SpecError(reason)
+    if depth_multiplier < 1:
+        raise SpecError(f"depth_multiplier must be at least 1, found {depth_multiplier}")
+    middle = spec.in_channels * depth_multiplier
+    depthwise = replace(spec, out_channels=middle, groups=spec.in_channels, bias=False)
+    return (
+        ("depthwise", depthwise),
+        ("pointwise", pointwise_like(spec, middle, spec.out_channels, bias=spec.bias)),
+    )
+
+
+def pointwise_like(
+    spec: ConvSpec,
+    in_channels: int,
+    out_channels: int,
+    *,
+    bias: bool = False,
+    groups: int | None = None,
+) -> ConvSpec:
+    """Return a 1×1 convolution of the dimensions and, unless others are given, the groups of `spec`."""
+    ones = (1,) * len(spec.kernel_size)
+    return ConvSpec(
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel_size=ones,
+        stride=ones,
+        padding=(0,) * len(ones),
+        dilation=ones,
+        groups=spec.groups if groups is None else groups,
+        bias=bias,
+    )
+
+
+def standard(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
+    """Return the convolution itself, as the only stage."""
+    return (("standard", spec),)
+
+
+def why_not_separable(spec: ConvSpec) -> str | None:
+    """Return why a convolution has no depthwise-separable variant, or `None` if it has one."""
+    if spec.kernel_area == 1:
+        return f"a {format_shape(spec.kernel_size)} kernel has no spatial part to separate"
+    if spec.is_depthwise:
+        return f"it is depthwise already (groups = in_channels = {spec.groups})"
+    return None
+
+
+def formula_ratio(spec: ConvSpec, depth_multiplier: int = 1) -> float:
+    """Return the cost of the depthwise-separable variant in units of `spec`, as the formula has it."""
+    return separable_ratio(spec.out_channels, spec.kernel_area, spec.groups, depth_multiplier)
+
+
+VARIANTS.register("standard")(
+    Variant(
+        standard,
+        "the dense (or grouped) convolution itself",
+        "1",
+        "LeCun et al. 1989",
+        gives_up="nothing",
+        ratio=lambda spec: 1.0,
+    )
+)
+VARIANTS.register("depthwise_separable")(
+    Variant(
+        depthwise_separable,
+        "a depthwise K×K convolution, then a pointwise 1×1",
+        "T·(G/N + 1/(Kh·Kw)), which is 1/N + 1/K²",
+        "Howard et al. 2017, MobileNets (arXiv:1704.04861)",
+        gives_up="kernels that differ between the outputs of one input channel: T of them serve all outputs",
+        parameter="T",
+        default=1,
+        ratio=formula_ratio,
+        why_not=why_not_separable,
+    )
+)
+
+
+def standard_of_pair(depthwise: ConvSpec, pointwise: ConvSpec) -> ConvSpec:
+    """Return the convolution that a depthwise → pointwise pair stands for.
+
+    It goes from the pair's input channels to the pair's output channels with the depthwise kernel,
+    and keeps the groups and the bias of the pointwise stage.
+    """
+    return replace(
+        depthwise,
+        out_channels=pointwise.out_channels,
+        groups=pointwise.groups,
+        bias=pointwise.bias,
+    )
+
+
+def depth_multiplier_of(depthwise: ConvSpec) -> int:
+    """Return T, the output channels per input channel of a depthwise convolution."""
+    return depthwise.out_channels // depthwise.in_channels

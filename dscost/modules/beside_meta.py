@@ -1,0 +1,233 @@
+"""Tensors with values beside tensors on meta: what is small is computed, everything else is worked out on meta.
+
+An operator that gets none but tensors with values is computed, unless its result is large. One that
+meets a tensor on meta is worked out there, and what it writes has no values from then on. So masks
+and strides can be read though no weight has a value, and no large tensor takes memory.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+
+Run = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+"""Runs an operator on its arguments."""
+
+MOST_VALUES = 2**21
+"""Numbers in a tensor that keeps its values beside a model on meta: masks and strides have fewer,
+features more."""
+
+MOST_MADE_VALUES = 2**12
+"""Numbers in a tensor that has values while a model is made on meta: fewer, for there are as many
+as weights."""
+
+
+class Values:
+    """Which tensors have values, and how operators run on them.
+
+    Args:
+        most: Numbers that a tensor with values may have.
+    """
+
+    def __init__(self, most: int = MOST_VALUES) -> None:
+        self._most = most
+        self._overwritten: dict[int, Tensor] = {}
+
+    def is_known(self, tensor: Tensor) -> bool:
+        """Whether the values of a tensor are those that it would have in a real run."""
+        is_dense = tensor.layout is torch.strided and not tensor.is_meta
+        return is_dense and tensor.untyped_storage()._cdata not in self._overwritten
+
+    def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
+        """Return what an operator gives, with values where all that it reads has some."""
+        tensors = _tensors((args, kwargs))
+        if func.is_view and tensors and not tensors[0].is_meta:
+            return run(func, *_mapped((args, kwargs), _on_cpu))
+        if all(map(self.is_known, tensors)) and not self._is_large(func, args, kwargs, tensors):
+            return run(func, *_mapped((args, kwargs), _on_cpu))
+        return self._on_meta(func, args, kwargs, run)
+
+    def _is_large(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
+    ) -> bool:
+        """Whether the result has too many numbers to be computed by the way; torch tells on meta, where it can."""
+        if func._schema.is_mutable:  # no larger than what it writes on
+            return False
+        meta_args, meta_kwargs = _mapped((args, kwargs), _Twins().twin)
+        if not tensors and _makes_something(func):
+            meta_kwargs["device"] = torch.device("meta")
+        try:
+            result = func(*meta_args, **meta_kwargs)
+        except Exception:  # noqa: BLE001 - it needs values, which it has, or it fails for real as well
+            return False
+        return any(leaf.numel() > self._most for leaf in _tensors(result))
+
+    def _on_meta(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
+        if func in _INDEXING:
+            args = (args[0], self._numbered(args[1]), *args[2:])
+        self._lose_values(func, args, kwargs)
+        twins = _Twins()
+        meta_args, meta_kwargs = _mapped((args, kwargs), twins.twin)
+        if not _tensors((args, kwargs)) and _makes_something(func):
+            meta_kwargs["device"] = torch.device("meta")
+        result = run(func, meta_args, meta_kwargs)
+        return _mapped(result, twins.original)
+
+    def _numbered(self, indices: Any) -> Any:
+        """Return indices with positions in place of truth values that are known: then the result has a known shape."""
+        new: list[Any] = []
+        for index in indices:
+            if index is not None and index.dtype is torch.bool and self.is_known(index):
+                new += index.nonzero().unbind(1)
+            else:
+                new.append(index)
+        return new
+
+    def _lose_values(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not func._schema.is_mutable:
+            return
+        arguments = func._schema.arguments
+        given = {
+            argument.name: value for argument, value in zip(arguments, args, strict=False)
+        } | kwargs
+        for tensor in _tensors(
+            [given.get(argument.name) for argument in arguments if argument.is_write]
+        ):
+            if not tensor.is_meta and tensor.layout is torch.strided:
+                self._overwritten[tensor.untyped_storage()._cdata] = (
+                    tensor  # alive, so that its address stays
+                )
+
+
+class DirectAccess(TorchFunctionMode):
+    """Looks after functions that read or make values without an operator.
+
+    Values that are not known cannot be read, and what is made of numbers in Python keeps them, also
+    on meta.
+
+    Args:
+        values: Which tensors have values.
+        missed: Is told of the error where one has none, and returns it.
+    """
+
+    def __init__(self, values: Values, missed: Callable[[BaseException], BaseException]) -> None:
+        super().__init__()
+        self._values, self._missed = values, missed
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in READING and isinstance(args[0], Tensor) and not self._values.is_known(args[0]):
+            raise self._missed(NotImplementedError("Cannot copy out of meta tensor; no data!"))
+        if (
+            func in _MADE_OF_NUMBERS
+            and not _tensors((args, kwargs))
+            and _is_meta(kwargs.get("device"))
+        ):
+            kwargs = {**kwargs, "device": "cpu"}
+        elif func is Tensor.new_tensor and args[0].is_meta and not _tensors((args[1:], kwargs)):
+            func, kwargs = torch.tensor, {"dtype": args[0].dtype, **kwargs, "device": "cpu"}
+            args = args[1:]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def values_kept(most: int = MOST_VALUES) -> Iterator[None]:
+    """Let code on meta read what is small: strides that it computes, rates that it takes apart.
+
+    Args:
+        most: Numbers that a tensor with values may have.
+    """
+    values = Values(most)
+    with _Mode(values), DirectAccess(values, lambda error: error):
+        yield
+
+
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self, values: Values) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._values = values
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return self._values.compute(
+            func, args, kwargs or {}, lambda func, args, kwargs: func(*args, **kwargs)
+        )
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+_MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
+READING = {Tensor.tolist, Tensor.numpy, Tensor.__array__}
+"""What gives values to Python and NumPy without an operator."""
+_INDEXING = {
+    aten.index.Tensor,
+    aten.index_put.default,
+    aten.index_put_.default,
+    aten._index_put_impl_.default,
+}
+
+
+class _Twins:
+    """Tensors on meta in place of tensors with values, for one operator."""
+
+    def __init__(self) -> None:
+        self._twins: dict[int, Tensor] = {}
+        self._originals: dict[int, Tensor] = {}
+
+    def twin(self, value: Any) -> Any:
+        if isinstance(value, torch.device):
+            return torch.device("meta")
+        if not isinstance(value, Tensor) or value.is_meta or value.layout is not torch.strided:
+            return value
+        known = self._twins.get(id(value))
+        if known is None:
+            known = torch.empty_strided(
+                value.shape, value.stride(), dtype=value.dtype, device="meta"
+            )
+            self._twins[id(value)], self._originals[id(known)] = known, value
+        return known
+
+    def original(self, value: Any) -> Any:
+        return self._originals.get(id(value), value)
+
+
+def _is_meta(device: Any) -> bool:
+    """Whether a device is meta, by name or as the default that is in force."""
+    return device is None or torch.device(device).type == "meta"
+
+
+def _on_cpu(value: Any) -> Any:
+    return torch.device("cpu") if isinstance(value, torch.device) else value
+
+
+def _makes_something(func: Any) -> bool:
+    return any(argument.name == "device" for argument in func._schema.arguments)
+
+
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(_mapped(entry, change) for entry in value)
+    if isinstance(value, dict):
+        return {key: _mapped(entry, change) for key, entry in value.items()}
+    return change(value)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [tensor for entry in value for tensor in _tensors(entry)]

@@ -1,0 +1,295 @@
+"""Specs and operations → torch modules with random weights."""
+
+import copy
+from collections.abc import Callable, Sequence
+from math import prod, sqrt
+
+import torch
+from torch import Tensor, nn
+
+from dscost.errors import InputError
+from dscost.foreign.parts import (
+    changed,
+    each_parameter,
+    each_part,
+    each_tensor,
+    needs_no_gradients,
+    own_tensors,
+    set_training,
+)
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.others import (
+    ActivationSpec,
+    BatchNormSpec,
+    ConcatSpec,
+    DropoutSpec,
+    FlattenSpec,
+    GlobalPoolSpec,
+    JoinSpec,
+    LinearSpec,
+    Part,
+    PoolSpec,
+    ShuffleSpec,
+    Spec,
+)
+from dscost.layers.variants import Convs
+from dscost.networks.network import (
+    NETWORK_INPUT,
+    Operation,
+    consumers,
+    overwrites,
+    stage_operations,
+)
+
+CONV_CLASSES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+class Add(nn.Module):
+    """Elementwise sum of two tensors."""
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return `first + second`."""
+        return first + second
+
+
+class Multiply(nn.Module):
+    """Elementwise product of two tensors."""
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return `first * second`; `second` may be `(B, C, 1, 1)`."""
+        return first * second
+
+
+class Concat(nn.Module):
+    """Feature maps one behind the other along their channels."""
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Return `(B, C1 + C2 + …, H, W)` of maps `(B, Ci, H, W)`."""
+        return torch.cat(maps, dim=1)
+
+
+class Network(nn.Module):
+    """Operations as a module whose children carry the operations' names.
+
+    Intermediate results are dropped after their last reader, as a hand-written forward does.
+    """
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        super().__init__()
+        last_reader = {
+            source: position for position, op in enumerate(operations) for source in op.sources
+        }
+        self._steps: list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]] = []
+        readers = consumers(operations)
+        for position, operation in enumerate(operations):
+            module = build_module(
+                operation.spec, inplace=overwrites(operations, readers, operation)
+            )
+            _attach(self, operation.name, module)
+            done = tuple(
+                {source for source in operation.sources if last_reader[source] == position}
+            )
+            self._steps.append((module, operation.sources, done))
+
+    def train(self, mode: bool = True) -> "Network":
+        """Set the mode; unlike the inherited one it bears a layer that is called `training`."""
+        for module in self.modules():
+            module.__dict__["training"] = mode
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output of the last operation for an input `(B, C, H, W)`."""
+        live = {NETWORK_INPUT: x}
+        for position, (module, sources, done) in enumerate(self._steps):
+            result = module(*(live[source] for source in sources))
+            for source in done:
+                del live[source]
+            live[position] = result
+        output: Tensor = result
+        return output
+
+
+def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
+    """Return the torch module of one layer.
+
+    Args:
+        spec: What it computes.
+        inplace: Whether an activation may overwrite its input, as the reference implementations do.
+    """
+    match spec:
+        case ConvSpec():
+            return build_conv(spec)
+        case LinearSpec():
+            return nn.Linear(spec.in_features, spec.out_features, bias=spec.bias)
+        case BatchNormSpec():
+            return nn.BatchNorm2d(spec.channels)
+        case ActivationSpec():
+            options = (
+                {"dim": 1}
+                if spec.kind == "softmax"
+                else {"inplace": inplace}
+                if spec.can_overwrite
+                else {}
+            )
+            module: nn.Module = getattr(nn, spec.type)(**options)
+            return module
+        case PoolSpec(kind="max"):
+            return nn.MaxPool2d(
+                spec.kernel_size, spec.stride, spec.padding, ceil_mode=spec.ceil_mode
+            )
+        case PoolSpec():
+            return nn.AvgPool2d(
+                spec.kernel_size, spec.stride, spec.padding, ceil_mode=spec.ceil_mode
+            )  # type: ignore[arg-type]
+        case GlobalPoolSpec():
+            return nn.AdaptiveAvgPool2d(spec.output_size)
+        case FlattenSpec():
+            return nn.Flatten()
+        case DropoutSpec():
+            return nn.Dropout(spec.probability)
+        case JoinSpec():
+            return Add() if spec.kind == "add" else Multiply()
+        case ConcatSpec():
+            return Concat()
+        case ShuffleSpec():
+            return nn.ChannelShuffle(spec.groups)
+
+
+def build_conv(spec: ConvSpec) -> nn.Module:
+    """Return a convolution with weights that keep the scale of its input."""
+    conv = CONV_CLASSES[len(spec.kernel_size)](
+        spec.in_channels,
+        spec.out_channels,
+        spec.kernel_size,  # type: ignore[arg-type]
+        stride=spec.stride,  # type: ignore[arg-type]
+        padding=spec.padding,  # type: ignore[arg-type]
+        dilation=spec.dilation,  # type: ignore[arg-type]
+        groups=spec.groups,
+        bias=spec.bias,
+        padding_mode=spec.padding_mode,  # type: ignore[arg-type]
+    )
+    _keep_scale(conv)
+    return conv
+
+
+def _keep_scale(layer: nn.Module) -> None:
+    """Give a layer random weights that keep the scale of its input.
+
+    torch's own initial weights shrink the signal until a deep network computes with denormal
+    numbers, slowly.
+    """
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    fan_in = max(1, prod(weight.shape[1:]))
+    nn.init.normal_(weight, std=sqrt(2 / fan_in))
+
+
+def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = None) -> nn.Module:
+    """Return a copy of a model that can run: with its own values, or random ones where it has none.
+
+    Args:
+        module: Left as it is.
+        make_real: Makes it once more with initial values, which its buffers may need.
+
+    Raises:
+        InputError: Its tensors are fake: what runs them may crash.
+    """
+    if any(type(tensor.data).__name__ == "FakeTensor" for tensor in each_parameter(module)):
+        raise InputError("its weights are fake, without values: make it outside of FakeTensorMode")
+    if not any(tensor.is_meta for tensor in each_tensor(module)):
+        return copy.deepcopy(module)
+    new = copy.deepcopy(module) if make_real is None else make_real()
+    made: dict[int, Tensor] = {}
+    for layer in each_part(new):
+        empty = make_real is not None
+        for tensors in own_tensors(layer):
+            for name, tensor in tensors.items():
+                if tensor is not None and tensor.is_meta:
+                    empty = True
+                    tensors[name] = made.setdefault(id(tensor), _filled(tensor))
+        if not empty:
+            continue
+        reset = getattr(layer, "reset_parameters", None)
+        if (
+            reset is not None
+            and make_real is None
+            and all(id(t) in map(id, made.values()) for t in each_parameter(layer))
+        ):
+            reset()
+        if (
+            isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
+            and layer.weight.dim() > 1
+        ):
+            with torch.no_grad():
+                _keep_scale(layer)
+    return new
+
+
+def _filled(tensor: Tensor) -> Tensor:
+    """Return a small constant in place of a tensor without values."""
+    value = torch.full_like(tensor, 0.02 if tensor.is_floating_point() else 0, device="cpu")
+    return (
+        nn.Parameter(value, requires_grad=tensor.requires_grad)
+        if isinstance(tensor, nn.Parameter)
+        else value
+    )
+
+
+def build_stages(convs: Convs) -> nn.Module:
+    """Return named convolutions as one module that runs them one after the other."""
+    if len(convs) == 1:
+        return build_conv(convs[0][1])
+    stages = nn.Sequential()
+    for name, conv in convs:
+        stages.add_module(name, build_conv(conv))
+    return stages
+
+
+def build_variant(parts: Sequence[Part], input_shape: Shape) -> nn.Module:
+    """Return the stages of a variant as one module, for inputs `(B, C, H, W)` of `input_shape`."""
+    convs = tuple(
+        (name, spec) for name, spec, *reads in parts if isinstance(spec, ConvSpec) and not reads
+    )
+    return (
+        build_stages(convs)
+        if len(convs) == len(parts)
+        else Network(stage_operations(parts, input_shape))
+    )
+
+
+def placed(module: nn.Module, *, device: str, dtype: str, memory_format: str) -> nn.Module:
+    """Return the module for inference, with its weights where and how they are to be used."""
+    kind, layout = getattr(torch, dtype), _FORMATS[memory_format]
+
+    def change(tensor: Tensor) -> Tensor:
+        new = tensor.to(
+            device, kind if tensor.is_floating_point() or tensor.is_complex() else tensor.dtype
+        )
+        return (
+            new.to(memory_format=layout) if new.dim() in (4, 5) else new
+        )  # as torch does; it refuses five
+
+    set_training(module, False)
+    needs_no_gradients(module)
+    changed(module, change)
+    return module
+
+
+def random_input(shape: Sequence[int], *, device: str, dtype: str, memory_format: str) -> Tensor:
+    """Return normally distributed values."""
+    values = torch.randn(*shape).to(device, getattr(torch, dtype))
+    return values.to(memory_format=_FORMATS[memory_format]) if values.dim() == 4 else values
+
+
+_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+def _attach(root: nn.Module, name: str, module: nn.Module) -> None:
+    """Hang a module under a dotted path; unlike `add_module` it takes any name, `half` or `forward` too."""
+    *folders, leaf = name.split(".")
+    for folder in folders:
+        children = root._modules
+        if folder not in children:
+            children[folder] = nn.Module()
+        root = children[folder]  # type: ignore[assignment]
+    root._modules[leaf] = module

@@ -1,0 +1,238 @@
+"""Copies of a model in which some modules are others, wherever the model holds them."""
+
+import copy
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import BuiltinMethodType, CellType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dscost.errors import InputError, first_line
+from dscost.foreign.parts import children_of, each_part, each_tensor, unwrapped
+
+
+def by_path(root: nn.Module) -> dict[str, nn.Module]:
+    """Return every module under the path by which a trace names it; torch.compile's wrappers have none."""
+    found: dict[str, nn.Module] = {}
+    seen: set[int] = set()
+
+    def visit(path: str, module: nn.Module) -> None:
+        module = unwrapped(module)
+        if id(module) in seen:
+            return
+        seen.add(id(module))
+        found[path] = module
+        if not isinstance(module, torch.jit.ScriptModule):
+            for name, child in children_of(module).items():
+                if child is not None:
+                    visit(f"{path}.{name}" if path else name, child)
+
+    visit("", root)
+    return found
+
+
+def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int, Any]]:
+    """Return a copy of a model with some modules and parameters replaced, and the memo of `copy.deepcopy`.
+
+    They are replaced wherever the model holds them: as children, in lists, by their methods.
+
+    Raises:
+        InputError: It cannot be copied.
+    """
+    memo = memo_for(root, new)
+    return deep_copied(root, memo, of=root), memo
+
+
+def shared_tensors(root: nn.Module) -> dict[Tensor, Tensor]:
+    """Return the parameters and buffers of a model as `copied` takes them for a copy that has the very same ones.
+
+    Nothing where a class of the model says itself how it is copied, and might write to what it
+    takes for a copy's own.
+    """
+    if not all(map(_is_copied_by_torch, each_part(root))):
+        return {}
+    return {
+        one: one for one in each_tensor(root) if type(one) in _PLAIN and one.layout == torch.strided
+    }
+
+
+_PLAIN = (nn.Parameter, Tensor)
+_COPYING = ("__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+
+
+def _is_copied_by_torch(part: nn.Module) -> bool:
+    """Whether copying a module runs no code but that of Python and torch."""
+    owners = [
+        next((one for one in type(part).__mro__ if name in vars(one)), object) for name in _COPYING
+    ]
+    return "__deepcopy__" not in vars(part) and all(
+        owner is object or owner.__module__.partition(".")[0] == "torch" for owner in owners
+    )
+
+
+def memo_for(root: nn.Module, new: Mapping[Any, Any]) -> dict[int, Any]:
+    """Return the memo with which `copy.deepcopy` copies a model, some modules and parameters replaced."""
+    memo: dict[int, Any] = {id(old): replacement for old, replacement in new.items()}
+    for part in each_part(root):
+        for value in vars(part).values():
+            if (
+                isinstance(value, Tensor) and not value.is_leaf
+            ):  # a computed weight, which torch refuses to copy
+                memo[id(value)] = value.detach().clone()
+            elif isinstance(value, MethodType):  # copied, it would be a method of the old class
+                method = getattr(memo.get(id(value.__self__)), getattr(value, "__name__", ""), None)
+                memo.update({} if method is None else {id(value): method})
+        for parameter in part._parameters.values():
+            if parameter is not None and parameter.layout != torch.strided:  # likewise
+                memo.setdefault(
+                    id(parameter), nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+                )
+    return memo
+
+
+def deep_copied(value: Any, memo: dict[int, Any], *, of: nn.Module) -> Any:
+    """Return `copy.deepcopy` of something.
+
+    Args:
+        value: What to copy.
+        memo: As of `copy.deepcopy`.
+        of: The model that errors name.
+
+    Raises:
+        InputError: It cannot be copied.
+    """
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception as error:  # a model says itself how it is copied, or that it is not
+        raise InputError(f"{type(of).__name__} cannot be copied: {first_line(error)}") from error
+
+
+# -- copies to run code on
+
+
+def copied_to_run(root: nn.Module, new: Mapping[Any, Any]) -> nn.Module:
+    """Return a copy of a model as `copied` does, that leaves no trace in what its functions and hooks close over.
+
+    Raises:
+        InputError: It cannot be copied.
+    """
+    running, memo = copied(root, new)
+    set_apart(running, memo)
+    return running
+
+
+def set_apart(running: nn.Module, memo: dict[int, Any]) -> None:
+    """Give a copy of a model functions of its own, with copies of what they close over.
+
+    Args:
+        running: The copy; `copy.deepcopy` shares functions with the original.
+        memo: With which it was made; it grows.
+    """
+    parts = [part for part in each_part(running) if not isinstance(part, torch.jit.ScriptModule)]
+    for part in parts:
+        memo[id(part)] = part
+        for name in ("_parameters", "_buffers"):
+            memo.update(
+                (id(tensor), tensor)
+                for tensor in part.__dict__[name].values()
+                if tensor is not None
+            )
+    for part in parts:
+        for name, value in list(part.__dict__.items()):
+            if name in ("_parameters", "_buffers", "_modules") or not isinstance(value, _HOLD_CODE):
+                continue
+            if name.endswith("_hooks") and isinstance(value, dict):  # handles know the dict itself
+                value.update((key, isolated(hook, memo)) for key, hook in list(value.items()))
+            else:
+                part.__dict__[name] = isolated(value, memo)
+
+
+DEEPEST = 4
+"""How far from a value `isolated` looks for what it has to copy."""
+LARGE = 1 << 20
+"""Elements from which on a tensor is shared with the original."""
+
+
+def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
+    """Return a copy of what code keeps its state in, so that running it leaves no trace in the original.
+
+    Unlike `copy.deepcopy` it copies functions with what they have closed over; and of another
+    module it copies what it holds as plain attributes only.
+
+    Args:
+        value: A function, a method, an object, a container.
+        known: Copies by the identity of the original, as the memo of `copy.deepcopy`; it grows.
+        depth: How far this is from the value that was asked for.
+    """
+    if id(value) in known or depth > DEEPEST:
+        return known.get(id(value), value)
+    inner = partial(isolated, known=known, depth=depth + 1)
+    new = value
+    if isinstance(value, MethodType):
+        new = MethodType(value.__func__, inner(value.__self__))
+    elif isinstance(value, BuiltinMethodType) and isinstance(value.__self__, _CONTAINERS):
+        new = getattr(inner(value.__self__), value.__name__)
+    elif isinstance(value, partial):
+        new = partial(
+            inner(value.func),
+            *map(inner, value.args),
+            **{name: inner(one) for name, one in value.keywords.items()},
+        )
+    elif isinstance(value, FunctionType):
+        if not (value.__closure__ or value.__defaults__ or value.__kwdefaults__ or value.__dict__):
+            return value  # known by its identity perhaps, as are those of torch
+        new = _isolated_function(value, inner)
+    elif isinstance(value, CellType):  # one for all functions that close over a variable
+        new = CellType(isolated(value.cell_contents, known, depth))
+    elif isinstance(value, Tensor):
+        new = (
+            value.detach().clone()
+            if value.numel() < LARGE and value.layout == torch.strided
+            else value
+        )
+    elif isinstance(value, dict):
+        new = copy.copy(value)
+        new.update((key, inner(one)) for key, one in value.items())
+    elif isinstance(value, list | tuple | set | deque) and type(value) in _CONTAINERS:
+        new = type(value)(map(inner, value))
+    elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType | BaseException):
+        new = copy.copy(value)
+        known[id(value)] = new
+        for name, one in vars(value).items():
+            tensors = isinstance(value, nn.Module) and name in (
+                "_parameters",
+                "_buffers",
+                "_modules",
+            )
+            vars(new)[name] = dict(one) if tensors else inner(one)
+    known[id(value)] = new
+    return new
+
+
+_CONTAINERS = (dict, list, tuple, set, deque)
+_HOLD_CODE = (FunctionType, MethodType, BuiltinMethodType, partial, *_CONTAINERS)
+
+
+def _isolated_function(function: FunctionType, inner: Callable[[Any], Any]) -> FunctionType:
+    closure, defaults = function.__closure__ or (), function.__defaults__
+    filled = [inner(cell) if _is_filled(cell) else cell for cell in closure]
+    new = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        defaults and inner(defaults),
+        tuple(filled) or None,
+    )
+    new.__kwdefaults__ = inner(function.__kwdefaults__)
+    new.__dict__.update(function.__dict__)
+    return new
+
+
+def _is_filled(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False

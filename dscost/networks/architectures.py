@@ -1,0 +1,154 @@
+"""Architectures as YAML: found by name or read from a file, unrolled into operations. No torch.
+
+>>> network = build(find_builtin("mobilenet_v1"), overrides={"width": 0.5})
+>>> network.operations[0].name, network.operations[0].output_shape
+('conv1', (1, 16, 112, 112))
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dscost.configs import config_folder
+from dscost.errors import InputError, Problem, UnknownNameError
+from dscost.layers.convolution import Shape, check_extents
+from dscost.networks.language import ArchitectureFile, parse_architecture
+from dscost.networks.network import Operation
+from dscost.networks.unrolling import input_shape, unroll
+from dscost.notation.marked_yaml import read_yaml
+from dscost.notation.units import format_shape
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One model of a file: the file, its name there, and the settings that the name stands for."""
+
+    name: str
+    file: ArchitectureFile
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """An architecture with every value computed."""
+
+    name: str
+    settings: Mapping[str, Any]
+    input_shape: Shape
+    operations: tuple[Operation, ...]
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Return the names of all built-in models, file by file."""
+    return tuple(architecture.name for architecture in builtins())
+
+
+def builtins() -> list[Architecture]:
+    """Return all built-in models."""
+    files = [_read(path) for path in sorted(config_folder("architectures").glob("*.yaml"))]
+    return [
+        Architecture(name, file, {**file.settings, **chosen})
+        for file in files
+        for name, chosen in file.models.items()
+    ]
+
+
+def find_builtin(name: str) -> Architecture:
+    """Return a built-in model. Only files whose name begins it are read.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    for path in sorted(config_folder("architectures").glob("*.yaml")):
+        if name.startswith(path.stem):
+            file = _read(path)
+            if name in file.models:
+                return Architecture(name, file, {**file.settings, **file.models[name]})
+    raise UnknownNameError("model", name, builtin_names())
+
+
+def read_architecture(path: Path, model: str | None = None) -> Architecture:
+    """Return the model of a YAML file; where the file defines several, the one called `model`, else the first.
+
+    Raises:
+        InputError: The file cannot be read, or everything that is wrong with it.
+    """
+    file = _read(path)
+    if model is not None and model not in file.models:
+        raise UnknownNameError("model", model, file.models)
+    name = model or next(iter(file.models), path.stem)
+    return Architecture(name, file, {**file.settings, **file.models.get(name, {})})
+
+
+def build(
+    architecture: Architecture,
+    *,
+    overrides: Mapping[str, Any],
+    shape: Shape | None = None,
+    batch: int | None = None,
+) -> Network:
+    """Return the network with these settings on this input.
+
+    Args:
+        architecture: What to build.
+        overrides: Settings to change, by name.
+        shape: Batch, channels, height and width; without it one input of the architecture's own
+            size.
+        batch: Replaces the batch of the shape.
+
+    Raises:
+        InputError: A setting is unknown or of the wrong kind, or a layer cannot be built.
+    """
+    file = architecture.file
+    settings = dict(architecture.settings)
+    for name, value in overrides.items():
+        if name not in settings:
+            if not settings:
+                raise InputError(f"{architecture.name} has no settings, so '{name}' cannot be set")
+            raise UnknownNameError("setting", name, settings)
+        settings[name] = _of_same_kind(name, value, settings[name])
+    if shape is None:
+        own = input_shape(file, settings)
+        if own is None:
+            raise InputError(
+                f"{file.path} does not state its input: give it with --input 1,3,224,224"
+            )
+        shape = (1, *own)
+    else:
+        # a setting that only the file's own input uses says nothing about this one
+        for name in file.input_settings:
+            if name in overrides:
+                raise InputError(f"setting '{name}' only sizes the input, and the input is given")
+            settings.pop(name, None)
+    if len(shape) != 4:
+        raise InputError(
+            f"input must be batch, channels, height and width, found {format_shape(shape)}"
+        )
+    if batch is not None:
+        shape = (batch, *shape[1:])
+    check_extents(shape)
+    operations = unroll(file, settings, shape)
+    return Network(architecture.name, settings, shape, tuple(operations))
+
+
+def _read(path: Path) -> ArchitectureFile:
+    problems: list[Problem] = []
+    return parse_architecture(read_yaml(path, problems), str(path), problems)
+
+
+def _of_same_kind(name: str, value: Any, default: Any) -> Any:
+    def kind(of: Any) -> str:
+        if type(of) in (int, float):
+            return "a number"
+        return {bool: "true or false", str: "a word", list: "a list"}.get(type(of), "nothing")
+
+    if kind(value) != kind(default):
+        raise InputError(
+            f"setting '{name}' must be {kind(default)} like {default}, found '{value}'"
+        )
+    if kind(value) == "a number" and (value < 0 or (type(default) is float and value == 0)):
+        raise InputError(
+            f"setting '{name}' must be {'above' if type(default) is float else 'at least'} 0, found {value}"
+        )
+    return value

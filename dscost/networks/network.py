@@ -1,0 +1,257 @@
+"""A network as a list of operations in the order in which they run, each naming where its inputs come from."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from dscost.errors import SpecError, UnknownNameError
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.reports.records import Cost, Stage, chain_cost
+
+if TYPE_CHECKING:
+    from dscost.layers.others import Part, Spec
+    from dscost.networks.axes import Map
+
+NETWORK_INPUT = -1
+"""The source of an operation that reads what the network is given."""
+INPUT = "input"
+"""How a stage of a variant calls that."""
+
+
+class Mixing(NamedTuple):
+    """A pointwise convolution, in whatever way it is written.
+
+    Args:
+        axis: Along which it mixes.
+        in_channels: Values along that axis.
+        out_channels: What it makes of them.
+        groups: Groups of channels that are mixed apart.
+        bias: Whether it adds one.
+    """
+
+    axis: int
+    in_channels: int
+    out_channels: int
+    groups: int
+    bias: bool
+
+
+class Operation(NamedTuple):
+    """One layer at work.
+
+    Args:
+        name: Dotted path, unique in the network.
+        spec: What it computes.
+        sources: Positions, in the list of operations, whose outputs it reads; or `NETWORK_INPUT`.
+        input_shapes: One per source.
+        output_shape: Of its single output.
+    """
+
+    name: str
+    spec: "Spec"
+    sources: tuple[int, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape
+
+    @property
+    def op(self) -> str:
+        """What it computes, in the words of a report."""
+        return self.spec.op
+
+    @property
+    def conv(self) -> ConvSpec | None:
+        """The convolution that it is, if it is one."""
+        return self.spec if isinstance(self.spec, ConvSpec) else None
+
+    @property
+    def result(self) -> "Map":
+        """Its output as a feature map."""
+        from dscost.networks.axes import feature_map
+
+        return feature_map(self.output_shape, len(self.output_shape) - 2)
+
+    def reads(self, known: "Mapping[int, Map]") -> "list[Map | None]":
+        """Return what is known of each of its sources, see `Step`."""
+        return [known.get(source) for source in self.sources]
+
+    def carried(self, read: "Sequence[Map | None]", name: str) -> "Map | None":
+        """Return what becomes of a feature map in it, see `Step`."""
+        from dscost.networks.axes import joined, mixed, reduced, reshaped, shuffled
+
+        given = read[0]
+        if given is None or len(set(self.sources)) < len(self.sources):
+            return None
+        match self.op:
+            case "normalization" | "activation" | "identity":
+                return given
+            case "view":
+                return reshaped(given, self.output_shape)
+            case "other" if self.spec.type == "ChannelShuffle":
+                return shuffled(given, name)
+            case "multiply":
+                return joined(tuple(one for one in read if one), self.output_shape)
+            case "global_pooling":
+                return reduced(given, tuple(range(2, len(given.shape))), self.output_shape)
+            case "convolution" | "linear":
+                return mixed(given, self.output_shape)
+        return None
+
+    def mixing(self, read: "Sequence[Map | None]") -> Mixing | None:
+        """Return how it mixes the channels of a feature map, see `Step`."""
+        if self.conv is not None:
+            return mixing_of(self.conv, len(self.output_shape))
+        if self.op == "linear":
+            biased = self.spec.params > self.input_shapes[0][-1] * self.output_shape[-1]
+            return Mixing(
+                len(self.output_shape) - 1,
+                self.input_shapes[0][-1],
+                self.output_shape[-1],
+                1,
+                biased,
+            )
+        return None
+
+
+class Step(Protocol):
+    """What following tensors through a network needs to know of each operation, built or traced."""
+
+    @property
+    def op(self) -> str:
+        """What it computes, in the words of a report."""
+
+    @property
+    def conv(self) -> ConvSpec | None:
+        """The convolution that it is, if it is one."""
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Positions whose results it reads, or `NETWORK_INPUT`."""
+
+    @property
+    def output_shape(self) -> Shape:
+        """Of its result."""
+
+    @property
+    def result(self) -> "Map":
+        """What a convolution writes, as a feature map."""
+
+    def reads(self, known: "Mapping[int, Map]") -> "list[Map | None] | None":
+        """Return what it reads of the results that are known, one entry per source; `None` if only a part of one."""
+
+    def carried(self, read: "Sequence[Map | None]", name: str) -> "Map | None":
+        """Return what becomes of what it reads, or `None` where different positions, or different maps, are mixed.
+
+        Args:
+            read: What `reads` returned; `None` stands for a constant.
+            name: Tells it from every other step.
+        """
+
+    def mixing(self, read: "Sequence[Map | None]") -> Mixing | None:
+        """Return how it mixes what lies on one axis of what it reads, if it is that and nothing more."""
+
+
+def mixing_of(conv: ConvSpec, dimensions: int) -> Mixing | None:
+    """Return how a convolution mixes its channels where it is pointwise and reads every position."""
+    if not conv.is_pointwise or conv.is_depthwise or set(conv.stride) != {1}:
+        return None
+    axis = dimensions - len(conv.kernel_size) - 1
+    return Mixing(axis, conv.in_channels, conv.out_channels, conv.groups, conv.bias)
+
+
+def cost_of(
+    spec: "Spec", input_shapes: Sequence[Shape], output_shape: Shape, element_bytes: int
+) -> Cost:
+    """Return what one layer costs.
+
+    Traffic reads every input and parameter once and writes the output once; batch normalisation
+    also reads its running statistics; a view moves nothing.
+    """
+    input_bytes = sum(map(prod, input_shapes)) * element_bytes
+    output_bytes = prod(output_shape) * element_bytes
+    weight_bytes = spec.params * element_bytes
+    moved_bytes = input_bytes + weight_bytes + spec.buffers * element_bytes + output_bytes
+    return Cost(
+        params=spec.params,
+        macs=spec.macs(input_shapes, output_shape),
+        weight_bytes=weight_bytes,
+        input_bytes=input_bytes,
+        output_bytes=output_bytes,
+        traffic_bytes=moved_bytes if spec.moves_data else 0,
+    )
+
+
+def operation_cost(operation: Operation, element_bytes: int) -> Cost:
+    """Return what one operation costs."""
+    return cost_of(operation.spec, operation.input_shapes, operation.output_shape, element_bytes)
+
+
+def network_cost(operations: Sequence[Operation], element_bytes: int) -> Cost:
+    """Return what the whole network costs: its own input and output, everything else summed."""
+    return chain_cost([operation_cost(operation, element_bytes) for operation in operations])
+
+
+def stage_operations(parts: "Sequence[Part]", input_shape: Shape) -> tuple[Operation, ...]:
+    """Return the stages of a variant as a network on `input_shape`; the last one makes its output.
+
+    Raises:
+        SpecError: A stage does not fit what it reads, reads what there is not, or has a name that
+            is taken.
+    """
+    operations: list[Operation] = []
+    positions = {INPUT: NETWORK_INPUT}
+    for name, spec, *reads in parts:
+        if name in positions:
+            raise SpecError(f"two stages are called '{name}'")
+        try:
+            sources = (
+                tuple(positions[read] for read in reads[0]) if reads else (len(operations) - 1,)
+            )
+        except KeyError as unknown:
+            raise UnknownNameError(
+                "stage", unknown.args[0], positions, f", read by '{name}'"
+            ) from None
+        shapes = tuple(
+            input_shape if at == NETWORK_INPUT else operations[at].output_shape for at in sources
+        )
+        positions[name] = len(operations)
+        operations.append(Operation(name, spec, sources, shapes, spec.output_shape(*shapes)))
+    return tuple(operations)
+
+
+def stage_costs(
+    parts: "Sequence[Part]", input_shape: Shape, element_bytes: int
+) -> tuple[Stage, ...]:
+    """Return the stages of a variant on `input_shape`, each with its cost; see `stage_operations`."""
+    return tuple(
+        Stage(
+            one.name,
+            one.conv,
+            one.input_shapes[0],
+            one.output_shape,
+            operation_cost(one, element_bytes),
+        )
+        for one in stage_operations(parts, input_shape)
+    )
+
+
+def overwrites(
+    operations: Sequence[Operation], readers: Sequence[Sequence[int]], operation: Operation
+) -> bool:
+    """Whether an activation writes over its input: it can, it alone reads it, and it was computed just for it."""
+    source = operation.sources[0]
+    return (
+        operation.spec.can_overwrite
+        and source != NETWORK_INPUT
+        and len(readers[source]) == 1
+        and operations[source].spec.moves_data
+    )
+
+
+def consumers(operations: Sequence[Step]) -> list[list[int]]:
+    """Return, for each operation, the positions of those that read its output."""
+    readers: list[list[int]] = [[] for _ in operations]
+    for position, operation in enumerate(operations):
+        for source in operation.sources:
+            if source != NETWORK_INPUT:
+                readers[source].append(position)
+    return readers

@@ -1,0 +1,358 @@
+"""Values as people write them: in the spellings of YAML 1.2 and of Python alike. No torch.
+
+`None`, `null`, `True`, `true`, `-1`, `1e-3`, `(3, 5)`, `[3, 5]`, `{a: 1}`, nested ones, text bare
+or in quotes, and references to Python objects, `package.module:name`. What is a value elsewhere and
+would silently be text here (`yes`, `nil`, `inf`, `3,5`, `1/16`) is refused with what to write
+instead.
+"""
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from math import isinf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dscost.errors import InputError
+
+if TYPE_CHECKING:
+    from dscost.notation.marked_yaml import Node
+
+
+class BareWordError(InputError):
+    """A bare word that would be a value elsewhere.
+
+    Args:
+        message: What it could mean, and what to write.
+        as_text: The word as it is written where text is meant, in quotes.
+    """
+
+    def __init__(self, message: str, as_text: str) -> None:
+        super().__init__(message)
+        self.as_text = as_text
+
+
+MAX_DEPTH = 40
+MAX_NUMBER_LENGTH = 40
+
+
+class Reference(NamedTuple):
+    """A Python object that is named; whoever uses it imports it.
+
+    Args:
+        module: Dotted name of a module.
+        attribute: Dotted name in it.
+        is_called: Whether `()` stands behind it.
+        parts: Keyword arguments that it is to be called with.
+    """
+
+    module: str
+    attribute: str
+    is_called: bool = False
+    parts: Mapping[str, Any] = {}
+
+    def __str__(self) -> str:
+        """Return it as it is written, `transformers:BertConfig`."""
+        return f"{self.module}:{self.attribute}{'()' if self.is_called else ''}"
+
+
+_WORDS: Mapping[str, Any] = {
+    **dict.fromkeys(("None", "null", "Null", "NULL", "~")),
+    **dict.fromkeys(("True", "true", "TRUE"), True),
+    **dict.fromkeys(("False", "false", "FALSE"), False),
+}
+_INSTEAD = {
+    **dict.fromkeys(("yes", "on"), "true"),
+    **dict.fromkeys(("no", "off"), "false"),
+    **dict.fromkeys(("none", "nil", "nul", "null", "undefined", "nothing"), "None"),
+    **dict.fromkeys(("true", "false")),
+}
+"""Words of other languages, in lower case, and what they are here."""
+
+_DIGITS = "[0-9]+(?:_[0-9]+)*"
+_INT = re.compile(rf"[-+]?{_DIGITS}|[-+]?0[xX][0-9a-fA-F]+|[-+]?0[oO][0-7]+|[-+]?0[bB][01]+")
+_FLOAT = re.compile(rf"[-+]?(?:\.{_DIGITS}|{_DIGITS}(?:\.(?:{_DIGITS})?)?)(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.?(?:inf|infinity|nan)", re.IGNORECASE)
+_SEVERAL = re.compile(r"[-+]?[0-9.]+(?:\s*,\s*[-+]?[0-9.]+)+\s*,?|[-+]?[0-9.]+\s*,")
+_SUM = re.compile(r"[-+]?[0-9._]+(?:\s*(?:\*\*|//|[*/])\s*[-+]?[0-9._]+)+")
+_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_REFERENCE = re.compile(rf"({_NAME}):({_NAME})(\(\))?")
+_CALL = re.compile(rf"{_NAME}\s*\(.*\)|lambda\b.*", re.DOTALL)
+_OF_TORCH = re.compile(r"(?:torch(?:\.nn)?|nn)\.[^\W\d]\w*(?:\.\w+)*")
+
+
+def parse_value(text: str) -> Any:
+    """Return what a text stands for; a word that is nothing else is text.
+
+    Raises:
+        InputError: It is no value, or would be one elsewhere.
+
+    >>> parse_value("None"), parse_value("(3, 5)"), parse_value("{a: [1e-3, true], b: 'no'}"), parse_value("relu")
+    (None, (3, 5), {'a': [0.001, True], 'b': 'no'}, 'relu')
+    """
+    text = text.strip()
+    if not text.startswith(_OPENING):
+        return parse_word(text) if text else ""
+    reader = _Reader(text)
+    value = reader.value(0)
+    reader.end()
+    return value
+
+
+def shown(text: str, at_most: int = 80) -> str:
+    """Return a text as a line of an error has it: without control characters, and not too long.
+
+    >>> shown("x" * 9, at_most=5)
+    'xxxx…'
+    """
+    line = text if text.isprintable() else repr(text)[1:-1]
+    return line if len(line) <= at_most else f"{line[: at_most - 1]}…"
+
+
+def parse_word(text: str) -> Any:
+    """Return what a text without brackets and quotes stands for.
+
+    Raises:
+        InputError: It would be a value elsewhere.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text) or _FLOAT.fullmatch(text):
+        return _number(text)
+    reference = _REFERENCE.fullmatch(text)
+    if reference:
+        return Reference(reference[1], reference[2], reference[3] is not None)
+    instead = _instead(text)
+    if instead:
+        raise BareWordError(f"'{shown(text)}' {instead}", _quoted(text))
+    return text
+
+
+def _number(text: str) -> int | float:
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise InputError(
+            f"a number of more than {MAX_NUMBER_LENGTH} characters; put it in quotes if it is text"
+        )
+    if _INT.fullmatch(text):
+        return int(text, 0) if re.match("[-+]?0[xXoObB]", text) else int(text)
+    number = float(text)
+    if isinf(number):
+        raise InputError(f"numbers must be finite, found {text}")
+    return number
+
+
+def _instead(text: str) -> str | None:
+    """Return why a word is no text, and what to write; nothing where it is text."""
+    folded, quotes = text.casefold(), f"{shown(_quoted(text))} for the text"
+    if folded in _INSTEAD:
+        return f"could mean two things: write {_INSTEAD[folded] or folded}, or {quotes}"
+    if _NOT_FINITE.fullmatch(text):
+        return f"is no finite number: write {quotes}"
+    if _SEVERAL.fullmatch(text):
+        return f"could mean two things: write {_several(text)}, or {quotes}"
+    if _SUM.fullmatch(text):
+        return f"is not computed: write the number, or {quotes}"
+    if _OF_TORCH.fullmatch(text):
+        module, _, name = text.rpartition(".")
+        module = "torch.nn" if module == "nn" else module
+        return f"could mean two things: write {module}:{name} for what Python calls so, or {quotes}"
+    if _CALL.fullmatch(text):
+        return f"is not run: write package.module:name for a Python object, or {quotes}"
+    return None
+
+
+def _several(text: str) -> str:
+    entries = shown(text.rstrip(", "))
+    return f"[{entries}] for a list, ({entries}{'' if ',' in entries else ','}) for a tuple"
+
+
+def read_node(node: "Node") -> Any:
+    """Return the value of a YAML file that is an argument of Python code: bare words as `parse_value` reads them.
+
+    Raises:
+        InputError: A bare word is no value, or would be one elsewhere.
+    """
+    value = node.value
+    if isinstance(value, dict):
+        return {key: read_node(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [read_node(child) for child in value]
+    return parse_value(value) if isinstance(value, str) and not node.is_quoted else value
+
+
+def with_parts(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return named values with those of dotted names put into the ones that they are parts of.
+
+    Raises:
+        InputError: A name is given twice, or a part is of something that has none.
+
+    >>> with_parts([("a.b", 1), ("c", 2), ("a.d.e", 3)])
+    {'a': {'b': 1, 'd': {'e': 3}}, 'c': 2}
+    """
+    whole: dict[str, Any] = {}
+    pairs = list(given)
+    # what parts belong to first, whatever the order in which they were written
+    for name, value in sorted(pairs, key=lambda pair: pair[0].count(".")):
+        *outer, last = name.split(".")
+        place = whole
+        for part in outer:
+            place = _inside(place, part, name)
+        if last in place:
+            raise InputError(f"'{name}' is given twice")
+        place[last] = value
+    order = list(dict.fromkeys(name.partition(".")[0] for name, _ in pairs))
+    return {name: whole[name] for name in order}
+
+
+def _inside(place: dict[str, Any], part: str, name: str) -> dict[str, Any]:
+    """Return what holds the parts of an entry."""
+    found = place.setdefault(part, {})
+    if isinstance(found, Reference):
+        found = place[part] = found._replace(parts=dict(found.parts))
+        return found.parts  # type: ignore[return-value]  # the copy made a line above
+    if isinstance(found, dict):
+        return found
+    raise InputError(f"'{name}': {part} is {found!r:.60}, which has no parts")
+
+
+def written(value: Any) -> str:
+    """Return a value as `parse_value` reads it.
+
+    >>> written({"a": (3, 5), "b": [None, "no", "relu"]})
+    "{a: (3, 5), b: [None, 'no', relu]}"
+    """
+    if isinstance(value, Mapping) and not isinstance(value, Reference):
+        return (
+            "{"
+            + ", ".join(f"{written(key)}: {written(entry)}" for key, entry in value.items())
+            + "}"
+        )
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, tuple) and not isinstance(value, Reference):
+        return f"({', '.join(map(written, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, str):
+        return value if re.fullmatch(r"[\w./-]+", value) and _is_text(value) else _quoted(value)
+    return str(value)
+
+
+def _is_text(word: str) -> bool:
+    try:
+        return bool(parse_word(word) == word)
+    except InputError:
+        return False
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'" if text.isprintable() else json.dumps(text)
+
+
+# -- lists, tuples, mappings and quotes
+
+_OPENING = ("[", "(", "{", "'", '"')
+_CLOSING: Mapping[str, str] = {"[": "]", "(": ")", "{": "}"}
+_QUOTED = re.compile(r"'(?:[^']|'')*'" r'|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BARE = re.compile(r"(?:\(\)|[^\[\](){},'\"])+")
+_BARE_KEY = re.compile(r"[^\[\](){},'\":]+")
+
+
+class _Reader:
+    """Reads one value after the other from a text."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._at = text, 0
+
+    def value(self, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise InputError(f"nested deeper than {MAX_DEPTH} levels, refused")
+        match self._next():
+            case "[":
+                return self._entries("[", lambda: self.value(depth + 1))
+            case "(":
+                return self._in_parentheses(depth)
+            case "{":
+                return self._mapping(depth)
+            case "'" | '"':
+                return self._quoted_text()
+        return parse_word(self._bare(_BARE))
+
+    def end(self) -> None:
+        if self._next():
+            raise InputError(
+                f"expected nothing behind a value, found '{shown(self._text[self._at :], 40)}'"
+            )
+
+    def _next(self) -> str:
+        while self._text[self._at : self._at + 1].isspace():
+            self._at += 1
+        return self._text[self._at : self._at + 1]
+
+    def _entries(self, opening: str, read: Callable[[], Any]) -> list[Any]:
+        begin, self._at = self._at, self._at + 1
+        closing, entries = _CLOSING[opening], []
+        while self._next() != closing:
+            entries.append(read())
+            if self._next() == ",":
+                self._at += 1
+            elif self._next() != closing:
+                where = self._text[begin : self._at + 1]
+                raise InputError(
+                    f"expected ',' or '{closing}' in '{shown(where, 60)}' of '{shown(self._text, 60)}'"
+                )
+        self._at += 1
+        return entries
+
+    def _in_parentheses(self, depth: int) -> Any:
+        """Return a tuple; as in Python, a single value without a comma is that value."""
+        entries = self._entries("(", lambda: self.value(depth + 1))
+        before = self._text[: self._at - 1].rstrip()
+        return entries[0] if len(entries) == 1 and not before.endswith(",") else tuple(entries)
+
+    def _mapping(self, depth: int) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+
+        def entry() -> None:
+            key = (
+                self._quoted_text()
+                if self._next() in ("'", '"')
+                else parse_word(self._bare(_BARE_KEY))
+            )
+            if self._next() != ":":
+                raise InputError(f"expected ':' behind {key!r:.40} in '{shown(self._text, 60)}'")
+            self._at += 1
+            if key in found:
+                raise InputError(f"'{shown(str(key))}' is given twice in '{shown(self._text, 60)}'")
+            found[key] = self.value(depth + 1)
+
+        self._entries("{", entry)
+        return found
+
+    def _bare(self, pattern: re.Pattern[str]) -> str:
+        found = pattern.match(self._text, self._at)
+        if found is None or not found[0].strip():
+            what = f"found '{shown(self._next())}'" if self._next() else "it ends there"
+            raise InputError(
+                f"expected a value at character {self._at + 1} of '{shown(self._text, 60)}', {what}"
+            )
+        self._at = found.end()
+        return found[0].strip()
+
+    def _quoted_text(self) -> str:
+        """Return a text in quotes: single ones as in YAML, where only two stand for one, double ones as in Python."""
+        found = _QUOTED.match(self._text, self._at)
+        if found is None:
+            raise InputError(f"quotes are not closed in '{shown(self._text, 60)}'")
+        self._at = found.end()
+        if found[0][0] == "'":
+            return found[0][1:-1].replace("''", "'")
+        try:
+            with warnings.catch_warnings(
+                action="error"
+            ):  # Python only warns of an escape that it does not know
+                text: str = ast.literal_eval(found[0].replace("\n", "\\n"))
+        except (SyntaxError, ValueError) as error:
+            raise InputError(
+                f"{shown(found[0], 60)} has an escape sequence that means nothing"
+            ) from error
+        return text

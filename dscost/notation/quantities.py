@@ -1,0 +1,96 @@
+"""Quantities as a budget writes them, read exactly: `600M`, `4_231_976`, `17 MiB`, `5%`, `12 ms`."""
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+
+from dscost.errors import InputError, did_you_mean
+
+_COUNT_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BYTE_UNITS = {
+    "B": 1,
+    **{f"{prefix}B": 1000**power for power, prefix in enumerate(("k", "M", "G", "T"), start=1)},
+    "KB": 1000,
+    **{f"{prefix}iB": 1024**power for power, prefix in enumerate(("K", "M", "G", "T"), start=1)},
+}
+_TIME_UNITS = {
+    "ns": Fraction(1, 10**9),
+    "µs": Fraction(1, 10**6),
+    "μs": Fraction(1, 10**6),  # the Greek letter, which keyboards have; above the micro sign
+    "us": Fraction(1, 10**6),
+    "ms": Fraction(1, 1000),
+    "s": Fraction(1),
+    "min": Fraction(60),
+}
+QUANTITIES: Mapping[str, tuple[Mapping[str, int | Fraction], str]] = {
+    "count": (_COUNT_UNITS, "600M, 1.5G or 4_231_976"),
+    "bytes": (_BYTE_UNITS, "17 MiB or 17 MB"),
+    "seconds": (_TIME_UNITS, "12 ms"),
+    "share": ({"%": Fraction(1, 100)}, "5%"),
+    "factor": ({"": 1, "×": 1, "x": 1}, "2.5"),
+}
+"""Units by what is measured, and examples for errors."""
+
+_DIGITS = r"[0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+"
+_EXPONENT = r"e[-+]?[0-9]{1,2}"  # no more than a float can still hold when it is printed
+_QUANTITY = re.compile(rf"({_DIGITS})({_EXPONENT})?\s*([a-zA-Zµμ%×]*)")
+MAX_QUANTITY = 60
+"""Characters of a quantity."""
+
+
+def quantity_pattern(kind: str) -> str:
+    """Return the pattern of the texts that `parse_quantity` takes, as Python and JSON Schema read it.
+
+    >>> bool(re.search(quantity_pattern("bytes"), "17 MiB")), bool(re.search(quantity_pattern("bytes"), "17"))
+    (True, False)
+    """
+    units = "|".join(QUANTITIES[kind][0])
+    return rf"^\s*(?:{_DIGITS})(?:{_EXPONENT})?\s*(?:{units})\s*$"
+
+
+def kind_of(text: str) -> str | None:
+    """Return what a quantity is of by its unit, whatever its sign; `None` where it has none or is no quantity.
+
+    >>> kind_of("12 MB"), kind_of("+5%"), kind_of("12")
+    ('bytes', 'share', None)
+    """
+    text = text.strip().removeprefix("+")
+    found = _QUANTITY.fullmatch(text) if len(text) <= MAX_QUANTITY else None
+    unit = found[3] if found else ""
+    return next((kind for kind, (units, _) in QUANTITIES.items() if unit and unit in units), None)
+
+
+def parse_quantity(value: object, kind: str) -> Fraction:
+    """Return an exact quantity in counts, bytes, seconds, or as a plain number; a percentage as a share.
+
+    Args:
+        value: Text such as `600M`, `4_231_976`, `17 MiB`, `5%`, `12 ms`; or a number where no unit
+            is needed.
+        kind: A key of `QUANTITIES`.
+
+    Raises:
+        InputError: It is none, or lacks the unit that it needs; the text gives an example.
+
+    >>> parse_quantity("1.5G", "count"), parse_quantity("17 MiB", "bytes"), parse_quantity("1 %", "share")
+    (Fraction(1500000000, 1), Fraction(17825792, 1), Fraction(1, 100))
+    """
+    units, example = QUANTITIES[kind]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        found_instead = "nothing" if value is None else f"{value!r:.{MAX_QUANTITY}}"
+        raise InputError(f"expected a quantity such as {example}, found {found_instead}")
+    text = str(value).strip()
+    found = _QUANTITY.fullmatch(text) if len(text) <= MAX_QUANTITY else None
+    if found is None:
+        signed = ": write it without the sign" if text.startswith("+") and kind_of(text) else ""
+        raise InputError(
+            f"expected a quantity such as {example}, found '{text:.{MAX_QUANTITY}}'{signed}"
+        )
+    digits, exponent, unit = found.groups()
+    if unit not in units:
+        missing = (
+            "it lacks a unit"
+            if not unit
+            else f"unknown unit '{unit}'{did_you_mean(unit, filter(None, units))}"
+        )
+        raise InputError(f"expected a quantity such as {example}, found '{text}': {missing}")
+    return Fraction(digits.replace("_", "") + (exponent or "")) * units[unit]

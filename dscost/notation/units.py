@@ -1,0 +1,228 @@
+"""Quantities as people write them: dtypes, counts, bytes, times, pairs.
+
+Everywhere else counts are ints, sizes are bytes and times are seconds.
+"""
+
+from math import isinf
+
+from dscost.errors import InputError, UnknownNameError
+
+DTYPE_BYTES = {
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int8": 1,
+}
+"""Bytes per element of the dtypes a layer can be costed in."""
+
+UNKNOWN = "–"
+"""How an unknown quantity is printed."""
+
+
+def dtype_bytes(dtype: str) -> int:
+    """Return the bytes of one element.
+
+    Raises:
+        UnknownNameError: dscost has no size for that dtype.
+    """
+    if dtype not in DTYPE_BYTES:
+        raise UnknownNameError("dtype", dtype, DTYPE_BYTES)
+    return DTYPE_BYTES[dtype]
+
+
+def format_count(count: int | None) -> str:
+    """Return a count with four significant digits and a decimal prefix.
+
+    >>> format_count(999), format_count(589_824), format_count(115_605_504), format_count(999_999)
+    ('999', '589.8k', '115.6M', '1.000M')
+    """
+    if count is None:
+        return UNKNOWN
+    if abs(count) < 1000:
+        return str(count)
+    return _scaled(float(count), 1000, ("", "k", "M", "G", "T", "P", "E", "Z", "Y"))
+
+
+def format_bytes(size: int | None) -> str:
+    """Return a size with four significant digits and a binary prefix.
+
+    >>> format_bytes(512), format_bytes(2_359_296), format_bytes(1_048_575)
+    ('512 B', '2.250 MiB', '1.000 MiB')
+    """
+    if size is None:
+        return UNKNOWN
+    if abs(size) < 1024:
+        return f"{size} B"
+    return _scaled(
+        float(size), 1024, (" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB", " ZiB")
+    )
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Return a time with three significant digits.
+
+    >>> format_seconds(0.000_812), format_seconds(0.0449), format_seconds(2.5), format_seconds(9.996e-6)
+    ('812 µs', '44.9 ms', '2.50 s', '10.0 µs')
+    """
+    if seconds is None:
+        return UNKNOWN
+    factor, unit = _time_unit(seconds)
+    return f"{_significant(seconds * factor, 3)} {unit}"
+
+
+def format_seconds_with_interval(seconds: float, interval: tuple[float, float] | None) -> str:
+    """Return a time and, where there is one, its interval in one unit.
+
+    >>> format_seconds_with_interval(0.000_996, (0.000_991, 0.001_002))
+    '996 µs [991, 1002]'
+    """
+    if interval is None:
+        return format_seconds(seconds)
+    factor, unit = _time_unit(seconds)
+    low, high = (_significant(bound * factor, 3) for bound in interval)
+    return f"{_significant(seconds * factor, 3)} {unit} [{low}, {high}]"
+
+
+def format_factor(factor: float | None) -> str:
+    """Return a reduction or speedup.
+
+    >>> format_factor(8.6943), format_factor(0.7981), format_factor(131.04)
+    ('8.69×', '0.798×', '131×')
+    """
+    return UNKNOWN if factor is None else f"{_significant(factor, 3)}×"
+
+
+def format_layer(name: str) -> str:
+    """Return the name of a layer as a sentence has it; a model itself has none among its modules.
+
+    >>> format_layer("conv1"), format_layer("")
+    ("'conv1'", '(root)')
+    """
+    return f"'{name}'" if name else "(root)"
+
+
+def format_shape(shape: tuple[int, ...]) -> str:
+    """Return a shape or a pair, `3×224×224`."""
+    return "×".join(map(str, shape))
+
+
+def format_extent(extent: tuple[int, ...] | str) -> str:
+    """Return a pair as one number where both agree.
+
+    >>> format_extent((3, 3)), format_extent((5, 3)), format_extent("same")
+    ('3', '5×3', 'same')
+    """
+    if isinstance(extent, str):
+        return extent
+    return str(extent[0]) if len(set(extent)) == 1 else format_shape(extent)
+
+
+def parse_ints(
+    text: str, *, what: str, separator: str, lengths: tuple[int, ...], example: str
+) -> tuple[int, ...]:
+    """Parse whole numbers such as `5x3` or `1,3,224,224`.
+
+    Args:
+        text: As typed.
+        what: The name of the option, for the error.
+        separator: What stands between two numbers.
+        lengths: How many numbers there may be.
+        example: What would have been right, for the error.
+
+    Raises:
+        InputError: Something else stands there.
+
+    >>> parse_ints("5x3", what="--kernel", separator="x", lengths=(1, 2), example="3 or 5x3")
+    (5, 3)
+    """
+    parts = text.lower().replace("×", "x").split(separator)
+    try:
+        numbers = tuple(int(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in lengths:
+        raise InputError(f"{what}: expected something like {example}, found '{text}'")
+    return numbers
+
+
+def format_difference(seconds: float) -> str:
+    """Return a time that may be negative.
+
+    >>> format_difference(-1.5e-6)
+    '−1.50 µs'
+    """
+    return f"−{format_seconds(-seconds)}" if seconds < 0 else format_seconds(seconds)
+
+
+def parse_seconds(text: str, *, what: str) -> float:
+    """Parse a positive duration such as `10`, `2.5s` or `500 ms`.
+
+    Raises:
+        InputError: It is not one.
+
+    >>> parse_seconds("500ms", what="--time-budget")
+    0.5
+    """
+    number = text.strip().lower()
+    scale = 1.0
+    for unit, factor in (("ms", 1e-3), ("s", 1.0), ("min", 60.0)):
+        if number.endswith(unit):
+            number, scale = number.removesuffix(unit), factor
+            break
+    try:
+        seconds = float(number) * scale
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 86_400:
+        raise InputError(
+            f"{what}: expected a duration under a day, like 10s or 500ms, found '{text}'"
+        )
+    return seconds
+
+
+def parse_share(text: str, *, what: str) -> float:
+    """Parse a share such as `2%` or `0.02`.
+
+    Raises:
+        InputError: It is none, or not above 0 and at most 1.
+
+    >>> parse_share("2%", what="--precision")
+    0.02
+    """
+    number, percent = text.strip().removesuffix("%").rstrip(), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise InputError(f"{what}: expected a share like 2% or 0.02, found '{text}'")
+    return share
+
+
+def _time_unit(seconds: float) -> tuple[float, str]:
+    """Return the factor and the name of the unit in which a time has one to three digits before the point."""
+    for factor, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms")):
+        if float(_significant(seconds * factor, 3)) < 1000:
+            return factor, unit
+    return 1.0, "s"
+
+
+def _scaled(value: float, base: int, prefixes: tuple[str, ...]) -> str:
+    power = 1
+    value /= base
+    while power < len(prefixes) - 1 and float(_significant(value, 4)) >= base:
+        value /= base
+        power += 1
+    return _significant(value, 4) + prefixes[power]
+
+
+def _significant(value: float, digits: int) -> str:
+    """Return `value` with that many digits, but every digit before the point."""
+    if value == 0:
+        return "0"
+    if isinf(value):  # of figures that a file may have, but no device
+        return "inf"
+    rounded = f"{value:.{digits - 1}e}"
+    exponent = int(rounded.partition("e")[2])
+    return f"{value:.{max(0, digits - 1 - exponent)}f}"

@@ -1,0 +1,671 @@
+"""What comes out: plain frozen data, no formatting. `to_dict` gives the JSON of the report.
+
+Unknown is `None`, never 0. Counts are exact ints, times seconds, sizes bytes.
+
+Records that need no check are named tuples here and above: defining one takes a ninth of the time
+of a frozen dataclass, and an answer at once is a promise of the project.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from dscost.layers.convolution import ConvSpec, Shape
+
+SCHEMA_VERSION = 1
+
+CONVENTIONS = {
+    "params": "parameters, frozen ones too, each shared tensor once; buffers are not parameters",
+    "macs": "multiply-accumulates of convolution, linear, matmul, attention and recurrent layers, for the given input, "
+    "batch included; padding positions count, bias does not; a complex one counts as four, products with sparse "
+    "tensors by the stored entries, Fourier transforms not at all",
+    "flops": "2 * macs",
+    "traffic_bytes": "each operand read once, each result written once; summed over stages and layers",
+    "peak_activation_bytes": "largest sum of live activations under the order of execution, inputs included",
+    "reduction": "standard / depthwise_separable",
+    "latency": "seconds per call; median, interval and quantiles are those of blocks of calls",
+    "speedup": "latency of standard / latency of depthwise_separable, from interleaved pairs, with its 95 % interval",
+    "roofline_s": "max(flops / peak, traffic_bytes / bandwidth), summed over stages: no run can be faster",
+}
+"""What each number means, carried in every report."""
+
+MEANINGS = {
+    **CONVENTIONS,
+    "weight_bytes": "size of the parameters in the given dtype",
+    "input_bytes": "size of what goes in",
+    "output_bytes": "size of what comes out",
+    "flops_per_byte": "flops / traffic_bytes",
+}
+"""What each number means, those included whose name says it."""
+
+
+class Cost(NamedTuple):
+    """What a layer, a chain of stages or a model costs on paper.
+
+    Args:
+        params: Parameters.
+        macs: Multiply-accumulates, batch included.
+        weight_bytes: Size of the parameters.
+        input_bytes: Size of what goes in.
+        output_bytes: Size of what comes out.
+        traffic_bytes: Least data moved; of a chain, the sum over its stages.
+    """
+
+    params: int
+    macs: int
+    weight_bytes: int
+    input_bytes: int
+    output_bytes: int
+    traffic_bytes: int
+
+    @property
+    def flops(self) -> int:
+        """Two per multiply-accumulate."""
+        return 2 * self.macs
+
+    @property
+    def flops_per_byte(self) -> float | None:
+        """Arithmetic intensity; unknown where nothing moves."""
+        return self.flops / self.traffic_bytes if self.traffic_bytes else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every figure under its name."""
+        return {name: getattr(self, name) for name in COST_FIGURES}
+
+
+COST_FIGURES = (
+    "params",
+    "macs",
+    "flops",
+    "weight_bytes",
+    "input_bytes",
+    "output_bytes",
+    "traffic_bytes",
+    "flops_per_byte",
+)
+"""The figures of a `Cost`, in the order in which they are reported."""
+
+
+def chain_cost(stages: Sequence[Cost]) -> Cost:
+    """Return the cost of stages that run one after the other.
+
+    The input is that of the first and the output that of the last; everything else adds up.
+    """
+    return Cost(
+        params=sum(stage.params for stage in stages),
+        macs=sum(stage.macs for stage in stages),
+        weight_bytes=sum(stage.weight_bytes for stage in stages),
+        input_bytes=stages[0].input_bytes,
+        output_bytes=stages[-1].output_bytes,
+        traffic_bytes=sum(stage.traffic_bytes for stage in stages),
+    )
+
+
+class Reduction(NamedTuple):
+    """How many times less the depthwise-separable version costs: `standard / depthwise_separable`."""
+
+    params: float | None
+    macs: float | None
+    traffic_bytes: float | None
+
+    @classmethod
+    def between(cls, standard: Cost, variant: Cost) -> "Reduction":
+        """Return the reductions from one cost to the other; unknown where the variant has none of it."""
+        return cls(
+            *(
+                getattr(standard, name) / getattr(variant, name) if getattr(variant, name) else None
+                for name in ("params", "macs", "traffic_bytes")
+            )
+        )
+
+
+class Latency(NamedTuple):
+    """Measured time of one call, from `samples` blocks of calls; fewer than six have no 95 % interval.
+
+    Args:
+        median_s: Of the blocks.
+        ci95_s: Of the median.
+        iqr_s: Between the quartiles.
+        p95_s: Quantile.
+        p99_s: Quantile.
+        min_s: The fastest block.
+        samples: Number of blocks.
+        roofline_s: No run can be faster, by the measured ceilings of the device.
+        bound: What the roofline is made of: `compute` or `memory`.
+        predicted_s: Expected of the operators' calibrated speeds.
+        roofline_fraction: `roofline_s / median_s`.
+        balanced: Whether the roofline's two bounds are within a factor of 2.
+        usual_error: By what factor `predicted_s` is usually off.
+        compile_s: What `torch.compile` took before the first call.
+    """
+
+    median_s: float
+    ci95_s: tuple[float, float] | None
+    iqr_s: float
+    p95_s: float
+    p99_s: float
+    min_s: float
+    samples: int
+    roofline_s: float | None = None
+    bound: str | None = None
+    predicted_s: float | None = None
+    roofline_fraction: float | None = None
+    balanced: bool | None = None
+    usual_error: float | None = None
+    compile_s: float | None = None
+
+
+SAME_WITHIN = 0.03
+"""No smaller difference is called, however quiet the machine."""
+
+
+MOST_SAME = 0.1
+"""Where the machine is noisier than that, nothing is called the same."""
+
+
+class Speedup(NamedTuple):
+    """A ratio of latencies with its 95 % interval; above 1 when the variant is faster.
+
+    Args:
+        median: The ratio.
+        ci95: Its interval.
+        noise_floor: No smaller difference is called: 0.03 for 3 %.
+    """
+
+    median: float
+    ci95: tuple[float, float]
+    noise_floor: float = SAME_WITHIN
+
+    @property
+    def verdict(self) -> str:
+        """What the interval allows to say: `faster`, `slower`, `same` or `unclear`."""
+        low, high = self.ci95
+        most = 1 + self.noise_floor
+        if low >= 1 / most and high <= most:
+            return "same" if self.noise_floor <= MOST_SAME else "unclear"
+        if low > 1 and self.median > most:
+            return "faster"
+        return "slower" if high < 1 and self.median < 1 / most else "unclear"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures and the verdict."""
+        return {
+            **{name: plain(value) for name, value in self._asdict().items()},
+            "verdict": self.verdict,
+        }
+
+
+class TimedVariant(NamedTuple):
+    """What was measured of a variant besides the depthwise-separable one: its time, and standard over that."""
+
+    latency: Latency
+    speedup: Speedup
+
+
+class Timing(NamedTuple):
+    """What was measured of one thing under one setting; `None` where it was not.
+
+    In JSON the latency of each further variant stands under its own name, its speedup in
+    `speedups`.
+
+    Args:
+        as_is: The thing as it stands in the model.
+        standard: Made of standard convolutions.
+        depthwise_separable: Made of depthwise-separable ones.
+        speedup: Latency of standard over depthwise-separable.
+        stages: The parts of the depthwise-separable variant timed alone, by name.
+        gap_s: What the depthwise-separable variant takes beyond its parts.
+        backends: What torch computes each convolution with, by name of the variant or stage.
+        layers_s: Of a whole model: the sum over the layers that were timed alone, by variant.
+        others: Further variants, by name.
+    """
+
+    as_is: Latency | None = None
+    standard: Latency | None = None
+    depthwise_separable: Latency | None = None
+    speedup: Speedup | None = None
+    stages: Mapping[str, Latency] = MappingProxyType({})
+    gap_s: float | None = None
+    backends: Mapping[str, str] = MappingProxyType({})
+    layers_s: Mapping[str, float] = MappingProxyType({})
+    others: Mapping[str, TimedVariant] = MappingProxyType({})
+
+    @property
+    def speedups(self) -> Mapping[str, Speedup]:
+        """Latency of standard over that of each further variant."""
+        return {name: one.speedup for name, one in self.others.items()}
+
+    def of(self, variant: str) -> Latency | None:
+        """Return the latency of `as_is` or of a variant."""
+        match variant:
+            case "as_is":
+                return self.as_is
+            case "standard":
+                return self.standard
+            case "depthwise_separable":
+                return self.depthwise_separable
+        other = self.others.get(variant)
+        return other.latency if other else None
+
+    def speedup_of(self, variant: str) -> Speedup | None:
+        """Return the speedup of a variant over standard."""
+        return self.speedup if variant == "depthwise_separable" else self.speedups.get(variant)
+
+    def part(self, variant: str, stage: str) -> Latency | None:
+        """Return the latency of a stage that was timed alone: those of the depthwise-separable variant are."""
+        return self.stages.get(stage) if variant == "depthwise_separable" else None
+
+    def with_latency(self, variant: str, latency: Latency | None) -> "Timing":
+        """Return the timing with another latency of `as_is` or of a variant that was timed."""
+        match variant:
+            case "as_is":
+                return self._replace(as_is=latency)
+            case "standard":
+                return self._replace(standard=latency)
+            case "depthwise_separable":
+                return self._replace(depthwise_separable=latency)
+        if latency is None or variant not in self.others:
+            return self
+        return self._replace(
+            others={**self.others, variant: self.others[variant]._replace(latency=latency)}
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON: every field but `others`, which stand beside `standard`, and `speedups`."""
+        fields = {name: plain(getattr(self, name)) for name in TIMING_KEYS}
+        return {**fields, **{name: plain(one.latency) for name, one in self.others.items()}}
+
+
+TIMING_KEYS = (*(name for name in Timing._fields if name != "others"), "speedups")
+"""The keys of a `Timing` in the JSON, besides the names of further variants."""
+
+
+class Noise(NamedTuple):
+    """Something that makes measured figures less sure.
+
+    Args:
+        kind: `context_switches`, `page_faults`, `cpu_pressure`, `load`, `steal`, `regimes`,
+            `more_than_macs`, `over_roofline`, `throttled`.
+        figure: What was found.
+        limit: What is still in order.
+        where: Whose measurement it concerns; empty for all.
+    """
+
+    kind: str
+    figure: float
+    limit: float
+    where: str = ""
+
+
+class Cause(NamedTuple):
+    """Why a variant is or is not as fast as its MACs promise.
+
+    Args:
+        kind: `memory_bound`, `depthwise_kernel`, `more_bytes`, `few_channels`, `backend`,
+            `overhead`, `layout`, `allocation`.
+        setting: Under which it was found, such as `cpu`.
+        figures: What decided it, by name.
+    """
+
+    kind: str
+    setting: str
+    figures: Mapping[str, float | str]
+
+
+class Bound(NamedTuple):
+    """What a roofline says of a device that was not measured on.
+
+    Args:
+        roofline_s: No run can be faster.
+        bound: `compute` or `memory`.
+    """
+
+    roofline_s: float
+    bound: str
+
+
+class Stage(NamedTuple):
+    """One step of a variant, with the shapes it sees; `conv` is null where it only moves or adds values."""
+
+    name: str
+    conv: ConvSpec | None
+    input_shape: Shape
+    output_shape: Shape
+    cost: Cost
+
+
+class Operator(NamedTuple):
+    """What a layer computes beside other things: all its calls of one operation, of a convolution with one geometry.
+
+    Args:
+        op: As of a layer.
+        conv: The convolution, if it is one.
+        calls: How often it runs in one pass of the model.
+        cost: Of all of them.
+    """
+
+    op: str
+    conv: ConvSpec | None
+    calls: int
+    cost: Cost
+
+
+class Layer(NamedTuple):
+    """One layer of a model.
+
+    Args:
+        name: Dotted path, unique in the model.
+        type: Class name, as in torch.
+        op: What it computes: `convolution`, `linear`, `normalization`, …
+        calls: How often it runs in one pass.
+        conv: The convolution, if it is one.
+        input_shape: Of its first input, batch first.
+        output_shape: Likewise.
+        cost: As it is.
+        variants: Cost by variant, where both sides of the trade are known: `standard` and
+            `depthwise_separable`. On a depthwise layer that begins a pair they stand for the pair.
+            Of a single layer, `standard` and those that were asked for.
+        stages: What each variant in `variants` consists of.
+        pair: The depthwise layer of the separable pair that this layer belongs to.
+        ends_pair: Whether it is the pointwise layer of that pair.
+        formula_ratio: `T · (G/N + 1/(Kh·Kw))` of the trade.
+        latency: Measurements by setting, such as `cpu`.
+        verdict: `faster`, `slower`, `same` or `unclear`, of the depthwise-separable variant.
+        note: Why there is no variant, where the user asked for one.
+        predictions: Times by the roofline of a device that was not measured on, by device and
+            variant.
+        causes: Why the depthwise-separable variant is as fast as it is.
+        formula_ratios: What the formula says of each variant that was asked for, by name.
+        operators: What it computes, where that is more than one thing; `op` and `conv` tell of the
+            heaviest only.
+        separable_pairs: How many depthwise-separable pairs begin in it; a layer that calls
+            functions may hold several.
+        could_be_separable: How many of its convolutions could be depthwise-separable.
+    """
+
+    name: str
+    type: str
+    op: str
+    calls: int
+    conv: ConvSpec | None
+    input_shape: Shape
+    output_shape: Shape
+    cost: Cost
+    variants: Mapping[str, Cost] = MappingProxyType({})
+    stages: Mapping[str, tuple[Stage, ...]] = MappingProxyType({})
+    pair: str | None = None
+    ends_pair: bool = False
+    formula_ratio: float | None = None
+    latency: Mapping[str, Timing] = MappingProxyType({})
+    verdict: str | None = None
+    note: str | None = None
+    predictions: Mapping[str, Mapping[str, "Bound"]] = MappingProxyType({})
+    causes: tuple[Cause, ...] = ()
+    formula_ratios: Mapping[str, float] = MappingProxyType({})
+    operators: tuple[Operator, ...] = ()
+    separable_pairs: int = 0
+    could_be_separable: int = 0
+
+    @property
+    def timing(self) -> Timing | None:
+        """What was measured under the first setting."""
+        return next(iter(self.latency.values()), None)
+
+    @property
+    def reduction(self) -> float | None:
+        """How many times fewer MACs the depthwise-separable variant has."""
+        return self.reduction_of("depthwise_separable").macs
+
+    def reduction_of(self, variant: str) -> Reduction:
+        """Return how many times less a variant needs; unknown where the layer has no such variant."""
+        if variant not in self.variants:
+            return Reduction(None, None, None)
+        return Reduction.between(self.variants["standard"], self.variants[variant])
+
+
+class Totals(NamedTuple):
+    """A whole model: as it is, made of standard convolutions, and made depthwise-separable."""
+
+    as_is: Cost
+    standard: Cost
+    depthwise_separable: Cost
+
+    @property
+    def reduction(self) -> Reduction:
+        """`standard / depthwise_separable`."""
+        return Reduction.between(self.standard, self.depthwise_separable)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the three costs and the reduction."""
+        return {name: plain(getattr(self, name)) for name in TOTALS_KEYS}
+
+
+TOTALS_KEYS = ("as_is", "standard", "depthwise_separable", "reduction")
+"""The keys of `Totals` in the JSON."""
+
+
+class Input(NamedTuple):
+    """One input tensor."""
+
+    shape: Shape
+    dtype: str
+
+
+class Coverage(NamedTuple):
+    """How much of a model is counted.
+
+    Args:
+        counted: Operators that were counted by formula.
+        free: Operators that are known to be free of MACs.
+        unknown: Operators of unknown cost, each with how often it ran.
+        unknown_in: The layers that ran those, with how often, by operator.
+    """
+
+    counted: int
+    free: int
+    unknown: tuple[str, ...] = ()
+    unknown_in: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+
+
+def unknown_operators(times: Mapping[str, int]) -> tuple[str, ...]:
+    """Return operators of unknown cost as a report lists them, given how often each ran."""
+    return tuple(f"{name} ({number}×)" for name, number in sorted(times.items()))
+
+
+class Block(NamedTuple):
+    """A module that holds others which ran.
+
+    Args:
+        type: Class name, as in torch.
+        output_shape: Of the last result in it, batch first.
+    """
+
+    type: str
+    output_shape: Shape
+
+
+class SharedWeights(NamedTuple):
+    """Parameters that several layers use; the figures of the first of them have them.
+
+    Args:
+        layers: In the order in which they first read them.
+        params: How many parameters.
+        weight_bytes: Their size.
+    """
+
+    layers: tuple[str, ...]
+    params: int
+    weight_bytes: int
+
+
+class Ceiling(NamedTuple):
+    """What a device can do at most: the peak of its arithmetic and the bandwidth of its memory."""
+
+    flops_per_s: float
+    bytes_per_s: float
+
+
+class Environment(NamedTuple):
+    """Where and how the times were taken; `None` where this system does not tell.
+
+    Args:
+        device: Name of the processor; several are separated by commas.
+        threads: Of torch.
+        dtype: Of weights and activations; several are separated by commas.
+        memory_format: Likewise.
+        allocator: `tuned` where freed memory is kept, or `system`.
+        torch_version: Of torch.
+        load_before: Load average of the last minute when measuring began.
+        load_after: When it ended.
+        noise_floor: How far a thing timed against itself was from 1, 0.01 for 1 %.
+        noise: What made the measurement noisy.
+        unknown: Counters that this system does not have.
+        flags: Settings of torch that speed depends on, such as TF32.
+        seed: Of weights, inputs and the order of blocks.
+        ceilings: What the device can do at most, by device and dtype.
+    """
+
+    device: str
+    threads: int
+    dtype: str
+    memory_format: str
+    allocator: str
+    torch_version: str
+    load_before: float | None
+    load_after: float | None
+    noise_floor: float | None = None
+    noise: tuple[Noise, ...] = ()
+    unknown: tuple[str, ...] = ()
+    flags: Mapping[str, str] = MappingProxyType({})
+    seed: int = 0
+    ceilings: Mapping[str, Ceiling] = MappingProxyType({})
+
+
+class Doubt(NamedTuple):
+    """Why the figures of a model may not be all that it costs: one of its warnings, with a word that programs can read.
+
+    Args:
+        kind: `value_dependent`: it looks at values, so other inputs may take other ways; `unused`:
+            parameters that nothing read; `unseen`: part of it ran, or may have run, where no
+            operator is seen, or the backward pass of a function could not be run. Later versions
+            may know more.
+        text: The warning.
+    """
+
+    kind: str
+    text: str
+
+
+class Report(NamedTuple):
+    """Everything known about one model or layer: one entry of `subjects` in the JSON.
+
+    Args:
+        target: What was asked for.
+        source: `layer`, `builtin` or `yaml`.
+        inputs: What the figures hold for.
+        totals: Of the whole.
+        layers: In the order in which they run.
+        coverage: How much of it is counted.
+        settings: Values of the architecture's settings, or the depth multiplier of a layer and,
+            under `variants`, the further ones that were asked for, each with the value of its
+            parameter.
+        assumed: Names of the values that nobody gave.
+        latency: Of the whole, by setting such as `cpu`.
+        peak_activation_bytes: Largest sum of live activations, inputs included.
+        skipped: Layers left standard since the swap makes them slower, where the user asked for
+            that.
+        predictions: Of the whole, see `Layer`.
+        warnings: What the reader must know about the figures.
+        environment: Where the times were taken.
+        shared_weights: What layers share; `None` where that is not known.
+        doubts: Those of the warnings that bear on whether the counts are whole.
+        blocks: Modules that hold several layers, by path, where they are known.
+    """
+
+    target: str
+    source: str
+    inputs: tuple[Input, ...]
+    totals: Totals
+    layers: tuple[Layer, ...]
+    coverage: Coverage
+    settings: Mapping[str, Any] = MappingProxyType({})
+    assumed: tuple[str, ...] = ()
+    latency: Mapping[str, Timing] = MappingProxyType({})
+    peak_activation_bytes: int | None = None
+    skipped: tuple[str, ...] = ()
+    predictions: Mapping[str, Mapping[str, "Bound"]] = MappingProxyType({})
+    warnings: tuple[str, ...] = ()
+    environment: Environment | None = None
+    shared_weights: tuple[SharedWeights, ...] | None = None
+    doubts: tuple[Doubt, ...] = ()
+    blocks: Mapping[str, Block] = MappingProxyType({})
+
+    @property
+    def timing(self) -> Timing | None:
+        """What was measured of the whole under the first setting."""
+        return next(iter(self.latency.values()), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the subject as plain JSON values; the environment stands in the document, not here."""
+        return {name: plain(getattr(self, name)) for name in REPORT_KEYS}
+
+
+REPORT_KEYS = (
+    "target",
+    "source",
+    "settings",
+    "assumed",
+    "inputs",
+    "totals",
+    "layers",
+    "peak_activation_bytes",
+    "latency",
+    "predictions",
+    "skipped",
+    "coverage",
+    "shared_weights",
+    "warnings",
+    "doubts",
+    "blocks",
+)
+"""The keys of a `Report` in the JSON; its environment stands in the document."""
+
+
+def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
+    """Return the whole JSON document for the reports of one command."""
+    from dscost import __version__
+
+    environment = next((report.environment for report in reports if report.environment), None)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "dscost", "version": __version__},
+        "command": command,
+        "conventions": CONVENTIONS,
+        "environment": plain(environment),
+        "subjects": [report.to_dict() for report in reports],
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return nested results as dicts, lists and scalars."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if hasattr(value, "_asdict"):
+        return _plain_entries(zip(value._fields, value, strict=True))
+    if isinstance(value, ConvSpec):
+        return _plain_entries((name, getattr(value, name)) for name in value.__slots__)
+    if isinstance(value, Mapping):
+        return _plain_entries(value.items())
+    if isinstance(value, Iterable):
+        return [entry if type(entry) in _SCALARS else plain(entry) for entry in value]
+    return value
+
+
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+"""Nearly all entries there are: they are spared a call."""
+
+
+def _plain_entries(entries: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    return {name: entry if type(entry) in _SCALARS else plain(entry) for name, entry in entries}
