@@ -19,7 +19,7 @@ from dscost.budgets.language import read_budget
 from dscost.budgets.metrics import METRICS
 from dscost.cli import run
 from dscost.errors import FileProblems, InputError, UnknownNameError
-from dscost.networks.architectures import language as architectures
+from dscost.networks import language as architectures
 from dscost.networks.keys import LAYERS
 from dscost.notation.marked_yaml import parse_yaml, read_yaml
 from dscost.notation.quantities import QUANTITIES, parse_quantity

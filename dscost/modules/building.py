@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from math import prod, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -138,9 +139,10 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
                 spec.kernel_size, spec.stride, spec.padding, ceil_mode=spec.ceil_mode
             )
         case PoolSpec():
-            return nn.AvgPool2d(
-                spec.kernel_size, spec.stride, spec.padding, ceil_mode=spec.ceil_mode
-            )  # type: ignore[arg-type]
+            kernel_size: Any = spec.kernel_size  # a pair, whose length its type does not tell
+            stride: Any = spec.stride
+            padding: Any = spec.padding
+            return nn.AvgPool2d(kernel_size, stride, padding, ceil_mode=spec.ceil_mode)
         case GlobalPoolSpec():
             return nn.AdaptiveAvgPool2d(spec.output_size)
         case FlattenSpec():
