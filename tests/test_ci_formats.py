@@ -26,7 +26,7 @@ from dscost.budgets.selectors import parse_selector
 from dscost.errors import FileProblems, InputError, Problem
 from dscost.rendering import View
 from dscost.rendering.ci import MOST_ANNOTATIONS, RULES, fingerprints, github_failure
-from dscost.rendering.verdicts import VERDICT_RENDERERS, finding_sentence
+from dscost.pages.verdicts import VERDICT_RENDERERS, finding_sentence
 from dscost.schemas import schema
 
 DSCOST = str(Path(sys.executable).parent / "dscost")

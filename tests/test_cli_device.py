@@ -13,7 +13,7 @@ from dscost.cli import run
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.devices.sheets import device_names
 from dscost.rendering import View
-from dscost.rendering.device_page import (
+from dscost.pages.device import (
     FORMATS,
     format_speed,
     landmarks,

@@ -16,8 +16,8 @@ from torch import nn
 import dscost
 from dscost.comparing.differences import Comparison, Difference, LayerPair, Versus
 from dscost.errors import InputError, UnknownNameError
-from dscost.rendering.comparisons import COMPARISON_RENDERERS, change_text, percent_text
-from dscost.rendering.pages import View
+from dscost.pages.comparisons import COMPARISON_RENDERERS, change_text, percent_text
+from dscost.pages.page import View
 from dscost.reports.records import Environment, Latency, Report, Timing, document
 
 DSCOST = str(Path(sys.executable).parent / "dscost")

@@ -22,8 +22,8 @@ from dscost.budgets.judging import CheckResult, Finding, Judgement, Subject, jud
 from dscost.budgets.language import Budget, read_budget
 from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
-from dscost.rendering.pages import View
-from dscost.rendering.verdicts import VERDICT_RENDERERS, finding_sentence
+from dscost.pages.page import View
+from dscost.pages.verdicts import VERDICT_RENDERERS, finding_sentence
 from dscost.reports.records import (
     Cost,
     Coverage,

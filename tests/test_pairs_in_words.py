@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import dscost
 from dscost.rendering import View, render
-from dscost.rendering.wording import model_sentences
+from dscost.pages.wording import model_sentences
 from dscost.reports.records import Layer, Report
 from dscost.reports.report_file import read_saved
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import dscost.budgets.checking
-import dscost.rendering.verdicts  # noqa: F401
+import dscost.pages.verdicts  # noqa: F401
 
 pytest_plugins = ["pytester"]
 

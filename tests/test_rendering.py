@@ -10,9 +10,9 @@ import dscost
 from dscost.errors import UnknownNameError
 from dscost.layers.convolution import conv2d
 from dscost.rendering import RENDERERS, View, render
-from dscost.rendering.pages import Column, Page, Row, Sheet
+from dscost.pages.page import Column, Page, Row, Sheet
 from dscost.rendering.terminal import elided, render_pages
-from dscost.rendering.wording import formula_line
+from dscost.pages.wording import formula_line
 from dscost.reports.records import Latency, Report, Speedup, Timing
 
 

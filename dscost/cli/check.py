@@ -71,7 +71,7 @@ def check(
     Of several budgets all are judged, and the worst code is that of the command.
     """
     from dscost.budgets.checking import check as check_budget
-    from dscost.rendering.verdicts import VERDICT_RENDERERS
+    from dscost.pages.verdicts import VERDICT_RENDERERS
 
     paths = opt.files(budget, config)
     formats: Registry[Any] = VERDICT_RENDERERS

@@ -67,7 +67,7 @@ def compare(
 ) -> None:
     """Say what differs between models, in total and layer by layer. Nothing is timed."""
     from dscost.comparing.targets import compare as compare_models
-    from dscost.rendering.comparisons import COMPARISON_RENDERERS, check_view
+    from dscost.pages.comparisons import COMPARISON_RENDERERS, check_view
 
     out = output(
         command="compare",

@@ -102,7 +102,7 @@ def convert(
     quiet: opt.Quiet = False,
 ) -> None:
     """Make a model depthwise-separable, weights included: by a goal, by a plan, or every layer at one rank."""
-    from dscost.rendering.conversions import CONVERSION_RENDERERS
+    from dscost.pages.conversions import CONVERSION_RENDERERS
 
     read = _read_files(target, plan, weights)
     out = output(

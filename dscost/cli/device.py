@@ -12,7 +12,7 @@ from dscost.devices.roofline import Ceilings
 from dscost.errors import InputError
 from dscost.files import write_whole
 from dscost.rendering import View
-from dscost.rendering.device_page import FORMATS, render_device
+from dscost.pages.device import FORMATS, render_device
 from dscost.timing import DEVICES
 
 
@@ -63,7 +63,7 @@ def device(
     device, named = _chosen(name, device, named)
     kept = None
     if named is None:
-        from dscost.rendering.reasons import noise_sentences
+        from dscost.pages.causes import noise_sentences
         from dscost.timing.ceilings import this_device
 
         with out.progress() as progress:

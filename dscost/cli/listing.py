@@ -39,7 +39,7 @@ def _devices() -> Rows:
 
 
 def _metrics() -> Rows:
-    from dscost.rendering.metrics import METRICS
+    from dscost.pages.metrics import METRICS
 
     return [(name, f"[{metric.unit}] {metric.meaning}") for name, metric in METRICS.items()]
 
@@ -51,7 +51,7 @@ def _formats() -> Rows:
 
 
 def _columns() -> Rows:
-    from dscost.rendering.views import column_headers
+    from dscost.pages.reports import column_headers
 
     return list(column_headers().items())
 

@@ -10,7 +10,7 @@ import typer
 
 from dscost.errors import InputError, UnavailableError
 from dscost.notation.units import parse_ints, parse_seconds, parse_share
-from dscost.rendering.pages import View
+from dscost.pages.page import View
 from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
@@ -236,7 +236,7 @@ def check_view(view: View, format_name: str) -> None:
         UnknownNameError: There is no such column or sort key.
     """
     if view.columns is not None or view.sort is not None:
-        from dscost.rendering.views import check_view as check_view_of_model
+        from dscost.pages.reports import check_view as check_view_of_model
 
         check_view_of_model(view, format_name)
 
@@ -259,7 +259,7 @@ def check_columns(columns: Sequence[str] | None, report: Report) -> None:
     Raises:
         InputError: The columns would be empty.
     """
-    from dscost.rendering.views import MEASURED_COLUMNS
+    from dscost.pages.reports import MEASURED_COLUMNS
 
     empty = [name for name in columns or () if name in MEASURED_COLUMNS]
     if empty and report.environment is None:

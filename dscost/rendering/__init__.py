@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from dscost.registries import Registry
-from dscost.rendering.pages import View
+from dscost.pages.page import View
 from dscost.reports.records import Report
 
 __all__ = ["RENDERERS", "Renderer", "View", "render"]

@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue
 from dscost.errors import DscostError, FileProblems
-from dscost.rendering.pages import View
+from dscost.pages.page import View
 from dscost.rendering.printable import json_text, printable
-from dscost.rendering.verdicts import (
+from dscost.pages.verdicts import (
     BOUNDS,
     finding_sentence,
     level_of,
@@ -27,7 +27,7 @@ from dscost.rendering.verdicts import (
     summary,
     worst_first,
 )
-from dscost.rendering.views import ROOT
+from dscost.pages.reports import ROOT
 from dscost.reports.records import document
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from dscost.rendering.pages import Page, Sheet, View
+from dscost.pages.page import Page, Sheet, View
 from dscost.rendering.printable import printable
-from dscost.rendering.views import page_of
+from dscost.pages.reports import page_of
 from dscost.reports.records import Report
 
 _RULES = {"left": ":--", "right": "--:"}

@@ -7,9 +7,9 @@ from dscost.budgets.judging import CheckResult
 from dscost.errors import DscostError
 from dscost.registries import Registry
 from dscost.rendering.ci import github_failure
-from dscost.rendering.pages import View
+from dscost.pages.page import View
 from dscost.rendering.printable import json_text
-from dscost.rendering.verdicts import VERDICT_RENDERERS
+from dscost.pages.verdicts import VERDICT_RENDERERS
 
 Verdict = CheckResult | DscostError
 """What a budget says, or why it could not be judged."""

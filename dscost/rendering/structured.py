@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dscost.errors import UnknownNameError
-from dscost.rendering.pages import View
+from dscost.pages.page import View
 from dscost.rendering.printable import csv_text, json_text
 from dscost.reports.records import (
     COST_FIGURES,

@@ -12,9 +12,9 @@ from rich.constrain import Constrain
 from rich.segment import Segment
 from rich.text import Text
 
-from dscost.rendering.pages import Column, Page, Row, Sheet, View
+from dscost.pages.page import Column, Page, Row, Sheet, View
 from dscost.rendering.printable import printable, printable_line
-from dscost.rendering.views import page_of
+from dscost.pages.reports import page_of
 from dscost.reports.records import Report
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from dscost.notation.units import (
     format_shape,
 )
 from dscost.registries import Registry
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
 from dscost.rendering.printable import csv_text, json_text
-from dscost.rendering.views import ROOT
+from dscost.pages.reports import ROOT
 from dscost.reports.records import Cost
 
 ConversionRenderer = Callable[[Converted, View], str]

@@ -17,9 +17,9 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.rendering.metrics import METRICS
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
-from dscost.rendering.wording import (
+from dscost.pages.metrics import METRICS
+from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
+from dscost.pages.wording import (
     VARIANT_TITLES,
     assumed_line,
     formula_lines,
@@ -116,12 +116,12 @@ def _layer_page(report: Report, view: View) -> Page:
     rows = list(_variant_rows(report, layer, view))
     sheets = [Sheet(chosen_columns(_VARIANT_COLUMNS, rows, view.columns), rows)]
     if layer.latency or layer.predictions:
-        from dscost.rendering.timings import layer_sheets
+        from dscost.pages.timings import layer_sheets
 
         sheets += layer_sheets(layer, variant_titles(report), explain=view.explain)
     why = []
     if layer.causes:
-        from dscost.rendering.reasons import cause_sentence
+        from dscost.pages.causes import cause_sentence
 
         causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
         why = [sentence for cause in causes if (sentence := cause_sentence(cause))]
@@ -200,12 +200,12 @@ def _model_page(report: Report, view: View) -> Page:
         Sheet(chosen_columns(_VARIANT_COLUMNS, totals, None), totals),
     ]
     if report.latency or report.predictions:
-        from dscost.rendering.timings import model_sheets
+        from dscost.pages.timings import model_sheets
 
         sheets += model_sheets(report)
     why = []
     if view.explain:
-        from dscost.rendering.reasons import cause_sentence
+        from dscost.pages.causes import cause_sentence
 
         why = [
             f"{layer.name}: {cause_sentence(layer.causes[0])}"
@@ -434,7 +434,7 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
     timing = layer.timing
     if not (timing and timing.standard and timing.depthwise_separable):
         return {}
-    from dscost.rendering.reasons import cause_word
+    from dscost.pages.causes import cause_word
 
     return {
         "standard_latency": format_seconds(timing.standard.median_s),
@@ -456,7 +456,7 @@ def _footnotes(report: Report) -> list[str]:
         )
     where = report.environment
     if where:
-        from dscost.rendering.reasons import measured_notes
+        from dscost.pages.causes import measured_notes
 
         notes += measured_notes(where, _first_setting(report))
     return [*notes, *report.warnings]

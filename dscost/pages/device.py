@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from dscost.devices.roofline import Ceilings, bound_of
 from dscost.errors import UnknownNameError
 from dscost.notation.units import dtype_bytes, format_bytes, format_seconds
-from dscost.rendering.metrics import METRICS
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, filled
+from dscost.pages.metrics import METRICS
+from dscost.pages.page import Column, Page, Row, Sheet, View, filled
 from dscost.rendering.printable import csv_text, json_text
 from dscost.reports.records import SCHEMA_VERSION, Cost
 

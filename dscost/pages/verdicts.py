@@ -13,8 +13,8 @@ from dscost.errors import some_of
 from dscost.notation.quantities import QUANTITIES
 from dscost.notation.units import format_bytes, format_count, format_seconds
 from dscost.registries import Registry
-from dscost.rendering.pages import Column, Page, Row, Sheet, View
-from dscost.rendering.views import ROOT
+from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.reports import ROOT
 
 VerdictRenderer = Callable[[CheckResult, View], str]
 

@@ -15,9 +15,9 @@ from dscost.comparing.differences import (
 from dscost.errors import UnknownNameError
 from dscost.notation.units import UNKNOWN, format_bytes, format_count, format_seconds, format_shape
 from dscost.registries import Registry
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
+from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
 from dscost.rendering.printable import csv_text, json_text, printable
-from dscost.rendering.views import FLOPS_NOTE, ROOT, kind_of
+from dscost.pages.reports import FLOPS_NOTE, ROOT, kind_of
 
 ComparisonRenderer = Callable[[Comparison, View], str]
 
