@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
@@ -17,8 +17,10 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
+from dscost.pages import Rows, Said
 from dscost.pages.metrics import METRICS
 from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
+from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
     VARIANT_TITLES,
     assumed_line,
@@ -28,7 +30,7 @@ from dscost.pages.wording import (
     model_sentences,
     variant_titles,
 )
-from dscost.reports.records import Block, Cost, Latency, Layer, Report, Timing
+from dscost.reports.records import Block, Cost, Latency, Layer, Report, Timing, document
 
 PENDING = "…"
 ROOT = format_layer("")
@@ -75,6 +77,30 @@ CAUSES_SHOWN = 2
 """Sentences that say why, where the user has not asked for all."""
 
 
+class ReportsSaid(Said):
+    """What is to be said of reports."""
+
+    what = "a report"
+
+    def __init__(self, *reports: Report) -> None:
+        self._reports = reports
+
+    def pages(self, view: View) -> list[Page]:
+        """Return a page of each."""
+        return [page_of(report, view) for report in self._reports]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return all of them in one document."""
+        return document(self._reports, command=view.command)
+
+    def rows(self) -> Rows:
+        """Return one row per layer and variant."""
+        return rows_of(self._reports)
+
+
+said = ReportsSaid
+
+
 def page_of(report: Report, view: View) -> Page:
     """Return the page of a report.
 
@@ -89,15 +115,17 @@ def column_headers() -> Mapping[str, str]:
     return {column.key: column.header for column in (*_VARIANT_COLUMNS, *_LAYER_COLUMNS)}
 
 
-def check_view(view: View, format_name: str) -> None:
+def check_view(view: View, says: str) -> None:
     """Refuse a view of a model that asks for a column or a sort key that there is not.
+
+    Args:
+        view: As asked for.
+        says: What is shown of it: `rows` have other columns than `pages`.
 
     Raises:
         UnknownNameError: It does.
     """
-    if format_name == "csv":
-        from dscost.rendering.structured import CSV_COLUMNS
-
+    if says == "rows":
         check_keys(view, CSV_COLUMNS)
     else:
         check_keys(view, (column.key for column in _LAYER_COLUMNS), ("layer", *SORT_KEYS))
