@@ -7,7 +7,6 @@ import pytest
 
 import dscost
 from dscost.analysis.bench import UNKNOWN_FLOOR
-from dscost.rendering import View, render
 from dscost.pages.page import Sheet
 from dscost.pages.timings import (
     devices_sheet,
@@ -16,6 +15,7 @@ from dscost.pages.timings import (
     settings_sheet,
     sums_sheet,
 )
+from dscost.rendering import View, render
 from dscost.reports.records import (
     Bound,
     Ceiling,
