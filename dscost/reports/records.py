@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dscost.layers.convolution import ConvSpec, Shape
+from dscost.notation.units import format_count
+from dscost.reports.result import Result
 
 SCHEMA_VERSION = 1
 
@@ -556,7 +558,7 @@ class Doubt(NamedTuple):
     text: str
 
 
-class Report(NamedTuple):
+class Report(Result):
     """Everything known about one model or layer: one entry of `subjects` in the JSON.
 
     Args:
@@ -604,6 +606,12 @@ class Report(NamedTuple):
     def timing(self) -> Timing | None:
         """What was measured of the whole under the first setting."""
         return next(iter(self.latency.values()), None)
+
+    def in_a_line(self) -> str:
+        """Return what was counted, and the two figures that people ask for first."""
+        cost = self.totals.as_is
+        params, macs = format_count(cost.params), format_count(cost.macs)
+        return f"{self.target}: {params} params, {macs} MACs"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the subject as plain JSON values; the environment stands in the document, not here."""
