@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,6 +16,7 @@ import pytest
 import xmlschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from program import run, start
 
 import dscost
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue, Subject
@@ -31,7 +30,6 @@ from dscost.rendering import View, render
 from dscost.rendering.ci import MOST_ANNOTATIONS
 from dscost.schemas import schema
 
-DSCOST = str(Path(sys.executable).parent / "dscost")
 SCHEMAS = Path(__file__).parent / "data" / "schemas"
 FORMATS = ("json", "github", "gitlab", "junit", "sarif")
 NAME = 'ré"s%,%0A%2Cnet:\n::error::x\r <&>\x1b[31m\x00 ](y)'
@@ -758,18 +756,6 @@ models:
 """
 
 
-def run(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DSCOST, *arguments],
-        capture_output=True,
-        encoding="utf-8",
-        cwd=cwd,
-        env={**os.environ, **env},
-        timeout=120,
-        check=False,
-    )
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     (tmp_path / ".git").mkdir()
@@ -818,15 +804,16 @@ def test_two_runs_say_the_same_wherever_they_run(format_name: str, repository: P
         "--format",
         format_name,
     )
-    plain = run(*arguments, cwd=repository, PYTHONHASHSEED="1")
+    plain = start(*arguments, cwd=repository, env={"PYTHONHASHSEED": "1"})
     actions = {
+        "PYTHONHASHSEED": "2",
         "CI": "true",
         "GITHUB_ACTIONS": "true",
         "GITLAB_CI": "true",
         "FORCE_COLOR": "1",
         "COLUMNS": "20",
     }
-    other = run(*arguments, cwd=repository / "models", PYTHONHASHSEED="2", **actions)
+    other = start(*arguments, cwd=repository / "models", env=actions)
     assert plain.stdout == other.stdout
     assert plain.returncode == other.returncode == 1
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import run
 from torch import nn
 
 import dscost
@@ -19,8 +20,6 @@ from dscost.errors import InputError, UnknownNameError
 from dscost.pages.comparisons import change_text, percent_text
 from dscost.rendering import View, render
 from dscost.reports.records import Environment, Latency, Report, Timing, document
-
-DSCOST = str(Path(sys.executable).parent / "dscost")
 
 STEM, BODY, HEAD = (
     "{conv: 3, out_channels: 4",
@@ -694,12 +693,6 @@ def test_what_cannot_be_compared_is_refused(targets: Any, told: str) -> None:
     with pytest.raises(InputError) as refused:
         dscost.compare(targets)
     assert str(refused.value).startswith(told)
-
-
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DSCOST, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
-    )
 
 
 @pytest.mark.parametrize(
