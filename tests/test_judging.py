@@ -24,8 +24,8 @@ from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.rendering.pages import View
 from dscost.rendering.verdicts import VERDICT_RENDERERS, finding_sentence
+from dscost.reports.figures import Cost
 from dscost.reports.records import (
-    Cost,
     Coverage,
     Doubt,
     Input,

@@ -1,7 +1,8 @@
 """A report → the same report with what the roofline of a device says that one does not have. No torch."""
 
 from dscost.devices.roofline import Ceilings, Prediction, bound_of, predict
-from dscost.reports.records import Bound, Cost, Layer, Report
+from dscost.reports.figures import Cost
+from dscost.reports.records import Bound, Layer, Report
 
 
 def with_bounds(report: Report, ceilings: Ceilings) -> Report:

@@ -7,7 +7,8 @@ from dscost.layers.choosing import Asked, parse_variants, rewritten
 from dscost.layers.others import Part
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_shape
-from dscost.reports.records import Layer, Report, Stage, chain_cost
+from dscost.reports.figures import chain_cost
+from dscost.reports.records import Layer, Report, Stage
 
 SEPARABLE = "depthwise_separable"
 

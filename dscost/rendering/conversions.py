@@ -1,6 +1,6 @@
 """Converted models, as pages and in every format."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dscost.converting.outcome import Converted, LayerOutcome, Outcome
@@ -9,7 +9,6 @@ from dscost.converting.plans import KEEP
 from dscost.errors import UnknownNameError
 from dscost.notation.units import (
     UNKNOWN,
-    format_bytes,
     format_count,
     format_factor,
     format_seconds,
@@ -19,7 +18,7 @@ from dscost.registries import Registry
 from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
 from dscost.rendering.printable import csv_text, json_text
 from dscost.rendering.views import ROOT
-from dscost.reports.records import Cost
+from dscost.reports.figures import FIGURES, SUMMED, Cost, summed
 
 ConversionRenderer = Callable[[Converted, View], str]
 
@@ -58,13 +57,6 @@ _CURVE_COLUMNS = [
     Column("converted", "layers converted", 2),
     Column("goal", "", 0, "left"),
 ]
-CURVE_HEADERS = {"macs": "MACs", "params": "params", "latency_s": "latency"}
-FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "params": ("params", format_count),
-    "macs": ("MACs", format_count),
-    "weight_bytes": ("weights", format_bytes),
-    "traffic_bytes": ("traffic", format_bytes),
-}
 
 
 def page_of(converted: Converted, view: View) -> Page:
@@ -75,11 +67,11 @@ def page_of(converted: Converted, view: View) -> Page:
     """
     outcome = converted.outcome
     rows = list(_layer_rows(converted))
-    sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view.columns), rows)] if rows else []
-    sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome))))
+    sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows)] if rows else []
+    sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome, view))))
     if outcome.goal is not None and len(outcome.curve) > 1:
         first, *others = _CURVE_COLUMNS
-        header = CURVE_HEADERS[outcome.curve_metric]
+        header = FIGURES[outcome.curve_metric].title
         sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
     closing = list(_speed_unknown(outcome))
     if outcome.converted and not view.brief:
@@ -200,7 +192,7 @@ def _sums(layers: Iterable[LayerOutcome]) -> dict[str, str]:
     layers = list(layers)
     return {
         "params": format_count(sum(layer.params_before or 0 for layer in layers)),
-        "macs": format_count(sum(layer.before.macs for layer in layers if layer.before)),
+        "macs": format_count(summed(layer.before for layer in layers if layer.before).macs),
     }
 
 
@@ -208,15 +200,17 @@ def _change(written: Callable[[Any], str], before: float | None, after: float | 
     return " → ".join(dict.fromkeys((written(before), written(after))))
 
 
-def _total_rows(outcome: Outcome) -> Iterator[Row]:
-    for figure, (title, written) in FIGURES.items():
-        before, after = getattr(outcome.before, figure), getattr(outcome.after, figure)
-        reduction = format_factor(before / after if after else None)
+def _total_rows(outcome: Outcome, view: View) -> Iterator[Row]:
+    for name in SUMMED:
+        figure = FIGURES[name]
+        if figure.is_on_request and not view.wide:
+            continue
+        before, after = getattr(outcome.before, name), getattr(outcome.after, name)
         cells = {
-            "figure": title,
-            "before": written(before),
-            "after": written(after),
-            "reduction": reduction,
+            "figure": figure.title,
+            "before": figure.text(before),
+            "after": figure.text(after),
+            "reduction": format_factor(before / after if before is not None and after else None),
         }
         yield Row(cells)
     if outcome.latency:
@@ -271,7 +265,8 @@ def _render_markdown(converted: Converted, view: View) -> str:
 
 def _render_json(converted: Converted, view: View) -> str:
     from dscost import __version__
-    from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION
+    from dscost.reports.figures import CONVENTIONS
+    from dscost.reports.records import SCHEMA_VERSION
 
     document = {
         "schema_version": SCHEMA_VERSION,

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from dscost.devices.roofline import Ceilings, bound_of
 from dscost.errors import UnknownNameError
 from dscost.notation.units import dtype_bytes, format_bytes, format_seconds
-from dscost.rendering.metrics import METRICS
 from dscost.rendering.pages import Column, Page, Row, Sheet, View, filled
 from dscost.rendering.printable import csv_text, json_text
-from dscost.reports.records import SCHEMA_VERSION, Cost
+from dscost.reports.figures import FIGURES, Cost
+from dscost.reports.records import SCHEMA_VERSION
 
 CHART_WIDTH = 100
 """A roofline gets no wider than that, however wide the terminal."""
@@ -157,7 +157,7 @@ def _ceilings_sheet(ceilings: Ceilings) -> Sheet:
 def _landmark_sheet(ceilings: Ceilings) -> Sheet:
     columns = [
         Column("layer", "layer", 0, "left"),
-        Column("flops_per_byte", METRICS["flops_per_byte"].header, 2),
+        Column("flops_per_byte", FIGURES["flops_per_byte"].title, 2),
         Column("most", "at most", 0),
         Column("share", "of peak", 3),
         Column("bound", "bound", 0, "left"),

@@ -6,16 +6,8 @@ from typing import Any
 from dscost.errors import UnknownNameError
 from dscost.rendering.pages import View
 from dscost.rendering.printable import csv_text, json_text
-from dscost.reports.records import (
-    COST_FIGURES,
-    Cost,
-    Latency,
-    Layer,
-    Report,
-    Speedup,
-    Timing,
-    document,
-)
+from dscost.reports.figures import COST_FIGURES, Cost
+from dscost.reports.records import Latency, Layer, Report, Speedup, Timing, document
 
 CSV_COLUMNS = (
     "target",
