@@ -10,8 +10,8 @@ from dscost.notation.units import (
     format_intensity,
     format_seconds,
 )
-from dscost.rendering.pages import Column, Row, Sheet, filled
-from dscost.rendering.wording import LATENCY, SPEEDUP, format_latency, format_speedup
+from dscost.pages.page import Column, Row, Sheet, filled
+from dscost.pages.wording import LATENCY, SPEEDUP, format_latency, format_speedup
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
 
