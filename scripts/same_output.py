@@ -57,13 +57,24 @@ version: 1
 models:
   - target: net.yaml
     limits: {macs: {max: 10M}, params: 100k}
-    rules:
-      - {layers: "wide", limits: {macs: 1M}}
+    layers:
+      - {match: "wide", each: {macs: 1M}}
+    exclude:
+      - {match: "dw", reason: replaced downstream}
   - target: resnet18
-    limits: {macs: {max: 2G, level: warning}, weight_bytes: 44 MiB}
+    limits: {macs: {max: 2G, level: warn}, params: {max: 9M, level: warn}, weight_bytes: 44 MiB}
+    layers:
+      - {match: "type:Conv2d[groups=1,kernel>3]", total: {macs: {max: 0, message: "too large"}}}
   - target: net.py:Net
     input: [1, 3, 16, 16]
-    limits: {params: 150k}
+    limits: {params: 150k, traffic_bytes: 1 MiB}
+""",
+    "grown.yaml": """
+version: 1
+baseline: known.json
+models:
+  - target: net.yaml
+    limits: {macs: {max_increase: 1%}}
 """,
     "broken.yaml": "version: 1\nmodels:\n  - {target: net.yaml, limitz: {macs: 1M}, limits: {max: 3}}\n",
     "plan.yaml": "version: 1\ntarget: net.py:Net\ninput: [1, 3, 16, 16]\nlayers:\n  body.2: 2\n",
@@ -100,11 +111,12 @@ check budget.yaml --format gitlab
 check budget.yaml --format junit
 check budget.yaml --format sarif
 check broken.yaml
+check grown.yaml
 convert net.py:Net --input 1,3,16,16 --rank 1
 convert net.py:Net --input 1,3,16,16 --goal macs=0.7x --save-plan chosen.yaml --json
 convert net.py:Net --input 1,3,16,16 --plan plan.yaml --format csv
 convert net.py:Net --input 1,3,16,16 --rank 2 --format markdown
-baseline save budget.yaml
+baseline save grown.yaml
 init net.yaml resnet18
 verify mobilenet_v3_small
 verify net.py:Net --input 1,3,16,16
