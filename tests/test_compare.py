@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from properties import timing_with
 from torch import nn
 
 import dscost
@@ -18,7 +19,7 @@ from dscost.comparing.differences import Comparison, Difference, LayerPair, Vers
 from dscost.errors import InputError, UnknownNameError
 from dscost.rendering.comparisons import COMPARISON_RENDERERS, change_text, percent_text
 from dscost.rendering.pages import View
-from dscost.reports.records import Environment, Latency, Report, Timing, document
+from dscost.reports.records import Environment, Latency, Report, document
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
 
@@ -436,7 +437,7 @@ def timed(median_s: float, *, setting: str = "cpu", threads: int = 1) -> Report:
     latency = Latency(median_s, None, 0.0, median_s, median_s, median_s, 5)
     where = Environment("a processor", threads, "float32", "contiguous", "tuned", "2.9", None, None)
     return dscost.analyze("resnet18")._replace(
-        latency={setting: Timing(as_is=latency)}, environment=where
+        latency={setting: timing_with(as_is=latency)}, environment=where
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from properties import timing_with
 
 import dscost
 from dscost.analysis.explaining import causes_of
@@ -54,13 +55,13 @@ def timing(
 ) -> Timing:
     """Times that fall short of what the MACs promise, whatever they are, unless a speedup is given."""
     ratio = speedup or standard_s / separable_s
-    return Timing(
+    parts = {name: latency(seconds) for name, seconds in (stages or {}).items()}
+    return timing_with(
+        Speedup(ratio, (ratio, ratio)),
         as_is=latency(standard_s),
         standard=latency(standard_s),
         depthwise_separable=latency(separable_s),
-        speedup=Speedup(ratio, (ratio, ratio)),
-        stages={name: latency(seconds) for name, seconds in (stages or {}).items()},
-        backends=backends or {},
+        rest={"stages": parts, "backends": backends or {}},
     )
 
 
@@ -547,7 +548,7 @@ def test_a_stem_is_explained_by_its_channels_before_anything_else() -> None:
 @pytest.mark.parametrize(("share", "explained"), [(0.81, False), (0.79, True), (1.5, False)])
 def test_where_the_clock_agrees_there_is_nothing_to_explain(share: float, explained: bool) -> None:
     timings = {
-        key: one._replace(speedup=Speedup(share * PROMISED, (1.0, 99.0)))
+        key: one._replace(ratios={"depthwise_separable": Speedup(share * PROMISED, (1.0, 99.0))})
         for key, one in EVERYTHING.items()
     }
     assert bool(causes_of(LAYER, timings, ceilings(rates=EVERY_RATE), 50.0)) is explained
@@ -571,7 +572,7 @@ def test_what_was_not_measured_is_not_explained(missing: str) -> None:
 
 def test_a_layer_without_a_variant_is_not_explained() -> None:
     pointwise = dscost.layer(in_channels=64, out_channels=64, kernel_size=1).layers[0]
-    assert causes_of(pointwise, {"cpu": Timing(standard=latency(1e-3))}, ceilings()) == []
+    assert causes_of(pointwise, {"cpu": timing_with(standard=latency(1e-3))}, ceilings()) == []
 
 
 def test_without_ceilings_no_cause_speaks_of_them() -> None:

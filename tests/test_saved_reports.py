@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import timing_with
 from torch import nn
 
 import dscost
@@ -177,7 +178,7 @@ def test_whatever_was_measured_is_read_back_equal(
 
 
 def test_an_environment_is_of_what_was_measured() -> None:
-    timing = Timing(as_is=Latency(1e-3, None, 0.0, 1e-3, 1e-3, 1e-3, 5))
+    timing = timing_with(as_is=Latency(1e-3, None, 0.0, 1e-3, 1e-3, 1e-3, 5))
     where = Environment("a processor", 1, "float32", "contiguous", "tuned", "2.9", None, None)
     timed = LAYER._replace(latency={"cpu": timing}, environment=where)
     assert read_again(LAYER, timed) == (LAYER, timed)
@@ -570,7 +571,7 @@ def test_what_json_would_let_pass_is_refused_at_its_place(old: str, new: str, to
 
 def test_what_a_later_version_found_out_is_shown_plainly() -> None:
     report = dscost.layer(in_channels=8, out_channels=8, kernel_size=3)
-    timing = Timing(as_is=Latency(1e-3, None, 0.0, 1e-3, 1e-3, 1e-3, 5))
+    timing = timing_with(as_is=Latency(1e-3, None, 0.0, 1e-3, 1e-3, 1e-3, 5))
     where = Environment("a processor", 1, "float32", "contiguous", "tuned", "2.9", None, None,
                         noise=(Noise("solar_flare", 3.5, 2.0, "cpu"),))  # fmt: skip
     causes = (
