@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from dscost.analysis.verifying import verify
     from dscost.budgets.checking import check
     from dscost.comparing.targets import compare
-    from dscost.converting.conversion import conversion, convert
-    from dscost.converting.targets import plan
+    from dscost.converting.applying import conversion, convert
+    from dscost.converting.convert import plan
     from dscost.errors import DscostError
     from dscost.layers.variants import register_variant
     from dscost.reports.records import Report
@@ -44,10 +44,10 @@ _HOMES = {
     "analyze": "dscost.analysis",
     "check": "dscost.budgets.checking",
     "compare": "dscost.comparing.targets",
-    "conversion": "dscost.converting.conversion",
-    "convert": "dscost.converting.conversion",
+    "conversion": "dscost.converting.applying",
+    "convert": "dscost.converting.applying",
     "layer": "dscost.analysis",
-    "plan": "dscost.converting.targets",
+    "plan": "dscost.converting.convert",
     "DscostError": "dscost.errors",
     "Report": "dscost.reports.records",
     "register_formula": "dscost.tracing.rules",

@@ -14,10 +14,10 @@ from torch import nn
 import dscost
 from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds
 from dscost.cli import run
-from dscost.converting import targets
+from dscost.converting import convert as targets
 from dscost.converting.candidates import Candidate
-from dscost.converting.plans import read_plan
-from dscost.converting.subjects import Subject
+from dscost.converting.loading import Subject
+from dscost.converting.plan_file import read_plan
 from dscost.reports.records import Environment, Speedup
 from dscost.schemas import schema
 

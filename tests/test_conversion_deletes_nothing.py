@@ -20,8 +20,8 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import dscost
-from dscost.converting.conversion import LayerConversion
-from dscost.converting.targets import convert_target, plan_file
+from dscost.converting.applying import LayerConversion
+from dscost.converting.convert import convert_target, plan_file
 from dscost.errors import InputError
 
 FULL = 99

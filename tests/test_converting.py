@@ -40,11 +40,11 @@ from torch.nn.utils import parametrizations, prune
 import dscost
 from dscost.analysis import count
 from dscost.cli import run
+from dscost.converting.applying import LayerConversion
 from dscost.converting.candidates import candidates
-from dscost.converting.conversion import LayerConversion
+from dscost.converting.convert import convert_target
 from dscost.converting.decomposing import relative_errors
-from dscost.converting.plans import Plan, plan_text
-from dscost.converting.targets import convert_target
+from dscost.converting.plan_file import Plan, plan_text
 from dscost.errors import InputError
 from dscost.modules.building import Network
 from dscost.nn import DepthwiseSeparableConv1d, DepthwiseSeparableConv2d, DepthwiseSeparableConv3d

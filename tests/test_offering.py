@@ -4,10 +4,10 @@ import pytest
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from dscost.converting.offering import able_layers, every_offer
-from dscost.converting.planning import LayerOffers
-from dscost.converting.plans import KEEP, Decision
-from dscost.converting.subjects import load_subject
+from dscost.converting.choosing import LayerOffers
+from dscost.converting.loading import load_subject
+from dscost.converting.options import able_layers, every_offer
+from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError
 
 WEIGHTS, AT_RANK_1 = 32 * 32 * 9, 32 * 9 + 32 * 32

@@ -3,7 +3,7 @@ from math import sqrt
 
 import pytest
 
-from dscost.converting.planning import (
+from dscost.converting.choosing import (
     Figures,
     LayerOffers,
     Offer,
@@ -14,7 +14,7 @@ from dscost.converting.planning import (
     total_error,
     trade_off,
 )
-from dscost.converting.plans import KEEP
+from dscost.converting.plan_file import KEEP
 from dscost.errors import InputError
 
 # two layers of 1000 and 800 MACs in a model of 2000; rank 1 costs a tenth of the first, a quarter of the second

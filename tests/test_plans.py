@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dscost
-from dscost.converting.plans import KEEP, Plan, parse_plan, plan_of, plan_text, read_plan
-from dscost.converting.targets import convert_target
+from dscost.converting.convert import convert_target
+from dscost.converting.plan_file import KEEP, Plan, parse_plan, plan_of, plan_text, read_plan
 from dscost.errors import FileProblems, InputError
 from dscost.notation.inputs import TensorSpec
 

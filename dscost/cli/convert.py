@@ -134,7 +134,7 @@ def convert(
         precision=None,
         seed=seed,
     )
-    from dscost.converting.targets import convert_target, plan_file
+    from dscost.converting.convert import convert_target, plan_file
     from dscost.converting.weights import check_can_save, check_weights_path, save_weights
 
     if weights is not None:

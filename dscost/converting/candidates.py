@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from dscost.converting.decomposing import channel_matrices, relative_errors
-from dscost.converting.surveying import (
+from dscost.converting.sites import (
     MIN_CHANNELS,
     Site,
     Where,

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from dscost.converting.outcome import Converted, LayerOutcome, Outcome
-from dscost.converting.planning import CurvePoint, figure_text
-from dscost.converting.plans import KEEP
+from dscost.converting.choosing import CurvePoint, figure_text
+from dscost.converting.plan_file import KEEP
+from dscost.converting.results import Converted, LayerOutcome, Outcome
 from dscost.errors import UnknownNameError
 from dscost.notation.units import (
     UNKNOWN,

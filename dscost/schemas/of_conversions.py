@@ -1,6 +1,6 @@
-"""The schema of what `dscost convert --json` says, from the records of `dscost.converting.outcome`."""
+"""The schema of what `dscost convert --json` says, from the records of `dscost.converting.results`."""
 
-from dscost.converting.outcome import Converted, Outcome
+from dscost.converting.results import Converted, Outcome
 from dscost.schemas.of_reports import FIGURES, head
 from dscost.schemas.records import object_of, property_of, schema_of
 from dscost.schemas.wording import Schema

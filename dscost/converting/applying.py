@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.converting.calibrating import Key, calibrate
 from dscost.converting.decomposing import Decomposed, decompose
-from dscost.converting.plans import KEEP, Decision, Plan, plan_of
+from dscost.converting.loading import class_names, load_subject
+from dscost.converting.plan_file import KEEP, Decision, Plan, plan_of
 from dscost.converting.rehearsing import Part, guessed_arguments, require_the_same
-from dscost.converting.subjects import class_names, load_subject
-from dscost.converting.surveying import (
+from dscost.converting.sites import (
     MIN_CHANNELS,
     Site,
     Where,

@@ -7,10 +7,10 @@ from torch import nn
 
 from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds, Timeable, time_choices
 from dscost.converting.candidates import Candidate, candidates
-from dscost.converting.planning import LayerOffers, Offer
-from dscost.converting.plans import KEEP, Decision
-from dscost.converting.subjects import Subject
-from dscost.converting.surveying import Where
+from dscost.converting.choosing import LayerOffers, Offer
+from dscost.converting.loading import Subject
+from dscost.converting.plan_file import KEEP, Decision
+from dscost.converting.sites import Where
 from dscost.errors import InputError
 from dscost.foreign.parts import each_part, own_tensors
 from dscost.notation.units import format_layer

@@ -11,7 +11,7 @@ from math import ceil, floor, log10, sqrt
 from typing import Literal, NamedTuple
 
 from dscost.converting.knapsack import Amount, Choice, Selection, least_cost, least_error
-from dscost.converting.plans import KEEP, Decision
+from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError, UnknownNameError
 from dscost.notation.quantities import parse_quantity
 from dscost.notation.units import format_count, format_seconds

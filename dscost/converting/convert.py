@@ -10,16 +10,8 @@ from torch import nn
 
 from dscost.analysis import count
 from dscost.analysis.choice_timing import time_both
-from dscost.converting.conversion import LayerConversion, conversion, conversion_of_own
-from dscost.converting.offering import (
-    Progress,
-    able_layers,
-    every_offer,
-    layer_times,
-    scaled_to_whole,
-)
-from dscost.converting.outcome import Converted, Latency, LayerOutcome, Outcome
-from dscost.converting.planning import (
+from dscost.converting.applying import LayerConversion, conversion, conversion_of_own
+from dscost.converting.choosing import (
     Figures,
     Goal,
     LayerOffers,
@@ -32,9 +24,17 @@ from dscost.converting.planning import (
     reached,
     trade_off,
 )
-from dscost.converting.plans import Decision, Plan, plan_of, plan_text
-from dscost.converting.subjects import Subject, class_names, load_subject
-from dscost.converting.surveying import MIN_CHANNELS, Where
+from dscost.converting.loading import Subject, class_names, load_subject
+from dscost.converting.options import (
+    Progress,
+    able_layers,
+    every_offer,
+    layer_times,
+    scaled_to_whole,
+)
+from dscost.converting.plan_file import Decision, Plan, plan_of, plan_text
+from dscost.converting.results import Converted, Latency, LayerOutcome, Outcome
+from dscost.converting.sites import MIN_CHANNELS, Where
 from dscost.errors import InputError
 from dscost.notation.inputs import inputs_of
 from dscost.notation.units import format_count, format_seconds

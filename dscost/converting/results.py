@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dscost.converting.planning import CurvePoint, Metric
-from dscost.converting.plans import Decision
+from dscost.converting.choosing import CurvePoint, Metric
+from dscost.converting.plan_file import Decision
 from dscost.layers.convolution import ConvSpec
 from dscost.reports.records import Cost, Environment, Input, plain
 
