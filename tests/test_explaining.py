@@ -485,7 +485,9 @@ def test_a_layout_from_which_the_standard_layer_gains_as_much_is_no_cause(
 def test_a_layout_in_which_one_side_was_not_timed_is_no_cause() -> None:
     faster = timing(2e-3, 0.1e-3)
     for missing in ("standard", "depthwise_separable"):
-        times = {"cpu": timing(2e-3, 1e-3), "cpu:channels_last": faster._replace(**{missing: None})}
+        known = {name: one for name, one in faster.latencies.items() if name != missing}
+        other = faster._replace(latencies=known)
+        times = {"cpu": timing(2e-3, 1e-3), "cpu:channels_last": other}
         assert causes_of(LAYER, times, None) == []
 
 
@@ -566,7 +568,11 @@ def test_only_the_first_setting_is_explained() -> None:
 
 @pytest.mark.parametrize("missing", ["speedup", "standard", "depthwise_separable"])
 def test_what_was_not_measured_is_not_explained(missing: str) -> None:
-    times = {key: one._replace(**{missing: None}) for key, one in EVERYTHING.items()}
+    times = {}
+    for key, one in EVERYTHING.items():
+        latencies = {name: known for name, known in one.latencies.items() if name != missing}
+        ratios = {} if missing == "speedup" else one.ratios
+        times[key] = one._replace(latencies=latencies, ratios=ratios)
     assert causes_of(LAYER, times, ceilings(rates=EVERY_RATE), 50.0) == []
 
 

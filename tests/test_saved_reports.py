@@ -19,6 +19,7 @@ from torch import nn
 import dscost
 from dscost.analysis import count
 from dscost.errors import FileProblems, InputError, UnknownNameError
+from dscost.layers.variants import SEPARABLE, TIMING_KEYS, VERSIONS
 from dscost.networks.architectures import builtin_names
 from dscost.rendering import RENDERERS, View, render
 from dscost.reports.records import (
@@ -29,6 +30,7 @@ from dscost.reports.records import (
     Layer,
     Noise,
     Report,
+    Speedup,
     Timing,
     document,
 )
@@ -145,7 +147,24 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.lists(values_of(arguments[0]), max_size=2).map(tuple)
     if origin is tuple:
         return st.tuples(*map(values_of, arguments))
+    if kind is Timing:
+        return timings()
     return st.builds(kind, **{name: values_of(hint) for name, hint in get_type_hints(kind).items()})
+
+
+@st.composite
+def timings(draw: st.DrawFn) -> Timing:
+    """Return a timing of any versions, and of further variants, each with its speedup."""
+    hints = get_type_hints(Timing)
+    known = {name: draw(values_of(Latency)) for name in draw(st.sets(st.sampled_from(VERSIONS)))}
+    names = st.text(max_size=5).filter(lambda name: name not in TIMING_KEYS)
+    further = draw(st.sets(names, max_size=1))
+    rated = further | draw(st.sets(st.just(SEPARABLE)))
+    return Timing(
+        {**known, **{name: draw(values_of(Latency)) for name in further}},
+        {name: draw(values_of(Speedup)) for name in rated},
+        **{name: draw(values_of(hints[name])) for name in Timing._fields[2:]},
+    )
 
 
 _SCALARS: Mapping[Any, st.SearchStrategy[Any]] = {
