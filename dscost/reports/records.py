@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.variants import SEPARABLE, STANDARD, TIMING_KEYS, VERSIONS
+from dscost.notation.units import format_count
+from dscost.reports.result import Result
 
 SCHEMA_VERSION = 1
 
@@ -537,7 +539,7 @@ class Doubt(NamedTuple):
     text: str
 
 
-class Report(NamedTuple):
+class Report(Result):
     """Everything known about one model or layer: one entry of `subjects` in the JSON.
 
     Args:
@@ -586,6 +588,12 @@ class Report(NamedTuple):
         """What was measured of the whole under the first setting."""
         return next(iter(self.latency.values()), None)
 
+    def in_a_line(self) -> str:
+        """Return what was counted, and the two figures that people ask for first."""
+        cost = self.totals.as_is
+        params, macs = format_count(cost.params), format_count(cost.macs)
+        return f"{self.target}: {params} params, {macs} MACs"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the subject as plain JSON values; the environment stands in the document, not here."""
         return {name: plain(getattr(self, name)) for name in REPORT_KEYS}
@@ -612,15 +620,19 @@ REPORT_KEYS = (
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 
 
-def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
-    """Return the whole JSON document for the reports of one command."""
+def head(command: str) -> dict[str, Any]:
+    """Return what the JSON document of a command begins with."""
     from dscost import __version__
 
+    tool = {"name": "dscost", "version": __version__}
+    return {"schema_version": SCHEMA_VERSION, "tool": tool, "command": command}
+
+
+def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
+    """Return the whole JSON document for the reports of one command."""
     environment = next((report.environment for report in reports if report.environment), None)
     return {
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "dscost", "version": __version__},
-        "command": command,
+        **head(command),
         "conventions": CONVENTIONS,
         "environment": plain(environment),
         "subjects": [report.to_dict() for report in reports],
