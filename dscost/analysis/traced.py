@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from dscost.analysis.counting import NAMES_SHOWN, VARIANT_NAMES, CountedModel, without_partner
+from dscost.analysis.counting import NAMES_SHOWN, CountedModel, without_partner
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
-from dscost.layers.variants import Convs, formula_ratio
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, Convs, formula_ratio
 from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap, alone, find_swaps, reading_input
 from dscost.reports.records import (
@@ -308,13 +308,13 @@ def _totals(traced: Trace, arguments: Arguments, swaps: Sequence[Swap]) -> Total
         output_bytes=traced.output_bytes,
         traffic_bytes=sum(event.traffic_bytes for event in traced.events),
     )
-    standard, separable = (_version(traced, as_is, swaps, name) for name in VARIANT_NAMES)
+    standard, separable = (_version(traced, as_is, swaps, name) for name in BOTH_WAYS)
     return Totals(as_is, standard, separable)
 
 
 def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) -> Cost:
     """Return the cost with every swap written as `variant`: what goes is taken off, what comes is added."""
-    due = [swap for swap in swaps if swap.is_pair != (variant == "depthwise_separable")]
+    due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
     if not due:
         return as_is
     events = traced.events
@@ -507,7 +507,7 @@ def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) ->
     """Return the layer with the costs of both variants of the swaps it begins; all its calls are added up."""
     variants = {}
     weights = [_weights_of(events, swap) for swap in swaps]
-    for name in VARIANT_NAMES:
+    for name in BOTH_WAYS:
         costs = [
             chain_cost([stage.cost for stage in _stages_of(events, swap, name)]) for swap in swaps
         ]
@@ -522,7 +522,7 @@ def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) ->
     pairs, others = _numbers(swaps, weights)
     return layer._replace(
         variants=variants,
-        stages={name: _stages_of(events, first, name) for name in VARIANT_NAMES},
+        stages={name: _stages_of(events, first, name) for name in BOTH_WAYS},
         formula_ratio=formula_ratio(first.standard, first.depth_multiplier),
         separable_pairs=pairs,
         could_be_separable=others,
