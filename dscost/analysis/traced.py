@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from dscost.analysis.counting import NAMES_SHOWN, VARIANT_NAMES, CountedModel, without_partner
+from dscost.analysis.counting import NAMES_SHOWN, CountedModel, without_partner
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
-from dscost.layers.variants import Convs, formula_ratio
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, Convs, formula_ratio
 from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap, alone, find_swaps, reading_input
 from dscost.reports.figures import (
@@ -311,13 +311,13 @@ def _totals(traced: Trace, arguments: Arguments, swaps: Sequence[Swap]) -> Total
     as_is = made_of(calls=events, weights=_weights_cost(traced.parameters), ends=events)._replace(
         input_bytes=input_bytes, output_bytes=traced.output_bytes
     )
-    standard, separable = (_version(traced, as_is, swaps, name) for name in VARIANT_NAMES)
+    standard, separable = (_version(traced, as_is, swaps, name) for name in BOTH_WAYS)
     return Totals(as_is, standard, separable)
 
 
 def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) -> Cost:
     """Return the cost with every swap written as `variant`: what goes is taken off, what comes is added."""
-    due = [swap for swap in swaps if swap.is_pair != (variant == "depthwise_separable")]
+    due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
     if not due:
         return as_is
     events = traced.events
@@ -506,8 +506,8 @@ def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) ->
     first = swaps[0]
     pairs, others = _numbers(swaps, weights)
     return layer._replace(
-        variants={name: _cost_of_swaps(events, swaps, name) for name in VARIANT_NAMES},
-        stages={name: _stages_of(events, first, name) for name in VARIANT_NAMES},
+        variants={name: _cost_of_swaps(events, swaps, name) for name in BOTH_WAYS},
+        stages={name: _stages_of(events, first, name) for name in BOTH_WAYS},
         formula_ratio=formula_ratio(first.standard, first.depth_multiplier),
         separable_pairs=pairs,
         could_be_separable=others,
