@@ -162,7 +162,7 @@ def _common(name: str, module: str, meaning: str, ending: str, says: Says = "pag
     RENDERERS.register(name)(Renderer(write, meaning, (ending,), says))
 
 
-_common("table", "terminal", "Tables for people, fitted to the terminal.", ".txt")
+_common("table", "table", "Tables for people, fitted to the terminal.", ".txt")
 _common("json", "json", "All there is, for programs.", ".json", "data")
 _common("csv", "csv", "The figures as rows, every one exact.", ".csv", "rows")
 _common("markdown", "markdown", "Markdown, as GitHub and GitLab show it.", ".md")

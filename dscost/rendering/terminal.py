@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from itertools import zip_longest
-from textwrap import fill, wrap
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rich.cells import cell_len
@@ -29,17 +29,7 @@ GAP = 3
 _LEAST_NAME = 12
 LEAST_FOLDED = 8
 """Characters that the lines of a name have in any case."""
-LEAST_MEANING = 30
-"""Characters that a list has beside its names, however narrow the terminal."""
 _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
-
-
-def write(said: Said, view: View) -> str:
-    """Return what is said as tables for people, fitted to the width of the view."""
-    pages = said.pages(view)
-    if view.brief and all(page.in_brief is not None for page in pages):
-        return "".join(f"{printable(line)}\n" for page in pages for line in page.in_brief or ())
-    return render_pages(pages, view)
 
 
 def render_pages(pages: Sequence[Page], view: View) -> str:
@@ -56,25 +46,11 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
     )
     texts = []
     for page in pages:
-        if page.is_list:
-            texts.append("".join(_list(sheet, view) for sheet in page.sheets))
-            continue
         with console.capture() as capture:
             console.print(_page_body(page, view), crop=False)
         texts.append("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
     between = [f"{text.rstrip()}\n\n" for text in texts[:-1]]
     return "".join([*between, *texts[-1:]])
-
-
-def _list(sheet: Sheet, view: View) -> str:
-    """Return names and their meanings, a line each, longer ones indented below."""
-    name, meaning = (column.key for column in sheet.columns)
-    pairs = [(row.cells[name], row.cells[meaning]) for row in sheet.rows]
-    widest = max((len(one) for one, _ in pairs), default=0)
-    width = max(view.width or NATURAL_WIDTH, widest + LEAST_MEANING)
-    indent = " " * (widest + 2)
-    lines = [f"{one:{widest}}  {text}".rstrip() for one, text in pairs]
-    return "".join(f"{printable(fill(line, width, subsequent_indent=indent))}\n" for line in lines)
 
 
 class LivePage(Protocol):
