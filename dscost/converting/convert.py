@@ -29,7 +29,8 @@ from dscost.foreign.parts import unwrapped
 from dscost.layers.convolution import not_within, require
 from dscost.notation.inputs import inputs_of
 from dscost.notation.units import format_seconds
-from dscost.reports.records import Cost, Speedup
+from dscost.reports.figures import Cost
+from dscost.reports.records import Speedup
 from dscost.timing import TimingOptions
 from dscost.tracing import Arguments, Trace
 

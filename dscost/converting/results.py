@@ -7,7 +7,8 @@ from dscost.converting.choosing import CurvePoint, Metric
 from dscost.converting.plan_file import Decision, Plan, plan_text
 from dscost.layers.convolution import ConvSpec
 from dscost.notation.units import format_count, format_seconds
-from dscost.reports.records import Cost, Environment, Input, plain
+from dscost.reports.figures import Cost
+from dscost.reports.records import Environment, Input, plain
 
 ErrorOf = Literal["kernel", "output"]
 """What an error is relative to: the norm of the kernel, or of the output on calibration inputs."""

@@ -17,7 +17,7 @@ from dscost.layers.variants import Convs, depthwise_separable, standard, why_not
 from dscost.modules.copying import by_path
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_layer
-from dscost.reports.records import Cost, chain_cost
+from dscost.reports.figures import Cost, chain_cost, cost_of_calls
 from dscost.rewriting.convolutions import Kernel
 from dscost.rewriting.kernels import kernel_of, spec_of, why_stays
 from dscost.tracing import Arguments, Event, Trace, trace
@@ -99,10 +99,7 @@ class Site(NamedTuple):
                 _written(run.conv, rank), run.batched_input_shape, run.element_bytes
             )
             costs.append(chain_cost([stage.cost for stage in stages]))
-        return costs[0]._replace(
-            macs=sum(cost.macs for cost in costs),
-            traffic_bytes=sum(cost.traffic_bytes for cost in costs),
-        )
+        return cost_of_calls(costs, [self.name] * len(costs))
 
     def macs(self, rank: int | None = None) -> int:
         """Return the MACs of all calls, none where it never runs."""

@@ -61,7 +61,7 @@ def _parsed(text: str) -> Asked:
     variant = VARIANTS[name]
     if not isinstance(variant, Variant):
         raise InputError(
-            f"the entry point '{name}' of dscost.layers.variants is no Variant, see dscost.register_variant"
+            f"the entry point '{name}' of dscost.variants is no Variant, see dscost.register_variant"
         )
     if not colon:
         return Asked(name, variant, None)
