@@ -1,6 +1,6 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, environ
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
+from dscost.timing import Progress
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
@@ -23,8 +24,6 @@ VARIABLE = "DSCOST_CONFIG"
 RESCUED = ("params", "macs", "flops", "weight_bytes")
 """Figures that a depthwise-separable swap brings down."""
 RESCUE_FINDINGS = ("over_max", "grew", "new_cost")
-
-Progress = Callable[[float, str], None]
 
 
 def find_budget(given: Path | None = None, start: Path | None = None) -> Path:

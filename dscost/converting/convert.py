@@ -26,7 +26,6 @@ from dscost.converting.choosing import (
 )
 from dscost.converting.loading import Subject, class_names, load_subject
 from dscost.converting.options import (
-    Progress,
     able_layers,
     every_offer,
     layer_times,
@@ -39,7 +38,7 @@ from dscost.errors import InputError
 from dscost.notation.inputs import inputs_of
 from dscost.notation.units import format_count, format_seconds
 from dscost.reports.records import Cost, Environment, Speedup
-from dscost.timing import TimingOptions
+from dscost.timing import Progress, TimingOptions
 
 METRIC_BY_DEFAULT: Metric = "macs"
 
