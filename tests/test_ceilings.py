@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
-from dscost.reports.records import Cost, Noise
+from dscost.reports.figures import Cost
+from dscost.reports.records import Noise
 from dscost.timing import calibration, machine
 from dscost.timing import ceilings as kept_ceilings
 from dscost.timing.calibration import (

@@ -24,8 +24,8 @@ from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.pages.finding_words import finding_sentence
 from dscost.rendering import View, render
+from dscost.reports.figures import Cost
 from dscost.reports.records import (
-    Cost,
     Coverage,
     Doubt,
     Input,

@@ -25,7 +25,8 @@ from dscost.networks.network import (
     stage_costs,
 )
 from dscost.notation.units import dtype_bytes, format_layer, format_shape
-from dscost.reports.records import Coverage, Input, Layer, Report, Totals, chain_cost
+from dscost.reports.figures import chain_cost
+from dscost.reports.records import Coverage, Input, Layer, Report, Totals
 
 if TYPE_CHECKING:
     from typing import Protocol

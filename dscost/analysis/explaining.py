@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dscost.devices.roofline import Ceilings, operator_class, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
-from dscost.reports.records import Cause, Layer, Stage, Timing, chain_cost
+from dscost.reports.figures import chain_cost
+from dscost.reports.records import Cause, Layer, Stage, Timing
 
 DOMINANT = 0.3
 """A part that takes that share of the separable layer's time is worth a word."""

@@ -2,7 +2,8 @@
 
 from dscost.devices.roofline import Ceilings, Prediction, bound_of, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE
-from dscost.reports.records import Bound, Cost, Layer, Report
+from dscost.reports.figures import Cost
+from dscost.reports.records import Bound, Layer, Report
 
 
 def with_bounds(report: Report, ceilings: Ceilings) -> Report:

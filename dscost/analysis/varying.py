@@ -8,7 +8,8 @@ from dscost.layers.others import Part
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_shape
-from dscost.reports.records import Layer, Report, Stage, chain_cost
+from dscost.reports.figures import chain_cost
+from dscost.reports.records import Layer, Report, Stage
 
 
 def with_variants(

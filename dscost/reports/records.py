@@ -13,95 +13,10 @@ from typing import Any, NamedTuple
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.variants import SEPARABLE, STANDARD, TIMING_KEYS, VERSIONS
 from dscost.notation.units import format_count
+from dscost.reports.figures import CONVENTIONS, Cost
 from dscost.reports.result import Result
 
 SCHEMA_VERSION = 1
-
-CONVENTIONS = {
-    "params": "parameters, frozen ones too, each shared tensor once; buffers are not parameters",
-    "macs": "multiply-accumulates of convolution, linear, matmul, attention and recurrent layers, for the given input, "
-    "batch included; padding positions count, bias does not; a complex one counts as four, products with sparse "
-    "tensors by the stored entries, Fourier transforms not at all",
-    "flops": "2 * macs",
-    "traffic_bytes": "each operand read once, each result written once; summed over stages and layers",
-    "peak_activation_bytes": "largest sum of live activations under the order of execution, inputs included",
-    "reduction": "standard / depthwise_separable",
-    "latency": "seconds per call; median, interval and quantiles are those of blocks of calls",
-    "speedup": "latency of standard / latency of depthwise_separable, from interleaved pairs, with its 95 % interval",
-    "roofline_s": "max(flops / peak, traffic_bytes / bandwidth), summed over stages: no run can be faster",
-}
-"""What each number means, carried in every report."""
-
-MEANINGS = {
-    **CONVENTIONS,
-    "weight_bytes": "size of the parameters in the given dtype",
-    "input_bytes": "size of what goes in",
-    "output_bytes": "size of what comes out",
-    "flops_per_byte": "flops / traffic_bytes",
-}
-"""What each number means, those included whose name says it."""
-
-
-class Cost(NamedTuple):
-    """What a layer, a chain of stages or a model costs on paper.
-
-    Args:
-        params: Parameters.
-        macs: Multiply-accumulates, batch included.
-        weight_bytes: Size of the parameters.
-        input_bytes: Size of what goes in.
-        output_bytes: Size of what comes out.
-        traffic_bytes: Least data moved; of a chain, the sum over its stages.
-    """
-
-    params: int
-    macs: int
-    weight_bytes: int
-    input_bytes: int
-    output_bytes: int
-    traffic_bytes: int
-
-    @property
-    def flops(self) -> int:
-        """Two per multiply-accumulate."""
-        return 2 * self.macs
-
-    @property
-    def flops_per_byte(self) -> float | None:
-        """Arithmetic intensity; unknown where nothing moves."""
-        return self.flops / self.traffic_bytes if self.traffic_bytes else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return every figure under its name."""
-        return {name: getattr(self, name) for name in COST_FIGURES}
-
-
-COST_FIGURES = (
-    "params",
-    "macs",
-    "flops",
-    "weight_bytes",
-    "input_bytes",
-    "output_bytes",
-    "traffic_bytes",
-    "flops_per_byte",
-)
-"""The figures of a `Cost`, in the order in which they are reported."""
-
-
-def chain_cost(stages: Sequence[Cost]) -> Cost:
-    """Return the cost of stages that run one after the other.
-
-    The input is that of the first and the output that of the last; everything else adds up.
-    """
-    return Cost(
-        params=sum(stage.params for stage in stages),
-        macs=sum(stage.macs for stage in stages),
-        weight_bytes=sum(stage.weight_bytes for stage in stages),
-        input_bytes=stages[0].input_bytes,
-        output_bytes=stages[-1].output_bytes,
-        traffic_bytes=sum(stage.traffic_bytes for stage in stages),
-    )
 
 
 class Reduction(NamedTuple):

@@ -16,11 +16,11 @@ from dscost.errors import InputError, SpecError, UnknownNameError, some_of
 from dscost.files import read_text, split_report_name
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD, VERSIONS
 from dscost.notation.strict_json import parse_json
+from dscost.reports.figures import SUMMED, Cost, summed
 from dscost.reports.records import (
     SCHEMA_VERSION,
     Bound,
     Ceiling,
-    Cost,
     Environment,
     Latency,
     Layer,
@@ -182,20 +182,16 @@ def _require_of_layer(layer: Layer, *place: str | int) -> None:
             raise _Misfit("expected a number above 0, found 0", *place, *key)
 
 
-SUMMED = ("params", "macs", "weight_bytes")
-"""What a model has as much of as all its layers together, those that never run included."""
-
-
 def _require_sums(report: Report, *place: str | int) -> None:
     """Refuse totals that are not those of the layers: whoever judges the one would be misled about the other."""
     if not report.layers:
         raise _Misfit("expected at least one layer, found none", *place, "layers")
-    for figure in SUMMED:
-        total = getattr(report.totals.as_is, figure)
-        summed = sum(getattr(layer.cost, figure) for layer in report.layers)
-        if total != summed:
+    of_layers = summed(layer.cost for layer in report.layers)
+    for figure in SUMMED:  # those that never run included
+        total, found = getattr(report.totals.as_is, figure), getattr(of_layers, figure)
+        if None not in (total, found) and total != found:
             raise _Misfit(
-                f"found {total:,}, but its layers have {summed:,}",
+                f"found {total:,}, but its layers have {found:,}",
                 *place,
                 "totals",
                 "as_is",
