@@ -27,7 +27,7 @@ from dscost.pages.finding_words import finding_sentence
 from dscost.pages.rules import RULES
 from dscost.pages.verdict_data import fingerprints
 from dscost.rendering import View, render
-from dscost.rendering.ci import MOST_ANNOTATIONS
+from dscost.rendering.formats.github import MOST_ANNOTATIONS
 from dscost.schemas import schema
 
 SCHEMAS = Path(__file__).parent / "data" / "schemas"

@@ -19,7 +19,6 @@ from dscost.converting.loading import (
     gives_several,
     load_subject,
 )
-from dscost.converting.options import Progress
 from dscost.converting.plan_file import Decision, Plan, plan_of
 from dscost.converting.rehearsing import guessed_arguments, without_needed
 from dscost.converting.results import Converted, Latency, LayerOutcome, Outcome, commented
@@ -31,7 +30,7 @@ from dscost.notation.inputs import inputs_of
 from dscost.notation.units import format_seconds
 from dscost.reports.figures import Cost
 from dscost.reports.records import Speedup
-from dscost.timing import TimingOptions
+from dscost.timing import Progress, TimingOptions
 from dscost.tracing import Arguments, Trace
 
 METHODS = ("svd", "random")

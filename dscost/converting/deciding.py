@@ -23,7 +23,7 @@ from dscost.converting.options import (
 from dscost.converting.plan_file import Plan
 from dscost.converting.sites import Site
 from dscost.reports.records import Environment
-from dscost.timing import TimingOptions
+from dscost.timing import Progress, TimingOptions
 
 METRIC_BY_DEFAULT: Metric = "macs"
 

@@ -1,7 +1,7 @@
 """The sites of a model → the ways to treat each, with costs, errors and times, to choose from."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -11,9 +11,7 @@ from dscost.converting.loading import Subject
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.converting.sites import Site
 from dscost.foreign.parts import each_part, own_tensors
-from dscost.timing import TimingOptions
-
-Progress = Callable[[float, str], None]
+from dscost.timing import Progress, TimingOptions
 
 
 def able_sites(sites: Sequence[Site]) -> list[Site]:
