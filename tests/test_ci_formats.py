@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import dscost
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue, Subject
-from dscost.budgets.language import Entry, Exclusion
+from dscost.budgets.records import Entry, Exclusion
 from dscost.budgets.selectors import parse_selector
 from dscost.errors import FileProblems, InputError, Problem
 from dscost.rendering import View

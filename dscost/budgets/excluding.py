@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from dscost.budgets.language import Entry
 from dscost.budgets.metrics import METRICS
+from dscost.budgets.records import Entry
 from dscost.reports.records import Cost, Layer, Report, unknown_operators
 
 

@@ -7,8 +7,8 @@ from importlib import import_module
 from textwrap import wrap
 
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed
-from dscost.budgets.language import Entry
 from dscost.budgets.metrics import METRICS
+from dscost.budgets.records import Entry
 from dscost.errors import some_of
 from dscost.notation.quantities import QUANTITIES
 from dscost.notation.units import format_bytes, format_count, format_seconds

@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from dscost.notation.json_schema import Schema, first_line, said_of_fields, with_description
 from dscost.reports.records import (
     COST_FIGURES,
     REPORT_KEYS,
@@ -16,7 +17,6 @@ from dscost.reports.records import (
     Timing,
     Totals,
 )
-from dscost.schemas.wording import Schema, first_line, said_of_fields, with_description
 
 _KEYS: Mapping[type, tuple[str, ...]] = {
     Cost: COST_FIGURES,
