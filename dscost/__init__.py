@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dscost.converting.convert import plan
     from dscost.errors import DscostError
     from dscost.layers.variants import register_variant
+    from dscost.rendering import register_renderer
     from dscost.reports.records import Report
     from dscost.tracing.rules import register_formula
 
@@ -36,6 +37,7 @@ __all__ = [
     "layer",
     "plan",
     "register_formula",
+    "register_renderer",
     "register_variant",
     "verify",
 ]
@@ -51,6 +53,7 @@ _HOMES = {
     "DscostError": "dscost.errors",
     "Report": "dscost.reports.records",
     "register_formula": "dscost.tracing.rules",
+    "register_renderer": "dscost.rendering",
     "register_variant": "dscost.layers.variants",
     "verify": "dscost.analysis.verifying",
 }

@@ -16,7 +16,8 @@ from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Entry, Exclusion, Limit
 from dscost.budgets.selectors import parse_selector
 from dscost.cli import run
-from dscost.reports.records import Cost, Coverage, Input, Layer, Report, SharedWeights, Totals
+from dscost.reports.figures import Cost
+from dscost.reports.records import Coverage, Input, Layer, Report, SharedWeights, Totals
 
 NETS = """
 import torch

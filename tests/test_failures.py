@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
+from dscost.errors import InputError
 from dscost.foreign.failures import (
+    Whose,
     chain_of,
     is_interrupt,
     is_raised_by_hand,
     may_want_values,
     module_of,
+    must_pass,
     place_of,
+    whose,
 )
 
 
@@ -56,6 +60,47 @@ def test_whose_code_it_is_is_told_by_its_package(
     assert module_of(error) == (module or "")
     if place is not None:
         assert (place.file, place.line) == (file.rpartition("/")[2], 1)
+
+
+CALLS = "def run(): return call()"
+
+
+@pytest.mark.parametrize(
+    ("modules", "text", "expected"),
+    [
+        # the code that runs, outermost first; the last one raises what the text says
+        (("dscost.tracing", "net"), "raise AttributeError('no')", Whose.THEIRS),
+        (("dscost.tracing", "net", "torch.nn", "json"), "raise ValueError('no')", Whose.THEIRS),
+        (("dscost.tracing", "net", "dscost.tracing"), "return None.shape", Whose.OURS),
+        (("dscost.tracing", "net", "dscost.tracing"), "return {}['mm']", Whose.OURS),
+        (("net", "torch.nn", "dscost.tracing"), "return unheard_of", Whose.OURS),
+        (("net", "torch.nn", "dscost.tracing"), "assert False", Whose.OURS),
+        # a short cut says what torch would, and a call of ours may not fit foreign code
+        (("net", "dscost.tracing"), "raise RuntimeError('shapes do not fit')", Whose.TORCHS),
+        (("net", "dscost.tracing"), "return int.bit_count()", Whose.TORCHS),
+        (("dscost.tracing", "torch.nn"), "return None.shape", Whose.TORCHS),
+        # what is not even an Exception was never raised by us
+        (("dscost.tracing",), "raise SystemExit(3)", Whose.THEIRS),
+        (("net",), "raise KeyboardInterrupt", Whose.THEIRS),
+    ],
+)
+def test_an_error_is_theirs_ours_or_torchs_by_the_code_that_it_came_through(
+    modules: tuple[str, ...], text: str, expected: Whose
+) -> None:
+    run = code_of(modules[-1], "last.py", f"def run():\n    {text}")
+    for module in reversed(modules[:-1]):
+        inner, run = run, code_of(module, "outer.py", CALLS)
+        run.__globals__["call"] = inner
+    error = raised_by(run)
+    error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # not what is here
+    assert whose(error) is expected
+    assert must_pass(error) is (expected is Whose.OURS)
+
+
+def test_what_dscost_says_on_purpose_is_theirs_and_a_real_interrupt_is_the_users() -> None:
+    assert whose(InputError("no such model")) is Whose.THEIRS
+    assert whose(KeyboardInterrupt()) is Whose.USERS
+    assert must_pass(KeyboardInterrupt())
 
 
 def test_an_error_of_torch_may_want_values_and_one_of_a_folder_called_torch_does_not() -> None:

@@ -14,7 +14,6 @@ from jsonschema import Draft7Validator
 from properties import law
 
 import dscost
-from dscost.budgets.metrics import METRICS
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import BOUNDS, LEVELS, POLICIES
 from dscost.cli import run
@@ -25,6 +24,7 @@ from dscost.networks.keys import LAYERS
 from dscost.notation.forms import quantity
 from dscost.notation.marked_yaml import parse_yaml, read_yaml
 from dscost.notation.quantities import QUANTITIES, parse_quantity
+from dscost.reports.figures import FIGURES
 from dscost.reports.records import REPORT_KEYS, document
 from dscost.schemas import SCHEMAS, schema
 
@@ -265,7 +265,7 @@ _BESIDE = {
     "message": st.sampled_from(["a", " ", 5]),
 }
 _LIMITS = st.dictionaries(
-    st.sampled_from([*METRICS, "prams"]),
+    st.sampled_from([*FIGURES, "prams"]),
     _QUANTITIES
     | st.fixed_dictionaries(
         {},
@@ -412,15 +412,15 @@ def test_a_budget_has_the_keys_of_its_language() -> None:
     mappings["policy"] = found["properties"]["policy"]
     limits = [
         found["definitions"][f"limit_{kind}"]["anyOf"][1]
-        for kind in {one.kind for one in METRICS.values()}
+        for kind in {one.kind for one in FIGURES.values()}
     ]
     keys = {name: keys_of(mapping) for name, mapping in mappings.items()}
     keys["limit"] = set().union(*map(keys_of, limits))
     assert keys == {name: set(words.split()) for name, words in KEYS.items()}
     assert keys_of(model["properties"]["policy"]) == keys["policy"] - {"on_stale_baseline"}
-    assert keys_of(found["definitions"]["limits"]) == set(METRICS)
+    assert keys_of(found["definitions"]["limits"]) == set(FIGURES)
     assert keys_of(found["definitions"]["layer_limits"]) == {
-        name for name, one in METRICS.items() if one.of_layers
+        name for name, one in FIGURES.items() if one.of_layers
     }
 
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from dscost.budgets import records
-from dscost.budgets.metrics import METRICS, OF_LAYERS
+from dscost.budgets.metrics import OF_LAYERS
 from dscost.budgets.records import BOUNDS, CHANGES, POLICIES, WHOLE, Exclusion, LayerRule, Limit
 from dscost.budgets.selectors import EXAMPLE, parse_selector, selector_pattern
 from dscost.errors import InputError, UnknownNameError
@@ -25,7 +25,7 @@ from dscost.notation.literals import read_node, with_parts
 from dscost.notation.marked_yaml import Node, Problems
 from dscost.notation.quantities import MAX_QUANTITY, QUANTITIES, kind_of, parse_quantity
 from dscost.notation.units import DTYPE_BYTES
-from dscost.reports.records import MEANINGS
+from dscost.reports.figures import FIGURES
 
 VERSION = 1
 MEASURED_TOLERANCE = Fraction(1, 10)
@@ -110,12 +110,11 @@ Limits = Mapping[str, _Limit]
 
 def _limits(*, of_layers: bool) -> Form:
     """Return the form of limits by metric."""
-    metrics = {name: one for name, one in METRICS.items() if one.of_layers or not of_layers}
-    meanings = {
-        name: MEANINGS[name.removesuffix("_s")] if one.measured else MEANINGS[name]
-        for name, one in metrics.items()
+    by_metric = {
+        name: _limit(name, of_layers=of_layers).said(figure.meaning)
+        for name, figure in FIGURES.items()
+        if figure.is_of_layers or not of_layers
     }
-    by_metric = {name: _limit(name, of_layers=of_layers).said(meanings[name]) for name in metrics}
     if not of_layers:
         return forms.named("limits", Keyed(by_metric, what="metric"))
     empty = "expected a limit by metric, such as {macs: 40M}, found nothing"
@@ -124,7 +123,7 @@ def _limits(*, of_layers: bool) -> Form:
 
 def _limit(metric: str, *, of_layers: bool) -> Form:
     """Return the form of a limit: the most that passes, or bounds and what stands beside them."""
-    kind, measured = METRICS[metric].kind, METRICS[metric].measured
+    kind, measured = FIGURES[metric].kind, FIGURES[metric].is_measured
     grows = records.has_growth(metric, of_layers=of_layers)
     refused = [] if grows else [*CHANGES, "ignore_below"]
     keyed = Keyed(
@@ -167,9 +166,9 @@ def _limit(metric: str, *, of_layers: bool) -> Form:
 
 def _bound(metric: str, bound: str) -> Form:
     """Return the form of the figure that a bound has."""
-    kind = METRICS[metric].kind
+    kind = FIGURES[metric].kind
     usual: dict[str, Any] = {}
-    if METRICS[metric].measured:
+    if FIGURES[metric].is_measured:
         usual = {"level": "warn", "tolerance": MEASURED_TOLERANCE}
 
     def parse(node: Node) -> Limit:
@@ -195,9 +194,9 @@ def _bound(metric: str, bound: str) -> Form:
 
 def _instead(metric: str, bound: str, written: str) -> str | None:
     """Return what to write instead of a quantity of another kind."""
-    wanted, found = METRICS[metric].kind, kind_of(written)
+    wanted, found = FIGURES[metric].kind, kind_of(written)
     number = written.strip().removeprefix("+").rstrip("iB").rstrip()
-    is_share = found == "share" and wanted != "share" and not METRICS[metric].measured
+    is_share = found == "share" and wanted != "share" and not FIGURES[metric].is_measured
     if is_share and bound in _CHANGE_OF:
         return f"a percentage is of the baseline, write {_CHANGE_OF[bound]}: {number}"
     if wanted != "count":

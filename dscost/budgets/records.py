@@ -6,9 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dscost.budgets.metrics import METRICS, OF_LAYERS
+from dscost.budgets.metrics import OF_LAYERS
 from dscost.budgets.selectors import Selector
 from dscost.notation.inputs import Inputs
+from dscost.reports.figures import FIGURES
 from dscost.reports.records import Layer
 
 LEVELS = ("error", "warn", "ignore")
@@ -68,7 +69,7 @@ class Limit:
     """One bound on one figure.
 
     Args:
-        metric: A key of `budgets.metrics.METRICS`.
+        metric: A key of `reports.figures.FIGURES`.
         bound: One of `BOUNDS`.
         value: In the metric's unit; of an increase or decrease a share if `relative`.
         relative: Whether `value` is a share of the baseline.
@@ -176,7 +177,7 @@ class Entry:
     def needs_time(self) -> bool:
         """Whether a limit asks for a measured figure."""
         return any(
-            METRICS[limit.metric].measured and limit.level != "ignore" for limit in self.limits
+            FIGURES[limit.metric].is_measured and limit.level != "ignore" for limit in self.limits
         )
 
     def excludes(self, layer: Layer) -> bool:
@@ -207,4 +208,4 @@ class Budget:
 
 def has_growth(metric: str, *, of_layers: bool) -> bool:
     """Whether a baseline keeps a figure, so that its growth can be limited."""
-    return not METRICS[metric].measured and (metric in OF_LAYERS or not of_layers)
+    return not FIGURES[metric].is_measured and (metric in OF_LAYERS or not of_layers)

@@ -1,16 +1,11 @@
 """Other people's code: what it raises says what is wrong with their model, never that dscost has a bug."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from dscost.errors import DscostError, InputError, UnavailableError, first_line
-
-_OURS = "dscost"
-_NOT_THEIRS = {_OURS, "torch", *sys.stdlib_module_names} - {"__main__"}
-"""Packages whose code is neither a model's nor a factory's."""
 
 
 @contextmanager
@@ -33,10 +28,12 @@ def contained(what: str) -> Iterator[None]:
         missing = torch_problem(error)
         if missing:
             raise UnavailableError(missing) from error
-        frame = _their_frame(error)
-        if frame is None and isinstance(error, Exception):
+        from dscost.foreign.failures import Whose, frame_of_theirs, whose
+
+        if whose(error) is not Whose.THEIRS:  # of torch, since no code of theirs has called it
             raise
-        raise InputError(f"{what}: its code raised {first_line(error)}{_place(frame)}") from error
+        place = _place(frame_of_theirs(error))
+        raise InputError(f"{what}: its code raised {first_line(error)}{place}") from error
 
 
 def torch_problem(error: BaseException) -> str | None:
@@ -54,23 +51,7 @@ def torch_problem(error: BaseException) -> str | None:
     return None
 
 
-def _their_frame(error: BaseException) -> FrameType | None:
-    """Return the innermost frame of their code that an error came through after it had left ours."""
-    found = None
-    step = error.__traceback__
-    while step is not None:
-        package = str(step.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package == _OURS:
-            found = None
-        elif package not in _NOT_THEIRS:
-            found = step.tb_frame
-        step = step.tb_next
-    return found
-
-
 def _place(frame: FrameType | None) -> str:
-    return (
-        ""
-        if frame is None
-        else f" ({Path(frame.f_code.co_filename).name}, in {frame.f_code.co_name})"
-    )
+    if frame is None:
+        return ""
+    return f" ({Path(frame.f_code.co_filename).name}, in {frame.f_code.co_name})"

@@ -1,14 +1,15 @@
-"""What an error of foreign code tells: whether tensors had no values, where it was raised, by whom."""
+"""What an error says about whose fault it is, where it was raised, and whether values were missing."""
 
-import dis
 import linecache
 import sys
 from collections.abc import Iterator
+from enum import Enum
+from opcode import opmap
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NamedTuple
 
-from dscost.errors import printable
+from dscost.errors import DscostError, printable
 
 _WITHOUT_VALUES = (
     *(
@@ -27,8 +28,24 @@ _WITHOUT_VALUES = (
 """Words in the errors of code that looks at the values of tensors which have none."""
 
 _OWN, _TORCH = "dscost", "torch"
-_RAISES = dis.opmap["RAISE_VARARGS"]
+_RAISES = opmap["RAISE_VARARGS"]
 MOST_CODE = 80
+
+
+_NOT_THEIRS = frozenset((_OWN, _TORCH, *sys.stdlib_module_names)) - {"__main__"}
+"""Packages whose code is neither a model's nor a factory's."""
+_MISTAKES = (AssertionError, AttributeError, KeyError, NameError)
+"""What Python raises in our code only where that is wrong. Everything else it raises there may be
+torch's word for what it was given, or say that a call of foreign code does not fit that code."""
+
+
+class Whose(Enum):
+    """Whose an error is."""
+
+    OURS = "a mistake in dscost"
+    THEIRS = "what a model, a factory or a library raised, or what dscost says of it"
+    TORCHS = "what torch, or Python, says of what it was given"
+    USERS = "a real Ctrl-C"
 
 
 class Place(NamedTuple):
@@ -47,6 +64,43 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         """Return it as it is told: ``net.py:12, `if x.sum() > 0:` ``."""
         return f"{self.file}:{self.line}" + (f", `{self.code}`" if self.code else "")
+
+
+def whose(error: BaseException) -> Whose:
+    """Return whose an error is, by the code that it came through; here alone that is decided.
+
+    Who runs foreign code expects it to fail in any way, so that every handler is broad. It may tell
+    the user of a fault of theirs, or try something else, only where the error is not `OURS`.
+    """
+    if is_interrupt(error):
+        return Whose.USERS
+    # what is no Exception, such as an exit or the outcome of a test, none of our code raises
+    if isinstance(error, DscostError) or not isinstance(error, Exception):
+        return Whose.THEIRS
+    if frame_of_theirs(error) is not None:
+        return Whose.THEIRS
+    last = _last(error.__traceback__)
+    is_of_ours = last is not None and package_of(last.tb_frame) == _OWN
+    return Whose.OURS if is_of_ours and isinstance(error, _MISTAKES) else Whose.TORCHS
+
+
+def must_pass(error: BaseException) -> bool:
+    """Whether no handler may take an error for a fault of what it ran: Ctrl-C, or a mistake of ours."""
+    return whose(error) in (Whose.OURS, Whose.USERS)
+
+
+def frame_of_theirs(error: BaseException) -> FrameType | None:
+    """Return the innermost frame of foreign code that an error came through after it had left ours."""
+    found = None
+    step = error.__traceback__
+    while step is not None:
+        package = package_of(step.tb_frame)
+        if package == _OWN:
+            found = None
+        elif package not in _NOT_THEIRS:
+            found = step.tb_frame
+        step = step.tb_next
+    return found
 
 
 def looks_at_values(error: BaseException) -> bool:

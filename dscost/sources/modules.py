@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from dscost.errors import InputError, UnavailableError, did_you_mean, first_line
-from dscost.foreign.failures import is_interrupt, may_want_values
+from dscost.foreign.failures import may_want_values, must_pass
 from dscost.foreign.parts import changed, set_training
 from dscost.foreign.randomness import SEED, own_random_numbers
 from dscost.modules.beside_meta import MOST_MADE_VALUES, values_kept
@@ -305,7 +305,7 @@ class Maker:
         try:
             return self._on("meta")
         except BaseException as error:
-            if is_interrupt(error):
+            if must_pass(error):
                 raise
             if not may_want_values(
                 error
@@ -318,7 +318,7 @@ class Maker:
         try:
             return self._on("cpu")
         except BaseException as error:
-            if is_interrupt(error):
+            if must_pass(error):
                 raise
             raise self._failed(error) from error
 

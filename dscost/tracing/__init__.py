@@ -32,7 +32,15 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from dscost.errors import InputError, first_line
-from dscost.foreign.failures import Place, is_interrupt, looks_at_values, module_of, place_of
+from dscost.foreign.failures import (
+    Place,
+    Whose,
+    is_interrupt,
+    looks_at_values,
+    module_of,
+    place_of,
+    whose,
+)
 from dscost.foreign.parts import named_parts, set_training, unwrapped
 from dscost.foreign.randomness import SEED, own_random_numbers, states_kept
 from dscost.modules.beside_meta import DirectAccess
@@ -215,6 +223,8 @@ def trace(
         if attempt.traced is not None:
             return _doubted(attempt, attempts)
     told = _most_telling(attempts)
+    if whose(told) is Whose.OURS:
+        raise told
     why = f"{first_line(told)}{hint_for(told, model, arguments)}"
     zeros = "zeros of " if _on_zeros(arguments) and _is_of_real_run(told, attempts) else ""
     raise InputError(

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
 from dscost.errors import InputError, first_line
-from dscost.foreign.failures import is_interrupt
+from dscost.foreign.failures import must_pass
 from dscost.foreign.parts import set_training, unwrapped
 from dscost.foreign.randomness import SEED, own_random_numbers
 from dscost.modules.beside_meta import values_kept
@@ -82,7 +82,7 @@ def flop_counter_macs(
                 stack.enter_context(values_kept())  # what is made from here on
                 return SecondCount(_counted(running, known), on_cpu=False)
         except BaseException as error:  # a model's own code may raise anything
-            if is_interrupt(error):
+            if must_pass(error):
                 raise
             last_error = error
     raise InputError(
