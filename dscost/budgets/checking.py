@@ -1,6 +1,6 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, environ
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +18,12 @@ from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture
 from dscost.reports.figures import FIGURES
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
+from dscost.timing import Progress
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
 
 RESCUE_FINDINGS = ("over_max", "grew", "new_cost")
-
-Progress = Callable[[float, str], None]
 
 
 def find_budget(given: Path | None = None, start: Path | None = None) -> Path:

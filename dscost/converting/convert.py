@@ -26,7 +26,6 @@ from dscost.converting.choosing import (
 )
 from dscost.converting.loading import Subject, class_names, load_subject
 from dscost.converting.options import (
-    Progress,
     able_layers,
     every_offer,
     layer_times,
@@ -40,7 +39,7 @@ from dscost.notation.inputs import inputs_of
 from dscost.notation.units import format_count, format_seconds
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Speedup
-from dscost.timing import TimingOptions
+from dscost.timing import Progress, TimingOptions
 
 METRIC_BY_DEFAULT: Metric = "macs"
 

@@ -1,7 +1,7 @@
 """The convolutions of a model → the ways to treat each of them, with costs, errors and times: what is chosen from."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -14,9 +14,7 @@ from dscost.converting.sites import Where
 from dscost.errors import InputError
 from dscost.foreign.parts import each_part, own_tensors
 from dscost.notation.units import format_layer
-from dscost.timing import TimingOptions
-
-Progress = Callable[[float, str], None]
+from dscost.timing import Progress, TimingOptions
 
 
 def able_layers(
