@@ -7,6 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dscost.converting.results import LAYER_KEYS, LayerOutcome
 from dscost.layers.variants import TIMING_KEYS
+from dscost.notation.json_schema import Schema, first_line, said_of_fields, with_description
 from dscost.reports.figures import COST_FIGURES, Cost
 from dscost.reports.records import (
     REPORT_KEYS,
@@ -16,7 +17,6 @@ from dscost.reports.records import (
     Timing,
     Totals,
 )
-from dscost.schemas.wording import Schema, first_line, said_of_fields, with_description
 
 _KEYS: Mapping[type, tuple[str, ...]] = {
     Cost: COST_FIGURES,
