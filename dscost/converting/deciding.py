@@ -14,7 +14,6 @@ from dscost.converting.choosing import (
 )
 from dscost.converting.loading import Subject, class_names
 from dscost.converting.options import (
-    Progress,
     able_sites,
     every_option,
     layer_times,
