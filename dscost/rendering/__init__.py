@@ -1,7 +1,7 @@
 """What is said of a result, written: one registry of formats, each for the results of all commands.
 
-A renderer takes what is `Said` and a `View` and returns text; it prints nothing, and knows no result.
-Each of ours is imported when it is asked for, so that JSON does not pay for tables.
+A renderer takes what is `Said` and a `View` and returns text; it prints nothing, and knows no
+result. Each of ours is imported when it is asked for, so that JSON does not pay for tables.
 """
 
 from collections.abc import Callable

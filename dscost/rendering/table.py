@@ -1,4 +1,4 @@
-"""Text for people: tables by `rendering.terminal`, and what needs no table without the time that rich takes."""
+"""Text for people: tables by `rendering.terminal`, and lists without the time that rich takes."""
 
 from textwrap import fill
 
