@@ -1,9 +1,10 @@
 """Plans: which layers of a model are converted, and to which rank; as data, and as YAML that people read and edit."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -97,38 +98,32 @@ class Plan:
 
     def check(
         self,
-        convertible: Iterable[str],
-        left_alone: Mapping[str, str],
+        reasons: Mapping[str, str | None],
         others: Mapping[str, str] | None = None,
     ) -> None:
         """Refuse a plan that speaks of layers that are not there or cannot be converted.
 
         Args:
-            convertible: The layers that can be converted.
-            left_alone: Why each of the other convolutions cannot be.
+            reasons: Why each convolution of the model cannot be converted; none of those that can.
             others: The classes of the modules that are no convolutions, by name.
 
         Raises:
             FileProblems: It was read from a file; every problem has its place.
             InputError: It was not.
         """
-        able = tuple(convertible)
-        known = {*able, *left_alone}
-        problems = []
+        others = others or {}
+        known = sorted(reasons, key=lambda name: reasons[name] is not None)  # those that can first
+        problems: list[tuple[str, str]] = []
         for name, decision in self.layers.items():
-            if name not in known and name in (others or {}):
-                problems.append(
-                    (name, f"{format_layer(name)} is no convolution (class {(others or {})[name]})")
-                )
-            elif name not in known:
-                nearest = (
-                    hint(name, known, problems) or f" (known: {some_of([*able, *left_alone], 6)})"
-                )
+            shown = format_layer(name)
+            if name in reasons:
+                if decision != KEEP and reasons[name] is not None:
+                    problems.append((name, f"{shown} cannot be converted: {reasons[name]}"))
+            elif name in others:
+                problems.append((name, f"{shown} is no convolution (class {others[name]})"))
+            else:
+                nearest = hint(name, known, problems) or f" (known: {some_of(known, 6)})"
                 problems.append((name, f"unknown layer '{name}'{nearest}"))
-            elif decision != KEEP and name not in able:
-                problems.append(
-                    (name, f"{format_layer(name)} cannot be converted: {left_alone[name]}")
-                )
         self.refuse(problems)
 
     def refuse(self, problems: Sequence[tuple[str, str]]) -> None:
@@ -152,7 +147,7 @@ class Plan:
         )
 
 
-def plan_of(given: "Plan | Mapping[str, Decision] | str | Path") -> Plan:
+def plan_of(given: "Plan | Mapping[str, Decision] | str | PathLike[str]") -> Plan:
     """Return a plan from what a caller may have: a plan, ranks by layer, or the path of a plan file.
 
     Raises:
