@@ -7,7 +7,7 @@ from program import run
 
 import dscost
 import dscost.budgets.checking
-import dscost.rendering.verdicts
+import dscost.pages.verdicts
 
 pytest_plugins = ["pytester"]
 

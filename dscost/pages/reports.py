@@ -1,8 +1,9 @@
 """A report → a page: which sheets there are, what stands in their cells."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
@@ -17,18 +18,25 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.rendering.metrics import METRICS
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
-from dscost.rendering.wording import (
+from dscost.pages import Rows, Said
+from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
+from dscost.pages.rows import CSV_COLUMNS, rows_of
+from dscost.pages.wording import (
+    LATENCY,
+    REDUCTION,
+    SPEEDUP,
     VARIANT_TITLES,
     assumed_line,
+    format_latency,
+    format_speedup,
     formula_lines,
     layer_heading,
     layer_sentence,
     model_sentences,
     variant_titles,
 )
-from dscost.reports.records import Block, Cost, Latency, Layer, Report, Timing
+from dscost.reports.figures import FIGURES, Cost, summed
+from dscost.reports.records import Block, Latency, Layer, Report, Timing, document
 
 PENDING = "…"
 ROOT = format_layer("")
@@ -36,34 +44,35 @@ ROOT = format_layer("")
 
 FLOPS_NOTE = "FLOPs = 2 × MACs; papers' “FLOPs” are mostly our MACs."
 
+
+def figure_columns(*, of_layers: bool) -> Iterator[Column]:
+    """Yield the columns of figures in the table of variants or of layers; there MACs have a share."""
+    for name, figure in FIGURES.items():
+        priority = figure.columns[1 if of_layers else 0]
+        if priority is not None:
+            yield Column(name, figure.title, priority)
+        if of_layers and name == "macs":
+            yield Column("share", "share", 4)
+
+
 _COST_COLUMNS = [
-    Column("params", METRICS["params"].header, 3),
-    Column("macs", METRICS["macs"].header, 0),
-    Column("flops", METRICS["flops"].header, 7),
-    Column("weight_bytes", METRICS["weight_bytes"].header, 6),
-    Column("traffic_bytes", METRICS["traffic_bytes"].header, 4),
-    Column("flops_per_byte", METRICS["flops_per_byte"].header, 5),
-    Column("latency", METRICS["latency"].header, 1),
-    Column("reduction", METRICS["reduction"].header, 2),
-    Column("speedup", METRICS["speedup"].header, 1),
+    *figure_columns(of_layers=False),
+    Column("latency", LATENCY, 1),
+    Column("reduction", REDUCTION, 2),
+    Column("speedup", SPEEDUP, 1),
 ]
 _VARIANT_COLUMNS = [Column("variant", "variant", 0, "left"), *_COST_COLUMNS]
 _LAYER_COLUMNS = [
     Column("layer", "layer", 0, "left"),
     Column("kind", "kind", 3, "left"),
     Column("output", "output", 6),
-    Column("params", METRICS["params"].header, 1),
-    Column("macs", METRICS["macs"].header, 0),
-    Column("share", "share", 4),
-    Column("weight_bytes", METRICS["weight_bytes"].header, 9),
-    Column("traffic_bytes", METRICS["traffic_bytes"].header, 7),
-    Column("flops_per_byte", METRICS["flops_per_byte"].header, 8),
+    *figure_columns(of_layers=True),
     Column("standard_macs", "standard MACs", 5),
     Column("separable_macs", "separable MACs", 5),
-    Column("reduction", METRICS["reduction"].header, 2),
+    Column("reduction", REDUCTION, 2),
     Column("standard_latency", "standard", 2),
     Column("separable_latency", "separable", 2),
-    Column("speedup", METRICS["speedup"].header, 1),
+    Column("speedup", SPEEDUP, 1),
     Column("verdict", "verdict", 1, "left"),
     Column("why", "held back by", 7, "left"),
 ]
@@ -73,6 +82,30 @@ KINDS_WIDTH = 24
 
 CAUSES_SHOWN = 2
 """Sentences that say why, where the user has not asked for all."""
+
+
+class ReportsSaid(Said):
+    """What is to be said of reports."""
+
+    what = "a report"
+
+    def __init__(self, *reports: Report) -> None:
+        self._reports = reports
+
+    def pages(self, view: View) -> list[Page]:
+        """Return a page of each."""
+        return [page_of(report, view) for report in self._reports]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return all of them in one document."""
+        return document(self._reports, command=view.command)
+
+    def rows(self) -> Rows:
+        """Return one row per layer and variant."""
+        return rows_of(self._reports)
+
+
+said = ReportsSaid
 
 
 def page_of(report: Report, view: View) -> Page:
@@ -89,15 +122,17 @@ def column_headers() -> Mapping[str, str]:
     return {column.key: column.header for column in (*_VARIANT_COLUMNS, *_LAYER_COLUMNS)}
 
 
-def check_view(view: View, format_name: str) -> None:
+def check_view(view: View, says: str) -> None:
     """Refuse a view of a model that asks for a column or a sort key that there is not.
+
+    Args:
+        view: As asked for.
+        says: What is shown of it: `rows` have other columns than `pages`.
 
     Raises:
         UnknownNameError: It does.
     """
-    if format_name == "csv":
-        from dscost.rendering.structured import CSV_COLUMNS
-
+    if says == "rows":
         check_keys(view, CSV_COLUMNS)
     else:
         check_keys(view, (column.key for column in _LAYER_COLUMNS), ("layer", *SORT_KEYS))
@@ -114,14 +149,14 @@ def _layer_page(report: Report, view: View) -> Page:
         lines.append(assumed_line(report))
     lines += formula_lines(report)
     rows = list(_variant_rows(report, layer, view))
-    sheets = [Sheet(chosen_columns(_VARIANT_COLUMNS, rows, view.columns), rows)]
+    sheets = [Sheet(chosen_columns(_VARIANT_COLUMNS, rows, view), rows)]
     if layer.latency or layer.predictions:
-        from dscost.rendering.timings import layer_sheets
+        from dscost.pages.timings import layer_sheets
 
         sheets += layer_sheets(layer, variant_titles(report), explain=view.explain)
     why = []
     if layer.causes:
-        from dscost.rendering.reasons import cause_sentence
+        from dscost.pages.causes import cause_sentence
 
         causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
         why = [sentence for cause in causes if (sentence := cause_sentence(cause))]
@@ -146,7 +181,7 @@ def _variant_rows(report: Report, layer: Layer, view: View) -> Iterable[Row]:
             cells = {"variant": f"  {stage.name}", **_cost_cells(stage.cost)}
             latency = timing.part(name, stage.name) if timing else None
             if latency or (view.pending and name == "depthwise_separable"):
-                cells["latency"] = METRICS["latency"].text(latency) if latency else PENDING
+                cells["latency"] = format_latency(latency) if latency else PENDING
             yield Row(cells, "faint")
         if name == "depthwise_separable" and timing and timing.gap_s is not None:
             yield Row({"variant": "  gap", "latency": format_difference(timing.gap_s)}, "faint")
@@ -160,17 +195,16 @@ def _variant_cells(
     if is_variant:
         cells["reduction"] = format_factor(reduction)
     if timing:
-        cells["latency"] = METRICS["latency"].text(timing.of(name))
+        cells["latency"] = format_latency(timing.of(name))
         if is_variant:
-            cells["speedup"] = METRICS["speedup"].text(timing.speedup_of(name))
+            cells["speedup"] = format_speedup(timing.speedup_of(name))
     elif view.pending:
         cells |= {"latency": PENDING, "speedup": PENDING if is_variant else ""}
     return cells
 
 
 def _cost_cells(cost: Cost) -> dict[str, str]:
-    names = ("params", "macs", "flops", "weight_bytes", "traffic_bytes", "flops_per_byte")
-    return {name: METRICS[name].text(getattr(cost, name)) for name in names}
+    return {name: FIGURES[name].text(value) for name, value in cost.to_dict().items()}
 
 
 # -- a whole model
@@ -196,16 +230,16 @@ def _model_page(report: Report, view: View) -> Page:
     ]
     rows = layer_rows(report, view)
     sheets = [
-        Sheet(chosen_columns(_LAYER_COLUMNS, rows, view.columns), rows),
-        Sheet(chosen_columns(_VARIANT_COLUMNS, totals, None), totals),
+        Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows),
+        Sheet(chosen_columns(_VARIANT_COLUMNS, totals, view._replace(columns=None)), totals),
     ]
     if report.latency or report.predictions:
-        from dscost.rendering.timings import model_sheets
+        from dscost.pages.timings import model_sheets
 
         sheets += model_sheets(report)
     why = []
     if view.explain:
-        from dscost.rendering.reasons import cause_sentence
+        from dscost.pages.causes import cause_sentence
 
         why = [
             f"{layer.name}: {cause_sentence(layer.causes[0])}"
@@ -236,7 +270,7 @@ class _Line(NamedTuple):
     name: str
     kind: str
     output: str
-    figures: dict[str, int]
+    cost: Cost
     standard: int | None
     separable: int | None
     layer: Layer | None = None
@@ -282,6 +316,11 @@ def _timing(line: _Line) -> Timing:
     return (line.layer.timing if line.layer else None) or Timing()
 
 
+def _figure(name: str, line: _Line) -> float | None:
+    value: float | None = getattr(line.cost, name)
+    return value
+
+
 def _median(latency: Latency | None) -> float | None:
     return latency.median_s if latency else None
 
@@ -295,13 +334,8 @@ MEASURED_COLUMNS = (*_TIMED, "verdict", "why")
 """Columns that are empty where nothing was timed."""
 
 SORT_KEYS: Mapping[str, Callable[[_Line], float | None]] = {
-    "params": lambda line: line.figures["params"],
-    "macs": lambda line: line.figures["macs"],
-    "flops": lambda line: line.figures["macs"],
-    "share": lambda line: line.figures["macs"],
-    "weight_bytes": lambda line: line.figures["weight_bytes"],
-    "traffic_bytes": lambda line: line.figures["traffic_bytes"],
-    "flops_per_byte": lambda line: _quotient(line.figures["macs"], line.figures["traffic_bytes"]),
+    **{column.key: partial(_figure, column.key) for column in figure_columns(of_layers=False)},
+    "share": partial(_figure, "macs"),
     "standard_macs": lambda line: line.standard,
     "separable_macs": lambda line: line.separable,
     "reduction": lambda line: _quotient(line.standard, line.separable),
@@ -353,9 +387,6 @@ def _some_kinds(kinds: Sequence[str]) -> str:
 
 def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
     cost, trade = layer.cost, layer.variants
-    figures = {
-        name: getattr(cost, name) for name in ("params", "macs", "weight_bytes", "traffic_bytes")
-    }
     standard: int | None = None
     separable: int | None = None
     if trade and layer.name not in skipped:
@@ -366,7 +397,7 @@ def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
         layer.name or ROOT,
         kind_of(layer),
         format_shape(layer.output_shape[1:]),
-        figures,
+        cost,
         standard,
         separable,
         layer,
@@ -374,18 +405,14 @@ def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
 
 
 def _added(name: str, kind: str, lines: Sequence[_Line]) -> _Line:
-    figures = {key: sum(line.figures[key] for line in lines) for key in lines[0].figures}
-    trades = any(line.standard for line in lines)
-    macs = [line.figures["macs"] for line in lines]
-    standard = sum(
-        m if line.standard is None else line.standard for line, m in zip(lines, macs, strict=True)
-    )
-    separable = sum(
-        m if line.separable is None else line.separable for line, m in zip(lines, macs, strict=True)
-    )
-    return _Line(
-        name, kind, "", figures, standard if trades else None, separable if trades else None
-    )
+    cost = summed(line.cost for line in lines)
+    if not any(line.standard for line in lines):
+        return _Line(name, kind, "", cost, None, None)
+    standard = separable = 0
+    for line in lines:
+        standard += line.cost.macs if line.standard is None else line.standard
+        separable += line.cost.macs if line.separable is None else line.separable
+    return _Line(name, kind, "", cost, standard, separable)
 
 
 def kind_of(layer: Layer) -> str:
@@ -407,17 +434,12 @@ def _conv_word(conv: ConvSpec) -> str:
 
 def _layer_row(line: _Line, report: Report, view: View) -> Row:
     total_macs = report.totals.as_is.macs
-    macs, traffic = line.figures["macs"], line.figures["traffic_bytes"]
     cells: dict[str, str] = {
         "layer": line.name,
         "kind": line.kind,
         "output": line.output,
-        "params": format_count(line.figures["params"]),
-        "macs": format_count(macs),
-        "share": f"{macs / total_macs:.1%}" if total_macs else UNKNOWN,
-        "weight_bytes": format_bytes(line.figures["weight_bytes"]),
-        "traffic_bytes": format_bytes(traffic),
-        "flops_per_byte": METRICS["flops_per_byte"].text(2 * macs / traffic if traffic else None),
+        **_cost_cells(line.cost),
+        "share": f"{line.cost.macs / total_macs:.1%}" if total_macs else UNKNOWN,
     }
     if line.standard and line.separable:
         cells |= {
@@ -434,12 +456,12 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
     timing = layer.timing
     if not (timing and timing.standard and timing.depthwise_separable):
         return {}
-    from dscost.rendering.reasons import cause_word
+    from dscost.pages.causes import cause_word
 
     return {
         "standard_latency": format_seconds(timing.standard.median_s),
         "separable_latency": format_seconds(timing.depthwise_separable.median_s),
-        "speedup": METRICS["speedup"].text(timing.speedup),
+        "speedup": format_speedup(timing.speedup),
         "verdict": layer.verdict or UNKNOWN,
         "why": cause_word(layer.causes[0]) if layer.causes else "",
     }
@@ -456,7 +478,7 @@ def _footnotes(report: Report) -> list[str]:
         )
     where = report.environment
     if where:
-        from dscost.rendering.reasons import measured_notes
+        from dscost.pages.causes import measured_notes
 
         notes += measured_notes(where, _first_setting(report))
     return [*notes, *report.warnings]
