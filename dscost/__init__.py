@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from dscost.analysis.verifying import verify
     from dscost.budgets.checking import check
     from dscost.comparing.targets import compare
-    from dscost.converting.applying import conversion, convert
-    from dscost.converting.convert import plan
+    from dscost.converting.convert import conversion, convert, plan
     from dscost.errors import DscostError
     from dscost.layers.variants import register_variant
+    from dscost.rendering import register_renderer
     from dscost.reports.records import Report
     from dscost.tracing.rules import register_formula
 
@@ -36,6 +36,7 @@ __all__ = [
     "layer",
     "plan",
     "register_formula",
+    "register_renderer",
     "register_variant",
     "verify",
 ]
@@ -44,13 +45,14 @@ _HOMES = {
     "analyze": "dscost.analysis",
     "check": "dscost.budgets.checking",
     "compare": "dscost.comparing.targets",
-    "conversion": "dscost.converting.applying",
-    "convert": "dscost.converting.applying",
+    "conversion": "dscost.converting.convert",
+    "convert": "dscost.converting.convert",
     "layer": "dscost.analysis",
     "plan": "dscost.converting.convert",
     "DscostError": "dscost.errors",
     "Report": "dscost.reports.records",
     "register_formula": "dscost.tracing.rules",
+    "register_renderer": "dscost.rendering",
     "register_variant": "dscost.layers.variants",
     "verify": "dscost.analysis.verifying",
 }

@@ -13,9 +13,8 @@ from dscost.reports.records import Report
 if TYPE_CHECKING:
     from torch import nn
 
-    from dscost.analysis.bench import Progress
     from dscost.sources import ModuleSource, Source
-    from dscost.timing import TimingOptions
+    from dscost.timing import Progress, TimingOptions
     from dscost.tracing import Arguments
 
 __all__ = [
