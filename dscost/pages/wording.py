@@ -243,7 +243,7 @@ def _clock_agrees(speedup: Speedup, promised: float | None) -> str:
         return f"the clock says {measured} faster, more than the MACs explain."
     if promised and speedup.median < 0.8 * promised:
         share = speedup.median / promised
-    return f"the clock says {measured} faster, {share:.0%} of what the MACs promise."
+        return f"the clock says {measured} faster, {share:.0%} of what the MACs promise."
     return f"the clock agrees: {measured} faster."
 
 
