@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from dscost.analysis.verifying import verify
     from dscost.budgets.checking import check
     from dscost.comparing.targets import compare
-    from dscost.converting.applying import conversion, convert
-    from dscost.converting.convert import plan
+    from dscost.converting.convert import conversion, convert, plan
     from dscost.errors import DscostError
     from dscost.layers.variants import register_variant
     from dscost.rendering import register_renderer
@@ -46,8 +45,8 @@ _HOMES = {
     "analyze": "dscost.analysis",
     "check": "dscost.budgets.checking",
     "compare": "dscost.comparing.targets",
-    "conversion": "dscost.converting.applying",
-    "convert": "dscost.converting.applying",
+    "conversion": "dscost.converting.convert",
+    "convert": "dscost.converting.convert",
     "layer": "dscost.analysis",
     "plan": "dscost.converting.convert",
     "DscostError": "dscost.errors",

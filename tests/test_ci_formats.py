@@ -20,7 +20,7 @@ from program import run, start
 
 import dscost
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue, Subject
-from dscost.budgets.language import Entry, Exclusion
+from dscost.budgets.records import Entry, Exclusion
 from dscost.budgets.selectors import parse_selector
 from dscost.errors import FileProblems, InputError, Problem
 from dscost.pages.finding_words import finding_sentence

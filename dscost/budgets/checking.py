@@ -10,8 +10,9 @@ from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
 from dscost.budgets.baseline import Baseline, Known, baseline_from_git, known_of, read_baseline
 from dscost.budgets.judging import CheckResult, Finding, Rescue, Subject, judge, without_excluded
-from dscost.budgets.language import Budget, Entry, read_budget
 from dscost.budgets.metrics import model_figure
+from dscost.budgets.reading import read_budget
+from dscost.budgets.records import Budget, Entry
 from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture

@@ -115,7 +115,7 @@ def convert(
         precision=None,
         seed=seed,
     )
-    from dscost.converting.convert import convert_target, plan_file
+    from dscost.converting.convert import convert_target
     from dscost.converting.weights import check_can_save, check_weights_path, save_weights
 
     if weights is not None:
@@ -142,7 +142,7 @@ def convert(
             progress=progress,
         )
         out.check(result.converted)
-        text = plan_file(result) if save or save_plan else ""
+        text = result.plan_text() if save or save_plan else ""
         if save is not None:
             save_weights(result.module, save, {"dscost": __version__, "plan": text})
     if save_plan is not None:
