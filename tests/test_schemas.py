@@ -420,7 +420,7 @@ def test_a_budget_has_the_keys_of_its_language() -> None:
     assert keys_of(model["properties"]["policy"]) == keys["policy"] - {"on_stale_baseline"}
     assert keys_of(found["definitions"]["limits"]) == set(FIGURES)
     assert keys_of(found["definitions"]["layer_limits"]) == {
-        name for name, one in FIGURES.items() if one.of_layers
+        name for name, one in FIGURES.items() if one.is_of_layers
     }
 
 
