@@ -259,7 +259,7 @@ def _found(
 
     if isinstance(target, str | PathLike):
         source, name = find_source(target, kwargs, **how), str(target)
-    elif not hasattr(target, "named_modules"):
+    elif isinstance(target, type) or not hasattr(target, "named_modules"):
         raise InputError(
             f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}"
         )

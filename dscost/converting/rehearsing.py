@@ -37,7 +37,8 @@ from dscost.rewriting.convolutions import carry_hooks, padded_first, separable_o
 from dscost.rewriting.kernels import Kernel, are_close
 from dscost.sources.stated import stated_by
 from dscost.tracing import Arguments, Trace, arguments_of, trace
-from dscost.tracing.standins import STANDS_FOR, tensors_held_by
+from dscost.tracing.meta_copies import STANDS_FOR
+from dscost.tracing.object_contents import tensors_held_by
 
 SHOWN = 3
 """Names of layers in an error."""
