@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from properties import operations_of
+from properties import dear_law, law, operations_of
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
@@ -253,7 +253,7 @@ def networks(draw: st.DrawFn) -> tuple[list[Operation], Shape]:
 
 
 @torch_pads_even_kernels_aloud
-@settings(deadline=None, max_examples=60, derandomize=True)
+@dear_law
 @given(networks())
 def test_any_network_costs_what_torch_counts(drawn: tuple[list[Operation], Shape]) -> None:
     operations, input_shape = drawn
@@ -265,7 +265,7 @@ def test_any_network_costs_what_torch_counts(drawn: tuple[list[Operation], Shape
 
 
 @torch_pads_even_kernels_aloud
-@settings(deadline=None, max_examples=60, derandomize=True)
+@dear_law
 @given(networks())
 def test_any_network_can_be_rewritten_both_ways(drawn: tuple[list[Operation], Shape]) -> None:
     operations, input_shape = drawn
@@ -627,7 +627,7 @@ def pooled_by_us(spec: PoolSpec, shape: Shape) -> Shape | None:
         return None
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@law
 @given(
     st.sampled_from(["max", "avg"]),
     st.tuples(st.integers(1, 5), st.integers(1, 5)),

@@ -1,19 +1,18 @@
 """Converting deletes no computation: what a convolution's module does besides padding and convolving is seen.
 
-`CONVERSION_EXAMPLES=2000` in the environment tries as many random modules.
+`EXAMPLES=50` in the environment tries 2,000 random modules.
 """
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from properties import law
+from properties import dear_law
 from test_rewriting import SEPARABLE, Calling, old_weight_norm, rewrite
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -25,7 +24,6 @@ from dscost.converting.results import LayerOutcome
 from dscost.errors import InputError
 
 FULL = 99
-EXAMPLES = int(os.environ.get("CONVERSION_EXAMPLES", "100"))
 Function = Callable[[Tensor], Tensor]
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -315,7 +313,7 @@ def case_of(draw: Any) -> Case:
 TALLY = {"converted": 0, "kept": 0}
 
 
-@settings(parent=law, max_examples=EXAMPLES)
+@dear_law
 @given(case=st.composite(case_of)(), given_input=st.sampled_from([None, "shape", "values"]))
 def any_module(case: Case, given_input: str | None) -> None:
     x = torch.randn(case.shape, dtype=torch.float64)
@@ -346,8 +344,8 @@ def any_module(case: Case, given_input: str | None) -> None:
 def test_a_converted_module_computes_what_it_did_or_is_kept() -> None:
     TALLY.update(converted=0, kept=0)
     any_module()
-    assert TALLY["converted"] > EXAMPLES / 4
-    assert TALLY["kept"] > EXAMPLES / 4
+    assert TALLY["converted"] > dear_law.max_examples / 4
+    assert TALLY["kept"] > dear_law.max_examples / 4
 
 
 # -- what a class, a hook or a patched forward does besides
