@@ -60,8 +60,15 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'dscost' has no attribute '{name}'")
     from importlib import import_module
+    from types import FunctionType
 
-    return getattr(import_module(_HOMES[name]), name)
+    from dscost.signatures import naming_arguments
+
+    found = getattr(import_module(_HOMES[name]), name)
+    if isinstance(found, FunctionType):
+        found = naming_arguments(found)
+    globals()[name] = found  # it is asked for here once, and stays the same
+    return found
 
 
 def __dir__() -> list[str]:

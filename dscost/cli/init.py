@@ -44,17 +44,15 @@ def init(
     quiet: opt.Quiet = False,
 ) -> None:
     """Write a first budget: what models cost now, with headroom. Nothing that exists is overwritten."""
-    from dscost.budgets.starting import (  # all of counting, which dscost --help does not need
-        Choice,
-        starter_budget,
-    )
+    from dscost.analysis import Request  # all of counting, which dscost --help does not need
+    from dscost.budgets.starting import starter_budget
 
     if os.path.lexists(path):  # a link to nothing is there as well; a name too long is told below
         raise InputError(
             f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE"
         )
     check_folder(path)
-    choice = Choice(
+    request = Request(
         opt.parse_inputs(inputs or ()),
         batch,
         dtype,
@@ -66,7 +64,7 @@ def init(
     except InputError as error:
         raise InputError(f"--headroom: {error}") from error
     with foreign_code(*models):
-        text = starter_budget(models, path, room, choice)
+        text = starter_budget(models, path, room, request)
     write_whole(path, text)
     if not quiet:
         tell(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dscost.analysis import count, measure_model, predicted
+from dscost.analysis import Request, count, measure_model, predicted
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
 from dscost.cli.places import device_files, target_files
@@ -133,12 +133,14 @@ def model(
             counting = worker.count if isolate and runs_code(target) else count
             counted = counting(
                 target,
-                input=opt.parse_inputs(inputs or []),
-                batch=cases.batch,
-                dtype=cases.dtype,
-                settings=opt.parse_settings(setting or []),
-                kwargs=opt.parse_kwargs(kwargs or []),
-                trust=trust,
+                Request(
+                    input=opt.parse_inputs(inputs or []),
+                    batch=cases.batch,
+                    dtype=cases.dtype,
+                    settings=opt.parse_settings(setting or []),
+                    kwargs=opt.parse_kwargs(kwargs or []),
+                    trust=trust,
+                ),
                 strict=strict,
                 train=train,
             )

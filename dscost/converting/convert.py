@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from dscost.analysis import count
+from dscost.analysis import Request, count
 from dscost.analysis.choice_timing import time_both
 from dscost.converting.applying import LayerConversion, conversion, conversion_of_own
 from dscost.converting.choosing import (
@@ -333,7 +333,7 @@ def _plan(subject: Subject, planned: Planned, goal: str | None) -> Plan:
 def _converted(subject: Subject, decided: _Decided, *, every_layer: bool) -> Result:
     convert = conversion_of_own if subject.is_own else conversion
     done = convert(subject.module, plan=decided.plan, input=subject.arguments)
-    after = count(done.module, input=subject.arguments).report.totals.as_is
+    after = count(done.module, Request(subject.arguments)).report.totals.as_is
     expected = decided.planned.figures
     notes = [*subject.notes, *decided.notes, *_dearer(done.layers)]
     if decided.goal and (after.params, after.macs) != (expected.params, expected.macs):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dscost.analysis import count, module_source
+from dscost.analysis import Request, count, module_source
 from dscost.converting.weights import load_weights
 from dscost.foreign.parts import each_parameter
 from dscost.foreign.randomness import own_random_numbers
@@ -119,9 +119,8 @@ def load_subject(
         InputError: The target or an argument is wrong, or the weights do not fit.
         UnavailableError: Something that is needed is not installed.
     """
-    source, arguments, name = module_source(
-        target, input=input, batch=batch, settings=settings, kwargs=kwargs, trust=trust
-    )
+    request = Request(input, batch, None, settings, kwargs, trust)
+    source, arguments, name = module_source(target, request)
     with own_random_numbers():
         torch.manual_seed(seed)
         if source.make_real is not None:
@@ -141,7 +140,7 @@ def load_subject(
     elif source.make_real is not None:
         explanations.append(f"The weights are those that {name} makes: --weights reads others.")
     with source.importing():
-        report = count(module, input=arguments).report
+        report = count(module, Request(arguments)).report
     return Subject(
         name,
         source.kind,

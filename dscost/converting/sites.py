@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from dscost.analysis import module_source
+from dscost.analysis import Request, module_source
 from dscost.converting.decomposing import max_rank
 from dscost.converting.rehearsing import Part, guessed_arguments, why_needed
 from dscost.errors import InputError, UnknownNameError
@@ -160,7 +160,7 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
         if not batches:
             raise InputError("input gives nothing: expected at least one input")
     else:
-        _, arguments, _ = module_source(root, input=input)
+        _, arguments, _ = module_source(root, Request(input))
         _require_one_call(root, arguments, given=input)
         batches = [arguments]
     valued = [
