@@ -192,7 +192,7 @@ class _BudgetTest(pytest.Item):
 
     def sentence(self, finding: "Finding") -> str:
         """Return what a finding says, and why, with its place."""
-        from dscost.rendering.verdicts import finding_sentence, reasons
+        from dscost.pages.finding_words import finding_sentence, reasons
 
         place = f"{self.path.name}:{finding.line}:{finding.column}: {finding.entry}"
         return "\n".join(

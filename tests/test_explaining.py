@@ -7,7 +7,7 @@ import pytest
 import dscost
 from dscost.analysis.explaining import causes_of
 from dscost.devices.roofline import Ceilings, Rate
-from dscost.rendering.reasons import cause_sentence, cause_word, noise_sentences
+from dscost.pages.causes import cause_sentence, cause_word, noise_sentences
 from dscost.reports.records import Cause, Latency, Layer, Noise, Speedup, Timing
 
 CAUSES = (

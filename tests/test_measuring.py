@@ -22,8 +22,8 @@ from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
 from dscost.modules.building import with_values
 from dscost.notation.units import format_count
+from dscost.pages.reports import layer_rows
 from dscost.rendering import View, render
-from dscost.rendering.views import layer_rows
 from dscost.reports.records import Report
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.engine import Block, Case, Comparison, Epoch, Quad

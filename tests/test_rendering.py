@@ -9,10 +9,10 @@ import pytest
 import dscost
 from dscost.errors import UnknownNameError
 from dscost.layers.convolution import conv2d
-from dscost.rendering import RENDERERS, View, render
-from dscost.rendering.pages import Column, Page, Row, Sheet
+from dscost.pages.page import Column, Page, Row, Sheet
+from dscost.pages.wording import formula_line
+from dscost.rendering import View, format_names, register_renderer, render
 from dscost.rendering.terminal import elided, render_pages
-from dscost.rendering.wording import formula_line
 from dscost.reports.records import Latency, Report, Speedup, Timing
 
 
@@ -295,13 +295,13 @@ def test_unknown_columns_are_named_with_the_nearest(format_name: str) -> None:
 
 def test_every_renderer_takes_every_report() -> None:
     pointwise = dscost.layer(in_channels=8, out_channels=8, kernel_size=1)
-    for format_name in RENDERERS:
+    for format_name in format_names(judges=False):
         assert render([LAYER, pointwise, MODEL], format_name, View(width=80)).endswith("\n")
 
 
 def test_a_renderer_can_be_added() -> None:
-    RENDERERS.register("test-count")(lambda reports, view: f"{len(reports)} reports\n")
-    assert render([LAYER, MODEL], "test-count", View()) == "2 reports\n"
+    register_renderer("test-count")(lambda said, view: f"{len(said.pages(view))} pages\n")
+    assert render([LAYER, MODEL], "test-count", View()) == "2 pages\n"
 
 
 def test_a_layer_without_a_variant_says_why() -> None:

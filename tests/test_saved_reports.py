@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from program import run
 from torch import nn
 
 import dscost
@@ -34,7 +35,6 @@ from dscost.reports.records import (
 from dscost.reports.report_file import parse_reports, read_saved, reports_of
 from tests.properties import law
 
-DSCOST = str(Path(sys.executable).parent / "dscost")
 LAYER = dscost.layer(in_channels=8, out_channels=16, kernel_size=3, stride=2)
 WriteReports = Callable[..., str]
 
@@ -198,12 +198,6 @@ def test_every_format_of_a_report_read_back_is_that_of_the_original(
         view = View(explain=explain)
         assert format_name in RENDERERS
         assert render(read_again(report), format_name, view) == render([report], format_name, view)
-
-
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DSCOST, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
-    )
 
 
 @pytest.mark.parametrize("format_name", ["table", "json", "csv", "markdown"])
@@ -582,7 +576,7 @@ def test_what_a_later_version_found_out_is_shown_plainly() -> None:
                             doubts=(Doubt("haunted", "Something walks."),))  # fmt: skip
     assert read_again(later) == (later,)
     for name in ("table", "markdown"):
-        text = RENDERERS[name]([later], View(explain=True))
+        text = render(later, name, View(explain=True))
         assert "assumed: colour" in text
         assert "Solar flare: 3.5, in order up to 2 (cpu)." in text
         assert "Cold fusion: share 0.5, by hand." in text

@@ -7,15 +7,15 @@ import pytest
 
 import dscost
 from dscost.analysis.bench import UNKNOWN_FLOOR
-from dscost.rendering import View, render
-from dscost.rendering.pages import Sheet
-from dscost.rendering.timings import (
+from dscost.pages.page import Sheet
+from dscost.pages.timings import (
     devices_sheet,
     explanation_sheet,
     format_difference,
     settings_sheet,
     sums_sheet,
 )
+from dscost.rendering import View, render
 from dscost.reports.records import (
     Bound,
     Ceiling,

@@ -10,6 +10,7 @@ import typer
 
 from dscost import __version__
 from dscost.cli import FAILED
+from dscost.cli.output_options import spread
 from dscost.cli.printing import abandon_stdout, tell, write_out
 from dscost.cli.signals import INTERRUPTED, signals
 from dscost.cli.streams import result_stream
@@ -93,9 +94,10 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_options)
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    asks_help = called in COMMANDS and not {"-h", "--help"}.isdisjoint(arguments)
     for name in [called] if called in COMMANDS else COMMANDS:
         module, function = COMMANDS[str(name)]
-        app.command(name)(getattr(import_module(module), function))
+        app.command(name)(spread(getattr(import_module(module), function), asks_help=asks_help))
     return app
 
 

@@ -8,12 +8,13 @@ import typer
 
 from dscost import __version__
 from dscost.cli import options as opt
+from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import Read, check_places, target_files
-from dscost.cli.printing import Output, output
+from dscost.cli.printing import Output
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.files import write_whole
-from dscost.rendering import View
+from dscost.pages import View
 
 SAVED = ".safetensors"
 PLANS = (".yaml", ".yml")
@@ -92,31 +93,11 @@ def convert(
     every_layer: Annotated[
         bool, typer.Option("--all", help="Show layers that cannot be converted as well.")
     ] = False,
-    format_name: opt.Format = None,
-    json: opt.Json = False,
-    path: opt.OutputPath = None,
-    export: opt.Export = None,
-    columns: opt.Columns = None,
-    wide: opt.Wide = False,
-    color: opt.Color = "auto",
-    quiet: opt.Quiet = False,
+    asked: All = DEFAULTS,
 ) -> None:
     """Make a model depthwise-separable, weights included: by a goal, by a plan, or every layer at one rank."""
-    from dscost.rendering.conversions import CONVERSION_RENDERERS
-
     read = _read_files(target, plan, weights)
-    out = output(
-        command="convert",
-        format_name=format_name,
-        json=json,
-        path=path,
-        export=export,
-        color=color,
-        quiet=quiet,
-        view=View(columns=opt.parse_columns(columns), wide=wide, brief=quiet),
-        formats=CONVERSION_RENDERERS,
-        read=read,
-    )
+    out = asked.output("convert", View(brief=asked.quiet), read=read)
     goal = _only(goals)
     _check_files(out, save, save_plan, read)
     if goal is None or not goal.strip().startswith("latency_s"):

@@ -7,11 +7,11 @@ import typer
 from dscost.analysis import Request, count, measure_model, predicted
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
+from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import device_files, target_files
-from dscost.cli.printing import output
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
-from dscost.rendering import View
+from dscost.pages import View
 
 
 def model(
@@ -75,38 +75,17 @@ def model(
     top: Annotated[
         int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")
     ] = None,
-    format_name: opt.Format = None,
-    json: opt.Json = False,
-    path: opt.OutputPath = None,
-    export: opt.Export = None,
-    columns: opt.Columns = None,
-    wide: opt.Wide = False,
-    color: opt.Color = "auto",
-    quiet: opt.Quiet = False,
+    asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
     isolate: opt.Isolate = False,
     load_timeout: opt.LoadTimeout = None,
 ) -> None:
     """Count a model layer by layer: as it is, standard, and depthwise-separable; and time it."""
-    out = output(
-        command="model",
-        format_name=format_name,
-        json=json,
-        path=path,
-        export=export,
-        color=color,
-        quiet=quiet,
-        view=View(
-            columns=opt.parse_columns(columns),
-            wide=wide,
-            depth=depth,
-            sort=sort,
-            top=top,
-            explain=explain,
-        ),
-        read=[*target_files([target]), *device_files(on)],
-    )
-    opt.check_view(out.view, out.format_name)
+    from dscost.pages.reports import check_view
+
+    view = View(depth=depth, sort=sort, top=top, explain=explain)
+    out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
+    check_view(out.view, out.says)
     opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     timing = opt.timing_options(

@@ -10,7 +10,6 @@ import typer
 
 from dscost.errors import InputError, UnavailableError
 from dscost.notation.units import parse_ints, parse_seconds, parse_share
-from dscost.rendering.pages import View
 from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
@@ -74,20 +73,9 @@ Batch = Annotated[
     ),
 ]
 
-Format = Annotated[str | None, typer.Option("--format", help="table, json, csv or markdown.")]
-Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 OutputPath = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
 ]
-Export = Annotated[
-    list[str] | None,
-    typer.Option(metavar="FORMAT=PATH", help="Write another format as well; repeatable."),
-]
-Columns = Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")]
-Wide = Annotated[
-    bool, typer.Option("--wide", help="Show every column, however narrow the terminal.")
-]
-Color = Annotated[str, typer.Option(help="auto, always or never.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
 
@@ -229,18 +217,6 @@ def only_measuring() -> Iterator[None]:
         raise UnavailableError(f"{error}; --no-time counts without a device") from error
 
 
-def check_view(view: View, format_name: str) -> None:
-    """Refuse columns and sort keys that no model has, before the work.
-
-    Raises:
-        UnknownNameError: There is no such column or sort key.
-    """
-    if view.columns is not None or view.sort is not None:
-        from dscost.rendering.views import check_view as check_view_of_model
-
-        check_view_of_model(view, format_name)
-
-
 def check_devices(names: Sequence[str] | None) -> None:
     """Refuse devices that there are not, before the work.
 
@@ -259,7 +235,7 @@ def check_columns(columns: Sequence[str] | None, report: Report) -> None:
     Raises:
         InputError: The columns would be empty.
     """
-    from dscost.rendering.views import MEASURED_COLUMNS
+    from dscost.pages.reports import MEASURED_COLUMNS
 
     empty = [name for name in columns or () if name in MEASURED_COLUMNS]
     if empty and report.environment is None:
@@ -302,11 +278,6 @@ def parse_names(text: str | None) -> tuple[str, ...]:
         if text is None
         else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     )
-
-
-def parse_columns(text: str | None) -> tuple[str, ...] | None:
-    """Return the names of columns."""
-    return None if text is None else parse_names(text)
 
 
 def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, Any]:

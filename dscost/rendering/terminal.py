@@ -1,9 +1,11 @@
 """The one door to rich: tables that never cut a number, a table that fills in, and a progress bar."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from itertools import zip_longest
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rich.cells import cell_len
@@ -12,10 +14,9 @@ from rich.constrain import Constrain
 from rich.segment import Segment
 from rich.text import Text
 
-from dscost.rendering.pages import Column, Page, Row, Sheet, View
+from dscost.pages import Said
+from dscost.pages.page import Column, Page, Row, Sheet, View
 from dscost.rendering.printable import printable, printable_line
-from dscost.rendering.views import page_of
-from dscost.reports.records import Report
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -26,12 +27,19 @@ NATURAL_WIDTH = 10_000
 GAP = 3
 """Blanks between columns."""
 _LEAST_NAME = 12
+LEAST_FOLDED = 8
+"""Characters that the lines of a name have in any case."""
+LEAST_MEANING = 30
+"""Characters that a list has beside its names, however narrow the terminal."""
 _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
 
 
-def render_table(reports: Sequence[Report], view: View) -> str:
-    """Return the reports as tables for people, fitted to the width of the view."""
-    return render_pages([page_of(report, view) for report in reports], view)
+def table(said: Said, view: View) -> str:
+    """Return what is said as tables for people, fitted to the width of the view."""
+    pages = said.pages(view)
+    if view.brief and all(page.in_brief is not None for page in pages):
+        return "".join(f"{printable(line)}\n" for page in pages for line in page.in_brief or ())
+    return render_pages(pages, view)
 
 
 def render_pages(pages: Sequence[Page], view: View) -> str:
@@ -48,6 +56,9 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
     )
     texts = []
     for page in pages:
+        if page.is_list:
+            texts.append("".join(_list(sheet, view) for sheet in page.sheets))
+            continue
         with console.capture() as capture:
             console.print(_page_body(page, view), crop=False)
         texts.append("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
@@ -55,10 +66,21 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
     return "".join([*between, *texts[-1:]])
 
 
+def _list(sheet: Sheet, view: View) -> str:
+    """Return names and their meanings, a line each, longer ones indented below."""
+    name, meaning = (column.key for column in sheet.columns)
+    pairs = [(row.cells[name], row.cells[meaning]) for row in sheet.rows]
+    widest = max((len(one) for one, _ in pairs), default=0)
+    width = max(view.width or NATURAL_WIDTH, widest + LEAST_MEANING)
+    indent = " " * (widest + 2)
+    lines = [f"{one:{widest}}  {text}".rstrip() for one, text in pairs]
+    return "".join(f"{printable(fill(line, width, subsequent_indent=indent))}\n" for line in lines)
+
+
 class LivePage(Protocol):
     """A page on a terminal that can be shown again with more on it."""
 
-    def show(self, reports: Sequence[Report], view: View) -> None:
+    def show(self, said: Said, view: View) -> None:
         """Replace what is shown."""
 
 
@@ -78,9 +100,10 @@ class _Live:
     def __init__(self, live: "Live") -> None:
         self._live = live
 
-    def show(self, reports: Sequence[Report], view: View) -> None:
-        body = Group(*(_page_body(page_of(report, view), view) for report in reports))
-        self._live.update(body, refresh=True)
+    def show(self, said: Said, view: View) -> None:
+        self._live.update(
+            Group(*(_page_body(page, view) for page in said.pages(view))), refresh=True
+        )
 
 
 @contextmanager
@@ -135,8 +158,8 @@ def _page_body(page: Page, view: View) -> RenderableType:
     parts += [_wrapped(line, width) for line in page.lines]
     hidden: list[str] = []
     for sheet in page.sheets:
-        table, dropped = _table(sheet, NATURAL_WIDTH if _keeps_columns(view) else width)
-        parts += [Text(), table]
+        laid_out, dropped = _laid_out(sheet, view)
+        parts += [Text(), laid_out]
         parts += [
             _wrapped(line, width)
             for column in dropped
@@ -148,14 +171,15 @@ def _page_body(page: Page, view: View) -> RenderableType:
             for column in dropped
             if column.header and column.header not in hidden and not column.goes_below
         ]
-    parts.append(Text())
+    if page.sheets or page.closing:
+        parts.append(Text())
     if hidden:
-        names = ", ".join(hidden)
-        parts.append(
-            _wrapped(
-                f"Not shown at this width: {names} (see them with {page.unhide}).", width, "dim"
-            )
-        )
+        text = f"Not shown at this width: {', '.join(hidden)} (see them with --wide)."
+        parts.append(_wrapped(text, width, "dim"))
+    if page.drawing:
+        lines = page.drawing(view.width)
+        parts += [Text()] if hidden else []
+        parts += [*(Text(line, no_wrap=True, overflow="ignore") for line in lines), Text()]
     parts += [_wrapped(line, width) for line in page.closing]
     return Group(*parts)
 
@@ -189,8 +213,13 @@ def _least_width(page: Page, view: View) -> int:
     return max((table_width(sheet.columns, sheet.rows) for sheet in page.sheets), default=0)
 
 
-def _table(sheet: Sheet, width: int) -> "tuple[_Table, list[Column]]":
-    """Return the table and the columns that were dropped to make it fit."""
+def _laid_out(sheet: Sheet, view: View) -> "tuple[_Table, list[Column]]":
+    """Return a table and the columns that were dropped to make it fit."""
+    width = view.width or NATURAL_WIDTH
+    if _keeps_columns(view):
+        width = NATURAL_WIDTH
+    elif sheet.yielding and view.width:
+        sheet = _with_short_names(sheet, *sheet.yielding, width)
     widths = {column.key: _column_width(column, sheet.rows) for column in sheet.columns}
     columns = _fitting(sheet.columns, widths, width)
     dropped = [column for column in sheet.columns if column not in columns]
@@ -288,3 +317,54 @@ def _cell(row: Row, column: Column) -> str:
 def table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
     """Return the width of a table of which nothing is left out."""
     return sum(_column_width(column, rows) + GAP for column in columns)
+
+
+# -- names that give way to figures
+
+
+def _with_short_names(sheet: Sheet, first: str, second: str, width: int) -> Sheet:
+    """Return a sheet whose names leave room for the figures that decide.
+
+    Args:
+        sheet: With two columns of names.
+        first: Key of the first of them, which stays whole the longest.
+        second: Key of the other; both share its column where there is hardly any room.
+        width: Characters per line.
+    """
+    columns, rows = sheet.columns, sheet.rows
+    deciding = [one for one in columns if one.key not in (first, second) and one.priority < 2]
+    room = width - table_width(deciding, rows) - 2 * GAP
+    if room < 2 * LEAST_FOLDED:
+        wrap_at = max(LEAST_FOLDED, room + GAP)
+        names = [
+            {second: _folded(f"{row.cells[first]}: {row.cells[second]}", wrap_at)} for row in rows
+        ]
+        columns = [one for one in columns if one.key != first]
+    else:
+        widest = max(len(row.cells[second]) for row in rows)
+        (header,) = (one.header for one in columns if one.key == first)
+        firsts = _told_apart([row.cells[first] for row in rows], max(room // 2, room - widest))
+        taken = max(len(line) for text in (header, *firsts.values()) for line in text.splitlines())
+        seconds = _told_apart([row.cells[second] for row in rows], room - taken)
+        names = [
+            {first: firsts[row.cells[first]], second: seconds[row.cells[second]]} for row in rows
+        ]
+    named = zip(rows, names, strict=True)
+    return Sheet(columns, [row._replace(cells={**row.cells, **own}) for row, own in named])
+
+
+def _told_apart(texts: Sequence[str], room: int) -> dict[str, str]:
+    r"""Return texts that fit: their middle left out, but on several lines where two would look alike.
+
+    >>> list(_told_apart(["MACs of layer1.conv", "MACs of layer2.conv", "MACs of a.pointwise"], 8).values())
+    ['MACs of\nlayer1.c\nonv', 'MACs of\nlayer2.c\nonv', 'MAC…wise']
+    """
+    short = {text: elided(text, room) for text in texts}
+    seen = Counter(short.values())
+    return {
+        text: fitted if seen[fitted] == 1 else _folded(text, room) for text, fitted in short.items()
+    }
+
+
+def _folded(text: str, room: int) -> str:
+    return "\n".join(line.rstrip() for line in wrap(text, room, break_on_hyphens=False))

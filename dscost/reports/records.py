@@ -639,15 +639,19 @@ REPORT_KEYS = (
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 
 
-def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
-    """Return the whole JSON document for the reports of one command."""
+def head(command: str) -> dict[str, Any]:
+    """Return what the JSON document of a command begins with."""
     from dscost import __version__
 
+    tool = {"name": "dscost", "version": __version__}
+    return {"schema_version": SCHEMA_VERSION, "tool": tool, "command": command}
+
+
+def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
+    """Return the whole JSON document for the reports of one command."""
     environment = next((report.environment for report in reports if report.environment), None)
     return {
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "dscost", "version": __version__},
-        "command": command,
+        **head(command),
         "conventions": CONVENTIONS,
         "environment": plain(environment),
         "subjects": [report.to_dict() for report in reports],

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from math import isclose
 
 from dscost.notation.units import UNKNOWN, format_difference, format_factor, format_seconds
-from dscost.rendering.metrics import METRICS
-from dscost.rendering.pages import Column, Row, Sheet, filled
+from dscost.pages.metrics import METRICS
+from dscost.pages.page import Column, Row, Sheet, filled
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
 
 VARIANTS = {"standard": "standard", "depthwise_separable": "separable"}

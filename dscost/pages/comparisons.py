@@ -1,6 +1,5 @@
-"""Models held against each other, as pages and in every format."""
+"""Models held against each other: what is said of them."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,15 +13,10 @@ from dscost.comparing.differences import (
 )
 from dscost.errors import UnknownNameError
 from dscost.notation.units import UNKNOWN, format_bytes, format_count, format_seconds, format_shape
-from dscost.registries import Registry
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
-from dscost.rendering.printable import csv_text, json_text, printable
-from dscost.rendering.views import FLOPS_NOTE, ROOT, kind_of
-
-ComparisonRenderer = Callable[[Comparison, View], str]
-
-COMPARISON_RENDERERS: Registry[ComparisonRenderer] = Registry("format", "comparison_renderers")
-"""Formats of `dscost compare`, from a comparison and a view to text."""
+from dscost.pages import Rows, Said
+from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
+from dscost.pages.reports import FLOPS_NOTE, ROOT, kind_of
+from dscost.reports.records import CONVENTIONS, head
 
 FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "params": ("params", format_count),
@@ -36,11 +30,11 @@ FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 """How a table calls and prints what is compared."""
 
 DEFAULT_SORT = "macs"
-MARKDOWN_LAYERS = 20
+POSTED_LAYERS = 20
 """A comment in a pull request shows no more layers; the rest is added up."""
 SORT_KEYS = ("layer", "order", *LAYER_METRICS)
 """What `--sort` takes."""
-MARKDOWN_COLUMNS = (
+POSTED_COLUMNS = (
     "what",
     "kind",
     "output",
@@ -50,7 +44,7 @@ MARKDOWN_COLUMNS = (
     "macs_change",
     "macs_percent",
 )
-MARKDOWN_OPEN = 10
+LONG = 10
 """More than that are folded away."""
 LONG_LABEL = 20
 """A label that is longer has no place in a cell."""
@@ -59,17 +53,48 @@ HEADER_WIDTHS = (16, 32)
 NARROW = 100
 
 
+class ComparisonSaid(Said):
+    """What is to be said of models held against each other."""
+
+    what = "a comparison"
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+
+    def pages(self, view: View) -> list[Page]:
+        """Return a page of totals and, for each model, one of how its layers differ from the reference's."""
+        return pages_of(self._comparison, view)
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return all that differs, and what does not."""
+        return {**head("compare"), "conventions": CONVENTIONS, **self._comparison.to_dict()}
+
+    def rows(self) -> Rows:
+        """Return a row for each whole model, latency and layer."""
+        return Rows(CSV_COLUMNS, _rows(self._comparison))
+
+
+said = ComparisonSaid
+
+
 def pages_of(comparison: Comparison, view: View) -> list[Page]:
     """Return a page of totals and, for each model, a page of how its layers differ from those of the reference.
+
+    Posted in a pull request, the first page has all notes, and of the layers those that differ most.
 
     Raises:
         UnknownNameError: The view asks for a column or a sort key that there is not.
     """
+    if view.posted:
+        columns = POSTED_COLUMNS if view.columns is None else view.columns
+        top = POSTED_LAYERS if view.top is None else view.top
+        view = view._replace(columns=columns, top=top)
     pages = [
         _totals_page(comparison, view),
         *(_layers_page(comparison, one, view) for one in comparison.versus),
     ]
-    pages[-1] = pages[-1]._replace(closing=[*pages[-1].closing, *_footnotes(comparison)])
+    noted = 0 if view.posted else -1
+    pages[noted] = pages[noted]._replace(closing=[*pages[noted].closing, *_footnotes(comparison)])
     return pages
 
 
@@ -140,9 +165,7 @@ def _totals_page(comparison: Comparison, view: View) -> Page:
         for at in range(len(METRICS))
     ]
     rows += [_totals_row(first, dict(_latencies(comparison, setting))) for setting in settings]
-    return Page(
-        f"{', '.join(others)} against {first}", sheets=[Sheet(columns, rows)], unhide="--wide"
-    )
+    return Page(f"{', '.join(others)} against {first}", sheets=[Sheet(columns, rows)])
 
 
 def _latencies(comparison: Comparison, setting: str | None) -> Iterator[tuple[str, Difference]]:
@@ -215,7 +238,8 @@ def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
     if versus.is_reordered:
         closing.append("Layers of one name run in another order.")
     columns = chosen_columns(_COLUMNS, rows, view.columns)
-    return Page(heading, sheets=[Sheet(columns, rows)] if rows else [], closing=closing)
+    sheets = [Sheet(columns, rows)] if rows else []
+    return Page(heading, sheets=sheets, closing=closing, is_long=len(rows) > LONG)
 
 
 def counts_text(versus: Versus, reference: str) -> str:
@@ -325,13 +349,17 @@ def _layers(number: int) -> str:
     return f"{number} layer{'' if number == 1 else 's'}"
 
 
-def check_view(view: View, format_name: str) -> None:
+def check_view(view: View, says: str) -> None:
     """Refuse a view of a comparison that asks for a column or a sort key that there is not.
+
+    Args:
+        view: As asked for.
+        says: What is shown of it: `rows` have other columns than `pages`.
 
     Raises:
         UnknownNameError: It does.
     """
-    if format_name == "csv":
+    if says == "rows":
         check_keys(view, CSV_COLUMNS)
     else:
         check_keys(view, (column.key for column in _COLUMNS), SORT_KEYS)
@@ -357,56 +385,7 @@ def _row(line: _Line) -> Row:
     return Row(cells)
 
 
-# -- formats
-
-
-def _render_table(comparison: Comparison, view: View) -> str:
-    from dscost.rendering.terminal import render_pages
-
-    return render_pages(pages_of(comparison, view), view)
-
-
-def _render_markdown(comparison: Comparison, view: View) -> str:
-    """Return Markdown for a pull request: totals, then the layers that differ, folded away where they are many."""
-    from dscost.rendering.markdown import markdown_page
-
-    columns = MARKDOWN_COLUMNS if view.columns is None else view.columns
-    view = view._replace(top=MARKDOWN_LAYERS if view.top is None else view.top, columns=columns)
-    totals = _totals_page(comparison, view)._replace(closing=_footnotes(comparison))
-    parts = [markdown_page(totals)]
-    for versus in comparison.versus:
-        page = _layers_page(comparison, versus, view)
-        text = markdown_page(page)
-        if page.sheets and len(page.sheets[0].rows) > MARKDOWN_OPEN:
-            _, _, body = text.partition("\n\n")
-            text = f"<details>\n<summary>{_as_entities(page.heading)}</summary>\n\n{body}\n</details>\n"
-        parts.append(text)
-    return "\n".join(parts)
-
-
-_MARKUP = r"[&\[\]@#~\\|*<>`_]"
-
-
-def _as_entities(text: str) -> str:
-    """Return text as HTML shows it, where Markdown does not reach."""
-    return re.sub(
-        _MARKUP, lambda found: f"&#{ord(found[0])};", printable(text).replace("\n", " ")
-    ).replace("&#64;", "&#64;&#8288;")
-
-
-def _render_json(comparison: Comparison, view: View) -> str:
-    from dscost import __version__
-    from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION
-
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "dscost", "version": __version__},
-        "command": "compare",
-        "conventions": CONVENTIONS,
-        **comparison.to_dict(),
-    }
-    return json_text(document)
-
+# -- rows for programs
 
 CSV_COLUMNS = (
     "reference",
@@ -424,24 +403,10 @@ CSV_COLUMNS = (
 )
 
 
-def _render_csv(comparison: Comparison, view: View) -> str:
-    """Return a row for each whole model, latency and layer; unknown is empty.
-
-    Raises:
-        UnknownNameError: The view asks for a column that there is not.
-    """
-    columns = view.columns or CSV_COLUMNS
-    for column in columns:
-        if column not in CSV_COLUMNS:
-            raise UnknownNameError("column", column, CSV_COLUMNS)
-    heads = (
-        ({"reference": comparison.reference.label, "model": versus.label}, versus)
-        for versus in comparison.versus
-    )
-    return csv_text(
-        columns,
-        ({**head, **row} for head, versus in heads for row in _csv_rows(comparison, versus)),
-    )
+def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    for versus in comparison.versus:
+        labels = {"reference": comparison.reference.label, "model": versus.label}
+        yield from ({**labels, **row} for row in _csv_rows(comparison, versus))
 
 
 def _csv_rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, Any]]:
@@ -467,9 +432,3 @@ def _csv_figures(found: Iterable[Difference]) -> dict[str, float]:
             f"{one.metric}_change": one.change,
         }
     return {key: value for key, value in cells.items() if value is not None}
-
-
-COMPARISON_RENDERERS.register("table")(_render_table)
-COMPARISON_RENDERERS.register("json")(_render_json)
-COMPARISON_RENDERERS.register("csv")(_render_csv)
-COMPARISON_RENDERERS.register("markdown")(_render_markdown)

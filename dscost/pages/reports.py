@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
@@ -17,9 +17,11 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.rendering.metrics import METRICS
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
-from dscost.rendering.wording import (
+from dscost.pages import Rows, Said
+from dscost.pages.metrics import METRICS
+from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
+from dscost.pages.rows import CSV_COLUMNS, rows_of
+from dscost.pages.wording import (
     VARIANT_TITLES,
     assumed_line,
     formula_lines,
@@ -28,7 +30,7 @@ from dscost.rendering.wording import (
     model_sentences,
     variant_titles,
 )
-from dscost.reports.records import Block, Cost, Latency, Layer, Report, Timing
+from dscost.reports.records import Block, Cost, Latency, Layer, Report, Timing, document
 
 PENDING = "…"
 ROOT = format_layer("")
@@ -75,6 +77,30 @@ CAUSES_SHOWN = 2
 """Sentences that say why, where the user has not asked for all."""
 
 
+class ReportsSaid(Said):
+    """What is to be said of reports."""
+
+    what = "a report"
+
+    def __init__(self, *reports: Report) -> None:
+        self._reports = reports
+
+    def pages(self, view: View) -> list[Page]:
+        """Return a page of each."""
+        return [page_of(report, view) for report in self._reports]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return all of them in one document."""
+        return document(self._reports, command=view.command)
+
+    def rows(self) -> Rows:
+        """Return one row per layer and variant."""
+        return rows_of(self._reports)
+
+
+said = ReportsSaid
+
+
 def page_of(report: Report, view: View) -> Page:
     """Return the page of a report.
 
@@ -89,15 +115,17 @@ def column_headers() -> Mapping[str, str]:
     return {column.key: column.header for column in (*_VARIANT_COLUMNS, *_LAYER_COLUMNS)}
 
 
-def check_view(view: View, format_name: str) -> None:
+def check_view(view: View, says: str) -> None:
     """Refuse a view of a model that asks for a column or a sort key that there is not.
+
+    Args:
+        view: As asked for.
+        says: What is shown of it: `rows` have other columns than `pages`.
 
     Raises:
         UnknownNameError: It does.
     """
-    if format_name == "csv":
-        from dscost.rendering.structured import CSV_COLUMNS
-
+    if says == "rows":
         check_keys(view, CSV_COLUMNS)
     else:
         check_keys(view, (column.key for column in _LAYER_COLUMNS), ("layer", *SORT_KEYS))
@@ -116,12 +144,12 @@ def _layer_page(report: Report, view: View) -> Page:
     rows = list(_variant_rows(report, layer, view))
     sheets = [Sheet(chosen_columns(_VARIANT_COLUMNS, rows, view.columns), rows)]
     if layer.latency or layer.predictions:
-        from dscost.rendering.timings import layer_sheets
+        from dscost.pages.timings import layer_sheets
 
         sheets += layer_sheets(layer, variant_titles(report), explain=view.explain)
     why = []
     if layer.causes:
-        from dscost.rendering.reasons import cause_sentence
+        from dscost.pages.causes import cause_sentence
 
         causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
         why = [sentence for cause in causes if (sentence := cause_sentence(cause))]
@@ -200,12 +228,12 @@ def _model_page(report: Report, view: View) -> Page:
         Sheet(chosen_columns(_VARIANT_COLUMNS, totals, None), totals),
     ]
     if report.latency or report.predictions:
-        from dscost.rendering.timings import model_sheets
+        from dscost.pages.timings import model_sheets
 
         sheets += model_sheets(report)
     why = []
     if view.explain:
-        from dscost.rendering.reasons import cause_sentence
+        from dscost.pages.causes import cause_sentence
 
         why = [
             f"{layer.name}: {cause_sentence(layer.causes[0])}"
@@ -434,7 +462,7 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
     timing = layer.timing
     if not (timing and timing.standard and timing.depthwise_separable):
         return {}
-    from dscost.rendering.reasons import cause_word
+    from dscost.pages.causes import cause_word
 
     return {
         "standard_latency": format_seconds(timing.standard.median_s),
@@ -456,7 +484,7 @@ def _footnotes(report: Report) -> list[str]:
         )
     where = report.environment
     if where:
-        from dscost.rendering.reasons import measured_notes
+        from dscost.pages.causes import measured_notes
 
         notes += measured_notes(where, _first_setting(report))
     return [*notes, *report.warnings]

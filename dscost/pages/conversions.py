@@ -1,4 +1,4 @@
-"""Converted models, as pages and in every format."""
+"""Converted models: what is said of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from dscost.converting.choosing import CurvePoint, figure_text
 from dscost.converting.plan_file import KEEP
 from dscost.converting.results import Converted, LayerOutcome, Outcome
-from dscost.errors import UnknownNameError
 from dscost.notation.units import (
     UNKNOWN,
     format_bytes,
@@ -15,16 +14,10 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.registries import Registry
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
-from dscost.rendering.printable import csv_text, json_text
-from dscost.rendering.views import ROOT
-from dscost.reports.records import Cost
-
-ConversionRenderer = Callable[[Converted, View], str]
-
-CONVERSION_RENDERERS: Registry[ConversionRenderer] = Registry("format", "conversion_renderers")
-"""Formats of `dscost convert`, from what came of it and a view to text."""
+from dscost.pages import Rows, Said
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.pages.reports import ROOT
+from dscost.reports.records import CONVENTIONS, Cost, head
 
 ERROR_NOTE = (
     "An error is how far a layer's kernel is from the one it stands for, relative to its norm: no accuracy. The total "
@@ -65,6 +58,31 @@ FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "weight_bytes": ("weights", format_bytes),
     "traffic_bytes": ("traffic", format_bytes),
 }
+
+
+class ConvertedSaid(Said):
+    """What is to be said of a converted model."""
+
+    what = "a conversion"
+
+    def __init__(self, converted: Converted) -> None:
+        self._converted = converted
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page: what became of the layers, what the whole costs, what else there was to have."""
+        return [page_of(self._converted, view)]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return every layer and every point of the curve."""
+        return {**head("convert"), "conventions": CONVENTIONS, **self._converted.to_dict()}
+
+    def rows(self) -> Rows:
+        """Return a row for each convolution; the rank of one that was kept is missing."""
+        outcome = self._converted.outcome
+        return Rows(CSV_COLUMNS, (_csv_row(outcome.target, layer) for layer in outcome.layers))
+
+
+said = ConvertedSaid
 
 
 def page_of(converted: Converted, view: View) -> Page:
@@ -254,55 +272,13 @@ def _cost_text(outcome: Outcome, point: CurvePoint) -> str:
     )
 
 
-# -- formats
-
-
-def _render_table(converted: Converted, view: View) -> str:
-    from dscost.rendering.terminal import render_pages
-
-    return render_pages([page_of(converted, view)], view)
-
-
-def _render_markdown(converted: Converted, view: View) -> str:
-    from dscost.rendering.markdown import markdown_page
-
-    return markdown_page(page_of(converted, view))
-
-
-def _render_json(converted: Converted, view: View) -> str:
-    from dscost import __version__
-    from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION
-
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "dscost", "version": __version__},
-        "command": "convert",
-        "conventions": CONVENTIONS,
-        **converted.to_dict(),
-    }
-    return json_text(document)
-
+# -- rows for programs
 
 CSV_COLUMNS = (
     *("target", "layer", "decision", "rank", "error", "reason", "calls"),
     *("params_before", "params_after", "macs_before", "macs_after"),
     *("latency_before_s", "latency_after_s", "latency_is_predicted"),
 )
-
-
-def _render_csv(converted: Converted, view: View) -> str:
-    """Return a row for each convolution; unknown is empty, and so is the rank of one that was kept.
-
-    Raises:
-        UnknownNameError: The view asks for a column that there is not.
-    """
-    columns = view.columns or CSV_COLUMNS
-    for column in columns:
-        if column not in CSV_COLUMNS:
-            raise UnknownNameError("column", column, CSV_COLUMNS)
-    return csv_text(
-        columns, (_csv_row(converted.outcome.target, layer) for layer in converted.outcome.layers)
-    )
 
 
 def _decision(layer: LayerOutcome) -> str:
@@ -336,9 +312,3 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
             "latency_is_predicted": predicted,
         }
     return {key: value for key, value in cells.items() if value is not None}
-
-
-CONVERSION_RENDERERS.register("table")(_render_table)
-CONVERSION_RENDERERS.register("json")(_render_json)
-CONVERSION_RENDERERS.register("csv")(_render_csv)
-CONVERSION_RENDERERS.register("markdown")(_render_markdown)

@@ -5,7 +5,7 @@ from math import isclose
 
 from dscost.layers.convolution import ConvSpec
 from dscost.notation.units import format_count, format_extent, format_factor, format_shape
-from dscost.rendering.metrics import format_speedup
+from dscost.pages.metrics import format_speedup
 from dscost.reports.records import Layer, Reduction, Report, Speedup
 
 VARIANT_TITLES = {
