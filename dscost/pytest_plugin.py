@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from dscost.budgets.judging import CheckResult, Finding
     from dscost.budgets.language import Budget, Entry, LayerRule, Limit
-    from dscost.reports.records import Cost
+    from dscost.reports.figures import Cost
 
 NEAREST = "the nearest dscost.yaml"
 

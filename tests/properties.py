@@ -1,9 +1,13 @@
 """What tests share: how laws run, the same examples everywhere and no limit on time; the operations of a model."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from hypothesis import settings
 
 from dscost.analysis.counting import ArchitectureVersions, CountedModel
 from dscost.networks.network import Operation
+from dscost.reports.records import Latency, Speedup, Timing
 
 law = settings(derandomize=True, database=None, deadline=None, max_examples=100)
 
@@ -12,3 +16,17 @@ def operations_of(model: CountedModel) -> tuple[Operation, ...]:
     """Return the operations of a counted architecture."""
     assert isinstance(model.versions, ArchitectureVersions)
     return model.versions.operations
+
+
+def timing_with(
+    speedup: Speedup | None = None, *, rest: Mapping[str, Any] | None = None, **latencies: Latency
+) -> Timing:
+    """Return a made-up timing.
+
+    Args:
+        speedup: Of depthwise-separable.
+        rest: Other fields of a timing.
+        latencies: Of versions and variants, by name.
+    """
+    ratios = {} if speedup is None else {"depthwise_separable": speedup}
+    return Timing(latencies, ratios, **(rest or {}))

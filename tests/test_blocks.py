@@ -21,7 +21,7 @@ from dscost.layers.others import ConcatSpec, JoinSpec, ShuffleSpec
 from dscost.layers.variants import VARIANTS, why_not_separable
 from dscost.modules.building import build_variant
 from dscost.networks.network import stage_costs
-from dscost.reports.records import chain_cost
+from dscost.reports.figures import chain_cost
 
 SIZE = (15, 13)
 

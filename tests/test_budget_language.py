@@ -28,9 +28,9 @@ from dscost.budgets.language import (
     Limit,
     read_budget,
 )
-from dscost.budgets.metrics import METRICS
 from dscost.errors import FileProblems, InputError
 from dscost.notation.inputs import TensorSpec
+from dscost.reports.figures import FIGURES
 
 HEAD = "version: 1\nmodels:\n  - target: m\n"  # what follows begins on line 4
 QUANTITY = "expected a quantity such as"
@@ -849,10 +849,10 @@ _SCALARS = (
             "é\n",
         ]
     )
-    | st.sampled_from([*LEVELS, *BOUNDS, *METRICS])
+    | st.sampled_from([*LEVELS, *BOUNDS, *FIGURES])
     | st.text(max_size=8)
 )
-_KEYS = _WORDS | st.sampled_from(sorted(METRICS)) | st.text(max_size=5)
+_KEYS = _WORDS | st.sampled_from(sorted(FIGURES)) | st.text(max_size=5)
 _ANYTHING = st.recursive(
     _SCALARS,
     lambda children: st.lists(children, max_size=4) | st.dictionaries(_KEYS, children, max_size=5),
@@ -862,7 +862,7 @@ _ANYTHING = st.recursive(
 
 def _near_misses() -> st.SearchStrategy[dict[str, Any]]:
     limits = st.dictionaries(
-        st.sampled_from(sorted(METRICS)),
+        st.sampled_from(sorted(FIGURES)),
         _ANYTHING | st.dictionaries(st.sampled_from(LIMIT_KEYS), _SCALARS, max_size=5),
         max_size=3,
     )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
-from dscost.reports.records import Cost, Noise
+from dscost.reports.figures import Cost
+from dscost.reports.records import Noise
 from dscost.timing import ceilings as kept_ceilings
 from dscost.timing import machine
 from dscost.timing import rig as rigs

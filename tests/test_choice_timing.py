@@ -14,7 +14,7 @@ from dscost.analysis.choice_timing import (
 from dscost.devices.roofline import Ceilings
 from dscost.errors import UnavailableError
 from dscost.layers.convolution import conv2d
-from dscost.reports.records import Cost
+from dscost.reports.figures import Cost
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.engine import Block, Comparison, Epoch, Quad
 from dscost.tracing import arguments_of

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from program import run
+from properties import timing_with
 from torch import nn
 
 import dscost
@@ -19,7 +20,7 @@ from dscost.comparing.differences import Comparison, Difference, LayerPair, Vers
 from dscost.errors import InputError, UnknownNameError
 from dscost.pages.comparisons import change_text, percent_text
 from dscost.rendering import View, render
-from dscost.reports.records import Environment, Latency, Report, Timing, document
+from dscost.reports.records import Environment, Latency, Report, document
 
 STEM, BODY, HEAD = (
     "{conv: 3, out_channels: 4",
@@ -435,7 +436,7 @@ def timed(median_s: float, *, setting: str = "cpu", threads: int = 1) -> Report:
     latency = Latency(median_s, None, 0.0, median_s, median_s, median_s, 5)
     where = Environment("a processor", threads, "float32", "contiguous", "tuned", "2.9", None, None)
     return dscost.analyze("resnet18")._replace(
-        latency={setting: Timing(as_is=latency)}, environment=where
+        latency={setting: timing_with(as_is=latency)}, environment=where
     )
 
 

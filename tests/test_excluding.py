@@ -15,7 +15,8 @@ from dscost.budgets.judging import CheckResult
 from dscost.budgets.language import Entry, Exclusion, Limit, read_budget
 from dscost.budgets.selectors import parse_selector
 from dscost.cli import run
-from dscost.reports.records import Cost, Coverage, Input, Layer, Report, SharedWeights, Totals
+from dscost.reports.figures import Cost
+from dscost.reports.records import Coverage, Input, Layer, Report, SharedWeights, Totals
 
 NETS = """
 import torch

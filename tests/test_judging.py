@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import law
+from properties import law, timing_with
 
 from dscost.analysis import Request, analyze, count
 from dscost.analysis.counting import CountedModel
@@ -24,8 +24,8 @@ from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.pages.finding_words import finding_sentence
 from dscost.rendering import View, render
+from dscost.reports.figures import Cost
 from dscost.reports.records import (
-    Cost,
     Coverage,
     Doubt,
     Input,
@@ -33,7 +33,6 @@ from dscost.reports.records import (
     Layer,
     Operator,
     Report,
-    Timing,
     Totals,
 )
 from dscost.timing import TimingOptions
@@ -62,7 +61,7 @@ def report(
     latency = (
         {}
         if median_s is None
-        else {"cpu": Timing(as_is=Latency(median_s, None, 0.0, 0.0, 0.0, 0.0, 9))}
+        else {"cpu": timing_with(as_is=Latency(median_s, None, 0.0, 0.0, 0.0, 0.0, 9))}
     )
     return Report(
         target="m",

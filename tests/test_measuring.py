@@ -588,7 +588,7 @@ def test_every_variant_is_timed_against_the_standard_layer() -> None:
     )
     (layer,) = report.layers
     timing = layer.latency["cpu"]
-    assert tuple(timing.others) == VARIANTS
+    assert tuple(timing.speedups) == VARIANTS
     assert timing.standard is not None
     assert timing.as_is == timing.standard
     assert (timing.depthwise_separable, timing.speedup, layer.verdict, layer.causes) == (
@@ -597,10 +597,10 @@ def test_every_variant_is_timed_against_the_standard_layer() -> None:
         None,
         (),
     )
-    for one in timing.others.values():
-        assert one.latency.median_s > 0
-        assert one.latency.roofline_s is not None
-        assert one.speedup.ci95[0] <= one.speedup.median <= one.speedup.ci95[1]
+    for name, speedup in timing.speedups.items():
+        assert timing.latencies[name].median_s > 0
+        assert timing.latencies[name].roofline_s is not None
+        assert speedup.ci95[0] <= speedup.median <= speedup.ci95[1]
     if hasattr(torch._C, "_select_conv_backend"):
         stages = {f"bottleneck.{name}" for name in ("reduce", "spatial", "expand")}
         assert {"standard", "grouped", *stages} == set(timing.backends)
@@ -614,7 +614,7 @@ def test_what_is_told_of_a_variant_is_what_was_compared(engine: FakeEngine) -> N
     timing = report.layers[0].latency["cpu"]
     assert timing.standard is not None
     assert timing.standard.median_s == 4e-3  # as beside the first
-    assert {name: one.latency.median_s for name, one in timing.others.items()} == {
+    assert {name: timing.latencies[name].median_s for name in timing.speedups} == {
         "ghost": 1e-3,
         "grouped:2": 10e-3,
     }
@@ -663,7 +663,7 @@ def test_beside_others_the_depthwise_separable_one_is_timed_with_its_stages(
     assert set(timing.stages) == {"depthwise", "pointwise"}
     assert timing.speedup is not None
     assert report.layers[0].verdict == timing.speedup.verdict == "faster"
-    assert list(timing.others) == ["inverted_residual:2"]
+    assert list(timing.speedups) == ["inverted_residual:2"]
     # the depthwise stage of the inverted residual was not timed alone
     assert timing.part("inverted_residual:2", "depthwise") is None
     assert timing.part("depthwise_separable", "depthwise") == timing.stages["depthwise"]
@@ -672,7 +672,7 @@ def test_beside_others_the_depthwise_separable_one_is_timed_with_its_stages(
 def test_a_variant_that_did_not_fit_is_said_and_the_others_told(engine: FakeEngine) -> None:
     engine.missing = lambda name: name == "cpu, ghost"
     report = time_layer(variants=("ghost", "grouped:2"), memory_format="contiguous")
-    assert list(report.layers[0].latency["cpu"].others) == ["grouped:2"]
+    assert list(report.layers[0].latency["cpu"].speedups) == ["grouped:2"]
     assert report.warnings == (
         "Not timed: cpu, ghost: enough calls do not fit in 300 ms (--time-budget).",
     )
@@ -695,7 +695,7 @@ def test_a_variant_is_timed_with_other_batches_and_dtypes(engine: FakeEngine) ->
     given = {"batches": (1, 2), "dtypes": ("float32", "bfloat16")}
     report = time_layer(variants="ghost", memory_format="contiguous", timing=given)
     assert set(report.latency) == {"cpu", "cpu:batch2", "cpu:bfloat16", "cpu:bfloat16:batch2"}
-    assert all("ghost" in timing.others for timing in report.latency.values())
+    assert all("ghost" in timing.speedups for timing in report.latency.values())
 
 
 # -- whole models

@@ -5,6 +5,7 @@ import re
 from time import process_time
 
 import pytest
+from properties import timing_with
 
 import dscost
 from dscost.errors import UnknownNameError
@@ -13,7 +14,7 @@ from dscost.pages.page import Column, Page, Row, Sheet
 from dscost.pages.wording import formula_line
 from dscost.rendering import View, format_names, register_renderer, render
 from dscost.rendering.terminal import elided, render_pages
-from dscost.reports.records import Latency, Report, Speedup, Timing
+from dscost.reports.records import Latency, Report, Speedup
 
 
 def measured(report: Report, speedup: float, interval: tuple[float, float], verdict: str) -> Report:
@@ -22,7 +23,12 @@ def measured(report: Report, speedup: float, interval: tuple[float, float], verd
     standard, separable = (
         Latency(s, (s * 0.99, s * 1.01), s / 50, s, s, s, 40) for s in (speedup * 1e-4, 1e-4)
     )
-    timing = Timing(standard, standard, separable, Speedup(speedup, interval))
+    timing = timing_with(
+        Speedup(speedup, interval),
+        as_is=standard,
+        standard=standard,
+        depthwise_separable=separable,
+    )
     return report._replace(
         layers=(layer._replace(latency={"cpu": timing}, verdict=verdict),), latency={"cpu": timing}
     )

@@ -23,7 +23,7 @@ from dscost.modules.building import Network
 from dscost.networks.architectures import build, find_builtin
 from dscost.networks.network import Operation
 from dscost.networks.swaps import find_swaps
-from dscost.reports.records import Cost
+from dscost.reports.figures import Cost
 from dscost.rewriting.convolutions import FixedPadding, SamePadding
 from dscost.rewriting.versions import PassedThrough, Rewritten, rewritten
 from dscost.sources import ModuleSource, find_source

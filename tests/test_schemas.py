@@ -16,13 +16,13 @@ from properties import law
 import dscost
 from dscost.budgets import language
 from dscost.budgets.language import read_budget
-from dscost.budgets.metrics import METRICS
 from dscost.cli import run
 from dscost.errors import FileProblems, InputError, UnknownNameError
 from dscost.networks import language as architectures
 from dscost.networks.keys import LAYERS
 from dscost.notation.marked_yaml import parse_yaml, read_yaml
 from dscost.notation.quantities import QUANTITIES, parse_quantity
+from dscost.reports.figures import FIGURES
 from dscost.reports.records import REPORT_KEYS, document
 from dscost.schemas import SCHEMAS, schema
 from dscost.schemas.of_budgets import POLICIES_SAID, quantity
@@ -264,7 +264,7 @@ _BESIDE = {
     "message": st.sampled_from(["a", " ", 5]),
 }
 _LIMITS = st.dictionaries(
-    st.sampled_from([*METRICS, "prams"]),
+    st.sampled_from([*FIGURES, "prams"]),
     _QUANTITIES
     | st.fixed_dictionaries(
         {},
@@ -399,13 +399,13 @@ def test_the_keys_of_a_budget_are_those_of_the_parser() -> None:
     assert keys_of(items["entries"]) == set(language.ENTRY_KEYS)
     assert keys_of(items["layers"]) == set(language.RULE_KEYS)
     assert keys_of(items["exclude"]) == set(language.EXCLUSION_KEYS)
-    assert keys_of(found["definitions"]["limits"]) == set(METRICS)
+    assert keys_of(found["definitions"]["limits"]) == set(FIGURES)
     assert keys_of(found["definitions"]["layer_limits"]) == {
-        name for name, one in METRICS.items() if one.of_layers
+        name for name, one in FIGURES.items() if one.is_of_layers
     }
     limits = [
         found["definitions"][f"limit_{kind}"]["anyOf"][1]
-        for kind in {one.kind for one in METRICS.values()}
+        for kind in {one.kind for one in FIGURES.values()}
     ]
     assert set().union(*map(keys_of, limits)) == set(language.LIMIT_KEYS)
 

@@ -31,7 +31,8 @@ from dscost.modules.building import Network
 from dscost.networks.architectures import build, builtin_names, find_builtin
 from dscost.networks.network import NETWORK_INPUT, Operation, network_cost
 from dscost.networks.swaps import find_swaps, with_variant
-from dscost.reports.records import Cost, Report
+from dscost.reports.figures import Cost
+from dscost.reports.records import Report
 
 VARIANTS = ("standard", "depthwise_separable")
 FIGURES = ("params", "macs", "weight_bytes", "input_bytes", "output_bytes", "traffic_bytes")

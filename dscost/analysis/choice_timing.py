@@ -15,7 +15,8 @@ from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.variants import depthwise_separable
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
-from dscost.reports.records import Cost, Environment, Speedup, Stage
+from dscost.reports.figures import Cost
+from dscost.reports.records import Environment, Speedup, Stage
 from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
 from dscost.timing.engine import Case, Comparison
 from dscost.timing.statistics import speedup_of, summarize

@@ -15,13 +15,12 @@ from dscost.budgets.metrics import model_figure
 from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture
+from dscost.reports.figures import FIGURES
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
 
-RESCUED = ("params", "macs", "flops", "weight_bytes")
-"""Figures that a depthwise-separable swap brings down."""
 RESCUE_FINDINGS = ("over_max", "grew", "new_cost")
 
 Progress = Callable[[float, str], None]
@@ -263,7 +262,8 @@ def _with_rescue(finding: Finding, models: Mapping[str, tuple[Entry, CountedMode
     if (
         finding.kind not in RESCUE_FINDINGS
         or finding.layer is not None
-        or finding.metric not in RESCUED
+        or finding.metric is None
+        or not FIGURES[finding.metric].is_rescued
         or finding.limit is None
         or finding.value is None
         or entry is None

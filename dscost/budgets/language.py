@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dscost.budgets.metrics import METRICS, OF_LAYERS
+from dscost.budgets.metrics import OF_LAYERS
 from dscost.budgets.selectors import Selector, parse_selector
 from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, hint
 from dscost.files import split_report_name
@@ -27,6 +27,7 @@ from dscost.notation.literals import read_node, with_parts
 from dscost.notation.marked_yaml import Node, read_yaml
 from dscost.notation.quantities import MAX_QUANTITY, QUANTITIES, kind_of, parse_quantity
 from dscost.notation.units import DTYPE_BYTES
+from dscost.reports.figures import FIGURES
 from dscost.reports.records import Layer
 
 VERSION = 1
@@ -83,7 +84,7 @@ class Limit:
     """One bound on one figure.
 
     Args:
-        metric: A key of `budgets.metrics.METRICS`.
+        metric: A key of `reports.figures.FIGURES`.
         bound: One of `BOUNDS`.
         value: In the metric's unit; of an increase or decrease a share if `relative`.
         relative: Whether `value` is a share of the baseline.
@@ -196,7 +197,7 @@ class Entry:
     def needs_time(self) -> bool:
         """Whether a limit asks for a measured figure."""
         return any(
-            METRICS[limit.metric].measured and limit.level != "ignore" for limit in self.limits
+            FIGURES[limit.metric].is_measured and limit.level != "ignore" for limit in self.limits
         )
 
     def excludes(self, layer: Layer) -> bool:
@@ -227,7 +228,7 @@ class Budget:
 
 def has_growth(metric: str, *, of_layers: bool) -> bool:
     """Whether a baseline keeps a figure, so that its growth can be limited."""
-    return not METRICS[metric].measured and (metric in OF_LAYERS or not of_layers)
+    return not FIGURES[metric].is_measured and (metric in OF_LAYERS or not of_layers)
 
 
 def read_budget(path: Path) -> Budget:
@@ -449,7 +450,9 @@ class _Reader:
         of_layers: bool = False,
         beside: "_Beside" = MappingProxyType({}),
     ) -> tuple[Limit, ...]:
-        known = tuple(name for name, metric in METRICS.items() if metric.of_layers or not of_layers)
+        known = tuple(
+            name for name, metric in FIGURES.items() if metric.is_of_layers or not of_layers
+        )
         if of_layers and node is not None and node.value == {}:
             self._at(node, "expected a limit by metric, such as {macs: 40M}, found nothing")
         found: list[Limit] = []
@@ -467,7 +470,7 @@ class _Reader:
         )
         bounds = [name for name in BOUNDS if name in given]
         changes = set(CHANGES) & set(bounds)
-        measured = METRICS[metric].measured
+        measured = FIGURES[metric].is_measured
         if not bounds:
             self._at(node, f"a limit has one of {', '.join(BOUNDS)}")
         if "tolerance" in given and not measured:
@@ -490,7 +493,7 @@ class _Reader:
                 )
         if "max" in given and "min" in given:
             high, low = (
-                self._quantity(given[name], METRICS[metric].kind, quietly=True)
+                self._quantity(given[name], FIGURES[metric].kind, quietly=True)
                 for name in ("max", "min")
             )
             if high is not None and low is not None and low > high:
@@ -498,7 +501,7 @@ class _Reader:
 
     def _beside_bounds(self, metric: str, given: Mapping[str, Node]) -> dict[str, Any]:
         """Return what is said of every bound of a limit, and what holds where nothing is said."""
-        kind, measured = METRICS[metric].kind, METRICS[metric].measured
+        kind, measured = FIGURES[metric].kind, FIGURES[metric].is_measured
         ignored, tolerance = (
             self._quantity(given[key], of) if key in given else None
             for key, of in (("ignore_below", kind), ("tolerance", "share"))
@@ -513,7 +516,7 @@ class _Reader:
         }
 
     def _bound(self, metric: str, bound: str, node: Node) -> Limit | None:
-        kind = METRICS[metric].kind
+        kind = FIGURES[metric].kind
         relative = (
             bound in CHANGES and isinstance(node.value, str) and node.value.strip().endswith("%")
         )
@@ -749,13 +752,13 @@ def _beside(*limits: Node | None) -> _Beside:
 
 def _instead(metric: str, bound: str, text: str) -> str | None:
     """Return what to write instead of a quantity of another kind."""
-    wanted, found = METRICS[metric].kind, kind_of(text)
+    wanted, found = FIGURES[metric].kind, kind_of(text)
     number = text.strip().removeprefix("+").rstrip("iB").rstrip()
     if (
         found == "share"
         and wanted != "share"
         and bound in _CHANGE_OF
-        and not METRICS[metric].measured
+        and not FIGURES[metric].is_measured
     ):
         return f"a percentage is of the baseline, write {_CHANGE_OF[bound]}: {number}"
     if wanted == "count" and re.fullmatch(r"[^a-zA-Z\s]+B", text.strip()):

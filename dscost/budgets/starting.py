@@ -9,17 +9,17 @@ from typing import Any
 
 from dscost.analysis import AS_STATED, Request, count
 from dscost.budgets.judging import OF_DOUBTS
-from dscost.budgets.metrics import METRICS, model_figure
+from dscost.budgets.metrics import model_figure
 from dscost.errors import DscostError, FileProblems, InputError
 from dscost.notation.inputs import Inputs, TensorSpec
 from dscost.notation.literals import Reference, written
 from dscost.notation.marked_yaml import escaped, flow, quoted
+from dscost.reports.figures import FIGURES
 from dscost.reports.records import Report
 from dscost.sources import is_saved, split_file
 
 SCHEMA_FILE = "dscost.schema.json"
-LIMITED = ("params", "macs", "peak_activation_bytes")
-"""The figures that a first budget limits; `weight_bytes` would follow from `params`."""
+LIMITED = tuple(name for name, figure in FIGURES.items() if figure.is_limited_first)
 
 _UNITS = {
     "count": (1000, ("", "k", "M", "G", "T")),
@@ -162,7 +162,7 @@ def _models(
         for metric in LIMITED:
             value = model_figure(report, report.totals.as_is, metric)
             if value is not None:
-                limit = at_least(value * (1 + headroom), METRICS[metric].kind, exactly=not headroom)
+                limit = at_least(value * (1 + headroom), FIGURES[metric].kind, exactly=not headroom)
                 lines.append(f"      {metric}: {limit} # {int(value):,}")
     return lines
 

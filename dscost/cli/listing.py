@@ -38,9 +38,9 @@ def _devices() -> Rows:
 
 
 def _metrics() -> Rows:
-    from dscost.pages.metrics import METRICS
+    from dscost.reports.figures import MEANINGS
 
-    return [(name, f"[{metric.unit}] {metric.meaning}") for name, metric in METRICS.items()]
+    return [(name, f"[{unit}] {meaning}") for name, (unit, meaning) in MEANINGS.items()]
 
 
 def _formats() -> Rows:

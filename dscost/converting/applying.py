@@ -33,7 +33,8 @@ from dscost.layers.convolution import ConvSpec, not_within, require
 from dscost.modules.copying import copied, deep_copied, shared_tensors
 from dscost.notation.inputs import inputs_of
 from dscost.notation.units import format_layer
-from dscost.reports.records import Cost, plain
+from dscost.reports.figures import Cost
+from dscost.reports.records import plain
 from dscost.rewriting.convolutions import carry_hooks, layout_of, padded_first, separable_of
 from dscost.rewriting.kernels import Kernel
 from dscost.tracing import Arguments

@@ -14,7 +14,7 @@ from dscost.converting.sites import (
     survey,
 )
 from dscost.layers.convolution import ConvSpec, Shape
-from dscost.reports.records import Cost
+from dscost.reports.figures import Cost
 
 
 class Candidate(NamedTuple):

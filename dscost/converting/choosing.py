@@ -8,16 +8,17 @@ least total error is the least sum of ε², which a multiple-choice knapsack fin
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil, floor, log10, sqrt
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from dscost.converting.knapsack import Amount, Choice, Selection, least_cost, least_error
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError, UnknownNameError
 from dscost.notation.quantities import parse_quantity
 from dscost.notation.units import format_count, format_seconds
+from dscost.reports.figures import FIGURES
 
 Metric = Literal["macs", "params", "latency_s"]
-METRICS: Mapping[str, str] = {"macs": "count", "params": "count", "latency_s": "seconds"}
+METRICS: Mapping[str, str] = {name: FIGURES[name].kind for name in get_args(Metric)}
 """What a goal may bound besides the error, and the kind of its quantities."""
 ERROR = "error"
 GOAL_EXAMPLES = "macs=0.5x, params=4M, latency_s=20ms or error=0.3"

@@ -38,7 +38,8 @@ from dscost.converting.sites import MIN_CHANNELS, Where
 from dscost.errors import InputError
 from dscost.notation.inputs import inputs_of
 from dscost.notation.units import format_count, format_seconds
-from dscost.reports.records import Cost, Environment, Speedup
+from dscost.reports.figures import Cost
+from dscost.reports.records import Environment, Speedup
 from dscost.timing import TimingOptions
 
 METRIC_BY_DEFAULT: Metric = "macs"

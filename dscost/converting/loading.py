@@ -15,7 +15,8 @@ from dscost.foreign.parts import each_parameter
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.building import with_values
 from dscost.notation.inputs import TensorSpec
-from dscost.reports.records import Cost, Input
+from dscost.reports.figures import Cost
+from dscost.reports.records import Input
 from dscost.tracing import Arguments
 
 MADE_BY_DSCOST = ("builtin", "yaml")

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from dscost.converting.choosing import CurvePoint, Metric
 from dscost.converting.plan_file import Decision
 from dscost.layers.convolution import ConvSpec
-from dscost.reports.records import Cost, Environment, Input, plain
+from dscost.reports.figures import Cost
+from dscost.reports.records import Environment, Input, plain
 
 
 class Latency(NamedTuple):

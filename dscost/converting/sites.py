@@ -18,7 +18,7 @@ from dscost.layers.convolution import ConvSpec, not_within, require
 from dscost.layers.variants import Convs, depthwise_separable, standard, why_not_separable
 from dscost.modules.copying import by_path
 from dscost.networks.network import stage_costs
-from dscost.reports.records import Cost, chain_cost
+from dscost.reports.figures import Cost, chain_cost, cost_of_calls
 from dscost.rewriting.kernels import Kernel, kernel_of, spec_of, why_stays
 from dscost.tracing import Arguments, Event, Trace, arguments_of, trace
 
@@ -89,10 +89,7 @@ class Site(NamedTuple):
             assert run.conv is not None
             stages = stage_costs(written(run.conv), run.batched_input_shape, run.element_bytes)
             costs.append(chain_cost([stage.cost for stage in stages]))
-        return costs[0]._replace(
-            macs=sum(cost.macs for cost in costs),
-            traffic_bytes=sum(cost.traffic_bytes for cost in costs),
-        )
+        return cost_of_calls(costs, [self.name] * len(costs))
 
 
 def survey(

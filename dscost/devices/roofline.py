@@ -12,7 +12,7 @@ Source:
     Williams, Waterman and Patterson 2009, Roofline: an insightful visual performance model, CACM
     52(4).
 
->>> from dscost.reports.records import Cost
+>>> from dscost.reports.figures import Cost
 >>> gpu = Ceilings("t4", "NVIDIA T4", "float32", None, flops_per_s=8.1e12, bytes_per_s=320e9)
 >>> depthwise = Cost(params=2304, macs=451_584, weight_bytes=9216, input_bytes=200_704, output_bytes=200_704,
 ...                  traffic_bytes=410_624)
@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 
 from dscost.errors import InputError
 from dscost.layers.convolution import ConvSpec
-from dscost.reports.records import Cost, Stage, plain
+from dscost.reports.figures import Cost
+from dscost.reports.records import Stage, plain
 
 BALANCED_WITHIN = 2.0
 """A stage whose intensity is that near to the ridge is bound by both."""

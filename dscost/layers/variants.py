@@ -80,10 +80,14 @@ class Variant(NamedTuple):
         return self.ratio(spec) if value is None else self.ratio(spec, value)
 
 
-RESERVED = frozenset(
-    "as_is standard depthwise_separable speedup speedups stages gap_s backends layers_s others".split()
-)
-"""What a report calls something else, or relies on: no name for a variant."""
+STANDARD, SEPARABLE = "standard", "depthwise_separable"
+BOTH_WAYS = (STANDARD, SEPARABLE)
+"""The two ways to write a convolution that every report compares."""
+VERSIONS = ("as_is", *BOTH_WAYS)
+"""What a whole model is counted and timed as."""
+
+TIMING_KEYS = (*VERSIONS, "speedup", "stages", "gap_s", "backends", "layers_s", "speedups")
+"""The keys of a timing in JSON. Beside them stand further variants, so none may be called so."""
 
 VARIANTS: Registry[Variant] = Registry("variant", "variants", more="dscost.layers.blocks")
 
@@ -130,7 +134,7 @@ def register_variant(
         def half_groups(spec):
             return [("half", dataclasses.replace(spec, groups=2 * spec.groups))]
     """
-    if not name.isidentifier() or name in RESERVED:
+    if not name.isidentifier() or name in TIMING_KEYS:
         raise InputError(
             f"a variant cannot be called '{name}': expected letters, digits and _, and no name of ours"
         )
@@ -219,7 +223,7 @@ def formula_ratio(spec: ConvSpec, depth_multiplier: int = 1) -> float:
     return separable_ratio(spec.out_channels, spec.kernel_area, spec.groups, depth_multiplier)
 
 
-VARIANTS.register("standard")(
+VARIANTS.register(STANDARD)(
     Variant(
         standard,
         "the dense (or grouped) convolution itself",
@@ -229,7 +233,7 @@ VARIANTS.register("standard")(
         ratio=lambda spec: 1.0,
     )
 )
-VARIANTS.register("depthwise_separable")(
+VARIANTS.register(SEPARABLE)(
     Variant(
         depthwise_separable,
         "a depthwise K×K convolution, then a pointwise 1×1",

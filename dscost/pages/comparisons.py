@@ -1,6 +1,6 @@
 """Models held against each other: what is said of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dscost.comparing.differences import (
@@ -10,24 +10,15 @@ from dscost.comparing.differences import (
     Difference,
     LayerPair,
     Versus,
+    difference,
 )
 from dscost.errors import UnknownNameError
-from dscost.notation.units import UNKNOWN, format_bytes, format_count, format_seconds, format_shape
+from dscost.notation.units import UNKNOWN, format_shape
 from dscost.pages import Rows, Said
 from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
 from dscost.pages.reports import FLOPS_NOTE, ROOT, kind_of
-from dscost.reports.records import CONVENTIONS, head
-
-FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "params": ("params", format_count),
-    "macs": ("MACs", format_count),
-    "flops": ("FLOPs", format_count),
-    "weight_bytes": ("weights", format_bytes),
-    "traffic_bytes": ("traffic", format_bytes),
-    "peak_activation_bytes": ("peak activations", format_bytes),
-    "latency_s": ("latency", format_seconds),
-}
-"""How a table calls and prints what is compared."""
+from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
+from dscost.reports.records import head
 
 DEFAULT_SORT = "macs"
 POSTED_LAYERS = 20
@@ -115,7 +106,7 @@ def change_text(one: Difference) -> str:
         return UNKNOWN
     if not one.change:
         return "0"
-    return f"{'+' if one.change > 0 else '−'}{FIGURES[one.metric][1](abs(one.change))}"
+    return f"{'+' if one.change > 0 else '−'}{FIGURES[one.metric].text(abs(one.change))}"
 
 
 def percent_text(one: Difference) -> str:
@@ -134,11 +125,6 @@ def percent_text(one: Difference) -> str:
         return "0 %"
     sign, size = "+" if one.percent > 0 else "−", abs(one.percent)
     return f"{sign}<0.1 %" if size < 0.05 else f"{sign}{size:,.1f} %"
-
-
-def figure_text(metric: str, value: float | None) -> str:
-    """Return a figure with four significant digits, times with three."""
-    return UNKNOWN if value is None else FIGURES[metric][1](value)
 
 
 # -- the whole
@@ -162,7 +148,8 @@ def _totals_page(comparison: Comparison, view: View) -> Page:
     )
     rows = [
         _totals_row(first, {one.label: one.totals[at] for one in comparison.versus})
-        for at in range(len(METRICS))
+        for at, metric in enumerate(METRICS)
+        if view.wide or not FIGURES[metric].is_on_request
     ]
     rows += [_totals_row(first, dict(_latencies(comparison, setting))) for setting in settings]
     return Page(f"{', '.join(others)} against {first}", sheets=[Sheet(columns, rows)])
@@ -178,11 +165,11 @@ def _totals_row(reference: str, found: Mapping[str, Difference]) -> Row:
     first = next(iter(found.values()))
     where = f" {first.setting}, separate runs" if first.setting else ""
     cells = {
-        "figure": FIGURES[first.metric][0] + where,
-        reference: figure_text(first.metric, first.reference),
+        "figure": FIGURES[first.metric].title + where,
+        reference: FIGURES[first.metric].text(first.reference),
     }
     for name, one in found.items():
-        cells[name] = figure_text(one.metric, one.value)
+        cells[name] = FIGURES[one.metric].text(one.value)
         cells[f"change of {name}"] = change_text(one)
         cells[f"percent of {name}"] = percent_text(one)
     return Row(cells)
@@ -197,20 +184,24 @@ def _shortened(label: str, width: int) -> str:
 
 # -- layers
 
+
+def _figure_columns() -> Iterator[Column]:
+    """Yield the columns of every figure and of its change; that of MACs is in percent as well."""
+    for name, figure in FIGURES.items():
+        *_, priority, priority_of_change = figure.columns
+        if priority is not None and priority_of_change is not None:
+            yield Column(name, figure.title, priority)
+            yield Column(f"{name}_change", f"± {figure.title}", priority_of_change)
+        if name == "macs":
+            yield Column("macs_percent", "± %", 2)
+
+
 _COLUMNS = [
     Column("layer", "layer", 0, "left"),
     Column("what", "what", 1, "left"),
     Column("kind", "kind", 6, "left"),
     Column("output", "output", 7, "left"),
-    Column("params", "params", 5),
-    Column("params_change", "± params", 3),
-    Column("macs", "MACs", 4),
-    Column("macs_change", "± MACs", 0),
-    Column("macs_percent", "± %", 2),
-    Column("weight_bytes", "weights", 10),
-    Column("weight_bytes_change", "± weights", 9),
-    Column("traffic_bytes", "traffic", 10),
-    Column("traffic_bytes_change", "± traffic", 8),
+    *_figure_columns(),
 ]
 
 
@@ -221,7 +212,8 @@ class _Line(NamedTuple):
     what: str
     kind: str
     output: str
-    differences: dict[str, Difference]
+    reference: Cost
+    other: Cost
 
 
 def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
@@ -237,7 +229,7 @@ def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
         closing.append(f"Layers that are the same under another name: {versus.renamed}.")
     if versus.is_reordered:
         closing.append("Layers of one name run in another order.")
-    columns = chosen_columns(_COLUMNS, rows, view.columns)
+    columns = chosen_columns(_COLUMNS, rows, view)
     sheets = [Sheet(columns, rows)] if rows else []
     return Page(heading, sheets=sheets, closing=closing, is_long=len(rows) > LONG)
 
@@ -274,12 +266,12 @@ def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
     lines = _sorted(lines, view.sort or DEFAULT_SORT)
     if view.top is not None and len(lines) > view.top:
         lines, hidden = lines[: view.top], lines[view.top :]
-        rest = [_summed(f"({len(hidden)} more)", "", hidden), *rest]
+        rest = [_sum(f"({len(hidden)} more)", "", [line[-2:] for line in hidden]), *rest]
     return [*lines, *rest]
 
 
 def _has_macs(pair: LayerPair) -> bool:
-    return any(one is not None and one.cost.macs for one in (pair.reference, pair.other))
+    return any(cost.macs for cost in pair.costs)
 
 
 def _grouped(comparison: Comparison, versus: Versus, depth: int) -> list[_Line]:
@@ -303,7 +295,7 @@ def _line(pair: LayerPair, reference: str, label: str) -> _Line:
         _what(pair.status, reference, label),
         _arrow(map(kind_of, sides)),
         _arrow(format_shape(one.output_shape[1:]) for one in sides),
-        _differences(pair),
+        *pair.costs,
     )
 
 
@@ -323,26 +315,13 @@ def _arrow(texts: Iterable[str]) -> str:
 def _added(name: str, pairs: Sequence[LayerPair]) -> _Line:
     differing = sum(pair.status != "same" for pair in pairs)
     what = f"{differing} of {_layers(len(pairs))}" if differing else "same"
-    return _Line(name, what, "", "", _sums([_differences(pair) for pair in pairs]))
+    return _sum(name, what, [pair.costs for pair in pairs])
 
 
-def _differences(pair: LayerPair) -> dict[str, Difference]:
-    return {metric: pair.difference(metric) for metric in LAYER_METRICS}
-
-
-def _summed(name: str, what: str, lines: Sequence[_Line]) -> _Line:
-    return _Line(name, what, "", "", _sums([line.differences for line in lines]))
-
-
-def _sums(found: Sequence[dict[str, Difference]]) -> dict[str, Difference]:
-    return {
-        metric: Difference(
-            metric,
-            sum(one[metric].reference or 0 for one in found),
-            sum(one[metric].value or 0 for one in found),
-        )
-        for metric in LAYER_METRICS
-    }
+def _sum(name: str, what: str, costs: Sequence[tuple[Cost, Cost]]) -> _Line:
+    """Return one line for several, given what each costs in the reference and in the other."""
+    reference, other = map(summed, zip(*costs, strict=True))
+    return _Line(name, what, "", "", reference, other)
 
 
 def _layers(number: int) -> str:
@@ -373,13 +352,16 @@ def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
         return list(lines)
     if key not in LAYER_METRICS:
         raise UnknownNameError("sort key", key, SORT_KEYS)
-    return sorted(lines, key=lambda line: -abs(line.differences[key].change or 0))
+    return sorted(
+        lines, key=lambda line: -abs(difference(key, line.reference, line.other).change or 0)
+    )
 
 
 def _row(line: _Line) -> Row:
     cells = {"layer": line.name, "what": line.what, "kind": line.kind, "output": line.output}
-    for metric, one in line.differences.items():
-        cells[metric] = _arrow(figure_text(metric, value) for value in (one.reference, one.value))
+    for metric in LAYER_METRICS:
+        one = difference(metric, line.reference, line.other)
+        cells[metric] = _arrow(map(FIGURES[metric].text, (one.reference, one.value)))
         cells[f"{metric}_change"] = change_text(one)
         cells[f"{metric}_percent"] = percent_text(one)
     return Row(cells)

@@ -1,6 +1,6 @@
 """Converted models: what is said of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dscost.converting.choosing import CurvePoint, figure_text
@@ -8,7 +8,6 @@ from dscost.converting.plan_file import KEEP
 from dscost.converting.results import Converted, LayerOutcome, Outcome
 from dscost.notation.units import (
     UNKNOWN,
-    format_bytes,
     format_count,
     format_factor,
     format_seconds,
@@ -17,7 +16,8 @@ from dscost.notation.units import (
 from dscost.pages import Rows, Said
 from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
 from dscost.pages.reports import ROOT
-from dscost.reports.records import CONVENTIONS, Cost, head
+from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
+from dscost.reports.records import head
 
 ERROR_NOTE = (
     "An error is how far a layer's kernel is from the one it stands for, relative to its norm: no accuracy. The total "
@@ -51,13 +51,6 @@ _CURVE_COLUMNS = [
     Column("converted", "layers converted", 2),
     Column("goal", "", 0, "left"),
 ]
-CURVE_HEADERS = {"macs": "MACs", "params": "params", "latency_s": "latency"}
-FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "params": ("params", format_count),
-    "macs": ("MACs", format_count),
-    "weight_bytes": ("weights", format_bytes),
-    "traffic_bytes": ("traffic", format_bytes),
-}
 
 
 class ConvertedSaid(Said):
@@ -93,11 +86,11 @@ def page_of(converted: Converted, view: View) -> Page:
     """
     outcome = converted.outcome
     rows = list(_layer_rows(converted))
-    sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view.columns), rows)] if rows else []
-    sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome))))
+    sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows)] if rows else []
+    sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome, view))))
     if outcome.goal is not None and len(outcome.curve) > 1:
         first, *others = _CURVE_COLUMNS
-        header = CURVE_HEADERS[outcome.curve_metric]
+        header = FIGURES[outcome.curve_metric].title
         sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
     closing = list(_speed_unknown(outcome))
     if outcome.converted and not view.brief:
@@ -218,7 +211,7 @@ def _sums(layers: Iterable[LayerOutcome]) -> dict[str, str]:
     layers = list(layers)
     return {
         "params": format_count(sum(layer.params_before or 0 for layer in layers)),
-        "macs": format_count(sum(layer.before.macs for layer in layers if layer.before)),
+        "macs": format_count(summed(layer.before for layer in layers if layer.before).macs),
     }
 
 
@@ -226,15 +219,17 @@ def _change(written: Callable[[Any], str], before: float | None, after: float | 
     return " → ".join(dict.fromkeys((written(before), written(after))))
 
 
-def _total_rows(outcome: Outcome) -> Iterator[Row]:
-    for figure, (title, written) in FIGURES.items():
-        before, after = getattr(outcome.before, figure), getattr(outcome.after, figure)
-        reduction = format_factor(before / after if after else None)
+def _total_rows(outcome: Outcome, view: View) -> Iterator[Row]:
+    for name in SUMMED:
+        figure = FIGURES[name]
+        if figure.is_on_request and not view.wide:
+            continue
+        before, after = getattr(outcome.before, name), getattr(outcome.after, name)
         cells = {
-            "figure": title,
-            "before": written(before),
-            "after": written(after),
-            "reduction": reduction,
+            "figure": figure.title,
+            "before": figure.text(before),
+            "after": figure.text(after),
+            "reduction": format_factor(before / after if before is not None and after else None),
         }
         yield Row(cells)
     if outcome.latency:

@@ -7,9 +7,9 @@ from typing import Any
 from dscost.devices.roofline import Ceilings, bound_of
 from dscost.notation.units import format_bytes, format_seconds
 from dscost.pages import Rows, Said
-from dscost.pages.metrics import METRICS
 from dscost.pages.page import Column, Page, Row, Sheet, View, filled
 from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
+from dscost.reports.figures import FIGURES
 from dscost.reports.records import head
 
 
@@ -103,7 +103,7 @@ def _ceilings_sheet(ceilings: Ceilings) -> Sheet:
 def _landmark_sheet(ceilings: Ceilings) -> Sheet:
     columns = [
         Column("layer", "layer", 0, "left"),
-        Column("flops_per_byte", METRICS["flops_per_byte"].header, 2),
+        Column("flops_per_byte", FIGURES["flops_per_byte"].title, 2),
         Column("most", "at most", 0),
         Column("share", "of peak", 3),
         Column("bound", "bound", 0, "left"),

@@ -3,11 +3,11 @@
 from fractions import Fraction
 
 from dscost.budgets.judging import Contribution, Finding
-from dscost.budgets.metrics import METRICS
 from dscost.errors import some_of
 from dscost.notation.quantities import QUANTITIES
 from dscost.notation.units import format_bytes, format_count, format_seconds
 from dscost.pages.reports import ROOT
+from dscost.reports.figures import FIGURES
 
 BOUNDS = {
     "over_max": "max",
@@ -18,20 +18,6 @@ BOUNDS = {
 }
 """The bound that each kind of violation breaks."""
 
-METRIC_WORDS = {
-    "params": "params",
-    "macs": "MACs",
-    "flops": "FLOPs",
-    "weight_bytes": "bytes of weights",
-    "input_bytes": "bytes of input",
-    "output_bytes": "bytes of output",
-    "traffic_bytes": "bytes of traffic",
-    "flops_per_byte": "FLOP/byte",
-    "peak_activation_bytes": "bytes of peak activations",
-    "latency_s": "latency",
-}
-"""How a sentence calls the figures."""
-
 
 def exact(metric: str, value: Fraction) -> str:
     """Return a figure with every digit that decides: integers whole, times in seconds.
@@ -39,7 +25,7 @@ def exact(metric: str, value: Fraction) -> str:
     >>> exact("macs", Fraction(1814073344)), exact("flops_per_byte", Fraction(10, 4))
     ('1,814,073,344', '2.5')
     """
-    if METRICS[metric].measured:
+    if FIGURES[metric].is_measured:
         return format_seconds(float(value))
     if value.denominator == 1:
         return f"{value.numerator:,}"
@@ -58,7 +44,7 @@ def apart(metric: str, value: Fraction, limit: Fraction) -> tuple[str, str]:
     texts = exact(metric, value), exact(metric, limit)
     if texts[0] != texts[1] or value == limit:
         return texts
-    unit = " s" if METRICS[metric].measured else ""
+    unit = " s" if FIGURES[metric].is_measured else ""
     for digits in range(4, 18):
         texts = f"{float(value):.{digits}g}{unit}", f"{float(limit):.{digits}g}{unit}"
         if texts[0] != texts[1]:
@@ -89,7 +75,7 @@ def _as_written(seconds: Fraction) -> str:
 
 def short(metric: str, value: Fraction) -> str:
     """Return a figure with four significant digits, to be read at a glance."""
-    kind = METRICS[metric].kind
+    kind = FIGURES[metric].kind
     if kind == "bytes":
         return format_bytes(round(value))
     if kind == "seconds":
@@ -123,7 +109,9 @@ def finding_sentence(finding: Finding) -> str:
     if metric is None or value is None or limit is None:
         return what + _sentence_without_figures(finding)
     found, bound = bounded(metric, value, limit, finding.tolerance, BOUNDS.get(finding.kind, ""))
-    words = f"latency of {found}" if metric == "latency_s" else f"{found} {METRIC_WORDS[metric]}"
+    words = (
+        f"latency of {found}" if metric == "latency_s" else f"{found} {FIGURES[metric].in_words}"
+    )
     match finding.kind:
         case "over_max":
             over = signed(metric, value - limit).removeprefix("+")
@@ -150,7 +138,7 @@ def _sentence_without_figures(finding: Finding) -> str:
             assert finding.value is not None
             assert finding.before is not None
             return (
-                f"{exact(finding.metric, finding.value)} {METRIC_WORDS[finding.metric]}, down from "
+                f"{exact(finding.metric, finding.value)} {FIGURES[finding.metric].in_words}, down from "
                 f"{exact(finding.metric, finding.before)}: dscost baseline update keeps it."
             )
         case "unmatched_rule":
@@ -169,7 +157,7 @@ def _sentence_without_figures(finding: Finding) -> str:
             return f"operators of unknown cost: {detail}; the figures are partial."
         case "unknown_figure":
             why = f": {detail.removesuffix('.')}" if detail else ""
-            return f"{METRIC_WORDS[finding.metric or 'macs']} could not be found out{why}."
+            return f"{FIGURES[finding.metric or 'macs'].in_words} could not be found out{why}."
         case (
             "unloadable_model"
             | "unseen_work"
@@ -211,7 +199,7 @@ def reasons(finding: Finding) -> list[str]:
         names = some_of([name or ROOT for name in finding.rescue.layers], 3)
         lines.append(
             f"depthwise-separable, {names} would bring it to {exact(metric, finding.rescue.value)} "
-            f"{METRIC_WORDS[metric]}"
+            f"{FIGURES[metric].in_words}"
         )
     return lines
 

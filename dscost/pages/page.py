@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from dscost.errors import UnknownNameError
+from dscost.reports.figures import ON_REQUEST
 
 
 class Column(NamedTuple):
@@ -13,6 +14,7 @@ class Column(NamedTuple):
         key: How `--columns` and `--sort` call it.
         header: What stands above it.
         priority: Columns of the highest number are dropped first where space is short; 0 never is.
+            One of `ON_REQUEST` is shown only if asked for, or with `--wide`.
         align: Names to the left, figures to the right.
         goes_below: Whether its cells are sentences, which stand below the table where there is no
             room beside it.
@@ -125,19 +127,20 @@ def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
     return [column for column in columns if any(row.cells.get(column.key) for row in rows)]
 
 
-def chosen_columns(
-    columns: Sequence[Column], rows: Sequence[Row], wanted: tuple[str, ...] | None
-) -> list[Column]:
+def chosen_columns(columns: Sequence[Column], rows: Sequence[Row], view: View) -> list[Column]:
     """Return the columns to show: those asked for after the first, or those that are filled.
+
+    Of the latter, those that are shown on request only are left out unless the view is wide.
 
     Raises:
         UnknownNameError: A column was asked for that the sheet does not have.
     """
-    if wanted is None:
-        return filled(columns, rows)
+    if view.columns is None:
+        shown = [column for column in columns if view.wide or column.priority < ON_REQUEST]
+        return filled(shown, rows)
     by_key = {column.key: column for column in columns}
-    for key in wanted:
+    for key in view.columns:
         if key not in by_key:
             raise UnknownNameError("column", key, by_key)
     first = columns[0]
-    return [first, *(by_key[key] for key in wanted if key != first.key)]
+    return [first, *(by_key[key] for key in view.columns if key != first.key)]

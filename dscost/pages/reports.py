@@ -1,6 +1,7 @@
 """A report → a page: which sheets there are, what stands in their cells."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
@@ -18,19 +19,24 @@ from dscost.notation.units import (
     format_shape,
 )
 from dscost.pages import Rows, Said
-from dscost.pages.metrics import METRICS
 from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
 from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
+    LATENCY,
+    REDUCTION,
+    SPEEDUP,
     VARIANT_TITLES,
     assumed_line,
+    format_latency,
+    format_speedup,
     formula_lines,
     layer_heading,
     layer_sentence,
     model_sentences,
     variant_titles,
 )
-from dscost.reports.records import Block, Cost, Latency, Layer, Report, Timing, document
+from dscost.reports.figures import FIGURES, Cost, summed
+from dscost.reports.records import Block, Latency, Layer, Report, Timing, document
 
 PENDING = "…"
 ROOT = format_layer("")
@@ -38,34 +44,35 @@ ROOT = format_layer("")
 
 FLOPS_NOTE = "FLOPs = 2 × MACs; papers' “FLOPs” are mostly our MACs."
 
+
+def figure_columns(*, of_layers: bool) -> Iterator[Column]:
+    """Yield the columns of figures in the table of variants or of layers; there MACs have a share."""
+    for name, figure in FIGURES.items():
+        priority = figure.columns[1 if of_layers else 0]
+        if priority is not None:
+            yield Column(name, figure.title, priority)
+        if of_layers and name == "macs":
+            yield Column("share", "share", 4)
+
+
 _COST_COLUMNS = [
-    Column("params", METRICS["params"].header, 3),
-    Column("macs", METRICS["macs"].header, 0),
-    Column("flops", METRICS["flops"].header, 7),
-    Column("weight_bytes", METRICS["weight_bytes"].header, 6),
-    Column("traffic_bytes", METRICS["traffic_bytes"].header, 4),
-    Column("flops_per_byte", METRICS["flops_per_byte"].header, 5),
-    Column("latency", METRICS["latency"].header, 1),
-    Column("reduction", METRICS["reduction"].header, 2),
-    Column("speedup", METRICS["speedup"].header, 1),
+    *figure_columns(of_layers=False),
+    Column("latency", LATENCY, 1),
+    Column("reduction", REDUCTION, 2),
+    Column("speedup", SPEEDUP, 1),
 ]
 _VARIANT_COLUMNS = [Column("variant", "variant", 0, "left"), *_COST_COLUMNS]
 _LAYER_COLUMNS = [
     Column("layer", "layer", 0, "left"),
     Column("kind", "kind", 3, "left"),
     Column("output", "output", 6),
-    Column("params", METRICS["params"].header, 1),
-    Column("macs", METRICS["macs"].header, 0),
-    Column("share", "share", 4),
-    Column("weight_bytes", METRICS["weight_bytes"].header, 9),
-    Column("traffic_bytes", METRICS["traffic_bytes"].header, 7),
-    Column("flops_per_byte", METRICS["flops_per_byte"].header, 8),
+    *figure_columns(of_layers=True),
     Column("standard_macs", "standard MACs", 5),
     Column("separable_macs", "separable MACs", 5),
-    Column("reduction", METRICS["reduction"].header, 2),
+    Column("reduction", REDUCTION, 2),
     Column("standard_latency", "standard", 2),
     Column("separable_latency", "separable", 2),
-    Column("speedup", METRICS["speedup"].header, 1),
+    Column("speedup", SPEEDUP, 1),
     Column("verdict", "verdict", 1, "left"),
     Column("why", "held back by", 7, "left"),
 ]
@@ -142,7 +149,7 @@ def _layer_page(report: Report, view: View) -> Page:
         lines.append(assumed_line(report))
     lines += formula_lines(report)
     rows = list(_variant_rows(report, layer, view))
-    sheets = [Sheet(chosen_columns(_VARIANT_COLUMNS, rows, view.columns), rows)]
+    sheets = [Sheet(chosen_columns(_VARIANT_COLUMNS, rows, view), rows)]
     if layer.latency or layer.predictions:
         from dscost.pages.timings import layer_sheets
 
@@ -174,7 +181,7 @@ def _variant_rows(report: Report, layer: Layer, view: View) -> Iterable[Row]:
             cells = {"variant": f"  {stage.name}", **_cost_cells(stage.cost)}
             latency = timing.part(name, stage.name) if timing else None
             if latency or (view.pending and name == "depthwise_separable"):
-                cells["latency"] = METRICS["latency"].text(latency) if latency else PENDING
+                cells["latency"] = format_latency(latency) if latency else PENDING
             yield Row(cells, "faint")
         if name == "depthwise_separable" and timing and timing.gap_s is not None:
             yield Row({"variant": "  gap", "latency": format_difference(timing.gap_s)}, "faint")
@@ -188,17 +195,16 @@ def _variant_cells(
     if is_variant:
         cells["reduction"] = format_factor(reduction)
     if timing:
-        cells["latency"] = METRICS["latency"].text(timing.of(name))
+        cells["latency"] = format_latency(timing.of(name))
         if is_variant:
-            cells["speedup"] = METRICS["speedup"].text(timing.speedup_of(name))
+            cells["speedup"] = format_speedup(timing.speedup_of(name))
     elif view.pending:
         cells |= {"latency": PENDING, "speedup": PENDING if is_variant else ""}
     return cells
 
 
 def _cost_cells(cost: Cost) -> dict[str, str]:
-    names = ("params", "macs", "flops", "weight_bytes", "traffic_bytes", "flops_per_byte")
-    return {name: METRICS[name].text(getattr(cost, name)) for name in names}
+    return {name: FIGURES[name].text(value) for name, value in cost.to_dict().items()}
 
 
 # -- a whole model
@@ -224,8 +230,8 @@ def _model_page(report: Report, view: View) -> Page:
     ]
     rows = layer_rows(report, view)
     sheets = [
-        Sheet(chosen_columns(_LAYER_COLUMNS, rows, view.columns), rows),
-        Sheet(chosen_columns(_VARIANT_COLUMNS, totals, None), totals),
+        Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows),
+        Sheet(chosen_columns(_VARIANT_COLUMNS, totals, view._replace(columns=None)), totals),
     ]
     if report.latency or report.predictions:
         from dscost.pages.timings import model_sheets
@@ -264,7 +270,7 @@ class _Line(NamedTuple):
     name: str
     kind: str
     output: str
-    figures: dict[str, int]
+    cost: Cost
     standard: int | None
     separable: int | None
     layer: Layer | None = None
@@ -310,6 +316,11 @@ def _timing(line: _Line) -> Timing:
     return (line.layer.timing if line.layer else None) or Timing()
 
 
+def _figure(name: str, line: _Line) -> float | None:
+    value: float | None = getattr(line.cost, name)
+    return value
+
+
 def _median(latency: Latency | None) -> float | None:
     return latency.median_s if latency else None
 
@@ -323,13 +334,8 @@ MEASURED_COLUMNS = (*_TIMED, "verdict", "why")
 """Columns that are empty where nothing was timed."""
 
 SORT_KEYS: Mapping[str, Callable[[_Line], float | None]] = {
-    "params": lambda line: line.figures["params"],
-    "macs": lambda line: line.figures["macs"],
-    "flops": lambda line: line.figures["macs"],
-    "share": lambda line: line.figures["macs"],
-    "weight_bytes": lambda line: line.figures["weight_bytes"],
-    "traffic_bytes": lambda line: line.figures["traffic_bytes"],
-    "flops_per_byte": lambda line: _quotient(line.figures["macs"], line.figures["traffic_bytes"]),
+    **{column.key: partial(_figure, column.key) for column in figure_columns(of_layers=False)},
+    "share": partial(_figure, "macs"),
     "standard_macs": lambda line: line.standard,
     "separable_macs": lambda line: line.separable,
     "reduction": lambda line: _quotient(line.standard, line.separable),
@@ -381,9 +387,6 @@ def _some_kinds(kinds: Sequence[str]) -> str:
 
 def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
     cost, trade = layer.cost, layer.variants
-    figures = {
-        name: getattr(cost, name) for name in ("params", "macs", "weight_bytes", "traffic_bytes")
-    }
     standard: int | None = None
     separable: int | None = None
     if trade and layer.name not in skipped:
@@ -394,7 +397,7 @@ def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
         layer.name or ROOT,
         kind_of(layer),
         format_shape(layer.output_shape[1:]),
-        figures,
+        cost,
         standard,
         separable,
         layer,
@@ -402,18 +405,14 @@ def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
 
 
 def _added(name: str, kind: str, lines: Sequence[_Line]) -> _Line:
-    figures = {key: sum(line.figures[key] for line in lines) for key in lines[0].figures}
-    trades = any(line.standard for line in lines)
-    macs = [line.figures["macs"] for line in lines]
-    standard = sum(
-        m if line.standard is None else line.standard for line, m in zip(lines, macs, strict=True)
-    )
-    separable = sum(
-        m if line.separable is None else line.separable for line, m in zip(lines, macs, strict=True)
-    )
-    return _Line(
-        name, kind, "", figures, standard if trades else None, separable if trades else None
-    )
+    cost = summed(line.cost for line in lines)
+    if not any(line.standard for line in lines):
+        return _Line(name, kind, "", cost, None, None)
+    standard = separable = 0
+    for line in lines:
+        standard += line.cost.macs if line.standard is None else line.standard
+        separable += line.cost.macs if line.separable is None else line.separable
+    return _Line(name, kind, "", cost, standard, separable)
 
 
 def kind_of(layer: Layer) -> str:
@@ -435,17 +434,12 @@ def _conv_word(conv: ConvSpec) -> str:
 
 def _layer_row(line: _Line, report: Report, view: View) -> Row:
     total_macs = report.totals.as_is.macs
-    macs, traffic = line.figures["macs"], line.figures["traffic_bytes"]
     cells: dict[str, str] = {
         "layer": line.name,
         "kind": line.kind,
         "output": line.output,
-        "params": format_count(line.figures["params"]),
-        "macs": format_count(macs),
-        "share": f"{macs / total_macs:.1%}" if total_macs else UNKNOWN,
-        "weight_bytes": format_bytes(line.figures["weight_bytes"]),
-        "traffic_bytes": format_bytes(traffic),
-        "flops_per_byte": METRICS["flops_per_byte"].text(2 * macs / traffic if traffic else None),
+        **_cost_cells(line.cost),
+        "share": f"{line.cost.macs / total_macs:.1%}" if total_macs else UNKNOWN,
     }
     if line.standard and line.separable:
         cells |= {
@@ -467,7 +461,7 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
     return {
         "standard_latency": format_seconds(timing.standard.median_s),
         "separable_latency": format_seconds(timing.depthwise_separable.median_s),
-        "speedup": METRICS["speedup"].text(timing.speedup),
+        "speedup": format_speedup(timing.speedup),
         "verdict": layer.verdict or UNKNOWN,
         "why": cause_word(layer.causes[0]) if layer.causes else "",
     }

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dscost.devices.roofline import Ceilings
 from dscost.notation.units import dtype_bytes
-from dscost.reports.records import Cost
+from dscost.reports.figures import Cost
 
 CHART_WIDTH = 100
 """A roofline gets no wider than that, however wide the terminal."""

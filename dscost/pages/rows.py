@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dscost.pages import Rows
-from dscost.reports.records import COST_FIGURES, Cost, Latency, Layer, Report, Speedup, Timing
+from dscost.reports.figures import COST_FIGURES, Cost
+from dscost.reports.records import Latency, Layer, Report, Speedup, Timing
 
 CSV_COLUMNS = (
     "target",

@@ -9,7 +9,7 @@ from dscost.budgets.judging import CheckResult, Finding, Passed
 from dscost.budgets.language import Entry
 from dscost.errors import DscostError
 from dscost.pages import Rows, Said
-from dscost.pages.finding_words import BOUNDS, METRIC_WORDS, bounded, finding_sentence, reasons
+from dscost.pages.finding_words import BOUNDS, bounded, finding_sentence, reasons
 from dscost.pages.findings import Judged, NotJudged
 from dscost.pages.page import Column, Page, Row, Sheet, View
 from dscost.pages.reports import ROOT
@@ -21,6 +21,7 @@ from dscost.pages.verdict_data import (
     not_judged,
     rows_of,
 )
+from dscost.reports.figures import FIGURES
 
 GROWTH = ("max_increase", "max_decrease")
 """Bounds that are relative to the baseline."""
@@ -232,7 +233,7 @@ def _cells(
 
 def _what(metric: str, bound_name: str, layer: str | None) -> str:
     return (
-        METRIC_WORDS[metric]
+        FIGURES[metric].in_words
         + ("" if layer is None else f" of {layer or ROOT}")
         + _BOUND_WORDS[bound_name]
     )

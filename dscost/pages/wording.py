@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 from math import isclose
 
 from dscost.layers.convolution import ConvSpec
-from dscost.notation.units import format_count, format_extent, format_factor, format_shape
-from dscost.pages.metrics import format_speedup
-from dscost.reports.records import Layer, Reduction, Report, Speedup
+from dscost.notation.units import (
+    UNKNOWN,
+    format_count,
+    format_extent,
+    format_factor,
+    format_seconds_with_interval,
+    format_shape,
+)
+from dscost.reports.records import Latency, Layer, Reduction, Report, Speedup
 
 VARIANT_TITLES = {
     "as_is": "as it is",
@@ -14,6 +20,25 @@ VARIANT_TITLES = {
     "depthwise_separable": "depthwise-separable",
 }
 """How a table calls the versions that every report has, in their order."""
+
+
+LATENCY, REDUCTION, SPEEDUP = "latency [95 %]", "fewer MACs", "speedup [95 %]"
+"""What stands above the columns of what was measured, and of what a variant saves."""
+
+
+def format_latency(latency: Latency | None) -> str:
+    """Return a median with its interval, `812 µs [806, 819]`."""
+    if latency is None:
+        return UNKNOWN
+    return format_seconds_with_interval(latency.median_s, latency.ci95_s)
+
+
+def format_speedup(speedup: Speedup | None) -> str:
+    """Return a speedup with its interval, `3.60× [3.55, 3.66]`."""
+    if speedup is None:
+        return UNKNOWN
+    low, high = (format_factor(bound).removesuffix("×") for bound in speedup.ci95)
+    return f"{format_factor(speedup.median)} [{low}, {high}]"
 
 
 def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:

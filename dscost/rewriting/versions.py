@@ -15,7 +15,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from dscost.foreign.parts import children_of, unwrapped
 from dscost.layers.convolution import Shape
-from dscost.layers.variants import Convs
+from dscost.layers.variants import SEPARABLE, Convs
 from dscost.modules.building import build_stages
 from dscost.modules.copying import by_path, copied, deep_copied
 from dscost.networks.swaps import Swap, reading_input
@@ -75,7 +75,7 @@ def rewritten(
     """
     module = unwrapped(module)
     run = _Run(module, events)
-    due = [swap for swap in swaps if swap.is_pair != (variant == "depthwise_separable")]
+    due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
     left: dict[str, str] = {}
     while refused := run.refused(due):  # what stays may keep others from being replaced
         for at, reason in refused.items():

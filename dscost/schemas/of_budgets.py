@@ -32,13 +32,12 @@ from dscost.budgets.language import (
     Limit,
     has_growth,
 )
-from dscost.budgets.metrics import METRICS, Metric
 from dscost.budgets.selectors import EXAMPLE, FIELDS
 from dscost.files import REPORT_ENDING
 from dscost.notation.inputs import NAME_PATTERN, input_pattern
 from dscost.notation.quantities import MAX_QUANTITY, QUANTITIES, quantity_pattern
 from dscost.notation.units import DTYPE_BYTES
-from dscost.reports.records import MEANINGS
+from dscost.reports.figures import FIGURES, Figure
 from dscost.schemas.wording import Schema, closed, said_of_fields, with_description
 
 TEXT: Schema = {"type": "string", "pattern": r"\S"}
@@ -94,14 +93,14 @@ POLICIES_SAID: Mapping[str, str] = {
 
 def schema() -> Schema:
     """Return the schema of a budget file."""
-    of_layers = {name: metric for name, metric in METRICS.items() if metric.of_layers}
+    of_layers = {name: metric for name, metric in FIGURES.items() if metric.is_of_layers}
     return {
         "title": "A budget of dscost",
         **_keyed(TOP_KEYS, _TOP, required=["version", "models"]),
         "definitions": {
-            **_limit_definitions(METRICS, of_layers=False),
+            **_limit_definitions(FIGURES, of_layers=False),
             **_limit_definitions(of_layers, of_layers=True),
-            "limits": _limits(METRICS, of_layers=False),
+            "limits": _limits(FIGURES, of_layers=False),
             "layer_limits": {**_limits(of_layers, of_layers=True), "minProperties": 1},
             "input": _INPUT,
             "model": _keyed(
@@ -133,18 +132,18 @@ def quantity(kind: str, *, whole: bool = False) -> Schema:
     return {"description": f"Such as {example}.", "anyOf": [*number, text]}
 
 
-def _limit_definitions(metrics: Mapping[str, Metric], *, of_layers: bool) -> dict[str, Schema]:
+def _limit_definitions(metrics: Mapping[str, Figure], *, of_layers: bool) -> dict[str, Schema]:
     """Return what the limits of these metrics may be, by `_definition`."""
     return {
         _definition(name, of_layers=of_layers): _limit(
-            metric.kind, measured=metric.measured, grows=has_growth(name, of_layers=of_layers)
+            metric.kind, measured=metric.is_measured, grows=has_growth(name, of_layers=of_layers)
         )
         for name, metric in metrics.items()
     }
 
 
 def _definition(metric: str, *, of_layers: bool) -> str:
-    kind = METRICS[metric].kind
+    kind = FIGURES[metric].kind
     is_fixed = of_layers and not has_growth(metric, of_layers=True)
     return f"limit_{kind}_without_growth" if is_fixed else f"limit_{kind}"
 
@@ -176,12 +175,12 @@ def _limit(kind: str, *, measured: bool, grows: bool) -> Schema:
     return {"anyOf": [whole, keyed]}
 
 
-def _limits(metrics: Mapping[str, Metric], *, of_layers: bool) -> Schema:
+def _limits(metrics: Mapping[str, Figure], *, of_layers: bool) -> Schema:
     return closed(
         {
             name: with_description(
                 {"$ref": f"#/definitions/{_definition(name, of_layers=of_layers)}"},
-                MEANINGS[name.removesuffix("_s") if metric.measured else name],
+                metric.meaning,
             )
             for name, metric in metrics.items()
         }

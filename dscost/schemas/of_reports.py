@@ -6,7 +6,8 @@ does not know.
 
 from collections.abc import Mapping
 
-from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION, Environment, Report
+from dscost.reports.figures import CONVENTIONS
+from dscost.reports.records import SCHEMA_VERSION, Environment, Report
 from dscost.schemas.records import object_of, schema_of
 from dscost.schemas.wording import Schema
 

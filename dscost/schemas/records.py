@@ -5,12 +5,11 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from dscost.layers.variants import TIMING_KEYS
+from dscost.reports.figures import COST_FIGURES, Cost
 from dscost.reports.records import (
-    COST_FIGURES,
     REPORT_KEYS,
-    TIMING_KEYS,
     TOTALS_KEYS,
-    Cost,
     Report,
     Speedup,
     Timing,

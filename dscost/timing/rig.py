@@ -23,7 +23,7 @@ from dscost.foreign.memory import available_bytes
 from dscost.layers.convolution import ConvSpec, Shape, conv2d
 from dscost.networks.network import cost_of
 from dscost.notation.units import dtype_bytes
-from dscost.reports.records import Cost
+from dscost.reports.figures import Cost
 from dscost.timing.cuda import L2_BYTES, CudaTimer, why_no_cuda
 from dscost.timing.engine import BLOCK_S, Call, Clock, CpuTimer, Timer
 from dscost.timing.machine import cpu_name
