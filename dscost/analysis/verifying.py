@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dscost.analysis import Request, module_source
 from dscost.errors import InputError
 from dscost.reports.records import unknown_operators
+from dscost.reports.result import Result
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -52,7 +53,7 @@ class Difference(NamedTuple):
 UNKNOWN = "unknown"
 
 
-class Verification(NamedTuple):
+class Verification(Result):
     """Two counts of one model.
 
     Args:
@@ -71,6 +72,10 @@ class Verification(NamedTuple):
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
     partial: tuple[str, ...] = ()
+
+    def in_a_line(self) -> str:
+        """Return the two counts."""
+        return f"{self.target}: {self.ours:,} MACs, FlopCounterMode {self.theirs:,}"
 
     @property
     def agrees(self) -> bool:

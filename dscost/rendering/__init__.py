@@ -13,7 +13,19 @@ from dscost.errors import InputError
 from dscost.pages import Said, View, said
 from dscost.registries import Registry
 
-__all__ = ["RENDERERS", "Renderer", "View", "register_renderer", "render", "rendered"]
+__all__ = [
+    "RENDERERS",
+    "Renderer",
+    "View",
+    "format_by_ending",
+    "format_names",
+    "in_words",
+    "no_findings",
+    "register_renderer",
+    "render",
+    "rendered",
+    "renderer",
+]
 
 Writer = TypeVar("Writer", bound=Callable[[Said, View], str])
 

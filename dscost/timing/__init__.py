@@ -8,6 +8,15 @@ from typing import Any, NamedTuple
 from dscost.errors import InputError, UnknownNameError
 from dscost.notation.units import DTYPE_BYTES
 
+__all__ = [
+    "CUDA_MODES",
+    "DEVICES",
+    "MAX_SETTINGS",
+    "MEMORY_FORMATS",
+    "Setting",
+    "TimingOptions",
+]
+
 DEVICES = ("cpu", "cuda")
 MEMORY_FORMATS = ("contiguous", "channels_last")
 MODES = ("eager", "compile", "graph", "cold")
