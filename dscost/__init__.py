@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from dscost.budgets.judging import CheckResult
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
-    from dscost.converting.applying import conversion, convert
-    from dscost.converting.convert import plan
+    from dscost.converting.convert import conversion, convert, plan
     from dscost.errors import DscostError
     from dscost.layers.convolution import ConvSpec, conv2d
     from dscost.layers.variants import register_variant
@@ -63,8 +62,8 @@ _HOMES = {
     "check": "dscost.budgets.checking",
     "compare": "dscost.comparing.targets",
     "conv2d": "dscost.layers.convolution",
-    "conversion": "dscost.converting.applying",
-    "convert": "dscost.converting.applying",
+    "conversion": "dscost.converting.convert",
+    "convert": "dscost.converting.convert",
     "layer": "dscost.analysis",
     "plan": "dscost.converting.convert",
     "register_formula": "dscost.tracing.rules",

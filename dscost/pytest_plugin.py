@@ -11,7 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from dscost.budgets.judging import CheckResult, Finding
-    from dscost.budgets.language import Budget, Entry, LayerRule, Limit
+    from dscost.budgets.records import Budget, Entry, LayerRule, Limit
     from dscost.reports.figures import Cost
 
 NEAREST = "the nearest dscost.yaml"
@@ -97,7 +97,7 @@ class BudgetFile(pytest.File):
 
     def collect(self) -> Iterator["_BudgetTest"]:
         """Return the tests; nothing is counted yet."""
-        from dscost.budgets.language import read_budget
+        from dscost.budgets.reading import read_budget
         from dscost.errors import InputError
 
         self.config.stash[_COLLECTED].add(self.path)

@@ -59,7 +59,7 @@ class Registry(Generic[T]):
 
     def here(self) -> Iterator[str]:
         """Return the names that are registered, without looking for those of other packages."""
-        return iter(self._entries)
+        return iter(tuple(self._entries))
 
     def __iter__(self) -> Iterator[str]:
         self._load_more()

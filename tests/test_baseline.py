@@ -24,7 +24,7 @@ from dscost.budgets.baseline import (
     renamed_layers,
     updated,
 )
-from dscost.budgets.language import Entry
+from dscost.budgets.records import Entry
 from dscost.budgets.selectors import Kind, Part, parse_selector
 from dscost.errors import InputError
 from dscost.notation.literals import Reference

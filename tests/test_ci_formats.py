@@ -20,14 +20,14 @@ from program import run, start
 
 import dscost
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue, Subject
-from dscost.budgets.language import Entry, Exclusion
+from dscost.budgets.records import Entry, Exclusion
 from dscost.budgets.selectors import parse_selector
 from dscost.errors import FileProblems, InputError, Problem
 from dscost.pages.finding_words import finding_sentence
 from dscost.pages.rules import RULES
 from dscost.pages.verdict_data import fingerprints
 from dscost.rendering import View, render
-from dscost.rendering.ci import MOST_ANNOTATIONS
+from dscost.rendering.formats.github import MOST_ANNOTATIONS
 from dscost.schemas import schema
 
 SCHEMAS = Path(__file__).parent / "data" / "schemas"

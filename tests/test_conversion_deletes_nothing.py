@@ -20,8 +20,9 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import dscost
-from dscost.converting.applying import LayerConversion
-from dscost.converting.convert import convert_target, plan_file
+from dscost.analysis import Request
+from dscost.converting.convert import convert_target
+from dscost.converting.results import LayerOutcome
 from dscost.errors import InputError
 
 FULL = 99
@@ -361,7 +362,7 @@ def with_function(before: Function, channels: int = 8) -> nn.Module:
     return sequential(of_a_class(nn.Conv2d(channels, channels, 3), before, lambda x: x))
 
 
-def layers_of(module: nn.Module, **options: Any) -> dict[str, LayerConversion]:
+def layers_of(module: nn.Module, **options: Any) -> dict[str, LayerOutcome]:
     return {
         layer.name: layer
         for layer in dscost.conversion(module, **{"min_channels": 1, **options}).layers
@@ -796,13 +797,13 @@ def test_a_stem_of_one_channel_can_be_converted() -> None:
 def test_a_name_that_is_no_text_is_told_where_it_would_be_written() -> None:
     module = nn.Sequential()
     module._modules["b\udc80"] = nn.Conv2d(32, 32, 3)
-    result = convert_target(module, input=(1, 32, 9, 9))
+    result = convert_target(module, Request((1, 32, 9, 9)))
     assert result.converted.outcome.converted == 1
     message = (
         r"^no file can hold the name 'b\\udc80' of a layer: half of a surrogate pair is no text$"
     )
     with pytest.raises(InputError, match=message):
-        plan_file(result)
+        result.plan_text()
 
 
 def test_a_convolution_of_what_no_operator_made_costs_what_it_costs() -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import dscost
-from dscost.budgets.language import read_budget
+from dscost.budgets.reading import read_budget
 from dscost.networks.architectures import builtin_names
 
 ROOT = Path(__file__).parent.parent

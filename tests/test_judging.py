@@ -19,7 +19,8 @@ from dscost.budgets import checking
 from dscost.budgets.baseline import Baseline, baseline_text, known_of, parse_baseline
 from dscost.budgets.checking import check
 from dscost.budgets.judging import CheckResult, Finding, Judgement, Subject, judge, without_excluded
-from dscost.budgets.language import Budget, read_budget
+from dscost.budgets.reading import read_budget
+from dscost.budgets.records import Budget
 from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.pages.finding_words import finding_sentence

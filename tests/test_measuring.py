@@ -26,6 +26,7 @@ from dscost.pages.reports import layer_rows
 from dscost.rendering import View, render
 from dscost.reports.records import Report
 from dscost.timing import Setting, TimingOptions
+from dscost.timing.ceilings import Found, Wanted
 from dscost.timing.engine import Block, Case, Comparison, Epoch, Quad
 from dscost.tracing import TensorSpec
 from dscost.tracing.inputs import arguments_of
@@ -34,24 +35,25 @@ LAYER = {"in_channels": 8, "out_channels": 8, "kernel_size": 3, "input_size": 6}
 SHORT = {"threads": 1, "time_budget_s": 0.3}
 
 
-def made_up_ceilings(
-    device: str, dtype: str, threads: int, memory_formats: Sequence[str], progress: object = None
-) -> tuple[Ceilings, bool]:
+def made_up_ceilings(wanted: Wanted, progress: object = None) -> Found:
+    device, dtype = wanted.device, wanted.dtype
     if not getattr(torch, dtype).is_floating_point:
         raise UnavailableError(f"torch cannot convolve {dtype} on {device}")
     rates = {
         f"{kind}:{layout}": Rate(1e-7)
         for kind in ("dense", "pointwise", "depthwise")
-        for layout in memory_formats
+        for layout in wanted.memory_formats
     }
-    return Ceilings(
-        device, "made up", dtype, threads, flops_per_s=1e15, bytes_per_s=1e14, rates=rates
-    ), True
+    return found(Ceilings(device, "made up", dtype, wanted.threads, 1e15, 1e14, rates=rates))
+
+
+def found(ceilings: Ceilings) -> Found:
+    return Found(ceilings, from_cache=True, path=None)
 
 
 @pytest.fixture(autouse=True)
 def _no_ceilings_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "ceilings_of", made_up_ceilings)
+    monkeypatch.setattr(bench, "find_ceilings", made_up_ceilings)
 
 
 @dataclass
@@ -354,7 +356,7 @@ def test_causes_speak_of_the_batch_that_was_timed(
     slow = Ceilings(
         "cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=100 * traffic / (2e-3 / 3)
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
     report = time_layer(**stem, timing={"batches": (100,)}, memory_format="contiguous")
     assert list(report.latency) == ["cpu:batch100"]
     assert "few_channels" in [cause.kind for cause in report.layers[0].causes]
@@ -389,7 +391,7 @@ def test_a_time_under_the_roofline_is_noted(
         flops_per_s=1e15,
         bytes_per_s=(2 * 8 * 36 + 576) * 4 / 2.2e-3,
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
     report = time_layer(memory_format="contiguous")
     assert report.environment is not None
     noises = {
@@ -509,13 +511,13 @@ def test_ceilings_are_asked_for_once_also_where_there_are_none(
 ) -> None:
     asked = []
 
-    def ceilings_of(**given: Any) -> tuple[Ceilings, bool]:
-        asked.append(given["dtype"])
-        if given["dtype"] == "bfloat16":
+    def find_ceilings(wanted: Wanted, **_: object) -> Found:
+        asked.append(wanted.dtype)
+        if wanted.dtype == "bfloat16":
             raise UnavailableError("no time")
-        return made_up_ceilings(**given)
+        return made_up_ceilings(wanted)
 
-    monkeypatch.setattr(bench, "ceilings_of", ceilings_of)
+    monkeypatch.setattr(bench, "find_ceilings", find_ceilings)
     report = time_model(small(), timing={"dtypes": ("float32", "bfloat16")}, time_budget_s=100.0)
     assert asked == ["float32", "bfloat16"]
     assert report.environment is not None
@@ -540,7 +542,7 @@ def test_a_time_that_arithmetic_and_memory_bound_alike_is_balanced(
     ceilings = Ceilings(
         "cpu", "made up", "float32", 1, flops_per_s=1e14 * intensity / from_ridge, bytes_per_s=1e14
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (ceilings, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(ceilings))
     report = time_layer(memory_format="contiguous")
     standard = report.latency["cpu"].standard
     assert standard is not None
@@ -552,10 +554,10 @@ def test_a_time_that_arithmetic_and_memory_bound_alike_is_balanced(
 def test_what_is_predicted_says_how_far_off_it_usually_is_and_is_eager(
     engine: FakeEngine, compiled: list[Sequence[Sequence[int]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ceilings_of(**given: Any) -> tuple[Ceilings, bool]:
-        return made_up_ceilings(**given)[0]._replace(usual_error=1.4), True
+    def find_ceilings(wanted: Wanted, **_: object) -> Found:
+        return found(made_up_ceilings(wanted).ceilings._replace(usual_error=1.4))
 
-    monkeypatch.setattr(bench, "ceilings_of", ceilings_of)
+    monkeypatch.setattr(bench, "find_ceilings", find_ceilings)
     given: dict[str, Any] = {
         "memory_format": "contiguous",
         "timing": {"modes": ("eager", "compile")},
@@ -642,10 +644,10 @@ def test_more_than_the_macs_explain_is_told_of_every_variant(engine: FakeEngine)
 def test_faster_than_the_roofline_is_told_of_every_variant(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = made_up_ceilings("cpu", "float32", 1, ["contiguous"])[0]._replace(
+    slow = made_up_ceilings(Wanted("cpu", "float32", 1)).ceilings._replace(
         flops_per_s=1e6, bytes_per_s=1e15
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
     report = time_layer(variants=("ghost",), memory_format="contiguous")
     assert report.environment is not None
     places = [noise.where for noise in report.environment.noise if noise.kind == "over_roofline"]
@@ -1015,7 +1017,7 @@ def test_a_layer_of_a_model_under_its_roofline_is_noted(
     slow = Ceilings(
         "cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=standard / (share * 2e-3)
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
     engine.times = {"3": (2e-3, 9e-3), "0": (9e-3, 9e-3), "whole model": (1.0, 1.0)}
     report = time_model(small(), time_budget_s=100.0)
     assert report.environment is not None

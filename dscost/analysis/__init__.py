@@ -13,8 +13,7 @@ from dscost.reports.records import Report
 if TYPE_CHECKING:
     from torch import nn
 
-    from dscost.analysis.bench import Progress
-    from dscost.timing import TimingOptions
+    from dscost.timing import Progress, TimingOptions
 
 __all__ = [
     "AS_STATED",

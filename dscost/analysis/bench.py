@@ -16,9 +16,9 @@ from dscost.layers.others import Part
 from dscost.modules.building import build_variant, placed, random_input
 from dscost.notation.units import format_bytes, format_seconds
 from dscost.reports.records import SAME_WITHIN, Ceiling, Environment, Noise, Speedup, Stage
-from dscost.timing import Setting, TimingOptions
+from dscost.timing import Progress, Setting, TimingOptions
 from dscost.timing.backends import backend_of
-from dscost.timing.ceilings import ceilings_of
+from dscost.timing.ceilings import Wanted, find_ceilings
 from dscost.timing.counters import process_counters
 from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, replayed, why_no_cuda
 from dscost.timing.engine import Call, Case, Comparison, Timer, compare
@@ -34,8 +34,6 @@ from dscost.timing.machine import (
 )
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
 from dscost.tracing import Arguments
-
-Progress = Callable[[float, str], None]
 
 FASTEST_MACS_PER_S = {"cpu": 2e11, "cuda": 1e15}
 """More than one thread of a CPU, or a whole GPU, does; what would not fit in the time even so is
@@ -322,13 +320,8 @@ class Bench:
         if key in self._ceilings or (setting.device == "cuda" and self._no_cuda):
             return self._ceilings.get(key)
         try:
-            found, _ = ceilings_of(
-                device=setting.device,
-                dtype=setting.dtype,
-                threads=self.threads,
-                memory_formats=memory_formats,
-                progress=progress,
-            )
+            wanted = Wanted(setting.device, setting.dtype, self.threads, memory_formats)
+            found: Ceilings | None = find_ceilings(wanted, progress=progress).ceilings
         except UnavailableError as error:
             self.warn(f"No roofline: {error}")
             found = None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from dscost.analysis.bench import Bench, Prepared, Progress
+from dscost.analysis.bench import Bench, Prepared
 from dscost.analysis.timed import ceilings_for
 from dscost.devices.roofline import Ceilings, predict
 from dscost.errors import UnavailableError
@@ -17,7 +17,7 @@ from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Speedup, Stage
-from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
+from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case, Comparison
 from dscost.timing.statistics import speedup_of, summarize
 from dscost.tracing import Arguments

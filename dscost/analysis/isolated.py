@@ -5,11 +5,12 @@ other, so that torch is loaded once, and is replaced when it has died, or when a
 it so that the next would be counted differently.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.errors import InputError, UnavailableError
+from dscost.timing import Progress
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 LIMIT_S = 300.0
 """How long a model may take to be loaded and counted: the largest take a minute, from a slow disk a
 few."""
-
-Progress = Callable[[float, str], None]
 
 
 def how_it_ended(code: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from dscost.analysis.bench import Bench, Prepared, Progress
+from dscost.analysis.bench import Bench, Prepared
 from dscost.analysis.explaining import causes_of
 from dscost.analysis.timed import (
     against_roofline,
@@ -18,7 +18,7 @@ from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Cause, Layer, Report, Stage, Timing
-from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
+from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case, Comparison
 from dscost.timing.statistics import summarize
 

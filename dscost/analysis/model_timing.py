@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from dscost.analysis.bench import Bench, Prepared, Progress
+from dscost.analysis.bench import Bench, Prepared
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.explaining import causes_of
 from dscost.analysis.predicting import dtype_of, whole_bound
@@ -24,7 +24,7 @@ from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap
 from dscost.notation.units import dtype_bytes, format_seconds
 from dscost.reports.records import Layer, Report, Stage, Timing
-from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
+from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case
 from dscost.timing.statistics import summarize
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from dscost.analysis.bench import Bench, Prepared, Progress
+from dscost.analysis.bench import Bench, Prepared
 from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.reports.records import SAME_WITHIN, Latency, Noise, Stage, Timing
-from dscost.timing import Setting
+from dscost.timing import Progress, Setting
 from dscost.timing.engine import Comparison
 from dscost.timing.statistics import summarize
 

@@ -164,17 +164,17 @@ class TracedVersions:
     """A traced model that can be written anew with some of its swaps done."""
 
     def __init__(self, source: ModuleSource, arguments: Arguments, traced: Trace) -> None:
-        self._source, self._arguments, self._traced = source, arguments, traced
+        self._source, self._arguments, self.traced = source, arguments, traced
         self.importing = source.importing
 
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""
-        first = self._traced.events[swap.positions[0]]
+        first = self.traced.events[swap.positions[0]]
         return first.module, first.batched_input_shape
 
     def totals(self, swaps: Sequence[Swap]) -> Totals:
         """Return what the versions cost with these swaps and no others."""
-        return _totals(self._traced, self._arguments, swaps)
+        return _totals(self.traced, self._arguments, swaps)
 
     def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, tuple[str, ...]]:
         """Return the model with values as `as_is`, `standard` or `depthwise_separable`, and the layers left."""
@@ -184,7 +184,7 @@ class TracedVersions:
         module = with_values(self._source.module, self._source.make_real)
         if variant == "as_is":
             return module, ()
-        new = rewritten(module, self._traced.events, swaps, variant)
+        new = rewritten(module, self.traced.events, swaps, variant)
         return new.module, tuple(f"{name}: {reason}" for name, reason in new.left)
 
     def arguments(self, setting: Setting) -> Arguments:

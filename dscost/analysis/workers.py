@@ -19,9 +19,10 @@ from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from dscost import errors
-from dscost.analysis.isolated import Answer, Died, Progress, Swap, how_it_ended
+from dscost.analysis.isolated import Answer, Died, Swap, how_it_ended
 from dscost.errors import DscostError, FileProblems, InputError, UnavailableError, UnknownNameError
 from dscost.foreign.unraised import tell_in_a_line
+from dscost.timing import Progress
 
 if TYPE_CHECKING:
     from dscost.analysis.counting import CountedModel

@@ -21,8 +21,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dscost.budgets.excluding import rest_of
-from dscost.budgets.language import Entry
 from dscost.budgets.metrics import KEPT, KEPT_OF_LAYERS, model_figure
+from dscost.budgets.records import Entry
 from dscost.budgets.selectors import Kind, Selector, parse_kind
 from dscost.errors import FileProblems, InputError, NoFileError
 from dscost.files import decoded, read_text

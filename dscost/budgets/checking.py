@@ -1,6 +1,6 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, environ
 from pathlib import Path
 from typing import NamedTuple
@@ -10,20 +10,20 @@ from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
 from dscost.budgets.baseline import Baseline, Known, baseline_from_git, known_of, read_baseline
 from dscost.budgets.judging import CheckResult, Finding, Rescue, Subject, judge, without_excluded
-from dscost.budgets.language import Budget, Entry, read_budget
 from dscost.budgets.metrics import model_figure
+from dscost.budgets.reading import read_budget
+from dscost.budgets.records import Budget, Entry
 from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture
 from dscost.reports.figures import FIGURES
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
+from dscost.timing import Progress
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
 
 RESCUE_FINDINGS = ("over_max", "grew", "new_cost")
-
-Progress = Callable[[float, str], None]
 
 
 def find_budget(given: Path | None = None, start: Path | None = None) -> Path:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from dscost.budgets.language import Entry
+from dscost.budgets.records import Entry
 from dscost.reports.figures import FIGURES, NOTHING, Cost, made_of, summed, weights_cost
 from dscost.reports.records import Layer, Report, unknown_operators
 

@@ -15,8 +15,8 @@ from dscost.budgets.baseline import (
     renamed_layers,
 )
 from dscost.budgets.excluding import rest_of, why_inexact
-from dscost.budgets.language import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.metrics import KEPT_OF_LAYERS, OF_LAYERS, STATIC, cost_figure, model_figure
+from dscost.budgets.records import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.selectors import Kind, Selector
 from dscost.reports.figures import FIGURES, Cost, summed
 from dscost.reports.records import Layer, Report
@@ -103,7 +103,7 @@ class Passed(NamedTuple):
     Args:
         entry: The model and choice.
         metric: Of the limit.
-        bound: One of `budgets.language.BOUNDS`.
+        bound: One of `budgets.records.BOUNDS`.
         value: What was found.
         limit: What would just pass, see `Finding`.
         layer: Likewise.
@@ -610,7 +610,7 @@ def _part_of(selector: Selector, layer: Layer, kind: Kind) -> Layer:
 
 
 _Bound = tuple[str, str]
-"""A metric, and one of `budgets.language.BOUNDS`."""
+"""A metric, and one of `budgets.records.BOUNDS`."""
 
 
 def _last_words(

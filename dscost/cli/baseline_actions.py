@@ -8,7 +8,7 @@ import typer
 
 from dscost.budgets.baseline import Known, Update, baseline_text, read_baseline, updated
 from dscost.budgets.checking import Counted, count_all, find_budget, is_of
-from dscost.budgets.language import read_budget
+from dscost.budgets.reading import read_budget
 from dscost.cli.places import check_not_read, model_files
 from dscost.cli.printing import tell, write_text
 from dscost.cli.streams import foreign_code

@@ -115,7 +115,7 @@ def convert(
         precision=None,
         seed=seed,
     )
-    from dscost.converting.convert import convert_target, plan_file
+    from dscost.converting.convert import convert_target
     from dscost.converting.weights import check_can_save, check_weights_path, save_weights
 
     if weights is not None:
@@ -125,24 +125,20 @@ def convert(
     with foreign_code(target), out.progress() as progress:
         result = convert_target(
             target,
+            opt.parse_request(inputs, setting, kwargs, batch=batch, trust=trust),
             goal=goal,
             rank=rank,
             plan=plan,
             where=where,
             min_channels=min_channels,
-            input=opt.parse_inputs(inputs or []),
-            batch=batch,
-            settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_kwargs(kwargs or []),
             weights=weights,
             ignore_extra=ignore_extra,
-            trust=trust,
             timing=timing,
             every_layer=every_layer,
             progress=progress,
         )
         out.check(result.converted)
-        text = plan_file(result) if save or save_plan else ""
+        text = result.plan_text() if save or save_plan else ""
         if save is not None:
             save_weights(result.module, save, {"dscost": __version__, "plan": text})
     if save_plan is not None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dscost.analysis import Request, count, measure_model, predicted
+from dscost.analysis import count, measure_model, predicted
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
 from dscost.cli.output_options import DEFAULTS, All
@@ -109,20 +109,11 @@ def model(
 
     with Worker(limit_s) as worker:
         with foreign_code(target):
-            counting = worker.count if isolate and runs_code(target) else count
-            counted = counting(
-                target,
-                Request(
-                    input=opt.parse_inputs(inputs or []),
-                    batch=cases.batch,
-                    dtype=cases.dtype,
-                    settings=opt.parse_settings(setting or []),
-                    kwargs=opt.parse_kwargs(kwargs or []),
-                    trust=trust,
-                ),
-                strict=strict,
-                train=train,
+            request = opt.parse_request(
+                inputs, setting, kwargs, batch=cases.batch, dtype=cases.dtype, trust=trust
             )
+            counting = worker.count if isolate and runs_code(target) else count
+            counted = counting(target, request, strict=strict, train=train)
         if verbose:
             out.note(f"{target}: {counted.report.source}")
         report = counted.report

@@ -1,6 +1,6 @@
 """Two or more targets → what differs between them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,12 @@ from dscost.errors import InputError
 from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Report
 from dscost.sources import is_saved
+from dscost.timing import Progress
 
 if TYPE_CHECKING:
     from torch import nn
 
     Target = str | PathLike[str] | nn.Module | Report
-
-Progress = Callable[[float, str], None]
 
 
 def compare(

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dscost.pages.page import Page, View
+from dscost.pages.page import Column, Page, Row, Sheet, View
 
 if TYPE_CHECKING:
     from dscost.pages.findings import Judged, NotJudged
 
-__all__ = ["Page", "Rows", "Said", "View", "said"]
+__all__ = ["Column", "Page", "Row", "Rows", "Said", "Sheet", "View", "said"]
 
 
 class Rows(NamedTuple):

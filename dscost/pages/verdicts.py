@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from dscost.budgets.judging import CheckResult, Finding, Passed
-from dscost.budgets.language import Entry
+from dscost.budgets.records import Entry
 from dscost.errors import DscostError
 from dscost.pages import Rows, Said
 from dscost.pages.finding_words import BOUNDS, bounded, finding_sentence, reasons

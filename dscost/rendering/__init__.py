@@ -4,7 +4,7 @@ A renderer takes what is `Said` and a `View` and returns text; it prints nothing
 Each of ours is imported when it is asked for, so that JSON does not pay for tables.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -27,6 +27,8 @@ __all__ = [
     "renderer",
 ]
 
+Says = Literal["pages", "rows", "data", "findings"]
+"""What a format writes of a result."""
 Writer = TypeVar("Writer", bound=Callable[[Said, View], str])
 
 
@@ -45,10 +47,10 @@ class Renderer(NamedTuple):
     write: Callable[[Said, View], str]
     meaning: str = ""
     endings: tuple[str, ...] = ()
-    says: Literal["pages", "rows", "data", "findings"] = "pages"
+    says: Says = "pages"
 
 
-RENDERERS: Registry[Renderer] = Registry("format", "renderers")
+RENDERERS: Registry[Renderer] = Registry("format", "renderers", more="dscost.rendering.formats")
 
 
 def register_renderer(
@@ -56,7 +58,7 @@ def register_renderer(
     *,
     meaning: str = "",
     endings: tuple[str, ...] = (),
-    says: Literal["pages", "rows", "data", "findings"] = "pages",
+    says: Says = "pages",
 ) -> Callable[[Writer], Writer]:
     """Return a decorator that makes a function a format of every command.
 
@@ -83,9 +85,8 @@ def renderer(name: str) -> Renderer:
     Raises:
         UnknownNameError: There is none of that name.
     """
-    found = RENDERERS[
-        name
-    ]  # the entry point of a package may name a function that nobody registered
+    # the entry point of a package may name a function that nobody has registered
+    found: Any = RENDERERS[name]
     return found if isinstance(found, Renderer) else Renderer(found)
 
 
@@ -144,47 +145,33 @@ def in_words(names: list[str]) -> str:
 
 
 def format_by_ending(path: Path | None) -> str:
-    """Return the format that a file is written in where none is named; a name without ending means a table.
+    """Return the format of a file where none is named; without an ending it is a table.
 
     Raises:
         InputError: No format has that ending.
     """
     if path is None or not path.suffix:
         return "table"
-    known = dict(_endings())
-    if path.suffix.lower() not in known:
-        raise InputError(
-            f"no format is written to {path.suffix} files (known: {', '.join(known)}): "
-            f"name one by --format, or another file than '{path}'"
-        )
-    return known[path.suffix.lower()]
+    ending = path.suffix.lower()
+    for names in (RENDERERS.here(), RENDERERS):  # the second looks for those of other packages
+        for name in names:
+            if ending in renderer(name).endings:
+                return name
+    known = [one for name in RENDERERS for one in renderer(name).endings]
+    raise InputError(f"no format is written to {path.suffix} files (known: {', '.join(known)})")
 
 
-def _endings() -> Iterator[tuple[str, str]]:
-    """Yield endings and their formats."""
-    for name in RENDERERS:
-        yield from ((ending, name) for ending in renderer(name).endings)
+def _common(name: str, module: str, meaning: str, ending: str, says: Says = "pages") -> None:
+    """Register one of the formats that are asked for all the time; its module is imported late."""
 
-
-def _written_late(module: str, function: str) -> Callable[[Said, View], str]:
     def write(what: Said, view: View) -> str:
-        text: str = getattr(import_module(module), function)(what, view)
+        text: str = import_module(f"dscost.rendering.{module}").write(what, view)
         return text
 
-    return write
+    RENDERERS.register(name)(Renderer(write, meaning, (ending,), says))
 
 
-def _ours(name: str, where: str, meaning: str, *endings: str, **says: Any) -> None:
-    module, _, function = where.partition(":")
-    write = _written_late(f"dscost.rendering.{module}", function)
-    RENDERERS.register(name)(Renderer(write, meaning, endings, **says))
-
-
-_ours("table", "terminal:table", "Tables for people, fitted to the terminal.", ".txt")
-_ours("json", "structured:json", "Everything, for programs.", ".json", says="data")
-_ours("csv", "structured:csv", "A row per layer, …, every figure exact.", ".csv", says="rows")
-_ours("markdown", "markdown:markdown", "Markdown, as GitHub and GitLab show it.", ".md")
-_ours("github", "ci:github", "Annotations of GitHub Actions.", says="findings")
-_ours("gitlab", "ci:gitlab", "A Code Quality report of GitLab.", says="findings")
-_ours("junit", "ci:junit", "Test cases as JUnit writes them.", ".xml", says="findings")
-_ours("sarif", "ci:sarif", "SARIF, for code scanning.", ".sarif", says="findings")
+_common("table", "terminal", "Tables for people, fitted to the terminal.", ".txt")
+_common("json", "json", "All there is, for programs.", ".json", "data")
+_common("csv", "csv", "The figures as rows, every one exact.", ".csv", "rows")
+_common("markdown", "markdown", "Markdown, as GitHub and GitLab show it.", ".md")

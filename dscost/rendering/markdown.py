@@ -10,7 +10,7 @@ from dscost.rendering.printable import printable
 _RULES = {"left": ":--", "right": "--:"}
 
 
-def markdown(said: Said, view: View) -> str:
+def write(said: Said, view: View) -> str:
     """Return what is said as Markdown, every column shown, and long pages folded away."""
     pages = said.pages(view._replace(posted=True))
     return "\n".join(_folded(page) if page.is_long else _page(page) for page in pages)

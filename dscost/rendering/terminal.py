@@ -34,7 +34,7 @@ LEAST_MEANING = 30
 _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
 
 
-def table(said: Said, view: View) -> str:
+def write(said: Said, view: View) -> str:
     """Return what is said as tables for people, fitted to the width of the view."""
     pages = said.pages(view)
     if view.brief and all(page.in_brief is not None for page in pages):

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from dscost.foreign.parts import each_parameter, each_tensor
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.modules.building import CONV_CLASSES
+from dscost.modules.copying import copied, deep_copied
 from dscost.nn.separable import SEPARABLE_CONVS
 
 CONVOLUTIONS = tuple(CONV_CLASSES.values())
@@ -149,16 +150,49 @@ def describe(module: nn.Module, conv: Any, padding: Shape | str) -> None:
 # -- what takes the place of one
 
 
-def separable_of(conv: ConvSpec, rank: int, *, like: Tensor, device: Any = None) -> nn.Module:
-    """Return the depthwise-separable convolution of a rank in place of another, of the dtype of its weights.
+class Kernel(NamedTuple):
+    """What a convolution applies.
 
     Args:
-        conv: What it stands for.
-        rank: T.
-        like: Weights of the dtype and on the device that it is to have.
-        device: Another device.
+        conv: With the padding that torch's convolution can do.
+        weight: `(N, M/G, Kh, Kw)`: the parameter itself, or what is computed in its place.
+        bias: `(N,)`, likewise.
+        before: Pads the input first, where torch's convolution cannot.
+        trains_weight: Whether gradients reach what the weights are made of.
+        trains_bias: Likewise.
     """
-    return SEPARABLE_CONVS[len(conv.kernel_size)](
+
+    conv: ConvSpec
+    weight: Tensor
+    bias: Tensor | None
+    before: nn.Module | None
+    trains_weight: bool
+    trains_bias: bool
+
+    def padded(self, x: Tensor) -> Tensor:
+        """Return an input `(B, M, H, W)` with everything around it that the kernel passes over."""
+        if self.before is not None:
+            x = self.before(x)
+        mode = "constant" if self.conv.padding_mode == "zeros" else self.conv.padding_mode
+        return nn.functional.pad(x, on_both_sides(self.conv.padding_total), mode=mode)
+
+
+def in_place_of(
+    old: nn.Module, kernel: Kernel, rank: int, *, device: Any = None
+) -> tuple[nn.Module, Any]:
+    """Return what takes the place of a convolution: a depthwise-separable one, and a padding if need be.
+
+    Args:
+        old: Whose mode and shape it is to have.
+        kernel: What `old` applies; the weights of the new one are not set.
+        rank: T.
+        device: Another device than that of the kernel.
+
+    Returns:
+        What takes its place, and the depthwise-separable convolution in it.
+    """
+    conv, weight = kernel.conv, kernel.weight
+    separable = SEPARABLE_CONVS[len(conv.kernel_size)](
         conv.in_channels,
         conv.out_channels,
         conv.kernel_size,
@@ -169,9 +203,14 @@ def separable_of(conv: ConvSpec, rank: int, *, like: Tensor, device: Any = None)
         bias=conv.bias,
         padding_mode=conv.padding_mode,
         depth_multiplier=rank,
-        device=like.device if device is None else device,
-        dtype=like.dtype,
+        device=weight.device if device is None else device,
+        dtype=weight.dtype,
     )
+    new: nn.Module = separable
+    if kernel.before is not None:
+        new = PaddedFirst(OrderedDict(pad=kernel.before, convolution=separable))
+        describe(new, separable, getattr(old, "padding", conv.padding))
+    return new.train(old.training), separable
 
 
 class PaddedFirst(nn.Sequential):
@@ -190,11 +229,22 @@ class PaddedFirst(nn.Sequential):
         return bias
 
 
-def padded_first(before: nn.Module, separable: nn.Module, old: _ConvNd) -> nn.Module:
-    """Return a padding and what follows it, with the shape of the convolution whose place it takes."""
-    new = PaddedFirst(OrderedDict(pad=before, convolution=separable))
-    describe(new, separable, old.padding)
-    return new
+def with_others(
+    root: nn.Module, new: Mapping[Any, nn.Module], kept: Mapping[Any, Any]
+) -> tuple[nn.Module, dict[int, Any]]:
+    """Return a copy of a model with other convolutions in place of some, and the copy's memo.
+
+    Args:
+        root: Left as it is.
+        new: What takes the place of convolutions; it gets the hooks of their forward.
+        kept: What else stands for something of the model in the copy.
+
+    Raises:
+        InputError: It cannot be copied.
+    """
+    copy, memo = copied(root, {**kept, **new})
+    carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
+    return copy, memo
 
 
 # -- where the weights lie

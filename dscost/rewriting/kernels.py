@@ -36,14 +36,13 @@ from dscost.rewriting.convolutions import (
     CONVOLUTIONS,
     OF_WEIGHTS,
     FixedPadding,
+    Kernel,
     SamePadding,
     carry_hooks,
+    in_place_of,
     is_plain,
-    on_both_sides,
     own_hooks,
-    padded_first,
     padding_of_operator,
-    separable_of,
     tensor_of,
 )
 from dscost.tracing.standins import real_copy
@@ -57,33 +56,6 @@ SHOWN = 3
 BANDS = ((-6.0, 6.0), (-0.3, 0.3), (-6.0, -2.0), (2.0, 6.0))
 """Magnitudes of the values that a module is tried on, as powers of ten: all, ordinary, small and
 large ones."""
-
-
-class Kernel(NamedTuple):
-    """What a convolution applies.
-
-    Args:
-        conv: With the padding that torch's convolution can do.
-        weight: `(N, M/G, Kh, Kw)`: the parameter itself, or what is computed in its place.
-        bias: `(N,)`, likewise.
-        before: Pads the input first, where torch's convolution cannot.
-        trains_weight: Whether gradients reach what the weights are made of.
-        trains_bias: Likewise.
-    """
-
-    conv: ConvSpec
-    weight: Tensor
-    bias: Tensor | None
-    before: nn.Module | None
-    trains_weight: bool
-    trains_bias: bool
-
-    def padded(self, x: Tensor) -> Tensor:
-        """Return an input `(B, M, H, W)` with everything around it that the kernel passes over."""
-        if self.before is not None:
-            x = self.before(x)
-        mode = "constant" if self.conv.padding_mode == "zeros" else self.conv.padding_mode
-        return nn.functional.pad(x, on_both_sides(self.conv.padding_total), mode=mode)
 
 
 def spec_of(module: nn.Module) -> ConvSpec | None:
@@ -575,16 +547,15 @@ def _instead(module: _ConvNd, kernel: Kernel) -> nn.Module:
     whatever the kernel.
     """
     conv, weight, dims = kernel.conv, kernel.weight.detach(), len(kernel.conv.kernel_size)
-    separable: Any = separable_of(conv, conv.kernel_area, like=weight)
+    new, separable = in_place_of(module, kernel, conv.kernel_area)
     impulses = torch.eye(conv.kernel_area, dtype=weight.dtype, device=weight.device)
+    filters = impulses.reshape(-1, 1, *conv.kernel_size)
+    ones = [1] * dims
     with torch.no_grad():
-        separable.depthwise.weight.copy_(
-            impulses.reshape(-1, 1, *conv.kernel_size).repeat(conv.in_channels, *[1] * (dims + 1))
-        )
-        separable.pointwise.weight.copy_(weight.reshape(conv.out_channels, -1, *[1] * dims))
+        separable.depthwise.weight.copy_(filters.repeat(conv.in_channels, 1, *ones))
+        separable.pointwise.weight.copy_(weight.reshape(conv.out_channels, -1, *ones))
         if kernel.bias is not None:
             separable.pointwise.bias.copy_(kernel.bias)
-    new = separable if kernel.before is None else padded_first(kernel.before, separable, module)
     new.__class__ = type("Separable", (_NoWeights, type(new)), {})
     known = {id(module): new}
     carry_hooks(

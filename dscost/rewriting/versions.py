@@ -22,6 +22,7 @@ from dscost.networks.swaps import Swap, reading_input
 from dscost.rewriting.convolutions import (
     CONVOLUTIONS,
     FixedPadding,
+    Kernel,
     SamePadding,
     carry_hooks,
     describe,
@@ -32,7 +33,7 @@ from dscost.rewriting.convolutions import (
     same_padding,
     tensor_of,
 )
-from dscost.rewriting.kernels import Kernel, has_hooks, kernel_of
+from dscost.rewriting.kernels import has_hooks, kernel_of
 from dscost.tracing import Event
 
 

@@ -15,11 +15,11 @@ from dscost.comparing.differences import (
     Difference,
     LayerPair,
 )
+from dscost.notation.json_schema import Schema, said_of_fields, with_description
 from dscost.reports import figures
 from dscost.reports.records import Report
 from dscost.schemas.of_reports import FIGURES, TEXT, head
 from dscost.schemas.records import object_of, property_of
-from dscost.schemas.wording import Schema, said_of_fields, with_description
 
 COUNT: Schema = {"type": "integer", "minimum": 0}
 NAME: Schema = {"type": ["string", "null"]}

@@ -1,16 +1,11 @@
-"""What is said for programs: JSON and CSV, every figure exact."""
+"""The rows of a result as CSV, every figure exact."""
 
 from dscost.errors import UnknownNameError
 from dscost.pages import Said, View
-from dscost.rendering.printable import csv_text, json_text
+from dscost.rendering.printable import csv_text
 
 
-def json(said: Said, view: View) -> str:
-    """Return everything as JSON."""
-    return json_text(said.data(view))
-
-
-def csv(said: Said, view: View) -> str:
+def write(said: Said, view: View) -> str:
     """Return the rows as CSV; what is unknown is empty.
 
     Raises:
