@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import law
+from test_failures import code_of
 from test_rewriting import SEPARABLE, Calling, old_weight_norm, rewrite
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -592,6 +593,26 @@ def test_trying_hooks_and_forwards_leaves_no_trace() -> None:
     assert (seen, state) == ([], {"calls": 0})
     assert torch.equal(module[0].weight, before)
     assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        "dscost.rewriting.probing._equal",
+        "dscost.rewriting.kernels._do_the_same",
+        "dscost.converting.rehearsing._leaves",
+    ],
+)
+def test_a_mistake_of_ours_is_not_told_as_the_models(
+    ours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv = of_a_call(nn.Conv2d(4, 8, 3), lambda x: x, lambda x: x)
+    conv.register_forward_hook(lambda module, args, result: result.relu())
+    assert layers_of(sequential(conv), input=(2, 4, 9, 9))["0"].converted
+    home, _, _ = ours.rpartition(".")
+    monkeypatch.setattr(ours, code_of(home, "ours.py", "def run(*given): return unheard_of"))
+    with pytest.raises(NameError, match="unheard_of"):
+        layers_of(sequential(conv), input=(2, 4, 9, 9))
 
 
 # -- what a model does with its convolutions besides calling them

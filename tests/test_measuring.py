@@ -22,7 +22,7 @@ from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
 from dscost.modules.building import with_values
 from dscost.notation.units import format_count
-from dscost.pages.reports import layer_rows
+from dscost.pages.layer_table import layer_rows
 from dscost.rendering import View, render
 from dscost.reports.records import Report
 from dscost.timing import Setting, TimingOptions

@@ -144,11 +144,11 @@ TORCHVISION = [row for row in rows_of("torchvision_weights_meta") if row["model"
 
 
 def test_every_builtin_that_torchvision_has_is_held_against_it() -> None:
-    assert {row["model"] for row in TORCHVISION} == {
+    assert {
         *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg16"),
         *("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
         *(f"efficientnet_b{size}" for size in range(8)),
-    }
+    } <= {row["model"] for row in TORCHVISION}
 
 
 @pytest.mark.parametrize("row", TORCHVISION, ids=name_of)

@@ -16,8 +16,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="Two or more of what dscost model takes, saved reports too; the first is what the others are held "
-            "against.",
+            help="Two or more of what dscost model takes, saved reports too; "
+            "the first is what the others are held against.",
         ),
     ],
     setting: Annotated[

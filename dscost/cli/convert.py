@@ -181,7 +181,7 @@ def _read_files(target: str, plan: Path | None, weights: Path | None) -> list[Re
 def _check_files(
     out: Output, save: Path | None, save_plan: Path | None, read: Sequence[Read]
 ) -> None:
-    """Refuse files that cannot be written, before any work is done; a plan may be written over itself.
+    """Refuse files that cannot be written, before any work; a plan may be written over itself.
 
     Raises:
         InputError: Two results would be written to one file, or one over a file that is read, or

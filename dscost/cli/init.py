@@ -61,5 +61,6 @@ def init(
     write_whole(path, text)
     if not quiet:
         tell(
-            f"wrote {path}: edit its limits; dscost baseline save keeps what they judge growth by, dscost check judges"
+            f"wrote {path}: edit its limits; "
+            "dscost baseline save keeps what they judge growth by, dscost check judges"
         )

@@ -18,8 +18,9 @@ def model(
     target: Annotated[
         str,
         typer.Argument(
-            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, net.yaml, "
-            "package.module:factory, path/file.py:factory, program.pt2 or a saved report.json (dscost list targets)."
+            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, "
+            "net.yaml, package.module:factory, path/file.py:factory, program.pt2 "
+            "or a saved report.json (dscost list targets)."
         ),
     ],
     setting: Annotated[

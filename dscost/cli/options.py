@@ -131,7 +131,7 @@ def parse_padding(text: str | None) -> int | tuple[int, ...] | str | None:
 
 
 def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
-    """Return what one or more `--input` stand for: a single plain shape, or the tensors of a torch model."""
+    """Return what one or more `--input` stand for: one plain shape, or the tensors of a model."""
     from dscost.notation.inputs import inputs_of, parse_input
 
     try:
@@ -245,7 +245,7 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
 
 @contextmanager
 def only_measuring() -> Iterator[None]:
-    """Say beside what keeps this machine from measuring how to do without, for commands that can."""
+    """Say beside what keeps this machine from measuring how to do without it."""
     try:
         yield
     except UnavailableError as error:
@@ -270,7 +270,7 @@ def check_columns(columns: Sequence[str] | None, report: Report) -> None:
     Raises:
         InputError: The columns would be empty.
     """
-    from dscost.pages.reports import MEASURED_COLUMNS
+    from dscost.pages.layer_table import MEASURED_COLUMNS
 
     empty = [name for name in columns or () if name in MEASURED_COLUMNS]
     if empty and report.environment is None:
@@ -329,7 +329,10 @@ def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, An
 
 
 def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
-    """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`, read as Python and YAML do."""
+    """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`.
+
+    They are read as Python and YAML do.
+    """
     from dscost.notation.literals import with_parts
 
     try:

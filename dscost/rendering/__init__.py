@@ -1,7 +1,7 @@
 """What is said of a result, written: one registry of formats, each for the results of all commands.
 
-A renderer takes what is `Said` and a `View` and returns text; it prints nothing, and knows no result.
-Each of ours is imported when it is asked for, so that JSON does not pay for tables.
+A renderer takes what is `Said` and a `View` and returns text; it prints nothing, and knows no
+result. Each of ours is imported when it is asked for, so that JSON does not pay for tables.
 """
 
 from collections.abc import Callable
@@ -171,7 +171,7 @@ def _common(name: str, module: str, meaning: str, ending: str, says: Says = "pag
     RENDERERS.register(name)(Renderer(write, meaning, (ending,), says))
 
 
-_common("table", "terminal", "Tables for people, fitted to the terminal.", ".txt")
+_common("table", "table", "Tables for people, fitted to the terminal.", ".txt")
 _common("json", "json", "All there is, for programs.", ".json", "data")
 _common("csv", "csv", "The figures as rows, every one exact.", ".csv", "rows")
 _common("markdown", "markdown", "Markdown, as GitHub and GitLab show it.", ".md")
