@@ -14,7 +14,7 @@ from properties import dear_law, law, operations_of
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost.analysis import CountedModel
+from dscost.analysis import CountedModel, Request
 from dscost.analysis import count as count_model
 from dscost.errors import FileProblems, InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import Shape, conv2d
@@ -148,7 +148,7 @@ def test_a_rewritten_builtin_costs_what_torch_counts(name: str, variant: str) ->
 )
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18", "vgg16", "xception"])
 def test_a_builtin_on_another_input_costs_what_torch_counts(name: str, input_shape: Shape) -> None:
-    model = count_model(name, input=input_shape)
+    model = count_model(name, Request(input_shape))
     network = traced(operations_of(model), input_shape)
     assert {layer.name: layer.cost.macs for layer in model.report.layers} == network.macs
     assert {layer.name: layer.output_shape for layer in model.report.layers} == network.shapes

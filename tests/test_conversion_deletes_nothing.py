@@ -20,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import dscost
+from dscost.analysis import Request
 from dscost.converting.convert import convert_target
 from dscost.converting.results import LayerOutcome
 from dscost.errors import InputError
@@ -815,7 +816,7 @@ def test_a_stem_of_one_channel_can_be_converted() -> None:
 def test_a_name_that_is_no_text_is_told_where_it_would_be_written() -> None:
     module = nn.Sequential()
     module._modules["b\udc80"] = nn.Conv2d(32, 32, 3)
-    result = convert_target(module, input=(1, 32, 9, 9))
+    result = convert_target(module, Request((1, 32, 9, 9)))
     assert result.converted.outcome.converted == 1
     message = (
         r"^no file can hold the name 'b\\udc80' of a layer: half of a surrogate pair is no text$"
