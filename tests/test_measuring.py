@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 import dscost
-from dscost.analysis import bench, count, measure_layer, measure_model
+from dscost.analysis import Request, bench, count, measure_layer, measure_model
 from dscost.analysis.bench import AGAINST_ITSELF
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
 from dscost.modules.building import with_values
 from dscost.notation.units import format_count
-from dscost.pages.reports import layer_rows
+from dscost.pages.layer_table import layer_rows
 from dscost.rendering import View, render
 from dscost.reports.records import Report
 from dscost.timing import Setting, TimingOptions
@@ -1262,7 +1262,7 @@ def test_torch_is_left_as_it_was_when_measuring_is_interrupted(
     def interrupted(share: float, name: str) -> None:
         raise KeyboardInterrupt
 
-    counted = count(small().float(), input=(1, 8, 6, 6))
+    counted = count(small().float(), Request((1, 8, 6, 6)))
     before = _state_of_torch()
     options = TimingOptions(threads=1, budget_s=0.3)
     with pytest.raises(KeyboardInterrupt):
@@ -1315,7 +1315,7 @@ def test_the_seed_makes_weights_and_inputs_the_same(
 def test_progress_is_told_by_the_names_of_the_layers() -> None:
     told: list[str] = []
     measure_model(
-        count(small(), input=(1, 8, 6, 6)),
+        count(small(), Request((1, 8, 6, 6))),
         TimingOptions(threads=1, budget_s=0.5),
         lambda share, name: told.append(name),
     )

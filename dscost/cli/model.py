@@ -18,8 +18,9 @@ def model(
     target: Annotated[
         str,
         typer.Argument(
-            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, net.yaml, "
-            "package.module:factory, path/file.py:factory, program.pt2 or a saved report.json (dscost list targets)."
+            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, "
+            "net.yaml, package.module:factory, path/file.py:factory, program.pt2 "
+            "or a saved report.json (dscost list targets)."
         ),
     ],
     setting: Annotated[
@@ -109,18 +110,11 @@ def model(
 
     with Worker(limit_s) as worker:
         with foreign_code(target):
-            counting = worker.count if isolate and runs_code(target) else count
-            counted = counting(
-                target,
-                input=opt.parse_inputs(inputs or []),
-                batch=cases.batch,
-                dtype=cases.dtype,
-                settings=opt.parse_settings(setting or []),
-                kwargs=opt.parse_kwargs(kwargs or []),
-                trust=trust,
-                strict=strict,
-                train=train,
+            request = opt.parse_request(
+                inputs, setting, kwargs, batch=cases.batch, dtype=cases.dtype, trust=trust
             )
+            counting = worker.count if isolate and runs_code(target) else count
+            counted = counting(target, request, strict=strict, train=train)
         if verbose:
             out.note(f"{target}: {counted.report.source}")
         report = counted.report

@@ -1,6 +1,7 @@
-"""A result → what is to be said of it: pages for people, data and rows for programs, findings for CI.
+"""A result → what is to be said of it: pages for people, data and rows for programs, findings.
 
-Results know nothing of it, and the formats of `dscost.rendering` know no result: between them stands `Said`.
+Results know nothing of it, and the formats of `dscost.rendering` know no result: between them
+stands `Said`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ class Rows(NamedTuple):
 
 
 class Said:
-    """What is to be said of a result, whatever it is; each kind of result has a subclass in this package."""
+    """What is to be said of a result; each kind of result has a subclass in this package."""
 
     what = "a result"
     """How an error calls it."""
@@ -64,7 +65,7 @@ _HOMES = {
     "Verification": "dscost.pages.verifications",
     "Listing": "dscost.pages.listings",
 }
-"""The module whose function `said` takes results of a type; by name, since to import all of them takes long."""
+"""The module whose `said` takes results of a type; by name, since to import all takes long."""
 
 
 def said(result: Any) -> Said:

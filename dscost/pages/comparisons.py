@@ -15,8 +15,9 @@ from dscost.comparing.differences import (
 from dscost.errors import UnknownNameError
 from dscost.notation.units import UNKNOWN, format_shape
 from dscost.pages import Rows, Said
+from dscost.pages.layer_table import ROOT, kind_of
 from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
-from dscost.pages.reports import FLOPS_NOTE, ROOT, kind_of
+from dscost.pages.reports import FLOPS_NOTE
 from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
 from dscost.reports.records import head
 
@@ -53,7 +54,7 @@ class ComparisonSaid(Said):
         self._comparison = comparison
 
     def pages(self, view: View) -> list[Page]:
-        """Return a page of totals and, for each model, one of how its layers differ from the reference's."""
+        """Return a page of totals and, for each model, one of how its layers differ."""
         return pages_of(self._comparison, view)
 
     def data(self, view: View) -> dict[str, Any]:
@@ -69,9 +70,10 @@ said = ComparisonSaid
 
 
 def pages_of(comparison: Comparison, view: View) -> list[Page]:
-    """Return a page of totals and, for each model, a page of how its layers differ from those of the reference.
+    """Return a page of totals and, for each model, one of how its layers differ from the first's.
 
-    Posted in a pull request, the first page has all notes, and of the layers those that differ most.
+    Posted in a pull request, the first page has all notes, and of the layers those that differ
+    most.
 
     Raises:
         UnknownNameError: The view asks for a column or a sort key that there is not.
@@ -99,8 +101,10 @@ def _footnotes(comparison: Comparison) -> list[str]:
 def change_text(one: Difference) -> str:
     """Return a change with its sign, in as few digits as tell it.
 
-    >>> change_text(Difference("macs", 3_628_146_688, 3_628_146_687)), change_text(Difference("params", 10, 10))
-    ('−1', '0')
+    >>> change_text(Difference("macs", 3_628_146_688, 3_628_146_687))
+    '−1'
+    >>> change_text(Difference("params", 10, 10))
+    '0'
     """
     if one.change is None:
         return UNKNOWN
@@ -248,7 +252,10 @@ def counts_text(versus: Versus, reference: str) -> str:
 
 
 def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
-    """Return the lines to show: sorted, cut and added up as the view says, so that changes add up to the totals'."""
+    """Return the lines to show: sorted, cut and added up as the view says.
+
+    However that is, changes add up to those of the totals.
+    """
     reference = comparison.reference.label
     if view.depth is not None:
         lines, rest = _grouped(comparison, versus, view.depth), []
@@ -275,7 +282,7 @@ def _has_macs(pair: LayerPair) -> bool:
 
 
 def _grouped(comparison: Comparison, versus: Versus, depth: int) -> list[_Line]:
-    """Return one line per group of layers whose names agree in the first parts, with all layers of the group in it."""
+    """Return one line per group of layers whose names agree in the first parts."""
     groups: dict[str, list[LayerPair]] = {}
     for pair in versus.layers:
         named = pair.reference or pair.layer
@@ -345,7 +352,7 @@ def check_view(view: View, says: str) -> None:
 
 
 def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
-    """Return the lines with the largest change first, however it points; equal ones in the order of the model."""
+    """Return the lines with the largest change first, whichever way; equal ones as in the model."""
     if key == "layer":
         return sorted(lines, key=lambda line: line.name)
     if key == "order":

@@ -1,4 +1,4 @@
-"""What a device can do: ceilings, what they mean for two well-known layers, and the roofline drawn."""
+"""What a device can do: ceilings, what they mean for two known layers, the roofline drawn."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -186,13 +186,13 @@ def _closing(ceilings: Ceilings, kept: str | None) -> Iterator[str]:
     )
     if ceilings.rates:
         yield (
-            "A layer is predicted to take the time per call and then, one after the other, those of its FLOPs, its "
-            "activations and its weights at these speeds"
+            "A layer is predicted to take the time per call and then, one after the other, those "
+            "of its FLOPs, its activations and its weights at these speeds"
             + (
                 f"; usually off by a factor of {ceilings.usual_error:.2f}."
                 if ceilings.usual_error
                 else "."
             )
-            + " They are coefficients of a fit: nothing runs at one of them alone, so that it may be above the peak "
-            "or the memory."
+            + " They are coefficients of a fit: nothing runs at one of them alone, so that it may "
+            "be above the peak or the memory."
         )

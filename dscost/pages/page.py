@@ -1,4 +1,4 @@
-"""A page: headings, sentences and sheets of cells that every format for people lays out in its own way."""
+"""A page: headings, sentences and sheets of cells, which every format lays out in its own way."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -50,9 +50,9 @@ class Sheet(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What is said of one thing, from top to bottom: a format that knows these four fields says it all.
+    """What is said of one thing, from top to bottom.
 
-    The others are for formats that can do more.
+    A format that knows the first four fields says it all; the others are for what some do better.
 
     Args:
         heading: What it is about.

@@ -11,8 +11,8 @@ from dscost.errors import DscostError
 from dscost.pages import Rows, Said
 from dscost.pages.finding_words import BOUNDS, bounded, finding_sentence, reasons
 from dscost.pages.findings import Judged, NotJudged
+from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View
-from dscost.pages.reports import ROOT
 from dscost.pages.verdict_data import (
     ROW_COLUMNS,
     document_of,
@@ -166,7 +166,7 @@ def _broken_rows(result: CheckResult) -> Iterator[Row]:
 
 
 def _held_rows(result: CheckResult) -> Iterator[Row]:
-    """Yield a row for each limit that holds; where it holds of each of several layers, one of the closest of them."""
+    """Yield a row for each limit that holds; of several layers that it holds of, the closest."""
     for group in _alike(result):
         one = min(group, key=_slack)
         cells = _cells(
@@ -185,7 +185,7 @@ def _remarks(result: CheckResult) -> Iterator[str]:
 
 
 def _alike(result: CheckResult) -> list[list[Passed]]:
-    """Return the limits that hold, those of single layers together where metric and bound are the same."""
+    """Return the limits that hold, of single layers together where metric and bound agree."""
     layers = {
         (subject.entry.name, layer.name)
         for subject in result.subjects
