@@ -82,14 +82,12 @@ def _convolutions(source: random.Random, kind: Callable[[float], float]) -> list
         energy = sorted((source.expovariate(1) for _ in range(RANKS)), reverse=True)
         costs = [kind(full * rank * (9 + outputs) // (9 * outputs)) for rank in range(1, RANKS + 1)]
         errors = [sum(energy[rank:]) / sum(energy) for rank in range(1, RANKS + 1)]
-        layers.append([Choice(kind(full), 0.0), *map(Choice, costs, errors)])
+        layers.append([(kind(full), 0.0), *zip(costs, errors, strict=True)])
     return layers
 
 
 def _noise(source: random.Random) -> list[list[Choice]]:
-    return [
-        [Choice(source.random(), source.random()) for _ in range(RANKS + 1)] for _ in range(LAYERS)
-    ]
+    return [[(source.random(), source.random()) for _ in range(RANKS + 1)] for _ in range(LAYERS)]
 
 
 def _alike(source: random.Random) -> list[list[Choice]]:
@@ -97,7 +95,7 @@ def _alike(source: random.Random) -> list[list[Choice]]:
     layers = []
     for _ in range(LAYERS):
         costs = sorted(source.sample(range(1, 1000), RANKS + 1))
-        layers.append([Choice(cost, 1 - cost / 1000 + source.random() / 1000) for cost in costs])
+        layers.append([(cost, 1 - cost / 1000 + source.random() / 1000) for cost in costs])
     return layers
 
 

@@ -23,9 +23,9 @@ from dscost.analysis import count_layer
 from dscost.devices.roofline import Ceilings, Prediction, predict
 from dscost.modules.building import build_stages, placed, random_input
 from dscost.reports.records import Layer, Stage
+from dscost.timing.calibration import live_device, measured
 from dscost.timing.engine import Call, Case, compare
 from dscost.timing.machine import cpu_name, keep_freed_memory, load, quiet_torch
-from dscost.timing.rig import measured, rig_of
 
 SHAPES = [  # channels in and out, kernel, stride, size
     (3, 32, 3, 2, 224),
@@ -74,7 +74,7 @@ def one_round(layers: Sequence[Layer]) -> tuple[Ceilings, float, list[Found]]:
     """Return the ceilings, the seconds that they took, and what was predicted and measured of every layer."""
     with quiet_torch(threads=1, seed=0):
         before = perf_counter()
-        ceilings = measured(rig_of("cpu", "float32", 1, perf_counter), LAYOUTS)
+        ceilings = measured(live_device("cpu", "float32", 1, perf_counter), LAYOUTS)
         took_s = perf_counter() - before
         both = [(layer, layout) for layout in LAYOUTS for layer in layers]
         cases = [

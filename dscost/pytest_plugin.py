@@ -11,8 +11,8 @@ import pytest
 
 if TYPE_CHECKING:
     from dscost.budgets.judging import CheckResult, Finding
-    from dscost.budgets.language import Budget, Entry, LayerRule, Limit
-    from dscost.reports.records import Cost
+    from dscost.budgets.records import Budget, Entry, LayerRule, Limit
+    from dscost.reports.figures import Cost
 
 NEAREST = "the nearest dscost.yaml"
 
@@ -97,7 +97,7 @@ class BudgetFile(pytest.File):
 
     def collect(self) -> Iterator["_BudgetTest"]:
         """Return the tests; nothing is counted yet."""
-        from dscost.budgets.language import read_budget
+        from dscost.budgets.reading import read_budget
         from dscost.errors import InputError
 
         self.config.stash[_COLLECTED].add(self.path)
@@ -192,7 +192,7 @@ class _BudgetTest(pytest.Item):
 
     def sentence(self, finding: "Finding") -> str:
         """Return what a finding says, and why, with its place."""
-        from dscost.rendering.verdicts import finding_sentence, reasons
+        from dscost.pages.finding_words import finding_sentence, reasons
 
         place = f"{self.path.name}:{finding.line}:{finding.column}: {finding.entry}"
         return "\n".join(

@@ -53,8 +53,13 @@ class Registry(Generic[T]):
                 raise UnknownNameError(
                     self._kind, name, [*self._entries, *sorted(known - set(self._entries))]
                 )
-            self._entries[name] = self._points()[name].load()
+            loaded = self._points()[name].load()
+            self._entries.setdefault(name, loaded)  # loading may have registered it
         return self._entries[name]
+
+    def here(self) -> Iterator[str]:
+        """Return the names that are registered, without looking for those of other packages."""
+        return iter(tuple(self._entries))
 
     def __iter__(self) -> Iterator[str]:
         self._load_more()

@@ -1,14 +1,19 @@
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile(
-    "alike", derandomize=True, database=None, deadline=None
-)  # the same everywhere, however slow
+# the same examples everywhere, however slow the machine
+settings.register_profile("alike", derandomize=True, database=None, deadline=None)
 settings.load_profile("alike")
+
+# As many threads as there are cores, in each of two workers and of what they start, are in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A program that may not keep its bytecode compiles all of dscost at each of its starts.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What pytest, rich, git and dscost read from the environment; here, as in the programs started from here, tests set it.
 OUTSIDE = (
@@ -27,6 +32,18 @@ for name in [name for name in os.environ if name in OUTSIDE or name.startswith(P
     del os.environ[name]
 
 
+def pytest_collection_finish() -> None:
+    """What is there when the tests begin stays; nobody need look through it for garbage."""
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Take away the models of a file: whoever imports `dscost.cli` has switched the collector off."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+
+
 @pytest.fixture
 def network_file(tmp_path: Path) -> Callable[..., str]:
     """Return a function that writes an architecture file and returns its path."""
@@ -37,3 +54,15 @@ def network_file(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def own_formats() -> Iterator[None]:
+    """Leave the registry of formats as it was."""
+    from dscost.rendering import RENDERERS
+
+    assert "sarif" in set(RENDERERS)  # all that are found by themselves are loaded
+    before = dict(RENDERERS._entries)
+    yield
+    RENDERERS._entries.clear()
+    RENDERERS._entries.update(before)

@@ -18,7 +18,8 @@ import dscost
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
 from dscost.networks.architectures import builtin_names
-from dscost.reports.records import Cost, Layer, Report, document
+from dscost.reports.figures import Cost
+from dscost.reports.records import Layer, Report, document
 
 WriteFile = Callable[..., str]
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from program import run, start
 from properties import law
 
 from dscost.analysis import layer
@@ -25,12 +24,11 @@ from dscost.budgets.baseline import (
     renamed_layers,
     updated,
 )
-from dscost.budgets.language import Entry
+from dscost.budgets.records import Entry
 from dscost.budgets.selectors import Kind, Part, parse_selector
 from dscost.errors import InputError
 from dscost.notation.literals import Reference
 
-DSCOST = str(Path(sys.executable).parent / "dscost")
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
 BUDGET = """\
 version: 1
@@ -44,18 +42,6 @@ FINGERPRINT = {"counting": "1", "input": "1x3x8x8 float32", "target": "m"}
 
 def known(fingerprint: Mapping[str, str] = FINGERPRINT, **figures: int) -> Known:
     return Known(fingerprint, {name: Fraction(value) for name, value in figures.items()}, {})
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DSCOST, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 def network(folder: Path, channels: int) -> None:
@@ -88,7 +74,7 @@ def kept(folder: Path) -> Mapping[str, Known]:
 def test_a_baseline_is_sorted_one_figure_a_line_with_nothing_that_changes_by_itself(
     folder: Path,
 ) -> None:
-    ran = run(folder, "baseline", "save")
+    ran = run("baseline", "save", cwd=folder)
     assert (ran.returncode, ran.stdout) == (0, "")
     assert ran.stderr == "wrote kept.json: 2 models\n"
     text = (folder / "kept.json").read_text()
@@ -144,14 +130,14 @@ def test_a_baseline_is_sorted_one_figure_a_line_with_nothing_that_changes_by_its
 def test_saving_twice_gives_the_same_bytes_wherever_the_folder_lies(
     folder: Path, tmp_path_factory: Any
 ) -> None:
-    run(folder, "baseline", "save")
+    run("baseline", "save", cwd=folder)
     first = (folder / "kept.json").read_bytes()
-    run(folder, "baseline", "save", "-q")
+    run("baseline", "save", "-q", cwd=folder)
     assert (folder / "kept.json").read_bytes() == first
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "dscost.yaml").write_text(BUDGET)
     network(elsewhere, 4)
-    run(elsewhere, "baseline", "save", "--config", str(elsewhere / "dscost.yaml"))
+    run("baseline", "save", "--config", str(elsewhere / "dscost.yaml"), cwd=elsewhere)
     assert (elsewhere / "kept.json").read_bytes() == first
 
 
@@ -257,7 +243,7 @@ def damages() -> Iterable[Any]:
 def test_a_damaged_baseline_exits_2_with_one_line_and_is_not_overwritten(
     damage: Any, message: str, folder: Path
 ) -> None:
-    run(folder, "baseline", "save")
+    run("baseline", "save", cwd=folder)
     damage(folder / "kept.json")
     names = sorted(path.name for path in folder.iterdir())
     for arguments in (
@@ -266,7 +252,7 @@ def test_a_damaged_baseline_exits_2_with_one_line_and_is_not_overwritten(
         ["baseline", "show"],
         ["baseline", "update"],
     ):
-        ran = run(folder, *arguments)
+        ran = run(*arguments, cwd=folder)
         assert (ran.returncode, ran.stdout) == (2, "")
         assert len(ran.stderr.splitlines()) == 1
         assert message in ran.stderr
@@ -410,7 +396,7 @@ def test_of_layers_that_are_alike_each_is_one_of_the_others() -> None:
 
 
 def test_the_first_version_is_read_and_becomes_the_second_by_an_update(folder: Path) -> None:
-    run(folder, "baseline", "save")
+    run("baseline", "save", cwd=folder)
     second = (folder / "kept.json").read_bytes()
     document = json.loads(second)
     for model in document["models"].values():
@@ -425,17 +411,17 @@ def test_the_first_version_is_read_and_becomes_the_second_by_an_update(folder: P
         for one in kept(folder).values()
     )
     assert kept(folder)["net.yaml"].members(parse_selector("st*")) == ["stem"]
-    assert run(folder, "check", "--strict").returncode == 0
+    assert run("check", "--strict", cwd=folder).returncode == 0
     group = "layers: [{match: 'type:Conv2d', total: {macs: {max_increase: 0%}}}]"
     (folder / "dscost.yaml").write_text(BUDGET.replace("net.yaml,", f"net.yaml, {group},"))
     assert (
         "type:Conv2d: not comparable with the baseline: it does not say"
-        in run(folder, "check").stdout
+        in run("check", cwd=folder).stdout
     )
-    ran = run(folder, "baseline", "update")
+    ran = run("baseline", "update", cwd=folder)
     assert (ran.returncode, ran.stderr) == (0, "wrote kept.json\n")
     assert (folder / "kept.json").read_bytes() == second
-    assert run(folder, "check", "--strict").returncode == 0
+    assert run("check", "--strict", cwd=folder).returncode == 0
 
 
 def test_a_figure_that_is_known_now_and_was_not_is_no_growth() -> None:
@@ -463,21 +449,21 @@ def test_an_update_never_lets_a_figure_grow_and_a_second_one_changes_nothing(
 
 
 def test_update_takes_improvements_and_needs_a_word_for_growth(folder: Path) -> None:
-    ran = run(folder, "baseline", "update")
+    ran = run("baseline", "update", cwd=folder)
     assert (ran.returncode, ran.stdout) == (0, "")
     assert "added: resnet18, net.yaml" in ran.stderr
     first = (folder / "kept.json").read_bytes()
 
-    unchanged = run(folder, "baseline", "update")
+    unchanged = run("baseline", "update", cwd=folder)
     assert (unchanged.returncode, unchanged.stdout, unchanged.stderr) == (0, "", "")
 
     network(folder, 3)
-    better = run(folder, "baseline", "update")
+    better = run("baseline", "update", cwd=folder)
     assert better.returncode == 0
     assert kept(folder)["net.yaml"].figures["macs"] == net_macs(3)
 
     network(folder, 4)
-    worse = run(folder, "baseline", "update", "-q")
+    worse = run("baseline", "update", "-q", cwd=folder)
     assert (worse.returncode, worse.stdout) == (1, "")
     hints = worse.stderr.splitlines()
     assert (
@@ -485,33 +471,33 @@ def test_update_takes_improvements_and_needs_a_word_for_growth(folder: Path) -> 
     )
     assert kept(folder)["net.yaml"].figures["macs"] == net_macs(3)
 
-    some = run(folder, "baseline", "update", "--accept", "net.yaml/macs")
+    some = run("baseline", "update", "--accept", "net.yaml/macs", cwd=folder)
     assert some.returncode == 1
     assert "net.yaml/macs" not in some.stderr
     assert "net.yaml/params grew" in some.stderr
 
     options = [word for hint in hints for word in ("--accept", hint.partition(" ")[0])]
-    accepted = run(folder, "baseline", "update", *options)
+    accepted = run("baseline", "update", *options, cwd=folder)
     assert accepted.returncode == 0
     assert "accepted: " in accepted.stderr
     assert (folder / "kept.json").read_bytes() == first
 
     network(folder, 5)
-    assert run(folder, "baseline", "update", "--accept", "nothing*").stderr.startswith(
+    assert run("baseline", "update", "--accept", "nothing*", cwd=folder).stderr.startswith(
         "nothing to accept matches nothing*\n"
     )
-    assert run(folder, "baseline", "update", "--accept", "net*").returncode == 0
+    assert run("baseline", "update", "--accept", "net*", cwd=folder).returncode == 0
     assert kept(folder)["net.yaml"].figures["macs"] == net_macs(5)
 
 
 def test_update_drops_what_the_budget_names_no_more_and_needs_a_word_for_what_is_not_comparable(
     folder: Path,
 ) -> None:
-    run(folder, "baseline", "save")
+    run("baseline", "save", cwd=folder)
     (folder / "dscost.yaml").write_text(
         "version: 1\nbaseline: kept.json\nmodels:\n  - {target: net.yaml, input: [1, 3, 16, 16]}\n"
     )
-    refused = run(folder, "baseline", "update", "-q")
+    refused = run("baseline", "update", "-q", cwd=folder)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
         "net.yaml: input was 1x3x8x8 float32, is 1x3x16x16 float32: "
@@ -520,13 +506,13 @@ def test_update_drops_what_the_budget_names_no_more_and_needs_a_word_for_what_is
     assert {name: one.figures["macs"] for name, one in kept(folder).items()} == {
         "net.yaml": net_macs(4)
     }
-    run(folder, "baseline", "save", "--config", "dscost.yaml")
+    run("baseline", "save", "--config", "dscost.yaml", cwd=folder)
     (folder / "dscost.yaml").write_text(BUDGET)
-    assert run(folder, "baseline", "save").returncode == 0
+    assert run("baseline", "save", cwd=folder).returncode == 0
     (folder / "dscost.yaml").write_text(
         "version: 1\nbaseline: kept.json\nmodels:\n  - {target: net.yaml, input: [1, 3, 16, 16]}\n"
     )
-    ran = run(folder, "baseline", "update", "--accept", "net.yaml")
+    ran = run("baseline", "update", "--accept", "net.yaml", cwd=folder)
     assert ran.returncode == 0
     assert "removed: resnet18\n" in ran.stderr
     assert "not comparable, replaced: net.yaml\n" in ran.stderr
@@ -544,13 +530,13 @@ def test_layers_that_grow_in_the_shade_of_others_are_told_unless_quiet(folder: P
         )
 
     two(4, 40)
-    run(folder, "baseline", "save")
+    run("baseline", "save", cwd=folder)
     two(5, 8)  # 5 * 27 + 5 * 8 weights instead of 4 * 27 + 4 * 40
-    ran = run(folder, "baseline", "update")
+    ran = run("baseline", "update", cwd=folder)
     assert ran.returncode == 0
     assert "net.yaml: no more in total, though layers grew: one/params, one/macs\n" in ran.stderr
     two(6, 2)
-    assert (run(folder, "baseline", "update", "-q").stderr, kept(folder)["net.yaml"].figures["params"]) == (
+    assert (run("baseline", "update", "-q", cwd=folder).stderr, kept(folder)["net.yaml"].figures["params"]) == (
         "", 6 * 27 + 6 * 2,
     )  # fmt: skip
 
@@ -560,26 +546,26 @@ def test_layers_that_grow_in_the_shade_of_others_are_told_unless_quiet(folder: P
 
 def test_one_model_alone_is_saved_updated_and_shown(folder: Path) -> None:
     assert (
-        run(folder, "baseline", "save", "--model", "net.yaml").stderr
+        run("baseline", "save", "--model", "net.yaml", cwd=folder).stderr
         == "wrote kept.json: 1 model\n"
     )
     assert set(kept(folder)) == {"net.yaml"}
-    assert run(folder, "baseline", "update", "--model", "resnet18").returncode == 0
+    assert run("baseline", "update", "--model", "resnet18", cwd=folder).returncode == 0
     both = dict(kept(folder))
     assert set(both) == {"net.yaml", "resnet18"}
     network(folder, 9)
-    unchanged = run(folder, "baseline", "update", "--model", "resnet18")
+    unchanged = run("baseline", "update", "--model", "resnet18", cwd=folder)
     assert (unchanged.returncode, unchanged.stderr) == (0, "")
     assert dict(kept(folder)) == both
-    run(folder, "baseline", "save", "--model", "net.yaml")
+    run("baseline", "save", "--model", "net.yaml", cwd=folder)
     assert kept(folder)["net.yaml"].figures["macs"] == net_macs(9)
     assert kept(folder)["resnet18"] == both["resnet18"]
-    shown = run(folder, "baseline", "show", "--model", "resnet18").stdout
+    shown = run("baseline", "show", "--model", "resnet18", cwd=folder).stdout
     assert "resnet18: " in shown
     assert "net.yaml" not in shown
     (folder / "dscost.yaml").write_text(BUDGET.partition("  - {target: net")[0])
     assert (
-        "removed" not in run(folder, "baseline", "update", "--model", "resnet18").stderr
+        "removed" not in run("baseline", "update", "--model", "resnet18", cwd=folder).stderr
     )  # nothing was said of it
     assert set(kept(folder)) == {"net.yaml", "resnet18"}
 
@@ -589,9 +575,9 @@ def test_all_entries_of_a_matrix_are_meant_by_its_name(folder: Path) -> None:
         "version: 1\nbaseline: kept.json\nmodels:\n"
         "  - {name: m, target: mobilenet_v1, matrix: {width: [0.25, 0.5]}}\n  - {target: net.yaml}\n"
     )
-    run(folder, "baseline", "save", "-q", "--model", "m")
+    run("baseline", "save", "-q", "--model", "m", cwd=folder)
     assert set(kept(folder)) == {"m[width=0.25]", "m[width=0.5]"}
-    shown = run(folder, "baseline", "show", "--model", "m[width=0.5]").stdout
+    shown = run("baseline", "show", "--model", "m[width=0.5]", cwd=folder).stdout
     assert "m[width=0.5]: " in shown
     assert "m[width=0.25]" not in shown
 
@@ -610,13 +596,13 @@ def test_a_model_that_cannot_be_counted_stays_as_it_was_where_the_policy_lets_it
     budget = BUDGET.replace("resnet18, limits", "small.yaml, limits")
     (folder / "dscost.yaml").write_text(f"{budget}policy: {{on_unloadable_model: {level}}}\n")
     (folder / "small.yaml").write_text((folder / "net.yaml").read_text())
-    run(folder, "baseline", "save")
+    run("baseline", "save", cwd=folder)
     before = kept(folder)["net.yaml"]
     (folder / "net.yaml").write_text("layers: 5\n")
     (folder / "small.yaml").write_text(
         (folder / "small.yaml").read_text().replace("out_channels: 4", "out_channels: 3")
     )
-    ran = run(folder, "baseline", action, "-q")
+    ran = start("baseline", action, "-q", cwd=folder)
     assert (ran.returncode, ran.stdout) == (code, "")
     assert kept(folder)["net.yaml"] == before
     assert kept(folder)["small.yaml"].figures["macs"] == net_macs(3)
@@ -634,17 +620,17 @@ def test_what_a_model_prints_is_no_result(folder: Path) -> None:
         "import torch\ndef make():\n    print('loud')\n    return torch.nn.Conv2d(3, 4, 3)\n"
     )
     for action in ("save", "update"):
-        ran = run(folder, "baseline", action, "-q")
+        ran = start("baseline", action, "-q", cwd=folder)
         assert (ran.returncode, ran.stdout) == (0, "")
         assert "loud" in ran.stderr
 
 
 def test_show_prints_every_figure_exactly(folder: Path) -> None:
-    missing = run(folder, "baseline", "show")
+    missing = run("baseline", "show", cwd=folder)
     assert (missing.returncode, missing.stdout) == (2, "")
     assert missing.stderr.endswith("kept.json: dscost baseline save writes it\n")
-    run(folder, "baseline", "save")
-    ran = run(folder, "baseline", "show")
+    run("baseline", "save", cwd=folder)
+    ran = run("baseline", "show", cwd=folder)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "resnet18: counting 1, input 1x3x224x224 float32, target resnet18\n" in ran.stdout
     assert "  macs 1,814,073,344 (1.814G)\n" in ran.stdout
@@ -652,14 +638,14 @@ def test_show_prints_every_figure_exactly(folder: Path) -> None:
 
 
 def test_save_writes_growth_without_a_word_and_all_or_nothing(folder: Path) -> None:
-    run(folder, "baseline", "save")
+    run("baseline", "save", cwd=folder)
     network(folder, 9)
-    assert run(folder, "baseline", "save").returncode == 0
+    assert run("baseline", "save", cwd=folder).returncode == 0
     assert kept(folder)["net.yaml"].figures["macs"] == net_macs(9)
     before = (folder / "kept.json").read_bytes()
     (folder / "net.yaml").write_text("layers: 5\n")
     for action in ("save", "update"):
-        ran = run(folder, "baseline", action)
+        ran = run("baseline", action, cwd=folder)
         assert (ran.returncode, ran.stdout) == (2, "")
         assert "dscost.yaml:5: net.yaml: " in ran.stderr
         assert (folder / "kept.json").read_bytes() == before
@@ -684,7 +670,7 @@ def test_save_does_not_overwrite_what_is_no_baseline(
 ) -> None:
     (folder / "dscost.yaml").write_text(BUDGET.replace("kept.json", name))
     (folder / name).write_text(text)
-    ran = run(folder, "baseline", "save")
+    ran = run("baseline", "save", cwd=folder)
     assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (2, "", 1)
     assert message in ran.stderr
     assert "; remove it first if it is to be overwritten\n" in ran.stderr
@@ -693,12 +679,12 @@ def test_save_does_not_overwrite_what_is_no_baseline(
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
 def test_a_folder_that_cannot_be_written_leaves_the_baseline_as_it_was(folder: Path) -> None:
-    run(folder, "baseline", "save")
+    run("baseline", "save", cwd=folder)
     before = (folder / "kept.json").read_bytes()
     network(folder, 9)
     folder.chmod(0o500)
     try:
-        ran = run(folder, "baseline", "save")
+        ran = run("baseline", "save", cwd=folder)
     finally:
         folder.chmod(0o700)
     assert ran.returncode == 2
@@ -727,7 +713,7 @@ def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], message: str, fo
     (folder / "far.yaml").write_text(
         "version: 1\nbaseline: no/such/kept.json\nmodels: [{target: resnet18}]\n"
     )
-    ran = run(folder, "baseline", *arguments)
+    ran = run("baseline", *arguments, cwd=folder)
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"dscost: {message}\n")
 
 

@@ -11,29 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.budgets.language import (
-    BOUNDS,
-    DEFAULT_KEYS,
-    ENTRY_KEYS,
-    EXCLUSION_KEYS,
-    LEVELS,
-    LIMIT_KEYS,
-    MODEL_KEYS,
-    OF_MODELS,
-    POLICIES,
-    RULE_KEYS,
-    TOP_KEYS,
-    Budget,
-    Entry,
-    Limit,
-    read_budget,
-)
-from dscost.budgets.metrics import METRICS
+from dscost.budgets.language import BUDGET, MODEL
+from dscost.budgets.reading import read_budget
+from dscost.budgets.records import BOUNDS, LEVELS, POLICIES, Budget, Entry, Limit
 from dscost.errors import FileProblems, InputError
 from dscost.notation.inputs import TensorSpec
+from dscost.reports.figures import FIGURES
 
 HEAD = "version: 1\nmodels:\n  - target: m\n"  # what follows begins on line 4
 QUANTITY = "expected a quantity such as"
+LIMIT_KEYS = (*BOUNDS, "ignore_below", "tolerance", "level", "message")
 SHAPE = "expected a shape such as [1, 3, 224, 224] or ids=1,128:int64"
 
 
@@ -181,13 +168,13 @@ def test_what_nobody_said_has_the_documented_policy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "word"), [(name, word) for name, (words, _) in POLICIES.items() for word in words]
+    ("name", "word"), [(name, word) for name, (words, _, _) in POLICIES.items() for word in words]
 )
 def test_every_policy_word_is_taken(name: str, word: str) -> None:
     assert read(f"{HEAD}policy: {{{name}: {word}}}\n").policy[name] == word
 
 
-@pytest.mark.parametrize("name", OF_MODELS)
+@pytest.mark.parametrize("name", POLICIES.keys() - {"on_stale_baseline"})
 def test_a_model_may_have_a_policy_of_its_own(name: str) -> None:
     word, other = POLICIES[name][0][-2:]
     budget = read(
@@ -594,14 +581,11 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
         pytest.param(HEAD + "    limits: {macs: true}\n",
                      [f"4:20: {QUANTITY} 600M, 1.5G or 4_231_976, found True"], id="true"),
         pytest.param(HEAD + "    limits: {macs: .inf}\n",
-                     [f"4:20: {QUANTITY} 600M, 1.5G or 4_231_976, found nothing",
-                      "4:20: numbers must be finite, found .inf"], id="infinite"),
+                     ["4:20: numbers must be finite, found .inf"], id="infinite"),
         pytest.param(HEAD + "    limits: {macs: .nan}\n",
-                     [f"4:20: {QUANTITY} 600M, 1.5G or 4_231_976, found nothing",
-                      "4:20: numbers must be finite, found .nan"], id="not a number"),
+                     ["4:20: numbers must be finite, found .nan"], id="not a number"),
         pytest.param(HEAD + "    limits: {macs: 1e999}\n",
-                     [f"4:20: {QUANTITY} 600M, 1.5G or 4_231_976, found nothing",
-                      "4:20: numbers must be finite, found 1e999"], id="too large"),
+                     ["4:20: numbers must be finite, found 1e999"], id="too large"),
         pytest.param(HEAD + "    limits: {macs: [5]}\n",
                      [f"4:20: {QUANTITY} 600M, 1.5G or 4_231_976, found [5]"], id="a list of limits"),
         pytest.param(HEAD + f"    limits: {{macs: {list(range(999))}}}\n",
@@ -678,9 +662,9 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
                      id="matrix list"),
         pytest.param(HEAD + "    matrix: {}\n", ["4:13: the matrix is empty"], id="matrix empty"),
         pytest.param(HEAD + "    matrix: {width: 0.5}\n",
-                     ["4:21: expected a list of values for 'width', such as [0.5, 1.0]"], id="matrix value"),
+                     ["4:21: expected a list of values such as [0.5, 1.0], found a number"], id="matrix value"),
         pytest.param(HEAD + "    matrix: {width: []}\n",
-                     ["4:21: expected a list of values for 'width', such as [0.5, 1.0]"], id="matrix of no values"),
+                     ["4:21: expected a list of values such as [0.5, 1.0], found nothing"], id="matrix of no values"),
         pytest.param(HEAD + f"    matrix: {{a: {list(range(40))}, b: {list(range(40))}}}\n",
                      ["4:13: 1,600 entries are too many; at most 1,000"], id="matrix too large"),
         pytest.param(HEAD + "    matrix: {batch: [1, 0]}\n", ["4:25: expected a whole number above 0, found 0"],
@@ -819,13 +803,10 @@ def test_a_file_that_cannot_be_read_is_one_line(name: str, tmp_path: Path) -> No
 _WORDS = st.sampled_from(
     sorted(
         {
-            *TOP_KEYS,
-            *MODEL_KEYS,
-            *DEFAULT_KEYS,
-            *ENTRY_KEYS,
-            *RULE_KEYS,
-            *EXCLUSION_KEYS,
+            *BUDGET.forms,
+            *MODEL.forms,
             *LIMIT_KEYS,
+            *("match", "each", "total", "allow_empty", "reason"),
             *POLICIES,
         }
     )
@@ -849,10 +830,10 @@ _SCALARS = (
             "é\n",
         ]
     )
-    | st.sampled_from([*LEVELS, *BOUNDS, *METRICS])
+    | st.sampled_from([*LEVELS, *BOUNDS, *FIGURES])
     | st.text(max_size=8)
 )
-_KEYS = _WORDS | st.sampled_from(sorted(METRICS)) | st.text(max_size=5)
+_KEYS = _WORDS | st.sampled_from(sorted(FIGURES)) | st.text(max_size=5)
 _ANYTHING = st.recursive(
     _SCALARS,
     lambda children: st.lists(children, max_size=4) | st.dictionaries(_KEYS, children, max_size=5),
@@ -862,7 +843,7 @@ _ANYTHING = st.recursive(
 
 def _near_misses() -> st.SearchStrategy[dict[str, Any]]:
     limits = st.dictionaries(
-        st.sampled_from(sorted(METRICS)),
+        st.sampled_from(sorted(FIGURES)),
         _ANYTHING | st.dictionaries(st.sampled_from(LIMIT_KEYS), _SCALARS, max_size=5),
         max_size=3,
     )

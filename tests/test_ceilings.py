@@ -3,6 +3,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,13 +12,11 @@ from hypothesis import strategies as st
 
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
-from dscost.reports.records import Cost, Noise
+from dscost.reports.figures import Cost
+from dscost.reports.records import Noise
+from dscost.timing import calibration, machine
 from dscost.timing import ceilings as kept_ceilings
-from dscost.timing import machine
-from dscost.timing import rig as rigs
-from dscost.timing.ceilings import METHOD, Found, cache_folder, find_ceilings, is_fresh
-from dscost.timing.engine import Block, Call
-from dscost.timing.rig import (
+from dscost.timing.calibration import (
     LEAST_ARRAY_BYTES,
     LLC_BYTES,
     MOST_ARRAY_BYTES,
@@ -25,15 +24,17 @@ from dscost.timing.rig import (
     PEAKS,
     POINTS,
     TURNS,
-    Rig,
+    LiveDevice,
     Sample,
     Triad,
     in_turns,
     last_level_cache_bytes,
+    live_device,
     measured,
     rate_of,
-    rig_of,
 )
+from dscost.timing.ceilings import METHOD, Found, Wanted, cache_folder, find_ceilings, is_fresh
+from dscost.timing.engine import Block, Call
 
 TODAY = date(2026, 11, 20)
 MIB = 1 << 20
@@ -57,9 +58,9 @@ def ticking(step_s: float) -> Iterator[float]:
         now += step_s
 
 
-def fake_rig(step_s: float = 0.0, **changes: object) -> Rig:
+def made_up_device(step_s: float = 0.0, **changes: object) -> LiveDevice:
     times = ticking(step_s)
-    rig = Rig(
+    live = LiveDevice(
         device="cpu",
         place="meta",
         name="a processor",
@@ -73,14 +74,14 @@ def fake_rig(step_s: float = 0.0, **changes: object) -> Rig:
         side=512,
         versions={"torch": "2.13"},
     )
-    return rig._replace(**changes)  # type: ignore[arg-type]
+    return live._replace(**changes)  # type: ignore[arg-type]
 
 
 # -- measuring
 
 
 def test_peak_and_bandwidth_are_the_best_that_was_seen() -> None:
-    found = measured(fake_rig(), ["contiguous"], today=TODAY)
+    found = measured(made_up_device(), ["contiguous"], today=TODAY)
     # of all that is timed the 3×3 convolution of 256 channels at 40×40 does most, and here all take a millisecond
     assert found.flops_per_s == pytest.approx(2 * 40 * 40 * 256 * 256 * 9 / 1e-3)
     assert found.bytes_per_s == pytest.approx(3 * 16 * MIB / 1e-3)  # arrays of four times the cache
@@ -94,7 +95,7 @@ def test_peak_and_bandwidth_are_the_best_that_was_seen() -> None:
 
 
 def test_every_layout_has_its_own_rates() -> None:
-    found = measured(fake_rig(), ["contiguous", "channels_last"])
+    found = measured(made_up_device(), ["contiguous", "channels_last"])
     assert set(found.rates) == {
         f"{kind}:{layout}" for kind in POINTS for layout in ("contiguous", "channels_last")
     }
@@ -112,7 +113,7 @@ def test_the_curve_begins_where_a_call_is_no_longer_its_fixed_time() -> None:
                 if isinstance(one, torch.Tensor)
             ]
 
-    triad = Triad(fake_rig(timer=Linear(), cache_bytes=2 * MIB))
+    triad = Triad(made_up_device(timer=Linear(), cache_bytes=2 * MIB))
     curve = triad.curve(lambda done: None)
     assert [size for size, _ in curve] == [96 * 1024 << shift for shift in range(9)]
     assert curve[-1][0] == triad.moved_bytes == 3 * 8 * MIB
@@ -121,12 +122,14 @@ def test_the_curve_begins_where_a_call_is_no_longer_its_fixed_time() -> None:
 
 
 def test_a_smaller_working_set_than_a_call_can_show_is_left_out() -> None:
-    assert Triad(fake_rig()).curve(lambda done: None) == ()  # everything takes a millisecond
+    assert Triad(made_up_device()).curve(lambda done: None) == ()  # everything takes a millisecond
 
 
 def test_progress_rises_to_the_end() -> None:
     seen: list[float] = []
-    measured(fake_rig(), ["contiguous"], curve=True, progress=lambda done, doing: seen.append(done))
+    measured(
+        made_up_device(), ["contiguous"], curve=True, progress=lambda done, doing: seen.append(done)
+    )
     assert seen == sorted(seen)
     assert seen[0] == 0.0
     assert 0.8 <= seen[-1] < 1.0
@@ -139,13 +142,13 @@ def test_blocks_last_about_as_long_as_those_of_the_engine() -> None:
             return [Block(1e-5) for _ in blocks]
 
     timer = Quick()
-    in_turns(fake_rig(timer=timer), {"one": lambda: None}, lambda done: None)
+    in_turns(made_up_device(timer=timer), {"one": lambda: None}, lambda done: None)
     assert timer.counts == [1] + [150] * TURNS  # 1.5 ms
 
 
 def test_what_may_reach_a_ceiling_is_left_out_of_turns_between() -> None:
     times = in_turns(
-        fake_rig(),
+        made_up_device(),
         {"peak": lambda: None, "point": lambda: None},
         lambda done: None,
         now_and_then=["peak"],
@@ -164,7 +167,7 @@ def test_something_else_runs_before_each_block() -> None:
             return super().__call__(blocks)
 
     in_turns(
-        fake_rig(timer=Running()),
+        made_up_device(timer=Running()),
         {"peak": lambda: order.append("peak"), "point": lambda: order.append("point")},
         lambda done: None,
         now_and_then=["peak"],
@@ -175,7 +178,7 @@ def test_something_else_runs_before_each_block() -> None:
 
 
 def test_a_slow_device_has_one_turn() -> None:
-    times = in_turns(fake_rig(step_s=10.0), {"one": lambda: None}, lambda done: None)
+    times = in_turns(made_up_device(step_s=10.0), {"one": lambda: None}, lambda done: None)
     assert len(times["one"]) == 1
 
 
@@ -183,7 +186,7 @@ def test_whole_numbers_are_unavailable() -> None:
     with pytest.raises(
         UnavailableError, match=r"^torch cannot convolve int8: only floating-point numbers$"
     ):
-        measured(fake_rig(dtype="int8"), ["contiguous"])
+        measured(made_up_device(dtype="int8"), ["contiguous"])
 
 
 def test_what_torch_says_of_a_dtype_is_told_in_one_line() -> None:
@@ -195,14 +198,14 @@ def test_what_torch_says_of_a_dtype_is_told_in_one_line() -> None:
         UnavailableError,
         match=r"^torch cannot convolve float16 on cpu: not implemented for 'Half'$",
     ):
-        measured(fake_rig(dtype="float16", timer=Failing()), ["contiguous"])
+        measured(made_up_device(dtype="float16", timer=Failing()), ["contiguous"])
 
 
 def test_real_calls_are_timed_by_the_clock_that_is_given() -> None:
     times = ticking(0.1)
-    rig = rig_of("cpu", "float32", 1, lambda: next(times))._replace(cache_bytes=0, side=8)
+    live = live_device("cpu", "float32", 1, lambda: next(times))._replace(cache_bytes=0, side=8)
     with torch.inference_mode():
-        found = measured(rig, ["channels_last"])
+        found = measured(live, ["channels_last"])
     # the clock is read before and after each block; calls that slow have blocks of one, and there is one turn
     assert found.flops_per_s == pytest.approx(2 * 40 * 40 * 256 * 256 * 9 / 0.1)
     assert found.bytes_per_s == pytest.approx(3 * LEAST_ARRAY_BYTES / 0.1)
@@ -221,7 +224,7 @@ def test_real_calls_are_timed_by_the_clock_that_is_given() -> None:
     ],
 )
 def test_arrays_are_four_caches_long_within_reason(cache: int, free: int | None, size: int) -> None:
-    assert fake_rig(cache_bytes=cache, free_bytes=free).array_bytes == size
+    assert made_up_device(cache_bytes=cache, free_bytes=free).array_bytes == size
 
 
 # -- rates
@@ -231,7 +234,7 @@ def cost(flops: int, activation_bytes: int, weight_bytes: int) -> Cost:
     return Cost(0, flops // 2, weight_bytes, activation_bytes, 0, activation_bytes + weight_bytes)
 
 
-SAMPLED = {name: fake_rig().cost(conv) for name, conv in POINTS["dense"].items()}
+SAMPLED = {name: made_up_device().cost(conv) for name, conv in POINTS["dense"].items()}
 FREE = Rate(0.0)
 
 per_s = st.floats(min_value=1e9, max_value=1e12)
@@ -292,9 +295,9 @@ def test_few_channels_tell_how_many_lanes_stay_empty(slower: float, channels: fl
 
 
 def test_every_term_is_what_its_convolution_is_there_for() -> None:
-    rig = fake_rig()
+    live = made_up_device()
     for points in POINTS.values():
-        costs = {term: rig.cost(conv) for term, conv in points.items()}
+        costs = {term: live.cost(conv) for term, conv in points.items()}
         assert max(costs, key=lambda term: costs[term].flops / costs[term].traffic_bytes) in (
             "flops",
             "weights",
@@ -346,24 +349,29 @@ def test_a_system_that_tells_nothing_of_its_caches_gets_a_sane_size(tmp_path: Pa
 
 
 def test_without_cuda_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rigs, "why_no_cuda", lambda: "torch finds no CUDA device")
+    monkeypatch.setattr(calibration, "why_no_cuda", lambda: "torch finds no CUDA device")
     with pytest.raises(UnavailableError, match=r"^torch finds no CUDA device$"):
-        rig_of("cuda", "float32", 1, lambda: 0.0)
+        live_device("cuda", "float32", 1, lambda: 0.0)
 
 
 def test_a_cuda_device_is_measured_on_itself_by_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rigs, "why_no_cuda", lambda: None)
+    monkeypatch.setattr(calibration, "why_no_cuda", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda index: SimpleNamespace(L2_cache_size=50 * MIB)
     )
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (8 << 30, 16 << 30))
-    rig = rig_of("cuda", "float16", 3, lambda: 0.0)
-    assert (rig.place, rig.name, rig.threads, rig.cache_bytes) == ("cuda", "a GPU", None, 50 * MIB)
-    assert rig.array_bytes == 200 * MIB
-    assert isinstance(rig.timer, rigs.CudaTimer)
-    found = measured(rig._replace(place="meta", timer=FakeTimer()), ["channels_last"])
+    live = live_device("cuda", "float16", 3, lambda: 0.0)
+    assert (live.place, live.name, live.threads, live.cache_bytes) == (
+        "cuda",
+        "a GPU",
+        None,
+        50 * MIB,
+    )
+    assert live.array_bytes == 200 * MIB
+    assert isinstance(live.timer, calibration.CudaTimer)
+    found = measured(live._replace(place="meta", timer=FakeTimer()), ["channels_last"])
     assert found.flops_per_s == pytest.approx(2 * 8192**3 / 1e-3)
     assert (found.device, found.threads, found.dtype) == ("cuda", None, "float16")
     assert found.usual_error is None  # nobody has measured it there
@@ -371,7 +379,7 @@ def test_a_cuda_device_is_measured_on_itself_by_events(monkeypatch: pytest.Monke
 
 def test_an_unknown_dtype_is_named() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'float32'"):
-        rig_of("cpu", "flaot32", 1, lambda: 0.0)
+        live_device("cpu", "flaot32", 1, lambda: 0.0)
 
 
 # -- what is kept
@@ -383,20 +391,20 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
     layouts: list[Sequence[str]] = []
 
     def fake(
-        rig: Rig, memory_formats: Sequence[str], *, curve: bool = False, **_: object
+        live: LiveDevice, memory_formats: Sequence[str], *, curve: bool = False, **_: object
     ) -> Ceilings:
         layouts.append(memory_formats)
         return Ceilings(
-            device=rig.device,
-            name=rig.name,
-            dtype=rig.dtype,
-            threads=rig.threads,
+            device=live.device,
+            name=live.name,
+            dtype=live.dtype,
+            threads=live.threads,
             flops_per_s=1e11,
             bytes_per_s=2e10,
             curve=((1024, 5e10),) if curve else (),
             rates={f"{kind}:{layout}": Rate(1e-6) for kind in POINTS for layout in memory_formats},
             measured_on=TODAY.isoformat(),
-            versions=rig.versions,
+            versions=live.versions,
         )
 
     monkeypatch.setattr(kept_ceilings, "measured", fake)
@@ -425,15 +433,10 @@ def test_what_was_measured_on_a_busy_machine_is_told_and_not_kept(
     assert (again.from_cache, again.noise, again.path) == (True, (), kept.path)
 
 
-def find(folder: Path, **changes: object) -> Found:
-    settings: dict[str, object] = {
-        "device": "cpu",
-        "dtype": "float32",
-        "threads": 1,
-        "today": TODAY,
-        "folder": folder,
-    }
-    return find_ceilings(**{**settings, **changes})  # type: ignore[arg-type]
+def find(folder: Path, **changes: Any) -> Found:
+    how: dict[str, Any] = {"today": TODAY, "folder": folder}
+    how |= {name: changes.pop(name) for name in ("today", "refresh") if name in changes}
+    return find_ceilings(Wanted("cpu", "float32", 1)._replace(**changes), **how)
 
 
 def test_what_was_measured_is_kept_and_found_again(
@@ -499,10 +502,10 @@ def test_a_kept_curve_is_not_lost_when_something_else_is_missing(
     ids=str,
 )
 def test_another_machine_or_torch_is_not_this_one(change: dict[str, object]) -> None:
-    rig = fake_rig()
-    own = measured(rig, [], today=TODAY)
-    assert is_fresh(own, rig, TODAY)
-    assert not is_fresh(own._replace(**change), rig, TODAY)  # type: ignore[arg-type]
+    live = made_up_device()
+    own = measured(live, [], today=TODAY)
+    assert is_fresh(own, live, TODAY)
+    assert not is_fresh(own._replace(**change), live, TODAY)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -564,7 +567,7 @@ def test_a_system_without_a_home_keeps_nothing(
     tmp_path: Path, runs: list[Sequence[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept_ceilings, "cache_folder", lambda: None)
-    found = find_ceilings(device="cpu", dtype="float32", threads=1)
+    found = find_ceilings(Wanted("cpu", "float32", 1))
     assert (found.path, found.problem) == (None, "this system names no folder for caches")
 
 

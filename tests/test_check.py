@@ -1,4 +1,4 @@
-"""`dscost check` through real processes: how it exits, where it looks, what it reads from git."""
+"""`dscost check` by the command line: how it exits, where it looks, what it reads from git."""
 
 import json
 import os
@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import program
 import pytest
 
 import dscost
 
-DSCOST = str(Path(sys.executable).parent / "dscost")
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
 # no setting of the machine or of a hook that runs these tests may reach git, or the command
 ENVIRONMENT = {
@@ -32,19 +32,8 @@ ENVIRONMENT = {
 }
 
 
-def run(
-    folder: Path, *arguments: str, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DSCOST, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**ENVIRONMENT, **(env or {})},
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+def run(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> program.Ran:
+    return program.run(*arguments, cwd=cwd, env={**ENVIRONMENT, **(env or {})})
 
 
 def resnet(limits: str) -> str:
@@ -88,7 +77,7 @@ def test_what_could_be_judged_exits_0_or_1_and_says_so_on_stdout(
     text: str, arguments: list[str], code: int, told: str, tmp_path: Path
 ) -> None:
     budget(tmp_path, text)
-    ran = run(tmp_path, "check", *arguments)
+    ran = run("check", *arguments, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (code, "")
     assert told in ran.stdout
 
@@ -127,7 +116,7 @@ def test_what_is_asked_wrongly_exits_2_whatever_else_is_asked(
     text: str, arguments: list[str], told: str, more: list[str], tmp_path: Path
 ) -> None:
     budget(tmp_path, text)
-    ran = run(tmp_path, "check", *arguments, *more, env={"DSCOST_CONFIG": "dscost.yaml"})
+    ran = run("check", *arguments, *more, env={"DSCOST_CONFIG": "dscost.yaml"}, cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert any(line.startswith(told) for line in ran.stderr.splitlines())
     assert "Traceback" not in ran.stderr
@@ -158,7 +147,7 @@ def test_a_model_that_cannot_be_loaded_exits_2_and_the_others_are_judged(
     budget(tmp_path, text + "  - {name: over, target: resnet18, limits: {macs: 5}}\n")
     if code:
         (tmp_path / "net.py").write_text(code)
-    ran = run(tmp_path, "check", "--exit-zero")
+    ran = run("check", "--exit-zero", cwd=tmp_path)
     assert ran.returncode == 2
     assert "Traceback" not in ran.stdout + ran.stderr
     assert told in ran.stdout
@@ -174,7 +163,7 @@ def test_the_policy_says_what_a_model_that_cannot_be_loaded_means(
         tmp_path,
         WITHIN.replace("resnet18", "gone.yaml") + f"policy: {{on_unloadable_model: {level}}}\n",
     )
-    ran = run(tmp_path, "check")
+    ran = run("check", cwd=tmp_path)
     assert ran.returncode == code
     assert ("cannot read gone.yaml" in ran.stdout or "gone.yaml: No such file" in ran.stdout) is (
         level != "ignore"
@@ -186,7 +175,7 @@ def test_what_a_model_prints_does_not_mix_with_the_result(tmp_path: Path) -> Non
     (tmp_path / "net.py").write_text(
         "import torch\nprint('loading')\ndef make():\n    print('making')\n    return torch.nn.Conv2d(3, 4, 1)\n"
     )
-    ran = run(tmp_path, "check", "--json")
+    ran = program.start("check", "--json", cwd=tmp_path)
     assert ran.returncode == 0
     json.loads(ran.stdout)
     assert "making" in ran.stderr
@@ -198,7 +187,7 @@ def test_ctrl_c_exits_130(tmp_path: Path) -> None:
         "import pathlib, time\ndef make():\n    pathlib.Path('begun').touch()\n    time.sleep(60)\n"
     )
     process = subprocess.Popen(
-        [DSCOST, "check", "--exit-zero"],
+        [program.PROGRAM, "check", "--exit-zero"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -208,7 +197,7 @@ def test_ctrl_c_exits_130(tmp_path: Path) -> None:
     while not (tmp_path / "begun").exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate()
     assert (process.returncode, stdout, stderr) == (130, "", "interrupted\n")
 
 
@@ -220,7 +209,7 @@ def test_a_closed_pipe_is_no_error_and_hides_none(text: str, code: int, tmp_path
     reading, writing = os.pipe()
     os.close(reading)
     ran = subprocess.run(
-        [DSCOST, "check"],
+        [program.PROGRAM, "check"],
         stdout=writing,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
@@ -233,7 +222,7 @@ def test_a_closed_pipe_is_no_error_and_hides_none(text: str, code: int, tmp_path
 
 def test_quiet_says_nothing_but_the_result(tmp_path: Path) -> None:
     budget(tmp_path, OVER)
-    loud, quiet = (run(tmp_path, "check", *more, "-o", "x.md") for more in ([], ["-q"]))
+    loud, quiet = (run("check", *more, "-o", "x.md", cwd=tmp_path) for more in ([], ["-q"]))
     assert (loud.returncode, loud.stdout, loud.stderr) == (1, "", "wrote x.md\n")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (1, "", "")
     assert "1,814,073,343" in (tmp_path / "x.md").read_text()
@@ -255,26 +244,30 @@ def test_quiet_shows_only_what_is_not_as_it_should_be(
     tmp_path: Path, text: str, more: list[str], code: int, said: str | None
 ) -> None:
     budget(tmp_path, text)
-    ran = run(tmp_path, "check", "-q", *more)
+    ran = run("check", "-q", *more, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (code, "")
     first, *rest = ran.stdout.splitlines() or [""]
     assert first.startswith(f"{said}dscost.yaml:") if said else first == ""
     assert all(line.startswith("  ") for line in rest)  # the reasons
-    assert set(ran.stdout.splitlines()) <= set(run(tmp_path, "check", *more).stdout.splitlines())
+    assert set(ran.stdout.splitlines()) <= set(
+        run("check", *more, cwd=tmp_path).stdout.splitlines()
+    )
 
 
 @pytest.mark.parametrize("format_name", ["json", "markdown", "github", "junit"])
 def test_a_format_for_programs_is_whole_though_quiet(tmp_path: Path, format_name: str) -> None:
     budget(tmp_path, WITHIN)
-    loud = run(tmp_path, "check", "--format", format_name).stdout
-    assert run(tmp_path, "check", "-q", "--format", format_name).stdout == loud != ""
+    loud = run("check", "--format", format_name, cwd=tmp_path).stdout
+    assert run("check", "-q", "--format", format_name, cwd=tmp_path).stdout == loud != ""
 
 
 def test_a_limit_that_holds_of_each_layer_is_one_row_with_the_closest(tmp_path: Path) -> None:
     rules = "layers: [{match: '*', each: {macs: 200M, params: {max: 1, level: ignore}}}]"
     budget(tmp_path, f"version: 1\nmodels:\n  - {{target: resnet18, {rules}}}\n")
     rows = [
-        line.split() for line in run(tmp_path, "check").stdout.splitlines() if line.endswith(" ok")
+        line.split()
+        for line in run("check", cwd=tmp_path).stdout.splitlines()
+        if line.endswith(" ok")
     ]
     report = dscost.analyze("resnet18")
     (row,) = rows
@@ -289,7 +282,7 @@ def test_a_limit_that_holds_of_each_layer_is_one_row_with_the_closest(tmp_path: 
 def test_a_model_that_is_held_to_nothing_is_told(tmp_path: Path) -> None:
     text = "version: 1\nmodels:\n  - target: resnet18\n  - {target: vgg16, limits: {params: 1G}}\n"
     budget(tmp_path, text)
-    ran = run(tmp_path, "check")
+    ran = run("check", cwd=tmp_path)
     assert ran.returncode == 0
     assert "resnet18: nothing is limited\n" in ran.stdout
     assert "vgg16: nothing" not in ran.stdout
@@ -304,14 +297,13 @@ def test_no_variable_of_a_ci_service_changes_what_is_printed(tmp_path: Path) -> 
         "GITLAB_CI": "true",
         "GITHUB_STEP_SUMMARY": str(summary),
     }
-    assert run(tmp_path, "check", env=ci).stdout == run(tmp_path, "check").stdout
+    assert run("check", env=ci, cwd=tmp_path).stdout == run("check", cwd=tmp_path).stdout
     assert not summary.exists()
 
 
 def test_several_formats_are_written_at_once(tmp_path: Path) -> None:
     budget(tmp_path, OVER)
     ran = run(
-        tmp_path,
         "check",
         "--export",
         "markdown=a.md",
@@ -319,6 +311,7 @@ def test_several_formats_are_written_at_once(tmp_path: Path) -> None:
         "table=b.txt",
         "--format",
         "markdown",
+        cwd=tmp_path,
     )
     assert ran.returncode == 1
     assert (tmp_path / "a.md").read_text() == ran.stdout
@@ -334,17 +327,17 @@ def test_the_nearest_budget_above_is_found_up_to_the_root_of_the_repository(tmp_
     deep.mkdir(parents=True)
     (repository / ".git").mkdir()
     budget(tmp_path, OVER)  # which is outside
-    lost = run(deep, "check")
+    lost = run("check", cwd=deep)
     assert (lost.returncode, lost.stdout) == (2, "")
     assert lost.stderr == (
         "dscost: no dscost.yaml here or above, up to the root of the repository; dscost init MODEL writes one\n"
     )
     budget(repository, WARNED)
-    assert str(repository / "dscost.yaml") in run(deep, "check").stdout
+    assert str(repository / "dscost.yaml") in run("check", cwd=deep).stdout
     (repository / "models" / "dscost.yml").write_text(WITHIN)
-    assert str(repository / "models" / "dscost.yml") in run(deep, "check").stdout
+    assert str(repository / "models" / "dscost.yml") in run("check", cwd=deep).stdout
     (repository / "models" / "dscost.yaml").mkdir()  # a folder of that name is none
-    assert run(deep, "check").returncode == 0
+    assert run("check", cwd=deep).returncode == 0
 
 
 def test_an_argument_goes_before_the_variable_and_that_before_the_search(tmp_path: Path) -> None:
@@ -358,8 +351,11 @@ def test_an_argument_goes_before_the_variable_and_that_before_the_search(tmp_pat
         (["given.yaml"], variable, 3),
         (["--config", "given.yaml"], variable, 3),
     ):
-        assert f"over the limit of {limit} by" in run(tmp_path, "check", *arguments, env=env).stdout
-    gone = run(tmp_path, "check", env={"DSCOST_CONFIG": "gone.yaml"})
+        assert (
+            f"over the limit of {limit} by"
+            in run("check", *arguments, env=env, cwd=tmp_path).stdout
+        )
+    gone = run("check", env={"DSCOST_CONFIG": "gone.yaml"}, cwd=tmp_path)
     assert (gone.returncode, gone.stderr) == (
         2,
         "dscost: cannot read gone.yaml: No such file or directory\n",
@@ -382,17 +378,17 @@ def test_files_are_sought_beside_the_budget(tmp_path: Path) -> None:
         "  - {target: nets/net.yaml, limits: {params: {max: 15, max_increase: 0%}}}\n"
         "  - {target: 'net.py:make', input: [1, 3, 8, 8], limits: {params: 21}}\n",
     )
-    assert run(elsewhere, "baseline", "save", "../models/dscost.yaml").returncode == 0
+    assert run("baseline", "save", "../models/dscost.yaml", cwd=elsewhere).returncode == 0
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == [
         "dscost.yaml",
         "kept.json",
         "net.py",
     ]
     assert list(elsewhere.iterdir()) == []
-    ran = run(elsewhere, "check", "../models/dscost.yaml", "--strict")
+    ran = run("check", "../models/dscost.yaml", "--strict", cwd=elsewhere)
     assert ran.returncode == 0
     assert "2 models, 3 limits hold." in ran.stdout
-    assert run(folder, "check", "--strict").returncode == 0
+    assert run("check", "--strict", cwd=folder).returncode == 0
 
 
 def test_an_unchanged_model_is_within_and_a_grown_one_is_not(tmp_path: Path) -> None:
@@ -400,17 +396,17 @@ def test_an_unchanged_model_is_within_and_a_grown_one_is_not(tmp_path: Path) -> 
         tmp_path,
         f"version: 1\nbaseline: kept.json\n{resnet('{macs: {max_increase: 0%}}').partition(chr(10))[2]}",
     )
-    missing = run(tmp_path, "check")
+    missing = run("check", cwd=tmp_path)
     assert missing.returncode == 0
     assert "warning: " in missing.stdout
     assert "growth cannot be judged: there is no kept.json." in missing.stdout
-    assert run(tmp_path, "check", "--strict").returncode == 1
-    run(tmp_path, "baseline", "save")
-    assert run(tmp_path, "check", "--strict").returncode == 0
+    assert run("check", "--strict", cwd=tmp_path).returncode == 1
+    run("baseline", "save", cwd=tmp_path)
+    assert run("check", "--strict", cwd=tmp_path).returncode == 0
     kept = json.loads((tmp_path / "kept.json").read_text())
     kept["models"]["resnet18"]["totals"]["macs"] -= 1
     (tmp_path / "kept.json").write_text(json.dumps(kept))
-    grown = run(tmp_path, "check")
+    grown = run("check", cwd=tmp_path)
     assert grown.returncode == 1
     assert "grew from 1,814,073,343 by +1 (+0.00 %); at most 1,814,073,343 passes" in grown.stdout
 
@@ -433,7 +429,7 @@ def test_a_budget_of_yaml_models_never_imports_torch_or_numpy(
         "  - {target: mobilenet_v1, matrix: {width: [0.5, 1.0], resolution: [160, 224]}, limits: {macs: 600M},\n"
         "     layers: [{match: 'type:Conv2d[kernel>1]', each: {params: 10k}}]}\n",
     )
-    run(tmp_path, "baseline", "save")
+    run("baseline", "save", cwd=tmp_path)
     code = (
         "import sys\n"
         f"sys.argv = ['dscost', *{command!r}]\n"
@@ -488,7 +484,7 @@ def repository(tmp_path: Path) -> Path:
     budget(folder, BASELINE + "models:\n  - target: a.yaml\n  - target: b.yaml\n")
     widen(folder, "a", 4)
     widen(folder, "b", 4)
-    run(folder, "baseline", "save")
+    run("baseline", "save", cwd=folder)
     git(folder.parent, "init", "--quiet")
     commit(folder, "models")
     return folder
@@ -500,14 +496,16 @@ def commit(folder: Path, message: str) -> None:
 
 
 def test_growth_against_a_branch_names_the_layer_and_how_much_it_grew(repository: Path) -> None:
-    assert run(repository, "check", "--against", "main", "--strict").returncode == 0
+    assert run("check", "--against", "main", "--strict", cwd=repository).returncode == 0
     git(repository, "checkout", "--quiet", "-b", "wider")
     widen(repository, "a", 5)
-    run(repository, "baseline", "save")  # growth that hides from the baseline in the working tree
+    run(
+        "baseline", "save", cwd=repository
+    )  # growth that hides from the baseline in the working tree
     commit(repository, "wider")
-    assert run(repository, "check").returncode == 0
+    assert run("check", cwd=repository).returncode == 0
     for ref in ("main", "HEAD~1", "refs/heads/main", git(repository, "rev-parse", "main").strip()):
-        ran = run(repository, "check", "--against", ref)
+        ran = run("check", "--against", ref, cwd=repository)
         assert (ran.returncode, ran.stderr) == (1, "")
         before, now = 8 * 8 * 2 * 3 + wide_macs(4), 8 * 8 * 2 * 3 + wide_macs(5)
         assert f"a.yaml: {now:,} MACs, grew from {before:,} by +{now - before:,} (" in ran.stdout
@@ -515,7 +513,8 @@ def test_growth_against_a_branch_names_the_layer_and_how_much_it_grew(repository
         assert "narrow (" not in ran.stdout
         assert "b.yaml: " not in ran.stdout
     assert (
-        run(repository.parent, "check", "models/dscost.yaml", "--against", "main").returncode == 1
+        run("check", "models/dscost.yaml", "--against", "main", cwd=repository.parent).returncode
+        == 1
     )
     assert git(repository, "status", "--porcelain") == ""  # nothing was checked out
 
@@ -528,9 +527,11 @@ def test_a_group_against_a_branch_is_compared_with_the_layers_that_were_of_it_th
     budget(repository, f"{limits}models:\n  - {{target: a.yaml, {rule}}}\n")
     architecture = repository / "a.yaml"
     architecture.write_text(architecture.read_text().replace("name: wide", "name: broad"))
-    assert run(repository, "check", "--against", "main").returncode == 0  # by another name the same
+    assert (
+        run("check", "--against", "main", cwd=repository).returncode == 0
+    )  # by another name the same
     architecture.write_text(architecture.read_text().replace("conv: 1", "conv: 3"))
-    ran = run(repository, "check", "--against", "main")
+    ran = run("check", "--against", "main", cwd=repository)
     assert ran.returncode == 1
     narrow = 8 * 8 * 2 * 3  # 1x1 on main, and so not of the group; 3x3 now
     assert (
@@ -540,7 +541,7 @@ def test_a_group_against_a_branch_is_compared_with_the_layers_that_were_of_it_th
     assert f"grew most: narrow ({narrow:,} → {9 * narrow:,}, +800.00 %)\n" in ran.stdout
     widen(repository, "a", 4)
     architecture.write_text(architecture.read_text().replace("conv: 3", "conv: 1"))
-    gone = run(repository, "check", "--against", "main").stdout
+    gone = run("check", "--against", "main", cwd=repository).stdout
     assert f"0 MACs, shrank from {wide_macs(4):,} by −{wide_macs(4):,} (−100.00 %)" in gone
     assert f"shrank most: wide ({wide_macs(4):,} → {wide_macs(4) // 9:,}, −88.89 %)\n" in gone
 
@@ -549,23 +550,25 @@ def test_a_commit_without_the_baseline_is_told(repository: Path) -> None:
     git(repository, "rm", "--quiet", "--cached", "kept.json")
     commit_only = git(repository, "commit", "--quiet", "--message", "no baseline")
     assert commit_only == ""
-    ran = run(repository, "check", "--against", "HEAD")
+    ran = run("check", "--against", "HEAD", cwd=repository)
     assert ran.returncode == 0
     assert ran.stdout.count("growth cannot be judged: there is no HEAD:kept.json.") == 2
-    assert run(repository, "check", "--against", "HEAD~1", "--strict").returncode == 0
+    assert run("check", "--against", "HEAD~1", "--strict", cwd=repository).returncode == 0
 
 
 def test_two_branches_that_change_different_models_merge(repository: Path) -> None:
     for branch, name in (("one", "a"), ("two", "b")):
         git(repository, "checkout", "--quiet", "-b", branch, "main")
         widen(repository, name, 6)
-        assert run(repository, "baseline", "update").returncode == 1
-        assert run(repository, "baseline", "update", "--accept", f"{name}.yaml/*").returncode == 0
+        assert run("baseline", "update", cwd=repository).returncode == 1
+        assert (
+            run("baseline", "update", "--accept", f"{name}.yaml/*", cwd=repository).returncode == 0
+        )
         commit(repository, branch)
     git(repository, "merge", "--quiet", "--no-edit", "one")  # which fails on a conflict
-    assert run(repository, "check", "--strict").returncode == 0
+    assert run("check", "--strict", cwd=repository).returncode == 0
     merged = (repository / "kept.json").read_bytes()
-    run(repository, "baseline", "save")
+    run("baseline", "save", cwd=repository)
     assert (repository / "kept.json").read_bytes() == merged
 
 
@@ -574,15 +577,15 @@ def test_a_branch_that_adds_a_model_merges_with_one_that_changes_its_neighbour(
 ) -> None:
     git(repository, "checkout", "--quiet", "-b", "one", "main")
     widen(repository, "b", 6)
-    run(repository, "baseline", "save")
+    run("baseline", "save", cwd=repository)
     commit(repository, "one")
     git(repository, "checkout", "--quiet", "-b", "two", "main")
     widen(repository, "c", 4)
     budget(repository, (repository / "dscost.yaml").read_text() + "  - target: c.yaml\n")
-    assert run(repository, "baseline", "update").returncode == 0
+    assert run("baseline", "update", cwd=repository).returncode == 0
     commit(repository, "two")
     git(repository, "merge", "--quiet", "--no-edit", "one")
-    assert run(repository, "check", "--strict").returncode == 0
+    assert run("check", "--strict", cwd=repository).returncode == 0
 
 
 def test_a_shallow_clone_says_that_it_is_one(repository: Path, tmp_path: Path) -> None:
@@ -590,15 +593,15 @@ def test_a_shallow_clone_says_that_it_is_one(repository: Path, tmp_path: Path) -
     commit(repository, "narrower")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", "--depth", "1", repository.parent.as_uri(), str(clone))
-    ran = run(clone / "models", "check", "--against", "HEAD~1", "--exit-zero")
+    ran = run("check", "--against", "HEAD~1", "--exit-zero", cwd=clone / "models")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "dscost: --against HEAD~1: there is no such commit here; "
         "this is a shallow clone: fetch more of it (fetch-depth: 0)\n"
     )
-    assert run(clone / "models", "check", "--against", "HEAD").returncode == 0
+    assert run("check", "--against", "HEAD", cwd=clone / "models").returncode == 0
     git(clone, "fetch", "--quiet", "--unshallow")
-    assert run(clone / "models", "check", "--against", "HEAD~1").returncode == 0
+    assert run("check", "--against", "HEAD~1", cwd=clone / "models").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -617,7 +620,7 @@ def test_a_shallow_clone_says_that_it_is_one(repository: Path, tmp_path: Path) -
 )
 def test_what_is_no_commit_exits_2_and_git_is_told_nothing_else(ref: str, repository: Path) -> None:
     files = sorted(repository.iterdir())
-    ran = run(repository, "check", f"--against={ref}", "--exit-zero")
+    ran = run("check", f"--against={ref}", "--exit-zero", cwd=repository)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith(f"dscost: --against {ref.strip()}")
     assert "there is no such commit here" in ran.stderr
@@ -628,11 +631,11 @@ def test_what_is_no_commit_exits_2_and_git_is_told_nothing_else(ref: str, reposi
 def test_what_is_no_repository_exits_2(tmp_path: Path) -> None:
     budget(tmp_path, BASELINE + "models: [{target: resnet18}]\n")
     ran = run(
-        tmp_path,
         "check",
         "--against",
         "main",
         env={"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
+        cwd=tmp_path,
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith(
@@ -643,14 +646,14 @@ def test_what_is_no_repository_exits_2(tmp_path: Path) -> None:
 
 def test_a_repository_of_somebody_else_is_what_git_says_it_is(repository: Path) -> None:
     ran = run(
-        repository, "check", "--against", "main", env={"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+        "check", "--against", "main", env={"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}, cwd=repository
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "detected dubious ownership" in ran.stderr
 
 
 def test_a_machine_without_git_exits_2(repository: Path) -> None:
-    ran = run(repository, "check", "--against", "main", env={"PATH": str(repository)})
+    ran = run("check", "--against", "main", env={"PATH": str(repository)}, cwd=repository)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "dscost: --against needs git: No such file or directory\n"
 
@@ -666,7 +669,7 @@ def test_a_baseline_that_was_committed_broken_exits_2(
 ) -> None:
     (repository / "kept.json").write_bytes(content)
     commit(repository, "broken")
-    ran = run(repository, "check", "--against", "main", "--exit-zero")
+    ran = run("check", "--against", "main", "--exit-zero", cwd=repository)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith(f"dscost: {told}")
 
@@ -676,11 +679,11 @@ def test_a_linked_worktree_is_a_repository_as_well(repository: Path, tmp_path: P
     git(repository, "worktree", "add", "--quiet", "-b", "wider", str(linked))
     widen(linked / "models", "a", 5)
     (tmp_path / "dscost.yaml").write_text(WITHIN)
-    ran = run(linked / "models", "check", "--against", "main")
+    ran = run("check", "--against", "main", cwd=linked / "models")
     assert ran.returncode == 1
     assert "grew most: wide" in ran.stdout
     (linked / "models" / "dscost.yaml").unlink()
-    assert run(linked / "models", "check").returncode == 2  # the search ends at its root
+    assert run("check", cwd=linked / "models").returncode == 2  # the search ends at its root
 
 
 # -- git that fails is no missing baseline; what is compared with is where branches parted
@@ -698,7 +701,7 @@ def test_a_clone_without_trees_is_no_missing_baseline(repository: Path, tmp_path
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", "--filter=tree:0", repository.parent.as_uri(), str(clone))
     repository.parent.rename(tmp_path / "gone")
-    ran = run(clone / "models", "check", "--against", "origin/main")
+    ran = run("check", "--against", "origin/main", cwd=clone / "models")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("dscost: --against origin/main: git does not read ")
 
@@ -709,7 +712,7 @@ def test_an_emptied_tree_is_no_missing_baseline(repository: Path) -> None:
     damaged = repository.parent / ".git" / "objects" / tree[:2] / tree[2:]
     damaged.chmod(0o644)
     damaged.write_bytes(b"")
-    ran = run(repository, "check", "--against", "main")
+    ran = run("check", "--against", "main", cwd=repository)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("dscost: --against main: ")
 
@@ -726,7 +729,7 @@ def test_an_emptied_tree_is_no_missing_baseline(repository: Path) -> None:
 )
 def test_no_variable_of_git_hides_the_baseline(variable: str, repository: Path) -> None:
     grown(repository)
-    ran = run(repository, "check", "--against", "main", env={variable: "1"})
+    ran = run("check", "--against", "main", env={variable: "1"}, cwd=repository)
     assert ran.returncode == 1
     assert "grew most: wide" in ran.stdout
 
@@ -735,13 +738,13 @@ def test_an_unchanged_branch_passes_when_the_other_got_cheaper(repository: Path)
     git(repository, "checkout", "--quiet", "-b", "feature")
     git(repository, "checkout", "--quiet", "main")
     widen(repository, "a", 2)
-    assert run(repository, "baseline", "update").returncode == 0
+    assert run("baseline", "update", cwd=repository).returncode == 0
     commit(repository, "cheaper")
     git(repository, "checkout", "--quiet", "feature")
     for ref in ("main", "main...feature", "main...", "feature...main", "main...HEAD"):
-        assert run(repository, "check", "--against", ref, "--strict").returncode == 0
+        assert run("check", "--against", ref, "--strict", cwd=repository).returncode == 0
     widen(repository, "a", 5)
-    ran = run(repository, "check", "--against", "main")
+    ran = run("check", "--against", "main", cwd=repository)
     assert ran.returncode == 1
     assert f"grew most: wide ({wide_macs(4):,} → {wide_macs(5):,}, +25.00 %)" in ran.stdout
 
@@ -750,13 +753,13 @@ def test_a_branch_that_was_merged_into_is_compared_with_what_was_merged(reposito
     git(repository, "checkout", "--quiet", "-b", "feature")
     git(repository, "checkout", "--quiet", "main")
     widen(repository, "a", 2)
-    assert run(repository, "baseline", "update").returncode == 0
+    assert run("baseline", "update", cwd=repository).returncode == 0
     commit(repository, "cheaper")
     git(repository, "checkout", "--quiet", "feature")
     git(repository, "merge", "--quiet", "--no-edit", "main")
     widen(repository, "a", 3)
     assert (
-        run(repository, "check", "--against", "main").returncode == 1
+        run("check", "--against", "main", cwd=repository).returncode == 1
     )  # of 2, not of the 4 where they first parted
 
 
@@ -764,11 +767,11 @@ def test_branches_without_a_common_commit_are_compared_as_they_are(repository: P
     git(repository, "checkout", "--quiet", "--orphan", "alone")
     widen(repository, "a", 5)
     commit(repository, "wider")
-    assert run(repository, "check", "--against", "main").returncode == 1
-    ran = run(repository, "check", "--against", "main...alone")
+    assert run("check", "--against", "main", cwd=repository).returncode == 1
+    ran = run("check", "--against", "main...alone", cwd=repository)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "dscost: --against main...alone: no commit is known where the two parted\n"
-    ran = run(repository, "check", "--against", "nowhere...alone")
+    ran = run("check", "--against", "nowhere...alone", cwd=repository)
     assert (
         ran.stderr == "dscost: --against nowhere...alone: there is no such commit here as nowhere\n"
     )
@@ -781,7 +784,7 @@ def test_a_clone_too_shallow_for_the_commit_where_they_parted_says_so(
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", "--depth", "1", repository.parent.as_uri(), str(clone))
     git(clone, "fetch", "--quiet", "--depth", "1", "origin", "main")
-    ran = run(clone / "models", "check", "--against", "FETCH_HEAD")
+    ran = run("check", "--against", "FETCH_HEAD", cwd=clone / "models")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "dscost: --against FETCH_HEAD: no commit is known where the two parted; "

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,20 +14,23 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 import xmlschema
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from program import run, start
+from properties import law
 
 import dscost
 from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue, Subject
-from dscost.budgets.language import Entry, Exclusion
+from dscost.budgets.records import Entry, Exclusion
 from dscost.budgets.selectors import parse_selector
 from dscost.errors import FileProblems, InputError, Problem
-from dscost.rendering import View
-from dscost.rendering.ci import MOST_ANNOTATIONS, RULES, fingerprints, github_failure
-from dscost.rendering.verdicts import VERDICT_RENDERERS, finding_sentence
+from dscost.pages.finding_words import finding_sentence
+from dscost.pages.rules import RULES
+from dscost.pages.verdict_data import fingerprints
+from dscost.rendering import View, render
+from dscost.rendering.formats.github import MOST_ANNOTATIONS
 from dscost.schemas import schema
 
-DSCOST = str(Path(sys.executable).parent / "dscost")
 SCHEMAS = Path(__file__).parent / "data" / "schemas"
 FORMATS = ("json", "github", "gitlab", "junit", "sarif")
 NAME = 'ré"s%,%0A%2Cnet:\n::error::x\r <&>\x1b[31m\x00 ](y)'
@@ -65,7 +66,7 @@ def result(
 
 
 def rendered(format_name: str, of: CheckResult) -> str:
-    return VERDICT_RENDERERS[format_name](of, View())
+    return render(of, format_name, View())
 
 
 def parsed(format_name: str, of: CheckResult) -> Any:
@@ -602,7 +603,7 @@ def test_no_name_makes_a_link_of_a_sarif_message() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-@settings(max_examples=200, deadline=None)
+@law
 def test_any_name_and_message_can_be_read_back(name: str, layer: str, detail: str) -> None:
     of = result(
         over(name, layer=layer, detail=detail), over(f"{name}2", layer=detail, level="note")
@@ -677,11 +678,11 @@ def test_on_a_terminal_long_names_give_way_to_the_limit(width: int, limit_shown:
             layer="stem." * 20,
         )
     )
-    table = VERDICT_RENDERERS["table"](of, View(width=width)).split("\n\n")[1]
+    table = render(of, "table", View(width=width)).split("\n\n")[1]
     assert max(map(len, table.splitlines())) <= width
     assert "600,000,001" in table
     assert ("600,000,000" in table) is limit_shown
-    assert "a_model_of_a_long_name" * 4 in VERDICT_RENDERERS["table"](of, View())
+    assert "a_model_of_a_long_name" * 4 in render(of, "table", View())
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
@@ -694,7 +695,7 @@ def test_on_a_terminal_limits_stay_and_rules_can_be_told_apart(width: int) -> No
             for name in rules
         )
     )
-    text = VERDICT_RENDERERS["table"](of, View(width=width))
+    text = render(of, "table", View(width=width))
     table = text.split("\n\n")[1]
     assert max(map(len, text.splitlines())) <= width
     assert table.count("1,000,000,000") == 2
@@ -709,9 +710,8 @@ def test_a_reason_of_several_lines_stays_in_its_line() -> None:
     entry = Entry(
         "net", "resnet18", exclude=(Exclusion(parse_selector("fc"), "for\n  training", 1, 1),)
     )
-    text = VERDICT_RENDERERS["table"](
-        CheckResult(Path("b.yaml"), (), (), (Subject(entry, MODEL),)), View()
-    )
+    result = CheckResult(Path("b.yaml"), (), (), (Subject(entry, MODEL),))
+    text = render(result, "table", View())
     assert "net: without fc (for training)" in text.splitlines()
 
 
@@ -720,7 +720,7 @@ def test_a_reason_of_several_lines_stays_in_its_line() -> None:
 
 def test_every_mistake_of_a_file_is_an_annotation_up_to_ten() -> None:
     problems = [Problem(at, 2 * at, f"wrong {NAME}") for at in range(1, 13)]
-    *lines, rest = github_failure(FileProblems("a,b:c.yaml", problems)).splitlines()
+    *lines, rest = render(FileProblems("a,b:c.yaml", problems), "github", View()).splitlines()
     assert rest == "2 more are not annotated."
     for at, (name, properties, data) in enumerate(commands("\n".join(lines)), 1):
         assert name == "error"
@@ -734,7 +734,9 @@ def test_every_mistake_of_a_file_is_an_annotation_up_to_ten() -> None:
 
 
 def test_what_has_no_place_in_a_file_is_annotated_without_one() -> None:
-    ((name, properties, data),) = commands(github_failure(InputError("no\n::error::100%")))
+    ((name, properties, data),) = commands(
+        render(InputError("no\n::error::100%"), "github", View())
+    )
     assert (name, set(properties), data) == ("error", {"title"}, "no\n::error::100%")
 
 
@@ -753,18 +755,6 @@ models:
     layers:
       - {{match: "aux.*", each: {{macs: 1}}}}
 """
-
-
-def run(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DSCOST, *arguments],
-        capture_output=True,
-        encoding="utf-8",
-        cwd=cwd,
-        env={**os.environ, **env},
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -815,15 +805,16 @@ def test_two_runs_say_the_same_wherever_they_run(format_name: str, repository: P
         "--format",
         format_name,
     )
-    plain = run(*arguments, cwd=repository, PYTHONHASHSEED="1")
+    plain = start(*arguments, cwd=repository, env={"PYTHONHASHSEED": "1"})
     actions = {
+        "PYTHONHASHSEED": "2",
         "CI": "true",
         "GITHUB_ACTIONS": "true",
         "GITLAB_CI": "true",
         "FORCE_COLOR": "1",
         "COLUMNS": "20",
     }
-    other = run(*arguments, cwd=repository / "models", PYTHONHASHSEED="2", **actions)
+    other = start(*arguments, cwd=repository / "models", env=actions)
     assert plain.stdout == other.stdout
     assert plain.returncode == other.returncode == 1
 

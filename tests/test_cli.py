@@ -1,4 +1,4 @@
-"""The command line through real processes: what it prints where, and how it exits."""
+"""The command line: what it prints where, and how it exits."""
 
 import csv
 import io
@@ -12,23 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from program import PROGRAM, run
 
-DSCOST = str(Path(sys.executable).parent / "dscost")
 LAYER = ["layer", "--cin", "8", "--cout", "16", "-k", "3", "--no-time"]
-
-
-def run(
-    *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DSCOST, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -275,7 +261,7 @@ def test_a_full_disk_is_one_line_and_exit_2() -> None:
 def test_a_full_stdout_is_one_line_and_exit_2() -> None:
     with Path("/dev/full").open("w") as full:
         ran = subprocess.run(
-            [DSCOST, *LAYER], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [PROGRAM, *LAYER], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert ran.returncode == 2
     assert ran.stderr == "dscost: cannot write the result: No space left on device\n"
@@ -286,7 +272,7 @@ def test_a_closed_pipe_is_not_an_error() -> None:
         [
             "bash",
             "-c",
-            f"set -o pipefail; '{DSCOST}' model efficientnet_b7 --no-time --json | head -n 1",
+            f"set -o pipefail; '{PROGRAM}' model efficientnet_b7 --no-time --json | head -n 1",
         ],
         capture_output=True,
         text=True,
@@ -326,7 +312,7 @@ def test_a_missing_numpy_is_no_news(arguments: list[str]) -> None:
 
 def test_interrupting_exits_130() -> None:
     process = subprocess.Popen(
-        [DSCOST, "model", "vgg16", "-q", "--time-budget", "60s"], stderr=subprocess.PIPE, text=True
+        [PROGRAM, "model", "vgg16", "-q", "--time-budget", "60s"], stderr=subprocess.PIPE, text=True
     )
     time.sleep(3.0)
     stderr = None
@@ -419,15 +405,8 @@ def test_timing_a_model_measures_the_whole_and_each_distinct_layer(tmp_path: Pat
         "  - {conv: 3, out_channels: 16, name: twin2}\n"
     )
     ran = run(
-        "model",
-        "net.yaml",
-        "--time-budget",
-        "2s",
-        "--threads",
-        "1",
-        "--memory-format",
-        "channels_last",
-        "--json",
+        *("model", "net.yaml", "--precision", "100%", "--time-budget", "60s"),
+        *("--threads", "1", "--memory-format", "channels_last", "--json"),
         cwd=tmp_path,
     )
     (subject,) = json.loads(ran.stdout)["subjects"]

@@ -12,14 +12,9 @@ from hypothesis import strategies as st
 from dscost.cli import run
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.devices.sheets import device_names
-from dscost.rendering import View
-from dscost.rendering.device_page import (
-    FORMATS,
-    format_speed,
-    landmarks,
-    render_device,
-    roofline_chart,
-)
+from dscost.pages.device import DeviceSaid
+from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
+from dscost.rendering import View, format_names, render
 from dscost.reports.records import Noise
 from dscost.timing.ceilings import Found
 
@@ -218,7 +213,7 @@ def test_a_file_is_written_in_the_format_of_its_ending(
 
 
 def test_csv_has_every_figure_and_leaves_the_unknown_empty() -> None:
-    rows = list(csv.DictReader(io.StringIO(render_device(MEASURED, None, "csv", View()))))
+    rows = list(csv.DictReader(io.StringIO(render(DeviceSaid(MEASURED, None), "csv", View()))))
     values = {(row["figure"], row["of"]): row["value"] for row in rows}
     assert values["bandwidth", "1048576"] == "80000000000.0"
     assert values["t0_s", "depthwise:contiguous"] == "5e-05"
@@ -227,7 +222,7 @@ def test_csv_has_every_figure_and_leaves_the_unknown_empty() -> None:
 
 
 def test_a_table_says_what_was_found_how_and_where() -> None:
-    table = render_device(MEASURED, "/cache/cpu.json", "table", View())
+    table = render(DeviceSaid(MEASURED, "/cache/cpu.json"), "table", View())
     assert table.startswith("a processor, 1 thread, float32\n")
     for text in (
         "100 GFLOP/s",
@@ -244,32 +239,31 @@ def test_a_table_says_what_was_found_how_and_where() -> None:
 
 
 def test_markdown_keeps_the_drawing_together() -> None:
-    text = render_device(MEASURED, None, "markdown", View())
+    text = render(DeviceSaid(MEASURED, None), "markdown", View())
     drawing = text.split("```")[1]
     assert drawing.removeprefix("text\n").splitlines() == roofline_chart(MEASURED, 72)
     assert "| 100 GFLOP/s | 20.0 GB/s | 5 FLOP/byte |" in text
 
 
-def test_every_format_is_one_that_the_command_line_knows() -> None:
-    from dscost.rendering import RENDERERS
-
-    assert set(FORMATS) <= set(RENDERERS)
+def test_a_device_is_shown_in_every_format_but_those_of_findings() -> None:
+    for name in format_names(judges=False):
+        assert render(DeviceSaid(MEASURED), name, View())
 
 
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_a_page_fits_its_width(width: int) -> None:
-    table = render_device(MEASURED, "/cache/cpu.json", "table", View(width=width))
+    table = render(DeviceSaid(MEASURED, "/cache/cpu.json"), "table", View(width=width))
     assert max(map(len, table.splitlines())) <= width
     for number in ("100 GFLOP/s", "45.0 GFLOP/s", "20.0 GB/s", "10.0 µs"):
         assert number in table
 
 
 def test_what_does_not_fit_is_named_with_the_option_that_shows_it() -> None:
-    assert "(see them with --wide)" in render_device(
-        MEASURED, None, "table", View(width=60)
+    assert "(see them with --wide)" in render(
+        DeviceSaid(MEASURED, None), "table", View(width=60)
     ).replace("\n", " ")
-    wide = render_device(
-        MEASURED._replace(bytes_per_s=25e9), None, "table", View(width=60, wide=True)
+    wide = render(
+        DeviceSaid(MEASURED._replace(bytes_per_s=25e9), None), "table", View(width=60, wide=True)
     )
     assert "--wide" not in wide
     assert "near the ridge" in wide

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import run
+from properties import timing_with
 from torch import nn
 
 import dscost
 from dscost.comparing.differences import Comparison, Difference, LayerPair, Versus
 from dscost.errors import InputError, UnknownNameError
-from dscost.rendering.comparisons import COMPARISON_RENDERERS, change_text, percent_text
-from dscost.rendering.pages import View
-from dscost.reports.records import Environment, Latency, Report, Timing, document
-
-DSCOST = str(Path(sys.executable).parent / "dscost")
+from dscost.pages.comparisons import change_text, percent_text
+from dscost.rendering import View, render
+from dscost.reports.records import Environment, Latency, Report, document
 
 STEM, BODY, HEAD = (
     "{conv: 3, out_channels: 4",
@@ -72,7 +72,7 @@ def told(pairs: Sequence[LayerPair]) -> list[tuple[str | None, str | None, str]]
 
 
 def rendered(comparison: Comparison, format_name: str = "table", **view: Any) -> str:
-    return COMPARISON_RENDERERS[format_name](comparison, View(**view))
+    return render(comparison, format_name, View(**view))
 
 
 # -- the whole, by hand
@@ -436,7 +436,7 @@ def timed(median_s: float, *, setting: str = "cpu", threads: int = 1) -> Report:
     latency = Latency(median_s, None, 0.0, median_s, median_s, median_s, 5)
     where = Environment("a processor", threads, "float32", "contiguous", "tuned", "2.9", None, None)
     return dscost.analyze("resnet18")._replace(
-        latency={setting: Timing(as_is=latency)}, environment=where
+        latency={setting: timing_with(as_is=latency)}, environment=where
     )
 
 
@@ -696,12 +696,6 @@ def test_what_cannot_be_compared_is_refused(targets: Any, told: str) -> None:
     assert str(refused.value).startswith(told)
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DSCOST, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -714,7 +708,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ),
         (
             "resnet18 resnet34 --format sarif",
-            "unknown format 'sarif' (known: table, json, csv, markdown)",
+            "format 'sarif' says findings, which dscost compare has not; use table, json, csv or markdown",
         ),
         ("resnet18 resnet34 --sort mcas", "unknown sort key 'mcas' (did you mean 'macs'?)"),
         ("resnet18 resnet34 --columns mcas", "unknown column 'mcas' (did you mean 'macs'?)"),
@@ -737,7 +731,7 @@ def test_the_command_line_prints_what_the_library_returns(
 ) -> None:
     network("b.yaml", f"{STEM}, name: stem}}", f"{HEAD}, name: head}}")
     comparison = dscost.compare([plain_network, str(tmp_path / "b.yaml")])
-    for format_name in COMPARISON_RENDERERS:
+    for format_name in ("table", "json", "csv", "markdown"):
         ran = run("compare", "a.yaml", "b.yaml", "--format", format_name, cwd=tmp_path)
         assert (ran.returncode, ran.stderr) == (0, "")
         if format_name != "json":  # which has the targets as they were given
@@ -784,8 +778,6 @@ def test_comparing_imports_no_torch(plain_network: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [60, 100, None])
 def test_the_layers_stand_apart_from_the_totals(width: int | None) -> None:
-    text = COMPARISON_RENDERERS["table"](
-        dscost.compare(["mobilenet_v1", "mobilenet_v2"]), View(width=width)
-    )
+    text = rendered(dscost.compare(["mobilenet_v1", "mobilenet_v2"]), width=width)
     assert text.count("\n\nLayers of mobilenet_v2 against mobilenet_v1: ") == 1
     assert "\n\n\n" not in text

@@ -38,18 +38,20 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, prune
 
 import dscost
-from dscost.analysis import count
+from dscost.analysis import Request, count
 from dscost.cli import run
-from dscost.converting.applying import LayerConversion
-from dscost.converting.candidates import candidates
 from dscost.converting.convert import convert_target
-from dscost.converting.decomposing import relative_errors
+from dscost.converting.decomposing import Decomposition
+from dscost.converting.options import able_sites
 from dscost.converting.plan_file import Plan, plan_text
+from dscost.converting.results import LayerOutcome
+from dscost.converting.sites import survey
 from dscost.errors import InputError
 from dscost.modules.building import Network
 from dscost.nn import DepthwiseSeparableConv1d, DepthwiseSeparableConv2d, DepthwiseSeparableConv3d
 from dscost.notation.inputs import TensorSpec
 from dscost.rewriting.versions import PassedThrough
+from dscost.tracing import arguments_of, trace
 
 FULL = 99
 same_with_even_kernel = pytest.mark.filterwarnings(
@@ -74,7 +76,7 @@ def convert_all(module: nn.Module, **options: Any) -> nn.Module:
     return dscost.convert(module, min_channels=1, **options)
 
 
-def layers_of(module: nn.Module, **options: Any) -> dict[str, LayerConversion]:
+def layers_of(module: nn.Module, **options: Any) -> dict[str, LayerOutcome]:
     return {
         layer.name: layer
         for layer in dscost.conversion(module, **{"min_channels": 1, **options}).layers
@@ -254,7 +256,7 @@ def test_subclasses_of_timm_are_reproduced(target: str) -> None:
 def test_the_error_is_that_of_the_kernel_and_of_the_output_for_white_input() -> None:
     conv = nn.Conv2d(16, 24, 3, bias=False).double()
     layer = layers_of(conv, rank=2)[""]
-    assert layer.error == pytest.approx(relative_errors(conv.weight, 1)[1])
+    assert layer.error == pytest.approx(Decomposition(conv.weight, 1).errors[1])
     assert layer.error_of == "kernel"
     assert off(conv, convert_all(conv, rank=2), values(4, 16, 60, 60)) == pytest.approx(
         layer.error, rel=0.05
@@ -612,7 +614,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(
     with pytest.raises(InputError, match=message):
         convert_all(module)
     with pytest.raises(InputError, match=message):
-        candidates(module, min_channels=1)
+        able_sites(survey(module, min_channels=1))
     assert (
         layers_of(module, where=lambda name, part: False)["1"].reason == "where does not ask for it"
     )
@@ -999,7 +1001,7 @@ def test_a_model_that_writes_to_weights_when_it_runs_writes_to_no_given_ones(
 
 def test_a_converted_model_shares_no_memory_with_the_module_that_it_was_made_of() -> None:
     module = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 1))
-    new = convert_target(module, min_channels=1, input=(1, 4, 9, 9)).module
+    new = convert_target(module, Request((1, 4, 9, 9)), min_channels=1).module
     ours = {tensor.data_ptr() for tensor in module.parameters()}
     assert ours.isdisjoint(tensor.data_ptr() for tensor in new.parameters())
 
@@ -1127,30 +1129,33 @@ def test_the_report_is_json() -> None:
     assert second["calls"] == 1
 
 
-def test_candidates_tell_what_every_rank_would_be() -> None:
+def test_sites_tell_what_every_rank_would_be() -> None:
     module = nn.Sequential(nn.Conv2d(8, 6, 3, bias=False), nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 3))
-    first, second, third = candidates(module, input=(1, 8, 9, 9), min_channels=1, where=["0", "1"])
-    assert (first.ranks, first.calls, first.input_shapes) == (
-        (1, 2, 3, 4, 5, 6),
-        1,
-        ((1, 8, 9, 9),),
-    )
-    assert first.errors == relative_errors(module[0].weight, 1)
-    assert first.rank_params == tuple(rank * (8 * 9 + 8 * 6) for rank in first.ranks)
-    assert [cost.macs for cost in first.rank_costs] == [49 * params for params in first.rank_params]
-    assert first.cost is not None
-    assert (first.params, first.cost.macs, first.dtype) == (6 * 8 * 9, 49 * 6 * 8 * 9, "float32")
-    assert first.norm_squared == pytest.approx(float(module[0].weight.detach().square().sum()))
-    assert (second.ranks, second.reason) == ((), "a 1×1 kernel has no spatial part to separate")
-    assert (third.ranks, third.reason) == ((), "where does not ask for it")
+    traced = trace(module, arguments_of((1, 8, 9, 9)))
+    first, second, third = survey(module, traced=traced, min_channels=1, where=["0", "1"])
+    (run,) = first.runs
+    assert (list(first.ranks), first.calls) == ([1, 2, 3, 4, 5, 6], 1)
+    assert run.batched_input_shape == (1, 8, 9, 9)
+    assert first.errors == Decomposition(module[0].weight, 1).errors
+    assert [first.params(rank) for rank in first.ranks] == [
+        rank * (8 * 9 + 8 * 6) for rank in first.ranks
+    ]
+    assert [first.macs(rank) for rank in first.ranks] == [
+        49 * rank * (8 * 9 + 8 * 6) for rank in first.ranks
+    ]
+    assert (first.params(), first.macs()) == (6 * 8 * 9, 49 * 6 * 8 * 9)
+    assert (second.kernel, second.reason) == (None, "a 1×1 kernel has no spatial part to separate")
+    assert (third.kernel, third.reason) == (None, "where does not ask for it")
 
 
-def test_candidates_on_meta_have_no_errors() -> None:
+def test_a_site_on_meta_without_an_input_has_neither_values_nor_costs() -> None:
     with torch.device("meta"):
         module = nn.Conv2d(8, 6, 3)
-    (found,) = candidates(module, min_channels=1)
-    assert (found.errors, found.norm_squared, found.rank_costs) == ((), None, ())
-    assert len(found.rank_params) == len(found.ranks) == 6
+    (found,) = survey(module, min_channels=1)
+    assert (found.cost(), found.cost(1), found.calls) == (None, None, None)
+    assert found.params(1) == 8 * 9 + 8 * 6 + 6
+    with pytest.raises(InputError, match=r"is on meta, without weights to decompose"):
+        found.require_values()
 
 
 @same_with_even_kernel

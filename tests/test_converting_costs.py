@@ -16,7 +16,7 @@ from dscost.layers.convolution import Shape
 from dscost.modules.building import Network
 from dscost.networks.architectures import builtin_names
 from dscost.networks.swaps import find_swaps
-from dscost.reports.records import Cost
+from dscost.reports.figures import Cost
 from dscost.tracing import arguments_of, trace
 
 TIMM = {

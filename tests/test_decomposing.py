@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from properties import law
 from torch import Tensor
 
-from dscost.converting.decomposing import Decomposed, decompose, max_rank, relative_errors
+from dscost.converting.decomposing import Decomposition, Factors, max_rank
 
 SHAPES = {
     "3×3": ((8, 6, 3, 3), 1),
@@ -28,7 +28,15 @@ def random_kernel(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def composed(parts: Decomposed, kernel_shape: Sequence[int], groups: int) -> Tensor:
+def decompose(kernel: Tensor, rank: int, groups: int, weighing: Tensor | None = None) -> Factors:
+    return Decomposition(kernel, groups, weighing).at(rank)
+
+
+def relative_errors(kernel: Tensor, groups: int) -> tuple[float, ...]:
+    return Decomposition(kernel, groups).errors
+
+
+def composed(parts: Factors, kernel_shape: Sequence[int], groups: int) -> Tensor:
     """The kernel `(N, M/G, Kh, Kw)` that depthwise-separable kernels amount to."""
     outputs, channels, *kernel_size = kernel_shape
     rank = parts.pointwise.shape[1] // channels
@@ -64,7 +72,9 @@ def test_every_rank_has_the_error_of_the_closed_form(shape: tuple[int, ...], gro
     kernel = random_kernel(shape)
     expected = errors_by_hand(kernel, groups)
     assert relative_errors(kernel, groups) == pytest.approx(expected, abs=1e-12)
-    assert decompose(kernel, 1, groups).errors == pytest.approx(expected, abs=1e-12)
+    assert [decompose(kernel, rank, groups).error for rank in range(1, len(expected) + 1)] == list(
+        relative_errors(kernel, groups)
+    )
     found = [relative_error(kernel, rank, groups) for rank in range(1, len(expected) + 1)]
     assert found == pytest.approx(expected, abs=1e-12)
     assert found[-1] < 1e-14
@@ -176,9 +186,7 @@ def test_a_weighing_measures_distance_in_it() -> None:
     parts = decompose(kernel, 2, 1, moments)
     best = weighed(composed(parts, kernel.shape, 1))
     assert best < weighed(composed(decompose(kernel, 2, 1), kernel.shape, 1))
-    assert sqrt(best / weighed(torch.zeros_like(kernel))) == pytest.approx(
-        parts.errors[1], abs=1e-12
-    )
+    assert sqrt(best / weighed(torch.zeros_like(kernel))) == pytest.approx(parts.error, abs=1e-12)
     assert parts.depthwise.flatten(1).norm(dim=1).tolist() == pytest.approx([1] * 8)
 
 

@@ -12,10 +12,12 @@ from dscost.budgets.baseline import fingerprint_of
 from dscost.budgets.checking import check, count_all
 from dscost.budgets.excluding import rest_of, why_inexact
 from dscost.budgets.judging import CheckResult
-from dscost.budgets.language import Entry, Exclusion, Limit, read_budget
+from dscost.budgets.reading import read_budget
+from dscost.budgets.records import Entry, Exclusion, Limit
 from dscost.budgets.selectors import parse_selector
 from dscost.cli import run
-from dscost.reports.records import Cost, Coverage, Input, Layer, Report, SharedWeights, Totals
+from dscost.reports.figures import Cost
+from dscost.reports.records import Coverage, Input, Layer, Report, SharedWeights, Totals
 
 NETS = """
 import torch

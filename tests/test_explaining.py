@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from properties import timing_with
 
 import dscost
 from dscost.analysis.explaining import causes_of
 from dscost.devices.roofline import Ceilings, Rate
-from dscost.rendering.reasons import cause_sentence, cause_word, noise_sentences
+from dscost.pages.causes import cause_sentence, cause_word, noise_sentences
 from dscost.reports.records import Cause, Latency, Layer, Noise, Speedup, Timing
 
 CAUSES = (
@@ -54,13 +55,13 @@ def timing(
 ) -> Timing:
     """Times that fall short of what the MACs promise, whatever they are, unless a speedup is given."""
     ratio = speedup or standard_s / separable_s
-    return Timing(
+    parts = {name: latency(seconds) for name, seconds in (stages or {}).items()}
+    return timing_with(
+        Speedup(ratio, (ratio, ratio)),
         as_is=latency(standard_s),
         standard=latency(standard_s),
         depthwise_separable=latency(separable_s),
-        speedup=Speedup(ratio, (ratio, ratio)),
-        stages={name: latency(seconds) for name, seconds in (stages or {}).items()},
-        backends=backends or {},
+        rest={"stages": parts, "backends": backends or {}},
     )
 
 
@@ -484,7 +485,9 @@ def test_a_layout_from_which_the_standard_layer_gains_as_much_is_no_cause(
 def test_a_layout_in_which_one_side_was_not_timed_is_no_cause() -> None:
     faster = timing(2e-3, 0.1e-3)
     for missing in ("standard", "depthwise_separable"):
-        times = {"cpu": timing(2e-3, 1e-3), "cpu:channels_last": faster._replace(**{missing: None})}
+        known = {name: one for name, one in faster.latencies.items() if name != missing}
+        other = faster._replace(latencies=known)
+        times = {"cpu": timing(2e-3, 1e-3), "cpu:channels_last": other}
         assert causes_of(LAYER, times, None) == []
 
 
@@ -547,7 +550,7 @@ def test_a_stem_is_explained_by_its_channels_before_anything_else() -> None:
 @pytest.mark.parametrize(("share", "explained"), [(0.81, False), (0.79, True), (1.5, False)])
 def test_where_the_clock_agrees_there_is_nothing_to_explain(share: float, explained: bool) -> None:
     timings = {
-        key: one._replace(speedup=Speedup(share * PROMISED, (1.0, 99.0)))
+        key: one._replace(ratios={"depthwise_separable": Speedup(share * PROMISED, (1.0, 99.0))})
         for key, one in EVERYTHING.items()
     }
     assert bool(causes_of(LAYER, timings, ceilings(rates=EVERY_RATE), 50.0)) is explained
@@ -565,13 +568,17 @@ def test_only_the_first_setting_is_explained() -> None:
 
 @pytest.mark.parametrize("missing", ["speedup", "standard", "depthwise_separable"])
 def test_what_was_not_measured_is_not_explained(missing: str) -> None:
-    times = {key: one._replace(**{missing: None}) for key, one in EVERYTHING.items()}
+    times = {}
+    for key, one in EVERYTHING.items():
+        latencies = {name: known for name, known in one.latencies.items() if name != missing}
+        ratios = {} if missing == "speedup" else one.ratios
+        times[key] = one._replace(latencies=latencies, ratios=ratios)
     assert causes_of(LAYER, times, ceilings(rates=EVERY_RATE), 50.0) == []
 
 
 def test_a_layer_without_a_variant_is_not_explained() -> None:
     pointwise = dscost.layer(in_channels=64, out_channels=64, kernel_size=1).layers[0]
-    assert causes_of(pointwise, {"cpu": Timing(standard=latency(1e-3))}, ceilings()) == []
+    assert causes_of(pointwise, {"cpu": timing_with(standard=latency(1e-3))}, ceilings()) == []
 
 
 def test_without_ceilings_no_cause_speaks_of_them() -> None:

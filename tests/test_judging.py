@@ -11,21 +11,22 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from properties import law
+from properties import law, timing_with
 
-from dscost.analysis import analyze, count
+from dscost.analysis import Request, analyze, count
 from dscost.analysis.counting import CountedModel
 from dscost.budgets import checking
 from dscost.budgets.baseline import Baseline, baseline_text, known_of, parse_baseline
 from dscost.budgets.checking import check
 from dscost.budgets.judging import CheckResult, Finding, Judgement, Subject, judge, without_excluded
-from dscost.budgets.language import Budget, read_budget
+from dscost.budgets.reading import read_budget
+from dscost.budgets.records import Budget
 from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
-from dscost.rendering.pages import View
-from dscost.rendering.verdicts import VERDICT_RENDERERS, finding_sentence
+from dscost.pages.finding_words import finding_sentence
+from dscost.rendering import View, render
+from dscost.reports.figures import Cost
 from dscost.reports.records import (
-    Cost,
     Coverage,
     Doubt,
     Input,
@@ -33,7 +34,6 @@ from dscost.reports.records import (
     Layer,
     Operator,
     Report,
-    Timing,
     Totals,
 )
 from dscost.timing import TimingOptions
@@ -62,7 +62,7 @@ def report(
     latency = (
         {}
         if median_s is None
-        else {"cpu": Timing(as_is=Latency(median_s, None, 0.0, 0.0, 0.0, 0.0, 9))}
+        else {"cpu": timing_with(as_is=Latency(median_s, None, 0.0, 0.0, 0.0, 0.0, 9))}
     )
     return Report(
         target="m",
@@ -111,7 +111,7 @@ def texts_of(finding: Finding) -> list[str]:
     result = CheckResult(Path("b.yaml"), (finding,), (), ())
     return [
         finding_sentence(finding),
-        *(VERDICT_RENDERERS[name](result, View()) for name in ("table", "markdown")),
+        *(render(result, name, View()) for name in ("table", "markdown")),
     ]
 
 
@@ -405,10 +405,10 @@ def test_a_layer_that_is_the_model_itself_is_not_taken_for_all_of_it() -> None:
     result = CheckResult(
         budget.path, found.findings, found.passed, (Subject(budget.entries[0], report()),)
     )
-    table = VERDICT_RENDERERS["markdown"](result, View())
+    table = render(result, "markdown", View())
     assert "| MACs of (root) |" in table
     assert "| params of (root) |" in table
-    assert 'name="macs max of (root)"' in VERDICT_RENDERERS["junit"](result, View())
+    assert 'name="macs max of (root)"' in render(result, "junit", View())
 
 
 def test_each_is_about_every_layer_and_the_last_rule_that_matches_holds() -> None:
@@ -789,7 +789,7 @@ def test_a_ban_that_matches_nothing_is_told_unless_that_is_meant_or_let_off(
     assert [(one.value, one.limit, one.note) for one in found.passed] == [
         (0, 0, "no layer matches")
     ]
-    page = VERDICT_RENDERERS["table"](CheckResult(Path("b.yaml"), *found, ()), View())
+    page = render(CheckResult(Path("b.yaml"), *found, ()), "table", View())
     assert f"\nok: m: {match}: no layer matches.\n" in page
 
 
@@ -800,7 +800,7 @@ def test_a_ban_by_name_tells_what_it_may_mean(match: str, hint: str) -> None:
     ban = f"    layers: [{{match: '{match}', total: {{macs: 0, params: 0}}, allow_empty: true}}]"
     found = judged(ban, report(layer("stem")))
     assert [one.note for one in found.passed] == [f"no layer matches{hint}"] * 2
-    page = VERDICT_RENDERERS["table"](CheckResult(Path("b.yaml"), *found, ()), View())
+    page = render(CheckResult(Path("b.yaml"), *found, ()), "table", View())
     assert page.count(f"ok: m: {match}: no layer matches{hint}.\n") == 1
     (finding,) = judged(ban.replace(", allow_empty: true", ""), report(layer("stem"))).findings
     assert texts_of(finding)[0] == f"{match}: no layer matches this rule{hint}."
@@ -1215,7 +1215,7 @@ def test_a_limit_is_shown_as_the_budget_has_it_with_the_tolerance_apart(
 ) -> None:
     found = judged(f"    limits: {{latency_s: {limit}}}", report(layer("a"), median_s=median_s))
     assert [finding_sentence(one) for one in found.findings] == ([said] if said else [])
-    page = VERDICT_RENDERERS["table"](CheckResult(Path("b.yaml"), *found, ()), View())
+    page = render(CheckResult(Path("b.yaml"), *found, ()), "table", View())
     assert f"   {shown}   " in page
 
 
@@ -1416,7 +1416,7 @@ def test_an_absurd_limit_can_still_be_printed(metric: str, unit: str, bound: str
     )
     result = CheckResult(Path("b.yaml"), *found, ())
     assert len(found.findings) == (bound == "min")
-    assert ("6e+150 s" if unit == "min" else "9") in VERDICT_RENDERERS["table"](result, View())
+    assert ("6e+150 s" if unit == "min" else "9") in render(result, "table", View())
 
 
 # -- from the file to the models
@@ -1502,7 +1502,7 @@ def test_one_model_can_be_checked_alone_without_the_others_looking_stale(tmp_pat
     known = {
         entry.name: known_of(entry, model, model.totals.as_is)
         for entry in read_budget(path).entries
-        for model in [count(entry.target, settings=dict(entry.settings)).report]
+        for model in [count(entry.target, Request(settings=dict(entry.settings))).report]
     }
     (tmp_path / "kept.json").write_text(baseline_text(known))
     for only, models in (("resnet18", 1), ("m", 2), ("m[width=0.5]", 1)):

@@ -17,7 +17,8 @@ from torch.nn import functional as F  # noqa: N812
 import dscost
 from dscost.modules.building import Network
 from dscost.networks.architectures import build, find_builtin
-from dscost.reports.records import Cost, Layer, Report
+from dscost.reports.figures import Cost
+from dscost.reports.records import Layer, Report
 
 Row = dict[str, str]
 GIB = 2**30

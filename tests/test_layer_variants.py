@@ -23,7 +23,7 @@ from dscost.layers.others import JoinSpec
 from dscost.layers.variants import VARIANTS, Variant, register_variant
 from dscost.modules.building import build_variant
 from dscost.rendering import View, render
-from dscost.reports.records import Latency, Report, Speedup, TimedVariant, Timing, document
+from dscost.reports.records import Latency, Report, Speedup, Timing, document
 from dscost.reports.report_file import parse_reports
 
 LAYER = {"in_channels": 16, "out_channels": 16, "kernel_size": 3}
@@ -45,13 +45,12 @@ def latency(seconds: float) -> Latency:
 
 def timed(report: Report, **speedups: float) -> Report:
     """Return a layer whose standard form takes 1 ms, and its variants as much less."""
-    others = {
-        name.replace("__", ":"): TimedVariant(
-            latency(1e-3 / ratio), Speedup(ratio, (0.99 * ratio, 1.01 * ratio))
-        )
-        for name, ratio in speedups.items()
-    }
-    timing = Timing(as_is=latency(1e-3), standard=latency(1e-3), others=others)
+    by_name = {name.replace("__", ":"): ratio for name, ratio in speedups.items()}
+    variants = {name: latency(1e-3 / ratio) for name, ratio in by_name.items()}
+    timing = Timing(
+        {"as_is": latency(1e-3), "standard": latency(1e-3), **variants},
+        {name: Speedup(ratio, (0.99 * ratio, 1.01 * ratio)) for name, ratio in by_name.items()},
+    )
     (layer,) = report.layers
     return report._replace(
         layers=(layer._replace(latency={"cpu": timing}),), latency={"cpu": timing}

@@ -16,17 +16,18 @@ import torch
 from torch import Tensor, nn
 
 import dscost
-from dscost.analysis import bench, count, measure_layer, measure_model
+from dscost.analysis import Request, bench, count, measure_layer, measure_model
 from dscost.analysis.bench import AGAINST_ITSELF
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
 from dscost.modules.building import with_values
 from dscost.notation.units import format_count
+from dscost.pages.layer_table import layer_rows
 from dscost.rendering import View, render
-from dscost.rendering.views import layer_rows
 from dscost.reports.records import Report
 from dscost.timing import Setting, TimingOptions
-from dscost.timing.engine import Block, Case, Comparison, Epoch, Quad
+from dscost.timing.ceilings import Found, Wanted
+from dscost.timing.engine import Block, Case, Comparison, Quartet, Round
 from dscost.tracing import TensorSpec
 from dscost.tracing.inputs import arguments_of
 
@@ -34,24 +35,25 @@ LAYER = {"in_channels": 8, "out_channels": 8, "kernel_size": 3, "input_size": 6}
 SHORT = {"threads": 1, "time_budget_s": 0.3}
 
 
-def made_up_ceilings(
-    device: str, dtype: str, threads: int, memory_formats: Sequence[str], progress: object = None
-) -> tuple[Ceilings, bool]:
+def made_up_ceilings(wanted: Wanted, progress: object = None) -> Found:
+    device, dtype = wanted.device, wanted.dtype
     if not getattr(torch, dtype).is_floating_point:
         raise UnavailableError(f"torch cannot convolve {dtype} on {device}")
     rates = {
         f"{kind}:{layout}": Rate(1e-7)
         for kind in ("dense", "pointwise", "depthwise")
-        for layout in memory_formats
+        for layout in wanted.memory_formats
     }
-    return Ceilings(
-        device, "made up", dtype, threads, flops_per_s=1e15, bytes_per_s=1e14, rates=rates
-    ), True
+    return found(Ceilings(device, "made up", dtype, wanted.threads, 1e15, 1e14, rates=rates))
+
+
+def found(ceilings: Ceilings) -> Found:
+    return Found(ceilings, from_cache=True, path=None)
 
 
 @pytest.fixture(autouse=True)
 def _no_ceilings_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "ceilings_of", made_up_ceilings)
+    monkeypatch.setattr(bench, "find_ceilings", made_up_ceilings)
 
 
 @dataclass
@@ -61,7 +63,7 @@ class FakeEngine:
     times: dict[str, tuple[float, float]] = field(default_factory=dict)
     switches: dict[str, int] = field(default_factory=dict)
     missing: Callable[[str], bool] = lambda name: False
-    itself_epochs: int = 8
+    itself_rounds: int = 8
     rounds: list[list[str]] = field(default_factory=list)
 
     def compare(self, cases: Sequence[Case], **given: object) -> list[Comparison]:
@@ -73,9 +75,9 @@ class FakeEngine:
             first_s, second_s = self.times.get(case.name, (2e-3, 1e-3))
             second_s = first_s if case.name == AGAINST_ITSELF else second_s
             block = partial(Block, switches=self.switches.get(case.name, 0), faults=0.0)
-            quad = Quad((block(first_s),) * 2, (block(second_s),) * 2)
-            epochs = self.itself_epochs if case.name == AGAINST_ITSELF else 8
-            rounds = [] if self.missing(case.name) else [Epoch.of([quad] * 4)] * epochs
+            quartet = Quartet((block(first_s),) * 2, (block(second_s),) * 2)
+            rounds = self.itself_rounds if case.name == AGAINST_ITSELF else 8
+            rounds = [] if self.missing(case.name) else [Round.of([quartet] * 4)] * rounds
             results.append(Comparison(rounds))
         return results
 
@@ -354,7 +356,7 @@ def test_causes_speak_of_the_batch_that_was_timed(
     slow = Ceilings(
         "cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=100 * traffic / (2e-3 / 3)
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
     report = time_layer(**stem, timing={"batches": (100,)}, memory_format="contiguous")
     assert list(report.latency) == ["cpu:batch100"]
     assert "few_channels" in [cause.kind for cause in report.layers[0].causes]
@@ -389,7 +391,7 @@ def test_a_time_under_the_roofline_is_noted(
         flops_per_s=1e15,
         bytes_per_s=(2 * 8 * 36 + 576) * 4 / 2.2e-3,
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
     report = time_layer(memory_format="contiguous")
     assert report.environment is not None
     noises = {
@@ -403,7 +405,7 @@ def test_a_time_under_the_roofline_is_noted(
 def test_the_noise_floor_judges_every_verdict(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "noise_of", lambda epochs: 0.08)
+    monkeypatch.setattr(bench, "noise_of", lambda rounds: 0.08)
     engine.times = {"cpu": (1.07e-3, 1e-3), "cpu:channels_last": (1.1e-3, 1e-3)}
     report = time_layer()
     verdicts = [timing.speedup.verdict for timing in report.latency.values() if timing.speedup]
@@ -413,14 +415,14 @@ def test_the_noise_floor_judges_every_verdict(
 
 
 @pytest.mark.parametrize(
-    ("epochs", "floor", "least"),
+    ("rounds", "floor", "least"),
     [(4, 0.0, 0.03), (3, None, 0.1)],
-    ids=["known of four epochs", "unknown of three"],
+    ids=["known of four rounds", "unknown of three"],
 )
 def test_a_noise_floor_that_the_time_did_not_suffice_for_is_taken_for_ten_percent(
-    epochs: int, floor: float | None, least: float, engine: FakeEngine
+    rounds: int, floor: float | None, least: float, engine: FakeEngine
 ) -> None:
-    engine.itself_epochs = epochs
+    engine.itself_rounds = rounds
     engine.times = {"cpu": (1.09e-3, 1e-3), "cpu:channels_last": (1.11e-3, 1e-3)}
     report = time_layer()
     assert report.environment is not None
@@ -456,7 +458,7 @@ def test_each_device_has_a_noise_floor_of_its_own(engine: FakeEngine) -> None:
 def test_a_noise_floor_that_is_unknown_is_tried_again_and_others_are_not(
     engine: FakeEngine,
 ) -> None:
-    engine.itself_epochs = 3
+    engine.itself_rounds = 3
     place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
     timer: Any = object()
     cases = [Case("a", int, int), Case("b", int, int, timer)]
@@ -509,13 +511,13 @@ def test_ceilings_are_asked_for_once_also_where_there_are_none(
 ) -> None:
     asked = []
 
-    def ceilings_of(**given: Any) -> tuple[Ceilings, bool]:
-        asked.append(given["dtype"])
-        if given["dtype"] == "bfloat16":
+    def find_ceilings(wanted: Wanted, **_: object) -> Found:
+        asked.append(wanted.dtype)
+        if wanted.dtype == "bfloat16":
             raise UnavailableError("no time")
-        return made_up_ceilings(**given)
+        return made_up_ceilings(wanted)
 
-    monkeypatch.setattr(bench, "ceilings_of", ceilings_of)
+    monkeypatch.setattr(bench, "find_ceilings", find_ceilings)
     report = time_model(small(), timing={"dtypes": ("float32", "bfloat16")}, time_budget_s=100.0)
     assert asked == ["float32", "bfloat16"]
     assert report.environment is not None
@@ -540,7 +542,7 @@ def test_a_time_that_arithmetic_and_memory_bound_alike_is_balanced(
     ceilings = Ceilings(
         "cpu", "made up", "float32", 1, flops_per_s=1e14 * intensity / from_ridge, bytes_per_s=1e14
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (ceilings, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(ceilings))
     report = time_layer(memory_format="contiguous")
     standard = report.latency["cpu"].standard
     assert standard is not None
@@ -552,10 +554,10 @@ def test_a_time_that_arithmetic_and_memory_bound_alike_is_balanced(
 def test_what_is_predicted_says_how_far_off_it_usually_is_and_is_eager(
     engine: FakeEngine, compiled: list[Sequence[Sequence[int]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ceilings_of(**given: Any) -> tuple[Ceilings, bool]:
-        return made_up_ceilings(**given)[0]._replace(usual_error=1.4), True
+    def find_ceilings(wanted: Wanted, **_: object) -> Found:
+        return found(made_up_ceilings(wanted).ceilings._replace(usual_error=1.4))
 
-    monkeypatch.setattr(bench, "ceilings_of", ceilings_of)
+    monkeypatch.setattr(bench, "find_ceilings", find_ceilings)
     given: dict[str, Any] = {
         "memory_format": "contiguous",
         "timing": {"modes": ("eager", "compile")},
@@ -588,7 +590,7 @@ def test_every_variant_is_timed_against_the_standard_layer() -> None:
     )
     (layer,) = report.layers
     timing = layer.latency["cpu"]
-    assert tuple(timing.others) == VARIANTS
+    assert tuple(timing.speedups) == VARIANTS
     assert timing.standard is not None
     assert timing.as_is == timing.standard
     assert (timing.depthwise_separable, timing.speedup, layer.verdict, layer.causes) == (
@@ -597,10 +599,10 @@ def test_every_variant_is_timed_against_the_standard_layer() -> None:
         None,
         (),
     )
-    for one in timing.others.values():
-        assert one.latency.median_s > 0
-        assert one.latency.roofline_s is not None
-        assert one.speedup.ci95[0] <= one.speedup.median <= one.speedup.ci95[1]
+    for name, speedup in timing.speedups.items():
+        assert timing.latencies[name].median_s > 0
+        assert timing.latencies[name].roofline_s is not None
+        assert speedup.ci95[0] <= speedup.median <= speedup.ci95[1]
     if hasattr(torch._C, "_select_conv_backend"):
         stages = {f"bottleneck.{name}" for name in ("reduce", "spatial", "expand")}
         assert {"standard", "grouped", *stages} == set(timing.backends)
@@ -614,7 +616,7 @@ def test_what_is_told_of_a_variant_is_what_was_compared(engine: FakeEngine) -> N
     timing = report.layers[0].latency["cpu"]
     assert timing.standard is not None
     assert timing.standard.median_s == 4e-3  # as beside the first
-    assert {name: one.latency.median_s for name, one in timing.others.items()} == {
+    assert {name: timing.latencies[name].median_s for name in timing.speedups} == {
         "ghost": 1e-3,
         "grouped:2": 10e-3,
     }
@@ -642,10 +644,10 @@ def test_more_than_the_macs_explain_is_told_of_every_variant(engine: FakeEngine)
 def test_faster_than_the_roofline_is_told_of_every_variant(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = made_up_ceilings("cpu", "float32", 1, ["contiguous"])[0]._replace(
+    slow = made_up_ceilings(Wanted("cpu", "float32", 1)).ceilings._replace(
         flops_per_s=1e6, bytes_per_s=1e15
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
     report = time_layer(variants=("ghost",), memory_format="contiguous")
     assert report.environment is not None
     places = [noise.where for noise in report.environment.noise if noise.kind == "over_roofline"]
@@ -663,7 +665,7 @@ def test_beside_others_the_depthwise_separable_one_is_timed_with_its_stages(
     assert set(timing.stages) == {"depthwise", "pointwise"}
     assert timing.speedup is not None
     assert report.layers[0].verdict == timing.speedup.verdict == "faster"
-    assert list(timing.others) == ["inverted_residual:2"]
+    assert list(timing.speedups) == ["inverted_residual:2"]
     # the depthwise stage of the inverted residual was not timed alone
     assert timing.part("inverted_residual:2", "depthwise") is None
     assert timing.part("depthwise_separable", "depthwise") == timing.stages["depthwise"]
@@ -672,7 +674,7 @@ def test_beside_others_the_depthwise_separable_one_is_timed_with_its_stages(
 def test_a_variant_that_did_not_fit_is_said_and_the_others_told(engine: FakeEngine) -> None:
     engine.missing = lambda name: name == "cpu, ghost"
     report = time_layer(variants=("ghost", "grouped:2"), memory_format="contiguous")
-    assert list(report.layers[0].latency["cpu"].others) == ["grouped:2"]
+    assert list(report.layers[0].latency["cpu"].speedups) == ["grouped:2"]
     assert report.warnings == (
         "Not timed: cpu, ghost: enough calls do not fit in 300 ms (--time-budget).",
     )
@@ -695,7 +697,7 @@ def test_a_variant_is_timed_with_other_batches_and_dtypes(engine: FakeEngine) ->
     given = {"batches": (1, 2), "dtypes": ("float32", "bfloat16")}
     report = time_layer(variants="ghost", memory_format="contiguous", timing=given)
     assert set(report.latency) == {"cpu", "cpu:batch2", "cpu:bfloat16", "cpu:bfloat16:batch2"}
-    assert all("ghost" in timing.others for timing in report.latency.values())
+    assert all("ghost" in timing.speedups for timing in report.latency.values())
 
 
 # -- whole models
@@ -1015,7 +1017,7 @@ def test_a_layer_of_a_model_under_its_roofline_is_noted(
     slow = Ceilings(
         "cpu", "made up", "float32", 1, flops_per_s=1e15, bytes_per_s=standard / (share * 2e-3)
     )
-    monkeypatch.setattr(bench, "ceilings_of", lambda **given: (slow, True))
+    monkeypatch.setattr(bench, "find_ceilings", lambda wanted, **_: found(slow))
     engine.times = {"3": (2e-3, 9e-3), "0": (9e-3, 9e-3), "whole model": (1.0, 1.0)}
     report = time_model(small(), time_budget_s=100.0)
     assert report.environment is not None
@@ -1260,7 +1262,7 @@ def test_torch_is_left_as_it_was_when_measuring_is_interrupted(
     def interrupted(share: float, name: str) -> None:
         raise KeyboardInterrupt
 
-    counted = count(small().float(), input=(1, 8, 6, 6))
+    counted = count(small().float(), Request((1, 8, 6, 6)))
     before = _state_of_torch()
     options = TimingOptions(threads=1, budget_s=0.3)
     with pytest.raises(KeyboardInterrupt):
@@ -1313,7 +1315,7 @@ def test_the_seed_makes_weights_and_inputs_the_same(
 def test_progress_is_told_by_the_names_of_the_layers() -> None:
     told: list[str] = []
     measure_model(
-        count(small(), input=(1, 8, 6, 6)),
+        count(small(), Request((1, 8, 6, 6))),
         TimingOptions(threads=1, budget_s=0.5),
         lambda share, name: told.append(name),
     )

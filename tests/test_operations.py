@@ -27,7 +27,7 @@ from dscost.networks.network import (
     operation_cost,
     stage_costs,
 )
-from dscost.reports.records import Cost, chain_cost
+from dscost.reports.figures import Cost, chain_cost
 
 MAP, MAP_VALUES = (2, 16, 8, 8), 2 * 16 * 8 * 8
 

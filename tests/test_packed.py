@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import dscost
-from dscost.rendering.wording import model_sentences
+from dscost.pages.wording import model_sentences
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import dscost
+from dscost.pages.wording import model_sentences
 from dscost.rendering import View, render
-from dscost.rendering.wording import model_sentences
 from dscost.reports.records import Layer, Report
 from dscost.reports.report_file import read_saved
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dscost
+from dscost.analysis import Request
 from dscost.converting.convert import convert_target
 from dscost.converting.plan_file import KEEP, Plan, parse_plan, plan_of, plan_text, read_plan
 from dscost.errors import FileProblems, InputError
@@ -168,7 +169,9 @@ def test_layers_that_are_not_there_or_cannot_be_converted_are_told_with_their_pl
         "version: 1\nlayers:\n  layr1: 2\n  conv1: 2\n  pw: 3\n  fc: keep\n", "plan.yaml"
     )
     with pytest.raises(FileProblems) as found:
-        plan.check(["layer1", "conv1"], {"pw": "it is pointwise", "fc": "it is no convolution"})
+        plan.check(
+            {"layer1": None, "conv1": None, "pw": "it is pointwise", "fc": "it is no convolution"}
+        )
     assert str(found.value).splitlines() == [
         "plan.yaml:3:3: unknown layer 'layr1' (did you mean 'layer1'?)",
         "plan.yaml:5:3: 'pw' cannot be converted: it is pointwise",
@@ -178,7 +181,7 @@ def test_layers_that_are_not_there_or_cannot_be_converted_are_told_with_their_pl
 def test_a_layer_that_is_no_convolution_is_not_unknown() -> None:
     with pytest.raises(InputError) as found:
         plan_of({"fc": 2, "": 1, "fd": 1}).check(
-            ["conv1"], {}, {"fc": "Linear", "conv1": "Conv2d", "": "Net"}
+            {"conv1": None}, {"fc": "Linear", "conv1": "Conv2d", "": "Net"}
         )
     assert str(found.value).splitlines() == [
         "plan: 'fc' is no convolution (class Linear)",
@@ -189,12 +192,12 @@ def test_a_layer_that_is_no_convolution_is_not_unknown() -> None:
 
 def test_a_plan_from_python_has_no_places() -> None:
     with pytest.raises(InputError, match=r"^plan: unknown layer 'x' \(known: conv1, pw\)$"):
-        plan_of({"x": 1}).check(["conv1"], {"pw": "pointwise"})
+        plan_of({"x": 1}).check({"conv1": None, "pw": "pointwise"})
     with pytest.raises(
         InputError, match=r"^plan: 'a': expected a rank of 1 or more, or keep, found 0$"
     ):
         plan_of({"a": 0})
-    Plan({"conv1": 1, "pw": KEEP}).check(["conv1"], {"pw": "pointwise"})
+    Plan({"conv1": 1, "pw": KEEP}).check({"conv1": None, "pw": "pointwise"})
 
 
 def test_what_a_model_does_not_take_of_a_plan_has_its_place(tmp_path: Path) -> None:
@@ -206,7 +209,7 @@ def test_what_a_model_does_not_take_of_a_plan_has_its_place(tmp_path: Path) -> N
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             convert(network, plan=path)  # type: ignore[operator]
     with pytest.raises(InputError, match=r"found 1×8$"):
-        convert_target(network, plan=path, input=(1, 8))
+        convert_target(network, Request((1, 8)), plan=path)
     with pytest.raises(InputError, match=r"^cannot read .*no\.yaml: No such file or directory$"):
         convert_target(tmp_path / "no.yaml", plan=path)
 

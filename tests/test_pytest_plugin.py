@@ -1,11 +1,13 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import torch
+from program import run
 
+import dscost
 import dscost.budgets.checking
-import dscost.rendering.verdicts  # noqa: F401
+import dscost.pages.verdicts
 
 pytest_plugins = ["pytester"]
 
@@ -21,9 +23,10 @@ MODEL = "  - name: net\n    target: net.yaml\n    input: [1, 3, 32, 32]\n"
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
     """Return a project like this one: warnings are errors, and a budget needs no torch.
 
-    A run in this process drops what it imports; extensions can be loaded once only, hence the imports above. What
-    needs torch runs in a process of its own.
+    A run in this process drops what it imports; extensions can be loaded once only, hence the
+    imports above and here.
     """
+    dscost.analyze(torch.nn.Linear(4, 4), input=(1, 4))
     pytester.makeini("[pytest]\nfilterwarnings = error\n")
     (pytester.path / "net.yaml").write_text(TINY, encoding="utf-8")
     (pytester.path / ".git").mkdir()
@@ -161,8 +164,7 @@ def test_growth_is_judged_by_the_baseline(project: pytest.Pytester) -> None:
     unknown = project.runpytest_inprocess("--dscost", "-rs")
     unknown.assert_outcomes(passed=2, skipped=1, warnings=1)
     unknown.stdout.fnmatch_lines(["SKIPPED*not judged: the baseline has nothing to compare with"])
-    dscost = Path(sys.executable).parent / "dscost"
-    subprocess.run([dscost, "baseline", "save", "-q"], cwd=project.path, check=True)
+    assert run("baseline", "save", "-q", cwd=project.path).returncode == 0
     project.runpytest_inprocess("--dscost").assert_outcomes(passed=3)
     baseline = project.path / "b.json"
     text = baseline.read_text(encoding="utf-8")
@@ -211,9 +213,9 @@ def test_a_model_is_counted_once_and_only_where_it_is_asked_for(project: pytest.
         "  - {target: 'nets.py:make', input: [1, 4], limits: {macs: 16, params: 20, weight_bytes: 80 B}}\n",
     )
     made = project.path / "made"
-    project.runpytest_subprocess("--dscost", "--collect-only")
+    project.runpytest_inprocess("--dscost", "--collect-only")
     assert not made.exists()
-    project.runpytest_subprocess("--dscost").assert_outcomes(passed=4)
+    project.runpytest_inprocess("--dscost").assert_outcomes(passed=4)
     assert made.read_text(encoding="utf-8") == "x"
 
 
@@ -285,7 +287,7 @@ def test_the_fixture_says_what_a_model_costs(project: pytest.Pytester) -> None:
             assert cost("resnet18").macs <= 1.8e9
         """
     )
-    result = project.runpytest_subprocess()
+    result = project.runpytest_inprocess()
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*AssertionError: assert 1814073344 <= 1800000000.0*"])
 

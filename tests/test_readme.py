@@ -1,24 +1,19 @@
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from program import run
 from readme import README, Example, examples, without_measurements
 
 from dscost.layers.variants import VARIANTS
-
-DSCOST = Path(sys.executable).parent / "dscost"
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.command)
 def test_the_program_prints_what_the_readme_shows(example: Example, tmp_path: Path) -> None:
     for name, text in example.files:
         (tmp_path / name).write_text(text, encoding="utf-8")
-    ran = subprocess.run(
-        [DSCOST, *example.arguments], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+    ran = run(*example.arguments, cwd=tmp_path)
     printed = ran.stdout + ran.stderr
     if example.measured:
         assert without_measurements(printed) == without_measurements(example.printed)

@@ -5,15 +5,16 @@ import re
 from time import process_time
 
 import pytest
+from properties import timing_with
 
 import dscost
 from dscost.errors import UnknownNameError
 from dscost.layers.convolution import conv2d
-from dscost.rendering import RENDERERS, View, render
-from dscost.rendering.pages import Column, Page, Row, Sheet
+from dscost.pages.page import Column, Page, Row, Sheet
+from dscost.pages.wording import formula_line
+from dscost.rendering import View, format_names, register_renderer, render
 from dscost.rendering.terminal import elided, render_pages
-from dscost.rendering.wording import formula_line
-from dscost.reports.records import Latency, Report, Speedup, Timing
+from dscost.reports.records import Latency, Report, Speedup
 
 
 def measured(report: Report, speedup: float, interval: tuple[float, float], verdict: str) -> Report:
@@ -22,7 +23,12 @@ def measured(report: Report, speedup: float, interval: tuple[float, float], verd
     standard, separable = (
         Latency(s, (s * 0.99, s * 1.01), s / 50, s, s, s, 40) for s in (speedup * 1e-4, 1e-4)
     )
-    timing = Timing(standard, standard, separable, Speedup(speedup, interval))
+    timing = timing_with(
+        Speedup(speedup, interval),
+        as_is=standard,
+        standard=standard,
+        depthwise_separable=separable,
+    )
     return report._replace(
         layers=(layer._replace(latency={"cpu": timing}, verdict=verdict),), latency={"cpu": timing}
     )
@@ -295,13 +301,13 @@ def test_unknown_columns_are_named_with_the_nearest(format_name: str) -> None:
 
 def test_every_renderer_takes_every_report() -> None:
     pointwise = dscost.layer(in_channels=8, out_channels=8, kernel_size=1)
-    for format_name in RENDERERS:
+    for format_name in format_names(judges=False):
         assert render([LAYER, pointwise, MODEL], format_name, View(width=80)).endswith("\n")
 
 
-def test_a_renderer_can_be_added() -> None:
-    RENDERERS.register("test-count")(lambda reports, view: f"{len(reports)} reports\n")
-    assert render([LAYER, MODEL], "test-count", View()) == "2 reports\n"
+def test_a_renderer_can_be_added(own_formats: None) -> None:
+    register_renderer("test-count")(lambda said, view: f"{len(said.pages(view))} pages\n")
+    assert render([LAYER, MODEL], "test-count", View()) == "2 pages\n"
 
 
 def test_a_layer_without_a_variant_says_why() -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from dscost.devices.roofline import Ceilings, Rate, bound_of, operator_class, predict
 from dscost.errors import InputError
 from dscost.layers.convolution import ConvSpec, conv2d
-from dscost.reports.records import Cost, Stage
+from dscost.reports.figures import Cost
+from dscost.reports.records import Stage
 
 P, B = 100e9, 20e9  # ridge 5 FLOP/byte
 

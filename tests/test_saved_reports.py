@@ -13,11 +13,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from program import run
+from properties import timing_with
 from torch import nn
 
 import dscost
 from dscost.analysis import count
 from dscost.errors import FileProblems, InputError, UnknownNameError
+from dscost.layers.variants import SEPARABLE, TIMING_KEYS, VERSIONS
 from dscost.networks.architectures import builtin_names
 from dscost.rendering import RENDERERS, View, render
 from dscost.reports.records import (
@@ -28,13 +31,13 @@ from dscost.reports.records import (
     Layer,
     Noise,
     Report,
+    Speedup,
     Timing,
     document,
 )
 from dscost.reports.report_file import parse_reports, read_saved, reports_of
 from tests.properties import law
 
-DSCOST = str(Path(sys.executable).parent / "dscost")
 LAYER = dscost.layer(in_channels=8, out_channels=16, kernel_size=3, stride=2)
 WriteReports = Callable[..., str]
 
@@ -144,7 +147,24 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.lists(values_of(arguments[0]), max_size=2).map(tuple)
     if origin is tuple:
         return st.tuples(*map(values_of, arguments))
+    if kind is Timing:
+        return timings()
     return st.builds(kind, **{name: values_of(hint) for name, hint in get_type_hints(kind).items()})
+
+
+@st.composite
+def timings(draw: st.DrawFn) -> Timing:
+    """Return a timing of any versions, and of further variants, each with its speedup."""
+    hints = get_type_hints(Timing)
+    known = {name: draw(values_of(Latency)) for name in draw(st.sets(st.sampled_from(VERSIONS)))}
+    names = st.text(max_size=5).filter(lambda name: name not in TIMING_KEYS)
+    further = draw(st.sets(names, max_size=1))
+    rated = further | draw(st.sets(st.just(SEPARABLE)))
+    return Timing(
+        {**known, **{name: draw(values_of(Latency)) for name in further}},
+        {name: draw(values_of(Speedup)) for name in rated},
+        **{name: draw(values_of(hints[name])) for name in Timing._fields[2:]},
+    )
 
 
 _SCALARS: Mapping[Any, st.SearchStrategy[Any]] = {
@@ -177,7 +197,7 @@ def test_whatever_was_measured_is_read_back_equal(
 
 
 def test_an_environment_is_of_what_was_measured() -> None:
-    timing = Timing(as_is=Latency(1e-3, None, 0.0, 1e-3, 1e-3, 1e-3, 5))
+    timing = timing_with(as_is=Latency(1e-3, None, 0.0, 1e-3, 1e-3, 1e-3, 5))
     where = Environment("a processor", 1, "float32", "contiguous", "tuned", "2.9", None, None)
     timed = LAYER._replace(latency={"cpu": timing}, environment=where)
     assert read_again(LAYER, timed) == (LAYER, timed)
@@ -198,12 +218,6 @@ def test_every_format_of_a_report_read_back_is_that_of_the_original(
         view = View(explain=explain)
         assert format_name in RENDERERS
         assert render(read_again(report), format_name, view) == render([report], format_name, view)
-
-
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [DSCOST, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=120
-    )
 
 
 @pytest.mark.parametrize("format_name", ["table", "json", "csv", "markdown"])
@@ -570,7 +584,7 @@ def test_what_json_would_let_pass_is_refused_at_its_place(old: str, new: str, to
 
 def test_what_a_later_version_found_out_is_shown_plainly() -> None:
     report = dscost.layer(in_channels=8, out_channels=8, kernel_size=3)
-    timing = Timing(as_is=Latency(1e-3, None, 0.0, 1e-3, 1e-3, 1e-3, 5))
+    timing = timing_with(as_is=Latency(1e-3, None, 0.0, 1e-3, 1e-3, 1e-3, 5))
     where = Environment("a processor", 1, "float32", "contiguous", "tuned", "2.9", None, None,
                         noise=(Noise("solar_flare", 3.5, 2.0, "cpu"),))  # fmt: skip
     causes = (
@@ -582,7 +596,7 @@ def test_what_a_later_version_found_out_is_shown_plainly() -> None:
                             doubts=(Doubt("haunted", "Something walks."),))  # fmt: skip
     assert read_again(later) == (later,)
     for name in ("table", "markdown"):
-        text = RENDERERS[name]([later], View(explain=True))
+        text = render(later, name, View(explain=True))
         assert "assumed: colour" in text
         assert "Solar flare: 3.5, in order up to 2 (cpu)." in text
         assert "Cold fusion: share 0.5, by hand." in text

@@ -14,18 +14,19 @@ from jsonschema import Draft7Validator
 from properties import law
 
 import dscost
-from dscost.budgets import language
-from dscost.budgets.language import read_budget
-from dscost.budgets.metrics import METRICS
+from dscost.budgets.reading import read_budget
+from dscost.budgets.records import BOUNDS, LEVELS, POLICIES
 from dscost.cli import run
 from dscost.errors import FileProblems, InputError, UnknownNameError
 from dscost.networks import language as architectures
+from dscost.networks.forms import LISTS
 from dscost.networks.keys import LAYERS
+from dscost.notation.forms import quantity
 from dscost.notation.marked_yaml import parse_yaml, read_yaml
 from dscost.notation.quantities import QUANTITIES, parse_quantity
+from dscost.reports.figures import FIGURES
 from dscost.reports.records import REPORT_KEYS, document
 from dscost.schemas import SCHEMAS, schema
-from dscost.schemas.of_budgets import POLICIES_SAID, quantity
 
 ROOT = Path(__file__).parent.parent
 Schema = dict[str, Any]
@@ -264,12 +265,12 @@ _BESIDE = {
     "message": st.sampled_from(["a", " ", 5]),
 }
 _LIMITS = st.dictionaries(
-    st.sampled_from([*METRICS, "prams"]),
+    st.sampled_from([*FIGURES, "prams"]),
     _QUANTITIES
     | st.fixed_dictionaries(
         {},
         optional={
-            **dict.fromkeys(("ignore_below", "tolerance", *language.BOUNDS), _QUANTITIES),
+            **dict.fromkeys(("ignore_below", "tolerance", *BOUNDS), _QUANTITIES),
             **_BESIDE,
         },
     ),
@@ -354,7 +355,7 @@ _BUDGETS = st.fixed_dictionaries(
         "models": st.lists(_MODELS, max_size=2) | st.just([{"target": "m"}]),
         "defaults": st.fixed_dictionaries({}, optional={**_RUNS, "limits": _LIMITS}),
         "policy": st.dictionaries(
-            st.sampled_from([*language.POLICIES, "on"]), st.sampled_from([*language.LEVELS, "note"])
+            st.sampled_from([*POLICIES, "on"]), st.sampled_from([*LEVELS, "note"])
         ),
         "baseline": _TEXTS,
         "description": _TEXTS,
@@ -388,26 +389,39 @@ def test_parser_and_schema_agree(budget: dict[str, Any]) -> None:
     assert bool(complaints) == bool(refused), (complaints, refused)
 
 
-def test_the_keys_of_a_budget_are_those_of_the_parser() -> None:
+KEYS: Mapping[str, str] = {
+    "": "version baseline defaults policy models description",
+    "models": "name target input batch dtype set kwargs trust matrix limits entries layers exclude "
+    "policy",
+    "defaults": "input batch dtype limits",
+    "entries": "match limits",
+    "layers": "match each total allow_empty",
+    "exclude": "match reason",
+    "limit": "max min max_increase max_decrease ignore_below tolerance level message",
+    "policy": "on_missing_baseline on_stale_baseline on_unmatched_rule on_unknown_cost "
+    "on_unseen_work on_value_dependent on_unused_weights on_unloadable_model on_improvement",
+}
+"""Of a budget, as `configs/budgets/README.md` has them."""
+
+
+def test_a_budget_has_the_keys_of_its_language() -> None:
     found = schema("budget")
     model = found["definitions"]["model"]
-    items = {key: model["properties"][key]["items"] for key in ("entries", "layers", "exclude")}
-    assert keys_of(found) == set(language.TOP_KEYS)
-    assert keys_of(model) == set(language.MODEL_KEYS)
-    assert keys_of(found["properties"]["defaults"]) == set(language.DEFAULT_KEYS)
-    assert keys_of(found["properties"]["policy"]) == set(language.POLICIES) == set(POLICIES_SAID)
-    assert keys_of(items["entries"]) == set(language.ENTRY_KEYS)
-    assert keys_of(items["layers"]) == set(language.RULE_KEYS)
-    assert keys_of(items["exclude"]) == set(language.EXCLUSION_KEYS)
-    assert keys_of(found["definitions"]["limits"]) == set(METRICS)
-    assert keys_of(found["definitions"]["layer_limits"]) == {
-        name for name, one in METRICS.items() if one.of_layers
-    }
+    mappings = {"": found, "models": model, "defaults": found["properties"]["defaults"]}
+    mappings |= {key: model["properties"][key]["items"] for key in ("entries", "layers", "exclude")}
+    mappings["policy"] = found["properties"]["policy"]
     limits = [
         found["definitions"][f"limit_{kind}"]["anyOf"][1]
-        for kind in {one.kind for one in METRICS.values()}
+        for kind in {one.kind for one in FIGURES.values()}
     ]
-    assert set().union(*map(keys_of, limits)) == set(language.LIMIT_KEYS)
+    keys = {name: keys_of(mapping) for name, mapping in mappings.items()}
+    keys["limit"] = set().union(*map(keys_of, limits))
+    assert keys == {name: set(words.split()) for name, words in KEYS.items()}
+    assert keys_of(model["properties"]["policy"]) == keys["policy"] - {"on_stale_baseline"}
+    assert keys_of(found["definitions"]["limits"]) == set(FIGURES)
+    assert keys_of(found["definitions"]["layer_limits"]) == {
+        name for name, one in FIGURES.items() if one.is_of_layers
+    }
 
 
 def test_every_mapping_of_a_budget_is_closed_or_free_on_purpose() -> None:
@@ -428,7 +442,7 @@ def test_every_key_of_a_budget_says_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("kind", QUANTITIES)
 def test_a_quantity_is_one_for_the_schema_where_it_is_one_for_the_parser(kind: str) -> None:
-    validator = Draft7Validator(quantity(kind))
+    validator = Draft7Validator(quantity(kind).schema({}))
     units = [unit for units, _ in QUANTITIES.values() for unit in units]
     digits = ("1", "1.5", ".5", "1_000", "1__0", "1e3", "-1", "")
     numbers = [f"{number}{space}" for number in digits for space in ("", " ")]
@@ -696,16 +710,15 @@ def test_parser_and_schema_refuse_a_network(text: str) -> None:
     assert architecture_accepts(text) == (False, False)
 
 
-def test_the_keys_of_an_architecture_are_those_of_the_parser() -> None:
+def test_an_architecture_has_the_keys_of_its_language() -> None:
     found = schema("architecture")
-    assert keys_of(found["else"]) == set(architectures.TOP_KEYS)
+    top = "description source input settings models defaults blocks layers"
+    assert keys_of(found["else"]) == set(top.split())
     block = found["else"]["properties"]["blocks"]["additionalProperties"]
-    assert keys_of(block) == set(architectures.BLOCK_KEYS)
+    assert keys_of(block) == {"columns", "repeat", "layers"}
     *layers, words = found["definitions"]["layer"]["anyOf"]
     assert words == {"enum": ["flatten"]}
     by_kind = dict(zip(LAYERS, layers, strict=True))
     for kind, values in LAYERS.items():
-        own = (
-            {"block", "rows"} if kind == "block" else {*values, *architectures.LISTS.get(kind, ())}
-        )
+        own = {"block", "rows"} if kind == "block" else {*values, *LISTS.get(kind, ())}
         assert keys_of(by_kind[kind]) == {*own, "name", "when"}, kind

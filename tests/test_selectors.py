@@ -17,7 +17,8 @@ from dscost.budgets.selectors import (
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.layers.operations import OPERATIONS
-from dscost.reports.records import Cost, Layer, Operator
+from dscost.reports.figures import Cost
+from dscost.reports.records import Layer, Operator
 
 NOTHING = Cost(0, 0, 0, 0, 0, 0)
 

@@ -18,7 +18,7 @@ from dscost.networks.architectures import (
 from dscost.networks.expressions import UNKNOWN, Expression, UnknownValue
 from dscost.networks.language import parse_architecture
 from dscost.networks.network import Operation
-from dscost.notation.marked_yaml import parse_yaml, read_yaml
+from dscost.notation.marked_yaml import Problems, parse_yaml, read_yaml
 
 SHAPE = (1, 3, 16, 16)
 
@@ -26,7 +26,7 @@ SHAPE = (1, 3, 16, 16)
 def unrolled(
     text: str, shape: tuple[int, ...] | None = SHAPE, **overrides: Any
 ) -> tuple[Operation, ...]:
-    problems: list[Problem] = []
+    problems = Problems()
     file = parse_architecture(parse_yaml(text, "net.yaml", problems), "net.yaml", problems)
     return build(
         Architecture("net", file, file.settings), overrides=overrides, shape=shape
@@ -281,7 +281,7 @@ def test_a_file_is_read_on_after_a_duplicate_key(tmp_path: Path) -> None:
 
 
 def test_what_was_wrong_with_the_yaml_is_collected_for_who_asks() -> None:
-    problems: list[Problem] = []
+    problems = Problems()
     assert parse_yaml("{a: 1, a: 2, b: .nan}", "f.yaml", problems).plain == {"a": 1, "b": None}
     assert problems == [
         Problem(1, 8, "duplicate key 'a' (first on line 1)"),

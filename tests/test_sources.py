@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from program import run
 from torch import Tensor, nn
 
 import dscost
@@ -21,7 +22,6 @@ from dscost.errors import DscostError, InputError, UnavailableError, UnknownName
 from dscost.sources import SOURCES, ArchitectureSource, ModuleSource, find_source, importing
 
 WriteFile = Callable[..., str]
-DSCOST = str(Path(sys.executable).parent / "dscost")
 
 MODELS = """
 import torch
@@ -780,13 +780,7 @@ def test_counting_a_builtin_asks_neither_torch_nor_the_zoos() -> None:
 def test_the_command_line_tells_what_is_wrong_in_one_line_and_exits_2(
     models: str, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    ran = subprocess.run(
-        [DSCOST, "model", *arguments, "--no-time"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    ran = run("model", *arguments, "--no-time", cwd=tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert len(ran.stderr.splitlines()) == 1
     assert ran.stderr.startswith(f"dscost: {message}")
@@ -802,9 +796,7 @@ def test_the_command_line_counts_what_a_factory_makes(models: str, tmp_path: Pat
         "--no-time",
         "--json",
     ]
-    ran = subprocess.run(
-        [DSCOST, "model", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    ran = run("model", *arguments, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert '"macs": 96' in ran.stdout
 

@@ -1,13 +1,11 @@
 """How to measure: what the options come to, and what is refused."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import program
 import pytest
 
 import dscost
@@ -15,8 +13,6 @@ from dscost.cli import options as opt
 from dscost.errors import InputError, UnknownNameError
 from dscost.notation.units import parse_share
 from dscost.timing import CUDA_MODES, MAX_SETTINGS, MEMORY_FORMATS, Setting, TimingOptions
-
-DSCOST = str(Path(sys.executable).parent / "dscost")
 
 
 def keys(
@@ -285,11 +281,8 @@ def test_what_is_no_share_is_refused_by_the_name_of_its_option(text: str) -> Non
 LAYER = ("layer", "--cin", "16", "--cout", "16", "-k", "3")
 
 
-def run(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "XDG_CACHE_HOME": str(cache)}
-    return subprocess.run(
-        [DSCOST, *arguments], capture_output=True, text=True, env=env, timeout=300, check=False
-    )
+def run(*arguments: str, cache: Path) -> program.Ran:
+    return program.run(*arguments, env={"XDG_CACHE_HOME": str(cache)})
 
 
 @pytest.mark.parametrize(

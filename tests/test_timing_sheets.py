@@ -4,18 +4,19 @@ import json
 import re
 
 import pytest
+from properties import timing_with
 
 import dscost
 from dscost.analysis.bench import UNKNOWN_FLOOR
-from dscost.rendering import View, render
-from dscost.rendering.pages import Sheet
-from dscost.rendering.timings import (
+from dscost.pages.page import Sheet
+from dscost.pages.timings import (
     devices_sheet,
     explanation_sheet,
     format_difference,
     settings_sheet,
     sums_sheet,
 )
+from dscost.rendering import View, render
 from dscost.reports.records import (
     Bound,
     Ceiling,
@@ -36,10 +37,16 @@ def latency(seconds: float, **given: float | str | bool) -> Latency:
 
 def timing(standard_s: float, separable_s: float | None = None, **given: object) -> Timing:
     if separable_s is None:
-        return Timing(as_is=latency(standard_s), standard=latency(standard_s))
+        return timing_with(as_is=latency(standard_s), standard=latency(standard_s))
     ratio = standard_s / separable_s
     speedup = Speedup(ratio, (ratio * 0.99, ratio * 1.01))
-    return Timing(latency(standard_s), latency(standard_s), latency(separable_s), speedup, **given)
+    return timing_with(
+        speedup,
+        as_is=latency(standard_s),
+        standard=latency(standard_s),
+        depthwise_separable=latency(separable_s),
+        rest=given,
+    )
 
 
 def cells(sheet: Sheet) -> list[dict[str, str]]:
@@ -168,7 +175,7 @@ def test_settings_of_a_layer_without_a_variant_have_no_verdict() -> None:
 
 
 def test_compiling_is_told_for_both_sides() -> None:
-    compiled = timing(2e-4, 1e-4)._replace(
+    compiled = timing_with(
         standard=latency(2e-4, compile_s=1.5), depthwise_separable=latency(1e-4, compile_s=2.25)
     )
     sheet = settings_sheet({"cpu": timing(2e-4, 1e-4), "cpu:compile": compiled}, own_batch=1)
@@ -180,7 +187,8 @@ def test_compiling_is_told_for_both_sides() -> None:
 
 def explained() -> Layer:
     (layer,) = COUNTED.layers
-    one = Timing(
+    one = timing_with(
+        Speedup(2.25, (2.2, 2.3)),
         as_is=latency(216e-6),
         standard=latency(
             216e-6, roofline_s=15.12e-6, bound="compute", predicted_s=155e-6, roofline_fraction=0.07
@@ -188,13 +196,14 @@ def explained() -> Layer:
         depthwise_separable=latency(
             96e-6, roofline_s=2.6e-6, bound="memory", roofline_fraction=0.0271
         ),
-        speedup=Speedup(2.25, (2.2, 2.3)),
-        stages={
-            "depthwise": latency(61e-6, roofline_s=1e-6, bound="memory"),
-            "pointwise": latency(36.5e-6),
+        rest={
+            "stages": {
+                "depthwise": latency(61e-6, roofline_s=1e-6, bound="memory"),
+                "pointwise": latency(36.5e-6),
+            },
+            "gap_s": -1.5e-6,
+            "backends": {"standard": "Slow2d", "depthwise": "Mkldnn", "pointwise": "Slow2d"},
         },
-        gap_s=-1.5e-6,
-        backends={"standard": "Slow2d", "depthwise": "Mkldnn", "pointwise": "Slow2d"},
     )
     return layer._replace(latency={"cpu": one})
 
@@ -227,9 +236,7 @@ def test_the_explanation_has_a_row_per_variant_stage_and_gap() -> None:
 def test_the_explanation_says_where_both_bounds_are_near(
     bound: str, balanced: bool, said: str
 ) -> None:
-    one = Timing(
-        as_is=None, standard=latency(216e-6, roofline_s=15e-6, bound=bound, balanced=balanced)
-    )
+    one = timing_with(standard=latency(216e-6, roofline_s=15e-6, bound=bound, balanced=balanced))
     (layer,) = COUNTED.layers
     assert column(explanation_sheet(layer._replace(latency={"cpu": one})), "bound") == [said]
 
@@ -432,7 +439,7 @@ def test_a_clock_that_promises_more_than_the_macs_is_sure_of_it(
     interval: tuple[float, float], said: str
 ) -> None:
     # 1 / (1/256 + 1/9) = 8.69 times fewer MACs
-    faster = timing(9e-4, 1e-4)._replace(speedup=Speedup(9.0, interval))
+    faster = timing(9e-4, 1e-4)._replace(ratios={"depthwise_separable": Speedup(9.0, interval)})
     assert said in render([measured({"cpu": faster})], "table", View())
 
 

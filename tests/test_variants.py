@@ -17,7 +17,7 @@ from dscost.layers.variants import (
     why_not_separable,
 )
 from dscost.networks.network import stage_costs
-from dscost.reports.records import chain_cost
+from dscost.reports.figures import chain_cost
 
 
 @st.composite

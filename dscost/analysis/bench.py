@@ -16,9 +16,9 @@ from dscost.layers.others import Part
 from dscost.modules.building import build_variant, placed, random_input
 from dscost.notation.units import format_bytes, format_seconds
 from dscost.reports.records import SAME_WITHIN, Ceiling, Environment, Noise, Speedup, Stage
-from dscost.timing import Setting, TimingOptions
+from dscost.timing import Progress, Setting, TimingOptions
 from dscost.timing.backends import backend_of
-from dscost.timing.ceilings import ceilings_of
+from dscost.timing.ceilings import Wanted, find_ceilings
 from dscost.timing.counters import process_counters
 from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, replayed, why_no_cuda
 from dscost.timing.engine import Call, Case, Comparison, Timer, compare
@@ -35,8 +35,6 @@ from dscost.timing.machine import (
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
 from dscost.tracing import Arguments
 
-Progress = Callable[[float, str], None]
-
 FASTEST_MACS_PER_S = {"cpu": 2e11, "cuda": 1e15}
 """More than one thread of a CPU, or a whole GPU, does; what would not fit in the time even so is
 not built."""
@@ -51,8 +49,8 @@ MOST_REGIME_SPREAD = 3.0
 
 AGAINST_ITSELF = "against itself"
 """The case that tells how noisy the machine is."""
-LEAST_FLOOR_EPOCHS = 4
-"""Fewer epochs of it tell nothing."""
+LEAST_FLOOR_ROUNDS = 4
+"""Fewer rounds of it tell nothing."""
 UNKNOWN_FLOOR = 0.1
 """What is taken for the noise floor where the time did not suffice to find it."""
 
@@ -278,8 +276,8 @@ class Bench:
         }
         for device, case in itself.items():
             aside = found.pop(case.name, None)
-            if aside and len(aside.epochs) >= LEAST_FLOOR_EPOCHS:
-                self.noise_floors[device] = noise_of(aside.epochs)
+            if aside and len(aside.log_ratios) >= LEAST_FLOOR_ROUNDS:
+                self.noise_floors[device] = noise_of(aside.log_ratios)
         for case in cases:
             if case.name in found:
                 self._judge_comparison(case, found[case.name])
@@ -296,23 +294,18 @@ class Bench:
             self._judge("context_switches", result.switched_share, MOST_SWITCHED, name)
             faults = [count for count in result.faults_per_call if count is not None]
             self._judge("page_faults", max(faults, default=None), MOST_FAULTS, name)
-        spread = regime_spread([[quad.log_ratio for quad in quads] for quads in result.kept])
+        ratios = [[quartet.log_ratio for quartet in quartets] for quartets in result.kept]
+        spread = regime_spread(ratios)
         if spread is not None:
             self._judge("regimes", spread, MOST_REGIME_SPREAD, name)
-        blocks = [
-            b
-            for epoch in result.rounds
-            for quad in epoch.quads
-            for b in (*quad.first, *quad.second)
-        ]
-        throttled = sum(block.disturbed for block in blocks)
+        throttled = sum(block.disturbed for block in result.blocks)
         if throttled:
-            self.noise.append(Noise("throttled", throttled / len(blocks), LEAST_CLOCK, name))
+            self.noise.append(Noise("throttled", throttled / len(result.blocks), LEAST_CLOCK, name))
 
     def speedup(self, result: Comparison, setting: Setting) -> Speedup:
         """Return the speedup of a comparison, judged by the noise floor of its device."""
         floor = self.noise_floors.get(setting.device, UNKNOWN_FLOOR)
-        return speedup_of(result.epochs, max(SAME_WITHIN, floor))
+        return speedup_of(result.log_ratios, max(SAME_WITHIN, floor))
 
     def ceilings(
         self, setting: Setting, memory_formats: Sequence[str], progress: Progress | None
@@ -322,13 +315,8 @@ class Bench:
         if key in self._ceilings or (setting.device == "cuda" and self._no_cuda):
             return self._ceilings.get(key)
         try:
-            found, _ = ceilings_of(
-                device=setting.device,
-                dtype=setting.dtype,
-                threads=self.threads,
-                memory_formats=memory_formats,
-                progress=progress,
-            )
+            wanted = Wanted(setting.device, setting.dtype, self.threads, memory_formats)
+            found: Ceilings | None = find_ceilings(wanted, progress=progress).ceilings
         except UnavailableError as error:
             self.warn(f"No roofline: {error}")
             found = None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from dscost.analysis.bench import Bench, Prepared, Progress
+from dscost.analysis.bench import Bench, Prepared
 from dscost.analysis.timed import ceilings_for
 from dscost.devices.roofline import Ceilings, predict
 from dscost.errors import UnavailableError
@@ -15,8 +15,9 @@ from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.variants import depthwise_separable
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
-from dscost.reports.records import Cost, Environment, Speedup, Stage
-from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
+from dscost.reports.figures import Cost
+from dscost.reports.records import Environment, Speedup, Stage
+from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case, Comparison
 from dscost.timing.statistics import speedup_of, summarize
 from dscost.tracing import Arguments
@@ -163,7 +164,7 @@ def time_both(
         result = bench.compare([case], CHECKING_SHARE * bench.budget_s, progress).get(case.name)
     if result is None:
         return None
-    return summarize(result.first_s).median_s, speedup_of(result.epochs)
+    return summarize(result.first_s).median_s, speedup_of(result.log_ratios)
 
 
 def _prepared(
@@ -246,7 +247,7 @@ def _paired(results: Mapping[int, Comparison]) -> dict[int, Seconds]:
         [second for result in results.values() for second in result.first_s]
     ).median_s
     times = {
-        rank: Seconds(as_is_s / speedup_of(result.epochs).median)
+        rank: Seconds(as_is_s / speedup_of(result.log_ratios).median)
         for rank, result in results.items()
     }
     return {AS_IS: Seconds(as_is_s), **times}

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.errors import UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape, conv2d, pair
-from dscost.layers.variants import depthwise_separable, formula_ratio, why_not_separable
+from dscost.layers.variants import (
+    BOTH_WAYS,
+    SEPARABLE,
+    STANDARD,
+    VERSIONS,
+    depthwise_separable,
+    formula_ratio,
+    why_not_separable,
+)
 from dscost.networks.network import (
     NETWORK_INPUT,
     Operation,
@@ -17,7 +25,8 @@ from dscost.networks.network import (
     stage_costs,
 )
 from dscost.notation.units import dtype_bytes, format_layer, format_shape
-from dscost.reports.records import Coverage, Input, Layer, Report, Totals, chain_cost
+from dscost.reports.figures import chain_cost
+from dscost.reports.records import Coverage, Input, Layer, Report, Totals
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -65,8 +74,6 @@ LAYER_DEFAULTS: Mapping[str, Any] = {
 """What is assumed of a layer where nothing is said; no padding means the one that keeps the size at
 stride 1."""
 
-VARIANT_NAMES = ("standard", "depthwise_separable")
-
 
 class CountedModel(NamedTuple):
     """A counted model with what it takes to build and time it, unless its report was `saved` before."""
@@ -113,7 +120,7 @@ def count_layer(
     element_bytes = dtype_bytes(values["dtype"])
     input_shape = (values["batch"], in_channels, height, width)
     layer = layer_of(conv, input_shape, values["depth_multiplier"], element_bytes)
-    totals = Totals(layer.cost, layer.cost, layer.variants.get("depthwise_separable", layer.cost))
+    totals = Totals(layer.cost, layer.cost, layer.variants.get(SEPARABLE, layer.cost))
     settings = {"depth_multiplier": values["depth_multiplier"]}
     if variants:
         from dscost.analysis.varying import with_variants
@@ -136,7 +143,7 @@ def layer_of(
     conv: ConvSpec, input_shape: Shape, depth_multiplier: int, element_bytes: int
 ) -> Layer:
     """Return one convolution with its depthwise-separable variant, or the reason why it has none."""
-    (itself,) = stage_costs([("standard", conv)], input_shape, element_bytes)
+    (itself,) = stage_costs([(STANDARD, conv)], input_shape, element_bytes)
     layer = Layer(
         name="layer",
         type=conv.type,
@@ -146,8 +153,8 @@ def layer_of(
         input_shape=input_shape,
         output_shape=itself.output_shape,
         cost=itself.cost,
-        variants={"standard": itself.cost},
-        stages={"standard": (itself,)},
+        variants={STANDARD: itself.cost},
+        stages={STANDARD: (itself,)},
     )
     reason = why_not_separable(conv)
     if reason:
@@ -156,9 +163,9 @@ def layer_of(
     return layer._replace(
         variants={
             **layer.variants,
-            "depthwise_separable": chain_cost([stage.cost for stage in stages]),
+            SEPARABLE: chain_cost([stage.cost for stage in stages]),
         },
-        stages={**layer.stages, "depthwise_separable": stages},
+        stages={**layer.stages, SEPARABLE: stages},
         formula_ratio=formula_ratio(conv, depth_multiplier),
     )
 
@@ -249,8 +256,7 @@ class ArchitectureVersions:
     def totals(self, swaps: "Sequence[Swap]") -> Totals:
         """Return what the versions cost with these swaps and no others."""
         as_is, standard, separable = (
-            network_cost(self._written(name, swaps), self._element_bytes)
-            for name in ("as_is", *VARIANT_NAMES)
+            network_cost(self._written(name, swaps), self._element_bytes) for name in VERSIONS
         )
         return Totals(as_is, standard, separable)
 
@@ -332,7 +338,7 @@ def _layers(
         if swap:
             stages = {
                 name: stage_costs(swap.convs(name), layer.input_shape, element_bytes)
-                for name in VARIANT_NAMES
+                for name in BOTH_WAYS
             }
             layer = layer._replace(
                 stages=stages,

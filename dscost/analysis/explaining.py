@@ -8,7 +8,9 @@ Source:
 from collections.abc import Iterator, Mapping, Sequence
 
 from dscost.devices.roofline import Ceilings, operator_class, predict
-from dscost.reports.records import Cause, Layer, Stage, Timing, chain_cost
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
+from dscost.reports.figures import chain_cost
+from dscost.reports.records import Cause, Layer, Stage, Timing
 
 DOMINANT = 0.3
 """A part that takes that share of the separable layer's time is worth a word."""
@@ -76,11 +78,8 @@ def causes_of(
     return sorted(found, key=lambda cause: -float(cause.figures["weight"]))
 
 
-_VARIANTS = ("standard", "depthwise_separable")
-
-
 def _separable(layer: Layer) -> Sequence[Stage]:
-    return layer.stages["depthwise_separable"]
+    return layer.stages[SEPARABLE]
 
 
 def _depthwise_stage(
@@ -116,7 +115,7 @@ def _depthwise_stage(
     if waits:
         yield Cause("memory_bound", key, figures)
         return
-    usual = sum(one.cost.flops for one in layer.stages["standard"]) / timing.standard.median_s
+    usual = sum(one.cost.flops for one in layer.stages[STANDARD]) / timing.standard.median_s
     yield Cause(
         "depthwise_kernel", key, {**figures, "efficiency": stage.cost.flops / seconds / usual}
     )
@@ -130,7 +129,7 @@ def _few_channels(
     layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
 ) -> Iterator[Cause]:
     """A stem: the standard layer spends its time on its output, which the separable one writes as well."""
-    standard = layer.stages["standard"][0]
+    standard = layer.stages[STANDARD][0]
     conv = standard.conv
     channels = conv.in_channels // conv.groups if conv else FEW_CHANNELS
     if channels >= FEW_CHANNELS or ceilings is None or timing.standard is None:
@@ -153,7 +152,7 @@ def _more_bytes(
 ) -> Iterator[Cause]:
     """The result between the stages is written and read once more; moving it takes much of the time."""
     standard, separable = (
-        chain_cost([stage.cost for stage in layer.stages[name]]) for name in _VARIANTS
+        chain_cost([stage.cost for stage in layer.stages[name]]) for name in BOTH_WAYS
     )
     ratio, whole = separable.traffic_bytes / standard.traffic_bytes, timing.depthwise_separable
     if ratio < 1 or ceilings is None or whole is None:
@@ -169,7 +168,7 @@ def _backend(layer: Layer, timing: Timing, key: str) -> Iterator[Cause]:
     standard, stages = timing.standard, _separable(layer)
     if standard is None or not timing.backends:
         return
-    usual = sum(stage.cost.flops for stage in layer.stages["standard"]) / standard.median_s
+    usual = sum(stage.cost.flops for stage in layer.stages[STANDARD]) / standard.median_s
     for stage in stages:
         part = timing.stages.get(stage.name)
         if part is None or stage.conv is None or timing.depthwise_separable is None:

@@ -3,18 +3,24 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from dscost.analysis.bench import Bench, Prepared, Progress
+from dscost.analysis.bench import Bench, Prepared
 from dscost.analysis.explaining import causes_of
-from dscost.analysis.timed import against_roofline, ceilings_for, judge, timing_of
+from dscost.analysis.timed import (
+    against_roofline,
+    ceilings_for,
+    judge,
+    timing_of,
+    with_compile_times,
+    with_roofline,
+)
 from dscost.analysis.varying import parts_of
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
-from dscost.reports.records import Cause, Layer, Report, Stage, TimedVariant, Timing
-from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
+from dscost.reports.records import Cause, Layer, Report, Stage, Timing
+from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case, Comparison
 from dscost.timing.statistics import summarize
-
-SEPARABLE = "depthwise_separable"
 
 LEAST_BUDGET_S = 2.0
 CASE_BUDGET_S = 0.7
@@ -45,10 +51,10 @@ class _Trial:
     @property
     def variants(self) -> list[str]:
         """Those that the standard one is compared with."""
-        return [name for name in self.stages if name != "standard"]
+        return [name for name in self.stages if name != STANDARD]
 
     def case_of(self, variant: str) -> str:
-        return self.key if variant in (SEPARABLE, "standard") else f"{self.key}, {variant}"
+        return self.key if variant in BOTH_WAYS else f"{self.key}, {variant}"
 
 
 def time_layer(report: Report, options: TimingOptions, progress: Progress | None) -> Report:
@@ -69,7 +75,7 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
                 bench.warn(f"Not timed: {case}: enough calls do not fit in {bench.budget}.")
             timing = _timing(bench, trial, compared)
             if timing:
-                timings[trial.key] = _with_roofline(bench, timing, trial, progress)
+                timings[trial.key] = _bounded(bench, timing, trial, progress)
         if timings:
             causes = _causes(
                 bench,
@@ -79,8 +85,7 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
                 progress,
             )
     for key, timing in timings.items():
-        others = {name: layer.reduction_of(name).macs for name in timing.others}
-        judge(bench, key, timing, report.totals.reduction.macs, others)
+        judge(bench, key, timing, {name: layer.reduction_of(name).macs for name in timing.ratios})
     first = next(iter(timings.values()), None)
     return report._replace(
         layers=(
@@ -121,9 +126,9 @@ def _prepared(bench: Bench, report: Report, setting: Setting) -> _Trial:
 
 def _compared(trial: _Trial) -> list[str]:
     """Return the variants that can be run beside the standard one; that itself where there are no others."""
-    if "standard" not in trial.calls:
+    if STANDARD not in trial.calls:
         return []
-    return [name for name in trial.variants or ["standard"] if name in trial.calls]
+    return [name for name in trial.variants or [STANDARD] if name in trial.calls]
 
 
 def _cases(bench: Bench, trial: _Trial) -> Iterator[Case]:
@@ -132,7 +137,7 @@ def _cases(bench: Bench, trial: _Trial) -> Iterator[Case]:
         return
     timer = bench.timer(trial.setting)
     for name in _compared(trial):
-        yield Case(trial.case_of(name), trial.calls["standard"].call, trial.calls[name].call, timer)
+        yield Case(trial.case_of(name), trial.calls[STANDARD].call, trial.calls[name].call, timer)
     if len(trial.parts) == 2:
         depthwise, pointwise = trial.parts.values()
         yield Case(trial.stages_case, depthwise.call, pointwise.call, timer)
@@ -145,45 +150,24 @@ def _late(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> li
 
 
 def _timing(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> Timing | None:
-    results = {
-        name: compared[trial.case_of(name)]
-        for name in _compared(trial)
-        if trial.case_of(name) in compared
-    }
+    cases = {name: trial.case_of(name) for name in _compared(trial)}
+    results = {name: compared[case] for name, case in cases.items() if case in compared}
     if not results:
         return None
-    usual = results.get(SEPARABLE) or results.get("standard")
-    others = {name: result for name, result in results.items() if result is not usual}
-    if usual:
-        timing = timing_of(bench, usual, trial.setting, has_variant=SEPARABLE in results)
-    else:
-        timing = Timing(standard=summarize(next(iter(others.values())).first_s))
-    timing = timing._replace(
-        backends=_backends(trial),
-        others={
-            name: TimedVariant(summarize(result.second_s), bench.speedup(result, trial.setting))
-            for name, result in others.items()
-        },
-    )
-    for name, prepared in trial.calls.items():
-        latency = timing.of(name)
-        if latency:
-            timing = timing.with_latency(name, latency._replace(compile_s=prepared.compile_s))
-    timing = timing._replace(as_is=timing.standard)
-    apart = compared.get(trial.stages_case)
-    if apart is None or timing.depthwise_separable is None:
+    timing = timing_of(bench, results, trial.setting)._replace(backends=_backends(trial))
+    timing = with_compile_times(timing, {"as_is": trial.calls[STANDARD], **trial.calls})
+    apart, separable = compared.get(trial.stages_case), timing.depthwise_separable
+    if apart is None or separable is None:
         return timing
     depthwise, pointwise = trial.parts
     stages = {depthwise: summarize(apart.first_s), pointwise: summarize(apart.second_s)}
-    gap_s = timing.depthwise_separable.median_s - sum(
-        latency.median_s for latency in stages.values()
-    )
+    gap_s = separable.median_s - sum(latency.median_s for latency in stages.values())
     return timing._replace(stages=stages, gap_s=gap_s)
 
 
 def _backends(trial: _Trial) -> dict[str, str]:
     """Return the backends of the convolutions: of the usual variants by stage, of others by variant and stage."""
-    parts = {"standard": trial.calls["standard"], **trial.parts}
+    parts = {STANDARD: trial.calls[STANDARD], **trial.parts}
     found = {name: one.backends[""] for name, one in parts.items() if "" in one.backends}
     for name in trial.variants:
         if name != SEPARABLE and name in trial.calls:
@@ -194,23 +178,17 @@ def _backends(trial: _Trial) -> dict[str, str]:
     return found
 
 
-def _with_roofline(
-    bench: Bench, timing: Timing, trial: _Trial, progress: Progress | None
-) -> Timing:
+def _bounded(bench: Bench, timing: Timing, trial: _Trial, progress: Progress | None) -> Timing:
     ceilings = ceilings_for(bench, trial.setting, progress)
     if ceilings is None:
         return timing
     setting = trial.setting
-    for name, stages in trial.stages.items():
-        timing = timing.with_latency(
-            name, against_roofline(timing.of(name), stages, ceilings, setting)
-        )
-    parts = {stage.name: (stage,) for stage in trial.stages.get(SEPARABLE, ())}
-    bounded = {
-        name: against_roofline(one, parts[name], ceilings, setting) or one
-        for name, one in timing.stages.items()
+    parts = {stage.name: [stage] for stage in trial.stages.get(SEPARABLE, ())}
+    stages = {
+        name: against_roofline(latency, parts[name], ceilings, setting)
+        for name, latency in timing.stages.items()
     }
-    return timing._replace(as_is=timing.standard, stages=bounded)
+    return with_roofline(timing, trial.stages, ceilings, setting)._replace(stages=stages)
 
 
 def _causes(

@@ -7,17 +7,24 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from dscost.analysis.bench import Bench, Prepared, Progress
+from dscost.analysis.bench import Bench, Prepared
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.explaining import causes_of
 from dscost.analysis.predicting import dtype_of, whole_bound
-from dscost.analysis.timed import against_roofline, ceilings_for, judge, timing_of
+from dscost.analysis.timed import (
+    ceilings_for,
+    judge,
+    timing_of,
+    with_compile_times,
+    with_roofline,
+)
 from dscost.layers.convolution import Shape
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap
 from dscost.notation.units import dtype_bytes, format_seconds
 from dscost.reports.records import Layer, Report, Stage, Timing
-from dscost.timing import MEMORY_FORMATS, Setting, TimingOptions
+from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case
 from dscost.timing.statistics import summarize
 
@@ -35,8 +42,6 @@ LEFT_SHOWN = 3
 WORK_COPIES = 4
 """A running model holds about so many of its largest results at once, where its peak is not
 known."""
-
-VARIANTS = ("standard", "depthwise_separable")
 
 
 def time_model(counted: CountedModel, options: TimingOptions, progress: Progress | None) -> Report:
@@ -70,7 +75,7 @@ def time_model(counted: CountedModel, options: TimingOptions, progress: Progress
                 wholes[setting.key] = whole
         report = _explained(bench, report, settings, progress)
     for key, whole in wholes.items():
-        judge(bench, f"{key}, the whole model", whole, report.totals.reduction.macs)
+        judge(bench, f"{key}, the whole model", whole, {SEPARABLE: report.totals.reduction.macs})
     anything = wholes or any(layer.latency for layer in report.layers)
     return report._replace(
         latency=wholes,
@@ -89,6 +94,15 @@ class _Plan:
     name: str
     swaps: Sequence[Swap]
     stages: Mapping[str, tuple[Stage, ...]]
+
+    def macs(self, variant: str) -> int:
+        """Return the multiply-accumulates of one swap written as a variant."""
+        return sum(stage.cost.macs for stage in self.stages[variant])
+
+    @property
+    def fewer_macs(self) -> float:
+        """How many times fewer the depthwise-separable variant has."""
+        return self.macs(STANDARD) / max(1, self.macs(SEPARABLE))
 
 
 @dataclass(slots=True)
@@ -109,14 +123,23 @@ class _Layers:
     was_cut_short: bool = False
     took_s: float = 0.0
 
+    def keep(self, plan: _Plan, timing: Timing, versions: "Versions") -> None:
+        """Keep what was measured of the swaps of a plan; a pair does not stand as one layer in the model."""
+        variants = {name: timing.latencies[name] for name in BOTH_WAYS}
+        for swap in plan.swaps:
+            layer, _ = versions.layer_of(swap)
+            self.swaps.append((layer, timing))
+            own = timing._replace(latencies=variants) if swap.is_pair else timing
+            self.timings.setdefault(layer, own)
+
     def sums(self, skipped: Sequence[str]) -> dict[str, float]:
         """Return what all swaps take by variant, those skipped standard in both; nothing where one is missing."""
         if not self.is_complete or not self.swaps:
             return {}
-        found = dict.fromkeys(VARIANTS, 0.0)
+        found = dict.fromkeys(BOTH_WAYS, 0.0)
         for name, timing in self.swaps:
-            for variant in VARIANTS:
-                latency = timing.of("standard" if name in skipped else variant)
+            for variant in BOTH_WAYS:
+                latency = timing.of(STANDARD if name in skipped else variant)
                 found[variant] += latency.median_s if latency else 0.0
         return found
 
@@ -131,48 +154,33 @@ def _time_swaps(
 ) -> _Layers:
     """Return measurements of every swap; those of equal convolutions on equal inputs are measured once."""
     timed, began = _Layers(), perf_counter()
-    cases: list[Case] = []
-    backends: dict[str, dict[str, str]] = {}
     plans = _plans(swaps, versions, setting)
+    backends: dict[str, dict[str, str]] = {}
+    cases: list[Case] = []
     tried = 0
     for plan in plans:
         if perf_counter() - began > BUILDING_SHARE * budget_s:
             break
         tried += 1
-        standard, separable = (bench.stages(plan.stages[name], setting) for name in VARIANTS)
+        standard, separable = (bench.stages(plan.stages[name], setting) for name in BOTH_WAYS)
         if standard and separable:
-            backends[plan.name] = {"standard": standard.backends.get("", ""), **separable.backends}
+            backends[plan.name] = {STANDARD: standard.backends.get("", ""), **separable.backends}
             cases.append(Case(plan.name, standard.call, separable.call, bench.timer(setting)))
     compared = bench.compare(cases, budget_s - (perf_counter() - began), progress)
     ceilings = ceilings_for(bench, setting, progress) if compared else None
     for plan in plans:
-        result = compared.get(plan.name)
-        if result is None:
+        if plan.name not in compared:
             timed.is_complete = False
             continue
-        timing = timing_of(bench, result, setting, has_variant=True)
-        timing = timing._replace(
-            backends={name: one for name, one in backends[plan.name].items() if one}
-        )
-        for name in VARIANTS if ceilings else ():
-            assert ceilings is not None
-            bounded = against_roofline(timing.of(name), plan.stages[name], ceilings, setting)
-            timing = timing.with_latency(name, bounded)
-        macs = {
-            name: sum(stage.cost.macs for stage in stages) for name, stages in plan.stages.items()
-        }
-        judge(bench, plan.name, timing, macs["standard"] / max(1, macs["depthwise_separable"]))
-        for swap in plan.swaps:
-            layer, _ = versions.layer_of(swap)
-            timed.swaps.append((layer, timing))
-            timed.timings.setdefault(
-                layer, timing._replace(as_is=None if swap.is_pair else timing.standard)
-            )
-    late = (
-        len(plans)
-        - tried
-        + sum(case.name not in compared and case.name not in bench.failed for case in cases)
-    )
+        timing = timing_of(bench, {SEPARABLE: compared[plan.name]}, setting)
+        known = {name: backend for name, backend in backends[plan.name].items() if backend}
+        timing = timing._replace(backends=known)
+        if ceilings:
+            timing = with_roofline(timing, plan.stages, ceilings, setting)
+        judge(bench, plan.name, timing, {SEPARABLE: plan.fewer_macs})
+        timed.keep(plan, timing, versions)
+    missing = [case.name for case in cases if case.name not in compared]
+    late = len(plans) - tried + sum(name not in bench.failed for name in missing)
     if late:
         timed.was_cut_short = True
         bench.warn(f"{late} of {len(plans)} distinct layers were not timed within {bench.budget}.")
@@ -194,16 +202,9 @@ def _plans(swaps: Sequence[Swap], versions: "Versions", setting: Setting) -> lis
         name = layer if names[layer] == 1 else f"{layer} on {'×'.join(map(str, shape))}"
         whole = (setting.batch or shape[0], *shape[1:])
         size = dtype_bytes(setting.dtype)
-        plans.append(
-            _Plan(
-                name,
-                group,
-                {one: stage_costs(group[0].convs(one), whole, size) for one in VARIANTS},
-            )
-        )
-    return sorted(
-        plans, key=lambda plan: -len(plan.swaps) * sum(s.cost.macs for s in plan.stages["standard"])
-    )
+        stages = {one: stage_costs(group[0].convs(one), whole, size) for one in BOTH_WAYS}
+        plans.append(_Plan(name, group, stages))
+    return sorted(plans, key=lambda plan: -len(plan.swaps) * plan.macs(STANDARD))
 
 
 def _with_timings(layer: Layer, timed: Mapping[str, _Layers]) -> Layer:
@@ -268,45 +269,56 @@ class _Whole:
             return None
         names = ["as_is"]
         if any(swap.is_pair for swap in self.swaps):
-            names.append("standard")
+            names.append(STANDARD)
         if any(not swap.is_pair for swap in self.swaps):
-            names.append("depthwise_separable")
+            names.append(SEPARABLE)
         began = perf_counter()
         calls = {name: self._prepared(name) for name in names}
         as_is = calls["as_is"]
-        standard, separable = calls.get("standard", as_is), calls.get("depthwise_separable", as_is)
+        standard, separable = calls.get(STANDARD, as_is), calls.get(SEPARABLE, as_is)
         if not (as_is and standard and separable):
             return None
+        built_s = perf_counter() - began
+        # making the models is not measuring: it may take what the layers have left over, not all
+        timing = self._compared(
+            as_is, standard, separable, max(budget_s - built_s, budget_s / 2), progress
+        )
+        if timing is None:
+            return None
+        timing = with_compile_times(
+            timing, {"as_is": as_is, STANDARD: standard, SEPARABLE: separable}
+        )
+        timing = timing._replace(layers_s=self.layers.sums(self.report.skipped))
+        return self._against_roofline(timing, progress)
+
+    def _compared(
+        self,
+        as_is: Prepared,
+        standard: Prepared,
+        separable: Prepared,
+        budget_s: float,
+        progress: Progress | None,
+    ) -> Timing | None:
+        """Return the latencies of three versions, of which two or all three may be one."""
         timer = self.bench.timer(self.setting)
         cases = [Case(WHOLE, standard.call, separable.call, timer)]
         if as_is not in (standard, separable):
             cases.append(Case(AS_IS, as_is.call, separable.call, timer))
-        # making the models is not measuring: it may take what the layers have left over, not all
-        compared = self.bench.compare(
-            cases, max(budget_s - (perf_counter() - began), budget_s / 2), progress
-        )
-        result = compared.get(WHOLE)
-        if result is None:
+        compared = self.bench.compare(cases, budget_s, progress)
+        if WHOLE not in compared:
             if WHOLE not in self.bench.failed:
                 self.bench.warn(f"The whole model was not timed within {self.bench.budget}.")
             return None
-        timing = timing_of(self.bench, result, self.setting, has_variant=standard is not separable)
+        variant = STANDARD if standard is separable else SEPARABLE
+        timing = timing_of(self.bench, {variant: compared[WHOLE]}, self.setting)
+        latencies = dict(timing.latencies)
         if as_is is separable:
-            timing = timing._replace(as_is=timing.depthwise_separable or timing.standard)
+            latencies["as_is"] = latencies[variant]
         elif as_is is not standard:
-            timing = timing._replace(
-                as_is=summarize(compared[AS_IS].first_s) if AS_IS in compared else None
-            )
-        for name, prepared in (
-            ("as_is", as_is),
-            ("standard", standard),
-            ("depthwise_separable", separable),
-        ):
-            latency = timing.of(name)
-            if latency:
-                timing = timing.with_latency(name, latency._replace(compile_s=prepared.compile_s))
-        timing = timing._replace(layers_s=self.layers.sums(self.report.skipped))
-        return self._against_roofline(timing, progress)
+            del latencies["as_is"]
+            if AS_IS in compared:
+                latencies["as_is"] = summarize(compared[AS_IS].first_s)
+        return timing._replace(latencies=latencies)
 
     def _fits(self, budget_s: float) -> bool:
         """Whether enough calls fit in the time, as far as the layers that were timed tell."""
@@ -332,7 +344,7 @@ class _Whole:
             timing = self.layers.timings.get(layer.name)
             if timing and timing.standard and timing.depthwise_separable and layer.variants:
                 seconds += timing.standard.median_s + timing.depthwise_separable.median_s
-                macs += sum(stage.cost.macs for name in VARIANTS for stage in layer.stages[name])
+                macs += sum(stage.cost.macs for name in BOTH_WAYS for stage in layer.stages[name])
         total = self.report.totals.standard.macs + self.report.totals.depthwise_separable.macs
         return seconds * total / macs if macs else None
 
@@ -370,18 +382,16 @@ class _Whole:
         if self.setting.batch is not None or self.setting.dtype != dtype_of(self.report):
             return timing  # the layers were counted for another input
         ceilings = ceilings_for(self.bench, self.setting, progress)
-        for name in ("as_is", *VARIANTS) if ceilings else ():
-            latency = timing.of(name)
-            if latency is None:
-                continue
-            assert ceilings is not None
+        if ceilings is None:
+            return timing
+        bounded = {}
+        for name, latency in timing.latencies.items():
             found = whole_bound(self.report, name, ceilings)
             fraction = found.roofline_s / latency.median_s
-            bounded = latency._replace(
+            bounded[name] = latency._replace(
                 roofline_s=found.roofline_s, bound=found.bound, roofline_fraction=fraction
             )
-            timing = timing.with_latency(name, bounded)
-        return timing
+        return timing._replace(latencies=bounded)
 
 
 WHOLE, AS_IS = "whole model", "as it is"

@@ -1,7 +1,9 @@
 """A report → the same report with what the roofline of a device says that one does not have. No torch."""
 
 from dscost.devices.roofline import Ceilings, Prediction, bound_of, predict
-from dscost.reports.records import Bound, Cost, Layer, Report
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE
+from dscost.reports.figures import Cost
+from dscost.reports.records import Bound, Layer, Report
 
 
 def with_bounds(report: Report, ceilings: Ceilings) -> Report:
@@ -9,11 +11,7 @@ def with_bounds(report: Report, ceilings: Ceilings) -> Report:
     layers = tuple(_bounded(layer, ceilings) for layer in report.layers)
     # a single layer has the variants that exist and were asked for, a model always both pure
     # versions
-    variants = (
-        tuple(report.layers[0].stages)
-        if report.source == "layer"
-        else ("standard", "depthwise_separable")
-    )
+    variants = tuple(report.layers[0].stages) if report.source == "layer" else BOTH_WAYS
     whole = {name: whole_bound(report, name, ceilings) for name in ("as_is", *variants)}
     return report._replace(
         layers=layers, predictions={**report.predictions, ceilings.device: whole}
@@ -63,8 +61,8 @@ def _costs_in(layer: Layer, version: str, report: Report) -> tuple[float, list[C
     """Return the costs of what stands in a version of the model in place of a layer, and how often they are due."""
     if version == "as_is" or layer.name in report.skipped:
         return 1.0, [layer.cost]
-    if layer.pair is not None and (version == "depthwise_separable" or not layer.variants):
-        return 1.0, [layer.cost] if version == "depthwise_separable" else []
+    if layer.pair is not None and (version == SEPARABLE or not layer.variants):
+        return 1.0, [layer.cost] if version == SEPARABLE else []
     if not layer.variants:
         return 1.0, [layer.cost]
     return calls_of(layer, version), [stage.cost for stage in layer.stages[version]]

@@ -1,35 +1,44 @@
-"""What layers and models have in common when they are timed: comparisons as timings, beside the roofline."""
+"""What layers and models have in common when they are timed: comparisons as timings, the roofline."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
-from dscost.analysis.bench import Bench, Progress
+from dscost.analysis.bench import Bench, Prepared
 from dscost.devices.roofline import Ceilings, predict
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.reports.records import SAME_WITHIN, Latency, Noise, Stage, Timing
-from dscost.timing import Setting
+from dscost.timing import Progress, Setting
 from dscost.timing.engine import Comparison
 from dscost.timing.statistics import summarize
 
 
-def timing_of(bench: Bench, result: Comparison, setting: Setting, *, has_variant: bool) -> Timing:
-    """Return what a comparison of standard with depthwise-separable says.
+def timing_of(bench: Bench, compared: Mapping[str, Comparison], setting: Setting) -> Timing:
+    """Return what comparisons of standard with its variants say; what is timed is standard as it is.
 
     Args:
-        bench: Where it was made.
-        result: The comparison.
-        setting: Under which it was made.
-        has_variant: Whether both sides differ; a thing without a variant is compared with itself.
+        bench: Where they were made.
+        compared: By variant, at least one. A thing without a variant is compared with itself, which
+            stands under `standard`.
+        setting: Under which they were made.
     """
-    if not has_variant:
-        itself = summarize([*result.first_s, *result.second_s])
-        return Timing(as_is=itself, standard=itself)
-    standard, separable = summarize(result.first_s), summarize(result.second_s)
+    # standard ran beside each variant: its own time is that beside depthwise-separable, if there
+    usual = compared.get(SEPARABLE) or next(iter(compared.values()))
+    standard_s = usual.first_s if STANDARD not in compared else [*usual.first_s, *usual.second_s]
+    standard = summarize(standard_s)
+    variants = {name: result for name, result in compared.items() if name != STANDARD}
+    latencies = {name: summarize(result.second_s) for name, result in variants.items()}
     return Timing(
-        as_is=standard,
-        standard=standard,
-        depthwise_separable=separable,
-        speedup=bench.speedup(result, setting),
+        latencies={"as_is": standard, STANDARD: standard, **latencies},
+        ratios={name: bench.speedup(result, setting) for name, result in variants.items()},
     )
+
+
+def with_compile_times(timing: Timing, calls: Mapping[str, Prepared]) -> Timing:
+    """Return a timing with what `torch.compile` took for each version, by the calls that were timed."""
+    latencies = {
+        name: latency._replace(compile_s=calls[name].compile_s)
+        for name, latency in timing.latencies.items()
+    }
+    return timing._replace(latencies=latencies)
 
 
 def ceilings_for(bench: Bench, setting: Setting, progress: Progress | None) -> Ceilings | None:
@@ -38,12 +47,33 @@ def ceilings_for(bench: Bench, setting: Setting, progress: Progress | None) -> C
     return bench.ceilings(setting, formats, progress)
 
 
+def with_roofline(
+    timing: Timing, stages: Mapping[str, Sequence[Stage]], ceilings: Ceilings, setting: Setting
+) -> Timing:
+    """Return a timing with the roofline beside every latency.
+
+    Args:
+        timing: Of a layer.
+        stages: What each variant consists of, by name; `as_is` is standard.
+        ceilings: Of the device.
+        setting: Under which it was timed.
+    """
+    latencies = {
+        name: against_roofline(
+            latency, stages[STANDARD if name == "as_is" else name], ceilings, setting
+        )
+        for name, latency in timing.latencies.items()
+    }
+    return timing._replace(latencies=latencies)
+
+
 def against_roofline(
-    latency: Latency | None, stages: Sequence[Stage], ceilings: Ceilings, setting: Setting
-) -> Latency | None:
-    """Return a latency with what the roofline says of the same stages, and the calibrated speeds, which are eager."""
-    if latency is None:
-        return None
+    latency: Latency, stages: Sequence[Stage], ceilings: Ceilings, setting: Setting
+) -> Latency:
+    """Return a latency with what the roofline says of the same stages, and the calibrated speeds.
+
+    The calibrated speeds are those of eager execution, so other modes are not held against them.
+    """
     found = predict(stages, ceilings, memory_format=setting.memory_format)
     is_eager = setting.mode == "eager"
     return latency._replace(
@@ -56,37 +86,28 @@ def against_roofline(
     )
 
 
-def judge(
-    bench: Bench,
-    where: str,
-    timing: Timing,
-    fewer_macs: float | None,
-    others: Mapping[str, float | None] = MappingProxyType({}),
-) -> None:
+def judge(bench: Bench, where: str, timing: Timing, fewer_macs: Mapping[str, float | None]) -> None:
     """Keep what cannot be: faster than arithmetic or the ceilings explain.
 
     Args:
         bench: Where it was measured.
         where: How it is called.
         timing: What was measured.
-        fewer_macs: How many times fewer the depthwise-separable variant has.
-        others: Likewise of further variants, by name.
+        fewer_macs: How many times fewer a variant has than standard, by name.
     """
-    found = [(where, timing.speedup, fewer_macs)]
-    found += [
-        (f"{where}, {name}", timing.speedup_of(name), fewer) for name, fewer in others.items()
-    ]
-    for place, speedup, fewer in found:
-        if speedup and fewer and speedup.ci95[0] > max(1.0, fewer):
+    for name, speedup in timing.ratios.items():
+        fewer = fewer_macs.get(name)
+        if fewer and speedup.ci95[0] > max(1.0, fewer):
+            place = where if name == SEPARABLE else f"{where}, {name}"
             bench.noise.append(Noise("more_than_macs", speedup.median, fewer, place))
-    most = 1 + next((speedup.noise_floor for _, speedup, _ in found if speedup), SAME_WITHIN)
+    floors = [speedup.noise_floor for speedup in timing.ratios.values()]
+    most = 1 + (floors[0] if floors else SAME_WITHIN)
+    further = [name for name in timing.latencies if name not in ("as_is", *BOTH_WAYS)]
     for name, latency in (
-        ("standard", timing.standard),
-        ("depthwise_separable", timing.depthwise_separable),
+        *((name, timing.of(name)) for name in BOTH_WAYS),
         *timing.stages.items(),
-        *((name, one.latency) for name, one in timing.others.items()),
+        *((name, timing.of(name)) for name in further),
     ):
         if latency and latency.roofline_fraction and latency.roofline_fraction > most:
-            bench.noise.append(
-                Noise("over_roofline", latency.roofline_fraction, most, f"{where}, {name}")
-            )
+            fraction = latency.roofline_fraction
+            bench.noise.append(Noise("over_roofline", fraction, most, f"{where}, {name}"))

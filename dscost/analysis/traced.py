@@ -2,22 +2,30 @@
 
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from torch import nn
 
-from dscost.analysis.counting import NAMES_SHOWN, VARIANT_NAMES, CountedModel, without_partner
+from dscost.analysis.counting import NAMES_SHOWN, CountedModel, without_partner
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
-from dscost.layers.variants import Convs, formula_ratio
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, Convs, formula_ratio
 from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap, alone, find_swaps, reading_input
+from dscost.reports.figures import (
+    NOTHING,
+    Cost,
+    chain_cost,
+    cost_of_calls,
+    made_of,
+    summed,
+    weights_cost,
+)
 from dscost.reports.records import (
     Block,
-    Cost,
     Coverage,
     Doubt,
     Input,
@@ -27,7 +35,6 @@ from dscost.reports.records import (
     SharedWeights,
     Stage,
     Totals,
-    chain_cost,
     unknown_operators,
 )
 from dscost.sources import ModuleSource
@@ -143,17 +150,17 @@ class TracedVersions:
     """A traced model that can be written anew with some of its swaps done."""
 
     def __init__(self, source: ModuleSource, arguments: Arguments, traced: Trace) -> None:
-        self._source, self._arguments, self._traced = source, arguments, traced
+        self._source, self._arguments, self.traced = source, arguments, traced
         self.importing = source.importing
 
     def layer_of(self, swap: Swap) -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""
-        first = self._traced.events[swap.positions[0]]
+        first = self.traced.events[swap.positions[0]]
         return first.module, first.batched_input_shape
 
     def totals(self, swaps: Sequence[Swap]) -> Totals:
         """Return what the versions cost with these swaps and no others."""
-        return _totals(self._traced, self._arguments, swaps)
+        return _totals(self.traced, self._arguments, swaps)
 
     def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, tuple[str, ...]]:
         """Return the model with values as `as_is`, `standard` or `depthwise_separable`, and the layers left."""
@@ -163,7 +170,7 @@ class TracedVersions:
         module = with_values(self._source.module, self._source.make_real)
         if variant == "as_is":
             return module, ()
-        new = rewritten(module, self._traced.events, swaps, variant)
+        new = rewritten(module, self.traced.events, swaps, variant)
         return new.module, tuple(f"{name}: {reason}" for name, reason in new.left)
 
     def arguments(self, setting: Setting) -> Arguments:
@@ -286,47 +293,54 @@ def _unused(traced: Trace) -> Iterator[Doubt]:
 
 def _totals(traced: Trace, arguments: Arguments, swaps: Sequence[Swap]) -> Totals:
     input_bytes = sum(map(nbytes_of, arguments.tensors))
-    as_is = Cost(
-        params=sum(parameter.numel for parameter in traced.parameters),
-        macs=sum(event.macs for event in traced.events),
-        weight_bytes=sum(parameter.nbytes for parameter in traced.parameters),
-        input_bytes=input_bytes,
-        output_bytes=traced.output_bytes,
-        traffic_bytes=sum(event.traffic_bytes for event in traced.events),
+    events = summed(map(_cost_of, traced.events))
+    as_is = made_of(calls=events, weights=_weights_cost(traced.parameters), ends=events)._replace(
+        input_bytes=input_bytes, output_bytes=traced.output_bytes
     )
-    standard, separable = (_version(traced, as_is, swaps, name) for name in VARIANT_NAMES)
+    standard, separable = (_version(traced, as_is, swaps, name) for name in BOTH_WAYS)
     return Totals(as_is, standard, separable)
 
 
 def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) -> Cost:
     """Return the cost with every swap written as `variant`: what goes is taken off, what comes is added."""
-    due = [swap for swap in swaps if swap.is_pair != (variant == "depthwise_separable")]
+    due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
     if not due:
         return as_is
     events = traced.events
     gone = _with_computed_weights(events, due)
     kept = {name for at, event in enumerate(events) if at not in gone for name in event.weights}
     lost = {name for at in gone for name in events[at].weights} - kept
-    # a module that runs twice keeps one set of weights, whatever it is made of
-    weights: dict[object, Cost] = {}
-    macs = as_is.macs - sum(events[at].macs for at in gone)
-    traffic = as_is.traffic_bytes - sum(events[at].traffic_bytes for at in gone)
-    for swap in due:
-        stages = chain_cost([stage.cost for stage in _stages_of(events, swap, variant)])
-        weights[_weights_of(events, swap)] = stages
-        macs += stages.macs
-        traffic += stages.traffic_bytes
-    parameters = {parameter.name: parameter for parameter in traced.parameters}
-    return as_is._replace(
-        params=as_is.params
-        - sum(parameters[name].numel for name in lost)
-        + sum(stages.params for stages in weights.values()),
-        macs=macs,
-        weight_bytes=as_is.weight_bytes
-        - sum(parameters[name].nbytes for name in lost)
-        + sum(stages.weight_bytes for stages in weights.values()),
-        traffic_bytes=traffic,
+    new = _cost_of_swaps(events, due, variant)
+    gone_weights = _weights_cost([one for one in traced.parameters if one.name in lost])
+    return made_of(
+        calls=as_is - summed(_cost_of(events[at]) for at in gone) + new,
+        weights=as_is - gone_weights + new,
+        ends=as_is,
     )
+
+
+def _cost_of(event: Event) -> Cost:
+    """Return what an operator costs, but for the weights, which a layer or a model has once."""
+    return Cost(
+        params=0,
+        macs=event.macs,
+        weight_bytes=0,
+        input_bytes=event.input_bytes,
+        output_bytes=event.output_bytes,
+        traffic_bytes=event.traffic_bytes,
+    )
+
+
+def _weights_cost(parameters: Collection[Parameter]) -> Cost:
+    return weights_cost(sum(one.numel for one in parameters), sum(one.nbytes for one in parameters))
+
+
+def _cost_of_swaps(events: Sequence[Event], swaps: Sequence[Swap], variant: str) -> Cost:
+    """Return what swaps cost when written as `variant`; those of the same weights have them once."""
+    costs = [
+        chain_cost([stage.cost for stage in _stages_of(events, swap, variant)]) for swap in swaps
+    ]
+    return cost_of_calls(costs, [_weights_of(events, swap) for swap in swaps])
 
 
 def _with_computed_weights(events: Sequence[Event], swaps: Sequence[Swap]) -> set[int]:
@@ -402,8 +416,7 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
     for module, positions in by_module.items():
         events = [traced.events[at] for at in positions]
         read = [first_read[at] for at in positions]
-        params, weight_bytes = map(sum, zip(*read, strict=True)) if len(read) > 1 else read[0]
-        layer = _layer(traced, module, events, params, weight_bytes)
+        layer = _layer(traced, module, events, summed(read) if len(read) > 1 else read[0])
         if len(events) > 1:
             layer = layer._replace(operators=_operators(events, read))
         if pair_of:
@@ -420,21 +433,16 @@ def _layers(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
     for parameter in left.values():
         unread.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
     for module, own in unread.items():
-        yield _idle_layer(traced, module, sum(p.numel for p in own), sum(p.nbytes for p in own))
+        yield _idle_layer(traced, module, _weights_cost(own))
 
 
-def _first_read(event: Event, left: dict[str, Parameter]) -> tuple[int, int]:
-    """Return the parameters and bytes of what an event is the first to read, and take that off what is left."""
-    params = weight_bytes = 0
-    for name in event.weights:
-        parameter = left.pop(name, None)
-        if parameter is not None:
-            params += parameter.numel
-            weight_bytes += parameter.nbytes
-    return params, weight_bytes
+def _first_read(event: Event, left: dict[str, Parameter]) -> Cost:
+    """Return the weights that an event is the first to read, and take them off what is left."""
+    read = [left.pop(name) for name in event.weights if name in left]
+    return _weights_cost(read) if read else NOTHING
 
 
-def _operators(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> tuple[Operator, ...]:
+def _operators(events: Sequence[Event], read: Sequence[Cost]) -> tuple[Operator, ...]:
     """Return what the events of a layer compute, in the order of first runs; nothing where that is one thing."""
     together: dict[object, list[int]] = {}
     for at, event in enumerate(events):
@@ -448,31 +456,21 @@ def _operators(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> tupl
     )
 
 
-def _operator(events: Sequence[Event], read: Sequence[tuple[int, int]]) -> Operator:
-    cost = Cost(
-        params=sum(params for params, _ in read),
-        macs=sum(event.macs for event in events),
-        weight_bytes=sum(weight_bytes for _, weight_bytes in read),
-        input_bytes=events[0].input_bytes,
-        output_bytes=events[-1].output_bytes,
-        traffic_bytes=sum(event.traffic_bytes for event in events),
-    )
-    return Operator(events[0].op, events[0].conv, len(events), cost)
+def _operator(events: Sequence[Event], read: Sequence[Cost]) -> Operator:
+    cost = chain_cost([_cost_of(event) for event in events])
+    return Operator(events[0].op, events[0].conv, len(events), cost + summed(read))
 
 
-def _layer(
-    traced: Trace, module: str, events: Sequence[Event], params: int, weight_bytes: int
-) -> Layer:
+def _layer(traced: Trace, module: str, events: Sequence[Event], weights: Cost) -> Layer:
     heaviest = first = events[0]
-    last, conv, macs, traffic_bytes = first, first.conv, first.macs, first.traffic_bytes
-    output_shape = first.output_shape
+    conv, cost, output_shape = first.conv, _cost_of(first), first.output_shape
     if len(events) > 1:
-        last, heaviest = events[-1], max(events, key=lambda event: event.macs)
+        heaviest = max(events, key=lambda event: event.macs)
         convs = {event.conv for event in events if event.conv is not None}
         conv = convs.pop() if len(convs) == 1 else None
-        macs = sum(event.macs for event in events)
-        traffic_bytes = sum(event.traffic_bytes for event in events)
-        output_shape, last = _first_result(traced, module, last)
+        last, output_shape = _first_result(traced, module, events[-1])
+        cost = chain_cost([_cost_of(event) for event in events])
+        cost = cost._replace(output_bytes=last.output_bytes)
     return Layer(
         module,
         traced.types[module],
@@ -481,47 +479,34 @@ def _layer(
         conv,
         first.input_shape,
         output_shape,
-        Cost(params, macs, weight_bytes, first.input_bytes, last.output_bytes, traffic_bytes),
+        cost + weights,
     )
 
 
-def _first_result(traced: Trace, module: str, last: Event) -> tuple[Shape, Event]:
-    """Return the shape of the first that a module returns, and the event of the module that made it.
+def _first_result(traced: Trace, module: str, last: Event) -> tuple[Event, Shape]:
+    """Return what made the first result that a module returns, and the shape of that.
 
     Of a module that returns one tensor, or what another module made, its last event tells.
     """
     shape, at = traced.returned.get(module, ((), -1))
     if 0 <= at < len(traced.events) and traced.events[at].module == module:
-        return shape, traced.events[at]
-    return last.output_shape, last
+        return traced.events[at], shape
+    return last, last.output_shape
 
 
-def _idle_layer(traced: Trace, module: str, params: int, weight_bytes: int) -> Layer:
-    cost = Cost(params, 0, weight_bytes, 0, 0, 0)
+def _idle_layer(traced: Trace, module: str, cost: Cost) -> Layer:
     calls = traced.calls.get(module, 0)
     return Layer(module, traced.types.get(module, ""), "idle", calls, None, (), (), cost)
 
 
 def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
     """Return the layer with the costs of both variants of the swaps it begins; all its calls are added up."""
-    variants = {}
     weights = [_weights_of(events, swap) for swap in swaps]
-    for name in VARIANT_NAMES:
-        costs = [
-            chain_cost([stage.cost for stage in _stages_of(events, swap, name)]) for swap in swaps
-        ]
-        distinct = dict(zip(weights, costs, strict=True)).values()
-        variants[name] = costs[0]._replace(
-            macs=sum(cost.macs for cost in costs),
-            traffic_bytes=sum(cost.traffic_bytes for cost in costs),
-            params=sum(cost.params for cost in distinct),
-            weight_bytes=sum(cost.weight_bytes for cost in distinct),
-        )
     first = swaps[0]
     pairs, others = _numbers(swaps, weights)
     return layer._replace(
-        variants=variants,
-        stages={name: _stages_of(events, first, name) for name in VARIANT_NAMES},
+        variants={name: _cost_of_swaps(events, swaps, name) for name in BOTH_WAYS},
+        stages={name: _stages_of(events, first, name) for name in BOTH_WAYS},
         formula_ratio=formula_ratio(first.standard, first.depth_multiplier),
         separable_pairs=pairs,
         could_be_separable=others,

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dscost.errors import InputError, SpecError
 from dscost.layers.choosing import Asked, parse_variants, rewritten
 from dscost.layers.others import Part
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_shape
-from dscost.reports.records import Layer, Report, Stage, chain_cost
-
-SEPARABLE = "depthwise_separable"
+from dscost.reports.figures import chain_cost
+from dscost.reports.records import Layer, Report, Stage
 
 
 def with_variants(
@@ -29,14 +29,14 @@ def with_variants(
         InputError: There is no such variant, or it cannot have the value that was given.
     """
     assert layer.conv is not None
-    found = {"standard": layer.stages["standard"]}
+    found = {STANDARD: layer.stages[STANDARD]}
     ratios: dict[str, float] = {}
     values: dict[str, int | None] = {}
     lacking: dict[str, list[str]] = {}
     seen: set[tuple[object, int | None]] = set()
     for asked in parse_variants(names):
         label = asked.label
-        if label == "standard":
+        if label == STANDARD:
             continue
         if label == SEPARABLE and SEPARABLE in layer.stages:
             found[label] = layer.stages[label]

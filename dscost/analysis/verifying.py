@@ -5,11 +5,16 @@ from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dscost.analysis import module_source
+from dscost.analysis import Request, module_source
 from dscost.errors import InputError
 from dscost.reports.records import unknown_operators
+from dscost.reports.result import Result
 
 if TYPE_CHECKING:
+    from os import PathLike
+
+    from torch import nn
+
     from dscost.tracing import Event, Trace
 
 _KNOWN_IN_PARTS = ("attention", "convolution", "linear", "recurrent", "transposed_convolution")
@@ -46,7 +51,7 @@ class Difference(NamedTuple):
 UNKNOWN = "unknown"
 
 
-class Verification(NamedTuple):
+class Verification(Result):
     """Two counts of one model.
 
     Args:
@@ -65,6 +70,10 @@ class Verification(NamedTuple):
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
     partial: tuple[str, ...] = ()
+
+    def in_a_line(self) -> str:
+        """Return the two counts."""
+        return f"{self.target}: {self.ours:,} MACs, FlopCounterMode {self.theirs:,}"
 
     @property
     def agrees(self) -> bool:
@@ -93,21 +102,43 @@ class Verification(NamedTuple):
         }
 
 
-def verify(target: Any, **options: Any) -> Verification:
+def verify(
+    target: "str | PathLike[str] | nn.Module",
+    input: Any = None,
+    *,
+    batch: int | None = None,
+    dtype: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    trust: bool = False,
+) -> Verification:
     """Count a model by our tracer and by torch's `FlopCounterMode`.
 
     Args:
-        target: As in `dscost.analyze`.
-        options: `input`, `batch`, `dtype`, `settings`, `kwargs` and `trust`, as in
-            `dscost.analyze`.
+        target: An `nn.Module`, which is left as it is, or any target of the command line that is a
+            model, not a saved report.
+        input: What its forward takes, as in `dscost.analyze`: a shape, batch first, or tensors.
+        batch: Replaces the batch of the first input.
+        dtype: Of weights and activations; by default float32, or what an `nn.Module` has.
+        settings: What to change of an architecture's own settings, such as `{"width": 0.5}`.
+        kwargs: For the factory that makes a torch model.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
 
     Raises:
         InputError: The target or an option is wrong, or one of the counters cannot run the model.
+        UnavailableError: torch, or a library that the target needs, is not installed.
+
+    >>> from torch import nn
+    >>> verify(nn.Conv2d(3, 8, 3), (1, 3, 6, 6)).agrees
+    True
     """
     from dscost.tracing import trace
     from dscost.tracing.flopcounter import flop_counter_macs
 
-    source, arguments, name = module_source(target, **options)
+    source, arguments, name = module_source(
+        target, Request(input, batch, dtype, settings, kwargs, trust)
+    )
     with source.importing():
         traced = trace(source.module, arguments, make_real=source.make_real)
         try:

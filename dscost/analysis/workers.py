@@ -16,13 +16,13 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
-from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from dscost import errors
-from dscost.analysis.isolated import Answer, Died, Progress, Swap, how_it_ended
+from dscost.analysis.isolated import Answer, Died, Swap, how_it_ended
 from dscost.errors import DscostError, FileProblems, InputError, UnavailableError, UnknownNameError
 from dscost.foreign.unraised import tell_in_a_line
+from dscost.timing import Progress
 
 if TYPE_CHECKING:
     from dscost.analysis.counting import CountedModel
@@ -185,7 +185,7 @@ def serve() -> NoReturn:
     while True:
         request = pickle.loads(inbox.get())
         message = _answered(
-            request, models, lambda *said: _send(answers, _pickled(("progress", said)))
+            request, models, lambda *said: _send(answers, pickle.dumps(("progress", said)))
         )
         if os.getpid() != owner:  # both have come back from a fork: one answer is enough
             os._exit(0)
@@ -223,24 +223,24 @@ def _answered(request: Any, models: "list[CountedModel]", progress: Progress) ->
     kind, subject, given = request
     try:
         with contained(subject if kind == "count" else "the model"):
-            return _pickled(("answer", _answer(kind, subject, given, models, progress)))
+            return pickle.dumps(("answer", _answer(kind, subject, given, models, progress)))
     except DscostError as error:
         content = (error.path, error.problems) if isinstance(error, FileProblems) else None
         name = InputError.__name__ if isinstance(error, UnknownNameError) else type(error).__name__
-        return _pickled(("error", (name, str(error), content)))
+        return pickle.dumps(("error", (name, str(error), content)))
     except KeyboardInterrupt:  # no terminal reaches this process
-        return _pickled(
+        return pickle.dumps(
             ("error", (InputError.__name__, f"{subject}: its code raised KeyboardInterrupt", None))
         )
     except pickle.PicklingError:  # of a type that is no more the one that it was
-        return _pickled(
+        return pickle.dumps(
             (
                 "error",
                 (InputError.__name__, f"{subject}: its code has replaced modules of dscost", None),
             )
         )
     except Exception as error:  # noqa: BLE001 - told as a bug where it can be told
-        return _pickled(("bug", errors.first_line(error)))
+        return pickle.dumps(("bug", errors.first_line(error)))
 
 
 def _answer(
@@ -286,17 +286,3 @@ def _state() -> tuple[Any, ...]:
         torch.is_autocast_enabled("cpu"),
     )
     return here, alarm, torch.get_default_dtype(), str(torch.empty(0).device), *modes
-
-
-class _Pickler(pickle.Pickler):
-    """Writes results, read-only mappings as dicts."""
-
-    def reducer_override(self, value: Any) -> Any:
-        """Return how to write what pickle cannot."""
-        return (dict, (dict(value),)) if isinstance(value, MappingProxyType) else NotImplemented
-
-
-def _pickled(value: Any) -> bytes:
-    stream = io.BytesIO()
-    _Pickler(stream).dump(value)
-    return stream.getvalue()

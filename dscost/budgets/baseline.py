@@ -21,8 +21,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dscost.budgets.excluding import rest_of
-from dscost.budgets.language import Entry
-from dscost.budgets.metrics import model_figure
+from dscost.budgets.metrics import KEPT, KEPT_OF_LAYERS, model_figure
+from dscost.budgets.records import Entry
 from dscost.budgets.selectors import Kind, Selector, parse_kind
 from dscost.errors import FileProblems, InputError, NoFileError
 from dscost.files import decoded, read_text
@@ -37,17 +37,6 @@ READ = (1, VERSION)
 CONVENTIONS_VERSION = 1
 """Counts up whenever the same model is counted otherwise."""
 
-KEPT = (
-    "params",
-    "macs",
-    "weight_bytes",
-    "input_bytes",
-    "output_bytes",
-    "traffic_bytes",
-    "peak_activation_bytes",
-)
-"""The figures of a whole model that a baseline keeps; the others follow from them."""
-KEPT_OF_LAYERS = ("params", "macs")
 KIND = "kind"
 """What stands in the place of a metric where a layer's kind is kept."""
 USUAL_DTYPE = "float32"

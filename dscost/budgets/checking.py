@@ -1,30 +1,29 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, environ
 from pathlib import Path
 from typing import NamedTuple
 
-from dscost.analysis import count, measure_model
+from dscost.analysis import Request, count, measure_model
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
 from dscost.budgets.baseline import Baseline, Known, baseline_from_git, known_of, read_baseline
 from dscost.budgets.judging import CheckResult, Finding, Rescue, Subject, judge, without_excluded
-from dscost.budgets.language import Budget, Entry, read_budget
 from dscost.budgets.metrics import model_figure
+from dscost.budgets.reading import read_budget
+from dscost.budgets.records import Budget, Entry
 from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture
+from dscost.reports.figures import FIGURES
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
+from dscost.timing import Progress
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
 
-RESCUED = ("params", "macs", "flops", "weight_bytes")
-"""Figures that a depthwise-separable swap brings down."""
 RESCUE_FINDINGS = ("over_max", "grew", "new_cost")
-
-Progress = Callable[[float, str], None]
 
 
 def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
@@ -236,16 +235,8 @@ def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedM
             if isinstance(first, int):
                 batch, given = batch or first, None
     counting = worker.count if worker is not None and runs_code(target) else count
-    return counting(
-        target,
-        input=given,
-        batch=batch,
-        dtype=entry.dtype,
-        settings=settings or None,
-        kwargs=kwargs or None,
-        trust=entry.trust,
-        folder=folder,  # for the path of a module, which names no file
-    )
+    request = Request(given, batch, entry.dtype, settings, kwargs, entry.trust)
+    return counting(target, request, folder=folder)  # for the path of a module, which names no file
 
 
 def _architecture(target: str) -> Architecture | None:
@@ -271,7 +262,8 @@ def _with_rescue(finding: Finding, models: Mapping[str, tuple[Entry, CountedMode
     if (
         finding.kind not in RESCUE_FINDINGS
         or finding.layer is not None
-        or finding.metric not in RESCUED
+        or finding.metric is None
+        or not FIGURES[finding.metric].is_rescued
         or finding.limit is None
         or finding.value is None
         or entry is None

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from dscost.budgets.language import Entry
-from dscost.budgets.metrics import METRICS
-from dscost.reports.records import Cost, Layer, Report, unknown_operators
+from dscost.budgets.records import Entry
+from dscost.reports.figures import FIGURES, NOTHING, Cost, made_of, summed, weights_cost
+from dscost.reports.records import Layer, Report, unknown_operators
 
 
 class Rest(NamedTuple):
@@ -30,7 +30,7 @@ def rest_of(entry: Entry, report: Report) -> Rest:
     inherited = _inherited(report, gone)
     return Rest(
         tuple(
-            _with(layer, inherited.get(layer.name))
+            layer._replace(cost=layer.cost + inherited.get(layer.name, NOTHING))
             for layer in report.layers
             if layer.name not in gone
         ),
@@ -44,10 +44,10 @@ def why_inexact(entry: Entry, report: Report) -> str | None:
     gone = [layer for layer in report.layers if entry.excludes(layer)]
     limited = list(dict.fromkeys(limit.metric for limit in entry.limits if limit.level != "ignore"))
     reasons = []
-    whole = [metric for metric in limited if not METRICS[metric].excludable]
+    whole = [metric for metric in limited if not FIGURES[metric].is_excludable]
     if gone and whole:
         reasons.append(f"{', '.join(whole)} of the whole model, excluded layers too")
-    weighed = [metric for metric in limited if metric in ("params", "weight_bytes")]
+    weighed = [metric for metric in limited if FIGURES[metric].summed_over == "weights"]
     if weighed and report.shared_weights is None and any(layer.cost.params for layer in gone):
         reasons.append(
             f"{', '.join(weighed)} without all weights of excluded layers, "
@@ -56,43 +56,21 @@ def why_inexact(entry: Entry, report: Report) -> str | None:
     return "; ".join(reasons) or None
 
 
-def _inherited(report: Report, gone: Mapping[str, Cost]) -> Mapping[str, tuple[int, int]]:
-    """Return the parameters and bytes that excluded layers hand on to the first layer that uses them as well."""
-    inherited: dict[str, tuple[int, int]] = {}
+def _inherited(report: Report, gone: Mapping[str, Cost]) -> Mapping[str, Cost]:
+    """Return the weights that excluded layers hand on to the first layer that uses them as well."""
+    inherited: dict[str, Cost] = {}
     for shared in report.shared_weights or ():
         first, *others = shared.layers
         heir = next((name for name in others if name not in gone), None)
         if first in gone and heir is not None:
-            params, weight_bytes = inherited.get(heir, (0, 0))
-            inherited[heir] = params + shared.params, weight_bytes + shared.weight_bytes
+            weights = weights_cost(shared.params, shared.weight_bytes)
+            inherited[heir] = inherited.get(heir, NOTHING) + weights
     return inherited
 
 
-def _with(layer: Layer, inherited: tuple[int, int] | None) -> Layer:
-    if inherited is None:
-        return layer
-    params, weight_bytes = inherited
-    cost = layer.cost
-    return layer._replace(
-        cost=cost._replace(
-            params=cost.params + params, weight_bytes=cost.weight_bytes + weight_bytes
-        )
-    )
-
-
-def _without(total: Cost, gone: Iterable[Cost], inherited: Iterable[tuple[int, int]]) -> Cost:
-    for cost in gone:
-        total = total._replace(
-            params=total.params - cost.params,
-            macs=total.macs - cost.macs,
-            weight_bytes=total.weight_bytes - cost.weight_bytes,
-            traffic_bytes=total.traffic_bytes - cost.traffic_bytes,
-        )
-    for params, weight_bytes in inherited:
-        total = total._replace(
-            params=total.params + params, weight_bytes=total.weight_bytes + weight_bytes
-        )
-    return total
+def _without(total: Cost, gone: Iterable[Cost], inherited: Iterable[Cost]) -> Cost:
+    rest = total - summed(gone) + summed(inherited)
+    return made_of(calls=rest, weights=rest, ends=total)
 
 
 def _unknown(report: Report, gone: Mapping[str, Cost]) -> tuple[str, ...]:

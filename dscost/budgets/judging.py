@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dscost.budgets.baseline import (
-    KEPT_OF_LAYERS,
     Baseline,
     Known,
     fingerprint_of,
@@ -16,10 +15,12 @@ from dscost.budgets.baseline import (
     renamed_layers,
 )
 from dscost.budgets.excluding import rest_of, why_inexact
-from dscost.budgets.language import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
-from dscost.budgets.metrics import METRICS, OF_LAYERS, STATIC, cost_figure, model_figure
+from dscost.budgets.metrics import KEPT_OF_LAYERS, OF_LAYERS, STATIC, cost_figure, model_figure
+from dscost.budgets.records import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.selectors import Kind, Selector
-from dscost.reports.records import Cost, Layer, Report
+from dscost.reports.figures import FIGURES, Cost, summed
+from dscost.reports.records import Layer, Report
+from dscost.reports.result import Result
 
 CONTRIBUTORS = 3
 """Layers named where a limit is violated."""
@@ -102,7 +103,7 @@ class Passed(NamedTuple):
     Args:
         entry: The model and choice.
         metric: Of the limit.
-        bound: One of `budgets.language.BOUNDS`.
+        bound: One of `budgets.records.BOUNDS`.
         value: What was found.
         limit: What would just pass, see `Finding`.
         layer: Likewise.
@@ -148,7 +149,7 @@ class Judgement(NamedTuple):
     passed: tuple[Passed, ...]
 
 
-class CheckResult(NamedTuple):
+class CheckResult(Result):
     """What a budget says.
 
     Args:
@@ -166,6 +167,13 @@ class CheckResult(NamedTuple):
     subjects: tuple[Subject, ...]
     strict: bool = False
     exit_zero: bool = False
+
+    def in_a_line(self) -> str:
+        """Return which budget it is, how many models were judged, and the verdict on all of them."""
+        code = self._replace(exit_zero=False).exit_code
+        verdict = ("within budget", "over budget", "not all could be judged")[code]
+        models = "1 model" if len(self.subjects) == 1 else f"{len(self.subjects)} models"
+        return f"{self.path}: {models}, {verdict}"
 
     def count_of(self, level: str) -> int:
         """Return the number of findings of a level."""
@@ -388,7 +396,7 @@ class _Judge:
         note: str | None = None,
     ) -> Iterator[Finding | Passed]:
         if value is None:
-            why_not = self.subject.error if METRICS[limit.metric].measured else None
+            why_not = self.subject.error if FIGURES[limit.metric].is_measured else None
             yield self._finding(
                 "unknown_figure", limit.level, limit=limit, layer=layer, detail=why_not
             )
@@ -405,7 +413,7 @@ class _Judge:
             return
         else:
             most, fails, kind = _grown(limit, value, before)
-        if METRICS[limit.metric].kind in WHOLE:
+        if FIGURES[limit.metric].kind in WHOLE:
             most = Fraction(floor(most) if limit.bound in ("max", "max_increase") else ceil(most))
         if not fails:
             yield Passed(
@@ -454,7 +462,7 @@ class _Judge:
         for limit in rule.total:
             if limit.level == "ignore" or (not meant and limit.bound != "max_decrease"):
                 continue
-            value = _sum_of(meant, limit.metric)
+            value = cost_figure(summed(layer.cost for layer in meant), limit.metric)
             was = None if past is None else past.figures(limit.metric, rule.selector)
             old = None if was is None else sum(was.values(), start=Fraction(0))
             why = partial(_contributions, meant, limit, past, layers, rule.selector)
@@ -526,7 +534,7 @@ class _Judge:
             return
         for metric in STATIC:
             value, old = model_figure(report, cost, metric), before.figure(metric)
-            if metric in _WORTH_A_NOTE and value is not None and old is not None and value < old:
+            if FIGURES[metric].is_noted and value is not None and old is not None and value < old:
                 yield self._finding("improvement", "note")._replace(
                     metric=metric, value=value, before=old
                 )
@@ -551,9 +559,6 @@ class _Judge:
             layer,
             detail=detail,
         )
-
-
-_WORTH_A_NOTE = ("params", "macs", "weight_bytes", "peak_activation_bytes")
 
 
 class _Comparable(NamedTuple):
@@ -601,11 +606,11 @@ def _part_of(selector: Selector, layer: Layer, kind: Kind) -> Layer:
     meant = selector.parts_meant(kind) if kind.parts else None
     if meant is None:
         return layer
-    return layer._replace(cost=_summed([layer.operators[at].cost for at in meant]))
+    return layer._replace(cost=summed(layer.operators[at].cost for at in meant))
 
 
 _Bound = tuple[str, str]
-"""A metric, and one of `budgets.language.BOUNDS`."""
+"""A metric, and one of `budgets.records.BOUNDS`."""
 
 
 def _last_words(
@@ -705,24 +710,13 @@ def _grown(limit: Limit, value: Fraction, before: Fraction) -> tuple[Fraction, b
     room = before * limit.value if limit.relative else limit.value
     # of whole numbers, those below are at most one less; of fractions none is the largest, so that
     # itself passes
-    is_whole = METRICS[limit.metric].kind != "factor"
+    is_whole = FIGURES[limit.metric].kind != "factor"
     room = max(room, Fraction(ceil(limit.ignore_below) - 1) if is_whole else limit.ignore_below)
     grows = limit.bound == "max_increase"
     change = value - before if grows else before - value
     most = before + room if grows else before - room
     kind = ("new_cost" if before == 0 else "grew") if grows else "shrank"
     return most, change > room, kind
-
-
-def _sum_of(layers: Sequence[Layer], metric: str) -> Fraction | None:
-    """Return a figure of several layers together."""
-    if metric == "flops_per_byte":
-        return cost_figure(_summed([layer.cost for layer in layers]), metric)
-    return Fraction(sum(getattr(layer.cost, metric) for layer in layers))
-
-
-def _summed(costs: Sequence[Cost]) -> Cost:
-    return Cost(*(sum(getattr(cost, figure) for cost in costs) for figure in Cost._fields))
 
 
 def without_excluded(entry: Entry, report: Report) -> Cost:
@@ -751,7 +745,7 @@ def _contributions(
         selector: Of the group.
     """
     metric = limit.metric
-    if not METRICS[metric].of_layers or metric == "flops_per_byte":
+    if not FIGURES[metric].is_of_layers or FIGURES[metric].kind == "factor":
         return []
     values = _figures(layers, metric)
     now, was = _figures(meant, metric), past.figures(metric, selector) if past else None

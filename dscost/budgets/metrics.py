@@ -1,54 +1,28 @@
-"""What a budget can limit: the figures of a report, with the unit each is written in."""
+"""The figures of a report as a budget judges them: exact, so that no limit is met by rounding."""
 
-from collections.abc import Mapping
 from fractions import Fraction
-from typing import NamedTuple
 
-from dscost.reports.records import COST_FIGURES, Cost, Report
+from dscost.reports.figures import FIGURES, Cost
+from dscost.reports.records import Report
 
-
-class Metric(NamedTuple):
-    """A figure that a budget can limit.
-
-    Args:
-        kind: How it is written: a key of `dscost.notation.quantities.QUANTITIES`.
-        of_layers: Whether layers have it too, and it adds up.
-        measured: Whether it comes from a clock, and has noise.
-        excludable: Whether layers that do not count can be taken off that of the whole model.
-    """
-
-    kind: str
-    of_layers: bool = True
-    measured: bool = False
-    excludable: bool = True
-
-
-METRICS: Mapping[str, Metric] = {
-    "params": Metric("count"),
-    "macs": Metric("count"),
-    "flops": Metric("count"),
-    "weight_bytes": Metric("bytes"),
-    "input_bytes": Metric("bytes", excludable=False),
-    "output_bytes": Metric("bytes", excludable=False),
-    "traffic_bytes": Metric("bytes"),
-    "flops_per_byte": Metric("factor"),
-    "peak_activation_bytes": Metric("bytes", of_layers=False, excludable=False),
-    "latency_s": Metric("seconds", of_layers=False, measured=True, excludable=False),
-}
-
-STATIC = tuple(name for name, metric in METRICS.items() if not metric.measured)
+STATIC = tuple(name for name, figure in FIGURES.items() if not figure.is_measured)
 """The figures of a model that a baseline knows."""
 
-OF_LAYERS = ("params", "macs", "flops")
-"""The figures of a layer that it knows."""
+KEPT = tuple(name for name, figure in FIGURES.items() if figure.is_kept)
+"""The figures of a whole model that a baseline keeps; the others follow from them."""
+
+KEPT_OF_LAYERS = tuple(name for name, figure in FIGURES.items() if figure.is_kept_of_layers)
+
+OF_LAYERS = (*KEPT_OF_LAYERS, "flops")
+"""The figures of a layer that a baseline knows; FLOPs follow from MACs."""
 
 
 def cost_figure(cost: Cost, metric: str) -> Fraction | None:
-    """Return an exact figure of a cost; `None` where it has none of it."""
+    """Return an exact figure of a cost; `None` where it has none of it, or it is unknown."""
     if metric == "flops_per_byte":
         return Fraction(cost.flops, cost.traffic_bytes) if cost.traffic_bytes else None
-    value: int = getattr(cost, metric)
-    return Fraction(value)
+    value: int | None = getattr(cost, metric)
+    return None if value is None else Fraction(value)
 
 
 def model_figure(report: Report, cost: Cost, metric: str) -> Fraction | None:
@@ -57,7 +31,7 @@ def model_figure(report: Report, cost: Cost, metric: str) -> Fraction | None:
     Args:
         report: Of the model.
         cost: Its totals, without what the budget excludes.
-        metric: A key of `METRICS`.
+        metric: A key of `FIGURES`.
     """
     if metric == "peak_activation_bytes":
         peak = report.peak_activation_bytes
@@ -66,5 +40,4 @@ def model_figure(report: Report, cost: Cost, metric: str) -> Fraction | None:
         timing = report.timing
         # as it is written, so that 0.012 is 12 ms
         return Fraction(str(timing.as_is.median_s)) if timing and timing.as_is else None
-    assert metric in COST_FIGURES
     return cost_figure(cost, metric)

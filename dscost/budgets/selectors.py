@@ -147,6 +147,16 @@ def _read_facts(facts: Sequence[str | None]) -> ConvFacts | None:
     return None if facts[0] is None else ConvFacts(*(int(fact or 0) for fact in facts))
 
 
+def selector_pattern() -> str:
+    """Return the pattern of the texts that `parse_selector` takes, as far as JSON Schema can say it."""
+    condition = rf"\s*(?:{'|'.join(FIELDS)})\s*(?:!=|<=|>=|=|<|>)\s*(?:true|false|[0-9]+)\s*"
+    conditions = rf"(?:\[{condition}(?:,{condition})*\])?"
+    # a name may be anything where one says that it is a name
+    name = r"name:(?!\s)[^\[\]]*[^\[\]\s]"
+    other = r"(?:(?:type|op):)?(?!\s)[^\[\]:,^$\\|+(){}]*[^\[\]:,^$\\|+(){}\s]"
+    return rf"^(?:{name}|{other}){conditions}$"
+
+
 EXAMPLE = "layer1.*, type:Conv2d or type:Conv2d[groups=1,kernel>1]"
 
 

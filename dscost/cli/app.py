@@ -10,6 +10,7 @@ import typer
 
 from dscost import __version__
 from dscost.cli import FAILED
+from dscost.cli.output_options import spread
 from dscost.cli.printing import abandon_stdout, tell, write_out
 from dscost.cli.signals import INTERRUPTED, signals
 from dscost.cli.streams import result_stream
@@ -65,7 +66,8 @@ def run(arguments: Sequence[str]) -> int:
             raise
         abandon_stdout()
         return 0
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must exit 2 with one line, not 1
+    # the last line of defence: a bug must exit 2 with one line, not 1
+    except Exception as error:  # noqa: BLE001
         return _bug(error)
 
 
@@ -83,7 +85,7 @@ def _bug(error: Exception) -> int:
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
-    """Return the application with the command that is called, or with all of them for help and mistakes."""
+    """Return the application with the command that is called; with all for help and mistakes."""
     # plain help: rich's is slower, and colours a pipe when GITHUB_ACTIONS is set
     app = typer.Typer(
         add_completion=False,
@@ -93,9 +95,10 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_options)
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    asks_help = called in COMMANDS and not {"-h", "--help"}.isdisjoint(arguments)
     for name in [called] if called in COMMANDS else COMMANDS:
         module, function = COMMANDS[str(name)]
-        app.command(name)(getattr(import_module(module), function))
+        app.command(name)(spread(getattr(import_module(module), function), asks_help=asks_help))
     return app
 
 

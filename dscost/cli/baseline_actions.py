@@ -8,14 +8,14 @@ import typer
 
 from dscost.budgets.baseline import Known, Update, baseline_text, read_baseline, updated
 from dscost.budgets.checking import Counted, count_all, find_budget, is_of
-from dscost.budgets.language import read_budget
-from dscost.budgets.metrics import METRICS
+from dscost.budgets.reading import read_budget
 from dscost.cli.places import check_not_read, model_files
 from dscost.cli.printing import tell, write_text
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError, UnknownNameError, some_of
 from dscost.files import alone_with, write_whole
 from dscost.notation.units import format_bytes, format_count
+from dscost.reports.figures import FIGURES
 
 ACTIONS = ("save", "update", "show")
 NOT_TAKEN_OVER = 1
@@ -73,7 +73,7 @@ def _show(path: Path, only: Sequence[str]) -> None:
         for metric, value in sorted(known.figures.items()):
             rounded = (
                 format_bytes(int(value))
-                if METRICS[metric].kind == "bytes"
+                if FIGURES[metric].kind == "bytes"
                 else format_count(int(value))
             )
             lines.append(f"  {metric} {int(value):,} ({rounded})")

@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dscost.cli import FAILED
 from dscost.cli import options as opt
+from dscost.cli.output_options import DEFAULTS, Asked, Offered
 from dscost.cli.places import Read, budget_files
-from dscost.cli.printing import Output, output, tell, write_out
+from dscost.cli.printing import Output, tell, write_out
 from dscost.cli.streams import foreign_code
 from dscost.errors import DscostError, FileProblems, InputError
 from dscost.files import write_whole
-from dscost.registries import Registry
-from dscost.rendering import View
+from dscost.pages import View
+from dscost.rendering import rendered
 
 if TYPE_CHECKING:
     from dscost.budgets.judging import CheckResult
@@ -28,6 +29,15 @@ Budgets = Annotated[
 ]
 Config = Annotated[
     Path | None, typer.Option("--config", help="Likewise; DSCOST_CONFIG names one as well.")
+]
+
+Wanted = Annotated[
+    Asked,
+    Offered(
+        without=("columns",),
+        judges=True,
+        quiet="Show only what is broken, warned of or not judged; no notes, no progress.",
+    ),
 ]
 
 
@@ -48,49 +58,16 @@ def check(
         bool,
         typer.Option("--exit-zero", help="Exit 0 over budget too; what cannot be judged exits 2."),
     ] = False,
-    format_name: Annotated[
-        str | None,
-        typer.Option("--format", help="table, json, markdown, github, gitlab, junit or sarif."),
-    ] = None,
-    json: opt.Json = False,
-    path: opt.OutputPath = None,
-    export: opt.Export = None,
-    wide: opt.Wide = False,
-    color: opt.Color = "auto",
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "-q",
-            "--quiet",
-            help="Show only what is broken, warned of or not judged; no notes, no progress.",
-        ),
-    ] = False,
+    asked: Wanted = DEFAULTS,
 ) -> None:
     """Hold models against their budget; exit 0 within it, 1 over it, 2 where something could not be judged.
 
     Of several budgets all are judged, and the worst code is that of the command.
     """
     from dscost.budgets.checking import check as check_budget
-    from dscost.rendering.verdicts import VERDICT_RENDERERS
 
     paths = opt.files(budget, config)
-    formats: Registry[Any] = VERDICT_RENDERERS
-    if len(paths) > 1:
-        from dscost.rendering import several
-
-        formats = several.SEVERAL_RENDERERS
-    out = output(
-        command="check",
-        format_name=format_name,
-        json=json,
-        path=path,
-        export=export,
-        color=color,
-        quiet=quiet,
-        view=View(wide=wide, brief=quiet),
-        formats=formats,
-        read=_read_files(paths),
-    )
+    out = asked.output("check", View(brief=asked.quiet), judges=True, read=_read_files(paths))
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     found: list[CheckResult | DscostError] = []
     for one in paths or (None,):
@@ -113,7 +90,7 @@ def check(
                 raise
             tell_error(error)
             found.append(error)
-    out.write(found if len(paths) > 1 else found[0])
+    out.write(found)
     code = max(FAILED if isinstance(each, DscostError) else each.exit_code for each in found)
     if code:
         raise typer.Exit(code)
@@ -137,11 +114,12 @@ def tell_error(error: DscostError) -> None:
 
 
 def _annotate(error: DscostError, out: Output) -> None:
-    """Write why nothing was judged where annotations are written; no other format has a place for that."""
-    from dscost.rendering.ci import github_failure
-
+    """Write why nothing was judged where annotations are written; no other format has a place."""
+    if "github" not in (out.format_name, *(name for name, _ in out.exports)):
+        return
+    text = rendered(error, "github")
     for name, path in ((out.format_name, out.path), *out.exports):
         if name == "github" and path:
-            write_whole(path, github_failure(error))
+            write_whole(path, text)
         elif name == "github":
-            write_out(github_failure(error), format_name="github")
+            write_out(text, format_name=name)

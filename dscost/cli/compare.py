@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import target_files
-from dscost.cli.printing import output
 from dscost.cli.streams import foreign_code
-from dscost.rendering import View
+from dscost.pages import View
 
 
 def compare(
@@ -16,8 +16,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="Two or more of what dscost model takes, saved reports too; the first is what the others are held "
-            "against.",
+            help="Two or more of what dscost model takes, saved reports too; "
+            "the first is what the others are held against.",
         ),
     ],
     setting: Annotated[
@@ -56,41 +56,20 @@ def compare(
     top: Annotated[
         int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")
     ] = None,
-    format_name: opt.Format = None,
-    json: opt.Json = False,
-    path: opt.OutputPath = None,
-    export: opt.Export = None,
-    columns: opt.Columns = None,
-    wide: opt.Wide = False,
-    color: opt.Color = "auto",
-    quiet: opt.Quiet = False,
+    asked: All = DEFAULTS,
 ) -> None:
     """Say what differs between models, in total and layer by layer. Nothing is timed."""
     from dscost.comparing.targets import compare as compare_models
-    from dscost.rendering.comparisons import COMPARISON_RENDERERS, check_view
+    from dscost.pages.comparisons import check_view
 
-    out = output(
-        command="compare",
-        format_name=format_name,
-        json=json,
-        path=path,
-        export=export,
-        color=color,
-        quiet=quiet,
-        view=View(columns=opt.parse_columns(columns), wide=wide, depth=depth, sort=sort, top=top),
-        formats=COMPARISON_RENDERERS,
-        read=target_files(targets),
-    )
-    check_view(out.view, out.format_name)
+    view = View(depth=depth, sort=sort, top=top)
+    out = asked.output("compare", view, read=target_files(targets))
+    check_view(out.view, out.says)
+    request = opt.parse_request(inputs, setting, kwargs, batch=batch, dtype=dtype, trust=trust)
     with foreign_code(*targets), out.progress() as progress:
         found = compare_models(
             targets,
-            input=opt.parse_inputs(inputs or []),
-            batch=batch,
-            dtype=dtype,
-            settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_kwargs(kwargs or []),
-            trust=trust,
+            **request._asdict(),
             every_layer=every_layer,
             progress=progress,
         )

@@ -8,12 +8,13 @@ import typer
 
 from dscost import __version__
 from dscost.cli import options as opt
+from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import Read, check_places, target_files
-from dscost.cli.printing import Output, output
+from dscost.cli.printing import Output
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.files import write_whole
-from dscost.rendering import View
+from dscost.pages import View
 
 SAVED = ".safetensors"
 PLANS = (".yaml", ".yml")
@@ -92,31 +93,11 @@ def convert(
     every_layer: Annotated[
         bool, typer.Option("--all", help="Show layers that cannot be converted as well.")
     ] = False,
-    format_name: opt.Format = None,
-    json: opt.Json = False,
-    path: opt.OutputPath = None,
-    export: opt.Export = None,
-    columns: opt.Columns = None,
-    wide: opt.Wide = False,
-    color: opt.Color = "auto",
-    quiet: opt.Quiet = False,
+    asked: All = DEFAULTS,
 ) -> None:
     """Make a model depthwise-separable, weights included: by a goal, by a plan, or every layer at one rank."""
-    from dscost.rendering.conversions import CONVERSION_RENDERERS
-
     read = _read_files(target, plan, weights)
-    out = output(
-        command="convert",
-        format_name=format_name,
-        json=json,
-        path=path,
-        export=export,
-        color=color,
-        quiet=quiet,
-        view=View(columns=opt.parse_columns(columns), wide=wide, brief=quiet),
-        formats=CONVERSION_RENDERERS,
-        read=read,
-    )
+    out = asked.output("convert", View(brief=asked.quiet), read=read)
     goal = _only(goals)
     _check_files(out, save, save_plan, read)
     if goal is None or not goal.strip().startswith("latency_s"):
@@ -134,7 +115,7 @@ def convert(
         precision=None,
         seed=seed,
     )
-    from dscost.converting.convert import convert_target, plan_file
+    from dscost.converting.convert import convert_target
     from dscost.converting.weights import check_can_save, check_weights_path, save_weights
 
     if weights is not None:
@@ -144,24 +125,20 @@ def convert(
     with foreign_code(target), out.progress() as progress:
         result = convert_target(
             target,
+            opt.parse_request(inputs, setting, kwargs, batch=batch, trust=trust),
             goal=goal,
             rank=rank,
             plan=plan,
             where=where,
             min_channels=min_channels,
-            input=opt.parse_inputs(inputs or []),
-            batch=batch,
-            settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_kwargs(kwargs or []),
             weights=weights,
             ignore_extra=ignore_extra,
-            trust=trust,
             timing=timing,
             every_layer=every_layer,
             progress=progress,
         )
         out.check(result.converted)
-        text = plan_file(result) if save or save_plan else ""
+        text = result.plan_text() if save or save_plan else ""
         if save is not None:
             save_weights(result.module, save, {"dscost": __version__, "plan": text})
     if save_plan is not None:
@@ -204,7 +181,7 @@ def _read_files(target: str, plan: Path | None, weights: Path | None) -> list[Re
 def _check_files(
     out: Output, save: Path | None, save_plan: Path | None, read: Sequence[Read]
 ) -> None:
-    """Refuse files that cannot be written, before any work is done; a plan may be written over itself.
+    """Refuse files that cannot be written, before any work; a plan may be written over itself.
 
     Raises:
         InputError: Two results would be written to one file, or one over a file that is read, or

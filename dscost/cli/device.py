@@ -6,13 +6,10 @@ from typing import Annotated
 import typer
 
 from dscost.cli import options as opt
+from dscost.cli.output_options import DEFAULTS, Fixed
 from dscost.cli.places import device_files
-from dscost.cli.printing import output, write_out
 from dscost.devices.roofline import Ceilings
 from dscost.errors import InputError
-from dscost.files import write_whole
-from dscost.rendering import View
-from dscost.rendering.device_page import FORMATS, render_device
 from dscost.timing import DEVICES
 
 
@@ -37,33 +34,17 @@ def device(
             "--on", metavar="NAME", help="Show a named device or a .yaml file by its data sheet."
         ),
     ] = None,
-    format_name: opt.Format = None,
-    json: opt.Json = False,
-    path: opt.OutputPath = None,
-    wide: opt.Wide = False,
-    color: opt.Color = "auto",
-    quiet: opt.Quiet = False,
+    asked: Fixed = DEFAULTS,
 ) -> None:
     """Show what this machine or a named device can do: peak, bandwidth, ridge."""
-    out = output(
-        command="device",
-        format_name=format_name,
-        json=json,
-        path=path,
-        export=None,
-        color=color,
-        quiet=quiet,
-        view=View(wide=wide),
-        read=device_files([one for one in (name, named) if one is not None]),
-    )
-    if out.format_name not in FORMATS:
-        raise InputError(
-            f"--format {out.format_name} has no meaning for a device (known: {', '.join(FORMATS)})"
-        )
+    from dscost.pages.device import DeviceSaid
+
+    read = device_files([one for one in (name, named) if one is not None])
+    out = asked.output("device", read=read)
     device, named = _chosen(name, device, named)
     kept = None
     if named is None:
-        from dscost.rendering.reasons import noise_sentences
+        from dscost.pages.causes import noise_sentences
         from dscost.timing.ceilings import this_device
 
         with out.progress() as progress:
@@ -87,18 +68,7 @@ def device(
                 "--on shows a data sheet: --device, --threads and --refresh have no meaning with it"
             )
         ceilings = find_device(named, dtype or "float32")
-    if path:
-        write_whole(
-            path,
-            render_device(
-                ceilings, kept, out.format_name, out.view._replace(width=None, color=False)
-            ),
-        )
-        out.note(f"wrote {path}")
-    else:
-        write_out(
-            render_device(ceilings, kept, out.format_name, out.view), format_name=out.format_name
-        )
+    out.write(DeviceSaid(ceilings, kept))
 
 
 def _too_many(ceilings: Ceilings) -> Iterator[str]:
@@ -107,13 +77,16 @@ def _too_many(ceilings: Ceilings) -> Iterator[str]:
 
     cores = usable_cores()
     if ceilings.threads is not None and ceilings.threads > cores:
-        yield f"{ceilings.threads} threads share {cores} usable cores: they wait for each other, and figures vary."
+        yield (
+            f"{ceilings.threads} threads share {cores} usable cores: "
+            "they wait for each other, and figures vary."
+        )
 
 
 def _chosen(
     name: str | None, device: str | None, named: str | None
 ) -> tuple[str | None, str | None]:
-    """Return what to measure and what to show the data sheet of; with neither, the processor is measured.
+    """Return what to measure, or show the data sheet of; with neither, the processor is measured.
 
     Raises:
         InputError: A device is named twice.

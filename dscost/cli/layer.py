@@ -6,9 +6,10 @@ import typer
 
 from dscost.analysis import count_layer, measure_layer, predicted
 from dscost.cli import options as opt
+from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import device_files
-from dscost.cli.printing import Output, output
-from dscost.rendering import View
+from dscost.cli.printing import Output
+from dscost.pages import View, said
 from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
@@ -59,28 +60,11 @@ def layer(
     seed: opt.Seed = 0,
     on: opt.On = None,
     explain: opt.Explain = False,
-    format_name: opt.Format = None,
-    json: opt.Json = False,
-    path: opt.OutputPath = None,
-    export: opt.Export = None,
-    columns: opt.Columns = None,
-    wide: opt.Wide = False,
-    color: opt.Color = "auto",
-    quiet: opt.Quiet = False,
+    asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
 ) -> None:
     """Compare one convolution with its depthwise-separable variant, or others, on paper and on this machine."""
-    out = output(
-        command="layer",
-        format_name=format_name,
-        json=json,
-        path=path,
-        export=export,
-        color=color,
-        quiet=quiet,
-        view=View(columns=opt.parse_columns(columns), wide=wide, explain=explain),
-        read=device_files(on),
-    )
+    out = asked.output("layer", View(explain=explain), read=device_files(on))
     opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     if not time:
@@ -131,5 +115,5 @@ def _filled_in(report: Report, timing: TimingOptions, out: Output) -> Report:
     from dscost.rendering.terminal import live_page
 
     with live_page(color=out.view.color) as page:
-        page.show([report], out.view._replace(pending=True))
+        page.show(said(report), out.view._replace(pending=True))
         return measure_layer(report, timing)

@@ -1,12 +1,11 @@
 """`dscost list`."""
 
 from collections.abc import Callable, Mapping
-from textwrap import fill
 from typing import Annotated
 
 import typer
 
-from dscost.cli.printing import on_terminal, terminal_width, write_text
+from dscost.cli.output_options import DEFAULTS, Plain
 from dscost.errors import UnknownNameError
 
 Rows = list[tuple[str, str]]
@@ -39,19 +38,24 @@ def _devices() -> Rows:
 
 
 def _metrics() -> Rows:
-    from dscost.rendering.metrics import METRICS
+    from dscost.reports.figures import MEANINGS
 
-    return [(name, f"[{metric.unit}] {metric.meaning}") for name, metric in METRICS.items()]
+    return [(name, f"[{unit}] {meaning}") for name, (unit, meaning) in MEANINGS.items()]
 
 
 def _formats() -> Rows:
-    from dscost.rendering import RENDERERS
+    from dscost.rendering import RENDERERS, renderer
 
-    return [(name, "") for name in RENDERERS]
+    rows = []
+    for name in RENDERERS:
+        one = renderer(name)
+        endings = f"[{' '.join(one.endings)}] " if one.endings else ""
+        rows.append((name, f"{endings}{one.meaning}"))
+    return rows
 
 
 def _columns() -> Rows:
-    from dscost.rendering.views import column_headers
+    from dscost.pages.reports import column_headers
 
     return list(column_headers().items())
 
@@ -75,6 +79,7 @@ KINDS: Mapping[str, Callable[[], Rows]] = {
 
 def list_names(
     what: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "models",
+    asked: Plain = DEFAULTS,
 ) -> None:
     """List models, targets, variants, metrics, formats, columns or devices.
 
@@ -82,12 +87,9 @@ def list_names(
     normalisations and activations that networks put there. Its formula is of weights; M and N are
     channels, G the groups.
     """
+    from dscost.pages.listings import Listing
+
     if what not in KINDS:
         raise UnknownNameError("list", what, KINDS)
-    rows = KINDS[what]()
-    width = max(len(name) for name, _ in rows)
-    indent = " " * (width + 2)
-    columns = terminal_width() if on_terminal() else 10_000
-    lines = [f"{name:{width}}  {text}".rstrip() for name, text in rows]
-    filled = [fill(line, max(columns, width + 30), subsequent_indent=indent) for line in lines]
-    write_text("\n".join(filled) + "\n")
+    out = asked.output("list")
+    out.write(Listing(what, dict(KINDS[what]())))

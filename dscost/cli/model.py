@@ -7,19 +7,20 @@ import typer
 from dscost.analysis import count, measure_model, predicted
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
+from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import device_files, target_files
-from dscost.cli.printing import output
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
-from dscost.rendering import View
+from dscost.pages import View
 
 
 def model(
     target: Annotated[
         str,
         typer.Argument(
-            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, net.yaml, "
-            "package.module:factory, path/file.py:factory, program.pt2 or a saved report.json (dscost list targets)."
+            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, "
+            "net.yaml, package.module:factory, path/file.py:factory, program.pt2 "
+            "or a saved report.json (dscost list targets)."
         ),
     ],
     setting: Annotated[
@@ -75,38 +76,17 @@ def model(
     top: Annotated[
         int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")
     ] = None,
-    format_name: opt.Format = None,
-    json: opt.Json = False,
-    path: opt.OutputPath = None,
-    export: opt.Export = None,
-    columns: opt.Columns = None,
-    wide: opt.Wide = False,
-    color: opt.Color = "auto",
-    quiet: opt.Quiet = False,
+    asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
     isolate: opt.Isolate = False,
     load_timeout: opt.LoadTimeout = None,
 ) -> None:
     """Count a model layer by layer: as it is, standard, and depthwise-separable; and time it."""
-    out = output(
-        command="model",
-        format_name=format_name,
-        json=json,
-        path=path,
-        export=export,
-        color=color,
-        quiet=quiet,
-        view=View(
-            columns=opt.parse_columns(columns),
-            wide=wide,
-            depth=depth,
-            sort=sort,
-            top=top,
-            explain=explain,
-        ),
-        read=[*target_files([target]), *device_files(on)],
-    )
-    opt.check_view(out.view, out.format_name)
+    from dscost.pages.reports import check_view
+
+    view = View(depth=depth, sort=sort, top=top, explain=explain)
+    out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
+    check_view(out.view, out.says)
     opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     timing = opt.timing_options(
@@ -130,18 +110,11 @@ def model(
 
     with Worker(limit_s) as worker:
         with foreign_code(target):
-            counting = worker.count if isolate and runs_code(target) else count
-            counted = counting(
-                target,
-                input=opt.parse_inputs(inputs or []),
-                batch=cases.batch,
-                dtype=cases.dtype,
-                settings=opt.parse_settings(setting or []),
-                kwargs=opt.parse_kwargs(kwargs or []),
-                trust=trust,
-                strict=strict,
-                train=train,
+            request = opt.parse_request(
+                inputs, setting, kwargs, batch=cases.batch, dtype=cases.dtype, trust=trust
             )
+            counting = worker.count if isolate and runs_code(target) else count
+            counted = counting(target, request, strict=strict, train=train)
         if verbose:
             out.note(f"{target}: {counted.report.source}")
         report = counted.report

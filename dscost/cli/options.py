@@ -10,11 +10,11 @@ import typer
 
 from dscost.errors import InputError, UnavailableError
 from dscost.notation.units import parse_ints, parse_seconds, parse_share
-from dscost.rendering.pages import View
 from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
 if TYPE_CHECKING:
+    from dscost.analysis import Request
     from dscost.notation.inputs import Inputs
 
 Time = Annotated[bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")]
@@ -74,20 +74,9 @@ Batch = Annotated[
     ),
 ]
 
-Format = Annotated[str | None, typer.Option("--format", help="table, json, csv or markdown.")]
-Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 OutputPath = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
 ]
-Export = Annotated[
-    list[str] | None,
-    typer.Option(metavar="FORMAT=PATH", help="Write another format as well; repeatable."),
-]
-Columns = Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")]
-Wide = Annotated[
-    bool, typer.Option("--wide", help="Show every column, however narrow the terminal.")
-]
-Color = Annotated[str, typer.Option(help="auto, always or never.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
 
@@ -142,13 +131,47 @@ def parse_padding(text: str | None) -> int | tuple[int, ...] | str | None:
 
 
 def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
-    """Return what one or more `--input` stand for: a single plain shape, or the tensors of a torch model."""
+    """Return what one or more `--input` stand for: one plain shape, or the tensors of a model."""
     from dscost.notation.inputs import inputs_of, parse_input
 
     try:
         return inputs_of([parse_input(text) for text in texts]) if texts else None
     except InputError as error:
         raise InputError(f"--input: {error}") from error
+
+
+def parse_request(
+    inputs: Sequence[str] | None,
+    setting: Sequence[str] | None,
+    kwargs: Sequence[str] | None,
+    *,
+    batch: int | None = None,
+    dtype: str | None = None,
+    trust: bool = False,
+) -> "Request":
+    """Return how a target is to be counted.
+
+    Args:
+        inputs: What was given by `--input`.
+        setting: What was given by `--set`.
+        kwargs: What was given by `--kwargs`.
+        batch: Inputs at once.
+        dtype: Of weights and activations.
+        trust: Whether code of a `program.pt2` may run.
+
+    Raises:
+        InputError: Something is not of the form that its option takes.
+    """
+    from dscost.analysis import Request
+
+    return Request(
+        parse_inputs(inputs or ()),
+        batch,
+        dtype,
+        parse_settings(setting or ()),
+        parse_kwargs(kwargs or ()),
+        trust,
+    )
 
 
 def one_file(argument: Path | None, option: Path | None) -> Path | None:
@@ -222,23 +245,11 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
 
 @contextmanager
 def only_measuring() -> Iterator[None]:
-    """Say beside what keeps this machine from measuring how to do without, for commands that can."""
+    """Say beside what keeps this machine from measuring how to do without it."""
     try:
         yield
     except UnavailableError as error:
         raise UnavailableError(f"{error}; --no-time counts without a device") from error
-
-
-def check_view(view: View, format_name: str) -> None:
-    """Refuse columns and sort keys that no model has, before the work.
-
-    Raises:
-        UnknownNameError: There is no such column or sort key.
-    """
-    if view.columns is not None or view.sort is not None:
-        from dscost.rendering.views import check_view as check_view_of_model
-
-        check_view_of_model(view, format_name)
 
 
 def check_devices(names: Sequence[str] | None) -> None:
@@ -259,7 +270,7 @@ def check_columns(columns: Sequence[str] | None, report: Report) -> None:
     Raises:
         InputError: The columns would be empty.
     """
-    from dscost.rendering.views import MEASURED_COLUMNS
+    from dscost.pages.layer_table import MEASURED_COLUMNS
 
     empty = [name for name in columns or () if name in MEASURED_COLUMNS]
     if empty and report.environment is None:
@@ -304,11 +315,6 @@ def parse_names(text: str | None) -> tuple[str, ...]:
     )
 
 
-def parse_columns(text: str | None) -> tuple[str, ...] | None:
-    """Return the names of columns."""
-    return None if text is None else parse_names(text)
-
-
 def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, Any]:
     """Return named values as in `width=0.5`, read as YAML reads them."""
     from dscost.notation.marked_yaml import parse_scalar
@@ -323,7 +329,10 @@ def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, An
 
 
 def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
-    """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`, read as Python and YAML do."""
+    """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`.
+
+    They are read as Python and YAML do.
+    """
     from dscost.notation.literals import with_parts
 
     try:

@@ -8,7 +8,7 @@ from dscost.errors import DscostError, InputError
 from dscost.files import check_folder
 
 if TYPE_CHECKING:
-    from dscost.budgets.language import Budget
+    from dscost.budgets.records import Budget
 
 Read = tuple[str, Path]
 """What a file is read as, and the file."""
@@ -64,8 +64,11 @@ def device_files(devices: Iterable[str] | None) -> Iterator[Read]:
 
 
 def budget_files(budget: Path) -> Iterator[Read]:
-    """Yield a budget, and what it names: its baseline and the files of its models. One that is wrong names nothing."""
-    from dscost.budgets.language import read_budget
+    """Yield a budget, and what it names: its baseline and the files of its models.
+
+    One that is wrong names nothing.
+    """
+    from dscost.budgets.reading import read_budget
 
     yield "the budget", budget
     try:

@@ -2,33 +2,23 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dscost.cli.places import Read, check_places
 from dscost.cli.streams import result_stream
-from dscost.errors import InputError, OutputError, UnknownNameError
+from dscost.errors import OutputError, UnknownNameError
 from dscost.files import write_whole
-from dscost.registries import Registry
-from dscost.rendering import RENDERERS, View
+from dscost.rendering import View, render, renderer
 from dscost.rendering.printable import printable
-
-ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table", ".sarif": "sarif"}
-"""The format meant by the ending of an output file, where none is named."""
-
-
-_VIEW_OPTIONS: Mapping[str, tuple[str, ...]] = {"json": (), "csv": ("columns",)}
-"""Formats that do not honour every option of a view, with those that they do."""
-
 
 MOST_CHARACTERS = 1500
 """Of a line on stderr: what is longer was made by a machine, and its beginning says enough."""
 
 
 def tell(text: str) -> None:
-    """Say something on stderr, if there is one that can be written; what others have named is made harmless."""
+    """Say something on stderr, if there is one; what others have named is made harmless."""
     if sys.stderr is None:  # print would take stdout instead
         return
     lines = (
@@ -48,7 +38,6 @@ class Output(NamedTuple):
         exports: More formats and their files.
         view: What to show.
         quiet: Whether notes and progress are silenced.
-        formats: Renderers by the name of their format.
     """
 
     format_name: str
@@ -56,7 +45,6 @@ class Output(NamedTuple):
     exports: tuple[tuple[str, Path], ...]
     view: View
     quiet: bool
-    formats: Registry[Any] = RENDERERS
 
     @property
     def fills_in(self) -> bool:
@@ -69,32 +57,35 @@ class Output(NamedTuple):
             and os.environ.get("TERM") != "dumb"
         )
 
-    def check(self, reports: Any) -> None:
-        """Render what is known already, so that a wrong column or sort key fails before anything is measured.
+    @property
+    def says(self) -> str:
+        """What the format writes of a result, which decides what columns there are."""
+        return renderer(self.format_name).says
+
+    def check(self, result: Any) -> None:
+        """Render what is known already, so that a wrong column fails before anything is measured.
 
         Raises:
-            InputError: The view asks for something that the format or the report does not have.
+            InputError: The view asks for something that the format or the result does not have.
         """
-        self.formats[self.format_name](reports, self.view._replace(pending=True))
+        render(result, self.format_name, self.view._replace(pending=True))
 
-    def write(self, reports: Any) -> None:
-        """Write the reports everywhere; all are rendered before the first is written.
+    def write(self, result: Any) -> None:
+        """Write a result everywhere; all is rendered before the first file is written.
 
         Args:
-            reports: What to write: reports, or whatever else the formats take.
+            result: What the command came to.
 
         Raises:
             OutputError: A file cannot be written.
         """
         plain = self.view._replace(width=None, color=False, brief=False)
         # --columns speaks of the main format; an export has all of its own
-        files = [
-            (path, self.formats[name](reports, plain._replace(columns=None)))
-            for name, path in self.exports
-        ]
+        every_column = plain._replace(columns=None)
+        files = [(path, render(result, name, every_column)) for name, path in self.exports]
         if self.path:
-            files.append((self.path, self.formats[self.format_name](reports, plain)))
-        text = None if self.path else self.formats[self.format_name](reports, self.view)
+            files.append((self.path, render(result, self.format_name, plain)))
+        text = None if self.path else render(result, self.format_name, self.view)
         for path, content in files:
             write_whole(path, content)
             self.note(f"wrote {path}")
@@ -162,55 +153,6 @@ def write_out(text: str, *, format_name: str = "table") -> None:
         ) from error
 
 
-def output(
-    *,
-    command: str,
-    format_name: str | None,
-    json: bool,
-    path: Path | None,
-    export: Sequence[str] | None,
-    color: str,
-    quiet: bool,
-    view: View,
-    formats: Registry[Any] = RENDERERS,
-    read: Iterable[Read] = (),
-) -> Output:
-    """Return where results go, checked before any work is done; `read` are files that must not be written over.
-
-    Raises:
-        InputError: A format or colour is unknown, `--json` contradicts `--format`, or a file is not
-            for results.
-        OutputError: A folder is missing, or a file may not be written.
-    """
-    if json and format_name not in (None, "json"):
-        raise InputError(f"--json and --format {format_name} contradict each other")
-    chosen = "json" if json else format_name or (_by_ending(path, formats) if path else "table")
-    exports = tuple(_export(entry) for entry in export or ())
-    for name in (chosen, *(name for name, _ in exports)):
-        formats[name]
-    for option in ("columns", "sort", "top", "depth"):
-        if getattr(view, option) is not None and option not in _VIEW_OPTIONS.get(chosen, (option,)):
-            raise InputError(f"--{option} has no meaning for --format {chosen}")
-    check_places(
-        [place for place in (path, *(target for _, target in exports)) if place is not None], read
-    )
-    width = terminal_width() if on_terminal() and path is None else None
-    view = view._replace(width=width, color=_wants_color(color), command=command)
-    return Output(chosen, path, exports, view, quiet, formats)
-
-
-def _by_ending(path: Path, formats: Registry[Any]) -> str:
-    found = ENDINGS.get(path.suffix, "table")
-    return found if found in formats else "table"
-
-
-def _export(entry: str) -> tuple[str, Path]:
-    name, equals, path = entry.partition("=")
-    if not equals or not path:
-        raise InputError(f"--export: expected FORMAT=PATH such as json=costs.json, found '{entry}'")
-    return name, Path(path)
-
-
 def on_terminal() -> bool:
     """Whether somebody looks at stdout."""
     stream = result_stream()
@@ -231,7 +173,7 @@ def terminal_width() -> int:
     return get_terminal_size().columns
 
 
-def _wants_color(color: str) -> bool:
+def wants_color(color: str) -> bool:
     """Follow --color, then NO_COLOR and FORCE_COLOR, then whether stdout is a terminal."""
     if color not in ("auto", "always", "never"):
         raise UnknownNameError("colour", color, ("auto", "always", "never"))

@@ -1,17 +1,13 @@
 """`dscost verify`."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dscost.cli import options as opt
-from dscost.cli.printing import tell, write_out, write_text
+from dscost.cli.output_options import DEFAULTS, Plain
+from dscost.cli.places import target_files
 from dscost.cli.streams import foreign_code
-from dscost.rendering.printable import json_text
-
-if TYPE_CHECKING:
-    from dscost.analysis.verifying import Verification
 
 DISAGREES = 1
 
@@ -36,44 +32,17 @@ def verify(
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")] = None,
     trust: opt.Trust = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    asked: Plain = DEFAULTS,
 ) -> None:
     """Count a model by two independent methods; exit 0 when they agree or it is known why not, else 1."""
     from dscost.analysis.verifying import verify as count_twice
 
+    out = asked.output("verify", read=target_files([target]))
     with foreign_code(target):
-        found = count_twice(
-            target,
-            input=opt.parse_inputs(inputs or []),
-            batch=batch,
-            settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_kwargs(kwargs or []),
-            trust=trust,
-        )
-    if json:
-        write_out(json_text(found.to_dict()), format_name="json")
-    else:
-        write_text("\n".join(_said(found)) + "\n")
+        request = opt.parse_request(inputs, setting, kwargs, batch=batch, trust=trust)
+        found = count_twice(target, **request._asdict())
+    out.write(found)
     for note in found.notes:
-        tell(note)
+        out.note(note)
     if not (found.agrees or found.is_explained):
         raise typer.Exit(DISAGREES)
-
-
-def _said(found: "Verification") -> Iterator[str]:
-    yield f"{found.target}: dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs"
-    for one in found.differences:
-        yield f"  {one.module or '(root)'} ({one.type}): {one.ours:,} against {one.theirs:,}: {one.reason}"
-    yield _verdict(found)
-
-
-def _verdict(found: "Verification") -> str:
-    if found.agrees:
-        return "Both agree, module by module."
-    if found.partial:
-        return f"Neither count is whole: {'; '.join(found.partial).rstrip('.')}."
-    return (
-        "They differ only by what FlopCounterMode is known to miscount."
-        if found.is_explained
-        else "They differ."
-    )

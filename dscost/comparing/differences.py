@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dscost.notation.units import format_shape
+from dscost.reports.figures import ALWAYS_KNOWN, FIGURES, NOTHING, Cost
 from dscost.reports.records import Environment, Layer, Report, plain
+from dscost.reports.result import Result
 
-LAYER_METRICS = ("params", "macs", "flops", "weight_bytes", "traffic_bytes")
-METRICS = (*LAYER_METRICS, "peak_activation_bytes")
+METRICS = tuple(name for name, figure in FIGURES.items() if figure.is_compared)
 """What is compared of a whole model, besides measured latency."""
+LAYER_METRICS = tuple(name for name in METRICS if FIGURES[name].is_of_layers)
 
 
 class Difference(NamedTuple):
@@ -58,6 +60,11 @@ class Difference(NamedTuple):
         }
 
 
+def difference(metric: str, reference: Cost, other: Cost) -> Difference:
+    """Return one figure of two costs."""
+    return Difference(metric, getattr(reference, metric), getattr(other, metric))
+
+
 class LayerPair(NamedTuple):
     """A layer of the reference and the one of the other model that it is held against.
 
@@ -88,12 +95,17 @@ class LayerPair(NamedTuple):
             and self.reference.name != self.other.name
         )
 
-    def difference(self, metric: str) -> Difference:
-        """Return one of `LAYER_METRICS`; a layer that is not there costs nothing."""
-        before, now = (
-            0 if one is None else getattr(one.cost, metric) for one in (self.reference, self.other)
+    @property
+    def costs(self) -> tuple[Cost, Cost]:
+        """What it costs in the reference and in the other; a layer that is not there, nothing."""
+        return (
+            self.reference.cost if self.reference else NOTHING,
+            self.other.cost if self.other else NOTHING,
         )
-        return Difference(metric, before, now)
+
+    def difference(self, metric: str) -> Difference:
+        """Return one of `LAYER_METRICS`."""
+        return difference(metric, *self.costs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the names, what became of the layer, and every figure."""
@@ -170,7 +182,7 @@ class Contender(NamedTuple):
     saved: bool = False
 
 
-class Comparison(NamedTuple):
+class Comparison(Result):
     """Models held against the first of them.
 
     Args:
@@ -184,6 +196,10 @@ class Comparison(NamedTuple):
     versus: tuple[Versus, ...]
     every_layer: bool = False
     notes: tuple[str, ...] = ()
+
+    def in_a_line(self) -> str:
+        """Return what was held against what."""
+        return f"{', '.join(one.label for one in self.versus)} against {self.reference.label}"
 
     @property
     def reference(self) -> Contender:
@@ -306,13 +322,18 @@ def _partners(reference: Sequence[Layer], other: Sequence[Layer]) -> dict[int, i
     return partner
 
 
-_FIGURES = Layer._fields.index("cost") + 1
-"""The fields up to there say what a layer is and costs; those that follow say what could be made of
-it."""
+_COST = Layer._fields.index("cost")
+"""The fields before it say what a layer is; those that follow, what could be made of it."""
+
+
+def _nature(layer: Layer) -> tuple[Any, ...]:
+    """Return what a layer is, whatever it is called, and what every report tells of its cost."""
+    return *layer[1:_COST], layer.cost[:ALWAYS_KNOWN]
+
 
 _LIKENESSES: tuple[Callable[[Layer], Any], ...] = (
     lambda layer: (layer.name, layer.op),
-    lambda layer: layer[1:_FIGURES],
+    _nature,
     lambda layer: layer.conv,
     lambda layer: (layer.type, layer.output_shape),
     lambda layer: layer.name,
@@ -343,7 +364,7 @@ def _in_order(
 def _pair(before: Layer | None, now: Layer | None) -> LayerPair:
     if before is None or now is None:
         return LayerPair(before, now, "only_other" if before is None else "only_reference")
-    same = before[1:_FIGURES] == now[1:_FIGURES]
+    same = _nature(before) == _nature(now) and before.cost.agrees_with(now.cost)
     return LayerPair(before, now, "same" if same else "changed")
 
 

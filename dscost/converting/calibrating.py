@@ -2,8 +2,8 @@
 
 What a layer sees is far from white: neighbouring pixels are alike, some channels are dead. So
 distance is measured in the outputs. The filters of an input channel come of the singular value
-decomposition of its matrix weighed by the second moments of its patches (`decompose`), which takes
-the channels for uncorrelated; mixing weights then are those of least squares over all channels of a
+decomposition of its matrix weighed by the second moments of its patches (`Decomposition`), which
+takes the channels for uncorrelated; mixing weights then are those of least squares over all channels of a
 group at once. The filters of the plain decomposition, their mixing weights fitted likewise, are
 tried as well, and the better of both is taken, so that no layer is worse on the calibration inputs
 than it would be without them.
@@ -19,24 +19,20 @@ Source:
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod, sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from dscost.converting.decomposing import Decomposed, decompose
+from dscost.converting.decomposing import Decomposition, Factors
+from dscost.converting.sites import Key, Site
 from dscost.errors import InputError, first_line
+from dscost.foreign.failures import must_pass
 from dscost.foreign.parts import each_parameter, set_training
-from dscost.modules.copying import by_path, copied
-from dscost.rewriting.kernels import Kernel
+from dscost.modules.copying import copied
+from dscost.rewriting.convolutions import Kernel
 from dscost.tracing import Arguments
-
-Key = tuple[int, int, int]
-"""What layers have in common that share their weights: identity of the kernel, groups, rank."""
-
-Users = Mapping[Key, Sequence[tuple[nn.Module, Kernel]]]
-"""The layers of every kernel: the modules in the given model, and what they apply."""
 
 CHUNK = 1 << 22
 """Numbers of patches that are held at a time."""
@@ -48,24 +44,16 @@ out."""
 _CONVS: Mapping[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
-class Calibrated(NamedTuple):
-    """Weights, and how far the output is off with them.
-
-    Args:
-        parts: As of `decompose`.
-        error: Of the outputs on the calibration inputs, relative to their norm, bias left out.
-    """
-
-    parts: Decomposed
-    error: float
-
-
-def calibrate(root: nn.Module, users: Users, batches: Sequence[Arguments]) -> dict[Key, Calibrated]:
+def calibrate(
+    root: nn.Module, sharing: Mapping[Key, Sequence[Site]], batches: Sequence[Arguments]
+) -> dict[Key, Factors]:
     """Return fitted weights of every kernel whose layers saw anything but zeros.
+
+    Their error is that of the outputs on the batches, relative to their norm, bias left out.
 
     Args:
         root: Left as it is; a copy runs, in the mode of inference.
-        users: Layers by kernel.
+        sharing: Layers that are to be converted, by their kernel.
         batches: What the model is run on.
 
     Raises:
@@ -73,64 +61,64 @@ def calibrate(root: nn.Module, users: Users, batches: Sequence[Arguments]) -> di
     """
     running, memo = copied(root, {})
     set_training(running, False)
-    seen = {
-        memo[id(module)]: (key, kernel)
-        for key, sharing in users.items()
-        for module, kernel in sharing
-    }
-    moments = {key: _Moments(sharing[0][1]) for key, sharing in users.items()}
-    _run(running, seen, batches, lambda key, kernel, x: moments[key].add(x, kernel))
+    sites = [site for same in sharing.values() for site in same]
+    seen = {memo[id(site.module)]: site for site in sites}
+    moments = {key: _Moments(_kernel(same[0])) for key, same in sharing.items()}
+    _run(running, seen, batches, lambda site, x: moments[site.key].add(x, _kernel(site)))
     rivals: dict[Key, list[_Fit]] = {}
     weights: dict[Key, Tensor] = {}
-    for key, sharing in users.items():
-        (module, kernel), rank = sharing[0], key[2]
-        seen_by = moments.pop(key)
+    for key, (site, *_) in sharing.items():
+        kernel, rank, seen_by = _kernel(site), site.rank, moments.pop(key)
+        assert rank is not None
+        assert site.decomposition is not None
         if not seen_by.are_finite:
-            name = next(name for name, one in by_path(root).items() if one is module)
             raise InputError(
-                f"'{name}' sees values on the inputs that are NaN, infinite or too large to calibrate on"
+                f"'{site.name}' sees values on the inputs that are NaN, infinite or too large to "
+                "calibrate on"
             )
-        weighings = (None, seen_by.normalised())
-        parts = [
-            decompose(kernel.weight, rank, kernel.conv.groups, weighing) for weighing in weighings
-        ]
-        rivals[key] = [_Fit(kernel, start) for start in parts]
+        weighed = Decomposition(kernel.weight, kernel.conv.groups, seen_by.normalised())
+        rivals[key] = [_Fit(kernel, start.at(rank)) for start in (site.decomposition, weighed)]
         weights[key] = kernel.weight.detach().to("cpu", torch.float64)
 
-    def fit(key: Key, kernel: Kernel, x: Tensor) -> None:
+    def fit(site: Site, x: Tensor) -> None:
+        kernel, weight = _kernel(site), weights[site.key]
         conv = kernel.conv
         convolve = _CONVS[len(conv.kernel_size)]
-        y = convolve(
-            x, weights[key], stride=conv.stride, dilation=conv.dilation, groups=conv.groups
-        )
-        for rival in rivals[key]:
+        y = convolve(x, weight, stride=conv.stride, dilation=conv.dilation, groups=conv.groups)
+        for rival in rivals[site.key]:
             rival.add(x, y, kernel)
 
     _run(running, seen, batches, fit)
-    best = {
+    return {
         key: min((fit.result() for fit in fits), key=lambda result: result.error)
         for key, fits in rivals.items()
+        if fits[0].energy
     }
-    return {key: result for key, result in best.items() if rivals[key][0].energy}
+
+
+def _kernel(site: Site) -> Kernel:
+    assert site.kernel is not None
+    return site.kernel
 
 
 def _run(
     running: nn.Module,
-    seen: Mapping[nn.Module, tuple[Key, Kernel]],
+    seen: Mapping[nn.Module, Site],
     batches: Sequence[Arguments],
-    look: Callable[[Key, Kernel, Tensor], None],
+    look: Callable[[Site, Tensor], None],
 ) -> None:
     """Run a model and look at the padded input of every call of some modules, one image at a time."""
 
     def hook(
         module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> None:
-        key, kernel = seen[module]
+        site = seen[module]
+        kernel = _kernel(site)
         x: Tensor = next(iter((*args, *kwargs.values())))
         x = x if x.dim() == kernel.weight.dim() else x.unsqueeze(0)
         padded = kernel.padded(x.detach().to("cpu", torch.float64))
         for at in range(len(padded)):
-            look(key, kernel, padded[at : at + 1])
+            look(site, padded[at : at + 1])
 
     handles = [module.register_forward_hook(hook, with_kwargs=True) for module in seen]
     device = next((str(parameter.device) for parameter in each_parameter(running)), "cpu")
@@ -139,7 +127,9 @@ def _run(
             for batch in batches:
                 given = batch.on(device)
                 running(*given.args, **given.kwargs)
-    except (Exception, SystemExit) as error:  # a model's own code may raise anything
+    except (Exception, SystemExit) as error:
+        if must_pass(error):
+            raise
         raise InputError(
             f"{type(running).__name__} cannot be run to calibrate it: {first_line(error)}"
         ) from error
@@ -206,7 +196,7 @@ class _Fit:
     the correction of least squares is `E[R Zᵀ] · E[Z Zᵀ]⁻¹`, per group.
     """
 
-    def __init__(self, kernel: Kernel, parts: Decomposed) -> None:
+    def __init__(self, kernel: Kernel, parts: Factors) -> None:
         conv, self._parts = kernel.conv, parts
         self._filters = parts.depthwise.reshape(conv.in_channels, -1, conv.kernel_area)
         self._mixing = parts.pointwise.reshape(conv.groups, conv.out_channels // conv.groups, -1)
@@ -228,7 +218,7 @@ class _Fit:
         self._rz += r @ z.mT
         self._zz += z @ z.mT
 
-    def result(self) -> Calibrated:
+    def result(self) -> Factors:
         """Return the weights with the correction, and the error that is left."""
         filters = self._zz.shape[-1]
         mean = self._zz.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
@@ -238,4 +228,4 @@ class _Fit:
         gained = 2 * (correction * self._rz).sum() - ((correction @ self._zz) * correction).sum()
         error = sqrt(max(0.0, self._rr - float(gained)) / self.energy) if self.energy else 0.0
         mixing = self._parts.pointwise + correction.reshape(self._parts.pointwise.shape)
-        return Calibrated(self._parts._replace(pointwise=mixing), error)
+        return self._parts._replace(pointwise=mixing, error=error)

@@ -8,16 +8,17 @@ least total error is the least sum of ε², which a multiple-choice knapsack fin
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil, floor, log10, sqrt
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from dscost.converting.knapsack import Amount, Choice, Selection, least_cost, least_error
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError, UnknownNameError
 from dscost.notation.quantities import parse_quantity
 from dscost.notation.units import format_count, format_seconds
+from dscost.reports.figures import FIGURES
 
 Metric = Literal["macs", "params", "latency_s"]
-METRICS: Mapping[str, str] = {"macs": "count", "params": "count", "latency_s": "seconds"}
+METRICS: Mapping[str, str] = {name: FIGURES[name].kind for name in get_args(Metric)}
 """What a goal may bound besides the error, and the kind of its quantities."""
 ERROR = "error"
 GOAL_EXAMPLES = "macs=0.5x, params=4M, latency_s=20ms or error=0.3"
@@ -46,19 +47,27 @@ class Goal(NamedTuple):
         """What the layers are chosen by: MACs where the error is bounded."""
         return "macs" if self.metric == ERROR else self.metric  # type: ignore[return-value]
 
+    def bound(self, as_is: "Figures") -> Fraction:
+        """Return what the cost of a whole model may be at most."""
+        whole = Fraction(as_is.of(self.cost_metric))
+        bound = self.value * whole if self.relative else self.value
+        return bound * SAME if self.metric == "latency_s" else bound
 
-class Offer(NamedTuple):
-    """One way to treat a layer, and what it comes to.
+
+class Option(NamedTuple):
+    """One way to treat a layer, or several that share their weights and so their fate.
 
     Args:
+        names: Of the layers.
         decision: `KEEP` or a rank.
         error: Relative error of the kernel, 0 to 1.
-        params: Of the layer.
-        macs: Of all of its calls.
-        latency_s: Of all of its calls, where times were asked for.
+        params: Of all of the layers together.
+        macs: Of all of their calls.
+        latency_s: Of all of their calls, where times were asked for.
         is_predicted: Whether that is a prediction.
     """
 
+    names: tuple[str, ...]
     decision: Decision
     error: float
     params: int
@@ -67,20 +76,12 @@ class Offer(NamedTuple):
     is_predicted: bool = False
 
 
-class LayerOffers(NamedTuple):
-    """A layer that can be converted, or several that share their weights and so their fate.
-
-    Args:
-        names: Of the layers.
-        offers: The ways to treat them, each with what all of them cost; the first is to keep them.
-    """
-
-    names: tuple[str, ...]
-    offers: tuple[Offer, ...]
+Options = Sequence[Option]
+"""The ways to treat the same layers; the first is to keep them."""
 
 
 class Figures(NamedTuple):
-    """What a whole model costs."""
+    """What a model or a layer costs."""
 
     params: int
     macs: int
@@ -94,17 +95,17 @@ class Figures(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """Offers that were chosen, and what the whole model then costs.
+    """Options that were chosen, and what the whole model then costs.
 
     Args:
-        chosen: The offer by layer, in the order of the model.
+        chosen: The option by layer, in the order of the model.
         figures: Of the whole model.
         error: Total error, 0 to 1.
         gap: By how much the total error, or the MACs where the error is the goal, may be above the
             least; 0 where it is proven to be the least.
     """
 
-    chosen: Mapping[str, Offer]
+    chosen: Mapping[str, Option]
     figures: Figures
     error: float
     gap: float = 0.0
@@ -112,12 +113,12 @@ class Planned(NamedTuple):
     @property
     def decisions(self) -> dict[str, Decision]:
         """What to do by layer."""
-        return {name: offer.decision for name, offer in self.chosen.items()}
+        return {name: option.decision for name, option in self.chosen.items()}
 
     @property
     def converted(self) -> int:
         """How many layers are not kept."""
-        return sum(offer.decision != KEEP for offer in self.chosen.values())
+        return sum(option.decision != KEEP for option in self.chosen.values())
 
 
 class CurvePoint(NamedTuple):
@@ -154,9 +155,8 @@ def parse_goal(text: str) -> Goal:
     if not equals:
         raise InputError(f"goal: expected something like {GOAL_EXAMPLES}, found '{text}'")
     if metric not in (*METRICS, ERROR):
-        raise UnknownNameError(
-            "goal", metric, (*METRICS, ERROR), f"; expected something like {GOAL_EXAMPLES}"
-        )
+        example = f"; expected something like {GOAL_EXAMPLES}"
+        raise UnknownNameError("goal", metric, (*METRICS, ERROR), example)
     try:
         return _goal(metric, quantity, text)
     except InputError as error:
@@ -164,15 +164,15 @@ def parse_goal(text: str) -> Goal:
 
 
 def _goal(metric: str, quantity: str, text: str) -> Goal:
+    is_share, is_factor = quantity.endswith("%"), quantity.endswith(("x", "×"))
     if metric == ERROR:
-        value = parse_quantity(quantity, "share" if quantity.endswith("%") else "factor")
-        if value > 1 or quantity.endswith(("x", "×")):
+        value = parse_quantity(quantity, "share" if is_share else "factor")
+        if value > 1 or is_factor:
             raise InputError(f"expected a number from 0 to 1 such as 0.3, found '{quantity}'")
         return Goal(metric, value, relative=False, text=text)
-    if quantity.endswith("%"):
-        return Goal(metric, parse_quantity(quantity, "share"), relative=True, text=text)
-    if quantity.endswith(("x", "×")):
-        return Goal(metric, parse_quantity(quantity, "factor"), relative=True, text=text)
+    if is_share or is_factor:
+        value = parse_quantity(quantity, "share" if is_share else "factor")
+        return Goal(metric, value, relative=True, text=text)
     value = parse_quantity(quantity, METRICS[metric])
     if 0 < value < 1 and METRICS[metric] == "count":
         raise InputError(
@@ -193,8 +193,8 @@ def total_error(errors: Sequence[float]) -> float:
     return sqrt(sum(error * error for error in errors) / len(errors)) if errors else 0.0
 
 
-def reached(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> Planned:
-    """Return the choice of least error that meets a goal; for a goal of error, that of the fewest MACs.
+def reached(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
+    """Return the choice of least error that meets a goal; for one of error, that of the fewest MACs.
 
     Args:
         goal: What to reach.
@@ -209,10 +209,16 @@ def reached(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> Planne
     if goal.metric == ERROR:
         found = least_cost(choices, (goal.value * SAME) ** 2 * _number(layers))
     else:
-        found = least_error(choices, _bound(goal, as_is) - _elsewhere(layers, as_is, metric))
+        kept = sum(Fraction(options[0][0]) for options in choices)
+        elsewhere = Fraction(as_is.of(metric)) - kept
+        found = least_error(choices, goal.bound(as_is) - elsewhere)
     if found is None:
         raise InputError(_unreachable(goal, layers, as_is))
-    return _planned(found, layers, as_is, by_error=goal.metric != ERROR)
+    planned = _selected(found, layers, as_is)
+    if not found.gap or goal.metric == ERROR:
+        return planned._replace(gap=found.gap)
+    least = sqrt(max(0.0, found.error - found.gap) / _number(layers))
+    return planned._replace(gap=planned.error - least)
 
 
 def meets(goal: Goal, figures: Figures, as_is: Figures, error: float) -> bool:
@@ -226,29 +232,29 @@ def meets(goal: Goal, figures: Figures, as_is: Figures, error: float) -> bool:
     """
     if goal.metric == ERROR:
         return Fraction(error) <= goal.value * SAME
-    return Fraction(figures.of(goal.cost_metric)) <= _bound(goal, as_is)
+    return Fraction(figures.of(goal.cost_metric)) <= goal.bound(as_is)
 
 
 def applied(
-    decisions: Mapping[str, Decision], layers: Sequence[LayerOffers], as_is: Figures
+    decisions: Mapping[str, Decision], layers: Sequence[Options], as_is: Figures
 ) -> Planned:
-    """Return what given decisions come to; a rank above the largest means that one, a layer not named is kept."""
-    offers = []
-    for layer in layers:
-        decision = decisions.get(layer.names[0], KEEP)
-        offered = {offer.decision: offer for offer in layer.offers}
-        offers.append(offered[decision] if decision in offered else layer.offers[-1])
-    return _with(offers, layers, as_is)
+    """Return what decisions come to; a rank above the largest means that, and no name to keep it."""
+    chosen = []
+    for options in layers:
+        decision = decisions.get(options[0].names[0], KEEP)
+        by_decision = {option.decision: option for option in options}
+        chosen.append(by_decision.get(decision, options[-1]))
+    return _with(chosen, layers, as_is)
 
 
 def trade_off(
-    layers: Sequence[LayerOffers],
+    layers: Sequence[Options],
     as_is: Figures,
     metric: Metric,
     mark: Planned | None = None,
     points: int = CURVE_POINTS,
 ) -> tuple[CurvePoint, ...]:
-    """Return the least error for costs from that of the model as it is down to the least one that there is.
+    """Return the least error for costs from that of the model as it is down to the least there is.
 
     Args:
         layers: What can be chosen, with times if `metric` is one.
@@ -259,88 +265,62 @@ def trade_off(
             one point.
     """
     choices = _choices(layers, metric)
-    full = sum(Fraction(layer[0].cost) for layer in choices)
-    least = sum(Fraction(min(one.cost for one in layer)) for layer in choices)
+    full = sum(Fraction(options[0][0]) for options in choices)
+    least = sum(Fraction(min(cost for cost, _ in options)) for options in choices)
     found: dict[tuple[int, ...], Planned] = {}
     for step in range(points):
         selection = least_error(choices, full - (full - least) * Fraction(step, points - 1))
         assert selection is not None  # the least cost is affordable
-        found.setdefault(selection.chosen, _planned(selection, layers, as_is))
+        found.setdefault(selection.chosen, _selected(selection, layers, as_is))
     curve = [_point(one, as_is, metric, is_chosen=False) for one in found.values()]
     if mark is not None:
         goal = _point(mark, as_is, metric, is_chosen=True)
-        curve = [
-            *(point for point in curve if (point.cost, point.error) != (goal.cost, goal.error)),
-            goal,
-        ]
+        others = (point for point in curve if (point.cost, point.error) != (goal.cost, goal.error))
+        curve = [*others, goal]
     return tuple(sorted(curve, key=lambda point: (-point.cost, point.error)))
 
 
 def _point(planned: Planned, as_is: Figures, metric: Metric, *, is_chosen: bool) -> CurvePoint:
     cost, whole = planned.figures.of(metric), as_is.of(metric)
-    return CurvePoint(
-        cost, cost / whole if whole else 1.0, planned.error, planned.converted, is_chosen
-    )
+    share = cost / whole if whole else 1.0
+    return CurvePoint(cost, share, planned.error, planned.converted, is_chosen)
 
 
-def _choices(layers: Sequence[LayerOffers], metric: Metric) -> list[list[Choice]]:
-    """Return the costs and squared errors of every layer's offers."""
+def _choices(layers: Sequence[Options], metric: Metric) -> list[list[Choice]]:
+    """Return the cost of every option, and the sum of the squared errors of its layers."""
     return [
-        [Choice(_cost(offer, metric), len(layer.names) * offer.error**2) for offer in layer.offers]
-        for layer in layers
+        [(_figures(one).of(metric), len(one.names) * one.error**2) for one in options]
+        for options in layers
     ]
 
 
-def _cost(offer: Offer, metric: Metric) -> Amount:
-    return Figures(offer.params, offer.macs, offer.latency_s).of(metric)
+def _figures(option: Option) -> Figures:
+    return Figures(option.params, option.macs, option.latency_s)
 
 
-def _elsewhere(layers: Sequence[LayerOffers], as_is: Figures, metric: Metric) -> Fraction:
-    """Return what of the cost of the whole model is not that of layers that can be converted."""
-    kept = sum(Fraction(layer[0].cost) for layer in _choices(layers, metric))
-    return Fraction(as_is.of(metric)) - kept
+def _number(layers: Sequence[Options]) -> int:
+    return sum(len(options[0].names) for options in layers)
 
 
-def _bound(goal: Goal, as_is: Figures) -> Fraction:
-    bound = goal.value * Fraction(as_is.of(goal.cost_metric)) if goal.relative else goal.value
-    return bound * SAME if goal.metric == "latency_s" else bound
+def _selected(selection: Selection, layers: Sequence[Options], as_is: Figures) -> Planned:
+    chosen = [options[at] for options, at in zip(layers, selection.chosen, strict=True)]
+    return _with(chosen, layers, as_is)
 
 
-def _planned(
-    selection: Selection, layers: Sequence[LayerOffers], as_is: Figures, *, by_error: bool = True
-) -> Planned:
-    planned = _with(
-        [layer.offers[at] for layer, at in zip(layers, selection.chosen, strict=True)],
-        layers,
-        as_is,
-    )
-    if not selection.gap or not by_error:
-        return planned._replace(gap=selection.gap)
-    least = sqrt(max(0.0, selection.error - selection.gap) / _number(layers))
-    return planned._replace(gap=planned.error - least)
-
-
-def _with(offers: Sequence[Offer], layers: Sequence[LayerOffers], as_is: Figures) -> Planned:
-    """Return what the whole model comes to with one offer for each layer."""
-    traded = [(layer.offers[0], offer) for layer, offer in zip(layers, offers, strict=True)]
+def _with(chosen: Sequence[Option], layers: Sequence[Options], as_is: Figures) -> Planned:
+    """Return what the whole model comes to with one option for each layer."""
+    traded = [(options[0], option) for options, option in zip(layers, chosen, strict=True)]
     latency_s = None
     if as_is.latency_s is not None:
-        latency_s = as_is.latency_s + sum(
-            (after.latency_s or 0.0) - (before.latency_s or 0.0) for before, after in traded
-        )
+        gained = ((after.latency_s or 0.0) - (before.latency_s or 0.0) for before, after in traded)
+        latency_s = as_is.latency_s + sum(gained)
     figures = Figures(
         params=as_is.params + sum(after.params - before.params for before, after in traded),
         macs=as_is.macs + sum(after.macs - before.macs for before, after in traded),
         latency_s=latency_s,
     )
-    chosen = {
-        name: offer for layer, offer in zip(layers, offers, strict=True) for name in layer.names
-    }
-    return Planned(chosen, figures, total_error([offer.error for offer in chosen.values()]))
-
-
-def _number(layers: Sequence[LayerOffers]) -> int:
-    return sum(len(layer.names) for layer in layers)
+    by_name = {name: option for option in chosen for name in option.names}
+    return Planned(by_name, figures, total_error([one.error for one in by_name.values()]))
 
 
 # -- what is said of goals
@@ -357,15 +337,14 @@ def figure_text(metric: Metric, value: Amount) -> str:
     return f"{format_count(int(value))} {'MACs' if metric == 'macs' else 'params'}"
 
 
-def _unreachable(goal: Goal, layers: Sequence[LayerOffers], as_is: Figures) -> str:
+def _unreachable(goal: Goal, layers: Sequence[Options], as_is: Figures) -> str:
     """Return why a goal cannot be met, with the nearest one that can, written as goals are."""
     metric = goal.cost_metric
     if not layers:
         return f"{goal.text} cannot be reached: no layer can be converted"
     choices = _choices(layers, metric)
     lightest = [
-        layer.offers[choice.index(min(choice))]
-        for layer, choice in zip(layers, choices, strict=True)
+        options[choice.index(min(choice))] for options, choice in zip(layers, choices, strict=True)
     ]
     least = _with(lightest, layers, as_is)
     value, whole = Fraction(least.figures.of(metric)), Fraction(as_is.of(metric))
@@ -386,7 +365,7 @@ def _how(planned: Planned) -> str:
 
 
 def rounded_up(value: Fraction, digits: int) -> Fraction:
-    """Return the least number of so many digits that is not below a value, so that as a goal it can be reached.
+    """Return the least number of so many digits that is not below a value, to be reached as a goal.
 
     >>> rounded_up(Fraction(6183, 10000), 3), rounded_up(Fraction(4_231_976), 4)
     (Fraction(619, 1000), Fraction(4232000, 1))

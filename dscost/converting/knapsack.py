@@ -25,12 +25,8 @@ less to look at."""
 
 Amount = int | float
 
-
-class Choice(NamedTuple):
-    """What one way of treating a layer costs, and the error that it adds; neither is negative."""
-
-    cost: Amount
-    error: float
+Choice = tuple[Amount, float]
+"""What one way of treating a layer costs, and the error that it adds; neither is negative."""
 
 
 class Selection(NamedTuple):
@@ -49,16 +45,11 @@ class Selection(NamedTuple):
     error: float
     gap: float = 0.0
 
-    @property
-    def is_optimal(self) -> bool:
-        """Whether nothing better exists."""
-        return self.gap == 0
-
 
 def least_error(
     layers: Sequence[Sequence[Choice]], budget: Amount | Fraction, *, most_sums: int = MOST_SUMS
 ) -> Selection | None:
-    """Return the choices of least total error that cost no more than a budget, of equal ones the cheapest.
+    """Return the choices of least error that cost no more than a budget, of equal ones the cheapest.
 
     Args:
         layers: The choices of each layer, at least one.
@@ -68,10 +59,10 @@ def least_error(
     Returns:
         `None` where even the cheapest choices cost more.
 
-    >>> least_error([[Choice(10, 0.0), Choice(4, 0.3)], [Choice(10, 0.0), Choice(2, 0.2)]], budget=14)
+    >>> least_error([[(10, 0.0), (4, 0.3)], [(10, 0.0), (2, 0.2)]], budget=14)
     Selection(chosen=(0, 1), cost=12, error=0.2, gap=0.0)
     """
-    costs, errors = _axis([[one.cost for one in layer] for layer in layers]), _axis(_errors(layers))
+    costs, errors = _axes(layers)
     found = _solved(costs, errors, budget, most_sums)
     return found and _selection(layers, *found, errors.denominator)
 
@@ -79,42 +70,35 @@ def least_error(
 def least_cost(
     layers: Sequence[Sequence[Choice]], bound: float | Fraction, *, most_sums: int = MOST_SUMS
 ) -> Selection | None:
-    """Return the choices of least total cost whose error is no more than a bound, of equal ones the most exact.
+    """Return the choices of least cost whose error is within a bound, of equal ones the most exact.
 
     Args:
         layers: The choices of each layer, at least one.
         bound: For the sum of the errors.
-        most_sums: As above.
+        most_sums: How many partial sums are kept; the fewer, the larger the gap may be.
 
     Returns:
         `None` where even the most exact choices have a larger error.
 
-    >>> least_cost([[Choice(10, 0.0), Choice(4, 0.3)], [Choice(10, 0.0), Choice(2, 0.2)]], bound=0.3).chosen
+    >>> least_cost([[(10, 0.0), (4, 0.3)], [(10, 0.0), (2, 0.2)]], bound=0.3).chosen
     (0, 1)
     """
-    costs, errors = _axis([[one.cost for one in layer] for layer in layers]), _axis(_errors(layers))
+    costs, errors = _axes(layers)
     found = _solved(errors, costs, bound, most_sums)
     return found and _selection(layers, *found, costs.denominator)
-
-
-def _errors(layers: Sequence[Sequence[Choice]]) -> list[list[Amount]]:
-    return [[one.error for one in layer] for layer in layers]
 
 
 def _selection(
     layers: Sequence[Sequence[Choice]], chosen: Sequence[int], gap: Fraction, denominator: int
 ) -> Selection:
     taken = [layer[at] for layer, at in zip(layers, chosen, strict=True)]
-    costs = [one.cost for one in taken]
-    cost = (
-        sum(costs)
-        if all(isinstance(one, int) for one in costs)
-        else float(sum(map(Fraction, costs)))
-    )
+    cost = sum(Fraction(cost) for cost, _ in taken)
+    are_counts = all(isinstance(cost, int) for cost, _ in taken)
+    error = sum(Fraction(error) for _, error in taken)
     return Selection(
         tuple(chosen),
-        cost,
-        float(sum(Fraction(one.error) for one in taken)),
+        int(cost) if are_counts else float(cost),
+        float(error),
         float(gap / denominator),
     )
 
@@ -155,6 +139,12 @@ class _Sums(NamedTuple):
     values: list[int]
     parents: list[int]
     chosen: list[int]
+
+
+def _axes(layers: Sequence[Sequence[Choice]]) -> tuple[_Axis, _Axis]:
+    """Return the costs and the errors of all choices."""
+    costs = _axis([[cost for cost, _ in layer] for layer in layers])
+    return costs, _axis([[error for _, error in layer] for layer in layers])
 
 
 def _axis(figures: Sequence[Sequence[Amount]]) -> _Axis:

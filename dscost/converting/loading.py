@@ -1,7 +1,8 @@
-"""A target → a module with values, what it is called with, and what it costs: what is to be converted."""
+"""A target → what is to be converted: a module with values, its arguments, and what it costs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,14 +10,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dscost.analysis import count, module_source
+from dscost.analysis import AS_STATED, Request, count, module_source
+from dscost.analysis.traced import TracedVersions
 from dscost.converting.weights import load_weights
-from dscost.foreign.parts import each_parameter
+from dscost.errors import InputError
+from dscost.foreign.parts import each_parameter, unwrapped
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.building import with_values
 from dscost.notation.inputs import TensorSpec
-from dscost.reports.records import Cost, Input
-from dscost.tracing import Arguments
+from dscost.reports.figures import Cost
+from dscost.reports.records import Input
+from dscost.tracing import Arguments, Trace, arguments_of
 
 MADE_BY_DSCOST = ("builtin", "yaml")
 RANDOM = ("builtin", "yaml", "torchvision", "timm")
@@ -35,6 +39,7 @@ class Subject(NamedTuple):
         source: Where it was found.
         module: With values.
         arguments: Of its forward.
+        traced: What happens when it runs on them.
         cost: Of the whole.
         inputs: What it was counted on.
         weights: The file that its weights are from.
@@ -47,6 +52,7 @@ class Subject(NamedTuple):
     source: str
     module: nn.Module
     arguments: Arguments
+    traced: Trace
     cost: Cost
     inputs: tuple[Input, ...]
     weights: str | None
@@ -58,6 +64,11 @@ class Subject(NamedTuple):
     def is_own(self) -> bool:
         """Whether the module was made for this, so that nobody else has it."""
         return self.source in RANDOM
+
+    @property
+    def batches(self) -> tuple[Arguments, ...]:
+        """What weights are fitted to: the arguments, where they have values."""
+        return (self.arguments,) if _has_values(self.arguments) else ()
 
     @property
     def dtype(self) -> str:
@@ -103,25 +114,26 @@ def _as_tuples(values: Any) -> Any:
 
 def load_subject(
     target: "str | PathLike[str] | nn.Module",
+    request: Request = AS_STATED,
     *,
-    input: Any = None,
-    batch: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-    kwargs: Mapping[str, Any] | None = None,
     weights: str | PathLike[str] | None = None,
     ignore_extra: bool = False,
-    trust: bool = False,
     seed: int = 0,
 ) -> Subject:
     """Return a target as a module with values: those of a file, those that its code gives it, or random ones.
+
+    Args:
+        target: An `nn.Module`, which is left as it is, or any target of the command line.
+        request: How it is to be counted.
+        weights: A safetensors file or a state dict for it.
+        ignore_extra: Whether weights that it does not have are left out.
+        seed: Of random weights.
 
     Raises:
         InputError: The target or an argument is wrong, or the weights do not fit.
         UnavailableError: Something that is needed is not installed.
     """
-    source, arguments, name = module_source(
-        target, input=input, batch=batch, settings=settings, kwargs=kwargs, trust=trust
-    )
+    source, arguments, name = module_source(target, request)
     with own_random_numbers():
         torch.manual_seed(seed)
         if source.make_real is not None:
@@ -141,12 +153,15 @@ def load_subject(
     elif source.make_real is not None:
         explanations.append(f"The weights are those that {name} makes: --weights reads others.")
     with source.importing():
-        report = count(module, input=arguments).report
+        counted = count(module, Request(arguments))
+    report, versions = counted.report, counted.versions
+    assert isinstance(versions, TracedVersions)
     return Subject(
         name,
         source.kind,
         module,
         arguments,
+        versions.traced,
         report.totals.as_is,
         report.inputs,
         None if weights is None else str(weights),
@@ -154,6 +169,84 @@ def load_subject(
         tuple(explanations),
         source.importing,
     )
+
+
+# -- inputs from Python
+
+
+def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[Arguments, ...]]:
+    """Return the arguments that a model is traced on, and all those with values, to calibrate on.
+
+    Args:
+        root: The model.
+        input: As `dscost.analyze` takes it; or something to iterate over, such as a generator or a
+            `torch.utils.data.DataLoader`, that gives one input after the other, labels behind it
+            left out; or nothing.
+
+    Raises:
+        InputError: It is none of these; or some of several inputs have values and others not.
+    """
+    if input is None:
+        return None, ()
+    root = unwrapped(root)
+    if gives_several(input):
+        batches = [arguments_of(_without_labels(root, one)) for one in input]
+        if not batches:
+            raise InputError("input gives nothing: expected at least one input")
+    else:
+        _, arguments, _ = module_source(root, Request(input))
+        _require_one_call(root, arguments, given=input)
+        batches = [arguments]
+    valued = [_has_values(batch) for batch in batches]
+    if any(valued) and not all(valued):
+        found = valued.index(False) + 1
+        raise InputError(
+            f"input {found} of {len(batches)} has no values to calibrate on, others have"
+        )
+    return batches[0], tuple(batches) if all(valued) else ()
+
+
+def gives_several(input: Any) -> bool:
+    """Whether an input is something to iterate over that gives one input after the other, no input itself."""
+    return hasattr(input, "__iter__") and not isinstance(input, Sequence | Mapping | Tensor | str)
+
+
+def _without_labels(root: nn.Module, batch: Any) -> Any:
+    """Return a batch; of several entries the first alone, where a forward takes that and not all of them."""
+    if not isinstance(batch, list | tuple) or len(batch) < 2 or not isinstance(batch[0], Tensor):
+        return batch
+    takes_first_alone = not _takes(root, *batch) and _takes(root, batch[0])
+    return batch[0] if takes_first_alone else batch
+
+
+def _require_one_call(root: nn.Module, arguments: Arguments, *, given: Any) -> None:
+    """Refuse a list of batches, which is read as the arguments of one call.
+
+    Raises:
+        InputError: A forward takes the first entry of a list, but not all of them.
+    """
+    args, kwargs = arguments
+    if len(args) > 1 and not _takes(root, *args, **kwargs) and _takes(root, args[0], **kwargs):
+        raise InputError(
+            f"{type(root).__name__} does not take {len(args)} inputs: a {type(given).__name__} is several arguments of "
+            "one call; for several batches give a generator: (x for x in batches)"
+        )
+
+
+def _takes(root: nn.Module, *args: Any, **kwargs: Any) -> bool:
+    """Whether the signature of a forward, where it has one, has place for some arguments."""
+    try:
+        signature(root.forward).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # of what has no signature
+        return True
+    return True
+
+
+def _has_values(arguments: Arguments) -> bool:
+    tensors = arguments.tensors
+    return bool(tensors) and not any(tensor.is_meta for tensor in tensors)
 
 
 def class_names(root: nn.Module) -> dict[str, str]:

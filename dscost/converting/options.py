@@ -1,129 +1,119 @@
-"""The convolutions of a model → the ways to treat each of them, with costs, errors and times: what is chosen from."""
+"""The sites of a model → the ways to treat each, with costs, errors and times, to choose from."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds, Timeable, time_choices
-from dscost.converting.candidates import Candidate, candidates
-from dscost.converting.choosing import LayerOffers, Offer
+from dscost.converting.choosing import Option, Options
 from dscost.converting.loading import Subject
 from dscost.converting.plan_file import KEEP, Decision
-from dscost.converting.sites import Where
-from dscost.errors import InputError
+from dscost.converting.sites import Site
 from dscost.foreign.parts import each_part, own_tensors
-from dscost.notation.units import format_layer
-from dscost.timing import TimingOptions
-
-Progress = Callable[[float, str], None]
+from dscost.timing import Progress, TimingOptions
 
 
-def able_layers(
-    subject: Subject, where: Where, min_channels: int
-) -> tuple[list[Candidate], dict[str, str]]:
-    """Return the layers that can be converted, and why the others cannot.
+def able_sites(sites: Sequence[Site]) -> list[Site]:
+    """Return the sites that can be converted; all of them have weights.
 
     Raises:
-        InputError: A layer has no weights to decompose.
+        InputError: Weights are missing, or not finite.
     """
-    found = candidates(
-        subject.module, where=where, min_channels=min_channels, input=subject.arguments
-    )
-    able = [one for one in found if one.reason is None]
-    for one in able:
-        if not one.errors:
-            raise InputError(f"{format_layer(one.name)} is on meta, without weights to decompose")
-    return able, {one.name: one.reason for one in found if one.reason is not None}
+    able = [site for site in sites if site.reason is None]
+    for site in able:
+        site.require_values()
+    return able
 
 
-def every_offer(
-    subject: Subject,
-    able: Sequence[Candidate],
+def every_option(
+    root: nn.Module,
+    sites: Sequence[Site],
     *,
     times: ChoiceTimes | None = None,
     decisions: Mapping[str, Decision] | None = None,
-) -> list[LayerOffers]:
-    """Return every layer kept and at every rank; those that share their weights go together, unless decided apart."""
-    sharing: dict[object, list[Candidate]] = {}
-    weights = {one.name: _weight(subject.module, one.name) for one in able}
-    for one in able:
-        assert one.conv is not None
-        weight = weights[one.name]
-        key = (
-            one.name
-            if weight is None
-            else (id(weight), one.conv.groups, (decisions or {}).get(one.name))
-        )
-        sharing.setdefault(key, []).append(one)
-    held = Counter(
-        id(weight) for part in each_part(subject.module) for weight in own_tensors(part)[0].values()
-    )
-    offered = []
+) -> list[Options]:
+    """Return every layer kept and at every rank; those that share their weights go together.
+
+    Args:
+        root: The model.
+        sites: Of `able_sites`.
+        times: Of these; only what has fewer MACs is an option then, and nothing whose time is
+            unknown.
+        decisions: Layers that share their weights, but were decided apart, go apart.
+    """
+    sharing: dict[object, list[Site]] = {}
+    for site in sites:
+        assert site.conv is not None
+        weight, decision = _weight(site), (decisions or {}).get(site.name)
+        key = site.name if weight is None else (id(weight), site.conv.groups, decision)
+        sharing.setdefault(key, []).append(site)
+    parameters = (own_tensors(part)[0].values() for part in each_part(root))
+    held = Counter(id(weight) for weights in parameters for weight in weights)
+    found: list[Options] = []
     for group in sharing.values():
-        weight = weights[group[0].name]
+        weight = _weight(group[0])
         stays = 0 if weight is None or held[id(weight)] <= len(group) else weight.numel()
-        offers = zip(*(_offers(one, times) for one in group), strict=False)
-        offered.append(
-            LayerOffers(
-                tuple(one.name for one in group), tuple(_together(same, stays) for same in offers)
-            )
-        )
-    return offered
+        alone = [_options(site, group[0].errors, times) for site in group]
+        found.append([_together(same, stays) for same in zip(*alone, strict=False)])
+    return found
 
 
-def _weight(module: nn.Module, name: str) -> nn.Parameter | None:
+def _weight(site: Site) -> Tensor | None:
     """Return the weights of a layer where they can be shared; not those that it computes."""
-    weight = getattr(module.get_submodule(name), "weight", None)
-    return weight if isinstance(weight, nn.Parameter) else None
+    assert site.module is not None
+    return site.module._parameters.get("weight")
 
 
-def _together(offers: Sequence[Offer], stays: int) -> Offer:
+def _together(options: Sequence[Option], stays: int) -> Option:
     """Return what the same decision on layers that share their weights comes to.
 
     Args:
-        offers: Of each layer.
+        options: Of each layer.
         stays: Weights that remain beside the new ones, since another layer has them too.
     """
-    first = offers[0]
-    known = [offer.latency_s for offer in offers if offer.latency_s is not None]
+    first = options[0]
+    known = [option.latency_s for option in options if option.latency_s is not None]
     return first._replace(
+        names=tuple(name for option in options for name in option.names),
         params=first.params if first.decision == KEEP else first.params + stays,
-        macs=sum(offer.macs for offer in offers),
+        macs=sum(option.macs for option in options),
         latency_s=sum(known) if known else None,
-        is_predicted=any(offer.is_predicted for offer in offers),
+        is_predicted=any(option.is_predicted for option in options),
     )
 
 
-def _offers(one: Candidate, times: ChoiceTimes | None) -> list[Offer]:
-    """Return a layer kept and at every rank; one that never runs has no MACs.
-
-    With times, only the ranks that have fewer MACs are offered, and none where a time is unknown.
-    """
-    assert one.params is not None
-    macs = [cost.macs for cost in one.rank_costs] or [0] * len(one.ranks)
-    keep = Offer(KEEP, 0.0, one.params, _macs(one))
-    ranks = [*map(Offer, one.ranks, one.errors, one.rank_params, macs)]
+def _options(site: Site, errors: Sequence[float], times: ChoiceTimes | None) -> Options:
+    """Return one layer kept and at every rank."""
+    keep = _option(site, KEEP, 0.0)
+    ranks = [_option(site, rank, errors[rank - 1]) for rank in site.ranks]
     if times is None:
         return [keep, *ranks]
     timed = []
-    for offer in (keep, *(rank for rank in ranks if rank.macs < keep.macs)):
-        found = _seconds(one, AS_IS if offer is keep else int(offer.decision), times)
+    for option in (keep, *(one for one in ranks if one.macs < keep.macs)):
+        rank = AS_IS if option is keep else int(option.decision)
+        found = _seconds(site, rank, times)
         if found is None:
             return [keep._replace(latency_s=0.0, is_predicted=True)]
-        timed.append(offer._replace(latency_s=found.seconds, is_predicted=found.is_predicted))
+        timed.append(option._replace(latency_s=found.seconds, is_predicted=found.is_predicted))
     return timed
 
 
-def _macs(one: Candidate) -> int:
-    return one.cost.macs if one.cost else 0
+def _option(site: Site, decision: Decision, error: float) -> Option:
+    rank = None if decision == KEEP else decision
+    params = site.params(rank)
+    assert params is not None
+    return Option((site.name,), decision, error, params, site.macs(rank))
 
 
 # -- times
 
 
 def layer_times(
-    subject: Subject, able: Sequence[Candidate], timing: TimingOptions, progress: Progress | None
+    subject: Subject,
+    sites: Sequence[Site],
+    timing: TimingOptions,
+    progress: Progress | None,
 ) -> ChoiceTimes:
     """Return the times of a model and of its distinct layers at the ranks that have fewer MACs.
 
@@ -131,58 +121,47 @@ def layer_times(
         UnavailableError: The whole model could not be timed.
     """
     convs: dict[object, Timeable] = {}
-    for one in able:
-        assert one.conv is not None
-        ranks = tuple(
-            rank
-            for rank, cost in zip(one.ranks, one.rank_costs, strict=False)
-            if cost.macs < _macs(one)
-        )
-        for shape in one.input_shapes if ranks else ():
-            new = Timeable(one.name, one.conv, shape, ranks, 0)
+    for site in sites:
+        assert site.conv is not None
+        as_is = site.macs()
+        ranks = tuple(rank for rank in site.ranks if site.macs(rank) < as_is)
+        for run in site.runs if ranks else ():
+            new = Timeable(site.name, site.conv, run.batched_input_shape, ranks, 0)
             known = convs.setdefault(new.key, new)
             convs[new.key] = known._replace(calls=known.calls + 1)
-    found = list(convs.values())
     return time_choices(
         subject.module,
         subject.arguments,
         subject.cost,
-        found,
+        list(convs.values()),
         timing,
         dtype=subject.dtype,
         progress=progress,
     )
 
 
-def _seconds(one: Candidate, rank: int, times: ChoiceTimes) -> Seconds | None:
-    """Return the time of all calls of a layer at a rank, or `None` where one of them is unknown."""
-    assert one.conv is not None
-    found = [times.of.get((one.conv, shape), {}).get(rank) for shape in one.input_shapes]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found):
-        return None
+def _seconds(site: Site, rank: int, times: ChoiceTimes) -> Seconds | None:
+    """Return the time of all calls of a layer at a rank; `None` where one of them is unknown."""
+    assert site.conv is not None
+    known = []
+    for run in site.runs:
+        seconds = times.of.get((site.conv, run.batched_input_shape), {}).get(rank)
+        if seconds is None:
+            return None
+        known.append(seconds)
     return Seconds(sum(one.seconds for one in known), any(one.is_predicted for one in known))
 
 
-def scaled_to_whole(
-    layers: list[LayerOffers], whole_s: float
-) -> tuple[list[LayerOffers], list[str]]:
-    """Return times that do not exceed that of the model: layers alone may take longer than within it."""
-    total_s = sum(layer.offers[0].latency_s or 0.0 for layer in layers)
+def scaled_to_whole(layers: list[Options], whole_s: float) -> tuple[list[Options], list[str]]:
+    """Return times that do not exceed the model's: layers alone may take longer than within it."""
+    total_s = sum(options[0].latency_s or 0.0 for options in layers)
     if total_s <= whole_s:
         return layers, []
     factor = whole_s / total_s
-    scaled = [
-        layer._replace(
-            offers=tuple(
-                offer._replace(
-                    latency_s=None if offer.latency_s is None else offer.latency_s * factor
-                )
-                for offer in layer.offers
-            )
-        )
-        for layer in layers
-    ]
-    return scaled, [
-        f"The layers alone took {1 / factor:.2f} times as long as the whole model; scaled to it."
-    ]
+
+    def scaled(option: Option) -> Option:
+        seconds = option.latency_s
+        return option._replace(latency_s=None if seconds is None else seconds * factor)
+
+    note = f"The layers alone took {1 / factor:.2f} times as long as the whole model; scaled to it."
+    return [[scaled(option) for option in options] for options in layers], [note]

@@ -1,9 +1,10 @@
 """Plans: which layers of a model are converted, and to which rank; as data, and as YAML that people read and edit."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,12 +14,14 @@ from dscost.errors import (
     NoFileError,
     Problem,
     UnknownNameError,
-    did_you_mean,
     hint,
     some_of,
 )
-from dscost.notation.inputs import INPUT_EXAMPLE, TensorSpec, parse_input
-from dscost.notation.marked_yaml import Node, parse_yaml, quoted, read_yaml
+from dscost.notation import forms
+from dscost.notation.forms import Form, Keyed
+from dscost.notation.inputs import INPUT_EXAMPLE, TensorSpec, input_pattern, parse_input
+from dscost.notation.json_schema import Schema
+from dscost.notation.marked_yaml import Node, Problems, parse_yaml, quoted, read_yaml
 from dscost.notation.units import format_layer
 
 VERSION = 1
@@ -27,7 +30,6 @@ KEEP: Literal["keep"] = "keep"
 Decision = int | Literal["keep"]
 """A rank of 1 or more, or `KEEP`."""
 
-TOP_KEYS = ("version", "target", "input", "goal", "layers")
 LONGEST_KEY = 800
 """Characters of a key that YAML takes without a question mark before it: it would take 1,024
 bytes."""
@@ -96,38 +98,32 @@ class Plan:
 
     def check(
         self,
-        convertible: Iterable[str],
-        left_alone: Mapping[str, str],
+        reasons: Mapping[str, str | None],
         others: Mapping[str, str] | None = None,
     ) -> None:
         """Refuse a plan that speaks of layers that are not there or cannot be converted.
 
         Args:
-            convertible: The layers that can be converted.
-            left_alone: Why each of the other convolutions cannot be.
+            reasons: Why each convolution of the model cannot be converted; none of those that can.
             others: The classes of the modules that are no convolutions, by name.
 
         Raises:
             FileProblems: It was read from a file; every problem has its place.
             InputError: It was not.
         """
-        able = tuple(convertible)
-        known = {*able, *left_alone}
-        problems = []
+        others = others or {}
+        known = sorted(reasons, key=lambda name: reasons[name] is not None)  # those that can first
+        problems: list[tuple[str, str]] = []
         for name, decision in self.layers.items():
-            if name not in known and name in (others or {}):
-                problems.append(
-                    (name, f"{format_layer(name)} is no convolution (class {(others or {})[name]})")
-                )
-            elif name not in known:
-                nearest = (
-                    hint(name, known, problems) or f" (known: {some_of([*able, *left_alone], 6)})"
-                )
+            shown = format_layer(name)
+            if name in reasons:
+                if decision != KEEP and reasons[name] is not None:
+                    problems.append((name, f"{shown} cannot be converted: {reasons[name]}"))
+            elif name in others:
+                problems.append((name, f"{shown} is no convolution (class {others[name]})"))
+            else:
+                nearest = hint(name, known, problems) or f" (known: {some_of(known, 6)})"
                 problems.append((name, f"unknown layer '{name}'{nearest}"))
-            elif decision != KEEP and name not in able:
-                problems.append(
-                    (name, f"{format_layer(name)} cannot be converted: {left_alone[name]}")
-                )
         self.refuse(problems)
 
     def refuse(self, problems: Sequence[tuple[str, str]]) -> None:
@@ -151,7 +147,7 @@ class Plan:
         )
 
 
-def plan_of(given: "Plan | Mapping[str, Decision] | str | Path") -> Plan:
+def plan_of(given: "Plan | Mapping[str, Decision] | str | PathLike[str]") -> Plan:
     """Return a plan from what a caller may have: a plan, ranks by layer, or the path of a plan file.
 
     Raises:
@@ -175,7 +171,7 @@ def read_plan(path: Path) -> Plan:
         InputError: It cannot be read.
         FileProblems: It is wrong; every mistake has its place.
     """
-    problems: list[Problem] = []
+    problems = Problems()
     return _plan(read_yaml(path, problems), str(path), problems)
 
 
@@ -192,7 +188,7 @@ def parse_plan(text: str, name: str) -> Plan:
     >>> parse_plan("{version: 1, layers: {conv1: keep, conv2: 3}}", "plan.yaml").ranks
     {'conv2': 3}
     """
-    problems: list[Problem] = []
+    problems = Problems()
     return _plan(parse_yaml(text, name, problems), name, problems)
 
 
@@ -266,99 +262,71 @@ def _shown(value: object) -> str:
     return "nothing" if value is None else json.dumps(value, default=repr)[:60]
 
 
-def _plan(root: Node, name: str, problems: list[Problem]) -> Plan:
-    """Return the plan that a document is.
+# -- reading
 
-    Args:
-        root: Of the document.
-        name: Of the file.
-        problems: What is wrong with it so far.
 
-    Raises:
-        FileProblems: Something is.
-    """
-    top = _top(root, problems)
-    layers = _layers(top.get("layers"), problems)
-    target, goal = (_text(top.get(key), problems) for key in ("target", "goal"))
-    inputs = tuple(_inputs(top.get("input"), problems))
-    if problems:
-        raise FileProblems(name, problems)
+def _decisions(node: Node, problems: Problems) -> Mapping[str, Node] | None:
+    if not isinstance(node.value, dict):
+        problems.at(node, f"expected ranks by layer, such as {{conv1: 2}}, found {node.kind}")
+        return None
+    for name, fault in _faults({name: child.plain for name, child in node.value.items()}):
+        problems.at(node.value[name], f"'{name}': {fault}")
+    return node.value
+
+
+def _inputs(node: Node, problems: Problems) -> list[TensorSpec]:
+    """Return inputs written as `--input` takes them, one or a list; a list of sizes is one input."""
+    if isinstance(node.value, list) and node.value:
+        sizes = [one.value for one in node.value]
+        if all(type(size) is int for size in sizes):
+            only = problems.kept(node, _input, ",".join(map(str, sizes)))
+            return [only] if only else []
+    children = node.value if isinstance(node.value, list) else [node]
+    found = [problems.kept(child, _input, child.plain) for child in children]
+    return [one for one in found if one is not None]
+
+
+def _input(text: object) -> TensorSpec:
+    if not isinstance(text, str):
+        raise InputError(f"expected something like {INPUT_EXAMPLE}, found {_shown(text)}")
+    spec = parse_input(text)
+    if any(size < 0 for size in spec.shape):
+        raise InputError(f"an input cannot have a negative size, found '{spec}'")
+    return spec
+
+
+_DECISION: Schema = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": KEEP}]}
+_SIZES = forms.array({"type": "integer", "minimum": 1})
+_TENSOR: Schema = {"type": "string", "pattern": input_pattern()}
+
+PLAN = Keyed(
+    {
+        "version": forms.version(VERSION),
+        "target": forms.TEXT,
+        "input": Form(_inputs, {"anyOf": [_TENSOR, _SIZES, {"type": "array", "items": _TENSOR}]}),
+        "goal": forms.TEXT,
+        "layers": Form(_decisions, {"type": "object", "additionalProperties": _DECISION}),
+    },
+    required=("version", "layers"),
+    expected="a plan with version, target, input, goal, layers",
+    of=Plan,
+)
+"""The file of a plan."""
+
+
+def _plan(root: Node, name: str, problems: Problems) -> Plan:
+    """Return the plan that a document is."""
+    values = PLAN.read(root, problems)
+    problems.refuse(name)
+    layers: Mapping[str, Node] = values["layers"]
+    inputs = tuple(values.get("input", ()))
+    input_node = root.value.get("input")
     return Plan(
         {layer: node.value for layer, node in layers.items()},
-        target,
+        values.get("target"),
         inputs,
-        goal,
+        values.get("goal"),
         path=name,
         places={layer: Place(node.key_line, node.key_column) for layer, node in layers.items()},
-        input_place=Place(top["input"].line, top["input"].column) if inputs else None,
+        input_place=Place(input_node.line, input_node.column) if inputs else None,
     )
-
-
-def _top(root: Node, problems: list[Problem]) -> dict[str, Node]:
-    if not isinstance(root.value, dict):
-        problems.append(
-            root.at_value(f"expected a plan with {', '.join(TOP_KEYS)}, found {root.kind}")
-        )
-        return {}
-    for key, node in root.value.items():
-        if key not in TOP_KEYS:
-            nearest = did_you_mean(key, TOP_KEYS) or f" (known: {', '.join(TOP_KEYS)})"
-            problems.append(node.at_key(f"unknown key '{key:.60}'{nearest}"))
-    problems += [
-        root.at_value(f"missing key '{key}'")
-        for key in ("version", "layers")
-        if key not in root.value
-    ]
-    version = root.value.get("version")
-    if version is not None and (type(version.value) is not int or version.value != VERSION):
-        problems.append(
-            version.at_value(f"expected version {VERSION}, found {version.plain!r:.60}")
-        )
-    return root.value
-
-
-def _layers(node: Node | None, problems: list[Problem]) -> dict[str, Node]:
-    if node is None:
-        return {}
-    if not isinstance(node.value, dict):
-        problems.append(
-            node.at_value(f"expected ranks by layer, such as {{conv1: 2}}, found {node.kind}")
-        )
-        return {}
-    for name, fault in _faults({name: child.plain for name, child in node.value.items()}):
-        problems.append(node.value[name].at_value(f"'{name}': {fault}"))
-    return node.value
-
-
-def _text(node: Node | None, problems: list[Problem]) -> str | None:
-    if node is None:
-        return None
-    if not isinstance(node.value, str) or not node.value.strip():
-        problems.append(
-            node.at_value(
-                f"expected text, found {'nothing' if isinstance(node.value, str) else node.kind}"
-            )
-        )
-        return None
-    return node.value
-
-
-def _inputs(node: Node | None, problems: list[Problem]) -> Iterator[TensorSpec]:
-    """Yield inputs written as `--input` takes them, one or a list; a list of sizes is one input."""
-    if node is None:
-        return
-    value = node.plain
-    if isinstance(value, list) and value and all(type(size) is int for size in value):
-        value = ",".join(map(str, value))
-    many = isinstance(node.value, list) and isinstance(value, list)
-    for one in node.value if many else (node,):
-        text = one.value if many else value
-        try:
-            if not isinstance(text, str):
-                raise InputError(f"expected something like {INPUT_EXAMPLE}, found {_shown(text)}")
-            spec = parse_input(text)
-            if any(size < 0 for size in spec.shape):
-                raise InputError(f"an input cannot have a negative size, found '{spec}'")
-            yield spec
-        except InputError as error:
-            problems.append(one.at_value(str(error)))

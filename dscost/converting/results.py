@@ -1,12 +1,17 @@
 """What came of converting a model, layer by layer and in total: plain data, no torch."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dscost.converting.choosing import CurvePoint, Metric
-from dscost.converting.plan_file import Decision
+from dscost.converting.plan_file import Decision, Plan, plan_text
 from dscost.layers.convolution import ConvSpec
-from dscost.reports.records import Cost, Environment, Input, plain
+from dscost.notation.units import format_count, format_seconds
+from dscost.reports.figures import Cost
+from dscost.reports.records import Environment, Input, plain
+
+ErrorOf = Literal["kernel", "output"]
+"""What an error is relative to: the norm of the kernel, or of the output on calibration inputs."""
 
 
 class Latency(NamedTuple):
@@ -33,13 +38,13 @@ class LayerOutcome(NamedTuple):
         planned: Whether it was the plan's to decide; its error counts in the total then.
         error: Relative, of the kernel, 0 to 1; it is no accuracy. Unknown of a layer that was kept.
         calls: How often it runs.
-        params_before: Weights and bias as it was; unknown of a transposed convolution, like the
-            costs.
+        params_before: Weights and bias as it was; unknown of a transposed convolution, like the costs.
         params_after: Weights and bias now.
         before: Cost of all calls as it was; unknown where it never runs.
         after: Cost of all calls now.
         latency: Of all calls, where a goal asked for times.
         conv: What it was.
+        error_of: What the error is of: `kernel`, or `output` on the calibration inputs, bias left out.
     """
 
     name: str
@@ -54,6 +59,24 @@ class LayerOutcome(NamedTuple):
     after: Cost | None
     latency: Latency | None
     conv: ConvSpec | None
+    error_of: ErrorOf | None = None
+
+    @property
+    def converted(self) -> bool:
+        """Whether it is depthwise-separable now."""
+        return self.rank is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `dscost.conversion` tells of it, JSON-ready."""
+        return {name: plain(getattr(self, name)) for name in _OF_A_CONVERSION}
+
+
+_OF_A_CONVERSION = (
+    *("name", "converted", "reason", "rank", "error", "error_of", "calls"),
+    *("params_before", "params_after", "before", "after", "conv"),
+)
+LAYER_KEYS = tuple(name for name in LayerOutcome._fields if name != "error_of")
+"""What the JSON of `dscost convert` has of a layer: there all errors are of kernels."""
 
 
 class Outcome(NamedTuple):
@@ -63,23 +86,20 @@ class Outcome(NamedTuple):
         target: What the user calls it.
         source: Where it was found.
         inputs: What it was counted on.
-        weights: The file that its weights are from; `None` where they are those that it was made
-            with.
+        weights: The file that its weights are from; `None` where they are those that it was made with.
         goal: What was asked for, as it was spelled.
-        is_met: Whether the converted model meets it; unknown without a goal, and where the time
-            that was measured, if any was, leaves it open.
+        is_met: Whether the converted model meets it; unknown without a goal, and where the time that was measured, if
+            any was, leaves it open.
         plan: Rank or `keep` of every layer that could be converted.
-        error: Total error: `sqrt(mean ε²)` over the layers of the plan, 0 for those kept. It is no
-            accuracy.
-        gap: By how much the total error, or the MACs where the error is the goal, may be above the
-            least that meets the goal; 0 where it is proven to be the least.
+        error: Total error: `sqrt(mean ε²)` over the layers of the plan, 0 for those kept. It is no accuracy.
+        gap: By how much the total error, or the MACs where the error is the goal, may be above the least that
+            meets the goal; 0 where it is proven to be the least.
         before: Cost of the whole model as it was.
         after: Cost of the whole model now.
         latency: Of the whole model, where a goal asked for times.
         layers: Every convolution.
         curve_metric: Which cost the points of the curve have.
-        curve: The least total error by cost, from the model as it was to the least cost that there
-            is.
+        curve: The least total error by cost, from the model as it was to the least cost that there is.
         notes: What the reader must know.
         explanations: What helps to read the errors.
     """
@@ -123,4 +143,37 @@ class Converted(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"environment": plain(self.environment), "conversion": plain(self.outcome)}
+        conversion = plain(self.outcome._replace(layers=()))
+        conversion["layers"] = [
+            {key: plain(getattr(layer, key)) for key in LAYER_KEYS} for layer in self.outcome.layers
+        ]
+        return {"environment": plain(self.environment), "conversion": conversion}
+
+
+def commented(plan: Plan, outcome: Outcome) -> str:
+    """Return a plan as YAML, with the figures of what came of it as comments."""
+    before, after = outcome.before, outcome.after
+    head = [
+        f"total error {outcome.error:.4f} of kernels, no accuracy: the root mean square over these "
+        "layers, 0 if kept",
+        f"{format_count(before.macs)} → {format_count(after.macs)} MACs, "
+        f"{format_count(before.params)} → {format_count(after.params)} params",
+    ]
+    if outcome.latency:
+        before_s, after_s, predicted = outcome.latency
+        how = "predicted from the layers' times" if predicted else "measured"
+        head.append(f"{format_seconds(before_s)} → {format_seconds(after_s)}, {how}")
+    figures = {layer.name: _figures_of(layer) for layer in outcome.layers if layer.planned}
+    return plan_text(plan, figures=figures, head=head)
+
+
+def _figures_of(layer: LayerOutcome) -> str:
+    parts = [] if layer.error is None else [f"error {layer.error:.3f}"]
+    for before, after, unit in (
+        (layer.before and layer.before.macs, layer.after and layer.after.macs, "MACs"),
+        (layer.params_before, layer.params_after, "params"),
+    ):
+        if before is not None and after is not None:
+            shown = dict.fromkeys((format_count(before), format_count(after)))
+            parts.append(f"{' → '.join(shown)} {unit}")
+    return ", ".join(parts)

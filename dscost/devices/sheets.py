@@ -5,14 +5,16 @@
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dscost.configs import config_folder
 from dscost.devices.roofline import LEAST_PER_S, MOST_PER_S, Ceilings
-from dscost.errors import FileProblems, InputError, Problem, UnknownNameError, did_you_mean, some_of
-from dscost.notation.marked_yaml import Node, read_yaml
+from dscost.errors import FileProblems, InputError, UnknownNameError, some_of
+from dscost.notation import forms
+from dscost.notation.forms import Keyed
+from dscost.notation.marked_yaml import Node, Problems, read_yaml
 from dscost.notation.units import DTYPE_BYTES, dtype_bytes
 
 ENDINGS = (".yaml", ".yml")
@@ -112,20 +114,15 @@ def read_device(path: Path) -> Device:
         InputError: The file cannot be read.
         FileProblems: Everything that is wrong with it, each with its place.
     """
-    problems: list[Problem] = []
-    root = read_yaml(path, problems)
-    misread = {problem[:2] for problem in problems}
-    problems += [problem for problem in _problems(root) if problem[:2] not in misread]
-    if problems:
-        raise FileProblems(str(path), problems)
-    values: Mapping[str, Any] = root.plain
-    source = values["source"]
+    problems = Problems()
+    values = DEVICE.read(read_yaml(path, problems), problems)
+    problems.refuse(str(path))
     return Device(
         key=path.stem,
         name=values["name"],
-        source=source if isinstance(source, str) else "; ".join(source),
-        flops_per_s={dtype: float(figure) for dtype, figure in values["flops_per_s"].items()},
-        bytes_per_s=float(values["bytes_per_s"]),
+        source="; ".join(values["source"]),
+        flops_per_s=values["flops_per_s"],
+        bytes_per_s=values["bytes_per_s"],
     )
 
 
@@ -133,53 +130,38 @@ def _files() -> list[Path]:
     return sorted(config_folder("devices").glob("*.yaml"))
 
 
-def _problems(root: Node) -> Iterator[Problem]:
-    if not isinstance(root.value, dict):
-        yield root.at_value(f"expected a mapping with {', '.join(_CHECKS)}, found {root.kind}")
-        return
-    for key, node in root.value.items():
-        if key in _CHECKS:
-            yield from _CHECKS[key](node)
-        else:
-            yield node.at_key(f"unknown key '{key}'{did_you_mean(key, _CHECKS)}")
-    for key in _CHECKS:
-        if key not in root.value:
-            yield root.at_value(f"missing key '{key}'")
-
-
-def _text(node: Node) -> Iterator[Problem]:
-    if not isinstance(node.value, str) or not node.value.strip():
-        yield node.at_value(f"expected text, found {_found(node)}")
-
-
-def _texts(node: Node) -> Iterator[Problem]:
-    parts: Sequence[Node] = node.value if isinstance(node.value, list) and node.value else [node]
-    for part in parts:
-        yield from _text(part)
-
-
-def _figure(node: Node) -> Iterator[Problem]:
-    if type(node.value) not in (int, float) or node.value <= 0:
-        yield node.at_value(f"expected a number above 0 such as 12.8e9, found {_found(node)}")
-    elif not LEAST_PER_S <= node.value <= MOST_PER_S:
-        yield node.at_value(
-            f"expected a number per second such as 12.8e9, found {node.value:g}, which no device has"
-        )
-
-
-def _figures(node: Node) -> Iterator[Problem]:
-    if not isinstance(node.value, dict) or not node.value:
-        yield node.at_value(f"expected a figure per dtype, found {_found(node)}")
-        return
-    for dtype, figure in node.value.items():
-        if dtype not in DTYPE_BYTES:
-            yield figure.at_key(str(UnknownNameError("dtype", dtype, DTYPE_BYTES)))
-        yield from _figure(figure)
-
-
 def _found(node: Node) -> str:
     return node.kind if isinstance(node.value, dict | list | None) else f"'{node.value}'"
 
 
-_CHECKS = {"name": _text, "source": _texts, "flops_per_s": _figures, "bytes_per_s": _figure}
-"""The keys of a file, with what their values must be."""
+def _per_second(node: Node) -> float:
+    if type(node.value) not in (int, float) or node.value <= 0:
+        raise InputError(f"expected a number above 0 such as 12.8e9, found {_found(node)}")
+    if not LEAST_PER_S <= node.value <= MOST_PER_S:
+        wrong = f"{node.value:g}, which no device has"
+        raise InputError(f"expected a number per second such as 12.8e9, found {wrong}")
+    return float(node.value)
+
+
+_PER_SECOND = forms.parsed(
+    _per_second, {"type": "number", "minimum": LEAST_PER_S, "maximum": MOST_PER_S}
+)
+_TEXT = forms.text(found=_found)
+
+DEVICE = Keyed(
+    {
+        "name": _TEXT,
+        "source": forms.one_or_more(_TEXT),
+        "flops_per_s": Keyed(
+            dict.fromkeys(DTYPE_BYTES, _PER_SECOND),
+            what="dtype",
+            expected="a figure per dtype",
+            empty="expected a figure per dtype, found a mapping",
+        ),
+        "bytes_per_s": _PER_SECOND,
+    },
+    required=("name", "source", "flops_per_s", "bytes_per_s"),
+    expected="a mapping with name, source, flops_per_s, bytes_per_s",
+    of=Device,
+)
+"""The file of a device."""

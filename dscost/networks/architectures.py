@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dscost.configs import config_folder
-from dscost.errors import InputError, Problem, UnknownNameError
+from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import Shape, check_extents
-from dscost.networks.language import ArchitectureFile, parse_architecture
+from dscost.networks.language import parse_architecture
 from dscost.networks.network import Operation
+from dscost.networks.parts import ArchitectureFile
 from dscost.networks.unrolling import input_shape, unroll
-from dscost.notation.marked_yaml import read_yaml
+from dscost.notation.marked_yaml import Problems, read_yaml
 from dscost.notation.units import format_shape
 
 
@@ -133,7 +134,7 @@ def build(
 
 
 def _read(path: Path) -> ArchitectureFile:
-    problems: list[Problem] = []
+    problems = Problems()
     return parse_architecture(read_yaml(path, problems), str(path), problems)
 
 

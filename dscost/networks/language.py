@@ -4,27 +4,19 @@ The language itself is described in `configs/architectures/README.md`.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from typing import Any
 
-from dscost.errors import (
-    FileProblems,
-    InputError,
-    Problem,
-    UnknownNameError,
-    did_you_mean,
-    hint,
-    some_of,
-)
+from dscost.errors import InputError, UnknownNameError, did_you_mean, hint, some_of
 from dscost.networks.expressions import FUNCTIONS, Expression
+from dscost.networks.forms import BLOCK, DEFAULTS, FILE, LISTS, block_form, layer_form
 from dscost.networks.keys import (
     EXISTS,
     INPUT,
     LAYERS,
     REPEAT,
-    REQUIRED,
     WORDS,
     Kind,
     activation,
@@ -32,109 +24,23 @@ from dscost.networks.keys import (
     norm,
     nothing,
 )
-from dscost.notation.marked_yaml import Node
+from dscost.networks.parts import ArchitectureFile, Block, Field, Item, misfits
+from dscost.notation import forms
+from dscost.notation.forms import Given, Keyed
+from dscost.notation.inputs import NAME_PATTERN
+from dscost.notation.marked_yaml import Node, Problems
 
 VARIABLES = ("in_channels", "block_in_channels", "index", "first")
 """Names that every expression of a layer may use, settings and block columns aside."""
 
 _KERNEL = re.compile(r"([0-9]{1,9})[x×]([0-9]{1,9})")
-LISTS = {"residual": ("residual", "shortcut")}
-TOP_KEYS = ("description", "source", "input", "settings", "models", "defaults", "blocks", "layers")
-BLOCK_KEYS = ("columns", "repeat", "layers")
+_DEFAULT_KINDS: Mapping[str, Kind] = {"norm": norm, "act": activation}
+_TEXT = forms.text(may_be_blank=True)
 
 NOTHING = "expected a value, found nothing"
 
-Compute = Callable[[Mapping[str, Any]], Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A value, and the place to blame.
-
-    Args:
-        node: Where it stands.
-        kind: What it must be.
-        known: The value, if nothing has to be computed for it.
-        compute: Else what computes it from the names in scope.
-    """
-
-    node: Node
-    kind: Kind
-    known: Any = None
-    compute: Compute | None = None
-
-    def value(self, scope: Mapping[str, Any]) -> Any:
-        """Return the value.
-
-        Raises:
-            InputError: It cannot be computed or is none of its kind.
-            UnknownValue: It depends on what an earlier mistake leaves unknown.
-        """
-        return self.kind(self.compute(scope)) if self.compute else self.known
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One entry of a list of layers.
-
-    Args:
-        kind: A key of `LAYERS`.
-        node: The place to blame.
-        name: If it is given one.
-        when: Whether it exists.
-        fields: Everything else that has a value; of a block, its columns too.
-        lists: The layers of a residual and of its shortcut.
-        rows: Of a block: per row its place and its cells.
-    """
-
-    kind: str
-    node: Node
-    name: str | None
-    when: Field | None
-    fields: Mapping[str, Field]
-    lists: Mapping[str, tuple["Item", ...]]
-    rows: tuple[tuple[Node, tuple[Field, ...]], ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A named group of layers with parameters, called columns since rows of a table fill them in."""
-
-    columns: tuple[str, ...]
-    repeat: Field | None
-    layers: tuple[Item, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ArchitectureFile:
-    """A parsed file.
-
-    Args:
-        path: Where it was read from, for errors.
-        layers: From input to output.
-        description: What it is, in a line.
-        source: The paper or implementation that it follows.
-        input: Channels, height and width, or `None` where the caller must say.
-        input_settings: The settings that nothing but the input uses.
-        settings: Names and defaults of what `--set` may change.
-        models: Names that it defines, each with its values for some settings.
-        defaults: `norm` and `act` of convolutions that do not say.
-        blocks: By name.
-    """
-
-    path: str
-    layers: tuple[Item, ...]
-    description: str | None = None
-    source: str | None = None
-    input: tuple[Field, ...] | None = None
-    input_settings: frozenset[str] = frozenset()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    defaults: Mapping[str, Field] = field(default_factory=dict)
-    blocks: Mapping[str, Block] = field(default_factory=dict)
-
-
-def parse_architecture(root: Node, path: str, problems: Sequence[Problem] = ()) -> ArchitectureFile:
+def parse_architecture(root: Node, path: str, problems: Problems | None = None) -> ArchitectureFile:
     """Return the parts of an architecture file.
 
     Args:
@@ -145,26 +51,10 @@ def parse_architecture(root: Node, path: str, problems: Sequence[Problem] = ()) 
     Raises:
         FileProblems: Everything that is wrong with it, each with its place.
     """
-    parser = _Parser()
+    parser = _Parser(problems if problems is not None else Problems())
     parsed = parser.file(root, path)
-    misread = {problem[:2] for problem in problems}
-    found = [*problems, *(problem for problem in parser.problems if problem[:2] not in misread)]
-    if found:
-        raise FileProblems(path, found)
+    parser.problems.refuse(path)
     return parsed
-
-
-def misfits(item: Item, columns: Sequence[str]) -> list[Problem]:
-    """Return how the columns or rows that a block is given differ from those that it has."""
-    if item.rows is None:
-        missing = [column for column in columns if column not in item.fields]
-        return [item.node.at_value(f"missing {', '.join(missing)}")] if missing else []
-    expected = f"{len(columns)} value{'s' * (len(columns) != 1)} ({', '.join(columns)})"
-    return [
-        row.at_value(f"expected {expected}, found {len(cells)}")
-        for row, cells in item.rows
-        if len(cells) != len(columns)
-    ]
 
 
 @dataclass(slots=True)
@@ -175,7 +65,7 @@ class _Parser:
     the moment, `used` those that one has used. `columns` are by block; `None` if they are wrong.
     """
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: Problems
     constants: dict[str, Any] = field(default_factory=lambda: dict(WORDS))
     names: set[str] = field(default_factory=lambda: set(WORDS))
     used: set[str] = field(default_factory=set)
@@ -184,24 +74,26 @@ class _Parser:
     def file(self, root: Node, path: str) -> ArchitectureFile:
         if isinstance(root.value, list):
             return ArchitectureFile(path, self.layers(root))
-        top = self.keys(root, TOP_KEYS, required=("layers",))
-        block_nodes = dict(self.entries(top.get("blocks")))
+        top = FILE.read(root, self.problems) or Given(root)
+        block_nodes: Mapping[str, Node] = top.get("blocks", {})
         for name, node in block_nodes.items():
-            self.new_name(name, node.at_key, "a block")
+            if not _is_free(name):
+                self.problems.at_key(node, f"'{name}' cannot be the name of a block")
         self.constants |= {name: name for name in block_nodes}
-        settings = self.plain_mapping(top.get("settings"))
-        for name, node in self.entries(top.get("settings")):
-            self.new_name(name, node.at_key, "a setting", taken=block_nodes)
+        setting_nodes: Mapping[str, Node] = top.get("settings", {})
+        settings = self.settings(setting_nodes)
+        for name, node in setting_nodes.items():
+            if not _is_free(name, block_nodes):
+                self.problems.at_key(node, f"'{name}' cannot be the name of a setting")
         self.names = {*settings, *self.constants}
         self.columns = {name: self.block_columns(node) for name, node in block_nodes.items()}
         models = {
-            name: self.model_settings(node, settings)
-            for name, node in self.entries(top.get("models"))
+            name: self.settings(nodes or {}, known=settings)
+            for name, nodes in top.get("models", {}).items()
         }
-        defaults = self.keys(top["defaults"], ("norm", "act")) if "defaults" in top else {}
-        default_fields = {
-            key: self.field(node, {"norm": norm, "act": activation}[key])
-            for key, node in defaults.items()
+        default_nodes = self.keys(DEFAULTS, top.get("defaults"))
+        defaults = {
+            key: self.field(node, _DEFAULT_KINDS[key]) for key, node in default_nodes.items()
         }
         blocks = {name: self.block(name, node) for name, node in block_nodes.items()}
         layers = self.layers(top["layers"]) if "layers" in top else ()
@@ -209,36 +101,31 @@ class _Parser:
         return ArchitectureFile(
             path=path,
             layers=layers,
-            description=self.text(top.get("description")),
-            source=self.text(top.get("source")),
+            description=top.get("description"),
+            source=top.get("source"),
             input=self.input(top.get("input")),
             input_settings=frozenset(self.used) - used_elsewhere,
             settings=settings,
             models=models,
-            defaults=default_fields,
+            defaults=defaults,
             blocks=blocks,
         )
 
     # -- the pieces of a file
 
-    def new_name(
-        self, name: str, problem: Callable[[str], Problem], what: str, taken: Collection[str] = ()
-    ) -> bool:
-        """Report a name that no expression could use, or that means something else already."""
-        reserved = name in VARIABLES or name in WORDS or name in FUNCTIONS or name in taken
-        if reserved or not name.isidentifier() or iskeyword(name):
-            self.problems.append(problem(f"'{name}' cannot be the name of {what}"))
-            return False
-        return True
-
-    def model_settings(self, node: Node, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-        chosen = self.plain_mapping(node)
-        for key, child in node.value.items() if isinstance(node.value, dict) else ():
-            if key not in settings:
-                self.problems.append(
-                    child.at_key(f"unknown setting '{key}'{hint(key, settings, self.problems)}")
+    def settings(
+        self, nodes: Mapping[str, Node], known: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """Return settings with their values; where `known` is given, there are no others."""
+        for key, child in nodes.items():
+            if isinstance(child.value, dict) or child.value is None:
+                self.problems.at(
+                    child, f"'{key}' must be a number, a word or a list, found {child.kind}"
                 )
-        return chosen
+            if known is not None and key not in known:
+                nearest = hint(key, known, self.problems)
+                self.problems.at_key(child, f"unknown setting '{key}'{nearest}")
+        return {key: child.plain for key, child in nodes.items()}
 
     def block_columns(self, node: Node) -> tuple[str, ...] | None:
         columns = node.value.get("columns") if isinstance(node.value, dict) else None
@@ -247,21 +134,21 @@ class _Parser:
         if not isinstance(columns.value, list) or not all(
             isinstance(c.value, str) for c in columns.value
         ):
-            self.problems.append(
-                columns.at_value(f"columns must be a list of names, found {columns.kind}")
-            )
+            self.problems.at(columns, f"columns must be a list of names, found {columns.kind}")
             return None
         taken = ("name", "when", "rows", "block", *self.constants)
         found: list[str] = []
         for column in columns.value:
             if column.value in found:
-                self.problems.append(column.at_value(f"duplicate column '{column.value}'"))
-            elif self.new_name(column.value, column.at_value, "a column", taken):
+                self.problems.at(column, f"duplicate column '{column.value}'")
+            elif not _is_free(column.value, taken):
+                self.problems.at(column, f"'{column.value}' cannot be the name of a column")
+            else:
                 found.append(column.value)
         return tuple(found) if len(found) == len(columns.value) else None
 
     def block(self, name: str, node: Node) -> Block:
-        keys = self.keys(node, BLOCK_KEYS, required=("layers",))
+        keys = self.keys(BLOCK, node)
         columns = self.columns[name] or ()
         outside = self.names
         self.names = {*outside, *columns, *VARIABLES}
@@ -274,7 +161,7 @@ class _Parser:
         if node is None:
             return None
         if not isinstance(node.value, list) or len(node.value) != len(INPUT):
-            self.problems.append(node.at_value("input must be [channels, height, width]"))
+            self.problems.at(node, "input must be [channels, height, width]")
             return None
         return tuple(self.field(child, kind) for child, kind in zip(node.value, INPUT, strict=True))
 
@@ -282,10 +169,10 @@ class _Parser:
 
     def layers(self, node: Node) -> tuple[Item, ...]:
         if not isinstance(node.value, list):
-            self.problems.append(node.at_value(f"expected a list of layers, found {node.kind}"))
+            self.problems.at(node, f"expected a list of layers, found {node.kind}")
             return ()
         if not node.value:
-            self.problems.append(node.at_value("a list of layers is empty"))
+            self.problems.at(node, "a list of layers is empty")
         outside = self.names
         self.names = outside | set(VARIABLES)
         items = tuple(item for child in node.value if (item := self.item(child)))
@@ -297,10 +184,8 @@ class _Parser:
             place = (node.line, node.column, node.key_line, node.key_column)
             node = Node({node.value: Node(None, *place)}, *place)
         if not isinstance(node.value, dict):
-            self.problems.append(
-                node.at_value(
-                    f"expected a layer such as {{conv: 3, out_channels: 64}}, found {node.kind}"
-                )
+            self.problems.at(
+                node, f"expected a layer such as {{conv: 3, out_channels: 64}}, found {node.kind}"
             )
             return None
         kinds = [key for key in node.value if key in LAYERS]
@@ -313,21 +198,23 @@ class _Parser:
                 if not any(key in (columns or ()) for columns in self.columns.values())
             ]
         if len(kinds) != 1:
-            self.problems.append(self.which_kind(node, kinds))
+            self.which_kind(node, kinds)
             return None
         return self.block_item(node) if kinds == ["block"] else self.layer_item(kinds[0], node)
 
-    def which_kind(self, node: Node, kinds: list[str]) -> Problem:
+    def which_kind(self, node: Node, kinds: Sequence[str]) -> None:
+        """Tell of a layer that is of no kind or of several."""
         if kinds:
-            return node.at_value(f"one layer, but several kinds: {', '.join(kinds)}")
+            self.problems.at(node, f"one layer, but several kinds: {', '.join(kinds)}")
+            return
         unknown = next((key for key in node.value if key not in ("name", "when")), "")
-        place = node.value.get(unknown, node)
         nearest = did_you_mean(unknown, LAYERS) or f" (known: {some_of(LAYERS, at_most=20)})"
-        return Problem(place.key_line, place.key_column, f"unknown layer '{unknown}'{nearest}")
+        place = node.value.get(unknown, node)
+        self.problems.at_key(place, f"unknown layer '{unknown}'{nearest}")
 
     def layer_item(self, kind: str, node: Node) -> Item:
         kinds, lists = LAYERS[kind], LISTS.get(kind, ())
-        keys = self.keys(node, {*kinds, *lists, "name", "when"}, REQUIRED.get(kind, ()))
+        keys = self.keys(layer_form(kind), node)
         fields = {key: self.field(child, kinds[key]) for key, child in keys.items() if key in kinds}
         branches = {key: self.layers(keys[key]) for key in lists if key in keys}
         return Item(kind, node, self.name(keys), self.when(keys), fields, branches, rows=None)
@@ -338,7 +225,7 @@ class _Parser:
         columns = {column for name in chosen for column in self.columns[name] or ()}
         if any(self.columns[name] is None for name in chosen):
             columns |= set(node.value)
-        keys = self.keys(node, {*columns, "block", "rows", "name", "when"})
+        keys = self.keys(block_form(columns), node)
         given = {key: self.field(child, anything) for key, child in keys.items() if key in columns}
         rows = self.rows(keys["rows"]) if "rows" in keys else None
         item = Item(
@@ -346,7 +233,7 @@ class _Parser:
         )
         if rows is not None and given:
             message = f"rows give every column, so {', '.join(given)} cannot stand beside them"
-            self.problems.append(keys["rows"].at_key(message))
+            self.problems.at_key(keys["rows"], message)
         elif block.known and (own := self.columns[block.known]) is not None:
             self.problems += misfits(item, own)
         return item
@@ -362,8 +249,8 @@ class _Parser:
         if not isinstance(node.value, list) or not all(
             isinstance(row.value, list) for row in node.value
         ):
-            self.problems.append(
-                node.at_value("rows must be a list of lists, one value per column of the block")
+            self.problems.at(
+                node, "rows must be a list of lists, one value per column of the block"
             )
             return ()
         return tuple(
@@ -371,15 +258,13 @@ class _Parser:
         )
 
     def name(self, keys: Mapping[str, Node]) -> str | None:
-        text = self.text(keys.get("name"))
-        if text is None or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-            return text
-        rule = (
-            "does not begin with a digit"
-            if text[:1].isdigit()
-            else "is letters, digits and underscores"
-        )
-        self.problems.append(keys["name"].at_value(f"a name {rule}, found '{text}'"))
+        name = _TEXT.read(keys["name"], self.problems) if "name" in keys else None
+        if name is None or re.fullmatch(NAME_PATTERN, name):
+            return name
+        rule = "is letters, digits and underscores"
+        if name[:1].isdigit():
+            rule = "does not begin with a digit"
+        self.problems.at(keys["name"], f"a name {rule}, found '{name}'")
         return None
 
     def when(self, keys: Mapping[str, Node]) -> Field | None:
@@ -400,7 +285,7 @@ class _Parser:
             if node.value is None and kind is not nothing:
                 raise InputError(NOTHING)
         except InputError as error:
-            self.problems.append(node.at_value(str(error)))
+            self.problems.at(node, str(error))
             return Field(node, kind)
         return Field(node, kind, known)
 
@@ -411,7 +296,9 @@ class _Parser:
             kernel = _KERNEL.fullmatch(value)
             return (int(kernel[1]), int(kernel[2])) if kernel else self.expression(value, node)
         if isinstance(value, list):
-            self.problems += [child.at_value(NOTHING) for child in value if child.value is None]
+            for child in value:
+                if child.value is None:
+                    self.problems.at(child, NOTHING)
             parts = tuple(self.computed(child) for child in value)
             if any(map(callable, parts)):
                 return lambda scope: tuple(
@@ -419,7 +306,7 @@ class _Parser:
                 )
             return parts
         if isinstance(value, dict):
-            self.problems.append(node.at_value("expected a value, found a mapping"))
+            self.problems.at(node, "expected a value, found a mapping")
         return value
 
     def expression(self, text: str, node: Node) -> Any:
@@ -432,17 +319,15 @@ class _Parser:
                 if text.count("(") > text.count(")")
                 else ""
             )
-            self.problems.append(node.at_value(f"{error}{cut_off}"))
+            self.problems.at(node, f"{error}{cut_off}")
             return None
         before, names = len(self.problems), set(parsed.names())
         self.used |= names
         for name in names - self.names:
-            self.problems.append(
-                node.at_value(f"unknown name '{name}'{hint(name, self.names, self.problems)}")
-            )
+            self.problems.at(node, f"unknown name '{name}'{hint(name, self.names, self.problems)}")
         for name in set(parsed.functions()) - set(FUNCTIONS):
-            self.problems.append(
-                node.at_value(f"unknown function '{name}'{hint(name, FUNCTIONS, self.problems)}")
+            self.problems.at(
+                node, f"unknown function '{name}'{hint(name, FUNCTIONS, self.problems)}"
             )
         if len(self.problems) > before:
             return None
@@ -451,48 +336,15 @@ class _Parser:
         try:
             return parsed(self.constants)
         except InputError as error:
-            self.problems.append(node.at_value(str(error)))
+            self.problems.at(node, str(error))
             return None
 
-    def text(self, node: Node | None) -> str | None:
-        if node is None:
-            return None
-        if not isinstance(node.value, str):
-            self.problems.append(node.at_value(f"expected text, found {node.kind}"))
-            return None
-        return str(node.value)
+    def keys(self, form: Keyed, node: Node | None) -> Mapping[str, Node]:
+        """Return what stands under the keys of a mapping, none where it is no mapping."""
+        return {} if node is None else form.nodes(node, self.problems) or {}
 
-    def plain_mapping(self, node: Node | None) -> Mapping[str, Any]:
-        for key, child in self.entries(node):
-            if isinstance(child.value, dict) or child.value is None:
-                self.problems.append(
-                    child.at_value(
-                        f"'{key}' must be a number, a word or a list, found {child.kind}"
-                    )
-                )
-        return {key: child.plain for key, child in self.entries(node)}
 
-    def entries(self, node: Node | None) -> Iterator[tuple[str, Node]]:
-        if node is None:
-            return
-        if isinstance(node.value, dict):
-            yield from node.value.items()
-        else:
-            problem = node.at_value(f"expected a mapping, found {node.kind}")
-            if problem not in self.problems:
-                self.problems.append(problem)
-
-    def keys(self, node: Node, allowed: Any, required: tuple[str, ...] = ()) -> dict[str, Node]:
-        """Return the allowed keys of a mapping; report the others and the missing ones."""
-        found = dict(self.entries(node))
-        for key, child in found.items():
-            if key not in allowed:
-                nearest = (
-                    hint(key, allowed, self.problems)
-                    or f" (known: {some_of(sorted(allowed), at_most=20)})"
-                )
-                self.problems.append(child.at_key(f"unknown key '{key}'{nearest}"))
-        for key in required:
-            if key not in found and isinstance(node.value, dict):
-                self.problems.append(node.at_value(f"missing key '{key}'"))
-        return {key: child for key, child in found.items() if key in allowed}
+def _is_free(name: str, taken: Collection[str] = ()) -> bool:
+    """Whether an expression can use a name, and it does not mean something else already."""
+    reserved = name in VARIABLES or name in WORDS or name in FUNCTIONS or name in taken
+    return not reserved and name.isidentifier() and not iskeyword(name)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dscost.errors import SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape
-from dscost.reports.records import Cost, Stage, chain_cost
+from dscost.reports.figures import Cost, chain_cost
+from dscost.reports.records import Stage
 
 if TYPE_CHECKING:
     from dscost.layers.others import Part, Spec

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from dscost.layers.convolution import ConvSpec
 from dscost.layers.variants import (
+    SEPARABLE,
+    STANDARD,
     Convs,
     depth_multiplier_of,
     depthwise_separable,
@@ -40,9 +42,9 @@ class Swap(NamedTuple):
 
     def convs(self, variant: str) -> Convs:
         """Return the convolutions of `standard` or `depthwise_separable`."""
-        if variant == "depthwise_separable" and self.pair:
+        if variant == SEPARABLE and self.pair:
             return self.pair
-        if variant == "standard":
+        if variant == STANDARD:
             return standard(self.standard)
         return depthwise_separable(self.standard, self.depth_multiplier)
 
@@ -87,7 +89,7 @@ def with_variant(
     operations: Sequence[Operation], swaps: Iterable[Swap], variant: str
 ) -> list[Operation]:
     """Return the network with the swaps written as `variant`; those that are so already stay as they are."""
-    already = variant == "depthwise_separable"
+    already = variant == SEPARABLE
     by_last = {swap.positions[-1]: swap for swap in swaps if swap.is_pair != already}
     inside = {position for swap in by_last.values() for position in swap.positions}
     written: list[Operation] = []

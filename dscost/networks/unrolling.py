@@ -20,8 +20,9 @@ from dscost.layers.others import (
 )
 from dscost.networks.expressions import UNKNOWN, UnknownValue
 from dscost.networks.keys import WORDS
-from dscost.networks.language import VARIABLES, ArchitectureFile, Field, Item, misfits
+from dscost.networks.language import VARIABLES
 from dscost.networks.network import NETWORK_INPUT, Operation
+from dscost.networks.parts import ArchitectureFile, Field, Item, misfits
 from dscost.notation.marked_yaml import Node
 
 MAX_OPERATIONS = 20_000

@@ -7,16 +7,18 @@ files are refused.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from math import inf, isinf
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 
-from dscost.errors import FileProblems, Problem
+from dscost.errors import FileProblems, InputError, Problem
 from dscost.files import read_text
+
+T = TypeVar("T")
 
 MAX_FILE_BYTES = 1_000_000
 MAX_NODES = 50_000
@@ -44,9 +46,9 @@ class Node:
     Args:
         value: A scalar, a list of nodes, or a dict of nodes by key.
         line: Where the value starts.
-        column: Likewise.
+        column: Where the value starts in that line.
         key_line: Where its key starts, if it is the value of one; else where the value starts.
-        key_column: Likewise.
+        key_column: Where its key starts in that line.
         is_quoted: Whether it is text in quotes, or in a block, which means nothing but itself.
     """
 
@@ -87,6 +89,47 @@ class Node:
         return Problem(self.key_line, self.key_column, message)
 
 
+class Problems(list[Problem]):
+    """What is wrong with one file so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._misread: set[Problem] = set()
+
+    def misread(self, problems: Collection[Problem]) -> None:
+        """Add what is wrong with the YAML itself."""
+        self._misread.update(problems)
+        self += problems
+
+    def at(self, node: Node, message: str) -> None:
+        """Add a problem with a value."""
+        self.append(node.at_value(message))
+
+    def at_key(self, node: Node, message: str) -> None:
+        """Add a problem with the key of a value."""
+        self.append(node.at_key(message))
+
+    def kept(self, node: Node, make: Callable[..., T], *arguments: Any) -> T | None:
+        """Return what a function makes of a value; where it refuses that, add why and return `None`."""
+        try:
+            return make(*arguments)
+        except InputError as error:
+            self.at(node, str(error))
+            return None
+
+    def refuse(self, name: str) -> None:
+        """Refuse the file of that name, unless nothing is wrong with it.
+
+        Raises:
+            FileProblems: Something is; it has every problem with its place.
+        """
+        # whatever else is said of a place where the YAML is wrong follows from that
+        places = {problem[:2] for problem in self._misread}
+        found = [one for one in self if one in self._misread or one[:2] not in places]
+        if found:
+            raise FileProblems(name, found)
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Composes nodes with every scalar left as text."""
 
@@ -94,7 +137,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     DEFAULT_SCALAR_TAG = DEFAULT_SEQUENCE_TAG = DEFAULT_MAPPING_TAG = _UNTAGGED
 
 
-def read_yaml(path: Path, problems: list[Problem] | None = None) -> Node:
+def read_yaml(path: Path, problems: Problems | None = None) -> Node:
     """Read a file.
 
     Args:
@@ -108,7 +151,7 @@ def read_yaml(path: Path, problems: list[Problem] | None = None) -> Node:
     return parse_yaml(read_text(path, MAX_FILE_BYTES), str(path), problems)
 
 
-def parse_yaml(text: str, name: str, problems: list[Problem] | None = None) -> Node:
+def parse_yaml(text: str, name: str, problems: Problems | None = None) -> Node:
     """Parse YAML text.
 
     Args:
@@ -141,7 +184,7 @@ def parse_yaml(text: str, name: str, problems: list[Problem] | None = None) -> N
     except _TooMuch as excess:
         raise FileProblems(name, [*found, Problem(1, 1, str(excess))]) from excess
     if problems is not None:
-        problems += found
+        problems.misread(found)
     elif found:
         raise FileProblems(name, found)
     return node

@@ -93,6 +93,11 @@ def format_factor(factor: float | None) -> str:
     return UNKNOWN if factor is None else f"{_significant(factor, 3)}×"
 
 
+def format_intensity(flops_per_byte: float | None) -> str:
+    """Return an arithmetic intensity with one decimal."""
+    return UNKNOWN if flops_per_byte is None else f"{flops_per_byte:.1f}"
+
+
 def format_layer(name: str) -> str:
     """Return the name of a layer as a sentence has it; a model itself has none among its modules.
 

@@ -1,27 +1,36 @@
-"""Reports as GitHub-flavoured Markdown."""
+"""What is said, as GitHub-flavoured Markdown."""
 
 import re
 from collections.abc import Sequence
 
-from dscost.rendering.pages import Page, Sheet, View
+from dscost.pages import Said
+from dscost.pages.page import Page, Sheet, View
 from dscost.rendering.printable import printable
-from dscost.rendering.views import page_of
-from dscost.reports.records import Report
 
 _RULES = {"left": ":--", "right": "--:"}
 
 
-def render_markdown(reports: Sequence[Report], view: View) -> str:
-    """Return the reports as Markdown, every column shown."""
-    return "\n".join(markdown_page(page_of(report, view)) for report in reports)
+def write(said: Said, view: View) -> str:
+    """Return what is said as Markdown, every column shown, and long pages folded away."""
+    pages = said.pages(view._replace(posted=True))
+    return "\n".join(_folded(page) if page.is_long else _page(page) for page in pages)
 
 
-def markdown_page(page: Page) -> str:
-    """Return one page as Markdown."""
-    parts = [f"### {inert(page.heading)}", *map(paragraph, page.lines)]
-    parts += [_sheet(sheet) for sheet in page.sheets]
-    parts += map(paragraph, page.closing)
-    return "\n\n".join(parts) + "\n"
+def _page(page: Page) -> str:
+    return "\n\n".join([f"### {inert(page.heading)}", *_parts(page)]) + "\n"
+
+
+def _folded(page: Page) -> str:
+    summary, body = as_entities(page.heading), "\n\n".join(_parts(page))
+    return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>\n"
+
+
+def _parts(page: Page) -> list[str]:
+    """Return all that stands below the heading."""
+    parts = [*map(paragraph, page.lines), *map(_sheet, page.sheets)]
+    if page.drawing:
+        parts.append("\n".join(["```text", *page.drawing(None), "```"]))
+    return [*parts, *map(paragraph, page.closing)]
 
 
 def _sheet(sheet: Sheet) -> str:
@@ -48,14 +57,17 @@ _JOINER = "&#8288;"
 """A word joiner, which nobody sees: between `@` and a name it keeps GitHub and GitLab from telling
 somebody."""
 _MARKUP = r"[\\|*<>`]|(?<!\w)_|_(?!\w)"
-_LINKING = r"\[(?=[^\[\]]*\][(\[:])|\](?=[(\[:])|[~$&]|@(?=\w)|\#(?=\d)|!(?=\[)|(?<=\bGH)-(?=\d)|:(?=//)|(?<=\bwww)\."
+_LINKING = (
+    r"\[(?=[^\[\]]*\][(\[:])|\](?=[(\[:])|[~$&]|@(?=\w)|\#(?=\d)|!(?=\[)"
+    r"|(?<=\bGH)-(?=\d)|:(?=//)|(?<=\bwww)\."
+)
 _ACTING = re.compile(f"(?P<markup>{_MARKUP})|(?P<linking>{_LINKING})", re.IGNORECASE)
 _BLOCK = re.compile(r"[-+](?=\s|$)|#(?=#*(\s|$))|[-=](?=[-=])|\d(?=\d*[.)](\s|$))")
 """What makes a heading, a list or a rule of the line that begins with it."""
 
 
 def inert(text: str) -> str:
-    r"""Return the text on one line, with nothing left that Markdown, GitHub or GitLab would act upon.
+    r"""Return the text on one line, with nothing left that Markdown or its hosts would act upon.
 
     That is markup (a `_` inside a word is none), links and images, bare addresses, mentions,
     references to issues, entities, formulas. Brackets that make no link stay: `[806, 819]`.
@@ -76,3 +88,10 @@ def _disarmed(found: re.Match[str]) -> str:
     if found["markup"]:
         return f"\\{found[0]}"
     return f"&#{ord(found[0])};{_JOINER if found[0] in '@#-:.' else ''}"
+
+
+def as_entities(text: str) -> str:
+    """Return text as HTML shows it, where Markdown does not reach."""
+    line = printable(text).replace("\n", " ")
+    entities = re.sub(r"[&\[\]@#~\\|*<>`_]", lambda found: f"&#{ord(found[0])};", line)
+    return entities.replace("&#64;", f"&#64;{_JOINER}")

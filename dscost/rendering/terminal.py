@@ -1,9 +1,11 @@
-"""The one door to rich: tables that never cut a number, a table that fills in, and a progress bar."""
+"""The one door to rich: tables that never cut a number, one that fills in, and a progress bar."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rich.cells import cell_len
@@ -12,10 +14,9 @@ from rich.constrain import Constrain
 from rich.segment import Segment
 from rich.text import Text
 
-from dscost.rendering.pages import Column, Page, Row, Sheet, View
+from dscost.pages import Said
+from dscost.pages.page import Column, Page, Row, Sheet, View
 from dscost.rendering.printable import printable, printable_line
-from dscost.rendering.views import page_of
-from dscost.reports.records import Report
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -26,12 +27,9 @@ NATURAL_WIDTH = 10_000
 GAP = 3
 """Blanks between columns."""
 _LEAST_NAME = 12
+LEAST_FOLDED = 8
+"""Characters that the lines of a name have in any case."""
 _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
-
-
-def render_table(reports: Sequence[Report], view: View) -> str:
-    """Return the reports as tables for people, fitted to the width of the view."""
-    return render_pages([page_of(report, view) for report in reports], view)
 
 
 def render_pages(pages: Sequence[Page], view: View) -> str:
@@ -58,13 +56,13 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
 class LivePage(Protocol):
     """A page on a terminal that can be shown again with more on it."""
 
-    def show(self, reports: Sequence[Report], view: View) -> None:
+    def show(self, said: Said, view: View) -> None:
         """Replace what is shown."""
 
 
 @contextmanager
 def live_page(*, color: bool) -> Iterator[LivePage]:
-    """Show a page on the terminal while work goes on, as far as it fits on the screen; it vanishes at the end."""
+    """Show a page on the terminal while work goes on, as far as it fits; it vanishes at the end."""
     from rich.live import Live
 
     console = Console(highlight=False, color_system="standard" if color else None)
@@ -78,9 +76,10 @@ class _Live:
     def __init__(self, live: "Live") -> None:
         self._live = live
 
-    def show(self, reports: Sequence[Report], view: View) -> None:
-        body = Group(*(_page_body(page_of(report, view), view) for report in reports))
-        self._live.update(body, refresh=True)
+    def show(self, said: Said, view: View) -> None:
+        self._live.update(
+            Group(*(_page_body(page, view) for page in said.pages(view))), refresh=True
+        )
 
 
 @contextmanager
@@ -94,7 +93,7 @@ def progress_bar(delay_s: float = 0.3) -> Iterator["ProgressBar"]:
 
 
 class ProgressBar:
-    """A bar that appears late and only on a terminal; call it with the fraction done and what is being done."""
+    """A bar that appears late and only on a terminal."""
 
     def __init__(self, delay_s: float) -> None:
         from time import monotonic
@@ -104,7 +103,7 @@ class ProgressBar:
         self._live: Live | None = None
 
     def __call__(self, fraction: float, doing: str) -> None:
-        """Say how far the work is."""
+        """Say which fraction of the work is done, and what is being done."""
         if not self._console.is_terminal or (self._live is None and self._now() < self._due):
             return
         if self._live is None:
@@ -135,8 +134,8 @@ def _page_body(page: Page, view: View) -> RenderableType:
     parts += [_wrapped(line, width) for line in page.lines]
     hidden: list[str] = []
     for sheet in page.sheets:
-        table, dropped = _table(sheet, NATURAL_WIDTH if _keeps_columns(view) else width)
-        parts += [Text(), table]
+        laid_out, dropped = _laid_out(sheet, view)
+        parts += [Text(), laid_out]
         parts += [
             _wrapped(line, width)
             for column in dropped
@@ -148,14 +147,15 @@ def _page_body(page: Page, view: View) -> RenderableType:
             for column in dropped
             if column.header and column.header not in hidden and not column.goes_below
         ]
-    parts.append(Text())
+    if page.sheets or page.closing:
+        parts.append(Text())
     if hidden:
-        names = ", ".join(hidden)
-        parts.append(
-            _wrapped(
-                f"Not shown at this width: {names} (see them with {page.unhide}).", width, "dim"
-            )
-        )
+        text = f"Not shown at this width: {', '.join(hidden)} (see them with --wide)."
+        parts.append(_wrapped(text, width, "dim"))
+    if page.drawing:
+        lines = page.drawing(view.width)
+        parts += [Text()] if hidden else []
+        parts += [*(Text(line, no_wrap=True, overflow="ignore") for line in lines), Text()]
     parts += [_wrapped(line, width) for line in page.closing]
     return Group(*parts)
 
@@ -178,7 +178,7 @@ def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
 
 
 def _keeps_columns(view: View) -> bool:
-    """Whether the user asked for columns by name or for all of them, so that none may be dropped."""
+    """Whether the user asked for columns by name or for all, so that none may be dropped."""
     return view.wide or view.columns is not None
 
 
@@ -189,8 +189,13 @@ def _least_width(page: Page, view: View) -> int:
     return max((table_width(sheet.columns, sheet.rows) for sheet in page.sheets), default=0)
 
 
-def _table(sheet: Sheet, width: int) -> "tuple[_Table, list[Column]]":
-    """Return the table and the columns that were dropped to make it fit."""
+def _laid_out(sheet: Sheet, view: View) -> "tuple[_Table, list[Column]]":
+    """Return a table and the columns that were dropped to make it fit."""
+    width = view.width or NATURAL_WIDTH
+    if _keeps_columns(view):
+        width = NATURAL_WIDTH
+    elif sheet.yielding and view.width:
+        sheet = _with_short_names(sheet, *sheet.yielding, width)
     widths = {column.key: _column_width(column, sheet.rows) for column in sheet.columns}
     columns = _fitting(sheet.columns, widths, width)
     dropped = [column for column in sheet.columns if column not in columns]
@@ -199,7 +204,7 @@ def _table(sheet: Sheet, width: int) -> "tuple[_Table, list[Column]]":
 
 
 class _Table(NamedTuple):
-    """A table, written line by line: rich's own takes a third of a millisecond for each cell of a long one."""
+    """A table, written line by line: rich's own takes a third of a millisecond for each cell."""
 
     columns: Sequence[Column]
     rows: Sequence[Row]
@@ -234,7 +239,10 @@ def _padded(text: str, column: Column, room: Mapping[str, int]) -> str:
 
 
 def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> list[Column]:
-    """Return the columns that there is room for: what matters least goes first, and stays where it fits after all."""
+    """Return the columns that there is room for: what matters least goes first.
+
+    It stays where it fits after all, once something wider is gone.
+    """
     kept = list(columns)
     for column in sorted(columns[1:], key=lambda column: -column.priority):
         if column.priority and _total(kept, widths) > width:
@@ -246,7 +254,7 @@ def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -
 
 
 def _rooms(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> dict[str, int]:
-    """Return the width of each column: names give way to figures, the widest first, and figures are never cut."""
+    """Return the width of each column: names give way to figures, which are never cut."""
     room = {column.key: widths[column.key] for column in columns}
     excess = _total(columns, widths) - width
     names = [column.key for column in columns if column.align == "left"] or [
@@ -288,3 +296,55 @@ def _cell(row: Row, column: Column) -> str:
 def table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
     """Return the width of a table of which nothing is left out."""
     return sum(_column_width(column, rows) + GAP for column in columns)
+
+
+# -- names that give way to figures
+
+
+def _with_short_names(sheet: Sheet, first: str, second: str, width: int) -> Sheet:
+    """Return a sheet whose names leave room for the figures that decide.
+
+    Args:
+        sheet: With two columns of names.
+        first: Key of the first of them, which stays whole the longest.
+        second: Key of the other; both share its column where there is hardly any room.
+        width: Characters per line.
+    """
+    columns, rows = sheet.columns, sheet.rows
+    deciding = [one for one in columns if one.key not in (first, second) and one.priority < 2]
+    room = width - table_width(deciding, rows) - 2 * GAP
+    if room < 2 * LEAST_FOLDED:
+        wrap_at = max(LEAST_FOLDED, room + GAP)
+        names = [
+            {second: _folded(f"{row.cells[first]}: {row.cells[second]}", wrap_at)} for row in rows
+        ]
+        columns = [one for one in columns if one.key != first]
+    else:
+        widest = max(len(row.cells[second]) for row in rows)
+        (header,) = (one.header for one in columns if one.key == first)
+        firsts = _told_apart([row.cells[first] for row in rows], max(room // 2, room - widest))
+        taken = max(len(line) for text in (header, *firsts.values()) for line in text.splitlines())
+        seconds = _told_apart([row.cells[second] for row in rows], room - taken)
+        names = [
+            {first: firsts[row.cells[first]], second: seconds[row.cells[second]]} for row in rows
+        ]
+    named = zip(rows, names, strict=True)
+    return Sheet(columns, [row._replace(cells={**row.cells, **own}) for row, own in named])
+
+
+def _told_apart(texts: Sequence[str], room: int) -> dict[str, str]:
+    r"""Return texts that fit: their middle left out, but folded where two would look alike.
+
+    >>> texts = ["MACs of layer1.conv", "MACs of layer2.conv", "MACs of a.pointwise"]
+    >>> list(_told_apart(texts, 8).values())
+    ['MACs of\nlayer1.c\nonv', 'MACs of\nlayer2.c\nonv', 'MAC…wise']
+    """
+    short = {text: elided(text, room) for text in texts}
+    seen = Counter(short.values())
+    return {
+        text: fitted if seen[fitted] == 1 else _folded(text, room) for text, fitted in short.items()
+    }
+
+
+def _folded(text: str, room: int) -> str:
+    return "\n".join(line.rstrip() for line in wrap(text, room, break_on_hyphens=False))

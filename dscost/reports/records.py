@@ -11,94 +11,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.variants import SEPARABLE, STANDARD, TIMING_KEYS, VERSIONS
+from dscost.notation.units import format_count
+from dscost.reports.figures import CONVENTIONS, Cost
+from dscost.reports.result import Result
 
 SCHEMA_VERSION = 1
-
-CONVENTIONS = {
-    "params": "parameters, frozen ones too, each shared tensor once; buffers are not parameters",
-    "macs": "multiply-accumulates of convolution, linear, matmul, attention and recurrent layers, for the given input, "
-    "batch included; padding positions count, bias does not; a complex one counts as four, products with sparse "
-    "tensors by the stored entries, Fourier transforms not at all",
-    "flops": "2 * macs",
-    "traffic_bytes": "each operand read once, each result written once; summed over stages and layers",
-    "peak_activation_bytes": "largest sum of live activations under the order of execution, inputs included",
-    "reduction": "standard / depthwise_separable",
-    "latency": "seconds per call; median, interval and quantiles are those of blocks of calls",
-    "speedup": "latency of standard / latency of depthwise_separable, from interleaved pairs, with its 95 % interval",
-    "roofline_s": "max(flops / peak, traffic_bytes / bandwidth), summed over stages: no run can be faster",
-}
-"""What each number means, carried in every report."""
-
-MEANINGS = {
-    **CONVENTIONS,
-    "weight_bytes": "size of the parameters in the given dtype",
-    "input_bytes": "size of what goes in",
-    "output_bytes": "size of what comes out",
-    "flops_per_byte": "flops / traffic_bytes",
-}
-"""What each number means, those included whose name says it."""
-
-
-class Cost(NamedTuple):
-    """What a layer, a chain of stages or a model costs on paper.
-
-    Args:
-        params: Parameters.
-        macs: Multiply-accumulates, batch included.
-        weight_bytes: Size of the parameters.
-        input_bytes: Size of what goes in.
-        output_bytes: Size of what comes out.
-        traffic_bytes: Least data moved; of a chain, the sum over its stages.
-    """
-
-    params: int
-    macs: int
-    weight_bytes: int
-    input_bytes: int
-    output_bytes: int
-    traffic_bytes: int
-
-    @property
-    def flops(self) -> int:
-        """Two per multiply-accumulate."""
-        return 2 * self.macs
-
-    @property
-    def flops_per_byte(self) -> float | None:
-        """Arithmetic intensity; unknown where nothing moves."""
-        return self.flops / self.traffic_bytes if self.traffic_bytes else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return every figure under its name."""
-        return {name: getattr(self, name) for name in COST_FIGURES}
-
-
-COST_FIGURES = (
-    "params",
-    "macs",
-    "flops",
-    "weight_bytes",
-    "input_bytes",
-    "output_bytes",
-    "traffic_bytes",
-    "flops_per_byte",
-)
-"""The figures of a `Cost`, in the order in which they are reported."""
-
-
-def chain_cost(stages: Sequence[Cost]) -> Cost:
-    """Return the cost of stages that run one after the other.
-
-    The input is that of the first and the output that of the last; everything else adds up.
-    """
-    return Cost(
-        params=sum(stage.params for stage in stages),
-        macs=sum(stage.macs for stage in stages),
-        weight_bytes=sum(stage.weight_bytes for stage in stages),
-        input_bytes=stages[0].input_bytes,
-        output_bytes=stages[-1].output_bytes,
-        traffic_bytes=sum(stage.traffic_bytes for stage in stages),
-    )
 
 
 class Reduction(NamedTuple):
@@ -195,89 +113,69 @@ class Speedup(NamedTuple):
         }
 
 
-class TimedVariant(NamedTuple):
-    """What was measured of a variant besides the depthwise-separable one: its time, and standard over that."""
-
-    latency: Latency
-    speedup: Speedup
-
-
 class Timing(NamedTuple):
-    """What was measured of one thing under one setting; `None` where it was not.
+    """What was measured of one thing under one setting.
 
-    In JSON the latency of each further variant stands under its own name, its speedup in
-    `speedups`.
+    In JSON the latency of each version and variant stands under its own name, that of
+    depthwise-separable over standard under `speedup`.
 
     Args:
-        as_is: The thing as it stands in the model.
-        standard: Made of standard convolutions.
-        depthwise_separable: Made of depthwise-separable ones.
-        speedup: Latency of standard over depthwise-separable.
+        latencies: By name: of the thing as it stands in the model (`as_is`), and of its variants.
+        ratios: Latency of standard over that of a variant, by name.
         stages: The parts of the depthwise-separable variant timed alone, by name.
         gap_s: What the depthwise-separable variant takes beyond its parts.
         backends: What torch computes each convolution with, by name of the variant or stage.
         layers_s: Of a whole model: the sum over the layers that were timed alone, by variant.
-        others: Further variants, by name.
     """
 
-    as_is: Latency | None = None
-    standard: Latency | None = None
-    depthwise_separable: Latency | None = None
-    speedup: Speedup | None = None
+    latencies: Mapping[str, Latency] = MappingProxyType({})
+    ratios: Mapping[str, Speedup] = MappingProxyType({})
     stages: Mapping[str, Latency] = MappingProxyType({})
     gap_s: float | None = None
     backends: Mapping[str, str] = MappingProxyType({})
     layers_s: Mapping[str, float] = MappingProxyType({})
-    others: Mapping[str, TimedVariant] = MappingProxyType({})
+
+    @property
+    def as_is(self) -> Latency | None:
+        """The thing as it stands in the model."""
+        return self.of("as_is")
+
+    @property
+    def standard(self) -> Latency | None:
+        """Made of standard convolutions."""
+        return self.of(STANDARD)
+
+    @property
+    def depthwise_separable(self) -> Latency | None:
+        """Made of depthwise-separable ones."""
+        return self.of(SEPARABLE)
+
+    @property
+    def speedup(self) -> Speedup | None:
+        """Latency of standard over depthwise-separable."""
+        return self.speedup_of(SEPARABLE)
 
     @property
     def speedups(self) -> Mapping[str, Speedup]:
         """Latency of standard over that of each further variant."""
-        return {name: one.speedup for name, one in self.others.items()}
+        return {name: one for name, one in self.ratios.items() if name != SEPARABLE}
 
-    def of(self, variant: str) -> Latency | None:
-        """Return the latency of `as_is` or of a variant."""
-        match variant:
-            case "as_is":
-                return self.as_is
-            case "standard":
-                return self.standard
-            case "depthwise_separable":
-                return self.depthwise_separable
-        other = self.others.get(variant)
-        return other.latency if other else None
+    def of(self, version: str) -> Latency | None:
+        """Return the latency of `as_is` or of a variant, `None` where it was not measured."""
+        return self.latencies.get(version)
 
     def speedup_of(self, variant: str) -> Speedup | None:
-        """Return the speedup of a variant over standard."""
-        return self.speedup if variant == "depthwise_separable" else self.speedups.get(variant)
+        """Return the speedup of a variant over standard, `None` where it was not measured."""
+        return self.ratios.get(variant)
 
     def part(self, variant: str, stage: str) -> Latency | None:
-        """Return the latency of a stage that was timed alone: those of the depthwise-separable variant are."""
-        return self.stages.get(stage) if variant == "depthwise_separable" else None
-
-    def with_latency(self, variant: str, latency: Latency | None) -> "Timing":
-        """Return the timing with another latency of `as_is` or of a variant that was timed."""
-        match variant:
-            case "as_is":
-                return self._replace(as_is=latency)
-            case "standard":
-                return self._replace(standard=latency)
-            case "depthwise_separable":
-                return self._replace(depthwise_separable=latency)
-        if latency is None or variant not in self.others:
-            return self
-        return self._replace(
-            others={**self.others, variant: self.others[variant]._replace(latency=latency)}
-        )
+        """Return the latency of a stage that was timed alone: those of depthwise-separable are."""
+        return self.stages.get(stage) if variant == SEPARABLE else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON: every field but `others`, which stand beside `standard`, and `speedups`."""
-        fields = {name: plain(getattr(self, name)) for name in TIMING_KEYS}
-        return {**fields, **{name: plain(one.latency) for name, one in self.others.items()}}
-
-
-TIMING_KEYS = (*(name for name in Timing._fields if name != "others"), "speedups")
-"""The keys of a `Timing` in the JSON, besides the names of further variants."""
+        """Return the JSON: what every timing has, then each further variant under its name."""
+        known = {key: plain(getattr(self, key)) for key in TIMING_KEYS}
+        return {**known, **{name: plain(self.of(name)) for name in self.speedups}}
 
 
 class Noise(NamedTuple):
@@ -414,7 +312,7 @@ class Layer(NamedTuple):
     @property
     def reduction(self) -> float | None:
         """How many times fewer MACs the depthwise-separable variant has."""
-        return self.reduction_of("depthwise_separable").macs
+        return self.reduction_of(SEPARABLE).macs
 
     def reduction_of(self, variant: str) -> Reduction:
         """Return how many times less a variant needs; unknown where the layer has no such variant."""
@@ -440,7 +338,7 @@ class Totals(NamedTuple):
         return {name: plain(getattr(self, name)) for name in TOTALS_KEYS}
 
 
-TOTALS_KEYS = ("as_is", "standard", "depthwise_separable", "reduction")
+TOTALS_KEYS = (*VERSIONS, "reduction")
 """The keys of `Totals` in the JSON."""
 
 
@@ -556,7 +454,7 @@ class Doubt(NamedTuple):
     text: str
 
 
-class Report(NamedTuple):
+class Report(Result):
     """Everything known about one model or layer: one entry of `subjects` in the JSON.
 
     Args:
@@ -605,6 +503,12 @@ class Report(NamedTuple):
         """What was measured of the whole under the first setting."""
         return next(iter(self.latency.values()), None)
 
+    def in_a_line(self) -> str:
+        """Return what was counted, and the two figures that people ask for first."""
+        cost = self.totals.as_is
+        params, macs = format_count(cost.params), format_count(cost.macs)
+        return f"{self.target}: {params} params, {macs} MACs"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the subject as plain JSON values; the environment stands in the document, not here."""
         return {name: plain(getattr(self, name)) for name in REPORT_KEYS}
@@ -631,15 +535,19 @@ REPORT_KEYS = (
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 
 
-def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
-    """Return the whole JSON document for the reports of one command."""
+def head(command: str) -> dict[str, Any]:
+    """Return what the JSON document of a command begins with."""
     from dscost import __version__
 
+    tool = {"name": "dscost", "version": __version__}
+    return {"schema_version": SCHEMA_VERSION, "tool": tool, "command": command}
+
+
+def document(reports: Sequence[Report], *, command: str) -> dict[str, Any]:
+    """Return the whole JSON document for the reports of one command."""
     environment = next((report.environment for report in reports if report.environment), None)
     return {
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "dscost", "version": __version__},
-        "command": command,
+        **head(command),
         "conventions": CONVENTIONS,
         "environment": plain(environment),
         "subjects": [report.to_dict() for report in reports],

@@ -14,18 +14,18 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dscost.errors import InputError, SpecError, UnknownNameError, some_of
 from dscost.files import read_text, split_report_name
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD, VERSIONS
 from dscost.notation.strict_json import parse_json
+from dscost.reports.figures import SUMMED, Cost, summed
 from dscost.reports.records import (
     SCHEMA_VERSION,
     Bound,
     Ceiling,
-    Cost,
     Environment,
     Latency,
     Layer,
     Report,
     Speedup,
-    TimedVariant,
     Timing,
 )
 
@@ -33,7 +33,6 @@ MAX_BYTES = 200_000_000
 """No report of a model is that large."""
 MOST_DIGITS = 9
 """Of the number of a report: Python reads no number of thousands."""
-VARIANTS = ("standard", "depthwise_separable")
 
 
 def read_saved(target: str | PathLike[str]) -> Report:
@@ -152,7 +151,7 @@ def _require_whole(report: Report, *place: str | int) -> None:
     if is_layer and "depth_multiplier" not in report.settings:
         raise _Misfit("missing key 'depth_multiplier'", *place, "settings")
     _require_sums(report, *place)
-    needed = VARIANTS[:1] if is_layer else VARIANTS
+    needed = (STANDARD,) if is_layer else BOTH_WAYS
     further = report.settings.get("variants", {}) if is_layer else {}
     if not isinstance(further, dict) or any(
         type(value) not in (int, NoneType) for value in further.values()
@@ -165,7 +164,7 @@ def _require_whole(report: Report, *place: str | int) -> None:
         )
     for at, layer in enumerate(report.layers):
         if is_layer or layer.variants:
-            _require_trade(layer, needed, (*VARIANTS, *further), *place, "layers", at)
+            _require_trade(layer, needed, (*BOTH_WAYS, *further), *place, "layers", at)
 
 
 def _require_of_layer(layer: Layer, *place: str | int) -> None:
@@ -176,27 +175,23 @@ def _require_of_layer(layer: Layer, *place: str | int) -> None:
     ratios |= {
         ("formula_ratios", name): ratio
         for name, ratio in layer.formula_ratios.items()
-        if name != VARIANTS[1]
+        if name != SEPARABLE
     }
     for key, ratio in ratios.items():
         if ratio == 0:
             raise _Misfit("expected a number above 0, found 0", *place, *key)
 
 
-SUMMED = ("params", "macs", "weight_bytes")
-"""What a model has as much of as all its layers together, those that never run included."""
-
-
 def _require_sums(report: Report, *place: str | int) -> None:
     """Refuse totals that are not those of the layers: whoever judges the one would be misled about the other."""
     if not report.layers:
         raise _Misfit("expected at least one layer, found none", *place, "layers")
-    for figure in SUMMED:
-        total = getattr(report.totals.as_is, figure)
-        summed = sum(getattr(layer.cost, figure) for layer in report.layers)
-        if total != summed:
+    of_layers = summed(layer.cost for layer in report.layers)
+    for figure in SUMMED:  # those that never run included
+        total, found = getattr(report.totals.as_is, figure), getattr(of_layers, figure)
+        if None not in (total, found) and total != found:
             raise _Misfit(
-                f"found {total:,}, but its layers have {summed:,}",
+                f"found {total:,}, but its layers have {found:,}",
                 *place,
                 "totals",
                 "as_is",
@@ -428,28 +423,35 @@ _ABOVE_ZERO: Mapping[type, tuple[str, ...]] = {
     Speedup: ("median", "ci95"),
     Ceiling: ("flops_per_s", "bytes_per_s"),
 }
-_ELSEWHERE = ((Report, "environment"), (Timing, "others"))
+_ELSEWHERE = ((Report, "environment"), (Timing, "latencies"), (Timing, "ratios"))
 """Fields that do not stand in the JSON of their record under their own name."""
 
 
 def _timing_reader() -> _Reader:
     """Return what reads a timing, in which the further variants are those that `speedups` names."""
-    usual, latency, speedups = (
+    usual, latency, optional_latency = (
         _record_reader(Timing),
         _reader(Latency),
-        _reader(Mapping[str, Speedup]),
+        _reader(Latency | None),
     )
+    speedup, speedups = _reader(Speedup | None), _reader(Mapping[str, Speedup])
 
     def read(value: Any) -> Timing:
         timing: Timing = usual(value)
-        others = {}
-        for name, speedup in _within("speedups", speedups, value.get("speedups", {})).items():
+        latencies = {name: _within(name, optional_latency, value.get(name)) for name in VERSIONS}
+        ratios = {SEPARABLE: _within("speedup", speedup, value.get("speedup"))}
+        for name, one in _within("speedups", speedups, value.get("speedups", {})).items():
             if name not in value:
                 raise _Misfit(f"missing key '{name}', which is in 'speedups'")
-            others[name] = TimedVariant(_within(name, latency, value[name]), speedup)
-        return timing._replace(others=others)
+            latencies[name] = _within(name, latency, value[name])
+            ratios[name] = one
+        return timing._replace(latencies=_measured(latencies), ratios=_measured(ratios))
 
     return read
+
+
+def _measured(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _shown(value: Any) -> str:

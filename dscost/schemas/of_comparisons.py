@@ -15,10 +15,11 @@ from dscost.comparing.differences import (
     Difference,
     LayerPair,
 )
-from dscost.reports.records import MEANINGS, Report
+from dscost.notation.json_schema import Schema, said_of_fields, with_description
+from dscost.reports import figures
+from dscost.reports.records import Report
 from dscost.schemas.of_reports import FIGURES, TEXT, head
 from dscost.schemas.records import object_of, property_of
-from dscost.schemas.wording import Schema, said_of_fields, with_description
 
 COUNT: Schema = {"type": "integer", "minimum": 0}
 NAME: Schema = {"type": ["string", "null"]}
@@ -101,7 +102,10 @@ def _layer() -> Mapping[str, Schema]:
 
 
 def _differences(metrics: tuple[str, ...]) -> Mapping[str, Schema]:
-    return {metric: with_description(_ref("Difference"), MEANINGS[metric]) for metric in metrics}
+    return {
+        metric: with_description(_ref("Difference"), figures.FIGURES[metric].meaning)
+        for metric in metrics
+    }
 
 
 def _ref(name: str) -> Schema:

@@ -1,9 +1,9 @@
 """The schema of what `dscost convert --json` says, from the records of `dscost.converting.results`."""
 
 from dscost.converting.results import Converted, Outcome
+from dscost.notation.json_schema import Schema
 from dscost.schemas.of_reports import FIGURES, head
 from dscost.schemas.records import object_of, property_of, schema_of
-from dscost.schemas.wording import Schema
 
 
 def schema() -> Schema:

@@ -6,9 +6,10 @@ does not know.
 
 from collections.abc import Mapping
 
-from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION, Environment, Report
+from dscost.notation.json_schema import Schema
+from dscost.reports.figures import CONVENTIONS
+from dscost.reports.records import SCHEMA_VERSION, Environment, Report
 from dscost.schemas.records import object_of, schema_of
-from dscost.schemas.wording import Schema
 
 TEXT: Schema = {"type": "string"}
 FIGURES = "Counts are exact, times seconds, sizes bytes; what is unknown is null, never 0."

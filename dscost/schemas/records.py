@@ -5,18 +5,18 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from dscost.converting.results import LAYER_KEYS, LayerOutcome
+from dscost.layers.variants import TIMING_KEYS
+from dscost.notation.json_schema import Schema, first_line, said_of_fields, with_description
+from dscost.reports.figures import COST_FIGURES, Cost
 from dscost.reports.records import (
-    COST_FIGURES,
     REPORT_KEYS,
-    TIMING_KEYS,
     TOTALS_KEYS,
-    Cost,
     Report,
     Speedup,
     Timing,
     Totals,
 )
-from dscost.schemas.wording import Schema, first_line, said_of_fields, with_description
 
 _KEYS: Mapping[type, tuple[str, ...]] = {
     Cost: COST_FIGURES,
@@ -24,6 +24,7 @@ _KEYS: Mapping[type, tuple[str, ...]] = {
     Timing: TIMING_KEYS,
     Totals: TOTALS_KEYS,
     Report: REPORT_KEYS,
+    LayerOutcome: LAYER_KEYS,
 }
 """The keys of the records whose JSON is not their fields alone: those that have a `to_dict`."""
 

@@ -1,12 +1,25 @@
 """Measuring: an engine that compares callables, the statistics of its samples, and the machine it runs on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from random import Random
 from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.notation.units import DTYPE_BYTES
+
+__all__ = [
+    "CUDA_MODES",
+    "DEVICES",
+    "MAX_SETTINGS",
+    "MEMORY_FORMATS",
+    "Progress",
+    "Setting",
+    "TimingOptions",
+]
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done, from 0 to 1, and what is being done."""
 
 DEVICES = ("cpu", "cuda")
 MEMORY_FORMATS = ("contiguous", "channels_last")

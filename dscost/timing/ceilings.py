@@ -1,9 +1,9 @@
-"""What a device can do: measured by `dscost.timing.rig`, kept for a month in the user's cache folder."""
+"""What a device can do: measured by `dscost.timing.calibration`, kept for a month in the user's cache folder."""
 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
@@ -14,17 +14,48 @@ from dscost.devices.roofline import Ceilings
 from dscost.errors import DscostError, OutputError
 from dscost.files import write_whole
 from dscost.reports.records import Noise
-from dscost.timing import TimingOptions
+from dscost.timing import MEMORY_FORMATS, Progress, TimingOptions
+from dscost.timing.calibration import POINTS, LiveDevice, live_device, measured
 from dscost.timing.cuda import fixed_flags
 from dscost.timing.engine import Clock
 from dscost.timing.machine import Watch, default_threads, keep_freed_memory, quiet_torch
-from dscost.timing.rig import POINTS, Progress, Rig, measured, rig_of
 
 METHOD = 1
 """Counts up whenever something else is measured, so that what an older dscost kept is not taken for
 it."""
 
 KEPT_DAYS = 30
+
+
+class Wanted(NamedTuple):
+    """What is to be known of which device.
+
+    Args:
+        device: `cpu` or `cuda`.
+        dtype: Of weights and activations.
+        threads: Of torch, as they are set.
+        memory_formats: For which rates are needed.
+        curve: Whether the bandwidth is needed by size of the working set.
+    """
+
+    device: str
+    dtype: str
+    threads: int
+    memory_formats: Sequence[str] = MEMORY_FORMATS
+    curve: bool = False
+
+    def is_covered(self, kept: Ceilings) -> bool:
+        """Whether all of it is among what is kept."""
+        rates = (f"{kind}:{layout}" for kind in POINTS for layout in self.memory_formats)
+        return all(rate in kept.rates for rate in rates) and (bool(kept.curve) or not self.curve)
+
+    def with_all_of(self, kept: Ceilings) -> "Wanted":
+        """Return the same and what is kept, which others needed before."""
+        layouts = [name.partition(":")[2] for name in kept.rates]
+        return self._replace(
+            memory_formats=list(dict.fromkeys([*self.memory_formats, *layouts])),
+            curve=self.curve or bool(kept.curve),
+        )
 
 
 class Found(NamedTuple):
@@ -54,7 +85,7 @@ def this_device(
     refresh: bool = False,
     progress: Progress | None = None,
 ) -> Found:
-    """Return all that is known of what a device of this machine can do, measured in quiet where it is not known.
+    """Return all that is known of what a device of this machine can do, measured where it is not known.
 
     Args:
         device: `cpu` or `cuda`.
@@ -72,58 +103,18 @@ def this_device(
     used = options.threads or default_threads()
     flags = fixed_flags() if device == "cuda" else nullcontext()
     with quiet_torch(used, options.seed), flags:
-        return find_ceilings(
-            device=device,
-            dtype=dtype,
-            threads=used,
-            refresh=refresh,
-            curve=True,
-            progress=progress,
-        )
-
-
-def ceilings_of(
-    *,
-    device: str,
-    dtype: str,
-    threads: int,
-    memory_formats: Sequence[str] = ("contiguous", "channels_last"),
-    refresh: bool = False,
-    curve: bool = False,
-    clock: Clock = perf_counter,
-    progress: Progress | None = None,
-) -> tuple[Ceilings, bool]:
-    """Return what a device can do, and whether that was known already; see `find_ceilings`.
-
-    Raises:
-        UnavailableError: There is no such device, or torch cannot compute in that dtype on it.
-    """
-    found = find_ceilings(
-        device=device,
-        dtype=dtype,
-        threads=threads,
-        memory_formats=memory_formats,
-        refresh=refresh,
-        curve=curve,
-        clock=clock,
-        progress=progress,
-    )
-    return found.ceilings, found.from_cache
+        wanted = Wanted(device, dtype, used, curve=True)
+        return find_ceilings(wanted, refresh=refresh, progress=progress)
 
 
 def find_ceilings(
+    wanted: Wanted,
     *,
-    device: str,
-    dtype: str,
-    threads: int,
-    memory_formats: Sequence[str] = ("contiguous", "channels_last"),
     refresh: bool = False,
-    curve: bool = False,
-    clock: Clock = perf_counter,
     progress: Progress | None = None,
+    clock: Clock = perf_counter,
     folder: Path | None = None,
     today: date | None = None,
-    watch: Callable[[], Watch] = Watch,
 ) -> Found:
     """Return what a device can do: what was kept, or what is measured now and kept.
 
@@ -131,41 +122,29 @@ def find_ceilings(
     error. What was measured while the machine was busy is not kept, and what was kept before stays.
 
     Args:
-        device: `cpu` or `cuda`.
-        dtype: Of weights and activations.
-        threads: Of torch, as they are set.
-        memory_formats: For which rates are needed.
+        wanted: What is needed of which device.
         refresh: Whether to measure whatever is kept.
-        curve: Whether the bandwidth is needed by size of the working set.
-        clock: Returns seconds.
         progress: Called with the share that is done and what is being done.
+        clock: Returns seconds.
         folder: Where ceilings are kept; by default below the user's cache folder.
         today: By default what the system says.
-        watch: Watches what else the machine does.
 
     Raises:
         UnavailableError: There is no such device, or torch cannot compute in that dtype on it.
     """
-    rig = rig_of(device, dtype, threads, clock)
+    live = live_device(wanted.device, wanted.dtype, wanted.threads, clock)
     folder, today = folder or cache_folder(), today or date.today()
-    path = folder / _file_name(rig) if folder else None
+    path = folder / _file_name(live) if folder else None
     kept = _kept(path) if path else None
-    if (
-        kept
-        and not refresh
-        and is_fresh(kept, rig, today)
-        and _covers(kept, memory_formats, curve=curve)
-    ):
+    if kept and not refresh and is_fresh(kept, live, today) and wanted.is_covered(kept):
         return Found(kept, True, path)
-    if kept:  # what is measured anew covers all that others needed before
-        layouts = [name.partition(":")[2] for name in kept.rates]
-        memory_formats, curve = (
-            list(dict.fromkeys([*memory_formats, *layouts])),
-            curve or bool(kept.curve),
-        )
-    watching = watch()
-    ceilings = measured(rig, memory_formats, curve=curve, today=today, progress=progress)
-    noise = watching.noise() if device == "cpu" else ()
+    if kept:
+        wanted = wanted.with_all_of(kept)
+    watching = Watch()
+    ceilings = measured(
+        live, wanted.memory_formats, curve=wanted.curve, today=today, progress=progress
+    )
+    noise = watching.noise() if wanted.device == "cpu" else ()
     if noise:
         return Found(ceilings, False, None, "the machine was busy", noise)
     if path is None:
@@ -206,29 +185,24 @@ def cache_folder(
     return base / "dscost" / "ceilings"
 
 
-def is_fresh(kept: Ceilings, rig: Rig, today: date) -> bool:
+def is_fresh(kept: Ceilings, live: LiveDevice, today: date) -> bool:
     """Whether ceilings were measured on this very device, with these versions, and not too long ago."""
     try:
         age = (today - date.fromisoformat(kept.measured_on or "")).days
     except ValueError:
         return False
     same = (kept.device, kept.name, kept.dtype, kept.threads) == (
-        rig.device,
-        rig.name,
-        rig.dtype,
-        rig.threads,
+        live.device,
+        live.name,
+        live.dtype,
+        live.threads,
     )
-    return same and 0 <= age <= KEPT_DAYS and dict(kept.versions) == dict(rig.versions)
+    return same and 0 <= age <= KEPT_DAYS and dict(kept.versions) == dict(live.versions)
 
 
-def _covers(kept: Ceilings, memory_formats: Iterable[str], *, curve: bool) -> bool:
-    wanted = (f"{kind}:{layout}" for kind in POINTS for layout in memory_formats)
-    return all(name in kept.rates for name in wanted) and (bool(kept.curve) or not curve)
-
-
-def _file_name(rig: Rig) -> str:
-    threads = "" if rig.threads is None else f"-{rig.threads}"
-    return f"{rig.device}-{rig.dtype}{threads}.json"
+def _file_name(live: LiveDevice) -> str:
+    threads = "" if live.threads is None else f"-{live.threads}"
+    return f"{live.device}-{live.dtype}{threads}.json"
 
 
 def _kept(path: Path) -> Ceilings | None:

@@ -42,6 +42,10 @@ __all__ = [
     "TensorSpec",
     "Trace",
     "arguments_of",
+    "called",
+    "dry_run",
+    "nothing_compiles",
+    "one_at_a_time",
     "register_formula",
     "trace",
 ]

@@ -1,4 +1,7 @@
-"""Why a variant is as fast as it is, and how sure the clock was, in words. Only what was measured needs it."""
+"""Why a variant is as fast as it is, and how sure the clock was, in words.
+
+Only what was measured needs it.
+"""
 
 from collections.abc import Sequence
 
@@ -24,7 +27,7 @@ def cause_word(cause: Cause) -> str:
 
 
 def cause_sentence(cause: Cause) -> str:
-    """Return why, with the figures that decided it; plainly where a later version has found that out."""
+    """Return why, with the figures that decided it; plainly where a later version found it out."""
     try:
         return _cause_sentence(cause)
     except (KeyError, TypeError, ValueError):  # another kind, or other figures
@@ -42,38 +45,46 @@ def _cause_sentence(cause: Cause) -> str:
         case "memory_bound":
             takes = "takes" if cause.figures["known_by"] == "measured" else "is expected to take"
             return (
-                f"Its depthwise stage {takes} {f['share_of_time']:.0%} of the time for {f['share_of_macs']:.0%} of the "
-                f"MACs: at {f['flops_per_byte']:.1f} FLOP/byte, left of the ridge at "
+                f"Its depthwise stage {takes} {f['share_of_time']:.0%} of the time "
+                f"for {f['share_of_macs']:.0%} of the MACs: "
+                f"at {f['flops_per_byte']:.1f} FLOP/byte, left of the ridge at "
                 f"{f['ridge_flops_per_byte']:.1f}, it waits for memory."
             )
         case "depthwise_kernel":
             takes = "takes" if cause.figures["known_by"] == "measured" else "is expected to take"
             return (
-                f"Its depthwise stage {takes} {f['share_of_time']:.0%} of the time for {f['share_of_macs']:.0%} of the "
-                f"MACs: its kernel reaches {f['efficiency']:.0%} of the FLOP/s of the standard layer and "
+                f"Its depthwise stage {takes} {f['share_of_time']:.0%} of the time "
+                f"for {f['share_of_macs']:.0%} of the MACs: "
+                f"its kernel reaches {f['efficiency']:.0%} of the FLOP/s of the standard layer and "
                 f"{f['roofline_fraction']:.0%} of its own roofline."
             )
         case "more_bytes":
             return (
-                f"It moves {f['traffic_ratio']:.2f} times the bytes of the standard layer, and moving them takes "
+                f"It moves {f['traffic_ratio']:.2f} times the bytes of the standard layer, "
+                "and moving them takes "
                 f"{f['moving_share']:.0%} of its time at the bandwidth of memory."
             )
         case "few_channels":
             return (
-                f"With {f['in_channels']:.0f} input channels per group there is little arithmetic to save: moving "
-                f"bytes takes {f['moving_share']:.0%} of the standard layer's time, and {f['output_share']:.0%} of "
+                f"With {f['in_channels']:.0f} input channels per group there is little arithmetic "
+                "to save: "
+                f"moving bytes takes {f['moving_share']:.0%} of the standard layer's time, "
+                f"and {f['output_share']:.0%} of "
                 "them are its output, which stays."
             )
         case "backend":
             return (
-                f"torch computes its {cause.figures['stage']} stage with {cause.figures['backend']} at "
+                f"torch computes its {cause.figures['stage']} stage with "
+                f"{cause.figures['backend']} at "
                 f"{f['efficiency']:.0%} of the FLOP/s that the standard layer has with "
-                f"{cause.figures['standard_backend']}; that stage is {f['share_of_time']:.0%} of the time."
+                f"{cause.figures['standard_backend']}; "
+                f"that stage is {f['share_of_time']:.0%} of the time."
             )
         case "overhead":
             return (
-                f"Its {f['calls']:.0f} calls cost {format_seconds(f['overhead_s'])} whatever they compute, "
-                f"{f['share_of_time']:.0%} of its time; {format_seconds(f['stage_overhead_s'])} of that is the "
+                f"Its {f['calls']:.0f} calls cost {format_seconds(f['overhead_s'])} "
+                f"whatever they compute, {f['share_of_time']:.0%} of its time; "
+                f"{format_seconds(f['stage_overhead_s'])} of that is the "
                 f"{cause.figures['stage']} stage's."
             )
         case "layout":
@@ -88,14 +99,15 @@ def _cause_sentence(cause: Cause) -> str:
             )
         case "allocation":
             return (
-                f"Every call asks the system for {f['faults_per_call']:,.0f} fresh pages of memory; "
+                f"Every call asks the system for {f['faults_per_call']:,.0f} fresh pages "
+                "of memory; "
                 "--allocator tuned keeps freed memory."
             )
     raise ValueError(f"unknown cause {cause.kind}")
 
 
 def noise_sentences(noise: Sequence[Noise]) -> list[str]:
-    """Return what made measurements less sure, like things in one sentence, each with its figure."""
+    """Return what made measurements less sure, like things in one sentence, with their figures."""
     by_kind: dict[str, list[Noise]] = {}
     for one in noise:
         by_kind.setdefault(one.kind, []).append(one)
@@ -110,9 +122,15 @@ def _noise_sentence(kind: str, alike: Sequence[Noise]) -> str:
         where = f" ({worst.where} and {len(alike) - 1} more)"
     match kind:
         case "load":
-            return f"The machine was busy: load {figure:.1f} on {limit:.0f} cores when measuring began."
+            return (
+                f"The machine was busy: load {figure:.1f} on {limit:.0f} cores "
+                "when measuring began."
+            )
         case "cpu_pressure":
-            return f"The machine was busy: something waited for a processor in {figure:.0f} % of the last 10 s."
+            return (
+                "The machine was busy: something waited for a processor "
+                f"in {figure:.0f} % of the last 10 s."
+            )
         case "steal":
             return f"Other guests of this host took {figure:.0%} of the processor time."
         case "context_switches":
@@ -121,10 +139,14 @@ def _noise_sentence(kind: str, alike: Sequence[Noise]) -> str:
                 "those are left out where enough remain."
             )
         case "page_faults":
-            return f"Each call caused {figure:,.0f} page faults{where}: allocation is part of the time."
+            return (
+                f"Each call caused {figure:,.0f} page faults{where}: "
+                "allocation is part of the time."
+            )
         case "regimes":
             return (
-                f"The speed changed between epochs {figure:.1f} times as much as within them{where}: "
+                f"The speed changed between epochs {figure:.1f} times as much "
+                f"as within them{where}: "
                 "the machine has more than one regime, so trust the interval, not the median."
             )
         case "more_than_macs":
@@ -134,12 +156,17 @@ def _noise_sentence(kind: str, alike: Sequence[Noise]) -> str:
             )
         case "over_roofline":
             return (
-                f"Measured {figure:.2f} times as fast as the roofline allows{where}: the data stay in the caches, "
+                f"Measured {figure:.2f} times as fast as the roofline allows{where}: "
+                "the data stay in the caches, "
                 "or the ceilings were measured on a busier machine (dscost device --refresh)."
             )
         case "throttled":
-            return f"The clock was under {limit:.0%} of its largest in {figure:.0%} of the blocks{where}."
-    return f"{kind.replace('_', ' ').capitalize()}: {figure:.3g}, in order up to {limit:.3g}{where}."  # of a later version
+            return (
+                f"The clock was under {limit:.0%} of its largest "
+                f"in {figure:.0%} of the blocks{where}."
+            )
+    name = kind.replace("_", " ").capitalize()  # of a later version
+    return f"{name}: {figure:.3g}, in order up to {limit:.3g}{where}."
 
 
 def measured_notes(where: Environment, setting: str) -> list[str]:
@@ -158,12 +185,14 @@ def measured_notes(where: Environment, setting: str) -> list[str]:
     for key, ceiling in where.ceilings.items():
         peak, memory = ceiling.flops_per_s, ceiling.bytes_per_s
         notes.append(
-            f"Roofline of {key.replace(':', ' ')}: {peak / 1e9:,.0f} GFLOP/s, {memory / 1e9:,.1f} GB/s, "
+            f"Roofline of {key.replace(':', ' ')}: {peak / 1e9:,.0f} GFLOP/s, "
+            f"{memory / 1e9:,.1f} GB/s, "
             f"ridge at {peak / memory:.1f} FLOP/byte (dscost device)."
         )
     if where.noise_floor is None:
         notes.append(
-            "The noise floor was not found out in so short a time; no difference under 10% is called."
+            "The noise floor was not found out in so short a time; "
+            "no difference under 10% is called."
         )
     else:
         notes.append(

@@ -1,7 +1,6 @@
-"""Models held against each other, as pages and in every format."""
+"""Models held against each other: what is said of them."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dscost.comparing.differences import (
@@ -11,36 +10,23 @@ from dscost.comparing.differences import (
     Difference,
     LayerPair,
     Versus,
+    difference,
 )
 from dscost.errors import UnknownNameError
-from dscost.notation.units import UNKNOWN, format_bytes, format_count, format_seconds, format_shape
-from dscost.registries import Registry
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, check_keys, chosen_columns
-from dscost.rendering.printable import csv_text, json_text, printable
-from dscost.rendering.views import FLOPS_NOTE, ROOT, kind_of
-
-ComparisonRenderer = Callable[[Comparison, View], str]
-
-COMPARISON_RENDERERS: Registry[ComparisonRenderer] = Registry("format", "comparison_renderers")
-"""Formats of `dscost compare`, from a comparison and a view to text."""
-
-FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "params": ("params", format_count),
-    "macs": ("MACs", format_count),
-    "flops": ("FLOPs", format_count),
-    "weight_bytes": ("weights", format_bytes),
-    "traffic_bytes": ("traffic", format_bytes),
-    "peak_activation_bytes": ("peak activations", format_bytes),
-    "latency_s": ("latency", format_seconds),
-}
-"""How a table calls and prints what is compared."""
+from dscost.notation.units import UNKNOWN, format_shape
+from dscost.pages import Rows, Said
+from dscost.pages.layer_table import ROOT, kind_of
+from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
+from dscost.pages.reports import FLOPS_NOTE
+from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
+from dscost.reports.records import head
 
 DEFAULT_SORT = "macs"
-MARKDOWN_LAYERS = 20
+POSTED_LAYERS = 20
 """A comment in a pull request shows no more layers; the rest is added up."""
 SORT_KEYS = ("layer", "order", *LAYER_METRICS)
 """What `--sort` takes."""
-MARKDOWN_COLUMNS = (
+POSTED_COLUMNS = (
     "what",
     "kind",
     "output",
@@ -50,7 +36,7 @@ MARKDOWN_COLUMNS = (
     "macs_change",
     "macs_percent",
 )
-MARKDOWN_OPEN = 10
+LONG = 10
 """More than that are folded away."""
 LONG_LABEL = 20
 """A label that is longer has no place in a cell."""
@@ -59,17 +45,49 @@ HEADER_WIDTHS = (16, 32)
 NARROW = 100
 
 
+class ComparisonSaid(Said):
+    """What is to be said of models held against each other."""
+
+    what = "a comparison"
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+
+    def pages(self, view: View) -> list[Page]:
+        """Return a page of totals and, for each model, one of how its layers differ."""
+        return pages_of(self._comparison, view)
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return all that differs, and what does not."""
+        return {**head("compare"), "conventions": CONVENTIONS, **self._comparison.to_dict()}
+
+    def rows(self) -> Rows:
+        """Return a row for each whole model, latency and layer."""
+        return Rows(CSV_COLUMNS, _rows(self._comparison))
+
+
+said = ComparisonSaid
+
+
 def pages_of(comparison: Comparison, view: View) -> list[Page]:
-    """Return a page of totals and, for each model, a page of how its layers differ from those of the reference.
+    """Return a page of totals and, for each model, one of how its layers differ from the first's.
+
+    Posted in a pull request, the first page has all notes, and of the layers those that differ
+    most.
 
     Raises:
         UnknownNameError: The view asks for a column or a sort key that there is not.
     """
+    if view.posted:
+        columns = POSTED_COLUMNS if view.columns is None else view.columns
+        top = POSTED_LAYERS if view.top is None else view.top
+        view = view._replace(columns=columns, top=top)
     pages = [
         _totals_page(comparison, view),
         *(_layers_page(comparison, one, view) for one in comparison.versus),
     ]
-    pages[-1] = pages[-1]._replace(closing=[*pages[-1].closing, *_footnotes(comparison)])
+    noted = 0 if view.posted else -1
+    pages[noted] = pages[noted]._replace(closing=[*pages[noted].closing, *_footnotes(comparison)])
     return pages
 
 
@@ -83,14 +101,16 @@ def _footnotes(comparison: Comparison) -> list[str]:
 def change_text(one: Difference) -> str:
     """Return a change with its sign, in as few digits as tell it.
 
-    >>> change_text(Difference("macs", 3_628_146_688, 3_628_146_687)), change_text(Difference("params", 10, 10))
-    ('−1', '0')
+    >>> change_text(Difference("macs", 3_628_146_688, 3_628_146_687))
+    '−1'
+    >>> change_text(Difference("params", 10, 10))
+    '0'
     """
     if one.change is None:
         return UNKNOWN
     if not one.change:
         return "0"
-    return f"{'+' if one.change > 0 else '−'}{FIGURES[one.metric][1](abs(one.change))}"
+    return f"{'+' if one.change > 0 else '−'}{FIGURES[one.metric].text(abs(one.change))}"
 
 
 def percent_text(one: Difference) -> str:
@@ -109,11 +129,6 @@ def percent_text(one: Difference) -> str:
         return "0 %"
     sign, size = "+" if one.percent > 0 else "−", abs(one.percent)
     return f"{sign}<0.1 %" if size < 0.05 else f"{sign}{size:,.1f} %"
-
-
-def figure_text(metric: str, value: float | None) -> str:
-    """Return a figure with four significant digits, times with three."""
-    return UNKNOWN if value is None else FIGURES[metric][1](value)
 
 
 # -- the whole
@@ -137,12 +152,11 @@ def _totals_page(comparison: Comparison, view: View) -> Page:
     )
     rows = [
         _totals_row(first, {one.label: one.totals[at] for one in comparison.versus})
-        for at in range(len(METRICS))
+        for at, metric in enumerate(METRICS)
+        if view.wide or not FIGURES[metric].is_on_request
     ]
     rows += [_totals_row(first, dict(_latencies(comparison, setting))) for setting in settings]
-    return Page(
-        f"{', '.join(others)} against {first}", sheets=[Sheet(columns, rows)], unhide="--wide"
-    )
+    return Page(f"{', '.join(others)} against {first}", sheets=[Sheet(columns, rows)])
 
 
 def _latencies(comparison: Comparison, setting: str | None) -> Iterator[tuple[str, Difference]]:
@@ -155,11 +169,11 @@ def _totals_row(reference: str, found: Mapping[str, Difference]) -> Row:
     first = next(iter(found.values()))
     where = f" {first.setting}, separate runs" if first.setting else ""
     cells = {
-        "figure": FIGURES[first.metric][0] + where,
-        reference: figure_text(first.metric, first.reference),
+        "figure": FIGURES[first.metric].title + where,
+        reference: FIGURES[first.metric].text(first.reference),
     }
     for name, one in found.items():
-        cells[name] = figure_text(one.metric, one.value)
+        cells[name] = FIGURES[one.metric].text(one.value)
         cells[f"change of {name}"] = change_text(one)
         cells[f"percent of {name}"] = percent_text(one)
     return Row(cells)
@@ -174,20 +188,24 @@ def _shortened(label: str, width: int) -> str:
 
 # -- layers
 
+
+def _figure_columns() -> Iterator[Column]:
+    """Yield the columns of every figure and of its change; that of MACs is in percent as well."""
+    for name, figure in FIGURES.items():
+        *_, priority, priority_of_change = figure.columns
+        if priority is not None and priority_of_change is not None:
+            yield Column(name, figure.title, priority)
+            yield Column(f"{name}_change", f"± {figure.title}", priority_of_change)
+        if name == "macs":
+            yield Column("macs_percent", "± %", 2)
+
+
 _COLUMNS = [
     Column("layer", "layer", 0, "left"),
     Column("what", "what", 1, "left"),
     Column("kind", "kind", 6, "left"),
     Column("output", "output", 7, "left"),
-    Column("params", "params", 5),
-    Column("params_change", "± params", 3),
-    Column("macs", "MACs", 4),
-    Column("macs_change", "± MACs", 0),
-    Column("macs_percent", "± %", 2),
-    Column("weight_bytes", "weights", 10),
-    Column("weight_bytes_change", "± weights", 9),
-    Column("traffic_bytes", "traffic", 10),
-    Column("traffic_bytes_change", "± traffic", 8),
+    *_figure_columns(),
 ]
 
 
@@ -198,7 +216,8 @@ class _Line(NamedTuple):
     what: str
     kind: str
     output: str
-    differences: dict[str, Difference]
+    reference: Cost
+    other: Cost
 
 
 def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
@@ -214,8 +233,9 @@ def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
         closing.append(f"Layers that are the same under another name: {versus.renamed}.")
     if versus.is_reordered:
         closing.append("Layers of one name run in another order.")
-    columns = chosen_columns(_COLUMNS, rows, view.columns)
-    return Page(heading, sheets=[Sheet(columns, rows)] if rows else [], closing=closing)
+    columns = chosen_columns(_COLUMNS, rows, view)
+    sheets = [Sheet(columns, rows)] if rows else []
+    return Page(heading, sheets=sheets, closing=closing, is_long=len(rows) > LONG)
 
 
 def counts_text(versus: Versus, reference: str) -> str:
@@ -232,7 +252,10 @@ def counts_text(versus: Versus, reference: str) -> str:
 
 
 def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
-    """Return the lines to show: sorted, cut and added up as the view says, so that changes add up to the totals'."""
+    """Return the lines to show: sorted, cut and added up as the view says.
+
+    However that is, changes add up to those of the totals.
+    """
     reference = comparison.reference.label
     if view.depth is not None:
         lines, rest = _grouped(comparison, versus, view.depth), []
@@ -250,16 +273,16 @@ def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
     lines = _sorted(lines, view.sort or DEFAULT_SORT)
     if view.top is not None and len(lines) > view.top:
         lines, hidden = lines[: view.top], lines[view.top :]
-        rest = [_summed(f"({len(hidden)} more)", "", hidden), *rest]
+        rest = [_sum(f"({len(hidden)} more)", "", [line[-2:] for line in hidden]), *rest]
     return [*lines, *rest]
 
 
 def _has_macs(pair: LayerPair) -> bool:
-    return any(one is not None and one.cost.macs for one in (pair.reference, pair.other))
+    return any(cost.macs for cost in pair.costs)
 
 
 def _grouped(comparison: Comparison, versus: Versus, depth: int) -> list[_Line]:
-    """Return one line per group of layers whose names agree in the first parts, with all layers of the group in it."""
+    """Return one line per group of layers whose names agree in the first parts."""
     groups: dict[str, list[LayerPair]] = {}
     for pair in versus.layers:
         named = pair.reference or pair.layer
@@ -279,7 +302,7 @@ def _line(pair: LayerPair, reference: str, label: str) -> _Line:
         _what(pair.status, reference, label),
         _arrow(map(kind_of, sides)),
         _arrow(format_shape(one.output_shape[1:]) for one in sides),
-        _differences(pair),
+        *pair.costs,
     )
 
 
@@ -299,114 +322,59 @@ def _arrow(texts: Iterable[str]) -> str:
 def _added(name: str, pairs: Sequence[LayerPair]) -> _Line:
     differing = sum(pair.status != "same" for pair in pairs)
     what = f"{differing} of {_layers(len(pairs))}" if differing else "same"
-    return _Line(name, what, "", "", _sums([_differences(pair) for pair in pairs]))
+    return _sum(name, what, [pair.costs for pair in pairs])
 
 
-def _differences(pair: LayerPair) -> dict[str, Difference]:
-    return {metric: pair.difference(metric) for metric in LAYER_METRICS}
-
-
-def _summed(name: str, what: str, lines: Sequence[_Line]) -> _Line:
-    return _Line(name, what, "", "", _sums([line.differences for line in lines]))
-
-
-def _sums(found: Sequence[dict[str, Difference]]) -> dict[str, Difference]:
-    return {
-        metric: Difference(
-            metric,
-            sum(one[metric].reference or 0 for one in found),
-            sum(one[metric].value or 0 for one in found),
-        )
-        for metric in LAYER_METRICS
-    }
+def _sum(name: str, what: str, costs: Sequence[tuple[Cost, Cost]]) -> _Line:
+    """Return one line for several, given what each costs in the reference and in the other."""
+    reference, other = map(summed, zip(*costs, strict=True))
+    return _Line(name, what, "", "", reference, other)
 
 
 def _layers(number: int) -> str:
     return f"{number} layer{'' if number == 1 else 's'}"
 
 
-def check_view(view: View, format_name: str) -> None:
+def check_view(view: View, says: str) -> None:
     """Refuse a view of a comparison that asks for a column or a sort key that there is not.
+
+    Args:
+        view: As asked for.
+        says: What is shown of it: `rows` have other columns than `pages`.
 
     Raises:
         UnknownNameError: It does.
     """
-    if format_name == "csv":
+    if says == "rows":
         check_keys(view, CSV_COLUMNS)
     else:
         check_keys(view, (column.key for column in _COLUMNS), SORT_KEYS)
 
 
 def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
-    """Return the lines with the largest change first, however it points; equal ones in the order of the model."""
+    """Return the lines with the largest change first, whichever way; equal ones as in the model."""
     if key == "layer":
         return sorted(lines, key=lambda line: line.name)
     if key == "order":
         return list(lines)
     if key not in LAYER_METRICS:
         raise UnknownNameError("sort key", key, SORT_KEYS)
-    return sorted(lines, key=lambda line: -abs(line.differences[key].change or 0))
+    return sorted(
+        lines, key=lambda line: -abs(difference(key, line.reference, line.other).change or 0)
+    )
 
 
 def _row(line: _Line) -> Row:
     cells = {"layer": line.name, "what": line.what, "kind": line.kind, "output": line.output}
-    for metric, one in line.differences.items():
-        cells[metric] = _arrow(figure_text(metric, value) for value in (one.reference, one.value))
+    for metric in LAYER_METRICS:
+        one = difference(metric, line.reference, line.other)
+        cells[metric] = _arrow(map(FIGURES[metric].text, (one.reference, one.value)))
         cells[f"{metric}_change"] = change_text(one)
         cells[f"{metric}_percent"] = percent_text(one)
     return Row(cells)
 
 
-# -- formats
-
-
-def _render_table(comparison: Comparison, view: View) -> str:
-    from dscost.rendering.terminal import render_pages
-
-    return render_pages(pages_of(comparison, view), view)
-
-
-def _render_markdown(comparison: Comparison, view: View) -> str:
-    """Return Markdown for a pull request: totals, then the layers that differ, folded away where they are many."""
-    from dscost.rendering.markdown import markdown_page
-
-    columns = MARKDOWN_COLUMNS if view.columns is None else view.columns
-    view = view._replace(top=MARKDOWN_LAYERS if view.top is None else view.top, columns=columns)
-    totals = _totals_page(comparison, view)._replace(closing=_footnotes(comparison))
-    parts = [markdown_page(totals)]
-    for versus in comparison.versus:
-        page = _layers_page(comparison, versus, view)
-        text = markdown_page(page)
-        if page.sheets and len(page.sheets[0].rows) > MARKDOWN_OPEN:
-            _, _, body = text.partition("\n\n")
-            text = f"<details>\n<summary>{_as_entities(page.heading)}</summary>\n\n{body}\n</details>\n"
-        parts.append(text)
-    return "\n".join(parts)
-
-
-_MARKUP = r"[&\[\]@#~\\|*<>`_]"
-
-
-def _as_entities(text: str) -> str:
-    """Return text as HTML shows it, where Markdown does not reach."""
-    return re.sub(
-        _MARKUP, lambda found: f"&#{ord(found[0])};", printable(text).replace("\n", " ")
-    ).replace("&#64;", "&#64;&#8288;")
-
-
-def _render_json(comparison: Comparison, view: View) -> str:
-    from dscost import __version__
-    from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION
-
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "dscost", "version": __version__},
-        "command": "compare",
-        "conventions": CONVENTIONS,
-        **comparison.to_dict(),
-    }
-    return json_text(document)
-
+# -- rows for programs
 
 CSV_COLUMNS = (
     "reference",
@@ -424,24 +392,10 @@ CSV_COLUMNS = (
 )
 
 
-def _render_csv(comparison: Comparison, view: View) -> str:
-    """Return a row for each whole model, latency and layer; unknown is empty.
-
-    Raises:
-        UnknownNameError: The view asks for a column that there is not.
-    """
-    columns = view.columns or CSV_COLUMNS
-    for column in columns:
-        if column not in CSV_COLUMNS:
-            raise UnknownNameError("column", column, CSV_COLUMNS)
-    heads = (
-        ({"reference": comparison.reference.label, "model": versus.label}, versus)
-        for versus in comparison.versus
-    )
-    return csv_text(
-        columns,
-        ({**head, **row} for head, versus in heads for row in _csv_rows(comparison, versus)),
-    )
+def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    for versus in comparison.versus:
+        labels = {"reference": comparison.reference.label, "model": versus.label}
+        yield from ({**labels, **row} for row in _csv_rows(comparison, versus))
 
 
 def _csv_rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, Any]]:
@@ -467,9 +421,3 @@ def _csv_figures(found: Iterable[Difference]) -> dict[str, float]:
             f"{one.metric}_change": one.change,
         }
     return {key: value for key, value in cells.items() if value is not None}
-
-
-COMPARISON_RENDERERS.register("table")(_render_table)
-COMPARISON_RENDERERS.register("json")(_render_json)
-COMPARISON_RENDERERS.register("csv")(_render_csv)
-COMPARISON_RENDERERS.register("markdown")(_render_markdown)

@@ -5,8 +5,7 @@ import pytest
 
 from dscost.converting.choosing import (
     Figures,
-    LayerOffers,
-    Offer,
+    Option,
     applied,
     meets,
     parse_goal,
@@ -18,15 +17,12 @@ from dscost.converting.plan_file import KEEP
 from dscost.errors import InputError
 
 # two layers of 1000 and 800 MACs in a model of 2000; rank 1 costs a tenth of the first, a quarter of the second
-FIRST = LayerOffers(
-    ("a",),
-    (
-        Offer(KEEP, 0.0, 500, 1000, 8e-3),
-        Offer(1, 0.6, 50, 100, 4e-3),
-        Offer(2, 0.2, 100, 200, 6e-3),
-    ),
+FIRST = (
+    Option(("a",), KEEP, 0.0, 500, 1000, 8e-3),
+    Option(("a",), 1, 0.6, 50, 100, 4e-3),
+    Option(("a",), 2, 0.2, 100, 200, 6e-3),
 )
-SECOND = LayerOffers(("b",), (Offer(KEEP, 0.0, 80, 800, 2e-3), Offer(1, 0.8, 20, 200, 3e-3)))
+SECOND = (Option(("b",), KEEP, 0.0, 80, 800, 2e-3), Option(("b",), 1, 0.8, 20, 200, 3e-3))
 LAYERS = (FIRST, SECOND)
 AS_IS = Figures(params=1000, macs=2000, latency_s=12e-3)
 
@@ -175,7 +171,7 @@ def test_a_goal_out_of_reach_comes_with_the_nearest_one(goal: str, said: str) ->
 
 
 def test_the_nearest_goal_can_be_reached_though_it_is_rounded() -> None:
-    layers = (LayerOffers(("a",), (Offer(KEEP, 0.0, 1, 900_000), Offer(1, 0.5, 1, 123_456))),)
+    layers = ((Option(("a",), KEEP, 0.0, 1, 900_000), Option(("a",), 1, 0.5, 1, 123_456)),)
     as_is = Figures(1, 1_000_000)
     with pytest.raises(InputError, match=r"the least is 0\.224x \(223\.5k MACs\)"):
         reached(parse_goal("macs=0.1x"), layers, as_is)
@@ -223,8 +219,8 @@ def test_a_curve_of_nothing_is_one_point() -> None:
 
 
 def test_layers_that_share_their_weights_share_their_fate_and_count_one_by_one() -> None:
-    together = LayerOffers(("a", "b"), (Offer(KEEP, 0.0, 500, 1500), Offer(1, 0.6, 50, 150)))
-    alone = LayerOffers(("c",), (Offer(KEEP, 0.0, 500, 1000), Offer(1, 0.7, 50, 100)))
+    together = (Option(("a", "b"), KEEP, 0.0, 500, 1500), Option(("a", "b"), 1, 0.6, 50, 150))
+    alone = (Option(("c",), KEEP, 0.0, 500, 1000), Option(("c",), 1, 0.7, 50, 100))
     planned = reached(parse_goal("params=550"), (together, alone), Figures(1000, 2500))
     # 0.7² is more than 0.6² but less than twice that
     assert planned.decisions == {"a": KEEP, "b": KEEP, "c": 1}

@@ -1,11 +1,18 @@
-"""Sheets of measured and predicted times: settings side by side, stages against the roofline, sums of layers."""
+"""Sheets of times: settings side by side, stages against the roofline, sums of layers."""
 
 from collections.abc import Iterator, Mapping
 from math import isclose
 
-from dscost.notation.units import UNKNOWN, format_difference, format_factor, format_seconds
-from dscost.rendering.metrics import METRICS
-from dscost.rendering.pages import Column, Row, Sheet, filled
+from dscost.notation.units import (
+    UNKNOWN,
+    format_difference,
+    format_factor,
+    format_intensity,
+    format_seconds,
+)
+from dscost.pages.page import Column, Row, Sheet, filled
+from dscost.pages.wording import LATENCY, SPEEDUP, format_latency, format_speedup
+from dscost.reports.figures import FIGURES
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
 
 VARIANTS = {"standard": "standard", "depthwise_separable": "separable"}
@@ -51,12 +58,12 @@ def model_sheets(report: Report) -> list[Sheet]:
 
 
 def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
-    """Return one row per setting, and which is best for which variant: the one that takes least per input."""
+    """Return one row per setting, and which is best for which variant: the least time per input."""
     columns = [
         Column("setting", "setting", 0, "left"),
         Column("standard", "standard", 1),
         Column("separable", "separable", 1),
-        Column("speedup", METRICS["speedup"].header, 0),
+        Column("speedup", SPEEDUP, 0),
         Column("verdict", "verdict", 2, "left"),
         Column("throughput", "separable inputs/s", 4),
         Column("compiled", "compile", 5),
@@ -78,7 +85,7 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
         compiled = [found.compile_s for found in latencies.values() if found and found.compile_s]
         cells |= {
             "setting": key,
-            "speedup": METRICS["speedup"].text(timing.speedup),
+            "speedup": format_speedup(timing.speedup),
             "verdict": timing.speedup.verdict if timing.speedup else "",
             "throughput": f"{sizes[key] / separable.median_s:,.0f}"
             if several and separable
@@ -95,8 +102,8 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     columns = [
         Column("setting", "setting", 0, "left"),
         Column("variant", "variant", 0, "left"),
-        Column("latency", METRICS["latency"].header, 1),
-        Column("speedup", METRICS["speedup"].header, 0),
+        Column("latency", LATENCY, 1),
+        Column("speedup", SPEEDUP, 0),
         Column("verdict", "verdict", 2, "left"),
         Column("compiled", "compile", 5),
     ]
@@ -107,8 +114,8 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
             cells = {
                 "setting": key,
                 "variant": titles[name],
-                "latency": METRICS["latency"].text(latency),
-                "speedup": "" if name == "standard" else METRICS["speedup"].text(ratio),
+                "latency": format_latency(latency),
+                "speedup": "" if name == "standard" else format_speedup(ratio),
                 "verdict": ratio.verdict if ratio else "",
                 "compiled": format_seconds(latency.compile_s)
                 if latency and latency.compile_s
@@ -137,11 +144,11 @@ def _best(timings: Mapping[str, Timing], sizes: Mapping[str, int], variant: str)
 
 
 def explanation_sheet(layer: Layer, titles: Mapping[str, str] = VARIANTS) -> Sheet:
-    """Return what each variant and stage could take, should take and does take, setting by setting."""
+    """Return what each variant and stage could, should and does take, setting by setting."""
     columns = [
         Column("setting", "setting", 4, "left"),
         Column("part", "part", 0, "left"),
-        Column("flops_per_byte", METRICS["flops_per_byte"].header, 5),
+        Column("flops_per_byte", FIGURES["flops_per_byte"].title, 5),
         Column("bound", "bound", 1, "left"),
         Column("roofline", "roofline", 1),
         Column("predicted", "predicted", 2),
@@ -176,7 +183,7 @@ def _parts(layer: Layer, titles: Mapping[str, str], key: str, timing: Timing) ->
                 )
                 yield Row({**head, **cells}, "faint")
             elif own := timing.backends.get(f"{name}.{stage.name}"):
-                text = METRICS["flops_per_byte"].text(stage.cost.flops_per_byte)
+                text = format_intensity(stage.cost.flops_per_byte)
                 yield Row({**head, "flops_per_byte": text, "backend": own}, "faint")
     if timing.gap_s is not None:
         yield Row(
@@ -187,7 +194,7 @@ def _parts(layer: Layer, titles: Mapping[str, str], key: str, timing: Timing) ->
 def _bounded(latency: Latency, flops_per_byte: float | None, backend: str) -> dict[str, str]:
     fraction = latency.roofline_fraction
     return {
-        "flops_per_byte": METRICS["flops_per_byte"].text(flops_per_byte),
+        "flops_per_byte": format_intensity(flops_per_byte),
         "bound": f"{latency.bound or ''}{', balanced' if latency.balanced else ''}",
         "roofline": "" if latency.roofline_s is None else format_seconds(latency.roofline_s),
         "predicted": "" if latency.predicted_s is None else format_seconds(latency.predicted_s),
@@ -201,7 +208,7 @@ def _bounded(latency: Latency, flops_per_byte: float | None, backend: str) -> di
 
 
 def sums_sheet(timing: Timing) -> Sheet:
-    """Return the sums of the layers that trade beside the model end to end; the rest is everything else."""
+    """Return the sums of the layers that trade beside the model end to end, and the rest."""
     columns = [
         Column("version", "version", 0, "left"),
         Column("whole", "end to end", 0),
@@ -231,7 +238,7 @@ def _differ(one: Bound | None, other: Bound | None) -> bool:
 
 
 def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
-    """Return the bounds of named devices, one row per device and variant, where they are not just the usual two."""
+    """Return the bounds of named devices, a row per device and variant, beyond the usual two."""
     columns = [
         Column("device", "on", 0, "left"),
         Column("variant", "variant", 0, "left"),

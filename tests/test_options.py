@@ -4,10 +4,12 @@ import pytest
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from dscost.converting.choosing import LayerOffers
+from dscost.analysis import Request
+from dscost.converting.choosing import Options
 from dscost.converting.loading import load_subject
-from dscost.converting.options import able_layers, every_offer
+from dscost.converting.options import able_sites, every_option
 from dscost.converting.plan_file import KEEP, Decision
+from dscost.converting.sites import survey
 from dscost.errors import InputError
 
 WEIGHTS, AT_RANK_1 = 32 * 32 * 9, 32 * 9 + 32 * 32
@@ -24,29 +26,27 @@ def tied(count: int, last: nn.Module | None = None) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def offered(
-    module: nn.Module, decisions: dict[str, Decision] | None = None
-) -> Sequence[LayerOffers]:
-    subject = load_subject(module, input=(1, 32, 8, 8))
-    able, _ = able_layers(subject, None, 1)
-    return every_offer(subject, able, decisions=decisions)
+def offered(module: nn.Module, decisions: dict[str, Decision] | None = None) -> Sequence[Options]:
+    subject = load_subject(module, Request((1, 32, 8, 8)))
+    sites = survey(module, min_channels=1, traced=subject.traced)
+    return every_option(module, able_sites(sites), decisions=decisions)
 
 
 def test_every_layer_is_offered_kept_and_at_every_rank() -> None:
     (layer,) = offered(conv())
-    assert [offer.decision for offer in layer.offers] == [KEEP, *range(1, 10)]
-    assert [offer.params for offer in layer.offers] == [
+    assert [option.decision for option in layer] == [KEEP, *range(1, 10)]
+    assert [option.params for option in layer] == [
         WEIGHTS,
         *(rank * AT_RANK_1 for rank in range(1, 10)),
     ]
-    assert [offer.macs for offer in layer.offers] == [64 * offer.params for offer in layer.offers]
-    assert (layer.offers[0].error, layer.offers[-1].error) == (0, pytest.approx(0, abs=1e-6))
+    assert [option.macs for option in layer] == [64 * option.params for option in layer]
+    assert (layer[0].error, layer[-1].error) == (0, pytest.approx(0, abs=1e-6))
 
 
 def test_layers_that_share_their_weights_have_them_once_and_their_macs_apart() -> None:
     (layer,) = offered(tied(3))
-    assert layer.names == ("0", "1", "2")
-    assert [(offer.params, offer.macs) for offer in layer.offers[:2]] == [
+    assert layer[0].names == ("0", "1", "2")
+    assert [(option.params, option.macs) for option in layer[:2]] == [
         (WEIGHTS, 3 * 64 * WEIGHTS),
         (AT_RANK_1, 3 * 64 * AT_RANK_1),
     ]
@@ -54,12 +54,12 @@ def test_layers_that_share_their_weights_have_them_once_and_their_macs_apart() -
 
 def test_weights_that_a_layer_left_alone_has_too_stay_beside_the_new_ones() -> None:
     (layer,) = offered(tied(2, nn.ConvTranspose2d(32, 32, 3, padding=1, bias=False)))
-    assert layer.names == ("0", "1")
-    assert [offer.params for offer in layer.offers[:2]] == [WEIGHTS, WEIGHTS + AT_RANK_1]
+    assert layer[0].names == ("0", "1")
+    assert [option.params for option in layer[:2]] == [WEIGHTS, WEIGHTS + AT_RANK_1]
 
 
 def test_layers_that_a_plan_decides_apart_go_apart() -> None:
-    assert [layer.names for layer in offered(tied(3), {"0": 1, "1": 2, "2": 1})] == [
+    assert [layer[0].names for layer in offered(tied(3), {"0": 1, "1": 2, "2": 1})] == [
         ("0", "2"),
         ("1",),
     ]
@@ -67,7 +67,7 @@ def test_layers_that_a_plan_decides_apart_go_apart() -> None:
 
 def test_layers_that_compute_their_weights_share_none() -> None:
     layers = offered(nn.Sequential(*(weight_norm(conv()) for _ in range(6))))
-    assert [layer.names for layer in layers] == [(str(number),) for number in range(6)]
+    assert [layer[0].names for layer in layers] == [(str(number),) for number in range(6)]
 
 
 def test_without_weights_there_is_nothing_to_offer() -> None:

@@ -23,12 +23,12 @@ from dscost.foreign.memory import available_bytes
 from dscost.layers.convolution import ConvSpec, Shape, conv2d
 from dscost.networks.network import cost_of
 from dscost.notation.units import dtype_bytes
-from dscost.reports.records import Cost
+from dscost.reports.figures import Cost
+from dscost.timing import Progress
 from dscost.timing.cuda import L2_BYTES, CudaTimer, why_no_cuda
 from dscost.timing.engine import BLOCK_S, Call, Clock, CpuTimer, Timer
 from dscost.timing.machine import cpu_name
 
-Progress = Callable[[float, str], None]
 Key = TypeVar("Key", bound=Hashable)
 Keys = tuple[str, ...]
 
@@ -105,8 +105,8 @@ POINTS: Mapping[str, Mapping[str, Conv]] = {
 dominates."""
 
 
-class Rig(NamedTuple):
-    """A device ready to be measured.
+class LiveDevice(NamedTuple):
+    """A device of this machine, ready to be measured.
 
     Args:
         device: `cpu` or `cuda`.
@@ -180,8 +180,8 @@ class Rig(NamedTuple):
         return (self.batch, conv.channels[0], conv.size, conv.size)
 
 
-def rig_of(device: str, dtype: str, threads: int, clock: Clock) -> Rig:
-    """Return the rig of a device of this machine.
+def live_device(device: str, dtype: str, threads: int, clock: Clock) -> LiveDevice:
+    """Return a device of this machine, ready to be measured.
 
     Raises:
         UnavailableError: There is no such device.
@@ -189,7 +189,7 @@ def rig_of(device: str, dtype: str, threads: int, clock: Clock) -> Rig:
     dtype_bytes(dtype)
     versions = {"torch": str(torch.__version__)}
     if device == "cpu":
-        return Rig(
+        return LiveDevice(
             device=device,
             place=device,
             name=cpu_name(),
@@ -208,7 +208,7 @@ def rig_of(device: str, dtype: str, threads: int, clock: Clock) -> Rig:
         raise UnavailableError(missing)
     cudnn: object = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-    return Rig(
+    return LiveDevice(
         device=device,
         place=device,
         name=torch.cuda.get_device_name(),
@@ -225,7 +225,7 @@ def rig_of(device: str, dtype: str, threads: int, clock: Clock) -> Rig:
 
 
 def measured(
-    rig: Rig,
+    live: LiveDevice,
     memory_formats: Sequence[str],
     *,
     curve: bool = False,
@@ -235,7 +235,7 @@ def measured(
     """Return what a device can do, measured now.
 
     Args:
-        rig: The device.
+        live: The device.
         memory_formats: For which rates are measured.
         curve: Whether the bandwidth is measured by size of the working set.
         today: By default what the system says.
@@ -244,64 +244,68 @@ def measured(
     Raises:
         UnavailableError: torch cannot compute in that dtype on it.
     """
-    if not rig.torch_dtype.is_floating_point:
-        raise UnavailableError(f"torch cannot convolve {rig.dtype}: only floating-point numbers")
+    if not live.torch_dtype.is_floating_point:
+        raise UnavailableError(f"torch cannot convolve {live.dtype}: only floating-point numbers")
     say = progress or (lambda done, doing: None)
-    wanted = [
+    points = [
         (kind, term, layout)
         for kind in POINTS
         for term in POINTS[kind]
         for layout in memory_formats
     ]
-    with _unavailable(rig):
-        triad = Triad(rig)
-        peaks = dict(_peaks(rig))
+    with _unavailable(live):
+        triad, peaks = Triad(live), dict(_peaks(live))
+        calls: dict[Keys, Call] = {key: call for key, (call, _) in peaks.items()}
+        calls[_MEMORY] = triad.call(triad.elements)
+        calls |= {key: live.conv(POINTS[key[0]][key[1]], key[2]) for key in points}
         *slow_peaks, _ = peaks
-        ceilings: dict[Keys, Call] = {key: call for key, (call, _) in peaks.items()}
-        ceilings[_MEMORY] = triad.call(triad.elements)
-        calls = {key: rig.conv(POINTS[key[0]][key[1]], key[2]) for key in wanted}
+        share = 0.6 if curve else 1.0
         times = in_turns(
-            rig,
-            {**ceilings, **calls},
-            lambda done: say(done * (0.6 if curve else 1.0), "peak, bandwidth, convolutions"),
+            live,
+            calls,
+            lambda done: say(share * done, "peak, bandwidth, convolutions"),
             now_and_then=[*slow_peaks, _MEMORY],
-            before=rig.conv(POINTS["dense"]["flops"], "channels_last"),
+            before=live.conv(POINTS["dense"]["flops"], "channels_last"),
         )
-        speeds = (
-            triad.curve(lambda done: say(0.6 + 0.4 * done, "bandwidth by working set"))
-            if curve
-            else ()
-        )
-    costs = {key: rig.cost(POINTS[key[0]][key[1]]) for key in wanted}
+        speeds: tuple[tuple[int, float], ...] = ()
+        if curve:
+            speeds = triad.curve(lambda done: say(0.6 + 0.4 * done, "bandwidth by working set"))
+    costs: dict[Keys, Cost] = {key: live.cost(POINTS[key[0]][key[1]]) for key in points}
     flops: dict[Keys, int] = {key: count for key, (_, count) in peaks.items()}
-    flops |= {key: costs[key].flops for key in wanted}
-    rates = {}
-    for kind, points in POINTS.items():
-        for layout in memory_formats:
-            keys = {term: (kind, term, layout) for term in points}
-            samples = {term: Sample(median(times[key]), costs[key]) for term, key in keys.items()}
-            few = points["few"].channels[0] if "few" in points else 0
-            rates[f"{kind}:{layout}"] = rate_of(samples, few_channels=few)
+    flops |= {key: cost.flops for key, cost in costs.items()}
+    bandwidths = [triad.moved_bytes / min(times[_MEMORY]), *(speed for _, speed in speeds[-1:])]
     return Ceilings(
-        device=rig.device,
-        name=rig.name,
-        dtype=rig.dtype,
-        threads=rig.threads,
+        device=live.device,
+        name=live.name,
+        dtype=live.dtype,
+        threads=live.threads,
         # no ceiling is below anything that was seen
         flops_per_s=max(flops[key] / min(times[key]) for key in flops),
-        bytes_per_s=max(
-            triad.moved_bytes / min(times[_MEMORY]), *(speed for _, speed in speeds[-1:]), 0.0
-        ),
+        bytes_per_s=max(bandwidths),
         curve=speeds,
-        rates=rates,
-        usual_error=USUAL_ERROR.get((rig.device, rig.dtype)),
+        rates=_rates(times, costs, memory_formats),
+        usual_error=USUAL_ERROR.get((live.device, live.dtype)),
         measured_on=(today or date.today()).isoformat(),
-        versions=rig.versions,
+        versions=live.versions,
     )
 
 
+def _rates(
+    times: Mapping[Keys, Sequence[float]], costs: Mapping[Keys, Cost], memory_formats: Sequence[str]
+) -> dict[str, Rate]:
+    """Return the rate of each class of operators in each layout, from the times of its points."""
+    rates = {}
+    for kind, points in POINTS.items():
+        few = points["few"].channels[0] if "few" in points else 0
+        for layout in memory_formats:
+            keys = {term: (kind, term, layout) for term in points}
+            samples = {term: Sample(median(times[key]), costs[key]) for term, key in keys.items()}
+            rates[f"{kind}:{layout}"] = rate_of(samples, few_channels=few)
+    return rates
+
+
 def in_turns(
-    rig: Rig,
+    live: LiveDevice,
     calls: Mapping[Key, Call],
     say: Callable[[float], None],
     *,
@@ -314,36 +318,36 @@ def in_turns(
     a turn and none of them all.
 
     Args:
-        rig: The device.
+        live: The device.
         calls: By whatever they are known by.
         say: Called with the share that is done.
         now_and_then: Those that only every `PEAK_EVERY`th turn has.
         before: What runs before each of the others: in a network, something else has just had the
             caches.
     """
-    began = rig.clock()
-    once_s = {key: rig.block_s(call) for key, call in calls.items()}
+    began = live.clock()
+    once_s = {key: live.block_s(call) for key, call in calls.items()}
     times: dict[Key, list[float]] = {key: [] for key in calls}
     for turn in range(TURNS):
-        if turn and rig.clock() - began > MOST_S:
+        if turn and live.clock() - began > MOST_S:
             break
         say(turn / TURNS)
         for key, call in calls.items():
             if key not in now_and_then or turn % PEAK_EVERY == 0:
                 if before and key not in now_and_then:
                     before()
-                times[key].append(rig.block_s(call, max(1, round(BLOCK_S / once_s[key]))))
+                times[key].append(live.block_s(call, max(1, round(BLOCK_S / once_s[key]))))
     return times
 
 
 class Triad:
     """The sum of two arrays into a third, `z = x + 3y`, in main memory and on smaller parts."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig, self._element_bytes = rig, dtype_bytes(rig.dtype)
-        self.elements = rig.array_bytes // self._element_bytes
+    def __init__(self, live: LiveDevice) -> None:
+        self._live, self._element_bytes = live, dtype_bytes(live.dtype)
+        self.elements = live.array_bytes // self._element_bytes
         self._arrays = [
-            torch.ones(self.elements, dtype=rig.torch_dtype, device=rig.place) for _ in range(3)
+            torch.ones(self.elements, dtype=live.torch_dtype, device=live.place) for _ in range(3)
         ]
 
     @property
@@ -366,7 +370,7 @@ class Triad:
         while (half := sizes[-1] // 2) * 3 * self._element_bytes >= LEAST_CURVE_BYTES:
             sizes.append(half)
         calls = {elements: self.call(elements) for elements in [1, *reversed(sizes)]}
-        times = in_turns(self._rig, calls, say)
+        times = in_turns(self._live, calls, say)
         call_s = min(times.pop(1))
         return tuple(
             (
@@ -434,25 +438,25 @@ _FIELDS = {
 }
 
 
-def _peaks(rig: Rig) -> Iterator[tuple[Keys, tuple[Call, int]]]:
+def _peaks(live: LiveDevice) -> Iterator[tuple[Keys, tuple[Call, int]]]:
     """Give everything that may reach the peak, with its FLOPs; the last is quick enough for every turn."""
-    matrix, product = rig.random(rig.side, rig.side), rig.random(rig.side, rig.side)
-    yield ("matmul",), (lambda: torch.mm(matrix, matrix, out=product), 2 * rig.side**3)
-    rows, weight = rig.random(256 * rig.batch, 1024), rig.random(1024, 1024)
+    matrix, product = live.random(live.side, live.side), live.random(live.side, live.side)
+    yield ("matmul",), (lambda: torch.mm(matrix, matrix, out=product), 2 * live.side**3)
+    rows, weight = live.random(256 * live.batch, 1024), live.random(1024, 1024)
     yield ("linear",), (lambda: torch.nn.functional.linear(rows, weight), 2 * rows.numel() * 1024)
     for position, conv in enumerate(PEAKS):
-        yield ("conv", str(position)), (rig.conv(conv, "channels_last"), rig.cost(conv).flops)
+        yield ("conv", str(position)), (live.conv(conv, "channels_last"), live.cost(conv).flops)
 
 
 @contextmanager
-def _unavailable(rig: Rig) -> Iterator[None]:
+def _unavailable(live: LiveDevice) -> Iterator[None]:
     """Turn what torch says of a dtype that it cannot compute in into one line."""
     try:
         yield
     except (RuntimeError, TypeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UnavailableError(
-            f"torch cannot convolve {rig.dtype} on {rig.device}: {reason}"
+            f"torch cannot convolve {live.dtype} on {live.device}: {reason}"
         ) from error
 
 

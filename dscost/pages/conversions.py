@@ -1,38 +1,32 @@
-"""Converted models, as pages and in every format."""
+"""Converted models: what is said of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dscost.converting.choosing import CurvePoint, figure_text
 from dscost.converting.plan_file import KEEP
 from dscost.converting.results import Converted, LayerOutcome, Outcome
-from dscost.errors import UnknownNameError
 from dscost.notation.units import (
     UNKNOWN,
-    format_bytes,
     format_count,
     format_factor,
     format_seconds,
     format_shape,
 )
-from dscost.registries import Registry
-from dscost.rendering.pages import Column, Page, Row, Sheet, View, chosen_columns
-from dscost.rendering.printable import csv_text, json_text
-from dscost.rendering.views import ROOT
-from dscost.reports.records import Cost
-
-ConversionRenderer = Callable[[Converted, View], str]
-
-CONVERSION_RENDERERS: Registry[ConversionRenderer] = Registry("format", "conversion_renderers")
-"""Formats of `dscost convert`, from what came of it and a view to text."""
+from dscost.pages import Rows, Said
+from dscost.pages.layer_table import ROOT
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
+from dscost.reports.records import head
 
 ERROR_NOTE = (
-    "An error is how far a layer's kernel is from the one it stands for, relative to its norm: no accuracy. The total "
+    "An error is how far a layer's kernel is from the one it stands for, relative to its norm: "
+    "no accuracy. The total "
     "error is the root mean square over the layers that could be converted, those kept being 0."
 )
 LATENCY_NOTE = (
-    "The plan takes for the latency of the converted model that of the model as it is, less what its layers save, each "
-    "timed alone"
+    "The plan takes for the latency of the converted model that of the model as it is, "
+    "less what its layers save, each timed alone"
 )
 PREDICTED = "predicted"
 
@@ -58,13 +52,31 @@ _CURVE_COLUMNS = [
     Column("converted", "layers converted", 2),
     Column("goal", "", 0, "left"),
 ]
-CURVE_HEADERS = {"macs": "MACs", "params": "params", "latency_s": "latency"}
-FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "params": ("params", format_count),
-    "macs": ("MACs", format_count),
-    "weight_bytes": ("weights", format_bytes),
-    "traffic_bytes": ("traffic", format_bytes),
-}
+
+
+class ConvertedSaid(Said):
+    """What is to be said of a converted model."""
+
+    what = "a conversion"
+
+    def __init__(self, converted: Converted) -> None:
+        self._converted = converted
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page: what became of the layers, and what the whole costs."""
+        return [page_of(self._converted, view)]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return every layer and every point of the curve."""
+        return {**head("convert"), "conventions": CONVENTIONS, **self._converted.to_dict()}
+
+    def rows(self) -> Rows:
+        """Return a row for each convolution; the rank of one that was kept is missing."""
+        outcome = self._converted.outcome
+        return Rows(CSV_COLUMNS, (_csv_row(outcome.target, layer) for layer in outcome.layers))
+
+
+said = ConvertedSaid
 
 
 def page_of(converted: Converted, view: View) -> Page:
@@ -75,11 +87,11 @@ def page_of(converted: Converted, view: View) -> Page:
     """
     outcome = converted.outcome
     rows = list(_layer_rows(converted))
-    sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view.columns), rows)] if rows else []
-    sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome))))
+    sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows)] if rows else []
+    sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome, view))))
     if outcome.goal is not None and len(outcome.curve) > 1:
         first, *others = _CURVE_COLUMNS
-        header = CURVE_HEADERS[outcome.curve_metric]
+        header = FIGURES[outcome.curve_metric].title
         sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
     closing = list(_speed_unknown(outcome))
     if outcome.converted and not view.brief:
@@ -144,13 +156,14 @@ def _proof(outcome: Outcome) -> str:
     is_error = outcome.goal is not None and outcome.goal.startswith("error")
     least = "the fewest MACs" if is_error else "the least total error"
     if outcome.gap:
-        least = f"at most {format_count(round(outcome.gap)) if is_error else f'{outcome.gap:.2g}'} above {least}"
+        gap = format_count(round(outcome.gap)) if is_error else f"{outcome.gap:.2g}"
+        least = f"at most {gap} above {least}"
     by = " by the times of its layers" if outcome.latency else ""
     return f"with {least} that meets it{by}"
 
 
 def _layer_rows(converted: Converted) -> Iterator[Row]:
-    """Yield a row for each layer that could be converted; those left alone are added up by their reason."""
+    """Yield a row for each layer that could be converted; the others are added up by reason."""
     alone: dict[str, list[LayerOutcome]] = {}
     for layer in converted.outcome.layers:
         if layer.planned or converted.every_layer:
@@ -200,7 +213,7 @@ def _sums(layers: Iterable[LayerOutcome]) -> dict[str, str]:
     layers = list(layers)
     return {
         "params": format_count(sum(layer.params_before or 0 for layer in layers)),
-        "macs": format_count(sum(layer.before.macs for layer in layers if layer.before)),
+        "macs": format_count(summed(layer.before for layer in layers if layer.before).macs),
     }
 
 
@@ -208,15 +221,17 @@ def _change(written: Callable[[Any], str], before: float | None, after: float | 
     return " → ".join(dict.fromkeys((written(before), written(after))))
 
 
-def _total_rows(outcome: Outcome) -> Iterator[Row]:
-    for figure, (title, written) in FIGURES.items():
-        before, after = getattr(outcome.before, figure), getattr(outcome.after, figure)
-        reduction = format_factor(before / after if after else None)
+def _total_rows(outcome: Outcome, view: View) -> Iterator[Row]:
+    for name in SUMMED:
+        figure = FIGURES[name]
+        if figure.is_on_request and not view.wide:
+            continue
+        before, after = getattr(outcome.before, name), getattr(outcome.after, name)
         cells = {
-            "figure": title,
-            "before": written(before),
-            "after": written(after),
-            "reduction": reduction,
+            "figure": figure.title,
+            "before": figure.text(before),
+            "after": figure.text(after),
+            "reduction": format_factor(before / after if before is not None and after else None),
         }
         yield Row(cells)
     if outcome.latency:
@@ -242,7 +257,7 @@ def _curve_rows(outcome: Outcome) -> Iterator[Row]:
 
 
 def _mark(outcome: Outcome) -> str:
-    """Return what stands beside the point that was chosen: of a latency, whether the clock agrees with it."""
+    """Return what stands beside the chosen point: of a latency, whether the clock agrees."""
     if outcome.is_met is False:
         return "← goal, missed"
     return "← goal" if outcome.is_met or outcome.latency is None else "← goal, unsure"
@@ -254,55 +269,13 @@ def _cost_text(outcome: Outcome, point: CurvePoint) -> str:
     )
 
 
-# -- formats
-
-
-def _render_table(converted: Converted, view: View) -> str:
-    from dscost.rendering.terminal import render_pages
-
-    return render_pages([page_of(converted, view)], view)
-
-
-def _render_markdown(converted: Converted, view: View) -> str:
-    from dscost.rendering.markdown import markdown_page
-
-    return markdown_page(page_of(converted, view))
-
-
-def _render_json(converted: Converted, view: View) -> str:
-    from dscost import __version__
-    from dscost.reports.records import CONVENTIONS, SCHEMA_VERSION
-
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "dscost", "version": __version__},
-        "command": "convert",
-        "conventions": CONVENTIONS,
-        **converted.to_dict(),
-    }
-    return json_text(document)
-
+# -- rows for programs
 
 CSV_COLUMNS = (
     *("target", "layer", "decision", "rank", "error", "reason", "calls"),
     *("params_before", "params_after", "macs_before", "macs_after"),
     *("latency_before_s", "latency_after_s", "latency_is_predicted"),
 )
-
-
-def _render_csv(converted: Converted, view: View) -> str:
-    """Return a row for each convolution; unknown is empty, and so is the rank of one that was kept.
-
-    Raises:
-        UnknownNameError: The view asks for a column that there is not.
-    """
-    columns = view.columns or CSV_COLUMNS
-    for column in columns:
-        if column not in CSV_COLUMNS:
-            raise UnknownNameError("column", column, CSV_COLUMNS)
-    return csv_text(
-        columns, (_csv_row(converted.outcome.target, layer) for layer in converted.outcome.layers)
-    )
 
 
 def _decision(layer: LayerOutcome) -> str:
@@ -336,9 +309,3 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
             "latency_is_predicted": predicted,
         }
     return {key: value for key, value in cells.items() if value is not None}
-
-
-CONVERSION_RENDERERS.register("table")(_render_table)
-CONVERSION_RENDERERS.register("json")(_render_json)
-CONVERSION_RENDERERS.register("csv")(_render_csv)
-CONVERSION_RENDERERS.register("markdown")(_render_markdown)

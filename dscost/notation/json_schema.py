@@ -1,17 +1,20 @@
-"""What a schema says beside its rules, taken from the docstrings of what it describes."""
+"""Pieces of JSON Schema (draft-07), and what they say, taken from the docstrings of what they describe."""
 
 import re
 from collections.abc import Mapping
-from inspect import cleandoc
 from typing import Any
 
 Schema = dict[str, Any]
+Definitions = dict[str, Schema]
+"""What a schema refers to by name."""
 
 _ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
 
 def said_of_fields(described: Any) -> Mapping[str, str]:
     """Return what the docstring of a class says of each of its fields, on one line; nothing under `python -OO`."""
+    from inspect import cleandoc  # too slow to import for who only reads
+
     arguments = cleandoc(described.__doc__ or "").partition("Args:\n")[2]
     return {name: re.sub(r"\s+", " ", text) for name, text in _ARGUMENT.findall(arguments)}
 
@@ -19,11 +22,6 @@ def said_of_fields(described: Any) -> Mapping[str, str]:
 def first_line(described: Any) -> str:
     """Return the first line of a docstring."""
     return (described.__doc__ or "").strip().partition("\n")[0]
-
-
-def closed(properties: Mapping[str, Schema], **more: Any) -> Schema:
-    """Return the schema of a mapping that has these keys and no others."""
-    return {"type": "object", "properties": dict(properties), **more, "additionalProperties": False}
 
 
 def with_description(schema: Schema, text: str | None) -> Schema:

@@ -1,9 +1,10 @@
-"""A report as a page: headings, sentences and sheets of cells that every text format lays out in its own way."""
+"""A page: headings, sentences and sheets of cells, which every format lays out in its own way."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from dscost.errors import UnknownNameError
+from dscost.reports.figures import ON_REQUEST
 
 
 class Column(NamedTuple):
@@ -13,6 +14,7 @@ class Column(NamedTuple):
         key: How `--columns` and `--sort` call it.
         header: What stands above it.
         priority: Columns of the highest number are dropped first where space is short; 0 never is.
+            One of `ON_REQUEST` is shown only if asked for, or with `--wide`.
         align: Names to the left, figures to the right.
         goes_below: Whether its cells are sentences, which stand below the table where there is no
             room beside it.
@@ -33,24 +35,48 @@ class Row(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """A table."""
+    """A table.
+
+    Args:
+        columns: What it shows, the names of its rows first.
+        rows: From top to bottom.
+        yielding: Keys of two columns of names that are shortened, and told apart, before a figure
+            of priority 0 or 1 is left out.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Row]
+    yielding: tuple[str, str] | None = None
 
 
 class Page(NamedTuple):
-    """What is said of one report, from top to bottom; `unhide` are the options that show what does not fit."""
+    """What is said of one thing, from top to bottom.
+
+    A format that knows the first four fields says it all; the others are for what some do better.
+
+    Args:
+        heading: What it is about.
+        lines: Sentences above the sheets.
+        sheets: The figures.
+        closing: Sentences below them.
+        drawing: Returns a picture in characters, as wide as there is room for; between the two.
+        is_long: Whether it may be folded away, under its heading.
+        is_list: Whether it is names and their meanings, which a terminal shows without headings.
+        in_brief: All that somebody wants to hear who asked for what is wrong only.
+    """
 
     heading: str
     lines: Sequence[str] = ()
     sheets: Sequence[Sheet] = ()
     closing: Sequence[str] = ()
-    unhide: str = "--wide"
+    drawing: Callable[[int | None], Sequence[str]] | None = None
+    is_long: bool = False
+    is_list: bool = False
+    in_brief: Sequence[str] | None = None
 
 
 class View(NamedTuple):
-    """How a report is to be shown.
+    """How a result is to be shown.
 
     Args:
         columns: Keys of the columns to show, in order; by default those that have something to say.
@@ -64,6 +90,8 @@ class View(NamedTuple):
         explain: Whether to show bounds, backends and causes.
         command: The command that made the report, for the formats that carry it.
         brief: Whether to leave out what is as it should be.
+        posted: Whether it is read among other things, such as the comments of a pull request: the
+            first page says what all must know, and long ones are cut.
     """
 
     columns: tuple[str, ...] | None = None
@@ -77,6 +105,7 @@ class View(NamedTuple):
     explain: bool = False
     command: str = "analyze"
     brief: bool = False
+    posted: bool = False
 
 
 def check_keys(view: View, columns: Iterable[str], sort_keys: Iterable[str] = ()) -> None:
@@ -98,19 +127,20 @@ def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
     return [column for column in columns if any(row.cells.get(column.key) for row in rows)]
 
 
-def chosen_columns(
-    columns: Sequence[Column], rows: Sequence[Row], wanted: tuple[str, ...] | None
-) -> list[Column]:
+def chosen_columns(columns: Sequence[Column], rows: Sequence[Row], view: View) -> list[Column]:
     """Return the columns to show: those asked for after the first, or those that are filled.
+
+    Of the latter, those that are shown on request only are left out unless the view is wide.
 
     Raises:
         UnknownNameError: A column was asked for that the sheet does not have.
     """
-    if wanted is None:
-        return filled(columns, rows)
+    if view.columns is None:
+        shown = [column for column in columns if view.wide or column.priority < ON_REQUEST]
+        return filled(shown, rows)
     by_key = {column.key: column for column in columns}
-    for key in wanted:
+    for key in view.columns:
         if key not in by_key:
             raise UnknownNameError("column", key, by_key)
     first = columns[0]
-    return [first, *(by_key[key] for key in wanted if key != first.key)]
+    return [first, *(by_key[key] for key in view.columns if key != first.key)]

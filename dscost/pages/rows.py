@@ -1,21 +1,11 @@
-"""Reports for programs: JSON and CSV, every figure exact."""
+"""The rows of reports: every figure of every layer and variant, exact."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dscost.errors import UnknownNameError
-from dscost.rendering.pages import View
-from dscost.rendering.printable import csv_text, json_text
-from dscost.reports.records import (
-    COST_FIGURES,
-    Cost,
-    Latency,
-    Layer,
-    Report,
-    Speedup,
-    Timing,
-    document,
-)
+from dscost.pages import Rows
+from dscost.reports.figures import COST_FIGURES, Cost
+from dscost.reports.records import Latency, Layer, Report, Speedup, Timing
 
 CSV_COLUMNS = (
     "target",
@@ -41,32 +31,13 @@ CSV_COLUMNS = (
 )
 
 
-def render_json(reports: Sequence[Report], view: View) -> str:
-    """Return the whole document as JSON."""
-    return json_text(document(reports, command=view.command))
-
-
-def render_csv(reports: Sequence[Report], view: View) -> str:
-    """Return one row per layer and variant, and per stage of a variant; unknown is empty.
+def rows_of(reports: Sequence[Report]) -> Rows:
+    """Return one row per layer and variant, and per stage of a variant.
 
     Rows of variant `as_is` without a stage add up to the model.
-
-    Raises:
-        UnknownNameError: The view asks for a column that there is not.
     """
-    columns = view.columns or CSV_COLUMNS
-    for column in columns:
-        if column not in CSV_COLUMNS:
-            raise UnknownNameError("column", column, CSV_COLUMNS)
-    return csv_text(
-        columns,
-        (
-            row
-            for report in reports
-            for layer in report.layers
-            for row in _layer_rows(report, layer)
-        ),
-    )
+    layers = ((report, layer) for report in reports for layer in report.layers)
+    return Rows(CSV_COLUMNS, (row for of in layers for row in _layer_rows(*of)))
 
 
 def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,195 @@
+"""From the text of a budget file to its entries: a model and a choice of its matrix each."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from dscost.budgets.language import (
+    BUDGET,
+    NOT_OF_SAVED,
+    RUN,
+    Limits,
+    argument,
+    replaced,
+    resolved,
+)
+from dscost.budgets.records import POLICIES, Budget, Entry, Limit
+from dscost.errors import Problem
+from dscost.files import split_report_name
+from dscost.notation.forms import Given, Keyed, anything
+from dscost.notation.marked_yaml import Node, Problems, read_yaml
+
+MOST_ENTRIES = 1000
+"""Of a whole budget."""
+
+
+def read_budget(path: Path) -> Budget:
+    """Return what a budget file says.
+
+    Raises:
+        InputError: It cannot be read.
+        FileProblems: It is wrong; every mistake has its place.
+    """
+    problems = Problems()
+    root = read_yaml(path, problems)
+    top = BUDGET.read(root, problems) or Given(root)
+    entries = _entries(top.get("models", ()), top.get("defaults", {}), problems)
+    problems.refuse(str(path))
+    policy = {name: usual for name, (_, usual, _) in POLICIES.items()} | top.get("policy", {})
+    baseline = path.parent / top["baseline"] if "baseline" in top else None
+    return Budget(path, tuple(entries), policy, baseline)
+
+
+def _entries(
+    models: Iterable[Given], defaults: Mapping[str, Any], problems: Problems
+) -> list[Entry]:
+    entries: list[Entry] = []
+    for model in models:
+        entries += _entries_of(model, defaults, MOST_ENTRIES - len(entries), problems)
+        if len(entries) > MOST_ENTRIES:
+            problems.at(
+                model.node,
+                f"more than {MOST_ENTRIES:,} models and choices up to here: split the budget",
+            )
+            break
+    seen: dict[str, Entry] = {}
+    for entry in entries:
+        first = seen.setdefault(entry.name, entry)
+        if first is not entry and entry.name:
+            message = f"duplicate model '{entry.name}', first on line {first.line}"
+            problems.append(Problem(entry.line, entry.column, message))
+    return entries
+
+
+def _entries_of(
+    model: Given, defaults: Mapping[str, Any], room: int, problems: Problems
+) -> Iterator[Entry]:
+    """Yield an entry for each choice of a model.
+
+    Args:
+        model: Its values.
+        defaults: Those that hold where it has none.
+        room: How many entries there may be still.
+        problems: Of the file.
+    """
+    target = model.get("target", "")
+    is_saved = split_report_name(target) is not None
+    if is_saved:
+        _refuse_for_saved(target, model.node, problems)
+    common = {
+        "target": target,
+        "kwargs": model.get("kwargs", {}),
+        "layers": tuple(model.get("layers", ())),
+        "exclude": tuple(model.get("exclude", ())),
+        "policy": model.get("policy", {}),
+        "trust": model.get("trust", False),
+        "line": model.node.line,
+        "column": model.node.column,
+    }
+    run = (
+        {}
+        if is_saved
+        else {key: value for key, value in {**defaults, **model}.items() if key in RUN}
+    )
+
+    def setting(node: Node) -> Any:
+        """Return the value of a setting; those of a factory are arguments of Python code."""
+        return argument.read(node, problems) if _is_factory(target) else node.plain
+
+    settings = {key: setting(node) for key, node in model.get("set", {}).items()}
+    usual, own = defaults.get("limits", {}), model.get("limits", {})
+    limits = replaced(resolved(usual), resolved(own, usual))
+    others = list(_limits_of_choices(model, (usual, own), problems))
+    unused = list(others)
+    choices = list(_choices(model, room, problems))
+    for choice in choices:
+        limits_here = limits
+        for other in others:
+            wanted, other_limits, _ = other
+            if all(_same(choice[key][0].plain, value) for key, value in wanted.items()):
+                limits_here = replaced(limits_here, other_limits)
+                unused = [one for one in unused if one is not other]
+        changed = {key: setting(node) for key, (node, _) in choice.items() if key not in RUN}
+        run_here = {key: value for key, (_, value) in choice.items() if key in RUN}
+        yield Entry(
+            name=_name(model.get("name", target), choice),
+            settings={**settings, **changed},
+            limits=limits_here,
+            input_is_default="input" not in model and "input" not in choice,
+            **{**common, **run, **run_here},
+        )
+    for _, _, place in unused if choices else ():
+        problems.at(place, "no entry of the matrix has these values")
+
+
+def _refuse_for_saved(target: str, node: Node, problems: Problems) -> None:
+    for key in NOT_OF_SAVED:
+        if key in node.value:
+            message = f"{target} is a saved report, counted already: '{key}' cannot change it"
+            problems.at_key(node.value[key], message)
+
+
+_Choice = Mapping[str, tuple[Node, Any]]
+"""For each key of the matrix a value, as it stands there and as it is read."""
+
+
+def _choices(model: Given, room: int, problems: Problems) -> Iterator[_Choice]:
+    """Yield every combination of the values of a matrix; without one, the only choice that there is."""
+    if "matrix" not in model.node.value:
+        yield {}
+        return
+    matrix = model.get("matrix", {})
+    count = prod(map(len, matrix.values()))
+    if count > room:
+        before = (
+            "" if room == MOST_ENTRIES else f" in a budget, and {MOST_ENTRIES - room:,} stand above"
+        )
+        place = model.node.value["matrix"]
+        problems.at(place, f"{count:,} entries are too many; at most {MOST_ENTRIES:,}{before}")
+        return
+    for values in product(*matrix.values()) if matrix else ():
+        yield dict(zip(matrix, values, strict=True))
+
+
+def _limits_of_choices(
+    model: Given, before: Sequence[Limits], problems: Problems
+) -> Iterator[tuple[Mapping[str, Any], tuple[Limit, ...], Node]]:
+    """Yield which values of the matrix have limits of their own, these limits, and where that stands."""
+    known = tuple(model.get("matrix", ()))
+    chosen = Keyed(
+        dict.fromkeys(known, anything({})),
+        empty=f"expected values of {', '.join(known)}, found nothing",
+    )
+    for given in model.get("entries", ()) if known else ():
+        wanted = chosen.nodes(given["match"], problems) if "match" in given else None
+        if wanted:
+            limits = resolved(given.get("limits", {}), *before)
+            yield {key: node.plain for key, node in wanted.items()}, limits, given.node
+
+
+def _name(model: str, choice: _Choice) -> str:
+    label = ",".join(f"{key}={_worded(node.plain)}" for key, (node, _) in choice.items())
+    return f"{model}[{label}]" if label else model
+
+
+def _is_factory(target: str) -> bool:
+    """Whether a target is Python code that makes a model, as its text says."""
+    place, _, _ = target.rpartition(":")
+    return bool(place) and not place.endswith((".yaml", ".yml"))
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values of a setting are the same; true is not 1, but 1.0 is."""
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _worded(value: Any) -> str:
+    """Return a value as the name of an entry has it."""
+    if isinstance(value, dict):
+        return "+".join(f"{name}={_worded(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        is_shape = all(isinstance(one, int | float) for one in value)
+        return ("x" if is_shape else "+").join(map(_worded, value))
+    return str(value)

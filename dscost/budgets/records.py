@@ -1,0 +1,211 @@
+"""What a budget says, as records: entries with their limits, rules and exclusions; and the words that it may use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from dscost.budgets.metrics import OF_LAYERS
+from dscost.budgets.selectors import Selector
+from dscost.notation.inputs import Inputs
+from dscost.reports.figures import FIGURES
+from dscost.reports.records import Layer
+
+LEVELS = ("error", "warn", "ignore")
+
+POLICIES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    "on_missing_baseline": (
+        LEVELS,
+        "warn",
+        "A model has limits on growth, and the baseline does not have it, or of something else.",
+    ),
+    "on_stale_baseline": (
+        LEVELS,
+        "warn",
+        "The baseline has a model that the budget does not have any more.",
+    ),
+    "on_unmatched_rule": (LEVELS, "error", "A rule or an exclusion matches no layer."),
+    "on_unknown_cost": (
+        LEVELS,
+        "error",
+        "A model has operators of unknown cost, so its figures are partial.",
+    ),
+    "on_unseen_work": (
+        LEVELS,
+        "error",
+        "Part of a model ran, or may have run, where no operator is seen, so its cost is not counted.",
+    ),
+    "on_value_dependent": (
+        LEVELS,
+        "warn",
+        "A model looks at values, so that other inputs may cost more.",
+    ),
+    "on_unused_weights": (
+        LEVELS,
+        "warn",
+        "Modules of a model never ran, so that their cost is not counted.",
+    ),
+    "on_unloadable_model": (("fail", *LEVELS), "fail", "A model cannot be loaded or counted."),
+    "on_improvement": (("note", "ignore"), "note", "A model costs less than in the baseline."),
+}
+"""By case: what may be said of it, what holds where nothing is said, and what the case is."""
+
+BOUNDS: Mapping[str, str] = {
+    "max": "At most so much passes.",
+    "min": "At least so much passes.",
+    "max_increase": "How much more than in the baseline passes.",
+    "max_decrease": "How much less than in the baseline passes.",
+}
+"""What each bound of a limit says."""
+CHANGES = ("max_increase", "max_decrease")
+
+WHOLE = ("count", "bytes")
+"""Kinds of which there are no fractions: one without a unit, such as 0.05, is a mistake; 1.5 KiB is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One bound on one figure.
+
+    Args:
+        metric: A key of `reports.figures.FIGURES`.
+        bound: One of `BOUNDS`.
+        value: In the metric's unit; of an increase or decrease a share if `relative`.
+        relative: Whether `value` is a share of the baseline.
+        ignore_below: Changes smaller than that are no growth.
+        tolerance: Share by which a measured figure may be over.
+        level: `error`, `warn` or `ignore`.
+        message: What else to say where it is violated.
+        line: Where it stands, counted from 1.
+        column: Likewise.
+    """
+
+    metric: str
+    bound: str
+    value: Fraction
+    relative: bool = False
+    ignore_below: Fraction = Fraction(0)
+    tolerance: Fraction = Fraction(0)
+    level: str = "error"
+    message: str | None = None
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRule:
+    """Limits on the layers that a selector matches.
+
+    Args:
+        selector: Which layers.
+        each: Limits on every one of them; of several rules the last that matches a layer holds, metric by metric.
+        total: Limits on their sum.
+        line: Where the rule stands.
+        column: Likewise.
+        allow_empty: Whether it is meant that no layer may match.
+    """
+
+    selector: Selector
+    each: tuple[Limit, ...]
+    total: tuple[Limit, ...]
+    line: int
+    column: int
+    allow_empty: bool = False
+
+    @property
+    def is_ban(self) -> bool:
+        """Whether all that it says is that there is nothing of it."""
+        return (
+            bool(self.total)
+            and not self.each
+            and all(one.bound == "max" and not one.value for one in self.total)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Layers that do not count, and why."""
+
+    selector: Selector
+    reason: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model under one choice of settings.
+
+    Args:
+        name: Of the model, and its choice where there are several: `mobilenet_v1[width=0.5]`.
+        target: As on the command line.
+        input: Shape, several shapes, or NAME=SHAPE:DTYPE as on the command line; by default the model's own.
+        batch: Replaces the batch of the input.
+        dtype: Of weights and activations.
+        settings: Of an architecture; or keyword arguments of a factory.
+        kwargs: Keyword arguments of a factory.
+        limits: On the whole. Those of the defaults that the model does not write stand; to a bound that it writes
+            apply the keys that it writes beside it (ignore_below, tolerance, level, message), else those of the
+            defaults. Likewise for entries of a matrix.
+        layers: Rules on layers.
+        exclude: What does not count.
+        line: Where the model stands.
+        column: Likewise.
+        input_is_default: Whether the input is that of the defaults: a setting that sizes the input goes before it.
+        policy: What is done about what cannot be judged, where this model has it otherwise than the budget.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
+    """
+
+    name: str
+    target: str
+    input: Inputs | None = None
+    batch: int | None = None
+    dtype: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    layers: tuple[LayerRule, ...] = ()
+    exclude: tuple[Exclusion, ...] = ()
+    line: int = 1
+    column: int = 1
+    input_is_default: bool = False
+    policy: Mapping[str, str] = field(default_factory=dict)
+    trust: bool = False
+
+    @property
+    def needs_time(self) -> bool:
+        """Whether a limit asks for a measured figure."""
+        return any(
+            FIGURES[limit.metric].is_measured and limit.level != "ignore" for limit in self.limits
+        )
+
+    def excludes(self, layer: Layer) -> bool:
+        """Whether a layer does not count: one that computes other things too counts."""
+        return any(one.selector.means_all_of(layer) for one in self.exclude)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A budget file.
+
+    Args:
+        path: Where it was read.
+        entries: Every model and choice, in the order of the file.
+        policy: What is done about what cannot be judged.
+        baseline: Where the figures to compare with are kept.
+    """
+
+    path: Path
+    entries: tuple[Entry, ...]
+    policy: Mapping[str, str]
+    baseline: Path | None = None
+
+    def policy_of(self, entry: Entry) -> Mapping[str, str]:
+        """Return what is done about what cannot be judged of an entry."""
+        return {**self.policy, **entry.policy}
+
+
+def has_growth(metric: str, *, of_layers: bool) -> bool:
+    """Whether a baseline keeps a figure, so that its growth can be limited."""
+    return not FIGURES[metric].is_measured and (metric in OF_LAYERS or not of_layers)

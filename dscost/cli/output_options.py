@@ -1,0 +1,187 @@
+"""The options that say how and where to write a result: one record, the same for every command."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from dscost.cli.options import OutputPath, Quiet, parse_names
+from dscost.cli.places import Read, check_places
+from dscost.cli.printing import Output, on_terminal, terminal_width, wants_color
+from dscost.errors import InputError
+from dscost.rendering import View, format_by_ending, format_names, in_words, no_findings, renderer
+
+_VIEW_OPTIONS = {"pages": ("columns", "sort", "top", "depth"), "rows": ("columns",)}
+"""What a format honours of a view, by what it says."""
+
+
+_PLAIN = View()
+
+
+class Asked(NamedTuple):
+    """What the output options of a command line are.
+
+    Args:
+        format_name: Of stdout or of `path`; by default that of the ending of `path`, or a table.
+        json: Short for the format of that name.
+        path: A file instead of stdout.
+        export: More formats and their files, `FORMAT=PATH`.
+        columns: Separated by commas.
+        wide: Whether to show every column.
+        color: `auto`, `always` or `never`.
+        quiet: Whether notes and progress are silenced.
+    """
+
+    format_name: str | None = None
+    json: bool = False
+    path: Path | None = None
+    export: list[str] | None = None
+    columns: str | None = None
+    wide: bool = False
+    color: str = "auto"
+    quiet: bool = False
+
+    def output(
+        self, command: str, view: View = _PLAIN, *, judges: bool = False, read: Iterable[Read] = ()
+    ) -> Output:
+        """Return where results go, checked before any work is done.
+
+        Args:
+            command: Which one asks.
+            view: What else is asked of what is shown.
+            judges: Whether its results have findings.
+            read: Files that must not be written over.
+
+        Raises:
+            InputError: A format or colour is unknown or not for this command, `--json` contradicts
+                `--format`, or a file is not for results.
+            OutputError: A folder is missing, or a file may not be written.
+        """
+        if self.json and self.format_name not in (None, "json"):
+            raise InputError(f"--json and --format {self.format_name} contradict each other")
+        exports = tuple(_export(entry) for entry in self.export or ())
+        files = [self.path, *(target for _, target in exports)]
+        check_places([file for file in files if file is not None], read)
+        chosen = "json" if self.json else self.format_name or self._format_by_ending()
+        for name in (chosen, *(name for name, _ in exports)):
+            if renderer(name).says == "findings" and not judges:
+                raise no_findings(name, f"dscost {command}")
+        view = view._replace(
+            columns=None if self.columns is None else parse_names(self.columns),
+            wide=self.wide,
+            width=terminal_width() if self.path is None and on_terminal() else None,
+            color=wants_color(self.color),
+            command=command,
+        )
+        for option in ("columns", "sort", "top", "depth"):
+            honoured = _VIEW_OPTIONS.get(renderer(chosen).says, ())
+            if getattr(view, option) is not None and option not in honoured:
+                raise InputError(f"--{option} has no meaning for --format {chosen}")
+        return Output(chosen, self.path, exports, view, self.quiet)
+
+    def _format_by_ending(self) -> str:
+        try:
+            return format_by_ending(self.path)
+        except InputError as error:
+            hint = f"name one by --format, or another file than '{self.path}'"
+            raise InputError(f"{error}: {hint}") from error
+
+
+def _export(entry: str) -> tuple[str, Path]:
+    name, equals, path = entry.partition("=")
+    if not equals or not path:
+        raise InputError(f"--export: expected FORMAT=PATH such as json=costs.json, found '{entry}'")
+    return name, Path(path)
+
+
+DEFAULTS = Asked()
+
+_OPTIONS: Mapping[str, Any] = {
+    "json": Annotated[bool, typer.Option("--json", help="Short for --format json.")],
+    "path": OutputPath,
+    "export": Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT=PATH", help="Write another format as well; repeatable."),
+    ],
+    "columns": Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")],
+    "wide": Annotated[
+        bool, typer.Option("--wide", help="Show every column, however narrow the terminal.")
+    ],
+    "color": Annotated[str, typer.Option(help="auto, always or never.")],
+    "quiet": Quiet,
+}
+"""The options of `Asked` but for `--format`, whose help depends on the formats that there are."""
+
+
+class Offered(NamedTuple):
+    """Which of the output options a command has: the metadata of its parameter of type `Asked`.
+
+    Args:
+        without: Names of those that it has not.
+        judges: Whether its results have findings, for which there are formats of their own.
+        quiet: What silencing means, where it means more.
+    """
+
+    without: tuple[str, ...] = ()
+    judges: bool = False
+    quiet: str | None = None
+
+    def parameters(self, formats: str) -> Iterator[Parameter]:
+        """Yield the options as Typer takes them, in the order of help.
+
+        Args:
+            formats: What `--format` takes, in words.
+        """
+        options = {
+            "format_name": Annotated[str | None, typer.Option("--format", help=f"{formats}.")],
+            **_OPTIONS,
+        }
+        if self.quiet is not None:
+            options["quiet"] = Annotated[bool, typer.Option("-q", "--quiet", help=self.quiet)]
+        for name, default in Asked._field_defaults.items():
+            if name not in self.without:
+                yield Parameter(
+                    name, Parameter.KEYWORD_ONLY, default=default, annotation=options[name]
+                )
+
+
+All = Annotated[Asked, Offered()]
+"""The output options of a command whose tables have columns to choose from."""
+Fixed = Annotated[Asked, Offered(without=("columns",))]
+"""Those of one whose tables are always the same."""
+Plain = Annotated[Asked, Offered(without=("columns", "wide"))]
+"""Those of one that shows no figures side by side."""
+
+
+def spread(command: Callable[..., None], *, asks_help: bool) -> Callable[..., None]:
+    """Return a command as Typer takes it: its output options one by one, not in a record.
+
+    Args:
+        command: With at most one parameter of type `Asked`, annotated with what is `Offered`.
+        asks_help: Whether to look for the formats of other packages, to name them in help.
+    """
+    parameters: list[Parameter] = []
+    record = None
+    for one in signature(command).parameters.values():
+        offered = next(iter(getattr(one.annotation, "__metadata__", ())), None)
+        if isinstance(offered, Offered):
+            record = one.name
+            formats = in_words(format_names(judges=offered.judges, of_others=asks_help))
+            parameters += offered.parameters(formats)
+        else:
+            parameters.append(one.replace(kind=Parameter.KEYWORD_ONLY))
+    if record is None:
+        return command
+    where = record
+
+    @wraps(command)
+    def spread_out(**given: Any) -> None:
+        asked = {name: given.pop(name) for name in Asked._fields if name in given}
+        command(**given, **{where: Asked(**asked)})
+
+    spread_out.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    spread_out.__annotations__ = {}
+    return spread_out

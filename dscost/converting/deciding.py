@@ -1,0 +1,142 @@
+"""The sites of a subject → what is done to each: by a plan, at one rank, or for a goal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from dscost.converting.choosing import (
+    Figures,
+    Goal,
+    Metric,
+    Options,
+    Planned,
+    applied,
+    reached,
+)
+from dscost.converting.loading import Subject, class_names
+from dscost.converting.options import (
+    able_sites,
+    every_option,
+    layer_times,
+    scaled_to_whole,
+)
+from dscost.converting.plan_file import Plan
+from dscost.converting.sites import Site
+from dscost.reports.records import Environment
+from dscost.timing import Progress, TimingOptions
+
+METRIC_BY_DEFAULT: Metric = "macs"
+
+
+class Decided(NamedTuple):
+    """What is done to every layer, and what that was chosen from.
+
+    Args:
+        plan: What is done.
+        planned: The same, with what it comes to.
+        layers: What could have been chosen.
+        as_is: What the whole model costs with every layer kept.
+        goal: What was to be reached, if anything was.
+        environment: Where times were measured, if any were.
+        notes: What the reader must know.
+    """
+
+    plan: Plan
+    planned: Planned
+    layers: Sequence[Options]
+    as_is: Figures
+    goal: Goal | None = None
+    environment: Environment | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> Metric:
+        """Which cost the curve has."""
+        return self.goal.cost_metric if self.goal else METRIC_BY_DEFAULT
+
+
+def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
+    """Return what a plan says.
+
+    Raises:
+        InputError: The model has not what it names, or weights are missing or not finite.
+    """
+    given.check({site.name: site.reason for site in sites}, class_names(subject.module))
+    named = [site for site in able_sites(sites) if site.name in given.layers]
+    layers = every_option(subject.module, named, decisions=given.layers)
+    as_is = _figures(subject)
+    planned = applied(given.layers, layers, as_is)
+    made_for = [f"to reach {given.goal}"] if given.goal else []
+    if given.target not in (None, subject.target):
+        made_for.append(f"for {given.target}")
+    notes = [f"The plan was made {', '.join(made_for)}."] if made_for else []
+    notes += _capped(given.ranks, planned)
+    return Decided(_plan(subject, planned, given.goal), planned, layers, as_is, notes=tuple(notes))
+
+
+def at_rank(subject: Subject, sites: Sequence[Site], rank: int) -> Decided:
+    """Return that every layer that can be converted is, at one rank.
+
+    Raises:
+        InputError: Weights are missing or not finite.
+    """
+    able = able_sites(sites)
+    layers = every_option(subject.module, able)
+    ranks = {site.name: rank for site in able}
+    as_is = _figures(subject)
+    planned = applied(ranks, layers, as_is)
+    notes = tuple(_capped(ranks, planned))
+    return Decided(_plan(subject, planned, None), planned, layers, as_is, notes=notes)
+
+
+def for_goal(
+    subject: Subject,
+    sites: Sequence[Site],
+    goal: Goal,
+    timing: TimingOptions,
+    progress: Progress | None,
+) -> Decided:
+    """Return what meets a goal with the least error.
+
+    Raises:
+        InputError: Nothing does, or weights are missing or not finite.
+        UnavailableError: A time is the goal, and the model could not be timed.
+    """
+    able = able_sites(sites)
+    as_is, times = _figures(subject), None
+    environment, notes = None, []
+    if goal.metric == "latency_s":
+        times = layer_times(subject, able, timing, progress)
+        as_is = as_is._replace(latency_s=times.whole_s)
+        environment, notes = times.environment, [*times.warnings]
+    layers = every_option(subject.module, able, times=times)
+    if times is not None:
+        layers, scaled = scaled_to_whole(layers, times.whole_s)
+        notes += scaled
+    planned = reached(goal, layers, as_is)
+    if not planned.converted:
+        notes.append(f"{goal.text} is met by the model as it is: every layer is kept.")
+    plan = _plan(subject, planned, goal.text)
+    return Decided(plan, planned, layers, as_is, goal, environment, tuple(notes))
+
+
+def _figures(subject: Subject) -> Figures:
+    return Figures(subject.cost.params, subject.cost.macs)
+
+
+def _plan(subject: Subject, planned: Planned, goal: str | None) -> Plan:
+    return Plan(planned.decisions, subject.target, tuple(subject.input_specs()), goal)
+
+
+def _capped(asked: Mapping[str, int], planned: Planned) -> Iterator[str]:
+    """Yield that some ranks are more than their layers have, if so."""
+    had = {name: planned.chosen[name].decision for name in asked}
+    full = {name: decision for name, decision in had.items() if decision != asked[name]}
+    if not full:
+        return
+    ranks = sorted({asked[name] for name in full})
+    several = f"Ranks of {ranks[0]} to {ranks[-1]} are"
+    above = f"Rank {ranks[0]} is" if len(ranks) == 1 else several
+    least, most = min(full.values(), key=int), max(full.values(), key=int)
+    what = f"{least}" if least == most else f"{least} to {most}"
+    layers, have = ("1 layer", "it has") if len(full) == 1 else (f"{len(full)} layers", "they have")
+    yield f"{above} more than the full rank of {layers}: {have} that, {what}."

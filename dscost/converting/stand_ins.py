@@ -1,0 +1,230 @@
+"""Stand-ins for the convolutions of a model that are to be converted, and a model with them.
+
+A stand-in looks like the depthwise-separable convolution to come, and computes what its convolution
+was found to apply, exactly: at full rank, as it were. It takes notes of what is done to it besides
+calling it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as torchs_module
+
+from dscost.converting.sites import Site
+from dscost.errors import some_of
+from dscost.foreign.parts import each_part
+from dscost.modules.building import build_conv
+from dscost.modules.copying import copied, set_apart, shared_tensors
+from dscost.rewriting.convolutions import Kernel
+from dscost.rewriting.replacing import in_place_of, with_others
+
+SHOWN = 3
+"""Attributes in a reason."""
+
+Sites = Mapping[str, Site]
+"""What could be, or is to be, converted, by the name of the layer."""
+
+
+class Notes:
+    """What a model did with its stand-ins besides calling them; one for all copies of them."""
+
+    # a trace copies what has attributes to set
+    __slots__ = ("_found", "_is_open", "_missing", "asked_for_class")
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._found: dict[str, dict[str, list[str]]] = {}
+        self._missing: list[tuple[str, str]] = []
+        self.asked_for_class: set[str] = set()
+        """Layers whose class something asked for, which may not matter."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Notes":
+        return self
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take notes meanwhile."""
+        self._is_open = True
+        try:
+            yield
+        finally:
+            self._is_open = False
+
+    def add(self, name: str, verb: str, attribute: str) -> None:
+        """Note what is done to an attribute of a layer, if notes are taken now."""
+        if self._is_open:
+            attributes = self._found.setdefault(name, {}).setdefault(verb, [])
+            if attribute not in attributes:
+                attributes.append(attribute)
+
+    def add_missing(self, name: str, attribute: str) -> None:
+        """Note an attribute that a layer does not have yet; a call of it might have set it."""
+        if self._is_open and not attribute.startswith("__"):  # Python itself asks for those
+            self._missing.append((name, attribute))
+
+    def take_missing(self) -> None:
+        """Take attributes that were not there for what a run failed of."""
+        with self.taken():
+            for name, attribute in self._missing:
+                self.add(name, "reads its", attribute)
+
+    def add_class(self, name: str) -> None:
+        """Note that something asked for the class of a layer."""
+        if self._is_open:
+            self.asked_for_class.add(name)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why layers have to stay."""
+        return {
+            name: "the model "
+            + " and ".join(f"{verb} {some_of(whats, SHOWN)}" for verb, whats in done.items())
+            for name, done in self._found.items()
+        }
+
+
+class _StandIn:
+    """What a class of a replacement is mixed with: it computes what it was told, and notes the rest.
+
+    What the convolution has and its replacement has not, or has with another value, is that of the
+    convolution, so that the run goes on and shows everything at once.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        own = object.__getattribute__(self, "__dict__")
+        if name in own.get("_differing", ()):
+            own["_notes"].add(own["_name"], "reads its", name)
+            return getattr(own["_instead_of"], name)
+        return super().__getattribute__(name)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]
+        except AttributeError:
+            own = object.__getattribute__(self, "__dict__")
+            try:
+                value = getattr(own["_instead_of"], name)
+            except AttributeError:
+                own["_notes"].add_missing(own["_name"], name)
+                raise
+            own["_notes"].add(own["_name"], "reads its", name)
+            return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "training":
+            self.__dict__["_notes"].add(self.__dict__["_name"], "sets its", name)
+        super().__setattr__(name, value)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        own = object.__getattribute__(self, "__dict__")
+        own["_notes"].add_class(own["_name"])
+        return type(self)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the convolution returns."""
+        own = self.__dict__
+        if len(args) + len(kwargs) != 1 or not kwargs.keys() <= {"input"}:
+            own["_notes"].add(own["_name"], "calls it with", "more than its input")
+            return own["_instead_of"](*args, **kwargs)
+        return own["_told"](*args, *kwargs.values())
+
+
+_OF_REPLACEMENTS = (
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
+    *("padding_mode", "norm", "activation", "depthwise", "pointwise", "depth_multiplier"),
+    *("weight", "bias"),
+)
+
+
+def staged(root: nn.Module, sites: Sites, notes: Notes, *, to_run: bool = False) -> nn.Module:
+    """Return a copy of a model with stand-ins: to be traced, or to be run on values.
+
+    A trace writes to no tensor of it. One to be run has functions of its own, and tensors where its
+    code might write to them.
+
+    Args:
+        root: Left as it is.
+        sites: What stand-ins stand for.
+        notes: What these do is told to.
+        to_run: Whether it is to be run.
+    """
+    new = {site.module: _stand_in(site, notes) for site in sites.values()}
+    kept = spared(root) if to_run else shared_tensors(root)
+    copy, memo = with_others(root, new, kept)
+    if to_run:
+        set_apart(copy, memo)
+    return copy
+
+
+def _stand_in(site: Site, notes: Notes) -> nn.Module:
+    module, kernel = site.module, site.kernel
+    assert module is not None
+    assert kernel is not None
+    new, _ = in_place_of(module, kernel, site.rank or 1)
+    has = {one for one in _OF_REPLACEMENTS if _value(module, one) is not None}
+    differing = {
+        one for one in has if one in ("weight", "bias") or _value(module, one) != _value(new, one)
+    }
+    values = vars(module).values()
+    computes = any(isinstance(value, Tensor) and not value.is_leaf for value in values)
+    # copies of copies are made, which torch refuses then
+    instead_of = copied(module, {})[0] if computes else module
+    new.__dict__.update(
+        _name=site.name,
+        _notes=notes,
+        _told=_told(kernel),
+        _instead_of=instead_of,
+        _differing=frozenset(differing),
+    )
+    new.__class__ = type(type(new).__name__, (_StandIn, type(new)), {})
+    return new
+
+
+def _value(module: nn.Module, name: str) -> Any:
+    # a computed one is not asked for: computing it may change the module
+    return True if name in ("weight", "bias") else getattr(module, name, None)
+
+
+def _told(kernel: Kernel) -> nn.Module:
+    """Return torch's convolution with what a module was found to apply; it shares the weights."""
+    with torch.device("meta"):
+        conv: Any = build_conv(kernel.conv)
+    conv.weight = nn.Parameter(kernel.weight.detach(), requires_grad=False)
+    if kernel.bias is not None:
+        conv.bias = nn.Parameter(kernel.bias.detach(), requires_grad=False)
+    return conv if kernel.before is None else nn.Sequential(kernel.before, conv)
+
+
+# -- which tensors a copy to be run may share
+
+
+def spared(root: nn.Module) -> dict[Tensor, Tensor]:
+    """Return the tensors that a model shares with a copy to be run: none if that might write to them."""
+    everywhere = (torchs_module._global_forward_hooks, torchs_module._global_forward_pre_hooks)
+    if any(everywhere) or not all(map(_only_reads, each_part(root))):
+        return {}
+    return shared_tensors(root)
+
+
+_ONLY_READ = (
+    *("activation", "batchnorm", "channelshuffle", "container", "conv", "dropout", "flatten"),
+    *("linear", "module", "padding", "pooling"),
+)
+"""Where torch has modules that write to no tensor of theirs in the mode of inference."""
+_READING = frozenset(
+    ("dscost.modules.building", *(f"torch.nn.modules.{name}" for name in _ONLY_READ))
+)
+
+
+def _only_reads(part: nn.Module) -> bool:
+    kind, own = type(part), vars(part)
+    return (
+        kind.__module__ in _READING
+        and kind.forward.__module__ in _READING
+        and not (own["_forward_hooks"] or own["_forward_pre_hooks"])
+        and not any(map(callable, own.values()))  # such as a forward of its own
+    )

@@ -1,0 +1,112 @@
+"""The parts of an architecture file, as records: layers, groups of layers, and the file as a whole."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dscost.errors import Problem
+from dscost.networks.keys import Kind
+from dscost.notation.marked_yaml import Node
+
+Compute = Callable[[Mapping[str, Any]], Any]
+"""Returns a value from the names in scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value, and the place to blame.
+
+    Args:
+        node: Where it stands.
+        kind: What it must be.
+        known: The value, if nothing has to be computed for it.
+        compute: Else what computes it from the names in scope.
+    """
+
+    node: Node
+    kind: Kind
+    known: Any = None
+    compute: Compute | None = None
+
+    def value(self, scope: Mapping[str, Any]) -> Any:
+        """Return the value.
+
+        Raises:
+            InputError: It cannot be computed or is none of its kind.
+            UnknownValue: It depends on what an earlier mistake leaves unknown.
+        """
+        return self.kind(self.compute(scope)) if self.compute else self.known
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a list of layers.
+
+    Args:
+        kind: A key of `LAYERS`.
+        node: The place to blame.
+        name: If it is given one.
+        when: Whether it exists.
+        fields: Everything else that has a value; of a block, its columns too.
+        lists: The layers of a residual and of its shortcut.
+        rows: Of a block: per row its place and its cells.
+    """
+
+    kind: str
+    node: Node
+    name: str | None
+    when: Field | None
+    fields: Mapping[str, Field]
+    lists: Mapping[str, tuple["Item", ...]]
+    rows: tuple[tuple[Node, tuple[Field, ...]], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A named group of layers with parameters, called columns since rows of a table fill them in."""
+
+    columns: tuple[str, ...]
+    repeat: Field | None
+    layers: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectureFile:
+    """A parsed file.
+
+    Args:
+        path: Where it was read from, for errors.
+        layers: From input to output.
+        description: What it is, in a line.
+        source: The paper or implementation that it follows.
+        input: Channels, height and width, or `None` where the caller must say.
+        input_settings: The settings that nothing but the input uses.
+        settings: Names and defaults of what --set may change.
+        models: Names that it defines, each with its values for some settings.
+        defaults: `norm` and `act` of convolutions that do not say.
+        blocks: By name.
+    """
+
+    path: str
+    layers: tuple[Item, ...]
+    description: str | None = None
+    source: str | None = None
+    input: tuple[Field, ...] | None = None
+    input_settings: frozenset[str] = frozenset()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    defaults: Mapping[str, Field] = field(default_factory=dict)
+    blocks: Mapping[str, Block] = field(default_factory=dict)
+
+
+def misfits(item: Item, columns: Sequence[str]) -> list[Problem]:
+    """Return how the columns or rows that a block is given differ from those that it has."""
+    if item.rows is None:
+        missing = [column for column in columns if column not in item.fields]
+        return [item.node.at_value(f"missing {', '.join(missing)}")] if missing else []
+    expected = f"{len(columns)} value{'s' * (len(columns) != 1)} ({', '.join(columns)})"
+    return [
+        row.at_value(f"expected {expected}, found {len(cells)}")
+        for row, cells in item.rows
+        if len(cells) != len(columns)
+    ]

@@ -1,0 +1,84 @@
+"""A result → what is to be said of it: pages for people, data and rows for programs, findings.
+
+Results know nothing of it, and the formats of `dscost.rendering` know no result: between them
+stands `Said`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dscost.pages.page import Column, Page, Row, Sheet, View
+
+if TYPE_CHECKING:
+    from dscost.pages.findings import Judged, NotJudged
+
+__all__ = ["Column", "Page", "Row", "Rows", "Said", "Sheet", "View", "said"]
+
+
+class Rows(NamedTuple):
+    """Rows for programs, every figure exact.
+
+    Args:
+        columns: All that there are, in their order.
+        cells: Of each row, by column; what is unknown is missing.
+    """
+
+    columns: Sequence[str]
+    cells: Iterable[Mapping[str, Any]]
+
+
+class Said:
+    """What is to be said of a result; each kind of result has a subclass in this package."""
+
+    what = "a result"
+    """How an error calls it."""
+
+    def pages(self, view: View) -> Sequence[Page]:
+        """Return what people read.
+
+        Raises:
+            InputError: The view asks for a column or a sort key that there is not.
+        """
+        raise NotImplementedError
+
+    def data(self, view: View) -> Any:
+        """Return the whole as what JSON can hold."""
+        raise NotImplementedError
+
+    def rows(self) -> Rows:
+        """Return a table for programs."""
+        raise NotImplementedError
+
+    def findings(self) -> "Sequence[Judged | NotJudged] | None":
+        """Return what was found wrong, by what was judged; `None` where nothing is judged."""
+        return None
+
+
+_HOMES = {
+    "Report": "dscost.pages.reports",
+    "Comparison": "dscost.pages.comparisons",
+    "Converted": "dscost.pages.conversions",
+    "CheckResult": "dscost.pages.verdicts",
+    "DscostError": "dscost.pages.verdicts",
+    "Ceilings": "dscost.pages.device",
+    "Verification": "dscost.pages.verifications",
+    "Listing": "dscost.pages.listings",
+}
+"""The module whose `said` takes results of a type; by name, since to import all takes long."""
+
+
+def said(result: Any) -> Said:
+    """Return what is to be said of a result, or of a list of reports or of verdicts.
+
+    Raises:
+        TypeError: It is no result of dscost.
+    """
+    if isinstance(result, Said):
+        return result
+    results = result if type(result) in (list, tuple) else [result]
+    for base in type(results[0]).__mro__ if results else ():
+        if base.__name__ in _HOMES and base.__module__.startswith("dscost."):
+            found: Said = import_module(_HOMES[base.__name__]).said(*results)
+            return found
+    raise TypeError(f"{type(result).__name__} is no result of dscost")

@@ -1,0 +1,221 @@
+"""A finding in words: the figures that decide with every digit, why, and what would help."""
+
+from fractions import Fraction
+
+from dscost.budgets.judging import Contribution, Finding
+from dscost.errors import some_of
+from dscost.notation.quantities import QUANTITIES
+from dscost.notation.units import format_bytes, format_count, format_seconds
+from dscost.pages.layer_table import ROOT
+from dscost.reports.figures import FIGURES
+
+BOUNDS = {
+    "over_max": "max",
+    "under_min": "min",
+    "grew": "max_increase",
+    "new_cost": "max_increase",
+    "shrank": "max_decrease",
+}
+"""The bound that each kind of violation breaks."""
+
+
+def exact(metric: str, value: Fraction) -> str:
+    """Return a figure with every digit that decides: integers whole, times in seconds.
+
+    >>> exact("macs", Fraction(1814073344)), exact("flops_per_byte", Fraction(10, 4))
+    ('1,814,073,344', '2.5')
+    """
+    if FIGURES[metric].is_measured:
+        return format_seconds(float(value))
+    if value.denominator == 1:
+        return f"{value.numerator:,}"
+    whole, rest = divmod(round(abs(value) * 10**6), 10**6)
+    if not whole and not rest:
+        return f"{float(value):.9g}"
+    return f"{'-' if value < 0 else ''}{whole:,}.{rest:06}".rstrip("0").rstrip(".")
+
+
+def apart(metric: str, value: Fraction, limit: Fraction) -> tuple[str, str]:
+    """Return two figures with as many digits as it takes to tell them apart.
+
+    >>> apart("latency_s", Fraction(12_001, 10**6), Fraction(12, 1000))
+    ('0.012001 s', '0.012 s')
+    """
+    texts = exact(metric, value), exact(metric, limit)
+    if texts[0] != texts[1] or value == limit:
+        return texts
+    unit = " s" if FIGURES[metric].is_measured else ""
+    for digits in range(4, 18):
+        texts = f"{float(value):.{digits}g}{unit}", f"{float(limit):.{digits}g}{unit}"
+        if texts[0] != texts[1]:
+            return texts
+    return f"{value}{unit}", f"{limit}{unit}"
+
+
+def bounded(
+    metric: str, value: Fraction, limit: Fraction, tolerance: Fraction, bound: str
+) -> tuple[str, str]:
+    """Return a figure and its limit, the tolerance of a measured one apart.
+
+    >>> bounded("latency_s", Fraction(13, 10_000), Fraction(11, 10_000), Fraction(1, 10), "max")
+    ('1.30 ms', '1 ms + 10 %')
+    """
+    found, most = apart(metric, value, limit)
+    if not tolerance:
+        return found, most
+    if bound == "max":
+        return found, f"{_as_written(limit / (1 + tolerance))} + {float(100 * tolerance):g} %"
+    return found, f"{_as_written(limit * (1 + tolerance))} ÷ {float(1 + tolerance):g}"
+
+
+def _as_written(seconds: Fraction) -> str:
+    unit = format_seconds(float(seconds)).partition(" ")[2]
+    return f"{float(seconds / QUANTITIES['seconds'][0][unit]):.15g} {unit}"
+
+
+def short(metric: str, value: Fraction) -> str:
+    """Return a figure with four significant digits, to be read at a glance."""
+    kind = FIGURES[metric].kind
+    if kind == "bytes":
+        return format_bytes(round(value))
+    if kind == "seconds":
+        return format_seconds(float(value))
+    return format_count(round(value)) if kind == "count" else f"{float(value):.3g}"
+
+
+def signed(metric: str, change: Fraction) -> str:
+    """Return a change with its sign, exactly."""
+    return f"{'+' if change >= 0 else '−'}{exact(metric, abs(change))}"
+
+
+def percent(value: Fraction, before: Fraction) -> str:
+    """Return growth in percent; nothing of nothing is none.
+
+    >>> percent(Fraction(303), Fraction(300))
+    '+1.00 %'
+    """
+    return (
+        f"{float((value - before) / before):+.2%}".replace("%", " %").replace("-", "−")
+        if before
+        else "new"
+    )
+
+
+def finding_sentence(finding: Finding) -> str:
+    """Return what is wrong, with the figures that decide, in one line."""
+    what = "" if finding.layer is None else f"{finding.layer or ROOT}: "
+    metric, value, limit, before = finding.metric, finding.value, finding.limit, finding.before
+    said = f" {finding.detail}" if finding.detail and finding.is_violation else ""
+    if metric is None or value is None or limit is None:
+        return what + _sentence_without_figures(finding)
+    found, bound = bounded(metric, value, limit, finding.tolerance, BOUNDS.get(finding.kind, ""))
+    words = (
+        f"latency of {found}" if metric == "latency_s" else f"{found} {FIGURES[metric].in_words}"
+    )
+    match finding.kind:
+        case "over_max":
+            over = signed(metric, value - limit).removeprefix("+")
+            text = f"{words}, over the limit of {bound} by {over}"
+        case "under_min":
+            text = f"{words}, under the least of {bound} by {exact(metric, limit - value)}"
+        case "new_cost":
+            text = f"{words}, new cost: the baseline has none, and at most {bound} may come"
+        case _:
+            assert before is not None
+            grew, most = ("grew", "most") if finding.kind == "grew" else ("shrank", "least")
+            text = (
+                f"{words}, {grew} from {exact(metric, before)} by {signed(metric, value - before)} "
+                f"({percent(value, before)}); at {most} {bound} passes"
+            )
+    return f"{what}{text}.{said}"
+
+
+def _sentence_without_figures(finding: Finding) -> str:
+    detail = finding.detail or ""
+    match finding.kind:
+        case "improvement":
+            assert finding.metric is not None
+            assert finding.value is not None
+            assert finding.before is not None
+            return (
+                f"{exact(finding.metric, finding.value)} "
+                f"{FIGURES[finding.metric].in_words}, down from "
+                f"{exact(finding.metric, finding.before)}: dscost baseline update keeps it."
+            )
+        case "unmatched_rule":
+            return f"no layer matches this rule{_bracketed(detail)}."
+        case "missing_baseline":
+            if detail:
+                return f"growth cannot be judged: {detail}."
+            return (
+                "not in the baseline, so growth cannot be judged: dscost baseline update adds it."
+            )
+        case "stale_baseline":
+            return (
+                "in the baseline, but not in the budget any more: "
+                "dscost baseline update removes it."
+            )
+        case "not_comparable":
+            return f"not comparable with the baseline: {detail}."
+        case "unknown_cost":
+            return f"operators of unknown cost: {detail}; the figures are partial."
+        case "unknown_figure":
+            why = f": {detail.removesuffix('.')}" if detail else ""
+            return f"{FIGURES[finding.metric or 'macs'].in_words} could not be found out{why}."
+        case (
+            "unloadable_model"
+            | "unseen_work"
+            | "value_dependent"
+            | "unused_weights"
+            | "other_doubt"
+        ):
+            return detail
+        case "inexact_exclusion":
+            return f"judged all the same: {detail}."
+    raise ValueError(f"unknown finding {finding.kind}")
+
+
+def _bracketed(detail: str) -> str:
+    """Return a remark in brackets, or after a colon where it has brackets itself."""
+    if not detail:
+        return ""
+    return f": {detail}" if "(" in detail else f" ({detail})"
+
+
+def reasons(finding: Finding) -> list[str]:
+    """Return why a limit is broken, and what would help, a line each."""
+    metric = finding.metric
+    if metric is None:
+        return []
+    lines = []
+    if finding.contributions:
+        changes = [
+            one.value - one.before for one in finding.contributions if one.before is not None
+        ]
+        if finding.kind in ("shrank", "under_min"):
+            lead = "shrank most" if any(change < 0 for change in changes) else "weigh most"
+        else:
+            lead = "grew most" if any(change > 0 for change in changes) else "weigh most"
+        lines.append(
+            f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}"
+        )
+    if finding.rescue:
+        names = some_of([name or ROOT for name in finding.rescue.layers], 3)
+        lines.append(
+            f"depthwise-separable, {names} would bring it to {exact(metric, finding.rescue.value)} "
+            f"{FIGURES[metric].in_words}"
+        )
+    return lines
+
+
+def _contribution(metric: str, one: Contribution) -> str:
+    if one.before is None or one.value == one.before:
+        said = short(metric, one.value)
+    elif one.before == 0:
+        said = f"new, {exact(metric, one.value)}"
+    elif one.value == 0:
+        said = f"gone, {exact(metric, one.before)} before"
+    else:
+        change = percent(one.value, one.before)
+        said = f"{exact(metric, one.before)} → {exact(metric, one.value)}, {change}"
+    return f"{one.layer or ROOT} ({said})"

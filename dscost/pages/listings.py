@@ -1,0 +1,49 @@
+"""Names that a command line takes, with what each means: what `dscost list` says."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from dscost.pages import Rows, Said
+from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.reports.records import head
+
+
+class Listing(NamedTuple):
+    """Names of one kind.
+
+    Args:
+        kind: What they are, in the plural.
+        meanings: What each means, in words.
+    """
+
+    kind: str
+    meanings: Mapping[str, str]
+
+
+class ListingSaid(Said):
+    """What is to be said of names."""
+
+    what = "a list"
+
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page, a line per name."""
+        columns = [Column("name", "name", 0, "left"), Column("meaning", "meaning", 0, "left")]
+        meanings = self._listing.meanings.items()
+        rows = [Row({"name": name, "meaning": text}) for name, text in meanings]
+        return [Page(self._listing.kind, sheets=[Sheet(columns, rows)], is_list=True)]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return names and meanings."""
+        names = [{"name": name, "meaning": text} for name, text in self._listing.meanings.items()]
+        return {**head("list"), "list": self._listing.kind, "names": names}
+
+    def rows(self) -> Rows:
+        """Return a row per name."""
+        cells = ({"name": name, "meaning": text} for name, text in self._listing.meanings.items())
+        return Rows(("name", "meaning"), cells)
+
+
+said = ListingSaid

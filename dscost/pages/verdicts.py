@@ -1,0 +1,245 @@
+"""What a budget says: a page, and what else `pages.verdict_data` has for programs."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any
+
+from dscost.budgets.judging import CheckResult, Finding, Passed
+from dscost.budgets.records import Entry
+from dscost.errors import DscostError
+from dscost.pages import Rows, Said
+from dscost.pages.finding_words import BOUNDS, bounded, finding_sentence, reasons
+from dscost.pages.findings import Judged, NotJudged
+from dscost.pages.layer_table import ROOT
+from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.verdict_data import (
+    ROW_COLUMNS,
+    document_of,
+    judged,
+    level_of,
+    not_judged,
+    rows_of,
+)
+from dscost.reports.figures import FIGURES
+
+GROWTH = ("max_increase", "max_decrease")
+"""Bounds that are relative to the baseline."""
+
+MARKS = {"fail": "could not judge", "error": "over budget", "warn": "warning", "note": "note"}
+"""What a table calls the levels; an error that is no broken limit is called that."""
+
+
+class VerdictsSaid(Said):
+    """What is to be said of budgets.
+
+    Args:
+        verdicts: What each says, or why it could not be judged.
+    """
+
+    what = "a check"
+
+    def __init__(self, *verdicts: CheckResult | DscostError) -> None:
+        self._verdicts = verdicts
+
+    def _results(self) -> list[CheckResult]:
+        """Return what those budgets say that could be judged."""
+        return [one for one in self._verdicts if isinstance(one, CheckResult)]
+
+    def pages(self, view: View) -> list[Page]:
+        """Return a page for each budget."""
+        return [verdict_page(result) for result in self._results()]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return all that was found; of several budgets, each under `budgets`.
+
+        One that could not be judged has `error` there, which says why.
+        """
+        documents = [
+            {"error": str(one)} if isinstance(one, DscostError) else document_of(one)
+            for one in self._verdicts
+        ]
+        return documents[0] if len(documents) == 1 else {"command": "check", "budgets": documents}
+
+    def rows(self) -> Rows:
+        """Return a row for each finding and each limit that holds."""
+        return Rows(ROW_COLUMNS, (row for result in self._results() for row in rows_of(result)))
+
+    def findings(self) -> list[Judged | NotJudged]:
+        """Return what was found in each budget, or why it could not be judged."""
+        return [
+            judged(one, summary(one)) if isinstance(one, CheckResult) else not_judged(one)
+            for one in self._verdicts
+        ]
+
+
+said = VerdictsSaid
+
+
+def summary(result: CheckResult) -> str:
+    """Return the outcome in one line."""
+    held = len(result.passed)
+    parts = [
+        _counted(len(result.subjects), "model"),
+        f"{_counted(held, 'limit')} {'holds' if held == 1 else 'hold'}",
+    ]
+    levels = Counter(level_of(result, finding) for finding in result.findings)
+    over = sum(level_of(result, one) == "error" and one.is_violation for one in result.findings)
+    for number, words in (
+        (levels["fail"], "not judged"),
+        (over, "over budget"),
+    ):
+        parts += [f"{number} {words}"] if number else []
+    for number, noun in (
+        (levels["error"] - over, "error"),
+        (levels["warn"], "warning"),
+        (levels["note"], "note"),
+    ):
+        parts += [_counted(number, noun)] if number else []
+    return f"{', '.join(parts)}."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def mark(result: CheckResult, finding: Finding) -> str:
+    """Return what a table calls the level of a finding."""
+    level = level_of(result, finding)
+    return "error" if level == "error" and not finding.is_violation else MARKS[level]
+
+
+def verdict_page(result: CheckResult) -> Page:
+    """Return what a budget says as a page."""
+    rows = [*_broken_rows(result), *_held_rows(result)]
+    columns = [
+        Column("model", "model", 0, "left"),
+        Column("what", "what", 0, "left"),
+        Column("value", "value", 0),
+        Column("limit", "limit", 1),
+        Column("left", "left", 2),
+        Column("outcome", "outcome", 0, "left"),
+    ]
+    return Page(
+        heading=f"{result.path}",
+        lines=[
+            f"{subject.entry.name}: {said}"
+            for subject in result.subjects
+            for said in _not_held(subject.entry)
+        ],
+        sheets=[Sheet(columns, rows, yielding=("model", "what"))] if rows else [],
+        closing=[*_lines(result, result.findings), *_remarks(result), summary(result)],
+        in_brief=list(_lines(result, [one for one in result.findings if one.level != "note"])),
+    )
+
+
+def _not_held(entry: Entry) -> Iterator[str]:
+    """Yield what of a model is held to nothing."""
+    if not entry.limits and not entry.layers:
+        yield "nothing is limited"
+    for one in entry.exclude:
+        yield f"without {one.selector.text} ({' '.join(one.reason.split())})"
+
+
+def _lines(result: CheckResult, findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings:
+        place = f"{result.path}:{finding.line}:{finding.column}"
+        entry = f"{finding.entry}: " if finding.entry else ""
+        yield f"{mark(result, finding)}: {place}: {entry}{finding_sentence(finding)}"
+        yield from (f"  {reason}" for reason in reasons(finding))
+
+
+def _broken_rows(result: CheckResult) -> Iterator[Row]:
+    for finding in result.findings:
+        metric, value, limit = finding.metric, finding.value, finding.limit
+        if finding.is_violation and metric is not None and value is not None and limit is not None:
+            cells = _cells(
+                finding.entry,
+                metric,
+                BOUNDS[finding.kind],
+                finding.layer,
+                value,
+                limit,
+                finding.tolerance,
+            )
+            yield Row({**cells, "outcome": mark(result, finding)}, "strong")
+
+
+def _held_rows(result: CheckResult) -> Iterator[Row]:
+    """Yield a row for each limit that holds; of several layers that it holds of, the closest."""
+    for group in _alike(result):
+        one = min(group, key=_slack)
+        cells = _cells(
+            one.entry, one.metric, one.bound, one.layer, one.value, one.limit, one.tolerance
+        )
+        if len(group) > 1:
+            cells["what"] += f", closest of {len(group)} layers"
+        yield Row({**cells, "left": _room(one), "outcome": "ok"})
+
+
+def _remarks(result: CheckResult) -> Iterator[str]:
+    """Yield what else there is to say of the limits that hold, once for all of a rule."""
+    yield from dict.fromkeys(
+        f"ok: {one.entry}: {one.layer or ROOT}: {one.note}." for one in result.passed if one.note
+    )
+
+
+def _alike(result: CheckResult) -> list[list[Passed]]:
+    """Return the limits that hold, of single layers together where metric and bound agree."""
+    layers = {
+        (subject.entry.name, layer.name)
+        for subject in result.subjects
+        for layer in (subject.report.layers if subject.report else ())
+    }
+    groups: dict[object, list[Passed]] = {}
+    for at, one in enumerate(result.passed):
+        is_layer = (one.entry, one.layer) in layers
+        limit = None if one.bound in GROWTH else one.limit  # which is another for each layer
+        groups.setdefault((one.entry, one.metric, one.bound, limit) if is_layer else at, []).append(
+            one
+        )
+    return list(groups.values())
+
+
+def _slack(one: Passed) -> Fraction:
+    return abs(one.limit - one.value) / (abs(one.limit) or 1)
+
+
+_BOUND_WORDS = {
+    "max": "",
+    "min": ", at least",
+    "max_increase": ", growth",
+    "max_decrease": ", decline",
+}
+
+
+def _cells(
+    entry: str,
+    metric: str,
+    bound_name: str,
+    layer: str | None,
+    value: Fraction,
+    limit: Fraction,
+    tolerance: Fraction,
+) -> dict[str, str]:
+    found, bound = bounded(metric, value, limit, tolerance, bound_name)
+    return {
+        "model": entry,
+        "what": _what(metric, bound_name, layer),
+        "value": found,
+        "limit": bound,
+    }
+
+
+def _what(metric: str, bound_name: str, layer: str | None) -> str:
+    return (
+        FIGURES[metric].in_words
+        + ("" if layer is None else f" of {layer or ROOT}")
+        + _BOUND_WORDS[bound_name]
+    )
+
+
+def _room(one: Passed) -> str:
+    """Return how much may still come, of limits from above."""
+    from_above = one.bound in ("max", "max_increase")
+    return f"{float((one.limit - one.value) / one.limit):.1%}" if from_above and one.limit else ""

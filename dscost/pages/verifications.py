@@ -1,0 +1,58 @@
+"""A model counted twice: where the two counts differ, and whether it is known why."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dscost.pages import Rows, Said
+from dscost.pages.page import Page, View
+
+if TYPE_CHECKING:
+    from dscost.analysis.verifying import Verification
+
+
+class VerificationSaid(Said):
+    """What is to be said of two counts of one model."""
+
+    what = "a verification"
+
+    def __init__(self, found: "Verification") -> None:
+        self._found = found
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page, a line per module on which the counts differ."""
+        found = self._found
+        counts = f"dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs"
+        lines = [*self._differences(), _verdict(found)]
+        return [Page(f"{found.target}: {counts}", lines)]
+
+    def _differences(self) -> Iterator[str]:
+        for one in self._found.differences:
+            counts = f"{one.ours:,} against {one.theirs:,}"
+            yield f"  {one.module or '(root)'} ({one.type}): {counts}: {one.reason}"
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return both counts and every difference."""
+        return self._found.to_dict()
+
+    def rows(self) -> Rows:
+        """Return a row for the whole model and one per module on which the counts differ."""
+        return Rows(("target", "module", "type", "ours", "theirs", "reason"), self._cells())
+
+    def _cells(self) -> Iterator[dict[str, Any]]:
+        found = self._found
+        yield {"target": found.target, "ours": found.ours, "theirs": found.theirs}
+        for one in found.differences:
+            yield {"target": found.target, **one._asdict()}
+
+
+def _verdict(found: "Verification") -> str:
+    if found.agrees:
+        return "Both agree, module by module."
+    if found.partial:
+        return f"Neither count is whole: {'; '.join(found.partial).rstrip('.')}."
+    if found.is_explained:
+        return "They differ only by what FlopCounterMode is known to miscount."
+    return "They differ."
+
+
+said = VerificationSaid

@@ -1,0 +1,79 @@
+"""Annotations of GitHub Actions."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dscost.pages import Said, View
+from dscost.pages.findings import Found, Judged, NotJudged
+from dscost.rendering import register_renderer
+from dscost.rendering.ci import all_of, shown
+
+MOST_ANNOTATIONS = 10
+"""What GitHub shows of a step."""
+FAILURE_TITLE = "dscost check could not judge"
+
+_COMMANDS = {"fail": "error", "error": "error", "warn": "warning", "note": "notice"}
+
+
+@register_renderer("github", meaning="Annotations of GitHub Actions.", says="findings")
+def github(said: Said, view: View) -> str:
+    """Return workflow commands that annotate a file, worst first, and a last line that sums up.
+
+    At most `MOST_ANNOTATIONS` of a file are annotated; the last line counts the rest.
+
+    Source:
+        GitHub Docs, Workflow commands for GitHub Actions; escapes as in actions/toolkit,
+        command.ts.
+    """
+    return "".join(
+        _annotations(one) if isinstance(one, Judged) else _failure(one) for one in all_of(said)
+    )
+
+
+def _annotations(judged: Judged) -> str:
+    found = sorted(judged.found, key=lambda one: one.gravity)
+    lines = [_annotation(judged, one) for one in found[:MOST_ANNOTATIONS]]
+    # figures only: what a user has named could be taken for a command here
+    summary = judged.summary + _not_annotated(judged, found[MOST_ANNOTATIONS:])
+    return "\n".join([*lines, summary]) + "\n"
+
+
+def _annotation(judged: Judged, one: Found) -> str:
+    properties = {
+        "file": judged.path.as_posix(),
+        "line": str(one.line),
+        "col": str(one.column),
+        "title": one.with_subject(judged.rules[one.rule].title),
+    }
+    said = ",".join(f"{name}={_escaped_property(value)}" for name, value in properties.items())
+    return f"::{_COMMANDS[one.level]} {said}::{_escaped_data(one.text)}"
+
+
+def _not_annotated(judged: Judged, rest: Sequence[Found]) -> str:
+    if not rest:
+        return ""
+    counted = Counter(judged.rules[one.rule].title for one in rest)
+    kinds = (f"{number} × {title[0].lower()}{title[1:]}" for title, number in counted.items())
+    return f" {len(rest)} more are not annotated: {', '.join(kinds)}."
+
+
+def _failure(failed: NotJudged) -> str:
+    """Return workflow commands that annotate why nothing could be judged, at its place if any."""
+    shown, rest = failed.mistakes[:MOST_ANNOTATIONS], failed.mistakes[MOST_ANNOTATIONS:]
+    lines = []
+    for line, column, text in shown:
+        place = ""
+        if failed.path is not None:
+            file = _escaped_property(failed.path.as_posix())
+            place = f"file={file},line={line},col={column},"
+        lines.append(f"::error {place}title={FAILURE_TITLE}::{_escaped_data(text)}\n")
+    more = f"{len(rest)} more are not annotated.\n" if rest else ""
+    return "".join([*lines, more])
+
+
+def _escaped_data(text: str) -> str:
+    return shown(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escaped_property(text: str) -> str:
+    return _escaped_data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,31 @@
+"""Code quality of GitLab."""
+
+from typing import Any
+
+from dscost.pages import Said, View
+from dscost.pages.findings import Found, Judged
+from dscost.rendering import register_renderer
+from dscost.rendering.ci import judged_of, shown
+from dscost.rendering.printable import json_text
+
+_SEVERITIES = {"fail": "critical", "error": "major", "warn": "minor", "note": "info"}
+
+
+@register_renderer("gitlab", meaning="A Code Quality report of GitLab.", says="findings")
+def gitlab(said: Said, view: View) -> str:
+    """Return a Code Quality report; its fingerprints stay the same while figures and lines change.
+
+    Source:
+        GitLab Docs, Code Quality, "Code Quality report format".
+    """
+    return json_text([_quality(judged, one) for judged in judged_of(said) for one in judged.found])
+
+
+def _quality(judged: Judged, one: Found) -> dict[str, Any]:
+    return {
+        "description": shown(" ".join(one.title.split())),
+        "check_name": one.rule,
+        "fingerprint": one.fingerprint,
+        "severity": _SEVERITIES[one.level],
+        "location": {"path": judged.path.as_posix(), "lines": {"begin": one.line}},
+    }

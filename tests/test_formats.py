@@ -1,0 +1,259 @@
+"""One registry of formats: whoever adds one has it in every command that prints a result."""
+
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from program import run
+
+import dscost
+from dscost.cli.app import COMMANDS
+from dscost.errors import InputError, UnknownNameError
+from dscost.pages import Said, View
+from dscost.rendering import RENDERERS, format_names, rendered
+from dscost.rendering.printable import csv_text, json_text
+
+NETWORK = """\
+input: [8, 16, 16]
+layers:
+  - {conv: 3, out_channels: 64, name: first}
+  - {conv: 3, out_channels: 64, name: second}
+"""
+BUDGET = """\
+version: 1
+models:
+  - {name: small, target: net.yaml, limits: {params: 1, macs: 1T}}
+"""
+
+RESULTS = {
+    "layer": ("layer", "--cin", "64", "--cout", "64", "-k", "3", "--no-time"),
+    "model": ("model", "net.yaml", "--no-time"),
+    "compare": ("compare", "net.yaml", "resnet18"),
+    "convert": ("convert", "net.yaml", "--rank", "1"),
+    "device": ("device", "--on", "t4"),
+    "check": ("check", "dscost.yaml"),
+    "verify": ("verify", "net.yaml"),
+    "list": ("list", "devices"),
+}
+"""A command line for each command that prints a result."""
+NO_RESULT = {"baseline", "init", "schema"}
+"""They write files of their own, or print one."""
+
+SAID = {
+    "layer": "Conv2d 64 → 64",
+    "model": "second",
+    "compare": "resnet18 against net",
+    "convert": "1 of 2 convolutions made depthwise-separable",
+    "device": "NVIDIA T4",
+    "check": "over budget",
+    "verify": "FlopCounterMode",
+    "list": "NVIDIA T4",
+}
+"""What every page must have in it."""
+
+
+def test_every_command_is_tried_that_prints_a_result() -> None:
+    assert RESULTS.keys() | NO_RESULT == COMMANDS.keys()
+    assert not RESULTS.keys() & NO_RESULT
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    (tmp_path / "net.yaml").write_text(NETWORK)
+    (tmp_path / "dscost.yaml").write_text(BUDGET)
+    return tmp_path
+
+
+@pytest.fixture
+def toy(own_formats: None) -> None:
+    @dscost.register_renderer("toy", meaning="Everything thrice.", endings=(".toy",))
+    def toy(said: Said, view: View) -> str:
+        parts = []
+        for page in said.pages(view):
+            parts += [f"toy: {page.heading}", *page.lines, *page.closing]
+            parts += [cell for sheet in page.sheets for row in sheet.rows for cell in row.cells.values()]  # fmt: skip
+        rows = said.rows()
+        return "\n".join([*parts, csv_text(rows.columns, rows.cells), json_text(said.data(view))])
+
+
+@pytest.mark.parametrize("command", RESULTS)
+def test_a_format_that_is_registered_is_one_of_every_command(
+    command: str, here: Path, toy: None
+) -> None:
+    ran = run(*RESULTS[command], "--format", "toy", cwd=here)
+    over = command == "check"
+    assert ran.returncode == over, ran.stderr
+    assert ran.stdout.startswith("toy: ")
+    assert SAID[command] in ran.stdout
+    ran = run(*RESULTS[command], "-o", "x.toy", "--export", "toy=y", cwd=here)
+    assert ran.returncode == over, ran.stderr
+    assert (here / "x.toy").read_text() == (here / "y").read_text()
+    assert (here / "x.toy").read_text().startswith("toy: ")
+    assert ", toy or " in run(command, "--help").stdout.replace("\n", " ") or (
+        " or toy." in " ".join(run(command, "--help").stdout.split())
+    )
+
+
+def test_formats_are_listed_with_what_they_mean(toy: None) -> None:
+    names = json.loads(run("list", "formats", "--json").stdout)["names"]
+    found = {one["name"]: one["meaning"] for one in names}
+    assert list(found)[:4] == ["table", "json", "csv", "markdown"]
+    assert {"github", "gitlab", "junit", "sarif", "toy"} <= found.keys()
+    assert found["toy"] == "[.toy] Everything thrice."
+    assert found["sarif"].startswith("[.sarif] ")
+
+
+@pytest.mark.parametrize("command", RESULTS)
+@pytest.mark.parametrize("format_name", ["json", "csv", "markdown"])
+def test_every_command_has_the_formats_of_the_house(
+    command: str, format_name: str, here: Path
+) -> None:
+    ran = run(*RESULTS[command], "--format", format_name, cwd=here)
+    assert ran.returncode == (command == "check"), ran.stderr
+    if format_name == "json":
+        json.loads(ran.stdout)
+    elif format_name == "csv":
+        header, *rows = ran.stdout.splitlines()
+        assert rows
+        assert "," in header
+    else:
+        assert ran.stdout.startswith("### ")
+
+
+# -- a package of somebody else
+
+
+def test_the_example_is_short_and_a_format_of_every_command(
+    here: Path, own_formats: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(__file__).parent.parent / "examples" / "latex.py"
+    assert len(path.read_text().splitlines()) <= 35
+    point = SimpleNamespace(name="latex", load=lambda: runpy.run_path(str(path))["latex"])
+    monkeypatch.setattr(RENDERERS, "_found", {"latex": point})
+    for command, arguments in RESULTS.items():
+        ran = run(*arguments, "-o", f"{command}.tex", cwd=here)
+        assert ran.returncode == (command == "check"), ran.stderr
+        text = (here / f"{command}.tex").read_text()
+        assert text.startswith("\\paragraph{")
+        assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}")
+        assert " or latex." in " ".join(run(command, "--help").stdout.split())
+    assert r"second & conv 3×3 & 64×16×16 &" in (here / "model.tex").read_text()
+    assert "latex     [.tex] Tables for a paper." in run("list", "formats").stdout
+
+
+def test_a_function_that_nobody_registered_is_a_format_by_its_entry_point_alone(
+    own_formats: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = SimpleNamespace(name="plain", load=lambda: lambda said, view: said.pages(view)[0].heading)  # fmt: skip
+    monkeypatch.setattr(RENDERERS, "_found", {"plain": point})
+    assert run("list", "metrics", "--format", "plain").stdout == "metrics"
+
+
+# -- what does not go together
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            "model net.yaml --no-time -o x.tex",
+            "no format is written to .tex files (known: .txt, .json, .csv, .md, .xml, .sarif): "
+            "name one by --format, or another file than 'x.tex'",
+        ),
+        ("list -o x.html", "no format is written to .html files (known: "),
+        (
+            "model net.yaml --no-time --format sarif",
+            "format 'sarif' says findings, which dscost model has not; "
+            "use table, json, csv or markdown",
+        ),
+        (
+            "verify net.yaml --export junit=x.xml",
+            "format 'junit' says findings, which dscost verify has not; ",
+        ),
+        ("list -o x.sarif", "format 'sarif' says findings, which dscost list has not; "),
+        ("list --format tabel", "unknown format 'tabel' (did you mean 'table'?)"),
+        ("verify net.yaml --json --format csv", "--json and --format csv contradict each other"),
+        ("check --columns model", "No such option: --columns"),
+    ],
+)
+def test_bad_output_options_get_one_line(arguments: str, told: str, here: Path) -> None:
+    before = set(here.iterdir())
+    ran = run(*arguments.split(), cwd=here)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(f"dscost: {told}")
+    assert len(ran.stderr.splitlines()) == 1
+    assert set(here.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["x", "x.txt", "x.TXT"])
+def test_a_file_without_an_ending_is_a_table_as_is_a_text(name: str, here: Path) -> None:
+    assert run("list", "devices", "-o", name, "-q", cwd=here).stderr == ""
+    assert (here / name).read_text() == run("list", "devices").stdout
+
+
+def test_an_ending_of_ci_means_its_format(here: Path) -> None:
+    assert run("check", "-o", "x.sarif", "--export", "junit=x.xml", "-q", cwd=here).returncode == 1
+    assert json.loads((here / "x.sarif").read_text())["version"] == "2.1.0"
+    assert (here / "x.xml").read_text().startswith("<?xml")
+
+
+def test_from_python_the_same_is_said() -> None:
+    report = dscost.layer(in_channels=8, out_channels=8, kernel_size=3)
+    assert rendered(report) == rendered([report])
+    with pytest.raises(InputError, match=r"^format 'github' says findings, which a report has not"):
+        rendered(report, "github")
+    with pytest.raises(UnknownNameError, match="unknown format 'tex'"):
+        rendered(report, "tex")
+    with pytest.raises(TypeError, match=r"^int is no result of dscost$"):
+        rendered(3)
+
+
+# -- what is new: rows of a check, of a verification, of a list
+
+
+def test_the_rows_of_a_check_are_its_findings_and_what_holds(here: Path) -> None:
+    text = run("check", "--format", "csv", "-q", cwd=here).stdout
+    header, broken, held = (line.split(",") for line in text.splitlines())
+    params = 64 * (8 * 9 + 1) + 64 * (64 * 9 + 1)
+    macs = (64 * 8 * 9 + 64 * 64 * 9) * 16 * 16
+    column = BUDGET.splitlines()[2].index("params") + 1
+    assert dict(zip(header, broken, strict=False)) | {"text": ""} == {
+        "budget": "dscost.yaml", "line": "3", "column": str(column), "model": "small", "metric": "params",
+        "bound": "max", "layer": "", "value": str(params), "limit": "1", "before": "",
+        "outcome": "error", "finding": "over_max", "text": "",
+    }  # fmt: skip
+    cells = dict(zip(header, held, strict=True))
+    assert (cells["metric"], cells["value"], cells["outcome"]) == ("macs", str(macs), "ok")
+    assert cells["limit"] == str(10**12)
+
+
+def test_the_rows_of_a_verification_are_both_counts(here: Path) -> None:
+    macs = (64 * 8 * 9 + 64 * 64 * 9) * 16 * 16
+    text = run("verify", "net.yaml", "--format", "csv", cwd=here).stdout
+    assert text == f"target,module,type,ours,theirs,reason\nnet.yaml,,,{macs},{macs},\n"
+
+
+def test_a_list_is_names_and_meanings() -> None:
+    text = run("list", "devices", "--format", "csv").stdout
+    assert text.startswith("name,meaning\n")
+    assert [line.split(",")[0] for line in text.splitlines()[1:]] == [
+        line.split()[0] for line in run("list", "devices").stdout.splitlines()
+    ]
+
+
+def test_a_verification_can_be_quiet(here: Path) -> None:
+    assert run("verify", "net.yaml", "-q", cwd=here).stderr == ""
+
+
+def test_names_of_formats_are_known_without_looking_for_those_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def looked(group: str) -> None:
+        raise AssertionError(f"looked for {group}")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", looked)
+    monkeypatch.setattr(RENDERERS, "_found", None)
+    assert "markdown" in format_names(judges=False, of_others=False)
+    assert run("list", "devices", "-q").returncode == 0
