@@ -110,18 +110,11 @@ def model(
 
     with Worker(limit_s) as worker:
         with foreign_code(target):
-            counting = worker.count if isolate and runs_code(target) else count
-            counted = counting(
-                target,
-                input=opt.parse_inputs(inputs or []),
-                batch=cases.batch,
-                dtype=cases.dtype,
-                settings=opt.parse_settings(setting or []),
-                kwargs=opt.parse_kwargs(kwargs or []),
-                trust=trust,
-                strict=strict,
-                train=train,
+            request = opt.parse_request(
+                inputs, setting, kwargs, batch=cases.batch, dtype=cases.dtype, trust=trust
             )
+            counting = worker.count if isolate and runs_code(target) else count
+            counted = counting(target, request, strict=strict, train=train)
         if verbose:
             out.note(f"{target}: {counted.report.source}")
         report = counted.report
