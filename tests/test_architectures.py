@@ -8,13 +8,13 @@ from typing import NamedTuple
 import pytest
 import torch
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from properties import operations_of
+from properties import dear_law, law, operations_of
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost.analysis import CountedModel
+from dscost.analysis import CountedModel, Request
 from dscost.analysis import count as count_model
 from dscost.errors import FileProblems, InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import Shape, conv2d
@@ -148,7 +148,7 @@ def test_a_rewritten_builtin_costs_what_torch_counts(name: str, variant: str) ->
 )
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18", "vgg16", "xception"])
 def test_a_builtin_on_another_input_costs_what_torch_counts(name: str, input_shape: Shape) -> None:
-    model = count_model(name, input=input_shape)
+    model = count_model(name, Request(input_shape))
     network = traced(operations_of(model), input_shape)
     assert {layer.name: layer.cost.macs for layer in model.report.layers} == network.macs
     assert {layer.name: layer.output_shape for layer in model.report.layers} == network.shapes
@@ -254,7 +254,7 @@ def networks(draw: st.DrawFn) -> tuple[list[Operation], Shape]:
 
 
 @torch_pads_even_kernels_aloud
-@settings(deadline=None, max_examples=60, derandomize=True)
+@dear_law
 @given(networks())
 def test_any_network_costs_what_torch_counts(drawn: tuple[list[Operation], Shape]) -> None:
     operations, input_shape = drawn
@@ -266,7 +266,7 @@ def test_any_network_costs_what_torch_counts(drawn: tuple[list[Operation], Shape
 
 
 @torch_pads_even_kernels_aloud
-@settings(deadline=None, max_examples=60, derandomize=True)
+@dear_law
 @given(networks())
 def test_any_network_can_be_rewritten_both_ways(drawn: tuple[list[Operation], Shape]) -> None:
     operations, input_shape = drawn
@@ -634,7 +634,7 @@ def pooled_by_us(spec: PoolSpec, shape: Shape) -> Shape | None:
         return None
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@law
 @given(
     st.sampled_from(["max", "avg"]),
     st.tuples(st.integers(1, 5), st.integers(1, 5)),

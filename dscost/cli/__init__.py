@@ -18,6 +18,8 @@ from typing import NoReturn
 from dscost.cli.signals import INTERRUPTED, signals
 from dscost.cli.supervising import finish
 
+__all__ = ["FAILED", "main", "run"]
+
 FAILED = 2
 """The code of what could not be done or judged."""
 

@@ -14,6 +14,7 @@ from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
 if TYPE_CHECKING:
+    from dscost.analysis import Request
     from dscost.notation.inputs import Inputs
 
 Time = Annotated[bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")]
@@ -137,6 +138,40 @@ def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
         return inputs_of([parse_input(text) for text in texts]) if texts else None
     except InputError as error:
         raise InputError(f"--input: {error}") from error
+
+
+def parse_request(
+    inputs: Sequence[str] | None,
+    setting: Sequence[str] | None,
+    kwargs: Sequence[str] | None,
+    *,
+    batch: int | None = None,
+    dtype: str | None = None,
+    trust: bool = False,
+) -> "Request":
+    """Return how a target is to be counted.
+
+    Args:
+        inputs: What was given by `--input`.
+        setting: What was given by `--set`.
+        kwargs: What was given by `--kwargs`.
+        batch: Inputs at once.
+        dtype: Of weights and activations.
+        trust: Whether code of a `program.pt2` may run.
+
+    Raises:
+        InputError: Something is not of the form that its option takes.
+    """
+    from dscost.analysis import Request
+
+    return Request(
+        parse_inputs(inputs or ()),
+        batch,
+        dtype,
+        parse_settings(setting or ()),
+        parse_kwargs(kwargs or ()),
+        trust,
+    )
 
 
 def one_file(argument: Path | None, option: Path | None) -> Path | None:

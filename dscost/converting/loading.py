@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dscost.analysis import count, module_source
+from dscost.analysis import AS_STATED, Request, count, module_source
 from dscost.analysis.traced import TracedVersions
 from dscost.converting.plan_file import Plan
 from dscost.converting.weights import load_weights
@@ -121,34 +121,33 @@ def _as_tuples(values: Any) -> Any:
 
 def load_subject(
     target: "str | PathLike[str] | nn.Module",
+    request: Request = AS_STATED,
     *,
-    input: Any = None,
     plan: Plan | None = None,
     weights: str | PathLike[str] | None = None,
     ignore_extra: bool = False,
     seed: int = 0,
-    **how: Any,
 ) -> Subject:
     """Return a target as a module with values: those of a file, of its own code, or random ones.
 
     Args:
-        target: A module, or any target of the command line.
-        input: By default that of the plan, or what the target states.
-        plan: Whose input it is then.
-        weights: Of a file.
-        ignore_extra: Whether weights that the target does not have are left out.
+        target: An `nn.Module`, which is left as it is, or any target of the command line.
+        request: How it is to be counted.
+        plan: Whose input it is counted on where the request has none.
+        weights: A safetensors file or a state dict for it.
+        ignore_extra: Whether weights that it does not have are left out.
         seed: Of random weights.
-        how: As of `module_source`.
 
     Raises:
         InputError: The target or an argument is wrong, or the weights do not fit.
         UnavailableError: Something that is needed is not installed.
     """
     naming_input: AbstractContextManager[None] = nullcontext()
-    if input is None and plan is not None and plan.inputs:
-        input, naming_input = inputs_of(plan.inputs), plan.naming_its_input()
+    if request.input is None and plan is not None and plan.inputs:
+        request = request._replace(input=inputs_of(plan.inputs))
+        naming_input = plan.naming_its_input()
     with naming_input:
-        source, arguments, name = module_source(target, input=input, **how)
+        source, arguments, name = module_source(target, request)
         module = _module(source, seed, is_changed=weights is not None)
         notes, explanations = [*source.notes], []
         if weights is not None:
@@ -159,7 +158,7 @@ def load_subject(
         elif source.make_real is not None:
             explanations.append(f"The weights are those that {name} makes: --weights reads others.")
         with source.importing():
-            counted = count(module, input=arguments)
+            counted = count(module, Request(arguments))
     report, versions = counted.report, counted.versions
     assert isinstance(versions, TracedVersions)
     return Subject(
@@ -211,7 +210,7 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
         if not batches:
             raise InputError("input gives nothing: expected at least one input")
     else:
-        _, arguments, _ = module_source(root, input=input)
+        _, arguments, _ = module_source(root, Request(input))
         _require_one_call(root, arguments, given=input)
         batches = [arguments]
     valued = [_has_values(batch) for batch in batches]

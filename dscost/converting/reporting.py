@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from dscost.analysis import count
+from dscost.analysis import Request, count
 from dscost.analysis.choice_timing import time_both
 from dscost.converting.applying import applied, undisturbed
 from dscost.converting.choosing import Figures, Goal, meets, trade_off
@@ -53,7 +53,7 @@ def done(subject: Subject, sites: Sequence[Site], decided: Decided, *, every_lay
             batches=subject.batches,
             keeps_tensors=subject.is_own,
         )
-    after = count(conversion.module, input=subject.arguments).report.totals.as_is
+    after = count(conversion.module, Request(subject.arguments)).report.totals.as_is
     outcome = Outcome(
         target=subject.target,
         source=subject.source,

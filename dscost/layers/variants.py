@@ -126,15 +126,17 @@ def register_variant(
     Args:
         name: Letters, digits and `_`; a later variant of the same name replaces it, but for the two
             that all stand on.
-        summary: See `Variant`, as of everything below.
-        formula: Of its weights over those of the standard convolution.
-        source: A paper.
-        gives_up: In a line.
-        parameter: A letter.
-        default: Needed where there is a parameter.
-        default_text: Of a default that depends on the convolution.
-        ratio: The formula as a function, where one expression does not say it.
-        why_not: Of a convolution that has no such variant.
+        summary: What is done, in a line, as `dscost list variants` shows it.
+        formula: Its weights over those of the standard convolution, as text: `1/N + 1/K²`.
+        source: The paper that it is from.
+        gives_up: What it no longer can, in a line.
+        parameter: The letter of its parameter, if it has one: `g`.
+        default: Value of the parameter, or a function of the convolution; needed where there is a
+            parameter.
+        default_text: What a default is that depends on the convolution, in words.
+        ratio: The formula as a function of the `ConvSpec` and the value of the parameter, where one
+            expression does not say it.
+        why_not: A function that says why a `ConvSpec` has no such variant, or `None` where it has.
 
     Raises:
         InputError: The name is none or reserved, or there is a parameter without a default.

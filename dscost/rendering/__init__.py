@@ -13,7 +13,19 @@ from dscost.errors import InputError
 from dscost.pages import Said, View, said
 from dscost.registries import Registry
 
-__all__ = ["RENDERERS", "Renderer", "View", "register_renderer", "render", "rendered"]
+__all__ = [
+    "RENDERERS",
+    "Renderer",
+    "View",
+    "format_by_ending",
+    "format_names",
+    "in_words",
+    "no_findings",
+    "register_renderer",
+    "render",
+    "rendered",
+    "renderer",
+]
 
 Says = Literal["pages", "rows", "data", "findings"]
 """What a format writes of a result."""
@@ -146,10 +158,7 @@ def format_by_ending(path: Path | None) -> str:
             if ending in renderer(name).endings:
                 return name
     known = [one for name in RENDERERS for one in renderer(name).endings]
-    raise InputError(
-        f"no format is written to {path.suffix} files (known: {', '.join(known)}): "
-        f"name one by --format, or another file than '{path}'"
-    )
+    raise InputError(f"no format is written to {path.suffix} files (known: {', '.join(known)})")
 
 
 def _common(name: str, module: str, meaning: str, ending: str, says: Says = "pages") -> None:
