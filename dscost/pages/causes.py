@@ -3,28 +3,27 @@
 Only what was measured needs it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dscost.notation.units import format_factor, format_seconds
 from dscost.reports.records import SAME_WITHIN, Cause, Environment, Noise
 
-_CAUSES = {
+_DEPTHWISE_SHARE = "Its depthwise stage {takes} {share_of_time:.0%} of the time for {share_of_macs:.0%} of the MACs: "
+_CAUSES: Mapping[str, tuple[str, str]] = {
     "memory_bound": (
         "memory-bound depthwise",
-        "Its depthwise stage {takes} {share_of_time:.0%} of the time for {share_of_macs:.0%} of "
-        "the MACs: at {flops_per_byte:.1f} FLOP/byte, left of the ridge at "
+        f"{_DEPTHWISE_SHARE}at {{flops_per_byte:.1f}} FLOP/byte, left of the ridge at "
         "{ridge_flops_per_byte:.1f}, it waits for memory.",
     ),
     "depthwise_kernel": (
         "slow depthwise kernel",
-        "Its depthwise stage {takes} {share_of_time:.0%} of the time for {share_of_macs:.0%} of "
-        "the MACs: its kernel reaches {efficiency:.0%} of the FLOP/s of the standard layer and "
-        "{roofline_fraction:.0%} of its own roofline.",
+        f"{_DEPTHWISE_SHARE}its kernel reaches {{efficiency:.0%}} of the FLOP/s of the standard "
+        "layer and {roofline_fraction:.0%} of its own roofline.",
     ),
     "more_bytes": (
         "moves more bytes",
-        "It moves {traffic_ratio:.2f} times the bytes of the standard layer, and moving them "
-        "takes {moving_share:.0%} of its time at the bandwidth of memory.",
+        "It moves {traffic_ratio:.2f} times the bytes of the standard layer, and moving them takes "
+        "{moving_share:.0%} of its time at the bandwidth of memory.",
     ),
     "few_channels": (
         "few input channels",
@@ -35,18 +34,17 @@ _CAUSES = {
     "backend": (
         "slower backend",
         "torch computes its {stage} stage with {backend} at {efficiency:.0%} of the FLOP/s that "
-        "the standard layer has with {standard_backend}; that stage is {share_of_time:.0%} of "
-        "the time.",
+        "the standard layer has with {standard_backend}; that stage is {share_of_time:.0%} of the "
+        "time.",
     ),
     "overhead": (
         "call overhead",
-        "Call overhead is {overhead} of {whole} ({share_of_time:.0%}), {stage_overhead} of it in "
-        "the {stage} stage.",
+        "Call overhead is {overhead_s} of {whole} ({share_of_time:.0%}), {stage_overhead_s} of it "
+        "in the {stage} stage.",
     ),
     "layout": (
         "layout",
-        "In channels_last it runs {gain_text} faster{stage_gain}, the standard layer "
-        "{standard_gain_text}.",
+        "In channels_last it runs {gain} faster{of_depthwise}, the standard layer {standard_gain}.",
     ),
     "allocation": (
         "allocation",
@@ -54,47 +52,9 @@ _CAUSES = {
         "--allocator tuned keeps freed memory.",
     ),
 }
-"""By kind, what a table calls a cause, and the sentence for its figures (and what `_said` adds)."""
+"""What a table calls the causes, and a sentence for the figures that decided them."""
 
-
-def cause_word(cause: Cause) -> str:
-    """Return a cause in two or three words."""
-    return _CAUSES[cause.kind][0] if cause.kind in _CAUSES else cause.kind.replace("_", " ")
-
-
-def cause_sentence(cause: Cause) -> str:
-    """Return why, with the figures that decided it; plainly where a later version found it out."""
-    try:
-        return _CAUSES[cause.kind][1].format_map(_said(cause.figures))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # another kind, or other figures
-        figures = ", ".join(f"{name} {_plain(value)}" for name, value in cause.figures.items())
-        return f"{cause_word(cause).capitalize()}{f': {figures}' if figures else ''}."
-
-
-def _plain(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.3g}"
-
-
-def _said(figures: Mapping[str, float | str]) -> Mapping[str, object]:
-    """Return the figures of a cause, and in words those that are times, factors or choices."""
-    said: dict[str, object] = dict(figures)
-    if "known_by" in figures:
-        measured = figures["known_by"] == "measured"
-        said["takes"] = "takes" if measured else "is expected to take"
-    numbers = {name: one for name, one in figures.items() if not isinstance(one, str)}
-    if "overhead_s" in numbers:
-        said["overhead"] = format_seconds(numbers["overhead_s"])
-        said["whole"] = format_seconds(numbers["overhead_s"] / numbers["share_of_time"])
-        said["stage_overhead"] = format_seconds(numbers["stage_overhead_s"])
-    if "gain" in numbers:
-        said["gain_text"] = format_factor(numbers["gain"])
-        said["standard_gain_text"] = format_factor(numbers["standard_gain"])
-        stage = numbers.get("depthwise_gain")
-        said["stage_gain"] = f" (its depthwise stage {format_factor(stage)})" if stage else ""
-    return said
-
-
-_NOISES = {
+_NOISE = {
     "load": "The machine was busy: load {figure:.1f} on {limit:.0f} cores when measuring began.",
     "cpu_pressure": "The machine was busy: something waited for a processor in {figure:.0f} % of "
     "the last 10 s.",
@@ -108,12 +68,58 @@ _NOISES = {
     "more_than_macs": "A speedup of {figure:.2f} is more than the {limit:.2f} times fewer "
     "MACs{where}: it cannot come from arithmetic alone.",
     "over_roofline": "Measured {figure:.2f} times as fast as the roofline allows{where}: the data "
-    "stay in the caches, or the ceilings were measured on a busier machine "
-    "(dscost device --refresh).",
+    "stay in the caches, or the ceilings were measured on a busier machine (dscost device "
+    "--refresh).",
     "throttled": "The clock was under {limit:.0%} of its largest in {figure:.0%} of the "
     "blocks{where}.",
 }
-"""What is said of each kind of noise; where it was is in brackets."""
+"""What disturbs a measurement, with its figure, what is in order, and where it was worst."""
+_OTHER_NOISE = "{kind}: {figure:.3g}, in order up to {limit:.3g}{where}."
+"""Of a later version."""
+
+
+def cause_word(cause: Cause) -> str:
+    """Return a cause in two or three words."""
+    word, _ = _CAUSES.get(cause.kind, (cause.kind.replace("_", " "), ""))
+    return word
+
+
+def cause_sentence(cause: Cause) -> str:
+    """Return why, with the figures that decided it; plainly where a later version found it out."""
+    try:
+        _, sentence = _CAUSES[cause.kind]
+        return sentence.format_map(_in_words(cause.figures))
+    except (KeyError, TypeError, ValueError):  # another kind, or other figures
+        figures = ", ".join(f"{name} {_plain(value)}" for name, value in cause.figures.items())
+        return f"{cause_word(cause).capitalize()}{f': {figures}' if figures else ''}."
+
+
+def _plain(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
+_TEXTS: Mapping[str, Callable[[float], str]] = {"_s": format_seconds, "gain": format_factor}
+"""How figures are written, by the end of their names; a text in their place is not understood."""
+
+
+def _in_words(figures: Mapping[str, float | str]) -> dict[str, float | str]:
+    """Return the figures of a cause as sentences take them: times and gains are text already."""
+    words: dict[str, float | str] = {}
+    for name, value in figures.items():
+        text_of = next((one for ending, one in _TEXTS.items() if name.endswith(ending)), None)
+        if text_of is None:
+            words[name] = value
+        elif not isinstance(value, str):
+            words[name] = text_of(value)
+    if "known_by" in figures:
+        is_measured = figures["known_by"] == "measured"
+        words["takes"] = "takes" if is_measured else "is expected to take"
+    overhead_s, share = figures.get("overhead_s"), figures.get("share_of_time")
+    if not isinstance(overhead_s, str | None) and not isinstance(share, str | None) and share:
+        words["whole"] = format_seconds(overhead_s / share)
+    of_depthwise = words.get("depthwise_gain")
+    words["of_depthwise"] = f" (its depthwise stage {of_depthwise})" if of_depthwise else ""
+    return words
 
 
 def noise_sentences(noise: Sequence[Noise]) -> list[str]:
@@ -126,13 +132,15 @@ def noise_sentences(noise: Sequence[Noise]) -> list[str]:
 
 def _noise_sentence(kind: str, alike: Sequence[Noise]) -> str:
     worst = max(alike, key=lambda one: one.figure)
-    where = f" ({worst.where})" if worst.where else ""
+    where = worst.where
     if len(alike) > 1:
-        where = f" ({worst.where} and {len(alike) - 1} more)"
-    if kind in _NOISES:
-        return _NOISES[kind].format(figure=worst.figure, limit=worst.limit, where=where)
-    name = kind.replace("_", " ").capitalize()  # of a later version
-    return f"{name}: {worst.figure:.3g}, in order up to {worst.limit:.3g}{where}."
+        where = f"{worst.where} and {len(alike) - 1} more"
+    return _NOISE.get(kind, _OTHER_NOISE).format(
+        kind=kind.replace("_", " ").capitalize(),
+        figure=worst.figure,
+        limit=worst.limit,
+        where=f" ({where})" if where else "",
+    )
 
 
 _COUNTERS = {"cpu_pressure": "CPU pressure", "gpu_clock": "GPU clock"}
