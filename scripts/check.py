@@ -10,7 +10,7 @@ CHECKS = {
     "format": [f"{BIN}/ruff", "format", "--check", "."],
     "types": [f"{BIN}/mypy"],
     "floors": [f"{BIN}/lint-imports", "--no-logo"],
-    "tests": [sys.executable, "-m", "pytest", "-q"],
+    "tests": [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal"],
 }
 
 

@@ -1,3 +1,4 @@
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -5,10 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile(
-    "alike", derandomize=True, database=None, deadline=None
-)  # the same everywhere, however slow
+# the same examples everywhere, however slow the machine
+settings.register_profile("alike", derandomize=True, database=None, deadline=None)
 settings.load_profile("alike")
+
+# As many threads as there are cores, in each of two workers and of what they start, are in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A program that may not keep its bytecode compiles all of dscost at each of its starts.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What pytest, rich, git and dscost read from the environment; here, as in the programs started from here, tests set it.
 OUTSIDE = (
@@ -25,6 +30,18 @@ OUTSIDE = (
 PREFIXES = ("GIT_", "GITHUB_", "GITLAB_", "CI_", "DSCOST_", "PYTEST_ADDOPTS", "PY_COLORS", "TTY_")
 for name in [name for name in os.environ if name in OUTSIDE or name.startswith(PREFIXES)]:
     del os.environ[name]
+
+
+def pytest_collection_finish() -> None:
+    """What is there when the tests begin stays; nobody need look through it for garbage."""
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Take away the models of a file: whoever imports `dscost.cli` has switched the collector off."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
 
 
 @pytest.fixture

@@ -139,9 +139,8 @@ def test_mobilenet_v1_made_of_standard_convolutions_costs_what_is_known_of_it() 
 
 # -- torchvision
 
-TORCHVISION = [
-    row for row in rows_of("torchvision_weights_meta") if row["model"] in builtin_names()
-]
+BUILTINS = frozenset(builtin_names())
+TORCHVISION = [row for row in rows_of("torchvision_weights_meta") if row["model"] in BUILTINS]
 
 
 def test_every_builtin_that_torchvision_has_is_held_against_it() -> None:
