@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dscost.budgets.checking import check
-from dscost.budgets.judging import CheckResult
+from dscost.budgets.findings import CheckResult
 from dscost.budgets.reading import read_budget
 from dscost.budgets.starting import Choice, at_least, starter_budget
 from dscost.cli import run
