@@ -14,9 +14,10 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 import xmlschema
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from program import run, start
+from properties import law
 
 import dscost
 from dscost.budgets.findings import (
@@ -612,7 +613,7 @@ def test_no_name_makes_a_link_of_a_sarif_message() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-@settings(max_examples=200, deadline=None)
+@law
 def test_any_name_and_message_can_be_read_back(name: str, layer: str, detail: str) -> None:
     of = result(
         over(name, layer=layer, detail=detail), over(f"{name}2", layer=detail, level="note")

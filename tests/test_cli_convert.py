@@ -399,7 +399,7 @@ def test_where_and_min_channels_choose_layers(
         (["--plan", "good.yaml", "-o", "good.yaml"], "good.yaml is read as --plan, a result would be written over it"),
         (["--goal", "macs=0.5x", "--goal", "error=0"], "--goal: one can be reached at a time, found macs=0.5x and err"),
         (["--plan", "other.yaml"], "other.yaml:2:10: '1' is no convolution (class ReLU)"),
-        (["--save-plan", "a.yaml", "-o", "a.yaml"], "two results would be written to one file"),
+        (["--save-plan", "a.yaml", "-o", "a.yaml", "--format", "table"], "two results would be written to one file"),
         (["--where", "nothing*"], "unknown convolution 'nothing*'"),
         (["--time-budget", "3s"], "--time-budget is for --goal latency_s"),
         (["--goal", "macs=0.5x", "--device", "cuda"], "--device is for --goal latency_s=…: nothing else is measured"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import dscost
-from dscost.analysis import count
+from dscost.analysis import Request, count
 from dscost.analysis.isolated import Died, Worker
 from dscost.analysis.workers import Process
 from dscost.cli import run
@@ -153,14 +153,14 @@ def test_a_model_that_dies_when_it_is_counted_again_is_judged_without_a_fix(fold
 def test_what_one_model_changes_does_not_change_the_next(folder: Path) -> None:
     with Worker() as worker:
         worker.count("nets.py:spoils", input=INPUT)
-        after = worker.count("nets.py:good", input=INPUT)
+        after = worker.count("nets.py:good", Request(INPUT))
     assert after.report.totals.as_is.weight_bytes == 4 * (64 * 3 * 9 + 64 + 64 * 64 * 9 + 64)
 
 
 def test_a_report_from_elsewhere_is_the_report_from_here(folder: Path) -> None:
-    here = count("nets.py:good", input=INPUT)
+    here = count("nets.py:good", Request(INPUT))
     with Worker() as worker:
-        there = worker.count("nets.py:good", input=INPUT)
+        there = worker.count("nets.py:good", Request(INPUT))
         assert there.report.to_dict() == here.report.to_dict()
         assert there.versions is not None
         assert here.versions is not None

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law, timing_with
 
-from dscost.analysis import analyze, count
+from dscost.analysis import Request, analyze, count
 from dscost.analysis.counting import CountedModel
 from dscost.budgets import checking
 from dscost.budgets.baseline import Baseline, baseline_text, known_of, parse_baseline
@@ -1506,7 +1506,7 @@ def test_one_model_can_be_checked_alone_without_the_others_looking_stale(tmp_pat
     known = {
         entry.name: known_of(entry, model, model.totals.as_is)
         for entry in read_budget(path).entries
-        for model in [count(entry.target, settings=dict(entry.settings)).report]
+        for model in [count(entry.target, Request(settings=dict(entry.settings))).report]
     }
     (tmp_path / "kept.json").write_text(baseline_text(known))
     for only, models in (("resnet18", 1), ("m", 2), ("m[width=0.5]", 1)):

@@ -305,7 +305,7 @@ def test_every_renderer_takes_every_report() -> None:
         assert render([LAYER, pointwise, MODEL], format_name, View(width=80)).endswith("\n")
 
 
-def test_a_renderer_can_be_added() -> None:
+def test_a_renderer_can_be_added(own_formats: None) -> None:
     register_renderer("test-count")(lambda said, view: f"{len(said.pages(view))} pages\n")
     assert render([LAYER, MODEL], "test-count", View()) == "2 pages\n"
 

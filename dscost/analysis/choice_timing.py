@@ -164,7 +164,7 @@ def time_both(
         result = bench.compare([case], CHECKING_SHARE * bench.budget_s, progress).get(case.name)
     if result is None:
         return None
-    return summarize(result.first_s).median_s, speedup_of(result.epochs)
+    return summarize(result.first_s).median_s, speedup_of(result.log_ratios)
 
 
 def _prepared(
@@ -247,7 +247,7 @@ def _paired(results: Mapping[int, Comparison]) -> dict[int, Seconds]:
         [second for result in results.values() for second in result.first_s]
     ).median_s
     times = {
-        rank: Seconds(as_is_s / speedup_of(result.epochs).median)
+        rank: Seconds(as_is_s / speedup_of(result.log_ratios).median)
         for rank, result in results.items()
     }
     return {AS_IS: Seconds(as_is_s), **times}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from dscost.analysis.counting import CountedModel
+    from dscost.analysis.targets import Request
     from dscost.analysis.workers import Process
     from dscost.layers.convolution import Shape
     from dscost.reports.records import Report, Totals
@@ -99,8 +100,13 @@ class Worker:
             if process is not None:
                 process.end()
 
-    def count(self, target: str, **options: Any) -> "CountedModel":
+    def count(self, target: str, request: "Request", **options: Any) -> "CountedModel":
         """Return what `analysis.count` returns; its versions stay in the worker.
+
+        Args:
+            target: As of `analysis.count`.
+            request: As of `analysis.count`.
+            options: The keywords of `analysis.count`.
 
         Raises:
             InputError: As `count` does; or the model's code has ended its process, or taken too
@@ -108,10 +114,11 @@ class Worker:
         """
         from dscost.analysis.counting import CountedModel
 
+        given = {"request": request, **options}
         try:
-            process, answer = self._ask(target, options)
+            process, answer = self._ask(target, given)
         except Died:  # the fault may be that of a model before it: a thread, an alarm
-            process, answer = self._ask(target, options)
+            process, answer = self._ask(target, given)
         if answer.is_spoilt and self._running is not None:
             self._retired.append(self._running)
             self._running = None
@@ -121,7 +128,7 @@ class Worker:
             versions = Elsewhere(process, target, answer.model, self._limit_s, again)
         return CountedModel(answer.report, answer.swaps or (), versions, answer.saved)  # type: ignore[arg-type]
 
-    def _ask(self, target: str, options: Mapping[str, Any]) -> "tuple[Process, Answer]":
+    def _ask(self, target: str, given: Mapping[str, Any]) -> "tuple[Process, Answer]":
         if (
             self._running is not None and not self._running.is_alive
         ):  # it died of the model before, after its answer
@@ -136,9 +143,7 @@ class Worker:
             self._running = Process()
         assert self._running is not None
         try:
-            return self._running, self._running.ask(
-                target, ("count", target, dict(options)), self._limit_s
-            )
+            return self._running, self._running.ask(target, ("count", target, given), self._limit_s)
         except Died as died:
             self._running = None
             if is_fresh:

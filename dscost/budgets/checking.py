@@ -5,7 +5,7 @@ from os import PathLike, environ
 from pathlib import Path
 from typing import NamedTuple
 
-from dscost.analysis import count, measure_model
+from dscost.analysis import Request, count, measure_model
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
 from dscost.budgets.baseline import Baseline, Known, baseline_from_git, known_of, read_baseline
@@ -234,16 +234,8 @@ def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedM
             if isinstance(first, int):
                 batch, given = batch or first, None
     counting = worker.count if worker is not None and runs_code(target) else count
-    return counting(
-        target,
-        input=given,
-        batch=batch,
-        dtype=entry.dtype,
-        settings=settings or None,
-        kwargs=kwargs or None,
-        trust=entry.trust,
-        folder=folder,  # for the path of a module, which names no file
-    )
+    request = Request(given, batch, entry.dtype, settings, kwargs, entry.trust)
+    return counting(target, request, folder=folder)  # for the path of a module, which names no file
 
 
 def _architecture(target: str) -> Architecture | None:

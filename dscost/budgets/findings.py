@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from dscost.budgets.records import Entry
 from dscost.reports.records import Report
+from dscost.reports.result import Result
 
 
 class Contribution(NamedTuple):
@@ -131,7 +132,7 @@ class Judgement(NamedTuple):
     passed: tuple[Passed, ...]
 
 
-class CheckResult(NamedTuple):
+class CheckResult(Result):
     """What a budget says.
 
     Args:
@@ -149,6 +150,13 @@ class CheckResult(NamedTuple):
     subjects: tuple[Subject, ...]
     strict: bool = False
     exit_zero: bool = False
+
+    def in_a_line(self) -> str:
+        """Return which budget it is, how many models were judged, and the verdict on all of them."""
+        code = self._replace(exit_zero=False).exit_code
+        verdict = ("within budget", "over budget", "not all could be judged")[code]
+        models = "1 model" if len(self.subjects) == 1 else f"{len(self.subjects)} models"
+        return f"{self.path}: {models}, {verdict}"
 
     def count_of(self, level: str) -> int:
         """Return the number of findings of a level."""

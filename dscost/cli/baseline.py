@@ -23,8 +23,8 @@ def baseline(
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="What update may take over: growth as NAME/METRIC, such as 'mobilenet_v1*/macs'; another target or "
-            "input as NAME, such as 'mobilenet_v1*'; repeatable.",
+            help="What update may take over: growth as NAME/METRIC, such as 'mobilenet_v1*/macs'; "
+            "another target or input as NAME, such as 'mobilenet_v1*'; repeatable.",
         ),
     ] = None,
     quiet: opt.Quiet = False,

@@ -18,7 +18,8 @@ from dscost.errors import InputError
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.copying import shared_tensors
 from dscost.reports.records import plain
-from dscost.rewriting.convolutions import Kernel, in_place_of, layout_of, with_others
+from dscost.rewriting.convolutions import Kernel, layout_of
+from dscost.rewriting.replacing import in_place_of, with_others
 from dscost.tracing import Arguments
 
 

@@ -28,6 +28,7 @@ from torch.nn import functional as F  # noqa: N812
 from dscost.converting.decomposing import Decomposition, Factors
 from dscost.converting.sites import Key, Site
 from dscost.errors import InputError, first_line
+from dscost.foreign.failures import must_pass
 from dscost.foreign.parts import each_parameter, set_training
 from dscost.modules.copying import copied
 from dscost.rewriting.convolutions import Kernel
@@ -126,7 +127,9 @@ def _run(
             for batch in batches:
                 given = batch.on(device)
                 running(*given.args, **given.kwargs)
-    except (Exception, SystemExit) as error:  # a model's own code may raise anything
+    except (Exception, SystemExit) as error:
+        if must_pass(error):
+            raise
         raise InputError(
             f"{type(running).__name__} cannot be run to calibrate it: {first_line(error)}"
         ) from error

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from dscost.analysis import count
+from dscost.analysis import AS_STATED, Request, count
 from dscost.analysis.choice_timing import time_both
 from dscost.converting.applying import Conversion, applied, undisturbed
 from dscost.converting.choosing import Figures, Goal, meets, parse_goal, trade_off
@@ -59,13 +59,13 @@ class Result(NamedTuple):
 
 def convert(
     target: Target,
+    input: Any = None,
     *,
     rank: int = 1,
     method: str = "svd",
     where: Where = None,
     plan: Planning | None = None,
     min_channels: int = MIN_CHANNELS,
-    input: Any = None,
     trust: bool = False,
 ) -> nn.Module:
     """Return a copy of a model with its convolutions made depthwise-separable, as near as can be.
@@ -87,6 +87,11 @@ def convert(
         target: An `nn.Module`, which is left as it is; of torch.compile's wrapper, what it wraps is
             converted. Or any target of the command line, made with the initial weights that the
             command gives it.
+        input: As `dscost.analyze` takes it: a shape, for costs; or tensors, whose values the
+            weights are fitted to as well. For several inputs to fit to, something to iterate over
+            that is no list: a generator, or a `torch.utils.data.DataLoader`; of its batches of
+            images and labels the first entry is taken, where the forward takes that and not all of
+            them. By default that of the plan, or what the target states; a module states none.
         rank: T, the spatial filters per input channel. At `min(Kh·Kw, N/G)` a layer is reproduced;
             more means that.
         method: `svd` for the best weights in the Frobenius norm, or `random` for initial ones,
@@ -96,12 +101,8 @@ def convert(
         plan: What to do by layer: a `Plan`, ranks or `"keep"` by name, or the path of a plan file;
             a layer that it does not name is kept. In place of `rank`, `where` and `min_channels`.
         min_channels: A convolution of fewer channels in or out is left alone.
-        input: As `dscost.analyze` takes it: a shape, for costs; or tensors, whose values the
-            weights are fitted to as well. For several inputs to fit to, something to iterate over
-            that is no list: a generator, or a `torch.utils.data.DataLoader`; of its batches of
-            images and labels the first entry is taken, where the forward takes that and not all of
-            them. By default that of the plan, or what the target states; a module states none.
-        trust: As of `dscost.analyze`.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
 
     Raises:
         InputError: An argument is wrong, weights or what layers see are missing or not finite, or
@@ -116,38 +117,41 @@ def convert(
     """
     return conversion(
         target,
+        input,
         rank=rank,
         method=method,
         where=where,
         plan=plan,
         min_channels=min_channels,
-        input=input,
         trust=trust,
     ).module
 
 
 def conversion(
     target: Target,
+    input: Any = None,
     *,
     rank: int = 1,
     method: str = "svd",
     where: Where = None,
     plan: Planning | None = None,
     min_channels: int = MIN_CHANNELS,
-    input: Any = None,
     trust: bool = False,
 ) -> Conversion:
     """Return what `convert` returns, with what became of each convolution: kept or not, error, costs.
 
     Args:
-        target: As of `convert`, like everything below.
-        rank: T.
-        method: `svd` or `random`.
-        where: Which layers.
-        plan: What to do by layer.
-        min_channels: A convolution of fewer is left alone.
-        input: Without it costs are unknown, but for params.
-        trust: Whether code that a `program.pt2` holds may run.
+        target: An `nn.Module`, which is left as it is, or any target of the command line; this and
+            all below as of `convert`.
+        input: A shape, tensors, or something that gives several; of a module without it costs are
+            unknown, but for params.
+        rank: T, the spatial filters per input channel.
+        method: `svd` for the best weights, or `random` for initial ones.
+        where: Names of layers, globs, a list of them, or a function of name and module.
+        plan: What to do by layer, in place of `rank`, `where` and `min_channels`.
+        min_channels: A convolution of fewer channels in or out is left alone.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
 
     Raises:
         InputError: An argument is wrong, or the model cannot be converted; `convert` lists how.
@@ -205,7 +209,7 @@ def plan(
     >>> plan(layers, "macs=0.6x", input=(1, 64, 8, 8)).layers
     {'0': 3, '1': 'keep'}
     """
-    subject = load_subject(target, input=input, weights=weights, trust=trust)
+    subject = load_subject(target, Request(input, trust=trust), weights=weights)
     timing = TimingOptions(budget_s=time_budget_s)
     with subject.importing():
         sites = _surveyed_subject(subject, where, min_channels)
@@ -214,19 +218,15 @@ def plan(
 
 def convert_target(
     target: Target,
+    request: Request = AS_STATED,
     *,
     goal: str | None = None,
     rank: int | None = None,
     plan: Planning | None = None,
     where: Where = None,
     min_channels: int | None = None,
-    input: Any = None,
-    batch: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-    kwargs: Mapping[str, Any] | None = None,
     weights: str | PathLike[str] | None = None,
     ignore_extra: bool = False,
-    trust: bool = False,
     timing: TimingOptions | None = None,
     every_layer: bool = False,
     progress: Progress | None = None,
@@ -235,18 +235,15 @@ def convert_target(
 
     Args:
         target: As of `plan`.
+        request: How it is to be counted; without an input it is that of the plan, or what the
+            target states.
         goal: As of `plan`.
         rank: Of every layer; 1 where neither a goal nor a plan is given.
         plan: As of `dscost.convert`.
         where: As of `dscost.convert`; a plan says it itself.
         min_channels: As of `dscost.convert`; a plan says it itself.
-        input: As `dscost.analyze` takes it; by default that of the plan, or what the target states.
-        batch: Replaces the batch of the first input.
-        settings: Of an architecture.
-        kwargs: Of the factory of a torch model.
         weights: As of `plan`.
         ignore_extra: Whether weights that the target does not have are left out.
-        trust: As of `plan`.
         timing: How to measure, for a goal of latency; its seed is that of random weights.
         every_layer: Whether tables show the layers that could not be converted one by one.
         progress: Told what is done.
@@ -259,20 +256,13 @@ def convert_target(
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     naming_input: AbstractContextManager[None] = nullcontext()
-    if given is not None and input is None and given.inputs:
-        input, naming_input = inputs_of(given.inputs), given.naming_its_input()
+    if given is not None and request.input is None and given.inputs:
+        request = request._replace(input=inputs_of(given.inputs))
+        naming_input = given.naming_its_input()
     timing = timing or TimingOptions()
     with naming_input:
         subject = load_subject(
-            target,
-            input=input,
-            batch=batch,
-            settings=settings,
-            kwargs=kwargs,
-            weights=weights,
-            ignore_extra=ignore_extra,
-            trust=trust,
-            seed=timing.seed,
+            target, request, weights=weights, ignore_extra=ignore_extra, seed=timing.seed
         )
     if progress:
         progress(0.0, "looking at weights")
@@ -353,7 +343,7 @@ def _made(
     if stated is None and plan is not None and plan.inputs:
         stated, naming_input = inputs_of(plan.inputs), plan.naming_its_input()
     with naming_input:
-        subject = load_subject(target, input=stated, trust=trust)
+        subject = load_subject(target, Request(stated, trust=trust))
     return subject.module, input if gives_several(input) else subject.arguments, subject.importing
 
 
@@ -393,7 +383,7 @@ def _done(
             batches=subject.batches,
             keeps_tensors=subject.is_own,
         )
-    after = count(done.module, input=subject.arguments).report.totals.as_is
+    after = count(done.module, Request(subject.arguments)).report.totals.as_is
     outcome = Outcome(
         target=subject.target,
         source=subject.source,

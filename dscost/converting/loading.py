@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dscost.analysis import count, module_source
+from dscost.analysis import AS_STATED, Request, count, module_source
 from dscost.analysis.traced import TracedVersions
 from dscost.converting.weights import load_weights
 from dscost.errors import InputError
@@ -114,25 +114,26 @@ def _as_tuples(values: Any) -> Any:
 
 def load_subject(
     target: "str | PathLike[str] | nn.Module",
+    request: Request = AS_STATED,
     *,
-    input: Any = None,
-    batch: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-    kwargs: Mapping[str, Any] | None = None,
     weights: str | PathLike[str] | None = None,
     ignore_extra: bool = False,
-    trust: bool = False,
     seed: int = 0,
 ) -> Subject:
     """Return a target as a module with values: those of a file, those that its code gives it, or random ones.
+
+    Args:
+        target: An `nn.Module`, which is left as it is, or any target of the command line.
+        request: How it is to be counted.
+        weights: A safetensors file or a state dict for it.
+        ignore_extra: Whether weights that it does not have are left out.
+        seed: Of random weights.
 
     Raises:
         InputError: The target or an argument is wrong, or the weights do not fit.
         UnavailableError: Something that is needed is not installed.
     """
-    source, arguments, name = module_source(
-        target, input=input, batch=batch, settings=settings, kwargs=kwargs, trust=trust
-    )
+    source, arguments, name = module_source(target, request)
     with own_random_numbers():
         torch.manual_seed(seed)
         if source.make_real is not None:
@@ -152,7 +153,7 @@ def load_subject(
     elif source.make_real is not None:
         explanations.append(f"The weights are those that {name} makes: --weights reads others.")
     with source.importing():
-        counted = count(module, input=arguments)
+        counted = count(module, Request(arguments))
     report, versions = counted.report, counted.versions
     assert isinstance(versions, TracedVersions)
     return Subject(
@@ -193,7 +194,7 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
         if not batches:
             raise InputError("input gives nothing: expected at least one input")
     else:
-        _, arguments, _ = module_source(root, input=input)
+        _, arguments, _ = module_source(root, Request(input))
         _require_one_call(root, arguments, given=input)
         batches = [arguments]
     valued = [_has_values(batch) for batch in batches]

@@ -18,8 +18,8 @@ from dscost.modules.copying import by_path
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_layer
 from dscost.reports.figures import Cost, chain_cost, cost_of_calls
-from dscost.rewriting.convolutions import Kernel
-from dscost.rewriting.kernels import kernel_of, spec_of, why_stays
+from dscost.rewriting.convolutions import Kernel, spec_of
+from dscost.rewriting.kernels import kernel_of, why_stays
 from dscost.tracing import Arguments, Event, Trace, trace
 
 MIN_CHANNELS = 32

@@ -18,7 +18,8 @@ from dscost.errors import some_of
 from dscost.foreign.parts import each_part
 from dscost.modules.building import build_conv
 from dscost.modules.copying import copied, set_apart, shared_tensors
-from dscost.rewriting.convolutions import Kernel, in_place_of, with_others
+from dscost.rewriting.convolutions import Kernel
+from dscost.rewriting.replacing import in_place_of, with_others
 
 SHOWN = 3
 """Attributes in a reason."""

@@ -17,7 +17,7 @@ from dscost.budgets.findings import CheckResult, Contribution, Finding, Passed, 
 from dscost.errors import DscostError, FileProblems
 from dscost.pages.finding_words import BOUNDS, finding_sentence, reasons
 from dscost.pages.findings import Found, Judged, NotJudged
-from dscost.pages.reports import ROOT
+from dscost.pages.layer_table import ROOT
 from dscost.pages.rules import RULES
 from dscost.reports.records import document
 
@@ -225,7 +225,7 @@ def worst_first(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def fingerprints(result: CheckResult) -> list[str]:
-    """Return what each finding is known by: the same while figures, lines and messages change, and unique.
+    """Return what each finding is known by: unique, and the same while its figures change.
 
     Findings that are alike in all that identifies them are counted in the order of the file.
     """
@@ -240,7 +240,7 @@ def fingerprints(result: CheckResult) -> list[str]:
 
 
 def below_root(path: Path) -> Path:
-    """Return a path below the repository that this runs in, or else the working directory; absolute outside them."""
+    """Return a path below the repository, or else the working directory; absolute outside them."""
     try:
         here = Path.cwd()
     except FileNotFoundError:  # somebody has deleted it

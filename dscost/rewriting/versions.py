@@ -14,26 +14,22 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from dscost.foreign.parts import children_of, unwrapped
-from dscost.layers.convolution import Shape
 from dscost.layers.variants import SEPARABLE, Convs
 from dscost.modules.building import build_stages
-from dscost.modules.copying import by_path, copied, deep_copied
+from dscost.modules.copying import by_path
 from dscost.networks.swaps import Swap, reading_input
 from dscost.rewriting.convolutions import (
     CONVOLUTIONS,
     FixedPadding,
     Kernel,
-    SamePadding,
-    carry_hooks,
-    describe,
     is_plain,
     layout_of,
     on_both_sides,
     padding_of_operator,
-    same_padding,
     tensor_of,
 )
 from dscost.rewriting.kernels import has_hooks, kernel_of
+from dscost.rewriting.replacing import describe, with_others
 from dscost.tracing import Event
 
 
@@ -93,11 +89,13 @@ def rewritten(
             same_bias = events[twin.positions[-1]].weights == events[swap.positions[-1]].weights
             _share_weights(new[events[twin.positions[0]].module], new[path], bias=same_bias)
     gone = run.passed_through(due)
-    new |= {path: PassedThrough().train(run.modules[path].training) for path in gone}
-    replaced = tuple(path for path in run.modules if path in new and gone.isdisjoint(_above(path)))
-    return Rewritten(
-        _copy(module, {run.modules[path]: new[path] for path in new}), tuple(left.items()), replaced
+    replaced = tuple(
+        path for path in run.modules if path in {*new, *gone} and gone.isdisjoint(_above(path))
     )
+    convs = {run.modules[path]: one for path, one in new.items() if path not in gone}
+    others = {run.modules[path]: PassedThrough().train(run.modules[path].training) for path in gone}
+    copy, _ = with_others(module, convs, others)
+    return Rewritten(copy, tuple(left.items()), replaced)
 
 
 class PassedThrough(nn.Identity):
@@ -132,9 +130,8 @@ class _Run:
     def kernels(self, swap: Swap) -> tuple[object, ...]:
         """Return what tells the weights of a swap apart: names of kernels, or the modules that compute them."""
         events = [self._events[at] for at in swap.positions]
-        weighty = [
-            event for event in events if event.conv or event is events[-1]
-        ]  # a linear layer may end a pair
+        # a linear layer may end a pair
+        weighty = [event for event in events if event.conv or event is events[-1]]
         return tuple(
             event.kernel if isinstance(event.kernel, str) else (event.module,) for event in weighty
         )
@@ -172,11 +169,9 @@ class _Run:
         applied = self._applied[path]
         if isinstance(applied, str):
             return applied
-        return (
-            None
-            if self._padding(module, calls)
-            else "it pads its inputs differently from call to call"
-        )
+        if not is_plain(module) and self._pads_otherwise(applied, calls):
+            return "it pads its inputs differently from call to call"
+        return None
 
     def _first_of_call(self, at: int) -> Event:
         """Return what a convolution's module does first to its input: the convolution itself, or its padding."""
@@ -189,51 +184,50 @@ class _Run:
             event = before
         return event
 
-    def _padding(self, module: _ConvNd, calls: Sequence[int]) -> "_Padding | None":
-        """Return how a convolution pads its input before the operator does; `None` if no rule holds for all calls."""
-        own = _own_padding(module)
-        if is_plain(module):
-            return own
-        convs, firsts = (
-            [self._events[call] for call in calls],
-            [self._first_of_call(call) for call in calls],
-        )
-        if firsts == convs:
-            return _Padding()
-        given = [first.input_shape for first in firsts]
-        dims = len(module.kernel_size)
-        totals = [
-            _differences(shape, conv.input_shape, dims)
-            for shape, conv in zip(given, convs, strict=True)
-        ]
-        if own.mode != "zeros" and set(totals) == {
-            _both_together(module._reversed_padding_repeated_twice)
-        }:
-            return own
-        conv = convs[0].conv
-        assert conv is not None
-        if totals == [same_padding(shape, conv) for shape in given]:
-            return _Padding(before=SamePadding(conv))
-        return (
-            _Padding(before=FixedPadding(on_both_sides(totals[0])))
-            if len(set(totals)) == 1
-            else None
-        )
+    def _pads_otherwise(self, kernel: Kernel, calls: Sequence[int]) -> bool:
+        """Whether a call of a module pads otherwise than it did when it was tried alone."""
+        for call in calls:
+            event, given = self._events[call], self._first_of_call(call).input_shape
+            assert event.conv is not None
+            totals = event.conv.padding_total
+            sizes = zip(event.input_shape[-len(totals) :], totals, strict=True)
+            passed_over = tuple(size + total for size, total in sizes)
+            expected = kernel.padded(torch.empty(given, device="meta")).shape
+            if expected[-len(totals) :] != passed_over:
+                return True
+        return False
 
     def replacement(self, swap: Swap, variant: str) -> nn.Module:
         """Return what takes the place of the first convolution of a swap."""
-        path = self._events[swap.positions[0]].module
+        at = swap.positions[0]
+        path = self._events[at].module
         old = self.modules[path]
         assert isinstance(old, _ConvNd)
-        padding = self._padding(old, [at for at in self._within[path] if self._events[at].conv])
-        assert padding is not None
         (name, first), *others = swap.convs(variant)
-        if padding.mode != "zeros":
-            first = replace(first, padding=padding.by_the_convolution, padding_mode=padding.mode)
-        new = _built_like(old, ((name, first), *others), padding.before)
+        before: nn.Module | None = None
+        mode: str = old.padding_mode
+        if not is_plain(old):
+            kernel = self._applied[path]
+            assert isinstance(kernel, Kernel)
+            before, mode = self._padding_before(kernel, at), kernel.conv.padding_mode
+        if mode != "zeros":
+            first = replace(first, padding=padding_of_operator(old), padding_mode=mode)
+        new = _built_like(old, ((name, first), *others), before)
         if not isinstance(new, _ConvNd):
             describe(new, swap.standard, old.padding)
         return new
+
+    def _padding_before(self, kernel: Kernel, at: int) -> nn.Module | None:
+        """Return what puts zeros around an input before the operator of a convolution does.
+
+        It stays a step of its own, though the operator might do it, since the model pays for it.
+        """
+        event = self._events[at]
+        assert event.conv is not None
+        if kernel.conv.padding_mode != "zeros" or self._first_of_call(at) is event:
+            return None
+        both = zip(kernel.conv.padding_total, event.conv.padding_total, strict=True)
+        return kernel.before or FixedPadding(on_both_sides([all_ - own for all_, own in both]))
 
     # -- what lies between the stages of a pair
 
@@ -291,36 +285,6 @@ def _above(path: str) -> list[str]:
     return [".".join(names[:end]) for end in range(1, len(names))]
 
 
-# -- how a convolution pads
-
-
-class _Padding(NamedTuple):
-    """What a module adds to its input before the operator of the convolution runs.
-
-    Args:
-        before: A module that does it, if the convolution that replaces it cannot.
-        by_the_convolution: `padding` of the convolution where its `mode` is not zeros.
-        mode: `padding_mode` of the convolution.
-    """
-
-    before: nn.Module | None = None
-    by_the_convolution: Any = None
-    mode: str = "zeros"
-
-
-def _own_padding(module: _ConvNd) -> _Padding:
-    return _Padding(by_the_convolution=padding_of_operator(module), mode=module.padding_mode)
-
-
-def _differences(before: Shape, after: Shape, dims: int) -> Shape:
-    return tuple(b - a for a, b in zip(before[-dims:], after[-dims:], strict=True))
-
-
-def _both_together(sides: Sequence[int]) -> Shape:
-    """Return the sums per dimension of what `pad` takes: both sides, last dimension first."""
-    return tuple(sides[at] + sides[at + 1] for at in range(len(sides) - 2, -1, -2))
-
-
 # -- making it
 
 
@@ -349,19 +313,3 @@ def _share_weights(first: nn.Module, new: nn.Module, *, bias: bool) -> None:
 
 def _convs_in(module: nn.Module) -> list[_ConvNd]:
     return [part for part in module.modules() if isinstance(part, _ConvNd)]
-
-
-def _copy(root: nn.Module, new: Mapping[nn.Module, nn.Module]) -> nn.Module:
-    """Return a copy with some modules replaced; a new convolution has the hooks of the old one.
-
-    Raises:
-        InputError: It cannot be copied.
-    """
-    copy, memo = copied(root, new)
-    convs = {
-        old: made
-        for old, made in new.items()
-        if isinstance(old, _ConvNd) and not isinstance(made, PassedThrough)
-    }
-    carry_hooks(convs, lambda hooks: deep_copied(hooks, memo, of=root))
-    return copy
