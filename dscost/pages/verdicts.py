@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from dscost.budgets.judging import CheckResult, Finding, Passed
+from dscost.budgets.findings import CheckResult, Finding, Passed
 from dscost.budgets.records import Entry
 from dscost.errors import DscostError
 from dscost.pages import Said
