@@ -137,7 +137,7 @@ def convert(
             every_layer=every_layer,
             progress=progress,
         )
-        out.check(result.converted)
+        out.check(result.outcome)
         text = result.plan_text() if save or save_plan else ""
         if save is not None:
             save_weights(result.module, save, {"dscost": __version__, "plan": text})
@@ -145,7 +145,7 @@ def convert(
         write_whole(save_plan, text)
     for written in filter(None, (save, save_plan)):
         out.note(f"wrote {written}")
-    out.write(result.converted)
+    out.write(result.outcome)
 
 
 def _refuse_measuring(**given: object) -> None:

@@ -12,7 +12,7 @@ from dscost.converting.choosing import Figures, Goal, meets, trade_off
 from dscost.converting.deciding import Decided
 from dscost.converting.loading import Subject
 from dscost.converting.plan_file import Plan
-from dscost.converting.results import Converted, Latency, LayerOutcome, Outcome, commented
+from dscost.converting.results import Latency, LayerOutcome, Outcome, commented
 from dscost.converting.sites import Site
 from dscost.notation.units import format_seconds
 from dscost.reports.figures import Cost
@@ -26,16 +26,16 @@ class Result(NamedTuple):
     Args:
         module: A new one.
         plan: What was done.
-        converted: What came of it.
+        outcome: What came of it.
     """
 
     module: nn.Module
     plan: Plan
-    converted: Converted
+    outcome: Outcome
 
     def plan_text(self) -> str:
         """Return the plan as YAML, with its figures as comments."""
-        return commented(self.plan, self.converted.outcome)
+        return commented(self.plan, self.outcome)
 
 
 def done(subject: Subject, sites: Sequence[Site], decided: Decided, *, every_layer: bool) -> Result:
@@ -77,8 +77,10 @@ def done(subject: Subject, sites: Sequence[Site], decided: Decided, *, every_lay
             *_unexpected(decided, after),
         ),
         explanations=subject.explanations,
+        environment=decided.environment,
+        every_layer=every_layer,
     )
-    return Result(conversion.module, plan, Converted(outcome, decided.environment, every_layer))
+    return Result(conversion.module, plan, outcome)
 
 
 def _with_plan(layer: LayerOutcome, decided: Decided) -> LayerOutcome:
@@ -142,7 +144,7 @@ def measured(
     progress: Progress | None,
 ) -> Result:
     """Return the result with the time of the converted model itself, beside what was promised."""
-    outcome = result.converted.outcome
+    outcome = result.outcome
     latency = outcome.latency
     assert latency is not None
     if not latency.is_predicted:
@@ -170,7 +172,7 @@ def measured(
         is_met=_is_met_by(goal, before_s, speedup, outcome),
         notes=(*outcome.notes, note),
     )
-    return result._replace(converted=result.converted._replace(outcome=outcome))
+    return result._replace(outcome=outcome)
 
 
 def _is_met_by(goal: Goal, before_s: float, speedup: Speedup, outcome: Outcome) -> bool | None:

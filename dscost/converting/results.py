@@ -107,6 +107,8 @@ class Outcome(NamedTuple):
             is.
         notes: What the reader must know.
         explanations: What helps to read the errors.
+        environment: Where times were measured, if any were.
+        every_layer: Whether tables show the layers that could not be converted one by one.
     """
 
     target: str
@@ -126,33 +128,23 @@ class Outcome(NamedTuple):
     curve: tuple[CurvePoint, ...]
     notes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
+    environment: Environment | None = None
+    every_layer: bool = False
 
     @property
     def converted(self) -> int:
         """How many layers are depthwise-separable now."""
-        return sum(layer.rank is not None for layer in self.layers)
-
-
-class Converted(NamedTuple):
-    """An outcome, and where its times were measured.
-
-    Args:
-        outcome: What became of the model.
-        environment: Where times were measured, if any were.
-        every_layer: Whether tables show the layers that could not be converted one by one.
-    """
-
-    outcome: Outcome
-    environment: Environment | None = None
-    every_layer: bool = False
+        return sum(layer.converted for layer in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        conversion = plain(self.outcome._replace(layers=()))
-        conversion["layers"] = [
-            {key: plain(getattr(layer, key)) for key in LAYER_KEYS} for layer in self.outcome.layers
-        ]
-        return {"environment": plain(self.environment), "conversion": conversion}
+        """Return what the JSON of `dscost convert` has under `conversion`."""
+        found = {key: plain(getattr(self, key)) for key in OUTCOME_KEYS if key != "layers"}
+        layers = [{key: plain(getattr(one, key)) for key in LAYER_KEYS} for one in self.layers]
+        return {key: layers if key == "layers" else found[key] for key in OUTCOME_KEYS}
+
+
+OUTCOME_KEYS = Outcome._fields[:-2]
+"""What the JSON of `dscost convert` has under `conversion`."""
 
 
 def commented(plan: Plan, outcome: Outcome) -> str:

@@ -79,7 +79,7 @@ def check_columns(view: View, columns: Sequence[str]) -> None:
 _HOMES = {
     "Report": "dscost.pages.reports",
     "Comparison": "dscost.pages.comparisons",
-    "Converted": "dscost.pages.conversions",
+    "Outcome": "dscost.pages.conversions",
     "CheckResult": "dscost.pages.verdicts",
     "DscostError": "dscost.pages.verdicts",
     "Ceilings": "dscost.pages.device",

@@ -5,7 +5,7 @@ from typing import Any
 
 from dscost.converting.choosing import CurvePoint, figure_text
 from dscost.converting.plan_file import KEEP
-from dscost.converting.results import Converted, LayerOutcome, Outcome
+from dscost.converting.results import LayerOutcome, Outcome
 from dscost.notation.units import (
     UNKNOWN,
     format_count,
@@ -17,7 +17,7 @@ from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
-from dscost.reports.records import head
+from dscost.reports.records import head, plain
 
 ERROR_NOTE = (
     "An error is how far a layer's kernel is from the one it stands for, relative to its norm: "
@@ -54,14 +54,13 @@ _CURVE_COLUMNS = [
 ]
 
 
-def page_of(converted: Converted, view: View) -> Page:
+def page_of(outcome: Outcome, view: View) -> Page:
     """Return the page of a converted model.
 
     Raises:
         UnknownNameError: The view asks for a column that there is not.
     """
-    outcome = converted.outcome
-    rows = list(_layer_rows(converted))
+    rows = list(_layer_rows(outcome))
     sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows)] if rows else []
     sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome, view))))
     if outcome.goal is not None and len(outcome.curve) > 1:
@@ -137,11 +136,11 @@ def _proof(outcome: Outcome) -> str:
     return f"with {least} that meets it{by}"
 
 
-def _layer_rows(converted: Converted) -> Iterator[Row]:
+def _layer_rows(outcome: Outcome) -> Iterator[Row]:
     """Yield a row for each layer that could be converted; the others are added up by reason."""
     alone: dict[str, list[LayerOutcome]] = {}
-    for layer in converted.outcome.layers:
-        if layer.planned or converted.every_layer:
+    for layer in outcome.layers:
+        if layer.planned or outcome.every_layer:
             yield _layer_row(layer)
         else:
             alone.setdefault(layer.reason or "", []).append(layer)
@@ -292,21 +291,25 @@ class ConvertedSaid(Said):
     what = "a conversion"
     row_columns = CSV_COLUMNS
 
-    def __init__(self, converted: Converted) -> None:
-        self._converted = converted
+    def __init__(self, outcome: Outcome) -> None:
+        self._outcome = outcome
 
     def pages(self, view: View) -> list[Page]:
         """Return one page: what became of the layers, and what the whole costs."""
-        return [page_of(self._converted, view)]
+        return [page_of(self._outcome, view)]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return every layer and every point of the curve."""
-        return {**head("convert"), "conventions": CONVENTIONS, **self._converted.to_dict()}
+        return {
+            **head("convert"),
+            "conventions": CONVENTIONS,
+            "environment": plain(self._outcome.environment),
+            "conversion": self._outcome.to_dict(),
+        }
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return a row for each convolution; the rank of one that was kept is missing."""
-        outcome = self._converted.outcome
-        return (_csv_row(outcome.target, layer) for layer in outcome.layers)
+        return (_csv_row(self._outcome.target, layer) for layer in self._outcome.layers)
 
 
 said = ConvertedSaid
