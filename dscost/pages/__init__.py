@@ -61,6 +61,8 @@ _HOMES = {
     "Converted": "dscost.pages.conversions",
     "CheckResult": "dscost.pages.verdicts",
     "DscostError": "dscost.pages.verdicts",
+    "Baseline": "dscost.pages.baselines",
+    "Kept": "dscost.pages.baselines",
     "Ceilings": "dscost.pages.device",
     "Verification": "dscost.pages.verifications",
     "Listing": "dscost.pages.listings",
