@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dscost.analysis import analyze, layer
     from dscost.analysis.verifying import Verification, verify
     from dscost.budgets.checking import check
-    from dscost.budgets.judging import CheckResult
+    from dscost.budgets.findings import CheckResult
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
@@ -56,7 +56,7 @@ __all__ = [
 may be another tomorrow."""
 
 _HOMES = {
-    "CheckResult": "dscost.budgets.judging",
+    "CheckResult": "dscost.budgets.findings",
     "Comparison": "dscost.comparing.differences",
     "ConvSpec": "dscost.layers.convolution",
     "DscostError": "dscost.errors",

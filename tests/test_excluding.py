@@ -11,7 +11,7 @@ import pytest
 from dscost.budgets.baseline import fingerprint_of
 from dscost.budgets.checking import check
 from dscost.budgets.excluding import rest_of, why_inexact
-from dscost.budgets.judging import CheckResult
+from dscost.budgets.findings import CheckResult
 from dscost.budgets.keeping import count_all
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Entry, Exclusion, Limit

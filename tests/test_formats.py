@@ -74,8 +74,8 @@ def toy(own_formats: None) -> None:
         for page in said.pages(view):
             parts += [f"toy: {page.heading}", *page.lines, *page.closing]
             parts += [cell for sheet in page.sheets for row in sheet.rows for cell in row.cells.values()]  # fmt: skip
-        rows = said.rows()
-        return "\n".join([*parts, csv_text(rows.columns, rows.cells), json_text(said.data(view))])
+        rows = csv_text(said.row_columns, said.rows())
+        return "\n".join([*parts, rows, json_text(said.data(view))])
 
 
 @pytest.mark.parametrize("command", RESULTS)

@@ -9,7 +9,7 @@ import pytest
 
 from dscost.analysis import Request
 from dscost.budgets.checking import check
-from dscost.budgets.judging import CheckResult
+from dscost.budgets.findings import CheckResult
 from dscost.budgets.reading import read_budget
 from dscost.budgets.starting import at_least, starter_budget
 from dscost.cli import run

@@ -5,7 +5,8 @@ other, so that torch is loaded once, and is replaced when it has died, or when a
 it so that the next would be counted differently.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -121,11 +122,10 @@ class Worker:
         if answer.is_spoilt and self._running is not None:
             self._retired.append(self._running)
             self._running = None
-        versions = (
-            Elsewhere(process, target, answer.model, self._limit_s)
-            if answer.swaps is not None
-            else None
-        )
+        versions = None
+        if answer.swaps is not None:
+            again = partial(self._ask, target, options)
+            versions = Elsewhere(process, target, answer.model, self._limit_s, again)
         return CountedModel(answer.report, answer.swaps or (), versions, answer.saved)  # type: ignore[arg-type]
 
     def _ask(self, target: str, given: Mapping[str, Any]) -> "tuple[Process, Answer]":
@@ -152,10 +152,26 @@ class Worker:
 
 
 class Elsewhere:
-    """The versions of a model that is in a worker: see `counting.Versions`."""
+    """The versions of a model that is in a worker: see `counting.Versions`.
 
-    def __init__(self, process: "Process", target: str, model: int, limit_s: float) -> None:
+    Args:
+        process: The worker.
+        target: Names the model in errors.
+        model: Its number there.
+        limit_s: How long an answer may take.
+        again: Counts the model once more, for where its worker has died of another one.
+    """
+
+    def __init__(
+        self,
+        process: "Process",
+        target: str,
+        model: int,
+        limit_s: float,
+        again: "Callable[[], tuple[Process, Answer]]",
+    ) -> None:
         self._process, self._target, self._model, self._limit_s = process, target, model, limit_s
+        self._again = again
 
     def layer_of(self, swap: Any) -> "tuple[str, Shape]":
         """Return the layer that a swap stands with, and the shape of its input."""
@@ -165,8 +181,14 @@ class Elsewhere:
         """Return what the versions cost with these swaps and no others.
 
         Raises:
-            InputError: The worker has died meanwhile.
+            InputError: The worker has died meanwhile, and another one dies of this model.
         """
+        if not self._process.is_alive:
+            try:
+                self._process, answer = self._again()
+            except Died as died:
+                raise InputError(str(died)) from died
+            self._model = answer.model
         places = tuple(swap.place for swap in swaps)
         return self._asked(("totals", self._model, places)).report.totals
 

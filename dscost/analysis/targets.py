@@ -107,7 +107,7 @@ def _found(
             target, request.kwargs, trust=request.trust, folder=folder, has_input=has_input
         )
         name = str(target)
-    elif not hasattr(target, "named_modules"):
+    elif isinstance(target, type) or not hasattr(target, "named_modules"):
         raise InputError(
             f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}"
         )

@@ -1,6 +1,6 @@
 """A model counted by two independent methods, and where they differ."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
     from dscost.tracing import Event, Trace
 
-# operators of aten that torch takes apart before `FlopCounterMode` sees them, into parts for which
-# it has no formula; those that reach it whole are looked up in its own table
-_WITHOUT_FORMULA = {
-    f"aten::{name}" for name in ("inner", "bilinear", "cdist", "pdist", "tensordot")
-}
+_KNOWN_IN_PARTS = ("attention", "convolution", "linear", "recurrent", "transposed_convolution")
+"""What torch takes apart, if at all, into parts that `FlopCounterMode` counts; of other operators
+that it takes apart nobody knows, so each may be a cause."""
 
 MOST_CAUSES = 8
 """Causes of one difference that are tried in all combinations."""
@@ -213,7 +211,7 @@ def _reason(traced: "Trace", path: str, theirs: int, on_cpu: bool) -> str:
     causes: dict[tuple[str, str], list[Event]] = {}
     for event in traced.events:
         if path in event.stack and event.macs:
-            cause = _cause(event, on_cpu)
+            cause = _cause(event, on_cpu, traced.elsewhere)
             if cause:
                 causes.setdefault((cause, event.operator), []).append(event)
             else:
@@ -251,8 +249,16 @@ _NO_FORMULA = "FlopCounterMode has no formula for"
 _BOTH_BRANCHES = "FlopCounterMode shows both branches of a torch.cond"
 
 
-def _cause(event: "Event", on_cpu: bool) -> str:
-    """Return why `FlopCounterMode` may count an operator otherwise."""
+def _cause(event: "Event", on_cpu: bool, in_threads: Set[str]) -> str:
+    """Return why `FlopCounterMode` may count an operator otherwise.
+
+    Args:
+        event: The operator.
+        on_cpu: Whether that counter ran it for real.
+        in_threads: Paths of the modules that ran in threads of the model's own.
+    """
+    if not in_threads.isdisjoint(event.stack):
+        return "FlopCounterMode does not see what runs in other threads"
     if event.unusual == "complex":
         return "FlopCounterMode does not count a complex product as four real ones"
     if event.unusual == "sparse":
@@ -283,20 +289,26 @@ _WHOLE_ON_CPU = {
 
 @cache
 def _lacks_formula(operator: str) -> bool:
-    """Whether an operator that we count reaches `FlopCounterMode` whole, or in parts, and is not in its table."""
+    """Whether `FlopCounterMode` may not count an operator that we count, whole or in parts."""
     import torch
     from torch.utils.flop_counter import flop_registry
 
     from dscost.tracing.operators import can_decompose
+    from dscost.tracing.rules import word_of
 
     namespace, _, name = operator.partition("::")
     if namespace == "higher_order":
         return False
-    if operator in _WITHOUT_FORMULA or namespace != "aten":
+    if namespace != "aten":
         return True
     packet = getattr(torch.ops.aten, name)
+    if packet in flop_registry:
+        return False
     overloads = (getattr(packet, overload) for overload in packet.overloads())
-    return packet not in flop_registry and not any(map(can_decompose, overloads))
+    is_taken_apart = any(map(can_decompose, overloads))
+    # of matmul only products with a vector end in parts that are not counted, see `_cause`
+    is_known = word_of(operator) in _KNOWN_IN_PARTS or operator == "aten::matmul"
+    return not (is_taken_apart and is_known)
 
 
 def _their_counts(events: "Sequence[Event]") -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike, environ
 from pathlib import Path
 
@@ -8,22 +8,20 @@ from dscost.analysis import Request, count, measure_model
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
 from dscost.budgets.baseline import Baseline, read_baseline
+from dscost.budgets.findings import CheckResult, Subject
+from dscost.budgets.fixing import with_fix
 from dscost.budgets.from_git import baseline_from_git
-from dscost.budgets.judging import CheckResult, Finding, Rescue, Subject, judge
-from dscost.budgets.metrics import model_figure
+from dscost.budgets.judging import judge
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget, Entry
 from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture
-from dscost.reports.figures import FIGURES
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
 from dscost.timing import Progress
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
-
-RESCUE_FINDINGS = ("over_max", "grew", "new_cost")
 
 
 def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
@@ -110,7 +108,7 @@ def check(
             for subject, model in pairs
             if model is not None
         }
-        findings = tuple(_with_rescue(finding, models) for finding in found.findings)
+        findings = tuple(with_fix(finding, models) for finding in found.findings)
     return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
 
 
@@ -226,47 +224,3 @@ def placed(target: str, folder: Path) -> str:
     """Return a target whose file, if it is one, is sought beside the budget."""
     path, rest = split_file(target) or (None, "")
     return target if path is None or Path(path).is_absolute() else f"{folder / path}{rest}"
-
-
-def _with_rescue(finding: Finding, models: Mapping[str, tuple[Entry, CountedModel]]) -> Finding:
-    """Return a finding with the fewest swaps that bring the model back under its limit, if any do."""
-    entry, model = models.get(finding.entry, (None, None))
-    if (
-        finding.kind not in RESCUE_FINDINGS
-        or finding.layer is not None
-        or finding.metric is None
-        or not FIGURES[finding.metric].is_rescued
-        or finding.limit is None
-        or finding.value is None
-        or entry is None
-        or model is None
-        or model.versions is None
-    ):
-        return finding
-    versions, metric, limit = model.versions, finding.metric, finding.limit
-    saved = {}
-    for layer in model.report.layers:
-        if layer.variants and layer.could_be_separable and not entry.excludes(layer):
-            saving = getattr(layer.variants["standard"], metric) - getattr(
-                layer.variants["depthwise_separable"], metric
-            )
-            if saving > 0:
-                saved[layer.name] = saving
-    excluded = finding.value - (model_figure(model.report, model.report.totals.as_is, metric) or 0)
-    chosen: list[str] = []
-    left = finding.value
-    for name in sorted(saved, key=lambda name: -saved[name]):
-        chosen.append(name)
-        left -= saved[name]
-        if left > limit:
-            continue
-        # what the sum of the layers promises, the whole has to keep
-        swaps = [swap for swap in model.swaps if versions.layer_of(swap)[0] in chosen]
-        try:
-            totals = versions.totals(swaps)
-        except InputError:  # its process has died since: the verdict stands without a way out
-            return finding
-        value = (model_figure(model.report, totals.depthwise_separable, metric) or 0) + excluded
-        if value <= limit:
-            return finding._replace(rescue=Rescue(tuple(chosen), value))
-    return finding

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from dscost.analysis.isolated import Worker
 from dscost.budgets.baseline import Baseline, Known, baseline_text, known_of, read_baseline
 from dscost.budgets.checking import chosen, counted, find_budget, is_of
-from dscost.budgets.judging import without_excluded
+from dscost.budgets.excluding import rest_of
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget
 from dscost.budgets.updating import Update, updated
@@ -203,7 +203,7 @@ def count_all(
             if budget.policy_of(entry)["on_unloadable_model"] == "fail":
                 raise InputError(unloadable[name])
             continue
-        cost = without_excluded(entry, subject.report)
+        cost = rest_of(entry, subject.report).cost
         known[name] = known_of(entry, subject.report, cost)
     return Counted(known, unloadable)
 

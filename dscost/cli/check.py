@@ -18,7 +18,7 @@ from dscost.pages import View
 from dscost.rendering import rendered
 
 if TYPE_CHECKING:
-    from dscost.budgets.judging import CheckResult
+    from dscost.budgets.findings import CheckResult
 
 Budgets = Annotated[
     list[Path] | None,

@@ -60,11 +60,11 @@ def compare(
 ) -> None:
     """Say what differs between models, in total and layer by layer. Nothing is timed."""
     from dscost.comparing.targets import compare as compare_models
-    from dscost.pages.comparisons import check_view
+    from dscost.pages.comparisons import ComparisonSaid
 
     view = View(depth=depth, sort=sort, top=top)
     out = asked.output("compare", view, read=target_files(targets))
-    check_view(out.view, out.says)
+    ComparisonSaid.check(out.view, out.says)
     request = opt.parse_request(inputs, setting, kwargs, batch=batch, dtype=dtype, trust=trust)
     with foreign_code(*targets), out.progress() as progress:
         found = compare_models(

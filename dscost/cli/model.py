@@ -82,11 +82,11 @@ def model(
     load_timeout: opt.LoadTimeout = None,
 ) -> None:
     """Count a model layer by layer: as it is, standard, and depthwise-separable; and time it."""
-    from dscost.pages.reports import check_view
+    from dscost.pages.reports import ReportsSaid
 
     view = View(depth=depth, sort=sort, top=top, explain=explain)
     out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
-    check_view(out.view, out.says)
+    ReportsSaid.check(out.view, out.says)
     opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     timing = opt.timing_options(

@@ -28,7 +28,8 @@ from dscost.modules.copying import by_path, copied_to_run
 from dscost.rewriting.kernels import are_close
 from dscost.sources.stated import stated_by
 from dscost.tracing import Arguments, Trace, arguments_of, trace
-from dscost.tracing.standins import STANDS_FOR, tensors_held_by
+from dscost.tracing.meta_copies import STANDS_FOR
+from dscost.tracing.object_contents import tensors_held_by
 
 SHOWN = 3
 """Names of layers in an error."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dscost.errors import some_of
 from dscost.notation.units import format_bytes, format_count
-from dscost.pages import Rows, Said
+from dscost.pages import Said
 from dscost.pages.page import Page, View
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import head
@@ -20,6 +20,7 @@ class BaselineSaid(Said):
     """What is to be said of a baseline."""
 
     what = "a baseline"
+    row_columns = ("model", "metric", "value")
 
     def __init__(self, found: "Baseline") -> None:
         self._found = found
@@ -41,20 +42,18 @@ class BaselineSaid(Said):
         """Return the document that the file holds."""
         return self._found.to_dict()
 
-    def rows(self) -> Rows:
-        """Return a row per model and figure."""
-        cells = (
-            {"model": name, "metric": metric, "value": int(value)}
-            for name, known in sorted(self._found.models.items())
-            for metric, value in sorted(known.figures.items())
-        )
-        return Rows(("model", "metric", "value"), cells)
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield a row per model and figure."""
+        for name, known in sorted(self._found.models.items()):
+            for metric, value in sorted(known.figures.items()):
+                yield {"model": name, "metric": metric, "value": int(value)}
 
 
 class KeptSaid(Said):
     """What is to be said of a baseline that was saved or updated."""
 
     what = "a baseline"
+    row_columns = ("kind", "text")
 
     def __init__(self, kept: "Kept") -> None:
         self._kept = kept
@@ -79,11 +78,10 @@ class KeptSaid(Said):
             "unloadable": dict(kept.unloadable),
         }
 
-    def rows(self) -> Rows:
-        """Return a row per line that people read."""
-        lines = {"note": notes(self._kept), "problem": problems(self._kept)}
-        cells = ({"kind": kind, "text": text} for kind, found in lines.items() for text in found)
-        return Rows(("kind", "text"), cells)
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield a row per line that people read."""
+        yield from ({"kind": "note", "text": text} for text in notes(self._kept))
+        yield from ({"kind": "problem", "text": text} for text in problems(self._kept))
 
 
 def said(found: "Baseline | Kept") -> Said:

@@ -13,7 +13,7 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.pages import Rows, Said
+from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
@@ -52,31 +52,6 @@ _CURVE_COLUMNS = [
     Column("converted", "layers converted", 2),
     Column("goal", "", 0, "left"),
 ]
-
-
-class ConvertedSaid(Said):
-    """What is to be said of a converted model."""
-
-    what = "a conversion"
-
-    def __init__(self, converted: Converted) -> None:
-        self._converted = converted
-
-    def pages(self, view: View) -> list[Page]:
-        """Return one page: what became of the layers, and what the whole costs."""
-        return [page_of(self._converted, view)]
-
-    def data(self, view: View) -> dict[str, Any]:
-        """Return every layer and every point of the curve."""
-        return {**head("convert"), "conventions": CONVENTIONS, **self._converted.to_dict()}
-
-    def rows(self) -> Rows:
-        """Return a row for each convolution; the rank of one that was kept is missing."""
-        outcome = self._converted.outcome
-        return Rows(CSV_COLUMNS, (_csv_row(outcome.target, layer) for layer in outcome.layers))
-
-
-said = ConvertedSaid
 
 
 def page_of(converted: Converted, view: View) -> Page:
@@ -309,3 +284,29 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
             "latency_is_predicted": predicted,
         }
     return {key: value for key, value in cells.items() if value is not None}
+
+
+class ConvertedSaid(Said):
+    """What is to be said of a converted model."""
+
+    what = "a conversion"
+    row_columns = CSV_COLUMNS
+
+    def __init__(self, converted: Converted) -> None:
+        self._converted = converted
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page: what became of the layers, and what the whole costs."""
+        return [page_of(self._converted, view)]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return every layer and every point of the curve."""
+        return {**head("convert"), "conventions": CONVENTIONS, **self._converted.to_dict()}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Return a row for each convolution; the rank of one that was kept is missing."""
+        outcome = self._converted.outcome
+        return (_csv_row(outcome.target, layer) for layer in outcome.layers)
+
+
+said = ConvertedSaid

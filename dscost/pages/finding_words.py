@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from dscost.budgets.judging import Contribution, Finding
+from dscost.budgets.findings import Contribution, Finding
 from dscost.errors import some_of
 from dscost.notation.quantities import QUANTITIES
 from dscost.notation.units import format_bytes, format_count, format_seconds
@@ -199,12 +199,11 @@ def reasons(finding: Finding) -> list[str]:
         lines.append(
             f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}"
         )
-    if finding.rescue:
-        names = some_of([name or ROOT for name in finding.rescue.layers], 3)
-        lines.append(
-            f"depthwise-separable, {names} would bring it to {exact(metric, finding.rescue.value)} "
-            f"{FIGURES[metric].in_words}"
-        )
+    fix = finding.suggested_fix
+    if fix:
+        names = some_of([name or ROOT for name in fix.layers], 3)
+        value = f"{exact(metric, fix.value)} {FIGURES[metric].in_words}"
+        lines.append(f"depthwise-separable, {names} would bring it to {value}")
     return lines
 
 

@@ -1,6 +1,6 @@
 """A report → a page: which sheets there are, what stands in their cells."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dscost.notation.units import (
@@ -9,7 +9,7 @@ from dscost.notation.units import (
     format_factor,
     format_shape,
 )
-from dscost.pages import Rows, Said
+from dscost.pages import Said
 from dscost.pages.layer_table import (
     LAYER_COLUMNS,
     SORT_KEYS,
@@ -17,7 +17,7 @@ from dscost.pages.layer_table import (
     figure_columns,
     layer_rows,
 )
-from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
 from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
     LATENCY,
@@ -55,6 +55,9 @@ class ReportsSaid(Said):
     """What is to be said of reports."""
 
     what = "a report"
+    columns = tuple(column.key for column in LAYER_COLUMNS)
+    sort_keys = ("layer", *SORT_KEYS)
+    row_columns = CSV_COLUMNS
 
     def __init__(self, *reports: Report) -> None:
         self._reports = reports
@@ -67,7 +70,7 @@ class ReportsSaid(Said):
         """Return all of them in one document."""
         return document(self._reports, command=view.command)
 
-    def rows(self) -> Rows:
+    def rows(self) -> Iterator[dict[str, Any]]:
         """Return one row per layer and variant."""
         return rows_of(self._reports)
 
@@ -87,22 +90,6 @@ def page_of(report: Report, view: View) -> Page:
 def column_headers() -> Mapping[str, str]:
     """Return every key that `--columns` takes for some report, with its header."""
     return {column.key: column.header for column in (*_VARIANT_COLUMNS, *LAYER_COLUMNS)}
-
-
-def check_view(view: View, says: str) -> None:
-    """Refuse a view of a model that asks for a column or a sort key that there is not.
-
-    Args:
-        view: As asked for.
-        says: What is shown of it: `rows` have other columns than `pages`.
-
-    Raises:
-        UnknownNameError: It does.
-    """
-    if says == "rows":
-        check_keys(view, CSV_COLUMNS)
-    else:
-        check_keys(view, (column.key for column in LAYER_COLUMNS), ("layer", *SORT_KEYS))
 
 
 # -- one layer

@@ -13,7 +13,7 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any
 
-from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue
+from dscost.budgets.findings import CheckResult, Contribution, Finding, Passed, SuggestedFix
 from dscost.errors import DscostError, FileProblems
 from dscost.pages.finding_words import BOUNDS, finding_sentence, reasons
 from dscost.pages.findings import Found, Judged, NotJudged
@@ -59,13 +59,18 @@ def document_of(result: CheckResult) -> dict[str, Any]:
     }
 
 
+_KEYS = {"suggested_fix": "rescue"}
+"""The key of a field, where it is another."""
+
+
 def _finding(finding: Finding) -> dict[str, Any]:
+    fix = finding.suggested_fix
     return {
-        **finding._asdict(),
+        **{_KEYS.get(name, name): value for name, value in finding._asdict().items()},
         **_figures(value=finding.value, limit=finding.limit, before=finding.before),
         "tolerance": _number(finding.tolerance),
         "contributions": [_contribution(one) for one in finding.contributions],
-        "rescue": _rescue(finding.rescue) if finding.rescue else None,
+        "rescue": _fix(fix) if fix else None,
     }
 
 
@@ -81,8 +86,8 @@ def _contribution(one: Contribution) -> dict[str, Any]:
     return {"layer": one.layer, **_figures(value=one.value, before=one.before)}
 
 
-def _rescue(rescue: Rescue) -> dict[str, Any]:
-    return {"layers": rescue.layers, **_figures(value=rescue.value)}
+def _fix(fix: SuggestedFix) -> dict[str, Any]:
+    return {"layers": fix.layers, **_figures(value=fix.value)}
 
 
 def _figures(**figures: Fraction | None) -> dict[str, Any]:

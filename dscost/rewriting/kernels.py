@@ -28,7 +28,7 @@ from dscost.rewriting.probing import (
     why_weight_stays,
 )
 from dscost.rewriting.replacing import carry_hooks, in_place_of, own_hooks
-from dscost.tracing.standins import real_copy
+from dscost.tracing.real_copies import real_copy
 
 
 def why_stays(module: nn.Module) -> str | None:

@@ -34,7 +34,7 @@ from dscost.rewriting.convolutions import (
     padding_of_operator,
     tensor_of,
 )
-from dscost.tracing.standins import real_copy
+from dscost.tracing.real_copies import real_copy
 
 SIZES = 3
 """Sizes of input that a padding is told from."""
