@@ -435,7 +435,7 @@ def test_a_noise_floor_that_the_time_did_not_suffice_for_is_taken_for_ten_percen
         "same" if floor is None else "faster",
         "faster",
     ]
-    said = f"no difference under {bench.UNKNOWN_FLOOR:.0%} is called."
+    said = f"differences under {bench.UNKNOWN_FLOOR:.0%} are taken for noise."
     assert (said in render([report], "table", View())) is (floor is None)
 
 

@@ -38,9 +38,9 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
         "time.",
     ),
     "overhead": (
-        "fixed cost of its calls",
-        "Its {calls:.0f} calls cost {overhead_s} whatever they compute, {share_of_time:.0%} of its "
-        "time; {stage_overhead_s} of that is the {stage} stage's.",
+        "call overhead",
+        "Call overhead is {overhead_s} of {whole} ({share_of_time:.0%}), {stage_overhead_s} of it "
+        "in the {stage} stage.",
     ),
     "layout": (
         "layout",
@@ -63,8 +63,8 @@ _NOISE = {
     "those are left out where enough remain.",
     "page_faults": "Each call caused {figure:,.0f} page faults{where}: allocation is part of the "
     "time.",
-    "regimes": "The speed changed between epochs {figure:.1f} times as much as within them{where}: "
-    "the machine has more than one regime, so trust the interval, not the median.",
+    "regimes": "Results differ {figure:.1f}× more between rounds than within a round{where}: the "
+    "machine switches between speed states, so trust the interval, not the median.",
     "more_than_macs": "A speedup of {figure:.2f} is more than the {limit:.2f} times fewer "
     "MACs{where}: it cannot come from arithmetic alone.",
     "over_roofline": "Measured {figure:.2f} times as fast as the roofline allows{where}: the data "
@@ -114,6 +114,9 @@ def _in_words(figures: Mapping[str, float | str]) -> dict[str, float | str]:
     if "known_by" in figures:
         is_measured = figures["known_by"] == "measured"
         words["takes"] = "takes" if is_measured else "is expected to take"
+    overhead_s, share = figures.get("overhead_s"), figures.get("share_of_time")
+    if not isinstance(overhead_s, str | None) and not isinstance(share, str | None) and share:
+        words["whole"] = format_seconds(overhead_s / share)
     of_depthwise = words.get("depthwise_gain")
     words["of_depthwise"] = f" (its depthwise stage {of_depthwise})" if of_depthwise else ""
     return words
@@ -140,6 +143,10 @@ def _noise_sentence(kind: str, alike: Sequence[Noise]) -> str:
     )
 
 
+_COUNTERS = {"cpu_pressure": "CPU pressure", "gpu_clock": "GPU clock"}
+"""How counters are called whose names have capitals."""
+
+
 def measured_notes(where: Environment, setting: str) -> list[str]:
     """Return where and how the times were taken, and what made them less sure.
 
@@ -162,15 +169,16 @@ def measured_notes(where: Environment, setting: str) -> list[str]:
         )
     if where.noise_floor is None:
         notes.append(
-            "The noise floor was not found out in so short a time; "
-            "no difference under 10% is called."
+            "The noise floor could not be found in so short a time; "
+            "differences under 10% are taken for noise."
         )
     else:
         notes.append(
             f"Noise floor: a layer timed against itself was within {where.noise_floor:.1%}; "
-            f"no difference under {max(where.noise_floor, SAME_WITHIN):.1%} is called."
+            f"differences under {max(where.noise_floor, SAME_WITHIN):.1%} are taken for noise."
         )
     notes += noise_sentences(where.noise)
     if where.unknown:
-        notes.append(f"This system does not tell: {', '.join(where.unknown)}.")
+        counters = ", ".join(_COUNTERS.get(name, name.replace("_", " ")) for name in where.unknown)
+        notes.append(f"Not available on this system: {counters}.")
     return notes

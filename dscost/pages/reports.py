@@ -37,7 +37,7 @@ from dscost.reports.figures import Cost
 from dscost.reports.records import Layer, Report, Timing, document
 
 PENDING = "…"
-FLOPS_NOTE = "FLOPs = 2 × MACs; papers' “FLOPs” are mostly our MACs."
+FLOPS_NOTE = "FLOPs = 2 × MACs. Many papers call MACs “FLOPs”."
 
 
 _COST_COLUMNS = [

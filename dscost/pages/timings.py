@@ -212,8 +212,8 @@ def sums_sheet(timing: Timing) -> Sheet:
     columns = [
         Column("version", "version", 0, "left"),
         Column("whole", "end to end", 0),
-        Column("layers", "layers that trade, timed alone", 0),
-        Column("rest", "the rest", 1),
+        Column("layers", "swappable layers, one by one", 0),
+        Column("rest", "everything else", 1),
     ]
     rows = []
     for name, short in VARIANTS.items():

@@ -170,20 +170,22 @@ def model_sentences(report: Report) -> list[str]:
             f"{format_count(totals.standard.macs)} MACs "
             f"instead of {format_count(totals.as_is.macs)}, "
             f"{format_factor(totals.standard.macs / totals.as_is.macs)} as many. "
-            "A pair stands with its depthwise layer; "
-            "made standard, it loses what lies between its stages, "
-            "such as normalisation or squeeze-and-excite."
+            "Each pair is listed at its depthwise layer. Its standard form drops what is between "
+            "the two convolutions, such as normalisation or squeeze-and-excite."
         )
     saved = Reduction.between(totals.as_is, totals.depthwise_separable)
-    if (
-        swappable and saved.macs and saved.params
-    ):  # a report of somebody else's may say that nothing is left
+    # a report of somebody else's may say that nothing is left
+    if swappable and saved.macs and saved.params:
+        comes_to = (
+            f": that takes {_times(saved.macs, 'MACs')} and {_times(saved.params, 'params')} in all"
+        )
+        if format_factor(saved.macs) == format_factor(saved.params) == "1.00×":
+            comes_to = ", which saves nothing (1.00×)"
         sentences.append(
-            f"{_counted(swappable, 'convolution')} could be depthwise-separable: "
-            f"that takes {_times(saved.macs, 'MACs')} and {_times(saved.params, 'params')} in all."
+            f"{_counted(swappable, 'convolution')} could be depthwise-separable{comes_to}."
         )
     if not any(_has_spatial(layer) for layer in report.layers):
-        sentences.append("No convolution here has a depthwise-separable variant, and none is one.")
+        sentences.append("This model has no convolution larger than 1×1.")
     timing = report.timing
     if timing and timing.speedup:
         sentences.append(
@@ -236,7 +238,9 @@ def _clock_agrees(speedup: Speedup, promised: float | None) -> str:
             return f"the clock cannot tell ({measured}); a longer --time-budget may."
         case "slower":
             view = "disagrees" if promised is None or promised > 1 else "agrees"
-            return f"the clock {view}: it ran slower, at {measured} of the standard speed."
+            low, high = speedup.ci95
+            inverse = format_speedup(Speedup(1 / speedup.median, (1 / high, 1 / low)))
+            return f"the clock {view}: it ran {inverse} slower."
     if promised and promised < 1:
         return f"the clock disagrees: it ran {measured} faster."
     if promised and speedup.ci95[0] > promised:
