@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dscost.analysis import analyze, layer
-    from dscost.analysis.verifying import verify
+    from dscost.analysis.verifying import Verification, verify
     from dscost.budgets.checking import check
+    from dscost.budgets.findings import CheckResult
+    from dscost.budgets.keeping import baseline, save_baseline, update_baseline
+    from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
     from dscost.converting.convert import conversion, convert, plan
     from dscost.errors import DscostError
+    from dscost.layers.convolution import ConvSpec, conv2d
     from dscost.layers.variants import register_variant
     from dscost.rendering import register_renderer
     from dscost.reports.records import Report
@@ -25,12 +29,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckResult",
+    "Comparison",
+    "ConvSpec",
     "DscostError",
     "Report",
+    "Verification",
     "__version__",
     "analyze",
+    "baseline",
     "check",
     "compare",
+    "conv2d",
     "conversion",
     "convert",
     "layer",
@@ -38,22 +48,34 @@ __all__ = [
     "register_formula",
     "register_renderer",
     "register_variant",
+    "save_baseline",
+    "update_baseline",
     "verify",
 ]
+"""What is stable, together with `dscost.nn` and, for one release, `dscost.specs`: what else there is
+may be another tomorrow."""
 
 _HOMES = {
+    "CheckResult": "dscost.budgets.findings",
+    "Comparison": "dscost.comparing.differences",
+    "ConvSpec": "dscost.layers.convolution",
+    "DscostError": "dscost.errors",
+    "Report": "dscost.reports.records",
+    "Verification": "dscost.analysis.verifying",
     "analyze": "dscost.analysis",
+    "baseline": "dscost.budgets.keeping",
     "check": "dscost.budgets.checking",
     "compare": "dscost.comparing.targets",
+    "conv2d": "dscost.layers.convolution",
     "conversion": "dscost.converting.convert",
     "convert": "dscost.converting.convert",
     "layer": "dscost.analysis",
     "plan": "dscost.converting.convert",
-    "DscostError": "dscost.errors",
-    "Report": "dscost.reports.records",
     "register_formula": "dscost.tracing.rules",
     "register_renderer": "dscost.rendering",
     "register_variant": "dscost.layers.variants",
+    "save_baseline": "dscost.budgets.keeping",
+    "update_baseline": "dscost.budgets.keeping",
     "verify": "dscost.analysis.verifying",
 }
 
@@ -62,8 +84,15 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'dscost' has no attribute '{name}'")
     from importlib import import_module
+    from types import FunctionType
 
-    return getattr(import_module(_HOMES[name]), name)
+    from dscost.signatures import naming_arguments
+
+    found = getattr(import_module(_HOMES[name]), name)
+    if isinstance(found, FunctionType):
+        found = naming_arguments(found)
+    globals()[name] = found  # it is asked for here once, and stays the same
+    return found
 
 
 def __dir__() -> list[str]:

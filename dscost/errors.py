@@ -4,6 +4,7 @@ DscostError              everything below; the command line exits 2
 ├── InputError           what was asked for is impossible or malformed
 │   ├── SpecError        a layer that cannot exist
 │   ├── UnknownNameError a name that is not in a registry
+│   │   └── UnknownArgumentError  a keyword that a function does not take; a TypeError too
 │   ├── NoFileError      a file that is not there
 │   └── FileProblems     everything wrong with one file, each with its place
 ├── OutputError          a result could not be written
@@ -51,6 +52,10 @@ class UnknownNameError(InputError):
         super().__init__(
             f"unknown {kind} '{name}'{nearest or f' (known: {some_of(self.known)})'}{hint}"
         )
+
+
+class UnknownArgumentError(UnknownNameError, TypeError):
+    """A keyword that a function does not take."""
 
 
 class NoFileError(InputError):

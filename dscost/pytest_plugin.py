@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from dscost.budgets.judging import CheckResult, Finding
+    from dscost.budgets.findings import CheckResult, Finding
     from dscost.budgets.records import Budget, Entry, LayerRule, Limit
     from dscost.reports.figures import Cost
 

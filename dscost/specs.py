@@ -1,3 +1,6 @@
-"""Another name of `dscost.layers.convolution`, kept for one release."""
+"""Another name of `dscost.layers.convolution`, kept for one release: `dscost` has what is stable of it."""
 
 from dscost.layers.convolution import *  # noqa: F403
+from dscost.layers.convolution import ConvSpec, conv2d
+
+__all__ = ["ConvSpec", "conv2d"]

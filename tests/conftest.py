@@ -1,6 +1,6 @@
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,3 +54,15 @@ def network_file(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def own_formats() -> Iterator[None]:
+    """Leave the registry of formats as it was."""
+    from dscost.rendering import RENDERERS
+
+    assert "sarif" in set(RENDERERS)  # all that are found by themselves are loaded
+    before = dict(RENDERERS._entries)
+    yield
+    RENDERERS._entries.clear()
+    RENDERERS._entries.update(before)

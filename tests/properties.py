@@ -1,5 +1,6 @@
 """What tests share: how laws run, the same examples everywhere and no limit on time; the operations of a model."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,12 @@ from dscost.analysis.counting import ArchitectureVersions, CountedModel
 from dscost.networks.network import Operation
 from dscost.reports.records import Latency, Speedup, Timing
 
-law = settings(derandomize=True, database=None, deadline=None, max_examples=100)
+EXAMPLES = int(os.environ.get("EXAMPLES", "1"))
+"""How many times as many examples as usual: `EXAMPLES=10 pytest` is the long run, of a night."""
+
+law = settings(derandomize=True, database=None, deadline=None, max_examples=100 * EXAMPLES)
+dear_law = settings(law, max_examples=40 * EXAMPLES)
+"""For what takes long: a model is traced, or all there is is tried."""
 
 
 def operations_of(model: CountedModel) -> tuple[Operation, ...]:

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+import yaml
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from properties import operations_of
+from properties import dear_law, law, operations_of
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost.analysis import CountedModel
+from dscost.analysis import CountedModel, Request
 from dscost.analysis import count as count_model
 from dscost.errors import FileProblems, InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import Shape, conv2d
@@ -147,7 +148,7 @@ def test_a_rewritten_builtin_costs_what_torch_counts(name: str, variant: str) ->
 )
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18", "vgg16", "xception"])
 def test_a_builtin_on_another_input_costs_what_torch_counts(name: str, input_shape: Shape) -> None:
-    model = count_model(name, input=input_shape)
+    model = count_model(name, Request(input_shape))
     network = traced(operations_of(model), input_shape)
     assert {layer.name: layer.cost.macs for layer in model.report.layers} == network.macs
     assert {layer.name: layer.output_shape for layer in model.report.layers} == network.shapes
@@ -253,7 +254,7 @@ def networks(draw: st.DrawFn) -> tuple[list[Operation], Shape]:
 
 
 @torch_pads_even_kernels_aloud
-@settings(deadline=None, max_examples=60, derandomize=True)
+@dear_law
 @given(networks())
 def test_any_network_costs_what_torch_counts(drawn: tuple[list[Operation], Shape]) -> None:
     operations, input_shape = drawn
@@ -265,7 +266,7 @@ def test_any_network_costs_what_torch_counts(drawn: tuple[list[Operation], Shape
 
 
 @torch_pads_even_kernels_aloud
-@settings(deadline=None, max_examples=60, derandomize=True)
+@dear_law
 @given(networks())
 def test_any_network_can_be_rewritten_both_ways(drawn: tuple[list[Operation], Shape]) -> None:
     operations, input_shape = drawn
@@ -287,14 +288,20 @@ def test_layer_names_are_unique(name: str) -> None:
     assert len(names) == len(set(names))
 
 
-def test_the_builtins_are_complete() -> None:
-    assert set(builtin_names()) == {
+def test_the_builtins_are_those_that_the_files_name() -> None:
+    named = []
+    for path in (Path(__file__).parents[1] / "configs" / "architectures").glob("*.yaml"):
+        models = yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
+        assert all(name.startswith(path.stem) for name in models)
+        named += models
+    assert sorted(builtin_names()) == sorted(named)
+    assert len(named) == len(set(named))
+    assert {
         *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
         *("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
         *(f"efficientnet_b{size}" for size in range(8)),
         *("vgg16", "xception"),
-    }
-    assert len(builtin_names()) == len(set(builtin_names()))
+    } <= set(named)
 
 
 @every_builtin
@@ -627,7 +634,7 @@ def pooled_by_us(spec: PoolSpec, shape: Shape) -> Shape | None:
         return None
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@law
 @given(
     st.sampled_from(["max", "avg"]),
     st.tuples(st.integers(1, 5), st.integers(1, 5)),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from properties import law
+from properties import dear_law, law
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -116,7 +116,7 @@ def stages_of(name: str, spec: ConvSpec, value: int | None = None) -> Any:
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_weights_and_macs_are_those_by_hand(name: str) -> None:
-    @law
+    @dear_law
     @given(cases(name))
     def check(case: tuple[ConvSpec, int | None]) -> None:
         spec, value = case
@@ -165,7 +165,7 @@ def test_a_spatially_separable_pair_passes_over_rows_and_columns_in_turn(
 def test_a_variant_makes_what_the_convolution_makes_and_its_formula_holds_for_weights(
     name: str,
 ) -> None:
-    @law
+    @dear_law
     @given(cases(name))
     def check(case: tuple[ConvSpec, int | None]) -> None:
         spec, value = case
@@ -181,7 +181,7 @@ def test_a_variant_makes_what_the_convolution_makes_and_its_formula_holds_for_we
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_built_module_makes_the_shape_and_traces_to_the_counted_cost(name: str) -> None:
-    @law
+    @dear_law
     @given(cases(name))
     def check(case: tuple[ConvSpec, int | None]) -> None:
         spec, value = case

@@ -16,7 +16,7 @@ from dscost.errors import UnavailableError
 from dscost.layers.convolution import conv2d
 from dscost.reports.figures import Cost
 from dscost.timing import Setting, TimingOptions
-from dscost.timing.engine import Block, Comparison, Epoch, Quad
+from dscost.timing.engine import Block, Comparison, Quartet, Round
 from dscost.tracing import arguments_of
 
 SMALL = Timeable("small", conv2d(32, 32, 3, padding=1), (1, 32, 8, 8), (1, 2, 3, 4))
@@ -81,7 +81,7 @@ def _comparison(first_s: float, second_s: float) -> Comparison:
     first, second = (
         Block(seconds, switches=0, faults=0.0, disturbed=False) for seconds in (first_s, second_s)
     )
-    return Comparison([Epoch.of([Quad((first, first), (second, second))] * 4)] * 4)
+    return Comparison([Round.of([Quartet((first, first), (second, second))] * 4)] * 4)
 
 
 def test_a_rank_is_as_much_faster_as_by_turns_though_the_machine_was_slower_then() -> None:

@@ -14,12 +14,20 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 import xmlschema
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from program import run, start
+from properties import law
 
 import dscost
-from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue, Subject
+from dscost.budgets.findings import (
+    CheckResult,
+    Contribution,
+    Finding,
+    Passed,
+    Subject,
+    SuggestedFix,
+)
 from dscost.budgets.records import Entry, Exclusion
 from dscost.budgets.selectors import parse_selector
 from dscost.errors import FileProblems, InputError, Problem
@@ -90,7 +98,7 @@ ONE_OF_EACH = tuple(
         (
             over(
                 contributions=(Contribution("a", Fraction(2), None),),
-                rescue=Rescue(("a", "b"), Fraction(3)),
+                suggested_fix=SuggestedFix(("a", "b"), Fraction(3)),
             ),
             over(kind="under_min", value=Fraction(599)),
             GREW,
@@ -260,7 +268,8 @@ def test_json_has_every_field_of_a_finding_with_exact_figures() -> None:
     large = 2**53 + 1  # no float has it
     finding = over(value=Fraction(large), layer="a.b", detail="why", before=Fraction(1, 2))
     (found,) = parsed("json", result(finding))["findings"]
-    assert list(found) == [*Finding._fields, "exact"]
+    fields = ["rescue" if name == "suggested_fix" else name for name in Finding._fields]
+    assert list(found) == [*fields, "exact"]
     assert found["value"] == large
     assert (found["before"], found["limit"], found["exact"]) == (0.5, 600, {})
     assert type(found["value"]) is int
@@ -315,7 +324,9 @@ def unescaped(text: str, more: str) -> str:
 
 
 def test_github_annotates_a_finding_at_its_place() -> None:
-    lines = rendered("github", result(over(rescue=Rescue(("conv1",), Fraction(99))))).splitlines()
+    lines = rendered(
+        "github", result(over(suggested_fix=SuggestedFix(("conv1",), Fraction(99))))
+    ).splitlines()
     assert lines == [
         "::error file=dscost.yaml,line=8,col=13,title=net%3A Over the limit::net: 601 MACs, over the limit of 600 by 1."
         "%0Adepthwise-separable, conv1 would bring it to 99 MACs",
@@ -602,7 +613,7 @@ def test_no_name_makes_a_link_of_a_sarif_message() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-@settings(max_examples=200, deadline=None)
+@law
 def test_any_name_and_message_can_be_read_back(name: str, layer: str, detail: str) -> None:
     of = result(
         over(name, layer=layer, detail=detail), over(f"{name}2", layer=detail, level="note")

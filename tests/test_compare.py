@@ -631,7 +631,7 @@ GOLDEN = """\
 | traffic | 8.914 KiB | 3.727 KiB | −5.188 KiB | −58.2 % |
 | peak activations | 3.750 KiB | 2.250 KiB | −1.500 KiB | −40.0 % |
 
-FLOPs = 2 × MACs; papers' “FLOPs” are mostly our MACs.
+FLOPs = 2 × MACs. Many papers call MACs “FLOPs”.
 
 ### Layers of b.yaml against a.yaml: 1 changed, 1 only in a.yaml, 1 the same
 

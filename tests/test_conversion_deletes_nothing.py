@@ -1,31 +1,31 @@
 """Converting deletes no computation: what a convolution's module does besides padding and convolving is seen.
 
-`CONVERSION_EXAMPLES=2000` in the environment tries as many random modules.
+`EXAMPLES=50` in the environment tries 2,000 random modules.
 """
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from properties import law
+from properties import dear_law
+from test_failures import code_of
 from test_rewriting import SEPARABLE, Calling, old_weight_norm, rewrite
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import dscost
+from dscost.analysis import Request
 from dscost.converting.convert import convert_target
 from dscost.converting.results import LayerOutcome
 from dscost.errors import InputError
 
 FULL = 99
-EXAMPLES = int(os.environ.get("CONVERSION_EXAMPLES", "100"))
 Function = Callable[[Tensor], Tensor]
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -315,7 +315,7 @@ def case_of(draw: Any) -> Case:
 TALLY = {"converted": 0, "kept": 0}
 
 
-@settings(parent=law, max_examples=EXAMPLES)
+@dear_law
 @given(case=st.composite(case_of)(), given_input=st.sampled_from([None, "shape", "values"]))
 def any_module(case: Case, given_input: str | None) -> None:
     x = torch.randn(case.shape, dtype=torch.float64)
@@ -346,8 +346,8 @@ def any_module(case: Case, given_input: str | None) -> None:
 def test_a_converted_module_computes_what_it_did_or_is_kept() -> None:
     TALLY.update(converted=0, kept=0)
     any_module()
-    assert TALLY["converted"] > EXAMPLES / 4
-    assert TALLY["kept"] > EXAMPLES / 4
+    assert TALLY["converted"] > dear_law.max_examples / 4
+    assert TALLY["kept"] > dear_law.max_examples / 4
 
 
 # -- what a class, a hook or a patched forward does besides
@@ -593,6 +593,26 @@ def test_trying_hooks_and_forwards_leaves_no_trace() -> None:
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
+@pytest.mark.parametrize(
+    "ours",
+    [
+        "dscost.rewriting.probing._equal",
+        "dscost.rewriting.kernels._do_the_same",
+        "dscost.converting.rehearsing._leaves",
+    ],
+)
+def test_a_mistake_of_ours_is_not_told_as_the_models(
+    ours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv = of_a_call(nn.Conv2d(4, 8, 3), lambda x: x, lambda x: x)
+    conv.register_forward_hook(lambda module, args, result: result.relu())
+    assert layers_of(sequential(conv), input=(2, 4, 9, 9))["0"].converted
+    home, _, _ = ours.rpartition(".")
+    monkeypatch.setattr(ours, code_of(home, "ours.py", "def run(*given): return unheard_of"))
+    with pytest.raises(NameError, match="unheard_of"):
+        layers_of(sequential(conv), input=(2, 4, 9, 9))
+
+
 # -- what a model does with its convolutions besides calling them
 
 X = torch.randn(2, 4, 9, 9)
@@ -796,7 +816,7 @@ def test_a_stem_of_one_channel_can_be_converted() -> None:
 def test_a_name_that_is_no_text_is_told_where_it_would_be_written() -> None:
     module = nn.Sequential()
     module._modules["b\udc80"] = nn.Conv2d(32, 32, 3)
-    result = convert_target(module, input=(1, 32, 9, 9))
+    result = convert_target(module, Request((1, 32, 9, 9)))
     assert result.converted.outcome.converted == 1
     message = (
         r"^no file can hold the name 'b\\udc80' of a layer: half of a surrogate pair is no text$"

@@ -38,7 +38,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, prune
 
 import dscost
-from dscost.analysis import count
+from dscost.analysis import Request, count
 from dscost.cli import run
 from dscost.converting.convert import convert_target
 from dscost.converting.decomposing import Decomposition
@@ -731,7 +731,6 @@ def _emptied(part: nn.Module) -> None:
         ({"input": (1, 3, 9, 9)}, "cannot be run on"),
         ({"input": iter(())}, "^input gives nothing: expected at least one input$"),
     ],
-    ids=str,
 )
 def test_arguments_that_cannot_be_meant_are_refused(options: dict[str, Any], message: str) -> None:
     module = nn.Sequential(nn.Conv2d(4, 8, 3), nn.Conv2d(8, 8, 1))
@@ -1001,7 +1000,7 @@ def test_a_model_that_writes_to_weights_when_it_runs_writes_to_no_given_ones(
 
 def test_a_converted_model_shares_no_memory_with_the_module_that_it_was_made_of() -> None:
     module = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 1))
-    new = convert_target(module, min_channels=1, input=(1, 4, 9, 9)).module
+    new = convert_target(module, Request((1, 4, 9, 9)), min_channels=1).module
     ours = {tensor.data_ptr() for tensor in module.parameters()}
     assert ours.isdisjoint(tensor.data_ptr() for tensor in new.parameters())
 

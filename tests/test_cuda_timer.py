@@ -108,7 +108,7 @@ def test_events_of_a_block_give_seconds_per_call(device: FakeDevice) -> None:
     ] * 4
 
 
-def test_a_whole_quad_is_enqueued_before_anybody_waits_for_it(device: FakeDevice) -> None:
+def test_a_whole_quartet_is_enqueued_before_anybody_waits_for_it(device: FakeDevice) -> None:
     a, b = device.taking("a", 1e-3), device.taking("b", 1e-3)
     timer = CudaTimer()
     for _ in range(3):
@@ -172,7 +172,7 @@ def test_a_flush_writes_exactly_the_size_of_the_cache(
     [(1.0, False), (0.75, False), (0.74, True), (0.2, True), (None, False)],
     ids=["full", "just enough", "just too slow", "slow", "unknown"],
 )
-def test_a_clock_under_three_quarters_marks_every_block_of_the_quad(
+def test_a_clock_under_three_quarters_marks_every_block_of_the_quartet(
     share: float | None, disturbed: bool, device: FakeDevice
 ) -> None:
     a = device.taking("a", 1e-3)

@@ -12,15 +12,15 @@ from properties import law
 
 from dscost.timing.engine import (
     BLOCK_S,
-    LEAST_EPOCHS,
-    QUADS_PER_EPOCH,
+    ENOUGH_ROUNDS,
+    QUARTETS_PER_ROUND,
     Block,
     Call,
     Case,
     Comparison,
     CpuTimer,
-    Epoch,
-    Quad,
+    Quartet,
+    Round,
     compare,
     is_done,
 )
@@ -47,24 +47,24 @@ def steady(time: FakeTime, name: str, seconds: float) -> Callable[[], None]:
     return time.taking(name, lambda: seconds)
 
 
-def test_the_ratio_of_steady_calls_is_exact_and_stops_after_the_least_epochs() -> None:
+def test_the_ratio_of_steady_calls_is_exact_and_stops_after_the_least_rounds() -> None:
     time = FakeTime()
     case = Case("x", steady(time, "a", 3e-3), steady(time, "b", 1e-3))
     (result,) = compare([case], budget_s=60, clock=time.clock)
-    assert len(result.epochs) == LEAST_EPOCHS
-    assert result.epochs == pytest.approx([log(3)] * LEAST_EPOCHS)
-    assert result.first_s == pytest.approx([3e-3] * 2 * QUADS_PER_EPOCH * LEAST_EPOCHS)
-    assert result.second_s == pytest.approx([1e-3] * 2 * QUADS_PER_EPOCH * LEAST_EPOCHS)
+    assert len(result.log_ratios) == ENOUGH_ROUNDS
+    assert result.log_ratios == pytest.approx([log(3)] * ENOUGH_ROUNDS)
+    assert result.first_s == pytest.approx([3e-3] * 2 * QUARTETS_PER_ROUND * ENOUGH_ROUNDS)
+    assert result.second_s == pytest.approx([1e-3] * 2 * QUARTETS_PER_ROUND * ENOUGH_ROUNDS)
 
 
-def test_a_linear_drift_cancels_within_each_quad() -> None:
+def test_a_linear_drift_cancels_within_each_quartet() -> None:
     time = FakeTime()
     drift = lambda base: lambda: base * (1 + 0.5 * time.now_s)  # noqa: E731 - half as slow again every second
     case = Case("x", time.taking("a", drift(2e-3)), time.taking("b", drift(2e-3)))
     (result,) = compare([case], budget_s=0.5, precision=1e-9, clock=time.clock)
     sequential = log(result.first_s[0] / result.second_s[-1])
     assert abs(sequential) > 0.1  # one block after the other would have seen the drift
-    assert result.epochs == pytest.approx([0.0] * len(result.epochs), abs=2e-4)
+    assert result.log_ratios == pytest.approx([0.0] * len(result.log_ratios), abs=2e-4)
 
 
 def test_short_calls_are_repeated_until_a_block_can_be_timed() -> None:
@@ -85,7 +85,7 @@ def test_an_untimed_call_goes_before_every_block() -> None:
     assert result.first_s == pytest.approx([2e-3] * len(result.first_s))
 
 
-def test_either_side_begins_a_quad() -> None:
+def test_either_side_begins_a_quartet() -> None:
     orders = set()
     for seed in range(8):
         time = FakeTime()
@@ -102,7 +102,7 @@ def test_noise_keeps_it_going_until_the_time_is_spent() -> None:
         [Case("x", noisy, steady(time, "b", 2e-3))], budget_s=1.5, precision=0.001, clock=time.clock
     )
     assert 1.5 <= time.now_s < 1.6
-    assert len(result.epochs) > LEAST_EPOCHS
+    assert len(result.log_ratios) > ENOUGH_ROUNDS
 
 
 def test_cases_take_turns_so_that_a_slow_second_spreads_over_all() -> None:
@@ -110,37 +110,37 @@ def test_cases_take_turns_so_that_a_slow_second_spreads_over_all() -> None:
     cases = [Case(n, steady(time, n, 2e-3), steady(time, n.upper(), 2e-3)) for n in ("x", "y")]
     compare(cases, budget_s=60, clock=time.clock)
     turns = "".join(time.calls[12:]).lower()
-    assert turns.replace("x" * 32, "1").replace("y" * 32, "2") == "12" * LEAST_EPOCHS
+    assert turns.replace("x" * 32, "1").replace("y" * 32, "2") == "12" * ENOUGH_ROUNDS
 
 
-def test_a_case_that_does_not_fit_has_no_epochs_and_takes_no_more_than_its_first_calls() -> None:
+def test_a_case_that_does_not_fit_has_no_rounds_and_takes_no_more_than_its_first_calls() -> None:
     time = FakeTime()
     cases = [
         Case("slow", steady(time, "s", 5.0), steady(time, "t", 5.0)),
         Case("fast", steady(time, "a", 1e-3), steady(time, "b", 1e-3)),
     ]
     slow, fast = compare(cases, budget_s=30, clock=time.clock)
-    assert slow.epochs == []
+    assert slow.log_ratios == []
     assert time.calls.count("s") == time.calls.count("t") == 1
-    assert len(fast.epochs) == LEAST_EPOCHS
+    assert len(fast.log_ratios) == ENOUGH_ROUNDS
 
 
-def test_a_measured_case_has_at_least_two_epochs_however_short_the_time() -> None:
+def test_a_measured_case_has_at_least_two_rounds_however_short_the_time() -> None:
     time = FakeTime()
     (result,) = compare(
         [Case("x", steady(time, "a", 1e-3), steady(time, "b", 1e-3))],
         budget_s=0.05,
         clock=time.clock,
     )
-    assert len(result.epochs) >= 2
+    assert len(result.log_ratios) >= 2
 
 
-def test_slow_calls_have_fewer_quads_per_epoch() -> None:
+def test_slow_calls_have_fewer_quartets_per_round() -> None:
     time = FakeTime()
     (result,) = compare(
         [Case("x", steady(time, "a", 0.1), steady(time, "b", 0.1))], budget_s=60, clock=time.clock
     )
-    assert len(result.first_s) == 2 * len(result.epochs)
+    assert len(result.first_s) == 2 * len(result.log_ratios)
 
 
 def test_it_warms_until_three_calls_agree() -> None:
@@ -158,16 +158,16 @@ def test_a_clock_too_coarse_to_see_a_call_does_not_divide_by_zero() -> None:
     (result,) = compare(
         [Case("x", steady(time, "a", 0.0), steady(time, "b", 0.0))], budget_s=1, clock=time.clock
     )
-    assert result.epochs == [0.0] * LEAST_EPOCHS
+    assert result.log_ratios == [0.0] * ENOUGH_ROUNDS
 
 
 @pytest.mark.parametrize(
-    ("epochs", "precise"),
-    [([0.0] * (LEAST_EPOCHS - 1), False), ([0.0] * LEAST_EPOCHS, True), ([-0.2, 0.2] * 4, False)],
+    ("rounds", "precise"),
+    [([0.0] * (ENOUGH_ROUNDS - 1), False), ([0.0] * ENOUGH_ROUNDS, True), ([-0.2, 0.2] * 4, False)],
     ids=["too few", "enough", "too far apart"],
 )
-def test_it_stops_when_epochs_are_enough_and_agree(epochs: list[float], precise: bool) -> None:
-    assert is_done(epochs, 0.02) is precise
+def test_it_stops_when_rounds_are_enough_and_agree(rounds: list[float], precise: bool) -> None:
+    assert is_done(rounds, 0.02) is precise
 
 
 def test_progress_is_told_by_the_name_of_the_case() -> None:
@@ -186,13 +186,13 @@ def test_progress_is_told_by_the_name_of_the_case() -> None:
 # -- when it stops
 
 
-def test_eight_epochs_are_the_least() -> None:
+def test_eight_rounds_are_the_least() -> None:
     assert not is_done([0.5] * 7, precision=0.02)
     assert is_done([0.5] * 8, precision=0.02)
 
 
-def epochs_with(mean: float, half_width: float) -> list[float]:
-    """Eight epochs whose 95 % t-interval is known: d off the mean by turns, so t(7) * d * sqrt(8 / 7) / sqrt(8)."""
+def rounds_with(mean: float, half_width: float) -> list[float]:
+    """Eight rounds whose 95 % t-interval is known: d off the mean by turns, so t(7) * d * sqrt(8 / 7) / sqrt(8)."""
     d = half_width * sqrt(7) / 2.3646
     return [mean - d, mean + d] * 4
 
@@ -234,11 +234,11 @@ def epochs_with(mean: float, half_width: float) -> list[float]:
 def test_it_goes_on_while_the_interval_decides_nothing(
     mean: float, half_width: float, options: dict[str, float], done: bool
 ) -> None:
-    assert is_done(epochs_with(mean, half_width), **{"precision": 0.02, **options}) is done
+    assert is_done(rounds_with(mean, half_width), **{"precision": 0.02, **options}) is done
 
 
-def test_a_ratio_near_the_edge_takes_more_epochs_than_the_least() -> None:
-    # Epochs alternate 0.0155 - d, 0.0155 + d with d = 0.0190 * sqrt(7) / 2.3646 = 0.02126. By hand, with t(n - 1):
+def test_a_ratio_near_the_edge_takes_more_rounds_than_the_least() -> None:
+    # Rounds alternate 0.0155 - d, 0.0155 + d with d = 0.0190 * sqrt(7) / 2.3646 = 0.02126. By hand, with t(n - 1):
     # n = 8 and 10 reach above 0.0296 and hold 0; n = 9 has mean 0.0131 and half-width 0.0172, which does too;
     # n = 11 has mean 0.0136 and half-width 0.0149: it reaches 0.0285, which is the same.
     d = 0.0190 * sqrt(7) / 2.3646
@@ -248,8 +248,8 @@ def test_a_ratio_near_the_edge_takes_more_epochs_than_the_least() -> None:
         lambda: 2e-3 * pow(2.718281828459045, rounds[max(0, time.calls.count("a") - 4) // 16 % 2]),
     )
     (result,) = compare([Case("x", first, steady(time, "b", 2e-3))], budget_s=60, clock=time.clock)
-    assert result.epochs[:2] == pytest.approx(rounds)
-    assert len(result.epochs) == 11
+    assert result.log_ratios[:2] == pytest.approx(rounds)
+    assert len(result.log_ratios) == 11
 
 
 @law
@@ -260,7 +260,7 @@ def test_the_ratio_of_steady_calls_is_exact_whatever_they_take(
     time = FakeTime()
     case = Case("x", steady(time, "a", first_s), steady(time, "b", second_s))
     (result,) = compare([case], budget_s=1e4, clock=time.clock, random=Random(seed))
-    assert result.epochs == pytest.approx([log(first_s / second_s)] * LEAST_EPOCHS, abs=1e-6)
+    assert result.log_ratios == pytest.approx([log(first_s / second_s)] * ENOUGH_ROUNDS, abs=1e-6)
     assert result.first_s == pytest.approx([first_s] * len(result.first_s), rel=1e-6)
     assert result.second_s == pytest.approx([second_s] * len(result.second_s), rel=1e-6)
 
@@ -273,7 +273,7 @@ def test_the_ratio_of_steady_calls_is_exact_whatever_they_take(
     cases=st.integers(1, 4),
     seed=st.integers(0, 99),
 )
-def test_the_budget_is_kept_but_for_the_epoch_that_was_begun(
+def test_the_budget_is_kept_but_for_the_round_that_was_begun(
     slowest_s: float, factor: float, budget_s: float, cases: int, seed: int
 ) -> None:
     time, random = FakeTime(), Random(seed)
@@ -282,8 +282,8 @@ def test_the_budget_is_kept_but_for_the_epoch_that_was_begun(
         Case(f"{n}", steady(time, "a", slowest_s), time.taking("b", noisy)) for n in range(cases)
     ]
     results = compare(every, budget_s=budget_s, precision=1e-6, clock=time.clock, random=random)
-    assert time.now_s <= budget_s + 0.25  # an epoch is cut to 0.2 s where it can be
-    assert all(len(result.epochs) >= 2 for result in results)
+    assert time.now_s <= budget_s + 0.25  # a round is cut to 0.2 s where it can be
+    assert all(len(result.log_ratios) >= 2 for result in results)
 
 
 def test_nothing_to_compare_takes_no_time() -> None:
@@ -311,18 +311,18 @@ def test_fast_and_slow_cases_take_turns_until_each_is_done() -> None:
         progress=lambda _, doing: told.append(doing),
     )
     turns = told[3:]  # after warming
-    assert turns[: 3 * LEAST_EPOCHS] == ["slow", "noisy", "fast"] * LEAST_EPOCHS
-    assert set(turns[3 * LEAST_EPOCHS :]) == {"noisy"}
-    assert len(slow.epochs) == len(fast.epochs) == LEAST_EPOCHS < len(noisy.epochs)
-    assert slow.epochs == pytest.approx([log(2)] * LEAST_EPOCHS)
-    assert fast.epochs == pytest.approx([log(10)] * LEAST_EPOCHS)
+    assert turns[: 3 * ENOUGH_ROUNDS] == ["slow", "noisy", "fast"] * ENOUGH_ROUNDS
+    assert set(turns[3 * ENOUGH_ROUNDS :]) == {"noisy"}
+    assert len(slow.log_ratios) == len(fast.log_ratios) == ENOUGH_ROUNDS < len(noisy.log_ratios)
+    assert slow.log_ratios == pytest.approx([log(2)] * ENOUGH_ROUNDS)
+    assert fast.log_ratios == pytest.approx([log(10)] * ENOUGH_ROUNDS)
 
 
 def test_a_thing_against_itself_has_no_noise_on_a_steady_machine() -> None:
     time = FakeTime()
     call = steady(time, "a", 1e-3)
     (result,) = compare([Case("itself", call, call)], budget_s=60, clock=time.clock)
-    assert noise_of(result.epochs) == pytest.approx(0.0, abs=1e-9)
+    assert noise_of(result.log_ratios) == pytest.approx(0.0, abs=1e-9)
 
 
 # -- how blocks are timed
@@ -357,10 +357,10 @@ def test_a_case_can_bring_its_own_timer() -> None:
     time, timer = FakeTime(), OwnTimer({"a": 1e-4, "b": 5e-4})
     case = Case("x", timer.call("a"), timer.call("b"), timer)
     (result,) = compare([case], budget_s=60, clock=time.clock)
-    assert result.epochs == pytest.approx([log(1 / 5)] * LEAST_EPOCHS)
-    quads = timer.runs[2:]  # each side was warmed by one run
-    assert len(quads) == LEAST_EPOCHS * QUADS_PER_EPOCH
-    assert {tuple(quad) for quad in quads} == {
+    assert result.log_ratios == pytest.approx([log(1 / 5)] * ENOUGH_ROUNDS)
+    quartets = timer.runs[2:]  # each side was warmed by one run
+    assert len(quartets) == ENOUGH_ROUNDS * QUARTETS_PER_ROUND
+    assert {tuple(quartet) for quartet in quartets} == {
         (("a", 15), ("b", 3), ("b", 3), ("a", 15)),  # 1.5 ms / 0.1 ms and 1.5 ms / 0.5 ms
         (("b", 3), ("a", 15), ("a", 15), ("b", 3)),
     }
@@ -372,19 +372,19 @@ def test_a_block_has_no_more_calls_than_its_timer_takes() -> None:
     (result,) = compare(
         [Case("x", timer.call("a"), timer.call("b"), timer)], budget_s=60, clock=FakeTime().clock
     )
-    assert {tuple(sorted(quad)) for quad in timer.runs[2:]} == {
+    assert {tuple(sorted(quartet)) for quartet in timer.runs[2:]} == {
         (("a", 8), ("a", 8), ("b", 3), ("b", 3))
     }
-    assert result.epochs == pytest.approx([log(1 / 5)] * LEAST_EPOCHS)
+    assert result.log_ratios == pytest.approx([log(1 / 5)] * ENOUGH_ROUNDS)
 
 
 def test_blocks_that_a_timer_calls_disturbed_are_left_out() -> None:
-    # the first two runs warm; then every other quad is disturbed
+    # the first two runs warm; then every other quartet is disturbed
     timer = OwnTimer({"a": 2e-3, "b": 1e-3}, [False, False] + [True, False] * 100)
     (result,) = compare(
         [Case("x", timer.call("a"), timer.call("b"), timer)], budget_s=60, clock=FakeTime().clock
     )
-    assert [len(quads) for quads in result.kept] == [QUADS_PER_EPOCH // 2] * LEAST_EPOCHS
+    assert [len(quartets) for quartets in result.kept] == [QUARTETS_PER_ROUND // 2] * ENOUGH_ROUNDS
     assert result.switched_share is None
     assert result.faults_per_call == (None, None)
 
@@ -412,7 +412,7 @@ def test_counters_that_the_system_does_not_have_stay_unknown() -> None:
         switches, faults = counters()
         assert result.switched_share == (None if switches is None else 0.0)
         assert result.faults_per_call == ((None, None) if faults is None else (0.0, 0.0))
-        assert len(result.epochs) == LEAST_EPOCHS
+        assert len(result.log_ratios) == ENOUGH_ROUNDS
 
 
 # -- what fails
@@ -432,7 +432,7 @@ def failing(time: FakeTime, name: str, after: int, error: Exception) -> Call:
     return call
 
 
-# three warm calls of each side, then quads of 2 · 2 blocks of 1 + 2 calls of each: 24 an epoch
+# three warm calls of each side, then quartets of 2 · 2 blocks of 1 + 2 calls of each: 24 a round
 @pytest.mark.parametrize("after", [0, 2, 3, 20, 30, 100], ids=lambda after: f"after {after} calls")
 @pytest.mark.parametrize("side", ["first", "second"])
 def test_a_case_that_fails_is_dropped_and_told_and_the_others_go_on(after: int, side: str) -> None:
@@ -451,9 +451,9 @@ def test_a_case_that_fails_is_dropped_and_told_and_the_others_go_on(after: int, 
         failed=lambda name, raised: told.append((name, raised)),
     )
     assert told == [("fails", error)]
-    assert (fails.rounds, fails.epochs) == ([], [])
-    assert before.epochs == pytest.approx([log(2)] * LEAST_EPOCHS)
-    assert last.epochs == pytest.approx([log(3)] * LEAST_EPOCHS)
+    assert (fails.rounds, fails.log_ratios) == ([], [])
+    assert before.log_ratios == pytest.approx([log(2)] * ENOUGH_ROUNDS)
+    assert last.log_ratios == pytest.approx([log(3)] * ENOUGH_ROUNDS)
 
 
 def test_where_every_case_fails_nothing_is_left_to_measure() -> None:
@@ -465,7 +465,7 @@ def test_where_every_case_fails_nothing_is_left_to_measure() -> None:
     results = compare(
         cases, budget_s=60, clock=time.clock, failed=lambda name, _: told.append(name)
     )
-    assert [result.epochs for result in results] == [[], []]
+    assert [result.log_ratios for result in results] == [[], []]
     assert told == ["0", "50"]
     assert time.now_s < 1
 
@@ -496,51 +496,51 @@ def test_what_is_no_failure_of_the_machine_is_raised_whoever_listens(
 # -- what disturbed blocks are worth
 
 
-def quad(
+def quartet(
     ratio: float, *, switches: int | None = 0, faults: tuple[float, float] = (0.0, 0.0)
-) -> Quad:
-    """A quad whose first side takes `ratio` times as long as the second."""
+) -> Quartet:
+    """A quartet whose first side takes `ratio` times as long as the second."""
     first, second = Block(ratio * 1e-3, 0, faults[0]), Block(1e-3, 0, faults[1])
-    return Quad((first, first._replace(switches=switches)), (second, second))
+    return Quartet((first, first._replace(switches=switches)), (second, second))
 
 
-def comparison(*epochs: Sequence[Quad]) -> Comparison:
-    return Comparison([Epoch.of(quads) for quads in epochs])
+def comparison(*rounds: Sequence[Quartet]) -> Comparison:
+    return Comparison([Round.of(quartets) for quartets in rounds])
 
 
-def test_disturbed_quads_are_left_out_while_six_remain() -> None:
-    quiet, disturbed = quad(2.0), quad(9.0, switches=3)
+def test_disturbed_quartets_are_left_out_while_six_remain() -> None:
+    quiet, disturbed = quartet(2.0), quartet(9.0, switches=3)
     result = comparison([quiet, disturbed, quiet, quiet], [disturbed, quiet, quiet, quiet])
-    assert result.epochs == pytest.approx([log(2.0)] * 2)
+    assert result.log_ratios == pytest.approx([log(2.0)] * 2)
     assert result.first_s == pytest.approx([2e-3] * 12)
     assert result.second_s == pytest.approx([1e-3] * 12)
 
 
-def test_with_fewer_than_six_quiet_quads_all_are_kept() -> None:
-    quiet, disturbed = quad(2.0), quad(9.0, switches=1)
+def test_with_fewer_than_six_quiet_quartets_all_are_kept() -> None:
+    quiet, disturbed = quartet(2.0), quartet(9.0, switches=1)
     result = comparison([quiet, disturbed, disturbed, quiet], [disturbed, quiet, quiet, quiet])
-    assert result.epochs == pytest.approx([(log(2.0) + log(9.0)) / 2, log(2.0)])
+    assert result.log_ratios == pytest.approx([(log(2.0) + log(9.0)) / 2, log(2.0)])
     assert sorted(result.first_s) == pytest.approx([2e-3] * 10 + [9e-3] * 6)
 
 
-def test_one_quiet_epoch_is_not_enough_since_it_has_no_interval() -> None:
-    quiet, disturbed = quad(2.0), quad(9.0, switches=1)
+def test_one_quiet_round_is_not_enough_since_it_has_no_interval() -> None:
+    quiet, disturbed = quartet(2.0), quartet(9.0, switches=1)
     result = comparison([quiet] * 6, [disturbed] * 6)
-    assert result.epochs == pytest.approx([log(2.0), log(9.0)])
+    assert result.log_ratios == pytest.approx([log(2.0), log(9.0)])
     assert len(result.first_s) == 24
 
 
-def test_an_epoch_that_was_disturbed_throughout_is_left_out_whole() -> None:
-    quiet, disturbed = quad(2.0), quad(9.0, switches=1)
+def test_an_round_that_was_disturbed_throughout_is_left_out_whole() -> None:
+    quiet, disturbed = quartet(2.0), quartet(9.0, switches=1)
     result = comparison([quiet] * 3, [disturbed] * 3, [quiet] * 3)
-    assert result.epochs == pytest.approx([log(2.0)] * 2)
+    assert result.log_ratios == pytest.approx([log(2.0)] * 2)
     assert len(result.first_s) == 12
 
 
 def test_what_is_not_known_to_be_disturbed_is_quiet() -> None:
-    assert not quad(2.0, switches=None).disturbed
-    assert not quad(2.0, switches=0).disturbed
-    assert quad(2.0, switches=1).disturbed
+    assert not quartet(2.0, switches=None).disturbed
+    assert not quartet(2.0, switches=0).disturbed
+    assert quartet(2.0, switches=1).disturbed
 
 
 @law
@@ -551,48 +551,49 @@ def test_what_is_not_known_to_be_disturbed_is_quiet() -> None:
         max_size=8,
     )
 )
-def test_latencies_and_epochs_always_speak_of_the_same_quads(
+def test_latencies_and_rounds_always_speak_of_the_same_quartets(
     pattern: list[list[tuple[float, bool]]],
 ) -> None:
     result = comparison(
-        *[[quad(ratio, switches=int(hit)) for ratio, hit in epoch] for epoch in pattern]
+        *[[quartet(ratio, switches=int(hit)) for ratio, hit in round] for round in pattern]
     )
-    quiet = [[log(ratio) for ratio, hit in epoch if not hit] for epoch in pattern]
+    quiet = [[log(ratio) for ratio, hit in round if not hit] for round in pattern]
     enough = sum(map(len, quiet)) >= 6 and sum(map(bool, quiet)) >= 2
     expected = (
         [logs for logs in quiet if logs]
         if enough
-        else [[log(r) for r, _ in epoch] for epoch in pattern]
+        else [[log(r) for r, _ in round] for round in pattern]
     )
-    assert result.epochs == pytest.approx([median(logs) for logs in expected])
-    assert [len(quads) for quads in result.kept] == [len(logs) for logs in expected]
+    assert result.log_ratios == pytest.approx([median(logs) for logs in expected])
+    assert [len(quartets) for quartets in result.kept] == [len(logs) for logs in expected]
     assert len(result.first_s) == len(result.second_s) == 2 * sum(map(len, expected))
 
 
 def test_the_switched_share_is_one_of_all_blocks_left_out_or_not() -> None:
     result = comparison(
-        [quad(2.0), quad(2.0, switches=4), quad(2.0)], [quad(2.0, switches=1), quad(2.0), quad(2.0)]
+        [quartet(2.0), quartet(2.0, switches=4), quartet(2.0)],
+        [quartet(2.0, switches=1), quartet(2.0), quartet(2.0)],
     )
     assert result.switched_share == pytest.approx(2 / 24)
 
 
 def test_page_faults_are_medians_of_each_side() -> None:
     faults = [(3104.0, 1.0), (3104.0, 2.0), (0.0, 30.0)]
-    result = comparison(*[[quad(2.0, faults=one)] for one in faults])
+    result = comparison(*[[quartet(2.0, faults=one)] for one in faults])
     assert result.faults_per_call == (3104.0, 2.0)
 
 
-def test_it_measures_until_enough_epochs_are_quiet() -> None:
+def test_it_measures_until_enough_rounds_are_quiet() -> None:
     time = FakeTime()
     case = Case("x", steady(time, "a", 2e-3), steady(time, "b", 2e-3))
     busy_until = (
         6 + 3 * 32
-    )  # three warm calls of each side, then three epochs of 4 * 4 blocks of 1 + 1 calls
+    )  # three warm calls of each side, then three rounds of 4 * 4 blocks of 1 + 1 calls
     counters = lambda: (min(len(time.calls), busy_until), None)  # noqa: E731
     (result,) = compare([case], budget_s=60, clock=time.clock, counters=counters)
-    assert len(result.rounds) == 3 + LEAST_EPOCHS
-    assert len(result.epochs) == LEAST_EPOCHS
-    assert result.switched_share == pytest.approx(3 / (3 + LEAST_EPOCHS))
+    assert len(result.rounds) == 3 + ENOUGH_ROUNDS
+    assert len(result.log_ratios) == ENOUGH_ROUNDS
+    assert result.switched_share == pytest.approx(3 / (3 + ENOUGH_ROUNDS))
 
 
 def test_where_every_block_is_disturbed_the_figures_still_come() -> None:
@@ -601,5 +602,5 @@ def test_where_every_block_is_disturbed_the_figures_still_come() -> None:
     (result,) = compare(
         [case], budget_s=60, clock=time.clock, counters=lambda: (len(time.calls), None)
     )
-    assert result.epochs == pytest.approx([log(3)] * LEAST_EPOCHS)
+    assert result.log_ratios == pytest.approx([log(3)] * ENOUGH_ROUNDS)
     assert result.switched_share == 1.0

@@ -2,7 +2,6 @@
 
 import json
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,25 +67,15 @@ def here(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def no_trace() -> Iterator[None]:
-    """Leave the registry as it was."""
-    assert "sarif" in set(RENDERERS)  # all that are found by themselves are loaded
-    before = dict(RENDERERS._entries)
-    yield
-    RENDERERS._entries.clear()
-    RENDERERS._entries.update(before)
-
-
-@pytest.fixture
-def toy(no_trace: None) -> None:
+def toy(own_formats: None) -> None:
     @dscost.register_renderer("toy", meaning="Everything thrice.", endings=(".toy",))
     def toy(said: Said, view: View) -> str:
         parts = []
         for page in said.pages(view):
             parts += [f"toy: {page.heading}", *page.lines, *page.closing]
             parts += [cell for sheet in page.sheets for row in sheet.rows for cell in row.cells.values()]  # fmt: skip
-        rows = said.rows()
-        return "\n".join([*parts, csv_text(rows.columns, rows.cells), json_text(said.data(view))])
+        rows = csv_text(said.row_columns, said.rows())
+        return "\n".join([*parts, rows, json_text(said.data(view))])
 
 
 @pytest.mark.parametrize("command", RESULTS)
@@ -137,7 +126,7 @@ def test_every_command_has_the_formats_of_the_house(
 
 
 def test_the_example_is_short_and_a_format_of_every_command(
-    here: Path, no_trace: None, monkeypatch: pytest.MonkeyPatch
+    here: Path, own_formats: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = Path(__file__).parent.parent / "examples" / "latex.py"
     assert len(path.read_text().splitlines()) <= 35
@@ -155,7 +144,7 @@ def test_the_example_is_short_and_a_format_of_every_command(
 
 
 def test_a_function_that_nobody_registered_is_a_format_by_its_entry_point_alone(
-    no_trace: None, monkeypatch: pytest.MonkeyPatch
+    own_formats: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point = SimpleNamespace(name="plain", load=lambda: lambda said, view: said.pages(view)[0].heading)  # fmt: skip
     monkeypatch.setattr(RENDERERS, "_found", {"plain": point})

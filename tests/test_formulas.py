@@ -9,9 +9,8 @@ from dscost.layers.formulas import (
     conv_macs,
     conv_out_size,
     conv_weights,
-    depthwise_macs,
+    formula_value,
     linear_macs,
-    pointwise_macs,
     separable_ratio,
 )
 
@@ -72,7 +71,8 @@ def test_weights_are_filters_times_taps(
 
 def test_stages_cost_what_table_3_of_mobilenets_prints() -> None:
     standard = conv_macs(512, 512, 9, 1, 14 * 14)
-    separable = depthwise_macs(512, 1, 9, 14 * 14) + pointwise_macs(512, 512, 1, 14 * 14)
+    depthwise = conv_macs(512, 512, 9, 512, 14 * 14)
+    separable = depthwise + conv_macs(512, 512, 1, 1, 14 * 14)
     assert (round(standard / 1e6), round(separable / 1e6, 1)) == (462, 52.3)
 
 
@@ -82,7 +82,7 @@ def test_depthwise_is_a_convolution_of_as_many_groups_as_channels(
     channels: int, multiplier: int, area: int, positions: int
 ) -> None:
     grouped = conv_macs(channels, channels * multiplier, area, channels, positions)
-    assert depthwise_macs(channels, multiplier, area, positions) == grouped
+    assert grouped == positions * multiplier * channels * area  # MobileNets, eq. 4
 
 
 @law
@@ -91,9 +91,8 @@ def test_pointwise_is_a_convolution_with_one_tap_and_linear_is_one_position(
     per_group: int, out_per_group: int, groups: int, positions: int
 ) -> None:
     channels, out_channels = per_group * groups, out_per_group * groups
-    assert pointwise_macs(channels, out_channels, groups, positions) == conv_macs(
-        channels, out_channels, 1, groups, positions
-    )
+    pointwise = conv_macs(channels, out_channels, 1, groups, positions)
+    assert pointwise == positions * out_channels * per_group  # MobileNets, eq. 5
     assert linear_macs(channels, out_channels, positions) == conv_macs(
         channels, out_channels, 1, 1, positions
     )
@@ -114,9 +113,9 @@ def test_the_ratio_is_the_exact_quotient_of_the_costs(
     per_group: int, out_per_group: int, area: int, groups: int, multiplier: int, positions: int
 ) -> None:
     channels, out_channels = per_group * groups, out_per_group * groups
-    stages = depthwise_macs(channels, multiplier, area, positions) + pointwise_macs(
-        channels * multiplier, out_channels, groups, positions
-    )
+    middle = channels * multiplier
+    depthwise = conv_macs(channels, middle, area, channels, positions)
+    stages = depthwise + conv_macs(middle, out_channels, 1, groups, positions)
     exact = Fraction(stages, conv_macs(channels, out_channels, area, groups, positions))
     assert separable_ratio(out_channels, area, groups, multiplier) == float(exact)
 
@@ -131,3 +130,26 @@ def test_the_ratio_is_the_exact_quotient_of_the_costs(
 )
 def test_the_ratio_is_what_the_paper_promises(out_channels: int, area: int, ratio: float) -> None:
     assert separable_ratio(out_channels, area) == pytest.approx(ratio, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("formula", "value"),
+    [
+        ("1", 1.0),
+        ("G/N + 1/(g·K²)", 2 / 64 + 1 / (4 * 15)),
+        ("1/Kw + N/(M·Kh), which is 2/K for M = N", 1 / 5 + 64 / (32 * 3)),
+        ("1/(r·K²) + N/(r²·M)", None),
+        ("(1 − 1/g)·g²", 12.0),
+        ("a third of them", None),
+        ("half", None),
+        ("1/(g − 4)", None),
+        ("", None),
+        ("__import__('os').getpid()", None),
+    ],
+)
+def test_a_formula_is_worth_what_stands_before_its_first_comma(
+    formula: str, value: float | None
+) -> None:
+    letters = {"M": 32, "N": 64, "G": 2, "Kh": 3, "Kw": 5, "K²": 15, "g": 4}
+    found = formula_value(formula, letters)
+    assert found is None if value is None else found == pytest.approx(value)

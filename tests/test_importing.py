@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import dscost
-from dscost.analysis import count
+from dscost.analysis import Request, count
 from dscost.errors import DscostError, InputError, UnavailableError
 from dscost.notation.literals import Reference
 from dscost.sources import ModuleSource, find_source, importing, mending
@@ -61,8 +61,14 @@ def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
-def width_of(target: object, **options: Any) -> int:
-    macs = count(str(target), **{"input": (1, 3, 4, 4), **options}).report.totals.as_is.macs
+def width_of(
+    target: object,
+    input: Any = (1, 3, 4, 4),
+    kwargs: Any = None,
+    folder: Path | None = None,
+) -> int:
+    counted = count(str(target), Request(input, kwargs=kwargs), folder=folder)
+    macs = counted.report.totals.as_is.macs
     assert macs % (16 * 3) == 0
     return macs // (16 * 3)
 

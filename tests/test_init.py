@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from dscost.analysis import Request
 from dscost.budgets.checking import check
-from dscost.budgets.judging import CheckResult
+from dscost.budgets.findings import CheckResult
 from dscost.budgets.reading import read_budget
-from dscost.budgets.starting import Choice, at_least, starter_budget
+from dscost.budgets.starting import at_least, starter_budget
 from dscost.cli import run
 from dscost.errors import InputError
 from dscost.notation.literals import written
@@ -127,7 +128,7 @@ def test_what_is_in_doubt_of_a_model_from_the_start_is_said_and_does_not_break_t
 def test_limits_are_what_was_counted_and_the_headroom(here: Path) -> None:
     (here / "net.yaml").write_text(TINY)
     text = starter_budget(
-        ["net.yaml"], Path("dscost.yaml"), Fraction(1, 10), Choice(input=(1, 3, 32, 32))
+        ["net.yaml"], Path("dscost.yaml"), Fraction(1, 10), Request(input=(1, 3, 32, 32))
     )
     # 216 * 1.1 = 237.6, 221,184 * 1.1 = 243,302.4; a value of the input and of the output alive at once
     assert (TINY_PARAMS, TINY_MACS) == (216, 221_184)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import dscost
-from dscost.analysis import count
+from dscost.analysis import Request, count
 from dscost.analysis.isolated import Died, Worker
 from dscost.analysis.workers import Process
 from dscost.cli import run
@@ -122,11 +122,30 @@ def test_a_process_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
         process.ask("net", ("count", "nets.py:good", {}), 60)
 
 
-def test_a_model_over_its_limit_is_judged_though_the_process_has_died_since(folder: Path) -> None:
+def test_swaps_that_help_are_found_though_the_process_has_died_of_another_model(
+    folder: Path,
+) -> None:
     budget(folder, "good", "exits", limit="600k")  # swaps that would help are asked for at the end
+    isolated = dscost.check("dscost.yaml", isolate=True)
+    assert [(one.entry, one.kind) for one in isolated.findings] == [
+        ("good", "over_max"),
+        ("exits", "unloadable_model"),
+    ]
+    alone = dscost.check("dscost.yaml", only=["good"])
+    assert isolated.findings[0] == alone.findings[0]
+    assert alone.findings[0].suggested_fix is not None
+
+
+def test_a_model_that_dies_when_it_is_counted_again_is_judged_without_a_fix(folder: Path) -> None:
+    once = (
+        "def once():\n    from pathlib import Path\n    if Path('seen').exists(): os._exit(5)\n"
+        "    Path('seen').touch()\n    return good()\n"
+    )
+    (folder / "nets.py").write_text(NETS + once)
+    budget(folder, "once", "exits", limit="600k")
     result = dscost.check("dscost.yaml", isolate=True)
-    assert [(one.entry, one.kind, one.rescue) for one in result.findings] == [
-        ("good", "over_max", None),
+    assert [(one.entry, one.kind, one.suggested_fix) for one in result.findings] == [
+        ("once", "over_max", None),
         ("exits", "unloadable_model", None),
     ]
 
@@ -134,14 +153,14 @@ def test_a_model_over_its_limit_is_judged_though_the_process_has_died_since(fold
 def test_what_one_model_changes_does_not_change_the_next(folder: Path) -> None:
     with Worker() as worker:
         worker.count("nets.py:spoils", input=INPUT)
-        after = worker.count("nets.py:good", input=INPUT)
+        after = worker.count("nets.py:good", Request(INPUT))
     assert after.report.totals.as_is.weight_bytes == 4 * (64 * 3 * 9 + 64 + 64 * 64 * 9 + 64)
 
 
 def test_a_report_from_elsewhere_is_the_report_from_here(folder: Path) -> None:
-    here = count("nets.py:good", input=INPUT)
+    here = count("nets.py:good", Request(INPUT))
     with Worker() as worker:
-        there = worker.count("nets.py:good", input=INPUT)
+        there = worker.count("nets.py:good", Request(INPUT))
         assert there.report.to_dict() == here.report.to_dict()
         assert there.versions is not None
         assert here.versions is not None
@@ -153,7 +172,7 @@ def test_a_way_out_is_found_in_the_process_of_the_model(folder: Path) -> None:
     budget(folder, "good", limit="600k")
     found = [dscost.check("dscost.yaml", isolate=isolate).findings for isolate in (True, False)]
     assert found[0] == found[1]
-    assert found[0][0].rescue is not None
+    assert found[0][0].suggested_fix is not None
 
 
 def test_what_is_no_code_starts_no_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

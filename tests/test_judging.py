@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law, timing_with
 
-from dscost.analysis import analyze, count
+from dscost.analysis import Request, analyze, count
 from dscost.analysis.counting import CountedModel
 from dscost.budgets import checking
 from dscost.budgets.baseline import Baseline, baseline_text, known_of, parse_baseline
 from dscost.budgets.checking import check
-from dscost.budgets.judging import CheckResult, Finding, Judgement, Subject, judge, without_excluded
+from dscost.budgets.excluding import rest_of
+from dscost.budgets.findings import CheckResult, Finding, Judgement, Subject
+from dscost.budgets.judging import judge
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget
 from dscost.errors import InputError, UnavailableError, UnknownNameError
@@ -94,9 +96,7 @@ def judged(
     budget = budget_of(text, policy)
     (entry,) = budget.entries
     known = (
-        {}
-        if before is None
-        else {entry.name: known_of(entry, before, without_excluded(entry, before))}
+        {} if before is None else {entry.name: known_of(entry, before, rest_of(entry, before).cost)}
     )
     baseline = parse_baseline(baseline_text(known), "kept.json")
     return judge(budget, [Subject(entry, now, None if now else "it burns")], baseline)
@@ -1316,19 +1316,19 @@ def test_the_swaps_that_are_named_bring_the_model_under_its_limit(
     )
     result = check(path)
     (finding,) = result.findings
-    assert finding.rescue is not None
+    assert finding.suggested_fix is not None
     assert finding.value is not None
     layers = {one.name: one for one in analyze(target).layers}
     place, times = {"params": (0, 1), "macs": (1, 1), "flops": (1, 2)}[metric]
     savings = []
-    for name in finding.rescue.layers:
+    for name in finding.suggested_fix.layers:
         cost = layers[name].cost
         savings.append(times * ((cost.params, cost.macs)[place] - separable(layers[name])[place]))
-    assert finding.value - sum(savings) == finding.rescue.value <= finding.limit
+    assert finding.value - sum(savings) == finding.suggested_fix.value <= finding.limit
     assert savings == sorted(savings, reverse=True)
     assert finding.value - sum(savings[:-1]) > finding.limit  # one fewer is not enough
-    assert f"{int(finding.rescue.value):,}" in texts_of(finding)[1]
-    assert finding.rescue.layers[0] in texts_of(finding)[1]
+    assert f"{int(finding.suggested_fix.value):,}" in texts_of(finding)[1]
+    assert finding.suggested_fix.layers[0] in texts_of(finding)[1]
 
 
 @pytest.mark.parametrize(
@@ -1344,7 +1344,7 @@ def test_no_swap_is_named_where_none_helps(target: str, limits: str, tmp_path: P
     path = tmp_path / "b.yaml"
     path.write_text(f"version: 1\nmodels:\n  - {{target: {target}, limits: {limits}}}\n")
     (finding,) = check(path).findings
-    assert finding.rescue is None
+    assert finding.suggested_fix is None
 
 
 def test_a_swap_of_a_layer_that_does_not_count_is_no_help(tmp_path: Path) -> None:
@@ -1358,15 +1358,16 @@ def test_a_swap_of_a_layer_that_does_not_count_is_no_help(tmp_path: Path) -> Non
     layers = {one.name: one for one in analyze("resnet18").layers}
     kept = sum(one.cost.params for name, one in layers.items() if not name.startswith("layer4."))
     assert finding.value == kept
-    assert finding.rescue is not None
-    assert not [name for name in finding.rescue.layers if name.startswith("layer4.")]
+    assert finding.suggested_fix is not None
+    assert not [name for name in finding.suggested_fix.layers if name.startswith("layer4.")]
     saved = sum(
-        layers[name].cost.params - separable(layers[name])[0] for name in finding.rescue.layers
+        layers[name].cost.params - separable(layers[name])[0]
+        for name in finding.suggested_fix.layers
     )
-    assert finding.rescue.value == kept - saved
+    assert finding.suggested_fix.value == kept - saved
 
 
-def test_a_traced_model_is_rescued_as_well(tmp_path: Path) -> None:
+def test_a_traced_model_is_fixable_as_well(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         "import torch\ndef make():\n    return torch.nn.Sequential(torch.nn.Conv2d(64, 64, 3, bias=False))\n"
     )
@@ -1377,11 +1378,11 @@ def test_a_traced_model_is_rescued_as_well(tmp_path: Path) -> None:
     macs, params = check(path).findings
     # 8 * 8 positions of the 10 * 10 without padding
     assert (macs.value, params.value) == (8 * 8 * 64 * 64 * 9, 64 * 64 * 9)
-    assert macs.rescue is not None
-    assert macs.rescue.value == 8 * 8 * (64 * 9 + 64 * 64)
-    assert macs.rescue.layers == ("0",)
-    assert params.rescue is not None
-    assert params.rescue.value == 64 * 9 + 64 * 64
+    assert macs.suggested_fix is not None
+    assert macs.suggested_fix.value == 8 * 8 * (64 * 9 + 64 * 64)
+    assert macs.suggested_fix.layers == ("0",)
+    assert params.suggested_fix is not None
+    assert params.suggested_fix.value == 64 * 9 + 64 * 64
 
 
 def test_what_the_layers_promise_is_counted_once_more_as_a_whole(tmp_path: Path) -> None:
@@ -1399,8 +1400,11 @@ def test_what_the_layers_promise_is_counted_once_more_as_a_whole(tmp_path: Path)
     )
     (finding,) = check(path).findings
     assert finding.value == 16 * 16 * 9
-    assert finding.rescue is not None
-    assert (finding.rescue.layers, finding.rescue.value) == (("0", "1"), 16 * 9 + 16 * 16)
+    assert finding.suggested_fix is not None
+    assert (finding.suggested_fix.layers, finding.suggested_fix.value) == (
+        ("0", "1"),
+        16 * 9 + 16 * 16,
+    )
 
 
 @pytest.mark.parametrize("bound", ["max", "min"])
@@ -1502,7 +1506,7 @@ def test_one_model_can_be_checked_alone_without_the_others_looking_stale(tmp_pat
     known = {
         entry.name: known_of(entry, model, model.totals.as_is)
         for entry in read_budget(path).entries
-        for model in [count(entry.target, settings=dict(entry.settings)).report]
+        for model in [count(entry.target, Request(settings=dict(entry.settings))).report]
     }
     (tmp_path / "kept.json").write_text(baseline_text(known))
     for only, models in (("resnet18", 1), ("m", 2), ("m[width=0.5]", 1)):

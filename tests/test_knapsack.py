@@ -3,8 +3,9 @@ from itertools import product
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import law
 
 from dscost.converting.knapsack import Choice, Selection, least_cost, least_error
 
@@ -47,7 +48,7 @@ def _bound(sums: list[Fraction], chosen: float) -> Fraction:
 
 
 @given(CASES, BOUNDS)
-@settings(max_examples=400, deadline=None)
+@law
 def test_the_least_error_within_a_budget_is_that_of_brute_force(
     layers: list[list[Choice]], chosen: float
 ) -> None:
@@ -64,7 +65,7 @@ def test_the_least_error_within_a_budget_is_that_of_brute_force(
 
 
 @given(CASES, BOUNDS)
-@settings(max_examples=400, deadline=None)
+@law
 def test_the_least_cost_within_an_error_is_that_of_brute_force(
     layers: list[list[Choice]], chosen: float
 ) -> None:
@@ -81,7 +82,7 @@ def test_the_least_cost_within_an_error_is_that_of_brute_force(
 
 
 @given(_layers(COUNTS), st.floats(0, 1), st.integers(1, 3))
-@settings(max_examples=300, deadline=None)
+@law
 def test_what_is_left_out_for_want_of_room_widens_the_gap(
     layers: list[list[Choice]], share: float, most_sums: int
 ) -> None:

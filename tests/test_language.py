@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
@@ -456,7 +456,7 @@ def edited(text: str, pieces: str, edits: list[tuple[str, int, str]]) -> str:
     return "".join(tokens)
 
 
-@settings(law, max_examples=300)
+@law
 @given(
     st.sampled_from(sorted(SHIPPED)),
     st.sampled_from([r"\w+|\W", "."]),

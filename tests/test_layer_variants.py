@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from inspect import unwrap
 from types import SimpleNamespace
 from typing import Any
 
@@ -527,4 +528,4 @@ def test_an_installed_package_adds_variants(
 
 
 def test_the_library_has_the_name() -> None:
-    assert dscost.register_variant is register_variant
+    assert unwrap(dscost.register_variant) is register_variant

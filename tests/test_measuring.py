@@ -16,18 +16,18 @@ import torch
 from torch import Tensor, nn
 
 import dscost
-from dscost.analysis import bench, count, measure_layer, measure_model
+from dscost.analysis import Request, bench, count, measure_layer, measure_model
 from dscost.analysis.bench import AGAINST_ITSELF
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
 from dscost.modules.building import with_values
 from dscost.notation.units import format_count
-from dscost.pages.reports import layer_rows
+from dscost.pages.layer_table import layer_rows
 from dscost.rendering import View, render
 from dscost.reports.records import Report
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.ceilings import Found, Wanted
-from dscost.timing.engine import Block, Case, Comparison, Epoch, Quad
+from dscost.timing.engine import Block, Case, Comparison, Quartet, Round
 from dscost.tracing import TensorSpec
 from dscost.tracing.inputs import arguments_of
 
@@ -63,7 +63,7 @@ class FakeEngine:
     times: dict[str, tuple[float, float]] = field(default_factory=dict)
     switches: dict[str, int] = field(default_factory=dict)
     missing: Callable[[str], bool] = lambda name: False
-    itself_epochs: int = 8
+    itself_rounds: int = 8
     rounds: list[list[str]] = field(default_factory=list)
 
     def compare(self, cases: Sequence[Case], **given: object) -> list[Comparison]:
@@ -75,9 +75,9 @@ class FakeEngine:
             first_s, second_s = self.times.get(case.name, (2e-3, 1e-3))
             second_s = first_s if case.name == AGAINST_ITSELF else second_s
             block = partial(Block, switches=self.switches.get(case.name, 0), faults=0.0)
-            quad = Quad((block(first_s),) * 2, (block(second_s),) * 2)
-            epochs = self.itself_epochs if case.name == AGAINST_ITSELF else 8
-            rounds = [] if self.missing(case.name) else [Epoch.of([quad] * 4)] * epochs
+            quartet = Quartet((block(first_s),) * 2, (block(second_s),) * 2)
+            rounds = self.itself_rounds if case.name == AGAINST_ITSELF else 8
+            rounds = [] if self.missing(case.name) else [Round.of([quartet] * 4)] * rounds
             results.append(Comparison(rounds))
         return results
 
@@ -405,7 +405,7 @@ def test_a_time_under_the_roofline_is_noted(
 def test_the_noise_floor_judges_every_verdict(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "noise_of", lambda epochs: 0.08)
+    monkeypatch.setattr(bench, "noise_of", lambda rounds: 0.08)
     engine.times = {"cpu": (1.07e-3, 1e-3), "cpu:channels_last": (1.1e-3, 1e-3)}
     report = time_layer()
     verdicts = [timing.speedup.verdict for timing in report.latency.values() if timing.speedup]
@@ -415,14 +415,14 @@ def test_the_noise_floor_judges_every_verdict(
 
 
 @pytest.mark.parametrize(
-    ("epochs", "floor", "least"),
+    ("rounds", "floor", "least"),
     [(4, 0.0, 0.03), (3, None, 0.1)],
-    ids=["known of four epochs", "unknown of three"],
+    ids=["known of four rounds", "unknown of three"],
 )
 def test_a_noise_floor_that_the_time_did_not_suffice_for_is_taken_for_ten_percent(
-    epochs: int, floor: float | None, least: float, engine: FakeEngine
+    rounds: int, floor: float | None, least: float, engine: FakeEngine
 ) -> None:
-    engine.itself_epochs = epochs
+    engine.itself_rounds = rounds
     engine.times = {"cpu": (1.09e-3, 1e-3), "cpu:channels_last": (1.11e-3, 1e-3)}
     report = time_layer()
     assert report.environment is not None
@@ -435,7 +435,7 @@ def test_a_noise_floor_that_the_time_did_not_suffice_for_is_taken_for_ten_percen
         "same" if floor is None else "faster",
         "faster",
     ]
-    said = f"no difference under {bench.UNKNOWN_FLOOR:.0%} is called."
+    said = f"differences under {bench.UNKNOWN_FLOOR:.0%} are taken for noise."
     assert (said in render([report], "table", View())) is (floor is None)
 
 
@@ -458,7 +458,7 @@ def test_each_device_has_a_noise_floor_of_its_own(engine: FakeEngine) -> None:
 def test_a_noise_floor_that_is_unknown_is_tried_again_and_others_are_not(
     engine: FakeEngine,
 ) -> None:
-    engine.itself_epochs = 3
+    engine.itself_rounds = 3
     place = bench.Bench(TimingOptions(threads=1), (Setting(),), 1.0)
     timer: Any = object()
     cases = [Case("a", int, int), Case("b", int, int, timer)]
@@ -1262,7 +1262,7 @@ def test_torch_is_left_as_it_was_when_measuring_is_interrupted(
     def interrupted(share: float, name: str) -> None:
         raise KeyboardInterrupt
 
-    counted = count(small().float(), input=(1, 8, 6, 6))
+    counted = count(small().float(), Request((1, 8, 6, 6)))
     before = _state_of_torch()
     options = TimingOptions(threads=1, budget_s=0.3)
     with pytest.raises(KeyboardInterrupt):
@@ -1315,7 +1315,7 @@ def test_the_seed_makes_weights_and_inputs_the_same(
 def test_progress_is_told_by_the_names_of_the_layers() -> None:
     told: list[str] = []
     measure_model(
-        count(small(), input=(1, 8, 6, 6)),
+        count(small(), Request((1, 8, 6, 6))),
         TimingOptions(threads=1, budget_s=0.5),
         lambda share, name: told.append(name),
     )

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from dscost.budgets.checking import check, find_budget
-from dscost.budgets.judging import CheckResult
+from dscost.budgets.findings import CheckResult
 from dscost.cli import run
 from dscost.errors import InputError
 

@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from dscost.analysis import Request
 from dscost.converting.choosing import Options
 from dscost.converting.loading import load_subject
 from dscost.converting.options import able_sites, every_option
@@ -26,7 +27,7 @@ def tied(count: int, last: nn.Module | None = None) -> nn.Sequential:
 
 
 def offered(module: nn.Module, decisions: dict[str, Decision] | None = None) -> Sequence[Options]:
-    subject = load_subject(module, input=(1, 32, 8, 8))
+    subject = load_subject(module, Request((1, 32, 8, 8)))
     sites = survey(module, min_channels=1, traced=subject.traced)
     return every_option(module, able_sites(sites), decisions=decisions)
 

@@ -15,7 +15,7 @@ from dscost.rendering import View, render
 from dscost.reports.records import Layer, Report
 from dscost.reports.report_file import read_saved
 
-NO_CONVOLUTION = "No convolution here has a depthwise-separable variant, and none is one."
+NO_CONVOLUTION = "This model has no convolution larger than 1×1."
 
 
 class Functional(nn.Module):

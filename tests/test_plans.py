@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dscost
+from dscost.analysis import Request
 from dscost.converting.convert import convert_target
 from dscost.converting.plan_file import KEEP, Plan, parse_plan, plan_of, plan_text, read_plan
 from dscost.errors import FileProblems, InputError
@@ -208,7 +209,7 @@ def test_what_a_model_does_not_take_of_a_plan_has_its_place(tmp_path: Path) -> N
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             convert(network, plan=path)  # type: ignore[operator]
     with pytest.raises(InputError, match=r"found 1×8$"):
-        convert_target(network, plan=path, input=(1, 8))
+        convert_target(network, Request((1, 8)), plan=path)
     with pytest.raises(InputError, match=r"^cannot read .*no\.yaml: No such file or directory$"):
         convert_target(tmp_path / "no.yaml", plan=path)
 

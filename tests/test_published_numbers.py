@@ -8,7 +8,7 @@ import pytest
 from properties import operations_of
 
 import dscost
-from dscost.analysis import CountedModel
+from dscost.analysis import CountedModel, Request
 from dscost.analysis import count as count_model
 from dscost.networks.architectures import builtin_names
 from dscost.networks.network import Operation
@@ -144,11 +144,11 @@ TORCHVISION = [row for row in rows_of("torchvision_weights_meta") if row["model"
 
 
 def test_every_builtin_that_torchvision_has_is_held_against_it() -> None:
-    assert {row["model"] for row in TORCHVISION} == {
+    assert {
         *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg16"),
         *("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
         *(f"efficientnet_b{size}" for size in range(8)),
-    }
+    } <= {row["model"] for row in TORCHVISION}
 
 
 @pytest.mark.parametrize("row", TORCHVISION, ids=name_of)
@@ -163,9 +163,8 @@ def test_a_builtin_has_the_params_and_operations_that_torchvision_publishes(row:
 
 
 def analyzed(row: Row) -> CountedModel:
-    return count_model(
-        row["model"], settings={"width": float(row["width"]), "resolution": int(row["resolution"])}
-    )
+    settings = {"width": float(row["width"]), "resolution": int(row["resolution"])}
+    return count_model(row["model"], Request(settings=settings))
 
 
 MOBILENETS = rows_of("mobilenet_tables")
@@ -221,15 +220,13 @@ def as_in_the_paper(row: Row) -> tuple[int, int, int]:
     """Return MACs, params, and params without BatchNorm of a row of the MobileNets paper."""
     settings = {"resolution": int(row["resolution"])}
     if row["variant"].startswith("Conv"):
-        model = count_model("mobilenet_v1", settings=settings)
+        model = count_model("mobilenet_v1", Request(settings=settings))
         operations = with_variant(operations_of(model), model.swaps, "standard")
         cost = model.report.totals.standard
         return cost.macs, cost.params, params_without_batch_norm(operations)
     shallow = row["variant"].startswith("shallow")
-    model = count_model(
-        "mobilenet_v1",
-        settings=settings | ({"depth": 0} if shallow else {"width": float(row["variant"])}),
-    )
+    own = {"depth": 0} if shallow else {"width": float(row["variant"])}
+    model = count_model("mobilenet_v1", Request(settings=settings | own))
     cost = model.report.totals.as_is
     return cost.macs, cost.params, params_without_batch_norm(operations_of(model))
 

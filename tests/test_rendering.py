@@ -60,7 +60,7 @@ MODEL = dscost.analyze("mobilenet_v3_small")
             0.8,
             (0.79, 0.81),
             "slower",
-            "the clock disagrees: it ran slower, at 0.800× [0.790, 0.810] of the standard",
+            "the clock disagrees: it ran 1.25× [1.23, 1.27] slower.",
         ),
         (1.0, (0.99, 1.01), "same", "the clock sees no difference (1.00× [0.990, 1.01])."),
         (1.1, (0.8, 1.4), "unclear", "the clock cannot tell (1.10× [0.800, 1.40])"),
@@ -305,7 +305,7 @@ def test_every_renderer_takes_every_report() -> None:
         assert render([LAYER, pointwise, MODEL], format_name, View(width=80)).endswith("\n")
 
 
-def test_a_renderer_can_be_added() -> None:
+def test_a_renderer_can_be_added(own_formats: None) -> None:
     register_renderer("test-count")(lambda said, view: f"{len(said.pages(view))} pages\n")
     assert render([LAYER, MODEL], "test-count", View()) == "2 pages\n"
 

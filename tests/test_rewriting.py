@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given
-from properties import law
+from properties import dear_law
 from test_trace_laws import SHAPE as MODULE_SHAPE
 from test_trace_laws import modules, networks, torch_module
 from torch import Tensor, nn
@@ -1024,7 +1024,7 @@ def test_hooks_stay_on_what_replaces_a_convolution() -> None:
 
 
 @same_with_even_kernel
-@law
+@dear_law
 @given(networks())
 def test_any_network_costs_what_was_promised_and_runs(operations: list[Operation]) -> None:
     module, shape = Network(operations).eval(), operations[0].input_shapes[0]
@@ -1033,7 +1033,7 @@ def test_any_network_costs_what_was_promised_and_runs(operations: list[Operation
         assert_runs_alike(module, result.module, torch.randn(shape))
 
 
-@law
+@dear_law
 @given(modules())
 def test_any_module_costs_what_was_promised(module: nn.Module) -> None:
     for variant in VARIANTS:

@@ -1,6 +1,6 @@
 """Formulas over shapes alone, by hand; and formulas that users add, on an operator that torch has never met."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -11,14 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import dscost
 from dscost.errors import InputError
-from dscost.tracing.free import FREE
-from dscost.tracing.rules import FORMULAS, register_formula
+from dscost.tracing.rules import FORMULAS, FREE, register_formula
 
 Shape = tuple[int, ...]
 
 
 def macs(operator: str, *arguments: Any, out: Any, **named: Any) -> int:
-    return FORMULAS[f"aten::{operator}"](*arguments, out=out, **named)
+    return FORMULAS[f"aten::{operator}"].macs(*arguments, out=out, **named)
 
 
 class Case(NamedTuple):
@@ -475,7 +474,7 @@ def test_every_forward_operator_that_torch_has_a_formula_for_has_one_of_ours() -
 
 
 def test_no_operator_both_has_a_formula_and_is_free() -> None:
-    assert set(FORMULAS) & FREE == set()
+    assert set(FORMULAS) & set(FREE) == set()
 
 
 def test_every_formula_and_everything_known_to_be_free_is_of_an_operator_that_torch_has() -> None:
@@ -564,6 +563,56 @@ def test_a_formula_of_the_users_own_makes_the_total_whole_also_after_it_was_part
     assert report.totals.as_is.macs == LINEAR + 2 * 5 * 8 * 8
     assert seen == [((5, 8), (8, 8), (5, 8))] * 2
     assert not any("partial" in warning for warning in report.warnings)
+
+
+class Alone(nn.Module):
+    """One call of a custom operator."""
+
+    def __init__(self, operator: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.operator, self.weight = operator, nn.Parameter(torch.zeros(8, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.operator(x, self.weight)
+
+
+def test_one_decorator_is_all_that_every_command_needs_of_an_operator(fused: Operator) -> None:
+    name, operator = fused
+
+    @dscost.register_formula(name, op="linear", factors=(1,))
+    def fused_macs(x: Shape, weight: Shape, *, out: Shape) -> int:
+        return x[0] * weight[0] * weight[1]
+
+    report = dscost.analyze(Alone(operator), input=(2, 8), strict=True)
+    assert [(row.op, row.cost.macs) for row in report.layers] == [("linear", 2 * 8 * 4)]
+    given = torch.zeros(2, 8, requires_grad=True)
+    trained = dscost.analyze(Alone(operator), input=given, train=True)
+    assert trained.totals.as_is.macs == 2 * (2 * 8 * 4)  # one gradient: the weight's
+    found = dscost.verify(Alone(operator), input=(2, 8))
+    assert [one.reason for one in found.differences] == [
+        f"FlopCounterMode has no formula for {name}"
+    ]
+    assert found.is_explained
+
+
+def test_the_gradients_of_an_operator_may_have_a_formula_of_their_own(fused: Operator) -> None:
+    name, operator = fused
+    seen = []
+
+    def gradients(macs: int, needing: Sequence[bool]) -> int:
+        seen.append(tuple(needing))
+        return 5 * macs
+
+    dscost.register_formula(name, gradients=gradients)(lambda x, weight, *, out: 100)
+    report = dscost.analyze(Alone(operator), input=(2, 8), train=True)
+    assert report.totals.as_is.macs == 100 + 500
+    assert seen == [(False, True)]
+
+
+def test_a_word_that_no_report_has_is_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        register_formula("test_rules::right", op="conv")
+    assert str(caught.value).startswith("unknown operation 'conv'")
 
 
 def test_a_formula_that_says_nothing_but_zero_is_an_answer(fused: Operator) -> None:

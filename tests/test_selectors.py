@@ -7,7 +7,6 @@ from properties import law
 
 from dscost.budgets.selectors import (
     FIELDS,
-    OPS,
     TYPES,
     ConvFacts,
     Kind,
@@ -17,6 +16,7 @@ from dscost.budgets.selectors import (
 )
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
+from dscost.layers.operations import OPERATIONS
 from dscost.reports.figures import Cost
 from dscost.reports.records import Layer, Operator
 
@@ -217,7 +217,9 @@ def test_a_kind_is_one_line_that_says_what_conditions_ask() -> None:
 
 
 facts = st.none() | st.builds(ConvFacts, *(st.integers(0, 10**6) for _ in FIELDS))
-parts = st.builds(Part, st.sampled_from(OPS), facts, st.integers(0, 10**15), st.integers(0, 10**15))
+parts = st.builds(
+    Part, st.sampled_from(OPERATIONS), facts, st.integers(0, 10**15), st.integers(0, 10**15)
+)
 
 
 @law
@@ -225,7 +227,7 @@ parts = st.builds(Part, st.sampled_from(OPS), facts, st.integers(0, 10**15), st.
     st.builds(
         Kind,
         st.text(max_size=9) | st.sampled_from(["Conv2d", "", "[groups=1]", "a b", "a\nb"]),
-        st.sampled_from(OPS),
+        st.sampled_from(OPERATIONS),
         facts,
         st.lists(parts, min_size=2, max_size=3).map(tuple) | st.just(()),
     )
@@ -375,13 +377,15 @@ def test_the_types_that_are_known_are_those_of_torch() -> None:
 def test_the_operations_that_are_known_are_those_of_reports() -> None:
     from dscost.layers import convolution as specs
     from dscost.layers import others as network_specs
-    from dscost.tracing.operators import MEAN
-    from dscost.tracing.operators import OPS as TRACED
+    from dscost.tracing.rules import ELEMENTWISE, FORMULAS, FREE, MEAN
 
     built = {
         one.op for one in vars(network_specs).values() if isinstance(getattr(one, "op", None), str)
     }
-    assert built | {specs.ConvSpec.op} | (set(TRACED.values()) - {MEAN}) <= set(OPS)
+    traced = (
+        {rule.op for rule in FORMULAS.values()} | set(FREE.values()) | set(ELEMENTWISE.values())
+    )
+    assert built | {specs.ConvSpec.op} | (traced - {MEAN, ""}) <= set(OPERATIONS)
 
 
 OWN = (layer("a.conv", CONV, type="StdConv2d"), layer("b", type="Linear", op="linear"))

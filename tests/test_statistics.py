@@ -77,7 +77,7 @@ def test_quartiles_and_tails_are_interpolated() -> None:
     assert quantile([1.0, 2.0], 0.5) == 1.5
 
 
-def test_a_speedup_is_the_geometric_mean_of_the_epochs() -> None:
+def test_a_speedup_is_the_geometric_mean_of_the_rounds() -> None:
     speedup = speedup_of([0.0, 0.6931471805599453 * 2])  # ratios 1 and 4
     assert speedup.median == pytest.approx(2.0)
     low, high = speedup.ci95
@@ -128,7 +128,7 @@ def test_by_default_no_difference_under_three_percent_is_called() -> None:
 def test_a_machine_too_noisy_to_tell_does_not_make_far_from_1_the_same(
     interval: tuple[float, float],
 ) -> None:
-    # two epochs of a thing against itself on a busy machine give a floor of several hundred percent
+    # two rounds of a thing against itself on a busy machine give a floor of several hundred percent
     low, high = interval
     assert Speedup(sqrt(low * high), interval, noise_floor=8.637).verdict == "unclear"
 
@@ -149,10 +149,10 @@ def test_the_verdict_of_the_inverse_is_the_inverse(ratio: float, half: float, fl
 
 
 def test_a_speedup_carries_the_noise_floor_that_judges_it() -> None:
-    epochs = [log(1.05)] * 8
-    assert speedup_of(epochs).verdict == "faster"
-    assert speedup_of(epochs, 0.06).verdict == "same"
-    assert speedup_of(epochs, 0.06).noise_floor == 0.06
+    rounds = [log(1.05)] * 8
+    assert speedup_of(rounds).verdict == "faster"
+    assert speedup_of(rounds, 0.06).verdict == "same"
+    assert speedup_of(rounds, 0.06).noise_floor == 0.06
 
 
 def test_the_figures_of_a_speedup_stand_beside_its_verdict() -> None:
@@ -169,7 +169,7 @@ def test_the_figures_of_a_speedup_stand_beside_its_verdict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "noise"),
+    ("rounds", "noise"),
     [
         ([0.0] * 8, 0.0),
         ([0.01] * 8, expm1(0.01)),
@@ -181,13 +181,13 @@ def test_the_figures_of_a_speedup_stand_beside_its_verdict() -> None:
     ids=["none", "faster than itself", "slower than itself", "spread above", "spread below"],
 )
 def test_noise_is_how_far_the_interval_of_a_thing_against_itself_reaches(
-    epochs: list[float], noise: float
+    rounds: list[float], noise: float
 ) -> None:
-    assert noise_of(epochs) == pytest.approx(noise, rel=1e-3, abs=1e-12)
+    assert noise_of(rounds) == pytest.approx(noise, rel=1e-3, abs=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("quads", "spread"),
+    ("quartets", "spread"),
     [
         # variance of the median of n standard normal values: 1/2, 0.4487, 0.2982, 0.2868 (Harter 1961; pi / 2n is near)
         ([[0, 2], [4, 6]], sqrt(8 / (2 * 0.5))),
@@ -195,15 +195,17 @@ def test_noise_is_how_far_the_interval_of_a_thing_against_itself_reaches(
         ([[-3, -1, 1, 3], [7, 9, 11, 13]], sqrt(50 / (20 / 3 * 0.2982))),
         ([[-2, -1, 0, 1, 2], [8, 9, 10, 11, 12]], sqrt(50 / (2.5 * 0.2868))),
     ],
-    ids=["two quads", "three", "four", "five"],
+    ids=["two quartets", "three", "four", "five"],
 )
-def test_the_spread_between_epochs_is_held_against_what_quads_explain(
-    quads: list[list[float]], spread: float
+def test_the_spread_between_rounds_is_held_against_what_quartets_explain(
+    quartets: list[list[float]], spread: float
 ) -> None:
-    assert regime_spread(quads) == pytest.approx(spread, rel=0.06 if len(quads[0]) == 5 else 2e-3)
+    assert regime_spread(quartets) == pytest.approx(
+        spread, rel=0.06 if len(quartets[0]) == 5 else 2e-3
+    )
 
 
-def test_epochs_of_single_quads_say_nothing_of_regimes() -> None:
+def test_rounds_of_single_quartets_say_nothing_of_regimes() -> None:
     assert regime_spread([]) is None
     assert regime_spread([[0.1, 0.2]]) is None
     assert regime_spread([[0.1], [0.2], [5.0]]) is None
@@ -225,12 +227,12 @@ def test_steady_noise_has_about_one_regime() -> None:
 
 def test_a_speed_that_flips_between_plateaus_shows() -> None:
     random = Random(12)
-    for _ in range(50):  # plateaus of 2.54 and 3.11, several epochs on each
-        epochs = [
-            [random.gauss(log(2.54 if epoch // 4 % 2 else 3.11), 0.02) for _ in range(4)]
-            for epoch in range(16)
+    for _ in range(50):  # plateaus of 2.54 and 3.11, several rounds on each
+        rounds = [
+            [random.gauss(log(2.54 if round // 4 % 2 else 3.11), 0.02) for _ in range(4)]
+            for round in range(16)
         ]
-        assert (regime_spread(epochs) or 0.0) > 3
+        assert (regime_spread(rounds) or 0.0) > 3
 
 
 def test_the_interval_of_a_speedup_holds_the_truth_in_about_95_percent_of_runs() -> None:

@@ -384,22 +384,22 @@ def test_the_footnotes_say_where_how_and_how_surely() -> None:
     )
     text = render([report], "table", View())
     assert "Measured on made up, 1 thread, contiguous, bfloat16, torch 2.13.0, tf32 off:" in text
-    assert "within 4.3%; no difference under 4.3% is called." in text
+    assert "within 4.3%; differences under 4.3% are taken for noise." in text
     assert "load 7.5 on 2 cores" in text
     assert "300 page faults" in text
-    assert "This system does not tell: steal, cpu_pressure." in text
+    assert "Not available on this system: steal, CPU pressure." in text
 
 
 def test_a_quiet_machine_still_calls_no_difference_under_three_percent() -> None:
     text = render([measured(TWO_SETTINGS)], "table", View())
-    assert "within 1.2%; no difference under 3.0% is called." in text
+    assert "within 1.2%; differences under 3.0% are taken for noise." in text
 
 
 def test_a_noise_floor_that_is_unknown_is_said_to_be() -> None:
     text = render([measured(TWO_SETTINGS, noise_floor=None)], "table", View())
     assert (
-        f"not found out in so short a time; no difference under {UNKNOWN_FLOOR:.0%} is called."
-        in text
+        f"could not be found in so short a time; differences under {UNKNOWN_FLOOR:.0%} "
+        "are taken for noise." in text
     )
     assert "Noise floor: " not in text
 

@@ -6,9 +6,9 @@ from itertools import count as counting
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from properties import law
+from properties import dear_law
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -252,14 +252,14 @@ same_with_even_kernel = pytest.mark.filterwarnings(
 
 
 @same_with_even_kernel
-@law
+@dear_law
 @given(networks())
 def test_a_traced_network_costs_what_its_operations_cost(operations: list[Operation]) -> None:
     assert figures(traced(operations).totals.as_is) == figures(network_cost(operations, 4))
 
 
 @same_with_even_kernel
-@law
+@dear_law
 @given(networks())
 def test_a_traced_network_has_the_peak_memory_of_its_operations(
     operations: list[Operation],
@@ -268,7 +268,7 @@ def test_a_traced_network_has_the_peak_memory_of_its_operations(
 
 
 @same_with_even_kernel
-@law
+@dear_law
 @given(networks())
 def test_a_traced_network_counts_what_torch_counts(operations: list[Operation]) -> None:
     shape = operations[0].input_shapes[0]
@@ -278,7 +278,7 @@ def test_a_traced_network_counts_what_torch_counts(operations: list[Operation]) 
 
 
 @same_with_even_kernel
-@law
+@dear_law
 @given(networks())
 def test_totals_of_a_traced_network_are_the_sum_of_its_layers(operations: list[Operation]) -> None:
     report = traced(operations)
@@ -288,7 +288,7 @@ def test_totals_of_a_traced_network_are_the_sum_of_its_layers(operations: list[O
 
 
 @same_with_even_kernel
-@law
+@dear_law
 @given(networks())
 def test_layers_of_a_traced_network_are_its_operations(operations: list[Operation]) -> None:
     moving = [operation for operation in operations if operation.spec.moves_data]
@@ -301,7 +301,7 @@ def test_layers_of_a_traced_network_are_its_operations(operations: list[Operatio
 
 
 @same_with_even_kernel
-@law
+@dear_law
 @given(networks())
 def test_both_variants_of_a_traced_network_cost_what_those_of_its_operations_cost(
     operations: list[Operation],
@@ -313,7 +313,7 @@ def test_both_variants_of_a_traced_network_cost_what_those_of_its_operations_cos
 
 
 @same_with_even_kernel
-@law
+@dear_law
 @given(networks())
 def test_a_converted_network_traces_to_what_was_promised(operations: list[Operation]) -> None:
     promised, swaps = traced(operations).totals, find_swaps(operations)
@@ -323,7 +323,7 @@ def test_a_converted_network_traces_to_what_was_promised(operations: list[Operat
 
 
 @same_with_even_kernel
-@law
+@dear_law
 @given(networks(), st.integers(2, 5))
 def test_macs_and_activations_grow_with_the_batch_and_parameters_do_not(
     operations: list[Operation], times: int
@@ -443,13 +443,13 @@ def macs_of(model: nn.Module) -> int:
     return dscost.analyze(model, input=SHAPE, strict=True).totals.as_is.macs
 
 
-@settings(law, max_examples=50)
+@dear_law
 @given(modules())
 def test_any_module_counts_what_torch_counts(model: nn.Module) -> None:
     assert macs_of(model) == flop_counter_macs(model, SHAPE)
 
 
-@law
+@dear_law
 @given(modules())
 def test_totals_of_any_module_are_the_sum_of_its_layers(model: nn.Module) -> None:
     report = dscost.analyze(model, input=SHAPE)
@@ -460,7 +460,7 @@ def test_totals_of_any_module_are_the_sum_of_its_layers(model: nn.Module) -> Non
     assert {layer.name for layer in report.layers} <= {name for name, _ in model.named_modules()}
 
 
-@law
+@dear_law
 @given(modules(), modules())
 def test_a_chain_costs_what_its_parts_cost(first: nn.Module, second: nn.Module) -> None:
     whole, one, two = (
@@ -474,7 +474,7 @@ def test_a_chain_costs_what_its_parts_cost(first: nn.Module, second: nn.Module) 
     assert whole.params == one.params + two.params
 
 
-@law
+@dear_law
 @given(modules())
 def test_running_twice_costs_twice_and_weighs_once(model: nn.Module) -> None:
     once, twice = (
@@ -487,14 +487,14 @@ def test_running_twice_costs_twice_and_weighs_once(model: nn.Module) -> None:
     assert [layer.calls for layer in twice.layers] == [2 * layer.calls for layer in once.layers]
 
 
-@settings(law, max_examples=30)
+@dear_law
 @given(modules())
 def test_both_methods_of_verify_agree(model: nn.Module) -> None:
     verified = dscost.verify(model, input=SHAPE)
     assert verified.agrees, verified.differences
 
 
-@law
+@dear_law
 @given(modules())
 def test_training_costs_at_least_twice_and_at_most_three_times(model: nn.Module) -> None:
     forward = macs_of(model)
@@ -513,7 +513,7 @@ class LooksAtValues(nn.Module):
         return self.inner(x if x.sum().item() < float("inf") else -x)
 
 
-@law
+@dear_law
 @given(modules())
 def test_a_run_for_real_counts_what_meta_tensors_promised(model: nn.Module) -> None:
     """The shapes and layouts that the tracer works out are those that the kernels make."""

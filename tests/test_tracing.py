@@ -27,12 +27,12 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
-from dscost import tracing
 from dscost.errors import InputError
 from dscost.foreign import randomness
 from dscost.notation.inputs import parse_input
 from dscost.reports.records import Layer, Report
-from dscost.tracing import TensorSpec, arguments_of
+from dscost.tracing import TensorSpec, arguments_of, running
+from dscost.tracing.recorder import Recorder
 
 Shape = tuple[int, ...]
 Forward = Callable[..., Any]
@@ -2664,6 +2664,46 @@ def test_a_mistake_of_ours_is_not_told_as_the_model_s(monkeypatch: pytest.Monkey
     def mistaken(*_: Any) -> None:
         raise KeyError("ours")
 
-    monkeypatch.setattr(tracing, "unseen", mistaken)
+    monkeypatch.setattr(running, "unseen", mistaken)
     with pytest.raises(KeyError, match="ours"):
         dscost.analyze(nn.Linear(8, 4), input=(2, 8))
+
+
+def test_a_mistake_of_ours_in_the_midst_of_a_run_is_not_told_as_the_model_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: dict[str, Any] = {"__name__": "dscost.tracing.recorder"}
+    exec("def mistaken(*_): return None.shape", held)
+    monkeypatch.setattr(Recorder, "_record_product", held["mistaken"])
+    with pytest.raises(AttributeError, match="'shape'"):
+        dscost.analyze(nn.Conv1d(4, 4, 1), input=(2, 4, 8))
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_the_row_of_a_module_with_several_results_has_the_shape_of_the_first(
+    batch_first: bool,
+) -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mha = nn.MultiheadAttention(16, 4, batch_first=batch_first)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.mha(x, x, x)[0]  # type: ignore[no-any-return]
+
+    (row,) = dscost.analyze(Attends(), input=(2, 5, 16)).layers
+    assert row.output_shape == (2, 5, 16)  # not that of the weights, two or five times 5 × 5
+
+
+def test_a_result_that_another_module_made_says_nothing_of_the_row() -> None:
+    class Hands(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            x = self.inner(x)
+            return x, torch.relu(x).sum(1)
+
+    rows = {row.name: row for row in dscost.analyze(Hands(), input=(2, 8)).layers}
+    assert (rows["inner"].output_shape, rows[""].output_shape) == ((2, 4), (2,))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import dscost
-from dscost.analysis import count
-from dscost.budgets.starting import Choice, starter_budget
+from dscost.analysis import Request, count
+from dscost.budgets.starting import starter_budget
 from dscost.cli.options import parse_kwargs
 from dscost.errors import DscostError, UnavailableError
 
@@ -95,8 +95,9 @@ def transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     sys.modules.update(had)
 
 
-def macs_of(target: str, *pairs: str, **options: Any) -> int:
-    return count(target, kwargs=parse_kwargs(pairs), **options).report.totals.as_is.macs
+def macs_of(target: str, *pairs: str, folder: Path | None = None, **options: Any) -> int:
+    request = Request(kwargs=parse_kwargs(pairs), **options)
+    return count(target, request, folder=folder).report.totals.as_is.macs
 
 
 def refused(target: str, *pairs: str, **options: Any) -> str:
@@ -335,7 +336,7 @@ def test_a_first_budget_writes_arguments_so_that_they_are_read_alike(transformer
         "inner=[(1, 2), None]",
     ]
     pairs += ["config=transformers:BertConfig", "config.hidden_size=2", "config.vocab_size=(1,)"]
-    choice = Choice(input=(1, 3, 2, 2), kwargs=parse_kwargs(pairs))
+    choice = Request(input=(1, 3, 2, 2), kwargs=parse_kwargs(pairs))
     budget = transformers / "dscost.yaml"
     budget.write_text(
         starter_budget([f"{path}:make"], budget, Fraction(0), choice), encoding="utf-8"
@@ -344,7 +345,7 @@ def test_a_first_budget_writes_arguments_so_that_they_are_read_alike(transformer
     assert kinds <= {
         "missing_baseline"
     }  # it was counted as it is written, and there is no baseline yet
-    simple = starter_budget(["hf:bert"], budget, Fraction(0), Choice(kwargs={"hidden_size": 2}))
+    simple = starter_budget(["hf:bert"], budget, Fraction(0), Request(kwargs={"hidden_size": 2}))
     assert '    kwargs: {"hidden_size": 2}\n' in simple  # as before, where JSON has such values
 
 

@@ -27,7 +27,7 @@ from dscost.analysis.verifying import verify
 from dscost.errors import InputError, first_line
 from dscost.foreign import memory
 from dscost.reports.records import Report
-from dscost.tracing import TensorSpec, arguments_of, standins, trace
+from dscost.tracing import TensorSpec, arguments_of, real_copies, trace
 from dscost.tracing.flopcounter import flop_counter_macs
 from dscost.tracing.known_values import with_masks
 
@@ -641,7 +641,7 @@ def test_an_error_that_any_run_would_end_in_is_told_at_once(
 def test_a_model_whose_weights_do_not_fit_is_not_run_for_real(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(standins, "free_bytes", lambda: 12_000_000_000)
+    monkeypatch.setattr(real_copies, "free_bytes", lambda: 12_000_000_000)
     with torch.device("meta"):
         model = Calling(
             lambda self, x: self.a(x) if x.sum() > 0 else x,
@@ -682,8 +682,8 @@ def test_a_model_that_catches_the_lack_of_values_is_not_counted_by_its_way_out()
 def test_the_way_out_is_said_where_the_model_cannot_run_for_real(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(standins, "free_bytes", lambda: 10)
-    monkeypatch.setattr(standins, "SPARE_BYTES", 10)
+    monkeypatch.setattr(real_copies, "free_bytes", lambda: 10)
+    monkeypatch.setattr(real_copies, "SPARE_BYTES", 10)
 
     def forward(self: Any, x: Tensor) -> Tensor:
         try:

@@ -49,8 +49,8 @@ MOST_REGIME_SPREAD = 3.0
 
 AGAINST_ITSELF = "against itself"
 """The case that tells how noisy the machine is."""
-LEAST_FLOOR_EPOCHS = 4
-"""Fewer epochs of it tell nothing."""
+LEAST_FLOOR_ROUNDS = 4
+"""Fewer rounds of it tell nothing."""
 UNKNOWN_FLOOR = 0.1
 """What is taken for the noise floor where the time did not suffice to find it."""
 
@@ -276,8 +276,8 @@ class Bench:
         }
         for device, case in itself.items():
             aside = found.pop(case.name, None)
-            if aside and len(aside.epochs) >= LEAST_FLOOR_EPOCHS:
-                self.noise_floors[device] = noise_of(aside.epochs)
+            if aside and len(aside.log_ratios) >= LEAST_FLOOR_ROUNDS:
+                self.noise_floors[device] = noise_of(aside.log_ratios)
         for case in cases:
             if case.name in found:
                 self._judge_comparison(case, found[case.name])
@@ -294,23 +294,18 @@ class Bench:
             self._judge("context_switches", result.switched_share, MOST_SWITCHED, name)
             faults = [count for count in result.faults_per_call if count is not None]
             self._judge("page_faults", max(faults, default=None), MOST_FAULTS, name)
-        spread = regime_spread([[quad.log_ratio for quad in quads] for quads in result.kept])
+        ratios = [[quartet.log_ratio for quartet in quartets] for quartets in result.kept]
+        spread = regime_spread(ratios)
         if spread is not None:
             self._judge("regimes", spread, MOST_REGIME_SPREAD, name)
-        blocks = [
-            b
-            for epoch in result.rounds
-            for quad in epoch.quads
-            for b in (*quad.first, *quad.second)
-        ]
-        throttled = sum(block.disturbed for block in blocks)
+        throttled = sum(block.disturbed for block in result.blocks)
         if throttled:
-            self.noise.append(Noise("throttled", throttled / len(blocks), LEAST_CLOCK, name))
+            self.noise.append(Noise("throttled", throttled / len(result.blocks), LEAST_CLOCK, name))
 
     def speedup(self, result: Comparison, setting: Setting) -> Speedup:
         """Return the speedup of a comparison, judged by the noise floor of its device."""
         floor = self.noise_floors.get(setting.device, UNKNOWN_FLOOR)
-        return speedup_of(result.epochs, max(SAME_WITHIN, floor))
+        return speedup_of(result.log_ratios, max(SAME_WITHIN, floor))
 
     def ceilings(
         self, setting: Setting, memory_formats: Sequence[str], progress: Progress | None

@@ -5,7 +5,8 @@ other, so that torch is loaded once, and is replaced when it has died, or when a
 it so that the next would be counted differently.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from dscost.analysis.counting import CountedModel
+    from dscost.analysis.targets import Request
     from dscost.analysis.workers import Process
     from dscost.layers.convolution import Shape
     from dscost.reports.records import Report, Totals
@@ -98,8 +100,13 @@ class Worker:
             if process is not None:
                 process.end()
 
-    def count(self, target: str, **options: Any) -> "CountedModel":
+    def count(self, target: str, request: "Request", **options: Any) -> "CountedModel":
         """Return what `analysis.count` returns; its versions stay in the worker.
+
+        Args:
+            target: As of `analysis.count`.
+            request: As of `analysis.count`.
+            options: The keywords of `analysis.count`.
 
         Raises:
             InputError: As `count` does; or the model's code has ended its process, or taken too
@@ -107,21 +114,21 @@ class Worker:
         """
         from dscost.analysis.counting import CountedModel
 
+        given = {"request": request, **options}
         try:
-            process, answer = self._ask(target, options)
+            process, answer = self._ask(target, given)
         except Died:  # the fault may be that of a model before it: a thread, an alarm
-            process, answer = self._ask(target, options)
+            process, answer = self._ask(target, given)
         if answer.is_spoilt and self._running is not None:
             self._retired.append(self._running)
             self._running = None
-        versions = (
-            Elsewhere(process, target, answer.model, self._limit_s)
-            if answer.swaps is not None
-            else None
-        )
+        versions = None
+        if answer.swaps is not None:
+            again = partial(self._ask, target, options)
+            versions = Elsewhere(process, target, answer.model, self._limit_s, again)
         return CountedModel(answer.report, answer.swaps or (), versions, answer.saved)  # type: ignore[arg-type]
 
-    def _ask(self, target: str, options: Mapping[str, Any]) -> "tuple[Process, Answer]":
+    def _ask(self, target: str, given: Mapping[str, Any]) -> "tuple[Process, Answer]":
         if (
             self._running is not None and not self._running.is_alive
         ):  # it died of the model before, after its answer
@@ -136,9 +143,7 @@ class Worker:
             self._running = Process()
         assert self._running is not None
         try:
-            return self._running, self._running.ask(
-                target, ("count", target, dict(options)), self._limit_s
-            )
+            return self._running, self._running.ask(target, ("count", target, given), self._limit_s)
         except Died as died:
             self._running = None
             if is_fresh:
@@ -147,10 +152,26 @@ class Worker:
 
 
 class Elsewhere:
-    """The versions of a model that is in a worker: see `counting.Versions`."""
+    """The versions of a model that is in a worker: see `counting.Versions`.
 
-    def __init__(self, process: "Process", target: str, model: int, limit_s: float) -> None:
+    Args:
+        process: The worker.
+        target: Names the model in errors.
+        model: Its number there.
+        limit_s: How long an answer may take.
+        again: Counts the model once more, for where its worker has died of another one.
+    """
+
+    def __init__(
+        self,
+        process: "Process",
+        target: str,
+        model: int,
+        limit_s: float,
+        again: "Callable[[], tuple[Process, Answer]]",
+    ) -> None:
         self._process, self._target, self._model, self._limit_s = process, target, model, limit_s
+        self._again = again
 
     def layer_of(self, swap: Any) -> "tuple[str, Shape]":
         """Return the layer that a swap stands with, and the shape of its input."""
@@ -160,8 +181,14 @@ class Elsewhere:
         """Return what the versions cost with these swaps and no others.
 
         Raises:
-            InputError: The worker has died meanwhile.
+            InputError: The worker has died meanwhile, and another one dies of this model.
         """
+        if not self._process.is_alive:
+            try:
+                self._process, answer = self._again()
+            except Died as died:
+                raise InputError(str(died)) from died
+            self._model = answer.model
         places = tuple(swap.place for swap in swaps)
         return self._asked(("totals", self._model, places)).report.totals
 

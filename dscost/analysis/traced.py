@@ -41,7 +41,7 @@ from dscost.reports.records import (
 from dscost.sources import ModuleSource
 from dscost.timing import Setting
 from dscost.tracing import Arguments, Event, Parameter, Trace, trace
-from dscost.tracing.operators import ADDED_FIRST
+from dscost.tracing.rules import gradient_macs
 from dscost.tracing.sparse import nbytes_of
 
 
@@ -144,21 +144,7 @@ def _reached(traced: Trace) -> list[bool]:
 def _backward_macs(event: Event) -> int:
     if event.gradient_macs is not None:
         return event.gradient_macs
-    if not any(event.needing):
-        return 0
-    if event.op == "recurrent" or event.operator == "aten::convolution_backward":
-        return (
-            2 * event.macs
-        )  # torch works out the gradients of a gradient by both of its factors, needed or not
-    needing = event.needing
-    if event.op == "attention":
-        if len(needing) < 3 or event.operator.startswith(("aten::_native", "aten::_transformer")):
-            return 2 * event.macs
-        q, k, v = needing[:3]
-        return event.macs * (q + k + (q or k) + v) // 2
-    factors = needing[1:] if event.operator in ADDED_FIRST else needing
-    product_of = 3 if event.operator == "aten::bilinear" else 2
-    return event.macs * sum(factors[:product_of])
+    return gradient_macs(event.operator, event.macs, event.needing)
 
 
 class TracedVersions:
@@ -480,12 +466,14 @@ def _operator(events: Sequence[Event], read: Sequence[Cost]) -> Operator:
 
 def _layer(traced: Trace, module: str, events: Sequence[Event], weights: Cost) -> Layer:
     heaviest = first = events[0]
-    last, conv, cost = first, first.conv, _cost_of(first)
+    conv, cost, output_shape = first.conv, _cost_of(first), first.output_shape
     if len(events) > 1:
-        last, heaviest = events[-1], max(events, key=lambda event: event.macs)
+        heaviest = max(events, key=lambda event: event.macs)
         convs = {event.conv for event in events if event.conv is not None}
         conv = convs.pop() if len(convs) == 1 else None
+        last, output_shape = _first_result(traced, module, events[-1])
         cost = chain_cost([_cost_of(event) for event in events])
+        cost = cost._replace(output_bytes=last.output_bytes)
     return Layer(
         module,
         traced.types[module],
@@ -493,9 +481,20 @@ def _layer(traced: Trace, module: str, events: Sequence[Event], weights: Cost) -
         traced.calls.get(module, 1),
         conv,
         first.input_shape,
-        last.output_shape,
+        output_shape,
         cost + weights,
     )
+
+
+def _first_result(traced: Trace, module: str, last: Event) -> tuple[Event, Shape]:
+    """Return what made the first result that a module returns, and the shape of that.
+
+    Of a module that returns one tensor, or what another module made, its last event tells.
+    """
+    shape, at = traced.returned.get(module, ((), -1))
+    if 0 <= at < len(traced.events) and traced.events[at].module == module:
+        return traced.events[at], shape
+    return last, last.output_shape
 
 
 def _idle_layer(traced: Trace, module: str, cost: Cost) -> Layer:

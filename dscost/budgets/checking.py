@@ -1,29 +1,27 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike, environ
 from pathlib import Path
-from typing import NamedTuple
 
-from dscost.analysis import count, measure_model
+from dscost.analysis import Request, count, measure_model
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
-from dscost.budgets.baseline import Baseline, Known, baseline_from_git, known_of, read_baseline
-from dscost.budgets.judging import CheckResult, Finding, Rescue, Subject, judge, without_excluded
-from dscost.budgets.metrics import model_figure
+from dscost.budgets.baseline import Baseline, read_baseline
+from dscost.budgets.findings import CheckResult, Subject
+from dscost.budgets.fixing import with_fix
+from dscost.budgets.from_git import baseline_from_git
+from dscost.budgets.judging import judge
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget, Entry
 from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture
-from dscost.reports.figures import FIGURES
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
 from dscost.timing import Progress
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
-
-RESCUE_FINDINGS = ("over_max", "grew", "new_cost")
 
 
 def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
@@ -76,7 +74,8 @@ def check(
     """Return what a budget says of the models it names.
 
     Args:
-        path: Of the budget; by default the one that `find_budget` finds.
+        path: Of the budget; by default the one that `DSCOST_CONFIG` names, or the nearest
+            `dscost.yaml`, here or above.
         against: A commit whose baseline is to be compared with, instead of the one in the working
             tree.
         strict: Whether a warning is an error.
@@ -89,13 +88,19 @@ def check(
 
     Raises:
         InputError: The budget or the baseline cannot be read or is wrong.
+
+    Example::
+
+        result = dscost.check("dscost.yaml")
+        print(result)
+        sys.exit(result.exit_code)
     """
     path = find_budget(None if path is None else Path(path))
     budget = read_budget(path)
-    chosen = _chosen(budget, only) if only else budget
+    wanted = chosen(budget, only)
     baseline = _baseline(budget, against)
     with Worker(load_timeout_s) as worker:
-        pairs = list(_counted(chosen, progress, worker if isolate else None))
+        pairs = list(counted(wanted, progress, worker if isolate else None))
         subjects = [subject for subject, _ in pairs]
         found = judge(budget, subjects, baseline)
         models = {
@@ -103,57 +108,8 @@ def check(
             for subject, model in pairs
             if model is not None
         }
-        findings = tuple(_with_rescue(finding, models) for finding in found.findings)
+        findings = tuple(with_fix(finding, models) for finding in found.findings)
     return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
-
-
-class Counted(NamedTuple):
-    """What a baseline keeps of the entries of a budget.
-
-    Args:
-        known: By entry.
-        unloadable: Why the other entries could not be counted.
-    """
-
-    known: Mapping[str, Known]
-    unloadable: Mapping[str, str]
-
-
-def count_all(
-    budget: Budget,
-    only: Sequence[str] = (),
-    progress: Progress | None = None,
-    *,
-    isolate: bool = False,
-) -> Counted:
-    """Return what a baseline keeps of the entries of a budget.
-
-    Args:
-        budget: With the policy on models that cannot be counted.
-        only: Names of models to count, by default all.
-        progress: As in `check`.
-        isolate: Likewise.
-
-    Raises:
-        InputError: A model cannot be counted, and the policy is that this fails; or there is no
-            such model.
-    """
-    known, unloadable = {}, {}
-    with Worker() as worker:
-        chosen = _chosen(budget, only) if only else budget
-        pairs = list(_counted(chosen, progress, worker if isolate else None, timed=False))
-    for subject, _ in pairs:
-        name = subject.entry.name
-        if subject.report is None:
-            unloadable[name] = (
-                f"{budget.path}:{subject.entry.line}: {name}: {subject.why_unloadable}"
-            )
-            if budget.policy_of(subject.entry)["on_unloadable_model"] == "fail":
-                raise InputError(unloadable[name])
-            continue
-        cost = without_excluded(subject.entry, subject.report)
-        known[name] = known_of(subject.entry, subject.report, cost)
-    return Counted(known, unloadable)
 
 
 def is_of(entry: str, name: str) -> bool:
@@ -161,16 +117,22 @@ def is_of(entry: str, name: str) -> bool:
     return name in (entry, entry.partition("[")[0])
 
 
-def _chosen(budget: Budget, names: Sequence[str]) -> Budget:
+def chosen(budget: Budget, names: Sequence[str]) -> Budget:
+    """Return a budget with the entries of some models alone; with no names, of all.
+
+    Raises:
+        UnknownNameError: There is no such model.
+    """
     from dataclasses import replace
 
-    chosen = [entry for entry in budget.entries if any(is_of(entry.name, name) for name in names)]
+    if not names:
+        return budget
+    entries = [entry for entry in budget.entries if any(is_of(entry.name, name) for name in names)]
     for name in names:
-        if not any(is_of(entry.name, name) for entry in chosen):
-            raise UnknownNameError(
-                "model of the budget", name, [entry.name for entry in budget.entries]
-            )
-    return replace(budget, entries=tuple(chosen))
+        if not any(is_of(entry.name, name) for entry in entries):
+            known = [entry.name for entry in budget.entries]
+            raise UnknownNameError("model of the budget", name, known)
+    return replace(budget, entries=tuple(entries))
 
 
 def _baseline(budget: Budget, against: str | None) -> Baseline | None:
@@ -187,9 +149,17 @@ def _baseline(budget: Budget, against: str | None) -> Baseline | None:
     return found or Baseline({}, where, is_there=False)
 
 
-def _counted(
+def counted(
     budget: Budget, progress: Progress | None, worker: Worker | None = None, *, timed: bool = True
 ) -> Iterator[tuple[Subject, CountedModel | None]]:
+    """Yield the entries of a budget, each with its model; `None` where it could not be counted.
+
+    Args:
+        budget: With the entries to count.
+        progress: Called with the share that is done and the model that is next.
+        worker: Where models that are code are counted; by default here.
+        timed: Whether those are timed that have a limit on time.
+    """
     for at, entry in enumerate(budget.entries):
         if progress:
             progress(at / len(budget.entries), entry.name)
@@ -235,16 +205,8 @@ def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedM
             if isinstance(first, int):
                 batch, given = batch or first, None
     counting = worker.count if worker is not None and runs_code(target) else count
-    return counting(
-        target,
-        input=given,
-        batch=batch,
-        dtype=entry.dtype,
-        settings=settings or None,
-        kwargs=kwargs or None,
-        trust=entry.trust,
-        folder=folder,  # for the path of a module, which names no file
-    )
+    request = Request(given, batch, entry.dtype, settings, kwargs, entry.trust)
+    return counting(target, request, folder=folder)  # for the path of a module, which names no file
 
 
 def _architecture(target: str) -> Architecture | None:
@@ -262,47 +224,3 @@ def placed(target: str, folder: Path) -> str:
     """Return a target whose file, if it is one, is sought beside the budget."""
     path, rest = split_file(target) or (None, "")
     return target if path is None or Path(path).is_absolute() else f"{folder / path}{rest}"
-
-
-def _with_rescue(finding: Finding, models: Mapping[str, tuple[Entry, CountedModel]]) -> Finding:
-    """Return a finding with the fewest swaps that bring the model back under its limit, if any do."""
-    entry, model = models.get(finding.entry, (None, None))
-    if (
-        finding.kind not in RESCUE_FINDINGS
-        or finding.layer is not None
-        or finding.metric is None
-        or not FIGURES[finding.metric].is_rescued
-        or finding.limit is None
-        or finding.value is None
-        or entry is None
-        or model is None
-        or model.versions is None
-    ):
-        return finding
-    versions, metric, limit = model.versions, finding.metric, finding.limit
-    saved = {}
-    for layer in model.report.layers:
-        if layer.variants and layer.could_be_separable and not entry.excludes(layer):
-            saving = getattr(layer.variants["standard"], metric) - getattr(
-                layer.variants["depthwise_separable"], metric
-            )
-            if saving > 0:
-                saved[layer.name] = saving
-    excluded = finding.value - (model_figure(model.report, model.report.totals.as_is, metric) or 0)
-    chosen: list[str] = []
-    left = finding.value
-    for name in sorted(saved, key=lambda name: -saved[name]):
-        chosen.append(name)
-        left -= saved[name]
-        if left > limit:
-            continue
-        # what the sum of the layers promises, the whole has to keep
-        swaps = [swap for swap in model.swaps if versions.layer_of(swap)[0] in chosen]
-        try:
-            totals = versions.totals(swaps)
-        except InputError:  # its process has died since: the verdict stands without a way out
-            return finding
-        value = (model_figure(model.report, totals.depthwise_separable, metric) or 0) + excluded
-        if value <= limit:
-            return finding._replace(rescue=Rescue(tuple(chosen), value))
-    return finding

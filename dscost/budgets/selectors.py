@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError, did_you_mean, some_of
 from dscost.layers.convolution import ConvSpec
+from dscost.layers.operations import OPERATIONS
 from dscost.reports.records import Layer
 
 _SELECTOR = re.compile(r"(?:(?P<by>\w+):)?(?P<pattern>[^\[\]]*)(?:\[(?P<conditions>[^\[\]]*)\])?")
@@ -277,7 +278,7 @@ class Selector(NamedTuple):
             case "type":
                 return sorted({*TYPES, *(layer.type for layer in layers if layer.type)})
             case "op":
-                return sorted({*OPS, *(layer.op for layer in layers)})
+                return sorted({*OPERATIONS, *(layer.op for layer in layers)})
         paths = [layer.name.split(".") for layer in layers]
         starts = {".".join(path[:end]) for path in paths for end in range(1, len(path) + 1)}
         return sorted(starts.union(*paths))
@@ -311,32 +312,6 @@ def _convs(layer: Layer) -> list[ConvSpec]:
         ]
     return [layer.conv] if layer.conv is not None and layer.op == layer.conv.op else []
 
-
-OPS = (
-    *(
-        "activation",
-        "add",
-        "attention",
-        "concatenation",
-        "convolution",
-        "copy",
-        "elementwise",
-        "embedding",
-    ),
-    *(
-        "global_pooling",
-        "identity",
-        "idle",
-        "linear",
-        "matmul",
-        "multiply",
-        "normalization",
-        "other",
-        "pooling",
-    ),
-    *("recurrent", "transposed_convolution", "view"),
-)
-"""What layers compute, in the words of a report."""
 
 _OF_DIMENSIONS = (
     "AdaptiveAvgPool AdaptiveMaxPool AvgPool BatchNorm CircularPad ConstantPad Conv ConvTranspose Dropout "
@@ -417,8 +392,8 @@ def _refuse_slips(text: str, by: str | None, pattern: str) -> None:
         raise InputError(
             f"'{pattern}' is the class of a layer: write 'type:{pattern}', or 'name:{pattern}' for a layer called so"
         )
-    if by == "op" and not any(fnmatchcase(op, pattern) for op in OPS):
-        raise UnknownNameError("operation", pattern, OPS)
+    if by == "op" and not any(fnmatchcase(op, pattern) for op in OPERATIONS):
+        raise UnknownNameError("operation", pattern, OPERATIONS)
 
 
 def _why_impossible(selector: Selector) -> str | None:

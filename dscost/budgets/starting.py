@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from dscost.analysis import count
+from dscost.analysis import AS_STATED, Request, count
 from dscost.budgets.judging import OF_DOUBTS
 from dscost.budgets.metrics import model_figure
 from dscost.errors import DscostError, FileProblems, InputError
@@ -27,26 +27,8 @@ _UNITS = {
 }
 
 
-class Choice(NamedTuple):
-    """How every model is to be counted; `None` leaves it to the model.
-
-    Args:
-        input: Shape, or what `dscost.notation.inputs.parse_input` gives.
-        batch: Replaces the batch of the input.
-        dtype: Of weights and activations.
-        settings: Of architectures.
-        kwargs: Of factories.
-    """
-
-    input: Inputs | None = None
-    batch: int | None = None
-    dtype: str | None = None
-    settings: Mapping[str, Any] = {}
-    kwargs: Mapping[str, Any] = {}
-
-
 def starter_budget(
-    targets: Sequence[str], path: Path, headroom: Fraction, choice: Choice | None = None
+    targets: Sequence[str], path: Path, headroom: Fraction, request: Request = AS_STATED
 ) -> str:
     """Return the text of a budget that these models keep.
 
@@ -54,48 +36,39 @@ def starter_budget(
         targets: As on the command line; files as seen from the working directory.
         path: Where the budget will be.
         headroom: Share by which a limit is above what was counted; with none, limits are exact.
-        choice: How to count.
+        request: How every model is to be counted.
 
     Raises:
         InputError: Models cannot be counted; the text has a line for each.
     """
-    choice = choice or Choice()
     reports: dict[str, Report] = {}
     problems = []
     all_saved = all(map(is_saved, targets))
     for target in dict.fromkeys(targets):
         try:
-            reports[target] = _counted(target, choice if all_saved else _choice_of(target, choice))
+            own = request if all_saved else _request_of(target, request)
+            reports[target] = count(target, own).report
         except FileProblems as error:
             problems.append(str(error))
         except DscostError as error:
             problems.append(str(error) if target in str(error) else f"{target}: {error}")
     if problems:
         raise InputError("\n".join(problems))
-    return "\n".join([*_head(path, reports, choice), *_models(path, reports, headroom, choice), ""])
+    return "\n".join(
+        [*_head(path, reports, request), *_models(path, reports, headroom, request), ""]
+    )
 
 
-def _choice_of(target: str, choice: Choice) -> Choice:
+def _request_of(target: str, request: Request) -> Request:
     """Return how a target is counted; a saved report is so already, whatever holds for the others."""
-    return Choice() if is_saved(target) else choice
+    return AS_STATED if is_saved(target) else request
 
 
-def _counted(target: str, choice: Choice) -> Report:
-    return count(
-        target,
-        input=choice.input,
-        batch=choice.batch,
-        dtype=choice.dtype,
-        settings=dict(choice.settings) or None,
-        kwargs=dict(choice.kwargs) or None,
-    ).report
-
-
-def _head(path: Path, reports: Mapping[str, Report], choice: Choice) -> list[str]:
+def _head(path: Path, reports: Mapping[str, Report], request: Request) -> list[str]:
     run = {
-        "input": choice.input and _input(choice.input),
-        "batch": choice.batch,
-        "dtype": choice.dtype,
+        "input": request.input and _input(request.input),
+        "batch": request.batch,
+        "dtype": request.dtype,
     }
     lines = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
@@ -168,7 +141,7 @@ def _input(given: Inputs) -> list[int | str]:
 
 
 def _models(
-    path: Path, reports: Mapping[str, Report], headroom: Fraction, choice: Choice
+    path: Path, reports: Mapping[str, Report], headroom: Fraction, request: Request
 ) -> list[str]:
     more = (
         f"what was counted and {_percent(headroom)} more, rounded up"
@@ -182,7 +155,7 @@ def _models(
             f"  - name: {quoted(names[target])}",
             f"    target: {quoted(_seen_from(target, path.parent))}",
         ]
-        own = _choice_of(target, choice)
+        own = _request_of(target, request)
         lines += [f"    set: {flow(own.settings)}"] if own.settings else []
         lines += _arguments(own.kwargs) if own.kwargs else []
         lines.append("    limits:")

@@ -18,6 +18,8 @@ from typing import NoReturn
 from dscost.cli.signals import INTERRUPTED, signals
 from dscost.cli.supervising import finish
 
+__all__ = ["FAILED", "main", "run"]
+
 FAILED = 2
 """The code of what could not be done or judged."""
 
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             code = _own(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         pass  # told below, as is one that somebody's code has swallowed
-    except BaseException as error:  # noqa: BLE001 - whatever it is, exit code 1 would mean "over budget"
+    # whatever it is, exit code 1 would mean "over budget"
+    except BaseException as error:  # noqa: BLE001
         from dscost.cli.app import failed
         from dscost.errors import first_line
 
@@ -86,7 +89,7 @@ def _tell(text: str) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line within this process and return its exit code; errors are told on stderr."""
+    """Run one command line in this process and return its exit code; errors are told on stderr."""
     from dscost.cli.app import run as run_one
 
     return run_one(arguments)

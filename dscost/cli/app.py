@@ -66,7 +66,8 @@ def run(arguments: Sequence[str]) -> int:
             raise
         abandon_stdout()
         return 0
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug must exit 2 with one line, not 1
+    # the last line of defence: a bug must exit 2 with one line, not 1
+    except Exception as error:  # noqa: BLE001
         return _bug(error)
 
 
@@ -84,7 +85,7 @@ def _bug(error: Exception) -> int:
 
 
 def _app(arguments: Sequence[str]) -> typer.Typer:
-    """Return the application with the command that is called, or with all of them for help and mistakes."""
+    """Return the application with the command that is called; with all for help and mistakes."""
     # plain help: rich's is slower, and colours a pipe when GITHUB_ACTIONS is set
     app = typer.Typer(
         add_completion=False,

@@ -18,7 +18,7 @@ from dscost.pages import View
 from dscost.rendering import rendered
 
 if TYPE_CHECKING:
-    from dscost.budgets.judging import CheckResult
+    from dscost.budgets.findings import CheckResult
 
 Budgets = Annotated[
     list[Path] | None,
@@ -114,7 +114,7 @@ def tell_error(error: DscostError) -> None:
 
 
 def _annotate(error: DscostError, out: Output) -> None:
-    """Write why nothing was judged where annotations are written; no other format has a place for that."""
+    """Write why nothing was judged where annotations are written; no other format has a place."""
     if "github" not in (out.format_name, *(name for name, _ in out.exports)):
         return
     text = rendered(error, "github")

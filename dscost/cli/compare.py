@@ -16,8 +16,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="Two or more of what dscost model takes, saved reports too; the first is what the others are held "
-            "against.",
+            help="Two or more of what dscost model takes, saved reports too; "
+            "the first is what the others are held against.",
         ),
     ],
     setting: Annotated[
@@ -60,20 +60,16 @@ def compare(
 ) -> None:
     """Say what differs between models, in total and layer by layer. Nothing is timed."""
     from dscost.comparing.targets import compare as compare_models
-    from dscost.pages.comparisons import check_view
+    from dscost.pages.comparisons import ComparisonSaid
 
     view = View(depth=depth, sort=sort, top=top)
     out = asked.output("compare", view, read=target_files(targets))
-    check_view(out.view, out.says)
+    ComparisonSaid.check(out.view, out.says)
+    request = opt.parse_request(inputs, setting, kwargs, batch=batch, dtype=dtype, trust=trust)
     with foreign_code(*targets), out.progress() as progress:
         found = compare_models(
             targets,
-            input=opt.parse_inputs(inputs or []),
-            batch=batch,
-            dtype=dtype,
-            settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_kwargs(kwargs or []),
-            trust=trust,
+            **request._asdict(),
             every_layer=every_layer,
             progress=progress,
         )

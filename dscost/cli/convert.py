@@ -125,18 +125,14 @@ def convert(
     with foreign_code(target), out.progress() as progress:
         result = convert_target(
             target,
+            opt.parse_request(inputs, setting, kwargs, batch=batch, trust=trust),
             goal=goal,
             rank=rank,
             plan=plan,
             where=where,
             min_channels=min_channels,
-            input=opt.parse_inputs(inputs or []),
-            batch=batch,
-            settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_kwargs(kwargs or []),
             weights=weights,
             ignore_extra=ignore_extra,
-            trust=trust,
             timing=timing,
             every_layer=every_layer,
             progress=progress,
@@ -185,7 +181,7 @@ def _read_files(target: str, plan: Path | None, weights: Path | None) -> list[Re
 def _check_files(
     out: Output, save: Path | None, save_plan: Path | None, read: Sequence[Read]
 ) -> None:
-    """Refuse files that cannot be written, before any work is done; a plan may be written over itself.
+    """Refuse files that cannot be written, before any work; a plan may be written over itself.
 
     Raises:
         InputError: Two results would be written to one file, or one over a file that is read, or

@@ -77,13 +77,16 @@ def _too_many(ceilings: Ceilings) -> Iterator[str]:
 
     cores = usable_cores()
     if ceilings.threads is not None and ceilings.threads > cores:
-        yield f"{ceilings.threads} threads share {cores} usable cores: they wait for each other, and figures vary."
+        yield (
+            f"{ceilings.threads} threads share {cores} usable cores: "
+            "they wait for each other, and figures vary."
+        )
 
 
 def _chosen(
     name: str | None, device: str | None, named: str | None
 ) -> tuple[str | None, str | None]:
-    """Return what to measure and what to show the data sheet of; with neither, the processor is measured.
+    """Return what to measure, or show the data sheet of; with neither, the processor is measured.
 
     Raises:
         InputError: A device is named twice.

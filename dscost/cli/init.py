@@ -44,31 +44,23 @@ def init(
     quiet: opt.Quiet = False,
 ) -> None:
     """Write a first budget: what models cost now, with headroom. Nothing that exists is overwritten."""
-    from dscost.budgets.starting import (  # all of counting, which dscost --help does not need
-        Choice,
-        starter_budget,
-    )
+    from dscost.budgets.starting import starter_budget  # all of counting, which help does not need
 
     if os.path.lexists(path):  # a link to nothing is there as well; a name too long is told below
         raise InputError(
             f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE"
         )
     check_folder(path)
-    choice = Choice(
-        opt.parse_inputs(inputs or ()),
-        batch,
-        dtype,
-        opt.parse_settings(setting or ()),
-        opt.parse_kwargs(kwargs or ()),
-    )
+    request = opt.parse_request(inputs, setting, kwargs, batch=batch, dtype=dtype)
     try:
         room = parse_quantity(headroom, "share")
     except InputError as error:
         raise InputError(f"--headroom: {error}") from error
     with foreign_code(*models):
-        text = starter_budget(models, path, room, choice)
+        text = starter_budget(models, path, room, request)
     write_whole(path, text)
     if not quiet:
         tell(
-            f"wrote {path}: edit its limits; dscost baseline save keeps what they judge growth by, dscost check judges"
+            f"wrote {path}: edit its limits; "
+            "dscost baseline save keeps what they judge growth by, dscost check judges"
         )

@@ -83,9 +83,8 @@ def list_names(
 ) -> None:
     """List models, targets, variants, metrics, formats, columns or devices.
 
-    What is counted of a variant are its convolutions and what moves data between them, not the
-    normalisations and activations that networks put there. Its formula is of weights; M and N are
-    channels, G the groups.
+    Only convolutions and data movement of a variant are counted, no norms or activations.
+    Formulas give the ratio of weights; M and N are channels, G the groups.
     """
     from dscost.pages.listings import Listing
 

@@ -18,8 +18,9 @@ def model(
     target: Annotated[
         str,
         typer.Argument(
-            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, net.yaml, "
-            "package.module:factory, path/file.py:factory, program.pt2 or a saved report.json (dscost list targets)."
+            help="A built-in name (dscost list models), torchvision:NAME, timm:NAME, hf:TYPE, "
+            "net.yaml, package.module:factory, path/file.py:factory, program.pt2 "
+            "or a saved report.json (dscost list targets)."
         ),
     ],
     setting: Annotated[
@@ -81,11 +82,11 @@ def model(
     load_timeout: opt.LoadTimeout = None,
 ) -> None:
     """Count a model layer by layer: as it is, standard, and depthwise-separable; and time it."""
-    from dscost.pages.reports import check_view
+    from dscost.pages.reports import ReportsSaid
 
     view = View(depth=depth, sort=sort, top=top, explain=explain)
     out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
-    check_view(out.view, out.says)
+    ReportsSaid.check(out.view, out.says)
     opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     timing = opt.timing_options(
@@ -109,18 +110,11 @@ def model(
 
     with Worker(limit_s) as worker:
         with foreign_code(target):
-            counting = worker.count if isolate and runs_code(target) else count
-            counted = counting(
-                target,
-                input=opt.parse_inputs(inputs or []),
-                batch=cases.batch,
-                dtype=cases.dtype,
-                settings=opt.parse_settings(setting or []),
-                kwargs=opt.parse_kwargs(kwargs or []),
-                trust=trust,
-                strict=strict,
-                train=train,
+            request = opt.parse_request(
+                inputs, setting, kwargs, batch=cases.batch, dtype=cases.dtype, trust=trust
             )
+            counting = worker.count if isolate and runs_code(target) else count
+            counted = counting(target, request, strict=strict, train=train)
         if verbose:
             out.note(f"{target}: {counted.report.source}")
         report = counted.report

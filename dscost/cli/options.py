@@ -14,6 +14,7 @@ from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
 if TYPE_CHECKING:
+    from dscost.analysis import Request
     from dscost.notation.inputs import Inputs
 
 Time = Annotated[bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")]
@@ -130,13 +131,47 @@ def parse_padding(text: str | None) -> int | tuple[int, ...] | str | None:
 
 
 def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
-    """Return what one or more `--input` stand for: a single plain shape, or the tensors of a torch model."""
+    """Return what one or more `--input` stand for: one plain shape, or the tensors of a model."""
     from dscost.notation.inputs import inputs_of, parse_input
 
     try:
         return inputs_of([parse_input(text) for text in texts]) if texts else None
     except InputError as error:
         raise InputError(f"--input: {error}") from error
+
+
+def parse_request(
+    inputs: Sequence[str] | None,
+    setting: Sequence[str] | None,
+    kwargs: Sequence[str] | None,
+    *,
+    batch: int | None = None,
+    dtype: str | None = None,
+    trust: bool = False,
+) -> "Request":
+    """Return how a target is to be counted.
+
+    Args:
+        inputs: What was given by `--input`.
+        setting: What was given by `--set`.
+        kwargs: What was given by `--kwargs`.
+        batch: Inputs at once.
+        dtype: Of weights and activations.
+        trust: Whether code of a `program.pt2` may run.
+
+    Raises:
+        InputError: Something is not of the form that its option takes.
+    """
+    from dscost.analysis import Request
+
+    return Request(
+        parse_inputs(inputs or ()),
+        batch,
+        dtype,
+        parse_settings(setting or ()),
+        parse_kwargs(kwargs or ()),
+        trust,
+    )
 
 
 def one_file(argument: Path | None, option: Path | None) -> Path | None:
@@ -210,7 +245,7 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
 
 @contextmanager
 def only_measuring() -> Iterator[None]:
-    """Say beside what keeps this machine from measuring how to do without, for commands that can."""
+    """Say beside what keeps this machine from measuring how to do without it."""
     try:
         yield
     except UnavailableError as error:
@@ -235,7 +270,7 @@ def check_columns(columns: Sequence[str] | None, report: Report) -> None:
     Raises:
         InputError: The columns would be empty.
     """
-    from dscost.pages.reports import MEASURED_COLUMNS
+    from dscost.pages.layer_table import MEASURED_COLUMNS
 
     empty = [name for name in columns or () if name in MEASURED_COLUMNS]
     if empty and report.environment is None:
@@ -294,7 +329,10 @@ def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, An
 
 
 def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
-    """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`, read as Python and YAML do."""
+    """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`.
+
+    They are read as Python and YAML do.
+    """
     from dscost.notation.literals import with_parts
 
     try:

@@ -65,7 +65,7 @@ class Asked(NamedTuple):
         exports = tuple(_export(entry) for entry in self.export or ())
         files = [self.path, *(target for _, target in exports)]
         check_places([file for file in files if file is not None], read)
-        chosen = "json" if self.json else self.format_name or format_by_ending(self.path)
+        chosen = "json" if self.json else self.format_name or self._format_by_ending()
         for name in (chosen, *(name for name, _ in exports)):
             if renderer(name).says == "findings" and not judges:
                 raise no_findings(name, f"dscost {command}")
@@ -81,6 +81,13 @@ class Asked(NamedTuple):
             if getattr(view, option) is not None and option not in honoured:
                 raise InputError(f"--{option} has no meaning for --format {chosen}")
         return Output(chosen, self.path, exports, view, self.quiet)
+
+    def _format_by_ending(self) -> str:
+        try:
+            return format_by_ending(self.path)
+        except InputError as error:
+            hint = f"name one by --format, or another file than '{self.path}'"
+            raise InputError(f"{error}: {hint}") from error
 
 
 def _export(entry: str) -> tuple[str, Path]:

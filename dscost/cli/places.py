@@ -64,7 +64,10 @@ def device_files(devices: Iterable[str] | None) -> Iterator[Read]:
 
 
 def budget_files(budget: Path) -> Iterator[Read]:
-    """Yield a budget, and what it names: its baseline and the files of its models. One that is wrong names nothing."""
+    """Yield a budget, and what it names: its baseline and the files of its models.
+
+    One that is wrong names nothing.
+    """
     from dscost.budgets.reading import read_budget
 
     yield "the budget", budget

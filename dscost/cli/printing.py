@@ -18,7 +18,7 @@ MOST_CHARACTERS = 1500
 
 
 def tell(text: str) -> None:
-    """Say something on stderr, if there is one that can be written; what others have named is made harmless."""
+    """Say something on stderr, if there is one; what others have named is made harmless."""
     if sys.stderr is None:  # print would take stdout instead
         return
     lines = (
@@ -63,7 +63,7 @@ class Output(NamedTuple):
         return renderer(self.format_name).says
 
     def check(self, result: Any) -> None:
-        """Render what is known already, so that a wrong column or sort key fails before anything is measured.
+        """Render what is known already, so that a wrong column fails before anything is measured.
 
         Raises:
             InputError: The view asks for something that the format or the result does not have.

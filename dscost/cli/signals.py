@@ -39,7 +39,7 @@ class Signals:
     told: bool
 
     def take_over(self) -> None:
-        """Handle both signals from now on, unless the process was started with them switched off, as by nohup."""
+        """Handle both signals from now on, unless they were switched off, as by nohup."""
         self.are_ours = True
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:

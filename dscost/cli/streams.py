@@ -100,7 +100,7 @@ def is_owner() -> bool:
 
 @contextmanager
 def foreign_code(*targets: str) -> Iterator[None]:
-    """Let a model's own code run: what it prints goes to stderr, and what it raises is told as its own.
+    """Let a model's own code run: what it prints goes to stderr, what it raises is told as its own.
 
     Raises:
         InputError: Their code raised something that is none of our errors.
@@ -137,7 +137,7 @@ def _their_streams() -> Iterator[None]:
 
 
 def _open_closed() -> None:
-    """Open the null device for standard descriptors that are closed, lest a file of ours takes their place."""
+    """Open the null device for standard descriptors that are closed, lest files take their place."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -147,7 +147,8 @@ def _open_closed() -> None:
 
 def _stream(descriptor: int, like: TextIO | None, *, line_buffering: bool) -> TextIO:
     encoding = (like.encoding if like is not None else None) or "utf-8"
-    stream = open(descriptor, "w", encoding=encoding, errors=_ERRORS, closefd=False)  # noqa: SIM115 - as long as we live
+    # as long as we live
+    stream = open(descriptor, "w", encoding=encoding, errors=_ERRORS, closefd=False)  # noqa: SIM115
     stream.reconfigure(line_buffering=line_buffering)
     return stream
 

@@ -1,4 +1,4 @@
-"""A model's code that ends the process, or crashes it, is one line and exit code 2, not silence and exit code 0.
+"""A model's code that ends or crashes the process is one line and exit code 2, not silence and 0.
 
 A command that runs such code does so in a child, and the process that was started waits for it: it
 knows whether the command came to its end, passes signals on, and ends with the same code. Where
@@ -24,7 +24,7 @@ _report: int | None = None
 
 
 def foreign_targets(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments that look like code: `pkg.mod:factory`, `file.py:factory`, `timm:NAME`, `program.pt2`.
+    """Return the arguments that look like code: `pkg.mod:factory`, `file.py:factory`, `timm:NAME`.
 
     >>> foreign_targets(["model", "net.py:make", "--input", "x=1,3,8,8:int64"]), foreign_targets(["list", "a:b"])
     (['net.py:make'], [])

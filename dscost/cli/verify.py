@@ -39,14 +39,8 @@ def verify(
 
     out = asked.output("verify", read=target_files([target]))
     with foreign_code(target):
-        found = count_twice(
-            target,
-            input=opt.parse_inputs(inputs or []),
-            batch=batch,
-            settings=opt.parse_settings(setting or []),
-            kwargs=opt.parse_kwargs(kwargs or []),
-            trust=trust,
-        )
+        request = opt.parse_request(inputs, setting, kwargs, batch=batch, trust=trust)
+        found = count_twice(target, **request._asdict())
     out.write(found)
     for note in found.notes:
         out.note(note)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from dscost.notation.units import format_shape
 from dscost.reports.figures import ALWAYS_KNOWN, FIGURES, NOTHING, Cost
 from dscost.reports.records import Environment, Layer, Report, plain
+from dscost.reports.result import Result
 
 METRICS = tuple(name for name, figure in FIGURES.items() if figure.is_compared)
 """What is compared of a whole model, besides measured latency."""
@@ -181,7 +182,7 @@ class Contender(NamedTuple):
     saved: bool = False
 
 
-class Comparison(NamedTuple):
+class Comparison(Result):
     """Models held against the first of them.
 
     Args:
@@ -195,6 +196,10 @@ class Comparison(NamedTuple):
     versus: tuple[Versus, ...]
     every_layer: bool = False
     notes: tuple[str, ...] = ()
+
+    def in_a_line(self) -> str:
+        """Return what was held against what."""
+        return f"{', '.join(one.label for one in self.versus)} against {self.reference.label}"
 
     @property
     def reference(self) -> Contender:

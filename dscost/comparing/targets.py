@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from dscost.analysis import count
+from dscost.analysis import Request, count
 from dscost.comparing.differences import Comparison, Contender, held_against_first
 from dscost.errors import InputError
 from dscost.notation.units import dtype_bytes
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def compare(
-    targets: "Sequence[Target]",
-    *,
+    targets: "Target | Sequence[Target]",
+    *others: "Target",
     input: Any = None,
     batch: int | None = None,
     dtype: str | None = None,
@@ -34,14 +34,17 @@ def compare(
     """Return what differs between models, the first being the reference. Nothing is timed.
 
     Args:
-        targets: Two or more of what `dscost.analyze` takes, saved reports and `Report`s included.
-        input: As in `dscost.analyze`, as are those below: for every target that is not a report
-            already.
+        targets: The reference, or a list of all: what `dscost.analyze` takes, saved reports and
+            `Report`s included.
+        others: The models that are held against the reference, at least one.
+        input: What the forward of every target takes that is not a report already, as in
+            `dscost.analyze`: a shape, batch first, or tensors.
         batch: Replaces the batch of the first input.
-        dtype: Of weights and activations.
-        settings: What to change of the architectures' own settings.
+        dtype: Of weights and activations; by default float32, or what an `nn.Module` has.
+        settings: What to change of the architectures' own settings, such as `{"width": 0.5}`.
         kwargs: For the factories that make torch models.
-        trust: Whether code that a `program.pt2` holds or names may run.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
         every_layer: Whether layers that are the same are to be shown as well.
         progress: Called with the share that is done and the target that is next.
 
@@ -49,43 +52,40 @@ def compare(
         InputError: There are fewer than two targets, or one cannot be read or counted.
         UnavailableError: A target needs a library that is not installed.
 
-    >>> found = compare(["resnet18", "resnet34"]).versus[0]
+    >>> found = compare("resnet18", "resnet34").versus[0]
     >>> found.totals[0].change, found.count_of("changed")
     (10108160, 0)
     """
-    if isinstance(targets, str | PathLike | Report) or not isinstance(targets, Sequence):
+    if isinstance(targets, str) or not isinstance(targets, Sequence):
         targets = [targets]
-    if len(targets) < 2:
-        raise InputError(f"a comparison takes two targets or more, found {len(targets)}")
+    chosen: list[Target] = [*targets, *others]
+    if len(chosen) < 2:
+        raise InputError(f"a comparison takes two targets or more, found {len(chosen)}")
     if dtype is not None:
         dtype_bytes(dtype)  # refused before any model is made
-    options = {
-        "input": input,
-        "batch": batch,
-        "dtype": dtype,
-        "settings": settings,
-        "kwargs": kwargs,
-    }
+    request = Request(input, batch, dtype, settings, kwargs, trust)
     reports = []
-    for at, target in enumerate(targets):
+    for at, target in enumerate(chosen):
         if progress:
-            progress(
-                at / len(targets),
-                str(target) if isinstance(target, str | PathLike) else type(target).__name__,
-            )
-        reports.append(_report(target, {**options, "trust": trust}))
+            name = str(target) if isinstance(target, str | PathLike) else type(target).__name__
+            progress(at / len(chosen), name)
+        reports.append(_report(target, request))
     contenders = [
         Contender(label, report, _is_report(target))
-        for label, report, target in zip(_labels(targets, reports), reports, targets, strict=True)
+        for label, report, target in zip(_labels(chosen, reports), reports, chosen, strict=True)
     ]
-    given = [name for name, value in options.items() if value not in (None, {})]
+    given = [
+        name
+        for name, value in request._asdict().items()
+        if name != "trust" and value not in (None, {})
+    ]
     return held_against_first(contenders, given, every_layer=every_layer)
 
 
-def _report(target: "Target", options: Mapping[str, Any]) -> Report:
+def _report(target: "Target", request: Request) -> Report:
     if isinstance(target, Report):
         return target
-    return count(target).report if is_saved(target) else count(target, **options).report
+    return count(target).report if is_saved(target) else count(target, request).report
 
 
 def _is_report(target: "Target") -> bool:

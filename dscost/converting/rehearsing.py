@@ -21,13 +21,15 @@ from torch.utils._pytree import tree_map
 from dscost.converting.sites import Site
 from dscost.converting.stand_ins import Notes, Sites, spared, staged
 from dscost.errors import InputError, first_line, some_of
+from dscost.foreign.failures import must_pass
 from dscost.foreign.parts import each_parameter, each_part, each_tensor
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.copying import by_path, copied_to_run
 from dscost.rewriting.kernels import are_close
 from dscost.sources.stated import stated_by
 from dscost.tracing import Arguments, Trace, arguments_of, trace
-from dscost.tracing.standins import STANDS_FOR, tensors_held_by
+from dscost.tracing.meta_copies import STANDS_FOR
+from dscost.tracing.object_contents import tensors_held_by
 
 SHOWN = 3
 """Names of layers in an error."""
@@ -72,7 +74,7 @@ def without_needed(
 def doing_the_same(
     root: nn.Module, sites: Sequence[Site], arguments: Arguments | None
 ) -> tuple[Site, ...]:
-    """Return the sites with a rank, and refuse what makes a model compute something else at any rank.
+    """Return the sites, and refuse what makes a model compute something else, whatever the rank.
 
     Those stay without which the model fails, and those whose class it asks for.
 
@@ -153,7 +155,7 @@ def _staying(sites: Sequence[Site], reasons: Mapping[str, str]) -> tuple[Site, .
 
 
 def _held_elsewhere(root: nn.Module, sites: Sites) -> Iterator[tuple[str, str]]:
-    """Yield the convolutions whose parameters a model also holds as plain attributes or in closures.
+    """Yield the convolutions whose parameters a model holds as attributes or in closures too.
 
     What computes with those would go on with the weights as they were, which are trained no more.
     """
@@ -325,7 +327,9 @@ def _returned(running: nn.Module, given: Arguments) -> list[Any] | None:
     try:
         with torch.no_grad():
             return _leaves(running(*own.args, **own.kwargs))
-    except (Exception, SystemExit):  # noqa: BLE001 - a model's own code may raise anything
+    except (Exception, SystemExit) as error:
+        if must_pass(error):
+            raise
         return None
 
 

@@ -18,7 +18,8 @@ from dscost.errors import some_of
 from dscost.foreign.parts import each_part
 from dscost.modules.building import build_conv
 from dscost.modules.copying import copied, set_apart, shared_tensors
-from dscost.rewriting.convolutions import Kernel, in_place_of, with_others
+from dscost.rewriting.convolutions import Kernel
+from dscost.rewriting.replacing import in_place_of, with_others
 
 SHOWN = 3
 """Attributes in a reason."""
@@ -86,7 +87,7 @@ class Notes:
 
 
 class _StandIn:
-    """What a class of a replacement is mixed with: it computes what it was told, and notes the rest.
+    """Mixed into the class of a replacement: it computes what it was told, and notes the rest.
 
     What the convolution has and its replacement has not, or has with another value, is that of the
     convolution, so that the run goes on and shows everything at once.
@@ -202,7 +203,7 @@ def _told(kernel: Kernel) -> nn.Module:
 
 
 def spared(root: nn.Module) -> dict[Tensor, Tensor]:
-    """Return the tensors that a model shares with a copy to be run: none if that might write to them."""
+    """Return the tensors shared with a copy to be run: none if its code might write to them."""
     everywhere = (torchs_module._global_forward_hooks, torchs_module._global_forward_pre_hooks)
     if any(everywhere) or not all(map(_only_reads, each_part(root))):
         return {}

@@ -29,6 +29,7 @@ from dscost.errors import InputError
 from dscost.layers.convolution import ConvSpec
 from dscost.reports.figures import Cost
 from dscost.reports.records import Stage, plain
+from dscost.reports.result import Result
 
 BALANCED_WITHIN = 2.0
 """A stage whose intensity is that near to the ridge is bound by both."""
@@ -71,7 +72,7 @@ LEAST_PER_S, MOST_PER_S = 1e-9, 1e27
 more."""
 
 
-class Ceilings(NamedTuple):
+class Ceilings(Result):
     """What a device can do at most, measured or by its datasheet.
 
     Args:
@@ -113,9 +114,14 @@ class Ceilings(NamedTuple):
         """Whether the figures were read and not measured."""
         return self.source is not None
 
+    def in_a_line(self) -> str:
+        """Return which device it is, its peak and its bandwidth."""
+        peak, bandwidth = self.flops_per_s / 1e9, self.bytes_per_s / 1e9
+        return f"{self.name}: {peak:,.0f} GFLOP/s in {self.dtype}, {bandwidth:,.1f} GB/s"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values under the names of the fields, and the ridge."""
-        fields = {name: plain(value) for name, value in self._asdict().items()}
+        fields = {name: plain(value) for name, value in vars(self).items()}
         return {**fields, "ridge_flops_per_byte": self.ridge_flops_per_byte}
 
     @classmethod

@@ -51,10 +51,6 @@ def why_not_denser(spec: ConvSpec) -> str | None:
 # -- grouped
 
 
-def _grouped_ratio(spec: ConvSpec, g: int) -> float:
-    return 1 / g
-
-
 @register_variant(
     "grouped",
     summary="every group of channels in g groups of their own",
@@ -63,7 +59,6 @@ def _grouped_ratio(spec: ConvSpec, g: int) -> float:
     gives_up="connections between the groups, until another layer mixes them",
     parameter="g",
     default=4,
-    ratio=_grouped_ratio,
     why_not=why_not_denser,
 )
 def grouped(spec: ConvSpec, g: int) -> Convs:
@@ -74,11 +69,6 @@ def grouped(spec: ConvSpec, g: int) -> Convs:
 # -- bottleneck
 
 
-def _bottleneck_ratio(spec: ConvSpec, r: int) -> float:
-    m, n, area = spec.in_channels, spec.out_channels, spec.kernel_area
-    return 1 / (r * area) + n / (r**2 * m) + n / (r * m * area)
-
-
 @register_variant(
     "bottleneck",
     summary="a 1×1 convolution to N/r channels, K×K among them, 1×1 to N",
@@ -87,7 +77,6 @@ def _bottleneck_ratio(spec: ConvSpec, r: int) -> float:
     gives_up="width: everything passes through N/r channels",
     parameter="r",
     default=4,
-    ratio=_bottleneck_ratio,
     why_not=why_not_separable,
 )
 def bottleneck(spec: ConvSpec, r: int) -> Convs:
@@ -163,18 +152,12 @@ def _why_not_two_kernels(spec: ConvSpec) -> str | None:
     return None
 
 
-def _spatially_ratio(spec: ConvSpec) -> float:
-    height, width = spec.kernel_size
-    return 1 / width + spec.out_channels / (spec.in_channels * height)
-
-
 @register_variant(
     "spatially_separable",
     summary="a K×1 convolution to N channels, then 1×K",
     formula="1/Kw + N/(M·Kh), which is 2/K for M = N",
     source="Szegedy et al. 2016, Inception-v3 (arXiv:1512.00567)",
     gives_up="columns of its own for every output: all outputs share the N of the middle",
-    ratio=_spatially_ratio,
     why_not=_why_not_two_kernels,
 )
 def spatially_separable(spec: ConvSpec) -> Convs:
@@ -193,17 +176,12 @@ def spatially_separable(spec: ConvSpec) -> Convs:
     return (("vertical", vertical), ("horizontal", horizontal))
 
 
-def _blueprint_ratio(spec: ConvSpec) -> float:
-    return 1 / spec.kernel_area + spec.groups / spec.in_channels
-
-
 @register_variant(
     "blueprint_separable",
     summary="a 1×1 convolution to N channels, then depthwise K×K",
     formula="1/K² + G/M",
     source="Haase and Amthor 2020, BSConv-U (arXiv:2003.13549)",
     gives_up="kernels that differ between the inputs of one output channel: one blueprint serves all",
-    ratio=_blueprint_ratio,
     why_not=why_not_separable,
 )
 def blueprint_separable(spec: ConvSpec) -> Convs:
@@ -260,11 +238,6 @@ def ghost(spec: ConvSpec, s: int) -> Parts:
 # -- shuffle
 
 
-def _shuffle_ratio(spec: ConvSpec, g: int) -> float:
-    m, n, groups, area = spec.in_channels, spec.out_channels, spec.groups, spec.kernel_area
-    return (1 / (g * area) + groups / m + n / (g * m * area)) / SHUFFLE_WIDTH
-
-
 @register_variant(
     "shuffle",
     summary="a 1×1 convolution in g groups to N/4 channels, a channel shuffle, depthwise K×K, 1×1 in g groups to N",
@@ -273,7 +246,6 @@ def _shuffle_ratio(spec: ConvSpec, g: int) -> float:
     gives_up="width, and connections that only the shuffle restores, at the price of moving every value",
     parameter="g",
     default=4,
-    ratio=_shuffle_ratio,
     why_not=why_not_separable,
 )
 def shuffle(spec: ConvSpec, g: int) -> Parts:
@@ -298,10 +270,6 @@ def _quarter_rank(spec: ConvSpec) -> int:
     return spec.groups * max(1, spec.out_channels // spec.groups // 4)
 
 
-def _low_rank_ratio(spec: ConvSpec, r: int) -> float:
-    return r / spec.out_channels + r / (spec.in_channels * spec.kernel_area)
-
-
 @register_variant(
     "low_rank",
     summary="a K×K convolution to r channels, then 1×1 to N",
@@ -311,7 +279,6 @@ def _low_rank_ratio(spec: ConvSpec, r: int) -> float:
     parameter="r",
     default=_quarter_rank,
     default_text="N/4",
-    ratio=_low_rank_ratio,
     why_not=why_not_denser,
 )
 def low_rank(spec: ConvSpec, r: int) -> Convs:

@@ -164,7 +164,16 @@ def conv2d(
     """Return a 2-D convolution from numbers or pairs, as `torch.nn.Conv2d` takes them.
 
     Args:
-        padding: As in torch; `None` means what keeps the size at stride 1.
+        in_channels: M.
+        out_channels: N.
+        kernel_size: K, or `(Kh, Kw)`.
+        stride: Step of the kernel, or of height and width.
+        padding: Zeros on each side, those of height and width, or `same`; `None` means what keeps
+            the size at stride 1.
+        dilation: Distance between taps, or of height and width.
+        groups: G; the channels are divided among them.
+        bias: Whether each output channel has one.
+        padding_mode: `zeros`, `reflect`, `replicate` or `circular`.
 
     Raises:
         SpecError: No such convolution exists.

@@ -5,6 +5,8 @@ Letters as in the papers: M input channels, N output channels, G groups, T depth
 padding counts like any other position, a bias does not count.
 """
 
+from collections.abc import Mapping
+
 
 def conv_out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     """Return one output extent of a convolution or a pooling window; 0 or less means it does not fit.
@@ -42,28 +44,6 @@ def conv_macs(
     return out_positions * conv_weights(in_channels, out_channels, kernel_area, groups)
 
 
-def depthwise_macs(
-    channels: int, depth_multiplier: int, kernel_area: int, out_positions: int
-) -> int:
-    """Return the multiply-accumulates of a depthwise convolution.
-
-    Each output value is a dot product over `kernel_area` taps of one channel.
-
-    Source:
-        Howard et al. 2017, MobileNets, eq. 4 (arXiv:1704.04861).
-    """
-    return out_positions * depth_multiplier * channels * kernel_area
-
-
-def pointwise_macs(in_channels: int, out_channels: int, groups: int, out_positions: int) -> int:
-    """Return the multiply-accumulates of a 1×1 convolution.
-
-    Source:
-        Howard et al. 2017, MobileNets, second term of eq. 5 (arXiv:1704.04861).
-    """
-    return out_positions * out_channels * (in_channels // groups)
-
-
 def linear_macs(in_features: int, out_features: int, rows: int) -> int:
     """Return the multiply-accumulates of a linear layer applied to `rows` vectors."""
     return rows * in_features * out_features
@@ -85,3 +65,23 @@ def separable_ratio(
         division.
     """
     return depth_multiplier * (groups * kernel_area + out_channels) / (out_channels * kernel_area)
+
+
+def formula_value(formula: str, letters: Mapping[str, int]) -> float | None:
+    """Return what a formula comes to that stands before the first comma; `None` where it is words.
+
+    Args:
+        formula: As papers write it, with `·`, `−` and `²`; `K²` is the kernel area.
+        letters: What each of its letters stands for.
+
+    >>> formula_value("G/N + 1/(g·K²), about a sixth", {"N": 64, "G": 1, "g": 2, "K²": 9})
+    0.07118055555555555
+    """
+    text = formula.partition(",")[0].replace("K²", f"({letters.get('K²')})")
+    for sign, operator in (("·", "*"), ("−", "-"), ("²", "**2")):
+        text = text.replace(sign, operator)
+    try:
+        # it comes from whoever registers a variant, and that is code that runs anyway
+        return float(eval(text, {"__builtins__": {}}, dict(letters)))
+    except (SyntaxError, NameError, TypeError, ValueError, ArithmeticError):
+        return None

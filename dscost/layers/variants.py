@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.errors import InputError, SpecError
 from dscost.layers.convolution import ConvSpec
-from dscost.layers.formulas import separable_ratio
+from dscost.layers.formulas import formula_value, separable_ratio
 from dscost.notation.units import format_shape
 from dscost.registries import Registry
 
@@ -32,13 +32,15 @@ class Variant(NamedTuple):
         summary: What it is, in a line.
         formula: Its weights over those of the standard one, as the paper writes it; of MACs it
             holds as well where every stage has the output positions of the whole. M and N are
-            channels, G the groups of the convolution.
+            channels, G the groups and K² = Kh·Kw the kernel area of the convolution. What stands
+            before the first comma is what reports compute.
         source: Where it comes from.
         gives_up: What it loses.
         parameter: How its formula calls the whole number that it takes, if it takes one.
         default: What that is where nobody says; may depend on the convolution.
         default_text: The default in words, where it depends.
-        ratio: The formula for a convolution, and the parameter if there is one.
+        ratio: The formula as a function of a convolution, and of the parameter if there is one;
+            for those that are more than one expression.
         why_not: Why a convolution has no such variant, whatever the parameter; `None` if it has
             one.
     """
@@ -75,9 +77,18 @@ class Variant(NamedTuple):
 
     def ratio_for(self, spec: ConvSpec, value: int | None) -> float | None:
         """Return the formula for `spec`; unknown where it is words alone."""
-        if self.ratio is None:
-            return None
-        return self.ratio(spec) if value is None else self.ratio(spec, value)
+        if self.ratio is not None:
+            return self.ratio(spec) if value is None else self.ratio(spec, value)
+        letters = {
+            "M": spec.in_channels,
+            "N": spec.out_channels,
+            "G": spec.groups,
+            "K²": spec.kernel_area,
+            **dict(zip(("Kh", "Kw"), spec.kernel_size, strict=False)),
+        }
+        if self.parameter and value is not None:
+            letters[self.parameter] = value
+        return formula_value(self.formula, letters)
 
 
 STANDARD, SEPARABLE = "standard", "depthwise_separable"
@@ -115,15 +126,17 @@ def register_variant(
     Args:
         name: Letters, digits and `_`; a later variant of the same name replaces it, but for the two
             that all stand on.
-        summary: See `Variant`, as of everything below.
-        formula: Of its weights over those of the standard convolution.
-        source: A paper.
-        gives_up: In a line.
-        parameter: A letter.
-        default: Needed where there is a parameter.
-        default_text: Of a default that depends on the convolution.
-        ratio: The formula as a function.
-        why_not: Of a convolution that has no such variant.
+        summary: What is done, in a line, as `dscost list variants` shows it.
+        formula: Its weights over those of the standard convolution, as text: `1/N + 1/K²`.
+        source: The paper that it is from.
+        gives_up: What it no longer can, in a line.
+        parameter: The letter of its parameter, if it has one: `g`.
+        default: Value of the parameter, or a function of the convolution; needed where there is a
+            parameter.
+        default_text: What a default is that depends on the convolution, in words.
+        ratio: The formula as a function of the `ConvSpec` and the value of the parameter, where one
+            expression does not say it.
+        why_not: A function that says why a `ConvSpec` has no such variant, or `None` where it has.
 
     Raises:
         InputError: The name is none or reserved, or there is a parameter without a default.
@@ -230,7 +243,6 @@ VARIANTS.register(STANDARD)(
         "1",
         "LeCun et al. 1989",
         gives_up="nothing",
-        ratio=lambda spec: 1.0,
     )
 )
 VARIANTS.register(SEPARABLE)(

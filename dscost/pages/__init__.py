@@ -1,37 +1,33 @@
-"""A result → what is to be said of it: pages for people, data and rows for programs, findings for CI.
+"""A result → what is to be said of it: pages for people, data and rows for programs, findings.
 
-Results know nothing of it, and the formats of `dscost.rendering` know no result: between them stands `Said`.
+Results know nothing of it, and the formats of `dscost.rendering` know no result: between them
+stands `Said`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from dscost.errors import UnknownNameError
 from dscost.pages.page import Column, Page, Row, Sheet, View
 
 if TYPE_CHECKING:
     from dscost.pages.findings import Judged, NotJudged
 
-__all__ = ["Column", "Page", "Row", "Rows", "Said", "Sheet", "View", "said"]
-
-
-class Rows(NamedTuple):
-    """Rows for programs, every figure exact.
-
-    Args:
-        columns: All that there are, in their order.
-        cells: Of each row, by column; what is unknown is missing.
-    """
-
-    columns: Sequence[str]
-    cells: Iterable[Mapping[str, Any]]
+__all__ = ["Column", "Page", "Row", "Said", "Sheet", "View", "check_columns", "said"]
 
 
 class Said:
-    """What is to be said of a result, whatever it is; each kind of result has a subclass in this package."""
+    """What is to be said of a result; each kind of result has a subclass in this package."""
 
     what = "a result"
     """How an error calls it."""
+    columns: Sequence[str] = ()
+    """The columns of its pages that a view may choose from."""
+    sort_keys: Sequence[str] = ()
+    """What a view may sort its pages by."""
+    row_columns: Sequence[str] = ()
+    """The columns of its rows."""
 
     def pages(self, view: View) -> Sequence[Page]:
         """Return what people read.
@@ -45,13 +41,39 @@ class Said:
         """Return the whole as what JSON can hold."""
         raise NotImplementedError
 
-    def rows(self) -> Rows:
-        """Return a table for programs."""
+    def rows(self) -> Iterable[Mapping[str, Any]]:
+        """Return a table for programs, every figure exact; what is unknown of a row is missing."""
         raise NotImplementedError
 
     def findings(self) -> "Sequence[Judged | NotJudged] | None":
         """Return what was found wrong, by what was judged; `None` where nothing is judged."""
         return None
+
+    @classmethod
+    def check(cls, view: View, says: str) -> None:
+        """Refuse a view that asks for what there is not, before the work that comes to the result.
+
+        Args:
+            view: As asked for.
+            says: What is shown: `rows` have other columns than `pages`.
+
+        Raises:
+            UnknownNameError: There is no such column or sort key.
+        """
+        check_columns(view, cls.row_columns if says == "rows" else cls.columns)
+        if view.sort is not None and view.sort not in cls.sort_keys:
+            raise UnknownNameError("sort key", view.sort, cls.sort_keys)
+
+
+def check_columns(view: View, columns: Sequence[str]) -> None:
+    """Refuse columns that there are not.
+
+    Raises:
+        UnknownNameError: The view asks for one.
+    """
+    for key in view.columns or ():
+        if key not in columns:
+            raise UnknownNameError("column", key, columns)
 
 
 _HOMES = {
@@ -60,11 +82,13 @@ _HOMES = {
     "Converted": "dscost.pages.conversions",
     "CheckResult": "dscost.pages.verdicts",
     "DscostError": "dscost.pages.verdicts",
+    "Baseline": "dscost.pages.baselines",
+    "Kept": "dscost.pages.baselines",
     "Ceilings": "dscost.pages.device",
     "Verification": "dscost.pages.verifications",
     "Listing": "dscost.pages.listings",
 }
-"""The module whose function `said` takes results of a type; by name, since to import all of them takes long."""
+"""The module whose `said` takes results of a type; by name, since to import all takes long."""
 
 
 def said(result: Any) -> Said:

@@ -14,9 +14,11 @@ from dscost.comparing.differences import (
 )
 from dscost.errors import UnknownNameError
 from dscost.notation.units import UNKNOWN, format_shape
-from dscost.pages import Rows, Said
-from dscost.pages.page import Column, Page, Row, Sheet, View, check_keys, chosen_columns
-from dscost.pages.reports import FLOPS_NOTE, ROOT, kind_of
+from dscost.pages import Said
+from dscost.pages.comparison_rows import CSV_COLUMNS, rows_of
+from dscost.pages.layer_table import ROOT, kind_of
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.pages.reports import FLOPS_NOTE
 from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
 from dscost.reports.records import head
 
@@ -44,34 +46,11 @@ HEADER_WIDTHS = (16, 32)
 NARROW = 100
 
 
-class ComparisonSaid(Said):
-    """What is to be said of models held against each other."""
-
-    what = "a comparison"
-
-    def __init__(self, comparison: Comparison) -> None:
-        self._comparison = comparison
-
-    def pages(self, view: View) -> list[Page]:
-        """Return a page of totals and, for each model, one of how its layers differ from the reference's."""
-        return pages_of(self._comparison, view)
-
-    def data(self, view: View) -> dict[str, Any]:
-        """Return all that differs, and what does not."""
-        return {**head("compare"), "conventions": CONVENTIONS, **self._comparison.to_dict()}
-
-    def rows(self) -> Rows:
-        """Return a row for each whole model, latency and layer."""
-        return Rows(CSV_COLUMNS, _rows(self._comparison))
-
-
-said = ComparisonSaid
-
-
 def pages_of(comparison: Comparison, view: View) -> list[Page]:
-    """Return a page of totals and, for each model, a page of how its layers differ from those of the reference.
+    """Return a page of totals and, for each model, one of how its layers differ from the first's.
 
-    Posted in a pull request, the first page has all notes, and of the layers those that differ most.
+    Posted in a pull request, the first page has all notes, and of the layers those that differ
+    most.
 
     Raises:
         UnknownNameError: The view asks for a column or a sort key that there is not.
@@ -99,8 +78,10 @@ def _footnotes(comparison: Comparison) -> list[str]:
 def change_text(one: Difference) -> str:
     """Return a change with its sign, in as few digits as tell it.
 
-    >>> change_text(Difference("macs", 3_628_146_688, 3_628_146_687)), change_text(Difference("params", 10, 10))
-    ('−1', '0')
+    >>> change_text(Difference("macs", 3_628_146_688, 3_628_146_687))
+    '−1'
+    >>> change_text(Difference("params", 10, 10))
+    '0'
     """
     if one.change is None:
         return UNKNOWN
@@ -248,7 +229,10 @@ def counts_text(versus: Versus, reference: str) -> str:
 
 
 def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
-    """Return the lines to show: sorted, cut and added up as the view says, so that changes add up to the totals'."""
+    """Return the lines to show: sorted, cut and added up as the view says.
+
+    However that is, changes add up to those of the totals.
+    """
     reference = comparison.reference.label
     if view.depth is not None:
         lines, rest = _grouped(comparison, versus, view.depth), []
@@ -275,7 +259,7 @@ def _has_macs(pair: LayerPair) -> bool:
 
 
 def _grouped(comparison: Comparison, versus: Versus, depth: int) -> list[_Line]:
-    """Return one line per group of layers whose names agree in the first parts, with all layers of the group in it."""
+    """Return one line per group of layers whose names agree in the first parts."""
     groups: dict[str, list[LayerPair]] = {}
     for pair in versus.layers:
         named = pair.reference or pair.layer
@@ -328,24 +312,8 @@ def _layers(number: int) -> str:
     return f"{number} layer{'' if number == 1 else 's'}"
 
 
-def check_view(view: View, says: str) -> None:
-    """Refuse a view of a comparison that asks for a column or a sort key that there is not.
-
-    Args:
-        view: As asked for.
-        says: What is shown of it: `rows` have other columns than `pages`.
-
-    Raises:
-        UnknownNameError: It does.
-    """
-    if says == "rows":
-        check_keys(view, CSV_COLUMNS)
-    else:
-        check_keys(view, (column.key for column in _COLUMNS), SORT_KEYS)
-
-
 def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
-    """Return the lines with the largest change first, however it points; equal ones in the order of the model."""
+    """Return the lines with the largest change first, whichever way; equal ones as in the model."""
     if key == "layer":
         return sorted(lines, key=lambda line: line.name)
     if key == "order":
@@ -367,50 +335,28 @@ def _row(line: _Line) -> Row:
     return Row(cells)
 
 
-# -- rows for programs
+class ComparisonSaid(Said):
+    """What is to be said of models held against each other."""
 
-CSV_COLUMNS = (
-    "reference",
-    "model",
-    "what",
-    "setting",
-    "reference_layer",
-    "layer",
-    "type",
-    *(
-        f"{metric}{part}"
-        for metric in (*METRICS, "latency_s")
-        for part in ("_reference", "", "_change")
-    ),
-)
+    what = "a comparison"
+    columns = tuple(column.key for column in _COLUMNS)
+    sort_keys = SORT_KEYS
+    row_columns = CSV_COLUMNS
 
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
 
-def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
-    for versus in comparison.versus:
-        labels = {"reference": comparison.reference.label, "model": versus.label}
-        yield from ({**labels, **row} for row in _csv_rows(comparison, versus))
+    def pages(self, view: View) -> list[Page]:
+        """Return a page of totals and, for each model, one of how its layers differ."""
+        return pages_of(self._comparison, view)
 
+    def data(self, view: View) -> dict[str, Any]:
+        """Return all that differs, and what does not."""
+        return {**head("compare"), "conventions": CONVENTIONS, **self._comparison.to_dict()}
 
-def _csv_rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, Any]]:
-    yield {"what": "total", **_csv_figures(versus.totals)}
-    for one in versus.latencies:
-        yield {"what": "latency of separate runs", "setting": one.setting, **_csv_figures([one])}
-    for pair in comparison.layers_of(versus):
-        yield {
-            "what": pair.status,
-            "reference_layer": pair.reference.name if pair.reference else "",
-            "layer": pair.other.name if pair.other else "",
-            "type": pair.layer.type,
-            **_csv_figures([pair.difference(metric) for metric in LAYER_METRICS]),
-        }
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Return a row for each whole model, latency and layer."""
+        return rows_of(self._comparison)
 
 
-def _csv_figures(found: Iterable[Difference]) -> dict[str, float]:
-    cells: dict[str, float | None] = {}
-    for one in found:
-        cells |= {
-            f"{one.metric}_reference": one.reference,
-            one.metric: one.value,
-            f"{one.metric}_change": one.change,
-        }
-    return {key: value for key, value in cells.items() if value is not None}
+said = ComparisonSaid

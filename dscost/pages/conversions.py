@@ -13,19 +13,20 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.pages import Rows, Said
+from dscost.pages import Said
+from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
-from dscost.pages.reports import ROOT
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
 
 ERROR_NOTE = (
-    "An error is how far a layer's kernel is from the one it stands for, relative to its norm: no accuracy. The total "
+    "An error is how far a layer's kernel is from the one it stands for, relative to its norm: "
+    "no accuracy. The total "
     "error is the root mean square over the layers that could be converted, those kept being 0."
 )
 LATENCY_NOTE = (
-    "The plan takes for the latency of the converted model that of the model as it is, less what its layers save, each "
-    "timed alone"
+    "The plan takes for the latency of the converted model that of the model as it is, "
+    "less what its layers save, each timed alone"
 )
 PREDICTED = "predicted"
 
@@ -51,31 +52,6 @@ _CURVE_COLUMNS = [
     Column("converted", "layers converted", 2),
     Column("goal", "", 0, "left"),
 ]
-
-
-class ConvertedSaid(Said):
-    """What is to be said of a converted model."""
-
-    what = "a conversion"
-
-    def __init__(self, converted: Converted) -> None:
-        self._converted = converted
-
-    def pages(self, view: View) -> list[Page]:
-        """Return one page: what became of the layers, what the whole costs, what else there was to have."""
-        return [page_of(self._converted, view)]
-
-    def data(self, view: View) -> dict[str, Any]:
-        """Return every layer and every point of the curve."""
-        return {**head("convert"), "conventions": CONVENTIONS, **self._converted.to_dict()}
-
-    def rows(self) -> Rows:
-        """Return a row for each convolution; the rank of one that was kept is missing."""
-        outcome = self._converted.outcome
-        return Rows(CSV_COLUMNS, (_csv_row(outcome.target, layer) for layer in outcome.layers))
-
-
-said = ConvertedSaid
 
 
 def page_of(converted: Converted, view: View) -> Page:
@@ -155,13 +131,14 @@ def _proof(outcome: Outcome) -> str:
     is_error = outcome.goal is not None and outcome.goal.startswith("error")
     least = "the fewest MACs" if is_error else "the least total error"
     if outcome.gap:
-        least = f"at most {format_count(round(outcome.gap)) if is_error else f'{outcome.gap:.2g}'} above {least}"
+        gap = format_count(round(outcome.gap)) if is_error else f"{outcome.gap:.2g}"
+        least = f"at most {gap} above {least}"
     by = " by the times of its layers" if outcome.latency else ""
     return f"with {least} that meets it{by}"
 
 
 def _layer_rows(converted: Converted) -> Iterator[Row]:
-    """Yield a row for each layer that could be converted; those left alone are added up by their reason."""
+    """Yield a row for each layer that could be converted; the others are added up by reason."""
     alone: dict[str, list[LayerOutcome]] = {}
     for layer in converted.outcome.layers:
         if layer.planned or converted.every_layer:
@@ -255,7 +232,7 @@ def _curve_rows(outcome: Outcome) -> Iterator[Row]:
 
 
 def _mark(outcome: Outcome) -> str:
-    """Return what stands beside the point that was chosen: of a latency, whether the clock agrees with it."""
+    """Return what stands beside the chosen point: of a latency, whether the clock agrees."""
     if outcome.is_met is False:
         return "← goal, missed"
     return "← goal" if outcome.is_met or outcome.latency is None else "← goal, unsure"
@@ -307,3 +284,29 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
             "latency_is_predicted": predicted,
         }
     return {key: value for key, value in cells.items() if value is not None}
+
+
+class ConvertedSaid(Said):
+    """What is to be said of a converted model."""
+
+    what = "a conversion"
+    row_columns = CSV_COLUMNS
+
+    def __init__(self, converted: Converted) -> None:
+        self._converted = converted
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page: what became of the layers, and what the whole costs."""
+        return [page_of(self._converted, view)]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return every layer and every point of the curve."""
+        return {**head("convert"), "conventions": CONVENTIONS, **self._converted.to_dict()}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Return a row for each convolution; the rank of one that was kept is missing."""
+        outcome = self._converted.outcome
+        return (_csv_row(outcome.target, layer) for layer in outcome.layers)
+
+
+said = ConvertedSaid

@@ -1,4 +1,4 @@
-"""What a device can do: ceilings, what they mean for two well-known layers, and the roofline drawn."""
+"""What a device can do: ceilings, what they mean for two known layers, the roofline drawn."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,7 +6,7 @@ from typing import Any
 
 from dscost.devices.roofline import Ceilings, bound_of
 from dscost.notation.units import format_bytes, format_seconds
-from dscost.pages import Rows, Said
+from dscost.pages import Said
 from dscost.pages.page import Column, Page, Row, Sheet, View, filled
 from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
 from dscost.reports.figures import FIGURES
@@ -22,6 +22,7 @@ class DeviceSaid(Said):
     """
 
     what = "a device"
+    row_columns = ("device", "dtype", "figure", "of", "value", "unit")
 
     def __init__(self, ceilings: Ceilings, kept: str | None = None) -> None:
         self._ceilings, self._kept = ceilings, kept
@@ -34,12 +35,11 @@ class DeviceSaid(Said):
         """Return the ceilings."""
         return {**head("device"), "ceilings": self._ceilings.to_dict()}
 
-    def rows(self) -> Rows:
+    def rows(self) -> Iterator[dict[str, Any]]:
         """Return a row for each figure."""
-        columns = ("device", "dtype", "figure", "of", "value", "unit")
         of = self._ceilings.device, self._ceilings.dtype
         figures = ((*of, *figure) for figure in _figures(self._ceilings))
-        return Rows(columns, (dict(zip(columns, one, strict=True)) for one in figures))
+        return (dict(zip(self.row_columns, one, strict=True)) for one in figures)
 
 
 said = DeviceSaid
@@ -186,13 +186,13 @@ def _closing(ceilings: Ceilings, kept: str | None) -> Iterator[str]:
     )
     if ceilings.rates:
         yield (
-            "A layer is predicted to take the time per call and then, one after the other, those of its FLOPs, its "
-            "activations and its weights at these speeds"
+            "A layer is predicted to take the time per call and then, one after the other, those "
+            "of its FLOPs, its activations and its weights at these speeds"
             + (
                 f"; usually off by a factor of {ceilings.usual_error:.2f}."
                 if ceilings.usual_error
                 else "."
             )
-            + " They are coefficients of a fit: nothing runs at one of them alone, so that it may be above the peak "
-            "or the memory."
+            + " They are coefficients of a fit: nothing runs at one of them alone, so that it may "
+            "be above the peak or the memory."
         )

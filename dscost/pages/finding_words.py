@@ -1,12 +1,12 @@
-"""What a finding is, in words: the figures that decide with every digit, why, and what would help."""
+"""A finding in words: the figures that decide with every digit, why, and what would help."""
 
 from fractions import Fraction
 
-from dscost.budgets.judging import Contribution, Finding
+from dscost.budgets.findings import Contribution, Finding
 from dscost.errors import some_of
 from dscost.notation.quantities import QUANTITIES
 from dscost.notation.units import format_bytes, format_count, format_seconds
-from dscost.pages.reports import ROOT
+from dscost.pages.layer_table import ROOT
 from dscost.reports.figures import FIGURES
 
 BOUNDS = {
@@ -122,10 +122,10 @@ def finding_sentence(finding: Finding) -> str:
             text = f"{words}, new cost: the baseline has none, and at most {bound} may come"
         case _:
             assert before is not None
-            grew = "grew" if finding.kind == "grew" else "shrank"
+            grew, most = ("grew", "most") if finding.kind == "grew" else ("shrank", "least")
             text = (
                 f"{words}, {grew} from {exact(metric, before)} by {signed(metric, value - before)} "
-                f"({percent(value, before)}); at {'most' if grew == 'grew' else 'least'} {bound} passes"
+                f"({percent(value, before)}); at {most} {bound} passes"
             )
     return f"{what}{text}.{said}"
 
@@ -138,7 +138,8 @@ def _sentence_without_figures(finding: Finding) -> str:
             assert finding.value is not None
             assert finding.before is not None
             return (
-                f"{exact(finding.metric, finding.value)} {FIGURES[finding.metric].in_words}, down from "
+                f"{exact(finding.metric, finding.value)} "
+                f"{FIGURES[finding.metric].in_words}, down from "
                 f"{exact(finding.metric, finding.before)}: dscost baseline update keeps it."
             )
         case "unmatched_rule":
@@ -150,7 +151,10 @@ def _sentence_without_figures(finding: Finding) -> str:
                 "not in the baseline, so growth cannot be judged: dscost baseline update adds it."
             )
         case "stale_baseline":
-            return "in the baseline, but not in the budget any more: dscost baseline update removes it."
+            return (
+                "in the baseline, but not in the budget any more: "
+                "dscost baseline update removes it."
+            )
         case "not_comparable":
             return f"not comparable with the baseline: {detail}."
         case "unknown_cost":
@@ -195,12 +199,11 @@ def reasons(finding: Finding) -> list[str]:
         lines.append(
             f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}"
         )
-    if finding.rescue:
-        names = some_of([name or ROOT for name in finding.rescue.layers], 3)
-        lines.append(
-            f"depthwise-separable, {names} would bring it to {exact(metric, finding.rescue.value)} "
-            f"{FIGURES[metric].in_words}"
-        )
+    fix = finding.suggested_fix
+    if fix:
+        names = some_of([name or ROOT for name in fix.layers], 3)
+        value = f"{exact(metric, fix.value)} {FIGURES[metric].in_words}"
+        lines.append(f"depthwise-separable, {names} would bring it to {value}")
     return lines
 
 
@@ -212,5 +215,6 @@ def _contribution(metric: str, one: Contribution) -> str:
     elif one.value == 0:
         said = f"gone, {exact(metric, one.before)} before"
     else:
-        said = f"{exact(metric, one.before)} → {exact(metric, one.value)}, {percent(one.value, one.before)}"
+        change = percent(one.value, one.before)
+        said = f"{exact(metric, one.before)} → {exact(metric, one.value)}, {change}"
     return f"{one.layer or ROOT} ({said})"

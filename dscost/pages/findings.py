@@ -1,4 +1,4 @@
-"""What was found wrong, as CI likes to hear it: each finding a row, at a place of a file, under a rule."""
+"""What was found wrong, as CI likes to hear it: each at a place of a file, under a rule."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,7 +75,8 @@ class Judged(NamedTuple):
         subjects: All of them, in the order of the file.
         rules: All that there are, by key.
         summary: The outcome in one line of figures alone, no name that others have given in it.
-        exit_code: 0 where all is well, 1 where a limit is broken, 2 where something could not be judged.
+        exit_code: 0 where all is well, 1 where a limit is broken, 2 where something could not be
+            judged.
     """
 
     path: Path

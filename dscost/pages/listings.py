@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dscost.pages import Rows, Said
+from dscost.pages import Said
 from dscost.pages.page import Column, Page, Row, Sheet, View
 from dscost.reports.records import head
 
@@ -24,6 +24,7 @@ class ListingSaid(Said):
     """What is to be said of names."""
 
     what = "a list"
+    row_columns = ("name", "meaning")
 
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
@@ -31,19 +32,16 @@ class ListingSaid(Said):
     def pages(self, view: View) -> list[Page]:
         """Return one page, a line per name."""
         columns = [Column("name", "name", 0, "left"), Column("meaning", "meaning", 0, "left")]
-        meanings = self._listing.meanings.items()
-        rows = [Row({"name": name, "meaning": text}) for name, text in meanings]
+        rows = [Row(cells) for cells in self.rows()]
         return [Page(self._listing.kind, sheets=[Sheet(columns, rows)], is_list=True)]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return names and meanings."""
-        names = [{"name": name, "meaning": text} for name, text in self._listing.meanings.items()]
-        return {**head("list"), "list": self._listing.kind, "names": names}
+        return {**head("list"), "list": self._listing.kind, "names": self.rows()}
 
-    def rows(self) -> Rows:
+    def rows(self) -> list[dict[str, str]]:
         """Return a row per name."""
-        cells = ({"name": name, "meaning": text} for name, text in self._listing.meanings.items())
-        return Rows(("name", "meaning"), cells)
+        return [{"name": name, "meaning": text} for name, text in self._listing.meanings.items()]
 
 
 said = ListingSaid

@@ -1,6 +1,6 @@
-"""A page: headings, sentences and sheets of cells that every format for people lays out in its own way."""
+"""A page: headings, sentences and sheets of cells, which every format lays out in its own way."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from dscost.errors import UnknownNameError
@@ -50,9 +50,9 @@ class Sheet(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What is said of one thing, from top to bottom: a format that knows these four fields says it all.
+    """What is said of one thing, from top to bottom.
 
-    The others are for formats that can do more.
+    A format that knows the first four fields says it all; the others are for what some do better.
 
     Args:
         heading: What it is about.
@@ -106,20 +106,6 @@ class View(NamedTuple):
     command: str = "analyze"
     brief: bool = False
     posted: bool = False
-
-
-def check_keys(view: View, columns: Iterable[str], sort_keys: Iterable[str] = ()) -> None:
-    """Refuse a view that asks for what no page has, before the work that would fill one.
-
-    Raises:
-        UnknownNameError: There is no such column or sort key.
-    """
-    columns, sort_keys = tuple(columns), tuple(sort_keys)
-    for key in view.columns or ():
-        if key not in columns:
-            raise UnknownNameError("column", key, columns)
-    if view.sort is not None and view.sort not in sort_keys:
-        raise UnknownNameError("sort key", view.sort, sort_keys)
 
 
 def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:

@@ -82,9 +82,8 @@ def roofline_chart(
     heights = _labels(plot, ceilings)
     drawn = ["Attainable speed by FLOP/byte, both logarithmic"]
     for line, cells in enumerate(grid):
-        drawn.append(
-            f"{heights.get(line, ''):>{labels}}{'┤' if line in heights else '│'}{''.join(cells)}".rstrip()
-        )
+        axis_mark = "┤" if line in heights else "│"
+        drawn.append(f"{heights.get(line, ''):>{labels}}{axis_mark}{''.join(cells)}".rstrip())
     drawn += _foot(plot, labels)
     drawn += [f"  {mark} {name}: {_place(x, ceilings)}" for mark, name, x in marks]
     return drawn
@@ -134,7 +133,7 @@ def _roof(plot: _Plot, ceilings: Ceilings) -> list[list[str]]:
 
 
 def _labels(plot: _Plot, ceilings: Ceilings) -> dict[int, str]:
-    """Return the labels of the vertical axis by line: the peak, and round values that keep away from it."""
+    """Return the labels of the vertical axis by line: the peak, and round values away from it."""
     low, high = plot.y
     steps = (1, 2, 5) if high - low < _FEW_DECADES else (1,)
     values = [step * 10.0**power for power in range(floor(low), ceil(high)) for step in steps]
@@ -170,7 +169,8 @@ def _foot(plot: _Plot, labels: int) -> Sequence[str]:
 
 
 def _place(flops_per_byte: float, ceilings: Ceilings) -> str:
-    return f"{flops_per_byte:.3g} FLOP/byte, {format_speed(_attainable(flops_per_byte, ceilings), 'FLOP/s')}"
+    speed = format_speed(_attainable(flops_per_byte, ceilings), "FLOP/s")
+    return f"{flops_per_byte:.3g} FLOP/byte, {speed}"
 
 
 def format_speed(per_s: float, unit: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dscost.pages import Rows
 from dscost.reports.figures import COST_FIGURES, Cost
 from dscost.reports.records import Latency, Layer, Report, Speedup, Timing
 
@@ -31,13 +30,14 @@ CSV_COLUMNS = (
 )
 
 
-def rows_of(reports: Sequence[Report]) -> Rows:
-    """Return one row per layer and variant, and per stage of a variant.
+def rows_of(reports: Sequence[Report]) -> Iterator[dict[str, Any]]:
+    """Yield one row per layer and variant, and per stage of a variant.
 
     Rows of variant `as_is` without a stage add up to the model.
     """
-    layers = ((report, layer) for report in reports for layer in report.layers)
-    return Rows(CSV_COLUMNS, (row for of in layers for row in _layer_rows(*of)))
+    for report in reports:
+        for layer in report.layers:
+            yield from _layer_rows(report, layer)
 
 
 def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:

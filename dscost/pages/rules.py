@@ -4,8 +4,14 @@ from collections.abc import Mapping
 
 from dscost.pages.findings import Rule
 
-_LEAVE_OR_RAISE = "Make the model cheaper (dscost model shows which layers weigh most), or raise the limit in the budget on purpose."
-_ACCEPT = "Make the model cheaper, or take the growth over on purpose: dscost baseline update --accept 'MODEL/METRIC'."
+_LEAVE_OR_RAISE = (
+    "Make the model cheaper (dscost model shows which layers weigh most), "
+    "or raise the limit in the budget on purpose."
+)
+_ACCEPT = (
+    "Make the model cheaper, or take the growth over on purpose: "
+    "dscost baseline update --accept 'MODEL/METRIC'."
+)
 
 RULES: Mapping[str, Rule] = {
     "over_max": Rule(
@@ -30,8 +36,8 @@ RULES: Mapping[str, Rule] = {
     "unmatched_rule": Rule(
         "Rule matches no layer",
         "A rule on layers, or an exclusion, matches no layer of the model, so it judges nothing.",
-        "Correct the pattern (dscost model lists the layers), remove the rule, or say by allow_empty: true that it is "
-        "meant; policy: on_unmatched_rule.",
+        "Correct the pattern (dscost model lists the layers), remove the rule, "
+        "or say by allow_empty: true that it is meant; policy: on_unmatched_rule.",
     ),
     "missing_baseline": Rule(
         "Not in the baseline",
@@ -48,7 +54,8 @@ RULES: Mapping[str, Rule] = {
     "not_comparable": Rule(
         "Not comparable with the baseline",
         "The figures of the baseline are of another target, input, dtype or counting convention.",
-        "Take the figures anew with dscost baseline update --accept 'MODEL'; policy: on_missing_baseline.",
+        "Take the figures anew with dscost baseline update --accept 'MODEL'; "
+        "policy: on_missing_baseline.",
         "warn",
     ),
     "unknown_cost": Rule(
@@ -58,8 +65,10 @@ RULES: Mapping[str, Rule] = {
     ),
     "unseen_work": Rule(
         "Work that was not seen",
-        "Part of the model ran, or may have run, where no operator is seen, so its cost is not in the figures.",
-        "Let it run in the thread that calls the model, with operators that torch dispatches; policy: on_unseen_work.",
+        "Part of the model ran, or may have run, where no operator is seen, "
+        "so its cost is not in the figures.",
+        "Let it run in the thread that calls the model, with operators that torch dispatches; "
+        "policy: on_unseen_work.",
     ),
     "value_dependent": Rule(
         "Cost depends on values",
@@ -75,7 +84,8 @@ RULES: Mapping[str, Rule] = {
     ),
     "other_doubt": Rule(
         "Figures in doubt",
-        "A later version of dscost, which made the report, had a doubt that this one does not know.",
+        "A later version of dscost, which made the report, "
+        "had a doubt that this one does not know.",
         "Use that version; policy: on_value_dependent.",
         "warn",
     ),
@@ -87,12 +97,14 @@ RULES: Mapping[str, Rule] = {
     "unloadable_model": Rule(
         "Model cannot be loaded",
         "The target could not be loaded or counted, so none of its limits was judged.",
-        "Correct the target or what it needs; dscost model TARGET shows the error; policy: on_unloadable_model.",
+        "Correct the target or what it needs; dscost model TARGET shows the error; "
+        "policy: on_unloadable_model.",
     ),
     "inexact_exclusion": Rule(
         "Exclusion is not exact",
         "A figure is limited that excluded layers cannot be taken off, or not exactly.",
-        "Mind that when setting the limit, or give the target a factory that makes the model without those layers.",
+        "Mind that when setting the limit, "
+        "or give the target a factory that makes the model without those layers.",
         "note",
     ),
     "improvement": Rule(

@@ -1,4 +1,4 @@
-"""Sheets of measured and predicted times: settings side by side, stages against the roofline, sums of layers."""
+"""Sheets of times: settings side by side, stages against the roofline, sums of layers."""
 
 from collections.abc import Iterator, Mapping
 from math import isclose
@@ -58,7 +58,7 @@ def model_sheets(report: Report) -> list[Sheet]:
 
 
 def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
-    """Return one row per setting, and which is best for which variant: the one that takes least per input."""
+    """Return one row per setting, and which is best for which variant: the least time per input."""
     columns = [
         Column("setting", "setting", 0, "left"),
         Column("standard", "standard", 1),
@@ -144,7 +144,7 @@ def _best(timings: Mapping[str, Timing], sizes: Mapping[str, int], variant: str)
 
 
 def explanation_sheet(layer: Layer, titles: Mapping[str, str] = VARIANTS) -> Sheet:
-    """Return what each variant and stage could take, should take and does take, setting by setting."""
+    """Return what each variant and stage could, should and does take, setting by setting."""
     columns = [
         Column("setting", "setting", 4, "left"),
         Column("part", "part", 0, "left"),
@@ -208,12 +208,12 @@ def _bounded(latency: Latency, flops_per_byte: float | None, backend: str) -> di
 
 
 def sums_sheet(timing: Timing) -> Sheet:
-    """Return the sums of the layers that trade beside the model end to end; the rest is everything else."""
+    """Return the sums of the layers that trade beside the model end to end, and the rest."""
     columns = [
         Column("version", "version", 0, "left"),
         Column("whole", "end to end", 0),
-        Column("layers", "layers that trade, timed alone", 0),
-        Column("rest", "the rest", 1),
+        Column("layers", "swappable layers, one by one", 0),
+        Column("rest", "everything else", 1),
     ]
     rows = []
     for name, short in VARIANTS.items():
@@ -238,7 +238,7 @@ def _differ(one: Bound | None, other: Bound | None) -> bool:
 
 
 def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
-    """Return the bounds of named devices, one row per device and variant, where they are not just the usual two."""
+    """Return the bounds of named devices, a row per device and variant, beyond the usual two."""
     columns = [
         Column("device", "on", 0, "left"),
         Column("variant", "variant", 0, "left"),

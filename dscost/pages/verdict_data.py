@@ -13,11 +13,11 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any
 
-from dscost.budgets.judging import CheckResult, Contribution, Finding, Passed, Rescue
+from dscost.budgets.findings import CheckResult, Contribution, Finding, Passed, SuggestedFix
 from dscost.errors import DscostError, FileProblems
 from dscost.pages.finding_words import BOUNDS, finding_sentence, reasons
 from dscost.pages.findings import Found, Judged, NotJudged
-from dscost.pages.reports import ROOT
+from dscost.pages.layer_table import ROOT
 from dscost.pages.rules import RULES
 from dscost.reports.records import document
 
@@ -59,13 +59,18 @@ def document_of(result: CheckResult) -> dict[str, Any]:
     }
 
 
+_KEYS = {"suggested_fix": "rescue"}
+"""The key of a field, where it is another."""
+
+
 def _finding(finding: Finding) -> dict[str, Any]:
+    fix = finding.suggested_fix
     return {
-        **finding._asdict(),
+        **{_KEYS.get(name, name): value for name, value in finding._asdict().items()},
         **_figures(value=finding.value, limit=finding.limit, before=finding.before),
         "tolerance": _number(finding.tolerance),
         "contributions": [_contribution(one) for one in finding.contributions],
-        "rescue": _rescue(finding.rescue) if finding.rescue else None,
+        "rescue": _fix(fix) if fix else None,
     }
 
 
@@ -81,8 +86,8 @@ def _contribution(one: Contribution) -> dict[str, Any]:
     return {"layer": one.layer, **_figures(value=one.value, before=one.before)}
 
 
-def _rescue(rescue: Rescue) -> dict[str, Any]:
-    return {"layers": rescue.layers, **_figures(value=rescue.value)}
+def _fix(fix: SuggestedFix) -> dict[str, Any]:
+    return {"layers": fix.layers, **_figures(value=fix.value)}
 
 
 def _figures(**figures: Fraction | None) -> dict[str, Any]:
@@ -220,7 +225,7 @@ def worst_first(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def fingerprints(result: CheckResult) -> list[str]:
-    """Return what each finding is known by: the same while figures, lines and messages change, and unique.
+    """Return what each finding is known by: unique, and the same while its figures change.
 
     Findings that are alike in all that identifies them are counted in the order of the file.
     """
@@ -235,7 +240,7 @@ def fingerprints(result: CheckResult) -> list[str]:
 
 
 def below_root(path: Path) -> Path:
-    """Return a path below the repository that this runs in, or else the working directory; absolute outside them."""
+    """Return a path below the repository, or else the working directory; absolute outside them."""
     try:
         here = Path.cwd()
     except FileNotFoundError:  # somebody has deleted it

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from dscost.budgets.judging import CheckResult, Finding, Passed
+from dscost.budgets.findings import CheckResult, Finding, Passed
 from dscost.budgets.records import Entry
 from dscost.errors import DscostError
-from dscost.pages import Rows, Said
+from dscost.pages import Said
 from dscost.pages.finding_words import BOUNDS, bounded, finding_sentence, reasons
 from dscost.pages.findings import Judged, NotJudged
+from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View
-from dscost.pages.reports import ROOT
 from dscost.pages.verdict_data import (
     ROW_COLUMNS,
     document_of,
@@ -38,6 +38,7 @@ class VerdictsSaid(Said):
     """
 
     what = "a check"
+    row_columns = ROW_COLUMNS
 
     def __init__(self, *verdicts: CheckResult | DscostError) -> None:
         self._verdicts = verdicts
@@ -61,9 +62,9 @@ class VerdictsSaid(Said):
         ]
         return documents[0] if len(documents) == 1 else {"command": "check", "budgets": documents}
 
-    def rows(self) -> Rows:
+    def rows(self) -> Iterator[dict[str, Any]]:
         """Return a row for each finding and each limit that holds."""
-        return Rows(ROW_COLUMNS, (row for result in self._results() for row in rows_of(result)))
+        return (row for result in self._results() for row in rows_of(result))
 
     def findings(self) -> list[Judged | NotJudged]:
         """Return what was found in each budget, or why it could not be judged."""
@@ -166,7 +167,7 @@ def _broken_rows(result: CheckResult) -> Iterator[Row]:
 
 
 def _held_rows(result: CheckResult) -> Iterator[Row]:
-    """Yield a row for each limit that holds; where it holds of each of several layers, one of the closest of them."""
+    """Yield a row for each limit that holds; of several layers that it holds of, the closest."""
     for group in _alike(result):
         one = min(group, key=_slack)
         cells = _cells(
@@ -185,7 +186,7 @@ def _remarks(result: CheckResult) -> Iterator[str]:
 
 
 def _alike(result: CheckResult) -> list[list[Passed]]:
-    """Return the limits that hold, those of single layers together where metric and bound are the same."""
+    """Return the limits that hold, of single layers together where metric and bound agree."""
     layers = {
         (subject.entry.name, layer.name)
         for subject in result.subjects

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dscost.pages import Rows, Said
+from dscost.pages import Said
 from dscost.pages.page import Page, View
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ class VerificationSaid(Said):
     """What is to be said of two counts of one model."""
 
     what = "a verification"
+    row_columns = ("target", "module", "type", "ours", "theirs", "reason")
 
     def __init__(self, found: "Verification") -> None:
         self._found = found
@@ -34,11 +35,8 @@ class VerificationSaid(Said):
         """Return both counts and every difference."""
         return self._found.to_dict()
 
-    def rows(self) -> Rows:
-        """Return a row for the whole model and one per module on which the counts differ."""
-        return Rows(("target", "module", "type", "ours", "theirs", "reason"), self._cells())
-
-    def _cells(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield a row for the whole model and one per module on which the counts differ."""
         found = self._found
         yield {"target": found.target, "ours": found.ours, "theirs": found.theirs}
         for one in found.differences:

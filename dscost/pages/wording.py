@@ -50,7 +50,8 @@ def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
         left = f"1/N + 1/K² = 1/{conv.out_channels} + 1/{area}"
     else:
         kernel = "K²" if square else "(Kh·Kw)"
-        left = f"T·(G/N + 1/{kernel}) = {depth_multiplier}·({conv.groups}/{conv.out_channels} + 1/{area})"
+        numbers = f"{depth_multiplier}·({conv.groups}/{conv.out_channels} + 1/{area})"
+        left = f"T·(G/N + 1/{kernel}) = {numbers}"
     return f"{left} = {_ratio(ratio, 'weights and MACs')}"
 
 
@@ -74,7 +75,7 @@ def variant_titles(report: Report) -> Mapping[str, str]:
 
 
 def formula_lines(report: Report) -> list[str]:
-    """Return the formulas with the numbers of the layer, of further variants only what they come to."""
+    """Return the formulas with the numbers of the layer; of further variants what they come to."""
     (layer,) = report.layers
     assert layer.conv is not None
     lines = []
@@ -132,7 +133,8 @@ def _several_variants(report: Report, variants: Sequence[str], pending: bool) ->
     cheapest = max(variants, key=lambda name: layer.reduction_of(name).macs or 0.0)
     reduction = layer.reduction_of(cheapest)
     on_paper = (
-        f"On paper {titles[cheapest]} is the cheapest of {len(variants)}: {_times(reduction.macs, 'MACs')} "
+        f"On paper {titles[cheapest]} is the cheapest of {len(variants)}: "
+        f"{_times(reduction.macs, 'MACs')} "
         f"and {_times(reduction.traffic_bytes, 'bytes')} moved"
     )
     timing = layer.timing
@@ -144,7 +146,8 @@ def _several_variants(report: Report, variants: Sequence[str], pending: bool) ->
     fastest = max(known, key=lambda name: known[name].median)
     speedup = known[fastest]
     if speedup.verdict != "faster":
-        return f"{on_paper}; on the clock none is surely faster, {titles[fastest]} comes first: {_measured(speedup)}."
+        first = f"{titles[fastest]} comes first: {_measured(speedup)}"
+        return f"{on_paper}; on the clock none is surely faster, {first}."
     also = "it is also the fastest" if fastest == cheapest else f"{titles[fastest]} is the fastest"
     return f"{on_paper}; on the clock {also}: {_measured(speedup)}."
 
@@ -162,22 +165,27 @@ def model_sentences(report: Report) -> list[str]:
     sentences = []
     if pairs and totals.as_is.macs:
         sentences.append(
-            f"{_counted(pairs, 'depthwise-separable pair')}: made of standard convolutions it would need "
-            f"{format_count(totals.standard.macs)} MACs instead of {format_count(totals.as_is.macs)}, "
+            f"{_counted(pairs, 'depthwise-separable pair')}: "
+            "made of standard convolutions it would need "
+            f"{format_count(totals.standard.macs)} MACs "
+            f"instead of {format_count(totals.as_is.macs)}, "
             f"{format_factor(totals.standard.macs / totals.as_is.macs)} as many. "
-            "A pair stands with its depthwise layer; made standard, it loses what lies between its stages, "
-            "such as normalisation or squeeze-and-excite."
+            "Each pair is listed at its depthwise layer. Its standard form drops what is between "
+            "the two convolutions, such as normalisation or squeeze-and-excite."
         )
     saved = Reduction.between(totals.as_is, totals.depthwise_separable)
-    if (
-        swappable and saved.macs and saved.params
-    ):  # a report of somebody else's may say that nothing is left
+    # a report of somebody else's may say that nothing is left
+    if swappable and saved.macs and saved.params:
+        comes_to = (
+            f": that takes {_times(saved.macs, 'MACs')} and {_times(saved.params, 'params')} in all"
+        )
+        if format_factor(saved.macs) == format_factor(saved.params) == "1.00×":
+            comes_to = ", which saves nothing (1.00×)"
         sentences.append(
-            f"{_counted(swappable, 'convolution')} could be depthwise-separable: "
-            f"that takes {_times(saved.macs, 'MACs')} and {_times(saved.params, 'params')} in all."
+            f"{_counted(swappable, 'convolution')} could be depthwise-separable{comes_to}."
         )
     if not any(_has_spatial(layer) for layer in report.layers):
-        sentences.append("No convolution here has a depthwise-separable variant, and none is one.")
+        sentences.append("This model has no convolution larger than 1×1.")
     timing = report.timing
     if timing and timing.speedup:
         sentences.append(
@@ -202,7 +210,7 @@ def model_sentences(report: Report) -> list[str]:
 
 
 def _pairs_in(layer: Layer) -> int:
-    """Return how many pairs begin in a layer; a report of an earlier version does not tell, then it is one at most."""
+    """Return how many pairs begin in a layer: one at most where an old report does not tell."""
     told = layer.separable_pairs or layer.could_be_separable
     return layer.separable_pairs if told else int(layer.pair is not None)
 
@@ -230,13 +238,16 @@ def _clock_agrees(speedup: Speedup, promised: float | None) -> str:
             return f"the clock cannot tell ({measured}); a longer --time-budget may."
         case "slower":
             view = "disagrees" if promised is None or promised > 1 else "agrees"
-            return f"the clock {view}: it ran slower, at {measured} of the standard speed."
+            low, high = speedup.ci95
+            inverse = format_speedup(Speedup(1 / speedup.median, (1 / high, 1 / low)))
+            return f"the clock {view}: it ran {inverse} slower."
     if promised and promised < 1:
         return f"the clock disagrees: it ran {measured} faster."
     if promised and speedup.ci95[0] > promised:
         return f"the clock says {measured} faster, more than the MACs explain."
     if promised and speedup.median < 0.8 * promised:
-        return f"the clock says {measured} faster, {speedup.median / promised:.0%} of what the MACs promise."
+        share = speedup.median / promised
+        return f"the clock says {measured} faster, {share:.0%} of what the MACs promise."
     return f"the clock agrees: {measured} faster."
 
 
@@ -273,8 +284,10 @@ def layer_heading(report: Report) -> str:
     conv = layer.conv
     assert conv is not None
     given = [text for key, text in _layer_words(report).items() if key not in report.assumed]
-    name = f"{layer.type} {conv.in_channels} → {conv.out_channels}, kernel {format_shape(conv.kernel_size)}"
-    return f"{', '.join([name, *given])}: {format_shape(layer.input_shape)} → {format_shape(layer.output_shape)}"
+    name = f"{layer.type} {conv.in_channels} → {conv.out_channels}"
+    parts = [name, f"kernel {format_shape(conv.kernel_size)}", *given]
+    shapes = f"{format_shape(layer.input_shape)} → {format_shape(layer.output_shape)}"
+    return f"{', '.join(parts)}: {shapes}"
 
 
 def assumed_line(report: Report) -> str:
@@ -284,7 +297,7 @@ def assumed_line(report: Report) -> str:
 
 
 def _layer_words(report: Report) -> Mapping[str, str]:
-    """Return what shapes a layer besides its channels and kernel, in words, by the name of the option."""
+    """Return what shapes a layer besides channels and kernel, in words, by name of option."""
     (layer,) = report.layers
     conv = layer.conv
     assert conv is not None

@@ -1,7 +1,7 @@
 """What is said of a result, written: one registry of formats, each for the results of all commands.
 
-A renderer takes what is `Said` and a `View` and returns text; it prints nothing, and knows no result.
-Each of ours is imported when it is asked for, so that JSON does not pay for tables.
+A renderer takes what is `Said` and a `View` and returns text; it prints nothing, and knows no
+result. Each of ours is imported when it is asked for, so that JSON does not pay for tables.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,19 @@ from dscost.errors import InputError
 from dscost.pages import Said, View, said
 from dscost.registries import Registry
 
-__all__ = ["RENDERERS", "Renderer", "View", "register_renderer", "render", "rendered"]
+__all__ = [
+    "RENDERERS",
+    "Renderer",
+    "View",
+    "format_by_ending",
+    "format_names",
+    "in_words",
+    "no_findings",
+    "register_renderer",
+    "render",
+    "rendered",
+    "renderer",
+]
 
 Says = Literal["pages", "rows", "data", "findings"]
 """What a format writes of a result."""
@@ -146,10 +158,7 @@ def format_by_ending(path: Path | None) -> str:
             if ending in renderer(name).endings:
                 return name
     known = [one for name in RENDERERS for one in renderer(name).endings]
-    raise InputError(
-        f"no format is written to {path.suffix} files (known: {', '.join(known)}): "
-        f"name one by --format, or another file than '{path}'"
-    )
+    raise InputError(f"no format is written to {path.suffix} files (known: {', '.join(known)})")
 
 
 def _common(name: str, module: str, meaning: str, ending: str, says: Says = "pages") -> None:
@@ -162,7 +171,7 @@ def _common(name: str, module: str, meaning: str, ending: str, says: Says = "pag
     RENDERERS.register(name)(Renderer(write, meaning, (ending,), says))
 
 
-_common("table", "terminal", "Tables for people, fitted to the terminal.", ".txt")
+_common("table", "table", "Tables for people, fitted to the terminal.", ".txt")
 _common("json", "json", "All there is, for programs.", ".json", "data")
 _common("csv", "csv", "The figures as rows, every one exact.", ".csv", "rows")
 _common("markdown", "markdown", "Markdown, as GitHub and GitLab show it.", ".md")

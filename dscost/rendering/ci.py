@@ -1,7 +1,7 @@
 """What the formats of CI share.
 
-The same findings give the same text, whatever the environment. Places are paths below the repository
-(or below the working directory, outside any), with forward slashes.
+The same findings give the same text, whatever the environment. Places are paths below the
+repository (or below the working directory, outside any), with forward slashes.
 """
 
 from collections.abc import Sequence

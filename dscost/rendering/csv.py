@@ -1,7 +1,6 @@
 """The rows of a result as CSV, every figure exact."""
 
-from dscost.errors import UnknownNameError
-from dscost.pages import Said, View
+from dscost.pages import Said, View, check_columns
 from dscost.rendering.printable import csv_text
 
 
@@ -11,9 +10,5 @@ def write(said: Said, view: View) -> str:
     Raises:
         UnknownNameError: The view asks for a column that there is not.
     """
-    rows = said.rows()
-    columns = view.columns or rows.columns
-    for column in columns:
-        if column not in rows.columns:
-            raise UnknownNameError("column", column, rows.columns)
-    return csv_text(columns, rows.cells)
+    check_columns(view, said.row_columns)
+    return csv_text(view.columns or said.row_columns, said.rows())

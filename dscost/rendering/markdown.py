@@ -57,14 +57,17 @@ _JOINER = "&#8288;"
 """A word joiner, which nobody sees: between `@` and a name it keeps GitHub and GitLab from telling
 somebody."""
 _MARKUP = r"[\\|*<>`]|(?<!\w)_|_(?!\w)"
-_LINKING = r"\[(?=[^\[\]]*\][(\[:])|\](?=[(\[:])|[~$&]|@(?=\w)|\#(?=\d)|!(?=\[)|(?<=\bGH)-(?=\d)|:(?=//)|(?<=\bwww)\."
+_LINKING = (
+    r"\[(?=[^\[\]]*\][(\[:])|\](?=[(\[:])|[~$&]|@(?=\w)|\#(?=\d)|!(?=\[)"
+    r"|(?<=\bGH)-(?=\d)|:(?=//)|(?<=\bwww)\."
+)
 _ACTING = re.compile(f"(?P<markup>{_MARKUP})|(?P<linking>{_LINKING})", re.IGNORECASE)
 _BLOCK = re.compile(r"[-+](?=\s|$)|#(?=#*(\s|$))|[-=](?=[-=])|\d(?=\d*[.)](\s|$))")
 """What makes a heading, a list or a rule of the line that begins with it."""
 
 
 def inert(text: str) -> str:
-    r"""Return the text on one line, with nothing left that Markdown, GitHub or GitLab would act upon.
+    r"""Return the text on one line, with nothing left that Markdown or its hosts would act upon.
 
     That is markup (a `_` inside a word is none), links and images, bare addresses, mentions,
     references to issues, entities, formulas. Brackets that make no link stay: `[806, 819]`.

@@ -1,5 +1,6 @@
-r"""What others have named or said, made fit to be shown, whole; `errors.printable` does so for one line of an error.
+r"""What others have named or said, made fit to be shown, whole.
 
+`errors.printable` does so for one line of an error.
 Names of layers and models, keys and messages of files, errors of models are text that others have
 written. An escape sequence in it would clear a screen, a bidirectional mark turn a line around, a
 `\r` hide what stands before it.
@@ -50,7 +51,7 @@ def printable_json(text: str) -> str:
 
 
 def json_text(document: Any) -> str:
-    """Return a document as JSON for programs and for eyes: numbers exact, text readable, nothing unprintable.
+    """Return a document as JSON for programs and eyes: numbers exact, text readable and printable.
 
     Raises:
         ValueError: It holds what is no number.
@@ -143,7 +144,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def csv_cell(value: object) -> object:
-    r"""Return a cell that no spreadsheet takes for a formula: text that begins like one has a `'` before it.
+    r"""Return a cell that no spreadsheet takes for a formula: it has a `'` before it then.
 
     Numbers are left as they are, negative ones too.
 

@@ -1,11 +1,11 @@
-"""The one door to rich: tables that never cut a number, a table that fills in, and a progress bar."""
+"""The one door to rich: tables that never cut a number, one that fills in, and a progress bar."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from itertools import zip_longest
-from textwrap import fill, wrap
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rich.cells import cell_len
@@ -29,17 +29,7 @@ GAP = 3
 _LEAST_NAME = 12
 LEAST_FOLDED = 8
 """Characters that the lines of a name have in any case."""
-LEAST_MEANING = 30
-"""Characters that a list has beside its names, however narrow the terminal."""
 _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
-
-
-def write(said: Said, view: View) -> str:
-    """Return what is said as tables for people, fitted to the width of the view."""
-    pages = said.pages(view)
-    if view.brief and all(page.in_brief is not None for page in pages):
-        return "".join(f"{printable(line)}\n" for page in pages for line in page.in_brief or ())
-    return render_pages(pages, view)
 
 
 def render_pages(pages: Sequence[Page], view: View) -> str:
@@ -56,25 +46,11 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
     )
     texts = []
     for page in pages:
-        if page.is_list:
-            texts.append("".join(_list(sheet, view) for sheet in page.sheets))
-            continue
         with console.capture() as capture:
             console.print(_page_body(page, view), crop=False)
         texts.append("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
     between = [f"{text.rstrip()}\n\n" for text in texts[:-1]]
     return "".join([*between, *texts[-1:]])
-
-
-def _list(sheet: Sheet, view: View) -> str:
-    """Return names and their meanings, a line each, longer ones indented below."""
-    name, meaning = (column.key for column in sheet.columns)
-    pairs = [(row.cells[name], row.cells[meaning]) for row in sheet.rows]
-    widest = max((len(one) for one, _ in pairs), default=0)
-    width = max(view.width or NATURAL_WIDTH, widest + LEAST_MEANING)
-    indent = " " * (widest + 2)
-    lines = [f"{one:{widest}}  {text}".rstrip() for one, text in pairs]
-    return "".join(f"{printable(fill(line, width, subsequent_indent=indent))}\n" for line in lines)
 
 
 class LivePage(Protocol):
@@ -86,7 +62,7 @@ class LivePage(Protocol):
 
 @contextmanager
 def live_page(*, color: bool) -> Iterator[LivePage]:
-    """Show a page on the terminal while work goes on, as far as it fits on the screen; it vanishes at the end."""
+    """Show a page on the terminal while work goes on, as far as it fits; it vanishes at the end."""
     from rich.live import Live
 
     console = Console(highlight=False, color_system="standard" if color else None)
@@ -117,7 +93,7 @@ def progress_bar(delay_s: float = 0.3) -> Iterator["ProgressBar"]:
 
 
 class ProgressBar:
-    """A bar that appears late and only on a terminal; call it with the fraction done and what is being done."""
+    """A bar that appears late and only on a terminal."""
 
     def __init__(self, delay_s: float) -> None:
         from time import monotonic
@@ -127,7 +103,7 @@ class ProgressBar:
         self._live: Live | None = None
 
     def __call__(self, fraction: float, doing: str) -> None:
-        """Say how far the work is."""
+        """Say which fraction of the work is done, and what is being done."""
         if not self._console.is_terminal or (self._live is None and self._now() < self._due):
             return
         if self._live is None:
@@ -202,7 +178,7 @@ def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
 
 
 def _keeps_columns(view: View) -> bool:
-    """Whether the user asked for columns by name or for all of them, so that none may be dropped."""
+    """Whether the user asked for columns by name or for all, so that none may be dropped."""
     return view.wide or view.columns is not None
 
 
@@ -228,7 +204,7 @@ def _laid_out(sheet: Sheet, view: View) -> "tuple[_Table, list[Column]]":
 
 
 class _Table(NamedTuple):
-    """A table, written line by line: rich's own takes a third of a millisecond for each cell of a long one."""
+    """A table, written line by line: rich's own takes a third of a millisecond for each cell."""
 
     columns: Sequence[Column]
     rows: Sequence[Row]
@@ -263,7 +239,10 @@ def _padded(text: str, column: Column, room: Mapping[str, int]) -> str:
 
 
 def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> list[Column]:
-    """Return the columns that there is room for: what matters least goes first, and stays where it fits after all."""
+    """Return the columns that there is room for: what matters least goes first.
+
+    It stays where it fits after all, once something wider is gone.
+    """
     kept = list(columns)
     for column in sorted(columns[1:], key=lambda column: -column.priority):
         if column.priority and _total(kept, widths) > width:
@@ -275,7 +254,7 @@ def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -
 
 
 def _rooms(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> dict[str, int]:
-    """Return the width of each column: names give way to figures, the widest first, and figures are never cut."""
+    """Return the width of each column: names give way to figures, which are never cut."""
     room = {column.key: widths[column.key] for column in columns}
     excess = _total(columns, widths) - width
     names = [column.key for column in columns if column.align == "left"] or [
@@ -354,9 +333,10 @@ def _with_short_names(sheet: Sheet, first: str, second: str, width: int) -> Shee
 
 
 def _told_apart(texts: Sequence[str], room: int) -> dict[str, str]:
-    r"""Return texts that fit: their middle left out, but on several lines where two would look alike.
+    r"""Return texts that fit: their middle left out, but folded where two would look alike.
 
-    >>> list(_told_apart(["MACs of layer1.conv", "MACs of layer2.conv", "MACs of a.pointwise"], 8).values())
+    >>> texts = ["MACs of layer1.conv", "MACs of layer2.conv", "MACs of a.pointwise"]
+    >>> list(_told_apart(texts, 8).values())
     ['MACs of\nlayer1.c\nonv', 'MACs of\nlayer2.c\nonv', 'MAC…wise']
     """
     short = {text: elided(text, room) for text in texts}

@@ -160,7 +160,7 @@ class Figure(NamedTuple):
         is_kept_of_layers: Whether a baseline keeps it of every layer, not of the whole only.
         is_limited_first: Whether the budget that `dscost init` writes limits it.
         is_noted: Whether `dscost check` tells that it has become less.
-        is_rescued: Whether `dscost check` seeks layers to swap that bring it under its limit.
+        is_fixable: Whether `dscost check` seeks layers to swap that bring it under its limit.
     """
 
     title: str
@@ -175,7 +175,7 @@ class Figure(NamedTuple):
     is_kept_of_layers: bool = False
     is_limited_first: bool = False
     is_noted: bool = False
-    is_rescued: bool = False
+    is_fixable: bool = False
 
     @property
     def is_of_layers(self) -> bool:
@@ -222,7 +222,7 @@ FIGURES: Mapping[str, Figure] = {
         is_kept_of_layers=True,
         is_limited_first=True,
         is_noted=True,
-        is_rescued=True,
+        is_fixable=True,
     ),
     "macs": Figure(
         "MACs",
@@ -236,7 +236,7 @@ FIGURES: Mapping[str, Figure] = {
         is_kept_of_layers=True,
         is_limited_first=True,
         is_noted=True,
-        is_rescued=True,
+        is_fixable=True,
     ),
     "flops": Figure(
         "FLOPs",
@@ -244,7 +244,7 @@ FIGURES: Mapping[str, Figure] = {
         "2 * macs",
         summed_over="figures",
         columns=(7, None, None, None),
-        is_rescued=True,
+        is_fixable=True,
     ),
     "weight_bytes": Figure(
         "weights",
@@ -255,7 +255,7 @@ FIGURES: Mapping[str, Figure] = {
         columns=(6, 9, 10, 9),
         is_plain=True,
         is_noted=True,
-        is_rescued=True,
+        is_fixable=True,
     ),
     "input_bytes": Figure(
         "input",

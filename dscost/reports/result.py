@@ -66,8 +66,11 @@ class Result:
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        raise NotImplementedError
+        """Return it as plain JSON values: of most, all that `--format json` writes."""
+        import json
+
+        found: dict[str, Any] = json.loads(self._written("json"))
+        return found
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {printable(self.in_a_line())}>"

@@ -1,4 +1,4 @@
-"""A torch model → the same model made of standard convolutions, or made depthwise-separable, to be run.
+"""A torch model → the same model of standard or of depthwise-separable convolutions, to run.
 
 What `dscost.networks.swaps` finds in the events of a trace is done here to modules. The new
 convolutions have random weights: they are there for what they cost, not for what they compute.
@@ -14,26 +14,22 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from dscost.foreign.parts import children_of, unwrapped
-from dscost.layers.convolution import Shape
 from dscost.layers.variants import SEPARABLE, Convs
 from dscost.modules.building import build_stages
-from dscost.modules.copying import by_path, copied, deep_copied
+from dscost.modules.copying import by_path
 from dscost.networks.swaps import Swap, reading_input
 from dscost.rewriting.convolutions import (
     CONVOLUTIONS,
     FixedPadding,
     Kernel,
-    SamePadding,
-    carry_hooks,
-    describe,
     is_plain,
     layout_of,
     on_both_sides,
     padding_of_operator,
-    same_padding,
     tensor_of,
 )
 from dscost.rewriting.kernels import has_hooks, kernel_of
+from dscost.rewriting.replacing import describe, with_others
 from dscost.tracing import Event
 
 
@@ -55,7 +51,7 @@ class Rewritten(NamedTuple):
 def rewritten(
     module: nn.Module, events: Sequence[Event], swaps: Sequence[Swap], variant: str
 ) -> Rewritten:
-    """Return a copy of a model with every swap written as `variant`; those that are so already stay as they are.
+    """Return a copy of a model with every swap written as `variant`, unless it is so already.
 
     A convolution becomes two stages. Of a pair the depthwise convolution becomes the standard one,
     and what follows up to the pointwise convolution passes its input on. A module that runs several
@@ -93,11 +89,13 @@ def rewritten(
             same_bias = events[twin.positions[-1]].weights == events[swap.positions[-1]].weights
             _share_weights(new[events[twin.positions[0]].module], new[path], bias=same_bias)
     gone = run.passed_through(due)
-    new |= {path: PassedThrough().train(run.modules[path].training) for path in gone}
-    replaced = tuple(path for path in run.modules if path in new and gone.isdisjoint(_above(path)))
-    return Rewritten(
-        _copy(module, {run.modules[path]: new[path] for path in new}), tuple(left.items()), replaced
+    replaced = tuple(
+        path for path in run.modules if path in {*new, *gone} and gone.isdisjoint(_above(path))
     )
+    convs = {run.modules[path]: one for path, one in new.items() if path not in gone}
+    others = {run.modules[path]: PassedThrough().train(run.modules[path].training) for path in gone}
+    copy, _ = with_others(module, convs, others)
+    return Rewritten(copy, tuple(left.items()), replaced)
 
 
 class PassedThrough(nn.Identity):
@@ -130,17 +128,16 @@ class _Run:
                 self._within.setdefault(path, []).append(at)
 
     def kernels(self, swap: Swap) -> tuple[object, ...]:
-        """Return what tells the weights of a swap apart: names of kernels, or the modules that compute them."""
+        """Return what tells the weights of a swap apart: names of kernels, or who computes them."""
         events = [self._events[at] for at in swap.positions]
-        weighty = [
-            event for event in events if event.conv or event is events[-1]
-        ]  # a linear layer may end a pair
+        # a linear layer may end a pair
+        weighty = [event for event in events if event.conv or event is events[-1]]
         return tuple(
             event.kernel if isinstance(event.kernel, str) else (event.module,) for event in weighty
         )
 
     def refused(self, due: Sequence[Swap]) -> dict[int, str]:
-        """Return why some swaps cannot be done together with the others, by their first position."""
+        """Return why swaps cannot be done together with the others, by their first position."""
         heads = {swap.positions[0]: swap for swap in due}
         gone = self.passed_through(due)
         reasons = {
@@ -172,14 +169,12 @@ class _Run:
         applied = self._applied[path]
         if isinstance(applied, str):
             return applied
-        return (
-            None
-            if self._padding(module, calls)
-            else "it pads its inputs differently from call to call"
-        )
+        if not is_plain(module) and self._pads_otherwise(applied, calls):
+            return "it pads its inputs differently from call to call"
+        return None
 
     def _first_of_call(self, at: int) -> Event:
-        """Return what a convolution's module does first to its input: the convolution itself, or its padding."""
+        """Return what a module does first to its input: the convolution itself, or its padding."""
         event = self._events[at]
         path = event.module
         while event.sources and event.sources[0] >= 0:
@@ -189,56 +184,55 @@ class _Run:
             event = before
         return event
 
-    def _padding(self, module: _ConvNd, calls: Sequence[int]) -> "_Padding | None":
-        """Return how a convolution pads its input before the operator does; `None` if no rule holds for all calls."""
-        own = _own_padding(module)
-        if is_plain(module):
-            return own
-        convs, firsts = (
-            [self._events[call] for call in calls],
-            [self._first_of_call(call) for call in calls],
-        )
-        if firsts == convs:
-            return _Padding()
-        given = [first.input_shape for first in firsts]
-        dims = len(module.kernel_size)
-        totals = [
-            _differences(shape, conv.input_shape, dims)
-            for shape, conv in zip(given, convs, strict=True)
-        ]
-        if own.mode != "zeros" and set(totals) == {
-            _both_together(module._reversed_padding_repeated_twice)
-        }:
-            return own
-        conv = convs[0].conv
-        assert conv is not None
-        if totals == [same_padding(shape, conv) for shape in given]:
-            return _Padding(before=SamePadding(conv))
-        return (
-            _Padding(before=FixedPadding(on_both_sides(totals[0])))
-            if len(set(totals)) == 1
-            else None
-        )
+    def _pads_otherwise(self, kernel: Kernel, calls: Sequence[int]) -> bool:
+        """Whether a call of a module pads otherwise than it did when it was tried alone."""
+        for call in calls:
+            event, given = self._events[call], self._first_of_call(call).input_shape
+            assert event.conv is not None
+            totals = event.conv.padding_total
+            sizes = zip(event.input_shape[-len(totals) :], totals, strict=True)
+            passed_over = tuple(size + total for size, total in sizes)
+            expected = kernel.padded(torch.empty(given, device="meta")).shape
+            if expected[-len(totals) :] != passed_over:
+                return True
+        return False
 
     def replacement(self, swap: Swap, variant: str) -> nn.Module:
         """Return what takes the place of the first convolution of a swap."""
-        path = self._events[swap.positions[0]].module
+        at = swap.positions[0]
+        path = self._events[at].module
         old = self.modules[path]
         assert isinstance(old, _ConvNd)
-        padding = self._padding(old, [at for at in self._within[path] if self._events[at].conv])
-        assert padding is not None
         (name, first), *others = swap.convs(variant)
-        if padding.mode != "zeros":
-            first = replace(first, padding=padding.by_the_convolution, padding_mode=padding.mode)
-        new = _built_like(old, ((name, first), *others), padding.before)
+        before: nn.Module | None = None
+        mode: str = old.padding_mode
+        if not is_plain(old):
+            kernel = self._applied[path]
+            assert isinstance(kernel, Kernel)
+            before, mode = self._padding_before(kernel, at), kernel.conv.padding_mode
+        if mode != "zeros":
+            first = replace(first, padding=padding_of_operator(old), padding_mode=mode)
+        new = _built_like(old, ((name, first), *others), before)
         if not isinstance(new, _ConvNd):
             describe(new, swap.standard, old.padding)
         return new
 
+    def _padding_before(self, kernel: Kernel, at: int) -> nn.Module | None:
+        """Return what puts zeros around an input before the operator of a convolution does.
+
+        It stays a step of its own, though the operator might do it, since the model pays for it.
+        """
+        event = self._events[at]
+        assert event.conv is not None
+        if kernel.conv.padding_mode != "zeros" or self._first_of_call(at) is event:
+            return None
+        both = zip(kernel.conv.padding_total, event.conv.padding_total, strict=True)
+        return kernel.before or FixedPadding(on_both_sides([all_ - own for all_, own in both]))
+
     # -- what lies between the stages of a pair
 
     def passed_through(self, due: Sequence[Swap]) -> set[str]:
-        """Return the paths of the modules that do nothing but what a standard convolution makes superfluous."""
+        """Return the paths of modules that a standard convolution makes superfluous."""
         superfluous = {at for swap in due for at in swap.positions[1:]}
         owners = {self._events[at].module for at in superfluous}
         return {
@@ -268,7 +262,7 @@ class _Run:
         return None
 
     def _suits_any_channels(self, event: Event) -> bool:
-        """Whether an operator does the same for any number of channels, and reads nothing but what it is given."""
+        """Whether an operator does the same for any channels, and reads only what it is given."""
         held_bytes = event.traffic_bytes - event.input_bytes - event.output_bytes
         return (
             event.op in _FOR_ANY_CHANNELS
@@ -291,36 +285,6 @@ def _above(path: str) -> list[str]:
     return [".".join(names[:end]) for end in range(1, len(names))]
 
 
-# -- how a convolution pads
-
-
-class _Padding(NamedTuple):
-    """What a module adds to its input before the operator of the convolution runs.
-
-    Args:
-        before: A module that does it, if the convolution that replaces it cannot.
-        by_the_convolution: `padding` of the convolution where its `mode` is not zeros.
-        mode: `padding_mode` of the convolution.
-    """
-
-    before: nn.Module | None = None
-    by_the_convolution: Any = None
-    mode: str = "zeros"
-
-
-def _own_padding(module: _ConvNd) -> _Padding:
-    return _Padding(by_the_convolution=padding_of_operator(module), mode=module.padding_mode)
-
-
-def _differences(before: Shape, after: Shape, dims: int) -> Shape:
-    return tuple(b - a for a, b in zip(before[-dims:], after[-dims:], strict=True))
-
-
-def _both_together(sides: Sequence[int]) -> Shape:
-    """Return the sums per dimension of what `pad` takes: both sides, last dimension first."""
-    return tuple(sides[at] + sides[at + 1] for at in range(len(sides) - 2, -1, -2))
-
-
 # -- making it
 
 
@@ -339,7 +303,7 @@ def _built_like(old: _ConvNd, convs: Convs, before: nn.Module | None) -> nn.Modu
 
 
 def _share_weights(first: nn.Module, new: nn.Module, *, bias: bool) -> None:
-    """Give the convolutions of `new` the weights of those of `first`, where they are of one shape."""
+    """Give the convolutions of `new` the weights of those of `first`, if of one shape."""
     for a, b in zip(_convs_in(first), _convs_in(new), strict=True):
         if a is not b and a.weight.shape == b.weight.shape:
             b.weight = a.weight
@@ -349,19 +313,3 @@ def _share_weights(first: nn.Module, new: nn.Module, *, bias: bool) -> None:
 
 def _convs_in(module: nn.Module) -> list[_ConvNd]:
     return [part for part in module.modules() if isinstance(part, _ConvNd)]
-
-
-def _copy(root: nn.Module, new: Mapping[nn.Module, nn.Module]) -> nn.Module:
-    """Return a copy with some modules replaced; a new convolution has the hooks of the old one.
-
-    Raises:
-        InputError: It cannot be copied.
-    """
-    copy, memo = copied(root, new)
-    convs = {
-        old: made
-        for old, made in new.items()
-        if isinstance(old, _ConvNd) and not isinstance(made, PassedThrough)
-    }
-    carry_hooks(convs, lambda hooks: deep_copied(hooks, memo, of=root))
-    return copy

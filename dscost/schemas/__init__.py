@@ -15,6 +15,8 @@ from typing import Any
 
 from dscost.errors import UnknownNameError
 
+__all__ = ["SCHEMAS", "schema"]
+
 SCHEMAS: Mapping[str, str] = {
     "budget": "dscost.schemas.of_budgets",
     "report": "dscost.schemas.of_reports",

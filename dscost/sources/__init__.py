@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 
     from dscost.sources.stated import Stated
 
+__all__ = [
+    "SOURCES",
+    "TARGETS",
+    "YAML_ENDINGS",
+    "ArchitectureSource",
+    "ModuleSource",
+    "SavedSource",
+    "Source",
+    "find_source",
+    "is_saved",
+    "runs_code",
+    "split_file",
+]
+
 TARGETS: Mapping[str, str] = {
     "resnet18": "a built-in model (dscost list models); else one of torchvision, else of timm",
     "torchvision:NAME": "a model of torchvision with random weights, nothing downloaded",

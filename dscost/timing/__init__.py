@@ -8,6 +8,16 @@ from typing import Any, NamedTuple
 from dscost.errors import InputError, UnknownNameError
 from dscost.notation.units import DTYPE_BYTES
 
+__all__ = [
+    "CUDA_MODES",
+    "DEVICES",
+    "MAX_SETTINGS",
+    "MEMORY_FORMATS",
+    "Progress",
+    "Setting",
+    "TimingOptions",
+]
+
 Progress = Callable[[float, str], None]
 """Called with the share that is done, from 0 to 1, and what is being done."""
 

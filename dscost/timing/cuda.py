@@ -23,7 +23,7 @@ WARM_CALLS = 3
 
 
 class CudaTimer:
-    """Times blocks by events; a quad is enqueued whole and waited for once.
+    """Times blocks by events; a quartet is enqueued whole and waited for once.
 
     Args:
         cold: Whether the second-level cache is flushed before every call.

@@ -1,36 +1,40 @@
 """Two callables timed against each other on a machine that is not quiet.
 
 Blocks of calls alternate A B B A, so that whatever drifts slowly hits both sides alike. One such
-quad gives one ratio; the median of a few quads is an epoch; cases take turns, an epoch each, so
-that a slow change of the machine spreads over all of them and shows up between the epochs of each.
-The interval of the ratio is a t-interval over epochs. It stops when that is narrow enough, or when
+quartet gives one ratio; the median of a few quartets is a round; cases take turns, a round each, so
+that a slow change of the machine spreads over all of them and shows up between the rounds of each.
+The interval of the ratio is a t-interval over rounds. It stops when that is narrow enough, or when
 the time is spent.
 
 The callables, the clock, the counters and the random numbers are given, so that every rule can be
 tested on made-up time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from math import log, log1p
 from random import Random
 from statistics import fmean, median
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from dscost.reports.records import SAME_WITHIN
+from dscost.timing import Progress
 from dscost.timing.counters import Counters, no_counters
 from dscost.timing.statistics import t_half_width
 
 Call = Callable[[], object]
 Clock = Callable[[], float]
+Result = TypeVar("Result")
 
-QUADS_PER_EPOCH = 4
-LEAST_EPOCHS = 8
+QUARTETS_PER_ROUND = 4
+ENOUGH_ROUNDS = 8
 LEAST_ROUNDS = 2
-"""A case that is begun has that many epochs, since one has no interval."""
-LEAST_QUADS = 6
-"""Disturbed quads are left out as long as that many remain."""
+"""A case that is begun has that many rounds, since one has no interval."""
+LEAST_QUARTETS = 6
+"""Disturbed quartets are left out as long as that many remain."""
 
 BLOCK_S = 1.5e-3
 """Calls are repeated until a block lasts about that long, well above the resolution of the
@@ -38,8 +42,8 @@ clock."""
 
 WARM_AGREEMENT = 1.2
 WARM_S = 1.0
-EPOCH_S = 0.2
-"""An epoch of slow calls has fewer quads, so that it does not take much longer than this."""
+ROUND_S = 0.2
+"""A round of slow calls has fewer quartets, so that it does not take much longer than this."""
 
 
 class Block(NamedTuple):
@@ -115,7 +119,7 @@ class Case:
     timer: Timer | None = None
 
 
-class Quad(NamedTuple):
+class Quartet(NamedTuple):
     """Two blocks of each side: A B B A or B A A B."""
 
     first: tuple[Block, Block]
@@ -134,94 +138,97 @@ class Quad(NamedTuple):
         return any(block.switches or block.disturbed for block in (*self.first, *self.second))
 
 
-class Epoch(NamedTuple):
-    """A few quads in a row.
+class Round(NamedTuple):
+    """A few quartets in a row.
 
     Args:
-        quads: All of them.
+        quartets: All of them.
         quiet: Those that were not disturbed.
         log_ratio: The median of all.
         quiet_log_ratio: The median of the quiet ones, if there are any.
     """
 
-    quads: Sequence[Quad]
-    quiet: Sequence[Quad]
+    quartets: Sequence[Quartet]
+    quiet: Sequence[Quartet]
     log_ratio: float
     quiet_log_ratio: float | None
 
     @classmethod
-    def of(cls, quads: Sequence[Quad]) -> "Epoch":
-        """Return the epoch that at least one quad makes."""
-        quiet = [quad for quad in quads if not quad.disturbed]
-        value = median(quad.log_ratio for quad in quads)
-        return cls(quads, quiet, value, median(quad.log_ratio for quad in quiet) if quiet else None)
+    def of(cls, quartets: Sequence[Quartet]) -> "Round":
+        """Return the round that at least one quartet makes."""
+        quiet = [quartet for quartet in quartets if not quartet.disturbed]
+        value = median(quartet.log_ratio for quartet in quartets)
+        quiet_value = median(quartet.log_ratio for quartet in quiet) if quiet else None
+        return cls(quartets, quiet, value, quiet_value)
 
 
 @dataclass(slots=True)
 class Comparison:
-    """What was measured of a case, epoch by epoch, and what follows from the quads that were not disturbed."""
+    """What was measured of a case, round by round.
 
-    rounds: list[Epoch] = field(default_factory=list)
+    What follows from it leaves out disturbed quartets where enough others remain.
+    """
+
+    rounds: list[Round] = field(default_factory=list)
 
     @property
     def _leaves_out(self) -> bool:
-        """Whether enough remains without the disturbed quads."""
-        quiet = [len(epoch.quiet) for epoch in self.rounds if epoch.quiet]
-        return sum(quiet) >= LEAST_QUADS and len(quiet) >= LEAST_ROUNDS
+        """Whether enough remains without the disturbed quartets."""
+        quiet = [len(one.quiet) for one in self.rounds if one.quiet]
+        return sum(quiet) >= LEAST_QUARTETS and len(quiet) >= LEAST_ROUNDS
 
     @property
-    def epochs(self) -> list[float]:
-        """Logarithm of first over second, one value per epoch: the median of its quads."""
+    def log_ratios(self) -> list[float]:
+        """Logarithm of first over second, one value per round: the median of its quartets."""
         if self._leaves_out:
-            return [
-                epoch.quiet_log_ratio for epoch in self.rounds if epoch.quiet_log_ratio is not None
-            ]
-        return [epoch.log_ratio for epoch in self.rounds]
+            found = (one.quiet_log_ratio for one in self.rounds)
+            return [ratio for ratio in found if ratio is not None]
+        return [one.log_ratio for one in self.rounds]
 
     @property
-    def kept(self) -> list[Sequence[Quad]]:
-        """The quads by epoch, the disturbed ones left out where enough remain."""
+    def kept(self) -> list[Sequence[Quartet]]:
+        """The quartets by round, the disturbed ones left out where enough remain."""
         if self._leaves_out:
-            return [epoch.quiet for epoch in self.rounds if epoch.quiet]
-        return [epoch.quads for epoch in self.rounds]
+            return [one.quiet for one in self.rounds if one.quiet]
+        return [one.quartets for one in self.rounds]
 
     @property
     def first_s(self) -> list[float]:
         """Seconds per call of the first callable, one value per block."""
-        return [block.seconds for quads in self.kept for quad in quads for block in quad.first]
+        quartets = chain.from_iterable(self.kept)
+        return [block.seconds for quartet in quartets for block in quartet.first]
 
     @property
     def second_s(self) -> list[float]:
-        """Likewise of the second."""
-        return [block.seconds for quads in self.kept for quad in quads for block in quad.second]
+        """Seconds per call of the second callable, one value per block."""
+        quartets = chain.from_iterable(self.kept)
+        return [block.seconds for quartet in quartets for block in quartet.second]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All blocks of both sides, the disturbed ones too."""
+        quartets = chain.from_iterable(one.quartets for one in self.rounds)
+        return [block for quartet in quartets for block in (*quartet.first, *quartet.second)]
 
     @property
     def switched_share(self) -> float | None:
         """Share of all blocks during which the system took the processor away; `None` where it does not tell."""
-        blocks = [
-            b for epoch in self.rounds for quad in epoch.quads for b in (*quad.first, *quad.second)
-        ]
-        known = [block.switches for block in blocks if block.switches is not None]
+        known = [block.switches for block in self.blocks if block.switches is not None]
         return sum(count > 0 for count in known) / len(known) if known else None
 
     @property
     def faults_per_call(self) -> tuple[float | None, float | None]:
         """Median of the page faults per call of the first and of the second; `None` where they are unknown."""
-        sides = (
-            [b for epoch in self.rounds for q in epoch.quads for b in side(q)]
-            for side in (_first, _second)
+        quartets = list(chain.from_iterable(one.quartets for one in self.rounds))
+        return (
+            _median_faults(chain.from_iterable(quartet.first for quartet in quartets)),
+            _median_faults(chain.from_iterable(quartet.second for quartet in quartets)),
         )
-        known = ([block.faults for block in blocks if block.faults is not None] for blocks in sides)
-        first, second = (median(faults) if faults else None for faults in known)
-        return first, second
 
 
-def _first(quad: Quad) -> tuple[Block, Block]:
-    return quad.first
-
-
-def _second(quad: Quad) -> tuple[Block, Block]:
-    return quad.second
+def _median_faults(blocks: Iterable[Block]) -> float | None:
+    known = [block.faults for block in blocks if block.faults is not None]
+    return median(known) if known else None
 
 
 @dataclass(slots=True)
@@ -230,8 +237,40 @@ class _Running:
     result: Comparison
     timer: Timer
     calls_per_block: tuple[int, int]
-    quads_per_epoch: int
-    epoch_s: float
+    quartets_per_round: int
+    round_s: float
+
+
+@dataclass(slots=True)
+class _Session:
+    """The time that all cases of a comparison share, and who is told of it."""
+
+    clock: Clock
+    budget_s: float
+    progress: Progress | None
+    failed: Callable[[str, RuntimeError], None] | None
+    began: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+
+    @property
+    def left_s(self) -> float:
+        return self.began + self.budget_s - self.clock()
+
+    def tell(self, case: Case) -> None:
+        if self.progress:
+            self.progress((self.clock() - self.began) / self.budget_s, case.name)
+
+    def tried(self, case: Case, action: Callable[[], Result]) -> Result | None:
+        """Return what an action returns, or `None` with word to whoever wants to know of failures."""
+        try:
+            return action()
+        except RuntimeError as error:
+            if self.failed is None:
+                raise
+            self.failed(case.name, error)
+            return None
 
 
 def compare(
@@ -243,12 +282,12 @@ def compare(
     clock: Clock = perf_counter,
     counters: Counters = no_counters,
     random: Random | None = None,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress | None = None,
     failed: Callable[[str, RuntimeError], None] | None = None,
 ) -> list[Comparison]:
     """Return what was measured of each case; of one that did not fit in the time, nothing or little.
 
-    A case has at least two epochs or none at all.
+    A case has at least two rounds or none at all.
 
     Args:
         cases: What to compare.
@@ -257,65 +296,63 @@ def compare(
         same_within: Of 1; a ratio so near to it is called the same.
         clock: Returns seconds.
         counters: Tells what disturbs this process.
-        random: Decides which side begins a quad.
+        random: Decides which side begins a quartet.
         progress: Called with the share of the budget that is spent and the name of the case.
         failed: Called with the name of a case and what it raised, such as want of memory; by
             default that is raised.
     """
-    random = random or Random(0)
-    timer = CpuTimer(clock, counters)
-    start = clock()
-    deadline = start + budget_s
+    session = _Session(clock, budget_s, progress, failed)
     results = [Comparison() for _ in cases]
-    running: list[_Running] = []
-    promised_s = 0.0  # what the least rounds of the cases that are warm will take
-    for position, (case, result) in enumerate(zip(cases, results, strict=True)):
-        if progress:
-            progress((clock() - start) / budget_s, case.name)
-        share = (deadline - clock() - promised_s) / (len(cases) - position)
-        try:
-            warmed = _warmed(case, result, case.timer or timer, share, clock)
-        except RuntimeError as error:
-            if failed is None:
-                raise
-            failed(case.name, error)
-            continue
-        if warmed:
-            running.append(warmed)
-            promised_s += LEAST_ROUNDS * warmed.epoch_s
+    running = _all_warmed(session, cases, results, CpuTimer(clock, counters))
+    random = random or Random(0)
     rounds = 0
-    while running and (rounds < LEAST_ROUNDS or clock() < deadline):
+    while running and (rounds < LEAST_ROUNDS or session.left_s > 0):
         rounds += 1
         for one in tuple(running):
-            if rounds > LEAST_ROUNDS and clock() >= deadline:
+            if rounds > LEAST_ROUNDS and session.left_s <= 0:
                 return results
-            if progress:
-                progress((clock() - start) / budget_s, one.case.name)
-            try:
-                quads = [_quad(one, random) for _ in range(one.quads_per_epoch)]
-            except RuntimeError as error:
-                if failed is None:
-                    raise
-                failed(one.case.name, error)
-                one.result.rounds.clear()
+            session.tell(one.case)
+            quartets = session.tried(one.case, partial(_quartets, one, random))
+            if quartets is None:
+                one.result.rounds.clear()  # half a comparison says nothing
                 running.remove(one)
                 continue
-            one.result.rounds.append(Epoch.of(quads))
-            if is_done(one.result.epochs, precision, same_within):
+            one.result.rounds.append(Round.of(quartets))
+            if is_done(one.result.log_ratios, precision, same_within):
                 running.remove(one)
     return results
 
 
-def is_done(epochs: Sequence[float], precision: float, same_within: float = SAME_WITHIN) -> bool:
-    """Whether the epochs are enough and agree well enough to stop.
+def _all_warmed(
+    session: _Session, cases: Sequence[Case], results: Sequence[Comparison], usual: Timer
+) -> list[_Running]:
+    """Return the cases that fit in the time, warm, each with its share of what is left."""
+    running: list[_Running] = []
+    promised_s = 0.0  # what the least rounds of the cases that are warm will take
+    for position, (case, result) in enumerate(zip(cases, results, strict=True)):
+        session.tell(case)
+        share_s = (session.left_s - promised_s) / (len(cases) - position)
+        timer = case.timer or usual
+        warm_up = partial(_warmed, case, result, timer, share_s, session.clock)
+        warmed = session.tried(case, warm_up)
+        if warmed:
+            running.append(warmed)
+            promised_s += LEAST_ROUNDS * warmed.round_s
+    return running
+
+
+def is_done(
+    log_ratios: Sequence[float], precision: float, same_within: float = SAME_WITHIN
+) -> bool:
+    """Whether the rounds are enough and agree well enough to stop.
 
     An interval that neither leaves 1 nor lies within what is called the same decides nothing: there
     it goes on, up to four times the precision.
     """
-    if len(epochs) < LEAST_EPOCHS or (half := t_half_width(epochs)) > log1p(precision):
+    if len(log_ratios) < ENOUGH_ROUNDS or (half := t_half_width(log_ratios)) > log1p(precision):
         return False
-    reaches = abs(fmean(epochs)) + half
-    decided = abs(fmean(epochs)) > half or reaches <= log1p(same_within)
+    reaches = abs(fmean(log_ratios)) + half
+    decided = abs(fmean(log_ratios)) > half or reaches <= log1p(same_within)
     return decided or half <= log1p(precision) / FINER
 
 
@@ -325,20 +362,24 @@ FINER = 4.0
 def _warmed(
     case: Case, result: Comparison, timer: Timer, share_s: float, clock: Clock
 ) -> _Running | None:
-    """Warm both sides and choose their blocks; `None` where two epochs of one quad would take more than is left."""
+    """Warm both sides and choose their blocks; `None` where two rounds of one quartet would take more than is left."""
     began = clock()
-    counts, quad_s = [], 0.0
+    counts, quartet_s = [], 0.0
     for call in (case.first, case.second):
         call_s = warm(call, clock, most_s=min(WARM_S, share_s / 4), timer=timer)
         count = max(1, round(BLOCK_S / call_s)) if call_s > 0 else 1
         counts.append(min(count, getattr(timer, "most_calls", None) or count))
-        quad_s += 2 * (counts[-1] + 1) * call_s  # two blocks and their untimed calls
+        quartet_s += 2 * (counts[-1] + 1) * call_s  # two blocks and their untimed calls
     left_s = share_s - (clock() - began)
-    if LEAST_ROUNDS * quad_s > left_s:
+    if LEAST_ROUNDS * quartet_s > left_s:
         return None
-    epoch_s = min(EPOCH_S, left_s / LEAST_ROUNDS)
-    quads = QUADS_PER_EPOCH if quad_s <= 0 else max(1, min(QUADS_PER_EPOCH, int(epoch_s / quad_s)))
-    return _Running(case, result, timer, (counts[0], counts[1]), quads, quads * quad_s)
+    round_s = min(ROUND_S, left_s / LEAST_ROUNDS)
+    quartets = (
+        QUARTETS_PER_ROUND
+        if quartet_s <= 0
+        else max(1, min(QUARTETS_PER_ROUND, int(round_s / quartet_s)))
+    )
+    return _Running(case, result, timer, (counts[0], counts[1]), quartets, quartets * quartet_s)
 
 
 def warm(call: Call, clock: Clock, most_s: float, timer: Timer | None = None) -> float:
@@ -363,7 +404,12 @@ def warm(call: Call, clock: Clock, most_s: float, timer: Timer | None = None) ->
     return min(block.seconds for block in timer([(call, 1)] * 3))
 
 
-def _quad(running: _Running, random: Random) -> Quad:
+def _quartets(running: _Running, random: Random) -> list[Quartet]:
+    """Return a round of quartets, each in a random order."""
+    return [_quartet(running, random) for _ in range(running.quartets_per_round)]
+
+
+def _quartet(running: _Running, random: Random) -> Quartet:
     """Time A B B A or B A A B."""
     order = (0, 1, 1, 0) if random.random() < 0.5 else (1, 0, 0, 1)
     sides = (running.case.first, running.case.second)
@@ -372,4 +418,4 @@ def _quad(running: _Running, random: Random) -> Quad:
         [block for block, which in zip(blocks, order, strict=True) if which == side]
         for side in (0, 1)
     )
-    return Quad((first[0], first[1]), (second[0], second[1]))
+    return Quartet((first[0], first[1]), (second[0], second[1]))

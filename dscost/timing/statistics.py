@@ -26,10 +26,10 @@ def summarize(seconds_per_call: Sequence[float]) -> Latency:
 
 
 def speedup_of(log_ratios: Sequence[float], noise_floor: float = SAME_WITHIN) -> Speedup:
-    """Return the speedup that epochs of paired blocks show, with a t-interval over the epochs.
+    """Return the speedup that rounds of paired blocks show, with a t-interval over the rounds.
 
     Args:
-        log_ratios: One value per epoch, at least two: the logarithm of first over second.
+        log_ratios: One value per round, at least two: the logarithm of first over second.
         noise_floor: No smaller difference is called, 0.03 for 3 %.
     """
     center, half = fmean(log_ratios), t_half_width(log_ratios)
@@ -42,24 +42,24 @@ def noise_of(log_ratios: Sequence[float]) -> float:
     return expm1(abs(center) + half)
 
 
-def regime_spread(quads_by_epoch: Sequence[Sequence[float]]) -> float | None:
-    """Return how many times wider epochs spread than the quads within them explain.
+def regime_spread(quartets_by_round: Sequence[Sequence[float]]) -> float | None:
+    """Return how many times wider rounds spread than the quartets within them explain.
 
     The median of n normal values has a variance of about `pi / 2n` of theirs, that of four 0.30 of
     it.
 
     Args:
-        quads_by_epoch: Logarithms of ratios; epochs of a single quad say nothing of the spread
+        quartets_by_round: Logarithms of ratios; rounds of a single quartet say nothing of the spread
             within.
     """
-    several = [quads for quads in quads_by_epoch if len(quads) > 1]
+    several = [quartets for quartets in quartets_by_round if len(quartets) > 1]
     if len(several) < 2:
         return None
-    within = fmean(variance(quads) for quads in several)
+    within = fmean(variance(quartets) for quartets in several)
     of_median = within * fmean(
-        _MEDIAN_VARIANCE.get(len(quads), pi / (2 * len(quads))) for quads in several
+        _MEDIAN_VARIANCE.get(len(quartets), pi / (2 * len(quartets))) for quartets in several
     )
-    between = variance([median(quads) for quads in several])
+    between = variance([median(quartets) for quartets in several])
     return sqrt(between / of_median) if of_median > 0 else None
 
 

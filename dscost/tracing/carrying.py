@@ -7,13 +7,36 @@ squeeze-and-excite.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from dscost.layers.convolution import Shape
 from dscost.networks.axes import Map, constant, joined, mixed, reduced, reshaped, shuffled
-from dscost.networks.network import Mixing, mixing_of
+from dscost.networks.network import Mixing, Step, mixing_of
+from dscost.tracing.rules import FORMULAS
 
-if TYPE_CHECKING:
-    from dscost.tracing.dispatch import Event
+
+class Operator(Step, Protocol):
+    """What an event tells of itself beside what every step does."""
+
+    @property
+    def operator(self) -> str:
+        """`namespace::name` of torch."""
+
+    @property
+    def operands(self) -> tuple[int | str | None, ...]:
+        """Where what it multiplies or adds comes from."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+
+    @property
+    def strides(self) -> Shape:
+        """Of its first result."""
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Those that it works along."""
 
 
 def _names(text: str) -> frozenset[str]:
@@ -45,38 +68,39 @@ _NOT_ELEMENTWISE = _SOFTMAX | {"glu"}
 """Activations that bring several values together."""
 
 _MAKING = _names(
-    "zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full new_empty"
+    "zeros_like ones_like full_like empty_like rand_like randn_like "
+    "new_zeros new_ones new_full new_empty"
 )
 """Operators that look at nothing but the shape of what they read."""
 _RESHAPING = _names("reshape flatten unflatten view_copy _reshape_copy _unsafe_view")
 _PADDING = ("pad", "pad_nd", "_pad_circular", "_pad_enum", "pad1d", "pad2d", "pad3d")
 _SHUFFLING = _names("channel_shuffle native_channel_shuffle")
 _NORMALIZING = _names(
-    "_fused_rms_norm _batch_norm_no_update _native_batch_norm_legit _native_batch_norm_legit_no_training"
+    "_fused_rms_norm _batch_norm_no_update "
+    "_native_batch_norm_legit _native_batch_norm_legit_no_training"
 )
 _SUMS = _names("add sub rsub subtract")
 
 _TRANSPOSED = {f"conv_transpose{dimensions}d": dimensions for dimensions in (1, 2, 3)}
-_ADDED_FIRST = _names("addmm baddbmm addmv _addmm_activation")
-_PRODUCTS = _names("matmul mm bmm mv inner") | _ADDED_FIRST
+_PRODUCTS = _names("matmul mm bmm mv inner addmm baddbmm addmv _addmm_activation")
 _LAYERS = _names("convolution transposed_convolution linear matmul")
 
 
-def carried(event: "Event", read: Sequence[Map | None], name: str) -> Map | None:
+def carried(event: Operator, read: Sequence[Map | None], name: str) -> Map | None:
     """Return what becomes of a feature map in an operator, see `dscost.networks.network.Step`."""
     maps = [one for one in read if one is not None]
     if not maps:
         return None
     result = _family(event.op, _base(event.operator))(event, maps, name)
-    return (
-        result.at(event.strides)
-        if result is not None and len(result.shape) == len(event.strides)
-        else None
-    )
+    if result is None or len(result.shape) != len(event.strides):
+        return None
+    return result.at(event.strides)
 
 
-def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
-    """Return how an operator mixes the channels of the one feature map that it reads, if it does and nothing more.
+def mixing(event: Operator, read: Sequence[Map | None]) -> Mixing | None:
+    """Return how an operator mixes the channels of the one feature map that it reads.
+
+    `None` where it does not, or does more than that.
 
     A linear layer and a product with a matrix of weights do what a 1×1 convolution does, on another
     axis.
@@ -87,7 +111,7 @@ def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
     name = _base(event.operator)
     if (
         event.op == "convolution"
-    ):  # of other kinds nothing more is known than what they make of what
+    ):  # nothing more is known of other kinds than what they make of what
         return _transposed(event, given, 1)
     if name == "linear":
         return _product(event, given, -1, bias=len(event.operands) > 2)
@@ -95,24 +119,24 @@ def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
         return _transposed(event, given, -_TRANSPOSED[name] - 1)
     if name not in _PRODUCTS:
         return None
-    adds = name in _ADDED_FIRST
+    rule = FORMULAS.get(event.operator)
+    adds = rule is not None and rule.factors[0] == 1
     factors = event.operands[1:] if adds else event.operands
-    at = next(
-        (at for at, one in enumerate(factors) if type(one) is int and one in event.sources), None
-    )
+    computed = (at for at, one in enumerate(factors) if type(one) is int and one in event.sources)
+    at = next(computed, None)
     if at is None or len(given.shape) < 2:
         return None
     return _product(event, given, -2 if at == 1 and name != "inner" else -1, bias=adds)
 
 
-def _product(event: "Event", given: Map, axis: int, *, bias: bool) -> Mixing | None:
+def _product(event: Operator, given: Map, axis: int, *, bias: bool) -> Mixing | None:
     values = given.values
     if not values or event.macs % values:
         return None
     return Mixing(axis, given.shape[axis], event.macs // values, 1, bias)
 
 
-def _transposed(event: "Event", given: Map, axis: int) -> Mixing | None:
+def _transposed(event: Operator, given: Map, axis: int) -> Mixing | None:
     """Return how a transposed convolution mixes its channels where each value meets one weight per output."""
     made, read = event.output_shape, given.shape
     mixing = _product(event, given, axis, bias=len(event.operands) > 2)
@@ -130,7 +154,7 @@ def _base(operator: str) -> str:
 # -- families of operators
 
 
-_Carries = Callable[["Event", Sequence[Map], str], Map | None]
+_Carries = Callable[[Operator, Sequence[Map], str], Map | None]
 
 
 @cache
@@ -162,7 +186,7 @@ def _family(op: str, name: str) -> _Carries:
     return lambda *_: None
 
 
-def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+def _elementwise(event: Operator, maps: Sequence[Map], _: str) -> Map | None:
     if len(maps) == 1 and maps[0].shape == event.output_shape:
         return maps[0]
     # what is gated and what is not are two branches, as is a residual
@@ -175,17 +199,17 @@ def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     return joined(tuple(maps), event.output_shape)
 
 
-def _normalized(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+def _normalized(event: Operator, maps: Sequence[Map], _: str) -> Map | None:
     return maps[0] if len(maps) == 1 and maps[0].shape == event.output_shape else None
 
 
-def _softmax(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+def _softmax(event: Operator, maps: Sequence[Map], _: str) -> Map | None:
     """Return the same map, unless positions compete with each other."""
     (given,) = maps
     return None if any(given.has_positions_on(axis) for axis in event.axes) else given
 
 
-def _pooled(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
+def _pooled(event: Operator, maps: Sequence[Map], _: str) -> Map | None:
     """Return what is left of all positions; of a window nothing is known."""
     given, shape = maps[0], event.output_shape
     if len(shape) != len(given.shape):

@@ -9,19 +9,19 @@ from dscost.foreign.failures import Place, place_of_caller
 from dscost.modules.beside_meta import READING
 from dscost.networks.network import NETWORK_INPUT
 from dscost.reports.records import Doubt
-from dscost.tracing.dispatch import Recorder
+from dscost.tracing.books import Books
 
 
 class Conversions(TorchFunctionMode):
     """Sees tensors become arrays or lists.
 
     Args:
-        recorder: Is told which were read.
+        books: Is told which were read.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, books: Books) -> None:
         super().__init__()
-        self._recorder = recorder
+        self._books = books
         self._first: Place | None = None
         self.are_any = False
 
@@ -29,7 +29,7 @@ class Conversions(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if func in READING and isinstance(args[0], Tensor):
-            self._recorder.reads(args[:1])
+            self._books.reads(args[:1])
             if func is not Tensor.tolist and not self.are_any and self._is_feature(args[0]):
                 self.are_any, self._first = True, place_of_caller()
         return func(*args, **(kwargs or {}))
@@ -37,7 +37,7 @@ class Conversions(TorchFunctionMode):
     def _is_feature(self, tensor: Tensor) -> bool:
         """Whether a tensor is more than a number, a length or a mask, and depends on the input."""
         is_large = tensor.numel() > 1 and (tensor.is_floating_point() or tensor.is_complex())
-        return is_large and self._recorder.producer_of(tensor) >= NETWORK_INPUT
+        return is_large and self._books.producer_of(tensor) >= NETWORK_INPUT
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:

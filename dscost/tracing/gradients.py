@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction
 
 from dscost.foreign.failures import callers
-from dscost.tracing.sparse import parts
+from dscost.tracing.sparse import address_of
 
 
 class Apart:
@@ -202,7 +202,7 @@ class GradientSwitch(TorchFunctionMode):
         if tensor.requires_grad or self._records or not (self._written or self._any_apart):
             return tensor.requires_grad
         apart = Apart.of(tensor)
-        is_written = apart.is_written if apart is not None else _address(tensor) in self._written
+        is_written = apart.is_written if apart is not None else address_of(tensor) in self._written
         if is_written and _takes_gradients(tensor):
             tensor.requires_grad_(True)
         return tensor.requires_grad
@@ -244,7 +244,7 @@ class GradientSwitch(TorchFunctionMode):
                 if apart is not None:
                     apart.is_written = True
                 else:
-                    self._written.add(_address(result))
+                    self._written.add(address_of(result))
 
     def _set_apart(self, tensor: Tensor, apart: Apart) -> None:
         self._any_apart = True
@@ -252,19 +252,15 @@ class GradientSwitch(TorchFunctionMode):
 
     def _keep_apart(self, operands: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         """Let views of what was detached be parts of the same."""
-        known = {_address(one): apart for one in operands if (apart := Apart.of(one)) is not None}
+        known = {address_of(one): apart for one in operands if (apart := Apart.of(one)) is not None}
         for result in results if known else ():
-            apart = known.get(_address(result))
+            apart = known.get(address_of(result))
             if apart is not None:
                 self._set_apart(result, apart)
 
 
 def _takes_gradients(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
-
-
-def _address(tensor: Tensor) -> int:
-    return int(parts(tensor)[0].untyped_storage()._cdata)
 
 
 aten = torch.ops.aten

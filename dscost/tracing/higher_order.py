@@ -8,17 +8,16 @@ into is of unknown cost, under its own name.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch._C import DispatchKey
 from torch._ops import HigherOrderOperator
 
-from dscost.tracing.rules import attention_macs
-
-if TYPE_CHECKING:
-    from dscost.tracing.dispatch import Recorder
+from dscost.tracing.books import Books
+from dscost.tracing.events import Event
+from dscost.tracing.rules.attention import attention_macs
 
 NAMESPACE = "higher_order::"
 
@@ -37,70 +36,104 @@ def is_higher_order(func: Any) -> bool:
     return isinstance(func, HigherOrderOperator)
 
 
-def run_higher_order(
-    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """Run a higher-order operator with everything that it runs seen by the recorder.
+def run_higher_order(books: Books, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run a higher-order operator with everything that it runs seen by the books.
 
     Raises:
         NotImplementedError: torch cannot run it outside of a compiled program, or not on this
             device.
     """
     name: str = func._name
-    start = len(recorder.events)
-    result = _RULES.get(name, partial(_torchs_own, func=func))(recorder, *args, **kwargs)
+    start = len(books.events)
+    result = _RULES.get(name, partial(_torchs_own, func=func))(books, *args, **kwargs)
     if name not in _SEEN_BY_OTHERS:
-        recorder.mark_unusual(start, NAMESPACE + name)
+        _mark_unusual(books, start, NAMESPACE + name)
     return result
 
 
-def _torchs_own(recorder: "Recorder", *args: Any, func: Any, **kwargs: Any) -> Any:
-    """Run what torch itself runs, seen by the recorder."""
+def _torchs_own(books: Books, *args: Any, func: Any, **kwargs: Any) -> Any:
+    """Run what torch itself runs, seen by the books."""
     if func._name in _OPAQUE:
-        recorder.met_unknown(NAMESPACE + func._name)
+        books.met_unknown(NAMESPACE + func._name)
     kernel = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
     if kernel is None:
         raise NotImplementedError(
             f"torch cannot run the higher-order operator {func._name} by itself"
         )
-    with recorder:
+    with books:
         return kernel(*args, **kwargs)
 
 
 def _flex_attention(
-    recorder: "Recorder", query: Tensor, key: Tensor, value: Tensor, *arguments: Any, **named: Any
+    books: Books, query: Tensor, key: Tensor, value: Tensor, *arguments: Any, **named: Any
 ) -> tuple[Tensor, ...]:
     """Count attention as usual: block masks save nothing, as other masks do not. What else it computes is free."""
-    operator, start = f"{NAMESPACE}flex_attention", len(recorder.events)
+    operator, start = f"{NAMESPACE}flex_attention", len(books.events)
     kernel = torch.ops.higher_order.flex_attention.py_kernels[DispatchKey.CompositeExplicitAutograd]
-    with recorder:
+    with books:
         results: tuple[Tensor, ...] = kernel(query, key, value, *arguments, **named)
-    inside = recorder.events[start:]
-    del recorder.events[start:]
+    inside = books.events[start:]
+    del books.events[start:]
     macs = attention_macs(
         tuple(query.shape), tuple(key.shape), tuple(value.shape), out=tuple(results[0].shape)
     )
-    recorder.record("attention", operator, (query, key, value), results, macs)
+    books.record(operator, (query, key, value), results, macs)
     read = dict.fromkeys(
         name for event in inside for name in event.weights
     )  # by its own functions: biases, masks
-    recorder.amend(weights=tuple(dict.fromkeys((*recorder.events[-1].weights, *read))))
+    books.amend(weights=tuple(dict.fromkeys((*books.events[-1].weights, *read))))
     return results
 
 
 def _cond(
-    recorder: "Recorder",
+    books: Books,
     pred: Any,
     true_fn: Callable[..., Any],
     false_fn: Callable[..., Any],
     operands: Sequence[Any],
 ) -> Any:
-    recorder.note("A torch.cond counts by its dearer branch.")
-    return recorder.dearer([lambda: true_fn(*operands), lambda: false_fn(*operands)])
+    books.note("A torch.cond counts by its dearer branch.")
+    return _dearer(books, [lambda: true_fn(*operands), lambda: false_fn(*operands)])
+
+
+def _dearer(books: Books, ways: Sequence[Callable[[], Any]]) -> Any:
+    """Run all ways, keep the operators of the one with the most MACs, and return its result.
+
+    What any of them reads is read, and what is of unknown cost in any of them makes the total
+    partial.
+    """
+    start, unknown = len(books.events), dict(books.unknown)
+    kept: tuple[tuple[int, int], list[Event], Any] | None = None
+    most = dict(unknown)
+    for way in ways:
+        books.unknown = dict(unknown)
+        with books:
+            result = way()
+        for operator, times in books.unknown.items():
+            most[operator] = max(most.get(operator, 0), times)
+        events = books.events[start:]
+        del books.events[start:]
+        traffic_bytes = sum(event.traffic_bytes for event in events)
+        cost = (sum(event.macs for event in events), traffic_bytes)
+        if kept is None or cost > kept[0]:
+            books.dropped += kept[1] if kept else []
+            kept = cost, events, result
+        else:
+            books.dropped += events
+    assert kept is not None
+    books.unknown = most
+    books.events += kept[1]
+    return kept[2]
+
+
+def _mark_unusual(books: Books, start: int, by: str) -> None:
+    """Keep of the operators since `start` that a counter of plain operators does not see them."""
+    since = books.events[start:]
+    books.events[start:] = [event._replace(unusual=by, plain_macs=0) for event in since]
 
 
 def _while_loop(
-    recorder: "Recorder",
+    books: Books,
     cond_fn: Callable[..., Any],
     body_fn: Callable[..., Any],
     carried: Sequence[Any],
@@ -109,7 +142,7 @@ def _while_loop(
     stack_output: bool = False,
 ) -> tuple[Any, ...]:
     values, trips = tuple(carried), []
-    with recorder:
+    with books:
         while True:
             goes_on = cond_fn(*values, *additional)
             is_known = not (isinstance(goes_on, Tensor) and goes_on.is_meta)
@@ -118,8 +151,8 @@ def _while_loop(
             values = tuple(body_fn(*values, *additional))
             trips.append(values)
             if not is_known or len(trips) == MOST_TRIPS:
-                recorder.met_unknown(NAMESPACE + "while_loop")
-                recorder.note(
+                books.met_unknown(NAMESPACE + "while_loop")
+                books.note(
                     "How often a torch.while_loop runs depends on values; "
                     f"it counts {'once' if len(trips) == 1 else f'{len(trips):,} times'}."
                 )
@@ -130,7 +163,7 @@ def _while_loop(
 
 
 def _scan(
-    recorder: "Recorder",
+    books: Books,
     combine_fn: Callable[..., Any],
     init: Any,
     xs: Any,
@@ -138,14 +171,14 @@ def _scan(
 ) -> Any:
     from torch._higher_order_ops.scan import generic_scan
 
-    with recorder:
+    with books:
         return generic_scan(combine_fn, init, xs, additional_inputs=additional_inputs)  # type: ignore[no-untyped-call]
 
 
 def _invoke_subgraph(
-    recorder: "Recorder", subgraph: Callable[..., Any], identifier: Any, *operands: Any
+    books: Books, subgraph: Callable[..., Any], identifier: Any, *operands: Any
 ) -> Any:
-    with recorder:
+    with books:
         return (
             subgraph(list(operands))
             if getattr(subgraph, "_boxed_call", False)
@@ -153,47 +186,43 @@ def _invoke_subgraph(
         )
 
 
-def _strict_mode(
-    recorder: "Recorder", function: Callable[..., Any], operands: Sequence[Any]
-) -> Any:
-    with recorder:
+def _strict_mode(books: Books, function: Callable[..., Any], operands: Sequence[Any]) -> Any:
+    with books:
         return function(*operands)
 
 
-def _function_first(
-    recorder: "Recorder", function: Callable[..., Any], *operands: Any, **_: Any
-) -> Any:
-    with recorder:
+def _function_first(books: Books, function: Callable[..., Any], *operands: Any, **_: Any) -> Any:
+    with books:
         return function(*operands)
 
 
 def _run_and_save_rng_state(
-    recorder: "Recorder", function: Callable[..., Any], *args: Any, **kwargs: Any
+    books: Books, function: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Any:
-    with recorder:
+    with books:
         return torch.get_rng_state(), function(*args, **kwargs)
 
 
 def _run_with_rng_state(
-    recorder: "Recorder", state: Any, function: Callable[..., Any], *args: Any, **kwargs: Any
+    books: Books, state: Any, function: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Any:
-    with recorder:
+    with books:
         return function(*args, **kwargs)
 
 
 def _graphsafe_run_with_rng_state(
-    recorder: "Recorder",
+    books: Books,
     function: Callable[..., Any],
     *args: Any,
     rng_state: Any = None,
     **kwargs: Any,
 ) -> Any:
-    with recorder:
+    with books:
         return function(*args, **kwargs)
 
 
 def _triton(
-    recorder: "Recorder", *, kernel_idx: int, kwargs: dict[str, Any], **named: Any
+    books: Books, *, kernel_idx: int, kwargs: dict[str, Any], **named: Any
 ) -> dict[str, Any] | None:
     """Name a kernel of unknown cost; it writes on what it is given, so the shapes are known without running it."""
     from torch._higher_order_ops.triton_kernel_wrap import get_kernel
@@ -201,11 +230,11 @@ def _triton(
     kernel: Any = get_kernel(kernel_idx)
     while not hasattr(kernel, "__name__") and hasattr(kernel, "fn"):
         kernel = kernel.fn  # of what tunes it or chooses for it
-    recorder.met_unknown(f"triton::{getattr(kernel, '__name__', 'kernel')}")
+    books.met_unknown(f"triton::{getattr(kernel, '__name__', 'kernel')}")
     cloned = named.get("tensors_to_clone")
     if cloned is None:
         return None
-    with recorder:
+    with books:
         return {name: value.clone() if name in cloned else value for name, value in kwargs.items()}
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dscost.tracing.inputs import Arguments, changed_by_name
-from dscost.tracing.standins import keeps_values
+from dscost.tracing.meta_copies import keeps_values
 
 _MASK = re.compile(r"(?:^|_)masks?$")
 

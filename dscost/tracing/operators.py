@@ -1,8 +1,7 @@
-"""What torch's operators are: their names, their answers, their words in a report, their arguments as shapes."""
+"""What torch's operators are: their names, their answers, their arguments as shapes and specs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
-from math import prod
 from typing import Any
 
 import torch
@@ -10,13 +9,11 @@ from torch import Tensor
 
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.formulas import conv_out_size
-from dscost.tracing.free import FREE, FREE_NAMESPACES, NOT_FREE
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
 from dscost.tracing.packed import is_packed, unpacked
 from dscost.tracing.rules import FORMULAS, replaced
-
-MEAN = "mean"
-"""The word of an average until its shapes tell whether it is global pooling."""
+from dscost.tracing.rules.convolutions import conv_macs
+from dscost.tracing.rules.free import is_free
 
 VIEWS: set[Any] = set()
 """Operators met so far that return a view: they cost nothing and share the storage of what they
@@ -24,8 +21,22 @@ view."""
 
 
 def answer_of(func: Any) -> str:
-    """Return `formula`, `free`, `composite`, `higher_order` or `unknown`; only a formula may come or go later."""
-    return "formula" if operator_name(func) in FORMULAS else _answer_without_formula(func)
+    """Return `formula`, `free`, `composite`, `higher_order` or `unknown`.
+
+    Only a formula may come or go later. One for an operator that runs functions has the last word
+    where a user has given it.
+    """
+    operator = operator_name(func)
+    if FORMULAS.get(operator) is None or (is_higher_order(func) and operator not in replaced()):
+        return _answer_without_formula(func)
+    return "formula"
+
+
+def parts_of(func: Any, answer: str) -> Callable[..., Any] | None:
+    """Return what runs the parts of an operator with such an answer; `None` where it runs whole."""
+    if answer == "composite":
+        return func.decompose  # type: ignore[no-any-return]
+    return torch._decomp.decomposition_table.get(func) if answer == "unknown" else None
 
 
 @cache
@@ -36,7 +47,7 @@ def _answer_without_formula(func: Any) -> str:
     if torch.Tag.inplace_view in func.tags and name not in _OF_ANOTHER_SIZE:  # squeeze_, t_, …
         VIEWS.add(func)
         return "free"
-    if _is_free(name):
+    if is_free(name):
         return "free"
     if func.is_view:  # what may copy instead, such as reshape, stands in FREE
         VIEWS.add(func)
@@ -50,21 +61,6 @@ _OF_ANOTHER_SIZE = frozenset(
     f"aten::{name}" for name in ("resize_", "resize_as_", "resize_as_sparse_", "set_")
 )
 """What changes its own operand in place and is no view of it."""
-
-
-def _is_free(name: str) -> bool:
-    """Whether an operator, the same in place, or that of which it is the gradient is known to be free."""
-    if name in NOT_FREE:
-        return False
-    base = name.removesuffix("_") if not name.endswith("__") else name
-    namespace, _, own = name.partition("::")
-    return (
-        name in FREE
-        or base in FREE
-        or name.removesuffix("_backward") in FREE
-        or namespace in FREE_NAMESPACES
-        or own.startswith("_foreach_")
-    )
 
 
 def can_decompose(func: Any) -> bool:
@@ -131,21 +127,19 @@ def takes_packed(func: Any) -> bool:
     )
 
 
-ADDED_FIRST = {
-    f"aten::{name}" for name in ("addmm", "baddbmm", "addbmm", "addmv", "_addmm_activation")
-}
-ADDED_FIRST |= {f"{name}_" for name in ADDED_FIRST}
-"""Operators whose first operand is added, not multiplied."""
-
-
 def real_products(operator: str, operands: Sequence[Tensor]) -> int:
-    """Return how many real products a product of an operator is: four where both factors are complex, two with one.
+    """Return of how many real products a product of an operator is made, by its complex factors.
 
-    A formula that a user has given is taken as it is.
+    Four where both factors are complex, two with one. A formula that a user has given is taken as
+    it is.
     """
-    factors = operands[1:3] if operator in ADDED_FIRST else operands[:2]
-    complex_factors = sum(factor.is_complex() for factor in factors)
-    return 1 << complex_factors if complex_factors and operator not in replaced() else 1
+    rule = FORMULAS.get(operator)
+    if rule is None or operator in replaced():
+        return 1
+    complex_factors = sum(
+        operands[at].is_complex() for at in rule.factors[:2] if at < len(operands)
+    )
+    return 1 << complex_factors
 
 
 # -- convolutions as specs
@@ -204,10 +198,10 @@ def conv_plan(
         )
     )
     out = (x[0], w[0], *extents)
-    return out, prod(out) * prod(w[1:]), spec
+    return out, conv_macs(x, w, out=out), spec
 
 
-# -- words
+# -- what their shapes and arguments tell
 
 
 def is_global_mean(x: Tensor, results: Any) -> bool:
@@ -245,76 +239,3 @@ def pads_nowhere(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Whether the arguments of an operator that pads make it copy what it is given."""
     amounts = args[1] if len(args) > 1 else kwargs.get("pad", kwargs.get("padding", (1,)))
     return not any(amounts)
-
-
-def _worded(op: str, names: str) -> dict[str, str]:
-    return {f"aten::{name}{inplace}": op for name in names.split() for inplace in ("", "_")}
-
-
-def _quantized(op: str, names: str) -> dict[str, str]:
-    return {f"quantized::{name}": op for name in names.split()}
-
-
-OPS = {
-    **_worded(
-        "activation",
-        "relu relu6 silu gelu sigmoid hardswish hardsigmoid hardtanh tanh leaky_relu elu mish softplus selu celu "
-        "softmax _softmax log_softmax glu prelu clamp",
-    ),
-    **_worded(
-        "normalization",
-        "batch_norm layer_norm group_norm instance_norm rms_norm native_batch_norm native_layer_norm native_group_norm",
-    ),
-    **_worded("convolution", "conv1d conv2d conv3d convolution _convolution"),
-    **_worded("transposed_convolution", "conv_transpose1d conv_transpose2d conv_transpose3d"),
-    **_worded("linear", "linear"),
-    **_worded("matmul", "matmul mm bmm addmm baddbmm addbmm mv dot inner bilinear _grouped_mm"),
-    **_worded(
-        "attention",
-        "scaled_dot_product_attention _native_multi_head_attention _transformer_encoder_layer_fwd",
-    ),
-    "higher_order::flex_attention": "attention",
-    **_worded(
-        "recurrent", "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"
-    ),
-    **_worded(
-        "pooling",
-        "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_max_pool2d max_pool2d_with_indices",
-    ),
-    **_worded(MEAN, "mean adaptive_avg_pool2d"),
-    **_worded("add", "add"),
-    **_worded("multiply", "mul"),
-    **_worded("concatenation", "cat"),
-    **_worded("embedding", "embedding"),
-    **_quantized(
-        "convolution",
-        "conv1d conv1d_relu conv1d_dynamic conv2d conv2d_relu conv2d_add conv2d_add_relu conv2d_dynamic conv3d "
-        "conv3d_relu conv3d_dynamic",
-    ),
-    **_quantized(
-        "transposed_convolution",
-        "conv_transpose1d conv_transpose1d_dynamic conv_transpose2d conv_transpose2d_dynamic conv_transpose3d "
-        "conv_transpose3d_dynamic",
-    ),
-    **_quantized(
-        "linear",
-        "linear linear_relu linear_leaky_relu linear_tanh linear_dynamic linear_relu_dynamic linear_dynamic_fp16 "
-        "linear_relu_dynamic_fp16",
-    ),
-    **_quantized(
-        "recurrent",
-        "quantized_lstm_cell_dynamic quantized_gru_cell_dynamic quantized_rnn_tanh_cell_dynamic "
-        "quantized_rnn_relu_cell_dynamic",
-    ),
-    **_worded("recurrent", "quantized_lstm quantized_gru mkldnn_rnn_layer _cudnn_rnn"),
-    **_quantized("add", "add add_relu add_scalar"),
-    **_quantized("multiply", "mul mul_relu mul_scalar"),
-    **_quantized("concatenation", "cat cat_relu"),
-    **_quantized(
-        "normalization", "batch_norm batch_norm2d batch_norm3d layer_norm group_norm instance_norm"
-    ),
-    **_quantized(
-        "embedding", "embedding_byte embedding_4bit embedding_bag_byte embedding_bag_4bit"
-    ),
-}
-"""What an operator computes, in the words of a report; those in place included."""

@@ -1,23 +1,23 @@
-"""Short cuts: the results of the operators that most networks are made of, without torch's meta kernels.
+"""Short cuts: the results of the operators that most networks are made of, without meta kernels.
 
-Each takes the recorder, the operator and its arguments, records what it costs and returns the
+Each takes the books, the operator and its arguments, records what it costs and returns the
 result; or returns `None` where torch must work it out: a strange layout, mixed dtypes, an error to
 be raised.
 """
 
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dscost.layers.convolution import Shape
+from dscost.tracing.books import Books
 from dscost.tracing.operators import conv_plan, is_global_mean, operator_name, shapes_of
 from dscost.tracing.rules import FORMULAS, replaced
-
-if TYPE_CHECKING:
-    from dscost.tracing.dispatch import Recorder
+from dscost.tracing.rules.attention import attention_macs
+from dscost.tracing.rules.products import linear_macs
 
 aten = torch.ops.aten
 
@@ -28,12 +28,14 @@ _CONTIGUOUS, _CHANNELS_LAST = torch.contiguous_format, torch.channels_last
 
 
 def _layout(x: Tensor) -> torch.memory_format | None:
-    """Return the layout that an elementwise result or a convolution of `x` has, or `None` where torch must tell."""
+    """Return the layout that an elementwise result or a convolution of `x` has.
+
+    `None` where torch must tell.
+    """
     if x.is_contiguous():
         return _CONTIGUOUS
-    return (
-        _CHANNELS_LAST if x.dim() == 4 and x.is_contiguous(memory_format=_CHANNELS_LAST) else None
-    )
+    is_channels_last = x.dim() == 4 and x.is_contiguous(memory_format=_CHANNELS_LAST)
+    return _CHANNELS_LAST if is_channels_last else None
 
 
 def _contiguous_like(x: Tensor) -> Tensor:
@@ -44,7 +46,7 @@ _CONV_DEFAULTS: tuple[Any, ...] = (None, None, None, (1,), (0,), (1,), 1)
 """What torch leaves out of the arguments where it is the default."""
 
 
-def _conv2d(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _conv2d(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     if kwargs:
         return None
     full: tuple[Any, ...] = args + _CONV_DEFAULTS[len(args) :]
@@ -71,13 +73,12 @@ def _conv2d(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
     if min(out_shape[2:]) < 1 or out_shape[0] < 1:
         return None  # an error, or nothing to do
     out = _empty(out_shape, dtype=x.dtype, device="meta", memory_format=layout)
-    recorder.record(
-        "convolution", "aten::conv2d", (x, w) if bias is None else (x, w, bias), (out,), macs, spec
-    )
+    operands = (x, w) if bias is None else (x, w, bias)
+    books.record("aten::conv2d", operands, (out,), macs, conv=spec)
     return out
 
 
-def _linear(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _linear(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     x, w, bias = args if len(args) == 3 else (*args, None)
     shape = x.shape
     if x.dtype is not w.dtype:
@@ -88,23 +89,17 @@ def _linear(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any)
         return None
     if shape[-1] != w.shape[1]:
         rows = shape.numel() // max(1, shape[-1])
+        transposed = f"{w.shape[1]}x{w.shape[0]}"
         raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and {w.shape[1]}x{w.shape[0]})"
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and {transposed})"
         )
     out = _empty((*shape[:-1], w.shape[0]), dtype=x.dtype, device="meta")
-    recorder.record(
-        "linear",
-        "aten::linear",
-        (x, w) if bias is None else (x, w, bias),
-        (out,),
-        shape.numel() * w.shape[0],
-    )
+    operands = (x, w) if bias is None else (x, w, bias)
+    books.record("aten::linear", operands, (out,), linear_macs(shape, w.shape, out=out.shape))
     return out
 
 
-def _batch_norm(
-    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
-) -> Tensor | None:
+def _batch_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     x = args[0]
     if kwargs or not x.is_contiguous() or x.dim() < 2:
         return None
@@ -115,113 +110,80 @@ def _batch_norm(
                 f"running_mean should contain {channels} elements not {held.shape[0]}"
             )
     out = _contiguous_like(x)
-    recorder.record(
-        "normalization", "aten::batch_norm", [a for a in args[:5] if a is not None], (out,), 0
-    )
+    books.record("aten::batch_norm", [one for one in args[:5] if one is not None], (out,))
     return out
 
 
-def _layer_norm(
-    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
-) -> Tensor | None:
+def _layer_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     x, shape = args[0], list(args[1])
     if kwargs or list(x.shape[-len(shape) :]) != shape:
         return None
     # whatever the layout of the input, the result is contiguous
     out = _contiguous_like(x)
-    recorder.record(
-        "normalization",
-        "aten::layer_norm",
-        [x, *(a for a in args[2:4] if a is not None)],
-        (out,),
-        0,
-    )
+    weights = [one for one in args[2:4] if one is not None]
+    books.record("aten::layer_norm", [x, *weights], (out,))
     return out
 
 
-def _unary(op: str) -> Callable[..., Tensor | None]:
-    def shortcut(
-        recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
-    ) -> Tensor | None:
-        x = args[0]
-        layout = _layout(x)
-        if layout is None or not x.is_floating_point() or (kwargs and kwargs.get("dtype")):
-            return None
-        out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
-        recorder.record(op, operator_name(func), (x,), (out,), 0)
-        return out
-
-    return shortcut
+def _unary(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x = args[0]
+    layout = _layout(x)
+    if layout is None or not x.is_floating_point() or (kwargs and kwargs.get("dtype")):
+        return None
+    out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
+    books.record(operator_name(func), (x,), (out,))
+    return out
 
 
-def _softmax(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _softmax(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     x = args[0]
     if not -x.dim() <= args[1] < max(1, x.dim()):
+        known = f"[{-x.dim()}, {x.dim() - 1}]"
         raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-x.dim()}, {x.dim() - 1}], but got {args[1]})"
+            f"Dimension out of range (expected to be in range of {known}, but got {args[1]})"
         )
     if kwargs or len(args) > 2 or not x.is_contiguous() or not x.is_floating_point():
         return None
     out = _contiguous_like(x)
-    recorder.record(
-        "activation", "aten::softmax", (x,), (out,), 0, axes=(args[1] % max(1, x.dim()),)
-    )
+    books.record("aten::softmax", (x,), (out,), axes=(args[1] % max(1, x.dim()),))
     return out
 
 
-def _inplace(op: str) -> Callable[..., Tensor | None]:
-    def shortcut(
-        recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
-    ) -> Tensor | None:
-        x = args[0]
-        recorder.record(op, operator_name(func), (x,), (x,), 0)
-        return x  # type: ignore[no-any-return]
-
-    return shortcut
+def _inplace(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x = args[0]
+    books.record(operator_name(func), (x,), (x,))
+    return x  # type: ignore[no-any-return]
 
 
-def _inplace_binary(op: str) -> Callable[..., Tensor | None]:
-    def shortcut(
-        recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
-    ) -> Tensor | None:
-        x, other = args[:2]
-        if isinstance(other, Tensor) and other.shape != x.shape:
+def _inplace_binary(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x, other = args[:2]
+    is_tensor = isinstance(other, Tensor)
+    if is_tensor and other.shape != x.shape:
+        return None
+    books.record(operator_name(func), (x, other) if is_tensor else (x,), (x,))
+    return x  # type: ignore[no-any-return]
+
+
+def _binary(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x, other = args[:2]
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        return None
+    layout = _layout(x)
+    if layout is None:
+        return None
+    operands: tuple[Tensor, ...] = (x,)
+    if isinstance(other, Tensor):
+        if other.dtype is not x.dtype or not _broadcasts_onto(other.shape, x.shape):
             return None
-        recorder.record(
-            op, operator_name(func), (x, other) if isinstance(other, Tensor) else (x,), (x,), 0
-        )
-        return x  # type: ignore[no-any-return]
-
-    return shortcut
-
-
-def _binary(op: str) -> Callable[..., Tensor | None]:
-    def shortcut(
-        recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
-    ) -> Tensor | None:
-        x, other = args[:2]
-        if not isinstance(x, Tensor) or not x.is_floating_point():
+        wanted = layout if other.shape == x.shape else _CONTIGUOUS
+        if not other.is_contiguous(memory_format=wanted):
             return None
-        layout = _layout(x)
-        if layout is None:
-            return None
-        if isinstance(other, Tensor):
-            if other.dtype is not x.dtype or not _broadcasts_onto(other.shape, x.shape):
-                return None
-            if not other.is_contiguous(
-                memory_format=layout if other.shape == x.shape else _CONTIGUOUS
-            ):
-                return None
-            operands: tuple[Tensor, ...] = (x, other)
-        elif isinstance(other, int | float):
-            operands = (x,)
-        else:
-            return None
-        out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
-        recorder.record(op, operator_name(func), operands, (out,), 0)
-        return out
-
-    return shortcut
+        operands = (x, other)
+    elif not isinstance(other, int | float):
+        return None
+    out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
+    books.record(operator_name(func), operands, (out,))
+    return out
 
 
 def _broadcasts_onto(small: Shape, large: Shape) -> bool:
@@ -231,63 +193,60 @@ def _broadcasts_onto(small: Shape, large: Shape) -> bool:
     return offset >= 0 and all(s in (1, large[i + offset]) for i, s in enumerate(small))
 
 
-def _cat(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _cat(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     tensors = args[0]
     dim = args[1] if len(args) > 1 else 0
     first = tensors[0]
-    if kwargs or not all(
-        t.is_contiguous() and t.dtype is first.dtype and t.dim() == first.dim() for t in tensors
-    ):
+    are_alike = all(
+        one.is_contiguous() and one.dtype is first.dtype and one.dim() == first.dim()
+        for one in tensors
+    )
+    if kwargs or not are_alike:
         return None
     shape = list(first.shape)
     shape[dim] = sum(t.shape[dim] for t in tensors)
     if sum(t.numel() for t in tensors) != prod(shape):
         return None  # torch has the error message
     out = _empty(shape, dtype=first.dtype, device="meta")
-    recorder.record("concatenation", "aten::cat", tensors, (out,), 0)
+    books.record("aten::cat", tensors, (out,))
     return out
 
 
-def _reshape(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
+def _reshape(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
     x = args[0]
     out: Tensor = func(*args, **kwargs) if kwargs else func(*args)
     if out.untyped_storage()._cdata != x.untyped_storage()._cdata:
-        recorder.record("copy", operator_name(func), (x,), (out,), 0)
+        books.record(operator_name(func), (x,), (out,), op="copy")
     return out
 
 
-def _copy(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _copy(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     x = args[0]
     if kwargs or not x.is_contiguous():
         return None
     out = _contiguous_like(x)
-    recorder.record("copy", operator_name(func), (x,), (out,), 0)
+    books.record(operator_name(func), (x,), (out,), op="copy")
     return out
 
 
-def _dropout(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _dropout(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     if kwargs or len(args) < 3 or args[2]:
         return None
     return args[0]  # type: ignore[no-any-return]
 
 
-def _global_average(
-    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
-) -> Tensor | None:
+def _global_average(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     x, size = args[:2]
     if x.dim() != 4 or not x.is_contiguous() or any(type(s) is not int for s in size):
         return None
     size = list(size) * 2 if len(size) == 1 else list(size)
     out = _empty((*x.shape[:2], *size), dtype=x.dtype, device="meta")
-    recorder.record(_pooling_op(out), operator_name(func), (x,), (out,), 0)
+    op = "global_pooling" if out.shape[2:].numel() == 1 else "pooling"
+    books.record(operator_name(func), (x,), (out,), op=op)
     return out
 
 
-def _pooling_op(out: Tensor) -> str:
-    return "global_pooling" if out.shape[2:].numel() == 1 else "pooling"
-
-
-def _mean(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _mean(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     x, dims = args[:2]
     keep = args[2] if len(args) > 2 else False
     if kwargs or not dims or not x.is_contiguous() or not x.is_floating_point():
@@ -298,12 +257,12 @@ def _mean(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -
     shape = [1 if i in positive else s for i, s in enumerate(x.shape) if keep or i not in positive]
     out = _empty(shape, dtype=x.dtype, device="meta")
     op = "global_pooling" if is_global_mean(x, [out]) else "other"
-    recorder.record(op, "aten::mean", (x,), (out,), 0, axes=tuple(positive))
+    books.record("aten::mean", (x,), (out,), op=op, axes=tuple(positive))
     return out
 
 
-def _recurrent(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
-    """Return the outputs of an LSTM or GRU over whole sequences; torch would unroll every time step."""
+def _recurrent(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """Return the outputs of an LSTM or GRU over whole sequences; torch would unroll every step."""
     if kwargs or len(args) < 9 or isinstance(args[3], list | tuple):
         return None  # a packed sequence, or defaults left out
     x, states, params, bidirectional = args[0], args[1], args[2], args[7]
@@ -311,16 +270,14 @@ def _recurrent(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: A
     width = states[0].shape[-1] * (2 if bidirectional else 1)
     out = _empty((*x.shape[:-1], width), dtype=x.dtype, device="meta")
     finals = [_contiguous_like(state) for state in states]
-    macs = FORMULAS[operator_name(func)](
-        tuple(x.shape), shapes_of(args[1]), shapes_of(params), out=()
-    )
-    recorder.record("recurrent", operator_name(func), [x, *states, *params], [out, *finals], macs)
+    operator = operator_name(func)
+    shapes = tuple(x.shape), shapes_of(args[1]), shapes_of(params)
+    macs = FORMULAS[operator].macs(*shapes, out=())
+    books.record(operator, [x, *states, *params], [out, *finals], macs)
     return (out, *finals)
 
 
-def _attention(
-    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
-) -> Tensor | None:
+def _attention(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     q, k, v = args[:3]
     mask = args[3] if len(args) > 3 else None
     if (
@@ -333,26 +290,26 @@ def _attention(
         or k.shape[-2] != v.shape[-2]
     ):
         return None
-    batch, heads, rows, e = q.shape
+    batch, heads, rows, _ = q.shape
     # as the CPU kernel does, (B, L, H, E) where the query is laid out so; models view the result
     # relying on it
     _, head_stride, row_stride, last_stride = q.stride()
     if last_stride == 1 and row_stride > head_stride > 0:
-        out = _empty((batch, rows, heads, v.shape[-1]), dtype=q.dtype, device="meta").transpose(
-            1, 2
-        )
+        out = _empty((batch, rows, heads, v.shape[-1]), dtype=q.dtype, device="meta")
+        out = out.transpose(1, 2)
     else:
         out = _empty((batch, heads, rows, v.shape[-1]), dtype=q.dtype, device="meta")
     operands = (q, k, v) if mask is None else (q, k, v, mask)
-    macs = batch * heads * rows * k.shape[2] * (e + v.shape[-1])
-    recorder.record("attention", "aten::scaled_dot_product_attention", operands, (out,), macs)
+    macs = attention_macs(q.shape, k.shape, v.shape, out=out.shape)
+    books.record("aten::scaled_dot_product_attention", operands, (out,), macs)
     return out
 
 
-def _grouped_mm(
-    recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any
-) -> Tensor | None:
-    """Return the product of every group of rows with its own matrix; torch's meta kernel takes nothing but bfloat16."""
+def _grouped_mm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    """Return the product of every group of rows with its own matrix.
+
+    torch's meta kernel takes nothing but bfloat16.
+    """
     a, b = args[:2]
     named = dict(zip(("offs", "bias", "out_dtype"), args[2:], strict=False)) | (kwargs or {})
     offs, dtype = named.get("offs"), named.get("out_dtype") or a.dtype
@@ -366,24 +323,26 @@ def _grouped_mm(
     else:
         shape = (a.shape[-2], b.shape[-1])
     out = _empty(shape, dtype=dtype, device="meta")
-    macs = FORMULAS[operator_name(func)](*shapes_of((a, b)), out=shape)
+    operator = operator_name(func)
+    macs = FORMULAS[operator].macs(*shapes_of((a, b)), out=shape)
     operands = [a, b, *(value for value in named.values() if isinstance(value, Tensor))]
-    recorder.record("matmul", operator_name(func), operands, (out,), macs)
+    books.record(operator, operands, (out,), macs)
     return out
 
 
-def _dual(recorder: "Recorder", func: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+def _dual(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> None:
     """Keep in mind that the model differentiates forward, which torch's autograd does or nobody."""
-    recorder.wants_gradients = True
+    books.wants_gradients = True
 
 
 ALWAYS: Mapping[Any, Callable[..., Any]] = {
     aten._grouped_mm.default: _grouped_mm,
     aten._make_dual.default: _dual,
 }
-"""What torch cannot work out on meta or by itself: in force also where everything else is left to
-torch."""
+"""What torch cannot work out on meta: in force also where everything else is left to torch."""
 
+
+_ACTIVATIONS = ("relu", "silu", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "tanh")
 
 _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
     **ALWAYS,
@@ -407,27 +366,13 @@ _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
     aten.adaptive_avg_pool2d.default: _global_average,
     aten.mean.dim: _mean,
     aten.softmax.int: _softmax,
-    aten.add.Tensor: _binary("add"),
-    aten.mul.Tensor: _binary("multiply"),
-    aten.add_.Tensor: _inplace_binary("add"),
-    aten.mul_.Tensor: _inplace_binary("multiply"),
-    **{
-        getattr(aten, name).default: _unary("activation")
-        for name in (
-            "relu",
-            "silu",
-            "gelu",
-            "sigmoid",
-            "hardswish",
-            "hardsigmoid",
-            "hardtanh",
-            "tanh",
-        )
-    },
-    **{
-        getattr(aten, f"{name}_").default: _inplace("activation")
-        for name in ("relu", "silu", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "tanh")
-    },
+    aten.add.Tensor: _binary,
+    aten.mul.Tensor: _binary,
+    aten.add_.Tensor: _inplace_binary,
+    aten.mul_.Tensor: _inplace_binary,
+    aten.gelu.default: _unary,
+    **{getattr(aten, name).default: _unary for name in _ACTIVATIONS},
+    **{getattr(aten, f"{name}_").default: _inplace for name in _ACTIVATIONS},
 }
 
 

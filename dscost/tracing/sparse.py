@@ -54,6 +54,14 @@ def parts(tensor: Tensor) -> tuple[Tensor, ...]:
     return tensor.values(), tensor.ccol_indices(), tensor.row_indices()
 
 
+def address_of(tensor: Tensor) -> int:
+    """Return the address of the storage of a tensor; of a sparse one that of its values."""
+    if tensor.layout in SPARSE:
+        tensor = parts(tensor)[0]
+    address: int = tensor.untyped_storage()._cdata
+    return address
+
+
 def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
     """Return tensors with the values of every sparse one in its place, and all indices after them."""
     for tensor in (

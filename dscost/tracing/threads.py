@@ -1,4 +1,4 @@
-"""A recorder that sees what modules do in threads of the model's own as well, and how to know that there are some."""
+"""A recorder that sees what modules do in threads of the model's own, too."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import RLock, Thread, get_ident
 from typing import Any, cast
 
-from dscost.tracing.attribution import Attribution
-from dscost.tracing.dispatch import Recorder
+from dscost.tracing.module_stack import RunningModules
+from dscost.tracing.recorder import Recorder
 
 
 class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
-    """Takes operators from several threads, one at a time; each thread has modules of its own that are running."""
+    """Takes operators from several threads, one at a time; each has running modules of its own."""
 
     _main_stack: Sequence[str]
 
@@ -33,35 +33,42 @@ class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
         self._turn = RLock()
 
     def follow_in(
-        self, attribution: Attribution, state: Callable[[], AbstractContextManager[Any]]
+        self, modules: RunningModules, state: Callable[[], AbstractContextManager[Any]]
     ) -> None:
         """See what another thread does while a module runs in it.
 
         Args:
-            attribution: Which tells of such a thread.
+            modules: Which tells of such a thread.
             state: Makes the state of torch, such as no gradients, that a thread must be in; each
                 has its own.
         """
 
         @contextmanager
-        def follow() -> Iterator[list[str]]:
+        def follow(path: str) -> Iterator[list[str]]:
             here = get_ident()
             if here in self._stacks:  # a module inside one that is followed already
                 yield self._stacks[here]
                 return
-            self._stacks[here] = list(self._main_stack)
+            # not what else runs in the main thread meanwhile
+            around = [
+                one for one in self._main_stack if not one or f"{path}.".startswith(f"{one}.")
+            ]
+            self._stacks[here] = around
             try:
                 with state(), self:
-                    yield self._stacks[here]
+                    yield around
             finally:
                 del self._stacks[here]
 
-        attribution.follow = follow
+        modules.follow = follow
 
 
 @contextmanager
 def watched_threads(seen: Callable[[], None]) -> Iterator[None]:
-    """Be told when this thread starts another one, or gives something to a pool; Python's methods are put back."""
+    """Be told when this thread starts another one, or gives something to a pool.
+
+    Python's methods are put back.
+    """
     here, thread, pool = get_ident(), cast("Any", Thread), cast("Any", ThreadPoolExecutor)
     start, submit = thread.start, pool.submit
 

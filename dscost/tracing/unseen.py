@@ -8,8 +8,8 @@ from torch import nn
 from dscost.errors import some_of
 from dscost.foreign.parts import own_tensors
 from dscost.reports.records import Doubt
-from dscost.tracing.dispatch import Recorder
-from dscost.tracing.holdings import Holdings
+from dscost.tracing.books import Books
+from dscost.tracing.parameters import HeldTensors
 
 NAMES_SHOWN = 3
 
@@ -47,9 +47,9 @@ class Outside(NamedTuple):
 
 def unseen(
     modules: Sequence[tuple[str, nn.Module]],
-    holdings: Holdings,
+    held: HeldTensors,
     calls: Mapping[str, int],
-    recorder: Recorder,
+    books: Books,
     patched: Set[str],
     outside: Outside,
 ) -> Unseen:
@@ -61,67 +61,52 @@ def unseen(
 
     Args:
         modules: Every module with its path.
-        holdings: What they hold.
+        held: What they hold.
         calls: How often the forward of each began.
-        recorder: What was seen.
+        books: What was seen.
         patched: Paths of modules that may leave their weights alone: their forward is another one,
             or failed.
         outside: What tells of work out of sight.
     """
-    unread = {one.name: one for one in holdings.parameters if one.name not in recorder.read}
+    unread = {one.name: one for one in held.parameters if one.name not in books.read}
     if not unread:
         text = f"The figures leave out some work: part of the model ran {outside.where}."
         return Unseen(frozenset(), (Doubt("unseen", text),) if outside.is_certain else ())
-    silent = dict(_silent(modules, holdings, calls, recorder, patched))
-    doubts = []
-    if silent:
-        text = (
-            "its forward began, but no operator of it"
-            if len(silent) == 1
-            else "they began, but no operator of them"
-        )
-        doubts.append(
-            Doubt(
-                "unseen", f"The figures leave out {some_of(silent, NAMES_SHOWN)}: {text} was seen."
-            )
-        )
-    elif not (outside.in_threads or outside.came_back):
+    silent = dict(_silent(modules, held, calls, books, patched))
+    if not silent and not (outside.in_threads or outside.came_back):
         return Unseen(frozenset(), ())
-    others = [
-        one for name, one in unread.items() if not any(name in names for names in silent.values())
-    ]
+    texts = []
+    if silent:
+        began = "its forward began, but no operator of it"
+        if len(silent) > 1:
+            began = "they began, but no operator of them"
+        texts.append(f"The figures leave out {some_of(silent, NAMES_SHOWN)}: {began} was seen.")
+    known = set().union(*silent.values())
+    others = [one for name, one in unread.items() if name not in known]
     if others:
-        owners = some_of(
-            dict.fromkeys(one.name.rpartition(".")[0] or "(root)" for one in others), NAMES_SHOWN
-        )
+        owners = dict.fromkeys(one.name.rpartition(".")[0] or "(root)" for one in others)
         count = sum(one.numel for one in others)
-        text = f"nothing was seen to read {count:,} parameters, but part of the model ran {outside.where}"
-        doubts.append(Doubt("unseen", f"The figures may leave out {owners}: {text}."))
-    return Unseen(frozenset(unread), tuple(doubts))
+        texts.append(
+            f"The figures may leave out {some_of(owners, NAMES_SHOWN)}: nothing was seen to read "
+            f"{count:,} parameters, but part of the model ran {outside.where}."
+        )
+    return Unseen(frozenset(unread), tuple(Doubt("unseen", text) for text in texts))
 
 
 def _silent(
     modules: Sequence[tuple[str, nn.Module]],
-    holdings: Holdings,
+    held: HeldTensors,
     calls: Mapping[str, int],
-    recorder: Recorder,
+    books: Books,
     patched: Set[str],
 ) -> Iterator[tuple[str, set[str]]]:
-    """Yield the modules of torch's own that began and did not read their weights, with the names of those."""
+    """Yield torch's own modules that began and did not read their weights, with their names."""
     for path, module in modules:
         if not calls.get(path) or path in patched or not _is_torchs_own(module):
             continue
-        own = [
-            tensor
-            for tensor in own_tensors(module)[0].values()
-            if tensor is not None and tensor.numel()
-        ]
-        names = {
-            holdings.by_tensor[id(tensor)].name
-            for tensor in own
-            if id(tensor) in holdings.by_tensor
-        }
-        if names and recorder.read.isdisjoint(names):
+        own = [one for one in own_tensors(module)[0].values() if one is not None and one.numel()]
+        names = {held.by_tensor[id(tensor)].name for tensor in own if id(tensor) in held.by_tensor}
+        if names and books.read.isdisjoint(names):
             yield path or "(root)", names
 
 

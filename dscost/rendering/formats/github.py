@@ -22,7 +22,8 @@ def github(said: Said, view: View) -> str:
     At most `MOST_ANNOTATIONS` of a file are annotated; the last line counts the rest.
 
     Source:
-        GitHub Docs, Workflow commands for GitHub Actions; escapes as in actions/toolkit, command.ts.
+        GitHub Docs, Workflow commands for GitHub Actions; escapes as in actions/toolkit,
+        command.ts.
     """
     return "".join(
         _annotations(one) if isinstance(one, Judged) else _failure(one) for one in all_of(said)
@@ -57,7 +58,7 @@ def _not_annotated(judged: Judged, rest: Sequence[Found]) -> str:
 
 
 def _failure(failed: NotJudged) -> str:
-    """Return workflow commands that annotate why nothing could be judged, at its place where it has one."""
+    """Return workflow commands that annotate why nothing could be judged, at its place if any."""
     shown, rest = failed.mistakes[:MOST_ANNOTATIONS], failed.mistakes[MOST_ANNOTATIONS:]
     lines = []
     for line, column, text in shown:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     "junit", meaning="Test cases as JUnit writes them.", endings=(".xml",), says="findings"
 )
 def junit(said: Said, view: View) -> str:
-    """Return a test suite with a case for every check, whether it holds or not, and every finding but notes.
+    """Return a test suite with a case for every check, held or not, and every finding but notes.
 
-    A broken limit is a failure, what could not be judged an error. Warnings fail no case: they are its
-    output. Notes test nothing: they are the output of the suite.
+    A broken limit is a failure, what could not be judged an error. Warnings fail no case: they are
+    its output. Notes test nothing: they are the output of the suite.
 
     Source:
         The JUnit schema of the Jenkins xUnit plugin, junit-10.xsd.

@@ -5,11 +5,9 @@ the stand-in, and another thread may run the model meanwhile.
 """
 
 import copy
-import sys
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from random import Random
 from types import BuiltinMethodType, CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 from weakref import ref
@@ -19,11 +17,20 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils.hooks import RemovableHandle
 
-from dscost.errors import InputError
-from dscost.foreign.memory import free_bytes
-from dscost.foreign.parts import changed, each_part, each_tensor
+from dscost.foreign.parts import each_tensor
 from dscost.modules.beside_meta import MOST_VALUES
-from dscost.modules.copying import set_apart
+from dscost.tracing.object_contents import (
+    BARE,
+    CONTAINERS,
+    FUNCTIONS,
+    PLAIN,
+    contents_of,
+    has_state,
+    is_plain_object,
+    is_written_on,
+    reaches_tensors,
+    slots,
+)
 from dscost.tracing.sparse import SPARSE
 
 
@@ -120,7 +127,7 @@ class StandIns:
                 if not _only_communicates(hook)
             )
         for name, value in own.items():
-            if type(value) in _PLAIN or name in _EVERY_MODULES_OWN:
+            if type(value) in PLAIN or name in _EVERY_MODULES_OWN:
                 continue
             attributes[name] = (
                 _handle(value, original, new)
@@ -158,7 +165,7 @@ class StandIns:
         known = self._tensors.get(id(original))
         if known is None:
             if original.layout in SPARSE:  # what it stores makes its cost
-                known = _sparse_copy(original)
+                known = sparse_copy(original)
             else:
                 known = torch.empty_strided(
                     original.shape, original.stride(), dtype=original.dtype, device="meta"
@@ -179,10 +186,10 @@ class StandIns:
     def _value(self, value: Any) -> Any:
         """Return an attribute with the modules and tensors in it replaced; what can be written on is copied."""
         kind = type(value)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             return value
         if kind is tuple:
-            return value if _PLAIN.issuperset(map(type, value)) else tuple(map(self._value, value))
+            return value if PLAIN.issuperset(map(type, value)) else tuple(map(self._value, value))
         if isinstance(value, Tensor):
             made = self.tensor(value)
             if made is not value:
@@ -193,19 +200,19 @@ class StandIns:
         known = self._others.get(id(value))
         if known is not None:
             return known
-        if isinstance(value, _CONTAINERS):
+        if isinstance(value, CONTAINERS):
             return self._container(value)
-        if kind in _FUNCTIONS or (hasattr(value, "__dict__") and _is_plain_object(value)):
+        if kind in FUNCTIONS or (hasattr(value, "__dict__") and is_plain_object(value)):
             return self._other(value)
-        if isinstance(value, BuiltinMethodType) and isinstance(value.__self__, _CONTAINERS):
+        if isinstance(value, BuiltinMethodType) and isinstance(value.__self__, CONTAINERS):
             return getattr(self._value(value.__self__), value.__name__)
-        return self._remember(value, _with_state(value)) if _has_state(value) else value
+        return self._remember(value, _with_state(value)) if has_state(value) else value
 
     def _container(self, value: Any) -> Any:
         """Return a copy of a container, which is shared where the container is."""
         kind = type(value)
         try:
-            made = self._remember(value, kind() if kind in _BARE else copy.copy(value))
+            made = self._remember(value, kind() if kind in BARE else copy.copy(value))
         except Exception:  # noqa: BLE001 - a class of the user's says how it is copied, or that it is not
             return self._remember(value, value)
         if isinstance(value, dict):
@@ -228,7 +235,7 @@ class StandIns:
         kind = type(value)
         if kind is MethodType:
             return MethodType(self._value(value.__func__), self._value(value.__self__))
-        if not (_is_written_on(value) or _reaches_tensors(value)):
+        if not (is_written_on(value) or reaches_tensors(value)):
             return self._remember(value, value)
         if kind is partial:
             made = partial(
@@ -242,7 +249,7 @@ class StandIns:
             value, SimpleNamespace() if kind is SimpleNamespace else object.__new__(kind)
         )  # before it is looked into: what it holds may hold it
         made.__dict__.update(self._value(value.__dict__))
-        for name in _slots(kind):
+        for name in slots(kind):
             if hasattr(value, name):
                 object.__setattr__(made, name, self._value(getattr(value, name)))
         return made
@@ -252,7 +259,7 @@ class StandIns:
         made = FunctionType(value.__code__, value.__globals__, value.__name__, None, cells or None)
         self._remember(value, made)  # before its cells are looked into: it may close over itself
         for cell, old in zip(cells, value.__closure__ or (), strict=True):
-            for content in _contents(old):
+            for content in contents_of(old):
                 cell.cell_contents = self._value(content)
         made.__defaults__, made.__kwdefaults__ = (
             self._value(value.__defaults__),
@@ -278,118 +285,8 @@ class StandIns:
         return known
 
 
-_FUNCTIONS = (MethodType, FunctionType, partial)
-_BARE = (dict, OrderedDict, list, set)
-_CONTAINERS = (dict, list, set, deque)
-
-
-def _is_written_on(value: Any) -> bool:
-    """Whether running a function or an object of the user's may leave a trace in it, and a copy of it does no harm."""
-    kind = type(value)
-    if kind is partial:
-        return True
-    if kind is FunctionType:
-        defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
-        holds = bool(value.__closure__ or value.__dict__) or not _PLAIN.issuperset(
-            map(type, defaults)
-        )
-        return holds and _is_of_a_user(value.__module__)
-    # a copy with a finaliser would close what both hold; one that holds nothing may be known by its
-    # identity
-    return bool(value.__dict__ or _slots(kind)) and not hasattr(kind, "__del__")
-
-
-def _slots(kind: type) -> list[str]:
-    slots = [one.__dict__.get("__slots__", ()) for one in kind.__mro__]
-    names = [name for one in slots for name in ((one,) if isinstance(one, str) else one)]
-    return [name for name in names if not name.startswith("__")]
-
-
-def _is_of_a_user(module: str | None) -> bool:
-    """Whether a name is that of a module by neither Python's authors nor torch's."""
-    top = (module or "").partition(".")[0]
-    return top != "torch" and top not in sys.stdlib_module_names
-
-
-MOST_COPIED_BYTES = 2**26
-"""Of an array of NumPy; a larger one is shared."""
-
-
-def _has_state(value: Any) -> bool:
-    """Whether an object that is no class of a user's goes on from where it was, or is written into."""
-    if isinstance(value, torch.Generator | Random | bytearray):
-        return True
-    if type(value).__module__.partition(".")[0] != "numpy":
-        return False
-    return (
-        type(value).__name__ in ("Generator", "RandomState")
-        or 0 < getattr(value, "nbytes", 0) <= MOST_COPIED_BYTES
-    )
-
-
 def _with_state(value: Any) -> Any:
     return value.clone_state() if isinstance(value, torch.Generator) else copy.deepcopy(value)
-
-
-def _contents(cell: CellType) -> list[Any]:
-    try:
-        return [cell.cell_contents]
-    except ValueError:  # nothing in it yet
-        return []
-
-
-def _reaches_tensors(value: Any) -> bool:
-    """Whether a module or a tensor can be come by from a function or an object of the user's."""
-    seen: set[int] = set()
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, nn.Module | Tensor):
-            return True
-        if type(one) in _PLAIN or id(one) in seen:
-            continue
-        seen.add(id(one))
-        waiting += _held_by(one)
-    return False
-
-
-def tensors_held_by(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in containers, functions and objects of the user's; not what modules hold."""
-    seen: set[int] = set()
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, Tensor):
-            yield one
-        elif type(one) not in _PLAIN and id(one) not in seen and not isinstance(one, nn.Module):
-            seen.add(id(one))
-            waiting += _held_by(one)
-
-
-def _held_by(value: Any) -> Iterable[Any]:
-    match value:
-        case tuple() | list() | set():
-            return value
-        case dict():
-            return list(value.values())
-        case MethodType():
-            return (value.__self__, value.__func__)
-        case partial():
-            return (value.func, value.args, value.keywords, value.__dict__)
-        case FunctionType():
-            closed = [content for cell in value.__closure__ or () for content in _contents(cell)]
-            return (*closed, value.__defaults__, value.__kwdefaults__, value.__dict__)
-    return (value.__dict__,) if hasattr(value, "__dict__") and _is_plain_object(value) else ()
-
-
-def _is_plain_object(value: Any) -> bool:
-    """Whether a value is an object of a class written in Python by neither Python's authors nor torch's."""
-    kind = type(value)
-    if kind is SimpleNamespace:
-        return True
-    if kind.__new__ is not object.__new__ or isinstance(value, type):  # type: ignore[comparison-overlap]
-        return False
-    return _is_of_a_user(kind.__module__)
 
 
 def _only_communicates(hook: Any) -> bool:
@@ -421,7 +318,6 @@ _HOOKS = tuple(
 )
 _EMPTY_HOOKS = dict.fromkeys(_HOOKS, _NO_HOOKS)
 _EVERY_MODULES_OWN = frozenset(nn.Module().__dict__)
-_PLAIN = frozenset((bool, int, float, str, type(None)))
 _PLAIN_TENSORS = frozenset((Tensor, nn.Parameter))
 
 
@@ -436,96 +332,9 @@ def _handle(handle: RemovableHandle, original: nn.Module, new: nn.Module) -> Rem
     return own
 
 
-SPARE_BYTES = 256 * 2**20
-"""A model whose weights need no more is run without asking what is free."""
-
-OF_WEIGHTS = 1.25
-"""Memory that a real run takes, in that of the weights: features come on top of them."""
-
-
-def check_memory(model: nn.Module) -> None:
-    """Refuse to run a model for real whose weights do not fit into memory.
-
-    Raises:
-        InputError: They do not; the text has the figures.
-    """
-    storages = {
-        tensor.untyped_storage()._cdata: tensor
-        for tensor in each_tensor(model)
-        if tensor.layout is torch.strided and not is_uninitialised(tensor)
-    }
-    needed, free = (
-        sum(tensor.untyped_storage().nbytes() for tensor in storages.values()),
-        free_bytes(),
-    )
-    if needed > SPARE_BYTES and free is not None and needed * OF_WEIGHTS > free:
-        raise InputError(
-            f"it would have to run for real, but its weights need {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
-        )
-
-
-def is_uninitialised(tensor: Tensor) -> bool:
-    """Whether a tensor has no shape before the first pass."""
-    return isinstance(tensor, UninitializedTensorMixin)
-
-
-def real_copy(model: nn.Module) -> nn.Module:
-    """Return a copy on the CPU; weights that were on meta become small random numbers."""
-    # torch copies no compressed sparse tensor deeply, nor a weight that is computed of others
-    memo: dict[int, Any] = {id(tensor): _sparse_copy(tensor) for tensor in _sparse_tensors(model)}
-    held = [
-        value
-        for part in each_part(model)
-        for value in vars(part).values()
-        if isinstance(value, Tensor)
-    ]
-    memo |= {id(value): value.detach().clone() for value in held if not value.is_leaf}
-    model = copy.deepcopy(model, memo)
-    set_apart(model, memo)
-    if not any(tensor.is_meta for tensor in each_tensor(model)):
-        changed(model, lambda tensor: tensor.to("cpu"))
-        return model
-
-    def made(tensor: Tensor) -> Tensor:
-        new = torch.empty_like(tensor, device="cpu")
-        return new.normal_(std=0.01).abs_() if tensor.is_floating_point() else new.zero_()
-
-    changed(model, made)
-    return model
-
-
-def _sparse_tensors(model: nn.Module) -> Iterator[Tensor]:
-    for module in each_part(model):
-        for held in (module._parameters, module._buffers, module.__dict__):
-            yield from (
-                value
-                for value in held.values()
-                if isinstance(value, Tensor) and value.layout in SPARSE
-            )
-
-
-def _sparse_copy(tensor: Tensor) -> Tensor:
+def sparse_copy(tensor: Tensor) -> Tensor:
+    """Return a copy of a sparse tensor, which torch does not copy deeply."""
     copied = tensor.detach().clone()
-    return (
-        nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
-    )
-
-
-def is_lazy(model: nn.Module) -> bool:
-    """Whether some parameter has no shape before the first pass."""
-    return any(
-        isinstance(module, nn.modules.lazy.LazyModuleMixin) and _has_no_shapes(module)
-        for module in each_part(model)
-    )
-
-
-def _has_no_shapes(module: nn.Module) -> bool:
-    held = (*module.__dict__["_parameters"].values(), *module.__dict__["_buffers"].values())
-    return any(tensor is not None and is_uninitialised(tensor) for tensor in held)
-
-
-def with_shapes(model: nn.Module, run: Callable[[nn.Module], object]) -> nn.Module:
-    """Return a stand-in of a lazy model, its parameters given their shapes by a dry run."""
-    standin = StandIns(training=False).module(model)
-    run(standin)
-    return standin
+    if not isinstance(tensor, nn.Parameter):
+        return copied
+    return nn.Parameter(copied, tensor.requires_grad)

@@ -43,7 +43,7 @@ class Held(NamedTuple):
     tensor: Tensor
 
 
-class Holdings(NamedTuple):
+class HeldTensors(NamedTuple):
     """Parameters and buffers, to be found by what an operator gets.
 
     Args:
@@ -122,7 +122,7 @@ class Holdings(NamedTuple):
             self.parameters.append(parameter)
 
 
-def holdings_of(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = False) -> Holdings:
+def held_by(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = False) -> HeldTensors:
     """Return what modules hold, given every module once with its path.
 
     Args:
@@ -159,24 +159,24 @@ def holdings_of(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = Fals
                     parameters.append(
                         Parameter(held.name, tensor.numel(), nbytes, tensor.requires_grad)
                     )
-    holdings = Holdings(by_tensor, by_storage, parameters, {}, bool(sparse))
+    found = HeldTensors(by_tensor, by_storage, parameters, {}, bool(sparse))
     for name, is_parameter, tensor in sparse:
-        _add_sparse(holdings, name, is_parameter, tensor)
+        _add_sparse(found, name, is_parameter, tensor)
     for path, module in modules if packed else ():
         for name, value in list(module.__dict__.items()):
             for one in packed_in(value):
-                holdings.add_packed(one, f"{path}.{name}" if path else name)
-    return holdings
+                found.add_packed(one, f"{path}.{name}" if path else name)
+    return found
 
 
-def _add_sparse(holdings: Holdings, name: str, is_parameter: bool, tensor: Tensor) -> None:
+def _add_sparse(found: HeldTensors, name: str, is_parameter: bool, tensor: Tensor) -> None:
     """Add a sparse tensor: what it stores counts, and the indices have a size too."""
     known = False
     for part in parts(tensor):
         storage = part.untyped_storage()
         held = Held(name, is_parameter, storage._cdata, part.nbytes, storage.nbytes(), part)
-        known = known or held.address in holdings.by_storage
-        holdings.by_storage.setdefault(held.address, held)
+        known = known or held.address in found.by_storage
+        found.by_storage.setdefault(held.address, held)
     if is_parameter and not known:
         numel = parts(tensor)[0].numel()
-        holdings.parameters.append(Parameter(name, numel, nbytes_of(tensor), tensor.requires_grad))
+        found.parameters.append(Parameter(name, numel, nbytes_of(tensor), tensor.requires_grad))

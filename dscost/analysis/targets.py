@@ -1,0 +1,249 @@
+"""A target, and how it is to be counted → its counted model, or the torch module that it is."""
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dscost.analysis.counting import CountedModel, count_architecture
+from dscost.errors import InputError
+from dscost.reports.records import Report
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dscost.sources import ArchitectureSource, ModuleSource, Source
+    from dscost.tracing import Arguments
+
+
+class Request(NamedTuple):
+    """How a target is to be counted; `None` leaves it to the model.
+
+    Args:
+        input: A shape, a tensor, or a tuple or dict of them; or what `parse_input` gives.
+        batch: Replaces the batch of the first input.
+        dtype: Of weights and activations.
+        settings: What to change of an architecture's own settings.
+        kwargs: For the factory that makes a torch model.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
+    """
+
+    input: Any = None
+    batch: int | None = None
+    dtype: str | None = None
+    settings: Mapping[str, Any] | None = None
+    kwargs: Mapping[str, Any] | None = None
+    trust: bool = False
+
+
+AS_STATED = Request()
+"""Everything is left to the model."""
+
+
+def count(
+    target: "str | PathLike[str] | nn.Module",
+    request: Request = AS_STATED,
+    *,
+    strict: bool = False,
+    train: bool = False,
+    folder: Path | None = None,
+) -> CountedModel:
+    """Return the report of `dscost.analyze` before timing, with what it takes to time it; a saved report as it stands.
+
+    Args:
+        target: As of `dscost.analyze`, as are the others.
+        request: How it is to be counted.
+        strict: Whether an operator of unknown cost is an error.
+        train: Whether to count the backward pass as well.
+        folder: Where files and modules are sought before they are in the working directory.
+
+    Raises:
+        InputError: The target, the input or a setting is wrong.
+        UnavailableError: The target needs a library that is not installed.
+    """
+    from dscost.sources import ArchitectureSource, SavedSource
+
+    source, name = _found(target, request, folder)
+    if isinstance(source, SavedSource):
+        _refuse_counting_again(name, request, train=train)
+        return _as_saved(source.report, name, strict=strict)
+    if isinstance(source, ArchitectureSource) and not train:
+        return count_architecture(
+            source,
+            target=name,
+            input=_one_shape(request.input, request.dtype),
+            batch=request.batch,
+            dtype=request.dtype or "float32",
+            settings=request.settings,
+        )
+    from dscost.analysis.traced import analyze_module
+
+    module, arguments = _with_arguments(source, name, request)
+    return analyze_module(module, arguments, target=name, strict=strict, train=train)
+
+
+def module_source(
+    target: "str | PathLike[str] | nn.Module", request: Request = AS_STATED
+) -> "tuple[ModuleSource, Arguments, str]":
+    """Return any target as a torch module, the arguments of its forward, and its name.
+
+    Raises:
+        InputError: The target, the input or a setting is wrong.
+    """
+    source, name = _found(target, request)
+    return *_with_arguments(source, name, request), name
+
+
+def _found(
+    target: "str | PathLike[str] | nn.Module", request: Request, folder: Path | None = None
+) -> "tuple[Source, str]":
+    """Return what a target stands for, and what it is called."""
+    from dscost.sources import ModuleSource, find_source
+
+    if isinstance(target, str | PathLike):
+        has_input = request.input is not None
+        source = find_source(
+            target, request.kwargs, trust=request.trust, folder=folder, has_input=has_input
+        )
+        name = str(target)
+    elif isinstance(target, type) or not hasattr(target, "named_modules"):
+        raise InputError(
+            f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}"
+        )
+    else:
+        source, name = ModuleSource("module", target), type(target).__name__
+    if isinstance(source, ModuleSource):
+        from dscost.sources.wrappers import without_wrapper
+
+        source = without_wrapper(source)
+    return source, name
+
+
+# -- saved reports
+
+
+def _refuse_counting_again(name: str, request: Request, *, train: bool) -> None:
+    """Refuse what would have to count a saved report anew."""
+    asked = {
+        "input": request.input,
+        "batch": request.batch,
+        "dtype": request.dtype,
+        "set": request.settings or None,
+        "kwargs": request.kwargs or None,
+        "train": train or None,
+    }
+    options = [f"--{option}" for option, value in asked.items() if value is not None]
+    if options:
+        raise InputError(
+            f"{name} is a saved report, counted already: {', '.join(options)} cannot change it"
+        )
+
+
+def _as_saved(report: Report, name: str, *, strict: bool) -> CountedModel:
+    if strict and report.coverage.unknown:
+        raise InputError(f"{name}: operators of unknown cost: {', '.join(report.coverage.unknown)}")
+    return CountedModel(report, saved=True)
+
+
+# -- architectures
+
+
+def _built(source: "ArchitectureSource", request: Request) -> "ModuleSource":
+    """Return an architecture as the torch module that it describes, to trace it."""
+    import torch
+
+    from dscost.sources import ModuleSource
+
+    shape = _one_shape(request.input, request.dtype)
+    model = count_architecture(
+        source, target="", input=shape, batch=request.batch, settings=request.settings
+    )
+    assert model.versions is not None
+    with torch.device("meta"):
+        network, _ = model.versions.build("as_is", ())
+    return ModuleSource(source.kind, network, model.report.inputs[0].shape)
+
+
+def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
+    """Return the single shape that an architecture takes; its dtype has to be that of the weights."""
+    if input is None:
+        return None
+    from dscost.notation.inputs import TensorSpec
+
+    if isinstance(input, TensorSpec) and input.fill is not None:
+        raise InputError(
+            f"an architecture is counted by the shape of its input alone, found '{input}'"
+        )
+    if isinstance(input, TensorSpec) and input.dtype not in (None, dtype or "float32"):
+        raise InputError(
+            "an architecture has the dtype of its weights as input, set by --dtype, "
+            f"found '{input}'"
+        )
+    shape = getattr(input, "shape", input)
+    is_several = isinstance(shape, list | tuple)
+    if is_several and len(shape) == 1 and not isinstance(shape[0], int):
+        return _one_shape(shape[0], dtype)
+    if is_several and all(isinstance(size, int | float) for size in shape):
+        return tuple(shape)
+    is_named = is_several and all(isinstance(one, TensorSpec) for one in shape)
+    found = " and ".join(map(str, shape)) if is_named else repr(input)
+    raise InputError(
+        f"an architecture takes one input of batch, channels, height and width, found {found}"
+    )
+
+
+# -- torch modules
+
+
+def _with_arguments(
+    source: "Source", name: str, request: Request
+) -> "tuple[ModuleSource, Arguments]":
+    """Return a source as a torch module, with the arguments of its forward."""
+    from dscost.sources import ArchitectureSource, SavedSource
+
+    if isinstance(source, SavedSource):
+        raise InputError(
+            f"{name} is a saved report: it has the figures of a model, not the model itself"
+        )
+    from dscost.tracing import arguments_of
+    from dscost.tracing.inputs import notes_on, with_dtype
+    from dscost.tracing.known_values import with_masks
+
+    input, batch, dtype = request.input, request.batch, request.dtype
+    if isinstance(source, ArchitectureSource):
+        source = _built(source, request)
+        if batch is not None or not hasattr(input, "requires_grad"):
+            input = source.input  # else it is a tensor that was given, and may need a gradient
+        batch = None
+    elif request.settings:
+        raise InputError(f"{name} is no architecture file: change it with --kwargs, not with --set")
+    if dtype is not None and source.kind != "module":  # made for this call, so it may be changed
+        source = source.in_dtype(dtype)
+    given = source.input if input is None else input
+    if given is None:
+        given, where = _stated_input(source, name)
+        source = source._replace(stated=where, notes=(*source.notes, f"The input is {where}."))
+    if dtype is not None:
+        given = with_dtype(given, dtype)
+    arguments = arguments_of(given, dtype or source.dtype)
+    if dtype is not None and input is None:
+        arguments = with_dtype(arguments, dtype)  # of a shape with a dtype of its own, too
+    if batch is not None:
+        arguments = arguments.with_batch(batch)
+    arguments, on_masks = with_masks(source.module, arguments)
+    return source._replace(notes=(*source.notes, *on_masks, *notes_on(arguments))), arguments
+
+
+def _stated_input(source: "ModuleSource", name: str) -> tuple[Any, str]:
+    """Return the input that the code of a model states: its factory's module before the model itself.
+
+    Raises:
+        InputError: It states none.
+    """
+    from dscost.sources.stated import missing_input, stated_by
+
+    stated = source.ask() if source.ask else stated_by(source.module)
+    if stated is None:
+        raise missing_input(name, source.module)
+    return stated

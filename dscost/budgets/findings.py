@@ -1,0 +1,171 @@
+"""What a check of a budget finds, as records."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from dscost.budgets.records import Entry
+from dscost.reports.records import Report
+from dscost.reports.result import Result
+
+
+class Contribution(NamedTuple):
+    """A layer's part in a figure that is over its limit.
+
+    Args:
+        layer: Its name.
+        value: Now; nothing of one that is gone.
+        before: In the baseline; `None` where that is not known.
+    """
+
+    layer: str
+    value: Fraction
+    before: Fraction | None
+
+
+class SuggestedFix(NamedTuple):
+    """Swaps that bring a model back under its limit.
+
+    Args:
+        layers: To be made depthwise-separable, the one that saves most first.
+        value: The figure after them.
+    """
+
+    layers: tuple[str, ...]
+    value: Fraction
+
+
+class Finding(NamedTuple):
+    """Something that the user must know.
+
+    Args:
+        kind: `over_max`, `under_min`, `grew`, `shrank`, `new_cost`, `unmatched_rule`,
+            `missing_baseline`, `stale_baseline`, `not_comparable`, `unknown_cost`, `unseen_work`,
+            `value_dependent`, `unused_weights`, `other_doubt`, `unknown_figure`,
+            `unloadable_model`, `inexact_exclusion`, `improvement`.
+        level: `error`, `warn`, `note`, or `fail` where nothing could be judged.
+        entry: The model and choice it is about; empty for the whole file.
+        line: Where in the budget file that is asked for.
+        column: Where in that line.
+        metric: Of the limit.
+        layer: The layer, or the pattern of a group of layers; `None` for the whole model.
+        value: What was found.
+        limit: What would just have passed, a whole number of what there are no fractions of.
+        before: In the baseline.
+        detail: What else there is to say: the user's message, an error, a reason.
+        contributions: Layers that weigh most, or grew most, or shrank most where too little is
+            left.
+        suggested_fix: What would help.
+        tolerance: Share that `limit` has on top of what the budget says, of a measured figure.
+    """
+
+    kind: str
+    level: str
+    entry: str
+    line: int
+    column: int
+    metric: str | None = None
+    layer: str | None = None
+    value: Fraction | None = None
+    limit: Fraction | None = None
+    before: Fraction | None = None
+    detail: str | None = None
+    contributions: tuple[Contribution, ...] = ()
+    suggested_fix: SuggestedFix | None = None
+    tolerance: Fraction = Fraction(0)
+
+    @property
+    def is_violation(self) -> bool:
+        """Whether a limit is broken."""
+        return self.kind in ("over_max", "under_min", "grew", "shrank", "new_cost")
+
+
+class Passed(NamedTuple):
+    """A limit that holds, with how much is left.
+
+    Args:
+        entry: The model and choice.
+        metric: Of the limit.
+        bound: One of `budgets.records.BOUNDS`.
+        value: What was found.
+        limit: What would just pass, see `Finding`.
+        layer: The layer, or the pattern of a group of layers; `None` for the whole model.
+        note: What else there is to say.
+        tolerance: See `Finding`.
+    """
+
+    entry: str
+    metric: str
+    bound: str
+    value: Fraction
+    limit: Fraction
+    layer: str | None = None
+    note: str | None = None
+    tolerance: Fraction = Fraction(0)
+
+
+class Subject(NamedTuple):
+    """An entry with what was counted of it, the excluded layers taken off.
+
+    Args:
+        entry: Of the budget.
+        report: Of the model; `None` where it could not be loaded.
+        error: Why it could not be, or why it could not be timed.
+    """
+
+    entry: Entry
+    report: Report | None
+    error: str | None = None
+
+    @property
+    def why_unloadable(self) -> str:
+        """Why it could not be loaded, without the name of the entry, which stands before it."""
+        error, name = self.error or "", self.entry.name
+        rest = error.removeprefix(name).removeprefix(":")
+        return rest[1:] if rest != error and rest.startswith(" ") else error
+
+
+class Judgement(NamedTuple):
+    """What a budget says of everything it names."""
+
+    findings: tuple[Finding, ...]
+    passed: tuple[Passed, ...]
+
+
+class CheckResult(Result):
+    """What a budget says.
+
+    Args:
+        path: Of the budget file.
+        findings: What the user must know, in the order of the file.
+        passed: Limits that hold.
+        subjects: What was counted.
+        strict: Whether a warning is an error.
+        exit_zero: Whether a broken limit exits 0.
+    """
+
+    path: Path
+    findings: tuple[Finding, ...]
+    passed: tuple[Passed, ...]
+    subjects: tuple[Subject, ...]
+    strict: bool = False
+    exit_zero: bool = False
+
+    def in_a_line(self) -> str:
+        """Return which budget it is, how many models were judged, and the verdict on all of them."""
+        code = self._replace(exit_zero=False).exit_code
+        verdict = ("within budget", "over budget", "not all could be judged")[code]
+        models = "1 model" if len(self.subjects) == 1 else f"{len(self.subjects)} models"
+        return f"{self.path}: {models}, {verdict}"
+
+    def count_of(self, level: str) -> int:
+        """Return the number of findings of a level."""
+        return sum(finding.level == level for finding in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """0 within the budget, 1 where it is violated, 2 where something could not be judged."""
+        if self.count_of("fail"):
+            return 2
+        violated = self.count_of("error") or (self.strict and self.count_of("warn"))
+        return 1 if violated and not self.exit_zero else 0

@@ -1,0 +1,68 @@
+"""Swaps that bring a model back under a limit that it breaks."""
+
+from collections.abc import Mapping
+
+from dscost.analysis.counting import CountedModel
+from dscost.budgets.findings import Finding, SuggestedFix
+from dscost.budgets.metrics import model_figure
+from dscost.budgets.records import Entry
+from dscost.errors import InputError
+from dscost.reports.figures import FIGURES
+
+FIXABLE = ("over_max", "grew", "new_cost")
+"""Kinds of findings."""
+
+
+def with_fix(finding: Finding, models: Mapping[str, tuple[Entry, CountedModel]]) -> Finding:
+    """Return a finding with the fewest swaps that bring the model back under its limit, if any do.
+
+    Args:
+        finding: Of a check.
+        models: The entries of the budget, with what was counted of each.
+    """
+    is_of_whole = finding.layer is None and finding.metric is not None
+    if finding.kind not in FIXABLE or not is_of_whole or finding.entry not in models:
+        return finding
+    entry, model = models[finding.entry]
+    if not FIGURES[finding.metric or ""].is_fixable or model.versions is None:
+        return finding
+    return finding._replace(suggested_fix=_fix(finding, entry, model))
+
+
+def _fix(finding: Finding, entry: Entry, model: CountedModel) -> SuggestedFix | None:
+    metric, versions = finding.metric, model.versions
+    assert metric is not None
+    assert versions is not None
+    assert finding.value is not None
+    assert finding.limit is not None
+    savings = _savings(entry, model, metric)
+    excluded = finding.value - (model_figure(model.report, model.report.totals.as_is, metric) or 0)
+    chosen: list[str] = []
+    left = finding.value
+    for name in sorted(savings, key=lambda name: -savings[name]):
+        chosen.append(name)
+        left -= savings[name]
+        if left > finding.limit:
+            continue
+        # what the sum of the layers promises, the whole has to keep
+        swaps = [swap for swap in model.swaps if versions.layer_of(swap)[0] in chosen]
+        try:
+            totals = versions.totals(swaps)
+        except InputError:  # its process has died, twice: the verdict stands without a way out
+            return None
+        value = (model_figure(model.report, totals.depthwise_separable, metric) or 0) + excluded
+        if value <= finding.limit:
+            return SuggestedFix(tuple(chosen), value)
+    return None
+
+
+def _savings(entry: Entry, model: CountedModel, metric: str) -> dict[str, int]:
+    """Return by layer how much less it has of a figure where it is made depthwise-separable."""
+    found = {}
+    for layer in model.report.layers:
+        if layer.variants and layer.could_be_separable and not entry.excludes(layer):
+            standard, separable = layer.variants["standard"], layer.variants["depthwise_separable"]
+            saving = getattr(standard, metric) - getattr(separable, metric)
+            if saving > 0:
+                found[layer.name] = saving
+    return found

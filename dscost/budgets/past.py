@@ -1,0 +1,124 @@
+"""What was known of a model, seen from today, and the layers that explain a change."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+
+from dscost.budgets.baseline import Known, renamed_layers
+from dscost.budgets.findings import Contribution
+from dscost.budgets.metrics import KEPT_OF_LAYERS, OF_LAYERS, cost_figure
+from dscost.budgets.records import Limit
+from dscost.budgets.selectors import Kind, Selector
+from dscost.reports.figures import FIGURES
+from dscost.reports.records import Layer
+
+CONTRIBUTORS = 3
+"""Layers named where a limit is violated."""
+
+
+class Past:
+    """What was known of a model, seen from what its layers are called now.
+
+    Args:
+        known: Of the baseline.
+        now: Today's figures.
+        layers: Today's layers.
+    """
+
+    def __init__(self, known: Known, now: Known, layers: Sequence[Layer]) -> None:
+        self._before = renamed_layers(known, now)
+        self.known = known._replace(kinds={**known.kinds, **self._of_what_is_the_same(known, now)})
+        self._now = {before: name for name, before in self._before.items()}
+        self._still_there = {layer.name for layer in layers}.union(self._before.values())
+        self._members: dict[str, list[str] | None] = {}
+
+    def _of_what_is_the_same(self, known: Known, now: Known) -> Mapping[str, Kind]:
+        """Return the kinds of layers that a baseline of before operators were kept has, and which have not changed."""
+        found = {}
+        for name, kind in now.kinds.items():
+            before = self._before.get(name, name)
+            if not kind.parts or known.kinds.get(before) != kind._replace(parts=()):
+                continue
+            if all(
+                known.layer_figure(before, metric) == now.layer_figure(name, metric)
+                for metric in KEPT_OF_LAYERS
+            ):
+                found[before] = kind
+        return found
+
+    def members(self, selector: Selector) -> list[str] | None:
+        """Return the layers that a selector meant; `None` where that is not known."""
+        if selector.text not in self._members:
+            self._members[selector.text] = self.known.members(selector)
+        return self._members[selector.text]
+
+    def figure(self, layer: str, metric: str, selector: Selector | None = None) -> Fraction:
+        """Return what a layer of today had, or what a selector means of it; nothing of a new one."""
+        return self.known.layer_figure(self._before.get(layer, layer), metric, selector)
+
+    def figures(
+        self, metric: str, selector: Selector | None = None
+    ) -> Mapping[str, Fraction] | None:
+        """Return what the layers had that a selector meant, or all, by today's name; `None` where that is not kept."""
+        members = sorted(self.known.names) if selector is None else self.members(selector)
+        if members is None or metric not in OF_LAYERS:
+            return None
+        return {
+            self._now.get(name, name): self.known.layer_figure(name, metric, selector)
+            for name in members
+        }
+
+    def gone(self, selector: Selector) -> list[str]:
+        """Return the layers that a selector meant which are not there any more, under whatever name."""
+        return [name for name in self.members(selector) or () if name not in self._still_there]
+
+
+def contributions(
+    meant: Sequence[Layer],
+    limit: Limit,
+    past: Past | None,
+    layers: Sequence[Layer],
+    selector: Selector | None = None,
+) -> Sequence[Contribution]:
+    """Return the layers that explain a broken limit.
+
+    Those that grew most since the baseline; where there is too little, those that shrank most, the
+    ones that are gone included. Where none did, those that weigh most. A layer that came to a group
+    or left it counts in full there, and is told with its own figures.
+
+    Args:
+        meant: The layers that the limit is about.
+        limit: The broken one.
+        past: What was known of the model.
+        layers: All of today's.
+        selector: Of the group.
+    """
+    metric = limit.metric
+    if not FIGURES[metric].is_of_layers or FIGURES[metric].kind == "factor":
+        return []
+    values = _figures(layers, metric)
+    weights = now = _figures(meant, metric)
+    was = past.figures(metric, selector) if past else None
+    if was is not None:
+        sign = -1 if limit.bound in ("min", "max_decrease") else 1
+        nothing = Fraction(0)
+        changes = {
+            name: sign * (now.get(name, nothing) - was.get(name, nothing))
+            for name in {**now, **was}
+        }
+        if any(change > 0 for change in changes.values()):
+            weights = changes
+    heaviest = sorted(
+        (name for name in weights if weights[name] > 0), key=lambda name: -weights[name]
+    )
+    return [
+        Contribution(
+            name,
+            values.get(name, Fraction(0)),
+            past.figure(name, metric) if past is not None and was is not None else None,
+        )
+        for name in heaviest[:CONTRIBUTORS]
+    ]
+
+
+def _figures(layers: Iterable[Layer], metric: str) -> dict[str, Fraction]:
+    return {layer.name: cost_figure(layer.cost, metric) or Fraction(0) for layer in layers}

@@ -1,0 +1,268 @@
+"""The table of layers: sorted, cut and grouped as a view says, nothing lost."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from math import inf
+from typing import NamedTuple
+
+from dscost.errors import InputError, UnknownNameError
+from dscost.layers.convolution import ConvSpec
+from dscost.notation.units import (
+    UNKNOWN,
+    format_count,
+    format_extent,
+    format_factor,
+    format_layer,
+    format_seconds,
+    format_shape,
+)
+from dscost.pages.page import Column, Row, View
+from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
+from dscost.reports.figures import FIGURES, Cost, summed
+from dscost.reports.records import Block, Latency, Layer, Report, Timing
+
+ROOT = format_layer("")
+"""How a table calls the model itself, whose name among its modules is empty."""
+
+KINDS_WIDTH = 24
+"""Characters that the kinds of layers which share a line may take."""
+
+
+def figure_columns(*, of_layers: bool) -> Iterator[Column]:
+    """Yield the columns of figures in the table of variants, or of layers with a share of MACs."""
+    for name, figure in FIGURES.items():
+        priority = figure.columns[1 if of_layers else 0]
+        if priority is not None:
+            yield Column(name, figure.title, priority)
+        if of_layers and name == "macs":
+            yield Column("share", "share", 4)
+
+
+LAYER_COLUMNS = [
+    Column("layer", "layer", 0, "left"),
+    Column("kind", "kind", 3, "left"),
+    Column("output", "output", 6),
+    *figure_columns(of_layers=True),
+    Column("standard_macs", "standard MACs", 5),
+    Column("separable_macs", "separable MACs", 5),
+    Column("reduction", REDUCTION, 2),
+    Column("standard_latency", "standard", 2),
+    Column("separable_latency", "separable", 2),
+    Column("speedup", SPEEDUP, 1),
+    Column("verdict", "verdict", 1, "left"),
+    Column("why", "held back by", 7, "left"),
+]
+
+
+def cost_cells(cost: Cost) -> dict[str, str]:
+    """Return the cells of every figure of a cost."""
+    return {name: FIGURES[name].text(value) for name, value in cost.to_dict().items()}
+
+
+class _Line(NamedTuple):
+    """One line of the layer table: a layer, or several added up.
+
+    `standard` and `separable` are MACs in the two pure versions of the model, `None` where both are
+    the same.
+    """
+
+    name: str
+    kind: str
+    output: str
+    cost: Cost
+    standard: int | None
+    separable: int | None
+    layer: Layer | None = None
+
+
+def layer_rows(report: Report, view: View) -> list[Row]:
+    """Return the rows of the layer table: sorted, cut and grouped as the view says, nothing lost.
+
+    Layers without MACs are added up in one line, so that the columns sum to the totals.
+
+    Raises:
+        UnknownNameError: The sort key is no figure of a layer.
+    """
+    lines, rest = _lines(report, view.depth)
+    if view.sort:
+        lines = _sorted(lines, view.sort, pending=view.pending)
+    if view.top is not None and len(lines) > view.top:
+        lines, hidden = lines[: view.top], lines[view.top :]
+        rest = [_added(f"({len(hidden)} more)", "", hidden), *rest]
+    return [_layer_row(line, report, view) for line in (*lines, *rest)]
+
+
+def _sorted(lines: list[_Line], key: str, *, pending: bool) -> list[_Line]:
+    """Return the lines with the largest figure first; those without it last, in their order."""
+    if key == "layer":
+        return sorted(lines, key=lambda line: line.name)
+    if key not in SORT_KEYS:
+        raise UnknownNameError("sort key", key, ("layer", *SORT_KEYS))
+    figures = [SORT_KEYS[key](line) for line in lines]
+    if all(figure is None for figure in figures) and not pending:
+        raise InputError(
+            f"cannot sort by {key}: no layer has it" + (" without timing" if key in _TIMED else "")
+        )
+    order = sorted(
+        zip(figures, range(len(lines)), strict=True),
+        key=lambda pair: -inf if pair[0] is None else pair[0],
+        reverse=True,
+    )
+    return [lines[at] for _, at in order]
+
+
+def _timing(line: _Line) -> Timing:
+    return (line.layer.timing if line.layer else None) or Timing()
+
+
+def _figure(name: str, line: _Line) -> float | None:
+    value: float | None = getattr(line.cost, name)
+    return value
+
+
+def _median(latency: Latency | None) -> float | None:
+    return latency.median_s if latency else None
+
+
+def _quotient(dividend: int | None, divisor: int | None) -> float | None:
+    return dividend / divisor if dividend and divisor else None
+
+
+_TIMED = ("latency", "standard_latency", "separable_latency", "speedup")
+MEASURED_COLUMNS = (*_TIMED, "verdict", "why")
+"""Columns that are empty where nothing was timed."""
+
+SORT_KEYS: Mapping[str, Callable[[_Line], float | None]] = {
+    **{column.key: partial(_figure, column.key) for column in figure_columns(of_layers=False)},
+    "share": partial(_figure, "macs"),
+    "standard_macs": lambda line: line.standard,
+    "separable_macs": lambda line: line.separable,
+    "reduction": lambda line: _quotient(line.standard, line.separable),
+    "latency": lambda line: _median(_timing(line).as_is),
+    "standard_latency": lambda line: _median(_timing(line).standard),
+    "separable_latency": lambda line: _median(_timing(line).depthwise_separable),
+    "speedup": lambda line: speedup.median if (speedup := _timing(line).speedup) else None,
+}
+"""What `--sort` takes besides `layer`."""
+
+
+def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]:
+    if depth is not None:
+        groups: dict[str, list[_Line]] = {}
+        for layer in report.layers:
+            groups.setdefault(".".join(layer.name.split(".")[:depth]), []).append(
+                _line(layer, report.skipped)
+            )
+        return [
+            group[0] if len(group) == 1 else _block(name, group, report.blocks.get(name))
+            for name, group in groups.items()
+        ], []
+    counted = [_line(layer, report.skipped) for layer in report.layers if layer.cost.macs]
+    free = [layer for layer in report.layers if not layer.cost.macs]
+    if not free:
+        return counted, []
+    kinds = sorted({layer.type for layer in free})
+    name = f"({len(free)} layer{'s' if len(free) > 1 else ''} without MACs)"
+    return counted, [_added(name, _some_kinds(kinds), [_line(layer) for layer in free])]
+
+
+def _block(name: str, lines: Sequence[_Line], block: Block | None) -> _Line:
+    """Return several layers as the module that holds them, by its class where that is known."""
+    number = f"{len(lines)} layers"
+    added = _added(name, f"{block.type}, {number}" if block else number, lines)
+    return added._replace(
+        output=format_shape(block.output_shape[1:]) if block else lines[-1].output
+    )
+
+
+def _some_kinds(kinds: Sequence[str]) -> str:
+    """Return as many kinds as fit, at least one: such a line must not widen the table."""
+    for count in range(len(kinds), 1, -1):
+        text = ", ".join((*kinds[:count], *("…" for _ in kinds[count : count + 1])))
+        if len(text) <= KINDS_WIDTH:
+            return text
+    return ", ".join((*kinds[:1], *("…" for _ in kinds[1:2])))
+
+
+def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
+    cost, trade = layer.cost, layer.variants
+    standard: int | None = None
+    separable: int | None = None
+    if trade and layer.name not in skipped:
+        standard, separable = trade["standard"].macs, trade["depthwise_separable"].macs
+    elif layer.pair:
+        # its pointwise layer stands in the pair; the gate of a squeeze-and-excite only goes when
+        # the pair is made standard
+        standard, separable = 0, 0 if layer.ends_pair else cost.macs
+    return _Line(
+        layer.name or ROOT,
+        kind_of(layer),
+        format_shape(layer.output_shape[1:]),
+        cost,
+        standard,
+        separable,
+        layer,
+    )
+
+
+def _added(name: str, kind: str, lines: Sequence[_Line]) -> _Line:
+    cost = summed(line.cost for line in lines)
+    if not any(line.standard for line in lines):
+        return _Line(name, kind, "", cost, None, None)
+    standard = separable = 0
+    for line in lines:
+        standard += line.cost.macs if line.standard is None else line.standard
+        separable += line.cost.macs if line.separable is None else line.separable
+    return _Line(name, kind, "", cost, standard, separable)
+
+
+def kind_of(layer: Layer) -> str:
+    """Return what a layer is in a few characters, such as `conv 3×3 /2` or `depthwise 5×5`."""
+    conv = layer.conv
+    if conv is None:
+        return layer.type
+    stride = f" /{format_extent(conv.stride)}" if max(conv.stride) > 1 else ""
+    return f"{_conv_word(conv)} {format_shape(conv.kernel_size)}{stride}"
+
+
+def _conv_word(conv: ConvSpec) -> str:
+    if conv.is_depthwise and conv.in_channels > 1:
+        return "depthwise"
+    if conv.is_pointwise and conv.groups == 1:
+        return "pointwise"
+    return "conv" if conv.groups == 1 else f"conv (groups {conv.groups})"
+
+
+def _layer_row(line: _Line, report: Report, view: View) -> Row:
+    total_macs = report.totals.as_is.macs
+    cells: dict[str, str] = {
+        "layer": line.name,
+        "kind": line.kind,
+        "output": line.output,
+        **cost_cells(line.cost),
+        "share": f"{line.cost.macs / total_macs:.1%}" if total_macs else UNKNOWN,
+    }
+    if line.standard and line.separable:
+        cells |= {
+            "standard_macs": format_count(line.standard),
+            "separable_macs": format_count(line.separable),
+            "reduction": format_factor(line.standard / line.separable),
+        }
+    if line.layer:
+        cells |= _latency_cells(line.layer)
+    return Row(cells, "plain" if line.layer else "faint")
+
+
+def _latency_cells(layer: Layer) -> dict[str, str]:
+    timing = layer.timing
+    if not (timing and timing.standard and timing.depthwise_separable):
+        return {}
+    from dscost.pages.causes import cause_word
+
+    return {
+        "standard_latency": format_seconds(timing.standard.median_s),
+        "separable_latency": format_seconds(timing.depthwise_separable.median_s),
+        "speedup": format_speedup(timing.speedup),
+        "verdict": layer.verdict or UNKNOWN,
+        "why": cause_word(layer.causes[0]) if layer.causes else "",
+    }

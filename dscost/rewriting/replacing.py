@@ -1,0 +1,127 @@
+"""What takes the place of a convolution in a copy of its model, and what it inherits."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+
+from dscost.layers.convolution import Shape
+from dscost.modules.copying import copied, deep_copied
+from dscost.nn.separable import SEPARABLE_CONVS
+from dscost.rewriting.convolutions import OF_WEIGHTS, Kernel
+
+
+def in_place_of(
+    old: nn.Module, kernel: Kernel, rank: int, *, device: Any = None
+) -> tuple[nn.Module, Any]:
+    """Return a depthwise-separable convolution for the place of another, padded first if need be.
+
+    Args:
+        old: Whose mode and shape it is to have.
+        kernel: What `old` applies; the weights of the new one are not set.
+        rank: T.
+        device: Another device than that of the kernel.
+
+    Returns:
+        What takes its place, and the depthwise-separable convolution in it.
+    """
+    conv, weight = kernel.conv, kernel.weight
+    separable = SEPARABLE_CONVS[len(conv.kernel_size)](
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        bias=conv.bias,
+        padding_mode=conv.padding_mode,
+        depth_multiplier=rank,
+        device=weight.device if device is None else device,
+        dtype=weight.dtype,
+    )
+    new: nn.Module = separable
+    if kernel.before is not None:
+        new = PaddedFirst(OrderedDict(pad=kernel.before, convolution=separable))
+        describe(new, separable, getattr(old, "padding", conv.padding))
+    return new.train(old.training), separable
+
+
+class PaddedFirst(nn.Sequential):
+    """A padding that torch's convolution cannot do, then what takes the place of a convolution."""
+
+    @property
+    def weight(self) -> Tensor:
+        """Of the convolution."""
+        weight: Tensor = self._modules["convolution"].weight  # type: ignore[assignment]
+        return weight
+
+    @property
+    def bias(self) -> Tensor | None:
+        """Of the convolution."""
+        bias: Tensor | None = self._modules["convolution"].bias  # type: ignore[assignment]
+        return bias
+
+
+def with_others(
+    root: nn.Module, new: Mapping[Any, nn.Module], kept: Mapping[Any, Any]
+) -> tuple[nn.Module, dict[int, Any]]:
+    """Return a copy of a model with other convolutions in place of some, and the copy's memo.
+
+    Args:
+        root: Left as it is.
+        new: What takes the place of convolutions; it gets the hooks of their forward.
+        kept: What else stands for something of the model in the copy.
+
+    Raises:
+        InputError: It cannot be copied.
+    """
+    copy, memo = copied(root, {**kept, **new})
+    carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
+    return copy, memo
+
+
+def describe(module: nn.Module, conv: Any, padding: Shape | str) -> None:
+    """Give a module in place of a convolution the attributes that tell its shape."""
+    for name in ("in_channels", "out_channels", "kernel_size", "stride", "dilation", "groups"):
+        setattr(module, name, getattr(conv, name))
+    module.padding = padding  # type: ignore[assignment]
+
+
+# -- hooks
+
+
+def own_hooks(module: nn.Module) -> list[Any]:
+    """Return what sees the input or the result of a module, but for hooks that compute weights."""
+    return [
+        hook
+        for name in ("_forward_pre_hooks", "_forward_hooks")
+        for hook in _kept_hooks(module, name).values()
+    ]
+
+
+def carry_hooks(new: Mapping[Any, nn.Module], copied_by: Callable[[Any], Any]) -> None:
+    """Give modules in place of others the hooks of their forward, but not those of weights.
+
+    Args:
+        new: By the old ones.
+        copied_by: Returns a copy of hooks that knows the new modules.
+    """
+    for old, replacement in new.items():
+        for name in _FORWARD_HOOKS:
+            getattr(replacement, name).update(copied_by(_kept_hooks(old, name)))
+
+
+def _kept_hooks(old: nn.Module, name: str) -> dict[Any, Any]:
+    """Return hooks of a forward, without those that make weights, or shapes of a lazy module."""
+    return {
+        key: hook
+        for key, hook in getattr(old, name).items()
+        if not isinstance(hook, OF_WEIGHTS)
+        and getattr(hook, "__func__", None) is not LazyModuleMixin._infer_parameters
+    }
+
+
+_FORWARD_HOOKS = tuple(name for name in vars(nn.Module()) if name.startswith("_forward_"))

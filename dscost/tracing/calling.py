@@ -1,0 +1,56 @@
+"""How a model is called while somebody watches: one at a time, by its forward, nothing compiled."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from threading import RLock
+from typing import Any
+
+import torch
+from torch import nn
+
+from dscost.tracing.inputs import Arguments
+
+_turn = RLock()
+
+
+def one_at_a_time() -> AbstractContextManager[object]:
+    """Return what is entered to trace: dispatch modes keep process-wide flags, so two threads take turns."""
+    return _turn
+
+
+def _free_the_turn() -> None:
+    """Let a process trace that was forked while another thread of its parent did: nobody here will end that turn."""
+    global _turn
+    _turn = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_the_turn)
+
+
+def called(model: nn.Module, arguments: Arguments) -> Any:
+    """Return what the forward of a model and its hooks give.
+
+    Whatever else its class means by being called.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        return model(*arguments.args, **arguments.kwargs)
+    return nn.Module.__call__(model, *arguments.args, **arguments.kwargs)
+
+
+@contextmanager
+def nothing_compiles() -> Iterator[None]:
+    """Run compiled functions as they were written; without a compiler imported there are none."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def dry_run(model: nn.Module, arguments: Arguments) -> None:
+    """Run a model once for what it does to itself."""
+    with torch.device("meta"), torch.no_grad():
+        called(model, arguments)

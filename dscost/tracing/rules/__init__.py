@@ -1,0 +1,33 @@
+"""What torch's operators cost: one rule for each, in the file of its family."""
+
+from dscost.tracing.rules import attention, convolutions, products, recurrent  # noqa: F401
+from dscost.tracing.rules.free import FOURIER, MEAN
+from dscost.tracing.rules.table import (
+    ELEMENTWISE,
+    FORMULAS,
+    FREE,
+    Rule,
+    gradient_macs,
+    register_formula,
+    word_of,
+)
+
+__all__ = [
+    "ELEMENTWISE",
+    "FORMULAS",
+    "FOURIER",
+    "FREE",
+    "MEAN",
+    "Rule",
+    "gradient_macs",
+    "register_formula",
+    "replaced",
+    "word_of",
+]
+
+_OURS = dict(FORMULAS)
+
+
+def replaced() -> set[str]:
+    """Return the operators whose formula a user has given."""
+    return {operator for operator, rule in FORMULAS.items() if _OURS.get(operator) is not rule}

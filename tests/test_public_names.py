@@ -1,0 +1,150 @@
+"""What is stable: the names of `dscost`, `dscost.nn`, `dscost.pages` and, for one release, `dscost.specs`."""
+
+import ast
+import inspect
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+import dscost
+from dscost.errors import InputError, UnknownArgumentError
+
+ROOT = Path(dscost.__file__).parent
+HOUSE = ROOT.parent
+STABLE = ("dscost", "dscost.nn", "dscost.pages", "dscost.specs")
+FUNCTIONS = [name for name in dscost.__all__ if isinstance(getattr(dscost, name), FunctionType)]
+WITH_KEYWORDS = [name for name in FUNCTIONS if name != "register_formula"]
+
+
+def imports_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the module and the name of everything that is imported from dscost."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "dscost":
+            yield from ((str(node.module), one.name) for one in node.names)
+
+
+def imported_for_types() -> dict[str, str]:
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    return {name: module for module, name in imports_of(block)}
+
+
+def test_the_three_lists_of_public_names_are_one() -> None:
+    assert imported_for_types() == dscost._HOMES
+    assert sorted(dscost.__all__) == sorted([*dscost._HOMES, "__version__"])
+    assert dir(dscost) == sorted(dscost.__all__)
+
+
+@pytest.mark.parametrize("module", STABLE)
+def test_every_public_name_is_there_and_says_what_it_is(module: str) -> None:
+    public = import_module(module)
+    assert public.__all__
+    for name in public.__all__:
+        assert inspect.getdoc(getattr(public, name)) or name == "__version__", name
+
+
+def test_a_name_that_is_not_public_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="module 'dscost' has no attribute 'analyse'"):
+        dscost.analyse  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_importing_dscost_imports_nothing_of_it() -> None:
+    code = "import sys, dscost; print(*sorted(one for one in sys.modules if 'dscost' in one))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["dscost"]
+
+
+# -- functions
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_argument_has_a_type_and_is_explained(name: str) -> None:
+    function = getattr(dscost, name)
+    arguments = inspect.signature(function).parameters
+    _, _, rest = (inspect.getdoc(function) or "").partition("\nArgs:\n")
+    explained = re.findall(r"^    (\w+): ", rest.partition("\n\n")[0], flags=re.MULTILINE)
+    assert explained == list(arguments)
+    for argument in arguments.values():
+        assert argument.annotation is not argument.empty, argument.name
+        assert argument.kind is not argument.VAR_KEYWORD, argument.name
+
+
+@pytest.mark.parametrize("name", WITH_KEYWORDS)
+def test_a_misspelt_keyword_names_the_nearest(name: str) -> None:
+    function = getattr(dscost, name)
+    last = [
+        one.name
+        for one in inspect.signature(function).parameters.values()
+        if one.kind is not one.VAR_POSITIONAL
+    ][-1]
+    expected = re.escape(f"unknown argument '{last}s' (did you mean '{last}'?)")
+    with pytest.raises(InputError, match=expected):
+        function(**{f"{last}s": 1})
+    with pytest.raises(TypeError, match=expected):  # as of any function of Python
+        function(**{f"{last}s": 1})
+    assert issubclass(UnknownArgumentError, (InputError, TypeError))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_can_be_sent_to_another_process(name: str) -> None:
+    function = getattr(dscost, name)
+    assert pickle.loads(pickle.dumps(function)) is function
+
+
+def test_arguments_may_be_given_by_place_or_by_name() -> None:
+    by_place = dscost.layer(64, 128, 3, stride=2)
+    by_name = dscost.layer(in_channels=64, out_channels=128, kernel_size=3, stride=2)
+    assert by_place == by_name
+    by_place = dscost.analyze("resnet18", (1, 3, 160, 160))
+    assert by_place == dscost.analyze("resnet18", input=(1, 3, 160, 160))
+    by_place = dscost.compare("resnet18", "resnet34")
+    assert by_place == dscost.compare(["resnet18", "resnet34"])
+    assert by_place == dscost.compare(targets=("resnet18", "resnet34"))
+
+
+def test_what_is_given_is_not_assumed() -> None:
+    assumed = dscost.layer(64, 128, 3).assumed
+    assert "stride" in assumed
+    given = dscost.layer(64, 128, 3, stride=1).assumed
+    assert set(assumed) - set(given) == {"stride"}
+
+
+# -- what is not stable
+
+
+def python_for_users() -> Iterator[tuple[str, str]]:
+    """Yield the Python that users are shown."""
+    for page in ("README.md", *map(str, (HOUSE / "configs").rglob("README.md"))):
+        text = (HOUSE / page).read_text(encoding="utf-8")
+        for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)):
+            yield f"{page}:{number}", block
+    for path in (HOUSE / "examples").glob("*.py"):
+        yield path.name, path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in python_for_users()])
+def test_users_are_shown_what_is_stable(code: str) -> None:
+    tree = ast.parse(code)
+    for module, name in imports_of(tree):
+        assert module in STABLE, module
+        assert name in import_module(module).__all__, name
+    for node in ast.walk(tree):
+        of_dscost = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        if of_dscost and node.value.id == "dscost":  # type: ignore[attr-defined]
+            assert node.attr in [*dscost.__all__, "nn"], node.attr  # type: ignore[attr-defined]
+
+
+def test_a_wing_says_what_others_use_of_it() -> None:
+    for path in ROOT.rglob("*.py"):
+        for module, name in imports_of(ast.parse(path.read_text(encoding="utf-8"))):
+            place = HOUSE / module.replace(".", "/")
+            is_wing = module != "dscost" and (place / "__init__.py").exists()
+            if is_wing and not (place / f"{name}.py").exists() and not (place / name).is_dir():
+                assert name in import_module(module).__all__, f"{path}: {module}.{name}"

@@ -1,0 +1,186 @@
+"""What every command's result can do from Python: one line, a table, Markdown, files; and no tuple."""
+
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from program import run
+
+import dscost
+from dscost.devices.sheets import find_device
+from dscost.errors import InputError, OutputError
+from dscost.reports.result import Result
+
+BUDGET = """\
+version: 1
+models:
+  - {target: resnet18, limits: {params: 11M, macs: 2G}}
+"""
+
+
+class Case(NamedTuple):
+    """A result, the command line that shows it, and its line."""
+
+    make: Callable[[], Any]
+    command: tuple[str, ...]
+    line: str
+
+
+CASES = {
+    "layer": Case(
+        lambda: dscost.layer(256, 256, 3),
+        ("layer", "--cin", "256", "--cout", "256", "-k", "3", "--no-time"),
+        "<Report Conv2d 256 → 256, 3×3: 589.8k params, 115.6M MACs>",
+    ),
+    "model": Case(
+        lambda: dscost.analyze("resnet18"),
+        ("model", "resnet18", "--no-time"),
+        "<Report resnet18: 11.69M params, 1.814G MACs>",
+    ),
+    "comparison": Case(
+        lambda: dscost.compare("resnet18", "resnet34", "resnet50"),
+        ("compare", "resnet18", "resnet34", "resnet50"),
+        "<Comparison resnet34, resnet50 against resnet18>",
+    ),
+    "check": Case(
+        lambda: dscost.check("budget.yaml"),
+        ("check", "budget.yaml"),
+        "<CheckResult budget.yaml: 1 model, over budget>",
+    ),
+    "verification": Case(
+        lambda: dscost.verify("resnet18"),
+        ("verify", "resnet18"),
+        "<Verification resnet18: 1,814,073,344 MACs, FlopCounterMode 1,814,073,344>",
+    ),
+    "device": Case(
+        lambda: find_device("t4", "float32"),
+        ("device", "t4"),
+        "<Ceilings NVIDIA T4: 8,100 GFLOP/s in float32, 320.0 GB/s>",
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _beside_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "budget.yaml").write_text(BUDGET)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
+
+
+def test_a_result_shows_what_its_command_prints(case: Case) -> None:
+    result = case.make()
+    assert repr(result) == case.line
+    assert f"{result}\n" == run(*case.command).stdout
+    assert result.to_markdown() == run(*case.command, "--format", "markdown").stdout
+
+
+def test_a_result_is_saved_as_its_command_saves_it(case: Case) -> None:
+    result = case.make()
+    for name in ("costs.csv", "costs.md", "costs.txt"):
+        run(*case.command, "-o", f"by_command_{name}")
+        result.save(name)
+        assert Path(name).read_bytes() == Path(f"by_command_{name}").read_bytes()
+    result.save(Path("costs.json"))
+    by_command = json.loads(run(*case.command, "--json").stdout)
+    saved = json.loads(Path("costs.json").read_text())
+    assert saved.pop("command", None) == {"layer": "analyze", "model": "analyze"}.get(
+        by_command.get("command"), by_command.get("command")
+    )
+    by_command.pop("command", None)
+    assert saved == by_command
+
+
+def test_a_file_of_no_format_is_refused_and_not_begun(case: Case) -> None:
+    with pytest.raises(InputError, match=r"no format is written to \.tex files \(known: \.txt, "):
+        case.make().save("costs.tex")
+    assert not Path("costs.tex").exists()
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(case: Case) -> None:
+    with pytest.raises(OutputError, match="missing"):
+        case.make().save("missing/costs.csv")
+
+
+def test_a_result_is_no_tuple(case: Case) -> None:
+    result = case.make()
+    assert not isinstance(result, tuple)
+    assert not hasattr(result, "count")
+    assert not hasattr(result, "index")
+    for use in (len, iter, list, lambda one: one[0]):
+        with pytest.raises(TypeError):
+            use(result)
+
+
+def test_a_result_is_frozen(case: Case) -> None:
+    result = case.make()
+    field = result._fields[0]
+    with pytest.raises(AttributeError, match=f"is frozen: {field} cannot be set"):
+        setattr(result, field, None)
+    with pytest.raises(AttributeError, match=f"is frozen: {field} cannot be deleted"):
+        delattr(result, field)
+    with pytest.raises(AttributeError, match="is frozen: colour cannot be set"):
+        result.colour = "red"
+
+
+def test_results_are_equal_by_value_however_they_were_copied(case: Case) -> None:
+    result = case.make()
+    assert result == case.make()
+    for other in (pickle.loads(pickle.dumps(result)), copy.copy(result), copy.deepcopy(result)):
+        assert other == result
+        assert type(other) is type(result)
+    field = result._fields[0]
+    assert result._replace(**{field: "another"}) != result
+    assert getattr(result, field) != "another"
+    assert result != tuple(vars(result).values())
+
+
+def test_a_dictionary_has_what_json_has(case: Case) -> None:
+    assert json.loads(json.dumps(case.make().to_dict()))
+
+
+# -- the record below them
+
+
+class Pair(Result):
+    """Two figures."""
+
+    left: int
+    right: int = 2
+
+    def in_a_line(self) -> str:
+        return f"{self.left} and {self.right}"
+
+
+def test_a_result_takes_its_fields_by_place_or_by_name() -> None:
+    assert Pair(1) == Pair(1, 2) == Pair(right=2, left=1)
+    assert hash(Pair(1)) == hash(Pair(right=2, left=1))
+    assert Pair(1) != Pair(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [((), {}), ((1, 2, 3), {}), ((1,), {"left": 1}), ((1,), {"rigth": 2})],
+    ids=["too few", "too many", "one twice", "one that is none"],
+)
+def test_a_result_refuses_what_are_not_its_fields(values: Any, named: Any) -> None:
+    with pytest.raises(TypeError, match="Pair takes each of these once: left, right"):
+        Pair(*values, **named)
+
+
+def test_what_a_line_says_harms_no_terminal() -> None:
+    line = repr(dscost.layer(8, 8, 3)._replace(target="a\x1b[2Jb"))
+    assert line.startswith(r"<Report a\x1b[2Jb: ")
+
+
+def test_an_empty_mapping_stays_read_only_when_it_is_copied() -> None:
+    report = copy.deepcopy(dscost.layer(8, 8, 3))
+    with pytest.raises(TypeError):
+        report.latency["cpu"] = None  # type: ignore[index]
