@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dscost.analysis.verifying import Verification, verify
     from dscost.budgets.checking import check
     from dscost.budgets.findings import CheckResult
+    from dscost.budgets.keeping import baseline, save_baseline, update_baseline
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
     from dscost.converting.convert import conversion, convert, plan
@@ -36,6 +37,7 @@ __all__ = [
     "Verification",
     "__version__",
     "analyze",
+    "baseline",
     "check",
     "compare",
     "conv2d",
@@ -46,6 +48,8 @@ __all__ = [
     "register_formula",
     "register_renderer",
     "register_variant",
+    "save_baseline",
+    "update_baseline",
     "verify",
 ]
 """What is stable, together with `dscost.nn` and, for one release, `dscost.specs`: what else there is
@@ -59,6 +63,7 @@ _HOMES = {
     "Report": "dscost.reports.records",
     "Verification": "dscost.analysis.verifying",
     "analyze": "dscost.analysis",
+    "baseline": "dscost.budgets.keeping",
     "check": "dscost.budgets.checking",
     "compare": "dscost.comparing.targets",
     "conv2d": "dscost.layers.convolution",
@@ -69,6 +74,8 @@ _HOMES = {
     "register_formula": "dscost.tracing.rules",
     "register_renderer": "dscost.rendering",
     "register_variant": "dscost.layers.variants",
+    "save_baseline": "dscost.budgets.keeping",
+    "update_baseline": "dscost.budgets.keeping",
     "verify": "dscost.analysis.verifying",
 }
 

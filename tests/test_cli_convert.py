@@ -14,8 +14,7 @@ from torch import nn
 import dscost
 from dscost.analysis.choice_timing import AS_IS, ChoiceTimes, Seconds
 from dscost.cli import run
-from dscost.converting import convert as converting
-from dscost.converting import deciding
+from dscost.converting import deciding, reporting
 from dscost.converting.loading import Subject
 from dscost.converting.plan_file import read_plan
 from dscost.converting.sites import Site
@@ -173,7 +172,7 @@ def test_weights_that_another_layer_has_too_stay_beside_the_new_ones(
 def test_a_goal_that_the_converted_model_misses_is_said_to_be_missed(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(converting, "time_both", lambda *_, **__: (1.0, Speedup(0.5, (0.4, 0.6))))
+    monkeypatch.setattr(reporting, "time_both", lambda *_, **__: (1.0, Speedup(0.5, (0.4, 0.6))))
     goal = ["--goal", "latency_s=0.9x", "--time-budget", "2s", "--threads", "1"]
     monkeypatch.setattr(deciding, "layer_times", _made_up_times)
     assert run(["convert", "net.py:make", *INPUT, *goal]) == 0
@@ -194,7 +193,7 @@ def test_a_goal_that_the_converted_model_misses_is_said_to_be_missed(
         ((1.0, Speedup(1.1, (1.09, 1.105))), False),
         (None, None),
     ):
-        monkeypatch.setattr(converting, "time_both", lambda *_, found=found, **__: found)
+        monkeypatch.setattr(reporting, "time_both", lambda *_, found=found, **__: found)
         assert run(["convert", "net.py:make", *INPUT, *goal]) == 0
         told = capsys.readouterr().out
         assert {True: "← goal\n", None: "← goal, unsure\n", False: "← goal, missed\n"}[

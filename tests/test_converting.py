@@ -731,7 +731,6 @@ def _emptied(part: nn.Module) -> None:
         ({"input": (1, 3, 9, 9)}, "cannot be run on"),
         ({"input": iter(())}, "^input gives nothing: expected at least one input$"),
     ],
-    ids=str,
 )
 def test_arguments_that_cannot_be_meant_are_refused(options: dict[str, Any], message: str) -> None:
     module = nn.Sequential(nn.Conv2d(4, 8, 3), nn.Conv2d(8, 8, 1))

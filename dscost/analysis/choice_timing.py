@@ -1,4 +1,4 @@
-"""How long a model takes, also converted, and each of its convolutions as it is and separable at several ranks."""
+"""How long a model takes, also converted, and its convolutions as they are and at every rank."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -141,7 +141,7 @@ def time_both(
     dtype: str,
     progress: Progress | None = None,
 ) -> tuple[float, Speedup] | None:
-    """Return the seconds of the first of two models, and the speedup of the second by turns with it.
+    """Return the seconds of the first of two models, and the speedup of the second beside it.
 
     Where they could not be timed, return `None`.
 
@@ -231,14 +231,14 @@ def _measured(
         by_conv.setdefault(one.key, {})[rank] = result
     if len(compared) < len(wanted):
         bench.warn(
-            f"{len(wanted) - len(compared)} of {len(wanted)} choices of the distinct layers were predicted: "
-            f"they were not timed within {bench.budget}."
+            f"{len(wanted) - len(compared)} of {len(wanted)} choices of the distinct layers were "
+            f"predicted: they were not timed within {bench.budget}."
         )
     return {key: _paired(results) for key, results in by_conv.items()}
 
 
 def _paired(results: Mapping[int, Comparison]) -> dict[int, Seconds]:
-    """Return the time of a convolution as it is, and by rank what the speedups of those timed by turns with it say.
+    """Return the time of a convolution as it is, and by rank what speedups beside it say.
 
     The machine may have been slower during one comparison than during another; a speedup does not
     know.
@@ -289,7 +289,7 @@ def _lacks(
 def _completed(
     one: Timeable, measured: Mapping[int, Seconds], ceilings: Ceilings | None, setting: Setting
 ) -> dict[int, Seconds]:
-    """Return a time for every rank, and of the convolution as it is; nothing where nothing can be said."""
+    """Return a time for every rank and as it is; nothing where nothing can be said."""
     predicted = {
         rank: _predicted_s(_stages(one, rank, setting), ceilings, setting)
         for rank in (AS_IS, *one.ranks)
@@ -310,7 +310,7 @@ def _completed(
 
 
 def _on_line(rank: int, ranks: Sequence[int], measured: Mapping[int, Seconds]) -> float:
-    """Return the time of a rank on the line through the two timed ones around it, or the nearest two."""
+    """Return the time of a rank on the line through the two timed ones that are nearest."""
     at = min(max(1, sum(known < rank for known in ranks)), len(ranks) - 1)
     left, right = ranks[at - 1], ranks[at]
     slope = (measured[right].seconds - measured[left].seconds) / (right - left)

@@ -1,1 +1,1 @@
-"""Converting: a module made depthwise-separable, its weights included, and the plan of which layers to convert."""
+"""Converting: a module made depthwise-separable, weights included, by a plan of what to convert."""

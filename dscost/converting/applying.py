@@ -1,4 +1,4 @@
-"""Decided sites → the same model with its convolutions made depthwise-separable, weights included."""
+"""Decided sites → the same model with depthwise-separable convolutions, weights included."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,7 +57,7 @@ def applied(
     method: str = "svd",
     keeps_tensors: bool = False,
 ) -> Conversion:
-    """Return a copy of a model with a depthwise-separable convolution at every site that has a rank.
+    """Return a copy of a model with depthwise-separable convolutions at the sites with a rank.
 
     Args:
         root: Left as it is.

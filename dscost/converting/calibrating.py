@@ -3,10 +3,10 @@
 What a layer sees is far from white: neighbouring pixels are alike, some channels are dead. So
 distance is measured in the outputs. The filters of an input channel come of the singular value
 decomposition of its matrix weighed by the second moments of its patches (`Decomposition`), which
-takes the channels for uncorrelated; mixing weights then are those of least squares over all channels of a
-group at once. The filters of the plain decomposition, their mixing weights fitted likewise, are
-tried as well, and the better of both is taken, so that no layer is worse on the calibration inputs
-than it would be without them.
+takes the channels for uncorrelated; mixing weights then are those of least squares over all
+channels of a group at once. The filters of the plain decomposition, their mixing weights fitted
+likewise, are tried as well, and the better of both is taken, so that no layer is worse on the
+calibration inputs than it would be without them.
 
 Inputs of a layer are those that it has in the model as given, every other layer untouched.
 Everything is summed up in float64 on the CPU, in two passes over the inputs; a bias has no part in
@@ -107,7 +107,7 @@ def _run(
     batches: Sequence[Arguments],
     look: Callable[[Site, Tensor], None],
 ) -> None:
-    """Run a model and look at the padded input of every call of some modules, one image at a time."""
+    """Run a model and look at the padded input of every call of some modules, image by image."""
 
     def hook(
         module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
@@ -158,7 +158,7 @@ class _Moments:
         return bool(self._sums.isfinite().all())
 
     def normalised(self) -> Tensor:
-        """Return the moments, `(M, Kh·Kw, Kh·Kw)`, of mean 1 on each diagonal; positive definite for any data."""
+        """Return the moments `(M, Kh·Kw, Kh·Kw)`, of mean 1 on each diagonal; positive definite."""
         area = self._sums.shape[-1]
         mean = self._sums.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
         eye = torch.eye(area, dtype=torch.float64, device="cpu")
@@ -167,7 +167,7 @@ class _Moments:
 
 
 def _patches(image: Tensor, kernel: Kernel) -> Iterator[tuple[slice, Tensor]]:
-    """Yield ranges of channels, and what the windows of a kernel see of them, `(channels, Kh·Kw, positions)`."""
+    """Yield ranges of channels, and their patches, `(channels, Kh·Kw, positions)`."""
     conv = kernel.conv
     steps = image.stride()[2:]
     spread = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
@@ -206,7 +206,7 @@ class _Fit:
         self._rr = self.energy = 0.0
 
     def add(self, image: Tensor, y: Tensor, kernel: Kernel) -> None:
-        """Take in a padded image `(1, M, H, W)`, and what the layer makes of it, `(1, N, H', W')`."""
+        """Take in a padded image `(1, M, H, W)`, and what comes of it, `(1, N, H', W')`."""
         # of patches: torch's depthwise convolution in float64 takes ten times as long
         z = torch.cat(
             [self._filters[channels] @ patches for channels, patches in _patches(image, kernel)]

@@ -194,7 +194,7 @@ def total_error(errors: Sequence[float]) -> float:
 
 
 def reached(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
-    """Return the choice of least error that meets a goal; for one of error, that of the fewest MACs.
+    """Return the choice of least error that meets a goal, or of the fewest MACs within an error.
 
     Args:
         goal: What to reach.
@@ -238,7 +238,7 @@ def meets(goal: Goal, figures: Figures, as_is: Figures, error: float) -> bool:
 def applied(
     decisions: Mapping[str, Decision], layers: Sequence[Options], as_is: Figures
 ) -> Planned:
-    """Return what decisions come to; a rank above the largest means that, and no name to keep it."""
+    """Return what decisions come to; a rank above the largest means that one."""
     chosen = []
     for options in layers:
         decision = decisions.get(options[0].names[0], KEEP)

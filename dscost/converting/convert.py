@@ -1,17 +1,16 @@
 """A target → the same model depthwise-separable, with its plan and what came of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import nn
 
-from dscost.analysis import AS_STATED, Request, count
-from dscost.analysis.choice_timing import time_both
+from dscost.analysis import AS_STATED, Request
 from dscost.converting.applying import Conversion, applied, undisturbed
-from dscost.converting.choosing import Figures, Goal, meets, parse_goal, trade_off
-from dscost.converting.deciding import Decided, at_rank, by_plan, for_goal
+from dscost.converting.choosing import parse_goal
+from dscost.converting.deciding import at_rank, by_plan, for_goal
 from dscost.converting.loading import (
     Subject,
     arguments_for,
@@ -21,15 +20,11 @@ from dscost.converting.loading import (
 )
 from dscost.converting.plan_file import Decision, Plan, plan_of
 from dscost.converting.rehearsing import guessed_arguments, without_needed
-from dscost.converting.results import Converted, Latency, LayerOutcome, Outcome, commented
+from dscost.converting.reporting import Result, done, measured
 from dscost.converting.sites import MIN_CHANNELS, Site, Where, survey, traced_on
 from dscost.errors import InputError, UnknownNameError
 from dscost.foreign.parts import unwrapped
 from dscost.layers.convolution import not_within, require
-from dscost.notation.inputs import inputs_of
-from dscost.notation.units import format_seconds
-from dscost.reports.figures import Cost
-from dscost.reports.records import Speedup
 from dscost.timing import Progress, TimingOptions
 from dscost.tracing import Arguments, Trace
 
@@ -37,24 +32,6 @@ METHODS = ("svd", "random")
 
 Target = str | PathLike[str] | nn.Module
 Planning = Plan | Mapping[str, Decision] | str | PathLike[str]
-
-
-class Result(NamedTuple):
-    """A converted model.
-
-    Args:
-        module: A new one.
-        plan: What was done.
-        converted: What came of it.
-    """
-
-    module: nn.Module
-    plan: Plan
-    converted: Converted
-
-    def plan_text(self) -> str:
-        """Return the plan as YAML, with its figures as comments."""
-        return commented(self.plan, self.converted.outcome)
 
 
 def convert(
@@ -73,10 +50,10 @@ def convert(
     Each becomes a `dscost.nn.DepthwiseSeparableConv2d` (1d, 3d) on its device, of its dtype,
     layout, mode and need of gradients, with the hooks of its forward. A module that the model holds
     more than once is converted once; weights that modules share stay shared. Transposed, 1×1 and
-    depthwise convolutions stay as they are. So does one that does more than pad and convolve, in its
-    class, a patched forward or a hook that would do something else to what takes its place; and one
-    of which the model reads what a replacement has not, such as its weights. `conversion` has the
-    reasons.
+    depthwise convolutions stay as they are. So does one that does more than pad and convolve, in
+    its class, a patched forward or a hook that would do something else to what takes its place; and
+    one of which the model reads what a replacement has not, such as its weights. `conversion` has
+    the reasons.
 
     At full rank the model returns what it did: with an input, copies of both are run on it and
     compared, in the mode of inference; on random values if only a shape is given, unless it is
@@ -138,7 +115,7 @@ def conversion(
     min_channels: int = MIN_CHANNELS,
     trust: bool = False,
 ) -> Conversion:
-    """Return what `convert` returns, with what became of each convolution: kept or not, error, costs.
+    """Return what `convert` does, with what became of each convolution: its error and costs.
 
     Args:
         target: An `nn.Module`, which is left as it is, or any target of the command line; this and
@@ -255,15 +232,15 @@ def convert_target(
     _check_one_way(goal=goal, rank=rank, plan=plan, where=where, min_channels=min_channels)
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
-    naming_input: AbstractContextManager[None] = nullcontext()
-    if given is not None and request.input is None and given.inputs:
-        request = request._replace(input=inputs_of(given.inputs))
-        naming_input = given.naming_its_input()
     timing = timing or TimingOptions()
-    with naming_input:
-        subject = load_subject(
-            target, request, weights=weights, ignore_extra=ignore_extra, seed=timing.seed
-        )
+    subject = load_subject(
+        target,
+        request,
+        plan=given,
+        weights=weights,
+        ignore_extra=ignore_extra,
+        seed=timing.seed,
+    )
     if progress:
         progress(0.0, "looking at weights")
     with subject.importing():
@@ -277,10 +254,10 @@ def convert_target(
                 decided = at_rank(subject, sites, rank or 1)
             else:
                 decided = for_goal(subject, sites, wanted, timing, progress)
-        result = _done(subject, sites, decided, every_layer=every_layer)
+        result = done(subject, sites, decided, every_layer=every_layer)
         if wanted is None or wanted.metric != "latency_s":
             return result
-        return _measured(subject, result, wanted, timing, progress)
+        return measured(subject, result, wanted, timing, progress)
 
 
 # -- what was given
@@ -339,11 +316,7 @@ def _made(
     if isinstance(target, nn.Module):
         return unwrapped(target), input, nullcontext
     stated = None if gives_several(input) else input
-    naming_input: AbstractContextManager[None] = nullcontext()
-    if stated is None and plan is not None and plan.inputs:
-        stated, naming_input = inputs_of(plan.inputs), plan.naming_its_input()
-    with naming_input:
-        subject = load_subject(target, Request(stated, trust=trust))
+    subject = load_subject(target, Request(stated, trust=trust), plan=plan)
     return subject.module, input if gives_several(input) else subject.arguments, subject.importing
 
 
@@ -366,143 +339,3 @@ def _surveyed_subject(
 ) -> tuple[Site, ...]:
     with undisturbed():
         return _surveyed(subject.module, subject.traced, subject.arguments, where, min_channels)
-
-
-# -- doing it, and what came of it
-
-
-def _done(
-    subject: Subject, sites: Sequence[Site], decided: Decided, *, every_layer: bool
-) -> Result:
-    plan, planned = decided.plan, decided.planned
-    with undisturbed():
-        done = applied(
-            subject.module,
-            [site.decided(plan.layers) for site in sites],
-            tried=subject.arguments,
-            batches=subject.batches,
-            keeps_tensors=subject.is_own,
-        )
-    after = count(done.module, Request(subject.arguments)).report.totals.as_is
-    outcome = Outcome(
-        target=subject.target,
-        source=subject.source,
-        inputs=subject.inputs,
-        weights=subject.weights,
-        goal=decided.goal and decided.goal.text,
-        is_met=_is_met(decided, after),
-        plan=plan.layers,
-        error=planned.error,
-        gap=planned.gap,
-        before=subject.cost,
-        after=after,
-        latency=_whole_latency(decided),
-        layers=tuple(_with_plan(one, decided) for one in done.layers),
-        curve_metric=decided.metric,
-        curve=trade_off(decided.layers, decided.as_is, decided.metric, planned),
-        notes=(*subject.notes, *decided.notes, *_dearer(done.layers), *_unexpected(decided, after)),
-        explanations=subject.explanations,
-    )
-    return Result(done.module, plan, Converted(outcome, decided.environment, every_layer))
-
-
-def _with_plan(layer: LayerOutcome, decided: Decided) -> LayerOutcome:
-    """Return what became of a layer, with what the plan had to do with it."""
-    chosen = decided.planned.chosen.get(layer.name)
-    if chosen is None:
-        return layer
-    keeping = {options[0].names[0]: options[0] for options in decided.layers}
-    kept, latency = keeping.get(layer.name), None
-    if kept and kept.latency_s and chosen.latency_s is not None:
-        predicted = kept.is_predicted or chosen.is_predicted
-        latency = Latency(kept.latency_s, chosen.latency_s, predicted)
-    return layer._replace(planned=True, latency=latency)
-
-
-def _dearer(layers: Sequence[LayerOutcome]) -> Iterator[str]:
-    """Yield how many converted layers cost more than before, if some do."""
-    done = [one for one in layers if one.converted]
-    macs = sum(bool(one.before and one.after and one.after.macs > one.before.macs) for one in done)
-    params = sum((one.params_after or 0) > (one.params_before or 0) for one in done)
-    counts = {"MACs": macs, "params": params}
-    for number in dict.fromkeys(filter(None, counts.values())):
-        figures = " and ".join(figure for figure, dearer in counts.items() if dearer == number)
-        layer = "layer" if len(done) == 1 else "layers"
-        costs = "costs" if number == 1 else "cost"
-        yield f"{number} of {len(done)} converted {layer} {costs} more {figures} than before."
-
-
-def _unexpected(decided: Decided, after: Cost) -> Iterator[str]:
-    """Yield that the converted model costs something else than planned for a goal, if so."""
-    expected = decided.planned.figures
-    if decided.goal and (after.params, after.macs) != (expected.params, expected.macs):
-        yield (
-            f"The plan expected {expected.params:,} params and {expected.macs:,} MACs, "
-            f"the converted model has {after.params:,} and {after.macs:,}: "
-            "layers compute their weights, or share them with others that stay."
-        )
-
-
-def _is_met(decided: Decided, after: Cost) -> bool | None:
-    """Return whether the converted model meets the goal; unknown of a time not measured."""
-    planned = decided.planned
-    if decided.goal is None or (decided.metric == "latency_s" and planned.converted):
-        return None
-    figures = planned.figures._replace(params=after.params, macs=after.macs)
-    return meets(decided.goal, figures, decided.as_is, planned.error)
-
-
-def _whole_latency(decided: Decided) -> Latency | None:
-    before_s, after_s = decided.as_is.latency_s, decided.planned.figures.latency_s
-    if before_s is None or after_s is None:
-        return None
-    return Latency(before_s, after_s, is_predicted=decided.planned.converted > 0)
-
-
-def _measured(
-    subject: Subject,
-    result: Result,
-    goal: Goal,
-    timing: TimingOptions,
-    progress: Progress | None,
-) -> Result:
-    """Return the result with the time of the converted model itself, beside what was promised."""
-    outcome = result.converted.outcome
-    latency = outcome.latency
-    assert latency is not None
-    if not latency.is_predicted:
-        return result
-    found = time_both(
-        (subject.module, result.module),
-        subject.arguments,
-        subject.cost,
-        timing,
-        dtype=subject.dtype,
-        progress=progress,
-    )
-    if found is None:
-        return result
-    before_s, speedup = found
-    after_s = before_s / speedup.median
-    promised = latency.after_s / latency.before_s
-    note = (
-        f"Timed by turns, the whole model takes {format_seconds(before_s)} as it is and "
-        f"{format_seconds(after_s)} converted, {after_s / before_s:.3f} times as long; "
-        f"its layers promised {promised:.3f}."
-    )
-    outcome = outcome._replace(
-        latency=Latency(before_s, after_s, is_predicted=False),
-        is_met=_is_met_by(goal, before_s, speedup, outcome),
-        notes=(*outcome.notes, note),
-    )
-    return result._replace(converted=result.converted._replace(outcome=outcome))
-
-
-def _is_met_by(goal: Goal, before_s: float, speedup: Speedup, outcome: Outcome) -> bool | None:
-    """Return whether a goal of latency is met; unknown where the speedup's interval leaves it open."""
-    as_is = Figures(outcome.before.params, outcome.before.macs, before_s)
-    usual, best = (
-        meets(goal, as_is._replace(latency_s=before_s / factor), as_is, outcome.error)
-        for factor in (speedup.median, speedup.ci95[1])
-    )
-    return True if usual else None if best else False

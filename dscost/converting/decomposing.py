@@ -68,9 +68,9 @@ class Decomposition:
     def errors(self) -> tuple[float, ...]:
         """`ε_T` for T = 1, 2, … `max_rank`: what of the norm a layer of that rank cannot have.
 
-        `ε_T = sqrt(Σ_m Σ_{i>T} s²_{m,i} / Σ_m Σ_i s²_{m,i})` of the singular values of the channels'
-        matrices. Unweighed, it is also the relative RMS error of the output for white input; it
-        says nothing of the accuracy of a network.
+        `ε_T = sqrt(Σ_m Σ_{i>T} s²_{m,i} / Σ_m Σ_i s²_{m,i})` of the singular values of the
+        matrices of the channels. Unweighed, it is also the relative RMS error of the output for
+        white input; it says nothing of the accuracy of a network.
         """
         _, _, errors = self._found
         return errors

@@ -1,4 +1,4 @@
-"""One choice per layer: the least error within a budget of cost, or the least cost within a bound of error.
+"""One choice per layer: the least error within a cost, or the least cost within an error.
 
 That is the multiple-choice knapsack problem. It is solved exactly: sums are made of whole numbers
 (a float is one over a power of two), layer after layer keeps the sums that no other sum dominates
@@ -49,7 +49,7 @@ class Selection(NamedTuple):
 def least_error(
     layers: Sequence[Sequence[Choice]], budget: Amount | Fraction, *, most_sums: int = MOST_SUMS
 ) -> Selection | None:
-    """Return the choices of least error that cost no more than a budget, of equal ones the cheapest.
+    """Return the choices of least error within a budget of cost, of equal ones the cheapest.
 
     Args:
         layers: The choices of each layer, at least one.
@@ -133,7 +133,7 @@ class _Price(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Sums over the first layers that no other one dominates, lightest first, and how each came about."""
+    """Sums over the first layers that no other dominates, lightest first, and how they came."""
 
     weights: list[int]
     values: list[int]
@@ -158,7 +158,7 @@ def _axis(figures: Sequence[Sequence[Amount]]) -> _Axis:
 def _solved(
     weights: _Axis, values: _Axis, budget: Amount | Fraction, most_sums: int
 ) -> tuple[list[int], Fraction] | None:
-    """Return the choices of least value within a budget of weight, and by how much the best may be below."""
+    """Return the choices of least value within a weight, and by how much the best may be below."""
     room = floor(Fraction(budget) * weights.denominator)
     layers = [
         _undominated([_Item(*pair, at) for at, pair in enumerate(zip(*layer, strict=True))])
@@ -179,7 +179,7 @@ def _solved(
 
 
 def _undominated(items: Sequence[_Item]) -> list[_Item]:
-    """Return the items that no other one equals or beats in both figures, lightest and worst first."""
+    """Return the items that no other equals or beats in both figures, lightest and worst first."""
     kept: list[_Item] = []
     for item in sorted(items):
         if not kept or item.value < kept[-1].value:
@@ -204,7 +204,7 @@ def _is_above(left: _Item, middle: _Item, right: _Item) -> bool:
 
 
 def _greedy(layers: Sequence[Sequence[_Item]], room: int) -> tuple[list[_Item], _Price | None]:
-    """Return a good choice, and the price of weight at which the relaxation is just within the room.
+    """Return a good choice, and the price of weight at which the relaxation just fits.
 
     The steps along the hulls are taken in the order of what they gain; from the first that does not
     fit on, those that still do are taken. There is no price where all of them fit.
@@ -287,7 +287,7 @@ def _worth(items: Sequence[_Item]) -> tuple[int, int]:
 
 
 def _extended(sums: _Sums, items: Sequence[_Item], room: int, price: _Price, limit: int) -> _Sums:
-    """Return the sums with one more layer: those within the room and the limit that no other dominates."""
+    """Return the sums with one more layer: those within room and limit that no other dominates."""
     found = []
     weight_price, value_price = price
     for item in items:

@@ -12,22 +12,29 @@ from torch import Tensor, nn
 
 from dscost.analysis import AS_STATED, Request, count, module_source
 from dscost.analysis.traced import TracedVersions
+from dscost.converting.plan_file import Plan
 from dscost.converting.weights import load_weights
 from dscost.errors import InputError
 from dscost.foreign.parts import each_parameter, unwrapped
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.building import with_values
-from dscost.notation.inputs import TensorSpec
+from dscost.notation.inputs import TensorSpec, inputs_of
 from dscost.reports.figures import Cost
 from dscost.reports.records import Input
+from dscost.sources import ModuleSource
 from dscost.tracing import Arguments, Trace, arguments_of
 
 MADE_BY_DSCOST = ("builtin", "yaml")
+OWN_NAMES = (
+    "; a model of dscost names its tensors in its own way: those of torchvision fit "
+    "torchvision:NAME"
+)
+"""What is said of weights that do not fit a model made by dscost."""
 RANDOM = ("builtin", "yaml", "torchvision", "timm")
 """Sources whose models have random weights unless a file gives others."""
 RANDOM_NOTE = (
-    "The weights are random, so there is nothing to exploit: errors at rank 1 are near sqrt(1 − (1 + K/√N)²/K²). "
-    "Those of trained weights (--weights) are smaller."
+    "The weights are random, so there is nothing to exploit: errors at rank 1 are near "
+    "sqrt(1 − (1 + K/√N)²/K²). Those of trained weights (--weights) are smaller."
 )
 
 
@@ -116,15 +123,17 @@ def load_subject(
     target: "str | PathLike[str] | nn.Module",
     request: Request = AS_STATED,
     *,
+    plan: Plan | None = None,
     weights: str | PathLike[str] | None = None,
     ignore_extra: bool = False,
     seed: int = 0,
 ) -> Subject:
-    """Return a target as a module with values: those of a file, those that its code gives it, or random ones.
+    """Return a target as a module with values: those of a file, of its own code, or random ones.
 
     Args:
         target: An `nn.Module`, which is left as it is, or any target of the command line.
         request: How it is to be counted.
+        plan: Whose input it is counted on where the request has none.
         weights: A safetensors file or a state dict for it.
         ignore_extra: Whether weights that it does not have are left out.
         seed: Of random weights.
@@ -133,27 +142,23 @@ def load_subject(
         InputError: The target or an argument is wrong, or the weights do not fit.
         UnavailableError: Something that is needed is not installed.
     """
-    source, arguments, name = module_source(target, request)
-    with own_random_numbers():
-        torch.manual_seed(seed)
-        if source.make_real is not None:
-            module = source.make_real()
-        elif source.kind == "module" and weights is None:
-            module = source.module  # it is not changed
-        else:
-            module = with_values(source.module)
-    notes, explanations = [*source.notes], []
-    if weights is not None:
-        hint = ""
-        if source.kind in MADE_BY_DSCOST:
-            hint = "; a model of dscost names its tensors in its own way: those of torchvision fit torchvision:NAME"
-        notes += load_weights(module, Path(weights), hint=hint, ignore_extra=ignore_extra)
-    elif source.kind in RANDOM:
-        explanations.append(RANDOM_NOTE)
-    elif source.make_real is not None:
-        explanations.append(f"The weights are those that {name} makes: --weights reads others.")
-    with source.importing():
-        counted = count(module, Request(arguments))
+    naming_input: AbstractContextManager[None] = nullcontext()
+    if request.input is None and plan is not None and plan.inputs:
+        request = request._replace(input=inputs_of(plan.inputs))
+        naming_input = plan.naming_its_input()
+    with naming_input:
+        source, arguments, name = module_source(target, request)
+        module = _module(source, seed, is_changed=weights is not None)
+        notes, explanations = [*source.notes], []
+        if weights is not None:
+            hint = OWN_NAMES if source.kind in MADE_BY_DSCOST else ""
+            notes += load_weights(module, Path(weights), hint=hint, ignore_extra=ignore_extra)
+        elif source.kind in RANDOM:
+            explanations.append(RANDOM_NOTE)
+        elif source.make_real is not None:
+            explanations.append(f"The weights are those that {name} makes: --weights reads others.")
+        with source.importing():
+            counted = count(module, Request(arguments))
     report, versions = counted.report, counted.versions
     assert isinstance(versions, TracedVersions)
     return Subject(
@@ -169,6 +174,17 @@ def load_subject(
         tuple(explanations),
         source.importing,
     )
+
+
+def _module(source: ModuleSource, seed: int, *, is_changed: bool) -> nn.Module:
+    """Return the module of a source with values, its own if that is not going to be changed."""
+    with own_random_numbers():
+        torch.manual_seed(seed)
+        if source.make_real is not None:
+            return source.make_real()
+        if source.kind == "module" and not is_changed:
+            return source.module
+        return with_values(source.module)
 
 
 # -- inputs from Python
@@ -207,12 +223,12 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
 
 
 def gives_several(input: Any) -> bool:
-    """Whether an input is something to iterate over that gives one input after the other, no input itself."""
+    """Whether an input is no input itself but gives one after the other."""
     return hasattr(input, "__iter__") and not isinstance(input, Sequence | Mapping | Tensor | str)
 
 
 def _without_labels(root: nn.Module, batch: Any) -> Any:
-    """Return a batch; of several entries the first alone, where a forward takes that and not all of them."""
+    """Return a batch; of several entries the first, where a forward takes that and not all."""
     if not isinstance(batch, list | tuple) or len(batch) < 2 or not isinstance(batch[0], Tensor):
         return batch
     takes_first_alone = not _takes(root, *batch) and _takes(root, batch[0])
@@ -228,8 +244,9 @@ def _require_one_call(root: nn.Module, arguments: Arguments, *, given: Any) -> N
     args, kwargs = arguments
     if len(args) > 1 and not _takes(root, *args, **kwargs) and _takes(root, args[0], **kwargs):
         raise InputError(
-            f"{type(root).__name__} does not take {len(args)} inputs: a {type(given).__name__} is several arguments of "
-            "one call; for several batches give a generator: (x for x in batches)"
+            f"{type(root).__name__} does not take {len(args)} inputs: a {type(given).__name__} is "
+            "several arguments of one call; for several batches give a generator: "
+            "(x for x in batches)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Plans: which layers of a model are converted, and to which rank; as data, and as YAML that people read and edit."""
+"""Plans: which layers of a model are converted, and to which rank; as data, and as YAML."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -148,7 +148,7 @@ class Plan:
 
 
 def plan_of(given: "Plan | Mapping[str, Decision] | str | PathLike[str]") -> Plan:
-    """Return a plan from what a caller may have: a plan, ranks by layer, or the path of a plan file.
+    """Return a plan from what a caller has: a plan, ranks by layer, or the path of a plan file.
 
     Raises:
         InputError: A file cannot be read, or a rank is none.
@@ -205,7 +205,8 @@ def plan_text(
     Raises:
         InputError: A name is no text, so that no file can hold it.
 
-    >>> print(plan_text(Plan({"conv1": "keep", "conv2": 2}, "net.yaml"), figures={"conv2": "error 0.31"}), end="")
+    >>> plan = Plan({"conv1": "keep", "conv2": 2}, "net.yaml")
+    >>> print(plan_text(plan, figures={"conv2": "error 0.31"}), end="")
     version: 1
     target: net.yaml
     layers:  # the rank that a layer is converted to, or keep
@@ -215,7 +216,8 @@ def plan_text(
     for name in plan.layers:
         if any("\ud800" <= character <= "\udfff" for character in name):
             raise InputError(
-                f"no file can hold the name {name!a} of a layer: half of a surrogate pair is no text"
+                f"no file can hold the name {name!a} of a layer: "
+                "half of a surrogate pair is no text"
             )
     lines = [f"# {_one_line(line)}" for line in head]
     lines.append(f"version: {VERSION}")
@@ -275,7 +277,7 @@ def _decisions(node: Node, problems: Problems) -> Mapping[str, Node] | None:
 
 
 def _inputs(node: Node, problems: Problems) -> list[TensorSpec]:
-    """Return inputs written as `--input` takes them, one or a list; a list of sizes is one input."""
+    """Return inputs as `--input` takes them, one or a list; a list of sizes is one input."""
     if isinstance(node.value, list) and node.value:
         sizes = [one.value for one in node.value]
         if all(type(size) is int for size in sizes):

@@ -74,7 +74,7 @@ def without_needed(
 def doing_the_same(
     root: nn.Module, sites: Sequence[Site], arguments: Arguments | None
 ) -> tuple[Site, ...]:
-    """Return the sites with a rank, and refuse what makes a model compute something else at any rank.
+    """Return the sites, and refuse what makes a model compute something else, whatever the rank.
 
     Those stay without which the model fails, and those whose class it asks for.
 
@@ -155,7 +155,7 @@ def _staying(sites: Sequence[Site], reasons: Mapping[str, str]) -> tuple[Site, .
 
 
 def _held_elsewhere(root: nn.Module, sites: Sites) -> Iterator[tuple[str, str]]:
-    """Yield the convolutions whose parameters a model also holds as plain attributes or in closures.
+    """Yield the convolutions whose parameters a model holds as attributes or in closures too.
 
     What computes with those would go on with the weights as they were, which are trained no more.
     """

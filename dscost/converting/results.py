@@ -38,13 +38,15 @@ class LayerOutcome(NamedTuple):
         planned: Whether it was the plan's to decide; its error counts in the total then.
         error: Relative, of the kernel, 0 to 1; it is no accuracy. Unknown of a layer that was kept.
         calls: How often it runs.
-        params_before: Weights and bias as it was; unknown of a transposed convolution, like the costs.
+        params_before: Weights and bias as it was; unknown of a transposed convolution, like the
+            costs.
         params_after: Weights and bias now.
         before: Cost of all calls as it was; unknown where it never runs.
         after: Cost of all calls now.
         latency: Of all calls, where a goal asked for times.
         conv: What it was.
-        error_of: What the error is of: `kernel`, or `output` on the calibration inputs, bias left out.
+        error_of: What the error is of: `kernel`, or `output` on the calibration inputs, bias left
+            out.
     """
 
     name: str
@@ -86,20 +88,23 @@ class Outcome(NamedTuple):
         target: What the user calls it.
         source: Where it was found.
         inputs: What it was counted on.
-        weights: The file that its weights are from; `None` where they are those that it was made with.
+        weights: The file that its weights are from; `None` where they are those that it was made
+            with.
         goal: What was asked for, as it was spelled.
-        is_met: Whether the converted model meets it; unknown without a goal, and where the time that was measured, if
-            any was, leaves it open.
+        is_met: Whether the converted model meets it; unknown without a goal, and where the time
+            that was measured, if any was, leaves it open.
         plan: Rank or `keep` of every layer that could be converted.
-        error: Total error: `sqrt(mean ε²)` over the layers of the plan, 0 for those kept. It is no accuracy.
-        gap: By how much the total error, or the MACs where the error is the goal, may be above the least that
-            meets the goal; 0 where it is proven to be the least.
+        error: Total error: `sqrt(mean ε²)` over the layers of the plan, 0 for those kept. It is no
+            accuracy.
+        gap: By how much the total error, or the MACs where the error is the goal, may be above the
+            least that meets the goal; 0 where it is proven to be the least.
         before: Cost of the whole model as it was.
         after: Cost of the whole model now.
         latency: Of the whole model, where a goal asked for times.
         layers: Every convolution.
         curve_metric: Which cost the points of the curve have.
-        curve: The least total error by cost, from the model as it was to the least cost that there is.
+        curve: The least total error by cost, from the model as it was to the least cost that there
+            is.
         notes: What the reader must know.
         explanations: What helps to read the errors.
     """

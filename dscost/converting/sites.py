@@ -23,7 +23,7 @@ from dscost.rewriting.kernels import kernel_of, why_stays
 from dscost.tracing import Arguments, Event, Trace, trace
 
 MIN_CHANNELS = 32
-"""Convolutions of fewer channels in or out are left alone: a stem computes little less, and slower."""
+"""Convolutions of fewer channels in or out are left alone: a stem computes little less, slower."""
 
 Where = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
 """Globs on names of layers, or a function of name and module; all layers when none."""
@@ -39,7 +39,7 @@ class Site(NamedTuple):
     Args:
         name: Of the module, by its first path.
         module: In the given model; nothing where a function computes the convolution.
-        conv: As its attributes tell it, or as it ran; unknown of transposed, lazy and scripted ones.
+        conv: As its attributes tell, or as it ran; unknown of transposed, lazy and scripted ones.
         reason: Why it stays as it is; `None` if it can be converted, and is to be.
         kernel: What it applies, where it can be converted.
         decomposition: Of that, worked out when it is first asked for.

@@ -87,7 +87,7 @@ class Notes:
 
 
 class _StandIn:
-    """What a class of a replacement is mixed with: it computes what it was told, and notes the rest.
+    """Mixed into the class of a replacement: it computes what it was told, and notes the rest.
 
     What the convolution has and its replacement has not, or has with another value, is that of the
     convolution, so that the run goes on and shows everything at once.
@@ -203,7 +203,7 @@ def _told(kernel: Kernel) -> nn.Module:
 
 
 def spared(root: nn.Module) -> dict[Tensor, Tensor]:
-    """Return the tensors that a model shares with a copy to be run: none if that might write to them."""
+    """Return the tensors shared with a copy to be run: none if its code might write to them."""
     everywhere = (torchs_module._global_forward_hooks, torchs_module._global_forward_pre_hooks)
     if any(everywhere) or not all(map(_only_reads, each_part(root))):
         return {}

@@ -1,4 +1,4 @@
-"""Tensors out of files of weights: safetensors, state dicts of `torch.save` that hold no code, and several shards."""
+"""Tensors out of files: safetensors, state dicts of `torch.save` without code, and shards."""
 
 import json
 import pickletools
@@ -89,7 +89,7 @@ def check_weights_path(path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name, on the CPU; of a checkpoint those of its likeliest state dict.
+    """Return the tensors of a file by name; of a checkpoint those of its likeliest state dict.
 
     Raises:
         InputError: It cannot be read, holds no state dict, or would run code.
@@ -204,7 +204,8 @@ def _unpickled(path: Path) -> Any:
             raise InputError(f"{path}: not a checkpoint of torch.save: it is damaged") from error
         holds = f"it holds {named[1]}, and " if named else ""
         raise InputError(
-            f"{path}: refused, since {holds}reading it would run the code that it holds; save model.state_dict() "
+            f"{path}: refused, since {holds}reading it would run the code that it holds; "
+            "save model.state_dict() "
             f"instead, by torch.save or as {SAFETENSORS}"
         ) from error
     except _NOT_READABLE as error:
@@ -277,7 +278,7 @@ def _why_no_archive(path: Path) -> str | None:
 
 
 def _states(found: Any, path: Path) -> States:
-    """Return the state dicts of what was unpickled: itself, or dicts in it of nothing but tensors."""
+    """Return the state dicts in what was unpickled: itself, or dicts of nothing but tensors."""
     if not isinstance(found, Mapping):
         raise InputError(f"{path}: expected tensors by name, found {type(found).__name__}")
     others = [

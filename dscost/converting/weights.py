@@ -1,4 +1,4 @@
-"""Weights of files given to a model, whatever stands before their names; weights of a model written as safetensors."""
+"""Weights of files given to a model, whatever their prefixes; weights of a model, written."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,7 +89,7 @@ def _shape_of(mine: object) -> object:
 def _renamed(
     state: Mapping[str, Tensor], own: Mapping[str, Any]
 ) -> tuple[Mapping[str, Tensor], list[str]]:
-    """Return weights under the names that the model has, as far as one rule makes them so, and what was done."""
+    """Return weights under the names of the model, as far as one rule goes, and what was done."""
     notes = []
     for _ in WRAPPERS:  # each may be around the other
         for wrapper in WRAPPERS:
@@ -124,7 +124,7 @@ def _renamed(
 
 
 def _prefixes(longer: Mapping[str, Any], shorter: Mapping[str, Any]) -> list[str]:
-    """Return what stands before some name to make it longer, `model.` for instance; the shortest first."""
+    """Return what makes some name longer, `model.` for instance; the shortest first."""
     wanted = next(iter(shorter), "")
     found = {name.removesuffix(wanted) for name in longer if wanted and name.endswith(f".{wanted}")}
     return sorted(found, key=len)

@@ -15,7 +15,7 @@ from dscost.foreign.parts import children_of, each_part, each_tensor, unwrapped
 
 
 def by_path(root: nn.Module) -> dict[str, nn.Module]:
-    """Return every module under the path by which a trace names it; torch.compile's wrappers have none."""
+    """Return every module under its path in a trace; torch.compile's wrappers have none."""
     found: dict[str, nn.Module] = {}
     seen: set[int] = set()
 
@@ -35,7 +35,7 @@ def by_path(root: nn.Module) -> dict[str, nn.Module]:
 
 
 def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int, Any]]:
-    """Return a copy of a model with some modules and parameters replaced, and the memo of `copy.deepcopy`.
+    """Return a copy of a model with some modules and parameters replaced, and its memo.
 
     They are replaced wherever the model holds them: as children, in lists, by their methods.
 
@@ -47,7 +47,7 @@ def copied(root: nn.Module, new: Mapping[Any, Any]) -> tuple[nn.Module, dict[int
 
 
 def shared_tensors(root: nn.Module) -> dict[Tensor, Tensor]:
-    """Return the parameters and buffers of a model as `copied` takes them for a copy that has the very same ones.
+    """Return the parameters and buffers of a model, for `copied` to keep the very same ones.
 
     Nothing where a class of the model says itself how it is copied, and might write to what it
     takes for a copy's own.
@@ -74,7 +74,7 @@ def _is_copied_by_torch(part: nn.Module) -> bool:
 
 
 def memo_for(root: nn.Module, new: Mapping[Any, Any]) -> dict[int, Any]:
-    """Return the memo with which `copy.deepcopy` copies a model, some modules and parameters replaced."""
+    """Return the memo for `copy.deepcopy` of a model, some modules and parameters replaced."""
     memo: dict[int, Any] = {id(old): replacement for old, replacement in new.items()}
     for part in each_part(root):
         for value in vars(part).values():
@@ -114,7 +114,7 @@ def deep_copied(value: Any, memo: dict[int, Any], *, of: nn.Module) -> Any:
 
 
 def copied_to_run(root: nn.Module, new: Mapping[Any, Any]) -> nn.Module:
-    """Return a copy of a model as `copied` does, that leaves no trace in what its functions and hooks close over.
+    """Return a copy that leaves no trace in what the functions and hooks of a model close over.
 
     Raises:
         InputError: It cannot be copied.
@@ -157,7 +157,7 @@ LARGE = 1 << 20
 
 
 def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
-    """Return a copy of what code keeps its state in, so that running it leaves no trace in the original.
+    """Return a copy of what code keeps state in, so that running it leaves the original alone.
 
     Unlike `copy.deepcopy` it copies functions with what they have closed over; and of another
     module it copies what it holds as plain attributes only.

@@ -1,1 +1,1 @@
-"""Torch models whose convolutions are replaced: which may be, by what, and the model that comes of it."""
+"""Torch models whose convolutions are replaced: which may be, by what, and what comes of it."""

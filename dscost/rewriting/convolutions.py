@@ -1,4 +1,4 @@
-"""What a convolution module of torch is like: what it applies, how it pads, where its weights lie."""
+"""What a convolution of torch is like: what it applies, how it pads, where its weights lie."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -88,7 +88,7 @@ class FixedPadding(nn.Module):
 
 
 def on_both_sides(totals: Sequence[int]) -> list[int]:
-    """Return the argument of `pad`, last dimension first; of an uneven total one more at the end."""
+    """Return the argument of `pad`, last dimension first; of uneven totals one more at the end."""
     return [side for total in reversed(totals) for side in (total // 2, total - total // 2)]
 
 

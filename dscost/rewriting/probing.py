@@ -120,7 +120,7 @@ def why_weight_stays(weight: Tensor) -> str | None:
 
 
 def alone_of(module: _ConvNd, *, hooks: bool = False) -> Any:
-    """Return a copy for inference, with values; of hooks without those that do not compute weights, or with all.
+    """Return a copy for inference, with values; of its hooks those of weights, or all.
 
     Methods that were put on the module, and functions around them, are those of the copy.
     """
@@ -154,7 +154,7 @@ def in_mode(module: Any, *, training: bool) -> Any:
 
 
 def inputs_for(conv: ConvSpec, like: Tensor) -> Iterator[Tensor]:
-    """Yield inputs of several batches, sizes and magnitudes, nowhere zero, so that what is done to them shows."""
+    """Yield inputs of several batches, sizes and magnitudes, nowhere zero, so that all shows."""
     totals = zip(conv.kernel_size, conv.dilation, conv.padding_total, conv.stride, strict=True)
     least = [d * (k - 1) + 2 + max(p, s) for k, d, p, s in totals]
     made = torch.Generator().manual_seed(0)
@@ -169,7 +169,7 @@ def inputs_for(conv: ConvSpec, like: Tensor) -> Iterator[Tensor]:
 def _values(
     shape: Sequence[int], band: tuple[float, float], like: Tensor, made: torch.Generator
 ) -> Tensor:
-    """Return numbers of both signs, of every magnitude in a band alike, as far as the dtype goes."""
+    """Return numbers of both signs, of all magnitudes in a band, as far as the dtype goes."""
     low, high = band
     if like.dtype.is_floating_point:
         high = min(high, log10(torch.finfo(like.dtype).max) - 1)
@@ -259,7 +259,7 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _only_moves(func: Any, args: Sequence[Any], results: Sequence[Tensor]) -> bool:
-    """Whether an operator puts values elsewhere, constants beside them perhaps, but makes no other values of them."""
+    """Whether an operator puts values elsewhere, constants beside them perhaps, but keeps them."""
     if func._schema.name == "aten::_to_copy":
         return bool(results[0].dtype == args[0].dtype)
     return bool(func.is_view) or func._schema.name in _MOVES
@@ -274,7 +274,7 @@ _MOVES = {
         *("fill_", "zero_", "lift_fresh", "squeeze_", "unsqueeze_", "transpose_", "t_"),
     )
 }
-"""Operators whose results hold values of their arguments, whatever these are; which, values tell."""
+"""Operators whose results hold values of their arguments; which of them, values tell."""
 
 _ONLY_SHAPES = {
     *(f"aten::{name}_like" for name in ("zeros", "ones", "empty", "full")),
@@ -323,7 +323,7 @@ def _alike(call: _Call, other: _Call) -> bool:
 
 
 def _casts(alone: nn.Module, x: Tensor) -> bool:
-    """Whether a module takes an input of another dtype than its weights', which a convolution refuses."""
+    """Whether a module takes an input of another dtype, which a convolution refuses."""
     try:
         with by_itself(x):
             alone(x.to(torch.float32 if x.dtype == torch.float64 else torch.float64))
@@ -337,7 +337,7 @@ def _casts(alone: nn.Module, x: Tensor) -> bool:
 def _with_padding(
     module: _ConvNd, call: _Call, inputs: Sequence[Tensor], calls: Sequence[_Call]
 ) -> tuple[ConvSpec, nn.Module | None] | None:
-    """Return the convolution with its padding, and the module that pads before it if it has to; or `None`."""
+    """Return the convolution with its padding, and what pads before it if need be; or `None`."""
     conv = ConvSpec(
         in_channels=call.weight.shape[1] * call.groups,
         out_channels=call.weight.shape[0],
@@ -370,7 +370,7 @@ def _same(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
 
 
 def _sides(x: Tensor, padded: Tensor) -> list[int] | None:
-    """Return how many zeros are put around an input, as `pad` takes them; `None` if it is nowhere inside."""
+    """Return how many zeros are put around an input, as `pad` takes them; `None` if none fits."""
     sides: list[int] = []
     if padded.dim() != x.dim():
         return None

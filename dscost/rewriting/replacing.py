@@ -16,7 +16,7 @@ from dscost.rewriting.convolutions import OF_WEIGHTS, Kernel
 def in_place_of(
     old: nn.Module, kernel: Kernel, rank: int, *, device: Any = None
 ) -> tuple[nn.Module, Any]:
-    """Return a depthwise-separable convolution for the place of another, after a padding if need be.
+    """Return a depthwise-separable convolution for the place of another, padded first if need be.
 
     Args:
         old: Whose mode and shape it is to have.

@@ -1,4 +1,4 @@
-"""A torch model → the same model made of standard convolutions, or made depthwise-separable, to be run.
+"""A torch model → the same model of standard or of depthwise-separable convolutions, to run.
 
 What `dscost.networks.swaps` finds in the events of a trace is done here to modules. The new
 convolutions have random weights: they are there for what they cost, not for what they compute.
@@ -51,7 +51,7 @@ class Rewritten(NamedTuple):
 def rewritten(
     module: nn.Module, events: Sequence[Event], swaps: Sequence[Swap], variant: str
 ) -> Rewritten:
-    """Return a copy of a model with every swap written as `variant`; those that are so already stay as they are.
+    """Return a copy of a model with every swap written as `variant`, unless it is so already.
 
     A convolution becomes two stages. Of a pair the depthwise convolution becomes the standard one,
     and what follows up to the pointwise convolution passes its input on. A module that runs several
@@ -128,7 +128,7 @@ class _Run:
                 self._within.setdefault(path, []).append(at)
 
     def kernels(self, swap: Swap) -> tuple[object, ...]:
-        """Return what tells the weights of a swap apart: names of kernels, or the modules that compute them."""
+        """Return what tells the weights of a swap apart: names of kernels, or who computes them."""
         events = [self._events[at] for at in swap.positions]
         # a linear layer may end a pair
         weighty = [event for event in events if event.conv or event is events[-1]]
@@ -137,7 +137,7 @@ class _Run:
         )
 
     def refused(self, due: Sequence[Swap]) -> dict[int, str]:
-        """Return why some swaps cannot be done together with the others, by their first position."""
+        """Return why swaps cannot be done together with the others, by their first position."""
         heads = {swap.positions[0]: swap for swap in due}
         gone = self.passed_through(due)
         reasons = {
@@ -174,7 +174,7 @@ class _Run:
         return None
 
     def _first_of_call(self, at: int) -> Event:
-        """Return what a convolution's module does first to its input: the convolution itself, or its padding."""
+        """Return what a module does first to its input: the convolution itself, or its padding."""
         event = self._events[at]
         path = event.module
         while event.sources and event.sources[0] >= 0:
@@ -232,7 +232,7 @@ class _Run:
     # -- what lies between the stages of a pair
 
     def passed_through(self, due: Sequence[Swap]) -> set[str]:
-        """Return the paths of the modules that do nothing but what a standard convolution makes superfluous."""
+        """Return the paths of modules that a standard convolution makes superfluous."""
         superfluous = {at for swap in due for at in swap.positions[1:]}
         owners = {self._events[at].module for at in superfluous}
         return {
@@ -262,7 +262,7 @@ class _Run:
         return None
 
     def _suits_any_channels(self, event: Event) -> bool:
-        """Whether an operator does the same for any number of channels, and reads nothing but what it is given."""
+        """Whether an operator does the same for any channels, and reads only what it is given."""
         held_bytes = event.traffic_bytes - event.input_bytes - event.output_bytes
         return (
             event.op in _FOR_ANY_CHANNELS
@@ -303,7 +303,7 @@ def _built_like(old: _ConvNd, convs: Convs, before: nn.Module | None) -> nn.Modu
 
 
 def _share_weights(first: nn.Module, new: nn.Module, *, bias: bool) -> None:
-    """Give the convolutions of `new` the weights of those of `first`, where they are of one shape."""
+    """Give the convolutions of `new` the weights of those of `first`, if of one shape."""
     for a, b in zip(_convs_in(first), _convs_in(new), strict=True):
         if a is not b and a.weight.shape == b.weight.shape:
             b.weight = a.weight

@@ -1,4 +1,4 @@
-"""The schema of what `dscost convert --json` says, from the records of `dscost.converting.results`."""
+"""The schema of what `dscost convert --json` says, from `dscost.converting.results`."""
 
 from dscost.converting.results import Converted, Outcome
 from dscost.notation.json_schema import Schema
