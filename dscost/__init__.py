@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from dscost.analysis.verifying import Verification, verify
     from dscost.budgets.checking import check
     from dscost.budgets.findings import CheckResult
+    from dscost.budgets.keeping import baseline, save_baseline, update_baseline
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
+    from dscost.converting.applying import Conversion
     from dscost.converting.convert import conversion, convert, plan
     from dscost.errors import DscostError
     from dscost.layers.convolution import ConvSpec, conv2d
@@ -31,11 +33,13 @@ __all__ = [
     "CheckResult",
     "Comparison",
     "ConvSpec",
+    "Conversion",
     "DscostError",
     "Report",
     "Verification",
     "__version__",
     "analyze",
+    "baseline",
     "check",
     "compare",
     "conv2d",
@@ -46,6 +50,8 @@ __all__ = [
     "register_formula",
     "register_renderer",
     "register_variant",
+    "save_baseline",
+    "update_baseline",
     "verify",
 ]
 """What is stable, together with `dscost.nn` and, for one release, `dscost.specs`: what else there is
@@ -55,10 +61,12 @@ _HOMES = {
     "CheckResult": "dscost.budgets.findings",
     "Comparison": "dscost.comparing.differences",
     "ConvSpec": "dscost.layers.convolution",
+    "Conversion": "dscost.converting.applying",
     "DscostError": "dscost.errors",
     "Report": "dscost.reports.records",
     "Verification": "dscost.analysis.verifying",
     "analyze": "dscost.analysis",
+    "baseline": "dscost.budgets.keeping",
     "check": "dscost.budgets.checking",
     "compare": "dscost.comparing.targets",
     "conv2d": "dscost.layers.convolution",
@@ -69,6 +77,8 @@ _HOMES = {
     "register_formula": "dscost.tracing.rules",
     "register_renderer": "dscost.rendering",
     "register_variant": "dscost.layers.variants",
+    "save_baseline": "dscost.budgets.keeping",
+    "update_baseline": "dscost.budgets.keeping",
     "verify": "dscost.analysis.verifying",
 }
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from program import run, start
 from properties import law
 
+import dscost
 from dscost.analysis import layer
 from dscost.budgets.baseline import (
     Baseline,
@@ -22,10 +23,11 @@ from dscost.budgets.baseline import (
     parse_baseline,
     read_baseline,
     renamed_layers,
-    updated,
 )
+from dscost.budgets.kinds import Kind, Part
 from dscost.budgets.records import Entry
-from dscost.budgets.selectors import Kind, Part, parse_selector
+from dscost.budgets.selectors import parse_selector
+from dscost.budgets.updating import updated
 from dscost.errors import InputError
 from dscost.notation.literals import Reference
 
@@ -729,3 +731,59 @@ def test_a_fingerprint_holds_what_an_object_is_made_with() -> None:
     assert fingerprint_of(entry, report)["settings"] == (
         "act=torch.nn:ReLU, bias=None, config=net:Config(inner=net:Inner(depth=2), width=16)"
     )
+
+
+# -- from Python
+
+
+def test_from_python_a_baseline_is_saved_shown_and_updated_as_by_command(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    saved = dscost.save_baseline()
+    by_python = (folder / "kept.json").read_bytes()
+    assert (saved.exit_code, saved.is_written, saved.counted) == (0, True, ("resnet18", "net.yaml"))
+    assert str(saved) == "wrote kept.json: 2 models"
+    run("baseline", "save", cwd=folder)
+    assert (folder / "kept.json").read_bytes() == by_python
+    shown = dscost.baseline("dscost.yaml")
+    assert shown.models["net.yaml"].figures["macs"] == net_macs(4)
+    assert f"{shown}\n" == run("baseline", "show", cwd=folder).stdout
+    assert shown.to_dict() == json.loads(by_python)
+    assert repr(shown) == "<Baseline kept.json: 2 models>"
+    assert list(dscost.baseline(only=["net.yaml"]).models) == ["net.yaml"]
+
+
+def test_from_python_growth_is_taken_over_only_where_it_is_accepted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    dscost.save_baseline()
+    network(folder, 5)
+    refused = dscost.update_baseline()
+    assert (refused.exit_code, refused.is_written) == (1, False)
+    assert "net.yaml/macs" in refused.update.refused
+    assert repr(refused) == "<Kept kept.json: 2 models, not all taken over>"
+    assert "net.yaml/macs grew: dscost baseline update --accept 'net.yaml/macs' takes it over" in (
+        str(refused).splitlines()
+    )
+    assert dscost.baseline().models["net.yaml"].figures["macs"] == net_macs(4)
+    taken = dscost.update_baseline(accept=["net.yaml/*"])
+    assert (taken.exit_code, taken.is_written) == (0, True)
+    assert dscost.baseline().models["net.yaml"].figures["macs"] == net_macs(5)
+    assert str(dscost.update_baseline()) == "Nothing has changed."
+
+
+def test_from_python_what_was_not_kept_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError, match=r"there is no baseline at kept\.json"):
+        dscost.baseline()
+    dscost.save_baseline()
+    dscost.baseline().save("kept.csv")
+    lines = (folder / "kept.csv").read_text().splitlines()
+    assert lines[0] == "model,metric,value"
+    assert f"net.yaml,macs,{net_macs(4)}" in lines
+    dscost.update_baseline().save("done.json")
+    assert json.loads((folder / "done.json").read_text())["counted"] == ["resnet18", "net.yaml"]

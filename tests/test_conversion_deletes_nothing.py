@@ -817,7 +817,7 @@ def test_a_name_that_is_no_text_is_told_where_it_would_be_written() -> None:
     module = nn.Sequential()
     module._modules["b\udc80"] = nn.Conv2d(32, 32, 3)
     result = convert_target(module, Request((1, 32, 9, 9)))
-    assert result.outcome.converted == 1
+    assert result.converted.outcome.converted == 1
     message = (
         r"^no file can hold the name 'b\\udc80' of a layer: half of a surrogate pair is no text$"
     )

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from dscost.budgets.baseline import fingerprint_of
-from dscost.budgets.checking import check, count_all
+from dscost.budgets.checking import check
 from dscost.budgets.excluding import rest_of, why_inexact
 from dscost.budgets.findings import CheckResult
+from dscost.budgets.keeping import count_all
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Entry, Exclusion, Limit
 from dscost.budgets.selectors import parse_selector

@@ -1,17 +1,16 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike, environ
 from pathlib import Path
-from typing import NamedTuple
 
 from dscost.analysis import Request, count, measure_model
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
-from dscost.budgets.baseline import Baseline, Known, baseline_from_git, known_of, read_baseline
-from dscost.budgets.excluding import rest_of
+from dscost.budgets.baseline import Baseline, read_baseline
 from dscost.budgets.findings import CheckResult, Subject
 from dscost.budgets.fixing import with_fix
+from dscost.budgets.from_git import baseline_from_git
 from dscost.budgets.judging import judge
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget, Entry
@@ -75,7 +74,8 @@ def check(
     """Return what a budget says of the models it names.
 
     Args:
-        path: Of the budget; by default the one that `find_budget` finds.
+        path: Of the budget; by default the one that `DSCOST_CONFIG` names, or the nearest
+            `dscost.yaml`, here or above.
         against: A commit whose baseline is to be compared with, instead of the one in the working
             tree.
         strict: Whether a warning is an error.
@@ -88,13 +88,19 @@ def check(
 
     Raises:
         InputError: The budget or the baseline cannot be read or is wrong.
+
+    Example::
+
+        result = dscost.check("dscost.yaml")
+        print(result)
+        sys.exit(result.exit_code)
     """
     path = find_budget(None if path is None else Path(path))
     budget = read_budget(path)
-    chosen = _chosen(budget, only) if only else budget
+    wanted = chosen(budget, only)
     baseline = _baseline(budget, against)
     with Worker(load_timeout_s) as worker:
-        pairs = list(_counted(chosen, progress, worker if isolate else None))
+        pairs = list(counted(wanted, progress, worker if isolate else None))
         subjects = [subject for subject, _ in pairs]
         found = judge(budget, subjects, baseline)
         models = {
@@ -106,70 +112,27 @@ def check(
     return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
 
 
-class Counted(NamedTuple):
-    """What a baseline keeps of the entries of a budget.
-
-    Args:
-        known: By entry.
-        unloadable: Why the other entries could not be counted.
-    """
-
-    known: Mapping[str, Known]
-    unloadable: Mapping[str, str]
-
-
-def count_all(
-    budget: Budget,
-    only: Sequence[str] = (),
-    progress: Progress | None = None,
-    *,
-    isolate: bool = False,
-) -> Counted:
-    """Return what a baseline keeps of the entries of a budget.
-
-    Args:
-        budget: With the policy on models that cannot be counted.
-        only: Names of models to count, by default all.
-        progress: As in `check`.
-        isolate: Likewise.
-
-    Raises:
-        InputError: A model cannot be counted, and the policy is that this fails; or there is no
-            such model.
-    """
-    known, unloadable = {}, {}
-    with Worker() as worker:
-        chosen = _chosen(budget, only) if only else budget
-        pairs = list(_counted(chosen, progress, worker if isolate else None, timed=False))
-    for subject, _ in pairs:
-        name = subject.entry.name
-        if subject.report is None:
-            unloadable[name] = (
-                f"{budget.path}:{subject.entry.line}: {name}: {subject.why_unloadable}"
-            )
-            if budget.policy_of(subject.entry)["on_unloadable_model"] == "fail":
-                raise InputError(unloadable[name])
-            continue
-        cost = rest_of(subject.entry, subject.report).cost
-        known[name] = known_of(subject.entry, subject.report, cost)
-    return Counted(known, unloadable)
-
-
 def is_of(entry: str, name: str) -> bool:
     """Whether an entry, `mobilenet_v1[width=0.5]`, is what a name means: it alone, or all of its model."""
     return name in (entry, entry.partition("[")[0])
 
 
-def _chosen(budget: Budget, names: Sequence[str]) -> Budget:
+def chosen(budget: Budget, names: Sequence[str]) -> Budget:
+    """Return a budget with the entries of some models alone; with no names, of all.
+
+    Raises:
+        UnknownNameError: There is no such model.
+    """
     from dataclasses import replace
 
-    chosen = [entry for entry in budget.entries if any(is_of(entry.name, name) for name in names)]
+    if not names:
+        return budget
+    entries = [entry for entry in budget.entries if any(is_of(entry.name, name) for name in names)]
     for name in names:
-        if not any(is_of(entry.name, name) for entry in chosen):
-            raise UnknownNameError(
-                "model of the budget", name, [entry.name for entry in budget.entries]
-            )
-    return replace(budget, entries=tuple(chosen))
+        if not any(is_of(entry.name, name) for entry in entries):
+            known = [entry.name for entry in budget.entries]
+            raise UnknownNameError("model of the budget", name, known)
+    return replace(budget, entries=tuple(entries))
 
 
 def _baseline(budget: Budget, against: str | None) -> Baseline | None:
@@ -186,9 +149,17 @@ def _baseline(budget: Budget, against: str | None) -> Baseline | None:
     return found or Baseline({}, where, is_there=False)
 
 
-def _counted(
+def counted(
     budget: Budget, progress: Progress | None, worker: Worker | None = None, *, timed: bool = True
 ) -> Iterator[tuple[Subject, CountedModel | None]]:
+    """Yield the entries of a budget, each with its model; `None` where it could not be counted.
+
+    Args:
+        budget: With the entries to count.
+        progress: Called with the share that is done and the model that is next.
+        worker: Where models that are code are counted; by default here.
+        timed: Whether those are timed that have a limit on time.
+    """
     for at, entry in enumerate(budget.entries):
         if progress:
             progress(at / len(budget.entries), entry.name)

@@ -7,6 +7,12 @@ import typer
 
 from dscost.cli import options as opt
 from dscost.cli.check import Config
+from dscost.cli.places import check_not_read, model_files
+from dscost.cli.printing import tell, write_out
+from dscost.cli.streams import foreign_code
+from dscost.errors import InputError, UnknownNameError
+
+ACTIONS = ("save", "update", "show")
 
 
 def baseline(
@@ -30,6 +36,28 @@ def baseline(
     quiet: opt.Quiet = False,
 ) -> None:
     """Keep what models cost now, to judge growth by: save all, update improvements, or show what is kept."""
-    from dscost.cli.baseline_actions import act
+    from dscost.budgets import keeping  # all of counting, which help does not need
+    from dscost.budgets.checking import find_budget
+    from dscost.budgets.reading import read_budget
+    from dscost.pages.baselines import notes, problems
+    from dscost.rendering import rendered
 
-    act(action, opt.one_file(budget, config), accept or [], only=model or (), quiet=quiet)
+    if action not in ACTIONS:
+        raise UnknownNameError("action", action, ACTIONS)
+    if accept and action != "update":
+        raise InputError(f"--accept has no meaning for baseline {action}")
+    found = read_budget(find_budget(opt.one_file(budget, config)))
+    path, only = keeping.baseline_path(found), model or ()
+    if action == "show":
+        write_out(rendered(keeping.baseline(found.path, only=only)))
+        return
+    check_not_read([path], model_files(found))
+    with foreign_code(str(found.path)):
+        if action == "save":
+            kept = keeping.save_baseline(found.path, only=only, isolate=True)
+        else:
+            kept = keeping.update_baseline(found.path, accept=accept or (), only=only, isolate=True)
+    for text in (*(() if quiet else notes(kept)), *problems(kept)):
+        tell(text)
+    if kept.exit_code:
+        raise typer.Exit(kept.exit_code)

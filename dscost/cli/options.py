@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from dscost.errors import InputError, UnavailableError
-from dscost.notation.units import parse_ints, parse_seconds, parse_share
+from dscost.notation.units import parse_ints
 from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
@@ -107,6 +107,8 @@ def parse_load_timeout(text: str | None, *, isolate: bool) -> float:
         return LIMIT_S
     if not isolate:
         raise InputError("--load-timeout needs --isolate: only a process of its own can be stopped")
+    from dscost.notation.quantities import parse_seconds
+
     return parse_seconds(text, what="--load-timeout")
 
 
@@ -291,6 +293,15 @@ def timing_options(
     skip_losing: bool = False,
 ) -> TimingOptions:
     """Return how to measure, as the command line says."""
+    given = {}
+    if time_budget is not None or precision is not None:
+        # exact numbers take a while to import, and few ask for them
+        from dscost.notation.quantities import parse_seconds, parse_share
+
+        if time_budget is not None:
+            given["budget_s"] = parse_seconds(time_budget, what="--time-budget")
+        if precision is not None:
+            given["precision"] = parse_share(precision, what="--precision")
     return TimingOptions(
         devices=tuple(dict.fromkeys(device or ("cpu",))),
         memory_formats=parse_names(memory_format),
@@ -299,10 +310,9 @@ def timing_options(
         modes=parse_names(mode),
         threads=threads,
         allocator=allocator,
-        budget_s=None if time_budget is None else parse_seconds(time_budget, what="--time-budget"),
-        precision=0.02 if precision is None else parse_share(precision, what="--precision"),
         seed=seed,
         skip_losing=skip_losing,
+        **given,
     )
 
 

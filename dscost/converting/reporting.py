@@ -12,7 +12,7 @@ from dscost.converting.choosing import Figures, Goal, meets, trade_off
 from dscost.converting.deciding import Decided
 from dscost.converting.loading import Subject
 from dscost.converting.plan_file import Plan
-from dscost.converting.results import Latency, LayerOutcome, Outcome, commented
+from dscost.converting.results import Converted, Latency, LayerOutcome, Outcome, commented
 from dscost.converting.sites import Site
 from dscost.notation.units import format_seconds
 from dscost.reports.figures import Cost
@@ -20,25 +20,27 @@ from dscost.reports.records import Speedup
 from dscost.timing import Progress, TimingOptions
 
 
-class Result(NamedTuple):
+class ConvertedModel(NamedTuple):
     """A converted model.
 
     Args:
         module: A new one.
         plan: What was done.
-        outcome: What came of it.
+        converted: What came of it.
     """
 
     module: nn.Module
     plan: Plan
-    outcome: Outcome
+    converted: Converted
 
     def plan_text(self) -> str:
         """Return the plan as YAML, with its figures as comments."""
-        return commented(self.plan, self.outcome)
+        return commented(self.plan, self.converted.outcome)
 
 
-def done(subject: Subject, sites: Sequence[Site], decided: Decided, *, every_layer: bool) -> Result:
+def done(
+    subject: Subject, sites: Sequence[Site], decided: Decided, *, every_layer: bool
+) -> ConvertedModel:
     """Return a subject converted as it was decided.
 
     Raises:
@@ -77,10 +79,10 @@ def done(subject: Subject, sites: Sequence[Site], decided: Decided, *, every_lay
             *_unexpected(decided, after),
         ),
         explanations=subject.explanations,
-        environment=decided.environment,
-        every_layer=every_layer,
     )
-    return Result(conversion.module, plan, outcome)
+    return ConvertedModel(
+        conversion.module, plan, Converted(outcome, decided.environment, every_layer)
+    )
 
 
 def _with_plan(layer: LayerOutcome, decided: Decided) -> LayerOutcome:
@@ -138,13 +140,13 @@ def _whole_latency(decided: Decided) -> Latency | None:
 
 def measured(
     subject: Subject,
-    result: Result,
+    result: ConvertedModel,
     goal: Goal,
     timing: TimingOptions,
     progress: Progress | None,
-) -> Result:
+) -> ConvertedModel:
     """Return the result with the time of the converted model itself, beside what was promised."""
-    outcome = result.outcome
+    outcome = result.converted.outcome
     latency = outcome.latency
     assert latency is not None
     if not latency.is_predicted:
@@ -172,7 +174,7 @@ def measured(
         is_met=_is_met_by(goal, before_s, speedup, outcome),
         notes=(*outcome.notes, note),
     )
-    return result._replace(outcome=outcome)
+    return result._replace(converted=result.converted._replace(outcome=outcome))
 
 
 def _is_met_by(goal: Goal, before_s: float, speedup: Speedup, outcome: Outcome) -> bool | None:

@@ -1,6 +1,6 @@
 """What came of converting a model, layer by layer and in total: plain data, no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from dscost.converting.choosing import CurvePoint, Metric
@@ -9,6 +9,7 @@ from dscost.layers.convolution import ConvSpec
 from dscost.notation.units import format_count, format_seconds
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Input, plain
+from dscost.reports.result import Result
 
 ErrorOf = Literal["kernel", "output"]
 """What an error is relative to: the norm of the kernel, or of the output on calibration inputs."""
@@ -107,8 +108,6 @@ class Outcome(NamedTuple):
             is.
         notes: What the reader must know.
         explanations: What helps to read the errors.
-        environment: Where times were measured, if any were.
-        every_layer: Whether tables show the layers that could not be converted one by one.
     """
 
     target: str
@@ -128,23 +127,44 @@ class Outcome(NamedTuple):
     curve: tuple[CurvePoint, ...]
     notes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
-    environment: Environment | None = None
-    every_layer: bool = False
 
     @property
     def converted(self) -> int:
         """How many layers are depthwise-separable now."""
-        return sum(layer.converted for layer in self.layers)
+        return sum(layer.rank is not None for layer in self.layers)
+
+
+class Converted(Result):
+    """An outcome, and where its times were measured.
+
+    Args:
+        outcome: What became of the model.
+        environment: Where times were measured, if any were.
+        every_layer: Whether tables show the layers that could not be converted one by one.
+    """
+
+    outcome: Outcome
+    environment: Environment | None = None
+    every_layer: bool = False
+
+    def in_a_line(self) -> str:
+        """Return which model it is, and how many of its convolutions were converted."""
+        return f"{self.outcome.target}: {how_many(self.outcome.layers)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the JSON of `dscost convert` has under `conversion`."""
-        found = {key: plain(getattr(self, key)) for key in OUTCOME_KEYS if key != "layers"}
-        layers = [{key: plain(getattr(one, key)) for key in LAYER_KEYS} for one in self.layers]
-        return {key: layers if key == "layers" else found[key] for key in OUTCOME_KEYS}
+        """Return plain JSON values."""
+        conversion = plain(self.outcome._replace(layers=()))
+        conversion["layers"] = [
+            {key: plain(getattr(layer, key)) for key in LAYER_KEYS} for layer in self.outcome.layers
+        ]
+        return {"environment": plain(self.environment), "conversion": conversion}
 
 
-OUTCOME_KEYS = Outcome._fields[:-2]
-"""What the JSON of `dscost convert` has under `conversion`."""
+def how_many(layers: Sequence[LayerOutcome]) -> str:
+    """Return how many of the convolutions of a model are depthwise-separable now, in words."""
+    there, converted = len(layers), sum(layer.rank is not None for layer in layers)
+    which = f"{converted} of {there} convolution{'' if there == 1 else 's'}"
+    return f"{which if there else 'no convolution'} made depthwise-separable"
 
 
 def commented(plan: Plan, outcome: Outcome) -> str:

@@ -14,7 +14,7 @@ from dscost.pages.page import Column, Page, Row, Sheet, View
 if TYPE_CHECKING:
     from dscost.pages.findings import Judged, NotJudged
 
-__all__ = ["Column", "Page", "Row", "Said", "Sheet", "View", "said"]
+__all__ = ["Column", "Page", "Row", "Said", "Sheet", "View", "check_columns", "said"]
 
 
 class Said:
@@ -79,9 +79,12 @@ def check_columns(view: View, columns: Sequence[str]) -> None:
 _HOMES = {
     "Report": "dscost.pages.reports",
     "Comparison": "dscost.pages.comparisons",
-    "Outcome": "dscost.pages.conversions",
+    "Converted": "dscost.pages.conversions",
+    "Conversion": "dscost.pages.conversions",
     "CheckResult": "dscost.pages.verdicts",
     "DscostError": "dscost.pages.verdicts",
+    "Baseline": "dscost.pages.baselines",
+    "Kept": "dscost.pages.baselines",
     "Ceilings": "dscost.pages.device",
     "Verification": "dscost.pages.verifications",
     "Listing": "dscost.pages.listings",

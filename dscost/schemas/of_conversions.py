@@ -1,6 +1,6 @@
 """The schema of what `dscost convert --json` says, from `dscost.converting.results`."""
 
-from dscost.converting.results import Outcome
+from dscost.converting.results import Converted, Outcome
 from dscost.notation.json_schema import Schema
 from dscost.schemas.of_reports import FIGURES, head
 from dscost.schemas.records import object_of, property_of, schema_of
@@ -11,7 +11,7 @@ def schema() -> Schema:
     definitions: dict[str, Schema] = {}
     properties = {
         **head({"const": "convert"}),
-        "environment": property_of(Outcome, "environment", definitions),
+        "environment": property_of(Converted, "environment", definitions),
         "conversion": schema_of(Outcome, definitions),
     }
     return {

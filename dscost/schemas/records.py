@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from dscost.converting.results import LAYER_KEYS, OUTCOME_KEYS, LayerOutcome, Outcome
+from dscost.converting.results import LAYER_KEYS, LayerOutcome
 from dscost.layers.variants import TIMING_KEYS
 from dscost.notation.json_schema import Schema, first_line, said_of_fields, with_description
 from dscost.reports.figures import COST_FIGURES, Cost
@@ -25,7 +25,6 @@ _KEYS: Mapping[type, tuple[str, ...]] = {
     Totals: TOTALS_KEYS,
     Report: REPORT_KEYS,
     LayerOutcome: LAYER_KEYS,
-    Outcome: OUTCOME_KEYS,
 }
 """The keys of the records whose JSON is not their fields alone: those that have a `to_dict`."""
 

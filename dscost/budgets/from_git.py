@@ -1,0 +1,136 @@
+"""A baseline as a commit has it."""
+
+import re
+import subprocess
+from os import environ
+from pathlib import Path
+
+from dscost.budgets.baseline import MAX_BYTES, Baseline, parse_baseline
+from dscost.errors import FileProblems, InputError
+from dscost.files import decoded
+
+
+def baseline_from_git(path: Path, ref: str) -> Baseline | None:
+    """Return the baseline as a commit has it, or `None` where git says that it has none.
+
+    A branch may have gone on since this one left it: what is compared with is where they parted,
+    their merge base.
+
+    Args:
+        path: Of the file in the working tree.
+        ref: A branch, tag or commit, where `HEAD` parted from it; or `A...B`, where these two
+            parted.
+
+    Raises:
+        InputError: This is no repository, or git cannot read the commit or the file.
+    """
+    path = path.resolve()
+    folder = path.parent
+    # else this is no repository, or one of somebody else
+    _git(folder, ref, "rev-parse", "--is-inside-work-tree")
+    commit = _parting(folder, ref)
+    listed = _git(folder, ref, "ls-tree", "-z", "--name-only", commit, "--", f"./{path.name}")
+    if not listed.strip(b"\0\n"):
+        return None
+    where = f"{ref}:{path.name}"
+    text = _git(folder, ref, "show", f"{commit}:./{path.name}")
+    if len(text) > MAX_BYTES:
+        raise InputError(f"{where}: larger than {MAX_BYTES:,} bytes, refused")
+    try:
+        return parse_baseline(decoded(text, where), where)
+    except (
+        FileProblems
+    ) as error:  # of a file that is not in the working tree, so that no editor finds the place
+        raise InputError(str(error)) from error
+
+
+def _parting(folder: Path, ref: str) -> str:
+    """Return the commit where this branch left another, or where two named ones parted."""
+    ours, dots, theirs = ref.rpartition("...")
+    names = (ours or "HEAD", theirs or "HEAD") if dots else ("HEAD", ref)
+    first, second = (_commit(folder, ref, name) for name in names)
+    ran = _run_git(folder, "merge-base", first, second)
+    base = ran.stdout.decode("ascii", errors="replace").strip()
+    if ran.returncode == 0 and base:
+        return base
+    if ran.returncode != NO_MERGE_BASE:
+        raise InputError(f"--against {ref}: {_said(ran)}")
+    if dots or _is_shallow(folder):
+        raise InputError(
+            f"--against {ref}: no commit is known where the two parted{_shallow_hint(folder)}"
+        )
+    return second  # they have nothing in common, such as a branch that keeps results only
+
+
+NO_MERGE_BASE = 1
+"""How `git merge-base` exits where it looked and found none."""
+
+
+def _commit(folder: Path, ref: str, name: str) -> str:
+    """Return the hash of a commit."""
+    ran = (
+        None
+        if name.startswith("-")
+        else _run_git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    )
+    if ran is None or ran.returncode:
+        which = f" as {name}" if "..." in ref else ""
+        raise InputError(
+            f"--against {ref}: there is no such commit here{which}{_shallow_hint(folder)}"
+        )
+    return ran.stdout.decode("ascii", errors="replace").strip()
+
+
+def _is_shallow(folder: Path) -> bool:
+    return _run_git(folder, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+
+
+def _shallow_hint(folder: Path) -> str:
+    return (
+        "; this is a shallow clone: fetch more of it (fetch-depth: 0)"
+        if _is_shallow(folder)
+        else ""
+    )
+
+
+def _git(folder: Path, ref: str, *arguments: str) -> bytes:
+    """Return what git prints.
+
+    Raises:
+        InputError: It fails: whatever the reason, that is no answer.
+    """
+    ran = _run_git(folder, *arguments)
+    if ran.returncode:
+        raise InputError(f"--against {ref}: git does not read {folder}: {_said(ran)}")
+    return ran.stdout
+
+
+def _said(ran: "subprocess.CompletedProcess[bytes]") -> str:
+    """Return why git failed: its first line."""
+    said = ran.stderr.decode("utf-8", errors="replace").strip().partition("\n")[0]
+    return said or f"git exits {ran.returncode}"
+
+
+def _run_git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        # in a hook git names its own repository, which would be taken for that of the folder; and a
+        # name is no pattern
+        outside = {
+            name: value for name, value in environ.items() if not _MISLEADS_GIT.fullmatch(name)
+        }
+        return subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**outside, "LC_ALL": "C"},
+        )
+    except OSError as error:
+        raise InputError(f"--against needs git: {error.strerror or error}") from error
+
+
+_MISLEADS_GIT = re.compile(
+    r"GIT_(?:DIR|WORK_TREE|INDEX_FILE|PREFIX|COMMON_DIR|NAMESPACE|OBJECT_DIRECTORY"
+    r"|ALTERNATE_OBJECT_DIRECTORIES|REPLACE_REF_BASE|GRAFT_FILE|SHALLOW_FILE|TRACE.*|.*_PATHSPECS)"
+)

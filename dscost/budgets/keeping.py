@@ -1,0 +1,243 @@
+"""The baseline of a budget, kept: saved, updated and read."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from dscost.analysis.isolated import Worker
+from dscost.budgets.baseline import Baseline, Known, baseline_text, known_of, read_baseline
+from dscost.budgets.checking import chosen, counted, find_budget, is_of
+from dscost.budgets.excluding import rest_of
+from dscost.budgets.reading import read_budget
+from dscost.budgets.records import Budget
+from dscost.budgets.updating import Update, updated
+from dscost.errors import InputError, UnknownNameError
+from dscost.files import alone_with, write_whole
+from dscost.reports.result import Result
+from dscost.timing import Progress
+
+
+class Kept(Result):
+    """A baseline that was saved or updated.
+
+    Args:
+        path: Of the baseline.
+        action: What was asked for.
+        update: What the baseline has now, and how it differs from what it had.
+        counted: The entries of the budget that were counted.
+        unloadable: Why other entries could not be counted: they stay as they were.
+        on_unloadable: What the budget's policy makes of those: `ignore`, `warn` or `error`.
+        is_written: Whether the file was written: an update that changes nothing leaves it alone.
+    """
+
+    path: Path
+    action: Literal["save", "update"]
+    update: Update
+    counted: tuple[str, ...]
+    unloadable: Mapping[str, str]
+    on_unloadable: str
+    is_written: bool
+
+    @property
+    def exit_code(self) -> int:
+        """1 where something grew, is another model now or could not be counted, and was not taken over; else 0."""
+        is_refused = self.update.changed or self.update.refused
+        is_missing = self.unloadable and self.on_unloadable == "error"
+        return 1 if is_refused or is_missing else 0
+
+    def in_a_line(self) -> str:
+        """Return where it is, how many models it has, and whether all were taken over."""
+        models = "1 model" if len(self.update.models) == 1 else f"{len(self.update.models)} models"
+        return f"{self.path}: {models}{', not all taken over' if self.exit_code else ''}"
+
+
+def baseline(budget: str | PathLike[str] | None = None, *, only: Sequence[str] = ()) -> Baseline:
+    """Return what the baseline of a budget keeps: what models cost when it was saved.
+
+    Args:
+        budget: Path of the budget; by default the one that `DSCOST_CONFIG` names, or the nearest
+            `dscost.yaml`, here or above.
+        only: Names of models, by default all.
+
+    Raises:
+        InputError: The budget cannot be read or names no baseline; or there is none yet, or no such
+            model in it.
+    """
+    path = baseline_path(_read(budget))
+    found = read_baseline(path)
+    if found is None:
+        raise InputError(f"there is no baseline at {path}: dscost baseline save writes it")
+    for name in only:
+        if not any(is_of(entry, name) for entry in found.models):
+            raise UnknownNameError("model of the baseline", name, found.models)
+    wanted = {
+        entry: known
+        for entry, known in found.models.items()
+        if not only or any(is_of(entry, name) for name in only)
+    }
+    return found._replace(models=wanted)
+
+
+def save_baseline(
+    budget: str | PathLike[str] | None = None,
+    *,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+    isolate: bool = False,
+) -> Kept:
+    """Count the models of a budget and keep what they cost, whatever was kept before.
+
+    Args:
+        budget: Path of the budget; by default as of `baseline`.
+        only: Names of models to save, by default all; the others stay as they are.
+        progress: Called with the share that is done and the model that is next.
+        isolate: Whether models that are code are counted in a process of their own, which may die
+            without us.
+
+    Raises:
+        InputError: The budget cannot be read or names no baseline, a model cannot be counted where
+            its policy is that this fails, or what is there is no baseline.
+        OutputError: The baseline cannot be written.
+    """
+    found = _read(budget)
+    path = baseline_path(found)
+    now = count_all(found, only, progress, isolate=isolate)
+    with alone_with(path):
+        try:
+            before = _before(path)
+        except InputError as error:  # it may be anything: the budget itself, or half of a merge
+            raise InputError(f"{error}; remove it first if it is to be overwritten") from error
+        left = {name: before[name] for name in _left_alone(before, now, is_part=bool(only))}
+        models = {**left, **now.known}
+        write_whole(path, baseline_text(models))
+    saved = Update(models, accepted=(), refused=(), added=(), removed=())
+    return _kept(found, "save", saved, now, is_written=True)
+
+
+def update_baseline(
+    budget: str | PathLike[str] | None = None,
+    *,
+    accept: Sequence[str] = (),
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+    isolate: bool = False,
+) -> Kept:
+    """Count the models of a budget and keep what they cost, where that is no more than before or accepted.
+
+    Args:
+        budget: Path of the budget; by default as of `baseline`.
+        accept: Patterns of what may be taken over: growth as `NAME/METRIC`, such as
+            `mobilenet_v1*/macs`; a model of another target or input now as `NAME`.
+        only: Names of models to update, by default all; the others stay as they are.
+        progress: Called with the share that is done and the model that is next.
+        isolate: As of `save_baseline`.
+
+    Raises:
+        InputError: As of `save_baseline`.
+        OutputError: The baseline cannot be written.
+    """
+    found = _read(budget)
+    path = baseline_path(found)
+    now = count_all(found, only, progress, isolate=isolate)
+    with alone_with(path):
+        before = _before(path)
+        left = _left_alone(before, now, is_part=bool(only))
+        update = updated(before, now.known, accept, left)
+        is_written = update.models != before
+        if is_written:
+            write_whole(path, baseline_text(update.models))
+    return _kept(found, "update", update, now, is_written=is_written)
+
+
+def baseline_path(budget: Budget) -> Path:
+    """Return where the baseline of a budget is.
+
+    Raises:
+        InputError: It names none.
+    """
+    if budget.baseline is None:
+        raise InputError(f"{budget.path}: names no baseline; add 'baseline: dscost-baseline.json'")
+    return budget.baseline
+
+
+class Counted(NamedTuple):
+    """What a baseline keeps of the entries of a budget.
+
+    Args:
+        known: By entry.
+        unloadable: Why the other entries could not be counted.
+    """
+
+    known: Mapping[str, Known]
+    unloadable: Mapping[str, str]
+
+
+def count_all(
+    budget: Budget,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+    *,
+    isolate: bool = False,
+) -> Counted:
+    """Return what a baseline keeps of the entries of a budget.
+
+    Args:
+        budget: With the policy on models that cannot be counted.
+        only: Names of models to count, by default all.
+        progress: Called with the share that is done and the model that is next.
+        isolate: As of `save_baseline`.
+
+    Raises:
+        InputError: A model cannot be counted, and the policy is that this fails; or there is no
+            such model.
+    """
+    known, unloadable = {}, {}
+    with Worker() as worker:
+        wanted = chosen(budget, only)
+        pairs = list(counted(wanted, progress, worker if isolate else None, timed=False))
+    for subject, _ in pairs:
+        entry, name = subject.entry, subject.entry.name
+        if subject.report is None:
+            unloadable[name] = f"{budget.path}:{entry.line}: {name}: {subject.why_unloadable}"
+            if budget.policy_of(entry)["on_unloadable_model"] == "fail":
+                raise InputError(unloadable[name])
+            continue
+        cost = rest_of(entry, subject.report).cost
+        known[name] = known_of(entry, subject.report, cost)
+    return Counted(known, unloadable)
+
+
+def _read(budget: str | PathLike[str] | None) -> Budget:
+    return read_budget(find_budget(None if budget is None else Path(budget)))
+
+
+def _before(path: Path) -> Mapping[str, Known]:
+    found = read_baseline(path)
+    return found.models if found else {}
+
+
+def _left_alone(before: Mapping[str, Known], now: Counted, *, is_part: bool) -> list[str]:
+    """Return the entries that stay as they are: those not asked for, and those that could not be counted."""
+    return [
+        name for name in before if name in now.unloadable or (is_part and name not in now.known)
+    ]
+
+
+def _kept(
+    budget: Budget,
+    action: Literal["save", "update"],
+    update: Update,
+    now: Counted,
+    *,
+    is_written: bool,
+) -> Kept:
+    return Kept(
+        path=baseline_path(budget),
+        action=action,
+        update=update,
+        counted=tuple(now.known),
+        unloadable=now.unloadable,
+        on_unloadable=budget.policy["on_unloadable_model"],
+        is_written=is_written,
+    )

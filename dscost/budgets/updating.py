@@ -1,0 +1,127 @@
+"""What was known and what is counted now → what is to be known, where growth has to be accepted."""
+
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from dscost.budgets.baseline import Known, renamed_layers
+from dscost.budgets.metrics import KEPT_OF_LAYERS
+
+
+class Update(NamedTuple):
+    """A baseline made anew.
+
+    Args:
+        models: What is to be written.
+        accepted: Entry and metric of what grew and was accepted, as `entry/metric`.
+        refused: Entry and metric of what grew and was not accepted: those entries stay as they were.
+        added: Entries that were not known.
+        removed: Entries that no model has any more.
+        replaced: Entries that were not comparable, and accepted: other figures stand there now.
+        changed: Entries that are not comparable and were not accepted, with the differences: they
+            stay as they were.
+        shifted: Entries that were taken over although layers of theirs grew, since their totals did
+            not: the layers, as `layer/metric`.
+        unused: Patterns that nothing which needs accepting matches.
+    """
+
+    models: Mapping[str, Known]
+    accepted: tuple[str, ...]
+    refused: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+    changed: Mapping[str, Sequence[str]] = MappingProxyType({})
+    shifted: Mapping[str, Sequence[str]] = MappingProxyType({})
+    unused: tuple[str, ...] = ()
+
+
+def updated(
+    before: Mapping[str, Known],
+    now: Mapping[str, Known],
+    accept: Sequence[str],
+    keep: Collection[str] = (),
+) -> Update:
+    """Return the baseline with every improvement taken over; growth and figures of something else where accepted.
+
+    Args:
+        before: What was known.
+        now: What was counted.
+        accept: Patterns over `entry/metric`, such as `mobilenet_v1*/macs`; over `entry` or
+            `entry/*` where an entry is of another target or input now.
+        keep: Entries that were not counted, and stay as they were.
+    """
+    models = {name: before[name] for name in keep if name in before}
+    accepting = _Accepting(accept)
+    changed: dict[str, list[str]] = {}
+    shifted: dict[str, list[str]] = {}
+    accepted: list[str] = []
+    refused: list[str] = []
+    replaced: list[str] = []
+    for name, known in now.items():
+        old = before.get(name, known)
+        differences = old.differs_from(known.fingerprint)
+        grown = [] if differences else _grown(name, old, known)
+        models[name] = known
+        if differences and not accepting.allows(name, f"{name}/*"):
+            changed[name], models[name] = differences, old
+        elif differences:
+            replaced.append(name)
+        elif missing := [one for one in grown if not accepting.allows(one)]:
+            refused += missing
+            models[name] = old
+        else:
+            accepted += grown
+            if layers := _grown_layers(old, known):
+                shifted[name] = layers
+    return Update(
+        models=models,
+        accepted=tuple(accepted),
+        refused=tuple(refused),
+        added=tuple(name for name in now if name not in before),
+        removed=tuple(name for name in before if name not in models),
+        replaced=tuple(replaced),
+        changed=changed,
+        shifted=shifted,
+        unused=tuple(pattern for pattern in accept if pattern not in accepting.used),
+    )
+
+
+class _Accepting:
+    """Patterns of what may be taken over, and which of them were of use."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = patterns
+        self.used: set[str] = set()
+
+    def allows(self, *subjects: str) -> bool:
+        """Whether one of several names of a thing may be taken over."""
+        meant = {one for one in self._patterns if any(_is_meant(name, one) for name in subjects)}
+        self.used |= meant
+        return bool(meant)
+
+
+def _grown(name: str, old: Known, new: Known) -> list[str]:
+    both = sorted(old.figures.keys() & new.figures)
+    return [f"{name}/{metric}" for metric in both if new.figures[metric] > old.figures[metric]]
+
+
+def _grown_layers(old: Known, new: Known) -> list[str]:
+    """Return what grew of layers that were there before, in metrics of which the whole has no more."""
+    called = renamed_layers(old, new)
+    layers = {name: called.get(name, name) for name in sorted(new.names)}
+    return [
+        f"{name}/{metric}"
+        for name, was in layers.items()
+        for metric in KEPT_OF_LAYERS
+        if was in old.names
+        and new.layer_figure(name, metric) > old.layer_figure(was, metric)
+        and new.figures.get(metric, 0) <= old.figures.get(metric, 0)
+    ]
+
+
+def _is_meant(one: str, pattern: str) -> bool:
+    """Whether a pattern matches `entry/metric`; brackets stand for themselves, since entries have them."""
+    from fnmatch import fnmatchcase
+
+    return fnmatchcase(one, pattern.replace("[", "[[]"))
