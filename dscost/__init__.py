@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
+    from dscost.converting.applying import Conversion
     from dscost.converting.convert import conversion, convert, plan
     from dscost.errors import DscostError
     from dscost.layers.convolution import ConvSpec, conv2d
@@ -32,6 +33,7 @@ __all__ = [
     "CheckResult",
     "Comparison",
     "ConvSpec",
+    "Conversion",
     "DscostError",
     "Report",
     "Verification",
@@ -59,6 +61,7 @@ _HOMES = {
     "CheckResult": "dscost.budgets.findings",
     "Comparison": "dscost.comparing.differences",
     "ConvSpec": "dscost.layers.convolution",
+    "Conversion": "dscost.converting.applying",
     "DscostError": "dscost.errors",
     "Report": "dscost.reports.records",
     "Verification": "dscost.analysis.verifying",

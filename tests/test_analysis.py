@@ -33,6 +33,7 @@ COST_KEYS = {
         "output_bytes",
         "traffic_bytes",
         "flops_per_byte",
+        "activations",
     ),
 }
 SUBJECT_KEYS = {"target", "source", "inputs", "totals", "layers", "latency", "coverage", "warnings"}
@@ -40,7 +41,7 @@ LAYER_KEYS = {
     *("name", "type", "op", "calls", "conv", "input_shape", "output_shape", "cost", "variants"),
     *("formula_ratio", "latency", "verdict"),
 }
-ADDING_UP = ("params", "macs", "flops", "weight_bytes", "traffic_bytes")
+ADDING_UP = ("params", "macs", "flops", "weight_bytes", "traffic_bytes", "activations")
 
 
 def small_layer() -> Report:
@@ -188,7 +189,7 @@ def test_every_figure_of_a_layer_agrees_with_a_count_by_hand() -> None:
     params = 48 * 96 * 15 + 96
     macs = positions * 48 * 96 * 15
     assert report.totals.standard == Cost(
-        params, macs, 4 * params, image, result, image + 4 * params + result
+        params, macs, 4 * params, image, result, image + 4 * params + result, positions * 96
     )
 
     params = 48 * 15 + 48 * 96 + 96
@@ -196,7 +197,7 @@ def test_every_figure_of_a_layer_agrees_with_a_count_by_hand() -> None:
     between = 4 * positions * 48
     traffic = image + 4 * params + 2 * between + result
     assert report.totals.depthwise_separable == Cost(
-        params, macs, 4 * params, image, result, traffic
+        params, macs, 4 * params, image, result, traffic, positions * (48 + 96)
     )
     assert (
         report.totals.standard.flops_per_byte
@@ -473,7 +474,8 @@ def test_every_figure_of_a_small_model_agrees_with_a_count_by_hand(network_file:
 
     def cost(params: int, macs: int, read: int, written: int, *, moved: int | None = None) -> Cost:
         values = read + params + written if moved is None else moved
-        return Cost(params, macs, 4 * params, 4 * read, 4 * written, 4 * values)
+        activations = written if macs else 0
+        return Cost(params, macs, 4 * params, 4 * read, 4 * written, 4 * values, activations)
 
     # batch normalisation reads its running mean and variance too; views move nothing
     by_hand = {

@@ -705,10 +705,10 @@ def test_a_setting_that_sizes_the_input_knows_whether_the_input_is_the_models_ow
                       "found 5"], id="pattern a number"),
         pytest.param(HEAD + "    layers: [{match: x, each: {latency_s: 1 ms}}]\n",
                      ["4:32: unknown metric 'latency_s' (known: params, macs, flops, weight_bytes, input_bytes, "
-                      "output_bytes, traffic_bytes, flops_per_byte)"], id="latency of layers"),
+                      "output_bytes, traffic_bytes, flops_per_byte, activations)"], id="latency of layers"),
         pytest.param(HEAD + "    layers: [{match: x, total: {peak_activation_bytes: 1 kB}}]\n",
-                     ["4:33: unknown metric 'peak_activation_bytes' (known: params, macs, flops, weight_bytes, "
-                      "input_bytes, output_bytes, traffic_bytes, flops_per_byte)"], id="peak of layers"),
+                     ["4:33: unknown metric 'peak_activation_bytes' (did you mean 'activations'?)"],
+                     id="peak of layers"),
         pytest.param(HEAD + "    layers: [{match: x, total: {weight_bytes: {max_increase: 1%}}}]\n",
                      ["4:47: a baseline keeps only params, macs, flops of layers, so weight_bytes has max or min"],
                      id="growth of a figure of layers that is not kept"),

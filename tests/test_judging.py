@@ -27,7 +27,7 @@ from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.pages.finding_words import finding_sentence
 from dscost.rendering import View, render
-from dscost.reports.figures import Cost
+from dscost.reports.figures import Cost, summed
 from dscost.reports.records import (
     Coverage,
     Doubt,
@@ -59,8 +59,8 @@ def report(
     median_s: float | None = None,
     size: int = 8,
 ) -> Report:
-    sums = {name: sum(getattr(one.cost, name) for one in layers) for name in Cost._fields}
-    total = Cost(**{**sums, "input_bytes": 4 * 3 * size * size, "output_bytes": 40})
+    total = summed(one.cost for one in layers)
+    total = total._replace(input_bytes=4 * 3 * size * size, output_bytes=40)
     latency = (
         {}
         if median_s is None

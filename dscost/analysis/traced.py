@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 from torch import nn
@@ -321,6 +322,7 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
 
 def _cost_of(event: Event) -> Cost:
     """Return what an operator costs, but for the weights, which a layer or a model has once."""
+    is_layer = event.macs and ("conv" in event.operator or "linear" in event.operator)
     return Cost(
         params=0,
         macs=event.macs,
@@ -328,6 +330,7 @@ def _cost_of(event: Event) -> Cost:
         input_bytes=event.input_bytes,
         output_bytes=event.output_bytes,
         traffic_bytes=event.traffic_bytes,
+        activations=prod(event.output_shape) if is_layer else 0,
     )
 
 

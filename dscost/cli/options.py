@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from dscost.errors import InputError, UnavailableError
-from dscost.notation.units import parse_ints, parse_seconds, parse_share
+from dscost.notation.units import parse_ints
 from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
@@ -104,6 +104,8 @@ def parse_load_timeout(text: str | None, *, isolate: bool) -> float:
         return LIMIT_S
     if not isolate:
         raise InputError("--load-timeout needs --isolate: only a process of its own can be stopped")
+    from dscost.notation.quantities import parse_seconds
+
     return parse_seconds(text, what="--load-timeout")
 
 
@@ -266,7 +268,15 @@ class Measuring(NamedTuple):
 
     def options(self, cases: Cases = NO_CASES, *, skip_losing: bool = False) -> TimingOptions:
         """Return it as the library takes it."""
-        budget, precision = self.time_budget, self.precision
+        given = {}
+        if self.time_budget is not None or self.precision is not None:
+            # exact numbers take a while to import, and few ask for them
+            from dscost.notation.quantities import parse_seconds, parse_share
+
+            if self.time_budget is not None:
+                given["budget_s"] = parse_seconds(self.time_budget, what="--time-budget")
+            if self.precision is not None:
+                given["precision"] = parse_share(self.precision, what="--precision")
         return TimingOptions(
             devices=tuple(dict.fromkeys(self.device or ("cpu",))),
             memory_formats=parse_names(self.memory_format),
@@ -275,10 +285,9 @@ class Measuring(NamedTuple):
             modes=parse_names(self.mode),
             threads=self.threads,
             allocator=self.allocator,
-            budget_s=None if budget is None else parse_seconds(budget, what="--time-budget"),
-            precision=0.02 if precision is None else parse_share(precision, what="--precision"),
             seed=self.seed,
             skip_losing=skip_losing,
+            **given,
         )
 
 

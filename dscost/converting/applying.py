@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +12,19 @@ from torch.utils._python_dispatch import _disable_current_modes
 from dscost.converting.calibrating import calibrate
 from dscost.converting.decomposing import Factors
 from dscost.converting.rehearsing import doing_the_same
-from dscost.converting.results import ErrorOf, LayerOutcome
+from dscost.converting.results import ErrorOf, LayerOutcome, how_many
 from dscost.converting.sites import Key, Site
 from dscost.errors import InputError
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.copying import shared_tensors
 from dscost.reports.records import plain
+from dscost.reports.result import Result
 from dscost.rewriting.convolutions import Kernel, layout_of
 from dscost.rewriting.replacing import in_place_of, with_others
 from dscost.tracing import Arguments
 
 
-class Conversion(NamedTuple):
+class Conversion(Result):
     """A converted model, and what became of each of its convolutions.
 
     Args:
@@ -35,6 +36,10 @@ class Conversion(NamedTuple):
     module: nn.Module
     method: str
     layers: tuple[LayerOutcome, ...]
+
+    def in_a_line(self) -> str:
+        """Return which class the model is of, and how many of its convolutions were converted."""
+        return f"{type(self.module).__name__}: {how_many(self.layers)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the module, JSON-ready."""

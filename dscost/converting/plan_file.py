@@ -301,11 +301,13 @@ _DECISION: Schema = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": KEEP
 _SIZES = forms.array({"type": "integer", "minimum": 1})
 _TENSOR: Schema = {"type": "string", "pattern": input_pattern()}
 
+_INPUT: Schema = {"anyOf": [_TENSOR, _SIZES, {"type": "array", "items": _TENSOR}]}
+
 PLAN = Keyed(
     {
         "version": forms.version(VERSION),
         "target": forms.TEXT,
-        "input": Form(_inputs, {"anyOf": [_TENSOR, _SIZES, {"type": "array", "items": _TENSOR}]}),
+        "input": Form(_inputs, _INPUT).said("For which inputs."),
         "goal": forms.TEXT,
         "layers": Form(_decisions, {"type": "object", "additionalProperties": _DECISION}),
     },

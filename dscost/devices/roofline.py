@@ -20,8 +20,7 @@ Source:
 'memory'
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -131,15 +130,21 @@ class Ceilings(Result):
         Raises:
             InputError: They are not ceilings.
         """
+        from dscost.notation.typed_json import Misfit, Readers
+
+        speeds = ("flops_per_s", "activation_bytes_per_s", "weight_bytes_per_s", "least_channels")
+        readers = Readers(
+            never_negative={Rate: ("t0_s",)},
+            above_zero={Rate: speeds, cls: ("flops_per_s", "bytes_per_s", "usual_error")},
+        )
         try:
-            found = _ceilings(cls, values)
-            for figure in (found.flops_per_s, found.bytes_per_s):
-                if not LEAST_PER_S <= figure <= MOST_PER_S:
-                    raise ValueError(f"no device has {figure:g} FLOP or bytes per second")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"not the ceilings of a device: {type(error).__name__}: {error}"
-            ) from error
+            found: Ceilings = readers.of(cls)(values)
+        except Misfit as misfit:
+            raise InputError(f"not the ceilings of a device: {misfit}") from misfit
+        for figure in (found.flops_per_s, found.bytes_per_s):
+            if not LEAST_PER_S <= figure <= MOST_PER_S:
+                wrong = f"no device has {figure:g} FLOP or bytes per second"
+                raise InputError(f"not the ceilings of a device: {wrong}")
         return found
 
 
@@ -232,54 +237,3 @@ def _calibrated_s(stage: Stage, ceilings: Ceilings, memory_format: str) -> float
     return max(
         rate.seconds(stage.cost, conv.in_channels), bound_of(stage.cost, ceilings).roofline_s
     )
-
-
-def _ceilings(cls: type[Ceilings], values: Any) -> Ceilings:
-    known = {name: value for name, value in values.items() if name in cls._fields}
-    curve = tuple((int(size), _positive(speed)) for size, speed in known.get("curve", ()))
-    rates = {str(name): _rate(rate) for name, rate in known.get("rates", {}).items()}
-    texts = (known[name] for name in ("device", "name", "dtype"))
-    optional = (known.get(name) for name in ("measured_on", "source"))
-    if not all(_are(str, texts)) or not all(_are(str | None, optional)):
-        raise TypeError("expected text")
-    if not all(_are(int | None, [known["threads"]])):
-        raise TypeError("threads must be a whole number")
-    error = known.get("usual_error")
-    return cls(
-        **{
-            **known,
-            "flops_per_s": _positive(known["flops_per_s"]),
-            "bytes_per_s": _positive(known["bytes_per_s"]),
-            "curve": curve,
-            "rates": rates,
-            "usual_error": None if error is None else _positive(error),
-            "versions": {
-                str(name): str(version) for name, version in known.get("versions", {}).items()
-            },
-        }
-    )
-
-
-def _rate(values: Mapping[str, Any]) -> Rate:
-    def speed(name: str) -> float | None:
-        value = values.get(name)
-        return None if value is None else _positive(value)
-
-    return Rate(
-        t0_s=_positive(values["t0_s"], or_zero=True),
-        flops_per_s=speed("flops_per_s"),
-        activation_bytes_per_s=speed("activation_bytes_per_s"),
-        weight_bytes_per_s=speed("weight_bytes_per_s"),
-        least_channels=_positive(values.get("least_channels", 1.0)),
-    )
-
-
-def _are(kind: Any, values: Iterable[Any]) -> Iterable[bool]:
-    return (isinstance(value, kind) for value in values)
-
-
-def _positive(value: Any, *, or_zero: bool = False) -> float:
-    number = float(value)
-    if not isfinite(number) or number < 0 or (number == 0 and not or_zero):
-        raise ValueError(f"expected a positive number, found {value!r}")
-    return number

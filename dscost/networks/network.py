@@ -178,6 +178,7 @@ def cost_of(
         input_bytes=input_bytes,
         output_bytes=output_bytes,
         traffic_bytes=moved_bytes if spec.moves_data else 0,
+        activations=prod(output_shape) if spec.op in ("convolution", "linear") else 0,
     )
 
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from dscost.errors import InputError, SpecError
 from dscost.layers.convolution import not_within, require
-from dscost.nn.stages import Activation, Device, activation_of, checked_conv, conv_of
+from dscost.modules.convs import conv_of
+from dscost.nn.stages import Activation, Device, activation_of, checked_conv
 
 
 class SqueezeExcite(nn.Module):

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from dscost.errors import InputError
 from dscost.layers.convolution import ConvSpec, not_within, require
+from dscost.modules.convs import conv_of
 from dscost.nn.stages import (
     Activation,
     Device,
     Norm,
     activation_of,
     checked_conv,
-    conv_of,
     conv_stage,
     norm_of,
 )

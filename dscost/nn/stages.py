@@ -9,7 +9,9 @@ from torch import nn
 
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape
-from dscost.layers.others import ACTIVATIONS, ActivationSpec
+from dscost.layers.others import ActivationSpec
+from dscost.modules.convs import activation_of as spec_activation
+from dscost.modules.convs import conv_of
 from dscost.notation.units import format_extent
 
 Norm = str | Callable[[int], nn.Module] | None
@@ -19,9 +21,6 @@ Activation = str | Callable[[], nn.Module] | None
 """An activation: a name of `ACTIVATIONS`, a class or function that makes one, or none."""
 
 Device = torch.device | str | int | None
-
-CONVS: Mapping[int, Callable[..., Any]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-"""torch's convolution over so many spatial dimensions."""
 
 NORMS: Mapping[str, Mapping[int, Callable[..., nn.Module]]] = {
     "batch": {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -93,22 +92,6 @@ def same_size_conv(
     )
 
 
-def conv_of(spec: ConvSpec, factory_kwargs: Mapping[str, Any]) -> Any:
-    """Return torch's convolution of a spec."""
-    return CONVS[len(spec.kernel_size)](
-        spec.in_channels,
-        spec.out_channels,
-        spec.kernel_size,
-        stride=spec.stride,
-        padding=spec.padding,
-        dilation=spec.dilation,
-        groups=spec.groups,
-        bias=spec.bias,
-        padding_mode=spec.padding_mode,
-        **factory_kwargs,
-    )
-
-
 def norm_of(
     norm: Norm, channels: int, dims: int, factory_kwargs: Mapping[str, Any]
 ) -> nn.Module | None:
@@ -139,16 +122,7 @@ def activation_of(
     if activation is None:
         return None
     if isinstance(activation, str):
-        spec = ActivationSpec(activation)
-        options = (
-            {"dim": -dims - 1}
-            if activation == "softmax"
-            else {"inplace": True}
-            if spec.can_overwrite
-            else {}
-        )
-        module: nn.Module = getattr(nn, ACTIVATIONS[activation])(**options)
-        return module
+        return spec_activation(ActivationSpec(activation), channels=-dims - 1, inplace=True)
     return made("activation", activation, factory_kwargs=factory_kwargs)
 
 

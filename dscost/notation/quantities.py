@@ -94,3 +94,54 @@ def parse_quantity(value: object, kind: str) -> Fraction:
         )
         raise InputError(f"expected a quantity such as {example}, found '{text}': {missing}")
     return Fraction(digits.replace("_", "") + (exponent or "")) * units[unit]
+
+
+def parse_seconds(text: str, *, what: str) -> float:
+    """Parse a positive duration such as `10`, `2.5s` or `500 ms`.
+
+    Args:
+        text: As typed.
+        what: The name of the option, for the error.
+
+    Raises:
+        InputError: It is not one.
+
+    >>> parse_seconds("500ms", what="--time-budget")
+    0.5
+    """
+    seconds = _number(text.lower(), "seconds", without_unit="s")
+    if not 0 < seconds < 86_400:
+        raise InputError(
+            f"{what}: expected a duration under a day, like 10s or 500ms, found '{text}'"
+        )
+    return seconds
+
+
+def parse_share(text: str, *, what: str) -> float:
+    """Parse a share such as `2%` or `0.02`.
+
+    Args:
+        text: As typed.
+        what: The name of the option, for the error.
+
+    Raises:
+        InputError: It is none, or not above 0 and at most 1.
+
+    >>> parse_share("2%", what="--precision")
+    0.02
+    """
+    share = _number(text, "share" if text.strip().endswith("%") else "factor")
+    if not 0 < share <= 1:
+        raise InputError(f"{what}: expected a share like 2% or 0.02, found '{text}'")
+    return share
+
+
+def _number(text: str, kind: str, without_unit: str = "") -> float:
+    """Return an option's quantity, which may lack its unit; 0 where it is none."""
+    text = text.strip()
+    if text[-1:].isdigit():
+        text += without_unit
+    try:
+        return float(parse_quantity(text, kind))
+    except InputError:
+        return 0.0

@@ -29,6 +29,7 @@ class Cost(NamedTuple):
         input_bytes: Size of what goes in.
         output_bytes: Size of what comes out.
         traffic_bytes: Least data moved; of a chain, the sum over its stages.
+        activations: Values that convolutions and linear layers write.
     """
 
     params: int
@@ -37,6 +38,7 @@ class Cost(NamedTuple):
     input_bytes: int
     output_bytes: int
     traffic_bytes: int
+    activations: int | None = None
 
     @property
     def flops(self) -> int:
@@ -288,6 +290,9 @@ FIGURES: Mapping[str, Figure] = {
         summed_over="figures",
         columns=(5, 8, None, None),
         is_plain=True,
+    ),
+    "activations": Figure(
+        "activations", "count", "values that convolutions and linear layers write, batch included"
     ),
     "peak_activation_bytes": Figure(
         "peak activations",
