@@ -28,9 +28,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dscost.budgets.excluding import rest_of
+from dscost.budgets.kinds import Kind, parse_kind
 from dscost.budgets.metrics import KEPT, KEPT_OF_LAYERS, model_figure
 from dscost.budgets.records import Entry
-from dscost.budgets.selectors import Kind, Selector, parse_kind
+from dscost.budgets.selectors import Selector
 from dscost.errors import InputError, NoFileError
 from dscost.files import read_text
 from dscost.notation.literals import Reference

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
+from dscost.budgets.kinds import Kind
 from dscost.budgets.records import LayerRule
-from dscost.budgets.selectors import Kind, Selector
+from dscost.budgets.selectors import Selector
 from dscost.reports.figures import summed
 from dscost.reports.records import Layer
 

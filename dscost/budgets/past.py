@@ -5,9 +5,10 @@ from fractions import Fraction
 
 from dscost.budgets.baseline import Known, renamed_layers
 from dscost.budgets.findings import Contribution
+from dscost.budgets.kinds import Kind
 from dscost.budgets.metrics import KEPT_OF_LAYERS, OF_LAYERS, cost_figure
 from dscost.budgets.records import Limit
-from dscost.budgets.selectors import Kind, Selector
+from dscost.budgets.selectors import Selector
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import Layer
 
