@@ -12,6 +12,7 @@ from dscost.budgets.kinds import FIELDS, ConvFacts, Kind, Part
 from dscost.errors import InputError, UnknownNameError, did_you_mean, some_of
 from dscost.layers.convolution import ConvSpec
 from dscost.layers.operations import OPERATIONS
+from dscost.notation.units import counted
 from dscost.reports.records import Layer
 
 _SELECTOR = re.compile(r"(?:(?P<by>\w+):)?(?P<pattern>[^\[\]]*)(?:\[(?P<conditions>[^\[\]]*)\])?")
@@ -177,10 +178,8 @@ class Selector(NamedTuple):
         ]
         if not found:
             return None
-        number = f"{len(found)} convolution{'' if len(found) == 1 else 's'}"
-        return (
-            f"{number} of type {some_of(sorted(set(found)), 3)} left out: op:convolution means all"
-        )
+        number, types = counted(len(found), "convolution"), some_of(sorted(set(found)), 3)
+        return f"{number} of type {types} left out: op:convolution means all"
 
     def _is_of_torch(self, conv: ConvSpec) -> bool:
         """Whether a convolution would be meant if torch's own class computed it."""

@@ -14,9 +14,8 @@ Source:
 
 >>> from dscost.reports.figures import Cost
 >>> gpu = Ceilings("t4", "NVIDIA T4", "float32", None, flops_per_s=8.1e12, bytes_per_s=320e9)
->>> depthwise = Cost(params=2304, macs=451_584,
-...                  weight_bytes=9216, input_bytes=200_704, output_bytes=200_704,
-...                  traffic_bytes=410_624)
+>>> depthwise = Cost(params=2304, macs=451_584, weight_bytes=9216, input_bytes=200_704,
+...                  output_bytes=200_704, traffic_bytes=410_624)
 >>> bound_of(depthwise, gpu).bound
 'memory'
 """
@@ -36,7 +35,7 @@ BALANCED_WITHIN = 2.0
 
 
 class Rate(NamedTuple):
-    """How long one class of convolutions takes on one device: a fixed time, and for all it does.
+    """How long a class of convolutions takes on a device: a fixed time, and time for what it does.
 
         t = t0_s + flops / flops_per_s + activation bytes / activation_bytes_per_s + weight bytes /
         weight_bytes_per_s
@@ -48,7 +47,7 @@ class Rate(NamedTuple):
         flops_per_s: Of the arithmetic.
         activation_bytes_per_s: Of reading the input and writing the output, in and out of the
             library's own layout.
-        weight_bytes_per_s: Likewise of the weights.
+        weight_bytes_per_s: Bytes of weights per second.
         least_channels: Fewer input channels take as long as so many: the lanes of the device stay
             empty.
     """
@@ -187,7 +186,7 @@ def predict(
 
 
 def bound_of(cost: Cost, ceilings: Ceilings) -> Prediction:
-    """Return how long a single stage takes at least; there is no calibrated prediction."""
+    """Return how long a single stage takes at least, whatever it is, without a prediction."""
     return _bounded([cost], ceilings, predicted_s=None)
 
 

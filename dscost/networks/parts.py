@@ -7,6 +7,7 @@ from typing import Any
 from dscost.errors import Problem
 from dscost.networks.keys import Kind
 from dscost.notation.marked_yaml import Node
+from dscost.notation.units import counted
 
 Compute = Callable[[Mapping[str, Any]], Any]
 """Returns a value from the names in scope."""
@@ -104,7 +105,7 @@ def misfits(item: Item, columns: Sequence[str]) -> list[Problem]:
     if item.rows is None:
         missing = [column for column in columns if column not in item.fields]
         return [item.node.at_value(f"missing {', '.join(missing)}")] if missing else []
-    expected = f"{len(columns)} value{'s' * (len(columns) != 1)} ({', '.join(columns)})"
+    expected = f"{counted(len(columns), 'value')} ({', '.join(columns)})"
     return [
         row.at_value(f"expected {expected}, found {len(cells)}")
         for row, cells in item.rows

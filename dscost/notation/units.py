@@ -98,6 +98,11 @@ def format_intensity(flops_per_byte: float | None) -> str:
     return UNKNOWN if flops_per_byte is None else f"{flops_per_byte:.1f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, `1 layer` or `2 layers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def format_layer(name: str) -> str:
     """Return the name of a layer as a sentence has it; a model itself has none among its modules.
 

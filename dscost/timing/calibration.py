@@ -439,7 +439,7 @@ _FIELDS = {
 
 
 def _peaks(live: LiveDevice) -> Iterator[tuple[Keys, tuple[Call, int]]]:
-    """Give everything that may reach the peak, with its FLOPs; the last is quick enough for every turn."""
+    """Yield what may reach the peak, with its FLOPs; the last is quick enough for every turn."""
     matrix, product = live.random(live.side, live.side), live.random(live.side, live.side)
     yield ("matmul",), (lambda: torch.mm(matrix, matrix, out=product), 2 * live.side**3)
     rows, weight = live.random(256 * live.batch, 1024), live.random(1024, 1024)

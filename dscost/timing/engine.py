@@ -63,7 +63,7 @@ class Block(NamedTuple):
 
 
 class Timer(Protocol):
-    """How blocks of calls are timed on one device; a block has at most `most_calls`, if that is a number."""
+    """How blocks of calls are timed on a device; `most_calls` of them at most, if any number."""
 
     most_calls: int | None
 
@@ -212,13 +212,13 @@ class Comparison:
 
     @property
     def switched_share(self) -> float | None:
-        """Share of all blocks during which the system took the processor away; `None` where it does not tell."""
+        """Share of the blocks in which the system took the processor away; `None` if unknown."""
         known = [block.switches for block in self.blocks if block.switches is not None]
         return sum(count > 0 for count in known) / len(known) if known else None
 
     @property
     def faults_per_call(self) -> tuple[float | None, float | None]:
-        """Median of the page faults per call of the first and of the second; `None` where they are unknown."""
+        """Median of the page faults per call of the first and the second; `None` where unknown."""
         quartets = list(chain.from_iterable(one.quartets for one in self.rounds))
         return (
             _median_faults(chain.from_iterable(quartet.first for quartet in quartets)),
@@ -263,7 +263,7 @@ class _Session:
             self.progress((self.clock() - self.began) / self.budget_s, case.name)
 
     def tried(self, case: Case, action: Callable[[], Result]) -> Result | None:
-        """Return what an action returns, or `None` with word to whoever wants to know of failures."""
+        """Return what an action returns, or `None` where it failed and somebody is told so."""
         try:
             return action()
         except RuntimeError as error:
@@ -285,7 +285,7 @@ def compare(
     progress: Progress | None = None,
     failed: Callable[[str, RuntimeError], None] | None = None,
 ) -> list[Comparison]:
-    """Return what was measured of each case; of one that did not fit in the time, nothing or little.
+    """Return what was measured of each case; little or nothing where the time did not suffice.
 
     A case has at least two rounds or none at all.
 
@@ -362,7 +362,7 @@ FINER = 4.0
 def _warmed(
     case: Case, result: Comparison, timer: Timer, share_s: float, clock: Clock
 ) -> _Running | None:
-    """Warm both sides and choose their blocks; `None` where two rounds of one quartet would take more than is left."""
+    """Warm both sides and choose their blocks; `None` if even two quartets take too long."""
     began = clock()
     counts, quartet_s = [], 0.0
     for call in (case.first, case.second):
@@ -383,7 +383,7 @@ def _warmed(
 
 
 def warm(call: Call, clock: Clock, most_s: float, timer: Timer | None = None) -> float:
-    """Call until three calls in a row agree or the time is over; return the fastest of the last three.
+    """Call until three calls in a row agree or time is over; return the fastest of these three.
 
     Where a timer is given, the calls after the first are timed by it: on a device that works on its
     own, a call is not over when it returns.
