@@ -77,7 +77,7 @@ class Known(NamedTuple):
         return self.figures.get(metric)
 
     def layer_figure(self, layer: str, metric: str, selector: Selector | None = None) -> Fraction:
-        """Return a figure of a layer, or of what a selector means of it; nothing of one that was not there."""
+        """Return a figure of a layer, or of what a selector means of it; 0 if it was not there."""
         if metric == "flops":
             return 2 * self.layer_figure(layer, "macs", selector)
         kind = self.kinds.get(layer)
@@ -108,7 +108,7 @@ class Known(NamedTuple):
         return frozenset(layer for layer, _ in self.layers)
 
     def members(self, selector: Selector) -> list[str] | None:
-        """Return the layers that a selector means, sorted; `None` where that needs their kinds, and they have none."""
+        """Return the layers that a selector means, sorted; `None` where their kinds are not known."""
         names = sorted(self.names)
         if selector.needs_kinds and not self.names <= self.kinds.keys():
             return None
@@ -163,9 +163,10 @@ def fingerprint_of(entry: Entry, report: Report) -> dict[str, str]:
 
 
 def _with_parts(value: Any) -> str:
-    """Return a setting in words; of an object that is named, with the arguments that it is called with."""
+    """Return a setting in words; a named object with the arguments that it is called with."""
     if isinstance(value, Reference) and value.parts:
-        return f"{value}({', '.join(f'{name}={_with_parts(part)}' for name, part in sorted(value.parts.items()))})"
+        parts = (f"{name}={_with_parts(part)}" for name, part in sorted(value.parts.items()))
+        return f"{value}({', '.join(parts)})"
     return str(value)
 
 
@@ -198,7 +199,7 @@ def layer_figures(layer: Layer) -> dict[str, Fraction]:
 
 
 def renamed_layers(before: Known, now: Known) -> dict[str, str]:
-    """Return what layers were called before that have another name now, and are the same in kind and figures.
+    """Return what layers were called before that have another name now, and are else the same.
 
     Of several that are alike, any may be any other.
     """
@@ -220,7 +221,7 @@ def _likeness(known: Known, layer: str) -> object:
 
 
 def baseline_text(models: Mapping[str, Known]) -> str:
-    """Return a baseline as the text of its file: sorted, one figure a line, nothing that changes by itself."""
+    """Return a baseline as its file: sorted, a figure a line, nothing that changes by itself."""
     document = Baseline(models, "").to_dict()
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 

@@ -20,45 +20,29 @@ def compare(
             "the first is what the others are held against.",
         ),
     ],
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="Change a setting of the architectures; repeatable."
-        ),
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", metavar="[NAME=]SHAPE[:DTYPE]", help="Of all but saved reports; repeatable."
-        ),
-    ] = None,
-    kwargs: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="For the factories of torch models; repeatable."),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")] = None,
+    setting: opt.Setting = None,
+    inputs: opt.Input = None,
+    kwargs: opt.Kwargs = None,
+    batch: opt.OneBatch = None,
     trust: opt.Trust = False,
-    dtype: Annotated[
-        str | None, typer.Option(help="Of weights and activations  [default: float32]")
-    ] = None,
+    dtype: opt.OneDtype = None,
     every_layer: Annotated[
         bool, typer.Option("--all", help="Show layers that are the same as well.")
     ] = False,
-    depth: Annotated[
-        int | None, typer.Option(min=1, help="Add up layers whose names agree in that many parts.")
-    ] = None,
+    depth: opt.Depth = None,
     sort: Annotated[
         str | None,
         typer.Option(
             help="Sort layers by the change of a figure, by layer or order  [default: macs]"
         ),
     ] = None,
-    top: Annotated[
-        int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")
-    ] = None,
+    top: opt.Top = None,
     asked: All = DEFAULTS,
 ) -> None:
-    """Say what differs between models, in total and layer by layer. Nothing is timed."""
+    """Say what differs between models, in total and layer by layer. Nothing is timed.
+
+    Settings, inputs and the like hold for every target that is no saved report.
+    """
     from dscost.comparing.targets import compare as compare_models
     from dscost.pages.comparisons import ComparisonSaid
 

@@ -23,24 +23,9 @@ def model(
             "or a saved report.json (dscost list targets)."
         ),
     ],
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="Change a setting, width=0.5; repeatable."
-        ),
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="[NAME=]SHAPE[:DTYPE]",
-            help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
-        ),
-    ] = None,
-    kwargs: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable."),
-    ] = None,
+    setting: opt.Setting = None,
+    inputs: opt.Input = None,
+    kwargs: opt.Kwargs = None,
     batch: opt.Batch = None,
     trust: opt.Trust = False,
     strict: Annotated[
@@ -62,20 +47,17 @@ def model(
     skip_losing: Annotated[
         bool,
         typer.Option(
-            "--skip-losing/--keep-losing", help="Leave layers standard that the swap makes slower."
+            "--skip-losing/--keep-losing",
+            help="Keep a layer as it is where the separable version measured slower.",
         ),
     ] = False,
     on: opt.On = None,
     explain: opt.Explain = False,
-    depth: Annotated[
-        int | None, typer.Option(min=1, help="Add up layers whose names agree in that many parts.")
-    ] = None,
+    depth: opt.Depth = None,
     sort: Annotated[
         str | None, typer.Option(help="Sort layers by a figure, largest first.")
     ] = None,
-    top: Annotated[
-        int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")
-    ] = None,
+    top: opt.Top = None,
     asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
     isolate: opt.Isolate = False,
@@ -87,7 +69,7 @@ def model(
     view = View(depth=depth, sort=sort, top=top, explain=explain)
     out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
     ReportsSaid.check(out.view, out.says)
-    opt.check_devices(on)
+    sources = opt.check_devices(on)
     cases = opt.parse_cases(dtype, batch)
     timing = opt.timing_options(
         cases,
@@ -115,9 +97,9 @@ def model(
             )
             counting = worker.count if isolate and runs_code(target) else count
             counted = counting(target, request, strict=strict, train=train)
-        if verbose:
-            out.note(f"{target}: {counted.report.source}")
         report = counted.report
+        for source in (f"{target}: {report.source}", *sources) if verbose else ():
+            out.note(source)
         if time:
             out.check([report])
             with foreign_code(target), opt.only_measuring(), out.progress() as progress:

@@ -17,6 +17,71 @@ if TYPE_CHECKING:
     from dscost.analysis import Request
     from dscost.notation.inputs import Inputs
 
+# -- which model, and what goes in
+
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change a setting of an architecture, such as width=0.5; repeatable.",
+    ),
+]
+Input = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="[NAME=]SHAPE[:DTYPE]",
+        help="What the model takes: 1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; "
+        "repeatable.",
+    ),
+]
+Kwargs = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE", help="Argument of the factory of a torch model; repeatable."
+    ),
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Let a program.pt2 run code of its own where it cannot be read without."
+    ),
+]
+OneBatch = Annotated[int | None, typer.Option("--batch", help="Inputs at once  [default: 1]")]
+OneDtype = Annotated[
+    str | None,
+    typer.Option("--dtype", help="Data type of weights and activations  [default: float32]"),
+]
+Batch = Annotated[
+    str | None,
+    typer.Option(
+        help="Inputs at once. With a list, the first is counted and all are timed  [default: 1]"
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        help="Data type of weights and activations. With a list, the first is counted and all are "
+        "timed  [default: float32]"
+    ),
+]
+Isolate = Annotated[
+    bool,
+    typer.Option(
+        "--isolate/--no-isolate",
+        help="Run a model's own code in a process of its own, which may die.",
+    ),
+]
+LoadTimeout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION", help="How long a model may take there, such as 60s  [default: 300s]"
+    ),
+]
+
+# -- how to measure
+
 Time = Annotated[bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")]
 Device = Annotated[
     list[str] | None, typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]")
@@ -32,15 +97,29 @@ MemoryFormat = Annotated[
 ]
 Mode = Annotated[
     str | None,
-    typer.Option(help="eager, compile; on cuda graph and cold as well  [default: eager]"),
+    typer.Option(
+        help="How torch runs it: eager, compile; on cuda graph and cold as well  [default: eager]"
+    ),
 ]
 Precision = Annotated[
-    str | None, typer.Option(help="Stop when a speedup is known that well  [default: 2%]")
+    str | None,
+    typer.Option(
+        help="Stop once every speedup is known to within that share, such as 1%  [default: 2%]"
+    ),
 ]
 Allocator = Annotated[
-    str, typer.Option(help="tuned keeps freed memory, system leaves the allocator as it is.")
+    str,
+    typer.Option(help="tuned keeps freed memory for the next call; system leaves torch as it is."),
 ]
-Seed = Annotated[int, typer.Option(help="Of weights, inputs and the order of measurements.")]
+Seed = Annotated[
+    int, typer.Option(help="Seed of random weights and inputs and of the order of measurements.")
+]
+TimeBudget = Annotated[
+    str | None, typer.Option(help="How long measuring may take, such as 10s or 500ms.")
+]
+
+# -- what to show, and where to write it
+
 On = Annotated[
     list[str] | None,
     typer.Option(
@@ -50,49 +129,22 @@ On = Annotated[
     ),
 ]
 Explain = Annotated[
-    bool, typer.Option("--explain", help="Show bounds, backends and why it is as fast as it is.")
-]
-Trust = Annotated[
     bool,
-    typer.Option(
-        "--trust", help="Let a program.pt2 run code of its own where it cannot be read without."
-    ),
+    typer.Option("--explain", help="Show bounds, backends and why a variant is as fast as it is."),
 ]
-TimeBudget = Annotated[
-    str | None, typer.Option(help="How long measuring may take, such as 10s or 500ms.")
+Depth = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Group layers by the first N parts of their names."),
 ]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        help="Of weights and activations; of several the first is counted  [default: float32]"
-    ),
+Top = Annotated[
+    int | None,
+    typer.Option("-n", "--top", min=1, metavar="N", help="Show only the first N layers."),
 ]
-Batch = Annotated[
-    str | None,
-    typer.Option(
-        help="Inputs at once; of 1,8,32 the first is counted, all are timed  [default: 1]"
-    ),
-]
-
 OutputPath = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
-
-Isolate = Annotated[
-    bool,
-    typer.Option(
-        "--isolate/--no-isolate",
-        help="Run a model's own code in a process of its own, which may die.",
-    ),
-]
-LoadTimeout = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DURATION", help="How long a model may take there, such as 60s  [default: 300s]"
-    ),
-]
 
 
 def parse_load_timeout(text: str | None, *, isolate: bool) -> float:
@@ -254,16 +306,17 @@ def only_measuring() -> Iterator[None]:
         raise UnavailableError(f"{error}; --no-time counts without a device") from error
 
 
-def check_devices(names: Sequence[str] | None) -> None:
-    """Refuse devices that there are not, before the work.
+def check_devices(names: Sequence[str] | None) -> list[str]:
+    """Return where the figures of devices are from, before the work.
 
     Raises:
         InputError: There is no such device, or its file is wrong.
     """
-    for name in names or ():
-        from dscost.devices.sheets import sheet_of
+    if not names:
+        return []
+    from dscost.devices.sheets import sheet_of
 
-        sheet_of(name)
+    return [f"{name}: {sheet_of(name).source}" for name in names]
 
 
 def check_columns(columns: Sequence[str] | None, report: Report) -> None:

@@ -86,7 +86,9 @@ class KeptSaid(Said):
 
 def said(found: "Baseline | Kept") -> Said:
     """Return what is to be said of a baseline."""
-    return KeptSaid(found) if hasattr(found, "update") else BaselineSaid(found)  # type: ignore[arg-type]
+    from dscost.budgets.keeping import Kept
+
+    return KeptSaid(found) if isinstance(found, Kept) else BaselineSaid(found)
 
 
 def notes(kept: "Kept") -> Iterator[str]:
