@@ -1143,8 +1143,8 @@ def test_sites_tell_what_every_rank_would_be() -> None:
         49 * rank * (8 * 9 + 8 * 6) for rank in first.ranks
     ]
     assert (first.params(), first.macs()) == (6 * 8 * 9, 49 * 6 * 8 * 9)
-    assert (second.kernel, second.reason) == (None, "a 1×1 kernel has no spatial part to separate")
-    assert (third.kernel, third.reason) == (None, "where does not ask for it")
+    assert (second.applied, second.reason) == (None, "a 1×1 kernel has no spatial part to separate")
+    assert (third.applied, third.reason) == (None, "where does not ask for it")
 
 
 def test_a_site_on_meta_without_an_input_has_neither_values_nor_costs() -> None:

@@ -18,7 +18,8 @@ from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Speedup, Stage
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
-from dscost.timing.engine import Case, Comparison
+from dscost.timing.engine import Case
+from dscost.timing.samples import Comparison
 from dscost.timing.statistics import speedup_of, summarize
 from dscost.tracing import Arguments
 

@@ -1,4 +1,4 @@
-"""A counted layer → the same layer with the variants that were asked for, in place of the usual one. No torch."""
+"""A counted layer → the same with the variants that were asked for. No torch."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from dscost.reports.records import Layer, Report, Stage
 def with_variants(
     layer: Layer, names: Sequence[str], element_bytes: int
 ) -> tuple[Layer, dict[str, int | None]]:
-    """Return a layer with its standard form and the named variants, and the values of their parameters by name.
+    """Return a layer with its standard form and the named variants, and their parameters' values.
 
     Why a variant does not exist stands in the note of the layer. Depthwise-separable without a
     value is that of the layer's own depth multiplier.
@@ -87,7 +87,8 @@ def _stages(
     if not stages or stages[-1].output_shape != layer.output_shape:
         made = format_shape(stages[-1].output_shape) if stages else "nothing"
         raise SpecError(
-            f"variant {asked.label}: makes {made}, the convolution {format_shape(layer.output_shape)}"
+            f"variant {asked.label}: makes {made}, "
+            f"the convolution {format_shape(layer.output_shape)}"
         )
     return stages
 

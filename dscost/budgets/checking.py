@@ -114,7 +114,7 @@ def check(
 
 
 def is_of(entry: str, name: str) -> bool:
-    """Whether a name means an entry, `mobilenet_v1[width=0.5]`, alone or with all of its model."""
+    """Whether a name means an entry, `mobilenet_v1[width=0.5]`: it alone, or all of its model."""
     return name in (entry, entry.partition("[")[0])
 
 
@@ -177,7 +177,7 @@ def counted(
 
 
 def _timed(model: CountedModel) -> tuple[CountedModel, str | None]:
-    """Return the model with times, or why it has none: what was counted is judged all the same."""
+    """Return the model with measured times, or why it has none: what was counted is judged."""
     try:
         from dscost.timing import TimingOptions
 

@@ -14,8 +14,7 @@ class Update(NamedTuple):
     Args:
         models: What is to be written.
         accepted: Entry and metric of what grew and was accepted, as `entry/metric`.
-        refused: Entry and metric of what grew and was not accepted: those entries stay as they
-            were.
+        refused: Entry and metric of what grew and was not accepted: those entries stay.
         added: Entries that were not known.
         removed: Entries that no model has any more.
         replaced: Entries that were not comparable, and accepted: other figures stand there now.
@@ -43,9 +42,7 @@ def updated(
     accept: Sequence[str],
     keep: Collection[str] = (),
 ) -> Update:
-    """Return the baseline with every improvement taken over, and what is accepted.
-
-    Growth has to be accepted, and figures of something else.
+    """Return the baseline with improvements taken over, and what else is accepted.
 
     Args:
         before: What was known.
@@ -110,7 +107,7 @@ def _grown(name: str, old: Known, new: Known) -> list[str]:
 
 
 def _grown_layers(old: Known, new: Known) -> list[str]:
-    """Return what grew of known layers, in metrics of which the whole has no more than before."""
+    """Return what grew of layers that were there before, where the whole has no more."""
     called = renamed_layers(old, new)
     layers = {name: called.get(name, name) for name in sorted(new.names)}
     return [
@@ -124,7 +121,7 @@ def _grown_layers(old: Known, new: Known) -> list[str]:
 
 
 def _is_meant(one: str, pattern: str) -> bool:
-    """Whether a pattern matches `entry/metric`; entries have brackets, which mean themselves."""
+    """Whether a pattern matches `entry/metric`; brackets stand for themselves."""
     from fnmatch import fnmatchcase
 
     return fnmatchcase(one, pattern.replace("[", "[[]"))

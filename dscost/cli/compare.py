@@ -21,7 +21,7 @@ def compare(
         ),
     ],
     setting: opt.Setting = None,
-    inputs: opt.Input = None,
+    inputs: opt.Shapes = None,
     kwargs: opt.Kwargs = None,
     batch: opt.OneBatch = None,
     trust: opt.Trust = False,

@@ -64,7 +64,7 @@ def convert(
     ] = None,
     save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
     setting: opt.Setting = None,
-    inputs: opt.Input = None,
+    inputs: opt.Shapes = None,
     kwargs: opt.Kwargs = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
     trust: opt.Trust = False,
@@ -155,17 +155,15 @@ def _timing(
         for name, value in given.items():
             if value is not None:
                 raise InputError(f"--{name} is for --goal latency_s=…: nothing else is measured")
-    return opt.timing_options(
-        opt.parse_cases(None, None),
+    measuring = opt.Measuring(
         device=None if device is None else [device],
         memory_format=memory_format or "contiguous",
         mode="eager",
         threads=threads,
-        allocator="tuned",
         time_budget=time_budget,
-        precision=None,
         seed=seed,
     )
+    return measuring.options()
 
 
 def _only(goals: list[str] | None) -> str | None:

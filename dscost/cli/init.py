@@ -24,7 +24,7 @@ def init(
     headroom: Annotated[
         str, typer.Option(help="How far limits are above what is counted; 0% is exact.")
     ] = "5%",
-    inputs: opt.Input = None,
+    inputs: opt.Shapes = None,
     batch: opt.OneBatch = None,
     dtype: opt.OneDtype = None,
     setting: opt.Setting = None,

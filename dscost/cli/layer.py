@@ -49,16 +49,7 @@ def layer(
             "variants; repeatable.",
         ),
     ] = None,
-    dtype: opt.Dtype = None,
-    device: opt.Device = None,
-    threads: opt.Threads = None,
-    memory_format: opt.MemoryFormat = None,
-    mode: opt.Mode = None,
-    time: opt.Time = True,
-    time_budget: opt.TimeBudget = None,
-    precision: opt.Precision = None,
-    allocator: opt.Allocator = "tuned",
-    seed: opt.Seed = 0,
+    measuring: opt.Measuring = opt.AS_USUAL,
     on: opt.On = None,
     explain: opt.Explain = False,
     asked: All = DEFAULTS,
@@ -67,20 +58,10 @@ def layer(
     """Compare one convolution with its depthwise-separable variant, or others: counted and timed."""
     out = asked.output("layer", View(explain=explain), read=device_files(on))
     sources = opt.check_devices(on)
-    cases = opt.parse_cases(dtype, batch)
-    if not time:
+    cases = opt.parse_cases(measuring.dtype, batch)
+    if not measuring.time:
         opt.check_untimed(cases, explain=explain)
-    timing = opt.timing_options(
-        cases,
-        device=device,
-        memory_format=memory_format,
-        mode=mode,
-        threads=threads,
-        allocator=allocator,
-        time_budget=time_budget,
-        precision=precision,
-        seed=seed,
-    )
+    timing = measuring.options(cases)
     report = count_layer(
         in_channels=in_channels,
         out_channels=out_channels,
@@ -99,7 +80,7 @@ def layer(
     report = predicted(report, on or ())
     for source in sources if verbose else ():
         out.note(source)
-    if not time:
+    if not measuring.time:
         opt.check_columns(out.view.columns, report)
         out.write([report])
         return

@@ -24,7 +24,7 @@ def model(
         ),
     ],
     setting: opt.Setting = None,
-    inputs: opt.Input = None,
+    inputs: opt.Shapes = None,
     kwargs: opt.Kwargs = None,
     batch: opt.Batch = None,
     trust: opt.Trust = False,
@@ -34,16 +34,7 @@ def model(
     train: Annotated[
         bool, typer.Option("--train", help="Count the backward pass as well.")
     ] = False,
-    dtype: opt.Dtype = None,
-    device: opt.Device = None,
-    threads: opt.Threads = None,
-    memory_format: opt.MemoryFormat = None,
-    mode: opt.Mode = None,
-    time: opt.Time = True,
-    time_budget: opt.TimeBudget = None,
-    precision: opt.Precision = None,
-    allocator: opt.Allocator = "tuned",
-    seed: opt.Seed = 0,
+    measuring: opt.Measuring = opt.AS_USUAL,
     skip_losing: Annotated[
         bool,
         typer.Option(
@@ -70,22 +61,11 @@ def model(
     out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
     ReportsSaid.check(out.view, out.says)
     sources = opt.check_devices(on)
-    cases = opt.parse_cases(dtype, batch)
-    timing = opt.timing_options(
-        cases,
-        device=device,
-        memory_format=memory_format,
-        mode=mode,
-        threads=threads,
-        allocator=allocator,
-        time_budget=time_budget,
-        precision=precision,
-        seed=seed,
-        skip_losing=skip_losing,
-    )
-    if not time:
+    cases = opt.parse_cases(measuring.dtype, batch)
+    timing = measuring.options(cases, skip_losing=skip_losing)
+    if not measuring.time:
         opt.check_untimed(cases, explain=explain)
-    if skip_losing and not time:
+    if skip_losing and not measuring.time:
         raise InputError("--skip-losing needs timing: which layers lose is measured")
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     from dscost.sources import runs_code  # help needs none of what reads models
@@ -100,7 +80,7 @@ def model(
         report = counted.report
         for source in (f"{target}: {report.source}", *sources) if verbose else ():
             out.note(source)
-        if time:
+        if measuring.time:
             out.check([report])
             with foreign_code(target), opt.only_measuring(), out.progress() as progress:
                 report = measure_model(counted, timing, progress)

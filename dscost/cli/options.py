@@ -17,17 +17,41 @@ if TYPE_CHECKING:
     from dscost.analysis import Request
     from dscost.notation.inputs import Inputs
 
-# -- which model, and what goes in
-
-Setting = Annotated[
+Threads = Annotated[
+    int | None, typer.Option(help="Threads to measure with  [default: physical cores - 1]")
+]
+Seed = Annotated[
+    int, typer.Option(help="Seed of random weights and inputs and of the order of measurements.")
+]
+On = Annotated[
     list[str] | None,
     typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Change a setting of an architecture, such as width=0.5; repeatable.",
+        "--on",
+        metavar="DEVICE",
+        help="Apply a named device's roofline (dscost list devices); repeatable.",
     ),
 ]
-Input = Annotated[
+Explain = Annotated[
+    bool,
+    typer.Option("--explain", help="Show bounds, backends and why a variant is as fast as it is."),
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Let a program.pt2 run code of its own where it cannot be read without."
+    ),
+]
+TimeBudget = Annotated[
+    str | None, typer.Option(help="How long measuring may take, such as 10s or 500ms.")
+]
+Batch = Annotated[
+    str | None,
+    typer.Option(
+        help="Inputs at once. With a list, the first is counted and all are timed  [default: 1]"
+    ),
+]
+
+Shapes = Annotated[
     list[str] | None,
     typer.Option(
         "--input",
@@ -36,36 +60,40 @@ Input = Annotated[
         "repeatable.",
     ),
 ]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change a setting of an architecture, such as width=0.5; repeatable.",
+    ),
+]
 Kwargs = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE", help="Argument of the factory of a torch model; repeatable."
     ),
 ]
-Trust = Annotated[
-    bool,
-    typer.Option(
-        "--trust", help="Let a program.pt2 run code of its own where it cannot be read without."
-    ),
-]
-OneBatch = Annotated[int | None, typer.Option("--batch", help="Inputs at once  [default: 1]")]
+OneBatch = Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")]
 OneDtype = Annotated[
-    str | None,
-    typer.Option("--dtype", help="Data type of weights and activations  [default: float32]"),
+    str | None, typer.Option(help="Data type of weights and activations  [default: float32]")
 ]
-Batch = Annotated[
-    str | None,
-    typer.Option(
-        help="Inputs at once. With a list, the first is counted and all are timed  [default: 1]"
-    ),
+
+Depth = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Group layers by the first N parts of their names."),
 ]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        help="Data type of weights and activations. With a list, the first is counted and all are "
-        "timed  [default: float32]"
-    ),
+Top = Annotated[
+    int | None,
+    typer.Option("-n", "--top", min=1, metavar="N", help="Show only the first N layers."),
 ]
+
+OutputPath = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
+
 Isolate = Annotated[
     bool,
     typer.Option(
@@ -79,72 +107,6 @@ LoadTimeout = Annotated[
         metavar="DURATION", help="How long a model may take there, such as 60s  [default: 300s]"
     ),
 ]
-
-# -- how to measure
-
-Time = Annotated[bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")]
-Device = Annotated[
-    list[str] | None, typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]")
-]
-Threads = Annotated[
-    int | None, typer.Option(help="Threads to measure with  [default: physical cores - 1]")
-]
-MemoryFormat = Annotated[
-    str | None,
-    typer.Option(
-        help="Layout of the tensors: contiguous, channels_last, or both separated by a comma."
-    ),
-]
-Mode = Annotated[
-    str | None,
-    typer.Option(
-        help="How torch runs it: eager, compile; on cuda graph and cold as well  [default: eager]"
-    ),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        help="Stop once every speedup is known to within that share, such as 1%  [default: 2%]"
-    ),
-]
-Allocator = Annotated[
-    str,
-    typer.Option(help="tuned keeps freed memory for the next call; system leaves torch as it is."),
-]
-Seed = Annotated[
-    int, typer.Option(help="Seed of random weights and inputs and of the order of measurements.")
-]
-TimeBudget = Annotated[
-    str | None, typer.Option(help="How long measuring may take, such as 10s or 500ms.")
-]
-
-# -- what to show, and where to write it
-
-On = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--on",
-        metavar="DEVICE",
-        help="Apply a named device's roofline (dscost list devices); repeatable.",
-    ),
-]
-Explain = Annotated[
-    bool,
-    typer.Option("--explain", help="Show bounds, backends and why a variant is as fast as it is."),
-]
-Depth = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Group layers by the first N parts of their names."),
-]
-Top = Annotated[
-    int | None,
-    typer.Option("-n", "--top", min=1, metavar="N", help="Show only the first N layers."),
-]
-OutputPath = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
-]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No notes and no progress.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say where things were found.")]
 
 
 def parse_load_timeout(text: str | None, *, isolate: bool) -> float:
@@ -268,6 +230,9 @@ class Cases(NamedTuple):
         return self.batches[0] if self.batches else None
 
 
+NO_CASES = Cases((), ())
+
+
 def parse_cases(dtype: str | None, batch: str | None) -> Cases:
     """Return the dtypes and batches of a command line."""
     batches: tuple[int, ...] = ()
@@ -280,6 +245,75 @@ def parse_cases(dtype: str | None, batch: str | None) -> Cases:
 
 
 MOST_BATCHES = 16
+
+
+class Measuring(NamedTuple):
+    """How to measure, as the command line says."""
+
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="Data type of weights and activations. With a list, the first is counted and all "
+            "are timed  [default: float32]"
+        ),
+    ] = None
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]"),
+    ] = None
+    threads: Threads = None
+    memory_format: Annotated[
+        str | None,
+        typer.Option(
+            help="Layout of the tensors: contiguous, channels_last, or both separated by a comma."
+        ),
+    ] = None
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="How torch runs it: eager, compile; on cuda graph and cold too  [default: eager]"
+        ),
+    ] = None
+    time: Annotated[
+        bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")
+    ] = True
+    time_budget: TimeBudget = None
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Stop once a speedup is known to within that share  [default: 2%]"),
+    ] = None
+    allocator: Annotated[
+        str,
+        typer.Option(help="tuned keeps freed memory for the next call; system does not."),
+    ] = "tuned"
+    seed: Seed = 0
+
+    def options(self, cases: Cases = NO_CASES, *, skip_losing: bool = False) -> TimingOptions:
+        """Return it as the library takes it."""
+        given = {}
+        if self.time_budget is not None or self.precision is not None:
+            # exact numbers take a while to import, and few ask for them
+            from dscost.notation.quantities import parse_seconds, parse_share
+
+            if self.time_budget is not None:
+                given["budget_s"] = parse_seconds(self.time_budget, what="--time-budget")
+            if self.precision is not None:
+                given["precision"] = parse_share(self.precision, what="--precision")
+        return TimingOptions(
+            devices=tuple(dict.fromkeys(self.device or ("cpu",))),
+            memory_formats=parse_names(self.memory_format),
+            dtypes=cases.dtypes,
+            batches=cases.batches,
+            modes=parse_names(self.mode),
+            threads=self.threads,
+            allocator=self.allocator,
+            seed=self.seed,
+            skip_losing=skip_losing,
+            **given,
+        )
+
+
+AS_USUAL = Measuring()
 
 
 def check_untimed(cases: Cases, *, explain: bool) -> None:
@@ -330,43 +364,6 @@ def check_columns(columns: Sequence[str] | None, report: Report) -> None:
     empty = [name for name in columns or () if name in MEASURED_COLUMNS]
     if empty and report.environment is None:
         raise InputError(f"--columns {','.join(empty)}: not measured with --no-time")
-
-
-def timing_options(
-    cases: Cases,
-    *,
-    device: Sequence[str] | None,
-    memory_format: str | None,
-    mode: str | None,
-    threads: int | None,
-    allocator: str,
-    time_budget: str | None,
-    precision: str | None,
-    seed: int,
-    skip_losing: bool = False,
-) -> TimingOptions:
-    """Return how to measure, as the command line says."""
-    given = {}
-    if time_budget is not None or precision is not None:
-        # exact numbers take a while to import, and few ask for them
-        from dscost.notation.quantities import parse_seconds, parse_share
-
-        if time_budget is not None:
-            given["budget_s"] = parse_seconds(time_budget, what="--time-budget")
-        if precision is not None:
-            given["precision"] = parse_share(precision, what="--precision")
-    return TimingOptions(
-        devices=tuple(dict.fromkeys(device or ("cpu",))),
-        memory_formats=parse_names(memory_format),
-        dtypes=cases.dtypes,
-        batches=cases.batches,
-        modes=parse_names(mode),
-        threads=threads,
-        allocator=allocator,
-        seed=seed,
-        skip_losing=skip_losing,
-        **given,
-    )
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ DISAGREES = 1
 def verify(
     target: Annotated[str, typer.Argument(help="Any target of dscost model.")],
     setting: opt.Setting = None,
-    inputs: opt.Input = None,
+    inputs: opt.Shapes = None,
     kwargs: opt.Kwargs = None,
     batch: opt.OneBatch = None,
     trust: opt.Trust = False,

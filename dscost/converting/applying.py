@@ -105,7 +105,6 @@ def _require_reproduced(site: Site, new: Any) -> None:
     Raises:
         InputError: They are not finite, or at full rank not those of the kernel.
     """
-    assert site.kernel is not None
     is_full = site.rank == site.max_rank
     kernel, made = site.kernel.weight.detach(), new.weight.detach()
     # no square of these is too large
@@ -135,12 +134,10 @@ def _fitted(
     found: dict[Key, _Fitted] = {}
     partial: dict[Key, list[Site]] = {}
     for site in due:
-        assert site.rank is not None
-        assert site.decomposition is not None
-        if batches and site.rank < site.max_rank:
+        if batches and site.rank != site.max_rank:
             partial.setdefault(site.key, []).append(site)
         if site.key not in found:
-            found[site.key] = site.decomposition.at(site.rank), "kernel"
+            found[site.key] = site.factors(), "kernel"
     if partial:
         calibrated = calibrate(root, partial, batches)
         found |= {key: (factors, "output") for key, factors in calibrated.items()}
@@ -181,7 +178,6 @@ class _Maker:
         """Return the depthwise-separable convolution of a site, of given weights or random ones."""
         old, kernel, rank = site.module, site.kernel, site.rank
         assert old is not None
-        assert kernel is not None
         assert rank is not None
         new, separable = in_place_of(old, kernel, rank, device="meta")
         if site.key not in self._weights:

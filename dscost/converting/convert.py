@@ -20,7 +20,7 @@ from dscost.converting.loading import (
 )
 from dscost.converting.plan_file import Decision, Plan, plan_of
 from dscost.converting.rehearsing import guessed_arguments, without_needed
-from dscost.converting.reporting import Result, done, measured
+from dscost.converting.reporting import ConvertedModel, done, measured
 from dscost.converting.sites import MIN_CHANNELS, Site, Where, survey, traced_on
 from dscost.errors import InputError, UnknownNameError
 from dscost.foreign.parts import unwrapped
@@ -207,7 +207,7 @@ def convert_target(
     timing: TimingOptions | None = None,
     every_layer: bool = False,
     progress: Progress | None = None,
-) -> Result:
+) -> ConvertedModel:
     """Return a target depthwise-separable: by a goal, by a plan, or every layer at one rank.
 
     Args:

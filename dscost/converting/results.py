@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from dscost.converting.choosing import CurvePoint, Metric
 from dscost.converting.plan_file import Decision, Plan, plan_text
 from dscost.layers.convolution import ConvSpec
-from dscost.notation.units import format_count, format_seconds
+from dscost.notation.units import counted, format_count, format_seconds
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Input, plain
 from dscost.reports.result import Result
@@ -163,7 +163,7 @@ class Converted(Result):
 def how_many(layers: Sequence[LayerOutcome]) -> str:
     """Return how many of the convolutions of a model are depthwise-separable now, in words."""
     there, converted = len(layers), sum(layer.rank is not None for layer in layers)
-    which = f"{converted} of {there} convolution{'' if there == 1 else 's'}"
+    which = f"{converted} of {counted(there, 'convolution')}"
     return f"{which if there else 'no convolution'} made depthwise-separable"
 
 

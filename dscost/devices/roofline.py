@@ -1,4 +1,4 @@
-"""Attainable speed: what a device can do at most, and what that says of a convolution. Pure arithmetic.
+"""Attainable speed: what a device can do at most, and what that says of a convolution.
 
 A stage of `F` FLOPs that moves `Q` bytes on a device of `P` FLOP/s and `B` byte/s takes at least
 
@@ -14,8 +14,8 @@ Source:
 
 >>> from dscost.reports.figures import Cost
 >>> gpu = Ceilings("t4", "NVIDIA T4", "float32", None, flops_per_s=8.1e12, bytes_per_s=320e9)
->>> depthwise = Cost(params=2304, macs=451_584, weight_bytes=9216, input_bytes=200_704, output_bytes=200_704,
-...                  traffic_bytes=410_624)
+>>> depthwise = Cost(params=2304, macs=451_584, weight_bytes=9216, input_bytes=200_704,
+...                  output_bytes=200_704, traffic_bytes=410_624)
 >>> bound_of(depthwise, gpu).bound
 'memory'
 """
@@ -35,7 +35,7 @@ BALANCED_WITHIN = 2.0
 
 
 class Rate(NamedTuple):
-    """How long one class of convolutions takes on one device: a fixed time, then time for all that it does.
+    """How long a class of convolutions takes on a device: a fixed time, and time for what it does.
 
         t = t0_s + flops / flops_per_s + activation bytes / activation_bytes_per_s + weight bytes /
         weight_bytes_per_s
@@ -47,7 +47,7 @@ class Rate(NamedTuple):
         flops_per_s: Of the arithmetic.
         activation_bytes_per_s: Of reading the input and writing the output, in and out of the
             library's own layout.
-        weight_bytes_per_s: Likewise of the weights.
+        weight_bytes_per_s: Bytes of weights per second.
         least_channels: Fewer input channels take as long as so many: the lanes of the device stay
             empty.
     """
@@ -125,7 +125,7 @@ class Ceilings(Result):
 
     @classmethod
     def from_dict(cls, values: Any) -> "Ceilings":
-        """Return the ceilings that `to_dict` made these values of; names that it does not know are passed over.
+        """Return the ceilings that `to_dict` made these values of; unknown names are passed over.
 
         Raises:
             InputError: They are not ceilings.
@@ -186,7 +186,7 @@ def predict(
 
 
 def bound_of(cost: Cost, ceilings: Ceilings) -> Prediction:
-    """Return how long a single stage takes at least, whatever it is; there is no calibrated prediction."""
+    """Return how long a single stage takes at least, whatever it is, without a prediction."""
     return _bounded([cost], ceilings, predicted_s=None)
 
 

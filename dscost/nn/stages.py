@@ -1,4 +1,4 @@
-"""What the modules of this package share: checked arguments, and a convolution with what follows it."""
+"""What the modules here share: checked arguments, and a convolution with what follows it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -40,19 +40,20 @@ def checked_conv(
     padding_mode: str = "zeros",
     dims: int = 2,
 ) -> ConvSpec:
-    """Return a convolution over `dims` spatial dimensions from arguments as `torch.nn.Conv2d` takes them.
+    """Return a convolution over `dims` dimensions from arguments as `torch.nn.Conv2d` takes them.
 
     Raises:
         SpecError: No such convolution exists; the text names the reasons.
     """
     spread = 0 if padding == "valid" else padding
+    extent_or_text: Any = spread if isinstance(spread, str) else extent("padding", spread, dims)
     return ConvSpec(
         in_channels=in_channels,
         out_channels=out_channels,
         kernel_size=extent("kernel_size", kernel_size, dims),
         stride=extent("stride", stride, dims),
         # any other string is refused by ConvSpec itself
-        padding=spread if isinstance(spread, str) else extent("padding", spread, dims),  # type: ignore[arg-type]
+        padding=extent_or_text,
         dilation=extent("dilation", dilation, dims),
         groups=groups,
         bias=bias,
@@ -76,7 +77,7 @@ def extent(name: str, value: int | Sequence[int], dims: int) -> Shape:
 def same_size_conv(
     in_channels: int, out_channels: int, kernel_size: int | Sequence[int], **options: Any
 ) -> ConvSpec:
-    """Return a 2-D convolution padded so that it keeps the size at stride 1; `options` as of `checked_conv`.
+    """Return a 2-D `checked_conv` that is padded so that it keeps the size at stride 1.
 
     Raises:
         SpecError: No such convolution exists, or the kernel is even and has no middle.
@@ -146,7 +147,7 @@ def made(kind: str, make: Any, *arguments: int, factory_kwargs: Mapping[str, Any
 def conv_stage(
     spec: ConvSpec, norm: Norm, activation: Activation, factory_kwargs: Mapping[str, Any]
 ) -> nn.Sequential:
-    """Return a convolution, then its normalisation and activation, named `conv`, `norm` and `activation`."""
+    """Return a convolution with its normalisation and activation: `conv`, `norm`, `activation`."""
     dims = len(spec.kernel_size)
     stage = nn.Sequential()
     stage.add_module("conv", conv_of(spec, factory_kwargs))

@@ -62,7 +62,7 @@ def format_bytes(size: int | None) -> str:
 def format_seconds(seconds: float | None) -> str:
     """Return a time with three significant digits.
 
-    >>> format_seconds(0.000_812), format_seconds(0.0449), format_seconds(2.5), format_seconds(9.996e-6)
+    >>> tuple(map(format_seconds, (0.000_812, 0.0449, 2.5, 9.996e-6)))
     ('812 µs', '44.9 ms', '2.50 s', '10.0 µs')
     """
     if seconds is None:
@@ -96,6 +96,11 @@ def format_factor(factor: float | None) -> str:
 def format_intensity(flops_per_byte: float | None) -> str:
     """Return an arithmetic intensity with one decimal."""
     return UNKNOWN if flops_per_byte is None else f"{flops_per_byte:.1f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, `1 layer` or `2 layers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def format_layer(name: str) -> str:
@@ -161,7 +166,7 @@ def format_difference(seconds: float) -> str:
 
 
 def _time_unit(seconds: float) -> tuple[float, str]:
-    """Return the factor and the name of the unit in which a time has one to three digits before the point."""
+    """Return factor and name of the unit in which a time has one to three whole digits."""
     for factor, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms")):
         if float(_significant(seconds * factor, 3)) < 1000:
             return factor, unit

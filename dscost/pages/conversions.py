@@ -88,16 +88,11 @@ def _speed_unknown(outcome: Outcome) -> Iterator[str]:
     """Yield that nothing is known of the speed of the converted model, if so."""
     if outcome.latency or not outcome.converted:
         return
-    grown = (
-        outcome.after.traffic_bytes / outcome.before.traffic_bytes
-        if outcome.before.traffic_bytes
-        else 1.0
-    )
-    moves = (
-        ""
-        if format_factor(grown) == "1.00×" or grown < 1
-        else f"; it moves {format_factor(grown)} more bytes"
-    )
+    before, after = outcome.before.traffic_bytes, outcome.after.traffic_bytes
+    grown = after / before if before else 1.0
+    moves = ""
+    if grown > 1 and format_factor(grown) != "1.00×":
+        moves = f"; it moves {format_factor(grown)} more bytes"
     yield f"Whether it is faster was not measured (--goal latency_s=0.8x does){moves}."
 
 
@@ -123,11 +118,9 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     if outcome.weights is not None:
         yield f"Weights of {outcome.weights}."
     if outcome.goal is not None:
-        missed = (
-            ""
-            if outcome.is_met is not False
-            else "; the converted model misses it, as the notes below tell"
-        )
+        missed = ""
+        if outcome.is_met is False:
+            missed = "; the converted model misses it, as the notes below tell"
         yield f"Goal {outcome.goal}, {_proof(outcome)}{missed}."
 
 
@@ -165,14 +158,11 @@ def _layer_rows(outcomes: Iterable[LayerOutcome], *, every_layer: bool) -> Itera
 
 
 def _layer_row(layer: LayerOutcome) -> Row:
+    error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
     cells = {
         "layer": layer.name or ROOT,
         "rank": KEEP if layer.rank is None else str(layer.rank),
-        "error": ""
-        if layer.rank is None
-        else UNKNOWN
-        if layer.error is None
-        else f"{layer.error:.3f}",
+        "error": "" if layer.rank is None else error,
         "params": _change(format_count, layer.params_before, layer.params_after),
         "macs": _change(
             format_count, layer.before and layer.before.macs, layer.after and layer.after.macs

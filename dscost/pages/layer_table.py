@@ -9,6 +9,7 @@ from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
 from dscost.notation.units import (
     UNKNOWN,
+    counted,
     format_count,
     format_extent,
     format_factor,
@@ -157,13 +158,13 @@ def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]
             group[0] if len(group) == 1 else _block(name, group, report.blocks.get(name))
             for name, group in groups.items()
         ], []
-    counted = [_line(layer, report.skipped) for layer in report.layers if layer.cost.macs]
+    working = [_line(layer, report.skipped) for layer in report.layers if layer.cost.macs]
     free = [layer for layer in report.layers if not layer.cost.macs]
     if not free:
-        return counted, []
+        return working, []
     kinds = sorted({layer.type for layer in free})
-    name = f"({len(free)} layer{'s' if len(free) > 1 else ''} without MACs)"
-    return counted, [_added(name, _some_kinds(kinds), [_line(layer) for layer in free])]
+    name = f"({counted(len(free), 'layer')} without MACs)"
+    return working, [_added(name, _some_kinds(kinds), [_line(layer) for layer in free])]
 
 
 def _block(name: str, lines: Sequence[_Line], block: Block | None) -> _Line:

@@ -70,10 +70,9 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
         Column("best", "best for", 3, "left"),
     ]
     sizes = {key: _batch(key, own_batch) for key in timings}
-    best = {
-        name: _best(timings, sizes, name) for name in VARIANTS
-    }  # several, where the clock sees no difference
-    several = len(set(sizes.values())) > 1
+    # several, where the clock sees no difference
+    best = {name: _best(timings, sizes, name) for name in VARIANTS}
+    of_batches = len(set(sizes.values())) > 1
     rows = []
     for key, timing in timings.items():
         latencies = {short: timing.of(name) for name, short in VARIANTS.items()}
@@ -81,15 +80,15 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
             short: format_seconds(found.median_s) if found else UNKNOWN
             for short, found in latencies.items()
         }
-        separable = latencies["separable"]
+        separable, throughput = latencies["separable"], ""
+        if of_batches and separable:
+            throughput = f"{sizes[key] / separable.median_s:,.0f}"
         compiled = [found.compile_s for found in latencies.values() if found and found.compile_s]
         cells |= {
             "setting": key,
             "speedup": format_speedup(timing.speedup),
             "verdict": timing.speedup.verdict if timing.speedup else "",
-            "throughput": f"{sizes[key] / separable.median_s:,.0f}"
-            if several and separable
-            else "",
+            "throughput": throughput,
             "compiled": " + ".join(map(format_seconds, compiled)),
             "best": ", ".join(short for name, short in VARIANTS.items() if key in best[name]),
         }
@@ -111,15 +110,14 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     for key, timing in layer.latency.items():
         for name in layer.variants:
             latency, ratio = timing.of(name), timing.speedup_of(name)
+            compile_s = latency.compile_s if latency else None
             cells = {
                 "setting": key,
                 "variant": titles[name],
                 "latency": format_latency(latency),
                 "speedup": "" if name == "standard" else format_speedup(ratio),
                 "verdict": ratio.verdict if ratio else "",
-                "compiled": format_seconds(latency.compile_s)
-                if latency and latency.compile_s
-                else "",
+                "compiled": format_seconds(compile_s) if compile_s else "",
             }
             rows.append(Row(cells))
     return Sheet(filled(columns, rows), rows)
@@ -249,28 +247,15 @@ def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     rows = []
     for device, found in layer.predictions.items():
         standard = found.get("standard")
-        for name in (
-            name for name in layer.variants if name in found
-        ):  # a saved report may lack some
-            bound = found[name]
-            faster = (
-                standard.roofline_s / bound.roofline_s if standard and bound.roofline_s else None
-            )
-            faster = None if name == "standard" else faster
-            cells = {
-                "device": device,
-                "variant": titles[name],
-                "least": format_seconds(bound.roofline_s),
-            }
-            rows.append(
-                Row(
-                    {
-                        **cells,
-                        "bound": bound.bound,
-                        "speedup": format_factor(faster) if faster else "",
-                    }
-                )
-            )
+        for name in layer.variants:
+            if name not in found:  # a saved report may lack some
+                continue
+            bound, speedup = found[name], ""
+            if name != "standard" and standard and standard.roofline_s and bound.roofline_s:
+                speedup = format_factor(standard.roofline_s / bound.roofline_s)
+            cells = {"device": device, "variant": titles[name], "bound": bound.bound}
+            cells |= {"least": format_seconds(bound.roofline_s), "speedup": speedup}
+            rows.append(Row(cells))
     return Sheet(columns, rows)
 
 
