@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from dscost import __version__
 from dscost.cli import options as opt
 from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import Read, check_places, target_files
@@ -16,6 +15,7 @@ from dscost.errors import InputError
 from dscost.files import write_whole
 from dscost.pages import View
 from dscost.timing import TimingOptions
+from dscost.version import __version__
 
 SAVED = ".safetensors"
 PLANS = (".yaml", ".yml")
