@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
+    from dscost.converting.applying import Conversion
     from dscost.converting.convert import conversion, convert, plan
     from dscost.errors import DscostError
     from dscost.layers.convolution import ConvSpec, conv2d
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from dscost.rendering import register_renderer
     from dscost.reports.records import Report
     from dscost.tracing.rules import register_formula
-
-__version__ = "0.1.0"
+    from dscost.version import __version__
 
 __all__ = [
     "CheckResult",
     "Comparison",
     "ConvSpec",
+    "Conversion",
     "DscostError",
     "Report",
     "Verification",
@@ -56,9 +57,11 @@ __all__ = [
 may be another tomorrow."""
 
 _HOMES = {
+    "__version__": "dscost.version",
     "CheckResult": "dscost.budgets.findings",
     "Comparison": "dscost.comparing.differences",
     "ConvSpec": "dscost.layers.convolution",
+    "Conversion": "dscost.converting.applying",
     "DscostError": "dscost.errors",
     "Report": "dscost.reports.records",
     "Verification": "dscost.analysis.verifying",

@@ -32,6 +32,34 @@ for name in [name for name in os.environ if name in OUTSIDE or name.startswith(P
     del os.environ[name]
 
 
+QUICK = frozenset(
+    """
+    axes building ceilings choosing counters decomposing devices errors explaining expressions
+    failures figures files formulas inputs layer_expectations layer_variants literals machine
+    network_specs operations operators options packed pairs_in_words places plans printable
+    published_numbers quantities registries rendering roofline rules selectors sparse specs
+    statistics strict_json swaps timing_sheets
+    """.split()
+)
+"""Files of tests that are quick, each a second or less: `pytest -m quick`."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that have no quick test where only those are wanted: to import them takes longer."""
+    is_wanted = config.option.markexpr != "quick" or collection_path.suffix != ".py"
+    return None if is_wanted or _is_quick(collection_path) else True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _is_quick(item.path):
+            item.add_marker(pytest.mark.quick)
+
+
+def _is_quick(path: Path) -> bool:
+    return path.parent == Path(__file__).parent and path.stem.removeprefix("test_") in QUICK
+
+
 def pytest_collection_finish() -> None:
     """What is there when the tests begin stays; nobody need look through it for garbage."""
     gc.freeze()

@@ -24,8 +24,9 @@ from dscost.budgets.baseline import (
     read_baseline,
     renamed_layers,
 )
+from dscost.budgets.kinds import Kind, Part
 from dscost.budgets.records import Entry
-from dscost.budgets.selectors import Kind, Part, parse_selector
+from dscost.budgets.selectors import parse_selector
 from dscost.budgets.updating import updated
 from dscost.errors import InputError
 from dscost.notation.literals import Reference

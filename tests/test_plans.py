@@ -8,12 +8,18 @@ from hypothesis import strategies as st
 import dscost
 from dscost.analysis import Request
 from dscost.converting.convert import convert_target
-from dscost.converting.plan_file import KEEP, Plan, parse_plan, plan_of, plan_text, read_plan
+from dscost.converting.plan_file import KEEP, Plan, plan_in, plan_of, plan_text, read_plan
 from dscost.errors import FileProblems, InputError
 from dscost.notation.inputs import TensorSpec
+from dscost.notation.marked_yaml import Problems, parse_yaml
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 DECISIONS = st.one_of(st.just(KEEP), st.integers(1, 10**6))
+
+
+def parse_plan(text: str, name: str) -> Plan:
+    problems = Problems()
+    return plan_in(parse_yaml(text, name, problems), name, problems)
 
 
 def test_a_plan_is_written_to_be_read_and_edited() -> None:

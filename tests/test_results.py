@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from program import run
+from torch import nn
 
 import dscost
+from dscost.converting.convert import convert_target
 from dscost.devices.sheets import find_device
 from dscost.errors import InputError, OutputError
 from dscost.reports.result import Result
 
+NETWORK = """\
+input: [3, 8, 8]
+layers:
+  - {conv: 3, out_channels: 32, bias: false, name: stem}
+  - {conv: 3, out_channels: 64, bias: false, name: body}
+"""
 BUDGET = """\
 version: 1
 models:
@@ -56,6 +65,11 @@ CASES = {
         ("verify", "resnet18"),
         "<Verification resnet18: 1,814,073,344 MACs, FlopCounterMode 1,814,073,344>",
     ),
+    "conversion of a target": Case(
+        lambda: convert_target("net.yaml", rank=2).converted,
+        ("convert", "net.yaml", "--rank", "2"),
+        "<Converted net.yaml: 1 of 2 convolutions made depthwise-separable>",
+    ),
     "device": Case(
         lambda: find_device("t4", "float32"),
         ("device", "t4"),
@@ -67,6 +81,7 @@ CASES = {
 @pytest.fixture(autouse=True)
 def _beside_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "budget.yaml").write_text(BUDGET)
+    (tmp_path / "net.yaml").write_text(NETWORK)
     monkeypatch.chdir(tmp_path)
 
 
@@ -144,6 +159,29 @@ def test_results_are_equal_by_value_however_they_were_copied(case: Case) -> None
 
 def test_a_dictionary_has_what_json_has(case: Case) -> None:
     assert json.loads(json.dumps(case.make().to_dict()))
+
+
+def test_the_conversion_of_a_module_shows_what_became_of_its_layers(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(32, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 1))
+    result = dscost.conversion(module, (1, 32, 8, 8), rank=9)
+    line = "Sequential: 1 of 2 convolutions made depthwise-separable"
+    assert repr(result) == f"<Conversion {line}>"
+    heading, _, header, _, first, second, _, note = str(result).splitlines()
+    assert heading == line
+    assert header.split()[:4] == ["layer", "rank", "error", "params"]
+    assert first.split()[:3] == ["0", "9", "0.000"]  # 3 × 3 spatial filters say it all
+    assert second.split()[:2] == ["2", "keep"]
+    assert note.startswith("An error is how far a layer's kernel is from")
+    result.save(tmp_path / "layers.csv")
+    target, layer, decision, *_ = (tmp_path / "layers.csv").read_text().splitlines()[1].split(",")
+    assert (target, layer, decision) == ("Sequential", "0", "converted")
+    assert [layer["name"] for layer in json.loads(json.dumps(result.to_dict()))["layers"]] == [
+        "0",
+        "2",
+    ]
+    assert not hasattr(result, "index")
+    seen = torch.randn(2, 32, 8, 8)
+    assert "how far a layer's output is from" in str(dscost.conversion(module, seen))
 
 
 # -- the record below them

@@ -17,12 +17,14 @@ import dscost
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import BOUNDS, LEVELS, POLICIES
 from dscost.cli import run
+from dscost.converting.plan_file import plan_in
+from dscost.devices.sheets import read_device
 from dscost.errors import FileProblems, InputError, UnknownNameError
 from dscost.networks import language as architectures
 from dscost.networks.forms import LISTS
 from dscost.networks.keys import LAYERS
 from dscost.notation.forms import quantity
-from dscost.notation.marked_yaml import parse_yaml, read_yaml
+from dscost.notation.marked_yaml import Problems, parse_yaml, read_yaml
 from dscost.notation.quantities import QUANTITIES, parse_quantity
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import REPORT_KEYS, document
@@ -722,3 +724,86 @@ def test_an_architecture_has_the_keys_of_its_language() -> None:
     for kind, values in LAYERS.items():
         own = {"block", "rows"} if kind == "block" else {*values, *LISTS.get(kind, ())}
         assert keys_of(by_kind[kind]) == {*own, "name", "when"}, kind
+
+
+# -- devices and plans
+
+DEVICE, PLAN = (Draft7Validator(schema(name)) for name in ("device", "plan"))
+BOARD = "name: a board\nsource: %s\nflops_per_s: {%s}\nbytes_per_s: %s\n%s"
+
+
+def device_accepts(text: str, folder: Path) -> tuple[bool, bool]:
+    path = folder / "board.yaml"
+    path.write_text(text, encoding="utf-8")
+    try:
+        read_device(path)
+        parsed = True
+    except FileProblems:
+        parsed = False
+    return parsed, DEVICE.is_valid(parse_yaml(text, "board.yaml").plain)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs" / "devices").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_the_built_in_devices_are_right(path: Path) -> None:
+    assert [error.message for error in DEVICE.iter_errors(read_yaml(path).plain)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_right"),
+    [
+        (BOARD % ("a sheet", "float32: 1e9", "2e9", ""), True),
+        (BOARD % ("[a sheet, another]", "float32: 1, int8: 2.5", "2", ""), True),
+        (BOARD % ("[]", "float32: 1e9", "2e9", ""), False),
+        (BOARD % ("[a sheet, 5]", "float32: 1e9", "2e9", ""), False),
+        (BOARD % ("' '", "float32: 1e9", "2e9", ""), False),
+        (BOARD % ("a sheet", "", "2e9", ""), False),
+        (BOARD % ("a sheet", "flaot32: 1e9", "2e9", ""), False),
+        (BOARD % ("a sheet", "float32: fast", "2e9", ""), False),
+        (BOARD % ("a sheet", "float32: 1e9", "0", ""), False),
+        (BOARD % ("a sheet", "float32: 1e9", "1e30", ""), False),
+        (BOARD % ("a sheet", "float32: 1e9", "true", ""), False),
+        (BOARD % ("a sheet", "float32: 1e9", "2e9", "watts: 5"), False),
+        ("name: a board\nsource: a sheet\nbytes_per_s: 1", False),
+        ("[1]", False),
+    ],
+)
+def test_parser_and_schema_agree_on_a_device(text: str, is_right: bool, tmp_path: Path) -> None:
+    assert device_accepts(text, tmp_path) == (is_right, is_right)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_right"),
+    [
+        ("version: 1\nlayers: {}", True),
+        ("version: 1\ntarget: net.yaml\ngoal: macs=0.5x\ninput: 1,3,8,8\nlayers: {a: 2}", True),
+        ("version: 1\ninput: [1, 3, 8, 8]\nlayers: {a: keep, '': 1}", True),
+        ("version: 1\ninput: ['1,3', 'ids=1,5:int64']\nlayers: {}", True),
+        ("version: 2\nlayers: {}", False),
+        ("version: 1", False),
+        ("version: 1\nlayers: [a]", False),
+        ("version: 1\nlayers: {a: 0}", False),
+        ("version: 1\nlayers: {a: 1.5}", False),
+        ("version: 1\nlayers: {a: Keep}", False),
+        ("version: 1\nlayers: {}\ngoal: ' '", False),
+        ("version: 1\nlayers: {}\ninput: [1, -3]", False),
+        ("version: 1\nlayers: {}\ninput: 1;3", False),
+        ("version: 1\nlayers: {}\nranks: {}", False),
+    ],
+)
+def test_parser_and_schema_agree_on_a_plan(text: str, is_right: bool) -> None:
+    problems = Problems()
+    root = parse_yaml(text, "plan.yaml", problems)
+    try:
+        plan_in(root, "plan.yaml", problems)
+        parsed = True
+    except FileProblems:
+        parsed = False
+    assert (parsed, PLAN.is_valid(root.plain)) == (is_right, is_right)
+
+
+@pytest.mark.parametrize("name", ["device", "plan"])
+def test_every_key_of_a_device_or_a_plan_says_what_it_is_for(name: str) -> None:
+    properties = schema(name)["properties"]
+    assert [key for key, one in properties.items() if not one.get("description")] == []

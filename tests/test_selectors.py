@@ -5,15 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.budgets.selectors import (
-    FIELDS,
-    TYPES,
-    ConvFacts,
-    Kind,
-    Part,
-    parse_kind,
-    parse_selector,
-)
+from dscost.budgets.kinds import FIELDS, ConvFacts, Kind, Part, parse_kind
+from dscost.budgets.selectors import TYPES, parse_selector
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.layers.operations import OPERATIONS

@@ -11,7 +11,7 @@ import pytest
 import dscost
 from dscost.cli import options as opt
 from dscost.errors import InputError, UnknownNameError
-from dscost.notation.units import parse_share
+from dscost.notation.quantities import parse_share
 from dscost.timing import CUDA_MODES, MAX_SETTINGS, MEMORY_FORMATS, Setting, TimingOptions
 
 

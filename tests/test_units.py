@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from properties import law
 
 from dscost.errors import InputError, UnknownNameError
+from dscost.notation.quantities import parse_seconds
 from dscost.notation.units import (
     DTYPE_BYTES,
     dtype_bytes,
@@ -17,7 +18,6 @@ from dscost.notation.units import (
     format_seconds_with_interval,
     format_shape,
     parse_ints,
-    parse_seconds,
 )
 
 DECIMAL = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21}
@@ -219,6 +219,7 @@ def test_other_texts_are_not_whole_numbers(text: str) -> None:
         (" 500 MS ", 0.5),
         ("1e-3", 0.001),
         ("5min", 300),
+        ("250 µs", 250e-6),
         ("86399", 86_399),
     ],
 )

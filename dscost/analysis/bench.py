@@ -21,7 +21,7 @@ from dscost.timing.backends import backend_of
 from dscost.timing.ceilings import Wanted, find_ceilings
 from dscost.timing.counters import process_counters
 from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, replayed, why_no_cuda
-from dscost.timing.engine import Call, Case, Comparison, Timer, compare
+from dscost.timing.engine import Call, Case, Timer, compare
 from dscost.timing.machine import (
     Watch,
     cpu_name,
@@ -32,6 +32,7 @@ from dscost.timing.machine import (
     quiet_torch,
     used_before,
 )
+from dscost.timing.samples import Comparison
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
 from dscost.tracing import Arguments
 
@@ -179,7 +180,7 @@ class Bench:
         macs: int,
         needed_bytes: int,
     ) -> Prepared | None:
-        """Return a module on its device, run once, or `None` with a warning that says why it cannot be timed.
+        """Return a module on its device, run once; `None` with a warning where it cannot be timed.
 
         Args:
             what: How warnings call it.
@@ -197,7 +198,8 @@ class Bench:
             used_before(needed_bytes)
         try:
             return self._running(placed(build(), **setting.place), arguments(), setting)
-        except Exception as error:  # noqa: BLE001 - what torch cannot run, and whatever a model's own code raises
+        # what torch cannot run, and whatever a model's own code raises
+        except Exception as error:  # noqa: BLE001
             text = str(error).strip().splitlines() or [type(error).__name__]
             named = f"{what} in {setting.dtype} on {setting.device}"
             more = [part for part in setting.key.split(":")[1:] if part != setting.dtype]
@@ -215,7 +217,8 @@ class Bench:
             return f"{what} is too large for {self.budget}"
         memory = available_bytes() if setting.device == "cpu" else _free_on_cuda()
         if memory is not None and needed_bytes > MEMORY_SHARE * memory:
-            return f"{what} needs {format_bytes(needed_bytes)} of memory, {format_bytes(memory)} are free"
+            needed, free = format_bytes(needed_bytes), format_bytes(memory)
+            return f"{what} needs {needed} of memory, {free} are free"
         if not getattr(torch, setting.dtype).is_floating_point:
             return f"torch runs no convolution in {setting.dtype} on {setting.device}"
         return None
@@ -236,7 +239,7 @@ class Bench:
         return Prepared(replayed(call) if setting.mode == "graph" else call, backends)
 
     def timer(self, setting: Setting) -> Timer | None:
-        """Return how calls under a setting are timed; `None` on the CPU, which is the engine's own way."""
+        """Return how calls under a setting are timed; `None` on the CPU, the engine's own way."""
         if setting.device == "cpu":
             return None
         if setting.key not in self._timers:
@@ -310,7 +313,7 @@ class Bench:
     def ceilings(
         self, setting: Setting, memory_formats: Sequence[str], progress: Progress | None
     ) -> Ceilings | None:
-        """Return what the device can do, measured now where it is not known; `None` with a warning if it cannot be."""
+        """Return what the device can do, measured if need be; `None` and a warning if impossible."""
         key = (setting.device, setting.dtype)
         if key in self._ceilings or (setting.device == "cuda" and self._no_cuda):
             return self._ceilings.get(key)
@@ -326,8 +329,9 @@ class Bench:
     def environment(self) -> Environment:
         """Return where and how things were measured."""
         devices = dict.fromkeys(setting.device for setting in self.settings)
-        names = [torch.cuda.get_device_name() if device == "cuda" else cpu_name() for device in devices
-                 if device == "cpu" or not self._no_cuda]  # fmt: skip
+        names = [cpu_name()] if "cpu" in devices else []
+        if "cuda" in devices and not self._no_cuda:
+            names.append(torch.cuda.get_device_name())
         return Environment(
             device=", ".join(names),
             threads=self.threads,
@@ -364,7 +368,7 @@ def _device(case: Case) -> str:
 
 
 def _backends(module: nn.Module, x: Any) -> dict[str, str]:
-    """Return the backends of a convolution, or of a chain of them by name; of anything else none."""
+    """Return the backends of a convolution, or of a chain of them by name; else none."""
     chain = dict(module.named_children()) if type(module) is nn.Sequential else {"": module}
     found: dict[str, str] = {}
     for name, conv in chain.items():

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         def build(
             self, variant: str, swaps: "Sequence[Swap]"
         ) -> "tuple[nn.Module, tuple[str, ...]]":
-            """Return the model as `as_is`, `standard` or `depthwise_separable`, and the layers that had to be left."""
+            """Return a version of the model by its name, and the layers that had to be left."""
             ...
 
         def arguments(self, setting: "Setting") -> "Arguments":
@@ -76,7 +76,7 @@ stride 1."""
 
 
 class CountedModel(NamedTuple):
-    """A counted model with what it takes to build and time it, unless its report was `saved` before."""
+    """A counted model with what it takes to build and time it, unless it is a saved report."""
 
     report: Report
     swaps: tuple["Swap", ...] = ()
@@ -92,7 +92,7 @@ def count_layer(
     variants: Sequence[str] = (),
     **given: Any,
 ) -> Report:
-    """Return the analytic report of one convolution and its variants: depthwise-separable, or those asked for.
+    """Return the analytic report of a convolution and its variants: the usual, or those asked for.
 
     Args:
         in_channels: M.
@@ -110,12 +110,8 @@ def count_layer(
             raise UnknownNameError("argument", key, LAYER_DEFAULTS)
     chosen = {key: value for key, value in given.items() if value is not None}
     values = {**LAYER_DEFAULTS, **chosen}
-    conv = conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        **{key: values[key] for key in ("stride", "padding", "dilation", "groups", "bias")},
-    )
+    shaping = {key: values[key] for key in ("stride", "padding", "dilation", "groups", "bias")}
+    conv = conv2d(in_channels, out_channels, kernel_size, **shaping)
     height, width = pair(values["input_size"])
     element_bytes = dtype_bytes(values["dtype"])
     input_shape = (values["batch"], in_channels, height, width)
@@ -142,7 +138,7 @@ def count_layer(
 def layer_of(
     conv: ConvSpec, input_shape: Shape, depth_multiplier: int, element_bytes: int
 ) -> Layer:
-    """Return one convolution with its depthwise-separable variant, or the reason why it has none."""
+    """Return a convolution with its depthwise-separable variant, or the reason why it has none."""
     (itself,) = stage_costs([(STANDARD, conv)], input_shape, element_bytes)
     layer = Layer(
         name="layer",
@@ -221,7 +217,7 @@ ROOT = format_layer("")
 
 
 def without_partner(layers: Sequence[str]) -> Iterator[str]:
-    """Yield what a reader must know of depthwise convolutions that are stages of no pair, if there are any.
+    """Yield what a reader must know of depthwise convolutions in no pair, if there are any.
 
     Args:
         layers: Where they are, one name for each.
@@ -231,8 +227,9 @@ def without_partner(layers: Sequence[str]) -> Iterator[str]:
         more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
         one = len(layers) == 1
         yield (
-            f"{len(layers)} depthwise {'layer has' if one else 'layers have'} no pointwise partner, so the standard "
-            f"figure leaves {'it as it is' if one else 'them as they are'}: {', '.join(names[:NAMES_SHOWN])}{more}."
+            f"{len(layers)} depthwise {'layer has' if one else 'layers have'} no pointwise partner, "
+            f"so the standard figure leaves {'it as it is' if one else 'them as they are'}: "
+            f"{', '.join(names[:NAMES_SHOWN])}{more}."
         )
 
 
@@ -261,7 +258,7 @@ class ArchitectureVersions:
         return Totals(as_is, standard, separable)
 
     def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, tuple[str, ...]]":
-        """Return the model as `as_is`, `standard` or `depthwise_separable`; no layer has to be left."""
+        """Return a version of the model by its name; no layer has to be left."""
         from dscost.modules.building import Network
 
         return Network(self._written(variant, swaps)), ()
@@ -283,7 +280,7 @@ class ArchitectureVersions:
 
 
 def peak_elements(operations: Sequence[Operation]) -> int:
-    """Return the largest number of values alive at once: the input always, a result until its last reader is done.
+    """Return the most values alive at once: the input always, a result until its last reader.
 
     An activation that alone reads a computed result overwrites it; a view or an identity has its
     source's values.

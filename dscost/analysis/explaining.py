@@ -38,7 +38,7 @@ def causes_of(
     ceilings: Ceilings | None,
     faults_per_call: float | None = None,
 ) -> list[Cause]:
-    """Return why a layer's depthwise-separable variant is as fast as it is, the weightiest cause first.
+    """Return why a layer's depthwise-separable variant is as fast as it is, weightiest first.
 
     Only the first setting is explained; others serve to compare with. Where the clock agrees with
     the MACs there is nothing to explain.
@@ -85,7 +85,7 @@ def _separable(layer: Layer) -> Sequence[Stage]:
 def _depthwise_stage(
     layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
 ) -> Iterator[Cause]:
-    """The depthwise stage takes more of the time than of the MACs: it waits for memory, or its kernel is slow."""
+    """The depthwise stage takes more time than MACs: it waits for memory, or its kernel is slow."""
     stage, whole = _separable(layer)[0], timing.depthwise_separable
     intensity = stage.cost.flops_per_byte
     if whole is None or timing.standard is None or intensity is None or ceilings is None:
@@ -128,7 +128,7 @@ def _layout_of(key: str) -> str:
 def _few_channels(
     layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
 ) -> Iterator[Cause]:
-    """A stem: the standard layer spends its time on its output, which the separable one writes as well."""
+    """A stem: the standard layer spends its time on its output, which the separable one has too."""
     standard = layer.stages[STANDARD][0]
     conv = standard.conv
     channels = conv.in_channels // conv.groups if conv else FEW_CHANNELS
@@ -150,7 +150,7 @@ def _few_channels(
 def _more_bytes(
     layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
 ) -> Iterator[Cause]:
-    """The result between the stages is written and read once more; moving it takes much of the time."""
+    """The result between the stages is written and read once more, which takes much of the time."""
     standard, separable = (
         chain_cost([stage.cost for stage in layer.stages[name]]) for name in BOTH_WAYS
     )
@@ -164,7 +164,7 @@ def _more_bytes(
 
 
 def _backend(layer: Layer, timing: Timing, key: str) -> Iterator[Cause]:
-    """The pointwise stage is dense arithmetic as well, yet another library computes it at a lower speed."""
+    """The pointwise stage is dense arithmetic too, yet another library computes it more slowly."""
     standard, stages = timing.standard, _separable(layer)
     if standard is None or not timing.backends:
         return
@@ -175,7 +175,7 @@ def _backend(layer: Layer, timing: Timing, key: str) -> Iterator[Cause]:
             continue
         if operator_class(stage.conv) == "depthwise":
             continue
-        theirs, own = timing.backends.get("standard"), timing.backends.get(stage.name)
+        theirs, own = timing.backends.get(STANDARD), timing.backends.get(stage.name)
         efficiency = stage.cost.flops / part.median_s / usual
         share = part.median_s / timing.depthwise_separable.median_s
         if theirs and own and theirs != own and efficiency < LESS_EFFICIENT and share >= DOMINANT:
@@ -222,7 +222,7 @@ def _overhead(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None)
 
 
 def _layout(timings: Mapping[str, Timing], key: str) -> Iterator[Cause]:
-    """The same layer in channels_last is faster: in contiguous tensors the depthwise stage is reordered twice."""
+    """The layer is faster in channels_last: contiguous, its depthwise stage is reordered twice."""
     wanted = {*key.split(":"), "channels_last"}
     other = next(
         (

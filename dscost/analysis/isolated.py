@@ -1,4 +1,4 @@
-"""Models counted in a process of their own: one that dies, hangs or eats memory is one model that cannot be counted.
+"""Models counted in a process of their own: what one of them does there is its own loss.
 
 The worker (`workers`) is another Python with the same modules; it is asked for one model after the
 other, so that torch is loaded once, and is replaced when it has died, or when a model has changed
@@ -76,7 +76,7 @@ class Died(Exception):
 
 
 class Worker:
-    """A process in which models are counted; started when it is first needed, ended with the `with` statement.
+    """A process in which models are counted; started when needed, ended with the `with` statement.
 
     Args:
         limit_s: How long one model may take.
@@ -126,7 +126,8 @@ class Worker:
         if answer.swaps is not None:
             again = partial(self._ask, target, options)
             versions = Elsewhere(process, target, answer.model, self._limit_s, again)
-        return CountedModel(answer.report, answer.swaps or (), versions, answer.saved)  # type: ignore[arg-type]
+        swaps: Any = answer.swaps or ()  # as far as they are known here
+        return CountedModel(answer.report, swaps, versions, answer.saved)
 
     def _ask(self, target: str, given: Mapping[str, Any]) -> "tuple[Process, Answer]":
         if (

@@ -19,7 +19,8 @@ from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Cause, Layer, Report, Stage, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
-from dscost.timing.engine import Case, Comparison
+from dscost.timing.engine import Case
+from dscost.timing.samples import Comparison
 from dscost.timing.statistics import summarize
 
 LEAST_BUDGET_S = 2.0
@@ -58,7 +59,7 @@ class _Trial:
 
 
 def time_layer(report: Report, options: TimingOptions, progress: Progress | None) -> Report:
-    """Return the report of one layer with measured times of its variants and of the separable stages."""
+    """Return the report of one layer with measured times of its variants and separable stages."""
     (layer,) = report.layers
     own = report.inputs[0]
     settings = options.settings(dtype=own.dtype, batch=own.shape[0], memory_formats=MEMORY_FORMATS)
@@ -125,14 +126,14 @@ def _prepared(bench: Bench, report: Report, setting: Setting) -> _Trial:
 
 
 def _compared(trial: _Trial) -> list[str]:
-    """Return the variants that can be run beside the standard one; that itself where there are no others."""
+    """Return the variants that can run beside the standard one; that itself if there are none."""
     if STANDARD not in trial.calls:
         return []
     return [name for name in trial.variants or [STANDARD] if name in trial.calls]
 
 
 def _cases(bench: Bench, trial: _Trial) -> Iterator[Case]:
-    """Yield the comparisons of the variants with the standard one, and that of the stages of the separable one."""
+    """Yield the comparisons of the variants with standard, and that of the separable stages."""
     if not trial.calls:  # there may be no such device
         return
     timer = bench.timer(trial.setting)
@@ -166,7 +167,7 @@ def _timing(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> 
 
 
 def _backends(trial: _Trial) -> dict[str, str]:
-    """Return the backends of the convolutions: of the usual variants by stage, of others by variant and stage."""
+    """Return the backends of the convolutions: by stage, of further variants with their name."""
     parts = {STANDARD: trial.calls[STANDARD], **trial.parts}
     found = {name: one.backends[""] for name, one in parts.items() if "" in one.backends}
     for name in trial.variants:

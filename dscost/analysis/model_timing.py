@@ -1,4 +1,4 @@
-"""A counted model → the same model with measured times: each distinct layer both ways, and the whole end to end."""
+"""A counted model → the same with measured times: each distinct layer both ways, and the whole."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +124,7 @@ class _Layers:
     took_s: float = 0.0
 
     def keep(self, plan: _Plan, timing: Timing, versions: "Versions") -> None:
-        """Keep what was measured of the swaps of a plan; a pair does not stand as one layer in the model."""
+        """Keep what was measured of a plan's swaps; a pair is no layer and has no time as it is."""
         variants = {name: timing.latencies[name] for name in BOTH_WAYS}
         for swap in plan.swaps:
             layer, _ = versions.layer_of(swap)
@@ -133,7 +133,7 @@ class _Layers:
             self.timings.setdefault(layer, own)
 
     def sums(self, skipped: Sequence[str]) -> dict[str, float]:
-        """Return what all swaps take by variant, those skipped standard in both; nothing where one is missing."""
+        """Return what all swaps take by variant, the skipped ones standard; nothing if one lacks."""
         if not self.is_complete or not self.swaps:
             return {}
         found = dict.fromkeys(BOTH_WAYS, 0.0)
@@ -152,7 +152,7 @@ def _time_swaps(
     budget_s: float,
     progress: Progress | None,
 ) -> _Layers:
-    """Return measurements of every swap; those of equal convolutions on equal inputs are measured once."""
+    """Return measurements of every swap; equal convolutions on equal inputs are measured once."""
     timed, began = _Layers(), perf_counter()
     plans = _plans(swaps, versions, setting)
     backends: dict[str, dict[str, str]] = {}
@@ -222,7 +222,7 @@ def _with_timings(layer: Layer, timed: Mapping[str, _Layers]) -> Layer:
 def _without_losing(
     report: Report, swaps: Sequence[Swap], versions: "Versions"
 ) -> tuple[Report, tuple[Swap, ...]]:
-    """Return the report and the swaps without those that make a layer slower; pairs stay as the model has them."""
+    """Return the report and the swaps without those that make a layer slower; pairs stay."""
     losing = [
         layer.name for layer in report.layers if layer.verdict == "slower" and layer.pair is None
     ]
@@ -264,7 +264,7 @@ class _Whole:
     setting: Setting
 
     def timed(self, budget_s: float, progress: Progress | None) -> Timing | None:
-        """Return the model as it is, standard and depthwise-separable; equal versions are timed once."""
+        """Return the model as it is, standard and separable; equal versions are timed once."""
         if not self._fits(budget_s):
             return None
         names = ["as_is"]
@@ -331,8 +331,9 @@ class _Whole:
             return not self.layers.was_cut_short
         if WHOLE_CALLS * expected_s <= budget_s:
             return True
+        needed = format_seconds(WHOLE_CALLS * expected_s)
         self.bench.warn(
-            f"The whole model was not timed: that takes at least {format_seconds(WHOLE_CALLS * expected_s)}, "
+            f"The whole model was not timed: that takes at least {needed}, "
             f"and of {self.bench.budget} {format_seconds(max(budget_s, 0.0))} were left."
         )
         return False
@@ -359,7 +360,8 @@ class _Whole:
                 more = f" and {len(left) - LEFT_SHOWN} more" if len(left) > LEFT_SHOWN else ""
                 few = "; ".join(left[:LEFT_SHOWN])
                 self.bench.warn(
-                    f"Timed with {len(left)} layers left as they are, though counted as swapped: {few}{more}."
+                    f"Timed with {len(left)} layers left as they are, "
+                    f"though counted as swapped: {few}{more}."
                 )
             return module
 

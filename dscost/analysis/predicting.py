@@ -1,4 +1,4 @@
-"""A report → the same report with what the roofline of a device says that one does not have. No torch."""
+"""A report → the same with what the roofline of a named device says of it. No torch."""
 
 from dscost.devices.roofline import Ceilings, Prediction, bound_of, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE
@@ -19,7 +19,7 @@ def with_bounds(report: Report, ceilings: Ceilings) -> Report:
 
 
 def dtype_of(report: Report) -> str:
-    """Return the dtype that a model computes in: that of its first floating-point input, else float32."""
+    """Return the dtype that a model computes in: of its first float input, else float32."""
     floats = [
         entry.dtype
         for entry in report.inputs
@@ -58,7 +58,7 @@ def whole_bound(report: Report, version: str, ceilings: Ceilings) -> Bound:
 
 
 def _costs_in(layer: Layer, version: str, report: Report) -> tuple[float, list[Cost]]:
-    """Return the costs of what stands in a version of the model in place of a layer, and how often they are due."""
+    """Return the costs of what a version has in place of a layer, and how often they are due."""
     if version == "as_is" or layer.name in report.skipped:
         return 1.0, [layer.cost]
     if layer.pair is not None and (version == SEPARABLE or not layer.variants):

@@ -1,4 +1,4 @@
-"""What layers and models have in common when they are timed: comparisons as timings, the roofline."""
+"""What timing layers and models have in common: comparisons as timings, the roofline."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,12 +7,12 @@ from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.reports.records import SAME_WITHIN, Latency, Noise, Stage, Timing
 from dscost.timing import Progress, Setting
-from dscost.timing.engine import Comparison
+from dscost.timing.samples import Comparison
 from dscost.timing.statistics import summarize
 
 
 def timing_of(bench: Bench, compared: Mapping[str, Comparison], setting: Setting) -> Timing:
-    """Return what comparisons of standard with its variants say; what is timed is standard as it is.
+    """Return what comparisons of standard with its variants say; as it is, a thing is standard.
 
     Args:
         bench: Where they were made.
@@ -33,7 +33,7 @@ def timing_of(bench: Bench, compared: Mapping[str, Comparison], setting: Setting
 
 
 def with_compile_times(timing: Timing, calls: Mapping[str, Prepared]) -> Timing:
-    """Return a timing with what `torch.compile` took for each version, by the calls that were timed."""
+    """Return a timing with what `torch.compile` took for each version, by the calls timed."""
     latencies = {
         name: latency._replace(compile_s=calls[name].compile_s)
         for name, latency in timing.latencies.items()
@@ -42,7 +42,7 @@ def with_compile_times(timing: Timing, calls: Mapping[str, Prepared]) -> Timing:
 
 
 def ceilings_for(bench: Bench, setting: Setting, progress: Progress | None) -> Ceilings | None:
-    """Return what the device can do in the setting's dtype, in all layouts that are measured, once."""
+    """Return what the device can do in the setting's dtype, in all layouts that are measured."""
     formats = tuple(dict.fromkeys(one.memory_format for one in bench.settings))
     return bench.ceilings(setting, formats, progress)
 

@@ -1,4 +1,4 @@
-"""A counted layer → the same layer with the variants that were asked for, in place of the usual one. No torch."""
+"""A counted layer → the same with the variants that were asked for. No torch."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from dscost.reports.records import Layer, Report, Stage
 def with_variants(
     layer: Layer, names: Sequence[str], element_bytes: int
 ) -> tuple[Layer, dict[str, int | None]]:
-    """Return a layer with its standard form and the named variants, and the values of their parameters by name.
+    """Return a layer with its standard form and the named variants, and their parameters' values.
 
     Why a variant does not exist stands in the note of the layer. Depthwise-separable without a
     value is that of the layer's own depth multiplier.
@@ -46,27 +46,21 @@ def with_variants(
         if isinstance(variant, str):
             lacking.setdefault(variant, []).append(label.replace("_", "-"))
             continue
-        if (
-            asked.variant,
-            variant.value,
-        ) in seen:  # once with the default, once with the same value
+        if (asked.variant, variant.value) in seen:  # the default, and the same value as a number
             continue
         seen.add((asked.variant, variant.value))
         found[label] = _stages(asked, variant.parts, layer, element_bytes)
         values[label] = variant.value
         if variant.ratio is not None:
             ratios[label] = variant.ratio
+    costs = {label: chain_cost([stage.cost for stage in own]) for label, own in found.items()}
+    notes = [f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()]
     changed = layer._replace(
         stages=found,
-        variants={
-            label: chain_cost([stage.cost for stage in stages]) for label, stages in found.items()
-        },
+        variants=costs,
         formula_ratio=layer.formula_ratio if SEPARABLE in found else None,
         formula_ratios=ratios,
-        note="; ".join(
-            f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()
-        )
-        or None,
+        note="; ".join(notes) or None,
     )
     return changed, values
 
@@ -87,7 +81,8 @@ def _stages(
     if not stages or stages[-1].output_shape != layer.output_shape:
         made = format_shape(stages[-1].output_shape) if stages else "nothing"
         raise SpecError(
-            f"variant {asked.label}: makes {made}, the convolution {format_shape(layer.output_shape)}"
+            f"variant {asked.label}: makes {made}, "
+            f"the convolution {format_shape(layer.output_shape)}"
         )
     return stages
 

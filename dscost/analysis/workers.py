@@ -1,4 +1,4 @@
-"""Another Python that counts models: how it is started, asked and ended here, and what it does there.
+"""Another Python that counts models: how it is started, asked and ended, and what it does.
 
 Both ends are the same program of the same user: this contains accidents, not attacks. Requests and
 answers are values, pickled; answers may be of dscost's own types only.
@@ -34,7 +34,7 @@ _LENGTH_BYTES = 8
 
 
 class Process:
-    """One worker: requests go to its stdin, answers come from its stdout; what a model prints goes to our stderr."""
+    """One worker, with requests on its stdin, answers on its stdout, models' prints on stderr."""
 
     def __init__(self) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from dscost.analysis.workers import serve; serve()"
@@ -105,11 +105,12 @@ class Process:
             if monotonic() > deadline:
                 self.end()
                 raise InputError(
-                    f"{target}: not done after {limit_s:g} s, stopped (--load-timeout sets the limit)"
+                    f"{target}: not done after {limit_s:g} s, stopped "
+                    "(--load-timeout sets the limit)"
                 )
 
     def end(self) -> None:
-        """End it, and all that the model has started; once, since its number may be somebody else's afterwards."""
+        """End it and all it has started; once, since its number may be somebody else's afterwards."""
         if self._is_over:
             return
         self._is_over = True
@@ -129,7 +130,8 @@ class Process:
         for message in _received(stream):
             try:
                 self._inbox.put(_Values(io.BytesIO(message)).load())
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with an answer, somebody waits for it
+            # whatever is wrong with an answer, somebody waits for it
+            except Exception as error:  # noqa: BLE001
                 self._inbox.put(
                     ("bug", f"an answer that cannot be read: {errors.first_line(error)}")
                 )
@@ -193,7 +195,7 @@ def serve() -> NoReturn:
 
 
 def _private_pipes() -> tuple[IO[bytes], IO[bytes]]:
-    """Return stdin and stdout for ourselves; a model finds nothing on its own, and prints to stderr."""
+    """Return stdin and stdout for ourselves; a model's stdin is empty, and it prints to stderr."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -208,7 +210,7 @@ def _say(text: str) -> None:
 
 
 def _fetch(requests: IO[bytes], inbox: "Queue[bytes]") -> None:
-    """Pass requests on, and end this process and its children with the one that asks, whatever a model is doing."""
+    """Pass requests on, and end this process and its children with the one that asks."""
     for message in _received(requests):
         inbox.put(message)
     if os.name == "posix":

@@ -41,7 +41,7 @@ class Kept(Result):
 
     @property
     def exit_code(self) -> int:
-        """1 where something grew, is another model now or could not be counted, and was not taken over; else 0."""
+        """1 where something that grew, is another model or was not counted was not taken over."""
         is_refused = self.update.changed or self.update.refused
         is_missing = self.unloadable and self.on_unloadable == "error"
         return 1 if is_refused or is_missing else 0
@@ -123,7 +123,7 @@ def update_baseline(
     progress: Progress | None = None,
     isolate: bool = False,
 ) -> Kept:
-    """Count the models of a budget and keep what they cost, where that is no more than before or accepted.
+    """Count the models of a budget and keep what they cost, if it is not more, or accepted.
 
     Args:
         budget: Path of the budget; by default as of `baseline`.
@@ -218,7 +218,7 @@ def _before(path: Path) -> Mapping[str, Known]:
 
 
 def _left_alone(before: Mapping[str, Known], now: Counted, *, is_part: bool) -> list[str]:
-    """Return the entries that stay as they are: those not asked for, and those that could not be counted."""
+    """Return the entries that stay: those not asked for, and those that could not be counted."""
     return [
         name for name in before if name in now.unloadable or (is_part and name not in now.known)
     ]

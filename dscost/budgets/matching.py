@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
+from dscost.budgets.kinds import Kind
 from dscost.budgets.records import LayerRule
-from dscost.budgets.selectors import Kind, Selector
+from dscost.budgets.selectors import Selector
 from dscost.reports.figures import summed
 from dscost.reports.records import Layer
 
@@ -39,7 +40,7 @@ Bound = tuple[str, str]
 def last_words(
     rules: Sequence[LayerRule], meant: Sequence[Sequence[str]]
 ) -> list[Mapping[Bound, Set[str]]]:
-    """Return for each rule and bound of its `each` the layers of which no later rule sets the same bound."""
+    """Return for each rule the layers, by bound of its `each`, that no later rule sets it of."""
     taken: dict[Bound, set[str]] = {}
     found: list[Mapping[Bound, Set[str]]] = []
     for rule, names in zip(reversed(rules), reversed(meant), strict=True):

@@ -1,4 +1,4 @@
-"""Which layers a rule is about: by name, `layer1.*`, or by what they are, `type:Conv2d[groups=1,kernel>1]`."""
+"""Which layers a rule is about: by name, `layer1.*`, or by kind, `type:Conv2d[groups=1]`."""
 
 import operator
 import re
@@ -8,9 +8,11 @@ from fnmatch import fnmatchcase, translate
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from dscost.budgets.kinds import FIELDS, ConvFacts, Kind, Part
 from dscost.errors import InputError, UnknownNameError, did_you_mean, some_of
 from dscost.layers.convolution import ConvSpec
 from dscost.layers.operations import OPERATIONS
+from dscost.notation.units import counted
 from dscost.reports.records import Layer
 
 _SELECTOR = re.compile(r"(?:(?P<by>\w+):)?(?P<pattern>[^\[\]]*)(?:\[(?P<conditions>[^\[\]]*)\])?")
@@ -29,126 +31,8 @@ _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class ConvFacts(NamedTuple):
-    """What a condition may ask of a convolution; of the sides of a kernel, stride or dilation the largest."""
-
-    in_channels: int
-    out_channels: int
-    kernel: int
-    stride: int
-    dilation: int
-    groups: int
-    bias: int
-
-    @classmethod
-    def of(cls, conv: ConvSpec) -> "ConvFacts":
-        """Return the facts of a convolution."""
-        sides = max(conv.kernel_size), max(conv.stride), max(conv.dilation)
-        return cls(conv.in_channels, conv.out_channels, *sides, conv.groups, int(conv.bias))
-
-
-FIELDS = ConvFacts._fields
-"""What a condition may name."""
-
-
-class Part(NamedTuple):
-    """One of several operators that a layer runs.
-
-    Args:
-        op: What it computes.
-        conv: Of the convolution, if it is one.
-        params: Its weights.
-        macs: Of all its calls.
-    """
-
-    op: str
-    conv: ConvFacts | None
-    params: int = 0
-    macs: int = 0
-
-    def __str__(self) -> str:
-        """Write it in one line."""
-        return f"{self.op}{_bracketed(self.conv)} params={self.params} macs={self.macs}"
-
-
-class Kind(NamedTuple):
-    """What a selector can ask of a layer beside its name.
-
-    Args:
-        type: Its class.
-        op: What it computes.
-        conv: Of the convolution, if it is one.
-        parts: What it computes where that are several things.
-    """
-
-    type: str
-    op: str
-    conv: ConvFacts | None = None
-    parts: tuple[Part, ...] = ()
-
-    @classmethod
-    def of(cls, layer: Layer) -> "Kind":
-        """Return the kind of a layer."""
-        parts = tuple(
-            Part(one.op, _facts(one.conv), one.cost.params, one.cost.macs)
-            for one in layer.operators
-        )
-        return cls(layer.type, layer.op, _facts(layer.conv), parts)
-
-    def __str__(self) -> str:
-        """Write it in one line, which `parse_kind` reads."""
-        parts = f" ({'; '.join(map(str, self.parts))})" if self.parts else ""
-        return f"{self.op} {self.type}{_bracketed(self.conv)}{parts}"
-
-
-def _facts(conv: ConvSpec | None) -> ConvFacts | None:
-    return None if conv is None else ConvFacts.of(conv)
-
-
-def _bracketed(facts: ConvFacts | None) -> str:
-    return (
-        ""
-        if facts is None
-        else f"[{','.join(f'{name}={value}' for name, value in facts._asdict().items())}]"
-    )
-
-
-_FACTS = rf"(?:\[{','.join(f'{name}=([0-9]+)' for name in FIELDS)}\])?"
-_PART = rf"(\w*){_FACTS} params=([0-9]+) macs=([0-9]+)"
-_ANY_PART = re.sub(r"\((?!\?)", "(?:", _PART)
-_KIND = re.compile(
-    rf"(?P<op>[^ ]*) (?P<type>.*?){_FACTS}(?P<parts> \({_ANY_PART}(?:; {_ANY_PART})*\))?", re.DOTALL
-)
-
-
-def parse_kind(text: str) -> Kind:
-    """Return the kind that a text stands for.
-
-    Raises:
-        InputError: It is none.
-
-    >>> parse_kind("linear Linear")
-    Kind(type='Linear', op='linear', conv=None, parts=())
-    """
-    found = _KIND.fullmatch(text)
-    if found is None:
-        raise InputError(f"expected an operation and a type, found '{text}'")
-    facts = found.groups()[2 : 2 + len(FIELDS)]
-    parts = tuple(_part(one) for one in re.finditer(_PART, found["parts"] or ""))
-    return Kind(found["type"], found["op"], _read_facts(facts), parts)
-
-
-def _part(found: re.Match[str]) -> Part:
-    op, *facts, params, macs = found.groups()
-    return Part(op, _read_facts(facts), int(params), int(macs))
-
-
-def _read_facts(facts: Sequence[str | None]) -> ConvFacts | None:
-    return None if facts[0] is None else ConvFacts(*(int(fact or 0) for fact in facts))
-
-
 def selector_pattern() -> str:
-    """Return the pattern of the texts that `parse_selector` takes, as far as JSON Schema can say it."""
+    """Return the pattern of what `parse_selector` takes, as far as JSON Schema can say it."""
     condition = rf"\s*(?:{'|'.join(FIELDS)})\s*(?:!=|<=|>=|=|<|>)\s*(?:true|false|[0-9]+)\s*"
     conditions = rf"(?:\[{condition}(?:,{condition})*\])?"
     # a name may be anything where one says that it is a name
@@ -242,7 +126,7 @@ class Selector(NamedTuple):
         return all(condition.holds(conv) for condition in self.conditions)
 
     def unknown_name(self, layers: Iterable[Layer]) -> str | None:
-        """Return what is wrong with a type or operation that looks like a slip of the pen; `None` of any other.
+        """Return what is wrong with a type or operation that looks like a slip of the pen, if so.
 
         A class of the user's own may be ruled out before anybody writes it, so a type is only wrong
         where it nearly is one that is known, and does not build its name on one.
@@ -273,7 +157,7 @@ class Selector(NamedTuple):
         return did_you_mean(self.pattern.strip("*?."), known)
 
     def _known(self, layers: Iterable[Layer]) -> list[str]:
-        """Return what could stand in the place of the pattern: of names also their beginnings and their parts."""
+        """Return what could be the pattern: of names also their beginnings and their parts."""
         match self.by:
             case "type":
                 return sorted({*TYPES, *(layer.type for layer in layers if layer.type)})
@@ -284,7 +168,7 @@ class Selector(NamedTuple):
         return sorted(starts.union(*paths))
 
     def leaves_out(self, layers: Iterable[Layer]) -> str | None:
-        """Return which convolutions a rule on torch's own leaves out since their class is another, in words."""
+        """Return in words the convolutions that a rule on torch's own classes leaves out."""
         if self.by != "type":
             return None
         found = [
@@ -294,10 +178,8 @@ class Selector(NamedTuple):
         ]
         if not found:
             return None
-        number = f"{len(found)} convolution{'' if len(found) == 1 else 's'}"
-        return (
-            f"{number} of type {some_of(sorted(set(found)), 3)} left out: op:convolution means all"
-        )
+        number, types = counted(len(found), "convolution"), some_of(sorted(set(found)), 3)
+        return f"{number} of type {types} left out: op:convolution means all"
 
     def _is_of_torch(self, conv: ConvSpec) -> bool:
         """Whether a convolution would be meant if torch's own class computed it."""
@@ -314,18 +196,20 @@ def _convs(layer: Layer) -> list[ConvSpec]:
 
 
 _OF_DIMENSIONS = (
-    "AdaptiveAvgPool AdaptiveMaxPool AvgPool BatchNorm CircularPad ConstantPad Conv ConvTranspose Dropout "
-    "FractionalMaxPool InstanceNorm LPPool LazyBatchNorm LazyConv LazyConvTranspose LazyInstanceNorm MaxPool MaxUnpool "
-    "ReflectionPad ReplicationPad ZeroPad"
+    "AdaptiveAvgPool AdaptiveMaxPool AvgPool BatchNorm CircularPad ConstantPad Conv "
+    "ConvTranspose Dropout FractionalMaxPool InstanceNorm LPPool LazyBatchNorm LazyConv "
+    "LazyConvTranspose LazyInstanceNorm MaxPool MaxUnpool ReflectionPad ReplicationPad ZeroPad"
 )
 _OF_NONE = (
-    "AlphaDropout Bilinear CELU ChannelShuffle CosineSimilarity CrossMapLRN2d Dropout ELU Embedding EmbeddingBag "
-    "FeatureAlphaDropout Flatten Fold GELU GLU GRU GRUCell GroupNorm Hardshrink Hardsigmoid Hardswish Hardtanh "
-    "Identity LSTM LSTMCell LayerNorm LazyLinear LeakyReLU Linear LocalResponseNorm LogSigmoid LogSoftmax Mish "
-    "MultiheadAttention PReLU PairwiseDistance PixelShuffle PixelUnshuffle RMSNorm RNN RNNCell RReLU ReLU ReLU6 SELU "
-    "SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink Softsign SyncBatchNorm Tanh Tanhshrink Threshold "
-    "Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer Unflatten "
-    "Unfold Upsample UpsamplingBilinear2d UpsamplingNearest2d"
+    "AlphaDropout Bilinear CELU ChannelShuffle CosineSimilarity CrossMapLRN2d Dropout ELU "
+    "Embedding EmbeddingBag FeatureAlphaDropout Flatten Fold GELU GLU GRU GRUCell GroupNorm "
+    "Hardshrink Hardsigmoid Hardswish Hardtanh Identity LSTM LSTMCell LayerNorm LazyLinear "
+    "LeakyReLU Linear LocalResponseNorm LogSigmoid LogSoftmax Mish MultiheadAttention PReLU "
+    "PairwiseDistance PixelShuffle PixelUnshuffle RMSNorm RNN RNNCell RReLU ReLU ReLU6 SELU "
+    "SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink Softsign SyncBatchNorm Tanh "
+    "Tanhshrink Threshold Transformer TransformerDecoder TransformerDecoderLayer "
+    "TransformerEncoder TransformerEncoderLayer Unflatten Unfold Upsample UpsamplingBilinear2d "
+    "UpsamplingNearest2d"
 )
 TYPES = frozenset(
     {
@@ -374,7 +258,8 @@ def _refuse_slips(text: str, by: str | None, pattern: str) -> None:
     if text != text.strip() or pattern != pattern.strip():
         meant = f"{by or 'name'}:{pattern.strip()}".removeprefix("name:")
         raise InputError(
-            f"expected no blanks around a pattern, found '{text:.{_MOST_SHOWN}}': write '{meant:.40}'"
+            f"expected no blanks around a pattern, found '{text:.{_MOST_SHOWN}}': "
+            f"write '{meant:.40}'"
         )
     if by == "name":
         return
@@ -385,12 +270,14 @@ def _refuse_slips(text: str, by: str | None, pattern: str) -> None:
     sign = _OF_REGULAR_EXPRESSIONS.search(pattern)
     if sign:
         raise InputError(
-            f"a pattern is no regular expression: * stands for any characters, ? for one; found '{sign[0]}' in "
+            "a pattern is no regular expression: * stands for any characters, ? for one; "
+            f"found '{sign[0]}' in "
             f"'{text:.{_MOST_SHOWN}}' (name:… is a name as it stands)"
         )
     if by is None and pattern in TYPES:
         raise InputError(
-            f"'{pattern}' is the class of a layer: write 'type:{pattern}', or 'name:{pattern}' for a layer called so"
+            f"'{pattern}' is the class of a layer: write 'type:{pattern}', "
+            f"or 'name:{pattern}' for a layer called so"
         )
     if by == "op" and not any(fnmatchcase(op, pattern) for op in OPERATIONS):
         raise UnknownNameError("operation", pattern, OPERATIONS)

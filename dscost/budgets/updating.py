@@ -14,7 +14,7 @@ class Update(NamedTuple):
     Args:
         models: What is to be written.
         accepted: Entry and metric of what grew and was accepted, as `entry/metric`.
-        refused: Entry and metric of what grew and was not accepted: those entries stay as they were.
+        refused: Entry and metric of what grew and was not accepted: those entries stay.
         added: Entries that were not known.
         removed: Entries that no model has any more.
         replaced: Entries that were not comparable, and accepted: other figures stand there now.
@@ -42,7 +42,7 @@ def updated(
     accept: Sequence[str],
     keep: Collection[str] = (),
 ) -> Update:
-    """Return the baseline with every improvement taken over; growth and figures of something else where accepted.
+    """Return the baseline with improvements taken over, and what else is accepted.
 
     Args:
         before: What was known.
@@ -107,7 +107,7 @@ def _grown(name: str, old: Known, new: Known) -> list[str]:
 
 
 def _grown_layers(old: Known, new: Known) -> list[str]:
-    """Return what grew of layers that were there before, in metrics of which the whole has no more."""
+    """Return what grew of layers that were there before, where the whole has no more."""
     called = renamed_layers(old, new)
     layers = {name: called.get(name, name) for name in sorted(new.names)}
     return [
@@ -121,7 +121,7 @@ def _grown_layers(old: Known, new: Known) -> list[str]:
 
 
 def _is_meant(one: str, pattern: str) -> bool:
-    """Whether a pattern matches `entry/metric`; brackets stand for themselves, since entries have them."""
+    """Whether a pattern matches `entry/metric`; brackets stand for themselves."""
     from fnmatch import fnmatchcase
 
     return fnmatchcase(one, pattern.replace("[", "[[]"))

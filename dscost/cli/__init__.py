@@ -45,9 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if signals.received is not None:
         signals.end()
     gc.freeze()
-    if (
-        sys.flags.inspect
-    ):  # PYTHONINSPECT: Python would not exit but go on by itself, and end with another code
+    if sys.flags.inspect:
+        # PYTHONINSPECT: Python would not exit but go on by itself, and end with another code
         _leave(code)
     raise SystemExit(code)
 

@@ -36,7 +36,7 @@ def compare(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="For the factories of torch models; repeatable."),
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")] = None,
+    batch: opt.OneBatch = None,
     trust: opt.Trust = False,
     dtype: Annotated[
         str | None, typer.Option(help="Of weights and activations  [default: float32]")
@@ -44,18 +44,14 @@ def compare(
     every_layer: Annotated[
         bool, typer.Option("--all", help="Show layers that are the same as well.")
     ] = False,
-    depth: Annotated[
-        int | None, typer.Option(min=1, help="Add up layers whose names agree in that many parts.")
-    ] = None,
+    depth: opt.Depth = None,
     sort: Annotated[
         str | None,
         typer.Option(
             help="Sort layers by the change of a figure, by layer or order  [default: macs]"
         ),
     ] = None,
-    top: Annotated[
-        int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")
-    ] = None,
+    top: opt.Top = None,
     asked: All = DEFAULTS,
 ) -> None:
     """Say what differs between models, in total and layer by layer. Nothing is timed."""

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from dscost import __version__
 from dscost.cli import options as opt
 from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import Read, check_places, target_files
@@ -15,6 +14,7 @@ from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.files import write_whole
 from dscost.pages import View
+from dscost.version import __version__
 
 SAVED = ".safetensors"
 PLANS = (".yaml", ".yml")
@@ -60,22 +60,9 @@ def convert(
         Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")
     ] = None,
     save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of an architecture."),
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="[NAME=]SHAPE[:DTYPE]",
-            help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
-        ),
-    ] = None,
-    kwargs: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable."),
-    ] = None,
+    setting: opt.Setting = None,
+    inputs: opt.Shapes = None,
+    kwargs: opt.Kwargs = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
     trust: opt.Trust = False,
     device: Annotated[
@@ -104,15 +91,12 @@ def convert(
         _refuse_measuring(
             device=device, threads=threads, memory_format=memory_format, time_budget=time_budget
         )
-    timing = opt.timing_options(
-        opt.parse_cases(None, None),
+    measuring = opt.Measuring(
         device=None if device is None else [device],
         memory_format=memory_format or "contiguous",
         mode="eager",
         threads=threads,
-        allocator="tuned",
         time_budget=time_budget,
-        precision=None,
         seed=seed,
     )
     from dscost.converting.convert import convert_target
@@ -133,7 +117,7 @@ def convert(
             min_channels=min_channels,
             weights=weights,
             ignore_extra=ignore_extra,
-            timing=timing,
+            timing=measuring.options(),
             every_layer=every_layer,
             progress=progress,
         )

@@ -48,16 +48,7 @@ def layer(
             help="Compare with that instead (dscost list variants); repeatable.",
         ),
     ] = None,
-    dtype: opt.Dtype = None,
-    device: opt.Device = None,
-    threads: opt.Threads = None,
-    memory_format: opt.MemoryFormat = None,
-    mode: opt.Mode = None,
-    time: opt.Time = True,
-    time_budget: opt.TimeBudget = None,
-    precision: opt.Precision = None,
-    allocator: opt.Allocator = "tuned",
-    seed: opt.Seed = 0,
+    measuring: opt.Measuring = opt.AS_USUAL,
     on: opt.On = None,
     explain: opt.Explain = False,
     asked: All = DEFAULTS,
@@ -66,20 +57,10 @@ def layer(
     """Compare one convolution with its depthwise-separable variant, or others, on paper and on this machine."""
     out = asked.output("layer", View(explain=explain), read=device_files(on))
     opt.check_devices(on)
-    cases = opt.parse_cases(dtype, batch)
-    if not time:
+    cases = opt.parse_cases(measuring.dtype, batch)
+    if not measuring.time:
         opt.check_untimed(cases, explain=explain)
-    timing = opt.timing_options(
-        cases,
-        device=device,
-        memory_format=memory_format,
-        mode=mode,
-        threads=threads,
-        allocator=allocator,
-        time_budget=time_budget,
-        precision=precision,
-        seed=seed,
-    )
+    timing = measuring.options(cases)
     report = count_layer(
         in_channels=in_channels,
         out_channels=out_channels,
@@ -96,7 +77,7 @@ def layer(
         variants=tuple(variant or ()),
     )
     report = predicted(report, on or ())
-    if not time:
+    if not measuring.time:
         opt.check_columns(out.view.columns, report)
         out.write([report])
         return

@@ -29,18 +29,8 @@ def model(
             "--set", metavar="NAME=VALUE", help="Change a setting, width=0.5; repeatable."
         ),
     ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="[NAME=]SHAPE[:DTYPE]",
-            help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
-        ),
-    ] = None,
-    kwargs: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable."),
-    ] = None,
+    inputs: opt.Shapes = None,
+    kwargs: opt.Kwargs = None,
     batch: opt.Batch = None,
     trust: opt.Trust = False,
     strict: Annotated[
@@ -49,16 +39,7 @@ def model(
     train: Annotated[
         bool, typer.Option("--train", help="Count the backward pass as well.")
     ] = False,
-    dtype: opt.Dtype = None,
-    device: opt.Device = None,
-    threads: opt.Threads = None,
-    memory_format: opt.MemoryFormat = None,
-    mode: opt.Mode = None,
-    time: opt.Time = True,
-    time_budget: opt.TimeBudget = None,
-    precision: opt.Precision = None,
-    allocator: opt.Allocator = "tuned",
-    seed: opt.Seed = 0,
+    measuring: opt.Measuring = opt.AS_USUAL,
     skip_losing: Annotated[
         bool,
         typer.Option(
@@ -67,15 +48,11 @@ def model(
     ] = False,
     on: opt.On = None,
     explain: opt.Explain = False,
-    depth: Annotated[
-        int | None, typer.Option(min=1, help="Add up layers whose names agree in that many parts.")
-    ] = None,
+    depth: opt.Depth = None,
     sort: Annotated[
         str | None, typer.Option(help="Sort layers by a figure, largest first.")
     ] = None,
-    top: Annotated[
-        int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")
-    ] = None,
+    top: opt.Top = None,
     asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
     isolate: opt.Isolate = False,
@@ -88,22 +65,11 @@ def model(
     out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
     ReportsSaid.check(out.view, out.says)
     opt.check_devices(on)
-    cases = opt.parse_cases(dtype, batch)
-    timing = opt.timing_options(
-        cases,
-        device=device,
-        memory_format=memory_format,
-        mode=mode,
-        threads=threads,
-        allocator=allocator,
-        time_budget=time_budget,
-        precision=precision,
-        seed=seed,
-        skip_losing=skip_losing,
-    )
-    if not time:
+    cases = opt.parse_cases(measuring.dtype, batch)
+    timing = measuring.options(cases, skip_losing=skip_losing)
+    if not measuring.time:
         opt.check_untimed(cases, explain=explain)
-    if skip_losing and not time:
+    if skip_losing and not measuring.time:
         raise InputError("--skip-losing needs timing: which layers lose is measured")
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     from dscost.sources import runs_code  # help needs none of what reads models
@@ -118,7 +84,7 @@ def model(
         if verbose:
             out.note(f"{target}: {counted.report.source}")
         report = counted.report
-        if time:
+        if measuring.time:
             out.check([report])
             with foreign_code(target), opt.only_measuring(), out.progress() as progress:
                 report = measure_model(counted, timing, progress)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from dscost.errors import InputError, UnavailableError
-from dscost.notation.units import parse_ints, parse_seconds, parse_share
+from dscost.notation.units import parse_ints
 from dscost.reports.records import Report
 from dscost.timing import TimingOptions
 
@@ -17,28 +17,8 @@ if TYPE_CHECKING:
     from dscost.analysis import Request
     from dscost.notation.inputs import Inputs
 
-Time = Annotated[bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")]
-Device = Annotated[
-    list[str] | None, typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]")
-]
 Threads = Annotated[
     int | None, typer.Option(help="Threads to measure with  [default: physical cores - 1]")
-]
-MemoryFormat = Annotated[
-    str | None,
-    typer.Option(
-        help="Layout of the tensors: contiguous, channels_last, or both separated by a comma."
-    ),
-]
-Mode = Annotated[
-    str | None,
-    typer.Option(help="eager, compile; on cuda graph and cold as well  [default: eager]"),
-]
-Precision = Annotated[
-    str | None, typer.Option(help="Stop when a speedup is known that well  [default: 2%]")
-]
-Allocator = Annotated[
-    str, typer.Option(help="tuned keeps freed memory, system leaves the allocator as it is.")
 ]
 Seed = Annotated[int, typer.Option(help="Of weights, inputs and the order of measurements.")]
 On = Annotated[
@@ -61,18 +41,35 @@ Trust = Annotated[
 TimeBudget = Annotated[
     str | None, typer.Option(help="How long measuring may take, such as 10s or 500ms.")
 ]
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        help="Of weights and activations; of several the first is counted  [default: float32]"
-    ),
-]
 Batch = Annotated[
     str | None,
     typer.Option(
         help="Inputs at once; of 1,8,32 the first is counted, all are timed  [default: 1]"
     ),
 ]
+
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="[NAME=]SHAPE[:DTYPE]",
+        help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
+    ),
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of an architecture."),
+]
+Kwargs = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable."),
+]
+OneBatch = Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")]
+
+Depth = Annotated[
+    int | None, typer.Option(min=1, help="Add up layers whose names agree in that many parts.")
+]
+Top = Annotated[int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")]
 
 OutputPath = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
@@ -107,6 +104,8 @@ def parse_load_timeout(text: str | None, *, isolate: bool) -> float:
         return LIMIT_S
     if not isolate:
         raise InputError("--load-timeout needs --isolate: only a process of its own can be stopped")
+    from dscost.notation.quantities import parse_seconds
+
     return parse_seconds(text, what="--load-timeout")
 
 
@@ -214,6 +213,9 @@ class Cases(NamedTuple):
         return self.batches[0] if self.batches else None
 
 
+NO_CASES = Cases((), ())
+
+
 def parse_cases(dtype: str | None, batch: str | None) -> Cases:
     """Return the dtypes and batches of a command line."""
     batches: tuple[int, ...] = ()
@@ -226,6 +228,70 @@ def parse_cases(dtype: str | None, batch: str | None) -> Cases:
 
 
 MOST_BATCHES = 16
+
+
+class Measuring(NamedTuple):
+    """How to measure, as the command line says."""
+
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="Of weights and activations; of several the first is counted  [default: float32]"
+        ),
+    ] = None
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="Where to measure: cpu or cuda; repeatable  [default: cpu]"),
+    ] = None
+    threads: Threads = None
+    memory_format: Annotated[
+        str | None,
+        typer.Option(
+            help="Layout of the tensors: contiguous, channels_last, or both separated by a comma."
+        ),
+    ] = None
+    mode: Annotated[
+        str | None,
+        typer.Option(help="eager, compile; on cuda graph and cold as well  [default: eager]"),
+    ] = None
+    time: Annotated[
+        bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")
+    ] = True
+    time_budget: TimeBudget = None
+    precision: Annotated[
+        str | None, typer.Option(help="Stop when a speedup is known that well  [default: 2%]")
+    ] = None
+    allocator: Annotated[
+        str, typer.Option(help="tuned keeps freed memory, system leaves the allocator as it is.")
+    ] = "tuned"
+    seed: Seed = 0
+
+    def options(self, cases: Cases = NO_CASES, *, skip_losing: bool = False) -> TimingOptions:
+        """Return it as the library takes it."""
+        given = {}
+        if self.time_budget is not None or self.precision is not None:
+            # exact numbers take a while to import, and few ask for them
+            from dscost.notation.quantities import parse_seconds, parse_share
+
+            if self.time_budget is not None:
+                given["budget_s"] = parse_seconds(self.time_budget, what="--time-budget")
+            if self.precision is not None:
+                given["precision"] = parse_share(self.precision, what="--precision")
+        return TimingOptions(
+            devices=tuple(dict.fromkeys(self.device or ("cpu",))),
+            memory_formats=parse_names(self.memory_format),
+            dtypes=cases.dtypes,
+            batches=cases.batches,
+            modes=parse_names(self.mode),
+            threads=self.threads,
+            allocator=self.allocator,
+            seed=self.seed,
+            skip_losing=skip_losing,
+            **given,
+        )
+
+
+AS_USUAL = Measuring()
 
 
 def check_untimed(cases: Cases, *, explain: bool) -> None:
@@ -275,35 +341,6 @@ def check_columns(columns: Sequence[str] | None, report: Report) -> None:
     empty = [name for name in columns or () if name in MEASURED_COLUMNS]
     if empty and report.environment is None:
         raise InputError(f"--columns {','.join(empty)}: not measured with --no-time")
-
-
-def timing_options(
-    cases: Cases,
-    *,
-    device: Sequence[str] | None,
-    memory_format: str | None,
-    mode: str | None,
-    threads: int | None,
-    allocator: str,
-    time_budget: str | None,
-    precision: str | None,
-    seed: int,
-    skip_losing: bool = False,
-) -> TimingOptions:
-    """Return how to measure, as the command line says."""
-    return TimingOptions(
-        devices=tuple(dict.fromkeys(device or ("cpu",))),
-        memory_formats=parse_names(memory_format),
-        dtypes=cases.dtypes,
-        batches=cases.batches,
-        modes=parse_names(mode),
-        threads=threads,
-        allocator=allocator,
-        budget_s=None if time_budget is None else parse_seconds(time_budget, what="--time-budget"),
-        precision=0.02 if precision is None else parse_share(precision, what="--precision"),
-        seed=seed,
-        skip_losing=skip_losing,
-    )
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:

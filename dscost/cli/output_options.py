@@ -22,27 +22,23 @@ _PLAIN = View()
 
 
 class Asked(NamedTuple):
-    """What the output options of a command line are.
+    """What the output options of a command line are; the help of `--format` names all formats."""
 
-    Args:
-        format_name: Of stdout or of `path`; by default that of the ending of `path`, or a table.
-        json: Short for the format of that name.
-        path: A file instead of stdout.
-        export: More formats and their files, `FORMAT=PATH`.
-        columns: Separated by commas.
-        wide: Whether to show every column.
-        color: `auto`, `always` or `never`.
-        quiet: Whether notes and progress are silenced.
-    """
-
-    format_name: str | None = None
-    json: bool = False
-    path: Path | None = None
-    export: list[str] | None = None
-    columns: str | None = None
-    wide: bool = False
-    color: str = "auto"
-    quiet: bool = False
+    format_name: Annotated[str | None, typer.Option("--format")] = None
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
+    path: OutputPath = None
+    export: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT=PATH", help="Write another format as well; repeatable."),
+    ] = None
+    columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = (
+        None
+    )
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Show every column, however narrow the terminal.")
+    ] = False
+    color: Annotated[str, typer.Option(help="auto, always or never.")] = "auto"
+    quiet: Quiet = False
 
     def output(
         self, command: str, view: View = _PLAIN, *, judges: bool = False, read: Iterable[Read] = ()
@@ -99,25 +95,9 @@ def _export(entry: str) -> tuple[str, Path]:
 
 DEFAULTS = Asked()
 
-_OPTIONS: Mapping[str, Any] = {
-    "json": Annotated[bool, typer.Option("--json", help="Short for --format json.")],
-    "path": OutputPath,
-    "export": Annotated[
-        list[str] | None,
-        typer.Option(metavar="FORMAT=PATH", help="Write another format as well; repeatable."),
-    ],
-    "columns": Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")],
-    "wide": Annotated[
-        bool, typer.Option("--wide", help="Show every column, however narrow the terminal.")
-    ],
-    "color": Annotated[str, typer.Option(help="auto, always or never.")],
-    "quiet": Quiet,
-}
-"""The options of `Asked` but for `--format`, whose help depends on the formats that there are."""
-
 
 class Offered(NamedTuple):
-    """Which of the output options a command has: the metadata of its parameter of type `Asked`.
+    """Which of the output options a command has, beside `Asked` in the type of its parameter.
 
     Args:
         without: Names of those that it has not.
@@ -129,23 +109,14 @@ class Offered(NamedTuple):
     judges: bool = False
     quiet: str | None = None
 
-    def parameters(self, formats: str) -> Iterator[Parameter]:
-        """Yield the options as Typer takes them, in the order of help.
-
-        Args:
-            formats: What `--format` takes, in words.
-        """
-        options = {
-            "format_name": Annotated[str | None, typer.Option("--format", help=f"{formats}.")],
-            **_OPTIONS,
-        }
+    def in_its_own_way(self, *, asks_help: bool) -> dict[str, Any]:
+        """Return the options that are not spelled as in `Asked`; `None` for one that it has not."""
+        formats = in_words(format_names(judges=self.judges, of_others=asks_help))
+        option = typer.Option("--format", help=f"{formats}.")
+        own: dict[str, Any] = {"format_name": Annotated[str | None, option]}
         if self.quiet is not None:
-            options["quiet"] = Annotated[bool, typer.Option("-q", "--quiet", help=self.quiet)]
-        for name, default in Asked._field_defaults.items():
-            if name not in self.without:
-                yield Parameter(
-                    name, Parameter.KEYWORD_ONLY, default=default, annotation=options[name]
-                )
+            own["quiet"] = Annotated[bool, typer.Option("-q", "--quiet", help=self.quiet)]
+        return {**own, **dict.fromkeys(self.without)}
 
 
 All = Annotated[Asked, Offered()]
@@ -157,31 +128,40 @@ Plain = Annotated[Asked, Offered(without=("columns", "wide"))]
 
 
 def spread(command: Callable[..., None], *, asks_help: bool) -> Callable[..., None]:
-    """Return a command as Typer takes it: its output options one by one, not in a record.
+    """Return a command as Typer takes it: the options of its records one by one.
 
     Args:
-        command: With at most one parameter of type `Asked`, annotated with what is `Offered`.
+        command: Of a parameter whose type is a record, every field is an option.
         asks_help: Whether to look for the formats of other packages, to name them in help.
     """
     parameters: list[Parameter] = []
-    record = None
+    records: dict[str, Any] = {}
     for one in signature(command).parameters.values():
-        offered = next(iter(getattr(one.annotation, "__metadata__", ())), None)
-        if isinstance(offered, Offered):
-            record = one.name
-            formats = in_words(format_names(judges=offered.judges, of_others=asks_help))
-            parameters += offered.parameters(formats)
-        else:
+        record = getattr(one.annotation, "__origin__", one.annotation)
+        if not hasattr(record, "_fields"):
             parameters.append(one.replace(kind=Parameter.KEYWORD_ONLY))
-    if record is None:
-        return command
-    where = record
+            continue
+        records[one.name] = record
+        own: dict[str, Any] = {}
+        for offered in getattr(one.annotation, "__metadata__", ()):
+            own = offered.in_its_own_way(asks_help=asks_help)
+        parameters += _options(record, own)
 
     @wraps(command)
     def spread_out(**given: Any) -> None:
-        asked = {name: given.pop(name) for name in Asked._fields if name in given}
-        command(**given, **{where: Asked(**asked)})
+        for name, record in records.items():
+            fields = {field: given.pop(field) for field in record._fields if field in given}
+            given[name] = record(**fields)
+        command(**given)
 
     spread_out.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     spread_out.__annotations__ = {}
     return spread_out
+
+
+def _options(record: Any, own: Mapping[str, Any]) -> Iterator[Parameter]:
+    """Yield the fields of a record as options, some of them spelled in another way, or left out."""
+    for name, default in record._field_defaults.items():
+        kind = own.get(name, record.__annotations__[name])
+        if kind is not None:
+            yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)

@@ -165,9 +165,8 @@ def terminal_width() -> int:
 
     if os.environ.get("COLUMNS", "").isdecimal():
         return get_terminal_size().columns
-    with suppress(
-        OSError, ValueError, AttributeError
-    ):  # of our own stdout, where `shutil` asks descriptor 1
+    with suppress(OSError, ValueError, AttributeError):
+        # of our own stdout, where `shutil` asks descriptor 1
         ours = result_stream().fileno()  # type: ignore[union-attr]
         return os.get_terminal_size(ours).columns or get_terminal_size().columns
     return get_terminal_size().columns

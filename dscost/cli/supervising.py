@@ -78,9 +78,8 @@ def _wait(child: int, reading: int, target: str) -> NoReturn:
     _, status = os.waitpid(child, 0)
     os.set_blocking(reading, False)
     code = None
-    with suppress(
-        BlockingIOError
-    ):  # nothing was told, and a process that the model left keeps the pipe open
+    # nothing was told, and a process that the model left keeps the pipe open
+    with suppress(BlockingIOError):
         code = next(iter(os.read(reading, 1)), None)
     if signals.received is not None:
         signals.told = code == INTERRUPTED

@@ -14,23 +14,10 @@ DISAGREES = 1
 
 def verify(
     target: Annotated[str, typer.Argument(help="Any target of dscost model.")],
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of an architecture."),
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="[NAME=]SHAPE[:DTYPE]",
-            help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
-        ),
-    ] = None,
-    kwargs: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable."),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")] = None,
+    setting: opt.Setting = None,
+    inputs: opt.Shapes = None,
+    kwargs: opt.Kwargs = None,
+    batch: opt.OneBatch = None,
     trust: opt.Trust = False,
     asked: Plain = DEFAULTS,
 ) -> None:

@@ -6,7 +6,7 @@ Differences are exact: `value - reference`. Nothing is timed.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dscost.notation.units import format_shape
+from dscost.notation.units import counted, format_shape
 from dscost.reports.figures import ALWAYS_KNOWN, FIGURES, NOTHING, Cost
 from dscost.reports.records import Environment, Layer, Report, plain
 from dscost.reports.result import Result
@@ -416,7 +416,7 @@ def _not_shown(contenders: Sequence[Contender], versus: Sequence[Versus]) -> Ite
 
 
 def _place(where: Environment) -> str:
-    return f"{where.device} with {where.threads} thread{'' if where.threads == 1 else 's'}"
+    return f"{where.device} with {counted(where.threads, 'thread')}"
 
 
 def _inputs(report: Report) -> str:

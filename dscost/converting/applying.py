@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +12,19 @@ from torch.utils._python_dispatch import _disable_current_modes
 from dscost.converting.calibrating import calibrate
 from dscost.converting.decomposing import Factors
 from dscost.converting.rehearsing import doing_the_same
-from dscost.converting.results import ErrorOf, LayerOutcome
+from dscost.converting.results import ErrorOf, LayerOutcome, how_many
 from dscost.converting.sites import Key, Site
 from dscost.errors import InputError
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.copying import shared_tensors
 from dscost.reports.records import plain
+from dscost.reports.result import Result
 from dscost.rewriting.convolutions import Kernel, layout_of
 from dscost.rewriting.replacing import in_place_of, with_others
 from dscost.tracing import Arguments
 
 
-class Conversion(NamedTuple):
+class Conversion(Result):
     """A converted model, and what became of each of its convolutions.
 
     Args:
@@ -35,6 +36,10 @@ class Conversion(NamedTuple):
     module: nn.Module
     method: str
     layers: tuple[LayerOutcome, ...]
+
+    def in_a_line(self) -> str:
+        """Return which class the model is of, and how many of its convolutions were converted."""
+        return f"{type(self.module).__name__}: {how_many(self.layers)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the module, JSON-ready."""
@@ -100,7 +105,6 @@ def _require_reproduced(site: Site, new: Any) -> None:
     Raises:
         InputError: They are not finite, or at full rank not those of the kernel.
     """
-    assert site.kernel is not None
     is_full = site.rank == site.max_rank
     kernel, made = site.kernel.weight.detach(), new.weight.detach()
     # no square of these is too large
@@ -130,12 +134,10 @@ def _fitted(
     found: dict[Key, _Fitted] = {}
     partial: dict[Key, list[Site]] = {}
     for site in due:
-        assert site.rank is not None
-        assert site.decomposition is not None
-        if batches and site.rank < site.max_rank:
+        if batches and site.rank != site.max_rank:
             partial.setdefault(site.key, []).append(site)
         if site.key not in found:
-            found[site.key] = site.decomposition.at(site.rank), "kernel"
+            found[site.key] = site.factors(), "kernel"
     if partial:
         calibrated = calibrate(root, partial, batches)
         found |= {key: (factors, "output") for key, factors in calibrated.items()}
@@ -176,7 +178,6 @@ class _Maker:
         """Return the depthwise-separable convolution of a site, of given weights or random ones."""
         old, kernel, rank = site.module, site.kernel, site.rank
         assert old is not None
-        assert kernel is not None
         assert rank is not None
         new, separable = in_place_of(old, kernel, rank, device="meta")
         if site.key not in self._weights:

@@ -63,25 +63,23 @@ def calibrate(
     set_training(running, False)
     sites = [site for same in sharing.values() for site in same]
     seen = {memo[id(site.module)]: site for site in sites}
-    moments = {key: _Moments(_kernel(same[0])) for key, same in sharing.items()}
-    _run(running, seen, batches, lambda site, x: moments[site.key].add(x, _kernel(site)))
+    moments = {key: _Moments(same[0].kernel) for key, same in sharing.items()}
+    _run(running, seen, batches, lambda site, x: moments[site.key].add(x, site.kernel))
     rivals: dict[Key, list[_Fit]] = {}
     weights: dict[Key, Tensor] = {}
     for key, (site, *_) in sharing.items():
-        kernel, rank, seen_by = _kernel(site), site.rank, moments.pop(key)
-        assert rank is not None
-        assert site.decomposition is not None
+        kernel, seen_by = site.kernel, moments.pop(key)
         if not seen_by.are_finite:
             raise InputError(
                 f"'{site.name}' sees values on the inputs that are NaN, infinite or too large to "
                 "calibrate on"
             )
         weighed = Decomposition(kernel.weight, kernel.conv.groups, seen_by.normalised())
-        rivals[key] = [_Fit(kernel, start.at(rank)) for start in (site.decomposition, weighed)]
+        rivals[key] = [_Fit(kernel, start) for start in (site.factors(), site.factors(weighed))]
         weights[key] = kernel.weight.detach().to("cpu", torch.float64)
 
     def fit(site: Site, x: Tensor) -> None:
-        kernel, weight = _kernel(site), weights[site.key]
+        kernel, weight = site.kernel, weights[site.key]
         conv = kernel.conv
         convolve = _CONVS[len(conv.kernel_size)]
         y = convolve(x, weight, stride=conv.stride, dilation=conv.dilation, groups=conv.groups)
@@ -96,11 +94,6 @@ def calibrate(
     }
 
 
-def _kernel(site: Site) -> Kernel:
-    assert site.kernel is not None
-    return site.kernel
-
-
 def _run(
     running: nn.Module,
     seen: Mapping[nn.Module, Site],
@@ -113,7 +106,7 @@ def _run(
         module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any
     ) -> None:
         site = seen[module]
-        kernel = _kernel(site)
+        kernel = site.kernel
         x: Tensor = next(iter((*args, *kwargs.values())))
         x = x if x.dim() == kernel.weight.dim() else x.unsqueeze(0)
         padded = kernel.padded(x.detach().to("cpu", torch.float64))

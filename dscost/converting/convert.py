@@ -20,7 +20,7 @@ from dscost.converting.loading import (
 )
 from dscost.converting.plan_file import Decision, Plan, plan_of
 from dscost.converting.rehearsing import guessed_arguments, without_needed
-from dscost.converting.reporting import Result, done, measured
+from dscost.converting.reporting import ConvertedModel, done, measured
 from dscost.converting.sites import MIN_CHANNELS, Site, Where, survey, traced_on
 from dscost.errors import InputError, UnknownNameError
 from dscost.foreign.parts import unwrapped
@@ -207,7 +207,7 @@ def convert_target(
     timing: TimingOptions | None = None,
     every_layer: bool = False,
     progress: Progress | None = None,
-) -> Result:
+) -> ConvertedModel:
     """Return a target depthwise-separable: by a goal, by a plan, or every layer at one rank.
 
     Args:
@@ -233,13 +233,9 @@ def convert_target(
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
+    seed = timing.seed
     subject = load_subject(
-        target,
-        request,
-        plan=given,
-        weights=weights,
-        ignore_extra=ignore_extra,
-        seed=timing.seed,
+        target, request, plan=given, weights=weights, ignore_extra=ignore_extra, seed=seed
     )
     if progress:
         progress(0.0, "looking at weights")
@@ -255,9 +251,7 @@ def convert_target(
             else:
                 decided = for_goal(subject, sites, wanted, timing, progress)
         result = done(subject, sites, decided, every_layer=every_layer)
-        if wanted is None or wanted.metric != "latency_s":
-            return result
-        return measured(subject, result, wanted, timing, progress)
+        return measured(subject, result, decided, timing, progress)
 
 
 # -- what was given

@@ -19,7 +19,7 @@ from dscost.converting.options import (
     layer_times,
     scaled_to_whole,
 )
-from dscost.converting.plan_file import Plan
+from dscost.converting.plan_file import Decision, Plan
 from dscost.converting.sites import Site
 from dscost.reports.records import Environment
 from dscost.timing import Progress, TimingOptions
@@ -61,16 +61,11 @@ def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
         InputError: The model has not what it names, or weights are missing or not finite.
     """
     given.check({site.name: site.reason for site in sites}, class_names(subject.module))
-    named = [site for site in able_sites(sites) if site.name in given.layers]
-    layers = every_option(subject.module, named, decisions=given.layers)
-    as_is = _figures(subject)
-    planned = applied(given.layers, layers, as_is)
     made_for = [f"to reach {given.goal}"] if given.goal else []
     if given.target not in (None, subject.target):
         made_for.append(f"for {given.target}")
     notes = [f"The plan was made {', '.join(made_for)}."] if made_for else []
-    notes += _capped(given.ranks, planned)
-    return Decided(_plan(subject, planned, given.goal), planned, layers, as_is, notes=tuple(notes))
+    return _as_told(subject, sites, given.layers, given.goal, notes)
 
 
 def at_rank(subject: Subject, sites: Sequence[Site], rank: int) -> Decided:
@@ -79,13 +74,23 @@ def at_rank(subject: Subject, sites: Sequence[Site], rank: int) -> Decided:
     Raises:
         InputError: Weights are missing or not finite.
     """
-    able = able_sites(sites)
-    layers = every_option(subject.module, able)
-    ranks = {site.name: rank for site in able}
+    return _as_told(subject, sites, {site.name: rank for site in sites}, None, [])
+
+
+def _as_told(
+    subject: Subject,
+    sites: Sequence[Site],
+    decisions: Mapping[str, Decision],
+    goal: str | None,
+    notes: Sequence[str],
+) -> Decided:
+    """Return what is decided already, with what it comes to."""
+    named = [site for site in able_sites(sites) if site.name in decisions]
+    layers = every_option(subject.module, named, decisions=decisions)
     as_is = _figures(subject)
-    planned = applied(ranks, layers, as_is)
-    notes = tuple(_capped(ranks, planned))
-    return Decided(_plan(subject, planned, None), planned, layers, as_is, notes=notes)
+    planned = applied(decisions, layers, as_is)
+    plan = _plan(subject, planned, goal)
+    return Decided(plan, planned, layers, as_is, notes=(*notes, *_capped(decisions, planned)))
 
 
 def for_goal(
@@ -127,13 +132,13 @@ def _plan(subject: Subject, planned: Planned, goal: str | None) -> Plan:
     return Plan(planned.decisions, subject.target, tuple(subject.input_specs()), goal)
 
 
-def _capped(asked: Mapping[str, int], planned: Planned) -> Iterator[str]:
+def _capped(asked: Mapping[str, Decision], planned: Planned) -> Iterator[str]:
     """Yield that some ranks are more than their layers have, if so."""
-    had = {name: planned.chosen[name].decision for name in asked}
+    had = planned.decisions
     full = {name: decision for name, decision in had.items() if decision != asked[name]}
     if not full:
         return
-    ranks = sorted({asked[name] for name in full})
+    ranks = sorted({asked[name] for name in full}, key=int)
     several = f"Ranks of {ranks[0]} to {ranks[-1]} are"
     above = f"Rank {ranks[0]} is" if len(ranks) == 1 else several
     least, most = min(full.values(), key=int), max(full.values(), key=int)

@@ -21,7 +21,7 @@ from dscost.notation import forms
 from dscost.notation.forms import Form, Keyed
 from dscost.notation.inputs import INPUT_EXAMPLE, TensorSpec, input_pattern, parse_input
 from dscost.notation.json_schema import Schema
-from dscost.notation.marked_yaml import Node, Problems, parse_yaml, quoted, read_yaml
+from dscost.notation.marked_yaml import Node, Problems, quoted, read_yaml
 from dscost.notation.units import format_layer
 
 VERSION = 1
@@ -172,24 +172,7 @@ def read_plan(path: Path) -> Plan:
         FileProblems: It is wrong; every mistake has its place.
     """
     problems = Problems()
-    return _plan(read_yaml(path, problems), str(path), problems)
-
-
-def parse_plan(text: str, name: str) -> Plan:
-    """Return what the text of a plan says.
-
-    Args:
-        text: YAML.
-        name: Stands for the file in errors.
-
-    Raises:
-        FileProblems: It is wrong; every mistake has its place.
-
-    >>> parse_plan("{version: 1, layers: {conv1: keep, conv2: 3}}", "plan.yaml").ranks
-    {'conv2': 3}
-    """
-    problems = Problems()
-    return _plan(parse_yaml(text, name, problems), name, problems)
+    return plan_in(read_yaml(path, problems), str(path), problems)
 
 
 def plan_text(
@@ -225,11 +208,8 @@ def plan_text(
         lines.append(f"target: {quoted(plan.target)}")
     if plan.inputs:
         texts = [quoted(str(spec)) for spec in plan.inputs]
-        lines += (
-            ["input:", *(f"  - {text}" for text in texts)]
-            if len(texts) > 1
-            else [f"input: {texts[0]}"]
-        )
+        several = ["input:", *(f"  - {text}" for text in texts)]
+        lines += several if len(texts) > 1 else [f"input: {texts[0]}"]
     if plan.goal is not None:
         lines.append(f"goal: {quoted(plan.goal)}")
     lines.append(
@@ -301,11 +281,13 @@ _DECISION: Schema = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": KEEP
 _SIZES = forms.array({"type": "integer", "minimum": 1})
 _TENSOR: Schema = {"type": "string", "pattern": input_pattern()}
 
+_INPUT: Schema = {"anyOf": [_TENSOR, _SIZES, {"type": "array", "items": _TENSOR}]}
+
 PLAN = Keyed(
     {
         "version": forms.version(VERSION),
         "target": forms.TEXT,
-        "input": Form(_inputs, {"anyOf": [_TENSOR, _SIZES, {"type": "array", "items": _TENSOR}]}),
+        "input": Form(_inputs, _INPUT).said("For which inputs."),
         "goal": forms.TEXT,
         "layers": Form(_decisions, {"type": "object", "additionalProperties": _DECISION}),
     },
@@ -316,8 +298,12 @@ PLAN = Keyed(
 """The file of a plan."""
 
 
-def _plan(root: Node, name: str, problems: Problems) -> Plan:
-    """Return the plan that a document is."""
+def plan_in(root: Node, name: str, problems: Problems) -> Plan:
+    """Return the plan that a document is.
+
+    Raises:
+        FileProblems: Something is wrong with it, or was before.
+    """
     values = PLAN.read(root, problems)
     problems.refuse(name)
     layers: Mapping[str, Node] = values["layers"]

@@ -147,7 +147,7 @@ def _others(sites: Sites, staying: Mapping[str, str]) -> dict[str, Site]:
 
 def _staying(sites: Sequence[Site], reasons: Mapping[str, str]) -> tuple[Site, ...]:
     return tuple(
-        site._replace(reason=reasons[site.name], kernel=None, rank=None)
+        site._replace(reason=reasons[site.name], applied=None, rank=None)
         if site.name in reasons
         else site
         for site in sites

@@ -20,7 +20,7 @@ from dscost.reports.records import Speedup
 from dscost.timing import Progress, TimingOptions
 
 
-class Result(NamedTuple):
+class ConvertedModel(NamedTuple):
     """A converted model.
 
     Args:
@@ -38,7 +38,9 @@ class Result(NamedTuple):
         return commented(self.plan, self.converted.outcome)
 
 
-def done(subject: Subject, sites: Sequence[Site], decided: Decided, *, every_layer: bool) -> Result:
+def done(
+    subject: Subject, sites: Sequence[Site], decided: Decided, *, every_layer: bool
+) -> ConvertedModel:
     """Return a subject converted as it was decided.
 
     Raises:
@@ -78,7 +80,9 @@ def done(subject: Subject, sites: Sequence[Site], decided: Decided, *, every_lay
         ),
         explanations=subject.explanations,
     )
-    return Result(conversion.module, plan, Converted(outcome, decided.environment, every_layer))
+    return ConvertedModel(
+        conversion.module, plan, Converted(outcome, decided.environment, every_layer)
+    )
 
 
 def _with_plan(layer: LayerOutcome, decided: Decided) -> LayerOutcome:
@@ -136,16 +140,15 @@ def _whole_latency(decided: Decided) -> Latency | None:
 
 def measured(
     subject: Subject,
-    result: Result,
-    goal: Goal,
+    result: ConvertedModel,
+    decided: Decided,
     timing: TimingOptions,
     progress: Progress | None,
-) -> Result:
-    """Return the result with the time of the converted model itself, beside what was promised."""
+) -> ConvertedModel:
+    """Return the result with the time of the converted model beside what was promised, if any."""
     outcome = result.converted.outcome
-    latency = outcome.latency
-    assert latency is not None
-    if not latency.is_predicted:
+    latency, goal = outcome.latency, decided.goal
+    if goal is None or latency is None or not latency.is_predicted:
         return result
     found = time_both(
         (subject.module, result.module),

@@ -1,14 +1,15 @@
 """What came of converting a model, layer by layer and in total: plain data, no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from dscost.converting.choosing import CurvePoint, Metric
 from dscost.converting.plan_file import Decision, Plan, plan_text
 from dscost.layers.convolution import ConvSpec
-from dscost.notation.units import format_count, format_seconds
+from dscost.notation.units import counted, format_count, format_seconds
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Input, plain
+from dscost.reports.result import Result
 
 ErrorOf = Literal["kernel", "output"]
 """What an error is relative to: the norm of the kernel, or of the output on calibration inputs."""
@@ -133,7 +134,7 @@ class Outcome(NamedTuple):
         return sum(layer.rank is not None for layer in self.layers)
 
 
-class Converted(NamedTuple):
+class Converted(Result):
     """An outcome, and where its times were measured.
 
     Args:
@@ -146,6 +147,10 @@ class Converted(NamedTuple):
     environment: Environment | None = None
     every_layer: bool = False
 
+    def in_a_line(self) -> str:
+        """Return which model it is, and how many of its convolutions were converted."""
+        return f"{self.outcome.target}: {how_many(self.outcome.layers)}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         conversion = plain(self.outcome._replace(layers=()))
@@ -153,6 +158,13 @@ class Converted(NamedTuple):
             {key: plain(getattr(layer, key)) for key in LAYER_KEYS} for layer in self.outcome.layers
         ]
         return {"environment": plain(self.environment), "conversion": conversion}
+
+
+def how_many(layers: Sequence[LayerOutcome]) -> str:
+    """Return how many of the convolutions of a model are depthwise-separable now, in words."""
+    there, converted = len(layers), sum(layer.rank is not None for layer in layers)
+    which = f"{converted} of {counted(there, 'convolution')}"
+    return f"{which if there else 'no convolution'} made depthwise-separable"
 
 
 def commented(plan: Plan, outcome: Outcome) -> str:

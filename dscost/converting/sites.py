@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from dscost.converting.decomposing import Decomposition, max_rank
+from dscost.converting.decomposing import Decomposition, Factors, max_rank
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError, UnknownNameError
 from dscost.foreign.parts import each_parameter, each_part
@@ -41,7 +41,7 @@ class Site(NamedTuple):
         module: In the given model; nothing where a function computes the convolution.
         conv: As its attributes tell, or as it ran; unknown of transposed, lazy and scripted ones.
         reason: Why it stays as it is; `None` if it can be converted, and is to be.
-        kernel: What it applies, where it can be converted.
+        applied: What it applies, where it can be converted.
         decomposition: Of that, worked out when it is first asked for.
         runs: The operators that it ran, where they are convolutions that `conv` can describe.
         calls: How often it ran; unknown without an input.
@@ -52,23 +52,27 @@ class Site(NamedTuple):
     module: nn.Module | None
     conv: ConvSpec | None
     reason: str | None
-    kernel: Kernel | None = None
+    applied: Kernel | None = None
     decomposition: Decomposition | None = None
     runs: tuple[Event, ...] = ()
     calls: int | None = None
     rank: int | None = None
 
     @property
+    def kernel(self) -> Kernel:
+        """What it applies; it can be converted."""
+        assert self.applied is not None
+        return self.applied
+
+    @property
     def key(self) -> Key:
         """The same for sites that share their weights and are to share them still."""
-        assert self.kernel is not None
         assert self.rank is not None
         return id(self.kernel.weight), self.kernel.conv.groups, self.rank
 
     @property
     def max_rank(self) -> int:
         """The rank at which it is reproduced."""
-        assert self.kernel is not None
         return max_rank(self.kernel.weight.shape, self.kernel.conv.groups)
 
     @property
@@ -81,6 +85,13 @@ class Site(NamedTuple):
         """Of its kernel, relative, by rank."""
         assert self.decomposition is not None
         return self.decomposition.errors
+
+    def factors(self, decomposition: Decomposition | None = None) -> Factors:
+        """Return weights of its rank, of its own decomposition or another one."""
+        decomposition = decomposition or self.decomposition
+        assert decomposition is not None
+        assert self.rank is not None
+        return decomposition.at(self.rank)
 
     def params(self, rank: int | None = None) -> int | None:
         """Return weights and bias, as they are or at a rank; unknown where `conv` is."""
@@ -125,7 +136,6 @@ class Site(NamedTuple):
         Raises:
             InputError: There are none, or some are infinite or no numbers.
         """
-        assert self.kernel is not None
         values = self.kernel.weight.detach()
         if values.is_meta:
             named = format_layer(self.name)

@@ -163,7 +163,6 @@ def staged(root: nn.Module, sites: Sites, notes: Notes, *, to_run: bool = False)
 def _stand_in(site: Site, notes: Notes) -> nn.Module:
     module, kernel = site.module, site.kernel
     assert module is not None
-    assert kernel is not None
     new, _ = in_place_of(module, kernel, site.rank or 1)
     has = {one for one in _OF_REPLACEMENTS if _value(module, one) is not None}
     differing = {

@@ -1,4 +1,4 @@
-"""Attainable speed: what a device can do at most, and what that says of a convolution. Pure arithmetic.
+"""Attainable speed: what a device can do at most, and what that says of a convolution.
 
 A stage of `F` FLOPs that moves `Q` bytes on a device of `P` FLOP/s and `B` byte/s takes at least
 
@@ -14,14 +14,13 @@ Source:
 
 >>> from dscost.reports.figures import Cost
 >>> gpu = Ceilings("t4", "NVIDIA T4", "float32", None, flops_per_s=8.1e12, bytes_per_s=320e9)
->>> depthwise = Cost(params=2304, macs=451_584, weight_bytes=9216, input_bytes=200_704, output_bytes=200_704,
-...                  traffic_bytes=410_624)
+>>> depthwise = Cost(params=2304, macs=451_584, weight_bytes=9216, input_bytes=200_704,
+...                  output_bytes=200_704, traffic_bytes=410_624)
 >>> bound_of(depthwise, gpu).bound
 'memory'
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -36,7 +35,7 @@ BALANCED_WITHIN = 2.0
 
 
 class Rate(NamedTuple):
-    """How long one class of convolutions takes on one device: a fixed time, then time for all that it does.
+    """How long a class of convolutions takes on a device: a fixed time, and time for what it does.
 
         t = t0_s + flops / flops_per_s + activation bytes / activation_bytes_per_s + weight bytes /
         weight_bytes_per_s
@@ -48,7 +47,7 @@ class Rate(NamedTuple):
         flops_per_s: Of the arithmetic.
         activation_bytes_per_s: Of reading the input and writing the output, in and out of the
             library's own layout.
-        weight_bytes_per_s: Likewise of the weights.
+        weight_bytes_per_s: Bytes of weights per second.
         least_channels: Fewer input channels take as long as so many: the lanes of the device stay
             empty.
     """
@@ -126,20 +125,26 @@ class Ceilings(Result):
 
     @classmethod
     def from_dict(cls, values: Any) -> "Ceilings":
-        """Return the ceilings that `to_dict` made these values of; names that it does not know are passed over.
+        """Return the ceilings that `to_dict` made these values of; unknown names are passed over.
 
         Raises:
             InputError: They are not ceilings.
         """
+        from dscost.notation.typed_json import Misfit, Readers
+
+        speeds = ("flops_per_s", "activation_bytes_per_s", "weight_bytes_per_s", "least_channels")
+        readers = Readers(
+            never_negative={Rate: ("t0_s",)},
+            above_zero={Rate: speeds, cls: ("flops_per_s", "bytes_per_s", "usual_error")},
+        )
         try:
-            found = _ceilings(cls, values)
-            for figure in (found.flops_per_s, found.bytes_per_s):
-                if not LEAST_PER_S <= figure <= MOST_PER_S:
-                    raise ValueError(f"no device has {figure:g} FLOP or bytes per second")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"not the ceilings of a device: {type(error).__name__}: {error}"
-            ) from error
+            found: Ceilings = readers.of(cls)(values)
+        except Misfit as misfit:
+            raise InputError(f"not the ceilings of a device: {misfit}") from misfit
+        for figure in (found.flops_per_s, found.bytes_per_s):
+            if not LEAST_PER_S <= figure <= MOST_PER_S:
+                wrong = f"no device has {figure:g} FLOP or bytes per second"
+                raise InputError(f"not the ceilings of a device: {wrong}")
         return found
 
 
@@ -181,7 +186,7 @@ def predict(
 
 
 def bound_of(cost: Cost, ceilings: Ceilings) -> Prediction:
-    """Return how long a single stage takes at least, whatever it is; there is no calibrated prediction."""
+    """Return how long a single stage takes at least, whatever it is, without a prediction."""
     return _bounded([cost], ceilings, predicted_s=None)
 
 
@@ -232,54 +237,3 @@ def _calibrated_s(stage: Stage, ceilings: Ceilings, memory_format: str) -> float
     return max(
         rate.seconds(stage.cost, conv.in_channels), bound_of(stage.cost, ceilings).roofline_s
     )
-
-
-def _ceilings(cls: type[Ceilings], values: Any) -> Ceilings:
-    known = {name: value for name, value in values.items() if name in cls._fields}
-    curve = tuple((int(size), _positive(speed)) for size, speed in known.get("curve", ()))
-    rates = {str(name): _rate(rate) for name, rate in known.get("rates", {}).items()}
-    texts = (known[name] for name in ("device", "name", "dtype"))
-    optional = (known.get(name) for name in ("measured_on", "source"))
-    if not all(_are(str, texts)) or not all(_are(str | None, optional)):
-        raise TypeError("expected text")
-    if not all(_are(int | None, [known["threads"]])):
-        raise TypeError("threads must be a whole number")
-    error = known.get("usual_error")
-    return cls(
-        **{
-            **known,
-            "flops_per_s": _positive(known["flops_per_s"]),
-            "bytes_per_s": _positive(known["bytes_per_s"]),
-            "curve": curve,
-            "rates": rates,
-            "usual_error": None if error is None else _positive(error),
-            "versions": {
-                str(name): str(version) for name, version in known.get("versions", {}).items()
-            },
-        }
-    )
-
-
-def _rate(values: Mapping[str, Any]) -> Rate:
-    def speed(name: str) -> float | None:
-        value = values.get(name)
-        return None if value is None else _positive(value)
-
-    return Rate(
-        t0_s=_positive(values["t0_s"], or_zero=True),
-        flops_per_s=speed("flops_per_s"),
-        activation_bytes_per_s=speed("activation_bytes_per_s"),
-        weight_bytes_per_s=speed("weight_bytes_per_s"),
-        least_channels=_positive(values.get("least_channels", 1.0)),
-    )
-
-
-def _are(kind: Any, values: Iterable[Any]) -> Iterable[bool]:
-    return (isinstance(value, kind) for value in values)
-
-
-def _positive(value: Any, *, or_zero: bool = False) -> float:
-    number = float(value)
-    if not isfinite(number) or number < 0 or (number == 0 and not or_zero):
-        raise ValueError(f"expected a positive number, found {value!r}")
-    return number

@@ -1,4 +1,4 @@
-"""The building blocks of efficient networks as variants of a convolution, registered when they are asked for.
+"""The building blocks of efficient networks as variants, registered when they are asked for.
 
 Each has the input and the output of the convolution that it stands for. The stage with its kernel
 takes stride, padding, dilation and padding mode; the last stage takes the bias, in ghost also the
@@ -100,10 +100,13 @@ def _inverted_ratio(spec: ConvSpec, t: int) -> float:
 
 @register_variant(
     "inverted_residual",
-    summary="a 1×1 convolution to t·M channels, depthwise K×K, 1×1 to N, plus the input where the shapes agree",
-    formula="t·(M/(N·K²) + G/N + 1/K²); for t = 1 without the first term, since nothing is expanded",
+    summary="a 1×1 convolution to t·M channels, depthwise K×K, 1×1 to N, "
+    "plus the input where the shapes agree",
+    formula="t·(M/(N·K²) + G/N + 1/K²); "
+    "for t = 1 without the first term, since nothing is expanded",
     source="Sandler et al. 2018, MobileNetV2 (arXiv:1801.04381)",
-    gives_up="width between blocks, for t times the activations inside; kernels see one channel each",
+    gives_up="width between blocks, for t times the activations inside; "
+    "kernels see one channel each",
     parameter="t",
     default=6,
     ratio=_inverted_ratio,
@@ -125,9 +128,11 @@ def _fused_ratio(spec: ConvSpec, t: int) -> float:
 @register_variant(
     "fused_inverted_residual",
     summary="a K×K convolution to t·M channels, 1×1 to N, plus the input where the shapes agree",
-    formula="t·(M/N + 1/K²), above 1 unless N is much larger than M; 1 for t = 1, a single convolution",
+    formula="t·(M/N + 1/K²), above 1 unless N is much larger than M; "
+    "1 for t = 1, a single convolution",
     source="Tan and Le 2021, EfficientNetV2 (arXiv:2104.00298)",
-    gives_up="arithmetic, for dense kernels that run at full speed: it is made to replace an inverted residual",
+    gives_up="arithmetic, for dense kernels that run at full speed: "
+    "it is made to replace an inverted residual",
     parameter="t",
     default=4,
     ratio=_fused_ratio,
@@ -181,7 +186,8 @@ def spatially_separable(spec: ConvSpec) -> Convs:
     summary="a 1×1 convolution to N channels, then depthwise K×K",
     formula="1/K² + G/M",
     source="Haase and Amthor 2020, BSConv-U (arXiv:2003.13549)",
-    gives_up="kernels that differ between the inputs of one output channel: one blueprint serves all",
+    gives_up="kernels that differ between the inputs of one output channel: "
+    "one blueprint serves all",
     why_not=why_not_separable,
 )
 def blueprint_separable(spec: ConvSpec) -> Convs:
@@ -240,16 +246,18 @@ def ghost(spec: ConvSpec, s: int) -> Parts:
 
 @register_variant(
     "shuffle",
-    summary="a 1×1 convolution in g groups to N/4 channels, a channel shuffle, depthwise K×K, 1×1 in g groups to N",
+    summary="a 1×1 convolution in g groups to N/4 channels, a channel shuffle, depthwise K×K, "
+    "1×1 in g groups to N",
     formula="(1/(g·K²) + G/M + N/(g·M·K²))/4",
     source="Zhang et al. 2017, ShuffleNet (arXiv:1707.01083)",
-    gives_up="width, and connections that only the shuffle restores, at the price of moving every value",
+    gives_up="width, and connections that only the shuffle restores, "
+    "at the price of moving every value",
     parameter="g",
     default=4,
     why_not=why_not_separable,
 )
 def shuffle(spec: ConvSpec, g: int) -> Parts:
-    """Return reduce, shuffle (unless it would leave every channel in its place), depthwise and expand."""
+    """Return reduce, shuffle (unless it would move no channel), depthwise and expand."""
     middle, groups = _divided(spec, SHUFFLE_WIDTH), spec.groups * g
     moved: Parts = (("shuffle", ShuffleSpec(groups)),) if 1 < groups < middle else ()
     return (
@@ -325,7 +333,8 @@ def dilated(spec: ConvSpec, d: int) -> Convs:
     for size in spec.kernel_size:
         if (size - 1) % d:
             raise SpecError(
-                f"d={d} does not divide K - 1 = {size - 1} of the {format_shape(spec.kernel_size)} kernel"
+                f"d={d} does not divide K - 1 = {size - 1} "
+                f"of the {format_shape(spec.kernel_size)} kernel"
             )
     kernel = tuple((size - 1) // d + 1 for size in spec.kernel_size)
     gaps = tuple(

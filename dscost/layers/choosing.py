@@ -1,4 +1,4 @@
-"""Variants as a user names them, `ghost` or `grouped:8`, and what they come to for a convolution."""
+"""Variants as a user names them, `ghost` or `grouped:8`, and what a convolution makes of them."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -38,7 +38,7 @@ class Rewritten(NamedTuple):
 
 
 def parse_variants(texts: Iterable[str]) -> tuple[Asked, ...]:
-    """Return what `NAME` or `NAME:VALUE` stand for, each once; `-` is taken for `_`, as tables write names.
+    """Return what `NAME` or `NAME:VALUE` stand for, each once; `-` is taken for `_`, as in tables.
 
     Raises:
         InputError: There is no such variant, or it does not take that value.
@@ -61,7 +61,8 @@ def _parsed(text: str) -> Asked:
     variant = VARIANTS[name]
     if not isinstance(variant, Variant):
         raise InputError(
-            f"the entry point '{name}' of dscost.variants is no Variant, see dscost.register_variant"
+            f"the entry point '{name}' of dscost.variants is no Variant, "
+            "see dscost.register_variant"
         )
     if not colon:
         return Asked(name, variant, None)
@@ -108,7 +109,8 @@ def _stages(label: str, found: object) -> tuple[Part, ...]:
     for stage in stages:
         if not (isinstance(stage, tuple) and len(stage) in (2, 3) and isinstance(stage[0], str)):
             raise InputError(
-                f"variant {label}: its function must return a list of named stages such as [('conv', spec)], "
+                f"variant {label}: its function must return a list of named stages "
+                "such as [('conv', spec)], "
                 f"found {'nothing' if found is None else f'{stage!r:.60}'}"
             )
     return stages

@@ -97,7 +97,7 @@ class ConvSpec:
 
     @property
     def is_depthwise(self) -> bool:
-        """Whether every input channel is filtered on its own; of one channel, whether it makes but one output."""
+        """Whether every input channel is filtered on its own; a single one makes one output."""
         return self.groups == self.in_channels and (self.in_channels > 1 or self.out_channels == 1)
 
     @property
@@ -234,7 +234,8 @@ def not_within(name: str, *values: int, least: int = 1, most: int = MAX_EXTENT) 
 def not_alike(kernel_size: Shape, **others: Shape) -> list[str]:
     """Return which parameters of a window have other dimensions than its kernel."""
     return [
-        f"{name} {format_shape(value)} has other dimensions than kernel_size {format_shape(kernel_size)}"
+        f"{name} {format_shape(value)} has other dimensions "
+        f"than kernel_size {format_shape(kernel_size)}"
         for name, value in others.items()
         if len(value) != len(kernel_size)
     ]
@@ -298,7 +299,8 @@ def window_positions(
             spread = f" (dilated to {d * (k - 1) + 1})" if d > 1 else ""
             padded = tuple(e + q for e, q in zip(extents, padding, strict=True))
             raise SpecError(
-                f"kernel {format_shape(kernel_size)}{spread} is larger than the padded input {format_shape(padded)}"
+                f"kernel {format_shape(kernel_size)}{spread} is larger "
+                f"than the padded input {format_shape(padded)}"
             )
         sizes.append(out)
     return tuple(sizes)

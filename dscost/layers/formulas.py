@@ -1,4 +1,4 @@
-"""The arithmetic of a convolution's cost. Ints in, ints out; nothing here knows a layer or a tensor.
+"""The arithmetic of a convolution's cost, ints in, ints out; no layer and no tensor.
 
 Letters as in the papers: M input channels, N output channels, G groups, T depth multiplier,
 `kernel_area = Kh * Kw`, `out_positions = B * H' * W'`. A MAC is one multiply and one add;
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 
 def conv_out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    """Return one output extent of a convolution or a pooling window; 0 or less means it does not fit.
+    """Return one output extent of a convolution or a pooling; 0 or less means it does not fit.
 
     Args:
         size: Input extent.

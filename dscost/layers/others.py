@@ -81,7 +81,7 @@ class LinearSpec:
 
 @dataclass(frozen=True, slots=True)
 class _NoMacs:
-    """A layer of no multiply-accumulates that keeps the shape of its input; the base of those below."""
+    """A layer without multiply-accumulates that keeps its shape; the base of those below."""
 
     op: ClassVar[str] = "elementwise"
     params: ClassVar[int] = 0
@@ -100,7 +100,7 @@ class _NoMacs:
 
 @dataclass(frozen=True, slots=True)
 class BatchNormSpec(_NoMacs):
-    """Batch normalisation: a scale and a shift per channel, and two running statistics read with them."""
+    """Batch normalisation: scale and shift per channel, and two running statistics beside them."""
 
     type: ClassVar[str] = "BatchNorm2d"
     op: ClassVar[str] = "normalization"
@@ -251,7 +251,7 @@ class DropoutSpec(_NoMacs):
 
 @dataclass(frozen=True, slots=True)
 class JoinSpec(_NoMacs):
-    """Elementwise sum of two equal shapes, or product where the second is broadcast over positions."""
+    """Elementwise sum of equal shapes, or product where the second may be one per channel."""
 
     kind: Literal["add", "multiply"]
 
@@ -299,7 +299,7 @@ class ConcatSpec(_NoMacs):
 
 @dataclass(frozen=True, slots=True)
 class ShuffleSpec(_NoMacs):
-    """Channels dealt out so that each group of the result has some of every group of the input; every byte moves.
+    """Channels dealt out so that each new group has some of every old one; every byte moves.
 
     Source:
         Zhang et al. 2017, ShuffleNet, section 3.1 (arXiv:1707.01083).
@@ -351,6 +351,7 @@ input.
 def _feature_map(shape: Shape, layer: str) -> Shape:
     if len(shape) != 4:
         raise SpecError(
-            f"{layer} needs an input of batch, channels, height and width, found {format_shape(shape)}"
+            f"{layer} needs an input of batch, channels, height and width, "
+            f"found {format_shape(shape)}"
         )
     return shape

@@ -1,4 +1,4 @@
-"""Rewrites of one convolution as cheaper ones: a spec in, named specs out. No tensors, no side effects.
+"""Rewrites of one convolution as cheaper ones: a spec in, named specs out. No tensors.
 
 Counted of a variant are its convolutions and what moves data between them. The normalisations and
 activations that networks put between its stages are not.
@@ -116,7 +116,7 @@ def register_variant(
     ratio: Callable[..., float] | None = None,
     why_not: Callable[[ConvSpec], str | None] | None = None,
 ) -> "Callable[[Callable[..., Sequence[Part]]], Variant]":
-    """Return a decorator that makes a function a variant, for `dscost layer --variant NAME` and `dscost list variants`.
+    """Return a decorator that makes a function a variant, for `dscost layer --variant NAME`.
 
     The function takes a `ConvSpec`, and the value of the parameter if there is one, and returns
     named convolutions that run one after the other. A stage that reads others than the one before
@@ -149,7 +149,8 @@ def register_variant(
     """
     if not name.isidentifier() or name in TIMING_KEYS:
         raise InputError(
-            f"a variant cannot be called '{name}': expected letters, digits and _, and no name of ours"
+            f"a variant cannot be called '{name}': "
+            "expected letters, digits and _, and no name of ours"
         )
     if (parameter is None) != (default is None):
         raise InputError(f"variant '{name}': a parameter and its default belong together")
@@ -203,7 +204,7 @@ def pointwise_like(
     bias: bool = False,
     groups: int | None = None,
 ) -> ConvSpec:
-    """Return a 1×1 convolution of the dimensions and, unless others are given, the groups of `spec`."""
+    """Return a 1×1 convolution of the dimensions and, unless others are given, groups of `spec`."""
     ones = (1,) * len(spec.kernel_size)
     return ConvSpec(
         in_channels=in_channels,
@@ -219,7 +220,7 @@ def pointwise_like(
 
 def standard(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
     """Return the convolution itself, as the only stage."""
-    return (("standard", spec),)
+    return ((STANDARD, spec),)
 
 
 def why_not_separable(spec: ConvSpec) -> str | None:
@@ -232,7 +233,7 @@ def why_not_separable(spec: ConvSpec) -> str | None:
 
 
 def formula_ratio(spec: ConvSpec, depth_multiplier: int = 1) -> float:
-    """Return the cost of the depthwise-separable variant in units of `spec`, as the formula has it."""
+    """Return the cost of the depthwise-separable variant in units of `spec`, by the formula."""
     return separable_ratio(spec.out_channels, spec.kernel_area, spec.groups, depth_multiplier)
 
 
@@ -251,7 +252,8 @@ VARIANTS.register(SEPARABLE)(
         "a depthwise K×K convolution, then a pointwise 1×1",
         "T·(G/N + 1/(Kh·Kw)), which is 1/N + 1/K²",
         "Howard et al. 2017, MobileNets (arXiv:1704.04861)",
-        gives_up="kernels that differ between the outputs of one input channel: T of them serve all outputs",
+        gives_up="kernels that differ between the outputs of one input channel: "
+        "T of them serve all outputs",
         parameter="T",
         default=1,
         ratio=formula_ratio,

@@ -34,6 +34,7 @@ from dscost.layers.others import (
     Spec,
 )
 from dscost.layers.variants import Convs
+from dscost.modules.convs import activation_of, conv_of
 from dscost.networks.network import (
     NETWORK_INPUT,
     Operation,
@@ -41,8 +42,6 @@ from dscost.networks.network import (
     overwrites,
     stage_operations,
 )
-
-CONV_CLASSES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class Add(nn.Module):
@@ -125,15 +124,7 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
         case BatchNormSpec():
             return nn.BatchNorm2d(spec.channels)
         case ActivationSpec():
-            options = (
-                {"dim": 1}
-                if spec.kind == "softmax"
-                else {"inplace": inplace}
-                if spec.can_overwrite
-                else {}
-            )
-            module: nn.Module = getattr(nn, spec.type)(**options)
-            return module
+            return activation_of(spec, channels=1, inplace=inplace)
         case PoolSpec(kind="max"):
             return nn.MaxPool2d(
                 spec.kernel_size, spec.stride, spec.padding, ceil_mode=spec.ceil_mode
@@ -159,17 +150,7 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
 
 def build_conv(spec: ConvSpec) -> nn.Module:
     """Return a convolution with weights that keep the scale of its input."""
-    conv = CONV_CLASSES[len(spec.kernel_size)](
-        spec.in_channels,
-        spec.out_channels,
-        spec.kernel_size,  # type: ignore[arg-type]
-        stride=spec.stride,  # type: ignore[arg-type]
-        padding=spec.padding,  # type: ignore[arg-type]
-        dilation=spec.dilation,  # type: ignore[arg-type]
-        groups=spec.groups,
-        bias=spec.bias,
-        padding_mode=spec.padding_mode,  # type: ignore[arg-type]
-    )
+    conv: nn.Module = conv_of(spec, {})
     _keep_scale(conv)
     return conv
 

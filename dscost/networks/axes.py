@@ -1,4 +1,4 @@
-"""Where the channels and positions of a feature map lie, however it is viewed, copied or reduced. Plain integers.
+"""Where the channels and positions of a feature map lie, however it is viewed or reduced.
 
 An axis is a row of pieces, the slowest first. A piece `(label, step, size)` counts `size` values of
 what `label` names, `step` apart: 12 channels are `("c", 1, 12)`, and as 3 groups of 4 they are
@@ -58,7 +58,7 @@ class Map(NamedTuple):
         return any(_names(piece, POSITIONS, REST) for piece in self.axes[axis])
 
     def is_whole(self, channel_axis: int, channels: int, values: int) -> bool:
-        """Whether one axis has all channels and nothing else, and the others every position of the batch, once."""
+        """Whether one axis has all channels and no more, and the others every position once."""
         others = [axis for at, axis in enumerate(self.axes) if at != channel_axis % len(self.axes)]
         return (
             self.values == values == _size(piece for axis in self.axes for piece in axis)
@@ -100,7 +100,7 @@ def row_major(shape: Sequence[int]) -> Shape:
 
 @lru_cache(maxsize=MOST_KEPT)
 def viewed(given: Map, shape: Shape, strides: Shape) -> Map | None:
-    """Return a view of what `given` has in memory; `None` where it lacks a part or cuts through a piece.
+    """Return a view of what `given` has in memory; `None` where it lacks or cuts a piece.
 
     An axis of stride 0 repeats what is there.
     """
@@ -128,7 +128,7 @@ def reshaped(given: Map, shape: Shape) -> Map | None:
 
 @lru_cache(maxsize=MOST_KEPT)
 def joined(maps: tuple[Map, ...], shape: Shape) -> Map | None:
-    """Return what an elementwise function makes of some maps, or `None` where it brings different places together."""
+    """Return what an elementwise function makes of maps; `None` where it mixes places."""
     axes: list[Axis] = []
     for at in range(1, len(shape) + 1):  # from the last axis, as torch broadcasts
         here = [(one.shape[-at], one.axes[-at]) for one in maps if at <= len(one.shape)]
@@ -167,7 +167,7 @@ def reduced(given: Map, along: tuple[int, ...], shape: Shape) -> Map | None:
 
 @lru_cache(maxsize=MOST_KEPT)
 def mixed(given: Map, shape: Shape) -> Map | None:
-    """Return what a layer makes of something that is the same at all positions, or `None` where it is not."""
+    """Return what a layer makes of what is the same at all positions, or `None` if it is not."""
     if given.has_positions:
         return None
     batches = given.axes if len(shape) == len(given.shape) else given.axes[: len(shape)]
@@ -182,7 +182,7 @@ def mixed(given: Map, shape: Shape) -> Map | None:
 
 
 def shuffled(given: Map, name: str) -> Map | None:
-    """Return a map whose channels, on axis 1, are in an order that only `name` tells; `None` if they are not there."""
+    """Return a map whose channels, on axis 1, are in an order that only `name` tells, or `None`."""
     if len(given.axes) < 2 or not all(_names(piece, CHANNELS) for piece in given.axes[1]):
         return None
     axis = _axis(f"{CHANNELS}{name}", 1, given.shape[1])
@@ -255,13 +255,13 @@ def _cut(stored: Sequence[tuple[int, Piece]], size: int, stride: int) -> Axis | 
 
 
 def _runs_along(apart: int, piece: Piece, stride: int) -> bool:
-    """Whether steps of `stride` in memory lead from value to value of a piece, or over a fixed number of them."""
+    """Whether steps of `stride` in memory lead along a piece, over a fixed number of values."""
     length = piece[2]
     return stride % apart == 0 and stride < apart * length and length % (stride // apart) == 0
 
 
 def _agreed(axes: Sequence[Axis]) -> Axis | None:
-    """Return what several axes count together; nothing where there are none, `None` where they disagree."""
+    """Return what several axes count together; nothing if none, `None` if they disagree."""
     found: Axis = ()
     for axis in axes:
         if not found or (_is_mixed(found) and _is_for_channels(axis)):

@@ -1,4 +1,4 @@
-"""A network as a list of operations in the order in which they run, each naming where its inputs come from."""
+"""A network as a list of operations in running order, each naming where its inputs come from."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -137,10 +137,10 @@ class Step(Protocol):
         """What a convolution writes, as a feature map."""
 
     def reads(self, known: "Mapping[int, Map]") -> "list[Map | None] | None":
-        """Return what it reads of the results that are known, one entry per source; `None` if only a part of one."""
+        """Return what it reads of known results, by source; `None` if only a part of one."""
 
     def carried(self, read: "Sequence[Map | None]", name: str) -> "Map | None":
-        """Return what becomes of what it reads, or `None` where different positions, or different maps, are mixed.
+        """Return what becomes of what it reads; `None` where it mixes different positions or maps.
 
         Args:
             read: What `reads` returned; `None` stands for a constant.
@@ -148,11 +148,11 @@ class Step(Protocol):
         """
 
     def mixing(self, read: "Sequence[Map | None]") -> Mixing | None:
-        """Return how it mixes what lies on one axis of what it reads, if it is that and nothing more."""
+        """Return how it mixes what lies on one axis of what it reads, if it does no more."""
 
 
 def mixing_of(conv: ConvSpec, dimensions: int) -> Mixing | None:
-    """Return how a convolution mixes its channels where it is pointwise and reads every position."""
+    """Return how a convolution mixes its channels, if it is pointwise and reads every position."""
     if not conv.is_pointwise or conv.is_depthwise or set(conv.stride) != {1}:
         return None
     axis = dimensions - len(conv.kernel_size) - 1
@@ -223,7 +223,7 @@ def stage_operations(parts: "Sequence[Part]", input_shape: Shape) -> tuple[Opera
 def stage_costs(
     parts: "Sequence[Part]", input_shape: Shape, element_bytes: int
 ) -> tuple[Stage, ...]:
-    """Return the stages of a variant on `input_shape`, each with its cost; see `stage_operations`."""
+    """Return the stages of a variant on `input_shape` with their costs; see `stage_operations`."""
     return tuple(
         Stage(
             one.name,
@@ -239,7 +239,7 @@ def stage_costs(
 def overwrites(
     operations: Sequence[Operation], readers: Sequence[Sequence[int]], operation: Operation
 ) -> bool:
-    """Whether an activation writes over its input: it can, it alone reads it, and it was computed just for it."""
+    """Whether an activation writes over its input, a computed result that it alone reads."""
     source = operation.sources[0]
     return (
         operation.spec.can_overwrite

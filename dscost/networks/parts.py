@@ -1,4 +1,4 @@
-"""The parts of an architecture file, as records: layers, groups of layers, and the file as a whole."""
+"""The parts of an architecture file, as records: layers, groups of layers, the whole file."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Any
 from dscost.errors import Problem
 from dscost.networks.keys import Kind
 from dscost.notation.marked_yaml import Node
+from dscost.notation.units import counted
 
 Compute = Callable[[Mapping[str, Any]], Any]
 """Returns a value from the names in scope."""
@@ -63,7 +64,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A named group of layers with parameters, called columns since rows of a table fill them in."""
+    """A named group of layers; its parameters are columns, which rows of a table fill in."""
 
     columns: tuple[str, ...]
     repeat: Field | None
@@ -104,7 +105,7 @@ def misfits(item: Item, columns: Sequence[str]) -> list[Problem]:
     if item.rows is None:
         missing = [column for column in columns if column not in item.fields]
         return [item.node.at_value(f"missing {', '.join(missing)}")] if missing else []
-    expected = f"{len(columns)} value{'s' * (len(columns) != 1)} ({', '.join(columns)})"
+    expected = f"{counted(len(columns), 'value')} ({', '.join(columns)})"
     return [
         row.at_value(f"expected {expected}, found {len(cells)}")
         for row, cells in item.rows

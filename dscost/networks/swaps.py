@@ -1,4 +1,4 @@
-"""Both directions of the trade over a whole network: convolutions made separable, pairs made standard."""
+"""The trade over a whole network: convolutions made separable, pairs made standard."""
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property, lru_cache
@@ -50,7 +50,7 @@ class Swap(NamedTuple):
 
 
 def find_swaps(steps: Sequence[Step], kept: Collection[int] = ()) -> list[Swap]:
-    """Return every convolution that could be separable and every pair that is, in order of the network.
+    """Return every convolution that could be separable and every pair that is, in order.
 
     Args:
         steps: In the order in which they run.
@@ -73,7 +73,7 @@ def find_swaps(steps: Sequence[Step], kept: Collection[int] = ()) -> list[Swap]:
 
 
 def alone(steps: Sequence[Step], swaps: Iterable[Swap]) -> list[int]:
-    """Return the positions of the depthwise convolutions that belong to no pair; of one channel, there are none."""
+    """Return the positions of the depthwise convolutions in no pair; one channel counts as none."""
     paired = {swap.positions[0] for swap in swaps if swap.is_pair}
     return [
         position
@@ -88,7 +88,7 @@ def alone(steps: Sequence[Step], swaps: Iterable[Swap]) -> list[int]:
 def with_variant(
     operations: Sequence[Operation], swaps: Iterable[Swap], variant: str
 ) -> list[Operation]:
-    """Return the network with the swaps written as `variant`; those that are so already stay as they are."""
+    """Return the network with the swaps written as `variant`; those that are so already stay."""
     already = variant == SEPARABLE
     by_last = {swap.positions[-1]: swap for swap in swaps if swap.is_pair != already}
     inside = {position for swap in by_last.values() for position in swap.positions}
@@ -116,7 +116,7 @@ def with_variant(
 
 
 def reading_input(steps: Sequence[Step]) -> list[bool]:
-    """Return for each step whether it depends on what the network is given; what computes weights does not."""
+    """Return for each step whether it depends on the network's input; weights do not."""
     reading: list[bool] = []
     for step in steps:
         reading.append(any(source == NETWORK_INPUT or reading[source] for source in step.sources))
@@ -186,7 +186,7 @@ class _Network:
 
 @lru_cache(maxsize=MOST_KEPT)
 def _both_ways(depthwise: ConvSpec, mixing: Mixing) -> tuple[ConvSpec, ConvSpec] | None:
-    """Return the convolution that a pair stands for, and its pointwise stage; `None` where there is no such one."""
+    """Return the convolution that a pair stands for, and its pointwise stage, or `None`."""
     if depthwise.in_channels % mixing.groups:
         return None
     pointwise = pointwise_like(

@@ -1,7 +1,8 @@
-"""Cheap convolutions and blocks as torch modules, each counted by `dscost.analyze` as its paper counts it.
+"""Cheap convolutions and blocks as torch modules, each counted as its paper counts it.
 
 >>> import dscost
->>> report = dscost.analyze(DepthwiseSeparableConv2d(256, 256, 3, padding=1), input=(1, 256, 14, 14))
+>>> module = DepthwiseSeparableConv2d(256, 256, 3, padding=1)
+>>> report = dscost.analyze(module, input=(1, 256, 14, 14))
 >>> report.totals.as_is.macs == 14 * 14 * (256 * 9 + 256 * 256)
 True
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from dscost.errors import InputError, SpecError
 from dscost.layers.convolution import not_within, require
-from dscost.nn.stages import Activation, Device, activation_of, checked_conv, conv_of
+from dscost.modules.convs import conv_of
+from dscost.nn.stages import Activation, Device, activation_of, checked_conv
 
 
 class SqueezeExcite(nn.Module):
@@ -36,7 +37,8 @@ class SqueezeExcite(nn.Module):
     Source:
         Hu et al. 2018, Squeeze-and-Excitation Networks (arXiv:1709.01507).
 
-    >>> sum(weight.numel() for weight in SqueezeExcite(64, 16).parameters()) == 2 * 64 * 16 + 16 + 64
+    >>> gate = SqueezeExcite(64, 16)
+    >>> sum(weight.numel() for weight in gate.parameters()) == 2 * 64 * 16 + 16 + 64
     True
     """
 
@@ -83,7 +85,7 @@ class SqueezeExcite(nn.Module):
 
 
 class EfficientChannelAttention(nn.Module):
-    """Each channel times a gate, computed from the means of its K nearest channels by a 1-D convolution.
+    """Each channel times a gate: a 1-D convolution over the means of its K nearest channels.
 
     It has K weights and nothing else; MACs `B·K·C` whatever the size of the map.
 
@@ -142,7 +144,7 @@ class EfficientChannelAttention(nn.Module):
 
 
 def nearest_channels(channels: int, gamma: float = 2, b: float = 1) -> int:
-    """Return over how many neighbours a channel's gate looks: `|log2(C)/γ + b/γ|`, the nearest odd number.
+    """Return how many neighbours a channel's gate sees, `|log2(C)/γ + b/γ|`, made odd.
 
     Of two odd numbers equally near it is the larger, as in the authors' code.
 

@@ -128,7 +128,7 @@ class InvertedResidual(nn.Module):
 
 
 class FusedInvertedResidual(nn.Module):
-    """A dense K×K convolution to E channels in place of 1×1 and depthwise, then a linear 1×1 one to N channels.
+    """A dense K×K convolution to E channels (no 1×1 and depthwise), then a linear 1×1 one to N.
 
     Where E = M a single K×K convolution with an activation goes from M to N. With stride 1 and M =
     N the input is added to the output. A convolution has a bias only where no normalisation follows
@@ -252,7 +252,10 @@ def _attention_of(
 
 
 def _block_repr(block: Any) -> str:
-    text = f"{block.in_channels}, {block.out_channels}, kernel_size={block.kernel_size}, stride={block.stride}"
+    text = (
+        f"{block.in_channels}, {block.out_channels}, "
+        f"kernel_size={block.kernel_size}, stride={block.stride}"
+    )
     if set(block.dilation) != {1}:
         text += f", dilation={block.dilation}"
     return f"{text}, hidden_channels={block.hidden_channels}"

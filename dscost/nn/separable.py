@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from dscost.errors import InputError
 from dscost.layers.convolution import ConvSpec, not_within, require
+from dscost.modules.convs import conv_of
 from dscost.nn.stages import (
     Activation,
     Device,
     Norm,
     activation_of,
     checked_conv,
-    conv_of,
     conv_stage,
     norm_of,
 )
@@ -79,7 +79,7 @@ class _DepthwiseSeparableConv(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The kernel `(N, M/G, Kh, Kw)` of the convolution that both stages are; a norm or activation left out."""
+        """The kernel `(N, M/G, Kh, Kw)` of the convolution that both stages are, norms left out."""
         filters, mixing = self.depthwise.weight, self.pointwise.weight
         taps = filters.reshape(self.groups, -1, self.depth_multiplier, filters[0].numel())
         mixes = mixing.reshape(
@@ -95,7 +95,7 @@ class _DepthwiseSeparableConv(nn.Module):
         return bias
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return `(B, N, H', W')` for an input `(B, M, H, W)`, each with as many extents as the module has."""
+        """Return `(B, N, H', W')` for an input `(B, M, H, W)`, with the module's extents."""
         x = self.depthwise(input)
         if self.norm is not None:
             x = self.norm(x)
@@ -121,8 +121,11 @@ def _pointwise(
 
 
 def conv_repr(module: Any) -> str:
-    """Return channels, kernel and stride, and what else differs from the defaults of torch's convolution."""
-    text = f"{module.in_channels}, {module.out_channels}, kernel_size={module.kernel_size}, stride={module.stride}"
+    """Return channels, kernel and stride, and what else differs from torch's defaults."""
+    text = (
+        f"{module.in_channels}, {module.out_channels}, "
+        f"kernel_size={module.kernel_size}, stride={module.stride}"
+    )
     defaults = {
         "padding": (0,) * len(module.kernel_size),
         "dilation": (1,) * len(module.kernel_size),
@@ -135,7 +138,7 @@ def conv_repr(module: Any) -> str:
 
 
 class DepthwiseSeparableConv2d(_DepthwiseSeparableConv):
-    """A depthwise K×K convolution, then a pointwise 1×1 one; takes the place of a `torch.nn.Conv2d`.
+    """A depthwise K×K convolution, then a pointwise 1×1 one, in place of a `torch.nn.Conv2d`.
 
     `depthwise` maps each of the M input channels to T channels by filters of its own: channel `m·T
     + t` belongs to input channel `m`. It takes stride, padding, dilation and padding mode, and has
@@ -203,7 +206,7 @@ SEPARABLE_CONVS = {
 
 
 class BlueprintSeparableConv2d(nn.Module):
-    """A pointwise 1×1 convolution, then a depthwise K×K one: the other order of a depthwise-separable convolution.
+    """A pointwise 1×1 convolution, then a depthwise K×K one: the other order of the two stages.
 
     Every filter of the convolution it stands for is one K×K blueprint (`depthwise`), scaled per
     input channel (`pointwise`). With `bottleneck`, the pointwise stage is two of them, M → P → N:

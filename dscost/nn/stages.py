@@ -1,4 +1,4 @@
-"""What the modules of this package share: checked arguments, and a convolution with what follows it."""
+"""What the modules here share: checked arguments, and a convolution with what follows it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +9,9 @@ from torch import nn
 
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape
-from dscost.layers.others import ACTIVATIONS, ActivationSpec
+from dscost.layers.others import ActivationSpec
+from dscost.modules.convs import activation_of as spec_activation
+from dscost.modules.convs import conv_of
 from dscost.notation.units import format_extent
 
 Norm = str | Callable[[int], nn.Module] | None
@@ -19,9 +21,6 @@ Activation = str | Callable[[], nn.Module] | None
 """An activation: a name of `ACTIVATIONS`, a class or function that makes one, or none."""
 
 Device = torch.device | str | int | None
-
-CONVS: Mapping[int, Callable[..., Any]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-"""torch's convolution over so many spatial dimensions."""
 
 NORMS: Mapping[str, Mapping[int, Callable[..., nn.Module]]] = {
     "batch": {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -41,19 +40,20 @@ def checked_conv(
     padding_mode: str = "zeros",
     dims: int = 2,
 ) -> ConvSpec:
-    """Return a convolution over `dims` spatial dimensions from arguments as `torch.nn.Conv2d` takes them.
+    """Return a convolution over `dims` dimensions from arguments as `torch.nn.Conv2d` takes them.
 
     Raises:
         SpecError: No such convolution exists; the text names the reasons.
     """
     spread = 0 if padding == "valid" else padding
+    extent_or_text: Any = spread if isinstance(spread, str) else extent("padding", spread, dims)
     return ConvSpec(
         in_channels=in_channels,
         out_channels=out_channels,
         kernel_size=extent("kernel_size", kernel_size, dims),
         stride=extent("stride", stride, dims),
         # any other string is refused by ConvSpec itself
-        padding=spread if isinstance(spread, str) else extent("padding", spread, dims),  # type: ignore[arg-type]
+        padding=extent_or_text,
         dilation=extent("dilation", dilation, dims),
         groups=groups,
         bias=bias,
@@ -77,7 +77,7 @@ def extent(name: str, value: int | Sequence[int], dims: int) -> Shape:
 def same_size_conv(
     in_channels: int, out_channels: int, kernel_size: int | Sequence[int], **options: Any
 ) -> ConvSpec:
-    """Return a 2-D convolution padded so that it keeps the size at stride 1; `options` as of `checked_conv`.
+    """Return a 2-D `checked_conv` that is padded so that it keeps the size at stride 1.
 
     Raises:
         SpecError: No such convolution exists, or the kernel is even and has no middle.
@@ -90,22 +90,6 @@ def same_size_conv(
     return replace(
         spec,
         padding=tuple(d * (k // 2) for d, k in zip(spec.dilation, spec.kernel_size, strict=True)),
-    )
-
-
-def conv_of(spec: ConvSpec, factory_kwargs: Mapping[str, Any]) -> Any:
-    """Return torch's convolution of a spec."""
-    return CONVS[len(spec.kernel_size)](
-        spec.in_channels,
-        spec.out_channels,
-        spec.kernel_size,
-        stride=spec.stride,
-        padding=spec.padding,
-        dilation=spec.dilation,
-        groups=spec.groups,
-        bias=spec.bias,
-        padding_mode=spec.padding_mode,
-        **factory_kwargs,
     )
 
 
@@ -139,16 +123,7 @@ def activation_of(
     if activation is None:
         return None
     if isinstance(activation, str):
-        spec = ActivationSpec(activation)
-        options = (
-            {"dim": -dims - 1}
-            if activation == "softmax"
-            else {"inplace": True}
-            if spec.can_overwrite
-            else {}
-        )
-        module: nn.Module = getattr(nn, ACTIVATIONS[activation])(**options)
-        return module
+        return spec_activation(ActivationSpec(activation), channels=-dims - 1, inplace=True)
     return made("activation", activation, factory_kwargs=factory_kwargs)
 
 
@@ -172,7 +147,7 @@ def made(kind: str, make: Any, *arguments: int, factory_kwargs: Mapping[str, Any
 def conv_stage(
     spec: ConvSpec, norm: Norm, activation: Activation, factory_kwargs: Mapping[str, Any]
 ) -> nn.Sequential:
-    """Return a convolution, then its normalisation and activation, named `conv`, `norm` and `activation`."""
+    """Return a convolution with its normalisation and activation: `conv`, `norm`, `activation`."""
     dims = len(spec.kernel_size)
     stage = nn.Sequential()
     stage.add_module("conv", conv_of(spec, factory_kwargs))

@@ -1,4 +1,4 @@
-"""Quantities as a budget writes them, read exactly: `600M`, `4_231_976`, `17 MiB`, `5%`, `12 ms`."""
+"""Quantities as a budget writes them, read exactly: `600M`, `4_231_976`, `17 MiB`, `5%`."""
 
 import re
 from collections.abc import Mapping
@@ -39,9 +39,10 @@ MAX_QUANTITY = 60
 
 
 def quantity_pattern(kind: str) -> str:
-    """Return the pattern of the texts that `parse_quantity` takes, as Python and JSON Schema read it.
+    """Return the pattern of what `parse_quantity` takes, as Python and JSON Schema read it.
 
-    >>> bool(re.search(quantity_pattern("bytes"), "17 MiB")), bool(re.search(quantity_pattern("bytes"), "17"))
+    >>> pattern = quantity_pattern("bytes")
+    >>> bool(re.search(pattern, "17 MiB")), bool(re.search(pattern, "17"))
     (True, False)
     """
     units = "|".join(QUANTITIES[kind][0])
@@ -49,7 +50,7 @@ def quantity_pattern(kind: str) -> str:
 
 
 def kind_of(text: str) -> str | None:
-    """Return what a quantity is of by its unit, whatever its sign; `None` where it has none or is no quantity.
+    """Return what a quantity is of by its unit; `None` where it has none or is no quantity.
 
     >>> kind_of("12 MB"), kind_of("+5%"), kind_of("12")
     ('bytes', 'share', None)
@@ -61,7 +62,7 @@ def kind_of(text: str) -> str | None:
 
 
 def parse_quantity(value: object, kind: str) -> Fraction:
-    """Return an exact quantity in counts, bytes, seconds, or as a plain number; a percentage as a share.
+    """Return an exact quantity in counts, bytes, seconds or as a number; a percentage as a share.
 
     Args:
         value: Text such as `600M`, `4_231_976`, `17 MiB`, `5%`, `12 ms`; or a number where no unit
@@ -71,8 +72,10 @@ def parse_quantity(value: object, kind: str) -> Fraction:
     Raises:
         InputError: It is none, or lacks the unit that it needs; the text gives an example.
 
-    >>> parse_quantity("1.5G", "count"), parse_quantity("17 MiB", "bytes"), parse_quantity("1 %", "share")
-    (Fraction(1500000000, 1), Fraction(17825792, 1), Fraction(1, 100))
+    >>> parse_quantity("1.5G", "count"), parse_quantity("1 %", "share")
+    (Fraction(1500000000, 1), Fraction(1, 100))
+    >>> parse_quantity("17 MiB", "bytes")
+    Fraction(17825792, 1)
     """
     units, example = QUANTITIES[kind]
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -94,3 +97,54 @@ def parse_quantity(value: object, kind: str) -> Fraction:
         )
         raise InputError(f"expected a quantity such as {example}, found '{text}': {missing}")
     return Fraction(digits.replace("_", "") + (exponent or "")) * units[unit]
+
+
+def parse_seconds(text: str, *, what: str) -> float:
+    """Parse a positive duration such as `10`, `2.5s` or `500 ms`.
+
+    Args:
+        text: As typed.
+        what: The name of the option, for the error.
+
+    Raises:
+        InputError: It is not one.
+
+    >>> parse_seconds("500ms", what="--time-budget")
+    0.5
+    """
+    seconds = _number(text.lower(), "seconds", without_unit="s")
+    if not 0 < seconds < 86_400:
+        raise InputError(
+            f"{what}: expected a duration under a day, like 10s or 500ms, found '{text}'"
+        )
+    return seconds
+
+
+def parse_share(text: str, *, what: str) -> float:
+    """Parse a share such as `2%` or `0.02`.
+
+    Args:
+        text: As typed.
+        what: The name of the option, for the error.
+
+    Raises:
+        InputError: It is none, or not above 0 and at most 1.
+
+    >>> parse_share("2%", what="--precision")
+    0.02
+    """
+    share = _number(text, "share" if text.strip().endswith("%") else "factor")
+    if not 0 < share <= 1:
+        raise InputError(f"{what}: expected a share like 2% or 0.02, found '{text}'")
+    return share
+
+
+def _number(text: str, kind: str, without_unit: str = "") -> float:
+    """Return an option's quantity, which may lack its unit; 0 where it is none."""
+    text = text.strip()
+    if text[-1:].isdigit():
+        text += without_unit
+    try:
+        return float(parse_quantity(text, kind))
+    except InputError:
+        return 0.0

@@ -62,7 +62,7 @@ def format_bytes(size: int | None) -> str:
 def format_seconds(seconds: float | None) -> str:
     """Return a time with three significant digits.
 
-    >>> format_seconds(0.000_812), format_seconds(0.0449), format_seconds(2.5), format_seconds(9.996e-6)
+    >>> tuple(map(format_seconds, (0.000_812, 0.0449, 2.5, 9.996e-6)))
     ('812 µs', '44.9 ms', '2.50 s', '10.0 µs')
     """
     if seconds is None:
@@ -96,6 +96,11 @@ def format_factor(factor: float | None) -> str:
 def format_intensity(flops_per_byte: float | None) -> str:
     """Return an arithmetic intensity with one decimal."""
     return UNKNOWN if flops_per_byte is None else f"{flops_per_byte:.1f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, `1 layer` or `2 layers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def format_layer(name: str) -> str:
@@ -160,53 +165,8 @@ def format_difference(seconds: float) -> str:
     return f"−{format_seconds(-seconds)}" if seconds < 0 else format_seconds(seconds)
 
 
-def parse_seconds(text: str, *, what: str) -> float:
-    """Parse a positive duration such as `10`, `2.5s` or `500 ms`.
-
-    Raises:
-        InputError: It is not one.
-
-    >>> parse_seconds("500ms", what="--time-budget")
-    0.5
-    """
-    number = text.strip().lower()
-    scale = 1.0
-    for unit, factor in (("ms", 1e-3), ("s", 1.0), ("min", 60.0)):
-        if number.endswith(unit):
-            number, scale = number.removesuffix(unit), factor
-            break
-    try:
-        seconds = float(number) * scale
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 86_400:
-        raise InputError(
-            f"{what}: expected a duration under a day, like 10s or 500ms, found '{text}'"
-        )
-    return seconds
-
-
-def parse_share(text: str, *, what: str) -> float:
-    """Parse a share such as `2%` or `0.02`.
-
-    Raises:
-        InputError: It is none, or not above 0 and at most 1.
-
-    >>> parse_share("2%", what="--precision")
-    0.02
-    """
-    number, percent = text.strip().removesuffix("%").rstrip(), text.strip().endswith("%")
-    try:
-        share = float(number) / (100 if percent else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 < share <= 1:
-        raise InputError(f"{what}: expected a share like 2% or 0.02, found '{text}'")
-    return share
-
-
 def _time_unit(seconds: float) -> tuple[float, str]:
-    """Return the factor and the name of the unit in which a time has one to three digits before the point."""
+    """Return factor and name of the unit in which a time has one to three whole digits."""
     for factor, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms")):
         if float(_significant(seconds * factor, 3)) < 1000:
             return factor, unit

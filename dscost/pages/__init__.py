@@ -80,6 +80,7 @@ _HOMES = {
     "Report": "dscost.pages.reports",
     "Comparison": "dscost.pages.comparisons",
     "Converted": "dscost.pages.conversions",
+    "Conversion": "dscost.pages.conversions",
     "CheckResult": "dscost.pages.verdicts",
     "DscostError": "dscost.pages.verdicts",
     "Baseline": "dscost.pages.baselines",

@@ -5,7 +5,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from dscost.errors import some_of
-from dscost.notation.units import format_bytes, format_count
+from dscost.notation.units import counted, format_bytes, format_count
 from dscost.pages import Said
 from dscost.pages.page import Page, View
 from dscost.reports.figures import FIGURES
@@ -95,8 +95,7 @@ def notes(kept: "Kept") -> Iterator[str]:
     if update.unused:
         yield f"nothing to accept matches {', '.join(update.unused)}"
     if kept.action == "save":
-        number = len(kept.counted)
-        yield f"wrote {kept.path}: {number} model{'' if number == 1 else 's'}"
+        yield f"wrote {kept.path}: {counted(len(kept.counted), 'model')}"
     elif kept.is_written:
         yield f"wrote {kept.path}"
     for word, names in (

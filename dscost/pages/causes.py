@@ -5,7 +5,7 @@ Only what was measured needs it.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from dscost.notation.units import format_factor, format_seconds
+from dscost.notation.units import counted, format_factor, format_seconds
 from dscost.reports.records import SAME_WITHIN, Cause, Environment, Noise
 
 _DEPTHWISE_SHARE = "Its depthwise stage {takes} {share_of_time:.0%} of the time for {share_of_macs:.0%} of the MACs: "
@@ -154,7 +154,7 @@ def measured_notes(where: Environment, setting: str) -> list[str]:
         where: The environment of a report.
         setting: Under which the figures that stand beside the costs were measured.
     """
-    threads = f"{where.threads} thread{'' if where.threads == 1 else 's'}"
+    threads = counted(where.threads, "thread")
     flags = "".join(f", {name} {value}" for name, value in where.flags.items())
     notes = [
         f"Measured on {where.device}, {threads}, {setting}, torch {where.torch_version}{flags}: "

@@ -13,7 +13,7 @@ from dscost.comparing.differences import (
     difference,
 )
 from dscost.errors import UnknownNameError
-from dscost.notation.units import UNKNOWN, format_shape
+from dscost.notation.units import UNKNOWN, counted, format_shape
 from dscost.pages import Said
 from dscost.pages.comparison_rows import CSV_COLUMNS, rows_of
 from dscost.pages.layer_table import ROOT, kind_of
@@ -116,9 +116,8 @@ def _totals_page(comparison: Comparison, view: View) -> Page:
     narrow = view.width is not None and view.width < NARROW
     width = HEADER_WIDTHS[0 if narrow else 1]
     columns = [Column("figure", "", 0, "left"), Column(first, _shortened(first, width), 0)]
-    for at, name in enumerate(
-        others
-    ):  # where space is short, changes go first, and those of the last model before
+    # where space is short, changes go first, and those of the last model before
+    for at, name in enumerate(others):
         columns += [
             Column(name, _shortened(name, width), at),
             Column(f"change of {name}", "±", 2 * len(others) + at),
@@ -245,7 +244,9 @@ def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
             free = []
         lines = [_line(pair, reference, versus.label) for pair in pairs]
         rest = (
-            [_added(f"({_layers(len(free))} without MACs)", free)._replace(what="")] if free else []
+            [_added(f"({counted(len(free), 'layer')} without MACs)", free)._replace(what="")]
+            if free
+            else []
         )
     lines = _sorted(lines, view.sort or DEFAULT_SORT)
     if view.top is not None and len(lines) > view.top:
@@ -298,7 +299,7 @@ def _arrow(texts: Iterable[str]) -> str:
 
 def _added(name: str, pairs: Sequence[LayerPair]) -> _Line:
     differing = sum(pair.status != "same" for pair in pairs)
-    what = f"{differing} of {_layers(len(pairs))}" if differing else "same"
+    what = f"{differing} of {counted(len(pairs), 'layer')}" if differing else "same"
     return _sum(name, what, [pair.costs for pair in pairs])
 
 
@@ -306,10 +307,6 @@ def _sum(name: str, what: str, costs: Sequence[tuple[Cost, Cost]]) -> _Line:
     """Return one line for several, given what each costs in the reference and in the other."""
     reference, other = map(summed, zip(*costs, strict=True))
     return _Line(name, what, "", "", reference, other)
-
-
-def _layers(number: int) -> str:
-    return f"{number} layer{'' if number == 1 else 's'}"
 
 
 def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:

@@ -1,11 +1,11 @@
 """Converted models: what is said of them."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dscost.converting.choosing import CurvePoint, figure_text
 from dscost.converting.plan_file import KEEP
-from dscost.converting.results import Converted, LayerOutcome, Outcome
+from dscost.converting.results import Converted, LayerOutcome, Outcome, how_many
 from dscost.notation.units import (
     UNKNOWN,
     format_count,
@@ -19,10 +19,20 @@ from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
 
-ERROR_NOTE = (
+if TYPE_CHECKING:
+    from dscost.converting.applying import Conversion
+
+KERNEL_ERROR_NOTE = (
     "An error is how far a layer's kernel is from the one it stands for, relative to its norm: "
-    "no accuracy. The total "
-    "error is the root mean square over the layers that could be converted, those kept being 0."
+    "no accuracy."
+)
+OUTPUT_ERROR_NOTE = (
+    "An error is how far a layer's output is from what it was on the given inputs, relative to its "
+    "norm: no accuracy."
+)
+ERROR_NOTE = (
+    f"{KERNEL_ERROR_NOTE} The total error is the root mean square over the layers that could be "
+    "converted, those kept being 0."
 )
 LATENCY_NOTE = (
     "The plan takes for the latency of the converted model that of the model as it is, "
@@ -61,7 +71,7 @@ def page_of(converted: Converted, view: View) -> Page:
         UnknownNameError: The view asks for a column that there is not.
     """
     outcome = converted.outcome
-    rows = list(_layer_rows(converted))
+    rows = list(_layer_rows(outcome.layers, every_layer=converted.every_layer))
     sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows)] if rows else []
     sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome, view))))
     if outcome.goal is not None and len(outcome.curve) > 1:
@@ -78,16 +88,11 @@ def _speed_unknown(outcome: Outcome) -> Iterator[str]:
     """Yield that nothing is known of the speed of the converted model, if so."""
     if outcome.latency or not outcome.converted:
         return
-    grown = (
-        outcome.after.traffic_bytes / outcome.before.traffic_bytes
-        if outcome.before.traffic_bytes
-        else 1.0
-    )
-    moves = (
-        ""
-        if format_factor(grown) == "1.00×" or grown < 1
-        else f"; it moves {format_factor(grown)} more bytes"
-    )
+    before, after = outcome.before.traffic_bytes, outcome.after.traffic_bytes
+    grown = after / before if before else 1.0
+    moves = ""
+    if grown > 1 and format_factor(grown) != "1.00×":
+        moves = f"; it moves {format_factor(grown)} more bytes"
     yield f"Whether it is faster was not measured (--goal latency_s=0.8x does){moves}."
 
 
@@ -106,24 +111,16 @@ def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
 
 def _heading(outcome: Outcome) -> str:
     inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
-    there = len(outcome.layers)
-    which = (
-        f"{outcome.converted} of {there} convolution{'' if there == 1 else 's'}"
-        if there
-        else "no convolution"
-    )
-    return f"{outcome.target}, input {inputs}: {which} made depthwise-separable"
+    return f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
     if outcome.weights is not None:
         yield f"Weights of {outcome.weights}."
     if outcome.goal is not None:
-        missed = (
-            ""
-            if outcome.is_met is not False
-            else "; the converted model misses it, as the notes below tell"
-        )
+        missed = ""
+        if outcome.is_met is False:
+            missed = "; the converted model misses it, as the notes below tell"
         yield f"Goal {outcome.goal}, {_proof(outcome)}{missed}."
 
 
@@ -137,11 +134,11 @@ def _proof(outcome: Outcome) -> str:
     return f"with {least} that meets it{by}"
 
 
-def _layer_rows(converted: Converted) -> Iterator[Row]:
+def _layer_rows(outcomes: Iterable[LayerOutcome], *, every_layer: bool) -> Iterator[Row]:
     """Yield a row for each layer that could be converted; the others are added up by reason."""
     alone: dict[str, list[LayerOutcome]] = {}
-    for layer in converted.outcome.layers:
-        if layer.planned or converted.every_layer:
+    for layer in outcomes:
+        if layer.planned or layer.rank is not None or every_layer:
             yield _layer_row(layer)
         else:
             alone.setdefault(layer.reason or "", []).append(layer)
@@ -161,14 +158,11 @@ def _layer_rows(converted: Converted) -> Iterator[Row]:
 
 
 def _layer_row(layer: LayerOutcome) -> Row:
+    error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
     cells = {
         "layer": layer.name or ROOT,
         "rank": KEEP if layer.rank is None else str(layer.rank),
-        "error": ""
-        if layer.rank is None
-        else UNKNOWN
-        if layer.error is None
-        else f"{layer.error:.3f}",
+        "error": "" if layer.rank is None else error,
         "params": _change(format_count, layer.params_before, layer.params_after),
         "macs": _change(
             format_count, layer.before and layer.before.macs, layer.after and layer.after.macs
@@ -309,4 +303,35 @@ class ConvertedSaid(Said):
         return (_csv_row(outcome.target, layer) for layer in outcome.layers)
 
 
-said = ConvertedSaid
+class ConversionSaid(Said):
+    """What is to be said of a module that was converted: of its layers alone."""
+
+    what = "a conversion"
+    row_columns = CSV_COLUMNS
+
+    def __init__(self, conversion: "Conversion") -> None:
+        self._conversion = conversion
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page: what became of the layers."""
+        layers = self._conversion.layers
+        rows = list(_layer_rows(layers, every_layer=False))
+        sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows)] if rows else []
+        errors_of = {layer.error_of for layer in layers if layer.error is not None}
+        closing = [KERNEL_ERROR_NOTE] if "kernel" in errors_of else []
+        closing += [OUTPUT_ERROR_NOTE] if "output" in errors_of else []
+        return [Page(self._conversion.in_a_line(), (), sheets, closing)]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return the method and every layer."""
+        return {**head("convert"), "conventions": CONVENTIONS, **self._conversion.to_dict()}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Return a row for each convolution; the rank of one that was kept is missing."""
+        name = type(self._conversion.module).__name__
+        return (_csv_row(name, layer) for layer in self._conversion.layers)
+
+
+def said(found: "Converted | Conversion") -> Said:
+    """Return what is to be said of a converted model."""
+    return ConvertedSaid(found) if isinstance(found, Converted) else ConversionSaid(found)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from dscost.devices.roofline import Ceilings, bound_of
-from dscost.notation.units import format_bytes, format_seconds
+from dscost.notation.units import counted, format_bytes, format_seconds
 from dscost.pages import Said
 from dscost.pages.page import Column, Page, Row, Sheet, View, filled
 from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
@@ -68,11 +68,7 @@ _RATE_UNITS = {
 
 def device_page(ceilings: Ceilings, kept: str | None) -> Page:
     """Return the page of a device."""
-    threads = (
-        ""
-        if ceilings.threads is None
-        else f", {ceilings.threads} thread{'s' * (ceilings.threads != 1)}"
-    )
+    threads = "" if ceilings.threads is None else f", {counted(ceilings.threads, 'thread')}"
     sheets = [
         _ceilings_sheet(ceilings),
         _landmark_sheet(ceilings),
@@ -181,18 +177,14 @@ def _closing(ceilings: Ceilings, kept: str | None) -> Iterator[str]:
         yield f"By its data sheet, not measured: {ceilings.source}."
         return
     versions = ", ".join(f"{name} {version}" for name, version in ceilings.versions.items())
-    yield f"Measured on {ceilings.measured_on} with {versions}" + (
-        f", kept in {kept}." if kept else "."
-    )
+    place = f", kept in {kept}" if kept else ""
+    yield f"Measured on {ceilings.measured_on} with {versions}{place}."
     if ceilings.rates:
+        off = ceilings.usual_error
         yield (
             "A layer is predicted to take the time per call and then, one after the other, those "
             "of its FLOPs, its activations and its weights at these speeds"
-            + (
-                f"; usually off by a factor of {ceilings.usual_error:.2f}."
-                if ceilings.usual_error
-                else "."
-            )
-            + " They are coefficients of a fit: nothing runs at one of them alone, so that it may "
+            f"{f'; usually off by a factor of {off:.2f}' if off else ''}. "
+            "They are coefficients of a fit: nothing runs at one of them alone, so that it may "
             "be above the peak or the memory."
         )

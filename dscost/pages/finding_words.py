@@ -94,11 +94,9 @@ def percent(value: Fraction, before: Fraction) -> str:
     >>> percent(Fraction(303), Fraction(300))
     '+1.00 %'
     """
-    return (
-        f"{float((value - before) / before):+.2%}".replace("%", " %").replace("-", "−")
-        if before
-        else "new"
-    )
+    if not before:
+        return "new"
+    return f"{float((value - before) / before):+.2%}".replace("%", " %").replace("-", "−")
 
 
 def finding_sentence(finding: Finding) -> str:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
+    counted,
     format_count,
     format_extent,
     format_factor,
@@ -157,13 +159,13 @@ def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]
             group[0] if len(group) == 1 else _block(name, group, report.blocks.get(name))
             for name, group in groups.items()
         ], []
-    counted = [_line(layer, report.skipped) for layer in report.layers if layer.cost.macs]
+    working = [_line(layer, report.skipped) for layer in report.layers if layer.cost.macs]
     free = [layer for layer in report.layers if not layer.cost.macs]
     if not free:
-        return counted, []
+        return working, []
     kinds = sorted({layer.type for layer in free})
-    name = f"({len(free)} layer{'s' if len(free) > 1 else ''} without MACs)"
-    return counted, [_added(name, _some_kinds(kinds), [_line(layer) for layer in free])]
+    name = f"({counted(len(free), 'layer')} without MACs)"
+    return working, [_added(name, _some_kinds(kinds), [_line(layer) for layer in free])]
 
 
 def _block(name: str, lines: Sequence[_Line], block: Block | None) -> _Line:
@@ -189,7 +191,7 @@ def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
     standard: int | None = None
     separable: int | None = None
     if trade and layer.name not in skipped:
-        standard, separable = trade["standard"].macs, trade["depthwise_separable"].macs
+        standard, separable = trade[STANDARD].macs, trade[SEPARABLE].macs
     elif layer.pair:
         # its pointwise layer stands in the pair; the gate of a squeeze-and-excite only goes when
         # the pair is made standard

@@ -3,30 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.reports.figures import COST_FIGURES, Cost
 from dscost.reports.records import Latency, Layer, Report, Speedup, Timing
 
 CSV_COLUMNS = (
-    "target",
-    "layer",
-    "type",
-    "op",
-    "variant",
-    "stage",
-    "calls",
-    "input_shape",
-    "output_shape",
-    *COST_FIGURES,
-    "reduction",
-    "setting",
-    "latency_median_s",
-    "latency_ci95_low_s",
-    "latency_ci95_high_s",
-    "latency_samples",
-    "speedup_median",
-    "speedup_ci95_low",
-    "speedup_ci95_high",
-    "verdict",
+    *("target", "layer", "type", "op", "variant", "stage", "calls", "input_shape", "output_shape"),
+    *(*COST_FIGURES, "reduction", "setting"),
+    *("latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s", "latency_samples"),
+    *("speedup_median", "speedup_ci95_low", "speedup_ci95_high", "verdict"),
 )
 
 
@@ -42,15 +27,12 @@ def rows_of(reports: Sequence[Report]) -> Iterator[dict[str, Any]]:
 
 def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
     setting, timing = next(iter(layer.latency.items()), ("", Timing()))
-    head = {
+    whole = {
         "target": report.target,
         "layer": layer.name,
         "type": layer.type,
         "op": layer.op,
         "calls": layer.calls,
-    }
-    whole = {
-        **head,
         "input_shape": _shape(layer.input_shape),
         "output_shape": _shape(layer.output_shape),
         "setting": setting,
@@ -59,35 +41,24 @@ def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
     for name, cost in layer.variants.items():
         output_shape = {"output_shape": _shape(layer.stages[name][-1].output_shape)}
         row = {**whole, **output_shape, "variant": name, **_cost(cost), **_latency(timing.of(name))}
-        if name != "standard":
+        if name != STANDARD:
             speedup = timing.speedup_of(name)
-            verdict = (
-                layer.verdict
-                if name == "depthwise_separable"
-                else speedup.verdict
-                if speedup
-                else None
-            )
-            row |= {
-                "reduction": layer.reduction_of(name).macs,
-                "verdict": verdict,
-                **_speedup(speedup),
-            }
+            verdict = speedup.verdict if speedup else None
+            if name == SEPARABLE:
+                verdict = layer.verdict
+            row |= {"reduction": layer.reduction_of(name).macs, **_speedup(speedup)}
+            row["verdict"] = verdict
         yield row
         stages = layer.stages[name]
         for stage in stages if len(stages) > 1 else ():
-            shapes = {
-                "input_shape": _shape(stage.input_shape),
-                "output_shape": _shape(stage.output_shape),
-            }
-            latency = _latency(timing.part(name, stage.name))
             yield {
                 **whole,
-                **shapes,
+                "input_shape": _shape(stage.input_shape),
+                "output_shape": _shape(stage.output_shape),
                 "variant": name,
                 "stage": stage.name,
                 **_cost(stage.cost),
-                **latency,
+                **_latency(timing.part(name, stage.name)),
             }
 
 

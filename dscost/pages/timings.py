@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from math import isclose
 
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
     format_difference,
@@ -15,7 +16,7 @@ from dscost.pages.wording import LATENCY, SPEEDUP, format_latency, format_speedu
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
 
-VARIANTS = {"standard": "standard", "depthwise_separable": "separable"}
+VARIANTS = {STANDARD: "standard", SEPARABLE: "separable"}
 """What settings are compared for, with the short titles of a narrow table."""
 
 
@@ -70,10 +71,9 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
         Column("best", "best for", 3, "left"),
     ]
     sizes = {key: _batch(key, own_batch) for key in timings}
-    best = {
-        name: _best(timings, sizes, name) for name in VARIANTS
-    }  # several, where the clock sees no difference
-    several = len(set(sizes.values())) > 1
+    # several, where the clock sees no difference
+    best = {name: _best(timings, sizes, name) for name in VARIANTS}
+    of_batches = len(set(sizes.values())) > 1
     rows = []
     for key, timing in timings.items():
         latencies = {short: timing.of(name) for name, short in VARIANTS.items()}
@@ -81,15 +81,15 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
             short: format_seconds(found.median_s) if found else UNKNOWN
             for short, found in latencies.items()
         }
-        separable = latencies["separable"]
+        separable, throughput = latencies["separable"], ""
+        if of_batches and separable:
+            throughput = f"{sizes[key] / separable.median_s:,.0f}"
         compiled = [found.compile_s for found in latencies.values() if found and found.compile_s]
         cells |= {
             "setting": key,
             "speedup": format_speedup(timing.speedup),
             "verdict": timing.speedup.verdict if timing.speedup else "",
-            "throughput": f"{sizes[key] / separable.median_s:,.0f}"
-            if several and separable
-            else "",
+            "throughput": throughput,
             "compiled": " + ".join(map(format_seconds, compiled)),
             "best": ", ".join(short for name, short in VARIANTS.items() if key in best[name]),
         }
@@ -111,15 +111,14 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     for key, timing in layer.latency.items():
         for name in layer.variants:
             latency, ratio = timing.of(name), timing.speedup_of(name)
+            compile_s = latency.compile_s if latency else None
             cells = {
                 "setting": key,
                 "variant": titles[name],
                 "latency": format_latency(latency),
-                "speedup": "" if name == "standard" else format_speedup(ratio),
+                "speedup": "" if name == STANDARD else format_speedup(ratio),
                 "verdict": ratio.verdict if ratio else "",
-                "compiled": format_seconds(latency.compile_s)
-                if latency and latency.compile_s
-                else "",
+                "compiled": format_seconds(compile_s) if compile_s else "",
             }
             rows.append(Row(cells))
     return Sheet(filled(columns, rows), rows)
@@ -248,29 +247,16 @@ def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     ]
     rows = []
     for device, found in layer.predictions.items():
-        standard = found.get("standard")
-        for name in (
-            name for name in layer.variants if name in found
-        ):  # a saved report may lack some
-            bound = found[name]
-            faster = (
-                standard.roofline_s / bound.roofline_s if standard and bound.roofline_s else None
-            )
-            faster = None if name == "standard" else faster
-            cells = {
-                "device": device,
-                "variant": titles[name],
-                "least": format_seconds(bound.roofline_s),
-            }
-            rows.append(
-                Row(
-                    {
-                        **cells,
-                        "bound": bound.bound,
-                        "speedup": format_factor(faster) if faster else "",
-                    }
-                )
-            )
+        standard = found.get(STANDARD)
+        for name in layer.variants:
+            if name not in found:  # a saved report may lack some
+                continue
+            bound, speedup = found[name], ""
+            if name != STANDARD and standard and standard.roofline_s and bound.roofline_s:
+                speedup = format_factor(standard.roofline_s / bound.roofline_s)
+            cells = {"device": device, "variant": titles[name], "bound": bound.bound}
+            cells |= {"least": format_seconds(bound.roofline_s), "speedup": speedup}
+            rows.append(Row(cells))
     return Sheet(columns, rows)
 
 
@@ -284,10 +270,10 @@ def devices_sheet(predictions: Mapping[str, Mapping[str, Bound]]) -> Sheet:
         Column("bound", "bound", 2, "left"),
         Column("speedup", "speedup of the bounds", 1),
     ]
-    own = any(_differ(found.get("as_is"), found.get("standard")) for found in predictions.values())
+    own = any(_differ(found.get("as_is"), found.get(STANDARD)) for found in predictions.values())
     rows = []
     for device, found in predictions.items():
-        standard, separable = found.get("standard"), found.get("depthwise_separable")
+        standard, separable = found.get(STANDARD), found.get(SEPARABLE)
         cells = {"device": device}
         as_is = found.get("as_is") if own or standard is None else None
         for key, bound in (("as_is", as_is), ("standard", standard), ("separable", separable)):

@@ -8,6 +8,7 @@ from typing import Any
 from dscost.budgets.findings import CheckResult, Finding, Passed
 from dscost.budgets.records import Entry
 from dscost.errors import DscostError
+from dscost.notation.units import counted
 from dscost.pages import Said
 from dscost.pages.finding_words import BOUNDS, bounded, finding_sentence, reasons
 from dscost.pages.findings import Judged, NotJudged
@@ -81,8 +82,8 @@ def summary(result: CheckResult) -> str:
     """Return the outcome in one line."""
     held = len(result.passed)
     parts = [
-        _counted(len(result.subjects), "model"),
-        f"{_counted(held, 'limit')} {'holds' if held == 1 else 'hold'}",
+        counted(len(result.subjects), "model"),
+        f"{counted(held, 'limit')} {'holds' if held == 1 else 'hold'}",
     ]
     levels = Counter(level_of(result, finding) for finding in result.findings)
     over = sum(level_of(result, one) == "error" and one.is_violation for one in result.findings)
@@ -96,12 +97,8 @@ def summary(result: CheckResult) -> str:
         (levels["warn"], "warning"),
         (levels["note"], "note"),
     ):
-        parts += [_counted(number, noun)] if number else []
+        parts += [counted(number, noun)] if number else []
     return f"{', '.join(parts)}."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def mark(result: CheckResult, finding: Finding) -> str:

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from math import isclose
 
 from dscost.layers.convolution import ConvSpec
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
+    counted,
     format_count,
     format_extent,
     format_factor,
@@ -16,8 +18,8 @@ from dscost.reports.records import Latency, Layer, Reduction, Report, Speedup
 
 VARIANT_TITLES = {
     "as_is": "as it is",
-    "standard": "standard",
-    "depthwise_separable": "depthwise-separable",
+    STANDARD: "standard",
+    SEPARABLE: "depthwise-separable",
 }
 """How a table calls the versions that every report has, in their order."""
 
@@ -85,14 +87,11 @@ def formula_lines(report: Report) -> list[str]:
         )
     titles = variant_titles(report)
     for name, ratio in layer.formula_ratios.items():
-        if name != "depthwise_separable":
+        if name != SEPARABLE:
             macs = layer.reduction_of(name).macs
             # where stages differ in their output positions the formula is one of weights
-            of = (
-                "weights and MACs"
-                if macs is not None and isclose(macs * ratio, 1, rel_tol=0.005)
-                else "weights"
-            )
+            is_of_macs = macs is not None and isclose(macs * ratio, 1, rel_tol=0.005)
+            of = "weights and MACs" if is_of_macs else "weights"
             lines.append(f"{titles[name]}: by its formula {_ratio(ratio, of)}")
     return lines
 
@@ -100,7 +99,7 @@ def formula_lines(report: Report) -> list[str]:
 def layer_sentence(report: Report, pending: bool) -> str:
     """Return in words what swapping one layer comes to, and which variants it does not have."""
     (layer,) = report.layers
-    variants = [name for name in layer.variants if name != "standard"]
+    variants = [name for name in layer.variants if name != STANDARD]
     sentences = []
     if len(variants) == 1:
         sentences.append(_one_variant(report, variants[0], pending))
@@ -165,7 +164,7 @@ def model_sentences(report: Report) -> list[str]:
     sentences = []
     if pairs and totals.as_is.macs:
         sentences.append(
-            f"{_counted(pairs, 'depthwise-separable pair')}: "
+            f"{counted(pairs, 'depthwise-separable pair')}: "
             "made of standard convolutions it would need "
             f"{format_count(totals.standard.macs)} MACs "
             f"instead of {format_count(totals.as_is.macs)}, "
@@ -182,7 +181,7 @@ def model_sentences(report: Report) -> list[str]:
         if format_factor(saved.macs) == format_factor(saved.params) == "1.00×":
             comes_to = ", which saves nothing (1.00×)"
         sentences.append(
-            f"{_counted(swappable, 'convolution')} could be depthwise-separable{comes_to}."
+            f"{counted(swappable, 'convolution')} could be depthwise-separable{comes_to}."
         )
     if not any(_has_spatial(layer) for layer in report.layers):
         sentences.append("This model has no convolution larger than 1×1.")
@@ -204,7 +203,7 @@ def model_sentences(report: Report) -> list[str]:
     ]
     if losing:
         sentences.append(
-            f"The swap makes {_counted(len(losing), 'layer')} slower: {_named(losing)}."
+            f"The swap makes {counted(len(losing), 'layer')} slower: {_named(losing)}."
         )
     return sentences
 
@@ -257,15 +256,9 @@ def _times(factor: float | None, of: str) -> str:
         return f"an unknown factor of {of}"
     if format_factor(factor) == "1.00×":
         return f"about as many {of}"
-    return (
-        f"{format_factor(factor)} fewer {of}"
-        if factor > 1
-        else f"{format_factor(1 / factor)} more {of}"
-    )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    if factor > 1:
+        return f"{format_factor(factor)} fewer {of}"
+    return f"{format_factor(1 / factor)} more {of}"
 
 
 def _named(layers: Sequence[Layer], at_most: int = 4) -> str:

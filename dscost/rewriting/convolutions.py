@@ -14,9 +14,9 @@ from torch.nn.utils.weight_norm import WeightNorm
 from dscost.errors import SpecError
 from dscost.foreign.parts import each_parameter, each_tensor
 from dscost.layers.convolution import ConvSpec, Shape
-from dscost.modules.building import CONV_CLASSES
+from dscost.modules.convs import CONVS
 
-CONVOLUTIONS = tuple(CONV_CLASSES.values())
+CONVOLUTIONS = tuple(CONVS.values())
 """torch's classes, over one to three spatial dimensions."""
 
 OF_WEIGHTS = (WeightNorm, SpectralNorm, BasePruningMethod)

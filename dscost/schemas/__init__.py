@@ -1,4 +1,4 @@
-"""JSON Schema (draft-07) of what dscost reads and writes, made from the types and tables that read and write it.
+"""JSON Schema (draft-07) of what dscost reads and writes, made from what reads and writes it.
 
 | name | of |
 | --- | --- |
@@ -7,6 +7,8 @@
 | `comparison` | the JSON of `dscost compare` |
 | `conversion` | the JSON of `dscost convert` |
 | `architecture` | a network as YAML |
+| `device` | a device as YAML |
+| `plan` | the plan of a conversion as YAML |
 """
 
 from collections.abc import Mapping
@@ -18,13 +20,15 @@ from dscost.errors import UnknownNameError
 __all__ = ["SCHEMAS", "schema"]
 
 SCHEMAS: Mapping[str, str] = {
-    "budget": "dscost.schemas.of_budgets",
-    "report": "dscost.schemas.of_reports",
-    "comparison": "dscost.schemas.of_comparisons",
-    "conversion": "dscost.schemas.of_conversions",
-    "architecture": "dscost.schemas.of_architectures",
+    "budget": "dscost.schemas.of_files:budget",
+    "report": "dscost.schemas.of_reports:schema",
+    "comparison": "dscost.schemas.of_comparisons:schema",
+    "conversion": "dscost.schemas.of_conversions:schema",
+    "architecture": "dscost.schemas.of_files:architecture",
+    "device": "dscost.schemas.of_files:device",
+    "plan": "dscost.schemas.of_files:plan",
 }
-"""The module whose `schema()` makes each."""
+"""The module and the function that make each."""
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
@@ -40,5 +44,6 @@ def schema(name: str) -> dict[str, Any]:
     """
     if name not in SCHEMAS:
         raise UnknownNameError("schema", name, SCHEMAS)
-    found: dict[str, Any] = import_module(SCHEMAS[name]).schema()
+    module, _, function = SCHEMAS[name].partition(":")
+    found: dict[str, Any] = getattr(import_module(module), function)()
     return {"$schema": DRAFT, **found}

@@ -1,4 +1,4 @@
-"""Measuring: an engine that compares callables, the statistics of its samples, and the machine it runs on."""
+"""Measuring: an engine that compares callables, statistics of its samples, and the machine."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -136,7 +136,8 @@ class TimingOptions(_Options):
             )
         if not 0 < self.precision <= 1:
             raise InputError(
-                f"the precision must be above 0 % and at most 100 %, found {100 * self.precision:g} %"
+                "the precision must be above 0 % and at most 100 %, "
+                f"found {100 * self.precision:g} %"
             )
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise InputError(f"threads must be between 1 and {MAX_THREADS}, found {self.threads}")

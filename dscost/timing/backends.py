@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def backend_of(conv: nn.Module, x: Tensor) -> str | None:
-    """Return the name of the backend that torch selects, such as `Mkldnn` or `Slow2d`; `None` where it does not tell.
+    """Return the backend that torch selects, such as `Mkldnn`; `None` where it does not tell.
 
     Args:
         conv: `nn.Conv1d`, `Conv2d` or `Conv3d`.

@@ -1,4 +1,4 @@
-"""What a device can do: measured by `dscost.timing.calibration`, kept for a month in the user's cache folder."""
+"""What a device can do: measured by `calibration`, kept for a month in the user's cache folder."""
 
 import json
 import os
@@ -15,9 +15,10 @@ from dscost.errors import DscostError, OutputError
 from dscost.files import write_whole
 from dscost.reports.records import Noise
 from dscost.timing import MEMORY_FORMATS, Progress, TimingOptions
-from dscost.timing.calibration import POINTS, LiveDevice, live_device, measured
+from dscost.timing.calibration import POINTS, measured
 from dscost.timing.cuda import fixed_flags
 from dscost.timing.engine import Clock
+from dscost.timing.live_device import LiveDevice, live_device
 from dscost.timing.machine import Watch, default_threads, keep_freed_memory, quiet_torch
 
 METHOD = 1
@@ -85,7 +86,7 @@ def this_device(
     refresh: bool = False,
     progress: Progress | None = None,
 ) -> Found:
-    """Return all that is known of what a device of this machine can do, measured where it is not known.
+    """Return all that a device of this machine can do, measured where it is not known.
 
     Args:
         device: `cpu` or `cuda`.
@@ -164,7 +165,7 @@ def cache_folder(
     environment: Mapping[str, str] = os.environ,
     home: Path | None = None,
 ) -> Path | None:
-    """Return where ceilings are kept below the user's cache folder, or `None` where the system names none.
+    """Return where ceilings are kept in the user's cache folder, or `None` where there is none.
 
     Source:
         XDG Base Directory Specification 0.8: a path that is not absolute is to be ignored.
@@ -186,7 +187,7 @@ def cache_folder(
 
 
 def is_fresh(kept: Ceilings, live: LiveDevice, today: date) -> bool:
-    """Whether ceilings were measured on this very device, with these versions, and not too long ago."""
+    """Whether ceilings were measured on this device, with these versions, not too long ago."""
     try:
         age = (today - date.fromisoformat(kept.measured_on or "")).days
     except ValueError:

@@ -44,7 +44,7 @@ def cpu_pressure(path: Path = Path("/proc/pressure/cpu")) -> float | None:
 
 
 def processor_ticks(path: Path = Path("/proc/stat")) -> tuple[int, int] | None:
-    """Return how many ticks of all processors were stolen by other guests of the host, and all of them."""
+    """Return how many ticks of all processors other guests of the host stole, and all ticks."""
     try:
         line = path.read_text(encoding="ascii").splitlines()[0]
         name, *fields = line.split()

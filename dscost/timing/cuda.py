@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from dscost.timing.engine import Block, Call
+from dscost.timing.engine import Call
+from dscost.timing.samples import Block
 
 LEAST_CLOCK = 0.75
 """Samples under this share of the largest clock are left out."""
@@ -69,7 +70,8 @@ def _repeat(call: Call, count: int) -> None:
 
 
 def _marked(call: Call) -> tuple[Any, Any]:
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    event: Any = torch.cuda.Event
+    start, end = event(enable_timing=True), event(enable_timing=True)
     start.record()
     call()
     end.record()
@@ -77,7 +79,7 @@ def _marked(call: Call) -> tuple[Any, Any]:
 
 
 def _flusher() -> Call:
-    """Return a call that fills the second-level cache with something else; it writes exactly its size."""
+    """Return a call that fills the second-level cache with something else, exactly its size."""
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     size = int(getattr(properties, "L2_cache_size", 0)) or L2_BYTES
     buffer = torch.empty(size, dtype=torch.uint8, device="cuda")
@@ -110,21 +112,22 @@ def replayed(call: Call) -> Call:
 
 @contextmanager
 def fixed_flags() -> Iterator[Mapping[str, str]]:
-    """Fix what speed depends on, give it in words, and put it back: no TF32, cuDNN picks its fastest kernel."""
+    """Fix what speed depends on, yield it in words, and put it back: no TF32, cuDNN's benchmark."""
     cudnn = torch.backends.cudnn
     flags: list[tuple[Any, str, Any]] = [*_tf32_flags(), (cudnn, "benchmark", True)]
     before = [getattr(owner, name) for owner, name, _ in flags]
     try:
         for owner, name, value in flags:
             setattr(owner, name, value)
-        yield {"tf32": "off", "cudnn.benchmark": "on", "cudnn": str(cudnn.version())}  # type: ignore[no-untyped-call]
+        version: Any = cudnn.version
+        yield {"tf32": "off", "cudnn.benchmark": "on", "cudnn": str(version())}
     finally:
         for (owner, name, _), value in zip(flags, before, strict=True):
             setattr(owner, name, value)
 
 
 def _tf32_flags() -> list[tuple[Any, str, Any]]:
-    """Return the flags of TF32 and their values without it; torch has two ways, which it does not let one mix."""
+    """Return the flags of TF32 and their values without it; torch lets nobody mix its two ways."""
     matmul: Any = torch.backends.cuda.matmul
     cudnn: Any = torch.backends.cudnn
     try:
@@ -145,7 +148,7 @@ _NVML_SM_CLOCK = 1
 
 
 class Nvml:
-    """The clock of a device by the driver's own library; `None` everywhere where that is missing."""
+    """The clock of a device by the driver's own library; `None` where that is missing."""
 
     def __init__(self, uuid: str | None = None, library: str = "libnvidia-ml.so.1") -> None:
         self._nvml: Any = None

@@ -20,7 +20,7 @@ _KEPT_BYTES = 1 << 30
 
 
 def default_threads(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
-    """Return one less than the physical cores this process may use, at least 1: one is left for everything else."""
+    """Return one less than the physical cores this process may use, at least 1; others need one."""
     usable = usable_cores()
     return max(1, min(usable, physical_cores(cpuinfo) or usable) - 1)
 
@@ -38,7 +38,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def _granted_cores(folder: Path) -> float | None:
-    """Return the processor time that a container has per second, or `None` where nothing limits it."""
+    """Return the processor time that a container has per second; `None` where nothing limits it."""
     quota, period, *_ = [*" ".join(_lines(folder / "cpu.max")).split(), "", ""]
     return (
         int(quota) / int(period)
@@ -90,7 +90,7 @@ class Watch:
         self.load, self.pressure, self._ticks = load(), cpu_pressure(), processor_ticks()
 
     def figures(self) -> Mapping[str, tuple[float | None, float]]:
-        """Return by kind of `Noise` what was found, `None` where the system does not tell, and what is in order."""
+        """Return by kind of `Noise` what was found, `None` if unknown, and what is in order."""
         return {
             "load": (self.load, usable_cores()),
             "cpu_pressure": (self.pressure, MOST_PRESSURE),
@@ -122,7 +122,7 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def every_module_compiled() -> Iterator[None]:
-    """Let torch.compile make new code for every module: by default it gives up after a few of one class, silently."""
+    """Let torch.compile make code for every module: by default it silently stops after a few."""
     import torch._dynamo.config as config
 
     name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
@@ -153,7 +153,7 @@ _MOST_HEAP_BLOCK = 32 << 20
 
 @contextmanager
 def quiet_torch(threads: int, seed: int) -> Iterator[None]:
-    """Run inference on a fixed number of threads with fixed random numbers, and put torch back as it was."""
+    """Run inference with fixed threads and random numbers, and put torch back as it was."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -177,7 +177,7 @@ def quiet_torch(threads: int, seed: int) -> Iterator[None]:
 
 @contextmanager
 def _without_modes() -> Iterator[None]:
-    """Leave the caller's modes: with a default device nothing would be where it is to be, and a counter takes time."""
+    """Leave the caller's modes: a default device moves what is placed, and a counter takes time."""
     with _disable_current_modes(), ExitStack() as stack:
         for _ in range(torch._C._len_torch_function_stack()):
             stack.enter_context(_pop_mode_temporarily())

@@ -49,8 +49,8 @@ def regime_spread(quartets_by_round: Sequence[Sequence[float]]) -> float | None:
     it.
 
     Args:
-        quartets_by_round: Logarithms of ratios; rounds of a single quartet say nothing of the spread
-            within.
+        quartets_by_round: Logarithms of ratios; rounds of a single quartet say nothing of the
+            spread within.
     """
     several = [quartets for quartets in quartets_by_round if len(quartets) > 1]
     if len(several) < 2:
@@ -73,7 +73,7 @@ def t_half_width(values: Sequence[float]) -> float:
 
 
 def median_interval(ordered: Sequence[float]) -> tuple[float, float] | None:
-    """Return an interval that holds the median with at least 95 %, or `None` for fewer than six values.
+    """Return an interval that holds the median with at least 95 %; `None` for under six values.
 
     The bounds are the innermost pair of order statistics whose binomial coverage suffices; above
     100 values their ranks come from the normal approximation.

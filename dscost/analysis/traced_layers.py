@@ -1,0 +1,287 @@
+"""A trace → its layers and totals, with what both directions of the trade would cost."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
+from math import prod
+
+from dscost.layers.convolution import Shape
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, Convs, formula_ratio
+from dscost.networks.network import stage_costs
+from dscost.networks.swaps import Swap, reading_input
+from dscost.reports.figures import (
+    Cost,
+    chain_cost,
+    cost_of_calls,
+    made_of,
+    summed,
+    weights_cost,
+)
+from dscost.reports.records import (
+    Layer,
+    Operator,
+    Stage,
+    Totals,
+)
+from dscost.tracing import Arguments, Event, Parameter, Trace
+from dscost.tracing.sparse import nbytes_of
+
+# -- operators
+
+
+def costs_of(traced: Trace) -> list[Cost]:
+    """Return what each operator costs, with those weights that it is the first to read.
+
+    First in time, not by layers: a layer may run before and after others that share its weights.
+    """
+    left = {parameter.name: parameter for parameter in traced.parameters}
+    return [
+        _cost_of(event, [left.pop(name) for name in event.weights if name in left])
+        for event in traced.events
+    ]
+
+
+def _cost_of(event: Event, weights: Sequence[Parameter]) -> Cost:
+    is_layer = event.macs and ("conv" in event.operator or "linear" in event.operator)
+    return Cost(
+        params=sum(one.numel for one in weights) if weights else 0,
+        macs=event.macs,
+        weight_bytes=sum(one.nbytes for one in weights) if weights else 0,
+        input_bytes=event.input_bytes,
+        output_bytes=event.output_bytes,
+        traffic_bytes=event.traffic_bytes,
+        activations=prod(event.output_shape) if is_layer else 0,
+    )
+
+
+def _weights_cost(parameters: Collection[Parameter]) -> Cost:
+    return weights_cost(sum(one.numel for one in parameters), sum(one.nbytes for one in parameters))
+
+
+# -- totals
+
+
+def totals_of(
+    traced: Trace, costs: Sequence[Cost], arguments: Arguments, swaps: Sequence[Swap]
+) -> Totals:
+    """Return what a model costs as it is and with swaps written both ways.
+
+    Args:
+        traced: The model.
+        costs: Of its operators, see `costs_of`.
+        arguments: That it ran on.
+        swaps: What is written both ways.
+    """
+    events = summed(costs)
+    as_is = made_of(calls=events, weights=_weights_cost(traced.parameters), ends=events)._replace(
+        input_bytes=sum(map(nbytes_of, arguments.tensors)), output_bytes=traced.output_bytes
+    )
+    standard, separable = (_version(traced, costs, as_is, swaps, name) for name in BOTH_WAYS)
+    return Totals(as_is, standard, separable)
+
+
+def _version(
+    traced: Trace, costs: Sequence[Cost], as_is: Cost, swaps: Sequence[Swap], variant: str
+) -> Cost:
+    """Return the cost with every swap written as `variant`: what goes off, and what comes on."""
+    due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
+    if not due:
+        return as_is
+    events = traced.events
+    gone = _with_computed_weights(events, due)
+    kept = {name for at, event in enumerate(events) if at not in gone for name in event.weights}
+    lost = {name for at in gone for name in events[at].weights} - kept
+    new = _cost_of_swaps(events, due, variant)
+    gone_weights = _weights_cost([one for one in traced.parameters if one.name in lost])
+    return made_of(
+        calls=as_is - summed(costs[at] for at in gone) + new,
+        weights=as_is - gone_weights + new,
+        ends=as_is,
+    )
+
+
+def _cost_of_swaps(events: Sequence[Event], swaps: Sequence[Swap], variant: str) -> Cost:
+    """Return what swaps cost when written as `variant`; weights that they share count once."""
+    costs = [
+        chain_cost([stage.cost for stage in _stages_of(events, swap, variant)]) for swap in swaps
+    ]
+    return cost_of_calls(costs, [_weights_of(events, swap) for swap in swaps])
+
+
+def _with_computed_weights(events: Sequence[Event], swaps: Sequence[Swap]) -> set[int]:
+    """Return the positions of swaps and of what computes their weights, as weight norm does."""
+    gone = {at for swap in swaps for at in swap.positions}
+    firsts = {swap.positions[0] for swap in swaps}
+    # the first that a swap reads is its input
+    waiting = [
+        source for at in gone for source in events[at].sources[at in firsts :] if source not in gone
+    ]
+    reads_input = reading_input(events) if waiting else []
+    while waiting:
+        at = waiting.pop()
+        if at >= 0 and at not in gone and not reads_input[at]:
+            gone.add(at)
+            waiting += events[at].sources
+    return gone
+
+
+def _weights_of(events: Sequence[Event], swap: Swap) -> tuple[object, ...]:
+    """Return what tells the weights of a swap apart: their names, or who computes them."""
+    kernels: list[object] = []
+    for at in swap.positions:
+        event = events[at]
+        if (event.conv or at == swap.positions[-1]) and len(event.operands) > 1:
+            kernel = event.kernel
+            kernels.append(
+                kernel
+                if isinstance(kernel, str)
+                else (event.module, kernel if not event.module else None)
+            )
+    return tuple(kernels)
+
+
+def _stages_of(events: Sequence[Event], swap: Swap, variant: str) -> tuple[Stage, ...]:
+    first = events[swap.positions[0]]
+    is_complex = first.unusual == "complex"
+    return _stages(swap.convs(variant), first.batched_input_shape, first.element_bytes, is_complex)
+
+
+@lru_cache(maxsize=8192)
+def _stages(convs: Convs, shape: Shape, element_bytes: int, is_complex: bool) -> tuple[Stage, ...]:
+    stages = stage_costs(convs, shape, element_bytes)
+    return tuple(map(_of_complex_products, stages)) if is_complex else stages
+
+
+def _of_complex_products(stage: Stage) -> Stage:
+    """Return a stage whose multiply-accumulates are complex: four real ones each."""
+    return stage._replace(cost=stage.cost._replace(macs=4 * stage.cost.macs))
+
+
+# -- layers
+
+
+def layers_of(traced: Trace, costs: Sequence[Cost], swaps: Sequence[Swap]) -> Iterable[Layer]:
+    """Yield a layer for every module that ran an operator or owns a parameter, in running order."""
+    by_module: dict[str, list[int]] = {}
+    for position, event in enumerate(traced.events):
+        by_module.setdefault(event.module, []).append(position)
+    first_of: dict[str, list[Swap]] = {}
+    pair_of: dict[int, str] = {}
+    ends: set[int] = set()
+    for swap in swaps:
+        name = traced.events[swap.positions[0]].module
+        first_of.setdefault(name, []).append(swap)
+        if swap.is_pair:
+            pair_of |= dict.fromkeys(swap.positions, name)
+            ends.add(swap.positions[-1])
+    for module, positions in by_module.items():
+        events = [traced.events[at] for at in positions]
+        of_events = [costs[at] for at in positions]
+        layer = _layer(traced, module, events, of_events)
+        if len(events) > 1:
+            layer = layer._replace(operators=_operators(events, of_events))
+        if pair_of:
+            # a convolution that pads its input by itself belongs to its pair: what counts is what
+            # multiplies
+            deciding = [at for at in positions if traced.events[at].macs] or positions
+            if all(at in pair_of for at in deciding):
+                layer = layer._replace(
+                    pair=pair_of[deciding[0]], ends_pair=any(at in ends for at in positions)
+                )
+        trades = first_of.get(module)
+        yield layer if trades is None else _with_trade(layer, traced.events, trades)
+    read = {name for event in traced.events for name in event.weights}
+    unread: dict[str, list[Parameter]] = {}
+    for parameter in traced.parameters:
+        if parameter.name not in read:
+            unread.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
+    for module, own in unread.items():
+        yield _idle_layer(traced, module, _weights_cost(own))
+
+
+def _operators(events: Sequence[Event], costs: Sequence[Cost]) -> tuple[Operator, ...]:
+    """Return what a layer's events compute, in the order of first runs; nothing if one thing."""
+    together: dict[object, list[int]] = {}
+    for at, event in enumerate(events):
+        if event.macs or event.conv is not None:
+            together.setdefault((event.op, event.conv), []).append(at)
+    if len(together) < 2:
+        return ()
+    return tuple(
+        _operator([events[at] for at in group], [costs[at] for at in group])
+        for group in together.values()
+    )
+
+
+def _operator(events: Sequence[Event], costs: Sequence[Cost]) -> Operator:
+    return Operator(events[0].op, events[0].conv, len(events), chain_cost(costs))
+
+
+def _layer(traced: Trace, module: str, events: Sequence[Event], costs: Sequence[Cost]) -> Layer:
+    heaviest = first = events[0]
+    conv, cost, output_shape = first.conv, chain_cost(costs), first.output_shape
+    if len(events) > 1:
+        heaviest = max(events, key=lambda event: event.macs)
+        convs = {event.conv for event in events if event.conv is not None}
+        conv = convs.pop() if len(convs) == 1 else None
+        last, output_shape = _first_result(traced, module, events[-1])
+        cost = cost._replace(output_bytes=last.output_bytes)
+    return Layer(
+        module,
+        traced.types[module],
+        heaviest.op,
+        traced.calls.get(module, 1),
+        conv,
+        first.input_shape,
+        output_shape,
+        cost,
+    )
+
+
+def _first_result(traced: Trace, module: str, last: Event) -> tuple[Event, Shape]:
+    """Return what made the first result that a module returns, and the shape of that.
+
+    Of a module that returns one tensor, or what another module made, its last event tells.
+    """
+    shape, at = traced.returned.get(module, ((), -1))
+    if 0 <= at < len(traced.events) and traced.events[at].module == module:
+        return traced.events[at], shape
+    return last, last.output_shape
+
+
+def _idle_layer(traced: Trace, module: str, cost: Cost) -> Layer:
+    calls = traced.calls.get(module, 0)
+    return Layer(module, traced.types.get(module, ""), "idle", calls, None, (), (), cost)
+
+
+def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
+    """Return the layer with the costs of the swaps it begins, written both ways, over all calls."""
+    weights = [_weights_of(events, swap) for swap in swaps]
+    first = swaps[0]
+    pairs, others = _numbers(swaps, weights)
+    return layer._replace(
+        variants={name: _cost_of_swaps(events, swaps, name) for name in BOTH_WAYS},
+        stages={name: _stages_of(events, first, name) for name in BOTH_WAYS},
+        formula_ratio=formula_ratio(first.standard, first.depth_multiplier),
+        separable_pairs=pairs,
+        could_be_separable=others,
+    )
+
+
+def _numbers(swaps: Sequence[Swap], weights: Sequence[object]) -> tuple[int, int]:
+    """Return how many pairs and other swaps there are; one that runs twice counts once."""
+    distinct = dict(zip(weights, swaps, strict=True)).values()
+    pairs = sum(swap.is_pair for swap in distinct)
+    return pairs, len(distinct) - pairs
+
+
+def counting_swaps(
+    layers: Iterable[Layer], events: Sequence[Event], swaps: Sequence[Swap]
+) -> Iterator[Layer]:
+    """Yield layers with the numbers of the swaps they begin, without what those would cost."""
+    beginning: dict[str, list[Swap]] = {}
+    for swap in swaps:
+        beginning.setdefault(events[swap.positions[0]].module, []).append(swap)
+    for layer in layers:
+        own = beginning.get(layer.name, [])
+        pairs, others = _numbers(own, [_weights_of(events, swap) for swap in own])
+        yield layer._replace(separable_pairs=pairs, could_be_separable=others)

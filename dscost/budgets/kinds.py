@@ -1,0 +1,127 @@
+"""What a rule can ask of a layer beside its name, and what a baseline keeps of that in a line."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dscost.errors import InputError
+from dscost.layers.convolution import ConvSpec
+from dscost.reports.records import Layer
+
+
+class ConvFacts(NamedTuple):
+    """What a condition may ask of a convolution; of several sides the largest."""
+
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int
+    dilation: int
+    groups: int
+    bias: int
+
+    @classmethod
+    def of(cls, conv: ConvSpec) -> "ConvFacts":
+        """Return the facts of a convolution."""
+        sides = max(conv.kernel_size), max(conv.stride), max(conv.dilation)
+        return cls(conv.in_channels, conv.out_channels, *sides, conv.groups, int(conv.bias))
+
+
+FIELDS = ConvFacts._fields
+"""What a condition may name."""
+
+
+class Part(NamedTuple):
+    """One of several operators that a layer runs.
+
+    Args:
+        op: What it computes.
+        conv: Of the convolution, if it is one.
+        params: Its weights.
+        macs: Of all its calls.
+    """
+
+    op: str
+    conv: ConvFacts | None
+    params: int = 0
+    macs: int = 0
+
+    def __str__(self) -> str:
+        """Write it in one line."""
+        return f"{self.op}{_bracketed(self.conv)} params={self.params} macs={self.macs}"
+
+
+class Kind(NamedTuple):
+    """What a selector can ask of a layer beside its name.
+
+    Args:
+        type: Its class.
+        op: What it computes.
+        conv: Of the convolution, if it is one.
+        parts: What it computes where that are several things.
+    """
+
+    type: str
+    op: str
+    conv: ConvFacts | None = None
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def of(cls, layer: Layer) -> "Kind":
+        """Return the kind of a layer."""
+        parts = tuple(
+            Part(one.op, _facts(one.conv), one.cost.params, one.cost.macs)
+            for one in layer.operators
+        )
+        return cls(layer.type, layer.op, _facts(layer.conv), parts)
+
+    def __str__(self) -> str:
+        """Write it in one line, which `parse_kind` reads."""
+        parts = f" ({'; '.join(map(str, self.parts))})" if self.parts else ""
+        return f"{self.op} {self.type}{_bracketed(self.conv)}{parts}"
+
+
+def _facts(conv: ConvSpec | None) -> ConvFacts | None:
+    return None if conv is None else ConvFacts.of(conv)
+
+
+def _bracketed(facts: ConvFacts | None) -> str:
+    return (
+        ""
+        if facts is None
+        else f"[{','.join(f'{name}={value}' for name, value in facts._asdict().items())}]"
+    )
+
+
+_FACTS = rf"(?:\[{','.join(f'{name}=([0-9]+)' for name in FIELDS)}\])?"
+_PART = rf"(\w*){_FACTS} params=([0-9]+) macs=([0-9]+)"
+_ANY_PART = re.sub(r"\((?!\?)", "(?:", _PART)
+_KIND = re.compile(
+    rf"(?P<op>[^ ]*) (?P<type>.*?){_FACTS}(?P<parts> \({_ANY_PART}(?:; {_ANY_PART})*\))?", re.DOTALL
+)
+
+
+def parse_kind(text: str) -> Kind:
+    """Return the kind that a text stands for.
+
+    Raises:
+        InputError: It is none.
+
+    >>> parse_kind("linear Linear")
+    Kind(type='Linear', op='linear', conv=None, parts=())
+    """
+    found = _KIND.fullmatch(text)
+    if found is None:
+        raise InputError(f"expected an operation and a type, found '{text}'")
+    facts = found.groups()[2 : 2 + len(FIELDS)]
+    parts = tuple(_part(one) for one in re.finditer(_PART, found["parts"] or ""))
+    return Kind(found["type"], found["op"], _read_facts(facts), parts)
+
+
+def _part(found: re.Match[str]) -> Part:
+    op, *facts, params, macs = found.groups()
+    return Part(op, _read_facts(facts), int(params), int(macs))
+
+
+def _read_facts(facts: Sequence[str | None]) -> ConvFacts | None:
+    return None if facts[0] is None else ConvFacts(*(int(fact or 0) for fact in facts))

@@ -1,0 +1,49 @@
+"""torch's own modules of convolutions and activations, as specs describe them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from dscost.layers.convolution import ConvSpec
+from dscost.layers.others import ActivationSpec
+
+CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+"""torch's convolution over so many spatial dimensions."""
+
+
+def conv_of(spec: ConvSpec, factory_kwargs: Mapping[str, Any]) -> Any:
+    """Return torch's convolution of a spec.
+
+    Args:
+        spec: What it computes.
+        factory_kwargs: `device` and `dtype` of its weights, as torch's modules take them.
+    """
+    make: Any = CONVS[len(spec.kernel_size)]
+    return make(
+        spec.in_channels,
+        spec.out_channels,
+        spec.kernel_size,
+        stride=spec.stride,
+        padding=spec.padding,
+        dilation=spec.dilation,
+        groups=spec.groups,
+        bias=spec.bias,
+        padding_mode=spec.padding_mode,
+        **factory_kwargs,
+    )
+
+
+def activation_of(spec: ActivationSpec, channels: int, *, inplace: bool) -> nn.Module:
+    """Return torch's activation of a spec.
+
+    Args:
+        spec: Which it is.
+        channels: The dimension of the channels, over which a softmax goes.
+        inplace: Whether it may overwrite its input, where torch has it so.
+    """
+    options: dict[str, Any] = {"inplace": inplace} if spec.can_overwrite else {}
+    if spec.kind == "softmax":
+        options = {"dim": channels}
+    module: nn.Module = getattr(nn, spec.type)(**options)
+    return module
