@@ -23,8 +23,9 @@ from dscost.analysis import count_layer
 from dscost.devices.roofline import Ceilings, Prediction, predict
 from dscost.modules.building import build_stages, placed, random_input
 from dscost.reports.records import Layer, Stage
-from dscost.timing.calibration import live_device, measured
+from dscost.timing.calibration import measured
 from dscost.timing.engine import Call, Case, compare
+from dscost.timing.live_device import live_device
 from dscost.timing.machine import cpu_name, keep_freed_memory, load, quiet_torch
 
 SHAPES = [  # channels in and out, kernel, stride, size

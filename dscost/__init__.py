@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from dscost.rendering import register_renderer
     from dscost.reports.records import Report
     from dscost.tracing.rules import register_formula
-
-__version__ = "0.1.0"
+    from dscost.version import __version__
 
 __all__ = [
     "CheckResult",
@@ -54,10 +53,12 @@ __all__ = [
     "update_baseline",
     "verify",
 ]
-"""What is stable, together with `dscost.nn` and, for one release, `dscost.specs`: what else there is
-may be another tomorrow."""
+"""What is stable, with what `dscost.nn`, `dscost.pages` and `dscost.specs` have in their `__all__`.
+
+Everything else may be another tomorrow; `dscost.specs` is kept for one release."""
 
 _HOMES = {
+    "__version__": "dscost.version",
     "CheckResult": "dscost.budgets.findings",
     "Comparison": "dscost.comparing.differences",
     "ConvSpec": "dscost.layers.convolution",

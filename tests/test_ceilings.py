@@ -14,27 +14,32 @@ from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
 from dscost.reports.figures import Cost
 from dscost.reports.records import Noise
-from dscost.timing import calibration, machine
 from dscost.timing import ceilings as kept_ceilings
+from dscost.timing import live_device as live_device_module
+from dscost.timing import machine
 from dscost.timing.calibration import (
-    LEAST_ARRAY_BYTES,
-    LLC_BYTES,
-    MOST_ARRAY_BYTES,
     PEAK_EVERY,
     PEAKS,
     POINTS,
     TURNS,
-    LiveDevice,
     Sample,
     Triad,
     in_turns,
-    last_level_cache_bytes,
-    live_device,
     measured,
     rate_of,
 )
 from dscost.timing.ceilings import METHOD, Found, Wanted, cache_folder, find_ceilings, is_fresh
-from dscost.timing.engine import Block, Call
+from dscost.timing.cuda import CudaTimer
+from dscost.timing.engine import Call
+from dscost.timing.live_device import (
+    LEAST_ARRAY_BYTES,
+    LLC_BYTES,
+    MOST_ARRAY_BYTES,
+    LiveDevice,
+    last_level_cache_bytes,
+    live_device,
+)
+from dscost.timing.samples import Block
 
 TODAY = date(2026, 11, 20)
 MIB = 1 << 20
@@ -349,13 +354,13 @@ def test_a_system_that_tells_nothing_of_its_caches_gets_a_sane_size(tmp_path: Pa
 
 
 def test_without_cuda_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "why_no_cuda", lambda: "torch finds no CUDA device")
+    monkeypatch.setattr(live_device_module, "why_no_cuda", lambda: "torch finds no CUDA device")
     with pytest.raises(UnavailableError, match=r"^torch finds no CUDA device$"):
         live_device("cuda", "float32", 1, lambda: 0.0)
 
 
 def test_a_cuda_device_is_measured_on_itself_by_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "why_no_cuda", lambda: None)
+    monkeypatch.setattr(live_device_module, "why_no_cuda", lambda: None)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda index: SimpleNamespace(L2_cache_size=50 * MIB)
@@ -370,7 +375,7 @@ def test_a_cuda_device_is_measured_on_itself_by_events(monkeypatch: pytest.Monke
         50 * MIB,
     )
     assert live.array_bytes == 200 * MIB
-    assert isinstance(live.timer, calibration.CudaTimer)
+    assert isinstance(live.timer, CudaTimer)
     found = measured(live._replace(place="meta", timer=FakeTimer()), ["channels_last"])
     assert found.flops_per_s == pytest.approx(2 * 8192**3 / 1e-3)
     assert (found.device, found.threads, found.dtype) == ("cuda", None, "float16")

@@ -16,7 +16,7 @@ from dscost.errors import UnavailableError
 from dscost.layers.convolution import conv2d
 from dscost.reports.figures import Cost
 from dscost.timing import Setting, TimingOptions
-from dscost.timing.engine import Block, Comparison, Quartet, Round
+from dscost.timing.samples import Block, Comparison, Quartet, Round
 from dscost.tracing import arguments_of
 
 SMALL = Timeable("small", conv2d(32, 32, 3, padding=1), (1, 32, 8, 8), (1, 2, 3, 4))

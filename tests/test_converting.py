@@ -4,6 +4,7 @@ import copy
 import functools
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -38,8 +39,9 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrizations, prune
 
 import dscost
-from dscost.analysis import Request, count
+from dscost.analysis import Request, count, traced
 from dscost.cli import run
+from dscost.converting import convert, rehearsing, sites
 from dscost.converting.convert import convert_target
 from dscost.converting.decomposing import Decomposition
 from dscost.converting.options import able_sites
@@ -1155,6 +1157,57 @@ def test_a_site_on_meta_without_an_input_has_neither_values_nor_costs() -> None:
     assert found.params(1) == 8 * 9 + 8 * 6 + 6
     with pytest.raises(InputError, match=r"is on meta, without weights to decompose"):
         found.require_values()
+
+
+class OfItsOwn(nn.Sequential):
+    """Has code, so that it is tried on a guess where no input is given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each part of the work is done from here on."""
+    counted: Counter[str] = Counter()
+
+    def counting(home: Any, name: str) -> None:
+        real = getattr(home, name)
+
+        def count_and_call(*args: Any, **kwargs: Any) -> Any:
+            counted[name] += 1
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(home, name, count_and_call)
+
+    for home in (traced, sites, rehearsing):
+        counting(home, "trace")
+    counting(torch.linalg, "svd")
+    counting(sites, "kernel_of")
+    counting(convert, "survey")
+    return counted
+
+
+@pytest.mark.parametrize(
+    "how", [{"rank": 2}, {"goal": "macs=0.6x"}, {"plan": {"0": 1, "2": 3}}], ids=str
+)
+def test_a_target_is_surveyed_and_decomposed_once(how: Any, times: Counter[str]) -> None:
+    module = nn.Sequential(nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3))
+    convert_target(module, Request((1, 64, 9, 9)), **how)
+    # the model itself, with stand-ins before and after it is decided what is done, and converted
+    assert times == {"trace": 4, "svd": 2, "kernel_of": 2, "survey": 1}
+
+
+def test_arguments_are_guessed_once(times: Counter[str]) -> None:
+    dscost.convert(OfItsOwn(nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 3)))
+    assert times == {"trace": 3, "svd": 2, "kernel_of": 2, "survey": 1}
+
+
+def test_layers_that_share_their_weights_are_decomposed_once(times: Counter[str]) -> None:
+    module = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 3))
+    module[1].weight = module[0].weight
+    convert_target(module, Request((1, 64, 9, 9)), goal="macs=0.6x")
+    assert times["svd"] == 1
 
 
 @same_with_even_kernel

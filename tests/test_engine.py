@@ -14,16 +14,13 @@ from dscost.timing.engine import (
     BLOCK_S,
     ENOUGH_ROUNDS,
     QUARTETS_PER_ROUND,
-    Block,
     Call,
     Case,
-    Comparison,
     CpuTimer,
-    Quartet,
-    Round,
     compare,
     is_done,
 )
+from dscost.timing.samples import Block, Comparison, Quartet, Round
 from dscost.timing.statistics import noise_of
 
 

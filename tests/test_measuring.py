@@ -27,7 +27,8 @@ from dscost.rendering import View, render
 from dscost.reports.records import Report
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.ceilings import Found, Wanted
-from dscost.timing.engine import Block, Case, Comparison, Quartet, Round
+from dscost.timing.engine import Case
+from dscost.timing.samples import Block, Comparison, Quartet, Round
 from dscost.tracing import TensorSpec
 from dscost.tracing.inputs import arguments_of
 

@@ -17,14 +17,14 @@ import dscost
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import BOUNDS, LEVELS, POLICIES
 from dscost.cli import run
-from dscost.converting.plan_file import parse_plan
+from dscost.converting.plan_file import plan_in
 from dscost.devices.sheets import read_device
 from dscost.errors import FileProblems, InputError, UnknownNameError
 from dscost.networks import language as architectures
 from dscost.networks.forms import LISTS
 from dscost.networks.keys import LAYERS
 from dscost.notation.forms import quantity
-from dscost.notation.marked_yaml import parse_yaml, read_yaml
+from dscost.notation.marked_yaml import Problems, parse_yaml, read_yaml
 from dscost.notation.quantities import QUANTITIES, parse_quantity
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import REPORT_KEYS, document
@@ -793,12 +793,14 @@ def test_parser_and_schema_agree_on_a_device(text: str, is_right: bool, tmp_path
     ],
 )
 def test_parser_and_schema_agree_on_a_plan(text: str, is_right: bool) -> None:
+    problems = Problems()
+    root = parse_yaml(text, "plan.yaml", problems)
     try:
-        parse_plan(text, "plan.yaml")
+        plan_in(root, "plan.yaml", problems)
         parsed = True
     except FileProblems:
         parsed = False
-    assert (parsed, PLAN.is_valid(parse_yaml(text, "x").plain)) == (is_right, is_right)
+    assert (parsed, PLAN.is_valid(root.plain)) == (is_right, is_right)
 
 
 @pytest.mark.parametrize("name", ["device", "plan"])

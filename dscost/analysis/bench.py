@@ -21,7 +21,7 @@ from dscost.timing.backends import backend_of
 from dscost.timing.ceilings import Wanted, find_ceilings
 from dscost.timing.counters import process_counters
 from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, replayed, why_no_cuda
-from dscost.timing.engine import Call, Case, Comparison, Timer, compare
+from dscost.timing.engine import Call, Case, Timer, compare
 from dscost.timing.machine import (
     Watch,
     cpu_name,
@@ -32,6 +32,7 @@ from dscost.timing.machine import (
     quiet_torch,
     used_before,
 )
+from dscost.timing.samples import Comparison
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
 from dscost.tracing import Arguments
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -12,13 +13,14 @@ from dscost.analysis.timed import ceilings_for
 from dscost.devices.roofline import Ceilings, predict
 from dscost.errors import UnavailableError
 from dscost.layers.convolution import ConvSpec, Shape
-from dscost.layers.variants import depthwise_separable
+from dscost.layers.variants import STANDARD, depthwise_separable
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Speedup, Stage
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
-from dscost.timing.engine import Case, Comparison
+from dscost.timing.engine import Case
+from dscost.timing.samples import Comparison
 from dscost.timing.statistics import speedup_of, summarize
 from dscost.tracing import Arguments
 
@@ -111,21 +113,22 @@ def time_choices(
     Raises:
         UnavailableError: The whole model could not be timed; the text says why.
     """
-    (setting, *_) = options.settings(dtype=dtype, batch=0, memory_formats=MEMORY_FORMATS[:1])
-    setting = setting._replace(batch=None)
     options = options._replace(precision=max(PRECISION, options.precision))
-    bench = Bench(options, [setting], options.budget_s or BUDGET_S)
+    bench = _bench(options, dtype)
+    (setting,) = bench.settings
     with bench.open():
         began, own_s = perf_counter(), (1 - CHECKING_SHARE) * bench.budget_s
-        whole_s = _whole_s(bench, module, arguments, whole, setting, own_s * WHOLE_SHARE, progress)
-        left_s = own_s - (perf_counter() - began)
-        measured = _measured(bench, convs, setting, left_s, progress)
+        itself = _by_turns(bench, WHOLE, (module,), arguments, whole, own_s * WHOLE_SHARE, progress)
+        if itself is None:
+            why = " ".join(bench.warnings) or f"Not timed: it does not fit in {bench.budget}."
+            raise UnavailableError(f"a goal of latency needs the time of the model as it is. {why}")
+        measured = _measured(bench, convs, own_s - (perf_counter() - began), progress)
         ceilings = ceilings_for(bench, setting, progress) if _lacks(convs, measured) else None
         found = {
             one.key: _completed(one, measured.get(one.key, {}), ceilings, setting) for one in convs
         }
     return ChoiceTimes(
-        whole_s,
+        summarize([*itself.first_s, *itself.second_s]).median_s,
         {key: times for key, times in found.items() if times},
         bench.environment(),
         tuple(bench.warnings),
@@ -153,62 +156,57 @@ def time_both(
         dtype: Of weights and activations.
         progress: Told the share of the time that is spent.
     """
-    (setting, *_) = options.settings(dtype=dtype, batch=0, memory_formats=MEMORY_FORMATS[:1])
-    setting = setting._replace(batch=None)
-    bench = Bench(options, [setting], options.budget_s or BUDGET_S)
+    bench = _bench(options, dtype)
     with bench.open():
-        first, second = (_prepared(bench, module, arguments, whole, setting) for module in modules)
-        if not (first and second):
-            return None
-        case = Case("the converted model", first.call, second.call, bench.timer(setting))
-        result = bench.compare([case], CHECKING_SHARE * bench.budget_s, progress).get(case.name)
+        budget_s = CHECKING_SHARE * bench.budget_s
+        result = _by_turns(
+            bench, "the converted model", modules, arguments, whole, budget_s, progress
+        )
     if result is None:
         return None
     return summarize(result.first_s).median_s, speedup_of(result.log_ratios)
 
 
-def _prepared(
-    bench: Bench, module: nn.Module, arguments: Arguments, cost: Cost, setting: Setting
-) -> Prepared | None:
-    return bench.prepared(
-        WHOLE,
-        lambda: copy.deepcopy(module),
-        lambda: arguments.with_values(**setting.place),
-        setting,
-        macs=cost.macs,
-        needed_bytes=2 * cost.weight_bytes + cost.traffic_bytes // 2,
-    )
+def _bench(options: TimingOptions, dtype: str) -> Bench:
+    (setting, *_) = options.settings(dtype=dtype, batch=0, memory_formats=MEMORY_FORMATS[:1])
+    return Bench(options, [setting._replace(batch=None)], options.budget_s or BUDGET_S)
 
 
-def _whole_s(
+def _by_turns(
     bench: Bench,
-    module: nn.Module,
+    name: str,
+    modules: Sequence[nn.Module],
     arguments: Arguments,
     cost: Cost,
-    setting: Setting,
     budget_s: float,
     progress: Progress | None,
-) -> float:
-    call = _prepared(bench, module, arguments, cost, setting)
-    compared: Mapping[str, Comparison] = {}
-    if call:
-        case = Case(WHOLE, call.call, call.call, bench.timer(setting))
-        compared = bench.compare([case], budget_s, progress)
-    if WHOLE not in compared:
-        why = " ".join(bench.warnings) or f"Not timed: it does not fit in {bench.budget}."
-        raise UnavailableError(f"a goal of latency needs the time of the model as it is. {why}")
-    result = compared[WHOLE]
-    return summarize([*result.first_s, *result.second_s]).median_s
+) -> Comparison | None:
+    """Return the comparison of the first of some models with the last, or `None` with a warning."""
+    (setting,) = bench.settings
+    calls = []
+    for module in modules:
+        prepared = bench.prepared(
+            WHOLE,
+            partial(copy.deepcopy, module),
+            lambda: arguments.with_values(**setting.place),
+            setting,
+            macs=cost.macs,
+            needed_bytes=2 * cost.weight_bytes + cost.traffic_bytes // 2,
+        )
+        if prepared is None:
+            return None
+        calls.append(prepared.call)
+    case = Case(name, calls[0], calls[-1], bench.timer(setting))
+    return bench.compare([case], budget_s, progress).get(name)
 
 
 def _measured(
     bench: Bench,
     convs: Sequence[Timeable],
-    setting: Setting,
     budget_s: float,
     progress: Progress | None,
 ) -> dict[tuple[ConvSpec, Shape], dict[int, Seconds]]:
-    began = perf_counter()
+    (setting,), began = bench.settings, perf_counter()
     standard: dict[tuple[ConvSpec, Shape], Prepared | None] = {}
     cases: list[Case] = []
     timed: dict[str, tuple[Timeable, int]] = {}
@@ -275,7 +273,7 @@ def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeabl
 
 
 def _stages(one: Timeable, rank: int, setting: Setting) -> tuple[Stage, ...]:
-    convs = (("standard", one.conv),) if rank == AS_IS else depthwise_separable(one.conv, rank)
+    convs = ((STANDARD, one.conv),) if rank == AS_IS else depthwise_separable(one.conv, rank)
     return stage_costs(convs, one.shape, dtype_bytes(setting.dtype))
 
 

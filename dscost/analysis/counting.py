@@ -110,12 +110,8 @@ def count_layer(
             raise UnknownNameError("argument", key, LAYER_DEFAULTS)
     chosen = {key: value for key, value in given.items() if value is not None}
     values = {**LAYER_DEFAULTS, **chosen}
-    conv = conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        **{key: values[key] for key in ("stride", "padding", "dilation", "groups", "bias")},
-    )
+    shaping = {key: values[key] for key in ("stride", "padding", "dilation", "groups", "bias")}
+    conv = conv2d(in_channels, out_channels, kernel_size, **shaping)
     height, width = pair(values["input_size"])
     element_bytes = dtype_bytes(values["dtype"])
     input_shape = (values["batch"], in_channels, height, width)

@@ -175,7 +175,7 @@ def _backend(layer: Layer, timing: Timing, key: str) -> Iterator[Cause]:
             continue
         if operator_class(stage.conv) == "depthwise":
             continue
-        theirs, own = timing.backends.get("standard"), timing.backends.get(stage.name)
+        theirs, own = timing.backends.get(STANDARD), timing.backends.get(stage.name)
         efficiency = stage.cost.flops / part.median_s / usual
         share = part.median_s / timing.depthwise_separable.median_s
         if theirs and own and theirs != own and efficiency < LESS_EFFICIENT and share >= DOMINANT:

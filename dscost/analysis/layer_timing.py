@@ -19,7 +19,8 @@ from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Cause, Layer, Report, Stage, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
-from dscost.timing.engine import Case, Comparison
+from dscost.timing.engine import Case
+from dscost.timing.samples import Comparison
 from dscost.timing.statistics import summarize
 
 LEAST_BUDGET_S = 2.0

@@ -7,7 +7,7 @@ from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.reports.records import SAME_WITHIN, Latency, Noise, Stage, Timing
 from dscost.timing import Progress, Setting
-from dscost.timing.engine import Comparison
+from dscost.timing.samples import Comparison
 from dscost.timing.statistics import summarize
 
 

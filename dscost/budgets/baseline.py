@@ -78,7 +78,7 @@ class Known(NamedTuple):
         return self.figures.get(metric)
 
     def layer_figure(self, layer: str, metric: str, selector: Selector | None = None) -> Fraction:
-        """Return a figure of a layer, or of what a selector means of it; nothing of one that was not there."""
+        """Return a figure of a layer, or of what a selector means of it; 0 if it was not there."""
         if metric == "flops":
             return 2 * self.layer_figure(layer, "macs", selector)
         kind = self.kinds.get(layer)
@@ -109,7 +109,7 @@ class Known(NamedTuple):
         return frozenset(layer for layer, _ in self.layers)
 
     def members(self, selector: Selector) -> list[str] | None:
-        """Return the layers that a selector means, sorted; `None` where that needs their kinds, and they have none."""
+        """Return the layers that a selector means, sorted; `None` where it needs kinds."""
         names = sorted(self.names)
         if selector.needs_kinds and not self.names <= self.kinds.keys():
             return None
@@ -164,9 +164,10 @@ def fingerprint_of(entry: Entry, report: Report) -> dict[str, str]:
 
 
 def _with_parts(value: Any) -> str:
-    """Return a setting in words; of an object that is named, with the arguments that it is called with."""
+    """Return a setting in words; of an object that is named, with its arguments."""
     if isinstance(value, Reference) and value.parts:
-        return f"{value}({', '.join(f'{name}={_with_parts(part)}' for name, part in sorted(value.parts.items()))})"
+        parts = [f"{name}={_with_parts(part)}" for name, part in sorted(value.parts.items())]
+        return f"{value}({', '.join(parts)})"
     return str(value)
 
 
@@ -199,7 +200,7 @@ def layer_figures(layer: Layer) -> dict[str, Fraction]:
 
 
 def renamed_layers(before: Known, now: Known) -> dict[str, str]:
-    """Return what layers were called before that have another name now, and are the same in kind and figures.
+    """Return what renamed layers were called before: those of the same kind and figures.
 
     Of several that are alike, any may be any other.
     """
@@ -221,7 +222,7 @@ def _likeness(known: Known, layer: str) -> object:
 
 
 def baseline_text(models: Mapping[str, Known]) -> str:
-    """Return a baseline as the text of its file: sorted, one figure a line, nothing that changes by itself."""
+    """Return the text of a baseline: sorted, one figure a line, nothing that changes by itself."""
     document = Baseline(models, "").to_dict()
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 

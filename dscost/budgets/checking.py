@@ -50,7 +50,8 @@ def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
         if (place / ".git").exists():
             break
     raise InputError(
-        f"no {FILE_NAMES[0]} here or above, up to the root of the repository; dscost init MODEL writes one"
+        f"no {FILE_NAMES[0]} here or above, up to the root of the repository; "
+        "dscost init MODEL writes one"
     )
 
 
@@ -113,7 +114,7 @@ def check(
 
 
 def is_of(entry: str, name: str) -> bool:
-    """Whether an entry, `mobilenet_v1[width=0.5]`, is what a name means: it alone, or all of its model."""
+    """Whether a name means an entry, `mobilenet_v1[width=0.5]`: it alone, or all of its model."""
     return name in (entry, entry.partition("[")[0])
 
 
@@ -176,7 +177,7 @@ def counted(
 
 
 def _timed(model: CountedModel) -> tuple[CountedModel, str | None]:
-    """Return the model with measured times, or the reason why it has none: what was counted is judged all the same."""
+    """Return the model with measured times, or why it has none: what was counted is judged."""
     try:
         from dscost.timing import TimingOptions
 

@@ -1,4 +1,4 @@
-"""What a budget excludes, taken off a report: layers, their part of the totals, their operators of unknown cost."""
+"""What a budget excludes, taken off a report: layers, their costs, their unknown operators."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def rest_of(entry: Entry, report: Report) -> Rest:
 
 
 def why_inexact(entry: Entry, report: Report) -> str | None:
-    """Return which limited figures what is excluded could not be taken off, in words; `None` where it could be."""
+    """Return in words which limited figures still have what is excluded; `None` where none has."""
     gone = [layer for layer in report.layers if entry.excludes(layer)]
     limited = list(dict.fromkeys(limit.metric for limit in entry.limits if limit.level != "ignore"))
     reasons = []

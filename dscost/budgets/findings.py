@@ -152,7 +152,7 @@ class CheckResult(Result):
     exit_zero: bool = False
 
     def in_a_line(self) -> str:
-        """Return which budget it is, how many models were judged, and the verdict on all of them."""
+        """Return which budget it is, how many models were judged, and the verdict."""
         code = self._replace(exit_zero=False).exit_code
         verdict = ("within budget", "over budget", "not all could be judged")[code]
         models = "1 model" if len(self.subjects) == 1 else f"{len(self.subjects)} models"

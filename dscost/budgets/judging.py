@@ -214,14 +214,11 @@ class _Judge:
             return
         if limit.bound in CHANGES and before is None:
             return
-        kind, most = (
-            _bounded(limit)
-            if before is None or limit.bound not in CHANGES
-            else _grown(limit, before)
-        )
-        fails = value > most if limit.bound in ("max", "max_increase") else value < most
+        kind, most = _boundary(limit, before or Fraction(0))
+        is_upper = limit.bound in ("max", "max_increase")
+        fails = value > most if is_upper else value < most
         if FIGURES[metric].kind in WHOLE:
-            most = Fraction(floor(most) if limit.bound in ("max", "max_increase") else ceil(most))
+            most = Fraction(floor(most) if is_upper else ceil(most))
         if not fails:
             name = self.entry.name
             yield Passed(name, metric, limit.bound, value, most, layer, note, tolerance)
@@ -347,15 +344,17 @@ def _is_relative(limit: Limit) -> bool:
     return limit.bound in CHANGES and limit.level != "ignore"
 
 
-def _bounded(limit: Limit) -> tuple[str, Fraction]:
-    """Return how breaking a bound on the figure itself is called, and what would just pass."""
+def _boundary(limit: Limit, before: Fraction) -> tuple[str, Fraction]:
+    """Return how breaking a bound is called, and what would just pass.
+
+    Args:
+        limit: With the bound.
+        before: In the baseline, where the bound is on a change.
+    """
     if limit.bound == "max":
         return "over_max", limit.value * (1 + limit.tolerance)
-    return "under_min", limit.value / (1 + limit.tolerance)
-
-
-def _grown(limit: Limit, before: Fraction) -> tuple[str, Fraction]:
-    """Return how breaking a bound on a change is called, and what would just pass."""
+    if limit.bound == "min":
+        return "under_min", limit.value / (1 + limit.tolerance)
     room = before * limit.value if limit.relative else limit.value
     # of whole numbers, those below are at most one less; of fractions none is the largest, so that
     # itself passes

@@ -1,4 +1,4 @@
-"""What a rule can ask of a layer beside its name, and as a baseline keeps it: in one line of text."""
+"""What a rule can ask of a layer beside its name, and what a baseline keeps of that in a line."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dscost.reports.records import Layer
 
 
 class ConvFacts(NamedTuple):
-    """What a condition may ask of a convolution; of the sides of a kernel, stride or dilation the largest."""
+    """What a condition may ask of a convolution; of several sides the largest."""
 
     in_channels: int
     out_channels: int

@@ -219,7 +219,8 @@ def resolved(limits: Limits, *before: Limits) -> tuple[Limit, ...]:
 
     Args:
         limits: As they stand in one place.
-        before: Those of other places, whose keys beside the bounds hold where these have none; the last first.
+        before: Those of other places, whose keys beside the bounds hold where these have none; of
+            several the last.
     """
     found: list[Limit] = []
     for metric, (bounds, _) in limits.items():

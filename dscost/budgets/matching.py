@@ -40,7 +40,7 @@ Bound = tuple[str, str]
 def last_words(
     rules: Sequence[LayerRule], meant: Sequence[Sequence[str]]
 ) -> list[Mapping[Bound, Set[str]]]:
-    """Return for each rule and bound of its `each` the layers of which no later rule sets the same bound."""
+    """Return for each rule the layers, by bound of its `each`, that no later rule sets it of."""
     taken: dict[Bound, set[str]] = {}
     found: list[Mapping[Bound, Set[str]]] = []
     for rule, names in zip(reversed(rules), reversed(meant), strict=True):

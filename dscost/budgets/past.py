@@ -33,7 +33,7 @@ class Past:
         self._members: dict[str, list[str] | None] = {}
 
     def _of_what_is_the_same(self, known: Known, now: Known) -> Mapping[str, Kind]:
-        """Return the kinds of layers that a baseline of before operators were kept has, and which have not changed."""
+        """Return the kinds of unchanged layers that an old baseline has without their operators."""
         found = {}
         for name, kind in now.kinds.items():
             before = self._before.get(name, name)
@@ -53,13 +53,13 @@ class Past:
         return self._members[selector.text]
 
     def figure(self, layer: str, metric: str, selector: Selector | None = None) -> Fraction:
-        """Return what a layer of today had, or what a selector means of it; nothing of a new one."""
+        """Return what a layer of today had, or what a selector means of it; 0 of a new one."""
         return self.known.layer_figure(self._before.get(layer, layer), metric, selector)
 
     def figures(
         self, metric: str, selector: Selector | None = None
     ) -> Mapping[str, Fraction] | None:
-        """Return what the layers had that a selector meant, or all, by today's name; `None` where that is not kept."""
+        """Return what the layers meant, or all, had, by today's name; `None` if it is not kept."""
         members = sorted(self.known.names) if selector is None else self.members(selector)
         if members is None or metric not in OF_LAYERS:
             return None
@@ -69,7 +69,7 @@ class Past:
         }
 
     def gone(self, selector: Selector) -> list[str]:
-        """Return the layers that a selector meant which are not there any more, under whatever name."""
+        """Return the layers that a selector meant and that are gone, under whatever name."""
         return [name for name in self.members(selector) or () if name not in self._still_there]
 
 

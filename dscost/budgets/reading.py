@@ -10,7 +10,6 @@ from dscost.budgets.language import (
     BUDGET,
     NOT_OF_SAVED,
     RUN,
-    Limits,
     argument,
     replaced,
     resolved,
@@ -75,53 +74,36 @@ def _entries_of(
         problems: Of the file.
     """
     target = model.get("target", "")
-    is_saved = split_report_name(target) is not None
-    if is_saved:
+    run = {key: value for key, value in {**defaults, **model}.items() if key in RUN}
+    if split_report_name(target) is not None:
         _refuse_for_saved(target, model.node, problems)
-    common = {
-        "target": target,
-        "kwargs": model.get("kwargs", {}),
-        "layers": tuple(model.get("layers", ())),
-        "exclude": tuple(model.get("exclude", ())),
-        "policy": model.get("policy", {}),
-        "trust": model.get("trust", False),
-        "line": model.node.line,
-        "column": model.node.column,
-    }
-    run = (
-        {}
-        if is_saved
-        else {key: value for key, value in {**defaults, **model}.items() if key in RUN}
-    )
+        run = {}
 
     def setting(node: Node) -> Any:
         """Return the value of a setting; those of a factory are arguments of Python code."""
         return argument.read(node, problems) if _is_factory(target) else node.plain
 
     settings = {key: setting(node) for key, node in model.get("set", {}).items()}
-    usual, own = defaults.get("limits", {}), model.get("limits", {})
-    limits = replaced(resolved(usual), resolved(own, usual))
-    others = list(_limits_of_choices(model, (usual, own), problems))
-    unused = list(others)
     choices = list(_choices(model, room, problems))
-    for choice in choices:
-        limits_here = limits
-        for other in others:
-            wanted, other_limits, _ = other
-            if all(_same(choice[key][0].plain, value) for key, value in wanted.items()):
-                limits_here = replaced(limits_here, other_limits)
-                unused = [one for one in unused if one is not other]
+    limits = _limits_of(model, defaults, choices, problems)
+    for choice, own_limits in zip(choices, limits, strict=True):
         changed = {key: setting(node) for key, (node, _) in choice.items() if key not in RUN}
         run_here = {key: value for key, (_, value) in choice.items() if key in RUN}
         yield Entry(
             name=_name(model.get("name", target), choice),
+            target=target,
             settings={**settings, **changed},
-            limits=limits_here,
+            kwargs=model.get("kwargs", {}),
+            limits=own_limits,
+            layers=tuple(model.get("layers", ())),
+            exclude=tuple(model.get("exclude", ())),
+            line=model.node.line,
+            column=model.node.column,
             input_is_default="input" not in model and "input" not in choice,
-            **{**common, **run, **run_here},
+            policy=model.get("policy", {}),
+            trust=model.get("trust", False),
+            **{**run, **run_here},
         )
-    for _, _, place in unused if choices else ():
-        problems.at(place, "no entry of the matrix has these values")
 
 
 def _refuse_for_saved(target: str, node: Node, problems: Problems) -> None:
@@ -136,7 +118,7 @@ _Choice = Mapping[str, tuple[Node, Any]]
 
 
 def _choices(model: Given, room: int, problems: Problems) -> Iterator[_Choice]:
-    """Yield every combination of the values of a matrix; without one, the only choice that there is."""
+    """Yield every combination of the values of a matrix; without one, the only choice."""
     if "matrix" not in model.node.value:
         yield {}
         return
@@ -153,20 +135,30 @@ def _choices(model: Given, room: int, problems: Problems) -> Iterator[_Choice]:
         yield dict(zip(matrix, values, strict=True))
 
 
-def _limits_of_choices(
-    model: Given, before: Sequence[Limits], problems: Problems
-) -> Iterator[tuple[Mapping[str, Any], tuple[Limit, ...], Node]]:
-    """Yield which values of the matrix have limits of their own, these limits, and where that stands."""
+def _limits_of(
+    model: Given, defaults: Mapping[str, Any], choices: Sequence[_Choice], problems: Problems
+) -> list[tuple[Limit, ...]]:
+    """Return the limits of each choice: of the defaults, the model and its `entries`."""
+    usual, own = defaults.get("limits", {}), model.get("limits", {})
+    common = replaced(resolved(usual), resolved(own, usual))
+    limits = [common for _ in choices]
     known = tuple(model.get("matrix", ()))
-    chosen = Keyed(
-        dict.fromkeys(known, anything({})),
-        empty=f"expected values of {', '.join(known)}, found nothing",
-    )
+    nothing = f"expected values of {', '.join(known)}, found nothing"
+    chosen = Keyed(dict.fromkeys(known, anything({})), empty=nothing)
     for given in model.get("entries", ()) if known else ():
         wanted = chosen.nodes(given["match"], problems) if "match" in given else None
-        if wanted:
-            limits = resolved(given.get("limits", {}), *before)
-            yield {key: node.plain for key, node in wanted.items()}, limits, given.node
+        if not wanted:
+            continue
+        meant = [
+            at
+            for at, choice in enumerate(choices)
+            if all(_same(choice[key][0].plain, node.plain) for key, node in wanted.items())
+        ]
+        for at in meant:
+            limits[at] = replaced(limits[at], resolved(given.get("limits", {}), usual, own))
+        if choices and not meant:
+            problems.at(given.node, "no entry of the matrix has these values")
+    return limits
 
 
 def _name(model: str, choice: _Choice) -> str:

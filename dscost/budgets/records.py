@@ -1,4 +1,4 @@
-"""What a budget says, as records: entries with their limits, rules and exclusions; and the words that it may use."""
+"""What a budget says, as records: entries with limits, rules and exclusions; and its words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,8 @@ POLICIES: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "on_unseen_work": (
         LEVELS,
         "error",
-        "Part of a model ran, or may have run, where no operator is seen, so its cost is not counted.",
+        "Part of a model ran, or may have run, where no operator is seen, "
+        "so its cost is not counted.",
     ),
     "on_value_dependent": (
         LEVELS,
@@ -61,7 +62,7 @@ BOUNDS: Mapping[str, str] = {
 CHANGES = ("max_increase", "max_decrease")
 
 WHOLE = ("count", "bytes")
-"""Kinds of which there are no fractions: one without a unit, such as 0.05, is a mistake; 1.5 KiB is not."""
+"""Kinds of which there are no fractions: 0.05 without a unit is a mistake; 1.5 KiB is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Limit:
         level: `error`, `warn` or `ignore`.
         message: What else to say where it is violated.
         line: Where it stands, counted from 1.
-        column: Likewise.
+        column: Where it stands in that line.
     """
 
     metric: str
@@ -99,10 +100,11 @@ class LayerRule:
 
     Args:
         selector: Which layers.
-        each: Limits on every one of them; of several rules the last that matches a layer holds, metric by metric.
+        each: Limits on every one of them; of several rules the last that matches a layer holds,
+            metric by metric.
         total: Limits on their sum.
         line: Where the rule stands.
-        column: Likewise.
+        column: Where it stands in that line.
         allow_empty: Whether it is meant that no layer may match.
     """
 
@@ -140,21 +142,25 @@ class Entry:
     Args:
         name: Of the model, and its choice where there are several: `mobilenet_v1[width=0.5]`.
         target: As on the command line.
-        input: Shape, several shapes, or NAME=SHAPE:DTYPE as on the command line; by default the model's own.
+        input: Shape, several shapes, or NAME=SHAPE:DTYPE as on the command line; by default the
+            model's own.
         batch: Replaces the batch of the input.
         dtype: Of weights and activations.
         settings: Of an architecture; or keyword arguments of a factory.
         kwargs: Keyword arguments of a factory.
-        limits: On the whole. Those of the defaults that the model does not write stand; to a bound that it writes
-            apply the keys that it writes beside it (ignore_below, tolerance, level, message), else those of the
-            defaults. Likewise for entries of a matrix.
+        limits: On the whole. Those of the defaults that the model does not write stand; to a bound
+            that it writes apply the keys that it writes beside it (ignore_below, tolerance, level,
+            message), else those of the defaults; and so for entries of a matrix.
         layers: Rules on layers.
         exclude: What does not count.
         line: Where the model stands.
-        column: Likewise.
-        input_is_default: Whether the input is that of the defaults: a setting that sizes the input goes before it.
-        policy: What is done about what cannot be judged, where this model has it otherwise than the budget.
-        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read without.
+        column: Where it stands in that line.
+        input_is_default: Whether the input is that of the defaults: a setting that sizes the input
+            goes before it.
+        policy: What is done about what cannot be judged, where this model has it otherwise than
+            the budget.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
     """
 
     name: str

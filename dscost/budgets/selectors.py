@@ -1,4 +1,4 @@
-"""Which layers a rule is about: by name, `layer1.*`, or by what they are, `type:Conv2d[groups=1,kernel>1]`."""
+"""Which layers a rule is about: by name, `layer1.*`, or by kind, `type:Conv2d[groups=1]`."""
 
 import operator
 import re
@@ -32,7 +32,7 @@ _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def selector_pattern() -> str:
-    """Return the pattern of the texts that `parse_selector` takes, as far as JSON Schema can say it."""
+    """Return the pattern of what `parse_selector` takes, as far as JSON Schema can say it."""
     condition = rf"\s*(?:{'|'.join(FIELDS)})\s*(?:!=|<=|>=|=|<|>)\s*(?:true|false|[0-9]+)\s*"
     conditions = rf"(?:\[{condition}(?:,{condition})*\])?"
     # a name may be anything where one says that it is a name
@@ -126,7 +126,7 @@ class Selector(NamedTuple):
         return all(condition.holds(conv) for condition in self.conditions)
 
     def unknown_name(self, layers: Iterable[Layer]) -> str | None:
-        """Return what is wrong with a type or operation that looks like a slip of the pen; `None` of any other.
+        """Return what is wrong with a type or operation that looks like a slip of the pen, if so.
 
         A class of the user's own may be ruled out before anybody writes it, so a type is only wrong
         where it nearly is one that is known, and does not build its name on one.
@@ -157,7 +157,7 @@ class Selector(NamedTuple):
         return did_you_mean(self.pattern.strip("*?."), known)
 
     def _known(self, layers: Iterable[Layer]) -> list[str]:
-        """Return what could stand in the place of the pattern: of names also their beginnings and their parts."""
+        """Return what could be the pattern: of names also their beginnings and their parts."""
         match self.by:
             case "type":
                 return sorted({*TYPES, *(layer.type for layer in layers if layer.type)})
@@ -168,7 +168,7 @@ class Selector(NamedTuple):
         return sorted(starts.union(*paths))
 
     def leaves_out(self, layers: Iterable[Layer]) -> str | None:
-        """Return which convolutions a rule on torch's own leaves out since their class is another, in words."""
+        """Return in words the convolutions that a rule on torch's own classes leaves out."""
         if self.by != "type":
             return None
         found = [
@@ -196,18 +196,20 @@ def _convs(layer: Layer) -> list[ConvSpec]:
 
 
 _OF_DIMENSIONS = (
-    "AdaptiveAvgPool AdaptiveMaxPool AvgPool BatchNorm CircularPad ConstantPad Conv ConvTranspose Dropout "
-    "FractionalMaxPool InstanceNorm LPPool LazyBatchNorm LazyConv LazyConvTranspose LazyInstanceNorm MaxPool MaxUnpool "
-    "ReflectionPad ReplicationPad ZeroPad"
+    "AdaptiveAvgPool AdaptiveMaxPool AvgPool BatchNorm CircularPad ConstantPad Conv "
+    "ConvTranspose Dropout FractionalMaxPool InstanceNorm LPPool LazyBatchNorm LazyConv "
+    "LazyConvTranspose LazyInstanceNorm MaxPool MaxUnpool ReflectionPad ReplicationPad ZeroPad"
 )
 _OF_NONE = (
-    "AlphaDropout Bilinear CELU ChannelShuffle CosineSimilarity CrossMapLRN2d Dropout ELU Embedding EmbeddingBag "
-    "FeatureAlphaDropout Flatten Fold GELU GLU GRU GRUCell GroupNorm Hardshrink Hardsigmoid Hardswish Hardtanh "
-    "Identity LSTM LSTMCell LayerNorm LazyLinear LeakyReLU Linear LocalResponseNorm LogSigmoid LogSoftmax Mish "
-    "MultiheadAttention PReLU PairwiseDistance PixelShuffle PixelUnshuffle RMSNorm RNN RNNCell RReLU ReLU ReLU6 SELU "
-    "SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink Softsign SyncBatchNorm Tanh Tanhshrink Threshold "
-    "Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer Unflatten "
-    "Unfold Upsample UpsamplingBilinear2d UpsamplingNearest2d"
+    "AlphaDropout Bilinear CELU ChannelShuffle CosineSimilarity CrossMapLRN2d Dropout ELU "
+    "Embedding EmbeddingBag FeatureAlphaDropout Flatten Fold GELU GLU GRU GRUCell GroupNorm "
+    "Hardshrink Hardsigmoid Hardswish Hardtanh Identity LSTM LSTMCell LayerNorm LazyLinear "
+    "LeakyReLU Linear LocalResponseNorm LogSigmoid LogSoftmax Mish MultiheadAttention PReLU "
+    "PairwiseDistance PixelShuffle PixelUnshuffle RMSNorm RNN RNNCell RReLU ReLU ReLU6 SELU "
+    "SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink Softsign SyncBatchNorm Tanh "
+    "Tanhshrink Threshold Transformer TransformerDecoder TransformerDecoderLayer "
+    "TransformerEncoder TransformerEncoderLayer Unflatten Unfold Upsample UpsamplingBilinear2d "
+    "UpsamplingNearest2d"
 )
 TYPES = frozenset(
     {
@@ -256,7 +258,8 @@ def _refuse_slips(text: str, by: str | None, pattern: str) -> None:
     if text != text.strip() or pattern != pattern.strip():
         meant = f"{by or 'name'}:{pattern.strip()}".removeprefix("name:")
         raise InputError(
-            f"expected no blanks around a pattern, found '{text:.{_MOST_SHOWN}}': write '{meant:.40}'"
+            f"expected no blanks around a pattern, found '{text:.{_MOST_SHOWN}}': "
+            f"write '{meant:.40}'"
         )
     if by == "name":
         return
@@ -267,12 +270,14 @@ def _refuse_slips(text: str, by: str | None, pattern: str) -> None:
     sign = _OF_REGULAR_EXPRESSIONS.search(pattern)
     if sign:
         raise InputError(
-            f"a pattern is no regular expression: * stands for any characters, ? for one; found '{sign[0]}' in "
+            "a pattern is no regular expression: * stands for any characters, ? for one; "
+            f"found '{sign[0]}' in "
             f"'{text:.{_MOST_SHOWN}}' (name:… is a name as it stands)"
         )
     if by is None and pattern in TYPES:
         raise InputError(
-            f"'{pattern}' is the class of a layer: write 'type:{pattern}', or 'name:{pattern}' for a layer called so"
+            f"'{pattern}' is the class of a layer: write 'type:{pattern}', "
+            f"or 'name:{pattern}' for a layer called so"
         )
     if by == "op" and not any(fnmatchcase(op, pattern) for op in OPERATIONS):
         raise UnknownNameError("operation", pattern, OPERATIONS)

@@ -60,7 +60,7 @@ def starter_budget(
 
 
 def _request_of(target: str, request: Request) -> Request:
-    """Return how a target is counted; a saved report is so already, whatever holds for the others."""
+    """Return how a target is counted; a saved report is so already."""
     return AS_STATED if is_saved(target) else request
 
 
@@ -72,14 +72,17 @@ def _head(path: Path, reports: Mapping[str, Report], request: Request) -> list[s
     }
     lines = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
-        f"# dscost schema budget -o {SCHEMA_FILE}, run beside this file, writes that; editors then complete and check.",
+        f"# dscost schema budget -o {SCHEMA_FILE}, run beside this file, writes that; "
+        "editors then complete and check.",
         "# What these models may cost. dscost check exits 1 where one costs more.",
         "version: 1",
-        "# What they cost when you last agreed to it: dscost baseline save writes it. Commit it with this file.",
+        "# What they cost when you last agreed to it: dscost baseline save writes it. "
+        "Commit it with this file.",
         f"baseline: {quoted(f'{path.stem}-baseline.json')}",
         "defaults: # for every model that does not say otherwise",
         *(f"  {key}: {flow(value)}" for key, value in run.items() if value is not None),
-        "  limits: # growth since the baseline that passes: edit to what needs no word with anybody",
+        "  limits: # growth since the baseline that passes: "
+        "edit to what needs no word with anybody",
         "    params: {max_increase: 0%}",
         "    macs: {max_increase: 1%, ignore_below: 100k}",
     ]
@@ -87,14 +90,15 @@ def _head(path: Path, reports: Mapping[str, Report], request: Request) -> list[s
 
 
 STRICT = {
-    "on_missing_baseline": "a model that is not in the baseline, or another one now, is not let off",
+    "on_missing_baseline": "a model that is not in the baseline, or another one now, "
+    "is not let off",
     "on_stale_baseline": "nor one that has lost its name there",
 }
 """What a first budget is stricter about than what holds where nothing is said, and why."""
 
 
 def _policy(reports: Mapping[str, Report]) -> list[str]:
-    """Return what is done about what cannot be judged: strictly, but for what these models have in any case."""
+    """Return what is done about what cannot be judged: strictly, but for what all models have."""
     lines = ["policy:", *(f"  {name}: error # {why}" for name, why in STRICT.items())]
     partial = {
         target: report.coverage.unknown
@@ -103,7 +107,8 @@ def _policy(reports: Mapping[str, Report]) -> list[str]:
     }
     if partial:
         lines += [
-            "  # their figures are partial: dscost.register_formula teaches an operator; then remove this",
+            "  # their figures are partial: dscost.register_formula teaches an operator; "
+            "then remove this",
             *(
                 f"  # {_comment(target)}: {', '.join(unknown)}"
                 for target, unknown in partial.items()
@@ -184,7 +189,7 @@ def _is_of_python(value: Any) -> bool:
 
 
 def _argument(name: str, value: Any, indent: str) -> Iterator[str]:
-    """Yield the lines of an argument; values that only Python has are bare words to YAML, which cannot nest."""
+    """Yield the lines of an argument; values that only Python has are bare words to YAML."""
     if isinstance(value, Reference):
         yield f"{indent}{name}: {value}"
         for part, entry in value.parts.items():
@@ -205,15 +210,17 @@ def _word(value: Any) -> str:
 
 
 def at_least(value: Fraction, kind: str, *, exactly: bool = False) -> str:
-    """Return the least quantity of three digits that a value does not exceed; below a thousand, a whole number.
+    """Return the least quantity of three digits that a value does not exceed; a small one whole.
 
     Args:
         value: In counts or bytes.
         kind: `count` or `bytes`.
         exactly: Whether to keep every digit.
 
-    >>> at_least(Fraction(1_814_073_344), "count"), at_least(Fraction(999_001), "count"), at_least(Fraction(7), "bytes")
-    ('1.82G', '1M', '7 B')
+    >>> at_least(Fraction(1_814_073_344), "count"), at_least(Fraction(7), "bytes")
+    ('1.82G', '7 B')
+    >>> at_least(Fraction(999_001), "count")
+    '1M'
     """
     base, units = _UNITS[kind]
     if exactly or value <= base - 1:

@@ -1,11 +1,13 @@
 """What was known and what is counted now → what is to be known, where growth has to be accepted."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dscost.budgets.baseline import Known, renamed_layers
 from dscost.budgets.metrics import KEPT_OF_LAYERS
+from dscost.reports.result import Result
 
 
 class Update(NamedTuple):
@@ -14,7 +16,7 @@ class Update(NamedTuple):
     Args:
         models: What is to be written.
         accepted: Entry and metric of what grew and was accepted, as `entry/metric`.
-        refused: Entry and metric of what grew and was not accepted: those entries stay as they were.
+        refused: Entry and metric of what grew and was not accepted: those entries stay.
         added: Entries that were not known.
         removed: Entries that no model has any more.
         replaced: Entries that were not comparable, and accepted: other figures stand there now.
@@ -36,13 +38,47 @@ class Update(NamedTuple):
     unused: tuple[str, ...] = ()
 
 
+class Kept(Result):
+    """A baseline that was saved or updated.
+
+    Args:
+        path: Of the baseline.
+        action: What was asked for.
+        update: What the baseline has now, and how it differs from what it had.
+        counted: The entries of the budget that were counted.
+        unloadable: Why other entries could not be counted: they stay as they were.
+        on_unloadable: What the budget's policy makes of those: `ignore`, `warn` or `error`.
+        is_written: Whether the file was written: an update that changes nothing leaves it alone.
+    """
+
+    path: Path
+    action: Literal["save", "update"]
+    update: Update
+    counted: tuple[str, ...]
+    unloadable: Mapping[str, str]
+    on_unloadable: str
+    is_written: bool
+
+    @property
+    def exit_code(self) -> int:
+        """1 where something that grew, is another model or was not counted was not taken over."""
+        is_refused = self.update.changed or self.update.refused
+        is_missing = self.unloadable and self.on_unloadable == "error"
+        return 1 if is_refused or is_missing else 0
+
+    def in_a_line(self) -> str:
+        """Return where it is, how many models it has, and whether all were taken over."""
+        models = "1 model" if len(self.update.models) == 1 else f"{len(self.update.models)} models"
+        return f"{self.path}: {models}{', not all taken over' if self.exit_code else ''}"
+
+
 def updated(
     before: Mapping[str, Known],
     now: Mapping[str, Known],
     accept: Sequence[str],
     keep: Collection[str] = (),
 ) -> Update:
-    """Return the baseline with every improvement taken over; growth and figures of something else where accepted.
+    """Return the baseline with improvements taken over, and what else is accepted.
 
     Args:
         before: What was known.
@@ -107,7 +143,7 @@ def _grown(name: str, old: Known, new: Known) -> list[str]:
 
 
 def _grown_layers(old: Known, new: Known) -> list[str]:
-    """Return what grew of layers that were there before, in metrics of which the whole has no more."""
+    """Return what grew of layers that were there before, where the whole has no more."""
     called = renamed_layers(old, new)
     layers = {name: called.get(name, name) for name in sorted(new.names)}
     return [
@@ -121,7 +157,7 @@ def _grown_layers(old: Known, new: Known) -> list[str]:
 
 
 def _is_meant(one: str, pattern: str) -> bool:
-    """Whether a pattern matches `entry/metric`; brackets stand for themselves, since entries have them."""
+    """Whether a pattern matches `entry/metric`; brackets stand for themselves."""
     from fnmatch import fnmatchcase
 
     return fnmatchcase(one, pattern.replace("[", "[[]"))

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from dscost import __version__
 from dscost.cli import FAILED
 from dscost.cli.output_options import spread
 from dscost.cli.printing import abandon_stdout, tell, write_out
 from dscost.cli.signals import INTERRUPTED, signals
 from dscost.cli.streams import result_stream
 from dscost.errors import DscostError, FileProblems, OutputError, first_line
+from dscost.version import __version__
 
 COMMANDS = {
     "layer": ("dscost.cli.layer", "layer"),

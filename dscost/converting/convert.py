@@ -233,13 +233,9 @@ def convert_target(
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
+    seed = timing.seed
     subject = load_subject(
-        target,
-        request,
-        plan=given,
-        weights=weights,
-        ignore_extra=ignore_extra,
-        seed=timing.seed,
+        target, request, plan=given, weights=weights, ignore_extra=ignore_extra, seed=seed
     )
     if progress:
         progress(0.0, "looking at weights")
@@ -255,9 +251,7 @@ def convert_target(
             else:
                 decided = for_goal(subject, sites, wanted, timing, progress)
         result = done(subject, sites, decided, every_layer=every_layer)
-        if wanted is None or wanted.metric != "latency_s":
-            return result
-        return measured(subject, result, wanted, timing, progress)
+        return measured(subject, result, decided, timing, progress)
 
 
 # -- what was given

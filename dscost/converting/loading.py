@@ -131,7 +131,7 @@ def load_subject(
     """Return a target as a module with values: those of a file, of its own code, or random ones.
 
     Args:
-        target: An `nn.Module`, which is left as it is, or any target of the command line.
+        target: A module, which is left as it is, or any target of the command line.
         request: How it is to be counted.
         plan: Whose input it is counted on where the request has none.
         weights: A safetensors file or a state dict for it.
@@ -146,34 +146,38 @@ def load_subject(
     if request.input is None and plan is not None and plan.inputs:
         request = request._replace(input=inputs_of(plan.inputs))
         naming_input = plan.naming_its_input()
+    notes: list[str] = []
     with naming_input:
         source, arguments, name = module_source(target, request)
         module = _module(source, seed, is_changed=weights is not None)
-        notes, explanations = [*source.notes], []
         if weights is not None:
             hint = OWN_NAMES if source.kind in MADE_BY_DSCOST else ""
-            notes += load_weights(module, Path(weights), hint=hint, ignore_extra=ignore_extra)
-        elif source.kind in RANDOM:
-            explanations.append(RANDOM_NOTE)
-        elif source.make_real is not None:
-            explanations.append(f"The weights are those that {name} makes: --weights reads others.")
+            notes = load_weights(module, Path(weights), hint=hint, ignore_extra=ignore_extra)
         with source.importing():
             counted = count(module, Request(arguments))
-    report, versions = counted.report, counted.versions
-    assert isinstance(versions, TracedVersions)
+    report = counted.report
+    assert isinstance(counted.versions, TracedVersions)
     return Subject(
         name,
         source.kind,
         module,
         arguments,
-        versions.traced,
+        counted.versions.traced,
         report.totals.as_is,
         report.inputs,
         None if weights is None else str(weights),
-        (*notes, *report.warnings),
-        tuple(explanations),
+        (*source.notes, *notes, *report.warnings),
+        () if weights is not None else tuple(_explained(source, name)),
         source.importing,
     )
+
+
+def _explained(source: ModuleSource, name: str) -> Iterator[str]:
+    """Yield whose the weights are, where no file gives them."""
+    if source.kind in RANDOM:
+        yield RANDOM_NOTE
+    elif source.make_real is not None:
+        yield f"The weights are those that {name} makes: --weights reads others."
 
 
 def _module(source: ModuleSource, seed: int, *, is_changed: bool) -> nn.Module:

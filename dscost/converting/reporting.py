@@ -141,15 +141,14 @@ def _whole_latency(decided: Decided) -> Latency | None:
 def measured(
     subject: Subject,
     result: ConvertedModel,
-    goal: Goal,
+    decided: Decided,
     timing: TimingOptions,
     progress: Progress | None,
 ) -> ConvertedModel:
-    """Return the result with the time of the converted model itself, beside what was promised."""
+    """Return the result with the time of the converted model beside what was promised, if any."""
     outcome = result.converted.outcome
-    latency = outcome.latency
-    assert latency is not None
-    if not latency.is_predicted:
+    latency, goal = outcome.latency, decided.goal
+    if goal is None or latency is None or not latency.is_predicted:
         return result
     found = time_both(
         (subject.module, result.module),

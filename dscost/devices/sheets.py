@@ -97,7 +97,7 @@ def find_device(name: str, dtype: str) -> Ceilings:
 
 
 def keys_of(names: Sequence[str]) -> dict[str, str]:
-    """Return what a report calls each device: a file by its stem, by all that was given where two share that.
+    """Return what a report calls each device: a file by its stem, unless two share that.
 
     >>> keys_of(["t4", "mine/board.yaml", "mine/t4.yaml"])
     {'t4': 't4', 'mine/board.yaml': 'board', 'mine/t4.yaml': 'mine/t4.yaml'}

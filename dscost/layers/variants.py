@@ -220,7 +220,7 @@ def pointwise_like(
 
 def standard(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
     """Return the convolution itself, as the only stage."""
-    return (("standard", spec),)
+    return ((STANDARD, spec),)
 
 
 def why_not_separable(spec: ConvSpec) -> str | None:

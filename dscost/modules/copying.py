@@ -142,7 +142,7 @@ def set_apart(running: nn.Module, memo: dict[int, Any]) -> None:
             )
     for part in parts:
         for name, value in list(part.__dict__.items()):
-            if name in ("_parameters", "_buffers", "_modules") or not isinstance(value, _HOLD_CODE):
+            if name in _HELD or not isinstance(value, _HOLD_CODE):
                 continue
             if name.endswith("_hooks") and isinstance(value, dict):  # handles know the dict itself
                 value.update((key, isolated(hook, memo)) for key, hook in list(value.items()))
@@ -176,11 +176,8 @@ def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
     elif isinstance(value, BuiltinMethodType) and isinstance(value.__self__, _CONTAINERS):
         new = getattr(inner(value.__self__), value.__name__)
     elif isinstance(value, partial):
-        new = partial(
-            inner(value.func),
-            *map(inner, value.args),
-            **{name: inner(one) for name, one in value.keywords.items()},
-        )
+        keywords = {name: inner(one) for name, one in value.keywords.items()}
+        new = partial(inner(value.func), *map(inner, value.args), **keywords)
     elif isinstance(value, FunctionType):
         if not (value.__closure__ or value.__defaults__ or value.__kwdefaults__ or value.__dict__):
             return value  # known by its identity perhaps, as are those of torch
@@ -188,11 +185,8 @@ def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
     elif isinstance(value, CellType):  # one for all functions that close over a variable
         new = CellType(isolated(value.cell_contents, known, depth))
     elif isinstance(value, Tensor):
-        new = (
-            value.detach().clone()
-            if value.numel() < LARGE and value.layout == torch.strided
-            else value
-        )
+        if value.numel() < LARGE and value.layout == torch.strided:
+            new = value.detach().clone()
     elif isinstance(value, dict):
         new = copy.copy(value)
         new.update((key, inner(one)) for key, one in value.items())
@@ -202,16 +196,13 @@ def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
         new = copy.copy(value)
         known[id(value)] = new
         for name, one in vars(value).items():
-            tensors = isinstance(value, nn.Module) and name in (
-                "_parameters",
-                "_buffers",
-                "_modules",
-            )
-            vars(new)[name] = dict(one) if tensors else inner(one)
+            is_held = isinstance(value, nn.Module) and name in _HELD
+            vars(new)[name] = dict(one) if is_held else inner(one)
     known[id(value)] = new
     return new
 
 
+_HELD = ("_parameters", "_buffers", "_modules")
 _CONTAINERS = (dict, list, tuple, set, deque)
 _HOLD_CODE = (FunctionType, MethodType, BuiltinMethodType, partial, *_CONTAINERS)
 

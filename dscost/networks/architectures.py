@@ -70,7 +70,7 @@ def find_builtin(name: str) -> Architecture:
 
 
 def read_architecture(path: Path, model: str | None = None) -> Architecture:
-    """Return the model of a YAML file; where the file defines several, the one called `model`, else the first.
+    """Return the model of a YAML file: the one called `model`, else the first that it defines.
 
     Raises:
         InputError: The file cannot be read, or everything that is wrong with it.
@@ -150,6 +150,7 @@ def _of_same_kind(name: str, value: Any, default: Any) -> Any:
         )
     if kind(value) == "a number" and (value < 0 or (type(default) is float and value == 0)):
         raise InputError(
-            f"setting '{name}' must be {'above' if type(default) is float else 'at least'} 0, found {value}"
+            f"setting '{name}' must be {'above' if type(default) is float else 'at least'} 0, "
+            f"found {value}"
         )
     return value

@@ -1,4 +1,4 @@
-"""The small expressions of an architecture file, such as `round8(c * width)` or `s if first else 1`.
+"""The small expressions of an architecture file, such as `round8(c * width)`.
 
 Numbers, names, arithmetic, comparisons, `and`, `or`, `not`, `a if b else c`, list items and the
 functions below; nothing else of Python can be reached. `and`, `or` and `not` give true or false,
@@ -23,7 +23,7 @@ UNKNOWN = object()
 
 
 class UnknownValue(Exception):
-    """An expression needs a value that is `UNKNOWN`; the mistake behind it is reported elsewhere."""
+    """An expression needs a value that is `UNKNOWN`; why is reported elsewhere."""
 
 
 def divisible(value: float, divisor: int) -> int:
@@ -71,9 +71,9 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 }
 
 _FORBIDDEN_SIGNS: dict[type[ast.AST], str] = {
-    ast.Pow: "**", ast.MatMult: "@", ast.LShift: "<<", ast.RShift: ">>", ast.BitOr: "|", ast.BitXor: "^",
-    ast.BitAnd: "&", ast.Invert: "~", ast.UAdd: "a leading +", ast.Is: "is", ast.IsNot: "is not", ast.In: "in",
-    ast.NotIn: "not in",
+    ast.Pow: "**", ast.MatMult: "@", ast.LShift: "<<", ast.RShift: ">>", ast.BitOr: "|",
+    ast.BitXor: "^", ast.BitAnd: "&", ast.Invert: "~", ast.UAdd: "a leading +", ast.Is: "is",
+    ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in",
 }  # fmt: skip
 
 
@@ -106,7 +106,7 @@ class Expression:
 
     def names(self) -> Iterator[str]:
         """Yield the names that must be in scope, functions left out."""
-        called = {node.func.id for node in ast.walk(self._tree) if isinstance(node, ast.Call)}  # type: ignore[attr-defined]
+        called = set(self.functions())
         for node in ast.walk(self._tree):
             if isinstance(node, ast.Name) and node.id not in called:
                 yield node.id
@@ -131,8 +131,8 @@ class Expression:
 
 
 _ALLOWED = (
-    ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.And, ast.Or, ast.Compare,
-    ast.IfExp, ast.Subscript, ast.Call, *_OPERATORS,
+    ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.And, ast.Or,
+    ast.Compare, ast.IfExp, ast.Subscript, ast.Call, *_OPERATORS,
 )  # fmt: skip
 
 

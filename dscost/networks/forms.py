@@ -1,8 +1,9 @@
 """The forms of an architecture file: the keys of its mappings, and what a schema says of them.
 
-What stands under a key is read by `dscost.networks.language`, which knows the names that expressions
-may use. An expression may stand wherever a value may, and what it gives is only known when the network
-is computed; so may the columns of a block. `dscost model FILE --no-time` judges both.
+What stands under a key is read by `dscost.networks.language`, which knows the names that
+expressions may use. An expression may stand wherever a value may, and what it gives is only known
+when the network is computed; so may the columns of a block. `dscost model FILE --no-time` judges
+both.
 """
 
 from collections.abc import Mapping

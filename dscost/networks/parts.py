@@ -1,4 +1,4 @@
-"""The parts of an architecture file, as records: layers, groups of layers, and the file as a whole."""
+"""The parts of an architecture file, as records: layers, groups of layers, the whole file."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +64,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A named group of layers with parameters, called columns since rows of a table fill them in."""
+    """A named group of layers; its parameters are columns, which rows of a table fill in."""
 
     columns: tuple[str, ...]
     repeat: Field | None

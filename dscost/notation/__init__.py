@@ -1,1 +1,1 @@
-"""What people write: numbers, units, shapes, values, YAML and JSON, read with their places. No torch."""
+"""What people write: numbers, units, shapes, values, YAML and JSON, read with places. No torch."""

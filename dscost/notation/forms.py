@@ -242,15 +242,14 @@ class Keyed(Form):
         self._expected = expected or f"{', '.join(list(forms)[:4])} and so on by name"
 
     def into(self, make: Callable[[Given], Any]) -> Form:
-        """Return the form of what a function makes of the values, if it has all that are required."""
-        complete = Form(self._complete, self.schema)
-        return complete.into(make)
+        """Return the form of what a function makes of the values, if all that are required are."""
 
-    def _complete(self, node: Node, problems: Problems) -> Given | None:
-        values = self._read(node, problems)
-        return (
-            values if values is not None and all(key in values for key in self.required) else None
-        )
+        def read(node: Node, problems: Problems) -> Given | None:
+            values = self._read(node, problems)
+            is_whole = values is not None and values.keys() >= set(self.required)
+            return values if is_whole else None
+
+        return Form(read, self.schema).into(make)
 
     def _read(self, node: Node, problems: Problems) -> Given | None:
         nodes = self.nodes(node, problems)
@@ -309,8 +308,9 @@ class Keyed(Form):
             rules["minProperties"] = 1
         for key, (needed, _) in self._needs.items():
             if key in properties:
-                needs = {"anyOf": [{"required": [one]} for one in needed]}
-                rules["dependencies"] = {key: list(needed) if len(needed) == 1 else needs}
+                one_of_them = {"anyOf": [{"required": [one]} for one in needed]}
+                needs = list(needed) if len(needed) == 1 else one_of_them
+                rules.setdefault("dependencies", {})[key] = needs
         if self.forms:
             rules["properties"] = properties
         others = self._others.schema(definitions) if self._others else False

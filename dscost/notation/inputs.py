@@ -1,4 +1,4 @@
-"""What a model is given, written as text: `1,3,224,224`, `ids=1,128:int64`, `lengths=1:int64=200`. No torch."""
+"""What a model is given, as text: `1,3,224,224`, `ids=1,128:int64`, `lengths=1:int64=200`."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ _NO_TENSOR = re.compile(
 
 
 def input_pattern(*, named: bool = True) -> str:
-    """Return the pattern of the texts that `parse_input` takes, sizes above 0, as Python and JSON Schema read it.
+    """Return the pattern of what `parse_input` takes, sizes above 0, as JSON Schema reads it.
 
     Args:
         named: Whether a name may stand before the shape.
@@ -41,7 +41,8 @@ def input_pattern(*, named: bool = True) -> str:
     name = rf"(?:{NAME_PATTERN}\s*=\s*)?" if named else ""
     size = "(?!0+(?![0-9]))[0-9]{1,15}"
     shape = rf"(?:{size}(?:\s*,\s*{size})*|\(\))"
-    fill = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?|[-+]?inf|[Tt]rue|[Ff]alse|[-+]?[0-9]+\.\.[-+]?[0-9]+|[\[(].*[\])]"
+    number = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?|[-+]?inf|[Tt]rue|[Ff]alse"
+    fill = rf"{number}|[-+]?[0-9]+\.\.[-+]?[0-9]+|[\[(].*[\])]"
     return rf"^\s*{name}{shape}(?::(?:{'|'.join(INPUT_DTYPES)}))?(?:\s*=\s*(?:{fill}))?\s*$"
 
 
@@ -105,8 +106,9 @@ def _no_input(text: str) -> str:
     given = _NO_TENSOR.fullmatch(text.strip())
     if given and given[1] != text.strip():
         return (
-            f"'{shown(text)}' is no tensor: an example_input() beside the factory, or input={{...}} in Python, can "
-            f"give {given[1]} a value of another kind; for a tensor expected something like {INPUT_EXAMPLE}"
+            f"'{shown(text)}' is no tensor: an example_input() beside the factory, "
+            f"or input={{...}} in Python, can give {given[1]} a value of another kind; "
+            f"for a tensor expected something like {INPUT_EXAMPLE}"
         )
     return f"expected something like {INPUT_EXAMPLE}, found '{shown(text)}'"
 
@@ -131,7 +133,8 @@ def _frozen(value: Any, text: str) -> Any:
         return entries
     if not isinstance(value, bool | int | float):
         raise InputError(
-            f"the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], found {shown(text, 60)}"
+            "the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], "
+            f"found {shown(text, 60)}"
         )
     return value
 
@@ -203,7 +206,7 @@ def check_fill(spec: TensorSpec) -> None:
 
 
 def _misfit(value: Any, dtype: str | None) -> str | None:
-    """Return why a value is none of a dtype; `None` as a dtype is that of the model, floating-point."""
+    """Return why a value is none of a dtype; `None` is that of the model, floating-point."""
     if dtype == "bool":
         return None if value in (0, 1) else f"a bool is true or false, found {value}"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Pieces of JSON Schema (draft-07), and what they say, taken from the docstrings of what they describe."""
+"""Pieces of JSON Schema (draft-07), and what docstrings say of what they describe."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
 
 def said_of_fields(described: Any) -> Mapping[str, str]:
-    """Return what the docstring of a class says of each of its fields, on one line; nothing under `python -OO`."""
+    """Return what the docstring of a class says of its fields, on a line each."""
     from inspect import cleandoc  # too slow to import for who only reads
 
     arguments = cleandoc(described.__doc__ or "").partition("Args:\n")[2]

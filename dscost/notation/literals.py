@@ -88,7 +88,8 @@ def parse_value(text: str) -> Any:
     Raises:
         InputError: It is no value, or would be one elsewhere.
 
-    >>> parse_value("None"), parse_value("(3, 5)"), parse_value("{a: [1e-3, true], b: 'no'}"), parse_value("relu")
+    >>> values = ("None", "(3, 5)", "{a: [1e-3, true], b: 'no'}", "relu")
+    >>> tuple(map(parse_value, values))
     (None, (3, 5), {'a': [0.001, True], 'b': 'no'}, 'relu')
     """
     text = text.strip()
@@ -168,7 +169,7 @@ def _several(text: str) -> str:
 
 
 def read_node(node: "Node") -> Any:
-    """Return the value of a YAML file that is an argument of Python code: bare words as `parse_value` reads them.
+    """Return a value of YAML as Python code takes it: bare words as `parse_value` reads them.
 
     Raises:
         InputError: A bare word is no value, or would be one elsewhere.
@@ -298,7 +299,8 @@ class _Reader:
             elif self._next() != closing:
                 where = self._text[begin : self._at + 1]
                 raise InputError(
-                    f"expected ',' or '{closing}' in '{shown(where, 60)}' of '{shown(self._text, 60)}'"
+                    f"expected ',' or '{closing}' in '{shown(where, 60)}' "
+                    f"of '{shown(self._text, 60)}'"
                 )
         self._at += 1
         return entries
@@ -339,7 +341,7 @@ class _Reader:
         return found[0].strip()
 
     def _quoted_text(self) -> str:
-        """Return a text in quotes: single ones as in YAML, where only two stand for one, double ones as in Python."""
+        """Return a text in quotes: single ones as in YAML, double ones as in Python."""
         found = _QUOTED.match(self._text, self._at)
         if found is None:
             raise InputError(f"quotes are not closed in '{shown(self._text, 60)}'")

@@ -110,7 +110,7 @@ class Problems(list[Problem]):
         self.append(node.at_key(message))
 
     def kept(self, node: Node, make: Callable[..., T], *arguments: Any) -> T | None:
-        """Return what a function makes of a value; where it refuses that, add why and return `None`."""
+        """Return what a function makes of a value; `None` where it refuses, which is a problem."""
         try:
             return make(*arguments)
         except InputError as error:
@@ -191,7 +191,7 @@ def parse_yaml(text: str, name: str, problems: Problems | None = None) -> Node:
 
 
 def parse_scalar(text: str) -> Any:
-    """Return a plain scalar or a flow list as YAML 1.2 reads it, for values typed on a command line.
+    """Return a plain scalar or a flow list as YAML 1.2 reads it, typed on a command line.
 
     Raises:
         FileProblems: It is neither.
@@ -200,7 +200,7 @@ def parse_scalar(text: str) -> Any:
 
 
 def quoted(text: str) -> str:
-    """Return a text as YAML writes it, key or value: in quotes where it would be read as something else.
+    """Return a text as YAML writes it: in quotes where it would be read as something else.
 
     >>> quoted("layer1.0.conv1"), quoted("010"), quoted("a: b"), quoted("café")
     ('layer1.0.conv1', '"010"', '"a: b"', 'café')
@@ -224,7 +224,7 @@ def flow(value: Any) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a line of YAML with what YAML does not allow written as the escapes that double quotes around it take."""
+    """Return a line of YAML in double quotes with what YAML does not allow as escapes."""
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -294,7 +294,10 @@ class _Reader:
         if not (whole or _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text)):
             return text
         if len(text) > MAX_NUMBER_LENGTH:
-            message = f"a number of more than {MAX_NUMBER_LENGTH} characters, refused; quote it if it is text"
+            message = (
+                f"a number of more than {MAX_NUMBER_LENGTH} characters, refused; "
+                "quote it if it is text"
+            )
             self._problems.append(_problem_at(node, message))
             return None
         if whole:
@@ -310,7 +313,7 @@ _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels, refused"
 
 
 def _check_depth(text: str) -> None:
-    """Refuse text so deep that composing it would exhaust the stack; ordinary files are not looked at."""
+    """Refuse text so deep that it would exhaust the stack; ordinary files are not looked at."""
     brackets = text.count("[") + text.count("{")
     if brackets <= _SUSPICIOUS and max(map(len, text.splitlines()), default=0) <= _SUSPICIOUS:
         return

@@ -1,4 +1,4 @@
-"""Quantities as a budget writes them, read exactly: `600M`, `4_231_976`, `17 MiB`, `5%`, `12 ms`."""
+"""Quantities as a budget writes them, read exactly: `600M`, `4_231_976`, `17 MiB`, `5%`."""
 
 import re
 from collections.abc import Mapping
@@ -39,9 +39,10 @@ MAX_QUANTITY = 60
 
 
 def quantity_pattern(kind: str) -> str:
-    """Return the pattern of the texts that `parse_quantity` takes, as Python and JSON Schema read it.
+    """Return the pattern of what `parse_quantity` takes, as Python and JSON Schema read it.
 
-    >>> bool(re.search(quantity_pattern("bytes"), "17 MiB")), bool(re.search(quantity_pattern("bytes"), "17"))
+    >>> pattern = quantity_pattern("bytes")
+    >>> bool(re.search(pattern, "17 MiB")), bool(re.search(pattern, "17"))
     (True, False)
     """
     units = "|".join(QUANTITIES[kind][0])
@@ -49,7 +50,7 @@ def quantity_pattern(kind: str) -> str:
 
 
 def kind_of(text: str) -> str | None:
-    """Return what a quantity is of by its unit, whatever its sign; `None` where it has none or is no quantity.
+    """Return what a quantity is of by its unit; `None` where it has none or is no quantity.
 
     >>> kind_of("12 MB"), kind_of("+5%"), kind_of("12")
     ('bytes', 'share', None)
@@ -61,7 +62,7 @@ def kind_of(text: str) -> str | None:
 
 
 def parse_quantity(value: object, kind: str) -> Fraction:
-    """Return an exact quantity in counts, bytes, seconds, or as a plain number; a percentage as a share.
+    """Return an exact quantity in counts, bytes, seconds or as a number; a percentage as a share.
 
     Args:
         value: Text such as `600M`, `4_231_976`, `17 MiB`, `5%`, `12 ms`; or a number where no unit
@@ -71,8 +72,10 @@ def parse_quantity(value: object, kind: str) -> Fraction:
     Raises:
         InputError: It is none, or lacks the unit that it needs; the text gives an example.
 
-    >>> parse_quantity("1.5G", "count"), parse_quantity("17 MiB", "bytes"), parse_quantity("1 %", "share")
-    (Fraction(1500000000, 1), Fraction(17825792, 1), Fraction(1, 100))
+    >>> parse_quantity("1.5G", "count"), parse_quantity("1 %", "share")
+    (Fraction(1500000000, 1), Fraction(1, 100))
+    >>> parse_quantity("17 MiB", "bytes")
+    Fraction(17825792, 1)
     """
     units, example = QUANTITIES[kind]
     if isinstance(value, bool) or not isinstance(value, str | int | float):

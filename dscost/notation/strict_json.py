@@ -1,4 +1,4 @@
-"""The one door to JSON that people keep and merge: what would be lost or misread without a word is refused.
+"""The one door to JSON that people keep and merge: what would be lost or misread is refused.
 
 A key that is there twice, a number that is not finite or longer than any that a person or a program
 means, and what is nested too deep are told with their place.
@@ -48,7 +48,7 @@ def parse_json(text: str, name: str) -> Any:
 
 
 class _Refused(Exception):
-    """Something that is JSON, or nearly, and is not taken; where it stands is looked for only then."""
+    """Something that is JSON, or nearly, and is not taken; its place is looked for only then."""
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -77,7 +77,8 @@ def _no_number(name: str) -> NoReturn:
 
 _TOKEN = re.compile(
     r"""(?P<text>"(?:[^"\\]|\\.)*")(?P<colon>[ \t\r\n]*:)?"""
-    r"""|(?P<opens>[{\[])|(?P<closes>[}\]])|(?P<number>-?(?:[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|NaN|Infinity))"""
+    r"""|(?P<opens>[{\[])|(?P<closes>[}\]])"""
+    r"""|(?P<number>-?(?:[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|NaN|Infinity))"""
 )
 
 

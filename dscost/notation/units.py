@@ -62,7 +62,7 @@ def format_bytes(size: int | None) -> str:
 def format_seconds(seconds: float | None) -> str:
     """Return a time with three significant digits.
 
-    >>> format_seconds(0.000_812), format_seconds(0.0449), format_seconds(2.5), format_seconds(9.996e-6)
+    >>> tuple(map(format_seconds, (0.000_812, 0.0449, 2.5, 9.996e-6)))
     ('812 µs', '44.9 ms', '2.50 s', '10.0 µs')
     """
     if seconds is None:
@@ -166,7 +166,7 @@ def format_difference(seconds: float) -> str:
 
 
 def _time_unit(seconds: float) -> tuple[float, str]:
-    """Return the factor and the name of the unit in which a time has one to three digits before the point."""
+    """Return factor and name of the unit in which a time has one to three whole digits."""
     for factor, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms")):
         if float(_significant(seconds * factor, 3)) < 1000:
             return factor, unit

@@ -15,6 +15,7 @@ from dscost.layers.variants import SEPARABLE, STANDARD, TIMING_KEYS, VERSIONS
 from dscost.notation.units import format_count
 from dscost.reports.figures import CONVENTIONS, Cost
 from dscost.reports.result import Result
+from dscost.version import __version__
 
 SCHEMA_VERSION = 1
 
@@ -318,7 +319,7 @@ class Layer(NamedTuple):
         """Return how many times less a variant needs; unknown where the layer has no such variant."""
         if variant not in self.variants:
             return Reduction(None, None, None)
-        return Reduction.between(self.variants["standard"], self.variants[variant])
+        return Reduction.between(self.variants[STANDARD], self.variants[variant])
 
 
 class Totals(NamedTuple):
@@ -537,8 +538,6 @@ REPORT_KEYS = (
 
 def head(command: str) -> dict[str, Any]:
     """Return what the JSON document of a command begins with."""
-    from dscost import __version__
-
     tool = {"name": "dscost", "version": __version__}
     return {"schema_version": SCHEMA_VERSION, "tool": tool, "command": command}
 

@@ -1,4 +1,4 @@
-"""Saved reports: the JSON of `dscost layer` and `dscost model` → the reports that it was written from.
+"""Saved reports: the JSON of `dscost layer` and `dscost model` → the reports that it is of.
 
 What a key may hold is read off the types of `dscost.reports.records`, so that writing and reading
 cannot drift apart. Keys are only ever added within a `schema_version`: one that is not known is
@@ -36,7 +36,9 @@ MOST_DIGITS = 9
 
 
 def read_saved(target: str | PathLike[str]) -> Report:
-    """Return the report that `report.json`, `report.json:NAME` or `report.json:INDEX` stands for, the first being 0.
+    """Return the report that `report.json`, `report.json:NAME` or `report.json:INDEX` stands for.
+
+    The first has the index 0.
 
     Raises:
         InputError: The file cannot be read, is no saved report, or does not hold just one that is
@@ -48,7 +50,8 @@ def read_saved(target: str | PathLike[str]) -> Report:
         if len(reports) == 1:
             return reports[0]
         raise InputError(
-            f"{path}: holds {len(reports)} reports, ask for one as {path}:NAME ({_contents(reports)})"
+            f"{path}: holds {len(reports)} reports, ask for one as {path}:NAME "
+            f"({_contents(reports)})"
         )
     named = [report for report in reports if report.target == name]
     if len(named) == 1:
@@ -98,8 +101,10 @@ def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
     """
     if isinstance(document, dict) and document.get("command") == "convert":
         raise InputError(
-            f"{origin}: a conversion, not a saved report: expected what dscost model … --json writes; of a converted "
-            "model, give the factory that returns dscost.convert(make(), plan=…), as path/file.py:factory"
+            f"{origin}: a conversion, not a saved report: "
+            "expected what dscost model … --json writes; "
+            "of a converted model, give the factory that returns dscost.convert(make(), plan=…), "
+            "as path/file.py:factory"
         )
     if (
         not isinstance(document, dict)
@@ -107,7 +112,8 @@ def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
         or "subjects" not in document
     ):
         raise InputError(
-            f"{origin}: not a saved report: expected 'schema_version' and 'subjects', as dscost model … --json writes"
+            f"{origin}: not a saved report: expected 'schema_version' and 'subjects', "
+            "as dscost model … --json writes"
         )
     if document["schema_version"] != SCHEMA_VERSION:
         found = shown(document["schema_version"])
@@ -183,7 +189,7 @@ def _require_of_layer(layer: Layer, *place: str | int) -> None:
 
 
 def _require_sums(report: Report, *place: str | int) -> None:
-    """Refuse totals that are not those of the layers: whoever judges the one would be misled about the other."""
+    """Refuse totals that are not those of the layers: whoever judges one is misled of the other."""
     if not report.layers:
         raise Misfit("expected at least one layer, found none", *place, "layers")
     of_layers = summed(layer.cost for layer in report.layers)
@@ -236,7 +242,7 @@ def _checked_cost(found: Cost, value: Mapping[str, Any]) -> Cost:
 
 
 def _whole_timing(timing: Timing, value: Mapping[str, Any]) -> Timing:
-    """Return a timing with what was measured; the further variants are those that `speedups` names."""
+    """Return a timing with what was measured; further variants are those that `speedups` names."""
     latency, speedup = _READERS.of(Latency | None), _READERS.of(Speedup | None)
     speedups = _READERS.of(Mapping[str, Speedup])
     latencies = {name: within(name, latency, value.get(name)) for name in VERSIONS}

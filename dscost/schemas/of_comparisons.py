@@ -1,4 +1,4 @@
-"""The schema of what `dscost compare --json` says, from the records and tables of `dscost.comparing.differences`.
+"""The schema of what `dscost compare --json` says, from what `dscost.comparing` compares.
 
 Keys are only ever added within a `schema_version`, so a comparison may have keys that an older
 schema does not know.

@@ -79,7 +79,7 @@ def _record(record: type, definitions: dict[str, Schema]) -> Schema:
 
 
 def property_of(record: type, key: str, definitions: dict[str, Schema]) -> Schema:
-    """Return what a field or property of a record is in JSON, with what its docstring says of it."""
+    """Return what a field or property of a record is in JSON, with what its docstring says."""
     said = said_of_fields(record).get(key) or _said_of_property(record, key)
     return with_description(schema_of(_hint(record, key), definitions), said)
 

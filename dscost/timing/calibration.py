@@ -9,25 +9,18 @@ each thing that its time depends on (`dscost.devices.roofline.Rate`).
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
-from math import ceil, sqrt
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor, nn
 
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError
-from dscost.foreign.memory import available_bytes
-from dscost.layers.convolution import ConvSpec, Shape, conv2d
-from dscost.networks.network import cost_of
 from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
 from dscost.timing import Progress
-from dscost.timing.cuda import L2_BYTES, CudaTimer, why_no_cuda
-from dscost.timing.engine import BLOCK_S, Call, Clock, CpuTimer, Timer
-from dscost.timing.machine import cpu_name
+from dscost.timing.engine import BLOCK_S, Call
+from dscost.timing.live_device import Conv, LiveDevice
 
 Key = TypeVar("Key", bound=Hashable)
 Keys = tuple[str, ...]
@@ -43,40 +36,7 @@ between."""
 MOST_S = 1.2
 """No turn begins later: a slow or busy device has fewer."""
 
-LLC_BYTES = 32 << 20
-"""Of the last-level cache, where the system does not tell."""
-LEAST_ARRAY_BYTES, MOST_ARRAY_BYTES = 8 << 20, 256 << 20
-OF_FREE = 1 / 16
-"""Each of the three arrays takes no more of the memory that can still be had."""
 LEAST_CURVE_BYTES = 64 << 10
-
-CUDA_BATCH, CUDA_SIDE = 32, 8192
-"""A device with thousands of lanes is not busy with one input or a small matrix."""
-
-
-class Conv(NamedTuple):
-    """A convolution that keeps the size of its square input.
-
-    Args:
-        channels: In and out.
-        kernel: Its side.
-        size: Side of the input.
-        depthwise: Whether it has a group per channel.
-    """
-
-    channels: tuple[int, int]
-    kernel: int
-    size: int
-    depthwise: bool = False
-
-    @property
-    def spec(self) -> ConvSpec:
-        """The convolution as data."""
-        m, n = self.channels
-        return conv2d(
-            m, n, self.kernel, padding=self.kernel // 2, groups=m if self.depthwise else 1
-        )
-
 
 PEAKS = (Conv((256, 256), 3, 40), Conv((64, 64), 5, 56))
 
@@ -105,125 +65,6 @@ POINTS: Mapping[str, Mapping[str, Conv]] = {
 dominates."""
 
 
-class LiveDevice(NamedTuple):
-    """A device of this machine, ready to be measured.
-
-    Args:
-        device: `cpu` or `cuda`.
-        place: Where its tensors live: the device itself, but for tests.
-        name: As people call it.
-        dtype: Of weights and activations.
-        threads: Of torch; `None` on CUDA.
-        timer: Times blocks of calls on it.
-        clock: Returns seconds, to keep within the time.
-        cache_bytes: Of its last-level cache.
-        free_bytes: Memory that can still be had; `None` where that is unknown.
-        batch: Inputs of a convolution.
-        side: Of the matrices of the large product.
-        versions: Of what it is measured with.
-    """
-
-    device: str
-    place: str
-    name: str
-    dtype: str
-    threads: int | None
-    timer: Timer
-    clock: Clock
-    cache_bytes: int
-    free_bytes: int | None
-    batch: int
-    side: int
-    versions: Mapping[str, str]
-
-    @property
-    def array_bytes(self) -> int:
-        """Of each of the three arrays of the triad: four times the cache, within reason."""
-        free_bytes = MOST_ARRAY_BYTES if self.free_bytes is None else int(self.free_bytes * OF_FREE)
-        return max(LEAST_ARRAY_BYTES, min(4 * self.cache_bytes, free_bytes, MOST_ARRAY_BYTES))
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        """Its dtype as torch knows it."""
-        dtype: torch.dtype = getattr(torch, self.dtype)
-        return dtype
-
-    def random(self, *shape: int) -> Tensor:
-        """Return normally distributed values."""
-        return torch.randn(*shape, device=self.place).to(self.torch_dtype)
-
-    def block_s(self, call: Call, count: int = 1) -> float:
-        """Return the time of one call, from a block of so many."""
-        return self.timer([(call, count)])[0].seconds
-
-    def conv(self, conv: Conv, memory_format: str) -> Call:
-        """Return what runs a convolution; as a module, since that is how layers are called."""
-        layout = (
-            torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
-        )
-        spec = conv.spec
-        x = self.random(*self.shape(conv)).to(memory_format=layout)
-        module = nn.Conv2d(
-            *conv.channels, conv.kernel, padding=conv.kernel // 2, groups=spec.groups, bias=False
-        )
-        module.to(device=self.place, dtype=self.torch_dtype)
-        module.to(memory_format=layout)  # type: ignore[call-overload]
-        return lambda: module(x)
-
-    def cost(self, conv: Conv) -> Cost:
-        """Return what a convolution costs on paper."""
-        shape = self.shape(conv)
-        return cost_of(conv.spec, [shape], conv.spec.output_shape(shape), dtype_bytes(self.dtype))
-
-    def shape(self, conv: Conv) -> Shape:
-        """Return the shape of its input."""
-        return (self.batch, conv.channels[0], conv.size, conv.size)
-
-
-def live_device(device: str, dtype: str, threads: int, clock: Clock) -> LiveDevice:
-    """Return a device of this machine, ready to be measured.
-
-    Raises:
-        UnavailableError: There is no such device.
-    """
-    dtype_bytes(dtype)
-    versions = {"torch": str(torch.__version__)}
-    if device == "cpu":
-        return LiveDevice(
-            device=device,
-            place=device,
-            name=cpu_name(),
-            dtype=dtype,
-            threads=threads,
-            timer=CpuTimer(clock),
-            clock=clock,
-            cache_bytes=last_level_cache_bytes(threads),
-            free_bytes=available_bytes(),
-            batch=1,
-            side=512 * ceil(sqrt(threads)),
-            versions=versions,
-        )
-    missing = why_no_cuda()
-    if missing:
-        raise UnavailableError(missing)
-    cudnn: object = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-    return LiveDevice(
-        device=device,
-        place=device,
-        name=torch.cuda.get_device_name(),
-        dtype=dtype,
-        threads=None,
-        timer=CudaTimer(),
-        clock=clock,
-        cache_bytes=int(getattr(properties, "L2_cache_size", 0)) or L2_BYTES,
-        free_bytes=torch.cuda.mem_get_info()[0],
-        batch=CUDA_BATCH,
-        side=CUDA_SIDE,
-        versions={**versions, "cuda": str(torch.version.cuda), "cudnn": str(cudnn)},
-    )
-
-
 def measured(
     live: LiveDevice,
     memory_formats: Sequence[str],
@@ -246,7 +87,6 @@ def measured(
     """
     if not live.torch_dtype.is_floating_point:
         raise UnavailableError(f"torch cannot convolve {live.dtype}: only floating-point numbers")
-    say = progress or (lambda done, doing: None)
     points = [
         (kind, term, layout)
         for kind in POINTS
@@ -254,39 +94,57 @@ def measured(
         for layout in memory_formats
     ]
     with _unavailable(live):
-        triad, peaks = Triad(live), dict(_peaks(live))
-        calls: dict[Keys, Call] = {key: call for key, (call, _) in peaks.items()}
-        calls[_MEMORY] = triad.call(triad.elements)
-        calls |= {key: live.conv(POINTS[key[0]][key[1]], key[2]) for key in points}
-        *slow_peaks, _ = peaks
-        share = 0.6 if curve else 1.0
-        times = in_turns(
-            live,
-            calls,
-            lambda done: say(share * done, "peak, bandwidth, convolutions"),
-            now_and_then=[*slow_peaks, _MEMORY],
-            before=live.conv(POINTS["dense"]["flops"], "channels_last"),
-        )
-        speeds: tuple[tuple[int, float], ...] = ()
-        if curve:
-            speeds = triad.curve(lambda done: say(0.6 + 0.4 * done, "bandwidth by working set"))
+        seen = _seen(live, points, curve=curve, say=progress or (lambda done, doing: None))
     costs: dict[Keys, Cost] = {key: live.cost(POINTS[key[0]][key[1]]) for key in points}
-    flops: dict[Keys, int] = {key: count for key, (_, count) in peaks.items()}
-    flops |= {key: cost.flops for key, cost in costs.items()}
-    bandwidths = [triad.moved_bytes / min(times[_MEMORY]), *(speed for _, speed in speeds[-1:])]
+    flops = {**seen.peak_flops, **{key: cost.flops for key, cost in costs.items()}}
+    bandwidths = [seen.moved_bytes / min(seen.times[_MEMORY])]
+    bandwidths += [speed for _, speed in seen.curve[-1:]]
     return Ceilings(
         device=live.device,
         name=live.name,
         dtype=live.dtype,
         threads=live.threads,
         # no ceiling is below anything that was seen
-        flops_per_s=max(flops[key] / min(times[key]) for key in flops),
+        flops_per_s=max(flops[key] / min(seen.times[key]) for key in flops),
         bytes_per_s=max(bandwidths),
-        curve=speeds,
-        rates=_rates(times, costs, memory_formats),
+        curve=seen.curve,
+        rates=_rates(seen.times, costs, memory_formats),
         usual_error=USUAL_ERROR.get((live.device, live.dtype)),
         measured_on=(today or date.today()).isoformat(),
         versions=live.versions,
+    )
+
+
+class _Seen(NamedTuple):
+    """What was timed: seconds per call by key, what those calls do, and the curve of bandwidths."""
+
+    times: Mapping[Keys, Sequence[float]]
+    peak_flops: Mapping[Keys, int]
+    moved_bytes: int
+    curve: tuple[tuple[int, float], ...]
+
+
+def _seen(
+    live: LiveDevice, points: Sequence[tuple[str, str, str]], *, curve: bool, say: Progress
+) -> _Seen:
+    triad, peaks = Triad(live), dict(_peaks(live))
+    calls: dict[Keys, Call] = {key: call for key, (call, _) in peaks.items()}
+    calls[_MEMORY] = triad.call(triad.elements)
+    calls |= {key: live.conv(POINTS[key[0]][key[1]], key[2]) for key in points}
+    *slow_peaks, _ = peaks
+    share = 0.6 if curve else 1.0
+    times = in_turns(
+        live,
+        calls,
+        lambda done: say(share * done, "peak, bandwidth, convolutions"),
+        now_and_then=[*slow_peaks, _MEMORY],
+        before=live.conv(POINTS["dense"]["flops"], "channels_last"),
+    )
+    speeds: tuple[tuple[int, float], ...] = ()
+    if curve:
+        speeds = triad.curve(lambda done: say(0.6 + 0.4 * done, "bandwidth by working set"))
+    return _Seen(
+        times, {key: flops for key, (_, flops) in peaks.items()}, triad.moved_bytes, speeds
     )
 
 
@@ -458,24 +316,3 @@ def _unavailable(live: LiveDevice) -> Iterator[None]:
         raise UnavailableError(
             f"torch cannot convolve {live.dtype} on {live.device}: {reason}"
         ) from error
-
-
-def last_level_cache_bytes(threads: int, folder: Path = Path("/sys/devices/system/cpu")) -> int:
-    """Return the size of the largest caches that so many threads may use together."""
-    sizes: dict[str, int] = {}
-    for index in folder.glob("cpu[0-9]*/cache/index[0-9]*"):
-        try:
-            owners, size = (
-                (index / name).read_text(encoding="ascii").strip()
-                for name in ("shared_cpu_list", "size")
-            )
-            sizes[owners] = max(sizes.get(owners, 0), _size(size))
-        except (OSError, ValueError):
-            continue
-    largest = max(sizes.values(), default=0)
-    return largest * min(threads, sum(size == largest for size in sizes.values())) or LLC_BYTES
-
-
-def _size(text: str) -> int:
-    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-    return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)

@@ -15,9 +15,10 @@ from dscost.errors import DscostError, OutputError
 from dscost.files import write_whole
 from dscost.reports.records import Noise
 from dscost.timing import MEMORY_FORMATS, Progress, TimingOptions
-from dscost.timing.calibration import POINTS, LiveDevice, live_device, measured
+from dscost.timing.calibration import POINTS, measured
 from dscost.timing.cuda import fixed_flags
 from dscost.timing.engine import Clock
+from dscost.timing.live_device import LiveDevice, live_device
 from dscost.timing.machine import Watch, default_threads, keep_freed_memory, quiet_torch
 
 METHOD = 1

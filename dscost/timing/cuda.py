@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from dscost.timing.engine import Block, Call
+from dscost.timing.engine import Call
+from dscost.timing.samples import Block
 
 LEAST_CLOCK = 0.75
 """Samples under this share of the largest clock are left out."""

@@ -35,7 +35,7 @@ def sarif(said: Said, view: View) -> str:
 
 
 def _run(judged: Judged) -> dict[str, Any]:
-    from dscost import __version__
+    from dscost.version import __version__
 
     rules = [_sarif_rule(key, rule) for key, rule in judged.rules.items()]
     return {

@@ -1,0 +1,141 @@
+"""What was timed of a comparison: blocks, quartets, rounds, and what follows from those left quiet."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from math import log
+from statistics import median
+from typing import NamedTuple
+
+LEAST_ROUNDS = 2
+"""A case that is begun has that many rounds, since one has no interval."""
+LEAST_QUARTETS = 6
+"""Disturbed quartets are left out as long as that many remain."""
+
+
+class Block(NamedTuple):
+    """A block of calls as it was timed.
+
+    Args:
+        seconds: Per call.
+        switches: Times the system took the processor away; `None` where it does not tell.
+        faults: Pages per call that the system had to find; `None` where it does not tell.
+        disturbed: Whether the block says little about the calls, for any other reason.
+    """
+
+    seconds: float
+    switches: int | None = None
+    faults: float | None = None
+    disturbed: bool = False
+
+
+class Quartet(NamedTuple):
+    """Two blocks of each side: A B B A or B A A B."""
+
+    first: tuple[Block, Block]
+    second: tuple[Block, Block]
+
+    @property
+    def log_ratio(self) -> float:
+        """The logarithm of first over second."""
+        return (
+            sum(log(b.seconds) for b in self.first) - sum(log(b.seconds) for b in self.second)
+        ) / 2
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether something took the processor away during one of its blocks."""
+        return any(block.switches or block.disturbed for block in (*self.first, *self.second))
+
+
+class Round(NamedTuple):
+    """A few quartets in a row.
+
+    Args:
+        quartets: All of them.
+        quiet: Those that were not disturbed.
+        log_ratio: The median of all.
+        quiet_log_ratio: The median of the quiet ones, if there are any.
+    """
+
+    quartets: Sequence[Quartet]
+    quiet: Sequence[Quartet]
+    log_ratio: float
+    quiet_log_ratio: float | None
+
+    @classmethod
+    def of(cls, quartets: Sequence[Quartet]) -> "Round":
+        """Return the round that at least one quartet makes."""
+        quiet = [quartet for quartet in quartets if not quartet.disturbed]
+        value = median(quartet.log_ratio for quartet in quartets)
+        quiet_value = median(quartet.log_ratio for quartet in quiet) if quiet else None
+        return cls(quartets, quiet, value, quiet_value)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What was measured of a case, round by round.
+
+    What follows from it leaves out disturbed quartets where enough others remain.
+    """
+
+    rounds: list[Round] = field(default_factory=list)
+
+    @property
+    def _leaves_out(self) -> bool:
+        """Whether enough remains without the disturbed quartets."""
+        quiet = [len(one.quiet) for one in self.rounds if one.quiet]
+        return sum(quiet) >= LEAST_QUARTETS and len(quiet) >= LEAST_ROUNDS
+
+    @property
+    def log_ratios(self) -> list[float]:
+        """Logarithm of first over second, one value per round: the median of its quartets."""
+        if self._leaves_out:
+            found = (one.quiet_log_ratio for one in self.rounds)
+            return [ratio for ratio in found if ratio is not None]
+        return [one.log_ratio for one in self.rounds]
+
+    @property
+    def kept(self) -> list[Sequence[Quartet]]:
+        """The quartets by round, the disturbed ones left out where enough remain."""
+        if self._leaves_out:
+            return [one.quiet for one in self.rounds if one.quiet]
+        return [one.quartets for one in self.rounds]
+
+    @property
+    def first_s(self) -> list[float]:
+        """Seconds per call of the first callable, one value per block."""
+        quartets = chain.from_iterable(self.kept)
+        return [block.seconds for quartet in quartets for block in quartet.first]
+
+    @property
+    def second_s(self) -> list[float]:
+        """Seconds per call of the second callable, one value per block."""
+        quartets = chain.from_iterable(self.kept)
+        return [block.seconds for quartet in quartets for block in quartet.second]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All blocks of both sides, the disturbed ones too."""
+        quartets = chain.from_iterable(one.quartets for one in self.rounds)
+        return [block for quartet in quartets for block in (*quartet.first, *quartet.second)]
+
+    @property
+    def switched_share(self) -> float | None:
+        """Share of the blocks in which the system took the processor away; `None` if unknown."""
+        known = [block.switches for block in self.blocks if block.switches is not None]
+        return sum(count > 0 for count in known) / len(known) if known else None
+
+    @property
+    def faults_per_call(self) -> tuple[float | None, float | None]:
+        """Median of the page faults per call of the first and the second; `None` where unknown."""
+        quartets = list(chain.from_iterable(one.quartets for one in self.rounds))
+        return (
+            _median_faults(chain.from_iterable(quartet.first for quartet in quartets)),
+            _median_faults(chain.from_iterable(quartet.second for quartet in quartets)),
+        )
+
+
+def _median_faults(blocks: Iterable[Block]) -> float | None:
+    known = [block.faults for block in blocks if block.faults is not None]
+    return median(known) if known else None

@@ -1,0 +1,3 @@
+"""The version of dscost, where every floor can read it."""
+
+__version__ = "0.1.0"
