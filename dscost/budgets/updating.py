@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from dscost.budgets.baseline import Known, renamed_layers
 from dscost.budgets.metrics import KEPT_OF_LAYERS
+from dscost.notation.units import counted
 from dscost.reports.result import Result
 
 
@@ -68,7 +69,7 @@ class Kept(Result):
 
     def in_a_line(self) -> str:
         """Return where it is, how many models it has, and whether all were taken over."""
-        models = "1 model" if len(self.update.models) == 1 else f"{len(self.update.models)} models"
+        models = counted(len(self.update.models), "model")
         return f"{self.path}: {models}{', not all taken over' if self.exit_code else ''}"
 
 

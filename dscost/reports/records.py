@@ -33,7 +33,7 @@ class Reduction(NamedTuple):
         return cls(
             *(
                 getattr(standard, name) / getattr(variant, name) if getattr(variant, name) else None
-                for name in ("params", "macs", "traffic_bytes")
+                for name in cls._fields
             )
         )
 
