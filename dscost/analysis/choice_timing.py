@@ -201,10 +201,7 @@ def _by_turns(
 
 
 def _measured(
-    bench: Bench,
-    convs: Sequence[Timeable],
-    budget_s: float,
-    progress: Progress | None,
+    bench: Bench, convs: Sequence[Timeable], budget_s: float, progress: Progress | None
 ) -> dict[tuple[ConvSpec, Shape], dict[int, Seconds]]:
     (setting,), began = bench.settings, perf_counter()
     standard: dict[tuple[ConvSpec, Shape], Prepared | None] = {}

@@ -107,13 +107,12 @@ def with_backward(traced: Trace) -> list[Event]:
     gradients off. Attention is two products. A recurrent layer counts two gradients as soon as
     anything behind it is trainable.
     """
-    wanted = _reached(traced)
-    return [
-        event._replace(macs=event.macs + _backward_macs(event))
-        if wanted[at] and event.differentiable
-        else event
-        for at, event in enumerate(traced.events)
-    ]
+    events = list(traced.events)
+    for at, is_reached in enumerate(_reached(traced)):
+        event = events[at]
+        if is_reached and event.differentiable:
+            events[at] = event._replace(macs=event.macs + _backward_macs(event))
+    return events
 
 
 def _reached(traced: Trace) -> list[bool]:

@@ -16,12 +16,7 @@ from dscost.reports.figures import (
     summed,
     weights_cost,
 )
-from dscost.reports.records import (
-    Layer,
-    Operator,
-    Stage,
-    Totals,
-)
+from dscost.reports.records import Layer, Operator, Stage, Totals
 from dscost.tracing import Arguments, Event, Parameter, Trace
 from dscost.tracing.sparse import nbytes_of
 
@@ -130,12 +125,10 @@ def _weights_of(events: Sequence[Event], swap: Swap) -> tuple[object, ...]:
     for at in swap.positions:
         event = events[at]
         if (event.conv or at == swap.positions[-1]) and len(event.operands) > 1:
-            kernel = event.kernel
-            kernels.append(
-                kernel
-                if isinstance(kernel, str)
-                else (event.module, kernel if not event.module else None)
-            )
+            if isinstance(event.kernel, str):
+                kernels.append(event.kernel)
+            else:  # computed, by the module that runs it, or in the root by what makes it
+                kernels.append((event.module, None if event.module else event.kernel))
     return tuple(kernels)
 
 

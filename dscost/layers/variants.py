@@ -269,10 +269,7 @@ def standard_of_pair(depthwise: ConvSpec, pointwise: ConvSpec) -> ConvSpec:
     and keeps the groups and the bias of the pointwise stage.
     """
     return replace(
-        depthwise,
-        out_channels=pointwise.out_channels,
-        groups=pointwise.groups,
-        bias=pointwise.bias,
+        depthwise, out_channels=pointwise.out_channels, groups=pointwise.groups, bias=pointwise.bias
     )
 
 
