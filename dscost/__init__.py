@@ -53,8 +53,9 @@ __all__ = [
     "update_baseline",
     "verify",
 ]
-"""What is stable, together with `dscost.nn` and, for one release, `dscost.specs`: what else there is
-may be another tomorrow."""
+"""What is stable, with what `dscost.nn`, `dscost.pages` and `dscost.specs` have in their `__all__`.
+
+Everything else may be another tomorrow; `dscost.specs` is kept for one release."""
 
 _HOMES = {
     "__version__": "dscost.version",

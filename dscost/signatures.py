@@ -1,4 +1,4 @@
-"""Functions that users call: their keywords are typed, and a misspelt one is told as well as a misspelt name."""
+"""Functions that users call: a misspelt keyword is told as well as any misspelt name."""
 
 from collections.abc import Callable
 from functools import wraps

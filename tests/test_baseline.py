@@ -112,6 +112,7 @@ def test_a_baseline_is_sorted_one_figure_a_line_with_nothing_that_changes_by_its
             "stem/params": 4 * 27,
         },
         "totals": {
+            "activations": 4 * 64,
             "input_bytes": 4 * 3 * 64,
             "macs": net_macs(4),
             "output_bytes": 4 * 4 * 64,

@@ -123,7 +123,9 @@ def python_for_users() -> Iterator[tuple[str, str]]:
     """Yield the Python that users are shown."""
     for page in ("README.md", *map(str, (HOUSE / "configs").rglob("README.md"))):
         text = (HOUSE / page).read_text(encoding="utf-8")
-        for number, block in enumerate(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)):
+        for number, block in enumerate(
+            re.findall(r"```py(?:thon)?\n(.*?)```", text, flags=re.DOTALL)
+        ):
             yield f"{page}:{number}", block
     for path in (HOUSE / "examples").glob("*.py"):
         yield path.name, path.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -40,6 +41,14 @@ from tests.properties import law
 
 LAYER = dscost.layer(in_channels=8, out_channels=16, kernel_size=3, stride=2)
 WriteReports = Callable[..., str]
+
+
+@cache
+def timed_layer() -> Report:
+    """Return a layer that was measured, once for all."""
+    return dscost.layer(
+        in_channels=8, out_channels=8, kernel_size=3, time=True, threads=1, time_budget_s=0.2
+    )
 
 
 def written(*reports: Report) -> str:
@@ -127,9 +136,7 @@ def test_a_traced_model_is_read_back_equal(
 
 
 def test_a_timed_layer_is_read_back_equal_with_its_environment() -> None:
-    report = dscost.layer(
-        in_channels=8, out_channels=8, kernel_size=3, time=True, threads=1, time_budget_s=0.2
-    )
+    report = timed_layer()
     assert report.environment is not None
     assert read_again(report) == (report,)
 
@@ -211,10 +218,7 @@ def test_an_environment_is_of_what_was_measured() -> None:
 def test_every_format_of_a_report_read_back_is_that_of_the_original(
     format_name: str, explain: bool
 ) -> None:
-    timed = dscost.layer(
-        in_channels=8, out_channels=8, kernel_size=3, time=True, threads=1, time_budget_s=0.2
-    )
-    for report in (timed, LAYER, dscost.analyze("mobilenet_v3_small")):
+    for report in (timed_layer(), LAYER, dscost.analyze("mobilenet_v3_small")):
         view = View(explain=explain)
         assert format_name in RENDERERS
         assert render(read_again(report), format_name, view) == render([report], format_name, view)

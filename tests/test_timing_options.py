@@ -229,12 +229,7 @@ def test_one_dtype_need_not_be_a_tuple_as_a_device_need_not() -> None:
 
 
 def parsed(*, dtype: str | None = None, batch: str | None = None, **given: Any) -> TimingOptions:
-    defaults = {
-        **dict.fromkeys(("device", "memory_format", "mode", "threads", "time_budget", "precision")),
-        "allocator": "tuned",
-        "seed": 0,
-    }
-    return opt.timing_options(opt.parse_cases(dtype, batch), **{**defaults, **given})
+    return opt.Measuring(dtype=dtype, **given).options(opt.parse_cases(dtype, batch))
 
 
 def test_lists_on_the_command_line_are_separated_by_commas() -> None:

@@ -72,7 +72,8 @@ def layer(
         bias: Whether each output channel has a bias; none if left out.
         input_size: Height and width of the input in pixels, or `(H, W)`; 14 if left out.
         batch: B, inputs at once; 1 if left out.
-        depth_multiplier: T, output channels of the depthwise stage per input channel; 1 if left out.
+        depth_multiplier: T, output channels of the depthwise stage per input channel; 1 if left
+            out.
         dtype: Of weights and activations, such as `float16`; `float32` if left out.
         variants: What to compare it with instead: names of `dscost list variants`, as `ghost` or
             `grouped:8`.
@@ -133,7 +134,9 @@ def analyze(
     time_budget_s: float | None = None,
     timing: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Return what a model costs, layer by layer and in total: as it is, standard, and depthwise-separable.
+    """Return what a model costs, layer by layer and in total.
+
+    It is counted as it is, made of standard convolutions, and made of depthwise-separable ones.
 
     Args:
         target: An `nn.Module`, which is left as it is, or any target of the command line.
@@ -161,8 +164,10 @@ def analyze(
             be timed.
         UnavailableError: The target needs a library that is not installed.
 
-    >>> analyze("resnet18").totals.as_is.macs, analyze("resnet18", (1, 3, 160, 160)).totals.as_is.macs
-    (1814073344, 925798400)
+    >>> analyze("resnet18").totals.as_is.macs
+    1814073344
+    >>> analyze("resnet18", (1, 3, 160, 160)).totals.as_is.macs
+    925798400
     """
     request = Request(input, batch, dtype, settings, kwargs, trust)
     model = count(target, request, strict=strict, train=train)
@@ -189,7 +194,7 @@ def measure_layer(
 def measure_model(
     model: CountedModel, options: "TimingOptions", progress: "Progress | None" = None
 ) -> Report:
-    """Return the report of `count` with measured times, of the whole model and of each distinct layer.
+    """Return the report of `count` with times of the whole model and of each distinct layer.
 
     A saved report keeps the times that it has, and says so where it has none.
     """
@@ -231,7 +236,19 @@ def _timing_options(
     time_budget_s: float | None,
     more: Mapping[str, Any] | None,
 ) -> "TimingOptions":
-    """Return how to measure, as keywords of their own and `timing` say; lists of one may be given as the one alone."""
+    """Return how to measure; what may be a list may be given as the one entry alone.
+
+    Args:
+        device: As of `layer`, as are the next three.
+        threads: To measure with.
+        memory_format: Of the tensors.
+        time_budget_s: Seconds.
+        more: The other fields, which `timing` gives.
+
+    Raises:
+        InputError: A field is given twice, or its value is wrong.
+        UnknownNameError: There is no such field.
+    """
     from dscost.timing import TimingOptions
 
     given = {

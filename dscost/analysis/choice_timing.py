@@ -13,7 +13,7 @@ from dscost.analysis.timed import ceilings_for
 from dscost.devices.roofline import Ceilings, predict
 from dscost.errors import UnavailableError
 from dscost.layers.convolution import ConvSpec, Shape
-from dscost.layers.variants import depthwise_separable
+from dscost.layers.variants import STANDARD, depthwise_separable
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
@@ -201,10 +201,7 @@ def _by_turns(
 
 
 def _measured(
-    bench: Bench,
-    convs: Sequence[Timeable],
-    budget_s: float,
-    progress: Progress | None,
+    bench: Bench, convs: Sequence[Timeable], budget_s: float, progress: Progress | None
 ) -> dict[tuple[ConvSpec, Shape], dict[int, Seconds]]:
     (setting,), began = bench.settings, perf_counter()
     standard: dict[tuple[ConvSpec, Shape], Prepared | None] = {}
@@ -273,7 +270,7 @@ def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeabl
 
 
 def _stages(one: Timeable, rank: int, setting: Setting) -> tuple[Stage, ...]:
-    convs = (("standard", one.conv),) if rank == AS_IS else depthwise_separable(one.conv, rank)
+    convs = ((STANDARD, one.conv),) if rank == AS_IS else depthwise_separable(one.conv, rank)
     return stage_costs(convs, one.shape, dtype_bytes(setting.dtype))
 
 

@@ -110,12 +110,8 @@ def count_layer(
             raise UnknownNameError("argument", key, LAYER_DEFAULTS)
     chosen = {key: value for key, value in given.items() if value is not None}
     values = {**LAYER_DEFAULTS, **chosen}
-    conv = conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        **{key: values[key] for key in ("stride", "padding", "dilation", "groups", "bias")},
-    )
+    shaping = {key: values[key] for key in ("stride", "padding", "dilation", "groups", "bias")}
+    conv = conv2d(in_channels, out_channels, kernel_size, **shaping)
     height, width = pair(values["input_size"])
     element_bytes = dtype_bytes(values["dtype"])
     input_shape = (values["batch"], in_channels, height, width)
@@ -161,10 +157,7 @@ def layer_of(
         return layer._replace(note=f"no depthwise-separable variant: {reason}")
     stages = stage_costs(depthwise_separable(conv, depth_multiplier), input_shape, element_bytes)
     return layer._replace(
-        variants={
-            **layer.variants,
-            SEPARABLE: chain_cost([stage.cost for stage in stages]),
-        },
+        variants={**layer.variants, SEPARABLE: chain_cost([stage.cost for stage in stages])},
         stages={**layer.stages, SEPARABLE: stages},
         formula_ratio=formula_ratio(conv, depth_multiplier),
     )
@@ -243,11 +236,8 @@ class ArchitectureVersions:
     def __init__(
         self, operations: tuple[Operation, ...], input_shape: Shape, element_bytes: int
     ) -> None:
-        self.operations, self._input_shape, self._element_bytes = (
-            operations,
-            input_shape,
-            element_bytes,
-        )
+        self.operations = operations
+        self._input_shape, self._element_bytes = input_shape, element_bytes
 
     def layer_of(self, swap: "Swap") -> tuple[str, Shape]:
         """Return the layer that a swap stands with, and the shape of its input."""

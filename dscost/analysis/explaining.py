@@ -6,10 +6,10 @@ Source:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from dscost.devices.roofline import Ceilings, operator_class, predict
-from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
-from dscost.reports.figures import chain_cost
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.reports.records import Cause, Layer, Stage, Timing
 
 DOMINANT = 0.3
@@ -50,26 +50,23 @@ def causes_of(
         faults_per_call: Pages that the system had to find, where they were too many.
     """
     key, timing = next(iter(timings.items()))
-    speedup, reduction = timing.speedup, layer.reduction
-    if (
-        speedup is None
-        or timing.standard is None
-        or timing.depthwise_separable is None
-        or reduction is None
-    ):
+    speedup, promised = timing.speedup, layer.reduction
+    standard, separable = timing.standard, timing.depthwise_separable
+    if speedup is None or standard is None or separable is None or promised is None:
         return []
-    if speedup.median >= AGREES_FROM * reduction:
+    if speedup.median >= AGREES_FROM * promised:
         return []
+    case = _Case(layer, key, timings, standard.median_s, separable.median_s, ceilings)
     found = [
-        *_few_channels(layer, timing, key, ceilings),
-        *_depthwise_stage(layer, timing, key, ceilings),
-        *_more_bytes(layer, timing, key, ceilings),
-        *_backend(layer, timing, key),
-        *_overhead(layer, timing, key, ceilings),
-        *_layout(timings, key),
+        *_few_channels(case),
+        *_depthwise_stage(case),
+        *_more_bytes(case),
+        *_backend(case),
+        *_overhead(case),
+        *_layout(case),
     ]
     if faults_per_call is not None:
-        found.append(Cause("allocation", key, {"weight": 1.0, "faults_per_call": faults_per_call}))
+        found.append(case.cause("allocation", weight=1.0, faults_per_call=faults_per_call))
     overheads = {cause.figures["stage"] for cause in found if cause.kind == "overhead"}
     if "depthwise" in overheads:  # what a call costs is no matter of its kernel
         heavy = {cause.kind: float(cause.figures["weight"]) for cause in found}
@@ -78,26 +75,70 @@ def causes_of(
     return sorted(found, key=lambda cause: -float(cause.figures["weight"]))
 
 
-def _separable(layer: Layer) -> Sequence[Stage]:
-    return layer.stages[SEPARABLE]
+class _Case(NamedTuple):
+    """A layer whose separable variant is slower than promised, and what was measured of it.
+
+    Args:
+        layer: With the stages of both variants.
+        key: The setting that is explained.
+        timings: By setting.
+        standard_s: The standard layer's time under that setting.
+        separable_s: The separable layer's.
+        ceilings: Of the device, if they are known.
+    """
+
+    layer: Layer
+    key: str
+    timings: Mapping[str, Timing]
+    standard_s: float
+    separable_s: float
+    ceilings: Ceilings | None
+
+    @property
+    def timing(self) -> Timing:
+        return self.timings[self.key]
+
+    @property
+    def standard(self) -> Stage:
+        (stage, *_) = self.layer.stages[STANDARD]
+        return stage
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Those of the separable layer."""
+        return self.layer.stages[SEPARABLE]
+
+    @property
+    def usual_flops_per_s(self) -> float:
+        """At which the standard layer computes."""
+        return self.standard.cost.flops / self.standard_s
+
+    @property
+    def is_eager(self) -> bool:
+        return not {"compile", "graph"} & set(self.key.split(":"))
+
+    @property
+    def memory_format(self) -> str:
+        return "channels_last" if "channels_last" in self.key.split(":") else "contiguous"
+
+    def cause(self, kind: str, **figures: float | str) -> Cause:
+        return Cause(kind, self.key, figures)
 
 
-def _depthwise_stage(
-    layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
-) -> Iterator[Cause]:
+def _depthwise_stage(case: _Case) -> Iterator[Cause]:
     """The depthwise stage takes more time than MACs: it waits for memory, or its kernel is slow."""
-    stage, whole = _separable(layer)[0], timing.depthwise_separable
+    stage, ceilings = case.stages[0], case.ceilings
     intensity = stage.cost.flops_per_byte
-    if whole is None or timing.standard is None or intensity is None or ceilings is None:
+    if intensity is None or ceilings is None:
         return
-    found = predict([stage], ceilings, memory_format=_layout_of(key))
-    part = timing.stages.get(stage.name)
-    eager = not {"compile", "graph"} & set(key.split(":"))
-    seconds = part.median_s if part else found.predicted_s if eager else None
+    found = predict([stage], ceilings, memory_format=case.memory_format)
+    part = case.timing.stages.get(stage.name)
+    expected_s = found.predicted_s if case.is_eager else None  # calibrated speeds are eager
+    seconds = part.median_s if part else expected_s
     if seconds is None:
         return
-    share_of_time = min(1.0, seconds / whole.median_s)
-    share_of_macs = stage.cost.macs / sum(one.cost.macs for one in _separable(layer))
+    share_of_time = min(1.0, seconds / case.separable_s)
+    share_of_macs = stage.cost.macs / sum(one.cost.macs for one in case.stages)
     if share_of_time < DOMINANT or share_of_time < share_of_macs:
         return
     figures: dict[str, float | str] = {
@@ -109,140 +150,105 @@ def _depthwise_stage(
         "roofline_fraction": min(1.0, found.roofline_s / seconds),
         "known_by": "measured" if part else "predicted",
     }
-    waits = (
-        intensity < ceilings.ridge_flops_per_byte and found.roofline_s >= NEAR_ROOFLINE * seconds
-    )
-    if waits:
-        yield Cause("memory_bound", key, figures)
+    is_left = intensity < ceilings.ridge_flops_per_byte
+    if is_left and found.roofline_s >= NEAR_ROOFLINE * seconds:
+        yield case.cause("memory_bound", **figures)
         return
-    usual = sum(one.cost.flops for one in layer.stages[STANDARD]) / timing.standard.median_s
-    yield Cause(
-        "depthwise_kernel", key, {**figures, "efficiency": stage.cost.flops / seconds / usual}
-    )
+    efficiency = stage.cost.flops / seconds / case.usual_flops_per_s
+    yield case.cause("depthwise_kernel", **figures, efficiency=efficiency)
 
 
-def _layout_of(key: str) -> str:
-    return "channels_last" if "channels_last" in key.split(":") else "contiguous"
-
-
-def _few_channels(
-    layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
-) -> Iterator[Cause]:
+def _few_channels(case: _Case) -> Iterator[Cause]:
     """A stem: the standard layer spends its time on its output, which the separable one has too."""
-    standard = layer.stages[STANDARD][0]
-    conv = standard.conv
+    conv, cost = case.standard.conv, case.standard.cost
     channels = conv.in_channels // conv.groups if conv else FEW_CHANNELS
-    if channels >= FEW_CHANNELS or ceilings is None or timing.standard is None:
+    if channels >= FEW_CHANNELS or case.ceilings is None:
         return
-    output_share = standard.cost.output_bytes / standard.cost.traffic_bytes
-    moving = standard.cost.traffic_bytes / ceilings.bytes_per_s / timing.standard.median_s
-    if output_share < MOSTLY_OUTPUT or not DOMINANT <= moving <= 1:
-        return
-    figures = {
-        "weight": moving + 1,
-        "in_channels": float(channels),
-        "moving_share": moving,
-        "output_share": output_share,
-    }
-    yield Cause("few_channels", key, figures)
-
-
-def _more_bytes(
-    layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None
-) -> Iterator[Cause]:
-    """The result between the stages is written and read once more, which takes much of the time."""
-    standard, separable = (
-        chain_cost([stage.cost for stage in layer.stages[name]]) for name in BOTH_WAYS
-    )
-    ratio, whole = separable.traffic_bytes / standard.traffic_bytes, timing.depthwise_separable
-    if ratio < 1 or ceilings is None or whole is None:
-        return
-    moving = separable.traffic_bytes / ceilings.bytes_per_s / whole.median_s
-    if DOMINANT <= moving <= 1:  # above 1 the bytes came from a cache
-        figures = {"weight": moving, "traffic_ratio": ratio, "moving_share": moving}
-        yield Cause("more_bytes", key, figures)
-
-
-def _backend(layer: Layer, timing: Timing, key: str) -> Iterator[Cause]:
-    """The pointwise stage is dense arithmetic too, yet another library computes it more slowly."""
-    standard, stages = timing.standard, _separable(layer)
-    if standard is None or not timing.backends:
-        return
-    usual = sum(stage.cost.flops for stage in layer.stages[STANDARD]) / standard.median_s
-    for stage in stages:
-        part = timing.stages.get(stage.name)
-        if part is None or stage.conv is None or timing.depthwise_separable is None:
-            continue
-        if operator_class(stage.conv) == "depthwise":
-            continue
-        theirs, own = timing.backends.get("standard"), timing.backends.get(stage.name)
-        efficiency = stage.cost.flops / part.median_s / usual
-        share = part.median_s / timing.depthwise_separable.median_s
-        if theirs and own and theirs != own and efficiency < LESS_EFFICIENT and share >= DOMINANT:
-            yield Cause(
-                "backend",
-                key,
-                {
-                    "weight": share * (1 - efficiency),
-                    "stage": stage.name,
-                    "backend": own,
-                    "standard_backend": theirs,
-                    "efficiency": efficiency,
-                    "share_of_time": share,
-                },
-            )
-
-
-def _overhead(layer: Layer, timing: Timing, key: str, ceilings: Ceilings | None) -> Iterator[Cause]:
-    """Two calls instead of one: what a call costs whatever it computes is paid once more."""
-    whole = timing.depthwise_separable
-    if whole is None or ceilings is None or {"compile", "graph"} & set(key.split(":")):
-        return  # the fixed cost was measured eagerly
-    stages = _separable(layer)
-    convs = [stage.conv for stage in stages if stage.conv]
-    rates = [ceilings.rates.get(f"{operator_class(conv)}:{_layout_of(key)}") for conv in convs]
-    known = [rate.t0_s for rate in rates if rate is not None]
-    share = sum(known) / whole.median_s
-    if (
-        len(known) == len(stages) and OVERHEAD <= share < 1
-    ):  # else the machine was busier when that cost was measured
-        largest = max(range(len(known)), key=lambda at: known[at])
-        yield Cause(
-            "overhead",
-            key,
-            {
-                "weight": share,
-                "overhead_s": sum(known),
-                "share_of_time": share,
-                "calls": float(len(known)),
-                "stage": stages[largest].name,
-                "stage_overhead_s": known[largest],
-            },
+    output_share = cost.output_bytes / cost.traffic_bytes
+    moving = cost.traffic_bytes / case.ceilings.bytes_per_s / case.standard_s
+    if output_share >= MOSTLY_OUTPUT and DOMINANT <= moving <= 1:
+        yield case.cause(
+            "few_channels",
+            weight=moving + 1,
+            in_channels=float(channels),
+            moving_share=moving,
+            output_share=output_share,
         )
 
 
-def _layout(timings: Mapping[str, Timing], key: str) -> Iterator[Cause]:
+def _more_bytes(case: _Case) -> Iterator[Cause]:
+    """The result between the stages is written and read once more, which takes much of the time."""
+    moved_bytes = sum(stage.cost.traffic_bytes for stage in case.stages)
+    ratio = moved_bytes / case.standard.cost.traffic_bytes
+    if ratio < 1 or case.ceilings is None:
+        return
+    moving = moved_bytes / case.ceilings.bytes_per_s / case.separable_s
+    if DOMINANT <= moving <= 1:  # above 1 the bytes came from a cache
+        yield case.cause("more_bytes", weight=moving, traffic_ratio=ratio, moving_share=moving)
+
+
+def _backend(case: _Case) -> Iterator[Cause]:
+    """The pointwise stage is dense arithmetic too, yet another library computes it more slowly."""
+    backends = case.timing.backends
+    theirs = backends.get(STANDARD)
+    for stage in case.stages:
+        part, own = case.timing.stages.get(stage.name), backends.get(stage.name)
+        if part is None or stage.conv is None or operator_class(stage.conv) == "depthwise":
+            continue
+        efficiency = stage.cost.flops / part.median_s / case.usual_flops_per_s
+        share = part.median_s / case.separable_s
+        if theirs and own and theirs != own and efficiency < LESS_EFFICIENT and share >= DOMINANT:
+            yield case.cause(
+                "backend",
+                weight=share * (1 - efficiency),
+                stage=stage.name,
+                backend=own,
+                standard_backend=theirs,
+                efficiency=efficiency,
+                share_of_time=share,
+            )
+
+
+def _overhead(case: _Case) -> Iterator[Cause]:
+    """Two calls instead of one: what a call costs whatever it computes is paid once more."""
+    if case.ceilings is None or not case.is_eager:
+        return  # the fixed cost was measured eagerly
+    convs = [stage.conv for stage in case.stages if stage.conv]
+    names = [f"{operator_class(conv)}:{case.memory_format}" for conv in convs]
+    rates = [case.ceilings.rates.get(name) for name in names]
+    known = [rate.t0_s for rate in rates if rate is not None]
+    share = sum(known) / case.separable_s
+    # above 1 the machine was busier when that cost was measured
+    if len(known) == len(case.stages) and OVERHEAD <= share < 1:
+        largest = max(range(len(known)), key=lambda at: known[at])
+        yield case.cause(
+            "overhead",
+            weight=share,
+            overhead_s=sum(known),
+            share_of_time=share,
+            calls=float(len(known)),
+            stage=case.stages[largest].name,
+            stage_overhead_s=known[largest],
+        )
+
+
+def _layout(case: _Case) -> Iterator[Cause]:
     """The layer is faster in channels_last: contiguous, its depthwise stage is reordered twice."""
-    wanted = {*key.split(":"), "channels_last"}
-    other = next(
-        (
-            timing
-            for name, timing in timings.items()
-            if name != key and set(name.split(":")) == wanted
-        ),
-        None,
+    wanted = {*case.key.split(":"), "channels_last"}
+    others = (
+        timing
+        for key, timing in case.timings.items()
+        if key != case.key and set(key.split(":")) == wanted
     )
-    own = timings[key].depthwise_separable
-    if other is None or other.depthwise_separable is None or own is None:
+    other = next(others, Timing())
+    if other.standard is None or other.depthwise_separable is None:
         return
-    gain = own.median_s / other.depthwise_separable.median_s
-    standard, other_standard = timings[key].standard, other.standard
-    if standard is None or other_standard is None:
+    gain = case.separable_s / other.depthwise_separable.median_s
+    standard_gain = case.standard_s / other.standard.median_s
+    if gain < LAYOUT_GAIN * max(1.0, standard_gain):
         return
-    standard_gain = standard.median_s / other_standard.median_s
-    if gain >= LAYOUT_GAIN * max(1.0, standard_gain):
-        figures = {"weight": 1 - 1 / gain, "gain": gain, "standard_gain": standard_gain}
-        here, there = timings[key].stages.get("depthwise"), other.stages.get("depthwise")
-        if here and there:
-            figures["depthwise_gain"] = here.median_s / there.median_s
-        yield Cause("layout", key, figures)
+    figures = {"weight": 1 - 1 / gain, "gain": gain, "standard_gain": standard_gain}
+    here, there = case.timing.stages.get("depthwise"), other.stages.get("depthwise")
+    if here and there:
+        figures["depthwise_gain"] = here.median_s / there.median_s
+    yield case.cause("layout", **figures)

@@ -11,13 +11,7 @@ from dscost.analysis.bench import Bench, Prepared
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.explaining import causes_of
 from dscost.analysis.predicting import dtype_of, whole_bound
-from dscost.analysis.timed import (
-    ceilings_for,
-    judge,
-    timing_of,
-    with_compile_times,
-    with_roofline,
-)
+from dscost.analysis.timed import ceilings_for, judge, timing_of, with_compile_times, with_roofline
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
@@ -239,14 +233,12 @@ def _explained(
     if setting is None:
         return report
     ceilings = ceilings_for(bench, setting, progress)
-    return report._replace(
-        layers=tuple(
-            layer._replace(causes=tuple(causes_of(layer, layer.latency, ceilings)))
-            if setting.key in layer.latency
-            else layer
-            for layer in report.layers
-        )
-    )
+    layers = list(report.layers)
+    for at, layer in enumerate(layers):
+        if setting.key in layer.latency:
+            causes = tuple(causes_of(layer, layer.latency, ceilings))
+            layers[at] = layer._replace(causes=causes)
+    return report._replace(layers=tuple(layers))
 
 
 # -- the whole

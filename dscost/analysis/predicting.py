@@ -9,9 +9,9 @@ from dscost.reports.records import Bound, Layer, Report
 def with_bounds(report: Report, ceilings: Ceilings) -> Report:
     """Return the report with a device's roofline applied to every layer and to the whole."""
     layers = tuple(_bounded(layer, ceilings) for layer in report.layers)
-    # a single layer has the variants that exist and were asked for, a model always both pure
-    # versions
-    variants = tuple(report.layers[0].stages) if report.source == "layer" else BOTH_WAYS
+    variants: tuple[str, ...] = BOTH_WAYS  # a model always has both pure versions
+    if report.source == "layer":  # a layer those that exist and were asked for
+        variants = tuple(report.layers[0].stages)
     whole = {name: whole_bound(report, name, ceilings) for name in ("as_is", *variants)}
     return report._replace(
         layers=layers, predictions={**report.predictions, ceilings.device: whole}
@@ -20,18 +20,11 @@ def with_bounds(report: Report, ceilings: Ceilings) -> Report:
 
 def dtype_of(report: Report) -> str:
     """Return the dtype that a model computes in: of its first float input, else float32."""
-    floats = [
-        entry.dtype
-        for entry in report.inputs
-        if not entry.dtype.startswith(("int", "uint", "bool"))
-    ]
-    return (
-        floats[0]
-        if floats
-        else "int8"
-        if any(entry.dtype == "int8" for entry in report.inputs)
-        else "float32"
-    )
+    dtypes = [entry.dtype for entry in report.inputs]
+    floats = [dtype for dtype in dtypes if not dtype.startswith(("int", "uint", "bool"))]
+    if floats:
+        return floats[0]
+    return "int8" if "int8" in dtypes else "float32"
 
 
 def _bounded(layer: Layer, ceilings: Ceilings) -> Layer:

@@ -49,7 +49,9 @@ def count(
     train: bool = False,
     folder: Path | None = None,
 ) -> CountedModel:
-    """Return the report of `dscost.analyze` before timing, with what it takes to time it; a saved report as it stands.
+    """Return the report of `dscost.analyze` before timing, with what it takes to time it.
+
+    A saved report is returned as it stands.
 
     Args:
         target: As of `dscost.analyze`, as are the others.
@@ -166,7 +168,7 @@ def _built(source: "ArchitectureSource", request: Request) -> "ModuleSource":
 
 
 def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
-    """Return the single shape that an architecture takes; its dtype has to be that of the weights."""
+    """Return the single shape that an architecture takes, of the dtype of its weights."""
     if input is None:
         return None
     from dscost.notation.inputs import TensorSpec
@@ -236,7 +238,7 @@ def _with_arguments(
 
 
 def _stated_input(source: "ModuleSource", name: str) -> tuple[Any, str]:
-    """Return the input that the code of a model states: its factory's module before the model itself.
+    """Return the input that a model states: the module of its factory before the model itself.
 
     Raises:
         InputError: It states none.

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from dscost.analysis.counting import NAMES_SHOWN, CountedModel, without_partner
-from dscost.analysis.traced_layers import counting_swaps, layers_of, totals_of
+from dscost.analysis.traced_layers import costs_of, counting_swaps, layers_of, totals_of
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
 from dscost.networks.swaps import Swap, alone, find_swaps
@@ -107,13 +107,12 @@ def with_backward(traced: Trace) -> list[Event]:
     gradients off. Attention is two products. A recurrent layer counts two gradients as soon as
     anything behind it is trainable.
     """
-    wanted = _reached(traced)
-    return [
-        event._replace(macs=event.macs + _backward_macs(event))
-        if wanted[at] and event.differentiable
-        else event
-        for at, event in enumerate(traced.events)
-    ]
+    events = list(traced.events)
+    for at, is_reached in enumerate(_reached(traced)):
+        event = events[at]
+        if is_reached and event.differentiable:
+            events[at] = event._replace(macs=event.macs + _backward_macs(event))
+    return events
 
 
 def _reached(traced: Trace) -> list[bool]:
@@ -148,7 +147,7 @@ class TracedVersions:
 
     def totals(self, swaps: Sequence[Swap]) -> Totals:
         """Return what the versions cost with these swaps and no others."""
-        return totals_of(self.traced, self._arguments, swaps)
+        return totals_of(self.traced, costs_of(self.traced), self._arguments, swaps)
 
     def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, tuple[str, ...]]:
         """Return a version of the model with values, and the layers that had to be left."""
@@ -179,7 +178,7 @@ def report_of(
     notes: Sequence[str] = (),
 ) -> Report:
     """Return the report of a trace."""
-    events = traced.events
+    events, costs = traced.events, costs_of(traced)
     counted = sum(event.macs > 0 or event.conv is not None for event in events)
     doubts = (*traced.doubts, *_unused(traced))
     return Report(
@@ -188,8 +187,8 @@ def report_of(
         inputs=tuple(
             Input(tuple(t.shape), str(t.dtype).removeprefix("torch.")) for t in arguments.tensors
         ),
-        totals=totals_of(traced, arguments, swaps),
-        layers=tuple(layers_of(traced, swaps)),
+        totals=totals_of(traced, costs, arguments, swaps),
+        layers=tuple(layers_of(traced, costs, swaps)),
         coverage=Coverage(
             counted,
             len(events) - counted - sum(traced.unknown.values()),

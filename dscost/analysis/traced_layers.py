@@ -9,7 +9,6 @@ from dscost.layers.variants import BOTH_WAYS, SEPARABLE, Convs, formula_ratio
 from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap, reading_input
 from dscost.reports.figures import (
-    NOTHING,
     Cost,
     chain_cost,
     cost_of_calls,
@@ -17,30 +16,67 @@ from dscost.reports.figures import (
     summed,
     weights_cost,
 )
-from dscost.reports.records import (
-    Layer,
-    Operator,
-    Stage,
-    Totals,
-)
+from dscost.reports.records import Layer, Operator, Stage, Totals
 from dscost.tracing import Arguments, Event, Parameter, Trace
 from dscost.tracing.sparse import nbytes_of
+
+# -- operators
+
+
+def costs_of(traced: Trace) -> list[Cost]:
+    """Return what each operator costs, with those weights that it is the first to read.
+
+    First in time, not by layers: a layer may run before and after others that share its weights.
+    """
+    left = {parameter.name: parameter for parameter in traced.parameters}
+    return [
+        _cost_of(event, [left.pop(name) for name in event.weights if name in left])
+        for event in traced.events
+    ]
+
+
+def _cost_of(event: Event, weights: Sequence[Parameter]) -> Cost:
+    is_layer = event.macs and ("conv" in event.operator or "linear" in event.operator)
+    return Cost(
+        params=sum(one.numel for one in weights) if weights else 0,
+        macs=event.macs,
+        weight_bytes=sum(one.nbytes for one in weights) if weights else 0,
+        input_bytes=event.input_bytes,
+        output_bytes=event.output_bytes,
+        traffic_bytes=event.traffic_bytes,
+        activations=prod(event.output_shape) if is_layer else 0,
+    )
+
+
+def _weights_cost(parameters: Collection[Parameter]) -> Cost:
+    return weights_cost(sum(one.numel for one in parameters), sum(one.nbytes for one in parameters))
+
 
 # -- totals
 
 
-def totals_of(traced: Trace, arguments: Arguments, swaps: Sequence[Swap]) -> Totals:
-    """Return what a model costs as it is and with swaps written both ways."""
-    input_bytes = sum(map(nbytes_of, arguments.tensors))
-    events = summed(map(cost_of, traced.events))
+def totals_of(
+    traced: Trace, costs: Sequence[Cost], arguments: Arguments, swaps: Sequence[Swap]
+) -> Totals:
+    """Return what a model costs as it is and with swaps written both ways.
+
+    Args:
+        traced: The model.
+        costs: Of its operators, see `costs_of`.
+        arguments: That it ran on.
+        swaps: What is written both ways.
+    """
+    events = summed(costs)
     as_is = made_of(calls=events, weights=_weights_cost(traced.parameters), ends=events)._replace(
-        input_bytes=input_bytes, output_bytes=traced.output_bytes
+        input_bytes=sum(map(nbytes_of, arguments.tensors)), output_bytes=traced.output_bytes
     )
-    standard, separable = (_version(traced, as_is, swaps, name) for name in BOTH_WAYS)
+    standard, separable = (_version(traced, costs, as_is, swaps, name) for name in BOTH_WAYS)
     return Totals(as_is, standard, separable)
 
 
-def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) -> Cost:
+def _version(
+    traced: Trace, costs: Sequence[Cost], as_is: Cost, swaps: Sequence[Swap], variant: str
+) -> Cost:
     """Return the cost with every swap written as `variant`: what goes off, and what comes on."""
     due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
     if not due:
@@ -52,28 +88,10 @@ def _version(traced: Trace, as_is: Cost, swaps: Sequence[Swap], variant: str) ->
     new = _cost_of_swaps(events, due, variant)
     gone_weights = _weights_cost([one for one in traced.parameters if one.name in lost])
     return made_of(
-        calls=as_is - summed(cost_of(events[at]) for at in gone) + new,
+        calls=as_is - summed(costs[at] for at in gone) + new,
         weights=as_is - gone_weights + new,
         ends=as_is,
     )
-
-
-def cost_of(event: Event) -> Cost:
-    """Return what an operator costs, but for the weights, which a layer or a model has once."""
-    is_layer = event.macs and ("conv" in event.operator or "linear" in event.operator)
-    return Cost(
-        params=0,
-        macs=event.macs,
-        weight_bytes=0,
-        input_bytes=event.input_bytes,
-        output_bytes=event.output_bytes,
-        traffic_bytes=event.traffic_bytes,
-        activations=prod(event.output_shape) if is_layer else 0,
-    )
-
-
-def _weights_cost(parameters: Collection[Parameter]) -> Cost:
-    return weights_cost(sum(one.numel for one in parameters), sum(one.nbytes for one in parameters))
 
 
 def _cost_of_swaps(events: Sequence[Event], swaps: Sequence[Swap], variant: str) -> Cost:
@@ -107,12 +125,10 @@ def _weights_of(events: Sequence[Event], swap: Swap) -> tuple[object, ...]:
     for at in swap.positions:
         event = events[at]
         if (event.conv or at == swap.positions[-1]) and len(event.operands) > 1:
-            kernel = event.kernel
-            kernels.append(
-                kernel
-                if isinstance(kernel, str)
-                else (event.module, kernel if not event.module else None)
-            )
+            if isinstance(event.kernel, str):
+                kernels.append(event.kernel)
+            else:  # computed, by the module that runs it, or in the root by what makes it
+                kernels.append((event.module, None if event.module else event.kernel))
     return tuple(kernels)
 
 
@@ -136,7 +152,7 @@ def _of_complex_products(stage: Stage) -> Stage:
 # -- layers
 
 
-def layers_of(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
+def layers_of(traced: Trace, costs: Sequence[Cost], swaps: Sequence[Swap]) -> Iterable[Layer]:
     """Yield a layer for every module that ran an operator or owns a parameter, in running order."""
     by_module: dict[str, list[int]] = {}
     for position, event in enumerate(traced.events):
@@ -150,16 +166,12 @@ def layers_of(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
         if swap.is_pair:
             pair_of |= dict.fromkeys(swap.positions, name)
             ends.add(swap.positions[-1])
-    left = {parameter.name: parameter for parameter in traced.parameters}
-    first_read = [
-        _first_read(event, left) for event in traced.events
-    ]  # in time: a layer runs before and after others
     for module, positions in by_module.items():
         events = [traced.events[at] for at in positions]
-        read = [first_read[at] for at in positions]
-        layer = _layer(traced, module, events, summed(read) if len(read) > 1 else read[0])
+        of_events = [costs[at] for at in positions]
+        layer = _layer(traced, module, events, of_events)
         if len(events) > 1:
-            layer = layer._replace(operators=_operators(events, read))
+            layer = layer._replace(operators=_operators(events, of_events))
         if pair_of:
             # a convolution that pads its input by itself belongs to its pair: what counts is what
             # multiplies
@@ -170,20 +182,16 @@ def layers_of(traced: Trace, swaps: Sequence[Swap]) -> Iterable[Layer]:
                 )
         trades = first_of.get(module)
         yield layer if trades is None else _with_trade(layer, traced.events, trades)
+    read = {name for event in traced.events for name in event.weights}
     unread: dict[str, list[Parameter]] = {}
-    for parameter in left.values():
-        unread.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
+    for parameter in traced.parameters:
+        if parameter.name not in read:
+            unread.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
     for module, own in unread.items():
         yield _idle_layer(traced, module, _weights_cost(own))
 
 
-def _first_read(event: Event, left: dict[str, Parameter]) -> Cost:
-    """Return the weights that an event is the first to read, and take them off what is left."""
-    read = [left.pop(name) for name in event.weights if name in left]
-    return _weights_cost(read) if read else NOTHING
-
-
-def _operators(events: Sequence[Event], read: Sequence[Cost]) -> tuple[Operator, ...]:
+def _operators(events: Sequence[Event], costs: Sequence[Cost]) -> tuple[Operator, ...]:
     """Return what a layer's events compute, in the order of first runs; nothing if one thing."""
     together: dict[object, list[int]] = {}
     for at, event in enumerate(events):
@@ -192,25 +200,23 @@ def _operators(events: Sequence[Event], read: Sequence[Cost]) -> tuple[Operator,
     if len(together) < 2:
         return ()
     return tuple(
-        _operator([events[at] for at in group], [read[at] for at in group])
+        _operator([events[at] for at in group], [costs[at] for at in group])
         for group in together.values()
     )
 
 
-def _operator(events: Sequence[Event], read: Sequence[Cost]) -> Operator:
-    cost = chain_cost([cost_of(event) for event in events])
-    return Operator(events[0].op, events[0].conv, len(events), cost + summed(read))
+def _operator(events: Sequence[Event], costs: Sequence[Cost]) -> Operator:
+    return Operator(events[0].op, events[0].conv, len(events), chain_cost(costs))
 
 
-def _layer(traced: Trace, module: str, events: Sequence[Event], weights: Cost) -> Layer:
+def _layer(traced: Trace, module: str, events: Sequence[Event], costs: Sequence[Cost]) -> Layer:
     heaviest = first = events[0]
-    conv, cost, output_shape = first.conv, cost_of(first), first.output_shape
+    conv, cost, output_shape = first.conv, chain_cost(costs), first.output_shape
     if len(events) > 1:
         heaviest = max(events, key=lambda event: event.macs)
         convs = {event.conv for event in events if event.conv is not None}
         conv = convs.pop() if len(convs) == 1 else None
         last, output_shape = _first_result(traced, module, events[-1])
-        cost = chain_cost([cost_of(event) for event in events])
         cost = cost._replace(output_bytes=last.output_bytes)
     return Layer(
         module,
@@ -220,7 +226,7 @@ def _layer(traced: Trace, module: str, events: Sequence[Event], weights: Cost) -
         conv,
         first.input_shape,
         output_shape,
-        cost + weights,
+        cost,
     )
 
 

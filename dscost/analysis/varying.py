@@ -46,27 +46,21 @@ def with_variants(
         if isinstance(variant, str):
             lacking.setdefault(variant, []).append(label.replace("_", "-"))
             continue
-        if (
-            asked.variant,
-            variant.value,
-        ) in seen:  # once with the default, once with the same value
+        if (asked.variant, variant.value) in seen:  # the default, and the same value as a number
             continue
         seen.add((asked.variant, variant.value))
         found[label] = _stages(asked, variant.parts, layer, element_bytes)
         values[label] = variant.value
         if variant.ratio is not None:
             ratios[label] = variant.ratio
+    costs = {label: chain_cost([stage.cost for stage in own]) for label, own in found.items()}
+    notes = [f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()]
     changed = layer._replace(
         stages=found,
-        variants={
-            label: chain_cost([stage.cost for stage in stages]) for label, stages in found.items()
-        },
+        variants=costs,
         formula_ratio=layer.formula_ratio if SEPARABLE in found else None,
         formula_ratios=ratios,
-        note="; ".join(
-            f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()
-        )
-        or None,
+        note="; ".join(notes) or None,
     )
     return changed, values
 

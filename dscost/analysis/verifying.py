@@ -82,7 +82,7 @@ class Verification(Result):
 
     @property
     def is_explained(self) -> bool:
-        """Whether the counts are whole, and differ only by what `FlopCounterMode` is known to miscount."""
+        """Whether both are whole, and differ only by what `FlopCounterMode` is known to miscount."""
         return (
             bool(self.differences)
             and not self.partial
@@ -203,7 +203,7 @@ def _is_inside(path: str, parent: str) -> bool:
 
 
 def _reason(traced: "Trace", path: str, theirs: int, on_cpu: bool) -> str:
-    """Return what `FlopCounterMode` does not know of the operators of a module, if it makes up for the difference.
+    """Return what `FlopCounterMode` does not know of a module, if it makes up for the difference.
 
     Of several combinations that do, the one with the fewest causes.
     """

@@ -36,6 +36,7 @@ from dscost.errors import InputError, NoFileError
 from dscost.files import read_text
 from dscost.notation.literals import Reference
 from dscost.notation.strict_json import parse_json
+from dscost.notation.units import counted
 from dscost.reports.records import Layer, Report
 from dscost.reports.result import Result
 
@@ -139,8 +140,7 @@ class Baseline(Result):
 
     def in_a_line(self) -> str:
         """Return where it is, and how many models it has."""
-        models = "1 model" if len(self.models) == 1 else f"{len(self.models)} models"
-        return f"{self.origin}: {models}"
+        return f"{self.origin}: {counted(len(self.models), 'model')}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document that its file holds."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dscost.budgets.records import Entry
+from dscost.notation.units import counted
 from dscost.reports.records import Report
 from dscost.reports.result import Result
 
@@ -155,8 +156,7 @@ class CheckResult(Result):
         """Return which budget it is, how many models were judged, and the verdict."""
         code = self._replace(exit_zero=False).exit_code
         verdict = ("within budget", "over budget", "not all could be judged")[code]
-        models = "1 model" if len(self.subjects) == 1 else f"{len(self.subjects)} models"
-        return f"{self.path}: {models}, {verdict}"
+        return f"{self.path}: {counted(len(self.subjects), 'model')}, {verdict}"
 
     def count_of(self, level: str) -> int:
         """Return the number of findings of a level."""

@@ -7,6 +7,7 @@ from dscost.budgets.findings import Finding, SuggestedFix
 from dscost.budgets.metrics import model_figure
 from dscost.budgets.records import Entry
 from dscost.errors import InputError
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.reports.figures import FIGURES
 
 FIXABLE = ("over_max", "grew", "new_cost")
@@ -61,7 +62,7 @@ def _savings(entry: Entry, model: CountedModel, metric: str) -> dict[str, int]:
     found = {}
     for layer in model.report.layers:
         if layer.variants and layer.could_be_separable and not entry.excludes(layer):
-            standard, separable = layer.variants["standard"], layer.variants["depthwise_separable"]
+            standard, separable = layer.variants[STANDARD], layer.variants[SEPARABLE]
             saving = getattr(standard, metric) - getattr(separable, metric)
             if saving > 0:
                 found[layer.name] = saving

@@ -11,45 +11,10 @@ from dscost.budgets.checking import chosen, counted, find_budget, is_of
 from dscost.budgets.excluding import rest_of
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget
-from dscost.budgets.updating import Update, updated
+from dscost.budgets.updating import Kept, Update, updated
 from dscost.errors import InputError, UnknownNameError
 from dscost.files import alone_with, write_whole
-from dscost.reports.result import Result
 from dscost.timing import Progress
-
-
-class Kept(Result):
-    """A baseline that was saved or updated.
-
-    Args:
-        path: Of the baseline.
-        action: What was asked for.
-        update: What the baseline has now, and how it differs from what it had.
-        counted: The entries of the budget that were counted.
-        unloadable: Why other entries could not be counted: they stay as they were.
-        on_unloadable: What the budget's policy makes of those: `ignore`, `warn` or `error`.
-        is_written: Whether the file was written: an update that changes nothing leaves it alone.
-    """
-
-    path: Path
-    action: Literal["save", "update"]
-    update: Update
-    counted: tuple[str, ...]
-    unloadable: Mapping[str, str]
-    on_unloadable: str
-    is_written: bool
-
-    @property
-    def exit_code(self) -> int:
-        """1 where something that grew, is another model or was not counted was not taken over."""
-        is_refused = self.update.changed or self.update.refused
-        is_missing = self.unloadable and self.on_unloadable == "error"
-        return 1 if is_refused or is_missing else 0
-
-    def in_a_line(self) -> str:
-        """Return where it is, how many models it has, and whether all were taken over."""
-        models = "1 model" if len(self.update.models) == 1 else f"{len(self.update.models)} models"
-        return f"{self.path}: {models}{', not all taken over' if self.exit_code else ''}"
 
 
 def baseline(budget: str | PathLike[str] | None = None, *, only: Sequence[str] = ()) -> Baseline:

@@ -1,11 +1,14 @@
 """What was known and what is counted now → what is to be known, where growth has to be accepted."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dscost.budgets.baseline import Known, renamed_layers
 from dscost.budgets.metrics import KEPT_OF_LAYERS
+from dscost.notation.units import counted
+from dscost.reports.result import Result
 
 
 class Update(NamedTuple):
@@ -34,6 +37,40 @@ class Update(NamedTuple):
     changed: Mapping[str, Sequence[str]] = MappingProxyType({})
     shifted: Mapping[str, Sequence[str]] = MappingProxyType({})
     unused: tuple[str, ...] = ()
+
+
+class Kept(Result):
+    """A baseline that was saved or updated.
+
+    Args:
+        path: Of the baseline.
+        action: What was asked for.
+        update: What the baseline has now, and how it differs from what it had.
+        counted: The entries of the budget that were counted.
+        unloadable: Why other entries could not be counted: they stay as they were.
+        on_unloadable: What the budget's policy makes of those: `ignore`, `warn` or `error`.
+        is_written: Whether the file was written: an update that changes nothing leaves it alone.
+    """
+
+    path: Path
+    action: Literal["save", "update"]
+    update: Update
+    counted: tuple[str, ...]
+    unloadable: Mapping[str, str]
+    on_unloadable: str
+    is_written: bool
+
+    @property
+    def exit_code(self) -> int:
+        """1 where something that grew, is another model or was not counted was not taken over."""
+        is_refused = self.update.changed or self.update.refused
+        is_missing = self.unloadable and self.on_unloadable == "error"
+        return 1 if is_refused or is_missing else 0
+
+    def in_a_line(self) -> str:
+        """Return where it is, how many models it has, and whether all were taken over."""
+        models = counted(len(self.update.models), "model")
+        return f"{self.path}: {models}{', not all taken over' if self.exit_code else ''}"
 
 
 def updated(

@@ -23,7 +23,7 @@ def baseline(
     config: Config = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="Only that model, the others stay as they are; repeatable."),
+        typer.Option("--model", help="Only this model, the others stay as they are; repeatable."),
     ] = None,
     accept: Annotated[
         list[str] | None,
@@ -35,7 +35,7 @@ def baseline(
     ] = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Keep what models cost now, to judge growth by: save all, update improvements, or show what is kept."""
+    """Keep what models cost now, to judge growth by: save all, update what improved, or show it."""
     from dscost.budgets import keeping  # all of counting, which help does not need
     from dscost.budgets.checking import find_budget
     from dscost.budgets.reading import read_budget

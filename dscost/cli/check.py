@@ -28,7 +28,7 @@ Budgets = Annotated[
     ),
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", help="Likewise; DSCOST_CONFIG names one as well.")
+    Path | None, typer.Option("--config", help="Same as BUDGET; also read from $DSCOST_CONFIG.")
 ]
 
 Wanted = Annotated[
@@ -45,22 +45,25 @@ def check(
     budget: Budgets = None,
     config: Config = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="Check that model only; repeatable.")
+        list[str] | None,
+        typer.Option("--model", help="Check only this model of the budget; repeatable."),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(metavar="REF", help="Compare with the baseline of that commit or branch."),
+        typer.Option(metavar="REF", help="Compare with the baseline of this commit or branch."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
     isolate: opt.Isolate = True,
     load_timeout: opt.LoadTimeout = None,
     exit_zero: Annotated[
         bool,
-        typer.Option("--exit-zero", help="Exit 0 over budget too; what cannot be judged exits 2."),
+        typer.Option(
+            "--exit-zero", help="Exit 0 even when over budget; what cannot be judged still exits 2."
+        ),
     ] = False,
     asked: Wanted = DEFAULTS,
 ) -> None:
-    """Hold models against their budget; exit 0 within it, 1 over it, 2 where something could not be judged.
+    """Judge models by their budget; exit 0 within it, 1 over it, 2 where something is not judged.
 
     Of several budgets all are judged, and the worst code is that of the command.
     """

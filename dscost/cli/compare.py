@@ -20,27 +20,12 @@ def compare(
             "the first is what the others are held against.",
         ),
     ],
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="Change a setting of the architectures; repeatable."
-        ),
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", metavar="[NAME=]SHAPE[:DTYPE]", help="Of all but saved reports; repeatable."
-        ),
-    ] = None,
-    kwargs: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="For the factories of torch models; repeatable."),
-    ] = None,
+    setting: opt.Setting = None,
+    inputs: opt.Shapes = None,
+    kwargs: opt.Kwargs = None,
     batch: opt.OneBatch = None,
     trust: opt.Trust = False,
-    dtype: Annotated[
-        str | None, typer.Option(help="Of weights and activations  [default: float32]")
-    ] = None,
+    dtype: opt.OneDtype = None,
     every_layer: Annotated[
         bool, typer.Option("--all", help="Show layers that are the same as well.")
     ] = False,
@@ -54,7 +39,10 @@ def compare(
     top: opt.Top = None,
     asked: All = DEFAULTS,
 ) -> None:
-    """Say what differs between models, in total and layer by layer. Nothing is timed."""
+    """Say what differs between models, in total and layer by layer. Nothing is timed.
+
+    Settings, inputs and the like hold for every target that is no saved report.
+    """
     from dscost.comparing.targets import compare as compare_models
     from dscost.pages.comparisons import ComparisonSaid
 

@@ -14,6 +14,7 @@ from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.files import write_whole
 from dscost.pages import View
+from dscost.timing import TimingOptions
 from dscost.version import __version__
 
 SAVED = ".safetensors"
@@ -39,12 +40,14 @@ def convert(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="GLOB", help="Convert layers of that name only, layer1.*; repeatable."
+            metavar="GLOB", help="Convert only layers of this name, such as layer1.*; repeatable."
         ),
     ] = None,
     min_channels: Annotated[
         int | None,
-        typer.Option(min=1, help="Leave layers of fewer channels in or out alone  [default: 32]"),
+        typer.Option(
+            min=1, help="Leave out layers with fewer input or output channels  [default: 32]"
+        ),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -54,7 +57,7 @@ def convert(
         ),
     ] = None,
     ignore_extra: Annotated[
-        bool, typer.Option("--ignore-extra", help="Leave out weights that the model does not have.")
+        bool, typer.Option("--ignore-extra", help="Ignore weights that the model does not have.")
     ] = False,
     save: Annotated[
         Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")
@@ -82,20 +85,16 @@ def convert(
     ] = False,
     asked: All = DEFAULTS,
 ) -> None:
-    """Make a model depthwise-separable, weights included: by a goal, by a plan, or every layer at one rank."""
+    """Make a model depthwise-separable, weights included: by a goal, a plan, or at one rank."""
     read = _read_files(target, plan, weights)
     out = asked.output("convert", View(brief=asked.quiet), read=read)
     goal = _only(goals)
     _check_files(out, save, save_plan, read)
-    if goal is None or not goal.strip().startswith("latency_s"):
-        _refuse_measuring(
-            device=device, threads=threads, memory_format=memory_format, time_budget=time_budget
-        )
-    measuring = opt.Measuring(
-        device=None if device is None else [device],
-        memory_format=memory_format or "contiguous",
-        mode="eager",
+    timing = _timing(
+        goal,
+        device=device,
         threads=threads,
+        memory_format=memory_format,
         time_budget=time_budget,
         seed=seed,
     )
@@ -117,7 +116,7 @@ def convert(
             min_channels=min_channels,
             weights=weights,
             ignore_extra=ignore_extra,
-            timing=measuring.options(),
+            timing=timing,
             every_layer=every_layer,
             progress=progress,
         )
@@ -132,13 +131,39 @@ def convert(
     out.write(result.converted)
 
 
-def _refuse_measuring(**given: object) -> None:
-    """Refuse options that say how to measure where nothing is."""
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(
-                f"--{name.replace('_', '-')} is for --goal latency_s=…: nothing else is measured"
-            )
+def _timing(
+    goal: str | None,
+    *,
+    device: str | None,
+    threads: int | None,
+    memory_format: str | None,
+    time_budget: str | None,
+    seed: int,
+) -> TimingOptions:
+    """Return how to measure; what says so is refused where the goal is no time.
+
+    Raises:
+        InputError: Nothing is measured, or an option is wrong.
+    """
+    if goal is None or not goal.strip().startswith("latency_s"):
+        given = {
+            "device": device,
+            "threads": threads,
+            "memory-format": memory_format,
+            "time-budget": time_budget,
+        }
+        for name, value in given.items():
+            if value is not None:
+                raise InputError(f"--{name} is for --goal latency_s=…: nothing else is measured")
+    measuring = opt.Measuring(
+        device=None if device is None else [device],
+        memory_format=memory_format or "contiguous",
+        mode="eager",
+        threads=threads,
+        time_budget=time_budget,
+        seed=seed,
+    )
+    return measuring.options()
 
 
 def _only(goals: list[str] | None) -> str | None:

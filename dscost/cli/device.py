@@ -22,11 +22,11 @@ def device(
         str | None, typer.Option(help="What to measure: cpu or cuda  [default: cpu]")
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="Of the values that are computed with  [default: float32]")
+        str | None, typer.Option(help="Data type to compute with  [default: float32]")
     ] = None,
     threads: opt.Threads = None,
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Measure again, whatever is kept.")
+        bool, typer.Option("--refresh", help="Measure again, whatever was measured before.")
     ] = False,
     named: Annotated[
         str | None,

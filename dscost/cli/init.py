@@ -24,26 +24,14 @@ def init(
     headroom: Annotated[
         str, typer.Option(help="How far limits are above what is counted; 0% is exact.")
     ] = "5%",
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="[NAME=]SHAPE[:DTYPE]",
-            help="Of every model, 1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
-        ),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="Inputs at once.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Of weights and activations.")] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Of architectures; repeatable."),
-    ] = None,
-    kwargs: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of factories; repeatable.")
-    ] = None,
+    inputs: opt.Shapes = None,
+    batch: opt.OneBatch = None,
+    dtype: opt.OneDtype = None,
+    setting: opt.Setting = None,
+    kwargs: opt.Kwargs = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Write a first budget: what models cost now, with headroom. Nothing that exists is overwritten."""
+    """Write a first budget: what models cost now, with headroom. No file is overwritten."""
     from dscost.budgets.starting import starter_budget  # all of counting, which help does not need
 
     if os.path.lexists(path):  # a link to nothing is there as well; a name too long is told below

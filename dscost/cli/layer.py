@@ -45,7 +45,8 @@ def layer(
         list[str] | None,
         typer.Option(
             metavar="NAME[:VALUE]",
-            help="Compare with that instead (dscost list variants); repeatable.",
+            help="Compare with this variant instead of depthwise-separable; see dscost list "
+            "variants; repeatable.",
         ),
     ] = None,
     measuring: opt.Measuring = opt.AS_USUAL,
@@ -54,9 +55,9 @@ def layer(
     asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Compare one convolution with its depthwise-separable variant, or others, on paper and on this machine."""
+    """Compare a convolution with its depthwise-separable variant, or others: counted and timed."""
     out = asked.output("layer", View(explain=explain), read=device_files(on))
-    opt.check_devices(on)
+    sources = opt.check_devices(on)
     cases = opt.parse_cases(measuring.dtype, batch)
     if not measuring.time:
         opt.check_untimed(cases, explain=explain)
@@ -77,6 +78,8 @@ def layer(
         variants=tuple(variant or ()),
     )
     report = predicted(report, on or ())
+    for source in sources if verbose else ():
+        out.note(source)
     if not measuring.time:
         opt.check_columns(out.view.columns, report)
         out.write([report])
@@ -95,6 +98,6 @@ def _filled_in(report: Report, timing: TimingOptions, out: Output) -> Report:
     """Show the counted figures at once, while the others are measured."""
     from dscost.rendering.terminal import live_page
 
-    with live_page(color=out.view.color) as page:
-        page.show(said(report), out.view._replace(pending=True))
+    with live_page(color=out.view.color) as show:
+        show(said(report), out.view._replace(pending=True))
         return measure_layer(report, timing)

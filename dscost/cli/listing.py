@@ -50,7 +50,8 @@ def _formats() -> Rows:
     for name in RENDERERS:
         one = renderer(name)
         endings = f"[{' '.join(one.endings)}] " if one.endings else ""
-        rows.append((name, f"{endings}{one.meaning}"))
+        whose = " For what is judged: dscost check." if one.says == "findings" else ""
+        rows.append((name, f"{endings}{one.meaning}{whose}"))
     return rows
 
 

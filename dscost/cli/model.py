@@ -23,12 +23,7 @@ def model(
             "or a saved report.json (dscost list targets)."
         ),
     ],
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="Change a setting, width=0.5; repeatable."
-        ),
-    ] = None,
+    setting: opt.Setting = None,
     inputs: opt.Shapes = None,
     kwargs: opt.Kwargs = None,
     batch: opt.Batch = None,
@@ -43,7 +38,8 @@ def model(
     skip_losing: Annotated[
         bool,
         typer.Option(
-            "--skip-losing/--keep-losing", help="Leave layers standard that the swap makes slower."
+            "--skip-losing/--keep-losing",
+            help="Keep a layer as it is where the separable version measured slower.",
         ),
     ] = False,
     on: opt.On = None,
@@ -64,7 +60,7 @@ def model(
     view = View(depth=depth, sort=sort, top=top, explain=explain)
     out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
     ReportsSaid.check(out.view, out.says)
-    opt.check_devices(on)
+    sources = opt.check_devices(on)
     cases = opt.parse_cases(measuring.dtype, batch)
     timing = measuring.options(cases, skip_losing=skip_losing)
     if not measuring.time:
@@ -81,9 +77,9 @@ def model(
             )
             counting = worker.count if isolate and runs_code(target) else count
             counted = counting(target, request, strict=strict, train=train)
-        if verbose:
-            out.note(f"{target}: {counted.report.source}")
         report = counted.report
+        for source in (f"{target}: {report.source}", *sources) if verbose else ():
+            out.note(source)
         if measuring.time:
             out.check([report])
             with foreign_code(target), opt.only_measuring(), out.progress() as progress:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 Threads = Annotated[
     int | None, typer.Option(help="Threads to measure with  [default: physical cores - 1]")
 ]
-Seed = Annotated[int, typer.Option(help="Of weights, inputs and the order of measurements.")]
+Seed = Annotated[
+    int, typer.Option(help="Seed of random weights and inputs and of the order of measurements.")
+]
 On = Annotated[
     list[str] | None,
     typer.Option(
@@ -30,7 +32,8 @@ On = Annotated[
     ),
 ]
 Explain = Annotated[
-    bool, typer.Option("--explain", help="Show bounds, backends and why it is as fast as it is.")
+    bool,
+    typer.Option("--explain", help="Show bounds, backends and why a variant is as fast as it is."),
 ]
 Trust = Annotated[
     bool,
@@ -44,7 +47,7 @@ TimeBudget = Annotated[
 Batch = Annotated[
     str | None,
     typer.Option(
-        help="Inputs at once; of 1,8,32 the first is counted, all are timed  [default: 1]"
+        help="Inputs at once. With a list, the first is counted and all are timed  [default: 1]"
     ),
 ]
 
@@ -53,23 +56,37 @@ Shapes = Annotated[
     typer.Option(
         "--input",
         metavar="[NAME=]SHAPE[:DTYPE]",
-        help="1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; repeatable.",
+        help="What the model takes: 1,3,224,224, ids=1,128:int64 or lengths=1:int64=200; "
+        "repeatable.",
     ),
 ]
 Setting = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of an architecture."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change a setting of an architecture, such as width=0.5; repeatable.",
+    ),
 ]
 Kwargs = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="For the factory of a torch model; repeatable."),
+    typer.Option(
+        metavar="NAME=VALUE", help="Argument of the factory of a torch model; repeatable."
+    ),
 ]
 OneBatch = Annotated[int | None, typer.Option(help="Inputs at once  [default: 1]")]
+OneDtype = Annotated[
+    str | None, typer.Option(help="Data type of weights and activations  [default: float32]")
+]
 
 Depth = Annotated[
-    int | None, typer.Option(min=1, help="Add up layers whose names agree in that many parts.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Group layers by the first N parts of their names."),
 ]
-Top = Annotated[int | None, typer.Option("-n", "--top", min=1, help="Show only that many layers.")]
+Top = Annotated[
+    int | None,
+    typer.Option("-n", "--top", min=1, metavar="N", help="Show only the first N layers."),
+]
 
 OutputPath = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
@@ -236,7 +253,8 @@ class Measuring(NamedTuple):
     dtype: Annotated[
         str | None,
         typer.Option(
-            help="Of weights and activations; of several the first is counted  [default: float32]"
+            help="Data type of weights and activations. With a list, the first is counted and all "
+            "are timed  [default: float32]"
         ),
     ] = None
     device: Annotated[
@@ -252,17 +270,21 @@ class Measuring(NamedTuple):
     ] = None
     mode: Annotated[
         str | None,
-        typer.Option(help="eager, compile; on cuda graph and cold as well  [default: eager]"),
+        typer.Option(
+            help="How torch runs it: eager, compile; on cuda graph and cold too  [default: eager]"
+        ),
     ] = None
     time: Annotated[
         bool, typer.Option("--time/--no-time", help="Measure on this machine as well.")
     ] = True
     time_budget: TimeBudget = None
     precision: Annotated[
-        str | None, typer.Option(help="Stop when a speedup is known that well  [default: 2%]")
+        str | None,
+        typer.Option(help="Stop once a speedup is known to within that share  [default: 2%]"),
     ] = None
     allocator: Annotated[
-        str, typer.Option(help="tuned keeps freed memory, system leaves the allocator as it is.")
+        str,
+        typer.Option(help="tuned keeps freed memory for the next call; system does not."),
     ] = "tuned"
     seed: Seed = 0
 
@@ -318,16 +340,17 @@ def only_measuring() -> Iterator[None]:
         raise UnavailableError(f"{error}; --no-time counts without a device") from error
 
 
-def check_devices(names: Sequence[str] | None) -> None:
-    """Refuse devices that there are not, before the work.
+def check_devices(names: Sequence[str] | None) -> list[str]:
+    """Return where the figures of devices are from, before the work.
 
     Raises:
         InputError: There is no such device, or its file is wrong.
     """
-    for name in names or ():
-        from dscost.devices.sheets import sheet_of
+    if not names:
+        return []
+    from dscost.devices.sheets import sheet_of
 
-        sheet_of(name)
+    return [f"{name}: {sheet_of(name).source}" for name in names]
 
 
 def check_columns(columns: Sequence[str] | None, report: Report) -> None:

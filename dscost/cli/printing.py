@@ -112,7 +112,8 @@ class Output(NamedTuple):
 def abandon_stdout() -> None:
     """Keep Python from writing what is left in the buffer once more while it shuts down."""
     with suppress(OSError, ValueError, AttributeError):  # no stdout, or one without a descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY), result_stream().fileno())  # type: ignore[union-attr]
+        ours: Any = result_stream()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), ours.fileno())
 
 
 def write_text(text: str) -> None:

@@ -17,7 +17,7 @@ def schema(
     path: opt.OutputPath = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Print the JSON Schema of a budget, an architecture, or what commands say as JSON: for editors and programs."""
+    """Print the JSON Schema of a budget, an architecture, or what commands write as JSON."""
     text = json.dumps(schema_of(what), indent=2, ensure_ascii=False) + "\n"
     if path is None:
         write_out(text, format_name="json")

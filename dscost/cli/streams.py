@@ -137,7 +137,7 @@ def _their_streams() -> Iterator[None]:
 
 
 def _open_closed() -> None:
-    """Open the null device for standard descriptors that are closed, lest files take their place."""
+    """Open the null device for standard descriptors that are closed, lest files take them."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

@@ -26,8 +26,10 @@ _report: int | None = None
 def foreign_targets(arguments: Sequence[str]) -> list[str]:
     """Return the arguments that look like code: `pkg.mod:factory`, `file.py:factory`, `timm:NAME`.
 
-    >>> foreign_targets(["model", "net.py:make", "--input", "x=1,3,8,8:int64"]), foreign_targets(["list", "a:b"])
-    (['net.py:make'], [])
+    >>> foreign_targets(["model", "net.py:make", "--input", "x=1,3,8,8:int64"])
+    ['net.py:make']
+    >>> foreign_targets(["list", "a:b"])
+    []
     """
     if not arguments or arguments[0] not in COMMANDS or "--isolate" in arguments:
         return []
@@ -87,9 +89,8 @@ def _wait(child: int, reading: int, target: str) -> NoReturn:
     if code is None:
         from dscost.analysis.isolated import how_it_ended
 
-        tell(
-            f"dscost: {target}: its code ended the process ({how_it_ended(os.waitstatus_to_exitcode(status))})"
-        )
+        ending = how_it_ended(os.waitstatus_to_exitcode(status))
+        tell(f"dscost: {target}: its code ended the process ({ending})")
         code = 2
     os._exit(code)
 

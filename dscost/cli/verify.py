@@ -21,7 +21,7 @@ def verify(
     trust: opt.Trust = False,
     asked: Plain = DEFAULTS,
 ) -> None:
-    """Count a model by two independent methods; exit 0 when they agree or it is known why not, else 1."""
+    """Count a model by two independent methods; exit 1 if they differ and it is not known why."""
     from dscost.analysis.verifying import verify as count_twice
 
     out = asked.output("verify", read=target_files([target]))

@@ -303,11 +303,9 @@ def low_rank(spec: ConvSpec, r: int) -> Convs:
 
 
 def _why_not_sparser(spec: ConvSpec) -> str | None:
-    return (
-        f"a {format_shape(spec.kernel_size)} kernel sees one position only"
-        if spec.kernel_area == 1
-        else None
-    )
+    if spec.kernel_area > 1:
+        return None
+    return f"a {format_shape(spec.kernel_size)} kernel sees one position only"
 
 
 def _dilated_ratio(spec: ConvSpec, d: int) -> float:

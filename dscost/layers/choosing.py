@@ -95,11 +95,8 @@ def rewritten(asked: Asked, spec: ConvSpec) -> Rewritten | str:
         )
     except SpecError as error:
         if asked.value is None:
-            return (
-                f"{error} (another {variant.parameter}: {asked.label}:VALUE)"
-                if variant.parameter
-                else str(error)
-            )
+            another = f" (another {variant.parameter}: {asked.label}:VALUE)"
+            return f"{error}{another if variant.parameter else ''}"
         raise SpecError(f"variant {asked.label}: {error}") from None
 
 

@@ -220,7 +220,7 @@ def pointwise_like(
 
 def standard(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
     """Return the convolution itself, as the only stage."""
-    return (("standard", spec),)
+    return ((STANDARD, spec),)
 
 
 def why_not_separable(spec: ConvSpec) -> str | None:
@@ -269,10 +269,7 @@ def standard_of_pair(depthwise: ConvSpec, pointwise: ConvSpec) -> ConvSpec:
     and keeps the groups and the bias of the pointwise stage.
     """
     return replace(
-        depthwise,
-        out_channels=pointwise.out_channels,
-        groups=pointwise.groups,
-        bias=pointwise.bias,
+        depthwise, out_channels=pointwise.out_channels, groups=pointwise.groups, bias=pointwise.bias
     )
 
 

@@ -211,11 +211,9 @@ def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = N
 def _filled(tensor: Tensor) -> Tensor:
     """Return a small constant in place of a tensor without values."""
     value = torch.full_like(tensor, 0.02 if tensor.is_floating_point() else 0, device="cpu")
-    return (
-        nn.Parameter(value, requires_grad=tensor.requires_grad)
-        if isinstance(tensor, nn.Parameter)
-        else value
-    )
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(value, requires_grad=tensor.requires_grad)
+    return value
 
 
 def build_stages(convs: Convs) -> nn.Module:
@@ -233,11 +231,9 @@ def build_variant(parts: Sequence[Part], input_shape: Shape) -> nn.Module:
     convs = tuple(
         (name, spec) for name, spec, *reads in parts if isinstance(spec, ConvSpec) and not reads
     )
-    return (
-        build_stages(convs)
-        if len(convs) == len(parts)
-        else Network(stage_operations(parts, input_shape))
-    )
+    if len(convs) == len(parts):
+        return build_stages(convs)
+    return Network(stage_operations(parts, input_shape))
 
 
 def placed(module: nn.Module, *, device: str, dtype: str, memory_format: str) -> nn.Module:

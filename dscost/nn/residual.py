@@ -244,11 +244,9 @@ def _hidden_channels(in_channels: int, expansion: float, hidden_channels: int | 
 def _attention_of(
     attention: Attention, channels: int, factory_kwargs: dict[str, Any]
 ) -> nn.Module | None:
-    return (
-        None
-        if attention is None
-        else made("attention", attention, channels, factory_kwargs=factory_kwargs)
-    )
+    if attention is None:
+        return None
+    return made("attention", attention, channels, factory_kwargs=factory_kwargs)
 
 
 def _block_repr(block: Any) -> str:

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dscost.budgets.baseline import Baseline
+from dscost.budgets.updating import Kept
 from dscost.errors import some_of
 from dscost.notation.units import counted, format_bytes, format_count
 from dscost.pages import Said
 from dscost.pages.page import Page, View
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import head
-
-if TYPE_CHECKING:
-    from dscost.budgets.baseline import Baseline
-    from dscost.budgets.keeping import Kept
 
 
 class BaselineSaid(Said):
@@ -22,7 +20,7 @@ class BaselineSaid(Said):
     what = "a baseline"
     row_columns = ("model", "metric", "value")
 
-    def __init__(self, found: "Baseline") -> None:
+    def __init__(self, found: Baseline) -> None:
         self._found = found
 
     def pages(self, view: View) -> list[Page]:
@@ -55,7 +53,7 @@ class KeptSaid(Said):
     what = "a baseline"
     row_columns = ("kind", "text")
 
-    def __init__(self, kept: "Kept") -> None:
+    def __init__(self, kept: Kept) -> None:
         self._kept = kept
 
     def pages(self, view: View) -> list[Page]:
@@ -84,12 +82,12 @@ class KeptSaid(Said):
         yield from ({"kind": "problem", "text": text} for text in problems(self._kept))
 
 
-def said(found: "Baseline | Kept") -> Said:
+def said(found: Baseline | Kept) -> Said:
     """Return what is to be said of a baseline."""
-    return KeptSaid(found) if hasattr(found, "update") else BaselineSaid(found)  # type: ignore[arg-type]
+    return KeptSaid(found) if isinstance(found, Kept) else BaselineSaid(found)
 
 
-def notes(kept: "Kept") -> Iterator[str]:
+def notes(kept: Kept) -> Iterator[str]:
     """Yield what was done."""
     update = kept.update
     if update.unused:
@@ -110,7 +108,7 @@ def notes(kept: "Kept") -> Iterator[str]:
         yield f"{name}: no more in total, though layers grew: {some_of(layers)}"
 
 
-def problems(kept: "Kept") -> Iterator[str]:
+def problems(kept: Kept) -> Iterator[str]:
     """Yield what was not taken over, and what could not be counted."""
     for name, differences in kept.update.changed.items():
         yield f"{name}: {'; '.join(differences)}: {_accept(name)} takes it over"

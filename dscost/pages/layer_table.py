@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
     counted,
@@ -190,7 +191,7 @@ def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
     standard: int | None = None
     separable: int | None = None
     if trade and layer.name not in skipped:
-        standard, separable = trade["standard"].macs, trade["depthwise_separable"].macs
+        standard, separable = trade[STANDARD].macs, trade[SEPARABLE].macs
     elif layer.pair:
         # its pointwise layer stands in the pair; the gate of a squeeze-and-excite only goes when
         # the pair is made standard

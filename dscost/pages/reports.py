@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     format_bytes,
     format_difference,
@@ -128,16 +129,16 @@ def _variant_rows(report: Report, layer: Layer, view: View) -> Iterable[Row]:
         title = titles[
             name if len(layer.variants) > 1 or "variants" in report.settings else "as_is"
         ]
-        reduction = layer.reduction_of(name).macs if name != "standard" else None
+        reduction = layer.reduction_of(name).macs if name != STANDARD else None
         yield Row(_variant_cells(title, name, cost, reduction, timing, view), "strong")
         stages = layer.stages[name]
         for stage in stages if len(stages) > 1 else ():
             cells = {"variant": f"  {stage.name}", **cost_cells(stage.cost)}
             latency = timing.part(name, stage.name) if timing else None
-            if latency or (view.pending and name == "depthwise_separable"):
+            if latency or (view.pending and name == SEPARABLE):
                 cells["latency"] = format_latency(latency) if latency else PENDING
             yield Row(cells, "faint")
-        if name == "depthwise_separable" and timing and timing.gap_s is not None:
+        if name == SEPARABLE and timing and timing.gap_s is not None:
             yield Row({"variant": "  gap", "latency": format_difference(timing.gap_s)}, "faint")
 
 
@@ -145,7 +146,7 @@ def _variant_cells(
     title: str, name: str, cost: Cost, reduction: float | None, timing: Timing | None, view: View
 ) -> dict[str, str]:
     cells = {"variant": title, **cost_cells(cost)}
-    is_variant = name not in ("as_is", "standard")
+    is_variant = name not in ("as_is", STANDARD)
     if is_variant:
         cells["reduction"] = format_factor(reduction)
     if timing:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.reports.figures import COST_FIGURES, Cost
 from dscost.reports.records import Latency, Layer, Report, Speedup, Timing
 
@@ -40,10 +41,10 @@ def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
     for name, cost in layer.variants.items():
         output_shape = {"output_shape": _shape(layer.stages[name][-1].output_shape)}
         row = {**whole, **output_shape, "variant": name, **_cost(cost), **_latency(timing.of(name))}
-        if name != "standard":
+        if name != STANDARD:
             speedup = timing.speedup_of(name)
             verdict = speedup.verdict if speedup else None
-            if name == "depthwise_separable":
+            if name == SEPARABLE:
                 verdict = layer.verdict
             row |= {"reduction": layer.reduction_of(name).macs, **_speedup(speedup)}
             row["verdict"] = verdict

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from math import isclose
 
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
     format_difference,
@@ -15,7 +16,7 @@ from dscost.pages.wording import LATENCY, SPEEDUP, format_latency, format_speedu
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
 
-VARIANTS = {"standard": "standard", "depthwise_separable": "separable"}
+VARIANTS = {STANDARD: "standard", SEPARABLE: "separable"}
 """What settings are compared for, with the short titles of a narrow table."""
 
 
@@ -115,7 +116,7 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
                 "setting": key,
                 "variant": titles[name],
                 "latency": format_latency(latency),
-                "speedup": "" if name == "standard" else format_speedup(ratio),
+                "speedup": "" if name == STANDARD else format_speedup(ratio),
                 "verdict": ratio.verdict if ratio else "",
                 "compiled": format_seconds(compile_s) if compile_s else "",
             }
@@ -246,12 +247,12 @@ def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     ]
     rows = []
     for device, found in layer.predictions.items():
-        standard = found.get("standard")
+        standard = found.get(STANDARD)
         for name in layer.variants:
             if name not in found:  # a saved report may lack some
                 continue
             bound, speedup = found[name], ""
-            if name != "standard" and standard and standard.roofline_s and bound.roofline_s:
+            if name != STANDARD and standard and standard.roofline_s and bound.roofline_s:
                 speedup = format_factor(standard.roofline_s / bound.roofline_s)
             cells = {"device": device, "variant": titles[name], "bound": bound.bound}
             cells |= {"least": format_seconds(bound.roofline_s), "speedup": speedup}
@@ -269,10 +270,10 @@ def devices_sheet(predictions: Mapping[str, Mapping[str, Bound]]) -> Sheet:
         Column("bound", "bound", 2, "left"),
         Column("speedup", "speedup of the bounds", 1),
     ]
-    own = any(_differ(found.get("as_is"), found.get("standard")) for found in predictions.values())
+    own = any(_differ(found.get("as_is"), found.get(STANDARD)) for found in predictions.values())
     rows = []
     for device, found in predictions.items():
-        standard, separable = found.get("standard"), found.get("depthwise_separable")
+        standard, separable = found.get(STANDARD), found.get(SEPARABLE)
         cells = {"device": device}
         as_is = found.get("as_is") if own or standard is None else None
         for key, bound in (("as_is", as_is), ("standard", standard), ("separable", separable)):

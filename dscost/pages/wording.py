@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import isclose
 
 from dscost.layers.convolution import ConvSpec
+from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
     counted,
@@ -17,8 +18,8 @@ from dscost.reports.records import Latency, Layer, Reduction, Report, Speedup
 
 VARIANT_TITLES = {
     "as_is": "as it is",
-    "standard": "standard",
-    "depthwise_separable": "depthwise-separable",
+    STANDARD: "standard",
+    SEPARABLE: "depthwise-separable",
 }
 """How a table calls the versions that every report has, in their order."""
 
@@ -86,7 +87,7 @@ def formula_lines(report: Report) -> list[str]:
         )
     titles = variant_titles(report)
     for name, ratio in layer.formula_ratios.items():
-        if name != "depthwise_separable":
+        if name != SEPARABLE:
             macs = layer.reduction_of(name).macs
             # where stages differ in their output positions the formula is one of weights
             is_of_macs = macs is not None and isclose(macs * ratio, 1, rel_tol=0.005)
@@ -98,7 +99,7 @@ def formula_lines(report: Report) -> list[str]:
 def layer_sentence(report: Report, pending: bool) -> str:
     """Return in words what swapping one layer comes to, and which variants it does not have."""
     (layer,) = report.layers
-    variants = [name for name in layer.variants if name != "standard"]
+    variants = [name for name in layer.variants if name != STANDARD]
     sentences = []
     if len(variants) == 1:
         sentences.append(_one_variant(report, variants[0], pending))

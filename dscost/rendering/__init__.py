@@ -108,18 +108,9 @@ def render(result: Any, format_name: str, view: View) -> str:
     return format_.write(what, view)
 
 
-def rendered(result: Any, format_name: str = "table", **options: Any) -> str:
-    """Return a result as text, as the command line would write it to a file.
-
-    Args:
-        result: As of `render`.
-        format_name: As of `render`.
-        options: Fields of a `View`.
-
-    Raises:
-        InputError: As of `render`.
-    """
-    return render(result, format_name, View(**options))
+def rendered(result: Any, format_name: str = "table") -> str:
+    """Return a result as the command line writes it to a file; raises what `render` raises."""
+    return render(result, format_name, View())
 
 
 def no_findings(format_name: str, what: str) -> InputError:

@@ -53,12 +53,12 @@ class Cost(NamedTuple):
     def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]
         """Return the sum, figure by figure."""
         pairs: Iterable[tuple[Any, Any]] = zip(self, other, strict=True)
-        return Cost._make(None if None in pair else pair[0] + pair[1] for pair in pairs)
+        return Cost._make([None if a is None or b is None else a + b for a, b in pairs])
 
     def __sub__(self, other: "Cost") -> "Cost":
         """Return the difference, figure by figure."""
         pairs: Iterable[tuple[Any, Any]] = zip(self, other, strict=True)
-        return Cost._make(None if None in pair else pair[0] - pair[1] for pair in pairs)
+        return Cost._make([None if a is None or b is None else a - b for a, b in pairs])
 
     def agrees_with(self, other: "Cost") -> bool:
         """Whether both have the same figures, as far as both are known."""
@@ -79,11 +79,8 @@ NOTHING = Cost(*(0 for _ in Cost._fields))
 
 def summed(costs: Iterable[Cost]) -> Cost:
     """Return the sum of costs, figure by figure."""
-    return Cost._make(map(_sum, zip(NOTHING, *costs, strict=True)))
-
-
-def _sum(values: Sequence[Any]) -> int | None:
-    return None if None in values else sum(values)
+    columns: Iterable[tuple[Any, ...]] = zip(NOTHING, *costs, strict=True)
+    return Cost._make([None if None in column else sum(column) for column in columns])
 
 
 def made_of(*, calls: Cost, weights: Cost, ends: Cost) -> Cost:
@@ -94,8 +91,8 @@ def made_of(*, calls: Cost, weights: Cost, ends: Cost) -> Cost:
         weights: Has what every set of weights adds to, such as parameters: once, if it runs twice.
         ends: Has what goes in and comes out.
     """
-    parts = {"calls": calls, "weights": weights, "ends": ends}
-    return Cost._make(parts[over][at] for at, over in enumerate(_SUMMED_OVER))
+    parts = (calls, weights, ends)
+    return Cost._make([parts[part][at] for at, part in enumerate(_PARTS)])
 
 
 def weights_cost(params: int, weight_bytes: int) -> Cost:
@@ -108,8 +105,10 @@ def chain_cost(stages: Sequence[Cost]) -> Cost:
 
     The input is that of the first and the output that of the last; everything else adds up.
     """
-    total, first, last = summed(stages), stages[0], stages[-1]
-    ends = first._replace(output_bytes=last.output_bytes)
+    if len(stages) == 1:
+        return stages[0]
+    total = summed(stages)
+    ends = stages[0]._replace(output_bytes=stages[-1].output_bytes)
     return made_of(calls=total, weights=total, ends=ends)
 
 
@@ -120,6 +119,8 @@ def cost_of_calls(calls: Sequence[Cost], weights: Iterable[Hashable]) -> Cost:
         calls: What each costs by itself.
         weights: What tells the weights of each apart.
     """
+    if len(calls) == 1:
+        return calls[0]
     of_distinct_weights = dict(zip(weights, calls, strict=True)).values()
     return made_of(calls=summed(calls), weights=summed(of_distinct_weights), ends=calls[0])
 
@@ -318,8 +319,12 @@ FIGURES: Mapping[str, Figure] = {
 COST_FIGURES = tuple(name for name in FIGURES if hasattr(Cost, name))
 """The figures of a `Cost`, in the order in which they are reported."""
 
-_SUMMED_OVER = tuple(FIGURES[name].summed_over for name in Cost._fields)
-_UNCOUNTED_WEIGHTS = Cost._make(None if over == "weights" else 0 for over in _SUMMED_OVER)
+_PARTS = [("calls", "weights", "ends").index(FIGURES[name].summed_over) for name in Cost._fields]
+"""Which of the three that `made_of` takes each field is from."""
+
+_UNCOUNTED_WEIGHTS = Cost._make(
+    None if FIGURES[name].summed_over == "weights" else 0 for name in Cost._fields
+)
 
 SUMMED = tuple(name for name in Cost._fields if FIGURES[name].summed_over in ("calls", "weights"))
 """The figures of a `Cost` that add up by themselves."""

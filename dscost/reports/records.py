@@ -33,7 +33,7 @@ class Reduction(NamedTuple):
         return cls(
             *(
                 getattr(standard, name) / getattr(variant, name) if getattr(variant, name) else None
-                for name in ("params", "macs", "traffic_bytes")
+                for name in cls._fields
             )
         )
 
@@ -319,7 +319,7 @@ class Layer(NamedTuple):
         """Return how many times less a variant needs; unknown where the layer has no such variant."""
         if variant not in self.variants:
             return Reduction(None, None, None)
-        return Reduction.between(self.variants["standard"], self.variants[variant])
+        return Reduction.between(self.variants[STANDARD], self.variants[variant])
 
 
 class Totals(NamedTuple):

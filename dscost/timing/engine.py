@@ -241,11 +241,9 @@ def _warmed(
     if LEAST_ROUNDS * quartet_s > left_s:
         return None
     round_s = min(ROUND_S, left_s / LEAST_ROUNDS)
-    quartets = (
-        QUARTETS_PER_ROUND
-        if quartet_s <= 0
-        else max(1, min(QUARTETS_PER_ROUND, int(round_s / quartet_s)))
-    )
+    quartets = QUARTETS_PER_ROUND
+    if quartet_s > 0:
+        quartets = max(1, min(quartets, int(round_s / quartet_s)))
     return _Running(case, result, timer, (counts[0], counts[1]), quartets, quartets * quartet_s)
 
 

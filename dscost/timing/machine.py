@@ -40,11 +40,8 @@ CGROUP = Path("/sys/fs/cgroup")
 def _granted_cores(folder: Path) -> float | None:
     """Return the processor time that a container has per second; `None` where nothing limits it."""
     quota, period, *_ = [*" ".join(_lines(folder / "cpu.max")).split(), "", ""]
-    return (
-        int(quota) / int(period)
-        if quota.isdecimal() and period.isdecimal() and int(period)
-        else None
-    )
+    is_limited = quota.isdecimal() and period.isdecimal() and int(period)
+    return int(quota) / int(period) if is_limited else None
 
 
 def physical_cores(cpuinfo: Path) -> int | None:
