@@ -1,4 +1,4 @@
-"""The metric `activations`: what convolutions and linear layers write, by hand and as pycls counts it."""
+"""The metric `activations`: what convolutions and linear layers write, by hand and by pycls."""
 
 import csv
 import io
@@ -19,14 +19,14 @@ from dscost.reports.figures import Cost
 
 with (Path(__file__).parent / "data" / "pycls_complexity.csv").open(encoding="utf-8") as file:
     PYCLS = list(csv.DictReader(file))
-"""`dev/model_complexity.json` of facebookresearch/pycls at 4449e4a, which its own tests hold it to."""
+"""`dev/model_complexity.json` of facebookresearch/pycls at 4449e4a, which its tests hold it to."""
 
 EFFICIENTNET_EXTENTS = {"B0": 224, "B1": 240, "B2": 260, "B3": 300, "B4": 380, "B5": 456}
 OF_OURS = [row for row in PYCLS if "EN-B" in row["config"]]
 
 
 def expected_of(row: dict[str, str]) -> int:
-    """Return the activations without those of the pool after the stem, which pycls counts as well."""
+    """Return the activations without those of the stem's pool, which pycls counts as well."""
     pools = re.search("imagenet|dds_baselines/resne", row["config"])
     return int(row["acts"]) - (STEM_POOL if pools else 0)
 

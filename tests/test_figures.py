@@ -1,4 +1,4 @@
-"""The one table of figures: what is declared there holds everywhere, and no sum leaves a figure out."""
+"""The one table of figures: what it says holds everywhere, and no sum leaves a figure out."""
 
 import csv
 import io

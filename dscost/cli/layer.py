@@ -55,7 +55,7 @@ def layer(
     asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Compare one convolution with its depthwise-separable variant, or others: counted and timed."""
+    """Compare a convolution with its depthwise-separable variant, or others: counted and timed."""
     out = asked.output("layer", View(explain=explain), read=device_files(on))
     sources = opt.check_devices(on)
     cases = opt.parse_cases(measuring.dtype, batch)
@@ -98,6 +98,6 @@ def _filled_in(report: Report, timing: TimingOptions, out: Output) -> Report:
     """Show the counted figures at once, while the others are measured."""
     from dscost.rendering.terminal import live_page
 
-    with live_page(color=out.view.color) as page:
-        page.show(said(report), out.view._replace(pending=True))
+    with live_page(color=out.view.color) as show:
+        show(said(report), out.view._replace(pending=True))
         return measure_layer(report, timing)

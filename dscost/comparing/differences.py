@@ -38,7 +38,7 @@ class Difference(NamedTuple):
 
     @property
     def percent(self) -> float | None:
-        """The change in percent of the reference; `None` where something is new, since nothing has no percentage."""
+        """The change in percent of the reference; `None` where the reference has none of it."""
         if self.reference is None or self.change is None:
             return None
         if self.reference == 0:
@@ -304,7 +304,7 @@ def _same_place(one: Environment | None, other: Environment | None) -> bool:
 
 
 def _partners(reference: Sequence[Layer], other: Sequence[Layer]) -> dict[int, int]:
-    """Return which layer of the other model each layer of the reference is held against, by position.
+    """Return the partner of each layer of the reference in the other model, by position.
 
     Layers of one name belong together; of the rest those of one shape, in their order.
     """
@@ -345,7 +345,7 @@ operation."""
 def _in_order(
     ours: int, theirs: int, partner: Mapping[int, int]
 ) -> Iterator[tuple[int | None, int | None]]:
-    """Yield pairs of positions in the order of the reference, what only the other has after its neighbour."""
+    """Yield pairs of positions as the reference has them, what is new after its neighbour."""
     home = {at: our for our, at in partner.items()}
     after: dict[int, list[int]] = {}
     last = -1
@@ -395,7 +395,10 @@ def _notes(
         if differing:
             yield f"Settings of {one.label} against {reference.label}: {', '.join(differing)}."
     if any(one.latencies for one in versus):
-        yield "Latencies are of separate runs, not measured side by side: no speedup follows from them."
+        yield (
+            "Latencies are of separate runs, not measured side by side: "
+            "no speedup follows from them."
+        )
     yield from _not_shown(contenders, versus)
     for one in contenders:
         yield from (f"{one.label}: {warning}" for warning in one.report.warnings)

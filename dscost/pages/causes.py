@@ -8,16 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dscost.notation.units import counted, format_factor, format_seconds
 from dscost.reports.records import SAME_WITHIN, Cause, Environment, Noise
 
-_DEPTHWISE_SHARE = "Its depthwise stage {takes} {share_of_time:.0%} of the time for {share_of_macs:.0%} of the MACs: "
+_DEPTHWISE_SHARE = (
+    "Its depthwise stage {takes} {share_of_time:.0%} of the time "
+    "for {share_of_macs:.0%} of the MACs: "
+)
 _CAUSES: Mapping[str, tuple[str, str]] = {
     "memory_bound": (
         "memory-bound depthwise",
-        f"{_DEPTHWISE_SHARE}at {{flops_per_byte:.1f}} FLOP/byte, left of the ridge at "
+        _DEPTHWISE_SHARE + "at {flops_per_byte:.1f} FLOP/byte, left of the ridge at "
         "{ridge_flops_per_byte:.1f}, it waits for memory.",
     ),
     "depthwise_kernel": (
         "slow depthwise kernel",
-        f"{_DEPTHWISE_SHARE}its kernel reaches {{efficiency:.0%}} of the FLOP/s of the standard "
+        _DEPTHWISE_SHARE + "its kernel reaches {efficiency:.0%} of the FLOP/s of the standard "
         "layer and {roofline_fraction:.0%} of its own roofline.",
     ),
     "more_bytes": (

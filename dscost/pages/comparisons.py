@@ -232,22 +232,19 @@ def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
 
     However that is, changes add up to those of the totals.
     """
-    reference = comparison.reference.label
+    rest: list[_Line] = []
     if view.depth is not None:
-        lines, rest = _grouped(comparison, versus, view.depth), []
+        lines = _grouped(comparison, versus, view.depth)
     else:
-        pairs = comparison.layers_of(versus)
-        free = [] if comparison.every_layer else [pair for pair in pairs if not _has_macs(pair)]
-        if len(free) < len(pairs):
-            pairs = tuple(pair for pair in pairs if comparison.every_layer or _has_macs(pair))
-        else:  # nothing else differs
-            free = []
-        lines = [_line(pair, reference, versus.label) for pair in pairs]
-        rest = (
-            [_added(f"({counted(len(free), 'layer')} without MACs)", free)._replace(what="")]
-            if free
-            else []
-        )
+        pairs = list(comparison.layers_of(versus))
+        with_macs = [pair for pair in pairs if _has_macs(pair)]
+        if with_macs and not comparison.every_layer:
+            free = [pair for pair in pairs if not _has_macs(pair)]
+            pairs = with_macs
+            if free:
+                name = f"({counted(len(free), 'layer')} without MACs)"
+                rest = [_added(name, free)._replace(what="")]
+        lines = [_line(pair, comparison.reference.label, versus.label) for pair in pairs]
     lines = _sorted(lines, view.sort or DEFAULT_SORT)
     if view.top is not None and len(lines) > view.top:
         lines, hidden = lines[: view.top], lines[view.top :]

@@ -1,12 +1,12 @@
 """The one door to rich: tables that never cut a number, one that fills in, and a progress bar."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from itertools import zip_longest
 from textwrap import wrap
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -53,33 +53,24 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
     return "".join([*between, *texts[-1:]])
 
 
-class LivePage(Protocol):
-    """A page on a terminal that can be shown again with more on it."""
-
-    def show(self, said: Said, view: View) -> None:
-        """Replace what is shown."""
-
-
 @contextmanager
-def live_page(*, color: bool) -> Iterator[LivePage]:
-    """Show a page on the terminal while work goes on, as far as it fits; it vanishes at the end."""
+def live_page(*, color: bool) -> Iterator[Callable[[Said, View], None]]:
+    """Give a function that shows pages on the terminal while work goes on, each in place of the last.
+
+    They are shown as far as they fit, and vanish at the end.
+    """
     from rich.live import Live
 
     console = Console(highlight=False, color_system="standard" if color else None)
     with Live(
         console=console, auto_refresh=False, transient=True, vertical_overflow="crop"
     ) as live:
-        yield _Live(live)
 
+        def show(said: Said, view: View) -> None:
+            bodies = [_page_body(page, view) for page in said.pages(view)]
+            live.update(Group(*bodies), refresh=True)
 
-class _Live:
-    def __init__(self, live: "Live") -> None:
-        self._live = live
-
-    def show(self, said: Said, view: View) -> None:
-        self._live.update(
-            Group(*(_page_body(page, view) for page in said.pages(view))), refresh=True
-        )
+        yield show
 
 
 @contextmanager

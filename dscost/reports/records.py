@@ -259,7 +259,7 @@ class Layer(NamedTuple):
         calls: How often it runs in one pass.
         conv: The convolution, if it is one.
         input_shape: Of its first input, batch first.
-        output_shape: Likewise.
+        output_shape: Of its first output, batch first.
         cost: As it is.
         variants: Cost by variant, where both sides of the trade are known: `standard` and
             `depthwise_separable`. On a depthwise layer that begins a pair they stand for the pair.
@@ -411,7 +411,7 @@ class Environment(NamedTuple):
         device: Name of the processor; several are separated by commas.
         threads: Of torch.
         dtype: Of weights and activations; several are separated by commas.
-        memory_format: Likewise.
+        memory_format: Of the tensors; several are separated by commas.
         allocator: `tuned` where freed memory is kept, or `system`.
         torch_version: Of torch.
         load_before: Load average of the last minute when measuring began.
@@ -460,7 +460,8 @@ class Report(Result):
 
     Args:
         target: What was asked for.
-        source: `layer`, `builtin` or `yaml`.
+        source: Where it was found: `layer`, `builtin`, `yaml`, `torchvision`, `timm`, `hf`, `python`,
+            `file`, `export`, or `module` where it was given as one.
         inputs: What the figures hold for.
         totals: Of the whole.
         layers: In the order in which they run.
