@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from dscost.errors import InputError
+from dscost.errors import InputError, UnavailableError
 from dscost.pages import Said, View, said
 from dscost.registries import Registry
 
@@ -84,12 +84,12 @@ def renderer(name: str) -> Renderer:
 
     Raises:
         UnknownNameError: There is none of that name.
-        InputError: What another package has under it is no format.
+        UnavailableError: What another package has under it is no format.
     """
     # the entry point of a package may name a function that nobody has registered
     found: Any = RENDERERS[name]
     if not callable(found) and not isinstance(found, Renderer):
-        raise InputError(
+        raise UnavailableError(
             f"the entry point '{name}' of dscost.renderers is no function, "
             "see dscost.register_renderer"
         )
