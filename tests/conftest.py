@@ -1,5 +1,6 @@
 import gc
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from hypothesis import settings
 # the same examples everywhere, however slow the machine
 settings.register_profile("alike", derandomize=True, database=None, deadline=None)
 settings.load_profile("alike")
+
+# Ctrl-C reaches what is started from here, also where the tests themselves run in the background.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As many threads as there are cores, in each of two workers and of what they start, are in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dscost.cli import run
 from dscost.devices.roofline import Ceilings, Rate
-from dscost.devices.sheets import device_names
+from dscost.devices.sheets import devices
 from dscost.pages.device import DeviceSaid
 from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
 from dscost.rendering import View, format_names, render
@@ -155,7 +155,10 @@ def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             "NVIDIA T4 has no figure for float64 (it has float32, float16, int8)",
         ),
         ("rtx_4080", "unknown device 'rtx_4080' (did you mean 'rtx_4090'?)"),
-        ("qqq", f"unknown device 'qqq' (known: {', '.join(device_names())})"),  # none is left out
+        (
+            "qqq",
+            f"unknown device 'qqq' (known: {', '.join(one.key for one in devices())})",
+        ),  # none is left out
         ("t4 --on t4", "name the device once: as the argument 't4', by --device or by --on"),
         (
             "cpu --device cuda",

@@ -163,7 +163,11 @@ def test_a_schema_says_what_keys_are_for_and_leaves_out_what_is_refused() -> Non
         """
 
     box = Keyed(
-        {"width": forms.POSITIVE, "height": forms.POSITIVE.said("From below."), "old": forms.TEXT},
+        {
+            "width": forms.POSITIVE,
+            "height": forms.POSITIVE.described("From below."),
+            "old": forms.TEXT,
+        },
         refused=("old",),
         of=Box,
     )

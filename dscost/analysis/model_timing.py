@@ -152,6 +152,8 @@ def _time_swaps(
     backends: dict[str, dict[str, str]] = {}
     cases: list[Case] = []
     tried = 0
+    # All are built before any is timed: the engine lets cases take turns, so that a busy minute
+    # falls on all of them. The heaviest come first, should the time not suffice.
     for plan in plans:
         if perf_counter() - began > BUILDING_SHARE * budget_s:
             break

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dscost.errors import InputError, SpecError
-from dscost.layers.choosing import Asked, parse_variants, rewritten
+from dscost.layers.choosing import Asked, chosen, parse_variants
 from dscost.layers.others import Part
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
@@ -42,7 +42,7 @@ def with_variants(
             found[label] = layer.stages[label]
             ratios[label] = layer.formula_ratio or 0.0
             continue
-        variant = rewritten(asked, layer.conv)
+        variant = chosen(asked, layer.conv)
         if isinstance(variant, str):
             lacking.setdefault(variant, []).append(label.replace("_", "-"))
             continue

@@ -155,8 +155,8 @@ class _Judge:
     ) -> Iterator[Finding]:
         """Yield why limits on growth cannot be judged, if there is nothing to compare with."""
         if differences:
-            said = "; ".join(differences)
-            yield from self._case("not_comparable", "on_missing_baseline", detail=said)
+            detail = "; ".join(differences)
+            yield from self._case("not_comparable", "on_missing_baseline", detail=detail)
         rules = self.entry.layers
         of_layers = (limit for rule in rules for limit in (*rule.each, *rule.total))
         if known is None and any(map(_is_relative, (*self.entry.limits, *of_layers))):
@@ -259,8 +259,8 @@ class _Judge:
         if past is not None and past.members(selector) is None:
             past = None
             if any(map(_is_relative, (*rule.each, *rule.total))):
-                told = {"layer": selector.text, "detail": NO_KINDS}
-                yield from self._case("not_comparable", "on_missing_baseline", rule, **told)
+                about_it = {"layer": selector.text, "detail": NO_KINDS}
+                yield from self._case("not_comparable", "on_missing_baseline", rule, **about_it)
         note = selector.leaves_out(layers)
         if not meant:
             yield from self._nothing_meant(rule, layers, note, somewhere)

@@ -111,7 +111,7 @@ Limits = Mapping[str, _Limit]
 def _limits(*, of_layers: bool) -> Form:
     """Return the form of limits by metric."""
     by_metric = {
-        name: _limit(name, of_layers=of_layers).said(figure.meaning)
+        name: _limit(name, of_layers=of_layers).described(figure.meaning)
         for name, figure in FIGURES.items()
         if figure.is_of_layers or not of_layers
     }
@@ -128,7 +128,7 @@ def _limit(metric: str, *, of_layers: bool) -> Form:
     refused = [] if grows else [*CHANGES, "ignore_below"]
     keyed = Keyed(
         {
-            **{bound: _bound(metric, bound).said(said) for bound, said in BOUNDS.items()},
+            **{bound: _bound(metric, bound).described(text) for bound, text in BOUNDS.items()},
             "ignore_below": forms.quantity(kind),
             "tolerance": forms.quantity("share"),
             "level": forms.word("level", records.LEVELS, default="warn" if measured else "error"),
@@ -242,7 +242,7 @@ def replaced(limits: Sequence[Limit], own: Sequence[Limit]) -> tuple[Limit, ...]
 
 _LIMITS = _limits(of_layers=False)
 _LAYER_LIMITS = _limits(of_layers=True)
-_SAID_OF_LIMITS = (
+_ABOUT_LIMITS = (
     "What the figures may be; a figure alone is the most that passes. "
     "Beside a bound that a model writes, keys that it leaves out are those of the defaults."
 )
@@ -262,7 +262,7 @@ def _exclusion(given: Given) -> Exclusion:
 
 
 _SELECTOR: Schema = {"type": "string", "pattern": selector_pattern()}
-_MATCH = forms.parsed(lambda node: parse_selector(node.value), _SELECTOR).said(
+_MATCH = forms.parsed(lambda node: parse_selector(node.value), _SELECTOR).described(
     f"Which layers, such as {EXAMPLE}."
 )
 _RULE = Keyed(
@@ -277,18 +277,18 @@ _RULE = Keyed(
     of=LayerRule,
 )
 _EXCLUSION = Keyed(
-    {"match": _MATCH, "reason": TEXT.said("Why they do not count.")},
+    {"match": _MATCH, "reason": TEXT.described("Why they do not count.")},
     required=("match", "reason"),
 )
 
 
 def _policies(names: Collection[str]) -> Form:
     words = {
-        name: forms.word("policy", words, default=usual).said(said)
-        for name, (words, usual, said) in POLICIES.items()
+        name: forms.word("policy", words, default=usual).described(text)
+        for name, (words, usual, text) in POLICIES.items()
         if name in names
     }
-    return Keyed(words).said("What is done about what cannot be judged.")
+    return Keyed(words).described("What is done about what cannot be judged.")
 
 
 argument = forms.parsed(read_node, {})
@@ -326,15 +326,17 @@ MODEL = Keyed(
         "name": TEXT,
         "target": TEXT,
         **RUN,
-        "set": _names_with(forms.anything({})).said("Settings of an architecture, such as width."),
+        "set": _names_with(forms.anything({})).described(
+            "Settings of an architecture, such as width."
+        ),
         "kwargs": _names_with(argument).into(lambda given: with_parts(given.items())),
         "trust": forms.BOOLEAN,
-        "matrix": _MATRIX.said(
+        "matrix": _MATRIX.described(
             "Lists of values by setting, or of input, batch and dtype: "
             "every combination is an entry of its own."
         ),
-        "limits": _LIMITS.said(_SAID_OF_LIMITS),
-        "entries": forms.list_of(_OTHER_LIMITS, "entries").said(
+        "limits": _LIMITS.described(_ABOUT_LIMITS),
+        "entries": forms.list_of(_OTHER_LIMITS, "entries").described(
             "Other limits for some entries of the matrix."
         ),
         "layers": forms.list_of(_RULE.into(_layer_rule), "layers"),
@@ -348,16 +350,16 @@ MODEL = Keyed(
 )
 """One of `models`."""
 
-_DEFAULTS = Keyed({**RUN, "limits": _LIMITS.said(_SAID_OF_LIMITS)}, of=records.Entry)
+_DEFAULTS = Keyed({**RUN, "limits": _LIMITS.described(_ABOUT_LIMITS)}, of=records.Entry)
 
 BUDGET = Keyed(
     {
         "version": forms.version(VERSION),
         "baseline": TEXT,
-        "defaults": _DEFAULTS.said("What holds for every model that does not say otherwise."),
+        "defaults": _DEFAULTS.described("What holds for every model that does not say otherwise."),
         "policy": _policies(POLICIES.keys()),
-        "models": forms.list_of(forms.named("model", MODEL), "models").said("What to check."),
-        "description": TEXT.said("For people."),
+        "models": forms.list_of(forms.named("model", MODEL), "models").described("What to check."),
+        "description": TEXT.described("For people."),
     },
     required=("version", "models"),
     of=records.Budget,

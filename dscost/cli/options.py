@@ -402,11 +402,11 @@ def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _argument(pair: str) -> tuple[str, Any]:
-    from dscost.notation.literals import BareWordError, parse_value, shown
+    from dscost.notation.literals import BareWordError, excerpt, parse_value
 
     name, equals, value = pair.partition("=")
     if not equals or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name.strip()):
-        raise InputError(f"expected NAME=VALUE such as width=0.5, found '{shown(pair)}'")
+        raise InputError(f"expected NAME=VALUE such as width=0.5, found '{excerpt(pair)}'")
     try:
         return name.strip(), parse_value(value)
     except BareWordError as error:

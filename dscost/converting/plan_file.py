@@ -115,12 +115,12 @@ class Plan:
         known = sorted(reasons, key=lambda name: reasons[name] is not None)  # those that can first
         problems: list[tuple[str, str]] = []
         for name, decision in self.layers.items():
-            shown = format_layer(name)
+            named = format_layer(name)
             if name in reasons:
                 if decision != KEEP and reasons[name] is not None:
-                    problems.append((name, f"{shown} cannot be converted: {reasons[name]}"))
+                    problems.append((name, f"{named} cannot be converted: {reasons[name]}"))
             elif name in others:
-                problems.append((name, f"{shown} is no convolution (class {others[name]})"))
+                problems.append((name, f"{named} is no convolution (class {others[name]})"))
             else:
                 nearest = hint(name, known, problems) or f" (known: {some_of(known, 6)})"
                 problems.append((name, f"unknown layer '{name}'{nearest}"))
@@ -237,10 +237,10 @@ def _faults(layers: Mapping[str, Decision]) -> Iterator[tuple[str, str]]:
         if type(decision) is int and decision >= 1:
             continue
         if decision != KEEP:
-            yield name, f"expected a rank of 1 or more, or keep, found {_shown(decision)}"
+            yield name, f"expected a rank of 1 or more, or keep, found {_excerpt(decision)}"
 
 
-def _shown(value: object) -> str:
+def _excerpt(value: object) -> str:
     return "nothing" if value is None else json.dumps(value, default=repr)[:60]
 
 
@@ -270,7 +270,7 @@ def _inputs(node: Node, problems: Problems) -> list[TensorSpec]:
 
 def _input(text: object) -> TensorSpec:
     if not isinstance(text, str):
-        raise InputError(f"expected something like {INPUT_EXAMPLE}, found {_shown(text)}")
+        raise InputError(f"expected something like {INPUT_EXAMPLE}, found {_excerpt(text)}")
     spec = parse_input(text)
     if any(size < 0 for size in spec.shape):
         raise InputError(f"an input cannot have a negative size, found '{spec}'")
@@ -287,7 +287,7 @@ PLAN = Keyed(
     {
         "version": forms.version(VERSION),
         "target": forms.TEXT,
-        "input": Form(_inputs, _INPUT).said("For which inputs."),
+        "input": Form(_inputs, _INPUT).described("For which inputs."),
         "goal": forms.TEXT,
         "layers": Form(_decisions, {"type": "object", "additionalProperties": _DECISION}),
     },

@@ -39,11 +39,6 @@ class Device(NamedTuple):
     bytes_per_s: float
 
 
-def device_names() -> tuple[str, ...]:
-    """Return the names of all built-in devices."""
-    return tuple(path.stem for path in _files())
-
-
 def devices() -> list[Device]:
     """Return all built-in devices."""
     return [read_device(path) for path in _files()]
@@ -79,8 +74,8 @@ def find_device(name: str, dtype: str) -> Ceilings:
     device = sheet_of(name)
     if dtype not in device.flops_per_s and name.endswith(ENDINGS):
         figures = read_yaml(Path(name)).value["flops_per_s"]
-        said = f"no figure for {dtype} (it has {some_of(device.flops_per_s)})"
-        raise FileProblems(name, [figures.at_key(said)])
+        missing = f"no figure for {dtype} (it has {some_of(device.flops_per_s)})"
+        raise FileProblems(name, [figures.at_key(missing)])
     if dtype not in device.flops_per_s:
         raise InputError(
             f"{device.name} has no figure for {dtype} (it has {some_of(device.flops_per_s)})"

@@ -64,22 +64,22 @@ _SETTINGS = _by_name(forms.anything({"not": {"type": ["object", "null"]}}))
 DEFAULTS = Keyed({"act": _value(activation), "norm": _value(norm)}, expected="a mapping")
 BLOCK = Keyed(
     {
-        "columns": _COLUMNS.said("Its parameters."),
+        "columns": _COLUMNS.described("Its parameters."),
         "layers": _LAYERS,
-        "repeat": _value(REPEAT).said("How often it runs."),
+        "repeat": _value(REPEAT).described("How often it runs."),
     },
     required=("layers",),
     expected="a mapping",
 )
 FILE = Keyed(
     {
-        "blocks": _by_name(forms.anything(BLOCK.schema)).said("Groups of layers, by name."),
-        "defaults": forms.anything(DEFAULTS.schema).said("Of convolutions that do not say."),
+        "blocks": _by_name(forms.anything(BLOCK.schema)).described("Groups of layers, by name."),
+        "defaults": forms.anything(DEFAULTS.schema).described("Of convolutions that do not say."),
         "description": _TEXT,
-        "input": forms.anything(_input_schema).said("Channels, height and width."),
+        "input": forms.anything(_input_schema).described("Channels, height and width."),
         "layers": _LAYERS,
         "models": _by_name(_SETTINGS),
-        "settings": _SETTINGS.said("Names and defaults of what --set may change."),
+        "settings": _SETTINGS.described("Names and defaults of what --set may change."),
         "source": _TEXT,
     },
     required=("layers",),

@@ -40,7 +40,7 @@ def extent(name: str, least: int = 1) -> Kind:
         if not isinstance(value, list | tuple):
             value = (value,)
         elif len(value) != 2:
-            raise InputError(f"expected a whole number or a pair of them, found {shown(value)}")
+            raise InputError(f"expected a whole number or a pair of them, found {excerpt(value)}")
         numbers = tuple(map(_whole, value))
         require(not_within(name, *numbers, least=least))
         return numbers if len(numbers) == 2 else numbers * 2
@@ -53,7 +53,7 @@ def flag(name: str) -> Kind:
 
     def check(value: Any) -> bool:
         if not isinstance(value, bool):
-            raise InputError(f"{name} must be true or false, found {shown(value)}")
+            raise InputError(f"{name} must be true or false, found {excerpt(value)}")
         return value
 
     return check
@@ -92,14 +92,14 @@ def present(name: str, kind: Kind) -> Kind:
 def probability(value: Any) -> float:
     """Return a probability that a dropout may have."""
     if type(value) not in (int, float):
-        raise InputError(f"dropout must be a number, found {shown(value)}")
+        raise InputError(f"dropout must be a number, found {excerpt(value)}")
     return DropoutSpec(float(value)).probability
 
 
 def nothing(value: Any) -> None:
     """Return nothing, which `{flatten: true}` says as well."""
     if value is not None and value is not True:
-        raise InputError(f"flatten takes no value, found {shown(value)}")
+        raise InputError(f"flatten takes no value, found {excerpt(value)}")
 
 
 def anything(value: Any) -> Any:
@@ -107,16 +107,16 @@ def anything(value: Any) -> Any:
     return value
 
 
-def shown(value: Any) -> str:
+def excerpt(value: Any) -> str:
     """Return a value as an error shows it."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(shown, value))}]"
+        return f"[{', '.join(map(excerpt, value))}]"
     return "nothing" if value is None else repr(value)
 
 
 def _whole(value: Any) -> int:
     if type(value) not in (int, float) or value != value // 1 or abs(value) > MAX_NUMBER:
-        raise InputError(f"expected a whole number, found {shown(value)}")
+        raise InputError(f"expected a whole number, found {excerpt(value)}")
     return int(value)
 
 

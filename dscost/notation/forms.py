@@ -16,7 +16,7 @@ from copy import copy
 from typing import Any, Self
 
 from dscost.errors import InputError, UnknownNameError, hint, some_of
-from dscost.notation.json_schema import Definitions, Schema, said_of_fields, with_description
+from dscost.notation.json_schema import Definitions, Schema, field_descriptions, with_description
 from dscost.notation.marked_yaml import Node, Problems
 from dscost.notation.quantities import MAX_QUANTITY, QUANTITIES, parse_quantity, quantity_pattern
 
@@ -43,11 +43,11 @@ class Form:
         """Return what JSON Schema says of it; definitions that it refers to are added to those."""
         return self._says(definitions) if callable(self._says) else self._says
 
-    def said(self, description: str) -> Self:
+    def described(self, description: str) -> Self:
         """Return the same form, of which a schema says what it is for where it is a key's."""
-        described = copy(self)
-        described.description = description
-        return described
+        twin = copy(self)
+        twin.description = description
+        return twin
 
     def into(self, make: Callable[[Any], Any]) -> "Form":
         """Return the form of what a function makes of the value; it refuses by an `InputError`."""
@@ -114,7 +114,7 @@ def version(number: int) -> Form:
         lambda value: type(value) is int and value == number,
         {"const": number},
     )
-    return form.said(f"Of the language: {number}.")
+    return form.described(f"Of the language: {number}.")
 
 
 def text(*, may_be_blank: bool = False, found: Callable[[Node], str] | None = None) -> Form:
@@ -293,12 +293,12 @@ class Keyed(Form):
         return f" (known: {some_of(self.forms, MOST_KNOWN)})" if self.forms else ""
 
     def _schema(self, definitions: Definitions) -> Schema:
-        described = said_of_fields(self._of)
+        descriptions = field_descriptions(self._of)
         properties = {}
         for key, form in self.forms.items():
             if key not in self._refused:
-                said = form.description or described.get(key)
-                properties[key] = with_description(form.schema(definitions), said)
+                text = form.description or descriptions.get(key)
+                properties[key] = with_description(form.schema(definitions), text)
         rules = dict(self._rules)
         if self.required:
             rules["required"] = list(self.required)

@@ -6,7 +6,7 @@ from math import inf, prod
 from typing import Any, NamedTuple
 
 from dscost.errors import InputError
-from dscost.notation.literals import parse_value, shown
+from dscost.notation.literals import excerpt, parse_value
 
 INPUT_DTYPES = (
     *("float32", "float16", "bfloat16", "float64"),
@@ -98,7 +98,7 @@ def parse_input(text: str) -> TensorSpec:
         spec = spec._replace(fill=_fill(found["fill"].strip()))
         check_fill(spec)
     except InputError as error:
-        raise InputError(f"'{shown(text)}': {error}") from error
+        raise InputError(f"'{excerpt(text)}': {error}") from error
     return spec
 
 
@@ -106,11 +106,11 @@ def _no_input(text: str) -> str:
     given = _NO_TENSOR.fullmatch(text.strip())
     if given and given[1] != text.strip():
         return (
-            f"'{shown(text)}' is no tensor: an example_input() beside the factory, "
+            f"'{excerpt(text)}' is no tensor: an example_input() beside the factory, "
             f"or input={{...}} in Python, can give {given[1]} a value of another kind; "
             f"for a tensor expected something like {INPUT_EXAMPLE}"
         )
-    return f"expected something like {INPUT_EXAMPLE}, found '{shown(text)}'"
+    return f"expected something like {INPUT_EXAMPLE}, found '{excerpt(text)}'"
 
 
 def _fill(text: str) -> Any:
@@ -118,7 +118,7 @@ def _fill(text: str) -> Any:
     if between:
         first, last = int(between[1]), int(between[2])
         if last < first:
-            raise InputError(f"a range goes upwards, found {shown(text)}")
+            raise InputError(f"a range goes upwards, found {excerpt(text)}")
         return range(first, last + 1)
     if text in _INFINITIES:
         return _INFINITIES[text]
@@ -129,12 +129,12 @@ def _frozen(value: Any, text: str) -> Any:
     if isinstance(value, list | tuple) and value and not hasattr(value, "_fields"):
         entries = tuple(_frozen(entry, text) for entry in value)
         if len({fill_shape(entry) for entry in entries}) > 1:
-            raise InputError(f"the lists in {shown(text, 60)} are not of one length")
+            raise InputError(f"the lists in {excerpt(text, 60)} are not of one length")
         return entries
     if not isinstance(value, bool | int | float):
         raise InputError(
             "the values of a tensor are numbers such as 200, 0..199 or [1, 2, 3], "
-            f"found {shown(text, 60)}"
+            f"found {excerpt(text, 60)}"
         )
     return value
 

@@ -11,7 +11,7 @@ Definitions = dict[str, Schema]
 _ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
 
 
-def said_of_fields(described: Any) -> Mapping[str, str]:
+def field_descriptions(described: Any) -> Mapping[str, str]:
     """Return what the docstring of a class says of its fields, on a line each."""
     from inspect import cleandoc  # too slow to import for who only reads
 

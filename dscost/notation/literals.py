@@ -101,10 +101,10 @@ def parse_value(text: str) -> Any:
     return value
 
 
-def shown(text: str, at_most: int = 80) -> str:
+def excerpt(text: str, at_most: int = 80) -> str:
     """Return a text as a line of an error has it: without control characters, and not too long.
 
-    >>> shown("x" * 9, at_most=5)
+    >>> excerpt("x" * 9, at_most=5)
     'xxxx…'
     """
     line = text if text.isprintable() else repr(text)[1:-1]
@@ -126,7 +126,7 @@ def parse_word(text: str) -> Any:
         return Reference(reference[1], reference[2], reference[3] is not None)
     instead = _instead(text)
     if instead:
-        raise BareWordError(f"'{shown(text)}' {instead}", _quoted(text))
+        raise BareWordError(f"'{excerpt(text)}' {instead}", _quoted(text))
     return text
 
 
@@ -145,7 +145,7 @@ def _number(text: str) -> int | float:
 
 def _instead(text: str) -> str | None:
     """Return why a word is no text, and what to write; nothing where it is text."""
-    folded, quotes = text.casefold(), f"{shown(_quoted(text))} for the text"
+    folded, quotes = text.casefold(), f"{excerpt(_quoted(text))} for the text"
     if folded in _INSTEAD:
         return f"could mean two things: write {_INSTEAD[folded] or folded}, or {quotes}"
     if _NOT_FINITE.fullmatch(text):
@@ -164,7 +164,7 @@ def _instead(text: str) -> str | None:
 
 
 def _several(text: str) -> str:
-    entries = shown(text.rstrip(", "))
+    entries = excerpt(text.rstrip(", "))
     return f"[{entries}] for a list, ({entries}{'' if ',' in entries else ','}) for a tuple"
 
 
@@ -281,7 +281,7 @@ class _Reader:
     def end(self) -> None:
         if self._next():
             raise InputError(
-                f"expected nothing behind a value, found '{shown(self._text[self._at :], 40)}'"
+                f"expected nothing behind a value, found '{excerpt(self._text[self._at :], 40)}'"
             )
 
     def _next(self) -> str:
@@ -299,8 +299,8 @@ class _Reader:
             elif self._next() != closing:
                 where = self._text[begin : self._at + 1]
                 raise InputError(
-                    f"expected ',' or '{closing}' in '{shown(where, 60)}' "
-                    f"of '{shown(self._text, 60)}'"
+                    f"expected ',' or '{closing}' in '{excerpt(where, 60)}' "
+                    f"of '{excerpt(self._text, 60)}'"
                 )
         self._at += 1
         return entries
@@ -321,10 +321,12 @@ class _Reader:
                 else parse_word(self._bare(_BARE_KEY))
             )
             if self._next() != ":":
-                raise InputError(f"expected ':' behind {key!r:.40} in '{shown(self._text, 60)}'")
+                raise InputError(f"expected ':' behind {key!r:.40} in '{excerpt(self._text, 60)}'")
             self._at += 1
             if key in found:
-                raise InputError(f"'{shown(str(key))}' is given twice in '{shown(self._text, 60)}'")
+                raise InputError(
+                    f"'{excerpt(str(key))}' is given twice in '{excerpt(self._text, 60)}'"
+                )
             found[key] = self.value(depth + 1)
 
         self._entries("{", entry)
@@ -333,9 +335,10 @@ class _Reader:
     def _bare(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self._text, self._at)
         if found is None or not found[0].strip():
-            what = f"found '{shown(self._next())}'" if self._next() else "it ends there"
+            what = f"found '{excerpt(self._next())}'" if self._next() else "it ends there"
             raise InputError(
-                f"expected a value at character {self._at + 1} of '{shown(self._text, 60)}', {what}"
+                f"expected a value at character {self._at + 1} "
+                f"of '{excerpt(self._text, 60)}', {what}"
             )
         self._at = found.end()
         return found[0].strip()
@@ -344,7 +347,7 @@ class _Reader:
         """Return a text in quotes: single ones as in YAML, double ones as in Python."""
         found = _QUOTED.match(self._text, self._at)
         if found is None:
-            raise InputError(f"quotes are not closed in '{shown(self._text, 60)}'")
+            raise InputError(f"quotes are not closed in '{excerpt(self._text, 60)}'")
         self._at = found.end()
         if found[0][0] == "'":
             return found[0][1:-1].replace("''", "'")
@@ -355,6 +358,6 @@ class _Reader:
                 text: str = ast.literal_eval(found[0].replace("\n", "\\n"))
         except (SyntaxError, ValueError) as error:
             raise InputError(
-                f"{shown(found[0], 60)} has an escape sequence that means nothing"
+                f"{excerpt(found[0], 60)} has an escape sequence that means nothing"
             ) from error
         return text

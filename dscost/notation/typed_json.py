@@ -40,7 +40,7 @@ def within(key: str | int, reader: Reader, value: Any) -> Any:
         raise
 
 
-def shown(value: Any) -> str:
+def excerpt(value: Any) -> str:
     """Return a JSON value as an error shows it, containers by name alone."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
@@ -117,7 +117,7 @@ class Readers:
 
         def read(value: Any) -> Any:
             if not isinstance(value, dict):
-                raise Misfit(f"expected an object, found {shown(value)}")
+                raise Misfit(f"expected an object, found {excerpt(value)}")
             given = {}
             for name, reader in readers.items():
                 if name in value:
@@ -138,9 +138,9 @@ def _scalar_reader(kind: type) -> Reader:
 
     def read(value: Any) -> Any:
         if type(value) not in types:
-            raise Misfit(f"expected {words}, found {shown(value)}")
+            raise Misfit(f"expected {words}, found {excerpt(value)}")
         if kind is int and value < 0:
-            raise Misfit(f"expected {words} of at least 0, found {shown(value)}")
+            raise Misfit(f"expected {words} of at least 0, found {excerpt(value)}")
         return value
 
     return read
@@ -163,7 +163,7 @@ def _choice_reader(readers: Sequence[Reader], *, may_be_none: bool) -> Reader:
 def _literal_reader(allowed: Sequence[Any]) -> Reader:
     def read(value: Any) -> Any:
         if value not in allowed:
-            raise Misfit(f"expected {' or '.join(map(shown, allowed))}, found {shown(value)}")
+            raise Misfit(f"expected {' or '.join(map(excerpt, allowed))}, found {excerpt(value)}")
         return value
 
     return read
@@ -172,7 +172,7 @@ def _literal_reader(allowed: Sequence[Any]) -> Reader:
 def _list_reader(entry: Reader) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, list):
-            raise Misfit(f"expected a list, found {shown(value)}")
+            raise Misfit(f"expected a list, found {excerpt(value)}")
         return tuple([within(at, entry, one) for at, one in enumerate(value)])
 
     return read
@@ -181,7 +181,7 @@ def _list_reader(entry: Reader) -> Reader:
 def _tuple_reader(entries: Sequence[Reader]) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, list):
-            raise Misfit(f"expected a list, found {shown(value)}")
+            raise Misfit(f"expected a list, found {excerpt(value)}")
         if len(value) != len(entries):
             raise Misfit(f"expected {len(entries)} entries, found {len(value)}")
         both = zip(entries, value, strict=True)
@@ -193,7 +193,7 @@ def _tuple_reader(entries: Sequence[Reader]) -> Reader:
 def _mapping_reader(entry: Reader) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
-            raise Misfit(f"expected an object, found {shown(value)}")
+            raise Misfit(f"expected an object, found {excerpt(value)}")
         return {key: within(key, entry, one) for key, one in value.items()}
 
     return read
@@ -206,7 +206,7 @@ def _bounded(reader: Reader, expected: str, is_right: Callable[[float], bool]) -
         found = reader(value)
         for number in found if isinstance(found, tuple) else (found,):
             if isinstance(number, int | float) and not is_right(number):
-                raise Misfit(f"expected a number {expected}, found {shown(number)}")
+                raise Misfit(f"expected a number {expected}, found {excerpt(number)}")
         return found
 
     return read

@@ -15,7 +15,7 @@ from dscost.errors import InputError, UnknownNameError, some_of
 from dscost.files import read_text, split_report_name
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD, VERSIONS
 from dscost.notation.strict_json import parse_json
-from dscost.notation.typed_json import Misfit, Readers, shown, within
+from dscost.notation.typed_json import Misfit, Readers, excerpt, within
 from dscost.reports.figures import SUMMED, Cost, summed
 from dscost.reports.records import (
     SCHEMA_VERSION,
@@ -116,7 +116,7 @@ def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
             "as dscost model … --json writes"
         )
     if document["schema_version"] != SCHEMA_VERSION:
-        found = shown(document["schema_version"])
+        found = excerpt(document["schema_version"])
         raise InputError(f"{origin}: expected schema_version {SCHEMA_VERSION}, found {found}")
     try:
         environment = within(
@@ -237,7 +237,7 @@ def _require_trade(
 def _checked_cost(found: Cost, value: Mapping[str, Any]) -> Cost:
     flops = value.get("flops", found.flops)
     if flops != found.flops:
-        raise Misfit(f"expected twice the macs, {found.flops:,}, found {shown(flops)}", "flops")
+        raise Misfit(f"expected twice the macs, {found.flops:,}, found {excerpt(flops)}", "flops")
     return found
 
 

@@ -15,7 +15,7 @@ from dscost.comparing.differences import (
     Difference,
     LayerPair,
 )
-from dscost.notation.json_schema import Schema, said_of_fields, with_description
+from dscost.notation.json_schema import Schema, field_descriptions, with_description
 from dscost.reports import figures
 from dscost.reports.records import Report
 from dscost.schemas.of_reports import FIGURES, TEXT, head
@@ -51,13 +51,13 @@ def schema() -> Schema:
         "Layer": object_of(_layer()),
         "Versus": object_of(_versus()),
     }
-    said = said_of_fields(Comparison)
+    descriptions = field_descriptions(Comparison)
     properties = {
         **head({"const": "compare"}),
         "reference": {**TEXT, "description": "What the others are held against, by its label."},
-        "compared": with_description(_list_of("Contender"), said.get("contenders")),
-        "differences": with_description(_list_of("Versus"), said.get("versus")),
-        "notes": with_description({"type": "array", "items": TEXT}, said.get("notes")),
+        "compared": with_description(_list_of("Contender"), descriptions.get("contenders")),
+        "differences": with_description(_list_of("Versus"), descriptions.get("versus")),
+        "notes": with_description({"type": "array", "items": TEXT}, descriptions.get("notes")),
     }
     return {
         "title": "A comparison of dscost",
@@ -94,7 +94,7 @@ def _layer() -> Mapping[str, Schema]:
             "description": "In the reference; null where only the model has it.",
         },
         "status": with_description(
-            {"enum": list(STATUSES)}, said_of_fields(LayerPair).get("status")
+            {"enum": list(STATUSES)}, field_descriptions(LayerPair).get("status")
         ),
         "type": TEXT,
         **_differences(LAYER_METRICS),

@@ -40,7 +40,7 @@ def head(command: Schema) -> Mapping[str, Schema]:
         "tool": object_of({"name": {"const": "dscost"}, "version": TEXT}),
         "command": command,
         "conventions": {
-            **object_of({name: {**TEXT, "const": said} for name, said in CONVENTIONS.items()}),
+            **object_of({name: {**TEXT, "const": text} for name, text in CONVENTIONS.items()}),
             "description": "What the numbers mean.",
         },
     }

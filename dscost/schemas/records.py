@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dscost.converting.results import LAYER_KEYS, LayerOutcome
 from dscost.layers.variants import TIMING_KEYS
-from dscost.notation.json_schema import Schema, first_line, said_of_fields, with_description
+from dscost.notation.json_schema import Schema, field_descriptions, first_line, with_description
 from dscost.reports.figures import COST_FIGURES, Cost
 from dscost.reports.records import (
     REPORT_KEYS,
@@ -80,8 +80,8 @@ def _record(record: type, definitions: dict[str, Schema]) -> Schema:
 
 def property_of(record: type, key: str, definitions: dict[str, Schema]) -> Schema:
     """Return what a field or property of a record is in JSON, with what its docstring says."""
-    said = said_of_fields(record).get(key) or _said_of_property(record, key)
-    return with_description(schema_of(_hint(record, key), definitions), said)
+    description = field_descriptions(record).get(key) or _property_description(record, key)
+    return with_description(schema_of(_hint(record, key), definitions), description)
 
 
 def _keys(record: Any) -> tuple[str, ...]:
@@ -98,6 +98,6 @@ def _hint(record: type, key: str) -> Any:
     return hints[key] if key in hints else get_type_hints(getattr(record, key).fget)["return"]
 
 
-def _said_of_property(record: type, key: str) -> str | None:
+def _property_description(record: type, key: str) -> str | None:
     found = getattr(record, key)
     return first_line(found) if isinstance(found, property) else None

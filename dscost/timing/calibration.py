@@ -127,6 +127,7 @@ class _Seen(NamedTuple):
 def _seen(
     live: LiveDevice, points: Sequence[tuple[str, str, str]], *, curve: bool, say: Progress
 ) -> _Seen:
+    # Everything takes turns, so that a disturbance costs each a turn and none all of its turns.
     triad, peaks = Triad(live), dict(_peaks(live))
     calls: dict[Keys, Call] = {key: call for key, (call, _) in peaks.items()}
     calls[_MEMORY] = triad.call(triad.elements)

@@ -73,7 +73,7 @@ class Round(NamedTuple):
 
 
 @dataclass(slots=True)
-class Comparison:
+class Measurement:
     """What was measured of a case, round by round.
 
     What follows from it leaves out disturbed quartets where enough others remain.
