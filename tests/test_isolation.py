@@ -94,7 +94,9 @@ def test_a_crash_names_its_signal(folder: Path) -> None:
 
 def test_a_model_that_hangs_is_ended_and_names_its_limit(folder: Path) -> None:
     process = Process()
-    process.ask("good", ("count", "nets.py:good", {"request": Request(INPUT)}), 60)  # torch is loaded by then
+    process.ask(
+        "good", ("count", "nets.py:good", {"request": Request(INPUT)}), 60
+    )  # torch is loaded by then
     with pytest.raises(
         InputError, match=r"^hangs: not done after 0\.2 s, stopped \(--load-timeout"
     ):
