@@ -11,7 +11,7 @@ Names load when they are used, so importing dscost costs nothing.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dscost.analysis import analyze, layer
+    from dscost.analysis import analyze, device, layer
     from dscost.analysis.verifying import Verification, verify
     from dscost.budgets.checking import check
     from dscost.budgets.findings import CheckResult
@@ -44,6 +44,7 @@ __all__ = [
     "conv2d",
     "conversion",
     "convert",
+    "device",
     "layer",
     "plan",
     "register_formula",
@@ -55,7 +56,8 @@ __all__ = [
 ]
 """What is stable, with what `dscost.nn`, `dscost.pages` and `dscost.specs` have in their `__all__`.
 
-Everything else may be another tomorrow; `dscost.specs` is kept for one release."""
+Everything else may be another tomorrow; `dscost.specs` is kept for one release.
+"""
 
 _HOMES = {
     "__version__": "dscost.version",
@@ -73,6 +75,7 @@ _HOMES = {
     "conv2d": "dscost.layers.convolution",
     "conversion": "dscost.converting.convert",
     "convert": "dscost.converting.convert",
+    "device": "dscost.analysis",
     "layer": "dscost.analysis",
     "plan": "dscost.converting.convert",
     "register_formula": "dscost.tracing.rules",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from dscost.errors import UnknownNameError
+from dscost.errors import UnavailableError, UnknownNameError, first_line
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -44,6 +44,7 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: No entry has that name; the text gives the nearest one.
+            UnavailableError: It is of another package, and cannot be loaded.
         """
         if name not in self._entries:
             self._load_more()
@@ -53,7 +54,13 @@ class Registry(Generic[T]):
                 raise UnknownNameError(
                     self._kind, name, [*self._entries, *sorted(known - set(self._entries))]
                 )
-            loaded = self._points()[name].load()
+            try:
+                loaded = self._points()[name].load()
+            except Exception as error:
+                raise UnavailableError(
+                    f"the entry point '{name}' of {self._group} cannot be loaded: "
+                    f"{first_line(error)}"
+                ) from error
             self._entries.setdefault(name, loaded)  # loading may have registered it
         return self._entries[name]
 

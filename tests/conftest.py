@@ -1,5 +1,7 @@
 import gc
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,10 @@ from hypothesis import settings
 # the same examples everywhere, however slow the machine
 settings.register_profile("alike", derandomize=True, database=None, deadline=None)
 settings.load_profile("alike")
+
+# Ctrl-C reaches what is started from here, also where the tests themselves run in the background.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As many threads as there are cores, in each of two workers and of what they start, are in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +37,14 @@ PREFIXES = ("GIT_", "GITHUB_", "GITLAB_", "CI_", "DSCOST_", "PYTEST_ADDOPTS", "P
 for name in [name for name in os.environ if name in OUTSIDE or name.startswith(PREFIXES)]:
     del os.environ[name]
 
+
+def _threads() -> int:
+    """Count the threads of tests: not the one by which a worker is told what to run, once it is known."""
+    return sum(not isinstance(one, threading._DummyThread) for one in threading.enumerate())
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    threading.active_count = _threads
 
 QUICK = frozenset(
     """

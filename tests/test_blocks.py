@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 import dscost
 import dscost.nn as dscost_nn
 from dscost.errors import SpecError
-from dscost.layers.choosing import Rewritten, parse_variants, rewritten
+from dscost.layers.choosing import Chosen, chosen, parse_variants
 from dscost.layers.convolution import ConvSpec, Shape, conv2d
 from dscost.layers.others import ConcatSpec, JoinSpec, ShuffleSpec
 from dscost.layers.variants import VARIANTS, why_not_separable
@@ -203,8 +203,8 @@ def test_the_built_module_makes_the_shape_and_traces_to_the_counted_cost(name: s
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
 def test_other_padding_modes_go_with_the_kernel(name: str, mode: str) -> None:
     spec = conv2d(16, 16, 3, padding=1, padding_mode=mode, bias=True)
-    variant = rewritten(parse_variants([name])[0], spec)
-    assert isinstance(variant, Rewritten)
+    variant = chosen(parse_variants([name])[0], spec)
+    assert isinstance(variant, Chosen)
     modes = [
         (part[1].kernel_area > 1, part[1].padding_mode)
         for part in variant.parts
@@ -225,8 +225,8 @@ def test_other_padding_modes_go_with_the_kernel(name: str, mode: str) -> None:
 def test_other_dimensions_than_two_have_the_variants_too(name: str, dims: int) -> None:
     ones = (1,) * dims
     spec = ConvSpec(16, 16, (3,) * dims, ones, ones, ones, bias=True)
-    variant = rewritten(parse_variants([name])[0], spec)
-    assert isinstance(variant, Rewritten)
+    variant = chosen(parse_variants([name])[0], spec)
+    assert isinstance(variant, Chosen)
     shape = (2, 16, *(5,) * dims)
     assert build_variant(variant.parts, shape)(torch.randn(shape)).shape == shape
     params = sum(part[1].params for part in variant.parts)
@@ -292,8 +292,7 @@ def test_a_dilated_kernel_sees_the_same_extent() -> None:
 def test_the_stages_have_names() -> None:
     spec = conv2d(32, 32, 3, padding=1)
     names = {
-        name: [part[0] for part in rewritten(parse_variants([name])[0], spec).parts]
-        for name in NAMES
+        name: [part[0] for part in chosen(parse_variants([name])[0], spec).parts] for name in NAMES
     }  # type: ignore[union-attr]
     assert names["bottleneck"] == ["reduce", "spatial", "expand"]
     assert names["inverted_residual"] == ["expand", "depthwise", "project", "add"]
@@ -376,7 +375,7 @@ def test_a_variant_that_a_convolution_does_not_have_has_a_reason(
     name: str, spec: ConvSpec, reason: str
 ) -> None:
     (asked,) = parse_variants([name])
-    found = rewritten(asked, spec)
+    found = chosen(asked, spec)
     assert isinstance(found, str)
     assert found.startswith(reason)
 
@@ -400,7 +399,7 @@ def test_a_variant_that_a_convolution_does_not_have_has_a_reason(
 )
 def test_an_impossible_value_is_refused(text: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
-        rewritten(parse_variants([text])[0], conv2d(16, 16, 3))
+        chosen(parse_variants([text])[0], conv2d(16, 16, 3))
     assert str(caught.value).startswith(message)
 
 
@@ -439,7 +438,7 @@ def test_the_layers_of_dscost_nn_cost_what_the_variants_do(
     name: str, module: Callable[[], nn.Module]
 ) -> None:
     spec = conv2d(32, 32, 3, padding=1, bias=True)
-    variant = rewritten(parse_variants([name])[0], spec)
-    assert isinstance(variant, Rewritten)
+    variant = chosen(parse_variants([name])[0], spec)
+    assert isinstance(variant, Chosen)
     expected = chain_cost([stage.cost for stage in stage_costs(variant.parts, (1, 32, 14, 14), 4)])
     assert dscost.analyze(module(), input=(1, 32, 14, 14)).totals.as_is == expected

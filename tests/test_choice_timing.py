@@ -16,7 +16,7 @@ from dscost.errors import UnavailableError
 from dscost.layers.convolution import conv2d
 from dscost.reports.figures import Cost
 from dscost.timing import Setting, TimingOptions
-from dscost.timing.samples import Block, Comparison, Quartet, Round
+from dscost.timing.samples import Block, Measurement, Quartet, Round
 from dscost.tracing import arguments_of
 
 SMALL = Timeable("small", conv2d(32, 32, 3, padding=1), (1, 32, 8, 8), (1, 2, 3, 4))
@@ -77,11 +77,11 @@ def test_nothing_is_said_of_a_layer_of_which_nothing_is_known() -> None:
     assert _completed(SMALL, {}, None, Setting()) == {}
 
 
-def _comparison(first_s: float, second_s: float) -> Comparison:
+def _comparison(first_s: float, second_s: float) -> Measurement:
     first, second = (
         Block(seconds, switches=0, faults=0.0, disturbed=False) for seconds in (first_s, second_s)
     )
-    return Comparison([Round.of([Quartet((first, first), (second, second))] * 4)] * 4)
+    return Measurement([Round.of([Quartet((first, first), (second, second))] * 4)] * 4)
 
 
 def test_a_rank_is_as_much_faster_as_by_turns_though_the_machine_was_slower_then() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dscost.cli import run
 from dscost.devices.roofline import Ceilings, Rate
-from dscost.devices.sheets import device_names
+from dscost.devices.sheets import devices
 from dscost.pages.device import DeviceSaid
 from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
 from dscost.rendering import View, format_names, render
@@ -122,8 +122,8 @@ def test_a_busy_machine_and_threads_without_cores_are_told(
     page = capsys.readouterr()
     assert page.err.splitlines() == [
         "5 threads share 2 usable cores: they wait for each other, and figures vary.",
-        "The machine was busy: load 4.0 on 2 cores when measuring began.",
-        "The machine was busy: something waited for a processor in 44 % of the last 10 s.",
+        "The machine was busy: load 4.0 on 2 cores, somebody waited for a processor in 44 % of "
+        "the last 10 s. Measure again when it is idle.",
         "not kept: the machine was busy",
     ]
 
@@ -155,7 +155,10 @@ def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             "NVIDIA T4 has no figure for float64 (it has float32, float16, int8)",
         ),
         ("rtx_4080", "unknown device 'rtx_4080' (did you mean 'rtx_4090'?)"),
-        ("qqq", f"unknown device 'qqq' (known: {', '.join(device_names())})"),  # none is left out
+        (
+            "qqq",
+            f"unknown device 'qqq' (known: {', '.join(one.key for one in devices())})",
+        ),  # none is left out
         ("t4 --on t4", "name the device once: as the argument 't4', by --device or by --on"),
         (
             "cpu --device cuda",

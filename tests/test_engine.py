@@ -20,7 +20,7 @@ from dscost.timing.engine import (
     compare,
     is_done,
 )
-from dscost.timing.samples import Block, Comparison, Quartet, Round
+from dscost.timing.samples import Block, Measurement, Quartet, Round
 from dscost.timing.statistics import noise_of
 
 
@@ -501,8 +501,8 @@ def quartet(
     return Quartet((first, first._replace(switches=switches)), (second, second))
 
 
-def comparison(*rounds: Sequence[Quartet]) -> Comparison:
-    return Comparison([Round.of(quartets) for quartets in rounds])
+def comparison(*rounds: Sequence[Quartet]) -> Measurement:
+    return Measurement([Round.of(quartets) for quartets in rounds])
 
 
 def test_disturbed_quartets_are_left_out_while_six_remain() -> None:

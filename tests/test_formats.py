@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -149,6 +150,31 @@ def test_a_function_that_nobody_registered_is_a_format_by_its_entry_point_alone(
     point = SimpleNamespace(name="plain", load=lambda: lambda said, view: said.pages(view)[0].heading)  # fmt: skip
     monkeypatch.setattr(RENDERERS, "_found", {"plain": point})
     assert run("list", "metrics", "--format", "plain").stdout == "metrics"
+
+
+@pytest.mark.parametrize(
+    ("load", "told"),
+    [
+        (lambda: 1 / 0, "cannot be loaded: ZeroDivisionError: division by zero"),
+        (lambda: "a text", "is no function, see dscost.register_renderer"),
+    ],
+    ids=["broken", "no function"],
+)
+def test_a_broken_package_is_named_where_its_format_is_asked_for_only(
+    load: Callable[[], object],
+    told: str,
+    here: Path,
+    own_formats: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point = SimpleNamespace(name="theirs", load=load)
+    monkeypatch.setattr(RENDERERS, "_found", {"theirs": point})
+    expected = f"dscost: the entry point 'theirs' of dscost.renderers {told}\n"
+    for asked in (("list", "formats"), ("list", "--format", "theirs"), ("list", "-o", "x.tex")):
+        ran = run(*asked, cwd=here)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", expected)
+    assert " or theirs." in " ".join(run("layer", "--help").stdout.split())
+    assert run("list", "-o", "x.md", "--export", "csv=x.csv", "-q", cwd=here).returncode == 0
 
 
 # -- what does not go together

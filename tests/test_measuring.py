@@ -28,7 +28,7 @@ from dscost.reports.records import Report
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.ceilings import Found, Wanted
 from dscost.timing.engine import Case
-from dscost.timing.samples import Block, Comparison, Quartet, Round
+from dscost.timing.samples import Block, Measurement, Quartet, Round
 from dscost.tracing import TensorSpec
 from dscost.tracing.inputs import arguments_of
 
@@ -67,7 +67,7 @@ class FakeEngine:
     itself_rounds: int = 8
     rounds: list[list[str]] = field(default_factory=list)
 
-    def compare(self, cases: Sequence[Case], **given: object) -> list[Comparison]:
+    def compare(self, cases: Sequence[Case], **given: object) -> list[Measurement]:
         self.rounds.append([case.name for case in cases])
         results = []
         for case in cases:
@@ -79,7 +79,7 @@ class FakeEngine:
             quartet = Quartet((block(first_s),) * 2, (block(second_s),) * 2)
             rounds = self.itself_rounds if case.name == AGAINST_ITSELF else 8
             rounds = [] if self.missing(case.name) else [Round.of([quartet] * 4)] * rounds
-            results.append(Comparison(rounds))
+            results.append(Measurement(rounds))
         return results
 
 

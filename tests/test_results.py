@@ -5,6 +5,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,7 +15,6 @@ from torch import nn
 
 import dscost
 from dscost.converting.convert import convert_target
-from dscost.devices.sheets import find_device
 from dscost.errors import InputError, OutputError
 from dscost.reports.result import Result
 
@@ -71,7 +71,7 @@ CASES = {
         "<Converted net.yaml: 1 of 2 convolutions made depthwise-separable>",
     ),
     "device": Case(
-        lambda: find_device("t4", "float32"),
+        lambda: dscost.device("t4"),
         ("device", "t4"),
         "<Ceilings NVIDIA T4: 8,100 GFLOP/s in float32, 320.0 GB/s>",
     ),
@@ -182,6 +182,22 @@ def test_the_conversion_of_a_module_shows_what_became_of_its_layers(tmp_path: Pa
     assert not hasattr(result, "index")
     seen = torch.randn(2, 32, 8, 8)
     assert "how far a layer's output is from" in str(dscost.conversion(module, seen))
+
+
+def test_a_device_is_measured_or_read_from_its_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = dscost.device("t4", "float16")
+    assert (sheet.flops_per_s, sheet.bytes_per_s) == (65e12, 320e9)  # of NVIDIA's data sheet
+    asked: list[dict[str, Any]] = []
+
+    def this_device(**given: Any) -> Any:
+        asked.append(given)
+        return SimpleNamespace(ceilings=sheet)
+
+    monkeypatch.setattr("dscost.timing.ceilings.this_device", this_device)
+    assert dscost.device(threads=3, refresh=True) is sheet
+    assert asked == [{"device": "cpu", "dtype": "float32", "threads": 3, "refresh": True}]
+    with pytest.raises(InputError, match="t4 is shown by its data sheet"):
+        dscost.device("t4", threads=1)
 
 
 # -- the record below them

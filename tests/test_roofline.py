@@ -257,7 +257,5 @@ def test_what_is_not_even_a_mapping_is_refused(values: object) -> None:
         Ceilings.from_dict(values)
 
 
-def test_figures_with_a_source_are_of_a_data_sheet() -> None:
-    assert not DEVICE.is_datasheet
-    assert DEVICE._replace(source="a white paper").is_datasheet
+def test_the_ridge_is_the_peak_over_the_bandwidth() -> None:
     assert DEVICE.ridge_flops_per_byte == 5.0

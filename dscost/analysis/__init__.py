@@ -13,6 +13,7 @@ from dscost.reports.records import Report
 if TYPE_CHECKING:
     from torch import nn
 
+    from dscost.devices.roofline import Ceilings
     from dscost.timing import Progress, TimingOptions
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "analyze",
     "count",
     "count_layer",
+    "device",
     "layer",
     "measure_layer",
     "measure_model",
@@ -180,6 +182,45 @@ def analyze(
         options = _timing_options(device, threads, memory_format, time_budget_s, timing)
         report = measure_model(model, options)
     return predicted(report, _several(on))
+
+
+def device(
+    name: str = "cpu",
+    dtype: str = "float32",
+    *,
+    threads: int | None = None,
+    refresh: bool = False,
+) -> "Ceilings":
+    """Return what a device can do: its peak in FLOP/s, its bandwidth in byte/s, and the ridge.
+
+    Args:
+        name: `cpu` or `cuda` of this machine, which is measured where it is not known; or a named
+            device (`dscost list devices`), or the path of a `.yaml` file, by its data sheet.
+        dtype: Of the values that are computed with.
+        threads: To measure with; by default one less than the physical cores.
+        refresh: Whether to measure again, whatever was measured before.
+
+    Raises:
+        InputError: There is no such device or dtype, or a data sheet is to be measured.
+        UnavailableError: This machine has no such device, or torch is not installed.
+
+    >>> device("t4").ridge_flops_per_byte
+    25.3125
+    """
+    from dscost.timing import DEVICES
+
+    if name in DEVICES:
+        from dscost.timing.ceilings import this_device
+
+        found = this_device(device=name, dtype=dtype, threads=threads, refresh=refresh)
+        return found.ceilings
+    if refresh or threads is not None:
+        raise InputError(
+            f"{name} is shown by its data sheet: threads and refresh are for measuring"
+        )
+    from dscost.devices.sheets import find_device
+
+    return find_device(name, dtype)
 
 
 def measure_layer(

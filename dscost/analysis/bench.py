@@ -32,7 +32,7 @@ from dscost.timing.machine import (
     quiet_torch,
     used_before,
 )
-from dscost.timing.samples import Comparison
+from dscost.timing.samples import Measurement
 from dscost.timing.statistics import noise_of, regime_spread, speedup_of
 from dscost.tracing import Arguments
 
@@ -251,7 +251,7 @@ class Bench:
 
     def compare(
         self, cases: Sequence[Case], budget_s: float, progress: Progress | None
-    ) -> Mapping[str, Comparison]:
+    ) -> Mapping[str, Measurement]:
         """Return what was measured, by the name of the case; cases that did not fit are missing.
 
         The first call of the first case is timed against itself along with the others, once.
@@ -291,7 +291,7 @@ class Bench:
         if not name.startswith(AGAINST_ITSELF):
             self.warn(f"Not timed: {name}: {(str(error).strip().splitlines() or ['it failed'])[0]}")
 
-    def _judge_comparison(self, case: Case, result: Comparison) -> None:
+    def _judge_comparison(self, case: Case, result: Measurement) -> None:
         name = case.name
         if _device(case) == "cpu":
             self._judge("context_switches", result.switched_share, MOST_SWITCHED, name)
@@ -305,7 +305,7 @@ class Bench:
         if throttled:
             self.noise.append(Noise("throttled", throttled / len(result.blocks), LEAST_CLOCK, name))
 
-    def speedup(self, result: Comparison, setting: Setting) -> Speedup:
+    def speedup(self, result: Measurement, setting: Setting) -> Speedup:
         """Return the speedup of a comparison, judged by the noise floor of its device."""
         floor = self.noise_floors.get(setting.device, UNKNOWN_FLOOR)
         return speedup_of(result.log_ratios, max(SAME_WITHIN, floor))
@@ -313,7 +313,7 @@ class Bench:
     def ceilings(
         self, setting: Setting, memory_formats: Sequence[str], progress: Progress | None
     ) -> Ceilings | None:
-        """Return what the device can do, measured if need be; `None` and a warning if impossible."""
+        """Return what the device can do, measured if need be; `None` and a warning if it cannot."""
         key = (setting.device, setting.dtype)
         if key in self._ceilings or (setting.device == "cuda" and self._no_cuda):
             return self._ceilings.get(key)

@@ -20,7 +20,7 @@ from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Speedup, Stage
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case
-from dscost.timing.samples import Comparison
+from dscost.timing.samples import Measurement
 from dscost.timing.statistics import speedup_of, summarize
 from dscost.tracing import Arguments
 
@@ -180,7 +180,7 @@ def _by_turns(
     cost: Cost,
     budget_s: float,
     progress: Progress | None,
-) -> Comparison | None:
+) -> Measurement | None:
     """Return the comparison of the first of some models with the last, or `None` with a warning."""
     (setting,) = bench.settings
     calls = []
@@ -220,7 +220,7 @@ def _measured(
             cases.append(Case(name, first.call, second.call, bench.timer(setting)))
             timed[name] = one, rank
     compared = bench.compare(cases, budget_s - (perf_counter() - began), progress)
-    by_conv: dict[tuple[ConvSpec, Shape], dict[int, Comparison]] = {}
+    by_conv: dict[tuple[ConvSpec, Shape], dict[int, Measurement]] = {}
     for name, result in compared.items():
         one, rank = timed[name]
         by_conv.setdefault(one.key, {})[rank] = result
@@ -232,7 +232,7 @@ def _measured(
     return {key: _paired(results) for key, results in by_conv.items()}
 
 
-def _paired(results: Mapping[int, Comparison]) -> dict[int, Seconds]:
+def _paired(results: Mapping[int, Measurement]) -> dict[int, Seconds]:
     """Return the time of a convolution as it is, and by rank what speedups beside it say.
 
     The machine may have been slower during one comparison than during another; a speedup does not

@@ -20,7 +20,7 @@ from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Cause, Layer, Report, Stage, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case
-from dscost.timing.samples import Comparison
+from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
 
 LEAST_BUDGET_S = 2.0
@@ -144,13 +144,13 @@ def _cases(bench: Bench, trial: _Trial) -> Iterator[Case]:
         yield Case(trial.stages_case, depthwise.call, pointwise.call, timer)
 
 
-def _late(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> list[str]:
+def _late(bench: Bench, trial: _Trial, compared: Mapping[str, Measurement]) -> list[str]:
     """Return the comparisons that did not fit in the time."""
     cases = [trial.case_of(name) for name in _compared(trial)]
     return [case for case in cases if case not in compared and case not in bench.failed]
 
 
-def _timing(bench: Bench, trial: _Trial, compared: Mapping[str, Comparison]) -> Timing | None:
+def _timing(bench: Bench, trial: _Trial, compared: Mapping[str, Measurement]) -> Timing | None:
     cases = {name: trial.case_of(name) for name in _compared(trial)}
     results = {name: compared[case] for name, case in cases.items() if case in compared}
     if not results:

@@ -127,7 +127,7 @@ class _Layers:
             self.timings.setdefault(layer, own)
 
     def sums(self, skipped: Sequence[str]) -> dict[str, float]:
-        """Return what all swaps take by variant, the skipped ones standard; nothing if one lacks."""
+        """Return what all swaps take by variant, skipped ones standard; nothing if one lacks."""
         if not self.is_complete or not self.swaps:
             return {}
         found = dict.fromkeys(BOTH_WAYS, 0.0)
@@ -152,6 +152,8 @@ def _time_swaps(
     backends: dict[str, dict[str, str]] = {}
     cases: list[Case] = []
     tried = 0
+    # All are built before any is timed: the engine lets cases take turns, so that a busy minute
+    # falls on all of them. The heaviest come first, should the time not suffice.
     for plan in plans:
         if perf_counter() - began > BUILDING_SHARE * budget_s:
             break

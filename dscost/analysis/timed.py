@@ -7,11 +7,11 @@ from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.reports.records import SAME_WITHIN, Latency, Noise, Stage, Timing
 from dscost.timing import Progress, Setting
-from dscost.timing.samples import Comparison
+from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
 
 
-def timing_of(bench: Bench, compared: Mapping[str, Comparison], setting: Setting) -> Timing:
+def timing_of(bench: Bench, compared: Mapping[str, Measurement], setting: Setting) -> Timing:
     """Return what comparisons of standard with its variants say; as it is, a thing is standard.
 
     Args:

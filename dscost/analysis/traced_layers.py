@@ -81,6 +81,7 @@ def _version(
     due = [swap for swap in swaps if swap.is_pair != (variant == SEPARABLE)]
     if not due:
         return as_is
+    # Counting the difference, not the whole anew: what no swap touches is known by its trace alone.
     events = traced.events
     gone = _with_computed_weights(events, due)
     kept = {name for at, event in enumerate(events) if at not in gone for name in event.weights}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dscost.errors import InputError, SpecError
-from dscost.layers.choosing import Asked, parse_variants, rewritten
+from dscost.layers.choosing import Asked, chosen, parse_variants
 from dscost.layers.others import Part
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
@@ -42,7 +42,7 @@ def with_variants(
             found[label] = layer.stages[label]
             ratios[label] = layer.formula_ratio or 0.0
             continue
-        variant = rewritten(asked, layer.conv)
+        variant = chosen(asked, layer.conv)
         if isinstance(variant, str):
             lacking.setdefault(variant, []).append(label.replace("_", "-"))
             continue
@@ -56,13 +56,9 @@ def with_variants(
     costs = {label: chain_cost([stage.cost for stage in own]) for label, own in found.items()}
     notes = [f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()]
     changed = layer._replace(
-        stages=found,
-        variants=costs,
-        formula_ratio=layer.formula_ratio if SEPARABLE in found else None,
-        formula_ratios=ratios,
-        note="; ".join(notes) or None,
+        stages=found, variants=costs, formula_ratios=ratios, note="; ".join(notes) or None
     )
-    return changed, values
+    return changed if SEPARABLE in found else changed._replace(formula_ratio=None), values
 
 
 def _either(labels: Sequence[str]) -> str:

@@ -82,7 +82,7 @@ class Verification(Result):
 
     @property
     def is_explained(self) -> bool:
-        """Whether both are whole, and differ only by what `FlopCounterMode` is known to miscount."""
+        """Whether both are whole, and differ by what `FlopCounterMode` is known to miscount."""
         return (
             bool(self.differences)
             and not self.partial

@@ -1,1 +1,12 @@
-"""Converting: a module made depthwise-separable, weights included, by a plan of what to convert."""
+"""Converting: a module made depthwise-separable, weights included, by a plan of what to convert.
+
+`convert` is where it begins. It has a target made into a module with values (`loading`), finds its
+convolutions (`sites`), and sees what the model does with them besides (`rehearsing`, by
+`stand_ins`). What is done to each is decided by a plan, at one rank or for a goal (`deciding`):
+of the ways to treat it (`options`) those of least error are chosen (`choosing`, by a `knapsack`).
+Then the model is copied with other convolutions (`applying`), whose weights are those nearest to
+what they stand for (`decomposing`) or to what they are given (`calibrating`); and what came of it
+is said (`reporting`, in the records of `results`).
+
+One convolution is a `Site`, may become one of several `Option`s, and ends as a `LayerOutcome`.
+"""

@@ -88,6 +88,7 @@ def convert(
             cannot replace it, as in a closure.
         UnavailableError: A target needs a library that is not installed.
 
+    >>> from torch import nn
     >>> model = nn.Conv2d(64, 64, 3, padding=1, bias=False)
     >>> sum(weight.numel() for weight in convert(model).parameters()) == 64 * 9 + 64 * 64
     True

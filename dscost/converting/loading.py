@@ -155,7 +155,6 @@ def load_subject(
             notes = load_weights(module, Path(weights), hint=hint, ignore_extra=ignore_extra)
         with source.importing():
             counted = count(module, Request(arguments))
-    report = counted.report
     assert isinstance(counted.versions, TracedVersions)
     return Subject(
         name,
@@ -163,10 +162,10 @@ def load_subject(
         module,
         arguments,
         counted.versions.traced,
-        report.totals.as_is,
-        report.inputs,
+        counted.report.totals.as_is,
+        counted.report.inputs,
         None if weights is None else str(weights),
-        (*source.notes, *notes, *report.warnings),
+        (*source.notes, *notes, *counted.report.warnings),
         () if weights is not None else tuple(_explained(source, name)),
         source.importing,
     )

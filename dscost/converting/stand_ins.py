@@ -87,7 +87,7 @@ class Notes:
 
 
 class _StandIn:
-    """Mixed into the class of a replacement: it computes what it was told, and notes the rest.
+    """Mixed into the class of a replacement: it computes what it stands for, and notes the rest.
 
     What the convolution has and its replacement has not, or has with another value, is that of the
     convolution, so that the run goes on and shows everything at once.
@@ -130,7 +130,7 @@ class _StandIn:
         if len(args) + len(kwargs) != 1 or not kwargs.keys() <= {"input"}:
             own["_notes"].add(own["_name"], "calls it with", "more than its input")
             return own["_instead_of"](*args, **kwargs)
-        return own["_told"](*args, *kwargs.values())
+        return own["_computes"](*args, *kwargs.values())
 
 
 _OF_REPLACEMENTS = (
@@ -169,13 +169,13 @@ def _stand_in(site: Site, notes: Notes) -> nn.Module:
         one for one in has if one in ("weight", "bias") or _value(module, one) != _value(new, one)
     }
     values = vars(module).values()
-    computes = any(isinstance(value, Tensor) and not value.is_leaf for value in values)
+    is_computed = any(isinstance(value, Tensor) and not value.is_leaf for value in values)
     # copies of copies are made, which torch refuses then
-    instead_of = copied(module, {})[0] if computes else module
+    instead_of = copied(module, {})[0] if is_computed else module
     new.__dict__.update(
         _name=site.name,
         _notes=notes,
-        _told=_told(kernel),
+        _computes=_exact(kernel),
         _instead_of=instead_of,
         _differing=frozenset(differing),
     )
@@ -188,7 +188,7 @@ def _value(module: nn.Module, name: str) -> Any:
     return True if name in ("weight", "bias") else getattr(module, name, None)
 
 
-def _told(kernel: Kernel) -> nn.Module:
+def _exact(kernel: Kernel) -> nn.Module:
     """Return torch's convolution with what a module was found to apply; it shares the weights."""
     with torch.device("meta"):
         conv: Any = build_conv(kernel.conv)

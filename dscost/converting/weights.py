@@ -221,13 +221,13 @@ def _faults(
             [name for name in own if name not in state],
             [name for name in state if name not in own],
         )
-    yield from _told(
+    yield from _fault(
         [name for name in missing if not any(twin in state for twin in tied.get(name, ()))],
         "missing",
     )
-    yield from _told(unexpected, "not in the model")
+    yield from _fault(unexpected, "not in the model")
     for what, names in differing.items():
-        yield from _told(names, what)
+        yield from _fault(names, what)
 
 
 def _is_known(tensor: object) -> bool:
@@ -251,7 +251,7 @@ def _casts(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]
             yield f"weights of {given} were read as {mine}, as the model has them."
 
 
-def _told(names: Sequence[str], what: str) -> Iterator[str]:
+def _fault(names: Sequence[str], what: str) -> Iterator[str]:
     if names:
         yield f"{len(names)} {what} ({some_of(names, SHOWN)})"
 

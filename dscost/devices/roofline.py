@@ -108,16 +108,6 @@ class Ceilings(Result):
         """Below this intensity memory is the bound, above it arithmetic."""
         return self.flops_per_s / self.bytes_per_s
 
-    @property
-    def is_datasheet(self) -> bool:
-        """Whether the figures were read and not measured."""
-        return self.source is not None
-
-    def in_a_line(self) -> str:
-        """Return which device it is, its peak and its bandwidth."""
-        peak, bandwidth = self.flops_per_s / 1e9, self.bytes_per_s / 1e9
-        return f"{self.name}: {peak:,.0f} GFLOP/s in {self.dtype}, {bandwidth:,.1f} GB/s"
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values under the names of the fields, and the ridge."""
         fields = {name: plain(value) for name, value in vars(self).items()}
@@ -204,18 +194,14 @@ def operator_class(conv: ConvSpec) -> str:
 def _bounded(costs: Sequence[Cost], ceilings: Ceilings, predicted_s: float | None) -> Prediction:
     compute_bound_s = memory_bound_s = 0.0
     for cost in costs:
-        compute_s, memory_s = (
-            cost.flops / ceilings.flops_per_s,
-            cost.traffic_bytes / ceilings.bytes_per_s,
-        )
+        compute_s = cost.flops / ceilings.flops_per_s
+        memory_s = cost.traffic_bytes / ceilings.bytes_per_s
         if compute_s > memory_s:
             compute_bound_s += compute_s
         else:
             memory_bound_s += memory_s
-    flops, traffic_bytes = (
-        sum(cost.flops for cost in costs),
-        sum(cost.traffic_bytes for cost in costs),
-    )
+    flops = sum(cost.flops for cost in costs)
+    traffic_bytes = sum(cost.traffic_bytes for cost in costs)
     from_ridge = flops / traffic_bytes / ceilings.ridge_flops_per_byte if traffic_bytes else 0.0
     return Prediction(
         roofline_s=compute_bound_s + memory_bound_s,

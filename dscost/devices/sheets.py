@@ -39,11 +39,6 @@ class Device(NamedTuple):
     bytes_per_s: float
 
 
-def device_names() -> tuple[str, ...]:
-    """Return the names of all built-in devices."""
-    return tuple(path.stem for path in _files())
-
-
 def devices() -> list[Device]:
     """Return all built-in devices."""
     return [read_device(path) for path in _files()]

@@ -23,7 +23,7 @@ class Asked(NamedTuple):
     value: int | None
 
 
-class Rewritten(NamedTuple):
+class Chosen(NamedTuple):
     """A variant of a convolution.
 
     Args:
@@ -77,7 +77,7 @@ def _parsed(text: str) -> Asked:
     return Asked(f"{name}:{number}", variant, int(number))
 
 
-def rewritten(asked: Asked, spec: ConvSpec) -> Rewritten | str:
+def chosen(asked: Asked, spec: ConvSpec) -> Chosen | str:
     """Return a variant of a convolution, or the reason why there is none.
 
     Raises:
@@ -90,7 +90,7 @@ def rewritten(asked: Asked, spec: ConvSpec) -> Rewritten | str:
         return reason
     value = variant.value_for(spec) if asked.value is None else asked.value
     try:
-        return Rewritten(
+        return Chosen(
             value, _stages(asked.label, variant.stages(spec, value)), variant.ratio_for(spec, value)
         )
     except SpecError as error:

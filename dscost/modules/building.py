@@ -34,7 +34,7 @@ from dscost.layers.others import (
     Spec,
 )
 from dscost.layers.variants import Convs
-from dscost.modules.convs import activation_of, conv_of
+from dscost.modules.convs import torch_activation, torch_conv
 from dscost.networks.network import (
     NETWORK_INPUT,
     Operation,
@@ -124,7 +124,7 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
         case BatchNormSpec():
             return nn.BatchNorm2d(spec.channels)
         case ActivationSpec():
-            return activation_of(spec, channels=1, inplace=inplace)
+            return torch_activation(spec, channels=1, inplace=inplace)
         case PoolSpec(kind="max"):
             return nn.MaxPool2d(
                 spec.kernel_size, spec.stride, spec.padding, ceil_mode=spec.ceil_mode
@@ -150,7 +150,7 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
 
 def build_conv(spec: ConvSpec) -> nn.Module:
     """Return a convolution with weights that keep the scale of its input."""
-    conv: nn.Module = conv_of(spec, {})
+    conv: nn.Module = torch_conv(spec, {})
     _keep_scale(conv)
     return conv
 
@@ -264,7 +264,7 @@ _FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channe
 
 
 def _attach(root: nn.Module, name: str, module: nn.Module) -> None:
-    """Hang a module under a dotted path; unlike `add_module` it takes any name, `half` or `forward` too."""
+    """Hang a module under a dotted path, with any name: `add_module` refuses such as `forward`."""
     *folders, leaf = name.split(".")
     for folder in folders:
         children = root._modules

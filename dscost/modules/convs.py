@@ -12,7 +12,7 @@ CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 """torch's convolution over so many spatial dimensions."""
 
 
-def conv_of(spec: ConvSpec, factory_kwargs: Mapping[str, Any]) -> Any:
+def torch_conv(spec: ConvSpec, factory_kwargs: Mapping[str, Any]) -> Any:
     """Return torch's convolution of a spec.
 
     Args:
@@ -34,7 +34,7 @@ def conv_of(spec: ConvSpec, factory_kwargs: Mapping[str, Any]) -> Any:
     )
 
 
-def activation_of(spec: ActivationSpec, channels: int, *, inplace: bool) -> nn.Module:
+def torch_activation(spec: ActivationSpec, channels: int, *, inplace: bool) -> nn.Module:
     """Return torch's activation of a spec.
 
     Args:

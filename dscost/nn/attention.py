@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dscost.errors import InputError, SpecError
 from dscost.layers.convolution import not_within, require
-from dscost.modules.convs import conv_of
+from dscost.modules.convs import torch_conv
 from dscost.nn.stages import Activation, Device, activation_of, checked_conv
 
 
@@ -60,11 +60,11 @@ class SqueezeExcite(nn.Module):
         require(not_within("squeeze_channels", squeeze_channels))
         self.channels, self.squeeze_channels = channels, squeeze_channels
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.reduce = conv_of(
+        self.reduce = torch_conv(
             checked_conv(channels, squeeze_channels, 1, bias=True), factory_kwargs
         )
         self.activation = activation_of(activation, 2, factory_kwargs)
-        self.expand = conv_of(
+        self.expand = torch_conv(
             checked_conv(squeeze_channels, channels, 1, bias=True), factory_kwargs
         )
         self.gate = activation_of(gate, 2, factory_kwargs)
@@ -130,7 +130,7 @@ class EfficientChannelAttention(nn.Module):
         self.channels, self.kernel_size = channels, kernel_size
         self.pool = nn.AdaptiveAvgPool2d(1)
         conv = checked_conv(1, 1, kernel_size, padding=kernel_size // 2, dims=1)
-        self.conv = conv_of(conv, {"device": device, "dtype": dtype})
+        self.conv = torch_conv(conv, {"device": device, "dtype": dtype})
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gated channels, of the shape of `x`."""

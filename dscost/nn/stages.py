@@ -10,8 +10,7 @@ from torch import nn
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.others import ActivationSpec
-from dscost.modules.convs import activation_of as spec_activation
-from dscost.modules.convs import conv_of
+from dscost.modules.convs import torch_activation, torch_conv
 from dscost.notation.units import format_extent
 
 Norm = str | Callable[[int], nn.Module] | None
@@ -123,7 +122,7 @@ def activation_of(
     if activation is None:
         return None
     if isinstance(activation, str):
-        return spec_activation(ActivationSpec(activation), channels=-dims - 1, inplace=True)
+        return torch_activation(ActivationSpec(activation), channels=-dims - 1, inplace=True)
     return made("activation", activation, factory_kwargs=factory_kwargs)
 
 
@@ -150,7 +149,7 @@ def conv_stage(
     """Return a convolution with its normalisation and activation: `conv`, `norm`, `activation`."""
     dims = len(spec.kernel_size)
     stage = nn.Sequential()
-    stage.add_module("conv", conv_of(spec, factory_kwargs))
+    stage.add_module("conv", torch_conv(spec, factory_kwargs))
     for name, module in (
         ("norm", norm_of(norm, spec.out_channels, dims, factory_kwargs)),
         ("activation", activation_of(activation, dims, factory_kwargs)),

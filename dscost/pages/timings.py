@@ -16,7 +16,7 @@ from dscost.pages.wording import LATENCY, SPEEDUP, format_latency, format_speedu
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
 
-VARIANTS = {STANDARD: "standard", SEPARABLE: "separable"}
+SHORT_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
 """What settings are compared for, with the short titles of a narrow table."""
 
 
@@ -28,7 +28,7 @@ def layer_sheets(layer: Layer, titles: Mapping[str, str], *, explain: bool) -> l
         titles: How its variants are called.
         explain: Whether to show bounds and backends.
     """
-    usual = layer.variants.keys() <= VARIANTS.keys()
+    usual = layer.variants.keys() <= SHORT_TITLES.keys()
     sheets = []
     if len(layer.latency) > 1:
         own = layer.input_shape[0]
@@ -36,7 +36,7 @@ def layer_sheets(layer: Layer, titles: Mapping[str, str], *, explain: bool) -> l
             settings_sheet(layer.latency, own) if usual else variants_sheet(layer, titles)
         )
     if explain and layer.latency:
-        sheets.append(explanation_sheet(layer, VARIANTS if usual else titles))
+        sheets.append(explanation_sheet(layer, SHORT_TITLES if usual else titles))
     if layer.predictions:
         sheets.append(devices_sheet(layer.predictions) if usual else bounds_sheet(layer, titles))
     return sheets
@@ -72,11 +72,11 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
     ]
     sizes = {key: _batch(key, own_batch) for key in timings}
     # several, where the clock sees no difference
-    best = {name: _best(timings, sizes, name) for name in VARIANTS}
+    best = {name: _best(timings, sizes, name) for name in SHORT_TITLES}
     of_batches = len(set(sizes.values())) > 1
     rows = []
     for key, timing in timings.items():
-        latencies = {short: timing.of(name) for name, short in VARIANTS.items()}
+        latencies = {short: timing.of(name) for name, short in SHORT_TITLES.items()}
         cells = {
             short: format_seconds(found.median_s) if found else UNKNOWN
             for short, found in latencies.items()
@@ -91,7 +91,7 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
             "verdict": timing.speedup.verdict if timing.speedup else "",
             "throughput": throughput,
             "compiled": " + ".join(map(format_seconds, compiled)),
-            "best": ", ".join(short for name, short in VARIANTS.items() if key in best[name]),
+            "best": ", ".join(short for name, short in SHORT_TITLES.items() if key in best[name]),
         }
         rows.append(Row(cells))
     return Sheet(filled(columns, rows), rows)
@@ -142,7 +142,7 @@ def _best(timings: Mapping[str, Timing], sizes: Mapping[str, int], variant: str)
 # -- why
 
 
-def explanation_sheet(layer: Layer, titles: Mapping[str, str] = VARIANTS) -> Sheet:
+def explanation_sheet(layer: Layer, titles: Mapping[str, str] = SHORT_TITLES) -> Sheet:
     """Return what each variant and stage could, should and does take, setting by setting."""
     columns = [
         Column("setting", "setting", 4, "left"),
@@ -215,7 +215,7 @@ def sums_sheet(timing: Timing) -> Sheet:
         Column("rest", "everything else", 1),
     ]
     rows = []
-    for name, short in VARIANTS.items():
+    for name, short in SHORT_TITLES.items():
         whole, layers_s = timing.of(name), timing.layers_s.get(name)
         if whole and layers_s is not None:
             cells = {

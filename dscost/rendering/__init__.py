@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from dscost.errors import InputError
+from dscost.errors import InputError, UnavailableError
 from dscost.pages import Said, View, said
 from dscost.registries import Registry
 
@@ -84,9 +84,15 @@ def renderer(name: str) -> Renderer:
 
     Raises:
         UnknownNameError: There is none of that name.
+        UnavailableError: What another package has under it is no format.
     """
     # the entry point of a package may name a function that nobody has registered
     found: Any = RENDERERS[name]
+    if not callable(found) and not isinstance(found, Renderer):
+        raise UnavailableError(
+            f"the entry point '{name}' of dscost.renderers is no function, "
+            "see dscost.register_renderer"
+        )
     return found if isinstance(found, Renderer) else Renderer(found)
 
 
@@ -126,8 +132,12 @@ def format_names(*, judges: bool, of_others: bool = True) -> list[str]:
         judges: Whether those for findings are of use.
         of_others: Whether to look for those of other packages, which takes a while.
     """
-    names = RENDERERS if of_others else RENDERERS.here()
-    return [name for name in names if judges or renderer(name).says != "findings"]
+    names = [*RENDERERS] if of_others else [*RENDERERS.here()]
+    if judges:
+        return names
+    # a format of another package is not loaded to be named
+    here = {name: RENDERERS[name] for name in RENDERERS.here()}
+    return [name for name in names if getattr(here.get(name), "says", "") != "findings"]
 
 
 def in_words(names: list[str]) -> str:

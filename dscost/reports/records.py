@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1
 
 
 class Reduction(NamedTuple):
-    """How many times less the depthwise-separable version costs: `standard / depthwise_separable`."""
+    """How many times less the depthwise-separable version costs: `standard` over it."""
 
     params: float | None
     macs: float | None
@@ -29,7 +29,7 @@ class Reduction(NamedTuple):
 
     @classmethod
     def between(cls, standard: Cost, variant: Cost) -> "Reduction":
-        """Return the reductions from one cost to the other; unknown where the variant has none of it."""
+        """Return the reductions from one cost to the other; unknown where the variant has none."""
         return cls(
             *(
                 getattr(standard, name) / getattr(variant, name) if getattr(variant, name) else None
@@ -39,7 +39,9 @@ class Reduction(NamedTuple):
 
 
 class Latency(NamedTuple):
-    """Measured time of one call, from `samples` blocks of calls; fewer than six have no 95 % interval.
+    """Measured time of one call, from `samples` blocks of calls.
+
+    Fewer than six blocks have no 95 % interval.
 
     Args:
         median_s: Of the blocks.
@@ -224,7 +226,7 @@ class Bound(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One step of a variant, with the shapes it sees; `conv` is null where it only moves or adds values."""
+    """One step of a variant; `conv` is null where it only moves or adds values."""
 
     name: str
     conv: ConvSpec | None
@@ -234,7 +236,7 @@ class Stage(NamedTuple):
 
 
 class Operator(NamedTuple):
-    """What a layer computes beside other things: all its calls of one operation, of a convolution with one geometry.
+    """All calls of one operation in a layer, of a convolution with one geometry.
 
     Args:
         op: As of a layer.
@@ -259,7 +261,7 @@ class Layer(NamedTuple):
         calls: How often it runs in one pass.
         conv: The convolution, if it is one.
         input_shape: Of its first input, batch first.
-        output_shape: Likewise.
+        output_shape: Of its first output, batch first.
         cost: As it is.
         variants: Cost by variant, where both sides of the trade are known: `standard` and
             `depthwise_separable`. On a depthwise layer that begins a pair they stand for the pair.
@@ -316,7 +318,7 @@ class Layer(NamedTuple):
         return self.reduction_of(SEPARABLE).macs
 
     def reduction_of(self, variant: str) -> Reduction:
-        """Return how many times less a variant needs; unknown where the layer has no such variant."""
+        """Return how many times less a variant needs; unknown if the layer has none such."""
         if variant not in self.variants:
             return Reduction(None, None, None)
         return Reduction.between(self.variants[STANDARD], self.variants[variant])
@@ -411,7 +413,7 @@ class Environment(NamedTuple):
         device: Name of the processor; several are separated by commas.
         threads: Of torch.
         dtype: Of weights and activations; several are separated by commas.
-        memory_format: Likewise.
+        memory_format: Of the tensors; several are separated by commas.
         allocator: `tuned` where freed memory is kept, or `system`.
         torch_version: Of torch.
         load_before: Load average of the last minute when measuring began.
@@ -441,7 +443,7 @@ class Environment(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """Why the figures of a model may not be all that it costs: one of its warnings, with a word that programs can read.
+    """Why the figures may not be all that a model costs: a warning, with a word for programs.
 
     Args:
         kind: `value_dependent`: it looks at values, so other inputs may take other ways; `unused`:
@@ -460,7 +462,8 @@ class Report(Result):
 
     Args:
         target: What was asked for.
-        source: `layer`, `builtin` or `yaml`.
+        source: Where it was found: `layer`, `builtin`, `yaml`, `torchvision`, `timm`, `hf`,
+            `python`, `file`, `export`, or `module` where it was given as one.
         inputs: What the figures hold for.
         totals: Of the whole.
         layers: In the order in which they run.
@@ -511,7 +514,7 @@ class Report(Result):
         return f"{self.target}: {params} params, {macs} MACs"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the subject as plain JSON values; the environment stands in the document, not here."""
+        """Return the subject as plain JSON values; the environment stands in the document."""
         return {name: plain(getattr(self, name)) for name in REPORT_KEYS}
 
 

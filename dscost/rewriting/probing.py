@@ -238,7 +238,7 @@ class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._of_input.update(map(_storage, results))
         elif func._schema.name not in _ONLY_SHAPES and self._reads_input((args, kwargs)):
             if not _only_moves(func, args, results):
-                self._others.append(_told(func._schema.name))
+                self._others.append(_as_written(func._schema.name))
             self._of_input.update(map(_storage, results))
         return result
 
@@ -284,7 +284,7 @@ _ONLY_SHAPES = {
 """Operators that read no values."""
 
 
-def _told(operator: str) -> str:
+def _as_written(operator: str) -> str:
     """Return an operator's name as a user writes it."""
     inner = re.sub(r"^aten::_?(native_)?(\w+?)(_legit\w*|_no_training)?$", r"aten::\2", operator)
     return "a change of dtype" if operator == "aten::_to_copy" else inner

@@ -73,7 +73,7 @@ class ModuleSource(NamedTuple):
     """A torch module that was made.
 
     Args:
-        kind: `torchvision`, `timm`, `python`, `file` or `export`.
+        kind: `torchvision`, `timm`, `hf`, `python`, `file`, `export` or `module`.
         module: On the meta device wherever its code allows.
         input: What its forward takes where the model says so: a shape, or a list of inputs.
         notes: What the reader of the figures must know.

@@ -127,6 +127,7 @@ class _Seen(NamedTuple):
 def _seen(
     live: LiveDevice, points: Sequence[tuple[str, str, str]], *, curve: bool, say: Progress
 ) -> _Seen:
+    # Everything takes turns, so that a disturbance costs each a turn and none all of its turns.
     triad, peaks = Triad(live), dict(_peaks(live))
     calls: dict[Keys, Call] = {key: call for key, (call, _) in peaks.items()}
     calls[_MEMORY] = triad.call(triad.elements)
@@ -273,13 +274,10 @@ def rate_of(samples: Mapping[str, Sample], few_channels: int = 0) -> Rate:
     rate = Rate(t0_s, **{_FIELDS[term]: 1 / unit_s[term] for term in terms if unit_s[term]})
     if not few_channels:
         return rate
-    busy_s, expected_s = (
-        samples["few"].seconds - t0_s,
-        rate.seconds(samples["few"].cost, few_channels) - t0_s,
-    )
-    return rate._replace(
-        least_channels=max(1.0, few_channels * busy_s / expected_s) if expected_s else 1.0
-    )
+    few = samples["few"]
+    busy_s, expected_s = few.seconds - t0_s, rate.seconds(few.cost, few_channels) - t0_s
+    least = max(1.0, few_channels * busy_s / expected_s) if expected_s else 1.0
+    return rate._replace(least_channels=least)
 
 
 _ROUNDS = 50

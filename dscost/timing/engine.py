@@ -22,7 +22,7 @@ from typing import Protocol, TypeVar
 from dscost.reports.records import SAME_WITHIN
 from dscost.timing import Progress
 from dscost.timing.counters import Counters, no_counters
-from dscost.timing.samples import LEAST_ROUNDS, Block, Comparison, Quartet, Round
+from dscost.timing.samples import LEAST_ROUNDS, Block, Measurement, Quartet, Round
 from dscost.timing.statistics import t_half_width
 
 Call = Callable[[], object]
@@ -101,7 +101,7 @@ class Case:
 @dataclass(slots=True)
 class _Running:
     case: Case
-    result: Comparison
+    result: Measurement
     timer: Timer
     calls_per_block: tuple[int, int]
     quartets_per_round: int
@@ -151,7 +151,7 @@ def compare(
     random: Random | None = None,
     progress: Progress | None = None,
     failed: Callable[[str, RuntimeError], None] | None = None,
-) -> list[Comparison]:
+) -> list[Measurement]:
     """Return what was measured of each case; little or nothing where the time did not suffice.
 
     A case has at least two rounds or none at all.
@@ -169,10 +169,12 @@ def compare(
             default that is raised.
     """
     session = _Session(clock, budget_s, progress, failed)
-    results = [Comparison() for _ in cases]
+    results = [Measurement() for _ in cases]
     running = _all_warmed(session, cases, results, CpuTimer(clock, counters))
     random = random or Random(0)
     rounds = 0
+    # A round of each case in turn, not one case after the other: a machine that slows down for a
+    # while then widens the intervals of all cases instead of shifting the result of one.
     while running and (rounds < LEAST_ROUNDS or session.left_s > 0):
         rounds += 1
         for one in tuple(running):
@@ -191,7 +193,7 @@ def compare(
 
 
 def _all_warmed(
-    session: _Session, cases: Sequence[Case], results: Sequence[Comparison], usual: Timer
+    session: _Session, cases: Sequence[Case], results: Sequence[Measurement], usual: Timer
 ) -> list[_Running]:
     """Return the cases that fit in the time, warm, each with its share of what is left."""
     running: list[_Running] = []
@@ -227,7 +229,7 @@ FINER = 4.0
 
 
 def _warmed(
-    case: Case, result: Comparison, timer: Timer, share_s: float, clock: Clock
+    case: Case, result: Measurement, timer: Timer, share_s: float, clock: Clock
 ) -> _Running | None:
     """Warm both sides and choose their blocks; `None` if even two quartets take too long."""
     began = clock()
@@ -279,8 +281,6 @@ def _quartet(running: _Running, random: Random) -> Quartet:
     order = (0, 1, 1, 0) if random.random() < 0.5 else (1, 0, 0, 1)
     sides = (running.case.first, running.case.second)
     blocks = running.timer([(sides[which], running.calls_per_block[which]) for which in order])
-    first, second = (
-        [block for block, which in zip(blocks, order, strict=True) if which == side]
-        for side in (0, 1)
-    )
-    return Quartet((first[0], first[1]), (second[0], second[1]))
+    one, two, three, four = blocks
+    outer, inner = (one, four), (two, three)
+    return Quartet(outer, inner) if order[0] == 0 else Quartet(inner, outer)

@@ -1,4 +1,4 @@
-"""What was timed of a comparison: blocks, quartets, rounds, and what follows from those left quiet."""
+"""What was timed of a comparison: blocks, quartets and rounds, and what follows from them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ class Round(NamedTuple):
 
 
 @dataclass(slots=True)
-class Comparison:
+class Measurement:
     """What was measured of a case, round by round.
 
     What follows from it leaves out disturbed quartets where enough others remain.

@@ -71,6 +71,7 @@ def register_formula(
     >>> @register_formula("example::dot", op="matmul")
     ... def dot_macs(a, b, *, out):
     ...     return a[0]
+    >>> from dscost.tracing.rules import FORMULAS
     >>> FORMULAS.pop("example::dot").macs((5,), (5,), out=())
     5
     """
