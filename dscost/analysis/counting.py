@@ -224,7 +224,8 @@ def without_partner(layers: Sequence[str]) -> Iterator[str]:
         more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
         one = len(layers) == 1
         yield (
-            f"{len(layers)} depthwise {'layer has' if one else 'layers have'} no pointwise partner, "
+            f"{len(layers)} depthwise {'layer has' if one else 'layers have'} "
+            "no pointwise partner, "
             f"so the standard figure leaves {'it as it is' if one else 'them as they are'}: "
             f"{', '.join(names[:NAMES_SHOWN])}{more}."
         )
