@@ -1,4 +1,4 @@
-"""Where the data files stand that people read and copy: inside the wheel, or beside the package in a checkout."""
+"""Where the data files stand that people copy: in the wheel, or beside the package."""
 
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ def config_folder(kind: str) -> Path:
 
 @cache
 def _unpacked() -> "TemporaryDirectory[str]":
-    """Return a folder with the data of a package that is in an archive; it is removed at the end."""
+    """Return a folder with the data of a package that is in an archive, removed at the end."""
     from importlib.resources import files
     from tempfile import TemporaryDirectory
 

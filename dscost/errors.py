@@ -92,15 +92,15 @@ _ADDRESS = re.compile(r" (?:object )?at 0x[0-9a-fA-F]+")
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the type of an error and the first line of what it says: never long, nothing that a terminal would obey.
+    r"""Return the type of an error and its first line: never long, nothing that a terminal obeys.
 
     >>> first_line(ValueError("a \x1b[2J mistake\nand more"))
     'ValueError: a \\x1b[2J mistake'
     """
     try:
         lines = _ADDRESS.sub("", str(error)).strip().splitlines()
-    except (Exception, SystemExit):  # noqa: BLE001 - what an error says is foreign code, and may fail in any way
-        lines = []
+    except (Exception, SystemExit):  # noqa: BLE001
+        lines = []  # what an error says is foreign code, and may fail in any way
     name = type(error).__name__
     return printable(f"{name}: {lines[0]}" if lines else name)
 
@@ -137,12 +137,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def hint(name: str, known: Iterable[str], problems: Sized) -> str:
-    """Return what `did_you_mean` does, or nothing once a file has more than `MOST_HINTS` mistakes."""
+    """Return what `did_you_mean` does; nothing once a file has more than `MOST_HINTS` mistakes."""
     return did_you_mean(name, known) if len(problems) < MOST_HINTS else ""
 
 
 def some_of(names: Iterable[str], at_most: int = 12) -> str:
-    """Return the names as a comma-separated list, the tail summarised; a single one is named, which is as short.
+    """Return the names as a comma-separated list, the tail summarised unless it is a single one.
 
     >>> some_of(["a", "b", "c", "d"], at_most=2), some_of(["a", "b", "c"], at_most=2)
     ('a, b and 2 more', 'a, b, c')

@@ -1,4 +1,4 @@
-"""Text files read up to a limit, files written whole or not at all; how those of saved reports are named."""
+"""Text files read up to a limit, files written whole or not at all; names of saved reports."""
 
 import os
 import re
@@ -81,7 +81,10 @@ def decoded(raw: bytes, name: str) -> str:
     )
     if marks:
         first, last = (line_and_column(text, at)[0] for at in (marks[0], marks[-1]))
-        message = f"unresolved merge, line {first} to {last}: keep one side and remove the lines that git has added"
+        message = (
+            f"unresolved merge, line {first} to {last}: "
+            "keep one side and remove the lines that git has added"
+        )
         raise FileProblems(name, [Problem(first, 1, message)])
     return text
 
@@ -103,7 +106,7 @@ PROGRAMS = (".py", ".pyi", ".ipynb")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file, text as UTF-8, by way of a temporary one beside it, so that no reader ever sees half of it.
+    """Write a file, text as UTF-8, by way of a temporary one, so that no reader sees half of it.
 
     An existing file keeps its permissions; a link is followed. Something that is not a regular
     file, such as `/dev/stdout`, is written to directly.
@@ -133,7 +136,7 @@ _POLL_S = 0.02
 
 @contextmanager
 def alone_with(path: Path) -> Iterator[None]:
-    """Keep others out who would read a file and write it anew at the same time: one of two changes would be lost.
+    """Keep others out who would read and rewrite a file meanwhile: one change would be lost.
 
     It is the folder that is locked, so that no file is left behind. Where a system has no such
     locks, nobody waits.
@@ -205,7 +208,7 @@ def _encoded(content: str | bytes) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file; where its folder does not allow that to us, but the file itself does, write into it.
+    """Replace a file; where its folder forbids that, but the file itself does not, write into it.
 
     Without leave to write it a file is not replaced, though an open folder would allow that.
     """
@@ -268,8 +271,10 @@ REPORT_ENDING = ".json"
 def split_report_name(target: str) -> tuple[str, str | None] | None:
     """Return the file and the subject that a target means, or `None` where it is no saved report.
 
-    >>> split_report_name("report.json"), split_report_name("out/all.json:timm:resnet18"), split_report_name("resnet18")
-    (('report.json', None), ('out/all.json', 'timm:resnet18'), None)
+    >>> split_report_name("report.json"), split_report_name("resnet18")
+    (('report.json', None), None)
+    >>> split_report_name("out/all.json:timm:resnet18")
+    ('out/all.json', 'timm:resnet18')
     """
     if target.endswith(REPORT_ENDING):
         return target, None
@@ -278,7 +283,7 @@ def split_report_name(target: str) -> tuple[str, str | None] | None:
 
 
 def what_is(path: Path) -> str:
-    """Return in a few words what a file is by its first bytes, for errors about files that should be something else."""
+    """Return in a few words what a file is by its first bytes, for errors about wrong files."""
     try:
         with path.open("rb") as file:
             head = file.read(512)

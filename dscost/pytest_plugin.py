@@ -29,7 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         nargs="?",
         const=NEAREST,
         action="append",
-        help="Collect a budget as tests: this one, or the nearest dscost.yaml up to the repository's root; repeatable.",
+        help="Collect a budget as tests: this one, or the nearest dscost.yaml "
+        "up to the repository's root; repeatable.",
     )
 
 
@@ -48,7 +49,8 @@ def _budget(given: str, folder: Path) -> Path:
 
     if given != NEAREST and not (folder / given).is_file():
         raise pytest.UsageError(
-            f"--dscost: there is no budget '{given}'; write --dscost=FILE, or put --dscost behind the tests to run"
+            f"--dscost: there is no budget '{given}'; "
+            "write --dscost=FILE, or put --dscost behind the tests to run"
         )
     try:
         return find_budget(None if given == NEAREST else folder / given, folder).resolve()
@@ -75,7 +77,7 @@ def pytest_collection_modifyitems(
 
 @pytest.fixture(scope="session")
 def cost() -> "Callable[..., Cost]":
-    """What a model costs on paper: `cost("resnet18").macs`; arguments are those of `dscost.analyze`."""
+    """What a model costs on paper: `cost("resnet18").macs`, with arguments as `dscost.analyze`."""
 
     def cost_of(target: Any, **options: Any) -> "Cost":
         from dscost.analysis import analyze
@@ -124,7 +126,7 @@ class BudgetFile(pytest.File):
             yield self._test(name, entry.name + more, counted=counted, places=places, limit=limit)
 
     def _test(self, name: str, parameter: str, **given: Any) -> "EntryTest":
-        """Return a test that is called like a parametrized one, so that it can be chosen and remembered by its name."""
+        """Return a test that is called like a parametrized one, so that its name can choose it."""
         full = f"{name}[{parameter}]"
         return EntryTest.from_parent(self, name=full, nodeid=f"{self.nodeid}::{full}", **given)
 

@@ -1,4 +1,4 @@
-"""Another name of `dscost.layers.convolution`, kept for one release: `dscost` has what is stable of it."""
+"""Another name of `dscost.layers.convolution`, kept for one release."""
 
 from dscost.layers.convolution import *  # noqa: F403
 from dscost.layers.convolution import ConvSpec, conv2d

@@ -1,6 +1,7 @@
 import gc
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,6 +37,14 @@ PREFIXES = ("GIT_", "GITHUB_", "GITLAB_", "CI_", "DSCOST_", "PYTEST_ADDOPTS", "P
 for name in [name for name in os.environ if name in OUTSIDE or name.startswith(PREFIXES)]:
     del os.environ[name]
 
+
+def _threads() -> int:
+    """Count the threads of tests: not the one by which a worker is told what to run, once it is known."""
+    return sum(not isinstance(one, threading._DummyThread) for one in threading.enumerate())
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    threading.active_count = _threads
 
 QUICK = frozenset(
     """

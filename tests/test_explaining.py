@@ -716,6 +716,21 @@ def test_every_noise_has_a_sentence_with_its_figure(noise: Noise, said: list[str
         assert figure in sentence
 
 
+def test_what_shows_a_busy_machine_is_one_sentence() -> None:
+    noises = [
+        Noise("context_switches", 0.68, 0.2, "conv1"),
+        Noise("regimes", 5.0, 3.0, "conv1"),
+        Noise("load", 4.2, 2.0),
+        Noise("context_switches", 0.3, 0.2, "conv2"),
+    ]
+    busy, regimes = noise_sentences(noises)
+    assert busy == (
+        "The machine was busy: load 4.2 on 2 cores, "
+        "68% of the blocks were interrupted (conv1 and 1 more). Measure again when it is idle."
+    )
+    assert "between rounds" in regimes
+
+
 def test_like_noises_are_told_once_with_the_worst() -> None:
     noises = [
         Noise("page_faults", 20.0, 10.0, "conv1"),

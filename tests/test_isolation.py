@@ -89,16 +89,18 @@ def test_a_crash_names_its_signal(folder: Path) -> None:
         Worker() as worker,
         pytest.raises(InputError, match=r"ended the process \(signal 11, SIGSEGV\)"),
     ):
-        worker.count("nets.py:crashes", input=INPUT)
+        worker.count("nets.py:crashes", Request(INPUT))
 
 
 def test_a_model_that_hangs_is_ended_and_names_its_limit(folder: Path) -> None:
     process = Process()
-    process.ask("good", ("count", "nets.py:good", {"input": INPUT}), 60)  # torch is loaded by then
+    process.ask(
+        "good", ("count", "nets.py:good", {"request": Request(INPUT)}), 60
+    )  # torch is loaded by then
     with pytest.raises(
         InputError, match=r"^hangs: not done after 0\.2 s, stopped \(--load-timeout"
     ):
-        process.ask("hangs", ("count", "nets.py:hangs", {"input": INPUT}), 0.2)
+        process.ask("hangs", ("count", "nets.py:hangs", {"request": Request(INPUT)}), 0.2)
     assert not process.is_alive
 
 
@@ -106,7 +108,7 @@ def test_a_worker_goes_on_anew_after_one_that_took_too_long(folder: Path) -> Non
     with Worker(limit_s=0.01) as worker:
         for target in ("nets.py:hangs", "nets.py:good"):  # no process is ready so soon
             with pytest.raises(InputError, match=rf"^{target}: not done after 0\.01 s"):
-                worker.count(target, input=INPUT)
+                worker.count(target, Request(INPUT))
 
 
 def test_a_process_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +154,7 @@ def test_a_model_that_dies_when_it_is_counted_again_is_judged_without_a_fix(fold
 
 def test_what_one_model_changes_does_not_change_the_next(folder: Path) -> None:
     with Worker() as worker:
-        worker.count("nets.py:spoils", input=INPUT)
+        worker.count("nets.py:spoils", Request(INPUT))
         after = worker.count("nets.py:good", Request(INPUT))
     assert after.report.totals.as_is.weight_bytes == 4 * (64 * 3 * 9 + 64 + 64 * 64 * 9 + 64)
 

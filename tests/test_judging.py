@@ -1136,6 +1136,22 @@ def test_an_improvement_is_a_note_and_costs_nothing() -> None:
     assert judged(limits, now, before, "policy: {on_improvement: ignore}").findings == ()
 
 
+def test_less_of_what_must_not_shrink_is_no_improvement() -> None:
+    before, now = report(layer("a", 6, 100)), report(layer("a", 5, 90))
+    shrunk = judged("    limits: {macs: {max_decrease: 5%}}", now, before)
+    assert [(one.kind, one.metric) for one in shrunk.findings] == [
+        ("shrank", "macs"),
+        ("improvement", "params"),
+        ("improvement", "weight_bytes"),
+    ]
+    too_few = judged("    limits: {params: {min: 6}}", now, before)
+    assert [(one.kind, one.metric) for one in too_few.findings] == [
+        ("under_min", "params"),
+        ("improvement", "macs"),
+        ("improvement", "weight_bytes"),
+    ]
+
+
 # -- levels and exit codes
 
 
@@ -1383,6 +1399,25 @@ def test_a_traced_model_is_fixable_as_well(tmp_path: Path) -> None:
     assert macs.suggested_fix.layers == ("0",)
     assert params.suggested_fix is not None
     assert params.suggested_fix.value == 64 * 9 + 64 * 64
+
+
+def test_swaps_that_just_reach_the_limit_are_enough(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def make(): return nn.Sequential(*(nn.Conv2d(64, 64, 3, bias=False) for _ in range(2)))\n"
+    )
+    path = tmp_path / "b.yaml"
+    one_swapped = 64 * 64 * 9 + (64 * 9 + 64 * 64)
+    model = "{target: net.py:make, input: [1, 64, 10, 10], limits: {params: %d}}"
+    path.write_text(f"version: 1\nmodels:\n  - {model % one_swapped}\n")
+    (finding,) = check(path).findings
+    assert finding.suggested_fix is not None
+    assert len(finding.suggested_fix.layers) == 1
+    assert finding.suggested_fix.value == one_swapped
+    path.write_text(f"version: 1\nmodels:\n  - {model % (one_swapped - 1)}\n")
+    (finding,) = check(path).findings
+    assert finding.suggested_fix is not None
+    assert finding.suggested_fix.layers == ("0", "1")
 
 
 def test_what_the_layers_promise_is_counted_once_more_as_a_whole(tmp_path: Path) -> None:

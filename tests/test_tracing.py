@@ -2325,6 +2325,25 @@ def test_nothing_of_a_model_is_kept_alive() -> None:
     assert [reference() for reference in gone] == [None, None]
 
 
+@pytest.mark.parametrize("train", [False, True], ids=["as it is", "training"])
+def test_a_trace_leaves_nothing_to_the_collector(train: bool) -> None:
+    """Which the command line has switched off: what waits for it stays to the end."""
+
+    class Rare(nn.Conv2d):
+        pass
+
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        model = Rare(3, 4, 3)
+        dscost.analyze(model, input=(1, 3, 8, 8), train=train)
+        assert [one for one in gc.get_objects() if isinstance(one, Rare)] == [model]
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def test_a_model_is_traced_in_evaluation_mode_whatever_mode_it_is_in() -> None:
     model = Calling(
         lambda self, x: self.layer(self.layer(x)) if self.training else self.layer(x),

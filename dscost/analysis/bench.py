@@ -313,7 +313,7 @@ class Bench:
     def ceilings(
         self, setting: Setting, memory_formats: Sequence[str], progress: Progress | None
     ) -> Ceilings | None:
-        """Return what the device can do, measured if need be; `None` and a warning if impossible."""
+        """Return what the device can do, measured if need be; `None` and a warning if it cannot."""
         key = (setting.device, setting.dtype)
         if key in self._ceilings or (setting.device == "cuda" and self._no_cuda):
             return self._ceilings.get(key)

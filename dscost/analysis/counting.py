@@ -224,7 +224,8 @@ def without_partner(layers: Sequence[str]) -> Iterator[str]:
         more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
         one = len(layers) == 1
         yield (
-            f"{len(layers)} depthwise {'layer has' if one else 'layers have'} no pointwise partner, "
+            f"{len(layers)} depthwise {'layer has' if one else 'layers have'} "
+            "no pointwise partner, "
             f"so the standard figure leaves {'it as it is' if one else 'them as they are'}: "
             f"{', '.join(names[:NAMES_SHOWN])}{more}."
         )
@@ -246,10 +247,8 @@ class ArchitectureVersions:
 
     def totals(self, swaps: "Sequence[Swap]") -> Totals:
         """Return what the versions cost with these swaps and no others."""
-        as_is, standard, separable = (
-            network_cost(self._written(name, swaps), self._element_bytes) for name in VERSIONS
-        )
-        return Totals(as_is, standard, separable)
+        written = (self._written(name, swaps) for name in VERSIONS)
+        return Totals(*(network_cost(one, self._element_bytes) for one in written))
 
     def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, tuple[str, ...]]":
         """Return a version of the model by its name; no layer has to be left."""

@@ -124,7 +124,7 @@ class Worker:
             self._running = None
         versions = None
         if answer.swaps is not None:
-            again = partial(self._ask, target, options)
+            again = partial(self._ask, target, given)
             versions = Elsewhere(process, target, answer.model, self._limit_s, again)
         swaps: Any = answer.swaps or ()  # as far as they are known here
         return CountedModel(answer.report, swaps, versions, answer.saved)

@@ -127,7 +127,7 @@ class _Layers:
             self.timings.setdefault(layer, own)
 
     def sums(self, skipped: Sequence[str]) -> dict[str, float]:
-        """Return what all swaps take by variant, the skipped ones standard; nothing if one lacks."""
+        """Return what all swaps take by variant, skipped ones standard; nothing if one lacks."""
         if not self.is_complete or not self.swaps:
             return {}
         found = dict.fromkeys(BOTH_WAYS, 0.0)

@@ -56,13 +56,9 @@ def with_variants(
     costs = {label: chain_cost([stage.cost for stage in own]) for label, own in found.items()}
     notes = [f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()]
     changed = layer._replace(
-        stages=found,
-        variants=costs,
-        formula_ratio=layer.formula_ratio if SEPARABLE in found else None,
-        formula_ratios=ratios,
-        note="; ".join(notes) or None,
+        stages=found, variants=costs, formula_ratios=ratios, note="; ".join(notes) or None
     )
-    return changed, values
+    return changed if SEPARABLE in found else changed._replace(formula_ratio=None), values
 
 
 def _either(labels: Sequence[str]) -> str:

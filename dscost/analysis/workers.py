@@ -37,7 +37,8 @@ class Process:
     """One worker, with requests on its stdin, answers on its stdout, models' prints on stderr."""
 
     def __init__(self) -> None:
-        code = f"import sys; sys.path[:] = {sys.path!r}; from dscost.analysis.workers import serve; serve()"
+        serve_here = "from dscost.analysis.workers import serve; serve()"
+        code = f"import sys; sys.path[:] = {sys.path!r}; {serve_here}"
         if not sys.executable:
             raise UnavailableError(
                 "this Python does not know where it is, so no model can be isolated: --no-isolate"
@@ -110,7 +111,7 @@ class Process:
                 )
 
     def end(self) -> None:
-        """End it and all it has started; once, since its number may be somebody else's afterwards."""
+        """End it and all it has started; once, since its number may be another's afterwards."""
         if self._is_over:
             return
         self._is_over = True
@@ -199,7 +200,8 @@ def _private_pipes() -> tuple[IO[bytes], IO[bytes]]:
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    stdout: Any = sys.stdout
+    stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     return requests, answers
 
 

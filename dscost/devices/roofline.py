@@ -194,18 +194,14 @@ def operator_class(conv: ConvSpec) -> str:
 def _bounded(costs: Sequence[Cost], ceilings: Ceilings, predicted_s: float | None) -> Prediction:
     compute_bound_s = memory_bound_s = 0.0
     for cost in costs:
-        compute_s, memory_s = (
-            cost.flops / ceilings.flops_per_s,
-            cost.traffic_bytes / ceilings.bytes_per_s,
-        )
+        compute_s = cost.flops / ceilings.flops_per_s
+        memory_s = cost.traffic_bytes / ceilings.bytes_per_s
         if compute_s > memory_s:
             compute_bound_s += compute_s
         else:
             memory_bound_s += memory_s
-    flops, traffic_bytes = (
-        sum(cost.flops for cost in costs),
-        sum(cost.traffic_bytes for cost in costs),
-    )
+    flops = sum(cost.flops for cost in costs)
+    traffic_bytes = sum(cost.traffic_bytes for cost in costs)
     from_ridge = flops / traffic_bytes / ceilings.ridge_flops_per_byte if traffic_bytes else 0.0
     return Prediction(
         roofline_s=compute_bound_s + memory_bound_s,

@@ -174,10 +174,8 @@ def spatially_separable(spec: ConvSpec) -> Convs:
     )
     if not isinstance(spec.padding, str):  # "same" suits either
         above, beside = spec.padding
-        vertical, horizontal = (
-            replace(vertical, padding=(above, 0)),
-            replace(horizontal, padding=(0, beside)),
-        )
+        vertical = replace(vertical, padding=(above, 0))
+        horizontal = replace(horizontal, padding=(0, beside))
     return (("vertical", vertical), ("horizontal", horizontal))
 
 

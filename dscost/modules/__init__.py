@@ -1,1 +1,1 @@
-"""Torch modules made and copied: from layers as data, with other modules in place of some, with values."""
+"""Torch modules made and copied: from layers as data, with others in their place, with values."""

@@ -1,4 +1,4 @@
-"""Tensors with values beside tensors on meta: what is small is computed, everything else is worked out on meta.
+"""Tensors with values beside tensors on meta: what is small is computed, the rest is on meta.
 
 An operator that gets none but tensors with values is computed, unless its result is large. One that
 meets a tensor on meta is worked out there, and what it writes has no values from then on. So masks
@@ -56,7 +56,7 @@ class Values:
     def _is_large(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
     ) -> bool:
-        """Whether the result has too many numbers to be computed by the way; torch tells on meta, where it can."""
+        """Whether the result has too many numbers to be computed, as far as meta tells."""
         if func._schema.is_mutable:  # no larger than what it writes on
             return False
         meta_args, meta_kwargs = _mapped((args, kwargs), _Twins().twin)
@@ -64,8 +64,8 @@ class Values:
             meta_kwargs["device"] = torch.device("meta")
         try:
             result = func(*meta_args, **meta_kwargs)
-        except Exception:  # noqa: BLE001 - it needs values, which it has, or it fails for real as well
-            return False
+        except Exception:  # noqa: BLE001
+            return False  # it needs values, which it has, or it fails for real as well
         return any(leaf.numel() > self._most for leaf in _tensors(result))
 
     def _on_meta(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
@@ -80,7 +80,7 @@ class Values:
         return _mapped(result, twins.original)
 
     def _numbered(self, indices: Any) -> Any:
-        """Return indices with positions in place of truth values that are known: then the result has a known shape."""
+        """Return indices with positions for truth values that are known: shapes are then known."""
         new: list[Any] = []
         for index in indices:
             if index is not None and index.dtype is torch.bool and self.is_known(index):

@@ -264,7 +264,7 @@ _FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channe
 
 
 def _attach(root: nn.Module, name: str, module: nn.Module) -> None:
-    """Hang a module under a dotted path; unlike `add_module` it takes any name, `half` or `forward` too."""
+    """Hang a module under a dotted path, with any name: `add_module` refuses such as `forward`."""
     *folders, leaf = name.split(".")
     for folder in folders:
         children = root._modules

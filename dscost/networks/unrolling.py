@@ -1,4 +1,4 @@
-"""From the parts of an architecture file to operations with shapes: blocks unrolled, expressions computed."""
+"""From an architecture file's parts to operations: blocks unrolled, expressions computed."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -41,7 +41,7 @@ class Tensor:
 
 @dataclass(slots=True)
 class _Scope:
-    """Where a layer stands: the prefix of its name, the values it may use, how far each kind is numbered.
+    """Where a layer stands: its name's prefix, the values it may use, how far kinds are numbered.
 
     `places` are those of the values that columns have.
     """
@@ -60,7 +60,7 @@ class _Scope:
         return f"{kind}{self.next_number(kind)}"
 
     def place_of(self, given: Field) -> Node:
-        """Return where a value stands; if it is no more than the name of a column, that is its cell."""
+        """Return where a value stands; if it is but the name of a column, that is its cell."""
         text = given.node.value
         return self.places.get(text, given.node) if isinstance(text, str) else given.node
 
@@ -182,7 +182,8 @@ class _Unrolling:
         if scope.depth >= MAX_BLOCK_DEPTH:
             self.stop(
                 item,
-                f"blocks nested deeper than {MAX_BLOCK_DEPTH} levels; does '{name}' contain itself?",
+                f"blocks nested deeper than {MAX_BLOCK_DEPTH} levels; "
+                f"does '{name}' contain itself?",
             )
         problems = misfits(item, block.columns)
         if problems:
@@ -256,7 +257,7 @@ class _Unrolling:
         return self.activation(f"{name}_act", act, tensor)
 
     def squeeze_excite(self, name: str, given: Mapping[str, Any], tensor: Tensor) -> Tensor:
-        """A gate per channel: global pooling, two 1×1 convolutions with bias, multiplied onto the input."""
+        """A gate per channel: global pooling, two 1×1 convolutions with bias, times the input."""
         channels, squeezed = tensor.shape[1], given["squeeze_excite"]
         gate = self.add(f"{name}.pool", GlobalPoolSpec(), [tensor])
         gate = self.add(f"{name}.reduce", conv2d(channels, squeezed, 1, bias=True), [gate])
@@ -279,7 +280,7 @@ class _Unrolling:
         return Tensor(len(self.operations) - 1, output)
 
     def claim(self, name: str) -> None:
-        """Take a name. Names are paths, as of torch modules: a layer cannot be a group of others, too."""
+        """Take a name. Names are paths, as of torch modules: no layer is a group of others, too."""
         if name in self.taken:
             raise InputError(f"two layers are called '{name}'")
         if name in self.groups:

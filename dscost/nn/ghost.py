@@ -95,11 +95,8 @@ class GhostConv2d(nn.Module):
         self.primary = conv_stage(primary, norm, activation, factory_kwargs)
         self.cheap = conv_stage(cheap, norm, activation, factory_kwargs)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.dilation = (
-            primary.kernel_size,
-            primary.stride,
-            primary.dilation,
-        )
+        self.kernel_size, self.stride = primary.kernel_size, primary.stride
+        self.dilation = primary.dilation
         self.padding, self.padding_mode = primary.padding, padding_mode
         self.ratio, self.cheap_kernel_size = ratio, cheap_kernel_size
 

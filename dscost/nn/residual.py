@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import InputError
-from dscost.layers.convolution import not_within, require
+from dscost.layers.convolution import ConvSpec, not_within, require
 from dscost.nn.stages import (
     Activation,
     Device,
@@ -23,7 +23,30 @@ Attention = Callable[[int], nn.Module] | None
 none."""
 
 
-class InvertedResidual(nn.Module):
+class _Residual(nn.Module):
+    """What both blocks know of themselves."""
+
+    def _note(
+        self, in_channels: int, out_channels: int, hidden_channels: int, filters: ConvSpec
+    ) -> None:
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.hidden_channels = hidden_channels
+        self.kernel_size, self.stride = filters.kernel_size, filters.stride
+        self.dilation = filters.dilation
+        self.has_skip = in_channels == out_channels and set(self.stride) == {1}
+
+    def extra_repr(self) -> str:
+        """Return what the block was made of."""
+        text = (
+            f"{self.in_channels}, {self.out_channels}, "
+            f"kernel_size={self.kernel_size}, stride={self.stride}"
+        )
+        if set(self.dilation) != {1}:
+            text += f", dilation={self.dilation}"
+        return f"{text}, hidden_channels={self.hidden_channels}"
+
+
+class InvertedResidual(_Residual):
     """A 1×1 convolution to E channels, a depthwise K×K one, and a linear 1×1 one to N channels.
 
     `expand` is missing where E = M. `depthwise` takes the stride. `project` has no activation. With
@@ -99,17 +122,7 @@ class InvertedResidual(nn.Module):
         self.project = conv_stage(
             checked_conv(hidden, out_channels, 1, bias=bias), norm, None, factory_kwargs
         )
-        self.in_channels, self.out_channels, self.hidden_channels = (
-            in_channels,
-            out_channels,
-            hidden,
-        )
-        self.kernel_size, self.stride, self.dilation = (
-            filters.kernel_size,
-            filters.stride,
-            filters.dilation,
-        )
-        self.has_skip = in_channels == out_channels and set(self.stride) == {1}
+        self._note(in_channels, out_channels, hidden, filters)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `(B, N, H', W')` for an input `(B, M, H, W)`."""
@@ -122,12 +135,8 @@ class InvertedResidual(nn.Module):
         out = self.project(out)
         return x + out if self.has_skip else out
 
-    def extra_repr(self) -> str:
-        """Return what the block was made of."""
-        return _block_repr(self)
 
-
-class FusedInvertedResidual(nn.Module):
+class FusedInvertedResidual(_Residual):
     """A dense K×K convolution to E channels (no 1×1 and depthwise), then a linear 1×1 one to N.
 
     Where E = M a single K×K convolution with an activation goes from M to N. With stride 1 and M =
@@ -199,17 +208,7 @@ class FusedInvertedResidual(nn.Module):
             self.project = conv_stage(
                 checked_conv(hidden, out_channels, 1, bias=bias), norm, None, factory_kwargs
             )
-        self.in_channels, self.out_channels, self.hidden_channels = (
-            in_channels,
-            out_channels,
-            hidden,
-        )
-        self.kernel_size, self.stride, self.dilation = (
-            filters.kernel_size,
-            filters.stride,
-            filters.dilation,
-        )
-        self.has_skip = in_channels == out_channels and set(self.stride) == {1}
+        self._note(in_channels, out_channels, hidden, filters)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `(B, N, H', W')` for an input `(B, M, H, W)`."""
@@ -219,10 +218,6 @@ class FusedInvertedResidual(nn.Module):
         if self.project is not None:
             out = self.project(out)
         return x + out if self.has_skip else out
-
-    def extra_repr(self) -> str:
-        """Return what the block was made of."""
-        return _block_repr(self)
 
 
 def _hidden_channels(in_channels: int, expansion: float, hidden_channels: int | None) -> int:
@@ -247,13 +242,3 @@ def _attention_of(
     if attention is None:
         return None
     return made("attention", attention, channels, factory_kwargs=factory_kwargs)
-
-
-def _block_repr(block: Any) -> str:
-    text = (
-        f"{block.in_channels}, {block.out_channels}, "
-        f"kernel_size={block.kernel_size}, stride={block.stride}"
-    )
-    if set(block.dilation) != {1}:
-        text += f", dilation={block.dilation}"
-    return f"{text}, hidden_channels={block.hidden_channels}"

@@ -69,12 +69,9 @@ class _DepthwiseSeparableConv(nn.Module):
             _pointwise(middle, out_channels, self.dims, groups, bias), factory_kwargs
         )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.dilation = (
-            standard.kernel_size,
-            standard.stride,
-            standard.dilation,
-        )
+        self.kernel_size, self.stride = standard.kernel_size, standard.stride
         self.padding, self.padding_mode = standard.padding, padding_mode
+        self.dilation = standard.dilation
         self.depth_multiplier = depth_multiplier
 
     @property
@@ -109,9 +106,9 @@ class _DepthwiseSeparableConv(nn.Module):
         text = conv_repr(self)
         if self.pointwise.bias is None:
             text += ", bias=False"
-        return text + (
-            f", depth_multiplier={self.depth_multiplier}" if self.depth_multiplier != 1 else ""
-        )
+        if self.depth_multiplier != 1:
+            text += f", depth_multiplier={self.depth_multiplier}"
+        return text
 
 
 def _pointwise(
@@ -275,22 +272,18 @@ class BlueprintSeparableConv2d(nn.Module):
             bias=bias,
             padding_mode=padding_mode,
         )
-        middle = (
-            in_channels if bottleneck is None else _bottleneck_channels(in_channels, bottleneck)
-        )
+        middle = in_channels
         self.reduce: nn.Module | None = None
         if bottleneck is not None:
+            middle = _bottleneck_channels(in_channels, bottleneck)
             self.reduce = conv_stage(_pointwise(in_channels, middle, 2), norm, None, factory_kwargs)
         self.pointwise = conv_stage(_pointwise(middle, out_channels, 2), norm, None, factory_kwargs)
         depthwise = replace(standard, in_channels=out_channels, groups=out_channels)
         self.depthwise = torch_conv(depthwise, factory_kwargs)
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.stride, self.dilation = (
-            standard.kernel_size,
-            standard.stride,
-            standard.dilation,
-        )
+        self.kernel_size, self.stride = standard.kernel_size, standard.stride
         self.padding, self.padding_mode = standard.padding, padding_mode
+        self.dilation = standard.dilation
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `(B, N, H', W')` for an input `(B, M, H, W)`."""

@@ -57,13 +57,15 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
 }
 """What a table calls the causes, and a sentence for the figures that decided them."""
 
+_BUSY = {
+    "load": "load {figure:.1f} on {limit:.0f} cores",
+    "cpu_pressure": "somebody waited for a processor in {figure:.0f} % of the last 10 s",
+    "steal": "other guests of this host took {figure:.0%} of the processor time",
+    "context_switches": "{figure:.0%} of the blocks were interrupted{where}",
+}
+"""What a busy machine shows by, each with its figure; of all that apply one sentence is made."""
+
 _NOISE = {
-    "load": "The machine was busy: load {figure:.1f} on {limit:.0f} cores when measuring began.",
-    "cpu_pressure": "The machine was busy: something waited for a processor in {figure:.0f} % of "
-    "the last 10 s.",
-    "steal": "Other guests of this host took {figure:.0%} of the processor time.",
-    "context_switches": "The system took the processor away in {figure:.0%} of the blocks{where}; "
-    "those are left out where enough remain.",
     "page_faults": "Each call caused {figure:,.0f} page faults{where}: allocation is part of the "
     "time.",
     "regimes": "Results differ {figure:.1f}× more between rounds than within a round{where}: the "
@@ -130,16 +132,21 @@ def noise_sentences(noise: Sequence[Noise]) -> list[str]:
     by_kind: dict[str, list[Noise]] = {}
     for one in noise:
         by_kind.setdefault(one.kind, []).append(one)
-    return [_noise_sentence(kind, alike) for kind, alike in by_kind.items()]
+    busy = [_said(_BUSY[kind], by_kind.pop(kind)) for kind in _BUSY if kind in by_kind]
+    others = [_said(_NOISE.get(kind, _OTHER_NOISE), alike) for kind, alike in by_kind.items()]
+    if not busy:
+        return others
+    return [f"The machine was busy: {', '.join(busy)}. Measure again when it is idle.", *others]
 
 
-def _noise_sentence(kind: str, alike: Sequence[Noise]) -> str:
+def _said(text: str, alike: Sequence[Noise]) -> str:
+    """Return what is said of noises of one kind: the figure of the worst, and where it was."""
     worst = max(alike, key=lambda one: one.figure)
     where = worst.where
     if len(alike) > 1:
         where = f"{worst.where} and {len(alike) - 1} more"
-    return _NOISE.get(kind, _OTHER_NOISE).format(
-        kind=kind.replace("_", " ").capitalize(),
+    return text.format(
+        kind=worst.kind.replace("_", " ").capitalize(),
         figure=worst.figure,
         limit=worst.limit,
         where=f" ({where})" if where else "",

@@ -1,6 +1,6 @@
 """What a report comes to, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
 from dscost.layers.convolution import ConvSpec
@@ -185,14 +185,19 @@ def model_sentences(report: Report) -> list[str]:
         )
     if not any(_has_spatial(layer) for layer in report.layers):
         sentences.append("This model has no convolution larger than 1×1.")
+    return [*sentences, *_measured_sentences(report)]
+
+
+def _measured_sentences(report: Report) -> Iterator[str]:
+    """Yield what the clock says of a whole model, and of layers that are slower when swapped."""
     timing = report.timing
     if timing and timing.speedup:
-        sentences.append(
+        yield (
             "The whole model, standard against depthwise-separable: "
-            + _clock_agrees(timing.speedup, totals.reduction.macs)
+            + _clock_agrees(timing.speedup, report.totals.reduction.macs)
         )
     if report.skipped:
-        sentences.append(
+        yield (
             f"Left standard, since the swap makes them slower: {', '.join(report.skipped)}; "
             "the depthwise-separable figures are without them."
         )
@@ -202,10 +207,7 @@ def model_sentences(report: Report) -> list[str]:
         if layer.verdict == "slower" and layer.name not in report.skipped
     ]
     if losing:
-        sentences.append(
-            f"The swap makes {counted(len(losing), 'layer')} slower: {_named(losing)}."
-        )
-    return sentences
+        yield f"The swap makes {counted(len(losing), 'layer')} slower: {_named(losing)}."
 
 
 def _pairs_in(layer: Layer) -> int:

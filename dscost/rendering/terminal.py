@@ -55,7 +55,7 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
 
 @contextmanager
 def live_page(*, color: bool) -> Iterator[Callable[[Said, View], None]]:
-    """Give a function that shows pages on the terminal while work goes on, each in place of the last.
+    """Yield a function that shows pages on the terminal meanwhile, each in place of the last.
 
     They are shown as far as they fit, and vanish at the end.
     """

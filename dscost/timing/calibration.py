@@ -274,13 +274,10 @@ def rate_of(samples: Mapping[str, Sample], few_channels: int = 0) -> Rate:
     rate = Rate(t0_s, **{_FIELDS[term]: 1 / unit_s[term] for term in terms if unit_s[term]})
     if not few_channels:
         return rate
-    busy_s, expected_s = (
-        samples["few"].seconds - t0_s,
-        rate.seconds(samples["few"].cost, few_channels) - t0_s,
-    )
-    return rate._replace(
-        least_channels=max(1.0, few_channels * busy_s / expected_s) if expected_s else 1.0
-    )
+    few = samples["few"]
+    busy_s, expected_s = few.seconds - t0_s, rate.seconds(few.cost, few_channels) - t0_s
+    least = max(1.0, few_channels * busy_s / expected_s) if expected_s else 1.0
+    return rate._replace(least_channels=least)
 
 
 _ROUNDS = 50

@@ -281,8 +281,6 @@ def _quartet(running: _Running, random: Random) -> Quartet:
     order = (0, 1, 1, 0) if random.random() < 0.5 else (1, 0, 0, 1)
     sides = (running.case.first, running.case.second)
     blocks = running.timer([(sides[which], running.calls_per_block[which]) for which in order])
-    first, second = (
-        [block for block, which in zip(blocks, order, strict=True) if which == side]
-        for side in (0, 1)
-    )
-    return Quartet((first[0], first[1]), (second[0], second[1]))
+    one, two, three, four = blocks
+    outer, inner = (one, four), (two, three)
+    return Quartet(outer, inner) if order[0] == 0 else Quartet(inner, outer)

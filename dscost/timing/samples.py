@@ -1,4 +1,4 @@
-"""What was timed of a comparison: blocks, quartets, rounds, and what follows from those left quiet."""
+"""What was timed of a comparison: blocks, quartets and rounds, and what follows from them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -83,6 +83,10 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if switch is not None:
             self.flow = GradientFlow(switch, self.events, self.producer_of)
 
+    def let_go(self) -> None:
+        """Forget the flow, which asks these books: each would keep the other, and the model, alive."""
+        self.flow = None
+
     # -- one operator
 
     def record(

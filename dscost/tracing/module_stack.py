@@ -35,10 +35,14 @@ class RunningModules:
         self.failed: set[str] = set()
         self.elsewhere: set[str] = set()
         self.returned: dict[str, tuple[Shape, int]] = {}
-        self.producer_of: Callable[[Tensor], int] = lambda tensor: -1
-        self.follow: Callable[[str], AbstractContextManager[list[str]]] = lambda path: nullcontext(
-            []
-        )
+        self.producer_of: Callable[[Tensor], int]
+        self.follow: Callable[[str], AbstractContextManager[list[str]]]
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Forget who records: it knows the model, and this, so that all three would stay alive."""
+        self.producer_of = lambda tensor: -1
+        self.follow = lambda path: nullcontext([])
 
     def run_elsewhere(self, path: str, inner: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run a module in a thread that is not the tracer's."""
@@ -97,3 +101,4 @@ def watched(modules: Sequence[tuple[str, nn.Module]]) -> Iterator[RunningModules
     finally:
         for _, module in wrapped:  # the wrapper holds its module, and the module its wrapper
             module.__dict__.pop("forward", None)
+        running.let_go()

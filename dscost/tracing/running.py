@@ -140,6 +140,7 @@ def _traced(task: Task, run: _Run) -> Trace:
             held = [*subject.standins.originals(), *subject.arguments.tensors]
             stack.callback(_without_gradients, [one for one in held if not one.requires_grad])
         recorder = run.recorder = _recorder_for(subject, run, modules)
+        stack.callback(recorder.let_go)
         if isinstance(recorder, ValueRecorder):
             stack.enter_context(DirectAccess(recorder.values, recorder.missed))
         conversions = Conversions(recorder)
