@@ -123,36 +123,50 @@ def test_what_is_asked_wrongly_exits_2_whatever_else_is_asked(
     assert [path.name for path in tmp_path.iterdir()] == ["dscost.yaml"]
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "told"),
-    [
-        pytest.param(WITHIN.replace("resnet18", "resnet18x"), "", "unknown model 'resnet18x' (did you mean 'resnet18'?",
-                     id="missing model"),
-        pytest.param(WITHIN.replace("resnet18", "no.such:make"), "", "no.such:make: there is no module 'no'",
-                     id="missing module"),
-        pytest.param(WITHIN.replace("resnet18", "gone.yaml"), "", "gone.yaml: No such file or directory",
-                     id="missing file"),
-        pytest.param(FACTORY, factory("raise ValueError('it burns\\nand how')"), "it burns", id="crashing factory"),
-        pytest.param(FACTORY, factory("assert False"), "AssertionError", id="failing factory"),
-        pytest.param(FACTORY, factory("import sys; sys.exit(0)"), "cannot be made", id="factory that exits 0"),
-        pytest.param(FACTORY, factory("return 5"), "makes no nn.Module but this: 5", id="factory of something else"),
-        pytest.param(FACTORY, "import sys; sys.exit(0)\n", "running", id="file that exits 0"),
-        pytest.param(FACTORY, "def make(:\n", "SyntaxError", id="file that does not compile"),
-        pytest.param(FACTORY, "import torch\nmake = torch.nn.Conv2d(4, 4, 1)\n", "net.py:make", id="wrong input"),
-    ],
-)  # fmt: skip
+UNLOADABLE = [
+    pytest.param(WITHIN.replace("resnet18", "resnet18x"), "", "unknown model 'resnet18x' (did you mean 'resnet18'?",
+                 id="missing model"),
+    pytest.param(WITHIN.replace("resnet18", "no.such:make"), "", "no.such:make: there is no module 'no'",
+                 id="missing module"),
+    pytest.param(WITHIN.replace("resnet18", "gone.yaml"), "", "gone.yaml: No such file or directory",
+                 id="missing file"),
+    pytest.param(FACTORY, factory("raise ValueError('it burns\\nand how')"), "it burns", id="crashing factory"),
+    pytest.param(FACTORY, factory("assert False"), "AssertionError", id="failing factory"),
+    pytest.param(FACTORY, factory("import sys; sys.exit(0)"), "cannot be made", id="factory that exits 0"),
+    pytest.param(FACTORY, factory("return 5"), "makes no nn.Module but this: 5", id="factory of something else"),
+    pytest.param(FACTORY, "import sys; sys.exit(0)\n", "running", id="file that exits 0"),
+    pytest.param(FACTORY, "def make(:\n", "SyntaxError", id="file that does not compile"),
+    pytest.param(FACTORY, "import torch\nmake = torch.nn.Conv2d(4, 4, 1)\n", "net.py:make", id="wrong input"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "code", "told"), UNLOADABLE)
 def test_a_model_that_cannot_be_loaded_exits_2_and_the_others_are_judged(
     text: str, code: str, told: str, tmp_path: Path
 ) -> None:
     budget(tmp_path, text + "  - {name: over, target: resnet18, limits: {macs: 5}}\n")
     if code:
         (tmp_path / "net.py").write_text(code)
-    ran = run("check", "--exit-zero", cwd=tmp_path)
+    ran = run("check", "--exit-zero", "--no-isolate", cwd=tmp_path)
     assert ran.returncode == 2
     assert "Traceback" not in ran.stdout + ran.stderr
     assert told in ran.stdout
     assert "could not judge: " in ran.stdout
     assert "over: 1,814,073,344 MACs, over the limit of 5" in ran.stdout
+
+
+def test_each_of_several_models_that_cannot_be_loaded_elsewhere_is_told(tmp_path: Path) -> None:
+    entries, said = "", []
+    for at, case in enumerate(UNLOADABLE):
+        text, code, told = (str(value).replace("net.py", f"net{at}.py") for value in case.values)
+        (tmp_path / f"net{at}.py").write_text(code)
+        entries += text.partition("models:\n")[2]
+        said.append(told)
+    budget(tmp_path, f"version: 1\nmodels:\n{entries}")
+    ran = run("check", "--isolate", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stdout.count("could not judge: ") == len(UNLOADABLE)
+    assert [told for told in said if told not in ran.stdout] == []
 
 
 @pytest.mark.parametrize(("level", "code"), [("fail", 2), ("error", 1), ("warn", 0), ("ignore", 0)])
@@ -388,7 +402,7 @@ def test_files_are_sought_beside_the_budget(tmp_path: Path) -> None:
     ran = run("check", "../models/dscost.yaml", "--strict", cwd=elsewhere)
     assert ran.returncode == 0
     assert "2 models, 3 limits hold." in ran.stdout
-    assert run("check", "--strict", cwd=folder).returncode == 0
+    assert run("check", "--strict", "--no-isolate", cwd=folder).returncode == 0
 
 
 def test_an_unchanged_model_is_within_and_a_grown_one_is_not(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dscost.converting.choosing import (
     total_error,
     trade_off,
 )
+from dscost.converting.knapsack import Selection
 from dscost.converting.plan_file import KEEP
 from dscost.errors import InputError
 
@@ -230,3 +231,14 @@ def test_layers_that_share_their_weights_share_their_fate_and_count_one_by_one()
         "b": 1,
         "c": KEEP,
     }  # √(2 · 0.36 / 3) = 0.49; all three would be 0.63
+
+
+def test_how_far_the_least_error_may_be_is_told_of_the_total_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # a sum of squares of 0.36 where 0.16 may be the least
+    found = Selection(chosen=(1, 0), cost=900, error=0.36, gap=0.2)
+    monkeypatch.setattr("dscost.converting.choosing.least_error", lambda *_: found)
+    planned = reached(parse_goal("macs=0.6x"), LAYERS, AS_IS)
+    assert planned.error == pytest.approx(sqrt(0.36 / 2))
+    assert planned.gap == pytest.approx(sqrt(0.36 / 2) - sqrt(0.16 / 2))

@@ -864,7 +864,8 @@ def test_a_model_that_cannot_be_loaded_exits_2_and_is_an_error_in_every_format(
         "version: 1\nmodels:\n  - target: nothing_like_that\n", encoding="utf-8"
     )
     exports = [f"--export={name}=out.{name}" for name in FORMATS[1:]]
-    ran = run("check", "b.yaml", "--json", "--exit-zero", *exports, cwd=repository)
+    options = "--json", "--exit-zero", "--no-isolate"
+    ran = run("check", "b.yaml", *options, *exports, cwd=repository)
     assert ran.returncode == json.loads(ran.stdout)["exit_code"] == 2
     assert json.loads(ran.stdout)["subjects"] == []
     (shown,) = commands((repository / "out.github").read_text(encoding="utf-8"))

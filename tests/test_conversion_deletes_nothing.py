@@ -431,6 +431,11 @@ class Noisy(nn.Conv2d):
         return super().forward(x + torch.randn_like(x) if self.training else x)
 
 
+class PaddingInTraining(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (1, 1, 1, 1)) if self.training else x)
+
+
 class Casting(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.to(self.weight.dtype))
@@ -492,6 +497,7 @@ ODD: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "dropout before": (lambda: Dropping(4, 8, 3), TRAINED + "aten::mul"),
     "dropout after": (lambda: DroppingLater(4, 8, 3), "in training " + MORE + "aten::mul"),
     "noise in training": (lambda: Noisy(4, 8, 3), TRAINED + "aten::add"),
+    "padding in training": (lambda: PaddingInTraining(4, 8, 3), TRAINED.removesuffix(": ")),
     "a cast": (lambda: Casting(4, 8, 3), CHANGED + "a change of dtype"),
     "weights of the input": (lambda: Dynamic(4, 8, 3), CHANGED + "aten::mean, aten::mul"),
     "a call of its own": (lambda: of_a_call(nn.Conv2d(4, 8, 3), F.relu, torch.abs), CHANGED + "aten::relu"),

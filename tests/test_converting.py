@@ -1198,6 +1198,15 @@ def test_a_target_is_surveyed_and_decomposed_once(how: Any, times: Counter[str])
     assert times == {"trace": 4, "svd": 2, "kernel_of": 2, "survey": 1}
 
 
+def test_only_what_was_promised_for_a_goal_is_held_against_what_came_of_it() -> None:
+    # the promise takes off the weights that are computed, and leaves their 32 magnitudes
+    module = nn.Sequential(parametrizations.weight_norm(nn.Conv2d(32, 32, 3)))
+    cases: list[tuple[Any, int]] = [({"goal": "macs=0.9x"}, 1), ({"rank": 1}, 0)]
+    for how, times_told in cases:
+        notes = convert_target(module, Request((1, 32, 8, 8)), **how).converted.outcome.notes
+        assert sum("The plan expected" in note for note in notes) == times_told
+
+
 def test_arguments_are_guessed_once(times: Counter[str]) -> None:
     dscost.convert(OfItsOwn(nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 3)))
     assert times == {"trace": 3, "svd": 2, "kernel_of": 2, "survey": 1}

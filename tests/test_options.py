@@ -5,12 +5,14 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from dscost.analysis import Request
+from dscost.analysis.choice_timing import ChoiceTimes, Seconds
 from dscost.converting.choosing import Options
 from dscost.converting.loading import load_subject
 from dscost.converting.options import able_sites, every_option
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.converting.sites import survey
 from dscost.errors import InputError
+from dscost.reports.records import Environment
 
 WEIGHTS, AT_RANK_1 = 32 * 32 * 9, 32 * 9 + 32 * 32
 
@@ -68,6 +70,19 @@ def test_layers_that_a_plan_decides_apart_go_apart() -> None:
 def test_layers_that_compute_their_weights_share_none() -> None:
     layers = offered(nn.Sequential(*(weight_norm(conv()) for _ in range(6))))
     assert [layer[0].names for layer in layers] == [(str(number),) for number in range(6)]
+
+
+def test_with_times_only_what_has_fewer_macs_is_an_option() -> None:
+    # at rank 6 a kernel of 18 filters has the MACs that it had: 6 · (9 + 18) = 9 · 18
+    module = nn.Conv2d(32, 18, 3, bias=False)
+    subject = load_subject(module, Request((1, 32, 8, 8)))
+    (site,) = survey(module, min_channels=1, traced=subject.traced)
+    assert site.macs(6) == site.macs()
+    key = (site.conv, site.runs[0].batched_input_shape)
+    of = {key: {rank: Seconds(1.0) for rank in range(6)}}  # of it as it is, and of five ranks
+    environment = Environment("a processor", 1, "float32", "contiguous", "system", "2", None, None)
+    (layer,) = every_option(module, [site], times=ChoiceTimes(9.0, of, environment, ()))
+    assert [option.decision for option in layer] == [KEEP, 1, 2, 3, 4, 5]
 
 
 def test_without_weights_there_is_nothing_to_offer() -> None:

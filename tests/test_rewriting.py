@@ -112,6 +112,13 @@ class SameConv(nn.Conv2d):
         )
 
 
+class PadsAround(nn.Conv2d):
+    """Pads alike on both sides, before the operator, which pads once more."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (2, 2, 1, 1)))
+
+
 class PadsAtTheTop(nn.Conv2d):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -198,6 +205,7 @@ CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: nn.Sequential(SameConv(3, 8, 3, 2), SameConv(8, 4, 3, 2)),
         IMAGE,
     ),
+    "padding of its own, alike on both sides": (lambda: PadsAround(3, 8, 3, padding=1), IMAGE),
     "padding of its own, none for this size": (lambda: SameConv(3, 8, 2, 2), (1, 3, 8, 8)),
     "padding of its own, called twice": (lambda: twice(SameConv(4, 4, 3, 2)), MAP),
     "padding of its own, uneven": (lambda: nn.Sequential(PadsAtTheTop(3, 8, 3)), IMAGE),

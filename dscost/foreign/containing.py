@@ -1,4 +1,4 @@
-"""Other people's code: what it raises says what is wrong with their model, never that dscost has a bug."""
+"""Other people's code: what it raises says what is wrong with their model, not with dscost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ def contained(what: str) -> Iterator[None]:
 
 
 def torch_problem(error: BaseException) -> str | None:
-    """Return what to do where an error says that torch is missing or cannot be imported; else `None`."""
+    """Return what to do where an error says that torch is missing or broken; else `None`."""
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         return "torch is not installed: pip install 'dscost[torch]'"
     step = error.__traceback__
@@ -46,7 +46,10 @@ def torch_problem(error: BaseException) -> str | None:
             step.tb_frame.f_globals.get("__name__") == "torch"
             and step.tb_frame.f_code.co_name == "<module>"
         ):
-            return f"torch cannot be imported: {first_line(error)}; pip install --force-reinstall torch installs it anew"
+            return (
+                f"torch cannot be imported: {first_line(error)}; "
+                "pip install --force-reinstall torch installs it anew"
+            )
         step = step.tb_next
     return None
 

@@ -1,4 +1,4 @@
-"""What an error says about whose fault it is, where it was raised, and whether values were missing."""
+"""What an error says of whose fault it is, where it was raised, and of missing values."""
 
 import linecache
 import sys
@@ -85,12 +85,12 @@ def whose(error: BaseException) -> Whose:
 
 
 def must_pass(error: BaseException) -> bool:
-    """Whether no handler may take an error for a fault of what it ran: Ctrl-C, or a mistake of ours."""
+    """Whether no handler may take an error for a fault of what it ran: Ctrl-C, or our mistake."""
     return whose(error) in (Whose.OURS, Whose.USERS)
 
 
 def frame_of_theirs(error: BaseException) -> FrameType | None:
-    """Return the innermost frame of foreign code that an error came through after it had left ours."""
+    """Return the innermost frame of foreign code that an error came through outside of ours."""
     found = None
     step = error.__traceback__
     while step is not None:
@@ -107,18 +107,19 @@ def looks_at_values(error: BaseException) -> bool:
     """Whether an error says that a tensor had no values."""
     try:
         text = str(error).lower()
-    except (Exception, SystemExit):  # noqa: BLE001 - what an error says is foreign code, and may fail in any way
+    except (Exception, SystemExit):  # noqa: BLE001
+        # what an error says is foreign code, and may fail in any way
         return False
     return any(word in text for word in _WITHOUT_VALUES)
 
 
 def may_want_values(error: BaseException) -> bool:
-    """Whether code that failed on meta may do better with values: it says so, or the error is torch's own."""
+    """Whether code that failed on meta may do better with values: it says so, or torch does."""
     return any(looks_at_values(one) or _is_of_torch(one) for one in chain_of(error))
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it was raised from, or while they were handled; each once, be it in a ring."""
+    """Yield an error and those that it was raised from or during; each once, be it in a ring."""
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:
@@ -128,7 +129,7 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_raised_by_hand(error: BaseException) -> bool:
-    """Whether an error comes from a `raise` in Python: torch's own, and a real Ctrl-C, come from elsewhere."""
+    """Whether an error comes from a `raise` in Python; torch's own and a real Ctrl-C do not."""
     last = _last(error.__traceback__)
     if last is None or package_of(last.tb_frame) == _OWN:
         return False
@@ -136,12 +137,12 @@ def is_raised_by_hand(error: BaseException) -> bool:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether an error is a real Ctrl-C; code may raise a `KeyboardInterrupt` of its own as well."""
+    """Whether an error is a real Ctrl-C; code may raise `KeyboardInterrupt` as well."""
     return isinstance(error, KeyboardInterrupt) and not is_raised_by_hand(error)
 
 
 def place_of(error: BaseException) -> Place | None:
-    """Return the last line of the user's code, or of a library but torch, that an error went through."""
+    """Return the last line of user's code, or a library's but torch's, that an error passed."""
     place = None
     traceback = error.__traceback__
     while traceback is not None:

@@ -27,7 +27,7 @@ def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP
 
 
 def addressable_bytes(status: Path = Path("/proc/self/status")) -> int | None:
-    """Return how much more memory this process may ask for under `ulimit -v`, or `None` where nothing limits it."""
+    """Return how much more memory this process may ask for under `ulimit -v`, or `None`."""
     try:
         import resource
     except ImportError:  # Windows has no such limits
@@ -38,7 +38,7 @@ def addressable_bytes(status: Path = Path("/proc/self/status")) -> int | None:
 
 
 def free_bytes() -> int | None:
-    """Return how much memory this process can still have, or `None` where the system does not tell."""
+    """Return how much memory this process can still have, `None` if the system hides it."""
     known = [found for found in (available_bytes(), addressable_bytes()) if found is not None]
     return min(known, default=None)
 

@@ -94,7 +94,7 @@ def each_tensor(root: nn.Module) -> Iterator[Tensor]:
 
 
 def set_training(root: nn.Module, mode: bool) -> None:
-    """Set the flag of every module, and do nothing else that a class may do when it is told to train."""
+    """Set the flag of every module, and nothing else that a class may do when told to train."""
     for module in each_part(root):
         if isinstance(module, torch.jit.ScriptModule):
             module.training = mode  # compiled code keeps it
@@ -103,7 +103,7 @@ def set_training(root: nn.Module, mode: bool) -> None:
 
 
 def changed(root: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
-    """Put other tensors in place of the parameters and buffers of a module; shared ones stay shared.
+    """Put other tensors in place of a module's parameters and buffers; shared ones stay shared.
 
     Args:
         root: What holds them.

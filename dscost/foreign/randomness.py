@@ -66,7 +66,7 @@ class OwnNumbers:
 
 @contextmanager
 def states_kept() -> Iterator[None]:
-    """Undo what code does to the global generators where operators draw from others; see above for the promise."""
+    """Undo what code does to the global generators where operators draw from others; see above."""
     seed, state = torch.initial_seed(), torch.get_rng_state()
     numpy = sys.modules.get("numpy.random")
     python_state, numpy_state = random.getstate(), numpy and numpy.get_state()
@@ -88,7 +88,7 @@ def states_kept() -> Iterator[None]:
 
 @contextmanager
 def own_random_numbers(unseeded: int | None = None) -> Iterator[None]:
-    """Let code draw random numbers that are nobody else's; see above for the promise, and `OwnNumbers`."""
+    """Let code draw random numbers that are nobody else's; see above, and `OwnNumbers`."""
     with states_kept(), _OwnGenerator(unseeded):
         yield
 

@@ -1,4 +1,4 @@
-"""What a model raises where nobody can catch it: Python shows a traceback of it and goes on; here it is a line."""
+"""What a model raises where nobody can catch it: in place of a traceback here it is a line."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def tell_in_a_line(tell: Callable[[str], object]) -> None:
-    """Tell in a line each what code raises in `__del__` or a thread of its own, once; DSCOST_DEBUG=1 shows where.
+    """Tell in a line each, once, what code raises in `__del__` or a thread of its own.
 
     Args:
         tell: Called with the line.

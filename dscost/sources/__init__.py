@@ -45,10 +45,13 @@ TARGETS: Mapping[str, str] = {
     "resnet18": "a built-in model (dscost list models); else one of torchvision, else of timm",
     "torchvision:NAME": "a model of torchvision with random weights, nothing downloaded",
     "timm:NAME": "likewise of timm",
-    "hf:TYPE": "a model type of transformers, such as hf:bert, by its default configuration (--kwargs changes it); "
+    "hf:TYPE": "a model type of transformers, such as hf:bert, by its default configuration "
+    "(--kwargs changes it); "
     "or hf:FOLDER with a config.json; the hub is not asked",
-    "package.module:NAME": "a class, function or instance, sought in the working directory and among what is installed",
-    "path/file.py:NAME": "likewise in a file; a file that imports relatively is taken as part of its package",
+    "package.module:NAME": "a class, function or instance, sought in the working directory "
+    "and among what is installed",
+    "path/file.py:NAME": "likewise in a file; a file that imports relatively is taken as part of "
+    "its package",
     "net.yaml": "an architecture; nets.yaml:NAME one of several",
     "program.pt2": "a program of torch.export",
     "report.json": "what dscost layer or dscost model saved; reports.json:NAME one of several",
@@ -107,7 +110,7 @@ class ModuleSource(NamedTuple):
         return str(next(kinds, "torch.float32")).removeprefix("torch.")
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
-        """Return the same with its floating-point weights and inputs in another dtype; the module itself is changed.
+        """Return the same with its floats in another dtype; the module itself is changed.
 
         Raises:
             InputError: There is no such dtype, or it is one of integers.
@@ -193,11 +196,13 @@ def find_source(
     if text.endswith(PICKLES):
         raise InputError(
             f"{text}: refused, since reading a pickled model runs whatever code it holds; "
-            "give the code that makes the model instead, as path/file.py:factory, or a program.pt2 of torch.export"
+            "give the code that makes the model instead, as path/file.py:factory, "
+            "or a program.pt2 of torch.export"
         )
     if text.endswith(".onnx"):
         raise InputError(
-            f"{text}: an ONNX file is not a target yet; expected a name, net.yaml, file.py:factory or program.pt2"
+            f"{text}: an ONNX file is not a target yet; "
+            "expected a name, net.yaml, file.py:factory or program.pt2"
         )
     if text.endswith(".pt2"):
         return SOURCES["export"](text, kwargs, trust=trust)
@@ -217,7 +222,7 @@ def find_source(
 
 
 def _beside(target: str, folder: Path | None) -> str:
-    """Return a target with its file, where it means one that lies in a folder, named by its whole path."""
+    """Return a target with its file, where it means one in a folder, named by its whole path."""
     path, rest = split_file(target) or (None, "")
     if folder is None or path is None or not (folder / path).is_file():
         return target
@@ -227,8 +232,10 @@ def _beside(target: str, folder: Path | None) -> str:
 def split_file(target: str) -> tuple[str, str] | None:
     """Return the file that a target means and what follows it, or `None` where it means none.
 
-    >>> split_file("nets.yaml:small"), split_file("out/all.json:timm:resnet18"), split_file("timm:resnet18")
-    (('nets.yaml', ':small'), ('out/all.json', ':timm:resnet18'), None)
+    >>> split_file("nets.yaml:small"), split_file("timm:resnet18")
+    (('nets.yaml', ':small'), None)
+    >>> split_file("out/all.json:timm:resnet18")
+    ('out/all.json', ':timm:resnet18')
     """
     saved = split_report_name(target)
     if saved is not None:
@@ -241,7 +248,7 @@ def split_file(target: str) -> tuple[str, str] | None:
 
 
 def runs_code(target: str) -> bool:
-    """Whether a target is somebody's code, or needs that of a library: neither an architecture nor a saved report."""
+    """Whether a target is somebody's code or a library's: no architecture and no saved report."""
     path = (split_file(target) or ("", ""))[0]
     if path.endswith((*YAML_ENDINGS, REPORT_ENDING)):
         return False

@@ -7,8 +7,8 @@ executes the guards, imports the modules that a tree of inputs names, calls what
 Nothing of that is done here:
 
 - tensors are bytes, or what `torch.load(weights_only=True)` takes; nothing compiled is read;
-- of the program only known fields are kept, each checked: names are names, operators are operators of torch;
-- sizes that are expressions become the sizes of the example, guards are left out, and the inputs are checked by us.
+- of the program only known fields are kept, each checked: names are names, operators are torch's;
+- sizes that are expressions become the example's, guards are left out, inputs are checked by us.
 """
 
 import ast
@@ -132,7 +132,7 @@ def _said(error: BaseException) -> str:
 
 
 class _Entries:
-    """The entries of an archive by the names that torch uses, without the folder that all of them are in."""
+    """The entries of an archive by the names that torch uses, without the folder of all."""
 
     def __init__(self, packed: ZipFile) -> None:
         self._packed = packed
@@ -159,7 +159,8 @@ class _Entries:
         entry = self._packed.getinfo(self._names[name])
         if entry.compress_type != ZIP_STORED and entry.file_size > MOST_UNPACKED_BYTES:
             raise InputError(
-                f"{name} is compressed and unpacks to {entry.file_size:,} bytes; save the program again"
+                f"{name} is compressed and unpacks to {entry.file_size:,} bytes; "
+                "save the program again"
             )
         return self._packed.read(entry)
 
@@ -238,7 +239,7 @@ def _check_version(program: schema.ExportedProgram) -> None:
 
 
 def _restricted(entries: _Entries, name: str) -> Any:
-    """Return what `torch.save` wrote, as far as that is tensors, numbers, texts and containers of them."""
+    """Return what `torch.save` wrote, as far as that is tensors, numbers, texts and containers."""
     content = entries.read(name)
     if not content:
         return None
@@ -270,7 +271,8 @@ def _payload(entries: _Entries, kind: str, model: str) -> Mapping[str, Any]:
     for name, one in config.config.items():
         if one.tensor_meta is None or one.use_pickle:
             raise CodeError(
-                f"'{name}' in {folder} is a pickled object, not bytes of a tensor: it would run its code"
+                f"'{name}' in {folder} is a pickled object, not bytes of a tensor: "
+                "it would run its code"
             )
         file = one.path_name
         if file not in buffers:
@@ -380,7 +382,7 @@ class Affine(NamedTuple):
 
 
 def affine(expression: str) -> Affine | None:
-    """Return what an expression of sympy says, or `None` where it is more than a symbol, scaled and shifted.
+    """Return what an expression of sympy says, `None` if it is more than a scaled, shifted symbol.
 
     >>> affine("Add(Mul(Integer(2), Symbol('s0', integer=True)), Integer(-1))")
     Affine(factor=2, symbol='s0', offset=-1)

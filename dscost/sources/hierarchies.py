@@ -1,4 +1,4 @@
-"""A program of `torch.export` as modules of the names and classes that the model had before it was exported."""
+"""A program of `torch.export` as modules of the names and classes that the model had before."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextvars import ContextVar
@@ -46,7 +46,8 @@ def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: R
     kind_of_root = _class_of_root(program.graph)
     try:
         root: Any = UnflattenedModule(program)
-    except Exception:  # noqa: BLE001 - torch gives up on graphs of many kinds, by many kinds of errors
+    except Exception:  # noqa: BLE001
+        # torch gives up on graphs of many kinds, by many kinds of errors
         root = _flat(program)
     root._ty = kind_of_root
     for attribute in _ONLY_WHILE_MADE:
@@ -69,7 +70,7 @@ def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: R
 
 
 def _flat(program: ExportedProgram) -> Any:
-    """Return a program whose modules do not hang together as one graph, of which each piece knows its module."""
+    """Return a program whose modules make no one graph; each piece of it knows its module."""
     stacks = {
         node.name: [
             (path.partition("@")[0], kind)
@@ -146,7 +147,7 @@ _device: ContextVar[torch.device | None] = ContextVar("_device", default=None)
 
 
 class _Running(fx.Interpreter):
-    """Runs a graph; what it makes anew is made where its inputs are, not where the program was exported."""
+    """Runs a graph; what it makes is made where its inputs are, not where it was exported."""
 
     def run_several(self, nodes: Sequence[fx.Node]) -> Any:
         """Run some nodes, forget what no later one needs, and return the value of the last."""
@@ -220,7 +221,7 @@ class Flat(Root):
     paths: Mapping[str, str]
 
     def run(self, flat: Sequence[Any]) -> Any:
-        """Return what the graph computes; operators that follow each other in one module are one call of it."""
+        """Return what the graph computes; operators in a row in one module are a call of it."""
         running = _Running(self, graph=self.graph)
         running.args_iter = iter(flat)
         found: Any = None
@@ -254,7 +255,8 @@ class _Call(NamedTuple):
         flat, spec = pytree.tree_flatten((args, kwargs))
         if spec != self.in_spec:
             raise ValueError(
-                f"the program takes {self._told()}, found {len(flat)} {'input' if len(flat) == 1 else 'inputs'}"
+                f"the program takes {self._told()}, "
+                f"found {len(flat)} {'input' if len(flat) == 1 else 'inputs'}"
             )
         _check_sizes(self.takes or (), flat, self.ranges)
         return flat
@@ -281,7 +283,8 @@ class _Call(NamedTuple):
 def _described(taken: Taken) -> str:
     if taken.sizes is None:
         return taken.name
-    return f"{taken.name} {'×'.join('?' if isinstance(size, str) else str(size) for size in taken.sizes)}"
+    sizes = ("?" if isinstance(size, str) else str(size) for size in taken.sizes)
+    return f"{taken.name} {'×'.join(sizes)}"
 
 
 def _place_in(order: Sequence[str]) -> Callable[[str], int]:
@@ -300,7 +303,8 @@ def _check_sizes(takes: Sequence[Taken], given: Sequence[Any], ranges: Ranges) -
             continue
         if value.dim() != len(taken.sizes):
             raise ValueError(
-                f"the program takes {taken.name} of {len(taken.sizes)} dimensions, found {value.dim()}"
+                f"the program takes {taken.name} of {len(taken.sizes)} dimensions, "
+                f"found {value.dim()}"
             )
         for at, (size, found) in enumerate(zip(taken.sizes, value.shape, strict=True)):
             _check_size(f"{taken.name}.size()[{at}]", size, int(found), symbols, ranges)
@@ -316,7 +320,8 @@ def _check_size(
     if isinstance(size, int):
         if found != size:
             raise ValueError(
-                f"the program was exported for {what} == {size}, found {found} (see its dynamic_shapes)"
+                f"the program was exported for {what} == {size}, found {found} "
+                "(see its dynamic_shapes)"
             )
         return
     told = affine(size)
@@ -341,7 +346,7 @@ def _check_size(
 
 
 def _as_convolution(module: InterpreterModule) -> nn.Module | None:
-    """Return a convolution of torch with the weights of a module that does nothing but convolve, else `None`."""
+    """Return torch's convolution with the weights of a module that but convolves, else `None`."""
     by_op: dict[str, list[fx.Node]] = {}
     for node in module.graph.nodes:
         by_op.setdefault(node.op, []).append(node)
@@ -407,7 +412,7 @@ def _held(module: nn.Module, node: Any) -> nn.Parameter | None:
 
 
 def _arguments(node: fx.Node) -> dict[str, Any] | None:
-    """Return the arguments of a convolution that is not transposed by name, or `None` of any other operator."""
+    """Return the arguments of a convolution that is not transposed, `None` of other operators."""
     target: Any = node.target
     if getattr(target, "overloadpacket", None) not in CONVOLUTIONS:
         return None

@@ -1,4 +1,4 @@
-"""Code of users, imported so that later targets do not find it: two folders may hold a `net.py` with a `blocks.py`."""
+"""Code of users, imported so that later targets, with a `net.py` of theirs, do not find it."""
 
 import ast
 import importlib
@@ -91,7 +91,7 @@ class World:
             self._leave(state)
 
     def hold(self, name: str, folder: Path) -> None:
-        """Take a folder for a package, which it is not by an `__init__.py`; of its name there may be others."""
+        """Take a folder for a package, which has no `__init__.py` and may share its name."""
         spec = ModuleSpec(name, None, is_package=True)
         spec.submodule_search_locations = [str(folder)]
         self._own[name] = module = importlib.util.module_from_spec(spec)
@@ -100,7 +100,7 @@ class World:
             setattr(self._own[outer], last, module)
 
     def call(self, name: str, module: ModuleType) -> None:
-        """Let a module be found under a name as well, where that is nobody else's: arguments may name what it has."""
+        """Let a module be found under a free name as well: arguments may name what it has."""
         if name.isidentifier() and name not in _SHARED:
             self._own.setdefault(name, module)
 
@@ -154,7 +154,7 @@ class World:
         return any(place in folder.parents or folder in place.parents for folder in self.first)
 
     def _others(self) -> Iterator[str]:
-        """Yield the modules that this world must not see: of the same name as its own, or left by another folder."""
+        """Yield modules that this world must not see: named as its own, or left by others."""
         mine = [folder for folder in self.first if not _is_installed(folder)]
         held = {name: folder for folder in reversed(mine) for name in _names_in(folder)}
         strangers = set()
@@ -172,7 +172,8 @@ class World:
 
 def _names_in(folder: Path) -> set[str]:
     try:
-        return {entry.partition(".")[0] for entry in os.listdir(folder)}  # noqa: PTH208 - names, of maybe many files
+        entries = os.listdir(folder)  # noqa: PTH208 - names, of maybe many files
+        return {entry.partition(".")[0] for entry in entries}
     except OSError:
         return set()
 
@@ -210,7 +211,7 @@ def _home(module: ModuleType) -> Path | None:
 def _from_folders(
     folders: Iterable[Path], names: Iterable[str]
 ) -> Iterator[tuple[str, ModuleType]]:
-    """Yield those modules that were found in some folders; compiled ones cannot be loaded twice, so they are kept."""
+    """Yield modules that were found in some folders, but for compiled ones: they load only once."""
     places = {folder for folder in folders if not _is_installed(folder)}
     names = [name for name in names if not name.startswith(SCRIPT)]
     tops = {name.partition(".")[0] for name in names}
@@ -260,7 +261,7 @@ def world_of_package(path: Path, levels: int) -> tuple[World, str]:
 
 
 def levels_of(path: Path) -> int:
-    """Return how many folders above a file its imports take for packages; none where it is a script.
+    """Return how many folders above a file its imports take for packages; none of a script.
 
     They do by relative imports, or by the name of such a folder with something that lies in it.
     """
@@ -285,7 +286,7 @@ def _levels(node: ast.AST, folder: Path) -> int:
 
 
 def _levels_to(parts: Sequence[str], folder: Path) -> int:
-    """Return how far above a folder, itself included, one of a name lies with what is imported from it."""
+    """Return how far above a folder, or in it, one of a name has what is imported from it."""
     if parts[0] in _SHARED or parts[0] in _names_in(folder):  # a script finds it beside itself
         return 0
     for level, place in enumerate((folder, *folder.parents[:MOST_LEVELS]), 1):

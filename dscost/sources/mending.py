@@ -31,7 +31,7 @@ def is_stood_in() -> bool:
 
 
 def notes_on(model: nn.Module) -> tuple[str, ...]:
-    """Return what the reader of a model's figures must know where parts of it are of such a torchvision."""
+    """Return what a reader must know where parts of a model are of such a torchvision."""
     parts = each_part(model) if is_stood_in() else ()
     return (
         (NOTE,) if any(type(part).__module__.startswith("torchvision.") for part in parts) else ()
@@ -40,7 +40,7 @@ def notes_on(model: nn.Module) -> tuple[str, ...]:
 
 @contextmanager
 def torchvision_mended() -> Iterator[None]:
-    """Make importing torchvision succeed where only its compiled operators are missing; nothing is imported by this."""
+    """Make importing torchvision succeed where only its compiled operators are missing."""
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:
@@ -86,7 +86,7 @@ class _Finder(MetaPathFinder):
 
 
 class _Loader(Loader):
-    """Runs a torchvision as its own loader does, and once more with stand-ins where its operators are missing.
+    """Runs a torchvision as its own loader does, and again with stand-ins if operators are missing.
 
     Such a torchvision fails on import. The names of the operators are enough for architectures;
     `nms` is given a stand-in that keeps every box, in the order of their scores, and `roi_align`
@@ -113,7 +113,8 @@ class _Loader(Loader):
         if is_stood_in():
             extension: Any = importlib.import_module("torchvision.extension")
             align: Any = importlib.import_module("torchvision.ops.roi_align")
-            extension._has_ops = sys.modules[align.__name__]._has_ops = lambda: True  # type: ignore[attr-defined]
+            loaded: Any = sys.modules[align.__name__]
+            extension._has_ops = loaded._has_ops = lambda: True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own, name)  # files that lie in the package are read by its own loader
@@ -127,7 +128,8 @@ def _define_operators() -> None:
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define(
-        "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
+        "roi_align(Tensor input, Tensor rois, float spatial_scale, "
+        "SymInt pooled_height, SymInt pooled_width, "
         "int sampling_ratio, bool aligned) -> Tensor"
     )
     library.impl("roi_align", _no_features, "CPU")

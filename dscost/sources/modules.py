@@ -1,4 +1,4 @@
-"""Targets that are torch modules, made on the meta device: no weight takes memory, nothing is downloaded."""
+"""Targets that are torch modules, made on meta: no weight takes memory, nothing is downloaded."""
 
 import importlib
 import importlib.util
@@ -72,7 +72,7 @@ def _written_as_path(path: str) -> str:
 
 
 def from_file(target: str, kwargs: Mapping[str, Any], *, has_input: bool = True) -> ModuleSource:
-    """Return what `path/file.py:factory` makes; a file that imports relatively is imported as part of its package.
+    """Return what `path/file.py:factory` makes, as part of its package where it imports relatively.
 
     Args:
         target: The path of a file, and the name of something in it.
@@ -114,7 +114,7 @@ def _as_script(path: Path) -> tuple[World, ModuleType]:
 
 
 def _in_package(path: Path, levels: int) -> tuple[World, ModuleType]:
-    """Return a file as a module of its package, of a larger one where what it imports reaches further up."""
+    """Return a file as a module of its package, a larger one where its imports reach further up."""
     for more in range(levels, max(levels, len(path.parents) - 1) + 1):
         world, name = world_of_package(path, more)
         try:
@@ -128,7 +128,7 @@ def _in_package(path: Path, levels: int) -> tuple[World, ModuleType]:
 
 
 def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) -> ModuleSource:
-    """Return the module and the example inputs of a program saved by `torch.export.save`; no code of it is run.
+    """Return the module and the example inputs of a saved program; no code of it is run.
 
     Args:
         target: The path of the program.

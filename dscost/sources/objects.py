@@ -36,7 +36,7 @@ def _value(value: Any) -> Any:
 
 
 def _object(reference: Reference) -> Any:
-    """Return what a reference names: a class of modules or a function as it is, of another class an instance."""
+    """Return what a reference names: a class of modules or a function, else an instance."""
     found: Any = _module(reference)
     for part in reference.attribute.split("."):
         try:
@@ -73,7 +73,7 @@ def _module(reference: Reference) -> ModuleType:
 
 
 def missing_module(error: BaseException) -> str | None:
-    """Return which module Python did not find; `None` of any other error, also of one in somebody's own words."""
+    """Return which module Python did not find; `None` of other errors, also in somebody's words."""
     return error.name if isinstance(error, ModuleNotFoundError) else None
 
 
@@ -93,7 +93,7 @@ def _is_configuration(found: Any) -> bool:
 
 
 def _check_parts(reference: Reference, found: Any, parts: Mapping[str, Any]) -> None:
-    """Refuse names that a configuration of transformers does not have, which it would keep without a word.
+    """Refuse names that a configuration of transformers lacks, which it would silently keep.
 
     Raises:
         InputError: There are some.
@@ -146,7 +146,7 @@ def argument_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> str
 def object_hint(
     factory: Callable[..., Any], kwargs: Mapping[str, Any], error: BaseException
 ) -> str:
-    """Return how an object is written where a factory looks for an attribute of a mapping or text that it was given."""
+    """Return how an object is written where a factory was given a mapping or text instead."""
     given = getattr(error, "obj", None) if isinstance(error, AttributeError) else None
     if not isinstance(given, dict | str):
         return ""
@@ -156,12 +156,15 @@ def object_hint(
             wanted = _example(factory, parameters[name])
             wanted = "package.module:Class" if wanted == "..." else wanted
             kind = "text" if isinstance(given, str) else "a mapping"
-            return f" ({name} is {kind}; an object is --kwargs {name}={wanted}, a part of it {name}.PART=VALUE)"
+            return (
+                f" ({name} is {kind}; an object is --kwargs {name}={wanted}, "
+                f"a part of it {name}.PART=VALUE)"
+            )
     return ""
 
 
 def _example(factory: Callable[..., Any], parameter: inspect.Parameter) -> str:
-    """Return how an argument is written: a configuration by its class, anything else by three dots."""
+    """Return how an argument is written: a configuration by its class, else by three dots."""
     kind = parameter.annotation
     if parameter.name == "config":
         kind = getattr(factory, "config_class", None) or kind

@@ -1,4 +1,4 @@
-"""Programs of `torch.export` read from files: without running code of theirs, or trusted, as torch reads them."""
+"""Programs of `torch.export` read from files, without running their code unless trusted."""
 
 import logging
 import re
@@ -46,7 +46,7 @@ def read_program(path: Path) -> Program:
 
 
 def read_trusted(path: Path) -> Program:
-    """Return the program that an archive holds, as torch reads it: code that it holds or names is run.
+    """Return the program of an archive, as torch reads it: code that it holds or names is run.
 
     Raises:
         InputError: It is no archive of `torch.export.save`, or is damaged.
@@ -122,7 +122,7 @@ class _Reasons(logging.Handler):
 
 
 def reason_of(error: BaseException, logged: Sequence[str] = ()) -> str:
-    """Return why torch could not read something: what it says itself, or what it logged where it points to that."""
+    """Return why torch could not read something: what it says, or logged where it points there."""
     return logged[-1] if logged and "warnings above" in str(error) else _told(error)
 
 

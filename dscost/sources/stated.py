@@ -1,4 +1,4 @@
-"""The input that code states by itself: beside its factory, or on the model as Lightning and transformers have it."""
+"""The input that code states: beside its factory, or on the model, as Lightning has it."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -57,7 +57,8 @@ def beside(module: ModuleType, place: str, world: World) -> Callable[[], Stated]
             raise InputError(f"{place}: {name}() failed: {first_line(error)}") from error
         if value is None:
             raise InputError(
-                f"{place}: {name}() returns nothing: expected a shape, a tensor, or a tuple or dict of them"
+                f"{place}: {name}() returns nothing: "
+                "expected a shape, a tensor, or a tuple or dict of them"
             )
         try:
             return Stated(_read(value), f"that of {name} in {place}")
@@ -128,7 +129,7 @@ def _image_shape(config: Any) -> tuple[int, ...] | None:
 
 
 def may_state(kind: type[nn.Module]) -> bool:
-    """Whether the models of a class may state their input, as far as one can tell before one is made."""
+    """Whether the models of a class may state their input, as far as one can tell beforehand."""
     for base in kind.__mro__:
         if base in (nn.Module, object):
             continue
@@ -145,7 +146,7 @@ def may_state(kind: type[nn.Module]) -> bool:
 
 
 def _is_lightning(kind: type) -> bool:
-    """Whether a class is Lightning's own: it has the attribute for all, and it is filled by their code."""
+    """Whether a class is Lightning's own: it has the attribute, and their code fills it."""
     return kind.__module__.partition(".")[0] in (
         "lightning",
         "pytorch_lightning",
@@ -164,7 +165,7 @@ def _codes(kind: type) -> Iterator[CodeType]:
 
 
 def missing_input(name: str, model: nn.Module | type[nn.Module]) -> InputError:
-    """Return the error for a model, made or not, that states no input, with an example that fits it."""
+    """Return the error for a model that states no input, with an example that fits it."""
     example = _example_for_class(model) if isinstance(model, type) else _example_for(model)
     shape, _, dtype = example.partition(":")
     sizes = f"({shape.replace(',', ', ')})"
@@ -174,7 +175,8 @@ def missing_input(name: str, model: nn.Module | type[nn.Module]) -> InputError:
         f"; its forward takes {', '.join(taken[:-1])} and {taken[-1]}" if len(taken) > 1 else ""
     )
     return InputError(
-        f"{name} does not state its input: give it with --input {example} or input={in_python}{several}"
+        f"{name} does not state its input: "
+        f"give it with --input {example} or input={in_python}{several}"
     )
 
 

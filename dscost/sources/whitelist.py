@@ -1,4 +1,4 @@
-"""The JSON of a program, of which only known fields pass, each of the type and the spelling that it should have."""
+"""The JSON of a program, of which only known fields pass, each as it should be spelled."""
 
 import ast
 import json
@@ -119,7 +119,7 @@ def _as_example(kind: Any, expression: Any) -> Any:
 
 
 def _is_expression(text: str) -> bool:
-    """Whether a text is arithmetic of symbols, as sympy writes it: `Mul(Integer(2), Symbol('s0', integer=True))`."""
+    """Whether a text is arithmetic of symbols as sympy writes it: `Mul(Integer(2), …)`."""
     if len(text) > MOST_EXPRESSION:
         return False
     try:
@@ -200,7 +200,7 @@ ASSERTIONS = frozenset(
 
 
 def _forget_devices(node: schema.Node) -> None:
-    """Let a node make tensors wherever its inputs are: a program is counted where it was not exported."""
+    """Let a node make tensors where its inputs are: not where the program was exported."""
     if node.target == "torch.ops.aten.to.device":
         node.target = "torch.ops.aten.to.dtype"
         node.inputs = [one for one in node.inputs if one.name != "device"]
@@ -383,7 +383,8 @@ def _an_operator(text: str) -> str:
     library, operator, overload = parts.groups()
     if library not in LIBRARIES or operator in ON_FILES or "__" in f"{library}{overload}":
         raise CodeError(
-            f"it calls {library}::{operator}, an operator whose code is not torch's, or that opens files"
+            f"it calls {library}::{operator}, an operator whose code is not torch's, "
+            "or that opens files"
         )
     full = f"{library}::{operator}" + ("" if overload == "default" else f".{overload}")
     _with_library(library)
@@ -450,7 +451,7 @@ def _tree(node: Any, of_class: Callable[[str], tuple[str, str]]) -> dict[str, An
 
 
 def _is_plain_context(context: Any) -> bool:
-    """Whether a context is nothing, a number, or keys that are texts or numbers: no class, which would be imported."""
+    """Whether a context is nothing, a number, or such keys: no class, which would be imported."""
     if isinstance(context, list):
         return all(isinstance(key, str | int | float | None) for key in context)
     return isinstance(context, int | None)

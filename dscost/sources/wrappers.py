@@ -1,4 +1,4 @@
-"""Modules that wrap a whole workflow: calling one reads files, downloads and predicts; the network is its `.model`."""
+"""Modules that wrap a whole workflow, such as reading files; the network is their `.model`."""
 
 from types import FunctionType
 
@@ -26,7 +26,7 @@ _OF_FILES = frozenset(
 
 
 def network_of(module: nn.Module) -> nn.Module | None:
-    """Return the network in a module that predicts on files, or `None` where it is a network itself.
+    """Return the network in a module that predicts on files, `None` if it is one itself.
 
     Such a module has a `.model`, and either no forward, only a way of its own to be called, or a
     forward that hands something that is called like a file on to `predict`.
@@ -44,11 +44,12 @@ def network_of(module: nn.Module) -> nn.Module | None:
 
 
 def without_wrapper(source: ModuleSource) -> ModuleSource:
-    """Return the network of a source that predicts on files, with a note; any other source as it is."""
+    """Return the network of a source that predicts on files, with a note; others as they are."""
     network, make_real = network_of(source.module), source.make_real
     if network is None:
         return source
-    note = f"{type(source.module).__name__} predicts on files: what is counted is its .model, a {type(network).__name__}."
+    wrapper, inner = type(source.module).__name__, type(network).__name__
+    note = f"{wrapper} predicts on files: what is counted is its .model, a {inner}."
 
     def made() -> nn.Module:
         assert make_real is not None

@@ -20,7 +20,7 @@ DEFAULT_SIZE = 224
 
 
 def from_torchvision(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
-    """Return a model of torchvision with random weights and the input that its published weights were measured on.
+    """Return a model of torchvision with random weights, and its published weights' input.
 
     Raises:
         UnavailableError: torchvision is not installed or cannot be loaded.
@@ -68,7 +68,7 @@ def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
 def from_transformers(
     name: str, kwargs: Mapping[str, Any], *, folder: Path | None = None
 ) -> ModuleSource:
-    """Return a model of transformers with random weights, made by the default configuration of its type.
+    """Return a model of transformers with random weights, by its type's default configuration.
 
     Args:
         name: A model type, `bert`; or a folder that holds a `config.json`.
@@ -128,7 +128,7 @@ def _configuration(path: Path) -> dict[str, Any]:
 
 
 def _no_model_type(name: str, kind: str, known: Sequence[str]) -> InputError:
-    """Return the error for a name that is no model type: of the hub, most likely, where it has a size or an owner."""
+    """Return the error for a name that is no model type: of the hub, if it has a size or owner."""
     begins = [
         one
         for one in known
