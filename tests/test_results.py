@@ -219,6 +219,17 @@ def test_a_result_takes_its_fields_by_place_or_by_name() -> None:
     assert Pair(1) != Pair(2, 1)
 
 
+def test_a_result_of_a_kind_has_the_fields_of_the_kind_and_its_own() -> None:
+    class Triple(Pair):
+        third: int = 3
+
+    class Same(Triple):
+        pass
+
+    assert vars(Triple(1)) == vars(Same(1)) == {"left": 1, "right": 2, "third": 3}
+    assert Triple(1) != Same(1)
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [((), {}), ((1, 2, 3), {}), ((1,), {"left": 1}), ((1,), {"rigth": 2})],
