@@ -1317,7 +1317,7 @@ def test_progress_is_told_by_the_names_of_the_layers() -> None:
     told: list[str] = []
     measure_model(
         count(small(), Request((1, 8, 6, 6))),
-        TimingOptions(threads=1, budget_s=0.5),
+        TimingOptions(threads=1, budget_s=2.0),  # on a busy machine too
         lambda share, name: told.append(name),
     )
     assert {"0", "3", "whole model", AGAINST_ITSELF} == set(told)

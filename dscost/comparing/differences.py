@@ -1,3 +1,5 @@
+# Over 400 lines: the records of a comparison and what makes them, read together.
+
 """Reports held against the first of them: what differs of the whole, and layer by layer.
 
 Differences are exact: `value - reference`. Nothing is timed.

@@ -1,3 +1,5 @@
+# Over 400 lines: one format, whose pieces are safe to read only together.
+
 """What a `program.pt2` holds, looked into before any of it reaches torch.
 
 `torch.export.load` runs what an archive asks for. It unpickles weights, constants and sample inputs

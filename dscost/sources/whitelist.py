@@ -1,3 +1,5 @@
+# Over 400 lines: what may pass is one list, to be read at once by whoever doubts it.
+
 """The JSON of a program, of which only known fields pass, each as it should be spelled."""
 
 import ast
