@@ -235,7 +235,7 @@ def _looked_up(found: _Found) -> Any:
         except AttributeError as error:
             if isinstance(error.__cause__, ImportError):  # it is there, but not what it needs
                 raise InputError(
-                    f"{target}: importing {name} failed: {_root_told(error)}"
+                    f"{target}: importing {name} failed: {_with_root_cause(error)}"
                 ) from error
             public = [key for key in dir(found.module) if not key.startswith("_")]
             raise InputError(
@@ -243,14 +243,16 @@ def _looked_up(found: _Found) -> Any:
             ) from error
         except ModuleNotFoundError as error:
             raise UnavailableError(
-                f"{target}: importing {name} failed: {_root_told(error)}"
+                f"{target}: importing {name} failed: {_with_root_cause(error)}"
             ) from error
         except (Exception, SystemExit) as error:
-            raise InputError(f"{target}: importing {name} failed: {_root_told(error)}") from error
+            raise InputError(
+                f"{target}: importing {name} failed: {_with_root_cause(error)}"
+            ) from error
     return value
 
 
-def _root_told(error: BaseException) -> str:
+def _with_root_cause(error: BaseException) -> str:
     """Return what an error says, and what the one says that it began with."""
     root, seen = error, {id(error)}
     while (
