@@ -997,7 +997,7 @@ def test_a_model_in_a_dtype_that_torch_cannot_run_says_so() -> None:
     assert "Not timed: torch runs no convolution in int8 on cpu." in report.warnings
 
 
-def test_three_dimensions_have_no_channels_last_and_it_is_said() -> None:
+def test_three_dimensions_have_no_channels_last_and_it_is_said(engine: FakeEngine) -> None:
     report = time_model(
         nn.Conv3d(8, 8, 3),
         input=(1, 8, 6, 6, 6),
@@ -1317,7 +1317,7 @@ def test_progress_is_told_by_the_names_of_the_layers() -> None:
     told: list[str] = []
     measure_model(
         count(small(), Request((1, 8, 6, 6))),
-        TimingOptions(threads=1, budget_s=0.5),
+        TimingOptions(threads=1, budget_s=4.0),
         lambda share, name: told.append(name),
     )
     assert {"0", "3", "whole model", AGAINST_ITSELF} == set(told)
