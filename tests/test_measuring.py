@@ -32,6 +32,8 @@ from dscost.timing.samples import Block, Measurement, Quartet, Round
 from dscost.tracing import TensorSpec
 from dscost.tracing.inputs import arguments_of
 
+pytestmark = pytest.mark.usefixtures("own_time")
+
 LAYER = {"in_channels": 8, "out_channels": 8, "kernel_size": 3, "input_size": 6}
 SHORT = {"threads": 1, "time_budget_s": 0.3}
 
