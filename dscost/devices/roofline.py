@@ -108,6 +108,11 @@ class Ceilings(Result):
         """Below this intensity memory is the bound, above it arithmetic."""
         return self.flops_per_s / self.bytes_per_s
 
+    def in_a_line(self) -> str:
+        """Return which device it is, its peak and its bandwidth."""
+        peak, bandwidth = self.flops_per_s / 1e9, self.bytes_per_s / 1e9
+        return f"{self.name}: {peak:,.0f} GFLOP/s in {self.dtype}, {bandwidth:,.1f} GB/s"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values under the names of the fields, and the ridge."""
         fields = {name: plain(value) for name, value in vars(self).items()}

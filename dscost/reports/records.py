@@ -1,3 +1,5 @@
+# Over 400 lines: all records of a report, in the order in which its JSON nests.
+
 """What comes out: plain frozen data, no formatting. `to_dict` gives the JSON of the report.
 
 Unknown is `None`, never 0. Counts are exact ints, times seconds, sizes bytes.

@@ -63,7 +63,7 @@ class Result:
         return type(self)(**{**vars(self), **changes})
 
     def in_a_line(self) -> str:
-        """Return the least that tells one from another."""
+        """Return the least that tells one from another: what `repr` shows."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:

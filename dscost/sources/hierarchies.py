@@ -1,3 +1,5 @@
+# Over 400 lines: one walk over an exported graph, whose steps share its state.
+
 """A program of `torch.export` as modules of the names and classes that the model had before."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence

@@ -84,7 +84,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.flow = GradientFlow(switch, self.events, self.producer_of)
 
     def let_go(self) -> None:
-        """Forget the flow, which asks these books: each would keep the other, and the model, alive."""
+        """Forget the flow, which asks these books: each keeps the other, and the model, alive."""
         self.flow = None
 
     # -- one operator

@@ -105,7 +105,7 @@ class Event(NamedTuple):
         return feature_map(self.output_shape, len(self.conv.kernel_size), self.strides)
 
     def reads(self, known: Mapping[int, Map]) -> list[Map | None] | None:
-        """Return what it reads of the results that are known, see `dscost.networks.network.Step`."""
+        """Return what it reads of known results, see `dscost.networks.network.Step`."""
         read: list[Map | None] = []
         for source, (shape, strides) in zip(self.sources, self.layouts, strict=True):
             given = known.get(source)

@@ -110,7 +110,7 @@ def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:
 
 
 class _OfThisThread(ModuleTracker):
-    """Knows which modules run in this thread; the hooks by which torch's own knows see those of every thread."""
+    """Knows which modules run in this thread; torch's own hooks see those of every thread."""
 
     def __init__(self) -> None:
         super().__init__()

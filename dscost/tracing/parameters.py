@@ -61,7 +61,7 @@ class HeldTensors(NamedTuple):
     any_sparse: bool
 
     def packed_as(self, packed: Any, module: str) -> Parameter:
-        """Return packed weights as a parameter: as the module holds them, or met for the first time in a module."""
+        """Return packed weights as a parameter: as a module holds them, or as first met in one."""
         key = hash(packed)  # of torch's own object: a new wrapper is made for every operator
         if key not in self.packed:
             self.add_packed(
@@ -73,7 +73,7 @@ class HeldTensors(NamedTuple):
     def add_views(
         self, views: Iterable[tuple[int, int]], originals: Callable[[], Mapping[int, int]]
     ) -> None:
-        """Take plain tensors for views of parameters and buffers whose storage their originals share.
+        """Take plain tensors for views of the parameters whose storage their originals share.
 
         Args:
             views: The address of each original's storage, and that of its stand-in.
