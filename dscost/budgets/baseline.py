@@ -202,7 +202,7 @@ def layer_figures(layer: Layer) -> dict[str, Fraction]:
 def renamed_layers(before: Known, now: Known) -> dict[str, str]:
     """Return what renamed layers were called before: those of the same kind and figures.
 
-    Of several that are alike, any may be any other.
+    Among several that are alike, which became which is arbitrary.
     """
     if not before.names <= before.kinds.keys():
         return {}

@@ -54,8 +54,8 @@ class Finding(NamedTuple):
         limit: What would just have passed, a whole number of what there are no fractions of.
         before: In the baseline.
         detail: What else there is to say: the user's message, an error, a reason.
-        contributions: Layers that weigh most, or grew most, or shrank most where too little is
-            left.
+        contributions: The largest layers, or those that grew most, or shrank most where too
+            little is left.
         suggested_fix: What would help.
         tolerance: Share that `limit` has on top of what the budget says, of a measured figure.
     """

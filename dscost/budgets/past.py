@@ -83,7 +83,7 @@ def contributions(
     """Return the layers that explain a broken limit.
 
     Those that grew most since the baseline; where there is too little, those that shrank most, the
-    ones that are gone included. Where none did, those that weigh most. A layer that came to a group
+    ones that are gone included. Where none did, the largest. A layer that came to a group
     or left it counts in full there, and is told with its own figures.
 
     Args:

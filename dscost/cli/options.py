@@ -327,7 +327,7 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
     for option, values in (("--batch", cases.batches), ("--dtype", cases.dtypes)):
         if len(values) > 1:
             raise InputError(
-                f"{option}: several values are for timing; without it give the one to count"
+                f"{option}: several values need timing: drop --no-time, or give the one to count"
             )
     if explain:
         raise InputError("--explain needs timing: what is explained is measured")

@@ -413,11 +413,17 @@ def _not_shown(contenders: Sequence[Contender], versus: Sequence[Versus]) -> Ite
         there = one.report.environment
         if here is None or there is None or found.latencies:
             continue
-        if _same_place(here, there):
-            why = "under other settings"
+        untimed = [each.label for each in (reference, one) if not each.report.latency]
+        if untimed:
+            have = "have" if len(untimed) > 1 else "has"
+            why = f"{_listed(untimed)} {have} no latency of the whole model"
+        elif _same_place(here, there):
+            why = f"{one.label} was measured under other settings"
         else:
-            why = f"on {_place(there)}, {reference.label} on {_place(here)}"
-        yield f"Latencies are not shown: {one.label} was measured {why}."
+            why = (
+                f"{one.label} was measured on {_place(there)}, {reference.label} on {_place(here)}"
+            )
+        yield f"Latencies are not shown: {why}."
 
 
 def _place(where: Environment) -> str:

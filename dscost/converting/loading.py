@@ -176,7 +176,10 @@ def _explained(source: ModuleSource, name: str) -> Iterator[str]:
     if source.kind in RANDOM:
         yield RANDOM_NOTE
     elif source.make_real is not None:
-        yield f"The weights are those that {name} makes: --weights reads others."
+        yield (
+            f"The weights are as {name} makes them, untrained unless it loads some itself; "
+            "--weights reads a file."
+        )
 
 
 def _module(source: ModuleSource, seed: int, *, is_changed: bool) -> nn.Module:

@@ -171,8 +171,8 @@ def commented(plan: Plan, outcome: Outcome) -> str:
     """Return a plan as YAML, with the figures of what came of it as comments."""
     before, after = outcome.before, outcome.after
     head = [
-        f"total error {outcome.error:.4f} of kernels, no accuracy: the root mean square over these "
-        "layers, 0 if kept",
+        f"total error {outcome.error:.4f} of kernels, not an accuracy: the root mean square "
+        "over these layers, 0 if kept",
         f"{format_count(before.macs)} → {format_count(after.macs)} MACs, "
         f"{format_count(before.params)} → {format_count(after.params)} params",
     ]

@@ -144,8 +144,8 @@ def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) 
     path = Path(target)
     if not path.is_file():
         raise InputError(f"cannot read {target}: {_why_unreadable(path)}")
+    from dscost.sources.program_texts import CodeError
     from dscost.sources.programs import read_program, read_trusted
-    from dscost.sources.whitelist import CodeError
 
     try:
         module, example = read_program(path)
@@ -206,7 +206,7 @@ def _from_factory(found: _Found, kwargs: Mapping[str, Any], *, has_input: bool) 
     ask = beside(found.module, found.place, found.world)
     if isinstance(factory, nn.Module):
         if kwargs:
-            raise InputError(f"{target} is a model already, so --kwargs have nobody to go to")
+            raise InputError(f"{target} is a module, not a factory: --kwargs cannot be used")
         return ModuleSource(found.kind, factory, ask=ask, importing=found.world.entered)
     if not callable(factory):
         raise InputError(f"{target} is no class, function or nn.Module but this: {factory!r:.60}")
