@@ -32,7 +32,8 @@ from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
 
 from dscost.errors import InputError, some_of
 from dscost.files import what_is
-from dscost.sources.whitelist import CodeError, a_path, checked
+from dscost.sources.program_texts import CodeError, a_path
+from dscost.sources.whitelist import checked
 
 MODEL = "model"
 """What torch.export.save calls the program."""

@@ -144,8 +144,8 @@ def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) 
     path = Path(target)
     if not path.is_file():
         raise InputError(f"cannot read {target}: {_why_unreadable(path)}")
+    from dscost.sources.program_texts import CodeError
     from dscost.sources.programs import read_program, read_trusted
-    from dscost.sources.whitelist import CodeError
 
     try:
         module, example = read_program(path)
