@@ -116,6 +116,7 @@ def test_the_curve_ends_where_every_layer_costs_least(
     assert sum(point["is_chosen"] for point in curve) == 1
 
 
+@pytest.mark.usefixtures("own_time")
 def test_a_goal_of_latency_is_met_by_times_of_this_machine(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,8 @@ from dscost.timing.samples import Block, Measurement, Quartet, Round
 from dscost.tracing import TensorSpec
 from dscost.tracing.inputs import arguments_of
 
+pytestmark = pytest.mark.usefixtures("own_time")
+
 LAYER = {"in_channels": 8, "out_channels": 8, "kernel_size": 3, "input_size": 6}
 SHORT = {"threads": 1, "time_budget_s": 0.3}
 
@@ -997,7 +999,7 @@ def test_a_model_in_a_dtype_that_torch_cannot_run_says_so() -> None:
     assert "Not timed: torch runs no convolution in int8 on cpu." in report.warnings
 
 
-def test_three_dimensions_have_no_channels_last_and_it_is_said() -> None:
+def test_three_dimensions_have_no_channels_last_and_it_is_said(engine: FakeEngine) -> None:
     report = time_model(
         nn.Conv3d(8, 8, 3),
         input=(1, 8, 6, 6, 6),

@@ -121,7 +121,7 @@ def verify(
             model, not a saved report.
         input: What its forward takes, as in `dscost.analyze`: a shape, batch first, or tensors.
         batch: Replaces the batch of the first input.
-        dtype: Of weights and activations; by default float32, or what an `nn.Module` has.
+        dtype: Data type of weights and activations; by default float32, or what an `nn.Module` has.
         settings: What to change of an architecture's own settings, such as `{"width": 0.5}`.
         kwargs: For the factory that makes a torch model.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read

@@ -59,9 +59,9 @@ class Known(NamedTuple):
 
     Args:
         fingerprint: What the figures are of, in words.
-        figures: Of the whole model, by metric.
+        figures: What the whole model costs, by metric.
         layers: By layer and metric; what is zero is left out.
-        kinds: Of those layers, for selectors.
+        kinds: What those layers are, for selectors.
     """
 
     fingerprint: Mapping[str, str]
@@ -175,7 +175,7 @@ def known_of(entry: Entry, report: Report, totals: Any) -> Known:
     """Return what is to be kept of an entry.
 
     Args:
-        entry: Of the budget.
+        entry: The model as the budget has it.
         report: What was counted.
         totals: Its cost, without what the budget excludes.
     """

@@ -20,7 +20,7 @@ class Past:
     """What was known of a model, seen from what its layers are called now.
 
     Args:
-        known: Of the baseline.
+        known: What the baseline knows of the model.
         now: Today's figures.
         layers: Today's layers.
     """
@@ -91,7 +91,7 @@ def contributions(
         limit: The broken one.
         past: What was known of the model.
         layers: All of today's.
-        selector: Of the group.
+        selector: Which layers are in the group.
     """
     metric = limit.metric
     if not FIGURES[metric].is_of_layers or FIGURES[metric].kind == "factor":

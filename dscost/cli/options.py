@@ -174,7 +174,7 @@ def parse_request(
         setting: What was given by `--set`.
         kwargs: What was given by `--kwargs`.
         batch: Inputs at once.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         trust: Whether code of a `program.pt2` may run.
 
     Raises:

@@ -52,7 +52,7 @@ class Taken(NamedTuple):
     """An input of a program.
 
     Args:
-        name: Of its placeholder.
+        name: What its placeholder is called.
         sizes: Of a tensor, each an integer or an expression; `None` where it is no tensor.
     """
 

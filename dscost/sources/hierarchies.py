@@ -34,7 +34,7 @@ def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: R
     Args:
         program: What torch has read.
         takes: Its inputs, where they are to be checked.
-        ranges: Of the symbols in their sizes.
+        ranges: What values the symbols in their sizes may have.
     """
     signature = program.module_call_graph[0].signature
     assert signature is not None

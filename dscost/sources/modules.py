@@ -33,7 +33,7 @@ def from_python(
 
     Args:
         target: The dotted name of a module, and that of something in it.
-        kwargs: For the factory.
+        kwargs: Keyword arguments for the factory.
         folder: Where the module is sought before anywhere else; then in the working directory.
         has_input: Whether an input is given; if not, and there can be none, nothing is made.
 
@@ -76,8 +76,8 @@ def from_file(target: str, kwargs: Mapping[str, Any], *, has_input: bool = True)
 
     Args:
         target: The path of a file, and the name of something in it.
-        kwargs: For the factory.
-        has_input: As of `from_python`.
+        kwargs: Keyword arguments for the factory.
+        has_input: Whether an input is given; if not, and there can be none, nothing is made.
 
     Raises:
         InputError: There is no such file or factory, or it makes no `nn.Module`, or states no
