@@ -194,7 +194,7 @@ def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
         new = type(value)(map(inner, value))
     elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType | BaseException):
         new = copy.copy(value)
-        known[id(value)] = new
+        known[id(value)] = new  # before what it holds, which may lead back to it
         for name, one in vars(value).items():
             is_held = isinstance(value, nn.Module) and name in _HELD
             vars(new)[name] = dict(one) if is_held else inner(one)

@@ -1,4 +1,4 @@
-"""The trade over a whole network: convolutions made separable, pairs made standard."""
+"""What a whole network can swap: convolutions made separable, pairs made standard."""
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property, lru_cache

@@ -192,6 +192,7 @@ def find_source(
         return _architecture("yaml", read_architecture(Path(text)), kwargs)
     if path.endswith(YAML_ENDINGS):
         return _architecture("yaml", read_architecture(Path(path), name), kwargs)
+    # files that are never read are told before anything below runs the user's code
     _refuse_unread(text)
     if text.endswith(".pt2"):
         return SOURCES["export"](text, kwargs, trust=trust)
