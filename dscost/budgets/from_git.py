@@ -17,7 +17,7 @@ def baseline_from_git(path: Path, ref: str) -> Baseline | None:
     their merge base.
 
     Args:
-        path: Of the file in the working tree.
+        path: Where the file is in the working tree.
         ref: A branch, tag or commit, where `HEAD` parted from it; or `A...B`, where these two
             parted.
 

@@ -73,7 +73,7 @@ def applied(
         keeps_tensors: Whether the copy has the very tensors of what stays: nobody else trains them.
 
     Raises:
-        InputError: As of `convert`.
+        InputError: The weights do not fit into the dtype, or a layer cannot be converted.
     """
     sites = doing_the_same(root, sites, tried)
     due = [site for site in sites if site.rank is not None]

@@ -77,7 +77,7 @@ class Ceilings(Result):
     Args:
         device: `cpu`, `cuda` or the name of a device of `configs/devices`.
         name: As people call it.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         threads: Of torch; `None` where nothing was measured.
         flops_per_s: P, 2 FLOPs per multiply-accumulate.
         bytes_per_s: B, of main memory.
@@ -168,7 +168,7 @@ def predict(
 
     Args:
         stages: Of a variant.
-        ceilings: Of the device, in the dtype of the stages.
+        ceilings: Peaks of the device, in the dtype of the stages.
         memory_format: Layout of the tensors.
     """
     predicted = [_calibrated_s(stage, ceilings, memory_format) for stage in stages]

@@ -63,8 +63,8 @@ def find_device(name: str, dtype: str) -> Ceilings:
     """Return the ceilings of a built-in device, or of a user's own file.
 
     Args:
-        name: Of the device, or the path of a `.yaml` file.
-        dtype: Of weights and activations.
+        name: What the device is called, or the path of a `.yaml` file.
+        dtype: Data type of weights and activations.
 
     Raises:
         UnknownNameError: There is no such device or dtype.

@@ -98,7 +98,7 @@ def deep_copied(value: Any, memo: dict[int, Any], *, of: nn.Module) -> Any:
 
     Args:
         value: What to copy.
-        memo: As of `copy.deepcopy`.
+        memo: Copies by the `id` of the original, as `copy.deepcopy` takes it.
         of: The model that errors name.
 
     Raises:

@@ -207,8 +207,8 @@ class Keyed(Form):
     """A mapping.
 
     Args:
-        forms: Of the keys that it may have.
-        others: Of all other keys, if there may be others.
+        forms: The form of each key that it may have.
+        others: The form of all other keys, if there may be others.
         required: Keys that it must have.
         any_of: Keys of which it must have one, and what is wrong where it has none.
         needs: By key, others of which it needs one, and what is wrong where it has none.

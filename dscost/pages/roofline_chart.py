@@ -57,7 +57,7 @@ def roofline_chart(
     """Return the roofline drawn in characters, both axes logarithmic, and a legend of its marks.
 
     Args:
-        ceilings: Of the device.
+        ceilings: Peaks of the device in FLOP/s and bytes/s.
         width: Characters per line that there is room for; `None` where nobody knows.
         lines: Of the plot itself.
     """

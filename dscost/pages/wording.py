@@ -198,8 +198,8 @@ def _measured_sentences(report: Report) -> Iterator[str]:
         )
     if report.skipped:
         yield (
-            f"Left standard, since the swap makes them slower: {', '.join(report.skipped)}; "
-            "the depthwise-separable figures are without them."
+            "Kept as they are, since they measured slower when swapped: "
+            f"{', '.join(report.skipped)}; the depthwise-separable figures have them so."
         )
     losing = [
         layer

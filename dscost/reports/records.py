@@ -46,8 +46,8 @@ class Latency(NamedTuple):
     Fewer than six blocks have no 95 % interval.
 
     Args:
-        median_s: Of the blocks.
-        ci95_s: Of the median.
+        median_s: Median over the blocks.
+        ci95_s: 95 % interval of the median.
         iqr_s: Between the quartiles.
         p95_s: Quantile.
         p99_s: Quantile.
@@ -241,10 +241,10 @@ class Operator(NamedTuple):
     """All calls of one operation in a layer, of a convolution with one geometry.
 
     Args:
-        op: As of a layer.
+        op: What it computes: `convolution`, `linear`, …
         conv: The convolution, if it is one.
         calls: How often it runs in one pass of the model.
-        cost: Of all of them.
+        cost: What all of them cost together.
     """
 
     op: str
@@ -413,11 +413,11 @@ class Environment(NamedTuple):
 
     Args:
         device: Name of the processor; several are separated by commas.
-        threads: Of torch.
-        dtype: Of weights and activations; several are separated by commas.
-        memory_format: Of the tensors; several are separated by commas.
+        threads: How many torch computes with.
+        dtype: Data type of weights and activations; several are separated by commas.
+        memory_format: Layout of the tensors; several are separated by commas.
         allocator: `tuned` where freed memory is kept, or `system`.
-        torch_version: Of torch.
+        torch_version: Version of torch.
         load_before: Load average of the last minute when measuring began.
         load_after: When it ended.
         noise_floor: How far a thing timed against itself was from 1, 0.01 for 1 %.
@@ -467,18 +467,18 @@ class Report(Result):
         source: Where it was found: `layer`, `builtin`, `yaml`, `torchvision`, `timm`, `hf`,
             `python`, `file`, `export`, or `module` where it was given as one.
         inputs: What the figures hold for.
-        totals: Of the whole.
+        totals: What the whole costs, version by version.
         layers: In the order in which they run.
         coverage: How much of it is counted.
         settings: Values of the architecture's settings, or the depth multiplier of a layer and,
             under `variants`, the further ones that were asked for, each with the value of its
             parameter.
         assumed: Names of the values that nobody gave.
-        latency: Of the whole, by setting such as `cpu`.
+        latency: Times of the whole, by setting such as `cpu`.
         peak_activation_bytes: Largest sum of live activations, inputs included.
         skipped: Layers left standard since the swap makes them slower, where the user asked for
             that.
-        predictions: Of the whole, see `Layer`.
+        predictions: Bounds of the whole by device and version, as in `Layer`.
         warnings: What the reader must know about the figures.
         environment: Where the times were taken.
         shared_weights: What layers share; `None` where that is not known.

@@ -174,8 +174,7 @@ def find_source(
             the object that it names.
         folder: Where files and modules are sought before the working directory, for this target
             only.
-        has_input: Whether an input is given; if not, a model that cannot state one is not made at
-            all.
+        has_input: Whether an input is given; if not, a model that cannot state one is not made.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
 
@@ -193,17 +192,7 @@ def find_source(
         return _architecture("yaml", read_architecture(Path(text)), kwargs)
     if path.endswith(YAML_ENDINGS):
         return _architecture("yaml", read_architecture(Path(path), name), kwargs)
-    if text.endswith(PICKLES):
-        raise InputError(
-            f"{text}: refused, since reading a pickled model runs whatever code it holds; "
-            "give the code that makes the model instead, as path/file.py:factory, "
-            "or a program.pt2 of torch.export"
-        )
-    if text.endswith(".onnx"):
-        raise InputError(
-            f"{text}: an ONNX file is not a target yet; "
-            "expected a name, net.yaml, file.py:factory or program.pt2"
-        )
+    _refuse_unread(text)
     if text.endswith(".pt2"):
         return SOURCES["export"](text, kwargs, trust=trust)
     if path.endswith(".py"):
@@ -219,6 +208,25 @@ def find_source(
             f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory"
         )
     return _bare(text, kwargs)
+
+
+def _refuse_unread(text: str) -> None:
+    """Refuse files that hold a model and are not read.
+
+    Raises:
+        InputError: It is one, of pickled objects or of ONNX.
+    """
+    if text.endswith(PICKLES):
+        raise InputError(
+            f"{text}: refused, since reading a pickled model runs whatever code it holds; "
+            "give the code that makes the model instead, as path/file.py:factory, "
+            "or a program.pt2 of torch.export"
+        )
+    if text.endswith(".onnx"):
+        raise InputError(
+            f"{text}: an ONNX file is not a target yet; "
+            "expected a name, net.yaml, file.py:factory or program.pt2"
+        )
 
 
 def _beside(target: str, folder: Path | None) -> str:

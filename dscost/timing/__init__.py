@@ -37,7 +37,7 @@ class Setting(NamedTuple):
 
     Args:
         device: One of `DEVICES`.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         memory_format: One of `MEMORY_FORMATS`.
         batch: Inputs at once, where it is not that of the report.
         mode: One of `MODES`.
@@ -91,7 +91,7 @@ class TimingOptions(_Options):
     Args:
         devices: Of `DEVICES`.
         memory_formats: Of `MEMORY_FORMATS`; by default both for a layer, contiguous for a model.
-        dtypes: Of weights and activations; by default that of the report.
+        dtypes: Data types of weights and activations; by default that of the report.
         batches: Inputs at once; by default that of the report.
         modes: Of `MODES`; by default eager, on CUDA with a cold cache and as a graph as well.
         threads: Of torch; by default one less than the physical cores.
@@ -151,8 +151,8 @@ class TimingOptions(_Options):
         """Return every setting to measure under, the simplest first.
 
         Args:
-            dtype: Of the report.
-            batch: Of the report.
+            dtype: Data type that the report was counted in.
+            batch: Inputs at once in the report.
             memory_formats: Where none is asked for.
 
         Raises:

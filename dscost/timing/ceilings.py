@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
 
     Args:
         device: `cpu` or `cuda`.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         threads: Of torch, as they are set.
         memory_formats: For which rates are needed.
         curve: Whether the bandwidth is needed by size of the working set.
@@ -63,7 +63,7 @@ class Found(NamedTuple):
     """Ceilings and where they come from.
 
     Args:
-        ceilings: Of the device.
+        ceilings: Peaks of the device in FLOP/s and bytes/s.
         from_cache: Whether they were measured before.
         path: Where they are kept; `None` where they could not be.
         problem: Why they could not be kept.
@@ -90,7 +90,7 @@ def this_device(
 
     Args:
         device: `cpu` or `cuda`.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         threads: Of torch; by default one less than the physical cores.
         refresh: Whether to measure whatever is kept.
         progress: Called with the share that is done and what is being done.

@@ -59,7 +59,7 @@ class LiveDevice(NamedTuple):
         device: `cpu` or `cuda`.
         place: Where its tensors live: the device itself, but for tests.
         name: As people call it.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         threads: Of torch; `None` on CUDA.
         timer: Times blocks of calls on it.
         clock: Returns seconds, to keep within the time.

@@ -47,7 +47,7 @@ def flop_counter_macs(
 
     Args:
         model: Left as it is; what runs is a stand-in, or a copy.
-        arguments: Of its forward.
+        arguments: What its forward is called with.
         make_real: Makes the model anew with values, should it have to run for real; by default a
             copy does.
 

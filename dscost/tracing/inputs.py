@@ -198,7 +198,7 @@ def changed_by_name(name: str, value: Any, change: Callable[[str, Tensor], Tenso
     """Return a value with every tensor in it changed; collections keep their kind.
 
     Args:
-        name: Of the value, and of what is in it and has none of its own.
+        name: What the value is called, and what is in it and has no name of its own.
         value: A tensor, a collection, or anything else, which stays as it is.
         change: From the innermost name of a tensor, and the tensor, to what stands in its place.
     """

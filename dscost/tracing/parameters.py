@@ -27,11 +27,11 @@ class Held(NamedTuple):
     """A parameter or buffer as the tracer meets it.
 
     Args:
-        name: In the model.
+        name: Its path in the model.
         is_parameter: Or a buffer.
-        address: Of its storage.
-        nbytes: Of the tensor.
-        storage_nbytes: Of what it is a view of.
+        address: Where its storage begins.
+        nbytes: Size of the tensor itself.
+        storage_nbytes: Size of the storage that it is a view of.
         tensor: Kept alive, so that neither its identity nor its address is given to another one.
     """
 
