@@ -62,8 +62,8 @@ class Option(NamedTuple):
         decision: `KEEP` or a rank.
         error: Relative error of the kernel, 0 to 1.
         params: Weights of all of the layers together.
-        macs: Of all of their calls.
-        latency_s: Of all of their calls, where times were asked for.
+        macs: MACs of all of their calls.
+        latency_s: Seconds of all of their calls, where times were asked for.
         is_predicted: Whether that is a prediction.
     """
 

@@ -155,9 +155,9 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
     `load_state_dict` finds all.
 
     Args:
-        module: With values.
+        module: The model, with values.
         path: Where to.
-        metadata: For the header of the file.
+        metadata: What stands in the header of the file.
 
     Raises:
         OutputError: It cannot be written, or the module holds something that safetensors cannot.

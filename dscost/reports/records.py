@@ -468,7 +468,7 @@ class Report(Result):
             `python`, `file`, `export`, or `module` where it was given as one.
         inputs: What the figures hold for.
         totals: What the whole costs, version by version.
-        layers: In the order in which they run.
+        layers: The layers in the order in which they run.
         coverage: How much of it is counted.
         settings: Values of the architecture's settings, or the depth multiplier of a layer and,
             under `variants`, the further ones that were asked for, each with the value of its

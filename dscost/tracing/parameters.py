@@ -95,7 +95,7 @@ class HeldTensors(NamedTuple):
         """Return the names of all that shares a storage with what was read.
 
         Args:
-            read: By name.
+            read: Names of those that were read.
             originals: The address of the original's storage, by the identity of a stand-in: those
                 share nothing.
         """
