@@ -102,7 +102,7 @@ def time_choices(
     or is what the calibrated speeds of this machine say.
 
     Args:
-        module: With values; left as it is.
+        module: The model, with values; left as it is.
         arguments: What its forward is called with.
         whole: What it costs.
         convs: Distinct ones.
@@ -149,7 +149,7 @@ def time_both(
     Where they could not be timed, return `None`.
 
     Args:
-        modules: With values; left as they are.
+        modules: The two models, with values; left as they are.
         arguments: What both are called with.
         whole: What the dearer one costs.
         options: How to measure.

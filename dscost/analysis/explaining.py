@@ -81,7 +81,7 @@ class _Case(NamedTuple):
     Args:
         layer: With the stages of both variants.
         key: The setting that is explained.
-        timings: By setting.
+        timings: Its measurements by setting.
         standard_s: The standard layer's time under that setting.
         separable_s: The separable layer's.
         ceilings: Peaks of the device, if they are known.

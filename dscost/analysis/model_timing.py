@@ -104,7 +104,7 @@ class _Layers:
     """What was measured under one setting.
 
     Args:
-        timings: By layer.
+        timings: Measurements by layer.
         swaps: Layer and timing of every swap, also of those that run in one layer.
         is_complete: Whether every swap was timed.
         was_cut_short: Whether something was not timed for want of time.

@@ -129,7 +129,7 @@ class Baseline(Result):
     """What was known before.
 
     Args:
-        models: By entry of the budget.
+        models: What is known of each, by entry of the budget.
         origin: Where it was read, or would have been.
         is_there: Whether there is such a file.
     """

@@ -130,7 +130,7 @@ class Counted(NamedTuple):
     """What a baseline keeps of the entries of a budget.
 
     Args:
-        known: By entry.
+        known: What they cost, by entry.
         unloadable: Why the other entries could not be counted.
     """
 

@@ -66,7 +66,7 @@ def applied(
 
     Args:
         root: Left as it is.
-        sites: Of its convolutions, decided.
+        sites: Its convolutions, with what becomes of each.
         tried: Arguments of its forward, to see that the copy will do the same; none if unknown.
         batches: Arguments with values, to fit weights to.
         method: `svd` or `random`.

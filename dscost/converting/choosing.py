@@ -62,8 +62,8 @@ class Option(NamedTuple):
         decision: `KEEP` or a rank.
         error: Relative error of the kernel, 0 to 1.
         params: Weights of all of the layers together.
-        macs: Of all of their calls.
-        latency_s: Of all of their calls, where times were asked for.
+        macs: MACs of all of their calls.
+        latency_s: Seconds of all of their calls, where times were asked for.
         is_predicted: Whether that is a prediction.
     """
 
@@ -309,14 +309,14 @@ def _selected(selection: Selection, layers: Sequence[Options], as_is: Figures) -
 
 def _with(chosen: Sequence[Option], layers: Sequence[Options], as_is: Figures) -> Planned:
     """Return what the whole model comes to with one option for each layer."""
-    traded = [(options[0], option) for options, option in zip(layers, chosen, strict=True)]
+    swapped = [(options[0], option) for options, option in zip(layers, chosen, strict=True)]
     latency_s = None
     if as_is.latency_s is not None:
-        gained = ((after.latency_s or 0.0) - (before.latency_s or 0.0) for before, after in traded)
+        gained = ((after.latency_s or 0.0) - (before.latency_s or 0.0) for before, after in swapped)
         latency_s = as_is.latency_s + sum(gained)
     figures = Figures(
-        params=as_is.params + sum(after.params - before.params for before, after in traded),
-        macs=as_is.macs + sum(after.macs - before.macs for before, after in traded),
+        params=as_is.params + sum(after.params - before.params for before, after in swapped),
+        macs=as_is.macs + sum(after.macs - before.macs for before, after in swapped),
         latency_s=latency_s,
     )
     by_name = {name: option for option in chosen for name in option.names}

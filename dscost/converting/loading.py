@@ -136,7 +136,7 @@ def load_subject(
         plan: Whose input it is counted on where the request has none.
         weights: A safetensors file or a state dict for it.
         ignore_extra: Whether weights that it does not have are left out.
-        seed: Of random weights.
+        seed: Seed of random weights.
 
     Raises:
         InputError: The target or an argument is wrong, or the weights do not fit.

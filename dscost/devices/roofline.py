@@ -43,9 +43,9 @@ class Rate(NamedTuple):
     A rate that is `None` is too fast to be seen.
 
     Args:
-        t0_s: Of a call on next to nothing.
-        flops_per_s: Of the arithmetic.
-        activation_bytes_per_s: Of reading the input and writing the output, in and out of the
+        t0_s: Seconds of a call on next to nothing.
+        flops_per_s: Speed of the arithmetic.
+        activation_bytes_per_s: Speed of reading the input and writing the output, in and out of the
             library's own layout.
         weight_bytes_per_s: Bytes of weights per second.
         least_channels: Fewer input channels take as long as so many: the lanes of the device stay
@@ -135,11 +135,11 @@ class Ceilings(Result):
         try:
             found: Ceilings = readers.of(cls)(values)
         except Misfit as misfit:
-            raise InputError(f"not the ceilings of a device: {misfit}") from misfit
+            raise InputError(f"not the peaks of a device: {misfit}") from misfit
         for figure in (found.flops_per_s, found.bytes_per_s):
             if not LEAST_PER_S <= figure <= MOST_PER_S:
                 wrong = f"no device has {figure:g} FLOP or bytes per second"
-                raise InputError(f"not the ceilings of a device: {wrong}")
+                raise InputError(f"not the peaks of a device: {wrong}")
         return found
 
 
@@ -167,7 +167,7 @@ def predict(
     """Return how long convolutions that run one after the other take.
 
     Args:
-        stages: Of a variant.
+        stages: The convolutions of a variant.
         ceilings: Peaks of the device, in the dtype of the stages.
         memory_format: Layout of the tensors.
     """

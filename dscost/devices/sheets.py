@@ -28,8 +28,8 @@ class Device(NamedTuple):
         key: Its name on the command line, that of the file.
         name: As people call it.
         source: The public documents that the figures come from.
-        flops_per_s: By dtype.
-        bytes_per_s: Of main memory.
+        flops_per_s: Peak by dtype.
+        bytes_per_s: Bandwidth of main memory.
     """
 
     key: str

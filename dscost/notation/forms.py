@@ -279,6 +279,7 @@ class Keyed(Form):
             return None
         if self._empty and not given:
             problems.at(node, self._empty)
+        # what is wrong is noted and reading goes on, so that one run tells every mistake of a file
         for key in self.required:
             if key not in given:
                 problems.at(node, f"missing key '{key}'")

@@ -9,7 +9,7 @@ class Rule(NamedTuple):
     """A kind of finding, explained.
 
     Args:
-        title: In a few words.
+        title: What it is, in a few words.
         meaning: When it is found.
         help: What to do about it.
         level: What it is unless somebody says otherwise: `fail`, `error`, `warn` or `note`.

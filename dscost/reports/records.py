@@ -265,13 +265,13 @@ class Layer(NamedTuple):
         input_shape: Of its first input, batch first.
         output_shape: Of its first output, batch first.
         cost: As it is.
-        variants: Cost by variant, where both sides of the trade are known: `standard` and
+        variants: Cost by variant, where both sides of a swap are known: `standard` and
             `depthwise_separable`. On a depthwise layer that begins a pair they stand for the pair.
             Of a single layer, `standard` and those that were asked for.
         stages: What each variant in `variants` consists of.
         pair: The depthwise layer of the separable pair that this layer belongs to.
         ends_pair: Whether it is the pointwise layer of that pair.
-        formula_ratio: `T · (G/N + 1/(Kh·Kw))` of the trade.
+        formula_ratio: `T · (G/N + 1/(Kh·Kw))`, the share of weights and MACs that is left.
         latency: Measurements by setting, such as `cpu`.
         verdict: `faster`, `slower`, `same` or `unclear`, of the depthwise-separable variant.
         note: Why there is no variant, where the user asked for one.
@@ -468,7 +468,7 @@ class Report(Result):
             `python`, `file`, `export`, or `module` where it was given as one.
         inputs: What the figures hold for.
         totals: What the whole costs, version by version.
-        layers: In the order in which they run.
+        layers: The layers in the order in which they run.
         coverage: How much of it is counted.
         settings: Values of the architecture's settings, or the depth multiplier of a layer and,
             under `variants`, the further ones that were asked for, each with the value of its

@@ -44,14 +44,14 @@ __all__ = [
 TARGETS: Mapping[str, str] = {
     "resnet18": "a built-in model (dscost list models); else one of torchvision, else of timm",
     "torchvision:NAME": "a model of torchvision with random weights, nothing downloaded",
-    "timm:NAME": "likewise of timm",
+    "timm:NAME": "a model of timm with random weights, nothing downloaded",
     "hf:TYPE": "a model type of transformers, such as hf:bert, by its default configuration "
     "(--kwargs changes it); "
     "or hf:FOLDER with a config.json; the hub is not asked",
     "package.module:NAME": "a class, function or instance, sought in the working directory "
     "and among what is installed",
-    "path/file.py:NAME": "likewise in a file; a file that imports relatively is taken as part of "
-    "its package",
+    "path/file.py:NAME": "a class, function or instance in a file; one that imports relatively is "
+    "taken as part of its package",
     "net.yaml": "an architecture; nets.yaml:NAME one of several",
     "program.pt2": "a program of torch.export",
     "report.json": "what dscost layer or dscost model saved; reports.json:NAME one of several",
@@ -192,6 +192,7 @@ def find_source(
         return _architecture("yaml", read_architecture(Path(text)), kwargs)
     if path.endswith(YAML_ENDINGS):
         return _architecture("yaml", read_architecture(Path(path), name), kwargs)
+    # files that are never read are told before anything below runs the user's code
     _refuse_unread(text)
     if text.endswith(".pt2"):
         return SOURCES["export"](text, kwargs, trust=trust)

@@ -26,7 +26,7 @@ _library: list[Any] = []
 
 
 def is_stood_in() -> bool:
-    """Whether operators of torchvision are stood in for."""
+    """Whether operators of torchvision are replaced."""
     return bool(_library)
 
 

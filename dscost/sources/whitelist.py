@@ -27,7 +27,7 @@ def checked(kind: Any, value: Any, where: str) -> Any:
         where: `Class.field`, by which the rule for a text is found.
     """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, UnionType):
+    if origin in (typing.Union, UnionType):  # the schema has no other union than with None
         return None if value is None else checked(inner[0], value, where)
     if isinstance(kind, str | typing.ForwardRef):
         return checked(
@@ -45,6 +45,7 @@ def checked(kind: Any, value: Any, where: str) -> Any:
     if kind is str:
         return text_of(where, value)
     if kind is float:
+        # JSON has no such numbers: torch writes them as texts
         if isinstance(value, str) and value in ("Infinity", "-Infinity", "NaN"):
             return float(value)
         return float(instance_of((int, float), value, where))

@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
     Args:
         device: `cpu` or `cuda`.
         dtype: Data type of weights and activations.
-        threads: Of torch, as they are set.
+        threads: How many torch is set to compute with.
         memory_formats: For which rates are needed.
         curve: Whether the bandwidth is needed by size of the working set.
     """
@@ -91,7 +91,7 @@ def this_device(
     Args:
         device: `cpu` or `cuda`.
         dtype: Data type of weights and activations.
-        threads: Of torch; by default one less than the physical cores.
+        threads: How many torch computes with; by default one less than the physical cores.
         refresh: Whether to measure whatever is kept.
         progress: Called with the share that is done and what is being done.
 
@@ -128,7 +128,7 @@ def find_ceilings(
         progress: Called with the share that is done and what is being done.
         clock: Returns seconds.
         folder: Where ceilings are kept; by default below the user's cache folder.
-        today: By default what the system says.
+        today: The date, by default what the system says.
 
     Raises:
         UnavailableError: There is no such device, or torch cannot compute in that dtype on it.

@@ -62,7 +62,7 @@ def trace(
 
     Args:
         model: Left as it is; what runs is a stand-in, or a copy.
-        arguments: Of its forward; tensors on any device.
+        arguments: What its forward is called with; tensors on any device.
         training: Whether to run it in training mode.
         make_real: Makes the model anew with values, should it have to run for real; by default a
             copy does.

@@ -185,7 +185,7 @@ def _family(op: str, name: str) -> _Carries:
         )
     if op in _LAYERS:
         return lambda event, maps, _: mixed(maps[0], event.output_shape) if len(maps) == 1 else None
-    return lambda *_: None
+    return lambda *_: None  # anything else may mix positions and channels as it likes
 
 
 def _elementwise(event: Operator, maps: Sequence[Map], _: str) -> Map | None:

@@ -219,9 +219,8 @@ class GradientSwitch(TorchFunctionMode):
                 operands[0].requires_grad_(False)
             return
         if func is aten.detach.default:
-            if (
-                self.function() is not None
-            ):  # what is in there belongs together, whatever its backward pass does
+            # what is in a function of its own belongs together, whatever its backward pass does
+            if self.function() is not None:
                 return
             self._set_apart(results[0], Apart())
             return
@@ -232,6 +231,7 @@ class GradientSwitch(TorchFunctionMode):
             return
         if self._any_apart and not is_mutable:
             self._keep_apart(operands, results)
+        # where torch records, it has passed on by itself; and constants pass on nothing
         if (self._records and torch.is_grad_enabled()) or func._schema.name in _CONSTANT:
             return
         if not any(map(self.needs, operands)) or not self.is_flowing:

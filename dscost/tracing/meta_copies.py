@@ -197,7 +197,7 @@ class StandIns:
             return made
         if isinstance(value, nn.Module):
             return self.module(value)
-        known = self._others.get(id(value))
+        known = self._others.get(id(value))  # what is shared stays shared, and circles end
         if known is not None:
             return known
         if isinstance(value, CONTAINERS):

@@ -95,7 +95,7 @@ class HeldTensors(NamedTuple):
         """Return the names of all that shares a storage with what was read.
 
         Args:
-            read: By name.
+            read: Names of those that were read.
             originals: The address of the original's storage, by the identity of a stand-in: those
                 share nothing.
         """
@@ -154,12 +154,14 @@ def held_by(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = False) -
                     prefix + name, is_parameter, storage._cdata, nbytes, storage.nbytes(), tensor
                 )
                 by_tensor[id(tensor)] = held
+                # of views of one storage the first gives its name
                 by_storage.setdefault(held.address, held)
                 if is_parameter:
                     parameters.append(
                         Parameter(held.name, tensor.numel(), nbytes, tensor.requires_grad)
                     )
     found = HeldTensors(by_tensor, by_storage, parameters, {}, bool(sparse))
+    # last, since values of a sparse tensor may be those of a dense one
     for name, is_parameter, tensor in sparse:
         _add_sparse(found, name, is_parameter, tensor)
     for path, module in modules if packed else ():
