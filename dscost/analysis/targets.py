@@ -113,6 +113,9 @@ def _found(
         raise InputError(
             f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}"
         )
+    elif request.kwargs:
+        name = type(target).__name__
+        raise InputError(f"{name} is a module, not a factory: kwargs cannot be used")
     else:
         source, name = ModuleSource("module", target), type(target).__name__
     if isinstance(source, ModuleSource):

@@ -171,9 +171,9 @@ def _filled(spec: TensorSpec, dtype: str) -> Tensor:
 
 
 def _torch_dtype(name: str) -> torch.dtype:
-    found = getattr(torch, name, None)
+    found = getattr(torch, name, None) if isinstance(name, str) else None
     if not isinstance(found, torch.dtype):
-        raise UnknownNameError("dtype", name, INPUT_DTYPES)
+        raise UnknownNameError("dtype", str(name), INPUT_DTYPES)
     return found
 
 
