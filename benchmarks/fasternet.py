@@ -54,7 +54,7 @@ def lines(device: str = "cpu", batch: int = 1) -> Iterator[str]:
         dense, depthwise, speedup = (
             summarize(result.first_s),
             summarize(result.second_s),
-            speedup_of(result.epochs),
+            speedup_of(result.log_ratios),
         )
         low, high = speedup.ci95
         yield (

@@ -1,7 +1,7 @@
 """The CUDA path in one command: what dscost measures on a GPU, held against torch.utils.benchmark.
 
 Method: for each layer `dscost.layer(..., device="cuda")` in float32 and float16, both memory formats: events round
-blocks of calls in interleaved quads, hot; with the second-level cache flushed before every call (cold); and replayed
+blocks of calls in interleaved quartets, hot; with the second-level cache flushed before every call (cold); and replayed
 as a CUDA graph. TF32 is off, cuDNN picks its fastest kernel. Beside the hot eager time of the standard layer stands
 `torch.utils.benchmark.Timer.blocked_autorange` on the same convolution. Then FasterNet's ten-layer case and the
 ceilings. Writes a Markdown table to stdout, or to the file that is given. Where there is no CUDA device it says so.

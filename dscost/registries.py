@@ -20,7 +20,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: What an entry is called.
-        plural: Likewise of several.
+        plural: What several entries are called.
         more: A module of ours that registers further entries, imported when a name is missing or
             all are asked for.
     """

@@ -1,10 +1,11 @@
-"""Train a small network, make it depthwise-separable, and let it recover with one epoch of fine-tuning.
+"""Train a small network, make it depthwise-separable, and fine-tune it for one epoch.
 
     python examples/fine_tune.py
 
-The pictures are circles, squares, triangles and crosses, turned at random and in noise. The converted network starts
-from the best depthwise-separable approximation of the trained weights. That alone names few shapes, but what the
-network learned is still in it: one epoch brings back most of the accuracy, far more than one epoch from new weights.
+The pictures are circles, squares, triangles and crosses, turned at random and in noise. The
+converted network starts from the best depthwise-separable approximation of the trained weights.
+That alone names few shapes, but what the network learned is still in it: one epoch brings back most
+of the accuracy, far more than one epoch from new weights.
 """
 
 import argparse
@@ -51,7 +52,7 @@ class Step(NamedTuple):
 
 
 def draw(count: int, generator: torch.Generator, noise: float = 0.2) -> Pictures:
-    """Return so many pictures of shapes of random kind, place, size and angle, in noise of that deviation."""
+    """Return so many pictures of random shapes, in noise of that deviation."""
 
     def between(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(count, 1, 1, generator=generator)
@@ -95,7 +96,7 @@ def small_network() -> nn.Module:
 
 
 def train(network: nn.Module, pictures: Pictures, epochs: int, learning_rate: float = 1e-2) -> None:
-    """Change the network's weights so that it names the shapes; the learning rate rises to its highest, then falls."""
+    """Train the network to name the shapes; the learning rate rises to its highest, then falls."""
     batches = DataLoader(TensorDataset(*pictures), batch_size=50, shuffle=True)
     optimizer = torch.optim.Adam(network.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -119,7 +120,7 @@ def accuracy(network: nn.Module, pictures: Pictures) -> float:
 
 
 def story(*, epochs: int, count: int, seed: int = 0) -> list[Step]:
-    """Return what came of training, of conversion, of one epoch of fine-tuning, and of one epoch from new weights.
+    """Return what came of training, of conversion, of fine-tuning, and of new weights.
 
     Args:
         epochs: Of training; fine-tuning takes one.

@@ -1,4 +1,4 @@
-"""Everything that must hold before a change lands: lint, format, types, floors, tests. The same here and in CI."""
+"""Everything that must hold before a change lands: lint, format, types, floors, tests; as in CI."""
 
 import subprocess
 import sys

@@ -38,7 +38,8 @@ class Net(nn.Module):
     def __init__(self, width=32):
         super().__init__()
         self.stem = nn.Conv2d(3, width, 3, padding=1)
-        self.body = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 64, 5, padding=2))
+        wide = nn.Conv2d(width, 64, 5, padding=2)
+        self.body = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), wide)
         self.shared = nn.Conv2d(64, 64, 3, padding=1)
         self.attention = nn.MultiheadAttention(64, 4, batch_first=True)
         self.head = nn.Linear(64, 10)
@@ -76,7 +77,11 @@ models:
   - target: net.yaml
     limits: {macs: {max_increase: 1%}}
 """,
-    "broken.yaml": "version: 1\nmodels:\n  - {target: net.yaml, limitz: {macs: 1M}, limits: {max: 3}}\n",
+    "broken.yaml": """
+version: 1
+models:
+  - {target: net.yaml, limitz: {macs: 1M}, limits: {max: 3}}
+""",
     "plan.yaml": "version: 1\ntarget: net.py:Net\ninput: [1, 3, 16, 16]\nlayers:\n  body.2: 2\n",
 }
 

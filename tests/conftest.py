@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import settings
@@ -84,6 +85,17 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Take away the models of a file: whoever imports `dscost.cli` has switched the collector off."""
     if nextitem is None or nextitem.path != item.path:
         gc.collect()
+
+
+@pytest.fixture
+def own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let seconds of measuring be those of this process: a machine that is busy takes none of a budget."""
+    from dscost.analysis import choice_timing, model_timing
+    from dscost.timing import engine
+
+    monkeypatch.setitem(engine.compare.__kwdefaults__, "clock", process_time)
+    for module in (choice_timing, model_timing):
+        monkeypatch.setattr(module, "perf_counter", process_time)
 
 
 @pytest.fixture

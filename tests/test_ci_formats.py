@@ -329,7 +329,7 @@ def test_github_annotates_a_finding_at_its_place() -> None:
     ).splitlines()
     assert lines == [
         "::error file=dscost.yaml,line=8,col=13,title=net%3A Over the limit::net: 601 MACs, over the limit of 600 by 1."
-        "%0Adepthwise-separable, conv1 would bring it to 99 MACs",
+        "%0Amaking conv1 depthwise-separable would bring it to 99 MACs, within the limit",
         "1 model, 0 limits hold, 1 over budget.",
     ]
 

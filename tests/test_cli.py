@@ -43,6 +43,15 @@ def test_counting_never_imports_torch_or_numpy(arguments: list[str]) -> None:
     assert ran.stderr.splitlines()[-1] == "0 light"
 
 
+def test_an_architecture_is_read_without_exact_fractions() -> None:
+    code = (
+        "import sys, dscost.networks.architectures\n"
+        "print({'fractions', 'decimal'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
+
+
 def test_importing_the_library_imports_nothing_heavy() -> None:
     code = (
         "import dscost, sys; print({'torch', 'numpy', 'rich', 'typer', 'yaml'} & set(sys.modules))"
@@ -359,6 +368,7 @@ def test_list_names_every_model() -> None:
     } <= set(names)
 
 
+@pytest.mark.usefixtures("own_time")
 def test_timing_a_layer_fills_every_measured_figure() -> None:
     ran = run(
         "layer",
@@ -394,6 +404,7 @@ def test_timing_a_layer_fills_every_measured_figure() -> None:
         assert timing[name]["bound"] in ("compute", "memory")
 
 
+@pytest.mark.usefixtures("own_time")
 def test_timing_a_model_measures_the_whole_and_each_distinct_layer(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(
         "input: [3, 16, 16]\n"
@@ -405,7 +416,7 @@ def test_timing_a_model_measures_the_whole_and_each_distinct_layer(tmp_path: Pat
         "  - {conv: 3, out_channels: 16, name: twin2}\n"
     )
     ran = run(
-        *("model", "net.yaml", "--precision", "100%", "--time-budget", "60s"),
+        *("model", "net.yaml", "--time-budget", "2s"),
         *("--threads", "1", "--memory-format", "channels_last", "--json"),
         cwd=tmp_path,
     )

@@ -466,6 +466,10 @@ def test_latencies_of_separate_runs_are_shown_and_no_speedup_is_called() -> None
             timed(0.01, setting="cpu:channels_last"),
             "resnet18 (2) was measured under other settings.",
         ),
+        (
+            timed(0.01)._replace(latency={}),
+            "resnet18 (2) has no latency of the whole model.",
+        ),
     ],
 )
 def test_latencies_of_other_places_are_not_shown(other: Report, told: str) -> None:

@@ -1307,7 +1307,7 @@ def test_without_growth_contributions_are_the_heaviest_layers() -> None:
                 f"    limits: {{{metric}: 1{unit}}}", report(*layers), before
             ).findings[0]
             assert [one.layer for one in finding.contributions] == ["d", "c", "b"]
-            assert "weigh most: d (" in texts_of(finding)[1]
+            assert "largest: d (" in texts_of(finding)[1]
 
 
 def separable(one: Layer) -> tuple[int, int]:

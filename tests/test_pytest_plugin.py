@@ -87,7 +87,7 @@ def test_a_broken_limit_fails_with_its_sentence_and_without_a_traceback(
     result.assert_outcomes(passed=2, failed=1)
     said = f"dscost.yaml:6:14: net: {MACS:,} MACs, over the limit of {MACS - 1:,} by 1."
     result.stdout.fnmatch_lines(
-        ["*_ macs-max[[]net[]] _*", said, "  weigh most: one (221.2k), two (65.54k)"]
+        ["*_ macs-max[[]net[]] _*", said, "  largest: one (221.2k), two (65.54k)"]
     )
     printed = result.stdout.str()
     assert "Traceback" not in printed

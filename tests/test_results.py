@@ -171,7 +171,7 @@ def test_the_conversion_of_a_module_shows_what_became_of_its_layers(tmp_path: Pa
     assert header.split()[:4] == ["layer", "rank", "error", "params"]
     assert first.split()[:3] == ["0", "9", "0.000"]  # 3 × 3 spatial filters say it all
     assert second.split()[:2] == ["2", "keep"]
-    assert note.startswith("An error is how far a layer's kernel is from")
+    assert note.startswith("The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W")
     result.save(tmp_path / "layers.csv")
     target, layer, decision, *_ = (tmp_path / "layers.csv").read_text().splitlines()[1].split(",")
     assert (target, layer, decision) == ("Sequential", "0", "converted")
@@ -181,7 +181,7 @@ def test_the_conversion_of_a_module_shows_what_became_of_its_layers(tmp_path: Pa
     ]
     assert not hasattr(result, "index")
     seen = torch.randn(2, 32, 8, 8)
-    assert "how far a layer's output is from" in str(dscost.conversion(module, seen))
+    assert "‖y − y′‖ / ‖y‖ of its outputs" in str(dscost.conversion(module, seen))
 
 
 def test_a_device_is_measured_or_read_from_its_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +217,17 @@ def test_a_result_takes_its_fields_by_place_or_by_name() -> None:
     assert Pair(1) == Pair(1, 2) == Pair(right=2, left=1)
     assert hash(Pair(1)) == hash(Pair(right=2, left=1))
     assert Pair(1) != Pair(2, 1)
+
+
+def test_a_result_of_a_kind_has_the_fields_of_the_kind_and_its_own() -> None:
+    class Triple(Pair):
+        third: int = 3
+
+    class Same(Triple):
+        pass
+
+    assert vars(Triple(1)) == vars(Same(1)) == {"left": 1, "right": 2, "third": 3}
+    assert Triple(1) != Same(1)
 
 
 @pytest.mark.parametrize(

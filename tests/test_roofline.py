@@ -247,13 +247,13 @@ def test_what_a_later_version_adds_is_passed_over() -> None:
     ids=str,
 )
 def test_what_are_no_ceilings_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="not the ceilings of a device"):
+    with pytest.raises(InputError, match="not the peaks of a device"):
         Ceilings.from_dict({**CALIBRATED.to_dict(), **change})
 
 
 @pytest.mark.parametrize("values", [None, [], "text", 5, {}], ids=str)
 def test_what_is_not_even_a_mapping_is_refused(values: object) -> None:
-    with pytest.raises(InputError, match="not the ceilings of a device"):
+    with pytest.raises(InputError, match="not the peaks of a device"):
         Ceilings.from_dict(values)
 
 

@@ -326,7 +326,7 @@ def test_dataclasses_and_pickles_in_a_file_find_their_module(tmp_path: Path) -> 
         pytest.param(
             "instance",
             {"width": 3},
-            "{target} is a model already, so --kwargs have nobody to go to",
+            "{target} is a module, not a factory: --kwargs cannot be used",
             id="arguments for an instance",
         ),
     ],

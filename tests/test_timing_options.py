@@ -325,6 +325,7 @@ def test_what_was_not_timed_cannot_be_explained(command: tuple[str, ...], tmp_pa
     assert "--explain needs timing" in line
 
 
+@pytest.mark.usefixtures("own_time")
 def test_every_combination_of_the_command_line_is_timed(tmp_path: Path) -> None:
     ran = run(
         *LAYER,
@@ -375,6 +376,7 @@ def test_cuda_that_is_asked_for_and_missing_is_an_error_in_one_line(
     assert run(*command, "--device", "cuda", "--no-time", "--json", cache=tmp_path).returncode == 0
 
 
+@pytest.mark.usefixtures("own_time")
 def test_beside_a_cpu_a_missing_cuda_is_a_warning(tmp_path: Path) -> None:
     import torch
 

@@ -1,6 +1,6 @@
 """Two counts of one model: when they agree, why they differ, and when neither is whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -161,28 +161,38 @@ def test_a_difference_that_its_cause_does_not_make_up_for_is_unknown() -> None:
 
 
 OTHER = nn.Sequential(nn.Linear(8, 8))
-POOL = ThreadPoolExecutor(1)
 
 
-def test_what_another_thread_runs_meanwhile_is_no_part_of_a_model() -> None:
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """A thread of the model's own, gone afterwards."""
+    with ThreadPoolExecutor(1) as threads:
+        yield threads
+
+
+def test_what_another_thread_runs_meanwhile_is_no_part_of_a_model(
+    pool: ThreadPoolExecutor,
+) -> None:
     def meanwhile(x: Tensor) -> Tensor:
-        POOL.submit(lambda: OTHER(torch.zeros(2, 8))).result()
+        pool.submit(lambda: OTHER(torch.zeros(2, 8))).result()
         return functional.linear(x, torch.ones(3, 8, device=x.device))
 
-    POOL.submit(int).result()  # a thread that was there before
+    pool.submit(int).result()  # a thread that was there before
     result = dscost.verify(nn.Sequential(Runs(meanwhile)), input=(2, 8))
     assert result.agrees
     assert (result.ours, result.theirs) == (2 * 8 * 8 + 2 * 8 * 3, 2 * 8 * 8 + 2 * 8 * 3)
 
 
-def test_what_runs_in_a_thread_of_the_model_s_own_is_explained() -> None:
+def test_what_runs_in_a_thread_of_the_model_s_own_is_explained(
+    pool: ThreadPoolExecutor,
+) -> None:
     class Parallel(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.here, self.there = nn.Linear(8, 4), nn.Sequential(nn.Linear(8, 2))
 
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            waiting = POOL.submit(self.there, x)
+            waiting = pool.submit(self.there, x)
             return self.here(x), waiting.result()
 
     found = dscost.verify(Parallel(), input=(2, 8))

@@ -76,13 +76,13 @@ def layer(
         batch: B, inputs at once; 1 if left out.
         depth_multiplier: T, output channels of the depthwise stage per input channel; 1 if left
             out.
-        dtype: Of weights and activations, such as `float16`; `float32` if left out.
+        dtype: Data type of weights and activations, such as `float16`; `float32` if left out.
         variants: What to compare it with instead: names of `dscost list variants`, as `ghost` or
             `grouped:8`.
         time: Whether to measure as well; imports torch.
         on: Named devices (`dscost list devices`) whose rooflines are to be applied.
         device: Where to measure: `cpu`, `cuda` or both.
-        threads: To measure with; by default one less than the physical cores.
+        threads: How many to measure with; by default one less than the physical cores.
         memory_format: `contiguous`, `channels_last` or both, which is the default.
         time_budget_s: Seconds that the measurement may take.
         timing: More fields of `dscost.timing.TimingOptions`, such as
@@ -145,7 +145,7 @@ def analyze(
         input: What its forward takes: a shape such as `(1, 3, 224, 224)`, batch first, a tensor, or
             a tuple or dict of them; by default what the model itself states.
         batch: Replaces the batch of the first input.
-        dtype: Of weights and activations; by default float32, or what an `nn.Module` has.
+        dtype: Data type of weights and activations; by default float32, or what an `nn.Module` has.
         settings: What to change of an architecture's own settings, such as `{"width": 0.5}`.
         kwargs: For the factory that makes a torch model.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
@@ -155,7 +155,7 @@ def analyze(
         time: Whether to measure as well.
         on: Named devices (`dscost list devices`) whose rooflines are to be applied.
         device: Where to measure: `cpu`, `cuda` or both.
-        threads: To measure with; by default one less than the physical cores.
+        threads: How many to measure with; by default one less than the physical cores.
         memory_format: `contiguous`, which is the default, `channels_last` or both.
         time_budget_s: Seconds that the measurement may take.
         timing: More fields of `dscost.timing.TimingOptions`, such as
@@ -197,7 +197,7 @@ def device(
         name: `cpu` or `cuda` of this machine, which is measured where it is not known; or a named
             device (`dscost list devices`), or the path of a `.yaml` file, by its data sheet.
         dtype: Of the values that are computed with.
-        threads: To measure with; by default one less than the physical cores.
+        threads: How many to measure with; by default one less than the physical cores.
         refresh: Whether to measure again, whatever was measured before.
 
     Raises:
@@ -280,10 +280,10 @@ def _timing_options(
     """Return how to measure; what may be a list may be given as the one entry alone.
 
     Args:
-        device: As of `layer`, as are the next three.
-        threads: To measure with.
-        memory_format: Of the tensors.
-        time_budget_s: Seconds.
+        device: Where to measure: `cpu`, `cuda`, or a list.
+        threads: How many to measure with.
+        memory_format: Layout of the tensors, or a list.
+        time_budget_s: Seconds that measuring may take.
         more: The other fields, which `timing` gives.
 
     Raises:

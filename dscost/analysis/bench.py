@@ -155,7 +155,7 @@ class Bench:
         """Return the stages of a variant as one call, or `None` with a warning.
 
         Args:
-            stages: With their shapes and costs.
+            stages: Its convolutions with their shapes and costs.
             setting: Where and how it runs.
             parts: What they compute, unless they are convolutions that run one after the other.
         """
@@ -187,8 +187,8 @@ class Bench:
             build: Makes the module.
             arguments: Makes what it is called with.
             setting: Where and how it runs.
-            macs: Of one call.
-            needed_bytes: Of memory.
+            macs: MACs of one call.
+            needed_bytes: Memory that one call needs.
         """
         reason = self._why_not(what, setting, macs, needed_bytes)
         if reason:

@@ -44,8 +44,8 @@ class Timeable(NamedTuple):
     Args:
         name: How warnings call it.
         conv: As it is.
-        shape: Of its input, `(B, M, H, W)`.
-        ranks: Of depthwise-separable ones.
+        shape: Shape of its input, `(B, M, H, W)`.
+        ranks: Depth multipliers of its depthwise-separable versions.
         calls: How often the model has it, so that the weightiest are timed first.
     """
 
@@ -72,7 +72,7 @@ class ChoiceTimes(NamedTuple):
     """What was found.
 
     Args:
-        whole_s: Of the model as it is, one call.
+        whole_s: Seconds of one call of the original model.
         of: Time by rank, and that of the convolution as it is under `AS_IS`, by convolution and
             shape of its input; a convolution of which nothing can be said is missing.
         environment: Where it was measured.
@@ -102,12 +102,12 @@ def time_choices(
     or is what the calibrated speeds of this machine say.
 
     Args:
-        module: With values; left as it is.
-        arguments: Of its forward.
+        module: The model, with values; left as it is.
+        arguments: What its forward is called with.
         whole: What it costs.
         convs: Distinct ones.
         options: How to measure; the first of the settings that it stands for.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         progress: Told the share of the time that is spent.
 
     Raises:
@@ -149,11 +149,11 @@ def time_both(
     Where they could not be timed, return `None`.
 
     Args:
-        modules: With values; left as they are.
-        arguments: Of the forward of both.
+        modules: The two models, with values; left as they are.
+        arguments: What both are called with.
         whole: What the dearer one costs.
-        options: As of `time_choices`.
-        dtype: Of weights and activations.
+        options: How to measure.
+        dtype: Data type of weights and activations.
         progress: Told the share of the time that is spent.
     """
     bench = _bench(options, dtype)

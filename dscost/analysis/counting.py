@@ -179,7 +179,7 @@ def count_architecture(
         target: What the user calls it.
         input: Batch, channels, height and width; by default one input of the model's own size.
         batch: Replaces the batch of the input.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         settings: What to change of the architecture's own settings, such as `{"width": 0.5}`.
 
     Raises:

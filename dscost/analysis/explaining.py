@@ -46,7 +46,7 @@ def causes_of(
     Args:
         layer: With the stages of both variants.
         timings: Its measurements by setting.
-        ceilings: Of the first setting's device, if they are known.
+        ceilings: Peaks of the first setting's device, if they are known.
         faults_per_call: Pages that the system had to find, where they were too many.
     """
     key, timing = next(iter(timings.items()))
@@ -81,10 +81,10 @@ class _Case(NamedTuple):
     Args:
         layer: With the stages of both variants.
         key: The setting that is explained.
-        timings: By setting.
+        timings: Its measurements by setting.
         standard_s: The standard layer's time under that setting.
         separable_s: The separable layer's.
-        ceilings: Of the device, if they are known.
+        ceilings: Peaks of the device, if they are known.
     """
 
     layer: Layer

@@ -56,7 +56,7 @@ class Answer(NamedTuple):
     """What a worker says of a model.
 
     Args:
-        report: Of the model.
+        report: The report on the model.
         model: Its number in the worker.
         swaps: That its versions may be asked for, or `None` where it has none.
         saved: As in `CountedModel`.
@@ -104,8 +104,8 @@ class Worker:
         """Return what `analysis.count` returns; its versions stay in the worker.
 
         Args:
-            target: As of `analysis.count`.
-            request: As of `analysis.count`.
+            target: Anything that `dscost.analyze` takes.
+            request: How it is to be counted.
             options: The keywords of `analysis.count`.
 
         Raises:
@@ -130,9 +130,8 @@ class Worker:
         return CountedModel(answer.report, swaps, versions, answer.saved)
 
     def _ask(self, target: str, given: Mapping[str, Any]) -> "tuple[Process, Answer]":
-        if (
-            self._running is not None and not self._running.is_alive
-        ):  # it died of the model before, after its answer
+        # it died of the model before, after its answer
+        if self._running is not None and not self._running.is_alive:
             self._running.end()
             self._running = None
         is_fresh = self._running is None

@@ -104,7 +104,7 @@ class _Layers:
     """What was measured under one setting.
 
     Args:
-        timings: By layer.
+        timings: Measurements by layer.
         swaps: Layer and timing of every swap, also of those that run in one layer.
         is_complete: Whether every swap was timed.
         was_cut_short: Whether something was not timed for want of time.
@@ -185,7 +185,7 @@ def _time_swaps(
 
 
 def _plans(swaps: Sequence[Swap], versions: "Versions", setting: Setting) -> list[_Plan]:
-    """Return distinct swaps, those that weigh most first, should the time not suffice for all."""
+    """Return distinct swaps, the largest first, should the time not suffice for all."""
     alike: dict[tuple[object, Shape], list[Swap]] = {}
     for swap in swaps:
         _, shape = versions.layer_of(swap)

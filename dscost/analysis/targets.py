@@ -22,7 +22,7 @@ class Request(NamedTuple):
     Args:
         input: A shape, a tensor, or a tuple or dict of them; or what `parse_input` gives.
         batch: Replaces the batch of the first input.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         settings: What to change of an architecture's own settings.
         kwargs: For the factory that makes a torch model.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
@@ -54,7 +54,7 @@ def count(
     A saved report is returned as it stands.
 
     Args:
-        target: As of `dscost.analyze`, as are the others.
+        target: Anything that `dscost.analyze` takes.
         request: How it is to be counted.
         strict: Whether an operator of unknown cost is an error.
         train: Whether to count the backward pass as well.
@@ -113,6 +113,9 @@ def _found(
         raise InputError(
             f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}"
         )
+    elif request.kwargs:
+        name = type(target).__name__
+        raise InputError(f"{name} is a module, not a factory: kwargs cannot be used")
     else:
         source, name = ModuleSource("module", target), type(target).__name__
     if isinstance(source, ModuleSource):

@@ -53,9 +53,9 @@ def with_roofline(
     """Return a timing with the roofline beside every latency.
 
     Args:
-        timing: Of a layer.
+        timing: The measured times of a layer.
         stages: What each variant consists of, by name; `as_is` is standard.
-        ceilings: Of the device.
+        ceilings: Peaks of the device.
         setting: Under which it was timed.
     """
     latencies = {

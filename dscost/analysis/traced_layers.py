@@ -1,4 +1,4 @@
-"""A trace → its layers and totals, with what both directions of the trade would cost."""
+"""A trace → its layers and totals, with what swapping in both directions would cost."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -164,7 +164,7 @@ def layers_of(traced: Trace, costs: Sequence[Cost], swaps: Sequence[Swap]) -> It
     for swap in swaps:
         name = traced.events[swap.positions[0]].module
         first_of.setdefault(name, []).append(swap)
-        if swap.is_pair:
+        if swap.is_pair:  # it spans several modules, and is listed at the first
             pair_of |= dict.fromkeys(swap.positions, name)
             ends.add(swap.positions[-1])
     for module, positions in by_module.items():
@@ -181,8 +181,9 @@ def layers_of(traced: Trace, costs: Sequence[Cost], swaps: Sequence[Swap]) -> It
                 layer = layer._replace(
                     pair=pair_of[deciding[0]], ends_pair=any(at in ends for at in positions)
                 )
-        trades = first_of.get(module)
-        yield layer if trades is None else _with_trade(layer, traced.events, trades)
+        own_swaps = first_of.get(module)
+        yield layer if own_swaps is None else _with_variants(layer, traced.events, own_swaps)
+    # what no operator read has a size all the same: its modules follow, as layers that did not run
     read = {name for event in traced.events for name in event.weights}
     unread: dict[str, list[Parameter]] = {}
     for parameter in traced.parameters:
@@ -247,7 +248,7 @@ def _idle_layer(traced: Trace, module: str, cost: Cost) -> Layer:
     return Layer(module, traced.types.get(module, ""), "idle", calls, None, (), (), cost)
 
 
-def _with_trade(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
+def _with_variants(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
     """Return the layer with the costs of the swaps it begins, written both ways, over all calls."""
     weights = [_weights_of(events, swap) for swap in swaps]
     first = swaps[0]

@@ -23,7 +23,7 @@ def with_variants(
     Args:
         layer: As `layer_of` makes it.
         names: Such as `ghost` or `grouped:8`.
-        element_bytes: Of its dtype.
+        element_bytes: Size of one element of its dtype.
 
     Raises:
         InputError: There is no such variant, or it cannot have the value that was given.

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from dscost.tracing import Event, Trace
+    from dscost.sources import ModuleSource
+    from dscost.tracing import Arguments, Event, Trace
+    from dscost.tracing.flopcounter import SecondCount
 
 _KNOWN_IN_PARTS = ("attention", "convolution", "linear", "recurrent", "transposed_convolution")
 """What torch takes apart, if at all, into parts that `FlopCounterMode` counts; of other operators
@@ -119,7 +121,7 @@ def verify(
             model, not a saved report.
         input: What its forward takes, as in `dscost.analyze`: a shape, batch first, or tensors.
         batch: Replaces the batch of the first input.
-        dtype: Of weights and activations; by default float32, or what an `nn.Module` has.
+        dtype: Data type of weights and activations; by default float32, or what an `nn.Module` has.
         settings: What to change of an architecture's own settings, such as `{"width": 0.5}`.
         kwargs: For the factory that makes a torch model.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
@@ -134,43 +136,53 @@ def verify(
     True
     """
     from dscost.tracing import trace
-    from dscost.tracing.flopcounter import flop_counter_macs
 
     source, arguments, name = module_source(
         target, Request(input, batch, dtype, settings, kwargs, trust)
     )
     with source.importing():
         traced = trace(source.module, arguments, make_real=source.make_real)
-        try:
-            theirs = flop_counter_macs(source.module, arguments, make_real=source.make_real)
-        except InputError as error:
-            foreign = sorted(_higher_order(traced))
-            if not foreign:
-                raise
-            raise InputError(
-                f"FlopCounterMode cannot run {name}: it does not know {', '.join(foreign)}"
-            ) from error
-    ours = _with_children(traced)
-    paths = [path for path in traced.calls if ours[path] != theirs.macs.get(path, 0)]
-    innermost = [path for path in paths if not any(_is_inside(other, path) for other in paths)]
+        theirs = _second_count(source, arguments, traced, name)
     return Verification(
         target=name,
-        ours=ours.get("", 0),
+        ours=sum(event.macs for event in traced.events),
         theirs=theirs.macs[""],
-        differences=tuple(
-            Difference(
-                path,
-                traced.types.get(path, ""),
-                ours[path],
-                found,
-                _reason(traced, path, found, theirs.on_cpu),
-            )
-            for path in innermost
-            for found in (theirs.macs.get(path, 0),)
-        ),
+        differences=tuple(_differences(traced, theirs)),
         notes=(*source.notes, *traced.notes, *(doubt.text for doubt in traced.doubts)),
         partial=tuple(_partial(traced)),
     )
+
+
+def _second_count(
+    source: "ModuleSource", arguments: "Arguments", traced: "Trace", name: str
+) -> "SecondCount":
+    """Return what torch's own counter says.
+
+    Raises:
+        InputError: It cannot run the model; the text says what it does not know.
+    """
+    from dscost.tracing.flopcounter import flop_counter_macs
+
+    try:
+        return flop_counter_macs(source.module, arguments, make_real=source.make_real)
+    except InputError as error:
+        foreign = sorted(_higher_order(traced))
+        if not foreign:
+            raise
+        raise InputError(
+            f"FlopCounterMode cannot run {name}: it does not know {', '.join(foreign)}"
+        ) from error
+
+
+def _differences(traced: "Trace", theirs: "SecondCount") -> Iterator[Difference]:
+    """Yield the innermost modules on which two counts differ."""
+    ours = _with_children(traced)
+    paths = [path for path in traced.calls if ours[path] != theirs.macs.get(path, 0)]
+    for path in paths:
+        if not any(_is_inside(other, path) for other in paths):
+            found = theirs.macs.get(path, 0)
+            reason = _reason(traced, path, found, theirs.on_cpu)
+            yield Difference(path, traced.types.get(path, ""), ours[path], found, reason)
 
 
 def _higher_order(traced: "Trace") -> set[str]:

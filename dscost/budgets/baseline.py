@@ -59,9 +59,9 @@ class Known(NamedTuple):
 
     Args:
         fingerprint: What the figures are of, in words.
-        figures: Of the whole model, by metric.
+        figures: What the whole model costs, by metric.
         layers: By layer and metric; what is zero is left out.
-        kinds: Of those layers, for selectors.
+        kinds: What those layers are, for selectors.
     """
 
     fingerprint: Mapping[str, str]
@@ -129,7 +129,7 @@ class Baseline(Result):
     """What was known before.
 
     Args:
-        models: By entry of the budget.
+        models: What is known of each, by entry of the budget.
         origin: Where it was read, or would have been.
         is_there: Whether there is such a file.
     """
@@ -175,7 +175,7 @@ def known_of(entry: Entry, report: Report, totals: Any) -> Known:
     """Return what is to be kept of an entry.
 
     Args:
-        entry: Of the budget.
+        entry: The model as the budget has it.
         report: What was counted.
         totals: Its cost, without what the budget excludes.
     """
@@ -202,7 +202,7 @@ def layer_figures(layer: Layer) -> dict[str, Fraction]:
 def renamed_layers(before: Known, now: Known) -> dict[str, str]:
     """Return what renamed layers were called before: those of the same kind and figures.
 
-    Of several that are alike, any may be any other.
+    Among several that are alike, which became which is arbitrary.
     """
     if not before.names <= before.kinds.keys():
         return {}

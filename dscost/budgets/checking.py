@@ -75,7 +75,7 @@ def check(
     """Return what a budget says of the models it names.
 
     Args:
-        path: Of the budget; by default the one that `DSCOST_CONFIG` names, or the nearest
+        path: The budget file; by default the one that `DSCOST_CONFIG` names, or the nearest
             `dscost.yaml`, here or above.
         against: A commit whose baseline is to be compared with, instead of the one in the working
             tree.

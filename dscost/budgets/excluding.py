@@ -13,7 +13,7 @@ class Rest(NamedTuple):
 
     Args:
         layers: Those that are not excluded; weights that they share with one that is are theirs.
-        cost: Of the whole without what is excluded.
+        cost: What the whole model costs without what is excluded.
         unknown: Operators of unknown cost that they run.
     """
 

@@ -16,7 +16,7 @@ class Contribution(NamedTuple):
     Args:
         layer: Its name.
         value: Now; nothing of one that is gone.
-        before: In the baseline; `None` where that is not known.
+        before: The figure in the baseline; `None` where that is not known.
     """
 
     layer: str
@@ -48,14 +48,14 @@ class Finding(NamedTuple):
         entry: The model and choice it is about; empty for the whole file.
         line: Where in the budget file that is asked for.
         column: Where in that line.
-        metric: Of the limit.
+        metric: Which figure is limited.
         layer: The layer, or the pattern of a group of layers; `None` for the whole model.
         value: What was found.
         limit: What would just have passed, a whole number of what there are no fractions of.
-        before: In the baseline.
+        before: The figure in the baseline.
         detail: What else there is to say: the user's message, an error, a reason.
-        contributions: Layers that weigh most, or grew most, or shrank most where too little is
-            left.
+        contributions: The largest layers, or those that grew most, or shrank most where too
+            little is left.
         suggested_fix: What would help.
         tolerance: Share that `limit` has on top of what the budget says, of a measured figure.
     """
@@ -86,7 +86,7 @@ class Passed(NamedTuple):
 
     Args:
         entry: The model and choice.
-        metric: Of the limit.
+        metric: Which figure is limited.
         bound: One of `budgets.records.BOUNDS`.
         value: What was found.
         limit: What would just pass, see `Finding`.
@@ -109,8 +109,8 @@ class Subject(NamedTuple):
     """An entry with what was counted of it, the excluded layers taken off.
 
     Args:
-        entry: Of the budget.
-        report: Of the model; `None` where it could not be loaded.
+        entry: The model as the budget has it.
+        report: What the model costs; `None` where it could not be loaded.
         error: Why it could not be, or why it could not be timed.
     """
 
@@ -137,7 +137,7 @@ class CheckResult(Result):
     """What a budget says.
 
     Args:
-        path: Of the budget file.
+        path: The budget file.
         findings: What the user must know, in the order of the file.
         passed: Limits that hold.
         subjects: What was counted.

@@ -18,7 +18,7 @@ def with_fix(finding: Finding, models: Mapping[str, tuple[Entry, CountedModel]])
     """Return a finding with the fewest swaps that bring the model back under its limit, if any do.
 
     Args:
-        finding: Of a check.
+        finding: The broken limit.
         models: The entries of the budget, with what was counted of each.
     """
     is_of_whole = finding.layer is None and finding.metric is not None

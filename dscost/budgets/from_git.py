@@ -17,7 +17,7 @@ def baseline_from_git(path: Path, ref: str) -> Baseline | None:
     their merge base.
 
     Args:
-        path: Of the file in the working tree.
+        path: Where the file is in the working tree.
         ref: A branch, tag or commit, where `HEAD` parted from it; or `A...B`, where these two
             parted.
 
@@ -54,7 +54,7 @@ def _parting(folder: Path, ref: str) -> str:
     if ran.returncode == 0 and base:
         return base
     if ran.returncode != NO_MERGE_BASE:
-        raise InputError(f"--against {ref}: {_said(ran)}")
+        raise InputError(f"--against {ref}: {_why_git_failed(ran)}")
     if dots or _is_shallow(folder):
         raise InputError(
             f"--against {ref}: no commit is known where the two parted{_shallow_hint(folder)}"
@@ -101,11 +101,11 @@ def _git(folder: Path, ref: str, *arguments: str) -> bytes:
     """
     ran = _run_git(folder, *arguments)
     if ran.returncode:
-        raise InputError(f"--against {ref}: git does not read {folder}: {_said(ran)}")
+        raise InputError(f"--against {ref}: git does not read {folder}: {_why_git_failed(ran)}")
     return ran.stdout
 
 
-def _said(ran: "subprocess.CompletedProcess[bytes]") -> str:
+def _why_git_failed(ran: "subprocess.CompletedProcess[bytes]") -> str:
     """Return why git failed: its first line."""
     said = ran.stderr.decode("utf-8", errors="replace").strip().partition("\n")[0]
     return said or f"git exits {ran.returncode}"

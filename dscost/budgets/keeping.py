@@ -96,10 +96,10 @@ def update_baseline(
             `mobilenet_v1*/macs`; a model of another target or input now as `NAME`.
         only: Names of models to update, by default all; the others stay as they are.
         progress: Called with the share that is done and the model that is next.
-        isolate: As of `save_baseline`.
+        isolate: Whether a model's own code runs in a process of its own, which may die.
 
     Raises:
-        InputError: As of `save_baseline`.
+        InputError: The budget is wrong, or names no baseline; or a model cannot be counted.
         OutputError: The baseline cannot be written.
     """
     found = _read(budget)
@@ -130,7 +130,7 @@ class Counted(NamedTuple):
     """What a baseline keeps of the entries of a budget.
 
     Args:
-        known: By entry.
+        known: What they cost, by entry.
         unloadable: Why the other entries could not be counted.
     """
 
@@ -151,7 +151,7 @@ def count_all(
         budget: With the policy on models that cannot be counted.
         only: Names of models to count, by default all.
         progress: Called with the share that is done and the model that is next.
-        isolate: As of `save_baseline`.
+        isolate: Whether a model's own code runs in a process of its own, which may die.
 
     Raises:
         InputError: A model cannot be counted, and the policy is that this fails; or there is no

@@ -36,9 +36,9 @@ class Part(NamedTuple):
 
     Args:
         op: What it computes.
-        conv: Of the convolution, if it is one.
+        conv: Shape of the convolution, if it is one.
         params: Its weights.
-        macs: Of all its calls.
+        macs: The MACs of all its calls.
     """
 
     op: str
@@ -57,7 +57,7 @@ class Kind(NamedTuple):
     Args:
         type: Its class.
         op: What it computes.
-        conv: Of the convolution, if it is one.
+        conv: Shape of the convolution, if it is one.
         parts: What it computes where that are several things.
     """
 

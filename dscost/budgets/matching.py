@@ -58,10 +58,10 @@ class Meant(NamedTuple):
     """What a rule is about.
 
     Args:
-        layers: That it means, with the cost of what it means of them.
+        layers: Those that it means, with the cost of what it means of them.
         each: The names of those that a bound of its `each` is on.
         gone: The names of those that were meant, are not there any more, and that a bound is on.
-        every_layer: Of the model.
+        every_layer: All layers of the model, the candidates.
     """
 
     layers: Sequence[Layer]

@@ -29,7 +29,7 @@ def model_figure(report: Report, cost: Cost, metric: str) -> Fraction | None:
     """Return a figure of a whole model; `None` where it is unknown.
 
     Args:
-        report: Of the model.
+        report: The report on the model.
         cost: Its totals, without what the budget excludes.
         metric: A key of `FIGURES`.
     """

@@ -20,7 +20,7 @@ class Past:
     """What was known of a model, seen from what its layers are called now.
 
     Args:
-        known: Of the baseline.
+        known: What the baseline knows of the model.
         now: Today's figures.
         layers: Today's layers.
     """
@@ -83,7 +83,7 @@ def contributions(
     """Return the layers that explain a broken limit.
 
     Those that grew most since the baseline; where there is too little, those that shrank most, the
-    ones that are gone included. Where none did, those that weigh most. A layer that came to a group
+    ones that are gone included. Where none did, the largest. A layer that came to a group
     or left it counts in full there, and is told with its own figures.
 
     Args:
@@ -91,7 +91,7 @@ def contributions(
         limit: The broken one.
         past: What was known of the model.
         layers: All of today's.
-        selector: Of the group.
+        selector: Which layers are in the group.
     """
     metric = limit.metric
     if not FIGURES[metric].is_of_layers or FIGURES[metric].kind == "factor":

@@ -71,7 +71,7 @@ def _entries_of(
         model: Its values.
         defaults: Those that hold where it has none.
         room: How many entries there may be still.
-        problems: Of the file.
+        problems: What is wrong in the file; more is added.
     """
     target = model.get("target", "")
     run = {key: value for key, value in {**defaults, **model}.items() if key in RUN}

@@ -140,12 +140,13 @@ class Entry:
     """One model under one choice of settings.
 
     Args:
-        name: Of the model, and its choice where there are several: `mobilenet_v1[width=0.5]`.
+        name: What the model is called, and its choice where there are several:
+            `mobilenet_v1[width=0.5]`.
         target: As on the command line.
         input: Shape, several shapes, or NAME=SHAPE:DTYPE as on the command line; by default the
             model's own.
         batch: Replaces the batch of the input.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         settings: Of an architecture; or keyword arguments of a factory.
         kwargs: Keyword arguments of a factory.
         limits: On the whole. Those of the defaults that the model does not write stand; to a bound

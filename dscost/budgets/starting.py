@@ -213,7 +213,7 @@ def at_least(value: Fraction, kind: str, *, exactly: bool = False) -> str:
     """Return the least quantity of three digits that a value does not exceed; a small one whole.
 
     Args:
-        value: In counts or bytes.
+        value: The figure, in counts or bytes.
         kind: `count` or `bytes`.
         exactly: Whether to keep every digit.
 

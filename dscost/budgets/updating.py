@@ -43,7 +43,7 @@ class Kept(Result):
     """A baseline that was saved or updated.
 
     Args:
-        path: Of the baseline.
+        path: The baseline file.
         action: What was asked for.
         update: What the baseline has now, and how it differs from what it had.
         counted: The entries of the budget that were counted.

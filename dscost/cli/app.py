@@ -41,6 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         if result_stream() is not None:
             write_out("")  # what Typer printed may still be on its way
         return _interrupted() if code == INTERRUPTED else code or 0
+    # the two kinds of DscostError that are told in their own way come before it
     except FileProblems as problems:
         tell(str(problems))  # each line begins with its place, as editors and CI like it
         return FAILED

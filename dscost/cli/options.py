@@ -1,3 +1,5 @@
+# Over 400 lines: every option of every command stands here, so that none is spelled twice.
+
 """Options that several commands share: one spelling, one meaning."""
 
 import re
@@ -172,7 +174,7 @@ def parse_request(
         setting: What was given by `--set`.
         kwargs: What was given by `--kwargs`.
         batch: Inputs at once.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         trust: Whether code of a `program.pt2` may run.
 
     Raises:
@@ -325,7 +327,7 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
     for option, values in (("--batch", cases.batches), ("--dtype", cases.dtypes)):
         if len(values) > 1:
             raise InputError(
-                f"{option}: several values are for timing; without it give the one to count"
+                f"{option}: several values need timing: drop --no-time, or give the one to count"
             )
     if explain:
         raise InputError("--explain needs timing: what is explained is measured")

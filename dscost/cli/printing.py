@@ -33,7 +33,7 @@ class Output(NamedTuple):
     """What to write, in which format, where to.
 
     Args:
-        format_name: Of stdout or of `path`.
+        format_name: The format of stdout or of `path`.
         path: A file instead of stdout.
         exports: More formats and their files.
         view: What to show.

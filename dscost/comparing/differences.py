@@ -1,3 +1,5 @@
+# Over 400 lines: the records of a comparison and what makes them, read together.
+
 """Reports held against the first of them: what differs of the whole, and layer by layer.
 
 Differences are exact: `value - reference`. Nothing is timed.
@@ -21,8 +23,8 @@ class Difference(NamedTuple):
 
     Args:
         metric: Its name, with the unit: `params`, `weight_bytes`, `latency_s`.
-        reference: In the reference.
-        value: In the other.
+        reference: The figure of the reference.
+        value: The figure of the other model.
         setting: What a latency was measured under, such as `cpu`.
     """
 
@@ -125,10 +127,11 @@ class Versus(NamedTuple):
     """One model against the reference.
 
     Args:
-        label: Of the model.
+        label: What the model is called, unlike all others.
         totals: Figures of the whole.
-        latencies: Of the whole, where both were measured under that setting on the same device with
-            as many threads. They come from separate runs: no speedup follows from them.
+        latencies: Times of the whole model, where both were measured under that setting on the same
+            device with as many threads. They come from separate runs: no speedup follows from
+            them.
         layers: Every layer of both, in the order in which they run.
         is_reordered: Whether layers that both have run in another order.
     """
@@ -411,11 +414,17 @@ def _not_shown(contenders: Sequence[Contender], versus: Sequence[Versus]) -> Ite
         there = one.report.environment
         if here is None or there is None or found.latencies:
             continue
-        if _same_place(here, there):
-            why = "under other settings"
+        untimed = [each.label for each in (reference, one) if not each.report.latency]
+        if untimed:
+            have = "have" if len(untimed) > 1 else "has"
+            why = f"{_listed(untimed)} {have} no latency of the whole model"
+        elif _same_place(here, there):
+            why = f"{one.label} was measured under other settings"
         else:
-            why = f"on {_place(there)}, {reference.label} on {_place(here)}"
-        yield f"Latencies are not shown: {one.label} was measured {why}."
+            why = (
+                f"{one.label} was measured on {_place(there)}, {reference.label} on {_place(here)}"
+            )
+        yield f"Latencies are not shown: {why}."
 
 
 def _place(where: Environment) -> str:

@@ -40,7 +40,7 @@ def compare(
         input: What the forward of every target takes that is not a report already, as in
             `dscost.analyze`: a shape, batch first, or tensors.
         batch: Replaces the batch of the first input.
-        dtype: Of weights and activations; by default float32, or what an `nn.Module` has.
+        dtype: Data type of weights and activations; by default float32, or what an `nn.Module` has.
         settings: What to change of the architectures' own settings, such as `{"width": 0.5}`.
         kwargs: For the factories that make torch models.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read

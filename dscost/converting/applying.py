@@ -66,14 +66,14 @@ def applied(
 
     Args:
         root: Left as it is.
-        sites: Of its convolutions, decided.
+        sites: Its convolutions, with what becomes of each.
         tried: Arguments of its forward, to see that the copy will do the same; none if unknown.
         batches: Arguments with values, to fit weights to.
         method: `svd` or `random`.
         keeps_tensors: Whether the copy has the very tensors of what stays: nobody else trains them.
 
     Raises:
-        InputError: As of `convert`.
+        InputError: The weights do not fit into the dtype, or a layer cannot be converted.
     """
     sites = doing_the_same(root, sites, tried)
     due = [site for site in sites if site.rank is not None]

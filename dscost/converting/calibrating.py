@@ -5,8 +5,8 @@ distance is measured in the outputs. The filters of an input channel come of the
 decomposition of its matrix weighed by the second moments of its patches (`Decomposition`), which
 takes the channels for uncorrelated; mixing weights then are those of least squares over all
 channels of a group at once. The filters of the plain decomposition, their mixing weights fitted
-likewise, are tried as well, and the better of both is taken, so that no layer is worse on the
-calibration inputs than it would be without them.
+in the same way, are tried as well, and the better of both is taken, so that no layer is worse on
+the calibration inputs than it would be without them.
 
 Inputs of a layer are those that it has in the model as given, every other layer untouched.
 Everything is summed up in float64 on the CPU, in two passes over the inputs; a bias has no part in

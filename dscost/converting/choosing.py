@@ -58,12 +58,12 @@ class Option(NamedTuple):
     """One way to treat a layer, or several that share their weights and so their fate.
 
     Args:
-        names: Of the layers.
+        names: Paths of the layers.
         decision: `KEEP` or a rank.
         error: Relative error of the kernel, 0 to 1.
-        params: Of all of the layers together.
-        macs: Of all of their calls.
-        latency_s: Of all of their calls, where times were asked for.
+        params: Weights of all of the layers together.
+        macs: MACs of all of their calls.
+        latency_s: Seconds of all of their calls, where times were asked for.
         is_predicted: Whether that is a prediction.
     """
 
@@ -99,7 +99,7 @@ class Planned(NamedTuple):
 
     Args:
         chosen: The option by layer, in the order of the model.
-        figures: Of the whole model.
+        figures: Cost of the whole model once converted.
         error: Total error, 0 to 1.
         gap: By how much the total error, or the MACs where the error is the goal, may be above the
             least; 0 where it is proven to be the least.
@@ -125,8 +125,8 @@ class CurvePoint(NamedTuple):
     """The least error that a cost allows.
 
     Args:
-        cost: Of the whole model.
-        share: Of the cost as it is.
+        cost: What the whole model costs then.
+        share: That cost as a share of the original one.
         error: Total error, 0 to 1.
         converted: How many layers are.
         is_chosen: Whether it is what was chosen.
@@ -309,14 +309,14 @@ def _selected(selection: Selection, layers: Sequence[Options], as_is: Figures) -
 
 def _with(chosen: Sequence[Option], layers: Sequence[Options], as_is: Figures) -> Planned:
     """Return what the whole model comes to with one option for each layer."""
-    traded = [(options[0], option) for options, option in zip(layers, chosen, strict=True)]
+    swapped = [(options[0], option) for options, option in zip(layers, chosen, strict=True)]
     latency_s = None
     if as_is.latency_s is not None:
-        gained = ((after.latency_s or 0.0) - (before.latency_s or 0.0) for before, after in traded)
+        gained = ((after.latency_s or 0.0) - (before.latency_s or 0.0) for before, after in swapped)
         latency_s = as_is.latency_s + sum(gained)
     figures = Figures(
-        params=as_is.params + sum(after.params - before.params for before, after in traded),
-        macs=as_is.macs + sum(after.macs - before.macs for before, after in traded),
+        params=as_is.params + sum(after.params - before.params for before, after in swapped),
+        macs=as_is.macs + sum(after.macs - before.macs for before, after in swapped),
         latency_s=latency_s,
     )
     by_name = {name: option for option in chosen for name in option.names}

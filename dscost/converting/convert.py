@@ -171,11 +171,12 @@ def plan(
     Args:
         target: An `nn.Module`, which is left as it is, or any target of the command line.
         goal: `macs=0.5x`, `params=4M`, `latency_s=20ms` or `error=0.3`.
-        where: As of `dscost.convert`.
-        min_channels: As of `dscost.convert`.
+        where: Names of layers, globs, a list of them, or a function of name and module.
+        min_channels: A convolution of fewer channels in or out is left alone.
         input: As `dscost.analyze` takes it.
         weights: A safetensors file or a state dict for the target.
-        trust: As of `dscost.analyze`.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
         time_budget_s: Seconds that measuring may take, for a goal of latency.
 
     Raises:
@@ -212,15 +213,16 @@ def convert_target(
     """Return a target depthwise-separable: by a goal, by a plan, or every layer at one rank.
 
     Args:
-        target: As of `plan`.
+        target: An `nn.Module`, which is left as it is, or any target of the command line.
         request: How it is to be counted; without an input it is that of the plan, or what the
             target states.
-        goal: As of `plan`.
-        rank: Of every layer; 1 where neither a goal nor a plan is given.
-        plan: As of `dscost.convert`.
-        where: As of `dscost.convert`; a plan says it itself.
-        min_channels: As of `dscost.convert`; a plan says it itself.
-        weights: As of `plan`.
+        goal: `macs=0.5x`, `params=4M`, `latency_s=20ms` or `error=0.3`.
+        rank: T of every layer, its spatial filters per input channel; 1 where neither a goal nor a
+            plan is given.
+        plan: What to do by layer, or a file that says it.
+        where: Names of layers, globs, a list of them, or a function of name and module.
+        min_channels: A convolution of fewer channels in or out is left alone.
+        weights: A safetensors file or a state dict for the target.
         ignore_extra: Whether weights that the target does not have are left out.
         timing: How to measure, for a goal of latency; its seed is that of random weights.
         every_layer: Whether tables show the layers that could not be converted one by one.

@@ -65,7 +65,7 @@ def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
     if given.target not in (None, subject.target):
         made_for.append(f"for {given.target}")
     notes = [f"The plan was made {', '.join(made_for)}."] if made_for else []
-    return _as_told(subject, sites, given.layers, given.goal, notes)
+    return _as_decided(subject, sites, given.layers, given.goal, notes)
 
 
 def at_rank(subject: Subject, sites: Sequence[Site], rank: int) -> Decided:
@@ -74,10 +74,10 @@ def at_rank(subject: Subject, sites: Sequence[Site], rank: int) -> Decided:
     Raises:
         InputError: Weights are missing or not finite.
     """
-    return _as_told(subject, sites, {site.name: rank for site in sites}, None, [])
+    return _as_decided(subject, sites, {site.name: rank for site in sites}, None, [])
 
 
-def _as_told(
+def _as_decided(
     subject: Subject,
     sites: Sequence[Site],
     decisions: Mapping[str, Decision],

@@ -53,7 +53,7 @@ def least_error(
 
     Args:
         layers: The choices of each layer, at least one.
-        budget: For the sum of the costs.
+        budget: The most that the costs may add up to.
         most_sums: How many partial sums are kept; the fewer, the larger the gap may be.
 
     Returns:
@@ -74,7 +74,7 @@ def least_cost(
 
     Args:
         layers: The choices of each layer, at least one.
-        bound: For the sum of the errors.
+        bound: The most that the errors may add up to.
         most_sums: How many partial sums are kept; the fewer, the larger the gap may be.
 
     Returns:
@@ -239,8 +239,8 @@ def _searched(
 
     Args:
         layers: Items of each layer, none dominated.
-        room: For the sum of the weights.
-        price: By which bounds are made: any is right, that of the relaxation is the sharpest.
+        room: The most that the weights may add up to.
+        price: What bounds are made by: any is right, that of the relaxation is the sharpest.
         known: A choice that fits.
         width: How many sums are kept from layer to layer.
     """

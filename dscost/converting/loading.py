@@ -44,15 +44,15 @@ class Subject(NamedTuple):
     Args:
         target: What the user calls it.
         source: Where it was found.
-        module: With values.
-        arguments: Of its forward.
+        module: The model, its weights with values.
+        arguments: What its forward is called with.
         traced: What happens when it runs on them.
-        cost: Of the whole.
+        cost: What the whole model costs.
         inputs: What it was counted on.
         weights: The file that its weights are from.
         notes: What the reader must know.
         explanations: What helps to read the errors.
-        importing: As of `ModuleSource`, to be entered while it runs.
+        importing: A context for while it runs, in which imports find the files beside its source.
     """
 
     target: str
@@ -136,7 +136,7 @@ def load_subject(
         plan: Whose input it is counted on where the request has none.
         weights: A safetensors file or a state dict for it.
         ignore_extra: Whether weights that it does not have are left out.
-        seed: Of random weights.
+        seed: Seed of random weights.
 
     Raises:
         InputError: The target or an argument is wrong, or the weights do not fit.
@@ -176,7 +176,10 @@ def _explained(source: ModuleSource, name: str) -> Iterator[str]:
     if source.kind in RANDOM:
         yield RANDOM_NOTE
     elif source.make_real is not None:
-        yield f"The weights are those that {name} makes: --weights reads others."
+        yield (
+            f"The weights are as {name} makes them, untrained unless it loads some itself; "
+            "--weights reads a file."
+        )
 
 
 def _module(source: ModuleSource, seed: int, *, is_changed: bool) -> nn.Module:

@@ -37,7 +37,7 @@ def every_option(
 
     Args:
         root: The model.
-        sites: Of `able_sites`.
+        sites: Those of `able_sites`.
         times: Of these; only what has fewer MACs is an option then, and nothing whose time is
             unknown.
         decisions: Layers that share their weights, but were decided apart, go apart.
@@ -69,7 +69,7 @@ def _together(options: Sequence[Option], stays: int) -> Option:
     """Return what the same decision on layers that share their weights comes to.
 
     Args:
-        options: Of each layer.
+        options: What can become of each layer.
         stays: Weights that remain beside the new ones, since another layer has them too.
     """
     first = options[0]

@@ -50,7 +50,7 @@ class Plan:
         layers: Rank or `KEEP` by the name of the layer, in the order of the model; a layer that is
             not named is kept.
         target: Of what it was made, as on the command line.
-        inputs: For which inputs.
+        inputs: Which inputs it was made for.
         goal: What it was made for, as `--goal` spells it.
         path: The file that it was read from.
         places: Where the file names each layer.

@@ -51,7 +51,7 @@ def without_needed(
 
     Args:
         root: Left as it is; it runs on meta tensors.
-        sites: Of its convolutions.
+        sites: Its convolutions.
         arguments: Of its forward; without any, nothing is found out.
     """
     if arguments is None:

@@ -33,7 +33,7 @@ class LayerOutcome(NamedTuple):
     """What became of a convolution.
 
     Args:
-        name: Of the layer.
+        name: Path of the layer in the model.
         rank: T of the depthwise-separable layer in its place; `None` where it was kept.
         reason: Why it was kept.
         planned: Whether it was the plan's to decide; its error counts in the total then.
@@ -44,7 +44,7 @@ class LayerOutcome(NamedTuple):
         params_after: Weights and bias now.
         before: Cost of all calls as it was; unknown where it never runs.
         after: Cost of all calls now.
-        latency: Of all calls, where a goal asked for times.
+        latency: Seconds of all its calls before and after, where a goal asked for times.
         conv: What it was.
         error_of: What the error is of: `kernel`, or `output` on the calibration inputs, bias left
             out.
@@ -101,7 +101,7 @@ class Outcome(NamedTuple):
             least that meets the goal; 0 where it is proven to be the least.
         before: Cost of the whole model as it was.
         after: Cost of the whole model now.
-        latency: Of the whole model, where a goal asked for times.
+        latency: Seconds of the whole model before and after, where a goal asked for times.
         layers: Every convolution.
         curve_metric: Which cost the points of the curve have.
         curve: The least total error by cost, from the model as it was to the least cost that there
@@ -171,8 +171,8 @@ def commented(plan: Plan, outcome: Outcome) -> str:
     """Return a plan as YAML, with the figures of what came of it as comments."""
     before, after = outcome.before, outcome.after
     head = [
-        f"total error {outcome.error:.4f} of kernels, no accuracy: the root mean square over these "
-        "layers, 0 if kept",
+        f"total error {outcome.error:.4f} of kernels, not an accuracy: the root mean square "
+        "over these layers, 0 if kept",
         f"{format_count(before.macs)} → {format_count(after.macs)} MACs, "
         f"{format_count(before.params)} → {format_count(after.params)} params",
     ]

@@ -37,12 +37,12 @@ class Site(NamedTuple):
     """A convolution of the model, whether it may be converted, and whether it will be.
 
     Args:
-        name: Of the module, by its first path.
+        name: Path of the module, the first of several.
         module: In the given model; nothing where a function computes the convolution.
         conv: As its attributes tell, or as it ran; unknown of transposed, lazy and scripted ones.
         reason: Why it stays as it is; `None` if it can be converted, and is to be.
         applied: What it applies, where it can be converted.
-        decomposition: Of that, worked out when it is first asked for.
+        decomposition: Its factors at every rank, worked out when it is first asked for.
         runs: The operators that it ran, where they are convolutions that `conv` can describe.
         calls: How often it ran; unknown without an input.
         rank: T that it is to have, once that is decided.

@@ -52,7 +52,7 @@ class Found(NamedTuple):
     """What a file holds.
 
     Args:
-        path: Of the file.
+        path: Where the file is.
         states: The likeliest first, at least one.
     """
 

@@ -102,8 +102,9 @@ def _renamed(
         if any(wrapper in name for name in state) and not any(wrapper in name for name in own):
             state = {name.replace(wrapper, ""): tensor for name, tensor in state.items()}
             notes.append(f"'{wrapper}' within names was left out.")
-    if any(name in own for name in state):
+    if any(name in own for name in state):  # the rest is the user's mistake, not another naming
         return state, notes
+    # the model within a larger one, as a backbone is: what is outside is told as left over
     for prefix in _prefixes(state, own):
         inside = {
             name.removeprefix(prefix): tensor
@@ -116,6 +117,7 @@ def _renamed(
             }
             every = "every name" if not outside else f"{len(inside)} of {len(state)} names"
             return {**outside, **inside}, [*notes, f"'{prefix}' before {every} was left out."]
+    # the other way round: weights of a part, for a model that is nothing but a wrapper of it
     for prefix in _prefixes(own, state):
         if all(name.startswith(prefix) for name in own):
             longer = {f"{prefix}{name}": tensor for name, tensor in state.items()}
@@ -153,9 +155,9 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
     `load_state_dict` finds all.
 
     Args:
-        module: With values.
+        module: The model, with values.
         path: Where to.
-        metadata: For the header of the file.
+        metadata: What stands in the header of the file.
 
     Raises:
         OutputError: It cannot be written, or the module holds something that safetensors cannot.

@@ -43,9 +43,9 @@ class Rate(NamedTuple):
     A rate that is `None` is too fast to be seen.
 
     Args:
-        t0_s: Of a call on next to nothing.
-        flops_per_s: Of the arithmetic.
-        activation_bytes_per_s: Of reading the input and writing the output, in and out of the
+        t0_s: Seconds of a call on next to nothing.
+        flops_per_s: Speed of the arithmetic.
+        activation_bytes_per_s: Speed of reading the input and writing the output, in and out of the
             library's own layout.
         weight_bytes_per_s: Bytes of weights per second.
         least_channels: Fewer input channels take as long as so many: the lanes of the device stay
@@ -77,7 +77,7 @@ class Ceilings(Result):
     Args:
         device: `cpu`, `cuda` or the name of a device of `configs/devices`.
         name: As people call it.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         threads: Of torch; `None` where nothing was measured.
         flops_per_s: P, 2 FLOPs per multiply-accumulate.
         bytes_per_s: B, of main memory.
@@ -108,6 +108,11 @@ class Ceilings(Result):
         """Below this intensity memory is the bound, above it arithmetic."""
         return self.flops_per_s / self.bytes_per_s
 
+    def in_a_line(self) -> str:
+        """Return which device it is, its peak and its bandwidth."""
+        peak, bandwidth = self.flops_per_s / 1e9, self.bytes_per_s / 1e9
+        return f"{self.name}: {peak:,.0f} GFLOP/s in {self.dtype}, {bandwidth:,.1f} GB/s"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values under the names of the fields, and the ridge."""
         fields = {name: plain(value) for name, value in vars(self).items()}
@@ -130,11 +135,11 @@ class Ceilings(Result):
         try:
             found: Ceilings = readers.of(cls)(values)
         except Misfit as misfit:
-            raise InputError(f"not the ceilings of a device: {misfit}") from misfit
+            raise InputError(f"not the peaks of a device: {misfit}") from misfit
         for figure in (found.flops_per_s, found.bytes_per_s):
             if not LEAST_PER_S <= figure <= MOST_PER_S:
                 wrong = f"no device has {figure:g} FLOP or bytes per second"
-                raise InputError(f"not the ceilings of a device: {wrong}")
+                raise InputError(f"not the peaks of a device: {wrong}")
         return found
 
 
@@ -162,8 +167,8 @@ def predict(
     """Return how long convolutions that run one after the other take.
 
     Args:
-        stages: Of a variant.
-        ceilings: Of the device, in the dtype of the stages.
+        stages: The convolutions of a variant.
+        ceilings: Peaks of the device, in the dtype of the stages.
         memory_format: Layout of the tensors.
     """
     predicted = [_calibrated_s(stage, ceilings, memory_format) for stage in stages]

@@ -28,8 +28,8 @@ class Device(NamedTuple):
         key: Its name on the command line, that of the file.
         name: As people call it.
         source: The public documents that the figures come from.
-        flops_per_s: By dtype.
-        bytes_per_s: Of main memory.
+        flops_per_s: Peak by dtype.
+        bytes_per_s: Bandwidth of main memory.
     """
 
     key: str
@@ -63,8 +63,8 @@ def find_device(name: str, dtype: str) -> Ceilings:
     """Return the ceilings of a built-in device, or of a user's own file.
 
     Args:
-        name: Of the device, or the path of a `.yaml` file.
-        dtype: Of weights and activations.
+        name: What the device is called, or the path of a `.yaml` file.
+        dtype: Data type of weights and activations.
 
     Raises:
         UnknownNameError: There is no such device or dtype.

@@ -27,7 +27,7 @@ class Chosen(NamedTuple):
     """A variant of a convolution.
 
     Args:
-        value: Of its parameter, if it has one.
+        value: What its parameter is, if it has one.
         parts: Its stages.
         ratio: What the formula says of it, where it is known.
     """

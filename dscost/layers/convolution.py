@@ -280,8 +280,8 @@ def window_positions(
     input or its leading padding, as in torch.
 
     Args:
-        extents: Of the input.
-        kernel_size: Of the window.
+        extents: Size of the input along each axis.
+        kernel_size: Size of the window along each axis.
         stride: Step between two positions.
         padding: Both sides together.
         dilation: Distance between two taps.

@@ -194,6 +194,7 @@ def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = N
             continue
         reset = getattr(layer, "reset_parameters", None)
         if (
+            # only where nothing had values: resetting would overwrite what was given
             reset is not None
             and make_real is None
             and all(id(t) in map(id, made.values()) for t in each_parameter(layer))
@@ -203,6 +204,7 @@ def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = N
             isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
             and layer.weight.dim() > 1
         ):
+            # torch's own would let a deep model fade into denormal numbers, which are slow
             with torch.no_grad():
                 _keep_scale(layer)
     return new

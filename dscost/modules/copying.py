@@ -78,15 +78,15 @@ def memo_for(root: nn.Module, new: Mapping[Any, Any]) -> dict[int, Any]:
     memo: dict[int, Any] = {id(old): replacement for old, replacement in new.items()}
     for part in each_part(root):
         for value in vars(part).values():
-            if (
-                isinstance(value, Tensor) and not value.is_leaf
-            ):  # a computed weight, which torch refuses to copy
+            # a computed weight, which torch refuses to copy
+            if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
             elif isinstance(value, MethodType):  # copied, it would be a method of the old class
                 method = getattr(memo.get(id(value.__self__)), getattr(value, "__name__", ""), None)
                 memo.update({} if method is None else {id(value): method})
         for parameter in part._parameters.values():
-            if parameter is not None and parameter.layout != torch.strided:  # likewise
+            # torch refuses to copy a sparse one, too
+            if parameter is not None and parameter.layout != torch.strided:
                 memo.setdefault(
                     id(parameter), nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
                 )
@@ -98,7 +98,7 @@ def deep_copied(value: Any, memo: dict[int, Any], *, of: nn.Module) -> Any:
 
     Args:
         value: What to copy.
-        memo: As of `copy.deepcopy`.
+        memo: Copies by the `id` of the original, as `copy.deepcopy` takes it.
         of: The model that errors name.
 
     Raises:
@@ -194,7 +194,7 @@ def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
         new = type(value)(map(inner, value))
     elif hasattr(value, "__dict__") and not isinstance(value, type | ModuleType | BaseException):
         new = copy.copy(value)
-        known[id(value)] = new
+        known[id(value)] = new  # before what it holds, which may lead back to it
         for name, one in vars(value).items():
             is_held = isinstance(value, nn.Module) and name in _HELD
             vars(new)[name] = dict(one) if is_held else inner(one)

@@ -1,1 +1,1 @@
-"""Networks as data: architectures in YAML, their operations, and the trade. No torch."""
+"""Networks as data: architectures in YAML, their operations, and what can be swapped. No torch."""

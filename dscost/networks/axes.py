@@ -27,7 +27,7 @@ class Map(NamedTuple):
     """A feature map, or what was made of it.
 
     Args:
-        shape: Of the tensor.
+        shape: Sizes of the tensor, batch first.
         axes: What each axis counts.
         strides: How far apart the values of each axis lie in memory.
         is_gated: Whether channels of it have been mixed at one position, as a squeeze-and-excite

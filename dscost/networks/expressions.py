@@ -157,6 +157,7 @@ def _value(node: ast.AST, scope: Mapping[str, Any]) -> Any:
         case ast.UnaryOp():
             return _OPERATORS[type(node.op)](_value(node.operand, scope))
         case ast.BoolOp():
+            # lazily, as in Python: `n > 0 and 8 / n` is right for 0
             results = (_value(operand, scope) for operand in node.values)
             return all(results) if isinstance(node.op, ast.And) else any(results)
         case ast.Compare():

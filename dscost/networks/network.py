@@ -45,7 +45,7 @@ class Operation(NamedTuple):
         spec: What it computes.
         sources: Positions, in the list of operations, whose outputs it reads; or `NETWORK_INPUT`.
         input_shapes: One per source.
-        output_shape: Of its single output.
+        output_shape: Shape of its single output.
     """
 
     name: str

@@ -77,7 +77,7 @@ class ArchitectureFile:
 
     Args:
         path: Where it was read from, for errors.
-        layers: From input to output.
+        layers: The layers from input to output.
         description: What it is, in a line.
         source: The paper or implementation that it follows.
         input: Channels, height and width, or `None` where the caller must say.
@@ -85,7 +85,7 @@ class ArchitectureFile:
         settings: Names and defaults of what --set may change.
         models: Names that it defines, each with its values for some settings.
         defaults: `norm` and `act` of convolutions that do not say.
-        blocks: By name.
+        blocks: The blocks by name.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""The trade over a whole network: convolutions made separable, pairs made standard."""
+"""What a whole network can swap: convolutions made separable, pairs made standard."""
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property, lru_cache
@@ -53,7 +53,7 @@ def find_swaps(steps: Sequence[Step], kept: Collection[int] = ()) -> list[Swap]:
     """Return every convolution that could be separable and every pair that is, in order.
 
     Args:
-        steps: In the order in which they run.
+        steps: What the network runs, in that order.
         kept: Positions of results that are read by somebody outside, as what a model returns is.
     """
     network: _Network | None = None
@@ -127,7 +127,7 @@ class _Network:
     """Steps and who reads them.
 
     Args:
-        steps: In order.
+        steps: What the network runs, in that order.
         kept: Positions of results that somebody outside of the network reads.
     """
 

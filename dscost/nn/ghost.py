@@ -29,10 +29,10 @@ class GhostConv2d(nn.Module):
         in_channels: M.
         out_channels: N.
         kernel_size: Of `primary`, a number or a pair, like `stride`, `padding` and `dilation`.
-        stride: Of `primary`.
+        stride: Step of `primary`.
         padding: Of `primary`; also `"same"` (stride 1 only) or `"valid"`.
-        dilation: Of `primary`.
-        groups: Of `primary`; divides M and I.
+        dilation: Distance between taps of `primary`.
+        groups: Groups of `primary`; divides M and I.
         bias: Whether both stages have one.
         padding_mode: Of `primary`: `zeros`, `reflect`, `replicate` or `circular`.
         ratio: s, at least 2.

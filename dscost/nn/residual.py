@@ -62,9 +62,9 @@ class InvertedResidual(_Residual):
     Args:
         in_channels: M.
         out_channels: N.
-        kernel_size: Of the depthwise stage; odd, a number or a pair.
-        stride: Of the depthwise stage.
-        dilation: Of the depthwise stage.
+        kernel_size: Kernel of the depthwise stage; odd, a number or a pair.
+        stride: Step of the depthwise stage.
+        dilation: Distance between taps of the depthwise stage.
         expansion: E / M; E is rounded to a whole number.
         hidden_channels: E itself, in place of `expansion`.
         attention: Makes what comes after the depthwise stage for E channels, such as
@@ -151,9 +151,9 @@ class FusedInvertedResidual(_Residual):
     Args:
         in_channels: M.
         out_channels: N.
-        kernel_size: Of the first stage; odd, a number or a pair.
-        stride: Of the first stage.
-        dilation: Of the first stage.
+        kernel_size: Kernel of the first stage; odd, a number or a pair.
+        stride: Step of the first stage.
+        dilation: Distance between taps of the first stage.
         expansion: E / M; E is rounded to a whole number.
         hidden_channels: E itself, in place of `expansion`.
         attention: Makes what comes after the first stage for its channels, such as `SqueezeExcite`.

@@ -151,7 +151,7 @@ class DepthwiseSeparableConv2d(_DepthwiseSeparableConv):
         in_channels: M.
         out_channels: N.
         kernel_size: A number or one per spatial dimension, like `stride`, `padding` and `dilation`.
-        stride: Of the depthwise stage.
+        stride: Step of the depthwise stage.
         padding: Also `"same"` (stride 1 only) or `"valid"`.
         dilation: Distance between two taps.
         groups: G of the pointwise stage.
@@ -218,7 +218,7 @@ class BlueprintSeparableConv2d(nn.Module):
         in_channels: M.
         out_channels: N.
         kernel_size: A number or a pair, like `stride`, `padding` and `dilation`.
-        stride: Of the depthwise stage.
+        stride: Step of the depthwise stage.
         padding: Also `"same"` (stride 1 only) or `"valid"`.
         dilation: Distance between two taps.
         bias: Whether the depthwise stage, the last, has one.

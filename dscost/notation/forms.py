@@ -18,7 +18,6 @@ from typing import Any, Self
 from dscost.errors import InputError, UnknownNameError, hint, some_of
 from dscost.notation.json_schema import Definitions, Schema, field_descriptions, with_description
 from dscost.notation.marked_yaml import Node, Problems
-from dscost.notation.quantities import MAX_QUANTITY, QUANTITIES, parse_quantity, quantity_pattern
 
 Read = Callable[[Node, Problems], Any]
 
@@ -163,6 +162,14 @@ def quantity(kind: str, *, is_whole: bool = False) -> Form:
         kind: A key of `dscost.notation.quantities.QUANTITIES`.
         is_whole: Whether a schema takes whole numbers only.
     """
+    # architectures, which are read by forms too, have no quantities and need no exact fractions
+    from dscost.notation.quantities import (
+        MAX_QUANTITY,
+        QUANTITIES,
+        parse_quantity,
+        quantity_pattern,
+    )
+
     units, example = QUANTITIES[kind]
     written = {"type": "string", "pattern": quantity_pattern(kind), "maxLength": MAX_QUANTITY}
     number = {"type": "integer" if is_whole else "number", "minimum": 0}
@@ -207,8 +214,8 @@ class Keyed(Form):
     """A mapping.
 
     Args:
-        forms: Of the keys that it may have.
-        others: Of all other keys, if there may be others.
+        forms: The form of each key that it may have.
+        others: The form of all other keys, if there may be others.
         required: Keys that it must have.
         any_of: Keys of which it must have one, and what is wrong where it has none.
         needs: By key, others of which it needs one, and what is wrong where it has none.
@@ -272,6 +279,7 @@ class Keyed(Form):
             return None
         if self._empty and not given:
             problems.at(node, self._empty)
+        # what is wrong is noted and reading goes on, so that one run tells every mistake of a file
         for key in self.required:
             if key not in given:
                 problems.at(node, f"missing key '{key}'")

@@ -50,9 +50,9 @@ class TensorSpec(NamedTuple):
     """A tensor to be made.
 
     Args:
-        shape: Of the tensor; empty for a single number.
+        shape: Sizes of the tensor; empty for a single number.
         dtype: Name of a torch dtype, or `None` for that of the model.
-        name: Of the keyword argument, or `None` for the next positional one.
+        name: The keyword argument that it is for, or `None` for the next positional one.
         fill: Its values: one for all, a range, or nested tuples as long as the shape or its last
             sizes. Without, floating-point numbers are random, integers zeros, so that they index
             anything, and truth values true.

@@ -73,7 +73,7 @@ _NOISE = {
     "more_than_macs": "A speedup of {figure:.2f} is more than the {limit:.2f} times fewer "
     "MACs{where}: it cannot come from arithmetic alone.",
     "over_roofline": "Measured {figure:.2f} times as fast as the roofline allows{where}: the data "
-    "stay in the caches, or the ceilings were measured on a busier machine (dscost device "
+    "stay in the caches, or its peaks were measured on a busier machine (dscost device "
     "--refresh).",
     "throttled": "The clock was under {limit:.0%} of its largest in {figure:.0%} of the "
     "blocks{where}.",

@@ -199,7 +199,7 @@ class _Line(NamedTuple):
 def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
     reference = comparison.reference.label
     heading = f"Layers of {versus.label} against {reference}: {counts_text(versus, reference)}"
-    rows = [_row(line) for line in _shown(comparison, versus, view)]
+    rows = [_row(line) for line in _lines_to_show(comparison, versus, view)]
     closing = []
     if not versus.differing:
         closing.append(
@@ -227,7 +227,7 @@ def counts_text(versus: Versus, reference: str) -> str:
     )
 
 
-def _shown(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
+def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_Line]:
     """Return the lines to show: sorted, cut and added up as the view says.
 
     However that is, changes add up to those of the totals.

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from dscost.converting.applying import Conversion
 
 KERNEL_ERROR_NOTE = (
-    "An error is how far a layer's kernel is from the one it stands for, relative to its norm: "
-    "no accuracy."
+    "The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W and the kernel W′ that its two stages "
+    "make together. It is not an accuracy: fine-tune, then measure that."
 )
 OUTPUT_ERROR_NOTE = (
-    "An error is how far a layer's output is from what it was on the given inputs, relative to its "
-    "norm: no accuracy."
+    "The error of a layer is ‖y − y′‖ / ‖y‖ of its outputs y before and y′ after, on the given "
+    "inputs. It is not an accuracy: fine-tune, then measure that."
 )
 ERROR_NOTE = (
     f"{KERNEL_ERROR_NOTE} The total error is the root mean square over the layers that could be "
-    "converted, those kept being 0."
+    "converted; one that is kept counts as 0."
 )
 LATENCY_NOTE = (
     "The plan takes for the latency of the converted model that of the model as it is, "

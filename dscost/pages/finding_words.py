@@ -191,9 +191,9 @@ def reasons(finding: Finding) -> list[str]:
             one.value - one.before for one in finding.contributions if one.before is not None
         ]
         if finding.kind in ("shrank", "under_min"):
-            lead = "shrank most" if any(change < 0 for change in changes) else "weigh most"
+            lead = "shrank most" if any(change < 0 for change in changes) else "largest"
         else:
-            lead = "grew most" if any(change > 0 for change in changes) else "weigh most"
+            lead = "grew most" if any(change > 0 for change in changes) else "largest"
         lines.append(
             f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}"
         )
@@ -201,7 +201,9 @@ def reasons(finding: Finding) -> list[str]:
     if fix:
         names = some_of([name or ROOT for name in fix.layers], 3)
         value = f"{exact(metric, fix.value)} {FIGURES[metric].in_words}"
-        lines.append(f"depthwise-separable, {names} would bring it to {value}")
+        lines.append(
+            f"making {names} depthwise-separable would bring it to {value}, within the limit"
+        )
     return lines
 
 

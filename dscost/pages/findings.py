@@ -9,7 +9,7 @@ class Rule(NamedTuple):
     """A kind of finding, explained.
 
     Args:
-        title: In a few words.
+        title: What it is, in a few words.
         meaning: When it is found.
         help: What to do about it.
         level: What it is unless somebody says otherwise: `fail`, `error`, `warn` or `note`.
@@ -29,8 +29,8 @@ class Found(NamedTuple):
         level: As it counts: `fail` where nothing could be judged, `error`, `warn` or `note`.
         subject: What it is about, such as a model; empty for the whole file.
         check: What was checked, the same whether it holds or not.
-        line: Of the file.
-        column: Of that line, from 1.
+        line: Line of the file, from 1.
+        column: Column of that line, from 1.
         sentence: What is wrong, in one line.
         reasons: Why, and what would help, a line each.
         is_violation: Whether a limit is broken, rather than something not judged.
@@ -69,7 +69,7 @@ class Judged(NamedTuple):
     """All that was found in one file.
 
     Args:
-        path: Of the file, below the repository where it is in one.
+        path: The file, below the repository where it is in one.
         found: What was found, in the order of the file.
         held: What was checked and holds: subject and check.
         subjects: All of them, in the order of the file.
@@ -92,7 +92,7 @@ class NotJudged(NamedTuple):
     """A file that could not be judged at all.
 
     Args:
-        path: Of the file, if the mistakes are its own.
+        path: The file, if the mistakes are its own.
         mistakes: Line, column and what is wrong there; 0 and 0 where it has no place.
     """
 

@@ -187,11 +187,11 @@ def _some_kinds(kinds: Sequence[str]) -> str:
 
 
 def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
-    cost, trade = layer.cost, layer.variants
+    cost, variants = layer.cost, layer.variants
     standard: int | None = None
     separable: int | None = None
-    if trade and layer.name not in skipped:
-        standard, separable = trade[STANDARD].macs, trade[SEPARABLE].macs
+    if variants and layer.name not in skipped:
+        standard, separable = variants[STANDARD].macs, variants[SEPARABLE].macs
     elif layer.pair:
         # its pointwise layer stands in the pair; the gate of a squeeze-and-excite only goes when
         # the pair is made standard

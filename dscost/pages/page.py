@@ -39,7 +39,7 @@ class Sheet(NamedTuple):
 
     Args:
         columns: What it shows, the names of its rows first.
-        rows: From top to bottom.
+        rows: Its rows from top to bottom.
         yielding: Keys of two columns of names that are shortened, and told apart, before a figure
             of priority 0 or 1 is left out.
     """

@@ -19,8 +19,8 @@ class Landmark(NamedTuple):
 
     Args:
         mark: What stands for it in the chart.
-        name: In words.
-        cost: In the dtype of the ceilings.
+        name: What it is called, in words.
+        cost: What it costs in the dtype of the ceilings.
     """
 
     mark: str
@@ -57,9 +57,9 @@ def roofline_chart(
     """Return the roofline drawn in characters, both axes logarithmic, and a legend of its marks.
 
     Args:
-        ceilings: Of the device.
+        ceilings: Peaks of the device in FLOP/s and bytes/s.
         width: Characters per line that there is room for; `None` where nobody knows.
-        lines: Of the plot itself.
+        lines: How many the plot itself has.
     """
     marks = [(one.mark, one.name, one.cost.flops_per_byte or 1.0) for one in landmarks(ceilings)]
     marks.append((_RIDGE, "ridge", ceilings.ridge_flops_per_byte))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dscost.pages.findings import Rule
 
 _LEAVE_OR_RAISE = (
-    "Make the model cheaper (dscost model shows which layers weigh most), "
+    "Make the model cheaper (dscost model shows which layers are the largest), "
     "or raise the limit in the budget on purpose."
 )
 _ACCEPT = (

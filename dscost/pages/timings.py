@@ -207,7 +207,7 @@ def _bounded(latency: Latency, flops_per_byte: float | None, backend: str) -> di
 
 
 def sums_sheet(timing: Timing) -> Sheet:
-    """Return the sums of the layers that trade beside the model end to end, and the rest."""
+    """Return the sums of the swappable layers beside the model end to end, and the rest."""
     columns = [
         Column("version", "version", 0, "left"),
         Column("whole", "end to end", 0),

@@ -28,7 +28,7 @@ GROWTH = ("max_increase", "max_decrease")
 """Bounds that are relative to the baseline."""
 
 MARKS = {"fail": "could not judge", "error": "over budget", "warn": "warning", "note": "note"}
-"""What a table calls the levels; an error that is no broken limit is called that."""
+"""What a table calls the levels; an error other than a broken limit is called “error”."""
 
 
 class VerdictsSaid(Said):

@@ -158,9 +158,11 @@ def _measured(speedup: Speedup) -> str:
 def model_sentences(report: Report) -> list[str]:
     """Return in words what making a whole model depthwise-separable, or standard, comes to."""
     totals = report.totals
-    traded = [layer for layer in report.layers if layer.variants]
-    pairs = sum(_pairs_in(layer) for layer in traded)
-    swappable = sum(_swappable_in(layer) for layer in traded if layer.name not in report.skipped)
+    with_variants = [layer for layer in report.layers if layer.variants]
+    pairs = sum(_pairs_in(layer) for layer in with_variants)
+    swappable = sum(
+        _swappable_in(layer) for layer in with_variants if layer.name not in report.skipped
+    )
     sentences = []
     if pairs and totals.as_is.macs:
         sentences.append(
@@ -198,8 +200,8 @@ def _measured_sentences(report: Report) -> Iterator[str]:
         )
     if report.skipped:
         yield (
-            f"Left standard, since the swap makes them slower: {', '.join(report.skipped)}; "
-            "the depthwise-separable figures are without them."
+            "Kept as they are, since they measured slower when swapped: "
+            f"{', '.join(report.skipped)}; the depthwise-separable figures have them so."
         )
     losing = [
         layer

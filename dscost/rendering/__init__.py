@@ -38,7 +38,7 @@ class Renderer(NamedTuple):
     Args:
         write: Returns the text.
         meaning: What it is, in a line.
-        endings: Of the files that are written in it where no format is named, such as `.md`.
+        endings: Endings of files that are written in it where no format is named, such as `.md`.
         says: What it writes of a result: its pages, which honour every option of a view; its rows,
             which have columns; its data, always all there is; or its findings, which only
             results have that judge something.

@@ -21,6 +21,6 @@ def judged_of(said: Said) -> list[Judged]:
     return [one for one in all_of(said) if isinstance(one, Judged)]
 
 
-def shown(text: str) -> str:
+def printable_text(text: str) -> str:
     """Return the text as every format shows it; line ends are left to the escapes of the format."""
     return "\r".join(map(printable, text.split("\r")))

@@ -1,3 +1,5 @@
+# Over 400 lines: all records of a report, in the order in which its JSON nests.
+
 """What comes out: plain frozen data, no formatting. `to_dict` gives the JSON of the report.
 
 Unknown is `None`, never 0. Counts are exact ints, times seconds, sizes bytes.
@@ -44,8 +46,8 @@ class Latency(NamedTuple):
     Fewer than six blocks have no 95 % interval.
 
     Args:
-        median_s: Of the blocks.
-        ci95_s: Of the median.
+        median_s: Median over the blocks.
+        ci95_s: 95 % interval of the median.
         iqr_s: Between the quartiles.
         p95_s: Quantile.
         p99_s: Quantile.
@@ -239,10 +241,10 @@ class Operator(NamedTuple):
     """All calls of one operation in a layer, of a convolution with one geometry.
 
     Args:
-        op: As of a layer.
+        op: What it computes: `convolution`, `linear`, …
         conv: The convolution, if it is one.
         calls: How often it runs in one pass of the model.
-        cost: Of all of them.
+        cost: What all of them cost together.
     """
 
     op: str
@@ -263,13 +265,13 @@ class Layer(NamedTuple):
         input_shape: Of its first input, batch first.
         output_shape: Of its first output, batch first.
         cost: As it is.
-        variants: Cost by variant, where both sides of the trade are known: `standard` and
+        variants: Cost by variant, where both sides of a swap are known: `standard` and
             `depthwise_separable`. On a depthwise layer that begins a pair they stand for the pair.
             Of a single layer, `standard` and those that were asked for.
         stages: What each variant in `variants` consists of.
         pair: The depthwise layer of the separable pair that this layer belongs to.
         ends_pair: Whether it is the pointwise layer of that pair.
-        formula_ratio: `T · (G/N + 1/(Kh·Kw))` of the trade.
+        formula_ratio: `T · (G/N + 1/(Kh·Kw))`, the share of weights and MACs that is left.
         latency: Measurements by setting, such as `cpu`.
         verdict: `faster`, `slower`, `same` or `unclear`, of the depthwise-separable variant.
         note: Why there is no variant, where the user asked for one.
@@ -411,11 +413,11 @@ class Environment(NamedTuple):
 
     Args:
         device: Name of the processor; several are separated by commas.
-        threads: Of torch.
-        dtype: Of weights and activations; several are separated by commas.
-        memory_format: Of the tensors; several are separated by commas.
+        threads: How many torch computes with.
+        dtype: Data type of weights and activations; several are separated by commas.
+        memory_format: Layout of the tensors; several are separated by commas.
         allocator: `tuned` where freed memory is kept, or `system`.
-        torch_version: Of torch.
+        torch_version: Version of torch.
         load_before: Load average of the last minute when measuring began.
         load_after: When it ended.
         noise_floor: How far a thing timed against itself was from 1, 0.01 for 1 %.
@@ -465,18 +467,18 @@ class Report(Result):
         source: Where it was found: `layer`, `builtin`, `yaml`, `torchvision`, `timm`, `hf`,
             `python`, `file`, `export`, or `module` where it was given as one.
         inputs: What the figures hold for.
-        totals: Of the whole.
-        layers: In the order in which they run.
+        totals: What the whole costs, version by version.
+        layers: The layers in the order in which they run.
         coverage: How much of it is counted.
         settings: Values of the architecture's settings, or the depth multiplier of a layer and,
             under `variants`, the further ones that were asked for, each with the value of its
             parameter.
         assumed: Names of the values that nobody gave.
-        latency: Of the whole, by setting such as `cpu`.
+        latency: Times of the whole, by setting such as `cpu`.
         peak_activation_bytes: Largest sum of live activations, inputs included.
         skipped: Layers left standard since the swap makes them slower, where the user asked for
             that.
-        predictions: Of the whole, see `Layer`.
+        predictions: Bounds of the whole by device and version, as in `Layer`.
         warnings: What the reader must know about the figures.
         environment: Where the times were taken.
         shared_weights: What layers share; `None` where that is not known.

@@ -170,7 +170,7 @@ def _require_whole(report: Report, *place: str | int) -> None:
         )
     for at, layer in enumerate(report.layers):
         if is_layer or layer.variants:
-            _require_trade(layer, needed, (*BOTH_WAYS, *further), *place, "layers", at)
+            _require_variants(layer, needed, (*BOTH_WAYS, *further), *place, "layers", at)
 
 
 def _require_of_layer(layer: Layer, *place: str | int) -> None:
@@ -205,9 +205,10 @@ def _require_sums(report: Report, *place: str | int) -> None:
             )
 
 
-def _require_trade(
+def _require_variants(
     layer: Layer, needed: Sequence[str], known: Sequence[str], *place: str | int
 ) -> None:
+    """Refuse a layer whose variants, stages and formulas do not belong together."""
     for name in needed:
         if name not in layer.variants:
             raise Misfit(f"missing key '{name}'", *place, "variants")
@@ -216,6 +217,7 @@ def _require_trade(
             raise Misfit(f"expected {' or '.join(known)}, found '{name}'", *place, "variants")
         if not layer.stages.get(name):
             raise Misfit(f"missing key '{name}', which is in 'variants'", *place, "stages")
+        # a bandwidth and a ratio of bytes would have nothing to stand on
         if layer.variants[name].traffic_bytes == 0:
             raise Misfit(
                 "expected the bytes of inputs, outputs and weights, found 0",

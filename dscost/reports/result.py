@@ -34,8 +34,9 @@ class Result:
     _field_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __init_subclass__(cls) -> None:
-        cls._fields = tuple(cls.__annotations__)
-        cls._field_defaults = {name: vars(cls)[name] for name in cls._fields if name in vars(cls)}
+        own = {name: vars(cls)[name] for name in cls.__annotations__ if name in vars(cls)}
+        cls._fields = tuple(dict.fromkeys([*cls._fields, *cls.__annotations__]))
+        cls._field_defaults = {**cls._field_defaults, **own}
 
     def __init__(self, *values: Any, **named: Any) -> None:
         given = dict(zip(self._fields, values, strict=False))
@@ -62,7 +63,7 @@ class Result:
         return type(self)(**{**vars(self), **changes})
 
     def in_a_line(self) -> str:
-        """Return the least that tells one from another."""
+        """Return the least that tells one from another: what `repr` shows."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:

@@ -75,6 +75,7 @@ def probed(module: _ConvNd, conv: ConvSpec) -> Kernel | str:
         return f"in training {in_training}"
     first = calls[0]
     differ = any(not torch.equal(call.weight, first.weight) for call in calls)
+    # weights that are not a number are never equal, even to themselves
     if differ and first.weight.isfinite().all():
         return "its weights differ from call to call"
     padded = _with_padding(module, first, inputs, calls)

@@ -106,7 +106,7 @@ def carry_hooks(new: Mapping[Any, nn.Module], copied_by: Callable[[Any], Any]) -
     """Give modules in place of others the hooks of their forward, but not those of weights.
 
     Args:
-        new: By the old ones.
+        new: What replaces them, by the old ones.
         copied_by: Returns a copy of hooks that knows the new modules.
     """
     for old, replacement in new.items():

@@ -63,8 +63,8 @@ def rewritten(
 
     Args:
         module: With values or on meta. Of torch.compile's wrapper, what it wraps is rewritten.
-        events: Of `dscost.tracing.trace(module, …)`.
-        swaps: Of `find_swaps(events)`.
+        events: What `dscost.tracing.trace(module, …)` recorded.
+        swaps: What `find_swaps(events)` found.
         variant: `standard` or `depthwise_separable`.
 
     Raises:

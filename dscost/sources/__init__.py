@@ -44,14 +44,14 @@ __all__ = [
 TARGETS: Mapping[str, str] = {
     "resnet18": "a built-in model (dscost list models); else one of torchvision, else of timm",
     "torchvision:NAME": "a model of torchvision with random weights, nothing downloaded",
-    "timm:NAME": "likewise of timm",
+    "timm:NAME": "a model of timm with random weights, nothing downloaded",
     "hf:TYPE": "a model type of transformers, such as hf:bert, by its default configuration "
     "(--kwargs changes it); "
     "or hf:FOLDER with a config.json; the hub is not asked",
     "package.module:NAME": "a class, function or instance, sought in the working directory "
     "and among what is installed",
-    "path/file.py:NAME": "likewise in a file; a file that imports relatively is taken as part of "
-    "its package",
+    "path/file.py:NAME": "a class, function or instance in a file; one that imports relatively is "
+    "taken as part of its package",
     "net.yaml": "an architecture; nets.yaml:NAME one of several",
     "program.pt2": "a program of torch.export",
     "report.json": "what dscost layer or dscost model saved; reports.json:NAME one of several",
@@ -134,9 +134,9 @@ class ModuleSource(NamedTuple):
 def _dtype_of_weights(name: str) -> "torch.dtype":
     import torch
 
-    found = getattr(torch, name, None)
+    found = getattr(torch, name, None) if isinstance(name, str) else None
     if not isinstance(found, torch.dtype):
-        raise UnknownNameError("dtype", name, DTYPE_BYTES)
+        raise UnknownNameError("dtype", str(name), DTYPE_BYTES)
     if not (found.is_floating_point or found.is_complex):
         raise InputError(
             f"the weights of a module cannot be {name}: only architectures are counted in that"
@@ -174,8 +174,7 @@ def find_source(
             the object that it names.
         folder: Where files and modules are sought before the working directory, for this target
             only.
-        has_input: Whether an input is given; if not, a model that cannot state one is not made at
-            all.
+        has_input: Whether an input is given; if not, a model that cannot state one is not made.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
 
@@ -193,17 +192,8 @@ def find_source(
         return _architecture("yaml", read_architecture(Path(text)), kwargs)
     if path.endswith(YAML_ENDINGS):
         return _architecture("yaml", read_architecture(Path(path), name), kwargs)
-    if text.endswith(PICKLES):
-        raise InputError(
-            f"{text}: refused, since reading a pickled model runs whatever code it holds; "
-            "give the code that makes the model instead, as path/file.py:factory, "
-            "or a program.pt2 of torch.export"
-        )
-    if text.endswith(".onnx"):
-        raise InputError(
-            f"{text}: an ONNX file is not a target yet; "
-            "expected a name, net.yaml, file.py:factory or program.pt2"
-        )
+    # files that are never read are told before anything below runs the user's code
+    _refuse_unread(text)
     if text.endswith(".pt2"):
         return SOURCES["export"](text, kwargs, trust=trust)
     if path.endswith(".py"):
@@ -219,6 +209,25 @@ def find_source(
             f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory"
         )
     return _bare(text, kwargs)
+
+
+def _refuse_unread(text: str) -> None:
+    """Refuse files that hold a model and are not read.
+
+    Raises:
+        InputError: It is one, of pickled objects or of ONNX.
+    """
+    if text.endswith(PICKLES):
+        raise InputError(
+            f"{text}: refused, since reading a pickled model runs whatever code it holds; "
+            "give the code that makes the model instead, as path/file.py:factory, "
+            "or a program.pt2 of torch.export"
+        )
+    if text.endswith(".onnx"):
+        raise InputError(
+            f"{text}: an ONNX file is not a target yet; "
+            "expected a name, net.yaml, file.py:factory or program.pt2"
+        )
 
 
 def _beside(target: str, folder: Path | None) -> str:

@@ -1,3 +1,5 @@
+# Over 400 lines: one format, whose pieces are safe to read only together.
+
 """What a `program.pt2` holds, looked into before any of it reaches torch.
 
 `torch.export.load` runs what an archive asks for. It unpickles weights, constants and sample inputs
@@ -30,7 +32,8 @@ from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
 
 from dscost.errors import InputError, some_of
 from dscost.files import what_is
-from dscost.sources.whitelist import CodeError, a_path, checked
+from dscost.sources.program_texts import CodeError, a_path
+from dscost.sources.whitelist import checked
 
 MODEL = "model"
 """What torch.export.save calls the program."""
@@ -49,7 +52,7 @@ class Taken(NamedTuple):
     """An input of a program.
 
     Args:
-        name: Of its placeholder.
+        name: What its placeholder is called.
         sizes: Of a tensor, each an integer or an expression; `None` where it is no tensor.
     """
 
@@ -95,7 +98,7 @@ def read_archive(path: Path) -> Archive:
     except BadZipFile as error:
         kind = what_is(path)
         why = (
-            f"an archive that is cut off, or was altered ({_said(error)})"
+            f"an archive that is cut off, or was altered ({_fault_of(error)})"
             if kind == "a zip archive"
             else kind
         )
@@ -107,7 +110,7 @@ def read_archive(path: Path) -> Archive:
             f"{path}: not a program of torch.export: it is nested too deeply"
         ) from error
     except _DAMAGED as error:
-        raise InputError(f"{path}: not a program of torch.export: {_said(error)}") from error
+        raise InputError(f"{path}: not a program of torch.export: {_fault_of(error)}") from error
 
 
 _DAMAGED = (
@@ -127,7 +130,7 @@ _DAMAGED = (
 """What zipfile, json and torch raise at bytes that are something else."""
 
 
-def _said(error: BaseException) -> str:
+def _fault_of(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
@@ -250,7 +253,7 @@ def _restricted(entries: _Entries, name: str) -> Any:
         if named or "weights_only" in str(error) or "Unsupported" in str(error):
             what = f"{named[1]} in " if named else ""
             raise CodeError(f"unpickling {what}{name} would run the code that it holds") from error
-        raise InputError(f"{name} cannot be read: {_said(error)}") from error
+        raise InputError(f"{name} cannot be read: {_fault_of(error)}") from error
 
 
 _UNREADABLE = (*_DAMAGED, Exception)
@@ -304,7 +307,7 @@ def _tensor(content: bytearray, meta: schema.TensorMeta, name: str) -> Tensor:
         return flat.as_strided(sizes, strides, meta.storage_offset.as_int)
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"'{name}' does not fit the {len(content):,} bytes of its file: {_said(error)}"
+            f"'{name}' does not fit the {len(content):,} bytes of its file: {_fault_of(error)}"
         ) from error
 
 

@@ -1,3 +1,5 @@
+# Over 400 lines: one walk over an exported graph, whose steps share its state.
+
 """A program of `torch.export` as modules of the names and classes that the model had before."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -32,7 +34,7 @@ def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: R
     Args:
         program: What torch has read.
         takes: Its inputs, where they are to be checked.
-        ranges: Of the symbols in their sizes.
+        ranges: What values the symbols in their sizes may have.
     """
     signature = program.module_call_graph[0].signature
     assert signature is not None
@@ -255,7 +257,7 @@ class _Call(NamedTuple):
         flat, spec = pytree.tree_flatten((args, kwargs))
         if spec != self.in_spec:
             raise ValueError(
-                f"the program takes {self._told()}, "
+                f"the program takes {self._inputs_in_words()}, "
                 f"found {len(flat)} {'input' if len(flat) == 1 else 'inputs'}"
             )
         _check_sizes(self.takes or (), flat, self.ranges)
@@ -274,7 +276,7 @@ class _Call(NamedTuple):
             return tuple(given[name] for name in names), {name: given[name] for name in order}
         return args, {name: kwargs[name] for name in sorted(kwargs, key=_place_in(order))}
 
-    def _told(self) -> str:
+    def _inputs_in_words(self) -> str:
         if self.takes is None:
             return f"{self.in_spec.num_leaves} inputs"
         return " and ".join(map(_described, self.takes)) or "no input"

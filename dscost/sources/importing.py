@@ -241,7 +241,7 @@ def world_of_package(path: Path, levels: int) -> tuple[World, str]:
     """Return the world of a file that is part of a package, and its dotted name in it.
 
     Args:
-        path: Of the file, whole.
+        path: Absolute path of the file.
         levels: How many folders above it are packages at least, whether they have an `__init__.py`
             or not.
     """

@@ -17,8 +17,8 @@ from dscost.errors import UnavailableError, first_line
 from dscost.foreign.parts import each_part
 
 NOTE = (
-    "torchvision does not match this torch, so its compiled operators are stood in for; "
-    "no count changes but a detector's, whose every proposal passes."
+    "This torchvision was built for another torch: dscost replaces its compiled operators. "
+    "Counts are right, except that a detector keeps every proposal."
 )
 
 _library: list[Any] = []
@@ -26,7 +26,7 @@ _library: list[Any] = []
 
 
 def is_stood_in() -> bool:
-    """Whether operators of torchvision are stood in for."""
+    """Whether operators of torchvision are replaced."""
     return bool(_library)
 
 

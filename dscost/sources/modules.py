@@ -33,7 +33,7 @@ def from_python(
 
     Args:
         target: The dotted name of a module, and that of something in it.
-        kwargs: For the factory.
+        kwargs: Keyword arguments for the factory.
         folder: Where the module is sought before anywhere else; then in the working directory.
         has_input: Whether an input is given; if not, and there can be none, nothing is made.
 
@@ -76,8 +76,8 @@ def from_file(target: str, kwargs: Mapping[str, Any], *, has_input: bool = True)
 
     Args:
         target: The path of a file, and the name of something in it.
-        kwargs: For the factory.
-        has_input: As of `from_python`.
+        kwargs: Keyword arguments for the factory.
+        has_input: Whether an input is given; if not, and there can be none, nothing is made.
 
     Raises:
         InputError: There is no such file or factory, or it makes no `nn.Module`, or states no
@@ -144,8 +144,8 @@ def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) 
     path = Path(target)
     if not path.is_file():
         raise InputError(f"cannot read {target}: {_why_unreadable(path)}")
+    from dscost.sources.program_texts import CodeError
     from dscost.sources.programs import read_program, read_trusted
-    from dscost.sources.whitelist import CodeError
 
     try:
         module, example = read_program(path)
@@ -206,7 +206,7 @@ def _from_factory(found: _Found, kwargs: Mapping[str, Any], *, has_input: bool) 
     ask = beside(found.module, found.place, found.world)
     if isinstance(factory, nn.Module):
         if kwargs:
-            raise InputError(f"{target} is a model already, so --kwargs have nobody to go to")
+            raise InputError(f"{target} is a module, not a factory: --kwargs cannot be used")
         return ModuleSource(found.kind, factory, ask=ask, importing=found.world.entered)
     if not callable(factory):
         raise InputError(f"{target} is no class, function or nn.Module but this: {factory!r:.60}")
@@ -235,7 +235,7 @@ def _looked_up(found: _Found) -> Any:
         except AttributeError as error:
             if isinstance(error.__cause__, ImportError):  # it is there, but not what it needs
                 raise InputError(
-                    f"{target}: importing {name} failed: {_root_told(error)}"
+                    f"{target}: importing {name} failed: {_with_root_cause(error)}"
                 ) from error
             public = [key for key in dir(found.module) if not key.startswith("_")]
             raise InputError(
@@ -243,19 +243,20 @@ def _looked_up(found: _Found) -> Any:
             ) from error
         except ModuleNotFoundError as error:
             raise UnavailableError(
-                f"{target}: importing {name} failed: {_root_told(error)}"
+                f"{target}: importing {name} failed: {_with_root_cause(error)}"
             ) from error
         except (Exception, SystemExit) as error:
-            raise InputError(f"{target}: importing {name} failed: {_root_told(error)}") from error
+            raise InputError(
+                f"{target}: importing {name} failed: {_with_root_cause(error)}"
+            ) from error
     return value
 
 
-def _root_told(error: BaseException) -> str:
+def _with_root_cause(error: BaseException) -> str:
     """Return what an error says, and what the one says that it began with."""
     root, seen = error, {id(error)}
-    while (
-        root.__cause__ is not None and id(root.__cause__) not in seen
-    ):  # an error may be raised from itself
+    while root.__cause__ is not None and id(root.__cause__) not in seen:
+        # an error may be raised from itself
         root = root.__cause__
         seen.add(id(root))
     return first_line(error) if root is error else f"{first_line(error)} (since {first_line(root)})"
@@ -307,9 +308,8 @@ class Maker:
         except BaseException as error:
             if must_pass(error):
                 raise
-            if not may_want_values(
-                error
-            ):  # a second call would end the same, and do twice what it does besides
+            # a second call would end the same, and do twice what it does besides
+            if not may_want_values(error):
                 raise self._failed(error) from error
         return self.real()
 

@@ -118,15 +118,15 @@ class _Reasons(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else record.exc_info
         if isinstance(error, BaseException):
-            self.reasons.append(_told(error))
+            self.reasons.append(_failure_of_torch(error))
 
 
 def reason_of(error: BaseException, logged: Sequence[str] = ()) -> str:
     """Return why torch could not read something: what it says, or logged where it points there."""
-    return logged[-1] if logged and "warnings above" in str(error) else _told(error)
+    return logged[-1] if logged and "warnings above" in str(error) else _failure_of_torch(error)
 
 
-def _told(error: BaseException) -> str:
+def _failure_of_torch(error: BaseException) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

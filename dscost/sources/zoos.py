@@ -11,7 +11,7 @@ from typing import Any
 from dscost.errors import InputError, UnavailableError, UnknownNameError, first_line
 from dscost.sources import ModuleSource
 from dscost.sources.importing import World
-from dscost.sources.mending import NOTE, import_torchvision, is_stood_in, notes_on
+from dscost.sources.mending import import_torchvision, notes_on
 from dscost.sources.modules import Maker
 from dscost.sources.objects import check_names
 
@@ -35,9 +35,9 @@ def from_torchvision(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
     if "weights_backbone" in _parameters_of(builder):
         options.setdefault("weights_backbone", None)
     maker = Maker(f"torchvision:{name}", builder, options)
-    shape = _torchvision_input(models, name)
+    module, shape = maker.on_meta(), _torchvision_input(models, name)
     return ModuleSource(
-        "torchvision", maker.on_meta(), shape, _notes(), maker.real, importing=maker.entered
+        "torchvision", module, shape, notes_on(module), maker.real, importing=maker.entered
     )
 
 
@@ -62,7 +62,9 @@ def from_timm(name: str, kwargs: Mapping[str, Any]) -> ModuleSource:
     size = config.get("input_size") or (3, DEFAULT_SIZE, DEFAULT_SIZE)
     if config.get("fixed_input_size") is None and hasattr(module, "patch_embed"):
         size = (*size[:1], *(getattr(module.patch_embed, "img_size", None) or size[1:]))
-    return ModuleSource("timm", module, (1, *size), _notes(), maker.real, importing=maker.entered)
+    return ModuleSource(
+        "timm", module, (1, *size), notes_on(module), maker.real, importing=maker.entered
+    )
 
 
 def from_transformers(
@@ -159,10 +161,6 @@ def _imported(name: str, package: str = "'dscost[zoo]'") -> ModuleType:
         raise UnavailableError(f"{name} cannot be imported: {first_line(error)}") from error
     except (ImportError, RuntimeError) as error:
         raise UnavailableError(f"{name} cannot be imported: {first_line(error)}") from error
-
-
-def _notes() -> tuple[str, ...]:
-    return (NOTE,) if is_stood_in() else ()
 
 
 def _parameters_of(function: Callable[..., Any]) -> Mapping[str, Any]:

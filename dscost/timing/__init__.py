@@ -37,7 +37,7 @@ class Setting(NamedTuple):
 
     Args:
         device: One of `DEVICES`.
-        dtype: Of weights and activations.
+        dtype: Data type of weights and activations.
         memory_format: One of `MEMORY_FORMATS`.
         batch: Inputs at once, where it is not that of the report.
         mode: One of `MODES`.
@@ -89,16 +89,18 @@ class TimingOptions(_Options):
     """How to measure. Several values of one kind give every combination.
 
     Args:
-        devices: Of `DEVICES`.
-        memory_formats: Of `MEMORY_FORMATS`; by default both for a layer, contiguous for a model.
-        dtypes: Of weights and activations; by default that of the report.
+        devices: Where to measure, of `DEVICES`.
+        memory_formats: Layouts, of `MEMORY_FORMATS`; by default both for a layer, contiguous for a
+            model.
+        dtypes: Data types of weights and activations; by default that of the report.
         batches: Inputs at once; by default that of the report.
-        modes: Of `MODES`; by default eager, on CUDA with a cold cache and as a graph as well.
-        threads: Of torch; by default one less than the physical cores.
+        modes: How torch runs it, of `MODES`; by default eager, on CUDA with a cold cache and as a
+            graph as well.
+        threads: How many torch computes with; by default one less than the physical cores.
         allocator: `tuned` keeps freed memory, `system` leaves the allocator as it is.
         budget_s: Seconds that measuring may take; by default what suits a layer or a model.
         precision: Half-width of the interval of a speedup at which measuring stops, 0.02 for 2 %.
-        seed: Of weights, inputs and the order of blocks.
+        seed: Seed of weights, inputs and the order of blocks.
         skip_losing: Whether the depthwise-separable model leaves layers standard that the swap
             makes slower.
 
@@ -151,8 +153,8 @@ class TimingOptions(_Options):
         """Return every setting to measure under, the simplest first.
 
         Args:
-            dtype: Of the report.
-            batch: Of the report.
+            dtype: Data type that the report was counted in.
+            batch: Inputs at once in the report.
             memory_formats: Where none is asked for.
 
         Raises:

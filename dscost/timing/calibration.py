@@ -79,7 +79,7 @@ def measured(
         live: The device.
         memory_formats: For which rates are measured.
         curve: Whether the bandwidth is measured by size of the working set.
-        today: By default what the system says.
+        today: The date, by default what the system says.
         progress: Called with the share that is done and what is being done.
 
     Raises:
@@ -178,7 +178,7 @@ def in_turns(
 
     Args:
         live: The device.
-        calls: By whatever they are known by.
+        calls: What to time, by whatever it is known by.
         say: Called with the share that is done.
         now_and_then: Those that only every `PEAK_EVERY`th turn has.
         before: What runs before each of the others: in a network, something else has just had the

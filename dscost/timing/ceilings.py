@@ -33,8 +33,8 @@ class Wanted(NamedTuple):
 
     Args:
         device: `cpu` or `cuda`.
-        dtype: Of weights and activations.
-        threads: Of torch, as they are set.
+        dtype: Data type of weights and activations.
+        threads: How many torch is set to compute with.
         memory_formats: For which rates are needed.
         curve: Whether the bandwidth is needed by size of the working set.
     """
@@ -63,7 +63,7 @@ class Found(NamedTuple):
     """Ceilings and where they come from.
 
     Args:
-        ceilings: Of the device.
+        ceilings: Peaks of the device in FLOP/s and bytes/s.
         from_cache: Whether they were measured before.
         path: Where they are kept; `None` where they could not be.
         problem: Why they could not be kept.
@@ -90,8 +90,8 @@ def this_device(
 
     Args:
         device: `cpu` or `cuda`.
-        dtype: Of weights and activations.
-        threads: Of torch; by default one less than the physical cores.
+        dtype: Data type of weights and activations.
+        threads: How many torch computes with; by default one less than the physical cores.
         refresh: Whether to measure whatever is kept.
         progress: Called with the share that is done and what is being done.
 
@@ -128,7 +128,7 @@ def find_ceilings(
         progress: Called with the share that is done and what is being done.
         clock: Returns seconds.
         folder: Where ceilings are kept; by default below the user's cache folder.
-        today: By default what the system says.
+        today: The date, by default what the system says.
 
     Raises:
         UnavailableError: There is no such device, or torch cannot compute in that dtype on it.

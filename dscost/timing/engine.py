@@ -86,7 +86,7 @@ class Case:
     """Two callables to compare, under a name that progress is reported by.
 
     Args:
-        name: Of the case.
+        name: What the case is called.
         first: One side.
         second: The other.
         timer: How they are timed; by default as `compare` is told.

@@ -32,8 +32,8 @@ class Conv(NamedTuple):
     """A convolution that keeps the size of its square input.
 
     Args:
-        channels: In and out.
-        kernel: Its side.
+        channels: How many, in and out.
+        kernel: Side of the kernel.
         size: Side of the input.
         depthwise: Whether it has a group per channel.
     """
@@ -59,15 +59,15 @@ class LiveDevice(NamedTuple):
         device: `cpu` or `cuda`.
         place: Where its tensors live: the device itself, but for tests.
         name: As people call it.
-        dtype: Of weights and activations.
-        threads: Of torch; `None` on CUDA.
+        dtype: Data type of weights and activations.
+        threads: How many torch computes with; `None` on CUDA.
         timer: Times blocks of calls on it.
         clock: Returns seconds, to keep within the time.
-        cache_bytes: Of its last-level cache.
+        cache_bytes: Size of its last-level cache.
         free_bytes: Memory that can still be had; `None` where that is unknown.
         batch: Inputs of a convolution.
-        side: Of the matrices of the large product.
-        versions: Of what it is measured with.
+        side: Side of the matrices of the large product.
+        versions: Versions of what it is measured with.
     """
 
     device: str

@@ -58,11 +58,11 @@ def trace(
     training: bool = False,
     make_real: Callable[[], nn.Module] | None = None,
 ) -> Trace:
-    """Run a model once on meta tensors and return what it did; where meta tensors cannot go, run it on the CPU.
+    """Run a model once, on meta tensors or, where those cannot go, the CPU; return what it did.
 
     Args:
         model: Left as it is; what runs is a stand-in, or a copy.
-        arguments: Of its forward; tensors on any device.
+        arguments: What its forward is called with; tensors on any device.
         training: Whether to run it in training mode.
         make_real: Makes the model anew with values, should it have to run for real; by default a
             copy does.

@@ -21,15 +21,18 @@ _DEVICES = {
 }
 
 _LOWER_NAMES = (
-    "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution _convolution "
-    "linear matmul mm bmm mv addmm addmv addr addbmm baddbmm chain_matmul linalg_multi_dot linalg_vecdot prelu "
-    "scaled_dot_product_attention mkldnn_rnn_layer lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell "
-    "rnn_relu_cell einsum"
+    "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution "
+    "_convolution linear matmul mm bmm mv addmm addmv addr addbmm baddbmm chain_matmul "
+    "linalg_multi_dot linalg_vecdot prelu scaled_dot_product_attention mkldnn_rnn_layer lstm gru "
+    "rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell einsum"
 )
 _LOWER = frozenset(f"aten::{name}" for name in _LOWER_NAMES.split())
 """Operators that run in the dtype of autocast."""
 
-_WIDEST_NAMES = "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put tensordot scatter_add vdot"
+_WIDEST_NAMES = (
+    "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put "
+    "tensordot scatter_add vdot"
+)
 _WIDEST = frozenset(f"aten::{name}" for name in _WIDEST_NAMES.split())
 """Operators that run in the widest dtype among their arguments."""
 
@@ -38,7 +41,8 @@ def autocast_arguments(
     func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
     """Return the arguments of an operator as autocast hands them on."""
-    with torch._C._RestorePythonTLSSnapshot():  # type: ignore[attr-defined]  # torch hides it while it dispatches
+    hidden: Any = torch._C  # torch hides its autocast while it dispatches
+    with hidden._RestorePythonTLSSnapshot():
         device = next((device for device in _DEVICES if torch.is_autocast_enabled(device)), None)
     name = func._schema.name
     if device is None or not (
@@ -84,7 +88,7 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 @contextmanager
 def watched_autocast(seen: Callable[[], None], *, on_meta: bool) -> Iterator[None]:
-    """Be told when autocast is entered. On meta let a model ask for that of meta tensors, or of a GPU that is not here.
+    """Be told when autocast is entered; on meta, that of meta or of a GPU that is not here.
 
     torch refuses the first and switches the second off. Nobody else notices: what else is asked for
     is as ever, and torch's own methods are put back afterwards.

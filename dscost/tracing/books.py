@@ -84,7 +84,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.flow = GradientFlow(switch, self.events, self.producer_of)
 
     def let_go(self) -> None:
-        """Forget the flow, which asks these books: each would keep the other, and the model, alive."""
+        """Forget the flow, which asks these books: each keeps the other, and the model, alive."""
         self.flow = None
 
     # -- one operator
@@ -168,7 +168,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 storage = operand.untyped_storage()
                 address, size, available = storage._cdata, operand.nbytes, storage.nbytes()
                 known = self._held_at(address, operand)
-            if size > available:
+            if size > available:  # an expanded tensor shows the same bytes several times
                 size = available
             before = seen.get(address)
             if before is None:
@@ -178,7 +178,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 seen[address] = (before[0], before[1] + size)
             read_bytes += size
             source = producer.get(address)
-            if source is None and known is not None:
+            if source is None and known is not None:  # nobody wrote it, the model holds it
                 factors.append(known.name)
                 self.read.add(known.name)
                 if known.is_parameter and before is None:

@@ -16,12 +16,12 @@ _turn = RLock()
 
 
 def one_at_a_time() -> AbstractContextManager[object]:
-    """Return what is entered to trace: dispatch modes keep process-wide flags, so two threads take turns."""
+    """Return what is entered to trace: dispatch modes keep process-wide flags; threads wait."""
     return _turn
 
 
 def _free_the_turn() -> None:
-    """Let a process trace that was forked while another thread of its parent did: nobody here will end that turn."""
+    """Let a process trace that was forked while its parent did: nobody here ends that turn."""
     global _turn
     _turn = RLock()
 

@@ -1,4 +1,4 @@
-"""What becomes of a feature map in each of torch's operators, and which of them are pointwise convolutions.
+"""What becomes of a feature map in torch's operators; which are pointwise convolutions.
 
 What keeps every position and every channel where it is may lie between the stages of a separable
 pair, in whatever way it is written; so may what is the same at all positions, as the gate of a
@@ -45,7 +45,8 @@ def _names(text: str) -> frozenset[str]:
 
 _SOFTMAX = _names("softmax _softmax log_softmax _log_softmax")
 _ALONG_AXES = _SOFTMAX | _names(
-    "mean sum nansum amax amin max min prod std var var_mean std_mean norm linalg_vector_norm logsumexp median"
+    "mean sum nansum amax amin max min prod std var var_mean std_mean norm linalg_vector_norm "
+    "logsumexp median"
 )
 ALONG_AXES = frozenset(f"aten::{name}" for name in _ALONG_AXES)
 """Operators that work along the axes which they are given as `dim`."""
@@ -58,8 +59,9 @@ _POOLING = frozenset(
 )
 
 _ELEMENTWISE = _names(
-    "where masked_fill copy to _to_copy type_as contiguous clone dropout native_dropout feature_dropout alpha_dropout "
-    "feature_alpha_dropout prelu gelu log_sigmoid log_sigmoid_forward hardswish mish"
+    "where masked_fill copy to _to_copy type_as contiguous clone dropout native_dropout "
+    "feature_dropout alpha_dropout feature_alpha_dropout prelu gelu log_sigmoid "
+    "log_sigmoid_forward hardswish mish"
 )
 """Elementwise functions that are not known as such by torch's tag or by their word in a report."""
 
@@ -109,9 +111,8 @@ def mixing(event: Operator, read: Sequence[Map | None]) -> Mixing | None:
     if event.conv is not None:
         return mixing_of(event.conv, len(given.shape))
     name = _base(event.operator)
-    if (
-        event.op == "convolution"
-    ):  # nothing more is known of other kinds than what they make of what
+    # nothing more is known of other kinds than what they make of what
+    if event.op == "convolution":
         return _transposed(event, given, 1)
     if name == "linear":
         return _product(event, given, -1, bias=len(event.operands) > 2)
@@ -137,7 +138,7 @@ def _product(event: Operator, given: Map, axis: int, *, bias: bool) -> Mixing | 
 
 
 def _transposed(event: Operator, given: Map, axis: int) -> Mixing | None:
-    """Return how a transposed convolution mixes its channels where each value meets one weight per output."""
+    """Return how a transposed convolution mixes channels whose values meet one weight an output."""
     made, read = event.output_shape, given.shape
     mixing = _product(event, given, axis, bias=len(event.operands) > 2)
     if mixing is None or made[axis + 1 :] != read[axis + 1 :] or made[axis] != mixing.out_channels:
@@ -183,7 +184,7 @@ def _family(op: str, name: str) -> _Carries:
         )
     if op in _LAYERS:
         return lambda event, maps, _: mixed(maps[0], event.output_shape) if len(maps) == 1 else None
-    return lambda *_: None
+    return lambda *_: None  # anything else may mix positions and channels as it likes
 
 
 def _elementwise(event: Operator, maps: Sequence[Map], _: str) -> Map | None:

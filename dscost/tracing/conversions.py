@@ -1,4 +1,4 @@
-"""Tensors that a model takes out of torch while it runs for real: what becomes of them there is no operator."""
+"""Tensors that a model takes out of torch while it runs for real: no operator sees them."""
 
 from typing import Any
 
@@ -43,5 +43,8 @@ class Conversions(TorchFunctionMode):
     def doubts(self) -> tuple[Doubt, ...]:
         """What to say of work that is done with arrays."""
         place = f" ({self._first})" if self._first else ""
-        text = f"The model takes features out of torch{place}; what it computes of them in NumPy is left out."
+        text = (
+            f"The model takes features out of torch{place}; "
+            "what it computes of them in NumPy is left out."
+        )
         return (Doubt("unseen", text),) if self.are_any else ()

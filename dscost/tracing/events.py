@@ -23,14 +23,14 @@ class Event(NamedTuple):
         operator: `namespace::name` of torch.
         sources: Events whose results it reads, or `NETWORK_INPUT`.
         weights: Names of the parameters that it reads.
-        input_shape: Of its first activation.
-        output_shape: Of its first result.
+        input_shape: Shape of the first activation that it reads.
+        output_shape: Shape of its first result.
         macs: Multiply-accumulates.
-        input_bytes: Of the activations that it reads.
-        output_bytes: Of what it writes.
+        input_bytes: Size of the activations that it reads.
+        output_bytes: Size of what it writes.
         traffic_bytes: Everything it reads and writes.
         conv: The convolution that it is, if it is one.
-        element_bytes: Of its first result.
+        element_bytes: Size of one element of its first result.
         operands: Where each tensor that it multiplies or adds comes from: an event, an input
             (`input:0`), the name of a parameter or buffer, or nothing known. Empty where there are
             no MACs.
@@ -105,7 +105,7 @@ class Event(NamedTuple):
         return feature_map(self.output_shape, len(self.conv.kernel_size), self.strides)
 
     def reads(self, known: Mapping[int, Map]) -> list[Map | None] | None:
-        """Return what it reads of the results that are known, see `dscost.networks.network.Step`."""
+        """Return what it reads of known results, see `dscost.networks.network.Step`."""
         read: list[Map | None] = []
         for source, (shape, strides) in zip(self.sources, self.layouts, strict=True):
             given = known.get(source)

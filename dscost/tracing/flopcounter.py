@@ -47,7 +47,7 @@ def flop_counter_macs(
 
     Args:
         model: Left as it is; what runs is a stand-in, or a copy.
-        arguments: Of its forward.
+        arguments: What its forward is called with.
         make_real: Makes the model anew with values, should it have to run for real; by default a
             copy does.
 
@@ -110,7 +110,7 @@ def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:
 
 
 class _OfThisThread(ModuleTracker):
-    """Knows which modules run in this thread; the hooks by which torch's own knows see those of every thread."""
+    """Knows which modules run in this thread; torch's own hooks see those of every thread."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a model does with gradients while it runs: which tensors need one, where torch and the model switch them off.
+"""What a model does with gradients: which tensors need one, where they are switched off.
 
 Whether a tensor needs a gradient is kept where torch keeps it, in its `requires_grad`: so it is
 told apart from other tensors over the same memory, and the model reads and changes it as usual.
@@ -21,7 +21,7 @@ from dscost.tracing.sparse import address_of
 
 
 class Apart:
-    """What is shared by a tensor that was detached and the views of it, though others have the same memory.
+    """What a detached tensor and its views share, though others have the same memory.
 
     Attributes:
         trained: The event that last wrote on it and passes a gradient on.
@@ -91,9 +91,8 @@ class FunctionCall:
         if self.context is None:
             raise LookupError("a function that is given no context")
         made = self.context._input_metadata
-        with (
-            _disable_current_modes()
-        ):  # on the device of the results, whatever small tensors are on
+        with _disable_current_modes():
+            # on the device of the results, whatever small tensors are on
             gradients = [
                 torch.zeros(tuple(one.shape), dtype=one.dtype, device=one.device) for one in made
             ]
@@ -171,7 +170,7 @@ class GradientSwitch(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def function(self) -> Running | None:
-        """Return the `autograd.Function` whose forward is running, if a gradient flows to what it is given."""
+        """Return the running `autograd.Function`, if a gradient flows to what it is given."""
         if (
             not self.is_on
             or torch.is_inference_mode_enabled()
@@ -198,7 +197,7 @@ class GradientSwitch(TorchFunctionMode):
         return torch.is_grad_enabled() or self.function() is not None
 
     def needs(self, tensor: Tensor) -> bool:
-        """Whether a tensor needs a gradient, also after another view of the same memory was written on."""
+        """Whether a tensor needs a gradient, also after a view of its memory was written on."""
         if tensor.requires_grad or self._records or not (self._written or self._any_apart):
             return tensor.requires_grad
         apart = Apart.of(tensor)
@@ -219,9 +218,8 @@ class GradientSwitch(TorchFunctionMode):
                 operands[0].requires_grad_(False)
             return
         if func is aten.detach.default:
-            if (
-                self.function() is not None
-            ):  # what is in there belongs together, whatever its backward pass does
+            # what is in a function of its own belongs together, whatever its backward pass does
+            if self.function() is not None:
                 return
             self._set_apart(results[0], Apart())
             return
@@ -232,6 +230,7 @@ class GradientSwitch(TorchFunctionMode):
             return
         if self._any_apart and not is_mutable:
             self._keep_apart(operands, results)
+        # where torch records, it has passed on by itself; and constants pass on nothing
         if (self._records and torch.is_grad_enabled()) or func._schema.name in _CONSTANT:
             return
         if not any(map(self.needs, operands)) or not self.is_flowing:
@@ -286,7 +285,7 @@ _CONSTANT = frozenset(
 
 
 def _running_function() -> FrameType | None:
-    """Return where the outermost `autograd.Function` whose forward is running was applied; a checkpoint is none."""
+    """Return where the outermost running `autograd.Function` was applied; a checkpoint is none."""
     found = None
     for frame in callers():
         if frame.f_code is _APPLY and frame.f_locals["cls"] is not CheckpointFunction:
@@ -295,7 +294,7 @@ def _running_function() -> FrameType | None:
 
 
 def _switching_checkpoint() -> list[Tensor] | None:
-    """Return the tensors that a checkpoint of the older kind is given, if it is what switches gradients."""
+    """Return the tensors that an older checkpoint is given, if it is what switches gradients."""
     for frame in callers():
         if frame.f_code is CheckpointFunction.forward.__code__:
             return [given for given in frame.f_locals["args"] if isinstance(given, Tensor)]

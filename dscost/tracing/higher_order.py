@@ -67,7 +67,7 @@ def _torchs_own(books: Books, *args: Any, func: Any, **kwargs: Any) -> Any:
 def _flex_attention(
     books: Books, query: Tensor, key: Tensor, value: Tensor, *arguments: Any, **named: Any
 ) -> tuple[Tensor, ...]:
-    """Count attention as usual: block masks save nothing, as other masks do not. What else it computes is free."""
+    """Count attention as usual: like other masks, block masks save nothing; all else is free."""
     operator, start = f"{NAMESPACE}flex_attention", len(books.events)
     kernel = torch.ops.higher_order.flex_attention.py_kernels[DispatchKey.CompositeExplicitAutograd]
     with books:
@@ -172,7 +172,8 @@ def _scan(
     from torch._higher_order_ops.scan import generic_scan
 
     with books:
-        return generic_scan(combine_fn, init, xs, additional_inputs=additional_inputs)  # type: ignore[no-untyped-call]
+        scan: Any = generic_scan
+        return scan(combine_fn, init, xs, additional_inputs=additional_inputs)
 
 
 def _invoke_subgraph(
@@ -224,7 +225,7 @@ def _graphsafe_run_with_rng_state(
 def _triton(
     books: Books, *, kernel_idx: int, kwargs: dict[str, Any], **named: Any
 ) -> dict[str, Any] | None:
-    """Name a kernel of unknown cost; it writes on what it is given, so the shapes are known without running it."""
+    """Name a kernel of unknown cost; it writes on what it is given, so shapes are known."""
     from torch._higher_order_ops.triton_kernel_wrap import get_kernel
 
     kernel: Any = get_kernel(kernel_idx)

@@ -1,4 +1,4 @@
-"""What a model is given: shapes, tensors, or nested collections of them, as arguments of its forward."""
+"""What a model is given: shapes, tensors, or nestings of them, as arguments of its forward."""
 
 import copy
 import inspect
@@ -26,14 +26,14 @@ class Arguments(NamedTuple):
         return self._with(lambda tensor: _moved(tensor, device))
 
     def needing_gradients_as(self, others: "Arguments") -> "Arguments":
-        """Return the arguments, all their tensors needing a gradient that do so among the same arguments elsewhere."""
+        """Return the arguments, needing gradients where the same arguments elsewhere do."""
         for tensor, other in zip(self.tensors, others.tensors, strict=True):
             if other.requires_grad and not tensor.requires_grad:
                 tensor.requires_grad_(True)
         return self
 
     def with_values(self, *, device: str, dtype: str, memory_format: str) -> "Arguments":
-        """Return the arguments to run with: random numbers for floating-point shapes, zeros for integers.
+        """Return the arguments to run with: for shapes random numbers, or zeros of integers.
 
         Floating-point tensors take the dtype; those of four dimensions the memory format.
         """
@@ -41,7 +41,7 @@ class Arguments(NamedTuple):
         return self._with(lambda tensor: _with_values(tensor, *place))
 
     def with_batch(self, batch: int) -> "Arguments":
-        """Return the arguments with another batch: the first size of every tensor that shares the first one's.
+        """Return the arguments with another batch: in every tensor that shares the first one's.
 
         Raises:
             InputError: The batch is below 1, or there are no rows to repeat.
@@ -101,15 +101,14 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
         made = Arguments(tuple(_made(one, dtype) for one in positional), named)
     if not made.tensors:
         for leaf in _leaves((made.args, dict(made.kwargs))):
-            if isinstance(
-                leaf, str | bytes
-            ):  # a shape written as text, more likely than a model of texts
+            # a shape written as text, more likely than a model of texts
+            if isinstance(leaf, str | bytes):
                 raise InputError(_no_input(leaf))
     return made
 
 
 def with_dtype(given: Any, dtype: str) -> Any:
-    """Return an `input=`, or arguments made of one, with the floating-point tensors in it in another dtype.
+    """Return an `input=`, or arguments of one, with its floating-point tensors in another dtype.
 
     Raises:
         UnknownNameError: There is none of that name.
@@ -172,9 +171,9 @@ def _filled(spec: TensorSpec, dtype: str) -> Tensor:
 
 
 def _torch_dtype(name: str) -> torch.dtype:
-    found = getattr(torch, name, None)
+    found = getattr(torch, name, None) if isinstance(name, str) else None
     if not isinstance(found, torch.dtype):
-        raise UnknownNameError("dtype", name, INPUT_DTYPES)
+        raise UnknownNameError("dtype", str(name), INPUT_DTYPES)
     return found
 
 
@@ -198,7 +197,7 @@ def changed_by_name(name: str, value: Any, change: Callable[[str, Tensor], Tenso
     """Return a value with every tensor in it changed; collections keep their kind.
 
     Args:
-        name: Of the value, and of what is in it and has none of its own.
+        name: What the value is called, and what is in it and has no name of its own.
         value: A tensor, a collection, or anything else, which stays as it is.
         change: From the innermost name of a tensor, and the tensor, to what stands in its place.
     """
@@ -223,14 +222,15 @@ def changed_by_name(name: str, value: Any, change: Callable[[str, Tensor], Tenso
 
 
 def _like(value: Mapping[Any, Any], entries: dict[Any, Any]) -> Mapping[Any, Any]:
-    """Return entries in a mapping of the kind of another, as far as that can be copied and written to."""
+    """Return entries in a mapping like another, as far as that can be copied and written to."""
     if type(value) is dict:
         return entries
     try:
         new: Any = copy.copy(value)
         for key, entry in entries.items():
             new[key] = entry
-    except Exception:  # noqa: BLE001 - a foreign class may refuse to be copied or written to in any way
+    except Exception:  # noqa: BLE001
+        # a foreign class may refuse to be copied or written to in any way
         return entries
     return new  # type: ignore[no-any-return]
 
@@ -316,7 +316,7 @@ _WANTS_INTEGERS = re.compile(
 
 
 def hint_for(error: BaseException, model: nn.Module, arguments: Arguments) -> str:
-    """Return what to give instead where a forward does not know a name, or torch expected integers; else nothing."""
+    """Return what to give instead where a forward knows no such name, or torch wants integers."""
     told = _hint_at_names(model, arguments) if isinstance(error, TypeError) else ""
     return told or _hint_at_integers(error, arguments)
 

@@ -1,4 +1,4 @@
-"""Which values of its input are known when a model runs on meta, and which are taken for granted."""
+"""Which values of its input are known when a model runs on meta, and which are assumed."""
 
 import inspect
 import re
@@ -14,7 +14,7 @@ _MASK = re.compile(r"(?:^|_)masks?$")
 
 
 def beside_meta(arguments: Arguments) -> Arguments:
-    """Return the arguments on meta, but for small tensors of integers and truth values, which keep what they hold."""
+    """Return the arguments on meta, but for small tensors of integers and truth values."""
 
     def moved(_: str, tensor: Tensor) -> Tensor:
         if keeps_values(tensor) and not (tensor.is_floating_point() or tensor.is_complex()):
@@ -25,7 +25,7 @@ def beside_meta(arguments: Arguments) -> Arguments:
 
 
 def with_masks(model: nn.Module, arguments: Arguments) -> tuple[Arguments, tuple[str, ...]]:
-    """Return the arguments with masks that hide nothing where only a shape was given, and what to say about it.
+    """Return the arguments with masks that hide nothing for mere shapes, and what to say of it.
 
     A mask has a name that ends so, and integers or truth values: ones, as `attention_mask` of
     transformers; but zeros where it tells what is padding, as `key_padding_mask` of torch.
@@ -60,7 +60,8 @@ def _names_of(model: nn.Module | None) -> list[str]:
         AttributeError,
         TypeError,
         ValueError,
-    ):  # a forward that Python cannot look into, as of compiled code
+    ):
+        # a forward that Python cannot look into, as of compiled code
         return []
 
 

@@ -1,4 +1,4 @@
-"""How much memory the results of operators take while a model runs, without any of them taking it."""
+"""How much memory results take while a model runs, without any of them taking it."""
 
 from collections.abc import Iterable
 from weakref import WeakValueDictionary, ref

@@ -35,7 +35,7 @@ from dscost.tracing.sparse import SPARSE
 
 
 class _NoHooks(OrderedDict[Any, Any]):
-    """No hooks, for all modules that have none; a dict of its own for each would take half of a stand-in's time."""
+    """No hooks, for all modules that have none; a dict each would take half a stand-in's time."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         # a model that hooks itself while it runs gets dictionaries of its own, the next time
@@ -79,7 +79,7 @@ class StandIns:
         return self._tensors.values()
 
     def addresses(self, model: nn.Module) -> dict[int, int]:
-        """Return the address of the original's storage for every stand-in of a parameter or buffer, by its identity."""
+        """Return the original's storage of every parameter's or buffer's stand-in, by identity."""
         held = (
             (self._tensors.get(id(tensor)), tensor)
             for tensor in each_tensor(model)
@@ -88,7 +88,7 @@ class StandIns:
         return {id(new): tensor.untyped_storage()._cdata for new, tensor in held if new is not None}
 
     def attributes(self) -> Iterator[tuple[int, int]]:
-        """Yield the address of the storage of each original that is a plain attribute, and that of its stand-in."""
+        """Yield the storages of each original that is a plain attribute, and of its stand-in."""
         for original, new in self._attributes:
             if _has_storage(original):
                 yield original.untyped_storage()._cdata, new.untyped_storage()._cdata
@@ -98,7 +98,7 @@ class StandIns:
         return self._own
 
     def of(self, original: Tensor) -> Tensor | None:
-        """Return the stand-in of a tensor of the original model, should a part of that run itself."""
+        """Return the stand-in of a tensor of the original, should a part of that run itself."""
         return self._tensors.get(id(original))
 
     def module(self, original: nn.Module) -> nn.Module:
@@ -184,7 +184,7 @@ class StandIns:
         return new.requires_grad_(original.requires_grad and self._training and not self._fresh)
 
     def _value(self, value: Any) -> Any:
-        """Return an attribute with the modules and tensors in it replaced; what can be written on is copied."""
+        """Return an attribute with its modules and tensors replaced; what is writable is copied."""
         kind = type(value)
         if kind in PLAIN:
             return value
@@ -197,7 +197,7 @@ class StandIns:
             return made
         if isinstance(value, nn.Module):
             return self.module(value)
-        known = self._others.get(id(value))
+        known = self._others.get(id(value))  # what is shared stays shared, and circles end
         if known is not None:
             return known
         if isinstance(value, CONTAINERS):
@@ -213,7 +213,8 @@ class StandIns:
         kind = type(value)
         try:
             made = self._remember(value, kind() if kind in BARE else copy.copy(value))
-        except Exception:  # noqa: BLE001 - a class of the user's says how it is copied, or that it is not
+        except Exception:  # noqa: BLE001
+            # a class of the user's says how it is copied, or that it is not
             return self._remember(value, value)
         if isinstance(value, dict):
             pairs = [(self._value(key), self._value(entry)) for key, entry in dict.items(value)]
@@ -231,7 +232,7 @@ class StandIns:
     # -- functions and objects that hold modules, or what can be written on
 
     def _other(self, value: Any) -> Any:
-        """Return a function or an object of the user's with copies of what it holds; else itself."""
+        """Return a user's function or object with copies of what it holds; else itself."""
         kind = type(value)
         if kind is MethodType:
             return MethodType(self._value(value.__func__), self._value(value.__self__))

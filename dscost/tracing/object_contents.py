@@ -1,4 +1,4 @@
-"""What functions, containers and objects of a user's hold: tensors, modules, a state of their own."""
+"""What functions, containers and objects of a user hold: tensors, modules, state."""
 
 import sys
 from collections import OrderedDict, deque
@@ -21,7 +21,7 @@ CONTAINERS = (dict, list, set, deque)
 
 
 def is_written_on(value: Any) -> bool:
-    """Whether running a function or an object of the user's may leave a trace in it, and a copy of it does no harm."""
+    """Whether running a user's function or object may change it, and a copy does no harm."""
     kind = type(value)
     if kind is partial:
         return True
@@ -54,7 +54,7 @@ MOST_COPIED_BYTES = 2**26
 
 
 def has_state(value: Any) -> bool:
-    """Whether an object that is no class of a user's goes on from where it was, or is written into."""
+    """Whether an object of no user's class goes on from where it was, or is written into."""
     if isinstance(value, torch.Generator | Random | bytearray):
         return True
     if type(value).__module__.partition(".")[0] != "numpy":
@@ -89,7 +89,7 @@ def reaches_tensors(value: Any) -> bool:
 
 
 def tensors_held_by(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in containers, functions and objects of the user's; not what modules hold."""
+    """Yield the tensors in containers, functions and objects; not what modules hold."""
     seen: set[int] = set()
     waiting = [value]
     while waiting:
@@ -118,10 +118,11 @@ def _held_by(value: Any) -> Iterable[Any]:
 
 
 def is_plain_object(value: Any) -> bool:
-    """Whether a value is an object of a class written in Python by neither Python's authors nor torch's."""
+    """Whether a value is of a class written in Python by others than Python's and torch's."""
     kind = type(value)
     if kind is SimpleNamespace:
         return True
-    if kind.__new__ is not object.__new__ or isinstance(value, type):  # type: ignore[comparison-overlap]
+    has_own_new = kind.__new__ is not object.__new__  # type: ignore[comparison-overlap]
+    if has_own_new or isinstance(value, type):
         return False
     return _is_of_a_user(kind.__module__)

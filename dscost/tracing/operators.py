@@ -64,14 +64,14 @@ _OF_ANOTHER_SIZE = frozenset(
 
 
 def can_decompose(func: Any) -> bool:
-    """Whether torch takes an operator apart before any counter sees it, outside of inference mode."""
+    """Whether torch takes an operator apart before a counter sees it, but in inference mode."""
     key = torch._C.DispatchKey.CompositeImplicitAutograd
     return bool(func.has_kernel_for_dispatch_key(key)) or key in func.py_kernels
 
 
 @cache
 def operator_name(func: Any) -> str:
-    """Return `namespace::name`, without the overload; of an operator that runs functions `higher_order::name`."""
+    """Return `namespace::name`, without the overload; `higher_order::name` if it runs functions."""
     if is_higher_order(func):
         return f"{NAMESPACE}{func._name}"
     name: str = func._schema.name
@@ -90,7 +90,7 @@ def leaves(value: Any) -> list[Any]:
 
 
 def factors_of(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments of an operator without those that the gradients of a convolution have no need of."""
+    """Return the arguments of an operator, but those that a convolution's gradients do not need."""
     if func is not torch.ops.aten.convolution_backward.default:
         return args
     of_input, of_weights, _ = args[10]
@@ -146,7 +146,7 @@ def real_products(operator: str, operands: Sequence[Tensor]) -> int:
 
 
 def conv_of(operator: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ConvSpec | None:
-    """Return the spec of a forward convolution, or `None` where it is transposed or no convolution."""
+    """Return the spec of a forward convolution, `None` where it is transposed or none."""
     if operator in ("aten::convolution", "aten::_convolution"):
         _, w, bias, stride, padding, dilation, transposed, _, groups = args[:9]
         if transposed:
@@ -210,7 +210,7 @@ def is_global_mean(x: Tensor, results: Any) -> bool:
 
 
 def axes_along(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the axes of its first tensor that an operator works along: those given as `dim`, or all."""
+    """Return the axes of its first tensor that an operator works along: `dim`, or all."""
     at = _place_of("dim", func)
     given = kwargs.get("dim", args[at] if at is not None and at < len(args) else None)
     dimensions = args[0].dim()

@@ -1,4 +1,4 @@
-"""Weights that torch keeps packed for quantised operators: objects of its own, neither parameters nor buffers.
+"""Weights packed for quantised operators: objects of torch's, no parameters or buffers.
 
 What they hold is read from the state that they are saved with: quantised matrices or kernels, and
 biases in float32.
@@ -61,7 +61,7 @@ def unpacked(packed: Any) -> Packed:
 
 
 def _tensors(packed: Any) -> Iterator[Tensor]:
-    """Yield weights and biases; a recurrent cell is two linear layers, whose biases it holds once more."""
+    """Yield weights and biases; a recurrent cell is two linear layers, with their biases again."""
     state = list(_flat(packed.__getstate__()))
     layers = [value for value in state if isinstance(value, torch.ScriptObject)]
     for layer in layers:

@@ -27,11 +27,11 @@ class Held(NamedTuple):
     """A parameter or buffer as the tracer meets it.
 
     Args:
-        name: In the model.
+        name: Its path in the model.
         is_parameter: Or a buffer.
-        address: Of its storage.
-        nbytes: Of the tensor.
-        storage_nbytes: Of what it is a view of.
+        address: Where its storage begins.
+        nbytes: Size of the tensor itself.
+        storage_nbytes: Size of the storage that it is a view of.
         tensor: Kept alive, so that neither its identity nor its address is given to another one.
     """
 
@@ -61,7 +61,7 @@ class HeldTensors(NamedTuple):
     any_sparse: bool
 
     def packed_as(self, packed: Any, module: str) -> Parameter:
-        """Return packed weights as a parameter: as the module holds them, or met for the first time in a module."""
+        """Return packed weights as a parameter: as a module holds them, or as first met in one."""
         key = hash(packed)  # of torch's own object: a new wrapper is made for every operator
         if key not in self.packed:
             self.add_packed(
@@ -73,7 +73,7 @@ class HeldTensors(NamedTuple):
     def add_views(
         self, views: Iterable[tuple[int, int]], originals: Callable[[], Mapping[int, int]]
     ) -> None:
-        """Take plain tensors for views of parameters and buffers whose storage their originals share.
+        """Take plain tensors for views of the parameters whose storage their originals share.
 
         Args:
             views: The address of each original's storage, and that of its stand-in.
@@ -95,7 +95,7 @@ class HeldTensors(NamedTuple):
         """Return the names of all that shares a storage with what was read.
 
         Args:
-            read: By name.
+            read: Names of those that were read.
             originals: The address of the original's storage, by the identity of a stand-in: those
                 share nothing.
         """
@@ -154,12 +154,14 @@ def held_by(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = False) -
                     prefix + name, is_parameter, storage._cdata, nbytes, storage.nbytes(), tensor
                 )
                 by_tensor[id(tensor)] = held
+                # of views of one storage the first gives its name
                 by_storage.setdefault(held.address, held)
                 if is_parameter:
                     parameters.append(
                         Parameter(held.name, tensor.numel(), nbytes, tensor.requires_grad)
                     )
     found = HeldTensors(by_tensor, by_storage, parameters, {}, bool(sparse))
+    # last, since values of a sparse tensor may be those of a dense one
     for name, is_parameter, tensor in sparse:
         _add_sparse(found, name, is_parameter, tensor)
     for path, module in modules if packed else ():

@@ -1,4 +1,4 @@
-"""Models that run for real, where meta tensors cannot go: copies with values, if memory is enough."""
+"""Models that run for real, where meta cannot go: copies with values, if memory allows."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -39,7 +39,8 @@ def check_memory(model: nn.Module) -> None:
     )
     if needed > SPARE_BYTES and free is not None and needed * OF_WEIGHTS > free:
         raise InputError(
-            f"it would have to run for real, but its weights need {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
+            f"it would have to run for real, but its weights need {needed / 1e9:.3g} GB, "
+            f"{free / 1e9:.3g} GB are free"
         )
 
 

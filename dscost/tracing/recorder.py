@@ -1,4 +1,4 @@
-"""A dispatch mode that sees every operator of a forward pass on meta tensors and keeps what it costs.
+"""A dispatch mode that sees every operator of a forward pass and keeps what it costs.
 
 Under inference mode operators arrive whole: `conv2d`, `linear`, `scaled_dot_product_attention`, not
 their parts. For those that make up most networks the result is worked out by a short cut; torch's

@@ -37,7 +37,7 @@ class Task(NamedTuple):
 
     Args:
         model: Left as it is.
-        arguments: Of its forward; tensors on any device.
+        arguments: What its forward is called with; tensors on any device.
         training: Whether it runs in training mode.
         make_real: Makes the model anew with values, should it have to run for real.
     """
@@ -189,7 +189,7 @@ class _Subject(NamedTuple):
     Args:
         original: The model that was given; of a lazy one, a stand-in that has its shapes.
         running: Its stand-in, or a model with values.
-        arguments: Of its forward.
+        arguments: What its forward is called with.
         standins: What stands for what in it.
         modules: All that run, with their paths.
         held: What they hold.

@@ -1,4 +1,4 @@
-"""Sparse tensors: what they hold, and what a product with them costs, which is by the entries that they store.
+"""Sparse tensors: what they hold, and what products cost by the entries that they store.
 
 On meta a sparse tensor keeps its values, so that their number is known; what it is multiplied with
 has none.
@@ -63,10 +63,9 @@ def address_of(tensor: Tensor) -> int:
 
 
 def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
-    """Return tensors with the values of every sparse one in its place, and all indices after them."""
-    for tensor in (
-        tensors
-    ):  # of all operators that have no short cut; a generator would cost as much as the rest
+    """Return tensors with every sparse one's values in its place, and all indices after them."""
+    for tensor in tensors:
+        # of all operators that have no short cut; a generator would cost as much as the rest
         if tensor.layout in SPARSE:
             break
     else:
@@ -86,19 +85,19 @@ def nbytes_of(tensor: Tensor) -> int:
 
 
 def sparse_view(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return a view of a sparse tensor, which inference mode does not let torch take of one made outside of it."""
+    """Return a view of a sparse tensor, which inference mode refuses of one made outside of it."""
     with torch.inference_mode(mode=False), torch.no_grad():
         return func(*args, **kwargs)
 
 
 def stored(tensor: Tensor) -> int | None:
-    """Return how many entries a tensor stores, `None` where that is not known: empty ones on meta say nothing."""
+    """Return how many entries a tensor stores; `None` if unknown, as of empty ones on meta."""
     count = parts(tensor)[0].numel()
     return None if tensor.is_meta and not count else count
 
 
 def sparse_macs(operator: str, args: tuple[Any, ...]) -> int | None:
-    """Return the multiply-accumulates of a product with a sparse factor, `None` where they cannot be known.
+    """Return the multiply-accumulates of a product with a sparse factor, `None` if unknown.
 
     Each stored entry meets every row or column of the other factor; of two sparse factors, every
     entry of a column of the first meets every entry of the row of the second.
@@ -153,7 +152,7 @@ def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
 def product_without_values(
     func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Return the result of a product with a sparse factor: on meta where some factor is, else torch's own.
+    """Return the result of a product with a sparse factor: on meta if one is, else torch's own.
 
     Raises:
         NotImplementedError: Both factors are sparse and one is on meta: what the result stores

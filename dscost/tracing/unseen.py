@@ -1,4 +1,4 @@
-"""Work that the tracer does not see: functions in threads, whatever runs with torch's dispatch off, and NumPy's."""
+"""Work that the tracer does not see: in threads, with torch's dispatch off, and NumPy's."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
@@ -111,10 +111,13 @@ def _silent(
 
 
 def undifferentiated(functions: Sequence[str]) -> Iterator[Doubt]:
-    """Yield the doubt that some functions have backward passes of their own which could not be run."""
+    """Yield the doubt that functions have backward passes of their own which could not run."""
     if functions:
         named = some_of(list(dict.fromkeys(functions)), NAMES_SHOWN)
-        text = f"The backward pass of {named} could not be run: counted as that of torch for what the forward computes."
+        text = (
+            f"The backward pass of {named} could not be run: "
+            "counted as that of torch for what the forward computes."
+        )
         yield Doubt("unseen", text)
 
 

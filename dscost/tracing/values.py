@@ -1,4 +1,4 @@
-"""A recorder in which small tensors keep their values, so that strides and masks can be read without a real run.
+"""A recorder in which small tensors keep their values, so that masks need no real run.
 
 Those are tensors that are no parameters: buffers, plain attributes, what the model makes from
 nothing, and integers that it is given.
@@ -15,7 +15,7 @@ from dscost.tracing.threads import FollowingRecorder
 
 
 class ValueRecorder(FollowingRecorder):  # type: ignore[no-untyped-call]
-    """Computes what is small and known for real, and everything else on meta; autocast is in force."""
+    """Computes what is small and known for real, and all else on meta; autocast is in force."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -83,7 +83,7 @@ class Attempt(NamedTuple):
 
 
 def next_way(attempts: Sequence[Attempt]) -> Way | None:
-    """Return how to run a model after some attempts, none of which was whole; `None` if no way is left."""
+    """Return how to run a model after attempts that were not whole; `None` if no way is left."""
     last = attempts[-1]
     differentiates = any(map(_differentiates, attempts))
     if not last.way.on_meta and not last.way.gradients and _differentiates(last):
@@ -138,9 +138,8 @@ def with_reason(attempts: Sequence[Attempt], arguments: Arguments) -> Trace:
             and _macs(first.traced) == _macs(last.traced)
         )
         is_same = is_same and first.traced is not None and first.traced.doubts == last.traced.doubts
-        if (
-            last.way.gradients and is_same and first.traced is not None
-        ):  # they were on, and nothing came of it
+        # they were on, and nothing came of it
+        if last.way.gradients and is_same and first.traced is not None:
             return first.traced
         return last.traced
     missing = _lacking_values(attempts)
@@ -171,11 +170,17 @@ def doubted(attempt: Attempt, attempts: Sequence[Attempt]) -> Trace:
     why = first_line(most_telling(attempts))
     if attempt.error is not None:
         where = f" ({attempt.place})" if attempt.place else ""
-        text = f"The model looks at values{where} and went on without them; it cannot run for real: {why}."
+        text = (
+            f"The model looks at values{where} and went on without them; "
+            f"it cannot run for real: {why}."
+        )
         return attempt.traced._replace(
             doubts=(Doubt("value_dependent", text), *attempt.traced.doubts)
         )
-    text = f"What gradients or threads inside the model compute is left out; where they are seen, it fails: {why}."
+    text = (
+        "What gradients or threads inside the model compute is left out; "
+        f"where they are seen, it fails: {why}."
+    )
     return attempt.traced._replace(doubts=(Doubt("unseen", text), *attempt.traced.doubts))
 
 
@@ -191,7 +196,7 @@ def _lacking_values(attempts: Sequence[Attempt]) -> Attempt:
 
 
 def most_telling(attempts: Sequence[Attempt]) -> BaseException:
-    """Return the error of the real run, or that of the first way where it was not tried or could not be made."""
+    """Return the error of the real run, or of the first way where it was not tried or made."""
     errors = [attempt.error for attempt in attempts if attempt.error is not None]
     return errors[-1] if len(errors) > 1 and not attempts[-1].way.on_meta else errors[0]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dscost.pages import Said, View
 from dscost.pages.findings import Found, Judged, NotJudged
 from dscost.rendering import register_renderer
-from dscost.rendering.ci import all_of, shown
+from dscost.rendering.ci import all_of, printable_text
 
 MOST_ANNOTATIONS = 10
 """What GitHub shows of a step."""
@@ -72,7 +72,7 @@ def _failure(failed: NotJudged) -> str:
 
 
 def _escaped_data(text: str) -> str:
-    return shown(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable_text(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _escaped_property(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from dscost.pages import Said, View
 from dscost.pages.findings import Found, Judged
 from dscost.rendering import register_renderer
-from dscost.rendering.ci import judged_of, shown
+from dscost.rendering.ci import judged_of, printable_text
 from dscost.rendering.printable import json_text
 
 _SEVERITIES = {"fail": "critical", "error": "major", "warn": "minor", "note": "info"}
@@ -23,7 +23,7 @@ def gitlab(said: Said, view: View) -> str:
 
 def _quality(judged: Judged, one: Found) -> dict[str, Any]:
     return {
-        "description": shown(" ".join(one.title.split())),
+        "description": printable_text(" ".join(one.title.split())),
         "check_name": one.rule,
         "fingerprint": one.fingerprint,
         "severity": _SEVERITIES[one.level],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dscost.pages import Said, View
 from dscost.pages.findings import Found, Judged
 from dscost.rendering import register_renderer
-from dscost.rendering.ci import judged_of, shown
+from dscost.rendering.ci import judged_of, printable_text
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -90,4 +90,4 @@ def _located(judged: Judged, one: Found) -> str:
 
 
 def _xml(text: str) -> str:
-    return shown(text).replace("\r\n", "\n").replace("\r", "\n")
+    return printable_text(text).replace("\r\n", "\n").replace("\r", "\n")

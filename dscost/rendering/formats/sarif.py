@@ -8,7 +8,7 @@ from urllib.parse import quote
 from dscost.pages import Said, View
 from dscost.pages.findings import Found, Judged, Rule
 from dscost.rendering import register_renderer
-from dscost.rendering.ci import judged_of, shown
+from dscost.rendering.ci import judged_of, printable_text
 from dscost.rendering.printable import json_text
 
 SARIF_VERSION = "2.1.0"
@@ -73,7 +73,7 @@ def _sarif_result(judged: Judged, one: Found) -> dict[str, Any]:
         "ruleId": one.rule,
         "ruleIndex": list(judged.rules).index(one.rule),
         "level": _LEVELS[one.level],
-        "message": {"text": shown(one.text).replace("](", "] (")},  # which would be a link
+        "message": {"text": printable_text(one.text).replace("](", "] (")},  # which would be a link
         "locations": [{"physicalLocation": place}],
         "partialFingerprints": fingerprints,
     }

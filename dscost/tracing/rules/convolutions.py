@@ -1,4 +1,4 @@
-"""Convolutions. Letters as in `dscost.layers.formulas`: M channels in, N out, G groups, kernel K."""
+"""Convolutions. Letters as in `layers.formulas`: M channels in, N out, G groups, kernel K."""
 
 from collections.abc import Sequence
 from math import prod

@@ -250,7 +250,7 @@ NOT_FREE = frozenset(
 
 
 def is_free(name: str) -> bool:
-    """Whether an operator, the same in place, or that of which it is the gradient is known to be free."""
+    """Whether an operator, in place or not, or whose gradient it is, is known to be free."""
     if name in NOT_FREE:
         return False
     base = name.removesuffix("_") if not name.endswith("__") else name

@@ -7,7 +7,8 @@ from typing import Any
 from dscost.tracing.rules.table import Shape, named, register_formula, twice
 
 
-# lstm(input, Tensor[] hx, Tensor[] params, bool has_biases, …), or (data, batch_sizes, hx, params, …)
+# lstm(input, Tensor[] hx, Tensor[] params, bool has_biases, …),
+# or (data, batch_sizes, hx, params, …)
 @register_formula(*named("aten", "lstm gru rnn_tanh rnn_relu"), op="recurrent", gradients=twice)
 def recurrent_macs(x: Shape, *arguments: Any, out: Shape, **__: Any) -> int:
     """Return one use of every weight matrix per time step and sequence.
@@ -29,7 +30,7 @@ def recurrent_macs(x: Shape, *arguments: Any, out: Shape, **__: Any) -> int:
     gradients=twice,
 )
 def fused_recurrent_macs(x: Shape, *arguments: Any, out: Any, **__: Any) -> int:
-    """Return one use of every matrix per row; weights are matrices, states have three dimensions."""
+    """Return one use of every matrix per row; weights are matrices, states have three axes."""
     shapes = [shape for value in arguments for shape in _shapes_in(value)]
     weights: int = sum(prod(shape) for shape in shapes if len(shape) == 2)
     return prod(x[:-1]) * weights
