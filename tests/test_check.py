@@ -13,6 +13,7 @@ import program
 import pytest
 
 import dscost
+from dscost.cli.options import files
 
 RESNET18_MACS, RESNET18_PARAMS = 1_814_073_344, 11_689_512
 # no setting of the machine or of a hook that runs these tests may reach git, or the command
@@ -153,6 +154,11 @@ def test_a_model_that_cannot_be_loaded_exits_2_and_the_others_are_judged(
     assert told in ran.stdout
     assert "could not judge: " in ran.stdout
     assert "over: 1,814,073,344 MACs, over the limit of 5" in ran.stdout
+
+
+def test_a_budget_that_is_named_twice_is_judged_once() -> None:
+    one, other = Path("one.yaml"), Path("other.yaml")
+    assert files([one, other, one], None) == [one, other]
 
 
 def test_each_of_several_models_that_cannot_be_loaded_elsewhere_is_told(tmp_path: Path) -> None:

@@ -301,6 +301,9 @@ def test_a_roofline_fits_whatever_the_device(width: int, flops: float, ridge: fl
     assert sum(line.count("◆") for line in plot) == 1
     assert len(plot) == 12
     assert format_speed(10**flops, "FLOP/s") in "\n".join(lines)
+    axis = "".join(line[12] for line in lines if re.match(r".{12}[┤│]", line))
+    peak = axis.index("┤")
+    assert axis[peak + 1 :].startswith("│")  # no label touches that of the peak
 
 
 def test_marks_stand_on_the_roof_at_their_intensity() -> None:

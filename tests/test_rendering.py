@@ -124,6 +124,15 @@ def test_a_terminal_table_fits_and_never_cuts_a_number(width: int) -> None:
     )  # as they stand where there is room
 
 
+def test_a_column_that_several_tables_of_a_page_drop_is_named_once() -> None:
+    columns = [Column("name", "", 0, "left"), Column("a", "± %", 1), Column("b", "MACs", 1)]
+    sheet = Sheet(columns, [Row(dict.fromkeys(("name", "a", "b"), "x" * 20))])
+    text = render_pages([Page("two", sheets=[sheet, sheet])], View(width=25))
+    note = "Not shown at this width: ± %, MACs (see them with --wide)."
+    assert " ".join(text.split()).endswith(f" {note}")
+    assert text.count("Not shown") == 1
+
+
 def test_dropped_columns_are_named() -> None:
     text = render([LAYER], "table", View(width=60))
     assert "Not shown at this width:" in text

@@ -710,6 +710,29 @@ def test_weights_that_the_model_keeps_a_second_time_are_used(
     assert [layer.cost.params for layer in report.layers if layer.cost.macs] == [4 * 3 * 9]
 
 
+def test_what_a_model_has_cached_in_an_earlier_trace_hides_nothing() -> None:
+    class Cached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.spare = nn.Linear(8, 4), nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found = _GRIDS.get(x.shape[-1])
+            if found is None:
+                found = _GRIDS[x.shape[-1]] = torch.arange(8, device=x.device).float()
+            return self.layer(x * found)  # type: ignore[no-any-return]
+
+    for _ in range(2):
+        report = dscost.analyze(Cached(), input=(2, 8))
+        (doubt,) = report.doubts
+        assert doubt.kind == "unused"
+        assert report.totals.as_is.macs == 2 * 8 * 4
+
+
+_GRIDS: dict[int, Tensor] = {}
+"""What a model may keep for its next run; functions that close over a dict are copied with it."""
+
+
 def test_a_parameter_that_shares_the_storage_of_another_one_is_used_with_it() -> None:
     model = Calling(lambda self, x: self.z(x), a=nn.Linear(8, 8, bias=False), z=nn.Linear(8, 8))
     model.z.weight.data = model.a.weight.data
