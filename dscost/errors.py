@@ -127,9 +127,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     folded = {candidate.casefold(): candidate for candidate in known}
     wanted = name.casefold()
     compared: Iterable[str] = folded
-    if (
-        len(folded) > MOST_COMPARED
-    ):  # whole networks of layers: those that begin or end alike, and not all of them
+    # whole networks of layers: those that begin or end alike, and not all of them
+    if len(folded) > MOST_COMPARED:
         alike = (one for one in folded if one[:3] == wanted[:3] or one[-3:] == wanted[-3:])
         compared = sorted(alike, key=lambda one: abs(len(one) - len(wanted)))[: MOST_COMPARED // 10]
     matches = get_close_matches(wanted, compared, n=1, cutoff=0.6)

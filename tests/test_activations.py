@@ -225,6 +225,8 @@ def test_layers_of_an_older_report_are_the_same_layers(older: Path) -> None:
         "change": None,
         "percent": None,
     }
+    (back,) = json.loads(run("compare", "resnet18", str(older), "--json").stdout)["differences"]
+    assert back["layer_counts"] == found["layer_counts"]
     wide = run("compare", str(older), "resnet18", "--wide").stdout
     assert any(line.split()[:2] == ["activations", "–"] for line in wide.splitlines())
 

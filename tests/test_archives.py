@@ -518,6 +518,15 @@ def test_an_archive_that_unpacks_to_gigabytes_is_not_unpacked(
     )
 
 
+def test_an_entry_that_is_not_compressed_may_be_of_any_size(
+    program: Entries, tmp_path: Path
+) -> None:
+    # as weights are, which are larger still
+    big = program[MODEL] + b" " * 2**26
+    path = packed(tmp_path / "a.pt2", {**program, MODEL: big})
+    assert dscost.analyze(path).totals.as_is.macs == MACS
+
+
 def test_sample_inputs_that_hold_each_other_are_not_walked(
     program: Entries, tmp_path: Path
 ) -> None:

@@ -43,6 +43,15 @@ def test_counting_never_imports_torch_or_numpy(arguments: list[str]) -> None:
     assert ran.stderr.splitlines()[-1] == "0 light"
 
 
+def test_an_architecture_is_read_without_exact_fractions() -> None:
+    code = (
+        "import sys, dscost.networks.architectures\n"
+        "print({'fractions', 'decimal'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
+
+
 def test_importing_the_library_imports_nothing_heavy() -> None:
     code = (
         "import dscost, sys; print({'torch', 'numpy', 'rich', 'typer', 'yaml'} & set(sys.modules))"

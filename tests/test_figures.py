@@ -111,6 +111,19 @@ def test_costs_agree_where_both_are_known(a: Cost, b: Cost) -> None:
     assert a.agrees_with(b) is all(one == other for one, other in known)
 
 
+@law
+@given(KNOWN_COSTS, st.sampled_from([name for name in Cost._fields if name != "activations"]))
+def test_what_one_of_two_costs_does_not_know_is_no_difference(cost: Cost, name: str) -> None:
+    unknown = cost._replace(activations=None)
+    assert cost.agrees_with(unknown)
+    assert unknown.agrees_with(cost)
+    assert unknown.agrees_with(unknown)
+    other = unknown._replace(**{name: getattr(cost, name) + 1})
+    assert not cost.agrees_with(other)
+    assert not other.agrees_with(cost)
+    assert not cost.agrees_with(cost._replace(activations=cost.activations + 1))
+
+
 # -- the table says it, and everything has it
 
 

@@ -70,6 +70,15 @@ def test_a_containers_limit_of_memory_counts_where_it_is_the_tighter_one(
     assert memory.available_bytes(meminfo, tmp_path) == found
 
 
+def test_files_that_a_container_has_read_and_no_longer_uses_count_as_free(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("40960\n")
+    (tmp_path / "memory.current").write_text("8192\n")
+    (tmp_path / "memory.stat").write_text(
+        "anon 3072\nfile 5120\ninactive_anon 512\nactive_file 1024\ninactive_file 4096\n"
+    )
+    assert memory.available_bytes(tmp_path / "nothing", tmp_path) == 40960 - 8192 + 4096
+
+
 def test_a_containers_limit_of_memory_is_known_where_the_host_does_not_tell(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("40960\n")
     (tmp_path / "memory.current").write_text("8192\n")

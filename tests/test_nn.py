@@ -434,6 +434,28 @@ def test_the_input_is_added_only_where_the_shape_stays(
 
 
 @pytest.mark.parametrize("block", [InvertedResidual, FusedInvertedResidual])
+@pytest.mark.parametrize(
+    ("m", "expansion", "hidden"),
+    [
+        (10, 1.29, 13),  # 12.9
+        (10, 1.21, 12),  # 12.1
+        (100, 1.1, 110),  # 110.00000000000001
+        (100, 0.29, 29),  # 28.999999999999996
+        (2, 0.1, 1),  # 0.2: one channel at least
+    ],
+)
+def test_the_expanded_channels_are_the_nearest_whole_number(
+    block: type[Any], m: int, expansion: float, hidden: int
+) -> None:
+    made = block(m, 7, expansion=expansion)
+    assert made.hidden_channels == hidden
+    (filters,) = (
+        one for one in made.modules() if isinstance(one, nn.Conv2d) and one.kernel_size == (3, 3)
+    )
+    assert filters.out_channels == hidden
+
+
+@pytest.mark.parametrize("block", [InvertedResidual, FusedInvertedResidual])
 @pytest.mark.parametrize("kernel", [3, (5, 1)], ids=str)
 @pytest.mark.parametrize("dilation", [1, 3, (1, 2)], ids=str)
 def test_a_block_keeps_the_size_at_stride_one(block: type[Any], kernel: Any, dilation: Any) -> None:

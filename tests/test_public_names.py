@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 import pytest
+import torch
 
 import dscost
 from dscost.errors import InputError, UnknownArgumentError
@@ -107,6 +109,43 @@ def test_arguments_may_be_given_by_place_or_by_name() -> None:
     by_place = dscost.compare("resnet18", "resnet34")
     assert by_place == dscost.compare(["resnet18", "resnet34"])
     assert by_place == dscost.compare(targets=("resnet18", "resnet34"))
+
+
+@pytest.mark.parametrize(
+    ("target", "wrong", "message"),
+    [
+        pytest.param(
+            torch.nn.Conv2d(3, 8, 1),
+            {"kwargs": {"width": 2}},
+            "Conv2d is a module, not a factory: kwargs cannot be used",
+            id="arguments for the factory of a module",
+        ),
+        pytest.param(
+            torch.nn.Conv2d(3, 8, 1),
+            {"dtype": torch.float16},
+            "unknown dtype 'torch.float16' (did you mean 'float16'?)",
+            id="a dtype of torch for a module",
+        ),
+        pytest.param(
+            "torch.nn:Flatten",
+            {"dtype": torch.float16},
+            "unknown dtype 'torch.float16' (did you mean 'float16'?)",
+            id="a dtype of torch for a factory",
+        ),
+        pytest.param(
+            "resnet18",
+            {"settings": "width=1"},
+            "settings are a dict such as {'width': 0.5}, found 'width=1'",
+            id="settings as the command line writes them",
+        ),
+    ],
+)
+def test_an_argument_of_another_kind_is_told(
+    target: Any, wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        dscost.analyze(target, None if target == "resnet18" else (1, 3, 4, 4), **wrong)
+    assert str(refused.value) == message
 
 
 def test_what_is_given_is_not_assumed() -> None:

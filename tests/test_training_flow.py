@@ -623,6 +623,26 @@ def test_the_backward_pass_of_a_function_is_counted_as_it_is_written(name: str, 
     assert "unseen" not in [doubt.kind for doubt in report.doubts]
 
 
+class Hoarding(ByHand):
+    """One whose backward pass takes a hundred times the memory of its forward."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        grads = torch.stack([grad] * 100)
+        return _gradients_of(grads[0], *ctx.saved_tensors, (True, True, True))
+
+
+def test_memory_of_the_backward_pass_of_a_function_is_not_in_the_peak() -> None:
+    peaks = [
+        dscost.analyze(Net(_through(function)), input=IMAGE, train=True).peak_activation_bytes
+        for function in (ByHand, Hoarding)
+    ]
+    assert peaks[0] == peaks[1]
+    # at most the input of 3 channels and the three results of 8 at once
+    assert peaks[1] is not None
+    assert peaks[1] <= 4 * 144 * (3 + 3 * 8)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_a_checkpointed_function_has_one_backward_pass(reentrant: bool, way: str) -> None:

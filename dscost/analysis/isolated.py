@@ -130,9 +130,8 @@ class Worker:
         return CountedModel(answer.report, swaps, versions, answer.saved)
 
     def _ask(self, target: str, given: Mapping[str, Any]) -> "tuple[Process, Answer]":
-        if (
-            self._running is not None and not self._running.is_alive
-        ):  # it died of the model before, after its answer
+        # it died of the model before, after its answer
+        if self._running is not None and not self._running.is_alive:
             self._running.end()
             self._running = None
         is_fresh = self._running is None

@@ -113,6 +113,9 @@ def _found(
         raise InputError(
             f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}"
         )
+    elif request.kwargs:
+        name = type(target).__name__
+        raise InputError(f"{name} is a module, not a factory: kwargs cannot be used")
     else:
         source, name = ModuleSource("module", target), type(target).__name__
     if isinstance(source, ModuleSource):
@@ -182,7 +185,7 @@ def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
             "an architecture has the dtype of its weights as input, set by --dtype, "
             f"found '{input}'"
         )
-    shape = getattr(input, "shape", input)
+    shape = getattr(input, "shape", input)  # a tensor or a TensorSpec, else a shape already
     is_several = isinstance(shape, list | tuple)
     if is_several and len(shape) == 1 and not isinstance(shape[0], int):
         return _one_shape(shape[0], dtype)

@@ -46,9 +46,8 @@ class OwnNumbers:
             return func(*args, **kwargs)
         with_generator = _with_generator(func)
         if with_generator is not None:
-            if (
-                torch.initial_seed() != self._seed
-            ):  # also where the code has just seeded torch's own
+            # also where the code has just seeded torch's own
+            if torch.initial_seed() != self._seed:
                 self._seed = torch.initial_seed()
                 self._generator.manual_seed(
                     self._unseeded if self._seed == _UNSEEDED else self._seed
@@ -58,9 +57,8 @@ class OwnNumbers:
         try:
             return func(*args, **kwargs)
         finally:
-            if not torch.equal(
-                before, torch.get_rng_state()
-            ):  # attention and recurrent layers rarely draw
+            # attention and recurrent layers rarely draw
+            if not torch.equal(before, torch.get_rng_state()):
                 torch.set_rng_state(before)
 
 

@@ -103,6 +103,8 @@ def build(
     """
     file = architecture.file
     settings = dict(architecture.settings)
+    if not isinstance(overrides, Mapping):
+        raise InputError(f"settings are a dict such as {{'width': 0.5}}, found {overrides!r:.60}")
     for name, value in overrides.items():
         if name not in settings:
             if not settings:

@@ -18,7 +18,6 @@ from typing import Any, Self
 from dscost.errors import InputError, UnknownNameError, hint, some_of
 from dscost.notation.json_schema import Definitions, Schema, field_descriptions, with_description
 from dscost.notation.marked_yaml import Node, Problems
-from dscost.notation.quantities import MAX_QUANTITY, QUANTITIES, parse_quantity, quantity_pattern
 
 Read = Callable[[Node, Problems], Any]
 
@@ -163,6 +162,14 @@ def quantity(kind: str, *, is_whole: bool = False) -> Form:
         kind: A key of `dscost.notation.quantities.QUANTITIES`.
         is_whole: Whether a schema takes whole numbers only.
     """
+    # architectures, which are read by forms too, have no quantities and need no exact fractions
+    from dscost.notation.quantities import (
+        MAX_QUANTITY,
+        QUANTITIES,
+        parse_quantity,
+        quantity_pattern,
+    )
+
     units, example = QUANTITIES[kind]
     written = {"type": "string", "pattern": quantity_pattern(kind), "maxLength": MAX_QUANTITY}
     number = {"type": "integer" if is_whole else "number", "minimum": 0}

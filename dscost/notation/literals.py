@@ -352,9 +352,8 @@ class _Reader:
         if found[0][0] == "'":
             return found[0][1:-1].replace("''", "'")
         try:
-            with warnings.catch_warnings(
-                action="error"
-            ):  # Python only warns of an escape that it does not know
+            with warnings.catch_warnings(action="error"):
+                # Python only warns of an escape that it does not know
                 text: str = ast.literal_eval(found[0].replace("\n", "\\n"))
         except (SyntaxError, ValueError) as error:
             raise InputError(

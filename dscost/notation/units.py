@@ -27,7 +27,7 @@ def dtype_bytes(dtype: str) -> int:
         UnknownNameError: dscost has no size for that dtype.
     """
     if dtype not in DTYPE_BYTES:
-        raise UnknownNameError("dtype", dtype, DTYPE_BYTES)
+        raise UnknownNameError("dtype", str(dtype), DTYPE_BYTES)
     return DTYPE_BYTES[dtype]
 
 

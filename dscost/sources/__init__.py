@@ -134,9 +134,9 @@ class ModuleSource(NamedTuple):
 def _dtype_of_weights(name: str) -> "torch.dtype":
     import torch
 
-    found = getattr(torch, name, None)
+    found = getattr(torch, name, None) if isinstance(name, str) else None
     if not isinstance(found, torch.dtype):
-        raise UnknownNameError("dtype", name, DTYPE_BYTES)
+        raise UnknownNameError("dtype", str(name), DTYPE_BYTES)
     if not (found.is_floating_point or found.is_complex):
         raise InputError(
             f"the weights of a module cannot be {name}: only architectures are counted in that"

@@ -255,9 +255,8 @@ def _looked_up(found: _Found) -> Any:
 def _with_root_cause(error: BaseException) -> str:
     """Return what an error says, and what the one says that it began with."""
     root, seen = error, {id(error)}
-    while (
-        root.__cause__ is not None and id(root.__cause__) not in seen
-    ):  # an error may be raised from itself
+    while root.__cause__ is not None and id(root.__cause__) not in seen:
+        # an error may be raised from itself
         root = root.__cause__
         seen.add(id(root))
     return first_line(error) if root is error else f"{first_line(error)} (since {first_line(root)})"
@@ -309,9 +308,8 @@ class Maker:
         except BaseException as error:
             if must_pass(error):
                 raise
-            if not may_want_values(
-                error
-            ):  # a second call would end the same, and do twice what it does besides
+            # a second call would end the same, and do twice what it does besides
+            if not may_want_values(error):
                 raise self._failed(error) from error
         return self.real()
 

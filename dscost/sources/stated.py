@@ -181,9 +181,8 @@ def missing_input(name: str, model: nn.Module | type[nn.Module]) -> InputError:
 
 
 def _example_for(model: nn.Module) -> str:
-    if (
-        getattr(model, "main_input_name", None) == "input_values"
-    ):  # of transformers: sound, without channels
+    # of transformers: sound, without channels
+    if getattr(model, "main_input_name", None) == "input_values":
         return "1,16000"
     for module in each_part(model):
         example = next(

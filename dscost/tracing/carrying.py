@@ -111,9 +111,8 @@ def mixing(event: Operator, read: Sequence[Map | None]) -> Mixing | None:
     if event.conv is not None:
         return mixing_of(event.conv, len(given.shape))
     name = _base(event.operator)
-    if (
-        event.op == "convolution"
-    ):  # nothing more is known of other kinds than what they make of what
+    # nothing more is known of other kinds than what they make of what
+    if event.op == "convolution":
         return _transposed(event, given, 1)
     if name == "linear":
         return _product(event, given, -1, bias=len(event.operands) > 2)

@@ -91,9 +91,8 @@ class FunctionCall:
         if self.context is None:
             raise LookupError("a function that is given no context")
         made = self.context._input_metadata
-        with (
-            _disable_current_modes()
-        ):  # on the device of the results, whatever small tensors are on
+        with _disable_current_modes():
+            # on the device of the results, whatever small tensors are on
             gradients = [
                 torch.zeros(tuple(one.shape), dtype=one.dtype, device=one.device) for one in made
             ]

@@ -101,9 +101,8 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
         made = Arguments(tuple(_made(one, dtype) for one in positional), named)
     if not made.tensors:
         for leaf in _leaves((made.args, dict(made.kwargs))):
-            if isinstance(
-                leaf, str | bytes
-            ):  # a shape written as text, more likely than a model of texts
+            # a shape written as text, more likely than a model of texts
+            if isinstance(leaf, str | bytes):
                 raise InputError(_no_input(leaf))
     return made
 
@@ -172,9 +171,9 @@ def _filled(spec: TensorSpec, dtype: str) -> Tensor:
 
 
 def _torch_dtype(name: str) -> torch.dtype:
-    found = getattr(torch, name, None)
+    found = getattr(torch, name, None) if isinstance(name, str) else None
     if not isinstance(found, torch.dtype):
-        raise UnknownNameError("dtype", name, INPUT_DTYPES)
+        raise UnknownNameError("dtype", str(name), INPUT_DTYPES)
     return found
 
 

@@ -60,7 +60,8 @@ def _names_of(model: nn.Module | None) -> list[str]:
         AttributeError,
         TypeError,
         ValueError,
-    ):  # a forward that Python cannot look into, as of compiled code
+    ):
+        # a forward that Python cannot look into, as of compiled code
         return []
 
 

@@ -64,9 +64,8 @@ def address_of(tensor: Tensor) -> int:
 
 def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
     """Return tensors with every sparse one's values in its place, and all indices after them."""
-    for tensor in (
-        tensors
-    ):  # of all operators that have no short cut; a generator would cost as much as the rest
+    for tensor in tensors:
+        # of all operators that have no short cut; a generator would cost as much as the rest
         if tensor.layout in SPARSE:
             break
     else:

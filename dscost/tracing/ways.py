@@ -138,9 +138,8 @@ def with_reason(attempts: Sequence[Attempt], arguments: Arguments) -> Trace:
             and _macs(first.traced) == _macs(last.traced)
         )
         is_same = is_same and first.traced is not None and first.traced.doubts == last.traced.doubts
-        if (
-            last.way.gradients and is_same and first.traced is not None
-        ):  # they were on, and nothing came of it
+        # they were on, and nothing came of it
+        if last.way.gradients and is_same and first.traced is not None:
             return first.traced
         return last.traced
     missing = _lacking_values(attempts)
