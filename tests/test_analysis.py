@@ -18,7 +18,7 @@ import dscost
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
 from dscost.networks.architectures import builtin_names
-from dscost.reports.figures import Cost
+from dscost.reports.figures import COST_FIGURES, SUMMED, Cost
 from dscost.reports.records import Layer, Report, document
 
 WriteFile = Callable[..., str]
@@ -35,13 +35,17 @@ COST_KEYS = {
         "flops_per_byte",
         "activations",
     ),
+    *COST_FIGURES,  # and whatever the table has more
 }
 SUBJECT_KEYS = {"target", "source", "inputs", "totals", "layers", "latency", "coverage", "warnings"}
 LAYER_KEYS = {
     *("name", "type", "op", "calls", "conv", "input_shape", "output_shape", "cost", "variants"),
     *("formula_ratio", "latency", "verdict"),
 }
-ADDING_UP = ("params", "macs", "flops", "weight_bytes", "traffic_bytes", "activations")
+ADDING_UP = {
+    *("params", "macs", "flops", "weight_bytes", "traffic_bytes", "activations"),
+    *SUMMED,
+}
 
 
 def small_layer() -> Report:
