@@ -13,11 +13,21 @@ DscostError              everything below; the command line exits 2
 
 import re
 from collections.abc import Iterable, Sized
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class DscostError(Exception):
     """Base of every error that dscost raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # by itself pickle would call the class with the text alone, which some of ours refuse: a
+        # pool of processes breaks, or waits for ever, where an error cannot be read back
+        return _read_back, (type(self), self.args), vars(self)
+
+
+def _read_back(kind: type[DscostError], args: tuple[Any, ...]) -> DscostError:
+    """Return an error as it was raised, without working its text out again."""
+    return kind.__new__(kind, *args)
 
 
 class InputError(DscostError):

@@ -39,13 +39,21 @@ for name in [name for name in os.environ if name in OUTSIDE or name.startswith(P
     del os.environ[name]
 
 
+_there_before: set[threading.Thread] = set()
+
+
+def pytest_runtest_setup() -> None:
+    _there_before.clear()
+    _there_before.update(threading.enumerate())
+
+
 def _threads() -> int:
-    """Count the threads of tests: not the one by which a worker is told what to run, once it is known."""
-    return sum(not isinstance(one, threading._DummyThread) for one in threading.enumerate())
+    """Count the threads of a test: those of the worker and of a test before it are not its model's."""
+    own = (one for one in threading.enumerate() if not isinstance(one, threading._DummyThread))
+    return 1 + len(set(own) - _there_before)
 
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    threading.active_count = _threads
+threading.active_count = _threads
 
 QUICK = frozenset(
     """

@@ -18,7 +18,7 @@ import dscost
 from dscost.errors import InputError, SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec
 from dscost.networks.architectures import builtin_names
-from dscost.reports.figures import Cost
+from dscost.reports.figures import COST_FIGURES, SUMMED, Cost
 from dscost.reports.records import Layer, Report, document
 
 WriteFile = Callable[..., str]
@@ -35,13 +35,20 @@ COST_KEYS = {
         "flops_per_byte",
         "activations",
     ),
+    *COST_FIGURES,  # and whatever the table has more
 }
 SUBJECT_KEYS = {"target", "source", "inputs", "totals", "layers", "latency", "coverage", "warnings"}
 LAYER_KEYS = {
     *("name", "type", "op", "calls", "conv", "input_shape", "output_shape", "cost", "variants"),
     *("formula_ratio", "latency", "verdict"),
 }
-ADDING_UP = ("params", "macs", "flops", "weight_bytes", "traffic_bytes", "activations")
+ADDING_UP_BY_HAND = ("params", "macs", "flops", "weight_bytes", "traffic_bytes", "activations")
+ADDING_UP = {*ADDING_UP_BY_HAND, *SUMMED}
+
+
+def is_by_hand(found: Cost, by_hand: Cost) -> bool:
+    """Whether a cost is one that was counted by hand, which lacks what the table has got since."""
+    return all(expected in (None, value) for value, expected in zip(found, by_hand, strict=True))
 
 
 def small_layer() -> Report:
@@ -188,17 +195,16 @@ def test_every_figure_of_a_layer_agrees_with_a_count_by_hand() -> None:
 
     params = 48 * 96 * 15 + 96
     macs = positions * 48 * 96 * 15
-    assert report.totals.standard == Cost(
-        params, macs, 4 * params, image, result, image + 4 * params + result, positions * 96
-    )
+    moved = image + 4 * params + result
+    by_hand = Cost(params, macs, 4 * params, image, result, moved, positions * 96)
+    assert is_by_hand(report.totals.standard, by_hand)
 
     params = 48 * 15 + 48 * 96 + 96
     macs = positions * (48 * 15 + 48 * 96)
     between = 4 * positions * 48
     traffic = image + 4 * params + 2 * between + result
-    assert report.totals.depthwise_separable == Cost(
-        params, macs, 4 * params, image, result, traffic, positions * (48 + 96)
-    )
+    by_hand = Cost(params, macs, 4 * params, image, result, traffic, positions * (48 + 96))
+    assert is_by_hand(report.totals.depthwise_separable, by_hand)
     assert (
         report.totals.standard.flops_per_byte
         == report.totals.standard.flops / report.totals.standard.traffic_bytes
@@ -492,20 +498,22 @@ def test_every_figure_of_a_small_model_agrees_with_a_count_by_hand(network_file:
         "dropout1": cost(0, 0, pooled, pooled, moved=0),
         "linear1": cost(pooled * 10 + 10, pooled * 10, pooled, 10),
     }
-    assert costs == by_hand
+    assert list(costs) == list(by_hand)
+    for name in costs:
+        assert is_by_hand(costs[name], by_hand[name]), name
     assert costs["flatten1"].flops_per_byte is None
 
     # as standard convolutions: one 3×3 from 8 to 4 channels instead of the pair and what lies between
     pair = ("depthwise1", "depthwise1_norm", "depthwise1_act", "conv2")
     standard = cost(8 * 4 * 9, 64 * 8 * 4 * 9, maps, narrow)
-    assert layer_called(report, "depthwise1").variants["standard"] == standard
-    for figure in ADDING_UP:
+    assert is_by_hand(layer_called(report, "depthwise1").variants["standard"], standard)
+    for figure in ADDING_UP_BY_HAND:
         outside = sum(getattr(by_hand[name], figure) for name in by_hand if name not in pair)
         assert getattr(report.totals.standard, figure) == outside + getattr(standard, figure)
 
     # as separable ones: the first convolution in two stages; the pair stays as it is
     stages = (cost(3 * 9, 64 * 3 * 9, image, 3 * 64), cost(3 * 8, 64 * 3 * 8, 3 * 64, maps))
-    for figure in ADDING_UP:
+    for figure in ADDING_UP_BY_HAND:
         outside = sum(getattr(by_hand[name], figure) for name in by_hand if name != "conv1")
         separable = outside + sum(getattr(stage, figure) for stage in stages)
         assert getattr(report.totals.depthwise_separable, figure) == separable

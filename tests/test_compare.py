@@ -342,6 +342,16 @@ def test_a_traced_model_is_held_against_an_architecture(plain_network: str) -> N
 # -- figures
 
 
+def test_arguments_are_for_the_factory_and_a_module_has_none() -> None:
+    compared = dscost.compare(
+        nn.Linear(4, 6),
+        "torch.nn:Linear",
+        input=(1, 4),
+        kwargs={"in_features": 4, "out_features": 5},
+    )
+    assert total(only(compared), "macs").change == 4 * 5 - 4 * 6
+
+
 @pytest.mark.parametrize(
     ("one", "change", "percent"),
     [

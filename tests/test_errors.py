@@ -1,13 +1,19 @@
+import copy
+import pickle
+from collections.abc import Callable
+
 import pytest
 
 from dscost.errors import (
     DscostError,
     FileProblems,
     InputError,
+    NoFileError,
     OutputError,
     Problem,
     SpecError,
     UnavailableError,
+    UnknownArgumentError,
     UnknownNameError,
     did_you_mean,
     some_of,
@@ -21,6 +27,26 @@ from dscost.errors import (
 )  # fmt: skip
 def test_the_tree_is_as_drawn(error: type[Exception], parent: type[Exception]) -> None:
     assert error.__base__ is parent
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownNameError("format", "jsn", ["json", "csv"], ", in a file"),
+        UnknownArgumentError("argument", "strides", ["stride"]),
+        FileProblems("net.yaml", [Problem(3, 1, "unknown key 'x'"), Problem(1, 2, "no input")]),
+        NoFileError("cannot read net.yaml"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("sent", [lambda error: pickle.loads(pickle.dumps(error)), copy.deepcopy])
+def test_an_error_comes_out_of_another_process_as_it_went(
+    error: DscostError, sent: Callable[[DscostError], DscostError]
+) -> None:
+    arrived = sent(error)
+    assert type(arrived) is type(error)
+    assert str(arrived) == str(error)
+    assert vars(arrived) == vars(error)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import runpy
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from program import run
@@ -126,6 +127,34 @@ def test_every_command_has_the_formats_of_the_house(
 
 
 # -- a package of somebody else
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        pytest.param(
+            {"endings": ".toy"},
+            "format toy: endings are a tuple such as ('.md',), found '.toy'",
+            id="one text, whose letters would be endings",
+        ),
+        pytest.param(
+            {"endings": ("toy",)},
+            "format toy: endings are a tuple such as ('.md',), found ('toy',)",
+            id="no dot",
+        ),
+        pytest.param(
+            {"says": "row"},
+            "unknown kind of format 'row' (did you mean 'rows'?)",
+            id="it says what there is not",
+        ),
+    ],
+)
+def test_a_format_that_could_never_be_found_is_refused(
+    wrong: dict[str, Any], message: str, own_formats: None
+) -> None:
+    with pytest.raises(InputError) as refused:
+        dscost.register_renderer("toy", **wrong)
+    assert str(refused.value) == message
 
 
 def test_the_example_is_short_and_a_format_of_every_command(

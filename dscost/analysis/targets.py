@@ -185,7 +185,7 @@ def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
             "an architecture has the dtype of its weights as input, set by --dtype, "
             f"found '{input}'"
         )
-    shape = getattr(input, "shape", input)
+    shape = getattr(input, "shape", input)  # a tensor or a TensorSpec, else a shape already
     is_several = isinstance(shape, list | tuple)
     if is_several and len(shape) == 1 and not isinstance(shape[0], int):
         return _one_shape(shape[0], dtype)

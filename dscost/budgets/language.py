@@ -68,6 +68,7 @@ def _shape_or_text(node: Node, may_be_named: bool) -> TensorSpec:
         try:
             found = inputs.parse_input(node.value)
         except InputError as error:
+            # what is no input at all is told below, with the shapes that YAML can write as well
             if not str(error).startswith("expected"):
                 raise
     is_named = found is not None and bool(found.name)
@@ -124,6 +125,7 @@ def _limits(*, of_layers: bool) -> Form:
 def _limit(metric: str, *, of_layers: bool) -> Form:
     """Return the form of a limit: the most that passes, or bounds and what stands beside them."""
     kind, measured = FIGURES[metric].kind, FIGURES[metric].is_measured
+    # a schema lists only what may stand there; reading takes all, to say why something may not
     grows = records.has_growth(metric, of_layers=of_layers)
     refused = [] if grows else [*CHANGES, "ignore_below"]
     keyed = Keyed(

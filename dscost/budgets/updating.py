@@ -98,6 +98,7 @@ def updated(
     for name, known in now.items():
         old = before.get(name, known)
         differences = old.differs_from(known.fingerprint)
+        # figures of another target or input are no growth: they cannot be compared at all
         grown = [] if differences else _grown(name, old, known)
         models[name] = known
         if differences and not accepting.allows(name, f"{name}/*"):
@@ -105,6 +106,7 @@ def updated(
         elif differences:
             replaced.append(name)
         elif missing := [one for one in grown if not accepting.allows(one)]:
+            # all or nothing: half a model taken over would be figures that never were together
             refused += missing
             models[name] = old
         else:

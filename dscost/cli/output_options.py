@@ -72,6 +72,7 @@ class Asked(NamedTuple):
             color=wants_color(self.color),
             command=command,
         )
+        # an option without effect would pass for one that was obeyed
         for option in ("columns", "sort", "top", "depth"):
             honoured = _VIEW_OPTIONS.get(renderer(chosen).says, ())
             if getattr(view, option) is not None and option not in honoured:

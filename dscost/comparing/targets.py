@@ -85,6 +85,8 @@ def compare(
 def _report(target: "Target", request: Request) -> Report:
     if isinstance(target, Report):
         return target
+    if not isinstance(target, str | PathLike):  # a module is made; the factories are the others
+        request = request._replace(kwargs=None)
     return count(target).report if is_saved(target) else count(target, request).report
 
 

@@ -212,6 +212,7 @@ def _faults(
             and not torch.equal(state[first].to(given.dtype), given)
         ],
     }
+    # nothing is loaded where something does not fit: torch is only asked whether it minds more
     unfit = any(differing.values())
     try:
         missing, unexpected = module.load_state_dict({} if unfit else state, strict=False)

@@ -7,9 +7,9 @@ result. Each of ours is imported when it is asked for, so that JSON does not pay
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
-from dscost.errors import InputError, UnavailableError
+from dscost.errors import InputError, UnavailableError, UnknownNameError
 from dscost.pages import Said, View, said
 from dscost.registries import Registry
 
@@ -70,7 +70,16 @@ def register_renderer(
         meaning: What `dscost list formats` says of it.
         endings: As in `Renderer`.
         says: As in `Renderer`.
+
+    Raises:
+        InputError: An ending has no dot, or it says nothing that there is.
     """
+    if isinstance(endings, str) or not all(one.startswith(".") for one in endings):
+        raise InputError(
+            f"format {name}: endings are a tuple such as ('.md',), found {endings!r:.60}"
+        )
+    if says not in get_args(Says):
+        raise UnknownNameError("kind of format", str(says), get_args(Says))
 
     def add(write: Writer) -> Writer:
         RENDERERS.register(name)(Renderer(write, meaning, endings, says))

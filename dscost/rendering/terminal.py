@@ -304,7 +304,7 @@ def _with_short_names(sheet: Sheet, first: str, second: str, width: int) -> Shee
     columns, rows = sheet.columns, sheet.rows
     deciding = [one for one in columns if one.key not in (first, second) and one.priority < 2]
     room = width - table_width(deciding, rows) - 2 * GAP
-    if room < 2 * LEAST_FOLDED:
+    if room < 2 * LEAST_FOLDED:  # two columns of fragments could not be read: one of whole names
         wrap_at = max(LEAST_FOLDED, room + GAP)
         names = [
             {second: _folded(f"{row.cells[first]}: {row.cells[second]}", wrap_at)} for row in rows

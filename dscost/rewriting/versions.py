@@ -157,6 +157,7 @@ class _Run:
             return "the convolution is in scripted code"
         if not isinstance(module, CONVOLUTIONS):
             return "the convolution is computed by a function, not by a Conv2d"
+        # one module is replaced for all of its calls, so they must agree on by what
         calls = [call for call in self._within[path] if self._events[call].op == "convolution"]
         if not all(call in heads for call in calls):
             return "it also runs where it cannot be replaced"

@@ -362,18 +362,19 @@ def _as_convolution(module: InterpreterModule) -> nn.Module | None:
         or outputs[0].args[0] is not calls[0]
     ):
         return None
-    told = _arguments(calls[0])
-    if told is None or told["input"] is not inputs[0]:
+    given = _arguments(calls[0])
+    if given is None or given["input"] is not inputs[0]:
         return None
-    own = {key: _held(module, told[key]) for key in ("weight", "bias")}
-    if own["weight"] is None or (told["bias"] is not None and own["bias"] is None):
+    # weights that are not its own, or more than these, would be lost with the module
+    own = {key: _held(module, given[key]) for key in ("weight", "bias")}
+    if own["weight"] is None or (given["bias"] is not None and own["bias"] is None):
         return None
     if (
-        set(module._parameters) != {"weight", *(["bias"] if told["bias"] is not None else [])}
+        set(module._parameters) != {"weight", *(["bias"] if given["bias"] is not None else [])}
         or module._modules
     ):
         return None
-    return _convolution(told, own["weight"], own["bias"])
+    return _convolution(given, own["weight"], own["bias"])
 
 
 def _convolution(

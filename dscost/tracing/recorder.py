@@ -212,6 +212,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
         results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
         if operator in FOURIER:
             self.note(FOURIER_NOTE)
+        # what shares memory with an operand is a view, or was written in place
         before = {address_of(one) for one in operands}
         fresh = [one for one in results if address_of(one) not in before]
         if self._drawn.spread(before, fresh) and operator in LOOKING:

@@ -72,6 +72,8 @@ def unseen(
     if not unread:
         text = f"The figures leave out some work: part of the model ran {outside.where}."
         return Unseen(frozenset(), (Doubt("unseen", text),) if outside.is_certain else ())
+    # a module of torch's own that began and left no trace is missing for sure; the owners of other
+    # unread weights may simply never have run
     silent = dict(_silent(modules, held, calls, books, patched))
     if not silent and not (outside.in_threads or outside.came_back):
         return Unseen(frozenset(), ())
