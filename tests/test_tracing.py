@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import textwrap
+import threading
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import dscost
 from dscost.errors import InputError
 from dscost.foreign import randomness
+from dscost.foreign.randomness import states_kept
 from dscost.notation.inputs import parse_input
 from dscost.reports.records import Layer, Report
 from dscost.tracing import TensorSpec, arguments_of, running
@@ -2377,6 +2379,28 @@ def test_a_model_is_traced_in_evaluation_mode_whatever_mode_it_is_in() -> None:
 
 
 # -- several threads
+
+
+def test_numbers_that_another_thread_has_drawn_are_not_put_back() -> None:
+    drawn, done = threading.Event(), threading.Event()
+
+    def draw() -> None:
+        torch.rand(1)
+        drawn.set()
+        done.wait()
+
+    torch.manual_seed(5)
+    torch.rand(1)
+    after_one = torch.get_rng_state()
+    torch.manual_seed(5)
+    other = threading.Thread(target=draw)
+    with states_kept():
+        other.start()
+        drawn.wait()
+    found = torch.get_rng_state()
+    done.set()
+    other.join()
+    assert torch.equal(found, after_one)
 
 
 def test_several_threads_can_analyse_one_model_at_once() -> None:
