@@ -207,6 +207,14 @@ def test_a_placed_module_is_for_inference() -> None:
     assert not any(p.requires_grad for p in module.parameters())
 
 
+def test_complex_weights_of_a_placed_module_stay_complex() -> None:
+    module = nn.Module()
+    module.spectral = nn.Parameter(torch.tensor([1 + 2j]))
+    same = placed(module, device="cpu", dtype="float32", memory_format="contiguous")
+    assert same.spectral.dtype == torch.complex64
+    assert same.spectral.item() == 1 + 2j
+
+
 @pytest.mark.parametrize("shape", [(3, 5), (2, 3, 8)], ids=str)
 def test_an_input_without_height_and_width_has_no_channels_last(shape: Shape) -> None:
     x = random_input(shape, device="cpu", dtype="float32", memory_format="channels_last")

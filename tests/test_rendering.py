@@ -133,6 +133,13 @@ def test_a_column_that_several_tables_of_a_page_drop_is_named_once() -> None:
     assert text.count("Not shown") == 1
 
 
+def test_two_dropped_columns_of_one_heading_are_named_once() -> None:
+    columns = [Column("name", "", 0, "left"), Column("a", "± %", 1), Column("b", "± %", 1)]
+    sheet = Sheet(columns, [Row(dict.fromkeys(("name", "a", "b"), "x" * 20))])
+    text = render_pages([Page("one", sheets=[sheet])], View(width=25))
+    assert "Not shown at this width: ± % (see" in " ".join(text.split())
+
+
 def test_dropped_columns_are_named() -> None:
     text = render([LAYER], "table", View(width=60))
     assert "Not shown at this width:" in text

@@ -243,12 +243,11 @@ def placed(module: nn.Module, *, device: str, dtype: str, memory_format: str) ->
     kind, layout = getattr(torch, dtype), _FORMATS[memory_format]
 
     def change(tensor: Tensor) -> Tensor:
-        new = tensor.to(
-            device, kind if tensor.is_floating_point() or tensor.is_complex() else tensor.dtype
-        )
-        return (
-            new.to(memory_format=layout) if new.dim() in (4, 5) else new
-        )  # as torch does; it refuses five
+        # complex weights stay complex: what is real alone would be another model
+        new = tensor.to(device, kind if tensor.is_floating_point() else tensor.dtype)
+        if new.dim() not in (4, 5):
+            return new
+        return new.to(memory_format=layout)  # as torch does; it refuses five
 
     set_training(module, False)
     needs_no_gradients(module)

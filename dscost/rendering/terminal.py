@@ -133,15 +133,12 @@ def _page_body(page: Page, view: View) -> RenderableType:
             if column.goes_below
             for line in _below(sheet, column)
         ]
-        hidden += [
-            column.header
-            for column in dropped
-            if column.header and column.header not in hidden and not column.goes_below
-        ]
+        hidden += [column.header for column in dropped if column.header and not column.goes_below]
     if page.sheets or page.closing:
         parts.append(Text())
     if hidden:
-        text = f"Not shown at this width: {', '.join(hidden)} (see them with --wide)."
+        names = ", ".join(dict.fromkeys(hidden))  # two columns may have one heading
+        text = f"Not shown at this width: {names} (see them with --wide)."
         parts.append(_wrapped(text, width, "dim"))
     if page.drawing:
         lines = page.drawing(view.width)
