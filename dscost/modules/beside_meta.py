@@ -93,16 +93,11 @@ class Values:
         if not func._schema.is_mutable:
             return
         arguments = func._schema.arguments
-        given = {
-            argument.name: value for argument, value in zip(arguments, args, strict=False)
-        } | kwargs
-        for tensor in _tensors(
-            [given.get(argument.name) for argument in arguments if argument.is_write]
-        ):
+        given = {one.name: value for one, value in zip(arguments, args, strict=False)} | kwargs
+        for tensor in _tensors([given.get(one.name) for one in arguments if one.is_write]):
             if not tensor.is_meta and tensor.layout is torch.strided:
-                self._overwritten[tensor.untyped_storage()._cdata] = (
-                    tensor  # alive, so that its address stays
-                )
+                # alive, so that its address stays
+                self._overwritten[tensor.untyped_storage()._cdata] = tensor
 
 
 class DirectAccess(TorchFunctionMode):
@@ -126,11 +121,8 @@ class DirectAccess(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in READING and isinstance(args[0], Tensor) and not self._values.is_known(args[0]):
             raise self._missed(NotImplementedError("Cannot copy out of meta tensor; no data!"))
-        if (
-            func in _MADE_OF_NUMBERS
-            and not _tensors((args, kwargs))
-            and _is_meta(kwargs.get("device"))
-        ):
+        is_free = func in _MADE_OF_NUMBERS and not _tensors((args, kwargs))
+        if is_free and _is_meta(kwargs.get("device")):
             kwargs = {**kwargs, "device": "cpu"}
         elif func is Tensor.new_tensor and args[0].is_meta and not _tensors((args[1:], kwargs)):
             func, kwargs = torch.tensor, {"dtype": args[0].dtype, **kwargs, "device": "cpu"}
@@ -140,11 +132,7 @@ class DirectAccess(TorchFunctionMode):
 
 @contextmanager
 def values_kept(most: int = MOST_VALUES) -> Iterator[None]:
-    """Let code on meta read what is small: strides that it computes, rates that it takes apart.
-
-    Args:
-        most: Numbers that a tensor with values may have.
-    """
+    """Let code on meta read what is small: strides that it computes, rates that it takes apart."""
     values = Values(most)
     with _Mode(values), DirectAccess(values, lambda error: error):
         yield
@@ -158,13 +146,15 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        return self._values.compute(
-            func, args, kwargs or {}, lambda func, args, kwargs: func(*args, **kwargs)
-        )
+        return self._values.compute(func, args, kwargs or {}, _called)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False
+
+
+def _called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return func(*args, **kwargs)
 
 
 _MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
@@ -192,9 +182,8 @@ class _Twins:
             return value
         known = self._twins.get(id(value))
         if known is None:
-            known = torch.empty_strided(
-                value.shape, value.stride(), dtype=value.dtype, device="meta"
-            )
+            strides = value.stride()
+            known = torch.empty_strided(value.shape, strides, dtype=value.dtype, device="meta")
             self._twins[id(value)], self._originals[id(known)] = known, value
         return known
 
