@@ -65,5 +65,5 @@ def _is_of(value: Any, kind: Any) -> bool:
         return True
     if not isinstance(value, (int, float) if kind is float else wanted):
         return False
-    entries = value if wanted in (Mapping, Sequence, tuple) else ()
+    entries: Any = value if wanted in (Mapping, Sequence, tuple) else ()
     return all(_is_of(one, parts[0]) for one in entries)
