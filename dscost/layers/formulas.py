@@ -11,12 +11,7 @@ from collections.abc import Mapping
 def conv_out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     """Return one output extent of a convolution or a pooling; 0 or less means it does not fit.
 
-    Args:
-        size: Input extent.
-        kernel: Kernel extent.
-        stride: Step between two positions.
-        padding: Both sides together.
-        dilation: Distance between two taps.
+    Padding is that of both sides together.
 
     >>> conv_out_size(224, kernel=7, stride=2, padding=6, dilation=1)
     112
@@ -70,9 +65,7 @@ def separable_ratio(
 def formula_value(formula: str, letters: Mapping[str, int]) -> float | None:
     """Return what a formula comes to that stands before the first comma; `None` where it is words.
 
-    Args:
-        formula: As papers write it, with `·`, `−` and `²`; `K²` is the kernel area.
-        letters: What each of its letters stands for.
+    Its signs are those of papers, `·`, `−` and `²`; `K²` is the kernel area.
 
     >>> formula_value("G/N + 1/(g·K²), about a sixth", {"N": 64, "G": 1, "g": 2, "K²": 9})
     0.07118055555555555
