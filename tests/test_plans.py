@@ -198,7 +198,7 @@ def test_a_layer_that_is_no_convolution_is_not_unknown() -> None:
 
 def test_a_plan_from_python_has_no_places() -> None:
     with pytest.raises(InputError, match=r"^plan: unknown layer 'x' \(known: conv1, pw\)$"):
-        plan_of({"x": 1}).check({"conv1": None, "pw": "pointwise"})
+        plan_of({"x": 1}).check({"conv1": None, "pw": "pointwise"}, {})
     with pytest.raises(
         InputError, match=r"^plan: 'a': expected a rank of 1 or more, or keep, found 0$"
     ):
