@@ -147,7 +147,7 @@ def scaled_to_whole(layers: list[Options], whole_s: float) -> tuple[list[Options
         return layers, []
     factor = whole_s / total_s
     note = f"The layers alone took {1 / factor:.2f} times as long as the whole model; scaled to it."
-    scaled = []
+    scaled: list[Options] = []
     for options in layers:
         times = [(one.latency_s or 0.0) * factor for one in options]
         both = zip(options, times, strict=True)
