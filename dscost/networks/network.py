@@ -20,15 +20,7 @@ INPUT = "input"
 
 
 class Mixing(NamedTuple):
-    """A pointwise convolution, in whatever way it is written.
-
-    Args:
-        axis: Along which it mixes.
-        in_channels: Values along that axis.
-        out_channels: What it makes of them.
-        groups: Groups of channels that are mixed apart.
-        bias: Whether it adds one.
-    """
+    """A pointwise convolution, in whatever way it is written: what it mixes along which axis."""
 
     axis: int
     in_channels: int
@@ -102,14 +94,9 @@ class Operation(NamedTuple):
         if self.conv is not None:
             return mixing_of(self.conv, len(self.output_shape))
         if self.op == "linear":
-            biased = self.spec.params > self.input_shapes[0][-1] * self.output_shape[-1]
-            return Mixing(
-                len(self.output_shape) - 1,
-                self.input_shapes[0][-1],
-                self.output_shape[-1],
-                1,
-                biased,
-            )
+            given, made = self.input_shapes[0][-1], self.output_shape[-1]
+            is_biased = self.spec.params > given * made
+            return Mixing(len(self.output_shape) - 1, given, made, groups=1, bias=is_biased)
         return None
 
 
@@ -204,14 +191,12 @@ def stage_operations(parts: "Sequence[Part]", input_shape: Shape) -> tuple[Opera
     for name, spec, *reads in parts:
         if name in positions:
             raise SpecError(f"two stages are called '{name}'")
-        try:
-            sources = (
-                tuple(positions[read] for read in reads[0]) if reads else (len(operations) - 1,)
-            )
-        except KeyError as unknown:
-            raise UnknownNameError(
-                "stage", unknown.args[0], positions, f", read by '{name}'"
-            ) from None
+        sources: tuple[int, ...] = (len(operations) - 1,)
+        if reads:
+            for read in reads[0]:
+                if read not in positions:
+                    raise UnknownNameError("stage", read, positions, f", read by '{name}'")
+            sources = tuple(positions[read] for read in reads[0])
         shapes = tuple(
             input_shape if at == NETWORK_INPUT else operations[at].output_shape for at in sources
         )
@@ -224,16 +209,11 @@ def stage_costs(
     parts: "Sequence[Part]", input_shape: Shape, element_bytes: int
 ) -> tuple[Stage, ...]:
     """Return the stages of a variant on `input_shape` with their costs; see `stage_operations`."""
-    return tuple(
-        Stage(
-            one.name,
-            one.conv,
-            one.input_shapes[0],
-            one.output_shape,
-            operation_cost(one, element_bytes),
-        )
-        for one in stage_operations(parts, input_shape)
-    )
+    stages = []
+    for one in stage_operations(parts, input_shape):
+        cost = operation_cost(one, element_bytes)
+        stages.append(Stage(one.name, one.conv, one.input_shapes[0], one.output_shape, cost))
+    return tuple(stages)
 
 
 def overwrites(
