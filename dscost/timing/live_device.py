@@ -99,7 +99,7 @@ class LiveDevice(NamedTuple):
     def conv(self, conv: Conv, memory_format: str) -> Call:
         """Return what runs a convolution; as a module, since that is how layers are called."""
         place = {"device": self.place, "dtype": self.dtype, "memory_format": memory_format}
-        module = placed(torch_conv(conv.spec, {}), **place)
+        module = placed(torch_conv(conv.spec), **place)
         x = random_input(self.shape(conv), **place)
         return lambda: module(x)
 
