@@ -21,46 +21,8 @@ from dscost.errors import printable
 from dscost.files import write_whole
 
 
-@dataclass_transform(frozen_default=True)
-class Result:
-    """A record whose fields are its annotations, as of a frozen dataclass.
-
-    Defining a dataclass takes over a millisecond, and a named tuple a quarter of one; this takes
-    a hundredth, and an answer at once is a promise of the project. Nor would a tuple be right: a
-    report has no length, no `count` and no `index`.
-    """
-
-    _fields: ClassVar[tuple[str, ...]] = ()
-    _field_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-
-    def __init_subclass__(cls) -> None:
-        own = {name: vars(cls)[name] for name in cls.__annotations__ if name in vars(cls)}
-        cls._fields = tuple(dict.fromkeys([*cls._fields, *cls.__annotations__]))
-        cls._field_defaults = {**cls._field_defaults, **own}
-
-    def __init__(self, *values: Any, **named: Any) -> None:
-        given = dict(zip(self._fields, values, strict=False))
-        found = {**self._field_defaults, **given, **named}
-        is_twice = len(values) > len(given) or not given.keys().isdisjoint(named)
-        if is_twice or found.keys() != set(self._fields):
-            wanted = ", ".join(self._fields)
-            raise TypeError(f"{type(self).__name__} takes each of these once: {wanted}")
-        vars(self).update({name: found[name] for name in self._fields})
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"a {type(self).__name__} is frozen: {name} cannot be set")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a {type(self).__name__} is frozen: {name} cannot be deleted")
-
-    def __eq__(self, other: object) -> bool:
-        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(tuple(vars(self).values()))
-
-    def _replace(self, **changes: Any) -> Self:
-        return type(self)(**{**vars(self), **changes})
+class Shown:
+    """What can say itself: in a line, as the table of the command line, and in every format."""
 
     def in_a_line(self) -> str:
         """Return the least that tells one from another: what `repr` shows."""
@@ -100,6 +62,48 @@ class Result:
     def _written(self, format_name: str) -> str:
         text: str = _rendering().rendered(self, format_name)
         return text
+
+
+@dataclass_transform(frozen_default=True)
+class Result(Shown):
+    """A record whose fields are its annotations, as of a frozen dataclass.
+
+    Defining a dataclass takes over a millisecond, and a named tuple a quarter of one; this takes
+    a hundredth, and an answer at once is a promise of the project. Nor would a tuple be right: a
+    report has no length, no `count` and no `index`.
+    """
+
+    _fields: ClassVar[tuple[str, ...]] = ()
+    _field_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    def __init_subclass__(cls) -> None:
+        own = {name: vars(cls)[name] for name in cls.__annotations__ if name in vars(cls)}
+        cls._fields = tuple(dict.fromkeys([*cls._fields, *cls.__annotations__]))
+        cls._field_defaults = {**cls._field_defaults, **own}
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        given = dict(zip(self._fields, values, strict=False))
+        found = {**self._field_defaults, **given, **named}
+        is_twice = len(values) > len(given) or not given.keys().isdisjoint(named)
+        if is_twice or found.keys() != set(self._fields):
+            wanted = ", ".join(self._fields)
+            raise TypeError(f"{type(self).__name__} takes each of these once: {wanted}")
+        vars(self).update({name: found[name] for name in self._fields})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a {type(self).__name__} is frozen: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a {type(self).__name__} is frozen: {name} cannot be deleted")
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
+
+    def _replace(self, **changes: Any) -> Self:
+        return type(self)(**{**vars(self), **changes})
 
 
 def _rendering() -> Any:
