@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dscost.foreign.dispatch import mapped, tensors_in
+
 _DEVICES = {
     "cpu": "AutocastCPU",
     "cuda": "AutocastCUDA",
@@ -52,7 +54,12 @@ def autocast_arguments(
     dtype = torch.get_autocast_dtype(device) if name in _LOWER else torch.float32
     if name in _WIDEST:
         dtype = _widest(args)
-    return _cast(args, dtype), _cast(kwargs, dtype)
+
+    def cast(value: Any) -> Any:
+        is_tensor = isinstance(value, Tensor) and value.is_floating_point()
+        return value.to(dtype) if is_tensor and value.dtype is not torch.float64 else value
+
+    return mapped(args, cast), mapped(kwargs, cast)
 
 
 @cache
@@ -62,28 +69,9 @@ def _is_touched(name: str, overload: str, key: str) -> bool:
     )
 
 
-def _widest(value: Any) -> torch.dtype:
-    found = [tensor.dtype for tensor in _floating(value)]
-    return torch.float32 if torch.float32 in found else found[0] if found else torch.float32
-
-
-def _floating(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, list | tuple):
-        for entry in value:
-            yield from _floating(entry)
-    elif isinstance(value, Tensor) and value.is_floating_point():
-        yield value
-
-
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    if isinstance(value, list | tuple):
-        return type(value)(_cast(entry, dtype) for entry in value)
-    if isinstance(value, dict):
-        return {name: _cast(entry, dtype) for name, entry in value.items()}
-    is_cast = (
-        isinstance(value, Tensor) and value.is_floating_point() and value.dtype is not torch.float64
-    )
-    return value.to(dtype) if is_cast else value
+def _widest(args: tuple[Any, ...]) -> torch.dtype:
+    found = [one.dtype for one in tensors_in(args) if one.is_floating_point()]
+    return torch.float32 if torch.float32 in found or not found else found[0]
 
 
 @contextmanager

@@ -60,6 +60,12 @@ class Arguments(NamedTuple):
         """Every tensor in them, in order."""
         return list(_tensors((self.args, dict(self.kwargs))))
 
+    @property
+    def have_values(self) -> bool:
+        """Whether there are tensors, none of them a mere shape."""
+        tensors = self.tensors
+        return bool(tensors) and not any(tensor.is_meta for tensor in tensors)
+
     def _with(self, change: Callable[[Tensor], Tensor]) -> "Arguments":
         return Arguments(
             tuple(_changed(arg, change) for arg in self.args),

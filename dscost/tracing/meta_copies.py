@@ -14,7 +14,7 @@ from weakref import ref
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from dscost.foreign.parts import each_tensor
@@ -157,15 +157,15 @@ class StandIns:
         if original.is_meta and not self._fresh and type(original) in _PLAIN_TENSORS:
             self._own.append(original)
             return original
-        if isinstance(original, UninitializedTensorMixin):
-            uninitialised: Tensor = type(original)(device="meta", dtype=original.dtype)
-            return uninitialised
+        if is_lazy(original):
+            kind: Any = type(original)
+            return kind(device="meta", dtype=original.dtype)  # type: ignore[no-any-return]
         if original.is_meta and not self._fresh:
             return original
         known = self._tensors.get(id(original))
         if known is None:
             if original.layout in SPARSE:  # what it stores makes its cost
-                known = sparse_copy(original)
+                known = detached_copy(original)
             else:
                 known = torch.empty_strided(
                     original.shape, original.stride(), dtype=original.dtype, device="meta"
@@ -301,7 +301,7 @@ def keeps_values(tensor: Tensor) -> bool:
         tensor.device.type == "cpu"
         and tensor.layout is torch.strided
         and type(tensor) in _PLAIN_TENSORS
-        and not isinstance(tensor, UninitializedTensorMixin)
+        and not is_lazy(tensor)
         and tensor.numel() <= MOST_VALUES
     )
 
@@ -333,8 +333,8 @@ def _handle(handle: RemovableHandle, original: nn.Module, new: nn.Module) -> Rem
     return own
 
 
-def sparse_copy(tensor: Tensor) -> Tensor:
-    """Return a copy of a sparse tensor, which torch does not copy deeply."""
+def detached_copy(tensor: Tensor) -> Tensor:
+    """Return a copy of a tensor that torch does not copy deeply: sparse, or computed of others."""
     copied = tensor.detach().clone()
     if not isinstance(tensor, nn.Parameter):
         return copied

@@ -78,33 +78,12 @@ def operator_name(func: Any) -> str:
     return name
 
 
-def leaves(value: Any) -> list[Any]:
-    """Return every tensor in nested arguments, in order."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, tuple | list):
-        return []
-    return [leaf for entry in value for leaf in leaves(entry)]
-
-
 def factors_of(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the arguments of an operator, but those that a convolution's gradients do not need."""
     if func is not torch.ops.aten.convolution_backward.default:
         return args
     of_input, of_weights, _ = args[10]
     return args[0], args[1] if of_weights else None, args[2] if of_input else None
-
-
-def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> list[Any]:
-    """Return the tensors among its arguments that an operator writes on."""
-    arguments = func._schema.arguments
-    given = {
-        **dict(zip((argument.name for argument in arguments), args, strict=False)),
-        **(kwargs or {}),
-    }
-    return leaves([given.get(argument.name) for argument in arguments if argument.is_write])
 
 
 def shapes_of(value: Any) -> Any:
