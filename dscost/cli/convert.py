@@ -99,12 +99,12 @@ def convert(
         seed=seed,
     )
     from dscost.converting.convert import convert_target
-    from dscost.converting.weights import check_can_save, check_weights_path, save_weights
+    from dscost.converting.weights import check_weights_path, safetensors, save_weights
 
     if weights is not None:
         check_weights_path(weights)
     if save is not None:
-        check_can_save()
+        safetensors()
     with foreign_code(target), out.progress() as progress:
         result = convert_target(
             target,

@@ -60,6 +60,16 @@ def each_part(root: nn.Module) -> Iterator[nn.Module]:
     return (module for _, module in named_parts(root))
 
 
+def device_of(root: nn.Module) -> str:
+    """Return where the first parameter of a model is; without any, it may be anywhere."""
+    return next((str(parameter.device) for parameter in each_parameter(root)), "cpu")
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype without that of torch, such as `float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
 def each_parameter(root: nn.Module) -> Iterator[Tensor]:
     """Yield every parameter once."""
     return _each_once(own_tensors(module)[0] for module in each_part(root))

@@ -64,6 +64,12 @@ class Arguments(NamedTuple):
         """Every tensor in them, in order."""
         return list(_tensors((self.args, dict(self.kwargs))))
 
+    @property
+    def have_values(self) -> bool:
+        """Whether there are tensors, none of them a mere shape."""
+        tensors = self.tensors
+        return bool(tensors) and not any(tensor.is_meta for tensor in tensors)
+
     def changed(self, change: Change, names: Sequence[str] = ()) -> "Arguments":
         """Return the arguments with every tensor changed, by its name where it has one.
 
