@@ -118,11 +118,7 @@ class Problems(list[Problem]):
             return None
 
     def refuse(self, name: str) -> None:
-        """Refuse the file of that name, unless nothing is wrong with it.
-
-        Raises:
-            FileProblems: Something is; it has every problem with its place.
-        """
+        """Refuse the file of that name, unless nothing is wrong with it."""
         # whatever else is said of a place where the YAML is wrong follows from that
         places = {problem[:2] for problem in self._misread}
         found = [one for one in self if one in self._misread or one[:2] not in places]
@@ -138,30 +134,15 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def read_yaml(path: Path, problems: Problems | None = None) -> Node:
-    """Read a file.
-
-    Args:
-        path: Where it is.
-        problems: As in `parse_yaml`.
-
-    Raises:
-        InputError: It cannot be read.
-        FileProblems: It is not acceptable YAML; every problem found has its place.
-    """
+    """Read a file, as `parse_yaml` does its text."""
     return parse_yaml(read_text(path, MAX_FILE_BYTES), str(path), problems)
 
 
 def parse_yaml(text: str, name: str, problems: Problems | None = None) -> Node:
-    """Parse YAML text.
+    """Parse a document; `name` stands for its file in errors.
 
-    Args:
-        text: One document.
-        name: Stands for the file in errors.
-        problems: Where it is given, problems that leave the rest readable (such as a duplicate
-            key) are added to it and not raised, so that they can be reported with others.
-
-    Raises:
-        FileProblems: It is not acceptable YAML.
+    Where problems are given, those that leave the rest readable (such as a duplicate key) are added
+    to them and not raised, so that they can be reported with others.
 
     >>> parse_yaml("{a: off, b: 1e6, c: 010, d: 1:30}", "x").plain
     {'a': 'off', 'b': 1000000.0, 'c': 10, 'd': '1:30'}
@@ -191,11 +172,7 @@ def parse_yaml(text: str, name: str, problems: Problems | None = None) -> Node:
 
 
 def parse_scalar(text: str) -> Any:
-    """Return a plain scalar or a flow list as YAML 1.2 reads it, typed on a command line.
-
-    Raises:
-        FileProblems: It is neither.
-    """
+    """Return a plain scalar or a flow list as YAML 1.2 reads it, typed on a command line."""
     return parse_yaml(text, "value").plain if text.strip() else ""
 
 

@@ -14,12 +14,7 @@ Reader = Callable[[Any], Any]
 
 
 class Misfit(Exception):
-    """A value that does not fit its type.
-
-    Args:
-        message: What is wrong.
-        path: The keys that lead to it, outermost first.
-    """
+    """A value that does not fit its type, with the keys that lead to it, outermost first."""
 
     def __init__(self, message: str, *path: str | int) -> None:
         super().__init__(message)
