@@ -37,12 +37,12 @@ def _value(value: Any) -> Any:
 
 def _object(reference: Reference) -> Any:
     """Return what a reference names: a class of modules or a function, else an instance."""
-    found: Any = _module(reference)
+    found: Any = imported(reference.module, reference, _or_text(reference))
     for part in reference.attribute.split("."):
         try:
             found = getattr(found, part)
         except AttributeError as error:
-            near = did_you_mean(part, [name for name in dir(found) if not name.startswith("_")])
+            near = did_you_mean(part, public_names(found))
             raise InputError(
                 f"{reference}: there is no '{part}'{near}{_or_text(reference)}"
             ) from error
@@ -58,23 +58,25 @@ def _object(reference: Reference) -> Any:
         raise InputError(f"{reference} cannot be made: {first_line(error)}") from error
 
 
-def _module(reference: Reference) -> ModuleType:
+def imported(module: str, needed_by: object, hint: str) -> ModuleType:
+    """Return a module that a target or an argument names.
+
+    Raises:
+        InputError: There is none, to which the hint is added, or importing it fails.
+    """
     try:
-        return importlib.import_module(reference.module)
+        return importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        missing = missing_module(error)
+        # one in somebody's own words names no module
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing:
-            raise InputError(
-                f"{reference}: there is no module '{missing}'{_or_text(reference)}"
-            ) from error
-        raise InputError(
-            f"{reference}: importing {reference.module} failed: {first_line(error)}"
-        ) from error
+            raise InputError(f"{needed_by}: there is no module '{missing}'{hint}") from error
+        raise InputError(f"{needed_by}: importing {module} failed: {first_line(error)}") from error
 
 
-def missing_module(error: BaseException) -> str | None:
-    """Return which module Python did not find; `None` of other errors, also in somebody's words."""
-    return error.name if isinstance(error, ModuleNotFoundError) else None
+def public_names(found: object) -> list[str]:
+    """Return the names of what something has, but for those that begin with an underscore."""
+    return [name for name in dir(found) if not name.startswith("_")]
 
 
 def _or_text(reference: Reference) -> str:
