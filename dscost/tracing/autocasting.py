@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dscost.foreign.dispatch import mapped, tensors_in
+from dscost.tracing.rules import named
 
 _DEVICES = {
     "cpu": "AutocastCPU",
@@ -22,20 +23,19 @@ _DEVICES = {
     "mps": "AutocastMPS",
 }
 
-_LOWER_NAMES = (
-    "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution "
-    "_convolution linear matmul mm bmm mv addmm addmv addr addbmm baddbmm chain_matmul "
-    "linalg_multi_dot linalg_vecdot prelu scaled_dot_product_attention mkldnn_rnn_layer lstm gru "
-    "rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell einsum"
-)
-_LOWER = frozenset(f"aten::{name}" for name in _LOWER_NAMES.split())
+_LOWER = {
+    *named("aten", "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d"),
+    *named("aten", "conv_transpose3d convolution _convolution linear matmul mm bmm mv addmm addmv"),
+    *named("aten", "addr addbmm baddbmm chain_matmul linalg_multi_dot linalg_vecdot einsum prelu"),
+    *named("aten", "scaled_dot_product_attention mkldnn_rnn_layer lstm gru rnn_tanh rnn_relu"),
+    *named("aten", "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"),
+}
 """Operators that run in the dtype of autocast."""
 
-_WIDEST_NAMES = (
-    "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put "
-    "tensordot scatter_add vdot"
-)
-_WIDEST = frozenset(f"aten::{name}" for name in _WIDEST_NAMES.split())
+_WIDEST = {
+    *named("aten", "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler"),
+    *named("aten", "index_put tensordot scatter_add vdot"),
+}
 """Operators that run in the widest dtype among their arguments."""
 
 

@@ -35,7 +35,7 @@ from dscost.tracing.operators import (
 )
 from dscost.tracing.packed import packed_in
 from dscost.tracing.parameters import HeldTensors
-from dscost.tracing.rules import FORMULAS, FOURIER, MEAN, Rule, word_of
+from dscost.tracing.rules import FORMULAS, FOURIER, MEAN, Rule, named, word_of
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 from dscost.tracing.sparse import (
     FACTORS,
@@ -58,13 +58,9 @@ QUANTIZED_NOTE = (
 )
 SPARSE_NOTE = "Products with sparse tensors count by the entries that are stored."
 
-LOOKING = frozenset(
-    f"aten::{name}"
-    for name in (
-        *("_local_scalar_dense", "item", "is_nonzero", "equal", "allclose", "_assert_async"),
-        "_is_all_true",
-    )
-)
+LOOKING = {
+    *named("aten", "_local_scalar_dense item is_nonzero equal allclose _assert_async _is_all_true")
+}
 """Operators that read values and return no tensor."""
 
 

@@ -170,7 +170,7 @@ def _gradients_of(
         return None, ()
     from_nowhere = any(one.requires_grad and recorder.is_orphan(one) for one in returned)
     trained = None if from_nowhere or not returned else frozenset(flow.trained_by(returned))
-    return trained, tuple(flow.differentiate_functions(recorder))
+    return trained, tuple(recorder.differentiate_functions(flow))
 
 
 def _decided_by_chance(run: _Run, recorder: Recorder) -> Iterator[Doubt]:

@@ -8,6 +8,7 @@ from dscost.tracing.rules.table import (
     FREE,
     Rule,
     gradient_macs,
+    named,
     register_formula,
     word_of,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "MEAN",
     "Rule",
     "gradient_macs",
+    "named",
     "register_formula",
     "replaced",
     "word_of",
