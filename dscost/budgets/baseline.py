@@ -210,11 +210,7 @@ def baseline_text(models: Mapping[str, Known]) -> str:
 
 
 def read_baseline(path: Path) -> Baseline | None:
-    """Return the baseline of a file, or `None` where there is none.
-
-    Raises:
-        InputError: It cannot be read or is none.
-    """
+    """Return the baseline of a file, or `None` where there is none."""
     try:
         text = read_text(path, MAX_BYTES)
     except NoFileError:
@@ -223,11 +219,7 @@ def read_baseline(path: Path) -> Baseline | None:
 
 
 def parse_baseline(text: str, origin: str) -> Baseline:
-    """Return the baseline that a text is.
-
-    Raises:
-        InputError: It is none; the text says where.
-    """
+    """Return the baseline that a text is; an `InputError` says where it is none."""
     document = parse_json(text, origin)
     if not isinstance(document, dict) or not isinstance(document.get("models"), dict):
         raise InputError(f"{origin}: not a baseline of dscost: expected 'version' and 'models'")

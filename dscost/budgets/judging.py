@@ -83,9 +83,8 @@ class _Judge:
     def judged(self, somewhere: Collection[tuple[int, int]]) -> _Said:
         """Yield what there is to say.
 
-        Args:
-            somewhere: Places of rules that some layer matches, be it of another choice of the
-                model's settings.
+        `somewhere` are the places of rules that some layer matches, be it of another choice of the
+        model's settings.
         """
         rest = self._rest
         if rest is None:
@@ -313,12 +312,7 @@ def _are_relative(*limits: Limit) -> bool:
 
 
 def _boundary(limit: Limit, before: Fraction) -> tuple[str, Fraction]:
-    """Return how breaking a bound is called, and what would just pass.
-
-    Args:
-        limit: With the bound.
-        before: In the baseline, where the bound is on a change.
-    """
+    """Return how breaking a bound is called, and what would just pass."""
     if limit.bound == "max":
         return "over_max", limit.value * (1 + limit.tolerance)
     if limit.bound == "min":

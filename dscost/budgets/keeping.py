@@ -132,11 +132,7 @@ def _kept(
 
 
 def baseline_path(budget: Budget) -> Path:
-    """Return where the baseline of a budget is.
-
-    Raises:
-        InputError: It names none.
-    """
+    """Return where the baseline of a budget is; one that names none is refused."""
     if budget.baseline is None:
         raise InputError(f"{budget.path}: names no baseline; add 'baseline: dscost-baseline.json'")
     return budget.baseline
