@@ -141,7 +141,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if len(folded) > MOST_COMPARED:
         alike = (one for one in folded if one[:3] == wanted[:3] or one[-3:] == wanted[-3:])
         compared = sorted(alike, key=lambda one: abs(len(one) - len(wanted)))[: MOST_COMPARED // 10]
-    matches = get_close_matches(wanted, compared, n=1, cutoff=0.6)
+    # of `input_size` people remember `size`
+    parted = [one for one in folded if wanted in one.split("_")]
+    matches = parted if len(parted) == 1 else get_close_matches(wanted, compared, n=1, cutoff=0.6)
     return f" (did you mean '{folded[matches[0]]}'?)" if matches else ""
 
 

@@ -58,7 +58,7 @@ SAID = {
 
 
 def test_every_command_is_tried_that_prints_a_result() -> None:
-    assert RESULTS.keys() | NO_RESULT == COMMANDS.keys()
+    assert RESULTS.keys() | NO_RESULT == set(COMMANDS)
     assert not RESULTS.keys() & NO_RESULT
 
 

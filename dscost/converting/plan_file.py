@@ -155,8 +155,12 @@ class Plan(Shown):
         )
 
 
-def plan_of(given: "Plan | Mapping[str, Decision] | str | PathLike[str]") -> Plan:
-    """Return a plan from what a caller has: a plan, ranks by layer, or the path of a plan file.
+Planning = Plan | Mapping[str, Decision] | str | PathLike[str]
+"""What a caller may have for a plan: a plan, ranks by layer, or the path of a plan file."""
+
+
+def plan_of(given: Planning) -> Plan:
+    """Return a plan from what a caller has.
 
     Raises:
         InputError: A file cannot be read, or a rank is none.

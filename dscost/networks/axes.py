@@ -24,14 +24,10 @@ BATCH, CHANNELS, POSITIONS, REST, MIXED = "b", "c", "p", "r", "m"
 
 
 class Map(NamedTuple):
-    """A feature map, or what was made of it.
+    """A feature map, or what was made of it: its sizes, batch first, and what each axis counts.
 
-    Args:
-        shape: Sizes of the tensor, batch first.
-        axes: What each axis counts.
-        strides: How far apart the values of each axis lie in memory.
-        is_gated: Whether channels of it have been mixed at one position, as a squeeze-and-excite
-            does.
+    Strides say how far apart the values of each axis lie in memory. It is gated where channels of
+    it have been mixed at one position, as a squeeze-and-excite does.
     """
 
     shape: Shape
@@ -153,16 +149,16 @@ def reduced(given: Map, along: tuple[int, ...], shape: Shape) -> Map | None:
         return None
     if POSITIONS in lost:
         given = given._replace(axes=tuple(tuple(map(_left, axis)) for axis in given.axes))
-    kept = [axis for at, axis in enumerate(given.axes) if at not in gone]
-    if len(shape) == len(given.shape):
-        axes: tuple[Axis, ...] = tuple(
-            () if at in gone else axis for at, axis in enumerate(given.axes)
-        )
-    elif len(shape) == len(kept):
-        axes = tuple(kept)
-    else:
+    keeps_axes = len(shape) == len(given.shape)  # a reduced one then has a single value
+    axes: list[Axis] = []
+    for at, axis in enumerate(given.axes):
+        if at not in gone:
+            axes.append(axis)
+        elif keeps_axes:
+            axes.append(())
+    if len(axes) != len(shape):
         return None
-    return Map(shape, axes, row_major(shape), given.is_gated)
+    return Map(shape, tuple(axes), row_major(shape), given.is_gated)
 
 
 @lru_cache(maxsize=MOST_KEPT)
@@ -174,9 +170,8 @@ def mixed(given: Map, shape: Shape) -> Map | None:
     axes: list[Axis] = []
     for at, size in enumerate(shape):
         axis = batches[at] if at < len(batches) else ()
-        keeps_batch = (
-            axis and given.shape[at] == size and all(_names(piece, BATCH) for piece in axis)
-        )
+        is_batch = axis and all(_names(piece, BATCH) for piece in axis)
+        keeps_batch = is_batch and given.shape[at] == size
         axes.append(axis if keeps_batch else _axis(f"{MIXED}{at}", 1, size))
     return Map(shape, tuple(axes), row_major(shape), is_gated=True)
 
@@ -186,9 +181,8 @@ def shuffled(given: Map, name: str) -> Map | None:
     if len(given.axes) < 2 or not all(_names(piece, CHANNELS) for piece in given.axes[1]):
         return None
     axis = _axis(f"{CHANNELS}{name}", 1, given.shape[1])
-    return given._replace(
-        axes=(given.axes[0], axis, *given.axes[2:]), strides=row_major(given.shape)
-    )
+    axes = (given.axes[0], axis, *given.axes[2:])
+    return given._replace(axes=axes, strides=row_major(given.shape))
 
 
 # -- pieces

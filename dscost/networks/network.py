@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dscost.errors import SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.operations import LAYERS
 from dscost.reports.figures import Cost, chain_cost
 from dscost.reports.records import Stage
 
@@ -20,15 +21,7 @@ INPUT = "input"
 
 
 class Mixing(NamedTuple):
-    """A pointwise convolution, in whatever way it is written.
-
-    Args:
-        axis: Along which it mixes.
-        in_channels: Values along that axis.
-        out_channels: What it makes of them.
-        groups: Groups of channels that are mixed apart.
-        bias: Whether it adds one.
-    """
+    """A pointwise convolution, in whatever way it is written: what it mixes along which axis."""
 
     axis: int
     in_channels: int
@@ -102,14 +95,9 @@ class Operation(NamedTuple):
         if self.conv is not None:
             return mixing_of(self.conv, len(self.output_shape))
         if self.op == "linear":
-            biased = self.spec.params > self.input_shapes[0][-1] * self.output_shape[-1]
-            return Mixing(
-                len(self.output_shape) - 1,
-                self.input_shapes[0][-1],
-                self.output_shape[-1],
-                1,
-                biased,
-            )
+            given, made = self.input_shapes[0][-1], self.output_shape[-1]
+            is_biased = self.spec.params > given * made
+            return Mixing(len(self.output_shape) - 1, given, made, groups=1, bias=is_biased)
         return None
 
 
@@ -178,7 +166,7 @@ def cost_of(
         input_bytes=input_bytes,
         output_bytes=output_bytes,
         traffic_bytes=moved_bytes if spec.moves_data else 0,
-        activations=prod(output_shape) if spec.op in ("convolution", "linear") else 0,
+        activations=prod(output_shape) if spec.op in LAYERS else 0,
     )
 
 
@@ -204,14 +192,12 @@ def stage_operations(parts: "Sequence[Part]", input_shape: Shape) -> tuple[Opera
     for name, spec, *reads in parts:
         if name in positions:
             raise SpecError(f"two stages are called '{name}'")
-        try:
-            sources = (
-                tuple(positions[read] for read in reads[0]) if reads else (len(operations) - 1,)
-            )
-        except KeyError as unknown:
-            raise UnknownNameError(
-                "stage", unknown.args[0], positions, f", read by '{name}'"
-            ) from None
+        sources: tuple[int, ...] = (len(operations) - 1,)
+        if reads:
+            for read in reads[0]:
+                if read not in positions:
+                    raise UnknownNameError("stage", read, positions, f", read by '{name}'")
+            sources = tuple(positions[read] for read in reads[0])
         shapes = tuple(
             input_shape if at == NETWORK_INPUT else operations[at].output_shape for at in sources
         )
@@ -224,16 +210,11 @@ def stage_costs(
     parts: "Sequence[Part]", input_shape: Shape, element_bytes: int
 ) -> tuple[Stage, ...]:
     """Return the stages of a variant on `input_shape` with their costs; see `stage_operations`."""
-    return tuple(
-        Stage(
-            one.name,
-            one.conv,
-            one.input_shapes[0],
-            one.output_shape,
-            operation_cost(one, element_bytes),
-        )
-        for one in stage_operations(parts, input_shape)
-    )
+    stages = []
+    for one in stage_operations(parts, input_shape):
+        cost = operation_cost(one, element_bytes)
+        stages.append(Stage(one.name, one.conv, one.input_shapes[0], one.output_shape, cost))
+    return tuple(stages)
 
 
 def overwrites(
