@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.networks.network import NETWORK_INPUT
+from dscost.tracing.drawn import Drawn
 from dscost.tracing.events import INPUT, Event
 from dscost.tracing.gradient_flow import NO_FLOW, Flow, GradientFlow
 from dscost.tracing.gradients import FunctionCall, GradientSwitch
@@ -56,12 +57,12 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         held: HeldTensors,
         inputs: Sequence[Tensor],
         stack: Sequence[str],
-        *,
-        switch: GradientSwitch | None = None,
-        standin_of: Callable[[Tensor], Tensor | None] = lambda tensor: None,
+        switch: GradientSwitch | None,
+        standin_of: Callable[[Tensor], Tensor | None],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._holds, self._standin_of = held, standin_of
+        self._holds, self._standin_of, self._switch = held, standin_of, switch
+        self._drawn = Drawn()
         self._by_tensor, self._by_storage = held.by_tensor, held.by_storage
         self.stack = stack
         self.events: list[Event] = []

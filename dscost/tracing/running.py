@@ -25,7 +25,7 @@ from dscost.tracing.module_stack import RunningModules, watched
 from dscost.tracing.parameters import HeldTensors, held_by
 from dscost.tracing.real_copies import check_memory, with_shapes
 from dscost.tracing.recorder import Recorder
-from dscost.tracing.sparse import nbytes_of, parts
+from dscost.tracing.sparse import is_sparse, nbytes_of, parts
 from dscost.tracing.threads import FollowingRecorder, watched_threads
 from dscost.tracing.unseen import Outside, undifferentiated, unseen
 from dscost.tracing.values import ValueRecorder
@@ -72,12 +72,7 @@ def attempt(task: Task, way: Way) -> Attempt:
 
 
 class _Run:
-    """What is known of a run, also after it failed.
-
-    Args:
-        way: How the model runs.
-        training: Whether in training mode.
-    """
+    """What is known of a run in some way, also after it failed."""
 
     recorder: Recorder | None = None
     switch: GradientSwitch | None = None
@@ -118,10 +113,7 @@ class _Run:
 
     @contextmanager
     def unseen_thread(self, path: str) -> Iterator[list[str]]:
-        """Run in another thread without looking.
-
-        The way will not do, but should not fail there for another reason.
-        """
+        """Run in another thread unseen: the way will not do, but shall not fail for that reason."""
         with self.state():
             yield []
 
@@ -160,10 +152,9 @@ def _traced(task: Task, run: _Run) -> Trace:
 def _gradients_of(
     recorder: Recorder, returned: Sequence[Tensor]
 ) -> tuple[frozenset[int] | None, tuple[str, ...]]:
-    """Return the events that get a gradient of what a model returned, and functions without one.
+    """Return the events that get a gradient in training, and functions whose backward passes fail.
 
-    In training; of the functions the names, whose backward passes fail. Where something came out of
-    sight, nothing is known of the events.
+    Where something that the model returns came out of sight, nothing is known of the events.
     """
     flow = recorder.flow
     if flow is None:
@@ -175,12 +166,10 @@ def _gradients_of(
 
 def _decided_by_chance(run: _Run, recorder: Recorder) -> Iterator[Doubt]:
     """Yield the doubt that the model looks at random numbers; a real run is doubted anyway."""
-    if run.way.on_meta and recorder.looked_at_drawn is not None:
-        where = recorder.looked_at_drawn
-        text = (
-            f"The model looks at random numbers ({where}), so it may do something else next time."
-        )
-        yield Doubt("value_dependent", text)
+    where = recorder.looked_at_drawn
+    if run.way.on_meta and where is not None:
+        looks = f"The model looks at random numbers ({where})"
+        yield Doubt("value_dependent", f"{looks}, so it may do something else next time.")
 
 
 class _Subject(NamedTuple):
@@ -234,14 +223,11 @@ def _subject_of(task: Task, way: Way) -> _Subject:
 
 def _recorder_for(subject: _Subject, run: _Run, modules: RunningModules) -> Recorder:
     kind = Recorder if run.way.is_fast else ValueRecorder if run.way.on_meta else FollowingRecorder
-    recorder = kind(
-        subject.held,
-        subject.arguments.tensors,
-        modules.stack,
-        shortcuts=run.way.shortcuts,
-        switch=run.switch,
-        standin_of=subject.standins.of,
-    )
+    held, inputs = subject.held, subject.arguments.tensors
+    recorder = kind(held, inputs, modules.stack, run.switch, subject.standins.of)
+    # short cuts are for dense tensors
+    if run.way.shortcuts and not held.any_sparse and not any(map(is_sparse, inputs)):
+        recorder.take_shortcuts()
     modules.producer_of = recorder.producer_of
     if isinstance(recorder, FollowingRecorder):
         recorder.follow_in(modules, run.state)
@@ -257,15 +243,7 @@ def _trace_of(
     conversions: Conversions,
     returned: Sequence[Tensor],
 ) -> Trace:
-    """Return what a recorder has seen, and what it cannot have seen, of a run that is over.
-
-    Args:
-        subject: What ran.
-        run: How, and with which calls of modules.
-        recorder: With its operators.
-        conversions: With what was taken out of torch.
-        returned: The tensors that the model returned.
-    """
+    """Return what a recorder has seen, and what it cannot have seen, of a run that is over."""
     assert run.modules is not None
     way, modules, held = run.way, run.modules, subject.held
     outputs = {_place_in_memory(one): one for one in returned}.values()
@@ -282,7 +260,7 @@ def _trace_of(
     is_certain = bool(orphans) and (run.starts_threads or way.is_fast)
     outside = Outside(run.starts_threads, bool(orphans), is_certain=is_certain)
     left_alone = subject.patched | modules.failed
-    missing = unseen(subject.modules, held, modules.calls, recorder, left_alone, outside)
+    names, doubts = unseen(subject.modules, held, modules.calls, recorder, left_alone, outside)
     return Trace(
         events=recorder.events,
         calls=modules.calls,
@@ -293,8 +271,8 @@ def _trace_of(
         peak_activation_bytes=recorder.memory.peak_bytes if way.on_meta else None,
         outputs=frozenset(map(recorder.producer_of, outputs)),
         output_bytes=sum(map(nbytes_of, outputs)),
-        doubts=(*conversions.doubts, *missing.doubts),
-        unseen=missing.parameters,
+        doubts=(*conversions.doubts, *doubts),
+        unseen=names,
         notes=(*subject.notes, *recorder.notes),
         dropped=recorder.dropped,
         returned=modules.returned,
