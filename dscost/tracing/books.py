@@ -36,8 +36,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs: The tensors that the network is given.
         stack: Paths of the modules that are running, innermost last.
         switch: In training, what knows where the model has gradients on.
-        standin_of: Gives the stand-in of a tensor of the original model, should a part of that run
-            itself.
+        standin_of: Gives the stand-in of a tensor of the original, should a part of that run.
 
     Attributes:
         events: What ran, in order.
@@ -317,20 +316,15 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def from_outside(self, held: Iterable[Tensor], results: Iterable[Tensor]) -> list[Tensor]:
         """Return what was read or returned though nothing seen made it, now or in an earlier trace.
 
-        Args:
-            held: Tensors that the model holds, beside parameters and buffers.
-            results: What the model returns.
+        Nor does the model hold it, as a parameter, a buffer, or one of the tensors in `held`.
         """
         unmade = {address_of(t): t for one in results for t in parts(one) if self.is_orphan(t)}
         orphans = self._orphans | unmade
         if not orphans:
             return []
         known = {address_of(part) for tensor in held for part in parts(tensor)}
-        return [
-            tensor
-            for address, tensor in orphans.items()
-            if address not in known and not is_survivor(address)
-        ]
+        unknown = (at for at in orphans if at not in known and not is_survivor(at))
+        return [orphans[at] for at in unknown]
 
 
 def _copied(value: Any) -> Any:

@@ -33,14 +33,7 @@ from dscost.tracing.ways import Attempt, Way
 
 
 class Task(NamedTuple):
-    """What is to be traced.
-
-    Args:
-        model: Left as it is.
-        arguments: What its forward is called with; tensors on any device.
-        training: Whether it runs in training mode.
-        make_real: Makes the model anew with values, should it have to run for real.
-    """
+    """What is to be traced, see `dscost.tracing.trace`."""
 
     model: nn.Module
     arguments: Arguments
@@ -182,7 +175,7 @@ class _Subject(NamedTuple):
         standins: What stands for what in it.
         modules: All that run, with their paths.
         held: What they hold.
-        patched: Paths of those that have a forward of their own.
+        patched: Paths of modules that have a forward of their own.
         notes: By which convention arguments were filled in.
     """
 
@@ -216,7 +209,7 @@ def _subject_of(task: Task, way: Way) -> _Subject:
         arguments.needing_gradients_as(given)
     modules = list(named_parts(running))
     held = held_by(modules, packed=not way.on_meta)
-    held.add_views(standins.attributes(), lambda: standins.addresses(model))
+    held.add_views(standins, model)
     patched = frozenset(path for path, module in modules if "forward" in module.__dict__)
     return _Subject(model, running, arguments, standins, modules, held, patched, notes)
 
@@ -259,8 +252,10 @@ def _trace_of(
         orphans = [] if conversions.are_any else made_now
     is_certain = bool(orphans) and (run.starts_threads or way.is_fast)
     outside = Outside(run.starts_threads, bool(orphans), is_certain=is_certain)
-    left_alone = subject.patched | modules.failed
-    names, doubts = unseen(subject.modules, held, modules.calls, recorder, left_alone, outside)
+    # another forward than that of the class may leave weights alone, and so may one that fails
+    paths = modules.calls.keys() - subject.patched - modules.failed
+    began = ((path, module) for path, module in subject.modules if path in paths)
+    names, doubts = unseen(began, held, recorder.read, outside)
     return Trace(
         events=recorder.events,
         calls=modules.calls,

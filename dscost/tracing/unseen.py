@@ -1,6 +1,6 @@
 """Work that the tracer does not see: in threads, with torch's dispatch off, and NumPy's."""
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from torch import nn
@@ -8,7 +8,6 @@ from torch import nn
 from dscost.errors import some_of
 from dscost.foreign.parts import own_tensors
 from dscost.reports.records import Doubt
-from dscost.tracing.books import Books
 from dscost.tracing.parameters import HeldTensors
 
 NAMES_SHOWN = 3
@@ -34,12 +33,7 @@ class Outside(NamedTuple):
 
 
 def unseen(
-    modules: Sequence[tuple[str, nn.Module]],
-    held: HeldTensors,
-    calls: Mapping[str, int],
-    books: Books,
-    patched: Set[str],
-    outside: Outside,
+    began: Iterable[tuple[str, nn.Module]], held: HeldTensors, read: Set[str], outside: Outside
 ) -> tuple[frozenset[str], tuple[Doubt, ...]]:
     """Return the names of parameters that nobody can say were never used, and what to tell of it.
 
@@ -48,22 +42,18 @@ def unseen(
     out of sight.
 
     Args:
-        modules: Every module with its path.
-        held: What they hold.
-        calls: How often the forward of each began.
-        books: What was seen.
-        patched: Paths of modules that may leave their weights alone: their forward is another one,
-            or failed.
+        began: The modules whose own forward began, with their paths.
+        held: What they and others hold.
+        read: Names of what was seen to be read.
         outside: What tells of work out of sight.
     """
-    unread = {one.name: one for one in held.parameters if one.name not in books.read}
+    unread = {one.name: one for one in held.parameters if one.name not in read}
     if not unread:
         text = f"The figures leave out some work: part of the model ran {outside.where}."
         return frozenset(), (Doubt("unseen", text),) if outside.is_certain else ()
     # a module of torch's own that began and left no trace is missing for sure; the owners of other
     # unread weights may simply never have run
-    began = [(path, one) for path, one in modules if calls.get(path) and path not in patched]
-    silent = dict(_silent(began, held, books))
+    silent = dict(_silent(began, held, read))
     if not silent and not (outside.in_threads or outside.came_back):
         return frozenset(), ()
     texts = []
@@ -85,7 +75,7 @@ def unseen(
 
 
 def _silent(
-    began: Sequence[tuple[str, nn.Module]], held: HeldTensors, books: Books
+    began: Iterable[tuple[str, nn.Module]], held: HeldTensors, read: Set[str]
 ) -> Iterator[tuple[str, set[str]]]:
     """Yield torch's own modules that began and did not read their weights, with their names."""
     for path, module in began:
@@ -94,7 +84,7 @@ def _silent(
             continue
         own = [one for one in own_tensors(module)[0].values() if one is not None and one.numel()]
         names = {held.by_tensor[id(tensor)].name for tensor in own if id(tensor) in held.by_tensor}
-        if names and books.read.isdisjoint(names):
+        if names and names.isdisjoint(read):
             yield path or "(root)", names
 
 
