@@ -19,10 +19,6 @@ def read_text(path: Path, most_bytes: int) -> str:
     Only a regular file is read, and no more of it than the limit, whatever its size is said to be:
     a device has no end, and a pipe waits for somebody to write.
 
-    Args:
-        path: Where it is; a link is followed.
-        most_bytes: The limit.
-
     Raises:
         NoFileError: It is not there.
         InputError: It cannot be read, is no regular file, or is larger.
@@ -54,14 +50,10 @@ def _first_bytes(path: Path, most: int) -> bytes:
 
 
 def decoded(raw: bytes, name: str) -> str:
-    """Return bytes as text, without a byte order mark.
-
-    Args:
-        raw: UTF-8.
-        name: Stands for the file in errors.
+    """Return UTF-8 as text, without a byte order mark; `name` stands for its file in errors.
 
     Raises:
-        FileProblems: They are something else, hold a NUL, or the marks of an unresolved merge.
+        FileProblems: It is something else, holds a NUL, or the marks of an unresolved merge.
     """
     try:
         text = raw.decode("utf-8-sig")
@@ -140,9 +132,6 @@ def alone_with(path: Path) -> Iterator[None]:
 
     It is the folder that is locked, so that no file is left behind. Where a system has no such
     locks, nobody waits.
-
-    Raises:
-        OutputError: Somebody else does not come to an end.
     """
     try:
         import fcntl
@@ -179,12 +168,7 @@ def _lock(folder: int, path: Path, fcntl: Any) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a file that cannot be written, before the work that would fill it.
-
-    Raises:
-        OutputError: There is no such folder, the file may not be written, its name is none, or it
-            holds a program: no result has the ending of one.
-    """
+    """Refuse a file that cannot be written or is a program, before any work that would fill it."""
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     try:

@@ -148,11 +148,7 @@ class CountedOnce:
 
     @property
     def result(self) -> "CheckResult":
-        """What the budget says of the entry.
-
-        Raises:
-            InputError: The baseline cannot be read.
-        """
+        """What the budget says of the entry."""
         if self._result is None:
             from dscost.budgets.checking import check
 

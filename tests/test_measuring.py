@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import dscost
-from dscost.analysis import Request, bench, count, measure_layer, measure_model
+from dscost.analysis import Request, bench, count, measure_layer, measure_model, running
 from dscost.analysis.bench import AGAINST_ITSELF
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
@@ -449,11 +449,11 @@ def test_each_device_has_a_noise_floor_of_its_own(engine: FakeEngine) -> None:
     timer: Any = object()
     cases = [Case("a", int, int), Case("b", int, int, timer), Case("c", int, int, timer)]
     with place.open():
-        compared = place.compare(cases, 1.0, None)
+        compared = place.compare(cases, 1.0)
         assert list(compared) == ["a", "b", "c"]
         assert place.speedup(compared["a"], Setting()).noise_floor == 0.03
         assert place.speedup(compared["b"], Setting("cuda")).noise_floor == pytest.approx(0.06)
-        place.compare(cases[1:], 1.0, None)
+        place.compare(cases[1:], 1.0)
     assert engine.rounds == [["a", "b", "c", AGAINST_ITSELF, on_cuda], ["b", "c"]]  # found out once
     assert place.environment().noise_floor == pytest.approx(0.06)  # the worst
 
@@ -467,7 +467,7 @@ def test_a_noise_floor_that_is_unknown_is_tried_again_and_others_are_not(
     cases = [Case("a", int, int), Case("b", int, int, timer)]
     with place.open():
         for _ in range(2):
-            compared = place.compare(cases, 1.0, None)
+            compared = place.compare(cases, 1.0)
             assert place.speedup(compared["a"], Setting()).noise_floor == 0.1
     assert engine.rounds == [
         ["a", "b", AGAINST_ITSELF, f"{AGAINST_ITSELF} on cuda"],
@@ -1112,13 +1112,13 @@ def test_a_layer_that_is_left_is_standard_in_the_model_that_runs(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = []
-    own = bench.placed
+    own = running.placed
 
     def placed(module: nn.Module, **place: str) -> nn.Module:
         built.append([tuple(p.shape) for p in module.parameters()])
         return own(module, **place)
 
-    monkeypatch.setattr(bench, "placed", placed)
+    monkeypatch.setattr(running, "placed", placed)
     engine.times = {"1": (9e-3, 3e-3), "0": (1e-3, 4e-3)}
     time_model(nn.Sequential(conv(8, 8), conv(8, 32)), timing={"skip_losing": True})
     assert built[-2:] == [

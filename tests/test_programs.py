@@ -15,8 +15,8 @@ from torch.utils import _pytree as pytree
 import dscost
 from dscost import cli
 from dscost.errors import InputError
-from dscost.sources import hierarchies
-from dscost.sources.modules import from_export
+from dscost.sources import Opening, hierarchies
+from dscost.sources.programs import from_export
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -131,7 +131,7 @@ def test_a_program_that_torch_cannot_unflatten_keeps_its_layers(
     assert {
         layer.name: (layer.type, layer.calls) for layer in report.layers if layer.cost.macs
     } == {name: ("Linear" if name == "head" else "Conv2d", 1) for name in MACS}
-    torch.testing.assert_close(from_export(path, {}).module(images()), net(images()))
+    torch.testing.assert_close(from_export(path, Opening()).module(images()), net(images()))
     assert len(tries) == 4
 
 
@@ -232,7 +232,7 @@ KINDS: dict[str, tuple[nn.Module, tuple[Any, ...], dict[str, Any], int, int]] = 
 def test_a_program_computes_and_costs_what_its_model_does(exported: Exported, kind: str) -> None:
     module, args, kwargs, macs, params = KINDS[kind]
     path = exported(module.eval(), *args, kwargs=kwargs)
-    source = from_export(path, {})
+    source = from_export(path, Opening())
     with torch.no_grad():
         found, expected = source.module(*args, **kwargs), module(*args, **kwargs)
     torch.testing.assert_close(found, expected)

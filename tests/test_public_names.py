@@ -94,6 +94,63 @@ def test_a_misspelt_keyword_names_the_nearest(name: str) -> None:
     assert issubclass(UnknownArgumentError, (InputError, TypeError))
 
 
+def test_what_is_given_already_is_not_suggested_again() -> None:
+    with pytest.raises(InputError, match=re.escape("'size' (did you mean 'input_size'?)")):
+        dscost.layer(8, 8, 3, size=14)  # type: ignore[call-arg]
+    with pytest.raises(InputError, match=re.escape("'stirde' (did you mean 'stride'?)")):
+        dscost.layer(8, 8, 3, stirde=2)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "argument", "wrong", "expected"),
+    [
+        ("layer", (8, 8, 3), "variants", 3, "str | Sequence[str]"),
+        ("layer", (8, 8, 3), "variants", [None], "str | Sequence[str]"),
+        ("layer", (8, 8, 3), "on", True, "str | Sequence[str]"),
+        ("layer", (8, 8, 3), "dtype", {}, "str | None"),
+        ("layer", (8, 8, 3), "depth_multiplier", "2", "int | None"),
+        ("device", (), "name", 3, "str"),
+        ("device", ("t4",), "dtype", [], "str"),
+        ("analyze", ("resnet18",), "on", [3], "str | Sequence[str]"),
+        ("analyze", ("resnet18",), "settings", {1: 2}, "Mapping[str, Any] | None"),
+        ("compare", ("resnet18", "resnet34"), "dtype", [], "str | None"),
+        ("check", (), "path", ["dscost.yaml"], "str | PathLike[str] | None"),
+        ("check", (), "only", [3], "Sequence[str]"),
+        ("check", (), "progress", 3, "Callable[[float, str], None] | None"),
+        ("baseline", (), "budget", b"x", "str | PathLike[str] | None"),
+        ("baseline", (), "only", [None], "Sequence[str]"),
+        ("save_baseline", (), "only", 3, "Sequence[str]"),
+        ("update_baseline", (), "accept", 3, "Sequence[str]"),
+        ("register_variant", (), "name", 3, "str"),
+        ("register_renderer", ("x",), "endings", (3,), "tuple[str, ...]"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_by_its_argument(
+    function: str,
+    given: tuple[Any, ...],
+    argument: str,
+    wrong: Any,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "version: 1\nbaseline: b.json\nmodels:\n  - {target: resnet18, limits: {macs: 3G}}\n"
+    (tmp_path / "dscost.yaml").write_text(text)
+    dscost.save_baseline()
+    told = re.escape(f"{argument}: expected {expected}, found {wrong!r}")
+    with pytest.raises(InputError, match=f"^{told}$"):
+        getattr(dscost, function)(*given, **{argument: wrong})
+
+
+def test_a_mistake_that_no_argument_explains_is_left_as_it_is() -> None:
+    def fails(share: float, name: str) -> None:
+        raise TypeError("of somebody's own")
+
+    with pytest.raises(TypeError, match="of somebody's own"):
+        dscost.compare("resnet18", "resnet34", progress=fails)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_can_be_sent_to_another_process(name: str) -> None:
     function = getattr(dscost, name)

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from torch import nn
 
-from dscost.analysis.bench import Bench, Prepared
-from dscost.analysis.timed import ceilings_for
+from dscost.analysis.bench import Bench
+from dscost.analysis.running import Prepared, Work, work_of
 from dscost.devices.roofline import Ceilings, predict
 from dscost.errors import UnavailableError
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.variants import STANDARD, depthwise_separable
 from dscost.networks.network import stage_costs
-from dscost.notation.units import dtype_bytes
+from dscost.notation.units import dtype_bytes, format_shape
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Speedup, Stage
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
@@ -37,6 +37,9 @@ AS_IS = 0
 """The rank under which the time of a convolution as it is stands."""
 WHOLE = "the whole model"
 
+Key = tuple[ConvSpec, Shape]
+"""A convolution and the shape of its input."""
+
 
 class Timeable(NamedTuple):
     """A convolution on an input, and what it may be replaced by.
@@ -56,7 +59,7 @@ class Timeable(NamedTuple):
     calls: int = 1
 
     @property
-    def key(self) -> tuple[ConvSpec, Shape]:
+    def key(self) -> Key:
         """What tells it apart from others."""
         return self.conv, self.shape
 
@@ -68,19 +71,22 @@ class Seconds(NamedTuple):
     is_predicted: bool = False
 
 
+Times = dict[int, Seconds]
+"""By rank, that of a convolution as it is under `AS_IS`."""
+
+
 class ChoiceTimes(NamedTuple):
     """What was found.
 
     Args:
         whole_s: Seconds of one call of the original model.
-        of: Time by rank, and that of the convolution as it is under `AS_IS`, by convolution and
-            shape of its input; a convolution of which nothing can be said is missing.
+        of: Times of each convolution; one of which nothing can be said is missing.
         environment: Where it was measured.
         warnings: What the reader must know.
     """
 
     whole_s: float
-    of: Mapping[tuple[ConvSpec, Shape], Mapping[int, Seconds]]
+    of: Mapping[Key, Times]
     environment: Environment
     warnings: tuple[str, ...]
 
@@ -114,16 +120,16 @@ def time_choices(
         UnavailableError: The whole model could not be timed; the text says why.
     """
     options = options._replace(precision=max(PRECISION, options.precision))
-    bench = _bench(options, dtype)
+    bench = _bench(options, dtype, progress)
     (setting,) = bench.settings
     with bench.open():
         began, own_s = perf_counter(), (1 - CHECKING_SHARE) * bench.budget_s
-        itself = _by_turns(bench, WHOLE, (module,), arguments, whole, own_s * WHOLE_SHARE, progress)
+        itself = _by_turns(bench, WHOLE, (module,), arguments, whole, own_s * WHOLE_SHARE)
         if itself is None:
             why = " ".join(bench.warnings) or f"Not timed: it does not fit in {bench.budget}."
             raise UnavailableError(f"a goal of latency needs the time of the model as it is. {why}")
-        measured = _measured(bench, convs, own_s - (perf_counter() - began), progress)
-        ceilings = ceilings_for(bench, setting, progress) if _lacks(convs, measured) else None
+        measured = _measured(bench, convs, own_s - (perf_counter() - began))
+        ceilings = bench.ceilings(setting) if _lacks(convs, measured) else None
         found = {
             one.key: _completed(one, measured.get(one.key, {}), ceilings, setting) for one in convs
         }
@@ -146,30 +152,22 @@ def time_both(
 ) -> tuple[float, Speedup] | None:
     """Return the seconds of the first of two models, and the speedup of the second beside it.
 
-    Where they could not be timed, return `None`.
-
-    Args:
-        modules: The two models, with values; left as they are.
-        arguments: What both are called with.
-        whole: What the dearer one costs.
-        options: How to measure.
-        dtype: Data type of weights and activations.
-        progress: Told the share of the time that is spent.
+    Where they could not be timed, return `None`. Both are left as they are; the arguments are those
+    of `time_choices`, `whole` what the dearer one costs.
     """
-    bench = _bench(options, dtype)
+    bench = _bench(options, dtype, progress)
     with bench.open():
         budget_s = CHECKING_SHARE * bench.budget_s
-        result = _by_turns(
-            bench, "the converted model", modules, arguments, whole, budget_s, progress
-        )
+        result = _by_turns(bench, "the converted model", modules, arguments, whole, budget_s)
     if result is None:
         return None
     return summarize(result.first_s).median_s, speedup_of(result.log_ratios)
 
 
-def _bench(options: TimingOptions, dtype: str) -> Bench:
+def _bench(options: TimingOptions, dtype: str, progress: Progress | None) -> Bench:
     (setting, *_) = options.settings(dtype=dtype, batch=0, memory_formats=MEMORY_FORMATS[:1])
-    return Bench(options, [setting._replace(batch=None)], options.budget_s or BUDGET_S)
+    settings = [setting._replace(batch=None)]
+    return Bench(options, settings, options.budget_s or BUDGET_S, progress)
 
 
 def _by_turns(
@@ -179,32 +177,30 @@ def _by_turns(
     arguments: Arguments,
     cost: Cost,
     budget_s: float,
-    progress: Progress | None,
 ) -> Measurement | None:
     """Return the comparison of the first of some models with the last, or `None` with a warning."""
     (setting,) = bench.settings
     calls = []
     for module in modules:
         prepared = bench.prepared(
-            WHOLE,
-            partial(copy.deepcopy, module),
-            lambda: arguments.with_values(**setting.place),
-            setting,
-            macs=cost.macs,
-            needed_bytes=2 * cost.weight_bytes + cost.traffic_bytes // 2,
+            Work(
+                WHOLE,
+                setting,
+                partial(copy.deepcopy, module),
+                lambda: arguments.with_values(**setting.place),
+                macs=cost.macs,
+                needed_bytes=2 * cost.weight_bytes + cost.traffic_bytes // 2,
+            )
         )
         if prepared is None:
             return None
-        calls.append(prepared.call)
-    case = Case(name, calls[0], calls[-1], bench.timer(setting))
-    return bench.compare([case], budget_s, progress).get(name)
+        calls.append(prepared)
+    return bench.compare([bench.case(name, setting, calls[0], calls[-1])], budget_s).get(name)
 
 
-def _measured(
-    bench: Bench, convs: Sequence[Timeable], budget_s: float, progress: Progress | None
-) -> dict[tuple[ConvSpec, Shape], dict[int, Seconds]]:
+def _measured(bench: Bench, convs: Sequence[Timeable], budget_s: float) -> dict[Key, Times]:
     (setting,), began = bench.settings, perf_counter()
-    standard: dict[tuple[ConvSpec, Shape], Prepared | None] = {}
+    standard: dict[Key, Prepared | None] = {}
     cases: list[Case] = []
     timed: dict[str, tuple[Timeable, int]] = {}
     wanted = _in_order(convs, setting)
@@ -212,15 +208,15 @@ def _measured(
         if perf_counter() - began > BUILDING_SHARE * budget_s:
             break
         if one.key not in standard:
-            standard[one.key] = bench.stages(_stages(one, AS_IS, setting), setting)
+            standard[one.key] = bench.prepared(work_of(_stages(one, AS_IS, setting), setting))
         first = standard[one.key]
-        second = first and bench.stages(_stages(one, rank, setting), setting)
+        second = first and bench.prepared(work_of(_stages(one, rank, setting), setting))
         if first and second:
-            name = f"{one.name} on {'×'.join(map(str, one.shape))}, rank {rank}"
-            cases.append(Case(name, first.call, second.call, bench.timer(setting)))
+            name = f"{one.name} on {format_shape(one.shape)}, rank {rank}"
+            cases.append(bench.case(name, setting, first, second))
             timed[name] = one, rank
-    compared = bench.compare(cases, budget_s - (perf_counter() - began), progress)
-    by_conv: dict[tuple[ConvSpec, Shape], dict[int, Measurement]] = {}
+    compared = bench.compare(cases, budget_s - (perf_counter() - began))
+    by_conv: dict[Key, dict[int, Measurement]] = {}
     for name, result in compared.items():
         one, rank = timed[name]
         by_conv.setdefault(one.key, {})[rank] = result
@@ -232,20 +228,18 @@ def _measured(
     return {key: _paired(results) for key, results in by_conv.items()}
 
 
-def _paired(results: Mapping[int, Measurement]) -> dict[int, Seconds]:
+def _paired(results: Mapping[int, Measurement]) -> Times:
     """Return the time of a convolution as it is, and by rank what speedups beside it say.
 
     The machine may have been slower during one comparison than during another; a speedup does not
     know.
     """
-    as_is_s = summarize(
-        [second for result in results.values() for second in result.first_s]
-    ).median_s
-    times = {
-        rank: Seconds(as_is_s / speedup_of(result.log_ratios).median)
-        for rank, result in results.items()
-    }
-    return {AS_IS: Seconds(as_is_s), **times}
+    blocks = [second for result in results.values() for second in result.first_s]
+    as_is_s = summarize(blocks).median_s
+    times = {AS_IS: Seconds(as_is_s)}
+    for rank, result in results.items():
+        times[rank] = Seconds(as_is_s / speedup_of(result.log_ratios).median)
+    return times
 
 
 def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeable, int]]:
@@ -254,19 +248,16 @@ def _in_order(convs: Sequence[Timeable], setting: Setting) -> list[tuple[Timeabl
     Depthwise kernels of one filter per channel are often a case of their own, so rank 1 tells
     little of rank 2.
     """
-    heaviest = sorted(
-        convs, key=lambda one: -one.calls * sum(s.cost.macs for s in _stages(one, AS_IS, setting))
-    )
-    ordered = {
-        one: list(dict.fromkeys([*one.ranks[:2], *one.ranks[-1:], *one.ranks])) for one in heaviest
-    }
-    most = max((len(ranks) for ranks in ordered.values()), default=0)
-    return [
-        (one, ranks[turn])
-        for turn in range(most)
-        for one, ranks in ordered.items()
-        if turn < len(ranks)
-    ]
+
+    def macs(one: Timeable) -> int:
+        return one.calls * sum(stage.cost.macs for stage in _stages(one, AS_IS, setting))
+
+    turns: dict[int, list[tuple[Timeable, int]]] = {}
+    for one in sorted(convs, key=macs, reverse=True):
+        ranks = dict.fromkeys([*one.ranks[:2], *one.ranks[-1:], *one.ranks])
+        for turn, rank in enumerate(ranks):
+            turns.setdefault(turn, []).append((one, rank))
+    return [pair for turn in sorted(turns) for pair in turns[turn]]
 
 
 def _stages(one: Timeable, rank: int, setting: Setting) -> tuple[Stage, ...]:
@@ -274,16 +265,14 @@ def _stages(one: Timeable, rank: int, setting: Setting) -> tuple[Stage, ...]:
     return stage_costs(convs, one.shape, dtype_bytes(setting.dtype))
 
 
-def _lacks(
-    convs: Sequence[Timeable], measured: Mapping[tuple[ConvSpec, Shape], Mapping[int, Seconds]]
-) -> bool:
+def _lacks(convs: Sequence[Timeable], measured: Mapping[Key, Times]) -> bool:
     """Whether a convolution was timed at fewer than two ranks though it has more."""
     return any(len(measured.get(one.key, {})) < min(3, 1 + len(one.ranks)) for one in convs)
 
 
 def _completed(
-    one: Timeable, measured: Mapping[int, Seconds], ceilings: Ceilings | None, setting: Setting
-) -> dict[int, Seconds]:
+    one: Timeable, measured: Times, ceilings: Ceilings | None, setting: Setting
+) -> Times:
     """Return a time for every rank and as it is; nothing where nothing can be said."""
     predicted = {
         rank: _predicted_s(_stages(one, rank, setting), ceilings, setting)
@@ -304,7 +293,7 @@ def _completed(
     return found
 
 
-def _on_line(rank: int, ranks: Sequence[int], measured: Mapping[int, Seconds]) -> float:
+def _on_line(rank: int, ranks: Sequence[int], measured: Times) -> float:
     """Return the time of a rank on the line through the two timed ones that are nearest."""
     at = min(max(1, sum(known < rank for known in ranks)), len(ranks) - 1)
     left, right = ranks[at - 1], ranks[at]

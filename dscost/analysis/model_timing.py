@@ -3,20 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
-from dscost.analysis.bench import Bench, Prepared
+from dscost.analysis.bench import Bench
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.explaining import causes_of
 from dscost.analysis.predicting import dtype_of, whole_bound
-from dscost.analysis.timed import ceilings_for, judge, timing_of, with_compile_times, with_roofline
-from dscost.layers.convolution import Shape
+from dscost.analysis.running import Prepared, Work, work_of
+from dscost.analysis.timed import judge, timing_of, with_compile_times, with_roofline
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap
-from dscost.notation.units import dtype_bytes, format_seconds
+from dscost.notation.units import dtype_bytes, format_seconds, format_shape
 from dscost.reports.records import Layer, Report, Stage, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
 from dscost.timing.engine import Case
@@ -36,38 +36,58 @@ LEFT_SHOWN = 3
 WORK_COPIES = 4
 """A running model holds about so many of its largest results at once, where its peak is not
 known."""
+WHOLE, AS_IS = "whole model", "as it is"
+"""The cases of a model as a whole."""
+
+
+class _Model(NamedTuple):
+    """A counted model that can be written anew, and its inputs at once."""
+
+    report: Report
+    swaps: Sequence[Swap]
+    versions: "Versions"
+
+    @property
+    def batch(self) -> int:
+        return next((one.shape[0] for one in self.report.inputs if one.shape), 1)
+
+    def layer_of(self, swap: Swap) -> str:
+        return self.versions.layer_of(swap)[0]
+
+    def without_losing(self) -> "_Model":
+        """Return it without the swaps that make a layer slower; pairs stay."""
+        layers = (layer for layer in self.report.layers if layer.pair is None)
+        losing = tuple(layer.name for layer in layers if layer.verdict == "slower")
+        kept = [swap for swap in self.swaps if self.layer_of(swap) not in losing]
+        report = self.report._replace(totals=self.versions.totals(kept), skipped=losing)
+        return self._replace(report=report, swaps=kept)
 
 
 def time_model(counted: CountedModel, options: TimingOptions, progress: Progress | None) -> Report:
     """Return the report of a model with measured times of the whole and of each distinct swap."""
     assert counted.versions is not None
-    report, versions, swaps = counted.report, counted.versions, counted.swaps
-    batch = next((one.shape[0] for one in report.inputs if one.shape), 1)
+    report = counted.report
+    model = _Model(report, counted.swaps, counted.versions)
     settings = options.settings(
-        dtype=dtype_of(report), batch=batch, memory_formats=MEMORY_FORMATS[:1]
+        dtype=dtype_of(report), batch=model.batch, memory_formats=MEMORY_FORMATS[:1]
     )
-    bench = Bench(options, settings, options.budget_s or BUDGET_S)
+    bench = Bench(options, settings, options.budget_s or BUDGET_S, progress)
     share_s = bench.budget_s / len(settings)
     timed: dict[str, _Layers] = {}
     wholes: dict[str, Timing] = {}
     with bench.open():
         for setting in settings:
-            timed[setting.key] = _time_swaps(
-                bench, swaps, versions, setting, share_s * LAYERS_SHARE, progress
-            )
-        report = report._replace(
-            layers=tuple(_with_timings(layer, timed) for layer in report.layers)
-        )
+            timed[setting.key] = _time_swaps(bench, model, setting, share_s * LAYERS_SHARE)
+        layers = tuple(_with_timings(layer, timed) for layer in report.layers)
+        model = model._replace(report=report._replace(layers=layers))
         if options.skip_losing:
-            report, swaps = _without_losing(report, swaps, versions)
+            model = model.without_losing()
         for setting in settings:
-            layers = timed[setting.key]
-            whole = _Whole(bench, report, swaps, versions, layers, setting).timed(
-                share_s - layers.took_s, progress
-            )
+            of_layers = timed[setting.key]
+            whole = _Whole(bench, model, of_layers, setting).timed(share_s - of_layers.took_s)
             if whole:
                 wholes[setting.key] = whole
-        report = _explained(bench, report, settings, progress)
+        report = _explained(bench, model.report)
     for key, whole in wholes.items():
         judge(bench, f"{key}, the whole model", whole, {SEPARABLE: report.totals.reduction.macs})
     anything = wholes or any(layer.latency for layer in report.layers)
@@ -117,15 +137,6 @@ class _Layers:
     was_cut_short: bool = False
     took_s: float = 0.0
 
-    def keep(self, plan: _Plan, timing: Timing, versions: "Versions") -> None:
-        """Keep what was measured of a plan's swaps; a pair is no layer and has no time as it is."""
-        variants = {name: timing.latencies[name] for name in BOTH_WAYS}
-        for swap in plan.swaps:
-            layer, _ = versions.layer_of(swap)
-            self.swaps.append((layer, timing))
-            own = timing._replace(latencies=variants) if swap.is_pair else timing
-            self.timings.setdefault(layer, own)
-
     def sums(self, skipped: Sequence[str]) -> dict[str, float]:
         """Return what all swaps take by variant, skipped ones standard; nothing if one lacks."""
         if not self.is_complete or not self.swaps:
@@ -138,17 +149,10 @@ class _Layers:
         return found
 
 
-def _time_swaps(
-    bench: Bench,
-    swaps: Sequence[Swap],
-    versions: "Versions",
-    setting: Setting,
-    budget_s: float,
-    progress: Progress | None,
-) -> _Layers:
+def _time_swaps(bench: Bench, model: _Model, setting: Setting, budget_s: float) -> _Layers:
     """Return measurements of every swap; equal convolutions on equal inputs are measured once."""
     timed, began = _Layers(), perf_counter()
-    plans = _plans(swaps, versions, setting)
+    plans = _plans(model, setting)
     backends: dict[str, dict[str, str]] = {}
     cases: list[Case] = []
     tried = 0
@@ -158,25 +162,30 @@ def _time_swaps(
         if perf_counter() - began > BUILDING_SHARE * budget_s:
             break
         tried += 1
-        standard, separable = (bench.stages(plan.stages[name], setting) for name in BOTH_WAYS)
+        works = (work_of(plan.stages[name], setting) for name in BOTH_WAYS)
+        standard, separable = map(bench.prepared, works)
         if standard and separable:
-            backends[plan.name] = {STANDARD: standard.backends.get("", ""), **separable.backends}
-            cases.append(Case(plan.name, standard.call, separable.call, bench.timer(setting)))
-    compared = bench.compare(cases, budget_s - (perf_counter() - began), progress)
-    ceilings = ceilings_for(bench, setting, progress) if compared else None
+            own = {STANDARD: standard.backends.get("", ""), **separable.backends}
+            backends[plan.name] = {name: backend for name, backend in own.items() if backend}
+            cases.append(bench.case(plan.name, setting, standard, separable))
+    compared = bench.compare(cases, budget_s - (perf_counter() - began))
+    ceilings = bench.ceilings(setting) if compared else None
     for plan in plans:
         if plan.name not in compared:
             timed.is_complete = False
             continue
         timing = timing_of(bench, {SEPARABLE: compared[plan.name]}, setting)
-        known = {name: backend for name, backend in backends[plan.name].items() if backend}
-        timing = timing._replace(backends=known)
+        timing = timing._replace(backends=backends[plan.name])
         if ceilings:
             timing = with_roofline(timing, plan.stages, ceilings, setting)
         judge(bench, plan.name, timing, {SEPARABLE: plan.fewer_macs})
-        timed.keep(plan, timing, versions)
-    missing = [case.name for case in cases if case.name not in compared]
-    late = len(plans) - tried + sum(name not in bench.failed for name in missing)
+        # a pair is no layer, and has no time as it is
+        of_pair = timing._replace(latencies={name: timing.latencies[name] for name in BOTH_WAYS})
+        for swap in plan.swaps:
+            layer = model.layer_of(swap)
+            timed.swaps.append((layer, timing))
+            timed.timings.setdefault(layer, of_pair if swap.is_pair else timing)
+    late = len(plans) - tried + sum(bench.is_late(case.name, compared) for case in cases)
     if late:
         timed.was_cut_short = True
         bench.warn(f"{late} of {len(plans)} distinct layers were not timed within {bench.budget}.")
@@ -184,18 +193,18 @@ def _time_swaps(
     return timed
 
 
-def _plans(swaps: Sequence[Swap], versions: "Versions", setting: Setting) -> list[_Plan]:
+def _plans(model: _Model, setting: Setting) -> list[_Plan]:
     """Return distinct swaps, the largest first, should the time not suffice for all."""
-    alike: dict[tuple[object, Shape], list[Swap]] = {}
-    for swap in swaps:
-        _, shape = versions.layer_of(swap)
+    alike: dict[object, list[Swap]] = {}
+    for swap in model.swaps:
+        _, shape = model.versions.layer_of(swap)
         alike.setdefault((swap._replace(positions=(), is_pair=False), shape), []).append(swap)
     names: dict[str, int] = {}
     plans = []
-    for (_, shape), group in alike.items():
-        layer, _ = versions.layer_of(group[0])
+    for group in alike.values():
+        layer, shape = model.versions.layer_of(group[0])
         names[layer] = names.get(layer, 0) + 1  # a layer may run on inputs of several sizes
-        name = layer if names[layer] == 1 else f"{layer} on {'×'.join(map(str, shape))}"
+        name = layer if names[layer] == 1 else f"{layer} on {format_shape(shape)}"
         whole = (setting.batch or shape[0], *shape[1:])
         size = dtype_bytes(setting.dtype)
         stages = {one: stage_costs(group[0].convs(one), whole, size) for one in BOTH_WAYS}
@@ -215,26 +224,13 @@ def _with_timings(layer: Layer, timed: Mapping[str, _Layers]) -> Layer:
     return layer._replace(latency=timings, verdict=speedup.verdict if speedup else None)
 
 
-def _without_losing(
-    report: Report, swaps: Sequence[Swap], versions: "Versions"
-) -> tuple[Report, tuple[Swap, ...]]:
-    """Return the report and the swaps without those that make a layer slower; pairs stay."""
-    losing = [
-        layer.name for layer in report.layers if layer.verdict == "slower" and layer.pair is None
-    ]
-    kept = tuple(swap for swap in swaps if versions.layer_of(swap)[0] not in losing)
-    return report._replace(totals=versions.totals(kept), skipped=tuple(losing)), kept
-
-
-def _explained(
-    bench: Bench, report: Report, settings: Sequence[Setting], progress: Progress | None
-) -> Report:
+def _explained(bench: Bench, report: Report) -> Report:
     """Return the report with the reasons of the layers that were timed."""
     measured = {key for layer in report.layers for key in layer.latency}
-    setting = next((one for one in settings if one.key in measured), None)
+    setting = next((one for one in bench.settings if one.key in measured), None)
     if setting is None:
         return report
-    ceilings = ceilings_for(bench, setting, progress)
+    ceilings = bench.ceilings(setting)
     layers = list(report.layers)
     for at, layer in enumerate(layers):
         if setting.key in layer.latency:
@@ -251,60 +247,46 @@ class _Whole:
     """A whole model under one setting."""
 
     bench: Bench
-    report: Report
-    swaps: Sequence[Swap]
-    versions: "Versions"
+    model: _Model
     layers: _Layers
     setting: Setting
 
-    def timed(self, budget_s: float, progress: Progress | None) -> Timing | None:
+    def timed(self, budget_s: float) -> Timing | None:
         """Return the model as it is, standard and separable; equal versions are timed once."""
         if not self._fits(budget_s):
             return None
-        names = ["as_is"]
-        if any(swap.is_pair for swap in self.swaps):
-            names.append(STANDARD)
-        if any(not swap.is_pair for swap in self.swaps):
-            names.append(SEPARABLE)
+        are_pairs = {swap.is_pair for swap in self.model.swaps}
         began = perf_counter()
-        calls = {name: self._prepared(name) for name in names}
-        as_is = calls["as_is"]
-        standard, separable = calls.get(STANDARD, as_is), calls.get(SEPARABLE, as_is)
+        as_is = standard = separable = self._prepared("as_is")
+        if True in are_pairs:
+            standard = self._prepared(STANDARD)
+        if False in are_pairs:
+            separable = self._prepared(SEPARABLE)
         if not (as_is and standard and separable):
             return None
         built_s = perf_counter() - began
+        calls = {"as_is": as_is, STANDARD: standard, SEPARABLE: separable}
         # making the models is not measuring: it may take what the layers have left over, not all
-        timing = self._compared(
-            as_is, standard, separable, max(budget_s - built_s, budget_s / 2), progress
-        )
+        timing = self._compared(calls, max(budget_s - built_s, budget_s / 2))
         if timing is None:
             return None
-        timing = with_compile_times(
-            timing, {"as_is": as_is, STANDARD: standard, SEPARABLE: separable}
-        )
-        timing = timing._replace(layers_s=self.layers.sums(self.report.skipped))
-        return self._against_roofline(timing, progress)
+        timing = with_compile_times(timing, calls)
+        timing = timing._replace(layers_s=self.layers.sums(self.model.report.skipped))
+        return self._against_roofline(timing)
 
-    def _compared(
-        self,
-        as_is: Prepared,
-        standard: Prepared,
-        separable: Prepared,
-        budget_s: float,
-        progress: Progress | None,
-    ) -> Timing | None:
+    def _compared(self, calls: Mapping[str, Prepared], budget_s: float) -> Timing | None:
         """Return the latencies of three versions, of which two or all three may be one."""
-        timer = self.bench.timer(self.setting)
-        cases = [Case(WHOLE, standard.call, separable.call, timer)]
+        bench, (as_is, standard, separable) = self.bench, calls.values()
+        cases = [bench.case(WHOLE, self.setting, standard, separable)]
         if as_is not in (standard, separable):
-            cases.append(Case(AS_IS, as_is.call, separable.call, timer))
-        compared = self.bench.compare(cases, budget_s, progress)
+            cases.append(bench.case(AS_IS, self.setting, as_is, separable))
+        compared = bench.compare(cases, budget_s)
         if WHOLE not in compared:
-            if WHOLE not in self.bench.failed:
-                self.bench.warn(f"The whole model was not timed within {self.bench.budget}.")
+            if bench.is_late(WHOLE, compared):
+                bench.warn(f"The whole model was not timed within {bench.budget}.")
             return None
         variant = STANDARD if standard is separable else SEPARABLE
-        timing = timing_of(self.bench, {variant: compared[WHOLE]}, self.setting)
+        timing = timing_of(bench, {variant: compared[WHOLE]}, self.setting)
         latencies = dict(timing.latencies)
         if as_is is separable:
             latencies["as_is"] = latencies[variant]
@@ -319,75 +301,67 @@ class _Whole:
         expected_s = self._expected_s()
         if expected_s is None:
             if self.layers.was_cut_short:
-                self.bench.warn(
-                    f"The whole model was not timed: its layers did not fit in {self.bench.budget}."
-                )
+                why = f"its layers did not fit in {self.bench.budget}"
+                self.bench.warn(f"The whole model was not timed: {why}.")
             return not self.layers.was_cut_short
         if WHOLE_CALLS * expected_s <= budget_s:
             return True
-        needed = format_seconds(WHOLE_CALLS * expected_s)
+        needed, left = format_seconds(WHOLE_CALLS * expected_s), format_seconds(max(budget_s, 0.0))
         self.bench.warn(
             f"The whole model was not timed: that takes at least {needed}, "
-            f"and of {self.bench.budget} {format_seconds(max(budget_s, 0.0))} were left."
+            f"and of {self.bench.budget} {left} were left."
         )
         return False
 
     def _expected_s(self) -> float | None:
         """Return the time of one pass of both pure versions, from the layers that were timed."""
-        seconds, macs = 0.0, 0
-        for layer in self.report.layers:
+        seconds, macs, report = 0.0, 0, self.model.report
+        for layer in report.layers:
             timing = self.layers.timings.get(layer.name)
             if timing and timing.standard and timing.depthwise_separable and layer.variants:
                 seconds += timing.standard.median_s + timing.depthwise_separable.median_s
                 macs += sum(stage.cost.macs for name in BOTH_WAYS for stage in layer.stages[name])
-        total = self.report.totals.standard.macs + self.report.totals.depthwise_separable.macs
+        total = report.totals.standard.macs + report.totals.depthwise_separable.macs
         return seconds * total / macs if macs else None
 
-    def _prepared(self, name: str) -> Prepared | None:
-        cost, scale = getattr(self.report.totals, name), self._scale()
-        largest = max((layer.cost.output_bytes for layer in self.report.layers), default=0)
-        activations = self.report.peak_activation_bytes or WORK_COPIES * largest
-
-        def build() -> nn.Module:
-            module, left = self.versions.build(name, self.swaps)
-            if left:
-                more = f" and {len(left) - LEFT_SHOWN} more" if len(left) > LEFT_SHOWN else ""
-                few = "; ".join(left[:LEFT_SHOWN])
-                self.bench.warn(
-                    f"Timed with {len(left)} layers left as they are, "
-                    f"though counted as swapped: {few}{more}."
-                )
-            return module
-
+    def _prepared(self, version: str) -> Prepared | None:
+        report, model = self.model.report, self.model
+        cost = getattr(report.totals, version)
+        # how many times the inputs of the report the setting has
+        scale = self.setting.batch / max(1, model.batch) if self.setting.batch else 1.0
+        largest = max((layer.cost.output_bytes for layer in report.layers), default=0)
+        activations = report.peak_activation_bytes or WORK_COPIES * largest
         return self.bench.prepared(
-            "the whole model",
-            build,
-            lambda: self.versions.arguments(self.setting),
-            self.setting,
-            macs=int(cost.macs * scale),
-            needed_bytes=int(2 * cost.weight_bytes + activations * scale),
+            Work(
+                "the whole model",
+                self.setting,
+                lambda: self._built(version),
+                lambda: model.versions.arguments(self.setting),
+                macs=int(cost.macs * scale),
+                needed_bytes=int(2 * cost.weight_bytes + activations * scale),
+            )
         )
 
-    def _scale(self) -> float:
-        """Return how many times the inputs of the report a setting has."""
-        own = next((one.shape[0] for one in self.report.inputs if one.shape), 1)
-        return self.setting.batch / max(1, own) if self.setting.batch else 1.0
+    def _built(self, version: str) -> nn.Module:
+        module, left = self.model.versions.build(version, self.model.swaps)
+        if left:
+            more = f" and {len(left) - LEFT_SHOWN} more" if len(left) > LEFT_SHOWN else ""
+            self.bench.warn(
+                f"Timed with {len(left)} layers left as they are, "
+                f"though counted as swapped: {'; '.join(left[:LEFT_SHOWN])}{more}."
+            )
+        return module
 
-    def _against_roofline(self, timing: Timing, progress: Progress | None) -> Timing:
+    def _against_roofline(self, timing: Timing) -> Timing:
         """Return the timing with the sum of the layers' own rooflines beside each version."""
-        if self.setting.batch is not None or self.setting.dtype != dtype_of(self.report):
+        if self.setting.batch is not None or self.setting.dtype != dtype_of(self.model.report):
             return timing  # the layers were counted for another input
-        ceilings = ceilings_for(self.bench, self.setting, progress)
+        ceilings = self.bench.ceilings(self.setting)
         if ceilings is None:
             return timing
         bounded = {}
         for name, latency in timing.latencies.items():
-            found = whole_bound(self.report, name, ceilings)
+            found = whole_bound(self.model.report, name, ceilings)
             fraction = found.roofline_s / latency.median_s
-            bounded[name] = latency._replace(
-                roofline_s=found.roofline_s, bound=found.bound, roofline_fraction=fraction
-            )
+            bounded[name] = latency._replace(**found._asdict(), roofline_fraction=fraction)
         return timing._replace(latencies=bounded)
-
-
-WHOLE, AS_IS = "whole model", "as it is"

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from dscost.analysis.bench import Bench, Prepared
+from dscost.analysis.bench import Bench
+from dscost.analysis.running import Prepared
 from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.reports.records import SAME_WITHIN, Latency, Noise, Stage, Timing
-from dscost.timing import Progress, Setting
+from dscost.timing import Setting
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
 
@@ -14,11 +15,7 @@ from dscost.timing.statistics import summarize
 def timing_of(bench: Bench, compared: Mapping[str, Measurement], setting: Setting) -> Timing:
     """Return what comparisons of standard with its variants say; as it is, a thing is standard.
 
-    Args:
-        bench: Where they were made.
-        compared: By variant, at least one. A thing without a variant is compared with itself, which
-            stands under `standard`.
-        setting: Under which they were made.
+    A thing without a variant is compared with itself, which stands under `standard`.
     """
     # standard ran beside each variant: its own time is that beside depthwise-separable, if there
     usual = compared.get(SEPARABLE) or next(iter(compared.values()))
@@ -41,23 +38,10 @@ def with_compile_times(timing: Timing, calls: Mapping[str, Prepared]) -> Timing:
     return timing._replace(latencies=latencies)
 
 
-def ceilings_for(bench: Bench, setting: Setting, progress: Progress | None) -> Ceilings | None:
-    """Return what the device can do in the setting's dtype, in all layouts that are measured."""
-    formats = tuple(dict.fromkeys(one.memory_format for one in bench.settings))
-    return bench.ceilings(setting, formats, progress)
-
-
 def with_roofline(
     timing: Timing, stages: Mapping[str, Sequence[Stage]], ceilings: Ceilings, setting: Setting
 ) -> Timing:
-    """Return a timing with the roofline beside every latency.
-
-    Args:
-        timing: The measured times of a layer.
-        stages: What each variant consists of, by name; `as_is` is standard.
-        ceilings: Peaks of the device.
-        setting: Under which it was timed.
-    """
+    """Return a timing with the roofline beside every latency, from the stages of each variant."""
     latencies = {
         name: against_roofline(
             latency, stages[STANDARD if name == "as_is" else name], ceilings, setting
@@ -108,6 +92,6 @@ def judge(bench: Bench, where: str, timing: Timing, fewer_macs: Mapping[str, flo
         *timing.stages.items(),
         *((name, timing.of(name)) for name in further),
     ):
-        if latency and latency.roofline_fraction and latency.roofline_fraction > most:
-            fraction = latency.roofline_fraction
+        fraction = latency and latency.roofline_fraction
+        if fraction and fraction > most:
             bench.noise.append(Noise("over_roofline", fraction, most, f"{where}, {name}"))

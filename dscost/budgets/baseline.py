@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from dscost.budgets.excluding import rest_of
 from dscost.budgets.kinds import Kind, parse_kind
-from dscost.budgets.metrics import KEPT, KEPT_OF_LAYERS, model_figure
+from dscost.budgets.metrics import KEPT, KEPT_OF_LAYERS
 from dscost.budgets.records import Entry
 from dscost.budgets.selectors import Selector
 from dscost.errors import InputError, NoFileError
@@ -37,7 +37,7 @@ from dscost.files import read_text
 from dscost.notation.literals import Reference
 from dscost.notation.strict_json import parse_json
 from dscost.notation.units import counted
-from dscost.reports.records import Layer, Report
+from dscost.reports.records import Report
 from dscost.reports.result import Result
 
 VERSION = 2
@@ -83,12 +83,8 @@ class Known(NamedTuple):
         if metric == "flops":
             return 2 * self.layer_figure(layer, "macs", selector)
         kind = self.kinds.get(layer)
-        meant = (
-            selector.parts_meant(kind)
-            if selector is not None and kind is not None and kind.parts
-            else None
-        )
-        if meant is None or kind is None:
+        meant = selector.parts_meant(kind) if selector and kind else None
+        if kind is None or meant is None:
             return self.layers.get((layer, metric), Fraction(0))
         return Fraction(sum(getattr(kind.parts[at], metric) for at in meant))
 
@@ -171,32 +167,18 @@ def _with_parts(value: Any) -> str:
     return str(value)
 
 
-def known_of(entry: Entry, report: Report, totals: Any) -> Known:
-    """Return what is to be kept of an entry.
-
-    Args:
-        entry: The model as the budget has it.
-        report: What was counted.
-        totals: Its cost, without what the budget excludes.
-    """
-    figures = {
-        metric: value
-        for metric in KEPT
-        if (value := model_figure(report, totals, metric)) is not None
-    }
-    layers = {}
+def known_of(entry: Entry, report: Report) -> Known:
+    """Return what is to be kept of a model that was counted as an entry says."""
+    rest = rest_of(entry, report)
+    figures = {metric: value for metric in KEPT if (value := rest.figure(metric)) is not None}
+    layers: dict[tuple[str, str], Fraction] = {}
     kinds = {}
-    for layer in rest_of(entry, report).layers:
-        own = {metric: value for metric, value in layer_figures(layer).items() if value}
-        if own:
-            layers.update({(layer.name, metric): value for metric, value in own.items()})
+    for layer in rest.layers:
+        own = {metric: getattr(layer.cost, metric) for metric in KEPT_OF_LAYERS}
+        if any(own.values()):
+            layers |= {(layer.name, metric): Fraction(own[metric]) for metric in own if own[metric]}
             kinds[layer.name] = Kind.of(layer)
     return Known(fingerprint_of(entry, report), figures, layers, kinds)
-
-
-def layer_figures(layer: Layer) -> dict[str, Fraction]:
-    """Return the figures of a layer that a baseline keeps."""
-    return {metric: Fraction(getattr(layer.cost, metric)) for metric in KEPT_OF_LAYERS}
 
 
 def renamed_layers(before: Known, now: Known) -> dict[str, str]:
@@ -228,11 +210,7 @@ def baseline_text(models: Mapping[str, Known]) -> str:
 
 
 def read_baseline(path: Path) -> Baseline | None:
-    """Return the baseline of a file, or `None` where there is none.
-
-    Raises:
-        InputError: It cannot be read or is none.
-    """
+    """Return the baseline of a file, or `None` where there is none."""
     try:
         text = read_text(path, MAX_BYTES)
     except NoFileError:
@@ -241,11 +219,7 @@ def read_baseline(path: Path) -> Baseline | None:
 
 
 def parse_baseline(text: str, origin: str) -> Baseline:
-    """Return the baseline that a text is.
-
-    Raises:
-        InputError: It is none; the text says where.
-    """
+    """Return the baseline that a text is; an `InputError` says where it is none."""
     document = parse_json(text, origin)
     if not isinstance(document, dict) or not isinstance(document.get("models"), dict):
         raise InputError(f"{origin}: not a baseline of dscost: expected 'version' and 'models'")

@@ -28,9 +28,6 @@ def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
     """Return the budget file: the one given, the one `DSCOST_CONFIG` names, or the nearest upwards.
 
     The search ends at the root of the repository, or of the file system.
-
-    Raises:
-        InputError: There is none.
     """
     if given is not None:
         return given
@@ -119,11 +116,7 @@ def is_of(entry: str, name: str) -> bool:
 
 
 def chosen(budget: Budget, names: Sequence[str]) -> Budget:
-    """Return a budget with the entries of some models alone; with no names, of all.
-
-    Raises:
-        UnknownNameError: There is no such model.
-    """
+    """Return a budget with the entries of some models alone; with no names, of all."""
     from dataclasses import replace
 
     if not names:
@@ -155,11 +148,8 @@ def counted(
 ) -> Iterator[tuple[Subject, CountedModel | None]]:
     """Yield the entries of a budget, each with its model; `None` where it could not be counted.
 
-    Args:
-        budget: With the entries to count.
-        progress: Called with the share that is done and the model that is next.
-        worker: Where models that are code are counted; by default here.
-        timed: Whether those are timed that have a limit on time.
+    Those that have a limit on time are timed, unless that is not wanted. Models that are code are
+    counted by the worker, if there is one.
     """
     for at, entry in enumerate(budget.entries):
         if progress:

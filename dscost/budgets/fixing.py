@@ -15,12 +15,7 @@ FIXABLE = ("over_max", "grew", "new_cost")
 
 
 def with_fix(finding: Finding, models: Mapping[str, tuple[Entry, CountedModel]]) -> Finding:
-    """Return a finding with the fewest swaps that bring the model back under its limit, if any do.
-
-    Args:
-        finding: The broken limit.
-        models: The entries of the budget, with what was counted of each.
-    """
+    """Return a finding with the fewest swaps that bring its model under the limit, if any do."""
     is_of_whole = finding.layer is None and finding.metric is not None
     if finding.kind not in FIXABLE or not is_of_whole or finding.entry not in models:
         return finding

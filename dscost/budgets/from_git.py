@@ -14,12 +14,7 @@ def baseline_from_git(path: Path, ref: str) -> Baseline | None:
     """Return the baseline as a commit has it, or `None` where git says that it has none.
 
     A branch may have gone on since this one left it: what is compared with is where they parted,
-    their merge base.
-
-    Args:
-        path: Where the file is in the working tree.
-        ref: A branch, tag or commit, where `HEAD` parted from it; or `A...B`, where these two
-            parted.
+    their merge base. `A...B` is where these two parted.
 
     Raises:
         InputError: This is no repository, or git cannot read the commit or the file.
@@ -94,11 +89,7 @@ def _shallow_hint(folder: Path) -> str:
 
 
 def _git(folder: Path, ref: str, *arguments: str) -> bytes:
-    """Return what git prints.
-
-    Raises:
-        InputError: It fails: whatever the reason, that is no answer.
-    """
+    """Return what git prints; if it fails, whatever the reason, that is no answer."""
     ran = _run_git(folder, *arguments)
     if ran.returncode:
         raise InputError(f"--against {ref}: git does not read {folder}: {_why_git_failed(ran)}")

@@ -32,14 +32,7 @@ FIELDS = ConvFacts._fields
 
 
 class Part(NamedTuple):
-    """One of several operators that a layer runs.
-
-    Args:
-        op: What it computes.
-        conv: Shape of the convolution, if it is one.
-        params: Its weights.
-        macs: The MACs of all its calls.
-    """
+    """One of several operators that a layer runs, with the MACs of all its calls."""
 
     op: str
     conv: ConvFacts | None
@@ -52,14 +45,7 @@ class Part(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a selector can ask of a layer beside its name.
-
-    Args:
-        type: Its class.
-        op: What it computes.
-        conv: Shape of the convolution, if it is one.
-        parts: What it computes where that are several things.
-    """
+    """What a selector can ask of a layer beside its name: its class, and what it computes."""
 
     type: str
     op: str
@@ -103,9 +89,6 @@ _KIND = re.compile(
 
 def parse_kind(text: str) -> Kind:
     """Return the kind that a text stands for.
-
-    Raises:
-        InputError: It is none.
 
     >>> parse_kind("linear Linear")
     Kind(type='Linear', op='linear', conv=None, parts=())

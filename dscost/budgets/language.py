@@ -219,10 +219,8 @@ _CHANGE_OF: Mapping[str, str] = {"max": "max_increase", "min": "max_decrease"}
 def resolved(limits: Limits, *before: Limits) -> tuple[Limit, ...]:
     """Return limits with what applies to each.
 
-    Args:
-        limits: As they stand in one place.
-        before: Those of other places, whose keys beside the bounds hold where these have none; of
-            several the last.
+    `before` are those of other places, whose keys beside the bounds hold where these have none; of
+    several the last.
     """
     found: list[Limit] = []
     for metric, (bounds, _) in limits.items():
@@ -268,12 +266,7 @@ _MATCH = forms.parsed(lambda node: parse_selector(node.value), _SELECTOR).descri
     f"Which layers, such as {EXAMPLE}."
 )
 _RULE = Keyed(
-    {
-        "match": _MATCH,
-        "each": _LAYER_LIMITS,
-        "total": _LAYER_LIMITS,
-        "allow_empty": forms.BOOLEAN,
-    },
+    {"match": _MATCH, "each": _LAYER_LIMITS, "total": _LAYER_LIMITS, "allow_empty": forms.BOOLEAN},
     required=("match",),
     any_of=(("each", "total"), "a rule on layers has 'each' or 'total', or both"),
     of=LayerRule,

@@ -17,13 +17,7 @@ CONTRIBUTORS = 3
 
 
 class Past:
-    """What was known of a model, seen from what its layers are called now.
-
-    Args:
-        known: What the baseline knows of the model.
-        now: Today's figures.
-        layers: Today's layers.
-    """
+    """What was known of a model, seen from what its layers are called now."""
 
     def __init__(self, known: Known, now: Known, layers: Sequence[Layer]) -> None:
         self._before = renamed_layers(known, now)
@@ -87,7 +81,7 @@ def contributions(
     or left it counts in full there, and is told with its own figures.
 
     Args:
-        meant: The layers that the limit is about.
+        meant: The layers that the limit is about, which a selector may have chosen.
         limit: The broken one.
         past: What was known of the model.
         layers: All of today's.

@@ -6,14 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from dscost.budgets.language import (
-    BUDGET,
-    NOT_OF_SAVED,
-    RUN,
-    argument,
-    replaced,
-    resolved,
-)
+from dscost.budgets.language import BUDGET, NOT_OF_SAVED, RUN, argument, replaced, resolved
 from dscost.budgets.records import POLICIES, Budget, Entry, Limit
 from dscost.errors import Problem
 from dscost.files import split_report_name
@@ -25,12 +18,7 @@ MOST_ENTRIES = 1000
 
 
 def read_budget(path: Path) -> Budget:
-    """Return what a budget file says.
-
-    Raises:
-        InputError: It cannot be read.
-        FileProblems: It is wrong; every mistake has its place.
-    """
+    """Return what a budget file says; of one that is wrong every mistake has its place."""
     problems = Problems()
     root = read_yaml(path, problems)
     top = BUDGET.read(root, problems) or Given(root)
@@ -65,14 +53,7 @@ def _entries(
 def _entries_of(
     model: Given, defaults: Mapping[str, Any], room: int, problems: Problems
 ) -> Iterator[Entry]:
-    """Yield an entry for each choice of a model.
-
-    Args:
-        model: Its values.
-        defaults: Those that hold where it has none.
-        room: How many entries there may be still.
-        problems: What is wrong in the file; more is added.
-    """
+    """Yield an entry for each choice of a model, of which there may be so many still."""
     target = model.get("target", "")
     run = {key: value for key, value in {**defaults, **model}.items() if key in RUN}
     if split_report_name(target) is not None:

@@ -116,13 +116,15 @@ class LayerRule:
     allow_empty: bool = False
 
     @property
+    def limits(self) -> tuple[Limit, ...]:
+        """All that it says."""
+        return (*self.each, *self.total)
+
+    @property
     def is_ban(self) -> bool:
         """Whether all that it says is that there is nothing of it."""
-        return (
-            bool(self.total)
-            and not self.each
-            and all(one.bound == "max" and not one.value for one in self.total)
-        )
+        says_none = all(one.bound == "max" and not one.value for one in self.total)
+        return bool(self.total) and not self.each and says_none
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,10 +129,8 @@ class Selector(NamedTuple):
         """Return what is wrong with a type or operation that looks like a slip of the pen, if so.
 
         A class of the user's own may be ruled out before anybody writes it, so a type is only wrong
-        where it nearly is one that is known, and does not build its name on one.
-
-        Args:
-            layers: Whose types and operations are known, beside those of torch.
+        where it nearly is one that is known, of torch or of a layer, and does not build its name on
+        one.
         """
         if self.by == "name":
             return None
@@ -227,9 +225,6 @@ def parse_selector(text: object) -> Selector:
 
     What looks like a slip is refused: a rule that means nothing bans nothing. `name:` in front says
     that a name is meant as it stands, whatever is in it.
-
-    Raises:
-        InputError: It is none; the text says why and gives an example.
 
     >>> parse_selector("type:Conv2d[groups=1,kernel>1]").conditions
     (Condition(field='groups', sign='=', value=1), Condition(field='kernel', sign='>', value=1))

@@ -212,11 +212,6 @@ def _word(value: Any) -> str:
 def at_least(value: Fraction, kind: str, *, exactly: bool = False) -> str:
     """Return the least quantity of three digits that a value does not exceed; a small one whole.
 
-    Args:
-        value: The figure, in counts or bytes.
-        kind: `count` or `bytes`.
-        exactly: Whether to keep every digit.
-
     >>> at_least(Fraction(1_814_073_344), "count"), at_least(Fraction(7), "bytes")
     ('1.82G', '7 B')
     >>> at_least(Fraction(999_001), "count")

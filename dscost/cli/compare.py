@@ -52,9 +52,6 @@ def compare(
     request = opt.parse_request(inputs, setting, kwargs, batch=batch, dtype=dtype, trust=trust)
     with foreign_code(*targets), out.progress() as progress:
         found = compare_models(
-            targets,
-            **request._asdict(),
-            every_layer=every_layer,
-            progress=progress,
+            targets, **request._asdict(), every_layer=every_layer, progress=progress
         )
     out.write(found)

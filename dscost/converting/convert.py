@@ -10,15 +10,9 @@ from torch import nn
 from dscost.analysis import AS_STATED, Request
 from dscost.converting.applying import Conversion, applied, undisturbed
 from dscost.converting.choosing import parse_goal
-from dscost.converting.deciding import at_rank, by_plan, for_goal
-from dscost.converting.loading import (
-    Subject,
-    arguments_for,
-    class_names,
-    gives_several,
-    load_subject,
-)
-from dscost.converting.plan_file import Decision, Plan, plan_of
+from dscost.converting.deciding import at_rank, by_plan, check_plan, for_goal
+from dscost.converting.loading import Subject, Target, arguments_for, gives_several, load_subject
+from dscost.converting.plan_file import Plan, Planning, plan_of
 from dscost.converting.rehearsing import guessed_arguments, without_needed
 from dscost.converting.reporting import ConvertedModel, done, measured
 from dscost.converting.sites import MIN_CHANNELS, Site, Where, survey, traced_on
@@ -29,9 +23,6 @@ from dscost.timing import Progress, TimingOptions
 from dscost.tracing import Arguments, Trace
 
 METHODS = ("svd", "random")
-
-Target = str | PathLike[str] | nn.Module
-Planning = Plan | Mapping[str, Decision] | str | PathLike[str]
 
 
 def convert(
@@ -144,14 +135,10 @@ def conversion(
         arguments, batches = arguments_for(root, input)
         traced = None if arguments is None else traced_on(root, arguments)
         tried = guessed_arguments(root) if arguments is None else arguments
-        if given is None:
-            sites = _surveyed(root, traced, tried, where, min_channels)
-            decisions: Mapping[str, Decision] = {site.name: rank for site in sites}
-        else:
-            sites = _surveyed(root, traced, tried)
-            given.check({site.name: site.reason for site in sites}, class_names(root))
-            decisions = given.layers
-        decided = [site.decided(decisions) for site in sites]
+        sites = _surveyed(root, traced, tried, where, 1 if given else min_channels)
+        given = given or at_rank(sites, rank)
+        check_plan(given, root, sites)
+        decided = [site.decided(given.layers) for site in sites]
         return applied(root, decided, tried=tried, batches=batches, method=method)
 
 
@@ -213,16 +200,15 @@ def convert_target(
     """Return a target depthwise-separable: by a goal, by a plan, or every layer at one rank.
 
     Args:
-        target: An `nn.Module`, which is left as it is, or any target of the command line.
+        target: As of `plan`, as are `goal`, `where`, `min_channels` and `weights`.
         request: How it is to be counted; without an input it is that of the plan, or what the
             target states.
-        goal: `macs=0.5x`, `params=4M`, `latency_s=20ms` or `error=0.3`.
-        rank: T of every layer, its spatial filters per input channel; 1 where neither a goal nor a
-            plan is given.
+        goal: What to reach.
+        rank: T of every layer; 1 where neither a goal nor a plan is given.
         plan: What to do by layer, or a file that says it.
-        where: Names of layers, globs, a list of them, or a function of name and module.
-        min_channels: A convolution of fewer channels in or out is left alone.
-        weights: A safetensors file or a state dict for the target.
+        where: Which layers.
+        min_channels: The fewest channels of those.
+        weights: A file of them.
         ignore_extra: Whether weights that the target does not have are left out.
         timing: How to measure, for a goal of latency; its seed is that of random weights.
         every_layer: Whether tables show the layers that could not be converted one by one.
@@ -236,23 +222,19 @@ def convert_target(
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
-    seed = timing.seed
     subject = load_subject(
-        target, request, plan=given, weights=weights, ignore_extra=ignore_extra, seed=seed
+        target, request, plan=given, weights=weights, ignore_extra=ignore_extra, seed=timing.seed
     )
     if progress:
         progress(0.0, "looking at weights")
+    if min_channels is None:
+        min_channels = 1 if given else MIN_CHANNELS
     with subject.importing():
-        if given is not None:
-            sites = _surveyed_subject(subject)
-            decided = by_plan(subject, sites, given)
+        sites = _surveyed_subject(subject, where, min_channels)
+        if wanted is None:
+            decided = by_plan(subject, sites, given or at_rank(sites, rank or 1))
         else:
-            fewest = MIN_CHANNELS if min_channels is None else min_channels
-            sites = _surveyed_subject(subject, where, fewest)
-            if wanted is None:
-                decided = at_rank(subject, sites, rank or 1)
-            else:
-                decided = for_goal(subject, sites, wanted, timing, progress)
+            decided = for_goal(subject, sites, wanted, timing, progress)
         result = done(subject, sites, decided, every_layer=every_layer)
         return measured(subject, result, decided, timing, progress)
 
@@ -274,11 +256,7 @@ def _check_one_way(**given: Any) -> None:
 
 
 def _check(target: object, rank: int, method: str, where: Where, plan: object) -> None:
-    """Refuse arguments that cannot be meant.
-
-    Raises:
-        InputError: Some of them.
-    """
+    """Refuse arguments of `conversion` that cannot be meant."""
     if not isinstance(target, nn.Module | str | PathLike):
         raise InputError(
             "what is converted is an nn.Module, or the name or path of a model, "
@@ -304,17 +282,12 @@ def _check(target: object, rank: int, method: str, where: Where, plan: object) -
 def _made(
     target: Target, input: Any, plan: Plan | None, *, trust: bool
 ) -> tuple[nn.Module, Any, Callable[[], AbstractContextManager[None]]]:
-    """Return the module that a target is, its input, and what is entered while it runs.
-
-    Raises:
-        InputError: There is no such target, or it does not take the input.
-        UnavailableError: It needs a library that is not installed.
-    """
+    """Return the module that a target is, its input, and what is entered while it runs."""
     if isinstance(target, nn.Module):
         return unwrapped(target), input, nullcontext
-    stated = None if gives_several(input) else input
-    subject = load_subject(target, Request(stated, trust=trust), plan=plan)
-    return subject.module, input if gives_several(input) else subject.arguments, subject.importing
+    several = gives_several(input)
+    subject = load_subject(target, Request(None if several else input, trust=trust), plan=plan)
+    return subject.module, input if several else subject.arguments, subject.importing
 
 
 # -- looking
@@ -324,15 +297,13 @@ def _surveyed(
     root: nn.Module,
     traced: Trace | None,
     tried: Arguments | None,
-    where: Where = None,
-    min_channels: int = 1,
+    where: Where,
+    min_channels: int,
 ) -> tuple[Site, ...]:
     sites = survey(root, where=where, min_channels=min_channels, traced=traced)
     return without_needed(root, sites, tried)
 
 
-def _surveyed_subject(
-    subject: Subject, where: Where = None, min_channels: int = 1
-) -> tuple[Site, ...]:
+def _surveyed_subject(subject: Subject, where: Where, min_channels: int) -> tuple[Site, ...]:
     with undisturbed():
         return _surveyed(subject.module, subject.traced, subject.arguments, where, min_channels)

@@ -3,22 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from dscost.converting.choosing import (
-    Figures,
-    Goal,
-    Metric,
-    Options,
-    Planned,
-    applied,
-    reached,
-)
-from dscost.converting.loading import Subject, class_names
-from dscost.converting.options import (
-    able_sites,
-    every_option,
-    layer_times,
-    scaled_to_whole,
-)
+from torch import nn
+
+from dscost.converting.choosing import Figures, Goal, Metric, Options, Planned, applied, reached
+from dscost.converting.loading import Subject
+from dscost.converting.options import able_sites, every_option, layer_times, scaled_to_whole
 from dscost.converting.plan_file import Decision, Plan
 from dscost.converting.sites import Site
 from dscost.reports.records import Environment
@@ -54,43 +43,39 @@ class Decided(NamedTuple):
         return self.goal.cost_metric if self.goal else METRIC_BY_DEFAULT
 
 
+def at_rank(sites: Sequence[Site], rank: int) -> Plan:
+    """Return that every layer that can be converted is, at one rank."""
+    return Plan({site.name: rank for site in sites if site.reason is None})
+
+
+def check_plan(plan: Plan, root: nn.Module, sites: Sequence[Site]) -> None:
+    """Refuse a plan that a model does not have the layers for.
+
+    Raises:
+        InputError: It names others, or converts some that have to stay.
+    """
+    modules = nn.Module.named_modules(root, remove_duplicate=False)
+    classes = {name: type(module).__name__ for name, module in modules}
+    plan.check({site.name: site.reason for site in sites}, classes)
+
+
 def by_plan(subject: Subject, sites: Sequence[Site], given: Plan) -> Decided:
-    """Return what a plan says.
+    """Return what a plan says, with what it comes to.
 
     Raises:
         InputError: The model has not what it names, or weights are missing or not finite.
     """
-    given.check({site.name: site.reason for site in sites}, class_names(subject.module))
+    check_plan(given, subject.module, sites)
     made_for = [f"to reach {given.goal}"] if given.goal else []
     if given.target not in (None, subject.target):
         made_for.append(f"for {given.target}")
     notes = [f"The plan was made {', '.join(made_for)}."] if made_for else []
-    return _as_decided(subject, sites, given.layers, given.goal, notes)
-
-
-def at_rank(subject: Subject, sites: Sequence[Site], rank: int) -> Decided:
-    """Return that every layer that can be converted is, at one rank.
-
-    Raises:
-        InputError: Weights are missing or not finite.
-    """
-    return _as_decided(subject, sites, {site.name: rank for site in sites}, None, [])
-
-
-def _as_decided(
-    subject: Subject,
-    sites: Sequence[Site],
-    decisions: Mapping[str, Decision],
-    goal: str | None,
-    notes: Sequence[str],
-) -> Decided:
-    """Return what is decided already, with what it comes to."""
-    named = [site for site in able_sites(sites) if site.name in decisions]
-    layers = every_option(subject.module, named, decisions=decisions)
+    named = [site for site in able_sites(sites) if site.name in given.layers]
+    layers = every_option(subject.module, named, decisions=given.layers)
     as_is = _figures(subject)
-    planned = applied(decisions, layers, as_is)
-    plan = _plan(subject, planned, goal)
-    return Decided(plan, planned, layers, as_is, notes=(*notes, *_capped(decisions, planned)))
+    planned = applied(given.layers, layers, as_is)
+    plan = _plan(subject, planned, given.goal)
+    return Decided(plan, planned, layers, as_is, notes=(*notes, *_capped(given.layers, planned)))
 
 
 def for_goal(

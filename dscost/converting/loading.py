@@ -15,7 +15,7 @@ from dscost.analysis.traced import TracedVersions
 from dscost.converting.plan_file import Plan
 from dscost.converting.weights import load_weights
 from dscost.errors import InputError
-from dscost.foreign.parts import each_parameter, unwrapped
+from dscost.foreign.parts import dtype_name, each_parameter, unwrapped
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.building import with_values
 from dscost.notation.inputs import TensorSpec, inputs_of
@@ -36,6 +36,9 @@ RANDOM_NOTE = (
     "The weights are random, so there is nothing to exploit: errors at rank 1 are near "
     "sqrt(1 − (1 + K/√N)²/K²). Those of trained weights (--weights) are smaller."
 )
+
+
+Target = str | PathLike[str] | nn.Module
 
 
 class Subject(NamedTuple):
@@ -75,19 +78,13 @@ class Subject(NamedTuple):
     @property
     def batches(self) -> tuple[Arguments, ...]:
         """What weights are fitted to: the arguments, where they have values."""
-        return (self.arguments,) if _has_values(self.arguments) else ()
+        return (self.arguments,) if self.arguments.have_values else ()
 
     @property
     def dtype(self) -> str:
         """Of its weights, by name."""
-        return str(self._dtype).removeprefix("torch.")
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return next(
-            (tensor.dtype for tensor in each_parameter(self.module) if tensor.is_floating_point()),
-            torch.float32,
-        )
+        dtypes = (one.dtype for one in each_parameter(self.module) if one.is_floating_point())
+        return dtype_name(next(dtypes, torch.float32))
 
     def input_specs(self) -> Iterator[TensorSpec]:
         """Yield the inputs as a plan file has them; nothing where they are no plain tensors."""
@@ -95,10 +92,9 @@ class Subject(NamedTuple):
         if not all(isinstance(value, Tensor) for value in (*args, *kwargs.values())):
             return
         for name, tensor in [*((None, arg) for arg in args), *kwargs.items()]:
-            dtype = (
-                None if tensor.dtype == self._dtype else str(tensor.dtype).removeprefix("torch.")
-            )
-            yield TensorSpec(tuple(tensor.shape), dtype, name, _fill_of(tensor))
+            dtype = dtype_name(tensor.dtype)
+            told = None if dtype == self.dtype else dtype
+            yield TensorSpec(tuple(tensor.shape), told, name, _fill_of(tensor))
 
 
 MOST_WRITTEN = 64
@@ -120,7 +116,7 @@ def _as_tuples(values: Any) -> Any:
 
 
 def load_subject(
-    target: "str | PathLike[str] | nn.Module",
+    target: Target,
     request: Request = AS_STATED,
     *,
     plan: Plan | None = None,
@@ -130,13 +126,7 @@ def load_subject(
 ) -> Subject:
     """Return a target as a module with values: those of a file, of its own code, or random ones.
 
-    Args:
-        target: A module, which is left as it is, or any target of the command line.
-        request: How it is to be counted.
-        plan: Whose input it is counted on where the request has none.
-        weights: A safetensors file or a state dict for it.
-        ignore_extra: Whether weights that it does not have are left out.
-        seed: Seed of random weights.
+    Where the request has no input, it is counted on that of the plan.
 
     Raises:
         InputError: The target or an argument is wrong, or the weights do not fit.
@@ -157,17 +147,17 @@ def load_subject(
             counted = count(module, Request(arguments))
     assert isinstance(counted.versions, TracedVersions)
     return Subject(
-        name,
-        source.kind,
-        module,
-        arguments,
-        counted.versions.traced,
-        counted.report.totals.as_is,
-        counted.report.inputs,
-        None if weights is None else str(weights),
-        (*source.notes, *notes, *counted.report.warnings),
-        () if weights is not None else tuple(_explained(source, name)),
-        source.importing,
+        target=name,
+        source=source.kind,
+        module=module,
+        arguments=arguments,
+        traced=counted.versions.traced,
+        cost=counted.report.totals.as_is,
+        inputs=counted.report.inputs,
+        weights=None if weights is None else str(weights),
+        notes=(*source.notes, *notes, *counted.report.warnings),
+        explanations=() if weights is not None else tuple(_explained(source, name)),
+        importing=source.importing,
     )
 
 
@@ -199,14 +189,11 @@ def _module(source: ModuleSource, seed: int, *, is_changed: bool) -> nn.Module:
 def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[Arguments, ...]]:
     """Return the arguments that a model is traced on, and all those with values, to calibrate on.
 
-    Args:
-        root: The model.
-        input: As `dscost.analyze` takes it; or something to iterate over, such as a generator or a
-            `torch.utils.data.DataLoader`, that gives one input after the other, labels behind it
-            left out; or nothing.
+    Of what gives one input after the other, such as a `torch.utils.data.DataLoader`, labels behind
+    it are left out.
 
     Raises:
-        InputError: It is none of these; or some of several inputs have values and others not.
+        InputError: It is no input; or some of several inputs have values and others not.
     """
     if input is None:
         return None, ()
@@ -219,7 +206,7 @@ def arguments_for(root: nn.Module, input: Any) -> tuple[Arguments | None, tuple[
         _, arguments, _ = module_source(root, Request(input))
         _require_one_call(root, arguments, given=input)
         batches = [arguments]
-    valued = [_has_values(batch) for batch in batches]
+    valued = [batch.have_values for batch in batches]
     if any(valued) and not all(valued):
         found = valued.index(False) + 1
         raise InputError(
@@ -242,11 +229,7 @@ def _without_labels(root: nn.Module, batch: Any) -> Any:
 
 
 def _require_one_call(root: nn.Module, arguments: Arguments, *, given: Any) -> None:
-    """Refuse a list of batches, which is read as the arguments of one call.
-
-    Raises:
-        InputError: A forward takes the first entry of a list, but not all of them.
-    """
+    """Refuse a list of batches: a forward takes its first entry, but not all of them at once."""
     args, kwargs = arguments
     if len(args) > 1 and not _takes(root, *args, **kwargs) and _takes(root, args[0], **kwargs):
         raise InputError(
@@ -265,16 +248,3 @@ def _takes(root: nn.Module, *args: Any, **kwargs: Any) -> bool:
     except ValueError:  # of what has no signature
         return True
     return True
-
-
-def _has_values(arguments: Arguments) -> bool:
-    tensors = arguments.tensors
-    return bool(tensors) and not any(tensor.is_meta for tensor in tensors)
-
-
-def class_names(root: nn.Module) -> dict[str, str]:
-    """Return the class of every module by name; one that is there more than once has several."""
-    return {
-        name: type(module).__name__
-        for name, module in nn.Module.named_modules(root, remove_duplicate=False)
-    }

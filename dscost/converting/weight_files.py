@@ -6,10 +6,11 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
@@ -23,18 +24,8 @@ STATE_DICTS = (".pt", ".pth", ".ckpt", ".bin")
 INDEX = ".index.json"
 """Of weights in several files, which it names."""
 USUAL_KEYS = (
-    *(
-        "state_dict",
-        "model",
-        "model_state_dict",
-        "module",
-        "net",
-        "network",
-        "generator",
-        "params",
-        "weights",
-    ),
-    *("model_ema", "state_dict_ema", "params_ema", "ema"),
+    *("state_dict", "model", "model_state_dict", "module", "net", "network", "generator"),
+    *("params", "weights", "model_ema", "state_dict_ema", "params_ema", "ema"),
 )
 """Where checkpoints keep their state dict, the likeliest first; weights that were averaged come
 last."""
@@ -44,20 +35,7 @@ MOST_INDEX_BYTES = 2**28
 SHOWN = 3
 
 States = Mapping[str, Mapping[str, Tensor]]
-"""State dicts by where they stand in a file, such as `model.state_dict`; at the top that is
-`""`."""
-
-
-class Found(NamedTuple):
-    """What a file holds.
-
-    Args:
-        path: Where the file is.
-        states: The likeliest first, at least one.
-    """
-
-    path: Path
-    states: States
+"""State dicts by where they stand in a file, such as `model.state_dict`, or `""` at the top."""
 
 
 def split_key(path: Path) -> tuple[Path, str | None]:
@@ -81,9 +59,8 @@ def check_weights_path(path: Path) -> None:
             f"weights: expected a file ending in {SAFETENSORS}, .pt or .pth, found '{path}'"
         )
     if not path.is_file():
-        raise InputError(
-            f"cannot read {path}: {'it is a folder' if path.is_dir() else 'no such file'}"
-        )
+        why = "it is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"cannot read {path}: {why}")
     if path.suffix == SAFETENSORS:
         safetensors()
 
@@ -91,15 +68,13 @@ def check_weights_path(path: Path) -> None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by name; of a checkpoint those of its likeliest state dict.
 
-    Raises:
-        InputError: It cannot be read, holds no state dict, or would run code.
-        UnavailableError: safetensors is not installed.
+    Raises as `read_states` does.
     """
-    return dict(next(iter(read_states(path).states.values())))
+    return dict(next(iter(read_states(path).values())))
 
 
-def read_states(path: Path) -> Found:
-    """Return all state dicts of a file; of `file:KEY` that one.
+def read_states(path: Path) -> States:
+    """Return all state dicts of a file, the likeliest first, at least one; of `file:KEY` that one.
 
     Raises:
         InputError: It cannot be read, holds no state dict, or would run code.
@@ -114,38 +89,30 @@ def read_states(path: Path) -> Found:
     else:
         states = _states(_unpickled(path), path)
     if key is None:
-        return Found(path, states)
+        return states
     if key not in states:
-        raise InputError(f"{path}: no weights under '{key}', found them under {_listed(states)}")
-    return Found(path, {key: states[key]})
-
-
-def _listed(states: States) -> str:
-    return (
-        " and ".join(f"'{key}'" for key in states)
-        if "" not in states
-        else "nothing: they are at the top"
-    )
+        under = " and ".join(f"'{key}'" for key in states)
+        if "" in states:
+            under = "nothing: they are at the top"
+        raise InputError(f"{path}: no weights under '{key}', found them under {under}")
+    return {key: states[key]}
 
 
 # -- safetensors
 
 
 def safetensors() -> ModuleType:
-    """Return `safetensors.torch`.
+    """Return `safetensors.torch`; asked before any work, where that is in vain without it.
 
     Raises:
         UnavailableError: It is not installed.
     """
-    import importlib
-
     try:
-        importlib.import_module("numpy")  # safetensors turns tensors to bytes by it
-        return importlib.import_module("safetensors.torch")
+        import_module("numpy")  # safetensors turns tensors to bytes by it
+        return import_module("safetensors.torch")
     except ImportError as error:
-        raise UnavailableError(
-            f"{error.name} is not installed: pip install 'dscost[weights]'"
-        ) from error
+        missing = f"{error.name} is not installed: pip install 'dscost[weights]'"
+        raise UnavailableError(missing) from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -154,10 +121,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = safetensors().load_file(path, device="cpu")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        kind = what_is(path)
-        why = first_line(error) if kind == "a safetensors file" else kind
-        cut = " (it is cut off, or was altered)" if kind == "a safetensors file" else ""
-        raise InputError(f"{path}: not a safetensors file: {why}{cut}") from error
+        why = what_is(path)
+        if why == "a safetensors file":
+            why = f"{first_line(error)} (it is cut off, or was altered)"
+        raise InputError(f"{path}: not a safetensors file: {why}") from error
     return found
 
 
@@ -185,49 +152,35 @@ def _read_shards(path: Path) -> dict[str, Tensor]:
 
 
 def _unpickled(path: Path) -> Any:
+    is_none = f"{path}: not a checkpoint of torch.save"
     what = _why_no_checkpoint(path)
     if what is not None:
-        raise InputError(f"{path}: not a checkpoint of torch.save: {what}")
+        raise InputError(f"{is_none}: {what}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # torch's doubts about a pickle are an error of ours, or none
+            # torch's doubts about a pickle are an error of ours, or none
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         named = _REFUSED.search(str(error))
         if named is None and "weights_only" not in str(error):
-            raise InputError(
-                f"{path}: not a checkpoint of torch.save: {first_line(error)}"
-            ) from error
+            raise InputError(f"{is_none}: {first_line(error)}") from error
         if named is None and not _calls_something(path):
-            raise InputError(f"{path}: not a checkpoint of torch.save: it is damaged") from error
+            raise InputError(f"{is_none}: it is damaged") from error
         holds = f"it holds {named[1]}, and " if named else ""
         raise InputError(
             f"{path}: refused, since {holds}reading it would run the code that it holds; "
-            "save model.state_dict() "
-            f"instead, by torch.save or as {SAFETENSORS}"
+            f"save model.state_dict() instead, by torch.save or as {SAFETENSORS}"
         ) from error
     except _NOT_READABLE as error:
-        raise InputError(
-            f"{path}: not a checkpoint of torch.save: it is damaged ({first_line(error)})"
-        ) from error
+        raise InputError(f"{is_none}: it is damaged ({first_line(error)})") from error
 
 
 _REFUSED = re.compile(r"GLOBAL ([\w.]+) (?:was not|whose)")
 """How torch names what it does not let in."""
 _NOT_READABLE = (
-    *(
-        RuntimeError,
-        ValueError,
-        EOFError,
-        OSError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ArithmeticError,
-    ),
-    *(AssertionError, struct.error, RecursionError, MemoryError),
+    *(RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError),
+    *(ArithmeticError, AssertionError, struct.error, MemoryError),
 )
 """What torch raises at files that are something else."""
 
@@ -237,9 +190,8 @@ def _calls_something(path: Path) -> bool:
     try:
         if is_zipfile(path):
             with ZipFile(path) as packed:
-                content = packed.read(
-                    next(name for name in packed.namelist() if name.endswith("data.pkl"))
-                )
+                pickles = (name for name in packed.namelist() if name.endswith("data.pkl"))
+                content = packed.read(next(pickles))
         else:
             content = path.read_bytes()
         return any(opcode.name in _BY_NAME for opcode, _, _ in pickletools.genops(content))
@@ -270,20 +222,17 @@ def _why_no_archive(path: Path) -> str | None:
         return "a program of torch.export, which is a target itself"
     if any(name.endswith("constants.pkl") for name in names):
         return "a program of torch.jit.save: save its state_dict()"
-    return (
-        None
-        if any(name.endswith("data.pkl") for name in names)
-        else f"a zip archive of {some_of([name[:80] for name in names], SHOWN)}"
-    )
+    if any(name.endswith("data.pkl") for name in names):
+        return None
+    return f"a zip archive of {some_of([name[:80] for name in names], SHOWN)}"
 
 
 def _states(found: Any, path: Path) -> States:
     """Return the state dicts in what was unpickled: itself, or dicts of nothing but tensors."""
     if not isinstance(found, Mapping):
         raise InputError(f"{path}: expected tensors by name, found {type(found).__name__}")
-    others = [
-        f"'{name}' is {fault}" for name, value in found.items() if (fault := _why_no_weights(value))
-    ]
+    faults = {name: _why_no_weights(value) for name, value in found.items()}
+    others = [f"'{name}' is {fault}" for name, fault in faults.items() if fault]
     if found and not others:
         return {"": {str(name): value for name, value in found.items()}}
     inside = dict(_inside(found, "", DEEPEST))
@@ -308,10 +257,8 @@ def _inside(
 
 
 def _likelihood(place: str) -> tuple[int, ...]:
-    parts = place.split(".")
-    return tuple(
-        USUAL_KEYS.index(part) if part in USUAL_KEYS else len(USUAL_KEYS) for part in parts
-    )
+    """Return what sorts places: those of unusual keys come last."""
+    return tuple((*USUAL_KEYS, part).index(part) for part in place.split("."))
 
 
 def _why_no_weights(value: object) -> str | None:

@@ -1,6 +1,6 @@
 """Weights of files given to a model, whatever their prefixes; weights of a model, written."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from dscost.converting.weight_files import (
 )
 from dscost.errors import InputError, OutputError, first_line, some_of
 from dscost.files import write_whole
+from dscost.foreign.parts import dtype_name
 from dscost.notation.units import format_shape
 
-__all__ = ["check_can_save", "check_weights_path", "load_weights", "read_weights", "save_weights"]
+__all__ = ["check_weights_path", "load_weights", "read_weights", "safetensors", "save_weights"]
 
 WRAPPERS = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
@@ -49,14 +50,13 @@ def load_weights(
     Raises:
         InputError: The names or shapes are not those of the module.
     """
-    found = read_states(path)
+    states = read_states(path)
     own = module.state_dict(keep_vars=True)
-    named = {key: _renamed(state, own) for key, state in found.states.items()}
-    key = max(
-        named, key=lambda one: _fit(named[one][0], own)
-    )  # the likeliest, of those that fit as well
+    named = {key: _renamed(state, own) for key, state in states.items()}
+    # the likeliest, of those that fit as well
+    key = max(named, key=lambda one: _fit(named[one][0], own))
     state, changes = named[key]
-    notes = [*_taken(key, found.states), *changes]
+    notes = [*_taken(key, states), *changes]
     extra = [name for name in state if name not in own]
     if extra and ignore_extra:
         state = {name: tensor for name, tensor in state.items() if name in own}
@@ -79,11 +79,16 @@ def _taken(key: str, states: Mapping[str, Mapping[str, Tensor]]) -> Iterator[str
 
 def _fit(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> int:
     """Return how many tensors of a model are there in the shape that they have in it."""
-    return sum(name in state and state[name].shape == _shape_of(mine) for name, mine in own.items())
+    return sum(mine.shape == given.shape for _, mine, given in _in_both(own, state))
 
 
-def _shape_of(mine: object) -> object:
-    return mine.shape if isinstance(mine, Tensor) and not is_lazy(mine) else None
+def _in_both(
+    own: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield the tensors of a model that are given too, but for those that have no shape yet."""
+    for name, mine in own.items():
+        if name in state and isinstance(mine, Tensor) and not is_lazy(mine):
+            yield name, mine, state[name]
 
 
 def _renamed(
@@ -93,9 +98,8 @@ def _renamed(
     notes = []
     for _ in WRAPPERS:  # each may be around the other
         for wrapper in WRAPPERS:
-            if all(name.startswith(wrapper) for name in state) and not any(
-                name.startswith(wrapper) for name in own
-            ):
+            wraps_own = any(name.startswith(wrapper) for name in own)
+            if all(name.startswith(wrapper) for name in state) and not wraps_own:
                 state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
                 notes.append(f"'{wrapper}' before every name was left out.")
     for wrapper in WITHIN:
@@ -106,15 +110,13 @@ def _renamed(
         return state, notes
     # the model within a larger one, as a backbone is: what is outside is told as left over
     for prefix in _prefixes(state, own):
-        inside = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in state.items()
-            if name.startswith(prefix)
-        }
-        if len(inside) == len(state) or not _missing(inside, own):
-            outside = {
-                name: tensor for name, tensor in state.items() if not name.startswith(prefix)
-            }
+        inside, outside = {}, {}
+        for name, tensor in state.items():
+            if name.startswith(prefix):
+                inside[name.removeprefix(prefix)] = tensor
+            else:
+                outside[name] = tensor
+        if not outside or not _missing(inside, own):
             every = "every name" if not outside else f"{len(inside)} of {len(state)} names"
             return {**outside, **inside}, [*notes, f"'{prefix}' before {every} was left out."]
     # the other way round: weights of a part, for a model that is nothing but a wrapper of it
@@ -133,31 +135,24 @@ def _prefixes(longer: Mapping[str, Any], shorter: Mapping[str, Any]) -> list[str
 
 
 def _missing(state: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
-    return any(not any(twin in state for twin in twins) for twins in _tied(own).values())
+    return any(state.keys().isdisjoint(twins) for twins in _tied(own).values())
 
 
 def _are_of_converted(own: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Whether both stages of a convolution are given to a model that has the convolution itself."""
-    split = [name.removesuffix("depthwise.weight") for name in given if name not in own]
-    return any(
-        f"{layer}depthwise.weight" in given
-        and f"{layer}pointwise.weight" in given
-        and f"{layer.removesuffix('convolution.')}weight"
-        in own  # which a padding that is a module is put before
-        for layer in split
-    )
+    for layer in (name.removesuffix("depthwise.weight") for name in given if name not in own):
+        stages = {f"{layer}depthwise.weight", f"{layer}pointwise.weight"}
+        # a padding that is a module is put before it
+        if stages <= given.keys() and f"{layer.removesuffix('convolution.')}weight" in own:
+            return True
+    return False
 
 
 def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the weights of a module as safetensors, whole or not at all.
+    """Write the weights of a module as safetensors, whole or not at all, below a header.
 
     A tensor that the module has under several names is written under each, so that
     `load_state_dict` finds all.
-
-    Args:
-        module: The model, with values.
-        path: Where to.
-        metadata: What stands in the header of the file.
 
     Raises:
         OutputError: It cannot be written, or the module holds something that safetensors cannot.
@@ -166,9 +161,8 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
     tensors = {}
     for name, value in module.state_dict().items():
         if not isinstance(value, Tensor):
-            raise OutputError(
-                f"cannot write {path}: '{name}' is no tensor but {type(value).__name__}"
-            )
+            kind = type(value).__name__
+            raise OutputError(f"cannot write {path}: '{name}' is no tensor but {kind}")
         tensors[name] = value.detach().cpu().contiguous().clone()
     try:
         content: bytes = safetensors().save(tensors, {"format": "pt", **metadata})
@@ -177,23 +171,11 @@ def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> 
     write_whole(path, content)
 
 
-def check_can_save() -> None:
-    """Refuse to write weights where that cannot be done, before any work is.
-
-    Raises:
-        UnavailableError: safetensors is not installed.
-    """
-    safetensors()
-
-
 def _faults(
     module: nn.Module, own: Mapping[str, Any], state: Mapping[str, Tensor]
 ) -> Iterator[str]:
     """Load the weights, and yield why they do not fit."""
-    tied = _tied(own)
-    both = [
-        (name, mine, state[name]) for name, mine in own.items() if name in state and _is_known(mine)
-    ]
+    tied, both = _tied(own), list(_in_both(own, state))
     differing = {
         "of another shape": [
             f"{name} {_shape(given)} instead of {_shape(mine)}"
@@ -220,21 +202,13 @@ def _faults(
         yield first_line(error)
         return
     if unfit:
-        missing, unexpected = (
-            [name for name in own if name not in state],
-            [name for name in state if name not in own],
-        )
-    yield from _fault(
-        [name for name in missing if not any(twin in state for twin in tied.get(name, ()))],
-        "missing",
-    )
-    yield from _fault(unexpected, "not in the model")
-    for what, names in differing.items():
-        yield from _fault(names, what)
-
-
-def _is_known(tensor: object) -> bool:
-    return isinstance(tensor, Tensor) and not is_lazy(tensor)
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
+    missing = [name for name in missing if state.keys().isdisjoint(tied.get(name, ()))]
+    faults = {"missing": missing, "not in the model": unexpected, **differing}
+    for what, names in faults.items():
+        if names:
+            yield f"{len(names)} {what} ({some_of(names, SHOWN)})"
 
 
 def _tied(own: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -247,16 +221,11 @@ def _tied(own: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _casts(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]:
     """Yield as what weights of another precision were read."""
-    both = [(state[name], mine) for name, mine in own.items() if name in state and _is_known(mine)]
-    kinds = {(_dtype(given), _dtype(mine)) for given, mine in both if mine.is_floating_point()}
+    both = [(given, mine) for _, mine, given in _in_both(own, state) if mine.is_floating_point()]
+    kinds = {(_dtype(given), _dtype(mine)) for given, mine in both}
     for given, mine in sorted(kinds):
         if given != mine:
             yield f"weights of {given} were read as {mine}, as the model has them."
-
-
-def _fault(names: Sequence[str], what: str) -> Iterator[str]:
-    if names:
-        yield f"{len(names)} {what} ({some_of(names, SHOWN)})"
 
 
 def _shape(tensor: Tensor) -> str:
@@ -264,4 +233,4 @@ def _shape(tensor: Tensor) -> str:
 
 
 def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+    return dtype_name(tensor.dtype)

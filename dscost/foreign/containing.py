@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from dscost.errors import DscostError, InputError, UnavailableError, first_line
 
@@ -32,7 +31,9 @@ def contained(what: str) -> Iterator[None]:
 
         if whose(error) is not Whose.THEIRS:  # of torch, since no code of theirs has called it
             raise
-        place = _place(frame_of_theirs(error))
+        frame, place = frame_of_theirs(error), ""
+        if frame is not None:
+            place = f" ({Path(frame.f_code.co_filename).name}, in {frame.f_code.co_name})"
         raise InputError(f"{what}: its code raised {first_line(error)}{place}") from error
 
 
@@ -40,21 +41,12 @@ def torch_problem(error: BaseException) -> str | None:
     """Return what to do where an error says that torch is missing or broken; else `None`."""
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         return "torch is not installed: pip install 'dscost[torch]'"
-    step = error.__traceback__
-    while step is not None:
-        if (
-            step.tb_frame.f_globals.get("__name__") == "torch"
-            and step.tb_frame.f_code.co_name == "<module>"
-        ):
+    from dscost.foreign.failures import steps_of
+
+    for frame in (step.tb_frame for step in steps_of(error)):
+        if frame.f_globals.get("__name__") == "torch" and frame.f_code.co_name == "<module>":
             return (
                 f"torch cannot be imported: {first_line(error)}; "
                 "pip install --force-reinstall torch installs it anew"
             )
-        step = step.tb_next
     return None
-
-
-def _place(frame: FrameType | None) -> str:
-    if frame is None:
-        return ""
-    return f" ({Path(frame.f_code.co_filename).name}, in {frame.f_code.co_name})"

@@ -9,19 +9,12 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NamedTuple
 
-from dscost.errors import DscostError, printable
+from dscost.errors import DscostError
+from dscost.printable import shortened
 
 _WITHOUT_VALUES = (
-    *(
-        "meta tensor",
-        "meta device",
-        "to meta",
-        "on meta",
-        "of meta",
-        "on the meta",
-        "device meta",
-        "'meta'",
-    ),
+    *("meta tensor", "meta device", "to meta", "on meta", "of meta", "on the meta"),
+    *("device meta", "'meta'"),
     *("data-dependent", "data dependent", "fake tensor", "item()"),
     *("expected device", "local_scalar_dense", "expected all tensors to be on the same device"),
 )
@@ -30,7 +23,6 @@ _WITHOUT_VALUES = (
 _OWN, _TORCH = "dscost", "torch"
 _RAISES = opmap["RAISE_VARARGS"]
 MOST_CODE = 80
-
 
 _NOT_THEIRS = frozenset((_OWN, _TORCH, *sys.stdlib_module_names)) - {"__main__"}
 """Packages whose code is neither a model's nor a factory's."""
@@ -79,8 +71,7 @@ def whose(error: BaseException) -> Whose:
         return Whose.THEIRS
     if frame_of_theirs(error) is not None:
         return Whose.THEIRS
-    last = _last(error.__traceback__)
-    is_of_ours = last is not None and package_of(last.tb_frame) == _OWN
+    is_of_ours = module_of(error).partition(".")[0] == _OWN
     return Whose.OURS if is_of_ours and isinstance(error, _MISTAKES) else Whose.TORCHS
 
 
@@ -92,15 +83,23 @@ def must_pass(error: BaseException) -> bool:
 def frame_of_theirs(error: BaseException) -> FrameType | None:
     """Return the innermost frame of foreign code that an error came through outside of ours."""
     found = None
-    step = error.__traceback__
-    while step is not None:
+    for step in steps_of(error):
         package = package_of(step.tb_frame)
         if package == _OWN:
             found = None
         elif package not in _NOT_THEIRS:
             found = step.tb_frame
-        step = step.tb_next
     return found
+
+
+def steps_of(error: BaseException) -> list[TracebackType]:
+    """Return the steps that an error came through, innermost last."""
+    steps = []
+    step = error.__traceback__
+    while step is not None:
+        steps.append(step)
+        step = step.tb_next
+    return steps
 
 
 def looks_at_values(error: BaseException) -> bool:
@@ -130,7 +129,7 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 def is_raised_by_hand(error: BaseException) -> bool:
     """Whether an error comes from a `raise` in Python; torch's own and a real Ctrl-C do not."""
-    last = _last(error.__traceback__)
+    last = next(reversed(steps_of(error)), None)
     if last is None or package_of(last.tb_frame) == _OWN:
         return False
     return last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISES
@@ -143,18 +142,15 @@ def is_interrupt(error: BaseException) -> bool:
 
 def place_of(error: BaseException) -> Place | None:
     """Return the last line of user's code, or a library's but torch's, that an error passed."""
-    place = None
-    traceback = error.__traceback__
-    while traceback is not None:
-        if _is_foreign(traceback.tb_frame):
-            place = _place(traceback.tb_frame, traceback.tb_lineno)
-        traceback = traceback.tb_next
-    return place
+    for step in reversed(steps_of(error)):
+        if _is_foreign(step.tb_frame):
+            return _place(step.tb_frame, step.tb_lineno)
+    return None
 
 
 def module_of(error: BaseException) -> str:
     """Return the module whose code raised an error; empty where none did."""
-    last = _last(error.__traceback__)
+    last = next(reversed(steps_of(error)), None)
     return _module_of(last.tb_frame) if last is not None else ""
 
 
@@ -189,27 +185,18 @@ def _module_of(frame: FrameType) -> str:
 
 def _is_of_torch(error: BaseException) -> bool:
     """Whether torch raised an error, in Python or below it, where no code says so by a `raise`."""
-    last = _last(error.__traceback__)
-    if last is not None and package_of(last.tb_frame) == _TORCH:
+    if module_of(error).partition(".")[0] == _TORCH:
         return True
     return isinstance(error, RuntimeError) and not is_raised_by_hand(error)
 
 
 def _is_foreign(frame: FrameType) -> bool:
-    return not frame.f_code.co_filename.startswith("<frozen") and package_of(frame) not in (
-        _OWN,
-        _TORCH,
-    )
+    is_frozen = frame.f_code.co_filename.startswith("<frozen")
+    return not is_frozen and package_of(frame) not in (_OWN, _TORCH)
 
 
 def _place(frame: FrameType, line: int) -> Place:
     file = frame.f_code.co_filename
     code = linecache.getline(file, line, frame.f_globals).strip()
     code = code if len(code) <= MOST_CODE else code[: MOST_CODE - 1] + "…"
-    return Place(printable(Path(file).name), line, printable(code))
-
-
-def _last(traceback: TracebackType | None) -> TracebackType | None:
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback
+    return Place(shortened(Path(file).name), line, shortened(code))

@@ -5,12 +5,12 @@ where somebody wraps a whole workflow in a module. So nothing here calls what a 
 a module's `__dict__` says it all.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
+from torch.nn.parameter import is_lazy
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -19,12 +19,11 @@ def unwrapped(module: nn.Module) -> nn.Module:
     return module if inner is None else inner
 
 
-def children_of(module: nn.Module) -> Mapping[str, nn.Module | None]:
+def children_of(module: nn.Module) -> dict[str, nn.Module | None]:
     """Return the modules that a module holds, by name."""
     held = _held(module, "_modules")
-    return (
-        held if isinstance(held, dict) else dict(held.items())
-    )  # compiled code has a kind of its own
+    # compiled code has a kind of its own
+    return held if isinstance(held, dict) else dict(held.items())
 
 
 def own_tensors(module: nn.Module) -> tuple[dict[str, Tensor | None], dict[str, Tensor | None]]:
@@ -51,46 +50,34 @@ def named_parts(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             children = children_of(module)
         if children:
             prefix = f"{path}." if path else ""
-            waiting += [
-                (prefix + name, child)
-                for name, child in reversed(list(children.items()))
-                if child is not None
-            ]
+            for name, child in reversed(children.items()):
+                if child is not None:
+                    waiting.append((prefix + name, child))
 
 
 def each_part(root: nn.Module) -> Iterator[nn.Module]:
-    """Yield every module once, in the order of `named_parts`."""
-    seen: set[int] = set()
-    waiting = [root]
-    while waiting:
-        module = waiting.pop()
-        if id(module) not in seen:
-            seen.add(id(module))
-            yield module
-            children = module.__dict__.get("_modules")
-            if type(children) is not dict:
-                children = children_of(module)
-            if children:
-                waiting += [
-                    child for child in reversed(list(children.values())) if child is not None
-                ]
+    """Return every module once, in the order of `named_parts`."""
+    return (module for _, module in named_parts(root))
+
+
+def device_of(root: nn.Module) -> str:
+    """Return where the first parameter of a model is; without any, it may be anywhere."""
+    return next((str(parameter.device) for parameter in each_parameter(root)), "cpu")
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype without that of torch, such as `float32`."""
+    return str(dtype).removeprefix("torch.")
 
 
 def each_parameter(root: nn.Module) -> Iterator[Tensor]:
     """Yield every parameter once."""
-    return _each_once(
-        tensor for module in each_part(root) for tensor in own_tensors(module)[0].values()
-    )
+    return _each_once(own_tensors(module)[0] for module in each_part(root))
 
 
 def each_tensor(root: nn.Module) -> Iterator[Tensor]:
     """Yield every parameter and buffer once."""
-    return _each_once(
-        tensor
-        for module in each_part(root)
-        for held in own_tensors(module)
-        for tensor in held.values()
-    )
+    return _each_once(held for module in each_part(root) for held in own_tensors(module))
 
 
 def set_training(root: nn.Module, mode: bool) -> None:
@@ -114,7 +101,7 @@ def changed(root: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
     for module in each_part(root):
         for held in own_tensors(module):
             for name, tensor in held.items():
-                if tensor is None or isinstance(tensor, UninitializedTensorMixin):
+                if tensor is None or is_lazy(tensor):
                     continue
                 if id(tensor) not in new:
                     before.append(tensor)
@@ -141,22 +128,18 @@ def needs_no_gradients(root: nn.Module) -> None:
 
 def _held(module: nn.Module, name: str) -> Any:
     """Return a dictionary of a module; compiled code keeps its own behind a property."""
-    own = module.__dict__.get(name)
-    return (
-        own
-        if own is not None
-        else getattr(module, name)
-        if isinstance(module, torch.jit.ScriptModule)
-        else {}
-    )
+    if name not in module.__dict__ and isinstance(module, torch.jit.ScriptModule):
+        return getattr(module, name)
+    return module.__dict__.get(name, {})
 
 
-def _each_once(found: Iterator[Tensor | None]) -> Iterator[Tensor]:
+def _each_once(held: Iterator[dict[str, Tensor | None]]) -> Iterator[Tensor]:
     seen: set[int] = set()
-    for tensor in found:
-        if tensor is not None and id(tensor) not in seen:
-            seen.add(id(tensor))
-            yield tensor
+    for tensors in held:
+        for tensor in tensors.values():
+            if tensor is not None and id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield tensor
 
 
 def _changed(tensor: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:

@@ -17,7 +17,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
+
+from dscost.foreign.dispatch import EachOperator
 
 SEED = 0
 """Where nobody has seeded torch: a model that looks at values costs the same every time it is
@@ -87,7 +89,12 @@ def states_kept() -> Iterator[None]:
 @contextmanager
 def own_random_numbers(unseeded: int | None = None) -> Iterator[None]:
     """Let code draw random numbers that are nobody else's; see above, and `OwnNumbers`."""
-    with states_kept(), _OwnGenerator(unseeded):
+    numbers = OwnNumbers(unseeded)
+
+    def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return numbers.draw(func, args, kwargs) if draws(func) else func(*args, **kwargs)
+
+    with states_kept(), EachOperator(run):
         yield
 
 
@@ -95,27 +102,6 @@ def own_random_numbers(unseeded: int | None = None) -> Iterator[None]:
 def draws(func: Any) -> bool:
     """Whether an operator draws random numbers."""
     return torch.Tag.nondeterministic_seeded in getattr(func, "tags", ())
-
-
-class _OwnGenerator(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Lets every operator draw from a generator of one's own."""
-
-    def __init__(self, unseeded: int | None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._numbers = OwnNumbers(unseeded)
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        return (
-            self._numbers.draw(func, args, kwargs or {})
-            if draws(func)
-            else func(*args, **(kwargs or {}))
-        )
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
 
 def _is_elsewhere(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -11,9 +11,15 @@ In the formulas `area` is Kh·Kw, and M, N and G are those of the convolution.
 from dataclasses import replace
 
 from dscost.errors import SpecError
-from dscost.layers.convolution import ConvSpec
+from dscost.layers.convolution import ConvSpec, spread
 from dscost.layers.others import ConcatSpec, JoinSpec, Part, ShuffleSpec
-from dscost.layers.variants import Convs, pointwise_like, register_variant, why_not_separable
+from dscost.layers.variants import (
+    Convs,
+    pointwise_like,
+    register_variant,
+    why_not_denser,
+    why_not_separable,
+)
 from dscost.notation.units import format_shape
 
 Parts = tuple[Part, ...]
@@ -34,18 +40,15 @@ def _divided(spec: ConvSpec, divisor: int, name: str = "") -> int:
 
 def _with_skip(spec: ConvSpec, convs: Convs) -> Parts:
     """Return the stages and, where input and output have one shape, the addition of the input."""
-    spread = tuple(d * (k - 1) for d, k in zip(spec.dilation, spec.kernel_size, strict=True))
-    keeps_size = set(spec.stride) == {1} and spec.padding_total == spread
+    size_keeping = spread(spec.kernel_size, spec.dilation)
+    keeps_size = set(spec.stride) == {1} and spec.padding_total == size_keeping
     if not keeps_size or spec.in_channels != spec.out_channels:
         return convs
     return (*convs, ("add", JoinSpec("add"), (convs[-1][0], "input")))
 
 
-def why_not_denser(spec: ConvSpec) -> str | None:
-    """Return why a convolution mixes no channels that a variant could mix less, or `None`."""
-    if spec.is_depthwise:
-        return f"it is depthwise already (groups = in_channels = {spec.groups})"
-    return None
+def _depthwise_like(spec: ConvSpec, channels: int) -> ConvSpec:
+    return replace(spec, in_channels=channels, out_channels=channels, groups=channels, bias=False)
 
 
 # -- grouped
@@ -116,9 +119,9 @@ def inverted_residual(spec: ConvSpec, t: int) -> Parts:
     """Return expand (for t > 1), depthwise, project, and add where there is a skip."""
     middle = t * spec.in_channels
     expand = (("expand", pointwise_like(spec, spec.in_channels, middle)),) if t > 1 else ()
-    depthwise = replace(spec, in_channels=middle, out_channels=middle, groups=middle, bias=False)
-    project = pointwise_like(spec, middle, spec.out_channels, bias=spec.bias)
-    return _with_skip(spec, (*expand, ("depthwise", depthwise), ("project", project)))
+    depthwise = ("depthwise", _depthwise_like(spec, middle))
+    project = ("project", pointwise_like(spec, middle, spec.out_channels, bias=spec.bias))
+    return _with_skip(spec, (*expand, depthwise, project))
 
 
 def _fused_ratio(spec: ConvSpec, t: int) -> float:
@@ -220,21 +223,12 @@ def ghost(spec: ConvSpec, s: int) -> Parts:
     """Return primary, cheap and concat; for s = 1 nothing is cheap."""
     if s == 1:
         return (("primary", spec),)
-    middle = _divided(spec, s, "s")
-    ones = (1,) * len(spec.kernel_size)
-    cheap = ConvSpec(
-        in_channels=middle,
-        out_channels=spec.out_channels - middle,
-        kernel_size=(CHEAP_KERNEL,) * len(ones),
-        stride=ones,
-        padding=(CHEAP_KERNEL // 2,) * len(ones),
-        dilation=ones,
-        groups=middle,
-        bias=spec.bias,
-    )
+    middle, dimensions = _divided(spec, s, "s"), len(spec.kernel_size)
+    others = pointwise_like(spec, middle, spec.out_channels - middle, groups=middle, bias=spec.bias)
+    kernel, padding = (CHEAP_KERNEL,) * dimensions, (CHEAP_KERNEL // 2,) * dimensions
     return (
         ("primary", replace(spec, out_channels=middle)),
-        ("cheap", cheap),
+        ("cheap", replace(others, kernel_size=kernel, padding=padding)),
         ("concat", ConcatSpec(), ("primary", "cheap")),
     )
 
@@ -261,10 +255,7 @@ def shuffle(spec: ConvSpec, g: int) -> Parts:
     return (
         ("reduce", pointwise_like(spec, spec.in_channels, middle, groups=groups)),
         *moved,
-        (
-            "depthwise",
-            replace(spec, in_channels=middle, out_channels=middle, groups=middle, bias=False),
-        ),
+        ("depthwise", _depthwise_like(spec, middle)),
         ("expand", pointwise_like(spec, middle, spec.out_channels, groups=groups, bias=spec.bias)),
     )
 
@@ -328,10 +319,8 @@ def dilated(spec: ConvSpec, d: int) -> Convs:
     """Return the sparser convolution, as the only stage."""
     for size in spec.kernel_size:
         if (size - 1) % d:
-            raise SpecError(
-                f"d={d} does not divide K - 1 = {size - 1} "
-                f"of the {format_shape(spec.kernel_size)} kernel"
-            )
+            kernel_text = format_shape(spec.kernel_size)
+            raise SpecError(f"d={d} does not divide K - 1 = {size - 1} of the {kernel_text} kernel")
     kernel = tuple((size - 1) // d + 1 for size in spec.kernel_size)
     gaps = tuple(
         gap * d if size > 1 else gap

@@ -12,10 +12,8 @@ from dscost.layers.variants import VARIANTS, Variant
 class Asked(NamedTuple):
     """A variant that was asked for.
 
-    Args:
-        label: How the report calls it: its name, with the value if the user gave one.
-        variant: The variant.
-        value: Of its parameter; `None` where the user left it open, or there is none.
+    The report calls it by its label: its name, with the value of its parameter if the user gave
+    one; otherwise, and where there is no parameter, `value` is `None`.
     """
 
     label: str
@@ -24,13 +22,7 @@ class Asked(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A variant of a convolution.
-
-    Args:
-        value: What its parameter is, if it has one.
-        parts: Its stages.
-        ratio: What the formula says of it, where it is known.
-    """
+    """A variant of a convolution: its parameter's value, its stages, and what the formula says."""
 
     value: int | None
     parts: Sequence[Part]
@@ -38,14 +30,9 @@ class Chosen(NamedTuple):
 
 
 def parse_variants(texts: Iterable[str]) -> tuple[Asked, ...]:
-    """Return what `NAME` or `NAME:VALUE` stand for, each once; `-` is taken for `_`, as in tables.
-
-    Raises:
-        InputError: There is no such variant, or it does not take that value.
-    """
+    """Return what `NAME` or `NAME:VALUE` stand for, each once; `-` is taken for `_`."""
     found: dict[tuple[int, int | None], Asked] = {}
-    for text in texts:
-        asked = _parsed(text)
+    for asked in map(_parsed, texts):
         found.setdefault((id(asked.variant), asked.value), asked)
     return tuple(found.values())
 
@@ -90,9 +77,8 @@ def chosen(asked: Asked, spec: ConvSpec) -> Chosen | str:
         return reason
     value = variant.value_for(spec) if asked.value is None else asked.value
     try:
-        return Chosen(
-            value, _stages(asked.label, variant.stages(spec, value)), variant.ratio_for(spec, value)
-        )
+        stages = _stages(asked.label, variant.stages(spec, value))
+        return Chosen(value, stages, variant.ratio_for(spec, value))
     except SpecError as error:
         if asked.value is None:
             another = f" (another {variant.parameter}: {asked.label}:VALUE)"

@@ -20,8 +20,32 @@ MAX_EXTENT = 1_000_000
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
+class LayerSpec:
+    """What every layer says of itself; here what one says that keeps its shape and costs no MAC."""
+
+    __slots__ = ()
+
+    op: ClassVar[str] = "elementwise"
+    params: ClassVar[int] = 0
+    buffers: ClassVar[int] = 0
+    moves_data: ClassVar[bool] = True
+    can_overwrite: ClassVar[bool] = False
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """Return the shape of what it makes of inputs of these shapes.
+
+        Raises:
+            SpecError: They do not fit the layer, or each other.
+        """
+        return inputs[0]
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        """Return the multiply-accumulates that make `output`."""
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
-class ConvSpec:
+class ConvSpec(LayerSpec):
     """A convolution over any number of spatial dimensions.
 
     Args:
@@ -41,9 +65,6 @@ class ConvSpec:
 
     type: ClassVar[str] = "Conv2d"
     op: ClassVar[str] = "convolution"
-    buffers: ClassVar[int] = 0
-    moves_data: ClassVar[bool] = True
-    can_overwrite: ClassVar[bool] = False
 
     in_channels: int
     out_channels: int
@@ -80,13 +101,11 @@ class ConvSpec:
         if self.padding_mode not in PADDING_MODES:
             problems.append(str(UnknownNameError("padding_mode", self.padding_mode, PADDING_MODES)))
         if not problems:
+            channels = {"in_channels": self.in_channels, "out_channels": self.out_channels}
             problems += [
-                f"groups={self.groups} does not divide {name}={channels}"
-                for name, channels in (
-                    ("in_channels", self.in_channels),
-                    ("out_channels", self.out_channels),
-                )
-                if channels % self.groups
+                f"groups={self.groups} does not divide {name}={count}"
+                for name, count in channels.items()
+                if count % self.groups
             ]
         require(problems)
 
@@ -109,44 +128,35 @@ class ConvSpec:
     def padding_total(self) -> Shape:
         """Padding of both sides together, per spatial dimension."""
         if isinstance(self.padding, str):
-            return tuple(d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True))
+            return spread(self.kernel_size, self.dilation)
         return tuple(2 * p for p in self.padding)
 
     @property
-    def params(self) -> int:
+    def params(self) -> int:  # type: ignore[override]
         """Weights and, where there is one, the bias."""
         weights = conv_weights(self.in_channels, self.out_channels, self.kernel_area, self.groups)
         return weights + self.out_channels * self.bias
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return `(B, N, H', W')` for an input `(B, M, H, W)`.
-
-        Raises:
-            SpecError: The channels differ or the kernel is larger than the padded input.
-        """
+        """Return `(B, N, H', W')` for an input `(B, M, H, W)`."""
         (shape,) = inputs
         check_extents(shape)
-        if len(shape) != len(self.kernel_size) + 2:
-            wanted = len(self.kernel_size) + 2
+        wanted = len(self.kernel_size) + 2
+        if len(shape) != wanted:
             raise SpecError(f"a convolution needs {wanted} dimensions, found {format_shape(shape)}")
         batch, channels, *extents = shape
         if channels != self.in_channels:
             raise SpecError(
                 f"in_channels={self.in_channels}, but the input has {channels} channels"
             )
-        return (batch, self.out_channels, *self._positions(extents))
-
-    def _positions(self, extents: Sequence[int]) -> Shape:
-        return window_positions(
+        positions = window_positions(
             extents, self.kernel_size, self.stride, self.padding_total, self.dilation
         )
+        return (batch, self.out_channels, *positions)
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
-        """Return the multiply-accumulates that make `output`."""
-        out_positions = output[0] * prod(output[2:])
-        return conv_macs(
-            self.in_channels, self.out_channels, self.kernel_area, self.groups, out_positions
-        )
+        """Return its weights times the positions of the output, of the whole batch."""
+        return conv_macs(prod(output), self.in_channels // self.groups, self.kernel_area)
 
 
 def conv2d(
@@ -200,18 +210,19 @@ def conv2d(
 
 def _size_keeping_padding(kernel: Shape, stride: Shape, dilation: Shape) -> Shape | Literal["same"]:
     """Half the effective kernel; an even one at stride 1 needs the uneven sides of `same`."""
-    needed = tuple(d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+    needed = spread(kernel, dilation)
     if any(n % 2 for n in needed) and all(s == 1 for s in stride):
         return "same"
     return tuple(max(0, n // 2) for n in needed)
 
 
-def pair(value: int | Sequence[int]) -> Shape:
-    """Return height and width from a number or a pair.
+def spread(kernel_size: Shape, dilation: Shape) -> Shape:
+    """Return how far a kernel reaches beyond its first tap: the padding that keeps the size."""
+    return tuple(d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True))
 
-    Raises:
-        SpecError: It is neither.
-    """
+
+def pair(value: int | Sequence[int]) -> Shape:
+    """Return height and width from a number or a pair; else raise `SpecError`."""
     if isinstance(value, int):
         return (value, value)
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
@@ -242,21 +253,13 @@ def not_alike(kernel_size: Shape, **others: Shape) -> list[str]:
 
 
 def require(problems: list[str]) -> None:
-    """Refuse a spec.
-
-    Raises:
-        SpecError: There are problems; the text names them all.
-    """
+    """Raise `SpecError` with all problems, if there are any."""
     if problems:
         raise SpecError("; ".join(problems))
 
 
 def check_extents(shape: Shape) -> None:
-    """Refuse a shape `(B, C, H, W)` with an extent below 1 or absurdly large.
-
-    Raises:
-        SpecError: The text says which.
-    """
+    """Refuse a shape `(B, C, H, W)` with an extent below 1 or absurdly large, as `require` does."""
     batch, channels, *extents = shape
     require(
         not_within("batch", batch)
@@ -276,16 +279,8 @@ def window_positions(
 ) -> Shape:
     """Return how many positions a window takes per spatial dimension.
 
-    With `ceil`, a last window that is cut off at the end counts if it starts inside the
-    input or its leading padding, as in torch.
-
-    Args:
-        extents: Size of the input along each axis.
-        kernel_size: Size of the window along each axis.
-        stride: Step between two positions.
-        padding: Both sides together.
-        dilation: Distance between two taps.
-        ceil: Whether a cut-off window counts.
+    Padding is that of both sides together. With `ceil`, a last window that is cut off at the end
+    counts if it starts inside the input or its leading padding, as in torch.
 
     Raises:
         SpecError: The window is larger than the padded input.

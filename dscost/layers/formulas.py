@@ -11,12 +11,7 @@ from collections.abc import Mapping
 def conv_out_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     """Return one output extent of a convolution or a pooling; 0 or less means it does not fit.
 
-    Args:
-        size: Input extent.
-        kernel: Kernel extent.
-        stride: Step between two positions.
-        padding: Both sides together.
-        dilation: Distance between two taps.
+    Padding is that of both sides together.
 
     >>> conv_out_size(224, kernel=7, stride=2, padding=6, dilation=1)
     112
@@ -33,15 +28,21 @@ def conv_weights(in_channels: int, out_channels: int, kernel_area: int, groups: 
     return out_channels * (in_channels // groups) * kernel_area
 
 
-def conv_macs(
-    in_channels: int, out_channels: int, kernel_area: int, groups: int, out_positions: int
-) -> int:
-    """Return the multiply-accumulates of a convolution: its weights, once per output position.
+def conv_macs(outputs: int, group_channels: int, kernel_area: int) -> int:
+    """Return the multiply-accumulates of a convolution: `B·H'·W'·N · M/G · Kh·Kw`.
+
+    Each value that it writes is a dot product over the taps of one group's channels. Transposed,
+    each value that it reads meets those of one group's output channels.
+
+    Args:
+        outputs: Values that it writes, `out_positions · N`; that it reads where it is transposed.
+        group_channels: Input channels of a group, `M/G`; output channels where it is transposed.
+        kernel_area: `Kh * Kw`.
 
     Source:
         Howard et al. 2017, MobileNets, eq. 2 (arXiv:1704.04861).
     """
-    return out_positions * conv_weights(in_channels, out_channels, kernel_area, groups)
+    return outputs * group_channels * kernel_area
 
 
 def linear_macs(in_features: int, out_features: int, rows: int) -> int:
@@ -70,9 +71,7 @@ def separable_ratio(
 def formula_value(formula: str, letters: Mapping[str, int]) -> float | None:
     """Return what a formula comes to that stands before the first comma; `None` where it is words.
 
-    Args:
-        formula: As papers write it, with `·`, `−` and `²`; `K²` is the kernel area.
-        letters: What each of its letters stands for.
+    Its signs are those of papers, `·`, `−` and `²`; `K²` is the kernel area.
 
     >>> formula_value("G/N + 1/(g·K²), about a sixth", {"N": 64, "G": 1, "g": 2, "K²": 9})
     0.07118055555555555

@@ -13,6 +13,7 @@ from dscost.errors import SpecError, UnknownNameError
 from dscost.layers.convolution import (
     MAX_EXTENT,
     ConvSpec,
+    LayerSpec,
     Shape,
     not_alike,
     not_within,
@@ -37,14 +38,11 @@ ACTIVATIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class LinearSpec:
+class LinearSpec(LayerSpec):
     """A fully connected layer over the last dimension."""
 
     type: ClassVar[str] = "Linear"
     op: ClassVar[str] = "linear"
-    buffers: ClassVar[int] = 0
-    moves_data: ClassVar[bool] = True
-    can_overwrite: ClassVar[bool] = False
 
     in_features: int
     out_features: int
@@ -57,16 +55,12 @@ class LinearSpec:
         )
 
     @property
-    def params(self) -> int:
+    def params(self) -> int:  # type: ignore[override]
         """Weights and, where there is one, the bias."""
         return self.out_features * (self.in_features + self.bias)
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the input shape with its last dimension replaced.
-
-        Raises:
-            SpecError: The features differ.
-        """
+        """Return the input shape with its last dimension replaced."""
         (shape,) = inputs
         if shape[-1] != self.in_features:
             raise SpecError(
@@ -75,31 +69,12 @@ class LinearSpec:
         return (*shape[:-1], self.out_features)
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
-        """Return the multiply-accumulates that make `output`."""
+        """Return its weights times the rows of the output."""
         return linear_macs(self.in_features, self.out_features, rows=prod(output[:-1]))
 
 
 @dataclass(frozen=True, slots=True)
-class _NoMacs:
-    """A layer without multiply-accumulates that keeps its shape; the base of those below."""
-
-    op: ClassVar[str] = "elementwise"
-    params: ClassVar[int] = 0
-    buffers: ClassVar[int] = 0
-    moves_data: ClassVar[bool] = True
-    can_overwrite: ClassVar[bool] = False
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of the (first) input."""
-        return inputs[0]
-
-    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
-        """Return 0: it is known to be free of multiply-accumulates."""
-        return 0
-
-
-@dataclass(frozen=True, slots=True)
-class BatchNormSpec(_NoMacs):
+class BatchNormSpec(LayerSpec):
     """Batch normalisation: scale and shift per channel, and two running statistics beside them."""
 
     type: ClassVar[str] = "BatchNorm2d"
@@ -118,11 +93,7 @@ class BatchNormSpec(_NoMacs):
         return 2 * self.channels
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of the input `(B, channels, H, W)`.
-
-        Raises:
-            SpecError: The input is no feature map of that many channels.
-        """
+        """Return the shape of the input `(B, channels, H, W)`."""
         shape = _feature_map(inputs[0], self.type)
         if shape[1] != self.channels:
             raise SpecError(
@@ -132,7 +103,7 @@ class BatchNormSpec(_NoMacs):
 
 
 @dataclass(frozen=True, slots=True)
-class ActivationSpec(_NoMacs):
+class ActivationSpec(LayerSpec):
     """An activation of `ACTIVATIONS`."""
 
     op: ClassVar[str] = "activation"
@@ -155,7 +126,7 @@ class ActivationSpec(_NoMacs):
 
 
 @dataclass(frozen=True, slots=True)
-class PoolSpec(_NoMacs):
+class PoolSpec(LayerSpec):
     """Max or average pooling over a window."""
 
     op: ClassVar[str] = "pooling"
@@ -185,11 +156,7 @@ class PoolSpec(_NoMacs):
         return "MaxPool2d" if self.kind == "max" else "AvgPool2d"
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return `(B, C, H', W')`.
-
-        Raises:
-            SpecError: The window is larger than the padded input.
-        """
+        """Return `(B, C, H', W')`."""
         batch, channels, *extents = _feature_map(inputs[0], self.type)
         padding = tuple(2 * p for p in self.padding)
         undilated = (1,) * len(self.kernel_size)
@@ -200,7 +167,7 @@ class PoolSpec(_NoMacs):
 
 
 @dataclass(frozen=True, slots=True)
-class GlobalPoolSpec(_NoMacs):
+class GlobalPoolSpec(LayerSpec):
     """Average pooling to a fixed output size."""
 
     type: ClassVar[str] = "AdaptiveAvgPool2d"
@@ -222,7 +189,7 @@ class GlobalPoolSpec(_NoMacs):
 
 
 @dataclass(frozen=True, slots=True)
-class FlattenSpec(_NoMacs):
+class FlattenSpec(LayerSpec):
     """Everything but the batch becomes one dimension; no byte moves."""
 
     type: ClassVar[str] = "Flatten"
@@ -235,7 +202,7 @@ class FlattenSpec(_NoMacs):
 
 
 @dataclass(frozen=True, slots=True)
-class DropoutSpec(_NoMacs):
+class DropoutSpec(LayerSpec):
     """Dropout, which does nothing at inference; no byte moves."""
 
     type: ClassVar[str] = "Dropout"
@@ -250,7 +217,7 @@ class DropoutSpec(_NoMacs):
 
 
 @dataclass(frozen=True, slots=True)
-class JoinSpec(_NoMacs):
+class JoinSpec(LayerSpec):
     """Elementwise sum of equal shapes, or product where the second may be one per channel."""
 
     kind: Literal["add", "multiply"]
@@ -266,11 +233,7 @@ class JoinSpec(_NoMacs):
         return self.kind.capitalize()
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of the first input.
-
-        Raises:
-            SpecError: The shapes do not fit together.
-        """
+        """Return the shape of the first input."""
         first, second = inputs
         broadcast = self.kind == "multiply" and second == (*first[:2], *(1 for _ in first[2:]))
         if first != second and not broadcast:
@@ -279,18 +242,14 @@ class JoinSpec(_NoMacs):
 
 
 @dataclass(frozen=True, slots=True)
-class ConcatSpec(_NoMacs):
+class ConcatSpec(LayerSpec):
     """Feature maps of one size, one behind the other along their channels."""
 
     type: ClassVar[str] = "Concat"
     op: ClassVar[str] = "concatenation"
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return `(B, C1 + C2 + …, H, W)`.
-
-        Raises:
-            SpecError: The inputs differ in more than their channels.
-        """
+        """Return `(B, C1 + C2 + …, H, W)`."""
         batch, _, *extents = inputs[0]
         if any((shape[0], *shape[2:]) != (batch, *extents) for shape in inputs):
             raise SpecError(f"cannot concatenate {' and '.join(map(format_shape, inputs))}")
@@ -298,7 +257,7 @@ class ConcatSpec(_NoMacs):
 
 
 @dataclass(frozen=True, slots=True)
-class ShuffleSpec(_NoMacs):
+class ShuffleSpec(LayerSpec):
     """Channels dealt out so that each new group has some of every old one; every byte moves.
 
     Source:
@@ -314,11 +273,7 @@ class ShuffleSpec(_NoMacs):
         require(not_within("groups", self.groups))
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the shape of the input `(B, C, H, W)`.
-
-        Raises:
-            SpecError: The groups do not divide its channels.
-        """
+        """Return the shape of the input `(B, C, H, W)`, whose channels the groups divide."""
         if inputs[0][1] % self.groups:
             raise SpecError(
                 f"groups={self.groups} does not divide the channels of {format_shape(inputs[0])}"

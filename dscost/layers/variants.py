@@ -20,32 +20,21 @@ if TYPE_CHECKING:
 
 Convs = tuple[tuple[str, ConvSpec], ...]
 """Named convolutions, run one after the other."""
+Rewrite = Callable[..., "Sequence[Part]"]
+"""From the standard convolution, and the value of the parameter if there is one, to named stages.
+They run one after the other, unless a stage names those that it reads, see
+`dscost.layers.others.Part`."""
 
 
 class Variant(NamedTuple):
-    """A way to write a convolution.
+    """A way to write a convolution: a function and what `register_variant` was told of it.
 
-    Args:
-        rewrite: From the standard convolution, and the value of the parameter if there is one, to
-            named stages. They run one after the other, unless a stage names those that it reads,
-            see `dscost.layers.others.Part`.
-        summary: What it is, in a line.
-        formula: Its weights over those of the standard one, as the paper writes it; of MACs it
-            holds as well where every stage has the output positions of the whole. M and N are
-            channels, G the groups and K² = Kh·Kw the kernel area of the convolution. What stands
-            before the first comma is what reports compute.
-        source: Where it comes from.
-        gives_up: What it loses.
-        parameter: How its formula calls the whole number that it takes, if it takes one.
-        default: What that is where nobody says; may depend on the convolution.
-        default_text: The default in words, where it depends.
-        ratio: The formula as a function of a convolution, and of the parameter if there is one;
-            for those that are more than one expression.
-        why_not: Why a convolution has no such variant, whatever the parameter; `None` if it has
-            one.
+    In a formula M and N are channels, G the groups and K² = Kh·Kw the kernel area of the
+    convolution. It is of weights, and of MACs as well where every stage has the output positions of
+    the whole. What stands before the first comma is what reports compute.
     """
 
-    rewrite: "Callable[..., Sequence[Part]]"
+    rewrite: "Rewrite"
     summary: str
     formula: str
     source: str
@@ -115,7 +104,7 @@ def register_variant(
     default_text: str = "",
     ratio: Callable[..., float] | None = None,
     why_not: Callable[[ConvSpec], str | None] | None = None,
-) -> "Callable[[Callable[..., Sequence[Part]]], Variant]":
+) -> Callable[[Rewrite], Variant]:
     """Return a decorator that makes a function a variant, for `dscost layer --variant NAME`.
 
     The function takes a `ConvSpec`, and the value of the parameter if there is one, and returns
@@ -155,30 +144,15 @@ def register_variant(
     if (parameter is None) != (default is None):
         raise InputError(f"variant '{name}': a parameter and its default belong together")
 
-    def add(rewrite: "Callable[..., Sequence[Part]]") -> Variant:
-        variant = Variant(
-            rewrite,
-            summary,
-            formula,
-            source,
-            gives_up,
-            parameter,
-            default,
-            default_text,
-            ratio,
-            why_not,
-        )
-        return VARIANTS.register(name)(variant)
-
-    return add
+    told = (summary, formula, source, gives_up, parameter, default, default_text, ratio, why_not)
+    return lambda rewrite: VARIANTS.register(name)(Variant(rewrite, *told))
 
 
 @lru_cache(maxsize=4096)
 def depthwise_separable(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
     """Return the depthwise stage, then the pointwise stage, that stand for `spec`.
 
-    The depthwise stage takes stride, padding, dilation and padding mode; the pointwise stage takes
-    the groups and the bias.
+    The first takes stride, padding, dilation and padding mode, the second the groups and the bias.
 
     Raises:
         SpecError: `spec` has no such variant, see `why_not_separable`.
@@ -227,6 +201,11 @@ def why_not_separable(spec: ConvSpec) -> str | None:
     """Return why a convolution has no depthwise-separable variant, or `None` if it has one."""
     if spec.kernel_area == 1:
         return f"a {format_shape(spec.kernel_size)} kernel has no spatial part to separate"
+    return why_not_denser(spec)
+
+
+def why_not_denser(spec: ConvSpec) -> str | None:
+    """Return why a convolution mixes no channels that a variant could mix less, or `None`."""
     if spec.is_depthwise:
         return f"it is depthwise already (groups = in_channels = {spec.groups})"
     return None

@@ -7,17 +7,16 @@ and strides can be read though no weight has a value, and no large tensor takes 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from dscost.foreign.dispatch import EachOperator, Run, mapped, tensors_in, written_by
 
 aten = torch.ops.aten
-
-Run = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
-"""Runs an operator on its arguments."""
 
 MOST_VALUES = 2**21
 """Numbers in a tensor that keeps its values beside a model on meta: masks and strides have fewer,
@@ -46,11 +45,11 @@ class Values:
 
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
         """Return what an operator gives, with values where all that it reads has some."""
-        tensors = _tensors((args, kwargs))
+        tensors = tensors_in((args, kwargs))
         if func.is_view and tensors and not tensors[0].is_meta:
-            return run(func, *_mapped((args, kwargs), _on_cpu))
+            return run(func, *mapped((args, kwargs), _on_cpu))
         if all(map(self.is_known, tensors)) and not self._is_large(func, args, kwargs, tensors):
-            return run(func, *_mapped((args, kwargs), _on_cpu))
+            return run(func, *mapped((args, kwargs), _on_cpu))
         return self._on_meta(func, args, kwargs, run)
 
     def _is_large(
@@ -59,25 +58,25 @@ class Values:
         """Whether the result has too many numbers to be computed, as far as meta tells."""
         if func._schema.is_mutable:  # no larger than what it writes on
             return False
-        meta_args, meta_kwargs = _mapped((args, kwargs), _Twins().twin)
+        meta_args, meta_kwargs = mapped((args, kwargs), _Twins().twin)
         if not tensors and _makes_something(func):
             meta_kwargs["device"] = torch.device("meta")
         try:
             result = func(*meta_args, **meta_kwargs)
         except Exception:  # noqa: BLE001
             return False  # it needs values, which it has, or it fails for real as well
-        return any(leaf.numel() > self._most for leaf in _tensors(result))
+        return any(leaf.numel() > self._most for leaf in tensors_in(result))
 
     def _on_meta(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
         if func in _INDEXING:
             args = (args[0], self._numbered(args[1]), *args[2:])
         self._lose_values(func, args, kwargs)
         twins = _Twins()
-        meta_args, meta_kwargs = _mapped((args, kwargs), twins.twin)
-        if not _tensors((args, kwargs)) and _makes_something(func):
+        meta_args, meta_kwargs = mapped((args, kwargs), twins.twin)
+        if not tensors_in((args, kwargs)) and _makes_something(func):
             meta_kwargs["device"] = torch.device("meta")
         result = run(func, meta_args, meta_kwargs)
-        return _mapped(result, twins.original)
+        return mapped(result, twins.original)
 
     def _numbered(self, indices: Any) -> Any:
         """Return indices with positions for truth values that are known: shapes are then known."""
@@ -92,17 +91,10 @@ class Values:
     def _lose_values(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not func._schema.is_mutable:
             return
-        arguments = func._schema.arguments
-        given = {
-            argument.name: value for argument, value in zip(arguments, args, strict=False)
-        } | kwargs
-        for tensor in _tensors(
-            [given.get(argument.name) for argument in arguments if argument.is_write]
-        ):
+        for tensor in written_by(func, args, kwargs):
             if not tensor.is_meta and tensor.layout is torch.strided:
-                self._overwritten[tensor.untyped_storage()._cdata] = (
-                    tensor  # alive, so that its address stays
-                )
+                # alive, so that its address stays
+                self._overwritten[tensor.untyped_storage()._cdata] = tensor
 
 
 class DirectAccess(TorchFunctionMode):
@@ -128,11 +120,11 @@ class DirectAccess(TorchFunctionMode):
             raise self._missed(NotImplementedError("Cannot copy out of meta tensor; no data!"))
         if (
             func in _MADE_OF_NUMBERS
-            and not _tensors((args, kwargs))
+            and not tensors_in((args, kwargs))
             and _is_meta(kwargs.get("device"))
         ):
             kwargs = {**kwargs, "device": "cpu"}
-        elif func is Tensor.new_tensor and args[0].is_meta and not _tensors((args[1:], kwargs)):
+        elif func is Tensor.new_tensor and args[0].is_meta and not tensors_in((args[1:], kwargs)):
             func, kwargs = torch.tensor, {"dtype": args[0].dtype, **kwargs, "device": "cpu"}
             args = args[1:]
         return func(*args, **kwargs)
@@ -146,25 +138,9 @@ def values_kept(most: int = MOST_VALUES) -> Iterator[None]:
         most: Numbers that a tensor with values may have.
     """
     values = Values(most)
-    with _Mode(values), DirectAccess(values, lambda error: error):
+    run = partial(values.compute, run=lambda func, args, kwargs: func(*args, **kwargs))
+    with EachOperator(run), DirectAccess(values, lambda error: error):
         yield
-
-
-class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self, values: Values) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._values = values
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        return self._values.compute(
-            func, args, kwargs or {}, lambda func, args, kwargs: func(*args, **kwargs)
-        )
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
 
 _MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
@@ -213,21 +189,3 @@ def _on_cpu(value: Any) -> Any:
 
 def _makes_something(func: Any) -> bool:
     return any(argument.name == "device" for argument in func._schema.arguments)
-
-
-def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    if isinstance(value, list | tuple):
-        return type(value)(_mapped(entry, change) for entry in value)
-    if isinstance(value, dict):
-        return {key: _mapped(entry, change) for key, entry in value.items()}
-    return change(value)
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [tensor for entry in value for tensor in _tensors(entry)]

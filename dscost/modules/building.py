@@ -34,7 +34,7 @@ from dscost.layers.others import (
     Spec,
 )
 from dscost.layers.variants import Convs
-from dscost.modules.convs import torch_activation, torch_conv
+from dscost.modules.convs import CONVS, torch_activation, torch_conv
 from dscost.networks.network import (
     NETWORK_INPUT,
     Operation,
@@ -82,14 +82,11 @@ class Network(nn.Module):
         self._steps: list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]] = []
         readers = consumers(operations)
         for position, operation in enumerate(operations):
-            module = build_module(
-                operation.spec, inplace=overwrites(operations, readers, operation)
-            )
+            inplace = overwrites(operations, readers, operation)
+            module = build_module(operation.spec, inplace=inplace)
             _attach(self, operation.name, module)
-            done = tuple(
-                {source for source in operation.sources if last_reader[source] == position}
-            )
-            self._steps.append((module, operation.sources, done))
+            done = {source for source in operation.sources if last_reader[source] == position}
+            self._steps.append((module, operation.sources, tuple(done)))
 
     def train(self, mode: bool = True) -> "Network":
         """Set the mode; unlike the inherited one it bears a layer that is called `training`."""
@@ -112,9 +109,7 @@ class Network(nn.Module):
 def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
     """Return the torch module of one layer.
 
-    Args:
-        spec: What it computes.
-        inplace: Whether an activation may overwrite its input, as the reference implementations do.
+    With `inplace` an activation may overwrite its input, as the reference implementations do.
     """
     match spec:
         case ConvSpec():
@@ -125,15 +120,12 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
             return nn.BatchNorm2d(spec.channels)
         case ActivationSpec():
             return torch_activation(spec, channels=1, inplace=inplace)
-        case PoolSpec(kind="max"):
-            return nn.MaxPool2d(
+        case PoolSpec():
+            pool: Any = nn.MaxPool2d if spec.kind == "max" else nn.AvgPool2d
+            pooling: nn.Module = pool(
                 spec.kernel_size, spec.stride, spec.padding, ceil_mode=spec.ceil_mode
             )
-        case PoolSpec():
-            kernel_size: Any = spec.kernel_size  # a pair, whose length its type does not tell
-            stride: Any = spec.stride
-            padding: Any = spec.padding
-            return nn.AvgPool2d(kernel_size, stride, padding, ceil_mode=spec.ceil_mode)
+            return pooling
         case GlobalPoolSpec():
             return nn.AdaptiveAvgPool2d(spec.output_size)
         case FlattenSpec():
@@ -150,7 +142,7 @@ def build_module(spec: Spec, *, inplace: bool = False) -> nn.Module:
 
 def build_conv(spec: ConvSpec) -> nn.Module:
     """Return a convolution with weights that keep the scale of its input."""
-    conv: nn.Module = torch_conv(spec, {})
+    conv: nn.Module = torch_conv(spec)
     _keep_scale(conv)
     return conv
 
@@ -193,17 +185,11 @@ def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = N
         if not empty:
             continue
         reset = getattr(layer, "reset_parameters", None)
-        if (
-            # only where nothing had values: resetting would overwrite what was given
-            reset is not None
-            and make_real is None
-            and all(id(t) in map(id, made.values()) for t in each_parameter(layer))
-        ):
+        # only where nothing had values: resetting would overwrite what was given
+        had_none = all(id(t) in map(id, made.values()) for t in each_parameter(layer))
+        if reset is not None and make_real is None and had_none:
             reset()
-        if (
-            isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
-            and layer.weight.dim() > 1
-        ):
+        if isinstance(layer, _SCALED) and layer.weight.dim() > 1:
             # torch's own would let a deep model fade into denormal numbers, which are slow
             with torch.no_grad():
                 _keep_scale(layer)
@@ -213,9 +199,12 @@ def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = N
 def _filled(tensor: Tensor) -> Tensor:
     """Return a small constant in place of a tensor without values."""
     value = torch.full_like(tensor, 0.02 if tensor.is_floating_point() else 0, device="cpu")
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(value, requires_grad=tensor.requires_grad)
-    return value
+    is_parameter = isinstance(tensor, nn.Parameter)
+    return nn.Parameter(value, tensor.requires_grad) if is_parameter else value
+
+
+_SCALED: tuple[type[Any], ...] = (*CONVS.values(), nn.Linear)
+"""Whose random weights are made to keep the scale of their input."""
 
 
 def build_stages(convs: Convs) -> nn.Module:
@@ -230,12 +219,12 @@ def build_stages(convs: Convs) -> nn.Module:
 
 def build_variant(parts: Sequence[Part], input_shape: Shape) -> nn.Module:
     """Return the stages of a variant as one module, for inputs `(B, C, H, W)` of `input_shape`."""
-    convs = tuple(
-        (name, spec) for name, spec, *reads in parts if isinstance(spec, ConvSpec) and not reads
-    )
-    if len(convs) == len(parts):
-        return build_stages(convs)
-    return Network(stage_operations(parts, input_shape))
+    convs = []
+    for name, spec, *reads in parts:
+        if reads or not isinstance(spec, ConvSpec):
+            return Network(stage_operations(parts, input_shape))
+        convs.append((name, spec))
+    return build_stages(tuple(convs))
 
 
 def placed(module: nn.Module, *, device: str, dtype: str, memory_format: str) -> nn.Module:

@@ -1,6 +1,6 @@
 """torch's own modules of convolutions and activations, as specs describe them."""
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -12,26 +12,10 @@ CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 """torch's convolution over so many spatial dimensions."""
 
 
-def torch_conv(spec: ConvSpec, factory_kwargs: Mapping[str, Any]) -> Any:
-    """Return torch's convolution of a spec.
-
-    Args:
-        spec: What it computes.
-        factory_kwargs: `device` and `dtype` of its weights, as torch's modules take them.
-    """
+def torch_conv(spec: ConvSpec, **factory_kwargs: Any) -> Any:
+    """Return torch's convolution of a spec, on the `device` and of the `dtype` of the others."""
     make: Any = CONVS[len(spec.kernel_size)]
-    return make(
-        spec.in_channels,
-        spec.out_channels,
-        spec.kernel_size,
-        stride=spec.stride,
-        padding=spec.padding,
-        dilation=spec.dilation,
-        groups=spec.groups,
-        bias=spec.bias,
-        padding_mode=spec.padding_mode,
-        **factory_kwargs,
-    )
+    return make(**asdict(spec), **factory_kwargs)
 
 
 def torch_activation(spec: ActivationSpec, channels: int, *, inplace: bool) -> nn.Module:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import InputError, first_line
-from dscost.foreign.parts import children_of, each_part, each_tensor, unwrapped
+from dscost.foreign.parts import children_of, each_part, each_tensor, own_tensors, unwrapped
 
 
 def by_path(root: nn.Module) -> dict[str, nn.Module]:
@@ -54,12 +54,10 @@ def shared_tensors(root: nn.Module) -> dict[Tensor, Tensor]:
     """
     if not all(map(_is_copied_by_torch, each_part(root))):
         return {}
-    return {
-        one: one for one in each_tensor(root) if type(one) in _PLAIN and one.layout == torch.strided
-    }
+    plain = [one for one in each_tensor(root) if type(one) in (nn.Parameter, Tensor)]
+    return {one: one for one in plain if one.layout == torch.strided}
 
 
-_PLAIN = (nn.Parameter, Tensor)
 _COPYING = ("__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
 
 
@@ -87,22 +85,16 @@ def memo_for(root: nn.Module, new: Mapping[Any, Any]) -> dict[int, Any]:
         for parameter in part._parameters.values():
             # torch refuses to copy a sparse one, too
             if parameter is not None and parameter.layout != torch.strided:
-                memo.setdefault(
-                    id(parameter), nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
-                )
+                new_one = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+                memo.setdefault(id(parameter), new_one)
     return memo
 
 
 def deep_copied(value: Any, memo: dict[int, Any], *, of: nn.Module) -> Any:
-    """Return `copy.deepcopy` of something.
-
-    Args:
-        value: What to copy.
-        memo: Copies by the `id` of the original, as `copy.deepcopy` takes it.
-        of: The model that errors name.
+    """Return `copy.deepcopy` of something that is part `of` a model.
 
     Raises:
-        InputError: It cannot be copied.
+        InputError: It cannot be copied; the text names the model.
     """
     try:
         return copy.deepcopy(value, memo)
@@ -134,12 +126,8 @@ def set_apart(running: nn.Module, memo: dict[int, Any]) -> None:
     parts = [part for part in each_part(running) if not isinstance(part, torch.jit.ScriptModule)]
     for part in parts:
         memo[id(part)] = part
-        for name in ("_parameters", "_buffers"):
-            memo.update(
-                (id(tensor), tensor)
-                for tensor in part.__dict__[name].values()
-                if tensor is not None
-            )
+        for tensors in own_tensors(part):
+            memo.update((id(one), one) for one in tensors.values() if one is not None)
     for part in parts:
         for name, value in list(part.__dict__.items()):
             if name in _HELD or not isinstance(value, _HOLD_CODE):
@@ -208,14 +196,10 @@ _HOLD_CODE = (FunctionType, MethodType, BuiltinMethodType, partial, *_CONTAINERS
 
 
 def _isolated_function(function: FunctionType, inner: Callable[[Any], Any]) -> FunctionType:
-    closure, defaults = function.__closure__ or (), function.__defaults__
-    filled = [inner(cell) if _is_filled(cell) else cell for cell in closure]
+    cells = [inner(cell) if _is_filled(cell) else cell for cell in function.__closure__ or ()]
+    closure, defaults = tuple(cells) or None, function.__defaults__ and inner(function.__defaults__)
     new = FunctionType(
-        function.__code__,
-        function.__globals__,
-        function.__name__,
-        defaults and inner(defaults),
-        tuple(filled) or None,
+        function.__code__, function.__globals__, function.__name__, defaults, closure
     )
     new.__kwdefaults__ = inner(function.__kwdefaults__)
     new.__dict__.update(function.__dict__)

@@ -47,12 +47,8 @@ def builtin_names() -> tuple[str, ...]:
 
 def builtins() -> list[Architecture]:
     """Return all built-in models."""
-    files = [_read(path) for path in sorted(config_folder("architectures").glob("*.yaml"))]
-    return [
-        Architecture(name, file, {**file.settings, **chosen})
-        for file in files
-        for name, chosen in file.models.items()
-    ]
+    files = map(_read, _builtin_files())
+    return [_model(file, name) for file in files for name in file.models]
 
 
 def find_builtin(name: str) -> Architecture:
@@ -61,12 +57,16 @@ def find_builtin(name: str) -> Architecture:
     Raises:
         UnknownNameError: There is none of that name.
     """
-    for path in sorted(config_folder("architectures").glob("*.yaml")):
+    for path in _builtin_files():
         if name.startswith(path.stem):
             file = _read(path)
             if name in file.models:
-                return Architecture(name, file, {**file.settings, **file.models[name]})
+                return _model(file, name)
     raise UnknownNameError("model", name, builtin_names())
+
+
+def _builtin_files() -> list[Path]:
+    return sorted(config_folder("architectures").glob("*.yaml"))
 
 
 def read_architecture(path: Path, model: str | None = None) -> Architecture:
@@ -78,7 +78,10 @@ def read_architecture(path: Path, model: str | None = None) -> Architecture:
     file = _read(path)
     if model is not None and model not in file.models:
         raise UnknownNameError("model", model, file.models)
-    name = model or next(iter(file.models), path.stem)
+    return _model(file, model or next(iter(file.models), path.stem))
+
+
+def _model(file: ArchitectureFile, name: str) -> Architecture:
     return Architecture(name, file, {**file.settings, **file.models.get(name, {})})
 
 
@@ -102,15 +105,7 @@ def build(
         InputError: A setting is unknown or of the wrong kind, or a layer cannot be built.
     """
     file = architecture.file
-    settings = dict(architecture.settings)
-    if not isinstance(overrides, Mapping):
-        raise InputError(f"settings are a dict such as {{'width': 0.5}}, found {overrides!r:.60}")
-    for name, value in overrides.items():
-        if name not in settings:
-            if not settings:
-                raise InputError(f"{architecture.name} has no settings, so '{name}' cannot be set")
-            raise UnknownNameError("setting", name, settings)
-        settings[name] = _of_same_kind(name, value, settings[name])
+    settings = _settings_with(overrides, architecture)
     if shape is None:
         own = input_shape(file, settings)
         if own is None:
@@ -135,6 +130,19 @@ def build(
     return Network(architecture.name, settings, shape, tuple(operations))
 
 
+def _settings_with(overrides: Mapping[str, Any], architecture: Architecture) -> dict[str, Any]:
+    settings = dict(architecture.settings)
+    if not isinstance(overrides, Mapping):
+        raise InputError(f"settings are a dict such as {{'width': 0.5}}, found {overrides!r:.60}")
+    for name, value in overrides.items():
+        if not settings:
+            raise InputError(f"{architecture.name} has no settings, so '{name}' cannot be set")
+        if name not in settings:
+            raise UnknownNameError("setting", name, settings)
+        settings[name] = _of_same_kind(name, value, settings[name])
+    return settings
+
+
 def _read(path: Path) -> ArchitectureFile:
     problems = Problems()
     return parse_architecture(read_yaml(path, problems), str(path), problems)
@@ -150,9 +158,8 @@ def _of_same_kind(name: str, value: Any, default: Any) -> Any:
         raise InputError(
             f"setting '{name}' must be {kind(default)} like {default}, found '{value}'"
         )
-    if kind(value) == "a number" and (value < 0 or (type(default) is float and value == 0)):
-        raise InputError(
-            f"setting '{name}' must be {'above' if type(default) is float else 'at least'} 0, "
-            f"found {value}"
-        )
+    is_whole = type(default) is not float
+    if kind(value) == "a number" and (value < 0 or (value == 0 and not is_whole)):
+        least = "at least" if is_whole else "above"
+        raise InputError(f"setting '{name}' must be {least} 0, found {value}")
     return value

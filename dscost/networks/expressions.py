@@ -162,10 +162,8 @@ def _value(node: ast.AST, scope: Mapping[str, Any]) -> Any:
             return all(results) if isinstance(node.op, ast.And) else any(results)
         case ast.Compare():
             sides = [_value(side, scope) for side in (node.left, *node.comparators)]
-            return all(
-                _OPERATORS[type(op)](*pair)
-                for op, pair in zip(node.ops, pairwise(sides), strict=True)
-            )
+            compared = zip(node.ops, pairwise(sides), strict=True)
+            return all(_OPERATORS[type(op)](*pair) for op, pair in compared)
         case ast.IfExp():
             return _value(node.body if _value(node.test, scope) else node.orelse, scope)
         case ast.Subscript():

@@ -12,6 +12,7 @@ from typing import Any
 
 from dscost.errors import InputError
 from dscost.networks.keys import (
+    DEFAULTS,
     EXISTS,
     INPUT,
     LAYERS,
@@ -19,8 +20,6 @@ from dscost.networks.keys import (
     REQUIRED,
     WORDS,
     Kind,
-    activation,
-    norm,
     nothing,
 )
 from dscost.networks.parts import ArchitectureFile
@@ -61,7 +60,7 @@ _COLUMNS = forms.anything({"type": "array", "items": _NAME, "uniqueItems": True}
 _SETTINGS = _by_name(forms.anything({"not": {"type": ["object", "null"]}}))
 
 # keys in the order of the alphabet, as errors list them
-DEFAULTS = Keyed({"act": _value(activation), "norm": _value(norm)}, expected="a mapping")
+DEFAULT_FORM = Keyed({key: _value(kind) for key, kind in DEFAULTS.items()}, expected="a mapping")
 BLOCK = Keyed(
     {
         "columns": _COLUMNS.described("Its parameters."),
@@ -74,7 +73,9 @@ BLOCK = Keyed(
 FILE = Keyed(
     {
         "blocks": _by_name(forms.anything(BLOCK.schema)).described("Groups of layers, by name."),
-        "defaults": forms.anything(DEFAULTS.schema).described("Of convolutions that do not say."),
+        "defaults": forms.anything(DEFAULT_FORM.schema).described(
+            "Of convolutions that do not say."
+        ),
         "description": _TEXT,
         "input": forms.anything(_input_schema).described("Channels, height and width."),
         "layers": _LAYERS,

@@ -168,6 +168,8 @@ LAYERS: Mapping[str, Mapping[str, Kind]] = {
 on top."""
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {"conv": ("out_channels",)}
+DEFAULTS: Mapping[str, Kind] = {"act": activation, "norm": norm}
+"""Of convolutions that do not say."""
 EXISTS = flag("when")
 REPEAT = whole("repeat", least=0, most=int(MAX_NUMBER))
 INPUT = (whole("channels"), whole("height"), whole("width"))

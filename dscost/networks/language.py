@@ -11,17 +11,16 @@ from typing import Any
 
 from dscost.errors import InputError, UnknownNameError, did_you_mean, hint, some_of
 from dscost.networks.expressions import FUNCTIONS, Expression
-from dscost.networks.forms import BLOCK, DEFAULTS, FILE, LISTS, block_form, layer_form
+from dscost.networks.forms import BLOCK, DEFAULT_FORM, FILE, LISTS, block_form, layer_form
 from dscost.networks.keys import (
+    DEFAULTS,
     EXISTS,
     INPUT,
     LAYERS,
     REPEAT,
     WORDS,
     Kind,
-    activation,
     anything,
-    norm,
     nothing,
 )
 from dscost.networks.parts import ArchitectureFile, Block, Field, Item, misfits
@@ -34,7 +33,6 @@ VARIABLES = ("in_channels", "block_in_channels", "index", "first")
 """Names that every expression of a layer may use, settings and block columns aside."""
 
 _KERNEL = re.compile(r"([0-9]{1,9})[x×]([0-9]{1,9})")
-_DEFAULT_KINDS: Mapping[str, Kind] = {"norm": norm, "act": activation}
 _TEXT = forms.text(may_be_blank=True)
 
 NOTHING = "expected a value, found nothing"
@@ -91,9 +89,9 @@ class _Parser:
             name: self.settings(nodes or {}, known=settings)
             for name, nodes in top.get("models", {}).items()
         }
-        default_nodes = self.keys(DEFAULTS, top.get("defaults"))
         defaults = {
-            key: self.field(node, _DEFAULT_KINDS[key]) for key, node in default_nodes.items()
+            key: self.field(node, DEFAULTS[key])
+            for key, node in self.keys(DEFAULT_FORM, top.get("defaults")).items()
         }
         blocks = {name: self.block(name, node) for name, node in block_nodes.items()}
         layers = self.layers(top["layers"]) if "layers" in top else ()
@@ -119,9 +117,8 @@ class _Parser:
         """Return settings with their values; where `known` is given, there are no others."""
         for key, child in nodes.items():
             if isinstance(child.value, dict) or child.value is None:
-                self.problems.at(
-                    child, f"'{key}' must be a number, a word or a list, found {child.kind}"
-                )
+                expected = "a number, a word or a list"
+                self.problems.at(child, f"'{key}' must be {expected}, found {child.kind}")
             if known is not None and key not in known:
                 nearest = hint(key, known, self.problems)
                 self.problems.at_key(child, f"unknown setting '{key}'{nearest}")
@@ -184,19 +181,15 @@ class _Parser:
             place = (node.line, node.column, node.key_line, node.key_column)
             node = Node({node.value: Node(None, *place)}, *place)
         if not isinstance(node.value, dict):
-            self.problems.at(
-                node, f"expected a layer such as {{conv: 3, out_channels: 64}}, found {node.kind}"
-            )
+            example = "{conv: 3, out_channels: 64}"
+            self.problems.at(node, f"expected a layer such as {example}, found {node.kind}")
             return None
         kinds = [key for key in node.value if key in LAYERS]
         # `act` and `norm` are layers of their own only where no other kind stands beside them
         kinds = [key for key in kinds if key not in ("act", "norm")] or kinds
         if "block" in kinds:
-            kinds = [
-                key
-                for key in kinds
-                if not any(key in (columns or ()) for columns in self.columns.values())
-            ]
+            columns = {column for names in self.columns.values() for column in names or ()}
+            kinds = [key for key in kinds if key not in columns]
         if len(kinds) != 1:
             self.which_kind(node, kinds)
             return None
@@ -228,9 +221,8 @@ class _Parser:
         keys = self.keys(block_form(columns), node)
         given = {key: self.field(child, anything) for key, child in keys.items() if key in columns}
         rows = self.rows(keys["rows"]) if "rows" in keys else None
-        item = Item(
-            "block", node, self.name(keys), self.when(keys), {"block": block, **given}, {}, rows
-        )
+        fields = {"block": block, **given}
+        item = Item("block", node, self.name(keys), self.when(keys), fields, {}, rows)
         if rows is not None and given:
             message = f"rows give every column, so {', '.join(given)} cannot stand beside them"
             self.problems.at_key(keys["rows"], message)
@@ -246,16 +238,12 @@ class _Parser:
         return value
 
     def rows(self, node: Node) -> tuple[tuple[Node, tuple[Field, ...]], ...]:
-        if not isinstance(node.value, list) or not all(
-            isinstance(row.value, list) for row in node.value
-        ):
-            self.problems.at(
-                node, "rows must be a list of lists, one value per column of the block"
-            )
+        rows = node.value
+        if not isinstance(rows, list) or not all(isinstance(row.value, list) for row in rows):
+            expected = "a list of lists, one value per column of the block"
+            self.problems.at(node, f"rows must be {expected}")
             return ()
-        return tuple(
-            (row, tuple(self.field(cell, anything) for cell in row.value)) for row in node.value
-        )
+        return tuple((row, tuple(self.field(cell, anything) for cell in row.value)) for row in rows)
 
     def name(self, keys: Mapping[str, Node]) -> str | None:
         name = _TEXT.read(keys["name"], self.problems) if "name" in keys else None
@@ -280,13 +268,9 @@ class _Parser:
             return Field(node, kind, compute=value)
         if len(self.problems) > before:
             return Field(node, kind)
-        try:
-            known = kind(value)
-            if node.value is None and kind is not nothing:
-                raise InputError(NOTHING)
-        except InputError as error:
-            self.problems.at(node, str(error))
-            return Field(node, kind)
+        known = self.problems.kept(node, kind, value)
+        if node.value is None and kind is not nothing and len(self.problems) == before:
+            self.problems.at(node, NOTHING)
         return Field(node, kind, known)
 
     def computed(self, node: Node) -> Any:
@@ -314,30 +298,22 @@ class _Parser:
         try:
             parsed = Expression(text)
         except InputError as error:
-            cut_off = (
-                " (in {…} and […], quote an expression that has a comma)"
-                if text.count("(") > text.count(")")
-                else ""
-            )
-            self.problems.at(node, f"{error}{cut_off}")
+            is_cut_off = text.count("(") > text.count(")")
+            quoting = " (in {…} and […], quote an expression that has a comma)"
+            self.problems.at(node, f"{error}{quoting if is_cut_off else ''}")
             return None
         before, names = len(self.problems), set(parsed.names())
         self.used |= names
         for name in names - self.names:
             self.problems.at(node, f"unknown name '{name}'{hint(name, self.names, self.problems)}")
         for name in set(parsed.functions()) - set(FUNCTIONS):
-            self.problems.at(
-                node, f"unknown function '{name}'{hint(name, FUNCTIONS, self.problems)}"
-            )
+            nearest = hint(name, FUNCTIONS, self.problems)
+            self.problems.at(node, f"unknown function '{name}'{nearest}")
         if len(self.problems) > before:
             return None
         if not names <= set(self.constants):
             return parsed
-        try:
-            return parsed(self.constants)
-        except InputError as error:
-            self.problems.at(node, str(error))
-            return None
+        return self.problems.kept(node, parsed, self.constants)
 
     def keys(self, form: Keyed, node: Node | None) -> Mapping[str, Node]:
         """Return what stands under the keys of a mapping, none where it is no mapping."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dscost.errors import SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.operations import LAYERS
 from dscost.reports.figures import Cost, chain_cost
 from dscost.reports.records import Stage
 
@@ -20,15 +21,7 @@ INPUT = "input"
 
 
 class Mixing(NamedTuple):
-    """A pointwise convolution, in whatever way it is written.
-
-    Args:
-        axis: Along which it mixes.
-        in_channels: Values along that axis.
-        out_channels: What it makes of them.
-        groups: Groups of channels that are mixed apart.
-        bias: Whether it adds one.
-    """
+    """A pointwise convolution, in whatever way it is written: what it mixes along which axis."""
 
     axis: int
     in_channels: int
@@ -38,14 +31,9 @@ class Mixing(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One layer at work.
+    """One layer at work: a `Step`, whose name is a dotted path, unique in the network.
 
-    Args:
-        name: Dotted path, unique in the network.
-        spec: What it computes.
-        sources: Positions, in the list of operations, whose outputs it reads; or `NETWORK_INPUT`.
-        input_shapes: One per source.
-        output_shape: Shape of its single output.
+    Sources are positions in the list of operations, or `NETWORK_INPUT`; each has its input shape.
     """
 
     name: str
@@ -56,7 +44,7 @@ class Operation(NamedTuple):
 
     @property
     def op(self) -> str:
-        """What it computes, in the words of a report."""
+        """See `Step`, as for what follows."""
         return self.spec.op
 
     @property
@@ -102,14 +90,9 @@ class Operation(NamedTuple):
         if self.conv is not None:
             return mixing_of(self.conv, len(self.output_shape))
         if self.op == "linear":
-            biased = self.spec.params > self.input_shapes[0][-1] * self.output_shape[-1]
-            return Mixing(
-                len(self.output_shape) - 1,
-                self.input_shapes[0][-1],
-                self.output_shape[-1],
-                1,
-                biased,
-            )
+            given, made = self.input_shapes[0][-1], self.output_shape[-1]
+            is_biased = self.spec.params > given * made
+            return Mixing(len(self.output_shape) - 1, given, made, groups=1, bias=is_biased)
         return None
 
 
@@ -142,9 +125,7 @@ class Step(Protocol):
     def carried(self, read: "Sequence[Map | None]", name: str) -> "Map | None":
         """Return what becomes of what it reads; `None` where it mixes different positions or maps.
 
-        Args:
-            read: What `reads` returned; `None` stands for a constant.
-            name: Tells it from every other step.
+        In what `reads` returned `None` stands for a constant. The name tells it from other steps.
         """
 
     def mixing(self, read: "Sequence[Map | None]") -> Mixing | None:
@@ -178,7 +159,7 @@ def cost_of(
         input_bytes=input_bytes,
         output_bytes=output_bytes,
         traffic_bytes=moved_bytes if spec.moves_data else 0,
-        activations=prod(output_shape) if spec.op in ("convolution", "linear") else 0,
+        activations=prod(output_shape) if spec.op in LAYERS else 0,
     )
 
 
@@ -204,14 +185,12 @@ def stage_operations(parts: "Sequence[Part]", input_shape: Shape) -> tuple[Opera
     for name, spec, *reads in parts:
         if name in positions:
             raise SpecError(f"two stages are called '{name}'")
-        try:
-            sources = (
-                tuple(positions[read] for read in reads[0]) if reads else (len(operations) - 1,)
-            )
-        except KeyError as unknown:
-            raise UnknownNameError(
-                "stage", unknown.args[0], positions, f", read by '{name}'"
-            ) from None
+        sources: tuple[int, ...] = (len(operations) - 1,)
+        if reads:
+            for read in reads[0]:
+                if read not in positions:
+                    raise UnknownNameError("stage", read, positions, f", read by '{name}'")
+            sources = tuple(positions[read] for read in reads[0])
         shapes = tuple(
             input_shape if at == NETWORK_INPUT else operations[at].output_shape for at in sources
         )
@@ -224,16 +203,11 @@ def stage_costs(
     parts: "Sequence[Part]", input_shape: Shape, element_bytes: int
 ) -> tuple[Stage, ...]:
     """Return the stages of a variant on `input_shape` with their costs; see `stage_operations`."""
-    return tuple(
-        Stage(
-            one.name,
-            one.conv,
-            one.input_shapes[0],
-            one.output_shape,
-            operation_cost(one, element_bytes),
-        )
-        for one in stage_operations(parts, input_shape)
-    )
+    stages = []
+    for one in stage_operations(parts, input_shape):
+        cost = operation_cost(one, element_bytes)
+        stages.append(Stage(one.name, one.conv, one.input_shapes[0], one.output_shape, cost))
+    return tuple(stages)
 
 
 def overwrites(

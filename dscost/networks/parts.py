@@ -15,13 +15,9 @@ Compute = Callable[[Mapping[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value, and the place to blame.
+    """A value that must be of a kind: it is known, or else computed from the names in scope.
 
-    Args:
-        node: Where it stands.
-        kind: What it must be.
-        known: The value, if nothing has to be computed for it.
-        compute: Else what computes it from the names in scope.
+    The node is the place to blame.
     """
 
     node: Node

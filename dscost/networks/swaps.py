@@ -124,12 +124,7 @@ def reading_input(steps: Sequence[Step]) -> list[bool]:
 
 
 class _Network:
-    """Steps and who reads them.
-
-    Args:
-        steps: What the network runs, in that order.
-        kept: Positions of results that somebody outside of the network reads.
-    """
+    """Steps, who reads them, and which results are `kept` for somebody outside of the network."""
 
     def __init__(self, steps: Sequence[Step], kept: frozenset[int]) -> None:
         self.steps, self._kept = steps, kept
@@ -153,9 +148,8 @@ class _Network:
             position = min(waiting)
             waiting.remove(position)
             step = self.steps[position]
-            if any(
-                source not in inside and self._depends_on_input(source) for source in step.sources
-            ):
+            outside = [source for source in step.sources if source not in inside]
+            if any(map(self._depends_on_input, outside)):
                 return None
             read = step.reads(inside)
             if read is None:

@@ -1,11 +1,14 @@
-"""From an architecture file's parts to operations: blocks unrolled, expressions computed."""
+"""From an architecture file's parts to operations: blocks unrolled, expressions computed.
+
+What cannot be built is told by `FileProblems`, all at once.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
-from dscost.errors import FileProblems, InputError, Problem
+from dscost.errors import FileProblems, InputError
 from dscost.layers.convolution import Shape, conv2d, not_within, require
 from dscost.layers.others import (
     ActivationSpec,
@@ -23,7 +26,7 @@ from dscost.networks.keys import WORDS
 from dscost.networks.language import VARIABLES
 from dscost.networks.network import NETWORK_INPUT, Operation
 from dscost.networks.parts import ArchitectureFile, Field, Item, misfits
-from dscost.notation.marked_yaml import Node
+from dscost.notation.marked_yaml import Node, Problems
 
 MAX_OPERATIONS = 20_000
 MAX_VALUES = 300_000
@@ -66,32 +69,25 @@ class _Scope:
 
 
 def input_shape(file: ArchitectureFile, settings: Mapping[str, Any]) -> Shape | None:
-    """Return channels, height and width as the file gives them, or `None` where it does not.
-
-    Raises:
-        FileProblems: The settings make no input of them.
-    """
+    """Return channels, height and width as the file gives them, or `None` where it does not."""
     if file.input is None:
         return None
     unrolling = _Unrolling(file, settings)
-    values = unrolling.values(dict(enumerate(file.input)), _Scope("", unrolling.names))
+    try:
+        values = unrolling.values(dict(enumerate(file.input)), _Scope("", unrolling.names))
+    except UnknownValue:
+        raise FileProblems(file.path, unrolling.problems) from None
     return tuple(values.values())
 
 
 def unroll(file: ArchitectureFile, settings: Mapping[str, Any], shape: Shape) -> list[Operation]:
-    """Return the operations of the network on an input `(B, C, H, W)`.
-
-    Raises:
-        FileProblems: Layers cannot be built; the text says where and why.
-    """
+    """Return the operations of the network on an input `(B, C, H, W)`."""
     unrolling = _Unrolling(file, settings)
     unrolling.network(shape)
-    if unrolling.problems:
-        raise FileProblems(file.path, unrolling.problems)
-    if not unrolling.operations:
-        raise FileProblems(
-            file.path, [file.layers[0].node.at_value("no layer is left: every 'when' is false")]
-        )
+    problems = unrolling.problems
+    if not unrolling.operations and not problems:
+        problems.at(file.layers[0].node, "no layer is left: every 'when' is false")
+    problems.refuse(file.path)
     return unrolling.operations
 
 
@@ -100,13 +96,16 @@ class _Stop(Exception):
 
 
 class _Unrolling:
-    """Goes on after a mistake as far as that is no guess: a tensor of unknown shape is `None`."""
+    """Goes on after a mistake as far as that is no guess: a tensor of unknown shape is `None`.
+
+    What is wrong is added to the problems, and whoever needs it is told that it is unknown.
+    """
 
     def __init__(self, file: ArchitectureFile, settings: Mapping[str, Any]) -> None:
         self.file = file
         self.names = {**WORDS, **{name: name for name in file.blocks}, **settings}
         self.operations: list[Operation] = []
-        self.problems: list[Problem] = []
+        self.problems = Problems()
         self.defaults: Mapping[str, Any] = {}
         self.taken: set[str] = set()
         self.groups: set[str] = set()
@@ -114,10 +113,8 @@ class _Unrolling:
 
     def network(self, shape: Shape) -> None:
         scope = _Scope("", {**self.names, "index": 0, "first": True, "block_in_channels": shape[1]})
-        try:
+        with suppress(UnknownValue):
             self.defaults = self.values(self.file.defaults, scope)
-        except FileProblems as error:
-            self.problems += error.problems
         with suppress(_Stop):
             self.items(self.file.layers, Tensor(NETWORK_INPUT, shape), scope)
 
@@ -132,28 +129,23 @@ class _Unrolling:
                     tensor = self.layer(item, tensor, scope)
             except UnknownValue:
                 tensor = None
-            except FileProblems as error:
-                self.problems += error.problems
-                tensor = None
             except InputError as error:
-                self.problems.append(item.node.at_value(str(error)))
+                self.problems.at(item.node, str(error))
                 tensor = None
         return tensor
 
     def keep_within_limits(self, item: Item) -> None:
         self.values_left -= 1 + len(item.fields) + len(item.rows or ())
+        too_many = ""
         if len(self.operations) >= MAX_OPERATIONS:
-            self.stop(
-                item, f"more than {MAX_OPERATIONS:,} layers once blocks are repeated, refused"
-            )
-        if self.values_left < 0:
-            self.stop(
-                item,
-                f"more than {MAX_VALUES:,} values to compute once blocks are repeated, refused",
-            )
+            too_many = f"{MAX_OPERATIONS:,} layers"
+        elif self.values_left < 0:
+            too_many = f"{MAX_VALUES:,} values to compute"
+        if too_many:
+            self.stop(item, f"more than {too_many} once blocks are repeated, refused")
 
     def stop(self, item: Item, message: str) -> NoReturn:
-        self.problems.append(item.node.at_value(message))
+        self.problems.at(item.node, message)
         raise _Stop
 
     def layer(self, item: Item, tensor: Tensor | None, scope: _Scope) -> Tensor | None:
@@ -180,21 +172,18 @@ class _Unrolling:
         name = given["block"]
         block = self.file.blocks[name]
         if scope.depth >= MAX_BLOCK_DEPTH:
-            self.stop(
-                item,
-                f"blocks nested deeper than {MAX_BLOCK_DEPTH} levels; "
-                f"does '{name}' contain itself?",
-            )
+            too_deep = f"blocks nested deeper than {MAX_BLOCK_DEPTH} levels"
+            self.stop(item, f"{too_deep}; does '{name}' contain itself?")
         problems = misfits(item, block.columns)
         if problems:
-            raise FileProblems(self.file.path, problems)
+            self.problems += problems
+            return None
         if item.rows is not None:
             rows = []
             for row, cells in item.rows:
-                fields = {
-                    "block": item.fields["block"],
-                    **dict(zip(block.columns, cells, strict=True)),
-                }
+                fields = dict(
+                    zip(("block", *block.columns), (item.fields["block"], *cells), strict=True)
+                )
                 rows.append(replace(item, node=row, when=None, fields=fields, rows=None))
             return self.items(rows, tensor, scope)
 
@@ -213,13 +202,9 @@ class _Unrolling:
         self, layers: Sequence[Item], prefix: str, index: int, tensor: Tensor | None, scope: _Scope
     ) -> Tensor | None:
         arriving = tensor.shape[1] if tensor else UNKNOWN
-        values = {
-            **scope.values,
-            "index": index,
-            "first": index == 0,
-            "block_in_channels": arriving,
-        }
-        return self.items(layers, tensor, _Scope(prefix, values, scope.places, scope.depth))
+        own = {"index": index, "first": index == 0, "block_in_channels": arriving}
+        inside = _Scope(prefix, {**scope.values, **own}, scope.places, scope.depth)
+        return self.items(layers, tensor, inside)
 
     def residual(
         self, item: Item, given: Mapping[str, Any], tensor: Tensor | None, scope: _Scope
@@ -228,9 +213,8 @@ class _Unrolling:
         number = scope.next_number("add")
         name = scope.prefix + (item.name or f"add{number}")
         if given.get("skip_when", True):
-            beside = _Scope(
-                f"{scope.prefix}shortcut{number}.", dict(scope.values), scope.places, scope.depth
-            )
+            prefix = f"{scope.prefix}shortcut{number}."
+            beside = _Scope(prefix, dict(scope.values), scope.places, scope.depth)
             shortcut = self.items(item.lists.get("shortcut", ()), tensor, beside)
             body = self.add(name, JoinSpec("add"), [body, shortcut]) if body and shortcut else None
         return self.activation(f"{name}_act", given.get("act"), body) if body else None
@@ -274,9 +258,8 @@ class _Unrolling:
         shapes = tuple(tensor.shape for tensor in tensors)
         output = spec.output_shape(*shapes)
         require(not_within("output size", *output[2:]))
-        self.operations.append(
-            Operation(name, spec, tuple(t.source for t in tensors), shapes, output)
-        )
+        sources = tuple(tensor.source for tensor in tensors)
+        self.operations.append(Operation(name, spec, sources, shapes, output))
         return Tensor(len(self.operations) - 1, output)
 
     def claim(self, name: str) -> None:
@@ -299,23 +282,16 @@ class _Unrolling:
         try:
             return given.value(scope.values)
         except InputError as error:
-            raise FileProblems(
-                self.file.path, [scope.place_of(given).at_value(str(error))]
-            ) from error
+            self.problems.at(scope.place_of(given), str(error))
+            raise UnknownValue from error
 
     def values(self, fields: Mapping[Any, Field], scope: _Scope) -> dict[Any, Any]:
-        """Return all values, or raise for all that there cannot be."""
-        values, problems, all_known = {}, list[Problem](), True
+        """Return all values; every one is computed, so that all mistakes are told."""
+        values = {}
         for key, given in fields.items():
-            try:
+            with suppress(UnknownValue):
                 values[key] = self.value(given, scope)
-            except FileProblems as error:
-                problems += error.problems
-            except UnknownValue:
-                all_known = False
-        if problems:
-            raise FileProblems(self.file.path, problems)
-        if not all_known:
+        if len(values) < len(fields):
             raise UnknownValue
         return values
 
@@ -325,15 +301,10 @@ def _simple_spec(kind: str, given: Mapping[str, Any], shape: Shape) -> Spec:
         case "linear":
             return LinearSpec(shape[-1], given["linear"], given.get("bias", True))
         case "max_pool" | "avg_pool":
-            window = given[kind]
+            window, ceil_mode = given[kind], given.get("ceil_mode", False)
             stride, padding = given.get("stride", window), given.get("padding", (0, 0))
-            return PoolSpec(
-                "max" if kind == "max_pool" else "avg",
-                window,
-                stride,
-                padding,
-                given.get("ceil_mode", False),
-            )
+            pooling: Literal["max", "avg"] = "max" if kind == "max_pool" else "avg"
+            return PoolSpec(pooling, window, stride, padding, ceil_mode)
         case "global_pool":
             return GlobalPoolSpec(given["global_pool"])
         case "norm":

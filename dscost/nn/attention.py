@@ -1,6 +1,7 @@
 """Attention over channels: a weight per channel, from the mean of every channel."""
 
 from math import log2
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,20 +54,18 @@ class SqueezeExcite(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        factory_kwargs = {"device": device, "dtype": dtype}
+        factory_kwargs: dict[str, Any] = {"device": device, "dtype": dtype}
         require(not_within("channels", channels))
         if squeeze_channels is None:
             squeeze_channels = max(1, channels // 16)
         require(not_within("squeeze_channels", squeeze_channels))
         self.channels, self.squeeze_channels = channels, squeeze_channels
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.reduce = torch_conv(
-            checked_conv(channels, squeeze_channels, 1, bias=True), factory_kwargs
-        )
+        reduce = checked_conv(channels, squeeze_channels, 1, bias=True)
+        expand = checked_conv(squeeze_channels, channels, 1, bias=True)
+        self.reduce = torch_conv(reduce, **factory_kwargs)
         self.activation = activation_of(activation, 2, factory_kwargs)
-        self.expand = torch_conv(
-            checked_conv(squeeze_channels, channels, 1, bias=True), factory_kwargs
-        )
+        self.expand = torch_conv(expand, **factory_kwargs)
         self.gate = activation_of(gate, 2, factory_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -130,7 +129,7 @@ class EfficientChannelAttention(nn.Module):
         self.channels, self.kernel_size = channels, kernel_size
         self.pool = nn.AdaptiveAvgPool2d(1)
         conv = checked_conv(1, 1, kernel_size, padding=kernel_size // 2, dims=1)
-        self.conv = torch_conv(conv, {"device": device, "dtype": dtype})
+        self.conv = torch_conv(conv, device=device, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gated channels, of the shape of `x`."""

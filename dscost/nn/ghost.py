@@ -80,17 +80,8 @@ class GhostConv2d(nn.Module):
         if cheap_kernel_size % 2 == 0:
             raise SpecError(f"cheap_kernel_size must be odd, found {cheap_kernel_size}")
         few = ceil(out_channels / ratio)
-        primary = checked_conv(
-            in_channels,
-            few,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            bias=bias,
-            padding_mode=padding_mode,
-        )
+        window = (kernel_size, stride, padding, dilation)
+        primary = checked_conv(in_channels, few, *window, groups, bias, padding_mode)
         cheap = same_size_conv(few, few * (ratio - 1), cheap_kernel_size, groups=few, bias=bias)
         self.primary = conv_stage(primary, norm, activation, factory_kwargs)
         self.cheap = conv_stage(cheap, norm, activation, factory_kwargs)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dscost.errors import InputError
-from dscost.layers.convolution import ConvSpec, not_within, require
+from dscost.layers.convolution import not_within, require
 from dscost.modules.convs import torch_conv
 from dscost.nn.stages import (
     Activation,
@@ -47,27 +47,18 @@ class _DepthwiseSeparableConv(nn.Module):
     ) -> None:
         super().__init__()
         factory_kwargs = {"device": device, "dtype": dtype}
+        window = (kernel_size, stride, padding, dilation)
         standard = checked_conv(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            bias=bias,
-            padding_mode=padding_mode,
-            dims=self.dims,
+            in_channels, out_channels, *window, groups, bias, padding_mode, dims=self.dims
         )
         require(not_within("depth_multiplier", depth_multiplier))
         middle = in_channels * depth_multiplier
         depthwise = replace(standard, out_channels=middle, groups=in_channels, bias=False)
-        self.depthwise = torch_conv(depthwise, factory_kwargs)
+        self.depthwise = torch_conv(depthwise, **factory_kwargs)
         self.norm = norm_of(norm, middle, self.dims, factory_kwargs)
         self.activation = activation_of(activation, self.dims, factory_kwargs)
-        self.pointwise = torch_conv(
-            _pointwise(middle, out_channels, self.dims, groups, bias), factory_kwargs
-        )
+        pointwise = checked_conv(middle, out_channels, 1, groups=groups, bias=bias, dims=self.dims)
+        self.pointwise = torch_conv(pointwise, **factory_kwargs)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride = standard.kernel_size, standard.stride
         self.padding, self.padding_mode = standard.padding, padding_mode
@@ -79,9 +70,8 @@ class _DepthwiseSeparableConv(nn.Module):
         """The kernel `(N, M/G, Kh, Kw)` of the convolution that both stages are, norms left out."""
         filters, mixing = self.depthwise.weight, self.pointwise.weight
         taps = filters.reshape(self.groups, -1, self.depth_multiplier, filters[0].numel())
-        mixes = mixing.reshape(
-            self.groups, self.out_channels // self.groups, -1, self.depth_multiplier
-        )
+        filters_of_group = self.out_channels // self.groups
+        mixes = mixing.reshape(self.groups, filters_of_group, -1, self.depth_multiplier)
         kernel = torch.einsum("gnmt,gmtk->gnmk", mixes, taps)
         return kernel.reshape(self.out_channels, -1, *self.kernel_size)
 
@@ -111,23 +101,15 @@ class _DepthwiseSeparableConv(nn.Module):
         return text
 
 
-def _pointwise(
-    in_channels: int, out_channels: int, dims: int, groups: int = 1, bias: bool = False
-) -> ConvSpec:
-    return checked_conv(in_channels, out_channels, 1, groups=groups, bias=bias, dims=dims)
-
-
 def conv_repr(module: Any) -> str:
     """Return channels, kernel and stride, and what else differs from torch's defaults."""
     text = (
         f"{module.in_channels}, {module.out_channels}, "
         f"kernel_size={module.kernel_size}, stride={module.stride}"
     )
-    defaults = {
-        "padding": (0,) * len(module.kernel_size),
-        "dilation": (1,) * len(module.kernel_size),
-    }
-    for name, default in (*defaults.items(), ("groups", 1), ("padding_mode", "zeros")):
+    dims = len(module.kernel_size)
+    defaults = {"padding": (0,) * dims, "dilation": (1,) * dims, "groups": 1}
+    for name, default in {**defaults, "padding_mode": "zeros"}.items():
         value = getattr(module, name, default)
         if value != default:
             text += f", {name}={value!r}"
@@ -262,24 +244,18 @@ class BlueprintSeparableConv2d(nn.Module):
     ) -> None:
         super().__init__()
         factory_kwargs = {"device": device, "dtype": dtype}
-        standard = checked_conv(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            bias=bias,
-            padding_mode=padding_mode,
-        )
+        window = (kernel_size, stride, padding, dilation)
+        standard = checked_conv(in_channels, out_channels, *window, 1, bias, padding_mode)
         middle = in_channels
         self.reduce: nn.Module | None = None
         if bottleneck is not None:
             middle = _bottleneck_channels(in_channels, bottleneck)
-            self.reduce = conv_stage(_pointwise(in_channels, middle, 2), norm, None, factory_kwargs)
-        self.pointwise = conv_stage(_pointwise(middle, out_channels, 2), norm, None, factory_kwargs)
+            reduce = checked_conv(in_channels, middle, 1)
+            self.reduce = conv_stage(reduce, norm, None, factory_kwargs)
+        pointwise = checked_conv(middle, out_channels, 1)
+        self.pointwise = conv_stage(pointwise, norm, None, factory_kwargs)
         depthwise = replace(standard, in_channels=out_channels, groups=out_channels)
-        self.depthwise = torch_conv(depthwise, factory_kwargs)
+        self.depthwise = torch_conv(depthwise, **factory_kwargs)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride = standard.kernel_size, standard.stride
         self.padding, self.padding_mode = standard.padding, padding_mode

@@ -30,13 +30,13 @@ def checked_conv(
     in_channels: int,
     out_channels: int,
     kernel_size: int | Sequence[int],
-    *,
     stride: int | Sequence[int] = 1,
     padding: int | Sequence[int] | str = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     bias: bool = False,
     padding_mode: str = "zeros",
+    *,
     dims: int = 2,
 ) -> ConvSpec:
     """Return a convolution over `dims` dimensions from arguments as `torch.nn.Conv2d` takes them.
@@ -86,10 +86,8 @@ def same_size_conv(
         raise SpecError(
             f"kernel_size must be odd to keep the size, found {format_extent(spec.kernel_size)}"
         )
-    return replace(
-        spec,
-        padding=tuple(d * (k // 2) for d, k in zip(spec.dilation, spec.kernel_size, strict=True)),
-    )
+    spread = zip(spec.dilation, spec.kernel_size, strict=True)
+    return replace(spec, padding=tuple(d * (k // 2) for d, k in spread))
 
 
 def norm_of(
@@ -133,9 +131,8 @@ def made(kind: str, make: Any, *arguments: int, factory_kwargs: Mapping[str, Any
         InputError: It is no class or function, such as a module, or makes something else.
     """
     if isinstance(make, nn.Module) or not callable(make):
-        found = (
-            f"the module {type(make).__name__}(...)" if isinstance(make, nn.Module) else repr(make)
-        )
+        is_made = isinstance(make, nn.Module)
+        found = f"the module {type(make).__name__}(...)" if is_made else repr(make)
         raise InputError(f"{kind} must be a class or function that makes a module, found {found}")
     module = make(*arguments)
     if not isinstance(module, nn.Module):
@@ -149,7 +146,7 @@ def conv_stage(
     """Return a convolution with its normalisation and activation: `conv`, `norm`, `activation`."""
     dims = len(spec.kernel_size)
     stage = nn.Sequential()
-    stage.add_module("conv", torch_conv(spec, factory_kwargs))
+    stage.add_module("conv", torch_conv(spec, **factory_kwargs))
     for name, module in (
         ("norm", norm_of(norm, spec.out_channels, dims, factory_kwargs)),
         ("activation", activation_of(activation, dims, factory_kwargs)),

@@ -109,20 +109,13 @@ POSITIVE = _plain(
 def version(number: int) -> Form:
     """Return the form of the version of a language, of which there is one so far."""
     form = _plain(
-        f"version {number}",
-        lambda value: type(value) is int and value == number,
-        {"const": number},
+        f"version {number}", lambda value: type(value) is int and value == number, {"const": number}
     )
     return form.described(f"Of the language: {number}.")
 
 
 def text(*, may_be_blank: bool = False, found: Callable[[Node], str] | None = None) -> Form:
-    """Return the form of text.
-
-    Args:
-        may_be_blank: Whether it may be.
-        found: Says what stands there instead; by default of what kind it is.
-    """
+    """Return the form of text; of something else `found` says what it is, or its kind is told."""
     schema: Schema = {"type": "string"} if may_be_blank else {"type": "string", "pattern": r"\S"}
 
     def parse(node: Node) -> str:
@@ -138,12 +131,9 @@ TEXT = text()
 
 
 def word(kind: str, known: Iterable[str], **schema: Any) -> Form:
-    """Return the form of one of several words.
+    """Return the form of one of several words, whose kind errors tell in the singular.
 
-    Args:
-        kind: What they are, in the singular, for errors.
-        known: The words.
-        schema: What else a schema says, such as the default.
+    What else a schema says, such as the default, may be given.
     """
     words = tuple(known)
 
@@ -156,11 +146,9 @@ def word(kind: str, known: Iterable[str], **schema: Any) -> Form:
 
 
 def quantity(kind: str, *, is_whole: bool = False) -> Form:
-    """Return the form of a quantity: text with its unit, or a number where it needs none.
+    """Return the form of a quantity, a key of `dscost.notation.quantities.QUANTITIES`.
 
-    Args:
-        kind: A key of `dscost.notation.quantities.QUANTITIES`.
-        is_whole: Whether a schema takes whole numbers only.
+    It is text with its unit, or a number where it needs none: a whole one, if a schema says so.
     """
     # architectures, which are read by forms too, have no quantities and need no exact fractions
     from dscost.notation.quantities import (

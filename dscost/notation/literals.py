@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 
 
 class BareWordError(InputError):
-    """A bare word that would be a value elsewhere.
-
-    Args:
-        message: What it could mean, and what to write.
-        as_text: The word as it is written where text is meant, in quotes.
-    """
+    """A bare word that would be a value elsewhere; `as_text` is it in quotes, as text."""
 
     def __init__(self, message: str, as_text: str) -> None:
         super().__init__(message)
@@ -85,9 +80,6 @@ _OF_TORCH = re.compile(r"(?:torch(?:\.nn)?|nn)\.[^\W\d]\w*(?:\.\w+)*")
 def parse_value(text: str) -> Any:
     """Return what a text stands for; a word that is nothing else is text.
 
-    Raises:
-        InputError: It is no value, or would be one elsewhere.
-
     >>> values = ("None", "(3, 5)", "{a: [1e-3, true], b: 'no'}", "relu")
     >>> tuple(map(parse_value, values))
     (None, (3, 5), {'a': [0.001, True], 'b': 'no'}, 'relu')
@@ -112,11 +104,7 @@ def excerpt(text: str, at_most: int = 80) -> str:
 
 
 def parse_word(text: str) -> Any:
-    """Return what a text without brackets and quotes stands for.
-
-    Raises:
-        InputError: It would be a value elsewhere.
-    """
+    """Return what a text without brackets and quotes stands for."""
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text) or _FLOAT.fullmatch(text):
@@ -169,11 +157,7 @@ def _several(text: str) -> str:
 
 
 def read_node(node: "Node") -> Any:
-    """Return a value of YAML as Python code takes it: bare words as `parse_value` reads them.
-
-    Raises:
-        InputError: A bare word is no value, or would be one elsewhere.
-    """
+    """Return a value of YAML as Python code takes it: bare words as `parse_value` reads them."""
     value = node.value
     if isinstance(value, dict):
         return {key: read_node(child) for key, child in value.items()}
@@ -184,9 +168,6 @@ def read_node(node: "Node") -> Any:
 
 def with_parts(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return named values with those of dotted names put into the ones that they are parts of.
-
-    Raises:
-        InputError: A name is given twice, or a part is of something that has none.
 
     >>> with_parts([("a.b", 1), ("c", 2), ("a.d.e", 3)])
     {'a': {'b': 1, 'd': {'e': 3}}, 'c': 2}

@@ -64,13 +64,8 @@ def kind_of(text: str) -> str | None:
 def parse_quantity(value: object, kind: str) -> Fraction:
     """Return an exact quantity in counts, bytes, seconds or as a number; a percentage as a share.
 
-    Args:
-        value: Text such as `600M`, `4_231_976`, `17 MiB`, `5%`, `12 ms`; or a number where no unit
-            is needed.
-        kind: A key of `QUANTITIES`.
-
-    Raises:
-        InputError: It is none, or lacks the unit that it needs; the text gives an example.
+    It is text such as `600M`, `17 MiB` or `5%`, or a number where no unit is needed. The error of
+    what is none, or lacks its unit, gives an example.
 
     >>> parse_quantity("1.5G", "count"), parse_quantity("1 %", "share")
     (Fraction(1500000000, 1), Fraction(1, 100))
@@ -102,13 +97,6 @@ def parse_quantity(value: object, kind: str) -> Fraction:
 def parse_seconds(text: str, *, what: str) -> float:
     """Parse a positive duration such as `10`, `2.5s` or `500 ms`.
 
-    Args:
-        text: As typed.
-        what: The name of the option, for the error.
-
-    Raises:
-        InputError: It is not one.
-
     >>> parse_seconds("500ms", what="--time-budget")
     0.5
     """
@@ -121,14 +109,7 @@ def parse_seconds(text: str, *, what: str) -> float:
 
 
 def parse_share(text: str, *, what: str) -> float:
-    """Parse a share such as `2%` or `0.02`.
-
-    Args:
-        text: As typed.
-        what: The name of the option, for the error.
-
-    Raises:
-        InputError: It is none, or not above 0 and at most 1.
+    """Parse a share above 0 and at most 1, such as `2%` or `0.02`.
 
     >>> parse_share("2%", what="--precision")
     0.02

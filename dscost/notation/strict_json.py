@@ -18,14 +18,7 @@ MAX_DIGITS = 40
 
 
 def parse_json(text: str, name: str) -> Any:
-    """Return what a JSON text holds.
-
-    Args:
-        text: One value.
-        name: Stands for the file in errors.
-
-    Raises:
-        FileProblems: It is no JSON, or one of the things that are refused.
+    """Return the value that a JSON text holds; `name` stands for its file in errors.
 
     >>> parse_json('{"a": [1, 2.5, null]}', "x")
     {'a': [1, 2.5, None]}

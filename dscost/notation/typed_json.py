@@ -14,12 +14,7 @@ Reader = Callable[[Any], Any]
 
 
 class Misfit(Exception):
-    """A value that does not fit its type.
-
-    Args:
-        message: What is wrong.
-        path: The keys that lead to it, outermost first.
-    """
+    """A value that does not fit its type, with the keys that lead to it, outermost first."""
 
     def __init__(self, message: str, *path: str | int) -> None:
         super().__init__(message)
@@ -116,9 +111,8 @@ class Readers:
         finish = self._finish.get(kind)
 
         def read(value: Any) -> Any:
-            if not isinstance(value, dict):
-                raise Misfit(f"expected an object, found {excerpt(value)}")
             given = {}
+            _expect(value, (dict,), "an object")
             for name, reader in readers.items():
                 if name in value:
                     given[name] = within(name, reader, value[name])
@@ -133,12 +127,16 @@ class Readers:
         return read
 
 
+def _expect(value: Any, types: Collection[type], words: str) -> None:
+    if type(value) not in types:
+        raise Misfit(f"expected {words}, found {excerpt(value)}")
+
+
 def _scalar_reader(kind: type) -> Reader:
     types, words = _SCALARS[kind]
 
     def read(value: Any) -> Any:
-        if type(value) not in types:
-            raise Misfit(f"expected {words}, found {excerpt(value)}")
+        _expect(value, types, words)
         if kind is int and value < 0:
             raise Misfit(f"expected {words} of at least 0, found {excerpt(value)}")
         return value
@@ -171,8 +169,7 @@ def _literal_reader(allowed: Sequence[Any]) -> Reader:
 
 def _list_reader(entry: Reader) -> Reader:
     def read(value: Any) -> Any:
-        if not isinstance(value, list):
-            raise Misfit(f"expected a list, found {excerpt(value)}")
+        _expect(value, (list,), "a list")
         return tuple([within(at, entry, one) for at, one in enumerate(value)])
 
     return read
@@ -180,8 +177,7 @@ def _list_reader(entry: Reader) -> Reader:
 
 def _tuple_reader(entries: Sequence[Reader]) -> Reader:
     def read(value: Any) -> Any:
-        if not isinstance(value, list):
-            raise Misfit(f"expected a list, found {excerpt(value)}")
+        _expect(value, (list,), "a list")
         if len(value) != len(entries):
             raise Misfit(f"expected {len(entries)} entries, found {len(value)}")
         both = zip(entries, value, strict=True)
@@ -192,8 +188,7 @@ def _tuple_reader(entries: Sequence[Reader]) -> Reader:
 
 def _mapping_reader(entry: Reader) -> Reader:
     def read(value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise Misfit(f"expected an object, found {excerpt(value)}")
+        _expect(value, (dict,), "an object")
         return {key: within(key, entry, one) for key, one in value.items()}
 
     return read

@@ -3,17 +3,12 @@
 Everywhere else counts are ints, sizes are bytes and times are seconds.
 """
 
+from collections.abc import Collection, Iterable
 from math import isinf
 
 from dscost.errors import InputError, UnknownNameError
 
-DTYPE_BYTES = {
-    "float64": 8,
-    "float32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int8": 1,
-}
+DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes per element of the dtypes a layer can be costed in."""
 
 UNKNOWN = "–"
@@ -21,11 +16,7 @@ UNKNOWN = "–"
 
 
 def dtype_bytes(dtype: str) -> int:
-    """Return the bytes of one element.
-
-    Raises:
-        UnknownNameError: dscost has no size for that dtype.
-    """
+    """Return the bytes of one element; of a dtype that a layer can be costed in."""
     if dtype not in DTYPE_BYTES:
         raise UnknownNameError("dtype", str(dtype), DTYPE_BYTES)
     return DTYPE_BYTES[dtype]
@@ -112,6 +103,15 @@ def format_layer(name: str) -> str:
     return f"'{name}'" if name else "(root)"
 
 
+def arrow(texts: Iterable[str]) -> str:
+    """Return what was and what is now, or one of the two where they agree.
+
+    >>> arrow(["9", "4"]), arrow(["9", "9"])
+    ('9 → 4', '9')
+    """
+    return " → ".join(dict.fromkeys(texts))
+
+
 def format_shape(shape: tuple[int, ...]) -> str:
     """Return a shape or a pair, `3×224×224`."""
     return "×".join(map(str, shape))
@@ -129,21 +129,11 @@ def format_extent(extent: tuple[int, ...] | str) -> str:
 
 
 def parse_ints(
-    text: str, *, what: str, separator: str, lengths: tuple[int, ...], example: str
+    text: str, what: str, separator: str, lengths: Collection[int], *, example: str
 ) -> tuple[int, ...]:
-    """Parse whole numbers such as `5x3` or `1,3,224,224`.
+    """Parse whole numbers, of which there may be so many, such as `5x3` or `1,3,224,224`.
 
-    Args:
-        text: As typed.
-        what: The name of the option, for the error.
-        separator: What stands between two numbers.
-        lengths: How many numbers there may be.
-        example: What would have been right, for the error.
-
-    Raises:
-        InputError: Something else stands there.
-
-    >>> parse_ints("5x3", what="--kernel", separator="x", lengths=(1, 2), example="3 or 5x3")
+    >>> parse_ints("5x3", "--kernel", "x", (1, 2), example="3 or 5x3")
     (5, 3)
     """
     parts = text.lower().replace("×", "x").split(separator)

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dscost.foreign.dispatch import mapped, tensors_in
+from dscost.tracing.rules import named
+
 _DEVICES = {
     "cpu": "AutocastCPU",
     "cuda": "AutocastCUDA",
@@ -20,20 +23,19 @@ _DEVICES = {
     "mps": "AutocastMPS",
 }
 
-_LOWER_NAMES = (
-    "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution "
-    "_convolution linear matmul mm bmm mv addmm addmv addr addbmm baddbmm chain_matmul "
-    "linalg_multi_dot linalg_vecdot prelu scaled_dot_product_attention mkldnn_rnn_layer lstm gru "
-    "rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell einsum"
-)
-_LOWER = frozenset(f"aten::{name}" for name in _LOWER_NAMES.split())
+_LOWER = {
+    *named("aten", "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d"),
+    *named("aten", "conv_transpose3d convolution _convolution linear matmul mm bmm mv addmm addmv"),
+    *named("aten", "addr addbmm baddbmm chain_matmul linalg_multi_dot linalg_vecdot einsum prelu"),
+    *named("aten", "scaled_dot_product_attention mkldnn_rnn_layer lstm gru rnn_tanh rnn_relu"),
+    *named("aten", "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"),
+}
 """Operators that run in the dtype of autocast."""
 
-_WIDEST_NAMES = (
-    "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put "
-    "tensordot scatter_add vdot"
-)
-_WIDEST = frozenset(f"aten::{name}" for name in _WIDEST_NAMES.split())
+_WIDEST = {
+    *named("aten", "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler"),
+    *named("aten", "index_put tensordot scatter_add vdot"),
+}
 """Operators that run in the widest dtype among their arguments."""
 
 
@@ -52,7 +54,12 @@ def autocast_arguments(
     dtype = torch.get_autocast_dtype(device) if name in _LOWER else torch.float32
     if name in _WIDEST:
         dtype = _widest(args)
-    return _cast(args, dtype), _cast(kwargs, dtype)
+
+    def cast(value: Any) -> Any:
+        is_tensor = isinstance(value, Tensor) and value.is_floating_point()
+        return value.to(dtype) if is_tensor and value.dtype is not torch.float64 else value
+
+    return mapped(args, cast), mapped(kwargs, cast)
 
 
 @cache
@@ -62,28 +69,9 @@ def _is_touched(name: str, overload: str, key: str) -> bool:
     )
 
 
-def _widest(value: Any) -> torch.dtype:
-    found = [tensor.dtype for tensor in _floating(value)]
-    return torch.float32 if torch.float32 in found else found[0] if found else torch.float32
-
-
-def _floating(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, list | tuple):
-        for entry in value:
-            yield from _floating(entry)
-    elif isinstance(value, Tensor) and value.is_floating_point():
-        yield value
-
-
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    if isinstance(value, list | tuple):
-        return type(value)(_cast(entry, dtype) for entry in value)
-    if isinstance(value, dict):
-        return {name: _cast(entry, dtype) for name, entry in value.items()}
-    is_cast = (
-        isinstance(value, Tensor) and value.is_floating_point() and value.dtype is not torch.float64
-    )
-    return value.to(dtype) if is_cast else value
+def _widest(args: tuple[Any, ...]) -> torch.dtype:
+    found = [one.dtype for one in tensors_in(args) if one.is_floating_point()]
+    return torch.float32 if torch.float32 in found or not found else found[0]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dscost.layers.convolution import ConvSpec, Shape
 from dscost.networks.network import NETWORK_INPUT
 from dscost.tracing.events import INPUT, Event
 from dscost.tracing.gradient_flow import NO_FLOW, Flow, GradientFlow
-from dscost.tracing.gradients import GradientSwitch
+from dscost.tracing.gradients import FunctionCall, GradientSwitch
 from dscost.tracing.live_memory import LiveMemory, is_survivor
 from dscost.tracing.parameters import Held, HeldTensors
 from dscost.tracing.rules import word_of
@@ -249,8 +249,38 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Change what is known of the last operator."""
         self.events[-1] = self.events[-1]._replace(**fields)
 
+    # -- functions with a backward pass of their own
+
+    def differentiate_functions(self, flow: GradientFlow) -> Iterator[str]:
+        """Count what backward passes of functions multiply; yield the names of those that fail."""
+        for call in flow.functions.calls:
+            products = call.products(self.events)
+            if not products:
+                continue
+            macs = self._macs_of_backward(flow, call)
+            if macs is None:
+                yield call.kind.__name__
+                continue
+            for at, own in zip(products, (macs, *[0] * len(products)), strict=False):
+                self.events[at] = self.events[at]._replace(gradient_macs=own)
+
+    def _macs_of_backward(self, flow: GradientFlow, call: FunctionCall) -> int | None:
+        """Return the MACs of the backward pass of a function; nothing else is kept of it."""
+        flow.macs_again, start, unknown = 0, len(self.events), dict(self.unknown)
+        try:
+            with self._aside():
+                call.differentiate()
+                if self.unknown != unknown:
+                    return None
+                return sum(event.macs for event in self.events[start:]) - flow.macs_again
+        except Exception:  # noqa: BLE001 - it is foreign code, and run alone
+            self.wants_gradients = True
+            return None
+        finally:
+            flow.macs_again = None
+
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def _aside(self) -> Iterator[None]:
         """Record for a while, and forget it."""
         start, peak_bytes = len(self.events), self.memory.peak_bytes
         kept = {name: _copied(getattr(self, name)) for name in _OF_THE_FORWARD}

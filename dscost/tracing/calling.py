@@ -48,9 +48,3 @@ def nothing_compiles() -> Iterator[None]:
         return
     with torch.compiler.set_stance("force_eager"):
         yield
-
-
-def dry_run(model: nn.Module, arguments: Arguments) -> None:
-    """Run a model once for what it does to itself."""
-    with torch.device("meta"), torch.no_grad():
-        called(model, arguments)

@@ -48,7 +48,7 @@ _ALONG_AXES = _SOFTMAX | _names(
     "mean sum nansum amax amin max min prod std var var_mean std_mean norm linalg_vector_norm "
     "logsumexp median"
 )
-ALONG_AXES = frozenset(f"aten::{name}" for name in _ALONG_AXES)
+ALONG_AXES = {f"aten::{name}" for name in _ALONG_AXES}
 """Operators that work along the axes which they are given as `dim`."""
 
 _POOLING = frozenset(

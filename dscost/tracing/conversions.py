@@ -10,6 +10,7 @@ from dscost.modules.beside_meta import READING
 from dscost.networks.network import NETWORK_INPUT
 from dscost.reports.records import Doubt
 from dscost.tracing.books import Books
+from dscost.tracing.sparse import takes_gradients
 
 
 class Conversions(TorchFunctionMode):
@@ -36,7 +37,7 @@ class Conversions(TorchFunctionMode):
 
     def _is_feature(self, tensor: Tensor) -> bool:
         """Whether a tensor is more than a number, a length or a mask, and depends on the input."""
-        is_large = tensor.numel() > 1 and (tensor.is_floating_point() or tensor.is_complex())
+        is_large = tensor.numel() > 1 and takes_gradients(tensor)
         return is_large and self._books.producer_of(tensor) >= NETWORK_INPUT
 
     @property

@@ -7,8 +7,8 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
+from dscost.foreign.dispatch import tensors_in
 from dscost.foreign.randomness import SEED, OwnNumbers, draws
-from dscost.tracing.operators import leaves
 from dscost.tracing.sparse import dense_parts
 
 
@@ -24,7 +24,7 @@ class Drawn:
         if not draws(func):
             return func(*args, **kwargs)
         result = self._numbers.draw(func, args, kwargs)
-        self._keep(dense_parts(leaves(result)))
+        self._keep(dense_parts(tensors_in(result)))
         return result
 
     def spread(self, read: Set[int], made: Iterable[Tensor]) -> bool:

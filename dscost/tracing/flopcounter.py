@@ -21,11 +21,11 @@ from dscost.foreign.failures import must_pass
 from dscost.foreign.parts import set_training, unwrapped
 from dscost.foreign.randomness import SEED, own_random_numbers
 from dscost.modules.beside_meta import values_kept
-from dscost.tracing.calling import called, dry_run, nothing_compiles, one_at_a_time
+from dscost.tracing.calling import called, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
 from dscost.tracing.known_values import beside_meta, with_masks
 from dscost.tracing.meta_copies import StandIns
-from dscost.tracing.real_copies import check_memory, is_lazy, real_copy, with_shapes
+from dscost.tracing.real_copies import check_memory, real_copy, with_shapes
 
 
 class SecondCount(NamedTuple):
@@ -69,8 +69,7 @@ def flop_counter_macs(
                     real = make_real()
                     set_training(real, False)
                     return SecondCount(_counted(real, arguments.on("cpu")), on_cpu=True)
-                if is_lazy(model):
-                    model = with_shapes(model, lambda lazy: dry_run(lazy, arguments.on("meta")))
+                model = with_shapes(model, arguments)
                 if way == "factories on meta":
                     stack.enter_context(torch.device("meta"))
                 standin = StandIns(

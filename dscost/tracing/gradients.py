@@ -7,7 +7,7 @@ Where operators arrive below torch's autograd, what torch would pass on is passe
 
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction
 
 from dscost.foreign.failures import callers
-from dscost.tracing.sparse import address_of
+from dscost.tracing.rules import named
+from dscost.tracing.sparse import address_of, takes_gradients
 
 
 class Apart:
@@ -41,41 +42,27 @@ class Apart:
 _APART = "_dscost_apart"
 
 
-class Running(NamedTuple):
-    """The forward of an `autograd.Function` that is running.
-
-    Args:
-        kind: The function.
-        context: Of this call, where its forward is given one.
-        inputs: What it is given that needs a gradient.
-        number: Tells calls apart where there is no context.
-    """
-
-    kind: type
-    context: Any
-    inputs: list[Tensor]
-    number: int
-
-
 class FunctionCall:
     """One call of an `autograd.Function`.
 
     Args:
-        running: Its forward.
+        kind: The function.
+        context: Of this call, where its forward is given one.
+        number: Tells calls apart where there is no context.
 
     Attributes:
         events: What ran in it and passes gradients on.
     """
 
-    def __init__(self, running: Running) -> None:
-        self.kind, self.context, self.number = running.kind, running.context, running.number
+    def __init__(self, kind: Any, context: Any, number: int) -> None:
+        self.kind, self.context, self.number = kind, context, number
         self.events: list[int] = []
 
-    def is_of(self, running: Running) -> bool:
-        """Whether this is the call whose forward is running."""
-        if running.context is not None:
-            return self.context is running.context
-        return self.kind is running.kind and self.number == running.number
+    def is_same(self, other: "FunctionCall") -> bool:
+        """Whether another one is this call."""
+        if other.context is not None:
+            return self.context is other.context
+        return self.kind is other.kind and self.number == other.number
 
     def products(self, events: Sequence[Any]) -> list[int]:
         """Return which of its events multiply."""
@@ -97,7 +84,7 @@ class FunctionCall:
                 torch.zeros(tuple(one.shape), dtype=one.dtype, device=one.device) for one in made
             ]
         with torch.no_grad():
-            self.kind.backward(self.context, *gradients)  # type: ignore[attr-defined]
+            self.kind.backward(self.context, *gradients)
 
 
 class Functions:
@@ -106,16 +93,16 @@ class Functions:
     def __init__(self) -> None:
         self.calls: list[FunctionCall] = []
 
-    def ran(self, running: Running, events: Sequence[Any]) -> dict[int, None]:
+    def ran(self, call: FunctionCall, events: Sequence[Any]) -> dict[int, None]:
         """Keep that the next event belongs to a call, and return the one before it in that."""
-        at, last = len(events), self.calls[-1] if self.calls else None
-        if last is None or not last.is_of(running):
+        last = self.calls[-1] if self.calls else None
+        if last is None or not last.is_same(call):
             if last is not None and not last.products(events):
                 self.calls.pop()  # what its context keeps takes memory
-            last = FunctionCall(running)
+            last = call
             self.calls.append(last)
         before = last.events[-1:]
-        last.events.append(at)
+        last.events.append(len(events))
         return dict.fromkeys(before)
 
     def made(self, tensor: Tensor, by: int) -> None:
@@ -169,8 +156,11 @@ class GradientSwitch(TorchFunctionMode):
             self.switched_on_again = True  # torch would tell, had it recorded anything
         return func(*args, **(kwargs or {}))
 
-    def function(self) -> Running | None:
-        """Return the running `autograd.Function`, if a gradient flows to what it is given."""
+    def function(self) -> tuple[FunctionCall, list[Tensor]] | None:
+        """Return the running `autograd.Function` and what it is given that needs a gradient.
+
+        `None` where no gradient flows to anything that it is given.
+        """
         if (
             not self.is_on
             or torch.is_inference_mode_enabled()
@@ -180,16 +170,11 @@ class GradientSwitch(TorchFunctionMode):
         frame = _running_function()
         if frame is None:  # the model has them off in a way of its own
             return None
-        inputs = [
-            given
-            for given in frame.f_locals["args"]
-            if isinstance(given, Tensor) and self.needs(given)
-        ]
-        if not inputs:
-            return None
-        return Running(
-            frame.f_locals["cls"], _context_of(frame), inputs, torch._C._autograd._get_sequence_nr()
-        )
+        given = (one for one in frame.f_locals["args"] if isinstance(one, Tensor))
+        needing = [one for one in given if self.needs(one)]
+        number = torch._C._autograd._get_sequence_nr()
+        call = FunctionCall(frame.f_locals["cls"], _context_of(frame), number)
+        return (call, needing) if needing else None
 
     @property
     def is_flowing(self) -> bool:
@@ -202,7 +187,7 @@ class GradientSwitch(TorchFunctionMode):
             return tensor.requires_grad
         apart = Apart.of(tensor)
         is_written = apart.is_written if apart is not None else address_of(tensor) in self._written
-        if is_written and _takes_gradients(tensor):
+        if is_written and takes_gradients(tensor):
             tensor.requires_grad_(True)
         return tensor.requires_grad
 
@@ -235,7 +220,7 @@ class GradientSwitch(TorchFunctionMode):
             return
         if not any(map(self.needs, operands)) or not self.is_flowing:
             return
-        for result in filter(_takes_gradients, results):
+        for result in filter(takes_gradients, results):
             if not result.requires_grad:
                 result.requires_grad_(True)
             if is_mutable:
@@ -258,29 +243,17 @@ class GradientSwitch(TorchFunctionMode):
                 self._set_apart(result, apart)
 
 
-def _takes_gradients(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
-
-
 aten = torch.ops.aten
 
 _DIFFERENTIATING = frozenset((torch.autograd.grad, torch.autograd.backward, Tensor.backward))
 _ASKING = frozenset(vars(torch._C.TensorBase)[name].__get__ for name in ("grad_fn", "is_leaf"))
 _SWITCHING = frozenset((__file__, torch.autograd.grad_mode.__file__))
 _APPLY: Any = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
-_CONSTANT = frozenset(
-    f"aten::{name}{like}"
-    for name, likes in {
-        **dict.fromkeys(("zeros", "ones", "full", "empty", "rand", "randn", "randint"), ("_like",)),
-        **dict.fromkeys(
-            ("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided"), ("",)
-        ),
-        **dict.fromkeys(
-            ("bernoulli", "heaviside", "nextafter", "one_hot", "histc", "bincount"), ("",)
-        ),
-    }.items()
-    for like in likes
-)
+_CONSTANT = {
+    *named("aten", "zeros_like ones_like full_like empty_like rand_like randn_like randint_like"),
+    *named("aten", "new_zeros new_ones new_full new_empty new_empty_strided"),
+    *named("aten", "bernoulli heaviside nextafter one_hot histc bincount"),
+}
 """Operators whose results have no gradient though they are no integers."""
 
 

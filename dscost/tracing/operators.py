@@ -11,7 +11,7 @@ from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.formulas import conv_out_size
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
 from dscost.tracing.packed import is_packed, unpacked
-from dscost.tracing.rules import FORMULAS, replaced
+from dscost.tracing.rules import FORMULAS, named, replaced
 from dscost.tracing.rules.convolutions import conv_macs
 from dscost.tracing.rules.free import is_free
 
@@ -57,9 +57,7 @@ def _answer_without_formula(func: Any) -> str:
     return "composite" if can_decompose(func) else "unknown"
 
 
-_OF_ANOTHER_SIZE = frozenset(
-    f"aten::{name}" for name in ("resize_", "resize_as_", "resize_as_sparse_", "set_")
-)
+_OF_ANOTHER_SIZE = {*named("aten", "resize_ resize_as_ resize_as_sparse_ set_")}
 """What changes its own operand in place and is no view of it."""
 
 
@@ -78,33 +76,12 @@ def operator_name(func: Any) -> str:
     return name
 
 
-def leaves(value: Any) -> list[Any]:
-    """Return every tensor in nested arguments, in order."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, tuple | list):
-        return []
-    return [leaf for entry in value for leaf in leaves(entry)]
-
-
 def factors_of(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the arguments of an operator, but those that a convolution's gradients do not need."""
     if func is not torch.ops.aten.convolution_backward.default:
         return args
     of_input, of_weights, _ = args[10]
     return args[0], args[1] if of_weights else None, args[2] if of_input else None
-
-
-def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> list[Any]:
-    """Return the tensors among its arguments that an operator writes on."""
-    arguments = func._schema.arguments
-    given = {
-        **dict(zip((argument.name for argument in arguments), args, strict=False)),
-        **(kwargs or {}),
-    }
-    return leaves([given.get(argument.name) for argument in arguments if argument.is_write])
 
 
 def shapes_of(value: Any) -> Any:
@@ -227,10 +204,10 @@ def _place_of(name: str, func: Any) -> int | None:
     return names.index(name) if name in names else None
 
 
-PADDING = {"aten::pad", "aten::constant_pad_nd", "aten::_pad_circular", "aten::_pad_enum"} | {
-    f"aten::{kind}_pad{dimensions}d"
-    for kind in ("reflection", "replication")
-    for dimensions in (1, 2, 3)
+PADDING = {
+    *named("aten", "pad constant_pad_nd _pad_circular _pad_enum"),
+    *named("aten", "reflection_pad1d reflection_pad2d reflection_pad3d"),
+    *named("aten", "replication_pad1d replication_pad2d replication_pad3d"),
 }
 """Operators that pad."""
 

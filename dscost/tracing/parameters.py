@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
+from torch.nn.parameter import is_lazy
 
 from dscost.foreign.parts import own_tensors
 from dscost.tracing.packed import packed_in, unpacked
@@ -140,11 +140,7 @@ def held_by(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = False) -
         for tensors in (held_parameters, buffers):
             is_parameter = tensors is held_parameters
             for name, tensor in tensors.items():
-                if (
-                    tensor is None
-                    or id(tensor) in by_tensor
-                    or isinstance(tensor, UninitializedTensorMixin)
-                ):
+                if tensor is None or id(tensor) in by_tensor or is_lazy(tensor):
                     continue
                 if tensor.layout is not STRIDED and tensor.layout in SPARSE:
                     sparse.append((prefix + name, is_parameter, tensor))

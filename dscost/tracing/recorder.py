@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dscost.foreign.dispatch import tensors_in, written_by
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.tracing.books import Books
 from dscost.tracing.carrying import ALONG_AXES
@@ -25,18 +26,16 @@ from dscost.tracing.operators import (
     conv_of,
     factors_of,
     is_global_mean,
-    leaves,
     operator_name,
     pads_nowhere,
     parts_of,
     real_products,
     shapes_of,
     takes_packed,
-    written_by,
 )
 from dscost.tracing.packed import packed_in
 from dscost.tracing.parameters import HeldTensors
-from dscost.tracing.rules import FORMULAS, FOURIER, MEAN, Rule, word_of
+from dscost.tracing.rules import FORMULAS, FOURIER, MEAN, Rule, named, word_of
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 from dscost.tracing.sparse import (
     FACTORS,
@@ -59,13 +58,9 @@ QUANTIZED_NOTE = (
 )
 SPARSE_NOTE = "Products with sparse tensors count by the entries that are stored."
 
-LOOKING = frozenset(
-    f"aten::{name}"
-    for name in (
-        *("_local_scalar_dense", "item", "is_nonzero", "equal", "allclose", "_assert_async"),
-        "_is_all_true",
-    )
-)
+LOOKING = {
+    *named("aten", "_local_scalar_dense item is_nonzero equal allclose _assert_async _is_all_true")
+}
 """Operators that read values and return no tensor."""
 
 
@@ -126,8 +121,8 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
     def _passed_on(self, func: Any, args: Any, kwargs: Any, result: Any) -> Any:
         """Return a result, which in training needs a gradient where torch says so."""
         if self._switch is not None:
-            results = leaves(result) or written_by(func, args, kwargs)
-            self._switch.pass_on(func, leaves((args, kwargs)), results)
+            results = tensors_in(result) or written_by(func, args, kwargs or {})
+            self._switch.pass_on(func, tensors_in((args, kwargs)), results)
         return result
 
     @classmethod
@@ -184,8 +179,8 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
     ) -> None:
         """Record an operator with a formula."""
         operator = operator_name(func)
-        results = dense_parts(leaves(result))
-        operands = dense_parts(leaves((factors_of(func, args), kwargs)))
+        results = dense_parts(tensors_in(result))
+        operands = dense_parts(tensors_in((factors_of(func, args), kwargs)))
         named = {name: value for name, value in kwargs.items() if name != "out"}
         first = results[0] if results else None
         out = () if first is None else tuple(first.shape)
@@ -209,7 +204,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
         self, func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
     ) -> None:
         """Record an operator without MACs, unless it is a view or makes a constant."""
-        results, operands = dense_parts(leaves(result)), dense_parts(leaves((args, kwargs)))
+        results, operands = dense_parts(tensors_in(result)), dense_parts(tensors_in((args, kwargs)))
         if operator in FOURIER:
             self.note(FOURIER_NOTE)
         # what shares memory with an operand is a view, or was written in place
@@ -237,7 +232,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
             self.met_unknown(operator)
         self.note(SPARSE_NOTE)
         self._passed_on(func, args, kwargs, result)
-        operands, results = dense_parts(leaves((args, kwargs))), dense_parts(leaves(result))
+        operands, results = dense_parts(tensors_in((args, kwargs))), dense_parts(tensors_in(result))
         self.record(operator, operands, results, macs or 0, op=word_of(operator) or "matmul")
         self.amend(unusual="sparse", plain_macs=dense_macs(operator, args))
         return result

@@ -14,7 +14,7 @@ from dscost.foreign.randomness import SEED, own_random_numbers, states_kept
 from dscost.modules.beside_meta import DirectAccess
 from dscost.reports.records import Doubt
 from dscost.tracing.autocasting import watched_autocast
-from dscost.tracing.calling import called, dry_run, nothing_compiles
+from dscost.tracing.calling import called, nothing_compiles
 from dscost.tracing.conversions import Conversions
 from dscost.tracing.events import Trace
 from dscost.tracing.gradients import GradientSwitch
@@ -23,7 +23,7 @@ from dscost.tracing.known_values import beside_meta, with_masks
 from dscost.tracing.meta_copies import StandIns
 from dscost.tracing.module_stack import RunningModules, watched
 from dscost.tracing.parameters import HeldTensors, held_by
-from dscost.tracing.real_copies import check_memory, is_lazy, with_shapes
+from dscost.tracing.real_copies import check_memory, with_shapes
 from dscost.tracing.recorder import Recorder
 from dscost.tracing.sparse import nbytes_of, parts
 from dscost.tracing.threads import FollowingRecorder, watched_threads
@@ -170,7 +170,7 @@ def _gradients_of(
         return None, ()
     from_nowhere = any(one.requires_grad and recorder.is_orphan(one) for one in returned)
     trained = None if from_nowhere or not returned else frozenset(flow.trained_by(returned))
-    return trained, tuple(flow.differentiate_functions(recorder))
+    return trained, tuple(recorder.differentiate_functions(flow))
 
 
 def _decided_by_chance(run: _Run, recorder: Recorder) -> Iterator[Doubt]:
@@ -208,12 +208,9 @@ class _Subject(NamedTuple):
 
 
 def _subject_of(task: Task, way: Way) -> _Subject:
-    model, arguments = task.model, task.arguments
+    model, arguments = with_shapes(task.model, task.arguments), task.arguments
     notes: tuple[str, ...] = ()
     standins = StandIns(training=task.training, values=way.keeps_values, own_hooks=not way.is_fast)
-    if is_lazy(model):
-        on_meta = arguments.on("meta")
-        model = with_shapes(model, lambda lazy: dry_run(lazy, on_meta))
     if not way.is_fast:
         arguments, notes = with_masks(model, arguments)
     given = arguments
