@@ -1,4 +1,7 @@
-"""From an architecture file's parts to operations: blocks unrolled, expressions computed."""
+"""From an architecture file's parts to operations: blocks unrolled, expressions computed.
+
+What cannot be built is told by `FileProblems`, all at once.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -66,11 +69,7 @@ class _Scope:
 
 
 def input_shape(file: ArchitectureFile, settings: Mapping[str, Any]) -> Shape | None:
-    """Return channels, height and width as the file gives them, or `None` where it does not.
-
-    Raises:
-        FileProblems: The settings make no input of them.
-    """
+    """Return channels, height and width as the file gives them, or `None` where it does not."""
     if file.input is None:
         return None
     unrolling = _Unrolling(file, settings)
@@ -82,11 +81,7 @@ def input_shape(file: ArchitectureFile, settings: Mapping[str, Any]) -> Shape | 
 
 
 def unroll(file: ArchitectureFile, settings: Mapping[str, Any], shape: Shape) -> list[Operation]:
-    """Return the operations of the network on an input `(B, C, H, W)`.
-
-    Raises:
-        FileProblems: Layers cannot be built; the text says where and why.
-    """
+    """Return the operations of the network on an input `(B, C, H, W)`."""
     unrolling = _Unrolling(file, settings)
     unrolling.network(shape)
     problems = unrolling.problems
