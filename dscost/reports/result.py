@@ -17,8 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, dataclass_transform
 
-from dscost.errors import printable
 from dscost.files import write_whole
+from dscost.printable import shortened
 
 
 class Shown:
@@ -36,7 +36,7 @@ class Shown:
         return found
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {printable(self.in_a_line())}>"
+        return f"<{type(self).__name__} {shortened(self.in_a_line())}>"
 
     def __str__(self) -> str:
         return self._written("table").rstrip("\n")

@@ -47,11 +47,9 @@ MOST_SHOWN = 80
 
 
 class Taken(NamedTuple):
-    """An input of a program.
+    """An input of a program by the name of its placeholder.
 
-    Args:
-        name: What its placeholder is called.
-        sizes: Of a tensor, each an integer or an expression; `None` where it is no tensor.
+    The sizes of a tensor are each an integer or an expression.
     """
 
     name: str

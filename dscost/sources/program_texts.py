@@ -168,10 +168,8 @@ def _spec(text: str, of_class: Callable[[str], tuple[str, str]]) -> str:
 def _tree(node: Any, of_class: Callable[[str], tuple[str, str]]) -> dict[str, Any]:
     """Return a tree of containers.
 
-    Args:
-        node: With a type, a context (the keys of a dict) and children; a leaf has no type.
-        of_class: What to write in place of a class that is no plain container: a type and a
-            context.
+    A node has a type, a context (the keys of a dict) and children; a leaf has no type. Of a class
+    that is no plain container, `of_class` gives the type and context to be written in its place.
     """
     kind, context = instance_of(dict, node, "TreeSpec")["type"], node["context"]
     nodes = instance_of(list, node["children_spec"], "TreeSpec")
