@@ -4,6 +4,7 @@ Nothing else of dscost is imported before one of the two is used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -136,7 +137,7 @@ def _place_of(limit: "Limit") -> Places:
 
 
 def _places_of(rule: "LayerRule") -> Places:
-    return frozenset({(rule.line, rule.column)}).union(*map(_place_of, (*rule.each, *rule.total)))
+    return frozenset({(rule.line, rule.column)}).union(*map(_place_of, rule.limits))
 
 
 class CountedOnce:
@@ -144,16 +145,13 @@ class CountedOnce:
 
     def __init__(self, path: Path, entry: "Entry") -> None:
         self.path, self.entry = path, entry
-        self._result: CheckResult | None = None
 
-    @property
+    @cached_property
     def result(self) -> "CheckResult":
         """What the budget says of the entry."""
-        if self._result is None:
-            from dscost.budgets.checking import check
+        from dscost.budgets.checking import check
 
-            self._result = check(self.path, only=(self.entry.name,))
-        return self._result
+        return check(self.path, only=(self.entry.name,))
 
     def findings(self) -> "Sequence[Finding]":
         """Return what the user must know."""
@@ -161,10 +159,8 @@ class CountedOnce:
 
     def holds(self, limit: "Limit") -> bool:
         """Whether a limit was judged, and holds."""
-        return any(
-            (one.metric, one.bound, one.layer) == (limit.metric, limit.bound, None)
-            for one in self.result.passed
-        )
+        passed = [(one.metric, one.bound, one.layer) for one in self.result.passed]
+        return (limit.metric, limit.bound, None) in passed
 
 
 class _BudgetTest(pytest.Item):
@@ -193,12 +189,8 @@ class _BudgetTest(pytest.Item):
         from dscost.pages.finding_words import finding_sentence, reasons
 
         place = f"{self.path.name}:{finding.line}:{finding.column}: {finding.entry}"
-        return "\n".join(
-            [
-                f"{place}: {finding_sentence(finding)}",
-                *(f"  {reason}" for reason in reasons(finding)),
-            ]
-        )
+        why = [f"  {reason}" for reason in reasons(finding)]
+        return "\n".join([f"{place}: {finding_sentence(finding)}", *why])
 
 
 def fail(sentences: Sequence[str]) -> NoReturn:
@@ -249,9 +241,8 @@ class EntryTest(_BudgetTest):
 
     def _own(self) -> "list[Finding]":
         found = self._counted.findings()
-        return [
-            one for one in found if ((one.line, one.column) in self._places) is not self._is_rest
-        ]
+        places, is_rest = self._places, self._is_rest
+        return [one for one in found if ((one.line, one.column) in places) is not is_rest]
 
 
 class BaselineTest(_BudgetTest):

@@ -36,10 +36,8 @@ def _entries(
     for model in models:
         entries += _entries_of(model, defaults, MOST_ENTRIES - len(entries), problems)
         if len(entries) > MOST_ENTRIES:
-            problems.at(
-                model.node,
-                f"more than {MOST_ENTRIES:,} models and choices up to here: split the budget",
-            )
+            most = f"more than {MOST_ENTRIES:,} models and choices up to here"
+            problems.at(model.node, f"{most}: split the budget")
             break
     seen: dict[str, Entry] = {}
     for entry in entries:
@@ -106,9 +104,8 @@ def _choices(model: Given, room: int, problems: Problems) -> Iterator[_Choice]:
     matrix = model.get("matrix", {})
     count = prod(map(len, matrix.values()))
     if count > room:
-        before = (
-            "" if room == MOST_ENTRIES else f" in a budget, and {MOST_ENTRIES - room:,} stand above"
-        )
+        above = MOST_ENTRIES - room
+        before = f" in a budget, and {above:,} stand above" if above else ""
         place = model.node.value["matrix"]
         problems.at(place, f"{count:,} entries are too many; at most {MOST_ENTRIES:,}{before}")
         return

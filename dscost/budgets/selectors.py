@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase, translate
 from functools import lru_cache
+from math import inf
 from typing import Any, NamedTuple
 
 from dscost.budgets.kinds import FIELDS, ConvFacts, Kind, Part
@@ -97,12 +98,11 @@ class Selector(NamedTuple):
             fits, pieces = _glob(self.pattern), re.split(r"[*?]", self.pattern)
             first, longest, last = pieces[0], max(pieces, key=len), pieces[-1]
             # most layers are not meant, and plain text tells that sooner
-            near = (
-                (at, name)
+            return [
+                at
                 for at, name in enumerate(names)
-                if name.endswith(last) and longest in name
-            )
-            return [at for at, name in near if name.startswith(first) and fits(name)]
+                if name.endswith(last) and longest in name and name.startswith(first) and fits(name)
+            ]
         return [at for at, name in enumerate(names) if self.matches_kind(name, kinds[at])]
 
     def means_all_of(self, layer: Layer) -> bool:
@@ -169,11 +169,8 @@ class Selector(NamedTuple):
         """Return in words the convolutions that a rule on torch's own classes leaves out."""
         if self.by != "type":
             return None
-        found = [
-            layer.type
-            for layer in layers
-            if not self._fits(layer.type) and any(map(self._is_of_torch, _convs(layer)))
-        ]
+        others = [layer for layer in layers if not self._fits(layer.type)]
+        found = [one.type for one in others if any(map(self._is_of_torch, _convs(one)))]
         if not found:
             return None
         number, types = counted(len(found), "convolution"), some_of(sorted(set(found)), 3)
@@ -250,24 +247,20 @@ _MOST_SHOWN = 60
 
 
 def _refuse_slips(text: str, by: str | None, pattern: str) -> None:
+    shown = f"'{text:.{_MOST_SHOWN}}'"
     if text != text.strip() or pattern != pattern.strip():
         meant = f"{by or 'name'}:{pattern.strip()}".removeprefix("name:")
-        raise InputError(
-            f"expected no blanks around a pattern, found '{text:.{_MOST_SHOWN}}': "
-            f"write '{meant:.40}'"
-        )
+        expected = "expected no blanks around a pattern"
+        raise InputError(f"{expected}, found {shown}: write '{meant:.40}'")
     if by == "name":
         return
     if "," in pattern:
-        raise InputError(
-            f"expected one pattern, found '{text:.{_MOST_SHOWN}}': write a rule for each"
-        )
+        raise InputError(f"expected one pattern, found {shown}: write a rule for each")
     sign = _OF_REGULAR_EXPRESSIONS.search(pattern)
     if sign:
         raise InputError(
             "a pattern is no regular expression: * stands for any characters, ? for one; "
-            f"found '{sign[0]}' in "
-            f"'{text:.{_MOST_SHOWN}}' (name:… is a name as it stands)"
+            f"found '{sign[0]}' in {shown} (name:… is a name as it stands)"
         )
     if by is None and pattern in TYPES:
         raise InputError(
@@ -282,22 +275,16 @@ def _why_impossible(selector: Selector) -> str | None:
     """Return why no layer can fulfil the conditions of a selector; `None` where one can."""
     if not selector.conditions:
         return None
-    if selector.by == "op" and not fnmatchcase("convolution", selector.pattern):
-        return _ABOUT_CONVOLUTIONS.format(selector.pattern)
     is_conv = "Conv" in selector.pattern and "Transpose" not in selector.pattern
-    if selector.by == "type" and selector.pattern in TYPES and not is_conv:
+    is_other_op = selector.by == "op" and not fnmatchcase("convolution", selector.pattern)
+    if is_other_op or (selector.by == "type" and selector.pattern in TYPES and not is_conv):
         return _ABOUT_CONVOLUTIONS.format(selector.pattern)
     for field in dict.fromkeys(condition.field for condition in selector.conditions):
         asked = [condition for condition in selector.conditions if condition.field == field]
-        least, most = (0, 1) if field == "bias" else (1, None)
+        least, most = (0, 1) if field == "bias" else (1, inf)
         # between two values that conditions name they hold of all or of none
-        candidates = {
-            least,
-            *(condition.value + step for condition in asked for step in (-1, 0, 1)),
-        }
-        possible = (
-            value for value in candidates if value >= least and (most is None or value <= most)
-        )
+        near = {least, *(one.value + step for one in asked for step in (-1, 0, 1))}
+        possible = [value for value in near if least <= value <= most]
         if not any(all(_SIGNS[one.sign](value, one.value) for one in asked) for value in possible):
             return f"no {field} is {' and '.join(f'{one.sign} {one.value}' for one in asked)}"
     return None
@@ -311,9 +298,8 @@ _ABOUT_CONVOLUTIONS = (
 def _condition(text: str) -> Condition:
     found = _CONDITION.fullmatch(text)
     if found is None:
-        raise InputError(
-            f"expected a condition such as groups=1 or kernel>1, found '{text:.{_MOST_SHOWN}}'"
-        )
+        expected = "expected a condition such as groups=1 or kernel>1"
+        raise InputError(f"{expected}, found '{text:.{_MOST_SHOWN}}'")
     if found["field"] not in FIELDS:
         raise UnknownNameError("field of a convolution", f"{found['field']:.{_MOST_SHOWN}}", FIELDS)
     value = {"true": "1", "false": "0"}.get(found["value"], found["value"])
