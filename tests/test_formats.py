@@ -16,7 +16,8 @@ from dscost.cli.app import COMMANDS
 from dscost.errors import InputError, UnknownNameError
 from dscost.pages import Said, View
 from dscost.rendering import RENDERERS, format_names, rendered
-from dscost.rendering.printable import csv_text, json_text
+from dscost.rendering.csv import csv_text
+from dscost.rendering.json import json_text
 
 NETWORK = """\
 input: [8, 16, 16]

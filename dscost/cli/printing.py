@@ -11,8 +11,8 @@ from dscost.cli import FAILED
 from dscost.cli.streams import result_stream
 from dscost.errors import DscostError, FileProblems, OutputError, UnknownNameError
 from dscost.files import reason_of, write_whole
+from dscost.printable import printable
 from dscost.rendering import View, render, renderer
-from dscost.rendering.printable import printable
 
 MOST_CHARACTERS = 1500
 """Of a line on stderr: what is longer was made by a machine, and its beginning says enough."""

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from dscost.converting.choosing import CurvePoint, Metric
 from dscost.converting.plan_file import Decision, Plan, plan_text
 from dscost.layers.convolution import ConvSpec
-from dscost.notation.units import counted, format_count, format_seconds
+from dscost.notation.units import arrow, counted, format_count, format_seconds
 from dscost.reports.figures import Cost
 from dscost.reports.records import Environment, Input, plain
 from dscost.reports.result import Result
@@ -191,6 +191,5 @@ def _figures_of(layer: LayerOutcome) -> str:
         (layer.params_before, layer.params_after, "params"),
     ):
         if before is not None and after is not None:
-            shown = dict.fromkeys((format_count(before), format_count(after)))
-            parts.append(f"{' → '.join(shown)} {unit}")
+            parts.append(f"{arrow(map(format_count, (before, after)))} {unit}")
     return ", ".join(parts)

@@ -156,10 +156,7 @@ class ConvSpec(LayerSpec):
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         """Return its weights times the positions of the output, of the whole batch."""
-        out_positions = output[0] * prod(output[2:])
-        return conv_macs(
-            self.in_channels, self.out_channels, self.kernel_area, self.groups, out_positions
-        )
+        return conv_macs(prod(output), self.in_channels // self.groups, self.kernel_area)
 
 
 def conv2d(

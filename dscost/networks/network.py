@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dscost.errors import SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.operations import LAYERS
 from dscost.reports.figures import Cost, chain_cost
 from dscost.reports.records import Stage
 
@@ -165,7 +166,7 @@ def cost_of(
         input_bytes=input_bytes,
         output_bytes=output_bytes,
         traffic_bytes=moved_bytes if spec.moves_data else 0,
-        activations=prod(output_shape) if spec.op in ("convolution", "linear") else 0,
+        activations=prod(output_shape) if spec.op in LAYERS else 0,
     )
 
 

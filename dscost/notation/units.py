@@ -3,7 +3,7 @@
 Everywhere else counts are ints, sizes are bytes and times are seconds.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from math import isinf
 
 from dscost.errors import InputError, UnknownNameError
@@ -101,6 +101,15 @@ def format_layer(name: str) -> str:
     ("'conv1'", '(root)')
     """
     return f"'{name}'" if name else "(root)"
+
+
+def arrow(texts: Iterable[str]) -> str:
+    """Return what was and what is now, or one of the two where they agree.
+
+    >>> arrow(["9", "4"]), arrow(["9", "9"])
+    ('9 → 4', '9')
+    """
+    return " → ".join(dict.fromkeys(texts))
 
 
 def format_shape(shape: tuple[int, ...]) -> str:

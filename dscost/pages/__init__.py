@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dscost.errors import UnknownNameError
-from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.page import Column, Page, Row, Sheet, View, check_columns
 
 if TYPE_CHECKING:
     from dscost.pages.findings import Judged, NotJudged
@@ -28,6 +28,10 @@ class Said:
     """What a view may sort its pages by."""
     row_columns: Sequence[str] = ()
     """The columns of its rows."""
+
+    def __init__(self, *results: Any) -> None:
+        self._results = results
+        self._result: Any = results[0] if results else None
 
     def pages(self, view: View) -> Sequence[Page]:
         """Return what people read.
@@ -65,22 +69,12 @@ class Said:
             raise UnknownNameError("sort key", view.sort, cls.sort_keys)
 
 
-def check_columns(view: View, columns: Sequence[str]) -> None:
-    """Refuse columns that there are not.
-
-    Raises:
-        UnknownNameError: The view asks for one.
-    """
-    for key in view.columns or ():
-        if key not in columns:
-            raise UnknownNameError("column", key, columns)
-
-
 _HOMES = {
     "Report": "dscost.pages.reports",
     "Comparison": "dscost.pages.comparisons",
     "Converted": "dscost.pages.conversions",
     "Conversion": "dscost.pages.conversions",
+    "Plan": "dscost.pages.conversions",
     "CheckResult": "dscost.pages.verdicts",
     "DscostError": "dscost.pages.verdicts",
     "Baseline": "dscost.pages.baselines",

@@ -18,7 +18,7 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.pages.page import Column, Row, View
+from dscost.pages.page import Column, Row, View, grouped, most_of
 from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
 from dscost.reports.figures import FIGURES, Cost, summed
 from dscost.reports.records import Block, Latency, Layer, Report, Timing
@@ -88,10 +88,9 @@ def layer_rows(report: Report, view: View) -> list[Row]:
     lines, rest = _lines(report, view.depth)
     if view.sort:
         lines = _sorted(lines, view.sort, pending=view.pending)
-    if view.top is not None and len(lines) > view.top:
-        lines, hidden = lines[: view.top], lines[view.top :]
-        rest = [_added(f"({len(hidden)} more)", "", hidden), *rest]
-    return [_layer_row(line, report, view) for line in (*lines, *rest)]
+    shown, hidden = most_of(lines, view.top, _added)
+    total_macs = report.totals.as_is.macs
+    return [_layer_row(line, total_macs) for line in (*shown, *hidden, *rest)]
 
 
 def _sorted(lines: list[_Line], key: str, *, pending: bool) -> list[_Line]:
@@ -100,17 +99,16 @@ def _sorted(lines: list[_Line], key: str, *, pending: bool) -> list[_Line]:
         return sorted(lines, key=lambda line: line.name)
     if key not in SORT_KEYS:
         raise UnknownNameError("sort key", key, ("layer", *SORT_KEYS))
-    figures = [SORT_KEYS[key](line) for line in lines]
-    if all(figure is None for figure in figures) and not pending:
-        raise InputError(
-            f"cannot sort by {key}: no layer has it" + (" without timing" if key in _TIMED else "")
-        )
-    order = sorted(
-        zip(figures, range(len(lines)), strict=True),
-        key=lambda pair: -inf if pair[0] is None else pair[0],
-        reverse=True,
-    )
-    return [lines[at] for _, at in order]
+    figure_of = SORT_KEYS[key]
+    if not pending and all(figure_of(line) is None for line in lines):
+        untimed = " without timing" if key in _TIMED else ""
+        raise InputError(f"cannot sort by {key}: no layer has it{untimed}")
+
+    def size(line: _Line) -> float:
+        figure = figure_of(line)
+        return -inf if figure is None else figure
+
+    return sorted(lines, key=size, reverse=True)
 
 
 def _timing(line: _Line) -> Timing:
@@ -149,44 +147,42 @@ SORT_KEYS: Mapping[str, Callable[[_Line], float | None]] = {
 
 
 def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]:
+    """Return the lines to sort and to cut, and what stands below them in any case."""
+    lines = [_line(layer, report.skipped) for layer in report.layers]
     if depth is not None:
-        groups: dict[str, list[_Line]] = {}
-        for layer in report.layers:
-            groups.setdefault(".".join(layer.name.split(".")[:depth]), []).append(
-                _line(layer, report.skipped)
-            )
+        names = [layer.name for layer in report.layers]
+        groups = grouped(zip(names, lines, strict=True), depth)
         return [
             group[0] if len(group) == 1 else _block(name, group, report.blocks.get(name))
             for name, group in groups.items()
         ], []
-    working = [_line(layer, report.skipped) for layer in report.layers if layer.cost.macs]
-    free = [layer for layer in report.layers if not layer.cost.macs]
+    free = [line for line in lines if not line.cost.macs]
     if not free:
-        return working, []
-    kinds = sorted({layer.type for layer in free})
-    name = f"({counted(len(free), 'layer')} without MACs)"
-    return working, [_added(name, _some_kinds(kinds), [_line(layer) for layer in free])]
+        return lines, []
+    kinds = sorted({layer.type for layer in report.layers if not layer.cost.macs})
+    rest = _added(f"({counted(len(free), 'layer')} without MACs)", free)
+    working = [line for line in lines if line.cost.macs]
+    return working, [rest._replace(kind=_some_kinds(kinds))]
 
 
 def _block(name: str, lines: Sequence[_Line], block: Block | None) -> _Line:
     """Return several layers as the module that holds them, by its class where that is known."""
-    number = f"{len(lines)} layers"
-    added = _added(name, f"{block.type}, {number}" if block else number, lines)
-    return added._replace(
-        output=format_shape(block.output_shape[1:]) if block else lines[-1].output
-    )
+    kind, output = f"{len(lines)} layers", lines[-1].output
+    if block:
+        kind, output = f"{block.type}, {kind}", format_shape(block.output_shape[1:])
+    return _added(name, lines)._replace(kind=kind, output=output)
 
 
 def _some_kinds(kinds: Sequence[str]) -> str:
     """Return as many kinds as fit, at least one: such a line must not widen the table."""
-    for count in range(len(kinds), 1, -1):
-        text = ", ".join((*kinds[:count], *("…" for _ in kinds[count : count + 1])))
+    for count in range(len(kinds), 0, -1):
+        text = ", ".join(kinds if count == len(kinds) else [*kinds[:count], "…"])
         if len(text) <= KINDS_WIDTH:
-            return text
-    return ", ".join((*kinds[:1], *("…" for _ in kinds[1:2])))
+            break
+    return text
 
 
-def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
+def _line(layer: Layer, skipped: Sequence[str]) -> _Line:
     cost, variants = layer.cost, layer.variants
     standard: int | None = None
     separable: int | None = None
@@ -207,15 +203,15 @@ def _line(layer: Layer, skipped: Sequence[str] = ()) -> _Line:
     )
 
 
-def _added(name: str, kind: str, lines: Sequence[_Line]) -> _Line:
+def _added(name: str, lines: Sequence[_Line]) -> _Line:
     cost = summed(line.cost for line in lines)
     if not any(line.standard for line in lines):
-        return _Line(name, kind, "", cost, None, None)
+        return _Line(name, "", "", cost, None, None)
     standard = separable = 0
     for line in lines:
         standard += line.cost.macs if line.standard is None else line.standard
         separable += line.cost.macs if line.separable is None else line.separable
-    return _Line(name, kind, "", cost, standard, separable)
+    return _Line(name, "", "", cost, standard, separable)
 
 
 def kind_of(layer: Layer) -> str:
@@ -235,8 +231,7 @@ def _conv_word(conv: ConvSpec) -> str:
     return "conv" if conv.groups == 1 else f"conv (groups {conv.groups})"
 
 
-def _layer_row(line: _Line, report: Report, view: View) -> Row:
-    total_macs = report.totals.as_is.macs
+def _layer_row(line: _Line, total_macs: int) -> Row:
     cells: dict[str, str] = {
         "layer": line.name,
         "kind": line.kind,

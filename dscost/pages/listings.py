@@ -25,23 +25,21 @@ class ListingSaid(Said):
 
     what = "a list"
     row_columns = ("name", "meaning")
-
-    def __init__(self, listing: Listing) -> None:
-        self._listing = listing
+    _result: Listing
 
     def pages(self, view: View) -> list[Page]:
         """Return one page, a line per name."""
         columns = [Column("name", "name", 0, "left"), Column("meaning", "meaning", 0, "left")]
         rows = [Row(cells) for cells in self.rows()]
-        return [Page(self._listing.kind, sheets=[Sheet(columns, rows)], is_list=True)]
+        return [Page(self._result.kind, sheets=[Sheet(columns, rows)], is_list=True)]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return names and meanings."""
-        return {**head("list"), "list": self._listing.kind, "names": self.rows()}
+        return {**head("list"), "list": self._result.kind, "names": self.rows()}
 
     def rows(self) -> list[dict[str, str]]:
         """Return a row per name."""
-        return [{"name": name, "meaning": text} for name, text in self._listing.meanings.items()]
+        return [{"name": name, "meaning": text} for name, text in self._result.meanings.items()]
 
 
 said = ListingSaid

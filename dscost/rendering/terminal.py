@@ -16,7 +16,7 @@ from rich.text import Text
 
 from dscost.pages import Said
 from dscost.pages.page import Column, Page, Row, Sheet, View
-from dscost.rendering.printable import printable, printable_line
+from dscost.printable import printable, printable_line
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.variants import SEPARABLE, STANDARD, TIMING_KEYS, VERSIONS
-from dscost.notation.units import format_count
+from dscost.notation.units import format_count, format_shape
 from dscost.reports.figures import CONVENTIONS, Cost
 from dscost.reports.result import Result
 from dscost.version import __version__
@@ -352,6 +352,11 @@ class Input(NamedTuple):
 
     shape: Shape
     dtype: str
+
+
+def inputs_text(inputs: Iterable[Input]) -> str:
+    """Return what figures hold for, in words."""
+    return ", ".join(f"{format_shape(one.shape)} {one.dtype}" for one in inputs) or "nothing"
 
 
 class Coverage(NamedTuple):

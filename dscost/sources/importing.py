@@ -85,9 +85,8 @@ class World:
             with torchvision_mended():
                 yield
         finally:
-            sys.setrecursionlimit(
-                max(deepest, sys.getrecursionlimit())
-            )  # code may lower it, to less than we need
+            # code may lower it, to less than we need
+            sys.setrecursionlimit(max(deepest, sys.getrecursionlimit()))
             self._leave(state)
 
     def hold(self, name: str, folder: Path) -> None:
@@ -114,12 +113,8 @@ class World:
             del sys.modules[name]
         sys.modules.update(self._own)
         ours = [*self._added, *map(str, self.first)]
-        hidden = {*ours, *_left_folders}
-        sys.path[:] = [
-            *ours,
-            *(entry for entry in sys.path if entry not in hidden),
-            *map(str, self.last),
-        ]
+        others = [entry for entry in sys.path if entry not in {*ours, *_left_folders}]
+        sys.path[:] = [*ours, *others, *map(str, self.last)]
         return state
 
     def _leave(self, state: _State) -> None:
@@ -160,10 +155,9 @@ class World:
         strangers = set()
         for name in (held.keys() | _left.keys()) & sys.modules.keys() - _SHARED:
             module, home = sys.modules[name], _home(sys.modules[name])
-            shadowed = (
-                name in held and home != held[name] and _holds_module(held[name], name, module)
-            )
-            if shadowed or (_left.get(name) is module and home not in self.first):
+            is_held = name in held and home != held[name]
+            is_shadowed = is_held and _holds_module(held[name], name, module)
+            if is_shadowed or (_left.get(name) is module and home not in self.first):
                 strangers.add(name)
         for name in list(sys.modules):
             if name.partition(".")[0] in strangers or name in self._own:
@@ -180,15 +174,11 @@ def _names_in(folder: Path) -> set[str]:
 
 def _holds_module(folder: Path, name: str, loaded: ModuleType) -> bool:
     """Whether an import would find a module in a folder rather than the one that is loaded."""
-    if any((folder / f"{name}{ending}").is_file() for ending in (".py", *_EXTENSIONS)):
+    files = [f"{name}{ending}" for ending in (".py", *_EXTENSIONS)]
+    if any((folder / file).is_file() for file in (*files, f"{name}/__init__.py")):
         return True
-    if (folder / name / "__init__.py").is_file():
-        return True
-    return (
-        (folder / name).is_dir()
-        and getattr(loaded, "__file__", None) is None
-        and hasattr(loaded, "__path__")
-    )
+    is_namespace = getattr(loaded, "__file__", None) is None and hasattr(loaded, "__path__")
+    return is_namespace and (folder / name).is_dir()
 
 
 _EXTENSIONS = (".so", ".pyd", sysconfig.get_config_var("EXT_SUFFIX") or ".so")
@@ -213,37 +203,30 @@ def _from_folders(
 ) -> Iterator[tuple[str, ModuleType]]:
     """Yield modules that were found in some folders, but for compiled ones: they load only once."""
     places = {folder for folder in folders if not _is_installed(folder)}
-    names = [name for name in names if not name.startswith(SCRIPT)]
-    tops = {name.partition(".")[0] for name in names}
-    found = {
-        top for top in tops & set(names) if top in sys.modules and _home(sys.modules[top]) in places
-    } - _SHARED
-    for name in names:
-        module = sys.modules.get(name)
+    new = {name: sys.modules[name] for name in names if not name.startswith(SCRIPT)}
+    tops = {name.partition(".")[0] for name in new}
+    found = {top for top in tops & new.keys() if _home(new[top]) in places} - _SHARED
+    for name, module in new.items():
+        # an entry may be None, which keeps a module from being imported
         if name.partition(".")[0] in found and module is not None and not _is_compiled(module):
             yield name, module
 
 
 def _is_compiled(module: ModuleType) -> bool:
-    return isinstance(
-        getattr(getattr(module, "__spec__", None), "loader", None), ExtensionFileLoader
-    )
+    spec = getattr(module, "__spec__", None)
+    return isinstance(getattr(spec, "loader", None), ExtensionFileLoader)
 
 
 def _is_installed(folder: Path) -> bool:
-    return (
-        folder.name in ("site-packages", "dist-packages")
-        or str(folder) in sysconfig.get_paths().values()
-    )
+    is_named_so = folder.name in ("site-packages", "dist-packages")
+    return is_named_so or str(folder) in sysconfig.get_paths().values()
 
 
 def world_of_package(path: Path, levels: int) -> tuple[World, str]:
     """Return the world of a file that is part of a package, and its dotted name in it.
 
-    Args:
-        path: Absolute path of the file.
-        levels: How many folders above it are packages at least, whether they have an `__init__.py`
-            or not.
+    At least so many levels of folders above it are packages, also without an `__init__.py`. The
+    path is absolute.
     """
     folders: list[Path] = []
     for folder in path.parents[:-1]:
@@ -274,14 +257,15 @@ def levels_of(path: Path) -> int:
 
 
 def _levels(node: ast.AST, folder: Path) -> int:
-    if isinstance(node, ast.ImportFrom) and node.level:
-        return node.level
-    if isinstance(node, ast.ImportFrom):
-        names = [f"{node.module}.{alias.name}" for alias in node.names]
-    elif isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    else:
-        return 0
+    match node:
+        case ast.ImportFrom(level=0, module=module, names=found):
+            names = [f"{module}.{alias.name}" for alias in found]
+        case ast.ImportFrom(level=int(level)):
+            return level
+        case ast.Import(names=found):
+            names = [alias.name for alias in found]
+        case _:
+            return 0
     return max(_levels_to(name.split("."), folder) for name in names)
 
 

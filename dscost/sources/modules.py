@@ -142,12 +142,7 @@ def _from_factory(found: _Found, opening: Opening) -> ModuleSource:
 
 
 def _looked_up(found: _Found) -> Any:
-    """Return what a name in a module stands for; modules that import late may fail only here.
-
-    Raises:
-        InputError: There is no such name.
-        UnavailableError: What it stands for needs something that is not installed.
-    """
+    """Return what a name in a module stands for; modules that import late may fail only here."""
     target, name = found.target, found.name
     value: Any = found.module
     for part in name.split("."):
@@ -177,17 +172,12 @@ def _with_root_cause(error: BaseException) -> str:
 
 
 def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
-    """Refuse arguments with which a factory cannot be called.
-
-    Raises:
-        InputError: Some are missing, or not known.
-    """
+    """Refuse arguments with which a factory cannot be called, since some are missing or unknown."""
     try:
         inspect.signature(factory).bind(**kwargs)
     except TypeError as error:
-        raise InputError(
-            f"{target} cannot be made: {first_line(error)}{argument_hint(factory, kwargs)}"
-        ) from error
+        hint = argument_hint(factory, kwargs)
+        raise InputError(f"{target} cannot be made: {first_line(error)}{hint}") from error
     except ValueError:  # it has no signature
         return
 
@@ -195,9 +185,9 @@ def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[s
 class Maker(NamedTuple):
     """A factory with its arguments, whose code lives in a world.
 
-    Whoever may call `real` while a trace runs has `entered` before the trace begins: both wait for
-    their turn, and two threads that take the two turns in different orders would wait for each
-    other.
+    Whoever may call `real` while a trace runs has entered that world before the trace begins: both
+    wait for their turn, and two threads that take the two turns in different orders would wait for
+    each other.
     """
 
     target: str
@@ -255,9 +245,11 @@ class Maker(NamedTuple):
         if not isinstance(module, nn.Module):
             raise InputError(f"{self.target} makes no nn.Module but this: {module!r:.60}")
         set_training(module, False)
-        if device == "meta":  # the small ones were made with values
-            changed(
-                module,
-                lambda tensor: tensor.to("meta") if isinstance(tensor, nn.Parameter) else tensor,
-            )
+        if device == "meta":
+            changed(module, _without_values)
         return module
+
+
+def _without_values(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a parameter on meta: small ones were made with values; buffers keep theirs."""
+    return tensor.to("meta") if isinstance(tensor, nn.Parameter) else tensor

@@ -95,26 +95,14 @@ def _is_configuration(found: Any) -> bool:
 
 
 def _check_parts(reference: Reference, found: Any, parts: Mapping[str, Any]) -> None:
-    """Refuse names that a configuration of transformers lacks, which it would silently keep.
-
-    Raises:
-        InputError: There are some.
-    """
-    if (
-        parts
-        and isinstance(found, type)
-        and hasattr(found, "model_type")
-        and hasattr(found, "to_dict")
-    ):
+    """Refuse names that a configuration of transformers lacks, which it would silently keep."""
+    is_configuration = hasattr(found, "model_type") and hasattr(found, "to_dict")
+    if parts and isinstance(found, type) and is_configuration:
         check_names(str(reference), found(), parts)
 
 
 def check_names(what: str, configuration: Any, given: Mapping[str, Any]) -> None:
-    """Refuse names that are no attributes of a configuration.
-
-    Raises:
-        InputError: There are some.
-    """
+    """Raise an `InputError` for a name that is no attribute of a configuration."""
     for name in given:
         if not hasattr(configuration, name):
             known = [key for key in vars(configuration) if not key.startswith("_")]
@@ -127,12 +115,9 @@ def argument_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> str
         parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return ""
-    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
-    named = {
-        name: one
-        for name, one in parameters.items()
-        if one.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    }
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    named = {name: one for name, one in parameters.items() if one.kind in by_name}
     unknown = [name for name in kwargs if name not in named and not takes_any]
     if unknown:
         near = did_you_mean(unknown[0], named)
@@ -140,7 +125,7 @@ def argument_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> str
     missing = [
         f"--kwargs {name}={_example(factory, one)}"
         for name, one in named.items()
-        if one.default is inspect.Parameter.empty and name not in kwargs
+        if one.default is one.empty and name not in kwargs
     ]
     return f" (give it with {' '.join(missing)})" if missing else ""
 
@@ -158,10 +143,8 @@ def object_hint(
             wanted = _example(factory, parameters[name])
             wanted = "package.module:Class" if wanted == "..." else wanted
             kind = "text" if isinstance(given, str) else "a mapping"
-            return (
-                f" ({name} is {kind}; an object is --kwargs {name}={wanted}, "
-                f"a part of it {name}.PART=VALUE)"
-            )
+            written = f"--kwargs {name}={wanted}, a part of it {name}.PART=VALUE"
+            return f" ({name} is {kind}; an object is {written})"
     return ""
 
 

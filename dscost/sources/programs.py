@@ -17,7 +17,7 @@ from dscost.errors import InputError
 from dscost.sources import ModuleSource, Opening
 from dscost.sources.archives import read_archive
 from dscost.sources.hierarchies import as_module
-from dscost.sources.program_texts import CodeError
+from dscost.sources.program_texts import CodeError, failure_of
 
 
 class Program(NamedTuple):
@@ -164,18 +164,9 @@ class _Reasons(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else record.exc_info
         if isinstance(error, BaseException):
-            self.reasons.append(_failure_of_torch(error))
+            self.reasons.append(failure_of(error))
 
 
 def reason_of(error: BaseException, logged: Sequence[str] = ()) -> str:
     """Return why torch could not read something: what it says, or logged where it points there."""
-    return logged[-1] if logged and "warnings above" in str(error) else _failure_of_torch(error)
-
-
-def _failure_of_torch(error: BaseException) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    # SerializeError ends in the traceback of what it is about
-    text = lines[-1] if "Traceback (most recent call last):" in str(error) else lines[0]
-    return f"{text:.300}"
+    return logged[-1] if logged and "warnings above" in str(error) else failure_of(error)

@@ -11,6 +11,7 @@ from dscost.tracing.rules.table import (
     named,
     register_formula,
     word_of,
+    writes_activations,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "register_formula",
     "replaced",
     "word_of",
+    "writes_activations",
 ]
 
 _OURS = dict(FORMULAS)
