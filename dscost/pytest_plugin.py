@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from dscost.budgets.findings import CheckResult, Finding
-    from dscost.budgets.records import Budget, Entry, LayerRule, Limit
+    from dscost.budgets.records import Budget, Entry, Limit
     from dscost.reports.figures import Cost
 
 NEAREST = "the nearest dscost.yaml"
@@ -117,10 +117,11 @@ class BudgetFile(pytest.File):
         counted = CountedOnce(self.path, entry)
         limits = [one for one in entry.limits if one.level != "ignore"]
         judged: list[tuple[str, str, Places, Limit | None]] = []
-        judged += [(f"{one.metric}-{one.bound}", "", _place_of(one), one) for one in limits]
-        judged += [
-            ("layers", f" {rule.selector.text}", _places_of(rule), None) for rule in entry.layers
-        ]
+        for one in limits:
+            judged.append((f"{one.metric}-{one.bound}", "", frozenset({one.place}), one))
+        for rule in entry.layers:
+            places = frozenset({rule.place, *(one.place for one in rule.limits)})
+            judged.append(("layers", f" {rule.selector.text}", places, None))
         own = frozenset[tuple[int, int]]().union(*(places for _, _, places, _ in judged))
         yield self._test("counted", entry.name, counted=counted, places=own, is_rest=True)
         for name, more, places, limit in judged:
@@ -130,14 +131,6 @@ class BudgetFile(pytest.File):
         """Return a test that is called like a parametrized one, so that its name can choose it."""
         full = f"{name}[{parameter}]"
         return EntryTest.from_parent(self, name=full, nodeid=f"{self.nodeid}::{full}", **given)
-
-
-def _place_of(limit: "Limit") -> Places:
-    return frozenset({(limit.line, limit.column)})
-
-
-def _places_of(rule: "LayerRule") -> Places:
-    return frozenset({(rule.line, rule.column)}).union(*map(_place_of, rule.limits))
 
 
 class CountedOnce:
@@ -236,7 +229,7 @@ class EntryTest(_BudgetTest):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Return where the limit stands, counted from 0."""
-        line = self._counted.entry.line if self._is_rest else min(self._places)[0]
+        line = self._counted.entry.place[0] if self._is_rest else min(self._places)[0]
         return self.path, line - 1, self.name
 
     def _own(self) -> "list[Finding]":

@@ -112,7 +112,7 @@ def test_values_and_keys_know_their_places() -> None:
 
 
 def test_problems_are_placed_at_the_value_or_its_key() -> None:
-    node = Node(1, line=3, column=9, key_line=3, key_column=5)
+    node = Node(1, place=(3, 9), key_place=(3, 5))
     assert node.at_value("bad") == Problem(3, 9, "bad")
     assert node.at_key("bad") == Problem(3, 5, "bad")
 

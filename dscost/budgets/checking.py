@@ -25,13 +25,13 @@ FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
 
 
-def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
+def find_budget(given: str | PathLike[str] | None = None, start: Path | None = None) -> Path:
     """Return the budget file: the one given, the one `DSCOST_CONFIG` names, or the nearest upwards.
 
     The search ends at the root of the repository, or of the file system.
     """
     if given is not None:
-        return given
+        return Path(given)
     named = environ.get(VARIABLE)
     if named:
         return Path(named)
@@ -93,7 +93,7 @@ def check(
         print(result)
         sys.exit(result.exit_code)
     """
-    path = find_budget(None if path is None else Path(path))
+    path = find_budget(path)
     budget = read_budget(path)
     wanted = chosen(budget, only)
     baseline = _baseline(budget, against)

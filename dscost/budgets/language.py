@@ -186,8 +186,7 @@ def _bound(metric: str, bound: str) -> Form:
             is_meant_as_share = bound in CHANGES and value < 1
             share = f"; did you mean '{100 * float(value):g}%'?" if is_meant_as_share else ""
             raise InputError(f"{metric} are whole numbers, found {node.plain!r}{share}")
-        line, column = node.key_line, node.key_column
-        return Limit(metric, bound, value, is_share, line=line, column=column, **usual)
+        return Limit(metric, bound, value, is_share, place=node.key_place, **usual)
 
     of_kind = forms.quantity(kind, is_whole=kind in WHOLE).schema({})
     share = forms.quantity("share").schema({})
@@ -253,12 +252,12 @@ _ABOUT_LIMITS = (
 
 def _layer_rule(given: Given) -> LayerRule:
     each, total = (resolved(given.get(key, {})) for key in ("each", "total"))
-    place, allow_empty = given.node, given.get("allow_empty", False)
-    return LayerRule(given["match"], each, total, place.line, place.column, allow_empty)
+    allow_empty = given.get("allow_empty", False)
+    return LayerRule(given["match"], each, total, given.node.place, allow_empty)
 
 
 def _exclusion(given: Given) -> Exclusion:
-    return Exclusion(given["match"], given["reason"], given.node.line, given.node.column)
+    return Exclusion(given["match"], given["reason"], given.node.place)
 
 
 _SELECTOR: Schema = {"type": "string", "pattern": selector_pattern()}

@@ -43,8 +43,8 @@ def _entries(
     for entry in entries:
         first = seen.setdefault(entry.name, entry)
         if first is not entry and entry.name:
-            message = f"duplicate model '{entry.name}', first on line {first.line}"
-            problems.append(Problem(entry.line, entry.column, message))
+            message = f"duplicate model '{entry.name}', first on line {first.place[0]}"
+            problems.append(Problem(*entry.place, message))
     return entries
 
 
@@ -76,8 +76,7 @@ def _entries_of(
             limits=own_limits,
             layers=tuple(model.get("layers", ())),
             exclude=tuple(model.get("exclude", ())),
-            line=model.node.line,
-            column=model.node.column,
+            place=model.node.place,
             input_is_default="input" not in model and "input" not in choice,
             policy=model.get("policy", {}),
             trust=model.get("trust", False),

@@ -100,39 +100,24 @@ STRICT = {
 def _policy(reports: Mapping[str, Report]) -> list[str]:
     """Return what is done about what cannot be judged: strictly, but for what all models have."""
     lines = ["policy:", *(f"  {name}: error # {why}" for name, why in STRICT.items())]
-    partial = {
-        target: report.coverage.unknown
-        for target, report in reports.items()
-        if report.coverage.unknown
-    }
-    if partial:
-        lines += [
-            "  # their figures are partial: dscost.register_formula teaches an operator; "
-            "then remove this",
-            *(
-                f"  # {_comment(target)}: {', '.join(unknown)}"
-                for target, unknown in partial.items()
-            ),
-            "  on_unknown_cost: warn",
-        ]
-    in_doubt = {kind: policy for report in reports.values() for kind, policy in _doubts_of(report)}
-    for kind, policy in in_doubt.items():
-        lines += [
-            *(
-                f"  # {_comment(target)}: {_comment(doubt.text)}"
-                for target, report in reports.items()
-                for doubt in report.doubts
-                if doubt.kind == kind
-            ),
-            f"  {policy}: warn",
-        ]
+    reasons: dict[str, list[str]] = {}
+    for target, report in reports.items():
+        if report.coverage.unknown:
+            why = f"{target}: {', '.join(report.coverage.unknown)}"
+            reasons.setdefault("on_unknown_cost", [_PARTIAL]).append(why)
+    for target, report in reports.items():
+        for doubt in report.doubts:
+            if doubt.kind in OF_DOUBTS:
+                _, policy = OF_DOUBTS[doubt.kind]
+                reasons.setdefault(policy, []).append(f"{target}: {doubt.text}")
+    for policy, comments in reasons.items():
+        lines += [*(f"  # {_comment(text)}" for text in comments), f"  {policy}: warn"]
     return lines
 
 
-def _doubts_of(report: Report) -> list[tuple[str, str]]:
-    return [
-        (doubt.kind, OF_DOUBTS[doubt.kind][1]) for doubt in report.doubts if doubt.kind in OF_DOUBTS
-    ]
+_PARTIAL = (
+    "their figures are partial: dscost.register_formula teaches an operator; then remove this"
+)
 
 
 def _comment(text: str) -> str:
