@@ -153,9 +153,7 @@ def counted(
         except DscostError as error:
             yield Subject(entry, None, str(error)), None
             continue
-        reason = None
-        if timed and entry.needs_time:
-            model, reason = _timed(model)
+        model, reason = _timed(model) if timed and entry.needs_time else (model, None)
         yield Subject(entry, model.report, reason), model
 
 

@@ -83,8 +83,7 @@ class _Judge:
     def judged(self, somewhere: Collection[Place]) -> _Said:
         """Yield what there is to say.
 
-        `somewhere` are the places of rules that some layer matches, be it of another choice of the
-        model's settings.
+        `somewhere` are the places of rules that some layer matches, be it of another choice.
         """
         rest = self._rest
         if rest is None:
@@ -183,13 +182,9 @@ class _Judge:
     ) -> _Said:
         """Yield whether a limit holds.
 
-        Args:
-            limit: The limit.
-            value: What was found.
-            before: In the baseline; `None` where it has none, which is said once for all limits.
-            layer: The layer, or the pattern of a group of layers; `None` for the whole model.
-            why: Returns the layers that explain it where the limit is broken.
-            note: What else there is to say where it holds.
+        `before` is the figure in the baseline; where it has none, that is said once for all limits.
+        `layer` may be the pattern of a group of layers; none is the whole model. `why` returns the
+        layers that explain why a limit is broken, `note` is said where it holds.
         """
         if limit.level == "ignore":
             return

@@ -61,9 +61,8 @@ def _tensor(node: Node, name: str | None, problems: Problems) -> TensorSpec | No
 
 def _shape_or_text(node: Node, may_be_named: bool) -> TensorSpec:
     found = None
-    if isinstance(node.value, list) and node.value:
-        sizes = tuple(child.value for child in node.value)
-        found = TensorSpec(sizes) if all(type(size) is int for size in sizes) else None
+    if isinstance(node.value, list) and all(type(one.value) is int for one in node.value):
+        found = TensorSpec(tuple(one.value for one in node.value)) if node.value else None
     elif isinstance(node.value, str):
         try:
             found = inputs.parse_input(node.value)

@@ -71,18 +71,11 @@ def contributions(
     layers: Sequence[Layer],
     selector: Selector | None = None,
 ) -> Sequence[Contribution]:
-    """Return the layers that explain a broken limit.
+    """Return the layers that explain a broken limit on those meant, which a selector may choose.
 
     Those that grew most since the baseline; where there is too little, those that shrank most, the
     ones that are gone included. Where none did, the largest. A layer that came to a group
     or left it counts in full there, and is told with its own figures.
-
-    Args:
-        meant: The layers that the limit is about, which a selector may have chosen.
-        limit: The broken one.
-        past: What was known of the model.
-        layers: All of today's.
-        selector: Which layers are in the group.
     """
     metric = limit.metric
     if not FIGURES[metric].is_of_layers or FIGURES[metric].kind == "factor":

@@ -179,9 +179,8 @@ class Entry:
     @property
     def needs_time(self) -> bool:
         """Whether a limit asks for a measured figure."""
-        return any(
-            FIGURES[limit.metric].is_measured and limit.level != "ignore" for limit in self.limits
-        )
+        limits = [one for one in self.limits if one.level != "ignore"]
+        return any(FIGURES[one.metric].is_measured for one in limits)
 
     def excludes(self, layer: Layer) -> bool:
         """Whether a layer does not count: one that computes other things too counts."""

@@ -84,13 +84,10 @@ class Selector(NamedTuple):
         """Whether a layer is meant of which no more is known than its name and, maybe, its kind."""
         if kind is None:
             return not self.needs_kinds and self._fits(name)
-        if self.by == "name" and not self._fits(name):
+        called = {"name": name, "type": kind.type}.get(self.by)
+        if called is not None and not self._fits(called):
             return False
-        if self.by == "type" and not self._fits(kind.type):
-            return False
-        if kind.parts and (self.by == "op" or self.conditions):
-            return any(map(self._means, kind.parts))
-        return self._means(Part(kind.op, kind.conv))
+        return any(map(self._means, kind.parts or (Part(kind.op, kind.conv),)))
 
     def among(self, names: Sequence[str], kinds: Sequence[Kind]) -> list[int]:
         """Return which of many layers are meant."""
@@ -111,8 +108,6 @@ class Selector(NamedTuple):
 
     def parts_meant(self, kind: Kind) -> tuple[int, ...] | None:
         """Return which parts of a layer that is meant are; `None` where all of it is."""
-        if self.by != "op" and not self.conditions:
-            return None
         meant = tuple(at for at, part in enumerate(kind.parts) if self._means(part))
         return None if len(meant) == len(kind.parts) else meant
 
@@ -135,22 +130,21 @@ class Selector(NamedTuple):
         if self.by == "name":
             return None
         known = self._known(layers)
-        if any(fnmatchcase(name, self.pattern) for name in known):
+        if any(map(self._fits, known)):
             return None
-        stem = self.pattern.strip("*?")
         if self.by == "op":
             return str(UnknownNameError("operation", self.pattern, known))
+        stem = self.pattern.strip("*?")
         folded = [name.casefold() for name in known]
-        if any(name in stem for name in known) or not get_close_matches(
-            stem.casefold(), folded, n=1, cutoff=0.8
-        ):
+        is_near = get_close_matches(stem.casefold(), folded, n=1, cutoff=0.8)
+        if any(name in stem for name in known) or not is_near:
             return None
         return str(UnknownNameError("type", self.pattern, known))
 
     def nearest(self, layers: Sequence[Layer]) -> str:
         """Return ` (did you mean 'x'?)` where no layer matches and one nearly does, or nothing."""
         known = self._known(layers)
-        if any(fnmatchcase(name, self.pattern) for name in known):  # then it is for the conditions
+        if any(map(self._fits, known)):  # then it is for the conditions
             return ""
         return did_you_mean(self.pattern.strip("*?."), known)
 
@@ -183,11 +177,8 @@ class Selector(NamedTuple):
 
 def _convs(layer: Layer) -> list[ConvSpec]:
     """Return the convolutions, but no transposed ones, that a layer runs."""
-    if layer.operators:
-        return [
-            one.conv for one in layer.operators if one.conv is not None and one.op == one.conv.op
-        ]
-    return [layer.conv] if layer.conv is not None and layer.op == layer.conv.op else []
+    parts = layer.operators or (layer,)
+    return [one.conv for one in parts if one.conv is not None and one.op == one.conv.op]
 
 
 _OF_DIMENSIONS = (
