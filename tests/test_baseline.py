@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from forking import forked
 from hypothesis import given
 from hypothesis import strategies as st
 from program import run, start
@@ -619,6 +620,7 @@ def test_a_model_that_cannot_be_counted_stays_as_it_was_where_the_policy_lets_it
         assert ran.stderr.startswith(f"{told}dscost.yaml:5: net.yaml: ")
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_a_model_prints_is_no_result(folder: Path) -> None:
     (folder / "dscost.yaml").write_text(
         "version: 1\nbaseline: kept.json\nmodels: [{target: net.py:make, input: [1, 3, 8, 8]}]\n"
@@ -627,7 +629,7 @@ def test_what_a_model_prints_is_no_result(folder: Path) -> None:
         "import torch\ndef make():\n    print('loud')\n    return torch.nn.Conv2d(3, 4, 3)\n"
     )
     for action in ("save", "update"):
-        ran = start("baseline", action, "-q", cwd=folder)
+        ran = forked("baseline", action, "-q", cwd=folder)
         assert (ran.returncode, ran.stdout) == (0, "")
         assert "loud" in ran.stderr
 

@@ -1,13 +1,14 @@
 import csv
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from forking import forked
 from jsonschema import Draft7Validator
+from program import start
 from safetensors.torch import load_file
 from torch import nn
 
@@ -426,14 +427,19 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
     assert {path.name for path in here.iterdir()} - {"__pycache__"} == before
 
 
+NET_FILE = (
+    "input: [3, 16, 16]\nlayers: [{conv: 3, out_channels: 32}, {conv: 3, out_channels: 64}]\n"
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["resnet18", "--goal", "macs=0.5x", "-q", "--columns", "rank"], 0, ""),
-        (
-            ["resnet18", "--goal", "macs=0.1x"],
+        (["net.yaml", "--goal", "macs=0.5x", "-q", "--columns", "rank"], 0, ""),
+        (  # 27·32 stays, 32→64 becomes 32·9 + 64·32: of 27·32 + 32·64·9 a sixth
+            ["net.yaml", "--goal", "macs=0.1x"],
             2,
-            "dscost: macs=0.1x cannot be reached: the least is 0.186x",
+            "dscost: macs=0.1x cannot be reached: the least is 0.166x",
         ),
         (
             ["resnet18", "--weights", "gone.safetensors"],
@@ -451,8 +457,9 @@ def test_what_is_wrong_is_told_and_nothing_is_written(
 def test_real_processes_end_with_the_right_code(
     arguments: list[str], code: int, said: str, tmp_path: Path
 ) -> None:
-    program = [sys.executable, "-m", "dscost", "convert", *arguments]
-    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, check=False)
+    (tmp_path / "net.yaml").write_text(NET_FILE)
+    is_started = "--goal" in arguments
+    done = (start if is_started else forked)("convert", *arguments, cwd=tmp_path)
     assert done.returncode == code
     assert done.stderr.startswith(said)
     assert len(done.stderr.splitlines()) == (1 if code else 0)

@@ -129,6 +129,9 @@ def test_shared_weights_count_as_long_as_somebody_uses_them(
     assert result.findings == ()
     found = figures(result)
     assert (found["params"], found["weight_bytes"], found["macs"]) == (params, 4 * params, macs)
+    # and a baseline keeps what is judged
+    kept = count_all(read_budget(Path("b.yaml")))[0]["nets.py:Tied"]
+    assert {metric: kept.figure(metric) for metric in found} == found
 
 
 def test_the_next_layer_that_uses_them_has_the_weights_of_an_excluded_one(here: Path) -> None:

@@ -1,7 +1,6 @@
 """Code of users that is imported: packages, namesakes, and what stays behind."""
 
 import json
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from program import start
 
 import dscost
 from dscost.analysis import Request, count
@@ -552,17 +552,7 @@ def test_code_that_lowers_the_recursion_limit_does_not_take_it_from_us(tmp_path:
         "import sys\nfrom torch import nn\ndef make():\n    sys.setrecursionlimit(60)\n    return nn.Conv2d(3, 8, 3)\n",
         encoding="utf-8",
     )
-    command = [
-        sys.executable,
-        "-m",
-        "dscost",
-        "model",
-        "low.py:make",
-        "--input",
-        "1,3,8,8",
-        "--no-time",
-        "--json",
-    ]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = "model low.py:make --input 1,3,8,8 --no-time --json"
+    ran = start(*command.split(), cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["subjects"][0]["totals"]["as_is"]["macs"] == 36 * 8 * 27

@@ -128,7 +128,7 @@ class ConvSpec(LayerSpec):
     def padding_total(self) -> Shape:
         """Padding of both sides together, per spatial dimension."""
         if isinstance(self.padding, str):
-            return tuple(d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True))
+            return spread(self.kernel_size, self.dilation)
         return tuple(2 * p for p in self.padding)
 
     @property
@@ -210,10 +210,15 @@ def conv2d(
 
 def _size_keeping_padding(kernel: Shape, stride: Shape, dilation: Shape) -> Shape | Literal["same"]:
     """Half the effective kernel; an even one at stride 1 needs the uneven sides of `same`."""
-    needed = tuple(d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+    needed = spread(kernel, dilation)
     if any(n % 2 for n in needed) and all(s == 1 for s in stride):
         return "same"
     return tuple(max(0, n // 2) for n in needed)
+
+
+def spread(kernel_size: Shape, dilation: Shape) -> Shape:
+    """Return how far a kernel reaches beyond its first tap: the padding that keeps the size."""
+    return tuple(d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True))
 
 
 def pair(value: int | Sequence[int]) -> Shape:

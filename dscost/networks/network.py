@@ -31,14 +31,9 @@ class Mixing(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One layer at work.
+    """One layer at work: a `Step`, whose name is a dotted path, unique in the network.
 
-    Args:
-        name: Dotted path, unique in the network.
-        spec: What it computes.
-        sources: Positions, in the list of operations, whose outputs it reads; or `NETWORK_INPUT`.
-        input_shapes: One per source.
-        output_shape: Shape of its single output.
+    Sources are positions in the list of operations, or `NETWORK_INPUT`; each has its input shape.
     """
 
     name: str
@@ -49,7 +44,7 @@ class Operation(NamedTuple):
 
     @property
     def op(self) -> str:
-        """What it computes, in the words of a report."""
+        """See `Step`, as for what follows."""
         return self.spec.op
 
     @property
@@ -130,9 +125,7 @@ class Step(Protocol):
     def carried(self, read: "Sequence[Map | None]", name: str) -> "Map | None":
         """Return what becomes of what it reads; `None` where it mixes different positions or maps.
 
-        Args:
-            read: What `reads` returned; `None` stands for a constant.
-            name: Tells it from every other step.
+        In what `reads` returned `None` stands for a constant. The name tells it from other steps.
         """
 
     def mixing(self, read: "Sequence[Map | None]") -> Mixing | None:

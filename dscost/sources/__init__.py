@@ -112,11 +112,7 @@ class ModuleSource(NamedTuple):
         return "float32"
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
-        """Return the same with its floats in another dtype; the module itself is changed.
-
-        Raises:
-            InputError: There is no such dtype, or it is one of integers.
-        """
+        """Return the same with its floats in another dtype; the module itself is changed."""
         import torch
         from torch.utils import _pytree as pytree
 
@@ -153,7 +149,17 @@ class SavedSource(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """How a target is to be opened; see `find_source`."""
+    """How a target is to be opened.
+
+    Args:
+        kwargs: For the factory of a torch model; a `dscost.notation.literals.Reference` stands for
+            the object that it names.
+        folder: Where files and modules are sought before the working directory, for this target
+            only.
+        has_input: Whether an input is given; if not, a model that cannot state one is not made.
+        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
+            without.
+    """
 
     kwargs: Mapping[str, Any] = MappingProxyType({})
     folder: Path | None = None
@@ -163,40 +169,21 @@ class Opening(NamedTuple):
 
 Source = ArchitectureSource | ModuleSource | SavedSource
 Opener = Callable[[str, Opening], Source]
-"""Makes a source of a target, or of what follows its prefix. It refuses by an `InputError` what it
-is told and cannot heed, as keyword arguments where there is no factory."""
+"""Makes a source of a target, or of what follows its prefix. It raises an `InputError` where there
+is no such model, where it cannot be made, and at what it is told and cannot heed, as keyword
+arguments where there is no factory; an `UnavailableError` where a library is not installed."""
 
 SOURCES: Registry[Opener] = Registry("source", "sources")
 """Openers by the kind of source; which one a target is for is told in `_kind_of`."""
 
 
-def find_source(
-    target: str | PathLike[str],
-    kwargs: Mapping[str, Any] | None = None,
-    folder: Path | None = None,
-    *,
-    has_input: bool = True,
-    trust: bool = False,
-) -> Source:
-    """Return what a target stands for.
+_PLAINLY = Opening()
 
-    Args:
-        target: See `TARGETS`.
-        kwargs: For the factory of a torch model; a `dscost.notation.literals.Reference` stands for
-            the object that it names.
-        folder: Where files and modules are sought before the working directory, for this target
-            only.
-        has_input: Whether an input is given; if not, a model that cannot state one is not made.
-        trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
-            without.
 
-    Raises:
-        InputError: There is no such model or file, or it cannot be made.
-        UnavailableError: It needs a library that is not installed.
-    """
-    text = _beside(str(target), folder)
-    kind, name = _kind_of(text)
-    return SOURCES[kind](name, Opening(kwargs or {}, folder, has_input, trust))
+def find_source(target: str | PathLike[str], opening: Opening = _PLAINLY) -> Source:
+    """Return what a target stands for, see `TARGETS`; it raises what an `Opener` does."""
+    kind, name = _kind_of(_beside(str(target), opening.folder))
+    return SOURCES[kind](name, opening)
 
 
 def _kind_of(text: str) -> tuple[str, str]:

@@ -32,13 +32,7 @@ from dscost.sources.stated import beside, may_state, missing_input
 
 
 def from_python(target: str, opening: Opening) -> ModuleSource:
-    """Return what `package.module:factory` makes.
-
-    Raises:
-        InputError: There is no such module or factory, or it makes no `nn.Module`, or states no
-            input.
-        UnavailableError: It needs something that is not installed.
-    """
+    """Return what `package.module:factory` makes; it is an opener."""
     path, _, name = target.rpartition(":")
     folder = opening.folder
     world = World(_here(), stays=True) if folder is None else World((folder, *_here()))
@@ -60,13 +54,7 @@ def _written_as_path(path: str) -> str:
 
 
 def from_file(target: str, opening: Opening) -> ModuleSource:
-    """Return what `path/file.py:factory` makes, as part of its package where it imports relatively.
-
-    Raises:
-        InputError: There is no such file or factory, or it makes no `nn.Module`, or states no
-            input.
-        UnavailableError: It needs something that is not installed.
-    """
+    """Return what `path/file.py:factory` makes, in its package where it imports relatively."""
     text, _, name = target.rpartition(":")
     path = Path(text)
     if not path.is_file():
@@ -203,11 +191,7 @@ class Maker(NamedTuple):
         )
 
     def on_meta(self) -> nn.Module:
-        """Return the model without weights; where its code needs values, with random ones.
-
-        Raises:
-            InputError: It cannot be made, or is no `nn.Module`.
-        """
+        """Return the model without weights; where its code needs values, with random ones."""
         try:
             return self._on("meta")
         except BaseException as error:

@@ -17,11 +17,7 @@ from dscost.sources.importing import SCRIPT
 
 
 def resolved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments with the objects that they name; configurations are made anew each time.
-
-    Raises:
-        InputError: There is no such object, or it cannot be made.
-    """
+    """Return arguments with the objects that they name; configurations are made anew each time."""
     return {name: _value(value) for name, value in kwargs.items()}
 
 
@@ -59,11 +55,7 @@ def _object(reference: Reference) -> Any:
 
 
 def imported(module: str, needed_by: object, hint: str) -> ModuleType:
-    """Return a module that a target or an argument names.
-
-    Raises:
-        InputError: There is none, to which the hint is added, or importing it fails.
-    """
+    """Return a module that a target or an argument names; the hint is for where there is none."""
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:

@@ -1,5 +1,6 @@
 """What each text in the JSON of a program may say, so that none of it can be code."""
 
+import ast
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +19,14 @@ class CodeError(InputError):
 def no_program(why: str) -> InputError:
     """Return the error for what is no program of `torch.export`."""
     return InputError(f"not a program of torch.export: {why}")
+
+
+def expression_of(text: str) -> ast.expr | None:
+    """Return an expression of Python that is not evaluated, `None` where a text is none."""
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def failure_of(error: BaseException) -> str:
@@ -168,10 +177,8 @@ def _spec(text: str, of_class: Callable[[str], tuple[str, str]]) -> str:
 def _tree(node: Any, of_class: Callable[[str], tuple[str, str]]) -> dict[str, Any]:
     """Return a tree of containers.
 
-    Args:
-        node: With a type, a context (the keys of a dict) and children; a leaf has no type.
-        of_class: What to write in place of a class that is no plain container: a type and a
-            context.
+    A node has a type, a context (the keys of a dict) and children; a leaf has no type. Of a class
+    that is no plain container, `of_class` gives the type and context to be written in its place.
     """
     kind, context = instance_of(dict, node, "TreeSpec")["type"], node["context"]
     nodes = instance_of(list, node["children_spec"], "TreeSpec")

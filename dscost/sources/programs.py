@@ -1,4 +1,8 @@
-"""Programs of `torch.export` read from files, without running their code unless trusted."""
+"""Programs of `torch.export` read from files, without running their code unless trusted.
+
+Whatever reads one raises an `InputError` where it is no archive of `torch.export.save`, or is
+damaged.
+"""
 
 import logging
 import re
@@ -28,12 +32,9 @@ class Program(NamedTuple):
 
 
 def from_export(target: str, opening: Opening) -> ModuleSource:
-    """Return the module and the example inputs of a saved program; no code of it is run.
+    """Return the module and the example inputs of a saved program; it is an opener.
 
-    Only what is trusted is, where it cannot be read otherwise, read as torch does.
-
-    Raises:
-        InputError: It is not such a program, or reading it would run code.
+    Code is run of what is trusted alone, where it cannot be read without.
     """
     if opening.kwargs:
         raise InputError(f"{target}: an exported program takes no --kwargs")
@@ -72,12 +73,7 @@ def _without_numbers(example: torch.Tensor) -> torch.Tensor:
 
 
 def read_program(path: Path) -> Program:
-    """Return the program that an archive holds, without running code of it.
-
-    Raises:
-        CodeError: That cannot be done.
-        InputError: It is no archive of `torch.export.save`, or is damaged.
-    """
+    """Return the program that an archive holds; a `CodeError` where that would run code of it."""
     archive = read_archive(path)
     with _quietly() as reasons:
         try:
@@ -92,11 +88,7 @@ def read_program(path: Path) -> Program:
 
 
 def read_trusted(path: Path) -> Program:
-    """Return the program of an archive, as torch reads it: code that it holds or names is run.
-
-    Raises:
-        InputError: It is no archive of `torch.export.save`, or is damaged.
-    """
+    """Return the program of an archive, as torch reads it: code that it holds or names is run."""
     with _quietly() as reasons:
         for _ in range(_MOST_IMPORTED):
             try:

@@ -75,11 +75,7 @@ def _read(value: Any) -> Any:
 
 
 def stated_by(model: nn.Module) -> Stated | None:
-    """Return the input that a model states, if it does.
-
-    Raises:
-        InputError: Asking it fails.
-    """
+    """Return the input that a model states, if it does."""
     for name in ON_MODEL:
         try:
             value = getattr(model, name, None)

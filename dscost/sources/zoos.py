@@ -1,4 +1,7 @@
-"""Models of torchvision, timm and transformers, with random weights: nothing is downloaded."""
+"""Openers for models of torchvision, timm and transformers, with random weights.
+
+Nothing is downloaded.
+"""
 
 import importlib
 import inspect
@@ -20,12 +23,7 @@ DEFAULT_SIZE = 224
 
 
 def from_torchvision(name: str, opening: Opening) -> ModuleSource:
-    """Return a model of torchvision with random weights, and its published weights' input.
-
-    Raises:
-        UnavailableError: torchvision is not installed or cannot be loaded.
-        UnknownNameError: It has no such model.
-    """
+    """Return a model of torchvision, and its published weights' input."""
     import_torchvision()
     models = importlib.import_module("torchvision.models")
     if name not in models.list_models():
@@ -39,12 +37,7 @@ def from_torchvision(name: str, opening: Opening) -> ModuleSource:
 
 
 def from_timm(name: str, opening: Opening) -> ModuleSource:
-    """Return a model of timm with random weights and the input size of its configuration.
-
-    Raises:
-        UnavailableError: timm is not installed or cannot be loaded.
-        UnknownNameError: It has no such model.
-    """
+    """Return a model of timm, and the input size of its configuration."""
     import_torchvision()  # timm needs it
     timm = _imported("timm")
     if not timm.is_model(name.partition(".")[0]):
@@ -63,15 +56,9 @@ def from_timm(name: str, opening: Opening) -> ModuleSource:
 
 
 def from_transformers(name: str, opening: Opening) -> ModuleSource:
-    """Return a model of transformers with random weights, by its type's default configuration.
+    """Return a model of transformers by its type's default configuration, which arguments change.
 
-    A folder that holds a `config.json` has its own. Keyword arguments change it.
-
-    Raises:
-        InputError: The name is one of the hub, which is not asked; or the configuration has no such
-            argument.
-        UnavailableError: transformers is not installed or cannot be loaded.
-        UnknownNameError: It has no such model type.
+    A folder that holds a `config.json` has its own. The hub is not asked.
     """
     world = World()
     with world.entered():
