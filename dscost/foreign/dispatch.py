@@ -11,11 +11,7 @@ Run = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class EachOperator(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Has every operator run by a function.
-
-    Args:
-        run: The function.
-    """
+    """Has every operator run by a function."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -6,9 +6,8 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dscost.configs import config_folder
 from dscost.errors import InputError, UnknownNameError
@@ -21,8 +20,7 @@ from dscost.notation.marked_yaml import Problems, read_yaml
 from dscost.notation.units import format_shape
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """One model of a file: the file, its name there, and the settings that the name stands for."""
 
     name: str
@@ -30,8 +28,7 @@ class Architecture:
     settings: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(NamedTuple):
     """An architecture with every value computed."""
 
     name: str

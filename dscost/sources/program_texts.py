@@ -1,5 +1,6 @@
 """What each text in the JSON of a program may say, so that none of it can be code."""
 
+import ast
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +19,14 @@ class CodeError(InputError):
 def no_program(why: str) -> InputError:
     """Return the error for what is no program of `torch.export`."""
     return InputError(f"not a program of torch.export: {why}")
+
+
+def expression_of(text: str) -> ast.expr | None:
+    """Return an expression of Python that is not evaluated, `None` where a text is none."""
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def failure_of(error: BaseException) -> str:

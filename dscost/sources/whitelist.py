@@ -18,6 +18,7 @@ from dscost.errors import InputError
 from dscost.sources.program_texts import (
     CONFUSING,
     CodeError,
+    expression_of,
     instance_of,
     no_program,
     text_of,
@@ -109,11 +110,8 @@ def _as_example(kind: Any, expression: Any) -> Any:
 
 def _is_expression(text: str) -> bool:
     """Whether a text is arithmetic of symbols as sympy writes it: `Mul(Integer(2), …)`."""
-    if len(text) > MOST_EXPRESSION:
-        return False
-    try:
-        tree = ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = expression_of(text) if len(text) <= MOST_EXPRESSION else None
+    if tree is None:
         return False
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
@@ -132,7 +130,7 @@ def _is_expression(text: str) -> bool:
 MOST_EXPRESSION = 20_000
 """Characters."""
 _ARITHMETIC = (
-    ast.Expression, ast.Call, ast.keyword, ast.Load, ast.Constant, ast.Tuple, ast.BinOp,
+    ast.Call, ast.keyword, ast.Load, ast.Constant, ast.Tuple, ast.BinOp,
     ast.operator, ast.UnaryOp, ast.unaryop, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop,
 )  # fmt: skip
 

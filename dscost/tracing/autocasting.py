@@ -78,8 +78,7 @@ def _widest(args: tuple[Any, ...]) -> torch.dtype:
 def watched_autocast(seen: Callable[[], None], *, on_meta: bool) -> Iterator[None]:
     """Be told when autocast is entered; on meta, that of meta or of a GPU that is not here.
 
-    torch refuses the first and switches the second off. Nobody else notices: what else is asked for
-    is as ever, and torch's own methods are put back afterwards.
+    torch refuses the first and switches the second off.
     """
     autocast: Any = torch.amp.autocast_mode.autocast
     init, enter = autocast.__init__, autocast.__enter__

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.networks.network import NETWORK_INPUT
+from dscost.tracing.drawn import Drawn
 from dscost.tracing.events import INPUT, Event
 from dscost.tracing.gradient_flow import NO_FLOW, Flow, GradientFlow
 from dscost.tracing.gradients import FunctionCall, GradientSwitch
@@ -35,8 +36,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs: The tensors that the network is given.
         stack: Paths of the modules that are running, innermost last.
         switch: In training, what knows where the model has gradients on.
-        standin_of: Gives the stand-in of a tensor of the original model, should a part of that run
-            itself.
+        standin_of: Gives the stand-in of a tensor of the original, should a part of that run.
 
     Attributes:
         events: What ran, in order.
@@ -56,12 +56,12 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         held: HeldTensors,
         inputs: Sequence[Tensor],
         stack: Sequence[str],
-        *,
-        switch: GradientSwitch | None = None,
-        standin_of: Callable[[Tensor], Tensor | None] = lambda tensor: None,
+        switch: GradientSwitch | None,
+        standin_of: Callable[[Tensor], Tensor | None],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._holds, self._standin_of = held, standin_of
+        self._holds, self._standin_of, self._switch = held, standin_of, switch
+        self._drawn = Drawn()
         self._by_tensor, self._by_storage = held.by_tensor, held.by_storage
         self.stack = stack
         self.events: list[Event] = []
@@ -316,20 +316,15 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def from_outside(self, held: Iterable[Tensor], results: Iterable[Tensor]) -> list[Tensor]:
         """Return what was read or returned though nothing seen made it, now or in an earlier trace.
 
-        Args:
-            held: Tensors that the model holds, beside parameters and buffers.
-            results: What the model returns.
+        Nor does the model hold it, as a parameter, a buffer, or one of the tensors in `held`.
         """
         unmade = {address_of(t): t for one in results for t in parts(one) if self.is_orphan(t)}
         orphans = self._orphans | unmade
         if not orphans:
             return []
         known = {address_of(part) for tensor in held for part in parts(tensor)}
-        return [
-            tensor
-            for address, tensor in orphans.items()
-            if address not in known and not is_survivor(address)
-        ]
+        unknown = (at for at in orphans if at not in known and not is_survivor(at))
+        return [orphans[at] for at in unknown]
 
 
 def _copied(value: Any) -> Any:

@@ -14,11 +14,7 @@ from dscost.tracing.sparse import takes_gradients
 
 
 class Conversions(TorchFunctionMode):
-    """Sees tensors become arrays or lists.
-
-    Args:
-        books: Is told which were read.
-    """
+    """Sees tensors become arrays or lists, and tells the books which were read."""
 
     def __init__(self, books: Books) -> None:
         super().__init__()

@@ -30,9 +30,7 @@ class Drawn:
     def spread(self, read: Set[int], made: Iterable[Tensor]) -> bool:
         """Return whether an operator reads random numbers; then what it makes depends on them.
 
-        Args:
-            read: Addresses of the storages that it reads.
-            made: What it makes.
+        What it reads is given by the addresses of the storages.
         """
         if not self._storages or read.isdisjoint(self._storages.keys()):
             return False

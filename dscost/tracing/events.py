@@ -165,3 +165,7 @@ class Trace(NamedTuple):
     trained: frozenset[int] | None = None
     returned: Mapping[str, tuple[Shape, int]] = {}
     elsewhere: frozenset[str] = frozenset()
+
+    def doubted(self, *doubts: Doubt) -> "Trace":
+        """Return the same trace with doubts before those that it has."""
+        return self._replace(doubts=(*doubts, *self.doubts))

@@ -29,12 +29,7 @@ NO_FLOW = Flow(False, (), ())
 
 
 class GradientFlow:
-    """Follows which event last wrote on a tensor and passes its gradient on.
-
-    Args:
-        switch: Knows where the model has gradients on.
-        events: All that ran; the list grows.
-        producer_of: Gives the event that last wrote a tensor, or a negative number.
+    """Follows which event, of a list that grows, last wrote on a tensor and passes gradients on.
 
     Attributes:
         functions: Those with a backward pass of their own.

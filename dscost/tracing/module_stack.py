@@ -62,11 +62,7 @@ class RunningModules:
 
 @contextmanager
 def watched(modules: Sequence[tuple[str, nn.Module]]) -> Iterator[RunningModules]:
-    """Wrap the forward of modules that are thrown away later.
-
-    Args:
-        modules: Every module once, with its path; a shared one has its first.
-    """
+    """Wrap the forward of modules that are thrown away later, given once each with their paths."""
     running = RunningModules()
     stack, calls, own_thread = running.stack, running.calls, get_ident()
 

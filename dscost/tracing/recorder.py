@@ -5,7 +5,7 @@ their parts. For those that make up most networks the result is worked out by a 
 own meta kernels are ten times slower.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,8 +15,6 @@ from dscost.foreign.dispatch import tensors_in, written_by
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.tracing.books import Books
 from dscost.tracing.carrying import ALONG_AXES
-from dscost.tracing.drawn import Drawn
-from dscost.tracing.gradients import GradientSwitch
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.operators import (
     PADDING,
@@ -34,7 +32,6 @@ from dscost.tracing.operators import (
     takes_packed,
 )
 from dscost.tracing.packed import packed_in
-from dscost.tracing.parameters import HeldTensors
 from dscost.tracing.rules import FORMULAS, FOURIER, MEAN, Rule, named, word_of
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 from dscost.tracing.sparse import (
@@ -44,7 +41,6 @@ from dscost.tracing.sparse import (
     any_sparse,
     dense_macs,
     dense_parts,
-    is_sparse,
     product_without_values,
     sparse_macs,
     sparse_view,
@@ -67,40 +63,19 @@ LOOKING = {
 class Recorder(Books):  # type: ignore[no-untyped-call]
     """Sees every operator, has its result worked out and records it.
 
-    Args:
-        held: Parameters and buffers of the model.
-        inputs: The tensors that the network is given.
-        stack: Paths of the modules that are running, innermost last.
-        shortcuts: Whether the results of common operators are worked out without torch.
-        switch: In training, what knows where the model has gradients on.
-        standin_of: Gives the stand-in of a tensor of the original model, should a part of that run
-            itself.
-
     Attributes:
         autocasts: Whether the model entered autocast.
         looked_at_drawn: Where the model first looked at random numbers.
     """
 
     supports_higher_order_operators = True
+    autocasts = False
+    looked_at_drawn: Place | None = None
+    _handlers = ALWAYS
 
-    def __init__(
-        self,
-        held: HeldTensors,
-        inputs: Sequence[Tensor],
-        stack: Sequence[str],
-        *,
-        shortcuts: bool = True,
-        switch: GradientSwitch | None = None,
-        standin_of: Callable[[Tensor], Tensor | None] = lambda tensor: None,
-    ) -> None:
-        super().__init__(held, inputs, stack, switch=switch, standin_of=standin_of)
-        self._switch = switch
-        self._drawn = Drawn()
-        self.looked_at_drawn: Place | None = None
-        self.autocasts = False
-        self._handlers = shortcuts_in_force() if shortcuts else ALWAYS
-        if held.any_sparse or any(map(is_sparse, inputs)):
-            self._handlers = ALWAYS  # short cuts are for dense tensors
+    def take_shortcuts(self) -> None:
+        """Work out the results of common operators without torch, from now on."""
+        self._handlers = shortcuts_in_force()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -6,6 +6,7 @@ be raised.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -21,17 +22,13 @@ from dscost.tracing.rules.products import linear_macs
 
 aten = torch.ops.aten
 
-_empty = torch.empty
-
+_empty = partial(torch.empty, device="meta")
 
 _CONTIGUOUS, _CHANNELS_LAST = torch.contiguous_format, torch.channels_last
 
 
 def _layout(x: Tensor) -> torch.memory_format | None:
-    """Return the layout that an elementwise result or a convolution of `x` has.
-
-    `None` where torch must tell.
-    """
+    """Return the layout of what is computed of `x` place by place; `None` where torch must tell."""
     if x.is_contiguous():
         return _CONTIGUOUS
     is_channels_last = x.dim() == 4 and x.is_contiguous(memory_format=_CHANNELS_LAST)
@@ -39,7 +36,7 @@ def _layout(x: Tensor) -> torch.memory_format | None:
 
 
 def _contiguous_like(x: Tensor) -> Tensor:
-    return _empty(x.shape, dtype=x.dtype, device="meta")
+    return _empty(x.shape, dtype=x.dtype)
 
 
 _CONV_DEFAULTS: tuple[Any, ...] = (None, None, None, (1,), (0,), (1,), 1)
@@ -56,15 +53,8 @@ def _conv2d(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tens
         raise RuntimeError(f"Input type ({x.dtype}) and weight type ({w.dtype}) should be the same")
     if x.dim() != 4 or layout is None or not w.is_contiguous() or x.dtype.is_complex:
         return None
-    out_shape, macs, spec = conv_plan(
-        tuple(x.shape),
-        tuple(w.shape),
-        tuple(stride),
-        tuple(padding),
-        tuple(dilation),
-        groups,
-        bias is not None,
-    )
+    numbers = tuple(x.shape), tuple(w.shape), tuple(stride), tuple(padding), tuple(dilation)
+    out_shape, macs, spec = conv_plan(*numbers, groups, bias is not None)
     if x.shape[1] != spec.in_channels:  # torch's meta kernel says this less well
         raise RuntimeError(
             f"Given groups={groups}, weight of size {list(w.shape)}, expected input{list(x.shape)} "
@@ -72,7 +62,7 @@ def _conv2d(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tens
         )
     if min(out_shape[2:]) < 1 or out_shape[0] < 1:
         return None  # an error, or nothing to do
-    out = _empty(out_shape, dtype=x.dtype, device="meta", memory_format=layout)
+    out = _empty(out_shape, dtype=x.dtype, memory_format=layout)
     operands = (x, w) if bias is None else (x, w, bias)
     books.record("aten::conv2d", operands, (out,), macs, conv=spec)
     return out
@@ -93,7 +83,7 @@ def _linear(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tens
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and {transposed})"
         )
-    out = _empty((*shape[:-1], w.shape[0]), dtype=x.dtype, device="meta")
+    out = _empty((*shape[:-1], w.shape[0]), dtype=x.dtype)
     operands = (x, w) if bias is None else (x, w, bias)
     books.record("aten::linear", operands, (out,), linear_macs(shape, w.shape, out=out.shape))
     return out
@@ -125,16 +115,6 @@ def _layer_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> 
     return out
 
 
-def _unary(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    x = args[0]
-    layout = _layout(x)
-    if layout is None or not x.is_floating_point() or (kwargs and kwargs.get("dtype")):
-        return None
-    out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
-    books.record(operator_name(func), (x,), (out,))
-    return out
-
-
 def _softmax(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
     x = args[0]
     if not -x.dim() <= args[1] < max(1, x.dim()):
@@ -150,38 +130,32 @@ def _softmax(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Ten
 
 
 def _inplace(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    x = args[0]
-    books.record(operator_name(func), (x,), (x,))
-    return x  # type: ignore[no-any-return]
-
-
-def _inplace_binary(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    x, other = args[:2]
-    is_tensor = isinstance(other, Tensor)
-    if is_tensor and other.shape != x.shape:
+    x, *others = (one for one in args if isinstance(one, Tensor))
+    if any(other.shape != x.shape for other in others):
         return None
-    books.record(operator_name(func), (x, other) if is_tensor else (x,), (x,))
-    return x  # type: ignore[no-any-return]
+    books.record(operator_name(func), (x, *others), (x,))
+    return x
 
 
-def _binary(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    x, other = args[:2]
+def _elementwise(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+    x, *others = args
     if not isinstance(x, Tensor) or not x.is_floating_point():
         return None
     layout = _layout(x)
-    if layout is None:
+    if layout is None or (kwargs and kwargs.get("dtype")):
         return None
-    operands: tuple[Tensor, ...] = (x,)
-    if isinstance(other, Tensor):
-        if other.dtype is not x.dtype or not _broadcasts_onto(other.shape, x.shape):
+    operands = [x]
+    for other in others:
+        if isinstance(other, Tensor):
+            if other.dtype is not x.dtype or not _broadcasts_onto(other.shape, x.shape):
+                return None
+            wanted = layout if other.shape == x.shape else _CONTIGUOUS
+            if not other.is_contiguous(memory_format=wanted):
+                return None
+            operands.append(other)
+        elif not isinstance(other, int | float):
             return None
-        wanted = layout if other.shape == x.shape else _CONTIGUOUS
-        if not other.is_contiguous(memory_format=wanted):
-            return None
-        operands = (x, other)
-    elif not isinstance(other, int | float):
-        return None
-    out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
+    out = _empty(x.shape, dtype=x.dtype, memory_format=layout)
     books.record(operator_name(func), operands, (out,))
     return out
 
@@ -207,7 +181,7 @@ def _cat(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor 
     shape[dim] = sum(t.shape[dim] for t in tensors)
     if sum(t.numel() for t in tensors) != prod(shape):
         return None  # torch has the error message
-    out = _empty(shape, dtype=first.dtype, device="meta")
+    out = _empty(shape, dtype=first.dtype)
     books.record("aten::cat", tensors, (out,))
     return out
 
@@ -240,7 +214,7 @@ def _global_average(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any)
     if x.dim() != 4 or not x.is_contiguous() or any(type(s) is not int for s in size):
         return None
     size = list(size) * 2 if len(size) == 1 else list(size)
-    out = _empty((*x.shape[:2], *size), dtype=x.dtype, device="meta")
+    out = _empty((*x.shape[:2], *size), dtype=x.dtype)
     op = "global_pooling" if out.shape[2:].numel() == 1 else "pooling"
     books.record(operator_name(func), (x,), (out,), op=op)
     return out
@@ -255,7 +229,7 @@ def _mean(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor
         return None
     positive = {d % x.dim() for d in dims}
     shape = [1 if i in positive else s for i, s in enumerate(x.shape) if keep or i not in positive]
-    out = _empty(shape, dtype=x.dtype, device="meta")
+    out = _empty(shape, dtype=x.dtype)
     op = "global_pooling" if is_global_mean(x, [out]) else "other"
     books.record("aten::mean", (x,), (out,), op=op, axes=tuple(positive))
     return out
@@ -268,7 +242,7 @@ def _recurrent(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> A
     x, states, params, bidirectional = args[0], args[1], args[2], args[7]
     states = [states] if isinstance(states, Tensor) else list(states)
     width = states[0].shape[-1] * (2 if bidirectional else 1)
-    out = _empty((*x.shape[:-1], width), dtype=x.dtype, device="meta")
+    out = _empty((*x.shape[:-1], width), dtype=x.dtype)
     finals = [_contiguous_like(state) for state in states]
     operator = operator_name(func)
     shapes = tuple(x.shape), shapes_of(args[1]), shapes_of(params)
@@ -295,10 +269,10 @@ def _attention(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> T
     # relying on it
     _, head_stride, row_stride, last_stride = q.stride()
     if last_stride == 1 and row_stride > head_stride > 0:
-        out = _empty((batch, rows, heads, v.shape[-1]), dtype=q.dtype, device="meta")
+        out = _empty((batch, rows, heads, v.shape[-1]), dtype=q.dtype)
         out = out.transpose(1, 2)
     else:
-        out = _empty((batch, heads, rows, v.shape[-1]), dtype=q.dtype, device="meta")
+        out = _empty((batch, heads, rows, v.shape[-1]), dtype=q.dtype)
     operands = (q, k, v) if mask is None else (q, k, v, mask)
     macs = attention_macs(q.shape, k.shape, v.shape, out=out.shape)
     books.record("aten::scaled_dot_product_attention", operands, (out,), macs)
@@ -322,7 +296,7 @@ def _grouped_mm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> 
         shape = (offs.shape[0], a.shape[0], b.shape[1])
     else:
         shape = (a.shape[-2], b.shape[-1])
-    out = _empty(shape, dtype=dtype, device="meta")
+    out = _empty(shape, dtype=dtype)
     operator = operator_name(func)
     macs = FORMULAS[operator].macs(*shapes_of((a, b)), out=shape)
     operands = [a, b, *(value for value in named.values() if isinstance(value, Tensor))]
@@ -366,12 +340,12 @@ _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
     aten.adaptive_avg_pool2d.default: _global_average,
     aten.mean.dim: _mean,
     aten.softmax.int: _softmax,
-    aten.add.Tensor: _binary,
-    aten.mul.Tensor: _binary,
-    aten.add_.Tensor: _inplace_binary,
-    aten.mul_.Tensor: _inplace_binary,
-    aten.gelu.default: _unary,
-    **{getattr(aten, name).default: _unary for name in _ACTIVATIONS},
+    aten.add.Tensor: _elementwise,
+    aten.mul.Tensor: _elementwise,
+    aten.add_.Tensor: _inplace,
+    aten.mul_.Tensor: _inplace,
+    aten.gelu.default: _elementwise,
+    **{getattr(aten, name).default: _elementwise for name in _ACTIVATIONS},
     **{getattr(aten, f"{name}_").default: _inplace for name in _ACTIVATIONS},
 }
 

@@ -17,8 +17,8 @@ from dscost.tracing.threads import FollowingRecorder
 class ValueRecorder(FollowingRecorder):  # type: ignore[no-untyped-call]
     """Computes what is small and known for real, and all else on meta; autocast is in force."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.values = Values()
 
     def __torch_dispatch__(
@@ -28,9 +28,8 @@ class ValueRecorder(FollowingRecorder):  # type: ignore[no-untyped-call]
             if func in VIEWS:
                 return self._passed_on(func, args, kwargs, self.compute(func, args, kwargs or {}))
             if self.autocasts or not (args and isinstance(args[0], Tensor) and args[0].is_meta):
-                return self._generic(
-                    func, args, kwargs or {}
-                )  # a short cut knows neither values nor casts
+                # a short cut knows neither values nor casts
+                return self._generic(func, args, kwargs or {})
             return super().__torch_dispatch__(func, types, args, kwargs)
 
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
