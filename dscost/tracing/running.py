@@ -122,7 +122,7 @@ def _traced(task: Task, run: _Run) -> Trace:
         modules = run.modules = stack.enter_context(watched(subject.modules))
         if task.training:
             run.switch = stack.enter_context(GradientSwitch(records=run.way.gradients))
-            held = [*subject.standins.originals(), *subject.arguments.tensors]
+            held = [*subject.standins.originals, *subject.arguments.tensors]
             stack.callback(_without_gradients, [one for one in held if not one.requires_grad])
         recorder = run.recorder = _recorder_for(subject, run, modules)
         stack.callback(recorder.let_go)
