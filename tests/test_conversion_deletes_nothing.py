@@ -484,6 +484,10 @@ def clamps_its_weights(module: Any, args: Any) -> None:
     module.weight.data.clamp_(-0.01, 0.01)
 
 
+def empties(args: tuple[Tensor, ...]) -> None:
+    args[0].zero_()
+
+
 def with_pre_hook(hook: Any) -> Any:
     conv = nn.Conv2d(4, 8, 3)
     conv.register_forward_pre_hook(hook)
@@ -512,6 +516,18 @@ ODD: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a hook that counts": (lambda: with_hook(Stateful()), "a hook of it does something else from call to call"),
     "a hook that asks for the class": (
         lambda: with_hook(lambda module, args, result: result.relu() if isinstance(module, nn.Conv2d) else None),
+        "a hook of it would do something else to what takes its place",
+    ),
+    "a hook that asks for the class before": (
+        lambda: with_pre_hook(lambda module, args: (args[0].relu(),) if isinstance(module, nn.Conv2d) else None),
+        "a hook of it would do something else to what takes its place",
+    ),
+    "a hook that writes on what a convolution was given": (
+        lambda: with_hook(lambda module, args, result: empties(args) if isinstance(module, nn.Conv2d) else None),
+        "a hook of it would do something else to what takes its place",
+    ),
+    "a hook that returns more of a convolution": (
+        lambda: with_hook(lambda module, args, result: (result, args[0]) if isinstance(module, nn.Conv2d) else None),
         "a hook of it would do something else to what takes its place",
     ),
 }  # fmt: skip

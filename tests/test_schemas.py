@@ -541,6 +541,10 @@ def test_a_timed_torch_model_has_the_keys_of_the_schema_and_no_others() -> None:
     ("path", "value"),
     [
         (("schema_version",), 2),
+        (("tool",), "dscost"),
+        (("tool", "name"), "another"),
+        (("tool", "version"), 1),
+        (("command",), None),
         (("environment",), "here"),
         (("subjects", 0, "totals", "as_is", "macs"), 1.5),
         (("subjects", 0, "totals", "as_is", "macs"), None),
@@ -556,6 +560,17 @@ def test_a_report_that_is_none_is_refused(path: tuple[Any, ...], value: Any) -> 
         place = place[key]
     place[path[-1]] = value
     assert not REPORT.is_valid(found)
+
+
+@pytest.mark.parametrize("name", ["report", "comparison", "conversion"])
+def test_a_document_that_means_other_figures_is_refused(name: str) -> None:
+    conventions = written(dscost.layer(8, 8, 3))["conventions"]
+    known = Draft7Validator(schema(name)["properties"]["conventions"])
+    assert known.is_valid(conventions)
+    for figure, meaning in conventions.items():
+        assert not known.is_valid({**conventions, figure: f"{meaning} (or nearly)"}), figure
+        without = {other: said for other, said in conventions.items() if other != figure}
+        assert not known.is_valid(without), figure
 
 
 @pytest.mark.parametrize("key", REPORT_KEYS)

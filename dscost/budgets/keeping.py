@@ -28,7 +28,7 @@ def baseline(budget: str | PathLike[str] | None = None, *, only: Sequence[str] =
         InputError: The budget cannot be read or names no baseline; or there is none yet, or no such
             model in it.
     """
-    path = baseline_path(_read(budget))
+    path = baseline_path(read(budget))
     found = read_baseline(path)
     if found is None:
         raise InputError(f"there is no baseline at {path}: dscost baseline save writes it")
@@ -100,7 +100,7 @@ def _kept(
     progress: Progress | None,
     isolate: bool,
 ) -> Kept:
-    found = _read(budget)
+    found = read(budget)
     path = baseline_path(found)
     now, unloadable = count_all(found, only, progress, isolate=isolate)
     with alone_with(path):
@@ -158,7 +158,7 @@ def count_all(
     for subject, _ in pairs:
         entry, name = subject.entry, subject.entry.name
         if subject.report is None:
-            unloadable[name] = f"{budget.path}:{entry.line}: {name}: {subject.why_unloadable}"
+            unloadable[name] = f"{budget.path}:{entry.place[0]}: {name}: {subject.why_unloadable}"
             if budget.policy_of(entry)["on_unloadable_model"] == "fail":
                 raise InputError(unloadable[name])
         else:
@@ -166,5 +166,6 @@ def count_all(
     return known, unloadable
 
 
-def _read(budget: str | PathLike[str] | None) -> Budget:
-    return read_budget(find_budget(None if budget is None else Path(budget)))
+def read(budget: str | PathLike[str] | None) -> Budget:
+    """Return what a budget says: the one given, or the nearest."""
+    return read_budget(find_budget(budget))

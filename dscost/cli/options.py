@@ -1,5 +1,3 @@
-# Over 400 lines: every option of every command stands here, so that none is spelled twice.
-
 """Options that several commands share: one spelling, one meaning."""
 
 import re

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dscost.cli import FAILED
 from dscost.cli.streams import result_stream
 from dscost.errors import DscostError, FileProblems, OutputError, UnknownNameError
-from dscost.files import write_whole
+from dscost.files import reason_of, write_whole
 from dscost.printable import printable
 from dscost.rendering import View, render, renderer
 
@@ -138,8 +138,7 @@ def write_out(text: str, *, format_name: str = "table") -> None:
     except UnicodeEncodeError as error:
         raise OutputError(f"cannot write the result: {error.reason}") from error
     except (OSError, ValueError) as error:  # a full disk; a stdout that was closed
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"cannot write the result: {reason}") from error
+        raise OutputError(f"cannot write the result: {reason_of(error)}") from error
 
 
 def on_terminal() -> bool:

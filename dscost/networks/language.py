@@ -175,7 +175,7 @@ class _Parser:
 
     def item(self, node: Node) -> Item | None:
         if isinstance(node.value, str):  # `- flatten`
-            place = (node.line, node.column, node.key_line, node.key_column)
+            place = (node.place, node.key_place)
             node = Node({node.value: Node(None, *place)}, *place)
         if not isinstance(node.value, dict):
             example = "{conv: 3, out_channels: 64}"

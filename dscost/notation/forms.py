@@ -30,9 +30,8 @@ MOST_KNOWN = 20
 class Form:
     """What a value may be.
 
-    Args:
-        read: Returns the value of a node, or adds what is wrong with it to the problems.
-        schema: What JSON Schema says of it, or what makes that, adding to the definitions.
+    `read` returns the value of a node, or adds what is wrong with it to the problems; `schema` is
+    what JSON Schema says of it, or makes that, adding to the definitions.
     """
 
     def __init__(self, read: Read, schema: Schema | Callable[[Definitions], Schema]) -> None:

@@ -52,8 +52,7 @@ class Cost(NamedTuple):
 
     def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]
         """Return the sum, figure by figure."""
-        pairs: Iterable[tuple[Any, Any]] = zip(self, other, strict=True)
-        return Cost._make([None if a is None or b is None else a + b for a, b in pairs])
+        return summed((self, other))
 
     def __sub__(self, other: "Cost") -> "Cost":
         """Return the difference, figure by figure."""

@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from torch.export.unflatten import InterpreterModule, UnflattenedModule
 from torch.utils import _pytree as pytree
 
+from dscost.modules.convs import CONVS
 from dscost.notation.units import counted
 from dscost.sources.archives import Taken, affine
 
@@ -334,7 +335,7 @@ def _as_convolution(module: InterpreterModule) -> nn.Module | None:
 def _convolution(
     told: Mapping[str, Any], weight: nn.Parameter, bias: nn.Parameter | None
 ) -> nn.Module | None:
-    kind: Any = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}.get(weight.dim())
+    kind: Any = CONVS.get(weight.dim() - 2)
     if kind is None:
         return None
     several = {key: _per_dim(told[key], weight.dim() - 2) for key in _PER_DIM}
