@@ -180,9 +180,8 @@ class _Unrolling:
         if item.rows is not None:
             rows = []
             for row, cells in item.rows:
-                fields = dict(
-                    zip(("block", *block.columns), (item.fields["block"], *cells), strict=True)
-                )
+                by_column = dict(zip(block.columns, cells, strict=True))
+                fields = {"block": item.fields["block"], **by_column}
                 rows.append(item._replace(node=row, when=None, fields=fields, rows=None))
             return self.items(rows, tensor, scope)
 

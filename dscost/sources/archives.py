@@ -31,6 +31,7 @@ from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
 from dscost.errors import InputError, some_of
 from dscost.files import what_is
 from dscost.sources.program_texts import (
+    THIS_TORCH,
     CodeError,
     a_path,
     expression_of,
@@ -216,9 +217,7 @@ def _check_version(program: schema.ExportedProgram) -> None:
     major = program.schema_version.major
     known = schema.SCHEMA_VERSION[0]
     if major not in (0, known):
-        raise InputError(
-            f"its format is version {major}, this torch ({torch.__version__}) reads version {known}"
-        )
+        raise InputError(f"its format is version {major}, {THIS_TORCH} reads version {known}")
 
 
 # -- tensors

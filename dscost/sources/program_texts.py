@@ -39,6 +39,7 @@ def failure_of(error: BaseException) -> str:
     return f"{text:.300}"
 
 
+THIS_TORCH = f"this torch ({torch.__version__})"
 CONFUSING = re.compile(r"""["'\\{}()\[\],;]""")
 """Marks that end a text in the Python code that torch makes of a graph, or a part of a stack."""
 
@@ -59,9 +60,7 @@ def text_of(where: str, value: Any) -> str:
     """
     rule = _RULES.get(where)
     if rule is None:
-        raise InputError(
-            f"not a program of torch.export that this torch ({torch.__version__}) reads: {where}"
-        )
+        raise InputError(f"not a program of torch.export that {THIS_TORCH} reads: {where}")
     return rule(instance_of(str, value, where))
 
 
@@ -78,8 +77,7 @@ def _a_name_or_nothing(text: str) -> str:
 def a_path(text: str) -> str:
     """Return the path of a module or a tensor, such as `layer1.0.conv`.
 
-    Raises:
-        CodeError: It could end a text in Python code, or name something of Python's own.
+    A `CodeError` where it could end a text in Python code, or name something of Python's own.
     """
     is_private = any(part.startswith("__") for part in text.split("."))
     if is_private or not text.isprintable() or CONFUSING.search(text):
@@ -138,9 +136,7 @@ def _an_operator(text: str) -> str:
     full = f"{library}::{operator}" + ("" if overload == "default" else f".{overload}")
     _with_library(library)
     if not torch._C._dispatch_has_kernel(full):
-        raise InputError(
-            f"it calls {full}, an operator that this torch ({torch.__version__}) does not have"
-        )
+        raise InputError(f"it calls {full}, an operator that {THIS_TORCH} does not have")
     return text
 
 

@@ -10,13 +10,13 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any
 
-import torch
 from torch._export.serde import schema
 from torch._export.serde.union import _Union
 
 from dscost.errors import InputError
 from dscost.sources.program_texts import (
     CONFUSING,
+    THIS_TORCH,
     CodeError,
     expression_of,
     instance_of,
@@ -66,9 +66,7 @@ def _checked_union(kind: Any, value: Any, where: str) -> Any:
     ((name, one),) = value.items()
     hints = _hints(kind)
     if name not in hints:
-        raise InputError(
-            f"{where} is '{name!s:.40}', which this torch ({torch.__version__}) does not know"
-        )
+        raise InputError(f"{where} is '{name!s:.40}', which {THIS_TORCH} does not know")
     if name in _OBJECTS:
         raise CodeError("it holds an object of a class of its own, whose code would run")
     place = f"{kind.__name__}.{name}"

@@ -253,7 +253,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def differentiate_functions(self, flow: GradientFlow) -> Iterator[str]:
         """Count what backward passes of functions multiply; yield the names of those that fail."""
-        for call in flow.functions.calls:
+        for call in flow.calls:
             products = call.products(self.events)
             if not products:
                 continue

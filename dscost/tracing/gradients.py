@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction, FunctionCtx
+from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction
@@ -85,33 +85,6 @@ class FunctionCall:
             ]
         with torch.no_grad():
             self.kind.backward(self.context, *gradients)
-
-
-class Functions:
-    """The calls of functions with a backward pass of their own."""
-
-    def __init__(self) -> None:
-        self.calls: list[FunctionCall] = []
-
-    def ran(self, call: FunctionCall, events: Sequence[Any]) -> dict[int, None]:
-        """Keep that the next event belongs to a call, and return the one before it in that."""
-        last = self.calls[-1] if self.calls else None
-        if last is None or not last.is_same(call):
-            if last is not None and not last.products(events):
-                self.calls.pop()  # what its context keeps takes memory
-            last = call
-            self.calls.append(last)
-        before = last.events[-1:]
-        last.events.append(len(events))
-        return dict.fromkeys(before)
-
-    def made(self, tensor: Tensor, by: int) -> None:
-        """Learn the context of a call from what it returned, where its forward is given none."""
-        context = tensor.grad_fn
-        if isinstance(context, BackwardCFunction):
-            for call in self.calls:
-                if call.context is None and by in call.events and context._forward_cls is call.kind:
-                    call.context = context
 
 
 class GradientSwitch(TorchFunctionMode):

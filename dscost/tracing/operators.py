@@ -124,23 +124,27 @@ def real_products(operator: str, operands: Sequence[Tensor]) -> int:
 
 def conv_of(operator: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ConvSpec | None:
     """Return the spec of a forward convolution, `None` where it is transposed or none."""
-    if operator in ("aten::convolution", "aten::_convolution"):
-        _, w, bias, stride, padding, dilation, transposed, _, groups = args[:9]
-        if transposed:
-            return None
-    elif operator in ("aten::conv1d", "aten::conv2d", "aten::conv3d"):
-        names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
-        w, bias = given["weight"], given.get("bias")
-        stride, padding = given.get("stride", 1), given.get("padding", 0)
-        dilation, groups = given.get("dilation", 1), given.get("groups", 1)
-    else:
+    names = _CONVOLUTIONS.get(operator)
+    if names is None:
         return None
-    if padding == "valid":
-        padding = 0
-    return _spec(
-        tuple(w.shape), _key(stride), _key(padding), _key(dilation), groups, bias is not None
-    )
+    given: dict[str, Any] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    given.update(zip(names, args, strict=False), **kwargs)
+    if given.get("transposed"):
+        return None
+    padding = 0 if given["padding"] == "valid" else given["padding"]
+    steps = _key(given["stride"]), _key(padding), _key(given["dilation"])
+    has_bias = given.get("bias") is not None
+    return _spec(tuple(given["weight"].shape), *steps, given["groups"], has_bias)
+
+
+_NAMES = "input weight bias stride padding dilation"
+_CONVOLUTIONS = {
+    **dict.fromkeys(named("aten", "conv1d conv2d conv3d"), f"{_NAMES} groups".split()),
+    **dict.fromkeys(
+        named("aten", "convolution _convolution"), f"{_NAMES} transposed _ groups".split()
+    ),
+}
+"""What the arguments of convolutions are called."""
 
 
 def _key(value: Any) -> Any:

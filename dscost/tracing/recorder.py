@@ -156,10 +156,10 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
         operator = operator_name(func)
         results = dense_parts(tensors_in(result))
         operands = dense_parts(tensors_in((factors_of(func, args), kwargs)))
-        named = {name: value for name, value in kwargs.items() if name != "out"}
+        keywords = {name: value for name, value in kwargs.items() if name != "out"}
         first = results[0] if results else None
         out = () if first is None else tuple(first.shape)
-        macs = rule.macs(*shapes_of(args), **shapes_of(named), out=out)
+        macs = rule.macs(*shapes_of(args), **shapes_of(keywords), out=out)
         is_empty = first is None or not first.numel()
         conv = None if is_empty else conv_of(operator, args, kwargs)
         self.record(operator, operands, results, macs, conv=conv)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dscost.foreign.dispatch import tensors_in
+from dscost.tracing.rules.products import linear_macs, matmul_macs
 from dscost.tracing.rules.table import named
 
 SPARSE = frozenset(
@@ -137,12 +138,9 @@ def _coordinates(tensor: Tensor) -> Tensor:
 
 def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
     """Return what the product would cost if nothing were sparse."""
-    first, second = FACTORS[operator]
-    a, b = args[first], args[second]
-    if operator == "aten::linear":
-        return int(prod(a.shape) * prod(b.shape[:-1]))
-    contracted = int(a.shape[-1])
-    return contracted * int(prod(_product(operator, args).shape))
+    macs = linear_macs if operator == "aten::linear" else matmul_macs
+    a, b = (args[at].shape for at in FACTORS[operator])
+    return macs(a, b, out=_product(operator, args).shape)
 
 
 def product_without_values(
