@@ -23,17 +23,16 @@ from dscost.reports.records import head
 if TYPE_CHECKING:
     from dscost.converting.applying import Conversion
 
-KERNEL_ERROR_NOTE = (
-    "The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W and the kernel W′ that its two stages "
-    "make together. It is not an accuracy: fine-tune, then measure that."
-)
-OUTPUT_ERROR_NOTE = (
-    "The error of a layer is ‖y − y′‖ / ‖y‖ of its outputs y before and y′ after, on the given "
-    "inputs. It is not an accuracy: fine-tune, then measure that."
-)
-ERROR_NOTE = (
-    f"{KERNEL_ERROR_NOTE} The total error is the root mean square over the layers that could be "
-    "converted; one that is kept counts as 0."
+_NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
+ERROR_NOTES = {
+    "kernel": "The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W and the kernel W′ that its "
+    f"two stages make together. {_NO_ACCURACY}",
+    "output": "The error of a layer is ‖y − y′‖ / ‖y‖ of its outputs y before and y′ after, on the "
+    f"given inputs. {_NO_ACCURACY}",
+}
+TOTAL_ERROR_NOTE = (
+    f"{ERROR_NOTES['kernel']} The total error is the root mean square over the layers that could "
+    "be converted; one that is kept counts as 0."
 )
 LATENCY_NOTE = (
     "The plan takes for the latency of the converted model that of the model as it is, "
@@ -77,7 +76,7 @@ def _page(converted: Converted, view: View) -> Page:
     heading = f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
     closing = list(_speed_unknown(outcome))
     if outcome.converted and not view.brief:
-        closing += [ERROR_NOTE, *_latency_note(outcome, sheets), *outcome.explanations]
+        closing += [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets), *outcome.explanations]
     return Page(heading, list(_lines(outcome)), sheets, [*closing, *outcome.notes])
 
 
@@ -103,13 +102,12 @@ def _speed_unknown(outcome: Outcome) -> Iterator[str]:
 def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
     """Yield how latencies were planned; what is predicted is explained where a table says so."""
     if outcome.latency:
-        cells = (
-            row.cells.get(column.key, "")
+        is_shown = any(
+            PREDICTED in row.cells.get(column.key, "")
             for sheet in sheets
             for column in sheet.columns
             for row in sheet.rows
         )
-        is_shown = any(PREDICTED in cell for cell in cells)
         yield LATENCY_NOTE + ("; “predicted” ones were not timed." if is_shown else ".")
 
 
@@ -266,8 +264,7 @@ class ConversionSaid(Said):
         """Return one page: what became of the layers."""
         _, layers = self._layers()
         errors_of = {layer.error_of for layer in layers if layer.error is not None}
-        closing = [KERNEL_ERROR_NOTE] if "kernel" in errors_of else []
-        closing += [OUTPUT_ERROR_NOTE] if "output" in errors_of else []
+        closing = [note for of, note in ERROR_NOTES.items() if of in errors_of]
         return [Page(self._result.in_a_line(), (), _layer_sheets(layers, view), closing)]
 
     def data(self, view: View) -> dict[str, Any]:

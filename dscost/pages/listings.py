@@ -9,12 +9,7 @@ from dscost.reports.records import head
 
 
 class Listing(NamedTuple):
-    """Names of one kind.
-
-    Args:
-        kind: What they are, in the plural.
-        meanings: What each means, in words.
-    """
+    """Names of one kind, which is told in the plural, and what each means."""
 
     kind: str
     meanings: Mapping[str, str]

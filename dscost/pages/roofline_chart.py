@@ -15,13 +15,7 @@ CHART_LINES = 12
 
 
 class Landmark(NamedTuple):
-    """A convolution that a roofline is known by.
-
-    Args:
-        mark: What stands for it in the chart.
-        name: What it is called, in words.
-        cost: What it costs in the dtype of the ceilings.
-    """
+    """A convolution that a roofline is known by; the mark stands for it in the chart."""
 
     mark: str
     name: str
@@ -48,10 +42,7 @@ def roofline_chart(
 ) -> list[str]:
     """Return the roofline drawn in characters, both axes logarithmic, and a legend of its marks.
 
-    Args:
-        ceilings: Of the device.
-        width: Characters per line that there is room for; `None` where nobody knows.
-        lines: How many the plot itself has.
+    There is room for `width` characters per line, if anybody knows; the plot itself has `lines`.
     """
     marks = [(one.mark, one.name, one.cost.flops_per_byte or 1.0) for one in landmarks(ceilings)]
     marks.append((_RIDGE, "ridge", ceilings.ridge_flops_per_byte))

@@ -22,13 +22,7 @@ SHORT_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
 
 
 def layer_sheets(layer: Layer, titles: Mapping[str, str], *, explain: bool) -> list[Sheet]:
-    """Return what there is to say of one layer's times besides those that stand with its costs.
-
-    Args:
-        layer: With its times.
-        titles: How its variants are called.
-        explain: Whether to show bounds and backends.
-    """
+    """Return what there is to say of one layer's times besides those that stand with its costs."""
     usual = layer.variants.keys() <= SHORT_TITLES.keys()
     sheets = []
     if len(layer.latency) > 1:

@@ -135,11 +135,9 @@ def no_findings(format_name: str, what: str) -> InputError:
 
 
 def format_names(*, judges: bool, of_others: bool = True) -> list[str]:
-    """Return the names of formats.
+    """Return the names of formats, those for findings where something judges.
 
-    Args:
-        judges: Whether those for findings are of use.
-        of_others: Whether to look for those of other packages, which takes a while.
+    To look for those of other packages takes a while.
     """
     names = [*RENDERERS] if of_others else [*RENDERERS.here()]
     if judges:
