@@ -32,9 +32,7 @@ _UNSEEDED = torch.initial_seed()
 class OwnNumbers:
     """A generator of one's own, and how operators come to draw from it.
 
-    Args:
-        unseeded: Seed where torch's own generator has not been given any; by default the one that
-            torch chose.
+    `unseeded` is its seed where torch's own has not been given any; by default what torch chose.
     """
 
     def __init__(self, unseeded: int | None = None) -> None:

@@ -27,10 +27,7 @@ CONVOLUTIONS = (_ATEN.conv1d, _ATEN.conv2d, _ATEN.conv3d, _ATEN.convolution)
 def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: Ranges) -> nn.Module:
     """Return a program as modules of the names and classes that it was exported from.
 
-    Args:
-        program: What torch has read.
-        takes: Its inputs, where they are to be checked.
-        ranges: What values the symbols in their sizes may have.
+    Inputs are checked against what it takes, where that is given, and the ranges of their symbols.
     """
     signature = program.module_call_graph[0].signature
     assert signature is not None
@@ -224,11 +221,7 @@ class _Call(NamedTuple):
         return self
 
     def flat(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
-        """Return arguments as the graph takes them.
-
-        Raises:
-            ValueError: They are not those of the program.
-        """
+        """Return arguments as the graph takes them; a `ValueError` if they are not its own."""
         args, kwargs = self._in_places(args, kwargs)
         flat, spec = pytree.tree_flatten((args, kwargs))
         if spec != self.in_spec:

@@ -77,8 +77,7 @@ def _a_name_or_nothing(text: str) -> str:
 def a_path(text: str) -> str:
     """Return the path of a module or a tensor, such as `layer1.0.conv`.
 
-    Raises:
-        CodeError: It could end a text in Python code, or name something of Python's own.
+    A `CodeError` where it could end a text in Python code, or name something of Python's own.
     """
     is_private = any(part.startswith("__") for part in text.split("."))
     if is_private or not text.isprintable() or CONFUSING.search(text):

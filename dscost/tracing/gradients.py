@@ -24,9 +24,7 @@ from dscost.tracing.sparse import address_of, takes_gradients
 class Apart:
     """What a detached tensor and its views share, though others have the same memory.
 
-    Attributes:
-        trained: The event that last wrote on it and passes a gradient on.
-        is_written: Whether there is one.
+    The event that last wrote on it and passes a gradient on is `trained`, if there is one.
     """
 
     trained: int | None = None
@@ -43,15 +41,9 @@ _APART = "_dscost_apart"
 
 
 class FunctionCall:
-    """One call of an `autograd.Function`.
+    """One call of an `autograd.Function`, with the events that ran in it and pass gradients on.
 
-    Args:
-        kind: The function.
-        context: Of this call, where its forward is given one.
-        number: Tells calls apart where there is no context.
-
-    Attributes:
-        events: What ran in it and passes gradients on.
+    Its number tells it from others where its forward is given no context.
     """
 
     def __init__(self, kind: Any, context: Any, number: int) -> None:

@@ -11,7 +11,7 @@ from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.formulas import conv_out_size
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
 from dscost.tracing.packed import is_packed, unpacked
-from dscost.tracing.rules import FORMULAS, named, replaced
+from dscost.tracing.rules import FORMULAS, MEAN, named, replaced, word_of
 from dscost.tracing.rules.convolutions import conv_macs
 from dscost.tracing.rules.free import is_free
 
@@ -208,15 +208,27 @@ def _place_of(name: str, func: Any) -> int | None:
     return names.index(name) if name in names else None
 
 
-PADDING = {
+def word_of_moving(
+    func: Any, operands: Sequence[Tensor], results: Sequence[Tensor], args: Any, kwargs: Any
+) -> str:
+    """Return what an operator without MACs computes, in the words of a report."""
+    operator = operator_name(func)
+    if operator in _PADDING and _pads_nowhere(args, kwargs):
+        return "copy"
+    op = word_of(operator)
+    if op == MEAN:
+        return "global_pooling" if is_global_mean(operands[0], results) else "other"
+    return op or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
+
+
+_PADDING = {
     *named("aten", "pad constant_pad_nd _pad_circular _pad_enum"),
     *named("aten", "reflection_pad1d reflection_pad2d reflection_pad3d"),
     *named("aten", "replication_pad1d replication_pad2d replication_pad3d"),
 }
-"""Operators that pad."""
 
 
-def pads_nowhere(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def _pads_nowhere(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Whether the arguments of an operator that pads make it copy what it is given."""
     amounts = args[1] if len(args) > 1 else kwargs.get("pad", kwargs.get("padding", (1,)))
     return not any(amounts)

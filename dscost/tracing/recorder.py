@@ -5,11 +5,7 @@ their parts. For those that make up most networks the result is worked out by a 
 own meta kernels are ten times slower.
 """
 
-from collections.abc import Sequence
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from dscost.foreign.dispatch import tensors_in, written_by
 from dscost.foreign.failures import Place, place_of_caller
@@ -17,22 +13,20 @@ from dscost.tracing.books import Books
 from dscost.tracing.carrying import ALONG_AXES
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.operators import (
-    PADDING,
     VIEWS,
     answer_of,
     axes_along,
     conv_of,
     factors_of,
-    is_global_mean,
     operator_name,
-    pads_nowhere,
     parts_of,
     real_products,
     shapes_of,
     takes_packed,
+    word_of_moving,
 )
 from dscost.tracing.packed import packed_in
-from dscost.tracing.rules import FORMULAS, FOURIER, MEAN, Rule, named, word_of
+from dscost.tracing.rules import FORMULAS, FOURIER, Rule, named, word_of
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 from dscost.tracing.sparse import (
     FACTORS,
@@ -137,10 +131,15 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
             self._record_product(func, rule, args, kwargs, result)
         else:
             if answer == "unknown":
-                self._record_unknown(func, operator)
+                self.met_unknown(operator)
             self._record_moving(func, operator, args, kwargs, result)
-        if len(self.events) > recorded and takes_packed(func):
-            self._read_packed(args)
+        if takes_packed(func):
+            if answer == "formula":
+                self.note(QUANTIZED_NOTE)
+            elif answer == "unknown":
+                self.note(f"What {operator} holds in an object of its own is not among the params.")
+            if len(self.events) > recorded:
+                self._read_packed(args)
         return result
 
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -167,13 +166,6 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
             self.note(COMPLEX_NOTE)
             real_macs = macs * real_products(operator, operands)
             self.amend(macs=real_macs, unusual="complex", plain_macs=macs)
-        if takes_packed(func):
-            self.note(QUANTIZED_NOTE)
-
-    def _record_unknown(self, func: Any, operator: str) -> None:
-        self.met_unknown(operator)
-        if takes_packed(func):
-            self.note(f"What {operator} holds in an object of its own is not among the params.")
 
     def _record_moving(
         self, func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
@@ -193,7 +185,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
                 self.constant(constant)
         elif fresh or (func._schema.is_mutable and func not in VIEWS):
             axes = axes_along(func, args, kwargs) if operator in ALONG_AXES else ()
-            op = _word_of_moving(func, operands, results, args, kwargs)
+            op = word_of_moving(func, operands, results, args, kwargs)
             self.record(operator, operands, fresh or results, op=op, axes=axes)
         elif operator in LOOKING:
             self.reads(operands)
@@ -220,16 +212,3 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
         self.read.update(names)
         size = sum(one.nbytes for one in held)
         self.amend(weights=event.weights + names, traffic_bytes=event.traffic_bytes + size)
-
-
-def _word_of_moving(
-    func: Any, operands: Sequence[Tensor], results: Sequence[Tensor], args: Any, kwargs: Any
-) -> str:
-    """Return what an operator without MACs computes, in the words of a report."""
-    operator = operator_name(func)
-    if operator in PADDING and pads_nowhere(args, kwargs):
-        return "copy"
-    op = word_of(operator)
-    if op == MEAN:
-        return "global_pooling" if is_global_mean(operands[0], results) else "other"
-    return op or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
