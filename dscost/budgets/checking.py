@@ -1,6 +1,6 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike, environ
 from pathlib import Path
@@ -106,21 +106,25 @@ def check(
     return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
 
 
-def is_of(entry: str, name: str) -> bool:
-    """Whether a name means an entry, `mobilenet_v1[width=0.5]`: it alone, or all of its model."""
-    return name in (entry, entry.partition("[")[0])
+def meant(entries: Iterable[str], names: Sequence[str], whose: str) -> list[str]:
+    """Return the entries that names mean: `mobilenet_v1[width=0.5]`, or all of `mobilenet_v1`.
+
+    Raises:
+        UnknownNameError: Whoever has the entries has no such model.
+    """
+    called = {entry: {entry, entry.partition("[")[0]} for entry in entries}
+    for name in names:
+        if not any(name in alike for alike in called.values()):
+            raise UnknownNameError(f"model of the {whose}", name, called)
+    return [entry for entry, alike in called.items() if not alike.isdisjoint(names)]
 
 
 def chosen(budget: Budget, names: Sequence[str]) -> Budget:
     """Return a budget with the entries of some models alone; with no names, of all."""
     if not names:
         return budget
-    entries = [entry for entry in budget.entries if any(is_of(entry.name, name) for name in names)]
-    for name in names:
-        if not any(is_of(entry.name, name) for entry in entries):
-            known = [entry.name for entry in budget.entries]
-            raise UnknownNameError("model of the budget", name, known)
-    return replace(budget, entries=tuple(entries))
+    wanted = meant([entry.name for entry in budget.entries], names, "budget")
+    return replace(budget, entries=tuple(one for one in budget.entries if one.name in wanted))
 
 
 def _baseline(budget: Budget, against: str | None) -> Baseline | None:

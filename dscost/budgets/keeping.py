@@ -7,11 +7,11 @@ from typing import Literal
 
 from dscost.analysis.isolated import Worker
 from dscost.budgets.baseline import Baseline, Known, baseline_text, known_of, read_baseline
-from dscost.budgets.checking import chosen, counted, find_budget, is_of
+from dscost.budgets.checking import chosen, counted, find_budget, meant
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget
 from dscost.budgets.updating import Kept, Update, updated
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError
 from dscost.files import alone_with, write_whole
 from dscost.timing import Progress
 
@@ -32,15 +32,8 @@ def baseline(budget: str | PathLike[str] | None = None, *, only: Sequence[str] =
     found = read_baseline(path)
     if found is None:
         raise InputError(f"there is no baseline at {path}: dscost baseline save writes it")
-    for name in only:
-        if not any(is_of(entry, name) for entry in found.models):
-            raise UnknownNameError("model of the baseline", name, found.models)
-    wanted = {
-        entry: known
-        for entry, known in found.models.items()
-        if not only or any(is_of(entry, name) for name in only)
-    }
-    return found._replace(models=wanted)
+    wanted = meant(found.models, only, "baseline") if only else found.models
+    return found._replace(models={name: found.models[name] for name in wanted})
 
 
 def save_baseline(

@@ -1,6 +1,7 @@
 """What was known and what is counted now → what is to be known, where growth has to be accepted."""
 
 from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -160,6 +161,4 @@ def _grown_layers(old: Known, new: Known) -> list[str]:
 
 def _is_meant(one: str, pattern: str) -> bool:
     """Whether a pattern matches `entry/metric`; brackets stand for themselves."""
-    from fnmatch import fnmatchcase
-
     return fnmatchcase(one, pattern.replace("[", "[[]"))

@@ -27,14 +27,8 @@ POSTED_LAYERS = 20
 SORT_KEYS = ("layer", "order", *LAYER_METRICS)
 """What `--sort` takes."""
 POSTED_COLUMNS = (
-    "what",
-    "kind",
-    "output",
-    "params",
-    "params_change",
-    "macs",
-    "macs_change",
-    "macs_percent",
+    *("what", "kind", "output", "params", "params_change"),
+    *("macs", "macs_change", "macs_percent"),
 )
 LONG = 10
 """More than that are folded away."""

@@ -117,8 +117,7 @@ def _variant_rows(report: Report, layer: Layer, view: View) -> Iterator[Row]:
         ]
         reduction = layer.reduction_of(name).macs if name != STANDARD else None
         yield Row(_variant_cells(title, name, cost, reduction, timing, view), "strong")
-        stages = layer.stages[name]
-        for stage in stages if len(stages) > 1 else ():
+        for stage in layer.parts_of(name):
             cells = {"variant": f"  {stage.name}", **cost_cells(stage.cost)}
             latency = timing.part(name, stage.name) if timing else None
             if latency or (view.pending and name == SEPARABLE):

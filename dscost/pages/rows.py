@@ -40,8 +40,8 @@ def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
     ends = _ends(layer.input_shape, layer.output_shape)
     yield {**whole, **ends, "variant": "as_is", **_figures(layer.cost, timing.as_is)}
     for name, cost in layer.variants.items():
-        whole["variant"], stages = name, layer.stages[name]
-        ends = _ends(layer.input_shape, stages[-1].output_shape)
+        whole["variant"] = name
+        ends = _ends(layer.input_shape, layer.stages[name][-1].output_shape)
         row = {**whole, **ends, **_figures(cost, timing.of(name))}
         if name != STANDARD:
             speedup = timing.speedup_of(name)
@@ -49,7 +49,7 @@ def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
             row |= {"reduction": layer.reduction_of(name).macs, **_speedup(speedup)}
             row["verdict"] = layer.verdict if name == SEPARABLE else verdict
         yield known(row)
-        for stage in stages if len(stages) > 1 else ():
+        for stage in layer.parts_of(name):
             ends = _ends(stage.input_shape, stage.output_shape)
             figures = _figures(stage.cost, timing.part(name, stage.name))
             yield {**whole, **ends, "stage": stage.name, **figures}

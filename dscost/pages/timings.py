@@ -159,14 +159,14 @@ def explanation_sheet(layer: Layer, titles: Mapping[str, str] = SHORT_TITLES) ->
 
 def _parts(layer: Layer, titles: Mapping[str, str], key: str, timing: Timing) -> Iterator[Row]:
     setting = {"setting": key}
-    for name, stages in layer.stages.items():
+    for name in layer.stages:
         latency = timing.of(name)
         if latency is None:
             continue
         intensity = layer.variants[name].flops_per_byte
         cells = _bounded(latency, intensity, timing.backends.get(name, ""))
         yield Row({**setting, "part": titles[name], **cells}, "strong")
-        for stage in stages if len(stages) > 1 else ():
+        for stage in layer.parts_of(name):
             part, intensity = timing.part(name, stage.name), stage.cost.flops_per_byte
             head = {**setting, "part": f"  {stage.name}"}
             if part:

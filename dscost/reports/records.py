@@ -305,6 +305,11 @@ class Layer(NamedTuple):
         """What was measured under the first setting."""
         return next(iter(self.latency.values()), None)
 
+    def parts_of(self, variant: str) -> tuple[Stage, ...]:
+        """Return the stages of a variant that are not all of it."""
+        stages = self.stages[variant]
+        return stages if len(stages) > 1 else ()
+
     @property
     def reduction(self) -> float | None:
         """How many times fewer MACs the depthwise-separable variant has."""
