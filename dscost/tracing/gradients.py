@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction
 
+from dscost.foreign.dispatch import Args
 from dscost.foreign.failures import callers
 from dscost.tracing.rules import named
 from dscost.tracing.sparse import address_of, takes_gradients
@@ -98,9 +99,7 @@ class GradientSwitch(TorchFunctionMode):
         self._written: set[int] = set()
         self._any_apart = self._is_on_within = False
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         if func is torch._C._set_grad_enabled:
             checkpointed = _switching_checkpoint()
             if checkpointed is not None:

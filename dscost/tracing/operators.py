@@ -1,12 +1,13 @@
 """What torch's operators are: their names, their answers, their arguments as shapes and specs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dscost.foreign.dispatch import Args, Kwargs
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.formulas import conv_out_size
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
@@ -76,7 +77,7 @@ def operator_name(func: Any) -> str:
     return name
 
 
-def factors_of(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def factors_of(func: Any, args: Args) -> tuple[Any, ...]:
     """Return the arguments of an operator, but those that a convolution's gradients do not need."""
     if func is not torch.ops.aten.convolution_backward.default:
         return args
@@ -122,7 +123,7 @@ def real_products(operator: str, operands: Sequence[Tensor]) -> int:
 # -- convolutions as specs
 
 
-def conv_of(operator: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ConvSpec | None:
+def conv_of(operator: str, args: Args, kwargs: Kwargs) -> ConvSpec | None:
     """Return the spec of a forward convolution, `None` where it is transposed or none."""
     names = _CONVOLUTIONS.get(operator)
     if names is None:
@@ -190,7 +191,7 @@ def is_global_mean(x: Tensor, results: Any) -> bool:
     return x.dim() == 4 and results[0].numel() == x.shape[0] * x.shape[1]
 
 
-def axes_along(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+def axes_along(func: Any, args: Args, kwargs: Kwargs) -> tuple[int, ...]:
     """Return the axes of its first tensor that an operator works along: `dim`, or all."""
     at = _place_of("dim", func)
     given = kwargs.get("dim", args[at] if at is not None and at < len(args) else None)
@@ -228,7 +229,7 @@ _PADDING = {
 }
 
 
-def _pads_nowhere(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def _pads_nowhere(args: Args, kwargs: Kwargs) -> bool:
     """Whether the arguments of an operator that pads make it copy what it is given."""
-    amounts = args[1] if len(args) > 1 else kwargs.get("pad", kwargs.get("padding", (1,)))
+    amounts: Any = args[1] if len(args) > 1 else kwargs.get("pad", kwargs.get("padding", (1,)))
     return not any(amounts)

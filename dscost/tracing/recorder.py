@@ -7,7 +7,7 @@ own meta kernels are ten times slower.
 
 from typing import Any
 
-from dscost.foreign.dispatch import tensors_in, written_by
+from dscost.foreign.dispatch import Args, Kwargs, tensors_in, written_by
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.tracing.books import Books
 from dscost.tracing.carrying import ALONG_AXES
@@ -71,9 +71,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
         """Work out the results of common operators without torch, from now on."""
         self._handlers = shortcuts_in_force()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         handler = self._handlers.get(func)
         if handler is not None:
             result = handler(self, func, args, kwargs)
@@ -105,7 +103,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
 
     # -- operators without a short cut
 
-    def _generic(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _generic(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         """Return the result of an operator as torch works it out, whole or in parts."""
         operator = operator_name(func)
         if operator in FACTORS and any_sparse(args):
@@ -142,14 +140,14 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
                 self._read_packed(args)
         return result
 
-    def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         """Return what an operator gives; random numbers are nobody else's."""
         if func in VIEWS and any_sparse(args):
             return sparse_view(func, args, kwargs)
         return self._drawn.compute(func, args, kwargs)
 
     def _record_product(
-        self, func: Any, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+        self, func: Any, rule: Rule, args: Args, kwargs: Kwargs, result: Any
     ) -> None:
         """Record an operator with a formula."""
         operator = operator_name(func)
@@ -168,7 +166,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
             self.amend(macs=real_macs, unusual="complex", plain_macs=macs)
 
     def _record_moving(
-        self, func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+        self, func: Any, operator: str, args: Args, kwargs: Kwargs, result: Any
     ) -> None:
         """Record an operator without MACs, unless it is a view or makes a constant."""
         results, operands = dense_parts(tensors_in(result)), dense_parts(tensors_in((args, kwargs)))
@@ -190,9 +188,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
         elif operator in LOOKING:
             self.reads(operands)
 
-    def _sparse_product(
-        self, func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _sparse_product(self, func: Any, operator: str, args: Args, kwargs: Kwargs) -> Any:
         result = product_without_values(func, operator, args, kwargs)
         macs = sparse_macs(operator, args)
         if macs is None:
@@ -204,7 +200,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
         self.amend(unusual="sparse", plain_macs=dense_macs(operator, args))
         return result
 
-    def _read_packed(self, args: tuple[Any, ...]) -> None:
+    def _read_packed(self, args: Args) -> None:
         """Let the last operator have read the packed weights among its arguments."""
         event = self.events[-1]
         held = [self._holds.packed_as(value, event.module) for value in packed_in(args)]
