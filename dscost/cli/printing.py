@@ -104,9 +104,9 @@ class Output(NamedTuple):
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
-        from dscost.rendering.terminal import progress_bar
+        from dscost.rendering.terminal import ProgressBar
 
-        with progress_bar() as bar:
+        with ProgressBar() as bar:
             yield bar
 
 
