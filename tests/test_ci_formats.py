@@ -718,7 +718,7 @@ def test_on_a_terminal_limits_stay_and_rules_can_be_told_apart(width: int) -> No
 
 def test_a_reason_of_several_lines_stays_in_its_line() -> None:
     entry = Entry(
-        "net", "resnet18", exclude=(Exclusion(parse_selector("fc"), "for\n  training", 1, 1),)
+        "net", "resnet18", exclude=(Exclusion(parse_selector("fc"), "for\n  training", (1, 1)),)
     )
     result = CheckResult(Path("b.yaml"), (), (), (Subject(entry, MODEL),))
     text = render(result, "table", View())

@@ -255,7 +255,7 @@ def entry_of(patterns: list[str], metrics: tuple[str, ...] = ()) -> Entry:
         "m",
         "m",
         limits=tuple(Limit(metric, "max", Fraction(1)) for metric in metrics),
-        exclude=tuple(Exclusion(parse_selector(pattern), "a test", 1, 1) for pattern in patterns),
+        exclude=tuple(Exclusion(parse_selector(pattern), "a test", (1, 1)) for pattern in patterns),
     )
 
 

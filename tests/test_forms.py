@@ -149,7 +149,7 @@ def test_a_record_is_made_of_a_mapping_that_has_what_it_needs() -> None:
 
 def test_a_value_may_come_with_its_place() -> None:
     node, value = read(forms.placed(forms.POSITIVE), "\n  5")[0]
-    assert (node.line, node.column, value) == (2, 3, 5)
+    assert (node.place, value) == ((2, 3), 5)
     assert isinstance(read(forms.anything({}), "[1]")[0], Node)
 
 

@@ -25,12 +25,7 @@ class Contribution(NamedTuple):
 
 
 class SuggestedFix(NamedTuple):
-    """Swaps that bring a model back under its limit.
-
-    Args:
-        layers: To be made depthwise-separable, the one that saves most first.
-        value: The figure after them.
-    """
+    """Layers to make depthwise-separable, the one that saves most first, and the figure then."""
 
     layers: tuple[str, ...]
     value: Fraction
@@ -82,17 +77,9 @@ class Finding(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A limit that holds, with how much is left.
+    """A limit that holds, with how much is left: `limit` is what would just pass.
 
-    Args:
-        entry: The model and choice.
-        metric: Which figure is limited.
-        bound: One of `budgets.records.BOUNDS`.
-        value: What was found.
-        limit: What would just pass, see `Finding`.
-        layer: The layer, or the pattern of a group of layers; `None` for the whole model.
-        note: What else there is to say.
-        tolerance: See `Finding`.
+    `bound` is one of `budgets.records.BOUNDS`; the other fields are as in `Finding`.
     """
 
     entry: str

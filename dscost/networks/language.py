@@ -38,12 +38,9 @@ NOTHING = "expected a value, found nothing"
 
 
 def parse_architecture(root: Node, path: str, problems: Problems | None = None) -> ArchitectureFile:
-    """Return the parts of an architecture file.
+    """Return the parts of an architecture file; a bare list is a file of layers alone.
 
-    Args:
-        root: The YAML; a bare list is a file of layers alone.
-        path: Where it was read from, for errors.
-        problems: What was wrong with the YAML itself, to be reported with the rest.
+    What was wrong with the YAML itself is reported with the rest.
 
     Raises:
         FileProblems: Everything that is wrong with it, each with its place.
@@ -175,7 +172,7 @@ class _Parser:
 
     def item(self, node: Node) -> Item | None:
         if isinstance(node.value, str):  # `- flatten`
-            place = (node.line, node.column, node.key_line, node.key_column)
+            place = (node.place, node.key_place)
             node = Node({node.value: Node(None, *place)}, *place)
         if not isinstance(node.value, dict):
             example = "{conv: 3, out_channels: 64}"

@@ -25,11 +25,9 @@ class Field(NamedTuple):
     compute: Compute | None = None
 
     def value(self, scope: Mapping[str, Any]) -> Any:
-        """Return the value.
+        """Return the value; an `InputError` where there is none, or none of its kind.
 
-        Raises:
-            InputError: It cannot be computed or is none of its kind.
-            UnknownValue: It depends on what an earlier mistake leaves unknown.
+        An `UnknownValue` where it depends on what an earlier mistake leaves unknown.
         """
         return self.kind(self.compute(scope)) if self.compute else self.known
 

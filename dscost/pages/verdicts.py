@@ -13,7 +13,7 @@ from dscost.pages import Said
 from dscost.pages.finding_words import BOUNDS, bounded, finding_sentence, reasons
 from dscost.pages.findings import Judged, NotJudged
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.page import Column, Page, Row, Sheet, View, words
 from dscost.pages.verdict_data import (
     ROW_COLUMNS,
     document_of,
@@ -80,10 +80,11 @@ def summary(result: CheckResult) -> str:
         f"{counted(held, 'limit')} {'holds' if held == 1 else 'hold'}",
     ]
     marks = Counter(_mark(result, finding) for finding in result.findings)
-    for mark, words in (("could not judge", "not judged"), ("over budget", "over budget")):
-        parts += [f"{marks[mark]} {words}"] if marks[mark] else []
-    for mark in ("error", "warning", "note"):
-        parts += [counted(marks[mark], mark)] if marks[mark] else []
+    if marks["could not judge"]:
+        parts.append(f"{marks['could not judge']} not judged")
+    if marks["over budget"]:
+        parts.append(f"{marks['over budget']} over budget")
+    parts += [counted(marks[mark], mark) for mark in ("error", "warning", "note") if marks[mark]]
     return f"{', '.join(parts)}."
 
 
@@ -96,12 +97,12 @@ def _mark(result: CheckResult, finding: Finding) -> str:
 def _page(result: CheckResult) -> Page:
     rows = [*_broken_rows(result), *_held_rows(result)]
     columns = [
-        Column("model", "model", 0, "left"),
-        Column("what", "what", 0, "left"),
+        words("model"),
+        words("what"),
         Column("value", "value", 0),
         Column("limit", "limit", 1),
         Column("left", "left", 2),
-        Column("outcome", "outcome", 0, "left"),
+        words("outcome"),
     ]
     return Page(
         heading=f"{result.path}",

@@ -45,7 +45,7 @@ def read_saved(target: str | PathLike[str]) -> Report:
             meant.
     """
     path, name = split_report_name(str(target)) or (str(target), None)
-    reports = read_reports(path)
+    reports = parse_reports(read_text(Path(path), MAX_BYTES), path)
     if name is None:
         if len(reports) == 1:
             return reports[0]
@@ -71,34 +71,14 @@ def _contents(reports: Sequence[Report]) -> str:
     return some_of(f"{at}: {report.target}" for at, report in enumerate(reports))
 
 
-def read_reports(path: str | PathLike[str]) -> tuple[Report, ...]:
-    """Return every report of a file.
-
-    Raises:
-        InputError: It cannot be read or holds no reports; the text says what is wrong and where.
-    """
-    return parse_reports(read_text(Path(path), MAX_BYTES), str(path))
-
-
 def parse_reports(text: str, origin: str) -> tuple[Report, ...]:
-    """Return the reports that a JSON document holds.
-
-    Args:
-        text: The document.
-        origin: What errors call it.
-
-    Raises:
-        InputError: It is none, or of another `schema_version`.
-    """
-    return reports_of(parse_json(text, origin), origin)
-
-
-def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
     """Return the reports of a document as `dscost.reports.records.document` makes it.
 
     Raises:
-        InputError: It is none; the text says what is wrong and where.
+        InputError: It is none, or of another `schema_version`; the text says what is wrong and
+            where in `origin`.
     """
+    document = parse_json(text, origin)
     if isinstance(document, dict) and document.get("command") == "convert":
         raise InputError(
             f"{origin}: a conversion, not a saved report: "
@@ -127,14 +107,13 @@ def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
     if not reports:
         raise InputError(f"{origin}: holds no report")
     # it stands in the document once, for whatever was measured
-    return tuple(
-        report._replace(environment=environment if _is_measured(report) else None)
-        for report in reports
-    )
+    return tuple(_measured_in(environment, report) for report in reports)
 
 
-def _is_measured(report: Report) -> bool:
-    return bool(report.latency) or any(layer.latency for layer in report.layers)
+def _measured_in(environment: Environment | None, report: Report) -> Report:
+    if report.latency or any(layer.latency for layer in report.layers):
+        return report._replace(environment=environment)
+    return report
 
 
 # -- what types do not say

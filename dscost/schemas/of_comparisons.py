@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from dscost.comparing.differences import (
+    CONTENDER_KEYS,
+    DIFFERENCE_KEYS,
     LAYER_METRICS,
     METRICS,
     STATUSES,
@@ -25,12 +27,9 @@ def schema() -> Schema:
     """Return the schema of the JSON document."""
     definitions: dict[str, Schema] = {}
     contender = {key: property_of(Contender, key, definitions) for key in ("label", "saved")}
-    for key in ("target", "source", "inputs", "settings", "environment"):
+    for key in CONTENDER_KEYS:
         contender[key] = property_of(Report, key, definitions)
-    difference = {
-        key: property_of(Difference, key, definitions)
-        for key in ("reference", "value", "change", "percent")
-    }
+    difference = {key: property_of(Difference, key, definitions) for key in DIFFERENCE_KEYS}
     separate = {
         "const": False,
         "description": "Times of separate runs: no speedup follows from them.",

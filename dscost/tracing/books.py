@@ -39,7 +39,6 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         standin_of: Gives the stand-in of a tensor of the original, should a part of that run.
 
     Attributes:
-        events: What ran, in order.
         unknown: Operators of unknown cost and how often they ran.
         notes: Sentences that the reader must know.
         dropped: Operators that ran and do not count.
@@ -47,7 +46,6 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         failure: The first error of an operator, which the model may have caught.
         failed_at: Where that was.
         wants_gradients: Whether the model differentiates in its forward.
-        memory: What is alive.
         flow: In training, where gradients flow.
     """
 
@@ -253,7 +251,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def differentiate_functions(self, flow: GradientFlow) -> Iterator[str]:
         """Count what backward passes of functions multiply; yield the names of those that fail."""
-        for call in flow.functions.calls:
+        for call in flow.calls:
             products = call.products(self.events)
             if not products:
                 continue

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from dscost.foreign.dispatch import tensors_in
+from dscost.foreign.dispatch import Args, Kwargs, tensors_in
 from dscost.foreign.randomness import SEED, OwnNumbers, draws
 from dscost.tracing.sparse import dense_parts
 
@@ -19,7 +19,7 @@ class Drawn:
         self._numbers = OwnNumbers(SEED)
         self._storages: WeakValueDictionary[int, torch.UntypedStorage] = WeakValueDictionary()
 
-    def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         """Return what an operator gives; one that draws leaves the numbers of others alone."""
         if not draws(func):
             return func(*args, **kwargs)

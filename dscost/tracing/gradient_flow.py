@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 from dscost.tracing.events import Event
-from dscost.tracing.gradients import Apart, Functions, GradientSwitch, runs_again
+from dscost.tracing.gradients import Apart, FunctionCall, GradientSwitch, runs_again
 from dscost.tracing.sparse import address_of, takes_gradients
 
 
@@ -32,7 +33,7 @@ class GradientFlow:
     """Follows which event, of a list that grows, last wrote on a tensor and passes gradients on.
 
     Attributes:
-        functions: Those with a backward pass of their own.
+        calls: Those of functions with a backward pass of their own.
         macs_again: While one of those runs, the MACs of what a checkpoint computes again.
     """
 
@@ -43,7 +44,7 @@ class GradientFlow:
         producer_of: Callable[[Tensor], int],
     ) -> None:
         self._switch, self._events, self._producer_of = switch, events, producer_of
-        self.functions = Functions()
+        self.calls: list[FunctionCall] = []
         self.macs_again: int | None = None
         self._trained: dict[int, int] = {}
 
@@ -64,7 +65,7 @@ class GradientFlow:
         if inside is not None:
             call, given = inside
             to |= self.trained_by(given)
-            to |= self.functions.ran(call, self._events)
+            to |= self._ran(call)
         elif not needed:
             return NO_FLOW
         return Flow(True, needing if macs else (), tuple(to))
@@ -98,8 +99,8 @@ class GradientFlow:
         # torch takes it out
         at = self._trained.get(address_of(tensor))
         if at is not None:
-            if self.functions.calls and not tensor.is_leaf:
-                self.functions.made(tensor, at)
+            if self.calls and not tensor.is_leaf:
+                self._made(tensor, at)
             return (at,)
         if tensor.is_leaf:
             return ()
@@ -119,3 +120,25 @@ class GradientFlow:
             else:
                 waiting += self._events[at].sources
         return found
+
+    # -- functions with a backward pass of their own
+
+    def _ran(self, call: FunctionCall) -> dict[int, None]:
+        """Keep that the next event belongs to a call, and return the one before it in that."""
+        last = self.calls[-1] if self.calls else None
+        if last is None or not last.is_same(call):
+            if last is not None and not last.products(self._events):
+                self.calls.pop()  # what its context keeps takes memory
+            last = call
+            self.calls.append(last)
+        before = last.events[-1:]
+        last.events.append(len(self._events))
+        return dict.fromkeys(before)
+
+    def _made(self, tensor: Tensor, by: int) -> None:
+        """Learn the context of a call from what it returned, where its forward is given none."""
+        context = tensor.grad_fn
+        if isinstance(context, BackwardCFunction):
+            for call in self.calls:
+                if call.context is None and by in call.events and context._forward_cls is call.kind:
+                    call.context = context

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction, FunctionCtx
+from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction
 
+from dscost.foreign.dispatch import Args
 from dscost.foreign.failures import callers
 from dscost.tracing.rules import named
 from dscost.tracing.sparse import address_of, takes_gradients
@@ -24,9 +25,7 @@ from dscost.tracing.sparse import address_of, takes_gradients
 class Apart:
     """What a detached tensor and its views share, though others have the same memory.
 
-    Attributes:
-        trained: The event that last wrote on it and passes a gradient on.
-        is_written: Whether there is one.
+    The event that last wrote on it and passes a gradient on is `trained`, if there is one.
     """
 
     trained: int | None = None
@@ -43,15 +42,9 @@ _APART = "_dscost_apart"
 
 
 class FunctionCall:
-    """One call of an `autograd.Function`.
+    """One call of an `autograd.Function`, with the events that ran in it and pass gradients on.
 
-    Args:
-        kind: The function.
-        context: Of this call, where its forward is given one.
-        number: Tells calls apart where there is no context.
-
-    Attributes:
-        events: What ran in it and passes gradients on.
+    Its number tells it from others where its forward is given no context.
     """
 
     def __init__(self, kind: Any, context: Any, number: int) -> None:
@@ -87,33 +80,6 @@ class FunctionCall:
             self.kind.backward(self.context, *gradients)
 
 
-class Functions:
-    """The calls of functions with a backward pass of their own."""
-
-    def __init__(self) -> None:
-        self.calls: list[FunctionCall] = []
-
-    def ran(self, call: FunctionCall, events: Sequence[Any]) -> dict[int, None]:
-        """Keep that the next event belongs to a call, and return the one before it in that."""
-        last = self.calls[-1] if self.calls else None
-        if last is None or not last.is_same(call):
-            if last is not None and not last.products(events):
-                self.calls.pop()  # what its context keeps takes memory
-            last = call
-            self.calls.append(last)
-        before = last.events[-1:]
-        last.events.append(len(events))
-        return dict.fromkeys(before)
-
-    def made(self, tensor: Tensor, by: int) -> None:
-        """Learn the context of a call from what it returned, where its forward is given none."""
-        context = tensor.grad_fn
-        if isinstance(context, BackwardCFunction):
-            for call in self.calls:
-                if call.context is None and by in call.events and context._forward_cls is call.kind:
-                    call.context = context
-
-
 class GradientSwitch(TorchFunctionMode):
     """Knows whether the model has gradients on, and passes on which tensors need one.
 
@@ -133,9 +99,7 @@ class GradientSwitch(TorchFunctionMode):
         self._written: set[int] = set()
         self._any_apart = self._is_on_within = False
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         if func is torch._C._set_grad_enabled:
             checkpointed = _switching_checkpoint()
             if checkpointed is not None:

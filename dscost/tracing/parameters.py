@@ -25,11 +25,9 @@ class Parameter(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A parameter or buffer as the tracer meets it.
+    """A parameter or buffer as the tracer meets it, named by its path.
 
     Args:
-        name: Its path in the model.
-        is_parameter: Or a buffer.
         address: Where its storage begins.
         nbytes: Size of the tensor itself.
         storage_nbytes: Size of the storage that it is a view of.

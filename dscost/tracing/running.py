@@ -60,8 +60,10 @@ def attempt(task: Task, way: Way) -> Attempt:
     missed = recorder.failure
     if missed is not None and (error is None or looks_at_values(missed)):
         error, place = missed, recorder.failed_at
-    wants_gradients = recorder.wants_gradients or run.switched_on_again
-    return Attempt(way, traced, error, place, wants_gradients, recorder.autocasts, run.elsewhere)
+    switched_on_again = run.switch is not None and run.switch.switched_on_again
+    wants_gradients = recorder.wants_gradients or switched_on_again
+    elsewhere = run.modules is not None and bool(run.modules.elsewhere)
+    return Attempt(way, traced, error, place, wants_gradients, recorder.autocasts, elsewhere)
 
 
 class _Run:
@@ -78,14 +80,6 @@ class _Run:
 
     def start_thread(self) -> None:
         self.starts_threads = True
-
-    @property
-    def switched_on_again(self) -> bool:
-        return self.switch is not None and self.switch.switched_on_again
-
-    @property
-    def elsewhere(self) -> bool:
-        return self.modules is not None and bool(self.modules.elsewhere)
 
     @contextmanager
     def state(self) -> Iterator[None]:
@@ -122,7 +116,7 @@ def _traced(task: Task, run: _Run) -> Trace:
         modules = run.modules = stack.enter_context(watched(subject.modules))
         if task.training:
             run.switch = stack.enter_context(GradientSwitch(records=run.way.gradients))
-            held = [*subject.standins.originals(), *subject.arguments.tensors]
+            held = [*subject.standins.originals, *subject.arguments.tensors]
             stack.callback(_without_gradients, [one for one in held if not one.requires_grad])
         recorder = run.recorder = _recorder_for(subject, run, modules)
         stack.callback(recorder.let_go)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dscost.foreign.dispatch import Args
 from dscost.layers.convolution import Shape
 from dscost.tracing.books import Books
 from dscost.tracing.operators import conv_plan, is_global_mean, operator_name, shapes_of
@@ -43,7 +44,7 @@ _CONV_DEFAULTS: tuple[Any, ...] = (None, None, None, (1,), (0,), (1,), 1)
 """What torch leaves out of the arguments where it is the default."""
 
 
-def _conv2d(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _conv2d(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     if kwargs:
         return None
     full: tuple[Any, ...] = args + _CONV_DEFAULTS[len(args) :]
@@ -68,7 +69,7 @@ def _conv2d(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tens
     return out
 
 
-def _linear(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _linear(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, w, bias = args if len(args) == 3 else (*args, None)
     shape = x.shape
     if x.dtype is not w.dtype:
@@ -89,7 +90,7 @@ def _linear(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tens
     return out
 
 
-def _batch_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _batch_norm(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x = args[0]
     if kwargs or not x.is_contiguous() or x.dim() < 2:
         return None
@@ -104,7 +105,7 @@ def _batch_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> 
     return out
 
 
-def _layer_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _layer_norm(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, shape = args[0], list(args[1])
     if kwargs or list(x.shape[-len(shape) :]) != shape:
         return None
@@ -115,7 +116,7 @@ def _layer_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> 
     return out
 
 
-def _softmax(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _softmax(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x = args[0]
     if not -x.dim() <= args[1] < max(1, x.dim()):
         known = f"[{-x.dim()}, {x.dim() - 1}]"
@@ -129,7 +130,7 @@ def _softmax(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Ten
     return out
 
 
-def _inplace(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _inplace(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, *others = (one for one in args if isinstance(one, Tensor))
     if any(other.shape != x.shape for other in others):
         return None
@@ -137,7 +138,7 @@ def _inplace(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Ten
     return x
 
 
-def _elementwise(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _elementwise(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, *others = args
     if not isinstance(x, Tensor) or not x.is_floating_point():
         return None
@@ -167,7 +168,7 @@ def _broadcasts_onto(small: Shape, large: Shape) -> bool:
     return offset >= 0 and all(s in (1, large[i + offset]) for i, s in enumerate(small))
 
 
-def _cat(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _cat(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     tensors = args[0]
     dim = args[1] if len(args) > 1 else 0
     first = tensors[0]
@@ -186,7 +187,7 @@ def _cat(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor 
     return out
 
 
-def _reshape(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
+def _reshape(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor:
     x = args[0]
     out: Tensor = func(*args, **kwargs) if kwargs else func(*args)
     if out.untyped_storage()._cdata != x.untyped_storage()._cdata:
@@ -194,7 +195,7 @@ def _reshape(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Ten
     return out
 
 
-def _copy(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _copy(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x = args[0]
     if kwargs or not x.is_contiguous():
         return None
@@ -203,13 +204,13 @@ def _copy(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor
     return out
 
 
-def _dropout(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _dropout(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     if kwargs or len(args) < 3 or args[2]:
         return None
     return args[0]  # type: ignore[no-any-return]
 
 
-def _global_average(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _global_average(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, size = args[:2]
     if x.dim() != 4 or not x.is_contiguous() or any(type(s) is not int for s in size):
         return None
@@ -220,7 +221,7 @@ def _global_average(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any)
     return out
 
 
-def _mean(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _mean(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, dims = args[:2]
     keep = args[2] if len(args) > 2 else False
     if kwargs or not dims or not x.is_contiguous() or not x.is_floating_point():
@@ -235,7 +236,7 @@ def _mean(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor
     return out
 
 
-def _recurrent(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+def _recurrent(books: Books, func: Any, args: Args, kwargs: Any) -> Any:
     """Return the outputs of an LSTM or GRU over whole sequences; torch would unroll every step."""
     if kwargs or len(args) < 9 or isinstance(args[3], list | tuple):
         return None  # a packed sequence, or defaults left out
@@ -251,7 +252,7 @@ def _recurrent(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> A
     return (out, *finals)
 
 
-def _attention(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _attention(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     q, k, v = args[:3]
     mask = args[3] if len(args) > 3 else None
     if (
@@ -279,7 +280,7 @@ def _attention(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> T
     return out
 
 
-def _grouped_mm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _grouped_mm(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     """Return the product of every group of rows with its own matrix.
 
     torch's meta kernel takes nothing but bfloat16.
@@ -304,7 +305,7 @@ def _grouped_mm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> 
     return out
 
 
-def _dual(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+def _dual(books: Books, func: Any, args: Args, kwargs: Any) -> None:
     """Keep in mind that the model differentiates forward, which torch's autograd does or nobody."""
     books.wants_gradients = True
 

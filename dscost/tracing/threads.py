@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import RLock, Thread, get_ident
 from typing import Any, cast
 
+from dscost.foreign.dispatch import Args
 from dscost.tracing.module_stack import RunningModules
 from dscost.tracing.recorder import Recorder
 
@@ -15,9 +16,7 @@ class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
 
     _main_stack: Sequence[str]
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         with self._turn:
             return super().__torch_dispatch__(func, types, args, kwargs)
 

@@ -43,7 +43,7 @@ def unseen(
 
     Args:
         began: The modules whose own forward began, with their paths.
-        held: What they and others hold.
+        held: What the model holds.
         read: Names of what was seen to be read.
         outside: What tells of work out of sight.
     """

@@ -51,11 +51,10 @@ class Attempt(NamedTuple):
     """What came of one way.
 
     Args:
-        way: The one.
         traced: What was seen, unless it failed.
         error: Why it failed: what was raised, or the first error of an operator, which the model
             caught.
-        place: Where.
+        place: Where that was.
         wants_gradients: Whether the model switched gradients on.
         autocasts: Whether it switched autocast on.
         elsewhere: Whether it called modules from other threads.
