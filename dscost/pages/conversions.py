@@ -151,8 +151,8 @@ def _layer_row(layer: LayerOutcome) -> Row:
     cells = {
         "layer": layer.name or ROOT,
         "rank": KEEP,
-        "params": arrow(map(format_count, (layer.params_before, layer.params_after))),
-        "macs": arrow(map(format_count, map(_macs, (layer.before, layer.after)))),
+        "params": arrow(format_count(one) for one in (layer.params_before, layer.params_after)),
+        "macs": arrow(format_count(_macs(one)) for one in (layer.before, layer.after)),
     }
     if layer.rank is not None:
         error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
@@ -246,8 +246,9 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
         "macs_after": _macs(layer.after),
     }
     if layer.latency:
-        cells["latency_before_s"], cells["latency_after_s"], _ = layer.latency
-        cells["latency_is_predicted"] = layer.latency.is_predicted
+        before_s, after_s, predicted = layer.latency
+        cells |= {"latency_before_s": before_s, "latency_after_s": after_s}
+        cells["latency_is_predicted"] = predicted
     return known(cells)
 
 

@@ -199,5 +199,6 @@ def _footnotes(report: Report) -> list[str]:
 def _first_setting(report: Report) -> str:
     """Return what the figures that stand beside the costs were measured under."""
     keys = [*report.latency, *(key for layer in report.layers for key in layer.latency)]
-    words = [word for word in "".join(keys[:1]).split(":")[1:] if not word.startswith("batch")]
+    first = keys[0] if keys else ""
+    words = [word for word in first.split(":")[1:] if not word.startswith("batch")]
     return ", ".join(words if "channels_last" in words else ["contiguous", *words])
