@@ -9,6 +9,7 @@ import torch
 from forking import forked
 from jsonschema import Draft7Validator
 from program import start
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -154,6 +155,33 @@ def test_saved_weights_load_into_the_converted_model(here: Path, factory: str) -
     x = torch.randn(shape)
     expected = dscost.convert(trained, rank=2)(x)
     assert torch.allclose(loaded(x), expected, rtol=1e-5, atol=1e-4 * expected.abs().max().item())
+
+
+def test_saved_weights_have_the_plan_that_made_them(here: Path) -> None:
+    given = ["convert", "net.py:make", *INPUT, "--rank", "2", "--save", "out.safetensors", "-q"]
+    assert run(given) == 0
+    with safe_open("out.safetensors", "pt") as saved:
+        alone = saved.metadata()
+    assert run([*given, "--save-plan", "plan.yaml"]) == 0
+    with safe_open("out.safetensors", "pt") as saved:
+        beside = saved.metadata()
+    plan = Path("plan.yaml").read_text(encoding="utf-8")
+    assert alone == beside == {"dscost": dscost.__version__, "plan": plan, "format": "pt"}
+
+
+def test_weights_of_an_architecture_are_random_and_those_of_a_seed(here: Path) -> None:
+    Path("a.yaml").write_text(
+        "input: [3, 8, 8]\nlayers: [{conv: 3, out_channels: 8, bias: false}]\n", encoding="utf-8"
+    )
+    found = []
+    for seed in ([], ["--seed", "0"], ["--seed", "7"], ["--seed", "7"]):
+        given = ["convert", "a.yaml", "--rank", "1", "--min-channels", "1", *seed]
+        assert run([*given, "--save", "out.safetensors", "-q"]) == 0
+        found.append(torch.cat([one.flatten() for one in load_file("out.safetensors").values()]))
+    default, none, seven, again = found
+    assert torch.equal(default, none)
+    assert torch.equal(seven, again)
+    assert not torch.equal(seven, none)
 
 
 def test_weights_that_another_layer_has_too_stay_beside_the_new_ones(

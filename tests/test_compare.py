@@ -301,6 +301,32 @@ def test_a_name_that_means_another_operation_yields_to_shape(network: Network) -
     assert versus.renamed == 3
 
 
+def test_renamed_layers_that_are_alike_belong_together_in_their_order(network: Network) -> None:
+    def bodies(file: str, *names: str) -> str:
+        return network(
+            file,
+            f"{STEM}, name: stem}}",
+            f"{BODY}, name: widen}}",
+            *(f"{BODY}, name: {name}}}" for name in names),
+        )
+
+    a = bodies("a.yaml", "one", "two", "three")
+    versus = only(dscost.compare([a, bodies("b.yaml", "first", "second", "third")]))
+    assert told(versus.layers)[2:] == [
+        ("one", "first", "same"),
+        ("two", "second", "same"),
+        ("three", "third", "same"),
+    ]
+    assert (versus.renamed, versus.is_reordered) == (3, False)
+    # of what is alike the last is the one that has gone
+    shorter = only(dscost.compare([a, bodies("c.yaml", "first", "second")]))
+    assert told(shorter.layers)[2:] == [
+        ("one", "first", "same"),
+        ("two", "second", "same"),
+        ("three", None, "only_reference"),
+    ]
+
+
 def test_a_layer_that_became_something_else_is_one_line(
     plain_network: str, network: Network
 ) -> None:

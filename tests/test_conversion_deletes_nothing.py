@@ -5,7 +5,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -602,8 +602,16 @@ def test_trying_hooks_and_forwards_leaves_no_trace() -> None:
         seen.append(result)
 
     class MaxNorm(nn.Conv2d):
+        def __init__(self, *given: int) -> None:
+            super().__init__(*given)
+            self.seen: list[Any] = []
+            self.kept = SimpleNamespace(calls=0, sizes={})
+
         def forward(self, x: Tensor) -> Tensor:
             self.weight.data = torch.renorm(self.weight.data, 2, 0, 0.1)
+            self.seen.append(x)
+            self.kept.calls += 1
+            self.kept.sizes[x.shape] = True
             return super().forward(x)
 
     module = sequential(with_hook(hook, MaxNorm(4, 8, 3)))
@@ -611,6 +619,7 @@ def test_trying_hooks_and_forwards_leaves_no_trace() -> None:
     random_state = torch.get_rng_state()
     assert layers_of(module)["0"].converted
     assert (seen, state) == ([], {"calls": 0})
+    assert (module[0].seen, vars(module[0].kept)) == ([], {"calls": 0, "sizes": {}})
     assert torch.equal(module[0].weight, before)
     assert torch.equal(torch.get_rng_state(), random_state)
 

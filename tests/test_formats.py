@@ -15,7 +15,7 @@ import dscost
 from dscost.cli.app import COMMANDS
 from dscost.errors import InputError, UnknownNameError
 from dscost.pages import Said, View
-from dscost.rendering import RENDERERS, format_names, rendered
+from dscost.rendering import RENDERERS, format_names, render
 from dscost.rendering.csv import csv_text
 from dscost.rendering.json import json_text
 
@@ -280,13 +280,13 @@ def test_an_ending_of_ci_means_its_format(here: Path) -> None:
 
 def test_from_python_the_same_is_said() -> None:
     report = dscost.layer(in_channels=8, out_channels=8, kernel_size=3)
-    assert rendered(report) == rendered([report])
+    assert render(report) == render([report])
     with pytest.raises(InputError, match=r"^format 'github' says findings, which a report has not"):
-        rendered(report, "github")
+        render(report, "github")
     with pytest.raises(UnknownNameError, match="unknown format 'odd'"):
-        rendered(report, "odd")
+        render(report, "odd")
     with pytest.raises(TypeError, match=r"^int is no result of dscost$"):
-        rendered(3)
+        render(3)
 
 
 # -- what is new: rows of a check, of a verification, of a list

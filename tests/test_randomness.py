@@ -1,13 +1,17 @@
 """Random numbers that foreign code draws: those that it would draw anyway, and nobody else's move."""
 
+import random
+import threading
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from dscost.foreign.randomness import own_random_numbers
+from dscost.foreign.randomness import own_random_numbers, states_kept
 
 ONES = torch.ones(64)
 DRAWS: dict[str, Callable[[], Tensor]] = {
@@ -53,3 +57,47 @@ def test_a_seed_gives_the_numbers_that_it_gives_anyway_and_those_of_others_stay(
     finally:
         torch.set_rng_state(before)
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def states() -> dict[str, Any]:
+    kind, keys, *rest = np.random.get_state()
+    return {
+        "torch": (torch.initial_seed(), torch.get_rng_state().tolist()),
+        "python": random.getstate(),
+        "numpy": (kind, keys.tolist(), *rest),
+    }
+
+
+SEED = 987_654
+"""Nobody else has it."""
+
+MOVING: dict[str, Callable[[], Any]] = {
+    "torch draws": lambda: torch.rand(3),
+    "torch is seeded": lambda: torch.manual_seed(SEED),
+    "python draws": random.random,
+    "python is seeded": lambda: random.seed(3),
+    "numpy draws": lambda: np.random.rand(3),
+    "numpy is seeded": lambda: np.random.seed(3),
+}
+
+
+@pytest.mark.parametrize("move", MOVING.values(), ids=MOVING)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_generators_are_put_back_unless_another_thread_may_have_moved_them(
+    move: Callable[[], Any], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: threads)
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    before = states()
+    try:
+        with states_kept():
+            move()
+            moved = states()
+        after = states()
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])
+        torch.set_rng_state(kept[2])
+    assert moved != before
+    # a seed of torch is told from numbers that others have drawn
+    assert after == (before if threads == 1 or moved["torch"][0] == SEED else moved)

@@ -268,6 +268,16 @@ SEVERAL = {  # name: (one way, another way, what changes of the parts for that)
     "1×1 as tensordot": (
         plain, last(lambda self, y: maps(torch.tensordot(y, kernel(self), ([1], [1])) + self.pw.bias)), None
     ),
+    "1×1 as inner": (plain, last(lambda self, y: maps(torch.inner(rows(y), kernel(self)) + self.pw.bias)), None),
+    "1×1 as inner from the left": (
+        plain, last(lambda self, y: plus_bias(self, torch.inner(kernel(self), rows(y)).transpose(0, 1))), None
+    ),
+    "1×1 as baddbmm": (
+        plain,
+        last(lambda self, y: torch.baddbmm(self.pw.bias.view(1, N, 1), kernel(self).expand(len(y), N, C), y.flatten(2))
+             .view(-1, N, *y.shape[2:])),
+        None,
+    ),
     "1×1 as a 1-D convolution": (
         plain,
         last(lambda self, y: self.pw(y.flatten(2)).view(len(y), N, *y.shape[2:])),

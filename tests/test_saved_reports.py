@@ -540,16 +540,15 @@ def test_figures_that_cannot_be_are_refused(
 
 
 @pytest.mark.parametrize("figure", ["params", "macs", "weight_bytes"])
-def test_totals_are_those_of_the_layers(figure: str) -> None:
+@pytest.mark.parametrize("more", [-1, 1])
+def test_totals_are_those_of_the_layers(more: int, figure: str) -> None:
     model = dscost.analyze("resnet18")
-    totals = model.totals._replace(as_is=model.totals.as_is._replace(**{figure: 1}))
+    found = getattr(model.totals.as_is, figure)
+    totals = model.totals._replace(as_is=model.totals.as_is._replace(**{figure: found + more}))
     with pytest.raises(InputError) as refused:
         parse_reports(written(model._replace(totals=totals)), "r.json")
-    found = getattr(model.totals.as_is, figure)
-    assert (
-        str(refused.value)
-        == f"r.json: subjects[0].totals.as_is.{figure}: found 1, but its layers have {found:,}"
-    )
+    told = f"found {found + more:,}, but its layers have {found:,}"
+    assert str(refused.value) == f"r.json: subjects[0].totals.as_is.{figure}: {told}"
     with pytest.raises(InputError, match="layers: expected at least one layer, found none"):
         parse_reports(written(model._replace(layers=())), "r.json")
 

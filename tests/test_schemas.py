@@ -38,11 +38,23 @@ BUDGET, REPORT, ARCHITECTURE = (
 )
 
 
+TITLES = {
+    "architecture": "An architecture of dscost",
+    "budget": "A budget of dscost",
+    "comparison": "A comparison of dscost",
+    "conversion": "A conversion of dscost",
+    "device": "A device of dscost",
+    "plan": "A plan of dscost",
+    "report": "A report of dscost",
+}
+
+
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_schema_is_one_of_draft_7(name: str) -> None:
     found = schema(name)
     Draft7Validator.check_schema(found)
     assert found["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert found["title"] == TITLES[name]
     json.dumps(found, allow_nan=False)
 
 

@@ -642,13 +642,36 @@ def test_parameters_that_are_never_used_are_reported_and_counted() -> None:
     assert sum(layer.cost.params for layer in report.layers) == report.totals.as_is.params
 
 
-def test_many_modules_that_are_never_used_are_summed_up() -> None:
-    spare = nn.ModuleList(nn.Linear(2, 1, bias=False) for _ in range(5))
+@pytest.mark.parametrize(
+    ("modules", "named"),
+    [
+        (3, "spare.0, spare.1, spare.2"),
+        (4, "spare.0, spare.1, spare.2 and 1 more"),
+        (5, "spare.0, spare.1, spare.2 and 2 more"),
+    ],
+)
+def test_many_modules_that_are_never_used_are_summed_up(modules: int, named: str) -> None:
+    spare = nn.ModuleList(nn.Linear(2, 1, bias=False) for _ in range(modules))
     model = Calling(lambda self, x: self.used(x), used=nn.Linear(8, 4), spare=spare)
     report = dscost.analyze(model, input=(2, 8))
-    assert report.warnings == (
-        "Never used: 10 parameters of spare.0, spare.1, spare.2 and 2 more.",
-    )
+    assert report.warnings == (f"Never used: {2 * modules} parameters of {named}.",)
+
+
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [
+        (1, "1 depthwise layer has no pointwise partner, so the standard figure leaves it as it is: 0."),
+        (3, "3 depthwise layers have no pointwise partner, so the standard figure leaves them as they are: 0, 2, 4."),
+        (5, "5 depthwise layers have no pointwise partner, so the standard figure leaves them as they are: "
+            "0, 2, 4 and 2 more."),
+    ],
+)  # fmt: skip
+def test_many_depthwise_layers_without_a_partner_are_summed_up(layers: int, named: str) -> None:
+    convs = [
+        nn.Conv2d(4, 4, 3, padding=1, groups=4 if at % 2 == 0 else 1) for at in range(2 * layers)
+    ]
+    report = dscost.analyze(nn.Sequential(*convs), input=(1, 4, 8, 8))
+    assert report.warnings == (named,)
 
 
 def test_a_module_that_is_called_without_using_its_parameters_is_reported() -> None:

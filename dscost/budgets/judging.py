@@ -32,6 +32,7 @@ OF_DOUBTS: Mapping[str, tuple[str, str]] = {
 NO_KINDS = "it does not say of what type its layers were; dscost baseline update adds that"
 
 _Spot = Entry | Limit | LayerRule | Exclusion
+"""What has a place in the budget, which a finding names."""
 _Said = Iterator[Finding | Passed]
 
 
@@ -214,16 +215,15 @@ class _Judge:
         each = last_words(rules, [[layer.name for layer in meant] for meant in self._meant])
         gone = last_words(rules, [past.gone(rule.selector) if past else [] for rule in rules])
         for rule, meant, of_each, of_gone in zip(rules, self._meant, each, gone, strict=True):
-            selector, is_known = rule.selector, past is not None
-            if past and past.members(selector) is None:
-                is_known = False
+            compared = past
+            if past and past.members(rule.selector) is None:
+                compared = None
                 if _are_relative(*rule.limits):
-                    about = {"layer": selector.text, "detail": NO_KINDS}
+                    about = {"layer": rule.selector.text, "detail": NO_KINDS}
                     yield from self._case("not_comparable", "on_missing_baseline", rule, **about)
-            note = selector.leaves_out(self._layers)
+            note = rule.selector.leaves_out(self._layers)
             if not meant:
                 yield from self._nothing_meant(rule, note, somewhere)
-            compared = past if is_known else None
             yield from self._each(rule, meant, of_each, compared)
             yield from self._gone(rule, of_gone, compared)
             yield from self._total(rule, meant, note, compared)

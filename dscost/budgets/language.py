@@ -125,7 +125,7 @@ def _limit(metric: str, *, of_layers: bool) -> Form:
     """Return the form of a limit: the most that passes, or bounds and what stands beside them."""
     kind, measured = FIGURES[metric].kind, FIGURES[metric].is_measured
     # a schema lists only what may stand there; reading takes all, to say why something may not
-    grows = records.has_growth(metric, of_layers=of_layers)
+    grows = not measured and (metric in OF_LAYERS or not of_layers)  # that a baseline keeps
     refused = [] if grows else [*CHANGES, "ignore_below"]
     keyed = Keyed(
         {

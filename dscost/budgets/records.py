@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dscost.budgets.metrics import OF_LAYERS
 from dscost.budgets.selectors import Selector
 from dscost.errors import Place
 from dscost.notation.inputs import Inputs
@@ -206,8 +205,3 @@ class Budget:
     def policy_of(self, entry: Entry) -> Mapping[str, str]:
         """Return what is done about what cannot be judged of an entry."""
         return {**self.policy, **entry.policy}
-
-
-def has_growth(metric: str, *, of_layers: bool) -> bool:
-    """Whether a baseline keeps a figure, so that its growth can be limited."""
-    return not FIGURES[metric].is_measured and (metric in OF_LAYERS or not of_layers)

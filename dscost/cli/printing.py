@@ -104,9 +104,9 @@ class Output(NamedTuple):
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
-        from dscost.rendering.terminal import progress_bar
+        from dscost.rendering.terminal import ProgressBar
 
-        with progress_bar() as bar:
+        with ProgressBar() as bar:
             yield bar
 
 
@@ -151,13 +151,13 @@ def terminal_width() -> int:
     """Return the characters per line of the terminal that stdout is."""
     from shutil import get_terminal_size
 
-    if os.environ.get("COLUMNS", "").isdecimal():
-        return get_terminal_size().columns
-    with suppress(OSError, ValueError, AttributeError):
-        # of our own stdout, where `shutil` asks descriptor 1
-        ours = result_stream().fileno()  # type: ignore[union-attr]
-        return os.get_terminal_size(ours).columns or get_terminal_size().columns
-    return get_terminal_size().columns
+    usual = get_terminal_size().columns
+    if not os.environ.get("COLUMNS", "").isdecimal():
+        with suppress(OSError, ValueError, AttributeError):
+            # of our own stdout, where `shutil` asks descriptor 1
+            ours = result_stream().fileno()  # type: ignore[union-attr]
+            return os.get_terminal_size(ours).columns or usual
+    return usual
 
 
 def wants_color(color: str) -> bool:

@@ -52,6 +52,9 @@ class _Scope:
         self.prefix, self.values, self.places, self.depth = prefix, values, places, depth
         self.counts: dict[str, int] = {}
 
+    def inner(self, prefix: str, **values: Any) -> "_Scope":
+        return _Scope(prefix, {**self.values, **values}, self.places, self.depth)
+
     def next_number(self, kind: str) -> int:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         return self.counts[kind]
@@ -200,8 +203,7 @@ class _Unrolling:
         self, layers: Sequence[Item], prefix: str, index: int, tensor: Tensor | None, scope: _Scope
     ) -> Tensor | None:
         arriving = tensor.shape[1] if tensor else UNKNOWN
-        own = {"index": index, "first": index == 0, "block_in_channels": arriving}
-        inside = _Scope(prefix, {**scope.values, **own}, scope.places, scope.depth)
+        inside = scope.inner(prefix, index=index, first=index == 0, block_in_channels=arriving)
         return self.items(layers, tensor, inside)
 
     def residual(
@@ -211,8 +213,7 @@ class _Unrolling:
         number = scope.next_number("add")
         name = scope.prefix + (item.name or f"add{number}")
         if given.get("skip_when", True):
-            prefix = f"{scope.prefix}shortcut{number}."
-            beside = _Scope(prefix, dict(scope.values), scope.places, scope.depth)
+            beside = scope.inner(f"{scope.prefix}shortcut{number}.")
             shortcut = self.items(item.lists.get("shortcut", ()), tensor, beside)
             body = self.add(name, JoinSpec("add"), [body, shortcut]) if body and shortcut else None
         return self.activation(f"{name}_act", given.get("act"), body) if body else None

@@ -203,7 +203,7 @@ def written(value: Any) -> str:
     >>> written({"a": (3, 5), "b": [None, "no", "relu"]})
     "{a: (3, 5), b: [None, 'no', relu]}"
     """
-    if isinstance(value, Mapping) and not isinstance(value, Reference):
+    if isinstance(value, Mapping):
         entries = [f"{written(key)}: {written(entry)}" for key, entry in value.items()]
         return "{" + ", ".join(entries) + "}"
     if isinstance(value, list):

@@ -16,7 +16,7 @@ from dscost.notation.units import UNKNOWN, arrow, counted, format_shape
 from dscost.pages import Said
 from dscost.pages.comparison_rows import CSV_COLUMNS, rows_of
 from dscost.pages.layer_table import ROOT, kind_of
-from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, grouped, most_of
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, grouped, most_of, words
 from dscost.pages.reports import FLOPS_NOTE
 from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
 from dscost.reports.records import head
@@ -82,7 +82,7 @@ def _totals_page(comparison: Comparison, view: View) -> Page:
     first, *others = (one.label for one in comparison.contenders)
     narrow = view.width is not None and view.width < NARROW
     width = HEADER_WIDTHS[0 if narrow else 1]
-    columns = [Column("figure", "", 0, "left"), Column(first, _shortened(first, width), 0)]
+    columns = [words("figure", header=""), Column(first, _shortened(first, width), 0)]
     # where space is short, changes go first, and those of the last model before
     for at, name in enumerate(others):
         columns += [
@@ -136,10 +136,10 @@ def _figure_columns() -> Iterator[Column]:
 
 
 _COLUMNS = [
-    Column("layer", "layer", 0, "left"),
-    Column("what", "what", 1, "left"),
-    Column("kind", "kind", 6, "left"),
-    Column("output", "output", 7, "left"),
+    words("layer"),
+    words("what", 1),
+    words("kind", 6),
+    words("output", 7),
     *_figure_columns(),
 ]
 

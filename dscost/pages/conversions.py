@@ -16,7 +16,7 @@ from dscost.notation.units import (
 )
 from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known, words
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
 
@@ -41,7 +41,7 @@ LATENCY_NOTE = (
 PREDICTED = "predicted"
 
 _LAYER_COLUMNS = [
-    Column("layer", "layer", 0, "left"),
+    words("layer"),
     Column("rank", "rank", 0),
     Column("error", "error", 1),
     Column("params", "params", 4),
@@ -50,7 +50,7 @@ _LAYER_COLUMNS = [
     Column("why", "why kept", 5, "left", goes_below=True),
 ]
 _TOTAL_COLUMNS = [
-    Column("figure", "the whole model", 0, "left"),
+    words("figure", header="the whole model"),
     Column("before", "as it is", 0),
     Column("after", "converted", 0),
     Column("reduction", "reduction", 1),
@@ -60,7 +60,7 @@ _CURVE_COLUMNS = [
     Column("share", "of as it is", 1),
     Column("error", "total error", 0),
     Column("converted", "layers converted", 2),
-    Column("goal", "", 0, "left"),
+    words("goal", header=""),
 ]
 
 
@@ -151,8 +151,8 @@ def _layer_row(layer: LayerOutcome) -> Row:
     cells = {
         "layer": layer.name or ROOT,
         "rank": KEEP,
-        "params": arrow(map(format_count, (layer.params_before, layer.params_after))),
-        "macs": arrow(map(format_count, map(_macs, (layer.before, layer.after)))),
+        "params": arrow(format_count(one) for one in (layer.params_before, layer.params_after)),
+        "macs": arrow(format_count(_macs(one)) for one in (layer.before, layer.after)),
     }
     if layer.rank is not None:
         error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
@@ -246,8 +246,9 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
         "macs_after": _macs(layer.after),
     }
     if layer.latency:
-        cells["latency_before_s"], cells["latency_after_s"], _ = layer.latency
-        cells["latency_is_predicted"] = layer.latency.is_predicted
+        before_s, after_s, predicted = layer.latency
+        cells |= {"latency_before_s": before_s, "latency_after_s": after_s}
+        cells["latency_is_predicted"] = predicted
     return known(cells)
 
 
@@ -299,7 +300,7 @@ class PlanSaid(Said):
 
     def pages(self, view: View) -> list[Page]:
         """Return one page: what is to become of each layer."""
-        columns = [Column("layer", "layer", 0, "left"), Column("rank", "rank", 0)]
+        columns = [words("layer"), Column("rank", "rank", 0)]
         rows = []
         for name, decision in self._result.layers.items():
             cells = {"layer": name or ROOT, "rank": str(decision)}

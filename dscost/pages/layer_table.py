@@ -17,7 +17,7 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.pages.page import Column, Row, View, grouped, most_of
+from dscost.pages.page import Column, Row, View, grouped, most_of, words
 from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
 from dscost.reports.figures import COST_FIGURES, FIGURES, Cost, summed
 from dscost.reports.records import Block, Layer, Report, Timing
@@ -40,8 +40,8 @@ def figure_columns(*, of_layers: bool) -> Iterator[Column]:
 
 
 LAYER_COLUMNS = [
-    Column("layer", "layer", 0, "left"),
-    Column("kind", "kind", 3, "left"),
+    words("layer"),
+    words("kind", 3),
     Column("output", "output", 6),
     *figure_columns(of_layers=True),
     Column("standard_macs", "standard MACs", 5),
@@ -50,8 +50,8 @@ LAYER_COLUMNS = [
     Column("standard_latency", "standard", 2),
     Column("separable_latency", "separable", 2),
     Column("speedup", SPEEDUP, 1),
-    Column("verdict", "verdict", 1, "left"),
-    Column("why", "held back by", 7, "left"),
+    words("verdict", 1),
+    words("why", 7, "held back by"),
 ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dscost.pages import Said
-from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.page import Page, Row, Sheet, View, words
 from dscost.reports.records import head
 
 
@@ -24,7 +24,7 @@ class ListingSaid(Said):
 
     def pages(self, view: View) -> list[Page]:
         """Return one page, a line per name."""
-        columns = [Column("name", "name", 0, "left"), Column("meaning", "meaning", 0, "left")]
+        columns = [words("name"), words("meaning")]
         rows = [Row(cells) for cells in self.rows()]
         return [Page(self._result.kind, sheets=[Sheet(columns, rows)], is_list=True)]
 

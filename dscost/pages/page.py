@@ -29,6 +29,11 @@ class Column(NamedTuple):
     goes_below: bool = False
 
 
+def words(key: str, priority: int = 0, header: str | None = None) -> Column:
+    """Return a column of names or words, which stand to the left, under their key or a header."""
+    return Column(key, key if header is None else header, priority, "left")
+
+
 class Row(NamedTuple):
     """One row; a cell that is missing is empty."""
 

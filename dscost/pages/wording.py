@@ -16,13 +16,8 @@ from dscost.notation.units import (
 )
 from dscost.reports.records import Latency, Layer, Reduction, Report, Speedup, Timing
 
-VARIANT_TITLES = {
-    "as_is": "as it is",
-    STANDARD: "standard",
-    SEPARABLE: "depthwise-separable",
-}
+VARIANT_TITLES = {"as_is": "as it is", STANDARD: "standard", SEPARABLE: "depthwise-separable"}
 """How a table calls the versions that every report has, in their order."""
-
 
 LATENCY, REDUCTION, SPEEDUP = "latency [95 %]", "fewer MACs", "speedup [95 %]"
 """What stands above the columns of what was measured, and of what a variant saves."""

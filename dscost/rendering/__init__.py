@@ -23,9 +23,10 @@ __all__ = [
     "no_findings",
     "register_renderer",
     "render",
-    "rendered",
     "renderer",
 ]
+
+_TO_A_FILE = View()
 
 Says = Literal["pages", "rows", "data", "findings"]
 """What a format writes of a result."""
@@ -105,13 +106,13 @@ def renderer(name: str) -> Renderer:
     return found if isinstance(found, Renderer) else Renderer(found)
 
 
-def render(result: Any, format_name: str, view: View) -> str:
+def render(result: Any, format_name: str = "table", view: View = _TO_A_FILE) -> str:
     """Return a result as text.
 
     Args:
         result: What a command came to, a list of reports, or what is already `Said`.
         format_name: One of `RENDERERS`.
-        view: How it is to be shown.
+        view: How it is to be shown; by default as the command line writes it to a file.
 
     Raises:
         UnknownNameError: There is no such format, or the view asks for a column that there is not.
@@ -121,11 +122,6 @@ def render(result: Any, format_name: str, view: View) -> str:
     if format_.says == "findings" and what.findings() is None:
         raise no_findings(format_name, what.what)
     return format_.write(what, view)
-
-
-def rendered(result: Any, format_name: str = "table") -> str:
-    """Return a result as the command line writes it to a file; raises what `render` raises."""
-    return render(result, format_name, View())
 
 
 def no_findings(format_name: str, what: str) -> InputError:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from io import StringIO
 from itertools import zip_longest
 from textwrap import wrap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -77,20 +77,10 @@ def live_page(*, color: bool) -> Iterator[Callable[[Said, View], None]]:
         yield show
 
 
-@contextmanager
-def progress_bar(delay_s: float = 0.3) -> Iterator["ProgressBar"]:
-    """Show a bar on stderr once the work has taken `delay_s`; it vanishes at the end."""
-    bar = ProgressBar(delay_s)
-    try:
-        yield bar
-    finally:
-        bar.close()
-
-
 class ProgressBar:
-    """A bar that appears late and only on a terminal."""
+    """A bar on stderr, if that is a terminal, once the work has taken a while; it vanishes."""
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float = 0.3) -> None:
         from time import monotonic
 
         self._now, self._due = monotonic, monotonic() + delay_s
@@ -108,8 +98,10 @@ class ProgressBar:
             self._live.start()
         self._live.update(self._bar(fraction, doing), refresh=True)
 
-    def close(self) -> None:
-        """Remove the bar."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
 

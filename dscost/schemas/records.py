@@ -8,14 +8,7 @@ from dscost.layers.variants import TIMING_KEYS
 from dscost.notation.json_schema import Schema, field_descriptions, first_line, with_description
 from dscost.notation.typed_json import SCALARS, fields_of, form_of
 from dscost.reports.figures import COST_FIGURES, Cost
-from dscost.reports.records import (
-    REPORT_KEYS,
-    TOTALS_KEYS,
-    Report,
-    Speedup,
-    Timing,
-    Totals,
-)
+from dscost.reports.records import REPORT_KEYS, TOTALS_KEYS, Report, Speedup, Timing, Totals
 
 _KEYS: Mapping[type, tuple[str, ...]] = {
     Cost: COST_FIGURES,

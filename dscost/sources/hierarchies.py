@@ -241,7 +241,8 @@ class _Call(NamedTuple):
         are_all = len(given) == len(args) + len(kwargs) and given.keys() == {*names, *order}
         if are_all and len(names) == positional.num_children:
             return tuple(given[name] for name in names), {name: given[name] for name in order}
-        return args, {name: kwargs[name] for name in sorted(kwargs, key=_place_in(order))}
+        known_first = (*(name for name in order if name in kwargs), *kwargs)
+        return args, {name: kwargs[name] for name in known_first}
 
     def _inputs_in_words(self) -> str:
         if self.takes is None:
@@ -254,10 +255,6 @@ def _described(taken: Taken) -> str:
         return taken.name
     sizes = ("?" if isinstance(size, str) else str(size) for size in taken.sizes)
     return f"{taken.name} {'×'.join(sizes)}"
-
-
-def _place_in(order: Sequence[str]) -> Callable[[str], int]:
-    return lambda name: order.index(name) if name in order else len(order)
 
 
 def _check_sizes(takes: Sequence[Taken], given: Sequence[Any], ranges: Ranges) -> None:
