@@ -105,11 +105,8 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
     if isinstance(given, Mapping):
         made = Arguments((), {str(name): _made(value, dtype) for name, value in given.items()})
     else:
-        if (
-            _is_shape(given)
-            or isinstance(given, Tensor | TensorSpec)
-            or not isinstance(given, Sequence)
-        ):
+        is_one = isinstance(given, TensorSpec) or not isinstance(given, Sequence)
+        if is_one or _is_shape(given):
             given = (given,)
         positional = [one for one in given if not (isinstance(one, TensorSpec) and one.name)]
         named = {
@@ -192,11 +189,8 @@ def _torch_dtype(name: str) -> torch.dtype:
 
 
 def _is_shape(value: Any) -> bool:
-    return (
-        isinstance(value, tuple | list | torch.Size)
-        and bool(value)
-        and all(type(size) is int for size in value)
-    )
+    is_list = isinstance(value, tuple | list) and bool(value)
+    return is_list and all(type(size) is int for size in value)
 
 
 # -- collections of tensors
