@@ -1,7 +1,7 @@
 """Converted models: what is said of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dscost.converting.choosing import figure_text
 from dscost.converting.plan_file import KEEP, Plan
@@ -19,9 +19,6 @@ from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known, words
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
-
-if TYPE_CHECKING:
-    from dscost.converting.applying import Conversion
 
 _NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
 ERROR_NOTES = {
@@ -321,10 +318,3 @@ class PlanSaid(Said):
             if decision != KEEP:
                 row |= {"decision": "converted", "rank": decision}
             yield known(row)
-
-
-def said(found: "Converted | Conversion | Plan") -> Said:
-    """Return what is to be said of a converted model, or of what is to become of one."""
-    if isinstance(found, Plan):
-        return PlanSaid(found)
-    return ConvertedSaid(found) if isinstance(found, Converted) else ConversionSaid(found)

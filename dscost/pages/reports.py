@@ -72,9 +72,6 @@ class ReportsSaid(Said):
         return rows_of(self._results)
 
 
-said = ReportsSaid
-
-
 def column_headers() -> Mapping[str, str]:
     """Return every key that `--columns` takes for some report, with its header."""
     return {column.key: column.header for column in (*_VARIANT_COLUMNS, *LAYER_COLUMNS)}

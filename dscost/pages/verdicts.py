@@ -69,9 +69,6 @@ class VerdictsSaid(Said):
         ]
 
 
-said = VerdictsSaid
-
-
 def summary(result: CheckResult) -> str:
     """Return the outcome in one line."""
     held = len(result.passed)
