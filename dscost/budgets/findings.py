@@ -31,6 +31,16 @@ class SuggestedFix(NamedTuple):
     value: Fraction
 
 
+_BROKEN = {
+    "over_max": "max",
+    "under_min": "min",
+    "grew": "max_increase",
+    "new_cost": "max_increase",
+    "shrank": "max_decrease",
+}
+"""The bound that each kind of violation breaks."""
+
+
 class Finding(NamedTuple):
     """Something that the user must know.
 
@@ -71,9 +81,14 @@ class Finding(NamedTuple):
     tolerance: Fraction = Fraction(0)
 
     @property
+    def bound(self) -> str | None:
+        """The bound that is broken, if one is: one of `budgets.records.BOUNDS`."""
+        return _BROKEN.get(self.kind)
+
+    @property
     def is_violation(self) -> bool:
         """Whether a limit is broken."""
-        return self.kind in ("over_max", "under_min", "grew", "shrank", "new_cost")
+        return self.kind in _BROKEN
 
 
 class Passed(NamedTuple):

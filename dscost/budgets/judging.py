@@ -32,6 +32,7 @@ OF_DOUBTS: Mapping[str, tuple[str, str]] = {
 NO_KINDS = "it does not say of what type its layers were; dscost baseline update adds that"
 
 _Spot = Entry | Limit | LayerRule | Exclusion
+"""What has a place in the budget, which a finding names."""
 _Said = Iterator[Finding | Passed]
 
 

@@ -75,11 +75,6 @@ class KeptSaid(Said):
         yield from ({"kind": "problem", "text": text} for text in problems(self._result))
 
 
-def said(found: Baseline | Kept) -> Said:
-    """Return what is to be said of a baseline."""
-    return KeptSaid(found) if isinstance(found, Kept) else BaselineSaid(found)
-
-
 def notes(kept: Kept) -> Iterator[str]:
     """Yield what was done."""
     update = kept.update

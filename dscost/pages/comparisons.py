@@ -301,6 +301,3 @@ class ComparisonSaid(Said):
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return a row for each whole model, latency and layer."""
         return rows_of(self._result)
-
-
-said = ComparisonSaid

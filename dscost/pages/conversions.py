@@ -1,7 +1,7 @@
 """Converted models: what is said of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dscost.converting.choosing import figure_text
 from dscost.converting.plan_file import KEEP, Plan
@@ -19,9 +19,6 @@ from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known, words
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
-
-if TYPE_CHECKING:
-    from dscost.converting.applying import Conversion
 
 _NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
 ERROR_NOTES = {
@@ -151,8 +148,8 @@ def _layer_row(layer: LayerOutcome) -> Row:
     cells = {
         "layer": layer.name or ROOT,
         "rank": KEEP,
-        "params": arrow(map(format_count, (layer.params_before, layer.params_after))),
-        "macs": arrow(map(format_count, map(_macs, (layer.before, layer.after)))),
+        "params": arrow(format_count(one) for one in (layer.params_before, layer.params_after)),
+        "macs": arrow(format_count(_macs(one)) for one in (layer.before, layer.after)),
     }
     if layer.rank is not None:
         error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
@@ -246,8 +243,9 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
         "macs_after": _macs(layer.after),
     }
     if layer.latency:
-        cells["latency_before_s"], cells["latency_after_s"], _ = layer.latency
-        cells["latency_is_predicted"] = layer.latency.is_predicted
+        before_s, after_s, predicted = layer.latency
+        cells |= {"latency_before_s": before_s, "latency_after_s": after_s}
+        cells["latency_is_predicted"] = predicted
     return known(cells)
 
 
@@ -320,10 +318,3 @@ class PlanSaid(Said):
             if decision != KEEP:
                 row |= {"decision": "converted", "rank": decision}
             yield known(row)
-
-
-def said(found: "Converted | Conversion | Plan") -> Said:
-    """Return what is to be said of a converted model, or of what is to become of one."""
-    if isinstance(found, Plan):
-        return PlanSaid(found)
-    return ConvertedSaid(found) if isinstance(found, Converted) else ConversionSaid(found)

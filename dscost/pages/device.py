@@ -62,9 +62,6 @@ class DeviceSaid(Said):
             yield dict(zip(self.row_columns, (*of, *figure), strict=True))
 
 
-said = DeviceSaid
-
-
 def _figures(ceilings: Ceilings) -> Iterator[tuple[str, str | int, Any, str]]:
     yield "peak", "", ceilings.flops_per_s, "FLOP/s"
     yield "bandwidth", "", ceilings.bytes_per_s, "byte/s"

@@ -9,15 +9,6 @@ from dscost.notation.units import format_seconds
 from dscost.pages.layer_table import ROOT
 from dscost.reports.figures import FIGURES
 
-BOUNDS = {
-    "over_max": "max",
-    "under_min": "min",
-    "grew": "max_increase",
-    "new_cost": "max_increase",
-    "shrank": "max_decrease",
-}
-"""The bound that each kind of violation breaks."""
-
 
 def exact(metric: str, value: Fraction) -> str:
     """Return a figure with every digit that decides: integers whole, times in seconds.
@@ -95,13 +86,13 @@ def percent(value: Fraction, before: Fraction) -> str:
 def finding_sentence(finding: Finding) -> str:
     """Return what is wrong, with the figures that decide, in one line."""
     what = "" if finding.layer is None else f"{finding.layer or ROOT}: "
-    if not finding.is_violation:
+    if finding.bound is None:
         return what + _sentence_without_limit(finding)
     metric, value, limit, before = finding.metric, finding.value, finding.limit, finding.before
     assert metric is not None
     assert value is not None
     assert limit is not None
-    found, bound = bounded(metric, value, limit, finding.tolerance, BOUNDS[finding.kind])
+    found, bound = bounded(metric, value, limit, finding.tolerance, finding.bound)
     words = f"{found} {FIGURES[metric].in_words}"
     if metric == "latency_s":
         words = f"latency of {found}"

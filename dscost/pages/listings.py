@@ -35,6 +35,3 @@ class ListingSaid(Said):
     def rows(self) -> list[dict[str, str]]:
         """Return a row per name."""
         return [{"name": name, "meaning": text} for name, text in self._result.meanings.items()]
-
-
-said = ListingSaid

@@ -72,9 +72,6 @@ class ReportsSaid(Said):
         return rows_of(self._results)
 
 
-said = ReportsSaid
-
-
 def column_headers() -> Mapping[str, str]:
     """Return every key that `--columns` takes for some report, with its header."""
     return {column.key: column.header for column in (*_VARIANT_COLUMNS, *LAYER_COLUMNS)}
@@ -199,5 +196,6 @@ def _footnotes(report: Report) -> list[str]:
 def _first_setting(report: Report) -> str:
     """Return what the figures that stand beside the costs were measured under."""
     keys = [*report.latency, *(key for layer in report.layers for key in layer.latency)]
-    words = [word for word in "".join(keys[:1]).split(":")[1:] if not word.startswith("batch")]
+    first = keys[0] if keys else ""
+    words = [word for word in first.split(":")[1:] if not word.startswith("batch")]
     return ", ".join(words if "channels_last" in words else ["contiguous", *words])

@@ -49,6 +49,3 @@ def _verdict(found: "Verification") -> str:
     if found.is_explained:
         return "They differ only by what FlopCounterMode is known to miscount."
     return "They differ."
-
-
-said = VerificationSaid

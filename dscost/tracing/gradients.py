@@ -62,12 +62,7 @@ class FunctionCall:
         return [at for at in self.events if at < len(events) and events[at].macs]
 
     def differentiate(self) -> None:
-        """Run its backward pass.
-
-        Raises:
-            LookupError: Nobody knows its context.
-            Exception: Whatever that pass raises.
-        """
+        """Run its backward pass, which may raise anything; nobody can without its context."""
         if self.context is None:
             raise LookupError("a function that is given no context")
         made = self.context._input_metadata
@@ -166,15 +161,11 @@ class GradientSwitch(TorchFunctionMode):
             if not self._records:
                 operands[0].requires_grad_(False)
             return
-        if func is aten.detach.default:
-            # what is in a function of its own belongs together, whatever its backward pass does
-            if self.function() is not None:
-                return
-            self._set_apart(results[0], Apart())
-            return
         is_mutable = func._schema.is_mutable
-        if func.is_view and not is_mutable and not self.is_flowing:
-            for result in results:
+        is_unfollowed = func.is_view and not is_mutable and not self.is_flowing
+        if is_unfollowed or func is aten.detach.default:
+            # what is in a function of its own belongs together, whatever its backward pass does
+            for result in results if self.function() is None else ():
                 self._set_apart(result, Apart())
             return
         if self._any_apart and not is_mutable:

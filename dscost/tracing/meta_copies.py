@@ -226,16 +226,14 @@ class StandIns:
         if not (is_written_on(value) or reaches_tensors(value)):
             return self._remember(value, value)
         if kind is partial:
-            made = partial(
-                self._value(value.func), *self._value(value.args), **self._value(value.keywords)
-            )
+            function, args = self._value(value.func), self._value(value.args)
+            made = partial(function, *args, **self._value(value.keywords))
             made.__dict__.update(self._value(value.__dict__))
             return self._remember(value, made)
         if kind is FunctionType:
             return self._function(value)
-        made = self._remember(
-            value, SimpleNamespace() if kind is SimpleNamespace else object.__new__(kind)
-        )  # before it is looked into: what it holds may hold it
+        bare = SimpleNamespace() if kind is SimpleNamespace else object.__new__(kind)
+        made = self._remember(value, bare)  # before it is looked into: what it holds may hold it
         made.__dict__.update(self._value(value.__dict__))
         for name in slots(kind):
             if hasattr(value, name):
