@@ -614,6 +614,14 @@ COMPARISON = Draft7Validator(schema("comparison"))
 STRICT_COMPARISON = Draft7Validator(closed(schema("comparison")))
 
 
+def test_the_two_names_of_a_layer_say_whose_they_are() -> None:
+    properties: Mapping[str, Schema] = schema("comparison")["definitions"]["Layer"]["properties"]
+    assert {name: properties[name]["description"] for name in ("name", "reference_name")} == {
+        "name": "In the model; null where only the reference has it.",
+        "reference_name": "In the reference; null where only the model has it.",
+    }
+
+
 def compared(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:
     assert run(["compare", *arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
