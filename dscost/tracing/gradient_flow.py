@@ -13,13 +13,7 @@ from dscost.tracing.sparse import address_of, takes_gradients
 
 
 class Flow(NamedTuple):
-    """What flows through an operator, as the fields of its event.
-
-    Args:
-        differentiable: Whether it passes a gradient on.
-        needing: Which of its operands need one, if it multiplies.
-        gradients_to: The events whose results those are.
-    """
+    """What flows through an operator, as the fields of its event that have these names."""
 
     differentiable: bool
     needing: tuple[bool, ...]

@@ -62,12 +62,7 @@ class FunctionCall:
         return [at for at in self.events if at < len(events) and events[at].macs]
 
     def differentiate(self) -> None:
-        """Run its backward pass.
-
-        Raises:
-            LookupError: Nobody knows its context.
-            Exception: Whatever that pass raises.
-        """
+        """Run its backward pass, which may raise anything; nobody can without its context."""
         if self.context is None:
             raise LookupError("a function that is given no context")
         made = self.context._input_metadata

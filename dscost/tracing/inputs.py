@@ -71,12 +71,7 @@ class Arguments(NamedTuple):
         return bool(tensors) and not any(tensor.is_meta for tensor in tensors)
 
     def changed(self, change: Change, names: Sequence[str] = ()) -> "Arguments":
-        """Return the arguments with every tensor changed, by its name where it has one.
-
-        Args:
-            change: See `changed_by_name`.
-            names: Of positional arguments.
-        """
+        """Return the arguments with tensors changed by name; `names` are those of positions."""
         named = zip_longest(names[: len(self.args)], self.args, fillvalue="")
         return Arguments(
             tuple(changed_by_name(name, value, change) for name, value in named),

@@ -16,18 +16,10 @@ def _free(names: str, *, op: str = "", namespace: str = "aten") -> None:
 
 # -- what has a word
 
-ELEMENTWISE.update(
-    {
-        **dict.fromkeys(
-            named("aten", "relu relu6 silu sigmoid hardsigmoid hardtanh"), "activation"
-        ),
-        **dict.fromkeys(
-            named("aten", "tanh leaky_relu elu softplus selu celu clamp"), "activation"
-        ),
-        "aten::add": "add",
-        "aten::mul": "multiply",
-    }
-)
+_ACTIVATIONS = named("aten", "relu relu6 silu sigmoid hardsigmoid hardtanh tanh")
+_MORE_ACTIVATIONS = named("aten", "leaky_relu elu softplus selu celu clamp")
+ELEMENTWISE.update(dict.fromkeys((*_ACTIVATIONS, *_MORE_ACTIVATIONS), "activation"))
+ELEMENTWISE.update({"aten::add": "add", "aten::mul": "multiply"})
 _free("gelu hardswish mish softmax _softmax log_softmax glu prelu", op="activation")
 _free(
     """
