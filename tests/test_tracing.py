@@ -611,6 +611,35 @@ def test_tied_weights_are_counted_once() -> None:
     assert report.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("forward", "operators"),
+    [
+        pytest.param(lambda self, x: self.held(x), [], id="of a part"),
+        pytest.param(lambda self, x: F.conv2d(x, self.held.weight), [], id="one"),
+        pytest.param(
+            lambda self, x: F.conv2d(F.conv2d(x, self.held.weight), self.held.weight), [], id="one, twice"
+        ),
+        pytest.param(
+            lambda self, x: F.conv2d(F.conv2d(x, self.held.weight, padding=1), self.held.weight),
+            [("convolution", 1, 2 * 81 * 4 * 4 * 9), ("convolution", 1, 2 * 49 * 4 * 4 * 9)],
+            id="two",
+        ),
+        pytest.param(
+            lambda self, x: F.conv2d(x, self.held.weight).flatten(1) @ torch.ones(4 * 49, 3),
+            [("convolution", 1, 2 * 49 * 4 * 4 * 9), ("matmul", 1, 2 * 4 * 49 * 3)],
+            id="two kinds",
+        ),
+    ],
+)  # fmt: skip
+def test_a_layer_lists_what_it_computes_where_that_is_more_than_one_thing(
+    forward: Callable[..., Tensor], operators: list[tuple[str, int, int]]
+) -> None:
+    model = Calling(forward, held=nn.Conv2d(4, 4, 3, bias=False))
+    for layer in dscost.analyze(model, input=(2, 4, 9, 9)).layers:
+        found = [(one.op, one.calls, one.cost.macs) for one in layer.operators]
+        assert found == (operators if layer.name == "" else [])
+
+
 def test_tied_weights_stand_with_the_layer_that_first_reads_them() -> None:
     model = Calling(
         lambda self, x: F.linear(self.a(self.z(x * 2)), self.z.bias.expand(8, 8)),
