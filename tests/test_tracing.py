@@ -640,6 +640,22 @@ def test_a_layer_lists_what_it_computes_where_that_is_more_than_one_thing(
         assert found == (operators if layer.name == "" else [])
 
 
+@pytest.mark.parametrize(
+    ("conv", "channels"),
+    [
+        pytest.param(nn.Conv2d(1, 1, 3), 1, id="one channel"),
+        pytest.param(nn.Conv2d(1, 4, 3, groups=1), 1, id="one channel in"),
+        pytest.param(nn.Conv2d(4, 4, 1, groups=4), 4, id="one tap"),
+        pytest.param(nn.Conv2d(4, 4, 3, groups=2), 4, id="two groups"),
+        pytest.param(nn.Conv2d(4, 4, 3), 4, id="no groups"),
+    ],
+)
+def test_what_is_depthwise_by_its_shape_alone_needs_no_partner(
+    conv: nn.Conv2d, channels: int
+) -> None:
+    assert dscost.analyze(nn.Sequential(conv), input=(1, channels, 8, 8)).warnings == ()
+
+
 def test_tied_weights_stand_with_the_layer_that_first_reads_them() -> None:
     model = Calling(
         lambda self, x: F.linear(self.a(self.z(x * 2)), self.z.bias.expand(8, 8)),
