@@ -614,6 +614,17 @@ COMPARISON = Draft7Validator(schema("comparison"))
 STRICT_COMPARISON = Draft7Validator(closed(schema("comparison")))
 
 
+def test_the_parts_of_a_comparison_say_what_they_are() -> None:
+    properties: Mapping[str, Schema] = schema("comparison")["properties"]
+    parts = ("reference", "compared", "differences", "notes")
+    assert {name: properties[name]["description"] for name in parts} == {
+        "reference": "What the others are held against, by its label.",
+        "compared": "All of them, the reference first.",
+        "differences": "Each of the others against the reference.",
+        "notes": "What the reader must know about the figures.",
+    }
+
+
 def test_the_two_names_of_a_layer_say_whose_they_are() -> None:
     properties: Mapping[str, Schema] = schema("comparison")["definitions"]["Layer"]["properties"]
     assert {name: properties[name]["description"] for name in ("name", "reference_name")} == {
