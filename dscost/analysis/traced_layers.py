@@ -19,6 +19,7 @@ from dscost.reports.figures import (
 )
 from dscost.reports.records import Layer, Operator, Stage, Totals
 from dscost.tracing import Arguments, Event, Parameter, Trace
+from dscost.tracing.rules import writes_activations
 from dscost.tracing.sparse import nbytes_of
 
 # -- operators
@@ -37,7 +38,7 @@ def costs_of(traced: Trace) -> list[Cost]:
 
 
 def _cost_of(event: Event, weights: Sequence[Parameter]) -> Cost:
-    is_layer = event.macs and ("conv" in event.operator or "linear" in event.operator)
+    is_layer = event.macs and writes_activations(event.operator)
     return Cost(
         params=sum(one.numel for one in weights) if weights else 0,
         macs=event.macs,

@@ -22,7 +22,8 @@ from dscost.notation.forms import Form, Keyed
 from dscost.notation.inputs import INPUT_EXAMPLE, TensorSpec, input_pattern, parse_input
 from dscost.notation.json_schema import Schema
 from dscost.notation.marked_yaml import Node, Problems, quoted, read_yaml
-from dscost.notation.units import format_layer
+from dscost.notation.units import counted, format_layer
+from dscost.reports.result import Shown
 
 VERSION = 1
 KEEP: Literal["keep"] = "keep"
@@ -42,8 +43,8 @@ class Place(NamedTuple):
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """Which layers are converted.
 
     Args:
@@ -65,8 +66,15 @@ class Plan:
     inputs: tuple[TensorSpec, ...] = ()
     goal: str | None = None
     path: str | None = field(default=None, compare=False)
-    places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
-    input_place: Place | None = field(default=None, compare=False, repr=False)
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    input_place: Place | None = field(default=None, compare=False)
+
+    def in_a_line(self) -> str:
+        """Return of what it is, how many layers are to be converted, and what for."""
+        target = "" if self.target is None else f"{self.target}: "
+        goal = "" if self.goal is None else f", goal {self.goal}"
+        layers = counted(len(self.layers), "convolution")
+        return f"{target}{len(self.ranks)} of {layers} to be made depthwise-separable{goal}"
 
     def __post_init__(self) -> None:
         wrong = [(name, f"'{name}': {fault}") for name, fault in _faults(self.layers)]
@@ -319,6 +327,6 @@ def plan_in(root: Node, name: str, problems: Problems) -> Plan:
         inputs,
         values.get("goal"),
         path=name,
-        places={layer: Place(node.key_line, node.key_column) for layer, node in layers.items()},
-        input_place=Place(input_node.line, input_node.column) if inputs else None,
+        places={layer: Place(*node.key_place) for layer, node in layers.items()},
+        input_place=Place(*input_node.place) if inputs else None,
     )

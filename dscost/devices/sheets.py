@@ -22,9 +22,14 @@ ENDINGS = (".yaml", ".yml")
 
 
 class Device(NamedTuple):
-    """A device as its file describes it: `flops_per_s` by dtype, and the public `source`.
+    """A device as its file describes it; the schema of such files says what is said here.
 
-    The key is its name on the command line, that of the file; the name is what people call it.
+    Args:
+        key: Its name on the command line, that of the file.
+        name: As people call it.
+        source: The public documents that the figures come from.
+        flops_per_s: Peak by dtype.
+        bytes_per_s: Bandwidth of main memory.
     """
 
     key: str
