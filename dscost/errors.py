@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterable, Sized
 from typing import Any, NamedTuple
 
+from dscost.printable import shortened
+
 
 class DscostError(Exception):
     """Base of every error that dscost raises on purpose."""
@@ -72,6 +74,10 @@ class NoFileError(InputError):
     """A file that is not there."""
 
 
+Place = tuple[int, int]
+"""A line of a file and a column in it; both count from 1."""
+
+
 class Problem(NamedTuple):
     """One thing wrong with a file; `line` and `column` count from 1."""
 
@@ -94,8 +100,6 @@ MOST_COMPARED = 2000
 """Names that a misspelt one is compared with."""
 MOST_HINTS = 30
 """Mistakes of one file for which a near name is looked for: nobody reads more."""
-MOST_OF_A_LINE = 300
-"""Characters of a foreign error that are shown: some hold a whole file in a single line."""
 
 
 _ADDRESS = re.compile(r" (?:object )?at 0x[0-9a-fA-F]+")
@@ -112,16 +116,7 @@ def first_line(error: BaseException) -> str:
     except (Exception, SystemExit):  # noqa: BLE001
         lines = []  # what an error says is foreign code, and may fail in any way
     name = type(error).__name__
-    return printable(f"{name}: {lines[0]}" if lines else name)
-
-
-def printable(text: str) -> str:
-    """Return a text in one line, shortened, with what cannot be printed written as an escape."""
-    shown = text[:MOST_OF_A_LINE].replace("\t", " ")
-    told = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown
-    )
-    return told if len(text) <= MOST_OF_A_LINE else f"{told}…"
+    return shortened(f"{name}: {lines[0]}" if lines else name)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

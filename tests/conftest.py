@@ -107,6 +107,15 @@ def own_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def forked_workers() -> Iterator[None]:
+    """Let the workers that count a test's models be forked: `forking` says what that leaves out."""
+    import forking
+
+    with forking.forked_workers():
+        yield
+
+
+@pytest.fixture
 def network_file(tmp_path: Path) -> Callable[..., str]:
     """Return a function that writes an architecture file and returns its path."""
 

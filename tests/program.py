@@ -27,7 +27,7 @@ def run(*arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None 
     What only a process has, it does not have: signals, a pipe that is closed, a crash, what it never imported.
     """
     out, err = _stream(), _stream()
-    with _as_it_was(cwd, env or {}), redirect_stdout(out), redirect_stderr(err), _told_warnings():
+    with _as_it_was(cwd, env or {}), redirect_stdout(out), redirect_stderr(err), told_warnings():
         code = dscost.cli.run(arguments)
     return subprocess.CompletedProcess(arguments, code, _text(out), _text(err))
 
@@ -81,7 +81,7 @@ def _as_it_was(cwd: Path | None, env: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _told_warnings() -> Iterator[None]:
+def told_warnings() -> Iterator[None]:
     """Let warnings be told on stderr, as in a program, where in a test they are errors."""
 
     def tell(

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import torch
 from program import run
 from pycls_networks import STEM_POOL, network
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 import dscost
 from dscost.analysis import count
 from dscost.reports.figures import Cost
+from dscost.tracing.rules import writes_activations
 
 with (Path(__file__).parent / "data" / "pycls_complexity.csv").open(encoding="utf-8") as file:
     PYCLS = list(csv.DictReader(file))
@@ -75,6 +78,32 @@ def test_a_builtin_resnet_has_the_activations_that_pycls_counts(name: str, confi
     assert dscost.analyze(name).totals.as_is.activations == expected_of(row)
 
 
+class Applies(nn.Module):
+    """One function of its input and of weights of some shape."""
+
+    def __init__(self, function: Callable[..., Tensor], *weights: tuple[int, ...]) -> None:
+        super().__init__()
+        self.function = function
+        self.weights = nn.ParameterList(torch.zeros(shape) for shape in weights)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, *self.weights)
+
+
+class GradientOfConv(nn.Module):
+    """A convolution, and what its input would have to change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = x.clone().requires_grad_()
+            (found,) = torch.autograd.grad(self.conv(x).sum(), x)
+        return found
+
+
 class Attends(nn.Module):
     """Four linear layers, and products of attention between them."""
 
@@ -99,6 +128,11 @@ class Attends(nn.Module):
         pytest.param(nn.ConvTranspose2d(4, 6, 2, stride=2), (1, 4, 5, 5), 6 * 100, id="transposed"),
         pytest.param(nn.Linear(4, 6), (3, 7, 4), 3 * 7 * 6, id="linear"),
         pytest.param(Attends(), (1, 5, 8), 5 * (24 + 8), id="projections of attention"),
+        pytest.param(
+            Applies(lambda x, w: F.bilinear(x, x, w), (6, 4, 4)), (3, 4), 3 * 6, id="bilinear layer"
+        ),
+        pytest.param(Applies(torch.conv_tbc, (3, 4, 6), (6,)), (10, 2, 4), 8 * 2 * 6, id="tbc"),
+        pytest.param(GradientOfConv(), (1, 4, 6, 6), 6 * 4 * 4, id="a gradient is none"),
         pytest.param(nn.LSTM(4, 6), (5, 1, 4), 0, id="recurrent"),
         pytest.param(nn.BatchNorm2d(4), (1, 4, 5, 5), 0, id="normalization"),
         pytest.param(nn.MaxPool2d(2), (1, 4, 6, 6), 0, id="pooling"),
@@ -118,6 +152,20 @@ def test_what_an_operator_writes_counts_where_it_is_a_convolution_or_a_linear_la
     report = dscost.analyze(module, input=shape)
     assert report.totals.as_is.activations == written
     assert sum(layer.cost.activations or 0 for layer in report.layers) == written
+
+
+@pytest.mark.parametrize(
+    ("operators", "are_layers"),
+    [
+        pytest.param("torchvision::deform_conv2d quantized::conv2d_relu", True, id="convolutions"),
+        pytest.param("aten::conv_transpose1d aten::_weight_int8pack_mm", True, id="other names"),
+        pytest.param("aten::convolution_backward aten::linear_backward", False, id="gradients"),
+        pytest.param("aten::mm aten::lstm aten::relu aten::upsample_linear1d", False, id="others"),
+    ],
+)
+def test_the_table_of_operators_knows_which_are_layers(operators: str, are_layers: bool) -> None:
+    for operator in operators.split():
+        assert writes_activations(operator) is are_layers
 
 
 def test_a_module_that_runs_twice_writes_twice() -> None:

@@ -410,6 +410,7 @@ def test_trust_reads_what_only_torch_can(program: Entries, tmp_path: Path, made:
     assert dscost.verify(path, trust=True).agrees
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("isolate", [False, True])
 def test_a_budget_trusts_the_programs_that_it_says_it_trusts(
     program: Entries, tmp_path: Path, made: Path, isolate: bool

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from forking import forked
 from hypothesis import given
 from hypothesis import strategies as st
 from program import run, start
@@ -455,6 +456,18 @@ def test_an_update_never_lets_a_figure_grow_and_a_second_one_changes_nothing(
 # -- the command
 
 
+def test_save_writes_the_file_anew_and_update_only_what_has_changed(folder: Path) -> None:
+    only = ("--model", "net.yaml")
+    assert run("baseline", "save", *only, cwd=folder).returncode == 0
+    text = (folder / "kept.json").read_text()
+    otherwise = json.dumps(json.loads(text))
+    (folder / "kept.json").write_text(otherwise)
+    assert run("baseline", "update", *only, cwd=folder).stderr == ""
+    assert (folder / "kept.json").read_text() == otherwise != text
+    assert run("baseline", "save", *only, cwd=folder).stderr == "wrote kept.json: 1 model\n"
+    assert (folder / "kept.json").read_text() == text
+
+
 def test_update_takes_improvements_and_needs_a_word_for_growth(folder: Path) -> None:
     ran = run("baseline", "update", cwd=folder)
     assert (ran.returncode, ran.stdout) == (0, "")
@@ -619,6 +632,7 @@ def test_a_model_that_cannot_be_counted_stays_as_it_was_where_the_policy_lets_it
         assert ran.stderr.startswith(f"{told}dscost.yaml:5: net.yaml: ")
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_a_model_prints_is_no_result(folder: Path) -> None:
     (folder / "dscost.yaml").write_text(
         "version: 1\nbaseline: kept.json\nmodels: [{target: net.py:make, input: [1, 3, 8, 8]}]\n"
@@ -627,7 +641,7 @@ def test_what_a_model_prints_is_no_result(folder: Path) -> None:
         "import torch\ndef make():\n    print('loud')\n    return torch.nn.Conv2d(3, 4, 3)\n"
     )
     for action in ("save", "update"):
-        ran = start("baseline", action, "-q", cwd=folder)
+        ran = forked("baseline", action, "-q", cwd=folder)
         assert (ran.returncode, ran.stdout) == (0, "")
         assert "loud" in ran.stderr
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import program
 import pytest
+from forking import forked
 
 import dscost
 from dscost.cli.options import files
@@ -31,6 +32,9 @@ ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": "ada@example.org",
     "LC_ALL": "C.UTF-8",
 }
+
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
 def run(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> program.Ran:
@@ -195,7 +199,7 @@ def test_what_a_model_prints_does_not_mix_with_the_result(tmp_path: Path) -> Non
     (tmp_path / "net.py").write_text(
         "import torch\nprint('loading')\ndef make():\n    print('making')\n    return torch.nn.Conv2d(3, 4, 1)\n"
     )
-    ran = program.start("check", "--json", cwd=tmp_path)
+    ran = forked("check", "--json", cwd=tmp_path)
     assert ran.returncode == 0
     json.loads(ran.stdout)
     assert "making" in ran.stderr

@@ -307,15 +307,18 @@ def test_a_closed_pipe_is_not_an_error() -> None:
             "100ms",
             "--json",
         ],
-        ["verify", "mobilenet_v3_small"],
+        ["verify", "net.yaml"],
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_a_missing_numpy_is_no_news(arguments: list[str]) -> None:
+def test_a_missing_numpy_is_no_news(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text("input: [3, 8, 8]\nlayers: [{conv: 3, out_channels: 4}]\n")
     code = (
         f"import sys; sys.modules['numpy'] = None; from dscost.cli import main; main({arguments!r})"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert ran.stderr == ""
 
 

@@ -63,16 +63,14 @@ def test_weights_are_filters_times_taps(
     in_channels: int, out_channels: int, kernel_area: int, groups: int, weights: int
 ) -> None:
     assert conv_weights(in_channels, out_channels, kernel_area, groups) == weights
-    assert (
-        conv_macs(in_channels, out_channels, kernel_area, groups, 2 * 14 * 14)
-        == weights * 2 * 14 * 14
-    )
+    outputs = 2 * 14 * 14 * out_channels
+    assert conv_macs(outputs, in_channels // groups, kernel_area) == weights * 2 * 14 * 14
 
 
 def test_stages_cost_what_table_3_of_mobilenets_prints() -> None:
-    standard = conv_macs(512, 512, 9, 1, 14 * 14)
-    depthwise = conv_macs(512, 512, 9, 512, 14 * 14)
-    separable = depthwise + conv_macs(512, 512, 1, 1, 14 * 14)
+    standard = conv_macs(14 * 14 * 512, 512, 9)
+    depthwise = conv_macs(14 * 14 * 512, 1, 9)
+    separable = depthwise + conv_macs(14 * 14 * 512, 512, 1)
     assert (round(standard / 1e6), round(separable / 1e6, 1)) == (462, 52.3)
 
 
@@ -81,7 +79,8 @@ def test_stages_cost_what_table_3_of_mobilenets_prints() -> None:
 def test_depthwise_is_a_convolution_of_as_many_groups_as_channels(
     channels: int, multiplier: int, area: int, positions: int
 ) -> None:
-    grouped = conv_macs(channels, channels * multiplier, area, channels, positions)
+    grouped = positions * conv_weights(channels, channels * multiplier, area, channels)
+    assert grouped == conv_macs(positions * channels * multiplier, 1, area)
     assert grouped == positions * multiplier * channels * area  # MobileNets, eq. 4
 
 
@@ -91,11 +90,11 @@ def test_pointwise_is_a_convolution_with_one_tap_and_linear_is_one_position(
     per_group: int, out_per_group: int, groups: int, positions: int
 ) -> None:
     channels, out_channels = per_group * groups, out_per_group * groups
-    pointwise = conv_macs(channels, out_channels, 1, groups, positions)
+    pointwise = positions * conv_weights(channels, out_channels, 1, groups)
+    assert pointwise == conv_macs(positions * out_channels, per_group, 1)
     assert pointwise == positions * out_channels * per_group  # MobileNets, eq. 5
-    assert linear_macs(channels, out_channels, positions) == conv_macs(
-        channels, out_channels, 1, 1, positions
-    )
+    outputs = positions * out_channels
+    assert linear_macs(channels, out_channels, positions) == conv_macs(outputs, channels, 1)
 
 
 @law
@@ -114,9 +113,10 @@ def test_the_ratio_is_the_exact_quotient_of_the_costs(
 ) -> None:
     channels, out_channels = per_group * groups, out_per_group * groups
     middle = channels * multiplier
-    depthwise = conv_macs(channels, middle, area, channels, positions)
-    stages = depthwise + conv_macs(middle, out_channels, 1, groups, positions)
-    exact = Fraction(stages, conv_macs(channels, out_channels, area, groups, positions))
+    depthwise = conv_macs(positions * middle, 1, area)
+    stages = depthwise + conv_macs(positions * out_channels, middle // groups, 1)
+    standard = conv_macs(positions * out_channels, channels // groups, area)
+    exact = Fraction(stages, standard)
     assert separable_ratio(out_channels, area, groups, multiplier) == float(exact)
 
 

@@ -1,7 +1,6 @@
 """Code of users that is imported: packages, namesakes, and what stays behind."""
 
 import json
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from program import start
 
 import dscost
 from dscost.analysis import Request, count
@@ -245,6 +245,16 @@ def test_nothing_stays_on_the_path_or_among_the_modules(write: Write) -> None:
     assert sys.path == before
     left = {name for name in set(sys.modules) - modules if not name.startswith("dscost_target_")}
     assert not {name for name in left if name.partition(".")[0] in ("pkg", "blocks", "net", "far")}
+
+
+def test_folders_elsewhere_that_code_puts_on_the_path_stay_before_all_others(write: Write) -> None:
+    folders = [str(write(f"{name}/far_{name}.py", "WIDTH = 2\n").parent) for name in ("one", "two")]
+    script = write(
+        "script/net.py", f"import sys\nsys.path[:0] = {folders}\n" + PLAIN.format(module="far_two")
+    )
+    before = list(sys.path)
+    assert width_of(f"{script}:make") == 2
+    assert sys.path == [*folders, *before]
 
 
 def test_a_module_that_the_program_has_does_not_take_the_place_of_a_neighbour(
@@ -552,17 +562,7 @@ def test_code_that_lowers_the_recursion_limit_does_not_take_it_from_us(tmp_path:
         "import sys\nfrom torch import nn\ndef make():\n    sys.setrecursionlimit(60)\n    return nn.Conv2d(3, 8, 3)\n",
         encoding="utf-8",
     )
-    command = [
-        sys.executable,
-        "-m",
-        "dscost",
-        "model",
-        "low.py:make",
-        "--input",
-        "1,3,8,8",
-        "--no-time",
-        "--json",
-    ]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = "model low.py:make --input 1,3,8,8 --no-time --json"
+    ran = start(*command.split(), cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["subjects"][0]["totals"]["as_is"]["macs"] == 36 * 8 * 27

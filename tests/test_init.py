@@ -1,10 +1,9 @@
-import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import program
 import pytest
 
 from dscost.analysis import Request
@@ -63,6 +62,9 @@ def test_a_rounded_limit_is_never_below_nor_one_percent_and_a_bit_above(kind: st
 def test_without_headroom_every_digit_stays() -> None:
     assert at_least(Fraction(11_689_512), "count", exactly=True) == "11_689_512"
     assert at_least(Fraction(573_440), "bytes", exactly=True) == "573_440 B"
+
+
+pytestmark = pytest.mark.usefixtures("forked_workers")
 
 
 def first_check(path: Path = Path("dscost.yaml")) -> CheckResult:
@@ -330,10 +332,7 @@ def test_a_wrong_option_says_what_is_expected(
 
 
 def test_a_missing_folder_is_told_before_anything_is_counted(here: Path) -> None:
-    dscost = Path(sys.executable).parent / "dscost"
-    ran = subprocess.run(
-        [dscost, "init", "nix", "-o", "no/where.yaml"], capture_output=True, text=True, check=False
-    )
+    ran = program.run("init", "nix", "-o", "no/where.yaml")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "dscost: cannot write no/where.yaml: there is no folder no\n"
 

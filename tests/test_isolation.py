@@ -3,13 +3,14 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forking import forked
+from program import start
 
 import dscost
-from dscost.analysis import Request, count
+from dscost.analysis import Request, count, workers
 from dscost.analysis.isolated import Died, Worker
 from dscost.analysis.workers import Process
 from dscost.cli import run
@@ -18,7 +19,6 @@ from dscost.errors import InputError
 from dscost.foreign.containing import contained
 from dscost.sources import runs_code
 
-DSCOST = str(Path(sys.executable).parent / "dscost")
 INPUT = (1, 3, 8, 8)
 MACS = 6 * 6 * 64 * 3 * 9 + 4 * 4 * 64 * 64 * 9
 NETS = """
@@ -51,7 +51,10 @@ class Dies(nn.Conv2d):
     def forward(self, x): os._exit(3)
 """
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="this system has no signals and no fork")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="this system has no signals and no fork"),
+    pytest.mark.usefixtures("forked_workers"),
+]
 
 
 @pytest.fixture
@@ -59,6 +62,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets.py").write_text(NETS)
     return tmp_path
+
+
+@pytest.fixture
+def started(forked_workers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the workers of a test as it is done outside of tests."""
+    monkeypatch.setattr(workers, "subprocess", subprocess)
 
 
 def budget(folder: Path, *names: str, limit: str = "1M") -> None:
@@ -104,6 +113,7 @@ def test_a_model_that_hangs_is_ended_and_names_its_limit(folder: Path) -> None:
     assert not process.is_alive
 
 
+@pytest.mark.usefixtures("started")
 def test_a_worker_goes_on_anew_after_one_that_took_too_long(folder: Path) -> None:
     with Worker(limit_s=0.01) as worker:
         for target in ("nets.py:hangs", "nets.py:good"):  # no process is ready so soon
@@ -159,6 +169,7 @@ def test_what_one_model_changes_does_not_change_the_next(folder: Path) -> None:
     assert after.report.totals.as_is.weight_bytes == 4 * (64 * 3 * 9 + 64 + 64 * 64 * 9 + 64)
 
 
+@pytest.mark.usefixtures("started")
 def test_a_report_from_elsewhere_is_the_report_from_here(folder: Path) -> None:
     here = count("nets.py:good", Request(INPUT))
     with Worker() as worker:
@@ -224,12 +235,8 @@ def test_which_commands_are_watched(arguments: str, targets: list[str]) -> None:
 
 def test_a_command_that_a_model_ends_is_one_line_and_exit_2(folder: Path) -> None:
     for name, how in (("exits", "exit code 0"), ("crashes", "signal 11, SIGSEGV")):
-        done = subprocess.run(
-            [DSCOST, "model", f"nets.py:{name}", "--input", "1,3,8,8", "--no-time", "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        run_it = start if name == "exits" else forked
+        done = run_it("model", f"nets.py:{name}", "--input", "1,3,8,8", "--no-time", "--json")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == f"dscost: nets.py:{name}: its code ended the process ({how})\n"
 

@@ -18,7 +18,6 @@ from dscost.analysis.counting import CountedModel
 from dscost.budgets import checking
 from dscost.budgets.baseline import Baseline, baseline_text, known_of, parse_baseline
 from dscost.budgets.checking import check
-from dscost.budgets.excluding import rest_of
 from dscost.budgets.findings import CheckResult, Finding, Judgement, Subject
 from dscost.budgets.judging import judge
 from dscost.budgets.reading import read_budget
@@ -95,9 +94,7 @@ def judged(
     """Judge a report against a baseline, by way of its file."""
     budget = budget_of(text, policy)
     (entry,) = budget.entries
-    known = (
-        {} if before is None else {entry.name: known_of(entry, before, rest_of(entry, before).cost)}
-    )
+    known = {} if before is None else {entry.name: known_of(entry, before)}
     baseline = parse_baseline(baseline_text(known), "kept.json")
     return judge(budget, [Subject(entry, now, None if now else "it burns")], baseline)
 
@@ -439,6 +436,17 @@ def test_each_is_about_every_layer_and_the_last_rule_that_matches_holds() -> Non
     }
 
 
+def test_the_limits_of_a_layer_are_told_together_in_the_order_of_the_layers() -> None:
+    found = judged(
+        "    layers: [{match: 'a.*', each: {params: 1, macs: {max: 1, max_increase: 0%}}}]",
+        report(layer("a.2", params=3, macs=4), layer("a.1", params=5, macs=6)),
+        report(layer("a.2", params=3, macs=2), layer("a.1", params=5, macs=2)),
+    )
+    assert [(one.layer, one.metric) for one in found.findings] == [
+        (name, metric) for name in ("a.2", "a.1") for metric in ("params", "macs", "macs")
+    ]
+
+
 def test_a_rule_that_is_there_twice_by_an_alias_holds_once() -> None:
     found = judged(
         "    layers:\n      - &rule {match: a, each: {macs: 10}}\n      - *rule\n",
@@ -627,7 +635,7 @@ def test_a_baseline_without_kinds_judges_what_it_can_and_says_what_it_cannot(lev
     )
     (entry,) = budget.entries
     model = report(dense("a", 100), layer("fc", macs=200))
-    known = known_of(entry, model, model.totals.as_is)
+    known = known_of(entry, model)
     text = baseline_text({"m": known._replace(kinds={})}).replace('"version": 2', '"version": 1')
     found = judge(budget, [Subject(entry, model)], parse_baseline(text, "kept.json"))
     told = (
@@ -696,9 +704,7 @@ def test_what_is_excluded_is_part_of_what_a_baseline_is_of() -> None:
     budget = budget_of(limits)
     (entry,) = budget.entries
     before = report(layer("a", macs=10), layer("aux", macs=5))
-    baseline = parse_baseline(
-        baseline_text({"m": known_of(entry, before, before.totals.as_is)}), "kept.json"
-    )
+    baseline = parse_baseline(baseline_text({"m": known_of(entry, before)}), "kept.json")
     budget = budget_of(limits + "    exclude: [{match: aux, reason: training only}]")
     (finding,) = judge(budget, [Subject(budget.entries[0], before)], baseline).findings
     assert (finding.kind, finding.detail) == ("not_comparable", "without was none, is aux")
@@ -1018,7 +1024,7 @@ def test_the_name_of_a_model_that_cannot_be_made_is_told_once(error: str | None,
 def test_what_nobody_names_any_more_is_stale(level: str) -> None:
     budget = budget_of("    limits: {macs: 5}", f"policy: {{on_stale_baseline: {level}}}")
     (entry,) = budget.entries
-    known = known_of(entry, report(), report().totals.as_is)
+    known = known_of(entry, report())
     found = judge(
         budget,
         [Subject(entry, report())],
@@ -1058,7 +1064,7 @@ def test_every_part_of_the_fingerprint_makes_figures_incomparable(
 ) -> None:
     budget = budget_of("    limits: {macs: {max_increase: 0%}}")
     (entry,) = budget.entries
-    known = known_of(entry, report(layer("a", macs=5)), report().totals.as_is)
+    known = known_of(entry, report(layer("a", macs=5)))
     known = known._replace(fingerprint={**known.fingerprint, **change})
     found = judge(
         budget,
@@ -1083,7 +1089,7 @@ def test_a_dtype_that_the_input_does_not_tell_is_part_of_the_fingerprint(
 ) -> None:
     (entry,) = budget_of(said).entries
     words = report()._replace(inputs=(Input((1, 16), given),))
-    assert known_of(entry, words, words.totals.as_is).fingerprint.get("dtype") == kept
+    assert known_of(entry, words).fingerprint.get("dtype") == kept
 
 
 def test_a_setting_of_the_budget_is_part_of_the_fingerprint() -> None:
@@ -1095,7 +1101,7 @@ def test_a_setting_of_the_budget_is_part_of_the_fingerprint() -> None:
         "",
     ):
         (entry,) = budget_of(text).entries
-        found.append(known_of(entry, report(), report().totals.as_is).fingerprint.get("settings"))
+        found.append(known_of(entry, report()).fingerprint.get("settings"))
     assert found == ["width=0.5", "depth=2", "width=0.5", None]
 
 
@@ -1539,7 +1545,7 @@ def test_one_model_can_be_checked_alone_without_the_others_looking_stale(tmp_pat
         "  - {target: mobilenet_v1, name: m, matrix: {width: [0.5, 1.0]}, limits: {macs: 600M}}\n"
     )
     known = {
-        entry.name: known_of(entry, model, model.totals.as_is)
+        entry.name: known_of(entry, model)
         for entry in read_budget(path).entries
         for model in [count(entry.target, Request(settings=dict(entry.settings))).report]
     }

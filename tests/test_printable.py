@@ -12,15 +12,11 @@ from hypothesis import strategies as st
 
 import dscost
 from dscost.cli import run
+from dscost.printable import printable, printable_line
 from dscost.rendering import View, render
+from dscost.rendering.csv import csv_cell
+from dscost.rendering.json import json_text, printable_json
 from dscost.rendering.markdown import inert, paragraph
-from dscost.rendering.printable import (
-    csv_cell,
-    json_text,
-    printable,
-    printable_json,
-    printable_line,
-)
 from dscost.reports.records import Report
 
 CONTROLS = [

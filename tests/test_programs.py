@@ -1,5 +1,6 @@
 """Programs of torch.export: the layers, pairs, names and classes of the model that was exported."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from torch.utils import _pytree as pytree
 import dscost
 from dscost import cli
 from dscost.errors import InputError
-from dscost.sources import hierarchies
-from dscost.sources.modules import from_export
+from dscost.sources import Opening, hierarchies
+from dscost.sources.programs import from_export
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -111,6 +112,38 @@ def test_a_program_has_the_layers_and_pairs_of_its_model(
     assert training or dscost.verify(path).agrees
 
 
+class Widening(nn.Module):
+    """Transposed convolutions beside one that is none, and constants that JSON does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 8, 3, stride=2)
+        self.same = nn.ConvTranspose2d(8, 8, 3, padding=1, groups=2, bias=False)
+        self.last = nn.Conv2d(8, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.up(x).clamp(-math.inf, math.inf)
+        return self.last(torch.nan_to_num(self.same(y) + math.nan))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_a_transposed_convolution_of_a_program_stays_one(
+    exported: Exported, decomposed: bool
+) -> None:
+    net = Widening().eval()
+    report = dscost.analyze(exported(net, images(), decomposed=decomposed), strict=True)
+    # a weight of `up` meets each of 9×9 positions, one of `same` each of 19×19
+    assert layers_of(report) == {
+        "up": 2 * 81 * 8 * 3 * 9,
+        "same": 2 * 19 * 19 * 8 * 4 * 9,
+        "last": 2 * 17 * 17 * 4 * 8 * 9,
+    }
+    own = dscost.analyze(net, input=(2, 3, 9, 9))
+    assert layers_of(own) == layers_of(report)
+    for version in ("as_is", "standard", "depthwise_separable"):
+        assert getattr(report.totals, version).macs == getattr(own.totals, version).macs
+
+
 def test_a_program_that_torch_cannot_unflatten_keeps_its_layers(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +164,7 @@ def test_a_program_that_torch_cannot_unflatten_keeps_its_layers(
     assert {
         layer.name: (layer.type, layer.calls) for layer in report.layers if layer.cost.macs
     } == {name: ("Linear" if name == "head" else "Conv2d", 1) for name in MACS}
-    torch.testing.assert_close(from_export(path, {}).module(images()), net(images()))
+    torch.testing.assert_close(from_export(path, Opening()).module(images()), net(images()))
     assert len(tries) == 4
 
 
@@ -232,7 +265,7 @@ KINDS: dict[str, tuple[nn.Module, tuple[Any, ...], dict[str, Any], int, int]] = 
 def test_a_program_computes_and_costs_what_its_model_does(exported: Exported, kind: str) -> None:
     module, args, kwargs, macs, params = KINDS[kind]
     path = exported(module.eval(), *args, kwargs=kwargs)
-    source = from_export(path, {})
+    source = from_export(path, Opening())
     with torch.no_grad():
         found, expected = source.module(*args, **kwargs), module(*args, **kwargs)
     torch.testing.assert_close(found, expected)

@@ -184,6 +184,30 @@ def test_the_conversion_of_a_module_shows_what_became_of_its_layers(tmp_path: Pa
     assert "‖y − y′‖ / ‖y‖ of its outputs" in str(dscost.conversion(module, seen))
 
 
+def test_a_plan_shows_what_becomes_of_each_layer(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 3))
+    plan = dscost.plan(module, "macs=0.6x", input=(1, 64, 8, 8))
+    assert dict(plan.layers) == {"0": 3, "1": "keep"}
+    line = "Sequential: 1 of 2 convolutions to be made depthwise-separable, goal macs=0.6x"
+    assert repr(plan) == f"<Plan {line}>"
+    heading, _, header, _, first, second = str(plan).splitlines()
+    assert heading == line
+    assert [row.split() for row in (header, first, second)] == [
+        ["layer", "rank"],
+        ["0", "3"],
+        ["1", "keep"],
+    ]
+    assert "| 0 | 3 |\n| 1 | keep |" in plan.to_markdown()
+    plan.save(tmp_path / "plan.csv")
+    assert (tmp_path / "plan.csv").read_text() == (
+        "target,layer,decision,rank\nSequential,0,converted,3\nSequential,1,kept,\n"
+    )
+    assert plan.to_dict()["layers"] == {"0": 3, "1": "keep"}
+    assert repr(type(plan)({})) == "<Plan 0 of 0 convolutions to be made depthwise-separable>"
+    for other in (pickle.loads(pickle.dumps(plan)), copy.deepcopy(plan)):
+        assert other == plan
+
+
 def test_a_device_is_measured_or_read_from_its_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
     sheet = dscost.device("t4", "float16")
     assert (sheet.flops_per_s, sheet.bytes_per_s) == (65e12, 320e9)  # of NVIDIA's data sheet

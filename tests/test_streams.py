@@ -10,6 +10,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from forking import forked
+from program import start
 
 from dscost.cli.streams import STAND_INS
 
@@ -179,13 +181,13 @@ def forks():
 @pytest.mark.parametrize("factory", ["Net", "closes", "replaces", "forks"])
 def test_nothing_that_a_model_does_to_stdout_reaches_the_result(factory: str, folder: Path) -> None:
     (folder / "noisy.py").write_text(PRINTS)
-    done = shell(f"dscost model noisy.py:{factory} --input 1,3,8,8 --no-time --json", folder)
+    command = f"model noisy.py:{factory} --input 1,3,8,8 --no-time --json".split()
+    done = (start if factory == "Net" else forked)(*command, cwd=folder)
     assert done.returncode == 0
     assert json.loads(done.stdout)["subjects"][0]["totals"]["as_is"]["macs"] == 6 * 6 * 8 * 3 * 9
     if factory != "closes":
-        assert {b"descriptor", b"child", b"original", b"plain", b"forward", b"thread"} <= set(
-            done.stderr.split()
-        )
+        said = {"descriptor", "child", "original", "plain", "forward", "thread", "exit"}
+        assert said <= set(done.stderr.split())
 
 
 def test_a_stream_of_somebody_elses_gets_the_result_as_it_is(
@@ -226,20 +228,20 @@ def test_what_a_model_raises_where_nobody_can_catch_it_is_one_line(
     factory: str, told: str, folder: Path
 ) -> None:
     (folder / "raises.py").write_text(UNCAUGHT)
-    done = shell(f"dscost model raises.py:{factory} --input 1,3,8,8 --no-time --json", folder)
+    command = f"model raises.py:{factory} --input 1,3,8,8 --no-time".split()
+    done = (start if factory == "InDel" else forked)(*command, "--json", cwd=folder)
     assert (done.returncode, json.loads(done.stdout)["subjects"][0]["target"]) == (
         0,
         f"raises.py:{factory}",
     )
     line = f"dscost: ignored, since it was raised where nothing waits for it: {told}"
-    assert [one for one in done.stderr.decode().splitlines() if told in one] == [line]
-    assert b"Traceback" not in done.stderr
-    done = shell(
-        f"dscost model raises.py:{factory} --input 1,3,8,8 --no-time -q", folder, DSCOST_DEBUG="1"
-    )
-    assert b"Traceback" in done.stderr
+    assert [one for one in done.stderr.splitlines() if told in one] == [line]
+    assert "Traceback" not in done.stderr
+    done = forked(*command, "-q", cwd=folder, env={"DSCOST_DEBUG": "1"})
+    assert "Traceback" in done.stderr
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_nor_is_it_more_where_a_budget_runs_the_model(folder: Path) -> None:
     (folder / "raises.py").write_text(UNCAUGHT)
     models = ", ".join(
@@ -247,9 +249,9 @@ def test_nor_is_it_more_where_a_budget_runs_the_model(folder: Path) -> None:
         for name in ("InDel", "in_thread")
     )
     (folder / "dscost.yaml").write_text(f"version: 1\nmodels: [{models}]\n")
-    done = shell("dscost check", folder)
-    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
-    assert b"nothing waits for it: ZeroDivisionError: division by zero\n" in done.stderr
+    done = forked("check", cwd=folder)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert "nothing waits for it: ZeroDivisionError: division by zero\n" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -195,9 +195,7 @@ def test_an_unknown_dtype_is_answered_with_the_nearest_one() -> None:
 def test_whole_numbers_are_parsed(
     text: str, separator: str, lengths: tuple[int, ...], numbers: tuple[int, ...]
 ) -> None:
-    assert (
-        parse_ints(text, what="--x", separator=separator, lengths=lengths, example="3") == numbers
-    )
+    assert parse_ints(text, "--x", separator, lengths, example="3") == numbers
 
 
 @pytest.mark.parametrize(
@@ -206,7 +204,7 @@ def test_whole_numbers_are_parsed(
 def test_other_texts_are_not_whole_numbers(text: str) -> None:
     message = f"--kernel: expected something like 3 or 5x3, found '{text}'"
     with pytest.raises(InputError) as caught:
-        parse_ints(text, what="--kernel", separator="x", lengths=(1, 2), example="3 or 5x3")
+        parse_ints(text, "--kernel", "x", (1, 2), example="3 or 5x3")
     assert str(caught.value) == message
 
 

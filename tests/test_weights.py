@@ -2,13 +2,13 @@ import gzip
 import io
 import json
 import pickle
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from program import run
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file, save_model
 from torch import Tensor, nn
@@ -457,18 +457,14 @@ def test_what_safetensors_cannot_hold_is_refused_and_the_old_file_stays(tmp_path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_without_safetensors_the_command_that_installs_it_is_named(tmp_path: Path) -> None:
+def test_without_safetensors_the_command_that_installs_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("safetensors", "safetensors.torch"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "safetensors.py").write_text("raise ModuleNotFoundError('no', name='safetensors')")
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "w.safetensors").touch()
-    program = [sys.executable, "-m", "dscost", "convert", "resnet18", "--weights", "w.safetensors"]
-    done = subprocess.run(
-        program, capture_output=True, text=True, cwd=tmp_path, env=_here(tmp_path), check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr == "dscost: safetensors is not installed: pip install 'dscost[weights]'\n"
-
-
-def _here(folder: Path) -> dict[str, str]:
-    import os
-
-    return {**os.environ, "PYTHONPATH": str(folder)}
+    ran = run("convert", "resnet18", "--weights", "w.safetensors", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr == "dscost: safetensors is not installed: pip install 'dscost[weights]'\n"

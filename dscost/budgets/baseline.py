@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from dscost.budgets.excluding import rest_of
 from dscost.budgets.kinds import Kind, parse_kind
-from dscost.budgets.metrics import KEPT, KEPT_OF_LAYERS, model_figure
+from dscost.budgets.metrics import KEPT, KEPT_OF_LAYERS
 from dscost.budgets.records import Entry
 from dscost.budgets.selectors import Selector
 from dscost.errors import InputError, NoFileError
@@ -37,7 +37,7 @@ from dscost.files import read_text
 from dscost.notation.literals import Reference
 from dscost.notation.strict_json import parse_json
 from dscost.notation.units import counted
-from dscost.reports.records import Layer, Report
+from dscost.reports.records import Report
 from dscost.reports.result import Result
 
 VERSION = 2
@@ -83,14 +83,14 @@ class Known(NamedTuple):
         if metric == "flops":
             return 2 * self.layer_figure(layer, "macs", selector)
         kind = self.kinds.get(layer)
-        meant = (
-            selector.parts_meant(kind)
-            if selector is not None and kind is not None and kind.parts
-            else None
-        )
-        if meant is None or kind is None:
+        meant = selector.parts_meant(kind) if selector and kind else None
+        if kind is None or meant is None:
             return self.layers.get((layer, metric), Fraction(0))
         return Fraction(sum(getattr(kind.parts[at], metric) for at in meant))
+
+    def layer_figures(self, layer: str) -> Sequence[Fraction]:
+        """Return all figures of a layer that are kept."""
+        return [self.layer_figure(layer, metric) for metric in KEPT_OF_LAYERS]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry as its file holds it, counts as whole numbers."""
@@ -98,11 +98,9 @@ class Known(NamedTuple):
             f"{layer}/{metric}": int(value) for (layer, metric), value in self.layers.items()
         }
         kinds = {f"{layer}/{KIND}": str(kind) for layer, kind in self.kinds.items()}
-        return {
-            "fingerprint": dict(self.fingerprint),
-            "totals": {metric: int(value) for metric, value in self.figures.items()},
-            "layers": {**figures, **kinds},
-        }
+        totals = {metric: int(value) for metric, value in self.figures.items()}
+        layers = {**figures, **kinds}
+        return {"fingerprint": dict(self.fingerprint), "totals": totals, "layers": layers}
 
     @property
     def names(self) -> frozenset[str]:
@@ -118,10 +116,11 @@ class Known(NamedTuple):
 
     def differs_from(self, other: Mapping[str, str]) -> list[str]:
         """Return in what the two are figures of something else."""
+        was = self.fingerprint
         return [
-            f"{key} was {self.fingerprint.get(key, 'none')}, is {other.get(key, 'none')}"
-            for key in sorted({*self.fingerprint, *other})
-            if self.fingerprint.get(key) != other.get(key)
+            f"{key} was {was.get(key, 'none')}, is {other.get(key, 'none')}"
+            for key in sorted({*was, *other})
+            if was.get(key) != other.get(key)
         ]
 
 
@@ -171,32 +170,18 @@ def _with_parts(value: Any) -> str:
     return str(value)
 
 
-def known_of(entry: Entry, report: Report, totals: Any) -> Known:
-    """Return what is to be kept of an entry.
-
-    Args:
-        entry: The model as the budget has it.
-        report: What was counted.
-        totals: Its cost, without what the budget excludes.
-    """
-    figures = {
-        metric: value
-        for metric in KEPT
-        if (value := model_figure(report, totals, metric)) is not None
-    }
-    layers = {}
+def known_of(entry: Entry, report: Report) -> Known:
+    """Return what is to be kept of a model that was counted as an entry says."""
+    rest = rest_of(entry, report)
+    figures = {metric: value for metric in KEPT if (value := rest.figure(metric)) is not None}
+    layers: dict[tuple[str, str], Fraction] = {}
     kinds = {}
-    for layer in rest_of(entry, report).layers:
-        own = {metric: value for metric, value in layer_figures(layer).items() if value}
-        if own:
-            layers.update({(layer.name, metric): value for metric, value in own.items()})
+    for layer in rest.layers:
+        own = {metric: getattr(layer.cost, metric) for metric in KEPT_OF_LAYERS}
+        if any(own.values()):
+            layers |= {(layer.name, metric): Fraction(own[metric]) for metric in own if own[metric]}
             kinds[layer.name] = Kind.of(layer)
     return Known(fingerprint_of(entry, report), figures, layers, kinds)
-
-
-def layer_figures(layer: Layer) -> dict[str, Fraction]:
-    """Return the figures of a layer that a baseline keeps."""
-    return {metric: Fraction(getattr(layer.cost, metric)) for metric in KEPT_OF_LAYERS}
 
 
 def renamed_layers(before: Known, now: Known) -> dict[str, str]:
@@ -218,7 +203,7 @@ def renamed_layers(before: Known, now: Known) -> dict[str, str]:
 
 
 def _likeness(known: Known, layer: str) -> object:
-    return known.kinds[layer], *(known.layer_figure(layer, metric) for metric in KEPT_OF_LAYERS)
+    return known.kinds[layer], *known.layer_figures(layer)
 
 
 def baseline_text(models: Mapping[str, Known]) -> str:
@@ -228,11 +213,7 @@ def baseline_text(models: Mapping[str, Known]) -> str:
 
 
 def read_baseline(path: Path) -> Baseline | None:
-    """Return the baseline of a file, or `None` where there is none.
-
-    Raises:
-        InputError: It cannot be read or is none.
-    """
+    """Return the baseline of a file, or `None` where there is none."""
     try:
         text = read_text(path, MAX_BYTES)
     except NoFileError:
@@ -241,22 +222,16 @@ def read_baseline(path: Path) -> Baseline | None:
 
 
 def parse_baseline(text: str, origin: str) -> Baseline:
-    """Return the baseline that a text is.
-
-    Raises:
-        InputError: It is none; the text says where.
-    """
+    """Return the baseline that a text is; an `InputError` says where it is none."""
     document = parse_json(text, origin)
     if not isinstance(document, dict) or not isinstance(document.get("models"), dict):
         raise InputError(f"{origin}: not a baseline of dscost: expected 'version' and 'models'")
     version = document.get("version")
     if type(version) is not int or version not in READ:
-        raise InputError(
-            f"{origin}: expected version {' or '.join(map(str, READ))}, found {version!r}"
-        )
-    return Baseline(
-        {name: _known(f"{origin}: {name}", one) for name, one in document["models"].items()}, origin
-    )
+        wanted = " or ".join(map(str, READ))
+        raise InputError(f"{origin}: expected version {wanted}, found {version!r}")
+    models = document["models"].items()
+    return Baseline({name: _known(f"{origin}: {name}", one) for name, one in models}, origin)
 
 
 def _known(where: str, value: Any) -> Known:
@@ -268,15 +243,12 @@ def _known(where: str, value: Any) -> Known:
                 kinds[layer] = parse_kind(found)
             else:
                 layers[layer, metric] = _figure(key, metric, KEPT_OF_LAYERS, found)
-        figures = {
-            metric: _figure(metric, metric, KEPT, figure)
-            for metric, figure in value["totals"].items()
-        }
+        totals = value["totals"].items()
+        figures = {metric: _figure(metric, metric, KEPT, figure) for metric, figure in totals}
         fingerprint = {str(key): str(text) for key, text in value["fingerprint"].items()}
     except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
-        raise InputError(
-            f"{where}: not an entry of a baseline: {type(error).__name__}: {error}"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{where}: not an entry of a baseline: {reason}") from error
     return Known(fingerprint, figures, layers, kinds)
 
 

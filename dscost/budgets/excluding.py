@@ -1,8 +1,10 @@
 """What a budget excludes, taken off a report: layers, their costs, their unknown operators."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
+from dscost.budgets.metrics import model_figure
 from dscost.budgets.records import Entry
 from dscost.reports.figures import FIGURES, NOTHING, Cost, made_of, summed, weights_cost
 from dscost.reports.records import Layer, Report, unknown_operators
@@ -12,31 +14,37 @@ class Rest(NamedTuple):
     """What of a model counts.
 
     Args:
+        report: The whole model.
         layers: Those that are not excluded; weights that they share with one that is are theirs.
         cost: What the whole model costs without what is excluded.
         unknown: Operators of unknown cost that they run.
     """
 
+    report: Report
     layers: tuple[Layer, ...]
     cost: Cost
     unknown: tuple[str, ...]
+
+    def figure(self, metric: str) -> Fraction | None:
+        """Return an exact figure; `None` where it is unknown."""
+        return model_figure(self.report, self.cost, metric)
 
 
 def rest_of(entry: Entry, report: Report) -> Rest:
     """Return what of a report an entry does not exclude."""
     gone = {layer.name: layer.cost for layer in report.layers if entry.excludes(layer)}
     if not gone:
-        return Rest(report.layers, report.totals.as_is, report.coverage.unknown)
+        return Rest(report, report.layers, report.totals.as_is, report.coverage.unknown)
     inherited = _inherited(report, gone)
-    return Rest(
-        tuple(
-            layer._replace(cost=layer.cost + inherited.get(layer.name, NOTHING))
-            for layer in report.layers
-            if layer.name not in gone
-        ),
-        _without(report.totals.as_is, gone.values(), inherited.values()),
-        _unknown(report, gone),
+    layers = tuple(
+        layer._replace(cost=layer.cost + inherited.get(layer.name, NOTHING))
+        for layer in report.layers
+        if layer.name not in gone
     )
+    total = report.totals.as_is
+    cost = total - summed(gone.values()) + summed(inherited.values())
+    cost = made_of(calls=cost, weights=cost, ends=total)
+    return Rest(report, layers, cost, _unknown(report, gone))
 
 
 def why_inexact(entry: Entry, report: Report) -> str | None:
@@ -49,10 +57,8 @@ def why_inexact(entry: Entry, report: Report) -> str | None:
         reasons.append(f"{', '.join(whole)} of the whole model, excluded layers too")
     weighed = [metric for metric in limited if FIGURES[metric].summed_over == "weights"]
     if weighed and report.shared_weights is None and any(layer.cost.params for layer in gone):
-        reasons.append(
-            f"{', '.join(weighed)} without all weights of excluded layers, "
-            "since this report does not say which of them other layers share"
-        )
+        why = "since this report does not say which of them other layers share"
+        reasons.append(f"{', '.join(weighed)} without all weights of excluded layers, {why}")
     return "; ".join(reasons) or None
 
 
@@ -66,11 +72,6 @@ def _inherited(report: Report, gone: Mapping[str, Cost]) -> Mapping[str, Cost]:
             weights = weights_cost(shared.params, shared.weight_bytes)
             inherited[heir] = inherited.get(heir, NOTHING) + weights
     return inherited
-
-
-def _without(total: Cost, gone: Iterable[Cost], inherited: Iterable[Cost]) -> Cost:
-    rest = total - summed(gone) + summed(inherited)
-    return made_of(calls=rest, weights=rest, ends=total)
 
 
 def _unknown(report: Report, gone: Mapping[str, Cost]) -> tuple[str, ...]:

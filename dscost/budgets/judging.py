@@ -6,15 +6,17 @@ from functools import partial
 from math import ceil, floor
 from typing import Any
 
-from dscost.budgets.baseline import Baseline, Known, fingerprint_of, known_of
+from dscost.budgets.baseline import Baseline, fingerprint_of, known_of
 from dscost.budgets.excluding import Rest, rest_of, why_inexact
 from dscost.budgets.findings import Contribution, Finding, Judgement, Passed, Subject
-from dscost.budgets.matching import Meant, last_words, meant_by
-from dscost.budgets.metrics import STATIC, cost_figure, model_figure
+from dscost.budgets.matching import Bounds, last_words, meant_by
+from dscost.budgets.metrics import STATIC, cost_figure
 from dscost.budgets.past import Past, contributions
 from dscost.budgets.records import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
-from dscost.reports.figures import FIGURES, Cost, summed
-from dscost.reports.records import Layer, Report
+from dscost.budgets.selectors import Selector
+from dscost.errors import Place
+from dscost.reports.figures import FIGURES, summed
+from dscost.reports.records import Layer
 
 MOST_HINTS = 5
 """Patterns of an entry that match nothing for which a near one is looked for, among all names of
@@ -29,8 +31,9 @@ OF_DOUBTS: Mapping[str, tuple[str, str]] = {
 
 NO_KINDS = "it does not say of what type its layers were; dscost baseline update adds that"
 
-_Place = Entry | Limit | LayerRule | Exclusion
-"""What stands at a line and a column of the budget."""
+_Spot = Entry | Limit | LayerRule | Exclusion
+"""What has a place in the budget, which a finding names."""
+_Said = Iterator[Finding | Passed]
 
 
 def judge(budget: Budget, subjects: Sequence[Subject], baseline: Baseline | None) -> Judgement:
@@ -41,29 +44,17 @@ def judge(budget: Budget, subjects: Sequence[Subject], baseline: Baseline | None
         subjects: Its entries, counted; some of them where only some are to be judged.
         baseline: What was known before; `None` where the budget names none.
     """
-    findings: list[Finding] = []
-    passed: list[Passed] = []
-    every_layer = [
-        layer for subject in subjects if subject.report for layer in subject.report.layers
-    ]
+    every_layer = [layer for one in subjects if one.report for layer in one.report.layers]
     judges = [_Judge(budget, subject, baseline, every_layer) for subject in subjects]
     somewhere = {place for one in judges for place in one.matched_rules()}
-    for judge_of_entry in judges:
-        for one in judge_of_entry.judged(somewhere):
-            if isinstance(one, Finding):
-                findings.append(one)
-            else:
-                passed.append(one)
-    findings += _stale(budget, baseline)
-    return Judgement(tuple(findings), tuple(passed))
-
-
-def _stale(budget: Budget, baseline: Baseline | None) -> Iterator[Finding]:
+    said = [one for each in judges for one in each.judged(somewhere)]
     level = budget.policy["on_stale_baseline"]
     names = {entry.name for entry in budget.entries}
     for name in baseline.models if baseline and level != "ignore" else ():
         if name not in names:
-            yield Finding("stale_baseline", level, name, 1, 1)
+            said.append(Finding("stale_baseline", level, name, 1, 1))
+    findings = tuple(one for one in said if isinstance(one, Finding))
+    return Judgement(findings, tuple(one for one in said if isinstance(one, Passed)))
 
 
 class _Judge:
@@ -76,116 +67,110 @@ class _Judge:
         baseline: Baseline | None,
         every_layer: Sequence[Layer],
     ) -> None:
-        self.entry, self.subject, self.baseline = subject.entry, subject, baseline
-        self.policy, self.every_layer = budget.policy_of(subject.entry), every_layer
+        self._entry, self._subject, self._baseline = subject.entry, subject, baseline
+        self._policy, self._every_layer = budget.policy_of(subject.entry), every_layer
         self._rest = None if subject.report is None else rest_of(subject.entry, subject.report)
-        self._meant = [] if self._rest is None else meant_by(self.entry.layers, self._rest.layers)
+        self._layers = self._rest.layers if self._rest else ()
+        self._meant = meant_by(self._entry.layers, self._layers)
+        self._past: Past | None = None
         self._hints = MOST_HINTS
 
-    def matched_rules(self) -> Iterator[tuple[int, int]]:
+    def matched_rules(self) -> Iterator[Place]:
         """Yield the places of the rules that some layer matches."""
-        for rule, meant in zip(self.entry.layers, self._meant, strict=False):
+        for rule, meant in zip(self._entry.layers, self._meant, strict=True):
             if meant:
-                yield rule.line, rule.column
+                yield rule.place
 
-    def judged(self, somewhere: Collection[tuple[int, int]]) -> Iterator[Finding | Passed]:
+    def judged(self, somewhere: Collection[Place]) -> _Said:
         """Yield what there is to say.
 
-        Args:
-            somewhere: Places of rules that some layer matches, be it of another choice of the
-                model's settings.
+        `somewhere` are the places of rules that some layer matches, be it of another choice.
         """
-        report, rest = self.subject.report, self._rest
-        if report is None or rest is None:
-            detail = self.subject.why_unloadable
+        rest = self._rest
+        if rest is None:
+            detail = self._subject.why_unloadable
             yield from self._case("unloadable_model", "on_unloadable_model", detail=detail)
             return
-        yield from self._exclusions(report)
+        yield from self._exclusions(rest)
         if rest.unknown:
             yield from self._case("unknown_cost", "on_unknown_cost", detail=", ".join(rest.unknown))
-        for doubt in report.doubts:
+        for doubt in rest.report.doubts:
             kind, policy = OF_DOUBTS.get(doubt.kind, ("other_doubt", "on_value_dependent"))
             yield from self._case(kind, policy, detail=doubt.text)
-        known = self.baseline.models.get(self.entry.name) if self.baseline else None
-        differences = known.differs_from(fingerprint_of(self.entry, report)) if known else []
-        yield from self._without_baseline(known, differences)
-        before = None if differences else known
-        past = None
-        if before is not None:
-            past = Past(before, known_of(self.entry, report, rest.cost), rest.layers)
+        yield from self._compared(rest)
         shrunk = set()
-        for one in self._limits(report, rest, before, past):
+        for one in self._limits(rest):
             if isinstance(one, Finding) and one.kind in ("shrank", "under_min"):
                 shrunk.add(one.metric)
             yield one
-        yield from self._rules(rest.layers, past, somewhere)
-        for improvement in self._improvements(report, rest.cost, before):
+        yield from self._rules(somewhere)
+        for improvement in self._improvements(rest):
             if improvement.metric not in shrunk:  # else it is no news, and not welcome
                 yield improvement
 
     # -- what cannot be judged
 
-    def _exclusions(self, report: Report) -> Iterator[Finding]:
-        for one in self.entry.exclude:
-            if not any(map(one.selector.means_all_of, report.layers)):
-                yield from self._unmatched(one, report.layers)
-        reason = why_inexact(self.entry, report)
+    def _exclusions(self, rest: Rest) -> Iterator[Finding]:
+        layers = rest.report.layers
+        for one in self._entry.exclude:
+            if not any(map(one.selector.means_all_of, layers)):
+                yield from self._unmatched(one, layers)
+        reason = why_inexact(self._entry, rest.report)
         if reason:
-            yield self._finding("inexact_exclusion", "note", self.entry.exclude[0], detail=reason)
+            yield self._finding("inexact_exclusion", "note", self._entry.exclude[0], detail=reason)
 
     def _unmatched(
         self, rule: LayerRule | Exclusion, layers: Sequence[Layer], detail: str | None = None
     ) -> Iterator[Finding]:
-        if self.policy["on_unmatched_rule"] == "ignore":
+        case = "on_unmatched_rule"
+        if self._policy[case] == "ignore":
             return
-        text = rule.selector.text
         detail = detail or rule.selector.leaves_out(layers)
         detail = detail or self._hint(rule, layers).strip(" ()") or None
-        yield from self._case(
-            "unmatched_rule", "on_unmatched_rule", rule, layer=text, detail=detail
-        )
+        about = {"layer": rule.selector.text, "detail": detail}
+        yield from self._case("unmatched_rule", case, rule, **about)
 
     def _hint(self, rule: LayerRule | Exclusion, layers: Sequence[Layer]) -> str:
         """Return what a pattern nearly matches, in brackets; of the first few patterns only."""
         self._hints -= 1
         return rule.selector.nearest(layers) if self._hints >= 0 else ""
 
-    def _without_baseline(
-        self, known: Known | None, differences: Sequence[str]
-    ) -> Iterator[Finding]:
-        """Yield why limits on growth cannot be judged, if there is nothing to compare with."""
-        if differences:
+    def _compared(self, rest: Rest) -> Iterator[Finding]:
+        """Look up what was known; yield why limits on growth cannot be judged, where it is not."""
+        known = self._baseline.models.get(self._entry.name) if self._baseline else None
+        if known is not None:
+            differences = known.differs_from(fingerprint_of(self._entry, rest.report))
+            if not differences:
+                self._past = Past(known, known_of(self._entry, rest.report), rest.layers)
+                return
             detail = "; ".join(differences)
             yield from self._case("not_comparable", "on_missing_baseline", detail=detail)
-        rules = self.entry.layers
-        of_layers = (limit for rule in rules for limit in (*rule.each, *rule.total))
-        if known is None and any(map(_is_relative, (*self.entry.limits, *of_layers))):
+        elif _are_relative(
+            *self._entry.limits, *(one for rule in self._entry.layers for one in rule.limits)
+        ):
             missing = None
-            if self.baseline is None:
+            if self._baseline is None:
                 missing = "the budget names no baseline"
-            elif not self.baseline.is_there:
-                missing = f"there is no {self.baseline.origin}. dscost baseline save writes one"
+            elif not self._baseline.is_there:
+                missing = f"there is no {self._baseline.origin}. dscost baseline save writes one"
             yield from self._case("missing_baseline", "on_missing_baseline", detail=missing)
 
     # -- limits on the whole
 
-    def _limits(
-        self, report: Report, rest: Rest, before: Known | None, past: Past | None
-    ) -> Iterator[Finding | Passed]:
-        for limit in self.entry.limits:
-            if limit.level == "ignore":
-                continue
-            value = model_figure(report, rest.cost, limit.metric)
-            old = None if before is None else before.figure(limit.metric)
-            is_compared = before is not None and limit.bound in CHANGES
-            if is_compared and old is None and value is not None:
-                metric = limit.metric
-                yield from self._case(
-                    "missing_baseline", "on_missing_baseline", limit, metric=metric
-                )
-                continue
-            why = partial(contributions, rest.layers, limit, past, rest.layers)
-            yield from self._held(limit, value, old, why=why)
+    def _limits(self, rest: Rest) -> _Said:
+        for limit in self._entry.limits:
+            value, metric = rest.figure(limit.metric), limit.metric
+            old = self._past.known.figure(metric) if self._past else None
+            if self._past and _are_relative(limit) and old is None and value is not None:
+                about = {"metric": metric}
+                yield from self._case("missing_baseline", "on_missing_baseline", limit, **about)
+            else:
+                yield from self._held(limit, value, old, why=self._why(limit, rest.layers))
+
+    def _why(
+        self, limit: Limit, meant: Sequence[Layer], selector: Selector | None = None
+    ) -> Callable[[], Iterable[Contribution]]:
+        return partial(contributions, meant, limit, self._past, self._layers, selector)
 
     def _held(
         self,
@@ -195,131 +180,108 @@ class _Judge:
         layer: str | None = None,
         why: Callable[[], Iterable[Contribution]] = tuple,
         note: str | None = None,
-    ) -> Iterator[Finding | Passed]:
+    ) -> _Said:
         """Yield whether a limit holds.
 
-        Args:
-            limit: The limit.
-            value: What was found.
-            before: In the baseline; `None` where it has none, which is said once for all limits.
-            layer: The layer, or the pattern of a group of layers; `None` for the whole model.
-            why: Returns the layers that explain it where the limit is broken.
-            note: What else there is to say where it holds.
+        `before` is the figure in the baseline; where it has none, that is said once for all limits.
+        `layer` may be the pattern of a group of layers; none is the whole model. `why` returns the
+        layers that explain why a limit is broken, `note` is said where it holds.
         """
-        metric, tolerance = limit.metric, limit.tolerance
+        if limit.level == "ignore":
+            return
+        about: dict[str, Any] = {"metric": limit.metric, "layer": layer}
         if value is None:
-            detail = self.subject.error if FIGURES[metric].is_measured else None
-            about = {"metric": metric, "layer": layer, "detail": detail}
-            yield self._finding("unknown_figure", limit.level, limit, **about)
+            detail = self._subject.error if FIGURES[limit.metric].is_measured else None
+            yield self._finding("unknown_figure", limit.level, limit, **about, detail=detail)
             return
         if limit.bound in CHANGES and before is None:
             return
         kind, most = _boundary(limit, before or Fraction(0))
         is_upper = limit.bound in ("max", "max_increase")
         fails = value > most if is_upper else value < most
-        if FIGURES[metric].kind in WHOLE:
+        if FIGURES[limit.metric].kind in WHOLE:
             most = Fraction(floor(most) if is_upper else ceil(most))
+        about |= {"value": value, "limit": most, "tolerance": limit.tolerance}
         if not fails:
-            name = self.entry.name
-            yield Passed(name, metric, limit.bound, value, most, layer, note, tolerance)
+            yield Passed(self._entry.name, bound=limit.bound, note=note, **about)
             return
-        yield self._finding(
-            kind,
-            limit.level,
-            limit,
-            metric=metric,
-            layer=layer,
-            value=value,
-            limit=most,
-            before=before,
-            detail=limit.message,
-            contributions=tuple(why()),
-            tolerance=tolerance,
-        )
+        about |= {"before": before, "detail": limit.message, "contributions": tuple(why())}
+        yield self._finding(kind, limit.level, limit, **about)
 
     # -- rules on layers
 
-    def _rules(
-        self, layers: Sequence[Layer], past: Past | None, somewhere: Collection[tuple[int, int]]
-    ) -> Iterator[Finding | Passed]:
-        rules = self.entry.layers
+    def _rules(self, somewhere: Collection[Place]) -> _Said:
+        rules, past = self._entry.layers, self._past
         each = last_words(rules, [[layer.name for layer in meant] for meant in self._meant])
         gone = last_words(rules, [past.gone(rule.selector) if past else [] for rule in rules])
         for rule, meant, of_each, of_gone in zip(rules, self._meant, each, gone, strict=True):
-            yield from self._rule(rule, Meant(meant, of_each, of_gone, layers), past, somewhere)
+            compared = past
+            if past and past.members(rule.selector) is None:
+                compared = None
+                if _are_relative(*rule.limits):
+                    about = {"layer": rule.selector.text, "detail": NO_KINDS}
+                    yield from self._case("not_comparable", "on_missing_baseline", rule, **about)
+            note = rule.selector.leaves_out(self._layers)
+            if not meant:
+                yield from self._nothing_meant(rule, note, somewhere)
+            yield from self._each(rule, meant, of_each, compared)
+            yield from self._gone(rule, of_gone, compared)
+            yield from self._total(rule, meant, note, compared)
 
-    def _rule(
-        self,
-        rule: LayerRule,
-        about: Meant,
-        past: Past | None,
-        somewhere: Collection[tuple[int, int]],
-    ) -> Iterator[Finding | Passed]:
-        meant, layers, selector = about.layers, about.every_layer, rule.selector
-        if past is not None and past.members(selector) is None:
-            past = None
-            if any(map(_is_relative, (*rule.each, *rule.total))):
-                about_it = {"layer": selector.text, "detail": NO_KINDS}
-                yield from self._case("not_comparable", "on_missing_baseline", rule, **about_it)
-        note = selector.leaves_out(layers)
-        if not meant:
-            yield from self._nothing_meant(rule, layers, note, somewhere)
-        yield from self._each(rule, about, past)
-        for limit in rule.total:
-            if limit.level == "ignore" or (not meant and limit.bound != "max_decrease"):
-                continue
-            value = cost_figure(summed(layer.cost for layer in meant), limit.metric)
-            was = None if past is None else past.figures(limit.metric, selector)
-            old = None if was is None else sum(was.values(), start=Fraction(0))
-            why = partial(contributions, meant, limit, past, layers, selector)
-            yield from self._held(limit, value, old, selector.text, why, note)
-
-    def _each(self, rule: LayerRule, about: Meant, past: Past | None) -> Iterator[Finding | Passed]:
-        limits = [limit for limit in rule.each if limit.level != "ignore"]
-        open_ones = [limit for limit in limits if about.each[limit.metric, limit.bound]]
-        for layer in about.layers if open_ones else ():
-            for limit in open_ones:
-                if layer.name in about.each[limit.metric, limit.bound]:
+    def _each(
+        self, rule: LayerRule, meant: Sequence[Layer], judged: Bounds, past: Past | None
+    ) -> _Said:
+        for layer in meant:
+            for limit in rule.each:
+                if layer.name in judged[limit.metric, limit.bound]:
                     old = past.figure(layer.name, limit.metric, rule.selector) if past else None
                     value = cost_figure(layer.cost, limit.metric)
                     yield from self._held(limit, value, old, layer.name)
-        # what is gone is the most that a layer can shrink
-        for limit in limits if past else ():
+
+    def _gone(self, rule: LayerRule, judged: Bounds, past: Past | None) -> _Said:
+        """Yield whether layers may be gone, which is the most that one can shrink."""
+        for limit in rule.each if past else ():
             if past and limit.bound == "max_decrease":
-                for name in sorted(about.gone[limit.metric, limit.bound]):
+                for name in sorted(judged[limit.metric, limit.bound]):
                     old = past.known.layer_figure(name, limit.metric, rule.selector)
                     yield from self._held(limit, Fraction(0), old, name)
 
+    def _total(
+        self, rule: LayerRule, meant: Sequence[Layer], note: str | None, past: Past | None
+    ) -> _Said:
+        for limit in rule.total:
+            if meant or limit.bound == "max_decrease":
+                value = cost_figure(summed(layer.cost for layer in meant), limit.metric)
+                was = past.figures(limit.metric, rule.selector) if past else None
+                old = None if was is None else sum(was.values(), start=Fraction(0))
+                why = self._why(limit, meant, rule.selector)
+                yield from self._held(limit, value, old, rule.selector.text, why, note)
+
     def _nothing_meant(
-        self,
-        rule: LayerRule,
-        layers: Sequence[Layer],
-        note: str | None,
-        somewhere: Collection[tuple[int, int]],
-    ) -> Iterator[Finding | Passed]:
+        self, rule: LayerRule, note: str | None, somewhere: Collection[Place]
+    ) -> _Said:
         """Tell of a rule without layers, or hold it where that is meant.
 
         A slip of the pen never is, nor a ban on a class of torch where convolutions of other
         classes fit it.
         """
-        wrong = rule.selector.unknown_name(self.every_layer) or note
-        is_meant = rule.allow_empty or (rule.is_ban and (rule.line, rule.column) in somewhere)
+        wrong = rule.selector.unknown_name(self._every_layer) or note
+        is_meant = rule.allow_empty or (rule.is_ban and rule.place in somewhere)
         if wrong or not is_meant:
-            found = list(self._unmatched(rule, layers, wrong))
+            found = list(self._unmatched(rule, self._layers, wrong))
             yield from found
             if found or not rule.is_ban:
                 return
-        hint = self._hint(rule, layers) if rule.selector.by == "name" else ""
+        hint = self._hint(rule, self._layers) if rule.selector.by == "name" else ""
         for limit in rule.total:
-            if limit.level != "ignore" and limit.bound not in CHANGES:
+            if limit.bound not in CHANGES:
                 note = f"no layer matches{hint}"
                 yield from self._held(limit, Fraction(0), None, rule.selector.text, note=note)
 
-    def _improvements(self, report: Report, cost: Cost, before: Known | None) -> Iterator[Finding]:
-        if before is None:
-            return
-        for metric in STATIC:
-            value, old = model_figure(report, cost, metric), before.figure(metric)
+    def _improvements(self, rest: Rest) -> Iterator[Finding]:
+        past = self._past
+        for metric in STATIC if past else ():
+            value, old = rest.figure(metric), past.known.figure(metric) if past else None
             if FIGURES[metric].is_noted and value is not None and old is not None and value < old:
                 about: dict[str, Any] = {"metric": metric, "value": value, "before": old}
                 yield from self._case("improvement", "on_improvement", **about)
@@ -327,30 +289,24 @@ class _Judge:
     # -- findings
 
     def _case(
-        self, kind: str, policy: str, place: _Place | None = None, **about: Any
+        self, kind: str, policy: str, place: _Spot | None = None, **about: Any
     ) -> Iterator[Finding]:
         """Yield a finding, unless the policy is to ignore such."""
-        level = self.policy[policy]
+        level = self._policy[policy]
         if level != "ignore":
             yield self._finding(kind, level, place, **about)
 
-    def _finding(self, kind: str, level: str, place: _Place | None = None, **about: Any) -> Finding:
-        place = place or self.entry
-        return Finding(kind, level, self.entry.name, place.line, place.column, **about)
+    def _finding(self, kind: str, level: str, place: _Spot | None = None, **about: Any) -> Finding:
+        return Finding(kind, level, self._entry.name, *(place or self._entry).place, **about)
 
 
-def _is_relative(limit: Limit) -> bool:
-    """Whether a limit is judged by the baseline."""
-    return limit.bound in CHANGES and limit.level != "ignore"
+def _are_relative(*limits: Limit) -> bool:
+    """Whether one of some limits is judged by the baseline."""
+    return any(one.bound in CHANGES and one.level != "ignore" for one in limits)
 
 
 def _boundary(limit: Limit, before: Fraction) -> tuple[str, Fraction]:
-    """Return how breaking a bound is called, and what would just pass.
-
-    Args:
-        limit: With the bound.
-        before: In the baseline, where the bound is on a change.
-    """
+    """Return how breaking a bound is called, and what would just pass."""
     if limit.bound == "max":
         return "over_max", limit.value * (1 + limit.tolerance)
     if limit.bound == "min":

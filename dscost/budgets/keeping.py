@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from dscost.analysis.isolated import Worker
 from dscost.budgets.baseline import Baseline, Known, baseline_text, known_of, read_baseline
-from dscost.budgets.checking import chosen, counted, find_budget, is_of
-from dscost.budgets.excluding import rest_of
+from dscost.budgets.checking import chosen, counted, find_budget, meant
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget
 from dscost.budgets.updating import Kept, Update, updated
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError
 from dscost.files import alone_with, write_whole
 from dscost.timing import Progress
 
@@ -29,19 +28,12 @@ def baseline(budget: str | PathLike[str] | None = None, *, only: Sequence[str] =
         InputError: The budget cannot be read or names no baseline; or there is none yet, or no such
             model in it.
     """
-    path = baseline_path(_read(budget))
+    path = baseline_path(read(budget))
     found = read_baseline(path)
     if found is None:
         raise InputError(f"there is no baseline at {path}: dscost baseline save writes it")
-    for name in only:
-        if not any(is_of(entry, name) for entry in found.models):
-            raise UnknownNameError("model of the baseline", name, found.models)
-    wanted = {
-        entry: known
-        for entry, known in found.models.items()
-        if not only or any(is_of(entry, name) for name in only)
-    }
-    return found._replace(models=wanted)
+    wanted = meant(found.models, only, "baseline") if only else found.models
+    return found._replace(models={name: found.models[name] for name in wanted})
 
 
 def save_baseline(
@@ -65,19 +57,7 @@ def save_baseline(
             its policy is that this fails, or what is there is no baseline.
         OutputError: The baseline cannot be written.
     """
-    found = _read(budget)
-    path = baseline_path(found)
-    now = count_all(found, only, progress, isolate=isolate)
-    with alone_with(path):
-        try:
-            before = _before(path)
-        except InputError as error:  # it may be anything: the budget itself, or half of a merge
-            raise InputError(f"{error}; remove it first if it is to be overwritten") from error
-        left = {name: before[name] for name in _left_alone(before, now, is_part=bool(only))}
-        models = {**left, **now.known}
-        write_whole(path, baseline_text(models))
-    saved = Update(models, accepted=(), refused=(), added=(), removed=())
-    return _kept(found, "save", saved, now, is_written=True)
+    return _kept("save", budget, (), only, progress, isolate)
 
 
 def update_baseline(
@@ -102,40 +82,53 @@ def update_baseline(
         InputError: The budget is wrong, or names no baseline; or a model cannot be counted.
         OutputError: The baseline cannot be written.
     """
-    found = _read(budget)
+    return _kept("update", budget, accept, only, progress, isolate)
+
+
+def _kept(
+    action: Literal["save", "update"],
+    budget: str | PathLike[str] | None,
+    accept: Sequence[str],
+    only: Sequence[str],
+    progress: Progress | None,
+    isolate: bool,
+) -> Kept:
+    found = read(budget)
     path = baseline_path(found)
-    now = count_all(found, only, progress, isolate=isolate)
+    now, unloadable = count_all(found, only, progress, isolate=isolate)
     with alone_with(path):
-        before = _before(path)
-        left = _left_alone(before, now, is_part=bool(only))
-        update = updated(before, now.known, accept, left)
-        is_written = update.models != before
+        try:
+            known = read_baseline(path)
+        except InputError as error:  # it may be anything: the budget itself, or half of a merge
+            if action == "update":
+                raise
+            raise InputError(f"{error}; remove it first if it is to be overwritten") from error
+        before = known.models if known else {}
+        left = [name for name in before if name in unloadable or (only and name not in now)]
+        if action == "update":
+            update = updated(before, now, accept, left)
+        else:
+            models = {**{name: before[name] for name in left}, **now}
+            update = Update(models, accepted=(), refused=(), added=(), removed=())
+        is_written = action == "save" or update.models != before
         if is_written:
             write_whole(path, baseline_text(update.models))
-    return _kept(found, "update", update, now, is_written=is_written)
+    return Kept(
+        path=path,
+        action=action,
+        update=update,
+        counted=tuple(now),
+        unloadable=unloadable,
+        on_unloadable=found.policy["on_unloadable_model"],
+        is_written=is_written,
+    )
 
 
 def baseline_path(budget: Budget) -> Path:
-    """Return where the baseline of a budget is.
-
-    Raises:
-        InputError: It names none.
-    """
+    """Return where the baseline of a budget is; one that names none is refused."""
     if budget.baseline is None:
         raise InputError(f"{budget.path}: names no baseline; add 'baseline: dscost-baseline.json'")
     return budget.baseline
-
-
-class Counted(NamedTuple):
-    """What a baseline keeps of the entries of a budget.
-
-    Args:
-        known: What they cost, by entry.
-        unloadable: Why the other entries could not be counted.
-    """
-
-    known: Mapping[str, Known]
-    unloadable: Mapping[str, str]
 
 
 def count_all(
@@ -144,18 +137,12 @@ def count_all(
     progress: Progress | None = None,
     *,
     isolate: bool = False,
-) -> Counted:
-    """Return what a baseline keeps of the entries of a budget.
-
-    Args:
-        budget: With the policy on models that cannot be counted.
-        only: Names of models to count, by default all.
-        progress: Called with the share that is done and the model that is next.
-        isolate: Whether a model's own code runs in a process of its own, which may die.
+) -> tuple[Mapping[str, Known], Mapping[str, str]]:
+    """Return what a baseline keeps of each entry, and why the others could not be counted.
 
     Raises:
-        InputError: A model cannot be counted, and the policy is that this fails; or there is no
-            such model.
+        InputError: One cannot be counted, and the policy is that this fails; or there is no such
+            model.
     """
     known, unloadable = {}, {}
     with Worker() as worker:
@@ -164,45 +151,14 @@ def count_all(
     for subject, _ in pairs:
         entry, name = subject.entry, subject.entry.name
         if subject.report is None:
-            unloadable[name] = f"{budget.path}:{entry.line}: {name}: {subject.why_unloadable}"
+            unloadable[name] = f"{budget.path}:{entry.place[0]}: {name}: {subject.why_unloadable}"
             if budget.policy_of(entry)["on_unloadable_model"] == "fail":
                 raise InputError(unloadable[name])
-            continue
-        cost = rest_of(entry, subject.report).cost
-        known[name] = known_of(entry, subject.report, cost)
-    return Counted(known, unloadable)
+        else:
+            known[name] = known_of(entry, subject.report)
+    return known, unloadable
 
 
-def _read(budget: str | PathLike[str] | None) -> Budget:
-    return read_budget(find_budget(None if budget is None else Path(budget)))
-
-
-def _before(path: Path) -> Mapping[str, Known]:
-    found = read_baseline(path)
-    return found.models if found else {}
-
-
-def _left_alone(before: Mapping[str, Known], now: Counted, *, is_part: bool) -> list[str]:
-    """Return the entries that stay: those not asked for, and those that could not be counted."""
-    return [
-        name for name in before if name in now.unloadable or (is_part and name not in now.known)
-    ]
-
-
-def _kept(
-    budget: Budget,
-    action: Literal["save", "update"],
-    update: Update,
-    now: Counted,
-    *,
-    is_written: bool,
-) -> Kept:
-    return Kept(
-        path=baseline_path(budget),
-        action=action,
-        update=update,
-        counted=tuple(now.known),
-        unloadable=now.unloadable,
-        on_unloadable=budget.policy["on_unloadable_model"],
-        is_written=is_written,
-    )
+def read(budget: str | PathLike[str] | None) -> Budget:
+    """Return what a budget says: the one given, or the nearest."""
+    return read_budget(find_budget(budget))

@@ -32,14 +32,7 @@ FIELDS = ConvFacts._fields
 
 
 class Part(NamedTuple):
-    """One of several operators that a layer runs.
-
-    Args:
-        op: What it computes.
-        conv: Shape of the convolution, if it is one.
-        params: Its weights.
-        macs: The MACs of all its calls.
-    """
+    """One of several operators that a layer runs, with the MACs of all its calls."""
 
     op: str
     conv: ConvFacts | None
@@ -52,14 +45,7 @@ class Part(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What a selector can ask of a layer beside its name.
-
-    Args:
-        type: Its class.
-        op: What it computes.
-        conv: Shape of the convolution, if it is one.
-        parts: What it computes where that are several things.
-    """
+    """What a selector can ask of a layer beside its name: its class, and what it computes."""
 
     type: str
     op: str
@@ -69,11 +55,8 @@ class Kind(NamedTuple):
     @classmethod
     def of(cls, layer: Layer) -> "Kind":
         """Return the kind of a layer."""
-        parts = tuple(
-            Part(one.op, _facts(one.conv), one.cost.params, one.cost.macs)
-            for one in layer.operators
-        )
-        return cls(layer.type, layer.op, _facts(layer.conv), parts)
+        parts = [Part(x.op, _facts(x.conv), x.cost.params, x.cost.macs) for x in layer.operators]
+        return cls(layer.type, layer.op, _facts(layer.conv), tuple(parts))
 
     def __str__(self) -> str:
         """Write it in one line, which `parse_kind` reads."""
@@ -86,11 +69,9 @@ def _facts(conv: ConvSpec | None) -> ConvFacts | None:
 
 
 def _bracketed(facts: ConvFacts | None) -> str:
-    return (
-        ""
-        if facts is None
-        else f"[{','.join(f'{name}={value}' for name, value in facts._asdict().items())}]"
-    )
+    if facts is None:
+        return ""
+    return f"[{','.join(f'{name}={value}' for name, value in facts._asdict().items())}]"
 
 
 _FACTS = rf"(?:\[{','.join(f'{name}=([0-9]+)' for name in FIELDS)}\])?"
@@ -103,9 +84,6 @@ _KIND = re.compile(
 
 def parse_kind(text: str) -> Kind:
     """Return the kind that a text stands for.
-
-    Raises:
-        InputError: It is none.
 
     >>> parse_kind("linear Linear")
     Kind(type='Linear', op='linear', conv=None, parts=())

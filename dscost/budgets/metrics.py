@@ -26,13 +26,7 @@ def cost_figure(cost: Cost, metric: str) -> Fraction | None:
 
 
 def model_figure(report: Report, cost: Cost, metric: str) -> Fraction | None:
-    """Return a figure of a whole model; `None` where it is unknown.
-
-    Args:
-        report: The report on the model.
-        cost: Its totals, without what the budget excludes.
-        metric: A key of `FIGURES`.
-    """
+    """Return a figure of a whole model, its cost as given; `None` where it is unknown."""
     if metric == "peak_activation_bytes":
         peak = report.peak_activation_bytes
         return None if peak is None else Fraction(peak)

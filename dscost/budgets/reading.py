@@ -6,14 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from dscost.budgets.language import (
-    BUDGET,
-    NOT_OF_SAVED,
-    RUN,
-    argument,
-    replaced,
-    resolved,
-)
+from dscost.budgets.language import BUDGET, NOT_OF_SAVED, RUN, argument, replaced, resolved
 from dscost.budgets.records import POLICIES, Budget, Entry, Limit
 from dscost.errors import Problem
 from dscost.files import split_report_name
@@ -25,12 +18,7 @@ MOST_ENTRIES = 1000
 
 
 def read_budget(path: Path) -> Budget:
-    """Return what a budget file says.
-
-    Raises:
-        InputError: It cannot be read.
-        FileProblems: It is wrong; every mistake has its place.
-    """
+    """Return what a budget file says; of one that is wrong every mistake has its place."""
     problems = Problems()
     root = read_yaml(path, problems)
     top = BUDGET.read(root, problems) or Given(root)
@@ -48,31 +36,22 @@ def _entries(
     for model in models:
         entries += _entries_of(model, defaults, MOST_ENTRIES - len(entries), problems)
         if len(entries) > MOST_ENTRIES:
-            problems.at(
-                model.node,
-                f"more than {MOST_ENTRIES:,} models and choices up to here: split the budget",
-            )
+            most = f"more than {MOST_ENTRIES:,} models and choices up to here"
+            problems.at(model.node, f"{most}: split the budget")
             break
     seen: dict[str, Entry] = {}
     for entry in entries:
         first = seen.setdefault(entry.name, entry)
         if first is not entry and entry.name:
-            message = f"duplicate model '{entry.name}', first on line {first.line}"
-            problems.append(Problem(entry.line, entry.column, message))
+            message = f"duplicate model '{entry.name}', first on line {first.place[0]}"
+            problems.append(Problem(*entry.place, message))
     return entries
 
 
 def _entries_of(
     model: Given, defaults: Mapping[str, Any], room: int, problems: Problems
 ) -> Iterator[Entry]:
-    """Yield an entry for each choice of a model.
-
-    Args:
-        model: Its values.
-        defaults: Those that hold where it has none.
-        room: How many entries there may be still.
-        problems: What is wrong in the file; more is added.
-    """
+    """Yield an entry for each choice of a model, of which there may be so many still."""
     target = model.get("target", "")
     run = {key: value for key, value in {**defaults, **model}.items() if key in RUN}
     if split_report_name(target) is not None:
@@ -97,8 +76,7 @@ def _entries_of(
             limits=own_limits,
             layers=tuple(model.get("layers", ())),
             exclude=tuple(model.get("exclude", ())),
-            line=model.node.line,
-            column=model.node.column,
+            place=model.node.place,
             input_is_default="input" not in model and "input" not in choice,
             policy=model.get("policy", {}),
             trust=model.get("trust", False),
@@ -125,9 +103,8 @@ def _choices(model: Given, room: int, problems: Problems) -> Iterator[_Choice]:
     matrix = model.get("matrix", {})
     count = prod(map(len, matrix.values()))
     if count > room:
-        before = (
-            "" if room == MOST_ENTRIES else f" in a budget, and {MOST_ENTRIES - room:,} stand above"
-        )
+        above = MOST_ENTRIES - room
+        before = f" in a budget, and {above:,} stand above" if above else ""
         place = model.node.value["matrix"]
         problems.at(place, f"{count:,} entries are too many; at most {MOST_ENTRIES:,}{before}")
         return

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         pass  # told below, as is one that somebody's code has swallowed
     # whatever it is, exit code 1 would mean "over budget"
     except BaseException as error:  # noqa: BLE001
-        from dscost.cli.app import failed
+        from dscost.cli.printing import failed
         from dscost.errors import first_line
 
         code = failed(first_line(error))

@@ -8,28 +8,19 @@ from typing import Annotated
 
 import typer
 
-from dscost.cli import FAILED
 from dscost.cli.output_options import spread
-from dscost.cli.printing import abandon_stdout, tell, write_out
+from dscost.cli.printing import abandon_stdout, failed, tell, tell_error, write_out
 from dscost.cli.signals import INTERRUPTED, signals
 from dscost.cli.streams import result_stream
-from dscost.errors import DscostError, FileProblems, OutputError, first_line
+from dscost.errors import DscostError, OutputError, first_line
 from dscost.version import __version__
 
-COMMANDS = {
-    "layer": ("dscost.cli.layer", "layer"),
-    "model": ("dscost.cli.model", "model"),
-    "compare": ("dscost.cli.compare", "compare"),
-    "convert": ("dscost.cli.convert", "convert"),
-    "device": ("dscost.cli.device", "device"),
-    "check": ("dscost.cli.check", "check"),
-    "baseline": ("dscost.cli.baseline", "baseline"),
-    "verify": ("dscost.cli.verify", "verify"),
-    "list": ("dscost.cli.listing", "list_names"),
-    "init": ("dscost.cli.init", "init"),
-    "schema": ("dscost.cli.schema", "schema"),
-}
-"""Each command's module and function; a module is imported when its command is used."""
+COMMANDS = (
+    *("layer", "model", "compare", "convert", "device", "check", "baseline"),
+    *("verify", "list", "init", "schema"),
+)
+"""Each stands in a module of its name, which is imported when it is used."""
+_ELSEWHERE = {"list": ("listing", "list_names")}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -41,15 +32,10 @@ def run(arguments: Sequence[str]) -> int:
         if result_stream() is not None:
             write_out("")  # what Typer printed may still be on its way
         return _interrupted() if code == INTERRUPTED else code or 0
-    # the two kinds of DscostError that are told in their own way come before it
-    except FileProblems as problems:
-        tell(str(problems))  # each line begins with its place, as editors and CI like it
-        return FAILED
-    except OutputError as error:
-        abandon_stdout()
-        return failed(str(error))
     except DscostError as error:
-        return failed(str(error))
+        if isinstance(error, OutputError):
+            abandon_stdout()
+        return tell_error(error)
     except typer.TyperException as error:
         return failed(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
@@ -95,11 +81,12 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    called = next((argument for argument in arguments if not argument.startswith("-")), "")
     asks_help = called in COMMANDS and not {"-h", "--help"}.isdisjoint(arguments)
     for name in [called] if called in COMMANDS else COMMANDS:
-        module, function = COMMANDS[str(name)]
-        app.command(name)(spread(getattr(import_module(module), function), asks_help=asks_help))
+        module, function = _ELSEWHERE.get(name, (name, name))
+        command = getattr(import_module(f"dscost.cli.{module}"), function)
+        app.command(name)(spread(command, asks_help=asks_help))
     return app
 
 
@@ -122,13 +109,6 @@ def _options(
     ] = False,
 ) -> None:
     """What a convolution costs: on paper and on your machine, as it is and depthwise-separable."""
-
-
-def failed(message: str) -> int:
-    """Tell an error, and return the exit code that it comes to."""
-    for line in message.splitlines() or ["unknown error"]:
-        tell(f"dscost: {line}")
-    return FAILED
 
 
 def _interrupted() -> int:

@@ -10,12 +10,12 @@ from dscost.cli import FAILED
 from dscost.cli import options as opt
 from dscost.cli.output_options import DEFAULTS, Asked, Offered
 from dscost.cli.places import Read, budget_files
-from dscost.cli.printing import Output, tell, write_out
+from dscost.cli.printing import Output, tell_error, write_out
 from dscost.cli.streams import foreign_code
-from dscost.errors import DscostError, FileProblems, InputError
+from dscost.errors import DscostError, InputError
 from dscost.files import write_whole
 from dscost.pages import View
-from dscost.rendering import rendered
+from dscost.rendering import render
 
 if TYPE_CHECKING:
     from dscost.budgets.findings import CheckResult
@@ -110,19 +110,10 @@ def _read_files(named: Sequence[Path]) -> Iterator[Read]:
             continue
 
 
-def tell_error(error: DscostError) -> None:
-    """Say why a budget could not be judged, as the command line says it where it ends there."""
-    for line in str(error).splitlines():
-        tell(line if isinstance(error, FileProblems) else f"dscost: {line}")
-
-
 def _annotate(error: DscostError, out: Output) -> None:
     """Write why nothing was judged where annotations are written; no other format has a place."""
-    if "github" not in (out.format_name, *(name for name, _ in out.exports)):
-        return
-    text = rendered(error, "github")
     for name, path in ((out.format_name, out.path), *out.exports):
         if name == "github" and path:
-            write_whole(path, text)
+            write_whole(path, render(error, name))
         elif name == "github":
-            write_out(text, format_name=name)
+            write_out(render(error, name), format_name=name)

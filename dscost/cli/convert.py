@@ -63,9 +63,7 @@ def convert(
         Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")
     ] = None,
     save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
-    setting: opt.Setting = None,
-    inputs: opt.Shapes = None,
-    kwargs: opt.Kwargs = None,
+    asking: opt.Asking = opt.AS_IT_IS,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
     trust: opt.Trust = False,
     device: Annotated[
@@ -90,14 +88,14 @@ def convert(
     out = asked.output("convert", View(brief=asked.quiet), read=read)
     goal = _only(goals)
     _check_files(out, save, save_plan, read)
-    timing = _timing(
-        goal,
-        device=device,
+    measuring = opt.Measuring(
+        device=None if device is None else [device],
         threads=threads,
         memory_format=memory_format,
         time_budget=time_budget,
         seed=seed,
     )
+    timing = _timing(goal, measuring)
     from dscost.converting.convert import convert_target
     from dscost.converting.weights import check_weights_path, safetensors, save_weights
 
@@ -108,7 +106,7 @@ def convert(
     with foreign_code(target), out.progress() as progress:
         result = convert_target(
             target,
-            opt.parse_request(inputs, setting, kwargs, batch=batch, trust=trust),
+            asking.request(batch, trust=trust),
             goal=goal,
             rank=rank,
             plan=plan,
@@ -131,47 +129,19 @@ def convert(
     out.write(result.converted)
 
 
-def _timing(
-    goal: str | None,
-    *,
-    device: str | None,
-    threads: int | None,
-    memory_format: str | None,
-    time_budget: str | None,
-    seed: int,
-) -> TimingOptions:
-    """Return how to measure; what says so is refused where the goal is no time.
-
-    Raises:
-        InputError: Nothing is measured, or an option is wrong.
-    """
+def _timing(goal: str | None, measuring: opt.Measuring) -> TimingOptions:
+    """Return how to measure; what says so is refused where the goal is no time."""
     if goal is None or not goal.strip().startswith("latency_s"):
-        given = {
-            "device": device,
-            "threads": threads,
-            "memory-format": memory_format,
-            "time-budget": time_budget,
-        }
-        for name, value in given.items():
-            if value is not None:
-                raise InputError(f"--{name} is for --goal latency_s=…: nothing else is measured")
-    measuring = opt.Measuring(
-        device=None if device is None else [device],
-        memory_format=memory_format or "contiguous",
-        mode="eager",
-        threads=threads,
-        time_budget=time_budget,
-        seed=seed,
-    )
-    return measuring.options()
+        for name in ("device", "threads", "memory_format", "time_budget"):
+            if getattr(measuring, name) is not None:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is for --goal latency_s=…: nothing else is measured")
+    layout = measuring.memory_format or "contiguous"
+    return measuring._replace(memory_format=layout, mode="eager").options()
 
 
 def _only(goals: list[str] | None) -> str | None:
-    """Return the goal, if one was given.
-
-    Raises:
-        InputError: Several were.
-    """
+    """Return the goal, if one was given and no more."""
     if goals and len(goals) > 1:
         raise InputError(f"--goal: one can be reached at a time, found {' and '.join(goals)}")
     return goals[0] if goals else None
@@ -179,37 +149,20 @@ def _only(goals: list[str] | None) -> str | None:
 
 def _read_files(target: str, plan: Path | None, weights: Path | None) -> list[Read]:
     """Return the files that are read."""
-    named = [
-        (what, path)
-        for what, path in (("--plan", plan), ("--weights", weights))
-        if path is not None
-    ]
-    return [*target_files([target]), *named]
+    named = {"--plan": plan, "--weights": weights}
+    return [*target_files([target]), *((what, path) for what, path in named.items() if path)]
 
 
 def _check_files(
     out: Output, save: Path | None, save_plan: Path | None, read: Sequence[Read]
 ) -> None:
-    """Refuse files that cannot be written, before any work; a plan may be written over itself.
-
-    Raises:
-        InputError: Two results would be written to one file, or one over a file that is read, or
-            weights or a plan to something else than safetensors or YAML.
-        OutputError: A folder is missing.
-    """
+    """Refuse files that cannot be written, before any work; a plan may be written over itself."""
     if save is not None and save.suffix != SAVED:
         raise InputError(f"--save: weights are written as {SAVED}, found '{save}'")
     if save_plan is not None and save_plan.suffix not in PLANS:
-        raise InputError(
-            f"--save-plan: plans are written as {' or '.join(PLANS)}, found '{save_plan}'"
-        )
-    files = [
-        file
-        for file in (save, save_plan, out.path, *(file for _, file in out.exports))
-        if file is not None
-    ]
+        endings = " or ".join(PLANS)
+        raise InputError(f"--save-plan: plans are written as {endings}, found '{save_plan}'")
+    files = [save, save_plan, out.path, *(file for _, file in out.exports)]
     check_places(files, [one for one in read if one[0] != "--plan"])
-    check_places(
-        [file for file in files if file is not save_plan],
-        [one for one in read if one[0] == "--plan"],
-    )
+    others = [file for file in files if file is not save_plan]
+    check_places(others, [one for one in read if one[0] == "--plan"])

@@ -86,11 +86,7 @@ def _too_many(ceilings: Ceilings) -> Iterator[str]:
 def _chosen(
     name: str | None, device: str | None, named: str | None
 ) -> tuple[str | None, str | None]:
-    """Return what to measure, or show the data sheet of; with neither, the processor is measured.
-
-    Raises:
-        InputError: A device is named twice.
-    """
+    """Return what to measure, or to show the data sheet of; a device is named once at most."""
     if name is None:
         return device, named
     if device is not None or named is not None:

@@ -1,5 +1,3 @@
-# Over 400 lines: every option of every command stands here, so that none is spelled twice.
-
 """Options that several commands share: one spelling, one meaning."""
 
 import re
@@ -112,11 +110,7 @@ LoadTimeout = Annotated[
 
 
 def parse_load_timeout(text: str | None, *, isolate: bool) -> float:
-    """Return how many seconds a model may take in a process of its own.
-
-    Raises:
-        InputError: It is no duration, or nothing is isolated.
-    """
+    """Return how many seconds a model may take in a process of its own, if it has one."""
     from dscost.analysis.isolated import LIMIT_S
 
     if text is None:
@@ -132,7 +126,7 @@ def parse_extent(text: str | None, what: str) -> int | tuple[int, ...] | None:
     """Return a number, or height and width as in `5x3`."""
     if text is None:
         return None
-    numbers = parse_ints(text, what=what, separator="x", lengths=(1, 2), example="3 or 5x3")
+    numbers = parse_ints(text, what, "x", (1, 2), example="3 or 5x3")
     return numbers[0] if len(numbers) == 1 else numbers
 
 
@@ -158,81 +152,49 @@ def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
         raise InputError(f"--input: {error}") from error
 
 
-def parse_request(
-    inputs: Sequence[str] | None,
-    setting: Sequence[str] | None,
-    kwargs: Sequence[str] | None,
-    *,
-    batch: int | None = None,
-    dtype: str | None = None,
-    trust: bool = False,
-) -> "Request":
-    """Return how a target is to be counted.
+class Asking(NamedTuple):
+    """What is asked of a target beside its name, as the command line says."""
 
-    Args:
-        inputs: What was given by `--input`.
-        setting: What was given by `--set`.
-        kwargs: What was given by `--kwargs`.
-        batch: Inputs at once.
-        dtype: Data type of weights and activations.
-        trust: Whether code of a `program.pt2` may run.
+    setting: Setting = None
+    inputs: Shapes = None
+    kwargs: Kwargs = None
 
-    Raises:
-        InputError: Something is not of the form that its option takes.
-    """
-    from dscost.analysis import Request
+    def request(
+        self, batch: int | None = None, dtype: str | None = None, *, trust: bool = False
+    ) -> "Request":
+        """Return how the target is to be counted."""
+        from dscost.analysis import Request
 
-    return Request(
-        parse_inputs(inputs or ()),
-        batch,
-        dtype,
-        parse_settings(setting or ()),
-        parse_kwargs(kwargs or ()),
-        trust,
-    )
+        given = parse_inputs(self.inputs or ())
+        settings, arguments = parse_settings(self.setting or ()), parse_kwargs(self.kwargs or ())
+        return Request(given, batch, dtype, settings, arguments, trust)
+
+
+AS_IT_IS = Asking()
 
 
 def one_file(argument: Path | None, option: Path | None) -> Path | None:
-    """Return the file that was named in one way or the other.
-
-    Raises:
-        InputError: It was named twice.
-    """
+    """Return the file that was named in one way or the other, but not in both."""
     if argument is not None and option is not None:
         raise InputError("name the budget once: as the argument or by --config")
     return argument or option
 
 
 def files(arguments: Sequence[Path] | None, option: Path | None) -> list[Path]:
-    """Return the files that were named in one way or the other, each once.
-
-    Raises:
-        InputError: They were named in both ways.
-    """
-    if not arguments:
-        return [option] if option is not None else []
-    one_file(arguments[0], option)
-    return list(dict.fromkeys(arguments))
+    """Return the files that were named in one way or the other, each once."""
+    one = one_file(arguments[0] if arguments else None, option)
+    return list(dict.fromkeys(arguments or filter(None, [one])))
 
 
-class Cases(NamedTuple):
-    """What may be a list on the command line: the first is counted, all are timed."""
+class Cases:
+    """What may be a list on the command line: the first is counted, if any is, all are timed."""
 
-    dtypes: tuple[str, ...]
-    batches: tuple[int, ...]
-
-    @property
-    def dtype(self) -> str | None:
-        """The dtype that is counted, if one was given."""
-        return self.dtypes[0] if self.dtypes else None
-
-    @property
-    def batch(self) -> int | None:
-        """The batch that is counted, if one was given."""
-        return self.batches[0] if self.batches else None
+    def __init__(self, dtypes: tuple[str, ...] = (), batches: tuple[int, ...] = ()) -> None:
+        self.dtypes, self.batches = dtypes, batches
+        self.dtype, self.batch = next(iter(dtypes), None), next(iter(batches), None)
 
 
-NO_CASES = Cases((), ())
+NO_CASES = Cases()
 
 
 def parse_cases(dtype: str | None, batch: str | None) -> Cases:
@@ -240,9 +202,7 @@ def parse_cases(dtype: str | None, batch: str | None) -> Cases:
     batches: tuple[int, ...] = ()
     if batch is not None:
         lengths = range(1, MOST_BATCHES + 1)
-        batches = parse_ints(
-            batch, what="--batch", separator=",", lengths=tuple(lengths), example="8 or 1,8,32"
-        )
+        batches = parse_ints(batch, "--batch", ",", lengths, example="8 or 1,8,32")
     return Cases(parse_names(dtype), batches)
 
 
@@ -285,8 +245,7 @@ class Measuring(NamedTuple):
         typer.Option(help="Stop once a speedup is known to within that share  [default: 2%]"),
     ] = None
     allocator: Annotated[
-        str,
-        typer.Option(help="tuned keeps freed memory for the next call; system does not."),
+        str, typer.Option(help="tuned keeps freed memory for the next call; system does not.")
     ] = "tuned"
     seed: Seed = 0
 
@@ -319,11 +278,7 @@ AS_USUAL = Measuring()
 
 
 def check_untimed(cases: Cases, *, explain: bool) -> None:
-    """Refuse what has no meaning where nothing is timed.
-
-    Raises:
-        InputError: Several cases are given, or an explanation is asked for.
-    """
+    """Refuse what has no meaning where nothing is timed: several cases, an explanation."""
     for option, values in (("--batch", cases.batches), ("--dtype", cases.dtypes)):
         if len(values) > 1:
             raise InputError(
@@ -343,11 +298,7 @@ def only_measuring() -> Iterator[None]:
 
 
 def check_devices(names: Sequence[str] | None) -> list[str]:
-    """Return where the figures of devices are from, before the work.
-
-    Raises:
-        InputError: There is no such device, or its file is wrong.
-    """
+    """Return where the figures of devices are from; one that is not there is refused at once."""
     if not names:
         return []
     from dscost.devices.sheets import sheet_of
@@ -356,11 +307,7 @@ def check_devices(names: Sequence[str] | None) -> list[str]:
 
 
 def check_columns(columns: Sequence[str] | None, report: Report) -> None:
-    """Refuse columns of measured figures where the report has none.
-
-    Raises:
-        InputError: The columns would be empty.
-    """
+    """Refuse columns of measured figures where the report has none."""
     from dscost.pages.layer_table import MEASURED_COLUMNS
 
     empty = [name for name in columns or () if name in MEASURED_COLUMNS]
@@ -370,14 +317,11 @@ def check_columns(columns: Sequence[str] | None, report: Report) -> None:
 
 def parse_names(text: str | None) -> tuple[str, ...]:
     """Return names that are separated by commas, each once."""
-    return (
-        ()
-        if text is None
-        else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    )
+    names = (name.strip() for name in (text or "").split(","))
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
-def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, Any]:
+def parse_settings(pairs: Sequence[str]) -> Mapping[str, Any]:
     """Return named values as in `width=0.5`, read as YAML reads them."""
     from dscost.notation.marked_yaml import parse_scalar
 
@@ -385,16 +329,13 @@ def parse_settings(pairs: Sequence[str], what: str = "--set") -> Mapping[str, An
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not re.fullmatch(r"\w+", name.strip()):
-            raise InputError(f"{what}: expected NAME=VALUE such as width=0.5, found '{pair}'")
+            raise InputError(f"--set: expected NAME=VALUE such as width=0.5, found '{pair}'")
         settings[name.strip()] = parse_scalar(value)
     return settings
 
 
 def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
-    """Return the arguments of a factory, as in `norm=None` or `config.hidden_size=64`.
-
-    They are read as Python and YAML do.
-    """
+    """Return the arguments of a factory, as in `norm=None`, read as Python and YAML do."""
     from dscost.notation.literals import with_parts
 
     try:
@@ -412,11 +353,8 @@ def _argument(pair: str) -> tuple[str, Any]:
     try:
         return name.strip(), parse_value(value)
     except BareWordError as error:
-        told = (
-            f'; a shell needs more quotes: "{name.strip()}={error.as_text}"'
-            if value.strip() in error.as_text
-            else ""
-        )
+        told = f'; a shell needs more quotes: "{name.strip()}={error.as_text}"'
+        told = told if value.strip() in error.as_text else ""
         raise InputError(f"{name.strip()}: {error}{told}") from error
     except InputError as error:
         raise InputError(f"{name.strip()}: {error}") from error

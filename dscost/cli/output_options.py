@@ -43,24 +43,19 @@ class Asked(NamedTuple):
     def output(
         self, command: str, view: View = _PLAIN, *, judges: bool = False, read: Iterable[Read] = ()
     ) -> Output:
-        """Return where results go, checked before any work is done.
+        """Return where the results of a command go, checked before any work is done.
 
         Args:
             command: Which one asks.
             view: What else is asked of what is shown.
             judges: Whether its results have findings.
             read: Files that must not be written over.
-
-        Raises:
-            InputError: A format or colour is unknown or not for this command, `--json` contradicts
-                `--format`, or a file is not for results.
-            OutputError: A folder is missing, or a file may not be written.
         """
         if self.json and self.format_name not in (None, "json"):
             raise InputError(f"--json and --format {self.format_name} contradict each other")
         exports = tuple(_export(entry) for entry in self.export or ())
         files = [self.path, *(target for _, target in exports)]
-        check_places([file for file in files if file is not None], read)
+        check_places(files, read)
         chosen = "json" if self.json else self.format_name or self._format_by_ending()
         for name in (chosen, *(name for name, _ in exports)):
             if renderer(name).says == "findings" and not judges:
@@ -129,11 +124,9 @@ Plain = Annotated[Asked, Offered(without=("columns", "wide"))]
 
 
 def spread(command: Callable[..., None], *, asks_help: bool) -> Callable[..., None]:
-    """Return a command as Typer takes it: the options of its records one by one.
+    """Return a command as Typer takes it: of its records every field is an option.
 
-    Args:
-        command: Of a parameter whose type is a record, every field is an option.
-        asks_help: Whether to look for the formats of other packages, to name them in help.
+    Whoever asks for help is told the formats of other packages, which have to be looked for.
     """
     parameters: list[Parameter] = []
     records: dict[str, Any] = {}

@@ -14,13 +14,9 @@ Read = tuple[str, Path]
 """What a file is read as, and the file."""
 
 
-def check_places(outputs: Sequence[Path], read: Iterable[Read] = ()) -> None:
-    """Refuse files that cannot be written, before any work is done.
-
-    Raises:
-        InputError: Two results would be written to one file, or one over a file that is read.
-        OutputError: A folder is missing, or a file may not be written.
-    """
+def check_places(named: Iterable[Path | None], read: Iterable[Read] = ()) -> None:
+    """Refuse files that cannot be written or are read, or are one, before any work is done."""
+    outputs = [file for file in named if file is not None]
     check_not_read(outputs, read)
     for at, file in enumerate(outputs):
         check_folder(file)
@@ -29,11 +25,7 @@ def check_places(outputs: Sequence[Path], read: Iterable[Read] = ()) -> None:
 
 
 def check_not_read(outputs: Sequence[Path], read: Iterable[Read]) -> None:
-    """Refuse to write over what is read.
-
-    Raises:
-        InputError: A result would be.
-    """
+    """Refuse to write over what is read."""
     for what, path in read if outputs else ():
         for file in outputs:
             if is_same(file, path):

@@ -7,11 +7,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dscost.cli import FAILED
 from dscost.cli.streams import result_stream
-from dscost.errors import OutputError, UnknownNameError
-from dscost.files import write_whole
+from dscost.errors import DscostError, FileProblems, OutputError, UnknownNameError
+from dscost.files import reason_of, write_whole
+from dscost.printable import printable
 from dscost.rendering import View, render, renderer
-from dscost.rendering.printable import printable
 
 MOST_CHARACTERS = 1500
 """Of a line on stderr: what is longer was made by a machine, and its beginning says enough."""
@@ -27,6 +28,21 @@ def tell(text: str) -> None:
     )
     with suppress(OSError, ValueError):  # nobody reads it; somebody's code has closed it
         print(printable("\n".join(lines)), file=sys.stderr)
+
+
+def failed(message: str) -> int:
+    """Tell why there is no result, and return the exit code that it comes to."""
+    for line in message.splitlines() or ["unknown error"]:
+        tell(f"dscost: {line}")
+    return FAILED
+
+
+def tell_error(error: DscostError) -> int:
+    """Tell an error of ours, and return the exit code that it comes to."""
+    if not isinstance(error, FileProblems):
+        return failed(str(error))
+    tell(str(error))  # each line begins with its place, as editors and CI like it
+    return FAILED
 
 
 class Output(NamedTuple):
@@ -49,13 +65,9 @@ class Output(NamedTuple):
     @property
     def fills_in(self) -> bool:
         """Whether a table on a terminal shows what is known at once and the rest later."""
+        is_plain = not self.view.wide and self.view.columns is None
         is_seen = self.format_name == "table" and self.path is None and on_terminal()
-        return (
-            is_seen
-            and not self.view.wide
-            and self.view.columns is None
-            and os.environ.get("TERM") != "dumb"
-        )
+        return is_seen and is_plain and os.environ.get("TERM") != "dumb"
 
     @property
     def says(self) -> str:
@@ -63,22 +75,11 @@ class Output(NamedTuple):
         return renderer(self.format_name).says
 
     def check(self, result: Any) -> None:
-        """Render what is known already, so that a wrong column fails before anything is measured.
-
-        Raises:
-            InputError: The view asks for something that the format or the result does not have.
-        """
+        """Render what is known, so that a wrong column fails before anything is measured."""
         render(result, self.format_name, self.view._replace(pending=True))
 
     def write(self, result: Any) -> None:
-        """Write a result everywhere; all is rendered before the first file is written.
-
-        Args:
-            result: What the command came to.
-
-        Raises:
-            OutputError: A file cannot be written.
-        """
+        """Write what a command came to everywhere; all is rendered before the first file is."""
         plain = self.view._replace(width=None, color=False, brief=False)
         # --columns speaks of the main format; an export has all of its own
         every_column = plain._replace(columns=None)
@@ -103,9 +104,9 @@ class Output(NamedTuple):
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
-        from dscost.rendering.terminal import progress_bar
+        from dscost.rendering.terminal import ProgressBar
 
-        with progress_bar() as bar:
+        with ProgressBar() as bar:
             yield bar
 
 
@@ -116,23 +117,11 @@ def abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), ours.fileno())
 
 
-def write_text(text: str) -> None:
-    """Write plain text for people to stdout; what others have named is made harmless.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    write_out(printable(text))
-
-
 def write_out(text: str, *, format_name: str = "table") -> None:
     """Write a result to stdout; a reader that has seen enough and left is no error.
 
     Only a table is for eyes alone, and written in what the terminal can show; a program that reads
     what another format says expects UTF-8, whatever the locale.
-
-    Raises:
-        OutputError: It cannot be written.
     """
     stream = result_stream()
     if stream is None:
@@ -149,9 +138,7 @@ def write_out(text: str, *, format_name: str = "table") -> None:
     except UnicodeEncodeError as error:
         raise OutputError(f"cannot write the result: {error.reason}") from error
     except (OSError, ValueError) as error:  # a full disk; a stdout that was closed
-        raise OutputError(
-            f"cannot write the result: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise OutputError(f"cannot write the result: {reason_of(error)}") from error
 
 
 def on_terminal() -> bool:
@@ -164,13 +151,13 @@ def terminal_width() -> int:
     """Return the characters per line of the terminal that stdout is."""
     from shutil import get_terminal_size
 
-    if os.environ.get("COLUMNS", "").isdecimal():
-        return get_terminal_size().columns
-    with suppress(OSError, ValueError, AttributeError):
-        # of our own stdout, where `shutil` asks descriptor 1
-        ours = result_stream().fileno()  # type: ignore[union-attr]
-        return os.get_terminal_size(ours).columns or get_terminal_size().columns
-    return get_terminal_size().columns
+    usual = get_terminal_size().columns
+    if not os.environ.get("COLUMNS", "").isdecimal():
+        with suppress(OSError, ValueError, AttributeError):
+            # of our own stdout, where `shutil` asks descriptor 1
+            ours = result_stream().fileno()  # type: ignore[union-attr]
+            return os.get_terminal_size(ours).columns or usual
+    return usual
 
 
 def wants_color(color: str) -> bool:

@@ -30,13 +30,11 @@ class Signals:
         told: Whether the user knows.
     """
 
-    def __init__(self) -> None:
-        self.are_ours, self.received, self.told = False, None, False
-        self._unwinds, self._received_s = False, -ECHO_S
-
-    are_ours: bool
-    received: int | None
-    told: bool
+    are_ours = False
+    received: int | None = None
+    told = False
+    _unwinds = False
+    _received_s = -ECHO_S
 
     def take_over(self) -> None:
         """Handle both signals from now on, unless they were switched off, as by nohup."""

@@ -16,44 +16,28 @@ from dscost.cli.signals import signals
 from dscost.errors import InputError
 
 STAND_INS = {
-    "×": "x",
+    **dict.fromkeys("–−—─╌", "-"),
+    **dict.fromkeys("━═", "="),
+    **dict.fromkeys("├│┤", "|"),
+    **dict.fromkeys("“”", '"'),
+    **dict.fromkeys("µμ", "u"),
+    **dict.fromkeys("·●", "*"),
+    **dict.fromkeys("┬◆", "+"),
+    **dict(zip("×÷¹■└┊", "x/1#`:", strict=True)),
     "→": "->",
     "←": "<-",
-    "µ": "u",
-    "μ": "u",
-    "–": "-",
-    "−": "-",
-    "—": "-",
-    "…": "...",
-    "·": "*",
-    "÷": "/",
-    "²": "^2",
-    "¹": "1",
-    "⁻": "-",
     "≥": ">=",
     "≤": "<=",
     "≠": "!=",
     "±": "+-",
+    "…": "...",
+    "²": "^2",
+    "⁻": "-",
     "√": "sqrt ",
     "ᵀ": "^T",
-    "“": '"',
-    "”": '"',
     "Σ": "sum",
     "ε": "eps",
     "γ": "gamma",
-    "●": "*",
-    "■": "#",
-    "◆": "+",
-    "├": "|",
-    "└": "`",
-    "┤": "|",
-    "┬": "+",
-    "│": "|",
-    "┊": ":",
-    "─": "-",
-    "━": "=",
-    "╌": "-",
-    "═": "=",
 }
 """What to write where a stream has no such character, as under Windows' cp1252 or in the C
 locale."""
@@ -100,11 +84,7 @@ def is_owner() -> bool:
 
 @contextmanager
 def foreign_code(*targets: str) -> Iterator[None]:
-    """Let a model's own code run: what it prints goes to stderr, what it raises is told as its own.
-
-    Raises:
-        InputError: Their code raised something that is none of our errors.
-    """
+    """Let a model's own code run: what it prints goes to stderr, what it raises is told as its."""
     from dscost.foreign.containing import contained
 
     what = " or ".join(targets)

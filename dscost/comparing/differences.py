@@ -8,9 +8,9 @@ Differences are exact: `value - reference`. Nothing is timed.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dscost.notation.units import counted, format_shape
+from dscost.notation.units import counted
 from dscost.reports.figures import ALWAYS_KNOWN, FIGURES, NOTHING, Cost
-from dscost.reports.records import Environment, Layer, Report, plain
+from dscost.reports.records import Environment, Layer, Report, inputs_text, plain_fields
 from dscost.reports.result import Result
 
 METRICS = tuple(name for name, figure in FIGURES.items() if figure.is_compared)
@@ -54,12 +54,10 @@ class Difference(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return both figures, their difference and its percentage."""
-        return {
-            "reference": self.reference,
-            "value": self.value,
-            "change": self.change,
-            "percent": self.percent,
-        }
+        return plain_fields(self, DIFFERENCE_KEYS)
+
+
+DIFFERENCE_KEYS = ("reference", "value", "change", "percent")
 
 
 def difference(metric: str, reference: Cost, other: Cost) -> Difference:
@@ -171,6 +169,10 @@ class Versus(NamedTuple):
         }
 
 
+CONTENDER_KEYS = ("target", "source", "inputs", "settings", "environment")
+"""What the JSON of a comparison has of the report of each model."""
+
+
 class Contender(NamedTuple):
     """A model that is compared.
 
@@ -221,11 +223,7 @@ class Comparison(Result):
                 {
                     "label": one.label,
                     "saved": one.saved,
-                    **{
-                        key: plain(getattr(one.report, key))
-                        for key in ("target", "source", "inputs", "settings")
-                    },
-                    "environment": plain(one.report.environment),
+                    **plain_fields(one.report, CONTENDER_KEYS),
                 }
                 for one in self.contenders
             ],
@@ -382,7 +380,7 @@ def _notes(
     if given and saved:
         are = "are saved reports" if len(saved) > 1 else "is a saved report"
         yield f"{_listed(saved)} {are}, counted already: {_listed(given)} had no effect on it."
-    inputs = [_inputs(one.report) for one in contenders]
+    inputs = [inputs_text(one.report.inputs) for one in contenders]
     if len(set(inputs)) > 1:
         told = "; ".join(
             f"{one.label} {text}" for one, text in zip(contenders, inputs, strict=True)
@@ -429,10 +427,6 @@ def _not_shown(contenders: Sequence[Contender], versus: Sequence[Versus]) -> Ite
 
 def _place(where: Environment) -> str:
     return f"{where.device} with {counted(where.threads, 'thread')}"
-
-
-def _inputs(report: Report) -> str:
-    return ", ".join(f"{format_shape(one.shape)} {one.dtype}" for one in report.inputs) or "nothing"
 
 
 def _listed(names: Sequence[str]) -> str:

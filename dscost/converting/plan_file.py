@@ -8,13 +8,23 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from dscost.errors import FileProblems, InputError, NoFileError, UnknownNameError, hint, some_of
+from dscost.errors import (
+    FileProblems,
+    InputError,
+    NoFileError,
+    Place,
+    Problem,
+    UnknownNameError,
+    hint,
+    some_of,
+)
 from dscost.notation import forms
 from dscost.notation.forms import Form, Keyed
 from dscost.notation.inputs import INPUT_EXAMPLE, TensorSpec, input_pattern, parse_input
 from dscost.notation.json_schema import Schema
 from dscost.notation.marked_yaml import Node, Problems, quoted, read_yaml
-from dscost.notation.units import format_layer
+from dscost.notation.units import counted, format_layer
+from dscost.reports.result import Shown
 
 VERSION = 1
 KEEP: Literal["keep"] = "keep"
@@ -27,8 +37,8 @@ LONGEST_KEY = 800
 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """Which layers are converted.
 
     Args:
@@ -38,7 +48,7 @@ class Plan:
         inputs: Which inputs it was made for.
         goal: What it was made for, as `--goal` spells it.
         path: The file that it was read from.
-        places: Where the file has what it says of each layer.
+        places: Where the file names each layer.
         input_place: Where the file has its inputs.
 
     Raises:
@@ -50,8 +60,15 @@ class Plan:
     inputs: tuple[TensorSpec, ...] = ()
     goal: str | None = None
     path: str | None = field(default=None, compare=False)
-    places: Mapping[str, Node] = field(default_factory=dict, compare=False, repr=False)
-    input_place: Node | None = field(default=None, compare=False, repr=False)
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    input_place: Place | None = field(default=None, compare=False)
+
+    def in_a_line(self) -> str:
+        """Return of what it is, how many layers are to be converted, and what for."""
+        target = "" if self.target is None else f"{self.target}: "
+        goal = "" if self.goal is None else f", goal {self.goal}"
+        layers = counted(len(self.layers), "convolution")
+        return f"{target}{len(self.ranks)} of {layers} to be made depthwise-separable{goal}"
 
     def __post_init__(self) -> None:
         self.refuse([(name, f"'{name}': {fault}") for name, fault in _faults(self.layers)])
@@ -71,7 +88,8 @@ class Plan:
         except InputError as error:
             if self.input_place is None:
                 raise
-            place = f"{self.path}:{self.input_place.line}:{self.input_place.column}"
+            line, column = self.input_place
+            place = f"{self.path}:{line}:{column}"
             raise InputError(f"{error} (its input is that of {place})") from error
 
     def check(self, reasons: Mapping[str, str | None], others: Mapping[str, str]) -> None:
@@ -104,8 +122,7 @@ class Plan:
             return
         if self.path is None:
             raise InputError("\n".join(f"plan: {message}" for _, message in problems))
-        top = Node(None, 1, 1, 1, 1)
-        found = [self.places.get(name, top).at_key(message) for name, message in problems]
+        found = [Problem(*self.places.get(name, (1, 1)), message) for name, message in problems]
         raise FileProblems(self.path, found)
 
 
@@ -265,14 +282,14 @@ def plan_in(root: Node, name: str, problems: Problems) -> Plan:
     """
     values = PLAN.read(root, problems)
     problems.refuse(name)
-    places: Mapping[str, Node] = values["layers"]
+    layers: Mapping[str, Node] = values["layers"]
     inputs = tuple(values.get("input", ()))
     return Plan(
-        {layer: node.value for layer, node in places.items()},
+        {layer: node.value for layer, node in layers.items()},
         values.get("target"),
         inputs,
         values.get("goal"),
         path=name,
-        places=places,
-        input_place=root.value["input"] if inputs else None,
+        places={layer: node.key_place for layer, node in layers.items()},
+        input_place=root.value["input"].place if inputs else None,
     )

@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 from dscost.converting.choosing import CurvePoint, Metric
 from dscost.converting.plan_file import Decision, Plan, plan_text
 from dscost.layers.convolution import ConvSpec
-from dscost.notation.units import counted, format_count, format_seconds
+from dscost.notation.units import arrow, counted, format_count, format_seconds
 from dscost.reports.figures import Cost
-from dscost.reports.records import Environment, Input, plain
+from dscost.reports.records import Environment, Input, plain, plain_fields
 from dscost.reports.result import Result
 
 ErrorOf = Literal["kernel", "output"]
@@ -71,7 +71,7 @@ class LayerOutcome(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `dscost.conversion` tells of it, JSON-ready."""
-        return {name: plain(getattr(self, name)) for name in _OF_A_CONVERSION}
+        return plain_fields(self, _OF_A_CONVERSION)
 
 
 _OF_A_CONVERSION = (
@@ -154,9 +154,7 @@ class Converted(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         conversion = plain(self.outcome._replace(layers=()))
-        conversion["layers"] = [
-            {key: plain(getattr(layer, key)) for key in LAYER_KEYS} for layer in self.outcome.layers
-        ]
+        conversion["layers"] = [plain_fields(layer, LAYER_KEYS) for layer in self.outcome.layers]
         return {"environment": plain(self.environment), "conversion": conversion}
 
 
@@ -190,6 +188,5 @@ def _figures_of(layer: LayerOutcome) -> str:
         (layer.params_before, layer.params_after, "params"),
     ):
         if before is not None and after is not None:
-            shown = dict.fromkeys((format_count(before), format_count(after)))
-            parts.append(f"{' → '.join(shown)} {unit}")
+            parts.append(f"{arrow(map(format_count, (before, after)))} {unit}")
     return ", ".join(parts)

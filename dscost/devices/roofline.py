@@ -157,32 +157,25 @@ class Prediction(NamedTuple):
     roofline_s: float
     bound: str
     balanced: bool
-    predicted_s: float | None
-    usual_error: float | None
+    predicted_s: float | None = None
+    usual_error: float | None = None
 
 
 def predict(
     stages: Sequence[Stage], ceilings: Ceilings, *, memory_format: str = "contiguous"
 ) -> Prediction:
-    """Return how long convolutions that run one after the other take.
-
-    Args:
-        stages: The convolutions of a variant.
-        ceilings: Peaks of the device, in the dtype of the stages.
-        memory_format: Layout of the tensors.
-    """
+    """Return how long the stages of a variant take, one after the other, in that layout."""
+    found = _bounded([stage.cost for stage in stages], ceilings)
     predicted = [_calibrated_s(stage, ceilings, memory_format) for stage in stages]
     known = [seconds for seconds in predicted if seconds is not None]
-    return _bounded(
-        [stage.cost for stage in stages],
-        ceilings,
-        predicted_s=sum(known) if len(known) == len(predicted) and known else None,
-    )
+    if not known or len(known) < len(predicted):
+        return found
+    return found._replace(predicted_s=sum(known), usual_error=ceilings.usual_error)
 
 
 def bound_of(cost: Cost, ceilings: Ceilings) -> Prediction:
     """Return how long a single stage takes at least, whatever it is, without a prediction."""
-    return _bounded([cost], ceilings, predicted_s=None)
+    return _bounded([cost], ceilings)
 
 
 def operator_class(conv: ConvSpec) -> str:
@@ -196,7 +189,7 @@ def operator_class(conv: ConvSpec) -> str:
     return "pointwise" if conv.is_pointwise and conv.groups == 1 else "dense"
 
 
-def _bounded(costs: Sequence[Cost], ceilings: Ceilings, predicted_s: float | None) -> Prediction:
+def _bounded(costs: Sequence[Cost], ceilings: Ceilings) -> Prediction:
     compute_bound_s = memory_bound_s = 0.0
     for cost in costs:
         compute_s = cost.flops / ceilings.flops_per_s
@@ -209,11 +202,9 @@ def _bounded(costs: Sequence[Cost], ceilings: Ceilings, predicted_s: float | Non
     traffic_bytes = sum(cost.traffic_bytes for cost in costs)
     from_ridge = flops / traffic_bytes / ceilings.ridge_flops_per_byte if traffic_bytes else 0.0
     return Prediction(
-        roofline_s=compute_bound_s + memory_bound_s,
-        bound="compute" if compute_bound_s > memory_bound_s else "memory",
+        compute_bound_s + memory_bound_s,
+        "compute" if compute_bound_s > memory_bound_s else "memory",
         balanced=1 / BALANCED_WITHIN <= from_ridge <= BALANCED_WITHIN,
-        predicted_s=predicted_s,
-        usual_error=None if predicted_s is None else ceilings.usual_error,
     )
 
 
@@ -225,6 +216,5 @@ def _calibrated_s(stage: Stage, ceilings: Ceilings, memory_format: str) -> float
     rate = ceilings.rates.get(f"{kind}:{memory_format}")
     if rate is None or (kind == "dense" and conv.groups > 1) or len(conv.kernel_size) > 2:
         return None  # calibrated are planes, and either one group or a group per channel
-    return max(
-        rate.seconds(stage.cost, conv.in_channels), bound_of(stage.cost, ceilings).roofline_s
-    )
+    seconds = rate.seconds(stage.cost, conv.in_channels)
+    return max(seconds, bound_of(stage.cost, ceilings).roofline_s)

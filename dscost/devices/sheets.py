@@ -22,7 +22,7 @@ ENDINGS = (".yaml", ".yml")
 
 
 class Device(NamedTuple):
-    """A device as its file describes it.
+    """A device as its file describes it; the schema of such files says what is said here.
 
     Args:
         key: Its name on the command line, that of the file.
@@ -60,11 +60,7 @@ def sheet_of(name: str) -> Device:
 
 
 def find_device(name: str, dtype: str) -> Ceilings:
-    """Return the ceilings of a built-in device, or of a user's own file.
-
-    Args:
-        name: What the device is called, or the path of a `.yaml` file.
-        dtype: Data type of weights and activations.
+    """Return the ceilings of a device of `sheet_of`, for values of a dtype.
 
     Raises:
         UnknownNameError: There is no such device or dtype.
@@ -72,14 +68,12 @@ def find_device(name: str, dtype: str) -> Ceilings:
     """
     dtype_bytes(dtype)
     device = sheet_of(name)
-    if dtype not in device.flops_per_s and name.endswith(ENDINGS):
-        figures = read_yaml(Path(name)).value["flops_per_s"]
-        missing = f"no figure for {dtype} (it has {some_of(device.flops_per_s)})"
-        raise FileProblems(name, [figures.at_key(missing)])
     if dtype not in device.flops_per_s:
-        raise InputError(
-            f"{device.name} has no figure for {dtype} (it has {some_of(device.flops_per_s)})"
-        )
+        missing = f"no figure for {dtype} (it has {some_of(device.flops_per_s)})"
+        if name.endswith(ENDINGS):
+            figures = read_yaml(Path(name)).value["flops_per_s"]
+            raise FileProblems(name, [figures.at_key(missing)])
+        raise InputError(f"{device.name} has {missing}")
     return Ceilings(
         device=device.key,
         name=device.name,
@@ -112,13 +106,7 @@ def read_device(path: Path) -> Device:
     problems = Problems()
     values = DEVICE.read(read_yaml(path, problems), problems)
     problems.refuse(str(path))
-    return Device(
-        key=path.stem,
-        name=values["name"],
-        source="; ".join(values["source"]),
-        flops_per_s=values["flops_per_s"],
-        bytes_per_s=values["bytes_per_s"],
-    )
+    return Device(path.stem, **{**values, "source": "; ".join(values["source"])})
 
 
 def _files() -> list[Path]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NamedTuple
 
-from dscost.errors import DscostError, printable
+from dscost.errors import DscostError
+from dscost.printable import shortened
 
 _WITHOUT_VALUES = (
     *("meta tensor", "meta device", "to meta", "on meta", "of meta", "on the meta"),
@@ -40,12 +41,9 @@ class Whose(Enum):
 
 
 class Place(NamedTuple):
-    """A line of code.
+    """A line of code, counted from 1, in a file, named without its folder.
 
-    Args:
-        file: Its name, without the folder.
-        line: Counted from 1.
-        code: The line itself; empty where the file cannot be read.
+    Where the file cannot be read, the code itself is empty.
     """
 
     file: str
@@ -198,4 +196,4 @@ def _place(frame: FrameType, line: int) -> Place:
     file = frame.f_code.co_filename
     code = linecache.getline(file, line, frame.f_globals).strip()
     code = code if len(code) <= MOST_CODE else code[: MOST_CODE - 1] + "…"
-    return Place(printable(Path(file).name), line, printable(code))
+    return Place(shortened(Path(file).name), line, shortened(code))

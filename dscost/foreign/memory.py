@@ -9,20 +9,13 @@ CGROUP = Path("/sys/fs/cgroup")
 def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) -> int | None:
     """Return how much memory can still be had, or `None` where the system does not tell."""
     limit, used = (
-        "".join(_lines(cgroup / name)).strip() for name in ("memory.max", "memory.current")
+        "".join(lines_of(cgroup / name)).strip() for name in ("memory.max", "memory.current")
     )
-    # what was read from files and not used since can be taken back
-    idle = sum(
-        int(line.split()[1])
-        for line in _lines(cgroup / "memory.stat")
-        if line.startswith("inactive_file ")
-    )
-    found = (
-        [max(0, int(limit) - int(used) + idle)] if limit.isdecimal() and used.isdecimal() else []
-    )
-    found += [
-        int(line.split()[1]) * 1024 for line in _lines(meminfo) if line.startswith("MemAvailable:")
-    ]
+    found = [1024 * size for size in _numbers(meminfo, "MemAvailable:")]
+    if limit.isdecimal() and used.isdecimal():
+        # what was read from files and not used since can be taken back
+        idle = sum(_numbers(cgroup / "memory.stat", "inactive_file"))
+        found.append(max(0, int(limit) - int(used) + idle))
     return min(found, default=None)
 
 
@@ -33,8 +26,8 @@ def addressable_bytes(status: Path = Path("/proc/self/status")) -> int | None:
     except ImportError:  # Windows has no such limits
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    used = [int(line.split()[1]) * 1024 for line in _lines(status) if line.startswith("VmSize:")]
-    return max(0, limit - used[0]) if limit != resource.RLIM_INFINITY and used else None
+    used = _numbers(status, "VmSize:")
+    return max(0, limit - 1024 * used[0]) if limit != resource.RLIM_INFINITY and used else None
 
 
 def free_bytes() -> int | None:
@@ -43,7 +36,13 @@ def free_bytes() -> int | None:
     return min(known, default=None)
 
 
-def _lines(path: Path) -> list[str]:
+def _numbers(path: Path, name: str) -> list[int]:
+    """Return the number that a file has behind a name; none where it does not have that."""
+    return [int(words[1]) for words in map(str.split, lines_of(path)) if words[:1] == [name]]
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a file by which the system tells something; none where it does not."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

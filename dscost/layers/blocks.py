@@ -11,7 +11,7 @@ In the formulas `area` is Kh·Kw, and M, N and G are those of the convolution.
 from dataclasses import replace
 
 from dscost.errors import SpecError
-from dscost.layers.convolution import ConvSpec
+from dscost.layers.convolution import ConvSpec, spread
 from dscost.layers.others import ConcatSpec, JoinSpec, Part, ShuffleSpec
 from dscost.layers.variants import (
     Convs,
@@ -40,8 +40,8 @@ def _divided(spec: ConvSpec, divisor: int, name: str = "") -> int:
 
 def _with_skip(spec: ConvSpec, convs: Convs) -> Parts:
     """Return the stages and, where input and output have one shape, the addition of the input."""
-    spread = tuple(d * (k - 1) for d, k in zip(spec.dilation, spec.kernel_size, strict=True))
-    keeps_size = set(spec.stride) == {1} and spec.padding_total == spread
+    size_keeping = spread(spec.kernel_size, spec.dilation)
+    keeps_size = set(spec.stride) == {1} and spec.padding_total == size_keeping
     if not keeps_size or spec.in_channels != spec.out_channels:
         return convs
     return (*convs, ("add", JoinSpec("add"), (convs[-1][0], "input")))

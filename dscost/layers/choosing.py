@@ -30,11 +30,7 @@ class Chosen(NamedTuple):
 
 
 def parse_variants(texts: Iterable[str]) -> tuple[Asked, ...]:
-    """Return what `NAME` or `NAME:VALUE` stand for, each once; `-` is taken for `_`, as in tables.
-
-    Raises:
-        InputError: There is no such variant, or it does not take that value.
-    """
+    """Return what `NAME` or `NAME:VALUE` stand for, each once; `-` is taken for `_`."""
     found: dict[tuple[int, int | None], Asked] = {}
     for asked in map(_parsed, texts):
         found.setdefault((id(asked.variant), asked.value), asked)

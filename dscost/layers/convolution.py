@@ -128,7 +128,7 @@ class ConvSpec(LayerSpec):
     def padding_total(self) -> Shape:
         """Padding of both sides together, per spatial dimension."""
         if isinstance(self.padding, str):
-            return tuple(d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True))
+            return spread(self.kernel_size, self.dilation)
         return tuple(2 * p for p in self.padding)
 
     @property
@@ -156,10 +156,7 @@ class ConvSpec(LayerSpec):
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         """Return its weights times the positions of the output, of the whole batch."""
-        out_positions = output[0] * prod(output[2:])
-        return conv_macs(
-            self.in_channels, self.out_channels, self.kernel_area, self.groups, out_positions
-        )
+        return conv_macs(prod(output), self.in_channels // self.groups, self.kernel_area)
 
 
 def conv2d(
@@ -213,10 +210,15 @@ def conv2d(
 
 def _size_keeping_padding(kernel: Shape, stride: Shape, dilation: Shape) -> Shape | Literal["same"]:
     """Half the effective kernel; an even one at stride 1 needs the uneven sides of `same`."""
-    needed = tuple(d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+    needed = spread(kernel, dilation)
     if any(n % 2 for n in needed) and all(s == 1 for s in stride):
         return "same"
     return tuple(max(0, n // 2) for n in needed)
+
+
+def spread(kernel_size: Shape, dilation: Shape) -> Shape:
+    """Return how far a kernel reaches beyond its first tap: the padding that keeps the size."""
+    return tuple(d * (k - 1) for d, k in zip(dilation, kernel_size, strict=True))
 
 
 def pair(value: int | Sequence[int]) -> Shape:
@@ -289,10 +291,10 @@ def window_positions(
         if ceil and (size + p - d * (k - 1) - 1) % s and out * s < size + p // 2:
             out += 1
         if out < 1:
-            spread = f" (dilated to {d * (k - 1) + 1})" if d > 1 else ""
+            dilated = f" (dilated to {d * (k - 1) + 1})" if d > 1 else ""
             padded = tuple(e + q for e, q in zip(extents, padding, strict=True))
             raise SpecError(
-                f"kernel {format_shape(kernel_size)}{spread} is larger "
+                f"kernel {format_shape(kernel_size)}{dilated} is larger "
                 f"than the padded input {format_shape(padded)}"
             )
         sizes.append(out)

@@ -28,15 +28,21 @@ def conv_weights(in_channels: int, out_channels: int, kernel_area: int, groups: 
     return out_channels * (in_channels // groups) * kernel_area
 
 
-def conv_macs(
-    in_channels: int, out_channels: int, kernel_area: int, groups: int, out_positions: int
-) -> int:
-    """Return the multiply-accumulates of a convolution: its weights, once per output position.
+def conv_macs(outputs: int, group_channels: int, kernel_area: int) -> int:
+    """Return the multiply-accumulates of a convolution: `B·H'·W'·N · M/G · Kh·Kw`.
+
+    Each value that it writes is a dot product over the taps of one group's channels. Transposed,
+    each value that it reads meets those of one group's output channels.
+
+    Args:
+        outputs: Values that it writes, `out_positions · N`; that it reads where it is transposed.
+        group_channels: Input channels of a group, `M/G`; output channels where it is transposed.
+        kernel_area: `Kh * Kw`.
 
     Source:
         Howard et al. 2017, MobileNets, eq. 2 (arXiv:1704.04861).
     """
-    return out_positions * conv_weights(in_channels, out_channels, kernel_area, groups)
+    return outputs * group_channels * kernel_area
 
 
 def linear_macs(in_features: int, out_features: int, rows: int) -> int:

@@ -6,3 +6,6 @@ OPERATIONS = (
     *("normalization", "other", "pooling", "recurrent", "transposed_convolution", "view"),
 )
 """All of them; a selector of a budget may name each as `op:…`."""
+
+LAYERS = ("convolution", "linear", "transposed_convolution")
+"""Those that write what the figure `activations` counts."""

@@ -6,8 +6,9 @@ what `label` names, `step` apart: 12 channels are `("c", 1, 12)`, and as 3 group
 along which nothing differs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from math import prod
 from typing import NamedTuple
 
@@ -45,22 +46,27 @@ class Map(NamedTuple):
         return prod(self.shape)
 
     @property
+    def pieces(self) -> Axis:
+        """What all axes count."""
+        return tuple(chain.from_iterable(self.axes))
+
+    @property
     def has_positions(self) -> bool:
         """Whether it differs from position to position."""
-        return any(map(self.has_positions_on, range(len(self.axes))))
+        return _has_positions(self.pieces)
 
     def has_positions_on(self, axis: int) -> bool:
         """Whether it differs from position to position along an axis."""
-        return any(_names(piece, POSITIONS, REST) for piece in self.axes[axis])
+        return _has_positions(self.axes[axis])
 
     def is_whole(self, channel_axis: int, channels: int, values: int) -> bool:
         """Whether one axis has all channels and no more, and the others every position once."""
         others = [axis for at, axis in enumerate(self.axes) if at != channel_axis % len(self.axes)]
         return (
-            self.values == values == _size(piece for axis in self.axes for piece in axis)
+            self.values == values == prod(size for *_, size in self.pieces)
             and self.shape[channel_axis] == channels
-            and all(_names(piece, CHANNELS) for piece in self.axes[channel_axis])
-            and all(_names(piece, BATCH, POSITIONS) for axis in others for piece in axis)
+            and _are(self.axes[channel_axis], CHANNELS)
+            and all(_are(axis, BATCH, POSITIONS) for axis in others)
         )
 
 
@@ -109,9 +115,9 @@ def viewed(given: Map, shape: Shape, strides: Shape) -> Map | None:
         if axis is None:
             return None
         axes.append(axis)
-    before = _merged(sorted((piece for axis in given.axes for piece in axis), key=_place))
-    after = _merged(sorted((piece for axis in axes for piece in axis), key=_place))
-    return Map(shape, tuple(axes), strides, given.is_gated) if before == after else None
+    found = Map(shape, tuple(axes), strides, given.is_gated)
+    before, after = (_merged(sorted(one.pieces, key=_place)) for one in (given, found))
+    return found if before == after else None
 
 
 @lru_cache(maxsize=MOST_KEPT)
@@ -134,10 +140,9 @@ def joined(maps: tuple[Map, ...], shape: Shape) -> Map | None:
         if axis is None:
             return None
         axes.insert(0, axis)
-    places = [_place(piece) for axis in axes for piece in axis]
-    if len(set(places)) < len(places):  # an outer product
-        return None
-    return Map(shape, tuple(axes), row_major(shape), any(one.is_gated for one in maps))
+    found = Map(shape, tuple(axes), row_major(shape), any(one.is_gated for one in maps))
+    is_outer_product = len(set(map(_place, found.pieces))) < len(found.pieces)
+    return None if is_outer_product else found
 
 
 @lru_cache(maxsize=MOST_KEPT)
@@ -170,15 +175,14 @@ def mixed(given: Map, shape: Shape) -> Map | None:
     axes: list[Axis] = []
     for at, size in enumerate(shape):
         axis = batches[at] if at < len(batches) else ()
-        is_batch = axis and all(_names(piece, BATCH) for piece in axis)
-        keeps_batch = is_batch and given.shape[at] == size
+        keeps_batch = axis and _are(axis, BATCH) and given.shape[at] == size
         axes.append(axis if keeps_batch else _axis(f"{MIXED}{at}", 1, size))
     return Map(shape, tuple(axes), row_major(shape), is_gated=True)
 
 
 def shuffled(given: Map, name: str) -> Map | None:
     """Return a map whose channels, on axis 1, are in an order that only `name` tells, or `None`."""
-    if len(given.axes) < 2 or not all(_names(piece, CHANNELS) for piece in given.axes[1]):
+    if len(given.axes) < 2 or not _are(given.axes[1], CHANNELS):
         return None
     axis = _axis(f"{CHANNELS}{name}", 1, given.shape[1])
     axes = (given.axes[0], axis, *given.axes[2:])
@@ -192,8 +196,13 @@ def _axis(label: str, step: int, size: int) -> Axis:
     return ((label, step, size),) if size > 1 else ()
 
 
-def _names(piece: Piece, *kinds: str) -> bool:
-    return piece[0].startswith(kinds)
+def _are(axis: Axis, *kinds: str) -> bool:
+    """Whether all pieces of an axis count what one of these stands for."""
+    return all(label.startswith(kinds) for label, *_ in axis)
+
+
+def _has_positions(axis: Axis) -> bool:
+    return any(label.startswith((POSITIONS, REST)) for label, *_ in axis)
 
 
 def _left(piece: Piece) -> Piece:
@@ -204,10 +213,6 @@ def _left(piece: Piece) -> Piece:
 def _place(piece: Piece) -> tuple[str, int]:
     label, step, _ = piece
     return label, -step
-
-
-def _size(pieces: Iterable[Piece]) -> int:
-    return prod(size for *_, size in pieces)
 
 
 def _merged(pieces: Sequence[Piece]) -> Axis:
@@ -258,16 +263,12 @@ def _agreed(axes: Sequence[Axis]) -> Axis | None:
     """Return what several axes count together; nothing if none, `None` if they disagree."""
     found: Axis = ()
     for axis in axes:
-        if not found or (_is_mixed(found) and _is_for_channels(axis)):
+        if not found or _is_gate_of(axis, found):
             found = axis
-        elif axis != found and not (_is_mixed(axis) and _is_for_channels(found)):
+        elif axis != found and not _is_gate_of(found, axis):
             return None
     return found
 
 
-def _is_mixed(axis: Axis) -> bool:
-    return all(_names(piece, MIXED) for piece in axis)
-
-
-def _is_for_channels(axis: Axis) -> bool:
-    return all(_names(piece, CHANNELS, MIXED) for piece in axis)
+def _is_gate_of(channels: Axis, gate: Axis) -> bool:
+    return _are(gate, MIXED) and _are(channels, CHANNELS, MIXED)

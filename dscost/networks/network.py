@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dscost.errors import SpecError, UnknownNameError
 from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.operations import LAYERS
 from dscost.reports.figures import Cost, chain_cost
 from dscost.reports.records import Stage
 
@@ -30,14 +31,9 @@ class Mixing(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One layer at work.
+    """One layer at work: a `Step`, whose name is a dotted path, unique in the network.
 
-    Args:
-        name: Dotted path, unique in the network.
-        spec: What it computes.
-        sources: Positions, in the list of operations, whose outputs it reads; or `NETWORK_INPUT`.
-        input_shapes: One per source.
-        output_shape: Shape of its single output.
+    Sources are positions in the list of operations, or `NETWORK_INPUT`; each has its input shape.
     """
 
     name: str
@@ -48,7 +44,7 @@ class Operation(NamedTuple):
 
     @property
     def op(self) -> str:
-        """What it computes, in the words of a report."""
+        """See `Step`, as for what follows."""
         return self.spec.op
 
     @property
@@ -129,9 +125,7 @@ class Step(Protocol):
     def carried(self, read: "Sequence[Map | None]", name: str) -> "Map | None":
         """Return what becomes of what it reads; `None` where it mixes different positions or maps.
 
-        Args:
-            read: What `reads` returned; `None` stands for a constant.
-            name: Tells it from every other step.
+        In what `reads` returned `None` stands for a constant. The name tells it from other steps.
         """
 
     def mixing(self, read: "Sequence[Map | None]") -> Mixing | None:
@@ -165,7 +159,7 @@ def cost_of(
         input_bytes=input_bytes,
         output_bytes=output_bytes,
         traffic_bytes=moved_bytes if spec.moves_data else 0,
-        activations=prod(output_shape) if spec.op in ("convolution", "linear") else 0,
+        activations=prod(output_shape) if spec.op in LAYERS else 0,
     )
 
 

@@ -35,8 +35,7 @@ _NO_TENSOR = re.compile(
 def input_pattern(*, named: bool = True) -> str:
     """Return the pattern of what `parse_input` takes, sizes above 0, as JSON Schema reads it.
 
-    Args:
-        named: Whether a name may stand before the shape.
+    Unless `named` is false, a name may stand before the shape.
     """
     name = rf"(?:{NAME_PATTERN}\s*=\s*)?" if named else ""
     size = "(?!0+(?![0-9]))[0-9]{1,15}"
@@ -79,9 +78,6 @@ names and dtypes."""
 def parse_input(text: str) -> TensorSpec:
     """Return the tensor that `[NAME=]SHAPE[:DTYPE][=VALUES]` stands for.
 
-    Raises:
-        InputError: It is none.
-
     >>> parse_input("ids=1,128:int64")
     TensorSpec(shape=(1, 128), dtype='int64', name='ids', fill=None)
     >>> parse_input("lengths=2:int64=[200, 180]").fill, parse_input("t=():float32=0.5").shape
@@ -104,7 +100,7 @@ def parse_input(text: str) -> TensorSpec:
 
 def _no_input(text: str) -> str:
     given = _NO_TENSOR.fullmatch(text.strip())
-    if given and given[1] != text.strip():
+    if given:
         return (
             f"'{excerpt(text)}' is no tensor: an example_input() beside the factory, "
             f"or input={{...}} in Python, can give {given[1]} a value of another kind; "
@@ -186,11 +182,7 @@ _LARGEST: Mapping[str, float] = {
 
 
 def check_fill(spec: TensorSpec) -> None:
-    """Refuse values that a tensor cannot hold.
-
-    Raises:
-        InputError: They are of another number or kind.
-    """
+    """Refuse values that a tensor cannot hold: of another number, or of another kind."""
     shape, own = spec.shape, fill_shape(spec.fill)
     if prod(shape) > MOST_FILLED:
         raise InputError(f"more than {MOST_FILLED:,} elements are not filled with values")
@@ -219,10 +211,7 @@ def _misfit(value: Any, dtype: str | None) -> str | None:
 
 
 def inputs_of(specs: Sequence[TensorSpec]) -> Inputs:
-    """Return a single plain shape as such, and anything else as it is.
-
-    Raises:
-        InputError: Two have one name.
+    """Return a single plain shape as such, and anything else as it is; no two may have one name.
 
     >>> inputs_of([TensorSpec((1, 8))])
     (1, 8)

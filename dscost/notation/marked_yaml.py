@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 import yaml
 
-from dscost.errors import FileProblems, InputError, Problem
+from dscost.errors import FileProblems, InputError, Place, Problem
 from dscost.files import read_text
 
 T = TypeVar("T")
@@ -41,22 +41,18 @@ _SUSPICIOUS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and where it stands; lines and columns count from 1.
+    """A value and where it stands.
 
     Args:
         value: A scalar, a list of nodes, or a dict of nodes by key.
-        line: Where the value starts.
-        column: Where the value starts in that line.
-        key_line: Where its key starts, if it is the value of one; else where the value starts.
-        key_column: Where its key starts in that line.
+        place: Where the value starts.
+        key_place: Where its key starts, if it is the value of one; else where the value starts.
         is_quoted: Whether it is text in quotes, or in a block, which means nothing but itself.
     """
 
     value: Any
-    line: int
-    column: int
-    key_line: int
-    key_column: int
+    place: Place
+    key_place: Place
     is_quoted: bool = field(default=False, compare=False)
 
     @property
@@ -82,11 +78,11 @@ class Node:
 
     def at_value(self, message: str) -> Problem:
         """Return a problem placed at the value."""
-        return Problem(self.line, self.column, message)
+        return Problem(*self.place, message)
 
     def at_key(self, message: str) -> Problem:
         """Return a problem placed at the key."""
-        return Problem(self.key_line, self.key_column, message)
+        return Problem(*self.key_place, message)
 
 
 class Problems(list[Problem]):
@@ -118,11 +114,7 @@ class Problems(list[Problem]):
             return None
 
     def refuse(self, name: str) -> None:
-        """Refuse the file of that name, unless nothing is wrong with it.
-
-        Raises:
-            FileProblems: Something is; it has every problem with its place.
-        """
+        """Refuse the file of that name, unless nothing is wrong with it."""
         # whatever else is said of a place where the YAML is wrong follows from that
         places = {problem[:2] for problem in self._misread}
         found = [one for one in self if one in self._misread or one[:2] not in places]
@@ -138,51 +130,33 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def read_yaml(path: Path, problems: Problems | None = None) -> Node:
-    """Read a file.
-
-    Args:
-        path: Where it is.
-        problems: As in `parse_yaml`.
-
-    Raises:
-        InputError: It cannot be read.
-        FileProblems: It is not acceptable YAML; every problem found has its place.
-    """
+    """Read a file, as `parse_yaml` does its text."""
     return parse_yaml(read_text(path, MAX_FILE_BYTES), str(path), problems)
 
 
 def parse_yaml(text: str, name: str, problems: Problems | None = None) -> Node:
-    """Parse YAML text.
+    """Parse a document; `name` stands for its file in errors.
 
-    Args:
-        text: One document.
-        name: Stands for the file in errors.
-        problems: Where it is given, problems that leave the rest readable (such as a duplicate
-            key) are added to it and not raised, so that they can be reported with others.
-
-    Raises:
-        FileProblems: It is not acceptable YAML.
+    Where problems are given, those that leave the rest readable (such as a duplicate key) are added
+    to them and not raised, so that they can be reported with others.
 
     >>> parse_yaml("{a: off, b: 1e6, c: 010, d: 1:30}", "x").plain
     {'a': 'off', 'b': 1000000.0, 'c': 10, 'd': '1:30'}
     """
+    found: list[Problem] = []
     try:
         text.encode("utf-8")
         _check_depth(text)
         root = yaml.compose(text, Loader=_Loader)
+        if root is None:
+            raise _Unread("the file is empty")
+        node = _Reader(found).read(root, None, 0)
     except UnicodeEncodeError as error:
         raise FileProblems(name, [Problem(1, 1, "not UTF-8 text")]) from error
-    except _TooMuch as excess:
-        raise FileProblems(name, [Problem(1, 1, str(excess))]) from excess
+    except _Unread as error:
+        raise FileProblems(name, [*found, Problem(1, 1, str(error))]) from error
     except yaml.YAMLError as error:
         raise FileProblems(name, [_syntax_problem(error, text)]) from error
-    if root is None:
-        raise FileProblems(name, [Problem(1, 1, "the file is empty")])
-    found: list[Problem] = []
-    try:
-        node = _Reader(found).read(root, None, 0)
-    except _TooMuch as excess:
-        raise FileProblems(name, [*found, Problem(1, 1, str(excess))]) from excess
     if problems is not None:
         problems.misread(found)
     elif found:
@@ -191,11 +165,7 @@ def parse_yaml(text: str, name: str, problems: Problems | None = None) -> Node:
 
 
 def parse_scalar(text: str) -> Any:
-    """Return a plain scalar or a flow list as YAML 1.2 reads it, typed on a command line.
-
-    Raises:
-        FileProblems: It is neither.
-    """
+    """Return a plain scalar or a flow list as YAML 1.2 reads it, typed on a command line."""
     return parse_yaml(text, "value").plain if text.strip() else ""
 
 
@@ -232,8 +202,8 @@ _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """What JSON leaves as it is and YAML does not allow, or takes for the end of a line."""
 
 
-class _TooMuch(Exception):
-    """The document is too deep or too large; it is not read any further."""
+class _Unread(Exception):
+    """The document is empty, too deep or too large; it is not read any further."""
 
 
 class _Reader:
@@ -244,9 +214,9 @@ class _Reader:
     def read(self, node: yaml.Node, key: yaml.Node | None, depth: int) -> Node:
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise _TooMuch(f"more than {MAX_NODES:,} values once aliases are expanded, refused")
+            raise _Unread(f"more than {MAX_NODES:,} values once aliases are expanded, refused")
         if depth > MAX_DEPTH:
-            raise _TooMuch(_TOO_DEEP)
+            raise _Unread(_TOO_DEEP)
         self._refuse_tag(node)
         value: Any = None
         if isinstance(node, yaml.MappingNode):
@@ -255,32 +225,28 @@ class _Reader:
             value = [self.read(child, None, depth + 1) for child in node.value]
         elif isinstance(node, yaml.ScalarNode):
             value = self._scalar(node)
-        mark, key_mark = node.start_mark, (key or node).start_mark
         is_quoted = isinstance(node, yaml.ScalarNode) and node.style not in (None, "")
-        return Node(
-            value, mark.line + 1, mark.column + 1, key_mark.line + 1, key_mark.column + 1, is_quoted
-        )
+        return Node(value, _place_of(node), _place_of(key or node), is_quoted)
 
     def _entries(self, node: yaml.MappingNode, depth: int) -> Iterator[tuple[str, Node]]:
         first: dict[str, yaml.Node] = {}
         for key, child in node.value:
             self._refuse_tag(key)
             if not isinstance(key, yaml.ScalarNode):
-                self._problems.append(_problem_at(key, "a key must be a word"))
-                continue
-            name = key.value
-            if name in first:
-                line = first[name].start_mark.line + 1
-                self._problems.append(
-                    _problem_at(key, f"duplicate key '{name}' (first on line {line})")
-                )
+                self._refuse(key, "a key must be a word")
+            elif key.value in first:
+                line, _ = _place_of(first[key.value])
+                self._refuse(key, f"duplicate key '{key.value}' (first on line {line})")
             else:
-                first[name] = key
-                yield name, self.read(child, key, depth + 1)
+                first[key.value] = key
+                yield key.value, self.read(child, key, depth + 1)
+
+    def _refuse(self, node: yaml.Node, message: str) -> None:
+        self._problems.append(Problem(*_place_of(node), message))
 
     def _refuse_tag(self, node: yaml.Node) -> None:
         if node.tag != _UNTAGGED:
-            self._problems.append(_problem_at(node, f"tags are not supported, found '{node.tag}'"))
+            self._refuse(node, f"tags are not supported, found '{node.tag}'")
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         text: str = node.value
@@ -294,18 +260,13 @@ class _Reader:
         if not (whole or _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text)):
             return text
         if len(text) > MAX_NUMBER_LENGTH:
-            message = (
-                f"a number of more than {MAX_NUMBER_LENGTH} characters, refused; "
-                "quote it if it is text"
-            )
-            self._problems.append(_problem_at(node, message))
-            return None
+            longest = f"a number of more than {MAX_NUMBER_LENGTH} characters, refused"
+            return self._refuse(node, f"{longest}; quote it if it is text")
         if whole:
             return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
         number = inf if _NOT_FINITE.fullmatch(text) else float(text)
         if isinf(number):
-            self._problems.append(_problem_at(node, f"numbers must be finite, found {text}"))
-            return None
+            return self._refuse(node, f"numbers must be finite, found {text}")
         return number
 
 
@@ -322,25 +283,21 @@ def _check_depth(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _TooMuch(_TOO_DEEP)
+                raise _Unread(_TOO_DEEP)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
-def _problem_at(node: yaml.Node, message: str) -> Problem:
-    return Problem(node.start_mark.line + 1, node.start_mark.column + 1, message)
+def _place_of(node: yaml.Node) -> Place:
+    return node.start_mark.line + 1, node.start_mark.column + 1
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is not None:
-        what = ", ".join(
-            filter(None, (getattr(error, "context", None), getattr(error, "problem", None)))
-        )
+        said = (getattr(error, "context", None), getattr(error, "problem", None))
+        what = ", ".join(filter(None, said))
         return Problem(mark.line + 1, mark.column + 1, f"not valid YAML: {what}")
     position = getattr(error, "position", 0)  # in bytes
-    return Problem(
-        text.encode("utf-8")[:position].count(b"\n") + 1,
-        1,
-        "not valid YAML: a character that YAML does not allow",
-    )
+    line = text.encode("utf-8")[:position].count(b"\n") + 1
+    return Problem(line, 1, "not valid YAML: a character that YAML does not allow")

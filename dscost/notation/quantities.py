@@ -64,13 +64,8 @@ def kind_of(text: str) -> str | None:
 def parse_quantity(value: object, kind: str) -> Fraction:
     """Return an exact quantity in counts, bytes, seconds or as a number; a percentage as a share.
 
-    Args:
-        value: Text such as `600M`, `4_231_976`, `17 MiB`, `5%`, `12 ms`; or a number where no unit
-            is needed.
-        kind: A key of `QUANTITIES`.
-
-    Raises:
-        InputError: It is none, or lacks the unit that it needs; the text gives an example.
+    It is text such as `600M`, `17 MiB` or `5%`, or a number where no unit is needed. The error of
+    what is none, or lacks its unit, gives an example.
 
     >>> parse_quantity("1.5G", "count"), parse_quantity("1 %", "share")
     (Fraction(1500000000, 1), Fraction(1, 100))
@@ -78,57 +73,38 @@ def parse_quantity(value: object, kind: str) -> Fraction:
     Fraction(17825792, 1)
     """
     units, example = QUANTITIES[kind]
+    expected = f"expected a quantity such as {example}"
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         found_instead = "nothing" if value is None else f"{value!r:.{MAX_QUANTITY}}"
-        raise InputError(f"expected a quantity such as {example}, found {found_instead}")
+        raise InputError(f"{expected}, found {found_instead}")
     text = str(value).strip()
     found = _QUANTITY.fullmatch(text) if len(text) <= MAX_QUANTITY else None
     if found is None:
         signed = ": write it without the sign" if text.startswith("+") and kind_of(text) else ""
-        raise InputError(
-            f"expected a quantity such as {example}, found '{text:.{MAX_QUANTITY}}'{signed}"
-        )
+        raise InputError(f"{expected}, found '{text:.{MAX_QUANTITY}}'{signed}")
     digits, exponent, unit = found.groups()
     if unit not in units:
-        missing = (
-            "it lacks a unit"
-            if not unit
-            else f"unknown unit '{unit}'{did_you_mean(unit, filter(None, units))}"
-        )
-        raise InputError(f"expected a quantity such as {example}, found '{text}': {missing}")
+        nearest = did_you_mean(unit, filter(None, units))
+        missing = f"unknown unit '{unit}'{nearest}" if unit else "it lacks a unit"
+        raise InputError(f"{expected}, found '{text}': {missing}")
     return Fraction(digits.replace("_", "") + (exponent or "")) * units[unit]
 
 
 def parse_seconds(text: str, *, what: str) -> float:
     """Parse a positive duration such as `10`, `2.5s` or `500 ms`.
 
-    Args:
-        text: As typed.
-        what: The name of the option, for the error.
-
-    Raises:
-        InputError: It is not one.
-
     >>> parse_seconds("500ms", what="--time-budget")
     0.5
     """
     seconds = _number(text.lower(), "seconds", without_unit="s")
     if not 0 < seconds < 86_400:
-        raise InputError(
-            f"{what}: expected a duration under a day, like 10s or 500ms, found '{text}'"
-        )
+        expected = "expected a duration under a day, like 10s or 500ms"
+        raise InputError(f"{what}: {expected}, found '{text}'")
     return seconds
 
 
 def parse_share(text: str, *, what: str) -> float:
-    """Parse a share such as `2%` or `0.02`.
-
-    Args:
-        text: As typed.
-        what: The name of the option, for the error.
-
-    Raises:
-        InputError: It is none, or not above 0 and at most 1.
+    """Parse a share above 0 and at most 1, such as `2%` or `0.02`.
 
     >>> parse_share("2%", what="--precision")
     0.02

@@ -3,17 +3,12 @@
 Everywhere else counts are ints, sizes are bytes and times are seconds.
 """
 
+from collections.abc import Collection, Iterable
 from math import isinf
 
 from dscost.errors import InputError, UnknownNameError
 
-DTYPE_BYTES = {
-    "float64": 8,
-    "float32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int8": 1,
-}
+DTYPE_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes per element of the dtypes a layer can be costed in."""
 
 UNKNOWN = "–"
@@ -21,11 +16,7 @@ UNKNOWN = "–"
 
 
 def dtype_bytes(dtype: str) -> int:
-    """Return the bytes of one element.
-
-    Raises:
-        UnknownNameError: dscost has no size for that dtype.
-    """
+    """Return the bytes of one element; of a dtype that a layer can be costed in."""
     if dtype not in DTYPE_BYTES:
         raise UnknownNameError("dtype", str(dtype), DTYPE_BYTES)
     return DTYPE_BYTES[dtype]
@@ -37,11 +28,7 @@ def format_count(count: int | None) -> str:
     >>> format_count(999), format_count(589_824), format_count(115_605_504), format_count(999_999)
     ('999', '589.8k', '115.6M', '1.000M')
     """
-    if count is None:
-        return UNKNOWN
-    if abs(count) < 1000:
-        return str(count)
-    return _scaled(float(count), 1000, ("", "k", "M", "G", "T", "P", "E", "Z", "Y"))
+    return _scaled(count, 1000, ("", "k", "M", "G", "T", "P", "E", "Z", "Y"))
 
 
 def format_bytes(size: int | None) -> str:
@@ -50,13 +37,8 @@ def format_bytes(size: int | None) -> str:
     >>> format_bytes(512), format_bytes(2_359_296), format_bytes(1_048_575)
     ('512 B', '2.250 MiB', '1.000 MiB')
     """
-    if size is None:
-        return UNKNOWN
-    if abs(size) < 1024:
-        return f"{size} B"
-    return _scaled(
-        float(size), 1024, (" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB", " ZiB")
-    )
+    prefixes = (" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB", " ZiB")
+    return _scaled(size, 1024, prefixes)
 
 
 def format_seconds(seconds: float | None) -> str:
@@ -112,6 +94,15 @@ def format_layer(name: str) -> str:
     return f"'{name}'" if name else "(root)"
 
 
+def arrow(texts: Iterable[str]) -> str:
+    """Return what was and what is now, or one of the two where they agree.
+
+    >>> arrow(["9", "4"]), arrow(["9", "9"])
+    ('9 → 4', '9')
+    """
+    return " → ".join(dict.fromkeys(texts))
+
+
 def format_shape(shape: tuple[int, ...]) -> str:
     """Return a shape or a pair, `3×224×224`."""
     return "×".join(map(str, shape))
@@ -129,21 +120,11 @@ def format_extent(extent: tuple[int, ...] | str) -> str:
 
 
 def parse_ints(
-    text: str, *, what: str, separator: str, lengths: tuple[int, ...], example: str
+    text: str, what: str, separator: str, lengths: Collection[int], *, example: str
 ) -> tuple[int, ...]:
-    """Parse whole numbers such as `5x3` or `1,3,224,224`.
+    """Parse whole numbers, of which there may be so many, such as `5x3` or `1,3,224,224`.
 
-    Args:
-        text: As typed.
-        what: The name of the option, for the error.
-        separator: What stands between two numbers.
-        lengths: How many numbers there may be.
-        example: What would have been right, for the error.
-
-    Raises:
-        InputError: Something else stands there.
-
-    >>> parse_ints("5x3", what="--kernel", separator="x", lengths=(1, 2), example="3 or 5x3")
+    >>> parse_ints("5x3", "--kernel", "x", (1, 2), example="3 or 5x3")
     (5, 3)
     """
     parts = text.lower().replace("×", "x").split(separator)
@@ -173,9 +154,13 @@ def _time_unit(seconds: float) -> tuple[float, str]:
     return 1.0, "s"
 
 
-def _scaled(value: float, base: int, prefixes: tuple[str, ...]) -> str:
+def _scaled(number: int | None, base: int, prefixes: tuple[str, ...]) -> str:
+    if number is None:
+        return UNKNOWN
+    if abs(number) < base:
+        return f"{number}{prefixes[0]}"
     power = 1
-    value /= base
+    value = float(number) / base
     while power < len(prefixes) - 1 and float(_significant(value, 4)) >= base:
         value /= base
         power += 1

@@ -7,11 +7,11 @@ from typing import Any
 from dscost.budgets.baseline import Baseline
 from dscost.budgets.updating import Kept
 from dscost.errors import some_of
-from dscost.notation.units import counted, format_bytes, format_count
+from dscost.notation.units import counted
 from dscost.pages import Said
 from dscost.pages.page import Page, View
 from dscost.reports.figures import FIGURES
-from dscost.reports.records import head
+from dscost.reports.records import head, plain_fields
 
 
 class BaselineSaid(Said):
@@ -19,30 +19,27 @@ class BaselineSaid(Said):
 
     what = "a baseline"
     row_columns = ("model", "metric", "value")
-
-    def __init__(self, found: Baseline) -> None:
-        self._found = found
+    _result: Baseline
 
     def pages(self, view: View) -> list[Page]:
         """Return one page, a paragraph per model."""
-        first, *others = [*self._lines()] or [f"{self._found.origin} has no models."]
+        first, *others = [*self._lines()] or [f"{self._result.origin} has no models."]
         return [Page(first, others)]
 
     def _lines(self) -> Iterator[str]:
-        for name, known in sorted(self._found.models.items()):
+        for name, known in sorted(self._result.models.items()):
             facts = (f"{key} {text}" for key, text in sorted(known.fingerprint.items()))
             yield f"{name}: {', '.join(facts)}"
             for metric, value in sorted(known.figures.items()):
-                in_units = format_bytes if FIGURES[metric].kind == "bytes" else format_count
-                yield f"  {metric} {int(value):,} ({in_units(int(value))})"
+                yield f"  {metric} {int(value):,} ({FIGURES[metric].text(int(value))})"
 
     def data(self, view: View) -> dict[str, Any]:
         """Return the document that the file holds."""
-        return self._found.to_dict()
+        return self._result.to_dict()
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row per model and figure."""
-        for name, known in sorted(self._found.models.items()):
+        for name, known in sorted(self._result.models.items()):
             for metric, value in sorted(known.figures.items()):
                 yield {"model": name, "metric": metric, "value": int(value)}
 
@@ -52,39 +49,30 @@ class KeptSaid(Said):
 
     what = "a baseline"
     row_columns = ("kind", "text")
-
-    def __init__(self, kept: Kept) -> None:
-        self._kept = kept
+    _result: Kept
 
     def pages(self, view: View) -> list[Page]:
         """Return one page, a line per thing that was or was not done."""
-        first, *others = [*notes(self._kept), *problems(self._kept)] or ["Nothing has changed."]
+        first, *others = [*notes(self._result), *problems(self._result)] or ["Nothing has changed."]
         return [Page(first, others)]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return what was and was not done."""
-        kept, update = self._kept, self._kept.update
+        kept = self._result
+        changes = ("added", "removed", "accepted", "replaced", "refused", "changed")
         return {
             **head(f"baseline {kept.action}"),
             "baseline": str(kept.path),
             "written": kept.is_written,
             "counted": list(kept.counted),
-            **{name: list(getattr(update, name)) for name in ("added", "removed", "accepted")},
-            "replaced": list(update.replaced),
-            "refused": list(update.refused),
-            "changed": {name: list(found) for name, found in update.changed.items()},
+            **plain_fields(kept.update, changes),
             "unloadable": dict(kept.unloadable),
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row per line that people read."""
-        yield from ({"kind": "note", "text": text} for text in notes(self._kept))
-        yield from ({"kind": "problem", "text": text} for text in problems(self._kept))
-
-
-def said(found: Baseline | Kept) -> Said:
-    """Return what is to be said of a baseline."""
-    return KeptSaid(found) if isinstance(found, Kept) else BaselineSaid(found)
+        yield from ({"kind": "note", "text": text} for text in notes(self._result))
+        yield from ({"kind": "problem", "text": text} for text in problems(self._result))
 
 
 def notes(kept: Kept) -> Iterator[str]:

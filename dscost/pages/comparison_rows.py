@@ -4,20 +4,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dscost.comparing.differences import LAYER_METRICS, METRICS, Comparison, Difference, Versus
+from dscost.pages.page import known
+
+_PARTS = ("_reference", "", "_change")
 
 CSV_COLUMNS = (
-    "reference",
-    "model",
-    "what",
-    "setting",
-    "reference_layer",
-    "layer",
-    "type",
-    *(
-        f"{metric}{part}"
-        for metric in (*METRICS, "latency_s")
-        for part in ("_reference", "", "_change")
-    ),
+    *("reference", "model", "what", "setting", "reference_layer", "layer", "type"),
+    *(f"{metric}{part}" for metric in (*METRICS, "latency_s") for part in _PARTS),
 )
 
 
@@ -25,29 +18,26 @@ def rows_of(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """Yield a row for each whole model, latency and layer."""
     for versus in comparison.versus:
         labels = {"reference": comparison.reference.label, "model": versus.label}
-        yield from ({**labels, **row} for row in _csv_rows(comparison, versus))
+        yield from ({**labels, **row} for row in _rows(comparison, versus))
 
 
-def _csv_rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, Any]]:
-    yield {"what": "total", **_csv_figures(versus.totals)}
+def _rows(comparison: Comparison, versus: Versus) -> Iterator[dict[str, Any]]:
+    yield {"what": "total", **_figures(versus.totals)}
     for one in versus.latencies:
-        yield {"what": "latency of separate runs", "setting": one.setting, **_csv_figures([one])}
+        yield {"what": "latency of separate runs", "setting": one.setting, **_figures([one])}
     for pair in comparison.layers_of(versus):
         yield {
             "what": pair.status,
             "reference_layer": pair.reference.name if pair.reference else "",
             "layer": pair.other.name if pair.other else "",
             "type": pair.layer.type,
-            **_csv_figures([pair.difference(metric) for metric in LAYER_METRICS]),
+            **_figures([pair.difference(metric) for metric in LAYER_METRICS]),
         }
 
 
-def _csv_figures(found: Iterable[Difference]) -> dict[str, float]:
+def _figures(found: Iterable[Difference]) -> dict[str, float]:
     cells: dict[str, float | None] = {}
     for one in found:
-        cells |= {
-            f"{one.metric}_reference": one.reference,
-            one.metric: one.value,
-            f"{one.metric}_change": one.change,
-        }
-    return {key: value for key, value in cells.items() if value is not None}
+        figures = (one.reference, one.value, one.change)
+        cells |= {f"{one.metric}{part}": value for part, value in zip(_PARTS, figures, strict=True)}
+    return known(cells)

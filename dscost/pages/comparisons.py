@@ -1,11 +1,10 @@
 """Models held against each other: what is said of them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dscost.comparing.differences import (
     LAYER_METRICS,
-    METRICS,
     Comparison,
     Difference,
     LayerPair,
@@ -13,11 +12,11 @@ from dscost.comparing.differences import (
     difference,
 )
 from dscost.errors import UnknownNameError
-from dscost.notation.units import UNKNOWN, counted, format_shape
+from dscost.notation.units import UNKNOWN, arrow, counted, format_shape
 from dscost.pages import Said
 from dscost.pages.comparison_rows import CSV_COLUMNS, rows_of
 from dscost.pages.layer_table import ROOT, kind_of
-from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, grouped, most_of, words
 from dscost.pages.reports import FLOPS_NOTE
 from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
 from dscost.reports.records import head
@@ -28,14 +27,8 @@ POSTED_LAYERS = 20
 SORT_KEYS = ("layer", "order", *LAYER_METRICS)
 """What `--sort` takes."""
 POSTED_COLUMNS = (
-    "what",
-    "kind",
-    "output",
-    "params",
-    "params_change",
-    "macs",
-    "macs_change",
-    "macs_percent",
+    *("what", "kind", "output", "params", "params_change"),
+    *("macs", "macs_change", "macs_percent"),
 )
 LONG = 10
 """More than that are folded away."""
@@ -44,32 +37,6 @@ LONG_LABEL = 20
 HEADER_WIDTHS = (16, 32)
 """How long a label may be above a column, on a terminal under `NARROW` and elsewhere."""
 NARROW = 100
-
-
-def pages_of(comparison: Comparison, view: View) -> list[Page]:
-    """Return a page of totals and, for each model, one of how its layers differ from the first's.
-
-    Posted in a pull request, the first page has all notes, and of the layers those that differ
-    most.
-
-    Raises:
-        UnknownNameError: The view asks for a column or a sort key that there is not.
-    """
-    if view.posted:
-        columns = POSTED_COLUMNS if view.columns is None else view.columns
-        top = POSTED_LAYERS if view.top is None else view.top
-        view = view._replace(columns=columns, top=top)
-    pages = [
-        _totals_page(comparison, view),
-        *(_layers_page(comparison, one, view) for one in comparison.versus),
-    ]
-    noted = 0 if view.posted else -1
-    pages[noted] = pages[noted]._replace(closing=[*pages[noted].closing, *_footnotes(comparison)])
-    return pages
-
-
-def _footnotes(comparison: Comparison) -> list[str]:
-    return [FLOPS_NOTE, *comparison.notes]
 
 
 # -- how figures are written
@@ -115,7 +82,7 @@ def _totals_page(comparison: Comparison, view: View) -> Page:
     first, *others = (one.label for one in comparison.contenders)
     narrow = view.width is not None and view.width < NARROW
     width = HEADER_WIDTHS[0 if narrow else 1]
-    columns = [Column("figure", "", 0, "left"), Column(first, _shortened(first, width), 0)]
+    columns = [words("figure", header=""), Column(first, _shortened(first, width), 0)]
     # where space is short, changes go first, and those of the last model before
     for at, name in enumerate(others):
         columns += [
@@ -123,21 +90,13 @@ def _totals_page(comparison: Comparison, view: View) -> Page:
             Column(f"change of {name}", "±", 2 * len(others) + at),
             Column(f"percent of {name}", "± %", len(others) + at),
         ]
-    settings = dict.fromkeys(
-        one.setting for versus in comparison.versus for one in versus.latencies
-    )
-    rows = [
-        _totals_row(first, {one.label: one.totals[at] for one in comparison.versus})
-        for at, metric in enumerate(METRICS)
-        if view.wide or not FIGURES[metric].is_on_request
-    ]
-    rows += [_totals_row(first, dict(_latencies(comparison, setting))) for setting in settings]
-    return Page(f"{', '.join(others)} against {first}", sheets=[Sheet(columns, rows)])
-
-
-def _latencies(comparison: Comparison, setting: str | None) -> Iterator[tuple[str, Difference]]:
+    found: dict[tuple[str, str | None], dict[str, Difference]] = {}
     for versus in comparison.versus:
-        yield from ((versus.label, one) for one in versus.latencies if one.setting == setting)
+        for one in (*versus.totals, *versus.latencies):
+            if view.wide or not FIGURES[one.metric].is_on_request:
+                found.setdefault((one.metric, one.setting), {})[versus.label] = one
+    rows = [_totals_row(first, differences) for differences in found.values()]
+    return Page(comparison.in_a_line(), sheets=[Sheet(columns, rows)])
 
 
 def _totals_row(reference: str, found: Mapping[str, Difference]) -> Row:
@@ -177,10 +136,10 @@ def _figure_columns() -> Iterator[Column]:
 
 
 _COLUMNS = [
-    Column("layer", "layer", 0, "left"),
-    Column("what", "what", 1, "left"),
-    Column("kind", "kind", 6, "left"),
-    Column("output", "output", 7, "left"),
+    words("layer"),
+    words("what", 1),
+    words("kind", 6),
+    words("output", 7),
     *_figure_columns(),
 ]
 
@@ -202,16 +161,14 @@ def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
     rows = [_row(line) for line in _lines_to_show(comparison, versus, view)]
     closing = []
     if not versus.differing:
-        closing.append(
-            f"No layer differs: {versus.label} and {reference} are made of the same layers."
-        )
+        both = f"{versus.label} and {reference}"
+        closing.append(f"No layer differs: {both} are made of the same layers.")
     if versus.renamed:
         closing.append(f"Layers that are the same under another name: {versus.renamed}.")
     if versus.is_reordered:
         closing.append("Layers of one name run in another order.")
-    columns = chosen_columns(_COLUMNS, rows, view)
-    sheets = [Sheet(columns, rows)] if rows else []
-    return Page(heading, sheets=sheets, closing=closing, is_long=len(rows) > LONG)
+    sheet = chosen_sheet(_COLUMNS, rows, view)
+    return Page(heading, sheets=[sheet] if rows else [], closing=closing, is_long=len(rows) > LONG)
 
 
 def counts_text(versus: Versus, reference: str) -> str:
@@ -232,51 +189,34 @@ def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_
 
     However that is, changes add up to those of the totals.
     """
-    rest: list[_Line] = []
+    pairs = comparison.layers_of(versus) if view.depth is None else versus.layers
+    lines = [_line(pair, comparison.reference.label, versus.label) for pair in pairs]
+    free: list[_Line] = []
     if view.depth is not None:
-        lines = _grouped(comparison, versus, view.depth)
-    else:
-        pairs = list(comparison.layers_of(versus))
-        with_macs = [pair for pair in pairs if _has_macs(pair)]
-        if with_macs and not comparison.every_layer:
-            free = [pair for pair in pairs if not _has_macs(pair)]
-            pairs = with_macs
-            if free:
-                name = f"({counted(len(free), 'layer')} without MACs)"
-                rest = [_added(name, free)._replace(what="")]
-        lines = [_line(pair, comparison.reference.label, versus.label) for pair in pairs]
-    lines = _sorted(lines, view.sort or DEFAULT_SORT)
-    if view.top is not None and len(lines) > view.top:
-        lines, hidden = lines[: view.top], lines[view.top :]
-        rest = [_sum(f"({len(hidden)} more)", "", [line[-2:] for line in hidden]), *rest]
-    return [*lines, *rest]
+        names = [(pair.reference or pair.layer).name for pair in pairs]
+        groups = grouped(zip(names, lines, strict=True), view.depth)
+        blocks = [_block(name or ROOT, group) for name, group in groups.items()]
+        lines = [line for line in blocks if comparison.every_layer or line.what != "same"]
+    elif not comparison.every_layer and any(map(_has_macs, lines)):
+        free = [line for line in lines if not _has_macs(line)]
+        lines = list(filter(_has_macs, lines))
+    shown, rest = most_of(_sorted(lines, view.sort or DEFAULT_SORT), view.top, _added)
+    if free:
+        rest.append(_added(f"({counted(len(free), 'layer')} without MACs)", free))
+    return [*shown, *rest]
 
 
-def _has_macs(pair: LayerPair) -> bool:
-    return any(cost.macs for cost in pair.costs)
-
-
-def _grouped(comparison: Comparison, versus: Versus, depth: int) -> list[_Line]:
-    """Return one line per group of layers whose names agree in the first parts."""
-    groups: dict[str, list[LayerPair]] = {}
-    for pair in versus.layers:
-        named = pair.reference or pair.layer
-        groups.setdefault(".".join(named.name.split(".")[:depth]), []).append(pair)
-    reference = comparison.reference.label
-    return [
-        _line(group[0], reference, versus.label) if len(group) == 1 else _added(name or ROOT, group)
-        for name, group in groups.items()
-        if comparison.every_layer or any(pair.status != "same" for pair in group)
-    ]
+def _has_macs(line: _Line) -> bool:
+    return bool(line.reference.macs or line.other.macs)
 
 
 def _line(pair: LayerPair, reference: str, label: str) -> _Line:
     sides = [one for one in (pair.reference, pair.other) if one]
     return _Line(
-        _arrow(one.name or ROOT for one in sides),
+        arrow(one.name or ROOT for one in sides),
         _what(pair.status, reference, label),
-        _arrow(map(kind_of, sides)),
-        _arrow(format_shape(one.output_shape[1:]) for one in sides),
+        arrow(map(kind_of, sides)),
+        arrow(format_shape(one.output_shape[1:]) for one in sides),
         *pair.costs,
     )
 
@@ -289,21 +229,18 @@ def _what(status: str, reference: str, label: str) -> str:
     return status
 
 
-def _arrow(texts: Iterable[str]) -> str:
-    """Return both texts, or one where they agree."""
-    return " → ".join(dict.fromkeys(texts))
+def _block(name: str, lines: Sequence[_Line]) -> _Line:
+    """Return several layers as the module that holds them."""
+    if len(lines) == 1:
+        return lines[0]
+    differing = sum(line.what != "same" for line in lines)
+    what = f"{differing} of {counted(len(lines), 'layer')}" if differing else "same"
+    return _added(name, lines)._replace(what=what)
 
 
-def _added(name: str, pairs: Sequence[LayerPair]) -> _Line:
-    differing = sum(pair.status != "same" for pair in pairs)
-    what = f"{differing} of {counted(len(pairs), 'layer')}" if differing else "same"
-    return _sum(name, what, [pair.costs for pair in pairs])
-
-
-def _sum(name: str, what: str, costs: Sequence[tuple[Cost, Cost]]) -> _Line:
-    """Return one line for several, given what each costs in the reference and in the other."""
-    reference, other = map(summed, zip(*costs, strict=True))
-    return _Line(name, what, "", "", reference, other)
+def _added(name: str, lines: Sequence[_Line]) -> _Line:
+    reference, other = (line.reference for line in lines), (line.other for line in lines)
+    return _Line(name, "", "", "", summed(reference), summed(other))
 
 
 def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
@@ -314,16 +251,18 @@ def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
         return list(lines)
     if key not in LAYER_METRICS:
         raise UnknownNameError("sort key", key, SORT_KEYS)
-    return sorted(
-        lines, key=lambda line: -abs(difference(key, line.reference, line.other).change or 0)
-    )
+
+    def size(line: _Line) -> float:
+        return abs(difference(key, line.reference, line.other).change or 0)
+
+    return sorted(lines, key=size, reverse=True)
 
 
 def _row(line: _Line) -> Row:
     cells = {"layer": line.name, "what": line.what, "kind": line.kind, "output": line.output}
     for metric in LAYER_METRICS:
         one = difference(metric, line.reference, line.other)
-        cells[metric] = _arrow(map(FIGURES[metric].text, (one.reference, one.value)))
+        cells[metric] = arrow(map(FIGURES[metric].text, (one.reference, one.value)))
         cells[f"{metric}_change"] = change_text(one)
         cells[f"{metric}_percent"] = percent_text(one)
     return Row(cells)
@@ -336,21 +275,29 @@ class ComparisonSaid(Said):
     columns = tuple(column.key for column in _COLUMNS)
     sort_keys = SORT_KEYS
     row_columns = CSV_COLUMNS
-
-    def __init__(self, comparison: Comparison) -> None:
-        self._comparison = comparison
+    _result: Comparison
 
     def pages(self, view: View) -> list[Page]:
-        """Return a page of totals and, for each model, one of how its layers differ."""
-        return pages_of(self._comparison, view)
+        """Return a page of totals and, for each model, one of how its layers differ.
+
+        Posted in a pull request, the first page has all notes, and of the layers those that differ
+        most.
+        """
+        if view.posted:
+            columns = POSTED_COLUMNS if view.columns is None else view.columns
+            top = POSTED_LAYERS if view.top is None else view.top
+            view = view._replace(columns=columns, top=top)
+        pages = [_totals_page(self._result, view)]
+        pages += [_layers_page(self._result, one, view) for one in self._result.versus]
+        noted = 0 if view.posted else -1
+        closing = [*pages[noted].closing, FLOPS_NOTE, *self._result.notes]
+        pages[noted] = pages[noted]._replace(closing=closing)
+        return pages
 
     def data(self, view: View) -> dict[str, Any]:
         """Return all that differs, and what does not."""
-        return {**head("compare"), "conventions": CONVENTIONS, **self._comparison.to_dict()}
+        return {**head("compare"), "conventions": CONVENTIONS, **self._result.to_dict()}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return a row for each whole model, latency and layer."""
-        return rows_of(self._comparison)
-
-
-said = ComparisonSaid
+        return rows_of(self._result)

@@ -1,13 +1,14 @@
 """Converted models: what is said of them."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
-from dscost.converting.choosing import CurvePoint, figure_text
-from dscost.converting.plan_file import KEEP
+from dscost.converting.choosing import figure_text
+from dscost.converting.plan_file import KEEP, Plan
 from dscost.converting.results import Converted, LayerOutcome, Outcome, how_many
 from dscost.notation.units import (
     UNKNOWN,
+    arrow,
     format_count,
     format_factor,
     format_seconds,
@@ -15,24 +16,20 @@ from dscost.notation.units import (
 )
 from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known, words
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
 
-if TYPE_CHECKING:
-    from dscost.converting.applying import Conversion
-
-KERNEL_ERROR_NOTE = (
-    "The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W and the kernel W′ that its two stages "
-    "make together. It is not an accuracy: fine-tune, then measure that."
-)
-OUTPUT_ERROR_NOTE = (
-    "The error of a layer is ‖y − y′‖ / ‖y‖ of its outputs y before and y′ after, on the given "
-    "inputs. It is not an accuracy: fine-tune, then measure that."
-)
-ERROR_NOTE = (
-    f"{KERNEL_ERROR_NOTE} The total error is the root mean square over the layers that could be "
-    "converted; one that is kept counts as 0."
+_NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
+ERROR_NOTES = {
+    "kernel": "The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W and the kernel W′ that its "
+    f"two stages make together. {_NO_ACCURACY}",
+    "output": "The error of a layer is ‖y − y′‖ / ‖y‖ of its outputs y before and y′ after, on the "
+    f"given inputs. {_NO_ACCURACY}",
+}
+TOTAL_ERROR_NOTE = (
+    f"{ERROR_NOTES['kernel']} The total error is the root mean square over the layers that could "
+    "be converted; one that is kept counts as 0."
 )
 LATENCY_NOTE = (
     "The plan takes for the latency of the converted model that of the model as it is, "
@@ -41,7 +38,7 @@ LATENCY_NOTE = (
 PREDICTED = "predicted"
 
 _LAYER_COLUMNS = [
-    Column("layer", "layer", 0, "left"),
+    words("layer"),
     Column("rank", "rank", 0),
     Column("error", "error", 1),
     Column("params", "params", 4),
@@ -50,7 +47,7 @@ _LAYER_COLUMNS = [
     Column("why", "why kept", 5, "left", goes_below=True),
 ]
 _TOTAL_COLUMNS = [
-    Column("figure", "the whole model", 0, "left"),
+    words("figure", header="the whole model"),
     Column("before", "as it is", 0),
     Column("after", "converted", 0),
     Column("reduction", "reduction", 1),
@@ -60,28 +57,31 @@ _CURVE_COLUMNS = [
     Column("share", "of as it is", 1),
     Column("error", "total error", 0),
     Column("converted", "layers converted", 2),
-    Column("goal", "", 0, "left"),
+    words("goal", header=""),
 ]
 
 
-def page_of(converted: Converted, view: View) -> Page:
-    """Return the page of a converted model.
-
-    Raises:
-        UnknownNameError: The view asks for a column that there is not.
-    """
+def _page(converted: Converted, view: View) -> Page:
     outcome = converted.outcome
-    rows = list(_layer_rows(outcome.layers, every_layer=converted.every_layer))
-    sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows)] if rows else []
+    sheets = _layer_sheets(outcome.layers, view, every_layer=converted.every_layer)
     sheets.append(Sheet(_TOTAL_COLUMNS, list(_total_rows(outcome, view))))
     if outcome.goal is not None and len(outcome.curve) > 1:
         first, *others = _CURVE_COLUMNS
         header = FIGURES[outcome.curve_metric].title
         sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
+    inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
+    heading = f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
     closing = list(_speed_unknown(outcome))
     if outcome.converted and not view.brief:
-        closing += [ERROR_NOTE, *_latency_note(outcome, sheets), *outcome.explanations]
-    return Page(_heading(outcome), list(_lines(outcome)), sheets, [*closing, *outcome.notes])
+        closing += [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets), *outcome.explanations]
+    return Page(heading, list(_lines(outcome)), sheets, [*closing, *outcome.notes])
+
+
+def _layer_sheets(
+    layers: Iterable[LayerOutcome], view: View, *, every_layer: bool = False
+) -> list[Sheet]:
+    rows = list(_layer_rows(layers, every_layer=every_layer))
+    return [chosen_sheet(_LAYER_COLUMNS, rows, view)] if rows else []
 
 
 def _speed_unknown(outcome: Outcome) -> Iterator[str]:
@@ -99,19 +99,13 @@ def _speed_unknown(outcome: Outcome) -> Iterator[str]:
 def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
     """Yield how latencies were planned; what is predicted is explained where a table says so."""
     if outcome.latency:
-        cells = (
-            row.cells.get(column.key, "")
+        is_shown = any(
+            PREDICTED in row.cells.get(column.key, "")
             for sheet in sheets
             for column in sheet.columns
             for row in sheet.rows
         )
-        is_shown = any(PREDICTED in cell for cell in cells)
         yield LATENCY_NOTE + ("; “predicted” ones were not timed." if is_shown else ".")
-
-
-def _heading(outcome: Outcome) -> str:
-    inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
-    return f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
@@ -138,7 +132,7 @@ def _layer_rows(outcomes: Iterable[LayerOutcome], *, every_layer: bool) -> Itera
     """Yield a row for each layer that could be converted; the others are added up by reason."""
     alone: dict[str, list[LayerOutcome]] = {}
     for layer in outcomes:
-        if layer.planned or layer.rank is not None or every_layer:
+        if layer.planned or layer.converted or every_layer:
             yield _layer_row(layer)
         else:
             alone.setdefault(layer.reason or "", []).append(layer)
@@ -146,77 +140,69 @@ def _layer_rows(outcomes: Iterable[LayerOutcome], *, every_layer: bool) -> Itera
         if len(layers) == 1:
             yield _layer_row(layers[0])
         else:
-            yield Row(
-                {
-                    "layer": f"({len(layers)} layers left alone)",
-                    **_sums(layers),
-                    "rank": "keep",
-                    "why": reason,
-                },
-                "faint",
-            )
+            name = f"({len(layers)} layers left alone)"
+            yield Row({"layer": name, "rank": KEEP, "why": reason, **_sums(layers)}, "faint")
 
 
 def _layer_row(layer: LayerOutcome) -> Row:
-    error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
     cells = {
         "layer": layer.name or ROOT,
-        "rank": KEEP if layer.rank is None else str(layer.rank),
-        "error": "" if layer.rank is None else error,
-        "params": _change(format_count, layer.params_before, layer.params_after),
-        "macs": _change(
-            format_count, layer.before and layer.before.macs, layer.after and layer.after.macs
-        ),
-        "why": "" if layer.planned else layer.reason or "",
+        "rank": KEEP,
+        "params": arrow(format_count(one) for one in (layer.params_before, layer.params_after)),
+        "macs": arrow(format_count(_macs(one)) for one in (layer.before, layer.after)),
     }
+    if layer.converted:
+        error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
+        cells |= {"rank": str(layer.rank), "error": error}
+    if layer.reason and not layer.planned:
+        cells["why"] = layer.reason
     if layer.latency:
-        predicted = f" {PREDICTED}" if layer.latency.is_predicted else ""
-        cells["latency"] = (
-            _change(format_seconds, layer.latency.before_s, layer.latency.after_s) + predicted
-        )
-    return Row(cells, "plain" if layer.rank is not None else "faint")
+        before_s, after_s, predicted = layer.latency
+        cells["latency"] = arrow(map(format_seconds, (before_s, after_s))) + _predicted(predicted)
+    return Row(cells, "plain" if layer.converted else "faint")
 
 
-def _sums(layers: Iterable[LayerOutcome]) -> dict[str, str]:
+def _macs(cost: Cost | None) -> int | None:
+    return None if cost is None else cost.macs
+
+
+def _predicted(is_predicted: bool) -> str:
+    return f" {PREDICTED}" if is_predicted else ""
+
+
+def _sums(layers: Sequence[LayerOutcome]) -> dict[str, str]:
     """Return the cells of layers that stay as they are; one that never ran adds nothing."""
-    layers = list(layers)
     return {
         "params": format_count(sum(layer.params_before or 0 for layer in layers)),
         "macs": format_count(summed(layer.before for layer in layers if layer.before).macs),
     }
 
 
-def _change(written: Callable[[Any], str], before: float | None, after: float | None) -> str:
-    return " → ".join(dict.fromkeys((written(before), written(after))))
-
-
 def _total_rows(outcome: Outcome, view: View) -> Iterator[Row]:
     for name in SUMMED:
         figure = FIGURES[name]
-        if figure.is_on_request and not view.wide:
-            continue
-        before, after = getattr(outcome.before, name), getattr(outcome.after, name)
-        cells = {
-            "figure": figure.title,
-            "before": figure.text(before),
-            "after": figure.text(after),
-            "reduction": format_factor(before / after if before is not None and after else None),
-        }
-        yield Row(cells)
+        if view.wide or not figure.is_on_request:
+            before, after = getattr(outcome.before, name), getattr(outcome.after, name)
+            yield _total_row(figure.title, figure.text, before, after)
     if outcome.latency:
         before_s, after_s, predicted = outcome.latency
-        cells = {"figure": "latency", "before": format_seconds(before_s)}
-        cells["after"] = format_seconds(after_s) + (f" {PREDICTED}" if predicted else "")
-        yield Row(
-            {**cells, "reduction": format_factor(before_s / after_s if after_s > 0 else None)}
-        )
+        row = _total_row("latency", format_seconds, before_s, after_s)
+        yield Row({**row.cells, "after": row.cells["after"] + _predicted(predicted)})
     yield Row({"figure": "total error", "after": f"{outcome.error:.4f}"})
+
+
+def _total_row(title: str, text: Callable[[float | None], str], before: Any, after: Any) -> Row:
+    is_known = before is not None and after is not None and after > 0
+    reduction = format_factor(before / after if is_known else None)
+    cells = {"figure": title, "before": text(before), "after": text(after)}
+    return Row({**cells, "reduction": reduction})
 
 
 def _curve_rows(outcome: Outcome) -> Iterator[Row]:
     for point in outcome.curve:
+        cost = figure_text(outcome.curve_metric, point.cost)
         cells = {
-            "cost": _cost_text(outcome, point),
+            "cost": cost.partition(" MACs")[0].partition(" params")[0],
             "share": f"{point.share:.3f}×",
             "error": f"{point.error:.4f}",
             "converted": str(point.converted),
@@ -232,12 +218,6 @@ def _mark(outcome: Outcome) -> str:
     return "← goal" if outcome.is_met or outcome.latency is None else "← goal, unsure"
 
 
-def _cost_text(outcome: Outcome, point: CurvePoint) -> str:
-    return (
-        figure_text(outcome.curve_metric, point.cost).partition(" MACs")[0].partition(" params")[0]
-    )
-
-
 # -- rows for programs
 
 CSV_COLUMNS = (
@@ -247,60 +227,26 @@ CSV_COLUMNS = (
 )
 
 
-def _decision(layer: LayerOutcome) -> str:
-    if layer.rank is not None:
-        return "converted"
-    return "kept" if layer.planned else "left alone"
-
-
 def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
-    def macs(cost: Cost | None) -> int | None:
-        return None if cost is None else cost.macs
-
+    decision = "kept" if layer.planned else "left alone"
     cells = {
         "target": target,
         "layer": layer.name,
-        "decision": _decision(layer),
+        "decision": "converted" if layer.converted else decision,
         "rank": layer.rank,
         "error": layer.error,
         "reason": layer.reason,
         "calls": layer.calls,
         "params_before": layer.params_before,
         "params_after": layer.params_after,
-        "macs_before": macs(layer.before),
-        "macs_after": macs(layer.after),
+        "macs_before": _macs(layer.before),
+        "macs_after": _macs(layer.after),
     }
     if layer.latency:
         before_s, after_s, predicted = layer.latency
-        cells |= {
-            "latency_before_s": before_s,
-            "latency_after_s": after_s,
-            "latency_is_predicted": predicted,
-        }
-    return {key: value for key, value in cells.items() if value is not None}
-
-
-class ConvertedSaid(Said):
-    """What is to be said of a converted model."""
-
-    what = "a conversion"
-    row_columns = CSV_COLUMNS
-
-    def __init__(self, converted: Converted) -> None:
-        self._converted = converted
-
-    def pages(self, view: View) -> list[Page]:
-        """Return one page: what became of the layers, and what the whole costs."""
-        return [page_of(self._converted, view)]
-
-    def data(self, view: View) -> dict[str, Any]:
-        """Return every layer and every point of the curve."""
-        return {**head("convert"), "conventions": CONVENTIONS, **self._converted.to_dict()}
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Return a row for each convolution; the rank of one that was kept is missing."""
-        outcome = self._converted.outcome
-        return (_csv_row(outcome.target, layer) for layer in outcome.layers)
+        cells |= {"latency_before_s": before_s, "latency_after_s": after_s}
+        cells["latency_is_predicted"] = predicted
+    return known(cells)
 
 
 class ConversionSaid(Said):
@@ -309,29 +255,66 @@ class ConversionSaid(Said):
     what = "a conversion"
     row_columns = CSV_COLUMNS
 
-    def __init__(self, conversion: "Conversion") -> None:
-        self._conversion = conversion
+    def _layers(self) -> tuple[str, Sequence[LayerOutcome]]:
+        return type(self._result.module).__name__, self._result.layers
 
     def pages(self, view: View) -> list[Page]:
         """Return one page: what became of the layers."""
-        layers = self._conversion.layers
-        rows = list(_layer_rows(layers, every_layer=False))
-        sheets = [Sheet(chosen_columns(_LAYER_COLUMNS, rows, view), rows)] if rows else []
+        _, layers = self._layers()
         errors_of = {layer.error_of for layer in layers if layer.error is not None}
-        closing = [KERNEL_ERROR_NOTE] if "kernel" in errors_of else []
-        closing += [OUTPUT_ERROR_NOTE] if "output" in errors_of else []
-        return [Page(self._conversion.in_a_line(), (), sheets, closing)]
+        closing = [note for of, note in ERROR_NOTES.items() if of in errors_of]
+        return [Page(self._result.in_a_line(), (), _layer_sheets(layers, view), closing)]
 
     def data(self, view: View) -> dict[str, Any]:
-        """Return the method and every layer."""
-        return {**head("convert"), "conventions": CONVENTIONS, **self._conversion.to_dict()}
+        """Return every layer, and what else is known of the result."""
+        return {**head("convert"), "conventions": CONVENTIONS, **self._result.to_dict()}
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Return a row for each convolution; the rank of one that was kept is missing."""
-        name = type(self._conversion.module).__name__
-        return (_csv_row(name, layer) for layer in self._conversion.layers)
+        """Yield a row for each convolution; the rank of one that was kept is missing."""
+        name, layers = self._layers()
+        yield from (_csv_row(name, layer) for layer in layers)
 
 
-def said(found: "Converted | Conversion") -> Said:
-    """Return what is to be said of a converted model."""
-    return ConvertedSaid(found) if isinstance(found, Converted) else ConversionSaid(found)
+class ConvertedSaid(ConversionSaid):
+    """What is to be said of a converted model."""
+
+    _result: Converted
+
+    def _layers(self) -> tuple[str, Sequence[LayerOutcome]]:
+        return self._result.outcome.target, self._result.outcome.layers
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page: what became of the layers, and what the whole costs."""
+        return [_page(self._result, view)]
+
+
+class PlanSaid(Said):
+    """What is to be said of a plan."""
+
+    what = "a plan"
+    row_columns = ("target", "layer", "decision", "rank")
+    _result: Plan
+
+    def pages(self, view: View) -> list[Page]:
+        """Return one page: what is to become of each layer."""
+        columns = [words("layer"), Column("rank", "rank", 0)]
+        rows = []
+        for name, decision in self._result.layers.items():
+            cells = {"layer": name or ROOT, "rank": str(decision)}
+            rows.append(Row(cells, "faint" if decision == KEEP else "plain"))
+        return [Page(self._result.in_a_line(), sheets=[Sheet(columns, rows)] if rows else [])]
+
+    def data(self, view: View) -> dict[str, Any]:
+        """Return all that the file of a plan holds."""
+        plan = self._result
+        inputs = [str(one) for one in plan.inputs]
+        of = {"target": plan.target, "inputs": inputs, "goal": plan.goal}
+        return {**head("plan"), **of, "layers": dict(plan.layers)}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield a row for each layer; the rank of one that is kept is missing."""
+        for name, decision in self._result.layers.items():
+            row: dict[str, Any] = {"target": self._result.target, "layer": name, "decision": "kept"}
+            if decision != KEEP:
+                row |= {"decision": "converted", "rank": decision}
+            yield known(row)

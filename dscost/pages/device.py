@@ -7,42 +7,59 @@ from typing import Any
 from dscost.devices.roofline import Ceilings, bound_of
 from dscost.notation.units import counted, format_bytes, format_seconds
 from dscost.pages import Said
-from dscost.pages.page import Column, Page, Row, Sheet, View, filled
+from dscost.pages.page import Column, Page, Row, Sheet, View, filled_sheet, words
 from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import head
 
+_RATE_UNITS = {
+    "t0_s": "s",
+    "flops_per_s": "FLOP/s",
+    "activation_bytes_per_s": "byte/s",
+    "weight_bytes_per_s": "byte/s",
+    "least_channels": "channels",
+}
+
 
 class DeviceSaid(Said):
-    """What is to be said of a device.
-
-    Args:
-        ceilings: What it can do.
-        kept: Where they are kept, if they are.
-    """
+    """What is to be said of a device, and where its ceilings are kept, if they are."""
 
     what = "a device"
     row_columns = ("device", "dtype", "figure", "of", "value", "unit")
+    _result: Ceilings
 
     def __init__(self, ceilings: Ceilings, kept: str | None = None) -> None:
-        self._ceilings, self._kept = ceilings, kept
+        super().__init__(ceilings)
+        self._kept = kept
 
     def pages(self, view: View) -> list[Page]:
         """Return one page, with the roofline drawn."""
-        return [device_page(self._ceilings, self._kept)]
+        ceilings = self._result
+        threads = "" if ceilings.threads is None else f", {counted(ceilings.threads, 'thread')}"
+        sheets = [
+            _ceilings_sheet(ceilings),
+            _landmark_sheet(ceilings),
+            _curve_sheet(ceilings),
+            _rates_sheet(ceilings),
+        ]
+        return [
+            Page(
+                heading=f"{ceilings.name}{threads}, {ceilings.dtype}",
+                sheets=[sheet for sheet in sheets if sheet.rows],
+                closing=list(_closing(ceilings, self._kept)),
+                drawing=partial(roofline_chart, ceilings),
+            )
+        ]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return the ceilings."""
-        return {**head("device"), "ceilings": self._ceilings.to_dict()}
+        return {**head("device"), "ceilings": self._result.to_dict()}
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Return a row for each figure."""
-        of = self._ceilings.device, self._ceilings.dtype
-        figures = ((*of, *figure) for figure in _figures(self._ceilings))
-        return (dict(zip(self.row_columns, one, strict=True)) for one in figures)
-
-
-said = DeviceSaid
+        """Yield a row for each figure."""
+        of = self._result.device, self._result.dtype
+        for figure in _figures(self._result):
+            yield dict(zip(self.row_columns, (*of, *figure), strict=True))
 
 
 def _figures(ceilings: Ceilings) -> Iterator[tuple[str, str | int, Any, str]]:
@@ -57,97 +74,64 @@ def _figures(ceilings: Ceilings) -> Iterator[tuple[str, str | int, Any, str]]:
             yield field, name, "" if value is None else value, unit
 
 
-_RATE_UNITS = {
-    "t0_s": "s",
-    "flops_per_s": "FLOP/s",
-    "activation_bytes_per_s": "byte/s",
-    "weight_bytes_per_s": "byte/s",
-    "least_channels": "channels",
-}
-
-
-def device_page(ceilings: Ceilings, kept: str | None) -> Page:
-    """Return the page of a device."""
-    threads = "" if ceilings.threads is None else f", {counted(ceilings.threads, 'thread')}"
-    sheets = [
-        _ceilings_sheet(ceilings),
-        _landmark_sheet(ceilings),
-        _curve_sheet(ceilings),
-        _rates_sheet(ceilings),
-    ]
-    return Page(
-        heading=f"{ceilings.name}{threads}, {ceilings.dtype}",
-        sheets=[sheet for sheet in sheets if sheet.rows],
-        closing=list(_closing(ceilings, kept)),
-        drawing=partial(roofline_chart, ceilings),
-    )
-
-
 def _ceilings_sheet(ceilings: Ceilings) -> Sheet:
+    columns = [
+        Column("peak", "peak", 0),
+        Column("bandwidth", "memory", 0),
+        Column("ridge", "ridge", 0),
+    ]
     cells = {
         "peak": format_speed(ceilings.flops_per_s, "FLOP/s"),
         "bandwidth": format_speed(ceilings.bytes_per_s, "B/s"),
         "ridge": f"{ceilings.ridge_flops_per_byte:.3g} FLOP/byte",
     }
-    columns = [
-        Column(key, header, 0)
-        for key, header in zip(cells, ("peak", "memory", "ridge"), strict=True)
-    ]
     return Sheet(columns, [Row(cells, "strong")])
 
 
 def _landmark_sheet(ceilings: Ceilings) -> Sheet:
     columns = [
-        Column("layer", "layer", 0, "left"),
+        words("layer"),
         Column("flops_per_byte", FIGURES["flops_per_byte"].title, 2),
         Column("most", "at most", 0),
         Column("share", "of peak", 3),
-        Column("bound", "bound", 0, "left"),
-        Column("near", "note", 4, "left"),
+        words("bound"),
+        words("near", 4, "note"),
     ]
     rows = []
     for landmark in landmarks(ceilings):
         found = bound_of(landmark.cost, ceilings)
         most = landmark.cost.flops / found.roofline_s
-        rows.append(
-            Row(
-                {
-                    "layer": landmark.name,
-                    "flops_per_byte": f"{landmark.cost.flops_per_byte:.3g}",
-                    "most": format_speed(most, "FLOP/s"),
-                    "share": f"{most / ceilings.flops_per_s:.0%}",
-                    "bound": found.bound,
-                    "near": "near the ridge" if found.balanced else "",
-                }
-            )
-        )
-    return Sheet(filled(columns, rows), rows)
+        cells = {
+            "layer": landmark.name,
+            "flops_per_byte": f"{landmark.cost.flops_per_byte:.3g}",
+            "most": format_speed(most, "FLOP/s"),
+            "share": f"{most / ceilings.flops_per_s:.0%}",
+            "bound": found.bound,
+            "near": "near the ridge" if found.balanced else "",
+        }
+        rows.append(Row(cells))
+    return filled_sheet(columns, rows)
 
 
 def _curve_sheet(ceilings: Ceilings) -> Sheet:
     columns = [
         Column("size", "working set", 0),
         Column("speed", "bandwidth", 0),
-        Column("bar", "", 1, "left"),
+        words("bar", 1, ""),
     ]
     most = max((speed for _, speed in ceilings.curve), default=1.0)
-    rows = [
-        Row(
-            {
-                "size": format_bytes(size),
-                "speed": format_speed(speed, "B/s"),
-                "bar": "━" * round(20 * speed / most),
-            }
-        )
-        for size, speed in ceilings.curve
-    ]
+    rows = []
+    for size, speed in ceilings.curve:
+        bar = "━" * round(20 * speed / most)
+        cells = {"size": format_bytes(size), "speed": format_speed(speed, "B/s"), "bar": bar}
+        rows.append(Row(cells))
     return Sheet(columns, rows)
 
 
 def _rates_sheet(ceilings: Ceilings) -> Sheet:
     columns = [
-        Column("operator", "convolution", 0, "left"),
-        Column("layout", "layout", 0, "left"),
+        words("operator", header="convolution"),
+        words("layout"),
         Column("t0", "fitted: per call", 0),
         Column("flops", "+ FLOPs at", 1),
         Column("activations", "+ activations at", 2),
@@ -156,20 +140,16 @@ def _rates_sheet(ceilings: Ceilings) -> Sheet:
     rows = []
     for name, rate in ceilings.rates.items():
         operator, _, layout = name.partition(":")
-        speeds = {
-            "flops": (rate.flops_per_s, "FLOP/s"),
-            "activations": (rate.activation_bytes_per_s, "B/s"),
-            "weights": (rate.weight_bytes_per_s, "B/s"),
-        }
-        cells = {
-            key: format_speed(value, unit)
-            for key, (value, unit) in speeds.items()
-            if value is not None
-        }
-        rows.append(
-            Row({"operator": operator, "layout": layout, "t0": format_seconds(rate.t0_s), **cells})
-        )
-    return Sheet(filled(columns, rows), rows)
+        cells = {"operator": operator, "layout": layout, "t0": format_seconds(rate.t0_s)}
+        for key, per_s, unit in (
+            ("flops", rate.flops_per_s, "FLOP/s"),
+            ("activations", rate.activation_bytes_per_s, "B/s"),
+            ("weights", rate.weight_bytes_per_s, "B/s"),
+        ):
+            if per_s is not None:
+                cells[key] = format_speed(per_s, unit)
+        rows.append(Row(cells))
+    return filled_sheet(columns, rows)
 
 
 def _closing(ceilings: Ceilings, kept: str | None) -> Iterator[str]:

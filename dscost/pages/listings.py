@@ -4,17 +4,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dscost.pages import Said
-from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.page import Page, Row, Sheet, View, words
 from dscost.reports.records import head
 
 
 class Listing(NamedTuple):
-    """Names of one kind.
-
-    Args:
-        kind: What they are, in the plural.
-        meanings: What each means, in words.
-    """
+    """Names of one kind, which is told in the plural, and what each means."""
 
     kind: str
     meanings: Mapping[str, str]
@@ -25,23 +20,18 @@ class ListingSaid(Said):
 
     what = "a list"
     row_columns = ("name", "meaning")
-
-    def __init__(self, listing: Listing) -> None:
-        self._listing = listing
+    _result: Listing
 
     def pages(self, view: View) -> list[Page]:
         """Return one page, a line per name."""
-        columns = [Column("name", "name", 0, "left"), Column("meaning", "meaning", 0, "left")]
+        columns = [words("name"), words("meaning")]
         rows = [Row(cells) for cells in self.rows()]
-        return [Page(self._listing.kind, sheets=[Sheet(columns, rows)], is_list=True)]
+        return [Page(self._result.kind, sheets=[Sheet(columns, rows)], is_list=True)]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return names and meanings."""
-        return {**head("list"), "list": self._listing.kind, "names": self.rows()}
+        return {**head("list"), "list": self._result.kind, "names": self.rows()}
 
     def rows(self) -> list[dict[str, str]]:
         """Return a row per name."""
-        return [{"name": name, "meaning": text} for name, text in self._listing.meanings.items()]
-
-
-said = ListingSaid
+        return [{"name": name, "meaning": text} for name, text in self._result.meanings.items()]

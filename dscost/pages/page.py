@@ -1,10 +1,12 @@
 """A page: headings, sentences and sheets of cells, which every format lays out in its own way."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from dscost.errors import UnknownNameError
 from dscost.reports.figures import ON_REQUEST
+
+Line = TypeVar("Line")
 
 
 class Column(NamedTuple):
@@ -25,6 +27,11 @@ class Column(NamedTuple):
     priority: int
     align: Literal["left", "right"] = "right"
     goes_below: bool = False
+
+
+def words(key: str, priority: int = 0, header: str | None = None) -> Column:
+    """Return a column of names or words, which stand to the left, under their key or a header."""
+    return Column(key, key if header is None else header, priority, "left")
 
 
 class Row(NamedTuple):
@@ -108,13 +115,14 @@ class View(NamedTuple):
     posted: bool = False
 
 
-def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
-    """Return the columns in which some row has a cell."""
-    return [column for column in columns if any(row.cells.get(column.key) for row in rows)]
+def filled_sheet(columns: Sequence[Column], rows: Sequence[Row]) -> Sheet:
+    """Return a table of those columns in which some row has a cell."""
+    shown = [column for column in columns if any(row.cells.get(column.key) for row in rows)]
+    return Sheet(shown, rows)
 
 
-def chosen_columns(columns: Sequence[Column], rows: Sequence[Row], view: View) -> list[Column]:
-    """Return the columns to show: those asked for after the first, or those that are filled.
+def chosen_sheet(columns: Sequence[Column], rows: Sequence[Row], view: View) -> Sheet:
+    """Return a table of the columns that are asked for after the first, or of those with cells.
 
     Of the latter, those that are shown on request only are left out unless the view is wide.
 
@@ -123,10 +131,41 @@ def chosen_columns(columns: Sequence[Column], rows: Sequence[Row], view: View) -
     """
     if view.columns is None:
         shown = [column for column in columns if view.wide or column.priority < ON_REQUEST]
-        return filled(shown, rows)
+        return filled_sheet(shown, rows)
     by_key = {column.key: column for column in columns}
-    for key in view.columns:
-        if key not in by_key:
-            raise UnknownNameError("column", key, by_key)
+    check_columns(view, by_key)
     first = columns[0]
-    return [first, *(by_key[key] for key in view.columns if key != first.key)]
+    return Sheet([first, *(by_key[key] for key in view.columns if key != first.key)], rows)
+
+
+def check_columns(view: View, columns: Collection[str]) -> None:
+    """Refuse columns that there are not.
+
+    Raises:
+        UnknownNameError: The view asks for one.
+    """
+    for key in view.columns or ():
+        if key not in columns:
+            raise UnknownNameError("column", key, columns)
+
+
+def most_of(
+    lines: Sequence[Line], top: int | None, added: Callable[[str, Sequence[Line]], Line]
+) -> tuple[Sequence[Line], list[Line]]:
+    """Return as many lines of a table as are asked for, and one that the others add up to."""
+    if top is None or len(lines) <= top:
+        return lines, []
+    return lines[:top], [added(f"({len(lines) - top} more)", lines[top:])]
+
+
+def grouped(named: Iterable[tuple[str, Line]], depth: int) -> dict[str, list[Line]]:
+    """Return what stands below one module together, by the first parts of the dotted names."""
+    groups: dict[str, list[Line]] = {}
+    for name, one in named:
+        groups.setdefault(".".join(name.split(".")[:depth]), []).append(one)
+    return groups
+
+
+def known(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cells of a row for programs: one that is unknown is missing."""
+    return {key: value for key, value in cells.items() if value is not None}

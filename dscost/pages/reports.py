@@ -1,15 +1,10 @@
 """A report → a page: which sheets there are, what stands in their cells."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.notation.units import (
-    format_bytes,
-    format_difference,
-    format_factor,
-    format_shape,
-)
+from dscost.notation.units import format_bytes, format_difference, format_factor
 from dscost.pages import Said
 from dscost.pages.layer_table import (
     LAYER_COLUMNS,
@@ -18,7 +13,7 @@ from dscost.pages.layer_table import (
     figure_columns,
     layer_rows,
 )
-from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_columns
+from dscost.pages.page import Column, Page, Row, View, chosen_sheet, words
 from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
     LATENCY,
@@ -35,19 +30,19 @@ from dscost.pages.wording import (
     variant_titles,
 )
 from dscost.reports.figures import Cost
-from dscost.reports.records import Layer, Report, Timing, document
+from dscost.reports.records import Layer, Report, Timing, document, inputs_text
 
 PENDING = "…"
 FLOPS_NOTE = "FLOPs = 2 × MACs. Many papers call MACs “FLOPs”."
 
 
-_COST_COLUMNS = [
+_VARIANT_COLUMNS = [
+    words("variant"),
     *figure_columns(of_layers=False),
     Column("latency", LATENCY, 1),
     Column("reduction", REDUCTION, 2),
     Column("speedup", SPEEDUP, 1),
 ]
-_VARIANT_COLUMNS = [Column("variant", "variant", 0, "left"), *_COST_COLUMNS]
 CAUSES_SHOWN = 2
 """Sentences that say why, where the user has not asked for all."""
 
@@ -59,33 +54,22 @@ class ReportsSaid(Said):
     columns = tuple(column.key for column in LAYER_COLUMNS)
     sort_keys = ("layer", *SORT_KEYS)
     row_columns = CSV_COLUMNS
-
-    def __init__(self, *reports: Report) -> None:
-        self._reports = reports
+    _results: tuple[Report, ...]
 
     def pages(self, view: View) -> list[Page]:
         """Return a page of each."""
-        return [page_of(report, view) for report in self._reports]
+        return [
+            _layer_page(one, view) if one.source == "layer" else _model_page(one, view)
+            for one in self._results
+        ]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return all of them in one document."""
-        return document(self._reports, command=view.command)
+        return document(self._results, command=view.command)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return one row per layer and variant."""
-        return rows_of(self._reports)
-
-
-said = ReportsSaid
-
-
-def page_of(report: Report, view: View) -> Page:
-    """Return the page of a report.
-
-    Raises:
-        UnknownNameError: The view asks for a column that the report does not have.
-    """
-    return _layer_page(report, view) if report.source == "layer" else _model_page(report, view)
+        return rows_of(self._results)
 
 
 def column_headers() -> Mapping[str, str]:
@@ -98,32 +82,27 @@ def column_headers() -> Mapping[str, str]:
 
 def _layer_page(report: Report, view: View) -> Page:
     (layer,) = report.layers
-    assert layer.conv is not None
-    lines = []
-    if report.assumed:
-        lines.append(assumed_line(report))
-    lines += formula_lines(report)
-    rows = list(_variant_rows(report, layer, view))
-    sheets = [Sheet(chosen_columns(_VARIANT_COLUMNS, rows, view), rows)]
+    lines = [assumed_line(report)] if report.assumed else []
+    sheets = [chosen_sheet(_VARIANT_COLUMNS, list(_variant_rows(report, layer, view)), view)]
     if layer.latency or layer.predictions:
         from dscost.pages.timings import layer_sheets
 
         sheets += layer_sheets(layer, variant_titles(report), explain=view.explain)
-    why = []
+    sentences = [layer_sentence(report, view.pending)]
     if layer.causes:
         from dscost.pages.causes import cause_sentence
 
         causes = layer.causes if view.explain else layer.causes[:CAUSES_SHOWN]
-        why = [sentence for cause in causes if (sentence := cause_sentence(cause))]
+        sentences += map(cause_sentence, causes)
     return Page(
         heading=layer_heading(report),
-        lines=lines,
+        lines=[*lines, *formula_lines(report)],
         sheets=sheets,
-        closing=[" ".join([layer_sentence(report, view.pending), *why]), *_footnotes(report)],
+        closing=[" ".join(sentences), *_footnotes(report)],
     )
 
 
-def _variant_rows(report: Report, layer: Layer, view: View) -> Iterable[Row]:
+def _variant_rows(report: Report, layer: Layer, view: View) -> Iterator[Row]:
     timing, titles = layer.timing, variant_titles(report)
     for name, cost in layer.variants.items():
         title = titles[
@@ -131,8 +110,7 @@ def _variant_rows(report: Report, layer: Layer, view: View) -> Iterable[Row]:
         ]
         reduction = layer.reduction_of(name).macs if name != STANDARD else None
         yield Row(_variant_cells(title, name, cost, reduction, timing, view), "strong")
-        stages = layer.stages[name]
-        for stage in stages if len(stages) > 1 else ():
+        for stage in layer.parts_of(name):
             cells = {"variant": f"  {stage.name}", **cost_cells(stage.cost)}
             latency = timing.part(name, stage.name) if timing else None
             if latency or (view.pending and name == SEPARABLE):
@@ -162,53 +140,39 @@ def _variant_cells(
 
 
 def _model_page(report: Report, view: View) -> Page:
-    inputs = (
-        ", ".join(f"{format_shape(entry.shape)} {entry.dtype}" for entry in report.inputs)
-        or "nothing"
-    )
-    settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
-    timing = report.timing
-    versions = VARIANT_TITLES if any(layer.variants for layer in report.layers) else ("as_is",)
-    reduction = report.totals.reduction.macs
-    totals = [
-        Row(
-            _variant_cells(
-                VARIANT_TITLES[name], name, getattr(report.totals, name), reduction, timing, view
-            ),
-            "strong",
-        )
-        for name in versions
-    ]
-    rows = layer_rows(report, view)
+    lines = [", ".join(f"{name} {value}" for name, value in report.settings.items())]
+    if report.peak_activation_bytes is not None:
+        lines.append(f"peak activation memory {format_bytes(report.peak_activation_bytes)}")
+    totals = list(_total_rows(report, view))
     sheets = [
-        Sheet(chosen_columns(LAYER_COLUMNS, rows, view), rows),
-        Sheet(chosen_columns(_VARIANT_COLUMNS, totals, view._replace(columns=None)), totals),
+        chosen_sheet(LAYER_COLUMNS, layer_rows(report, view), view),
+        chosen_sheet(_VARIANT_COLUMNS, totals, view._replace(columns=None)),
     ]
     if report.latency or report.predictions:
         from dscost.pages.timings import model_sheets
 
         sheets += model_sheets(report)
-    why = []
+    closing = model_sentences(report)
     if view.explain:
         from dscost.pages.causes import cause_sentence
 
-        why = [
-            f"{layer.name}: {cause_sentence(layer.causes[0])}"
-            for layer in report.layers
-            if layer.causes
-        ]
+        for layer in report.layers:
+            closing += [f"{layer.name}: {cause_sentence(cause)}" for cause in layer.causes[:1]]
     return Page(
-        heading=f"{report.target}, input {inputs}",
-        lines=[line for line in (settings, _peak_line(report)) if line],
+        heading=f"{report.target}, input {inputs_text(report.inputs)}",
+        lines=list(filter(None, lines)),
         sheets=sheets,
-        closing=[*model_sentences(report), *why, *_footnotes(report)],
+        closing=[*closing, *_footnotes(report)],
     )
 
 
-def _peak_line(report: Report) -> str:
-    if report.peak_activation_bytes is None:
-        return ""
-    return f"peak activation memory {format_bytes(report.peak_activation_bytes)}"
+def _total_rows(report: Report, view: View) -> Iterator[Row]:
+    reduction = report.totals.reduction.macs
+    has_variants = any(layer.variants for layer in report.layers)
+    for name in VARIANT_TITLES if has_variants else ("as_is",):
+        cost = getattr(report.totals, name)
+        title = VARIANT_TITLES[name]
+        yield Row(_variant_cells(title, name, cost, reduction, report.timing, view), "strong")
 
 
 # -- what stands below every page
@@ -231,8 +195,7 @@ def _footnotes(report: Report) -> list[str]:
 
 def _first_setting(report: Report) -> str:
     """Return what the figures that stand beside the costs were measured under."""
-    key = next(
-        iter([*report.latency, *(key for layer in report.layers for key in layer.latency)]), ""
-    )
-    words = [word for word in key.split(":")[1:] if not word.startswith("batch")]
+    keys = [*report.latency, *(key for layer in report.layers for key in layer.latency)]
+    first = keys[0] if keys else ""
+    words = [word for word in first.split(":")[1:] if not word.startswith("batch")]
     return ", ".join(words if "channels_last" in words else ["contiguous", *words])

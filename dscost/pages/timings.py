@@ -6,12 +6,13 @@ from math import isclose
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
+    arrow,
     format_difference,
     format_factor,
     format_intensity,
     format_seconds,
 )
-from dscost.pages.page import Column, Row, Sheet, filled
+from dscost.pages.page import Column, Row, Sheet, filled_sheet, words
 from dscost.pages.wording import LATENCY, SPEEDUP, format_latency, format_speedup
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
@@ -21,13 +22,7 @@ SHORT_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
 
 
 def layer_sheets(layer: Layer, titles: Mapping[str, str], *, explain: bool) -> list[Sheet]:
-    """Return what there is to say of one layer's times besides those that stand with its costs.
-
-    Args:
-        layer: With its times.
-        titles: How its variants are called.
-        explain: Whether to show bounds and backends.
-    """
+    """Return what there is to say of one layer's times besides those that stand with its costs."""
     usual = layer.variants.keys() <= SHORT_TITLES.keys()
     sheets = []
     if len(layer.latency) > 1:
@@ -61,14 +56,14 @@ def model_sheets(report: Report) -> list[Sheet]:
 def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
     """Return one row per setting, and which is best for which variant: the least time per input."""
     columns = [
-        Column("setting", "setting", 0, "left"),
+        words("setting"),
         Column("standard", "standard", 1),
         Column("separable", "separable", 1),
         Column("speedup", SPEEDUP, 0),
-        Column("verdict", "verdict", 2, "left"),
+        words("verdict", 2),
         Column("throughput", "separable inputs/s", 4),
         Column("compiled", "compile", 5),
-        Column("best", "best for", 3, "left"),
+        words("best", 3, "best for"),
     ]
     sizes = {key: _batch(key, own_batch) for key in timings}
     # several, where the clock sees no difference
@@ -76,35 +71,34 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
     of_batches = len(set(sizes.values())) > 1
     rows = []
     for key, timing in timings.items():
-        latencies = {short: timing.of(name) for name, short in SHORT_TITLES.items()}
-        cells = {
-            short: format_seconds(found.median_s) if found else UNKNOWN
-            for short, found in latencies.items()
-        }
-        separable, throughput = latencies["separable"], ""
-        if of_batches and separable:
-            throughput = f"{sizes[key] / separable.median_s:,.0f}"
-        compiled = [found.compile_s for found in latencies.values() if found and found.compile_s]
-        cells |= {
-            "setting": key,
-            "speedup": format_speedup(timing.speedup),
-            "verdict": timing.speedup.verdict if timing.speedup else "",
-            "throughput": throughput,
-            "compiled": " + ".join(map(format_seconds, compiled)),
-            "best": ", ".join(short for name, short in SHORT_TITLES.items() if key in best[name]),
-        }
+        cells = {"setting": key, "speedup": format_speedup(timing.speedup)}
+        compiled = []
+        for name, short in SHORT_TITLES.items():
+            latency = timing.of(name)
+            cells[short] = format_seconds(latency.median_s) if latency else UNKNOWN
+            if latency and latency.compile_s:
+                compiled.append(format_seconds(latency.compile_s))
+        cells["compiled"] = " + ".join(compiled)
+        if timing.speedup:
+            cells["verdict"] = timing.speedup.verdict
+        if of_batches and timing.depthwise_separable:
+            per_s = sizes[key] / timing.depthwise_separable.median_s
+            cells["throughput"] = f"{per_s:,.0f}"
+        cells["best"] = ", ".join(
+            short for name, short in SHORT_TITLES.items() if key in best[name]
+        )
         rows.append(Row(cells))
-    return Sheet(filled(columns, rows), rows)
+    return filled_sheet(columns, rows)
 
 
 def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     """Return one row per setting and variant of a layer, where they are not just the usual two."""
     columns = [
-        Column("setting", "setting", 0, "left"),
-        Column("variant", "variant", 0, "left"),
+        words("setting"),
+        words("variant"),
         Column("latency", LATENCY, 1),
         Column("speedup", SPEEDUP, 0),
-        Column("verdict", "verdict", 2, "left"),
+        words("verdict", 2),
         Column("compiled", "compile", 5),
     ]
     rows = []
@@ -121,7 +115,7 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
                 "compiled": format_seconds(compile_s) if compile_s else "",
             }
             rows.append(Row(cells))
-    return Sheet(filled(columns, rows), rows)
+    return filled_sheet(columns, rows)
 
 
 def _batch(key: str, own: int) -> int:
@@ -145,62 +139,61 @@ def _best(timings: Mapping[str, Timing], sizes: Mapping[str, int], variant: str)
 def explanation_sheet(layer: Layer, titles: Mapping[str, str] = SHORT_TITLES) -> Sheet:
     """Return what each variant and stage could, should and does take, setting by setting."""
     columns = [
-        Column("setting", "setting", 4, "left"),
-        Column("part", "part", 0, "left"),
+        words("setting", 4),
+        words("part"),
         Column("flops_per_byte", FIGURES["flops_per_byte"].title, 5),
-        Column("bound", "bound", 1, "left"),
+        words("bound", 1),
         Column("roofline", "roofline", 1),
         Column("predicted", "predicted", 2),
         Column("measured", "measured", 0),
         Column("fraction", "of roofline", 2),
-        Column("backend", "backend", 3, "left"),
+        words("backend", 3),
     ]
     rows = [
         row for key, timing in layer.latency.items() for row in _parts(layer, titles, key, timing)
     ]
     if len(layer.latency) == 1:
         columns = columns[1:]
-    return Sheet(filled(columns, rows), rows)
+    return filled_sheet(columns, rows)
 
 
 def _parts(layer: Layer, titles: Mapping[str, str], key: str, timing: Timing) -> Iterator[Row]:
-    for name, stages in layer.stages.items():
+    setting = {"setting": key}
+    for name in layer.stages:
         latency = timing.of(name)
         if latency is None:
             continue
         intensity = layer.variants[name].flops_per_byte
-        backend = timing.backends.get(name, "")
-        yield Row(
-            {"setting": key, "part": titles[name], **_bounded(latency, intensity, backend)},
-            "strong",
-        )
-        for stage in stages if len(stages) > 1 else ():
-            part, head = timing.part(name, stage.name), {"setting": key, "part": f"  {stage.name}"}
+        cells = _bounded(latency, intensity, timing.backends.get(name, ""))
+        yield Row({**setting, "part": titles[name], **cells}, "strong")
+        for stage in layer.parts_of(name):
+            part, intensity = timing.part(name, stage.name), stage.cost.flops_per_byte
+            head = {**setting, "part": f"  {stage.name}"}
             if part:
-                cells = _bounded(
-                    part, stage.cost.flops_per_byte, timing.backends.get(stage.name, "")
-                )
+                cells = _bounded(part, intensity, timing.backends.get(stage.name, ""))
                 yield Row({**head, **cells}, "faint")
             elif own := timing.backends.get(f"{name}.{stage.name}"):
-                text = format_intensity(stage.cost.flops_per_byte)
-                yield Row({**head, "flops_per_byte": text, "backend": own}, "faint")
+                cells = {"flops_per_byte": format_intensity(intensity), "backend": own}
+                yield Row({**head, **cells}, "faint")
     if timing.gap_s is not None:
-        yield Row(
-            {"setting": key, "part": "  gap", "measured": format_difference(timing.gap_s)}, "faint"
-        )
+        gap = {"part": "  gap", "measured": format_difference(timing.gap_s)}
+        yield Row({**setting, **gap}, "faint")
 
 
 def _bounded(latency: Latency, flops_per_byte: float | None, backend: str) -> dict[str, str]:
-    fraction = latency.roofline_fraction
-    return {
+    cells = {
         "flops_per_byte": format_intensity(flops_per_byte),
         "bound": f"{latency.bound or ''}{', balanced' if latency.balanced else ''}",
-        "roofline": "" if latency.roofline_s is None else format_seconds(latency.roofline_s),
-        "predicted": "" if latency.predicted_s is None else format_seconds(latency.predicted_s),
         "measured": format_seconds(latency.median_s),
-        "fraction": "" if fraction is None else f"{fraction:.0%}",
         "backend": backend,
     }
+    if latency.roofline_s is not None:
+        cells["roofline"] = format_seconds(latency.roofline_s)
+    if latency.predicted_s is not None:
+        cells["predicted"] = format_seconds(latency.predicted_s)
+    if latency.roofline_fraction is not None:
+        cells["fraction"] = f"{latency.roofline_fraction:.0%}"
+    return cells
 
 
 # -- whole models
@@ -209,7 +202,7 @@ def _bounded(latency: Latency, flops_per_byte: float | None, backend: str) -> di
 def sums_sheet(timing: Timing) -> Sheet:
     """Return the sums of the swappable layers beside the model end to end, and the rest."""
     columns = [
-        Column("version", "version", 0, "left"),
+        words("version"),
         Column("whole", "end to end", 0),
         Column("layers", "swappable layers, one by one", 0),
         Column("rest", "everything else", 1),
@@ -222,8 +215,9 @@ def sums_sheet(timing: Timing) -> Sheet:
                 "version": short,
                 "whole": format_seconds(whole.median_s),
                 "layers": format_seconds(layers_s),
+                "rest": format_difference(whole.median_s - layers_s),
             }
-            rows.append(Row({**cells, "rest": format_difference(whole.median_s - layers_s)}))
+            rows.append(Row(cells))
     return Sheet(columns, rows)
 
 
@@ -239,10 +233,10 @@ def _differ(one: Bound | None, other: Bound | None) -> bool:
 def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     """Return the bounds of named devices, a row per device and variant, beyond the usual two."""
     columns = [
-        Column("device", "on", 0, "left"),
-        Column("variant", "variant", 0, "left"),
+        words("device", header="on"),
+        words("variant"),
         Column("least", "at least", 0),
-        Column("bound", "bound", 2, "left"),
+        words("bound", 2),
         Column("speedup", "speedup of the bounds", 1),
     ]
     rows = []
@@ -263,11 +257,11 @@ def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
 def devices_sheet(predictions: Mapping[str, Mapping[str, Bound]]) -> Sheet:
     """Return what the rooflines of named devices say: a bound, which no run can beat."""
     columns = [
-        Column("device", "on", 0, "left"),
+        words("device", header="on"),
         Column("as_is", "as it is at least", 3),
         Column("standard", "standard at least", 0),
         Column("separable", "separable at least", 0),
-        Column("bound", "bound", 2, "left"),
+        words("bound", 2),
         Column("speedup", "speedup of the bounds", 1),
     ]
     own = any(_differ(found.get("as_is"), found.get(STANDARD)) for found in predictions.values())
@@ -278,10 +272,8 @@ def devices_sheet(predictions: Mapping[str, Mapping[str, Bound]]) -> Sheet:
         as_is = found.get("as_is") if own or standard is None else None
         for key, bound in (("as_is", as_is), ("standard", standard), ("separable", separable)):
             cells[key] = format_seconds(bound.roofline_s) if bound else ""
-        cells["bound"] = " → ".join(
-            dict.fromkeys(bound.bound for bound in (standard, separable) if bound)
-        )
+        cells["bound"] = arrow(bound.bound for bound in (standard, separable) if bound)
         if standard and separable and separable.roofline_s:
             cells["speedup"] = format_factor(standard.roofline_s / separable.roofline_s)
         rows.append(Row(cells))
-    return Sheet(filled(columns, rows), rows)
+    return filled_sheet(columns, rows)

@@ -15,9 +15,10 @@ from typing import Any
 
 from dscost.budgets.findings import CheckResult, Contribution, Finding, Passed, SuggestedFix
 from dscost.errors import DscostError, FileProblems
-from dscost.pages.finding_words import BOUNDS, finding_sentence, reasons
+from dscost.pages.finding_words import finding_sentence, reasons
 from dscost.pages.findings import Found, Judged, NotJudged
 from dscost.pages.layer_table import ROOT
+from dscost.pages.page import known
 from dscost.pages.rules import RULES
 from dscost.reports.records import document
 
@@ -40,11 +41,9 @@ def document_of(result: CheckResult) -> dict[str, Any]:
     `exact` too, as `numerator/denominator`. A model that could not be loaded has a finding and no
     subject.
     """
-    reports = [subject.report for subject in result.subjects if subject.report is not None]
-    head = document(reports, command="check")
-    subjects = head.pop("subjects")
-    names = [subject.entry.name for subject in result.subjects if subject.report is not None]
-    entries = zip(names, subjects, strict=True)
+    counted = {one.entry.name: one.report for one in result.subjects if one.report}
+    head = document(list(counted.values()), command="check")
+    entries = zip(counted, head.pop("subjects"), strict=True)
     counts = {level: result.count_of(level) for level in LEVELS}
     return {
         **head,
@@ -54,53 +53,28 @@ def document_of(result: CheckResult) -> dict[str, Any]:
         "exit_code": result.exit_code,
         "summary": {**counts, "passed": len(result.passed)},
         "findings": [_finding(finding) for finding in result.findings],
-        "passed": [_passed(one) for one in result.passed],
+        "passed": [_plain(one) for one in result.passed],
         "subjects": [{"entry": name, **subject} for name, subject in entries],
     }
 
 
-_KEYS = {"suggested_fix": "rescue"}
-"""The key of a field, where it is another."""
-
-
 def _finding(finding: Finding) -> dict[str, Any]:
     fix = finding.suggested_fix
-    return {
-        **{_KEYS.get(name, name): value for name, value in finding._asdict().items()},
-        **_figures(value=finding.value, limit=finding.limit, before=finding.before),
-        "tolerance": _number(finding.tolerance),
-        "contributions": [_contribution(one) for one in finding.contributions],
-        "rescue": _fix(fix) if fix else None,
-    }
+    found = _plain(finding)
+    found["contributions"] = [_plain(one) for one in finding.contributions]
+    found["suggested_fix"] = _plain(fix) if fix else None
+    return {"rescue" if key == "suggested_fix" else key: value for key, value in found.items()}
 
 
-def _passed(one: Passed) -> dict[str, Any]:
-    return {
-        **one._asdict(),
-        **_figures(value=one.value, limit=one.limit),
-        "tolerance": _number(one.tolerance),
-    }
-
-
-def _contribution(one: Contribution) -> dict[str, Any]:
-    return {"layer": one.layer, **_figures(value=one.value, before=one.before)}
-
-
-def _fix(fix: SuggestedFix) -> dict[str, Any]:
-    return {"layers": fix.layers, **_figures(value=fix.value)}
-
-
-def _figures(**figures: Fraction | None) -> dict[str, Any]:
-    """Return figures as JSON numbers, and under `exact` those that no float is."""
-    numbers = {
-        name: None if figure is None else _number(figure) for name, figure in figures.items()
-    }
-    exact = {
-        name: str(figure)
-        for name, figure in figures.items()
-        if figure is not None and numbers[name] != figure
-    }
-    return {**numbers, "exact": exact}
+def _plain(one: Finding | Passed | Contribution | SuggestedFix) -> dict[str, Any]:
+    """Return a record, its figures as JSON numbers, and under `exact` those that no float is."""
+    found, exact = one._asdict(), {}
+    for name, figure in found.items():
+        if isinstance(figure, Fraction):
+            found[name] = _number(figure)
+            if name != "tolerance" and found[name] != figure:
+                exact[name] = str(figure)
+    return {**found, "exact": exact}
 
 
 def _number(figure: Fraction) -> int | float | None:
@@ -122,57 +96,43 @@ ROW_COLUMNS = (
 
 def rows_of(result: CheckResult) -> Iterator[dict[str, Any]]:
     """Yield a row for each finding, and one for each limit that holds."""
-    budget = below_root(result.path).as_posix()
+    budget = {"budget": below_root(result.path).as_posix()}
     for one in result.findings:
-        yield {
-            "budget": budget,
-            "line": one.line,
-            "column": one.column,
-            "model": one.entry,
-            **_known(metric=one.metric, bound=BOUNDS.get(one.kind), layer=one.layer),
-            **_known(value=one.value, limit=one.limit, before=one.before),
-            "outcome": level_of(result, one),
-            "finding": one.kind,
-            "text": finding_sentence(one),
-        }
+        place = {"line": one.line, "column": one.column}
+        said = {"outcome": level_of(result, one), "text": finding_sentence(one)}
+        found = {"finding": one.kind, "before": _cell(one.before)}
+        yield known({**budget, **place, **_judged_cells(one), **found, **said})
     for held in result.passed:
-        yield {
-            "budget": budget,
-            "model": held.entry,
-            "metric": held.metric,
-            "bound": held.bound,
-            **_known(layer=held.layer, value=held.value, limit=held.limit),
-            "outcome": "ok",
-        }
+        yield known({**budget, **_judged_cells(held), "outcome": "ok"})
 
 
-def _known(**cells: Fraction | str | None) -> dict[str, Any]:
-    """Return the cells that are known, exact figures as numbers."""
+def _judged_cells(one: Finding | Passed) -> dict[str, Any]:
     return {
-        name: _number(cell) if isinstance(cell, Fraction) else cell
-        for name, cell in cells.items()
-        if cell is not None
+        "model": one.entry,
+        "metric": one.metric,
+        "bound": one.bound,
+        "layer": one.layer,
+        "value": _cell(one.value),
+        "limit": _cell(one.limit),
     }
+
+
+def _cell(figure: Fraction | None) -> int | float | None:
+    return None if figure is None else _number(figure)
 
 
 # -- findings for CI
 
 
 def judged(result: CheckResult, summary: str) -> Judged:
-    """Return what was found in a budget.
-
-    Args:
-        result: What it says.
-        summary: The outcome in one line, which has nothing in it that others have named.
-    """
-    path = below_root(result.path)
+    """Return what was found in a budget, given the outcome in a line that names nothing."""
     gravity = {id(one): at for at, one in enumerate(worst_first(result.findings))}
     found = [
         Found(
             rule=one.kind,
             level=level_of(result, one),
             subject=one.entry,
-            check=_check(one.metric, BOUNDS.get(one.kind, one.kind.replace("_", " ")), one.layer),
+            check=_check(one, one.bound or one.kind.replace("_", " ")),
             line=one.line,
             column=one.column,
             sentence=finding_sentence(one),
@@ -184,9 +144,9 @@ def judged(result: CheckResult, summary: str) -> Judged:
         for one, fingerprint in zip(result.findings, fingerprints(result), strict=True)
     ]
     return Judged(
-        path=path,
+        path=below_root(result.path),
         found=found,
-        held=[(one.entry, _check(one.metric, one.bound, one.layer)) for one in result.passed],
+        held=[(one.entry, _check(one, one.bound)) for one in result.passed],
         subjects=[subject.entry.name for subject in result.subjects],
         rules=RULES,
         summary=summary,
@@ -194,10 +154,10 @@ def judged(result: CheckResult, summary: str) -> Judged:
     )
 
 
-def _check(metric: str | None, said: str, layer: str | None) -> str:
+def _check(one: Finding | Passed, said: str) -> str:
     """Return what a limit is called, the same whether it holds or not; or what a finding is of."""
-    name = f"{metric} {said}" if metric else said
-    return name if layer is None else f"{name} of {layer or ROOT}"
+    name = f"{one.metric} {said}" if one.metric else said
+    return name if one.layer is None else f"{name} of {one.layer or ROOT}"
 
 
 def not_judged(error: DscostError) -> NotJudged:
@@ -213,13 +173,12 @@ def worst_first(findings: Sequence[Finding]) -> list[Finding]:
 
     Anything is infinitely far over a limit of nothing.
     """
-    order = ("fail", "error", "warn", "note")
 
     def key(finding: Finding) -> tuple[int, bool, Fraction]:
         over = Fraction(0)
         if finding.value is not None and finding.limit:
             over = abs(finding.value - finding.limit) / abs(finding.limit)
-        return order.index(finding.level), finding.limit != 0, -over
+        return LEVELS.index(finding.level), finding.limit != 0, -over
 
     return sorted(findings, key=key)
 

@@ -10,10 +10,10 @@ from dscost.budgets.records import Entry
 from dscost.errors import DscostError
 from dscost.notation.units import counted
 from dscost.pages import Said
-from dscost.pages.finding_words import BOUNDS, bounded, finding_sentence, reasons
+from dscost.pages.finding_words import bounded, finding_sentence, reasons
 from dscost.pages.findings import Judged, NotJudged
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.page import Column, Page, Row, Sheet, View, words
 from dscost.pages.verdict_data import (
     ROW_COLUMNS,
     document_of,
@@ -32,25 +32,18 @@ MARKS = {"fail": "could not judge", "error": "over budget", "warn": "warning", "
 
 
 class VerdictsSaid(Said):
-    """What is to be said of budgets.
-
-    Args:
-        verdicts: What each says, or why it could not be judged.
-    """
+    """What is to be said of budgets: what each says, or why it could not be judged."""
 
     what = "a check"
     row_columns = ROW_COLUMNS
+    _results: tuple[CheckResult | DscostError, ...]
 
-    def __init__(self, *verdicts: CheckResult | DscostError) -> None:
-        self._verdicts = verdicts
-
-    def _results(self) -> list[CheckResult]:
-        """Return what those budgets say that could be judged."""
-        return [one for one in self._verdicts if isinstance(one, CheckResult)]
+    def _judged(self) -> list[CheckResult]:
+        return [one for one in self._results if isinstance(one, CheckResult)]
 
     def pages(self, view: View) -> list[Page]:
         """Return a page for each budget."""
-        return [verdict_page(result) for result in self._results()]
+        return [_page(result) for result in self._judged()]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return all that was found; of several budgets, each under `budgets`.
@@ -59,23 +52,21 @@ class VerdictsSaid(Said):
         """
         documents = [
             {"error": str(one)} if isinstance(one, DscostError) else document_of(one)
-            for one in self._verdicts
+            for one in self._results
         ]
         return documents[0] if len(documents) == 1 else {"command": "check", "budgets": documents}
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Return a row for each finding and each limit that holds."""
-        return (row for result in self._results() for row in rows_of(result))
+        """Yield a row for each finding and each limit that holds."""
+        for result in self._judged():
+            yield from rows_of(result)
 
     def findings(self) -> list[Judged | NotJudged]:
         """Return what was found in each budget, or why it could not be judged."""
         return [
             judged(one, summary(one)) if isinstance(one, CheckResult) else not_judged(one)
-            for one in self._verdicts
+            for one in self._results
         ]
-
-
-said = VerdictsSaid
 
 
 def summary(result: CheckResult) -> str:
@@ -85,46 +76,34 @@ def summary(result: CheckResult) -> str:
         counted(len(result.subjects), "model"),
         f"{counted(held, 'limit')} {'holds' if held == 1 else 'hold'}",
     ]
-    levels = Counter(level_of(result, finding) for finding in result.findings)
-    over = sum(level_of(result, one) == "error" and one.is_violation for one in result.findings)
-    for number, words in (
-        (levels["fail"], "not judged"),
-        (over, "over budget"),
-    ):
-        parts += [f"{number} {words}"] if number else []
-    for number, noun in (
-        (levels["error"] - over, "error"),
-        (levels["warn"], "warning"),
-        (levels["note"], "note"),
-    ):
-        parts += [counted(number, noun)] if number else []
+    marks = Counter(_mark(result, finding) for finding in result.findings)
+    if marks["could not judge"]:
+        parts.append(f"{marks['could not judge']} not judged")
+    if marks["over budget"]:
+        parts.append(f"{marks['over budget']} over budget")
+    parts += [counted(marks[mark], mark) for mark in ("error", "warning", "note") if marks[mark]]
     return f"{', '.join(parts)}."
 
 
-def mark(result: CheckResult, finding: Finding) -> str:
+def _mark(result: CheckResult, finding: Finding) -> str:
     """Return what a table calls the level of a finding."""
     level = level_of(result, finding)
     return "error" if level == "error" and not finding.is_violation else MARKS[level]
 
 
-def verdict_page(result: CheckResult) -> Page:
-    """Return what a budget says as a page."""
+def _page(result: CheckResult) -> Page:
     rows = [*_broken_rows(result), *_held_rows(result)]
     columns = [
-        Column("model", "model", 0, "left"),
-        Column("what", "what", 0, "left"),
+        words("model"),
+        words("what"),
         Column("value", "value", 0),
         Column("limit", "limit", 1),
         Column("left", "left", 2),
-        Column("outcome", "outcome", 0, "left"),
+        words("outcome"),
     ]
     return Page(
         heading=f"{result.path}",
-        lines=[
-            f"{subject.entry.name}: {said}"
-            for subject in result.subjects
-            for said in _not_held(subject.entry)
-        ],
+        lines=[line for subject in result.subjects for line in _not_held(subject.entry)],
         sheets=[Sheet(columns, rows, yielding=("model", "what"))] if rows else [],
         closing=[*_lines(result, result.findings), *_remarks(result), summary(result)],
         in_brief=list(_lines(result, [one for one in result.findings if one.level != "note"])),
@@ -134,42 +113,30 @@ def verdict_page(result: CheckResult) -> Page:
 def _not_held(entry: Entry) -> Iterator[str]:
     """Yield what of a model is held to nothing."""
     if not entry.limits and not entry.layers:
-        yield "nothing is limited"
+        yield f"{entry.name}: nothing is limited"
     for one in entry.exclude:
-        yield f"without {one.selector.text} ({' '.join(one.reason.split())})"
+        yield f"{entry.name}: without {one.selector.text} ({' '.join(one.reason.split())})"
 
 
 def _lines(result: CheckResult, findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         place = f"{result.path}:{finding.line}:{finding.column}"
         entry = f"{finding.entry}: " if finding.entry else ""
-        yield f"{mark(result, finding)}: {place}: {entry}{finding_sentence(finding)}"
+        yield f"{_mark(result, finding)}: {place}: {entry}{finding_sentence(finding)}"
         yield from (f"  {reason}" for reason in reasons(finding))
 
 
 def _broken_rows(result: CheckResult) -> Iterator[Row]:
-    for finding in result.findings:
-        metric, value, limit = finding.metric, finding.value, finding.limit
-        if finding.is_violation and metric is not None and value is not None and limit is not None:
-            cells = _cells(
-                finding.entry,
-                metric,
-                BOUNDS[finding.kind],
-                finding.layer,
-                value,
-                limit,
-                finding.tolerance,
-            )
-            yield Row({**cells, "outcome": mark(result, finding)}, "strong")
+    for one in result.findings:
+        if one.is_violation:
+            yield Row({**_cells(one), "outcome": _mark(result, one)}, "strong")
 
 
 def _held_rows(result: CheckResult) -> Iterator[Row]:
     """Yield a row for each limit that holds; of several layers that it holds of, the closest."""
     for group in _alike(result):
         one = min(group, key=_slack)
-        cells = _cells(
-            one.entry, one.metric, one.bound, one.layer, one.value, one.limit, one.tolerance
-        )
+        cells = _cells(one)
         if len(group) > 1:
             cells["what"] += f", closest of {len(group)} layers"
         yield Row({**cells, "left": _room(one), "outcome": "ok"})
@@ -191,11 +158,10 @@ def _alike(result: CheckResult) -> list[list[Passed]]:
     }
     groups: dict[object, list[Passed]] = {}
     for at, one in enumerate(result.passed):
-        is_layer = (one.entry, one.layer) in layers
         limit = None if one.bound in GROWTH else one.limit  # which is another for each layer
-        groups.setdefault((one.entry, one.metric, one.bound, limit) if is_layer else at, []).append(
-            one
-        )
+        alike = (one.entry, one.metric, one.bound, limit)
+        key: object = alike if (one.entry, one.layer) in layers else at
+        groups.setdefault(key, []).append(one)
     return list(groups.values())
 
 
@@ -211,30 +177,16 @@ _BOUND_WORDS = {
 }
 
 
-def _cells(
-    entry: str,
-    metric: str,
-    bound_name: str,
-    layer: str | None,
-    value: Fraction,
-    limit: Fraction,
-    tolerance: Fraction,
-) -> dict[str, str]:
-    found, bound = bounded(metric, value, limit, tolerance, bound_name)
-    return {
-        "model": entry,
-        "what": _what(metric, bound_name, layer),
-        "value": found,
-        "limit": bound,
-    }
-
-
-def _what(metric: str, bound_name: str, layer: str | None) -> str:
-    return (
-        FIGURES[metric].in_words
-        + ("" if layer is None else f" of {layer or ROOT}")
-        + _BOUND_WORDS[bound_name]
-    )
+def _cells(one: Finding | Passed) -> dict[str, str]:
+    """Return what is limited, its figure and its limit, which are known where that decides."""
+    assert one.bound is not None
+    assert one.metric is not None
+    assert one.value is not None
+    assert one.limit is not None
+    found, limit = bounded(one.metric, one.value, one.limit, one.tolerance, one.bound)
+    layer = "" if one.layer is None else f" of {one.layer or ROOT}"
+    what = f"{FIGURES[one.metric].in_words}{layer}{_BOUND_WORDS[one.bound]}"
+    return {"model": one.entry, "what": what, "value": found, "limit": limit}
 
 
 def _room(one: Passed) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dscost.pages import Said
+from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Page, View
 
 if TYPE_CHECKING:
@@ -15,29 +16,27 @@ class VerificationSaid(Said):
 
     what = "a verification"
     row_columns = ("target", "module", "type", "ours", "theirs", "reason")
-
-    def __init__(self, found: "Verification") -> None:
-        self._found = found
+    _result: "Verification"
 
     def pages(self, view: View) -> list[Page]:
         """Return one page, a line per module on which the counts differ."""
-        found = self._found
+        found = self._result
         counts = f"dscost {found.ours:,} MACs, FlopCounterMode {found.theirs:,} MACs"
         lines = [*self._differences(), _verdict(found)]
         return [Page(f"{found.target}: {counts}", lines)]
 
     def _differences(self) -> Iterator[str]:
-        for one in self._found.differences:
+        for one in self._result.differences:
             counts = f"{one.ours:,} against {one.theirs:,}"
-            yield f"  {one.module or '(root)'} ({one.type}): {counts}: {one.reason}"
+            yield f"  {one.module or ROOT} ({one.type}): {counts}: {one.reason}"
 
     def data(self, view: View) -> dict[str, Any]:
         """Return both counts and every difference."""
-        return self._found.to_dict()
+        return self._result.to_dict()
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row for the whole model and one per module on which the counts differ."""
-        found = self._found
+        found = self._result
         yield {"target": found.target, "ours": found.ours, "theirs": found.theirs}
         for one in found.differences:
             yield {"target": found.target, **one._asdict()}
@@ -51,6 +50,3 @@ def _verdict(found: "Verification") -> str:
     if found.is_explained:
         return "They differ only by what FlopCounterMode is known to miscount."
     return "They differ."
-
-
-said = VerificationSaid

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dscost.pages import Said
 from dscost.pages.findings import Judged, NotJudged
-from dscost.rendering.printable import printable
+from dscost.printable import printable
 
 
 def all_of(said: Said) -> Sequence[Judged | NotJudged]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from dscost.pages import Said
 from dscost.pages.page import Page, Sheet, View
-from dscost.rendering.printable import printable
+from dscost.printable import printable
 
 _RULES = {"left": ":--", "right": "--:"}
 

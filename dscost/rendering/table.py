@@ -3,7 +3,7 @@
 from textwrap import fill
 
 from dscost.pages import Page, Said, Sheet, View
-from dscost.rendering.printable import printable
+from dscost.printable import printable
 
 LEAST_MEANING = 30
 """Characters that a list has beside its names, however narrow the terminal."""

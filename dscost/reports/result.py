@@ -17,12 +17,55 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, dataclass_transform
 
-from dscost.errors import printable
 from dscost.files import write_whole
+from dscost.printable import shortened
+
+
+class Shown:
+    """What can say itself: in a line, as the table of the command line, and in every format."""
+
+    def in_a_line(self) -> str:
+        """Return the least that tells one from another: what `repr` shows."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values: of most, all that `--format json` writes."""
+        import json
+
+        found: dict[str, Any] = json.loads(self._written("json"))
+        return found
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {shortened(self.in_a_line())}>"
+
+    def __str__(self) -> str:
+        return self._written("table").rstrip("\n")
+
+    def to_markdown(self) -> str:
+        """Return it as Markdown, as `--format markdown` writes it."""
+        return self._written("markdown")
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write it to a file, whole or not at all, in the format that the ending of its name means.
+
+        Args:
+            path: `costs.json`, `costs.csv`, `costs.md`, `costs.txt`, or of another format that
+                `dscost list formats` has. What is there is written over.
+
+        Raises:
+            InputError: No format has that ending, or it is not for such a result.
+            OutputError: The file cannot be written.
+        """
+        format_name: str = _rendering().format_by_ending(Path(path))
+        write_whole(Path(path), self._written(format_name))
+
+    def _written(self, format_name: str) -> str:
+        text: str = _rendering().render(self, format_name)
+        return text
 
 
 @dataclass_transform(frozen_default=True)
-class Result:
+class Result(Shown):
     """A record whose fields are its annotations, as of a frozen dataclass.
 
     Defining a dataclass takes over a millisecond, and a named tuple a quarter of one; this takes
@@ -61,45 +104,6 @@ class Result:
 
     def _replace(self, **changes: Any) -> Self:
         return type(self)(**{**vars(self), **changes})
-
-    def in_a_line(self) -> str:
-        """Return the least that tells one from another: what `repr` shows."""
-        raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values: of most, all that `--format json` writes."""
-        import json
-
-        found: dict[str, Any] = json.loads(self._written("json"))
-        return found
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {printable(self.in_a_line())}>"
-
-    def __str__(self) -> str:
-        return self._written("table").rstrip("\n")
-
-    def to_markdown(self) -> str:
-        """Return it as Markdown, as `--format markdown` writes it."""
-        return self._written("markdown")
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write it to a file, whole or not at all, in the format that the ending of its name means.
-
-        Args:
-            path: `costs.json`, `costs.csv`, `costs.md`, `costs.txt`, or of another format that
-                `dscost list formats` has. What is there is written over.
-
-        Raises:
-            InputError: No format has that ending, or it is not for such a result.
-            OutputError: The file cannot be written.
-        """
-        format_name: str = _rendering().format_by_ending(Path(path))
-        write_whole(Path(path), self._written(format_name))
-
-    def _written(self, format_name: str) -> str:
-        text: str = _rendering().rendered(self, format_name)
-        return text
 
 
 def _rendering() -> Any:

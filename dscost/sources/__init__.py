@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.errors import InputError, UnavailableError, UnknownNameError
@@ -33,6 +34,7 @@ __all__ = [
     "YAML_ENDINGS",
     "ArchitectureSource",
     "ModuleSource",
+    "Opening",
     "SavedSource",
     "Source",
     "find_source",
@@ -62,6 +64,8 @@ FILE_ENDINGS = (*YAML_ENDINGS, ".py", ".pt2", ".onnx", REPORT_ENDING)
 """How the files end that may be targets, with or without a name behind them."""
 MAX_NAME = 200
 """Longer than the name of any model or file."""
+ZOOS = ("torchvision", "timm")
+"""Libraries whose models have names; asked in that order."""
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 
 
@@ -76,7 +80,7 @@ class ModuleSource(NamedTuple):
     """A torch module that was made.
 
     Args:
-        kind: `torchvision`, `timm`, `hf`, `python`, `file`, `export` or `module`.
+        kind: The name of its opener in `SOURCES`, or `module`.
         module: On the meta device wherever its code allows.
         input: What its forward takes where the model says so: a shape, or a list of inputs.
         notes: What the reader of the figures must know.
@@ -102,19 +106,13 @@ class ModuleSource(NamedTuple):
         """Of its first floating-point parameter, or float32."""
         from dscost.foreign.parts import each_parameter
 
-        kinds = (
-            parameter.dtype
-            for parameter in each_parameter(self.module)
-            if parameter.is_floating_point()
-        )
-        return str(next(kinds, "torch.float32")).removeprefix("torch.")
+        for parameter in each_parameter(self.module):
+            if parameter.is_floating_point():
+                return str(parameter.dtype).removeprefix("torch.")
+        return "float32"
 
     def in_dtype(self, dtype: str) -> "ModuleSource":
-        """Return the same with its floats in another dtype; the module itself is changed.
-
-        Raises:
-            InputError: There is no such dtype, or it is one of integers.
-        """
+        """Return the same with its floats in another dtype; the module itself is changed."""
         import torch
         from torch.utils import _pytree as pytree
 
@@ -150,26 +148,10 @@ class SavedSource(NamedTuple):
     report: Report
 
 
-Source = ArchitectureSource | ModuleSource | SavedSource
-Opener = Callable[..., Source]
-
-SOURCES: Registry[Opener] = Registry("source", "sources")
-"""How to open `PREFIX:NAME`, by prefix; from the name and the keyword arguments of the factory to a
-source."""
-
-
-def find_source(
-    target: str | PathLike[str],
-    kwargs: Mapping[str, Any] | None = None,
-    folder: Path | None = None,
-    *,
-    has_input: bool = True,
-    trust: bool = False,
-) -> Source:
-    """Return what a target stands for.
+class Opening(NamedTuple):
+    """How a target is to be opened.
 
     Args:
-        target: See `TARGETS`.
         kwargs: For the factory of a torch model; a `dscost.notation.literals.Reference` stands for
             the object that it names.
         folder: Where files and modules are sought before the working directory, for this target
@@ -177,46 +159,61 @@ def find_source(
         has_input: Whether an input is given; if not, a model that cannot state one is not made.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
-
-    Raises:
-        InputError: There is no such model or file, or it cannot be made.
-        UnavailableError: It needs a library that is not installed.
     """
-    text, kwargs = _beside(str(target), folder), kwargs or {}
-    if is_saved(text):
-        from dscost.reports.report_file import read_saved
 
-        return SavedSource(read_saved(text))
-    path, _, name = text.rpartition(":") if ":" in text else ("", "", text)
-    if text.endswith(YAML_ENDINGS):
-        return _architecture("yaml", read_architecture(Path(text)), kwargs)
-    if path.endswith(YAML_ENDINGS):
-        return _architecture("yaml", read_architecture(Path(path), name), kwargs)
+    kwargs: Mapping[str, Any] = MappingProxyType({})
+    folder: Path | None = None
+    has_input: bool = True
+    trust: bool = False
+
+
+Source = ArchitectureSource | ModuleSource | SavedSource
+Opener = Callable[[str, Opening], Source]
+"""Makes a source of a target, or of what follows its prefix. It raises an `InputError` where there
+is no such model, where it cannot be made, and at what it is told and cannot heed, as keyword
+arguments where there is no factory; an `UnavailableError` where a library is not installed."""
+
+SOURCES: Registry[Opener] = Registry("source", "sources")
+"""Openers by the kind of source; which one a target is for is told in `_kind_of`."""
+
+
+_PLAINLY = Opening()
+
+
+def find_source(target: str | PathLike[str], opening: Opening = _PLAINLY) -> Source:
+    """Return what a target stands for, see `TARGETS`; it raises what an `Opener` does."""
+    kind, name = _kind_of(_beside(str(target), opening.folder))
+    return SOURCES[kind](name, opening)
+
+
+def _kind_of(text: str) -> tuple[str, str]:
+    """Return the kind of source that a target means, and what its opener is given."""
+    if is_saved(text):
+        return "saved", text
+    path, _, name = text.rpartition(":")
+    if text.endswith(YAML_ENDINGS) or path.endswith(YAML_ENDINGS):
+        return "yaml", text
     # files that are never read are told before anything below runs the user's code
     _refuse_unread(text)
     if text.endswith(".pt2"):
-        return SOURCES["export"](text, kwargs, trust=trust)
+        return "export", text
     if path.endswith(".py"):
-        return SOURCES["file"](text, kwargs, has_input=has_input)
+        return "file", text
     if text.startswith("hf:"):
-        return SOURCES["hf"](text.removeprefix("hf:"), kwargs, folder=folder)
-    if path in ("torchvision", "timm"):
-        return SOURCES[path](name, kwargs)
+        return "hf", text.removeprefix("hf:")
+    if path in ZOOS:
+        return path, name
     if path:
-        return SOURCES["python"](text, kwargs, folder=folder, has_input=has_input)
+        return "python", text
     if "/" in text or (len(text) < MAX_NAME and Path(text).is_file()):
         raise InputError(
             f"{text}: expected an architecture .yaml, a program .pt2, or path/file.py:factory"
         )
-    return _bare(text, kwargs)
+    return "name", text
 
 
 def _refuse_unread(text: str) -> None:
-    """Refuse files that hold a model and are not read.
-
-    Raises:
-        InputError: It is one, of pickled objects or of ONNX.
-    """
+    """Refuse files that hold a model and are not read: of pickled objects, or of ONNX."""
     if text.endswith(PICKLES):
         raise InputError(
             f"{text}: refused, since reading a pickled model runs whatever code it holds; "
@@ -273,24 +270,42 @@ def is_saved(target: object) -> bool:
     return isinstance(target, str | PathLike) and split_report_name(str(target)) is not None
 
 
-def _architecture(kind: str, architecture: Architecture, kwargs: Mapping[str, Any]) -> Source:
-    if kwargs:
+# -- openers
+
+
+@SOURCES.register("saved")
+def _saved(target: str, opening: Opening) -> Source:
+    from dscost.reports.report_file import read_saved
+
+    return SavedSource(read_saved(target))
+
+
+@SOURCES.register("yaml")
+def _yaml(target: str, opening: Opening) -> Source:
+    path, rest = split_file(target) or (target, "")
+    architecture = read_architecture(Path(path), rest.removeprefix(":") if rest else None)
+    return _architecture("yaml", architecture, opening)
+
+
+def _architecture(kind: str, architecture: Architecture, opening: Opening) -> Source:
+    if opening.kwargs:
         raise InputError(
             f"{architecture.name} is an architecture file: change it with --set, not with --kwargs"
         )
     return ArchitectureSource(kind, architecture)
 
 
-def _bare(name: str, kwargs: Mapping[str, Any]) -> Source:
+@SOURCES.register("name")
+def _by_name(name: str, opening: Opening) -> Source:
     """Return a model by its name alone: a built-in, else torchvision's, else timm's."""
     try:
-        return _architecture("builtin", find_builtin(name), kwargs)
+        return _architecture("builtin", find_builtin(name), opening)
     except UnknownNameError:
         known = list(builtin_names())
     missing: list[str] = []
-    for library in ("torchvision", "timm"):
+    for library in ZOOS:
         try:
-            return SOURCES[library](name, kwargs)
+            return SOURCES[library](name, opening)
         except UnknownNameError as unknown_there:
             known += unknown_there.known
         except UnavailableError:
@@ -299,25 +314,21 @@ def _bare(name: str, kwargs: Mapping[str, Any]) -> Source:
     raise UnknownNameError("model", name, known, hint)
 
 
-def _opened_late(function: str) -> Opener:
-    def open_source(name: str, kwargs: Mapping[str, Any], **how: Any) -> Source:
+def _opened_late(module: str, function: str) -> Opener:
+    """Return an opener whose module is imported once it is needed."""
+
+    def open_source(name: str, opening: Opening) -> Source:
         from importlib import import_module
 
-        module, _, entry = function.partition(":")
-        source: Source = getattr(import_module(f"dscost.sources.{module}"), entry)(
-            name, kwargs, **how
-        )
+        source: Source = getattr(import_module(f"dscost.sources.{module}"), function)(name, opening)
         return source
 
     return open_source
 
 
-for _prefix, _function in {
-    "torchvision": "zoos:from_torchvision",
-    "timm": "zoos:from_timm",
-    "hf": "zoos:from_transformers",
-    "python": "modules:from_python",
-    "file": "modules:from_file",
-    "export": "modules:from_export",
-}.items():
-    SOURCES.register(_prefix)(_opened_late(_function))
+SOURCES.register("torchvision")(_opened_late("zoos", "from_torchvision"))
+SOURCES.register("timm")(_opened_late("zoos", "from_timm"))
+SOURCES.register("hf")(_opened_late("zoos", "from_transformers"))
+SOURCES.register("python")(_opened_late("modules", "from_python"))
+SOURCES.register("file")(_opened_late("modules", "from_file"))
+SOURCES.register("export")(_opened_late("programs", "from_export"))

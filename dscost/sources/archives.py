@@ -1,5 +1,3 @@
-# Over 400 lines: one format, whose pieces are safe to read only together.
-
 """What a `program.pt2` holds, looked into before any of it reaches torch.
 
 `torch.export.load` runs what an archive asks for. It unpickles weights, constants and sample inputs
@@ -32,7 +30,14 @@ from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
 
 from dscost.errors import InputError, some_of
 from dscost.files import what_is
-from dscost.sources.program_texts import CodeError, a_path
+from dscost.sources.program_texts import (
+    THIS_TORCH,
+    CodeError,
+    a_path,
+    expression_of,
+    failure_of,
+    no_program,
+)
 from dscost.sources.whitelist import checked
 
 MODEL = "model"
@@ -49,11 +54,9 @@ MOST_SHOWN = 80
 
 
 class Taken(NamedTuple):
-    """An input of a program.
+    """An input of a program by the name of its placeholder.
 
-    Args:
-        name: What its placeholder is called.
-        sizes: Of a tensor, each an integer or an expression; `None` where it is no tensor.
+    The sizes of a tensor are each an integer or an expression.
     """
 
     name: str
@@ -89,49 +92,33 @@ def read_archive(path: Path) -> Archive:
         InputError: It is no archive of `torch.export.save`, or is damaged.
     """
     try:
-        with ZipFile(path) as packed:
-            return _read(_Entries(packed))
+        return _opened(path)
     except CodeError as error:
         raise CodeError(f"{path}: refused, since {error}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _opened(path: Path) -> Archive:
+    try:
+        with ZipFile(path) as packed:
+            return _read(_Entries(packed))
     except BadZipFile as error:
-        kind = what_is(path)
-        why = (
-            f"an archive that is cut off, or was altered ({_fault_of(error)})"
-            if kind == "a zip archive"
-            else kind
-        )
-        raise InputError(
-            f"{path}: not a program of torch.export, which is a zip archive: {why}"
-        ) from error
+        why = what_is(path)
+        if why == "a zip archive":
+            why = f"an archive that is cut off, or was altered ({failure_of(error)})"
+        raise InputError(f"not a program of torch.export, which is a zip archive: {why}") from error
     except RecursionError as error:
-        raise InputError(
-            f"{path}: not a program of torch.export: it is nested too deeply"
-        ) from error
+        raise no_program("it is nested too deeply") from error
     except _DAMAGED as error:
-        raise InputError(f"{path}: not a program of torch.export: {_fault_of(error)}") from error
+        raise no_program(failure_of(error)) from error
 
 
 _DAMAGED = (
-    *(
-        BadZipFile,
-        zlib.error,
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ),
-    *(NotImplementedError, ArithmeticError, MemoryError),
-)
+    zlib.error, OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError,
+    AttributeError, ArithmeticError, MemoryError,
+)  # fmt: skip
 """What zipfile, json and torch raise at bytes that are something else."""
-
-
-def _fault_of(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 class _Entries:
@@ -145,7 +132,7 @@ class _Entries:
         ]
         self.is_old = not marked and "serialized_exported_program.json" in names
         if not marked and not self.is_old:
-            raise InputError(f"not a program of torch.export: {_what_else(names)}")
+            raise no_program(_what_else(names))
         root = "" if self.is_old else marked[0].removesuffix("archive_format")
         self._names = {name.removeprefix(root): name for name in names if name.startswith(root)}
 
@@ -181,16 +168,14 @@ def _what_else(names: Sequence[str]) -> str:
 
 def _read(entries: _Entries) -> Archive:
     if entries.is_old:
-        parts = (
-            "serialized_state_dict.pt",
-            "serialized_constants.pt",
-            "serialized_example_inputs.pt",
+        parts = ("state_dict", "constants", "example_inputs")
+        state, constants, example = (
+            _restricted(entries, f"serialized_{name}.pt") for name in parts
         )
-        state, constants, example = (_restricted(entries, name) for name in parts)
         document = entries.json("serialized_exported_program.json")
     else:
         if entries.read("archive_format") != b"pt2":
-            raise InputError("not a program of torch.export: its archive_format is another")
+            raise no_program("its archive_format is another")
         native = entries.under("data/aotinductor/")
         if native:
             raise CodeError(
@@ -217,11 +202,10 @@ def _read(entries: _Entries) -> Archive:
 
 
 def _only_model(entries: _Entries) -> str:
-    found = [
-        name.removeprefix("models/").removesuffix(".json") for name in entries.under("models/")
-    ]
+    files = entries.under("models/")
+    found = [name.removeprefix("models/").removesuffix(".json") for name in files]
     if not found:
-        raise InputError("not a program of torch.export: it holds no program")
+        raise no_program("it holds no program")
     if MODEL not in found and len(found) > 1:
         raise InputError(
             f"it holds several programs, {some_of(found, SHOWN)}: save the one that is meant"
@@ -233,9 +217,7 @@ def _check_version(program: schema.ExportedProgram) -> None:
     major = program.schema_version.major
     known = schema.SCHEMA_VERSION[0]
     if major not in (0, known):
-        raise InputError(
-            f"its format is version {major}, this torch ({torch.__version__}) reads version {known}"
-        )
+        raise InputError(f"its format is version {major}, {THIS_TORCH} reads version {known}")
 
 
 # -- tensors
@@ -248,16 +230,12 @@ def _restricted(entries: _Entries, name: str) -> Any:
         return None
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except Exception as error:  # damaged pickles make torch raise anything
         named = re.search(r"GLOBAL ([\w.]+) (?:was not|whose)", str(error))
         if named or "weights_only" in str(error) or "Unsupported" in str(error):
             what = f"{named[1]} in " if named else ""
             raise CodeError(f"unpickling {what}{name} would run the code that it holds") from error
-        raise InputError(f"{name} cannot be read: {_fault_of(error)}") from error
-
-
-_UNREADABLE = (*_DAMAGED, Exception)
-"""Damaged pickles make torch raise anything."""
+        raise InputError(f"{name} cannot be read: {failure_of(error)}") from error
 
 
 def _payload(entries: _Entries, kind: str, model: str) -> Mapping[str, Any]:
@@ -265,9 +243,8 @@ def _payload(entries: _Entries, kind: str, model: str) -> Mapping[str, Any]:
     folder = f"data/{kind}/"
     if f"{folder}{model}.pt" in entries:  # as torch 2.8 wrote it
         return _restricted(entries, f"{folder}{model}.pt") or {}
-    config = checked(
-        schema.PayloadConfig, entries.json(f"{folder}{model}_{kind}_config.json"), "PayloadConfig"
-    )
+    document = entries.json(f"{folder}{model}_{kind}_config.json")
+    config = checked(schema.PayloadConfig, document, "PayloadConfig")
     buffers: dict[str, bytearray] = {}
     same: dict[str, Tensor] = {}  # a tensor that the model has under several names is one
     found: dict[str, Tensor] = {}
@@ -282,10 +259,9 @@ def _payload(entries: _Entries, kind: str, model: str) -> Mapping[str, Any]:
             buffers[file] = bytearray(entries.read(f"{folder}{file}"))
         key = str((file, one.is_param, one.tensor_meta))
         if key not in same:
-            tensor = _tensor(buffers[file], one.tensor_meta, name)
-            same[key] = (
-                nn.Parameter(tensor, one.tensor_meta.requires_grad) if one.is_param else tensor
-            )
+            same[key] = _tensor(buffers[file], one.tensor_meta, name)
+            if one.is_param:
+                same[key] = nn.Parameter(same[key], one.tensor_meta.requires_grad)
         found[name] = same[key]
     return found
 
@@ -296,27 +272,25 @@ def _tensor(content: bytearray, meta: schema.TensorMeta, name: str) -> Tensor:
         raise InputError(f"'{name}' is a sparse tensor, which cannot be read")
     dtype = _SERIALIZE_TO_TORCH_DTYPE[meta.dtype]
     sizes, strides = ([size.as_int for size in several] for several in (meta.sizes, meta.strides))
-    if math.prod(sizes) * dtype.itemsize > MOST_BYTES:
-        raise InputError(f"'{name}' would have {math.prod(sizes):.3g} elements")
+    count = math.prod(sizes)
+    if count * dtype.itemsize > MOST_BYTES:
+        raise InputError(f"'{name}' would have {count:.3g} elements")
     if not content:
-        return torch.empty_strided(
-            sizes, strides, dtype=dtype, device="meta" if math.prod(sizes) else "cpu"
-        )
+        device = "meta" if count else "cpu"
+        return torch.empty_strided(sizes, strides, dtype=dtype, device=device)
     try:
         flat = torch.frombuffer(content, dtype=dtype)
         return flat.as_strided(sizes, strides, meta.storage_offset.as_int)
     except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"'{name}' does not fit the {len(content):,} bytes of its file: {_fault_of(error)}"
-        ) from error
+        size = f"{len(content):,} bytes"
+        told = f"'{name}' does not fit the {size} of its file: {failure_of(error)}"
+        raise InputError(told) from error
 
 
 def _tensors(found: Any) -> Mapping[str, Tensor]:
     if found is None:
         return {}
-    if not isinstance(found, Mapping) or not all(
-        isinstance(value, Tensor) for value in found.values()
-    ):
+    if not isinstance(found, Mapping) or not all(isinstance(one, Tensor) for one in found.values()):
         raise InputError("its weights are no tensors by name")
     return {a_path(str(name)): tensor for name, tensor in found.items()}
 
@@ -353,11 +327,11 @@ def _taken(document: Any, program: schema.ExportedProgram) -> tuple[Taken, ...]:
     for spec in program.graph_module.signature.input_specs:
         if spec.type == "user_input":
             argument = spec.user_input.arg
-            is_tensor = argument.type == "as_tensor"
-            name = argument.as_tensor.name if is_tensor else ""
-            found.append(
-                Taken(name, tuple(map(_size, metas[name]["sizes"])) if is_tensor else None)
-            )
+            if argument.type == "as_tensor":
+                name = argument.as_tensor.name
+                found.append(Taken(name, tuple(map(_size, metas[name]["sizes"]))))
+            else:
+                found.append(Taken("", None))
         elif spec.type == "constant_input":
             found.append(Taken(spec.constant_input.name, None))
     return tuple(found)
@@ -368,12 +342,11 @@ def _size(size: Mapping[str, Any]) -> int | str:
 
 
 def _ranges(document: Any) -> Mapping[str, tuple[int | None, int | None]]:
-    found = document.get("range_constraints", {})
-    checks = {
-        str(name): checked(schema.RangeConstraint, one, "RangeConstraint")
-        for name, one in found.items()
-    }
-    return {name: (one.min_val, one.max_val) for name, one in checks.items()}
+    ranges = {}
+    for name, found in document.get("range_constraints", {}).items():
+        one = checked(schema.RangeConstraint, found, "RangeConstraint")
+        ranges[str(name)] = (one.min_val, one.max_val)
+    return ranges
 
 
 class Affine(NamedTuple):
@@ -390,44 +363,32 @@ def affine(expression: str) -> Affine | None:
     >>> affine("Add(Mul(Integer(2), Symbol('s0', integer=True)), Integer(-1))")
     Affine(factor=2, symbol='s0', offset=-1)
     """
-    try:
-        tree = ast.parse(expression, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return _affine(tree)
+    return _affine(expression_of(expression))
 
 
-def _affine(node: ast.expr) -> Affine | None:
-    if isinstance(node, ast.Name):
-        return Affine(1, node.id, 0)
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        return None
-    kind, args = node.func.id, node.args
-    if kind == "Symbol" and args and isinstance(args[0], ast.Constant):
-        return Affine(1, str(args[0].value), 0)
-    if kind not in ("Add", "Mul") or len(args) != 2:
-        return None
-    number, other = (
-        (_integer(args[0]), args[1])
-        if _integer(args[0]) is not None
-        else (_integer(args[1]), args[0])
-    )
-    inner = _affine(other)
-    if number is None or inner is None:
-        return None
-    if kind == "Add":
-        return inner._replace(offset=inner.offset + number)
-    return Affine(number * inner.factor, inner.symbol, number * inner.offset)
+def _affine(node: ast.expr | None) -> Affine | None:
+    match node:
+        case ast.Name(id=symbol):
+            return Affine(1, symbol, 0)
+        case ast.Call(func=ast.Name(id="Symbol"), args=[ast.Constant(value=symbol), *_]):
+            return Affine(1, str(symbol), 0)
+        case ast.Call(func=ast.Name(id="Add" | "Mul" as kind), args=[first, second]):
+            number, other = _integer(first), second
+            if number is None:
+                number, other = _integer(second), first
+            inner = _affine(other)
+            if number is None or inner is None:
+                return None
+            if kind == "Add":
+                return inner._replace(offset=inner.offset + number)
+            return Affine(number * inner.factor, inner.symbol, number * inner.offset)
+    return None
 
 
 def _integer(node: ast.expr) -> int | None:
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "Integer"
-        and node.args
-    ):
-        node = node.args[0]
+    match node:
+        case ast.Call(func=ast.Name(id="Integer"), args=[written, *_]):
+            node = written
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError):

@@ -1,5 +1,3 @@
-# Over 400 lines: one walk over an exported graph, whose steps share its state.
-
 """A program of `torch.export` as modules of the names and classes that the model had before."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -14,37 +12,27 @@ from torch.export import ExportedProgram
 from torch.export.unflatten import InterpreterModule, UnflattenedModule
 from torch.utils import _pytree as pytree
 
+from dscost.modules.convs import CONVS
+from dscost.notation.units import counted
 from dscost.sources.archives import Taken, affine
 
 Ranges = Mapping[str, tuple[int | None, int | None]]
 """Least and most of each symbol of a size, `None` where there is no such."""
 
-CONVOLUTIONS = (
-    torch.ops.aten.conv1d,
-    torch.ops.aten.conv2d,
-    torch.ops.aten.conv3d,
-    torch.ops.aten.convolution,
-)
+_ATEN = torch.ops.aten
+CONVOLUTIONS = (_ATEN.conv1d, _ATEN.conv2d, _ATEN.conv3d, _ATEN.convolution)
 """Operators that torch's modules of convolution come to."""
 
 
 def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: Ranges) -> nn.Module:
     """Return a program as modules of the names and classes that it was exported from.
 
-    Args:
-        program: What torch has read.
-        takes: Its inputs, where they are to be checked.
-        ranges: What values the symbols in their sizes may have.
+    Inputs are checked against what it takes, where that is given, and the ranges of their symbols.
     """
     signature = program.module_call_graph[0].signature
     assert signature is not None
-    call = _Call(
-        signature.in_spec,
-        signature.out_spec,
-        tuple(signature.forward_arg_names or ()),
-        takes,
-        ranges,
-    )
+    names = tuple(signature.forward_arg_names or ())
+    call = _Call(signature.in_spec, signature.out_spec, names, takes, ranges)
     kind_of_root = _class_of_root(program.graph)
     try:
         root: Any = UnflattenedModule(program)
@@ -56,37 +44,36 @@ def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: R
         root.__dict__.pop(attribute, None)
     root.call = call
     _become(root, Flat if hasattr(root, "paths") else Root)
-    convolutions: dict[int, nn.Module] = {}
+    convolutions: dict[Any, nn.Module] = {}
     for module in list(root.modules()):
         if isinstance(module, InterpreterModule):
             conv = _as_convolution(module)
             if conv is None:
                 _become(module, Part)
             else:
-                convolutions[id(module)] = conv
+                convolutions[module] = conv
     for module in list(root.modules()):
         for name, child in module._modules.items():
-            module._modules[name] = convolutions.get(id(child), child)
+            module._modules[name] = convolutions.get(child, child)
     made: nn.Module = root.eval()
     return made
 
 
 def _flat(program: ExportedProgram) -> Any:
     """Return a program whose modules make no one graph; each piece of it knows its module."""
-    stacks = {
-        node.name: [
-            (path.partition("@")[0], kind)
-            for path, kind in node.meta.get("nn_module_stack", {}).values()
-        ]
-        for node in program.graph.nodes
-    }
+    paths: dict[str, str] = {}
+    places: dict[tuple[str, str], None] = {}
     for node in program.graph.nodes:
+        for place, kind in node.meta.get("nn_module_stack", {}).values():
+            path = paths[node.name] = place.partition("@")[0]
+            if path:
+                places[path, kind] = None
         if node.op not in ("placeholder", "output"):
             node.meta["nn_module_stack"] = {"": ("", "")}
     del program.module_call_graph[1:]
     root: Any = UnflattenedModule(program)
-    root.paths = {name: stack[-1][0] for name, stack in stacks.items() if stack}
-    for path, kind in {entry: None for stack in stacks.values() for entry in stack if entry[0]}:
+    root.paths = paths
+    for path, kind in places:
         _become(_place(root, path), Place, kind)
     return root
 
@@ -107,23 +94,10 @@ def _class_of_root(graph: fx.Graph) -> str:
     return next((kind for stack in stacks for path, kind in stack if not path and kind), "")
 
 
-_ONLY_WHILE_MADE = (
-    *(
-        "graph_signature",
-        "module_call_graph",
-        "flat_args_adapter",
-        "meta",
-        "ivals",
-        "range_constraints",
-    ),
-    *(
-        "equality_constraints",
-        "input_placeholders",
-        "check_input_constraints",
-        "adapted",
-        "graph_module",
-    ),
-)
+_ONLY_WHILE_MADE = """
+    graph_signature module_call_graph flat_args_adapter meta ivals range_constraints
+    equality_constraints input_placeholders check_input_constraints adapted graph_module
+""".split()
 
 
 def _become(module: Any, kind: Any, exported_from: str | None = None) -> None:
@@ -133,9 +107,9 @@ def _become(module: Any, kind: Any, exported_from: str | None = None) -> None:
             node.meta = {}
     module.__dict__.pop("graph_module", None)  # Python code of the graph, which is never run
     name = (exported_from or getattr(module, "_ty", None) or "").rpartition(".")[2]
-    module.__class__ = _called(
-        kind, name if name.isidentifier() else "Program" if issubclass(kind, Root) else "Module"
-    )
+    if not name.isidentifier():
+        name = "Program" if issubclass(kind, Root) else "Module"
+    module.__class__ = _called(kind, name)
 
 
 @cache
@@ -173,9 +147,8 @@ def _makes_tensors(target: Any) -> bool:
     if not isinstance(target, torch._ops.OpOverload):
         return False
     arguments = target._schema.arguments
-    return any(one.name == "device" for one in arguments) and not any(
-        "Tensor" in str(one.type) for one in arguments
-    )
+    takes_device = any(one.name == "device" for one in arguments)
+    return takes_device and not any("Tensor" in str(one.type) for one in arguments)
 
 
 class Part(nn.Module):
@@ -248,18 +221,12 @@ class _Call(NamedTuple):
         return self
 
     def flat(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
-        """Return arguments as the graph takes them.
-
-        Raises:
-            ValueError: They are not those of the program.
-        """
+        """Return arguments as the graph takes them; a `ValueError` if they are not its own."""
         args, kwargs = self._in_places(args, kwargs)
         flat, spec = pytree.tree_flatten((args, kwargs))
         if spec != self.in_spec:
-            raise ValueError(
-                f"the program takes {self._inputs_in_words()}, "
-                f"found {len(flat)} {'input' if len(flat) == 1 else 'inputs'}"
-            )
+            found = counted(len(flat), "input")
+            raise ValueError(f"the program takes {self._inputs_in_words()}, found {found}")
         _check_sizes(self.takes or (), flat, self.ranges)
         return flat
 
@@ -274,7 +241,8 @@ class _Call(NamedTuple):
         are_all = len(given) == len(args) + len(kwargs) and given.keys() == {*names, *order}
         if are_all and len(names) == positional.num_children:
             return tuple(given[name] for name in names), {name: given[name] for name in order}
-        return args, {name: kwargs[name] for name in sorted(kwargs, key=_place_in(order))}
+        known_first = (*(name for name in order if name in kwargs), *kwargs)
+        return args, {name: kwargs[name] for name in known_first}
 
     def _inputs_in_words(self) -> str:
         if self.takes is None:
@@ -289,16 +257,8 @@ def _described(taken: Taken) -> str:
     return f"{taken.name} {'×'.join(sizes)}"
 
 
-def _place_in(order: Sequence[str]) -> Callable[[str], int]:
-    return lambda name: order.index(name) if name in order else len(order)
-
-
 def _check_sizes(takes: Sequence[Taken], given: Sequence[Any], ranges: Ranges) -> None:
-    """Refuse tensors of sizes that the program was not exported for.
-
-    Raises:
-        ValueError: The text names the guard.
-    """
+    """Raise a `ValueError` for a tensor of sizes that the program was not exported for."""
     symbols: dict[str, int] = {}
     for taken, value in zip(takes, given, strict=False):
         if taken.sizes is None or not isinstance(value, Tensor):
@@ -313,11 +273,7 @@ def _check_sizes(takes: Sequence[Taken], given: Sequence[Any], ranges: Ranges) -
 
 
 def _check_size(
-    what: str,
-    size: int | str,
-    found: int,
-    symbols: dict[str, int],
-    ranges: Ranges,
+    what: str, size: int | str, found: int, symbols: dict[str, int], ranges: Ranges
 ) -> None:
     if isinstance(size, int):
         if found != size:
@@ -349,41 +305,30 @@ def _check_size(
 
 def _as_convolution(module: InterpreterModule) -> nn.Module | None:
     """Return torch's convolution with the weights of a module that but convolves, else `None`."""
-    by_op: dict[str, list[fx.Node]] = {}
-    for node in module.graph.nodes:
-        by_op.setdefault(node.op, []).append(node)
-    calls, inputs, outputs = (
-        by_op.get(op, []) for op in ("call_function", "placeholder", "output")
-    )
-    if (
-        len(calls) != 1
-        or len(inputs) != 1
-        or len(outputs) != 1
-        or outputs[0].args[0] is not calls[0]
-    ):
+    nodes = [node for node in module.graph.nodes if node.op != "get_attr"]
+    if [node.op for node in nodes] != ["placeholder", "call_function", "output"]:
         return None
-    given = _arguments(calls[0])
-    if given is None or given["input"] is not inputs[0]:
+    taken, call, output = nodes
+    given = _arguments(call)
+    if given is None or given["input"] is not taken or output.args[0] is not call:
         return None
     # weights that are not its own, or more than these, would be lost with the module
-    own = {key: _held(module, given[key]) for key in ("weight", "bias")}
-    if own["weight"] is None or (given["bias"] is not None and own["bias"] is None):
+    own = {key: _held(module, given[key]) for key in ("weight", "bias") if given[key] is not None}
+    weight, bias = own["weight"], own.get("bias")
+    if weight is None or (bias is None and "bias" in own):
         return None
-    if (
-        set(module._parameters) != {"weight", *(["bias"] if given["bias"] is not None else [])}
-        or module._modules
-    ):
+    if module._parameters.keys() != own.keys() or module._modules:
         return None
-    return _convolution(given, own["weight"], own["bias"])
+    return _convolution(given, weight, bias)
 
 
 def _convolution(
     told: Mapping[str, Any], weight: nn.Parameter, bias: nn.Parameter | None
 ) -> nn.Module | None:
-    kind: Any = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}.get(weight.dim())
+    kind: Any = CONVS.get(weight.dim() - 2)
     if kind is None:
         return None
-    several = {key: told[key] for key in ("stride", "padding", "dilation")}
+    several = {key: _per_dim(told[key], weight.dim() - 2) for key in _PER_DIM}
     conv = kind(
         weight.shape[1] * told["groups"],
         weight.shape[0],
@@ -392,26 +337,25 @@ def _convolution(
         bias=bias is not None,
         device="meta",
         dtype=weight.dtype,
-        **{
-            key: one if isinstance(one, str) else _per_dim(one, weight.dim() - 2)
-            for key, one in several.items()
-        },
+        **several,
     )
     conv.weight, conv.bias = weight, bias
     made: nn.Module = conv
     return made
 
 
-def _per_dim(given: Sequence[int], dims: int) -> tuple[int, ...]:
+_PER_DIM = ("stride", "padding", "dilation")
+
+
+def _per_dim(given: str | Sequence[int], dims: int) -> str | tuple[int, ...]:
+    if isinstance(given, str):
+        return given
     return tuple(given) * dims if len(given) == 1 else tuple(given)
 
 
 def _held(module: nn.Module, node: Any) -> nn.Parameter | None:
-    return (
-        module._parameters.get(str(node.target))
-        if isinstance(node, fx.Node) and node.op == "get_attr"
-        else None
-    )
+    is_own = isinstance(node, fx.Node) and node.op == "get_attr"
+    return module._parameters.get(str(node.target)) if is_own else None
 
 
 def _arguments(node: fx.Node) -> dict[str, Any] | None:
@@ -421,16 +365,11 @@ def _arguments(node: fx.Node) -> dict[str, Any] | None:
         return None
     arguments = target._schema.arguments
     defaults = {one.name: one.default_value for one in arguments if one.has_default_value()}
-    told = {
-        **defaults,
-        **dict(zip([one.name for one in arguments], node.args, strict=False)),
-        **node.kwargs,
-    }
+    by_place = zip([one.name for one in arguments], node.args, strict=False)
+    told = {**defaults, **dict(by_place), **node.kwargs}
     if told.get("transposed"):
         return None
-    for key in ("stride", "padding", "dilation"):
-        if not isinstance(told[key], str | int) and not all(
-            isinstance(one, int) for one in told[key]
-        ):
+    for key in _PER_DIM:
+        if not isinstance(told[key], str) and not all(isinstance(one, int) for one in told[key]):
             return None  # computed from sizes
     return told

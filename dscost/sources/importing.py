@@ -7,13 +7,13 @@ import os
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from dscost.sources.mending import torchvision_mended
 
@@ -45,15 +45,6 @@ not see them."""
 _left_folders: set[str] = set()
 
 
-class _State(NamedTuple):
-    """What was before a world was entered."""
-
-    path: list[str]
-    names: set[str]
-    aside: Mapping[str, ModuleType]
-    turns: Any
-
-
 class World:
     """Where the code of one target lives.
 
@@ -80,15 +71,21 @@ class World:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Import in this world."""
-        state, deepest = self._enter(), sys.getrecursionlimit()
-        try:
-            with torchvision_mended():
-                yield
-        finally:
-            sys.setrecursionlimit(
-                max(deepest, sys.getrecursionlimit())
-            )  # code may lower it, to less than we need
-            self._leave(state)
+        with _turns:
+            importlib.invalidate_caches()  # a file may have been written a moment ago
+            aside = {name: sys.modules[name] for name in self._others()}
+            path, known = list(sys.path), sys.modules.keys() - aside.keys()
+            deepest = sys.getrecursionlimit()
+            self._step_in(aside)
+            try:
+                with torchvision_mended():
+                    yield
+            finally:
+                # code may lower it, to less than we need
+                sys.setrecursionlimit(max(deepest, sys.getrecursionlimit()))
+                self._keep_path(path)
+                self._take_along(sys.modules.keys() - known)
+                sys.modules.update(aside)
 
     def hold(self, name: str, folder: Path) -> None:
         """Take a folder for a package, which has no `__init__.py` and may share its name."""
@@ -104,45 +101,33 @@ class World:
         if name.isidentifier() and name not in _SHARED:
             self._own.setdefault(name, module)
 
-    def _enter(self) -> _State:
-        turns = _turns
-        turns.acquire()
-        importlib.invalidate_caches()  # a file may have been written a moment ago
-        aside = {name: sys.modules[name] for name in self._others()}
-        state = _State(list(sys.path), set(sys.modules) - set(aside), aside, turns)
+    def _step_in(self, aside: Iterable[str]) -> None:
+        """Put modules aside, and those of this world and its folders in their place."""
         for name in aside:
             del sys.modules[name]
         sys.modules.update(self._own)
         ours = [*self._added, *map(str, self.first)]
         hidden = {*ours, *_left_folders}
-        sys.path[:] = [
-            *ours,
-            *(entry for entry in sys.path if entry not in hidden),
-            *map(str, self.last),
-        ]
-        return state
+        others = [entry for entry in sys.path if entry not in hidden]
+        sys.path[:] = [*ours, *others, *map(str, self.last)]
 
-    def _leave(self, state: _State) -> None:
-        try:
-            self._keep_path(state)
-            folders = {*self.first, *self.last, *(Path(entry).resolve() for entry in self._added)}
-            for name, module in _from_folders(folders, set(sys.modules) - state.names):
-                if self._stays:
-                    _left[name] = module
-                else:
-                    self._own[name] = sys.modules.pop(name)
-            sys.modules.update(state.aside)
-        finally:
-            state.turns.release()
+    def _take_along(self, new: Iterable[str]) -> None:
+        """Keep modules that were imported from the folders of this world."""
+        folders = {*self.first, *self.last, *(Path(entry).resolve() for entry in self._added)}
+        for name, module in _from_folders(folders, new):
+            if self._stays:
+                _left[name] = module
+            else:
+                self._own[name] = sys.modules.pop(name)
 
-    def _keep_path(self, state: _State) -> None:
+    def _keep_path(self, before: Sequence[str]) -> None:
         """Put the path back; what code put on it that lies elsewhere than its own folder stays."""
-        known = {*state.path, *map(str, (*self.first, *self.last)), *self._added}
+        known = {*before, *map(str, (*self.first, *self.last)), *self._added}
         new = [entry for entry in sys.path if entry not in known]
         related = [entry for entry in new if self._is_near(entry)]
         self._added += related
         elsewhere = [entry for entry in new if entry not in related]
-        sys.path[:] = [*elsewhere, *state.path]
+        sys.path[:] = [*elsewhere, *before]
         if self._stays:
             for folder in map(str, self.first):
                 if folder not in sys.path:
@@ -160,10 +145,9 @@ class World:
         strangers = set()
         for name in (held.keys() | _left.keys()) & sys.modules.keys() - _SHARED:
             module, home = sys.modules[name], _home(sys.modules[name])
-            shadowed = (
-                name in held and home != held[name] and _holds_module(held[name], name, module)
-            )
-            if shadowed or (_left.get(name) is module and home not in self.first):
+            is_held = name in held and home != held[name]
+            is_shadowed = is_held and _holds_module(held[name], name, module)
+            if is_shadowed or (_left.get(name) is module and home not in self.first):
                 strangers.add(name)
         for name in list(sys.modules):
             if name.partition(".")[0] in strangers or name in self._own:
@@ -180,15 +164,11 @@ def _names_in(folder: Path) -> set[str]:
 
 def _holds_module(folder: Path, name: str, loaded: ModuleType) -> bool:
     """Whether an import would find a module in a folder rather than the one that is loaded."""
-    if any((folder / f"{name}{ending}").is_file() for ending in (".py", *_EXTENSIONS)):
+    files = [f"{name}{ending}" for ending in (".py", *_EXTENSIONS)]
+    if any((folder / file).is_file() for file in (*files, f"{name}/__init__.py")):
         return True
-    if (folder / name / "__init__.py").is_file():
-        return True
-    return (
-        (folder / name).is_dir()
-        and getattr(loaded, "__file__", None) is None
-        and hasattr(loaded, "__path__")
-    )
+    is_namespace = getattr(loaded, "__file__", None) is None and hasattr(loaded, "__path__")
+    return is_namespace and (folder / name).is_dir()
 
 
 _EXTENSIONS = (".so", ".pyd", sysconfig.get_config_var("EXT_SUFFIX") or ".so")
@@ -213,37 +193,30 @@ def _from_folders(
 ) -> Iterator[tuple[str, ModuleType]]:
     """Yield modules that were found in some folders, but for compiled ones: they load only once."""
     places = {folder for folder in folders if not _is_installed(folder)}
-    names = [name for name in names if not name.startswith(SCRIPT)]
-    tops = {name.partition(".")[0] for name in names}
-    found = {
-        top for top in tops & set(names) if top in sys.modules and _home(sys.modules[top]) in places
-    } - _SHARED
-    for name in names:
-        module = sys.modules.get(name)
+    new = {name: sys.modules[name] for name in names if not name.startswith(SCRIPT)}
+    tops = {name.partition(".")[0] for name in new}
+    found = {top for top in tops & new.keys() if _home(new[top]) in places} - _SHARED
+    for name, module in new.items():
+        # an entry may be None, which keeps a module from being imported
         if name.partition(".")[0] in found and module is not None and not _is_compiled(module):
             yield name, module
 
 
 def _is_compiled(module: ModuleType) -> bool:
-    return isinstance(
-        getattr(getattr(module, "__spec__", None), "loader", None), ExtensionFileLoader
-    )
+    spec = getattr(module, "__spec__", None)
+    return isinstance(getattr(spec, "loader", None), ExtensionFileLoader)
 
 
 def _is_installed(folder: Path) -> bool:
-    return (
-        folder.name in ("site-packages", "dist-packages")
-        or str(folder) in sysconfig.get_paths().values()
-    )
+    is_named_so = folder.name in ("site-packages", "dist-packages")
+    return is_named_so or str(folder) in sysconfig.get_paths().values()
 
 
 def world_of_package(path: Path, levels: int) -> tuple[World, str]:
     """Return the world of a file that is part of a package, and its dotted name in it.
 
-    Args:
-        path: Absolute path of the file.
-        levels: How many folders above it are packages at least, whether they have an `__init__.py`
-            or not.
+    At least so many levels of folders above it are packages, also without an `__init__.py`. The
+    path is absolute.
     """
     folders: list[Path] = []
     for folder in path.parents[:-1]:
@@ -274,14 +247,15 @@ def levels_of(path: Path) -> int:
 
 
 def _levels(node: ast.AST, folder: Path) -> int:
-    if isinstance(node, ast.ImportFrom) and node.level:
-        return node.level
-    if isinstance(node, ast.ImportFrom):
-        names = [f"{node.module}.{alias.name}" for alias in node.names]
-    elif isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
-    else:
-        return 0
+    match node:
+        case ast.ImportFrom(level=0, module=module, names=found):
+            names = [f"{module}.{alias.name}" for alias in found]
+        case ast.ImportFrom(level=int(level)):
+            return level
+        case ast.Import(names=found):
+            names = [alias.name for alias in found]
+        case _:
+            return 0
     return max(_levels_to(name.split("."), folder) for name in names)
 
 

@@ -32,10 +32,10 @@ def is_stood_in() -> bool:
 
 def notes_on(model: nn.Module) -> tuple[str, ...]:
     """Return what a reader must know where parts of a model are of such a torchvision."""
-    parts = each_part(model) if is_stood_in() else ()
-    return (
-        (NOTE,) if any(type(part).__module__.startswith("torchvision.") for part in parts) else ()
-    )
+    for part in each_part(model) if is_stood_in() else ():
+        if type(part).__module__.startswith("torchvision."):
+            return (NOTE,)
+    return ()
 
 
 @contextmanager
@@ -50,11 +50,7 @@ def torchvision_mended() -> Iterator[None]:
 
 
 def import_torchvision() -> None:
-    """Import torchvision, also one whose compiled operators do not fit this torch.
-
-    Raises:
-        UnavailableError: It is not installed, or cannot be loaded.
-    """
+    """Import torchvision, also one whose operators do not fit; else raise `UnavailableError`."""
     try:
         with torchvision_mended():
             importlib.import_module("torchvision")
@@ -125,8 +121,8 @@ def _define_operators() -> None:
         return
     make_library: Any = torch.library.Library  # it has no types
     library = make_library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define(
         "roi_align(Tensor input, Tensor rois, float spatial_scale, "
         "SymInt pooled_height, SymInt pooled_width, "
@@ -138,12 +134,6 @@ def _define_operators() -> None:
 
 
 def _no_features(
-    input: torch.Tensor,
-    rois: torch.Tensor,
-    spatial_scale: float,
-    height: int,
-    width: int,
-    ratio: int,
-    aligned: bool,
+    input: torch.Tensor, rois: torch.Tensor, scale: float, height: int, width: int, *_: Any
 ) -> torch.Tensor:
     return input.new_zeros(rois.shape[0], input.shape[1], height, width)

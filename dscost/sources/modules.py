@@ -12,51 +12,33 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from dscost.errors import InputError, UnavailableError, did_you_mean, first_line
 from dscost.foreign.failures import may_want_values, must_pass
 from dscost.foreign.parts import changed, set_training
 from dscost.foreign.randomness import SEED, own_random_numbers
 from dscost.modules.beside_meta import MOST_MADE_VALUES, values_kept
-from dscost.sources import ModuleSource
+from dscost.sources import ModuleSource, Opening
 from dscost.sources.importing import SCRIPT, World, levels_of, world_of_package
 from dscost.sources.mending import notes_on
-from dscost.sources.objects import argument_hint, missing_module, object_hint, resolved
+from dscost.sources.objects import (
+    argument_hint,
+    imported,
+    object_hint,
+    public_names,
+    resolved,
+)
 from dscost.sources.stated import beside, may_state, missing_input
 
 
-def from_python(
-    target: str, kwargs: Mapping[str, Any], folder: Path | None = None, *, has_input: bool = True
-) -> ModuleSource:
-    """Return what `package.module:factory` makes.
-
-    Args:
-        target: The dotted name of a module, and that of something in it.
-        kwargs: Keyword arguments for the factory.
-        folder: Where the module is sought before anywhere else; then in the working directory.
-        has_input: Whether an input is given; if not, and there can be none, nothing is made.
-
-    Raises:
-        InputError: There is no such module or factory, or it makes no `nn.Module`, or states no
-            input.
-        UnavailableError: It needs something that is not installed.
-    """
+def from_python(target: str, opening: Opening) -> ModuleSource:
+    """Return what `package.module:factory` makes; it is an opener."""
     path, _, name = target.rpartition(":")
+    folder = opening.folder
     world = World(_here(), stays=True) if folder is None else World((folder, *_here()))
-    try:
-        with world.entered():
-            module = importlib.import_module(path)
-    except (Exception, SystemExit) as error:
-        missing = missing_module(error)
-        if missing:
-            raise InputError(
-                f"{target}: there is no module '{missing}'{_written_as_path(path)}"
-            ) from error
-        raise InputError(f"{target}: importing {path} failed: {first_line(error)}") from error
-    return _from_factory(
-        _Found("python", target, module, name, world, path), kwargs, has_input=has_input
-    )
+    with world.entered():
+        module = imported(path, target, _written_as_path(path))
+    return _from_factory(_Found("python", target, module, name, world, path), opening)
 
 
 def _here() -> tuple[Path, ...]:
@@ -71,19 +53,8 @@ def _written_as_path(path: str) -> str:
     return f"; {file} is a file: write {file}:NAME" if "/" in path and file.is_file() else ""
 
 
-def from_file(target: str, kwargs: Mapping[str, Any], *, has_input: bool = True) -> ModuleSource:
-    """Return what `path/file.py:factory` makes, as part of its package where it imports relatively.
-
-    Args:
-        target: The path of a file, and the name of something in it.
-        kwargs: Keyword arguments for the factory.
-        has_input: Whether an input is given; if not, and there can be none, nothing is made.
-
-    Raises:
-        InputError: There is no such file or factory, or it makes no `nn.Module`, or states no
-            input.
-        UnavailableError: It needs something that is not installed.
-    """
+def from_file(target: str, opening: Opening) -> ModuleSource:
+    """Return what `path/file.py:factory` makes, in its package where it imports relatively."""
     text, _, name = target.rpartition(":")
     path = Path(text)
     if not path.is_file():
@@ -94,9 +65,7 @@ def from_file(target: str, kwargs: Mapping[str, Any], *, has_input: bool = True)
         world, module = _in_package(path, levels) if levels else _as_script(path)
     except (Exception, SystemExit) as error:
         raise InputError(f"{target}: running {text} failed: {first_line(error)}") from error
-    return _from_factory(
-        _Found("file", target, module, name, world, text), kwargs, has_input=has_input
-    )
+    return _from_factory(_Found("file", target, module, name, world, text), opening)
 
 
 def _as_script(path: Path) -> tuple[World, ModuleType]:
@@ -127,70 +96,13 @@ def _in_package(path: Path, levels: int) -> tuple[World, ModuleType]:
     raise beyond
 
 
-def from_export(target: str, kwargs: Mapping[str, Any], *, trust: bool = False) -> ModuleSource:
-    """Return the module and the example inputs of a saved program; no code of it is run.
-
-    Args:
-        target: The path of the program.
-        kwargs: None, since it takes none.
-        trust: Whether one that cannot be read otherwise is read as torch does, which runs code that
-            it holds or names.
-
-    Raises:
-        InputError: It is not such a program, or reading it would run code.
-    """
-    if kwargs:
-        raise InputError(f"{target}: an exported program takes no --kwargs")
-    path = Path(target)
-    if not path.is_file():
-        raise InputError(f"cannot read {target}: {_why_unreadable(path)}")
-    from dscost.sources.program_texts import CodeError
-    from dscost.sources.programs import read_program, read_trusted
-
-    try:
-        module, example = read_program(path)
-    except CodeError as error:
-        if not trust:
-            told = (
-                f"{error}; if you trust it, --trust (in a budget trust: true) reads it all the same"
-            )
-            raise InputError(told) from error
-        module, example = read_trusted(path)
-    if example is None:
-        return ModuleSource("export", module)
-    args, keywords = pytree.tree_map_only(torch.Tensor, _without_numbers, example)
-    return ModuleSource("export", module, {"args": args, "kwargs": keywords})
-
-
-def _why_unreadable(path: Path) -> str:
-    if path.is_dir():
-        return "it is a folder"
-    return "it is no regular file" if path.exists() else "no such file"
-
-
-def _without_numbers(example: torch.Tensor) -> torch.Tensor:
-    """Return the shape of an example; integers stay, since they may be indices or lengths.
-
-    What a program is exported with is mostly noise, so that nothing may be fitted to it.
-    """
-    if not example.is_floating_point() or example.layout != torch.strided:
-        return example
-    return torch.empty_strided(example.shape, example.stride(), dtype=example.dtype, device="meta")
-
-
 # -- factories
 
 
 class _Found(NamedTuple):
-    """Something in a module of Python.
+    """A name in a module of Python, whose code lives in a world; a place is the user's word for it.
 
-    Args:
-        kind: `python` or `file`.
-        target: What the user calls it.
-        module: Where it was found.
-        name: What is sought in it.
-        world: Where its code lives.
-        place: What the user calls the module.
+    Its kind is `python` or `file`.
     """
 
     kind: str
@@ -201,8 +113,8 @@ class _Found(NamedTuple):
     place: str
 
 
-def _from_factory(found: _Found, kwargs: Mapping[str, Any], *, has_input: bool) -> ModuleSource:
-    factory, target = _looked_up(found), found.target
+def _from_factory(found: _Found, opening: Opening) -> ModuleSource:
+    factory, target, kwargs = _looked_up(found), found.target, opening.kwargs
     ask = beside(found.module, found.place, found.world)
     if isinstance(factory, nn.Module):
         if kwargs:
@@ -211,44 +123,29 @@ def _from_factory(found: _Found, kwargs: Mapping[str, Any], *, has_input: bool) 
     if not callable(factory):
         raise InputError(f"{target} is no class, function or nn.Module but this: {factory!r:.60}")
     is_class = isinstance(factory, type) and issubclass(factory, nn.Module)
-    if not has_input and ask is None and is_class and not may_state(factory):
+    if not opening.has_input and ask is None and is_class and not may_state(factory):
         _check_arguments(target, factory, kwargs)
         raise missing_input(target, factory)
-    maker = Maker(target, factory, kwargs, found.world)
-    made = maker.on_meta()
-    return ModuleSource(found.kind, made, None, notes_on(made), maker.real, ask, maker.entered)
+    return Maker(target, factory, kwargs, found.world).source(found.kind)._replace(ask=ask)
 
 
 def _looked_up(found: _Found) -> Any:
-    """Return what a name in a module stands for; modules that import late may fail only here.
-
-    Raises:
-        InputError: There is no such name.
-        UnavailableError: What it stands for needs something that is not installed.
-    """
+    """Return what a name in a module stands for; modules that import late may fail only here."""
     target, name = found.target, found.name
     value: Any = found.module
     for part in name.split("."):
         try:
             with found.world.entered():
                 value = getattr(value, part)
-        except AttributeError as error:
-            if isinstance(error.__cause__, ImportError):  # it is there, but not what it needs
-                raise InputError(
-                    f"{target}: importing {name} failed: {_with_root_cause(error)}"
-                ) from error
-            public = [key for key in dir(found.module) if not key.startswith("_")]
-            raise InputError(
-                f"{target}: there is no '{name}'{did_you_mean(name, public)}"
-            ) from error
-        except ModuleNotFoundError as error:
-            raise UnavailableError(
-                f"{target}: importing {name} failed: {_with_root_cause(error)}"
-            ) from error
         except (Exception, SystemExit) as error:
-            raise InputError(
-                f"{target}: importing {name} failed: {_with_root_cause(error)}"
-            ) from error
+            # an import that failed may be the cause: it is there, but not what it needs
+            if isinstance(error, AttributeError) and not isinstance(error.__cause__, ImportError):
+                nearest = did_you_mean(name, public_names(found.module))
+                raise InputError(f"{target}: there is no '{name}'{nearest}") from error
+            is_missing = isinstance(error, ModuleNotFoundError)
+            refused = UnavailableError if is_missing else InputError
+            told = f"{target}: importing {name} failed: {_with_root_cause(error)}"
+            raise refused(told) from error
     return value
 
 
@@ -263,46 +160,38 @@ def _with_root_cause(error: BaseException) -> str:
 
 
 def _check_arguments(target: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:
-    """Refuse arguments with which a factory cannot be called.
-
-    Raises:
-        InputError: Some are missing, or not known.
-    """
+    """Refuse arguments with which a factory cannot be called, since some are missing or unknown."""
     try:
         inspect.signature(factory).bind(**kwargs)
     except TypeError as error:
-        raise InputError(
-            f"{target} cannot be made: {first_line(error)}{argument_hint(factory, kwargs)}"
-        ) from error
+        hint = argument_hint(factory, kwargs)
+        raise InputError(f"{target} cannot be made: {first_line(error)}{hint}") from error
     except ValueError:  # it has no signature
         return
 
 
-class Maker:
-    """A factory with its arguments.
+class Maker(NamedTuple):
+    """A factory with its arguments, whose code lives in a world.
 
-    Whoever may call `real` while a trace runs has `entered` before the trace begins: both wait for
-    their turn, and two threads that take the two turns in different orders would wait for each
-    other.
+    Whoever may call `real` while a trace runs has entered that world before the trace begins: both
+    wait for their turn, and two threads that take the two turns in different orders would wait for
+    each other.
     """
 
-    def __init__(
-        self,
-        target: str,
-        factory: Callable[..., Any],
-        kwargs: Mapping[str, Any],
-        world: World | None = None,
-    ) -> None:
-        world = world or World()
-        self._target, self._factory, self._kwargs, self._world = target, factory, kwargs, world
-        self.entered = world.entered
+    target: str
+    factory: Callable[..., Any]
+    kwargs: Mapping[str, Any]
+    world: World
+
+    def source(self, kind: str, input: Any = None) -> ModuleSource:
+        """Return the model on meta and what is known of it, see `on_meta`."""
+        made = self.on_meta()
+        return ModuleSource(
+            kind, made, input, notes_on(made), self.real, importing=self.world.entered
+        )
 
     def on_meta(self) -> nn.Module:
-        """Return the model without weights; where its code needs values, with random ones.
-
-        Raises:
-            InputError: It cannot be made, or is no `nn.Module`.
-        """
+        """Return the model without weights; where its code needs values, with random ones."""
         try:
             return self._on("meta")
         except BaseException as error:
@@ -325,24 +214,26 @@ class Maker:
     def _failed(self, error: BaseException) -> InputError:
         if isinstance(error, InputError):
             return error
-        hint = argument_hint(self._factory, self._kwargs) if isinstance(error, TypeError) else ""
-        hint = hint or object_hint(self._factory, self._kwargs, error)
-        return InputError(f"{self._target} cannot be made: {first_line(error)}{hint}")
+        hint = argument_hint(self.factory, self.kwargs) if isinstance(error, TypeError) else ""
+        hint = hint or object_hint(self.factory, self.kwargs, error)
+        return InputError(f"{self.target} cannot be made: {first_line(error)}{hint}")
 
     def _on(self, device: str) -> nn.Module:
         with ExitStack() as stack:
             stack.enter_context(own_random_numbers(SEED))
-            stack.enter_context(self._world.entered())
+            stack.enter_context(self.world.entered())
             stack.enter_context(torch.device(device))
             if device == "meta":
                 stack.enter_context(values_kept(MOST_MADE_VALUES))
-            module = self._factory(**resolved(self._kwargs))
+            module = self.factory(**resolved(self.kwargs))
         if not isinstance(module, nn.Module):
-            raise InputError(f"{self._target} makes no nn.Module but this: {module!r:.60}")
+            raise InputError(f"{self.target} makes no nn.Module but this: {module!r:.60}")
         set_training(module, False)
-        if device == "meta":  # the small ones were made with values
-            changed(
-                module,
-                lambda tensor: tensor.to("meta") if isinstance(tensor, nn.Parameter) else tensor,
-            )
+        if device == "meta":
+            changed(module, _without_values)
         return module
+
+
+def _without_values(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a parameter on meta: small ones were made with values; buffers keep theirs."""
+    return tensor.to("meta") if isinstance(tensor, nn.Parameter) else tensor

@@ -17,11 +17,7 @@ from dscost.sources.importing import SCRIPT
 
 
 def resolved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments with the objects that they name; configurations are made anew each time.
-
-    Raises:
-        InputError: There is no such object, or it cannot be made.
-    """
+    """Return arguments with the objects that they name; configurations are made anew each time."""
     return {name: _value(value) for name, value in kwargs.items()}
 
 
@@ -37,15 +33,13 @@ def _value(value: Any) -> Any:
 
 def _object(reference: Reference) -> Any:
     """Return what a reference names: a class of modules or a function, else an instance."""
-    found: Any = _module(reference)
+    found: Any = imported(reference.module, reference, _or_text(reference))
     for part in reference.attribute.split("."):
         try:
             found = getattr(found, part)
         except AttributeError as error:
-            near = did_you_mean(part, [name for name in dir(found) if not name.startswith("_")])
-            raise InputError(
-                f"{reference}: there is no '{part}'{near}{_or_text(reference)}"
-            ) from error
+            hint = did_you_mean(part, public_names(found)) + _or_text(reference)
+            raise InputError(f"{reference}: there is no '{part}'{hint}") from error
         except (Exception, SystemExit) as error:
             raise InputError(f"{reference} cannot be imported: {first_line(error)}") from error
     parts = resolved(reference.parts)
@@ -58,23 +52,21 @@ def _object(reference: Reference) -> Any:
         raise InputError(f"{reference} cannot be made: {first_line(error)}") from error
 
 
-def _module(reference: Reference) -> ModuleType:
+def imported(module: str, needed_by: object, hint: str) -> ModuleType:
+    """Return a module that a target or an argument names; the hint is for where there is none."""
     try:
-        return importlib.import_module(reference.module)
+        return importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        missing = missing_module(error)
+        # one in somebody's own words names no module
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing:
-            raise InputError(
-                f"{reference}: there is no module '{missing}'{_or_text(reference)}"
-            ) from error
-        raise InputError(
-            f"{reference}: importing {reference.module} failed: {first_line(error)}"
-        ) from error
+            raise InputError(f"{needed_by}: there is no module '{missing}'{hint}") from error
+        raise InputError(f"{needed_by}: importing {module} failed: {first_line(error)}") from error
 
 
-def missing_module(error: BaseException) -> str | None:
-    """Return which module Python did not find; `None` of other errors, also in somebody's words."""
-    return error.name if isinstance(error, ModuleNotFoundError) else None
+def public_names(found: object) -> list[str]:
+    """Return the names of what something has, but for those that begin with an underscore."""
+    return [name for name in dir(found) if not name.startswith("_")]
 
 
 def _or_text(reference: Reference) -> str:
@@ -93,26 +85,14 @@ def _is_configuration(found: Any) -> bool:
 
 
 def _check_parts(reference: Reference, found: Any, parts: Mapping[str, Any]) -> None:
-    """Refuse names that a configuration of transformers lacks, which it would silently keep.
-
-    Raises:
-        InputError: There are some.
-    """
-    if (
-        parts
-        and isinstance(found, type)
-        and hasattr(found, "model_type")
-        and hasattr(found, "to_dict")
-    ):
+    """Refuse names that a configuration of transformers lacks, which it would silently keep."""
+    is_configuration = hasattr(found, "model_type") and hasattr(found, "to_dict")
+    if parts and isinstance(found, type) and is_configuration:
         check_names(str(reference), found(), parts)
 
 
 def check_names(what: str, configuration: Any, given: Mapping[str, Any]) -> None:
-    """Refuse names that are no attributes of a configuration.
-
-    Raises:
-        InputError: There are some.
-    """
+    """Raise an `InputError` for a name that is no attribute of a configuration."""
     for name in given:
         if not hasattr(configuration, name):
             known = [key for key in vars(configuration) if not key.startswith("_")]
@@ -125,12 +105,9 @@ def argument_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> str
         parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return ""
-    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
-    named = {
-        name: one
-        for name, one in parameters.items()
-        if one.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    }
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    named = {name: one for name, one in parameters.items() if one.kind in by_name}
     unknown = [name for name in kwargs if name not in named and not takes_any]
     if unknown:
         near = did_you_mean(unknown[0], named)
@@ -138,7 +115,7 @@ def argument_hint(factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> str
     missing = [
         f"--kwargs {name}={_example(factory, one)}"
         for name, one in named.items()
-        if one.default is inspect.Parameter.empty and name not in kwargs
+        if one.default is one.empty and name not in kwargs
     ]
     return f" (give it with {' '.join(missing)})" if missing else ""
 
@@ -156,10 +133,8 @@ def object_hint(
             wanted = _example(factory, parameters[name])
             wanted = "package.module:Class" if wanted == "..." else wanted
             kind = "text" if isinstance(given, str) else "a mapping"
-            return (
-                f" ({name} is {kind}; an object is --kwargs {name}={wanted}, "
-                f"a part of it {name}.PART=VALUE)"
-            )
+            written = f"--kwargs {name}={wanted}, a part of it {name}.PART=VALUE"
+            return f" ({name} is {kind}; an object is {written})"
     return ""
 
 

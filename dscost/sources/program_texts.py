@@ -1,8 +1,9 @@
 """What each text in the JSON of a program may say, so that none of it can be code."""
 
+import ast
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -15,27 +16,43 @@ class CodeError(InputError):
     """Reading the archive as torch does would run code that it holds or names."""
 
 
+def no_program(why: str) -> InputError:
+    """Return the error for what is no program of `torch.export`."""
+    return InputError(f"not a program of torch.export: {why}")
+
+
+def expression_of(text: str) -> ast.expr | None:
+    """Return an expression of Python that is not evaluated, `None` where a text is none."""
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def failure_of(error: BaseException) -> str:
+    """Return what an error of torch, or of a library that reads archives, says in a line."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    # SerializeError ends in the traceback of what it is about
+    text = lines[-1] if "Traceback (most recent call last):" in str(error) else lines[0]
+    return f"{text:.300}"
+
+
+THIS_TORCH = f"this torch ({torch.__version__})"
 CONFUSING = re.compile(r"""["'\\{}()\[\],;]""")
 """Marks that end a text in the Python code that torch makes of a graph, or a part of a stack."""
 
 
 def instance_of(kind: Any, value: Any, where: str) -> Any:
-    """Return a value that is of a type.
-
-    Raises:
-        InputError: It is not; `where` says what.
-    """
+    """Return a value that is of a type; `where` says in an `InputError` what is not."""
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InputError(f"not a program of torch.export: {where} is {type(value).__name__}")
+        raise no_program(f"{where} is {type(value).__name__}")
     return value
 
 
 def text_of(where: str, value: Any) -> str:
-    """Return a text of a program, if it says what the text of such a field may say.
-
-    Args:
-        where: `Class.field`, by which its rule is found.
-        value: What stands there.
+    """Return a text of a program, if it says what the text of such a `Class.field` may say.
 
     Raises:
         InputError: It is no text, or of a field that is not read.
@@ -43,9 +60,7 @@ def text_of(where: str, value: Any) -> str:
     """
     rule = _RULES.get(where)
     if rule is None:
-        raise InputError(
-            f"not a program of torch.export that this torch ({torch.__version__}) reads: {where}"
-        )
+        raise InputError(f"not a program of torch.export that {THIS_TORCH} reads: {where}")
     return rule(instance_of(str, value, where))
 
 
@@ -62,14 +77,10 @@ def _a_name_or_nothing(text: str) -> str:
 def a_path(text: str) -> str:
     """Return the path of a module or a tensor, such as `layer1.0.conv`.
 
-    Raises:
-        CodeError: It could end a text in Python code, or name something of Python's own.
+    A `CodeError` where it could end a text in Python code, or name something of Python's own.
     """
-    if (
-        not text.isprintable()
-        or CONFUSING.search(text)
-        or any(part.startswith("__") for part in text.split("."))
-    ):
+    is_private = any(part.startswith("__") for part in text.split("."))
+    if is_private or not text.isprintable() or CONFUSING.search(text):
         raise CodeError(f"a path in it is no path but this, which could be code: {text!r:.60}")
     return text
 
@@ -84,63 +95,21 @@ def _a_dialect(text: str) -> str:
     return text
 
 
-OPERATORS: Mapping[str, tuple[str, ...]] = {
-    "_operator": (
-        *(
-            "add",
-            "and_",
-            "eq",
-            "floordiv",
-            "ge",
-            "getitem",
-            "gt",
-            "le",
-            "lshift",
-            "lt",
-            "mod",
-            "mul",
-            "ne",
-            "neg",
-        ),
-        *("not_", "or_", "pos", "pow", "rshift", "sub", "truediv"),
-    ),
-    "math": ("ceil", "floor", "sqrt", "trunc"),
-    "torch": (
-        "sym_float",
-        "sym_int",
-        "sym_ite",
-        "sym_max",
-        "sym_min",
-        "sym_not",
-        "sym_sqrt",
-        "sym_sum",
-    ),
-    "torch._functorch.predispatch": (
-        *(
-            "_add_batch_dim",
-            "_remove_batch_dim",
-            "_vmap_decrement_nesting",
-            "_vmap_increment_nesting",
-        ),
-    ),
-    "torch.ops.higher_order": (
-        *(
-            "associative_scan",
-            "auto_functionalized",
-            "auto_functionalized_v2",
-            "cond",
-            "flex_attention",
-        ),
-        *("hints_wrapper", "invoke_subgraph", "map_impl", "out_dtype", "scan", "strict_mode"),
-        *(
-            "tag_activation_checkpoint",
-            "while_loop",
-            "wrap",
-            "wrap_activation_checkpoint",
-            "wrap_with_autocast",
-        ),
-        "wrap_with_set_grad_enabled",
-    ),
+OPERATORS: Mapping[str, Collection[str]] = {
+    "_operator": """
+        add and_ eq floordiv ge getitem gt le lshift lt mod mul ne neg not_ or_ pos pow rshift sub
+        truediv
+    """.split(),
+    "math": "ceil floor sqrt trunc".split(),
+    "torch": "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum".split(),
+    "torch._functorch.predispatch": """
+        _add_batch_dim _remove_batch_dim _vmap_decrement_nesting _vmap_increment_nesting
+    """.split(),
+    "torch.ops.higher_order": """
+        associative_scan auto_functionalized auto_functionalized_v2 cond flex_attention
+        hints_wrapper invoke_subgraph map_impl out_dtype scan strict_mode tag_activation_checkpoint
+        while_loop wrap wrap_activation_checkpoint wrap_with_autocast wrap_with_set_grad_enabled
+    """.split(),
 }
 """Functions that an operator of a program may be, by where they are; beside these the operators of
 torch."""
@@ -167,9 +136,7 @@ def _an_operator(text: str) -> str:
     full = f"{library}::{operator}" + ("" if overload == "default" else f".{overload}")
     _with_library(library)
     if not torch._C._dispatch_has_kernel(full):
-        raise InputError(
-            f"it calls {full}, an operator that this torch ({torch.__version__}) does not have"
-        )
+        raise InputError(f"it calls {full}, an operator that {THIS_TORCH} does not have")
     return text
 
 
@@ -183,45 +150,38 @@ def _with_library(library: str) -> None:
         import torch.ao.quantization.fx._decomposed  # noqa: F401
 
 
-_CONTAINERS = ("tuple", "list", "dict")
-_CONTAINER_TYPES = frozenset(
-    (
-        *(f"builtins.{name}" for name in _CONTAINERS),
-        "collections.OrderedDict",
-        "collections.deque",
-        "torch.Size",
-    )
-)
 _LIST = "builtins.list"
+_CONTAINERS = frozenset(
+    f"builtins.tuple {_LIST} builtins.dict collections.OrderedDict collections.deque "
+    "torch.Size".split()
+)
 
 
 def _tree_of_inputs(text: str) -> str:
-    protocol, tree = json.loads(text)
-    return json.dumps([instance_of(int, protocol, "TreeSpec"), _tree(tree, _refused_class)])
+    return _spec(text, _refused_class)
 
 
 def _tree_of_outputs(text: str) -> str:
+    return _spec(text, lambda _: (_LIST, "null"))
+
+
+def _spec(text: str, of_class: Callable[[str], tuple[str, str]]) -> str:
     protocol, tree = json.loads(text)
-    return json.dumps(
-        [instance_of(int, protocol, "TreeSpec"), _tree(tree, lambda _: (_LIST, "null"))]
-    )
+    return json.dumps([instance_of(int, protocol, "TreeSpec"), _tree(tree, of_class)])
 
 
 def _tree(node: Any, of_class: Callable[[str], tuple[str, str]]) -> dict[str, Any]:
     """Return a tree of containers.
 
-    Args:
-        node: With a type, a context (the keys of a dict) and children; a leaf has no type.
-        of_class: What to write in place of a class that is no plain container: a type and a
-            context.
+    A node has a type, a context (the keys of a dict) and children; a leaf has no type. Of a class
+    that is no plain container, `of_class` gives the type and context to be written in its place.
     """
     kind, context = instance_of(dict, node, "TreeSpec")["type"], node["context"]
-    children = [
-        _tree(child, of_class) for child in instance_of(list, node["children_spec"], "TreeSpec")
-    ]
+    nodes = instance_of(list, node["children_spec"], "TreeSpec")
+    children = [_tree(child, of_class) for child in nodes]
     if kind is None:
         return {"type": None, "context": None, "children_spec": []}
-    if kind not in _CONTAINER_TYPES:
+    if kind not in _CONTAINERS:
         kind, context = of_class(str(kind))
     elif not _is_plain_context(json.loads(context)):
         raise CodeError("the tree of its inputs names a class to be imported")
@@ -236,15 +196,11 @@ def _is_plain_context(context: Any) -> bool:
 
 
 def _refused_class(kind: str) -> tuple[str, str]:
-    module = kind.rpartition(".")[0]
-    known = kind in pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE and kind not in (
-        "collections.namedtuple",
-    )
-    raise CodeError(
-        f"an input of it is a {kind:.80}, a class that would be imported"
-        if not known
-        else f"an input of it is a {kind:.80}, a class of {module}, whose code would run"
-    )
+    known = pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE.keys() - {"collections.namedtuple"}
+    what = "a class that would be imported"
+    if kind in known:
+        what = f"a class of {kind.rpartition('.')[0]}, whose code would run"
+    raise CodeError(f"an input of it is a {kind:.80}, {what}")
 
 
 _RULES: Mapping[str, Callable[[str], str]] = {

@@ -1,4 +1,8 @@
-"""Programs of `torch.export` read from files, without running their code unless trusted."""
+"""Programs of `torch.export` read from files, without running their code unless trusted.
+
+Whatever reads one raises an `InputError` where it is no archive of `torch.export.save`, or is
+damaged.
+"""
 
 import logging
 import re
@@ -14,8 +18,10 @@ from torch._export.serde.serialize import ExportedProgramDeserializer
 from torch.utils import _pytree as pytree
 
 from dscost.errors import InputError
+from dscost.sources import ModuleSource, Opening
 from dscost.sources.archives import read_archive
 from dscost.sources.hierarchies import as_module
+from dscost.sources.program_texts import CodeError, failure_of
 
 
 class Program(NamedTuple):
@@ -25,13 +31,49 @@ class Program(NamedTuple):
     example: tuple[tuple[Any, ...], Mapping[str, Any]] | None
 
 
-def read_program(path: Path) -> Program:
-    """Return the program that an archive holds, without running code of it.
+def from_export(target: str, opening: Opening) -> ModuleSource:
+    """Return the module and the example inputs of a saved program; it is an opener.
 
-    Raises:
-        CodeError: That cannot be done.
-        InputError: It is no archive of `torch.export.save`, or is damaged.
+    Code is run of what is trusted alone, where it cannot be read without.
     """
+    if opening.kwargs:
+        raise InputError(f"{target}: an exported program takes no --kwargs")
+    path = Path(target)
+    if not path.is_file():
+        raise InputError(f"cannot read {target}: {_why_unreadable(path)}")
+    try:
+        module, example = read_program(path)
+    except CodeError as error:
+        if not opening.trust:
+            told = (
+                f"{error}; if you trust it, --trust (in a budget trust: true) reads it all the same"
+            )
+            raise InputError(told) from error
+        module, example = read_trusted(path)
+    if example is None:
+        return ModuleSource("export", module)
+    args, keywords = pytree.tree_map_only(torch.Tensor, _without_numbers, example)
+    return ModuleSource("export", module, {"args": args, "kwargs": keywords})
+
+
+def _why_unreadable(path: Path) -> str:
+    if path.is_dir():
+        return "it is a folder"
+    return "it is no regular file" if path.exists() else "no such file"
+
+
+def _without_numbers(example: torch.Tensor) -> torch.Tensor:
+    """Return the shape of an example; integers stay, since they may be indices or lengths.
+
+    What a program is exported with is mostly noise, so that nothing may be fitted to it.
+    """
+    if not example.is_floating_point() or example.layout != torch.strided:
+        return example
+    return torch.empty_strided(example.shape, example.stride(), dtype=example.dtype, device="meta")
+
+
+def read_program(path: Path) -> Program:
+    """Return the program that an archive holds; a `CodeError` where that would run code of it."""
     archive = read_archive(path)
     with _quietly() as reasons:
         try:
@@ -46,11 +88,7 @@ def read_program(path: Path) -> Program:
 
 
 def read_trusted(path: Path) -> Program:
-    """Return the program of an archive, as torch reads it: code that it holds or names is run.
-
-    Raises:
-        InputError: It is no archive of `torch.export.save`, or is damaged.
-    """
+    """Return the program of an archive, as torch reads it: code that it holds or names is run."""
     with _quietly() as reasons:
         for _ in range(_MOST_IMPORTED):
             try:
@@ -118,18 +156,9 @@ class _Reasons(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else record.exc_info
         if isinstance(error, BaseException):
-            self.reasons.append(_failure_of_torch(error))
+            self.reasons.append(failure_of(error))
 
 
 def reason_of(error: BaseException, logged: Sequence[str] = ()) -> str:
     """Return why torch could not read something: what it says, or logged where it points there."""
-    return logged[-1] if logged and "warnings above" in str(error) else _failure_of_torch(error)
-
-
-def _failure_of_torch(error: BaseException) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    # SerializeError ends in the traceback of what it is about
-    text = lines[-1] if "Traceback (most recent call last):" in str(error) else lines[0]
-    return f"{text:.300}"
+    return logged[-1] if logged and "warnings above" in str(error) else failure_of(error)

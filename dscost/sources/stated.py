@@ -21,11 +21,9 @@ DEFAULT_EXAMPLE = "1,3,224,224"
 
 
 class Stated(NamedTuple):
-    """An input that code states.
+    """An input that code states, as `dscost.analyze` takes it.
 
-    Args:
-        value: As `dscost.analyze` takes it.
-        where: Where it stands, to follow "the input is".
+    Where it stands follows "the input is".
     """
 
     value: Any
@@ -38,15 +36,12 @@ class Stated(NamedTuple):
 def beside(module: ModuleType, place: str, world: World) -> Callable[[], Stated] | None:
     """Return what asks a module for the input of its factories, or `None` where it states none.
 
-    Args:
-        module: Where the factory was found.
-        place: What the user calls it.
-        world: Where its code runs.
+    A place is what the user calls the module, whose code runs in the world.
     """
-    name = next((name for name in BESIDE if vars(module).get(name) is not None), None)
-    if name is None:
+    stated = {name: vars(module)[name] for name in BESIDE if vars(module).get(name) is not None}
+    if not stated:
         return None
-    found = vars(module)[name]
+    name, found = next(iter(stated.items()))
 
     def ask() -> Stated:
         try:
@@ -80,11 +75,7 @@ def _read(value: Any) -> Any:
 
 
 def stated_by(model: nn.Module) -> Stated | None:
-    """Return the input that a model states, if it does.
-
-    Raises:
-        InputError: Asking it fails.
-    """
+    """Return the input that a model states, if it does."""
     for name in ON_MODEL:
         try:
             value = getattr(model, name, None)
@@ -116,13 +107,7 @@ def _of_model(model: nn.Module, name: str, value: Any) -> Stated | None:
 
 def _image_shape(config: Any) -> tuple[int, ...] | None:
     size, channels = getattr(config, "image_size", None), getattr(config, "num_channels", 3)
-    sizes = (
-        (size, size)
-        if isinstance(size, int)
-        else tuple(size)
-        if isinstance(size, list | tuple)
-        else ()
-    )
+    sizes = size if isinstance(size, list | tuple) else (size, size)
     if len(sizes) != 2 or not all(isinstance(one, int) for one in (*sizes, channels)):
         return None
     return (1, channels, *sizes)
@@ -133,25 +118,18 @@ def may_state(kind: type[nn.Module]) -> bool:
     for base in kind.__mro__:
         if base in (nn.Module, object):
             continue
-        for name in ON_MODEL:
-            if vars(base).get(name) is not None and not (
-                name == ON_MODEL[0] and _is_lightning(base)
-            ):
-                return True
-        if any(
-            name in ON_MODEL for code in _codes(base) for name in code.co_names
-        ) and not _is_lightning(base):
+        names = {name for name in ON_MODEL if vars(base).get(name) is not None}
+        if base.__module__.partition(".")[0] in LIGHTNING:
+            names.discard("example_input_array")
+        else:
+            names.update(name for code in _codes(base) for name in code.co_names)
+        if not names.isdisjoint(ON_MODEL):
             return True
     return False
 
 
-def _is_lightning(kind: type) -> bool:
-    """Whether a class is Lightning's own: it has the attribute, and their code fills it."""
-    return kind.__module__.partition(".")[0] in (
-        "lightning",
-        "pytorch_lightning",
-        "lightning_fabric",
-    )
+LIGHTNING = ("lightning", "pytorch_lightning", "lightning_fabric")
+"""Whose own classes have an `example_input_array`, which code of theirs fills."""
 
 
 def _codes(kind: type) -> Iterator[CodeType]:
@@ -170,10 +148,8 @@ def missing_input(name: str, model: nn.Module | type[nn.Module]) -> InputError:
     shape, _, dtype = example.partition(":")
     sizes = f"({shape.replace(',', ', ')})"
     in_python = f"torch.zeros({sizes}, dtype=torch.{dtype})" if dtype else sizes
-    taken = _taken(model)
-    several = (
-        f"; its forward takes {', '.join(taken[:-1])} and {taken[-1]}" if len(taken) > 1 else ""
-    )
+    *others, last = _taken(model) or [""]
+    several = f"; its forward takes {', '.join(others)} and {last}" if others else ""
     return InputError(
         f"{name} does not state its input: "
         f"give it with --input {example} or input={in_python}{several}"
@@ -185,11 +161,9 @@ def _example_for(model: nn.Module) -> str:
     if getattr(model, "main_input_name", None) == "input_values":
         return "1,16000"
     for module in each_part(model):
-        example = next(
-            (shape(module) for kind, shape in _EXAMPLES.items() if isinstance(module, kind)), None
-        )
-        if example:
-            return example
+        for kind, example in _EXAMPLES.items():
+            if isinstance(module, kind):
+                return example(module)
     return DEFAULT_EXAMPLE
 
 
@@ -222,15 +196,13 @@ def _example_for_class(kind: type[nn.Module]) -> str:
 
 
 _FIRST = {
-    **dict.fromkeys(("Embedding", "EmbeddingBag"), _IDS),
-    **dict.fromkeys(
-        ("Conv2d", "Linear"), DEFAULT_EXAMPLE
-    ),  # a linear layer may be the head of anything
+    "Embedding": _IDS,
+    "EmbeddingBag": _IDS,
     "Conv1d": "1,3,1000",
+    "Conv2d": DEFAULT_EXAMPLE,
     "Conv3d": "1,3,16,112,112",
-    **dict.fromkeys(
-        ("RNN", "LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer"), "1,128,64"
-    ),
+    "Linear": DEFAULT_EXAMPLE,  # it may be the head of anything
+    **dict.fromkeys("RNN LSTM GRU MultiheadAttention TransformerEncoderLayer".split(), "1,128,64"),
 }
 
 

@@ -10,29 +10,33 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any
 
-import torch
 from torch._export.serde import schema
 from torch._export.serde.union import _Union
 
 from dscost.errors import InputError
-from dscost.sources.program_texts import CONFUSING, CodeError, instance_of, text_of
+from dscost.sources.program_texts import (
+    CONFUSING,
+    THIS_TORCH,
+    CodeError,
+    expression_of,
+    instance_of,
+    no_program,
+    text_of,
+)
 
 
 def checked(kind: Any, value: Any, where: str) -> Any:
     """Return a value of JSON that is of a type of torch's schema, without fields that are not read.
 
-    Args:
-        kind: A type, perhaps annotated, optional, a list or a dict.
-        value: What stands there.
-        where: `Class.field`, by which the rule for a text is found.
+    The type may be annotated, optional, a list or a dict. The rule for a text is found by `where`,
+    its `Class.field`.
     """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, UnionType):  # the schema has no other union than with None
         return None if value is None else checked(inner[0], value, where)
     if isinstance(kind, str | typing.ForwardRef):
-        return checked(
-            getattr(schema, getattr(kind, "__forward_arg__", None) or str(kind)), value, where
-        )
+        name = getattr(kind, "__forward_arg__", None) or str(kind)
+        return checked(getattr(schema, name), value, where)
     if origin is list:
         return [checked(inner[0], one, where) for one in instance_of(list, value, where)]
     if origin is dict:
@@ -52,19 +56,17 @@ def checked(kind: Any, value: Any, where: str) -> Any:
     if issubclass(kind, IntEnum):
         return kind(instance_of(int, value, where))
     if kind is int and not -(2**63) <= instance_of(int, value, where) < 2**63:
-        raise InputError(f"not a program of torch.export: {where} is {value:.3g}")
+        raise no_program(f"{where} is {value:.3g}")
     return instance_of(kind, value, where)
 
 
 def _checked_union(kind: Any, value: Any, where: str) -> Any:
     if len(instance_of(dict, value, where)) != 1:
-        raise InputError(f"not a program of torch.export: {where} has {len(value)} values")
+        raise no_program(f"{where} has {len(value)} values")
     ((name, one),) = value.items()
     hints = _hints(kind)
     if name not in hints:
-        raise InputError(
-            f"{where} is '{name!s:.40}', which this torch ({torch.__version__}) does not know"
-        )
+        raise InputError(f"{where} is '{name!s:.40}', which {THIS_TORCH} does not know")
     if name in _OBJECTS:
         raise CodeError("it holds an object of a class of its own, whose code would run")
     place = f"{kind.__name__}.{name}"
@@ -94,38 +96,31 @@ def _as_example(kind: Any, expression: Any) -> Any:
     Raises:
         CodeError: The expression is none; it is not evaluated here, but torch would.
     """
-    text = instance_of(
-        str, instance_of(dict, expression, "SymExpr").get("expr_str"), "SymExpr.expr_str"
-    )
+    found = instance_of(dict, expression, "SymExpr")
+    text = instance_of(str, found.get("expr_str"), "SymExpr.expr_str")
     if not _is_expression(text):
         raise CodeError(
             f"a size in it is no expression but this, which torch would evaluate: {text!r:.60}"
         )
-    hint = expression.get("hint")
+    hint = found.get("hint")
     return checked(kind, _WITHOUT_HINT[kind] if hint is None else hint, "SymExpr.hint")
 
 
 def _is_expression(text: str) -> bool:
     """Whether a text is arithmetic of symbols as sympy writes it: `Mul(Integer(2), …)`."""
-    if len(text) > MOST_EXPRESSION:
-        return False
-    try:
-        tree = ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = expression_of(text) if len(text) <= MOST_EXPRESSION else None
+    if tree is None:
         return False
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
-        if not isinstance(node, _ARITHMETIC):
-            return False
-        if isinstance(node, ast.Name) and (
-            node.id.startswith("_") or (id(node) in called and not node.id[0].isupper())
-        ):
-            return False
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and not re.fullmatch(r"[\w.+-]*", node.value)
-        ):
+        match node:
+            case ast.Name(id=name):
+                is_fine = name[0].isupper() or (name[0] != "_" and id(node) not in called)
+            case ast.Constant(value=str(word)):
+                is_fine = re.fullmatch(r"[\w.+-]*", word) is not None
+            case _:
+                is_fine = isinstance(node, _ARITHMETIC)
+        if not is_fine:
             return False
     return True
 
@@ -133,18 +128,9 @@ def _is_expression(text: str) -> bool:
 MOST_EXPRESSION = 20_000
 """Characters."""
 _ARITHMETIC = (
-    *(ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.Tuple),
-    *(
-        ast.BinOp,
-        ast.operator,
-        ast.UnaryOp,
-        ast.unaryop,
-        ast.Compare,
-        ast.cmpop,
-        ast.BoolOp,
-        ast.boolop,
-    ),
-)
+    ast.Call, ast.keyword, ast.Load, ast.Constant, ast.Tuple, ast.BinOp,
+    ast.operator, ast.UnaryOp, ast.unaryop, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop,
+)  # fmt: skip
 
 
 def _checked_fields(kind: Any, value: Any, where: str) -> Any:
@@ -154,9 +140,7 @@ def _checked_fields(kind: Any, value: Any, where: str) -> Any:
         has_default = field.default is not MISSING or field.default_factory is not MISSING
         if field.name not in instance_of(dict, value, where):
             if not has_default:
-                raise InputError(
-                    f"not a program of torch.export: {kind.__name__} without {field.name}"
-                )
+                raise no_program(f"{kind.__name__} without {field.name}")
         elif place in _DROPPED:
             found[field.name] = _DROPPED[place](value[field.name])
         else:
@@ -173,15 +157,11 @@ def _checked_fields(kind: Any, value: Any, where: str) -> Any:
 
 ASSERTIONS = frozenset(
     f"torch.ops.aten.{name}"
-    for name in (
-        *(
-            "_assert_async.msg",
-            "_assert_async.default",
-            "_assert_scalar.default",
-            "_assert_tensor_metadata.default",
-        ),
-        *("sym_constrain_range.default", "sym_constrain_range_for_size.default"),
-    )
+    for name in """
+        _assert_async.msg _assert_async.default _assert_scalar.default
+        _assert_tensor_metadata.default sym_constrain_range.default
+        sym_constrain_range_for_size.default
+    """.split()
 )
 """Operators that compute nothing; they say where the program was exported, and for which values."""
 
@@ -204,13 +184,9 @@ def _stack(metadata: Any) -> dict[str, str]:
     for entry in str(text or "").split(";"):
         key, _, rest = entry.partition(",")
         path, _, kind = rest.partition(",")
-        if (
-            not all(map(str.isprintable, (key, path)))
-            or CONFUSING.search(f"{key}{path}")
-            or key.startswith("_empty")
-        ):
-            continue
-        entries.append(f"{key},{path},{_class_name(kind)}")
+        place = f"{key}{path}"
+        if place.isprintable() and not CONFUSING.search(place) and not key.startswith("_empty"):
+            entries.append(f"{key},{path},{_class_name(kind)}")
     if not entries or entries[0].split(",")[1]:
         entries = ["L__self__,,", *entries]
     return {"nn_module_stack": ";".join(entries)}
@@ -221,9 +197,15 @@ def _class_name(kind: str) -> str:
     return name if name.isidentifier() else ""
 
 
+def _no_objects(found: Any) -> dict[str, Any]:
+    if found:
+        raise CodeError("it holds objects of classes of their own, whose code would run")
+    return {}
+
+
 _DROPPED: Mapping[str, Callable[[Any], Any]] = {
     "Node.metadata": _stack,
-    "Graph.custom_obj_values": lambda found: _no_objects(found),
+    "Graph.custom_obj_values": _no_objects,
     "GraphModule.metadata": lambda _: {},
     "GraphModule.treespec_namedtuple_fields": lambda _: {},
     "ModuleCallSignature.inputs": lambda _: [],
@@ -235,9 +217,3 @@ _DROPPED: Mapping[str, Callable[[Any], Any]] = {
     "TensorMeta.device": lambda _: schema.Device("cpu"),
 }
 """Fields that are not passed on as they stand, and what stands in their place."""
-
-
-def _no_objects(found: Any) -> dict[str, Any]:
-    if found:
-        raise CodeError("it holds objects of classes of their own, whose code would run")
-    return {}

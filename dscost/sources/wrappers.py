@@ -8,19 +8,7 @@ from dscost.foreign.parts import children_of
 from dscost.sources import ModuleSource
 
 _OF_FILES = frozenset(
-    (
-        "source",
-        "sources",
-        "path",
-        "paths",
-        "file",
-        "files",
-        "filename",
-        "image_path",
-        "img_path",
-        "url",
-        "urls",
-    )
+    "source sources path paths file files filename image_path img_path url urls".split()
 )
 """What the argument is called of a forward that reads files."""
 
@@ -50,12 +38,12 @@ def without_wrapper(source: ModuleSource) -> ModuleSource:
         return source
     wrapper, inner = type(source.module).__name__, type(network).__name__
     note = f"{wrapper} predicts on files: what is counted is its .model, a {inner}."
+    found = source._replace(module=network, notes=(*source.notes, note))
+    if make_real is None:
+        return found
 
-    def made() -> nn.Module:
-        assert make_real is not None
+    def make_network() -> nn.Module:
         real = make_real()
         return network_of(real) or real
 
-    return source._replace(
-        module=network, notes=(*source.notes, note), make_real=None if make_real is None else made
-    )
+    return found._replace(make_real=make_network)

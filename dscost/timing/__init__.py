@@ -33,15 +33,7 @@ MAX_SETTINGS = 64
 
 
 class Setting(NamedTuple):
-    """One way to run a layer or a model.
-
-    Args:
-        device: One of `DEVICES`.
-        dtype: Data type of weights and activations.
-        memory_format: One of `MEMORY_FORMATS`.
-        batch: Inputs at once, where it is not that of the report.
-        mode: One of `MODES`.
-    """
+    """One way to run a layer or a model; the batch is `None` where it is that of the report."""
 
     device: str = "cpu"
     dtype: str = "float32"
@@ -137,10 +129,8 @@ class TimingOptions(_Options):
                 f"the time budget must be above 0 s and under a day, found {self.budget_s}"
             )
         if not 0 < self.precision <= 1:
-            raise InputError(
-                "the precision must be above 0 % and at most 100 %, "
-                f"found {100 * self.precision:g} %"
-            )
+            found = f"{100 * self.precision:g} %"
+            raise InputError(f"the precision must be above 0 % and at most 100 %, found {found}")
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise InputError(f"threads must be between 1 and {MAX_THREADS}, found {self.threads}")
         if not -(2**63) <= self.seed < 2**63:
@@ -160,22 +150,19 @@ class TimingOptions(_Options):
         Raises:
             InputError: There are too many.
         """
-        found = []
-        for device, kind, size in product(
-            self.devices, self.dtypes or (dtype,), self.batches or (batch,)
-        ):
+        dtypes, batches = self.dtypes or (dtype,), self.batches or (batch,)
+        found: dict[Setting, None] = {}
+        for device, kind, size in product(self.devices, dtypes, batches):
             modes = self.modes or (("eager", *CUDA_MODES) if device == "cuda" else ("eager",))
+            other = None if size == batch else size
             for mode, layout in product(modes, self.memory_formats or memory_formats):
                 if device == "cuda" or mode not in CUDA_MODES:
-                    found.append(
-                        Setting(device, kind, layout, None if size == batch else size, mode)
-                    )
-        found = list(dict.fromkeys(found))
+                    found[Setting(device, kind, layout, other, mode)] = None
         if len(found) > MAX_SETTINGS:
             raise InputError(
                 f"{len(found)} settings are too many to measure at once; at most {MAX_SETTINGS}"
             )
-        return found
+        return list(found)
 
     def random(self) -> Random:
         """Return the source of random order."""

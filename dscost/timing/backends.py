@@ -7,37 +7,21 @@ from torch import Tensor, nn
 
 
 def backend_of(conv: nn.Module, x: Tensor) -> str | None:
-    """Return the backend that torch selects, such as `Mkldnn`; `None` where it does not tell.
-
-    Args:
-        conv: `nn.Conv1d`, `Conv2d` or `Conv3d`.
-        x: Its input, placed as it will run.
-    """
+    """Return the backend that torch selects for an input, such as `Mkldnn`, where it tells."""
     select: Any = getattr(torch._C, "_select_conv_backend", None)
     if select is None or not isinstance(conv, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return None
+    stride, dilation, kernel_size = list(conv.stride), list(conv.dilation), conv.kernel_size
     # padding by another mode, or unequal padding of an even kernel, is done before the convolution
-    plain = conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
-    padding = list(conv.padding) if plain else [0] * len(conv.kernel_size)
-    if (
-        conv.padding == "same"
-        and conv.padding_mode == "zeros"
-        and all(k % 2 for k in conv.kernel_size)
-    ):
-        padding = [d * (k - 1) // 2 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)]
-    stride, dilation = list(conv.stride), list(conv.dilation)
+    padding = none = [0] * len(stride)
+    if conv.padding_mode == "zeros":
+        if not isinstance(conv.padding, str):
+            padding = list(conv.padding)
+        elif conv.padding == "same" and all(k % 2 for k in kernel_size):
+            padding = [d * (k - 1) // 2 for k, d in zip(kernel_size, dilation, strict=True)]
+    geometry = stride, padding, dilation, False, none, conv.groups
     try:
-        chosen = select(
-            x,
-            conv.weight,
-            conv.bias,
-            stride,
-            padding,
-            dilation,
-            False,
-            [0] * len(stride),
-            conv.groups,
-        )
+        chosen = select(x, conv.weight, conv.bias, *geometry)
     except (RuntimeError, TypeError):  # another torch, another signature
         return None
     return str(chosen).rpartition(".")[2]

@@ -73,26 +73,15 @@ def measured(
     today: date | None = None,
     progress: Progress | None = None,
 ) -> Ceilings:
-    """Return what a device can do, measured now.
-
-    Args:
-        live: The device.
-        memory_formats: For which rates are measured.
-        curve: Whether the bandwidth is measured by size of the working set.
-        today: The date, by default what the system says.
-        progress: Called with the share that is done and what is being done.
+    """Return what a device can do, measured now; the arguments are those of `find_ceilings`.
 
     Raises:
         UnavailableError: torch cannot compute in that dtype on it.
     """
     if not live.torch_dtype.is_floating_point:
         raise UnavailableError(f"torch cannot convolve {live.dtype}: only floating-point numbers")
-    points = [
-        (kind, term, layout)
-        for kind in POINTS
-        for term in POINTS[kind]
-        for layout in memory_formats
-    ]
+    kinds = ((kind, term) for kind, points in POINTS.items() for term in points)
+    points = [(*of, layout) for of in kinds for layout in memory_formats]
     with _unavailable(live):
         seen = _seen(live, points, curve=curve, say=progress or (lambda done, doing: None))
     costs: dict[Keys, Cost] = {key: live.cost(POINTS[key[0]][key[1]]) for key in points}
@@ -144,9 +133,8 @@ def _seen(
     speeds: tuple[tuple[int, float], ...] = ()
     if curve:
         speeds = triad.curve(lambda done: say(0.6 + 0.4 * done, "bandwidth by working set"))
-    return _Seen(
-        times, {key: flops for key, (_, flops) in peaks.items()}, triad.moved_bytes, speeds
-    )
+    flops = {key: count for key, (_, count) in peaks.items()}
+    return _Seen(times, flops, triad.moved_bytes, speeds)
 
 
 def _rates(
@@ -231,14 +219,12 @@ class Triad:
         calls = {elements: self.call(elements) for elements in [1, *reversed(sizes)]}
         times = in_turns(self._live, calls, say)
         call_s = min(times.pop(1))
-        return tuple(
-            (
-                3 * elements * self._element_bytes,
-                3 * elements * self._element_bytes / (min(seconds) - call_s),
-            )
-            for elements, seconds in times.items()
-            if min(seconds) > 2 * call_s
-        )
+        found = []
+        for elements, seconds in times.items():
+            moved_bytes = 3 * elements * self._element_bytes
+            if min(seconds) > 2 * call_s:
+                found.append((moved_bytes, moved_bytes / (min(seconds) - call_s)))
+        return tuple(found)
 
 
 class Sample(NamedTuple):
@@ -311,6 +297,5 @@ def _unavailable(live: LiveDevice) -> Iterator[None]:
         yield
     except (RuntimeError, TypeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UnavailableError(
-            f"torch cannot convolve {live.dtype} on {live.device}: {reason}"
-        ) from error
+        where = f"{live.dtype} on {live.device}"
+        raise UnavailableError(f"torch cannot convolve {where}: {reason}") from error

@@ -17,7 +17,6 @@ from dscost.reports.records import Noise
 from dscost.timing import MEMORY_FORMATS, Progress, TimingOptions
 from dscost.timing.calibration import POINTS, measured
 from dscost.timing.cuda import fixed_flags
-from dscost.timing.engine import Clock
 from dscost.timing.live_device import LiveDevice, live_device
 from dscost.timing.machine import Watch, default_threads, keep_freed_memory, quiet_torch
 
@@ -33,7 +32,7 @@ class Wanted(NamedTuple):
 
     Args:
         device: `cpu` or `cuda`.
-        dtype: Data type of weights and activations.
+        dtype: Of weights and activations.
         threads: How many torch is set to compute with.
         memory_formats: For which rates are needed.
         curve: Whether the bandwidth is needed by size of the working set.
@@ -86,14 +85,7 @@ def this_device(
     refresh: bool = False,
     progress: Progress | None = None,
 ) -> Found:
-    """Return all that a device of this machine can do, measured where it is not known.
-
-    Args:
-        device: `cpu` or `cuda`.
-        dtype: Data type of weights and activations.
-        threads: How many torch computes with; by default one less than the physical cores.
-        refresh: Whether to measure whatever is kept.
-        progress: Called with the share that is done and what is being done.
+    """Return all that a device of this machine can do, as `dscost.device` is asked for it.
 
     Raises:
         InputError: A name is unknown or the threads are out of range.
@@ -113,7 +105,6 @@ def find_ceilings(
     *,
     refresh: bool = False,
     progress: Progress | None = None,
-    clock: Clock = perf_counter,
     folder: Path | None = None,
     today: date | None = None,
 ) -> Found:
@@ -126,14 +117,13 @@ def find_ceilings(
         wanted: What is needed of which device.
         refresh: Whether to measure whatever is kept.
         progress: Called with the share that is done and what is being done.
-        clock: Returns seconds.
         folder: Where ceilings are kept; by default below the user's cache folder.
         today: The date, by default what the system says.
 
     Raises:
         UnavailableError: There is no such device, or torch cannot compute in that dtype on it.
     """
-    live = live_device(wanted.device, wanted.dtype, wanted.threads, clock)
+    live = live_device(wanted.device, wanted.dtype, wanted.threads, perf_counter)
     folder, today = folder or cache_folder(), today or date.today()
     path = folder / _file_name(live) if folder else None
     kept = _kept(path) if path else None
@@ -146,15 +136,17 @@ def find_ceilings(
         live, wanted.memory_formats, curve=wanted.curve, today=today, progress=progress
     )
     noise = watching.noise() if wanted.device == "cpu" else ()
+    problem = None
     if noise:
-        return Found(ceilings, False, None, "the machine was busy", noise)
-    if path is None:
-        return Found(ceilings, False, None, "this system names no folder for caches")
-    try:
-        _keep(path, ceilings)
-    except OutputError as error:
-        return Found(ceilings, False, None, str(error))
-    return Found(ceilings, False, path)
+        problem = "the machine was busy"
+    elif path is None:
+        problem = "this system names no folder for caches"
+    else:
+        try:
+            _keep(path, ceilings)
+        except OutputError as error:
+            problem = str(error)
+    return Found(ceilings, False, None if problem else path, problem, noise)
 
 
 # -- what is kept
@@ -192,12 +184,8 @@ def is_fresh(kept: Ceilings, live: LiveDevice, today: date) -> bool:
         age = (today - date.fromisoformat(kept.measured_on or "")).days
     except ValueError:
         return False
-    same = (kept.device, kept.name, kept.dtype, kept.threads) == (
-        live.device,
-        live.name,
-        live.dtype,
-        live.threads,
-    )
+    telling = ("device", "name", "dtype", "threads")
+    same = all(getattr(kept, name) == getattr(live, name) for name in telling)
     return same and 0 <= age <= KEPT_DAYS and dict(kept.versions) == dict(live.versions)
 
 
@@ -218,9 +206,7 @@ def _keep(path: Path, ceilings: Ceilings) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {path.parent}: {error.strerror or error}"
-        ) from error
-    write_whole(
-        path, json.dumps({"method": METHOD, "ceilings": ceilings.to_dict()}, indent=1) + "\n"
-    )
+        why = error.strerror or error
+        raise OutputError(f"cannot make the folder {path.parent}: {why}") from error
+    kept = {"method": METHOD, "ceilings": ceilings.to_dict()}
+    write_whole(path, json.dumps(kept, indent=1) + "\n")

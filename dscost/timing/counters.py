@@ -1,5 +1,6 @@
 """What the system tells about disturbances; `None` wherever it does not tell."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,30 +29,22 @@ def process_counters() -> Counters:
 
 def cpu_pressure(path: Path = Path("/proc/pressure/cpu")) -> float | None:
     """Return the percentage of the last 10 s in which something waited for a processor."""
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    for line in lines:
-        kind, _, rest = line.partition(" ")
-        values = dict(part.partition("=")[::2] for part in rest.split())
-        if kind == "some":
-            try:
-                return float(values["avg10"])
-            except (KeyError, ValueError):
-                return None
-    return None
+    found = re.search(r"^some .*\bavg10=(\d+\.?\d*)\b", _text(path), re.MULTILINE)
+    return float(found[1]) if found else None
 
 
 def processor_ticks(path: Path = Path("/proc/stat")) -> tuple[int, int] | None:
     """Return how many ticks of all processors other guests of the host stole, and all ticks."""
+    found = re.match(r"cpu((?: +\d+){8})\b", _text(path))
+    ticks = [int(field) for field in found[1].split()] if found else []
+    return (ticks[7], sum(ticks)) if ticks else None
+
+
+def _text(path: Path) -> str:
     try:
-        line = path.read_text(encoding="ascii").splitlines()[0]
-        name, *fields = line.split()
-        ticks = [int(field) for field in fields[:8]]
-    except (OSError, UnicodeDecodeError, ValueError, IndexError):
-        return None
-    return (ticks[7], sum(ticks)) if name == "cpu" and len(ticks) == 8 else None
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def stolen_share(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:

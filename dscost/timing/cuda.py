@@ -28,8 +28,7 @@ class CudaTimer:
 
     Args:
         cold: Whether the second-level cache is flushed before every call.
-        clock_share: Returns the clock as a share of its largest, or `None` where the driver does
-            not tell.
+        clock_share: As `Nvml.clock_share`.
     """
 
     def __init__(
@@ -45,13 +44,11 @@ class CudaTimer:
         torch.cuda.synchronize()
         share = self._clock_share()
         throttled = share is not None and share < LEAST_CLOCK
-        return [
-            Block(
-                max(sum(start.elapsed_time(end) for start, end in pairs) / 1e3, 1e-9) / count,
-                disturbed=throttled,
-            )
-            for pairs, (_, count) in zip(marks, blocks, strict=True)
-        ]
+        timed = []
+        for pairs, (_, count) in zip(marks, blocks, strict=True):
+            seconds = sum(start.elapsed_time(end) for start, end in pairs) / 1e3
+            timed.append(Block(max(seconds, 1e-9) / count, disturbed=throttled))
+        return timed
 
     def _enqueue(self, call: Call, count: int) -> list[tuple[Any, Any]]:
         call()
@@ -80,10 +77,13 @@ def _marked(call: Call) -> tuple[Any, Any]:
 
 def _flusher() -> Call:
     """Return a call that fills the second-level cache with something else, exactly its size."""
+    return torch.empty(l2_bytes(), dtype=torch.uint8, device="cuda").zero_
+
+
+def l2_bytes() -> int:
+    """Return the size of the second-level cache."""
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-    size = int(getattr(properties, "L2_cache_size", 0)) or L2_BYTES
-    buffer = torch.empty(size, dtype=torch.uint8, device="cuda")
-    return buffer.zero_
+    return int(getattr(properties, "L2_cache_size", 0)) or L2_BYTES
 
 
 def replayed(call: Call) -> Call:
@@ -102,9 +102,8 @@ def replayed(call: Call) -> Call:
     with torch.cuda.graph(graph):
         result = call()
 
-    def replay(
-        _kept: tuple[Any, ...] = (call, result),
-    ) -> None:  # a graph keeps none of the memory that it reads
+    # a graph keeps none of the memory that it reads
+    def replay(_kept: tuple[Any, ...] = (call, result)) -> None:
         graph.replay()
 
     return replay
@@ -159,8 +158,7 @@ class Nvml:
             return
         if nvml.nvmlInit_v2() != 0:
             return
-        # the driver counts all devices, torch those that it may see: only the name they share is
-        # sure
+        # the driver counts all devices, torch those that it may see: only their name is sure
         found = ctypes.byref(self._handle)
         if uuid is None:
             failed = nvml.nvmlDeviceGetHandleByIndex_v2(0, found)

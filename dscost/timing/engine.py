@@ -83,14 +83,7 @@ class CpuTimer:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Two callables to compare, under a name that progress is reported by.
-
-    Args:
-        name: What the case is called.
-        first: One side.
-        second: The other.
-        timer: How they are timed; by default as `compare` is told.
-    """
+    """Two callables to compare, under a name; timed by default as `compare` is told."""
 
     name: str
     first: Call
@@ -103,7 +96,7 @@ class _Running:
     case: Case
     result: Measurement
     timer: Timer
-    calls_per_block: tuple[int, int]
+    calls_per_block: list[int]
     quartets_per_round: int
     round_s: float
 
@@ -145,7 +138,6 @@ def compare(
     *,
     budget_s: float,
     precision: float = 0.02,
-    same_within: float = SAME_WITHIN,
     clock: Clock = perf_counter,
     counters: Counters = no_counters,
     random: Random | None = None,
@@ -160,7 +152,6 @@ def compare(
         cases: What to compare.
         budget_s: Seconds for all of them together.
         precision: Half-width of the interval of a ratio at which a case is done, 0.02 for 2 %.
-        same_within: Of 1; a ratio so near to it is called the same.
         clock: Returns seconds.
         counters: Tells what disturbs this process.
         random: Decides which side begins a quartet.
@@ -187,7 +178,7 @@ def compare(
                 running.remove(one)
                 continue
             one.result.rounds.append(Round.of(quartets))
-            if is_done(one.result.log_ratios, precision, same_within):
+            if is_done(one.result.log_ratios, precision):
                 running.remove(one)
     return results
 
@@ -201,8 +192,7 @@ def _all_warmed(
     for position, (case, result) in enumerate(zip(cases, results, strict=True)):
         session.tell(case)
         share_s = (session.left_s - promised_s) / (len(cases) - position)
-        timer = case.timer or usual
-        warm_up = partial(_warmed, case, result, timer, share_s, session.clock)
+        warm_up = partial(_warmed, case, result, case.timer or usual, share_s, session.clock)
         warmed = session.tried(case, warm_up)
         if warmed:
             running.append(warmed)
@@ -242,11 +232,11 @@ def _warmed(
     left_s = share_s - (clock() - began)
     if LEAST_ROUNDS * quartet_s > left_s:
         return None
-    round_s = min(ROUND_S, left_s / LEAST_ROUNDS)
     quartets = QUARTETS_PER_ROUND
     if quartet_s > 0:
+        round_s = min(ROUND_S, left_s / LEAST_ROUNDS)
         quartets = max(1, min(quartets, int(round_s / quartet_s)))
-    return _Running(case, result, timer, (counts[0], counts[1]), quartets, quartets * quartet_s)
+    return _Running(case, result, timer, counts, quartets, quartets * quartet_s)
 
 
 def warm(call: Call, clock: Clock, most_s: float, timer: Timer | None = None) -> float:
@@ -262,9 +252,8 @@ def warm(call: Call, clock: Clock, most_s: float, timer: Timer | None = None) ->
         call()
         after = clock()
         last = [*last[-2:], after - before]
-        if len(last) == 3 and max(last) <= WARM_AGREEMENT * min(last):
-            break
-        if after - began > most_s:
+        agree = len(last) == 3 and max(last) <= WARM_AGREEMENT * min(last)
+        if agree or after - began > most_s:
             break
     if timer is None or isinstance(timer, CpuTimer):
         return min(last)
@@ -278,9 +267,10 @@ def _quartets(running: _Running, random: Random) -> list[Quartet]:
 
 def _quartet(running: _Running, random: Random) -> Quartet:
     """Time A B B A or B A A B."""
-    order = (0, 1, 1, 0) if random.random() < 0.5 else (1, 0, 0, 1)
-    sides = (running.case.first, running.case.second)
-    blocks = running.timer([(sides[which], running.calls_per_block[which]) for which in order])
-    one, two, three, four = blocks
+    calls = (running.case.first, running.case.second)
+    first, second = zip(calls, running.calls_per_block, strict=True)
+    is_first = random.random() < 0.5
+    order = [first, second, second, first] if is_first else [second, first, first, second]
+    one, two, three, four = running.timer(order)
     outer, inner = (one, four), (two, three)
-    return Quartet(outer, inner) if order[0] == 0 else Quartet(inner, outer)
+    return Quartet(outer, inner) if is_first else Quartet(inner, outer)

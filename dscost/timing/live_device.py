@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dscost.errors import UnavailableError
 from dscost.foreign.memory import available_bytes
 from dscost.layers.convolution import ConvSpec, Shape, conv2d
+from dscost.modules.building import placed, random_input
+from dscost.modules.convs import torch_conv
 from dscost.networks.network import cost_of
 from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
-from dscost.timing.cuda import L2_BYTES, CudaTimer, why_no_cuda
+from dscost.timing.cuda import CudaTimer, l2_bytes, why_no_cuda
 from dscost.timing.engine import Call, Clock, CpuTimer, Timer
 from dscost.timing.machine import cpu_name
 
@@ -29,14 +31,7 @@ CUDA_BATCH, CUDA_SIDE = 32, 8192
 
 
 class Conv(NamedTuple):
-    """A convolution that keeps the size of its square input.
-
-    Args:
-        channels: How many, in and out.
-        kernel: Side of the kernel.
-        size: Side of the input.
-        depthwise: Whether it has a group per channel.
-    """
+    """A convolution that keeps the size of its square input: channels in and out, two sides."""
 
     channels: tuple[int, int]
     kernel: int
@@ -46,10 +41,8 @@ class Conv(NamedTuple):
     @property
     def spec(self) -> ConvSpec:
         """The convolution as data."""
-        m, n = self.channels
-        return conv2d(
-            m, n, self.kernel, padding=self.kernel // 2, groups=m if self.depthwise else 1
-        )
+        groups = self.channels[0] if self.depthwise else 1
+        return conv2d(*self.channels, self.kernel, padding=self.kernel // 2, groups=groups)
 
 
 class LiveDevice(NamedTuple):
@@ -64,10 +57,10 @@ class LiveDevice(NamedTuple):
         timer: Times blocks of calls on it.
         clock: Returns seconds, to keep within the time.
         cache_bytes: Size of its last-level cache.
-        free_bytes: Memory that can still be had; `None` where that is unknown.
+        free_bytes: Memory that can still be had, where that is known.
         batch: Inputs of a convolution.
         side: Side of the matrices of the large product.
-        versions: Versions of what it is measured with.
+        versions: Of what it is measured with.
     """
 
     device: str
@@ -105,16 +98,9 @@ class LiveDevice(NamedTuple):
 
     def conv(self, conv: Conv, memory_format: str) -> Call:
         """Return what runs a convolution; as a module, since that is how layers are called."""
-        layout = (
-            torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
-        )
-        spec = conv.spec
-        x = self.random(*self.shape(conv)).to(memory_format=layout)
-        module = nn.Conv2d(
-            *conv.channels, conv.kernel, padding=conv.kernel // 2, groups=spec.groups, bias=False
-        )
-        module.to(device=self.place, dtype=self.torch_dtype)
-        module.to(memory_format=layout)  # type: ignore[call-overload]
+        place = {"device": self.place, "dtype": self.dtype, "memory_format": memory_format}
+        module = placed(torch_conv(conv.spec), **place)
+        x = random_input(self.shape(conv), **place)
         return lambda: module(x)
 
     def cost(self, conv: Conv) -> Cost:
@@ -154,7 +140,6 @@ def live_device(device: str, dtype: str, threads: int, clock: Clock) -> LiveDevi
     if missing:
         raise UnavailableError(missing)
     cudnn: object = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     return LiveDevice(
         device=device,
         place=device,
@@ -163,7 +148,7 @@ def live_device(device: str, dtype: str, threads: int, clock: Clock) -> LiveDevi
         threads=None,
         timer=CudaTimer(),
         clock=clock,
-        cache_bytes=int(getattr(properties, "L2_cache_size", 0)) or L2_BYTES,
+        cache_bytes=l2_bytes(),
         free_bytes=torch.cuda.mem_get_info()[0],
         batch=CUDA_BATCH,
         side=CUDA_SIDE,

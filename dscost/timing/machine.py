@@ -12,6 +12,7 @@ import torch
 from torch.overrides import _pop_mode_temporarily
 from torch.utils._python_dispatch import _disable_current_modes
 
+from dscost.foreign.memory import CGROUP, lines_of
 from dscost.reports.records import Noise
 from dscost.timing.counters import cpu_pressure, processor_ticks, stolen_share
 
@@ -27,19 +28,14 @@ def default_threads(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
 
 def usable_cores() -> int:
     """Return how many logical cores this process may use."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return max(1, min(cores, ceil(_granted_cores(CGROUP) or cores)))
-
-
-CGROUP = Path("/sys/fs/cgroup")
-"""Where a container's limits stand."""
 
 
 def _granted_cores(folder: Path) -> float | None:
     """Return the processor time that a container has per second; `None` where nothing limits it."""
-    quota, period, *_ = [*" ".join(_lines(folder / "cpu.max")).split(), "", ""]
+    quota, period, *_ = [*" ".join(lines_of(folder / "cpu.max")).split(), "", ""]
     is_limited = quota.isdecimal() and period.isdecimal() and int(period)
     return int(quota) / int(period) if is_limited else None
 
@@ -48,7 +44,7 @@ def physical_cores(cpuinfo: Path) -> int | None:
     """Return the number of physical cores, or `None` where the system does not tell."""
     cores = set()
     fields: dict[str, str] = {}
-    for line in [*_lines(cpuinfo), ""]:
+    for line in [*lines_of(cpuinfo), ""]:
         name, _, value = line.partition(":")
         if name.strip():
             fields[name.strip()] = value.strip()
@@ -62,10 +58,10 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Return the model of the processor, or its architecture where the system does not tell."""
     import platform
 
-    names = [
-        line.partition(":")[2].strip() for line in _lines(cpuinfo) if line.startswith("model name")
-    ]
-    return names[0] if names else platform.processor() or platform.machine()
+    for line in lines_of(cpuinfo):
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def load() -> float | None:
@@ -96,9 +92,10 @@ class Watch:
 
     def noise(self) -> tuple[Noise, ...]:
         """Return what was not in order."""
-        found = self.figures().items()
         return tuple(
-            Noise(kind, figure, most) for kind, (figure, most) in found if figure and figure > most
+            Noise(kind, figure, most)
+            for kind, (figure, most) in self.figures().items()
+            if figure and figure > most
         )
 
 
@@ -137,9 +134,9 @@ _MANY_MODULES = 10_000
 def used_before(size: int) -> None:
     """Take a block of memory and give it back, as a process has that loaded weights of that size.
 
-    From then on glibc serves blocks up to that size, and at most 32 MiB, from its heap. In a
-    process that has freed nothing yet every call of a layer would ask the system for fresh pages,
-    which no program that runs a model does.
+    From then on glibc serves blocks up to that size from its heap. In a process that has freed
+    nothing yet every call of a layer would ask the system for fresh pages, which no program that
+    runs a model does.
     """
     torch.empty(min(size, _MOST_HEAP_BLOCK), dtype=torch.uint8)
 
@@ -179,10 +176,3 @@ def _without_modes() -> Iterator[None]:
         for _ in range(torch._C._len_torch_function_stack()):
             stack.enter_context(_pop_mode_temporarily())
         yield
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []

@@ -1,8 +1,7 @@
 """What was timed of a comparison: blocks, quartets and rounds, and what follows from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from math import log
 from statistics import median
 from typing import NamedTuple
@@ -14,12 +13,12 @@ LEAST_QUARTETS = 6
 
 
 class Block(NamedTuple):
-    """A block of calls as it was timed.
+    """A block of calls as it was timed; what the system does not tell is `None`.
 
     Args:
         seconds: Per call.
-        switches: Times the system took the processor away; `None` where it does not tell.
-        faults: Pages per call that the system had to find; `None` where it does not tell.
+        switches: Times the system took the processor away.
+        faults: Pages per call that the system had to find.
         disturbed: Whether the block says little about the calls, for any other reason.
     """
 
@@ -38,9 +37,8 @@ class Quartet(NamedTuple):
     @property
     def log_ratio(self) -> float:
         """The logarithm of first over second."""
-        return (
-            sum(log(b.seconds) for b in self.first) - sum(log(b.seconds) for b in self.second)
-        ) / 2
+        first, second = (sum(log(b.seconds) for b in side) for side in self)
+        return (first - second) / 2
 
     @property
     def disturbed(self) -> bool:
@@ -49,14 +47,7 @@ class Quartet(NamedTuple):
 
 
 class Round(NamedTuple):
-    """A few quartets in a row.
-
-    Args:
-        quartets: All of them.
-        quiet: Those that were not disturbed.
-        log_ratio: The median of all.
-        quiet_log_ratio: The median of the quiet ones, if there are any.
-    """
+    """A few quartets in a row, those of them that were not disturbed, and the median of each."""
 
     quartets: Sequence[Quartet]
     quiet: Sequence[Quartet]
@@ -105,20 +96,25 @@ class Measurement:
     @property
     def first_s(self) -> list[float]:
         """Seconds per call of the first callable, one value per block."""
-        quartets = chain.from_iterable(self.kept)
-        return [block.seconds for quartet in quartets for block in quartet.first]
+        return [b.seconds for quartets in self.kept for one in quartets for b in one.first]
 
     @property
     def second_s(self) -> list[float]:
         """Seconds per call of the second callable, one value per block."""
-        quartets = chain.from_iterable(self.kept)
-        return [block.seconds for quartet in quartets for block in quartet.second]
+        return [b.seconds for quartets in self.kept for one in quartets for b in one.second]
+
+    @property
+    def sides(self) -> tuple[list[Block], list[Block]]:
+        """All blocks of the first and of the second, the disturbed ones too."""
+        quartets = [quartet for one in self.rounds for quartet in one.quartets]
+        first = [block for quartet in quartets for block in quartet.first]
+        return first, [block for quartet in quartets for block in quartet.second]
 
     @property
     def blocks(self) -> list[Block]:
-        """All blocks of both sides, the disturbed ones too."""
-        quartets = chain.from_iterable(one.quartets for one in self.rounds)
-        return [block for quartet in quartets for block in (*quartet.first, *quartet.second)]
+        """All blocks of both sides."""
+        first, second = self.sides
+        return first + second
 
     @property
     def switched_share(self) -> float | None:
@@ -129,13 +125,10 @@ class Measurement:
     @property
     def faults_per_call(self) -> tuple[float | None, float | None]:
         """Median of the page faults per call of the first and the second; `None` where unknown."""
-        quartets = list(chain.from_iterable(one.quartets for one in self.rounds))
-        return (
-            _median_faults(chain.from_iterable(quartet.first for quartet in quartets)),
-            _median_faults(chain.from_iterable(quartet.second for quartet in quartets)),
-        )
+        first, second = map(_median_faults, self.sides)
+        return first, second
 
 
-def _median_faults(blocks: Iterable[Block]) -> float | None:
+def _median_faults(blocks: list[Block]) -> float | None:
     known = [block.faults for block in blocks if block.faults is not None]
     return median(known) if known else None

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dscost.foreign.dispatch import mapped, tensors_in
+from dscost.foreign.dispatch import Args, Kwargs, mapped, tensors_in
+from dscost.tracing.rules import named
 
 _DEVICES = {
     "cpu": "AutocastCPU",
@@ -22,26 +23,23 @@ _DEVICES = {
     "mps": "AutocastMPS",
 }
 
-_LOWER_NAMES = (
-    "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d convolution "
-    "_convolution linear matmul mm bmm mv addmm addmv addr addbmm baddbmm chain_matmul "
-    "linalg_multi_dot linalg_vecdot prelu scaled_dot_product_attention mkldnn_rnn_layer lstm gru "
-    "rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell einsum"
-)
-_LOWER = frozenset(f"aten::{name}" for name in _LOWER_NAMES.split())
+_LOWER = {
+    *named("aten", "conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d"),
+    *named("aten", "conv_transpose3d convolution _convolution linear matmul mm bmm mv addmm addmv"),
+    *named("aten", "addr addbmm baddbmm chain_matmul linalg_multi_dot linalg_vecdot einsum prelu"),
+    *named("aten", "scaled_dot_product_attention mkldnn_rnn_layer lstm gru rnn_tanh rnn_relu"),
+    *named("aten", "lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell"),
+}
 """Operators that run in the dtype of autocast."""
 
-_WIDEST_NAMES = (
-    "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put "
-    "tensordot scatter_add vdot"
-)
-_WIDEST = frozenset(f"aten::{name}" for name in _WIDEST_NAMES.split())
+_WIDEST = {
+    *named("aten", "cat stack index_copy addcdiv addcmul atan2 bilinear cross dot grid_sampler"),
+    *named("aten", "index_put tensordot scatter_add vdot"),
+}
 """Operators that run in the widest dtype among their arguments."""
 
 
-def autocast_arguments(
-    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, dict[str, Any]]:
+def autocast_arguments(func: Any, args: Args, kwargs: Kwargs) -> tuple[Any, dict[str, Any]]:
     """Return the arguments of an operator as autocast hands them on."""
     hidden: Any = torch._C  # torch hides its autocast while it dispatches
     with hidden._RestorePythonTLSSnapshot():
@@ -69,7 +67,7 @@ def _is_touched(name: str, overload: str, key: str) -> bool:
     )
 
 
-def _widest(args: tuple[Any, ...]) -> torch.dtype:
+def _widest(args: Args) -> torch.dtype:
     found = [one.dtype for one in tensors_in(args) if one.is_floating_point()]
     return torch.float32 if torch.float32 in found or not found else found[0]
 
@@ -78,8 +76,7 @@ def _widest(args: tuple[Any, ...]) -> torch.dtype:
 def watched_autocast(seen: Callable[[], None], *, on_meta: bool) -> Iterator[None]:
     """Be told when autocast is entered; on meta, that of meta or of a GPU that is not here.
 
-    torch refuses the first and switches the second off. Nobody else notices: what else is asked for
-    is as ever, and torch's own methods are put back afterwards.
+    torch refuses the first and switches the second off.
     """
     autocast: Any = torch.amp.autocast_mode.autocast
     init, enter = autocast.__init__, autocast.__enter__

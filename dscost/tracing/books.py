@@ -12,9 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.networks.network import NETWORK_INPUT
+from dscost.tracing.drawn import Drawn
 from dscost.tracing.events import INPUT, Event
 from dscost.tracing.gradient_flow import NO_FLOW, Flow, GradientFlow
-from dscost.tracing.gradients import GradientSwitch
+from dscost.tracing.gradients import FunctionCall, GradientSwitch
 from dscost.tracing.live_memory import LiveMemory, is_survivor
 from dscost.tracing.parameters import Held, HeldTensors
 from dscost.tracing.rules import word_of
@@ -35,11 +36,9 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs: The tensors that the network is given.
         stack: Paths of the modules that are running, innermost last.
         switch: In training, what knows where the model has gradients on.
-        standin_of: Gives the stand-in of a tensor of the original model, should a part of that run
-            itself.
+        standin_of: Gives the stand-in of a tensor of the original, should a part of that run.
 
     Attributes:
-        events: What ran, in order.
         unknown: Operators of unknown cost and how often they ran.
         notes: Sentences that the reader must know.
         dropped: Operators that ran and do not count.
@@ -47,7 +46,6 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         failure: The first error of an operator, which the model may have caught.
         failed_at: Where that was.
         wants_gradients: Whether the model differentiates in its forward.
-        memory: What is alive.
         flow: In training, where gradients flow.
     """
 
@@ -56,12 +54,12 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         held: HeldTensors,
         inputs: Sequence[Tensor],
         stack: Sequence[str],
-        *,
-        switch: GradientSwitch | None = None,
-        standin_of: Callable[[Tensor], Tensor | None] = lambda tensor: None,
+        switch: GradientSwitch | None,
+        standin_of: Callable[[Tensor], Tensor | None],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._holds, self._standin_of = held, standin_of
+        self._holds, self._standin_of, self._switch = held, standin_of, switch
+        self._drawn = Drawn()
         self._by_tensor, self._by_storage = held.by_tensor, held.by_storage
         self.stack = stack
         self.events: list[Event] = []
@@ -249,8 +247,38 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Change what is known of the last operator."""
         self.events[-1] = self.events[-1]._replace(**fields)
 
+    # -- functions with a backward pass of their own
+
+    def differentiate_functions(self, flow: GradientFlow) -> Iterator[str]:
+        """Count what backward passes of functions multiply; yield the names of those that fail."""
+        for call in flow.calls:
+            products = call.products(self.events)
+            if not products:
+                continue
+            macs = self._macs_of_backward(flow, call)
+            if macs is None:
+                yield call.kind.__name__
+                continue
+            for at, own in zip(products, (macs, *[0] * len(products)), strict=False):
+                self.events[at] = self.events[at]._replace(gradient_macs=own)
+
+    def _macs_of_backward(self, flow: GradientFlow, call: FunctionCall) -> int | None:
+        """Return the MACs of the backward pass of a function; nothing else is kept of it."""
+        flow.macs_again, start, unknown = 0, len(self.events), dict(self.unknown)
+        try:
+            with self._aside():
+                call.differentiate()
+                if self.unknown != unknown:
+                    return None
+                return sum(event.macs for event in self.events[start:]) - flow.macs_again
+        except Exception:  # noqa: BLE001 - it is foreign code, and run alone
+            self.wants_gradients = True
+            return None
+        finally:
+            flow.macs_again = None
+
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def _aside(self) -> Iterator[None]:
         """Record for a while, and forget it."""
         start, peak_bytes = len(self.events), self.memory.peak_bytes
         kept = {name: _copied(getattr(self, name)) for name in _OF_THE_FORWARD}
@@ -286,20 +314,15 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def from_outside(self, held: Iterable[Tensor], results: Iterable[Tensor]) -> list[Tensor]:
         """Return what was read or returned though nothing seen made it, now or in an earlier trace.
 
-        Args:
-            held: Tensors that the model holds, beside parameters and buffers.
-            results: What the model returns.
+        Nor does the model hold it, as a parameter, a buffer, or one of the tensors in `held`.
         """
         unmade = {address_of(t): t for one in results for t in parts(one) if self.is_orphan(t)}
         orphans = self._orphans | unmade
         if not orphans:
             return []
         known = {address_of(part) for tensor in held for part in parts(tensor)}
-        return [
-            tensor
-            for address, tensor in orphans.items()
-            if address not in known and not is_survivor(address)
-        ]
+        unknown = (at for at in orphans if at not in known and not is_survivor(at))
+        return [orphans[at] for at in unknown]
 
 
 def _copied(value: Any) -> Any:

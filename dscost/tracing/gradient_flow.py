@@ -1,25 +1,19 @@
 """Where gradients flow in training: which event gets the gradient of a tensor, and at what cost."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 from dscost.tracing.events import Event
-from dscost.tracing.gradients import Apart, FunctionCall, Functions, GradientSwitch, runs_again
-from dscost.tracing.sparse import address_of
+from dscost.tracing.gradients import Apart, FunctionCall, GradientSwitch, runs_again
+from dscost.tracing.sparse import address_of, takes_gradients
 
 
 class Flow(NamedTuple):
-    """What flows through an operator, as the fields of its event.
-
-    Args:
-        differentiable: Whether it passes a gradient on.
-        needing: Which of its operands need one, if it multiplies.
-        gradients_to: The events whose results those are.
-    """
+    """What flows through an operator, as the fields of its event that have these names."""
 
     differentiable: bool
     needing: tuple[bool, ...]
@@ -30,12 +24,11 @@ NO_FLOW = Flow(False, (), ())
 
 
 class GradientFlow:
-    """Follows which event last wrote on a tensor and passes its gradient on.
+    """Follows which event, of a list that grows, last wrote on a tensor and passes gradients on.
 
-    Args:
-        switch: Knows where the model has gradients on.
-        events: All that ran; the list grows.
-        producer_of: Gives the event that last wrote a tensor, or a negative number.
+    Attributes:
+        calls: Those of functions with a backward pass of their own.
+        macs_again: While one of those runs, the MACs of what a checkpoint computes again.
     """
 
     def __init__(
@@ -45,28 +38,29 @@ class GradientFlow:
         producer_of: Callable[[Tensor], int],
     ) -> None:
         self._switch, self._events, self._producer_of = switch, events, producer_of
-        self._functions = Functions()
+        self.calls: list[FunctionCall] = []
+        self.macs_again: int | None = None
         self._trained: dict[int, int] = {}
-        self._macs_again: int | None = None
 
     def through(self, operands: Sequence[Tensor], results: Sequence[Tensor], macs: int) -> Flow:
         """Return what flows through an operator that ran just now."""
         # what a checkpoint runs again is counted the first time
-        if self._macs_again is not None and runs_again():
-            self._macs_again += macs
+        if self.macs_again is not None and runs_again():
+            self.macs_again += macs
         inside = self._switch.function()
         if inside is None and not torch.is_grad_enabled():
             return NO_FLOW
-        if not any(result.is_floating_point() or result.is_complex() for result in results):
+        if not any(map(takes_gradients, results)):
             return NO_FLOW
         needing = tuple(map(self._switch.needs, operands))
         # whatever happens inside of a function, its gradient goes to what it is given
         needed = [operand for operand, needs in zip(operands, needing, strict=True) if needs]
         to = self.trained_by(needed)
         if inside is not None:
-            to |= self.trained_by(inside.inputs)
-            to |= self._functions.ran(inside, self._events)
-        if inside is None and not needed:
+            call, given = inside
+            to |= self.trained_by(given)
+            to |= self._ran(call)
+        elif not needed:
             return NO_FLOW
         return Flow(True, needing if macs else (), tuple(to))
 
@@ -99,8 +93,8 @@ class GradientFlow:
         # torch takes it out
         at = self._trained.get(address_of(tensor))
         if at is not None:
-            if self._functions.calls and not tensor.is_leaf:
-                self._functions.made(tensor, at)
+            if self.calls and not tensor.is_leaf:
+                self._made(tensor, at)
             return (at,)
         if tensor.is_leaf:
             return ()
@@ -123,40 +117,22 @@ class GradientFlow:
 
     # -- functions with a backward pass of their own
 
-    def differentiate_functions(self, books: "Books") -> Iterator[str]:
-        """Count what backward passes of functions multiply; yield the names of those that fail."""
-        for call in self._functions.calls:
-            products = call.products(self._events)
-            if not products:
-                continue
-            macs = self._macs_of_backward(call, books)
-            if macs is None:
-                yield call.kind.__name__
-                continue
-            for at, own in zip(products, (macs, *[0] * len(products)), strict=False):
-                self._events[at] = self._events[at]._replace(gradient_macs=own)
+    def _ran(self, call: FunctionCall) -> dict[int, None]:
+        """Keep that the next event belongs to a call, and return the one before it in that."""
+        last = self.calls[-1] if self.calls else None
+        if last is None or not last.is_same(call):
+            if last is not None and not last.products(self._events):
+                self.calls.pop()  # what its context keeps takes memory
+            last = call
+            self.calls.append(last)
+        before = last.events[-1:]
+        last.events.append(len(self._events))
+        return dict.fromkeys(before)
 
-    def _macs_of_backward(self, call: FunctionCall, books: "Books") -> int | None:
-        """Return the MACs of the backward pass of a function; nothing else is kept of it."""
-        self._macs_again, start, unknown = 0, len(self._events), dict(books.unknown)
-        try:
-            with books.aside():
-                call.differentiate()
-                if books.unknown != unknown:
-                    return None
-                return sum(event.macs for event in self._events[start:]) - self._macs_again
-        except Exception:  # noqa: BLE001 - it is foreign code, and run alone
-            books.wants_gradients = True
-            return None
-        finally:
-            self._macs_again = None
-
-
-class Books(Protocol):
-    """What is asked of the recorder that owns the events."""
-
-    unknown: dict[str, int]
-    wants_gradients: bool
-
-    def aside(self) -> AbstractContextManager[None]:
-        """Return what is entered to record for a while, and to forget it."""
+    def _made(self, tensor: Tensor, by: int) -> None:
+        """Learn the context of a call from what it returned, where its forward is given none."""
+        context = tensor.grad_fn
+        if isinstance(context, BackwardCFunction):
+            for call in self.calls:
+                if call.context is None and by in call.events and context._forward_cls is call.kind:
+                    call.context = context

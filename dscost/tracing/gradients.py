@@ -7,25 +7,25 @@ Where operators arrive below torch's autograd, what torch would pass on is passe
 
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction, FunctionCtx
+from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction
 
+from dscost.foreign.dispatch import Args
 from dscost.foreign.failures import callers
-from dscost.tracing.sparse import address_of
+from dscost.tracing.rules import named
+from dscost.tracing.sparse import address_of, takes_gradients
 
 
 class Apart:
     """What a detached tensor and its views share, though others have the same memory.
 
-    Attributes:
-        trained: The event that last wrote on it and passes a gradient on.
-        is_written: Whether there is one.
+    The event that last wrote on it and passes a gradient on is `trained`, if there is one.
     """
 
     trained: int | None = None
@@ -41,53 +41,28 @@ class Apart:
 _APART = "_dscost_apart"
 
 
-class Running(NamedTuple):
-    """The forward of an `autograd.Function` that is running.
-
-    Args:
-        kind: The function.
-        context: Of this call, where its forward is given one.
-        inputs: What it is given that needs a gradient.
-        number: Tells calls apart where there is no context.
-    """
-
-    kind: type
-    context: Any
-    inputs: list[Tensor]
-    number: int
-
-
 class FunctionCall:
-    """One call of an `autograd.Function`.
+    """One call of an `autograd.Function`, with the events that ran in it and pass gradients on.
 
-    Args:
-        running: Its forward.
-
-    Attributes:
-        events: What ran in it and passes gradients on.
+    Its number tells it from others where its forward is given no context.
     """
 
-    def __init__(self, running: Running) -> None:
-        self.kind, self.context, self.number = running.kind, running.context, running.number
+    def __init__(self, kind: Any, context: Any, number: int) -> None:
+        self.kind, self.context, self.number = kind, context, number
         self.events: list[int] = []
 
-    def is_of(self, running: Running) -> bool:
-        """Whether this is the call whose forward is running."""
-        if running.context is not None:
-            return self.context is running.context
-        return self.kind is running.kind and self.number == running.number
+    def is_same(self, other: "FunctionCall") -> bool:
+        """Whether another one is this call."""
+        if other.context is not None:
+            return self.context is other.context
+        return self.kind is other.kind and self.number == other.number
 
     def products(self, events: Sequence[Any]) -> list[int]:
         """Return which of its events multiply."""
         return [at for at in self.events if at < len(events) and events[at].macs]
 
     def differentiate(self) -> None:
-        """Run its backward pass.
-
-        Raises:
-            LookupError: Nobody knows its context.
-            Exception: Whatever that pass raises.
-        """
+        """Run its backward pass, which may raise anything; nobody can without its context."""
         if self.context is None:
             raise LookupError("a function that is given no context")
         made = self.context._input_metadata
@@ -97,34 +72,7 @@ class FunctionCall:
                 torch.zeros(tuple(one.shape), dtype=one.dtype, device=one.device) for one in made
             ]
         with torch.no_grad():
-            self.kind.backward(self.context, *gradients)  # type: ignore[attr-defined]
-
-
-class Functions:
-    """The calls of functions with a backward pass of their own."""
-
-    def __init__(self) -> None:
-        self.calls: list[FunctionCall] = []
-
-    def ran(self, running: Running, events: Sequence[Any]) -> dict[int, None]:
-        """Keep that the next event belongs to a call, and return the one before it in that."""
-        at, last = len(events), self.calls[-1] if self.calls else None
-        if last is None or not last.is_of(running):
-            if last is not None and not last.products(events):
-                self.calls.pop()  # what its context keeps takes memory
-            last = FunctionCall(running)
-            self.calls.append(last)
-        before = last.events[-1:]
-        last.events.append(at)
-        return dict.fromkeys(before)
-
-    def made(self, tensor: Tensor, by: int) -> None:
-        """Learn the context of a call from what it returned, where its forward is given none."""
-        context = tensor.grad_fn
-        if isinstance(context, BackwardCFunction):
-            for call in self.calls:
-                if call.context is None and by in call.events and context._forward_cls is call.kind:
-                    call.context = context
+            self.kind.backward(self.context, *gradients)
 
 
 class GradientSwitch(TorchFunctionMode):
@@ -146,9 +94,7 @@ class GradientSwitch(TorchFunctionMode):
         self._written: set[int] = set()
         self._any_apart = self._is_on_within = False
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         if func is torch._C._set_grad_enabled:
             checkpointed = _switching_checkpoint()
             if checkpointed is not None:
@@ -169,8 +115,11 @@ class GradientSwitch(TorchFunctionMode):
             self.switched_on_again = True  # torch would tell, had it recorded anything
         return func(*args, **(kwargs or {}))
 
-    def function(self) -> Running | None:
-        """Return the running `autograd.Function`, if a gradient flows to what it is given."""
+    def function(self) -> tuple[FunctionCall, list[Tensor]] | None:
+        """Return the running `autograd.Function` and what it is given that needs a gradient.
+
+        `None` where no gradient flows to anything that it is given.
+        """
         if (
             not self.is_on
             or torch.is_inference_mode_enabled()
@@ -180,16 +129,11 @@ class GradientSwitch(TorchFunctionMode):
         frame = _running_function()
         if frame is None:  # the model has them off in a way of its own
             return None
-        inputs = [
-            given
-            for given in frame.f_locals["args"]
-            if isinstance(given, Tensor) and self.needs(given)
-        ]
-        if not inputs:
-            return None
-        return Running(
-            frame.f_locals["cls"], _context_of(frame), inputs, torch._C._autograd._get_sequence_nr()
-        )
+        given = (one for one in frame.f_locals["args"] if isinstance(one, Tensor))
+        needing = [one for one in given if self.needs(one)]
+        number = torch._C._autograd._get_sequence_nr()
+        call = FunctionCall(frame.f_locals["cls"], _context_of(frame), number)
+        return (call, needing) if needing else None
 
     @property
     def is_flowing(self) -> bool:
@@ -202,7 +146,7 @@ class GradientSwitch(TorchFunctionMode):
             return tensor.requires_grad
         apart = Apart.of(tensor)
         is_written = apart.is_written if apart is not None else address_of(tensor) in self._written
-        if is_written and _takes_gradients(tensor):
+        if is_written and takes_gradients(tensor):
             tensor.requires_grad_(True)
         return tensor.requires_grad
 
@@ -217,15 +161,11 @@ class GradientSwitch(TorchFunctionMode):
             if not self._records:
                 operands[0].requires_grad_(False)
             return
-        if func is aten.detach.default:
-            # what is in a function of its own belongs together, whatever its backward pass does
-            if self.function() is not None:
-                return
-            self._set_apart(results[0], Apart())
-            return
         is_mutable = func._schema.is_mutable
-        if func.is_view and not is_mutable and not self.is_flowing:
-            for result in results:
+        is_unfollowed = func.is_view and not is_mutable and not self.is_flowing
+        if is_unfollowed or func is aten.detach.default:
+            # what is in a function of its own belongs together, whatever its backward pass does
+            for result in results if self.function() is None else ():
                 self._set_apart(result, Apart())
             return
         if self._any_apart and not is_mutable:
@@ -235,7 +175,7 @@ class GradientSwitch(TorchFunctionMode):
             return
         if not any(map(self.needs, operands)) or not self.is_flowing:
             return
-        for result in filter(_takes_gradients, results):
+        for result in filter(takes_gradients, results):
             if not result.requires_grad:
                 result.requires_grad_(True)
             if is_mutable:
@@ -258,29 +198,17 @@ class GradientSwitch(TorchFunctionMode):
                 self._set_apart(result, apart)
 
 
-def _takes_gradients(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
-
-
 aten = torch.ops.aten
 
 _DIFFERENTIATING = frozenset((torch.autograd.grad, torch.autograd.backward, Tensor.backward))
 _ASKING = frozenset(vars(torch._C.TensorBase)[name].__get__ for name in ("grad_fn", "is_leaf"))
 _SWITCHING = frozenset((__file__, torch.autograd.grad_mode.__file__))
 _APPLY: Any = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
-_CONSTANT = frozenset(
-    f"aten::{name}{like}"
-    for name, likes in {
-        **dict.fromkeys(("zeros", "ones", "full", "empty", "rand", "randn", "randint"), ("_like",)),
-        **dict.fromkeys(
-            ("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided"), ("",)
-        ),
-        **dict.fromkeys(
-            ("bernoulli", "heaviside", "nextafter", "one_hot", "histc", "bincount"), ("",)
-        ),
-    }.items()
-    for like in likes
-)
+_CONSTANT = {
+    *named("aten", "zeros_like ones_like full_like empty_like rand_like randn_like randint_like"),
+    *named("aten", "new_zeros new_ones new_full new_empty new_empty_strided"),
+    *named("aten", "bernoulli heaviside nextafter one_hot histc bincount"),
+}
 """Operators whose results have no gradient though they are no integers."""
 
 

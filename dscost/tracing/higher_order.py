@@ -6,6 +6,7 @@ values; else its body counts once and the loop is of unknown cost. A kernel that
 into is of unknown cost, under its own name.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -15,9 +16,12 @@ from torch import Tensor
 from torch._C import DispatchKey
 from torch._ops import HigherOrderOperator
 
+from dscost.foreign.dispatch import Args, Kwargs
 from dscost.tracing.books import Books
 from dscost.tracing.events import Event
 from dscost.tracing.rules.attention import attention_macs
+
+_Function = Callable[..., Any]
 
 NAMESPACE = "higher_order::"
 
@@ -36,7 +40,7 @@ def is_higher_order(func: Any) -> bool:
     return isinstance(func, HigherOrderOperator)
 
 
-def run_higher_order(books: Books, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run_higher_order(books: Books, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Run a higher-order operator with everything that it runs seen by the books.
 
     Raises:
@@ -45,14 +49,17 @@ def run_higher_order(books: Books, func: Any, args: tuple[Any, ...], kwargs: dic
     """
     name: str = func._name
     start = len(books.events)
-    result = _RULES.get(name, partial(_torchs_own, func=func))(books, *args, **kwargs)
+    with books:
+        result = _RULES.get(name, partial(_torchs_own, func=func))(books, *args, **kwargs)
     if name not in _SEEN_BY_OTHERS:
-        _mark_unusual(books, start, NAMESPACE + name)
+        since = books.events[start:]
+        unusual = [event._replace(unusual=NAMESPACE + name, plain_macs=0) for event in since]
+        books.events[start:] = unusual
     return result
 
 
 def _torchs_own(books: Books, *args: Any, func: Any, **kwargs: Any) -> Any:
-    """Run what torch itself runs, seen by the books."""
+    """Run what torch itself runs."""
     if func._name in _OPAQUE:
         books.met_unknown(NAMESPACE + func._name)
     kernel = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
@@ -60,8 +67,7 @@ def _torchs_own(books: Books, *args: Any, func: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
             f"torch cannot run the higher-order operator {func._name} by itself"
         )
-    with books:
-        return kernel(*args, **kwargs)
+    return kernel(*args, **kwargs)
 
 
 def _flex_attention(
@@ -70,160 +76,115 @@ def _flex_attention(
     """Count attention as usual: like other masks, block masks save nothing; all else is free."""
     operator, start = f"{NAMESPACE}flex_attention", len(books.events)
     kernel = torch.ops.higher_order.flex_attention.py_kernels[DispatchKey.CompositeExplicitAutograd]
-    with books:
-        results: tuple[Tensor, ...] = kernel(query, key, value, *arguments, **named)
+    results: tuple[Tensor, ...] = kernel(query, key, value, *arguments, **named)
     inside = books.events[start:]
     del books.events[start:]
     macs = attention_macs(
         tuple(query.shape), tuple(key.shape), tuple(value.shape), out=tuple(results[0].shape)
     )
     books.record(operator, (query, key, value), results, macs)
-    read = dict.fromkeys(
-        name for event in inside for name in event.weights
-    )  # by its own functions: biases, masks
-    books.amend(weights=tuple(dict.fromkeys((*books.events[-1].weights, *read))))
+    # its own functions read biases and masks
+    read = [name for event in (books.events[-1], *inside) for name in event.weights]
+    books.amend(weights=tuple(dict.fromkeys(read)))
     return results
 
 
 def _cond(
-    books: Books,
-    pred: Any,
-    true_fn: Callable[..., Any],
-    false_fn: Callable[..., Any],
-    operands: Sequence[Any],
+    books: Books, pred: Any, true_fn: _Function, false_fn: _Function, operands: Sequence[Any]
 ) -> Any:
-    books.note("A torch.cond counts by its dearer branch.")
-    return _dearer(books, [lambda: true_fn(*operands), lambda: false_fn(*operands)])
+    """Run both ways, keep the operators of the one with the most MACs, and return its result.
 
-
-def _dearer(books: Books, ways: Sequence[Callable[[], Any]]) -> Any:
-    """Run all ways, keep the operators of the one with the most MACs, and return its result.
-
-    What any of them reads is read, and what is of unknown cost in any of them makes the total
+    What either of them reads is read, and what is of unknown cost in either makes the total
     partial.
     """
-    start, unknown = len(books.events), dict(books.unknown)
-    kept: tuple[tuple[int, int], list[Event], Any] | None = None
-    most = dict(unknown)
-    for way in ways:
+    books.note("A torch.cond counts by its dearer branch.")
+    start, unknown = len(books.events), books.unknown
+    most = Counter(unknown)
+    outcomes = []
+    for way in (true_fn, false_fn):
         books.unknown = dict(unknown)
-        with books:
-            result = way()
-        for operator, times in books.unknown.items():
-            most[operator] = max(most.get(operator, 0), times)
-        events = books.events[start:]
+        result = way(*operands)
+        most |= Counter(books.unknown)
+        outcomes.append((books.events[start:], result))
         del books.events[start:]
-        traffic_bytes = sum(event.traffic_bytes for event in events)
-        cost = (sum(event.macs for event in events), traffic_bytes)
-        if kept is None or cost > kept[0]:
-            books.dropped += kept[1] if kept else []
-            kept = cost, events, result
-        else:
-            books.dropped += events
-    assert kept is not None
-    books.unknown = most
-    books.events += kept[1]
-    return kept[2]
+    if _weight(outcomes[1][0]) > _weight(outcomes[0][0]):
+        outcomes.reverse()
+    (events, result), (others, _) = outcomes
+    books.unknown = dict(most)
+    books.events += events
+    books.dropped += others
+    return result
 
 
-def _mark_unusual(books: Books, start: int, by: str) -> None:
-    """Keep of the operators since `start` that a counter of plain operators does not see them."""
-    since = books.events[start:]
-    books.events[start:] = [event._replace(unusual=by, plain_macs=0) for event in since]
+def _weight(events: Sequence[Event]) -> tuple[int, int]:
+    return sum(event.macs for event in events), sum(event.traffic_bytes for event in events)
 
 
 def _while_loop(
     books: Books,
-    cond_fn: Callable[..., Any],
-    body_fn: Callable[..., Any],
+    cond_fn: _Function,
+    body_fn: _Function,
     carried: Sequence[Any],
     additional: Sequence[Any],
     *,
     stack_output: bool = False,
 ) -> tuple[Any, ...]:
     values, trips = tuple(carried), []
-    with books:
-        while True:
-            goes_on = cond_fn(*values, *additional)
-            is_known = not (isinstance(goes_on, Tensor) and goes_on.is_meta)
-            if is_known and not bool(goes_on):
-                break
-            values = tuple(body_fn(*values, *additional))
-            trips.append(values)
-            if not is_known or len(trips) == MOST_TRIPS:
-                books.met_unknown(NAMESPACE + "while_loop")
-                books.note(
-                    "How often a torch.while_loop runs depends on values; "
-                    f"it counts {'once' if len(trips) == 1 else f'{len(trips):,} times'}."
-                )
-                break
-        if stack_output:
-            return tuple(torch.stack(each) for each in zip(*(trips or [values]), strict=True))
+    while True:
+        goes_on = cond_fn(*values, *additional)
+        is_known = not (isinstance(goes_on, Tensor) and goes_on.is_meta)
+        if is_known and not bool(goes_on):
+            break
+        values = tuple(body_fn(*values, *additional))
+        trips.append(values)
+        if not is_known or len(trips) == MOST_TRIPS:
+            books.met_unknown(NAMESPACE + "while_loop")
+            books.note(
+                "How often a torch.while_loop runs depends on values; "
+                f"it counts {'once' if len(trips) == 1 else f'{len(trips):,} times'}."
+            )
+            break
+    if stack_output:
+        return tuple(torch.stack(each) for each in zip(*(trips or [values]), strict=True))
     return values
 
 
 def _scan(
-    books: Books,
-    combine_fn: Callable[..., Any],
-    init: Any,
-    xs: Any,
-    additional_inputs: Sequence[Any] = (),
+    books: Books, combine_fn: _Function, init: Any, xs: Any, additional_inputs: Sequence[Any] = ()
 ) -> Any:
     from torch._higher_order_ops.scan import generic_scan
 
-    with books:
-        scan: Any = generic_scan
-        return scan(combine_fn, init, xs, additional_inputs=additional_inputs)
+    scan: Any = generic_scan
+    return scan(combine_fn, init, xs, additional_inputs=additional_inputs)
 
 
-def _invoke_subgraph(
-    books: Books, subgraph: Callable[..., Any], identifier: Any, *operands: Any
-) -> Any:
-    with books:
-        return (
-            subgraph(list(operands))
-            if getattr(subgraph, "_boxed_call", False)
-            else subgraph(*operands)
-        )
+def _invoke_subgraph(books: Books, subgraph: _Function, identifier: Any, *operands: Any) -> Any:
+    is_boxed = getattr(subgraph, "_boxed_call", False)
+    return subgraph(list(operands)) if is_boxed else subgraph(*operands)
 
 
-def _strict_mode(books: Books, function: Callable[..., Any], operands: Sequence[Any]) -> Any:
-    with books:
-        return function(*operands)
+def _function_first(books: Books, function: _Function, *operands: Any, **_: Any) -> Any:
+    return function(*operands)
 
 
-def _function_first(books: Books, function: Callable[..., Any], *operands: Any, **_: Any) -> Any:
-    with books:
-        return function(*operands)
-
-
-def _run_and_save_rng_state(
-    books: Books, function: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Any:
-    with books:
-        return torch.get_rng_state(), function(*args, **kwargs)
+def _run_and_save_rng_state(books: Books, function: _Function, *args: Any, **kwargs: Any) -> Any:
+    return torch.get_rng_state(), function(*args, **kwargs)
 
 
 def _run_with_rng_state(
-    books: Books, state: Any, function: Callable[..., Any], *args: Any, **kwargs: Any
+    books: Books, state: Any, function: _Function, *args: Any, **kwargs: Any
 ) -> Any:
-    with books:
-        return function(*args, **kwargs)
+    return function(*args, **kwargs)
 
 
 def _graphsafe_run_with_rng_state(
-    books: Books,
-    function: Callable[..., Any],
-    *args: Any,
-    rng_state: Any = None,
-    **kwargs: Any,
+    books: Books, function: _Function, *args: Any, rng_state: Any = None, **kwargs: Any
 ) -> Any:
-    with books:
-        return function(*args, **kwargs)
+    return function(*args, **kwargs)
 
 
 def _triton(
-    books: Books, *, kernel_idx: int, kwargs: dict[str, Any], **named: Any
+    books: Books, *, kernel_idx: int, kwargs: Kwargs, **named: Any
 ) -> dict[str, Any] | None:
     """Name a kernel of unknown cost; it writes on what it is given, so shapes are known."""
     from torch._higher_order_ops.triton_kernel_wrap import get_kernel
@@ -235,11 +196,10 @@ def _triton(
     cloned = named.get("tensors_to_clone")
     if cloned is None:
         return None
-    with books:
-        return {name: value.clone() if name in cloned else value for name, value in kwargs.items()}
+    return {name: value.clone() if name in cloned else value for name, value in kwargs.items()}
 
 
-_RULES: dict[str, Callable[..., Any]] = {
+_RULES: dict[str, _Function] = {
     "cond": _cond,
     "flex_attention": _flex_attention,
     "while_loop": _while_loop,
@@ -248,7 +208,7 @@ _RULES: dict[str, Callable[..., Any]] = {
     "invoke_subgraph": _invoke_subgraph,
     "invoke_quant": _function_first,
     "invoke_quant_packed": _function_first,
-    "strict_mode": _strict_mode,
+    "strict_mode": lambda books, function, operands: function(*operands),
     "run_and_save_rng_state": _run_and_save_rng_state,
     "run_with_rng_state": _run_with_rng_state,
     "graphsafe_run_with_rng_state": _graphsafe_run_with_rng_state,

@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 from dscost.errors import InputError, UnknownNameError, did_you_mean, first_line
 from dscost.notation.inputs import INPUT_DTYPES, TensorSpec, check_fill, fill_shape
 from dscost.tracing.sparse import is_sparse
+
+Change = Callable[[str, Tensor], Tensor]
+"""From the innermost name of a tensor, and the tensor, to what stands in its place."""
 
 
 class Arguments(NamedTuple):
@@ -23,7 +27,7 @@ class Arguments(NamedTuple):
 
     def on(self, device: str) -> "Arguments":
         """Return the arguments with every tensor on a device; on meta nothing is copied."""
-        return self._with(lambda tensor: _moved(tensor, device))
+        return self.changed(lambda _, tensor: moved(tensor, device))
 
     def needing_gradients_as(self, others: "Arguments") -> "Arguments":
         """Return the arguments, needing gradients where the same arguments elsewhere do."""
@@ -38,7 +42,7 @@ class Arguments(NamedTuple):
         Floating-point tensors take the dtype; those of four dimensions the memory format.
         """
         place = (device, getattr(torch, dtype), getattr(torch, _FORMATS[memory_format]))
-        return self._with(lambda tensor: _with_values(tensor, *place))
+        return self.changed(lambda _, tensor: _with_values(tensor, *place))
 
     def with_batch(self, batch: int) -> "Arguments":
         """Return the arguments with another batch: in every tensor that shares the first one's.
@@ -53,7 +57,7 @@ class Arguments(NamedTuple):
             return self
         if not sizes[0]:
             raise InputError("an input of batch 0 cannot be given another batch")
-        return self._with(lambda tensor: _batched(tensor, sizes[0], batch))
+        return self.changed(lambda _, tensor: _batched(tensor, sizes[0], batch))
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -66,10 +70,12 @@ class Arguments(NamedTuple):
         tensors = self.tensors
         return bool(tensors) and not any(tensor.is_meta for tensor in tensors)
 
-    def _with(self, change: Callable[[Tensor], Tensor]) -> "Arguments":
+    def changed(self, change: Change, names: Sequence[str] = ()) -> "Arguments":
+        """Return the arguments with tensors changed by name; `names` are those of positions."""
+        named = zip_longest(names[: len(self.args)], self.args, fillvalue="")
         return Arguments(
-            tuple(_changed(arg, change) for arg in self.args),
-            {name: _changed(value, change) for name, value in self.kwargs.items()},
+            tuple(changed_by_name(name, value, change) for name, value in named),
+            {name: changed_by_name(name, value, change) for name, value in self.kwargs.items()},
         )
 
 
@@ -94,11 +100,8 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
     if isinstance(given, Mapping):
         made = Arguments((), {str(name): _made(value, dtype) for name, value in given.items()})
     else:
-        if (
-            _is_shape(given)
-            or isinstance(given, Tensor | TensorSpec)
-            or not isinstance(given, Sequence)
-        ):
+        is_one = isinstance(given, TensorSpec) or not isinstance(given, Sequence)
+        if is_one or _is_shape(given):
             given = (given,)
         positional = [one for one in given if not (isinstance(one, TensorSpec) and one.name)]
         named = {
@@ -120,7 +123,11 @@ def with_dtype(given: Any, dtype: str) -> Any:
         UnknownNameError: There is none of that name.
     """
     kind = _torch_dtype(dtype)
-    return _changed(given, lambda tensor: tensor.to(kind) if tensor.is_floating_point() else tensor)
+
+    def changed(_: str, tensor: Tensor) -> Tensor:
+        return tensor.to(kind) if tensor.is_floating_point() else tensor
+
+    return changed_by_name("", given, changed)
 
 
 def _no_input(found: object) -> str:
@@ -133,29 +140,22 @@ def _made(value: Any, dtype: str, *, in_sample: bool = False) -> Any:
     In a collection that holds a tensor, such as a batch of a loader, whole numbers are what they
     are: a size, say.
     """
+    if isinstance(value, TensorSpec) and value.fill is not None:
+        return _filled(value, dtype)
     if isinstance(value, TensorSpec):
-        return (
-            _filled(value, dtype)
-            if value.fill is not None
-            else _empty(value.shape, value.dtype or dtype)
-        )
+        return _empty(value.shape, value.dtype or dtype)
     if _is_shape(value):
         return value if in_sample else _empty(tuple(value), dtype)
     if value is Ellipsis:
         raise InputError(_no_input(value))
     if isinstance(value, Mapping):
-        inside = in_sample or _holds_tensor(value.values())
-        return _like(
-            value, {key: _made(entry, dtype, in_sample=inside) for key, entry in value.items()}
-        )
+        inside = in_sample or any(isinstance(entry, Tensor) for entry in value.values())
+        made = {key: _made(entry, dtype, in_sample=inside) for key, entry in value.items()}
+        return _like(value, made)
     if isinstance(value, list | tuple) and value and not hasattr(value, "_fields"):
-        inside = in_sample or _holds_tensor(value)
+        inside = in_sample or any(isinstance(entry, Tensor) for entry in value)
         return type(value)(_made(entry, dtype, in_sample=inside) for entry in value)
     return value
-
-
-def _holds_tensor(entries: Iterable[Any]) -> bool:
-    return any(isinstance(entry, Tensor) for entry in entries)
 
 
 def _empty(shape: tuple[int, ...], dtype: str) -> Tensor:
@@ -184,47 +184,42 @@ def _torch_dtype(name: str) -> torch.dtype:
 
 
 def _is_shape(value: Any) -> bool:
-    return (
-        isinstance(value, tuple | list | torch.Size)
-        and bool(value)
-        and all(type(size) is int for size in value)
-    )
+    is_list = isinstance(value, tuple | list) and bool(value)
+    return is_list and all(type(size) is int for size in value)
 
 
 # -- collections of tensors
 
 
-def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return a value with every tensor in it changed; collections keep their kind."""
-    return changed_by_name("", value, lambda _, tensor: change(tensor))
-
-
-def changed_by_name(name: str, value: Any, change: Callable[[str, Tensor], Tensor]) -> Any:
+def changed_by_name(name: str, value: Any, change: Change) -> Any:
     """Return a value with every tensor in it changed; collections keep their kind.
 
     Args:
         name: What the value is called, and what is in it and has no name of its own.
         value: A tensor, a collection, or anything else, which stays as it is.
-        change: From the innermost name of a tensor, and the tensor, to what stands in its place.
+        change: What stands in place of a tensor.
     """
     if isinstance(value, Tensor):
         return change(name, value)
     if isinstance(value, Mapping):
-        return _like(
-            value, {key: changed_by_name(str(key), entry, change) for key, entry in value.items()}
-        )
+        new = {key: changed_by_name(str(key), entry, change) for key, entry in value.items()}
+        return _like(value, new)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         named = zip(value._fields, value, strict=True)
         return type(value)(*(changed_by_name(field, entry, change) for field, entry in named))
     if isinstance(value, tuple | list):
         return type(value)(changed_by_name(name, entry, change) for entry in value)
-    if (
-        is_dataclass(value)
-        and not isinstance(value, type)
-        and next(_tensors(value), None) is not None
-    ):
-        return _with_fields(value, change)
+    if _is_record(value) and any(True for _ in _tensors(value)):
+        new = copy.copy(value)
+        for field in fields(value):
+            made = changed_by_name(field.name, getattr(value, field.name), change)
+            object.__setattr__(new, field.name, made)  # a frozen one too: the copy is ours
+        return new
     return value
+
+
+def _is_record(value: Any) -> bool:
+    return is_dataclass(value) and not isinstance(value, type)
 
 
 def _like(value: Mapping[Any, Any], entries: dict[Any, Any]) -> Mapping[Any, Any]:
@@ -241,28 +236,19 @@ def _like(value: Mapping[Any, Any], entries: dict[Any, Any]) -> Mapping[Any, Any
     return new  # type: ignore[no-any-return]
 
 
-def _with_fields(value: Any, change: Callable[[str, Tensor], Tensor]) -> Any:
-    new = copy.copy(value)
-    for field in fields(value):
-        # a frozen one too: the copy is nobody else's
-        object.__setattr__(
-            new, field.name, changed_by_name(field.name, getattr(value, field.name), change)
-        )
-    return new
-
-
 def _leaves(value: Any) -> Iterator[Any]:
+    entries: Iterable[Any]
     if isinstance(value, Mapping):
-        for entry in value.values():
-            yield from _leaves(entry)
+        entries = value.values()
     elif isinstance(value, tuple | list):
-        for entry in value:
-            yield from _leaves(entry)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            yield from _leaves(getattr(value, field.name, None))
+        entries = value
+    elif _is_record(value):
+        entries = (getattr(value, field.name, None) for field in fields(value))
     else:
         yield value
+        return
+    for entry in entries:
+        yield from _leaves(entry)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -272,7 +258,8 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 # -- single tensors
 
 
-def _moved(tensor: Tensor, device: str) -> Tensor:
+def moved(tensor: Tensor, device: str) -> Tensor:
+    """Return a tensor on a device, where from meta it is all zeros, or all true."""
     if device != "meta" and not tensor.is_meta:
         return tensor.to(device, copy=True)  # a forward may write on what it is given
     if device == "meta" and (tensor.is_meta or is_sparse(tensor)):
@@ -290,7 +277,7 @@ def _with_values(
     tensor: Tensor, device: str, dtype: torch.dtype, layout: torch.memory_format
 ) -> Tensor:
     if not tensor.is_floating_point():
-        return _moved(tensor, device)
+        return moved(tensor, device)
     real = torch.randn(tensor.shape) if tensor.is_meta else tensor.detach().clone()
     real = real.to(device, dtype)
     return real.to(memory_format=layout) if real.dim() == 4 else real

@@ -2,13 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from dscost.tracing.inputs import Arguments, changed_by_name
+from dscost.tracing.inputs import Arguments, moved
 from dscost.tracing.meta_copies import keeps_values
+from dscost.tracing.sparse import takes_gradients
 
 _MASK = re.compile(r"(?:^|_)masks?$")
 
@@ -16,12 +16,12 @@ _MASK = re.compile(r"(?:^|_)masks?$")
 def beside_meta(arguments: Arguments) -> Arguments:
     """Return the arguments on meta, but for small tensors of integers and truth values."""
 
-    def moved(_: str, tensor: Tensor) -> Tensor:
-        if keeps_values(tensor) and not (tensor.is_floating_point() or tensor.is_complex()):
+    def beside(_: str, tensor: Tensor) -> Tensor:
+        if keeps_values(tensor) and not takes_gradients(tensor):
             return tensor.detach().clone()
-        return Arguments((tensor,), {}).on("meta").args[0]  # type: ignore[no-any-return]
+        return moved(tensor, "meta")
 
-    return _changed(arguments, _names_of(None), moved)
+    return arguments.changed(beside)
 
 
 def with_masks(model: nn.Module, arguments: Arguments) -> tuple[Arguments, tuple[str, ...]]:
@@ -33,46 +33,21 @@ def with_masks(model: nn.Module, arguments: Arguments) -> tuple[Arguments, tuple
     filled: list[str] = []
 
     def made(name: str, tensor: Tensor) -> Tensor:
-        if (
-            not (tensor.is_meta and _MASK.search(name))
-            or tensor.is_floating_point()
-            or tensor.is_complex()
-        ):
+        if not (tensor.is_meta and _MASK.search(name)) or takes_gradients(tensor):
             return tensor
         filled.append(name)
         value = 0 if "padding" in name else 1
         return torch.full(tensor.shape, value, dtype=tensor.dtype, device="cpu")
 
-    arguments = _changed(arguments, _names_of(model), made)
+    arguments = arguments.changed(made, _names_of(model))
     names = " and ".join(dict.fromkeys(filled))
-    return arguments, (
-        f"No values were given for {names}: taken as hiding nothing.",
-    ) if names else ()
+    note = f"No values were given for {names}: taken as hiding nothing."
+    return arguments, (note,) if names else ()
 
 
-def _names_of(model: nn.Module | None) -> list[str]:
+def _names_of(model: nn.Module) -> list[str]:
     """Return the names of the positional arguments of a forward."""
-    if model is None:
-        return []
     try:
         return list(inspect.signature(type(model).forward).parameters)[1:]
-    except (
-        AttributeError,
-        TypeError,
-        ValueError,
-    ):
-        # a forward that Python cannot look into, as of compiled code
+    except (AttributeError, TypeError, ValueError):  # of compiled code, which is not looked into
         return []
-
-
-def _changed(
-    arguments: Arguments, names: list[str], change: Callable[[str, Tensor], Tensor]
-) -> Arguments:
-    positional = [*names, *[""] * len(arguments.args)]
-    return Arguments(
-        tuple(
-            changed_by_name(name, value, change)
-            for name, value in zip(positional, arguments.args, strict=False)
-        ),
-        {name: changed_by_name(name, value, change) for name, value in arguments.kwargs.items()},
-    )

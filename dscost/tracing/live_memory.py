@@ -29,11 +29,7 @@ def is_survivor(address: int) -> bool:
 class LiveMemory:
     """Follows storages from birth to death; Python frees them when a real run would.
 
-    Args:
-        inputs: What is alive from the beginning.
-
-    Attributes:
-        peak_bytes: The most that was ever alive at once.
+    Inputs are alive from the beginning; `peak_bytes` is the most that was ever alive at once.
     """
 
     def __init__(self, inputs: Iterable[Tensor]) -> None:

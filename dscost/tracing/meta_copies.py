@@ -6,7 +6,7 @@ the stand-in, and another thread may run the model meanwhile.
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from types import BuiltinMethodType, CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
@@ -31,7 +31,7 @@ from dscost.tracing.object_contents import (
     reaches_tensors,
     slots,
 )
-from dscost.tracing.sparse import SPARSE
+from dscost.tracing.sparse import is_sparse
 
 
 class _NoHooks(OrderedDict[Any, Any]):
@@ -56,23 +56,22 @@ class StandIns:
         fresh: Whether tensors that are on meta already get stand-ins too, without gradients.
         values: Whether small tensors that are no parameters keep their values, on the CPU.
         own_hooks: Whether every module gets dictionaries of its own for hooks.
+
+    Attributes:
+        originals: Tensors that stand for themselves, being on meta already.
     """
 
     def __init__(
         self, *, training: bool, fresh: bool = False, values: bool = False, own_hooks: bool = False
     ) -> None:
-        self._training, self._fresh, self._values, self._own_hooks = (
-            training,
-            fresh,
-            values,
-            own_hooks,
-        )
+        self._training, self._fresh = training, fresh
+        self._values, self._own_hooks = values, own_hooks
         self._modules: dict[int, nn.Module] = {}
         self._tensors: dict[int, Tensor] = {}
         self._others: dict[int, Any] = {}
-        self._originals: list[Any] = []
+        self._alive: list[Any] = []
         self._attributes: list[tuple[Tensor, Tensor]] = []
-        self._own: list[Tensor] = []
+        self.originals: list[Tensor] = []
 
     def tensors(self) -> Iterable[Tensor]:
         """Return every stand-in of a tensor."""
@@ -80,22 +79,17 @@ class StandIns:
 
     def addresses(self, model: nn.Module) -> dict[int, int]:
         """Return the original's storage of every parameter's or buffer's stand-in, by identity."""
-        held = (
-            (self._tensors.get(id(tensor)), tensor)
+        return {
+            id(self._tensors[id(tensor)]): tensor.untyped_storage()._cdata
             for tensor in each_tensor(model)
-            if _has_storage(tensor)
-        )
-        return {id(new): tensor.untyped_storage()._cdata for new, tensor in held if new is not None}
+            if _has_storage(tensor) and id(tensor) in self._tensors
+        }
 
     def attributes(self) -> Iterator[tuple[int, int]]:
         """Yield the storages of each original that is a plain attribute, and of its stand-in."""
         for original, new in self._attributes:
             if _has_storage(original):
                 yield original.untyped_storage()._cdata, new.untyped_storage()._cdata
-
-    def originals(self) -> Iterable[Tensor]:
-        """Return the tensors that stand for themselves, being on meta already."""
-        return self._own
 
     def of(self, original: Tensor) -> Tensor | None:
         """Return the stand-in of a tensor of the original, should a part of that run itself."""
@@ -129,11 +123,10 @@ class StandIns:
         for name, value in own.items():
             if type(value) in PLAIN or name in _EVERY_MODULES_OWN:
                 continue
-            attributes[name] = (
-                _handle(value, original, new)
-                if type(value) is RemovableHandle
-                else self._value(value)
-            )
+            if type(value) is RemovableHandle:
+                attributes[name] = _handle(value, original, new)
+            else:
+                attributes[name] = self._value(value)
         attributes["training"] = self._training
         attributes["_non_persistent_buffers_set"] = set(own.get("_non_persistent_buffers_set", ()))
         attributes[STANDS_FOR] = id(original)
@@ -150,12 +143,8 @@ class StandIns:
 
     def tensor(self, original: Tensor) -> Tensor:
         """Return the stand-in of a tensor: itself if it is on meta."""
-        if self._values and not isinstance(original, nn.Parameter) and keeps_values(original):
-            return self._remembered(
-                original, lambda: self._needing(original, original.detach().clone())
-            )
         if original.is_meta and not self._fresh and type(original) in _PLAIN_TENSORS:
-            self._own.append(original)
+            self.originals.append(original)
             return original
         if is_lazy(original):
             kind: Any = type(original)
@@ -164,24 +153,22 @@ class StandIns:
             return original
         known = self._tensors.get(id(original))
         if known is None:
-            if original.layout in SPARSE:  # what it stores makes its cost
-                known = detached_copy(original)
-            else:
-                known = torch.empty_strided(
-                    original.shape, original.stride(), dtype=original.dtype, device="meta"
-                )
-            if isinstance(original, nn.Parameter):
-                known = nn.Parameter(
-                    known, requires_grad=original.requires_grad and not self._fresh
-                )
-            else:
-                self._needing(original, known)
-            self._tensors[id(original)] = known
+            known = self._tensors[id(original)] = self._new_tensor(original)
         return known
 
-    def _needing(self, original: Tensor, new: Tensor) -> Tensor:
-        """Let a stand-in need a gradient in training where a tensor does that is no parameter."""
-        return new.requires_grad_(original.requires_grad and self._training and not self._fresh)
+    def _new_tensor(self, original: Tensor) -> Tensor:
+        is_parameter = isinstance(original, nn.Parameter)
+        # what a sparse tensor stores makes its cost
+        if is_sparse(original) or (self._values and not is_parameter and keeps_values(original)):
+            new = original.detach().clone()
+        else:
+            new = torch.empty_strided(
+                original.shape, original.stride(), dtype=original.dtype, device="meta"
+            )
+        needs_gradient = original.requires_grad and not self._fresh
+        if is_parameter:
+            return nn.Parameter(new, requires_grad=needs_gradient)
+        return new.requires_grad_(needs_gradient and self._training)
 
     def _value(self, value: Any) -> Any:
         """Return an attribute with its modules and tensors replaced; what is writable is copied."""
@@ -239,16 +226,14 @@ class StandIns:
         if not (is_written_on(value) or reaches_tensors(value)):
             return self._remember(value, value)
         if kind is partial:
-            made = partial(
-                self._value(value.func), *self._value(value.args), **self._value(value.keywords)
-            )
+            function, args = self._value(value.func), self._value(value.args)
+            made = partial(function, *args, **self._value(value.keywords))
             made.__dict__.update(self._value(value.__dict__))
             return self._remember(value, made)
         if kind is FunctionType:
             return self._function(value)
-        made = self._remember(
-            value, SimpleNamespace() if kind is SimpleNamespace else object.__new__(kind)
-        )  # before it is looked into: what it holds may hold it
+        bare = SimpleNamespace() if kind is SimpleNamespace else object.__new__(kind)
+        made = self._remember(value, bare)  # before it is looked into: what it holds may hold it
         made.__dict__.update(self._value(value.__dict__))
         for name in slots(kind):
             if hasattr(value, name):
@@ -262,10 +247,8 @@ class StandIns:
         for cell, old in zip(cells, value.__closure__ or (), strict=True):
             for content in contents_of(old):
                 cell.cell_contents = self._value(content)
-        made.__defaults__, made.__kwdefaults__ = (
-            self._value(value.__defaults__),
-            self._value(value.__kwdefaults__),
-        )
+        made.__defaults__ = self._value(value.__defaults__)
+        made.__kwdefaults__ = self._value(value.__kwdefaults__)
         made.__dict__.update(self._value(value.__dict__))
         return made
 
@@ -276,14 +259,8 @@ class StandIns:
 
     def _remember(self, value: Any, made: Any) -> Any:
         self._others[id(value)] = made
-        self._originals.append(value)  # alive, so that its identity is not given twice
+        self._alive.append(value)  # so that its identity is not given twice
         return made
-
-    def _remembered(self, original: Tensor, make: Callable[[], Tensor]) -> Tensor:
-        known = self._tensors.get(id(original))
-        if known is None:
-            known = self._tensors[id(original)] = make()
-        return known
 
 
 def _with_state(value: Any) -> Any:
@@ -297,13 +274,7 @@ def _only_communicates(hook: Any) -> bool:
 
 def keeps_values(tensor: Tensor) -> bool:
     """Whether a tensor is small enough to keep its values beside a model on meta, and has any."""
-    return (
-        tensor.device.type == "cpu"
-        and tensor.layout is torch.strided
-        and type(tensor) in _PLAIN_TENSORS
-        and not is_lazy(tensor)
-        and tensor.numel() <= MOST_VALUES
-    )
+    return _has_storage(tensor) and tensor.device.type == "cpu" and tensor.numel() <= MOST_VALUES
 
 
 def _has_storage(tensor: Tensor) -> bool:

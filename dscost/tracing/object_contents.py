@@ -27,10 +27,8 @@ def is_written_on(value: Any) -> bool:
         return True
     if kind is FunctionType:
         defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
-        holds = bool(value.__closure__ or value.__dict__) or not PLAIN.issuperset(
-            map(type, defaults)
-        )
-        return holds and _is_of_a_user(value.__module__)
+        is_plain = not value.__closure__ and PLAIN.issuperset(map(type, defaults))
+        return bool(value.__dict__ or not is_plain) and _is_of_a_user(value.__module__)
     # a copy with a finaliser would close what both hold; one that holds nothing may be known by its
     # identity
     return bool(value.__dict__ or slots(kind)) and not hasattr(kind, "__del__")
@@ -75,28 +73,22 @@ def contents_of(cell: CellType) -> list[Any]:
 
 def reaches_tensors(value: Any) -> bool:
     """Whether a module or a tensor can be come by from a function or an object of the user's."""
+    return any(True for _ in _modules_and_tensors(value))
+
+
+def tensors_held_by(value: Any) -> Iterator[Tensor]:
+    """Return the tensors in containers, functions and objects; not what modules hold."""
+    return (one for one in _modules_and_tensors(value) if isinstance(one, Tensor))
+
+
+def _modules_and_tensors(value: Any) -> Iterator[nn.Module | Tensor]:
     seen: set[int] = set()
     waiting = [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, nn.Module | Tensor):
-            return True
-        if type(one) in PLAIN or id(one) in seen:
-            continue
-        seen.add(id(one))
-        waiting += _held_by(one)
-    return False
-
-
-def tensors_held_by(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in containers, functions and objects; not what modules hold."""
-    seen: set[int] = set()
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, Tensor):
             yield one
-        elif type(one) not in PLAIN and id(one) not in seen and not isinstance(one, nn.Module):
+        elif type(one) not in PLAIN and id(one) not in seen:
             seen.add(id(one))
             waiting += _held_by(one)
 

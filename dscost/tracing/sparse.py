@@ -4,31 +4,27 @@ On meta a sparse tensor keeps its values, so that their number is known; what it
 has none.
 """
 
-from collections.abc import Iterable
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dscost.foreign.dispatch import Args, Kwargs, tensors_in
+from dscost.tracing.rules.products import linear_macs, matmul_macs
+from dscost.tracing.rules.table import named
+
 SPARSE = frozenset(
     (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 )
 
+_PRODUCTS = named("aten", "mm matmul bmm mv dot linear smm hspmm")
+_OF_SPARSE = named("aten", "_sparse_mm _sparse_sparse_matmul _sparse_mm_reduce_impl")
+_SUMS = named("aten", "addmm addmm_ addmv addmv_ baddbmm baddbmm_")
+_SUMS_OF_SPARSE = named("aten", "_sparse_addmm sspaddmm sparse_sampled_addmm")
 FACTORS = {
-    **{
-        f"aten::{name}": (0, 1)
-        for name in ("mm", "matmul", "bmm", "mv", "dot", "linear", "smm", "hspmm")
-    },
-    **{
-        f"aten::{name}": (0, 1)
-        for name in ("_sparse_mm", "_sparse_sparse_matmul", "_sparse_mm_reduce_impl")
-    },
-    **{
-        f"aten::{name}": (1, 2)
-        for name in ("addmm", "addmm_", "addmv", "addmv_", "baddbmm", "baddbmm_")
-    },
-    **{f"aten::{name}": (1, 2) for name in ("_sparse_addmm", "sspaddmm", "sparse_sampled_addmm")},
+    **dict.fromkeys((*_PRODUCTS, *_OF_SPARSE), (0, 1)),
+    **dict.fromkeys((*_SUMS, *_SUMS_OF_SPARSE), (1, 2)),
 }
 """Which arguments are multiplied, by operator."""
 
@@ -38,7 +34,7 @@ def is_sparse(tensor: Tensor) -> bool:
     return tensor.layout in SPARSE
 
 
-def any_sparse(args: tuple[Any, ...]) -> bool:
+def any_sparse(args: Args) -> bool:
     """Whether some argument is sparse."""
     return any(isinstance(arg, Tensor) and arg.layout in SPARSE for arg in args)
 
@@ -52,6 +48,11 @@ def parts(tensor: Tensor) -> tuple[Tensor, ...]:
     if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
         return tensor.values(), tensor.crow_indices(), tensor.col_indices()
     return tensor.values(), tensor.ccol_indices(), tensor.row_indices()
+
+
+def takes_gradients(tensor: Tensor) -> bool:
+    """Whether the numbers of a tensor are of a kind that may need gradients: no integers."""
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def address_of(tensor: Tensor) -> int:
@@ -74,9 +75,8 @@ def dense_parts(tensors: list[Tensor]) -> list[Tensor]:
     for tensor, (values, *_) in zip(tensors, kept_in, strict=True):
         if tensor.requires_grad and not values.requires_grad:
             values.requires_grad_(True)
-    return [values for values, *_ in kept_in] + [
-        index for _, *indices in kept_in for index in indices
-    ]
+    indices = [index for _, *rest in kept_in for index in rest]
+    return [values for values, *_ in kept_in] + indices
 
 
 def nbytes_of(tensor: Tensor) -> int:
@@ -84,7 +84,7 @@ def nbytes_of(tensor: Tensor) -> int:
     return sum(part.nbytes for part in parts(tensor))
 
 
-def sparse_view(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def sparse_view(func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Return a view of a sparse tensor, which inference mode refuses of one made outside of it."""
     with torch.inference_mode(mode=False), torch.no_grad():
         return func(*args, **kwargs)
@@ -96,7 +96,7 @@ def stored(tensor: Tensor) -> int | None:
     return None if tensor.is_meta and not count else count
 
 
-def sparse_macs(operator: str, args: tuple[Any, ...]) -> int | None:
+def sparse_macs(operator: str, args: Args) -> int | None:
     """Return the multiply-accumulates of a product with a sparse factor, `None` if unknown.
 
     Each stored entry meets every row or column of the other factor; of two sparse factors, every
@@ -112,17 +112,16 @@ def sparse_macs(operator: str, args: tuple[Any, ...]) -> int | None:
     if is_sparse(a):
         entries = stored(a)
         if operator == "aten::linear":
-            columns = prod(b.shape[:-1])
+            times = prod(b.shape[:-1])
         else:
-            columns = (b.shape[-1] if b.dim() > 1 else 1) * (
-                prod(b.shape[:-2]) if a.dim() == 2 else 1
-            )
-        return None if entries is None else entries * columns
-    if is_sparse(b):
+            columns = b.shape[-1] if b.dim() > 1 else 1
+            times = columns * (prod(b.shape[:-2]) if a.dim() == 2 else 1)
+    elif is_sparse(b):
         entries = stored(b)
-        rows = a.shape[-2] if b.dim() > 2 else prod(a.shape[:-1])
-        return None if entries is None else entries * rows
-    return None  # what is added is sparse, what is multiplied is not
+        times = a.shape[-2] if b.dim() > 2 else prod(a.shape[:-1])
+    else:  # what is added is sparse, what is multiplied is not
+        return None
+    return None if entries is None else entries * times
 
 
 def _meetings(a: Tensor, b: Tensor) -> int | None:
@@ -134,24 +133,17 @@ def _meetings(a: Tensor, b: Tensor) -> int | None:
 
 
 def _coordinates(tensor: Tensor) -> Tensor:
-    return (
-        tensor if tensor.layout is torch.sparse_coo else tensor.to_sparse(layout=torch.sparse_coo)
-    )._indices()
+    return tensor.to_sparse(layout=torch.sparse_coo)._indices()
 
 
-def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
+def dense_macs(operator: str, args: Args) -> int:
     """Return what the product would cost if nothing were sparse."""
-    first, second = FACTORS[operator]
-    a, b = args[first], args[second]
-    if operator == "aten::linear":
-        return int(prod(a.shape) * prod(b.shape[:-1]))
-    contracted = int(a.shape[-1])
-    return contracted * int(prod(_product(operator, args).shape))
+    macs = linear_macs if operator == "aten::linear" else matmul_macs
+    a, b = (args[at].shape for at in FACTORS[operator])
+    return macs(a, b, out=_product(operator, args).shape)
 
 
-def product_without_values(
-    func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def product_without_values(func: Any, operator: str, args: Args, kwargs: Kwargs) -> Any:
     """Return the result of a product with a sparse factor: on meta if one is, else torch's own.
 
     Raises:
@@ -159,19 +151,14 @@ def product_without_values(
             depends on values.
     """
     factors = [args[at] for at in FACTORS[operator]]
-    if not any(tensor.is_meta for tensor in _tensors(args)):
+    if not any(tensor.is_meta for tensor in tensors_in(args)):
         return func(*args, **kwargs)
     if all(map(is_sparse, factors)) or operator == "aten::sparse_sampled_addmm":
         raise NotImplementedError("what a product of sparse tensors stores is not known on meta")
     return _product(operator, args)
 
 
-def _product(operator: str, args: tuple[Any, ...]) -> Tensor:
-    a, b = (
-        torch.empty(args[at].shape, dtype=args[at].dtype, device="meta") for at in FACTORS[operator]
-    )
+def _product(operator: str, args: Args) -> Tensor:
+    factors = [args[at] for at in FACTORS[operator]]
+    a, b = (torch.empty(one.shape, dtype=one.dtype, device="meta") for one in factors)
     return torch.nn.functional.linear(a, b) if operator == "aten::linear" else torch.matmul(a, b)
-
-
-def _tensors(values: Iterable[Any]) -> list[Tensor]:
-    return [value for value in values if isinstance(value, Tensor)]

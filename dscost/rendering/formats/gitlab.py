@@ -6,7 +6,7 @@ from dscost.pages import Said, View
 from dscost.pages.findings import Found, Judged
 from dscost.rendering import register_renderer
 from dscost.rendering.ci import judged_of, printable_text
-from dscost.rendering.printable import json_text
+from dscost.rendering.json import json_text
 
 _SEVERITIES = {"fail": "critical", "error": "major", "warn": "minor", "note": "info"}
 

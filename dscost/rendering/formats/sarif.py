@@ -9,7 +9,7 @@ from dscost.pages import Said, View
 from dscost.pages.findings import Found, Judged, Rule
 from dscost.rendering import register_renderer
 from dscost.rendering.ci import judged_of, printable_text
-from dscost.rendering.printable import json_text
+from dscost.rendering.json import json_text
 
 SARIF_VERSION = "2.1.0"
 SARIF_SCHEMA = (

@@ -8,8 +8,10 @@ from dscost.tracing.rules.table import (
     FREE,
     Rule,
     gradient_macs,
+    named,
     register_formula,
     word_of,
+    writes_activations,
 )
 
 __all__ = [
@@ -20,9 +22,11 @@ __all__ = [
     "MEAN",
     "Rule",
     "gradient_macs",
+    "named",
     "register_formula",
     "replaced",
     "word_of",
+    "writes_activations",
 ]
 
 _OURS = dict(FORMULAS)

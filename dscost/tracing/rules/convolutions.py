@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from dscost.layers import formulas
 from dscost.tracing.rules.table import Shape, named, register_formula, twice
 
 
@@ -23,7 +24,7 @@ def convolution_macs(
     out: Shape,
 ) -> int:
     """Return `positions · N · M/G · K`: output positions, or input positions where transposed."""
-    return transposed_conv_macs(x, w, out=out) if transposed else conv_macs(x, w, out=out)
+    return formulas.conv_macs(prod(x if transposed else out), w[1], prod(w[2:]))
 
 
 # conv2d(input, weight (N, M/G, *K), bias?, stride, padding, dilation, groups)
@@ -40,7 +41,7 @@ def convolution_macs(
 )
 def conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `B·H'·W' · N · M/G · Kh·Kw`; the output may lack the batch."""
-    return prod(out) * prod(w[1:])
+    return formulas.conv_macs(prod(out), w[1], prod(w[2:]))
 
 
 # conv_transpose2d(input, weight (M, N/G, *K), …): every input value meets every tap once
@@ -54,7 +55,7 @@ def conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
 )
 def transposed_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `B·H·W · M · N/G · Kh·Kw`; the input may lack the batch."""
-    return prod(x) * prod(w[1:])
+    return formulas.conv_macs(prod(x), w[1], prod(w[2:]))
 
 
 # conv2d_add(qx, qaccum, packed weight, …): what is added is no product
@@ -77,17 +78,17 @@ def lowered_conv_macs(
 
 
 # deform_conv2d(input, weight, offset, mask, bias, …)
-@register_formula("torchvision::deform_conv2d")
+@register_formula("torchvision::deform_conv2d", is_layer=True)
 def deform_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return what the convolution costs; sampling its input is interpolation."""
     return conv_macs(x, w, out=out)
 
 
 # conv_tbc(self (T, B, M), weight (K, M, N), bias, int pad)
-@register_formula("aten::conv_tbc")
+@register_formula("aten::conv_tbc", is_layer=True)
 def time_first_conv_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `T'·B · N · M · K`."""
-    return prod(out) * w[0] * w[1]
+    return formulas.conv_macs(prod(out), w[1], w[0])
 
 
 # convolution_backward(grad_output, input, weight, bias_sizes, stride, padding, dilation,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from dscost.layers import formulas
 from dscost.tracing.rules.table import Shape, named, register_formula
 
 
@@ -20,8 +21,8 @@ from dscost.tracing.rules.table import Shape, named, register_formula
     op="linear",
 )
 def linear_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
-    """Return `rows · N · M`."""
-    return prod(x) * w[0] if len(w) == 2 else prod(x)
+    """Return `rows · N · M`; one row of weights has no N."""
+    return formulas.linear_macs(x[-1], prod(w[:-1]), rows=prod(x[:-1]))
 
 
 # _weight_int4pack_mm(self (rows, M), packed weight, …): its shape is that of its packing
@@ -34,7 +35,7 @@ def linear_macs(x: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
 )
 def packed_linear_macs(x: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `rows · N · M`."""
-    return prod(x) * out[-1]
+    return formulas.linear_macs(x[-1], out[-1], rows=prod(x[:-1]))
 
 
 # matmul(self, other): vectors, matrices and batches that broadcast
@@ -85,7 +86,7 @@ def foreach_mm_macs(a: Sequence[Shape], b: Sequence[Shape], *_: Any, out: Any, *
 
 
 # bilinear(input1, input2, weight (N, M1, M2), bias?)
-@register_formula("aten::bilinear", op="matmul", factors=(0, 1, 2))
+@register_formula("aten::bilinear", op="matmul", factors=(0, 1, 2), is_layer=True)
 def bilinear_macs(a: Shape, b: Shape, w: Shape, *_: Any, out: Shape, **__: Any) -> int:
     """Return `rows · N · M1 · M2`, for each output one product of a weight with both inputs."""
     return prod(out) * prod(w[1:])

@@ -10,7 +10,7 @@ from functools import cache
 from typing import NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
-from dscost.layers.operations import OPERATIONS
+from dscost.layers.operations import LAYERS, OPERATIONS
 
 Shape = tuple[int, ...]
 
@@ -30,12 +30,14 @@ class Rule(NamedTuple):
         factors: Which of its operands are multiplied. The gradient of each costs what the operator
             itself does.
         gradients: What its gradients cost where they are not one product for each factor.
+        is_layer: Whether it is a convolution or a linear layer, where its word does not say so.
     """
 
     macs: Formula
     op: str = "other"
     factors: tuple[int, ...] = (0, 1)
     gradients: Gradients | None = None
+    is_layer: bool = False
 
 
 FORMULAS: dict[str, Rule] = {}
@@ -53,6 +55,7 @@ def register_formula(
     op: str | None = None,
     factors: tuple[int, ...] | None = None,
     gradients: Gradients | None = None,
+    is_layer: bool = False,
 ) -> Callable[[Formula], Formula]:
     """Return a decorator that makes a function the MAC formula of some operators.
 
@@ -64,6 +67,8 @@ def register_formula(
             training the gradient of each costs as much as the operator itself.
         gradients: In training the MACs of all gradients, where that is not so: called with the MACs
             of the operator and, for each operand, whether it needs a gradient.
+        is_layer: Whether what it writes counts as `activations`, as that of a convolution or linear
+            layer always does.
 
     Raises:
         InputError: A name is not of that form, or there is no such word.
@@ -85,7 +90,11 @@ def register_formula(
         for operator in operators:
             known = FORMULAS.get(operator, Rule(formula, word_of(operator) or "other"))
             FORMULAS[operator] = Rule(
-                formula, op or known.op, factors or known.factors, gradients or known.gradients
+                formula,
+                op or known.op,
+                factors or known.factors,
+                gradients or known.gradients,
+                is_layer or known.is_layer,
             )
         return formula
 
@@ -116,14 +125,14 @@ def _word_of_free(operator: str) -> str:
     return FREE.get(operator) or FREE.get(base) or ELEMENTWISE.get(base, "")
 
 
-def gradient_macs(operator: str, macs: int, needing: Sequence[bool]) -> int:
-    """Return the multiply-accumulates of the gradients of an operator that ran.
+def writes_activations(operator: str) -> bool:
+    """Whether an operator is a convolution or a linear layer."""
+    rule = FORMULAS.get(operator)
+    return rule is not None and (rule.is_layer or rule.op in LAYERS)
 
-    Args:
-        operator: Its name.
-        macs: Its own.
-        needing: Which of its operands need a gradient.
-    """
+
+def gradient_macs(operator: str, macs: int, needing: Sequence[bool]) -> int:
+    """Return the MACs of the gradients of an operator: of those operands that need one."""
     if not any(needing):
         return 0
     rule = FORMULAS.get(operator)
