@@ -216,6 +216,10 @@ def test_a_goal_that_the_converted_model_misses_is_said_to_be_missed(
     assert "predicted" not in told
     assert "was not measured" not in told
     assert "1.00 s as it is and 2.00 s converted, 2.000 times as long; its layers promised" in told
+    assert "latency 1.00 s 2.00 s 0.500×" in told
+    assert run(["convert", "net.py:make", *INPUT, *goal, "--save-plan", "plan.yaml", "-q"]) == 0
+    capsys.readouterr()
+    assert "\n# 1.00 s → 2.00 s, measured\n" in Path("plan.yaml").read_text(encoding="utf-8")
     assert converted("net.py:make", *INPUT, *goal, capsys=capsys)["is_met"] is False
     for found, is_met in (
         ((1.0, Speedup(1.2, (1.0, 1.4))), True),

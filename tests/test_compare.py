@@ -515,6 +515,13 @@ def test_latencies_of_other_places_are_not_shown(other: Report, told: str) -> No
     assert comparison.notes[-1].endswith(told)
 
 
+def test_two_that_have_no_latency_of_the_whole_model_are_named_both() -> None:
+    comparison = dscost.compare([timed(seconds)._replace(latency={}) for seconds in (0.01, 0.02)])
+    assert comparison.notes[-1] == (
+        "Latencies are not shown: resnet18 and resnet18 (2) have no latency of the whole model."
+    )
+
+
 # -- notes
 
 

@@ -540,6 +540,20 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("besides", [float("nan"), float("inf"), 3, 2.5, True, None, "text"])
+def test_what_a_model_returns_besides_keeps_no_layer(besides: object) -> None:
+    module = Calling(lambda self, x: (self.conv(x), [besides]), conv=nn.Conv2d(4, 6, 3))
+    x = torch.randn(1, 4, 9, 9)
+    assert layers_of(module, input=x)["conv"].converted
+    # nor does it hide what a conversion would change
+    asking = Calling(
+        lambda self, x: (self.conv(x) * (2 if type(self.conv) is nn.Conv2d else 1), [besides]),
+        conv=nn.Conv2d(4, 6, 3),
+    )
+    with pytest.raises(InputError, match="computes something else once 'conv' is converted"):
+        layers_of(asking, input=x)
+
+
 class Halved(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x / 2

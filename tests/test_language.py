@@ -384,6 +384,25 @@ def test_what_cannot_be_built_is_reported_with_its_place(text: str, problem: str
 
 
 @pytest.mark.parametrize(
+    ("columns", "given"),
+    [
+        ("conv, act", "{block: b, conv: 3, act: relu}"),
+        ("conv, act", "{block: b, rows: [[3, relu]]}"),
+        ("linear, norm", "{block: b, linear: 3, norm: relu}"),
+        ("kernel, residual", "{block: b, kernel: 3, residual: relu}"),
+    ],
+)
+def test_a_column_may_be_called_as_a_layer_is(columns: str, given: str) -> None:
+    kernel, act = columns.split(", ")
+    text = (
+        f"blocks: {{b: {{columns: [{columns}], layers: [{{conv: {kernel}, out_channels: 8, act: {act}}}]}}}}\n"
+        f"layers: [{given}]"
+    )
+    assert convs_of(text) == [conv2d(3, 8, 3, padding=1, bias=True)]
+    assert names_of(text) == ["b1.conv1", "b1.conv1_act"]
+
+
+@pytest.mark.parametrize(
     ("broken", "problem"),
     [
         pytest.param("{conv: 3, out_channels: half}", "expected a whole number, found 2.5", id="a value"),

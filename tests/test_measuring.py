@@ -1537,6 +1537,28 @@ def test_a_model_without_values_gets_some_that_keep_the_signal_alive(how: str) -
     assert all(1e-6 < size < 1e6 for size in sizes)
 
 
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        pytest.param(lambda: nn.Linear(64, 64, bias=False), (64,), id="linear layers"),
+        pytest.param(lambda: nn.Conv1d(64, 64, 1, bias=False), (64, 4), id="one dimension"),
+        pytest.param(lambda: nn.Conv2d(64, 64, 1, bias=False), (64, 2, 2), id="two dimensions"),
+        pytest.param(
+            lambda: nn.Conv3d(64, 64, 1, bias=False), (64, 2, 2, 1), id="three dimensions"
+        ),
+    ],
+)
+def test_random_weights_keep_the_scale_through_forty_layers(
+    make: Callable[[], nn.Module], shape: tuple[int, ...]
+) -> None:
+    with torch.device("meta"):
+        module = nn.Sequential(*(nn.Sequential(make(), nn.ReLU()) for _ in range(40)))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        # torch's own weights would make each layer's variance a sixth
+        assert 1e-3 < float(with_values(module)(torch.randn(16, *shape)).std()) < 1e3
+
+
 def test_parameters_that_no_layer_can_reset_are_finite_and_no_denormals() -> None:
     class Scaled(nn.Module):
         def __init__(self) -> None:

@@ -226,6 +226,11 @@ def gate_by_max_and_mean(
     )
 
 
+def in_place(self: Net, y: Tensor) -> Tensor:
+    F.relu(y, inplace=True)
+    return y
+
+
 SEVERAL = {  # name: (one way, another way, what changes of the parts for that)
     "1×1 as linear over channels last": (plain, last(lambda self, y: maps(self.pw(rows(y)))), as_linear("pw")),
     "1×1 as linear over contiguous rows": (
@@ -312,6 +317,10 @@ SEVERAL = {  # name: (one way, another way, what changes of the parts for that)
     "padding of nothing inside a subclass": (
         plain, plain, replacing(pw=lambda old: with_weights_of(old, PadsNothingFirst(C, N, 1)))
     ),
+    "written into a buffer": (plain, between(lambda self, y: y.new_empty(y.shape).copy_(y)), None),
+    "added to a buffer": (between(lambda self, y: y + 0), between(lambda self, y: torch.zeros(y.shape).add_(y)), None),
+    "an activation in place": (between(lambda self, y: F.relu(y)), between(lambda self, y: y.relu_()), None),
+    "an activation in place, its result unread": (between(lambda self, y: F.relu(y)), between(in_place), None),
     "padding of nothing by a function": (plain, between(lambda self, y: F.pad(y, (0, 0, 0, 0))), None),
     "padding of nothing by a module": (plain, between(lambda self, y: nn.ZeroPad2d(0)(y)), None),
     "padding of nothing by reflection": (plain, between(lambda self, y: F.pad(y, (0, 0, 0, 0), mode="reflect")), None),

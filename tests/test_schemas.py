@@ -614,6 +614,25 @@ COMPARISON = Draft7Validator(schema("comparison"))
 STRICT_COMPARISON = Draft7Validator(closed(schema("comparison")))
 
 
+def test_the_parts_of_a_comparison_say_what_they_are() -> None:
+    properties: Mapping[str, Schema] = schema("comparison")["properties"]
+    parts = ("reference", "compared", "differences", "notes")
+    assert {name: properties[name]["description"] for name in parts} == {
+        "reference": "What the others are held against, by its label.",
+        "compared": "All of them, the reference first.",
+        "differences": "Each of the others against the reference.",
+        "notes": "What the reader must know about the figures.",
+    }
+
+
+def test_the_two_names_of_a_layer_say_whose_they_are() -> None:
+    properties: Mapping[str, Schema] = schema("comparison")["definitions"]["Layer"]["properties"]
+    assert {name: properties[name]["description"] for name in ("name", "reference_name")} == {
+        "name": "In the model; null where only the reference has it.",
+        "reference_name": "In the reference; null where only the model has it.",
+    }
+
+
 def compared(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:
     assert run(["compare", *arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)

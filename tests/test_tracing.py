@@ -611,6 +611,51 @@ def test_tied_weights_are_counted_once() -> None:
     assert report.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("forward", "operators"),
+    [
+        pytest.param(lambda self, x: self.held(x), [], id="of a part"),
+        pytest.param(lambda self, x: F.conv2d(x, self.held.weight), [], id="one"),
+        pytest.param(
+            lambda self, x: F.conv2d(F.conv2d(x, self.held.weight), self.held.weight), [], id="one, twice"
+        ),
+        pytest.param(
+            lambda self, x: F.conv2d(F.conv2d(x, self.held.weight, padding=1), self.held.weight),
+            [("convolution", 1, 2 * 81 * 4 * 4 * 9), ("convolution", 1, 2 * 49 * 4 * 4 * 9)],
+            id="two",
+        ),
+        pytest.param(
+            lambda self, x: F.conv2d(x, self.held.weight).flatten(1) @ torch.ones(4 * 49, 3),
+            [("convolution", 1, 2 * 49 * 4 * 4 * 9), ("matmul", 1, 2 * 4 * 49 * 3)],
+            id="two kinds",
+        ),
+    ],
+)  # fmt: skip
+def test_a_layer_lists_what_it_computes_where_that_is_more_than_one_thing(
+    forward: Callable[..., Tensor], operators: list[tuple[str, int, int]]
+) -> None:
+    model = Calling(forward, held=nn.Conv2d(4, 4, 3, bias=False))
+    for layer in dscost.analyze(model, input=(2, 4, 9, 9)).layers:
+        found = [(one.op, one.calls, one.cost.macs) for one in layer.operators]
+        assert found == (operators if layer.name == "" else [])
+
+
+@pytest.mark.parametrize(
+    ("conv", "channels"),
+    [
+        pytest.param(nn.Conv2d(1, 1, 3), 1, id="one channel"),
+        pytest.param(nn.Conv2d(1, 4, 3, groups=1), 1, id="one channel in"),
+        pytest.param(nn.Conv2d(4, 4, 1, groups=4), 4, id="one tap"),
+        pytest.param(nn.Conv2d(4, 4, 3, groups=2), 4, id="two groups"),
+        pytest.param(nn.Conv2d(4, 4, 3), 4, id="no groups"),
+    ],
+)
+def test_what_is_depthwise_by_its_shape_alone_needs_no_partner(
+    conv: nn.Conv2d, channels: int
+) -> None:
+    assert dscost.analyze(nn.Sequential(conv), input=(1, channels, 8, 8)).warnings == ()
+
+
 def test_tied_weights_stand_with_the_layer_that_first_reads_them() -> None:
     model = Calling(
         lambda self, x: F.linear(self.a(self.z(x * 2)), self.z.bias.expand(8, 8)),

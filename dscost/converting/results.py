@@ -131,7 +131,7 @@ class Outcome(NamedTuple):
     @property
     def converted(self) -> int:
         """How many layers are depthwise-separable now."""
-        return sum(layer.rank is not None for layer in self.layers)
+        return sum(layer.converted for layer in self.layers)
 
 
 class Converted(Result):
@@ -160,7 +160,7 @@ class Converted(Result):
 
 def how_many(layers: Sequence[LayerOutcome]) -> str:
     """Return how many of the convolutions of a model are depthwise-separable now, in words."""
-    there, converted = len(layers), sum(layer.rank is not None for layer in layers)
+    there, converted = len(layers), sum(layer.converted for layer in layers)
     which = f"{converted} of {counted(there, 'convolution')}"
     return f"{which if there else 'no convolution'} made depthwise-separable"
 

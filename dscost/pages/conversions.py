@@ -132,7 +132,7 @@ def _layer_rows(outcomes: Iterable[LayerOutcome], *, every_layer: bool) -> Itera
     """Yield a row for each layer that could be converted; the others are added up by reason."""
     alone: dict[str, list[LayerOutcome]] = {}
     for layer in outcomes:
-        if layer.planned or layer.rank is not None or every_layer:
+        if layer.planned or layer.converted or every_layer:
             yield _layer_row(layer)
         else:
             alone.setdefault(layer.reason or "", []).append(layer)
@@ -151,7 +151,7 @@ def _layer_row(layer: LayerOutcome) -> Row:
         "params": arrow(format_count(one) for one in (layer.params_before, layer.params_after)),
         "macs": arrow(format_count(_macs(one)) for one in (layer.before, layer.after)),
     }
-    if layer.rank is not None:
+    if layer.converted:
         error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
         cells |= {"rank": str(layer.rank), "error": error}
     if layer.reason and not layer.planned:
@@ -159,7 +159,7 @@ def _layer_row(layer: LayerOutcome) -> Row:
     if layer.latency:
         before_s, after_s, predicted = layer.latency
         cells["latency"] = arrow(map(format_seconds, (before_s, after_s))) + _predicted(predicted)
-    return Row(cells, "plain" if layer.rank is not None else "faint")
+    return Row(cells, "plain" if layer.converted else "faint")
 
 
 def _macs(cost: Cost | None) -> int | None:
@@ -232,7 +232,7 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
     cells = {
         "target": target,
         "layer": layer.name,
-        "decision": decision if layer.rank is None else "converted",
+        "decision": "converted" if layer.converted else decision,
         "rank": layer.rank,
         "error": layer.error,
         "reason": layer.reason,
