@@ -74,6 +74,10 @@ class NoFileError(InputError):
     """A file that is not there."""
 
 
+Place = tuple[int, int]
+"""A line of a file and a column in it; both count from 1."""
+
+
 class Problem(NamedTuple):
     """One thing wrong with a file; `line` and `column` count from 1."""
 

@@ -29,9 +29,7 @@ def read_text(path: Path, most_bytes: int) -> str:
     except FileNotFoundError as error:
         raise NoFileError(f"cannot read {path}: {error.strerror}") from error
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-        raise InputError(
-            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from error
     if len(raw) > most_bytes:
         raise InputError(f"{path}: larger than {most_bytes:,} bytes, refused")
     return decoded(raw, str(path))
@@ -47,6 +45,11 @@ def _first_bytes(path: Path, most: int) -> bytes:
         if not S_ISREG(mode):
             raise OSError(None, "not a regular file")
         return stream.read(most)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file could not be read or written, in the words of the system."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def decoded(raw: bytes, name: str) -> str:
@@ -66,17 +69,12 @@ def decoded(raw: bytes, name: str) -> str:
     if nul >= 0:
         message = "a NUL character: not UTF-8 text, or damaged"
         raise FileProblems(name, [Problem(*line_and_column(text, nul), message)])
-    marks = (
-        [found.start() for found in _MERGE_MARK.finditer(text)]
-        if "<<<<<<<" in text or ">>>>>>>" in text
-        else []
-    )
+    is_merge = "<<<<<<<" in text or ">>>>>>>" in text
+    marks = [found.start() for found in _MERGE_MARK.finditer(text)] if is_merge else []
     if marks:
         first, last = (line_and_column(text, at)[0] for at in (marks[0], marks[-1]))
-        message = (
-            f"unresolved merge, line {first} to {last}: "
-            "keep one side and remove the lines that git has added"
-        )
+        remedy = "keep one side and remove the lines that git has added"
+        message = f"unresolved merge, line {first} to {last}: {remedy}"
         raise FileProblems(name, [Problem(first, 1, message)])
     return text
 
@@ -111,14 +109,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
             path.write_bytes(_encoded(content))
             return
         _write(path.resolve(), _encoded(content))
-    except (
-        OSError,
-        RuntimeError,
-        UnicodeEncodeError,
-    ) as error:  # a link to itself is a RuntimeError
-        raise OutputError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+    except (OSError, RuntimeError, UnicodeEncodeError) as error:  # RuntimeError: a link to itself
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 LONGEST_WAIT_S = 20.0
@@ -176,9 +168,7 @@ def check_folder(path: Path) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:  # a name too long, a link to itself, a NUL
-        raise OutputError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
     if path.suffix in PROGRAMS:
@@ -232,9 +222,7 @@ def _replace(path: Path, content: bytes) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+            _fill(stream, content)
         temporary.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:

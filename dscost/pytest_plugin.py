@@ -4,6 +4,7 @@ Nothing else of dscost is imported before one of the two is used.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from dscost.budgets.findings import CheckResult, Finding
-    from dscost.budgets.records import Budget, Entry, LayerRule, Limit
+    from dscost.budgets.records import Budget, Entry, Limit
     from dscost.reports.figures import Cost
 
 NEAREST = "the nearest dscost.yaml"
@@ -116,10 +117,11 @@ class BudgetFile(pytest.File):
         counted = CountedOnce(self.path, entry)
         limits = [one for one in entry.limits if one.level != "ignore"]
         judged: list[tuple[str, str, Places, Limit | None]] = []
-        judged += [(f"{one.metric}-{one.bound}", "", _place_of(one), one) for one in limits]
-        judged += [
-            ("layers", f" {rule.selector.text}", _places_of(rule), None) for rule in entry.layers
-        ]
+        for one in limits:
+            judged.append((f"{one.metric}-{one.bound}", "", frozenset({one.place}), one))
+        for rule in entry.layers:
+            places = frozenset({rule.place, *(one.place for one in rule.limits)})
+            judged.append(("layers", f" {rule.selector.text}", places, None))
         own = frozenset[tuple[int, int]]().union(*(places for _, _, places, _ in judged))
         yield self._test("counted", entry.name, counted=counted, places=own, is_rest=True)
         for name, more, places, limit in judged:
@@ -131,29 +133,18 @@ class BudgetFile(pytest.File):
         return EntryTest.from_parent(self, name=full, nodeid=f"{self.nodeid}::{full}", **given)
 
 
-def _place_of(limit: "Limit") -> Places:
-    return frozenset({(limit.line, limit.column)})
-
-
-def _places_of(rule: "LayerRule") -> Places:
-    return frozenset({(rule.line, rule.column)}).union(*map(_place_of, (*rule.each, *rule.total)))
-
-
 class CountedOnce:
     """What the budget says of an entry, found out when it is first asked for."""
 
     def __init__(self, path: Path, entry: "Entry") -> None:
         self.path, self.entry = path, entry
-        self._result: CheckResult | None = None
 
-    @property
+    @cached_property
     def result(self) -> "CheckResult":
         """What the budget says of the entry."""
-        if self._result is None:
-            from dscost.budgets.checking import check
+        from dscost.budgets.checking import check
 
-            self._result = check(self.path, only=(self.entry.name,))
-        return self._result
+        return check(self.path, only=(self.entry.name,))
 
     def findings(self) -> "Sequence[Finding]":
         """Return what the user must know."""
@@ -161,10 +152,8 @@ class CountedOnce:
 
     def holds(self, limit: "Limit") -> bool:
         """Whether a limit was judged, and holds."""
-        return any(
-            (one.metric, one.bound, one.layer) == (limit.metric, limit.bound, None)
-            for one in self.result.passed
-        )
+        passed = [(one.metric, one.bound, one.layer) for one in self.result.passed]
+        return (limit.metric, limit.bound, None) in passed
 
 
 class _BudgetTest(pytest.Item):
@@ -193,12 +182,8 @@ class _BudgetTest(pytest.Item):
         from dscost.pages.finding_words import finding_sentence, reasons
 
         place = f"{self.path.name}:{finding.line}:{finding.column}: {finding.entry}"
-        return "\n".join(
-            [
-                f"{place}: {finding_sentence(finding)}",
-                *(f"  {reason}" for reason in reasons(finding)),
-            ]
-        )
+        why = [f"  {reason}" for reason in reasons(finding)]
+        return "\n".join([f"{place}: {finding_sentence(finding)}", *why])
 
 
 def fail(sentences: Sequence[str]) -> NoReturn:
@@ -244,14 +229,13 @@ class EntryTest(_BudgetTest):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Return where the limit stands, counted from 0."""
-        line = self._counted.entry.line if self._is_rest else min(self._places)[0]
+        line = self._counted.entry.place[0] if self._is_rest else min(self._places)[0]
         return self.path, line - 1, self.name
 
     def _own(self) -> "list[Finding]":
         found = self._counted.findings()
-        return [
-            one for one in found if ((one.line, one.column) in self._places) is not self._is_rest
-        ]
+        places, is_rest = self._places, self._is_rest
+        return [one for one in found if ((one.line, one.column) in places) is not is_rest]
 
 
 class BaselineTest(_BudgetTest):

@@ -456,6 +456,18 @@ def test_an_update_never_lets_a_figure_grow_and_a_second_one_changes_nothing(
 # -- the command
 
 
+def test_save_writes_the_file_anew_and_update_only_what_has_changed(folder: Path) -> None:
+    only = ("--model", "net.yaml")
+    assert run("baseline", "save", *only, cwd=folder).returncode == 0
+    text = (folder / "kept.json").read_text()
+    otherwise = json.dumps(json.loads(text))
+    (folder / "kept.json").write_text(otherwise)
+    assert run("baseline", "update", *only, cwd=folder).stderr == ""
+    assert (folder / "kept.json").read_text() == otherwise != text
+    assert run("baseline", "save", *only, cwd=folder).stderr == "wrote kept.json: 1 model\n"
+    assert (folder / "kept.json").read_text() == text
+
+
 def test_update_takes_improvements_and_needs_a_word_for_growth(folder: Path) -> None:
     ran = run("baseline", "update", cwd=folder)
     assert (ran.returncode, ran.stdout) == (0, "")

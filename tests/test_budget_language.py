@@ -102,19 +102,18 @@ def test_everything_that_a_budget_says_is_kept() -> None:
     assert (mobile.name, mobile.target, mobile.input, mobile.batch, mobile.dtype) == (
         "mobile", "mobilenet_v1", (1, 3, 224, 224), None, "float16",
     )  # fmt: skip
-    assert (mobile.line, mobile.column) == (12, 5)
+    assert mobile.place == (12, 5)
     share = Fraction(1, 100)
     assert mobile.limits == (
-        Limit("params", "max_increase", Fraction(0), relative=True, line=8, column=14),
-        Limit("params", "max", Fraction(4_300_000), line=15, column=7),
+        Limit("params", "max_increase", Fraction(0), relative=True, place=(8, 14)),
+        Limit("params", "max", Fraction(4_300_000), place=(15, 7)),
         Limit(
             "macs",
             "max",
             Fraction(600 * 10**6),
             level="warn",
             message="ask first",
-            line=16,
-            column=14,
+            place=(16, 14),
         ),
         Limit(
             "macs",
@@ -124,18 +123,17 @@ def test_everything_that_a_budget_says_is_kept() -> None:
             ignore_below=Fraction(100_000),
             level="warn",
             message="ask first",
-            line=16,
-            column=25,
+            place=(16, 25),
         ),
-        Limit("weight_bytes", "max", Fraction(17 * 1024**2), line=17, column=7),
-        Limit("peak_activation_bytes", "max", Fraction(10**7), line=18, column=42),
-        Limit("peak_activation_bytes", "min", Fraction(1000), line=18, column=31),
-        Limit("latency_s", "max", Fraction(12, 1000), tolerance=5 * share, line=19, column=19),
+        Limit("weight_bytes", "max", Fraction(17 * 1024**2), place=(17, 7)),
+        Limit("peak_activation_bytes", "max", Fraction(10**7), place=(18, 42)),
+        Limit("peak_activation_bytes", "min", Fraction(1000), place=(18, 31)),
+        Limit("latency_s", "max", Fraction(12, 1000), tolerance=5 * share, place=(19, 19)),
     )
     each, total = mobile.layers
-    assert (each.selector.text, each.total, each.line, each.column) == ("features.*", (), 21, 9)
-    assert each.each == (Limit("macs", "max", Fraction(40 * 10**6), line=21, column=38),)
-    assert total.total == (Limit("params", "max", Fraction(0), level="warn", line=22, column=68),)
+    assert (each.selector.text, each.total, each.place) == ("features.*", (), (21, 9))
+    assert each.each == (Limit("macs", "max", Fraction(40 * 10**6), place=(21, 38)),)
+    assert total.total == (Limit("params", "max", Fraction(0), level="warn", place=(22, 68)),)
     assert [(one.selector.text, one.reason) for one in mobile.exclude] == [
         ("aux.*", "training only")
     ]
@@ -885,7 +883,7 @@ def test_any_yaml_is_a_budget_or_a_list_of_mistakes_inside_the_file(document: An
         places = [(problem.line, problem.column) for problem in error.problems]
     else:
         assert budget.entries
-        places = [(limit.line, limit.column) for entry in budget.entries for limit in entry.limits]
+        places = [limit.place for entry in budget.entries for limit in entry.limits]
     assert all(1 <= line <= lines and column >= 1 for line, column in places)
 
 

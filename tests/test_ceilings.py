@@ -99,6 +99,21 @@ def test_peak_and_bandwidth_are_the_best_that_was_seen() -> None:
     assert all(rate.t0_s == 1e-3 for rate in found.rates.values())
 
 
+@pytest.mark.parametrize(
+    ("of_memory", "bandwidth"),
+    [(8e10, 8e10), (1e10, 3 * 16 * MIB / 1e-3)],
+    ids=["faster by size of the working set", "slower"],
+)
+def test_the_bandwidth_is_the_best_of_memory_and_not_that_of_a_cache(
+    of_memory: float, bandwidth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curve = ((96 * 1024, 9e13), (4 * MIB, 2e11), (3 * 16 * MIB, of_memory))
+    monkeypatch.setattr(Triad, "curve", lambda self, say: curve)
+    found = measured(made_up_device(), ["contiguous"], curve=True)
+    assert found.bytes_per_s == pytest.approx(bandwidth)
+    assert found.curve == curve
+
+
 def test_every_layout_has_its_own_rates() -> None:
     found = measured(made_up_device(), ["contiguous", "channels_last"])
     assert set(found.rates) == {

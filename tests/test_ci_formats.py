@@ -695,6 +695,20 @@ def test_on_a_terminal_long_names_give_way_to_the_limit(width: int, limit_shown:
     assert "a_model_of_a_long_name" * 4 in render(of, "table", View())
 
 
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("layer", ["stem." * 20, "s"], ids=["both long", "the second is short"])
+def test_on_a_terminal_two_long_names_share_the_room(layer: str, width: int) -> None:
+    of = result(over("a_model_of_a_long_name" * 4, layer=layer))
+    table = render(of, "table", View(width=width)).split("\n\n")[1]
+    first, second = re.split("  +", table.splitlines()[2].strip())[:2]
+    if layer == "s":
+        assert second.endswith("s")
+        assert len(first) > 2 * len(second)
+    else:
+        assert abs(len(first) - len(second)) <= 1
+    assert len(table.splitlines()[2].rstrip()) >= width - 3  # hardly anything is left empty
+
+
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_on_a_terminal_limits_stay_and_rules_can_be_told_apart(width: int) -> None:
     note = "no layer matches; 1 convolution of type MyConv left out: op:convolution means all"
@@ -718,7 +732,7 @@ def test_on_a_terminal_limits_stay_and_rules_can_be_told_apart(width: int) -> No
 
 def test_a_reason_of_several_lines_stays_in_its_line() -> None:
     entry = Entry(
-        "net", "resnet18", exclude=(Exclusion(parse_selector("fc"), "for\n  training", 1, 1),)
+        "net", "resnet18", exclude=(Exclusion(parse_selector("fc"), "for\n  training", (1, 1)),)
     )
     result = CheckResult(Path("b.yaml"), (), (), (Subject(entry, MODEL),))
     text = render(result, "table", View())

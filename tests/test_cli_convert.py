@@ -9,6 +9,7 @@ import torch
 from forking import forked
 from jsonschema import Draft7Validator
 from program import start
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -156,6 +157,33 @@ def test_saved_weights_load_into_the_converted_model(here: Path, factory: str) -
     assert torch.allclose(loaded(x), expected, rtol=1e-5, atol=1e-4 * expected.abs().max().item())
 
 
+def test_saved_weights_have_the_plan_that_made_them(here: Path) -> None:
+    given = ["convert", "net.py:make", *INPUT, "--rank", "2", "--save", "out.safetensors", "-q"]
+    assert run(given) == 0
+    with safe_open("out.safetensors", "pt") as saved:
+        alone = saved.metadata()
+    assert run([*given, "--save-plan", "plan.yaml"]) == 0
+    with safe_open("out.safetensors", "pt") as saved:
+        beside = saved.metadata()
+    plan = Path("plan.yaml").read_text(encoding="utf-8")
+    assert alone == beside == {"dscost": dscost.__version__, "plan": plan, "format": "pt"}
+
+
+def test_weights_of_an_architecture_are_random_and_those_of_a_seed(here: Path) -> None:
+    Path("a.yaml").write_text(
+        "input: [3, 8, 8]\nlayers: [{conv: 3, out_channels: 8, bias: false}]\n", encoding="utf-8"
+    )
+    found = []
+    for seed in ([], ["--seed", "0"], ["--seed", "7"], ["--seed", "7"]):
+        given = ["convert", "a.yaml", "--rank", "1", "--min-channels", "1", *seed]
+        assert run([*given, "--save", "out.safetensors", "-q"]) == 0
+        found.append(torch.cat([one.flatten() for one in load_file("out.safetensors").values()]))
+    default, none, seven, again = found
+    assert torch.equal(default, none)
+    assert torch.equal(seven, again)
+    assert not torch.equal(seven, none)
+
+
 def test_weights_that_another_layer_has_too_stay_beside_the_new_ones(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +216,10 @@ def test_a_goal_that_the_converted_model_misses_is_said_to_be_missed(
     assert "predicted" not in told
     assert "was not measured" not in told
     assert "1.00 s as it is and 2.00 s converted, 2.000 times as long; its layers promised" in told
+    assert "latency 1.00 s 2.00 s 0.500×" in told
+    assert run(["convert", "net.py:make", *INPUT, *goal, "--save-plan", "plan.yaml", "-q"]) == 0
+    capsys.readouterr()
+    assert "\n# 1.00 s → 2.00 s, measured\n" in Path("plan.yaml").read_text(encoding="utf-8")
     assert converted("net.py:make", *INPUT, *goal, capsys=capsys)["is_met"] is False
     for found, is_met in (
         ((1.0, Speedup(1.2, (1.0, 1.4))), True),

@@ -301,6 +301,32 @@ def test_a_name_that_means_another_operation_yields_to_shape(network: Network) -
     assert versus.renamed == 3
 
 
+def test_renamed_layers_that_are_alike_belong_together_in_their_order(network: Network) -> None:
+    def bodies(file: str, *names: str) -> str:
+        return network(
+            file,
+            f"{STEM}, name: stem}}",
+            f"{BODY}, name: widen}}",
+            *(f"{BODY}, name: {name}}}" for name in names),
+        )
+
+    a = bodies("a.yaml", "one", "two", "three")
+    versus = only(dscost.compare([a, bodies("b.yaml", "first", "second", "third")]))
+    assert told(versus.layers)[2:] == [
+        ("one", "first", "same"),
+        ("two", "second", "same"),
+        ("three", "third", "same"),
+    ]
+    assert (versus.renamed, versus.is_reordered) == (3, False)
+    # of what is alike the last is the one that has gone
+    shorter = only(dscost.compare([a, bodies("c.yaml", "first", "second")]))
+    assert told(shorter.layers)[2:] == [
+        ("one", "first", "same"),
+        ("two", "second", "same"),
+        ("three", None, "only_reference"),
+    ]
+
+
 def test_a_layer_that_became_something_else_is_one_line(
     plain_network: str, network: Network
 ) -> None:
@@ -487,6 +513,13 @@ def test_latencies_of_other_places_are_not_shown(other: Report, told: str) -> No
     assert only(comparison).latencies == ()
     assert comparison.notes[-1].startswith("Latencies are not shown: ")
     assert comparison.notes[-1].endswith(told)
+
+
+def test_two_that_have_no_latency_of_the_whole_model_are_named_both() -> None:
+    comparison = dscost.compare([timed(seconds)._replace(latency={}) for seconds in (0.01, 0.02)])
+    assert comparison.notes[-1] == (
+        "Latencies are not shown: resnet18 and resnet18 (2) have no latency of the whole model."
+    )
 
 
 # -- notes

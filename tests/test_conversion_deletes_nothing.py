@@ -5,7 +5,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -484,6 +484,10 @@ def clamps_its_weights(module: Any, args: Any) -> None:
     module.weight.data.clamp_(-0.01, 0.01)
 
 
+def empties(args: tuple[Tensor, ...]) -> None:
+    args[0].zero_()
+
+
 def with_pre_hook(hook: Any) -> Any:
     conv = nn.Conv2d(4, 8, 3)
     conv.register_forward_pre_hook(hook)
@@ -512,6 +516,18 @@ ODD: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a hook that counts": (lambda: with_hook(Stateful()), "a hook of it does something else from call to call"),
     "a hook that asks for the class": (
         lambda: with_hook(lambda module, args, result: result.relu() if isinstance(module, nn.Conv2d) else None),
+        "a hook of it would do something else to what takes its place",
+    ),
+    "a hook that asks for the class before": (
+        lambda: with_pre_hook(lambda module, args: (args[0].relu(),) if isinstance(module, nn.Conv2d) else None),
+        "a hook of it would do something else to what takes its place",
+    ),
+    "a hook that writes on what a convolution was given": (
+        lambda: with_hook(lambda module, args, result: empties(args) if isinstance(module, nn.Conv2d) else None),
+        "a hook of it would do something else to what takes its place",
+    ),
+    "a hook that returns more of a convolution": (
+        lambda: with_hook(lambda module, args, result: (result, args[0]) if isinstance(module, nn.Conv2d) else None),
         "a hook of it would do something else to what takes its place",
     ),
 }  # fmt: skip
@@ -586,8 +602,16 @@ def test_trying_hooks_and_forwards_leaves_no_trace() -> None:
         seen.append(result)
 
     class MaxNorm(nn.Conv2d):
+        def __init__(self, *given: int) -> None:
+            super().__init__(*given)
+            self.seen: list[Any] = []
+            self.kept = SimpleNamespace(calls=0, sizes={})
+
         def forward(self, x: Tensor) -> Tensor:
             self.weight.data = torch.renorm(self.weight.data, 2, 0, 0.1)
+            self.seen.append(x)
+            self.kept.calls += 1
+            self.kept.sizes[x.shape] = True
             return super().forward(x)
 
     module = sequential(with_hook(hook, MaxNorm(4, 8, 3)))
@@ -595,6 +619,7 @@ def test_trying_hooks_and_forwards_leaves_no_trace() -> None:
     random_state = torch.get_rng_state()
     assert layers_of(module)["0"].converted
     assert (seen, state) == ([], {"calls": 0})
+    assert (module[0].seen, vars(module[0].kept)) == ([], {"calls": 0, "sizes": {}})
     assert torch.equal(module[0].weight, before)
     assert torch.equal(torch.get_rng_state(), random_state)
 

@@ -36,7 +36,7 @@ from test_rewriting import (
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F  # noqa: N812
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations, parametrize, prune
 
 import dscost
 from dscost.analysis import Request, count, traced
@@ -49,6 +49,7 @@ from dscost.converting.plan_file import Plan, plan_text
 from dscost.converting.results import LayerOutcome
 from dscost.converting.sites import survey
 from dscost.errors import InputError
+from dscost.layers.convolution import ConvSpec, conv2d
 from dscost.modules.building import Network
 from dscost.nn import DepthwiseSeparableConv1d, DepthwiseSeparableConv2d, DepthwiseSeparableConv3d
 from dscost.notation.inputs import TensorSpec
@@ -537,6 +538,58 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "noisy weights": (lambda: NoisyWeights(4, 6, 3), "its weights differ from call to call"),
     "pointwise in the end": (lambda: Linear1x1(4, 6, 3), "a 1×1 kernel has no spatial part to separate"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("besides", [float("nan"), float("inf"), 3, 2.5, True, None, "text"])
+def test_what_a_model_returns_besides_keeps_no_layer(besides: object) -> None:
+    module = Calling(lambda self, x: (self.conv(x), [besides]), conv=nn.Conv2d(4, 6, 3))
+    x = torch.randn(1, 4, 9, 9)
+    assert layers_of(module, input=x)["conv"].converted
+    # nor does it hide what a conversion would change
+    asking = Calling(
+        lambda self, x: (self.conv(x) * (2 if type(self.conv) is nn.Conv2d else 1), [besides]),
+        conv=nn.Conv2d(4, 6, 3),
+    )
+    with pytest.raises(InputError, match="computes something else once 'conv' is converted"):
+        layers_of(asking, input=x)
+
+
+class Halved(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / 2
+
+
+def computed(name: str) -> nn.Conv2d:
+    conv = nn.Conv2d(4, 6, 3)
+    parametrize.register_parametrization(conv, name, Halved())
+    return conv
+
+
+SHAPES: dict[str, tuple[Callable[[], nn.Module], ConvSpec]] = {
+    "plain": (lambda: nn.Conv2d(4, 6, 3), conv2d(4, 6, 3, bias=True)),
+    "without bias": (lambda: nn.Conv2d(4, 6, 3, bias=False), conv2d(4, 6, 3, bias=False)),
+    "a computed weight": (lambda: computed("weight"), conv2d(4, 6, 3, bias=True)),
+    "a computed bias": (lambda: computed("bias"), conv2d(4, 6, 3, bias=True)),
+    "uneven": (
+        lambda: nn.Conv2d(4, 6, (3, 5), (1, 2), (4, 0), (2, 3), 2),
+        conv2d(4, 6, (3, 5), stride=(1, 2), padding=(4, 0), dilation=(2, 3), groups=2, bias=True),
+    ),
+    "same": (lambda: nn.Conv2d(4, 6, 4, padding="same"), conv2d(4, 6, 4, padding="same", bias=True)),
+    "valid": (lambda: nn.Conv2d(4, 6, 4, padding="valid"), conv2d(4, 6, 4, bias=True)),
+    "reflecting": (
+        lambda: nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"),
+        conv2d(4, 6, 3, padding=1, padding_mode="reflect", bias=True),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "conv"), SHAPES.values(), ids=SHAPES)
+def test_the_shape_of_a_layer_is_told_whether_it_stays_or_not(
+    make: Callable[[], nn.Module], conv: ConvSpec
+) -> None:
+    for where in ("0", "1"):
+        layer = layers_of(nn.Sequential(make(), nn.Conv2d(6, 8, 3)), where=where)["0"]
+        assert (layer.converted, layer.conv) == (where == "0", conv)
 
 
 @pytest.mark.parametrize(("make", "reason"), KEPT.values(), ids=KEPT)

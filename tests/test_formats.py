@@ -15,7 +15,7 @@ import dscost
 from dscost.cli.app import COMMANDS
 from dscost.errors import InputError, UnknownNameError
 from dscost.pages import Said, View
-from dscost.rendering import RENDERERS, format_names, rendered
+from dscost.rendering import RENDERERS, format_names, render
 from dscost.rendering.csv import csv_text
 from dscost.rendering.json import json_text
 
@@ -29,6 +29,7 @@ BUDGET = """\
 version: 1
 models:
   - {name: small, target: net.yaml, limits: {params: 1, macs: 1T}}
+baseline: kept.json
 """
 
 RESULTS = {
@@ -38,11 +39,12 @@ RESULTS = {
     "convert": ("convert", "net.yaml", "--rank", "1"),
     "device": ("device", "--on", "t4"),
     "check": ("check", "dscost.yaml"),
+    "baseline": ("baseline", "save", "dscost.yaml"),
     "verify": ("verify", "net.yaml"),
     "list": ("list", "devices"),
 }
 """A command line for each command that prints a result."""
-NO_RESULT = {"baseline", "init", "schema"}
+NO_RESULT = {"init", "schema"}
 """They write files of their own, or print one."""
 
 SAID = {
@@ -52,6 +54,7 @@ SAID = {
     "convert": "1 of 2 convolutions made depthwise-separable",
     "device": "NVIDIA T4",
     "check": "over budget",
+    "baseline": "wrote kept.json: 1 model",
     "verify": "FlopCounterMode",
     "list": "NVIDIA T4",
 }
@@ -277,13 +280,13 @@ def test_an_ending_of_ci_means_its_format(here: Path) -> None:
 
 def test_from_python_the_same_is_said() -> None:
     report = dscost.layer(in_channels=8, out_channels=8, kernel_size=3)
-    assert rendered(report) == rendered([report])
+    assert render(report) == render([report])
     with pytest.raises(InputError, match=r"^format 'github' says findings, which a report has not"):
-        rendered(report, "github")
+        render(report, "github")
     with pytest.raises(UnknownNameError, match="unknown format 'odd'"):
-        rendered(report, "odd")
+        render(report, "odd")
     with pytest.raises(TypeError, match=r"^int is no result of dscost$"):
-        rendered(3)
+        render(3)
 
 
 # -- what is new: rows of a check, of a verification, of a list

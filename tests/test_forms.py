@@ -36,7 +36,10 @@ FORMS: dict[str, Form] = {
     "a word": forms.word("colour", ["red", "green"]),
     "a size": forms.quantity("bytes"),
     "a list": forms.list_of(forms.POSITIVE, "sizes"),
+    "a list of answers": forms.list_of(forms.BOOLEAN, "answers"),
+    "a list of texts": forms.list_of(forms.text(may_be_blank=True), "texts"),
     "one or more": forms.one_or_more(forms.TEXT),
+    "one or more, empty ones too": forms.one_or_more(forms.text(may_be_blank=True)),
     "sides": SIDES,
     "named": forms.named("sides", SIDES),
     "both sides": Keyed(SIDES.forms, required=("width", "height")),
@@ -58,7 +61,11 @@ FORMS: dict[str, Form] = {
         ("a word", "red", "red"),
         ("a size", "1.5 KiB", 1536),
         ("a list", "[1, 2]", [1, 2]),
+        ("a list of answers", "[true, false, true]", [True, False, True]),
+        ("a list of texts", "[a, '', b]", ["a", "", "b"]),
         ("one or more", "a", ["a"]),
+        ("one or more, empty ones too", "''", [""]),
+        ("one or more, empty ones too", "[a, '']", ["a", ""]),
         ("one or more", "[a, b]", ["a", "b"]),
         ("sides", "{}", {}),
         ("sides", "{height: 2}", {"height": 2}),
@@ -149,7 +156,7 @@ def test_a_record_is_made_of_a_mapping_that_has_what_it_needs() -> None:
 
 def test_a_value_may_come_with_its_place() -> None:
     node, value = read(forms.placed(forms.POSITIVE), "\n  5")[0]
-    assert (node.line, node.column, value) == (2, 3, 5)
+    assert (node.place, value) == ((2, 3), 5)
     assert isinstance(read(forms.anything({}), "[1]")[0], Node)
 
 

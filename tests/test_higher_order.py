@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import dscost
 from dscost.errors import InputError
+from dscost.tracing import higher_order
 
 DEARER = 8 * 8 * 8 * 3 * 9
 """MACs of the 3×3 convolution of `Choice`; the 1×1 has a ninth of them."""
@@ -278,3 +280,31 @@ def test_a_grouped_product_counts_each_row_in_its_own_group_in_any_dtype(
 
     report = dscost.analyze(Experts(), input=a, dtype=dtype)
     assert (report.totals.as_is.macs, report.coverage.unknown, report.doubts) == (macs, (), ())
+
+
+def test_a_triton_kernel_is_named_and_what_it_writes_on_is_copied_where_torch_says_so() -> None:
+    from torch._higher_order_ops.triton_kernel_wrap import kernel_side_table
+
+    def doubled() -> None:
+        raise AssertionError("no kernel is run")
+
+    class Tuner:
+        def __init__(self, fn: Any) -> None:
+            self.fn = fn
+
+    x, y = torch.ones(3), torch.zeros(3)
+    for kernel, name in (
+        (doubled, "doubled"),
+        (Tuner(Tuner(doubled)), "doubled"),
+        (object(), "kernel"),
+    ):
+        unknown: list[str] = []
+        books: Any = SimpleNamespace(met_unknown=unknown.append)
+        given = {"kernel_idx": kernel_side_table.add_kernel(kernel), "kwargs": {"x": x, "y": y}}
+        made = higher_order._triton(books, **given, tensors_to_clone=["y"], grid=[])
+        assert made is not None
+        assert made["x"] is x
+        assert made["y"] is not y
+        assert torch.equal(made["y"], y)
+        assert higher_order._triton(books, **given, grid=[]) is None
+        assert unknown == [f"triton::{name}"] * 2

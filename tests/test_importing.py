@@ -247,6 +247,16 @@ def test_nothing_stays_on_the_path_or_among_the_modules(write: Write) -> None:
     assert not {name for name in left if name.partition(".")[0] in ("pkg", "blocks", "net", "far")}
 
 
+def test_folders_elsewhere_that_code_puts_on_the_path_stay_before_all_others(write: Write) -> None:
+    folders = [str(write(f"{name}/far_{name}.py", "WIDTH = 2\n").parent) for name in ("one", "two")]
+    script = write(
+        "script/net.py", f"import sys\nsys.path[:0] = {folders}\n" + PLAIN.format(module="far_two")
+    )
+    before = list(sys.path)
+    assert width_of(f"{script}:make") == 2
+    assert sys.path == [*folders, *before]
+
+
 def test_a_module_that_the_program_has_does_not_take_the_place_of_a_neighbour(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -436,6 +436,17 @@ def test_each_is_about_every_layer_and_the_last_rule_that_matches_holds() -> Non
     }
 
 
+def test_the_limits_of_a_layer_are_told_together_in_the_order_of_the_layers() -> None:
+    found = judged(
+        "    layers: [{match: 'a.*', each: {params: 1, macs: {max: 1, max_increase: 0%}}}]",
+        report(layer("a.2", params=3, macs=4), layer("a.1", params=5, macs=6)),
+        report(layer("a.2", params=3, macs=2), layer("a.1", params=5, macs=2)),
+    )
+    assert [(one.layer, one.metric) for one in found.findings] == [
+        (name, metric) for name in ("a.2", "a.1") for metric in ("params", "macs", "macs")
+    ]
+
+
 def test_a_rule_that_is_there_twice_by_an_alias_holds_once() -> None:
     found = judged(
         "    layers:\n      - &rule {match: a, each: {macs: 10}}\n      - *rule\n",

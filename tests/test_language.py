@@ -352,6 +352,8 @@ BLOCK = "blocks: {b: {columns: [c, n], repeat: n, layers: [{conv: 1, out_channel
                      id="twice"),
         pytest.param("layers: [{act: relu, when: in_channels > 3}]", "1:10: no layer is left: every 'when' is false",
                      id="nothing left"),
+        pytest.param("layers: [{act: relu, when: false}, {dropout: 0.1, when: false}]",
+                     "1:10: no layer is left: every 'when' is false", id="nothing left of two"),
         pytest.param(f"{BLOCK}layers: [{{block: b, c: 4}}]", "2:10: missing n", id="a column is missing"),
         pytest.param(f"{BLOCK}layers: [{{block: b, rows: [[4, 1], [8]]}}]", "2:36: expected 2 values (c, n), found 1",
                      id="a row is short"),
@@ -379,6 +381,46 @@ def test_what_cannot_be_built_is_reported_with_its_place(text: str, problem: str
     (first, *others) = problems_of(text)
     assert first.startswith(problem)
     assert others == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "given"),
+    [
+        ("conv, act", "{block: b, conv: 3, act: relu}"),
+        ("conv, act", "{block: b, rows: [[3, relu]]}"),
+        ("linear, norm", "{block: b, linear: 3, norm: relu}"),
+        ("kernel, residual", "{block: b, kernel: 3, residual: relu}"),
+    ],
+)
+def test_a_column_may_be_called_as_a_layer_is(columns: str, given: str) -> None:
+    kernel, act = columns.split(", ")
+    text = (
+        f"blocks: {{b: {{columns: [{columns}], layers: [{{conv: {kernel}, out_channels: 8, act: {act}}}]}}}}\n"
+        f"layers: [{given}]"
+    )
+    assert convs_of(text) == [conv2d(3, 8, 3, padding=1, bias=True)]
+    assert names_of(text) == ["b1.conv1", "b1.conv1_act"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        pytest.param("{conv: 3, out_channels: half}", "expected a whole number, found 2.5", id="a value"),
+        pytest.param("{block: kind, c: 4}", "missing n", id="a column"),
+        pytest.param("{max_pool: 17}", "kernel 17×17 is larger than the padded input 16×16", id="a layer"),
+        pytest.param("{residual: [{conv: 3, out_channels: 8}]}", "cannot add 1×8×16×16 and 1×3×16×16", id="a sum"),
+    ],
+)  # fmt: skip
+def test_what_only_follows_from_a_problem_is_not_told(broken: str, problem: str) -> None:
+    """Three channels make no two groups; but who knows how many there are behind what is broken."""
+    told = problems_of(
+        f"settings: {{half: 2.5, kind: b}}\n{BLOCK}layers: [{broken}, {{conv: 3, out_channels: 8, groups: 2}}, "
+        "{act: relu, when: in_channels > 3}, {conv: 3, out_channels: half}]"
+    )
+    assert [each.split(": ", 1)[1] for each in told] == [
+        problem,
+        "expected a whole number, found 2.5",
+    ]
 
 
 @pytest.mark.parametrize(

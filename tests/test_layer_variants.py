@@ -464,6 +464,19 @@ def test_a_variant_that_does_not_fit_is_refused_with_its_name(
 
 
 @pytest.mark.parametrize(
+    ("parameter", "hint"),
+    [({}, ""), ({"parameter": "g", "default": 3}, " (another g: odd:VALUE)")],
+)
+def test_a_variant_that_cannot_be_is_noted_with_another_value_where_it_takes_one(
+    parameter: dict[str, Any], hint: str, own: Callable[..., Any]
+) -> None:
+    own("odd", **parameter)(lambda spec, g=3: [("conv", replace(spec, groups=g))])
+    (layer,) = dscost.layer(**LAYER, variants="odd").layers
+    why = "groups=3 does not divide in_channels=16; groups=3 does not divide out_channels=16"
+    assert layer.note == f"no odd variant: {why}{hint}"
+
+
+@pytest.mark.parametrize(
     "returned", [conv2d(16, 16, 1), None, ("conv", conv2d(16, 16, 1)), [conv2d(16, 16, 1)], "a"]
 )
 def test_a_variant_that_returns_no_stages_is_told_what_to_return(

@@ -100,7 +100,7 @@ def test_values_and_keys_know_their_places() -> None:
         "c": root.value["β×"].value[1].value["ç"],
         "d": root.value["β×"].value[1].value["d"],
     }
-    assert {name: (n.line, n.column, n.key_line, n.key_column) for name, n in places.items()} == {
+    assert {name: (*n.place, *n.key_place) for name, n in places.items()} == {
         "root": (2, 1, 2, 1),
         "a": (2, 4, 2, 1),
         "list": (4, 3, 3, 1),
@@ -112,7 +112,7 @@ def test_values_and_keys_know_their_places() -> None:
 
 
 def test_problems_are_placed_at_the_value_or_its_key() -> None:
-    node = Node(1, line=3, column=9, key_line=3, key_column=5)
+    node = Node(1, place=(3, 9), key_place=(3, 5))
     assert node.at_value("bad") == Problem(3, 9, "bad")
     assert node.at_key("bad") == Problem(3, 5, "bad")
 
@@ -246,7 +246,7 @@ def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path) -> Non
         path.write_bytes(mark + "a: ×\r\n".encode())
         node = read_yaml(path)
         assert node.plain == {"a": "×"}
-        assert (node.value["a"].line, node.value["a"].column) == (1, 4)
+        assert node.value["a"].place == (1, 4)
 
 
 @pytest.mark.parametrize(

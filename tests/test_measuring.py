@@ -16,12 +16,20 @@ import torch
 from torch import Tensor, nn
 
 import dscost
-from dscost.analysis import Request, bench, count, measure_layer, measure_model, running
+from dscost.analysis import (
+    Request,
+    bench,
+    count,
+    measure_layer,
+    measure_model,
+    model_timing,
+    running,
+)
 from dscost.analysis.bench import AGAINST_ITSELF
 from dscost.devices.roofline import Ceilings, Rate
 from dscost.errors import UnavailableError, UnknownNameError
 from dscost.modules.building import with_values
-from dscost.notation.units import format_count
+from dscost.notation.units import format_count, format_seconds
 from dscost.pages.layer_table import layer_rows
 from dscost.rendering import View, render
 from dscost.reports.records import Report
@@ -754,6 +762,56 @@ def test_layers_that_were_not_timed_leave_no_sum(engine: FakeEngine) -> None:
     )
 
 
+CONVOLVED = 6 * 6 * (8 * 8 * 9 + 8 * 9 + 8 * 8)
+"""MACs of the first convolution of `small`, standard and separable."""
+OF_A_HEAD = 6 * 6 * 8 * 10
+
+
+@pytest.mark.parametrize(
+    ("head", "needed_s"),
+    [
+        pytest.param([], 12 * (0.25 + 0.125), id="a convolution"),
+        # in both versions, as fast as the convolution for its MACs
+        pytest.param(
+            [nn.Flatten(), nn.Linear(6 * 6 * 8, 10)],
+            12 * (0.25 + 0.125) * (CONVOLVED + 2 * OF_A_HEAD) / CONVOLVED,
+            id="with layers that are not swapped",
+        ),
+    ],
+)
+def test_a_model_that_does_not_fit_in_the_time_says_what_it_needs(
+    head: list[nn.Module], needed_s: float, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_timing, "perf_counter", lambda: 0.0)
+    engine.times = {"0": (0.25, 0.125)}
+    model = nn.Sequential(conv(), *head)
+    report = time_model(model)
+    assert report.warnings == (
+        f"The whole model was not timed: that takes at least {format_seconds(needed_s)}, "
+        "and of 1.00 s (--time-budget) 1.00 s were left.",
+    )
+    assert report.latency == {}
+    # half of the time is for the layers, yet they leave what they have not needed
+    assert time_model(model, time_budget_s=needed_s * 1.001).warnings == ()
+
+
+def test_a_model_whose_layers_did_not_fit_is_not_tried(engine: FakeEngine) -> None:
+    engine.missing = lambda name: name in ("0", "3")
+    report = time_model(small())
+    assert report.warnings == (
+        "2 of 2 distinct layers were not timed within 1.00 s (--time-budget).",
+        "The whole model was not timed: its layers did not fit in 1.00 s (--time-budget).",
+    )
+    assert all("whole model" not in names for names in engine.rounds)
+
+
+def test_a_whole_model_that_takes_longer_than_expected_is_said(engine: FakeEngine) -> None:
+    engine.missing = lambda name: name == "whole model"
+    report = time_model(small())
+    assert report.warnings == ("The whole model was not timed within 1.00 s (--time-budget).",)
+    assert {layer.name for layer in report.layers if layer.latency} == {"0", "3"}
+
+
 def test_a_model_keeps_everything_it_had() -> None:
     module = small().train()
     module[0].weight.requires_grad_(False)
@@ -1477,6 +1535,28 @@ def test_a_model_without_values_gets_some_that_keep_the_signal_alive(how: str) -
         copy(torch.randn(1, 16, 8, 8))
     assert len(sizes) == 61
     assert all(1e-6 < size < 1e6 for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        pytest.param(lambda: nn.Linear(64, 64, bias=False), (64,), id="linear layers"),
+        pytest.param(lambda: nn.Conv1d(64, 64, 1, bias=False), (64, 4), id="one dimension"),
+        pytest.param(lambda: nn.Conv2d(64, 64, 1, bias=False), (64, 2, 2), id="two dimensions"),
+        pytest.param(
+            lambda: nn.Conv3d(64, 64, 1, bias=False), (64, 2, 2, 1), id="three dimensions"
+        ),
+    ],
+)
+def test_random_weights_keep_the_scale_through_forty_layers(
+    make: Callable[[], nn.Module], shape: tuple[int, ...]
+) -> None:
+    with torch.device("meta"):
+        module = nn.Sequential(*(nn.Sequential(make(), nn.ReLU()) for _ in range(40)))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        # torch's own weights would make each layer's variance a sixth
+        assert 1e-3 < float(with_values(module)(torch.randn(16, *shape)).std()) < 1e3
 
 
 def test_parameters_that_no_layer_can_reset_are_finite_and_no_denormals() -> None:

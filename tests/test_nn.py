@@ -471,6 +471,45 @@ def test_the_projection_of_an_inverted_residual_is_linear() -> None:
     )
 
 
+WITH_NORM = ("Conv2d", "BatchNorm2d")
+ACTIVE = (*WITH_NORM, "ReLU")
+ATTENTION = ("AdaptiveAvgPool2d", "Conv2d", "SiLU", "Conv2d", "Hardsigmoid")
+relu_after_batch = {"norm": "batch", "activation": "relu"}
+squeezing = partial(SqueezeExcite, activation="silu", gate="hard_sigmoid")
+LAYOUTS: dict[str, tuple[nn.Module, tuple[str, ...]]] = {
+    "inverted": (
+        InvertedResidual(8, 12, attention=squeezing, **relu_after_batch),
+        (*ACTIVE, *ACTIVE, *ATTENTION, *WITH_NORM),
+    ),
+    "inverted without expansion": (
+        InvertedResidual(8, 12, expansion=1, **relu_after_batch), (*ACTIVE, *WITH_NORM)
+    ),
+    "fused": (
+        FusedInvertedResidual(8, 12, attention=squeezing, **relu_after_batch),
+        (*ACTIVE, *ATTENTION, *WITH_NORM),
+    ),
+    "fused without expansion": (FusedInvertedResidual(8, 12, expansion=1, **relu_after_batch), ACTIVE),
+    "depthwise separable": (DepthwiseSeparableConv2d(8, 12, 3, **relu_after_batch), (*ACTIVE, "Conv2d")),
+    "blueprint": (BlueprintSeparableConv2d(8, 12, 3, norm="batch"), (*WITH_NORM, "Conv2d")),
+    "bottlenecked blueprint": (
+        BlueprintSeparableConv2d(8, 12, 3, bottleneck=0.5, norm="batch"), (*WITH_NORM, *WITH_NORM, "Conv2d")
+    ),
+    "ghost": (GhostConv2d(8, 12, 3, **relu_after_batch), (*ACTIVE, *ACTIVE)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "layers"), LAYOUTS.values(), ids=LAYOUTS)
+def test_norm_and_activation_come_after_the_stages_that_the_paper_gives_them(
+    module: nn.Module, layers: tuple[str, ...]
+) -> None:
+    ran: list[str] = []
+    for part in module.modules():
+        if not list(part.children()):
+            part.register_forward_hook(lambda part, args, result: ran.append(type(part).__name__))
+    module(torch.randn(2, 8, 9, 9))
+    assert tuple(ran) == layers
+
+
 def test_attention_comes_between_the_depthwise_stage_and_the_projection() -> None:
     block = InvertedResidual(8, 12, attention=partial(SqueezeExcite, squeeze_channels=2)).eval()
     assert block.expand is not None

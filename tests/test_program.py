@@ -3,11 +3,14 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import conftest
 import pytest
 import torch
 from program import run, start
+
+from dscost import cli
 
 NET = """\
 import warnings
@@ -76,3 +79,32 @@ def test_modules_of_one_name_are_each_their_folders(tmp_path: Path) -> None:
 def test_quick_tests_are_there() -> None:
     tests = Path(__file__).parent
     assert [name for name in conftest.QUICK if not (tests / f"test_{name}.py").is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (KeyboardInterrupt(), ""),  # of code of somebody's: no signal has come in
+        (RuntimeError("no idea"), "no idea"),
+        (SystemExit(1), ""),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_whatever_ends_the_program_is_no_violation_of_a_budget(
+    raised: BaseException,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise raised
+
+    codes: list[int] = []
+    monkeypatch.setattr(cli, "_own", fail)
+    monkeypatch.setattr(cli, "finish", codes.append)
+    monkeypatch.setattr(cli.signals, "take_over", lambda: None)
+    monkeypatch.setattr(cli, "gc", SimpleNamespace(freeze=lambda: None))
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+    assert (ended.value.code, codes) == (2, [2])
+    assert said in capsys.readouterr().err

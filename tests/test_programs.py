@@ -1,5 +1,6 @@
 """Programs of torch.export: the layers, pairs, names and classes of the model that was exported."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,38 @@ def test_a_program_has_the_layers_and_pairs_of_its_model(
     assert report.totals.as_is.params == sum(parameter.numel() for parameter in net.parameters())
     assert report.warnings == ()
     assert training or dscost.verify(path).agrees
+
+
+class Widening(nn.Module):
+    """Transposed convolutions beside one that is none, and constants that JSON does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 8, 3, stride=2)
+        self.same = nn.ConvTranspose2d(8, 8, 3, padding=1, groups=2, bias=False)
+        self.last = nn.Conv2d(8, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.up(x).clamp(-math.inf, math.inf)
+        return self.last(torch.nan_to_num(self.same(y) + math.nan))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_a_transposed_convolution_of_a_program_stays_one(
+    exported: Exported, decomposed: bool
+) -> None:
+    net = Widening().eval()
+    report = dscost.analyze(exported(net, images(), decomposed=decomposed), strict=True)
+    # a weight of `up` meets each of 9×9 positions, one of `same` each of 19×19
+    assert layers_of(report) == {
+        "up": 2 * 81 * 8 * 3 * 9,
+        "same": 2 * 19 * 19 * 8 * 4 * 9,
+        "last": 2 * 17 * 17 * 4 * 8 * 9,
+    }
+    own = dscost.analyze(net, input=(2, 3, 9, 9))
+    assert layers_of(own) == layers_of(report)
+    for version in ("as_is", "standard", "depthwise_separable"):
+        assert getattr(report.totals, version).macs == getattr(own.totals, version).macs
 
 
 def test_a_program_that_torch_cannot_unflatten_keeps_its_layers(

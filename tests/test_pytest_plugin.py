@@ -235,6 +235,16 @@ def test_the_budget_is_found_above_and_beside_other_tests(project: pytest.Pytest
     assert "3 passed" in ran.stdout
 
 
+@pytest.mark.parametrize("option", ["--dscost", "--dscost=dscost.yaml"])
+def test_the_budget_is_sought_where_pytest_was_started_wherever_a_conftest_goes(
+    option: str, project: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    budget(project, MODEL + f"    limits: {{macs: {MACS}}}\n")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    project.makeconftest(f"import os\n\nos.chdir({str(elsewhere)!r})\n")
+    project.runpytest_inprocess(option).assert_outcomes(passed=2)
+
+
 def test_the_budget_may_be_named(project: pytest.Pytester) -> None:
     budget(project, MODEL + "    limits: {macs: 1M}\n", name="other.yaml")
     project.runpytest_inprocess("--dscost=other.yaml").assert_outcomes(passed=2)

@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import zipapp
+from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
 import pytest
 
 from dscost.cli import run
+from dscost.foreign.containing import torch_problem
 
 ROOT = Path(__file__).parents[1]
 TARGET = ["called.py:make", "--input", "1,3,8,8"]
@@ -104,6 +106,20 @@ def test_a_torch_that_cannot_be_had_is_one_line(
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"dscost: {message}\n")
+
+
+def test_a_call_of_torch_that_fails_is_no_broken_torch() -> None:
+    import torch
+
+    calls: list[Callable[[], object]] = [
+        lambda: torch.set_default_device("nowhere"),
+        lambda: torch.use_deterministic_algorithms("perhaps"),  # type: ignore[arg-type]
+    ]
+    for call in calls:
+        with pytest.raises((RuntimeError, TypeError)) as failed:
+            call()
+        assert any(step.frame.f_globals["__name__"] == "torch" for step in failed.traceback)
+        assert torch_problem(failed.value) is None
 
 
 def test_built_ins_are_found_inside_an_archive(tmp_path: Path) -> None:

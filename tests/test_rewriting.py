@@ -25,6 +25,7 @@ from dscost.networks.network import Operation
 from dscost.networks.swaps import find_swaps
 from dscost.reports.figures import Cost
 from dscost.rewriting.convolutions import FixedPadding, SamePadding
+from dscost.rewriting.probing import why_weight_stays
 from dscost.rewriting.versions import PassedThrough, Rewritten, rewritten
 from dscost.sources import ModuleSource, find_source
 from dscost.tracing import arguments_of, trace
@@ -1110,3 +1111,26 @@ def test_a_model_of_the_zoo_runs(target: str, variant: str) -> None:
     assert result.left == ()
     # another size than the one that it was traced with, odd to have the padding of SAME change its sides
     assert_runs_alike(module, result.module, torch.randn(2, 3, 75, 97))
+
+
+WEIGHTS: dict[str, tuple[Callable[[], Tensor], str | None]] = {
+    "floating-point": (lambda: torch.ones(2, 2, 3, 3), None),
+    "of a parameter": (lambda: nn.Parameter(torch.ones(2, 2, 3, 3)), None),
+    "half": (lambda: torch.ones(2, 2, 3, 3, dtype=torch.float16), None),
+    "complex": (lambda: torch.ones(2, 2, 3, 3, dtype=torch.complex64), "its weights are complex"),
+    "sparse": (lambda: torch.ones(2, 2, 3, 3).to_sparse(), "its weights are sparse"),
+    "whole": (lambda: torch.ones(2, 2, 3, 3, dtype=torch.int8), "its weights are quantised"),
+    "true or false": (lambda: torch.ones(2, 2, 3, 3, dtype=torch.bool), "its weights are quantised"),
+    "quantised": (
+        lambda: torch.quantize_per_tensor(torch.ones(2, 2, 3, 3), 0.1, 0, torch.qint8), "its weights are quantised"
+    ),
+    "none": (lambda: torch.ones(2, 0, 3, 3), "it has no weights"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")
+@pytest.mark.parametrize(("make", "reason"), WEIGHTS.values(), ids=WEIGHTS)
+def test_weights_of_what_kind_can_be_decomposed(
+    make: Callable[[], Tensor], reason: str | None
+) -> None:
+    assert why_weight_stays(make()) == reason

@@ -226,6 +226,11 @@ def gate_by_max_and_mean(
     )
 
 
+def in_place(self: Net, y: Tensor) -> Tensor:
+    F.relu(y, inplace=True)
+    return y
+
+
 SEVERAL = {  # name: (one way, another way, what changes of the parts for that)
     "1×1 as linear over channels last": (plain, last(lambda self, y: maps(self.pw(rows(y)))), as_linear("pw")),
     "1×1 as linear over contiguous rows": (
@@ -268,6 +273,16 @@ SEVERAL = {  # name: (one way, another way, what changes of the parts for that)
     "1×1 as tensordot": (
         plain, last(lambda self, y: maps(torch.tensordot(y, kernel(self), ([1], [1])) + self.pw.bias)), None
     ),
+    "1×1 as inner": (plain, last(lambda self, y: maps(torch.inner(rows(y), kernel(self)) + self.pw.bias)), None),
+    "1×1 as inner from the left": (
+        plain, last(lambda self, y: plus_bias(self, torch.inner(kernel(self), rows(y)).transpose(0, 1))), None
+    ),
+    "1×1 as baddbmm": (
+        plain,
+        last(lambda self, y: torch.baddbmm(self.pw.bias.view(1, N, 1), kernel(self).expand(len(y), N, C), y.flatten(2))
+             .view(-1, N, *y.shape[2:])),
+        None,
+    ),
     "1×1 as a 1-D convolution": (
         plain,
         last(lambda self, y: self.pw(y.flatten(2)).view(len(y), N, *y.shape[2:])),
@@ -302,6 +317,10 @@ SEVERAL = {  # name: (one way, another way, what changes of the parts for that)
     "padding of nothing inside a subclass": (
         plain, plain, replacing(pw=lambda old: with_weights_of(old, PadsNothingFirst(C, N, 1)))
     ),
+    "written into a buffer": (plain, between(lambda self, y: y.new_empty(y.shape).copy_(y)), None),
+    "added to a buffer": (between(lambda self, y: y + 0), between(lambda self, y: torch.zeros(y.shape).add_(y)), None),
+    "an activation in place": (between(lambda self, y: F.relu(y)), between(lambda self, y: y.relu_()), None),
+    "an activation in place, its result unread": (between(lambda self, y: F.relu(y)), between(in_place), None),
     "padding of nothing by a function": (plain, between(lambda self, y: F.pad(y, (0, 0, 0, 0))), None),
     "padding of nothing by a module": (plain, between(lambda self, y: nn.ZeroPad2d(0)(y)), None),
     "padding of nothing by reflection": (plain, between(lambda self, y: F.pad(y, (0, 0, 0, 0), mode="reflect")), None),

@@ -36,7 +36,7 @@ from dscost.reports.records import (
     Timing,
     document,
 )
-from dscost.reports.report_file import parse_reports, read_saved, reports_of
+from dscost.reports.report_file import parse_reports, read_saved
 from tests.properties import law
 
 LAYER = dscost.layer(in_channels=8, out_channels=16, kernel_size=3, stride=2)
@@ -377,14 +377,14 @@ def test_keys_that_are_not_known_are_passed_over() -> None:
     whole["subjects"][0]["layers"][0] |= later
     whole["subjects"][0]["layers"][0]["conv"] |= later
     whole["subjects"][0]["totals"]["as_is"] |= later
-    assert reports_of(whole, "report.json") == (LAYER,)
+    assert parse_reports(json.dumps(whole), "report.json") == (LAYER,)
 
 
 def test_keys_that_came_later_may_be_missing() -> None:
     whole = json.loads(written(LAYER))
     for key in ("assumed", "predictions", "skipped", "peak_activation_bytes", "warnings"):
         del whole["subjects"][0][key]
-    (read,) = reports_of(whole, "report.json")
+    (read,) = parse_reports(json.dumps(whole), "report.json")
     assert read == LAYER._replace(assumed=())
 
 
@@ -540,16 +540,15 @@ def test_figures_that_cannot_be_are_refused(
 
 
 @pytest.mark.parametrize("figure", ["params", "macs", "weight_bytes"])
-def test_totals_are_those_of_the_layers(figure: str) -> None:
+@pytest.mark.parametrize("more", [-1, 1])
+def test_totals_are_those_of_the_layers(more: int, figure: str) -> None:
     model = dscost.analyze("resnet18")
-    totals = model.totals._replace(as_is=model.totals.as_is._replace(**{figure: 1}))
+    found = getattr(model.totals.as_is, figure)
+    totals = model.totals._replace(as_is=model.totals.as_is._replace(**{figure: found + more}))
     with pytest.raises(InputError) as refused:
         parse_reports(written(model._replace(totals=totals)), "r.json")
-    found = getattr(model.totals.as_is, figure)
-    assert (
-        str(refused.value)
-        == f"r.json: subjects[0].totals.as_is.{figure}: found 1, but its layers have {found:,}"
-    )
+    told = f"found {found + more:,}, but its layers have {found:,}"
+    assert str(refused.value) == f"r.json: subjects[0].totals.as_is.{figure}: {told}"
     with pytest.raises(InputError, match="layers: expected at least one layer, found none"):
         parse_reports(written(model._replace(layers=())), "r.json")
 

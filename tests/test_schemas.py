@@ -38,11 +38,23 @@ BUDGET, REPORT, ARCHITECTURE = (
 )
 
 
+TITLES = {
+    "architecture": "An architecture of dscost",
+    "budget": "A budget of dscost",
+    "comparison": "A comparison of dscost",
+    "conversion": "A conversion of dscost",
+    "device": "A device of dscost",
+    "plan": "A plan of dscost",
+    "report": "A report of dscost",
+}
+
+
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_schema_is_one_of_draft_7(name: str) -> None:
     found = schema(name)
     Draft7Validator.check_schema(found)
     assert found["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert found["title"] == TITLES[name]
     json.dumps(found, allow_nan=False)
 
 
@@ -541,6 +553,10 @@ def test_a_timed_torch_model_has_the_keys_of_the_schema_and_no_others() -> None:
     ("path", "value"),
     [
         (("schema_version",), 2),
+        (("tool",), "dscost"),
+        (("tool", "name"), "another"),
+        (("tool", "version"), 1),
+        (("command",), None),
         (("environment",), "here"),
         (("subjects", 0, "totals", "as_is", "macs"), 1.5),
         (("subjects", 0, "totals", "as_is", "macs"), None),
@@ -556,6 +572,17 @@ def test_a_report_that_is_none_is_refused(path: tuple[Any, ...], value: Any) -> 
         place = place[key]
     place[path[-1]] = value
     assert not REPORT.is_valid(found)
+
+
+@pytest.mark.parametrize("name", ["report", "comparison", "conversion"])
+def test_a_document_that_means_other_figures_is_refused(name: str) -> None:
+    conventions = written(dscost.layer(8, 8, 3))["conventions"]
+    known = Draft7Validator(schema(name)["properties"]["conventions"])
+    assert known.is_valid(conventions)
+    for figure, meaning in conventions.items():
+        assert not known.is_valid({**conventions, figure: f"{meaning} (or nearly)"}), figure
+        without = {other: said for other, said in conventions.items() if other != figure}
+        assert not known.is_valid(without), figure
 
 
 @pytest.mark.parametrize("key", REPORT_KEYS)
@@ -585,6 +612,25 @@ def test_the_fields_of_a_report_say_what_their_docstrings_say() -> None:
 
 COMPARISON = Draft7Validator(schema("comparison"))
 STRICT_COMPARISON = Draft7Validator(closed(schema("comparison")))
+
+
+def test_the_parts_of_a_comparison_say_what_they_are() -> None:
+    properties: Mapping[str, Schema] = schema("comparison")["properties"]
+    parts = ("reference", "compared", "differences", "notes")
+    assert {name: properties[name]["description"] for name in parts} == {
+        "reference": "What the others are held against, by its label.",
+        "compared": "All of them, the reference first.",
+        "differences": "Each of the others against the reference.",
+        "notes": "What the reader must know about the figures.",
+    }
+
+
+def test_the_two_names_of_a_layer_say_whose_they_are() -> None:
+    properties: Mapping[str, Schema] = schema("comparison")["definitions"]["Layer"]["properties"]
+    assert {name: properties[name]["description"] for name in ("name", "reference_name")} == {
+        "name": "In the model; null where only the reference has it.",
+        "reference_name": "In the reference; null where only the model has it.",
+    }
 
 
 def compared(*arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:

@@ -611,6 +611,51 @@ def test_tied_weights_are_counted_once() -> None:
     assert report.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("forward", "operators"),
+    [
+        pytest.param(lambda self, x: self.held(x), [], id="of a part"),
+        pytest.param(lambda self, x: F.conv2d(x, self.held.weight), [], id="one"),
+        pytest.param(
+            lambda self, x: F.conv2d(F.conv2d(x, self.held.weight), self.held.weight), [], id="one, twice"
+        ),
+        pytest.param(
+            lambda self, x: F.conv2d(F.conv2d(x, self.held.weight, padding=1), self.held.weight),
+            [("convolution", 1, 2 * 81 * 4 * 4 * 9), ("convolution", 1, 2 * 49 * 4 * 4 * 9)],
+            id="two",
+        ),
+        pytest.param(
+            lambda self, x: F.conv2d(x, self.held.weight).flatten(1) @ torch.ones(4 * 49, 3),
+            [("convolution", 1, 2 * 49 * 4 * 4 * 9), ("matmul", 1, 2 * 4 * 49 * 3)],
+            id="two kinds",
+        ),
+    ],
+)  # fmt: skip
+def test_a_layer_lists_what_it_computes_where_that_is_more_than_one_thing(
+    forward: Callable[..., Tensor], operators: list[tuple[str, int, int]]
+) -> None:
+    model = Calling(forward, held=nn.Conv2d(4, 4, 3, bias=False))
+    for layer in dscost.analyze(model, input=(2, 4, 9, 9)).layers:
+        found = [(one.op, one.calls, one.cost.macs) for one in layer.operators]
+        assert found == (operators if layer.name == "" else [])
+
+
+@pytest.mark.parametrize(
+    ("conv", "channels"),
+    [
+        pytest.param(nn.Conv2d(1, 1, 3), 1, id="one channel"),
+        pytest.param(nn.Conv2d(1, 4, 3, groups=1), 1, id="one channel in"),
+        pytest.param(nn.Conv2d(4, 4, 1, groups=4), 4, id="one tap"),
+        pytest.param(nn.Conv2d(4, 4, 3, groups=2), 4, id="two groups"),
+        pytest.param(nn.Conv2d(4, 4, 3), 4, id="no groups"),
+    ],
+)
+def test_what_is_depthwise_by_its_shape_alone_needs_no_partner(
+    conv: nn.Conv2d, channels: int
+) -> None:
+    assert dscost.analyze(nn.Sequential(conv), input=(1, channels, 8, 8)).warnings == ()
+
+
 def test_tied_weights_stand_with_the_layer_that_first_reads_them() -> None:
     model = Calling(
         lambda self, x: F.linear(self.a(self.z(x * 2)), self.z.bias.expand(8, 8)),
@@ -642,13 +687,36 @@ def test_parameters_that_are_never_used_are_reported_and_counted() -> None:
     assert sum(layer.cost.params for layer in report.layers) == report.totals.as_is.params
 
 
-def test_many_modules_that_are_never_used_are_summed_up() -> None:
-    spare = nn.ModuleList(nn.Linear(2, 1, bias=False) for _ in range(5))
+@pytest.mark.parametrize(
+    ("modules", "named"),
+    [
+        (3, "spare.0, spare.1, spare.2"),
+        (4, "spare.0, spare.1, spare.2 and 1 more"),
+        (5, "spare.0, spare.1, spare.2 and 2 more"),
+    ],
+)
+def test_many_modules_that_are_never_used_are_summed_up(modules: int, named: str) -> None:
+    spare = nn.ModuleList(nn.Linear(2, 1, bias=False) for _ in range(modules))
     model = Calling(lambda self, x: self.used(x), used=nn.Linear(8, 4), spare=spare)
     report = dscost.analyze(model, input=(2, 8))
-    assert report.warnings == (
-        "Never used: 10 parameters of spare.0, spare.1, spare.2 and 2 more.",
-    )
+    assert report.warnings == (f"Never used: {2 * modules} parameters of {named}.",)
+
+
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [
+        (1, "1 depthwise layer has no pointwise partner, so the standard figure leaves it as it is: 0."),
+        (3, "3 depthwise layers have no pointwise partner, so the standard figure leaves them as they are: 0, 2, 4."),
+        (5, "5 depthwise layers have no pointwise partner, so the standard figure leaves them as they are: "
+            "0, 2, 4 and 2 more."),
+    ],
+)  # fmt: skip
+def test_many_depthwise_layers_without_a_partner_are_summed_up(layers: int, named: str) -> None:
+    convs = [
+        nn.Conv2d(4, 4, 3, padding=1, groups=4 if at % 2 == 0 else 1) for at in range(2 * layers)
+    ]
+    report = dscost.analyze(nn.Sequential(*convs), input=(1, 4, 8, 8))
+    assert report.warnings == (named,)
 
 
 def test_a_module_that_is_called_without_using_its_parameters_is_reported() -> None:
@@ -970,6 +1038,28 @@ def test_a_shared_convolution_is_replaced_once_in_parameters_and_at_every_call_i
     positions = 2 * 9 * 7
     assert totals.depthwise_separable.params == 4 * 9 + 4 * 4 + 4
     assert totals.depthwise_separable.macs == 2 * positions * (4 * 9 + 4 * 4)
+
+
+@pytest.mark.parametrize("looks", [False, True], ids=["on meta", "for real"])
+def test_a_constant_where_a_result_was_is_not_made_by_what_made_that(looks: bool) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+            self.pointwise = nn.Conv2d(8, 16, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if looks:
+                float(x.sum())
+            y = self.depthwise(x)
+            gone = y.sum(1, keepdim=True) + 1
+            del gone  # Python gives its memory to what is made next
+            z: Tensor = self.pointwise(y * torch.tensor([2.0]))
+            return z
+
+    report = dscost.analyze(Scaled(), input=(1, 8, 9, 9))
+    pairs = {layer.name: layer.pair for layer in report.layers}
+    assert pairs["depthwise"] == pairs["pointwise"] == "depthwise"
 
 
 # -- attribution

@@ -469,7 +469,23 @@ class Detecting(nn.Module):
         return y.mean() + torch.cat(points).sum()
 
 
+def of_kinds(self: Any, x: Tensor) -> Tensor:
+    """Apply a layer for each kind of numbers that is as it was asked for."""
+    made = (
+        (x.new_tensor([2.5]), 2.5),
+        (x.new_tensor([2.5], dtype=torch.int64), 2),
+        (torch.tensor([2.5], dtype=torch.int64, device=x.device), 2),
+    )
+    for tensor, value in made:
+        if tensor.item() == value:
+            x = self.a(x)
+    return x
+
+
 KNOWN = [
+    pytest.param(
+        Calling(of_kinds, a=nn.Linear(8, 8)), (2, 8), 3 * 2 * 8 * 8, id="numbers of another kind"
+    ),
     pytest.param(Detecting(), IMAGE, 2 * 144 * 12, id="strides"),
     pytest.param(
         Detecting().to("cpu"),

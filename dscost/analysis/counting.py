@@ -1,6 +1,6 @@
 """A layer or a model → its analytic report. No torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,14 +25,15 @@ from dscost.networks.network import (
     stage_costs,
 )
 from dscost.notation.units import dtype_bytes, format_layer, format_shape
-from dscost.reports.figures import chain_cost
-from dscost.reports.records import Coverage, Input, Layer, Report, Totals
+from dscost.reports.figures import Cost, chain_cost
+from dscost.reports.records import Coverage, Input, Layer, Report, Stage, Totals
 
 if TYPE_CHECKING:
     from typing import Protocol
 
     from torch import nn
 
+    from dscost.analysis.targets import Request
     from dscost.networks.swaps import Swap
     from dscost.sources import ArchitectureSource
     from dscost.timing import Setting
@@ -157,30 +158,22 @@ def layer_of(
         return layer._replace(note=f"no depthwise-separable variant: {reason}")
     stages = stage_costs(depthwise_separable(conv, depth_multiplier), input_shape, element_bytes)
     return layer._replace(
-        variants={**layer.variants, SEPARABLE: chain_cost([stage.cost for stage in stages])},
+        variants={**layer.variants, SEPARABLE: stages_cost(stages)},
         stages={**layer.stages, SEPARABLE: stages},
         formula_ratio=formula_ratio(conv, depth_multiplier),
     )
 
 
 def count_architecture(
-    source: "ArchitectureSource",
-    *,
-    target: str,
-    input: Shape | None = None,
-    batch: int | None = None,
-    dtype: str = "float32",
-    settings: Mapping[str, Any] | None = None,
+    source: "ArchitectureSource", request: "Request", shape: Shape | None, *, target: str
 ) -> CountedModel:
     """Return the analytic report of an architecture, with what it takes to time it.
 
     Args:
         source: The architecture and where it was found.
+        request: How it is to be counted.
+        shape: Its input: batch, channels, height and width; by default one of the model's own size.
         target: What the user calls it.
-        input: Batch, channels, height and width; by default one input of the model's own size.
-        batch: Replaces the batch of the input.
-        dtype: Data type of weights and activations.
-        settings: What to change of the architecture's own settings, such as `{"width": 0.5}`.
 
     Raises:
         InputError: The input or a setting is wrong.
@@ -188,8 +181,10 @@ def count_architecture(
     from dscost.networks.architectures import build
     from dscost.networks.swaps import alone, find_swaps
 
+    dtype = request.dtype or "float32"
     element_bytes = dtype_bytes(dtype)
-    network = build(source.architecture, overrides=settings or {}, shape=input, batch=batch)
+    overrides = request.settings or {}
+    network = build(source.architecture, overrides=overrides, shape=shape, batch=request.batch)
     operations = network.operations
     swaps = tuple(find_swaps(operations))
     versions = ArchitectureVersions(operations, network.input_shape, element_bytes)
@@ -199,7 +194,7 @@ def count_architecture(
         source=source.kind,
         inputs=(Input(network.input_shape, dtype),),
         totals=versions.totals(swaps),
-        layers=_layers(operations, swaps, element_bytes),
+        layers=tuple(_layers(operations, swaps, element_bytes)),
         coverage=Coverage(counted=len(operations) - free, free=free),
         shared_weights=(),
         settings=network.settings,
@@ -209,26 +204,32 @@ def count_architecture(
     return CountedModel(report, swaps, versions)
 
 
+def stages_cost(stages: Sequence[Stage]) -> Cost:
+    """Return what the stages of a variant cost together."""
+    return chain_cost([stage.cost for stage in stages])
+
+
 NAMES_SHOWN = 3
 ROOT = format_layer("")
 
 
 def without_partner(layers: Sequence[str]) -> Iterator[str]:
-    """Yield what a reader must know of depthwise convolutions in no pair, if there are any.
-
-    Args:
-        layers: Where they are, one name for each.
-    """
+    """Yield what a reader must know of depthwise convolutions in no pair, by the layer of each."""
     if layers:
-        names = list(dict.fromkeys(name or ROOT for name in layers))
-        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-        one = len(layers) == 1
+        have, left = ("layers have", "them as they are")
+        if len(layers) == 1:
+            have, left = ("layer has", "it as it is")
         yield (
-            f"{len(layers)} depthwise {'layer has' if one else 'layers have'} "
-            "no pointwise partner, "
-            f"so the standard figure leaves {'it as it is' if one else 'them as they are'}: "
-            f"{', '.join(names[:NAMES_SHOWN])}{more}."
+            f"{len(layers)} depthwise {have} no pointwise partner, "
+            f"so the standard figure leaves {left}: {first_names(layers)}."
         )
+
+
+def first_names(layers: Iterable[str]) -> str:
+    """Return the distinct names of layers in a sentence, the first few of them."""
+    names = list(dict.fromkeys(name or ROOT for name in layers))
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"{', '.join(names[:NAMES_SHOWN])}{more}"
 
 
 class ArchitectureVersions:
@@ -247,7 +248,7 @@ class ArchitectureVersions:
 
     def totals(self, swaps: "Sequence[Swap]") -> Totals:
         """Return what the versions cost with these swaps and no others."""
-        written = (self._written(name, swaps) for name in VERSIONS)
+        written = [self._written(name, swaps) for name in VERSIONS]
         return Totals(*(network_cost(one, self._element_bytes) for one in written))
 
     def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, tuple[str, ...]]":
@@ -267,9 +268,9 @@ class ArchitectureVersions:
     def _written(self, variant: str, swaps: "Sequence[Swap]") -> Sequence[Operation]:
         from dscost.networks.swaps import with_variant
 
-        return (
-            self.operations if variant == "as_is" else with_variant(self.operations, swaps, variant)
-        )
+        if variant == "as_is":
+            return self.operations
+        return with_variant(self.operations, swaps, variant)
 
 
 def peak_elements(operations: Sequence[Operation]) -> int:
@@ -293,55 +294,41 @@ def peak_elements(operations: Sequence[Operation]) -> int:
             live += prod(operation.output_shape)
             peak = max(peak, live)
         for storage in {home[place] for place in (*operation.sources, position)} - {NETWORK_INPUT}:
-            if last_use[storage] == position and position < len(operations) - 1:
+            if last_use[storage] == position < len(operations) - 1:
                 live -= prod(operations[storage].output_shape)
     return peak
 
 
 def _layers(
     operations: Sequence[Operation], swaps: Sequence["Swap"], element_bytes: int
-) -> tuple[Layer, ...]:
+) -> Iterator[Layer]:
     first_of = {swap.positions[0]: swap for swap in swaps}
-    pair_of = {
-        position: operations[swap.positions[0]].name
-        for swap in swaps
-        if swap.is_pair
-        for position in swap.positions
-    }
-    last_of_pair = {swap.positions[-1] for swap in swaps if swap.is_pair}
-    layers = []
+    pair_of = {at: swap.positions for swap in swaps if swap.is_pair for at in swap.positions}
     for position, operation in enumerate(operations):
-        spec = operation.spec
+        swap, pair = first_of.get(position), pair_of.get(position)
         layer = Layer(
             name=operation.name,
-            type=spec.type,
-            op=spec.op,
+            type=operation.spec.type,
+            op=operation.op,
             calls=1,
-            conv=spec if isinstance(spec, ConvSpec) else None,
+            conv=operation.conv,
             input_shape=operation.input_shapes[0],
             output_shape=operation.output_shape,
             cost=operation_cost(operation, element_bytes),
-            pair=pair_of.get(position),
-            ends_pair=position in last_of_pair,
+            pair=operations[pair[0]].name if pair else None,
+            ends_pair=pair is not None and position == pair[-1],
         )
-        swap = first_of.get(position)
         if swap:
-            stages = {
-                name: stage_costs(swap.convs(name), layer.input_shape, element_bytes)
-                for name in BOTH_WAYS
-            }
+            shape, ways = layer.input_shape, {way: swap.convs(way) for way in BOTH_WAYS}
+            stages = {way: stage_costs(ways[way], shape, element_bytes) for way in BOTH_WAYS}
             layer = layer._replace(
                 stages=stages,
-                variants={
-                    name: chain_cost([stage.cost for stage in parts])
-                    for name, parts in stages.items()
-                },
+                variants={way: stages_cost(parts) for way, parts in stages.items()},
                 formula_ratio=formula_ratio(swap.standard, swap.depth_multiplier),
                 separable_pairs=int(swap.is_pair),
                 could_be_separable=int(not swap.is_pair),
             )
-        layers.append(layer)
-    return tuple(layers)
+        yield layer
 
 
 def _layer_name(conv: ConvSpec) -> str:

@@ -7,7 +7,6 @@ it so that the next would be counted differently.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.errors import InputError, UnavailableError
@@ -53,15 +52,9 @@ class Swap(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a worker says of a model.
+    """What a worker says of a model, which has a number there, and swaps if it has versions.
 
-    Args:
-        report: The report on the model.
-        model: Its number in the worker.
-        swaps: That its versions may be asked for, or `None` where it has none.
-        saved: As in `CountedModel`.
-        is_spoilt: Whether the model has changed the process, so that no other should be counted
-            there.
+    It is spoilt where it has changed the process, so that no other should be counted there.
     """
 
     report: "Report"
@@ -78,8 +71,7 @@ class Died(Exception):
 class Worker:
     """A process in which models are counted; started when needed, ended with the `with` statement.
 
-    Args:
-        limit_s: How long one model may take.
+    Each model may take `limit_s`.
     """
 
     def __init__(self, limit_s: float = LIMIT_S) -> None:
@@ -90,23 +82,13 @@ class Worker:
     def __enter__(self) -> "Worker":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in (*self._retired, self._running):
             if process is not None:
                 process.end()
 
     def count(self, target: str, request: "Request", **options: Any) -> "CountedModel":
         """Return what `analysis.count` returns; its versions stay in the worker.
-
-        Args:
-            target: Anything that `dscost.analyze` takes.
-            request: How it is to be counted.
-            options: The keywords of `analysis.count`.
 
         Raises:
             InputError: As `count` does; or the model's code has ended its process, or taken too
@@ -136,9 +118,8 @@ class Worker:
             self._running = None
         is_fresh = self._running is None
         if is_fresh:
-            from dscost.analysis.workers import (
-                Process,  # what it takes to start a program, which most have no use for
-            )
+            # what it takes to start a program, which most have no use for
+            from dscost.analysis.workers import Process
 
             self._running = Process()
         assert self._running is not None

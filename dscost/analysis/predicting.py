@@ -1,6 +1,6 @@
 """A report → the same with what the roofline of a named device says of it. No torch."""
 
-from dscost.devices.roofline import Ceilings, Prediction, bound_of, predict
+from dscost.devices.roofline import Ceilings, bound_of, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE
 from dscost.reports.figures import Cost
 from dscost.reports.records import Bound, Layer, Report
@@ -13,9 +13,8 @@ def with_bounds(report: Report, ceilings: Ceilings) -> Report:
     if report.source == "layer":  # a layer those that exist and were asked for
         variants = tuple(report.layers[0].stages)
     whole = {name: whole_bound(report, name, ceilings) for name in ("as_is", *variants)}
-    return report._replace(
-        layers=layers, predictions={**report.predictions, ceilings.device: whole}
-    )
+    predictions = {**report.predictions, ceilings.device: whole}
+    return report._replace(layers=layers, predictions=predictions)
 
 
 def dtype_of(report: Report) -> str:
@@ -28,15 +27,12 @@ def dtype_of(report: Report) -> str:
 
 
 def _bounded(layer: Layer, ceilings: Ceilings) -> Layer:
-    found = {"as_is": _plain(bound_of(layer.cost, ceilings))}
+    itself = bound_of(layer.cost, ceilings)
+    found = {"as_is": Bound(itself.roofline_s, itself.bound)}
     for name, stages in layer.stages.items():
         one = predict(stages, ceilings)
-        found[name] = Bound(one.roofline_s * calls_of(layer, name), one.bound)
+        found[name] = Bound(one.roofline_s * _calls_of(layer, name), one.bound)
     return layer._replace(predictions={**layer.predictions, ceilings.device: found})
-
-
-def _plain(prediction: Prediction) -> Bound:
-    return Bound(prediction.roofline_s, prediction.bound)
 
 
 def whole_bound(report: Report, version: str, ceilings: Ceilings) -> Bound:
@@ -58,10 +54,10 @@ def _costs_in(layer: Layer, version: str, report: Report) -> tuple[float, list[C
         return 1.0, [layer.cost] if version == SEPARABLE else []
     if not layer.variants:
         return 1.0, [layer.cost]
-    return calls_of(layer, version), [stage.cost for stage in layer.stages[version]]
+    return _calls_of(layer, version), [stage.cost for stage in layer.stages[version]]
 
 
-def calls_of(layer: Layer, variant: str) -> float:
+def _calls_of(layer: Layer, variant: str) -> float:
     """Return how often the stages of a variant run: they are of one call, its cost is of all."""
     macs = sum(stage.cost.macs for stage in layer.stages[variant])
     return layer.variants[variant].macs / macs if macs else 1.0

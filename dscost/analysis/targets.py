@@ -36,6 +36,13 @@ class Request(NamedTuple):
     kwargs: Mapping[str, Any] | None = None
     trust: bool = False
 
+    @property
+    def changes(self) -> list[str]:
+        """The names of what is not left to the model."""
+        left = {"settings": self.settings or None, "kwargs": self.kwargs or None, "trust": None}
+        given = {**self._asdict(), **left}
+        return [name for name, value in given.items() if value is not None]
+
 
 AS_STATED = Request()
 """Everything is left to the model."""
@@ -54,7 +61,7 @@ def count(
     A saved report is returned as it stands.
 
     Args:
-        target: Anything that `dscost.analyze` takes.
+        target: Anything that `dscost.analyze` takes, as it takes `strict` and `train`.
         request: How it is to be counted.
         strict: Whether an operator of unknown cost is an error.
         train: Whether to count the backward pass as well.
@@ -71,14 +78,8 @@ def count(
         _refuse_counting_again(name, request, train=train)
         return _as_saved(source.report, name, strict=strict)
     if isinstance(source, ArchitectureSource) and not train:
-        return count_architecture(
-            source,
-            target=name,
-            input=_one_shape(request.input, request.dtype),
-            batch=request.batch,
-            dtype=request.dtype or "float32",
-            settings=request.settings,
-        )
+        shape = _one_shape(request.input, request.dtype)
+        return count_architecture(source, request, shape, target=name)
     from dscost.analysis.traced import analyze_module
 
     module, arguments = _with_arguments(source, name, request)
@@ -103,6 +104,7 @@ def _found(
     """Return what a target stands for, and what it is called."""
     from dscost.sources import ModuleSource, Opening, find_source
 
+    name = type(target).__name__
     if isinstance(target, str | PathLike):
         has_input = request.input is not None
         opening = Opening(request.kwargs or {}, folder, has_input, request.trust)
@@ -112,10 +114,9 @@ def _found(
             f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}"
         )
     elif request.kwargs:
-        name = type(target).__name__
         raise InputError(f"{name} is a module, not a factory: kwargs cannot be used")
     else:
-        source, name = ModuleSource("module", target), type(target).__name__
+        source = ModuleSource("module", target)
     if isinstance(source, ModuleSource):
         from dscost.sources.wrappers import without_wrapper
 
@@ -128,19 +129,10 @@ def _found(
 
 def _refuse_counting_again(name: str, request: Request, *, train: bool) -> None:
     """Refuse what would have to count a saved report anew."""
-    asked = {
-        "input": request.input,
-        "batch": request.batch,
-        "dtype": request.dtype,
-        "set": request.settings or None,
-        "kwargs": request.kwargs or None,
-        "train": train or None,
-    }
-    options = [f"--{option}" for option, value in asked.items() if value is not None]
+    given = [*request.changes, *(["train"] if train else [])]
+    options = ", ".join(f"--{'set' if name == 'settings' else name}" for name in given)
     if options:
-        raise InputError(
-            f"{name} is a saved report, counted already: {', '.join(options)} cannot change it"
-        )
+        raise InputError(f"{name} is a saved report, counted already: {options} cannot change it")
 
 
 def _as_saved(report: Report, name: str, *, strict: bool) -> CountedModel:
@@ -159,9 +151,7 @@ def _built(source: "ArchitectureSource", request: Request) -> "ModuleSource":
     from dscost.sources import ModuleSource
 
     shape = _one_shape(request.input, request.dtype)
-    model = count_architecture(
-        source, target="", input=shape, batch=request.batch, settings=request.settings
-    )
+    model = count_architecture(source, request._replace(dtype=None), shape, target="")
     assert model.versions is not None
     with torch.device("meta"):
         network, _ = model.versions.build("as_is", ())
@@ -174,15 +164,14 @@ def _one_shape(input: Any, dtype: str | None) -> tuple[int, ...] | None:
         return None
     from dscost.notation.inputs import TensorSpec
 
-    if isinstance(input, TensorSpec) and input.fill is not None:
-        raise InputError(
-            f"an architecture is counted by the shape of its input alone, found '{input}'"
-        )
-    if isinstance(input, TensorSpec) and input.dtype not in (None, dtype or "float32"):
-        raise InputError(
-            "an architecture has the dtype of its weights as input, set by --dtype, "
-            f"found '{input}'"
-        )
+    if isinstance(input, TensorSpec):
+        wrong = None
+        if input.fill is not None:
+            wrong = "is counted by the shape of its input alone"
+        elif input.dtype not in (None, dtype or "float32"):
+            wrong = "has the dtype of its weights as input, set by --dtype"
+        if wrong:
+            raise InputError(f"an architecture {wrong}, found '{input}'")
     shape = getattr(input, "shape", input)  # a tensor or a TensorSpec, else a shape already
     is_several = isinstance(shape, list | tuple)
     if is_several and len(shape) == 1 and not isinstance(shape[0], int):

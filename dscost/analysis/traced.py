@@ -4,11 +4,11 @@ import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
 
 from torch import nn
 
-from dscost.analysis.counting import NAMES_SHOWN, CountedModel, without_partner
+from dscost.analysis.counting import CountedModel, first_names, without_partner
 from dscost.analysis.traced_layers import costs_of, counting_swaps, layers_of, totals_of
 from dscost.errors import InputError
 from dscost.layers.convolution import Shape
@@ -68,24 +68,21 @@ def _analyzed(
         if source.stated is None:
             raise
         raise InputError(f"{error}; the input is {source.stated}, --input gives another") from error
-    named: dict[str, Any] = {"target": target, "source": source.kind}
     if strict and traced.unknown:
         raise InputError(f"{target}: operators of unknown cost: {', '.join(_unknown(traced))}")
     swaps = tuple(find_swaps(traced.events, traced.outputs))
+    reporting = partial(report_of, target=target, source=source.kind)
     if not train:
-        notes = (*source.notes, *_without_partner(traced, swaps))
-        report = report_of(traced, arguments, swaps, notes=notes, **named)
+        notes = [*source.notes, *_without_partner(traced, swaps)]
+        report = reporting(traced, arguments, swaps, notes=notes)
         return CountedModel(report, swaps, TracedVersions(source, arguments, traced))
     traced = traced._replace(events=with_backward(traced))
-    notes = (
-        *source.notes,
-        TRAINING_NOTE,
-        *(() if traced.trained is None or traced.trained else (UNTRAINED_NOTE,)),
-    )
-    report = report_of(traced, arguments, (), notes=notes, **named)
-    return CountedModel(
-        report._replace(layers=tuple(counting_swaps(report.layers, traced.events, swaps)))
-    )
+    notes = [*source.notes, TRAINING_NOTE]
+    if traced.trained is not None and not traced.trained:
+        notes.append(UNTRAINED_NOTE)
+    report = reporting(traced, arguments, (), notes=notes)
+    layers = tuple(counting_swaps(report.layers, traced.events, swaps))
+    return CountedModel(report._replace(layers=layers))
 
 
 TRAINING_NOTE = (
@@ -180,6 +177,7 @@ def report_of(
     """Return the report of a trace."""
     events, costs = traced.events, costs_of(traced)
     counted = sum(event.macs > 0 or event.conv is not None for event in events)
+    free = len(events) - counted - sum(traced.unknown.values())
     doubts = (*traced.doubts, *_unused(traced))
     return Report(
         target=target,
@@ -189,12 +187,7 @@ def report_of(
         ),
         totals=totals_of(traced, costs, arguments, swaps),
         layers=tuple(layers_of(traced, costs, swaps)),
-        coverage=Coverage(
-            counted,
-            len(events) - counted - sum(traced.unknown.values()),
-            _unknown(traced),
-            _unknown_in(traced),
-        ),
+        coverage=Coverage(counted, free, _unknown(traced), _unknown_in(traced)),
         shared_weights=tuple(_shared(traced)),
         peak_activation_bytes=traced.peak_activation_bytes,
         warnings=(*notes, *traced.notes, *_partial(traced), *(doubt.text for doubt in doubts)),
@@ -254,9 +247,8 @@ def _shared(traced: Trace) -> Iterator[SharedWeights]:
         if len(layers) > 1:
             together.setdefault(layers, []).append(parameter)
     for layers, shared in together.items():
-        yield SharedWeights(
-            layers, sum(one.numel for one in shared), sum(one.nbytes for one in shared)
-        )
+        params = sum(one.numel for one in shared)
+        yield SharedWeights(layers, params, sum(one.nbytes for one in shared))
 
 
 def _partial(traced: Trace) -> Iterator[str]:
@@ -268,8 +260,6 @@ def _unused(traced: Trace) -> Iterator[Doubt]:
     mentioned = traced.read | traced.unseen
     unread = [parameter for parameter in traced.parameters if parameter.name not in mentioned]
     if unread:
-        modules = list(dict.fromkeys(parameter.name.rpartition(".")[0] for parameter in unread))
-        shown = ", ".join(name or "(root)" for name in modules[:NAMES_SHOWN])
-        more = f" and {len(modules) - NAMES_SHOWN} more" if len(modules) > NAMES_SHOWN else ""
+        shown = first_names(parameter.name.rpartition(".")[0] for parameter in unread)
         count = sum(parameter.numel for parameter in unread)
-        yield Doubt("unused", f"Never used: {count:,} parameters of {shown}{more}.")
+        yield Doubt("unused", f"Never used: {count:,} parameters of {shown}.")

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from math import prod
 
+from dscost.analysis.counting import stages_cost
 from dscost.layers.convolution import Shape
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, Convs, formula_ratio
 from dscost.networks.network import stage_costs
@@ -59,14 +60,7 @@ def _weights_cost(parameters: Collection[Parameter]) -> Cost:
 def totals_of(
     traced: Trace, costs: Sequence[Cost], arguments: Arguments, swaps: Sequence[Swap]
 ) -> Totals:
-    """Return what a model costs as it is and with swaps written both ways.
-
-    Args:
-        traced: The model.
-        costs: Of its operators, see `costs_of`.
-        arguments: That it ran on.
-        swaps: What is written both ways.
-    """
+    """Return what a model costs as it is and with swaps written both ways, by its `costs_of`."""
     events = summed(costs)
     as_is = made_of(calls=events, weights=_weights_cost(traced.parameters), ends=events)._replace(
         input_bytes=sum(map(nbytes_of, arguments.tensors)), output_bytes=traced.output_bytes
@@ -98,9 +92,7 @@ def _version(
 
 def _cost_of_swaps(events: Sequence[Event], swaps: Sequence[Swap], variant: str) -> Cost:
     """Return what swaps cost when written as `variant`; weights that they share count once."""
-    costs = [
-        chain_cost([stage.cost for stage in _stages_of(events, swap, variant)]) for swap in swaps
-    ]
+    costs = [stages_cost(_stages_of(events, swap, variant)) for swap in swaps]
     return cost_of_calls(costs, [_weights_of(events, swap) for swap in swaps])
 
 
@@ -159,15 +151,10 @@ def layers_of(traced: Trace, costs: Sequence[Cost], swaps: Sequence[Swap]) -> It
     by_module: dict[str, list[int]] = {}
     for position, event in enumerate(traced.events):
         by_module.setdefault(event.module, []).append(position)
-    first_of: dict[str, list[Swap]] = {}
-    pair_of: dict[int, str] = {}
-    ends: set[int] = set()
-    for swap in swaps:
-        name = traced.events[swap.positions[0]].module
-        first_of.setdefault(name, []).append(swap)
-        if swap.is_pair:  # it spans several modules, and is listed at the first
-            pair_of |= dict.fromkeys(swap.positions, name)
-            ends.add(swap.positions[-1])
+    beginning = _beginning(traced.events, swaps)
+    # a pair spans several modules, and is listed at the first
+    pair_of = {at: swap.positions for swap in swaps if swap.is_pair for at in swap.positions}
+    ends = {swap.positions[-1] for swap in swaps if swap.is_pair}
     for module, positions in by_module.items():
         events = [traced.events[at] for at in positions]
         of_events = [costs[at] for at in positions]
@@ -179,10 +166,9 @@ def layers_of(traced: Trace, costs: Sequence[Cost], swaps: Sequence[Swap]) -> It
             # multiplies
             deciding = [at for at in positions if traced.events[at].macs] or positions
             if all(at in pair_of for at in deciding):
-                layer = layer._replace(
-                    pair=pair_of[deciding[0]], ends_pair=any(at in ends for at in positions)
-                )
-        own_swaps = first_of.get(module)
+                pair = traced.events[pair_of[deciding[0]][0]].module
+                layer = layer._replace(pair=pair, ends_pair=not ends.isdisjoint(positions))
+        own_swaps = beginning.get(module)
         yield layer if own_swaps is None else _with_variants(layer, traced.events, own_swaps)
     # what no operator read has a size all the same: its modules follow, as layers that did not run
     read = {name for event in traced.events for name in event.weights}
@@ -191,7 +177,16 @@ def layers_of(traced: Trace, costs: Sequence[Cost], swaps: Sequence[Swap]) -> It
         if parameter.name not in read:
             unread.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
     for module, own in unread.items():
-        yield _idle_layer(traced, module, _weights_cost(own))
+        kind, calls = traced.types.get(module, ""), traced.calls.get(module, 0)
+        yield Layer(module, kind, "idle", calls, None, (), (), _weights_cost(own))
+
+
+def _beginning(events: Sequence[Event], swaps: Sequence[Swap]) -> dict[str, list[Swap]]:
+    """Return the swaps that begin in each module."""
+    beginning: dict[str, list[Swap]] = {}
+    for swap in swaps:
+        beginning.setdefault(events[swap.positions[0]].module, []).append(swap)
+    return beginning
 
 
 def _operators(events: Sequence[Event], costs: Sequence[Cost]) -> tuple[Operator, ...]:
@@ -202,14 +197,11 @@ def _operators(events: Sequence[Event], costs: Sequence[Cost]) -> tuple[Operator
             together.setdefault((event.op, event.conv), []).append(at)
     if len(together) < 2:
         return ()
-    return tuple(
-        _operator([events[at] for at in group], [costs[at] for at in group])
-        for group in together.values()
-    )
-
-
-def _operator(events: Sequence[Event], costs: Sequence[Cost]) -> Operator:
-    return Operator(events[0].op, events[0].conv, len(events), chain_cost(costs))
+    operators = []
+    for group in together.values():
+        first, cost = events[group[0]], chain_cost([costs[at] for at in group])
+        operators.append(Operator(first.op, first.conv, len(group), cost))
+    return tuple(operators)
 
 
 def _layer(traced: Trace, module: str, events: Sequence[Event], costs: Sequence[Cost]) -> Layer:
@@ -244,40 +236,27 @@ def _first_result(traced: Trace, module: str, last: Event) -> tuple[Event, Shape
     return last, last.output_shape
 
 
-def _idle_layer(traced: Trace, module: str, cost: Cost) -> Layer:
-    calls = traced.calls.get(module, 0)
-    return Layer(module, traced.types.get(module, ""), "idle", calls, None, (), (), cost)
-
-
 def _with_variants(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
     """Return the layer with the costs of the swaps it begins, written both ways, over all calls."""
-    weights = [_weights_of(events, swap) for swap in swaps]
     first = swaps[0]
-    pairs, others = _numbers(swaps, weights)
-    return layer._replace(
+    return _with_numbers(layer, events, swaps)._replace(
         variants={name: _cost_of_swaps(events, swaps, name) for name in BOTH_WAYS},
         stages={name: _stages_of(events, first, name) for name in BOTH_WAYS},
         formula_ratio=formula_ratio(first.standard, first.depth_multiplier),
-        separable_pairs=pairs,
-        could_be_separable=others,
     )
 
 
-def _numbers(swaps: Sequence[Swap], weights: Sequence[object]) -> tuple[int, int]:
-    """Return how many pairs and other swaps there are; one that runs twice counts once."""
-    distinct = dict(zip(weights, swaps, strict=True)).values()
-    pairs = sum(swap.is_pair for swap in distinct)
-    return pairs, len(distinct) - pairs
+def _with_numbers(layer: Layer, events: Sequence[Event], swaps: Sequence[Swap]) -> Layer:
+    """Return the layer with how many pairs and others it begins; one that runs twice is one."""
+    distinct = {_weights_of(events, swap): swap for swap in swaps}
+    pairs = sum(swap.is_pair for swap in distinct.values())
+    return layer._replace(separable_pairs=pairs, could_be_separable=len(distinct) - pairs)
 
 
 def counting_swaps(
     layers: Iterable[Layer], events: Sequence[Event], swaps: Sequence[Swap]
 ) -> Iterator[Layer]:
     """Yield layers with the numbers of the swaps they begin, without what those would cost."""
-    beginning: dict[str, list[Swap]] = {}
-    for swap in swaps:
-        beginning.setdefault(events[swap.positions[0]].module, []).append(swap)
+    beginning = _beginning(events, swaps)
     for layer in layers:
-        own = beginning.get(layer.name, [])
-        pairs, others = _numbers(own, [_weights_of(events, swap) for swap in own])
-        yield layer._replace(separable_pairs=pairs, could_be_separable=others)
+        yield _with_numbers(layer, events, beginning.get(layer.name, []))

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from dscost.analysis.counting import stages_cost
 from dscost.errors import InputError, SpecError
 from dscost.layers.choosing import Asked, chosen, parse_variants
 from dscost.layers.others import Part
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_shape
-from dscost.reports.figures import chain_cost
 from dscost.reports.records import Layer, Report, Stage
 
 
@@ -23,7 +23,7 @@ def with_variants(
     Args:
         layer: As `layer_of` makes it.
         names: Such as `ghost` or `grouped:8`.
-        element_bytes: Size of one element of its dtype.
+        element_bytes: Of its dtype.
 
     Raises:
         InputError: There is no such variant, or it cannot have the value that was given.
@@ -53,7 +53,7 @@ def with_variants(
         values[label] = variant.value
         if variant.ratio is not None:
             ratios[label] = variant.ratio
-    costs = {label: chain_cost([stage.cost for stage in own]) for label, own in found.items()}
+    costs = {label: stages_cost(own) for label, own in found.items()}
     notes = [f"no {_either(labels)} variant: {reason}" for reason, labels in lacking.items()]
     changed = layer._replace(
         stages=found, variants=costs, formula_ratios=ratios, note="; ".join(notes) or None
@@ -76,10 +76,8 @@ def _stages(
         raise SpecError(f"variant {asked.label}: {error}") from None
     if not stages or stages[-1].output_shape != layer.output_shape:
         made = format_shape(stages[-1].output_shape) if stages else "nothing"
-        raise SpecError(
-            f"variant {asked.label}: makes {made}, "
-            f"the convolution {format_shape(layer.output_shape)}"
-        )
+        wanted = format_shape(layer.output_shape)
+        raise SpecError(f"variant {asked.label}: makes {made}, the convolution {wanted}")
     return stages
 
 

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from dscost import errors
 from dscost.analysis.isolated import Answer, Died, Swap, how_it_ended
-from dscost.errors import DscostError, FileProblems, InputError, UnavailableError, UnknownNameError
+from dscost.errors import DscostError, FileProblems, InputError, UnavailableError
 from dscost.foreign.unraised import tell_in_a_line
 from dscost.timing import Progress
 
@@ -91,16 +91,13 @@ class Process:
 
     def _next(self, target: str, deadline: float, limit_s: float) -> tuple[str, Any]:
         while True:
+            code = self._process.poll()  # before its last words, so that none is missed
+            message: tuple[str, Any] | None = None
             with suppress(Empty):
-                message: tuple[str, Any] | None = self._inbox.get(timeout=_POLL_S)
-                if message is not None:
-                    return message
-            code = self._process.poll()
+                message = self._inbox.get(timeout=_POLL_S if code is None else _LAST_WORDS_S)
+            if message is not None:
+                return message
             if code is not None:
-                with suppress(Empty):
-                    message = self._inbox.get(timeout=_LAST_WORDS_S)
-                    if message is not None:
-                        return message
                 self.end()  # and what the model has started
                 raise Died(f"{target}: its code ended the process ({how_it_ended(code)})")
             if monotonic() > deadline:
@@ -150,8 +147,7 @@ class _Values(pickle.Unpickler):
 
 
 _BY_NAME = {
-    kind.__name__: kind
-    for kind in (InputError, UnavailableError, errors.SpecError, errors.OutputError)
+    kind.__name__: kind for kind in (UnavailableError, errors.SpecError, errors.OutputError)
 }
 
 
@@ -225,26 +221,21 @@ def _answered(request: Any, models: "list[CountedModel]", progress: Progress) ->
     from dscost.foreign.containing import contained
 
     kind, subject, given = request
+    raised: DscostError
     try:
         with contained(subject if kind == "count" else "the model"):
             return pickle.dumps(("answer", _answer(kind, subject, given, models, progress)))
     except DscostError as error:
-        content = (error.path, error.problems) if isinstance(error, FileProblems) else None
-        name = InputError.__name__ if isinstance(error, UnknownNameError) else type(error).__name__
-        return pickle.dumps(("error", (name, str(error), content)))
+        raised = error
     except KeyboardInterrupt:  # no terminal reaches this process
-        return pickle.dumps(
-            ("error", (InputError.__name__, f"{subject}: its code raised KeyboardInterrupt", None))
-        )
+        raised = InputError(f"{subject}: its code raised KeyboardInterrupt")
     except pickle.PicklingError:  # of a type that is no more the one that it was
-        return pickle.dumps(
-            (
-                "error",
-                (InputError.__name__, f"{subject}: its code has replaced modules of dscost", None),
-            )
-        )
+        raised = InputError(f"{subject}: its code has replaced modules of dscost")
     except Exception as error:  # noqa: BLE001 - told as a bug where it can be told
         return pickle.dumps(("bug", errors.first_line(error)))
+    # as text: their code may have done to our types what no pickle survives
+    content = (raised.path, raised.problems) if isinstance(raised, FileProblems) else None
+    return pickle.dumps(("error", (type(raised).__name__, str(raised), content)))
 
 
 def _answer(
@@ -256,9 +247,8 @@ def _answer(
         before = _state()
         model = count(subject, **given)
         models.append(model)
-        return Answer(
-            model.report, len(models) - 1, _swaps_of(model), model.saved, before != _state()
-        )
+        is_spoilt = before != _state()
+        return Answer(model.report, len(models) - 1, _swaps_of(model), model.saved, is_spoilt)
     model = models[subject]
     if kind == "measure":
         return Answer(measure_model(model, given, progress))
@@ -270,9 +260,8 @@ def _answer(
 def _swaps_of(model: "CountedModel") -> tuple[Swap, ...] | None:
     if model.versions is None:
         return None
-    return tuple(
-        Swap(place, *model.versions.layer_of(swap)) for place, swap in enumerate(model.swaps)
-    )
+    layers = map(model.versions.layer_of, model.swaps)
+    return tuple(Swap(place, *layer) for place, layer in enumerate(layers))
 
 
 def _state() -> tuple[Any, ...]:
@@ -283,10 +272,7 @@ def _state() -> tuple[Any, ...]:
         here = str(Path.cwd())
     except OSError:  # the folder is gone
         here = ""
-    alarm = signal.getitimer(signal.ITIMER_REAL)[0] > 0 if hasattr(signal, "getitimer") else False
-    modes = (
-        torch.is_grad_enabled(),
-        torch.is_inference_mode_enabled(),
-        torch.is_autocast_enabled("cpu"),
-    )
-    return here, alarm, torch.get_default_dtype(), str(torch.empty(0).device), *modes
+    alarm = hasattr(signal, "getitimer") and signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    autocast = torch.is_autocast_enabled("cpu")
+    return here, alarm, torch.get_default_dtype(), str(torch.empty(0).device), *modes, autocast

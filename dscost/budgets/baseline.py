@@ -88,17 +88,19 @@ class Known(NamedTuple):
             return self.layers.get((layer, metric), Fraction(0))
         return Fraction(sum(getattr(kind.parts[at], metric) for at in meant))
 
+    def layer_figures(self, layer: str) -> Sequence[Fraction]:
+        """Return all figures of a layer that are kept."""
+        return [self.layer_figure(layer, metric) for metric in KEPT_OF_LAYERS]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the entry as its file holds it, counts as whole numbers."""
         figures = {
             f"{layer}/{metric}": int(value) for (layer, metric), value in self.layers.items()
         }
         kinds = {f"{layer}/{KIND}": str(kind) for layer, kind in self.kinds.items()}
-        return {
-            "fingerprint": dict(self.fingerprint),
-            "totals": {metric: int(value) for metric, value in self.figures.items()},
-            "layers": {**figures, **kinds},
-        }
+        totals = {metric: int(value) for metric, value in self.figures.items()}
+        layers = {**figures, **kinds}
+        return {"fingerprint": dict(self.fingerprint), "totals": totals, "layers": layers}
 
     @property
     def names(self) -> frozenset[str]:
@@ -114,10 +116,11 @@ class Known(NamedTuple):
 
     def differs_from(self, other: Mapping[str, str]) -> list[str]:
         """Return in what the two are figures of something else."""
+        was = self.fingerprint
         return [
-            f"{key} was {self.fingerprint.get(key, 'none')}, is {other.get(key, 'none')}"
-            for key in sorted({*self.fingerprint, *other})
-            if self.fingerprint.get(key) != other.get(key)
+            f"{key} was {was.get(key, 'none')}, is {other.get(key, 'none')}"
+            for key in sorted({*was, *other})
+            if was.get(key) != other.get(key)
         ]
 
 
@@ -200,7 +203,7 @@ def renamed_layers(before: Known, now: Known) -> dict[str, str]:
 
 
 def _likeness(known: Known, layer: str) -> object:
-    return known.kinds[layer], *(known.layer_figure(layer, metric) for metric in KEPT_OF_LAYERS)
+    return known.kinds[layer], *known.layer_figures(layer)
 
 
 def baseline_text(models: Mapping[str, Known]) -> str:
@@ -225,12 +228,10 @@ def parse_baseline(text: str, origin: str) -> Baseline:
         raise InputError(f"{origin}: not a baseline of dscost: expected 'version' and 'models'")
     version = document.get("version")
     if type(version) is not int or version not in READ:
-        raise InputError(
-            f"{origin}: expected version {' or '.join(map(str, READ))}, found {version!r}"
-        )
-    return Baseline(
-        {name: _known(f"{origin}: {name}", one) for name, one in document["models"].items()}, origin
-    )
+        wanted = " or ".join(map(str, READ))
+        raise InputError(f"{origin}: expected version {wanted}, found {version!r}")
+    models = document["models"].items()
+    return Baseline({name: _known(f"{origin}: {name}", one) for name, one in models}, origin)
 
 
 def _known(where: str, value: Any) -> Known:
@@ -242,15 +243,12 @@ def _known(where: str, value: Any) -> Known:
                 kinds[layer] = parse_kind(found)
             else:
                 layers[layer, metric] = _figure(key, metric, KEPT_OF_LAYERS, found)
-        figures = {
-            metric: _figure(metric, metric, KEPT, figure)
-            for metric, figure in value["totals"].items()
-        }
+        totals = value["totals"].items()
+        figures = {metric: _figure(metric, metric, KEPT, figure) for metric, figure in totals}
         fingerprint = {str(key): str(text) for key, text in value["fingerprint"].items()}
     except (AttributeError, KeyError, TypeError, ValueError, InputError) as error:
-        raise InputError(
-            f"{where}: not an entry of a baseline: {type(error).__name__}: {error}"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{where}: not an entry of a baseline: {reason}") from error
     return Known(fingerprint, figures, layers, kinds)
 
 

@@ -1,6 +1,7 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike, environ
 from pathlib import Path
 
@@ -24,22 +25,21 @@ FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
 
 
-def find_budget(given: Path | None = None, start: Path | None = None) -> Path:
+def find_budget(given: str | PathLike[str] | None = None, start: Path | None = None) -> Path:
     """Return the budget file: the one given, the one `DSCOST_CONFIG` names, or the nearest upwards.
 
     The search ends at the root of the repository, or of the file system.
     """
     if given is not None:
-        return given
+        return Path(given)
     named = environ.get(VARIABLE)
     if named:
         return Path(named)
     try:
         folder = (start or Path.cwd()).resolve()
     except FileNotFoundError as error:
-        raise InputError(
-            "the working directory is gone: name the budget by its whole path"
-        ) from error
+        gone = "the working directory is gone: name the budget by its whole path"
+        raise InputError(gone) from error
     for place in (folder, *folder.parents):
         for name in FILE_NAMES:
             if (place / name).is_file():
@@ -93,7 +93,7 @@ def check(
         print(result)
         sys.exit(result.exit_code)
     """
-    path = find_budget(None if path is None else Path(path))
+    path = find_budget(path)
     budget = read_budget(path)
     wanted = chosen(budget, only)
     baseline = _baseline(budget, against)
@@ -101,32 +101,30 @@ def check(
         pairs = list(counted(wanted, progress, worker if isolate else None))
         subjects = [subject for subject, _ in pairs]
         found = judge(budget, subjects, baseline)
-        models = {
-            subject.entry.name: (subject.entry, model)
-            for subject, model in pairs
-            if model is not None
-        }
+        models = {one.entry.name: (one.entry, model) for one, model in pairs if model is not None}
         findings = tuple(with_fix(finding, models) for finding in found.findings)
     return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
 
 
-def is_of(entry: str, name: str) -> bool:
-    """Whether a name means an entry, `mobilenet_v1[width=0.5]`: it alone, or all of its model."""
-    return name in (entry, entry.partition("[")[0])
+def meant(entries: Iterable[str], names: Sequence[str], whose: str) -> list[str]:
+    """Return the entries that names mean: `mobilenet_v1[width=0.5]`, or all of `mobilenet_v1`.
+
+    Raises:
+        UnknownNameError: Whoever has the entries has no such model.
+    """
+    called = {entry: {entry, entry.partition("[")[0]} for entry in entries}
+    for name in names:
+        if not any(name in alike for alike in called.values()):
+            raise UnknownNameError(f"model of the {whose}", name, called)
+    return [entry for entry, alike in called.items() if not alike.isdisjoint(names)]
 
 
 def chosen(budget: Budget, names: Sequence[str]) -> Budget:
     """Return a budget with the entries of some models alone; with no names, of all."""
-    from dataclasses import replace
-
     if not names:
         return budget
-    entries = [entry for entry in budget.entries if any(is_of(entry.name, name) for name in names)]
-    for name in names:
-        if not any(is_of(entry.name, name) for entry in entries):
-            known = [entry.name for entry in budget.entries]
-            raise UnknownNameError("model of the budget", name, known)
-    return replace(budget, entries=tuple(entries))
+    wanted = meant([entry.name for entry in budget.entries], names, "budget")
+    return replace(budget, entries=tuple(one for one in budget.entries if one.name in wanted))
 
 
 def _baseline(budget: Budget, against: str | None) -> Baseline | None:
@@ -134,12 +132,11 @@ def _baseline(budget: Budget, against: str | None) -> Baseline | None:
         if against is not None:
             raise InputError(f"--against {against}: {budget.path} names no baseline")
         return None
-    found = (
-        read_baseline(budget.baseline)
-        if against is None
-        else baseline_from_git(budget.baseline, against)
-    )
-    where = budget.baseline.name if against is None else f"{against}:{budget.baseline.name}"
+    if against is None:
+        found, where = read_baseline(budget.baseline), budget.baseline.name
+    else:
+        found = baseline_from_git(budget.baseline, against)
+        where = f"{against}:{budget.baseline.name}"
     return found or Baseline({}, where, is_there=False)
 
 
@@ -160,9 +157,7 @@ def counted(
         except DscostError as error:
             yield Subject(entry, None, str(error)), None
             continue
-        reason = None
-        if timed and entry.needs_time:
-            model, reason = _timed(model)
+        model, reason = _timed(model) if timed and entry.needs_time else (model, None)
         yield Subject(entry, model.report, reason), model
 
 
@@ -179,22 +174,15 @@ def _timed(model: CountedModel) -> tuple[CountedModel, str | None]:
 
 def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedModel:
     target = placed(entry.target, folder)
-    settings, kwargs, given, batch = (
-        dict(entry.settings),
-        dict(entry.kwargs),
-        entry.input,
-        entry.batch,
-    )
-    if settings:
-        architecture = _architecture(target)
-        if architecture is None:  # a factory's settings are its keyword arguments
-            settings, kwargs = {}, {**kwargs, **settings}
-        elif (
-            given and entry.input_is_default and architecture.file.input_settings & settings.keys()
-        ):
-            first = given[0]
-            if isinstance(first, int):
-                batch, given = batch or first, None
+    settings, kwargs = dict(entry.settings), dict(entry.kwargs)
+    given, batch = entry.input, entry.batch
+    architecture = _architecture(target) if settings else None
+    if architecture is None:  # a factory's settings are its keyword arguments
+        settings, kwargs = {}, {**kwargs, **settings}
+    elif given and entry.input_is_default and architecture.file.input_settings & settings.keys():
+        first = given[0]
+        if isinstance(first, int):
+            batch, given = batch or first, None
     counting = worker.count if worker is not None and runs_code(target) else count
     request = Request(given, batch, entry.dtype, settings, kwargs, entry.trust)
     return counting(target, request, folder=folder)  # for the path of a module, which names no file

@@ -57,10 +57,8 @@ def why_inexact(entry: Entry, report: Report) -> str | None:
         reasons.append(f"{', '.join(whole)} of the whole model, excluded layers too")
     weighed = [metric for metric in limited if FIGURES[metric].summed_over == "weights"]
     if weighed and report.shared_weights is None and any(layer.cost.params for layer in gone):
-        reasons.append(
-            f"{', '.join(weighed)} without all weights of excluded layers, "
-            "since this report does not say which of them other layers share"
-        )
+        why = "since this report does not say which of them other layers share"
+        reasons.append(f"{', '.join(weighed)} without all weights of excluded layers, {why}")
     return "; ".join(reasons) or None
 
 

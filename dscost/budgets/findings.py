@@ -25,15 +25,20 @@ class Contribution(NamedTuple):
 
 
 class SuggestedFix(NamedTuple):
-    """Swaps that bring a model back under its limit.
-
-    Args:
-        layers: To be made depthwise-separable, the one that saves most first.
-        value: The figure after them.
-    """
+    """Layers to make depthwise-separable, the one that saves most first, and the figure then."""
 
     layers: tuple[str, ...]
     value: Fraction
+
+
+_BROKEN = {
+    "over_max": "max",
+    "under_min": "min",
+    "grew": "max_increase",
+    "new_cost": "max_increase",
+    "shrank": "max_decrease",
+}
+"""The bound that each kind of violation breaks."""
 
 
 class Finding(NamedTuple):
@@ -76,23 +81,20 @@ class Finding(NamedTuple):
     tolerance: Fraction = Fraction(0)
 
     @property
+    def bound(self) -> str | None:
+        """The bound that is broken, if one is: one of `budgets.records.BOUNDS`."""
+        return _BROKEN.get(self.kind)
+
+    @property
     def is_violation(self) -> bool:
         """Whether a limit is broken."""
-        return self.kind in ("over_max", "under_min", "grew", "shrank", "new_cost")
+        return self.kind in _BROKEN
 
 
 class Passed(NamedTuple):
-    """A limit that holds, with how much is left.
+    """A limit that holds, with how much is left: `limit` is what would just pass.
 
-    Args:
-        entry: The model and choice.
-        metric: Which figure is limited.
-        bound: One of `budgets.records.BOUNDS`.
-        value: What was found.
-        limit: What would just pass, see `Finding`.
-        layer: The layer, or the pattern of a group of layers; `None` for the whole model.
-        note: What else there is to say.
-        tolerance: See `Finding`.
+    `bound` is one of `budgets.records.BOUNDS`; the other fields are as in `Finding`.
     """
 
     entry: str

@@ -16,40 +16,33 @@ FIXABLE = ("over_max", "grew", "new_cost")
 
 def with_fix(finding: Finding, models: Mapping[str, tuple[Entry, CountedModel]]) -> Finding:
     """Return a finding with the fewest swaps that bring its model under the limit, if any do."""
-    is_of_whole = finding.layer is None and finding.metric is not None
-    if finding.kind not in FIXABLE or not is_of_whole or finding.entry not in models:
+    metric, most, value = finding.metric, finding.limit, finding.value
+    if finding.kind not in FIXABLE or finding.layer is not None or finding.entry not in models:
         return finding
     entry, model = models[finding.entry]
-    if not FIGURES[finding.metric or ""].is_fixable or model.versions is None:
+    if metric is None or most is None or value is None or model.versions is None:
         return finding
-    return finding._replace(suggested_fix=_fix(finding, entry, model))
-
-
-def _fix(finding: Finding, entry: Entry, model: CountedModel) -> SuggestedFix | None:
-    metric, versions = finding.metric, model.versions
-    assert metric is not None
-    assert versions is not None
-    assert finding.value is not None
-    assert finding.limit is not None
+    if not FIGURES[metric].is_fixable:
+        return finding
     savings = _savings(entry, model, metric)
-    excluded = finding.value - (model_figure(model.report, model.report.totals.as_is, metric) or 0)
+    excluded = value - (model_figure(model.report, model.report.totals.as_is, metric) or 0)
     chosen: list[str] = []
-    left = finding.value
+    left = value
     for name in sorted(savings, key=lambda name: -savings[name]):
         chosen.append(name)
         left -= savings[name]
-        if left > finding.limit:
+        if left > most:
             continue
         # what the sum of the layers promises, the whole has to keep
-        swaps = [swap for swap in model.swaps if versions.layer_of(swap)[0] in chosen]
+        swaps = [swap for swap in model.swaps if model.versions.layer_of(swap)[0] in chosen]
         try:
-            totals = versions.totals(swaps)
+            totals = model.versions.totals(swaps)
         except InputError:  # its process has died, twice: the verdict stands without a way out
-            return None
-        value = (model_figure(model.report, totals.depthwise_separable, metric) or 0) + excluded
-        if value <= finding.limit:
-            return SuggestedFix(tuple(chosen), value)
-    return None
+            break
+        after = (model_figure(model.report, totals.depthwise_separable, metric) or 0) + excluded
+        if after <= most:
+            return finding._replace(suggested_fix=SuggestedFix(tuple(chosen), after))
+    return finding
 
 
 def _savings(entry: Entry, model: CountedModel, metric: str) -> dict[str, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dscost.budgets.baseline import MAX_BYTES, Baseline, parse_baseline
 from dscost.errors import FileProblems, InputError
-from dscost.files import decoded
+from dscost.files import decoded, reason_of
 
 
 def baseline_from_git(path: Path, ref: str) -> Baseline | None:
@@ -33,9 +33,8 @@ def baseline_from_git(path: Path, ref: str) -> Baseline | None:
         raise InputError(f"{where}: larger than {MAX_BYTES:,} bytes, refused")
     try:
         return parse_baseline(decoded(text, where), where)
-    except (
-        FileProblems
-    ) as error:  # of a file that is not in the working tree, so that no editor finds the place
+    except FileProblems as error:
+        # the file is not in the working tree, so that no editor finds the place
         raise InputError(str(error)) from error
 
 
@@ -50,10 +49,9 @@ def _parting(folder: Path, ref: str) -> str:
         return base
     if ran.returncode != NO_MERGE_BASE:
         raise InputError(f"--against {ref}: {_why_git_failed(ran)}")
-    if dots or _is_shallow(folder):
-        raise InputError(
-            f"--against {ref}: no commit is known where the two parted{_shallow_hint(folder)}"
-        )
+    if dots or _shallow_hint(folder):
+        hint = _shallow_hint(folder)
+        raise InputError(f"--against {ref}: no commit is known where the two parted{hint}")
     return second  # they have nothing in common, such as a branch that keeps results only
 
 
@@ -63,29 +61,20 @@ NO_MERGE_BASE = 1
 
 def _commit(folder: Path, ref: str, name: str) -> str:
     """Return the hash of a commit."""
-    ran = (
-        None
-        if name.startswith("-")
-        else _run_git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-    )
+    command = ("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    ran = None if name.startswith("-") else _run_git(folder, *command)
     if ran is None or ran.returncode:
         which = f" as {name}" if "..." in ref else ""
-        raise InputError(
-            f"--against {ref}: there is no such commit here{which}{_shallow_hint(folder)}"
-        )
+        hint = _shallow_hint(folder)
+        raise InputError(f"--against {ref}: there is no such commit here{which}{hint}")
     return ran.stdout.decode("ascii", errors="replace").strip()
 
 
-def _is_shallow(folder: Path) -> bool:
-    return _run_git(folder, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
-
-
 def _shallow_hint(folder: Path) -> str:
-    return (
-        "; this is a shallow clone: fetch more of it (fetch-depth: 0)"
-        if _is_shallow(folder)
-        else ""
-    )
+    """Return what to do about a clone that is shallow; nothing of another."""
+    said = _run_git(folder, "rev-parse", "--is-shallow-repository").stdout.strip()
+    hint = "; this is a shallow clone: fetch more of it (fetch-depth: 0)"
+    return hint if said == b"true" else ""
 
 
 def _git(folder: Path, ref: str, *arguments: str) -> bytes:
@@ -104,21 +93,15 @@ def _why_git_failed(ran: "subprocess.CompletedProcess[bytes]") -> str:
 
 def _run_git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
     command = ["git", "-C", str(folder), *arguments]
+    # in a hook git names its own repository, which would be taken for that of the folder; and a
+    # name is no pattern
+    env = {name: value for name, value in environ.items() if not _MISLEADS_GIT.fullmatch(name)}
+    env["LC_ALL"] = "C"
+    nothing = subprocess.DEVNULL
     try:
-        # in a hook git names its own repository, which would be taken for that of the folder; and a
-        # name is no pattern
-        outside = {
-            name: value for name, value in environ.items() if not _MISLEADS_GIT.fullmatch(name)
-        }
-        return subprocess.run(
-            command,
-            capture_output=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env={**outside, "LC_ALL": "C"},
-        )
+        return subprocess.run(command, capture_output=True, check=False, stdin=nothing, env=env)
     except OSError as error:
-        raise InputError(f"--against needs git: {error.strerror or error}") from error
+        raise InputError(f"--against needs git: {reason_of(error)}") from error
 
 
 _MISLEADS_GIT = re.compile(

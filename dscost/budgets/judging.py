@@ -14,6 +14,7 @@ from dscost.budgets.metrics import STATIC, cost_figure
 from dscost.budgets.past import Past, contributions
 from dscost.budgets.records import CHANGES, WHOLE, Budget, Entry, Exclusion, LayerRule, Limit
 from dscost.budgets.selectors import Selector
+from dscost.errors import Place
 from dscost.reports.figures import FIGURES, summed
 from dscost.reports.records import Layer
 
@@ -30,8 +31,8 @@ OF_DOUBTS: Mapping[str, tuple[str, str]] = {
 
 NO_KINDS = "it does not say of what type its layers were; dscost baseline update adds that"
 
-_Place = Entry | Limit | LayerRule | Exclusion
-"""What stands at a line and a column of the budget."""
+_Spot = Entry | Limit | LayerRule | Exclusion
+"""What has a place in the budget, which a finding names."""
 _Said = Iterator[Finding | Passed]
 
 
@@ -74,17 +75,16 @@ class _Judge:
         self._past: Past | None = None
         self._hints = MOST_HINTS
 
-    def matched_rules(self) -> Iterator[tuple[int, int]]:
+    def matched_rules(self) -> Iterator[Place]:
         """Yield the places of the rules that some layer matches."""
         for rule, meant in zip(self._entry.layers, self._meant, strict=True):
             if meant:
-                yield rule.line, rule.column
+                yield rule.place
 
-    def judged(self, somewhere: Collection[tuple[int, int]]) -> _Said:
+    def judged(self, somewhere: Collection[Place]) -> _Said:
         """Yield what there is to say.
 
-        `somewhere` are the places of rules that some layer matches, be it of another choice of the
-        model's settings.
+        `somewhere` are the places of rules that some layer matches, be it of another choice.
         """
         rest = self._rest
         if rest is None:
@@ -183,13 +183,9 @@ class _Judge:
     ) -> _Said:
         """Yield whether a limit holds.
 
-        Args:
-            limit: The limit.
-            value: What was found.
-            before: In the baseline; `None` where it has none, which is said once for all limits.
-            layer: The layer, or the pattern of a group of layers; `None` for the whole model.
-            why: Returns the layers that explain it where the limit is broken.
-            note: What else there is to say where it holds.
+        `before` is the figure in the baseline; where it has none, that is said once for all limits.
+        `layer` may be the pattern of a group of layers; none is the whole model. `why` returns the
+        layers that explain why a limit is broken, `note` is said where it holds.
         """
         if limit.level == "ignore":
             return
@@ -214,21 +210,20 @@ class _Judge:
 
     # -- rules on layers
 
-    def _rules(self, somewhere: Collection[tuple[int, int]]) -> _Said:
+    def _rules(self, somewhere: Collection[Place]) -> _Said:
         rules, past = self._entry.layers, self._past
         each = last_words(rules, [[layer.name for layer in meant] for meant in self._meant])
         gone = last_words(rules, [past.gone(rule.selector) if past else [] for rule in rules])
         for rule, meant, of_each, of_gone in zip(rules, self._meant, each, gone, strict=True):
-            selector, is_known = rule.selector, past is not None
-            if past and past.members(selector) is None:
-                is_known = False
+            compared = past
+            if past and past.members(rule.selector) is None:
+                compared = None
                 if _are_relative(*rule.limits):
-                    about = {"layer": selector.text, "detail": NO_KINDS}
+                    about = {"layer": rule.selector.text, "detail": NO_KINDS}
                     yield from self._case("not_comparable", "on_missing_baseline", rule, **about)
-            note = selector.leaves_out(self._layers)
+            note = rule.selector.leaves_out(self._layers)
             if not meant:
                 yield from self._nothing_meant(rule, note, somewhere)
-            compared = past if is_known else None
             yield from self._each(rule, meant, of_each, compared)
             yield from self._gone(rule, of_gone, compared)
             yield from self._total(rule, meant, note, compared)
@@ -263,7 +258,7 @@ class _Judge:
                 yield from self._held(limit, value, old, rule.selector.text, why, note)
 
     def _nothing_meant(
-        self, rule: LayerRule, note: str | None, somewhere: Collection[tuple[int, int]]
+        self, rule: LayerRule, note: str | None, somewhere: Collection[Place]
     ) -> _Said:
         """Tell of a rule without layers, or hold it where that is meant.
 
@@ -271,7 +266,7 @@ class _Judge:
         classes fit it.
         """
         wrong = rule.selector.unknown_name(self._every_layer) or note
-        is_meant = rule.allow_empty or (rule.is_ban and (rule.line, rule.column) in somewhere)
+        is_meant = rule.allow_empty or (rule.is_ban and rule.place in somewhere)
         if wrong or not is_meant:
             found = list(self._unmatched(rule, self._layers, wrong))
             yield from found
@@ -294,16 +289,15 @@ class _Judge:
     # -- findings
 
     def _case(
-        self, kind: str, policy: str, place: _Place | None = None, **about: Any
+        self, kind: str, policy: str, place: _Spot | None = None, **about: Any
     ) -> Iterator[Finding]:
         """Yield a finding, unless the policy is to ignore such."""
         level = self._policy[policy]
         if level != "ignore":
             yield self._finding(kind, level, place, **about)
 
-    def _finding(self, kind: str, level: str, place: _Place | None = None, **about: Any) -> Finding:
-        place = place or self._entry
-        return Finding(kind, level, self._entry.name, place.line, place.column, **about)
+    def _finding(self, kind: str, level: str, place: _Spot | None = None, **about: Any) -> Finding:
+        return Finding(kind, level, self._entry.name, *(place or self._entry).place, **about)
 
 
 def _are_relative(*limits: Limit) -> bool:

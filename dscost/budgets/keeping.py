@@ -7,11 +7,11 @@ from typing import Literal
 
 from dscost.analysis.isolated import Worker
 from dscost.budgets.baseline import Baseline, Known, baseline_text, known_of, read_baseline
-from dscost.budgets.checking import chosen, counted, find_budget, is_of
+from dscost.budgets.checking import chosen, counted, find_budget, meant
 from dscost.budgets.reading import read_budget
 from dscost.budgets.records import Budget
 from dscost.budgets.updating import Kept, Update, updated
-from dscost.errors import InputError, UnknownNameError
+from dscost.errors import InputError
 from dscost.files import alone_with, write_whole
 from dscost.timing import Progress
 
@@ -28,19 +28,12 @@ def baseline(budget: str | PathLike[str] | None = None, *, only: Sequence[str] =
         InputError: The budget cannot be read or names no baseline; or there is none yet, or no such
             model in it.
     """
-    path = baseline_path(_read(budget))
+    path = baseline_path(read(budget))
     found = read_baseline(path)
     if found is None:
         raise InputError(f"there is no baseline at {path}: dscost baseline save writes it")
-    for name in only:
-        if not any(is_of(entry, name) for entry in found.models):
-            raise UnknownNameError("model of the baseline", name, found.models)
-    wanted = {
-        entry: known
-        for entry, known in found.models.items()
-        if not only or any(is_of(entry, name) for name in only)
-    }
-    return found._replace(models=wanted)
+    wanted = meant(found.models, only, "baseline") if only else found.models
+    return found._replace(models={name: found.models[name] for name in wanted})
 
 
 def save_baseline(
@@ -100,7 +93,7 @@ def _kept(
     progress: Progress | None,
     isolate: bool,
 ) -> Kept:
-    found = _read(budget)
+    found = read(budget)
     path = baseline_path(found)
     now, unloadable = count_all(found, only, progress, isolate=isolate)
     with alone_with(path):
@@ -158,7 +151,7 @@ def count_all(
     for subject, _ in pairs:
         entry, name = subject.entry, subject.entry.name
         if subject.report is None:
-            unloadable[name] = f"{budget.path}:{entry.line}: {name}: {subject.why_unloadable}"
+            unloadable[name] = f"{budget.path}:{entry.place[0]}: {name}: {subject.why_unloadable}"
             if budget.policy_of(entry)["on_unloadable_model"] == "fail":
                 raise InputError(unloadable[name])
         else:
@@ -166,5 +159,6 @@ def count_all(
     return known, unloadable
 
 
-def _read(budget: str | PathLike[str] | None) -> Budget:
-    return read_budget(find_budget(None if budget is None else Path(budget)))
+def read(budget: str | PathLike[str] | None) -> Budget:
+    """Return what a budget says: the one given, or the nearest."""
+    return read_budget(find_budget(budget))

@@ -55,11 +55,8 @@ class Kind(NamedTuple):
     @classmethod
     def of(cls, layer: Layer) -> "Kind":
         """Return the kind of a layer."""
-        parts = tuple(
-            Part(one.op, _facts(one.conv), one.cost.params, one.cost.macs)
-            for one in layer.operators
-        )
-        return cls(layer.type, layer.op, _facts(layer.conv), parts)
+        parts = [Part(x.op, _facts(x.conv), x.cost.params, x.cost.macs) for x in layer.operators]
+        return cls(layer.type, layer.op, _facts(layer.conv), tuple(parts))
 
     def __str__(self) -> str:
         """Write it in one line, which `parse_kind` reads."""
@@ -72,11 +69,9 @@ def _facts(conv: ConvSpec | None) -> ConvFacts | None:
 
 
 def _bracketed(facts: ConvFacts | None) -> str:
-    return (
-        ""
-        if facts is None
-        else f"[{','.join(f'{name}={value}' for name, value in facts._asdict().items())}]"
-    )
+    if facts is None:
+        return ""
+    return f"[{','.join(f'{name}={value}' for name, value in facts._asdict().items())}]"
 
 
 _FACTS = rf"(?:\[{','.join(f'{name}=([0-9]+)' for name in FIELDS)}\])?"

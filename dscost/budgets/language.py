@@ -61,9 +61,8 @@ def _tensor(node: Node, name: str | None, problems: Problems) -> TensorSpec | No
 
 def _shape_or_text(node: Node, may_be_named: bool) -> TensorSpec:
     found = None
-    if isinstance(node.value, list) and node.value:
-        sizes = tuple(child.value for child in node.value)
-        found = TensorSpec(sizes) if all(type(size) is int for size in sizes) else None
+    if isinstance(node.value, list) and all(type(one.value) is int for one in node.value):
+        found = TensorSpec(tuple(one.value for one in node.value)) if node.value else None
     elif isinstance(node.value, str):
         try:
             found = inputs.parse_input(node.value)
@@ -126,7 +125,7 @@ def _limit(metric: str, *, of_layers: bool) -> Form:
     """Return the form of a limit: the most that passes, or bounds and what stands beside them."""
     kind, measured = FIGURES[metric].kind, FIGURES[metric].is_measured
     # a schema lists only what may stand there; reading takes all, to say why something may not
-    grows = records.has_growth(metric, of_layers=of_layers)
+    grows = not measured and (metric in OF_LAYERS or not of_layers)  # that a baseline keeps
     refused = [] if grows else [*CHANGES, "ignore_below"]
     keyed = Keyed(
         {
@@ -186,8 +185,7 @@ def _bound(metric: str, bound: str) -> Form:
             is_meant_as_share = bound in CHANGES and value < 1
             share = f"; did you mean '{100 * float(value):g}%'?" if is_meant_as_share else ""
             raise InputError(f"{metric} are whole numbers, found {node.plain!r}{share}")
-        line, column = node.key_line, node.key_column
-        return Limit(metric, bound, value, is_share, line=line, column=column, **usual)
+        return Limit(metric, bound, value, is_share, place=node.key_place, **usual)
 
     of_kind = forms.quantity(kind, is_whole=kind in WHOLE).schema({})
     share = forms.quantity("share").schema({})
@@ -253,12 +251,12 @@ _ABOUT_LIMITS = (
 
 def _layer_rule(given: Given) -> LayerRule:
     each, total = (resolved(given.get(key, {})) for key in ("each", "total"))
-    place, allow_empty = given.node, given.get("allow_empty", False)
-    return LayerRule(given["match"], each, total, place.line, place.column, allow_empty)
+    allow_empty = given.get("allow_empty", False)
+    return LayerRule(given["match"], each, total, given.node.place, allow_empty)
 
 
 def _exclusion(given: Given) -> Exclusion:
-    return Exclusion(given["match"], given["reason"], given.node.line, given.node.column)
+    return Exclusion(given["match"], given["reason"], given.node.place)
 
 
 _SELECTOR: Schema = {"type": "string", "pattern": selector_pattern()}

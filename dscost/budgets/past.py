@@ -6,12 +6,13 @@ from fractions import Fraction
 from dscost.budgets.baseline import Known, renamed_layers
 from dscost.budgets.findings import Contribution
 from dscost.budgets.kinds import Kind
-from dscost.budgets.metrics import KEPT_OF_LAYERS, OF_LAYERS, cost_figure
+from dscost.budgets.metrics import OF_LAYERS, cost_figure
 from dscost.budgets.records import Limit
 from dscost.budgets.selectors import Selector
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import Layer
 
+NONE = Fraction(0)
 CONTRIBUTORS = 3
 """Layers named where a limit is violated."""
 
@@ -31,12 +32,8 @@ class Past:
         found = {}
         for name, kind in now.kinds.items():
             before = self._before.get(name, name)
-            if not kind.parts or known.kinds.get(before) != kind._replace(parts=()):
-                continue
-            if all(
-                known.layer_figure(before, metric) == now.layer_figure(name, metric)
-                for metric in KEPT_OF_LAYERS
-            ):
+            is_alike = kind.parts and known.kinds.get(before) == kind._replace(parts=())
+            if is_alike and known.layer_figures(before) == now.layer_figures(name):
                 found[before] = kind
         return found
 
@@ -74,18 +71,11 @@ def contributions(
     layers: Sequence[Layer],
     selector: Selector | None = None,
 ) -> Sequence[Contribution]:
-    """Return the layers that explain a broken limit.
+    """Return the layers that explain a broken limit on those meant, which a selector may choose.
 
     Those that grew most since the baseline; where there is too little, those that shrank most, the
     ones that are gone included. Where none did, the largest. A layer that came to a group
     or left it counts in full there, and is told with its own figures.
-
-    Args:
-        meant: The layers that the limit is about, which a selector may have chosen.
-        limit: The broken one.
-        past: What was known of the model.
-        layers: All of today's.
-        selector: Which layers are in the group.
     """
     metric = limit.metric
     if not FIGURES[metric].is_of_layers or FIGURES[metric].kind == "factor":
@@ -95,25 +85,17 @@ def contributions(
     was = past.figures(metric, selector) if past else None
     if was is not None:
         sign = -1 if limit.bound in ("min", "max_decrease") else 1
-        nothing = Fraction(0)
-        changes = {
-            name: sign * (now.get(name, nothing) - was.get(name, nothing))
-            for name in {**now, **was}
-        }
+        both = {**now, **was}
+        changes = {name: sign * (now.get(name, NONE) - was.get(name, NONE)) for name in both}
         if any(change > 0 for change in changes.values()):
             weights = changes
-    heaviest = sorted(
-        (name for name in weights if weights[name] > 0), key=lambda name: -weights[name]
-    )
-    return [
-        Contribution(
-            name,
-            values.get(name, Fraction(0)),
-            past.figure(name, metric) if past is not None and was is not None else None,
-        )
-        for name in heaviest[:CONTRIBUTORS]
-    ]
+    counting = [name for name in weights if weights[name] > 0]
+    found = []
+    for name in sorted(counting, key=lambda name: -weights[name])[:CONTRIBUTORS]:
+        before = past.figure(name, metric) if past and was is not None else None
+        found.append(Contribution(name, values.get(name, NONE), before))
+    return found
 
 
 def _figures(layers: Iterable[Layer], metric: str) -> dict[str, Fraction]:
-    return {layer.name: cost_figure(layer.cost, metric) or Fraction(0) for layer in layers}
+    return {layer.name: cost_figure(layer.cost, metric) or NONE for layer in layers}

@@ -36,17 +36,15 @@ def _entries(
     for model in models:
         entries += _entries_of(model, defaults, MOST_ENTRIES - len(entries), problems)
         if len(entries) > MOST_ENTRIES:
-            problems.at(
-                model.node,
-                f"more than {MOST_ENTRIES:,} models and choices up to here: split the budget",
-            )
+            most = f"more than {MOST_ENTRIES:,} models and choices up to here"
+            problems.at(model.node, f"{most}: split the budget")
             break
     seen: dict[str, Entry] = {}
     for entry in entries:
         first = seen.setdefault(entry.name, entry)
         if first is not entry and entry.name:
-            message = f"duplicate model '{entry.name}', first on line {first.line}"
-            problems.append(Problem(entry.line, entry.column, message))
+            message = f"duplicate model '{entry.name}', first on line {first.place[0]}"
+            problems.append(Problem(*entry.place, message))
     return entries
 
 
@@ -78,8 +76,7 @@ def _entries_of(
             limits=own_limits,
             layers=tuple(model.get("layers", ())),
             exclude=tuple(model.get("exclude", ())),
-            line=model.node.line,
-            column=model.node.column,
+            place=model.node.place,
             input_is_default="input" not in model and "input" not in choice,
             policy=model.get("policy", {}),
             trust=model.get("trust", False),
@@ -106,9 +103,8 @@ def _choices(model: Given, room: int, problems: Problems) -> Iterator[_Choice]:
     matrix = model.get("matrix", {})
     count = prod(map(len, matrix.values()))
     if count > room:
-        before = (
-            "" if room == MOST_ENTRIES else f" in a budget, and {MOST_ENTRIES - room:,} stand above"
-        )
+        above = MOST_ENTRIES - room
+        before = f" in a budget, and {above:,} stand above" if above else ""
         place = model.node.value["matrix"]
         problems.at(place, f"{count:,} entries are too many; at most {MOST_ENTRIES:,}{before}")
         return

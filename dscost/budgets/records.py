@@ -6,8 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from dscost.budgets.metrics import OF_LAYERS
 from dscost.budgets.selectors import Selector
+from dscost.errors import Place
 from dscost.notation.inputs import Inputs
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import Layer
@@ -78,8 +78,7 @@ class Limit:
         tolerance: Share by which a measured figure may be over.
         level: `error`, `warn` or `ignore`.
         message: What else to say where it is violated.
-        line: Where it stands, counted from 1.
-        column: Where it stands in that line.
+        place: Where it stands.
     """
 
     metric: str
@@ -90,8 +89,7 @@ class Limit:
     tolerance: Fraction = Fraction(0)
     level: str = "error"
     message: str | None = None
-    line: int = 1
-    column: int = 1
+    place: Place = (1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +101,14 @@ class LayerRule:
         each: Limits on every one of them; of several rules the last that matches a layer holds,
             metric by metric.
         total: Limits on their sum.
-        line: Where the rule stands.
-        column: Where it stands in that line.
+        place: Where the rule stands.
         allow_empty: Whether it is meant that no layer may match.
     """
 
     selector: Selector
     each: tuple[Limit, ...]
     total: tuple[Limit, ...]
-    line: int
-    column: int
+    place: Place
     allow_empty: bool = False
 
     @property
@@ -133,8 +129,7 @@ class Exclusion:
 
     selector: Selector
     reason: str
-    line: int
-    column: int
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +151,7 @@ class Entry:
             message), else those of the defaults; and so for entries of a matrix.
         layers: Rules on layers.
         exclude: What does not count.
-        line: Where the model stands.
-        column: Where it stands in that line.
+        place: Where the model stands.
         input_is_default: Whether the input is that of the defaults: a setting that sizes the input
             goes before it.
         policy: What is done about what cannot be judged, where this model has it otherwise than
@@ -176,8 +170,7 @@ class Entry:
     limits: tuple[Limit, ...] = ()
     layers: tuple[LayerRule, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
-    line: int = 1
-    column: int = 1
+    place: Place = (1, 1)
     input_is_default: bool = False
     policy: Mapping[str, str] = field(default_factory=dict)
     trust: bool = False
@@ -185,9 +178,8 @@ class Entry:
     @property
     def needs_time(self) -> bool:
         """Whether a limit asks for a measured figure."""
-        return any(
-            FIGURES[limit.metric].is_measured and limit.level != "ignore" for limit in self.limits
-        )
+        limits = [one for one in self.limits if one.level != "ignore"]
+        return any(FIGURES[one.metric].is_measured for one in limits)
 
     def excludes(self, layer: Layer) -> bool:
         """Whether a layer does not count: one that computes other things too counts."""
@@ -213,8 +205,3 @@ class Budget:
     def policy_of(self, entry: Entry) -> Mapping[str, str]:
         """Return what is done about what cannot be judged of an entry."""
         return {**self.policy, **entry.policy}
-
-
-def has_growth(metric: str, *, of_layers: bool) -> bool:
-    """Whether a baseline keeps a figure, so that its growth can be limited."""
-    return not FIGURES[metric].is_measured and (metric in OF_LAYERS or not of_layers)

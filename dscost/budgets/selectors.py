@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase, translate
 from functools import lru_cache
+from math import inf
 from typing import Any, NamedTuple
 
 from dscost.budgets.kinds import FIELDS, ConvFacts, Kind, Part
@@ -83,13 +84,10 @@ class Selector(NamedTuple):
         """Whether a layer is meant of which no more is known than its name and, maybe, its kind."""
         if kind is None:
             return not self.needs_kinds and self._fits(name)
-        if self.by == "name" and not self._fits(name):
+        called = {"name": name, "type": kind.type}.get(self.by)
+        if called is not None and not self._fits(called):
             return False
-        if self.by == "type" and not self._fits(kind.type):
-            return False
-        if kind.parts and (self.by == "op" or self.conditions):
-            return any(map(self._means, kind.parts))
-        return self._means(Part(kind.op, kind.conv))
+        return any(map(self._means, kind.parts or (Part(kind.op, kind.conv),)))
 
     def among(self, names: Sequence[str], kinds: Sequence[Kind]) -> list[int]:
         """Return which of many layers are meant."""
@@ -97,12 +95,11 @@ class Selector(NamedTuple):
             fits, pieces = _glob(self.pattern), re.split(r"[*?]", self.pattern)
             first, longest, last = pieces[0], max(pieces, key=len), pieces[-1]
             # most layers are not meant, and plain text tells that sooner
-            near = (
-                (at, name)
+            return [
+                at
                 for at, name in enumerate(names)
-                if name.endswith(last) and longest in name
-            )
-            return [at for at, name in near if name.startswith(first) and fits(name)]
+                if name.endswith(last) and longest in name and name.startswith(first) and fits(name)
+            ]
         return [at for at, name in enumerate(names) if self.matches_kind(name, kinds[at])]
 
     def means_all_of(self, layer: Layer) -> bool:
@@ -111,8 +108,6 @@ class Selector(NamedTuple):
 
     def parts_meant(self, kind: Kind) -> tuple[int, ...] | None:
         """Return which parts of a layer that is meant are; `None` where all of it is."""
-        if self.by != "op" and not self.conditions:
-            return None
         meant = tuple(at for at, part in enumerate(kind.parts) if self._means(part))
         return None if len(meant) == len(kind.parts) else meant
 
@@ -135,22 +130,21 @@ class Selector(NamedTuple):
         if self.by == "name":
             return None
         known = self._known(layers)
-        if any(fnmatchcase(name, self.pattern) for name in known):
+        if any(map(self._fits, known)):
             return None
-        stem = self.pattern.strip("*?")
         if self.by == "op":
             return str(UnknownNameError("operation", self.pattern, known))
+        stem = self.pattern.strip("*?")
         folded = [name.casefold() for name in known]
-        if any(name in stem for name in known) or not get_close_matches(
-            stem.casefold(), folded, n=1, cutoff=0.8
-        ):
+        is_near = get_close_matches(stem.casefold(), folded, n=1, cutoff=0.8)
+        if any(name in stem for name in known) or not is_near:
             return None
         return str(UnknownNameError("type", self.pattern, known))
 
     def nearest(self, layers: Sequence[Layer]) -> str:
         """Return ` (did you mean 'x'?)` where no layer matches and one nearly does, or nothing."""
         known = self._known(layers)
-        if any(fnmatchcase(name, self.pattern) for name in known):  # then it is for the conditions
+        if any(map(self._fits, known)):  # then it is for the conditions
             return ""
         return did_you_mean(self.pattern.strip("*?."), known)
 
@@ -169,11 +163,8 @@ class Selector(NamedTuple):
         """Return in words the convolutions that a rule on torch's own classes leaves out."""
         if self.by != "type":
             return None
-        found = [
-            layer.type
-            for layer in layers
-            if not self._fits(layer.type) and any(map(self._is_of_torch, _convs(layer)))
-        ]
+        others = [layer for layer in layers if not self._fits(layer.type)]
+        found = [one.type for one in others if any(map(self._is_of_torch, _convs(one)))]
         if not found:
             return None
         number, types = counted(len(found), "convolution"), some_of(sorted(set(found)), 3)
@@ -186,11 +177,8 @@ class Selector(NamedTuple):
 
 def _convs(layer: Layer) -> list[ConvSpec]:
     """Return the convolutions, but no transposed ones, that a layer runs."""
-    if layer.operators:
-        return [
-            one.conv for one in layer.operators if one.conv is not None and one.op == one.conv.op
-        ]
-    return [layer.conv] if layer.conv is not None and layer.op == layer.conv.op else []
+    parts = layer.operators or (layer,)
+    return [one.conv for one in parts if one.conv is not None and one.op == one.conv.op]
 
 
 _OF_DIMENSIONS = (
@@ -250,24 +238,20 @@ _MOST_SHOWN = 60
 
 
 def _refuse_slips(text: str, by: str | None, pattern: str) -> None:
+    shown = f"'{text:.{_MOST_SHOWN}}'"
     if text != text.strip() or pattern != pattern.strip():
         meant = f"{by or 'name'}:{pattern.strip()}".removeprefix("name:")
-        raise InputError(
-            f"expected no blanks around a pattern, found '{text:.{_MOST_SHOWN}}': "
-            f"write '{meant:.40}'"
-        )
+        expected = "expected no blanks around a pattern"
+        raise InputError(f"{expected}, found {shown}: write '{meant:.40}'")
     if by == "name":
         return
     if "," in pattern:
-        raise InputError(
-            f"expected one pattern, found '{text:.{_MOST_SHOWN}}': write a rule for each"
-        )
+        raise InputError(f"expected one pattern, found {shown}: write a rule for each")
     sign = _OF_REGULAR_EXPRESSIONS.search(pattern)
     if sign:
         raise InputError(
             "a pattern is no regular expression: * stands for any characters, ? for one; "
-            f"found '{sign[0]}' in "
-            f"'{text:.{_MOST_SHOWN}}' (name:… is a name as it stands)"
+            f"found '{sign[0]}' in {shown} (name:… is a name as it stands)"
         )
     if by is None and pattern in TYPES:
         raise InputError(
@@ -282,22 +266,16 @@ def _why_impossible(selector: Selector) -> str | None:
     """Return why no layer can fulfil the conditions of a selector; `None` where one can."""
     if not selector.conditions:
         return None
-    if selector.by == "op" and not fnmatchcase("convolution", selector.pattern):
-        return _ABOUT_CONVOLUTIONS.format(selector.pattern)
     is_conv = "Conv" in selector.pattern and "Transpose" not in selector.pattern
-    if selector.by == "type" and selector.pattern in TYPES and not is_conv:
+    is_other_op = selector.by == "op" and not fnmatchcase("convolution", selector.pattern)
+    if is_other_op or (selector.by == "type" and selector.pattern in TYPES and not is_conv):
         return _ABOUT_CONVOLUTIONS.format(selector.pattern)
     for field in dict.fromkeys(condition.field for condition in selector.conditions):
         asked = [condition for condition in selector.conditions if condition.field == field]
-        least, most = (0, 1) if field == "bias" else (1, None)
+        least, most = (0, 1) if field == "bias" else (1, inf)
         # between two values that conditions name they hold of all or of none
-        candidates = {
-            least,
-            *(condition.value + step for condition in asked for step in (-1, 0, 1)),
-        }
-        possible = (
-            value for value in candidates if value >= least and (most is None or value <= most)
-        )
+        near = {least, *(one.value + step for one in asked for step in (-1, 0, 1))}
+        possible = [value for value in near if least <= value <= most]
         if not any(all(_SIGNS[one.sign](value, one.value) for one in asked) for value in possible):
             return f"no {field} is {' and '.join(f'{one.sign} {one.value}' for one in asked)}"
     return None
@@ -311,9 +289,8 @@ _ABOUT_CONVOLUTIONS = (
 def _condition(text: str) -> Condition:
     found = _CONDITION.fullmatch(text)
     if found is None:
-        raise InputError(
-            f"expected a condition such as groups=1 or kernel>1, found '{text:.{_MOST_SHOWN}}'"
-        )
+        expected = "expected a condition such as groups=1 or kernel>1"
+        raise InputError(f"{expected}, found '{text:.{_MOST_SHOWN}}'")
     if found["field"] not in FIELDS:
         raise UnknownNameError("field of a convolution", f"{found['field']:.{_MOST_SHOWN}}", FIELDS)
     value = {"true": "1", "false": "0"}.get(found["value"], found["value"])

@@ -54,9 +54,8 @@ def starter_budget(
             problems.append(str(error) if target in str(error) else f"{target}: {error}")
     if problems:
         raise InputError("\n".join(problems))
-    return "\n".join(
-        [*_head(path, reports, request), *_models(path, reports, headroom, request), ""]
-    )
+    models = _models(path, reports, headroom, request)
+    return "\n".join([*_head(path, request), *_policy(reports), *models, ""])
 
 
 def _request_of(target: str, request: Request) -> Request:
@@ -64,13 +63,10 @@ def _request_of(target: str, request: Request) -> Request:
     return AS_STATED if is_saved(target) else request
 
 
-def _head(path: Path, reports: Mapping[str, Report], request: Request) -> list[str]:
-    run = {
-        "input": request.input and _input(request.input),
-        "batch": request.batch,
-        "dtype": request.dtype,
-    }
-    lines = [
+def _head(path: Path, request: Request) -> list[str]:
+    given = request.input and _input(request.input)
+    run = {"input": given, "batch": request.batch, "dtype": request.dtype}
+    return [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
         f"# dscost schema budget -o {SCHEMA_FILE}, run beside this file, writes that; "
         "editors then complete and check.",
@@ -86,7 +82,6 @@ def _head(path: Path, reports: Mapping[str, Report], request: Request) -> list[s
         "    params: {max_increase: 0%}",
         "    macs: {max_increase: 1%, ignore_below: 100k}",
     ]
-    return [*lines, *_policy(reports)]
 
 
 STRICT = {
@@ -100,39 +95,24 @@ STRICT = {
 def _policy(reports: Mapping[str, Report]) -> list[str]:
     """Return what is done about what cannot be judged: strictly, but for what all models have."""
     lines = ["policy:", *(f"  {name}: error # {why}" for name, why in STRICT.items())]
-    partial = {
-        target: report.coverage.unknown
-        for target, report in reports.items()
-        if report.coverage.unknown
-    }
-    if partial:
-        lines += [
-            "  # their figures are partial: dscost.register_formula teaches an operator; "
-            "then remove this",
-            *(
-                f"  # {_comment(target)}: {', '.join(unknown)}"
-                for target, unknown in partial.items()
-            ),
-            "  on_unknown_cost: warn",
-        ]
-    in_doubt = {kind: policy for report in reports.values() for kind, policy in _doubts_of(report)}
-    for kind, policy in in_doubt.items():
-        lines += [
-            *(
-                f"  # {_comment(target)}: {_comment(doubt.text)}"
-                for target, report in reports.items()
-                for doubt in report.doubts
-                if doubt.kind == kind
-            ),
-            f"  {policy}: warn",
-        ]
+    reasons: dict[str, list[str]] = {}
+    for target, report in reports.items():
+        if report.coverage.unknown:
+            why = f"{target}: {', '.join(report.coverage.unknown)}"
+            reasons.setdefault("on_unknown_cost", [_PARTIAL]).append(why)
+    for target, report in reports.items():
+        for doubt in report.doubts:
+            if doubt.kind in OF_DOUBTS:
+                _, policy = OF_DOUBTS[doubt.kind]
+                reasons.setdefault(policy, []).append(f"{target}: {doubt.text}")
+    for policy, comments in reasons.items():
+        lines += [*(f"  # {_comment(text)}" for text in comments), f"  {policy}: warn"]
     return lines
 
 
-def _doubts_of(report: Report) -> list[tuple[str, str]]:
-    return [
-        (doubt.kind, OF_DOUBTS[doubt.kind][1]) for doubt in report.doubts if doubt.kind in OF_DOUBTS
-    ]
+_PARTIAL = (
+    "their figures are partial: dscost.register_formula teaches an operator; then remove this"
+)
 
 
 def _comment(text: str) -> str:
@@ -148,11 +128,8 @@ def _input(given: Inputs) -> list[int | str]:
 def _models(
     path: Path, reports: Mapping[str, Report], headroom: Fraction, request: Request
 ) -> list[str]:
-    more = (
-        f"what was counted and {_percent(headroom)} more, rounded up"
-        if headroom
-        else "exactly what was counted"
-    )
+    more = f"what was counted and {_percent(headroom)} more, rounded up"
+    more = more if headroom else "exactly what was counted"
     lines = [f"models: # limits are {more}: edit them to what you can afford"]
     names = _names(list(reports))
     for target, report in reports.items():
@@ -162,7 +139,7 @@ def _models(
         ]
         own = _request_of(target, request)
         lines += [f"    set: {flow(own.settings)}"] if own.settings else []
-        lines += _arguments(own.kwargs) if own.kwargs else []
+        lines += _argument("kwargs", own.kwargs, "    ") if own.kwargs else []
         lines.append("    limits:")
         for metric in LIMITED:
             value = model_figure(report, report.totals.as_is, metric)
@@ -170,16 +147,6 @@ def _models(
                 limit = at_least(value * (1 + headroom), FIGURES[metric].kind, exactly=not headroom)
                 lines.append(f"      {metric}: {limit} # {int(value):,}")
     return lines
-
-
-def _arguments(kwargs: Mapping[str, Any]) -> list[str]:
-    """Return the arguments of a factory; on lines of their own where JSON has no such values."""
-    if not any(map(_is_of_python, kwargs.values())):
-        return [f"    kwargs: {flow(kwargs)}"]
-    return [
-        "    kwargs:",
-        *(line for name, value in kwargs.items() for line in _argument(name, value, " " * 6)),
-    ]
 
 
 def _is_of_python(value: Any) -> bool:
@@ -194,7 +161,7 @@ def _argument(name: str, value: Any, indent: str) -> Iterator[str]:
         yield f"{indent}{name}: {value}"
         for part, entry in value.parts.items():
             yield from _argument(f"{name}.{part}", entry, indent)
-    elif isinstance(value, dict) and _is_of_python(value):
+    elif isinstance(value, Mapping) and _is_of_python(value):
         yield f"{indent}{name}:"
         for key, entry in value.items():
             yield from _argument(quoted(str(key)), entry, f"{indent}  ")

@@ -1,6 +1,7 @@
 """What was known and what is counted now → what is to be known, where growth has to be accepted."""
 
 from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -148,19 +149,16 @@ def _grown(name: str, old: Known, new: Known) -> list[str]:
 def _grown_layers(old: Known, new: Known) -> list[str]:
     """Return what grew of layers that were there before, where the whole has no more."""
     called = renamed_layers(old, new)
-    layers = {name: called.get(name, name) for name in sorted(new.names)}
-    return [
-        f"{name}/{metric}"
-        for name, was in layers.items()
-        for metric in KEPT_OF_LAYERS
-        if was in old.names
-        and new.layer_figure(name, metric) > old.layer_figure(was, metric)
-        and new.figures.get(metric, 0) <= old.figures.get(metric, 0)
-    ]
+    told = [one for one in KEPT_OF_LAYERS if new.figures.get(one, 0) <= old.figures.get(one, 0)]
+    found = []
+    for name in sorted(new.names):
+        was = called.get(name, name)
+        for metric in told if was in old.names else ():
+            if new.layer_figure(name, metric) > old.layer_figure(was, metric):
+                found.append(f"{name}/{metric}")
+    return found
 
 
 def _is_meant(one: str, pattern: str) -> bool:
     """Whether a pattern matches `entry/metric`; brackets stand for themselves."""
-    from fnmatch import fnmatchcase
-
     return fnmatchcase(one, pattern.replace("[", "[[]"))

@@ -7,8 +7,9 @@ import typer
 
 from dscost.cli import options as opt
 from dscost.cli.check import Config
-from dscost.cli.places import check_not_read, model_files
-from dscost.cli.printing import tell, write_out
+from dscost.cli.output_options import DEFAULTS, Plain
+from dscost.cli.places import budget_files, check_not_read, model_files
+from dscost.cli.printing import tell
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError, UnknownNameError
 
@@ -33,23 +34,21 @@ def baseline(
             "another target or input as NAME, such as 'mobilenet_v1*'; repeatable.",
         ),
     ] = None,
-    quiet: opt.Quiet = False,
+    asked: Plain = DEFAULTS,
 ) -> None:
     """Keep what models cost now, to judge growth by: save all, update what improved, or show it."""
     from dscost.budgets import keeping  # all of counting, which help does not need
-    from dscost.budgets.checking import find_budget
-    from dscost.budgets.reading import read_budget
     from dscost.pages.baselines import notes, problems
-    from dscost.rendering import rendered
 
     if action not in ACTIONS:
         raise UnknownNameError("action", action, ACTIONS)
     if accept and action != "update":
         raise InputError(f"--accept has no meaning for baseline {action}")
-    found = read_budget(find_budget(opt.one_file(budget, config)))
+    found = keeping.read(opt.one_file(budget, config))
     path, only = keeping.baseline_path(found), model or ()
+    out = asked.output("baseline", read=budget_files(found.path))
     if action == "show":
-        write_out(rendered(keeping.baseline(found.path, only=only)))
+        out.write(keeping.baseline(found.path, only=only))
         return
     check_not_read([path], model_files(found))
     with foreign_code(str(found.path)):
@@ -57,7 +56,12 @@ def baseline(
             kept = keeping.save_baseline(found.path, only=only, isolate=True)
         else:
             kept = keeping.update_baseline(found.path, accept=accept or (), only=only, isolate=True)
-    for text in (*(() if quiet else notes(kept)), *problems(kept)):
-        tell(text)
+    for note in notes(kept):
+        out.note(note)
+    for problem in problems(kept):
+        tell(problem)
+    # its file is the result; another is written where one is asked for
+    if asked._replace(quiet=False, color="auto") != DEFAULTS:
+        out.write(kept)
     if kept.exit_code:
         raise typer.Exit(kept.exit_code)

@@ -15,7 +15,7 @@ from dscost.cli.streams import foreign_code
 from dscost.errors import DscostError, InputError
 from dscost.files import write_whole
 from dscost.pages import View
-from dscost.rendering import rendered
+from dscost.rendering import render
 
 if TYPE_CHECKING:
     from dscost.budgets.findings import CheckResult
@@ -114,6 +114,6 @@ def _annotate(error: DscostError, out: Output) -> None:
     """Write why nothing was judged where annotations are written; no other format has a place."""
     for name, path in ((out.format_name, out.path), *out.exports):
         if name == "github" and path:
-            write_whole(path, rendered(error, name))
+            write_whole(path, render(error, name))
         elif name == "github":
-            write_out(rendered(error, name), format_name=name)
+            write_out(render(error, name), format_name=name)

@@ -20,9 +20,7 @@ def compare(
             "the first is what the others are held against.",
         ),
     ],
-    setting: opt.Setting = None,
-    inputs: opt.Shapes = None,
-    kwargs: opt.Kwargs = None,
+    asking: opt.Asking = opt.AS_IT_IS,
     batch: opt.OneBatch = None,
     trust: opt.Trust = False,
     dtype: opt.OneDtype = None,
@@ -49,7 +47,7 @@ def compare(
     view = View(depth=depth, sort=sort, top=top)
     out = asked.output("compare", view, read=target_files(targets))
     ComparisonSaid.check(out.view, out.says)
-    request = opt.parse_request(inputs, setting, kwargs, batch=batch, dtype=dtype, trust=trust)
+    request = asking.request(batch, dtype, trust=trust)
     with foreign_code(*targets), out.progress() as progress:
         found = compare_models(
             targets, **request._asdict(), every_layer=every_layer, progress=progress

@@ -63,9 +63,7 @@ def convert(
         Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")
     ] = None,
     save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
-    setting: opt.Setting = None,
-    inputs: opt.Shapes = None,
-    kwargs: opt.Kwargs = None,
+    asking: opt.Asking = opt.AS_IT_IS,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
     trust: opt.Trust = False,
     device: Annotated[
@@ -108,7 +106,7 @@ def convert(
     with foreign_code(target), out.progress() as progress:
         result = convert_target(
             target,
-            opt.parse_request(inputs, setting, kwargs, batch=batch, trust=trust),
+            asking.request(batch, trust=trust),
             goal=goal,
             rank=rank,
             plan=plan,

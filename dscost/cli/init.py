@@ -39,7 +39,7 @@ def init(
             f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE"
         )
     check_folder(path)
-    request = opt.parse_request(inputs, setting, kwargs, batch=batch, dtype=dtype)
+    request = opt.Asking(setting, inputs, kwargs).request(batch, dtype)
     try:
         room = parse_quantity(headroom, "share")
     except InputError as error:

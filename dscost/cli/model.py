@@ -23,9 +23,7 @@ def model(
             "or a saved report.json (dscost list targets)."
         ),
     ],
-    setting: opt.Setting = None,
-    inputs: opt.Shapes = None,
-    kwargs: opt.Kwargs = None,
+    asking: opt.Asking = opt.AS_IT_IS,
     batch: opt.Batch = None,
     trust: opt.Trust = False,
     strict: Annotated[
@@ -72,9 +70,7 @@ def model(
 
     with Worker(limit_s) as worker:
         with foreign_code(target):
-            request = opt.parse_request(
-                inputs, setting, kwargs, batch=cases.batch, dtype=cases.dtype, trust=trust
-            )
+            request = asking.request(cases.batch, cases.dtype, trust=trust)
             counting = worker.count if isolate and runs_code(target) else count
             counted = counting(target, request, strict=strict, train=train)
         report = counted.report

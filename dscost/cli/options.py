@@ -1,5 +1,3 @@
-# Over 400 lines: every option of every command stands here, so that none is spelled twice.
-
 """Options that several commands share: one spelling, one meaning."""
 
 import re
@@ -154,21 +152,25 @@ def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
         raise InputError(f"--input: {error}") from error
 
 
-def parse_request(
-    inputs: Sequence[str] | None,
-    setting: Sequence[str] | None,
-    kwargs: Sequence[str] | None,
-    *,
-    batch: int | None = None,
-    dtype: str | None = None,
-    trust: bool = False,
-) -> "Request":
-    """Return how a target is to be counted, as `--input`, `--set`, `--kwargs` and others say."""
-    from dscost.analysis import Request
+class Asking(NamedTuple):
+    """What is asked of a target beside its name, as the command line says."""
 
-    given = parse_inputs(inputs or ())
-    settings, arguments = parse_settings(setting or ()), parse_kwargs(kwargs or ())
-    return Request(given, batch, dtype, settings, arguments, trust)
+    setting: Setting = None
+    inputs: Shapes = None
+    kwargs: Kwargs = None
+
+    def request(
+        self, batch: int | None = None, dtype: str | None = None, *, trust: bool = False
+    ) -> "Request":
+        """Return how the target is to be counted."""
+        from dscost.analysis import Request
+
+        given = parse_inputs(self.inputs or ())
+        settings, arguments = parse_settings(self.setting or ()), parse_kwargs(self.kwargs or ())
+        return Request(given, batch, dtype, settings, arguments, trust)
+
+
+AS_IT_IS = Asking()
 
 
 def one_file(argument: Path | None, option: Path | None) -> Path | None:
@@ -184,24 +186,15 @@ def files(arguments: Sequence[Path] | None, option: Path | None) -> list[Path]:
     return list(dict.fromkeys(arguments or filter(None, [one])))
 
 
-class Cases(NamedTuple):
-    """What may be a list on the command line: the first is counted, all are timed."""
+class Cases:
+    """What may be a list on the command line: the first is counted, if any is, all are timed."""
 
-    dtypes: tuple[str, ...]
-    batches: tuple[int, ...]
-
-    @property
-    def dtype(self) -> str | None:
-        """The dtype that is counted, if one was given."""
-        return self.dtypes[0] if self.dtypes else None
-
-    @property
-    def batch(self) -> int | None:
-        """The batch that is counted, if one was given."""
-        return self.batches[0] if self.batches else None
+    def __init__(self, dtypes: tuple[str, ...] = (), batches: tuple[int, ...] = ()) -> None:
+        self.dtypes, self.batches = dtypes, batches
+        self.dtype, self.batch = next(iter(dtypes), None), next(iter(batches), None)
 
 
-NO_CASES = Cases((), ())
+NO_CASES = Cases()
 
 
 def parse_cases(dtype: str | None, batch: str | None) -> Cases:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dscost.cli import FAILED
 from dscost.cli.streams import result_stream
 from dscost.errors import DscostError, FileProblems, OutputError, UnknownNameError
-from dscost.files import write_whole
+from dscost.files import reason_of, write_whole
 from dscost.printable import printable
 from dscost.rendering import View, render, renderer
 
@@ -104,9 +104,9 @@ class Output(NamedTuple):
         if self.quiet or not sys.stderr.isatty():
             yield None
             return
-        from dscost.rendering.terminal import progress_bar
+        from dscost.rendering.terminal import ProgressBar
 
-        with progress_bar() as bar:
+        with ProgressBar() as bar:
             yield bar
 
 
@@ -138,8 +138,7 @@ def write_out(text: str, *, format_name: str = "table") -> None:
     except UnicodeEncodeError as error:
         raise OutputError(f"cannot write the result: {error.reason}") from error
     except (OSError, ValueError) as error:  # a full disk; a stdout that was closed
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"cannot write the result: {reason}") from error
+        raise OutputError(f"cannot write the result: {reason_of(error)}") from error
 
 
 def on_terminal() -> bool:
@@ -152,13 +151,13 @@ def terminal_width() -> int:
     """Return the characters per line of the terminal that stdout is."""
     from shutil import get_terminal_size
 
-    if os.environ.get("COLUMNS", "").isdecimal():
-        return get_terminal_size().columns
-    with suppress(OSError, ValueError, AttributeError):
-        # of our own stdout, where `shutil` asks descriptor 1
-        ours = result_stream().fileno()  # type: ignore[union-attr]
-        return os.get_terminal_size(ours).columns or get_terminal_size().columns
-    return get_terminal_size().columns
+    usual = get_terminal_size().columns
+    if not os.environ.get("COLUMNS", "").isdecimal():
+        with suppress(OSError, ValueError, AttributeError):
+            # of our own stdout, where `shutil` asks descriptor 1
+            ours = result_stream().fileno()  # type: ignore[union-attr]
+            return os.get_terminal_size(ours).columns or usual
+    return usual
 
 
 def wants_color(color: str) -> bool:

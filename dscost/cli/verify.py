@@ -14,9 +14,7 @@ DISAGREES = 1
 
 def verify(
     target: Annotated[str, typer.Argument(help="Any target of dscost model.")],
-    setting: opt.Setting = None,
-    inputs: opt.Shapes = None,
-    kwargs: opt.Kwargs = None,
+    asking: opt.Asking = opt.AS_IT_IS,
     batch: opt.OneBatch = None,
     trust: opt.Trust = False,
     asked: Plain = DEFAULTS,
@@ -26,8 +24,7 @@ def verify(
 
     out = asked.output("verify", read=target_files([target]))
     with foreign_code(target):
-        request = opt.parse_request(inputs, setting, kwargs, batch=batch, trust=trust)
-        found = count_twice(target, **request._asdict())
+        found = count_twice(target, **asking.request(batch, trust=trust)._asdict())
     out.write(found)
     for note in found.notes:
         out.note(note)

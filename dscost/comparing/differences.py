@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dscost.notation.units import counted
 from dscost.reports.figures import ALWAYS_KNOWN, FIGURES, NOTHING, Cost
-from dscost.reports.records import Environment, Layer, Report, inputs_text, plain
+from dscost.reports.records import Environment, Layer, Report, inputs_text, plain_fields
 from dscost.reports.result import Result
 
 METRICS = tuple(name for name, figure in FIGURES.items() if figure.is_compared)
@@ -54,12 +54,10 @@ class Difference(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return both figures, their difference and its percentage."""
-        return {
-            "reference": self.reference,
-            "value": self.value,
-            "change": self.change,
-            "percent": self.percent,
-        }
+        return plain_fields(self, DIFFERENCE_KEYS)
+
+
+DIFFERENCE_KEYS = ("reference", "value", "change", "percent")
 
 
 def difference(metric: str, reference: Cost, other: Cost) -> Difference:
@@ -171,6 +169,10 @@ class Versus(NamedTuple):
         }
 
 
+CONTENDER_KEYS = ("target", "source", "inputs", "settings", "environment")
+"""What the JSON of a comparison has of the report of each model."""
+
+
 class Contender(NamedTuple):
     """A model that is compared.
 
@@ -221,11 +223,7 @@ class Comparison(Result):
                 {
                     "label": one.label,
                     "saved": one.saved,
-                    **{
-                        key: plain(getattr(one.report, key))
-                        for key in ("target", "source", "inputs", "settings")
-                    },
-                    "environment": plain(one.report.environment),
+                    **plain_fields(one.report, CONTENDER_KEYS),
                 }
                 for one in self.contenders
             ],

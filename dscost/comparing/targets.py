@@ -74,12 +74,7 @@ def compare(
         Contender(label, report, _is_report(target))
         for label, report, target in zip(_labels(chosen, reports), reports, chosen, strict=True)
     ]
-    given = [
-        name
-        for name, value in request._asdict().items()
-        if name != "trust" and value not in (None, {})
-    ]
-    return held_against_first(contenders, given, every_layer=every_layer)
+    return held_against_first(contenders, request.changes, every_layer=every_layer)
 
 
 def _report(target: "Target", request: Request) -> Report:

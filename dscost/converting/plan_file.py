@@ -327,6 +327,6 @@ def plan_in(root: Node, name: str, problems: Problems) -> Plan:
         inputs,
         values.get("goal"),
         path=name,
-        places={layer: Place(node.key_line, node.key_column) for layer, node in layers.items()},
-        input_place=Place(input_node.line, input_node.column) if inputs else None,
+        places={layer: Place(*node.key_place) for layer, node in layers.items()},
+        input_place=Place(*input_node.place) if inputs else None,
     )

@@ -8,7 +8,7 @@ from dscost.converting.plan_file import Decision, Plan, plan_text
 from dscost.layers.convolution import ConvSpec
 from dscost.notation.units import arrow, counted, format_count, format_seconds
 from dscost.reports.figures import Cost
-from dscost.reports.records import Environment, Input, plain
+from dscost.reports.records import Environment, Input, plain, plain_fields
 from dscost.reports.result import Result
 
 ErrorOf = Literal["kernel", "output"]
@@ -71,7 +71,7 @@ class LayerOutcome(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `dscost.conversion` tells of it, JSON-ready."""
-        return {name: plain(getattr(self, name)) for name in _OF_A_CONVERSION}
+        return plain_fields(self, _OF_A_CONVERSION)
 
 
 _OF_A_CONVERSION = (
@@ -131,7 +131,7 @@ class Outcome(NamedTuple):
     @property
     def converted(self) -> int:
         """How many layers are depthwise-separable now."""
-        return sum(layer.rank is not None for layer in self.layers)
+        return sum(layer.converted for layer in self.layers)
 
 
 class Converted(Result):
@@ -154,15 +154,13 @@ class Converted(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         conversion = plain(self.outcome._replace(layers=()))
-        conversion["layers"] = [
-            {key: plain(getattr(layer, key)) for key in LAYER_KEYS} for layer in self.outcome.layers
-        ]
+        conversion["layers"] = [plain_fields(layer, LAYER_KEYS) for layer in self.outcome.layers]
         return {"environment": plain(self.environment), "conversion": conversion}
 
 
 def how_many(layers: Sequence[LayerOutcome]) -> str:
     """Return how many of the convolutions of a model are depthwise-separable now, in words."""
-    there, converted = len(layers), sum(layer.rank is not None for layer in layers)
+    there, converted = len(layers), sum(layer.converted for layer in layers)
     which = f"{converted} of {counted(there, 'convolution')}"
     return f"{which if there else 'no convolution'} made depthwise-separable"
 

@@ -1,29 +1,27 @@
 """Operators on the way to their kernels: who runs them, and which tensors they are given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-Run = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+"""Arguments of an operator: by position, and by name."""
+
+Run = Callable[[Any, Args, Kwargs], Any]
 """Runs an operator on its arguments."""
 
 
 class EachOperator(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Has every operator run by a function.
-
-    Args:
-        run: The function.
-    """
+    """Has every operator run by a function."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._run = run
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         return self._run(func, args, kwargs or {})
 
     @classmethod
@@ -52,7 +50,7 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     return change(value)
 
 
-def written_by(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
+def written_by(func: Any, args: Args, kwargs: Kwargs) -> list[Tensor]:
     """Return the tensors among its arguments that an operator writes on."""
     arguments = func._schema.arguments
     given = {argument.name: value for argument, value in zip(arguments, args, strict=False)}

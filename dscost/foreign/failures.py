@@ -41,12 +41,9 @@ class Whose(Enum):
 
 
 class Place(NamedTuple):
-    """A line of code.
+    """A line of code, counted from 1, in a file, named without its folder.
 
-    Args:
-        file: Its name, without the folder.
-        line: Counted from 1.
-        code: The line itself; empty where the file cannot be read.
+    Where the file cannot be read, the code itself is empty.
     """
 
     file: str

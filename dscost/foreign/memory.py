@@ -11,20 +11,11 @@ def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP
     limit, used = (
         "".join(lines_of(cgroup / name)).strip() for name in ("memory.max", "memory.current")
     )
-    # what was read from files and not used since can be taken back
-    idle = sum(
-        int(line.split()[1])
-        for line in lines_of(cgroup / "memory.stat")
-        if line.startswith("inactive_file ")
-    )
-    found = (
-        [max(0, int(limit) - int(used) + idle)] if limit.isdecimal() and used.isdecimal() else []
-    )
-    found += [
-        int(line.split()[1]) * 1024
-        for line in lines_of(meminfo)
-        if line.startswith("MemAvailable:")
-    ]
+    found = [1024 * size for size in _numbers(meminfo, "MemAvailable:")]
+    if limit.isdecimal() and used.isdecimal():
+        # what was read from files and not used since can be taken back
+        idle = sum(_numbers(cgroup / "memory.stat", "inactive_file"))
+        found.append(max(0, int(limit) - int(used) + idle))
     return min(found, default=None)
 
 
@@ -35,14 +26,19 @@ def addressable_bytes(status: Path = Path("/proc/self/status")) -> int | None:
     except ImportError:  # Windows has no such limits
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    used = [int(line.split()[1]) * 1024 for line in lines_of(status) if line.startswith("VmSize:")]
-    return max(0, limit - used[0]) if limit != resource.RLIM_INFINITY and used else None
+    used = _numbers(status, "VmSize:")
+    return max(0, limit - 1024 * used[0]) if limit != resource.RLIM_INFINITY and used else None
 
 
 def free_bytes() -> int | None:
     """Return how much memory this process can still have, `None` if the system hides it."""
     known = [found for found in (available_bytes(), addressable_bytes()) if found is not None]
     return min(known, default=None)
+
+
+def _numbers(path: Path, name: str) -> list[int]:
+    """Return the number that a file has behind a name; none where it does not have that."""
+    return [int(words[1]) for words in map(str.split, lines_of(path)) if words[:1] == [name]]
 
 
 def lines_of(path: Path) -> list[str]:

@@ -92,9 +92,7 @@ def set_training(root: nn.Module, mode: bool) -> None:
 def changed(root: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
     """Put other tensors in place of a module's parameters and buffers; shared ones stay shared.
 
-    Args:
-        root: What holds them.
-        change: From a tensor to what stands in its place, or the tensor itself.
+    What stands in place of a tensor is made of it by `change`, which may return the tensor itself.
     """
     new: dict[int, Tensor] = {}
     before = []  # alive, so that no identity is given twice

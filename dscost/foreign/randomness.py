@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from dscost.foreign.dispatch import EachOperator
+from dscost.foreign.dispatch import Args, EachOperator, Kwargs
 
 SEED = 0
 """Where nobody has seeded torch: a model that looks at values costs the same every time it is
@@ -32,9 +32,7 @@ _UNSEEDED = torch.initial_seed()
 class OwnNumbers:
     """A generator of one's own, and how operators come to draw from it.
 
-    Args:
-        unseeded: Seed where torch's own generator has not been given any; by default the one that
-            torch chose.
+    `unseeded` is its seed where torch's own has not been given any; by default what torch chose.
     """
 
     def __init__(self, unseeded: int | None = None) -> None:
@@ -42,7 +40,7 @@ class OwnNumbers:
         self._unseeded = _UNSEEDED if unseeded is None else unseeded
         self._generator = torch.Generator()
 
-    def draw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def draw(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         """Return what an operator that draws numbers gives, the global generator left as it is."""
         if kwargs.get("generator") is not None or _is_elsewhere(args, kwargs):
             return func(*args, **kwargs)
@@ -91,7 +89,7 @@ def own_random_numbers(unseeded: int | None = None) -> Iterator[None]:
     """Let code draw random numbers that are nobody else's; see above, and `OwnNumbers`."""
     numbers = OwnNumbers(unseeded)
 
-    def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run(func: Any, args: Args, kwargs: Kwargs) -> Any:
         return numbers.draw(func, args, kwargs) if draws(func) else func(*args, **kwargs)
 
     with states_kept(), EachOperator(run):
@@ -104,7 +102,7 @@ def draws(func: Any) -> bool:
     return torch.Tag.nondeterministic_seeded in getattr(func, "tags", ())
 
 
-def _is_elsewhere(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _is_elsewhere(args: Args, kwargs: Kwargs) -> bool:
     """Whether nothing is drawn on the CPU: on meta nothing is drawn at all."""
     device = kwargs.get("device")
     if device is not None:

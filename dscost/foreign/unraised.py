@@ -7,11 +7,7 @@ from collections.abc import Callable
 
 
 def tell_in_a_line(tell: Callable[[str], object]) -> None:
-    """Tell in a line each, once, what code raises in `__del__` or a thread of its own.
-
-    Args:
-        tell: Called with the line.
-    """
+    """Tell in a line each, once, what code raises in `__del__` or a thread of its own."""
     if os.environ.get("DSCOST_DEBUG") == "1":
         return
     told: set[str] = set()

@@ -291,10 +291,10 @@ def window_positions(
         if ceil and (size + p - d * (k - 1) - 1) % s and out * s < size + p // 2:
             out += 1
         if out < 1:
-            spread = f" (dilated to {d * (k - 1) + 1})" if d > 1 else ""
+            dilated = f" (dilated to {d * (k - 1) + 1})" if d > 1 else ""
             padded = tuple(e + q for e, q in zip(extents, padding, strict=True))
             raise SpecError(
-                f"kernel {format_shape(kernel_size)}{spread} is larger "
+                f"kernel {format_shape(kernel_size)}{dilated} is larger "
                 f"than the padded input {format_shape(padded)}"
             )
         sizes.append(out)

@@ -55,11 +55,7 @@ class Variant(NamedTuple):
         return self.default(spec) if callable(self.default) else self.default
 
     def stages(self, spec: ConvSpec, value: int | None) -> "Sequence[Part]":
-        """Return the stages that stand for `spec`.
-
-        Raises:
-            SpecError: There is no such variant, or not with that value.
-        """
+        """Return the stages that stand for `spec`; a `SpecError` where there are none."""
         if value is not None and value < 1:
             raise SpecError(f"{self.parameter} must be at least 1, found {value}")
         return self.rewrite(spec) if value is None else self.rewrite(spec, value)
@@ -153,9 +149,7 @@ def depthwise_separable(spec: ConvSpec, depth_multiplier: int = 1) -> Convs:
     """Return the depthwise stage, then the pointwise stage, that stand for `spec`.
 
     The first takes stride, padding, dilation and padding mode, the second the groups and the bias.
-
-    Raises:
-        SpecError: `spec` has no such variant, see `why_not_separable`.
+    `SpecError` says why there are none, see `why_not_separable`.
     """
     reason = why_not_separable(spec)
     if reason:
@@ -244,8 +238,7 @@ VARIANTS.register(SEPARABLE)(
 def standard_of_pair(depthwise: ConvSpec, pointwise: ConvSpec) -> ConvSpec:
     """Return the convolution that a depthwise → pointwise pair stands for.
 
-    It goes from the pair's input channels to the pair's output channels with the depthwise kernel,
-    and keeps the groups and the bias of the pointwise stage.
+    It has the kernel of the first stage, and the groups and the bias of the second.
     """
     return replace(
         depthwise, out_channels=pointwise.out_channels, groups=pointwise.groups, bias=pointwise.bias

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dscost.foreign.dispatch import EachOperator, Run, mapped, tensors_in, written_by
+from dscost.foreign.dispatch import Args, EachOperator, Kwargs, Run, mapped, tensors_in, written_by
 
 aten = torch.ops.aten
 
@@ -43,7 +43,7 @@ class Values:
         is_dense = tensor.layout is torch.strided and not tensor.is_meta
         return is_dense and tensor.untyped_storage()._cdata not in self._overwritten
 
-    def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
+    def compute(self, func: Any, args: Args, kwargs: Kwargs, run: Run) -> Any:
         """Return what an operator gives, with values where all that it reads has some."""
         tensors = tensors_in((args, kwargs))
         if func.is_view and tensors and not tensors[0].is_meta:
@@ -52,9 +52,7 @@ class Values:
             return run(func, *mapped((args, kwargs), _on_cpu))
         return self._on_meta(func, args, kwargs, run)
 
-    def _is_large(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[Tensor]
-    ) -> bool:
+    def _is_large(self, func: Any, args: Args, kwargs: Kwargs, tensors: list[Tensor]) -> bool:
         """Whether the result has too many numbers to be computed, as far as meta tells."""
         if func._schema.is_mutable:  # no larger than what it writes on
             return False
@@ -67,7 +65,7 @@ class Values:
             return False  # it needs values, which it has, or it fails for real as well
         return any(leaf.numel() > self._most for leaf in tensors_in(result))
 
-    def _on_meta(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
+    def _on_meta(self, func: Any, args: Args, kwargs: Kwargs, run: Run) -> Any:
         if func in _INDEXING:
             args = (args[0], self._numbered(args[1]), *args[2:])
         self._lose_values(func, args, kwargs)
@@ -88,7 +86,7 @@ class Values:
                 new.append(index)
         return new
 
-    def _lose_values(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _lose_values(self, func: Any, args: Args, kwargs: Kwargs) -> None:
         if not func._schema.is_mutable:
             return
         for tensor in written_by(func, args, kwargs):
@@ -112,9 +110,7 @@ class DirectAccess(TorchFunctionMode):
         super().__init__()
         self._values, self._missed = values, missed
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in READING and isinstance(args[0], Tensor) and not self._values.is_known(args[0]):
             raise self._missed(NotImplementedError("Cannot copy out of meta tensor; no data!"))

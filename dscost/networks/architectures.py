@@ -6,9 +6,8 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dscost.configs import config_folder
 from dscost.errors import InputError, UnknownNameError
@@ -21,8 +20,7 @@ from dscost.notation.marked_yaml import Problems, read_yaml
 from dscost.notation.units import format_shape
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """One model of a file: the file, its name there, and the settings that the name stands for."""
 
     name: str
@@ -30,8 +28,7 @@ class Architecture:
     settings: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(NamedTuple):
     """An architecture with every value computed."""
 
     name: str
@@ -52,10 +49,9 @@ def builtins() -> list[Architecture]:
 
 
 def find_builtin(name: str) -> Architecture:
-    """Return a built-in model. Only files whose name begins it are read.
+    """Return a built-in model, else raise an `UnknownNameError`.
 
-    Raises:
-        UnknownNameError: There is none of that name.
+    Only files whose name begins it are read.
     """
     for path in _builtin_files():
         if name.startswith(path.stem):
@@ -72,8 +68,7 @@ def _builtin_files() -> list[Path]:
 def read_architecture(path: Path, model: str | None = None) -> Architecture:
     """Return the model of a YAML file: the one called `model`, else the first that it defines.
 
-    Raises:
-        InputError: The file cannot be read, or everything that is wrong with it.
+    An `InputError` tells why the file cannot be read, or everything that is wrong with it.
     """
     file = _read(path)
     if model is not None and model not in file.models:
@@ -92,14 +87,9 @@ def build(
     shape: Shape | None = None,
     batch: int | None = None,
 ) -> Network:
-    """Return the network with these settings on this input.
+    """Return the network on an input `(B, C, H, W)`, by default one of the architecture's own size.
 
-    Args:
-        architecture: What to build.
-        overrides: Settings to change, by name.
-        shape: Batch, channels, height and width; without it one input of the architecture's own
-            size.
-        batch: Replaces the batch of the shape.
+    Overrides are settings to change, by name; a batch replaces that of the shape.
 
     Raises:
         InputError: A setting is unknown or of the wrong kind, or a layer cannot be built.

@@ -78,11 +78,7 @@ _FORBIDDEN_SIGNS: dict[type[ast.AST], str] = {
 
 
 class Expression:
-    """A parsed expression.
-
-    Raises:
-        InputError: It is not one, or uses more of Python than it may.
-    """
+    """A parsed expression; an `InputError` where it is none, or uses more of Python than it may."""
 
     def __init__(self, text: str) -> None:
         self.text = text

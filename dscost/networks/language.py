@@ -5,7 +5,6 @@ The language itself is described in `configs/architectures/README.md`.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from keyword import iskeyword
 from typing import Any
 
@@ -39,12 +38,9 @@ NOTHING = "expected a value, found nothing"
 
 
 def parse_architecture(root: Node, path: str, problems: Problems | None = None) -> ArchitectureFile:
-    """Return the parts of an architecture file.
+    """Return the parts of an architecture file; a bare list is a file of layers alone.
 
-    Args:
-        root: The YAML; a bare list is a file of layers alone.
-        path: Where it was read from, for errors.
-        problems: What was wrong with the YAML itself, to be reported with the rest.
+    What was wrong with the YAML itself is reported with the rest.
 
     Raises:
         FileProblems: Everything that is wrong with it, each with its place.
@@ -55,7 +51,6 @@ def parse_architecture(root: Node, path: str, problems: Problems | None = None) 
     return parsed
 
 
-@dataclass(slots=True)
 class _Parser:
     """Collects problems as it goes.
 
@@ -63,11 +58,11 @@ class _Parser:
     the moment, `used` those that one has used. `columns` are by block; `None` if they are wrong.
     """
 
-    problems: Problems
-    constants: dict[str, Any] = field(default_factory=lambda: dict(WORDS))
-    names: set[str] = field(default_factory=lambda: set(WORDS))
-    used: set[str] = field(default_factory=set)
-    columns: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
+    def __init__(self, problems: Problems) -> None:
+        self.problems = problems
+        self.constants: dict[str, Any] = dict(WORDS)
+        self.names, self.used = set(WORDS), set[str]()
+        self.columns: dict[str, tuple[str, ...] | None] = {}
 
     def file(self, root: Node, path: str) -> ArchitectureFile:
         if isinstance(root.value, list):
@@ -128,21 +123,20 @@ class _Parser:
         columns = node.value.get("columns") if isinstance(node.value, dict) else None
         if columns is None:
             return ()
-        if not isinstance(columns.value, list) or not all(
-            isinstance(c.value, str) for c in columns.value
-        ):
+        named = columns.value
+        if not isinstance(named, list) or not all(isinstance(one.value, str) for one in named):
             self.problems.at(columns, f"columns must be a list of names, found {columns.kind}")
             return None
         taken = ("name", "when", "rows", "block", *self.constants)
         found: list[str] = []
-        for column in columns.value:
+        for column in named:
             if column.value in found:
                 self.problems.at(column, f"duplicate column '{column.value}'")
             elif not _is_free(column.value, taken):
                 self.problems.at(column, f"'{column.value}' cannot be the name of a column")
             else:
                 found.append(column.value)
-        return tuple(found) if len(found) == len(columns.value) else None
+        return tuple(found) if len(found) == len(named) else None
 
     def block(self, name: str, node: Node) -> Block:
         keys = self.keys(BLOCK, node)
@@ -178,7 +172,7 @@ class _Parser:
 
     def item(self, node: Node) -> Item | None:
         if isinstance(node.value, str):  # `- flatten`
-            place = (node.line, node.column, node.key_line, node.key_column)
+            place = (node.place, node.key_place)
             node = Node({node.value: Node(None, *place)}, *place)
         if not isinstance(node.value, dict):
             example = "{conv: 3, out_channels: 64}"

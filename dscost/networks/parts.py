@@ -1,8 +1,8 @@
 """The parts of an architecture file, as records: layers, groups of layers, the whole file."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from dscost.errors import Problem
 from dscost.networks.keys import Kind
@@ -13,8 +13,7 @@ Compute = Callable[[Mapping[str, Any]], Any]
 """Returns a value from the names in scope."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """A value that must be of a kind: it is known, or else computed from the names in scope.
 
     The node is the place to blame.
@@ -26,17 +25,14 @@ class Field:
     compute: Compute | None = None
 
     def value(self, scope: Mapping[str, Any]) -> Any:
-        """Return the value.
+        """Return the value; an `InputError` where there is none, or none of its kind.
 
-        Raises:
-            InputError: It cannot be computed or is none of its kind.
-            UnknownValue: It depends on what an earlier mistake leaves unknown.
+        An `UnknownValue` where it depends on what an earlier mistake leaves unknown.
         """
         return self.kind(self.compute(scope)) if self.compute else self.known
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One entry of a list of layers.
 
     Args:
@@ -58,8 +54,7 @@ class Item:
     rows: tuple[tuple[Node, tuple[Field, ...]], ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A named group of layers; its parameters are columns, which rows of a table fill in."""
 
     columns: tuple[str, ...]
@@ -67,8 +62,10 @@ class Block:
     layers: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ArchitectureFile:
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+class ArchitectureFile(NamedTuple):
     """A parsed file.
 
     Args:
@@ -90,10 +87,10 @@ class ArchitectureFile:
     source: str | None = None
     input: tuple[Field, ...] | None = None
     input_settings: frozenset[str] = frozenset()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    defaults: Mapping[str, Field] = field(default_factory=dict)
-    blocks: Mapping[str, Block] = field(default_factory=dict)
+    settings: Mapping[str, Any] = _NONE
+    models: Mapping[str, Mapping[str, Any]] = _NONE
+    defaults: Mapping[str, Field] = _NONE
+    blocks: Mapping[str, Block] = _NONE
 
 
 def misfits(item: Item, columns: Sequence[str]) -> list[Problem]:

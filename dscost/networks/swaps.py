@@ -50,11 +50,9 @@ class Swap(NamedTuple):
 
 
 def find_swaps(steps: Sequence[Step], kept: Collection[int] = ()) -> list[Swap]:
-    """Return every convolution that could be separable and every pair that is, in order.
+    """Return every convolution that could be separable and every pair that is, in running order.
 
-    Args:
-        steps: What the network runs, in that order.
-        kept: Positions of results that are read by somebody outside, as what a model returns is.
+    Kept are results that are read by somebody outside, as what a model returns is.
     """
     network: _Network | None = None
     swaps = []

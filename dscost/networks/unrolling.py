@@ -5,8 +5,7 @@ What cannot be built is told by `FileProblems`, all at once.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from dscost.errors import FileProblems, InputError
 from dscost.layers.convolution import Shape, conv2d, not_within, require
@@ -34,26 +33,27 @@ MAX_VALUES = 300_000
 MAX_BLOCK_DEPTH = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """What the next layer reads: where it comes from, and its shape."""
 
     source: int
     shape: Shape
 
 
-@dataclass(slots=True)
 class _Scope:
     """Where a layer stands: its name's prefix, the values it may use, how far kinds are numbered.
 
     `places` are those of the values that columns have.
     """
 
-    prefix: str
-    values: dict[str, Any]
-    places: Mapping[str, Node] = field(default_factory=dict)
-    depth: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
+    def __init__(
+        self, prefix: str, values: dict[str, Any], places: Mapping[str, Node], depth: int
+    ) -> None:
+        self.prefix, self.values, self.places, self.depth = prefix, values, places, depth
+        self.counts: dict[str, int] = {}
+
+    def inner(self, prefix: str, **values: Any) -> "_Scope":
+        return _Scope(prefix, {**self.values, **values}, self.places, self.depth)
 
     def next_number(self, kind: str) -> int:
         self.counts[kind] = self.counts.get(kind, 0) + 1
@@ -74,7 +74,8 @@ def input_shape(file: ArchitectureFile, settings: Mapping[str, Any]) -> Shape | 
         return None
     unrolling = _Unrolling(file, settings)
     try:
-        values = unrolling.values(dict(enumerate(file.input)), _Scope("", unrolling.names))
+        scope = _Scope("", unrolling.names, {}, depth=0)
+        values = unrolling.values(dict(enumerate(file.input)), scope)
     except UnknownValue:
         raise FileProblems(file.path, unrolling.problems) from None
     return tuple(values.values())
@@ -112,7 +113,8 @@ class _Unrolling:
         self.values_left = MAX_VALUES
 
     def network(self, shape: Shape) -> None:
-        scope = _Scope("", {**self.names, "index": 0, "first": True, "block_in_channels": shape[1]})
+        outside = {"index": 0, "first": True, "block_in_channels": shape[1]}
+        scope = _Scope("", {**self.names, **outside}, {}, depth=0)
         with suppress(UnknownValue):
             self.defaults = self.values(self.file.defaults, scope)
         with suppress(_Stop):
@@ -181,10 +183,9 @@ class _Unrolling:
         if item.rows is not None:
             rows = []
             for row, cells in item.rows:
-                fields = dict(
-                    zip(("block", *block.columns), (item.fields["block"], *cells), strict=True)
-                )
-                rows.append(replace(item, node=row, when=None, fields=fields, rows=None))
+                by_column = dict(zip(block.columns, cells, strict=True))
+                fields = {"block": item.fields["block"], **by_column}
+                rows.append(item._replace(node=row, when=None, fields=fields, rows=None))
             return self.items(rows, tensor, scope)
 
         columns = {column: given[column] for column in block.columns}
@@ -202,8 +203,7 @@ class _Unrolling:
         self, layers: Sequence[Item], prefix: str, index: int, tensor: Tensor | None, scope: _Scope
     ) -> Tensor | None:
         arriving = tensor.shape[1] if tensor else UNKNOWN
-        own = {"index": index, "first": index == 0, "block_in_channels": arriving}
-        inside = _Scope(prefix, {**scope.values, **own}, scope.places, scope.depth)
+        inside = scope.inner(prefix, index=index, first=index == 0, block_in_channels=arriving)
         return self.items(layers, tensor, inside)
 
     def residual(
@@ -213,8 +213,7 @@ class _Unrolling:
         number = scope.next_number("add")
         name = scope.prefix + (item.name or f"add{number}")
         if given.get("skip_when", True):
-            prefix = f"{scope.prefix}shortcut{number}."
-            beside = _Scope(prefix, dict(scope.values), scope.places, scope.depth)
+            beside = scope.inner(f"{scope.prefix}shortcut{number}.")
             shortcut = self.items(item.lists.get("shortcut", ()), tensor, beside)
             body = self.add(name, JoinSpec("add"), [body, shortcut]) if body and shortcut else None
         return self.activation(f"{name}_act", given.get("act"), body) if body else None

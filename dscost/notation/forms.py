@@ -30,9 +30,8 @@ MOST_KNOWN = 20
 class Form:
     """What a value may be.
 
-    Args:
-        read: Returns the value of a node, or adds what is wrong with it to the problems.
-        schema: What JSON Schema says of it, or what makes that, adding to the definitions.
+    `read` returns the value of a node, or adds what is wrong with it to the problems; `schema` is
+    what JSON Schema says of it, or makes that, adding to the definitions.
     """
 
     def __init__(self, read: Read, schema: Schema | Callable[[Definitions], Schema]) -> None:
@@ -87,30 +86,24 @@ def named(name: str, form: Form) -> Form:
 # -- single values
 
 
-def _plain(expected: str, is_right: Callable[[Any], bool], schema: Schema) -> Form:
+def _plain(expected: str, kind: type, is_right: Callable[[Any], bool], schema: Schema) -> Form:
     def parse(node: Node) -> Any:
-        if is_right(node.value):
+        if type(node.value) is kind and is_right(node.value):
             return node.value
         raise InputError(f"expected {expected}, found {node.plain!r:.{MOST_SHOWN}}")
 
     return parsed(parse, schema)
 
 
-BOOLEAN = _plain(
-    "true or false", lambda value: isinstance(value, bool), {"type": "boolean", "default": False}
-)
-POSITIVE = _plain(
-    "a whole number above 0",
-    lambda value: type(value) is int and value > 0,
-    {"type": "integer", "minimum": 1},
-)
+_BOOLEAN: Schema = {"type": "boolean", "default": False}
+BOOLEAN = _plain("true or false", bool, lambda value: True, _BOOLEAN)
+_POSITIVE: Schema = {"type": "integer", "minimum": 1}
+POSITIVE = _plain("a whole number above 0", int, lambda value: value > 0, _POSITIVE)
 
 
 def version(number: int) -> Form:
     """Return the form of the version of a language, of which there is one so far."""
-    form = _plain(
-        f"version {number}", lambda value: type(value) is int and value == number, {"const": number}
-    )
+    form = _plain(f"version {number}", int, lambda value: value == number, {"const": number})
     return form.described(f"Of the language: {number}.")
 
 

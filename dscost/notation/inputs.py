@@ -100,7 +100,7 @@ def parse_input(text: str) -> TensorSpec:
 
 def _no_input(text: str) -> str:
     given = _NO_TENSOR.fullmatch(text.strip())
-    if given and given[1] != text.strip():
+    if given:
         return (
             f"'{excerpt(text)}' is no tensor: an example_input() beside the factory, "
             f"or input={{...}} in Python, can give {given[1]} a value of another kind; "

@@ -120,9 +120,8 @@ def parse_word(text: str) -> Any:
 
 def _number(text: str) -> int | float:
     if len(text) > MAX_NUMBER_LENGTH:
-        raise InputError(
-            f"a number of more than {MAX_NUMBER_LENGTH} characters; put it in quotes if it is text"
-        )
+        longest = f"a number of more than {MAX_NUMBER_LENGTH} characters"
+        raise InputError(f"{longest}; put it in quotes if it is text")
     if _INT.fullmatch(text):
         return int(text, 0) if re.match("[-+]?0[xXoObB]", text) else int(text)
     number = float(text)
@@ -204,12 +203,9 @@ def written(value: Any) -> str:
     >>> written({"a": (3, 5), "b": [None, "no", "relu"]})
     "{a: (3, 5), b: [None, 'no', relu]}"
     """
-    if isinstance(value, Mapping) and not isinstance(value, Reference):
-        return (
-            "{"
-            + ", ".join(f"{written(key)}: {written(entry)}" for key, entry in value.items())
-            + "}"
-        )
+    if isinstance(value, Mapping):
+        entries = [f"{written(key)}: {written(entry)}" for key, entry in value.items()]
+        return "{" + ", ".join(entries) + "}"
     if isinstance(value, list):
         return f"[{', '.join(map(written, value))}]"
     if isinstance(value, tuple) and not isinstance(value, Reference):
@@ -244,6 +240,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._text, self._at = text, 0
+        self._shown = excerpt(text, 60)
 
     def value(self, depth: int) -> Any:
         if depth > MAX_DEPTH:
@@ -261,9 +258,8 @@ class _Reader:
 
     def end(self) -> None:
         if self._next():
-            raise InputError(
-                f"expected nothing behind a value, found '{excerpt(self._text[self._at :], 40)}'"
-            )
+            rest = excerpt(self._text[self._at :], 40)
+            raise InputError(f"expected nothing behind a value, found '{rest}'")
 
     def _next(self) -> str:
         while self._text[self._at : self._at + 1].isspace():
@@ -278,11 +274,8 @@ class _Reader:
             if self._next() == ",":
                 self._at += 1
             elif self._next() != closing:
-                where = self._text[begin : self._at + 1]
-                raise InputError(
-                    f"expected ',' or '{closing}' in '{excerpt(where, 60)}' "
-                    f"of '{excerpt(self._text, 60)}'"
-                )
+                where = excerpt(self._text[begin : self._at + 1], 60)
+                raise InputError(f"expected ',' or '{closing}' in '{where}' of '{self._shown}'")
         self._at += 1
         return entries
 
@@ -296,18 +289,13 @@ class _Reader:
         found: dict[Any, Any] = {}
 
         def entry() -> None:
-            key = (
-                self._quoted_text()
-                if self._next() in ("'", '"')
-                else parse_word(self._bare(_BARE_KEY))
-            )
+            is_quoted = self._next() in ("'", '"')
+            key = self._quoted_text() if is_quoted else parse_word(self._bare(_BARE_KEY))
             if self._next() != ":":
-                raise InputError(f"expected ':' behind {key!r:.40} in '{excerpt(self._text, 60)}'")
+                raise InputError(f"expected ':' behind {key!r:.40} in '{self._shown}'")
             self._at += 1
             if key in found:
-                raise InputError(
-                    f"'{excerpt(str(key))}' is given twice in '{excerpt(self._text, 60)}'"
-                )
+                raise InputError(f"'{excerpt(str(key))}' is given twice in '{self._shown}'")
             found[key] = self.value(depth + 1)
 
         self._entries("{", entry)
@@ -317,10 +305,8 @@ class _Reader:
         found = pattern.match(self._text, self._at)
         if found is None or not found[0].strip():
             what = f"found '{excerpt(self._next())}'" if self._next() else "it ends there"
-            raise InputError(
-                f"expected a value at character {self._at + 1} "
-                f"of '{excerpt(self._text, 60)}', {what}"
-            )
+            at = self._at + 1
+            raise InputError(f"expected a value at character {at} of '{self._shown}', {what}")
         self._at = found.end()
         return found[0].strip()
 
@@ -328,7 +314,7 @@ class _Reader:
         """Return a text in quotes: single ones as in YAML, double ones as in Python."""
         found = _QUOTED.match(self._text, self._at)
         if found is None:
-            raise InputError(f"quotes are not closed in '{excerpt(self._text, 60)}'")
+            raise InputError(f"quotes are not closed in '{self._shown}'")
         self._at = found.end()
         if found[0][0] == "'":
             return found[0][1:-1].replace("''", "'")
@@ -337,7 +323,6 @@ class _Reader:
                 # Python only warns of an escape that it does not know
                 text: str = ast.literal_eval(found[0].replace("\n", "\\n"))
         except (SyntaxError, ValueError) as error:
-            raise InputError(
-                f"{excerpt(found[0], 60)} has an escape sequence that means nothing"
-            ) from error
+            sequence = "an escape sequence that means nothing"
+            raise InputError(f"{excerpt(found[0], 60)} has {sequence}") from error
         return text

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 import yaml
 
-from dscost.errors import FileProblems, InputError, Problem
+from dscost.errors import FileProblems, InputError, Place, Problem
 from dscost.files import read_text
 
 T = TypeVar("T")
@@ -41,22 +41,18 @@ _SUSPICIOUS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and where it stands; lines and columns count from 1.
+    """A value and where it stands.
 
     Args:
         value: A scalar, a list of nodes, or a dict of nodes by key.
-        line: Where the value starts.
-        column: Where the value starts in that line.
-        key_line: Where its key starts, if it is the value of one; else where the value starts.
-        key_column: Where its key starts in that line.
+        place: Where the value starts.
+        key_place: Where its key starts, if it is the value of one; else where the value starts.
         is_quoted: Whether it is text in quotes, or in a block, which means nothing but itself.
     """
 
     value: Any
-    line: int
-    column: int
-    key_line: int
-    key_column: int
+    place: Place
+    key_place: Place
     is_quoted: bool = field(default=False, compare=False)
 
     @property
@@ -82,11 +78,11 @@ class Node:
 
     def at_value(self, message: str) -> Problem:
         """Return a problem placed at the value."""
-        return Problem(self.line, self.column, message)
+        return Problem(*self.place, message)
 
     def at_key(self, message: str) -> Problem:
         """Return a problem placed at the key."""
-        return Problem(self.key_line, self.key_column, message)
+        return Problem(*self.key_place, message)
 
 
 class Problems(list[Problem]):
@@ -230,7 +226,7 @@ class _Reader:
         elif isinstance(node, yaml.ScalarNode):
             value = self._scalar(node)
         is_quoted = isinstance(node, yaml.ScalarNode) and node.style not in (None, "")
-        return Node(value, *_place_of(node), *_place_of(key or node), is_quoted)
+        return Node(value, _place_of(node), _place_of(key or node), is_quoted)
 
     def _entries(self, node: yaml.MappingNode, depth: int) -> Iterator[tuple[str, Node]]:
         first: dict[str, yaml.Node] = {}
@@ -246,8 +242,7 @@ class _Reader:
                 yield key.value, self.read(child, key, depth + 1)
 
     def _refuse(self, node: yaml.Node, message: str) -> None:
-        line, column = _place_of(node)
-        self._problems.append(Problem(line, column, message))
+        self._problems.append(Problem(*_place_of(node), message))
 
     def _refuse_tag(self, node: yaml.Node) -> None:
         if node.tag != _UNTAGGED:
@@ -293,7 +288,7 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
-def _place_of(node: yaml.Node) -> tuple[int, int]:
+def _place_of(node: yaml.Node) -> Place:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 

@@ -73,24 +73,20 @@ def parse_quantity(value: object, kind: str) -> Fraction:
     Fraction(17825792, 1)
     """
     units, example = QUANTITIES[kind]
+    expected = f"expected a quantity such as {example}"
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         found_instead = "nothing" if value is None else f"{value!r:.{MAX_QUANTITY}}"
-        raise InputError(f"expected a quantity such as {example}, found {found_instead}")
+        raise InputError(f"{expected}, found {found_instead}")
     text = str(value).strip()
     found = _QUANTITY.fullmatch(text) if len(text) <= MAX_QUANTITY else None
     if found is None:
         signed = ": write it without the sign" if text.startswith("+") and kind_of(text) else ""
-        raise InputError(
-            f"expected a quantity such as {example}, found '{text:.{MAX_QUANTITY}}'{signed}"
-        )
+        raise InputError(f"{expected}, found '{text:.{MAX_QUANTITY}}'{signed}")
     digits, exponent, unit = found.groups()
     if unit not in units:
-        missing = (
-            "it lacks a unit"
-            if not unit
-            else f"unknown unit '{unit}'{did_you_mean(unit, filter(None, units))}"
-        )
-        raise InputError(f"expected a quantity such as {example}, found '{text}': {missing}")
+        nearest = did_you_mean(unit, filter(None, units))
+        missing = f"unknown unit '{unit}'{nearest}" if unit else "it lacks a unit"
+        raise InputError(f"{expected}, found '{text}': {missing}")
     return Fraction(digits.replace("_", "") + (exponent or "")) * units[unit]
 
 
@@ -102,9 +98,8 @@ def parse_seconds(text: str, *, what: str) -> float:
     """
     seconds = _number(text.lower(), "seconds", without_unit="s")
     if not 0 < seconds < 86_400:
-        raise InputError(
-            f"{what}: expected a duration under a day, like 10s or 500ms, found '{text}'"
-        )
+        expected = "expected a duration under a day, like 10s or 500ms"
+        raise InputError(f"{what}: {expected}, found '{text}'")
     return seconds
 
 

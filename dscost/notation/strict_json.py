@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any
 
 from dscost.errors import FileProblems, Problem
 from dscost.files import line_and_column
@@ -29,7 +29,7 @@ def parse_json(text: str, name: str) -> Any:
             object_pairs_hook=_unique,
             parse_int=_whole,
             parse_float=_finite,
-            parse_constant=_no_number,
+            parse_constant=_finite,
         )
     except json.JSONDecodeError as error:
         problem = Problem(error.lineno, error.colno, f"not JSON: {error.msg}")
@@ -62,10 +62,6 @@ def _finite(digits: str) -> float:
     if len(digits) > MAX_DIGITS or not isfinite(number):
         raise _Refused
     return number
-
-
-def _no_number(name: str) -> NoReturn:
-    raise _Refused
 
 
 _TOKEN = re.compile(

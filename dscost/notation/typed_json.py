@@ -4,7 +4,8 @@ Keys that a record does not know are passed over; fields that have a default may
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -35,6 +36,16 @@ def within(key: str | int, reader: Reader, value: Any) -> Any:
         raise
 
 
+@contextmanager
+def below(*keys: str | int) -> Iterator[None]:
+    """Say of what does not fit where it stands, as `within` does for a single value."""
+    try:
+        yield
+    except Misfit as misfit:
+        misfit.path[:0] = keys
+        raise
+
+
 def excerpt(value: Any) -> str:
     """Return a JSON value as an error shows it, containers by name alone."""
     if isinstance(value, dict | list):
@@ -42,14 +53,40 @@ def excerpt(value: Any) -> str:
     return f"{json.dumps(value, ensure_ascii=False):.40}"
 
 
-_SCALARS: Mapping[type, tuple[tuple[type, ...], str]] = {
-    bool: ((bool,), "true or false"),
-    int: ((int,), "a whole number"),
-    float: ((int, float), "a number"),
-    str: ((str,), "text"),
-    NoneType: ((NoneType,), "null"),
+SCALARS: Mapping[type, tuple[tuple[type, ...], str, str]] = {
+    bool: ((bool,), "true or false", "boolean"),
+    int: ((int,), "a whole number", "integer"),
+    float: ((int, float), "a number", "number"),
+    str: ((str,), "text", "string"),
+    NoneType: ((NoneType,), "null", "null"),
 }
-"""What JSON may hold for a type, and how that is called; true is no number."""
+"""By type: what JSON may hold for it, in Python, in words, in a schema; true is no number."""
+
+
+def form_of(kind: Any) -> tuple[str, Sequence[Any]]:
+    """Return what values of a type are in JSON, in a word, and the types or values in it.
+
+    >>> form_of(tuple[int, ...]), form_of(tuple[int, str])[0], form_of(str | None)[0]
+    (('list', (<class 'int'>,)), 'tuple', 'choice')
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any or kind in SCALARS:
+        return "scalar", ()
+    if origin in (Union, UnionType):
+        return "choice", arguments
+    if origin is Literal:
+        return "literal", arguments
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return "list", arguments[:1]
+    if origin is tuple:
+        return "tuple", arguments
+    return ("mapping", arguments[1:]) if origin is Mapping else ("record", ())
+
+
+def fields_of(record: Any) -> tuple[str, ...]:
+    """Return the fields of a record; a spec has slots alone."""
+    names: tuple[str, ...] = getattr(record, "_fields", None) or record.__slots__
+    return names
 
 
 class Readers:
@@ -81,29 +118,25 @@ class Readers:
         return self._known[kind]
 
     def _made(self, kind: Any) -> Reader:
-        origin, arguments = get_origin(kind), get_args(kind)
-        if kind in _SCALARS:
+        form, inner = form_of(kind)
+        if form == "scalar":
             return _scalar_reader(kind)
-        if origin in (Union, UnionType):
-            several = [self.of(one) for one in arguments if one is not NoneType]
-            return _choice_reader(several, may_be_none=NoneType in arguments)
-        if origin is Literal:
-            return _literal_reader(arguments)
-        if origin is tuple and arguments[-1] is Ellipsis:
-            return _list_reader(self.of(arguments[0]))
-        if origin is tuple:
-            return _tuple_reader([self.of(one) for one in arguments])
-        if origin is Mapping:
-            return _mapping_reader(self.of(arguments[1]))
-        return self._record_reader(kind)
+        if form == "literal":
+            return _literal_reader(inner)
+        if form == "record":
+            return self._record_reader(kind)
+        readers = [self.of(one) for one in inner if one is not NoneType]
+        if form == "choice":
+            return _choice_reader(readers, may_be_none=NoneType in inner)
+        if form == "tuple":
+            return _tuple_reader(readers)
+        return _list_reader(*readers) if form == "list" else _mapping_reader(*readers)
 
     def _record_reader(self, kind: Any) -> Reader:
         """Return what reads a record, from an object with its fields as keys."""
         hints, elsewhere = get_type_hints(kind), self._elsewhere.get(kind, ())
-        # specs, which have slots alone, are written with every field
-        fields = getattr(kind, "_fields", None) or kind.__slots__
         defaults = getattr(kind, "_field_defaults", ())
-        readers = {name: self.of(hints[name]) for name in fields if name not in elsewhere}
+        readers = {name: self.of(hints[name]) for name in fields_of(kind) if name not in elsewhere}
         for name in self._never_negative.get(kind, ()):
             readers[name] = _bounded(readers[name], "of at least 0", lambda number: number >= 0)
         for name in self._above_zero.get(kind, ()):
@@ -133,7 +166,7 @@ def _expect(value: Any, types: Collection[type], words: str) -> None:
 
 
 def _scalar_reader(kind: type) -> Reader:
-    types, words = _SCALARS[kind]
+    types, words, _ = SCALARS[kind]
 
     def read(value: Any) -> Any:
         _expect(value, types, words)

@@ -28,11 +28,7 @@ def format_count(count: int | None) -> str:
     >>> format_count(999), format_count(589_824), format_count(115_605_504), format_count(999_999)
     ('999', '589.8k', '115.6M', '1.000M')
     """
-    if count is None:
-        return UNKNOWN
-    if abs(count) < 1000:
-        return str(count)
-    return _scaled(float(count), 1000, ("", "k", "M", "G", "T", "P", "E", "Z", "Y"))
+    return _scaled(count, 1000, ("", "k", "M", "G", "T", "P", "E", "Z", "Y"))
 
 
 def format_bytes(size: int | None) -> str:
@@ -41,13 +37,8 @@ def format_bytes(size: int | None) -> str:
     >>> format_bytes(512), format_bytes(2_359_296), format_bytes(1_048_575)
     ('512 B', '2.250 MiB', '1.000 MiB')
     """
-    if size is None:
-        return UNKNOWN
-    if abs(size) < 1024:
-        return f"{size} B"
-    return _scaled(
-        float(size), 1024, (" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB", " ZiB")
-    )
+    prefixes = (" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB", " ZiB")
+    return _scaled(size, 1024, prefixes)
 
 
 def format_seconds(seconds: float | None) -> str:
@@ -163,9 +154,13 @@ def _time_unit(seconds: float) -> tuple[float, str]:
     return 1.0, "s"
 
 
-def _scaled(value: float, base: int, prefixes: tuple[str, ...]) -> str:
+def _scaled(number: int | None, base: int, prefixes: tuple[str, ...]) -> str:
+    if number is None:
+        return UNKNOWN
+    if abs(number) < base:
+        return f"{number}{prefixes[0]}"
     power = 1
-    value /= base
+    value = float(number) / base
     while power < len(prefixes) - 1 and float(_significant(value, 4)) >= base:
         value /= base
         power += 1

@@ -69,21 +69,21 @@ class Said:
             raise UnknownNameError("sort key", view.sort, cls.sort_keys)
 
 
-_HOMES = {
-    "Report": "dscost.pages.reports",
-    "Comparison": "dscost.pages.comparisons",
-    "Converted": "dscost.pages.conversions",
-    "Conversion": "dscost.pages.conversions",
-    "Plan": "dscost.pages.conversions",
-    "CheckResult": "dscost.pages.verdicts",
-    "DscostError": "dscost.pages.verdicts",
-    "Baseline": "dscost.pages.baselines",
-    "Kept": "dscost.pages.baselines",
-    "Ceilings": "dscost.pages.device",
-    "Verification": "dscost.pages.verifications",
-    "Listing": "dscost.pages.listings",
+_SAID_BY = {
+    "Report": "reports:ReportsSaid",
+    "Comparison": "comparisons:ComparisonSaid",
+    "Converted": "conversions:ConvertedSaid",
+    "Conversion": "conversions:ConversionSaid",
+    "Plan": "conversions:PlanSaid",
+    "CheckResult": "verdicts:VerdictsSaid",
+    "DscostError": "verdicts:VerdictsSaid",
+    "Baseline": "baselines:BaselineSaid",
+    "Kept": "baselines:KeptSaid",
+    "Ceilings": "device:DeviceSaid",
+    "Verification": "verifications:VerificationSaid",
+    "Listing": "listings:ListingSaid",
 }
-"""The module whose `said` takes results of a type; by name, since to import all takes long."""
+"""Module and class that take results of a type; by name, since to import all takes long."""
 
 
 def said(result: Any) -> Said:
@@ -96,7 +96,8 @@ def said(result: Any) -> Said:
         return result
     results = result if type(result) in (list, tuple) else [result]
     for base in type(results[0]).__mro__ if results else ():
-        if base.__name__ in _HOMES and base.__module__.startswith("dscost."):
-            found: Said = import_module(_HOMES[base.__name__]).said(*results)
+        if base.__name__ in _SAID_BY and base.__module__.startswith("dscost."):
+            module, _, name = _SAID_BY[base.__name__].partition(":")
+            found: Said = getattr(import_module(f"dscost.pages.{module}"), name)(*results)
             return found
     raise TypeError(f"{type(result).__name__} is no result of dscost")

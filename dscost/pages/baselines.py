@@ -11,7 +11,7 @@ from dscost.notation.units import counted
 from dscost.pages import Said
 from dscost.pages.page import Page, View
 from dscost.reports.figures import FIGURES
-from dscost.reports.records import head
+from dscost.reports.records import head, plain_fields
 
 
 class BaselineSaid(Said):
@@ -58,16 +58,14 @@ class KeptSaid(Said):
 
     def data(self, view: View) -> dict[str, Any]:
         """Return what was and was not done."""
-        kept, update = self._result, self._result.update
+        kept = self._result
+        changes = ("added", "removed", "accepted", "replaced", "refused", "changed")
         return {
             **head(f"baseline {kept.action}"),
             "baseline": str(kept.path),
             "written": kept.is_written,
             "counted": list(kept.counted),
-            **{name: list(getattr(update, name)) for name in ("added", "removed", "accepted")},
-            "replaced": list(update.replaced),
-            "refused": list(update.refused),
-            "changed": {name: list(found) for name, found in update.changed.items()},
+            **plain_fields(kept.update, changes),
             "unloadable": dict(kept.unloadable),
         }
 
@@ -75,11 +73,6 @@ class KeptSaid(Said):
         """Yield a row per line that people read."""
         yield from ({"kind": "note", "text": text} for text in notes(self._result))
         yield from ({"kind": "problem", "text": text} for text in problems(self._result))
-
-
-def said(found: Baseline | Kept) -> Said:
-    """Return what is to be said of a baseline."""
-    return KeptSaid(found) if isinstance(found, Kept) else BaselineSaid(found)
 
 
 def notes(kept: Kept) -> Iterator[str]:

@@ -158,12 +158,7 @@ _COUNTERS = {"cpu_pressure": "CPU pressure", "gpu_clock": "GPU clock"}
 
 
 def measured_notes(where: Environment, setting: str) -> list[str]:
-    """Return where and how the times were taken, and what made them less sure.
-
-    Args:
-        where: The environment of a report.
-        setting: Under which the figures that stand beside the costs were measured.
-    """
+    """Return where and how the times beside the costs were taken, and what made them less sure."""
     threads = counted(where.threads, "thread")
     flags = "".join(f", {name} {value}" for name, value in where.flags.items())
     notes = [

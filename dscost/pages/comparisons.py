@@ -16,7 +16,7 @@ from dscost.notation.units import UNKNOWN, arrow, counted, format_shape
 from dscost.pages import Said
 from dscost.pages.comparison_rows import CSV_COLUMNS, rows_of
 from dscost.pages.layer_table import ROOT, kind_of
-from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, grouped, most_of
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, grouped, most_of, words
 from dscost.pages.reports import FLOPS_NOTE
 from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
 from dscost.reports.records import head
@@ -27,14 +27,8 @@ POSTED_LAYERS = 20
 SORT_KEYS = ("layer", "order", *LAYER_METRICS)
 """What `--sort` takes."""
 POSTED_COLUMNS = (
-    "what",
-    "kind",
-    "output",
-    "params",
-    "params_change",
-    "macs",
-    "macs_change",
-    "macs_percent",
+    *("what", "kind", "output", "params", "params_change"),
+    *("macs", "macs_change", "macs_percent"),
 )
 LONG = 10
 """More than that are folded away."""
@@ -88,7 +82,7 @@ def _totals_page(comparison: Comparison, view: View) -> Page:
     first, *others = (one.label for one in comparison.contenders)
     narrow = view.width is not None and view.width < NARROW
     width = HEADER_WIDTHS[0 if narrow else 1]
-    columns = [Column("figure", "", 0, "left"), Column(first, _shortened(first, width), 0)]
+    columns = [words("figure", header=""), Column(first, _shortened(first, width), 0)]
     # where space is short, changes go first, and those of the last model before
     for at, name in enumerate(others):
         columns += [
@@ -142,10 +136,10 @@ def _figure_columns() -> Iterator[Column]:
 
 
 _COLUMNS = [
-    Column("layer", "layer", 0, "left"),
-    Column("what", "what", 1, "left"),
-    Column("kind", "kind", 6, "left"),
-    Column("output", "output", 7, "left"),
+    words("layer"),
+    words("what", 1),
+    words("kind", 6),
+    words("output", 7),
     *_figure_columns(),
 ]
 
@@ -167,9 +161,8 @@ def _layers_page(comparison: Comparison, versus: Versus, view: View) -> Page:
     rows = [_row(line) for line in _lines_to_show(comparison, versus, view)]
     closing = []
     if not versus.differing:
-        closing.append(
-            f"No layer differs: {versus.label} and {reference} are made of the same layers."
-        )
+        both = f"{versus.label} and {reference}"
+        closing.append(f"No layer differs: {both} are made of the same layers.")
     if versus.renamed:
         closing.append(f"Layers that are the same under another name: {versus.renamed}.")
     if versus.is_reordered:
@@ -196,38 +189,25 @@ def _lines_to_show(comparison: Comparison, versus: Versus, view: View) -> list[_
 
     However that is, changes add up to those of the totals.
     """
-    free: list[LayerPair] = []
+    pairs = comparison.layers_of(versus) if view.depth is None else versus.layers
+    lines = [_line(pair, comparison.reference.label, versus.label) for pair in pairs]
+    free: list[_Line] = []
     if view.depth is not None:
-        lines = _by_module(comparison, versus, view.depth)
-    else:
-        pairs = comparison.layers_of(versus)
-        if any(map(_has_macs, pairs)) and not comparison.every_layer:
-            free = [pair for pair in pairs if not _has_macs(pair)]
-        lines = [
-            _line(pair, comparison.reference.label, versus.label)
-            for pair in pairs
-            if not free or _has_macs(pair)
-        ]
-    shown, rest = most_of(_sorted(lines, view.sort or DEFAULT_SORT), view.top, _rest)
+        names = [(pair.reference or pair.layer).name for pair in pairs]
+        groups = grouped(zip(names, lines, strict=True), view.depth)
+        blocks = [_block(name or ROOT, group) for name, group in groups.items()]
+        lines = [line for line in blocks if comparison.every_layer or line.what != "same"]
+    elif not comparison.every_layer and any(map(_has_macs, lines)):
+        free = [line for line in lines if not _has_macs(line)]
+        lines = list(filter(_has_macs, lines))
+    shown, rest = most_of(_sorted(lines, view.sort or DEFAULT_SORT), view.top, _added)
     if free:
-        name = f"({counted(len(free), 'layer')} without MACs)"
-        rest.append(_added(name, free)._replace(what=""))
+        rest.append(_added(f"({counted(len(free), 'layer')} without MACs)", free))
     return [*shown, *rest]
 
 
-def _has_macs(pair: LayerPair) -> bool:
-    return any(cost.macs for cost in pair.costs)
-
-
-def _by_module(comparison: Comparison, versus: Versus, depth: int) -> list[_Line]:
-    """Return one line per group of layers whose names agree in the first parts."""
-    groups = grouped([((pair.reference or pair.layer).name, pair) for pair in versus.layers], depth)
-    reference = comparison.reference.label
-    return [
-        _line(group[0], reference, versus.label) if len(group) == 1 else _added(name or ROOT, group)
-        for name, group in groups.items()
-        if comparison.every_layer or any(pair.status != "same" for pair in group)
-    ]
+def _has_macs(line: _Line) -> bool:
+    return bool(line.reference.macs or line.other.macs)
 
 
 def _line(pair: LayerPair, reference: str, label: str) -> _Line:
@@ -249,20 +229,18 @@ def _what(status: str, reference: str, label: str) -> str:
     return status
 
 
-def _added(name: str, pairs: Sequence[LayerPair]) -> _Line:
-    differing = sum(pair.status != "same" for pair in pairs)
-    what = f"{differing} of {counted(len(pairs), 'layer')}" if differing else "same"
-    return _sum(name, what, [pair.costs for pair in pairs])
+def _block(name: str, lines: Sequence[_Line]) -> _Line:
+    """Return several layers as the module that holds them."""
+    if len(lines) == 1:
+        return lines[0]
+    differing = sum(line.what != "same" for line in lines)
+    what = f"{differing} of {counted(len(lines), 'layer')}" if differing else "same"
+    return _added(name, lines)._replace(what=what)
 
 
-def _rest(name: str, lines: Sequence[_Line]) -> _Line:
-    return _sum(name, "", [(line.reference, line.other) for line in lines])
-
-
-def _sum(name: str, what: str, costs: Sequence[tuple[Cost, Cost]]) -> _Line:
-    """Return one line for several, given what each costs in the reference and in the other."""
-    reference, other = map(summed, zip(*costs, strict=True))
-    return _Line(name, what, "", "", reference, other)
+def _added(name: str, lines: Sequence[_Line]) -> _Line:
+    reference, other = (line.reference for line in lines), (line.other for line in lines)
+    return _Line(name, "", "", "", summed(reference), summed(other))
 
 
 def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
@@ -273,9 +251,11 @@ def _sorted(lines: Sequence[_Line], key: str) -> list[_Line]:
         return list(lines)
     if key not in LAYER_METRICS:
         raise UnknownNameError("sort key", key, SORT_KEYS)
-    return sorted(
-        lines, key=lambda line: -abs(difference(key, line.reference, line.other).change or 0)
-    )
+
+    def size(line: _Line) -> float:
+        return abs(difference(key, line.reference, line.other).change or 0)
+
+    return sorted(lines, key=size, reverse=True)
 
 
 def _row(line: _Line) -> Row:
@@ -321,6 +301,3 @@ class ComparisonSaid(Said):
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return a row for each whole model, latency and layer."""
         return rows_of(self._result)
-
-
-said = ComparisonSaid

@@ -1,7 +1,7 @@
 """Converted models: what is said of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dscost.converting.choosing import figure_text
 from dscost.converting.plan_file import KEEP, Plan
@@ -16,24 +16,20 @@ from dscost.notation.units import (
 )
 from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known
+from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known, words
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import head
 
-if TYPE_CHECKING:
-    from dscost.converting.applying import Conversion
-
-KERNEL_ERROR_NOTE = (
-    "The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W and the kernel W′ that its two stages "
-    "make together. It is not an accuracy: fine-tune, then measure that."
-)
-OUTPUT_ERROR_NOTE = (
-    "The error of a layer is ‖y − y′‖ / ‖y‖ of its outputs y before and y′ after, on the given "
-    "inputs. It is not an accuracy: fine-tune, then measure that."
-)
-ERROR_NOTE = (
-    f"{KERNEL_ERROR_NOTE} The total error is the root mean square over the layers that could be "
-    "converted; one that is kept counts as 0."
+_NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
+ERROR_NOTES = {
+    "kernel": "The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W and the kernel W′ that its "
+    f"two stages make together. {_NO_ACCURACY}",
+    "output": "The error of a layer is ‖y − y′‖ / ‖y‖ of its outputs y before and y′ after, on the "
+    f"given inputs. {_NO_ACCURACY}",
+}
+TOTAL_ERROR_NOTE = (
+    f"{ERROR_NOTES['kernel']} The total error is the root mean square over the layers that could "
+    "be converted; one that is kept counts as 0."
 )
 LATENCY_NOTE = (
     "The plan takes for the latency of the converted model that of the model as it is, "
@@ -42,7 +38,7 @@ LATENCY_NOTE = (
 PREDICTED = "predicted"
 
 _LAYER_COLUMNS = [
-    Column("layer", "layer", 0, "left"),
+    words("layer"),
     Column("rank", "rank", 0),
     Column("error", "error", 1),
     Column("params", "params", 4),
@@ -51,7 +47,7 @@ _LAYER_COLUMNS = [
     Column("why", "why kept", 5, "left", goes_below=True),
 ]
 _TOTAL_COLUMNS = [
-    Column("figure", "the whole model", 0, "left"),
+    words("figure", header="the whole model"),
     Column("before", "as it is", 0),
     Column("after", "converted", 0),
     Column("reduction", "reduction", 1),
@@ -61,7 +57,7 @@ _CURVE_COLUMNS = [
     Column("share", "of as it is", 1),
     Column("error", "total error", 0),
     Column("converted", "layers converted", 2),
-    Column("goal", "", 0, "left"),
+    words("goal", header=""),
 ]
 
 
@@ -77,7 +73,7 @@ def _page(converted: Converted, view: View) -> Page:
     heading = f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
     closing = list(_speed_unknown(outcome))
     if outcome.converted and not view.brief:
-        closing += [ERROR_NOTE, *_latency_note(outcome, sheets), *outcome.explanations]
+        closing += [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets), *outcome.explanations]
     return Page(heading, list(_lines(outcome)), sheets, [*closing, *outcome.notes])
 
 
@@ -103,13 +99,12 @@ def _speed_unknown(outcome: Outcome) -> Iterator[str]:
 def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
     """Yield how latencies were planned; what is predicted is explained where a table says so."""
     if outcome.latency:
-        cells = (
-            row.cells.get(column.key, "")
+        is_shown = any(
+            PREDICTED in row.cells.get(column.key, "")
             for sheet in sheets
             for column in sheet.columns
             for row in sheet.rows
         )
-        is_shown = any(PREDICTED in cell for cell in cells)
         yield LATENCY_NOTE + ("; “predicted” ones were not timed." if is_shown else ".")
 
 
@@ -137,7 +132,7 @@ def _layer_rows(outcomes: Iterable[LayerOutcome], *, every_layer: bool) -> Itera
     """Yield a row for each layer that could be converted; the others are added up by reason."""
     alone: dict[str, list[LayerOutcome]] = {}
     for layer in outcomes:
-        if layer.planned or layer.rank is not None or every_layer:
+        if layer.planned or layer.converted or every_layer:
             yield _layer_row(layer)
         else:
             alone.setdefault(layer.reason or "", []).append(layer)
@@ -153,10 +148,10 @@ def _layer_row(layer: LayerOutcome) -> Row:
     cells = {
         "layer": layer.name or ROOT,
         "rank": KEEP,
-        "params": arrow(map(format_count, (layer.params_before, layer.params_after))),
-        "macs": arrow(map(format_count, map(_macs, (layer.before, layer.after)))),
+        "params": arrow(format_count(one) for one in (layer.params_before, layer.params_after)),
+        "macs": arrow(format_count(_macs(one)) for one in (layer.before, layer.after)),
     }
-    if layer.rank is not None:
+    if layer.converted:
         error = UNKNOWN if layer.error is None else f"{layer.error:.3f}"
         cells |= {"rank": str(layer.rank), "error": error}
     if layer.reason and not layer.planned:
@@ -164,7 +159,7 @@ def _layer_row(layer: LayerOutcome) -> Row:
     if layer.latency:
         before_s, after_s, predicted = layer.latency
         cells["latency"] = arrow(map(format_seconds, (before_s, after_s))) + _predicted(predicted)
-    return Row(cells, "plain" if layer.rank is not None else "faint")
+    return Row(cells, "plain" if layer.converted else "faint")
 
 
 def _macs(cost: Cost | None) -> int | None:
@@ -237,7 +232,7 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
     cells = {
         "target": target,
         "layer": layer.name,
-        "decision": decision if layer.rank is None else "converted",
+        "decision": "converted" if layer.converted else decision,
         "rank": layer.rank,
         "error": layer.error,
         "reason": layer.reason,
@@ -248,8 +243,9 @@ def _csv_row(target: str, layer: LayerOutcome) -> dict[str, Any]:
         "macs_after": _macs(layer.after),
     }
     if layer.latency:
-        cells["latency_before_s"], cells["latency_after_s"], _ = layer.latency
-        cells["latency_is_predicted"] = layer.latency.is_predicted
+        before_s, after_s, predicted = layer.latency
+        cells |= {"latency_before_s": before_s, "latency_after_s": after_s}
+        cells["latency_is_predicted"] = predicted
     return known(cells)
 
 
@@ -266,8 +262,7 @@ class ConversionSaid(Said):
         """Return one page: what became of the layers."""
         _, layers = self._layers()
         errors_of = {layer.error_of for layer in layers if layer.error is not None}
-        closing = [KERNEL_ERROR_NOTE] if "kernel" in errors_of else []
-        closing += [OUTPUT_ERROR_NOTE] if "output" in errors_of else []
+        closing = [note for of, note in ERROR_NOTES.items() if of in errors_of]
         return [Page(self._result.in_a_line(), (), _layer_sheets(layers, view), closing)]
 
     def data(self, view: View) -> dict[str, Any]:
@@ -302,7 +297,7 @@ class PlanSaid(Said):
 
     def pages(self, view: View) -> list[Page]:
         """Return one page: what is to become of each layer."""
-        columns = [Column("layer", "layer", 0, "left"), Column("rank", "rank", 0)]
+        columns = [words("layer"), Column("rank", "rank", 0)]
         rows = []
         for name, decision in self._result.layers.items():
             cells = {"layer": name or ROOT, "rank": str(decision)}
@@ -323,10 +318,3 @@ class PlanSaid(Said):
             if decision != KEEP:
                 row |= {"decision": "converted", "rank": decision}
             yield known(row)
-
-
-def said(found: "Converted | Conversion | Plan") -> Said:
-    """Return what is to be said of a converted model, or of what is to become of one."""
-    if isinstance(found, Plan):
-        return PlanSaid(found)
-    return ConvertedSaid(found) if isinstance(found, Converted) else ConversionSaid(found)

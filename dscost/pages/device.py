@@ -7,7 +7,7 @@ from typing import Any
 from dscost.devices.roofline import Ceilings, bound_of
 from dscost.notation.units import counted, format_bytes, format_seconds
 from dscost.pages import Said
-from dscost.pages.page import Column, Page, Row, Sheet, View, filled_sheet
+from dscost.pages.page import Column, Page, Row, Sheet, View, filled_sheet, words
 from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import head
@@ -62,9 +62,6 @@ class DeviceSaid(Said):
             yield dict(zip(self.row_columns, (*of, *figure), strict=True))
 
 
-said = DeviceSaid
-
-
 def _figures(ceilings: Ceilings) -> Iterator[tuple[str, str | int, Any, str]]:
     yield "peak", "", ceilings.flops_per_s, "FLOP/s"
     yield "bandwidth", "", ceilings.bytes_per_s, "byte/s"
@@ -93,12 +90,12 @@ def _ceilings_sheet(ceilings: Ceilings) -> Sheet:
 
 def _landmark_sheet(ceilings: Ceilings) -> Sheet:
     columns = [
-        Column("layer", "layer", 0, "left"),
+        words("layer"),
         Column("flops_per_byte", FIGURES["flops_per_byte"].title, 2),
         Column("most", "at most", 0),
         Column("share", "of peak", 3),
-        Column("bound", "bound", 0, "left"),
-        Column("near", "note", 4, "left"),
+        words("bound"),
+        words("near", 4, "note"),
     ]
     rows = []
     for landmark in landmarks(ceilings):
@@ -120,7 +117,7 @@ def _curve_sheet(ceilings: Ceilings) -> Sheet:
     columns = [
         Column("size", "working set", 0),
         Column("speed", "bandwidth", 0),
-        Column("bar", "", 1, "left"),
+        words("bar", 1, ""),
     ]
     most = max((speed for _, speed in ceilings.curve), default=1.0)
     rows = []
@@ -133,8 +130,8 @@ def _curve_sheet(ceilings: Ceilings) -> Sheet:
 
 def _rates_sheet(ceilings: Ceilings) -> Sheet:
     columns = [
-        Column("operator", "convolution", 0, "left"),
-        Column("layout", "layout", 0, "left"),
+        words("operator", header="convolution"),
+        words("layout"),
         Column("t0", "fitted: per call", 0),
         Column("flops", "+ FLOPs at", 1),
         Column("activations", "+ activations at", 2),

@@ -5,18 +5,9 @@ from fractions import Fraction
 from dscost.budgets.findings import Contribution, Finding
 from dscost.errors import some_of
 from dscost.notation.quantities import QUANTITIES
-from dscost.notation.units import format_bytes, format_count, format_seconds
+from dscost.notation.units import format_seconds
 from dscost.pages.layer_table import ROOT
 from dscost.reports.figures import FIGURES
-
-BOUNDS = {
-    "over_max": "max",
-    "under_min": "min",
-    "grew": "max_increase",
-    "new_cost": "max_increase",
-    "shrank": "max_decrease",
-}
-"""The bound that each kind of violation breaks."""
 
 
 def exact(metric: str, value: Fraction) -> str:
@@ -75,17 +66,10 @@ def _as_written(seconds: Fraction) -> str:
 
 def short(metric: str, value: Fraction) -> str:
     """Return a figure with four significant digits, to be read at a glance."""
-    kind = FIGURES[metric].kind
-    if kind == "bytes":
-        return format_bytes(round(value))
-    if kind == "seconds":
-        return format_seconds(float(value))
-    return format_count(round(value)) if kind == "count" else f"{float(value):.3g}"
-
-
-def signed(metric: str, change: Fraction) -> str:
-    """Return a change with its sign, exactly."""
-    return f"{'+' if change >= 0 else '−'}{exact(metric, abs(change))}"
+    figure = FIGURES[metric]
+    if figure.kind == "factor":
+        return f"{float(value):.3g}"
+    return figure.text(float(value) if figure.is_measured else round(value))
 
 
 def percent(value: Fraction, before: Fraction) -> str:
@@ -102,18 +86,19 @@ def percent(value: Fraction, before: Fraction) -> str:
 def finding_sentence(finding: Finding) -> str:
     """Return what is wrong, with the figures that decide, in one line."""
     what = "" if finding.layer is None else f"{finding.layer or ROOT}: "
+    if finding.bound is None:
+        return what + _sentence_without_limit(finding)
     metric, value, limit, before = finding.metric, finding.value, finding.limit, finding.before
-    said = f" {finding.detail}" if finding.detail and finding.is_violation else ""
-    if metric is None or value is None or limit is None:
-        return what + _sentence_without_figures(finding)
-    found, bound = bounded(metric, value, limit, finding.tolerance, BOUNDS.get(finding.kind, ""))
-    words = (
-        f"latency of {found}" if metric == "latency_s" else f"{found} {FIGURES[metric].in_words}"
-    )
+    assert metric is not None
+    assert value is not None
+    assert limit is not None
+    found, bound = bounded(metric, value, limit, finding.tolerance, finding.bound)
+    words = f"{found} {FIGURES[metric].in_words}"
+    if metric == "latency_s":
+        words = f"latency of {found}"
     match finding.kind:
         case "over_max":
-            over = signed(metric, value - limit).removeprefix("+")
-            text = f"{words}, over the limit of {bound} by {over}"
+            text = f"{words}, over the limit of {bound} by {exact(metric, value - limit)}"
         case "under_min":
             text = f"{words}, under the least of {bound} by {exact(metric, limit - value)}"
         case "new_cost":
@@ -121,25 +106,23 @@ def finding_sentence(finding: Finding) -> str:
         case _:
             assert before is not None
             grew, most = ("grew", "most") if finding.kind == "grew" else ("shrank", "least")
+            change = f"{'+' if value >= before else '−'}{exact(metric, abs(value - before))}"
             text = (
-                f"{words}, {grew} from {exact(metric, before)} by {signed(metric, value - before)} "
+                f"{words}, {grew} from {exact(metric, before)} by {change} "
                 f"({percent(value, before)}); at {most} {bound} passes"
             )
-    return f"{what}{text}.{said}"
+    return f"{what}{text}.{f' {finding.detail}' if finding.detail else ''}"
 
 
-def _sentence_without_figures(finding: Finding) -> str:
-    detail = finding.detail or ""
+def _sentence_without_limit(finding: Finding) -> str:
+    detail, words = finding.detail or "", FIGURES[finding.metric or "macs"].in_words
     match finding.kind:
         case "improvement":
             assert finding.metric is not None
             assert finding.value is not None
             assert finding.before is not None
-            return (
-                f"{exact(finding.metric, finding.value)} "
-                f"{FIGURES[finding.metric].in_words}, down from "
-                f"{exact(finding.metric, finding.before)}: dscost baseline update keeps it."
-            )
+            value, before = (exact(finding.metric, one) for one in (finding.value, finding.before))
+            return f"{value} {words}, down from {before}: dscost baseline update keeps it."
         case "unmatched_rule":
             return f"no layer matches this rule{_bracketed(detail)}."
         case "missing_baseline":
@@ -159,18 +142,10 @@ def _sentence_without_figures(finding: Finding) -> str:
             return f"operators of unknown cost: {detail}; the figures are partial."
         case "unknown_figure":
             why = f": {detail.removesuffix('.')}" if detail else ""
-            return f"{FIGURES[finding.metric or 'macs'].in_words} could not be found out{why}."
-        case (
-            "unloadable_model"
-            | "unseen_work"
-            | "value_dependent"
-            | "unused_weights"
-            | "other_doubt"
-        ):
-            return detail
+            return f"{words} could not be found out{why}."
         case "inexact_exclusion":
             return f"judged all the same: {detail}."
-    raise ValueError(f"unknown finding {finding.kind}")
+    return detail  # whoever found the others has said it all
 
 
 def _bracketed(detail: str) -> str:
@@ -190,13 +165,13 @@ def reasons(finding: Finding) -> list[str]:
         changes = [
             one.value - one.before for one in finding.contributions if one.before is not None
         ]
+        lead = "largest"
         if finding.kind in ("shrank", "under_min"):
-            lead = "shrank most" if any(change < 0 for change in changes) else "largest"
-        else:
-            lead = "grew most" if any(change > 0 for change in changes) else "largest"
-        lines.append(
-            f"{lead}: {', '.join(_contribution(metric, one) for one in finding.contributions)}"
-        )
+            lead = "shrank most" if any(change < 0 for change in changes) else lead
+        elif any(change > 0 for change in changes):
+            lead = "grew most"
+        said = ", ".join(_contribution(metric, one) for one in finding.contributions)
+        lines.append(f"{lead}: {said}")
     fix = finding.suggested_fix
     if fix:
         names = some_of([name or ROOT for name in fix.layers], 3)

@@ -1,7 +1,6 @@
 """The table of layers: sorted, cut and grouped as a view says, nothing lost."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -18,10 +17,10 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.pages.page import Column, Row, View, grouped, most_of
+from dscost.pages.page import Column, Row, View, grouped, most_of, words
 from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
-from dscost.reports.figures import FIGURES, Cost, summed
-from dscost.reports.records import Block, Latency, Layer, Report, Timing
+from dscost.reports.figures import COST_FIGURES, FIGURES, Cost, summed
+from dscost.reports.records import Block, Layer, Report, Timing
 
 ROOT = format_layer("")
 """How a table calls the model itself, whose name among its modules is empty."""
@@ -41,8 +40,8 @@ def figure_columns(*, of_layers: bool) -> Iterator[Column]:
 
 
 LAYER_COLUMNS = [
-    Column("layer", "layer", 0, "left"),
-    Column("kind", "kind", 3, "left"),
+    words("layer"),
+    words("kind", 3),
     Column("output", "output", 6),
     *figure_columns(of_layers=True),
     Column("standard_macs", "standard MACs", 5),
@@ -51,8 +50,8 @@ LAYER_COLUMNS = [
     Column("standard_latency", "standard", 2),
     Column("separable_latency", "separable", 2),
     Column("speedup", SPEEDUP, 1),
-    Column("verdict", "verdict", 1, "left"),
-    Column("why", "held back by", 7, "left"),
+    words("verdict", 1),
+    words("why", 7, "held back by"),
 ]
 
 
@@ -64,17 +63,22 @@ def cost_cells(cost: Cost) -> dict[str, str]:
 class _Line(NamedTuple):
     """One line of the layer table: a layer, or several added up.
 
-    `standard` and `separable` are MACs in the two pure versions of the model, `None` where both are
-    the same.
+    The MACs in the two pure versions of the model are `None` where both are the same.
     """
 
     name: str
     kind: str
     output: str
     cost: Cost
-    standard: int | None
-    separable: int | None
+    standard_macs: int | None
+    separable_macs: int | None
     layer: Layer | None = None
+
+    @property
+    def reduction(self) -> float | None:
+        if self.standard_macs and self.separable_macs:
+            return self.standard_macs / self.separable_macs
+        return None
 
 
 def layer_rows(report: Report, view: View) -> list[Row]:
@@ -99,50 +103,38 @@ def _sorted(lines: list[_Line], key: str, *, pending: bool) -> list[_Line]:
         return sorted(lines, key=lambda line: line.name)
     if key not in SORT_KEYS:
         raise UnknownNameError("sort key", key, ("layer", *SORT_KEYS))
-    figure_of = SORT_KEYS[key]
-    if not pending and all(figure_of(line) is None for line in lines):
+    figures = [_figure(line, key) for line in lines]
+    if not pending and all(figure is None for figure in figures):
         untimed = " without timing" if key in _TIMED else ""
         raise InputError(f"cannot sort by {key}: no layer has it{untimed}")
-
-    def size(line: _Line) -> float:
-        figure = figure_of(line)
-        return -inf if figure is None else figure
-
-    return sorted(lines, key=size, reverse=True)
+    sizes = [-inf if figure is None else figure for figure in figures]
+    order = sorted(range(len(lines)), key=sizes.__getitem__, reverse=True)
+    return [lines[at] for at in order]
 
 
-def _timing(line: _Line) -> Timing:
-    return (line.layer.timing if line.layer else None) or Timing()
+def _figure(line: _Line, key: str) -> float | None:
+    """Return a figure to sort by, `None` where the line does not have it."""
+    timing = (line.layer.timing if line.layer else None) or Timing()
+    if key == "speedup":
+        return timing.speedup.median if timing.speedup else None
+    if key in _LATENCIES:
+        latency = timing.of(_LATENCIES[key])
+        return latency.median_s if latency else None
+    if key == "share":
+        return line.cost.macs
+    figure: float | None = getattr(line.cost if key in COST_FIGURES else line, key)
+    return figure
 
 
-def _figure(name: str, line: _Line) -> float | None:
-    value: float | None = getattr(line.cost, name)
-    return value
-
-
-def _median(latency: Latency | None) -> float | None:
-    return latency.median_s if latency else None
-
-
-def _quotient(dividend: int | None, divisor: int | None) -> float | None:
-    return dividend / divisor if dividend and divisor else None
-
-
-_TIMED = ("latency", "standard_latency", "separable_latency", "speedup")
+_LATENCIES = {"latency": "as_is", "standard_latency": STANDARD, "separable_latency": SEPARABLE}
+_TIMED = (*_LATENCIES, "speedup")
 MEASURED_COLUMNS = (*_TIMED, "verdict", "why")
 """Columns that are empty where nothing was timed."""
 
-SORT_KEYS: Mapping[str, Callable[[_Line], float | None]] = {
-    **{column.key: partial(_figure, column.key) for column in figure_columns(of_layers=False)},
-    "share": partial(_figure, "macs"),
-    "standard_macs": lambda line: line.standard,
-    "separable_macs": lambda line: line.separable,
-    "reduction": lambda line: _quotient(line.standard, line.separable),
-    "latency": lambda line: _median(_timing(line).as_is),
-    "standard_latency": lambda line: _median(_timing(line).standard),
-    "separable_latency": lambda line: _median(_timing(line).depthwise_separable),
-    "speedup": lambda line: speedup.median if (speedup := _timing(line).speedup) else None,
-}
+SORT_KEYS = (
+    *(column.key for column in figure_columns(of_layers=False)),
+    *("share", "standard_macs", "separable_macs", "reduction", *_TIMED),
+)
 """What `--sort` takes besides `layer`."""
 
 
@@ -205,12 +197,12 @@ def _line(layer: Layer, skipped: Sequence[str]) -> _Line:
 
 def _added(name: str, lines: Sequence[_Line]) -> _Line:
     cost = summed(line.cost for line in lines)
-    if not any(line.standard for line in lines):
+    if not any(line.standard_macs for line in lines):
         return _Line(name, "", "", cost, None, None)
     standard = separable = 0
     for line in lines:
-        standard += line.cost.macs if line.standard is None else line.standard
-        separable += line.cost.macs if line.separable is None else line.separable
+        standard += line.cost.macs if line.standard_macs is None else line.standard_macs
+        separable += line.cost.macs if line.separable_macs is None else line.separable_macs
     return _Line(name, "", "", cost, standard, separable)
 
 
@@ -239,11 +231,11 @@ def _layer_row(line: _Line, total_macs: int) -> Row:
         **cost_cells(line.cost),
         "share": f"{line.cost.macs / total_macs:.1%}" if total_macs else UNKNOWN,
     }
-    if line.standard and line.separable:
+    if line.reduction:
         cells |= {
-            "standard_macs": format_count(line.standard),
-            "separable_macs": format_count(line.separable),
-            "reduction": format_factor(line.standard / line.separable),
+            "standard_macs": format_count(line.standard_macs),
+            "separable_macs": format_count(line.separable_macs),
+            "reduction": format_factor(line.reduction),
         }
     if line.layer:
         cells |= _latency_cells(line.layer)

@@ -4,17 +4,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dscost.pages import Said
-from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.page import Page, Row, Sheet, View, words
 from dscost.reports.records import head
 
 
 class Listing(NamedTuple):
-    """Names of one kind.
-
-    Args:
-        kind: What they are, in the plural.
-        meanings: What each means, in words.
-    """
+    """Names of one kind, which is told in the plural, and what each means."""
 
     kind: str
     meanings: Mapping[str, str]
@@ -29,7 +24,7 @@ class ListingSaid(Said):
 
     def pages(self, view: View) -> list[Page]:
         """Return one page, a line per name."""
-        columns = [Column("name", "name", 0, "left"), Column("meaning", "meaning", 0, "left")]
+        columns = [words("name"), words("meaning")]
         rows = [Row(cells) for cells in self.rows()]
         return [Page(self._result.kind, sheets=[Sheet(columns, rows)], is_list=True)]
 
@@ -40,6 +35,3 @@ class ListingSaid(Said):
     def rows(self) -> list[dict[str, str]]:
         """Return a row per name."""
         return [{"name": name, "meaning": text} for name, text in self._result.meanings.items()]
-
-
-said = ListingSaid

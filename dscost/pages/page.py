@@ -29,6 +29,11 @@ class Column(NamedTuple):
     goes_below: bool = False
 
 
+def words(key: str, priority: int = 0, header: str | None = None) -> Column:
+    """Return a column of names or words, which stand to the left, under their key or a header."""
+    return Column(key, key if header is None else header, priority, "left")
+
+
 class Row(NamedTuple):
     """One row; a cell that is missing is empty."""
 
@@ -147,13 +152,7 @@ def check_columns(view: View, columns: Collection[str]) -> None:
 def most_of(
     lines: Sequence[Line], top: int | None, added: Callable[[str, Sequence[Line]], Line]
 ) -> tuple[Sequence[Line], list[Line]]:
-    """Return as many lines of a table as are asked for, and one that all others add up to.
-
-    Args:
-        lines: From top to bottom.
-        top: How many are asked for; `None` for all.
-        added: Makes one line of several, given its name.
-    """
+    """Return as many lines of a table as are asked for, and one that the others add up to."""
     if top is None or len(lines) <= top:
         return lines, []
     return lines[:top], [added(f"({len(lines) - top} more)", lines[top:])]

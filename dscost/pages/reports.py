@@ -4,11 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.notation.units import (
-    format_bytes,
-    format_difference,
-    format_factor,
-)
+from dscost.notation.units import format_bytes, format_difference, format_factor
 from dscost.pages import Said
 from dscost.pages.layer_table import (
     LAYER_COLUMNS,
@@ -17,7 +13,7 @@ from dscost.pages.layer_table import (
     figure_columns,
     layer_rows,
 )
-from dscost.pages.page import Column, Page, Row, View, chosen_sheet
+from dscost.pages.page import Column, Page, Row, View, chosen_sheet, words
 from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
     LATENCY,
@@ -41,7 +37,7 @@ FLOPS_NOTE = "FLOPs = 2 × MACs. Many papers call MACs “FLOPs”."
 
 
 _VARIANT_COLUMNS = [
-    Column("variant", "variant", 0, "left"),
+    words("variant"),
     *figure_columns(of_layers=False),
     Column("latency", LATENCY, 1),
     Column("reduction", REDUCTION, 2),
@@ -74,9 +70,6 @@ class ReportsSaid(Said):
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return one row per layer and variant."""
         return rows_of(self._results)
-
-
-said = ReportsSaid
 
 
 def column_headers() -> Mapping[str, str]:
@@ -117,8 +110,7 @@ def _variant_rows(report: Report, layer: Layer, view: View) -> Iterator[Row]:
         ]
         reduction = layer.reduction_of(name).macs if name != STANDARD else None
         yield Row(_variant_cells(title, name, cost, reduction, timing, view), "strong")
-        stages = layer.stages[name]
-        for stage in stages if len(stages) > 1 else ():
+        for stage in layer.parts_of(name):
             cells = {"variant": f"  {stage.name}", **cost_cells(stage.cost)}
             latency = timing.part(name, stage.name) if timing else None
             if latency or (view.pending and name == SEPARABLE):
@@ -204,5 +196,6 @@ def _footnotes(report: Report) -> list[str]:
 def _first_setting(report: Report) -> str:
     """Return what the figures that stand beside the costs were measured under."""
     keys = [*report.latency, *(key for layer in report.layers for key in layer.latency)]
-    words = [word for word in "".join(keys[:1]).split(":")[1:] if not word.startswith("batch")]
+    first = keys[0] if keys else ""
+    words = [word for word in first.split(":")[1:] if not word.startswith("batch")]
     return ", ".join(words if "channels_last" in words else ["contiguous", *words])

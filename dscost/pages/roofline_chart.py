@@ -15,13 +15,7 @@ CHART_LINES = 12
 
 
 class Landmark(NamedTuple):
-    """A convolution that a roofline is known by.
-
-    Args:
-        mark: What stands for it in the chart.
-        name: What it is called, in words.
-        cost: What it costs in the dtype of the ceilings.
-    """
+    """A convolution that a roofline is known by; the mark stands for it in the chart."""
 
     mark: str
     name: str
@@ -32,17 +26,9 @@ def landmarks(ceilings: Ceilings) -> tuple[Landmark, Landmark]:
     """Return a depthwise 3×3 convolution at any size and a dense one of 256 channels at 14×14."""
     size = dtype_bytes(ceilings.dtype)
     activations, positions, weights = 256 * 14 * 14, 14 * 14, 256 * 256 * 9
-    depthwise = Cost(
-        0, activations * 9, 0, activations * size, activations * size, 2 * activations * size
-    )
-    dense = Cost(
-        params=weights,
-        macs=weights * positions,
-        weight_bytes=weights * size,
-        input_bytes=activations * size,
-        output_bytes=activations * size,
-        traffic_bytes=(2 * activations + weights) * size,
-    )
+    end, kernels = activations * size, weights * size
+    depthwise = Cost(0, activations * 9, 0, end, end, 2 * end)
+    dense = Cost(weights, weights * positions, kernels, end, end, 2 * end + kernels)
     return Landmark("●", "depthwise 3×3", depthwise), Landmark("■", "256→256, 3×3 at 14×14", dense)
 
 
@@ -56,19 +42,15 @@ def roofline_chart(
 ) -> list[str]:
     """Return the roofline drawn in characters, both axes logarithmic, and a legend of its marks.
 
-    Args:
-        ceilings: Peaks of the device in FLOP/s and bytes/s.
-        width: Characters per line that there is room for; `None` where nobody knows.
-        lines: How many the plot itself has.
+    There is room for `width` characters per line, if anybody knows; the plot itself has `lines`.
     """
     marks = [(one.mark, one.name, one.cost.flops_per_byte or 1.0) for one in landmarks(ceilings)]
     marks.append((_RIDGE, "ridge", ceilings.ridge_flops_per_byte))
     labels, axis = 12, 1
     taken = min(CHART_WIDTH, width or NATURAL_CHART_WIDTH)
-    columns = max(20, taken - labels - axis)
     low = min(0.5, *(x / 2 for _, _, x in marks))
     plot = _Plot(
-        columns=columns,
+        columns=max(20, taken - labels - axis),
         lines=lines,
         x=(log10(low), log10(max(x for _, _, x in marks) * 4)),
         y=(log10(_attainable(low, ceilings)), log10(ceilings.flops_per_s * 1.3)),
@@ -98,18 +80,22 @@ class _Plot(NamedTuple):
     y: tuple[float, float]
 
     def column(self, value: float) -> int:
-        low, high = self.x
-        return min(
-            self.columns - 1,
-            max(0, round((log10(value) - low) / (high - low) * (self.columns - 1))),
-        )
+        last = self.columns - 1
+        return _inside(round(_share(value, self.x) * last), last)
 
     def line(self, value: float) -> int:
-        low, high = self.y
-        return min(
-            self.lines - 1,
-            max(0, self.lines - 1 - floor((log10(value) - low) / (high - low) * self.lines)),
-        )
+        last = self.lines - 1
+        return _inside(last - floor(_share(value, self.y) * self.lines), last)
+
+
+def _share(value: float, axis: tuple[float, float]) -> float:
+    """Return how far along an axis a value stands, from 0 to 1 where it is on it."""
+    low, high = axis
+    return (log10(value) - low) / (high - low)
+
+
+def _inside(at: int, last: int) -> int:
+    return min(last, max(0, at))
 
 
 def _attainable(flops_per_byte: float, ceilings: Ceilings) -> float:
@@ -120,12 +106,10 @@ def _roof(plot: _Plot, ceilings: Ceilings) -> list[list[str]]:
     """Return the roof in braille: two by four dots a character."""
     bits = [[0] * plot.columns for _ in range(plot.lines)]
     low, high = plot.x
-    bottom, top = plot.y
-    dots, last = 4 * plot.lines, None
+    lowest, last = 4 * plot.lines - 1, None
     for step in range(2 * plot.columns):
         x = 10 ** (low + (high - low) * step / (2 * plot.columns - 1))
-        height = (log10(_attainable(x, ceilings)) - bottom) / (top - bottom)
-        dot = dots - 1 - min(dots - 1, max(0, round(height * (dots - 1))))
+        dot = lowest - _inside(round(_share(_attainable(x, ceilings), plot.y) * lowest), lowest)
         for row in range(*((dot, dot + 1) if last is None or dot == last else (dot, last))):
             bits[row // 4][step // 2] |= _DOTS[step % 2][row % 4]
         last = dot
@@ -138,24 +122,15 @@ def _labels(plot: _Plot, ceilings: Ceilings) -> dict[int, str]:
     steps = (1, 2, 5) if high - low < _FEW_DECADES else (1,)
     values = [step * 10.0**power for power in range(floor(low), ceil(high)) for step in steps]
     peak = plot.line(ceilings.flops_per_s)
-    found = {
-        plot.line(value): value
-        for value in values
-        if low <= log10(value) and plot.line(value) > peak + 1
-    }
-    return {**{line: _round_speed(value) for line, value in found.items()}, peak: _peak(ceilings)}
+    labels = {}
+    for value in values:
+        if low <= log10(value) and plot.line(value) > peak + 1:
+            number, _, unit = format_speed(value, "FLOP/s").partition(" ")
+            labels[plot.line(value)] = f"{float(number):g} {unit}"
+    return {**labels, peak: format_speed(ceilings.flops_per_s, "FLOP/s")}
 
 
 _FEW_DECADES = 1.5
-
-
-def _round_speed(per_s: float) -> str:
-    number, _, unit = format_speed(per_s, "FLOP/s").partition(" ")
-    return f"{float(number):g} {unit}"
-
-
-def _peak(ceilings: Ceilings) -> str:
-    return format_speed(ceilings.flops_per_s, "FLOP/s")
 
 
 def _foot(plot: _Plot, labels: int) -> Sequence[str]:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from dscost.layers.convolution import Shape
 from dscost.layers.variants import SEPARABLE, STANDARD
+from dscost.pages.page import known
 from dscost.reports.figures import COST_FIGURES, Cost
 from dscost.reports.records import Latency, Layer, Report, Speedup, Timing
 
@@ -33,57 +35,41 @@ def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
         "type": layer.type,
         "op": layer.op,
         "calls": layer.calls,
-        "input_shape": _shape(layer.input_shape),
-        "output_shape": _shape(layer.output_shape),
         "setting": setting,
     }
-    yield {**whole, "variant": "as_is", **_cost(layer.cost), **_latency(timing.as_is)}
+    ends = _ends(layer.input_shape, layer.output_shape)
+    yield {**whole, **ends, "variant": "as_is", **_figures(layer.cost, timing.as_is)}
     for name, cost in layer.variants.items():
-        output_shape = {"output_shape": _shape(layer.stages[name][-1].output_shape)}
-        row = {**whole, **output_shape, "variant": name, **_cost(cost), **_latency(timing.of(name))}
+        whole["variant"] = name
+        ends = _ends(layer.input_shape, layer.stages[name][-1].output_shape)
+        row = {**whole, **ends, **_figures(cost, timing.of(name))}
         if name != STANDARD:
             speedup = timing.speedup_of(name)
             verdict = speedup.verdict if speedup else None
-            if name == SEPARABLE:
-                verdict = layer.verdict
             row |= {"reduction": layer.reduction_of(name).macs, **_speedup(speedup)}
-            row["verdict"] = verdict
-        yield row
-        stages = layer.stages[name]
-        for stage in stages if len(stages) > 1 else ():
-            yield {
-                **whole,
-                "input_shape": _shape(stage.input_shape),
-                "output_shape": _shape(stage.output_shape),
-                "variant": name,
-                "stage": stage.name,
-                **_cost(stage.cost),
-                **_latency(timing.part(name, stage.name)),
-            }
+            row["verdict"] = layer.verdict if name == SEPARABLE else verdict
+        yield known(row)
+        for stage in layer.parts_of(name):
+            ends = _ends(stage.input_shape, stage.output_shape)
+            figures = _figures(stage.cost, timing.part(name, stage.name))
+            yield {**whole, **ends, "stage": stage.name, **figures}
 
 
-def _cost(cost: Cost) -> dict[str, Any]:
-    return {name: "" if value is None else value for name, value in cost.to_dict().items()}
+def _ends(inputs: Shape, output: Shape) -> dict[str, str]:
+    return {"input_shape": "x".join(map(str, inputs)), "output_shape": "x".join(map(str, output))}
 
 
-def _latency(latency: Latency | None) -> dict[str, Any]:
-    if latency is None:
-        return {}
-    low, high = latency.ci95_s or ("", "")
-    return {
-        "latency_median_s": latency.median_s,
-        "latency_ci95_low_s": low,
-        "latency_ci95_high_s": high,
-        "latency_samples": latency.samples,
-    }
+def _figures(cost: Cost, latency: Latency | None) -> dict[str, Any]:
+    figures = cost.to_dict()
+    if latency:
+        figures |= {"latency_median_s": latency.median_s, "latency_samples": latency.samples}
+        if latency.ci95_s:
+            figures["latency_ci95_low_s"], figures["latency_ci95_high_s"] = latency.ci95_s
+    return known(figures)
 
 
-def _speedup(speedup: Speedup | None) -> dict[str, Any]:
+def _speedup(speedup: Speedup | None) -> dict[str, float]:
     if speedup is None:
         return {}
     low, high = speedup.ci95
     return {"speedup_median": speedup.median, "speedup_ci95_low": low, "speedup_ci95_high": high}
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

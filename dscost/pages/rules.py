@@ -4,10 +4,6 @@ from collections.abc import Mapping
 
 from dscost.pages.findings import Rule
 
-_LEAVE_OR_RAISE = (
-    "Make the model cheaper (dscost model shows which layers are the largest), "
-    "or raise the limit in the budget on purpose."
-)
 _ACCEPT = (
     "Make the model cheaper, or take the growth over on purpose: "
     "dscost baseline update --accept 'MODEL/METRIC'."
@@ -15,7 +11,10 @@ _ACCEPT = (
 
 RULES: Mapping[str, Rule] = {
     "over_max": Rule(
-        "Over the limit", "A figure is above the 'max' of its limit.", _LEAVE_OR_RAISE
+        "Over the limit",
+        "A figure is above the 'max' of its limit.",
+        "Make the model cheaper (dscost model shows which layers are the largest), "
+        "or raise the limit in the budget on purpose.",
     ),
     "under_min": Rule(
         "Under the least",

@@ -12,7 +12,7 @@ from dscost.notation.units import (
     format_intensity,
     format_seconds,
 )
-from dscost.pages.page import Column, Row, Sheet, filled_sheet
+from dscost.pages.page import Column, Row, Sheet, filled_sheet, words
 from dscost.pages.wording import LATENCY, SPEEDUP, format_latency, format_speedup
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
@@ -22,13 +22,7 @@ SHORT_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
 
 
 def layer_sheets(layer: Layer, titles: Mapping[str, str], *, explain: bool) -> list[Sheet]:
-    """Return what there is to say of one layer's times besides those that stand with its costs.
-
-    Args:
-        layer: With its times.
-        titles: How its variants are called.
-        explain: Whether to show bounds and backends.
-    """
+    """Return what there is to say of one layer's times besides those that stand with its costs."""
     usual = layer.variants.keys() <= SHORT_TITLES.keys()
     sheets = []
     if len(layer.latency) > 1:
@@ -62,14 +56,14 @@ def model_sheets(report: Report) -> list[Sheet]:
 def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
     """Return one row per setting, and which is best for which variant: the least time per input."""
     columns = [
-        Column("setting", "setting", 0, "left"),
+        words("setting"),
         Column("standard", "standard", 1),
         Column("separable", "separable", 1),
         Column("speedup", SPEEDUP, 0),
-        Column("verdict", "verdict", 2, "left"),
+        words("verdict", 2),
         Column("throughput", "separable inputs/s", 4),
         Column("compiled", "compile", 5),
-        Column("best", "best for", 3, "left"),
+        words("best", 3, "best for"),
     ]
     sizes = {key: _batch(key, own_batch) for key in timings}
     # several, where the clock sees no difference
@@ -100,11 +94,11 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
 def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     """Return one row per setting and variant of a layer, where they are not just the usual two."""
     columns = [
-        Column("setting", "setting", 0, "left"),
-        Column("variant", "variant", 0, "left"),
+        words("setting"),
+        words("variant"),
         Column("latency", LATENCY, 1),
         Column("speedup", SPEEDUP, 0),
-        Column("verdict", "verdict", 2, "left"),
+        words("verdict", 2),
         Column("compiled", "compile", 5),
     ]
     rows = []
@@ -145,15 +139,15 @@ def _best(timings: Mapping[str, Timing], sizes: Mapping[str, int], variant: str)
 def explanation_sheet(layer: Layer, titles: Mapping[str, str] = SHORT_TITLES) -> Sheet:
     """Return what each variant and stage could, should and does take, setting by setting."""
     columns = [
-        Column("setting", "setting", 4, "left"),
-        Column("part", "part", 0, "left"),
+        words("setting", 4),
+        words("part"),
         Column("flops_per_byte", FIGURES["flops_per_byte"].title, 5),
-        Column("bound", "bound", 1, "left"),
+        words("bound", 1),
         Column("roofline", "roofline", 1),
         Column("predicted", "predicted", 2),
         Column("measured", "measured", 0),
         Column("fraction", "of roofline", 2),
-        Column("backend", "backend", 3, "left"),
+        words("backend", 3),
     ]
     rows = [
         row for key, timing in layer.latency.items() for row in _parts(layer, titles, key, timing)
@@ -165,14 +159,14 @@ def explanation_sheet(layer: Layer, titles: Mapping[str, str] = SHORT_TITLES) ->
 
 def _parts(layer: Layer, titles: Mapping[str, str], key: str, timing: Timing) -> Iterator[Row]:
     setting = {"setting": key}
-    for name, stages in layer.stages.items():
+    for name in layer.stages:
         latency = timing.of(name)
         if latency is None:
             continue
         intensity = layer.variants[name].flops_per_byte
         cells = _bounded(latency, intensity, timing.backends.get(name, ""))
         yield Row({**setting, "part": titles[name], **cells}, "strong")
-        for stage in stages if len(stages) > 1 else ():
+        for stage in layer.parts_of(name):
             part, intensity = timing.part(name, stage.name), stage.cost.flops_per_byte
             head = {**setting, "part": f"  {stage.name}"}
             if part:
@@ -208,7 +202,7 @@ def _bounded(latency: Latency, flops_per_byte: float | None, backend: str) -> di
 def sums_sheet(timing: Timing) -> Sheet:
     """Return the sums of the swappable layers beside the model end to end, and the rest."""
     columns = [
-        Column("version", "version", 0, "left"),
+        words("version"),
         Column("whole", "end to end", 0),
         Column("layers", "swappable layers, one by one", 0),
         Column("rest", "everything else", 1),
@@ -239,10 +233,10 @@ def _differ(one: Bound | None, other: Bound | None) -> bool:
 def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
     """Return the bounds of named devices, a row per device and variant, beyond the usual two."""
     columns = [
-        Column("device", "on", 0, "left"),
-        Column("variant", "variant", 0, "left"),
+        words("device", header="on"),
+        words("variant"),
         Column("least", "at least", 0),
-        Column("bound", "bound", 2, "left"),
+        words("bound", 2),
         Column("speedup", "speedup of the bounds", 1),
     ]
     rows = []
@@ -263,11 +257,11 @@ def bounds_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
 def devices_sheet(predictions: Mapping[str, Mapping[str, Bound]]) -> Sheet:
     """Return what the rooflines of named devices say: a bound, which no run can beat."""
     columns = [
-        Column("device", "on", 0, "left"),
+        words("device", header="on"),
         Column("as_is", "as it is at least", 3),
         Column("standard", "standard at least", 0),
         Column("separable", "separable at least", 0),
-        Column("bound", "bound", 2, "left"),
+        words("bound", 2),
         Column("speedup", "speedup of the bounds", 1),
     ]
     own = any(_differ(found.get("as_is"), found.get(STANDARD)) for found in predictions.values())

@@ -15,7 +15,7 @@ from typing import Any
 
 from dscost.budgets.findings import CheckResult, Contribution, Finding, Passed, SuggestedFix
 from dscost.errors import DscostError, FileProblems
-from dscost.pages.finding_words import BOUNDS, finding_sentence, reasons
+from dscost.pages.finding_words import finding_sentence, reasons
 from dscost.pages.findings import Found, Judged, NotJudged
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import known
@@ -41,11 +41,9 @@ def document_of(result: CheckResult) -> dict[str, Any]:
     `exact` too, as `numerator/denominator`. A model that could not be loaded has a finding and no
     subject.
     """
-    reports = [subject.report for subject in result.subjects if subject.report is not None]
-    head = document(reports, command="check")
-    subjects = head.pop("subjects")
-    names = [subject.entry.name for subject in result.subjects if subject.report is not None]
-    entries = zip(names, subjects, strict=True)
+    counted = {one.entry.name: one.report for one in result.subjects if one.report}
+    head = document(list(counted.values()), command="check")
+    entries = zip(counted, head.pop("subjects"), strict=True)
     counts = {level: result.count_of(level) for level in LEVELS}
     return {
         **head,
@@ -102,16 +100,17 @@ def rows_of(result: CheckResult) -> Iterator[dict[str, Any]]:
     for one in result.findings:
         place = {"line": one.line, "column": one.column}
         said = {"outcome": level_of(result, one), "text": finding_sentence(one)}
-        found = {"finding": one.kind, "bound": BOUNDS.get(one.kind), "before": _cell(one.before)}
+        found = {"finding": one.kind, "before": _cell(one.before)}
         yield known({**budget, **place, **_judged_cells(one), **found, **said})
     for held in result.passed:
-        yield known({**budget, **_judged_cells(held), "bound": held.bound, "outcome": "ok"})
+        yield known({**budget, **_judged_cells(held), "outcome": "ok"})
 
 
 def _judged_cells(one: Finding | Passed) -> dict[str, Any]:
     return {
         "model": one.entry,
         "metric": one.metric,
+        "bound": one.bound,
         "layer": one.layer,
         "value": _cell(one.value),
         "limit": _cell(one.limit),
@@ -133,7 +132,7 @@ def judged(result: CheckResult, summary: str) -> Judged:
             rule=one.kind,
             level=level_of(result, one),
             subject=one.entry,
-            check=_check(one.metric, BOUNDS.get(one.kind, one.kind.replace("_", " ")), one.layer),
+            check=_check(one, one.bound or one.kind.replace("_", " ")),
             line=one.line,
             column=one.column,
             sentence=finding_sentence(one),
@@ -147,7 +146,7 @@ def judged(result: CheckResult, summary: str) -> Judged:
     return Judged(
         path=below_root(result.path),
         found=found,
-        held=[(one.entry, _check(one.metric, one.bound, one.layer)) for one in result.passed],
+        held=[(one.entry, _check(one, one.bound)) for one in result.passed],
         subjects=[subject.entry.name for subject in result.subjects],
         rules=RULES,
         summary=summary,
@@ -155,10 +154,10 @@ def judged(result: CheckResult, summary: str) -> Judged:
     )
 
 
-def _check(metric: str | None, said: str, layer: str | None) -> str:
+def _check(one: Finding | Passed, said: str) -> str:
     """Return what a limit is called, the same whether it holds or not; or what a finding is of."""
-    name = f"{metric} {said}" if metric else said
-    return name if layer is None else f"{name} of {layer or ROOT}"
+    name = f"{one.metric} {said}" if one.metric else said
+    return name if one.layer is None else f"{name} of {one.layer or ROOT}"
 
 
 def not_judged(error: DscostError) -> NotJudged:

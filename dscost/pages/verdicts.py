@@ -10,10 +10,10 @@ from dscost.budgets.records import Entry
 from dscost.errors import DscostError
 from dscost.notation.units import counted
 from dscost.pages import Said
-from dscost.pages.finding_words import BOUNDS, bounded, finding_sentence, reasons
+from dscost.pages.finding_words import bounded, finding_sentence, reasons
 from dscost.pages.findings import Judged, NotJudged
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.page import Column, Page, Row, Sheet, View, words
 from dscost.pages.verdict_data import (
     ROW_COLUMNS,
     document_of,
@@ -69,9 +69,6 @@ class VerdictsSaid(Said):
         ]
 
 
-said = VerdictsSaid
-
-
 def summary(result: CheckResult) -> str:
     """Return the outcome in one line."""
     held = len(result.passed)
@@ -80,10 +77,11 @@ def summary(result: CheckResult) -> str:
         f"{counted(held, 'limit')} {'holds' if held == 1 else 'hold'}",
     ]
     marks = Counter(_mark(result, finding) for finding in result.findings)
-    for mark, words in (("could not judge", "not judged"), ("over budget", "over budget")):
-        parts += [f"{marks[mark]} {words}"] if marks[mark] else []
-    for mark in ("error", "warning", "note"):
-        parts += [counted(marks[mark], mark)] if marks[mark] else []
+    if marks["could not judge"]:
+        parts.append(f"{marks['could not judge']} not judged")
+    if marks["over budget"]:
+        parts.append(f"{marks['over budget']} over budget")
+    parts += [counted(marks[mark], mark) for mark in ("error", "warning", "note") if marks[mark]]
     return f"{', '.join(parts)}."
 
 
@@ -96,12 +94,12 @@ def _mark(result: CheckResult, finding: Finding) -> str:
 def _page(result: CheckResult) -> Page:
     rows = [*_broken_rows(result), *_held_rows(result)]
     columns = [
-        Column("model", "model", 0, "left"),
-        Column("what", "what", 0, "left"),
+        words("model"),
+        words("what"),
         Column("value", "value", 0),
         Column("limit", "limit", 1),
         Column("left", "left", 2),
-        Column("outcome", "outcome", 0, "left"),
+        words("outcome"),
     ]
     return Page(
         heading=f"{result.path}",
@@ -131,15 +129,14 @@ def _lines(result: CheckResult, findings: Sequence[Finding]) -> Iterator[str]:
 def _broken_rows(result: CheckResult) -> Iterator[Row]:
     for one in result.findings:
         if one.is_violation:
-            cells = _cells(one, BOUNDS[one.kind])
-            yield Row({**cells, "outcome": _mark(result, one)}, "strong")
+            yield Row({**_cells(one), "outcome": _mark(result, one)}, "strong")
 
 
 def _held_rows(result: CheckResult) -> Iterator[Row]:
     """Yield a row for each limit that holds; of several layers that it holds of, the closest."""
     for group in _alike(result):
         one = min(group, key=_slack)
-        cells = _cells(one, one.bound)
+        cells = _cells(one)
         if len(group) > 1:
             cells["what"] += f", closest of {len(group)} layers"
         yield Row({**cells, "left": _room(one), "outcome": "ok"})
@@ -180,14 +177,15 @@ _BOUND_WORDS = {
 }
 
 
-def _cells(one: Finding | Passed, bound: str) -> dict[str, str]:
+def _cells(one: Finding | Passed) -> dict[str, str]:
     """Return what is limited, its figure and its limit, which are known where that decides."""
+    assert one.bound is not None
     assert one.metric is not None
     assert one.value is not None
     assert one.limit is not None
-    found, limit = bounded(one.metric, one.value, one.limit, one.tolerance, bound)
+    found, limit = bounded(one.metric, one.value, one.limit, one.tolerance, one.bound)
     layer = "" if one.layer is None else f" of {one.layer or ROOT}"
-    what = f"{FIGURES[one.metric].in_words}{layer}{_BOUND_WORDS[bound]}"
+    what = f"{FIGURES[one.metric].in_words}{layer}{_BOUND_WORDS[one.bound]}"
     return {"model": one.entry, "what": what, "value": found, "limit": limit}
 
 

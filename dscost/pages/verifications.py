@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dscost.pages import Said
+from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Page, View
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class VerificationSaid(Said):
     def _differences(self) -> Iterator[str]:
         for one in self._result.differences:
             counts = f"{one.ours:,} against {one.theirs:,}"
-            yield f"  {one.module or '(root)'} ({one.type}): {counts}: {one.reason}"
+            yield f"  {one.module or ROOT} ({one.type}): {counts}: {one.reason}"
 
     def data(self, view: View) -> dict[str, Any]:
         """Return both counts and every difference."""
@@ -49,6 +50,3 @@ def _verdict(found: "Verification") -> str:
     if found.is_explained:
         return "They differ only by what FlopCounterMode is known to miscount."
     return "They differ."
-
-
-said = VerificationSaid

@@ -14,15 +14,10 @@ from dscost.notation.units import (
     format_seconds_with_interval,
     format_shape,
 )
-from dscost.reports.records import Latency, Layer, Reduction, Report, Speedup
+from dscost.reports.records import Latency, Layer, Reduction, Report, Speedup, Timing
 
-VARIANT_TITLES = {
-    "as_is": "as it is",
-    STANDARD: "standard",
-    SEPARABLE: "depthwise-separable",
-}
+VARIANT_TITLES = {"as_is": "as it is", STANDARD: "standard", SEPARABLE: "depthwise-separable"}
 """How a table calls the versions that every report has, in their order."""
-
 
 LATENCY, REDUCTION, SPEEDUP = "latency [95 %]", "fewer MACs", "speedup [95 %]"
 """What stands above the columns of what was measured, and of what a variant saves."""
@@ -68,9 +63,8 @@ def variant_titles(report: Report) -> Mapping[str, str]:
     or assumed.
     """
     titles = dict(VARIANT_TITLES)
-    for name, value in (
-        report.settings.get("variants", {}).items() if report.source == "layer" else ()
-    ):
+    further = report.settings.get("variants", {}) if report.source == "layer" else {}
+    for name, value in further.items():
         title = name.replace("_", "-")
         titles[name] = title if value is None or ":" in name else f"{title}:{value}"
     return titles
@@ -82,9 +76,8 @@ def formula_lines(report: Report) -> list[str]:
     assert layer.conv is not None
     lines = []
     if layer.formula_ratio is not None:
-        lines.append(
-            formula_line(layer.conv, report.settings["depth_multiplier"], layer.formula_ratio)
-        )
+        depth_multiplier = report.settings["depth_multiplier"]
+        lines.append(formula_line(layer.conv, depth_multiplier, layer.formula_ratio))
     titles = variant_titles(report)
     for name, ratio in layer.formula_ratios.items():
         if name != SEPARABLE:
@@ -114,21 +107,19 @@ def _one_variant(report: Report, name: str, pending: bool) -> str:
     (layer,) = report.layers
     reduction, timing = layer.reduction_of(name), layer.timing
     on_paper = (
-        f"On paper the {variant_titles(report)[name]} layer needs {_times(reduction.macs, 'MACs')}"
+        f"On paper the {variant_titles(report)[name]} layer needs {_times(reduction.macs, 'MACs')} "
+        f"and moves {_times(reduction.traffic_bytes, 'bytes')}"
     )
-    on_paper += f" and moves {_times(reduction.traffic_bytes, 'bytes')}"
     speedup = timing.speedup_of(name) if timing else None
-    if speedup is None:
-        return (
-            f"{on_paper}; {'measuring …' if pending else 'whether it is faster was not measured.'}"
-        )
-    return f"{on_paper}; {_clock_agrees(speedup, reduction.macs)}"
+    if speedup:
+        return f"{on_paper}; {_clock_agrees(speedup, reduction.macs)}"
+    return f"{on_paper}; {_not_yet('whether it is faster', pending)}"
 
 
 def _several_variants(report: Report, variants: Sequence[str], pending: bool) -> str:
     """Return the best of several on paper and on the clock."""
     (layer,) = report.layers
-    titles = variant_titles(report)
+    titles, timing = variant_titles(report), layer.timing or Timing()
     cheapest = max(variants, key=lambda name: layer.reduction_of(name).macs or 0.0)
     reduction = layer.reduction_of(cheapest)
     on_paper = (
@@ -136,33 +127,32 @@ def _several_variants(report: Report, variants: Sequence[str], pending: bool) ->
         f"{_times(reduction.macs, 'MACs')} "
         f"and {_times(reduction.traffic_bytes, 'bytes')} moved"
     )
-    timing = layer.timing
-    known = {name: one for name in variants if timing and (one := timing.speedup_of(name))}
+    known = {name: one for name in variants if (one := timing.speedup_of(name))}
     if not known:
-        return (
-            f"{on_paper}; {'measuring …' if pending else 'which is the fastest was not measured.'}"
-        )
+        return f"{on_paper}; {_not_yet('which is the fastest', pending)}"
     fastest = max(known, key=lambda name: known[name].median)
-    speedup = known[fastest]
-    if speedup.verdict != "faster":
-        first = f"{titles[fastest]} comes first: {_measured(speedup)}"
+    measured = f"{format_speedup(known[fastest])} the standard speed"
+    if known[fastest].verdict != "faster":
+        first = f"{titles[fastest]} comes first: {measured}"
         return f"{on_paper}; on the clock none is surely faster, {first}."
     also = "it is also the fastest" if fastest == cheapest else f"{titles[fastest]} is the fastest"
-    return f"{on_paper}; on the clock {also}: {_measured(speedup)}."
+    return f"{on_paper}; on the clock {also}: {measured}."
 
 
-def _measured(speedup: Speedup) -> str:
-    return f"{format_speedup(speedup)} the standard speed"
+def _not_yet(what: str, pending: bool) -> str:
+    return "measuring …" if pending else f"{what} was not measured."
 
 
 def model_sentences(report: Report) -> list[str]:
     """Return in words what making a whole model depthwise-separable, or standard, comes to."""
     totals = report.totals
-    with_variants = [layer for layer in report.layers if layer.variants]
-    pairs = sum(_pairs_in(layer) for layer in with_variants)
-    swappable = sum(
-        _swappable_in(layer) for layer in with_variants if layer.name not in report.skipped
-    )
+    pairs = swappable = 0
+    for layer in report.layers:
+        if layer.variants:
+            pairs_here, swappable_here = _pairs_and_swappable(layer)
+            pairs += pairs_here
+            if layer.name not in report.skipped:
+                swappable += swappable_here
     sentences = []
     if pairs and totals.as_is.macs:
         sentences.append(
@@ -182,9 +172,8 @@ def model_sentences(report: Report) -> list[str]:
         )
         if format_factor(saved.macs) == format_factor(saved.params) == "1.00×":
             comes_to = ", which saves nothing (1.00×)"
-        sentences.append(
-            f"{counted(swappable, 'convolution')} could be depthwise-separable{comes_to}."
-        )
+        could_be = counted(swappable, "convolution")
+        sentences.append(f"{could_be} could be depthwise-separable{comes_to}.")
     if not any(_has_spatial(layer) for layer in report.layers):
         sentences.append("This model has no convolution larger than 1×1.")
     return [*sentences, *_measured_sentences(report)]
@@ -194,10 +183,8 @@ def _measured_sentences(report: Report) -> Iterator[str]:
     """Yield what the clock says of a whole model, and of layers that are slower when swapped."""
     timing = report.timing
     if timing and timing.speedup:
-        yield (
-            "The whole model, standard against depthwise-separable: "
-            + _clock_agrees(timing.speedup, report.totals.reduction.macs)
-        )
+        clock = _clock_agrees(timing.speedup, report.totals.reduction.macs)
+        yield f"The whole model, standard against depthwise-separable: {clock}"
     if report.skipped:
         yield (
             "Kept as they are, since they measured slower when swapped: "
@@ -212,15 +199,15 @@ def _measured_sentences(report: Report) -> Iterator[str]:
         yield f"The swap makes {counted(len(losing), 'layer')} slower: {_named(losing)}."
 
 
-def _pairs_in(layer: Layer) -> int:
-    """Return how many pairs begin in a layer: one at most where an old report does not tell."""
-    told = layer.separable_pairs or layer.could_be_separable
-    return layer.separable_pairs if told else int(layer.pair is not None)
+def _pairs_and_swappable(layer: Layer) -> tuple[int, int]:
+    """Return how many pairs begin in a layer, and how many of its convolutions could be one.
 
-
-def _swappable_in(layer: Layer) -> int:
-    told = layer.separable_pairs or layer.could_be_separable
-    return layer.could_be_separable if told else int(layer.pair is None)
+    An old report does not tell: it knew one of either.
+    """
+    if layer.separable_pairs or layer.could_be_separable:
+        return layer.separable_pairs, layer.could_be_separable
+    is_pair = layer.pair is not None
+    return int(is_pair), int(not is_pair)
 
 
 def _has_spatial(layer: Layer) -> bool:

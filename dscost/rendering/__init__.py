@@ -23,9 +23,10 @@ __all__ = [
     "no_findings",
     "register_renderer",
     "render",
-    "rendered",
     "renderer",
 ]
+
+_TO_A_FILE = View()
 
 Says = Literal["pages", "rows", "data", "findings"]
 """What a format writes of a result."""
@@ -105,13 +106,13 @@ def renderer(name: str) -> Renderer:
     return found if isinstance(found, Renderer) else Renderer(found)
 
 
-def render(result: Any, format_name: str, view: View) -> str:
+def render(result: Any, format_name: str = "table", view: View = _TO_A_FILE) -> str:
     """Return a result as text.
 
     Args:
         result: What a command came to, a list of reports, or what is already `Said`.
         format_name: One of `RENDERERS`.
-        view: How it is to be shown.
+        view: How it is to be shown; by default as the command line writes it to a file.
 
     Raises:
         UnknownNameError: There is no such format, or the view asks for a column that there is not.
@@ -123,11 +124,6 @@ def render(result: Any, format_name: str, view: View) -> str:
     return format_.write(what, view)
 
 
-def rendered(result: Any, format_name: str = "table") -> str:
-    """Return a result as the command line writes it to a file; raises what `render` raises."""
-    return render(result, format_name, View())
-
-
 def no_findings(format_name: str, what: str) -> InputError:
     """Return the error of a format for findings, asked for of what has none."""
     others = in_words(format_names(judges=False))
@@ -135,11 +131,9 @@ def no_findings(format_name: str, what: str) -> InputError:
 
 
 def format_names(*, judges: bool, of_others: bool = True) -> list[str]:
-    """Return the names of formats.
+    """Return the names of formats, those for findings where something judges.
 
-    Args:
-        judges: Whether those for findings are of use.
-        of_others: Whether to look for those of other packages, which takes a while.
+    To look for those of other packages takes a while.
     """
     names = [*RENDERERS] if of_others else [*RENDERERS.here()]
     if judges:

@@ -47,12 +47,8 @@ def _write(
 ) -> None:
     """Write what `json.dumps(value, indent=2)` returns, for 100 MB in a third of the time.
 
-    Args:
-        value: What JSON can hold.
-        text_of: As `_scalars` returns it.
-        add: Takes the next piece.
-        inner: What stands before each entry of a list or an object, whose keys are text.
-        outer: What stands before its end.
+    `add` takes the next piece; `inner` stands before each entry of a list or an object, whose keys
+    are text, and `outer` before its end.
     """
     further, between = f"{inner}  ", f",{inner}"
     if isinstance(value, dict) and value:

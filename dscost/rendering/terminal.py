@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from io import StringIO
 from itertools import zip_longest
 from textwrap import wrap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -33,10 +33,14 @@ _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
 
 
 def render_pages(pages: Sequence[Page], view: View) -> str:
-    """Return pages as text, fitted to the width of the view."""
+    """Return pages as text as wide as the view, or as the tables that must stay whole."""
+    widths = [view.width or NATURAL_WIDTH]
+    if _keeps_columns(view):
+        sheets = [sheet for page in pages for sheet in page.sheets]
+        widths += [table_width(sheet.columns, sheet.rows) for sheet in sheets]
     console = Console(
         file=StringIO(),
-        width=max([view.width or NATURAL_WIDTH, *(_least_width(page, view) for page in pages)]),
+        width=max(widths),
         height=100,  # rich ignores the width of a dumb terminal unless a height is given
         color_system="standard" if view.color else None,
         force_terminal=view.color,
@@ -44,13 +48,13 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
         legacy_windows=False,
         highlight=False,
     )
-    texts = []
+    text = ""
     for page in pages:
         with console.capture() as capture:
             console.print(_page_body(page, view), crop=False)
-        texts.append("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
-    between = [f"{text.rstrip()}\n\n" for text in texts[:-1]]
-    return "".join([*between, *texts[-1:]])
+        before = f"{text.rstrip()}\n\n" if text else ""
+        text = before + "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+    return text
 
 
 @contextmanager
@@ -73,20 +77,10 @@ def live_page(*, color: bool) -> Iterator[Callable[[Said, View], None]]:
         yield show
 
 
-@contextmanager
-def progress_bar(delay_s: float = 0.3) -> Iterator["ProgressBar"]:
-    """Show a bar on stderr once the work has taken `delay_s`; it vanishes at the end."""
-    bar = ProgressBar(delay_s)
-    try:
-        yield bar
-    finally:
-        bar.close()
-
-
 class ProgressBar:
-    """A bar that appears late and only on a terminal."""
+    """A bar on stderr, if that is a terminal, once the work has taken a while; it vanishes."""
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float = 0.3) -> None:
         from time import monotonic
 
         self._now, self._due = monotonic, monotonic() + delay_s
@@ -104,8 +98,10 @@ class ProgressBar:
             self._live.start()
         self._live.update(self._bar(fraction, doing), refresh=True)
 
-    def close(self) -> None:
-        """Remove the bar."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
 
@@ -127,13 +123,11 @@ def _page_body(page: Page, view: View) -> RenderableType:
     for sheet in page.sheets:
         laid_out, dropped = _laid_out(sheet, view)
         parts += [Text(), laid_out]
-        parts += [
-            _wrapped(line, width)
-            for column in dropped
-            if column.goes_below
-            for line in _below(sheet, column)
-        ]
-        hidden += [column.header for column in dropped if column.header and not column.goes_below]
+        for column in dropped:
+            if column.goes_below:
+                parts += [_wrapped(line, width) for line in _below(sheet, column)]
+            elif column.header:
+                hidden.append(column.header)
     if page.sheets or page.closing:
         parts.append(Text())
     if hidden:
@@ -170,13 +164,6 @@ def _keeps_columns(view: View) -> bool:
     return view.wide or view.columns is not None
 
 
-def _least_width(page: Page, view: View) -> int:
-    """Return the width below which a table of the page would be cut."""
-    if not _keeps_columns(view):
-        return 0
-    return max((table_width(sheet.columns, sheet.rows) for sheet in page.sheets), default=0)
-
-
 def _laid_out(sheet: Sheet, view: View) -> "tuple[_Table, list[Column]]":
     """Return a table and the columns that were dropped to make it fit."""
     width = view.width or NATURAL_WIDTH
@@ -200,10 +187,8 @@ class _Table(NamedTuple):
     """Characters of each column."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        headers = Row(
-            {column.key: printable_line(column.header) for column in self.columns}, "strong"
-        )
-        yield from self._row(headers, console)
+        headers = {column.key: printable_line(column.header) for column in self.columns}
+        yield from self._row(Row(headers, "strong"), console)
         yield from (Segment("─" * (_total(self.columns, self.room) - GAP)), Segment.line())
         for row in self.rows:
             yield from self._row(row, console)
@@ -214,16 +199,12 @@ class _Table(NamedTuple):
             elided(_cell(row, column), self.room[column.key]).split("\n") for column in self.columns
         ]
         for line in zip_longest(*cells, fillvalue=""):
-            padded = (
-                _padded(text, column, self.room)
-                for text, column in zip(line, self.columns, strict=True)
-            )
+            padded = map(self._padded, line, self.columns)
             yield from (Segment((" " * GAP).join(padded), style), Segment.line())
 
-
-def _padded(text: str, column: Column, room: Mapping[str, int]) -> str:
-    blanks = " " * (room[column.key] - cell_len(text))
-    return text + blanks if column.align == "left" else blanks + text
+    def _padded(self, text: str, column: Column) -> str:
+        blanks = " " * (self.room[column.key] - cell_len(text))
+        return text + blanks if column.align == "left" else blanks + text
 
 
 def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> list[Column]:
@@ -245,10 +226,8 @@ def _rooms(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> 
     """Return the width of each column: names give way to figures, which are never cut."""
     room = {column.key: widths[column.key] for column in columns}
     excess = _total(columns, widths) - width
-    names = [column.key for column in columns if column.align == "left"] or [
-        column.key for column in columns[:1]
-    ]
-    for key in sorted(names, key=lambda key: -room[key]):
+    names = [column for column in columns if column.align == "left"] or columns[:1]
+    for key in sorted([column.key for column in names], key=lambda key: -room[key]):
         given = max(0, min(excess, room[key] - _LEAST_NAME))
         room[key] -= given
         excess -= given
@@ -290,13 +269,10 @@ def table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
 
 
 def _with_short_names(sheet: Sheet, first: str, second: str, width: int) -> Sheet:
-    """Return a sheet whose names leave room for the figures that decide.
+    """Return a sheet whose two columns of names leave room for the figures that decide.
 
-    Args:
-        sheet: With two columns of names.
-        first: Key of the first of them, which stays whole the longest.
-        second: Key of the other; both share its column where there is hardly any room.
-        width: Characters per line.
+    The first stays whole the longest; both share the column of the second where there is hardly
+    any room.
     """
     columns, rows = sheet.columns, sheet.rows
     deciding = [one for one in columns if one.key not in (first, second) and one.priority < 2]
@@ -311,27 +287,24 @@ def _with_short_names(sheet: Sheet, first: str, second: str, width: int) -> Shee
         widest = max(len(row.cells[second]) for row in rows)
         (header,) = (one.header for one in columns if one.key == first)
         firsts = _told_apart([row.cells[first] for row in rows], max(room // 2, room - widest))
-        taken = max(len(line) for text in (header, *firsts.values()) for line in text.splitlines())
+        taken = max(len(line) for text in (header, *firsts) for line in text.splitlines())
         seconds = _told_apart([row.cells[second] for row in rows], room - taken)
-        names = [
-            {first: firsts[row.cells[first]], second: seconds[row.cells[second]]} for row in rows
-        ]
+        names = [{first: one, second: other} for one, other in zip(firsts, seconds, strict=True)]
     named = zip(rows, names, strict=True)
     return Sheet(columns, [row._replace(cells={**row.cells, **own}) for row, own in named])
 
 
-def _told_apart(texts: Sequence[str], room: int) -> dict[str, str]:
+def _told_apart(texts: Sequence[str], room: int) -> list[str]:
     r"""Return texts that fit: their middle left out, but folded where two would look alike.
 
     >>> texts = ["MACs of layer1.conv", "MACs of layer2.conv", "MACs of a.pointwise"]
-    >>> list(_told_apart(texts, 8).values())
+    >>> _told_apart(texts, 8)
     ['MACs of\nlayer1.c\nonv', 'MACs of\nlayer2.c\nonv', 'MAC…wise']
     """
-    short = {text: elided(text, room) for text in texts}
-    seen = Counter(short.values())
-    return {
-        text: fitted if seen[fitted] == 1 else _folded(text, room) for text, fitted in short.items()
-    }
+    seen = Counter(elided(text, room) for text in set(texts))
+    return [
+        short if seen[short := elided(text, room)] == 1 else _folded(text, room) for text in texts
+    ]
 
 
 def _folded(text: str, room: int) -> str:

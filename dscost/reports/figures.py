@@ -52,8 +52,7 @@ class Cost(NamedTuple):
 
     def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]
         """Return the sum, figure by figure."""
-        pairs: Iterable[tuple[Any, Any]] = zip(self, other, strict=True)
-        return Cost._make([None if a is None or b is None else a + b for a, b in pairs])
+        return summed((self, other))
 
     def __sub__(self, other: "Cost") -> "Cost":
         """Return the difference, figure by figure."""
@@ -113,11 +112,9 @@ def chain_cost(stages: Sequence[Cost]) -> Cost:
 
 
 def cost_of_calls(calls: Sequence[Cost], weights: Iterable[Hashable]) -> Cost:
-    """Return the cost of several calls, which may share their weights; the ends are the first's.
+    """Return the cost of several calls, given what tells the weights of each apart.
 
-    Args:
-        calls: What each costs by itself.
-        weights: What tells the weights of each apart.
+    They may share weights; the ends are the first's.
     """
     if len(calls) == 1:
         return calls[0]

@@ -32,12 +32,8 @@ class Reduction(NamedTuple):
     @classmethod
     def between(cls, standard: Cost, variant: Cost) -> "Reduction":
         """Return the reductions from one cost to the other; unknown where the variant has none."""
-        return cls(
-            *(
-                getattr(standard, name) / getattr(variant, name) if getattr(variant, name) else None
-                for name in cls._fields
-            )
-        )
+        pairs = [(getattr(standard, name), getattr(variant, name)) for name in cls._fields]
+        return cls._make(before / after if after else None for before, after in pairs)
 
 
 class Latency(NamedTuple):
@@ -80,8 +76,6 @@ class Latency(NamedTuple):
 
 SAME_WITHIN = 0.03
 """No smaller difference is called, however quiet the machine."""
-
-
 MOST_SAME = 0.1
 """Where the machine is noisier than that, nothing is called the same."""
 
@@ -112,10 +106,7 @@ class Speedup(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures and the verdict."""
-        return {
-            **{name: plain(value) for name, value in self._asdict().items()},
-            "verdict": self.verdict,
-        }
+        return {**_plain_entries(self._asdict().items()), "verdict": self.verdict}
 
 
 class Timing(NamedTuple):
@@ -179,8 +170,8 @@ class Timing(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON: what every timing has, then each further variant under its name."""
-        known = {key: plain(getattr(self, key)) for key in TIMING_KEYS}
-        return {**known, **{name: plain(self.of(name)) for name in self.speedups}}
+        further = {name: plain(self.of(name)) for name in self.speedups}
+        return {**plain_fields(self, TIMING_KEYS), **further}
 
 
 class Noise(NamedTuple):
@@ -314,6 +305,11 @@ class Layer(NamedTuple):
         """What was measured under the first setting."""
         return next(iter(self.latency.values()), None)
 
+    def parts_of(self, variant: str) -> tuple[Stage, ...]:
+        """Return the stages of a variant that are not all of it."""
+        stages = self.stages[variant]
+        return stages if len(stages) > 1 else ()
+
     @property
     def reduction(self) -> float | None:
         """How many times fewer MACs the depthwise-separable variant has."""
@@ -340,7 +336,7 @@ class Totals(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the three costs and the reduction."""
-        return {name: plain(getattr(self, name)) for name in TOTALS_KEYS}
+        return plain_fields(self, TOTALS_KEYS)
 
 
 TOTALS_KEYS = (*VERSIONS, "reduction")
@@ -522,26 +518,13 @@ class Report(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the subject as plain JSON values; the environment stands in the document."""
-        return {name: plain(getattr(self, name)) for name in REPORT_KEYS}
+        return plain_fields(self, REPORT_KEYS)
 
 
 REPORT_KEYS = (
-    "target",
-    "source",
-    "settings",
-    "assumed",
-    "inputs",
-    "totals",
-    "layers",
-    "peak_activation_bytes",
-    "latency",
-    "predictions",
-    "skipped",
-    "coverage",
-    "shared_weights",
-    "warnings",
-    "doubts",
-    "blocks",
+    *("target", "source", "settings", "assumed", "inputs", "totals", "layers"),
+    *("peak_activation_bytes", "latency", "predictions", "skipped", "coverage"),
+    *("shared_weights", "warnings", "doubts", "blocks"),
 )
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 
@@ -572,12 +555,17 @@ def plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
         return _plain_entries(zip(value._fields, value, strict=True))
     if isinstance(value, ConvSpec):
-        return _plain_entries((name, getattr(value, name)) for name in value.__slots__)
+        return plain_fields(value, value.__slots__)
     if isinstance(value, Mapping):
         return _plain_entries(value.items())
     if isinstance(value, Iterable):
         return [entry if type(entry) in _SCALARS else plain(entry) for entry in value]
     return value
+
+
+def plain_fields(record: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return some of the fields and properties of a record, plain."""
+    return _plain_entries((name, getattr(record, name)) for name in names)
 
 
 _SCALARS = frozenset((str, int, float, bool, type(None)))

@@ -15,7 +15,7 @@ from dscost.errors import InputError, UnknownNameError, some_of
 from dscost.files import read_text, split_report_name
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD, VERSIONS
 from dscost.notation.strict_json import parse_json
-from dscost.notation.typed_json import Misfit, Readers, excerpt, within
+from dscost.notation.typed_json import Misfit, Readers, below, excerpt, within
 from dscost.reports.figures import SUMMED, Cost, summed
 from dscost.reports.records import (
     SCHEMA_VERSION,
@@ -45,7 +45,7 @@ def read_saved(target: str | PathLike[str]) -> Report:
             meant.
     """
     path, name = split_report_name(str(target)) or (str(target), None)
-    reports = read_reports(path)
+    reports = parse_reports(read_text(Path(path), MAX_BYTES), path)
     if name is None:
         if len(reports) == 1:
             return reports[0]
@@ -71,34 +71,14 @@ def _contents(reports: Sequence[Report]) -> str:
     return some_of(f"{at}: {report.target}" for at, report in enumerate(reports))
 
 
-def read_reports(path: str | PathLike[str]) -> tuple[Report, ...]:
-    """Return every report of a file.
-
-    Raises:
-        InputError: It cannot be read or holds no reports; the text says what is wrong and where.
-    """
-    return parse_reports(read_text(Path(path), MAX_BYTES), str(path))
-
-
 def parse_reports(text: str, origin: str) -> tuple[Report, ...]:
-    """Return the reports that a JSON document holds.
-
-    Args:
-        text: The document.
-        origin: What errors call it.
-
-    Raises:
-        InputError: It is none, or of another `schema_version`.
-    """
-    return reports_of(parse_json(text, origin), origin)
-
-
-def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
     """Return the reports of a document as `dscost.reports.records.document` makes it.
 
     Raises:
-        InputError: It is none; the text says what is wrong and where.
+        InputError: It is none, or of another `schema_version`; the text says what is wrong and
+            where in `origin`.
     """
+    document = parse_json(text, origin)
     if isinstance(document, dict) and document.get("command") == "convert":
         raise InputError(
             f"{origin}: a conversion, not a saved report: "
@@ -106,11 +86,7 @@ def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
             "of a converted model, give the factory that returns dscost.convert(make(), plan=…), "
             "as path/file.py:factory"
         )
-    if (
-        not isinstance(document, dict)
-        or "schema_version" not in document
-        or "subjects" not in document
-    ):
+    if not isinstance(document, dict) or not {"schema_version", "subjects"} <= document.keys():
         raise InputError(
             f"{origin}: not a saved report: expected 'schema_version' and 'subjects', "
             "as dscost model … --json writes"
@@ -119,118 +95,98 @@ def reports_of(document: Any, origin: str) -> tuple[Report, ...]:
         found = excerpt(document["schema_version"])
         raise InputError(f"{origin}: expected schema_version {SCHEMA_VERSION}, found {found}")
     try:
-        environment = within(
-            "environment", _READERS.of(Environment | None), document.get("environment")
-        )
-        reports: tuple[Report, ...] = within(
-            "subjects", _READERS.of(tuple[Report, ...]), document["subjects"]
-        )
+        with below("environment"):
+            environment = _READERS.of(Environment | None)(document.get("environment"))
+        with below("subjects"):
+            reports: tuple[Report, ...] = _READERS.of(tuple[Report, ...])(document["subjects"])
         for at, report in enumerate(reports):
-            _require_whole(report, "subjects", at)
+            with below("subjects", at):
+                _require_whole(report)
     except Misfit as misfit:
         raise InputError(f"{origin}: {misfit}") from None
     if not reports:
         raise InputError(f"{origin}: holds no report")
     # it stands in the document once, for whatever was measured
-    return tuple(
-        report._replace(environment=environment if _is_measured(report) else None)
-        for report in reports
-    )
+    return tuple(_measured_in(environment, report) for report in reports)
 
 
-def _is_measured(report: Report) -> bool:
-    return bool(report.latency) or any(layer.latency for layer in report.layers)
+def _measured_in(environment: Environment | None, report: Report) -> Report:
+    if report.latency or any(layer.latency for layer in report.layers):
+        return report._replace(environment=environment)
+    return report
 
 
 # -- what types do not say
 
 
-def _require_whole(report: Report, *place: str | int) -> None:
+def _require_whole(report: Report) -> None:
     """Refuse a report in which one part needs another that is not there."""
     is_layer = report.source == "layer"
-    if is_layer and (len(report.layers) != 1 or report.layers[0].conv is None):
-        raise Misfit("expected one convolution, as of every layer", *place, "layers")
-    if is_layer and not report.inputs:
-        raise Misfit("expected one input, found none", *place, "inputs")
     if is_layer:
-        _require_of_layer(report.layers[0], *place, "layers", 0)
-    if is_layer and "depth_multiplier" not in report.settings:
-        raise Misfit("missing key 'depth_multiplier'", *place, "settings")
-    _require_sums(report, *place)
+        _require_of_layer(report)
+    _require_sums(report)
     needed = (STANDARD,) if is_layer else BOTH_WAYS
     further = report.settings.get("variants", {}) if is_layer else {}
     if not isinstance(further, dict) or any(
         type(value) not in (int, NoneType) for value in further.values()
     ):
-        raise Misfit(
-            "expected whole numbers or null by the names of variants",
-            *place,
-            "settings",
-            "variants",
-        )
+        expected = "expected whole numbers or null by the names of variants"
+        raise Misfit(expected, "settings", "variants")
     for at, layer in enumerate(report.layers):
         if is_layer or layer.variants:
-            _require_variants(layer, needed, (*BOTH_WAYS, *further), *place, "layers", at)
+            with below("layers", at):
+                _require_variants(layer, needed, (*BOTH_WAYS, *further))
 
 
-def _require_of_layer(layer: Layer, *place: str | int) -> None:
+def _require_of_layer(report: Report) -> None:
     """Refuse what `dscost layer` never writes and its page could not show."""
-    if len(layer.input_shape) != 4 or min(layer.input_shape) < 1:
-        raise Misfit("expected batch, channels, height and width", *place, "input_shape")
-    ratios: dict[tuple[str, ...], float | None] = {("formula_ratio",): layer.formula_ratio}
-    ratios |= {
-        ("formula_ratios", name): ratio
-        for name, ratio in layer.formula_ratios.items()
-        if name != SEPARABLE
-    }
-    for key, ratio in ratios.items():
-        if ratio == 0:
-            raise Misfit("expected a number above 0, found 0", *place, *key)
+    if len(report.layers) != 1 or report.layers[0].conv is None:
+        raise Misfit("expected one convolution, as of every layer", "layers")
+    if not report.inputs:
+        raise Misfit("expected one input, found none", "inputs")
+    layer = report.layers[0]
+    with below("layers", 0):
+        if len(layer.input_shape) != 4 or min(layer.input_shape) < 1:
+            raise Misfit("expected batch, channels, height and width", "input_shape")
+        if layer.formula_ratio == 0:
+            raise Misfit("expected a number above 0, found 0", "formula_ratio")
+        for name, ratio in layer.formula_ratios.items():
+            if name != SEPARABLE and ratio == 0:
+                raise Misfit("expected a number above 0, found 0", "formula_ratios", name)
+    if "depth_multiplier" not in report.settings:
+        raise Misfit("missing key 'depth_multiplier'", "settings")
 
 
-def _require_sums(report: Report, *place: str | int) -> None:
+def _require_sums(report: Report) -> None:
     """Refuse totals that are not those of the layers: whoever judges one is misled of the other."""
     if not report.layers:
-        raise Misfit("expected at least one layer, found none", *place, "layers")
+        raise Misfit("expected at least one layer, found none", "layers")
     of_layers = summed(layer.cost for layer in report.layers)
     for figure in SUMMED:  # those that never run included
         total, found = getattr(report.totals.as_is, figure), getattr(of_layers, figure)
         if None not in (total, found) and total != found:
-            raise Misfit(
-                f"found {total:,}, but its layers have {found:,}",
-                *place,
-                "totals",
-                "as_is",
-                figure,
-            )
+            told = f"found {total:,}, but its layers have {found:,}"
+            raise Misfit(told, "totals", "as_is", figure)
 
 
-def _require_variants(
-    layer: Layer, needed: Sequence[str], known: Sequence[str], *place: str | int
-) -> None:
+def _require_variants(layer: Layer, needed: Sequence[str], known: Sequence[str]) -> None:
     """Refuse a layer whose variants, stages and formulas do not belong together."""
     for name in needed:
         if name not in layer.variants:
-            raise Misfit(f"missing key '{name}'", *place, "variants")
+            raise Misfit(f"missing key '{name}'", "variants")
     for name in layer.variants:
         if name not in known:
-            raise Misfit(f"expected {' or '.join(known)}, found '{name}'", *place, "variants")
+            raise Misfit(f"expected {' or '.join(known)}, found '{name}'", "variants")
         if not layer.stages.get(name):
-            raise Misfit(f"missing key '{name}', which is in 'variants'", *place, "stages")
+            raise Misfit(f"missing key '{name}', which is in 'variants'", "stages")
         # a bandwidth and a ratio of bytes would have nothing to stand on
         if layer.variants[name].traffic_bytes == 0:
-            raise Misfit(
-                "expected the bytes of inputs, outputs and weights, found 0",
-                *place,
-                "variants",
-                name,
-            )
-    for name in layer.stages:
-        if name not in layer.variants:
-            raise Misfit(f"found '{name}', which is not in 'variants'", *place, "stages")
-    for name in layer.formula_ratios:
-        if name not in layer.variants:
-            raise Misfit(f"found '{name}', which is not in 'variants'", *place, "formula_ratios")
+            expected = "expected the bytes of inputs, outputs and weights, found 0"
+            raise Misfit(expected, "variants", name)
+    for key, names in (("stages", layer.stages), ("formula_ratios", layer.formula_ratios)):
+        for name in names:
+            if name not in layer.variants:
+                raise Misfit(f"found '{name}', which is not in 'variants'", key)
 
 
 # -- reading

@@ -60,7 +60,7 @@ class Shown:
         write_whole(Path(path), self._written(format_name))
 
     def _written(self, format_name: str) -> str:
-        text: str = _rendering().rendered(self, format_name)
+        text: str = _rendering().render(self, format_name)
         return text
 
 

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from dscost.errors import some_of
+from dscost.foreign.dispatch import Args, tensors_in
 from dscost.foreign.failures import must_pass
 from dscost.foreign.parts import each_part
 from dscost.layers.convolution import ConvSpec
@@ -35,6 +35,7 @@ from dscost.rewriting.convolutions import (
     tensor_of,
 )
 from dscost.tracing.real_copies import real_copy
+from dscost.tracing.sparse import address_of
 
 SIZES = 3
 """Sizes of input that a padding is told from."""
@@ -219,15 +220,13 @@ class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
         convolution."""
         self.after: list[str] = []
         """Operators that do so after it."""
-        self._of_input = {_storage(x)}
+        self._of_input = {address_of(x)}
         # an address is that of one tensor only as long as the tensor is there
         self._alive: list[Any] = [x]
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        results = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
+        results = tensors_in(result)
         self._alive.append(results)
         if func is torch.ops.aten.convolution.default:
             given, weight, bias, stride, padding, dilation, transposed, _, groups = args
@@ -236,11 +235,11 @@ class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.calls.append(_Call(given, weight, bias, stride, padding, dilation, groups, result))
             if self._reads_input((weight, bias)):
                 self._others.append("weights of the input")
-            self._of_input.update(map(_storage, results))
+            self._of_input.update(map(address_of, results))
         elif func._schema.name not in _ONLY_SHAPES and self._reads_input((args, kwargs)):
             if not _only_moves(func, args, results):
                 self._others.append(_as_written(func._schema.name))
-            self._of_input.update(map(_storage, results))
+            self._of_input.update(map(address_of, results))
         return result
 
     @property
@@ -248,15 +247,7 @@ class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.after if self.calls else self.before
 
     def _reads_input(self, values: Any) -> bool:
-        return any(
-            isinstance(value, Tensor) and _storage(value) in self._of_input
-            for value in tree_leaves(values)
-        )
-
-
-def _storage(tensor: Tensor) -> int:
-    address: int = tensor.untyped_storage()._cdata
-    return address
+        return not self._of_input.isdisjoint(map(address_of, tensors_in(values)))
 
 
 def _only_moves(func: Any, args: Sequence[Any], results: Sequence[Tensor]) -> bool:

@@ -20,15 +20,15 @@ from dscost.errors import UnknownNameError
 __all__ = ["SCHEMAS", "schema"]
 
 SCHEMAS: Mapping[str, str] = {
-    "budget": "dscost.schemas.of_files:budget",
-    "report": "dscost.schemas.of_reports:schema",
+    "budget": "dscost.budgets.language:BUDGET",
+    "report": "dscost.schemas.of_results:report",
     "comparison": "dscost.schemas.of_comparisons:schema",
-    "conversion": "dscost.schemas.of_conversions:schema",
-    "architecture": "dscost.schemas.of_files:architecture",
-    "device": "dscost.schemas.of_files:device",
-    "plan": "dscost.schemas.of_files:plan",
+    "conversion": "dscost.schemas.of_results:conversion",
+    "architecture": "dscost.schemas.of_architectures:schema",
+    "device": "dscost.devices.sheets:DEVICE",
+    "plan": "dscost.converting.plan_file:PLAN",
 }
-"""The module and the function that make each."""
+"""The module that has each, and the form that reads such a file or a function that returns it."""
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
@@ -44,6 +44,10 @@ def schema(name: str) -> dict[str, Any]:
     """
     if name not in SCHEMAS:
         raise UnknownNameError("schema", name, SCHEMAS)
-    module, _, function = SCHEMAS[name].partition(":")
-    found: dict[str, Any] = getattr(import_module(module), function)()
-    return {"$schema": DRAFT, **found}
+    module, _, of = SCHEMAS[name].partition(":")
+    found = getattr(import_module(module), of)
+    if callable(found):
+        return {"$schema": DRAFT, **found()}
+    definitions: dict[str, Any] = {}
+    title = {"$schema": DRAFT, "title": f"A {name} of dscost"}
+    return {**title, **found.schema(definitions), "definitions": definitions}

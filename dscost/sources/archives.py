@@ -30,7 +30,14 @@ from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
 
 from dscost.errors import InputError, some_of
 from dscost.files import what_is
-from dscost.sources.program_texts import CodeError, a_path, failure_of, no_program
+from dscost.sources.program_texts import (
+    THIS_TORCH,
+    CodeError,
+    a_path,
+    expression_of,
+    failure_of,
+    no_program,
+)
 from dscost.sources.whitelist import checked
 
 MODEL = "model"
@@ -210,9 +217,7 @@ def _check_version(program: schema.ExportedProgram) -> None:
     major = program.schema_version.major
     known = schema.SCHEMA_VERSION[0]
     if major not in (0, known):
-        raise InputError(
-            f"its format is version {major}, this torch ({torch.__version__}) reads version {known}"
-        )
+        raise InputError(f"its format is version {major}, {THIS_TORCH} reads version {known}")
 
 
 # -- tensors
@@ -358,14 +363,10 @@ def affine(expression: str) -> Affine | None:
     >>> affine("Add(Mul(Integer(2), Symbol('s0', integer=True)), Integer(-1))")
     Affine(factor=2, symbol='s0', offset=-1)
     """
-    try:
-        tree = ast.parse(expression, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return _affine(tree)
+    return _affine(expression_of(expression))
 
 
-def _affine(node: ast.expr) -> Affine | None:
+def _affine(node: ast.expr | None) -> Affine | None:
     match node:
         case ast.Name(id=symbol):
             return Affine(1, symbol, 0)

@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 from torch.export.unflatten import InterpreterModule, UnflattenedModule
 from torch.utils import _pytree as pytree
 
+from dscost.modules.convs import CONVS
 from dscost.notation.units import counted
 from dscost.sources.archives import Taken, affine
 
@@ -26,10 +27,7 @@ CONVOLUTIONS = (_ATEN.conv1d, _ATEN.conv2d, _ATEN.conv3d, _ATEN.convolution)
 def as_module(program: ExportedProgram, takes: Sequence[Taken] | None, ranges: Ranges) -> nn.Module:
     """Return a program as modules of the names and classes that it was exported from.
 
-    Args:
-        program: What torch has read.
-        takes: Its inputs, where they are to be checked.
-        ranges: What values the symbols in their sizes may have.
+    Inputs are checked against what it takes, where that is given, and the ranges of their symbols.
     """
     signature = program.module_call_graph[0].signature
     assert signature is not None
@@ -223,11 +221,7 @@ class _Call(NamedTuple):
         return self
 
     def flat(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
-        """Return arguments as the graph takes them.
-
-        Raises:
-            ValueError: They are not those of the program.
-        """
+        """Return arguments as the graph takes them; a `ValueError` if they are not its own."""
         args, kwargs = self._in_places(args, kwargs)
         flat, spec = pytree.tree_flatten((args, kwargs))
         if spec != self.in_spec:
@@ -247,7 +241,8 @@ class _Call(NamedTuple):
         are_all = len(given) == len(args) + len(kwargs) and given.keys() == {*names, *order}
         if are_all and len(names) == positional.num_children:
             return tuple(given[name] for name in names), {name: given[name] for name in order}
-        return args, {name: kwargs[name] for name in sorted(kwargs, key=_place_in(order))}
+        known_first = (*(name for name in order if name in kwargs), *kwargs)
+        return args, {name: kwargs[name] for name in known_first}
 
     def _inputs_in_words(self) -> str:
         if self.takes is None:
@@ -260,10 +255,6 @@ def _described(taken: Taken) -> str:
         return taken.name
     sizes = ("?" if isinstance(size, str) else str(size) for size in taken.sizes)
     return f"{taken.name} {'×'.join(sizes)}"
-
-
-def _place_in(order: Sequence[str]) -> Callable[[str], int]:
-    return lambda name: order.index(name) if name in order else len(order)
 
 
 def _check_sizes(takes: Sequence[Taken], given: Sequence[Any], ranges: Ranges) -> None:
@@ -334,7 +325,7 @@ def _as_convolution(module: InterpreterModule) -> nn.Module | None:
 def _convolution(
     told: Mapping[str, Any], weight: nn.Parameter, bias: nn.Parameter | None
 ) -> nn.Module | None:
-    kind: Any = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}.get(weight.dim())
+    kind: Any = CONVS.get(weight.dim() - 2)
     if kind is None:
         return None
     several = {key: _per_dim(told[key], weight.dim() - 2) for key in _PER_DIM}

@@ -7,13 +7,13 @@ import os
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from dscost.sources.mending import torchvision_mended
 
@@ -45,15 +45,6 @@ not see them."""
 _left_folders: set[str] = set()
 
 
-class _State(NamedTuple):
-    """What was before a world was entered."""
-
-    path: list[str]
-    names: set[str]
-    aside: Mapping[str, ModuleType]
-    turns: Any
-
-
 class World:
     """Where the code of one target lives.
 
@@ -80,14 +71,21 @@ class World:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Import in this world."""
-        state, deepest = self._enter(), sys.getrecursionlimit()
-        try:
-            with torchvision_mended():
-                yield
-        finally:
-            # code may lower it, to less than we need
-            sys.setrecursionlimit(max(deepest, sys.getrecursionlimit()))
-            self._leave(state)
+        with _turns:
+            importlib.invalidate_caches()  # a file may have been written a moment ago
+            aside = {name: sys.modules[name] for name in self._others()}
+            path, known = list(sys.path), sys.modules.keys() - aside.keys()
+            deepest = sys.getrecursionlimit()
+            self._step_in(aside)
+            try:
+                with torchvision_mended():
+                    yield
+            finally:
+                # code may lower it, to less than we need
+                sys.setrecursionlimit(max(deepest, sys.getrecursionlimit()))
+                self._keep_path(path)
+                self._take_along(sys.modules.keys() - known)
+                sys.modules.update(aside)
 
     def hold(self, name: str, folder: Path) -> None:
         """Take a folder for a package, which has no `__init__.py` and may share its name."""
@@ -103,41 +101,33 @@ class World:
         if name.isidentifier() and name not in _SHARED:
             self._own.setdefault(name, module)
 
-    def _enter(self) -> _State:
-        turns = _turns
-        turns.acquire()
-        importlib.invalidate_caches()  # a file may have been written a moment ago
-        aside = {name: sys.modules[name] for name in self._others()}
-        state = _State(list(sys.path), set(sys.modules) - set(aside), aside, turns)
+    def _step_in(self, aside: Iterable[str]) -> None:
+        """Put modules aside, and those of this world and its folders in their place."""
         for name in aside:
             del sys.modules[name]
         sys.modules.update(self._own)
         ours = [*self._added, *map(str, self.first)]
-        others = [entry for entry in sys.path if entry not in {*ours, *_left_folders}]
+        hidden = {*ours, *_left_folders}
+        others = [entry for entry in sys.path if entry not in hidden]
         sys.path[:] = [*ours, *others, *map(str, self.last)]
-        return state
 
-    def _leave(self, state: _State) -> None:
-        try:
-            self._keep_path(state)
-            folders = {*self.first, *self.last, *(Path(entry).resolve() for entry in self._added)}
-            for name, module in _from_folders(folders, set(sys.modules) - state.names):
-                if self._stays:
-                    _left[name] = module
-                else:
-                    self._own[name] = sys.modules.pop(name)
-            sys.modules.update(state.aside)
-        finally:
-            state.turns.release()
+    def _take_along(self, new: Iterable[str]) -> None:
+        """Keep modules that were imported from the folders of this world."""
+        folders = {*self.first, *self.last, *(Path(entry).resolve() for entry in self._added)}
+        for name, module in _from_folders(folders, new):
+            if self._stays:
+                _left[name] = module
+            else:
+                self._own[name] = sys.modules.pop(name)
 
-    def _keep_path(self, state: _State) -> None:
+    def _keep_path(self, before: Sequence[str]) -> None:
         """Put the path back; what code put on it that lies elsewhere than its own folder stays."""
-        known = {*state.path, *map(str, (*self.first, *self.last)), *self._added}
+        known = {*before, *map(str, (*self.first, *self.last)), *self._added}
         new = [entry for entry in sys.path if entry not in known]
         related = [entry for entry in new if self._is_near(entry)]
         self._added += related
         elsewhere = [entry for entry in new if entry not in related]
-        sys.path[:] = [*elsewhere, *state.path]
+        sys.path[:] = [*elsewhere, *before]
         if self._stays:
             for folder in map(str, self.first):
                 if folder not in sys.path:

@@ -50,11 +50,7 @@ def torchvision_mended() -> Iterator[None]:
 
 
 def import_torchvision() -> None:
-    """Import torchvision, also one whose compiled operators do not fit this torch.
-
-    Raises:
-        UnavailableError: It is not installed, or cannot be loaded.
-    """
+    """Import torchvision, also one whose operators do not fit; else raise `UnavailableError`."""
     try:
         with torchvision_mended():
             importlib.import_module("torchvision")

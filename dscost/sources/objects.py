@@ -38,10 +38,8 @@ def _object(reference: Reference) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError as error:
-            near = did_you_mean(part, public_names(found))
-            raise InputError(
-                f"{reference}: there is no '{part}'{near}{_or_text(reference)}"
-            ) from error
+            hint = did_you_mean(part, public_names(found)) + _or_text(reference)
+            raise InputError(f"{reference}: there is no '{part}'{hint}") from error
         except (Exception, SystemExit) as error:
             raise InputError(f"{reference} cannot be imported: {first_line(error)}") from error
     parts = resolved(reference.parts)

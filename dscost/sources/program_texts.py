@@ -1,5 +1,6 @@
 """What each text in the JSON of a program may say, so that none of it can be code."""
 
+import ast
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -20,6 +21,14 @@ def no_program(why: str) -> InputError:
     return InputError(f"not a program of torch.export: {why}")
 
 
+def expression_of(text: str) -> ast.expr | None:
+    """Return an expression of Python that is not evaluated, `None` where a text is none."""
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 def failure_of(error: BaseException) -> str:
     """Return what an error of torch, or of a library that reads archives, says in a line."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
@@ -30,6 +39,7 @@ def failure_of(error: BaseException) -> str:
     return f"{text:.300}"
 
 
+THIS_TORCH = f"this torch ({torch.__version__})"
 CONFUSING = re.compile(r"""["'\\{}()\[\],;]""")
 """Marks that end a text in the Python code that torch makes of a graph, or a part of a stack."""
 
@@ -50,9 +60,7 @@ def text_of(where: str, value: Any) -> str:
     """
     rule = _RULES.get(where)
     if rule is None:
-        raise InputError(
-            f"not a program of torch.export that this torch ({torch.__version__}) reads: {where}"
-        )
+        raise InputError(f"not a program of torch.export that {THIS_TORCH} reads: {where}")
     return rule(instance_of(str, value, where))
 
 
@@ -69,8 +77,7 @@ def _a_name_or_nothing(text: str) -> str:
 def a_path(text: str) -> str:
     """Return the path of a module or a tensor, such as `layer1.0.conv`.
 
-    Raises:
-        CodeError: It could end a text in Python code, or name something of Python's own.
+    A `CodeError` where it could end a text in Python code, or name something of Python's own.
     """
     is_private = any(part.startswith("__") for part in text.split("."))
     if is_private or not text.isprintable() or CONFUSING.search(text):
@@ -129,9 +136,7 @@ def _an_operator(text: str) -> str:
     full = f"{library}::{operator}" + ("" if overload == "default" else f".{overload}")
     _with_library(library)
     if not torch._C._dispatch_has_kernel(full):
-        raise InputError(
-            f"it calls {full}, an operator that this torch ({torch.__version__}) does not have"
-        )
+        raise InputError(f"it calls {full}, an operator that {THIS_TORCH} does not have")
     return text
 
 

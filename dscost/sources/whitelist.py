@@ -10,14 +10,15 @@ from functools import lru_cache
 from types import UnionType
 from typing import Any
 
-import torch
 from torch._export.serde import schema
 from torch._export.serde.union import _Union
 
 from dscost.errors import InputError
 from dscost.sources.program_texts import (
     CONFUSING,
+    THIS_TORCH,
     CodeError,
+    expression_of,
     instance_of,
     no_program,
     text_of,
@@ -65,9 +66,7 @@ def _checked_union(kind: Any, value: Any, where: str) -> Any:
     ((name, one),) = value.items()
     hints = _hints(kind)
     if name not in hints:
-        raise InputError(
-            f"{where} is '{name!s:.40}', which this torch ({torch.__version__}) does not know"
-        )
+        raise InputError(f"{where} is '{name!s:.40}', which {THIS_TORCH} does not know")
     if name in _OBJECTS:
         raise CodeError("it holds an object of a class of its own, whose code would run")
     place = f"{kind.__name__}.{name}"
@@ -109,11 +108,8 @@ def _as_example(kind: Any, expression: Any) -> Any:
 
 def _is_expression(text: str) -> bool:
     """Whether a text is arithmetic of symbols as sympy writes it: `Mul(Integer(2), …)`."""
-    if len(text) > MOST_EXPRESSION:
-        return False
-    try:
-        tree = ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = expression_of(text) if len(text) <= MOST_EXPRESSION else None
+    if tree is None:
         return False
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
@@ -132,7 +128,7 @@ def _is_expression(text: str) -> bool:
 MOST_EXPRESSION = 20_000
 """Characters."""
 _ARITHMETIC = (
-    ast.Expression, ast.Call, ast.keyword, ast.Load, ast.Constant, ast.Tuple, ast.BinOp,
+    ast.Call, ast.keyword, ast.Load, ast.Constant, ast.Tuple, ast.BinOp,
     ast.operator, ast.UnaryOp, ast.unaryop, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop,
 )  # fmt: skip
 

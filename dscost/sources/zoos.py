@@ -79,9 +79,8 @@ def from_transformers(name: str, opening: Opening) -> ModuleSource:
     def make(**changes: Any) -> Any:
         configuration_class = configurations[kind]
         check_names(f"hf:{name}", configuration_class.from_dict(given), changes)
-        return transformers.AutoModel.from_config(
-            configuration_class.from_dict({**given, **changes})
-        )
+        configuration = configuration_class.from_dict({**given, **changes})
+        return transformers.AutoModel.from_config(configuration)
 
     return Maker(f"hf:{name}", make, opening.kwargs, world).source("hf")
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dscost.foreign.dispatch import mapped, tensors_in
+from dscost.foreign.dispatch import Args, Kwargs, mapped, tensors_in
 from dscost.tracing.rules import named
 
 _DEVICES = {
@@ -39,9 +39,7 @@ _WIDEST = {
 """Operators that run in the widest dtype among their arguments."""
 
 
-def autocast_arguments(
-    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, dict[str, Any]]:
+def autocast_arguments(func: Any, args: Args, kwargs: Kwargs) -> tuple[Any, dict[str, Any]]:
     """Return the arguments of an operator as autocast hands them on."""
     hidden: Any = torch._C  # torch hides its autocast while it dispatches
     with hidden._RestorePythonTLSSnapshot():
@@ -69,7 +67,7 @@ def _is_touched(name: str, overload: str, key: str) -> bool:
     )
 
 
-def _widest(args: tuple[Any, ...]) -> torch.dtype:
+def _widest(args: Args) -> torch.dtype:
     found = [one.dtype for one in tensors_in(args) if one.is_floating_point()]
     return torch.float32 if torch.float32 in found or not found else found[0]
 
@@ -78,8 +76,7 @@ def _widest(args: tuple[Any, ...]) -> torch.dtype:
 def watched_autocast(seen: Callable[[], None], *, on_meta: bool) -> Iterator[None]:
     """Be told when autocast is entered; on meta, that of meta or of a GPU that is not here.
 
-    torch refuses the first and switches the second off. Nobody else notices: what else is asked for
-    is as ever, and torch's own methods are put back afterwards.
+    torch refuses the first and switches the second off.
     """
     autocast: Any = torch.amp.autocast_mode.autocast
     init, enter = autocast.__init__, autocast.__enter__

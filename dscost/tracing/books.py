@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.networks.network import NETWORK_INPUT
+from dscost.tracing.drawn import Drawn
 from dscost.tracing.events import INPUT, Event
 from dscost.tracing.gradient_flow import NO_FLOW, Flow, GradientFlow
 from dscost.tracing.gradients import FunctionCall, GradientSwitch
@@ -35,11 +36,9 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs: The tensors that the network is given.
         stack: Paths of the modules that are running, innermost last.
         switch: In training, what knows where the model has gradients on.
-        standin_of: Gives the stand-in of a tensor of the original model, should a part of that run
-            itself.
+        standin_of: Gives the stand-in of a tensor of the original, should a part of that run.
 
     Attributes:
-        events: What ran, in order.
         unknown: Operators of unknown cost and how often they ran.
         notes: Sentences that the reader must know.
         dropped: Operators that ran and do not count.
@@ -47,7 +46,6 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         failure: The first error of an operator, which the model may have caught.
         failed_at: Where that was.
         wants_gradients: Whether the model differentiates in its forward.
-        memory: What is alive.
         flow: In training, where gradients flow.
     """
 
@@ -56,12 +54,12 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         held: HeldTensors,
         inputs: Sequence[Tensor],
         stack: Sequence[str],
-        *,
-        switch: GradientSwitch | None = None,
-        standin_of: Callable[[Tensor], Tensor | None] = lambda tensor: None,
+        switch: GradientSwitch | None,
+        standin_of: Callable[[Tensor], Tensor | None],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._holds, self._standin_of = held, standin_of
+        self._holds, self._standin_of, self._switch = held, standin_of, switch
+        self._drawn = Drawn()
         self._by_tensor, self._by_storage = held.by_tensor, held.by_storage
         self.stack = stack
         self.events: list[Event] = []
@@ -78,10 +76,12 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
             address_of(part): f"{INPUT}{at}" for at, x in enumerate(inputs) for part in parts(x)
         }
         self._producer = dict.fromkeys(self._inputs, NETWORK_INPUT)
-        self.memory = LiveMemory(inputs)
+        known: list[dict[int, Any]] = [self._producer]
         self.flow: GradientFlow | None = None
         if switch is not None:
             self.flow = GradientFlow(switch, self.events, self.producer_of)
+            known += [self.flow.trained, switch.written]
+        self.memory = LiveMemory(inputs, known)
 
     def let_go(self) -> None:
         """Forget the flow, which asks these books: each keeps the other, and the model, alive."""
@@ -215,19 +215,19 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         here, written = len(self.events), 0
         for result in results:
             written += result.nbytes
-            address = result.untyped_storage()._cdata
+            storage = result.untyped_storage()
+            address = storage._cdata
             if address not in seen:
-                self._born(result)
+                self._born(storage, address)
             self._producer[address] = here
             if passes_gradients and self.flow is not None:
                 self.flow.written(result, here)
         return written
 
-    def _born(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
+    def _born(self, storage: torch.UntypedStorage, address: int) -> None:
         if self.flow is not None:
-            self.flow.born(storage._cdata)
-        self.memory.born(storage)
+            self.flow.born(address)
+        self.memory.born(storage, address)
 
     # -- what else is kept
 
@@ -253,7 +253,7 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def differentiate_functions(self, flow: GradientFlow) -> Iterator[str]:
         """Count what backward passes of functions multiply; yield the names of those that fail."""
-        for call in flow.functions.calls:
+        for call in flow.calls:
             products = call.products(self.events)
             if not products:
                 continue
@@ -316,20 +316,15 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def from_outside(self, held: Iterable[Tensor], results: Iterable[Tensor]) -> list[Tensor]:
         """Return what was read or returned though nothing seen made it, now or in an earlier trace.
 
-        Args:
-            held: Tensors that the model holds, beside parameters and buffers.
-            results: What the model returns.
+        Nor does the model hold it, as a parameter, a buffer, or one of the tensors in `held`.
         """
         unmade = {address_of(t): t for one in results for t in parts(one) if self.is_orphan(t)}
         orphans = self._orphans | unmade
         if not orphans:
             return []
         known = {address_of(part) for tensor in held for part in parts(tensor)}
-        return [
-            tensor
-            for address, tensor in orphans.items()
-            if address not in known and not is_survivor(address)
-        ]
+        unknown = (at for at in orphans if at not in known and not is_survivor(at))
+        return [orphans[at] for at in unknown]
 
 
 def _copied(value: Any) -> Any:

@@ -7,36 +7,14 @@ squeeze-and-excite.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from dscost.layers.convolution import Shape
 from dscost.networks.axes import Map, constant, joined, mixed, reduced, reshaped, shuffled
-from dscost.networks.network import Mixing, Step, mixing_of
+from dscost.networks.network import Mixing, mixing_of
 from dscost.tracing.rules import FORMULAS
 
-
-class Operator(Step, Protocol):
-    """What an event tells of itself beside what every step does."""
-
-    @property
-    def operator(self) -> str:
-        """`namespace::name` of torch."""
-
-    @property
-    def operands(self) -> tuple[int | str | None, ...]:
-        """Where what it multiplies or adds comes from."""
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates."""
-
-    @property
-    def strides(self) -> Shape:
-        """Of its first result."""
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """Those that it works along."""
+if TYPE_CHECKING:
+    from dscost.tracing.events import Event
 
 
 def _names(text: str) -> frozenset[str]:
@@ -88,7 +66,7 @@ _PRODUCTS = _names("matmul mm bmm mv inner addmm baddbmm addmv _addmm_activation
 _LAYERS = _names("convolution transposed_convolution linear matmul")
 
 
-def carried(event: Operator, read: Sequence[Map | None], name: str) -> Map | None:
+def carried(event: "Event", read: Sequence[Map | None], name: str) -> Map | None:
     """Return what becomes of a feature map in an operator, see `dscost.networks.network.Step`."""
     maps = [one for one in read if one is not None]
     if not maps:
@@ -99,7 +77,7 @@ def carried(event: Operator, read: Sequence[Map | None], name: str) -> Map | Non
     return result.at(event.strides)
 
 
-def mixing(event: Operator, read: Sequence[Map | None]) -> Mixing | None:
+def mixing(event: "Event", read: Sequence[Map | None]) -> Mixing | None:
     """Return how an operator mixes the channels of the one feature map that it reads.
 
     `None` where it does not, or does more than that.
@@ -130,14 +108,14 @@ def mixing(event: Operator, read: Sequence[Map | None]) -> Mixing | None:
     return _product(event, given, -2 if at == 1 and name != "inner" else -1, bias=adds)
 
 
-def _product(event: Operator, given: Map, axis: int, *, bias: bool) -> Mixing | None:
+def _product(event: "Event", given: Map, axis: int, *, bias: bool) -> Mixing | None:
     values = given.values
     if not values or event.macs % values:
         return None
     return Mixing(axis, given.shape[axis], event.macs // values, 1, bias)
 
 
-def _transposed(event: Operator, given: Map, axis: int) -> Mixing | None:
+def _transposed(event: "Event", given: Map, axis: int) -> Mixing | None:
     """Return how a transposed convolution mixes channels whose values meet one weight an output."""
     made, read = event.output_shape, given.shape
     mixing = _product(event, given, axis, bias=len(event.operands) > 2)
@@ -155,7 +133,7 @@ def _base(operator: str) -> str:
 # -- families of operators
 
 
-_Carries = Callable[[Operator, Sequence[Map], str], Map | None]
+_Carries = Callable[["Event", Sequence[Map], str], Map | None]
 
 
 @cache
@@ -166,8 +144,9 @@ def _family(op: str, name: str) -> _Carries:
         return _elementwise
     if op == "copy" and name.endswith(_PADDING):  # of nothing
         return _elementwise
-    if op == "normalization" or name in _NORMALIZING:
-        return _normalized
+    # of one alone, as the first layer of a dense block has it
+    if op in ("normalization", "concatenation") or name in _NORMALIZING:
+        return _unchanged
     if name in _MAKING:
         return lambda event, *_: constant(event.output_shape)
     if name in _RESHAPING:
@@ -178,39 +157,32 @@ def _family(op: str, name: str) -> _Carries:
         return lambda event, maps, _: reduced(maps[0], event.axes, event.output_shape)
     if name in _POOLING:
         return _pooled
-    if op == "concatenation":  # of one alone, as the first layer of a dense block has it
-        return lambda event, maps, _: (
-            maps[0] if len(maps) == 1 and maps[0].shape == event.output_shape else None
-        )
     if op in _LAYERS:
         return lambda event, maps, _: mixed(maps[0], event.output_shape) if len(maps) == 1 else None
     return lambda *_: None  # anything else may mix positions and channels as it likes
 
 
-def _elementwise(event: Operator, maps: Sequence[Map], _: str) -> Map | None:
+def _elementwise(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     if len(maps) == 1 and maps[0].shape == event.output_shape:
         return maps[0]
     # what is gated and what is not are two branches, as is a residual
-    if (
-        _base(event.operator) in _SUMS
-        and any(one.has_positions and one.is_gated for one in maps)
-        and len(maps) > 1
-    ):
+    is_gated = any(one.has_positions and one.is_gated for one in maps)
+    if _base(event.operator) in _SUMS and is_gated and len(maps) > 1:
         return None
     return joined(tuple(maps), event.output_shape)
 
 
-def _normalized(event: Operator, maps: Sequence[Map], _: str) -> Map | None:
+def _unchanged(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     return maps[0] if len(maps) == 1 and maps[0].shape == event.output_shape else None
 
 
-def _softmax(event: Operator, maps: Sequence[Map], _: str) -> Map | None:
+def _softmax(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     """Return the same map, unless positions compete with each other."""
     (given,) = maps
     return None if any(given.has_positions_on(axis) for axis in event.axes) else given
 
 
-def _pooled(event: Operator, maps: Sequence[Map], _: str) -> Map | None:
+def _pooled(event: "Event", maps: Sequence[Map], _: str) -> Map | None:
     """Return what is left of all positions; of a window nothing is known."""
     given, shape = maps[0], event.output_shape
     if len(shape) != len(given.shape):

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from dscost.foreign.dispatch import Args
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.modules.beside_meta import READING
 from dscost.networks.network import NETWORK_INPUT
@@ -14,11 +15,7 @@ from dscost.tracing.sparse import takes_gradients
 
 
 class Conversions(TorchFunctionMode):
-    """Sees tensors become arrays or lists.
-
-    Args:
-        books: Is told which were read.
-    """
+    """Sees tensors become arrays or lists, and tells the books which were read."""
 
     def __init__(self, books: Books) -> None:
         super().__init__()
@@ -26,9 +23,7 @@ class Conversions(TorchFunctionMode):
         self._first: Place | None = None
         self.are_any = False
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         if func in READING and isinstance(args[0], Tensor):
             self._books.reads(args[:1])
             if func is not Tensor.tolist and not self.are_any and self._is_feature(args[0]):

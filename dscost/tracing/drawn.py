@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from dscost.foreign.dispatch import tensors_in
+from dscost.foreign.dispatch import Args, Kwargs, tensors_in
 from dscost.foreign.randomness import SEED, OwnNumbers, draws
 from dscost.tracing.sparse import dense_parts
 
@@ -19,7 +19,7 @@ class Drawn:
         self._numbers = OwnNumbers(SEED)
         self._storages: WeakValueDictionary[int, torch.UntypedStorage] = WeakValueDictionary()
 
-    def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         """Return what an operator gives; one that draws leaves the numbers of others alone."""
         if not draws(func):
             return func(*args, **kwargs)
@@ -30,9 +30,7 @@ class Drawn:
     def spread(self, read: Set[int], made: Iterable[Tensor]) -> bool:
         """Return whether an operator reads random numbers; then what it makes depends on them.
 
-        Args:
-            read: Addresses of the storages that it reads.
-            made: What it makes.
+        What it reads is given by the addresses of the storages.
         """
         if not self._storages or read.isdisjoint(self._storages.keys()):
             return False

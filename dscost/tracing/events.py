@@ -25,7 +25,6 @@ class Event(NamedTuple):
         weights: Names of the parameters that it reads.
         input_shape: Shape of the first activation that it reads.
         output_shape: Shape of its first result.
-        macs: Multiply-accumulates.
         input_bytes: Size of the activations that it reads.
         output_bytes: Size of what it writes.
         traffic_bytes: Everything it reads and writes.
@@ -165,3 +164,7 @@ class Trace(NamedTuple):
     trained: frozenset[int] | None = None
     returned: Mapping[str, tuple[Shape, int]] = {}
     elsewhere: frozenset[str] = frozenset()
+
+    def doubted(self, *doubts: Doubt) -> "Trace":
+        """Return the same trace with doubts before those that it has."""
+        return self._replace(doubts=(*doubts, *self.doubts))

@@ -43,13 +43,7 @@ class SecondCount(NamedTuple):
 def flop_counter_macs(
     model: nn.Module, arguments: Arguments, *, make_real: Callable[[], nn.Module] | None = None
 ) -> SecondCount:
-    """Return what torch's own counter says of a model.
-
-    Args:
-        model: Left as it is; what runs is a stand-in, or a copy.
-        arguments: What its forward is called with.
-        make_real: Makes the model anew with values, should it have to run for real; by default a
-            copy does.
+    """Return what torch's own counter says of a model; arguments as of `dscost.tracing.trace`.
 
     Raises:
         InputError: The counter cannot run the model.
@@ -69,18 +63,16 @@ def flop_counter_macs(
                     real = make_real()
                     set_training(real, False)
                     return SecondCount(_counted(real, arguments.on("cpu")), on_cpu=True)
-                model = with_shapes(model, arguments)
-                if way == "factories on meta":
+                model, given = with_shapes(model, arguments), arguments.on("meta")
+                keeps = way == "values beside meta"
+                standins = StandIns(training=False, fresh=True, values=keeps, own_hooks=True)
+                running = standins.module(model)
+                if keeps:
+                    given = beside_meta(with_masks(model, arguments)[0])
+                    stack.enter_context(values_kept())  # what is made from here on
+                elif way == "factories on meta":
                     stack.enter_context(torch.device("meta"))
-                standin = StandIns(
-                    training=False, fresh=True, values=way == "values beside meta", own_hooks=True
-                )
-                running = standin.module(model)
-                if way != "values beside meta":
-                    return SecondCount(_counted(running, arguments.on("meta")), on_cpu=False)
-                known = beside_meta(with_masks(model, arguments)[0])
-                stack.enter_context(values_kept())  # what is made from here on
-                return SecondCount(_counted(running, known), on_cpu=False)
+                return SecondCount(_counted(running, given), on_cpu=False)
         except BaseException as error:  # a model's own code may raise anything
             if must_pass(error):
                 raise

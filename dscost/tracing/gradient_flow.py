@@ -5,20 +5,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 from dscost.tracing.events import Event
-from dscost.tracing.gradients import Apart, Functions, GradientSwitch, runs_again
+from dscost.tracing.gradients import Apart, FunctionCall, GradientSwitch, runs_again
 from dscost.tracing.sparse import address_of, takes_gradients
 
 
 class Flow(NamedTuple):
-    """What flows through an operator, as the fields of its event.
-
-    Args:
-        differentiable: Whether it passes a gradient on.
-        needing: Which of its operands need one, if it multiplies.
-        gradients_to: The events whose results those are.
-    """
+    """What flows through an operator, as the fields of its event that have these names."""
 
     differentiable: bool
     needing: tuple[bool, ...]
@@ -29,16 +24,12 @@ NO_FLOW = Flow(False, (), ())
 
 
 class GradientFlow:
-    """Follows which event last wrote on a tensor and passes its gradient on.
-
-    Args:
-        switch: Knows where the model has gradients on.
-        events: All that ran; the list grows.
-        producer_of: Gives the event that last wrote a tensor, or a negative number.
+    """Follows which event, of a list that grows, last wrote on a tensor and passes gradients on.
 
     Attributes:
-        functions: Those with a backward pass of their own.
+        calls: Those of functions with a backward pass of their own.
         macs_again: While one of those runs, the MACs of what a checkpoint computes again.
+        trained: The event that last wrote on a storage and passes a gradient on, by address.
     """
 
     def __init__(
@@ -48,9 +39,9 @@ class GradientFlow:
         producer_of: Callable[[Tensor], int],
     ) -> None:
         self._switch, self._events, self._producer_of = switch, events, producer_of
-        self.functions = Functions()
+        self.calls: list[FunctionCall] = []
         self.macs_again: int | None = None
-        self._trained: dict[int, int] = {}
+        self.trained: dict[int, int] = {}
 
     def through(self, operands: Sequence[Tensor], results: Sequence[Tensor], macs: int) -> Flow:
         """Return what flows through an operator that ran just now."""
@@ -69,21 +60,21 @@ class GradientFlow:
         if inside is not None:
             call, given = inside
             to |= self.trained_by(given)
-            to |= self.functions.ran(call, self._events)
+            to |= self._ran(call)
         elif not needed:
             return NO_FLOW
         return Flow(True, needing if macs else (), tuple(to))
 
     def born(self, address: int) -> None:
-        """Forget what was at an address: something new is there."""
-        self._trained.pop(address, None)
-        self._switch.born(address)
+        """Forget what was at an address, if nobody saw that die."""
+        self.trained.pop(address, None)
+        self._switch.written.pop(address, None)
 
     def written(self, tensor: Tensor, at: int) -> None:
         """Learn that an event writes on a tensor and passes its gradient on."""
         apart = Apart.of(tensor)
         if apart is None:
-            self._trained[address_of(tensor)] = at
+            self.trained[address_of(tensor)] = at
         else:
             apart.trained = at
 
@@ -101,10 +92,10 @@ class GradientFlow:
             return () if apart.trained is None else (apart.trained,)
         # what torch keeps for a backward pass is detached, and belongs to its maker again when
         # torch takes it out
-        at = self._trained.get(address_of(tensor))
+        at = self.trained.get(address_of(tensor))
         if at is not None:
-            if self.functions.calls and not tensor.is_leaf:
-                self.functions.made(tensor, at)
+            if self.calls and not tensor.is_leaf:
+                self._made(tensor, at)
             return (at,)
         if tensor.is_leaf:
             return ()
@@ -124,3 +115,25 @@ class GradientFlow:
             else:
                 waiting += self._events[at].sources
         return found
+
+    # -- functions with a backward pass of their own
+
+    def _ran(self, call: FunctionCall) -> dict[int, None]:
+        """Keep that the next event belongs to a call, and return the one before it in that."""
+        last = self.calls[-1] if self.calls else None
+        if last is None or not last.is_same(call):
+            if last is not None and not last.products(self._events):
+                self.calls.pop()  # what its context keeps takes memory
+            last = call
+            self.calls.append(last)
+        before = last.events[-1:]
+        last.events.append(len(self._events))
+        return dict.fromkeys(before)
+
+    def _made(self, tensor: Tensor, by: int) -> None:
+        """Learn the context of a call from what it returned, where its forward is given none."""
+        context = tensor.grad_fn
+        if isinstance(context, BackwardCFunction):
+            for call in self.calls:
+                if call.context is None and by in call.events and context._forward_cls is call.kind:
+                    call.context = context

@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction, FunctionCtx
+from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.checkpoint import CheckpointFunction
 
+from dscost.foreign.dispatch import Args
 from dscost.foreign.failures import callers
 from dscost.tracing.rules import named
 from dscost.tracing.sparse import address_of, takes_gradients
@@ -24,9 +25,7 @@ from dscost.tracing.sparse import address_of, takes_gradients
 class Apart:
     """What a detached tensor and its views share, though others have the same memory.
 
-    Attributes:
-        trained: The event that last wrote on it and passes a gradient on.
-        is_written: Whether there is one.
+    The event that last wrote on it and passes a gradient on is `trained`, if there is one.
     """
 
     trained: int | None = None
@@ -43,15 +42,9 @@ _APART = "_dscost_apart"
 
 
 class FunctionCall:
-    """One call of an `autograd.Function`.
+    """One call of an `autograd.Function`, with the events that ran in it and pass gradients on.
 
-    Args:
-        kind: The function.
-        context: Of this call, where its forward is given one.
-        number: Tells calls apart where there is no context.
-
-    Attributes:
-        events: What ran in it and passes gradients on.
+    Its number tells it from others where its forward is given no context.
     """
 
     def __init__(self, kind: Any, context: Any, number: int) -> None:
@@ -69,12 +62,7 @@ class FunctionCall:
         return [at for at in self.events if at < len(events) and events[at].macs]
 
     def differentiate(self) -> None:
-        """Run its backward pass.
-
-        Raises:
-            LookupError: Nobody knows its context.
-            Exception: Whatever that pass raises.
-        """
+        """Run its backward pass, which may raise anything; nobody can without its context."""
         if self.context is None:
             raise LookupError("a function that is given no context")
         made = self.context._input_metadata
@@ -87,33 +75,6 @@ class FunctionCall:
             self.kind.backward(self.context, *gradients)
 
 
-class Functions:
-    """The calls of functions with a backward pass of their own."""
-
-    def __init__(self) -> None:
-        self.calls: list[FunctionCall] = []
-
-    def ran(self, call: FunctionCall, events: Sequence[Any]) -> dict[int, None]:
-        """Keep that the next event belongs to a call, and return the one before it in that."""
-        last = self.calls[-1] if self.calls else None
-        if last is None or not last.is_same(call):
-            if last is not None and not last.products(events):
-                self.calls.pop()  # what its context keeps takes memory
-            last = call
-            self.calls.append(last)
-        before = last.events[-1:]
-        last.events.append(len(events))
-        return dict.fromkeys(before)
-
-    def made(self, tensor: Tensor, by: int) -> None:
-        """Learn the context of a call from what it returned, where its forward is given none."""
-        context = tensor.grad_fn
-        if isinstance(context, BackwardCFunction):
-            for call in self.calls:
-                if call.context is None and by in call.events and context._forward_cls is call.kind:
-                    call.context = context
-
-
 class GradientSwitch(TorchFunctionMode):
     """Knows whether the model has gradients on, and passes on which tensors need one.
 
@@ -123,6 +84,9 @@ class GradientSwitch(TorchFunctionMode):
 
     Args:
         records: Whether torch itself passes on which tensors need a gradient.
+
+    Attributes:
+        written: Addresses of storages on which something was written that needs a gradient.
     """
 
     def __init__(self, *, records: bool) -> None:
@@ -130,12 +94,10 @@ class GradientSwitch(TorchFunctionMode):
         self.is_on = torch.is_grad_enabled()
         self.switched_on_again = False
         self._records = records
-        self._written: set[int] = set()
+        self.written: dict[int, None] = {}
         self._any_apart = self._is_on_within = False
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         if func is torch._C._set_grad_enabled:
             checkpointed = _switching_checkpoint()
             if checkpointed is not None:
@@ -183,17 +145,13 @@ class GradientSwitch(TorchFunctionMode):
 
     def needs(self, tensor: Tensor) -> bool:
         """Whether a tensor needs a gradient, also after a view of its memory was written on."""
-        if tensor.requires_grad or self._records or not (self._written or self._any_apart):
+        if tensor.requires_grad or self._records or not (self.written or self._any_apart):
             return tensor.requires_grad
         apart = Apart.of(tensor)
-        is_written = apart.is_written if apart is not None else address_of(tensor) in self._written
+        is_written = apart.is_written if apart is not None else address_of(tensor) in self.written
         if is_written and takes_gradients(tensor):
             tensor.requires_grad_(True)
         return tensor.requires_grad
-
-    def born(self, address: int) -> None:
-        """Forget what was written at an address: something new is there."""
-        self._written.discard(address)
 
     def pass_on(self, func: Any, operands: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         """Let what an operator has written need a gradient where torch does not do so itself."""
@@ -202,15 +160,11 @@ class GradientSwitch(TorchFunctionMode):
             if not self._records:
                 operands[0].requires_grad_(False)
             return
-        if func is aten.detach.default:
-            # what is in a function of its own belongs together, whatever its backward pass does
-            if self.function() is not None:
-                return
-            self._set_apart(results[0], Apart())
-            return
         is_mutable = func._schema.is_mutable
-        if func.is_view and not is_mutable and not self.is_flowing:
-            for result in results:
+        is_unfollowed = func.is_view and not is_mutable and not self.is_flowing
+        if is_unfollowed or func is aten.detach.default:
+            # what is in a function of its own belongs together, whatever its backward pass does
+            for result in results if self.function() is None else ():
                 self._set_apart(result, Apart())
             return
         if self._any_apart and not is_mutable:
@@ -228,7 +182,7 @@ class GradientSwitch(TorchFunctionMode):
                 if apart is not None:
                     apart.is_written = True
                 else:
-                    self._written.add(address_of(result))
+                    self.written[address_of(result)] = None
 
     def _set_apart(self, tensor: Tensor, apart: Apart) -> None:
         self._any_apart = True

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch._C import DispatchKey
 from torch._ops import HigherOrderOperator
 
+from dscost.foreign.dispatch import Args, Kwargs
 from dscost.tracing.books import Books
 from dscost.tracing.events import Event
 from dscost.tracing.rules.attention import attention_macs
@@ -39,7 +40,7 @@ def is_higher_order(func: Any) -> bool:
     return isinstance(func, HigherOrderOperator)
 
 
-def run_higher_order(books: Books, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run_higher_order(books: Books, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Run a higher-order operator with everything that it runs seen by the books.
 
     Raises:
@@ -183,7 +184,7 @@ def _graphsafe_run_with_rng_state(
 
 
 def _triton(
-    books: Books, *, kernel_idx: int, kwargs: dict[str, Any], **named: Any
+    books: Books, *, kernel_idx: int, kwargs: Kwargs, **named: Any
 ) -> dict[str, Any] | None:
     """Name a kernel of unknown cost; it writes on what it is given, so shapes are known."""
     from torch._higher_order_ops.triton_kernel_wrap import get_kernel

@@ -71,12 +71,7 @@ class Arguments(NamedTuple):
         return bool(tensors) and not any(tensor.is_meta for tensor in tensors)
 
     def changed(self, change: Change, names: Sequence[str] = ()) -> "Arguments":
-        """Return the arguments with every tensor changed, by its name where it has one.
-
-        Args:
-            change: See `changed_by_name`.
-            names: Of positional arguments.
-        """
+        """Return the arguments with tensors changed by name; `names` are those of positions."""
         named = zip_longest(names[: len(self.args)], self.args, fillvalue="")
         return Arguments(
             tuple(changed_by_name(name, value, change) for name, value in named),
@@ -105,11 +100,8 @@ def arguments_of(given: Any, dtype: str = "float32") -> Arguments:
     if isinstance(given, Mapping):
         made = Arguments((), {str(name): _made(value, dtype) for name, value in given.items()})
     else:
-        if (
-            _is_shape(given)
-            or isinstance(given, Tensor | TensorSpec)
-            or not isinstance(given, Sequence)
-        ):
+        is_one = isinstance(given, TensorSpec) or not isinstance(given, Sequence)
+        if is_one or _is_shape(given):
             given = (given,)
         positional = [one for one in given if not (isinstance(one, TensorSpec) and one.name)]
         named = {
@@ -192,11 +184,8 @@ def _torch_dtype(name: str) -> torch.dtype:
 
 
 def _is_shape(value: Any) -> bool:
-    return (
-        isinstance(value, tuple | list | torch.Size)
-        and bool(value)
-        and all(type(size) is int for size in value)
-    )
+    is_list = isinstance(value, tuple | list) and bool(value)
+    return is_list and all(type(size) is int for size in value)
 
 
 # -- collections of tensors

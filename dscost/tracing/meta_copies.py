@@ -56,6 +56,9 @@ class StandIns:
         fresh: Whether tensors that are on meta already get stand-ins too, without gradients.
         values: Whether small tensors that are no parameters keep their values, on the CPU.
         own_hooks: Whether every module gets dictionaries of its own for hooks.
+
+    Attributes:
+        originals: Tensors that stand for themselves, being on meta already.
     """
 
     def __init__(
@@ -66,9 +69,9 @@ class StandIns:
         self._modules: dict[int, nn.Module] = {}
         self._tensors: dict[int, Tensor] = {}
         self._others: dict[int, Any] = {}
-        self._originals: list[Any] = []
+        self._alive: list[Any] = []
         self._attributes: list[tuple[Tensor, Tensor]] = []
-        self._own: list[Tensor] = []
+        self.originals: list[Tensor] = []
 
     def tensors(self) -> Iterable[Tensor]:
         """Return every stand-in of a tensor."""
@@ -87,10 +90,6 @@ class StandIns:
         for original, new in self._attributes:
             if _has_storage(original):
                 yield original.untyped_storage()._cdata, new.untyped_storage()._cdata
-
-    def originals(self) -> Iterable[Tensor]:
-        """Return the tensors that stand for themselves, being on meta already."""
-        return self._own
 
     def of(self, original: Tensor) -> Tensor | None:
         """Return the stand-in of a tensor of the original, should a part of that run itself."""
@@ -145,7 +144,7 @@ class StandIns:
     def tensor(self, original: Tensor) -> Tensor:
         """Return the stand-in of a tensor: itself if it is on meta."""
         if original.is_meta and not self._fresh and type(original) in _PLAIN_TENSORS:
-            self._own.append(original)
+            self.originals.append(original)
             return original
         if is_lazy(original):
             kind: Any = type(original)
@@ -227,16 +226,14 @@ class StandIns:
         if not (is_written_on(value) or reaches_tensors(value)):
             return self._remember(value, value)
         if kind is partial:
-            made = partial(
-                self._value(value.func), *self._value(value.args), **self._value(value.keywords)
-            )
+            function, args = self._value(value.func), self._value(value.args)
+            made = partial(function, *args, **self._value(value.keywords))
             made.__dict__.update(self._value(value.__dict__))
             return self._remember(value, made)
         if kind is FunctionType:
             return self._function(value)
-        made = self._remember(
-            value, SimpleNamespace() if kind is SimpleNamespace else object.__new__(kind)
-        )  # before it is looked into: what it holds may hold it
+        bare = SimpleNamespace() if kind is SimpleNamespace else object.__new__(kind)
+        made = self._remember(value, bare)  # before it is looked into: what it holds may hold it
         made.__dict__.update(self._value(value.__dict__))
         for name in slots(kind):
             if hasattr(value, name):
@@ -262,7 +259,7 @@ class StandIns:
 
     def _remember(self, value: Any, made: Any) -> Any:
         self._others[id(value)] = made
-        self._originals.append(value)  # alive, so that its identity is not given twice
+        self._alive.append(value)  # so that its identity is not given twice
         return made
 
 

@@ -24,8 +24,8 @@ class RunningModules:
         elsewhere: Paths of the modules that another thread called, where nothing is seen by itself.
         returned: For modules that returned several results, the shape of the first and the event
             that made it, by path.
-        follow: Puts another thread, in which a module begins, into torch's state of this one and
-            gives its own stack; it may record there.
+        follow: Puts another thread, in which a module begins, into torch's state of this one; gives
+            the stack of that thread, and may record there.
         producer_of: Gives the event that made a tensor, or a negative number.
     """
 
@@ -62,11 +62,7 @@ class RunningModules:
 
 @contextmanager
 def watched(modules: Sequence[tuple[str, nn.Module]]) -> Iterator[RunningModules]:
-    """Wrap the forward of modules that are thrown away later.
-
-    Args:
-        modules: Every module once, with its path; a shared one has its first.
-    """
+    """Wrap the forward of modules that are thrown away later, given once each with their paths."""
     running = RunningModules()
     stack, calls, own_thread = running.stack, running.calls, get_ident()
 

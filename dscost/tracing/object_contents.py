@@ -27,10 +27,8 @@ def is_written_on(value: Any) -> bool:
         return True
     if kind is FunctionType:
         defaults = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
-        holds = bool(value.__closure__ or value.__dict__) or not PLAIN.issuperset(
-            map(type, defaults)
-        )
-        return holds and _is_of_a_user(value.__module__)
+        is_plain = not value.__closure__ and PLAIN.issuperset(map(type, defaults))
+        return bool(value.__dict__ or not is_plain) and _is_of_a_user(value.__module__)
     # a copy with a finaliser would close what both hold; one that holds nothing may be known by its
     # identity
     return bool(value.__dict__ or slots(kind)) and not hasattr(kind, "__del__")

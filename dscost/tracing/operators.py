@@ -1,17 +1,18 @@
 """What torch's operators are: their names, their answers, their arguments as shapes and specs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dscost.foreign.dispatch import Args, Kwargs
 from dscost.layers.convolution import ConvSpec, Shape
 from dscost.layers.formulas import conv_out_size
 from dscost.tracing.higher_order import NAMESPACE, is_higher_order
 from dscost.tracing.packed import is_packed, unpacked
-from dscost.tracing.rules import FORMULAS, named, replaced
+from dscost.tracing.rules import FORMULAS, MEAN, named, replaced, word_of
 from dscost.tracing.rules.convolutions import conv_macs
 from dscost.tracing.rules.free import is_free
 
@@ -76,7 +77,7 @@ def operator_name(func: Any) -> str:
     return name
 
 
-def factors_of(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def factors_of(func: Any, args: Args) -> tuple[Any, ...]:
     """Return the arguments of an operator, but those that a convolution's gradients do not need."""
     if func is not torch.ops.aten.convolution_backward.default:
         return args
@@ -122,25 +123,29 @@ def real_products(operator: str, operands: Sequence[Tensor]) -> int:
 # -- convolutions as specs
 
 
-def conv_of(operator: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ConvSpec | None:
+def conv_of(operator: str, args: Args, kwargs: Kwargs) -> ConvSpec | None:
     """Return the spec of a forward convolution, `None` where it is transposed or none."""
-    if operator in ("aten::convolution", "aten::_convolution"):
-        _, w, bias, stride, padding, dilation, transposed, _, groups = args[:9]
-        if transposed:
-            return None
-    elif operator in ("aten::conv1d", "aten::conv2d", "aten::conv3d"):
-        names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
-        w, bias = given["weight"], given.get("bias")
-        stride, padding = given.get("stride", 1), given.get("padding", 0)
-        dilation, groups = given.get("dilation", 1), given.get("groups", 1)
-    else:
+    names = _CONVOLUTIONS.get(operator)
+    if names is None:
         return None
-    if padding == "valid":
-        padding = 0
-    return _spec(
-        tuple(w.shape), _key(stride), _key(padding), _key(dilation), groups, bias is not None
-    )
+    given: dict[str, Any] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    given.update(zip(names, args, strict=False), **kwargs)
+    if given.get("transposed"):
+        return None
+    padding = 0 if given["padding"] == "valid" else given["padding"]
+    steps = _key(given["stride"]), _key(padding), _key(given["dilation"])
+    has_bias = given.get("bias") is not None
+    return _spec(tuple(given["weight"].shape), *steps, given["groups"], has_bias)
+
+
+_NAMES = "input weight bias stride padding dilation"
+_CONVOLUTIONS = {
+    **dict.fromkeys(named("aten", "conv1d conv2d conv3d"), f"{_NAMES} groups".split()),
+    **dict.fromkeys(
+        named("aten", "convolution _convolution"), f"{_NAMES} transposed _ groups".split()
+    ),
+}
+"""What the arguments of convolutions are called."""
 
 
 def _key(value: Any) -> Any:
@@ -186,7 +191,7 @@ def is_global_mean(x: Tensor, results: Any) -> bool:
     return x.dim() == 4 and results[0].numel() == x.shape[0] * x.shape[1]
 
 
-def axes_along(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+def axes_along(func: Any, args: Args, kwargs: Kwargs) -> tuple[int, ...]:
     """Return the axes of its first tensor that an operator works along: `dim`, or all."""
     at = _place_of("dim", func)
     given = kwargs.get("dim", args[at] if at is not None and at < len(args) else None)
@@ -204,15 +209,27 @@ def _place_of(name: str, func: Any) -> int | None:
     return names.index(name) if name in names else None
 
 
-PADDING = {
+def word_of_moving(
+    func: Any, operands: Sequence[Tensor], results: Sequence[Tensor], args: Any, kwargs: Any
+) -> str:
+    """Return what an operator without MACs computes, in the words of a report."""
+    operator = operator_name(func)
+    if operator in _PADDING and _pads_nowhere(args, kwargs):
+        return "copy"
+    op = word_of(operator)
+    if op == MEAN:
+        return "global_pooling" if is_global_mean(operands[0], results) else "other"
+    return op or ("elementwise" if torch.Tag.pointwise in func.tags else "other")
+
+
+_PADDING = {
     *named("aten", "pad constant_pad_nd _pad_circular _pad_enum"),
     *named("aten", "reflection_pad1d reflection_pad2d reflection_pad3d"),
     *named("aten", "replication_pad1d replication_pad2d replication_pad3d"),
 }
-"""Operators that pad."""
 
 
-def pads_nowhere(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def _pads_nowhere(args: Args, kwargs: Kwargs) -> bool:
     """Whether the arguments of an operator that pads make it copy what it is given."""
-    amounts = args[1] if len(args) > 1 else kwargs.get("pad", kwargs.get("padding", (1,)))
+    amounts: Any = args[1] if len(args) > 1 else kwargs.get("pad", kwargs.get("padding", (1,)))
     return not any(amounts)

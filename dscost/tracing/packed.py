@@ -66,10 +66,10 @@ def _tensors(packed: Any) -> Iterator[Tensor]:
     layers = [value for value in state if isinstance(value, torch.ScriptObject)]
     for layer in layers:
         yield from _tensors(layer)
-    if not layers:  # strides, padding and the like are 16-bit integers
-        yield from (
-            value for value in state if isinstance(value, Tensor) and value.dtype is not torch.int16
-        )
+    for value in state if not layers else ():
+        # strides, padding and the like are 16-bit integers
+        if isinstance(value, Tensor) and value.dtype is not torch.int16:
+            yield value
 
 
 def _flat(state: Any) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """What a model holds: its parameters and buffers, each under its first name."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from dscost.foreign.parts import own_tensors
+from dscost.tracing.meta_copies import StandIns
 from dscost.tracing.packed import packed_in, unpacked
 from dscost.tracing.sparse import SPARSE, nbytes_of, parts
 
@@ -24,11 +25,9 @@ class Parameter(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A parameter or buffer as the tracer meets it.
+    """A parameter or buffer as the tracer meets it, named by its path.
 
     Args:
-        name: Its path in the model.
-        is_parameter: Or a buffer.
         address: Where its storage begins.
         nbytes: Size of the tensor itself.
         storage_nbytes: Size of the storage that it is a view of.
@@ -62,73 +61,49 @@ class HeldTensors(NamedTuple):
 
     def packed_as(self, packed: Any, module: str) -> Parameter:
         """Return packed weights as a parameter: as a module holds them, or as first met in one."""
-        key = hash(packed)  # of torch's own object: a new wrapper is made for every operator
-        if key not in self.packed:
-            self.add_packed(
-                packed,
-                f"{module}.packed_{len(self.packed)}" if module else f"packed_{len(self.packed)}",
-            )
-        return self.packed[key]
+        number = f"packed_{len(self.packed)}"
+        self.add_packed(packed, f"{module}.{number}" if module else number)
+        return self.packed[hash(packed)]
 
-    def add_views(
-        self, views: Iterable[tuple[int, int]], originals: Callable[[], Mapping[int, int]]
-    ) -> None:
-        """Take plain tensors for views of the parameters whose storage their originals share.
-
-        Args:
-            views: The address of each original's storage, and that of its stand-in.
-            originals: Gives the address of the original's storage for each parameter and buffer, by
-                its identity.
-        """
-        views = list(views)
-        if views:
-            of_original = {
-                address: self.by_tensor[new]
-                for new, address in originals().items()
-                if new in self.by_tensor
-            }
-            for original, address in views:
-                if original in of_original:
-                    self.by_storage.setdefault(address, of_original[original])
+    def add_views(self, standins: StandIns, model: nn.Module) -> None:
+        """Take plain tensors for views of the parameters whose storage their originals share."""
+        views = list(standins.attributes())
+        originals = standins.addresses(model) if views else {}
+        of_original = {}
+        for new, address in originals.items():
+            if new in self.by_tensor:
+                of_original[address] = self.by_tensor[new]
+        for original, address in views:
+            if original in of_original:
+                self.by_storage.setdefault(address, of_original[original])
 
     def read_by_other_names(self, read: Set[str], originals: Mapping[int, int]) -> set[str]:
-        """Return the names of all that shares a storage with what was read.
+        """Return the names of all that shares a storage with what was read, by its name.
 
-        Args:
-            read: Names of those that were read.
-            originals: The address of the original's storage, by the identity of a stand-in: those
-                share nothing.
+        Stand-ins share nothing: `originals` has the address of their original's storage, by
+        identity.
         """
-        places = [
-            (
-                one.name,
-                {
-                    one.address,
-                    one.tensor.untyped_storage()._cdata,
-                    originals.get(id(one.tensor), one.address),
-                },
-            )
-            for one in self.by_tensor.values()  # a tensor may have been given another storage since
-        ]
-        met = {address for name, addresses in places if name in read for address in addresses}
-        return {name for name, addresses in places if not met.isdisjoint(addresses)}
+        places = {}
+        for one in self.by_tensor.values():
+            now = one.tensor.untyped_storage()._cdata  # it may have been given another one since
+            places[one.name] = {one.address, now, originals.get(id(one.tensor), one.address)}
+        met = set().union(*(places[name] for name in read & places.keys()))
+        return {name for name, addresses in places.items() if not met.isdisjoint(addresses)}
 
     def add_packed(self, packed: Any, name: str) -> None:
         """Take packed weights for a parameter of the model, unless they are known."""
-        if hash(packed) not in self.packed:
+        key = hash(packed)  # of torch's own object: a new wrapper is made for every operator
+        if key not in self.packed:
             content = unpacked(packed)
-            parameter = Parameter(name, content.numel, content.nbytes, trainable=False)
-            self.packed[hash(packed)] = parameter
-            self.parameters.append(parameter)
+            self.packed[key] = Parameter(name, content.numel, content.nbytes, trainable=False)
+            self.parameters.append(self.packed[key])
 
 
 def held_by(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = False) -> HeldTensors:
     """Return what modules hold, given every module once with its path.
 
-    Args:
-        modules: With their paths.
-        packed: Whether to look for weights that torch keeps packed; operators that read them cannot
-            run on meta.
+    Weights that torch keeps packed are looked for where they are asked for: operators that read
+    them cannot run on meta.
     """
     by_tensor: dict[int, Held] = {}
     by_storage: dict[int, Held] = {}
@@ -145,17 +120,12 @@ def held_by(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = False) -
                 if tensor.layout is not STRIDED and tensor.layout in SPARSE:
                     sparse.append((prefix + name, is_parameter, tensor))
                     continue
-                storage, nbytes = tensor.untyped_storage(), tensor.nbytes
-                held = Held(
-                    prefix + name, is_parameter, storage._cdata, nbytes, storage.nbytes(), tensor
-                )
-                by_tensor[id(tensor)] = held
+                held = by_tensor[id(tensor)] = _held(prefix + name, is_parameter, tensor)
                 # of views of one storage the first gives its name
                 by_storage.setdefault(held.address, held)
                 if is_parameter:
-                    parameters.append(
-                        Parameter(held.name, tensor.numel(), nbytes, tensor.requires_grad)
-                    )
+                    numel, needs_gradient = tensor.numel(), tensor.requires_grad
+                    parameters.append(Parameter(held.name, numel, held.nbytes, needs_gradient))
     found = HeldTensors(by_tensor, by_storage, parameters, {}, bool(sparse))
     # last, since values of a sparse tensor may be those of a dense one
     for name, is_parameter, tensor in sparse:
@@ -167,12 +137,16 @@ def held_by(modules: Sequence[tuple[str, nn.Module]], *, packed: bool = False) -
     return found
 
 
+def _held(name: str, is_parameter: bool, tensor: Tensor) -> Held:
+    storage = tensor.untyped_storage()
+    return Held(name, is_parameter, storage._cdata, tensor.nbytes, storage.nbytes(), tensor)
+
+
 def _add_sparse(found: HeldTensors, name: str, is_parameter: bool, tensor: Tensor) -> None:
     """Add a sparse tensor: what it stores counts, and the indices have a size too."""
     known = False
     for part in parts(tensor):
-        storage = part.untyped_storage()
-        held = Held(name, is_parameter, storage._cdata, part.nbytes, storage.nbytes(), part)
+        held = _held(name, is_parameter, part)
         known = known or held.address in found.by_storage
         found.by_storage.setdefault(held.address, held)
     if is_parameter and not known:

@@ -15,7 +15,7 @@ from dscost.modules.copying import set_apart
 from dscost.tracing.calling import called
 from dscost.tracing.inputs import Arguments
 from dscost.tracing.meta_copies import StandIns, detached_copy
-from dscost.tracing.sparse import is_sparse
+from dscost.tracing.sparse import address_of, is_sparse
 
 SPARE_BYTES = 256 * 2**20
 """A model whose weights need no more is run without asking what is free."""
@@ -30,13 +30,11 @@ def check_memory(model: nn.Module) -> None:
     Raises:
         InputError: They do not; the text has the figures.
     """
-    storages = {
-        tensor.untyped_storage()._cdata: tensor
-        for tensor in each_tensor(model)
-        if tensor.layout is torch.strided and not is_lazy(tensor)
-    }
-    needed = sum(tensor.untyped_storage().nbytes() for tensor in storages.values())
-    free = free_bytes()
+    sizes = {}
+    for tensor in each_tensor(model):
+        if tensor.layout is torch.strided and not is_lazy(tensor):
+            sizes[address_of(tensor)] = tensor.untyped_storage().nbytes()
+    needed, free = sum(sizes.values()), free_bytes()
     if needed > SPARE_BYTES and free is not None and needed * OF_WEIGHTS > free:
         raise InputError(
             f"it would have to run for real, but its weights need {needed / 1e9:.3g} GB, "

@@ -5,37 +5,28 @@ their parts. For those that make up most networks the result is worked out by a 
 own meta kernels are ten times slower.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from dscost.foreign.dispatch import tensors_in, written_by
+from dscost.foreign.dispatch import Args, Kwargs, tensors_in, written_by
 from dscost.foreign.failures import Place, place_of_caller
 from dscost.tracing.books import Books
 from dscost.tracing.carrying import ALONG_AXES
-from dscost.tracing.drawn import Drawn
-from dscost.tracing.gradients import GradientSwitch
 from dscost.tracing.higher_order import run_higher_order
 from dscost.tracing.operators import (
-    PADDING,
     VIEWS,
     answer_of,
     axes_along,
     conv_of,
     factors_of,
-    is_global_mean,
     operator_name,
-    pads_nowhere,
     parts_of,
     real_products,
     shapes_of,
     takes_packed,
+    word_of_moving,
 )
 from dscost.tracing.packed import packed_in
-from dscost.tracing.parameters import HeldTensors
-from dscost.tracing.rules import FORMULAS, FOURIER, MEAN, Rule, named, word_of
+from dscost.tracing.rules import FORMULAS, FOURIER, Rule, named, word_of
 from dscost.tracing.shortcuts import ALWAYS, shortcuts_in_force
 from dscost.tracing.sparse import (
     FACTORS,
@@ -44,7 +35,6 @@ from dscost.tracing.sparse import (
     any_sparse,
     dense_macs,
     dense_parts,
-    is_sparse,
     product_without_values,
     sparse_macs,
     sparse_view,
@@ -67,44 +57,21 @@ LOOKING = {
 class Recorder(Books):  # type: ignore[no-untyped-call]
     """Sees every operator, has its result worked out and records it.
 
-    Args:
-        held: Parameters and buffers of the model.
-        inputs: The tensors that the network is given.
-        stack: Paths of the modules that are running, innermost last.
-        shortcuts: Whether the results of common operators are worked out without torch.
-        switch: In training, what knows where the model has gradients on.
-        standin_of: Gives the stand-in of a tensor of the original model, should a part of that run
-            itself.
-
     Attributes:
         autocasts: Whether the model entered autocast.
         looked_at_drawn: Where the model first looked at random numbers.
     """
 
     supports_higher_order_operators = True
+    autocasts = False
+    looked_at_drawn: Place | None = None
+    _handlers = ALWAYS
 
-    def __init__(
-        self,
-        held: HeldTensors,
-        inputs: Sequence[Tensor],
-        stack: Sequence[str],
-        *,
-        shortcuts: bool = True,
-        switch: GradientSwitch | None = None,
-        standin_of: Callable[[Tensor], Tensor | None] = lambda tensor: None,
-    ) -> None:
-        super().__init__(held, inputs, stack, switch=switch, standin_of=standin_of)
-        self._switch = switch
-        self._drawn = Drawn()
-        self.looked_at_drawn: Place | None = None
-        self.autocasts = False
-        self._handlers = shortcuts_in_force() if shortcuts else ALWAYS
-        if held.any_sparse or any(map(is_sparse, inputs)):
-            self._handlers = ALWAYS  # short cuts are for dense tensors
+    def take_shortcuts(self) -> None:
+        """Work out the results of common operators without torch, from now on."""
+        self._handlers = shortcuts_in_force()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         handler = self._handlers.get(func)
         if handler is not None:
             result = handler(self, func, args, kwargs)
@@ -136,7 +103,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
 
     # -- operators without a short cut
 
-    def _generic(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _generic(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         """Return the result of an operator as torch works it out, whole or in parts."""
         operator = operator_name(func)
         if operator in FACTORS and any_sparse(args):
@@ -162,29 +129,34 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
             self._record_product(func, rule, args, kwargs, result)
         else:
             if answer == "unknown":
-                self._record_unknown(func, operator)
+                self.met_unknown(operator)
             self._record_moving(func, operator, args, kwargs, result)
-        if len(self.events) > recorded and takes_packed(func):
-            self._read_packed(args)
+        if takes_packed(func):
+            if answer == "formula":
+                self.note(QUANTIZED_NOTE)
+            elif answer == "unknown":
+                self.note(f"What {operator} holds in an object of its own is not among the params.")
+            if len(self.events) > recorded:
+                self._read_packed(args)
         return result
 
-    def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
         """Return what an operator gives; random numbers are nobody else's."""
         if func in VIEWS and any_sparse(args):
             return sparse_view(func, args, kwargs)
         return self._drawn.compute(func, args, kwargs)
 
     def _record_product(
-        self, func: Any, rule: Rule, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+        self, func: Any, rule: Rule, args: Args, kwargs: Kwargs, result: Any
     ) -> None:
         """Record an operator with a formula."""
         operator = operator_name(func)
         results = dense_parts(tensors_in(result))
         operands = dense_parts(tensors_in((factors_of(func, args), kwargs)))
-        named = {name: value for name, value in kwargs.items() if name != "out"}
+        keywords = {name: value for name, value in kwargs.items() if name != "out"}
         first = results[0] if results else None
         out = () if first is None else tuple(first.shape)
-        macs = rule.macs(*shapes_of(args), **shapes_of(named), out=out)
+        macs = rule.macs(*shapes_of(args), **shapes_of(keywords), out=out)
         is_empty = first is None or not first.numel()
         conv = None if is_empty else conv_of(operator, args, kwargs)
         self.record(operator, operands, results, macs, conv=conv)
@@ -192,16 +164,9 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
             self.note(COMPLEX_NOTE)
             real_macs = macs * real_products(operator, operands)
             self.amend(macs=real_macs, unusual="complex", plain_macs=macs)
-        if takes_packed(func):
-            self.note(QUANTIZED_NOTE)
-
-    def _record_unknown(self, func: Any, operator: str) -> None:
-        self.met_unknown(operator)
-        if takes_packed(func):
-            self.note(f"What {operator} holds in an object of its own is not among the params.")
 
     def _record_moving(
-        self, func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+        self, func: Any, operator: str, args: Args, kwargs: Kwargs, result: Any
     ) -> None:
         """Record an operator without MACs, unless it is a view or makes a constant."""
         results, operands = dense_parts(tensors_in(result)), dense_parts(tensors_in((args, kwargs)))
@@ -214,18 +179,16 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
             self.looked_at_drawn = self.looked_at_drawn or place_of_caller()
         if not operands:
             for constant in fresh:
-                self._born(constant)
+                self._born(constant.untyped_storage(), address_of(constant))
                 self.constant(constant)
         elif fresh or (func._schema.is_mutable and func not in VIEWS):
             axes = axes_along(func, args, kwargs) if operator in ALONG_AXES else ()
-            op = _word_of_moving(func, operands, results, args, kwargs)
+            op = word_of_moving(func, operands, results, args, kwargs)
             self.record(operator, operands, fresh or results, op=op, axes=axes)
         elif operator in LOOKING:
             self.reads(operands)
 
-    def _sparse_product(
-        self, func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _sparse_product(self, func: Any, operator: str, args: Args, kwargs: Kwargs) -> Any:
         result = product_without_values(func, operator, args, kwargs)
         macs = sparse_macs(operator, args)
         if macs is None:
@@ -237,7 +200,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
         self.amend(unusual="sparse", plain_macs=dense_macs(operator, args))
         return result
 
-    def _read_packed(self, args: tuple[Any, ...]) -> None:
+    def _read_packed(self, args: Args) -> None:
         """Let the last operator have read the packed weights among its arguments."""
         event = self.events[-1]
         held = [self._holds.packed_as(value, event.module) for value in packed_in(args)]
@@ -245,16 +208,3 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
         self.read.update(names)
         size = sum(one.nbytes for one in held)
         self.amend(weights=event.weights + names, traffic_bytes=event.traffic_bytes + size)
-
-
-def _word_of_moving(
-    func: Any, operands: Sequence[Tensor], results: Sequence[Tensor], args: Any, kwargs: Any
-) -> str:
-    """Return what an operator without MACs computes, in the words of a report."""
-    operator = operator_name(func)
-    if operator in PADDING and pads_nowhere(args, kwargs):
-        return "copy"
-    op = word_of(operator)
-    if op == MEAN:
-        return "global_pooling" if is_global_mean(operands[0], results) else "other"
-    return op or ("elementwise" if torch.Tag.pointwise in func.tags else "other")

@@ -25,7 +25,7 @@ from dscost.tracing.module_stack import RunningModules, watched
 from dscost.tracing.parameters import HeldTensors, held_by
 from dscost.tracing.real_copies import check_memory, with_shapes
 from dscost.tracing.recorder import Recorder
-from dscost.tracing.sparse import nbytes_of, parts
+from dscost.tracing.sparse import is_sparse, nbytes_of, parts
 from dscost.tracing.threads import FollowingRecorder, watched_threads
 from dscost.tracing.unseen import Outside, undifferentiated, unseen
 from dscost.tracing.values import ValueRecorder
@@ -33,14 +33,7 @@ from dscost.tracing.ways import Attempt, Way
 
 
 class Task(NamedTuple):
-    """What is to be traced.
-
-    Args:
-        model: Left as it is.
-        arguments: What its forward is called with; tensors on any device.
-        training: Whether it runs in training mode.
-        make_real: Makes the model anew with values, should it have to run for real.
-    """
+    """What is to be traced, see `dscost.tracing.trace`."""
 
     model: nn.Module
     arguments: Arguments
@@ -67,17 +60,14 @@ def attempt(task: Task, way: Way) -> Attempt:
     missed = recorder.failure
     if missed is not None and (error is None or looks_at_values(missed)):
         error, place = missed, recorder.failed_at
-    wants_gradients = recorder.wants_gradients or run.switched_on_again
-    return Attempt(way, traced, error, place, wants_gradients, recorder.autocasts, run.elsewhere)
+    switched_on_again = run.switch is not None and run.switch.switched_on_again
+    wants_gradients = recorder.wants_gradients or switched_on_again
+    elsewhere = run.modules is not None and bool(run.modules.elsewhere)
+    return Attempt(way, traced, error, place, wants_gradients, recorder.autocasts, elsewhere)
 
 
 class _Run:
-    """What is known of a run, also after it failed.
-
-    Args:
-        way: How the model runs.
-        training: Whether in training mode.
-    """
+    """What is known of a run in some way, also after it failed."""
 
     recorder: Recorder | None = None
     switch: GradientSwitch | None = None
@@ -90,14 +80,6 @@ class _Run:
 
     def start_thread(self) -> None:
         self.starts_threads = True
-
-    @property
-    def switched_on_again(self) -> bool:
-        return self.switch is not None and self.switch.switched_on_again
-
-    @property
-    def elsewhere(self) -> bool:
-        return self.modules is not None and bool(self.modules.elsewhere)
 
     @contextmanager
     def state(self) -> Iterator[None]:
@@ -118,10 +100,7 @@ class _Run:
 
     @contextmanager
     def unseen_thread(self, path: str) -> Iterator[list[str]]:
-        """Run in another thread without looking.
-
-        The way will not do, but should not fail there for another reason.
-        """
+        """Run in another thread unseen: the way will not do, but shall not fail for that reason."""
         with self.state():
             yield []
 
@@ -137,7 +116,7 @@ def _traced(task: Task, run: _Run) -> Trace:
         modules = run.modules = stack.enter_context(watched(subject.modules))
         if task.training:
             run.switch = stack.enter_context(GradientSwitch(records=run.way.gradients))
-            held = [*subject.standins.originals(), *subject.arguments.tensors]
+            held = [*subject.standins.originals, *subject.arguments.tensors]
             stack.callback(_without_gradients, [one for one in held if not one.requires_grad])
         recorder = run.recorder = _recorder_for(subject, run, modules)
         stack.callback(recorder.let_go)
@@ -160,10 +139,9 @@ def _traced(task: Task, run: _Run) -> Trace:
 def _gradients_of(
     recorder: Recorder, returned: Sequence[Tensor]
 ) -> tuple[frozenset[int] | None, tuple[str, ...]]:
-    """Return the events that get a gradient of what a model returned, and functions without one.
+    """Return the events that get a gradient in training, and functions whose backward passes fail.
 
-    In training; of the functions the names, whose backward passes fail. Where something came out of
-    sight, nothing is known of the events.
+    Where something that the model returns came out of sight, nothing is known of the events.
     """
     flow = recorder.flow
     if flow is None:
@@ -175,12 +153,10 @@ def _gradients_of(
 
 def _decided_by_chance(run: _Run, recorder: Recorder) -> Iterator[Doubt]:
     """Yield the doubt that the model looks at random numbers; a real run is doubted anyway."""
-    if run.way.on_meta and recorder.looked_at_drawn is not None:
-        where = recorder.looked_at_drawn
-        text = (
-            f"The model looks at random numbers ({where}), so it may do something else next time."
-        )
-        yield Doubt("value_dependent", text)
+    where = recorder.looked_at_drawn
+    if run.way.on_meta and where is not None:
+        looks = f"The model looks at random numbers ({where})"
+        yield Doubt("value_dependent", f"{looks}, so it may do something else next time.")
 
 
 class _Subject(NamedTuple):
@@ -193,7 +169,7 @@ class _Subject(NamedTuple):
         standins: What stands for what in it.
         modules: All that run, with their paths.
         held: What they hold.
-        patched: Paths of those that have a forward of their own.
+        patched: Paths of modules that have a forward of their own.
         notes: By which convention arguments were filled in.
     """
 
@@ -227,21 +203,18 @@ def _subject_of(task: Task, way: Way) -> _Subject:
         arguments.needing_gradients_as(given)
     modules = list(named_parts(running))
     held = held_by(modules, packed=not way.on_meta)
-    held.add_views(standins.attributes(), lambda: standins.addresses(model))
+    held.add_views(standins, model)
     patched = frozenset(path for path, module in modules if "forward" in module.__dict__)
     return _Subject(model, running, arguments, standins, modules, held, patched, notes)
 
 
 def _recorder_for(subject: _Subject, run: _Run, modules: RunningModules) -> Recorder:
     kind = Recorder if run.way.is_fast else ValueRecorder if run.way.on_meta else FollowingRecorder
-    recorder = kind(
-        subject.held,
-        subject.arguments.tensors,
-        modules.stack,
-        shortcuts=run.way.shortcuts,
-        switch=run.switch,
-        standin_of=subject.standins.of,
-    )
+    held, inputs = subject.held, subject.arguments.tensors
+    recorder = kind(held, inputs, modules.stack, run.switch, subject.standins.of)
+    # short cuts are for dense tensors
+    if run.way.shortcuts and not held.any_sparse and not any(map(is_sparse, inputs)):
+        recorder.take_shortcuts()
     modules.producer_of = recorder.producer_of
     if isinstance(recorder, FollowingRecorder):
         recorder.follow_in(modules, run.state)
@@ -257,15 +230,7 @@ def _trace_of(
     conversions: Conversions,
     returned: Sequence[Tensor],
 ) -> Trace:
-    """Return what a recorder has seen, and what it cannot have seen, of a run that is over.
-
-    Args:
-        subject: What ran.
-        run: How, and with which calls of modules.
-        recorder: With its operators.
-        conversions: With what was taken out of torch.
-        returned: The tensors that the model returned.
-    """
+    """Return what a recorder has seen, and what it cannot have seen, of a run that is over."""
     assert run.modules is not None
     way, modules, held = run.way, run.modules, subject.held
     outputs = {_place_in_memory(one): one for one in returned}.values()
@@ -281,8 +246,10 @@ def _trace_of(
         orphans = [] if conversions.are_any else made_now
     is_certain = bool(orphans) and (run.starts_threads or way.is_fast)
     outside = Outside(run.starts_threads, bool(orphans), is_certain=is_certain)
-    left_alone = subject.patched | modules.failed
-    missing = unseen(subject.modules, held, modules.calls, recorder, left_alone, outside)
+    # another forward than that of the class may leave weights alone, and so may one that fails
+    paths = modules.calls.keys() - subject.patched - modules.failed
+    began = ((path, module) for path, module in subject.modules if path in paths)
+    names, doubts = unseen(began, held, recorder.read, outside)
     return Trace(
         events=recorder.events,
         calls=modules.calls,
@@ -293,8 +260,8 @@ def _trace_of(
         peak_activation_bytes=recorder.memory.peak_bytes if way.on_meta else None,
         outputs=frozenset(map(recorder.producer_of, outputs)),
         output_bytes=sum(map(nbytes_of, outputs)),
-        doubts=(*conversions.doubts, *missing.doubts),
-        unseen=missing.parameters,
+        doubts=(*conversions.doubts, *doubts),
+        unseen=names,
         notes=(*subject.notes, *recorder.notes),
         dropped=recorder.dropped,
         returned=modules.returned,

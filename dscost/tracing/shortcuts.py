@@ -6,12 +6,14 @@ be raised.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dscost.foreign.dispatch import Args
 from dscost.layers.convolution import Shape
 from dscost.tracing.books import Books
 from dscost.tracing.operators import conv_plan, is_global_mean, operator_name, shapes_of
@@ -21,17 +23,13 @@ from dscost.tracing.rules.products import linear_macs
 
 aten = torch.ops.aten
 
-_empty = torch.empty
-
+_empty = partial(torch.empty, device="meta")
 
 _CONTIGUOUS, _CHANNELS_LAST = torch.contiguous_format, torch.channels_last
 
 
 def _layout(x: Tensor) -> torch.memory_format | None:
-    """Return the layout that an elementwise result or a convolution of `x` has.
-
-    `None` where torch must tell.
-    """
+    """Return the layout of what is computed of `x` place by place; `None` where torch must tell."""
     if x.is_contiguous():
         return _CONTIGUOUS
     is_channels_last = x.dim() == 4 and x.is_contiguous(memory_format=_CHANNELS_LAST)
@@ -39,14 +37,14 @@ def _layout(x: Tensor) -> torch.memory_format | None:
 
 
 def _contiguous_like(x: Tensor) -> Tensor:
-    return _empty(x.shape, dtype=x.dtype, device="meta")
+    return _empty(x.shape, dtype=x.dtype)
 
 
 _CONV_DEFAULTS: tuple[Any, ...] = (None, None, None, (1,), (0,), (1,), 1)
 """What torch leaves out of the arguments where it is the default."""
 
 
-def _conv2d(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _conv2d(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     if kwargs:
         return None
     full: tuple[Any, ...] = args + _CONV_DEFAULTS[len(args) :]
@@ -56,15 +54,8 @@ def _conv2d(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tens
         raise RuntimeError(f"Input type ({x.dtype}) and weight type ({w.dtype}) should be the same")
     if x.dim() != 4 or layout is None or not w.is_contiguous() or x.dtype.is_complex:
         return None
-    out_shape, macs, spec = conv_plan(
-        tuple(x.shape),
-        tuple(w.shape),
-        tuple(stride),
-        tuple(padding),
-        tuple(dilation),
-        groups,
-        bias is not None,
-    )
+    numbers = tuple(x.shape), tuple(w.shape), tuple(stride), tuple(padding), tuple(dilation)
+    out_shape, macs, spec = conv_plan(*numbers, groups, bias is not None)
     if x.shape[1] != spec.in_channels:  # torch's meta kernel says this less well
         raise RuntimeError(
             f"Given groups={groups}, weight of size {list(w.shape)}, expected input{list(x.shape)} "
@@ -72,13 +63,13 @@ def _conv2d(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tens
         )
     if min(out_shape[2:]) < 1 or out_shape[0] < 1:
         return None  # an error, or nothing to do
-    out = _empty(out_shape, dtype=x.dtype, device="meta", memory_format=layout)
+    out = _empty(out_shape, dtype=x.dtype, memory_format=layout)
     operands = (x, w) if bias is None else (x, w, bias)
     books.record("aten::conv2d", operands, (out,), macs, conv=spec)
     return out
 
 
-def _linear(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _linear(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, w, bias = args if len(args) == 3 else (*args, None)
     shape = x.shape
     if x.dtype is not w.dtype:
@@ -93,13 +84,13 @@ def _linear(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tens
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and {transposed})"
         )
-    out = _empty((*shape[:-1], w.shape[0]), dtype=x.dtype, device="meta")
+    out = _empty((*shape[:-1], w.shape[0]), dtype=x.dtype)
     operands = (x, w) if bias is None else (x, w, bias)
     books.record("aten::linear", operands, (out,), linear_macs(shape, w.shape, out=out.shape))
     return out
 
 
-def _batch_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _batch_norm(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x = args[0]
     if kwargs or not x.is_contiguous() or x.dim() < 2:
         return None
@@ -114,7 +105,7 @@ def _batch_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> 
     return out
 
 
-def _layer_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _layer_norm(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, shape = args[0], list(args[1])
     if kwargs or list(x.shape[-len(shape) :]) != shape:
         return None
@@ -125,17 +116,7 @@ def _layer_norm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> 
     return out
 
 
-def _unary(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    x = args[0]
-    layout = _layout(x)
-    if layout is None or not x.is_floating_point() or (kwargs and kwargs.get("dtype")):
-        return None
-    out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
-    books.record(operator_name(func), (x,), (out,))
-    return out
-
-
-def _softmax(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _softmax(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x = args[0]
     if not -x.dim() <= args[1] < max(1, x.dim()):
         known = f"[{-x.dim()}, {x.dim() - 1}]"
@@ -149,39 +130,33 @@ def _softmax(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Ten
     return out
 
 
-def _inplace(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    x = args[0]
-    books.record(operator_name(func), (x,), (x,))
-    return x  # type: ignore[no-any-return]
-
-
-def _inplace_binary(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    x, other = args[:2]
-    is_tensor = isinstance(other, Tensor)
-    if is_tensor and other.shape != x.shape:
+def _inplace(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
+    x, *others = (one for one in args if isinstance(one, Tensor))
+    if any(other.shape != x.shape for other in others):
         return None
-    books.record(operator_name(func), (x, other) if is_tensor else (x,), (x,))
-    return x  # type: ignore[no-any-return]
+    books.record(operator_name(func), (x, *others), (x,))
+    return x
 
 
-def _binary(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
-    x, other = args[:2]
+def _elementwise(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
+    x, *others = args
     if not isinstance(x, Tensor) or not x.is_floating_point():
         return None
     layout = _layout(x)
-    if layout is None:
+    if layout is None or (kwargs and kwargs.get("dtype")):
         return None
-    operands: tuple[Tensor, ...] = (x,)
-    if isinstance(other, Tensor):
-        if other.dtype is not x.dtype or not _broadcasts_onto(other.shape, x.shape):
+    operands = [x]
+    for other in others:
+        if isinstance(other, Tensor):
+            if other.dtype is not x.dtype or not _broadcasts_onto(other.shape, x.shape):
+                return None
+            wanted = layout if other.shape == x.shape else _CONTIGUOUS
+            if not other.is_contiguous(memory_format=wanted):
+                return None
+            operands.append(other)
+        elif not isinstance(other, int | float):
             return None
-        wanted = layout if other.shape == x.shape else _CONTIGUOUS
-        if not other.is_contiguous(memory_format=wanted):
-            return None
-        operands = (x, other)
-    elif not isinstance(other, int | float):
-        return None
-    out = _empty(x.shape, dtype=x.dtype, device="meta", memory_format=layout)
+    out = _empty(x.shape, dtype=x.dtype, memory_format=layout)
     books.record(operator_name(func), operands, (out,))
     return out
 
@@ -193,7 +168,7 @@ def _broadcasts_onto(small: Shape, large: Shape) -> bool:
     return offset >= 0 and all(s in (1, large[i + offset]) for i, s in enumerate(small))
 
 
-def _cat(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _cat(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     tensors = args[0]
     dim = args[1] if len(args) > 1 else 0
     first = tensors[0]
@@ -207,12 +182,12 @@ def _cat(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor 
     shape[dim] = sum(t.shape[dim] for t in tensors)
     if sum(t.numel() for t in tensors) != prod(shape):
         return None  # torch has the error message
-    out = _empty(shape, dtype=first.dtype, device="meta")
+    out = _empty(shape, dtype=first.dtype)
     books.record("aten::cat", tensors, (out,))
     return out
 
 
-def _reshape(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor:
+def _reshape(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor:
     x = args[0]
     out: Tensor = func(*args, **kwargs) if kwargs else func(*args)
     if out.untyped_storage()._cdata != x.untyped_storage()._cdata:
@@ -220,7 +195,7 @@ def _reshape(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Ten
     return out
 
 
-def _copy(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _copy(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x = args[0]
     if kwargs or not x.is_contiguous():
         return None
@@ -229,24 +204,24 @@ def _copy(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor
     return out
 
 
-def _dropout(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _dropout(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     if kwargs or len(args) < 3 or args[2]:
         return None
     return args[0]  # type: ignore[no-any-return]
 
 
-def _global_average(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _global_average(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, size = args[:2]
     if x.dim() != 4 or not x.is_contiguous() or any(type(s) is not int for s in size):
         return None
     size = list(size) * 2 if len(size) == 1 else list(size)
-    out = _empty((*x.shape[:2], *size), dtype=x.dtype, device="meta")
+    out = _empty((*x.shape[:2], *size), dtype=x.dtype)
     op = "global_pooling" if out.shape[2:].numel() == 1 else "pooling"
     books.record(operator_name(func), (x,), (out,), op=op)
     return out
 
 
-def _mean(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _mean(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     x, dims = args[:2]
     keep = args[2] if len(args) > 2 else False
     if kwargs or not dims or not x.is_contiguous() or not x.is_floating_point():
@@ -255,20 +230,20 @@ def _mean(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor
         return None
     positive = {d % x.dim() for d in dims}
     shape = [1 if i in positive else s for i, s in enumerate(x.shape) if keep or i not in positive]
-    out = _empty(shape, dtype=x.dtype, device="meta")
+    out = _empty(shape, dtype=x.dtype)
     op = "global_pooling" if is_global_mean(x, [out]) else "other"
     books.record("aten::mean", (x,), (out,), op=op, axes=tuple(positive))
     return out
 
 
-def _recurrent(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+def _recurrent(books: Books, func: Any, args: Args, kwargs: Any) -> Any:
     """Return the outputs of an LSTM or GRU over whole sequences; torch would unroll every step."""
     if kwargs or len(args) < 9 or isinstance(args[3], list | tuple):
         return None  # a packed sequence, or defaults left out
     x, states, params, bidirectional = args[0], args[1], args[2], args[7]
     states = [states] if isinstance(states, Tensor) else list(states)
     width = states[0].shape[-1] * (2 if bidirectional else 1)
-    out = _empty((*x.shape[:-1], width), dtype=x.dtype, device="meta")
+    out = _empty((*x.shape[:-1], width), dtype=x.dtype)
     finals = [_contiguous_like(state) for state in states]
     operator = operator_name(func)
     shapes = tuple(x.shape), shapes_of(args[1]), shapes_of(params)
@@ -277,7 +252,7 @@ def _recurrent(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> A
     return (out, *finals)
 
 
-def _attention(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _attention(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     q, k, v = args[:3]
     mask = args[3] if len(args) > 3 else None
     if (
@@ -295,17 +270,17 @@ def _attention(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> T
     # relying on it
     _, head_stride, row_stride, last_stride = q.stride()
     if last_stride == 1 and row_stride > head_stride > 0:
-        out = _empty((batch, rows, heads, v.shape[-1]), dtype=q.dtype, device="meta")
+        out = _empty((batch, rows, heads, v.shape[-1]), dtype=q.dtype)
         out = out.transpose(1, 2)
     else:
-        out = _empty((batch, heads, rows, v.shape[-1]), dtype=q.dtype, device="meta")
+        out = _empty((batch, heads, rows, v.shape[-1]), dtype=q.dtype)
     operands = (q, k, v) if mask is None else (q, k, v, mask)
     macs = attention_macs(q.shape, k.shape, v.shape, out=out.shape)
     books.record("aten::scaled_dot_product_attention", operands, (out,), macs)
     return out
 
 
-def _grouped_mm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> Tensor | None:
+def _grouped_mm(books: Books, func: Any, args: Args, kwargs: Any) -> Tensor | None:
     """Return the product of every group of rows with its own matrix.
 
     torch's meta kernel takes nothing but bfloat16.
@@ -322,7 +297,7 @@ def _grouped_mm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> 
         shape = (offs.shape[0], a.shape[0], b.shape[1])
     else:
         shape = (a.shape[-2], b.shape[-1])
-    out = _empty(shape, dtype=dtype, device="meta")
+    out = _empty(shape, dtype=dtype)
     operator = operator_name(func)
     macs = FORMULAS[operator].macs(*shapes_of((a, b)), out=shape)
     operands = [a, b, *(value for value in named.values() if isinstance(value, Tensor))]
@@ -330,7 +305,7 @@ def _grouped_mm(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> 
     return out
 
 
-def _dual(books: Books, func: Any, args: tuple[Any, ...], kwargs: Any) -> None:
+def _dual(books: Books, func: Any, args: Args, kwargs: Any) -> None:
     """Keep in mind that the model differentiates forward, which torch's autograd does or nobody."""
     books.wants_gradients = True
 
@@ -366,12 +341,12 @@ _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
     aten.adaptive_avg_pool2d.default: _global_average,
     aten.mean.dim: _mean,
     aten.softmax.int: _softmax,
-    aten.add.Tensor: _binary,
-    aten.mul.Tensor: _binary,
-    aten.add_.Tensor: _inplace_binary,
-    aten.mul_.Tensor: _inplace_binary,
-    aten.gelu.default: _unary,
-    **{getattr(aten, name).default: _unary for name in _ACTIVATIONS},
+    aten.add.Tensor: _elementwise,
+    aten.mul.Tensor: _elementwise,
+    aten.add_.Tensor: _inplace,
+    aten.mul_.Tensor: _inplace,
+    aten.gelu.default: _elementwise,
+    **{getattr(aten, name).default: _elementwise for name in _ACTIVATIONS},
     **{getattr(aten, f"{name}_").default: _inplace for name in _ACTIVATIONS},
 }
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dscost.foreign.dispatch import tensors_in
+from dscost.foreign.dispatch import Args, Kwargs, tensors_in
+from dscost.tracing.rules.products import linear_macs, matmul_macs
 from dscost.tracing.rules.table import named
 
 SPARSE = frozenset(
@@ -33,7 +34,7 @@ def is_sparse(tensor: Tensor) -> bool:
     return tensor.layout in SPARSE
 
 
-def any_sparse(args: tuple[Any, ...]) -> bool:
+def any_sparse(args: Args) -> bool:
     """Whether some argument is sparse."""
     return any(isinstance(arg, Tensor) and arg.layout in SPARSE for arg in args)
 
@@ -83,7 +84,7 @@ def nbytes_of(tensor: Tensor) -> int:
     return sum(part.nbytes for part in parts(tensor))
 
 
-def sparse_view(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def sparse_view(func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Return a view of a sparse tensor, which inference mode refuses of one made outside of it."""
     with torch.inference_mode(mode=False), torch.no_grad():
         return func(*args, **kwargs)
@@ -95,7 +96,7 @@ def stored(tensor: Tensor) -> int | None:
     return None if tensor.is_meta and not count else count
 
 
-def sparse_macs(operator: str, args: tuple[Any, ...]) -> int | None:
+def sparse_macs(operator: str, args: Args) -> int | None:
     """Return the multiply-accumulates of a product with a sparse factor, `None` if unknown.
 
     Each stored entry meets every row or column of the other factor; of two sparse factors, every
@@ -135,19 +136,14 @@ def _coordinates(tensor: Tensor) -> Tensor:
     return tensor.to_sparse(layout=torch.sparse_coo)._indices()
 
 
-def dense_macs(operator: str, args: tuple[Any, ...]) -> int:
+def dense_macs(operator: str, args: Args) -> int:
     """Return what the product would cost if nothing were sparse."""
-    first, second = FACTORS[operator]
-    a, b = args[first], args[second]
-    if operator == "aten::linear":
-        return int(prod(a.shape) * prod(b.shape[:-1]))
-    contracted = int(a.shape[-1])
-    return contracted * int(prod(_product(operator, args).shape))
+    macs = linear_macs if operator == "aten::linear" else matmul_macs
+    a, b = (args[at].shape for at in FACTORS[operator])
+    return macs(a, b, out=_product(operator, args).shape)
 
 
-def product_without_values(
-    func: Any, operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
+def product_without_values(func: Any, operator: str, args: Args, kwargs: Kwargs) -> Any:
     """Return the result of a product with a sparse factor: on meta if one is, else torch's own.
 
     Raises:
@@ -162,7 +158,7 @@ def product_without_values(
     return _product(operator, args)
 
 
-def _product(operator: str, args: tuple[Any, ...]) -> Tensor:
+def _product(operator: str, args: Args) -> Tensor:
     factors = [args[at] for at in FACTORS[operator]]
     a, b = (torch.empty(one.shape, dtype=one.dtype, device="meta") for one in factors)
     return torch.nn.functional.linear(a, b) if operator == "aten::linear" else torch.matmul(a, b)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from threading import RLock, Thread, get_ident
 from typing import Any, cast
 
+from dscost.foreign.dispatch import Args
 from dscost.tracing.module_stack import RunningModules
 from dscost.tracing.recorder import Recorder
 
@@ -15,9 +16,7 @@ class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
 
     _main_stack: Sequence[str]
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
         with self._turn:
             return super().__torch_dispatch__(func, types, args, kwargs)
 
@@ -35,13 +34,7 @@ class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
     def follow_in(
         self, modules: RunningModules, state: Callable[[], AbstractContextManager[Any]]
     ) -> None:
-        """See what another thread does while a module runs in it.
-
-        Args:
-            modules: Which tells of such a thread.
-            state: Makes the state of torch, such as no gradients, that a thread must be in; each
-                has its own.
-        """
+        """See what another thread does while a module runs in it, in torch's state of this one."""
 
         @contextmanager
         def follow(path: str) -> Iterator[list[str]]:
@@ -50,9 +43,8 @@ class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
                 yield self._stacks[here]
                 return
             # not what else runs in the main thread meanwhile
-            around = [
-                one for one in self._main_stack if not one or f"{path}.".startswith(f"{one}.")
-            ]
+            main = self._main_stack
+            around = [one for one in main if not one or f"{path}.".startswith(f"{one}.")]
             self._stacks[here] = around
             try:
                 with state(), self:
@@ -65,10 +57,7 @@ class FollowingRecorder(Recorder):  # type: ignore[no-untyped-call]
 
 @contextmanager
 def watched_threads(seen: Callable[[], None]) -> Iterator[None]:
-    """Be told when this thread starts another one, or gives something to a pool.
-
-    Python's methods are put back.
-    """
+    """Be told when this thread starts another one, or gives something to a pool."""
     here, thread, pool = get_ident(), cast("Any", Thread), cast("Any", ThreadPoolExecutor)
     start, submit = thread.start, pool.submit
 

@@ -51,11 +51,10 @@ class Attempt(NamedTuple):
     """What came of one way.
 
     Args:
-        way: The one.
         traced: What was seen, unless it failed.
         error: Why it failed: what was raised, or the first error of an operator, which the model
             caught.
-        place: Where.
+        place: Where that was.
         wants_gradients: Whether the model switched gradients on.
         autocasts: Whether it switched autocast on.
         elsewhere: Whether it called modules from other threads.
@@ -70,16 +69,17 @@ class Attempt(NamedTuple):
     elsewhere: bool = False
 
     @property
+    def where(self) -> str:
+        """The place in brackets, as it follows in a sentence."""
+        return f" ({self.place})" if self.place else ""
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing happened that this way cannot show."""
-        if self.traced is None:
+        if self.traced is None or (self.wants_gradients and not self.way.gradients):
             return False
-        if not self.way.on_meta:
-            return self.way.gradients or not self.wants_gradients
         unseen = self.way.is_fast and (self.autocasts or self.elsewhere)
-        return (
-            self.error is None and not unseen and (self.way.gradients or not self.wants_gradients)
-        )
+        return not self.way.on_meta or (self.error is None and not unseen)
 
 
 def next_way(attempts: Sequence[Attempt]) -> Way | None:
@@ -99,12 +99,7 @@ def next_way(attempts: Sequence[Attempt]) -> Way | None:
 
 
 _GRADIENT_WORDS = (
-    "require grad",
-    "requires_grad",
-    "requires grad",
-    "inference",
-    "grad_fn",
-    "autograd",
+    *("require grad", "requires_grad", "requires grad", "inference", "grad_fn", "autograd"),
     "version count",
 )
 """Words in the errors of models that differentiate."""
@@ -115,16 +110,13 @@ that nobody takes."""
 
 
 def _differentiates(attempt: Attempt) -> bool:
-    error = attempt.error
-    return attempt.wants_gradients or (
-        error is not None and any(w in first_line(error) for w in _GRADIENT_WORDS)
-    )
+    told = "" if attempt.error is None else first_line(attempt.error)
+    return attempt.wants_gradients or any(words in told for words in _GRADIENT_WORDS)
 
 
 def _is_certain(attempt: Attempt) -> bool:
-    return (
-        attempt.error is not None and not attempt.autocasts and module_of(attempt.error) in _CERTAIN
-    )
+    source = "" if attempt.error is None else module_of(attempt.error)
+    return source in _CERTAIN and not attempt.autocasts
 
 
 def with_reason(attempts: Sequence[Attempt], arguments: Arguments) -> Trace:
@@ -132,27 +124,24 @@ def with_reason(attempts: Sequence[Attempt], arguments: Arguments) -> Trace:
     last, first = attempts[-1], attempts[0]
     assert last.traced is not None
     if last.way.on_meta:
-        is_same = (
-            first.traced is not None
-            and first.error is None
-            and _macs(first.traced) == _macs(last.traced)
-        )
-        is_same = is_same and first.traced is not None and first.traced.doubts == last.traced.doubts
-        # they were on, and nothing came of it
-        if last.way.gradients and is_same and first.traced is not None:
-            return first.traced
-        return last.traced
+        seen = first.traced
+        is_same = seen is not None and first.error is None and _told(seen) == _told(last.traced)
+        # gradients were on, and nothing came of it
+        return seen if seen is not None and is_same and last.way.gradients else last.traced
     missing = _lacking_values(attempts)
-    where = f" ({missing.place})" if missing.place else ""
     assert missing.error is not None
-    why = (
-        f"The model looks at values{where}"
-        if looks_at_values(missing.error)
-        else f"The model fails without values{where}: {_first_sentence(first_line(missing.error))}"
-    )
+    if looks_at_values(missing.error):
+        why = f"The model looks at values{missing.where}"
+    else:
+        sentence = first_line(missing.error).partition(". ")[0].removesuffix(".")
+        why = f"The model fails without values{missing.where}: {sentence}"
     zeros = " on zeros," if on_zeros(arguments) else ""
     text = f"{why}, so it ran once for real on the CPU,{zeros} with its own or random weights."
-    return last.traced._replace(doubts=(Doubt("value_dependent", text), *last.traced.doubts))
+    return last.traced.doubted(Doubt("value_dependent", text))
+
+
+def _told(traced: Trace) -> tuple[int, tuple[Doubt, ...]]:
+    return sum(event.macs for event in traced.events), traced.doubts
 
 
 def on_zeros(arguments: Arguments) -> bool:
@@ -160,38 +149,27 @@ def on_zeros(arguments: Arguments) -> bool:
     return any(tensor.is_meta and tensor.dtype is not torch.bool for tensor in arguments.tensors)
 
 
-def _first_sentence(text: str) -> str:
-    return text.partition(". ")[0].removesuffix(".")
-
-
 def doubted(attempt: Attempt, attempts: Sequence[Attempt]) -> Trace:
     """Return what a way saw that does not show everything, since none that would do succeeds."""
     assert attempt.traced is not None
     why = first_line(most_telling(attempts))
     if attempt.error is not None:
-        where = f" ({attempt.place})" if attempt.place else ""
         text = (
-            f"The model looks at values{where} and went on without them; "
+            f"The model looks at values{attempt.where} and went on without them; "
             f"it cannot run for real: {why}."
         )
-        return attempt.traced._replace(
-            doubts=(Doubt("value_dependent", text), *attempt.traced.doubts)
-        )
+        return attempt.traced.doubted(Doubt("value_dependent", text))
     text = (
         "What gradients or threads inside the model compute is left out; "
         f"where they are seen, it fails: {why}."
     )
-    return attempt.traced._replace(doubts=(Doubt("unseen", text), *attempt.traced.doubts))
+    return attempt.traced.doubted(Doubt("unseen", text))
 
 
 def _lacking_values(attempts: Sequence[Attempt]) -> Attempt:
     """Return the attempt whose error tells best why values were needed."""
-    failed = [attempt for attempt in attempts[:-1] if attempt.error is not None]
-    looking = [
-        attempt
-        for attempt in failed
-        if attempt.error is not None and looks_at_values(attempt.error)
-    ]
+    failed = [one for one in attempts[:-1] if one.error is not None]
+    looking = [one for one in failed if one.error is not None and looks_at_values(one.error)]
     return (looking or failed or attempts)[-1]
 
 
@@ -206,7 +184,3 @@ def is_of_real_run(error: BaseException, attempts: Sequence[Attempt]) -> bool:
     last = attempts[-1]
     others = [first_line(one.error) for one in attempts[:-1] if one.error is not None]
     return error is last.error and not last.way.on_meta and first_line(error) not in others
-
-
-def _macs(traced: Trace) -> int:
-    return sum(event.macs for event in traced.events)

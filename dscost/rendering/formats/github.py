@@ -1,7 +1,8 @@
 """Annotations of GitHub Actions."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from dscost.pages import Said, View
 from dscost.pages.findings import Found, Judged, NotJudged
@@ -39,14 +40,18 @@ def _annotations(judged: Judged) -> str:
 
 
 def _annotation(judged: Judged, one: Found) -> str:
-    properties = {
-        "file": judged.path.as_posix(),
-        "line": str(one.line),
-        "col": str(one.column),
-        "title": one.with_subject(judged.rules[one.rule].title),
-    }
-    said = ",".join(f"{name}={_escaped_property(value)}" for name, value in properties.items())
-    return f"::{_COMMANDS[one.level]} {said}::{_escaped_data(one.text)}"
+    title = one.with_subject(judged.rules[one.rule].title)
+    place = _place(judged.path, one.line, one.column)
+    return _command(_COMMANDS[one.level], {**place, "title": title}, one.text)
+
+
+def _place(path: Path, line: int, column: int) -> dict[str, str]:
+    return {"file": path.as_posix(), "line": str(line), "col": str(column)}
+
+
+def _command(name: str, properties: Mapping[str, str], text: str) -> str:
+    said = ",".join(f"{key}={_escaped_property(value)}" for key, value in properties.items())
+    return f"::{name} {said}::{_escaped_data(text)}"
 
 
 def _not_annotated(judged: Judged, rest: Sequence[Found]) -> str:
@@ -62,13 +67,11 @@ def _failure(failed: NotJudged) -> str:
     shown, rest = failed.mistakes[:MOST_ANNOTATIONS], failed.mistakes[MOST_ANNOTATIONS:]
     lines = []
     for line, column, text in shown:
-        place = ""
-        if failed.path is not None:
-            file = _escaped_property(failed.path.as_posix())
-            place = f"file={file},line={line},col={column},"
-        lines.append(f"::error {place}title={FAILURE_TITLE}::{_escaped_data(text)}\n")
-    more = f"{len(rest)} more are not annotated.\n" if rest else ""
-    return "".join([*lines, more])
+        place = {} if failed.path is None else _place(failed.path, line, column)
+        lines.append(_command("error", {**place, "title": FAILURE_TITLE}, text))
+    if rest:
+        lines.append(f"{len(rest)} more are not annotated.")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _escaped_data(text: str) -> str:

@@ -16,18 +16,10 @@ def _free(names: str, *, op: str = "", namespace: str = "aten") -> None:
 
 # -- what has a word
 
-ELEMENTWISE.update(
-    {
-        **dict.fromkeys(
-            named("aten", "relu relu6 silu sigmoid hardsigmoid hardtanh"), "activation"
-        ),
-        **dict.fromkeys(
-            named("aten", "tanh leaky_relu elu softplus selu celu clamp"), "activation"
-        ),
-        "aten::add": "add",
-        "aten::mul": "multiply",
-    }
-)
+_ACTIVATIONS = named("aten", "relu relu6 silu sigmoid hardsigmoid hardtanh tanh")
+_MORE_ACTIVATIONS = named("aten", "leaky_relu elu softplus selu celu clamp")
+ELEMENTWISE.update(dict.fromkeys((*_ACTIVATIONS, *_MORE_ACTIVATIONS), "activation"))
+ELEMENTWISE.update({"aten::add": "add", "aten::mul": "multiply"})
 _free("gelu hardswish mish softmax _softmax log_softmax glu prelu", op="activation")
 _free(
     """
@@ -50,16 +42,12 @@ _free("add add_relu add_scalar", op="add", namespace="quantized")
 _free("mul mul_relu mul_scalar", op="multiply", namespace="quantized")
 _free("cat cat_relu", op="concatenation", namespace="quantized")
 _free(
-    """
-batch_norm batch_norm2d batch_norm3d layer_norm group_norm instance_norm
-""",
+    "batch_norm batch_norm2d batch_norm3d layer_norm group_norm instance_norm",
     op="normalization",
     namespace="quantized",
 )
 _free(
-    """
-embedding_byte embedding_4bit embedding_bag_byte embedding_bag_4bit
-""",
+    "embedding_byte embedding_4bit embedding_bag_byte embedding_bag_4bit",
     op="embedding",
     namespace="quantized",
 )
@@ -73,31 +61,28 @@ adaptive_max_pool1d adaptive_max_pool3d max_pool3d_with_indices max_unpool2d all
 aminmax argmax argmin argsort sort topk max min sum prod std var std_mean var_mean cumsum cumprod
 logsumexp median mode norm linalg_vector_norm nansum count_nonzero _native_batch_norm_legit
 _native_batch_norm_legit_no_training _fused_rms_norm _log_softmax _safe_softmax dropout
-native_dropout feature_dropout alpha_dropout feature_alpha_dropout bernoulli bernoulli_
-embedding_bag _embedding_bag one_hot bucketize searchsorted histc bincount concat stack hstack
-vstack pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
-replication_pad2d replication_pad3d _pad_circular clone copy copy_ contiguous reshape flatten to
-_to_copy type_as cpu cuda repeat repeat_interleave tile roll flip rot90 tril triu tril_indices
-triu_indices meshgrid cartesian_prod gather scatter scatter_ scatter_add scatter_add_
-scatter_reduce index index_put index_put_ _unsafe_index index_select index_add index_fill
-masked_fill masked_fill_ masked_scatter masked_select take take_along_dim where nonzero
-unique_consecutive unique_dim _unique2 nonzero_static upsample_nearest1d upsample_nearest2d
-upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d
-_upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler
-grid_sampler_2d grid_sampler_3d affine_grid_generator pixel_shuffle pixel_unshuffle
+native_dropout feature_dropout alpha_dropout feature_alpha_dropout bernoulli embedding_bag
+_embedding_bag one_hot bucketize searchsorted histc bincount concat stack hstack vstack pad
+constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
+replication_pad2d replication_pad3d _pad_circular clone copy contiguous reshape flatten to _to_copy
+type_as cpu cuda repeat repeat_interleave tile roll flip rot90 tril triu tril_indices triu_indices
+meshgrid cartesian_prod gather scatter scatter_add scatter_reduce index index_put _unsafe_index
+index_select index_add index_fill masked_fill masked_scatter masked_select take take_along_dim
+where nonzero unique_consecutive unique_dim _unique2 nonzero_static upsample_nearest1d
+upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_bicubic2d
+upsample_trilinear3d _upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa
+grid_sampler grid_sampler_2d grid_sampler_3d affine_grid_generator pixel_shuffle pixel_unshuffle
 channel_shuffle native_channel_shuffle im2col col2im unfold empty empty_like empty_strided
 empty_permuted new_empty new_empty_strided new_full new_zeros new_ones zeros zeros_like ones
 ones_like full full_like arange linspace logspace eye rand rand_like randn randn_like randint
-randint_like randperm normal normal_ uniform uniform_ exponential_ random_ fill_ zero_ fill zero
-scalar_tensor tensor lift_fresh lift_fresh_copy lift detach detach_ alias _local_scalar_dense
-item is_nonzero equal allclose resize_ set_ numpy_T _weight_norm _weight_norm_interface
-_assert_async _assert_tensor_metadata sym_size sym_numel unsafe_split unsafe_split_with_sizes
-unsafe_chunk _reshape_alias _reshape_copy _unsafe_view _conj _neg_view resolve_conj resolve_neg
-expand_copy outer kron cross bitwise_and_ clamp_min_ nll_loss nll_loss_forward cross_entropy_loss
-smooth_l1_loss result_type can_cast broadcast_tensors atleast_1d atleast_2d cosine_similarity
-square_ native_dropout_backward isin diff renorm mse_loss _nested_tensor_from_mask
-_pack_padded_sequence _pad_packed_sequence pin_memory quantize_per_tensor dequantize
-fake_quantize_per_tensor_affine
+randint_like randperm normal uniform fill zero scalar_tensor tensor lift_fresh lift_fresh_copy lift
+detach detach_ alias _local_scalar_dense item is_nonzero equal allclose resize_ set_ numpy_T
+_weight_norm _weight_norm_interface _assert_async _assert_tensor_metadata sym_size sym_numel
+unsafe_split unsafe_split_with_sizes unsafe_chunk _reshape_alias _reshape_copy _unsafe_view _conj
+_neg_view resolve_conj resolve_neg expand_copy outer kron cross nll_loss nll_loss_forward
+cross_entropy_loss smooth_l1_loss result_type can_cast broadcast_tensors atleast_1d atleast_2d
+cosine_similarity isin diff renorm mse_loss _nested_tensor_from_mask _pack_padded_sequence
+_pad_packed_sequence pin_memory quantize_per_tensor dequantize fake_quantize_per_tensor_affine
 """)
 
 FOURIER = frozenset(named("aten", "_fft_c2c _fft_r2c _fft_c2r"))
@@ -148,11 +133,11 @@ _conj_physical
 _free("""
 put _index_put_impl index_reduce segment_reduce _segment_reduce_backward embedding_renorm
 _embedding_bag_forward_only _embedding_bag_dense_backward
-_embedding_bag_per_sample_weights_backward masked_scatter_backward _stack split_copy lu_unpack
-set resize resize_as_ resize_as_sparse _resize_output _lazy_clone _pin_memory _copy_from
-_copy_from_and_resize _new_zeros_with_same_feature_meta _efficientzerotensor range from_file
-_cudnn_rnn_flatten_weight to_mkldnn _to_dense _mkldnn_reshape _mkldnn_transpose
-mkldnn_reorder_conv2d_weight mkldnn_reorder_conv3d_weight
+_embedding_bag_per_sample_weights_backward _stack split_copy lu_unpack set resize resize_as_
+resize_as_sparse _resize_output _lazy_clone _pin_memory _copy_from _copy_from_and_resize
+_new_zeros_with_same_feature_meta _efficientzerotensor range from_file _cudnn_rnn_flatten_weight
+to_mkldnn _to_dense _mkldnn_reshape _mkldnn_transpose mkldnn_reorder_conv2d_weight
+mkldnn_reorder_conv3d_weight
 """)
 
 # asking and asserting

@@ -132,13 +132,7 @@ def writes_activations(operator: str) -> bool:
 
 
 def gradient_macs(operator: str, macs: int, needing: Sequence[bool]) -> int:
-    """Return the multiply-accumulates of the gradients of an operator that ran.
-
-    Args:
-        operator: Its name.
-        macs: Its own.
-        needing: Which of its operands need a gradient.
-    """
+    """Return the MACs of the gradients of an operator: of those operands that need one."""
     if not any(needing):
         return 0
     rule = FORMULAS.get(operator)
