@@ -29,7 +29,7 @@ from dscost.converting.decomposing import Decomposition, Factors
 from dscost.converting.sites import Key, Site
 from dscost.errors import InputError, first_line
 from dscost.foreign.failures import must_pass
-from dscost.foreign.parts import each_parameter, set_training
+from dscost.foreign.parts import device_of, set_training
 from dscost.modules.copying import copied
 from dscost.rewriting.convolutions import Kernel
 from dscost.tracing import Arguments
@@ -47,14 +47,10 @@ _CONVS: Mapping[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.co
 def calibrate(
     root: nn.Module, sharing: Mapping[Key, Sequence[Site]], batches: Sequence[Arguments]
 ) -> dict[Key, Factors]:
-    """Return fitted weights of every kernel whose layers saw anything but zeros.
+    """Return fitted weights of every kernel whose layers saw anything but zeros on the batches.
 
-    Their error is that of the outputs on the batches, relative to their norm, bias left out.
-
-    Args:
-        root: Left as it is; a copy runs, in the mode of inference.
-        sharing: Layers that are to be converted, by their kernel.
-        batches: What the model is run on.
+    Their error is that of the outputs, relative to their norm, bias left out. A copy of the model
+    runs, in the mode of inference.
 
     Raises:
         InputError: It cannot be run on them; or a layer sees what is not finite.
@@ -70,10 +66,8 @@ def calibrate(
     for key, (site, *_) in sharing.items():
         kernel, seen_by = site.kernel, moments.pop(key)
         if not seen_by.are_finite:
-            raise InputError(
-                f"'{site.name}' sees values on the inputs that are NaN, infinite or too large to "
-                "calibrate on"
-            )
+            wrong = "NaN, infinite or too large to calibrate on"
+            raise InputError(f"'{site.name}' sees values on the inputs that are {wrong}")
         weighed = Decomposition(kernel.weight, kernel.conv.groups, seen_by.normalised())
         rivals[key] = [_Fit(kernel, start) for start in (site.factors(), site.factors(weighed))]
         weights[key] = kernel.weight.detach().to("cpu", torch.float64)
@@ -114,18 +108,16 @@ def _run(
             look(site, padded[at : at + 1])
 
     handles = [module.register_forward_hook(hook, with_kwargs=True) for module in seen]
-    device = next((str(parameter.device) for parameter in each_parameter(running)), "cpu")
     try:
         with torch.no_grad():
             for batch in batches:
-                given = batch.on(device)
+                given = batch.on(device_of(running))
                 running(*given.args, **given.kwargs)
     except (Exception, SystemExit) as error:
         if must_pass(error):
             raise
-        raise InputError(
-            f"{type(running).__name__} cannot be run to calibrate it: {first_line(error)}"
-        ) from error
+        name = type(running).__name__
+        raise InputError(f"{name} cannot be run to calibrate it: {first_line(error)}") from error
     finally:
         for handle in handles:
             handle.remove()
@@ -136,9 +128,8 @@ class _Moments:
 
     def __init__(self, kernel: Kernel) -> None:
         area = kernel.conv.kernel_area
-        self._sums = torch.zeros(
-            kernel.conv.in_channels, area, area, dtype=torch.float64, device="cpu"
-        )
+        shape = (kernel.conv.in_channels, area, area)
+        self._sums = torch.zeros(shape, dtype=torch.float64, device="cpu")
 
     def add(self, image: Tensor, kernel: Kernel) -> None:
         """Take in a padded image `(1, M, H, W)`."""
@@ -162,18 +153,14 @@ class _Moments:
 def _patches(image: Tensor, kernel: Kernel) -> Iterator[tuple[slice, Tensor]]:
     """Yield ranges of channels, and their patches, `(channels, Kh·Kw, positions)`."""
     conv = kernel.conv
-    steps = image.stride()[2:]
-    spread = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
-    positions = [
-        (n - e) // s + 1 for n, e, s in zip(image.shape[2:], spread, conv.stride, strict=True)
-    ]
+    channel_step, *steps = image.stride()[1:]
+    windows = zip(image.shape[2:], conv.kernel_size, conv.stride, conv.dilation, strict=True)
+    positions = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in windows]
+    along_taps = [step * d for step, d in zip(steps, conv.dilation, strict=True)]
+    along_map = [step * s for step, s in zip(steps, conv.stride, strict=True)]
     view = image[0].as_strided(
         (conv.in_channels, *conv.kernel_size, *positions),
-        (
-            image.stride(1),
-            *(step * d for step, d in zip(steps, conv.dilation, strict=True)),
-            *(step * s for step, s in zip(steps, conv.stride, strict=True)),
-        ),
+        (channel_step, *along_taps, *along_map),
         image.storage_offset(),
     )
     at_a_time = max(1, CHUNK // (prod(positions) * conv.kernel_area))
@@ -201,10 +188,8 @@ class _Fit:
     def add(self, image: Tensor, y: Tensor, kernel: Kernel) -> None:
         """Take in a padded image `(1, M, H, W)`, and what comes of it, `(1, N, H', W')`."""
         # of patches: torch's depthwise convolution in float64 takes ten times as long
-        z = torch.cat(
-            [self._filters[channels] @ patches for channels, patches in _patches(image, kernel)]
-        )
-        z = z.reshape(*self._zz.shape[:2], -1)
+        found = [self._filters[channels] @ patches for channels, patches in _patches(image, kernel)]
+        z = torch.cat(found).reshape(*self._zz.shape[:2], -1)
         r = y.reshape(*self._mixing.shape[:2], -1) - self._mixing @ z
         self.energy += float(y.square().sum())
         self._rr += float(r.square().sum())

@@ -22,7 +22,7 @@ from dscost.converting.sites import Site
 from dscost.converting.stand_ins import Notes, Sites, spared, staged
 from dscost.errors import InputError, first_line, some_of
 from dscost.foreign.failures import must_pass
-from dscost.foreign.parts import each_parameter, each_part, each_tensor
+from dscost.foreign.parts import device_of, each_parameter, each_part, each_tensor, set_training
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.copying import by_path, copied_to_run
 from dscost.rewriting.kernels import are_close
@@ -49,10 +49,7 @@ def without_needed(
 ) -> tuple[Site, ...]:
     """Return the sites; those stay that a model does more with than call them.
 
-    Args:
-        root: Left as it is; it runs on meta tensors.
-        sites: Its convolutions.
-        arguments: Of its forward; without any, nothing is found out.
+    The model runs on meta tensors; without arguments nothing is found out.
     """
     if arguments is None:
         return tuple(sites)
@@ -76,12 +73,8 @@ def doing_the_same(
 ) -> tuple[Site, ...]:
     """Return the sites, and refuse what makes a model compute something else, whatever the rank.
 
-    Those stay without which the model fails, and those whose class it asks for.
-
-    Args:
-        root: Left as it is.
-        sites: Those that are to be converted have a rank; none of them is needed otherwise.
-        arguments: Of its forward; on shapes alone a large model is not run on values.
+    Those with a rank are to be converted; of these stay those without which the model fails, and
+    those whose class it asks for. On shapes alone a large model is not run on values.
 
     Raises:
         InputError: It does not run, or returns something else, or runs a convolution as before,
@@ -113,10 +106,9 @@ def guessed_arguments(root: nn.Module) -> Arguments | None:
     Nothing where none of these works, and where the model has no code of its own that could do
     anything unexpected.
     """
-    parts = each_part(root)
     if all(
         type(part).__module__.startswith("torch.nn.") and "forward" not in vars(part)
-        for part in parts
+        for part in each_part(root)
     ):
         return None
     for guess in _guesses(root):
@@ -146,12 +138,12 @@ def _others(sites: Sites, staying: Mapping[str, str]) -> dict[str, Site]:
 
 
 def _staying(sites: Sequence[Site], reasons: Mapping[str, str]) -> tuple[Site, ...]:
-    return tuple(
-        site._replace(reason=reasons[site.name], applied=None, rank=None)
-        if site.name in reasons
-        else site
-        for site in sites
-    )
+    staying = []
+    for site in sites:
+        if site.name in reasons:
+            site = site._replace(reason=reasons[site.name], applied=None, rank=None)
+        staying.append(site)
+    return tuple(staying)
 
 
 def _held_elsewhere(root: nn.Module, sites: Sites) -> Iterator[tuple[str, str]]:
@@ -159,13 +151,10 @@ def _held_elsewhere(root: nn.Module, sites: Sites) -> Iterator[tuple[str, str]]:
 
     What computes with those would go on with the weights as they were, which are trained no more.
     """
-    own = {
-        id(value): name
-        for name, site in sites.items()
-        if site.module is not None
-        for value in site.module._parameters.values()
-    }
-    own.pop(id(None), None)
+    own: dict[int, str] = {}
+    for name, site in sites.items():
+        assert site.module is not None
+        own |= {id(one): name for one in site.module._parameters.values() if one is not None}
     for module in by_path(root).values():
         if isinstance(module, torch.jit.ScriptModule):
             continue
@@ -201,11 +190,7 @@ def _why_fail(root: nn.Module, sites: Sites, arguments: Arguments) -> dict[str, 
 
 
 def _traced(running: nn.Module, sites: Sites, arguments: Arguments) -> Trace:
-    """Return the trace of a model with stand-ins.
-
-    Raises:
-        InputError: It does not run; or it runs convolutions that were to be replaced.
-    """
+    """Return the trace of a model with stand-ins, if it runs, and without what they stand for."""
     replaced = {id(site.module): name for name, site in sites.items()}
     still_run: set[str] = set()
     # threads that were there before may run the model itself
@@ -250,11 +235,9 @@ def _why_values_differ(
     Raises:
         InputError: It returns something else, and nothing tells why.
     """
-    tensors = arguments.tensors
-    has_values = bool(tensors) and not any(tensor.is_meta for tensor in tensors)
     if any(tensor.is_meta for tensor in each_tensor(root)):
         return {}
-    if not has_values and sum(event.macs for event in traced.events) > MOST_MACS:
+    if not arguments.have_values and sum(event.macs for event in traced.events) > MOST_MACS:
         return {}
     with own_random_numbers():
         given = _with_values(root, arguments)
@@ -269,17 +252,15 @@ def _why_values_differ(
         again = _returned(copied_to_run(root, spared(root)), given)
         if not _are_close(expected, again):
             return {}
-        alone = [
-            name
-            for name in list(sites)[:MOST_TRIED]
-            if _differs_by(root, sites[name], given, expected)
-        ]
-    reasons = {
-        name: "the model asks for its class" for name in alone if name in notes.asked_for_class
-    }
-    if reasons:
-        return reasons
-    raise InputError(_computes_something_else(type(root).__name__, alone))
+        alone = []
+        for name in list(sites)[:MOST_TRIED]:
+            running = staged(root, {name: sites[name]}, Notes(), to_run=True)
+            if not _are_close(expected, _returned(running, given)):
+                alone.append(name)
+    asked = [name for name in alone if name in notes.asked_for_class]
+    if not asked:
+        raise InputError(_computes_something_else(type(root).__name__, alone))
+    return dict.fromkeys(asked, "the model asks for its class")
 
 
 def _computes_something_else(model: str, layers: Sequence[str]) -> str:
@@ -296,15 +277,8 @@ def _computes_something_else(model: str, layers: Sequence[str]) -> str:
     )
 
 
-def _differs_by(root: nn.Module, site: Site, given: Arguments, expected: list[Any]) -> bool:
-    """Whether a model returns something else with one stand-in."""
-    running = staged(root, {site.name: site}, Notes(), to_run=True)
-    return not _are_close(expected, _returned(running, given))
-
-
 def _with_values(root: nn.Module, arguments: Arguments) -> Arguments:
     """Return arguments where the model is, with random numbers in place of shapes."""
-    device = next((str(parameter.device) for parameter in each_parameter(root)), "cpu")
     torch.manual_seed(0)
 
     def valued(value: Any) -> Any:
@@ -313,13 +287,12 @@ def _with_values(root: nn.Module, arguments: Arguments) -> Arguments:
         return value
 
     args, kwargs = tree_map(valued, (arguments.args, dict(arguments.kwargs)))
-    return Arguments(args, kwargs).on(device)
+    return Arguments(args, kwargs).on(device_of(root))
 
 
 def _returned(running: nn.Module, given: Arguments) -> list[Any] | None:
     """Return all tensors and numbers in what a model returns, for inference; `None` if it fails."""
-    for part in each_part(running):
-        part.__dict__["training"] = False
+    set_training(running, False)
     device = str(given.tensors[0].device) if given.tensors else "cpu"
     own = given.on(device)
     torch.manual_seed(0)

@@ -79,11 +79,11 @@ class Notes:
     @property
     def reasons(self) -> dict[str, str]:
         """Why layers have to stay."""
-        return {
-            name: "the model "
-            + " and ".join(f"{verb} {some_of(whats, SHOWN)}" for verb, whats in done.items())
-            for name, done in self._found.items()
-        }
+        reasons = {}
+        for name, done in self._found.items():
+            whats = [f"{verb} {some_of(attributes, SHOWN)}" for verb, attributes in done.items()]
+            reasons[name] = f"the model {' and '.join(whats)}"
+        return reasons
 
 
 class _StandIn:
@@ -136,21 +136,14 @@ class _StandIn:
 _OF_REPLACEMENTS = (
     *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
     *("padding_mode", "norm", "activation", "depthwise", "pointwise", "depth_multiplier"),
-    *("weight", "bias"),
 )
 
 
 def staged(root: nn.Module, sites: Sites, notes: Notes, *, to_run: bool = False) -> nn.Module:
-    """Return a copy of a model with stand-ins: to be traced, or to be run on values.
+    """Return a copy of a model with stand-ins, of whom notes are taken: to be traced, or to be run.
 
     A trace writes to no tensor of it. One to be run has functions of its own, and tensors where its
     code might write to them.
-
-    Args:
-        root: Left as it is.
-        sites: What stand-ins stand for.
-        notes: What these do is told to.
-        to_run: Whether it is to be run.
     """
     new = {site.module: _stand_in(site, notes) for site in sites.values()}
     kept = spared(root) if to_run else shared_tensors(root)
@@ -164,10 +157,12 @@ def _stand_in(site: Site, notes: Notes) -> nn.Module:
     module, kernel = site.module, site.kernel
     assert module is not None
     new, _ = in_place_of(module, kernel, site.rank or 1)
-    has = {one for one in _OF_REPLACEMENTS if _value(module, one) is not None}
-    differing = {
-        one for one in has if one in ("weight", "bias") or _value(module, one) != _value(new, one)
-    }
+    # computed weights are not asked for: computing them may change the module
+    differing = {"weight", "bias"}
+    for name in _OF_REPLACEMENTS:
+        value = getattr(module, name, None)
+        if value is not None and value != getattr(new, name, None):
+            differing.add(name)
     values = vars(module).values()
     is_computed = any(isinstance(value, Tensor) and not value.is_leaf for value in values)
     # copies of copies are made, which torch refuses then
@@ -181,11 +176,6 @@ def _stand_in(site: Site, notes: Notes) -> nn.Module:
     )
     new.__class__ = type(type(new).__name__, (_StandIn, type(new)), {})
     return new
-
-
-def _value(module: nn.Module, name: str) -> Any:
-    # a computed one is not asked for: computing it may change the module
-    return True if name in ("weight", "bias") else getattr(module, name, None)
 
 
 def _exact(kernel: Kernel) -> nn.Module:
@@ -214,9 +204,7 @@ _ONLY_READ = (
     *("linear", "module", "padding", "pooling"),
 )
 """Where torch has modules that write to no tensor of theirs in the mode of inference."""
-_READING = frozenset(
-    ("dscost.modules.building", *(f"torch.nn.modules.{name}" for name in _ONLY_READ))
-)
+_READING = {"dscost.modules.building", *(f"torch.nn.modules.{name}" for name in _ONLY_READ)}
 
 
 def _only_reads(part: nn.Module) -> bool:
