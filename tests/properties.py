@@ -18,6 +18,10 @@ dear_law = settings(law, max_examples=40 * EXAMPLES)
 """For what takes long: a model is traced, or all there is is tried."""
 
 
+BETWEEN = {f"efficientnet_b{number}" for number in range(1, 7)} | {"resnet101"}
+"""Built-ins of the blocks of a smaller and a larger one: a law of blocks holds for them where it holds for those."""
+
+
 def operations_of(model: CountedModel) -> tuple[Operation, ...]:
     """Return the operations of a counted architecture."""
     assert isinstance(model.versions, ArchitectureVersions)

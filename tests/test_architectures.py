@@ -10,7 +10,7 @@ import torch
 import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from properties import dear_law, law, operations_of
+from properties import BETWEEN, dear_law, law, operations_of
 from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
@@ -44,11 +44,12 @@ VARIANTS = ("standard", "depthwise_separable")
 
 
 class Traced(NamedTuple):
-    """What torch says of a network: MACs, params and output shape by layer, and of the whole."""
+    """What torch says of a network: MACs, params, output shape and type by layer, and of the whole."""
 
     macs: dict[str, int]
     params: dict[str, int]
     shapes: dict[str, Shape]
+    types: dict[str, str]
     total_macs: int
     total_params: int
     output_shape: Shape
@@ -74,6 +75,7 @@ def traced(operations: Sequence[Operation], input_shape: Shape) -> Traced:
             name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()
         },
         shapes=shapes,
+        types={name: type(module).__name__ for name, module in modules.items()},
         total_macs=counter.get_total_flops() // 2,
         total_params=sum(p.numel() for p in network.parameters()),
         output_shape=tuple(output.shape),
@@ -124,14 +126,12 @@ def test_every_layer_of_a_builtin_has_the_output_shape_of_its_torch_module(name:
 
 @every_builtin
 def test_every_layer_of_a_builtin_has_the_type_of_its_torch_module(name: str) -> None:
-    with torch.device("meta"):
-        network = Network(operations_of(counted(name)))
-    types = {layer.name: layer.type for layer in counted(name).report.layers}
-    assert types == {layer: type(network.get_submodule(layer)).__name__ for layer in types}
+    ours = {layer.name: layer.type for layer in counted(name).report.layers}
+    assert ours == traced_builtin(name).types
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@every_builtin
+@pytest.mark.parametrize("name", sorted(set(builtin_names()) - BETWEEN))
 def test_a_rewritten_builtin_costs_what_torch_counts(name: str, variant: str) -> None:
     model = counted(name)
     operations = with_variant(operations_of(model), model.swaps, variant)

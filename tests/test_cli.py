@@ -408,6 +408,7 @@ def test_timing_a_layer_fills_every_measured_figure() -> None:
 
 
 @pytest.mark.usefixtures("own_time")
+@pytest.mark.usefixtures("own_time")
 def test_timing_a_model_measures_the_whole_and_each_distinct_layer(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(
         "input: [3, 16, 16]\n"

@@ -229,7 +229,7 @@ def test_a_model_of_torchvision_is_reproduced() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["timm:tf_efficientnetv2_b0", "timm:eca_nfnet_l0", "timm:resnetv2_50x1_bit"]
+    "target", ["timm:tf_efficientnetv2_b0", "timm:nf_regnet_b0", "timm:resnetv2_50x1_bit"]
 )
 def test_subclasses_of_timm_are_reproduced(target: str) -> None:
     """Padding of TensorFlow, scaled standardised weights, standardised weights."""

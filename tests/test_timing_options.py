@@ -392,7 +392,7 @@ def test_beside_a_cpu_a_missing_cuda_is_a_warning(tmp_path: Path) -> None:
         "--memory-format",
         "contiguous",
     )
-    ran = run(*LAYER, *devices, "--json", cache=tmp_path)
+    ran = run(*LAYER, *devices, "--time-budget", "500ms", "--json", cache=tmp_path)
     assert ran.returncode == 0, ran.stderr
     (subject,) = json.loads(ran.stdout)["subjects"]
     assert list(subject["latency"]) == ["cpu"]

@@ -1040,6 +1040,28 @@ def test_a_shared_convolution_is_replaced_once_in_parameters_and_at_every_call_i
     assert totals.depthwise_separable.macs == 2 * positions * (4 * 9 + 4 * 4)
 
 
+@pytest.mark.parametrize("looks", [False, True], ids=["on meta", "for real"])
+def test_a_constant_where_a_result_was_is_not_made_by_what_made_that(looks: bool) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+            self.pointwise = nn.Conv2d(8, 16, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if looks:
+                float(x.sum())
+            y = self.depthwise(x)
+            gone = y.sum(1, keepdim=True) + 1
+            del gone  # Python gives its memory to what is made next
+            z: Tensor = self.pointwise(y * torch.tensor([2.0]))
+            return z
+
+    report = dscost.analyze(Scaled(), input=(1, 8, 9, 9))
+    pairs = {layer.name: layer.pair for layer in report.layers}
+    assert pairs["depthwise"] == pairs["pointwise"] == "depthwise"
+
+
 # -- attribution
 
 

@@ -76,10 +76,12 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
             address_of(part): f"{INPUT}{at}" for at, x in enumerate(inputs) for part in parts(x)
         }
         self._producer = dict.fromkeys(self._inputs, NETWORK_INPUT)
-        self.memory = LiveMemory(inputs)
+        known: list[dict[int, Any]] = [self._producer]
         self.flow: GradientFlow | None = None
         if switch is not None:
             self.flow = GradientFlow(switch, self.events, self.producer_of)
+            known += [self.flow.trained, switch.written]
+        self.memory = LiveMemory(inputs, known)
 
     def let_go(self) -> None:
         """Forget the flow, which asks these books: each keeps the other, and the model, alive."""
@@ -213,19 +215,19 @@ class Books(TorchDispatchMode):  # type: ignore[no-untyped-call]
         here, written = len(self.events), 0
         for result in results:
             written += result.nbytes
-            address = result.untyped_storage()._cdata
+            storage = result.untyped_storage()
+            address = storage._cdata
             if address not in seen:
-                self._born(result)
+                self._born(storage, address)
             self._producer[address] = here
             if passes_gradients and self.flow is not None:
                 self.flow.written(result, here)
         return written
 
-    def _born(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
+    def _born(self, storage: torch.UntypedStorage, address: int) -> None:
         if self.flow is not None:
-            self.flow.born(storage._cdata)
-        self.memory.born(storage)
+            self.flow.born(address)
+        self.memory.born(storage, address)
 
     # -- what else is kept
 

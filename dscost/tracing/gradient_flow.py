@@ -29,6 +29,7 @@ class GradientFlow:
     Attributes:
         calls: Those of functions with a backward pass of their own.
         macs_again: While one of those runs, the MACs of what a checkpoint computes again.
+        trained: The event that last wrote on a storage and passes a gradient on, by address.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class GradientFlow:
         self._switch, self._events, self._producer_of = switch, events, producer_of
         self.calls: list[FunctionCall] = []
         self.macs_again: int | None = None
-        self._trained: dict[int, int] = {}
+        self.trained: dict[int, int] = {}
 
     def through(self, operands: Sequence[Tensor], results: Sequence[Tensor], macs: int) -> Flow:
         """Return what flows through an operator that ran just now."""
@@ -65,15 +66,15 @@ class GradientFlow:
         return Flow(True, needing if macs else (), tuple(to))
 
     def born(self, address: int) -> None:
-        """Forget what was at an address: something new is there."""
-        self._trained.pop(address, None)
-        self._switch.born(address)
+        """Forget what was at an address, if nobody saw that die."""
+        self.trained.pop(address, None)
+        self._switch.written.pop(address, None)
 
     def written(self, tensor: Tensor, at: int) -> None:
         """Learn that an event writes on a tensor and passes its gradient on."""
         apart = Apart.of(tensor)
         if apart is None:
-            self._trained[address_of(tensor)] = at
+            self.trained[address_of(tensor)] = at
         else:
             apart.trained = at
 
@@ -91,7 +92,7 @@ class GradientFlow:
             return () if apart.trained is None else (apart.trained,)
         # what torch keeps for a backward pass is detached, and belongs to its maker again when
         # torch takes it out
-        at = self._trained.get(address_of(tensor))
+        at = self.trained.get(address_of(tensor))
         if at is not None:
             if self.calls and not tensor.is_leaf:
                 self._made(tensor, at)

@@ -84,6 +84,9 @@ class GradientSwitch(TorchFunctionMode):
 
     Args:
         records: Whether torch itself passes on which tensors need a gradient.
+
+    Attributes:
+        written: Addresses of storages on which something was written that needs a gradient.
     """
 
     def __init__(self, *, records: bool) -> None:
@@ -91,7 +94,7 @@ class GradientSwitch(TorchFunctionMode):
         self.is_on = torch.is_grad_enabled()
         self.switched_on_again = False
         self._records = records
-        self._written: set[int] = set()
+        self.written: dict[int, None] = {}
         self._any_apart = self._is_on_within = False
 
     def __torch_function__(self, func: Any, types: Any, args: Args = (), kwargs: Any = None) -> Any:
@@ -142,17 +145,13 @@ class GradientSwitch(TorchFunctionMode):
 
     def needs(self, tensor: Tensor) -> bool:
         """Whether a tensor needs a gradient, also after a view of its memory was written on."""
-        if tensor.requires_grad or self._records or not (self._written or self._any_apart):
+        if tensor.requires_grad or self._records or not (self.written or self._any_apart):
             return tensor.requires_grad
         apart = Apart.of(tensor)
-        is_written = apart.is_written if apart is not None else address_of(tensor) in self._written
+        is_written = apart.is_written if apart is not None else address_of(tensor) in self.written
         if is_written and takes_gradients(tensor):
             tensor.requires_grad_(True)
         return tensor.requires_grad
-
-    def born(self, address: int) -> None:
-        """Forget what was written at an address: something new is there."""
-        self._written.discard(address)
 
     def pass_on(self, func: Any, operands: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         """Let what an operator has written need a gradient where torch does not do so itself."""
@@ -183,7 +182,7 @@ class GradientSwitch(TorchFunctionMode):
                 if apart is not None:
                     apart.is_written = True
                 else:
-                    self._written.add(address_of(result))
+                    self.written[address_of(result)] = None
 
     def _set_apart(self, tensor: Tensor, apart: Apart) -> None:
         self._any_apart = True

@@ -179,7 +179,7 @@ class Recorder(Books):  # type: ignore[no-untyped-call]
             self.looked_at_drawn = self.looked_at_drawn or place_of_caller()
         if not operands:
             for constant in fresh:
-                self._born(constant)
+                self._born(constant.untyped_storage(), address_of(constant))
                 self.constant(constant)
         elif fresh or (func._schema.is_mutable and func not in VIEWS):
             axes = axes_along(func, args, kwargs) if operator in ALONG_AXES else ()
