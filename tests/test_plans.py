@@ -176,7 +176,8 @@ def test_layers_that_are_not_there_or_cannot_be_converted_are_told_with_their_pl
     )
     with pytest.raises(FileProblems) as found:
         plan.check(
-            {"layer1": None, "conv1": None, "pw": "it is pointwise", "fc": "it is no convolution"}
+            {"layer1": None, "conv1": None, "pw": "it is pointwise", "fc": "it is no convolution"},
+            {},
         )
     assert str(found.value).splitlines() == [
         "plan.yaml:3:3: unknown layer 'layr1' (did you mean 'layer1'?)",
@@ -198,12 +199,12 @@ def test_a_layer_that_is_no_convolution_is_not_unknown() -> None:
 
 def test_a_plan_from_python_has_no_places() -> None:
     with pytest.raises(InputError, match=r"^plan: unknown layer 'x' \(known: conv1, pw\)$"):
-        plan_of({"x": 1}).check({"conv1": None, "pw": "pointwise"})
+        plan_of({"x": 1}).check({"conv1": None, "pw": "pointwise"}, {})
     with pytest.raises(
         InputError, match=r"^plan: 'a': expected a rank of 1 or more, or keep, found 0$"
     ):
         plan_of({"a": 0})
-    Plan({"conv1": 1, "pw": KEEP}).check({"conv1": None, "pw": "pointwise"})
+    Plan({"conv1": 1, "pw": KEEP}).check({"conv1": None, "pw": "pointwise"}, {})
 
 
 def test_what_a_model_does_not_take_of_a_plan_has_its_place(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from dscost.converting.rehearsing import doing_the_same
 from dscost.converting.results import ErrorOf, LayerOutcome, how_many
 from dscost.converting.sites import Key, Site
 from dscost.errors import InputError
+from dscost.foreign.parts import dtype_name
 from dscost.foreign.randomness import own_random_numbers
 from dscost.modules.copying import shared_tensors
 from dscost.reports.records import plain
@@ -100,11 +101,7 @@ REPRODUCED = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 1e-2, tor
 
 
 def _require_reproduced(site: Site, new: Any) -> None:
-    """Refuse weights that do not fit into the dtype, which an error in float64 does not tell.
-
-    Raises:
-        InputError: They are not finite, or at full rank not those of the kernel.
-    """
+    """Refuse weights that do not fit into the dtype, which an error in float64 does not tell."""
     is_full = site.rank == site.max_rank
     kernel, made = site.kernel.weight.detach(), new.weight.detach()
     # no square of these is too large
@@ -114,21 +111,16 @@ def _require_reproduced(site: Site, new: Any) -> None:
     off = float((found - wanted).norm())
     within = REPRODUCED.get(kernel.dtype, 1.0) * float(wanted.norm())
     if not isfinite(off) or (is_full and off > within):
-        dtype = str(kernel.dtype).removeprefix("torch.")
         raise InputError(
-            f"the weights of '{site.name}' are too large or too small for two factors in {dtype}: "
-            "convert the model in float32"
+            f"the weights of '{site.name}' are too large or too small for two factors in "
+            f"{dtype_name(kernel.dtype)}: convert the model in float32"
         )
 
 
 def _fitted(
     root: nn.Module, due: Sequence[Site], batches: Sequence[Arguments]
 ) -> dict[Key, _Fitted]:
-    """Return the weights of every layer, each set once.
-
-    Raises:
-        InputError: They are not finite, or missing; or the model cannot be run on the batches.
-    """
+    """Return the weights of every layer, each set once."""
     for site in due:
         site.require_values(": method='random' needs none")
     found: dict[Key, _Fitted] = {}
@@ -195,25 +187,22 @@ class _Maker:
 def _weights(
     separable: Any, old: Any, kernel: Kernel, factors: Factors | None
 ) -> tuple[nn.Parameter, nn.Parameter]:
-    """Return the weights of both stages, where and how the one is that they stand for."""
+    """Return the weights of both stages, where and how the one is that they stand for.
+
+    Random ones keep the scale of their input, those of the second stage that of a ReLU's.
+    """
     weight, layout = kernel.weight, layout_of(old) or torch.contiguous_format
     if factors is None:
-        shapes = (separable.depthwise.weight.shape, separable.pointwise.weight.shape)
-        values = _random(shapes, "meta" if weight.is_meta else "cpu")
+        place: Any = {"dtype": torch.float32, "device": "meta" if weight.is_meta else "cpu"}
+        depthwise = torch.empty(separable.depthwise.weight.shape, **place)
+        pointwise = torch.empty(separable.pointwise.weight.shape, **place)
+        nn.init.kaiming_normal_(depthwise, nonlinearity="linear")
+        nn.init.kaiming_normal_(pointwise, nonlinearity="relu")
     else:
-        values = factors.depthwise, factors.pointwise
+        depthwise, pointwise, _ = factors
 
     def made(one: Tensor) -> nn.Parameter:
         placed = one.to(weight.device, weight.dtype).clone(memory_format=layout)
         return nn.Parameter(placed, kernel.trains_weight)
 
-    return made(values[0]), made(values[1])
-
-
-def _random(shapes: Sequence[torch.Size], device: str) -> tuple[Tensor, Tensor]:
-    """Return kernels of both stages that keep the scale of their input, the second for a ReLU."""
-    depthwise, pointwise = (
-        torch.empty(shape, dtype=torch.float32, device=device) for shape in shapes
-    )
-    nn.init.kaiming_normal_(depthwise, nonlinearity="linear")
-    return depthwise, nn.init.kaiming_normal_(pointwise, nonlinearity="relu")
+    return made(depthwise), made(pointwise)

@@ -165,27 +165,22 @@ def parse_goal(text: str) -> Goal:
 
 def _goal(metric: str, quantity: str, text: str) -> Goal:
     is_share, is_factor = quantity.endswith("%"), quantity.endswith(("x", "×"))
-    if metric == ERROR:
-        value = parse_quantity(quantity, "share" if is_share else "factor")
-        if value > 1 or is_factor:
-            raise InputError(f"expected a number from 0 to 1 such as 0.3, found '{quantity}'")
-        return Goal(metric, value, relative=False, text=text)
-    if is_share or is_factor:
-        value = parse_quantity(quantity, "share" if is_share else "factor")
-        return Goal(metric, value, relative=True, text=text)
-    value = parse_quantity(quantity, METRICS[metric])
-    if 0 < value < 1 and METRICS[metric] == "count":
+    if is_share:
+        kind = "share"
+    else:
+        kind = "factor" if is_factor or metric == ERROR else METRICS[metric]
+    value = parse_quantity(quantity, kind)
+    if metric == ERROR and (value > 1 or is_factor):
+        raise InputError(f"expected a number from 0 to 1 such as 0.3, found '{quantity}'")
+    if kind == "count" and 0 < value < 1:
         raise InputError(
             f"{quantity} is less than one: a share of what it is now is written {quantity}x"
         )
-    return Goal(metric, value, relative=False, text=text)
+    return Goal(metric, value, metric != ERROR and (is_share or is_factor), text)
 
 
 def total_error(errors: Sequence[float]) -> float:
-    """Return the total error of layers: the root of the mean of the squares.
-
-    Args:
-        errors: Relative error of every layer that can be converted, 0 for those that are kept.
+    """Return the total error of layers that can be converted: the root of the mean of the squares.
 
     >>> total_error([0.6, 0.0, 0.0, 0.8])
     0.5
@@ -196,40 +191,30 @@ def total_error(errors: Sequence[float]) -> float:
 def reached(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
     """Return the choice of least error that meets a goal, or of the fewest MACs within an error.
 
-    Args:
-        goal: What to reach.
-        layers: What can be chosen, with times where the goal is one.
-        as_is: What the whole model costs with every layer kept.
+    As it is the whole model has every layer kept. Times are known where one is the goal.
 
     Raises:
         InputError: No choice meets it; the text has the nearest goal that can be met.
     """
     metric = goal.cost_metric
     choices = _choices(layers, metric)
+    number = sum(len(options[0].names) for options in layers)
     if goal.metric == ERROR:
-        found = least_cost(choices, (goal.value * SAME) ** 2 * _number(layers))
+        found = least_cost(choices, (goal.value * SAME) ** 2 * number)
     else:
-        kept = sum(Fraction(options[0][0]) for options in choices)
-        elsewhere = Fraction(as_is.of(metric)) - kept
+        elsewhere = Fraction(as_is.of(metric)) - _kept(choices)
         found = least_error(choices, goal.bound(as_is) - elsewhere)
     if found is None:
         raise InputError(_unreachable(goal, layers, as_is))
     planned = _selected(found, layers, as_is)
     if not found.gap or goal.metric == ERROR:
         return planned._replace(gap=found.gap)
-    least = sqrt(max(0.0, found.error - found.gap) / _number(layers))
+    least = sqrt(max(0.0, found.error - found.gap) / number)
     return planned._replace(gap=planned.error - least)
 
 
 def meets(goal: Goal, figures: Figures, as_is: Figures, error: float) -> bool:
-    """Return whether a converted model meets a goal.
-
-    Args:
-        goal: What was to be reached.
-        figures: What the converted model costs, with its time where the goal is one.
-        as_is: What the model costs with every layer kept.
-        error: Total error.
-    """
+    """Return whether a converted model of some figures and total error meets a goal."""
     if goal.metric == ERROR:
         return Fraction(error) <= goal.value * SAME
     return Fraction(figures.of(goal.cost_metric)) <= goal.bound(as_is)
@@ -248,42 +233,32 @@ def applied(
 
 
 def trade_off(
-    layers: Sequence[Options],
-    as_is: Figures,
-    metric: Metric,
-    mark: Planned | None = None,
-    points: int = CURVE_POINTS,
+    layers: Sequence[Options], as_is: Figures, metric: Metric, mark: Planned | None = None
 ) -> tuple[CurvePoint, ...]:
     """Return the least error for costs from that of the model as it is down to the least there is.
 
-    Args:
-        layers: What can be chosen, with times if `metric` is one.
-        as_is: What the whole model costs with every layer kept.
-        metric: Which cost.
-        mark: What was chosen; it becomes a point of its own.
-        points: How many budgets are tried, evenly spaced; those that lead to the same choice are
-            one point.
+    Budgets are evenly spaced; those that lead to the same choice are one point. What was chosen,
+    the `mark`, is a point of its own.
     """
     choices = _choices(layers, metric)
-    full = sum(Fraction(options[0][0]) for options in choices)
+    full = _kept(choices)
     least = sum(Fraction(min(cost for cost, _ in options)) for options in choices)
     found: dict[tuple[int, ...], Planned] = {}
-    for step in range(points):
-        selection = least_error(choices, full - (full - least) * Fraction(step, points - 1))
+    for step in range(CURVE_POINTS):
+        selection = least_error(choices, full - (full - least) * Fraction(step, CURVE_POINTS - 1))
         assert selection is not None  # the least cost is affordable
         found.setdefault(selection.chosen, _selected(selection, layers, as_is))
-    curve = [_point(one, as_is, metric, is_chosen=False) for one in found.values()]
+    curve = [_point(one, as_is, metric) for one in found.values()]
     if mark is not None:
-        goal = _point(mark, as_is, metric, is_chosen=True)
-        others = (point for point in curve if (point.cost, point.error) != (goal.cost, goal.error))
-        curve = [*others, goal]
+        goal = _point(mark, as_is, metric)._replace(is_chosen=True)
+        curve = [point for point in curve if (point.cost, point.error) != (goal.cost, goal.error)]
+        curve.append(goal)
     return tuple(sorted(curve, key=lambda point: (-point.cost, point.error)))
 
 
-def _point(planned: Planned, as_is: Figures, metric: Metric, *, is_chosen: bool) -> CurvePoint:
+def _point(planned: Planned, as_is: Figures, metric: Metric) -> CurvePoint:
     cost, whole = planned.figures.of(metric), as_is.of(metric)
-    share = cost / whole if whole else 1.0
-    return CurvePoint(cost, share, planned.error, planned.converted, is_chosen)
+    return CurvePoint(cost, cost / whole if whole else 1.0, planned.error, planned.converted)
 
 
 def _choices(layers: Sequence[Options], metric: Metric) -> list[list[Choice]]:
@@ -298,8 +273,9 @@ def _figures(option: Option) -> Figures:
     return Figures(option.params, option.macs, option.latency_s)
 
 
-def _number(layers: Sequence[Options]) -> int:
-    return sum(len(options[0].names) for options in layers)
+def _kept(choices: Sequence[Sequence[Choice]]) -> Fraction:
+    """Return what all layers cost as they are, which is the first choice of each."""
+    return sum((Fraction(options[0][0]) for options in choices), Fraction(0))
 
 
 def _selected(selection: Selection, layers: Sequence[Options], as_is: Figures) -> Planned:
@@ -309,18 +285,17 @@ def _selected(selection: Selection, layers: Sequence[Options], as_is: Figures) -
 
 def _with(chosen: Sequence[Option], layers: Sequence[Options], as_is: Figures) -> Planned:
     """Return what the whole model comes to with one option for each layer."""
-    swapped = [(options[0], option) for options, option in zip(layers, chosen, strict=True)]
-    latency_s = None
-    if as_is.latency_s is not None:
-        gained = ((after.latency_s or 0.0) - (before.latency_s or 0.0) for before, after in swapped)
-        latency_s = as_is.latency_s + sum(gained)
-    figures = Figures(
-        params=as_is.params + sum(after.params - before.params for before, after in swapped),
-        macs=as_is.macs + sum(after.macs - before.macs for before, after in swapped),
-        latency_s=latency_s,
-    )
+    before = [_figures(options[0]) for options in layers]
+    after = [_figures(option) for option in chosen]
+
+    def total(metric: Metric) -> Amount:
+        changes = (new.of(metric) - old.of(metric) for old, new in zip(before, after, strict=True))
+        return as_is.of(metric) + sum(changes)
+
+    latency_s = None if as_is.latency_s is None else total("latency_s")
     by_name = {name: option for option in chosen for name in option.names}
-    return Planned(by_name, figures, total_error([one.error for one in by_name.values()]))
+    error = total_error([one.error for one in by_name.values()])
+    return Planned(by_name, Figures(int(total("params")), int(total("macs")), latency_s), error)
 
 
 # -- what is said of goals
@@ -343,9 +318,8 @@ def _unreachable(goal: Goal, layers: Sequence[Options], as_is: Figures) -> str:
     if not layers:
         return f"{goal.text} cannot be reached: no layer can be converted"
     choices = _choices(layers, metric)
-    lightest = [
-        options[choice.index(min(choice))] for options, choice in zip(layers, choices, strict=True)
-    ]
+    both = zip(layers, choices, strict=True)
+    lightest = [options[choice.index(min(choice))] for options, choice in both]
     least = _with(lightest, layers, as_is)
     value, whole = Fraction(least.figures.of(metric)), Fraction(as_is.of(metric))
     value = value / SAME if metric == "latency_s" else value

@@ -14,7 +14,7 @@ from dscost.converting.deciding import at_rank, by_plan, check_plan, for_goal
 from dscost.converting.loading import Subject, Target, arguments_for, gives_several, load_subject
 from dscost.converting.plan_file import Plan, Planning, plan_of
 from dscost.converting.rehearsing import guessed_arguments, without_needed
-from dscost.converting.reporting import ConvertedModel, done, measured
+from dscost.converting.reporting import ConvertedModel, done
 from dscost.converting.sites import MIN_CHANNELS, Site, Where, survey, traced_on
 from dscost.errors import InputError, UnknownNameError
 from dscost.foreign.parts import unwrapped
@@ -235,8 +235,7 @@ def convert_target(
             decided = by_plan(subject, sites, given or at_rank(sites, rank or 1))
         else:
             decided = for_goal(subject, sites, wanted, timing, progress)
-        result = done(subject, sites, decided, every_layer=every_layer)
-        return measured(subject, result, decided, timing, progress)
+        return done(subject, sites, decided, timing, progress, every_layer=every_layer)
 
 
 # -- what was given

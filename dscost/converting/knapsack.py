@@ -62,7 +62,7 @@ def least_error(
     >>> least_error([[(10, 0.0), (4, 0.3)], [(10, 0.0), (2, 0.2)]], budget=14)
     Selection(chosen=(0, 1), cost=12, error=0.2, gap=0.0)
     """
-    costs, errors = _axes(layers)
+    costs, errors = _axis(layers, 0), _axis(layers, 1)
     found = _solved(costs, errors, budget, most_sums)
     return found and _selection(layers, *found, errors.denominator)
 
@@ -83,7 +83,7 @@ def least_cost(
     >>> least_cost([[(10, 0.0), (4, 0.3)], [(10, 0.0), (2, 0.2)]], bound=0.3).chosen
     (0, 1)
     """
-    costs, errors = _axes(layers)
+    costs, errors = _axis(layers, 0), _axis(layers, 1)
     found = _solved(errors, costs, bound, most_sums)
     return found and _selection(layers, *found, costs.denominator)
 
@@ -92,15 +92,11 @@ def _selection(
     layers: Sequence[Sequence[Choice]], chosen: Sequence[int], gap: Fraction, denominator: int
 ) -> Selection:
     taken = [layer[at] for layer, at in zip(layers, chosen, strict=True)]
-    cost = sum(Fraction(cost) for cost, _ in taken)
-    are_counts = all(isinstance(cost, int) for cost, _ in taken)
-    error = sum(Fraction(error) for _, error in taken)
-    return Selection(
-        tuple(chosen),
-        int(cost) if are_counts else float(cost),
-        float(error),
-        float(gap / denominator),
-    )
+    cost: Amount = sum(cost for cost, _ in taken)
+    if isinstance(cost, float):  # added up without an error
+        cost = float(sum(Fraction(cost) for cost, _ in taken))
+    error = float(sum(Fraction(error) for _, error in taken))
+    return Selection(tuple(chosen), cost, error, float(gap / denominator))
 
 
 # -- in whole numbers: `weight` is what is bounded, `value` what is minimised
@@ -141,17 +137,11 @@ class _Sums(NamedTuple):
     chosen: list[int]
 
 
-def _axes(layers: Sequence[Sequence[Choice]]) -> tuple[_Axis, _Axis]:
-    """Return the costs and the errors of all choices."""
-    costs = _axis([[cost for cost, _ in layer] for layer in layers])
-    return costs, _axis([[error for _, error in layer] for layer in layers])
-
-
-def _axis(figures: Sequence[Sequence[Amount]]) -> _Axis:
-    ratios = [[Fraction(figure) for figure in layer] for layer in figures]
-    denominator = max(
-        (ratio.denominator for layer in ratios for ratio in layer), default=1
-    )  # all are powers of two
+def _axis(layers: Sequence[Sequence[Choice]], at: int) -> _Axis:
+    """Return the costs of all choices, which stand at 0, or their errors, at 1."""
+    ratios = [[Fraction(choice[at]) for choice in layer] for layer in layers]
+    # all are powers of two
+    denominator = max((ratio.denominator for layer in ratios for ratio in layer), default=1)
     return _Axis([[int(ratio * denominator) for ratio in layer] for layer in ratios], denominator)
 
 
@@ -211,16 +201,9 @@ def _greedy(layers: Sequence[Sequence[_Item]], room: int) -> tuple[list[_Item], 
     """
     steps = []
     for number, layer in enumerate(layers):
-        hull = _hull(layer)
-        steps += [
-            (
-                Fraction(before.value - after.value, after.weight - before.weight),
-                number,
-                before,
-                after,
-            )
-            for before, after in pairwise(hull)
-        ]
+        for before, after in pairwise(_hull(layer)):
+            gain = Fraction(before.value - after.value, after.weight - before.weight)
+            steps.append((gain, number, before, after))
     best = [layer[0] for layer in layers]
     left = room - sum(item.weight for item in best)
     price = None
@@ -237,30 +220,21 @@ def _searched(
 ) -> tuple[list[_Item], Fraction]:
     """Return the best choice, and by how much less value another one may have.
 
-    Args:
-        layers: Items of each layer, none dominated.
-        room: The most that the weights may add up to.
-        price: What bounds are made by: any is right, that of the relaxation is the sharpest.
-        known: A choice that fits.
-        width: How many sums are kept from layer to layer.
+    Bounds are made by the price: any is right, that of the relaxation is the sharpest. A choice
+    that fits is known; no more than `width` sums are kept from layer to layer.
     """
     cheapest = [min(price.of(item.weight, item.value) for item in layer) for layer in layers]
-    limit = price.value_price * sum(item.value for item in known) + price.weight_price * room
-    slack = limit - sum(
-        cheapest
-    )  # what a choice may be dearer than the cheapest ones and still be as good as known
-    order = sorted(
-        range(len(layers)), key=lambda number: layers[number][0].weight - layers[number][-1].weight
-    )
+    limit = price.of(room, sum(item.value for item in known))
+    # what a choice may be dearer than the cheapest ones and still be as good as known
+    slack = limit - sum(cheapest)
+    spread = [layer[0].weight - layer[-1].weight for layer in layers]
+    order = sorted(range(len(layers)), key=spread.__getitem__)
     rest_price, rest_weight = sum(cheapest), sum(layer[0].weight for layer in layers)
     sums, history = _Sums([0], [0], [-1], [-1]), []
     dropped: int | None = None
     for number in order:
-        items = [
-            item
-            for item in layers[number]
-            if price.of(item.weight, item.value) - cheapest[number] <= slack
-        ]
+        most = cheapest[number] + slack
+        items = [item for item in layers[number] if price.of(item.weight, item.value) <= most]
         rest_price -= cheapest[number]
         rest_weight -= layers[number][0].weight
         sums = _extended(sums, items, room - rest_weight, price, limit - rest_price)

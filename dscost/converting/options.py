@@ -33,14 +33,10 @@ def every_option(
     times: ChoiceTimes | None = None,
     decisions: Mapping[str, Decision] | None = None,
 ) -> list[Options]:
-    """Return every layer kept and at every rank; those that share their weights go together.
+    """Return every layer of `able_sites` kept and at every rank.
 
-    Args:
-        root: The model.
-        sites: Those of `able_sites`.
-        times: Of these; only what has fewer MACs is an option then, and nothing whose time is
-            unknown.
-        decisions: Layers that share their weights, but were decided apart, go apart.
+    Those that share their weights go together, unless they were decided apart. With times, only
+    what has fewer MACs is an option, and nothing whose time is unknown.
     """
     sharing: dict[object, list[Site]] = {}
     for site in sites:
@@ -68,9 +64,7 @@ def _weight(site: Site) -> Tensor | None:
 def _together(options: Sequence[Option], stays: int) -> Option:
     """Return what the same decision on layers that share their weights comes to.
 
-    Args:
-        options: What can become of each layer.
-        stays: Weights that remain beside the new ones, since another layer has them too.
+    So many weights stay beside the new ones, since another layer has them too.
     """
     first = options[0]
     known = [option.latency_s for option in options if option.latency_s is not None]
@@ -85,17 +79,17 @@ def _together(options: Sequence[Option], stays: int) -> Option:
 
 def _options(site: Site, errors: Sequence[float], times: ChoiceTimes | None) -> Options:
     """Return one layer kept and at every rank."""
-    keep = _option(site, KEEP, 0.0)
-    ranks = [_option(site, rank, errors[rank - 1]) for rank in site.ranks]
+    options = [_option(site, KEEP, 0.0)]
+    options += [_option(site, rank, errors[rank - 1]) for rank in site.ranks]
     if times is None:
-        return [keep, *ranks]
-    timed = []
-    for option in (keep, *(one for one in ranks if one.macs < keep.macs)):
-        rank = AS_IS if option is keep else int(option.decision)
-        found = _seconds(site, rank, times)
-        if found is None:
-            return [keep._replace(latency_s=0.0, is_predicted=True)]
-        timed.append(option._replace(latency_s=found.seconds, is_predicted=found.is_predicted))
+        return options
+    keep, timed = options[0], []
+    for option in options:
+        if option is keep or option.macs < keep.macs:
+            found = _seconds(site, option.decision, times)
+            if found is None:
+                return [keep._replace(latency_s=0.0, is_predicted=True)]
+            timed.append(option._replace(latency_s=found.seconds, is_predicted=found.is_predicted))
     return timed
 
 
@@ -110,16 +104,9 @@ def _option(site: Site, decision: Decision, error: float) -> Option:
 
 
 def layer_times(
-    subject: Subject,
-    sites: Sequence[Site],
-    timing: TimingOptions,
-    progress: Progress | None,
+    subject: Subject, sites: Sequence[Site], timing: TimingOptions, progress: Progress | None
 ) -> ChoiceTimes:
-    """Return the times of a model and of its distinct layers at the ranks that have fewer MACs.
-
-    Raises:
-        UnavailableError: The whole model could not be timed.
-    """
+    """Return the times of a model and of its distinct layers at the ranks that have fewer MACs."""
     convs: dict[object, Timeable] = {}
     for site in sites:
         assert site.conv is not None
@@ -140,9 +127,10 @@ def layer_times(
     )
 
 
-def _seconds(site: Site, rank: int, times: ChoiceTimes) -> Seconds | None:
+def _seconds(site: Site, decision: Decision, times: ChoiceTimes) -> Seconds | None:
     """Return the time of all calls of a layer at a rank; `None` where one of them is unknown."""
     assert site.conv is not None
+    rank = AS_IS if decision == KEEP else decision
     known = []
     for run in site.runs:
         seconds = times.of.get((site.conv, run.batched_input_shape), {}).get(rank)
@@ -158,10 +146,10 @@ def scaled_to_whole(layers: list[Options], whole_s: float) -> tuple[list[Options
     if total_s <= whole_s:
         return layers, []
     factor = whole_s / total_s
-
-    def scaled(option: Option) -> Option:
-        seconds = option.latency_s
-        return option._replace(latency_s=None if seconds is None else seconds * factor)
-
     note = f"The layers alone took {1 / factor:.2f} times as long as the whole model; scaled to it."
-    return [[scaled(option) for option in options] for options in layers], [note]
+    scaled: list[Options] = []
+    for options in layers:
+        times = [(one.latency_s or 0.0) * factor for one in options]
+        both = zip(options, times, strict=True)
+        scaled.append([one._replace(latency_s=latency_s) for one, latency_s in both])
+    return scaled, [note]

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from dscost.errors import (
     FileProblems,
     InputError,
     NoFileError,
+    Place,
     Problem,
     UnknownNameError,
     hint,
@@ -34,13 +35,6 @@ Decision = int | Literal["keep"]
 LONGEST_KEY = 800
 """Characters of a key that YAML takes without a question mark before it: it would take 1,024
 bytes."""
-
-
-class Place(NamedTuple):
-    """Where something stands in a file; both count from 1."""
-
-    line: int
-    column: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,8 +71,7 @@ class Plan(Shown):
         return f"{target}{len(self.ranks)} of {layers} to be made depthwise-separable{goal}"
 
     def __post_init__(self) -> None:
-        wrong = [(name, f"'{name}': {fault}") for name, fault in _faults(self.layers)]
-        self.refuse(wrong)
+        self.refuse([(name, f"'{name}': {fault}") for name, fault in _faults(self.layers)])
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -87,11 +80,7 @@ class Plan(Shown):
 
     @contextmanager
     def naming_its_input(self) -> Iterator[None]:
-        """Say of an error of a model that was given the plan's inputs where these stand.
-
-        Raises:
-            InputError: One was raised.
-        """
+        """Say of an error of a model that was given the plan's inputs where these stand."""
         try:
             yield
         except (FileProblems, NoFileError, UnknownNameError):  # have nothing to do with an input
@@ -100,15 +89,10 @@ class Plan(Shown):
             if self.input_place is None:
                 raise
             line, column = self.input_place
-            raise InputError(
-                f"{error} (its input is that of {self.path}:{line}:{column})"
-            ) from error
+            place = f"{self.path}:{line}:{column}"
+            raise InputError(f"{error} (its input is that of {place})") from error
 
-    def check(
-        self,
-        reasons: Mapping[str, str | None],
-        others: Mapping[str, str] | None = None,
-    ) -> None:
+    def check(self, reasons: Mapping[str, str | None], others: Mapping[str, str]) -> None:
         """Refuse a plan that speaks of layers that are not there or cannot be converted.
 
         Args:
@@ -116,10 +100,8 @@ class Plan(Shown):
             others: The classes of the modules that are no convolutions, by name.
 
         Raises:
-            FileProblems: It was read from a file; every problem has its place.
-            InputError: It was not.
+            InputError: It does; if it was read from a file, every problem has its place.
         """
-        others = others or {}
         known = sorted(reasons, key=lambda name: reasons[name] is not None)  # those that can first
         problems: list[tuple[str, str]] = []
         for name, decision in self.layers.items():
@@ -135,24 +117,13 @@ class Plan(Shown):
         self.refuse(problems)
 
     def refuse(self, problems: Sequence[tuple[str, str]]) -> None:
-        """Raise what is wrong with layers, each with its place where the plan was read from a file.
-
-        Args:
-            problems: Names of layers, and what is wrong.
-
-        Raises:
-            FileProblems: The plan was read from a file.
-            InputError: It was not; a line for each problem.
-        """
+        """Raise what is wrong with layers, each with its place if the plan was read from a file."""
         if not problems:
             return
         if self.path is None:
             raise InputError("\n".join(f"plan: {message}" for _, message in problems))
-        nowhere = Place(1, 1)
-        raise FileProblems(
-            self.path,
-            [Problem(*self.places.get(name, nowhere), message) for name, message in problems],
-        )
+        found = [Problem(*self.places.get(name, (1, 1)), message) for name, message in problems]
+        raise FileProblems(self.path, found)
 
 
 Planning = Plan | Mapping[str, Decision] | str | PathLike[str]
@@ -163,8 +134,7 @@ def plan_of(given: Planning) -> Plan:
     """Return a plan from what a caller has.
 
     Raises:
-        InputError: A file cannot be read, or a rank is none.
-        FileProblems: A file is wrong; every mistake has its place.
+        InputError: A file cannot be read or is wrong, or a rank is none.
 
     >>> plan_of({"conv1": "keep", "layer1.0.conv1": 2}).ranks
     {'layer1.0.conv1': 2}
@@ -180,8 +150,7 @@ def read_plan(path: Path) -> Plan:
     """Return what a plan file says.
 
     Raises:
-        InputError: It cannot be read.
-        FileProblems: It is wrong; every mistake has its place.
+        InputError: It cannot be read, or is wrong; then every mistake has its place.
     """
     problems = Problems()
     return plan_in(read_yaml(path, problems), str(path), problems)
@@ -210,10 +179,8 @@ def plan_text(
     """
     for name in plan.layers:
         if any("\ud800" <= character <= "\udfff" for character in name):
-            raise InputError(
-                f"no file can hold the name {name!a} of a layer: "
-                "half of a surrogate pair is no text"
-            )
+            why = "half of a surrogate pair is no text"
+            raise InputError(f"no file can hold the name {name!a} of a layer: {why}")
     lines = [f"# {_one_line(line)}" for line in head]
     lines.append(f"version: {VERSION}")
     if plan.target is not None:
@@ -224,12 +191,10 @@ def plan_text(
         lines += several if len(texts) > 1 else [f"input: {texts[0]}"]
     if plan.goal is not None:
         lines.append(f"goal: {quoted(plan.goal)}")
-    lines.append(
-        f"layers:{'' if plan.layers else ' {}'}  # the rank that a layer is converted to, or keep"
-    )
-    comments = figures or {}
+    none = "" if plan.layers else " {}"
+    lines.append(f"layers:{none}  # the rank that a layer is converted to, or keep")
     for name, decision in plan.layers.items():
-        comment = f"  # {_one_line(comments[name])}" if name in comments else ""
+        comment = f"  # {_one_line(figures[name])}" if figures and name in figures else ""
         lines.append(f"  {_key(name)}: {decision}{comment}")
     return "\n".join([*lines, ""])
 
@@ -292,7 +257,6 @@ def _input(text: object) -> TensorSpec:
 _DECISION: Schema = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": KEEP}]}
 _SIZES = forms.array({"type": "integer", "minimum": 1})
 _TENSOR: Schema = {"type": "string", "pattern": input_pattern()}
-
 _INPUT: Schema = {"anyOf": [_TENSOR, _SIZES, {"type": "array", "items": _TENSOR}]}
 
 PLAN = Keyed(
@@ -320,13 +284,12 @@ def plan_in(root: Node, name: str, problems: Problems) -> Plan:
     problems.refuse(name)
     layers: Mapping[str, Node] = values["layers"]
     inputs = tuple(values.get("input", ()))
-    input_node = root.value.get("input")
     return Plan(
         {layer: node.value for layer, node in layers.items()},
         values.get("target"),
         inputs,
         values.get("goal"),
         path=name,
-        places={layer: Place(*node.key_place) for layer, node in layers.items()},
-        input_place=Place(*input_node.place) if inputs else None,
+        places={layer: node.key_place for layer, node in layers.items()},
+        input_place=root.value["input"].place if inputs else None,
     )

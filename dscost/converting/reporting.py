@@ -39,9 +39,15 @@ class ConvertedModel(NamedTuple):
 
 
 def done(
-    subject: Subject, sites: Sequence[Site], decided: Decided, *, every_layer: bool
+    subject: Subject,
+    sites: Sequence[Site],
+    decided: Decided,
+    timing: TimingOptions,
+    progress: Progress | None,
+    *,
+    every_layer: bool,
 ) -> ConvertedModel:
-    """Return a subject converted as it was decided.
+    """Return a subject converted as it was decided; timed, if a time was promised.
 
     Raises:
         InputError: It would do something else once converted, or its weights cannot be converted.
@@ -72,17 +78,14 @@ def done(
         layers=tuple(_with_plan(one, decided) for one in conversion.layers),
         curve_metric=decided.metric,
         curve=trade_off(decided.layers, decided.as_is, decided.metric, planned),
-        notes=(
-            *subject.notes,
-            *decided.notes,
-            *_dearer(conversion.layers),
-            *_unexpected(decided, after),
-        ),
+        notes=(*subject.notes, *decided.notes, *_surprising(conversion.layers, decided, after)),
         explanations=subject.explanations,
     )
-    return ConvertedModel(
-        conversion.module, plan, Converted(outcome, decided.environment, every_layer)
-    )
+    if decided.goal and outcome.latency and outcome.latency.is_predicted:
+        models = (subject.module, conversion.module)
+        outcome = _measured(subject, models, outcome, decided.goal, timing, progress)
+    converted = Converted(outcome, decided.environment, every_layer)
+    return ConvertedModel(conversion.module, plan, converted)
 
 
 def _with_plan(layer: LayerOutcome, decided: Decided) -> LayerOutcome:
@@ -98,8 +101,8 @@ def _with_plan(layer: LayerOutcome, decided: Decided) -> LayerOutcome:
     return layer._replace(planned=True, latency=latency)
 
 
-def _dearer(layers: Sequence[LayerOutcome]) -> Iterator[str]:
-    """Yield how many converted layers cost more than before, if some do."""
+def _surprising(layers: Sequence[LayerOutcome], decided: Decided, after: Cost) -> Iterator[str]:
+    """Yield how many converted layers cost more than before, and what was planned for a goal."""
     done = [one for one in layers if one.converted]
     macs = sum(bool(one.before and one.after and one.after.macs > one.before.macs) for one in done)
     params = sum((one.params_after or 0) > (one.params_before or 0) for one in done)
@@ -109,10 +112,6 @@ def _dearer(layers: Sequence[LayerOutcome]) -> Iterator[str]:
         layer = "layer" if len(done) == 1 else "layers"
         costs = "costs" if number == 1 else "cost"
         yield f"{number} of {len(done)} converted {layer} {costs} more {figures} than before."
-
-
-def _unexpected(decided: Decided, after: Cost) -> Iterator[str]:
-    """Yield that the converted model costs something else than planned for a goal, if so."""
     expected = decided.planned.figures
     if decided.goal and (after.params, after.macs) != (expected.params, expected.macs):
         yield (
@@ -138,42 +137,33 @@ def _whole_latency(decided: Decided) -> Latency | None:
     return Latency(before_s, after_s, is_predicted=decided.planned.converted > 0)
 
 
-def measured(
+def _measured(
     subject: Subject,
-    result: ConvertedModel,
-    decided: Decided,
+    models: tuple[nn.Module, nn.Module],
+    outcome: Outcome,
+    goal: Goal,
     timing: TimingOptions,
     progress: Progress | None,
-) -> ConvertedModel:
-    """Return the result with the time of the converted model beside what was promised, if any."""
-    outcome = result.converted.outcome
-    latency, goal = outcome.latency, decided.goal
-    if goal is None or latency is None or not latency.is_predicted:
-        return result
-    found = time_both(
-        (subject.module, result.module),
-        subject.arguments,
-        subject.cost,
-        timing,
-        dtype=subject.dtype,
-        progress=progress,
-    )
+) -> Outcome:
+    """Return the outcome with the time of the converted model beside what was promised."""
+    arguments, cost, dtype = subject.arguments, subject.cost, subject.dtype
+    found = time_both(models, arguments, cost, timing, dtype=dtype, progress=progress)
     if found is None:
-        return result
+        return outcome
     before_s, speedup = found
     after_s = before_s / speedup.median
-    promised = latency.after_s / latency.before_s
+    assert outcome.latency is not None
+    promised = outcome.latency.after_s / outcome.latency.before_s
     note = (
         f"Timed by turns, the whole model takes {format_seconds(before_s)} as it is and "
         f"{format_seconds(after_s)} converted, {after_s / before_s:.3f} times as long; "
         f"its layers promised {promised:.3f}."
     )
-    outcome = outcome._replace(
+    return outcome._replace(
         latency=Latency(before_s, after_s, is_predicted=False),
         is_met=_is_met_by(goal, before_s, speedup, outcome),
         notes=(*outcome.notes, note),
     )
-    return result._replace(converted=result.converted._replace(outcome=outcome))
 
 
 def _is_met_by(goal: Goal, before_s: float, speedup: Speedup, outcome: Outcome) -> bool | None:

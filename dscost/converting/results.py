@@ -160,9 +160,8 @@ class Converted(Result):
 
 def how_many(layers: Sequence[LayerOutcome]) -> str:
     """Return how many of the convolutions of a model are depthwise-separable now, in words."""
-    there, converted = len(layers), sum(layer.converted for layer in layers)
-    which = f"{converted} of {counted(there, 'convolution')}"
-    return f"{which if there else 'no convolution'} made depthwise-separable"
+    which = f"{sum(one.converted for one in layers)} of {counted(len(layers), 'convolution')}"
+    return f"{which if layers else 'no convolution'} made depthwise-separable"
 
 
 def commented(plan: Plan, outcome: Outcome) -> str:

@@ -1,6 +1,6 @@
 """The convolutions of a model: where they are and run, and which may become depthwise-separable."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -28,7 +28,6 @@ MIN_CHANNELS = 32
 Where = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
 """Globs on names of layers, or a function of name and module; all layers when none."""
 
-
 Key = tuple[int, int, int]
 """What layers have in common that share their new weights: identity of the kernel, groups, rank."""
 
@@ -42,7 +41,7 @@ class Site(NamedTuple):
         conv: As its attributes tell, or as it ran; unknown of transposed, lazy and scripted ones.
         reason: Why it stays as it is; `None` if it can be converted, and is to be.
         applied: What it applies, where it can be converted.
-        decomposition: Its factors at every rank, worked out when it is first asked for.
+        decomposition: Of what it applies; at every rank, worked out when first asked for.
         runs: The operators that it ran, where they are convolutions that `conv` can describe.
         calls: How often it ran; unknown without an input.
         rank: T that it is to have, once that is decided.
@@ -93,22 +92,23 @@ class Site(NamedTuple):
         assert self.rank is not None
         return decomposition.at(self.rank)
 
+    # -- what it costs: as it is, or at a rank
+
     def params(self, rank: int | None = None) -> int | None:
-        """Return weights and bias, as they are or at a rank; unknown where `conv` is."""
-        return (
-            None if self.conv is None else sum(one.params for _, one in _written(self.conv, rank))
-        )
+        """Return weights and bias; unknown where `conv` is."""
+        if self.conv is None:
+            return None
+        return sum(one.params for _, one in _written(self.conv, rank))
 
     def cost(self, rank: int | None = None) -> Cost | None:
-        """Return what all calls cost, as they are or at a rank; unknown where none is known."""
+        """Return what all calls cost; unknown where none is known."""
         if not self.runs:
             return None
         costs = []
         for run in self.runs:
             assert run.conv is not None
-            stages = stage_costs(
-                _written(run.conv, rank), run.batched_input_shape, run.element_bytes
-            )
+            convs = _written(run.conv, rank)
+            stages = stage_costs(convs, run.batched_input_shape, run.element_bytes)
             costs.append(chain_cost([stage.cost for stage in stages]))
         return cost_of_calls(costs, [self.name] * len(costs))
 
@@ -116,6 +116,8 @@ class Site(NamedTuple):
         """Return the MACs of all calls, none where it never runs."""
         cost = self.cost(rank)
         return cost.macs if cost else 0
+
+    # -- what is done to it
 
     def decided(self, decisions: Mapping[str, Decision]) -> "Site":
         """Return what is done to it; a rank above the largest means that one."""
@@ -128,10 +130,7 @@ class Site(NamedTuple):
         return self._replace(rank=min(decision, self.max_rank))
 
     def require_values(self, otherwise: str = "") -> None:
-        """Refuse weights that nothing can be computed of.
-
-        Args:
-            otherwise: What could be done without values.
+        """Refuse weights that nothing can be computed of; `otherwise` says what does without them.
 
         Raises:
             InputError: There are none, or some are infinite or no numbers.
@@ -164,13 +163,8 @@ def survey(
 ) -> tuple[Site, ...]:
     """Return every convolution of a model, in the order of its modules; those of functions last.
 
-    What the model does with them besides calling them is not looked at: see `rehearsing`.
-
-    Args:
-        root: Left as it is.
-        where: Which layers are wanted.
-        min_channels: Convolutions of fewer channels in or out stay.
-        traced: What happens when it runs; without it costs are unknown, and functions unseen.
+    Without a trace costs are unknown, and functions unseen. What the model does with them besides
+    calling them is not looked at: see `rehearsing`.
 
     Raises:
         InputError: Its weights are not here, or a glob matches no convolution.
@@ -183,22 +177,20 @@ def survey(
             runs.setdefault(event.module, []).append(event)
     found = {name: module for name, module in by_path(root).items() if _is_convolution(module)}
     wanted = _wanted(found, where)
-    sites = [
-        _site(name, module, wanted=wanted[name], min_channels=min_channels)._replace(
-            runs=tuple(runs.get(name, ())),
-            calls=None if traced is None else traced.calls.get(name, 0),
-        )
-        for name, module in found.items()
-    ]
-    return (*sites, *_of_functions(runs, found))
+    sites = []
+    for name, module in found.items():
+        site = _site(name, module, wanted=wanted[name], min_channels=min_channels)
+        calls = None if traced is None else traced.calls.get(name, 0)
+        sites.append(site._replace(runs=tuple(runs.pop(name, ())), calls=calls))
+    for name, events in runs.items():
+        reason = "it is computed by a function, not by a Conv2d"
+        conv = events[0].conv
+        sites.append(Site(name, None, conv, reason, runs=tuple(events), calls=len(events)))
+    return tuple(sites)
 
 
 def traced_on(root: nn.Module, arguments: Arguments) -> Trace:
-    """Return what a model does; of an input of another dtype than its weights an error says so.
-
-    Raises:
-        InputError: It cannot be run on the arguments.
-    """
+    """Return what a model does; of an input of another dtype than its weights an error says so."""
     try:
         return trace(root, arguments)
     except InputError as error:
@@ -239,17 +231,13 @@ def _site(name: str, module: nn.Module, *, wanted: bool, min_channels: int) -> S
 
 _ELSEWHERE = {
     "FakeTensor": "are fake, without values: make it outside of FakeTensorMode",
-    "DTensor": ("are spread over processes: convert it before fully_shard or parallelize_module"),
+    "DTensor": "are spread over processes: convert it before fully_shard or parallelize_module",
 }
 """Kinds of tensor that a model cannot be converted with, and what to do."""
 
 
 def _require_values_here(root: nn.Module) -> None:
-    """Refuse a model whose weights are nowhere, or elsewhere in part.
-
-    Raises:
-        InputError: They are.
-    """
+    """Refuse a model whose weights are nowhere, or elsewhere in part."""
     for parameter in each_parameter(root):
         for kind in (*type(parameter).__mro__, *type(parameter.data).__mro__):
             if kind.__name__ in _ELSEWHERE:
@@ -265,23 +253,8 @@ def _too_few(conv: ConvSpec, min_channels: int) -> str | None:
     return None
 
 
-def _of_functions(
-    runs: Mapping[str, Sequence[Event]], found: Mapping[str, nn.Module]
-) -> Iterator[Site]:
-    """Yield the convolutions that ran outside of any module of a convolution."""
-    for name, events in runs.items():
-        if name not in found:
-            reason = "it is computed by a function, not by a Conv2d"
-            conv = events[0].conv
-            yield Site(name, None, conv, reason, runs=tuple(events), calls=len(events))
-
-
 def _wanted(found: Mapping[str, nn.Module], where: Where) -> dict[str, bool]:
-    """Return for each convolution whether `where` asks for it.
-
-    Raises:
-        InputError: A glob matches none of them, or `where` is something else.
-    """
+    """Return for each convolution whether `where` asks for it; a glob has to match some."""
     if where is None:
         return dict.fromkeys(found, True)
     if callable(where):
