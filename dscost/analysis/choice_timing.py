@@ -42,12 +42,12 @@ Key = tuple[ConvSpec, Shape]
 
 
 class Timeable(NamedTuple):
-    """A convolution on an input, and what it may be replaced by.
+    """A convolution on an input `(B, M, H, W)`, and what it may be replaced by.
 
     Args:
         name: How warnings call it.
         conv: As it is.
-        shape: Shape of its input, `(B, M, H, W)`.
+        shape: Of its input.
         ranks: Depth multipliers of its depthwise-separable versions.
         calls: How often the model has it, so that the weightiest are timed first.
     """

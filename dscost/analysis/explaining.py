@@ -76,15 +76,9 @@ def causes_of(
 
 
 class _Case(NamedTuple):
-    """A layer whose separable variant is slower than promised, and what was measured of it.
+    """A layer whose separable variant is slower than promised under a setting, the key.
 
-    Args:
-        layer: With the stages of both variants.
-        key: The setting that is explained.
-        timings: Its measurements by setting.
-        standard_s: The standard layer's time under that setting.
-        separable_s: The separable layer's.
-        ceilings: Peaks of the device, if they are known.
+    The timings are by setting, the times of both variants those under this one.
     """
 
     layer: Layer

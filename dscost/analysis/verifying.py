@@ -262,12 +262,9 @@ _BOTH_BRANCHES = "FlopCounterMode shows both branches of a torch.cond"
 
 
 def _cause(event: "Event", on_cpu: bool, in_threads: Set[str]) -> str:
-    """Return why `FlopCounterMode` may count an operator otherwise.
+    """Return why `FlopCounterMode`, which may have run for real, may count an operator otherwise.
 
-    Args:
-        event: The operator.
-        on_cpu: Whether that counter ran it for real.
-        in_threads: Paths of the modules that ran in threads of the model's own.
+    The paths are of modules that ran in threads of the model's own.
     """
     if not in_threads.isdisjoint(event.stack):
         return "FlopCounterMode does not see what runs in other threads"
@@ -327,8 +324,6 @@ def _their_counts(events: "Sequence[Event]") -> tuple[int, ...]:
     """Return what `FlopCounterMode` may count for operators that it does not know well."""
     plain = sum(event.plain_macs for event in events)
     if events[0].unusual == "complex":
-        return (
-            plain,
-            3 * plain,
-        )  # it meets the three real convolutions that torch runs, or one complex product
+        # it meets the three real convolutions that torch runs, or one complex product
+        return (plain, 3 * plain)
     return (0, plain) if plain else (0,)

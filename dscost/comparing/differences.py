@@ -89,11 +89,9 @@ class LayerPair(NamedTuple):
     @property
     def is_renamed(self) -> bool:
         """Whether both models have it, under different names."""
-        return (
-            self.reference is not None
-            and self.other is not None
-            and self.reference.name != self.other.name
-        )
+        if self.reference is None or self.other is None:
+            return False
+        return self.reference.name != self.other.name
 
     @property
     def costs(self) -> tuple[Cost, Cost]:
@@ -273,11 +271,8 @@ def _versus(reference: Report, other: Contender) -> Versus:
 
 
 def _figure(report: Report, metric: str) -> int | None:
-    figure: int | None = (
-        report.peak_activation_bytes
-        if metric == "peak_activation_bytes"
-        else getattr(report.totals.as_is, metric)
-    )
+    owner = report if metric == "peak_activation_bytes" else report.totals.as_is
+    figure: int | None = getattr(owner, metric)
     return figure
 
 
@@ -285,20 +280,16 @@ def _latencies(reference: Report, other: Report) -> Iterator[Difference]:
     if not _same_place(reference.environment, other.environment):
         return
     for setting, timing in reference.latency.items():
-        before, now = (
-            timing.as_is,
-            other.latency[setting].as_is if setting in other.latency else None,
-        )
+        same = other.latency.get(setting)
+        before, now = timing.as_is, same and same.as_is
         if before and now:
             yield Difference("latency_s", before.median_s, now.median_s, setting)
 
 
 def _same_place(one: Environment | None, other: Environment | None) -> bool:
-    return (
-        one is not None
-        and other is not None
-        and (one.device, one.threads) == (other.device, other.threads)
-    )
+    if one is None or other is None:
+        return False
+    return (one.device, one.threads) == (other.device, other.threads)
 
 
 # -- layers
@@ -419,9 +410,8 @@ def _not_shown(contenders: Sequence[Contender], versus: Sequence[Versus]) -> Ite
         elif _same_place(here, there):
             why = f"{one.label} was measured under other settings"
         else:
-            why = (
-                f"{one.label} was measured on {_place(there)}, {reference.label} on {_place(here)}"
-            )
+            elsewhere = f"{reference.label} on {_place(here)}"
+            why = f"{one.label} was measured on {_place(there)}, {elsewhere}"
         yield f"Latencies are not shown: {why}."
 
 
