@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,30 +19,14 @@ def in_place_of(
 ) -> tuple[nn.Module, Any]:
     """Return a depthwise-separable convolution for the place of another, padded first if need be.
 
-    Args:
-        old: Whose mode and shape it is to have.
-        kernel: What `old` applies; the weights of the new one are not set.
-        rank: T.
-        device: Another device than that of the kernel.
-
-    Returns:
-        What takes its place, and the depthwise-separable convolution in it.
+    It has the mode and shape of `old`, is of rank T, and lies where the kernel does that `old`
+    applies, whose weights it does not have yet, or on another device. Beside what takes its place
+    comes the depthwise-separable convolution in it.
     """
     conv, weight = kernel.conv, kernel.weight
-    separable = SEPARABLE_CONVS[len(conv.kernel_size)](
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        stride=conv.stride,
-        padding=conv.padding,
-        dilation=conv.dilation,
-        groups=conv.groups,
-        bias=conv.bias,
-        padding_mode=conv.padding_mode,
-        depth_multiplier=rank,
-        device=weight.device if device is None else device,
-        dtype=weight.dtype,
-    )
+    place: Any = {"device": device or weight.device, "dtype": weight.dtype}
+    make = SEPARABLE_CONVS[len(conv.kernel_size)]
+    separable = make(**asdict(conv), depth_multiplier=rank, **place)
     new: nn.Module = separable
     if kernel.before is not None:
         new = PaddedFirst(OrderedDict(pad=kernel.before, convolution=separable))
