@@ -245,7 +245,8 @@ def _reason(traced: "Trace", path: str, theirs: int, on_cpu: bool) -> str:
     ]
     lacking: list[str] = []
     others: list[str] = []
-    for name in dict.fromkeys(min(parts, key=len)):
+    fewest = min(parts, key=len)
+    for name in dict.fromkeys(fewest):
         group = lacking if name.startswith(_NO_FORMULA) else others
         group.append(name.removeprefix(_NO_FORMULA))
     if lacking:
