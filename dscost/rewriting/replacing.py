@@ -55,13 +55,8 @@ def with_others(
 ) -> tuple[nn.Module, dict[int, Any]]:
     """Return a copy of a model with other convolutions in place of some, and the copy's memo.
 
-    Args:
-        root: Left as it is.
-        new: What takes the place of convolutions; it gets the hooks of their forward.
-        kept: What else stands for something of the model in the copy.
-
-    Raises:
-        InputError: It cannot be copied.
+    The new ones get the hooks of the forward of the old; what is `kept` stands for other things of
+    the model in the copy. An `InputError` says that it cannot be copied.
     """
     copy, memo = copied(root, {**kept, **new})
     carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
@@ -88,12 +83,7 @@ def own_hooks(module: nn.Module) -> list[Any]:
 
 
 def carry_hooks(new: Mapping[Any, nn.Module], copied_by: Callable[[Any], Any]) -> None:
-    """Give modules in place of others the hooks of their forward, but not those of weights.
-
-    Args:
-        new: What replaces them, by the old ones.
-        copied_by: Returns a copy of hooks that knows the new modules.
-    """
+    """Give what replaces modules the hooks of their forward, copied, but not those of weights."""
     for old, replacement in new.items():
         for name in _FORWARD_HOOKS:
             getattr(replacement, name).update(copied_by(_kept_hooks(old, name)))
