@@ -119,7 +119,7 @@ def count_layer(
 
         layer, settings["variants"] = with_variants(layer, variants, element_bytes)
     return Report(
-        target=_layer_name(conv),
+        target=f"Conv2d {in_channels} → {out_channels}, {format_shape(conv.kernel_size)}",
         source="layer",
         inputs=(Input(input_shape, values["dtype"]),),
         totals=totals,
@@ -318,7 +318,3 @@ def _layers(
                 could_be_separable=int(not swap.is_pair),
             )
         yield layer
-
-
-def _layer_name(conv: ConvSpec) -> str:
-    return f"Conv2d {conv.in_channels} → {conv.out_channels}, {format_shape(conv.kernel_size)}"
