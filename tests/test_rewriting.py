@@ -4,7 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from types import MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ from dscost.networks.swaps import find_swaps
 from dscost.reports.figures import Cost
 from dscost.rewriting.convolutions import FixedPadding, SamePadding
 from dscost.rewriting.probing import why_weight_stays
-from dscost.rewriting.versions import PassedThrough, Rewritten, rewritten
+from dscost.rewriting.versions import PassedThrough, rewritten
 from dscost.sources import ModuleSource, find_source
 from dscost.tracing import arguments_of, trace
 
@@ -58,9 +58,31 @@ def figures(cost: Cost) -> dict[str, int]:
     return {name: getattr(cost, name) for name in FIGURES}
 
 
+class Rewritten(NamedTuple):
+    """A model in another form, what stayed and why, and the names of what did not."""
+
+    module: Any
+    left: tuple[tuple[str, str], ...]
+    replaced: tuple[str, ...]
+
+
 def rewrite(module: nn.Module, shape: Any, variant: str) -> Rewritten:
     events = trace(module, arguments_of(shape)).events
-    return rewritten(module, events, find_swaps(events), variant)
+    new, left = rewritten(module, events, find_swaps(events), variant)
+    found = dict(new.named_modules(remove_duplicate=False))
+    replaced: list[str] = []
+    for path, old in module.named_modules():
+        within = any(not one or path.startswith(f"{one}.") for one in replaced)
+        if path in found and not within and is_another(old, found[path]):
+            replaced.append(path)
+    return Rewritten(new, tuple(left.items()), tuple(replaced))
+
+
+def is_another(old: nn.Module, new: nn.Module) -> bool:
+    """Whether a module is of another kind than the old one; every graph of torch.fx has its own."""
+    groups = [getattr(one, "groups", None) for one in (old, new)]
+    kinds = [f"{type(one).__module__}.{type(one).__qualname__}" for one in (old, new)]
+    return kinds[0] != kinds[1] or groups[0] != groups[1]
 
 
 def assert_law(module: nn.Module, shape: Any, variant: str) -> Rewritten:
@@ -602,10 +624,8 @@ def test_every_kind_of_pair_becomes_a_standard_convolution(
     make: Callable[[], nn.Module], shape: tuple[int, ...]
 ) -> None:
     module = make().eval()
-    events = trace(module, arguments_of(shape)).events
-    swaps = find_swaps(events)
-    assert swaps
-    result = rewritten(module, events, swaps, "standard")
+    assert find_swaps(trace(module, arguments_of(shape)).events)
+    result = rewrite(module, shape, "standard")
     assert result.left == ()
     promised = dscost.analyze(module, input=shape).totals.standard
     report = dscost.analyze(result.module, input=shape)

@@ -249,9 +249,8 @@ def measure_model(
         return measured
     from dscost.analysis.model_timing import time_model
 
-    with getattr(
-        model.versions, "importing", nullcontext
-    )():  # its forward may import what lies beside it
+    importing = getattr(model.versions, "importing", nullcontext)
+    with importing():  # its forward may import what lies beside it
         return time_model(model, options, progress)
 
 
@@ -279,16 +278,8 @@ def _timing_options(
 ) -> "TimingOptions":
     """Return how to measure; what may be a list may be given as the one entry alone.
 
-    Args:
-        device: Where to measure: `cpu`, `cuda`, or a list.
-        threads: How many to measure with.
-        memory_format: Layout of the tensors, or a list.
-        time_budget_s: Seconds that measuring may take.
-        more: The other fields, which `timing` gives.
-
     Raises:
-        InputError: A field is given twice, or its value is wrong.
-        UnknownNameError: There is no such field.
+        InputError: A field is given twice, is unknown, or its value is wrong.
     """
     from dscost.timing import TimingOptions
 

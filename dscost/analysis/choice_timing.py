@@ -105,16 +105,8 @@ def time_choices(
 
     Every convolution is timed at rank 1 first, then at rank 2, at its highest and at those between,
     as far as the time budget goes. What was not timed lies on the line through the ranks that were,
-    or is what the calibrated speeds of this machine say.
-
-    Args:
-        module: The model, with values; left as it is.
-        arguments: What its forward is called with.
-        whole: What it costs.
-        convs: Distinct ones.
-        options: How to measure; the first of the settings that it stands for.
-        dtype: Data type of weights and activations.
-        progress: Told the share of the time that is spent.
+    or is what the calibrated speeds of this machine say. Of the settings that the options stand
+    for, the first counts.
 
     Raises:
         UnavailableError: The whole model could not be timed; the text says why.

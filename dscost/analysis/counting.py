@@ -95,13 +95,8 @@ def count_layer(
 ) -> Report:
     """Return the analytic report of a convolution and its variants: the usual, or those asked for.
 
-    Args:
-        in_channels: M.
-        out_channels: N.
-        kernel_size: K, or height and width.
-        variants: Names, or `name:value` of a variant that has a parameter.
-        given: Any key of `LAYER_DEFAULTS`; those left out or `None` are assumed, and listed as
-            such.
+    What else is `given` are keys of `LAYER_DEFAULTS`; those left out or `None` are assumed, and
+    listed as such.
 
     Raises:
         InputError: The layer cannot exist, or a variant with the value that was given.
@@ -124,7 +119,7 @@ def count_layer(
 
         layer, settings["variants"] = with_variants(layer, variants, element_bytes)
     return Report(
-        target=_layer_name(conv),
+        target=f"Conv2d {in_channels} → {out_channels}, {format_shape(conv.kernel_size)}",
         source="layer",
         inputs=(Input(input_shape, values["dtype"]),),
         totals=totals,
@@ -169,14 +164,8 @@ def count_architecture(
 ) -> CountedModel:
     """Return the analytic report of an architecture, with what it takes to time it.
 
-    Args:
-        source: The architecture and where it was found.
-        request: How it is to be counted.
-        shape: Its input: batch, channels, height and width; by default one of the model's own size.
-        target: What the user calls it.
-
-    Raises:
-        InputError: The input or a setting is wrong.
+    Its input `(B, C, H, W)` is by default of the model's own size. An `InputError` says that it, or
+    a setting, is wrong.
     """
     from dscost.networks.architectures import build
     from dscost.networks.swaps import alone, find_swaps
@@ -329,7 +318,3 @@ def _layers(
                 could_be_separable=int(not swap.is_pair),
             )
         yield layer
-
-
-def _layer_name(conv: ConvSpec) -> str:
-    return f"Conv2d {conv.in_channels} → {conv.out_channels}, {format_shape(conv.kernel_size)}"

@@ -40,14 +40,9 @@ def causes_of(
 ) -> list[Cause]:
     """Return why a layer's depthwise-separable variant is as fast as it is, weightiest first.
 
-    Only the first setting is explained; others serve to compare with. Where the clock agrees with
-    the MACs there is nothing to explain.
-
-    Args:
-        layer: With the stages of both variants.
-        timings: Its measurements by setting.
-        ceilings: Peaks of the first setting's device, if they are known.
-        faults_per_call: Pages that the system had to find, where they were too many.
+    Only the first setting is explained, by the ceilings of its device; others serve to compare
+    with. Where the clock agrees with the MACs there is nothing to explain. The faults are pages
+    that the system had to find, where they were too many.
     """
     key, timing = next(iter(timings.items()))
     speedup, promised = timing.speedup, layer.reduction

@@ -53,13 +53,7 @@ class Prepared(NamedTuple):
 
 
 def work_of(stages: Sequence[Stage], setting: Setting, parts: Sequence[Part] = ()) -> Work:
-    """Return the stages of a variant as one work.
-
-    Args:
-        stages: Its convolutions with their shapes and costs.
-        setting: Where and how it runs.
-        parts: What they compute, unless they are convolutions that run one after the other.
-    """
+    """Return the stages of a variant as one work; of no parts, a chain of convolutions."""
     shape = stages[0].input_shape
     what = parts or tuple((stage.name, stage.conv) for stage in stages if stage.conv)
     return Work(

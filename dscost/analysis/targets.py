@@ -58,14 +58,8 @@ def count(
 ) -> CountedModel:
     """Return the report of `dscost.analyze` before timing, with what it takes to time it.
 
-    A saved report is returned as it stands.
-
-    Args:
-        target: Anything that `dscost.analyze` takes, as it takes `strict` and `train`.
-        request: How it is to be counted.
-        strict: Whether an operator of unknown cost is an error.
-        train: Whether to count the backward pass as well.
-        folder: Where files and modules are sought before they are in the working directory.
+    A saved report is returned as it stands. Files and modules are sought in the `folder`, if one
+    is given, before they are in the working directory.
 
     Raises:
         InputError: The target, the input or a setting is wrong.

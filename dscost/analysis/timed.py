@@ -73,11 +73,7 @@ def against_roofline(
 def judge(bench: Bench, where: str, timing: Timing, fewer_macs: Mapping[str, float | None]) -> None:
     """Keep what cannot be: faster than arithmetic or the ceilings explain.
 
-    Args:
-        bench: Where it was measured.
-        where: How it is called.
-        timing: What was measured.
-        fewer_macs: How many times fewer a variant has than standard, by name.
+    By name, `fewer_macs` has how many times fewer a variant has than standard.
     """
     for name, speedup in timing.ratios.items():
         fewer = fewer_macs.get(name)

@@ -154,8 +154,8 @@ class TracedVersions:
         module = with_values(self._source.module, self._source.make_real)
         if variant == "as_is":
             return module, ()
-        new = rewritten(module, self.traced.events, swaps, variant)
-        return new.module, tuple(f"{name}: {reason}" for name, reason in new.left)
+        new, left = rewritten(module, self.traced.events, swaps, variant)
+        return new, tuple(f"{name}: {reason}" for name, reason in left.items())
 
     def arguments(self, setting: Setting) -> Arguments:
         """Return the arguments with values: of a mere shape random ones, or 0 for integers."""

@@ -20,11 +20,6 @@ def with_variants(
     Why a variant does not exist stands in the note of the layer. Depthwise-separable without a
     value is that of the layer's own depth multiplier.
 
-    Args:
-        layer: As `layer_of` makes it.
-        names: Such as `ghost` or `grouped:8`.
-        element_bytes: Of its dtype.
-
     Raises:
         InputError: There is no such variant, or it cannot have the value that was given.
     """

@@ -156,11 +156,7 @@ def verify(
 def _second_count(
     source: "ModuleSource", arguments: "Arguments", traced: "Trace", name: str
 ) -> "SecondCount":
-    """Return what torch's own counter says.
-
-    Raises:
-        InputError: It cannot run the model; the text says what it does not know.
-    """
+    """Return what torch's own counter says; where it cannot run the model, an error tells why."""
     from dscost.tracing.flopcounter import flop_counter_macs
 
     try:
@@ -187,12 +183,12 @@ def _differences(traced: "Trace", theirs: "SecondCount") -> Iterator[Difference]
 
 def _higher_order(traced: "Trace") -> set[str]:
     """Return the higher-order operators that ran, without their namespace."""
-    names = {name for event in traced.events for name in (event.unusual, event.operator)} | set(
-        traced.unknown
-    )
-    return {name.partition("::")[2] for name in names if name.startswith("higher_order::")} - {
-        "cond"
-    }
+    names = {name for event in traced.events for name in (event.unusual, event.operator)}
+    higher_order = [name for name in names | set(traced.unknown) if name.startswith(_HIGHER_ORDER)]
+    return {name.removeprefix(_HIGHER_ORDER) for name in higher_order} - {"cond"}
+
+
+_HIGHER_ORDER = "higher_order::"
 
 
 def _partial(traced: "Trace") -> Iterator[str]:
@@ -233,7 +229,7 @@ def _reason(traced: "Trace", path: str, theirs: int, on_cpu: bool) -> str:
     choices = [
         (sum(event.macs for event in group), *_their_counts(group)) for group in causes.values()
     ]
-    names = [f"{cause} {operator}" if cause == _NO_FORMULA else cause for cause, operator in causes]
+    names = [cause for cause, _ in causes]
     dropped = [event.macs for event in traced.dropped if path in event.stack]
     if dropped:
         choices.append((0, max(dropped), sum(dropped)))
@@ -247,17 +243,18 @@ def _reason(traced: "Trace", path: str, theirs: int, on_cpu: bool) -> str:
         [name for name, count, (own, *_) in zip(names, found, choices, strict=True) if count != own]
         for found in fitting
     ]
-    fewest = dict.fromkeys(sorted(parts, key=len)[0])
-    lacking = [
-        name.removeprefix(_NO_FORMULA).strip() for name in fewest if name.startswith(_NO_FORMULA)
-    ]
-    others = [name for name in fewest if not name.startswith(_NO_FORMULA)]
-    return "; ".join(
-        [*([f"{_NO_FORMULA} {', '.join(sorted(lacking))}"] if lacking else []), *others]
-    )
+    lacking: list[str] = []
+    others: list[str] = []
+    fewest = min(parts, key=len)
+    for name in dict.fromkeys(fewest):
+        group = lacking if name.startswith(_NO_FORMULA) else others
+        group.append(name.removeprefix(_NO_FORMULA))
+    if lacking:
+        others.insert(0, _NO_FORMULA + ", ".join(sorted(lacking)))
+    return "; ".join(others)
 
 
-_NO_FORMULA = "FlopCounterMode has no formula for"
+_NO_FORMULA = "FlopCounterMode has no formula for "
 _BOTH_BRANCHES = "FlopCounterMode shows both branches of a torch.cond"
 
 
@@ -275,9 +272,9 @@ def _cause(event: "Event", on_cpu: bool, in_threads: Set[str]) -> str:
     if event.unusual:
         return f"FlopCounterMode does not look into {event.unusual.partition('::')[2]}"
     if _lacks_formula(event.operator):
-        return _NO_FORMULA
+        return f"{_NO_FORMULA}{event.operator}"
     if event.operator == "aten::matmul" and _has_vector(event):
-        return f"{_NO_FORMULA} products with a vector"
+        return f"{_NO_FORMULA}products with a vector"
     if on_cpu and event.op == "attention":
         return "FlopCounterMode loses fused attention on the CPU"
     if on_cpu and event.operator in _WHOLE_ON_CPU:
@@ -306,10 +303,8 @@ def _lacks_formula(operator: str) -> bool:
     from dscost.tracing.rules import word_of
 
     namespace, _, name = operator.partition("::")
-    if namespace == "higher_order":
-        return False
     if namespace != "aten":
-        return True
+        return namespace != "higher_order"
     packet = getattr(torch.ops.aten, name)
     if packet in flop_registry:
         return False

@@ -128,7 +128,7 @@ def _input(given: Inputs) -> list[int | str]:
 def _models(
     path: Path, reports: Mapping[str, Report], headroom: Fraction, request: Request
 ) -> list[str]:
-    more = f"what was counted and {_percent(headroom)} more, rounded up"
+    more = f"what was counted and {float(headroom * 100):g} % more, rounded up"
     more = more if headroom else "exactly what was counted"
     lines = [f"models: # limits are {more}: edit them to what you can afford"]
     names = _names(list(reports))
@@ -199,10 +199,6 @@ def _three_digits(value: Fraction) -> Fraction:
     """Return the value rounded up to three digits, and to a whole number where it has more."""
     steps = 100 if value <= 10 else 10 if value <= 100 else 1
     return Fraction(ceil(value * steps), steps)
-
-
-def _percent(share: Fraction) -> str:
-    return f"{float(share * 100):g} %"
 
 
 def _names(targets: Sequence[str]) -> dict[str, str]:

@@ -82,12 +82,9 @@ def updated(
 ) -> Update:
     """Return the baseline with improvements taken over, and what else is accepted.
 
-    Args:
-        before: What was known.
-        now: What was counted.
-        accept: Patterns over `entry/metric`, such as `mobilenet_v1*/macs`; over `entry` or
-            `entry/*` where an entry is of another target or input now.
-        keep: Entries that were not counted, and stay as they were.
+    Accepted is what patterns over `entry/metric` match, such as `mobilenet_v1*/macs`, or patterns
+    over `entry` or `entry/*` where an entry is of another target or input now. Entries to `keep`
+    were not counted, and stay as they were.
     """
     models = {name: before[name] for name in keep if name in before}
     accepting = _Accepting(accept)

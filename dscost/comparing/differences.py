@@ -152,8 +152,8 @@ class Versus(NamedTuple):
         """Return the number of layers of a status."""
         return sum(pair.status == status for pair in self.layers)
 
-    def to_dict(self, *, every_layer: bool = False) -> dict[str, Any]:
-        """Return all of it as plain JSON values, layers that are the same only if asked for."""
+    def to_dict(self, layers: Sequence[LayerPair]) -> dict[str, Any]:
+        """Return all of it as plain JSON values, of the layers those that are to be shown."""
         return {
             "label": self.label,
             "totals": {one.metric: one.to_dict() for one in self.totals},
@@ -163,7 +163,7 @@ class Versus(NamedTuple):
             "layer_counts": {status: self.count_of(status) for status in STATUSES}
             | {"renamed": self.renamed},
             "reordered": self.is_reordered,
-            "layers": [pair.to_dict() for pair in (self.layers if every_layer else self.differing)],
+            "layers": [pair.to_dict() for pair in layers],
         }
 
 
@@ -225,7 +225,7 @@ class Comparison(Result):
                 }
                 for one in self.contenders
             ],
-            "differences": [one.to_dict(every_layer=self.every_layer) for one in self.versus],
+            "differences": [one.to_dict(self.layers_of(one)) for one in self.versus],
             "notes": list(self.notes),
         }
 
@@ -233,13 +233,7 @@ class Comparison(Result):
 def held_against_first(
     contenders: Sequence[Contender], options: Sequence[str] = (), *, every_layer: bool = False
 ) -> Comparison:
-    """Return what differs between models.
-
-    Args:
-        contenders: Two or more, the reference first.
-        options: What those were counted with that were not saved, by name.
-        every_layer: Whether layers that are the same are to be shown as well.
-    """
+    """Return what differs between models; `options` are what those not saved were counted with."""
     reference, *others = contenders
     versus = tuple(_versus(reference.report, other) for other in others)
     return Comparison(

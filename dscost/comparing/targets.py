@@ -71,7 +71,7 @@ def compare(
             progress(at / len(chosen), name)
         reports.append(_report(target, request))
     contenders = [
-        Contender(label, report, _is_report(target))
+        Contender(label, report, isinstance(target, Report) or is_saved(target))
         for label, report, target in zip(_labels(chosen, reports), reports, chosen, strict=True)
     ]
     return held_against_first(contenders, request.changes, every_layer=every_layer)
@@ -83,10 +83,6 @@ def _report(target: "Target", request: Request) -> Report:
     if not isinstance(target, str | PathLike):  # a module is made; the factories are the others
         request = request._replace(kwargs=None)
     return count(target).report if is_saved(target) else count(target, request).report
-
-
-def _is_report(target: "Target") -> bool:
-    return isinstance(target, Report) or is_saved(target)
 
 
 def _labels(targets: "Sequence[Target]", reports: Sequence[Report]) -> list[str]:

@@ -201,8 +201,7 @@ def convert_target(
 
     Args:
         target: As of `plan`, as are `goal`, `where`, `min_channels` and `weights`.
-        request: How it is to be counted; without an input it is that of the plan, or what the
-            target states.
+        request: Without an input it is that of the plan, or what the target states.
         goal: What to reach.
         rank: T of every layer; 1 where neither a goal nor a plan is given.
         plan: What to do by layer, or a file that says it.

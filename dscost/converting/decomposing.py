@@ -80,7 +80,7 @@ class Decomposition:
         filters, mixers, errors = self._found
         mixing = _matrices(self._kernel, self._groups) @ mixers[:, :, :rank]
         return Factors(
-            _as_depthwise(filters[:, :rank], self._kernel),
+            filters[:, :rank].reshape(-1, 1, *self._kernel.shape[2:]),
             _as_pointwise(mixing, self._kernel, self._groups),
             errors[rank - 1],
         )
@@ -132,11 +132,6 @@ def _errors(values: Tensor) -> tuple[float, ...]:
     # small ones first, to lose none of them
     beyond = energies.flip(0).cumsum(0).flip(0)[1:].tolist()
     return tuple(sqrt(energy / total) if total else 0.0 for energy in [*beyond, 0.0])
-
-
-def _as_depthwise(filters: Tensor, kernel: Tensor) -> Tensor:
-    """Return filters `(M, T, Kh·Kw)` as a kernel."""
-    return filters.reshape(-1, 1, *kernel.shape[2:])
 
 
 def _as_pointwise(mixing: Tensor, kernel: Tensor, groups: int) -> Tensor:

@@ -183,7 +183,7 @@ def _faults(
             if given.shape != mine.shape
         ],
         "of another kind": [
-            f"{name} {_dtype(given)} instead of {_dtype(mine)}"
+            f"{name} {dtype_name(given.dtype)} instead of {dtype_name(mine.dtype)}"
             for name, mine, given in both
             if mine.is_floating_point() and not given.is_floating_point()
         ],
@@ -222,7 +222,7 @@ def _tied(own: Mapping[str, Any]) -> dict[str, list[str]]:
 def _casts(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]:
     """Yield as what weights of another precision were read."""
     both = [(given, mine) for _, mine, given in _in_both(own, state) if mine.is_floating_point()]
-    kinds = {(_dtype(given), _dtype(mine)) for given, mine in both}
+    kinds = {(dtype_name(given.dtype), dtype_name(mine.dtype)) for given, mine in both}
     for given, mine in sorted(kinds):
         if given != mine:
             yield f"weights of {given} were read as {mine}, as the model has them."
@@ -230,7 +230,3 @@ def _casts(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]
 
 def _shape(tensor: Tensor) -> str:
     return format_shape(tuple(tensor.shape)) or "()"
-
-
-def _dtype(tensor: Tensor) -> str:
-    return dtype_name(tensor.dtype)

@@ -60,10 +60,19 @@ class Rate(NamedTuple):
 
     def seconds(self, cost: Cost, channels: int) -> float:
         """Return how long a convolution of that cost and so many input channels takes."""
-        amounts = (cost.flops, cost.input_bytes + cost.output_bytes, cost.weight_bytes)
-        speeds = (self.flops_per_s, self.activation_bytes_per_s, self.weight_bytes_per_s)
-        busy_s = sum(amount / speed for amount, speed in zip(amounts, speeds, strict=True) if speed)
+        speeds = self._asdict()
+        amounts = amounts_by_speed(cost).items()
+        busy_s: float = sum(amount / speeds[name] for name, amount in amounts if speeds[name])
         return self.t0_s + busy_s * max(1.0, self.least_channels / channels)
+
+
+def amounts_by_speed(cost: Cost) -> dict[str, int]:
+    """Return what a convolution does, by the name of the speed that a `Rate` does it at."""
+    return {
+        "flops_per_s": cost.flops,
+        "activation_bytes_per_s": cost.input_bytes + cost.output_bytes,
+        "weight_bytes_per_s": cost.weight_bytes,
+    }
 
 
 LEAST_PER_S, MOST_PER_S = 1e-9, 1e27

@@ -52,12 +52,7 @@ MORE = "its forward does more than the convolution"
 
 
 def probed(module: _ConvNd, conv: ConvSpec) -> Kernel | str:
-    """Return what a module applies when it runs, or why it is more than that.
-
-    Args:
-        module: Left as it is.
-        conv: As its attributes tell it.
-    """
+    """Return what a module applies when it runs, or why it is more than its attributes tell."""
     try:
         alone = alone_of(module)
         inputs = list(inputs_for(conv, tensor_of(alone)))

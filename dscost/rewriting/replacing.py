@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,30 +19,14 @@ def in_place_of(
 ) -> tuple[nn.Module, Any]:
     """Return a depthwise-separable convolution for the place of another, padded first if need be.
 
-    Args:
-        old: Whose mode and shape it is to have.
-        kernel: What `old` applies; the weights of the new one are not set.
-        rank: T.
-        device: Another device than that of the kernel.
-
-    Returns:
-        What takes its place, and the depthwise-separable convolution in it.
+    It has the mode and shape of `old`, is of rank T, and lies where the kernel does that `old`
+    applies, whose weights it does not have yet, or on another device. Beside what takes its place
+    comes the depthwise-separable convolution in it.
     """
     conv, weight = kernel.conv, kernel.weight
-    separable = SEPARABLE_CONVS[len(conv.kernel_size)](
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        stride=conv.stride,
-        padding=conv.padding,
-        dilation=conv.dilation,
-        groups=conv.groups,
-        bias=conv.bias,
-        padding_mode=conv.padding_mode,
-        depth_multiplier=rank,
-        device=weight.device if device is None else device,
-        dtype=weight.dtype,
-    )
+    place: Any = {"device": device or weight.device, "dtype": weight.dtype}
+    make = SEPARABLE_CONVS[len(conv.kernel_size)]
+    separable = make(**asdict(conv), depth_multiplier=rank, **place)
     new: nn.Module = separable
     if kernel.before is not None:
         new = PaddedFirst(OrderedDict(pad=kernel.before, convolution=separable))
@@ -70,13 +55,8 @@ def with_others(
 ) -> tuple[nn.Module, dict[int, Any]]:
     """Return a copy of a model with other convolutions in place of some, and the copy's memo.
 
-    Args:
-        root: Left as it is.
-        new: What takes the place of convolutions; it gets the hooks of their forward.
-        kept: What else stands for something of the model in the copy.
-
-    Raises:
-        InputError: It cannot be copied.
+    The new ones get the hooks of the forward of the old; what is `kept` stands for other things of
+    the model in the copy. An `InputError` says that it cannot be copied.
     """
     copy, memo = copied(root, {**kept, **new})
     carry_hooks(new, lambda hooks: deep_copied(hooks, memo, of=root))
@@ -103,12 +83,7 @@ def own_hooks(module: nn.Module) -> list[Any]:
 
 
 def carry_hooks(new: Mapping[Any, nn.Module], copied_by: Callable[[Any], Any]) -> None:
-    """Give modules in place of others the hooks of their forward, but not those of weights.
-
-    Args:
-        new: What replaces them, by the old ones.
-        copied_by: Returns a copy of hooks that knows the new modules.
-    """
+    """Give what replaces modules the hooks of their forward, copied, but not those of weights."""
     for old, replacement in new.items():
         for name in _FORWARD_HOOKS:
             getattr(replacement, name).update(copied_by(_kept_hooks(old, name)))

@@ -7,7 +7,7 @@ convolutions have random weights: they are there for what they cost, not for wha
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,25 +33,12 @@ from dscost.rewriting.replacing import describe, with_others
 from dscost.tracing import Event
 
 
-class Rewritten(NamedTuple):
-    """A model in another form.
-
-    Args:
-        module: A new module; the given one is untouched.
-        left: Name of a layer and why it could not be replaced, for each that stayed as it was.
-        replaced: Names of the modules that were: convolutions, and what lay between the stages of a
-            pair.
-    """
-
-    module: nn.Module
-    left: tuple[tuple[str, str], ...]
-    replaced: tuple[str, ...]
-
-
 def rewritten(
     module: nn.Module, events: Sequence[Event], swaps: Sequence[Swap], variant: str
-) -> Rewritten:
+) -> tuple[nn.Module, dict[str, str]]:
     """Return a copy of a model with every swap written as `variant`, unless it is so already.
+
+    Beside it, why a layer could not be replaced, for each that stayed as it was, by its name.
 
     A convolution becomes two stages. Of a pair the depthwise convolution becomes the standard one,
     and what follows up to the pointwise convolution passes its input on. A module that runs several
@@ -89,13 +76,10 @@ def rewritten(
             same_bias = events[twin.positions[-1]].weights == events[swap.positions[-1]].weights
             _share_weights(new[events[twin.positions[0]].module], new[path], bias=same_bias)
     gone = run.passed_through(due)
-    replaced = tuple(
-        path for path in run.modules if path in {*new, *gone} and gone.isdisjoint(_above(path))
-    )
     convs = {run.modules[path]: one for path, one in new.items() if path not in gone}
     others = {run.modules[path]: PassedThrough().train(run.modules[path].training) for path in gone}
     copy, _ = with_others(module, convs, others)
-    return Rewritten(copy, tuple(left.items()), replaced)
+    return copy, left
 
 
 class PassedThrough(nn.Identity):
@@ -110,12 +94,7 @@ class PassedThrough(nn.Identity):
 
 
 class _Run:
-    """A model and what happened when it ran.
-
-    Args:
-        root: The model.
-        events: The operators, in order.
-    """
+    """A model and what happened when it ran."""
 
     def __init__(self, root: nn.Module, events: Sequence[Event]) -> None:
         self.modules = by_path(root)
@@ -278,12 +257,6 @@ class _Run:
 _FOR_ANY_CHANNELS = {"activation", "elementwise", "multiply", "add"}
 """What may stay between stages that are gone; a copy comes of a view that may count channels, as a
 shuffle does."""
-
-
-def _above(path: str) -> list[str]:
-    """Return the paths of the modules that hold the one at `path`, the root left out."""
-    names = path.split(".")
-    return [".".join(names[:end]) for end in range(1, len(names))]
 
 
 # -- making it

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from dscost.devices.roofline import Ceilings, Rate
+from dscost.devices.roofline import Ceilings, Rate, amounts_by_speed
 from dscost.errors import UnavailableError
 from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
@@ -164,13 +164,8 @@ def in_turns(
     Each has a block in every turn, so that what disturbs the machine for a while costs all of them
     a turn and none of them all.
 
-    Args:
-        live: The device.
-        calls: What to time, by whatever it is known by.
-        say: Called with the share that is done.
-        now_and_then: Those that only every `PEAK_EVERY`th turn has.
-        before: What runs before each of the others: in a network, something else has just had the
-            caches.
+    Those `now_and_then` are in every `PEAK_EVERY`th turn only; `before` each of the others
+    something runs, since in a network something else has just had the caches.
     """
     began = live.clock()
     once_s = {key: live.block_s(call) for key, call in calls.items()}
@@ -246,18 +241,15 @@ def rate_of(samples: Mapping[str, Sample], few_channels: int = 0) -> Rate:
         few_channels: How many those are.
     """
     t0_s = samples["t0"].seconds
-    terms = [term for term in _AMOUNTS if term in samples]
-    amounts = {
-        name: {term: _AMOUNTS[term](sample.cost) for term in terms}
-        for name, sample in samples.items()
-        if name != "t0"
-    }
-    unit_s = dict.fromkeys(terms, 0.0)
+    dominated = {speed: samples[term] for term, speed in _SPEEDS.items() if term in samples}
+    amounts = {speed: amounts_by_speed(sample.cost) for speed, sample in dominated.items()}
+    unit_s = dict.fromkeys(dominated, 0.0)
     for _ in range(_ROUNDS):
-        for term in terms:
-            others_s = sum(unit_s[other] * amounts[term][other] for other in terms if other != term)
-            unit_s[term] = max(0.0, samples[term].seconds - t0_s - others_s) / amounts[term][term]
-    rate = Rate(t0_s, **{_FIELDS[term]: 1 / unit_s[term] for term in terms if unit_s[term]})
+        for speed, sample in dominated.items():
+            unit_s[speed] = 0.0
+            others_s = sum(unit * amounts[speed][other] for other, unit in unit_s.items())
+            unit_s[speed] = max(0.0, sample.seconds - t0_s - others_s) / amounts[speed][speed]
+    rate = Rate(t0_s, **{speed: 1 / unit for speed, unit in unit_s.items() if unit})
     if not few_channels:
         return rate
     few = samples["few"]
@@ -268,12 +260,7 @@ def rate_of(samples: Mapping[str, Sample], few_channels: int = 0) -> Rate:
 
 _ROUNDS = 50
 _MEMORY: Keys = ("memory",)
-_AMOUNTS: Mapping[str, Callable[[Cost], int]] = {
-    "flops": lambda cost: cost.flops,
-    "activations": lambda cost: cost.input_bytes + cost.output_bytes,
-    "weights": lambda cost: cost.weight_bytes,
-}
-_FIELDS = {
+_SPEEDS = {
     "flops": "flops_per_s",
     "activations": "activation_bytes_per_s",
     "weights": "weight_bytes_per_s",
