@@ -195,7 +195,7 @@ def test_the_environment_says_how_it_was_measured(engine: FakeEngine) -> None:
 
 def test_every_setting_is_timed_under_its_key() -> None:
     report = time_layer(
-        timing={"dtypes": ("float32", "bfloat16"), "batches": (1, 4)}, time_budget_s=1.0
+        timing={"dtypes": ("float32", "bfloat16"), "batches": (1, 4)}, time_budget_s=0.5
     )
     assert list(report.latency) == [
         *("cpu", "cpu:channels_last", "cpu:batch4", "cpu:channels_last:batch4"),
@@ -715,7 +715,7 @@ def test_a_variant_is_timed_with_other_batches_and_dtypes(engine: FakeEngine) ->
 
 
 def test_a_model_is_timed_in_one_layout_whole_and_layer_by_layer() -> None:
-    report = time_model(small(), time_budget_s=2.0)
+    report = time_model(small(), time_budget_s=0.7)
     assert list(report.latency) == ["cpu"]
     whole = report.latency["cpu"]
     assert whole.as_is == whole.standard
@@ -818,9 +818,8 @@ def test_a_model_keeps_everything_it_had() -> None:
     module[1].running_mean.fill_(3.0)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     flags = [(parameter.requires_grad, parameter.data_ptr()) for parameter in module.parameters()]
-    time_model(
-        module, device="cpu", memory_format="channels_last", timing={"dtypes": ("bfloat16",)}
-    )
+    kind: dict[str, Any] = {"memory_format": "channels_last", "timing": {"dtypes": ("bfloat16",)}}
+    time_model(module, device="cpu", **kind, **SHORT)
     after = module.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)
@@ -843,7 +842,7 @@ def test_a_given_tensor_is_not_written_on() -> None:
             return result
 
     x = torch.ones(1, 8, 6, 6)
-    assert time_model(Writes(), input=x).latency
+    assert time_model(Writes(), input=x, **SHORT).latency
     assert torch.equal(x, torch.ones(1, 8, 6, 6))
 
 
@@ -857,7 +856,7 @@ def test_a_model_that_a_file_makes_is_timed(tmp_path: Path) -> None:
         "        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4))\n"
     )
     target = f"{tmp_path / 'net.py'}:make"
-    report = dscost.analyze(target, input=(1, 3, 8, 8), time=True, threads=1, time_budget_s=2.0)
+    report = dscost.analyze(target, input=(1, 3, 8, 8), time=True, threads=1, time_budget_s=0.7)
     whole = report.latency["cpu"]
     for name in ("as_is", "standard", "depthwise_separable"):
         latency = whole.of(name)
@@ -887,7 +886,7 @@ class Words(nn.Module):
     ids=["by shape", "given"],
 )
 def test_a_model_with_integer_inputs_is_timed(words: object) -> None:
-    report = time_model(Words(), input=words)
+    report = time_model(Words(), input=words, **SHORT)
     assert list(report.latency) == ["cpu"]
     assert report.latency["cpu"].speedup is not None
     assert report.warnings == ()
@@ -903,7 +902,7 @@ def test_keyword_arguments_are_passed_on() -> None:
             result: Tensor = self.conv(x) * scale
             return result
 
-    report = time_model(Scaled(), input={"x": (1, 8, 6, 6), "scale": 2.0})
+    report = time_model(Scaled(), input={"x": (1, 8, 6, 6), "scale": 2.0}, **SHORT)
     assert report.latency["cpu"].speedup is not None
 
 
@@ -916,12 +915,12 @@ def test_a_model_without_inputs_is_timed() -> None:
         def forward(self) -> Tensor:
             return self.weight @ self.weight
 
-    report = time_model(Constant(), input=())
+    report = time_model(Constant(), input=(), **SHORT)
     assert report.latency["cpu"].as_is is not None
 
 
 def test_a_model_without_layers_that_trade_is_timed_and_says_where() -> None:
-    report = time_model(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), input=(1, 8))
+    report = time_model(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), input=(1, 8), **SHORT)
     timing = report.latency["cpu"]
     assert timing.as_is is not None
     assert timing.speedup is None
@@ -930,7 +929,7 @@ def test_a_model_without_layers_that_trade_is_timed_and_says_where() -> None:
 
 
 def test_batches_of_a_model_are_timed_side_by_side() -> None:
-    report = time_model(small(), timing={"batches": (1, 4)}, time_budget_s=2.0)
+    report = time_model(small(), timing={"batches": (1, 4)}, time_budget_s=0.7)
     assert list(report.latency) == ["cpu", "cpu:batch4"]
     assert {key for layer in report.layers for key in layer.latency} == {"cpu", "cpu:batch4"}
 
@@ -987,7 +986,7 @@ def test_whatever_a_model_raises_when_it_runs_is_a_warning(error: Exception) -> 
             result: Tensor = self.conv(x)
             return result
 
-    report = time_model(Fails())
+    report = time_model(Fails(), **SHORT)
     assert report.latency == {}
     (warning,) = report.warnings
     assert warning.startswith("Not timed: torch cannot run the whole model in float32 on cpu")
@@ -1377,7 +1376,7 @@ def test_progress_is_told_by_the_names_of_the_layers() -> None:
     told: list[str] = []
     measure_model(
         count(small(), Request((1, 8, 6, 6))),
-        TimingOptions(threads=1, budget_s=2.0),  # on a busy machine too
+        TimingOptions(threads=1, budget_s=0.7),
         lambda share, name: told.append(name),
     )
     assert {"0", "3", "whole model", AGAINST_ITSELF} == set(told)

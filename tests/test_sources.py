@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import dscost
 from dscost.errors import DscostError, InputError, UnavailableError, UnknownNameError
+from dscost.modules.beside_meta import values_kept
 from dscost.sources import SOURCES, ArchitectureSource, ModuleSource, find_source, importing
 
 WriteFile = Callable[..., str]
@@ -823,3 +824,16 @@ def test_an_unknown_dtype_of_a_module_s_own_input_is_refused() -> None:
     module.example_input_array = torch.zeros(1, 3, 8, 8)
     with pytest.raises(InputError, match=r"unknown dtype 'float31'"):
         dscost.analyze(module, dtype="float31")
+
+
+def test_numbers_that_torch_refuses_are_refused_as_often_as_others_were_written() -> None:
+    with values_kept(4), torch.device("meta"):
+        weight = torch.empty(8, 8)
+        for _ in range(2):
+            assert nn.init.normal_(weight, 0.0, 1.0) is weight
+            assert weight.clamp_(-2.0, 2.0).fill_(1).zero_() is weight
+            assert (weight.shape, weight.dtype, weight.is_meta) == ((8, 8), torch.float32, True)
+            with pytest.raises(RuntimeError, match="std"):
+                weight.normal_(0.0, -1.0)
+            with pytest.raises(RuntimeError):
+                torch.empty(8, 8, dtype=torch.int64).normal_(0.0, 1.0)

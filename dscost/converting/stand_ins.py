@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torchs_module
 
 from dscost.converting.sites import Site
 from dscost.errors import some_of
 from dscost.foreign.parts import each_part
-from dscost.modules.building import build_conv
+from dscost.modules.convs import torch_conv
 from dscost.modules.copying import copied, set_apart, shared_tensors
 from dscost.rewriting.convolutions import Kernel
 from dscost.rewriting.replacing import in_place_of, with_others
@@ -180,8 +179,7 @@ def _stand_in(site: Site, notes: Notes) -> nn.Module:
 
 def _exact(kernel: Kernel) -> nn.Module:
     """Return torch's convolution with what a module was found to apply; it shares the weights."""
-    with torch.device("meta"):
-        conv: Any = build_conv(kernel.conv)
+    conv = torch_conv(kernel.conv, device="meta")
     conv.weight = nn.Parameter(kernel.weight.detach(), requires_grad=False)
     if kernel.bias is not None:
         conv.bias = nn.Parameter(kernel.bias.detach(), requires_grad=False)

@@ -134,11 +134,45 @@ def values_kept(most: int = MOST_VALUES) -> Iterator[None]:
         most: Numbers that a tensor with values may have.
     """
     values = Values(most)
-    run = partial(values.compute, run=lambda func, args, kwargs: func(*args, **kwargs))
+    run = partial(values.compute, run=_Writes().run)
     with EachOperator(run), DirectAccess(values, lambda error: error):
         yield
 
 
+class _Writes:
+    """Runs operators, but none that writes numbers on meta as one did before: it changes nothing.
+
+    Initial weights are most of what runs while a model is made, and each operator on meta goes
+    through torch's decompositions in Python. Whether numbers are refused depends on the kind only.
+    """
+
+    def __init__(self) -> None:
+        self._done: set[tuple[Any, ...]] = set()
+
+    def run(self, func: Any, args: Args, kwargs: Kwargs) -> Any:
+        if func not in _WRITING or kwargs or not _is_plain(*args):
+            return func(*args, **kwargs)
+        written, *numbers = args
+        kind = (func, written.dtype, *numbers)
+        if kind not in self._done:
+            func(*args)
+            self._done.add(kind)
+        return written
+
+
+def _is_plain(written: Tensor, *numbers: Any) -> bool:
+    """Whether a tensor is on meta and dense, and the others are numbers."""
+    return (
+        written.is_meta
+        and written.is_contiguous()
+        and all(type(number) in (int, float) for number in numbers)
+    )
+
+
+_WRITING = {
+    *(aten.zero_.default, aten.fill_.Scalar, aten.normal_.default, aten.uniform_.default),
+    *(aten.erfinv_.default, aten.mul_.Tensor, aten.add_.Tensor, aten.clamp_.default),
+}
 _MADE_OF_NUMBERS = {torch.tensor, torch.as_tensor, torch.asarray}
 READING = {Tensor.tolist, Tensor.numpy, Tensor.__array__}
 """What gives values to Python and NumPy without an operator."""

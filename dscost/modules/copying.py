@@ -1,7 +1,7 @@
 """Copies of a model in which some modules are others, wherever the model holds them."""
 
 import copy
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import BuiltinMethodType, CellType, FunctionType, MethodType, ModuleType
@@ -79,6 +79,8 @@ def memo_for(root: nn.Module, new: Mapping[Any, Any]) -> dict[int, Any]:
             # a computed weight, which torch refuses to copy
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
+            elif type(value) in (OrderedDict, set) and not value:  # a dozen of each module: hooks
+                memo.setdefault(id(value), type(value)())
             elif isinstance(value, MethodType):  # copied, it would be a method of the old class
                 method = getattr(memo.get(id(value.__self__)), getattr(value, "__name__", ""), None)
                 memo.update({} if method is None else {id(value): method})
