@@ -403,6 +403,26 @@ def test_an_impossible_value_is_refused(text: str, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    "text", ["grouped:16", "ghost:16", "low_rank:16", "dilated:2", "shuffle:4"]
+)
+def test_the_largest_value_that_fits_is_allowed(text: str) -> None:
+    assert isinstance(chosen(parse_variants([text])[0], conv2d(16, 16, 3)), Chosen)
+
+
+def test_kernels_of_one_position_in_a_direction_have_neither_stride_nor_spacing_there() -> None:
+    spec = conv2d(4, 8, (3, 5), stride=(2, 3), padding=(2, 4), dilation=(2, 3))
+    variant = chosen(parse_variants(["spatially_separable"])[0], spec)
+    assert isinstance(variant, Chosen)
+    vertical, horizontal = (part[1] for part in variant.parts)
+    assert isinstance(vertical, ConvSpec)
+    assert isinstance(horizontal, ConvSpec)
+    assert (vertical.kernel_size, vertical.stride) == ((3, 1), (2, 1))
+    assert (vertical.padding, vertical.dilation) == ((2, 0), (2, 1))
+    assert (horizontal.kernel_size, horizontal.stride) == ((1, 5), (1, 3))
+    assert (horizontal.padding, horizontal.dilation) == ((0, 4), (1, 3))
+
+
 def test_a_quarter_of_the_filters_is_the_default_rank() -> None:
     ranks = {n: VARIANTS["low_rank"].value_for(conv2d(6, n, 3, groups=3)) for n in (3, 12, 27, 48)}
     assert ranks == {3: 3, 12: 3, 27: 6, 48: 12}

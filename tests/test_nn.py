@@ -655,6 +655,8 @@ def test_a_softmax_is_taken_over_the_channels_with_and_without_a_batch() -> None
     module = DepthwiseSeparableConv2d(4, 8, 3, activation="softmax")
     x = torch.randn(2, 4, 5, 6)
     torch.testing.assert_close(module(x)[1], module(x[1]))
+    expected = module.pointwise(module.depthwise(x).softmax(dim=1))
+    torch.testing.assert_close(module(x), expected)
 
 
 # -- how they show themselves and refuse

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import dscost
 from dscost.pages.wording import model_sentences
+from dscost.tracing.operators import shapes_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -229,3 +230,14 @@ def test_observers_before_quantisation_leave_the_total_whole() -> None:
     model.qconfig = ao.get_default_qconfig()
     report = dscost.analyze(ao.prepare(model), input=(1, 3, 8, 8), strict=True)
     assert report.totals.as_is.macs == 36 * 8 * 27
+
+
+def test_what_is_not_packed_reaches_a_formula_as_it_is() -> None:
+    class Transposed(nn.Module):
+        def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+            return torch.convolution(x, weight, None, [2, 2], [0, 0], [1, 1], True, [0, 0], 1)
+
+    assert shapes_of((True, 3, None, "none", torch.zeros(2, 3))) == [True, 3, None, "none", (2, 3)]
+    # each of the 25 positions of 3 channels meets 8 kernels of 3×3
+    report = dscost.analyze(Transposed(), input=[(1, 3, 5, 5), (3, 8, 3, 3)])
+    assert report.totals.as_is.macs == 25 * 3 * 8 * 9

@@ -141,6 +141,31 @@ def test_a_depthwise_layer_that_pads_by_itself_belongs_to_its_pair() -> None:
     assert report.totals.standard.macs == 16 * 16 * 8 * 9
 
 
+class Gated(nn.Module):
+    """A depthwise-separable pair with a squeeze-and-excite gate between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(2, 2, 3, padding=1, groups=2, bias=False)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.reduce, self.expand = nn.Conv2d(2, 1, 1), nn.Conv2d(1, 2, 1)
+        self.pointwise = nn.Conv2d(2, 4, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.depthwise(x)
+        gate = self.expand(self.reduce(self.pool(y)).relu()).sigmoid()
+        return self.pointwise(y * gate)  # type: ignore[no-any-return]
+
+
+def test_a_gate_in_a_pair_goes_only_where_the_pair_is_made_standard() -> None:
+    report = dscost.analyze(nn.Sequential(Gated()).eval(), input=(1, 2, 3, 3))
+    view = View(depth=1, columns=("standard_macs", "separable_macs"))
+    # dense: 9 positions, 2 channels in, 4 out, 3×3; as it is: 3×3 of 2 channels, 2 to 4, and the
+    # gate from 2 to 1 and back
+    dense, as_it_is = 9 * 2 * 4 * 9, 9 * 2 * 9 + 9 * 2 * 4 + 2 * (2 * 1)
+    assert f"\n| 0 | {dense} | {as_it_is} |\n" in render([report], "markdown", view)
+
+
 def test_what_runs_twice_with_the_same_weights_is_one() -> None:
     dense = nn.Conv2d(4, 4, 3, padding=1)
     assert numbers(dscost.analyze(nn.Sequential(dense, nn.ReLU(), dense), input=(1, 4, 9, 9))) == (

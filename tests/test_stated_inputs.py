@@ -738,3 +738,10 @@ def test_an_architecture_takes_no_values() -> None:
 def test_a_batch_of_nothing_cannot_become_another() -> None:
     with pytest.raises(InputError, match="batch 0 cannot be given another batch"):
         arguments_of(torch.ones(0, 3)).with_batch(2)
+
+
+def test_a_batch_may_become_one_row_but_not_none() -> None:
+    arguments = arguments_of(torch.arange(4.0).reshape(2, 2))
+    assert arguments.with_batch(1).tensors[0].tolist() == [[0, 1]]
+    with pytest.raises(InputError, match="batch must be at least 1, found 0"):
+        arguments.with_batch(0)
