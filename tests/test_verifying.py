@@ -180,6 +180,12 @@ def test_a_product_that_torchs_counter_does_count_makes_up_for_no_other_differen
     assert [difference.reason for difference in found.differences] == ["unknown"]
 
 
+def test_counts_that_agree_leave_nothing_to_explain() -> None:
+    found = dscost.verify(nn.Linear(8, 4), input=(2, 8))
+    assert (found.ours, found.theirs, found.differences) == (2 * 8 * 4, 2 * 8 * 4, ())
+    assert (found.agrees, found.is_explained) == (True, False)
+
+
 OTHER = nn.Sequential(nn.Linear(8, 8))
 
 

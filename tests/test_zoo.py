@@ -282,6 +282,14 @@ def test_a_wrong_argument_for_a_model_of_the_zoo_is_told_as_torch_tells_it() -> 
         dscost.analyze("torchvision:resnet18", kwargs={"num_class": 7})
 
 
+def test_boxes_come_by_score_also_of_a_torchvision_whose_operators_are_stood_in_for() -> None:
+    source_of("torchvision:resnet18")
+    # far from one another, so that all are kept: "sorted in decreasing order of scores"
+    boxes = torch.tensor([[0.0, 0, 1, 1], [5, 5, 6, 6], [9, 9, 10, 10]])
+    kept = torch.ops.torchvision.nms(boxes, torch.tensor([0.3, 0.9, 0.6]), 0.5)
+    assert kept.tolist() == [1, 2, 0]
+
+
 def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
