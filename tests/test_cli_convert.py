@@ -281,6 +281,24 @@ def test_layers_left_alone_are_added_up_unless_all_are_asked_for(
     assert "layer4.0.downsample" in capsys.readouterr().out.replace("shortcut", "downsample")
 
 
+def test_layers_that_are_left_alone_for_one_reason_are_summed(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "pointwise.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(\n"
+        "        nn.Conv2d(8, 4, 1), nn.Conv2d(4, 2, 1), nn.Conv2d(2, 32, 3), nn.Conv2d(32, 32, 3)\n"
+        "    )\n"
+    )
+    assert run(["convert", "pointwise.py:make", "--input", "1,8,8,8", "--format", "markdown"]) == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "left alone" in line)
+    # 8·4 weights and 4 biases, 4·2 and 2; the weights at 8·8 positions
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[0] == "(2 layers left alone)"
+    assert {"46", "2.560k"} <= set(cells)
+
+
 def test_quiet_leaves_out_what_explains_and_keeps_what_warns(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

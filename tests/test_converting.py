@@ -54,6 +54,7 @@ from dscost.modules.building import Network
 from dscost.nn import DepthwiseSeparableConv1d, DepthwiseSeparableConv2d, DepthwiseSeparableConv3d
 from dscost.notation.inputs import TensorSpec
 from dscost.rewriting.versions import PassedThrough
+from dscost.sources import ModuleSource, Opening, find_source
 from dscost.tracing import arguments_of, trace
 
 FULL = 99
@@ -229,11 +230,18 @@ def test_a_model_of_torchvision_is_reproduced() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["timm:tf_efficientnetv2_b0", "timm:nf_regnet_b0", "timm:resnetv2_50x1_bit"]
+    ("target", "kwargs"),
+    [
+        ("timm:tf_efficientnetv2_b0", {}),
+        ("timm:nf_regnet_b0", {}),
+        ("timm:resnetv2_50x1_bit", {"channels": (128, 256, 384, 512)}),  # of up to 2048
+    ],
 )
-def test_subclasses_of_timm_are_reproduced(target: str) -> None:
+def test_subclasses_of_timm_are_reproduced(target: str, kwargs: dict[str, Any]) -> None:
     """Padding of TensorFlow, scaled standardised weights, standardised weights."""
-    source = source_of(target)
+    source_of(target)
+    source = find_source(target, Opening(kwargs=kwargs))
+    assert isinstance(source, ModuleSource)
     assert source.make_real is not None
     network = source.make_real().double().eval()
     torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import sqrt
+from typing import Any
 
 import pytest
 import torch
@@ -195,3 +196,22 @@ def test_equal_weights_of_all_taps_change_nothing() -> None:
     alike = 3 * torch.eye(9, dtype=torch.float64).expand(4, 9, 9)
     plain, weighed = (composed(decompose(kernel, 1, 1, w), kernel.shape, 1) for w in (None, alike))
     assert torch.allclose(plain, weighed, atol=1e-12)
+
+
+def test_small_matrices_are_taken_apart_on_one_thread_and_the_others_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    svd, threads = torch.linalg.svd, []
+
+    def noting(*given: Any, **options: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return svd(*given, **options)
+
+    monkeypatch.setattr(torch.linalg, "svd", noting)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        relative_errors(random_kernel((8, 6, 3, 3)), 1)
+        assert (set(threads), torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)

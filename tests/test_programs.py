@@ -411,6 +411,20 @@ def test_a_program_without_example_inputs_asks_for_them(
     assert layers_of(dscost.analyze(path, input=(2, 3, 9, 9))) == MACS
 
 
+def test_an_example_keeps_its_whole_numbers_which_may_be_indices_and_loses_its_noise(
+    exported: Exported,
+) -> None:
+    class Picks(nn.Module):
+        def forward(self, x: Tensor, at: Tensor, *, mask: Tensor) -> Tensor:
+            return x[at] * mask
+
+    noise, at, mask = torch.rand(5, 4).t(), torch.tensor([3, 0]), torch.tensor([[True], [False]])
+    given = from_export(exported(Picks(), noise, at, kwargs={"mask": mask}), Opening()).input
+    (shape, indices), kept = given["args"], given["kwargs"]["mask"]
+    assert (shape.is_meta, shape.shape, shape.stride()) == (True, (4, 5), (1, 4))
+    assert (indices.tolist(), kept.tolist()) == ([3, 0], [[True], [False]])
+
+
 def test_another_dtype_holds_for_the_example_too(exported: Exported) -> None:
     report = dscost.analyze(exported(Net().eval(), images()), dtype="bfloat16")
     assert layers_of(report) == MACS

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 import dscost
 from dscost.errors import DscostError, InputError, UnavailableError, UnknownNameError
 from dscost.modules.beside_meta import values_kept
-from dscost.sources import SOURCES, ArchitectureSource, ModuleSource, find_source, importing
+from dscost.sources import (
+    SOURCES,
+    ArchitectureSource,
+    ModuleSource,
+    Opening,
+    find_source,
+    importing,
+)
 
 WriteFile = Callable[..., str]
 
@@ -720,6 +727,36 @@ def test_what_may_be_made_anew_during_a_trace_takes_its_turn_to_import_before(ta
             thread.start()
             thread.join()
     assert taken == [False, True]
+
+
+@pytest.mark.usefixtures("zoos")
+@pytest.mark.parametrize(
+    ("told", "kwargs", "shape"),
+    [
+        pytest.param({}, {}, (1, 3, 16, 24), id="its patches"),
+        pytest.param({"fixed_input_size": False}, {}, (1, 3, 32, 32), id="its configuration"),
+        pytest.param({"fixed_input_size": True}, {}, (1, 3, 32, 32), id="fixed"),
+        pytest.param({}, {"img_size": 8}, (1, 3, 8, 8), id="an argument"),
+        pytest.param({"fixed_input_size": True}, {"img_size": [8, 4]}, (1, 3, 8, 4), id="sides"),
+    ],
+)
+def test_a_model_of_timm_takes_images_of_the_size_that_it_was_made_for(
+    monkeypatch: pytest.MonkeyPatch,
+    told: dict[str, bool],
+    kwargs: dict[str, Any],
+    shape: tuple[int, ...],
+) -> None:
+    def create_model(*_: Any, **__: Any) -> nn.Module:
+        model = nn.Sequential(nn.Conv2d(3, 4, 1))
+        model.patch_embed = nn.Identity()
+        model.patch_embed.img_size = (16, 24)
+        model.pretrained_cfg = {"input_size": (3, 32, 32), **told}
+        return model
+
+    monkeypatch.setattr(sys.modules["timm"], "create_model", create_model)
+    source = find_source("timm:net", Opening(kwargs=kwargs))
+    assert isinstance(source, ModuleSource)
+    assert source.input == shape
 
 
 class _Missing:

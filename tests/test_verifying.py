@@ -160,6 +160,32 @@ def test_a_difference_that_its_cause_does_not_make_up_for_is_unknown() -> None:
     assert (found.agrees, found.is_explained) == (False, False)
 
 
+@pytest.mark.parametrize(
+    ("other", "macs"),
+    [
+        pytest.param(lambda x: x @ x.t(), 4 * 8 * 4, id="a product of matrices"),
+        pytest.param(lambda x: functional.linear(x[0], x), 8 * 4, id="a linear layer of a vector"),
+    ],
+)
+def test_a_product_that_torchs_counter_does_count_makes_up_for_no_other_difference(
+    other: Callable[[Tensor], Tensor], macs: int
+) -> None:
+    ours, product = FORMULAS["aten::mm"], 4 * 8 * 4
+    try:
+        dscost.register_formula("aten::mm")(lambda a, b, *, out: product + macs)
+        found = dscost.verify(Runs(lambda x: (torch.mm(x, x.t()), other(x))), input=(4, 8))
+    finally:
+        FORMULAS["aten::mm"] = ours
+    assert (found.ours, found.theirs) == (4 * 64 + product + 2 * macs, 4 * 64 + product + macs)
+    assert [difference.reason for difference in found.differences] == ["unknown"]
+
+
+def test_counts_that_agree_leave_nothing_to_explain() -> None:
+    found = dscost.verify(nn.Linear(8, 4), input=(2, 8))
+    assert (found.ours, found.theirs, found.differences) == (2 * 8 * 4, 2 * 8 * 4, ())
+    assert (found.agrees, found.is_explained) == (True, False)
+
+
 OTHER = nn.Sequential(nn.Linear(8, 8))
 
 

@@ -229,6 +229,28 @@ def test_keyword_arguments_reach_the_factory_of_the_zoo(
 
 
 @pytest.mark.parametrize(
+    ("name", "asked", "sides"),
+    [
+        ("vit_tiny_patch16_224", 64, (64, 64)),
+        ("vit_tiny_patch16_224", (32, 64), (32, 64)),
+        ("mixer_s32_224", 64, (64, 64)),
+        ("vit_tiny_patch16_224", None, (224, 224)),
+    ],
+)
+def test_a_model_of_timm_made_for_another_size_is_counted_at_that_size(
+    name: str, asked: Any, sides: tuple[int, int]
+) -> None:
+    source_of(f"timm:{name}")
+    options = {} if asked is None else {"img_size": asked}
+    report = report_of(f"timm:{name}", kwargs=options)
+    assert report.inputs == (((1, 3, *sides), "float32"),)
+    import timm
+
+    model, image = timm.create_model(name, **options), torch.empty(1, 3, *sides, device="meta")
+    assert report.totals.as_is.macs == macs_by_flop_counter(model, image, "meta")
+
+
+@pytest.mark.parametrize(
     ("target", "source"), [("densenet121", "torchvision"), ("regnety_002", "timm")]
 )
 def test_a_bare_name_is_looked_up_in_torchvision_then_in_timm(target: str, source: str) -> None:
@@ -258,6 +280,14 @@ def test_a_wrong_argument_for_a_model_of_the_zoo_is_told_as_torch_tells_it() -> 
         dscost.DscostError, match=r"torchvision:resnet18 cannot be made: TypeError: .*'num_class'"
     ):
         dscost.analyze("torchvision:resnet18", kwargs={"num_class": 7})
+
+
+def test_boxes_come_by_score_also_of_a_torchvision_whose_operators_are_stood_in_for() -> None:
+    source_of("torchvision:resnet18")
+    # far from one another, so that all are kept: "sorted in decreasing order of scores"
+    boxes = torch.tensor([[0.0, 0, 1, 1], [5, 5, 6, 6], [9, 9, 10, 10]])
+    kept = torch.ops.torchvision.nms(boxes, torch.tensor([0.3, 0.9, 0.6]), 0.5)
+    assert kept.tolist() == [1, 2, 0]
 
 
 def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,19 @@ from dscost.tracing import Arguments, Event, Parameter, Trace, trace
 from dscost.tracing.rules import gradient_macs
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep Python from looking for garbage among the many objects of a trace: there is none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collector_paused()
 def analyze_module(
     source: ModuleSource,
     arguments: Arguments,
@@ -42,25 +55,6 @@ def analyze_module(
     Raises:
         InputError: The model cannot be run on them, or `strict` and an operator is of unknown cost.
     """
-    with _collector_paused():
-        return _analyzed(source, arguments, target=target, strict=strict, train=train)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep Python from looking for garbage among the many objects of a trace: there is none."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _analyzed(
-    source: ModuleSource, arguments: Arguments, *, target: str, strict: bool, train: bool
-) -> CountedModel:
     try:
         with source.importing():
             traced = trace(source.module, arguments, training=train, make_real=source.make_real)

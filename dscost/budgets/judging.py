@@ -37,13 +37,7 @@ _Said = Iterator[Finding | Passed]
 
 
 def judge(budget: Budget, subjects: Sequence[Subject], baseline: Baseline | None) -> Judgement:
-    """Return what the budget says.
-
-    Args:
-        budget: Policies, and every name that the baseline may have.
-        subjects: Its entries, counted; some of them where only some are to be judged.
-        baseline: What was known before; `None` where the budget names none.
-    """
+    """Return what the budget says of its entries, or of some of them, once they are counted."""
     every_layer = [layer for one in subjects if one.report for layer in one.report.layers]
     judges = [_Judge(budget, subject, baseline, every_layer) for subject in subjects]
     somewhere = {place for one in judges for place in one.matched_rules()}

@@ -32,11 +32,8 @@ def starter_budget(
 ) -> str:
     """Return the text of a budget that these models keep.
 
-    Args:
-        targets: As on the command line; files as seen from the working directory.
-        path: Where the budget will be.
-        headroom: Share by which a limit is above what was counted; with none, limits are exact.
-        request: How every model is to be counted.
+    Files are as seen from the working directory; the budget will be at `path`. Its limits are above
+    what was counted by a share, the headroom.
 
     Raises:
         InputError: Models cannot be counted; the text has a line for each.

@@ -1,5 +1,3 @@
-# Over 400 lines: the records of a comparison and what makes them, read together.
-
 """Reports held against the first of them: what differs of the whole, and layer by layer.
 
 Differences are exact: `value - reference`. Nothing is timed.
@@ -10,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dscost.notation.units import counted
 from dscost.reports.figures import ALWAYS_KNOWN, FIGURES, NOTHING, Cost
-from dscost.reports.records import Environment, Layer, Report, inputs_text, plain_fields
+from dscost.reports.records import Layer, Report, inputs_text, plain_fields
 from dscost.reports.result import Result
 
 METRICS = tuple(name for name, figure in FIGURES.items() if figure.is_compared)
@@ -120,16 +118,11 @@ STATUSES = ("same", "changed", "only_reference", "only_other")
 
 
 class Versus(NamedTuple):
-    """One model against the reference.
+    """One model, by its label, against the reference, with every layer of both as they run.
 
-    Args:
-        label: What the model is called, unlike all others.
-        totals: Figures of the whole.
-        latencies: Times of the whole model, where both were measured under that setting on the same
-            device with as many threads. They come from separate runs: no speedup follows from
-            them.
-        layers: Every layer of both, in the order in which they run.
-        is_reordered: Whether layers that both have run in another order.
+    Latencies are of the whole model, where both were measured under a setting on the same device
+    with as many threads. They come from separate runs: no speedup follows from them. It is
+    reordered if layers that both have run in another order.
     """
 
     label: str
@@ -256,10 +249,7 @@ def _versus(reference: Report, other: Contender) -> Versus:
             for name in METRICS
         ),
         tuple(_latencies(reference, other.report)),
-        tuple(
-            _pair(None if our is None else ours[our], None if at is None else theirs[at])
-            for our, at in _in_order(len(ours), len(theirs), partner)
-        ),
+        tuple(_pair(*sides) for sides in _in_order(ours, theirs, partner)),
         is_reordered=order != sorted(order),
     )
 
@@ -271,7 +261,7 @@ def _figure(report: Report, metric: str) -> int | None:
 
 
 def _latencies(reference: Report, other: Report) -> Iterator[Difference]:
-    if not _same_place(reference.environment, other.environment):
+    if _place(reference) is None or _place(reference) != _place(other):
         return
     for setting, timing in reference.latency.items():
         same = other.latency.get(setting)
@@ -280,10 +270,10 @@ def _latencies(reference: Report, other: Report) -> Iterator[Difference]:
             yield Difference("latency_s", before.median_s, now.median_s, setting)
 
 
-def _same_place(one: Environment | None, other: Environment | None) -> bool:
-    if one is None or other is None:
-        return False
-    return (one.device, one.threads) == (other.device, other.threads)
+def _place(report: Report) -> str | None:
+    """Return where a report was measured, if it was: `cpu with 2 threads`."""
+    where = report.environment
+    return where and f"{where.device} with {counted(where.threads, 'thread')}"
 
 
 # -- layers
@@ -329,22 +319,22 @@ operation."""
 
 
 def _in_order(
-    ours: int, theirs: int, partner: Mapping[int, int]
-) -> Iterator[tuple[int | None, int | None]]:
-    """Yield pairs of positions as the reference has them, what is new after its neighbour."""
+    ours: Sequence[Layer], theirs: Sequence[Layer], partner: Mapping[int, int]
+) -> Iterator[tuple[Layer | None, Layer | None]]:
+    """Yield pairs of layers as the reference has them, what is new after its neighbour."""
     home = {at: our for our, at in partner.items()}
-    after: dict[int, list[int]] = {}
+    after: dict[int, list[Layer]] = {}
     last = -1
-    for at in range(theirs):
+    for at, layer in enumerate(theirs):
         if at in home:
             last = home[at]
         else:
-            after.setdefault(last, []).append(at)
-    for our in range(-1, ours):
+            after.setdefault(last, []).append(layer)
+    for our in range(-1, len(ours)):
         if our >= 0:
-            yield our, partner.get(our)
-        for at in after.get(our, ()):
-            yield None, at
+            yield ours[our], theirs[partner[our]] if our in partner else None
+        for layer in after.get(our, ()):
+            yield None, layer
 
 
 def _pair(before: Layer | None, now: Layer | None) -> LayerPair:
@@ -365,11 +355,8 @@ def _notes(
     if given and saved:
         are = "are saved reports" if len(saved) > 1 else "is a saved report"
         yield f"{_listed(saved)} {are}, counted already: {_listed(given)} had no effect on it."
-    inputs = [inputs_text(one.report.inputs) for one in contenders]
-    if len(set(inputs)) > 1:
-        told = "; ".join(
-            f"{one.label} {text}" for one, text in zip(contenders, inputs, strict=True)
-        )
+    if len({inputs_text(one.report.inputs) for one in contenders}) > 1:
+        told = "; ".join(f"{one.label} {inputs_text(one.report.inputs)}" for one in contenders)
         yield f"The inputs differ, and figures with them: {told}."
     for one in others:
         before, now = reference.report.settings, one.report.settings
@@ -392,25 +379,20 @@ def _notes(
 
 def _not_shown(contenders: Sequence[Contender], versus: Sequence[Versus]) -> Iterator[str]:
     reference, *others = contenders
-    here = reference.report.environment
+    here = _place(reference.report)
     for one, found in zip(others, versus, strict=True):
-        there = one.report.environment
+        there = _place(one.report)
         if here is None or there is None or found.latencies:
             continue
         untimed = [each.label for each in (reference, one) if not each.report.latency]
         if untimed:
             have = "have" if len(untimed) > 1 else "has"
             why = f"{_listed(untimed)} {have} no latency of the whole model"
-        elif _same_place(here, there):
+        elif here == there:
             why = f"{one.label} was measured under other settings"
         else:
-            elsewhere = f"{reference.label} on {_place(here)}"
-            why = f"{one.label} was measured on {_place(there)}, {elsewhere}"
+            why = f"{one.label} was measured on {there}, {reference.label} on {here}"
         yield f"Latencies are not shown: {why}."
-
-
-def _place(where: Environment) -> str:
-    return f"{where.device} with {counted(where.threads, 'thread')}"
 
 
 def _listed(names: Sequence[str]) -> str:

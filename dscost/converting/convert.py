@@ -20,7 +20,6 @@ from dscost.errors import InputError, UnknownNameError
 from dscost.foreign.parts import unwrapped
 from dscost.layers.convolution import not_within, require
 from dscost.timing import Progress, TimingOptions
-from dscost.tracing import Arguments, Trace
 
 METHODS = ("svd", "random")
 
@@ -135,7 +134,9 @@ def conversion(
         arguments, batches = arguments_for(root, input)
         traced = None if arguments is None else traced_on(root, arguments)
         tried = guessed_arguments(root) if arguments is None else arguments
-        sites = _surveyed(root, traced, tried, where, 1 if given else min_channels)
+        least = 1 if given else min_channels
+        sites = survey(root, where=where, min_channels=least, traced=traced)
+        sites = without_needed(root, sites, tried)
         given = given or at_rank(sites, rank)
         check_plan(given, root, sites)
         decided = [site.decided(given.layers) for site in sites]
@@ -178,7 +179,7 @@ def plan(
     subject = load_subject(target, Request(input, trust=trust), weights=weights)
     timing = TimingOptions(budget_s=time_budget_s)
     with subject.importing():
-        sites = _surveyed_subject(subject, where, min_channels)
+        sites = _surveyed(subject, where, min_channels)
         return for_goal(subject, sites, parse_goal(goal), timing, None).plan
 
 
@@ -229,7 +230,7 @@ def convert_target(
     if min_channels is None:
         min_channels = 1 if given else MIN_CHANNELS
     with subject.importing():
-        sites = _surveyed_subject(subject, where, min_channels)
+        sites = _surveyed(subject, where, min_channels)
         if wanted is None:
             decided = by_plan(subject, sites, given or at_rank(sites, rank or 1))
         else:
@@ -291,17 +292,8 @@ def _made(
 # -- looking
 
 
-def _surveyed(
-    root: nn.Module,
-    traced: Trace | None,
-    tried: Arguments | None,
-    where: Where,
-    min_channels: int,
-) -> tuple[Site, ...]:
-    sites = survey(root, where=where, min_channels=min_channels, traced=traced)
-    return without_needed(root, sites, tried)
-
-
-def _surveyed_subject(subject: Subject, where: Where, min_channels: int) -> tuple[Site, ...]:
-    with undisturbed():
-        return _surveyed(subject.module, subject.traced, subject.arguments, where, min_channels)
+@undisturbed()
+def _surveyed(subject: Subject, where: Where, min_channels: int) -> tuple[Site, ...]:
+    root = subject.module
+    sites = survey(root, where=where, min_channels=min_channels, traced=subject.traced)
+    return without_needed(root, sites, subject.arguments)

@@ -72,13 +72,7 @@ def least_cost(
 ) -> Selection | None:
     """Return the choices of least cost whose error is within a bound, of equal ones the most exact.
 
-    Args:
-        layers: The choices of each layer, at least one.
-        bound: The most that the errors may add up to.
-        most_sums: How many partial sums are kept; the fewer, the larger the gap may be.
-
-    Returns:
-        `None` where even the most exact choices have a larger error.
+    See `least_error`: `None` where even the most exact choices have a larger error.
 
     >>> least_cost([[(10, 0.0), (4, 0.3)], [(10, 0.0), (2, 0.2)]], bound=0.3).chosen
     (0, 1)

@@ -130,8 +130,7 @@ class DirectAccess(TorchFunctionMode):
 def values_kept(most: int = MOST_VALUES) -> Iterator[None]:
     """Let code on meta read what is small: strides that it computes, rates that it takes apart.
 
-    Args:
-        most: Numbers that a tensor with values may have.
+    A tensor with values may have so many numbers at `most`.
     """
     values = Values(most)
     run = partial(values.compute, run=_Writes().run)

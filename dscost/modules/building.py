@@ -162,9 +162,7 @@ def _keep_scale(layer: nn.Module) -> None:
 def with_values(module: nn.Module, make_real: Callable[[], nn.Module] | None = None) -> nn.Module:
     """Return a copy of a model that can run: with its own values, or random ones where it has none.
 
-    Args:
-        module: Left as it is.
-        make_real: Makes it once more with initial values, which its buffers may need.
+    `make_real` makes it once more with initial values, which its buffers may need.
 
     Raises:
         InputError: Its tensors are fake: what runs them may crash.

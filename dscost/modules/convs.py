@@ -19,12 +19,9 @@ def torch_conv(spec: ConvSpec, **factory_kwargs: Any) -> Any:
 
 
 def torch_activation(spec: ActivationSpec, channels: int, *, inplace: bool) -> nn.Module:
-    """Return torch's activation of a spec.
+    """Return torch's activation of a spec, which may overwrite its input where torch has it so.
 
-    Args:
-        spec: Which it is.
-        channels: The dimension of the channels, over which a softmax goes.
-        inplace: Whether it may overwrite its input, where torch has it so.
+    A softmax goes over the dimension of the `channels`.
     """
     options: dict[str, Any] = {"inplace": inplace} if spec.can_overwrite else {}
     if spec.kind == "softmax":

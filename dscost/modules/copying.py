@@ -121,9 +121,7 @@ def copied_to_run(root: nn.Module, new: Mapping[Any, Any]) -> nn.Module:
 def set_apart(running: nn.Module, memo: dict[int, Any]) -> None:
     """Give a copy of a model functions of its own, with copies of what they close over.
 
-    Args:
-        running: The copy; `copy.deepcopy` shares functions with the original.
-        memo: With which it was made; it grows.
+    `copy.deepcopy` has it share them with the original. The memo that it was made with grows.
     """
     parts = [part for part in each_part(running) if not isinstance(part, torch.jit.ScriptModule)]
     for part in parts:
@@ -150,12 +148,8 @@ def isolated(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
     """Return a copy of what code keeps state in, so that running it leaves the original alone.
 
     Unlike `copy.deepcopy` it copies functions with what they have closed over; and of another
-    module it copies what it holds as plain attributes only.
-
-    Args:
-        value: A function, a method, an object, a container.
-        known: Copies by the identity of the original, as the memo of `copy.deepcopy`; it grows.
-        depth: How far this is from the value that was asked for.
+    module it copies what it holds as plain attributes only. Known are copies by the identity of the
+    original, as in the memo of `copy.deepcopy`; it grows.
     """
     if id(value) in known or depth > DEEPEST:
         return known.get(id(value), value)

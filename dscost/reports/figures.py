@@ -83,13 +83,7 @@ def summed(costs: Iterable[Cost]) -> Cost:
 
 
 def made_of(*, calls: Cost, weights: Cost, ends: Cost) -> Cost:
-    """Return a cost of three, each figure from the one that its row says it adds up with.
-
-    Args:
-        calls: Has what every call adds to, such as MACs.
-        weights: Has what every set of weights adds to, such as parameters: once, if it runs twice.
-        ends: Has what goes in and comes out.
-    """
+    """Return a cost of three, each figure from the one that its row says it adds up with."""
     parts = (calls, weights, ends)
     return Cost._make([parts[part][at] for at, part in enumerate(_PARTS)])
 

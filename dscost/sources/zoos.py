@@ -37,7 +37,7 @@ def from_torchvision(name: str, opening: Opening) -> ModuleSource:
 
 
 def from_timm(name: str, opening: Opening) -> ModuleSource:
-    """Return a model of timm, and the input size of its configuration."""
+    """Return a model of timm, and an image of the size that it was made for."""
     import_torchvision()  # timm needs it
     timm = _imported("timm")
     if not timm.is_model(name.partition(".")[0]):
@@ -49,10 +49,13 @@ def from_timm(name: str, opening: Opening) -> ModuleSource:
     source = Maker(f"timm:{name}", make, opening.kwargs, World()).source("timm")
     module = source.module
     config = getattr(module, "pretrained_cfg", None) or {}
-    size = config.get("input_size") or (3, DEFAULT_SIZE, DEFAULT_SIZE)
-    if config.get("fixed_input_size") is None and hasattr(module, "patch_embed"):
-        size = (*size[:1], *(getattr(module.patch_embed, "img_size", None) or size[1:]))
-    return source._replace(input=(1, *size))
+    channels, *sides = config.get("input_size") or (3, DEFAULT_SIZE, DEFAULT_SIZE)
+    asked = opening.kwargs.get("img_size")
+    if asked is None and config.get("fixed_input_size") is None and hasattr(module, "patch_embed"):
+        asked = getattr(module.patch_embed, "img_size", None)
+    if asked is not None:
+        sides = [asked, asked] if isinstance(asked, int) else asked
+    return source._replace(input=(1, channels, *sides))
 
 
 def from_transformers(name: str, opening: Opening) -> ModuleSource:

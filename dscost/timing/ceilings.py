@@ -113,12 +113,7 @@ def find_ceilings(
     To be called inside `quiet_torch`. A file that cannot be read or written costs time, but is no
     error. What was measured while the machine was busy is not kept, and what was kept before stays.
 
-    Args:
-        wanted: What is needed of which device.
-        refresh: Whether to measure whatever is kept.
-        progress: Called with the share that is done and what is being done.
-        folder: Where ceilings are kept; by default below the user's cache folder.
-        today: The date, by default what the system says.
+    They are kept in a folder, by default below the user's cache folder.
 
     Raises:
         UnavailableError: There is no such device, or torch cannot compute in that dtype on it.

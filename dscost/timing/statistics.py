@@ -8,11 +8,7 @@ from dscost.reports.records import SAME_WITHIN, Latency, Speedup
 
 
 def summarize(seconds_per_call: Sequence[float]) -> Latency:
-    """Return the latency that blocks of calls show.
-
-    Args:
-        seconds_per_call: One value per block, at least one.
-    """
+    """Return the latency that blocks of calls show, at least one."""
     ordered = sorted(seconds_per_call)
     return Latency(
         median_s=median(ordered),

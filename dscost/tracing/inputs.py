@@ -194,10 +194,7 @@ def _is_shape(value: Any) -> bool:
 def changed_by_name(name: str, value: Any, change: Change) -> Any:
     """Return a value with every tensor in it changed; collections keep their kind.
 
-    Args:
-        name: What the value is called, and what is in it and has no name of its own.
-        value: A tensor, a collection, or anything else, which stays as it is.
-        change: What stands in place of a tensor.
+    The name is that of the value, and of what is in it and has none of its own.
     """
     if isinstance(value, Tensor):
         return change(name, value)

@@ -40,12 +40,6 @@ def unseen(
     The forward of a module of torch's own reads its weights: where it began and they were not read,
     that was not seen. Of any other weights that nobody read it cannot be said, once something ran
     out of sight.
-
-    Args:
-        began: The modules whose own forward began, with their paths.
-        held: What the model holds.
-        read: Names of what was seen to be read.
-        outside: What tells of work out of sight.
     """
     unread = {one.name: one for one in held.parameters if one.name not in read}
     if not unread:
