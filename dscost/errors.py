@@ -12,7 +12,7 @@ DscostError              everything below; the command line exits 2
 """
 
 import re
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any, NamedTuple
 
 from dscost.printable import shortened
@@ -154,5 +154,10 @@ def some_of(names: Iterable[str], at_most: int = 12) -> str:
     ('a, b and 2 more', 'a, b, c')
     """
     names = list(names)
+    return ", ".join(names) if len(names) < at_most + 2 else first_of(names, at_most)
+
+
+def first_of(names: Sequence[str], at_most: int, between: str = ", ") -> str:
+    """Return the first names in a sentence, and how many more there are."""
     hidden = len(names) - at_most
-    return ", ".join(names) if hidden < 2 else f"{', '.join(names[:at_most])} and {hidden} more"
+    return between.join(names[:at_most]) + (f" and {hidden} more" if hidden > 0 else "")

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import law
 
-from dscost.converting.knapsack import Choice, Selection, least_cost, least_error
+from dscost.converting.knapsack import (
+    Choice,
+    Selection,
+    _extended,
+    _Item,
+    _Price,
+    _Sums,
+    least_cost,
+    least_error,
+)
 
 ERRORS = st.one_of(st.sampled_from((0.0, 0.1, 0.25, 1.0)), st.floats(0, 1, allow_subnormal=False))
 COUNTS = st.one_of(st.integers(0, 4), st.integers(0, 10**12))
@@ -183,3 +192,16 @@ def test_fifty_layers_of_ten_choices_are_solved_to_the_end(kind: type) -> None:
         found = least_error(layers, low + (high - low) * step / 12)
         assert found is not None
         assert found.gap == 0
+
+
+def test_a_sum_beyond_room_or_limit_or_dominated_is_not_carried_on() -> None:
+    items = [
+        _Item(weight=2, value=3, at=0),  # comes to 2·2 + 3·3, the limit
+        _Item(weight=1, value=4, at=1),  # 2·1 + 3·4, above it
+        _Item(weight=3, value=1, at=2),  # just within the room
+        _Item(weight=3, value=2, at=3),  # no lighter and dearer than the last
+        _Item(weight=4, value=0, at=4),  # beyond the room
+    ]
+    sums = _Sums([0], [0], [-1], [-1])
+    found = _extended(sums, items, room=3, price=_Price(2, 3), limit=13)
+    assert found == _Sums([2, 3], [3, 1], [0, 0], [0, 2])

@@ -264,6 +264,8 @@ def test_attention_with_the_heads_last_costs_the_same(operator: str) -> None:
 def test_packed_sequences_count_as_long_as_the_longest() -> None:
     arguments = ((12, 4, 16), (12, 4, 16), (12, 4, 16), (3,), (3,), 8, 8)
     assert macs("_flash_attention_forward", *arguments, out=(12, 4, 16)) == 12 * 4 * 8 * (16 + 16)
+    # where no longest is given, as one sequence of all rows
+    assert macs("_flash_attention_forward", *arguments[:-2], out=(12, 4, 16)) == 12 * 4 * 12 * 32
 
 
 @pytest.mark.parametrize(("batch", "rows", "others"), [(2, 5, 5), (2, 5, 7), (1, 1, 9)])

@@ -13,7 +13,7 @@ import pytest
 from forking import forked
 from program import start
 
-from dscost.cli.streams import STAND_INS
+from dscost.cli.streams import STAND_INS, _open_closed
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
 LAYER = ["layer", "--cin", "8", "--cout", "8", "-k", "3", "--no-time"]
@@ -128,6 +128,25 @@ def test_a_result_without_a_stdout_is_one_line_and_exit_2(command: str, folder: 
 def test_all_closed_is_no_trouble(folder: Path) -> None:
     assert shell("dscost model net.yaml --no-time -o x.json >&- 2>&- <&-", folder).returncode == 0
     assert json.loads((folder / "x.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("closed", [(), (0,), (1,), (2,), (0, 1, 2)], ids=str)
+def test_the_null_device_stands_where_a_standard_stream_is_closed(
+    closed: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, opened = [], []
+
+    def fstat(number: int) -> None:
+        asked.append(number)
+        if number in closed:
+            raise OSError
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    monkeypatch.setattr(os, "open", lambda *given: opened.append(given))
+    _open_closed()
+    monkeypatch.undo()
+    assert asked == [0, 1, 2]
+    assert opened == [(os.devnull, os.O_RDWR)] * len(closed)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")

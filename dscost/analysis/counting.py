@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dscost.errors import UnknownNameError
+from dscost.errors import UnknownNameError, first_of
 from dscost.layers.convolution import ConvSpec, Shape, conv2d, pair
 from dscost.layers.variants import (
     BOTH_WAYS,
@@ -216,9 +216,7 @@ def without_partner(layers: Sequence[str]) -> Iterator[str]:
 
 def first_names(layers: Iterable[str]) -> str:
     """Return the distinct names of layers in a sentence, the first few of them."""
-    names = list(dict.fromkeys(name or ROOT for name in layers))
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"{', '.join(names[:NAMES_SHOWN])}{more}"
+    return first_of(list(dict.fromkeys(name or ROOT for name in layers)), NAMES_SHOWN)
 
 
 class ArchitectureVersions:

@@ -13,6 +13,7 @@ from dscost.analysis.explaining import causes_of
 from dscost.analysis.predicting import dtype_of, whole_bound
 from dscost.analysis.running import Prepared, Work, work_of
 from dscost.analysis.timed import judge, timing_of, with_compile_times, with_roofline
+from dscost.errors import first_of
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.networks.swaps import Swap
@@ -345,10 +346,9 @@ class _Whole:
     def _built(self, version: str) -> nn.Module:
         module, left = self.model.versions.build(version, self.model.swaps)
         if left:
-            more = f" and {len(left) - LEFT_SHOWN} more" if len(left) > LEFT_SHOWN else ""
             self.bench.warn(
                 f"Timed with {len(left)} layers left as they are, "
-                f"though counted as swapped: {'; '.join(left[:LEFT_SHOWN])}{more}."
+                f"though counted as swapped: {first_of(left, LEFT_SHOWN, '; ')}."
             )
         return module
 

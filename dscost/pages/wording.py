@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
+from dscost.errors import first_of
 from dscost.layers.convolution import ConvSpec
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
@@ -258,8 +259,7 @@ def _named(layers: Sequence[Layer], at_most: int = 4) -> str:
         timing = layer.timing
         speed = f" ({format_factor(timing.speedup.median)})" if timing and timing.speedup else ""
         names.append(layer.name + speed)
-    more = len(names) - at_most
-    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
+    return first_of(names, at_most)
 
 
 def layer_heading(report: Report) -> str:
