@@ -738,9 +738,10 @@ def test_what_may_be_made_anew_during_a_trace_takes_its_turn_to_import_before(ta
         pytest.param({"fixed_input_size": True}, {}, (1, 3, 32, 32), id="fixed"),
         pytest.param({}, {"img_size": 8}, (1, 3, 8, 8), id="an argument"),
         pytest.param({"fixed_input_size": True}, {"img_size": [8, 4]}, (1, 3, 8, 4), id="sides"),
+        pytest.param({}, {"in_chans": 1}, (1, 1, 16, 24), id="channels"),
     ],
 )
-def test_a_model_of_timm_takes_images_of_the_size_that_it_was_made_for(
+def test_a_model_of_timm_takes_images_of_the_shape_that_it_was_made_for(
     monkeypatch: pytest.MonkeyPatch,
     told: dict[str, bool],
     kwargs: dict[str, Any],

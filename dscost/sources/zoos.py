@@ -50,6 +50,7 @@ def from_timm(name: str, opening: Opening) -> ModuleSource:
     module = source.module
     config = getattr(module, "pretrained_cfg", None) or {}
     channels, *sides = config.get("input_size") or (3, DEFAULT_SIZE, DEFAULT_SIZE)
+    channels = opening.kwargs.get("in_chans", channels)
     asked = opening.kwargs.get("img_size")
     if asked is None and config.get("fixed_input_size") is None and hasattr(module, "patch_embed"):
         asked = getattr(module.patch_embed, "img_size", None)
