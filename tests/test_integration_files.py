@@ -1,22 +1,17 @@
 """The files by which others use dscost: the action, the hooks, the snippets, the example budget."""
 
 import csv
-import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from forking import forked
 
 import dscost
 from dscost.budgets.reading import read_budget
@@ -55,15 +50,6 @@ def test_every_input_of_the_action_is_used_and_every_used_one_exists() -> None:
     assert all(one["description"] for one in ACTION["inputs"].values())
 
 
-_ASK = r"""
-printf '%s\0' "$@" > "$RUNNER_TEMP/asked"
-read -r code < "$RUNNER_TEMP/done"
-cat "$RUNNER_TEMP/out"
-cat "$RUNNER_TEMP/err" >&2
-exit "$code"
-"""
-
-
 class Runner:
     """Runs a step of the action as a runner does: bash -eo pipefail, inputs in the environment, files for results."""
 
@@ -100,27 +86,6 @@ class Runner:
             check=False,
         )
 
-    @contextmanager
-    def forked_program(self) -> Iterator[None]:
-        """Let its dscost be forked from here, where torch is loaded: the steps and their shell are as ever."""
-        for name in ("asked", "done"):
-            os.mkfifo(self.temporary / name)
-        self.stub("dscost", _ASK)
-        thread = threading.Thread(target=self._answer)
-        thread.start()
-        try:
-            yield
-        finally:
-            (self.temporary / "asked").write_text("", encoding="utf-8")
-            thread.join()
-
-    def _answer(self) -> None:
-        while asked := (self.temporary / "asked").read_text(encoding="utf-8"):
-            ran = forked(*asked.split("\0")[:-1], cwd=self.work)
-            (self.temporary / "out").write_text(ran.stdout, encoding="utf-8")
-            (self.temporary / "err").write_text(ran.stderr, encoding="utf-8")
-            (self.temporary / "done").write_text(f"{ran.returncode}\n", encoding="utf-8")
-
     def outputs(self) -> dict[str, str]:
         lines = self.output.read_text(encoding="utf-8").splitlines() if self.output.exists() else []
         return dict(line.split("=", 1) for line in lines)
@@ -141,13 +106,6 @@ class Runner:
 @pytest.fixture
 def runner(tmp_path: Path) -> Runner:
     return Runner(tmp_path)
-
-
-@pytest.fixture
-def forked_program(runner: Runner) -> Iterator[None]:
-    importlib.import_module("torch")
-    with runner.forked_program():
-        yield
 
 
 @pytest.mark.parametrize(
@@ -183,7 +141,6 @@ def test_the_check_decides_how_the_action_ends_and_the_summary_is_always_written
     )  # a runner reads both streams, in no order: what is fenced must be in one
 
 
-@pytest.mark.usefixtures("forked_program")
 @pytest.mark.parametrize(
     ("strict", "code"),
     [
@@ -247,7 +204,6 @@ def acted_on(log: str) -> list[tuple[str, str]]:
 COMMAND = r"a\n::warning::pwned\n##[error]pwned\n::stop-commands::x"
 
 
-@pytest.mark.usefixtures("forked_program", "forked_workers")
 @pytest.mark.parametrize(
     ("budget", "in_a_table"),
     [
@@ -305,7 +261,6 @@ def test_mistakes_in_a_budget_are_annotated_where_they_are(runner: Runner) -> No
     assert f"::error {place}::unknown key 'limts' (did you mean 'limits'?)\n" in ran.stdout
 
 
-@pytest.mark.usefixtures("forked_program")
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -336,7 +291,6 @@ def test_a_budget_that_is_missing_is_in_the_summary_too(runner: Runner) -> None:
     assert "no dscost.yaml here or above" in runner.summary.read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("forked_program")
 @pytest.mark.parametrize(
     "name",
     ["$(touch pwned).yaml", "a; touch pwned;.yaml", "`touch pwned`.yaml", "--help", 'a".yaml'],
