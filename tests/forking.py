@@ -6,6 +6,7 @@ is about the start itself (what is imported, the first signals) is a case for `p
 
 import atexit
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -88,16 +89,30 @@ def fork(work: Callable[[], object], *streams: int) -> int:
         work: What it does; it may exit.
         streams: Its stdin, stdout and stderr, as far as they are not those of the tests.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # no other thread here has a lock of dscost's
-        pid = os.fork()
-    if not pid:
-        _become(work, streams)
-    while os.getsid(pid) != pid:  # who ends it ends its session
-        time.sleep(0)
-    return pid
+    for _ in range(3):
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # no other thread here has a lock of dscost's
+            pid = os.fork()
+        if not pid:
+            _become(work, streams)
+        if _has_begun(pid):
+            return pid
+        # other threads, such as those of torch, may have had a lock: the child waits for it forever
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    raise RuntimeError("three processes that were forked did not begin")
+
+
+def _has_begun(pid: int) -> bool:
+    """Whether a forked process has a session of its own, which whoever ends it ends; it has ten seconds."""
+    end = time.monotonic() + 10
+    while os.getsid(pid) != pid:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def _become(work: Callable[[], object], streams: Sequence[int]) -> NoReturn:
