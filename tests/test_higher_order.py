@@ -1,5 +1,7 @@
 """Operators that run functions: what they run is counted, or named; by hand and by torch's own counter."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -228,6 +230,37 @@ def test_a_saved_program_with_a_condition_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "choice.pt2"
     torch.export.save(torch.export.export(Choice().eval(), (torch.zeros(1, 3, 8, 8),)), path)
     assert dscost.analyze(str(path)).totals.as_is.macs == DEARER
+
+
+FIRST = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import torch, dscost
+from torch.nn.attention.flex_attention import flex_attention
+
+class Flex(torch.nn.Module):
+    def forward(self, q, k, v):
+        return flex_attention(q, k, v)
+
+class Choice(torch.nn.Module):
+    def forward(self, x):
+        return torch.cond(x.sum() > 0, lambda x: x + 1, lambda x: x @ x, (x,))
+
+assert "torch._dynamo" not in sys.modules
+compile_function = torch.compile
+print(dscost.analyze(Flex(), input=[(2, 4, 16, 8)] * 3).totals.as_is.macs)
+print(dscost.analyze(Choice(), input=(5, 5)).totals.as_is.macs)
+assert torch.compile is compile_function
+torch.export.export(Choice(), (torch.zeros(5, 5),))
+"""
+
+
+def test_a_model_that_is_the_first_to_need_the_compiler_compiles_nothing() -> None:
+    ran = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=False)
+    assert (ran.stdout.split(), ran.returncode) == (
+        [str(2 * 4 * 16 * 16 * (8 + 8)), str(5 * 5 * 5)],
+        0,
+    ), ran.stderr
 
 
 def test_an_operator_that_torch_cannot_run_by_itself_is_named_without_an_address() -> None:

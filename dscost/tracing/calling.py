@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import RLock
 from typing import Any
 
@@ -42,9 +42,24 @@ def called(model: nn.Module, arguments: Arguments) -> Any:
 
 @contextmanager
 def nothing_compiles() -> Iterator[None]:
-    """Run compiled functions as they were written; without a compiler imported there are none."""
-    if "torch._dynamo" not in sys.modules:
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield
+    """Run compiled functions as they were written.
+
+    The compiler takes a second to import: where nothing has, it is told once a model compiles.
+    """
+    with ExitStack() as stack:
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            yield
+            return
+        compile_function = torch.compile
+
+        def compile_eagerly(*args: Any, **kwargs: Any) -> Any:
+            torch.compile = compile_function
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            return torch.compile(*args, **kwargs)
+
+        torch.compile = compile_eagerly
+        try:
+            yield
+        finally:
+            torch.compile = compile_function
