@@ -57,7 +57,7 @@ threading.active_count = _threads
 
 QUICK = frozenset(
     """
-    axes building ceilings choosing counters decomposing devices errors explaining expressions
+    axes building ceilings choosing colour counters decomposing devices errors explaining expressions
     failures figures files formulas inputs layer_expectations layer_variants literals machine
     network_specs operations operators options packed pairs_in_words places plans printable
     published_numbers quantities registries rendering roofline rules selectors sparse specs

@@ -1,12 +1,45 @@
 """A page: headings, sentences and sheets of cells, which every format lays out in its own way."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from dscost.errors import UnknownNameError
 from dscost.reports.figures import ON_REQUEST
 
 Line = TypeVar("Line")
+
+
+Tone = Literal["good", "bad", "unclear", "verdict", "method"]
+"""What a text is to its reader: well, wrong, not known or warned of, the answer, or how it was
+found."""
+
+
+class Toned(str):
+    """A cell or a line that is said in a tone; only a terminal in colour shows it.
+
+    Every other format sees plain text, so the words must say all that the tone does.
+
+    Args:
+        text: The text.
+        tone: How it is said.
+    """
+
+    tone: Tone
+
+    def __new__(cls, text: str, tone: Tone) -> Self:
+        """Return the text, said in that tone."""
+        toned = super().__new__(cls, text)
+        toned.tone = tone
+        return toned
+
+    def __getnewargs__(self) -> tuple[str, Tone]:  # type: ignore[override]
+        """Return what a copy is made of."""
+        return str(self), self.tone
+
+
+def in_tone_of(text: str, like: str) -> str:
+    """Return a text said as another one is, such as a shorter form of it."""
+    return Toned(text, like.tone) if isinstance(like, Toned) else text
 
 
 class Column(NamedTuple):
@@ -35,7 +68,7 @@ def words(key: str, priority: int = 0, header: str | None = None) -> Column:
 
 
 class Row(NamedTuple):
-    """One row; a cell that is missing is empty."""
+    """One row; a cell that is missing is empty, one that is `Toned` is in colour."""
 
     cells: Mapping[str, str]
     style: Literal["plain", "strong", "faint"] = "plain"

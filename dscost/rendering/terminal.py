@@ -1,10 +1,11 @@
 """The one door to rich: tables that never cut a number, one that fills in, and a progress bar."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -15,7 +16,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dscost.pages import Said
-from dscost.pages.page import Column, Page, Row, Sheet, View
+from dscost.pages.page import Column, Page, Row, Sheet, Tone, Toned, View, in_tone_of
 from dscost.printable import printable, printable_line
 
 if TYPE_CHECKING:
@@ -30,6 +31,16 @@ _LEAST_NAME = 12
 LEAST_FOLDED = 8
 """Characters that the lines of a name have in any case."""
 _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
+_TONES: Mapping[Tone, str] = {
+    "good": "green",
+    "bad": "red",
+    "unclear": "yellow",
+    "verdict": "bold",
+    "method": "dim",
+}
+
+_END_OF_LINE = re.compile(r"(?:\s|\x1b\[[\d;]*m)+$")
+"""Blanks that nobody sees, and codes of colours among them."""
 
 
 def render_pages(pages: Sequence[Page], view: View) -> str:
@@ -53,8 +64,13 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
         with console.capture() as capture:
             console.print(_page_body(page, view), crop=False)
         before = f"{text.rstrip()}\n\n" if text else ""
-        text = before + "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+        lines = (_END_OF_LINE.sub(_only_codes, line) for line in capture.get().splitlines())
+        text = before + "".join(f"{line}\n" for line in lines)
     return text
+
+
+def _only_codes(found: re.Match[str]) -> str:
+    return re.sub(r"\s", "", found[0])
 
 
 @contextmanager
@@ -146,17 +162,22 @@ def _below(sheet: Sheet, column: Column) -> Iterator[str]:
     """Yield what the cells of a column say, after the name of their row."""
     name = sheet.columns[0].key
     told = [
-        f"{row.cells.get(name, '')}: {row.cells[column.key]}"
+        in_tone_of(f"  {row.cells.get(name, '')}: {cell}", cell)
         for row in sheet.rows
-        if row.cells.get(column.key)
+        if (cell := row.cells.get(column.key))
     ]
     if told:
         yield f"{column.header}:"
-        yield from (f"  {line}" for line in told)
+        yield from told
 
 
 def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
-    return Constrain(Text(printable(text), style=style), width)
+    return Constrain(Text(printable(text), style=_styled(text, style)), width)
+
+
+def _styled(text: str, style: str = "") -> str:
+    """Return a style together with the one of the tone that a text is said in."""
+    return f"{style} {_TONES[text.tone]}".strip() if isinstance(text, Toned) else style
 
 
 def _keeps_columns(view: View) -> bool:
@@ -194,17 +215,28 @@ class _Table(NamedTuple):
             yield from self._row(row, console)
 
     def _row(self, row: Row, console: Console) -> Iterator[Segment]:
-        style = console.get_style(_STYLES[row.style]) if _STYLES[row.style] else None
+        styles = [_styled(row.cells.get(one.key, ""), _STYLES[row.style]) for one in self.columns]
         cells = [
             elided(_cell(row, column), self.room[column.key]).split("\n") for column in self.columns
         ]
         for line in zip_longest(*cells, fillvalue=""):
-            padded = map(self._padded, line, self.columns)
-            yield from (Segment((" " * GAP).join(padded), style), Segment.line())
+            padded = list(map(self._padded, line, self.columns))
+            yield from _segments(padded, styles, console)
+            yield Segment.line()
 
     def _padded(self, text: str, column: Column) -> str:
         blanks = " " * (self.room[column.key] - cell_len(text))
         return text + blanks if column.align == "left" else blanks + text
+
+
+def _segments(cells: Sequence[str], styles: Sequence[str], console: Console) -> Iterator[Segment]:
+    """Yield the cells of a line with the gaps between them, those of one style together."""
+    gap = ""
+    styled = zip(cells, styles, strict=True)
+    for style, together in groupby(styled, key=lambda cell: cell[1]):
+        text = (" " * GAP).join(cell for cell, _ in together)
+        yield Segment(gap + text, console.get_style(style) if style else None)
+        gap = " " * GAP
 
 
 def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> list[Column]:
@@ -279,9 +311,11 @@ def _with_short_names(sheet: Sheet, first: str, second: str, width: int) -> Shee
     room = width - table_width(deciding, rows) - 2 * GAP
     if room < 2 * LEAST_FOLDED:  # two columns of fragments could not be read: one of whole names
         wrap_at = max(LEAST_FOLDED, room + GAP)
-        names = [
-            {second: _folded(f"{row.cells[first]}: {row.cells[second]}", wrap_at)} for row in rows
+        both = [
+            in_tone_of(f"{row.cells[first]}: {row.cells[second]}", row.cells[second])
+            for row in rows
         ]
+        names = [{second: in_tone_of(_folded(text, wrap_at), text)} for text in both]
         columns = [one for one in columns if one.key != first]
     else:
         widest = max(len(row.cells[second]) for row in rows)
@@ -303,7 +337,8 @@ def _told_apart(texts: Sequence[str], room: int) -> list[str]:
     """
     seen = Counter(elided(text, room) for text in set(texts))
     return [
-        short if seen[short := elided(text, room)] == 1 else _folded(text, room) for text in texts
+        in_tone_of(short if seen[short := elided(text, room)] == 1 else _folded(text, room), text)
+        for text in texts
     ]
 
 
