@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dscost.cli.misspelt import meant
 from dscost.cli.output_options import spread
 from dscost.cli.printing import abandon_stdout, failed, tell, tell_error, write_out
 from dscost.cli.signals import INTERRUPTED, signals
@@ -26,9 +27,7 @@ _ELSEWHERE = {"list": ("listing", "list_names")}
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors are told on stderr."""
     try:
-        code = _app(arguments)(
-            args=list(arguments) or ["--help"], prog_name="dscost", standalone_mode=False
-        )
+        code = _called(arguments)
         if result_stream() is not None:
             write_out("")  # what Typer printed may still be on its way
         return _interrupted() if code == INTERRUPTED else code or 0
@@ -56,6 +55,18 @@ def run(arguments: Sequence[str]) -> int:
     # the last line of defence: a bug must exit 2 with one line, not 1
     except Exception as error:  # noqa: BLE001
         return _bug(error)
+
+
+def _called(arguments: Sequence[str]) -> int | None:
+    """Call the command of a command line; an option with a dash too few is told before."""
+    command = typer.main.get_command(_app(arguments))
+    mistake = meant(command, arguments)
+    if mistake:
+        return failed(mistake)
+    code: int | None = command(
+        args=list(arguments) or ["--help"], prog_name="dscost", standalone_mode=False
+    )
+    return code
 
 
 def _bug(error: Exception) -> int:

@@ -6,6 +6,7 @@ import typer
 
 from dscost.analysis import count_layer, measure_layer, predicted
 from dscost.cli import options as opt
+from dscost.cli.geometry import NOTHING, Geometry
 from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import device_files
 from dscost.cli.printing import Output
@@ -15,29 +16,8 @@ from dscost.timing import TimingOptions
 
 
 def layer(
-    in_channels: Annotated[int, typer.Option("--cin", "--in-channels", help="Input channels M.")],
-    out_channels: Annotated[
-        int, typer.Option("--cout", "--out-channels", help="Output channels N.")
-    ],
-    kernel: Annotated[
-        str, typer.Option("-k", "--kernel", help="Kernel size, 3 or 5x3 (height x width).")
-    ],
-    stride: Annotated[str | None, typer.Option(help="Step, 2 or 2x1  [default: 1]")] = None,
-    padding: Annotated[
-        str | None, typer.Option(help="1, 2x1 or same  [default: keeps the size at stride 1]")
-    ] = None,
-    dilation: Annotated[
-        str | None, typer.Option(help="Distance between taps, 2 or 2x1  [default: 1]")
-    ] = None,
-    groups: Annotated[int | None, typer.Option(help="Groups of channels  [default: 1]")] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Input height and width, 56 or 31x40  [default: 14]")
-    ] = None,
+    geometry: Geometry = NOTHING,
     batch: opt.Batch = None,
-    bias: Annotated[
-        bool | None,
-        typer.Option("--bias/--no-bias", help="A bias per output channel  [default: no-bias]"),
-    ] = None,
     depth_multiplier: Annotated[
         int | None, typer.Option(help="Depthwise outputs per input channel, T  [default: 1]")
     ] = None,
@@ -63,15 +43,7 @@ def layer(
         opt.check_untimed(cases, explain=explain)
     timing = measuring.options(cases)
     report = count_layer(
-        in_channels=in_channels,
-        out_channels=out_channels,
-        kernel_size=opt.parse_extent(kernel, "--kernel") or 0,
-        stride=opt.parse_extent(stride, "--stride"),
-        padding=opt.parse_padding(padding),
-        dilation=opt.parse_extent(dilation, "--dilation"),
-        groups=groups,
-        bias=bias,
-        input_size=opt.parse_extent(size, "--size"),
+        **geometry.arguments(),
         batch=cases.batch,
         depth_multiplier=depth_multiplier,
         dtype=cases.dtype,

@@ -122,26 +122,6 @@ def parse_load_timeout(text: str | None, *, isolate: bool) -> float:
     return parse_seconds(text, what="--load-timeout")
 
 
-def parse_extent(text: str | None, what: str) -> int | tuple[int, ...] | None:
-    """Return a number, or height and width as in `5x3`."""
-    if text is None:
-        return None
-    numbers = parse_ints(text, what, "x", (1, 2), example="3 or 5x3")
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
-def parse_padding(text: str | None) -> int | tuple[int, ...] | str | None:
-    """Return a number, height and width, or `same`."""
-    if text in ("same", "valid"):
-        return "same" if text == "same" else 0
-    try:
-        return parse_extent(text, "--padding")
-    except InputError as error:
-        raise InputError(
-            f"--padding: expected something like 1, 2x1 or same, found '{text}'"
-        ) from error
-
-
 def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
     """Return what one or more `--input` stand for: one plain shape, or the tensors of a model."""
     from dscost.notation.inputs import inputs_of, parse_input
