@@ -61,7 +61,7 @@ QUICK = frozenset(
     failures figures files formulas inputs layer_expectations layer_variants literals machine
     network_specs operations operators options packed pairs_in_words places plans printable
     published_numbers quantities registries rendering roofline rules selectors sparse specs
-    statistics strict_json swaps timing_sheets
+    speedups_in_words statistics strict_json swaps timing_sheets
     """.split()
 )
 """Files of tests that are quick, each a second or less: `pytest -m quick`."""

@@ -9,7 +9,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 _BLOCK = re.compile(r"(<!-- measured -->\n)?```console\n(.*?)```", re.DOTALL)
 _TIME = re.compile(r"[\d.]+ (ns|µs|ms|s) \[[\d.]+, [\d.]+\]")
-_SPEEDUP = re.compile(r"[\d.]+× \[[\d.]+, [\d.]+\]")
+_SPEEDUP = re.compile(r"([\d.]+× (faster |slower )?|no difference )\[[\d.]+, [\d.]+\]|cannot tell")
 
 
 @dataclass(frozen=True)

@@ -229,15 +229,15 @@ def test_the_standard_convolution_alone_is_a_row_and_a_hint() -> None:
         ({}, "bytes moved; which is the fastest was not measured."),
         (
             {"ghost": 1.7, "grouped__8": 1.5},
-            "on the clock ghost:2 is the fastest: 1.70× [1.68, 1.72] the standard",
+            "on the clock ghost:2 is the fastest: 1.70× faster [1.68, 1.72] than the standard",
         ),
         (
             {"ghost": 1.5, "grouped__8": 5.0},
-            "on the clock it is also the fastest: 5.00× [4.95, 5.05] the standard",
+            "on the clock it is also the fastest: 5.00× faster [4.95, 5.05] than the standard",
         ),
         (
             {"ghost": 0.9, "grouped__8": 0.8},
-            "on the clock none is surely faster, ghost:2 comes first: 0.900×",
+            "on the clock none is surely faster, ghost:2 comes first: 1.11× slower [1.10, 1.12].",
         ),
     ],
 )
@@ -254,7 +254,7 @@ def test_the_verdict_names_the_best_on_paper_and_on_the_clock(
 def test_of_one_variant_the_verdict_is_its_own() -> None:
     text = render([timed(dscost.layer(**LAYER, variants="ghost:4"), ghost__4=2.0)], "table", View())
     assert "On paper the ghost:4 layer needs 3.37× fewer MACs" in text
-    assert "the clock says 2.00× [1.98, 2.02] faster, 59% of what the MACs promise." in text
+    assert "the clock says 2.00× faster [1.98, 2.02], 59% of what the MACs promise." in text
 
 
 def test_a_variant_that_does_not_exist_is_said_below_those_that_do() -> None:

@@ -44,27 +44,27 @@ MODEL = dscost.analyze("mobilenet_v3_small")
 @pytest.mark.parametrize(
     ("speedup", "interval", "verdict", "said"),
     [
-        (8.5, (8.4, 8.6), "faster", "the clock agrees: 8.50× [8.40, 8.60] faster."),
+        (8.5, (8.4, 8.6), "faster", "the clock agrees: 8.5× faster [8.4, 8.6]."),
         (
             3.6,
             (3.5, 3.7),
             "faster",
-            "the clock says 3.60× [3.50, 3.70] faster, 41% of what the MACs promise.",
+            "the clock says 3.6× faster [3.5, 3.7], 41% of what the MACs promise.",
         ),
         (
             12.0,
             (11.0, 13.0),
             "faster",
-            "the clock says 12.0× [11.0, 13.0] faster, more than the MACs explain",
+            "the clock says 12.0× faster [11.0, 13.0], more than the MACs explain",
         ),
         (
             0.8,
             (0.79, 0.81),
             "slower",
-            "the clock disagrees: it ran 1.25× [1.23, 1.27] slower.",
+            "the clock disagrees: it ran 1.25× slower [1.23, 1.27].",
         ),
-        (1.0, (0.99, 1.01), "same", "the clock sees no difference (1.00× [0.990, 1.01])."),
-        (1.1, (0.8, 1.4), "unclear", "the clock cannot tell (1.10× [0.800, 1.40])"),
+        (1.0, (0.99, 1.01), "same", "the clock sees no difference [0.99, 1.01]."),
+        (1.1, (0.8, 1.4), "unclear", "the clock cannot tell (1.10× [0.80, 1.40])"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else None,
 )

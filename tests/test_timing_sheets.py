@@ -430,8 +430,8 @@ def test_the_ceilings_stand_on_the_page_and_in_the_document() -> None:
 @pytest.mark.parametrize(
     ("interval", "said"),
     [
-        ((8.60, 9.40), "the clock agrees: 9.00× [8.60, 9.40] faster."),
-        ((8.71, 9.40), "the clock says 9.00× [8.71, 9.40] faster, more than the MACs explain."),
+        ((8.60, 9.40), "the clock agrees: 9.0× faster [8.6, 9.4]."),
+        ((8.71, 9.40), "the clock says 9.0× faster [8.7, 9.4], more than the MACs explain."),
     ],
     ids=["holds what the MACs promise", "all above it"],
 )

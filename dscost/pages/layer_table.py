@@ -97,6 +97,27 @@ def layer_rows(report: Report, view: View) -> list[Row]:
     return [_layer_row(line, total_macs) for line in (*shown, *hidden, *rest)]
 
 
+def shown_rows(report: Report, view: View) -> list[Row]:
+    """Return the rows as they stand beside each other: nothing is said twice in one.
+
+    The speedup has words of its own; a verdict beside it stands where those leave it open, and
+    wherever it was asked for.
+
+    Raises:
+        UnknownNameError: The sort key is no figure of a layer.
+    """
+    rows = layer_rows(report, view)
+    if "verdict" in (view.columns or ()):
+        return rows
+    said = ("faster", "slower", "same")
+    return [
+        row._replace(cells={**row.cells, "verdict": ""})
+        if row.cells.get("verdict") in said
+        else row
+        for row in rows
+    ]
+
+
 def _sorted(lines: list[_Line], key: str, *, pending: bool) -> list[_Line]:
     """Return the lines with the largest figure first; those without it last, in their order."""
     if key == "layer":
@@ -252,6 +273,6 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
         "standard_latency": format_seconds(timing.standard.median_s),
         "separable_latency": format_seconds(timing.depthwise_separable.median_s),
         "speedup": format_speedup(timing.speedup),
-        "verdict": layer.verdict or UNKNOWN,
+        "verdict": timing.speedup.verdict if timing.speedup else layer.verdict or UNKNOWN,
         "why": cause_word(layer.causes[0]) if layer.causes else "",
     }

@@ -11,7 +11,7 @@ from dscost.pages.layer_table import (
     SORT_KEYS,
     cost_cells,
     figure_columns,
-    layer_rows,
+    shown_rows,
 )
 from dscost.pages.page import Column, Page, Row, View, chosen_sheet, words
 from dscost.pages.rows import CSV_COLUMNS, rows_of
@@ -145,7 +145,7 @@ def _model_page(report: Report, view: View) -> Page:
         lines.append(f"peak activation memory {format_bytes(report.peak_activation_bytes)}")
     totals = list(_total_rows(report, view))
     sheets = [
-        chosen_sheet(LAYER_COLUMNS, layer_rows(report, view), view),
+        chosen_sheet(LAYER_COLUMNS, shown_rows(report, view), view),
         chosen_sheet(_VARIANT_COLUMNS, totals, view._replace(columns=None)),
     ]
     if report.latency or report.predictions:

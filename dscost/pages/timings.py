@@ -60,7 +60,6 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
         Column("standard", "standard", 1),
         Column("separable", "separable", 1),
         Column("speedup", SPEEDUP, 0),
-        words("verdict", 2),
         Column("throughput", "separable inputs/s", 4),
         Column("compiled", "compile", 5),
         words("best", 3, "best for"),
@@ -79,8 +78,6 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
             if latency and latency.compile_s:
                 compiled.append(format_seconds(latency.compile_s))
         cells["compiled"] = " + ".join(compiled)
-        if timing.speedup:
-            cells["verdict"] = timing.speedup.verdict
         if of_batches and timing.depthwise_separable:
             per_s = sizes[key] / timing.depthwise_separable.median_s
             cells["throughput"] = f"{per_s:,.0f}"
@@ -98,7 +95,6 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
         words("variant"),
         Column("latency", LATENCY, 1),
         Column("speedup", SPEEDUP, 0),
-        words("verdict", 2),
         Column("compiled", "compile", 5),
     ]
     rows = []
@@ -111,7 +107,6 @@ def variants_sheet(layer: Layer, titles: Mapping[str, str]) -> Sheet:
                 "variant": titles[name],
                 "latency": format_latency(latency),
                 "speedup": "" if name == STANDARD else format_speedup(ratio),
-                "verdict": ratio.verdict if ratio else "",
                 "compiled": format_seconds(compile_s) if compile_s else "",
             }
             rows.append(Row(cells))

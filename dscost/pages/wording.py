@@ -32,11 +32,46 @@ def format_latency(latency: Latency | None) -> str:
 
 
 def format_speedup(speedup: Speedup | None) -> str:
-    """Return a speedup with its interval, `3.60× [3.55, 3.66]`."""
+    """Return a speedup as people say it, with its interval in the same direction.
+
+    A word stands only where the interval and the noise floor allow it; without one the figures
+    are those of a speedup, and a value below 1 is a slowdown.
+
+    >>> format_speedup(Speedup(3.6, (3.5, 3.7))), format_speedup(Speedup(0.119, (0.093, 0.153)))
+    ('3.6× faster [3.5, 3.7]', '8.4× slower [6.5, 10.8]')
+    >>> format_speedup(Speedup(1.01, (0.98, 1.02))), format_speedup(Speedup(1.1, (0.9, 1.3)))
+    ('no difference [0.98, 1.02]', '1.10× [0.90, 1.30]')
+    >>> format_speedup(Speedup(4.47, (0.163, 122.0)))
+    'cannot tell'
+    """
     if speedup is None:
         return UNKNOWN
-    low, high = (format_factor(bound).removesuffix("×") for bound in speedup.ci95)
-    return f"{format_factor(speedup.median)} [{low}, {high}]"
+    if speedup.is_wide:
+        return "cannot tell"
+    median, (low, high) = speedup.median, speedup.ci95
+    match speedup.verdict:
+        case "slower":
+            slowdown, interval = _plain_factors(1 / median, 1 / high, 1 / low)
+            return f"{slowdown}× slower {interval}"
+        case "faster":
+            factor, interval = _plain_factors(median, low, high)
+            return f"{factor}× faster {interval}"
+        case "same":
+            return f"no difference {_plain_factors(median, low, high)[1]}"
+    factor, interval = _plain_factors(median, low, high)
+    return f"{factor}× {interval}"
+
+
+def _plain_factors(factor: float, low: float, high: float) -> tuple[str, str]:
+    """Return a factor and its interval with as many decimals as somebody would say aloud."""
+    decimals = _said_decimals(factor)
+    if decimals < 2 and f"{low:.{decimals}f}" == f"{high:.{decimals}f}":
+        decimals += 1
+    return f"{factor:.{decimals}f}", f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def _said_decimals(factor: float) -> int:
+    return 2 if factor < 2 else 1 if factor < 100 else 0
 
 
 def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
@@ -132,8 +167,9 @@ def _several_variants(report: Report, variants: Sequence[str], pending: bool) ->
     if not known:
         return f"{on_paper}; {_not_yet('which is the fastest', pending)}"
     fastest = max(known, key=lambda name: known[name].median)
-    measured = f"{format_speedup(known[fastest])} the standard speed"
+    measured = f"{format_speedup(known[fastest])} than the standard layer"
     if known[fastest].verdict != "faster":
+        measured = format_speedup(known[fastest])
         first = f"{titles[fastest]} comes first: {measured}"
         return f"{on_paper}; on the clock none is surely faster, {first}."
     also = "it is also the fastest" if fastest == cheapest else f"{titles[fastest]} is the fastest"
@@ -197,7 +233,7 @@ def _measured_sentences(report: Report) -> Iterator[str]:
         if layer.verdict == "slower" and layer.name not in report.skipped
     ]
     if losing:
-        yield f"The swap makes {counted(len(losing), 'layer')} slower: {_named(losing)}."
+        yield f"The swap makes {counted(len(losing), 'layer')} slower: {_slowed(losing)}."
 
 
 def _pairs_and_swappable(layer: Layer) -> tuple[int, int]:
@@ -224,22 +260,21 @@ def _clock_agrees(speedup: Speedup, promised: float | None) -> str:
     measured = format_speedup(speedup)
     match speedup.verdict:
         case "same":
-            return f"the clock sees no difference ({measured})."
+            return f"the clock sees {measured}."
         case "unclear":
-            return f"the clock cannot tell ({measured}); a longer --time-budget may."
+            figures = "" if speedup.is_wide else f" ({measured})"
+            return f"the clock cannot tell{figures}; a longer --time-budget may."
         case "slower":
             view = "disagrees" if promised is None or promised > 1 else "agrees"
-            low, high = speedup.ci95
-            inverse = format_speedup(Speedup(1 / speedup.median, (1 / high, 1 / low)))
-            return f"the clock {view}: it ran {inverse} slower."
+            return f"the clock {view}: it ran {measured}."
     if promised and promised < 1:
-        return f"the clock disagrees: it ran {measured} faster."
+        return f"the clock disagrees: it ran {measured}."
     if promised and speedup.ci95[0] > promised:
-        return f"the clock says {measured} faster, more than the MACs explain."
+        return f"the clock says {measured}, more than the MACs explain."
     if promised and speedup.median < 0.8 * promised:
         share = speedup.median / promised
-        return f"the clock says {measured} faster, {share:.0%} of what the MACs promise."
-    return f"the clock agrees: {measured} faster."
+        return f"the clock says {measured}, {share:.0%} of what the MACs promise."
+    return f"the clock agrees: {measured}."
 
 
 def _times(factor: float | None, of: str) -> str:
@@ -253,12 +288,15 @@ def _times(factor: float | None, of: str) -> str:
     return f"{format_factor(1 / factor)} more {of}"
 
 
-def _named(layers: Sequence[Layer], at_most: int = 4) -> str:
+def _slowed(layers: Sequence[Layer], at_most: int = 4) -> str:
+    """Return the names of slower layers, each with how many times as long it takes."""
     names = []
     for layer in layers:
-        timing = layer.timing
-        speed = f" ({format_factor(timing.speedup.median)})" if timing and timing.speedup else ""
-        names.append(layer.name + speed)
+        timing, factor = layer.timing, ""
+        if timing and timing.speedup:
+            inverse = 1 / timing.speedup.median
+            factor = f" ({inverse:.{_said_decimals(inverse)}f}×)"
+        names.append(layer.name + factor)
     return first_of(names, at_most)
 
 

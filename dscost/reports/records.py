@@ -80,6 +80,10 @@ MOST_SAME = 0.1
 """Where the machine is noisier than that, nothing is called the same."""
 
 
+WIDEST = 3.0
+"""An interval whose ends differ by more than that factor tells nothing."""
+
+
 class Speedup(NamedTuple):
     """A ratio of latencies with its 95 % interval; above 1 when the variant is faster.
 
@@ -96,6 +100,8 @@ class Speedup(NamedTuple):
     @property
     def verdict(self) -> str:
         """What the interval allows to say: `faster`, `slower`, `same` or `unclear`."""
+        if self.is_wide:
+            return "unclear"
         low, high = self.ci95
         most = 1 + self.noise_floor
         if low >= 1 / most and high <= most:
@@ -103,6 +109,12 @@ class Speedup(NamedTuple):
         if low > 1 and self.median > most:
             return "faster"
         return "slower" if high < 1 and self.median < 1 / most else "unclear"
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the ends of the interval lie too far apart to tell anything."""
+        low, high = self.ci95
+        return low <= 0 or high > WIDEST * low
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures and the verdict."""
