@@ -2,6 +2,7 @@
 
 DscostError              everything below; the command line exits 2
 ├── InputError           what was asked for is impossible or malformed
+│   ├── MissingInputError  what cannot be done without was not given
 │   ├── SpecError        a layer that cannot exist
 │   ├── UnknownNameError a name that is not in a registry
 │   │   └── UnknownArgumentError  a keyword that a function does not take; a TypeError too
@@ -34,6 +35,10 @@ def _read_back(kind: type[DscostError], args: tuple[Any, ...]) -> DscostError:
 
 class InputError(DscostError):
     """Something asked for is impossible or malformed."""
+
+
+class MissingInputError(InputError):
+    """What cannot be done without was not given: a command says beside it how it is written."""
 
 
 class SpecError(InputError):

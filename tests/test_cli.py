@@ -140,7 +140,6 @@ def test_importing_the_library_imports_nothing_heavy() -> None:
             "layer --cin x --cout 4 -k 3",
             "Invalid value for '--cin' / '--in-channels': 'x' is not a valid int.",
         ),
-        ("layer --cin 3 --cout 4", "expected input channels, output channels and kernel size"),
         ("layer --cin 3 --cout 4 -k 3 --strid 2", "No such option: --strid"),
         ("model resnet81", "unknown model 'resnet81' (did you mean 'resnet18'?)"),
         ("model nothing.yaml", "cannot read nothing.yaml: No such file or directory"),

@@ -44,7 +44,7 @@ RESULTS = {
     "list": ("list", "devices"),
 }
 """A command line for each command that prints a result."""
-NO_RESULT = {"init", "schema"}
+NO_RESULT = {"init", "schema", "help"}
 """They write files of their own, or print one."""
 
 SAID = {

@@ -17,7 +17,8 @@ def layer(*words: str) -> Any:
 def refused(words: str) -> str:
     ran = run("layer", *words.split())
     assert (ran.returncode, ran.stdout) == (2, "")
-    (line,) = ran.stderr.splitlines()
+    line, *usage = ran.stderr.splitlines()
+    assert bool(usage) == ("; missing: " in line)
     return line.removeprefix("dscost: ")
 
 

@@ -4,24 +4,25 @@ import os
 from collections.abc import Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from dscost.cli.help import MOST_COLUMNS, Command, Group, usage_lines
 from dscost.cli.misspelt import meant
 from dscost.cli.output_options import spread
 from dscost.cli.printing import abandon_stdout, failed, tell, tell_error, write_out
 from dscost.cli.signals import INTERRUPTED, signals
 from dscost.cli.streams import result_stream
-from dscost.errors import DscostError, OutputError, first_line
+from dscost.errors import DscostError, MissingInputError, OutputError, first_line
 from dscost.version import __version__
 
 COMMANDS = (
     *("layer", "model", "compare", "convert", "device", "check", "baseline"),
-    *("verify", "list", "init", "schema"),
+    *("verify", "list", "init", "schema", "help"),
 )
 """Each stands in a module of its name, which is imported when it is used."""
-_ELSEWHERE = {"list": ("listing", "list_names")}
+_ELSEWHERE = {"list": ("listing", "list_names"), "help": ("help", "help_of")}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -34,9 +35,9 @@ def run(arguments: Sequence[str]) -> int:
     except DscostError as error:
         if isinstance(error, OutputError):
             abandon_stdout()
-        return tell_error(error)
+        return _told(error, arguments)
     except typer.TyperException as error:
-        return failed(error.format_message())
+        return _misused(error)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except BrokenPipeError:  # the reader has seen enough
@@ -69,6 +70,25 @@ def _called(arguments: Sequence[str]) -> int | None:
     return code
 
 
+def _told(error: DscostError, arguments: Sequence[str]) -> int:
+    """Tell an error of ours; where something is missing, how the command is written too."""
+    code = tell_error(error)
+    if isinstance(error, MissingInputError):
+        group: Any = typer.main.get_command(_app(arguments))
+        (command,) = group.commands.values()
+        tell("\n".join(usage_lines(command)))
+    return code
+
+
+def _misused(error: typer.TyperException) -> int:
+    """Tell what is wrong with a command line; where something is missing, how it is written too."""
+    code = failed(error.format_message())
+    context = getattr(error, "ctx", None)
+    if hasattr(error, "param_type") and context is not None:  # of a missing parameter only
+        tell("\n".join(usage_lines(context.command)))
+    return code
+
+
 def _bug(error: Exception) -> int:
     from dscost.foreign.containing import torch_problem
 
@@ -89,7 +109,11 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        cls=Group,
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": MOST_COLUMNS,
+        },
     )
     app.callback()(_options)
     called = next((argument for argument in arguments if not argument.startswith("-")), "")
@@ -97,7 +121,7 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     for name in [called] if called in COMMANDS else COMMANDS:
         module, function = _ELSEWHERE.get(name, (name, name))
         command = getattr(import_module(f"dscost.cli.{module}"), function)
-        app.command(name)(spread(command, asks_help=asks_help))
+        app.command(name, cls=Command)(spread(command, asks_help=asks_help))
     return app
 
 

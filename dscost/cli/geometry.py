@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from dscost.errors import InputError
+from dscost.errors import InputError, MissingInputError
 from dscost.notation.units import parse_ints
 
 Extent = int | tuple[int, ...]
@@ -96,7 +96,7 @@ class Geometry(NamedTuple):
             else:
                 found[name] = one if isinstance(one, int) else _channels(one, where)
         if missing:
-            raise InputError(f"{_EXPECTED}; missing: {', '.join(missing)}")
+            raise MissingInputError(f"{_EXPECTED}; missing: {', '.join(missing)}")
         return found
 
 

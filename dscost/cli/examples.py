@@ -1,0 +1,86 @@
+"""Command lines to copy, of each command: what its help shows, the plainest first."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class Example(NamedTuple):
+    """A command line, and what it does."""
+
+    line: str
+    does: str
+
+
+EXAMPLES: Mapping[str, Sequence[Example]] = {
+    "": (
+        Example("dscost layer 256 256 3", "a convolution against its cheaper form"),
+        Example("dscost model resnet18", "a network, layer by layer"),
+        Example("dscost convert resnet18 --goal macs=0.5x", "a cheaper one with its weights"),
+    ),
+    "layer": (
+        Example("dscost layer 256 256 3", "counted, and timed on this machine"),
+        Example("dscost layer 64 128 5 --size 56 --no-time", "counted only"),
+        Example(
+            "dscost layer 256 256 3 --variant ghost --variant shuffle",
+            "other cheap convolutions",
+        ),
+    ),
+    "model": (
+        Example("dscost model resnet18 --no-time", "a built-in network, counted at once"),
+        Example("dscost model net.py:Net --input 1,3,224,224", "your own, counted and timed"),
+        Example("dscost model resnet18 --on raspberry_pi_4 --no-time", "bounds on another device"),
+    ),
+    "compare": (
+        Example("dscost compare resnet18 mobilenet_v2", "two networks, in total and by layer"),
+        Example("dscost compare before.json after.json", "two reports, saved by model -o"),
+    ),
+    "convert": (
+        Example("dscost convert resnet18 --goal macs=0.5x", "half the MACs, with least error"),
+        Example(
+            "dscost convert net.py:Net --input 1,3,224,224 --save cheaper.safetensors",
+            "every layer that can be, with its weights",
+        ),
+        Example(
+            "dscost convert resnet18 --goal params=4M --save-plan plan.yaml",
+            "what was decided, to look at and to edit",
+        ),
+    ),
+    "device": (
+        Example("dscost device", "measure this CPU"),
+        Example("dscost device cuda --dtype float16", "measure the GPU"),
+        Example("dscost device raspberry_pi_4", "the data sheet of another device"),
+    ),
+    "check": (
+        Example("dscost check", "judge by the nearest dscost.yaml"),
+        Example("dscost check --against main --strict", "growth since the branch main, too"),
+        Example("dscost check --format github", "as annotations of a pull request"),
+    ),
+    "baseline": (
+        Example("dscost baseline save", "keep what every model costs now"),
+        Example("dscost baseline update --accept 'resnet18/*'", "take growth over that was meant"),
+        Example("dscost baseline show", "what growth is judged by"),
+    ),
+    "verify": (
+        Example("dscost verify resnet18", "a built-in network"),
+        Example("dscost verify net.py:Net --input 1,3,224,224", "your own"),
+    ),
+    "list": (
+        Example("dscost list", "built-in networks"),
+        Example("dscost list devices", "devices for --on"),
+        Example("dscost list variants", "cheap convolutions for --variant"),
+    ),
+    "init": (
+        Example("dscost init resnet18", "a budget for a built-in network"),
+        Example("dscost init net.py:Net --input 1,3,224,224", "for your own"),
+        Example("dscost init resnet18 vgg16 --headroom 2%", "for two, with tight limits"),
+    ),
+    "schema": (
+        Example("dscost schema budget", "what a budget may say"),
+        Example("dscost schema report -o report.schema.json", "what --json writes, to a file"),
+    ),
+    "help": (
+        Example("dscost help", "all commands"),
+        Example("dscost help layer", "as dscost layer --help"),
+    ),
+}
+"""By command; under no name those of the program itself."""
