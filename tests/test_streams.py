@@ -13,7 +13,7 @@ import pytest
 from forking import forked
 from program import start
 
-from dscost.cli.streams import STAND_INS, _open_closed
+from dscost.cli.streams import _open_closed
 
 DSCOST = str(Path(sys.executable).parent / "dscost")
 LAYER = ["layer", "--cin", "8", "--cout", "8", "-k", "3", "--no-time"]
@@ -81,17 +81,6 @@ def test_a_table_stays_readable_where_the_stream_has_no_such_character(
     if encoding == "ascii":
         assert "1/N + 1/K^2 = 1/8 + 1/9" in text
         assert "4.24x" in text
-
-
-def test_every_character_that_tables_are_made_of_has_a_stand_in() -> None:
-    package = Path(__file__).parents[1] / "dscost"
-    drawn = {*"×→µ–−…·²≥≤±─━╌│├└┤┬┊●■◆÷√“”"}
-    assert drawn <= set(STAND_INS)
-    assert all(stand_in.isascii() for stand_in in STAND_INS.values())
-    text = "".join(
-        path.read_text(encoding="utf-8") for path in (package / "rendering").glob("*.py")
-    )
-    assert {c for c in text if not c.isascii()} - set(STAND_INS) <= {"é", "ü"}
 
 
 # -- streams that are closed or full

@@ -11,6 +11,7 @@ import typer
 from dscost.cli.options import OutputPath, Quiet, parse_names
 from dscost.cli.places import Read, check_places
 from dscost.cli.printing import Output, on_terminal, terminal_width, wants_color
+from dscost.cli.streams import result_encoding
 from dscost.errors import InputError
 from dscost.rendering import View, format_by_ending, format_names, in_words, no_findings, renderer
 
@@ -65,6 +66,7 @@ class Asked(NamedTuple):
             wide=self.wide,
             width=terminal_width() if self.path is None and on_terminal() else None,
             color=wants_color(self.color),
+            encoding=result_encoding(),
             command=command,
         )
         # an option without effect would pass for one that was obeyed

@@ -80,7 +80,7 @@ class Output(NamedTuple):
 
     def write(self, result: Any) -> None:
         """Write what a command came to everywhere; all is rendered before the first file is."""
-        plain = self.view._replace(width=None, color=False, brief=False)
+        plain = self.view._replace(width=None, color=False, encoding=None, brief=False)
         # --columns speaks of the main format; an export has all of its own
         every_column = plain._replace(columns=None)
         files = [(path, render(result, name, every_column)) for name, path in self.exports]

@@ -5,7 +5,6 @@ exit: none of that goes through `sys.stdout`, all of it through descriptor 1. So
 duplicates of what it was started with for itself, and writes the result to those.
 """
 
-import codecs
 import os
 import sys
 from collections.abc import Iterator
@@ -13,35 +12,8 @@ from contextlib import contextmanager, redirect_stdout
 from typing import TextIO
 
 from dscost.cli.signals import signals
+from dscost.encodable import ERRORS
 from dscost.errors import InputError
-
-STAND_INS = {
-    **dict.fromkeys("–−—─╌", "-"),
-    **dict.fromkeys("━═", "="),
-    **dict.fromkeys("├│┤", "|"),
-    **dict.fromkeys("“”", '"'),
-    **dict.fromkeys("µμ", "u"),
-    **dict.fromkeys("·●", "*"),
-    **dict.fromkeys("┬◆", "+"),
-    **dict(zip("×÷¹■└┊", "x/1#`:", strict=True)),
-    "→": "->",
-    "←": "<-",
-    "≥": ">=",
-    "≤": "<=",
-    "≠": "!=",
-    "±": "+-",
-    "…": "...",
-    "²": "^2",
-    "⁻": "-",
-    "√": "sqrt ",
-    "ᵀ": "^T",
-    "Σ": "sum",
-    "ε": "eps",
-    "γ": "gamma",
-}
-"""What to write where a stream has no such character, as under Windows' cp1252 or in the C
-locale."""
-_ERRORS = "dscost.stand_in"
 
 _result: TextIO | None = None
 """Where our result goes, in a process of our own: what a model finds as `sys.stdout` is stderr."""
@@ -57,7 +29,6 @@ def keep_to_ourselves() -> None:
     global _result
     own_result()
     _open_closed()
-    codecs.register_error(_ERRORS, _stand_in)
     original = sys.stdout
     result = None if original is None else os.dup(1)
     os.dup2(2, 1)
@@ -69,6 +40,12 @@ def keep_to_ourselves() -> None:
 def result_stream() -> TextIO | None:
     """Return where the result goes, or `None` where stdout is closed."""
     return sys.stdout if _owner is None else _result
+
+
+def result_encoding() -> str | None:
+    """Return what the result is written in, or `None` where that has every character."""
+    encoding = getattr(result_stream(), "encoding", None) or "utf-8"
+    return None if encoding.lower().replace("-", "").startswith("utf") else encoding
 
 
 def own_result() -> None:
@@ -128,12 +105,6 @@ def _open_closed() -> None:
 def _stream(descriptor: int, like: TextIO | None, *, line_buffering: bool) -> TextIO:
     encoding = (like.encoding if like is not None else None) or "utf-8"
     # as long as we live
-    stream = open(descriptor, "w", encoding=encoding, errors=_ERRORS, closefd=False)  # noqa: SIM115
+    stream = open(descriptor, "w", encoding=encoding, errors=ERRORS, closefd=False)  # noqa: SIM115
     stream.reconfigure(line_buffering=line_buffering)
     return stream
-
-
-def _stand_in(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end]
-    return "".join(STAND_INS.get(character, "?") for character in text), error.end

@@ -126,6 +126,8 @@ class View(NamedTuple):
         wide: Never drop a column.
         width: Characters per line, or `None` for as many as needed.
         color: Whether to colour the text.
+        encoding: What a terminal shows, or `None` where it is everything: other characters have
+            stand-ins, which are as wide as they are when a table is laid out.
         pending: Whether measured figures are still to come.
         explain: Whether to show bounds, backends and causes.
         command: The command that made the report, for the formats that carry it.
@@ -141,6 +143,7 @@ class View(NamedTuple):
     wide: bool = False
     width: int | None = None
     color: bool = False
+    encoding: str | None = None
     pending: bool = False
     explain: bool = False
     command: str = "analyze"

@@ -2,6 +2,7 @@
 
 from textwrap import fill
 
+from dscost.encodable import encodable
 from dscost.pages import Page, Said, Sheet, View
 from dscost.printable import printable
 
@@ -13,7 +14,8 @@ def write(said: Said, view: View) -> str:
     """Return what is said as tables, fitted to the width of the view."""
     pages = said.pages(view)
     if view.brief and all(page.in_brief is not None for page in pages):
-        return "".join(f"{printable(line)}\n" for page in pages for line in page.in_brief or ())
+        lines = (line for page in pages for line in page.in_brief or ())
+        return "".join(f"{encodable(printable(line), view.encoding)}\n" for line in lines)
     if pages and all(page.is_list for page in pages):
         return "\n".join(_list(page, view) for page in pages)
     from dscost.rendering.terminal import render_pages
@@ -28,11 +30,14 @@ def _list(page: Page, view: View) -> str:
 def _meanings(sheet: Sheet, view: View) -> str:
     """Return names and their meanings, a line each, longer ones indented below."""
     name, meaning = (column.key for column in sheet.columns)
-    widest = max((len(row.cells[name]) for row in sheet.rows), default=0)
+    rows = [
+        [encodable(row.cells[key], view.encoding) for key in (name, meaning)] for row in sheet.rows
+    ]
+    widest = max((len(named) for named, _ in rows), default=0)
     indent = " " * (widest + 2)
     text = ""
-    for row in sheet.rows:
-        line = f"{row.cells[name]:{widest}}  {row.cells[meaning]}".rstrip()
+    for named, meant in rows:
+        line = f"{named:{widest}}  {meant}".rstrip()
         if view.width is not None:
             line = fill(line, max(view.width, widest + LEAST_MEANING), subsequent_indent=indent)
         text += f"{printable(line)}\n"

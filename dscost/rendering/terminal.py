@@ -15,9 +15,11 @@ from rich.constrain import Constrain
 from rich.segment import Segment
 from rich.text import Text
 
+from dscost.encodable import encodable
 from dscost.pages import Said
 from dscost.pages.page import Column, Page, Row, Sheet, Tone, Toned, View, in_tone_of
 from dscost.printable import printable, printable_line
+from dscost.rendering.encoding import in_encoding
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -45,6 +47,7 @@ _END_OF_LINE = re.compile(r"(?:\s|\x1b\[[\d;]*m)+$")
 
 def render_pages(pages: Sequence[Page], view: View) -> str:
     """Return pages as text as wide as the view, or as the tables that must stay whole."""
+    pages = [in_encoding(page, view.encoding) for page in pages]
     widths = [view.width or NATURAL_WIDTH]
     if _keeps_columns(view):
         sheets = [sheet for page in pages for sheet in page.sheets]
@@ -87,7 +90,8 @@ def live_page(*, color: bool) -> Iterator[Callable[[Said, View], None]]:
     ) as live:
 
         def show(said: Said, view: View) -> None:
-            bodies = [_page_body(page, view) for page in said.pages(view)]
+            pages = [in_encoding(page, view.encoding) for page in said.pages(view)]
+            bodies = [_page_body(page, view) for page in pages]
             live.update(Group(*bodies), refresh=True)
 
         yield show
@@ -191,12 +195,12 @@ def _laid_out(sheet: Sheet, view: View) -> "tuple[_Table, list[Column]]":
     if _keeps_columns(view):
         width = NATURAL_WIDTH
     elif sheet.yielding and view.width:
-        sheet = _with_short_names(sheet, *sheet.yielding, width)
+        sheet = _with_short_names(sheet, *sheet.yielding, width, view.encoding)
     widths = {column.key: _column_width(column, sheet.rows) for column in sheet.columns}
     columns = _fitting(sheet.columns, widths, width)
     dropped = [column for column in sheet.columns if column not in columns]
     room = _rooms(columns, widths, width)
-    return _Table(columns, sheet.rows, room), dropped
+    return _Table(columns, sheet.rows, room, view.encoding), dropped
 
 
 class _Table(NamedTuple):
@@ -206,18 +210,21 @@ class _Table(NamedTuple):
     rows: Sequence[Row]
     room: Mapping[str, int]
     """Characters of each column."""
+    encoding: str | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        rule = encodable("─", self.encoding)
         headers = {column.key: printable_line(column.header) for column in self.columns}
         yield from self._row(Row(headers, "strong"), console)
-        yield from (Segment("─" * (_total(self.columns, self.room) - GAP)), Segment.line())
+        yield from (Segment(rule * (_total(self.columns, self.room) - GAP)), Segment.line())
         for row in self.rows:
             yield from self._row(row, console)
 
     def _row(self, row: Row, console: Console) -> Iterator[Segment]:
         styles = [_styled(row.cells.get(one.key, ""), _STYLES[row.style]) for one in self.columns]
         cells = [
-            elided(_cell(row, column), self.room[column.key]).split("\n") for column in self.columns
+            elided(_cell(row, one), self.room[one.key], self.encoding).split("\n")
+            for one in self.columns
         ]
         for line in zip_longest(*cells, fillvalue=""):
             padded = list(map(self._padded, line, self.columns))
@@ -270,17 +277,18 @@ def _total(columns: Sequence[Column], widths: Mapping[str, int]) -> int:
     return sum(widths[column.key] + GAP for column in columns)
 
 
-def elided(text: str, width: int) -> str:
+def elided(text: str, width: int, encoding: str | None = None) -> str:
     """Return the text with its middle left out, so that it fits.
 
-    >>> elided("layer1.0.depthwise1", 12)
-    'layer…hwise1'
+    >>> elided("layer1.0.depthwise1", 12), elided("layer1.0.depthwise1", 12, "ascii")
+    ('layer…hwise1', 'laye...wise1')
     """
     if max(map(cell_len, text.split("\n"))) <= width:
         return text
-    head = (width - 1) // 2
-    tail = width - 1 - head
-    return f"{text[:head]}…{text[-tail:]}"
+    mark = encodable("…", encoding)
+    head = (width - len(mark)) // 2
+    tail = width - len(mark) - head
+    return f"{text[:head]}{mark}{text[-tail:]}"
 
 
 def _column_width(column: Column, rows: Sequence[Row]) -> int:
@@ -300,7 +308,9 @@ def table_width(columns: Sequence[Column], rows: Sequence[Row]) -> int:
 # -- names that give way to figures
 
 
-def _with_short_names(sheet: Sheet, first: str, second: str, width: int) -> Sheet:
+def _with_short_names(
+    sheet: Sheet, first: str, second: str, width: int, encoding: str | None
+) -> Sheet:
     """Return a sheet whose two columns of names leave room for the figures that decide.
 
     The first stays whole the longest; both share the column of the second where there is hardly
@@ -320,24 +330,27 @@ def _with_short_names(sheet: Sheet, first: str, second: str, width: int) -> Shee
     else:
         widest = max(len(row.cells[second]) for row in rows)
         (header,) = (one.header for one in columns if one.key == first)
-        firsts = _told_apart([row.cells[first] for row in rows], max(room // 2, room - widest))
+        firsts = _told_apart(
+            [row.cells[first] for row in rows], max(room // 2, room - widest), encoding
+        )
         taken = max(len(line) for text in (header, *firsts) for line in text.splitlines())
-        seconds = _told_apart([row.cells[second] for row in rows], room - taken)
+        seconds = _told_apart([row.cells[second] for row in rows], room - taken, encoding)
         names = [{first: one, second: other} for one, other in zip(firsts, seconds, strict=True)]
     named = zip(rows, names, strict=True)
     return Sheet(columns, [row._replace(cells={**row.cells, **own}) for row, own in named])
 
 
-def _told_apart(texts: Sequence[str], room: int) -> list[str]:
+def _told_apart(texts: Sequence[str], room: int, encoding: str | None = None) -> list[str]:
     r"""Return texts that fit: their middle left out, but folded where two would look alike.
 
     >>> texts = ["MACs of layer1.conv", "MACs of layer2.conv", "MACs of a.pointwise"]
     >>> _told_apart(texts, 8)
     ['MACs of\nlayer1.c\nonv', 'MACs of\nlayer2.c\nonv', 'MAC…wise']
     """
-    seen = Counter(elided(text, room) for text in set(texts))
+    short = {text: elided(text, room, encoding) for text in texts}
+    seen = Counter(short.values())
     return [
-        in_tone_of(short if seen[short := elided(text, room)] == 1 else _folded(text, room), text)
+        in_tone_of(short[text] if seen[short[text]] == 1 else _folded(text, room), text)
         for text in texts
     ]
 
