@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import dscost.cli
-from dscost.sources import importing
 
 PROGRAM = str(Path(sys.executable).parent / "dscost")
 TIMEOUT_S = 120
@@ -58,7 +58,7 @@ def _text(stream: io.TextIOWrapper) -> str:
 @contextmanager
 def _as_it_was(cwd: Path | None, env: Mapping[str, str]) -> Iterator[None]:
     """Put back what a command changes: folder, environment, path, threads, and the modules that it found in its folder."""
-    folder, path, left = Path.cwd(), list(sys.path), dict(importing._left)
+    folder, path, left = Path.cwd(), list(sys.path), dict(_modules_of_targets())
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None
     with (
@@ -72,12 +72,19 @@ def _as_it_was(cwd: Path | None, env: Mapping[str, str]) -> Iterator[None]:
         finally:
             os.chdir(folder)
             sys.path[:] = path
-            for name in importing._left.keys() - left.keys():
-                del importing._left[name]
+            found = _modules_of_targets()
+            for name in found.keys() - left.keys():
+                del found[name]
                 sys.modules.pop(name, None)
             importlib.invalidate_caches()
             if torch:
                 torch.set_num_threads(threads)
+
+
+def _modules_of_targets() -> dict[str, Any]:
+    """Return the modules that targets have left in this process; to look imports torch only where that is done."""
+    importing = sys.modules.get("dscost.sources.importing")
+    return importing._left if importing else {}
 
 
 @contextmanager

@@ -308,8 +308,8 @@ def test_the_action_installs_itself_or_a_version(runner: Runner) -> None:
     assert runner.step("install").returncode == 0
     assert runner.step("install", version="0.1.0; touch pwned").returncode == 0
     assert runner.calls == [
-        f"-m pip install --quiet --disable-pip-version-check {ROOT}",
-        "-m pip install --quiet --disable-pip-version-check dscost==0.1.0; touch pwned",
+        f"-m pip install --quiet --disable-pip-version-check {ROOT}[torch]",
+        "-m pip install --quiet --disable-pip-version-check dscost[torch]==0.1.0; touch pwned",
     ]
     assert list(runner.work.iterdir()) == []
 
@@ -404,7 +404,7 @@ def test_the_snippet_for_gitlab_compares_with_the_target_branch(tmp_path: Path) 
     git("clone", "-q", str(origin), str(clone), at=tmp_path)
     (clone / "net.yaml").write_text(net.replace("8", "16"), encoding="utf-8")
     install, *script = job["script"]
-    assert install == "pip install dscost"
+    assert install == "pip install 'dscost[torch]'"
     environment = {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
