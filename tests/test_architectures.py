@@ -453,7 +453,12 @@ def test_batch_replaces_the_batch_of_the_input() -> None:
     [
         (
             {"input": (3, 224, 224)},
-            "input must be batch, channels, height and width, found 3×224×224",
+            "input must be batch, channels, height and width, found 3×224×224 "
+            "(did you mean --input 1,3,224,224? in Python input=(1, 3, 224, 224))",
+        ),
+        (
+            {"input": (1, 3, 224)},
+            "input must be batch, channels, height and width, found 1×3×224",
         ),
         ({"input": (0, 3, 64, 64)}, "batch must be at least 1, found 0"),
         ({"input": (1, 0, 64, 64)}, "channels must be at least 1, found 0"),

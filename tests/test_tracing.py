@@ -1595,6 +1595,55 @@ def test_a_real_run_says_that_it_was_on_zeros_where_only_shapes_are_given() -> N
         dscost.analyze(Calling(picky), input=torch.zeros(1, 3))
 
 
+class Normalised(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(self.conv(x)).mean((2, 3)))
+
+
+class Looked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.layer = nn.Embedding(9, 4), nn.Linear(4, 2)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        batch, length = ids.shape
+        return self.layer(self.words(ids)) * mask.view(batch, length, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "told"),
+    [
+        (
+            Normalised(),
+            (3, 9, 9),
+            "ValueError: expected 4D input (got 3D input) (the batch is missing: "
+            "did you mean --input 1,3,9,9? in Python input=(1, 3, 9, 9))",
+        ),
+        (
+            Looked(),
+            {"ids": TensorSpec((7,), "int64"), "mask": (7,)},
+            "(the batch is missing: did you mean --input ids=1,7:int64 --input mask=1,7? "
+            "in Python shapes (1, 7), (1, 7))",
+        ),
+    ],
+)
+def test_a_batch_that_is_missing_is_offered(model: nn.Module, given: Any, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        dscost.analyze(model, input=given)
+    assert str(caught.value).endswith(told)
+
+
+@pytest.mark.parametrize("shape", [(4, 9, 9), (1, 4, 9, 9), (9, 9)])
+def test_a_batch_is_offered_only_where_the_model_then_runs(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError) as caught:
+        dscost.analyze(Normalised(), input=shape)
+    assert "did you mean" not in str(caught.value)
+
+
 def test_of_an_error_without_values_one_sentence_is_told() -> None:
     def fails(self: nn.Module, x: Tensor) -> Tensor:
         if x.is_meta:

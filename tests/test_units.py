@@ -190,6 +190,10 @@ def test_an_unknown_dtype_is_answered_with_the_nearest_one() -> None:
         ("1,3,224,224", ",", (3, 4), (1, 3, 224, 224)),
         ("1, 3, 224", ",", (3, 4), (1, 3, 224)),
         ("-1", "x", (1,), (-1,)),
+        ("5, 3", "x", (1, 2), (5, 3)),
+        (" 5 x 3 ", "x", (1, 2), (5, 3)),
+        ("5 × 3*7", "x", (3,), (5, 3, 7)),
+        ("5 3", "x", (1, 2), (5, 3)),
     ],
 )
 def test_whole_numbers_are_parsed(
@@ -199,7 +203,7 @@ def test_whole_numbers_are_parsed(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "3x", "3x3x3", "1.5", "1e3", "three", "3,3", "3x3x", "9" * 5_000]
+    "text", ["", "x", "3x", "3x3x3", "1.5", "1e3", "three", "3,,3", "3+3", "3x3x", "9" * 5_000]
 )
 def test_other_texts_are_not_whole_numbers(text: str) -> None:
     message = f"--kernel: expected something like 3 or 5x3, found '{text}'"

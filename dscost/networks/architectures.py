@@ -111,13 +111,23 @@ def build(
             settings.pop(name, None)
     if len(shape) != 4:
         raise InputError(
-            f"input must be batch, channels, height and width, found {format_shape(shape)}"
+            "input must be batch, channels, height and width, "
+            f"found {format_shape(shape)}{_batch_hint(shape, architecture)}"
         )
     if batch is not None:
         shape = (batch, *shape[1:])
     check_extents(shape)
     operations = unroll(file, settings, shape)
     return Network(architecture.name, settings, shape, tuple(operations))
+
+
+def _batch_hint(shape: Shape, architecture: Architecture) -> str:
+    """Return what to give instead of a shape that lacks its batch alone."""
+    own = input_shape(architecture.file, dict(architecture.settings))
+    if len(shape) != 3 or (own is not None and shape[0] != own[0]):
+        return ""
+    sizes = (1, *shape)
+    return f" (did you mean --input {','.join(map(str, sizes))}? in Python input={sizes})"
 
 
 def _settings_with(overrides: Mapping[str, Any], architecture: Architecture) -> dict[str, Any]:

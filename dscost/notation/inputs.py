@@ -1,4 +1,7 @@
-"""What a model is given, as text: `1,3,224,224`, `ids=1,128:int64`, `lengths=1:int64=200`."""
+"""What a model is given, as text: `1,3,224,224`, `ids=1,128:int64`, `lengths=1:int64=200`.
+
+A shape may also be written as others print it: `1x3x224x224`, `1×3×224×224`, `(1, 3, 224, 224)`.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +22,18 @@ INPUT_EXAMPLE = "1,3,224,224 or ids=1,128:int64"
 
 NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_]*"
 _SIZE = r"-?\d{1,15}"
+
+
+def _shape_pattern(size: str) -> str:
+    """Return the pattern of a shape of such sizes: one sign between all of them, or brackets."""
+    commas = rf"{size}(?:\s*,\s*{size})*"
+    signs = rf"{size}(?:\s*[xX×*]\s*{size})+|{size}(?:\s+{size})+"
+    brackets = rf"\(\s*{commas}\s*,?\s*\)|\[\s*{commas}\s*\]"
+    return rf"(?:{commas}|{signs}|{brackets}|\(\))"
+
+
 _INPUT = re.compile(
-    rf"(?:(?P<name>{NAME_PATTERN})\s*=\s*)?(?P<shape>{_SIZE}(?:,{_SIZE})*|\(\))(?::(?P<dtype>\w+))?"
+    rf"(?:(?P<name>{NAME_PATTERN})\s*=\s*)?(?P<shape>{_shape_pattern(_SIZE)})(?:\s*:\s*(?P<dtype>\w+))?"
     r"(?:\s*=\s*(?P<fill>\S.*))?",
     re.ASCII | re.DOTALL,
 )
@@ -38,11 +51,10 @@ def input_pattern(*, named: bool = True) -> str:
     Unless `named` is false, a name may stand before the shape.
     """
     name = rf"(?:{NAME_PATTERN}\s*=\s*)?" if named else ""
-    size = "(?!0+(?![0-9]))[0-9]{1,15}"
-    shape = rf"(?:{size}(?:\s*,\s*{size})*|\(\))"
+    shape = _shape_pattern("(?!0+(?![0-9]))[0-9]{1,15}")
     number = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?|[-+]?inf|[Tt]rue|[Ff]alse"
     fill = rf"{number}|[-+]?[0-9]+\.\.[-+]?[0-9]+|[\[(].*[\])]"
-    return rf"^\s*{name}{shape}(?::(?:{'|'.join(INPUT_DTYPES)}))?(?:\s*=\s*(?:{fill}))?\s*$"
+    return rf"^\s*{name}{shape}(?:\s*:\s*(?:{'|'.join(INPUT_DTYPES)}))?(?:\s*=\s*(?:{fill}))?\s*$"
 
 
 class TensorSpec(NamedTuple):
@@ -83,10 +95,10 @@ def parse_input(text: str) -> TensorSpec:
     >>> parse_input("lengths=2:int64=[200, 180]").fill, parse_input("t=():float32=0.5").shape
     ((200, 180), ())
     """
-    found = _INPUT.fullmatch(re.sub(r"\s*,\s*", ",", text.strip()))
+    found = _INPUT.fullmatch(text.strip())
     if found is None:
         raise InputError(_no_input(text))
-    sizes = () if found["shape"] == "()" else tuple(int(size) for size in found["shape"].split(","))
+    sizes = tuple(int(size) for size in re.findall(_SIZE, found["shape"], re.ASCII))
     spec = TensorSpec(sizes, found["dtype"], found["name"])
     if found["fill"] is None:
         return spec

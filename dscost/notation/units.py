@@ -3,6 +3,7 @@
 Everywhere else counts are ints, sizes are bytes and times are seconds.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from math import isinf
 
@@ -122,12 +123,18 @@ def format_extent(extent: tuple[int, ...] | str) -> str:
 def parse_ints(
     text: str, what: str, separator: str, lengths: Collection[int], *, example: str
 ) -> tuple[int, ...]:
-    """Parse whole numbers, of which there may be so many, such as `5x3` or `1,3,224,224`.
+    """Parse whole numbers, of which there may be so many, such as `5x3` or `1,8,32`.
+
+    Where they are sizes, with an `x` between them, so may be whatever else people write there.
 
     >>> parse_ints("5x3", "--kernel", "x", (1, 2), example="3 or 5x3")
     (5, 3)
+    >>> parse_ints("31 × 40", "--size", "x", (2,), example="31x40")
+    (31, 40)
     """
-    parts = text.lower().replace("×", "x").split(separator)
+    parts = (
+        re.split(r"\s*[xX×*,]\s*|\s+", text.strip()) if separator == "x" else text.split(separator)
+    )
     try:
         numbers = tuple(int(part) for part in parts)
     except ValueError:

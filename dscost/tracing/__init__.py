@@ -18,7 +18,7 @@ from dscost.notation.inputs import TensorSpec
 from dscost.sources.wrappers import network_of
 from dscost.tracing.calling import one_at_a_time
 from dscost.tracing.events import Event, Trace
-from dscost.tracing.inputs import Arguments, arguments_of, hint_for
+from dscost.tracing.inputs import Arguments, arguments_of, batched, hint_at_batch, hint_for
 from dscost.tracing.parameters import Parameter
 from dscost.tracing.real_copies import real_copy
 from dscost.tracing.rules import register_formula
@@ -88,10 +88,21 @@ def trace(
     error = most_telling(attempts)
     if whose(error) is Whose.OURS:
         raise error
-    why = f"{first_line(error)}{hint_for(error, model, arguments)}"
+    hint = hint_for(error, model, arguments) or _batch_hint(task)
+    why = f"{first_line(error)}{hint}"
     zeros = "zeros of " if on_zeros(arguments) and is_of_real_run(error, attempts) else ""
     what = f"{zeros}{_described(arguments)}"
     raise InputError(f"{type(model).__name__} cannot be run on {what}: {why}") from error
+
+
+def _batch_hint(task: Task) -> str:
+    """Return what to give instead where a model takes its input once a batch stands in front."""
+    given = batched(task.arguments)
+    if given is None:
+        return ""
+    with one_at_a_time():
+        runs = attempt(task._replace(arguments=given), FAST).is_whole
+    return hint_at_batch(given) if runs else ""
 
 
 def _described(arguments: Arguments) -> str:

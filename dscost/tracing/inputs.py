@@ -311,6 +311,41 @@ def hint_for(error: BaseException, model: nn.Module, arguments: Arguments) -> st
     return told or _hint_at_integers(error, arguments)
 
 
+def batched(arguments: Arguments) -> Arguments | None:
+    """Return the arguments with a batch of one in front, where they may have been meant so."""
+    ranks = [tensor.dim() for tensor in arguments.tensors]
+    if not ranks or not all(1 <= rank < MOST_RANK for rank in ranks):
+        return None
+    if any(is_sparse(tensor) for tensor in arguments.tensors):
+        return None
+    return arguments.changed(lambda _, tensor: tensor.unsqueeze(0))
+
+
+MOST_RANK = 5
+"""Of a batch of inputs: volumes with channels."""
+
+
+def hint_at_batch(arguments: Arguments) -> str:
+    """Return what to give instead of an input that has no batch, which these arguments have."""
+    shapes = [tuple(tensor.shape) for tensor in arguments.tensors]
+    names = ["" for _ in arguments.args] + [f"{name}=" for name in arguments.kwargs]
+    if len(names) != len(shapes):  # tensors in lists and mappings have no options
+        return f" (the batch is missing: did you mean {', '.join(map(str, shapes))}?)"
+    kinds = [
+        "" if one.is_floating_point() else f":{one.dtype}".replace("torch.", "")
+        for one in arguments.tensors
+    ]
+    options = " ".join(
+        f"--input {name}{','.join(map(str, shape))}{kind}"
+        for name, shape, kind in zip(names, shapes, kinds, strict=True)
+    )
+    if arguments.kwargs or any(kinds):
+        in_python = f"shapes {', '.join(map(str, shapes))}"
+    else:
+        in_python = f"input={shapes[0] if len(shapes) == 1 else tuple(shapes)}"
+    return f" (the batch is missing: did you mean {options}? in Python {in_python})"
+
+
 def _hint_at_names(model: nn.Module, arguments: Arguments) -> str:
     try:
         parameters = inspect.signature(model.forward).parameters
