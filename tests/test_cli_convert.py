@@ -445,7 +445,7 @@ def test_where_and_min_channels_choose_layers(
         (["--weights", "whole.pt"], "whole.pt: refused, since it holds torch.nn.modules.activation.ReLU, and"),
         (["--weights", "other.pt"], "other.pt does not fit the model: 7 missing (0.bias, 2.weight, 2.bias and 4 more); "
          "1 of another shape (0.weight 1 instead of 32×3×3×3)"),
-        (["--save", "out.pt"], "--save: weights are written as .safetensors, found 'out.pt'"),
+        (["--save", "out.pth"], "--save: expected a file ending in .pt (a state dict), .pt2 "),
         (["--save-plan", "net.py"], "--save-plan: plans are written as .yaml or .yml, found 'net.py'"),
         (["--save-plan", "-"], "--save-plan: plans are written as .yaml or .yml, found '-'"),
         (["-o", "net.py"], "net.py is read as the target, a result would be written over it"),

@@ -13,7 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file, save_model
 from torch import Tensor, nn
 
-from dscost.converting.weights import load_weights, read_weights, save_weights
+from dscost.converting.saving import save_weights
+from dscost.converting.weights import load_weights, read_weights
 from dscost.errors import InputError, OutputError
 
 
@@ -467,4 +468,4 @@ def test_without_safetensors_the_command_that_installs_it_is_named(
     (tmp_path / "w.safetensors").touch()
     ran = run("convert", "resnet18", "--weights", "w.safetensors", cwd=tmp_path)
     assert ran.returncode == 2
-    assert ran.stderr == "dscost: safetensors is not installed: pip install 'dscost[weights]'\n"
+    assert ran.stderr == "dscost: safetensors is not installed: pip install safetensors\n"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,13 +11,15 @@ from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import Read, check_places, target_files
 from dscost.cli.printing import Output
 from dscost.cli.streams import foreign_code
-from dscost.errors import InputError
+from dscost.converting.saving import check_saved, saved
+from dscost.errors import DscostError, InputError
 from dscost.files import write_whole
 from dscost.pages import View
-from dscost.timing import TimingOptions
-from dscost.version import __version__
+from dscost.timing import Progress, TimingOptions
 
-SAVED = ".safetensors"
+if TYPE_CHECKING:
+    from dscost.converting.reporting import ConvertedModel
+
 PLANS = (".yaml", ".yml")
 
 
@@ -60,7 +62,11 @@ def convert(
         bool, typer.Option("--ignore-extra", help="Ignore weights that the model does not have.")
     ] = False,
     save: Annotated[
-        Path | None, typer.Option(help="Write the converted weights there, as .safetensors.")
+        Path | None,
+        typer.Option(
+            help="Write the converted model there: its weights as .pt (a state dict) or "
+            ".safetensors, or all of it as .pt2 (torch.export) or .onnx."
+        ),
     ] = None,
     save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
     asking: opt.Asking = opt.AS_IT_IS,
@@ -97,12 +103,10 @@ def convert(
     )
     timing = _timing(goal, measuring)
     from dscost.converting.convert import convert_target
-    from dscost.converting.weights import check_weights_path, safetensors, save_weights
+    from dscost.converting.weights import check_weights_path
 
     if weights is not None:
         check_weights_path(weights)
-    if save is not None:
-        safetensors()
     with foreign_code(target), out.progress() as progress:
         result = convert_target(
             target,
@@ -119,14 +123,34 @@ def convert(
             progress=progress,
         )
         out.check(result.converted)
-        text = result.plan_text() if save or save_plan else ""
-        if save is not None:
-            save_weights(result.module, save, {"dscost": __version__, "plan": text})
-    if save_plan is not None:
-        write_whole(save_plan, text)
-    for written in filter(None, (save, save_plan)):
-        out.note(f"wrote {written}")
+        files, problem = _files(result, save, save_plan, progress)
+    for path, content, told in files:
+        write_whole(path, content)
+        out.note(f"wrote {path}{told and f' ({told})'}")
     out.write(result.converted)
+    if problem is not None:
+        raise problem
+
+
+def _files(
+    result: "ConvertedModel",
+    save: Path | None,
+    save_plan: Path | None,
+    progress: Progress | None,
+) -> tuple[list[tuple[Path, str | bytes, str]], DscostError | None]:
+    """Return what is to be written; where the model cannot be, the plan is nevertheless."""
+    files: list[tuple[Path, str | bytes, str]] = []
+    problem = None
+    if save_plan is not None:
+        files.append((save_plan, result.plan_text(), ""))
+    if save is not None:
+        if progress:
+            progress(1.0, f"making {save.name}")
+        try:
+            files.append((save, *saved(result, save)))
+        except DscostError as error:
+            problem = error
+    return files, problem
 
 
 def _timing(goal: str | None, measuring: opt.Measuring) -> TimingOptions:
@@ -157,8 +181,8 @@ def _check_files(
     out: Output, save: Path | None, save_plan: Path | None, read: Sequence[Read]
 ) -> None:
     """Refuse files that cannot be written, before any work; a plan may be written over itself."""
-    if save is not None and save.suffix != SAVED:
-        raise InputError(f"--save: weights are written as {SAVED}, found '{save}'")
+    if save is not None:
+        check_saved(save)
     if save_plan is not None and save_plan.suffix not in PLANS:
         endings = " or ".join(PLANS)
         raise InputError(f"--save-plan: plans are written as {endings}, found '{save_plan}'")

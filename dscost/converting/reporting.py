@@ -10,6 +10,7 @@ from dscost.analysis.choice_timing import time_both
 from dscost.converting.applying import applied, undisturbed
 from dscost.converting.choosing import Figures, Goal, meets, trade_off
 from dscost.converting.deciding import Decided
+from dscost.converting.exporting import Exported, as_program
 from dscost.converting.loading import Subject
 from dscost.converting.plan_file import Plan
 from dscost.converting.results import Converted, Latency, LayerOutcome, Outcome, commented
@@ -27,15 +28,26 @@ class ConvertedModel(NamedTuple):
         module: A new one.
         plan: What was done.
         converted: What came of it.
+        subject: What it was made of.
     """
 
     module: nn.Module
     plan: Plan
     converted: Converted
+    subject: Subject
 
     def plan_text(self) -> str:
         """Return the plan as YAML, with its figures as comments."""
         return commented(self.plan, self.converted.outcome)
+
+    def exported(self) -> Exported:
+        """Return it as a program of torch.export.
+
+        Raises:
+            InputError: torch cannot export it.
+        """
+        with self.subject.importing():
+            return as_program(self.module, self.subject.arguments, self.subject.dtype)
 
 
 def done(
@@ -85,7 +97,7 @@ def done(
         models = (subject.module, conversion.module)
         outcome = _measured(subject, models, outcome, decided.goal, timing, progress)
     converted = Converted(outcome, decided.environment, every_layer)
-    return ConvertedModel(conversion.module, plan, converted)
+    return ConvertedModel(conversion.module, plan, converted, subject)
 
 
 def _with_plan(layer: LayerOutcome, decided: Decided) -> LayerOutcome:

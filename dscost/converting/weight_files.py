@@ -111,8 +111,8 @@ def safetensors() -> ModuleType:
         import_module("numpy")  # safetensors turns tensors to bytes by it
         return import_module("safetensors.torch")
     except ImportError as error:
-        missing = f"{error.name} is not installed: pip install 'dscost[weights]'"
-        raise UnavailableError(missing) from error
+        library = (error.name or "safetensors").partition(".")[0]
+        raise UnavailableError(f"{library} is not installed: pip install {library}") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Weights of files given to a model, whatever their prefixes; weights of a model, written."""
+"""Weights of files given to a model, whatever their prefixes."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,14 +13,12 @@ from dscost.converting.weight_files import (
     check_weights_path,
     read_states,
     read_weights,
-    safetensors,
 )
-from dscost.errors import InputError, OutputError, first_line, some_of
-from dscost.files import write_whole
+from dscost.errors import InputError, first_line, some_of
 from dscost.foreign.parts import dtype_name
 from dscost.notation.units import format_shape
 
-__all__ = ["check_weights_path", "load_weights", "read_weights", "safetensors", "save_weights"]
+__all__ = ["check_weights_path", "load_weights", "read_weights"]
 
 WRAPPERS = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
@@ -146,29 +144,6 @@ def _are_of_converted(own: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
         if stages <= given.keys() and f"{layer.removesuffix('convolution.')}weight" in own:
             return True
     return False
-
-
-def save_weights(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the weights of a module as safetensors, whole or not at all, below a header.
-
-    A tensor that the module has under several names is written under each, so that
-    `load_state_dict` finds all.
-
-    Raises:
-        OutputError: It cannot be written, or the module holds something that safetensors cannot.
-        UnavailableError: safetensors is not installed.
-    """
-    tensors = {}
-    for name, value in module.state_dict().items():
-        if not isinstance(value, Tensor):
-            kind = type(value).__name__
-            raise OutputError(f"cannot write {path}: '{name}' is no tensor but {kind}")
-        tensors[name] = value.detach().cpu().contiguous().clone()
-    try:
-        content: bytes = safetensors().save(tensors, {"format": "pt", **metadata})
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
-    write_whole(path, content)
 
 
 def _faults(

@@ -4,11 +4,8 @@ Whatever reads one raises an `InputError` where it is no archive of `torch.expor
 damaged.
 """
 
-import logging
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +15,7 @@ from torch._export.serde.serialize import ExportedProgramDeserializer
 from torch.utils import _pytree as pytree
 
 from dscost.errors import InputError
+from dscost.foreign.logs import quietly
 from dscost.sources import ModuleSource, Opening
 from dscost.sources.archives import read_archive
 from dscost.sources.hierarchies import as_module
@@ -75,7 +73,7 @@ def _without_numbers(example: torch.Tensor) -> torch.Tensor:
 def read_program(path: Path) -> Program:
     """Return the program that an archive holds; a `CodeError` where that would run code of it."""
     archive = read_archive(path)
-    with _quietly() as reasons:
+    with quietly(_SPEAKERS) as reasons:
         try:
             program = ExportedProgramDeserializer().deserialize(
                 archive.program, dict(archive.state), dict(archive.constants), None
@@ -89,7 +87,7 @@ def read_program(path: Path) -> Program:
 
 def read_trusted(path: Path) -> Program:
     """Return the program of an archive, as torch reads it: code that it holds or names is run."""
-    with _quietly() as reasons:
+    with quietly(_SPEAKERS) as reasons:
         for _ in range(_MOST_IMPORTED):
             try:
                 program = torch.export.load(path)
@@ -122,43 +120,10 @@ def _imported_class(reason: str) -> bool:
 # -- what torch says
 
 
-@contextmanager
-def _quietly() -> Iterator[list[str]]:
-    """Give the reasons that torch logs instead of raising them, and keep it from printing them."""
-    handler = _Reasons()
-    known = logging.root.manager.loggerDict
-    loggers = [
-        logging.getLogger(name) for name in (*_SPEAKERS, *known) if name.startswith(_SPEAKERS)
-    ]
-    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
-    for logger in loggers:  # torch gives some of them handlers of their own
-        logger.handlers, logger.propagate = [handler], False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield handler.reasons
-    finally:
-        for logger, handlers, propagate in reversed(before):
-            logger.handlers, logger.propagate = handlers, propagate
-
-
 _SPEAKERS = ("torch.export", "torch._export", "torch.fx")
 """Parts of torch that log why a program could not be read."""
 
 
-class _Reasons(logging.Handler):
-    """Keeps the errors that are logged."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.reasons: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else record.exc_info
-        if isinstance(error, BaseException):
-            self.reasons.append(failure_of(error))
-
-
-def reason_of(error: BaseException, logged: Sequence[str] = ()) -> str:
+def reason_of(error: BaseException, logged: Sequence[BaseException] = ()) -> str:
     """Return why torch could not read something: what it says, or logged where it points there."""
-    return logged[-1] if logged and "warnings above" in str(error) else failure_of(error)
+    return failure_of(logged[-1] if logged and "warnings above" in str(error) else error)
