@@ -360,7 +360,7 @@ def test_a_bug_exits_2_with_one_line_and_the_traceback_on_request() -> None:
 
 
 def test_list_names_every_model() -> None:
-    names = [line.split()[0] for line in run("list", "models").stdout.splitlines()]
+    names = [line.split()[0] for line in run("list", "models").stdout.splitlines() if line]
     assert {
         "resnet18",
         "vgg16",

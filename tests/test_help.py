@@ -9,7 +9,7 @@ from program import run
 from dscost.cli.app import COMMANDS, _app
 from dscost.cli.examples import EXAMPLES
 from dscost.cli.groups import GROUPS, grouped
-from dscost.cli.streams import STAND_INS
+from dscost.encodable import STAND_INS
 
 EVERY_EXAMPLE = [(name, one.line) for name, examples in EXAMPLES.items() for one in examples]
 

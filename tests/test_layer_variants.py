@@ -384,7 +384,7 @@ def test_a_layer_without_a_variant_has_a_roofline_too() -> None:
 def test_variants_are_listed_with_what_they_take_and_give_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(["list", "variants"]) == 0
+    assert run(["list", "variants", "-v"]) == 0
     rows = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
     assert rows["ghost"].startswith("[s = 2] 1/s + ")
     assert rows["low_rank"].startswith("[r = N/4] r/N + ")
@@ -413,7 +413,7 @@ def test_a_plain_chain_is_all_that_a_user_writes(
     )
     assert run([*COMMAND, "--variant", "halved", "--format", "csv"]) == 0
     assert "halved" in capsys.readouterr().out
-    assert run(["list", "variants"]) == 0
+    assert run(["list", "variants", "-v"]) == 0
     assert any(line.split() == ["halved", "1/2:", "half", "the", "groups.", "Gives", "up", "half.", "me"]
                for line in capsys.readouterr().out.splitlines())  # fmt: skip
 

@@ -65,9 +65,9 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("dscost verify net.py:Net --input 1,3,224,224", "your own"),
     ),
     "list": (
-        Example("dscost list", "built-in networks"),
-        Example("dscost list devices", "devices for --on"),
-        Example("dscost list variants", "cheap convolutions for --variant"),
+        Example("dscost list", "built-in networks, with what they cost"),
+        Example("dscost list devices", "devices for --on, with peak and bandwidth"),
+        Example("dscost list variants -v", "cheap convolutions, with their sources"),
     ),
     "init": (
         Example("dscost init resnet18", "a budget for a built-in network"),

@@ -1,73 +1,110 @@
 """`dscost list`."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dscost.cli.output_options import DEFAULTS, Plain
 from dscost.errors import UnknownNameError
+from dscost.pages import View
 
-Rows = list[tuple[str, str]]
+if TYPE_CHECKING:
+    from dscost.pages.listings import Entry
 
-
-def _models() -> Rows:
-    from dscost.networks.architectures import builtins
-
-    return [(entry.name, f"{entry.file.description}. {entry.file.source}") for entry in builtins()]
+Entries = list["Entry"]
 
 
-def _variants() -> Rows:
+def _models() -> Entries:
+    """Count every built-in network: all take a quarter of a second together."""
+    from dscost.networks.architectures import build, builtins
+    from dscost.networks.network import network_cost
+    from dscost.notation.units import dtype_bytes
+    from dscost.pages.listings import Entry
+
+    entries = []
+    for one in builtins():
+        network = build(one, overrides={})
+        cost = network_cost(network.operations, dtype_bytes("float32"))
+        figures = {
+            "params": cost.params,
+            "macs": cost.macs,
+            "input": ",".join(map(str, network.input_shape)),
+            "year": one.file.year,
+        }
+        entries.append(Entry(one.name, one.file.description or "", one.file.source or "", figures))
+    return entries
+
+
+def _variants() -> Entries:
     from dscost.layers.variants import VARIANTS
+    from dscost.pages.listings import Entry
 
-    rows = []
+    entries = []
     for name in VARIANTS:
         one = VARIANTS[name]
         usage = f"[{one.usage}] " if one.parameter else ""
-        gives_up = f"Gives up {one.gives_up}. " if one.gives_up else ""
-        rows.append((name, f"{usage}{one.formula}: {one.summary}. {gives_up}{one.source}"))
-    return rows
+        gives_up = f" Gives up {one.gives_up}." if one.gives_up else ""
+        meaning = f"{usage}{one.formula}: {one.summary}.{gives_up}"
+        entries.append(Entry(name, meaning, one.source))
+    return entries
 
 
-def _devices() -> Rows:
+def _devices() -> Entries:
     from dscost.devices.sheets import devices
+    from dscost.pages.listings import Entry
 
-    return [
-        (one.key, f"{one.name}: {', '.join(one.flops_per_s)}. {one.source}") for one in devices()
-    ]
+    entries = []
+    for one in devices():
+        peak = one.flops_per_s.get("float32")
+        figures = {
+            "flops_per_s": peak,
+            "bytes_per_s": one.bytes_per_s,
+            "ridge_flops_per_byte": None if peak is None else peak / one.bytes_per_s,
+            "float16_flops_per_s": one.flops_per_s.get("float16"),
+            "int8_flops_per_s": one.flops_per_s.get("int8"),
+        }
+        entries.append(Entry(one.key, one.name, one.source, figures))
+    return entries
 
 
-def _metrics() -> Rows:
+def _metrics() -> Entries:
     from dscost.reports.figures import MEANINGS
 
-    return [(name, f"[{unit}] {meaning}") for name, (unit, meaning) in MEANINGS.items()]
+    return _named({name: f"[{unit}] {meaning}" for name, (unit, meaning) in MEANINGS.items()})
 
 
-def _formats() -> Rows:
+def _formats() -> Entries:
     from dscost.rendering import RENDERERS, renderer
 
-    rows = []
+    meanings = {}
     for name in RENDERERS:
         one = renderer(name)
         endings = f"[{' '.join(one.endings)}] " if one.endings else ""
         whose = " For what is judged: dscost check." if one.says == "findings" else ""
-        rows.append((name, f"{endings}{one.meaning}{whose}"))
-    return rows
+        meanings[name] = f"{endings}{one.meaning}{whose}"
+    return _named(meanings)
 
 
-def _columns() -> Rows:
+def _columns() -> Entries:
     from dscost.pages.reports import column_headers
 
-    return list(column_headers().items())
+    return _named(column_headers())
 
 
-def _targets() -> Rows:
+def _targets() -> Entries:
     from dscost.sources import TARGETS
 
-    return list(TARGETS.items())
+    return _named(TARGETS)
 
 
-KINDS: Mapping[str, Callable[[], Rows]] = {
+def _named(meanings: Mapping[str, str]) -> Entries:
+    from dscost.pages.listings import Entry
+
+    return [Entry(name, meaning) for name, meaning in meanings.items()]
+
+
+KINDS: Mapping[str, Callable[[], Entries]] = {
     "models": _models,
     "targets": _targets,
     "variants": _variants,
@@ -80,7 +117,14 @@ KINDS: Mapping[str, Callable[[], Rows]] = {
 
 def list_names(
     what: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "models",
+    sort: Annotated[
+        str | None,
+        typer.Option(help="Sort models or devices by a figure, largest first, such as params."),
+    ] = None,
     asked: Plain = DEFAULTS,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Say where figures and variants are from.")
+    ] = False,
 ) -> None:
     """List models, targets, variants, metrics, formats, columns or devices.
 
@@ -91,5 +135,5 @@ def list_names(
 
     if what not in KINDS:
         raise UnknownNameError("list", what, KINDS)
-    out = asked.output("list")
-    out.write(Listing(what, dict(KINDS[what]())))
+    out = asked.output("list", View(sort=sort))
+    out.write(Listing(what, KINDS[what](), cites=verbose))

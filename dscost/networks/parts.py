@@ -1,5 +1,6 @@
 """The parts of an architecture file, as records: layers, groups of layers, the whole file."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -91,6 +92,12 @@ class ArchitectureFile(NamedTuple):
     models: Mapping[str, Mapping[str, Any]] = _NONE
     defaults: Mapping[str, Field] = _NONE
     blocks: Mapping[str, Block] = _NONE
+
+    @property
+    def year(self) -> int | None:
+        """The year of its source, which is the first that this names."""
+        found = re.search(r"(?<![\w.:])(19\d\d|20[0-3]\d)(?![\w.])", self.source or "")
+        return int(found[0]) if found else None
 
 
 def misfits(item: Item, columns: Sequence[str]) -> list[Problem]:
