@@ -98,11 +98,11 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.fixture
 def own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let seconds of measuring be those of this process: a machine that is busy takes none of a budget."""
-    from dscost.analysis import choice_timing, model_timing
+    from dscost.analysis import bench, choice_timing, running, swap_timing, whole_timing
     from dscost.timing import engine
 
     monkeypatch.setitem(engine.compare.__kwdefaults__, "clock", process_time)
-    for module in (choice_timing, model_timing):
+    for module in (bench, choice_timing, running, swap_timing, whole_timing):
         monkeypatch.setattr(module, "perf_counter", process_time)
 
 

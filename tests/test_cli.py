@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -254,6 +255,24 @@ def test_output_and_exports_are_written_together(tmp_path: Path) -> None:
 def test_quiet_says_nothing_on_stderr(tmp_path: Path) -> None:
     assert run(*LAYER, "-o", "a.json", cwd=tmp_path).stderr == "wrote a.json\n"
     assert run(*LAYER, "-q", "-o", "a.json", cwd=tmp_path).stderr == ""
+
+
+def test_quiet_tells_what_was_asked_for_and_is_missing(
+    tmp_path: Path, network_file: Callable[..., str]
+) -> None:
+    path = network_file("input: [3, 16, 16]\nlayers:\n  - {conv: 3, out_channels: 8}\n")
+    quiet = ("model", path, "-q", "--time-budget", "100us")
+    ran = run(*quiet, "-o", str(tmp_path / "a.json"))
+    assert (ran.returncode, ran.stdout) == (0, "")
+    whole, layers = ran.stderr.splitlines()
+    assert whole.startswith("dscost: The whole model was not timed: that takes at least ")
+    assert layers == (
+        "dscost: 1 of 1 distinct layers were not timed within 100 µs (--time-budget)."
+    )
+    subject = json.loads((tmp_path / "a.json").read_text())["subjects"][0]
+    assert [one["what"] for one in subject["untimed"]] == ["the whole model", "layers"]
+    # what is read by nobody may be written to a file or a pipe
+    assert run(*quiet).stderr.startswith("dscost: The whole model was not timed: ")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")

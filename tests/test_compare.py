@@ -20,7 +20,7 @@ from dscost.comparing.differences import Comparison, Difference, LayerPair, Vers
 from dscost.errors import InputError, UnknownNameError
 from dscost.pages.comparisons import change_text, percent_text
 from dscost.rendering import View, render
-from dscost.reports.records import Environment, Latency, Report, document
+from dscost.reports.records import Environment, Latency, Report, Untimed, document
 
 STEM, BODY, HEAD = (
     "{conv: 3, out_channels: 4",
@@ -500,19 +500,53 @@ def test_latencies_of_separate_runs_are_shown_and_no_speedup_is_called() -> None
         ),
         (
             timed(0.01, setting="cpu:channels_last"),
-            "resnet18 (2) was measured under other settings.",
+            "resnet18 (2) was measured under cpu:channels_last, resnet18 under cpu.",
         ),
         (
             timed(0.01)._replace(latency={}),
             "resnet18 (2) has no latency of the whole model.",
+        ),
+        (
+            timed(0.01)._replace(
+                latency={},
+                warnings=(
+                    "The whole model was not timed: that takes at least 2.59 s, "
+                    "and of 10.0 s (--time-budget) 1.50 s were left.",
+                ),
+            ),
+            "resnet18 (2) has no latency of the whole model: "
+            "it did not fit in its time (a longer --time-budget).",
         ),
     ],
 )
 def test_latencies_of_other_places_are_not_shown(other: Report, told: str) -> None:
     comparison = dscost.compare([timed(0.02), other])
     assert only(comparison).latencies == ()
-    assert comparison.notes[-1].startswith("Latencies are not shown: ")
-    assert comparison.notes[-1].endswith(told)
+    (note,) = (one for one in comparison.notes if one.startswith("Latencies are not shown: "))
+    assert note.endswith(told)
+
+
+def test_what_was_timed_in_variants_only_is_not_called_measured_under_other_settings() -> None:
+    timing = timed(0.01).latency["cpu"]
+    latencies = {name: one for name, one in timing.latencies.items() if name != "as_is"}
+    other = timed(0.01)._replace(latency={"cpu": timing._replace(latencies=latencies)})
+    (note,) = dscost.compare([timed(0.02), other]).notes
+    assert note == (
+        "Latencies are not shown: "
+        "only variants were timed under the same settings, not the models as they are."
+    )
+
+
+def test_a_report_whose_time_was_asked_for_in_vain_is_told_from_one_that_was_only_counted() -> None:
+    counted = dscost.analyze("resnet18")
+    told = "The whole model was not timed within 1.00 s (--time-budget)."
+    in_vain = counted._replace(warnings=(told,), untimed=(Untimed("the whole model", told),))
+    assert dscost.compare([timed(0.02), counted]).notes == ()
+    assert dscost.compare([timed(0.02), in_vain]).notes == (
+        "Latencies are not shown: resnet18 (2) has no latency of the whole model: "
+        "it did not fit in its time (a longer --time-budget).",
+        f"resnet18 (2): {told}",
+    )
 
 
 def test_two_that_have_no_latency_of_the_whole_model_are_named_both() -> None:

@@ -4,6 +4,7 @@ The ceilings of the device are made up; where a figure is to be known, so is the
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,8 +23,8 @@ from dscost.analysis import (
     count,
     measure_layer,
     measure_model,
-    model_timing,
     running,
+    whole_timing,
 )
 from dscost.analysis.bench import AGAINST_ITSELF
 from dscost.devices.roofline import Ceilings, Rate
@@ -32,7 +33,7 @@ from dscost.modules.building import with_values
 from dscost.notation.units import format_count, format_seconds
 from dscost.pages.layer_table import layer_rows
 from dscost.rendering import View, render
-from dscost.reports.records import Report
+from dscost.reports.records import Report, Untimed
 from dscost.timing import Setting, TimingOptions
 from dscost.timing.ceilings import Found, Wanted
 from dscost.timing.engine import Case
@@ -76,9 +77,13 @@ class FakeEngine:
     missing: Callable[[str], bool] = lambda name: False
     itself_rounds: int = 8
     rounds: list[list[str]] = field(default_factory=list)
+    budgets: list[float] = field(default_factory=list)
 
-    def compare(self, cases: Sequence[Case], **given: object) -> list[Measurement]:
+    def compare(
+        self, cases: Sequence[Case], *, budget_s: float, **given: object
+    ) -> list[Measurement]:
         self.rounds.append([case.name for case in cases])
+        self.budgets.append(budget_s)
         results = []
         for case in cases:
             for call in (case.first, case.second):
@@ -301,6 +306,7 @@ def test_a_layer_of_a_model_that_fails_while_it_is_timed_leaves_the_others(
 
     module = small()
     counted = dscost.analyze(module, input=(1, 8, 6, 6))
+    monkeypatch.setattr(whole_timing.Whole, "measure", lambda *given, **more: None)
     monkeypatch.setattr(nn.Conv2d, "forward", forward)
     report = time_model(module, time_budget_s=10.0, timing={"precision": 1.0})
     assert [layer.name for layer in report.layers if layer.latency] == ["0"]
@@ -739,7 +745,7 @@ def test_the_layers_add_up_over_all_of_their_calls(engine: FakeEngine) -> None:
     # four calls of equal convolutions are one case, the other one is another; the heavier one comes first
     engine.times = {"shared": (3e-3, 1e-3), "other": (7e-3, 5e-3)}
     report = time_model(Twice(), time_budget_s=100.0)
-    assert engine.rounds[0] == ["shared", "other", AGAINST_ITSELF]
+    assert engine.rounds == [["whole model"], ["shared", "other", AGAINST_ITSELF]]
     timing = report.latency["cpu"]
     assert timing.layers_s["standard"] == pytest.approx(4 * 3e-3 + 7e-3)
     assert timing.layers_s["depthwise_separable"] == pytest.approx(4 * 1e-3 + 5e-3)
@@ -762,47 +768,100 @@ def test_layers_that_were_not_timed_leave_no_sum(engine: FakeEngine) -> None:
     )
 
 
-CONVOLVED = 6 * 6 * (8 * 8 * 9 + 8 * 9 + 8 * 8)
-"""MACs of the first convolution of `small`, standard and separable."""
-OF_A_HEAD = 6 * 6 * 8 * 10
+@pytest.fixture
+def call_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let single calls of versions of a model take these seconds, one after the other."""
+    seconds: list[float] = []
+    monkeypatch.setattr(bench, "warm", lambda *given, **more: seconds.pop(0))
+    return seconds
 
 
-@pytest.mark.parametrize(
-    ("head", "needed_s"),
-    [
-        pytest.param([], 12 * (0.25 + 0.125), id="a convolution"),
-        # in both versions, as fast as the convolution for its MACs
-        pytest.param(
-            [nn.Flatten(), nn.Linear(6 * 6 * 8, 10)],
-            12 * (0.25 + 0.125) * (CONVOLVED + 2 * OF_A_HEAD) / CONVOLVED,
-            id="with layers that are not swapped",
-        ),
-    ],
-)
 def test_a_model_that_does_not_fit_in_the_time_says_what_it_needs(
-    head: list[nn.Module], needed_s: float, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    engine: FakeEngine, call_s: list[float]
 ) -> None:
-    monkeypatch.setattr(model_timing, "perf_counter", lambda: 0.0)
-    engine.times = {"0": (0.25, 0.125)}
-    model = nn.Sequential(conv(), *head)
-    report = time_model(model)
-    assert report.warnings == (
+    needed_s = 12 * (0.0625 + 0.03125)
+    call_s += [0.0625, 0.03125] * 2
+    report = time_model(small())
+    told = (
         f"The whole model was not timed: that takes at least {format_seconds(needed_s)}, "
-        "and of 1.00 s (--time-budget) 1.00 s were left.",
+        "and of 1.00 s (--time-budget) 1.00 s were left."
     )
+    assert report.warnings == (told,)
+    assert report.untimed == (Untimed("the whole model", told),)
     assert report.latency == {}
-    # half of the time is for the layers, yet they leave what they have not needed
-    assert time_model(model, time_budget_s=needed_s * 1.001).warnings == ()
+    # the layers then have all of the time
+    assert engine.budgets == [pytest.approx(1.0, abs=0.1)]
+    assert {layer.name for layer in report.layers if layer.latency} == {"0", "3"}
+    assert time_model(small(), time_budget_s=needed_s * 1.001).warnings == ()
 
 
-def test_a_model_whose_layers_did_not_fit_is_not_tried(engine: FakeEngine) -> None:
+def test_a_version_that_does_not_fit_in_the_time_spares_the_others(
+    engine: FakeEngine, call_s: list[float]
+) -> None:
+    call_s += [0.1]
+    report = time_model(small())
+    assert report.latency == {}
+    assert call_s == []
+    assert report.warnings[0].startswith(
+        "The whole model was not timed: that takes at least 1.20 s"
+    )
+
+
+def test_a_model_whose_first_call_takes_all_of_the_time_is_not_called_again(
+    engine: FakeEngine, call_s: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count(0, 5)
+    monkeypatch.setattr(running, "perf_counter", lambda: float(next(ticks)))
+    report = time_model(small())
+    assert report.warnings[0].startswith(
+        "The whole model was not timed: that takes at least 60.0 s"
+    )
+
+
+def test_the_whole_model_is_timed_before_its_layers(engine: FakeEngine) -> None:
+    report = time_model(small())
+    assert engine.rounds == [["whole model"], ["3", "0", AGAINST_ITSELF]]
+    assert engine.budgets[0] == pytest.approx(0.4)
+    assert report.untimed == ()
+    # the noise floor that its layers told judges it
+    speedup = report.latency["cpu"].speedup
+    assert speedup is not None
+    assert speedup.noise_floor < bench.UNKNOWN_FLOOR
+
+
+def test_a_whole_model_that_needs_more_than_its_share_takes_it_of_the_layers(
+    engine: FakeEngine, call_s: list[float]
+) -> None:
+    call_s += [0.03, 0.02]
+    assert time_model(small()).latency
+    assert engine.budgets[0] == pytest.approx(1.5 * 12 * (0.03 + 0.02))
+
+
+def test_with_several_settings_each_whole_model_comes_before_all_layers(engine: FakeEngine) -> None:
+    report = time_model(small(), memory_format=("contiguous", "channels_last"))
+    assert [names[0] for names in engine.rounds] == ["whole model", "whole model", "3", "3"]
+    assert engine.budgets[:2] == [pytest.approx(0.2)] * 2
+    assert list(report.latency) == ["cpu", "cpu:channels_last"]
+
+
+def test_a_model_whose_layers_did_not_fit_has_the_time_of_the_whole(engine: FakeEngine) -> None:
     engine.missing = lambda name: name in ("0", "3")
     report = time_model(small())
-    assert report.warnings == (
-        "2 of 2 distinct layers were not timed within 1.00 s (--time-budget).",
-        "The whole model was not timed: its layers did not fit in 1.00 s (--time-budget).",
-    )
-    assert all("whole model" not in names for names in engine.rounds)
+    told = "2 of 2 distinct layers were not timed within 1.00 s (--time-budget)."
+    assert report.warnings == (told,)
+    assert report.untimed == (Untimed("layers", told),)
+    assert report.latency["cpu"].speedup is not None
+
+
+def test_layers_come_first_where_what_loses_is_to_be_left_out(
+    engine: FakeEngine, call_s: list[float]
+) -> None:
+    call_s += [0.03, 0.02]
+    report = time_model(small(), timing={"skip_losing": True})
+    assert engine.rounds == [["3", "0", AGAINST_ITSELF], ["whole model"]]
+    assert report.latency
+    # what is kept for the whole model is there whatever the layers took
+    assert engine.budgets[1] >= 0.4
 
 
 def test_a_whole_model_that_takes_longer_than_expected_is_said(engine: FakeEngine) -> None:

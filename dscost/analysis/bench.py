@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import torch
 
@@ -11,12 +12,12 @@ from dscost.devices.roofline import Ceilings
 from dscost.errors import UnavailableError
 from dscost.foreign.memory import available_bytes
 from dscost.notation.units import format_bytes, format_seconds
-from dscost.reports.records import SAME_WITHIN, Ceiling, Environment, Noise, Speedup
+from dscost.reports.records import SAME_WITHIN, Ceiling, Environment, Noise, Speedup, Untimed
 from dscost.timing import Progress, Setting, TimingOptions
 from dscost.timing.ceilings import Wanted, find_ceilings
 from dscost.timing.counters import process_counters
 from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, why_no_cuda
-from dscost.timing.engine import Case, Timer, compare
+from dscost.timing.engine import Case, Timer, compare, warm
 from dscost.timing.machine import (
     Watch,
     cpu_name,
@@ -66,6 +67,7 @@ class Bench:
     budget_s: float
     progress: Progress | None = None
     warnings: list[str] = field(default_factory=list)
+    untimed: list[Untimed] = field(default_factory=list)
     noise: list[Noise] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     threads: int = 1
@@ -126,7 +128,7 @@ class Bench:
         """Return work ready to be called; `None` with a warning where it cannot be timed."""
         reason = self._why_not(work)
         if reason:
-            self.warn(f"Not timed: {reason}.")
+            self.lack(work.name, f"Not timed: {reason}.")
             return None
         setting = work.setting
         if setting.device == "cpu" and self.allocator == "system":
@@ -139,7 +141,7 @@ class Bench:
             how = f" ({', '.join(more)})" if more else ""
             named = f"{work.name} in {setting.dtype} on {setting.device}{how}"
             reason = _first_line(error, type(error).__name__)
-            self.warn(f"Not timed: torch cannot run {named}: {reason}")
+            self.lack(work.name, f"Not timed: torch cannot run {named}: {reason}")
             return None
 
     def _why_not(self, work: Work) -> str | None:
@@ -172,15 +174,18 @@ class Bench:
 
     # -- measuring
 
-    def compare(self, cases: Sequence[Case], budget_s: float) -> Mapping[str, Measurement]:
+    def compare(
+        self, cases: Sequence[Case], budget_s: float, *, against_itself: bool = True
+    ) -> Mapping[str, Measurement]:
         """Return what was measured, by the name of the case; cases that did not fit are missing.
 
-        The first call of the first case is timed against itself along with the others, once.
+        The first call of the first case is timed against itself along with the others, once; not
+        where something that takes less time will be.
         """
         if not cases:
             return {}
         itself: dict[str, Case] = {}
-        for case in cases:
+        for case in cases if against_itself else ():
             device = _device(case)
             if device not in self.noise_floors and device not in itself:
                 name = AGAINST_ITSELF if device == "cpu" else f"{AGAINST_ITSELF} on {device}"
@@ -209,7 +214,15 @@ class Bench:
     def _failed(self, name: str, error: RuntimeError) -> None:
         self.failed.add(name)
         if not name.startswith(AGAINST_ITSELF):
-            self.warn(f"Not timed: {name}: {_first_line(error, 'it failed')}")
+            self.lack(name, f"Not timed: {name}: {_first_line(error, 'it failed')}")
+
+    def call_s(self, name: str, prepared: Prepared, setting: Setting) -> float | None:
+        """Return about what a call takes, by a single one; `None` where it failed."""
+        try:
+            return warm(prepared.call, perf_counter, most_s=0.0, timer=self.timer(setting))
+        except RuntimeError as error:
+            self._failed(name, error)
+            return None
 
     def is_late(self, case: str, compared: Mapping[str, Measurement]) -> bool:
         """Whether a comparison did not fit in the time."""
@@ -245,6 +258,13 @@ class Bench:
         """Keep a warning for the report, once."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def lack(self, what: str, text: str) -> None:
+        """Keep a warning that something was not timed, and what."""
+        self.warn(text)
+        lacking = Untimed(what, text)
+        if lacking not in self.untimed:
+            self.untimed.append(lacking)
 
     def _judge(self, kind: str, figure: float | None, limit: float, where: str = "") -> None:
         if figure is None:

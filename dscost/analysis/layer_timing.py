@@ -48,7 +48,8 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
         for trial in trials:
             for case in trial.compared.values():
                 if bench.is_late(case, compared):
-                    bench.warn(f"Not timed: {case}: enough calls do not fit in {bench.budget}.")
+                    why = f"Not timed: {case}: enough calls do not fit in {bench.budget}."
+                    bench.lack(case, why)
             timing = trial.timing(compared)
             if timing:
                 timings[trial.key] = trial.bounded(timing)
@@ -63,6 +64,7 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
         layers=(layer._replace(latency=timings, verdict=verdict, causes=tuple(causes)),),
         latency=timings,
         warnings=(*report.warnings, *bench.warnings),
+        untimed=tuple(bench.untimed),
         environment=bench.environment() if timings else None,
     )
 

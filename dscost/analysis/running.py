@@ -45,11 +45,13 @@ class Prepared(NamedTuple):
         call: Runs it once.
         backends: What torch computes each of its convolutions with, by name.
         compile_s: What `torch.compile` took.
+        first_s: What its first call took, which is longer than those that follow.
     """
 
     call: Call
     backends: Mapping[str, str] = MappingProxyType({})
     compile_s: float | None = None
+    first_s: float = 0.0
 
 
 def work_of(stages: Sequence[Stage], setting: Setting, parts: Sequence[Part] = ()) -> Work:
@@ -71,18 +73,22 @@ def prepared(work: Work) -> Prepared:
     setting = work.setting
     module = placed(work.build(), **setting.place)
     args, kwargs = work.arguments()
+    before = perf_counter()
     module(*args, **kwargs)
+    first_s = perf_counter() - before
     backends = _backends(module, *args) if len(args) == 1 and not kwargs else {}
     if setting.mode == "compile":
         compiled = torch.compile(module, dynamic=False)
         before = perf_counter()
         compiled(*args, **kwargs)
-        return Prepared(lambda: compiled(*args, **kwargs), backends, perf_counter() - before)
+        compile_s = perf_counter() - before
+        return Prepared(lambda: compiled(*args, **kwargs), backends, compile_s, first_s)
     if kwargs:
         call: Call = lambda: module(*args, **kwargs)  # noqa: E731
     else:
         call = lambda: module(*args)  # noqa: E731
-    return Prepared(replayed(call) if setting.mode == "graph" else call, backends)
+    call = replayed(call) if setting.mode == "graph" else call
+    return Prepared(call, backends, first_s=first_s)
 
 
 def _backends(module: nn.Module, x: Any) -> dict[str, str]:

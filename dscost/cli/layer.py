@@ -63,6 +63,7 @@ def layer(
         else:
             with out.progress() as progress:
                 report = measure_layer(report, timing, progress)
+    out.lacks(one.text for one in report.untimed)
     out.write([report])
 
 

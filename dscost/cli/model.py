@@ -80,6 +80,7 @@ def model(
             out.check([report])
             with foreign_code(target), opt.only_measuring(), out.progress() as progress:
                 report = measure_model(counted, timing, progress)
+            out.lacks(one.text for one in report.untimed)
         else:
             opt.check_columns(out.view.columns, report)
     out.write([predicted(report, on or ())])

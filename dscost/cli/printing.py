@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +97,15 @@ class Output(NamedTuple):
         """Say something on stderr."""
         if not self.quiet:
             tell(text)
+
+    def lacks(self, texts: Iterable[str]) -> None:
+        """Say on stderr what was asked for and is missing, silenced or not.
+
+        Where the result itself says so to somebody who looks at it, once is enough.
+        """
+        is_seen = self.says == "pages" and self.path is None and on_terminal() and not self.quiet
+        for text in () if is_seen else texts:
+            tell(f"dscost: {text}")
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[float, str], None] | None]:

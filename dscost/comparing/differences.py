@@ -379,20 +379,38 @@ def _notes(
 
 def _not_shown(contenders: Sequence[Contender], versus: Sequence[Versus]) -> Iterator[str]:
     reference, *others = contenders
-    here = _place(reference.report)
     for one, found in zip(others, versus, strict=True):
-        there = _place(one.report)
-        if here is None or there is None or found.latencies:
-            continue
-        untimed = [each.label for each in (reference, one) if not each.report.latency]
-        if untimed:
-            have = "have" if len(untimed) > 1 else "has"
-            why = f"{_listed(untimed)} {have} no latency of the whole model"
-        elif here == there:
-            why = f"{one.label} was measured under other settings"
-        else:
-            why = f"{one.label} was measured on {there}, {reference.label} on {here}"
-        yield f"Latencies are not shown: {why}."
+        # of one that was only counted nobody expects times
+        are_expected = all(_was_to_be_timed(each.report) for each in (reference, one))
+        if are_expected and not found.latencies:
+            yield f"Latencies are not shown: {_why_not_shown(reference, one)}."
+
+
+def _was_to_be_timed(report: Report) -> bool:
+    return report.environment is not None or bool(report.untimed)
+
+
+def _why_not_shown(reference: Contender, other: Contender) -> str:
+    untimed = [one for one in (reference, other) if not one.report.latency]
+    if untimed:
+        have = "have" if len(untimed) > 1 else "has"
+        labels = _listed([one.label for one in untimed])
+        is_late = all(map(_did_not_fit, untimed))
+        why = ": it did not fit in its time (a longer --time-budget)" if is_late else ""
+        return f"{labels} {have} no latency of the whole model{why}"
+    before, now = (_place(one.report) for one in (reference, other))
+    if before != now:
+        return f"{other.label} was measured on {now}, {reference.label} on {before}"
+    ours, theirs = reference.report.latency, other.report.latency
+    if ours.keys().isdisjoint(theirs):
+        there, here = ", ".join(theirs), ", ".join(ours)
+        return f"{other.label} was measured under {there}, {reference.label} under {here}"
+    return "only variants were timed under the same settings, not the models as they are"
+
+
+def _did_not_fit(one: Contender) -> bool:
+    """Whether a whole model was not timed for want of time, as its warnings tell."""
+    return any(text.startswith("The whole model was not timed") for text in one.report.warnings)
 
 
 def _listed(names: Sequence[str]) -> str:

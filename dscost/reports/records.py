@@ -472,6 +472,18 @@ class Doubt(NamedTuple):
     text: str
 
 
+class Untimed(NamedTuple):
+    """Something that was to be timed and was not: a warning, with a word for programs.
+
+    Args:
+        what: `the whole model`, `layers`, or the name of what was to be timed.
+        text: The warning: why it was not.
+    """
+
+    what: str
+    text: str
+
+
 class Report(Result):
     """Everything known about one model or layer: one entry of `subjects` in the JSON.
 
@@ -497,6 +509,7 @@ class Report(Result):
         shared_weights: What layers share; `None` where that is not known.
         doubts: Those of the warnings that bear on whether the counts are whole.
         blocks: Modules that hold several layers, by path, where they are known.
+        untimed: Those of the warnings that tell what was to be timed and was not.
     """
 
     target: str
@@ -516,6 +529,7 @@ class Report(Result):
     shared_weights: tuple[SharedWeights, ...] | None = None
     doubts: tuple[Doubt, ...] = ()
     blocks: Mapping[str, Block] = MappingProxyType({})
+    untimed: tuple[Untimed, ...] = ()
 
     @property
     def timing(self) -> Timing | None:
@@ -536,7 +550,7 @@ class Report(Result):
 REPORT_KEYS = (
     *("target", "source", "settings", "assumed", "inputs", "totals", "layers"),
     *("peak_activation_bytes", "latency", "predictions", "skipped", "coverage"),
-    *("shared_weights", "warnings", "doubts", "blocks"),
+    *("shared_weights", "warnings", "doubts", "blocks", "untimed"),
 )
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 

@@ -1,0 +1,147 @@
+"""The swaps of a model, timed both ways as layers of their own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from dscost.analysis.bench import Bench
+from dscost.analysis.running import work_of
+from dscost.analysis.swappable import SwappableModel
+from dscost.analysis.timed import judge, timing_of, with_roofline
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
+from dscost.networks.network import stage_costs
+from dscost.networks.swaps import Swap
+from dscost.notation.units import dtype_bytes, format_shape
+from dscost.reports.records import Layer, Stage, Timing
+from dscost.timing import Setting
+from dscost.timing.engine import Case
+
+BUILDING_SHARE = 0.5
+"""Of the time; making weights for a huge model must not eat all of it."""
+LAYERS = "layers"
+"""What a report lacks where some were not timed."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Swaps of equal convolutions on equal inputs, and what they consist of under a setting."""
+
+    name: str
+    swaps: Sequence[Swap]
+    stages: Mapping[str, tuple[Stage, ...]]
+
+    def macs(self, variant: str) -> int:
+        """Return the multiply-accumulates of one swap written as a variant."""
+        return sum(stage.cost.macs for stage in self.stages[variant])
+
+    @property
+    def fewer_macs(self) -> float:
+        """How many times fewer the depthwise-separable variant has."""
+        return self.macs(STANDARD) / max(1, self.macs(SEPARABLE))
+
+
+@dataclass(slots=True)
+class Layers:
+    """What was measured under one setting.
+
+    Args:
+        timings: Measurements by layer.
+        swaps: Layer and timing of every swap, also of those that run in one layer.
+        is_complete: Whether every swap was timed.
+        was_cut_short: Whether something was not timed for want of time.
+        took_s: All of it.
+    """
+
+    timings: dict[str, Timing] = field(default_factory=dict)
+    swaps: list[tuple[str, Timing]] = field(default_factory=list)
+    is_complete: bool = True
+    was_cut_short: bool = False
+    took_s: float = 0.0
+
+    def sums(self, skipped: Sequence[str]) -> dict[str, float]:
+        """Return what all swaps take by variant, skipped ones standard; nothing if one lacks."""
+        if not self.is_complete or not self.swaps:
+            return {}
+        found = dict.fromkeys(BOTH_WAYS, 0.0)
+        for name, timing in self.swaps:
+            for variant in BOTH_WAYS:
+                latency = timing.of(STANDARD if name in skipped else variant)
+                found[variant] += latency.median_s if latency else 0.0
+        return found
+
+
+def time_swaps(bench: Bench, model: SwappableModel, setting: Setting, budget_s: float) -> Layers:
+    """Return measurements of every swap; equal convolutions on equal inputs are measured once."""
+    timed, began = Layers(), perf_counter()
+    plans = _plans(model, setting)
+    backends: dict[str, dict[str, str]] = {}
+    cases: list[Case] = []
+    tried = 0
+    # All are built before any is timed: the engine lets cases take turns, so that a busy minute
+    # falls on all of them. The heaviest come first, should the time not suffice.
+    for plan in plans:
+        if perf_counter() - began > BUILDING_SHARE * budget_s:
+            break
+        tried += 1
+        works = (work_of(plan.stages[name], setting) for name in BOTH_WAYS)
+        standard, separable = map(bench.prepared, works)
+        if standard and separable:
+            own = {STANDARD: standard.backends.get("", ""), **separable.backends}
+            backends[plan.name] = {name: backend for name, backend in own.items() if backend}
+            cases.append(bench.case(plan.name, setting, standard, separable))
+    compared = bench.compare(cases, budget_s - (perf_counter() - began))
+    ceilings = bench.ceilings(setting) if compared else None
+    for plan in plans:
+        if plan.name not in compared:
+            timed.is_complete = False
+            continue
+        timing = timing_of(bench, {SEPARABLE: compared[plan.name]}, setting)
+        timing = timing._replace(backends=backends[plan.name])
+        if ceilings:
+            timing = with_roofline(timing, plan.stages, ceilings, setting)
+        judge(bench, plan.name, timing, {SEPARABLE: plan.fewer_macs})
+        # a pair is no layer, and has no time as it is
+        of_pair = timing._replace(latencies={name: timing.latencies[name] for name in BOTH_WAYS})
+        for swap in plan.swaps:
+            layer = model.layer_of(swap)
+            timed.swaps.append((layer, timing))
+            timed.timings.setdefault(layer, of_pair if swap.is_pair else timing)
+    late = len(plans) - tried + sum(bench.is_late(case.name, compared) for case in cases)
+    if late:
+        timed.was_cut_short = True
+        told = f"{late} of {len(plans)} distinct layers were not timed within {bench.budget}."
+        bench.lack(LAYERS, told)
+    timed.took_s = perf_counter() - began
+    return timed
+
+
+def _plans(model: SwappableModel, setting: Setting) -> list[_Plan]:
+    """Return distinct swaps, the largest first, should the time not suffice for all."""
+    alike: dict[object, list[Swap]] = {}
+    for swap in model.swaps:
+        _, shape = model.versions.layer_of(swap)
+        alike.setdefault((swap._replace(positions=(), is_pair=False), shape), []).append(swap)
+    names: dict[str, int] = {}
+    plans = []
+    for group in alike.values():
+        layer, shape = model.versions.layer_of(group[0])
+        names[layer] = names.get(layer, 0) + 1  # a layer may run on inputs of several sizes
+        name = layer if names[layer] == 1 else f"{layer} on {format_shape(shape)}"
+        whole = (setting.batch or shape[0], *shape[1:])
+        size = dtype_bytes(setting.dtype)
+        stages = {one: stage_costs(group[0].convs(one), whole, size) for one in BOTH_WAYS}
+        plans.append(_Plan(name, group, stages))
+    return sorted(plans, key=lambda plan: -len(plan.swaps) * plan.macs(STANDARD))
+
+
+def with_timings(layer: Layer, timed: Mapping[str, Layers]) -> Layer:
+    """Return a layer with what was measured of it by setting, and the verdict of the first."""
+    timings = {
+        key: layers.timings[layer.name]
+        for key, layers in timed.items()
+        if layer.name in layers.timings and layer.variants
+    }
+    if not timings:
+        return layer
+    speedup = next(iter(timings.values())).speedup
+    return layer._replace(latency=timings, verdict=speedup.verdict if speedup else None)

@@ -1,0 +1,35 @@
+"""A counted model that can be written anew with some of its swaps done."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from dscost.networks.swaps import Swap
+from dscost.reports.records import Report
+
+if TYPE_CHECKING:
+    from dscost.analysis.counting import Versions
+
+
+class SwappableModel(NamedTuple):
+    """A counted model, its swaps, and what writes it anew."""
+
+    report: Report
+    swaps: Sequence[Swap]
+    versions: "Versions"
+
+    @property
+    def batch(self) -> int:
+        """How many inputs the report is of."""
+        return next((one.shape[0] for one in self.report.inputs if one.shape), 1)
+
+    def layer_of(self, swap: Swap) -> str:
+        """Return the name of the layer that a swap stands with."""
+        return self.versions.layer_of(swap)[0]
+
+    def without_losing(self) -> "SwappableModel":
+        """Return it without the swaps that make a layer slower; pairs stay."""
+        layers = (layer for layer in self.report.layers if layer.pair is None)
+        losing = tuple(layer.name for layer in layers if layer.verdict == "slower")
+        kept = [swap for swap in self.swaps if self.layer_of(swap) not in losing]
+        report = self.report._replace(totals=self.versions.totals(kept), skipped=losing)
+        return self._replace(report=report, swaps=kept)

@@ -1,0 +1,197 @@
+"""A model as a whole, timed as it is, of standard and of depthwise-separable convolutions."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import NamedTuple
+
+from torch import nn
+
+from dscost.analysis.bench import Bench
+from dscost.analysis.predicting import dtype_of, whole_bound
+from dscost.analysis.running import Prepared, Work
+from dscost.analysis.swap_timing import Layers
+from dscost.analysis.swappable import SwappableModel
+from dscost.analysis.timed import timing_of, with_compile_times
+from dscost.errors import first_of
+from dscost.layers.variants import SEPARABLE, STANDARD
+from dscost.notation.units import format_seconds
+from dscost.reports.records import Timing
+from dscost.timing import Setting
+from dscost.timing.samples import Measurement
+from dscost.timing.statistics import summarize
+
+WHOLE_CALLS = 12
+"""A comparison of whole models takes at least about that many calls of each."""
+SPARE = 1.5
+"""So many times the least there is time for, where that is more than its share: calls are slower
+while a machine is busy."""
+LEFT_SHOWN = 3
+WORK_COPIES = 4
+"""A running model holds about so many of its largest results at once, where its peak is not
+known."""
+WHOLE, AS_IS = "whole model", "as it is"
+"""The cases of a model as a whole."""
+THE_WHOLE = "the whole model"
+"""What a report lacks where that was not timed."""
+
+
+class _Version(NamedTuple):
+    """A version of a model that can be called, and about what a call takes."""
+
+    prepared: Prepared
+    call_s: float
+
+
+@dataclass(slots=True)
+class Whole:
+    """A whole model under one setting: measured at once, told once the noise floor is known."""
+
+    bench: Bench
+    model: SwappableModel
+    setting: Setting
+    built_s: float = 0.0
+    compared_s: float = 0.0
+    _versions: dict[str, _Version] = field(default_factory=dict)
+    _compared: Mapping[str, Measurement] = field(default_factory=dict)
+
+    @property
+    def took_s(self) -> float:
+        """Making the versions, and measuring them."""
+        return self.built_s + self.compared_s
+
+    def measure(self, budget_s: float, most_s: float, *, against_itself: bool) -> None:
+        """Compare the versions that differ; equal ones are timed once.
+
+        Args:
+            budget_s: The time for it.
+            most_s: The time for it where it takes no less.
+            against_itself: Whether the noise floor is to be found by it, if it is unknown.
+        """
+        began = perf_counter()
+        self._versions = self._made(most_s)
+        self.built_s = perf_counter() - began
+        pairs = list(self._pairs())
+        needed_s = WHOLE_CALLS * sum(one.call_s for _, *both in pairs for one in both)
+        if not pairs or not self._fits(needed_s, most_s):
+            return
+        began = perf_counter()
+        cases = [
+            self.bench.case(name, self.setting, first.prepared, second.prepared)
+            for name, first, second in pairs
+        ]
+        enough_s = min(most_s, max(budget_s, SPARE * needed_s))
+        self._compared = self.bench.compare(cases, enough_s, against_itself=against_itself)
+        self.compared_s = perf_counter() - began
+        if self.bench.is_late(WHOLE, self._compared):
+            why = f"The whole model was not timed within {self.bench.budget}."
+            self.bench.lack(THE_WHOLE, why)
+
+    def timing(self, layers: Layers) -> Timing | None:
+        """Return the model as it is, standard and separable, beside the sums of its layers.
+
+        The noise floor has to be known by now.
+        """
+        if WHOLE not in self._compared:
+            return None
+        as_is, standard, separable = self._versions.values()
+        variant = STANDARD if standard is separable else SEPARABLE
+        timing = timing_of(self.bench, {variant: self._compared[WHOLE]}, self.setting)
+        latencies = dict(timing.latencies)
+        if as_is is separable:
+            latencies["as_is"] = latencies[variant]
+        elif as_is is not standard:
+            del latencies["as_is"]
+            if AS_IS in self._compared:
+                latencies["as_is"] = summarize(self._compared[AS_IS].first_s)
+        timing = timing._replace(latencies=latencies)
+        calls = {name: one.prepared for name, one in self._versions.items()}
+        timing = with_compile_times(timing, calls)
+        timing = timing._replace(layers_s=layers.sums(self.model.report.skipped))
+        return self._against_roofline(timing)
+
+    def _pairs(self) -> Iterator[tuple[str, _Version, _Version]]:
+        """Yield what is compared with what: of the three versions two or all three may be one."""
+        if self._versions:
+            as_is, standard, separable = self._versions.values()
+            yield WHOLE, standard, separable
+            if as_is is not standard and as_is is not separable:
+                yield AS_IS, as_is, separable
+
+    # -- making the versions
+
+    def _made(self, most_s: float) -> dict[str, _Version]:
+        """Return the versions, or none: one that does not fit in the time spares the others."""
+        are_pairs = {swap.is_pair for swap in self.model.swaps}
+        as_is = self._version("as_is", most_s)
+        if as_is is None:
+            return {}
+        standard = self._version(STANDARD, most_s) if True in are_pairs else as_is
+        if standard is None:
+            return {}
+        separable = self._version(SEPARABLE, most_s) if False in are_pairs else as_is
+        return {"as_is": as_is, STANDARD: standard, SEPARABLE: separable} if separable else {}
+
+    def _version(self, name: str, most_s: float) -> _Version | None:
+        prepared = self._prepared(name)
+        if prepared is None:
+            return None
+        call_s: float | None = prepared.first_s
+        if prepared.first_s <= most_s:  # else not even another call fits
+            call_s = self.bench.call_s(WHOLE, prepared, self.setting)
+        if call_s is None or not self._fits(WHOLE_CALLS * call_s, most_s):
+            return None
+        return _Version(prepared, call_s)
+
+    def _fits(self, needed_s: float, most_s: float) -> bool:
+        """Whether enough calls fit in the time; if not, it is told."""
+        if needed_s <= most_s:
+            return True
+        needed, left = format_seconds(needed_s), format_seconds(max(most_s, 0.0))
+        self.bench.lack(
+            THE_WHOLE,
+            f"The whole model was not timed: that takes at least {needed}, "
+            f"and of {self.bench.budget} {left} were left.",
+        )
+        return False
+
+    def _prepared(self, version: str) -> Prepared | None:
+        report, model = self.model.report, self.model
+        cost = getattr(report.totals, version)
+        # how many times the inputs of the report the setting has
+        scale = self.setting.batch / max(1, model.batch) if self.setting.batch else 1.0
+        largest = max((layer.cost.output_bytes for layer in report.layers), default=0)
+        activations = report.peak_activation_bytes or WORK_COPIES * largest
+        return self.bench.prepared(
+            Work(
+                THE_WHOLE,
+                self.setting,
+                lambda: self._built(version),
+                lambda: model.versions.arguments(self.setting),
+                macs=int(cost.macs * scale),
+                needed_bytes=int(2 * cost.weight_bytes + activations * scale),
+            )
+        )
+
+    def _built(self, version: str) -> nn.Module:
+        module, left = self.model.versions.build(version, self.model.swaps)
+        if left:
+            self.bench.warn(
+                f"Timed with {len(left)} layers left as they are, "
+                f"though counted as swapped: {first_of(left, LEFT_SHOWN, '; ')}."
+            )
+        return module
+
+    def _against_roofline(self, timing: Timing) -> Timing:
+        """Return the timing with the sum of the layers' own rooflines beside each version."""
+        if self.setting.batch is not None or self.setting.dtype != dtype_of(self.model.report):
+            return timing  # the layers were counted for another input
+        ceilings = self.bench.ceilings(self.setting)
+        if ceilings is None:
+            return timing
+        bounded = {}
+        for name, latency in timing.latencies.items():
+            found = whole_bound(self.model.report, name, ceilings)
+            fraction = found.roofline_s / latency.median_s
+            bounded[name] = latency._replace(**found._asdict(), roofline_fraction=fraction)
+        return timing._replace(latencies=bounded)
