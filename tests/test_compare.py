@@ -781,7 +781,6 @@ def test_what_cannot_be_compared_is_refused(targets: Any, told: str) -> None:
     ("arguments", "told"),
     [
         ("resnet18", "a comparison takes two targets or more, found 1"),
-        ("", "Missing argument 'TARGET...'."),
         ("resnet18 resnet81", "unknown model 'resnet81' (did you mean 'resnet18'?)"),
         (
             "resnet18 bad.json",
