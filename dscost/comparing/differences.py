@@ -6,9 +6,9 @@ Differences are exact: `value - reference`. Nothing is timed.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dscost.notation.units import counted
+from dscost.comparing.notes import notes_on, place_of
 from dscost.reports.figures import ALWAYS_KNOWN, FIGURES, NOTHING, Cost
-from dscost.reports.records import Layer, Report, inputs_text, plain_fields
+from dscost.reports.records import Layer, Report, plain_fields
 from dscost.reports.result import Result
 
 METRICS = tuple(name for name, figure in FIGURES.items() if figure.is_compared)
@@ -230,7 +230,7 @@ def held_against_first(
     reference, *others = contenders
     versus = tuple(_versus(reference.report, other) for other in others)
     return Comparison(
-        tuple(contenders), versus, every_layer, tuple(_notes(contenders, versus, options))
+        tuple(contenders), versus, every_layer, tuple(notes_on(contenders, versus, options))
     )
 
 
@@ -261,19 +261,13 @@ def _figure(report: Report, metric: str) -> int | None:
 
 
 def _latencies(reference: Report, other: Report) -> Iterator[Difference]:
-    if _place(reference) is None or _place(reference) != _place(other):
+    if place_of(reference) is None or place_of(reference) != place_of(other):
         return
     for setting, timing in reference.latency.items():
         same = other.latency.get(setting)
         before, now = timing.as_is, same and same.as_is
         if before and now:
             yield Difference("latency_s", before.median_s, now.median_s, setting)
-
-
-def _place(report: Report) -> str | None:
-    """Return where a report was measured, if it was: `cpu with 2 threads`."""
-    where = report.environment
-    return where and f"{where.device} with {counted(where.threads, 'thread')}"
 
 
 # -- layers
@@ -342,76 +336,3 @@ def _pair(before: Layer | None, now: Layer | None) -> LayerPair:
         return LayerPair(before, now, "only_other" if before is None else "only_reference")
     same = _nature(before) == _nature(now) and before.cost.agrees_with(now.cost)
     return LayerPair(before, now, "same" if same else "changed")
-
-
-# -- what the reader must know
-
-
-def _notes(
-    contenders: Sequence[Contender], versus: Sequence[Versus], given: Sequence[str]
-) -> Iterator[str]:
-    reference, *others = contenders
-    saved = [one.label for one in contenders if one.saved]
-    if given and saved:
-        are = "are saved reports" if len(saved) > 1 else "is a saved report"
-        yield f"{_listed(saved)} {are}, counted already: {_listed(given)} had no effect on it."
-    if len({inputs_text(one.report.inputs) for one in contenders}) > 1:
-        told = "; ".join(f"{one.label} {inputs_text(one.report.inputs)}" for one in contenders)
-        yield f"The inputs differ, and figures with them: {told}."
-    for one in others:
-        before, now = reference.report.settings, one.report.settings
-        if before.keys() != now.keys():  # different architectures
-            continue
-        differing = [
-            f"{key} {before[key]} → {now[key]}" for key in before if before[key] != now[key]
-        ]
-        if differing:
-            yield f"Settings of {one.label} against {reference.label}: {', '.join(differing)}."
-    if any(one.latencies for one in versus):
-        yield (
-            "Latencies are of separate runs, not measured side by side: "
-            "no speedup follows from them."
-        )
-    yield from _not_shown(contenders, versus)
-    for one in contenders:
-        yield from (f"{one.label}: {warning}" for warning in one.report.warnings)
-
-
-def _not_shown(contenders: Sequence[Contender], versus: Sequence[Versus]) -> Iterator[str]:
-    reference, *others = contenders
-    for one, found in zip(others, versus, strict=True):
-        # of one that was only counted nobody expects times
-        are_expected = all(_was_to_be_timed(each.report) for each in (reference, one))
-        if are_expected and not found.latencies:
-            yield f"Latencies are not shown: {_why_not_shown(reference, one)}."
-
-
-def _was_to_be_timed(report: Report) -> bool:
-    return report.environment is not None or bool(report.untimed)
-
-
-def _why_not_shown(reference: Contender, other: Contender) -> str:
-    untimed = [one for one in (reference, other) if not one.report.latency]
-    if untimed:
-        have = "have" if len(untimed) > 1 else "has"
-        labels = _listed([one.label for one in untimed])
-        is_late = all(map(_did_not_fit, untimed))
-        why = ": it did not fit in its time (a longer --time-budget)" if is_late else ""
-        return f"{labels} {have} no latency of the whole model{why}"
-    before, now = (_place(one.report) for one in (reference, other))
-    if before != now:
-        return f"{other.label} was measured on {now}, {reference.label} on {before}"
-    ours, theirs = reference.report.latency, other.report.latency
-    if ours.keys().isdisjoint(theirs):
-        there, here = ", ".join(theirs), ", ".join(ours)
-        return f"{other.label} was measured under {there}, {reference.label} under {here}"
-    return "only variants were timed under the same settings, not the models as they are"
-
-
-def _did_not_fit(one: Contender) -> bool:
-    """Whether a whole model was not timed for want of time, as its warnings tell."""
-    return any(text.startswith("The whole model was not timed") for text in one.report.warnings)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
