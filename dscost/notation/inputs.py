@@ -33,7 +33,8 @@ def _shape_pattern(size: str) -> str:
 
 
 _INPUT = re.compile(
-    rf"(?:(?P<name>{NAME_PATTERN})\s*=\s*)?(?P<shape>{_shape_pattern(_SIZE)})(?:\s*:\s*(?P<dtype>\w+))?"
+    rf"(?:(?P<name>{NAME_PATTERN})\s*=\s*)?(?P<shape>{_shape_pattern(_SIZE)})"
+    r"(?:\s*:\s*(?P<dtype>\w+))?"
     r"(?:\s*=\s*(?P<fill>\S.*))?",
     re.ASCII | re.DOTALL,
 )
