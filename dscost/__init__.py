@@ -93,9 +93,11 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
     from types import FunctionType
 
+    from dscost.errors import needing_torch
     from dscost.signatures import naming_arguments
 
-    found = getattr(import_module(_HOMES[name]), name)
+    with needing_torch(before=f"dscost.{name}: "):
+        found = getattr(import_module(_HOMES[name]), name)
     if isinstance(found, FunctionType):
         found = naming_arguments(found)
     globals()[name] = found  # it is asked for here once, and stays the same

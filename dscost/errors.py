@@ -13,7 +13,8 @@ DscostError              everything below; the command line exits 2
 """
 
 import re
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from dscost.printable import shortened
@@ -51,6 +52,36 @@ class OutputError(DscostError):
 
 class UnavailableError(DscostError):
     """This machine or installation cannot do what was asked."""
+
+
+@contextmanager
+def needing_torch(extra: str = "torch", *, before: str = "", after: str = "") -> Iterator[None]:
+    """Say how to install torch where what is imported needs it and it is not there.
+
+    Args:
+        extra: What of dscost to install.
+        before: How the sentence begins.
+        after: How it ends.
+
+    Raises:
+        UnavailableError: There is no torch.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not is_without_torch(error):
+            raise
+        raise UnavailableError(f"{before}{without_torch(extra)}{after}") from error
+
+
+def is_without_torch(error: BaseException) -> bool:
+    """Whether an error says that there is no torch to be imported."""
+    return isinstance(error, ModuleNotFoundError) and error.name == "torch"
+
+
+def without_torch(extra: str = "torch") -> str:
+    """Return the sentence that says how to install it."""
+    return f"torch is not installed: pip install 'dscost[{extra}]'"
 
 
 class UnknownNameError(InputError):

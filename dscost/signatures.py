@@ -1,4 +1,7 @@
-"""Functions that users call: a mistake in their arguments is told as well as any other."""
+"""Functions that users call: a mistake in their arguments is told as well as any other.
+
+So is a torch that what they ask for needs and that is not there.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +9,7 @@ from functools import wraps
 from types import UnionType
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
-from dscost.errors import InputError, UnknownArgumentError
+from dscost.errors import InputError, UnknownArgumentError, needing_torch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +45,8 @@ def naming_arguments(function: Callable[P, R]) -> Callable[P, R]:
                 left = [one for one in known if one not in given]
                 raise UnknownArgumentError("argument", name, left)
         try:
-            return function(*args, **kwargs)
+            with needing_torch():
+                return function(*args, **kwargs)
         except (AttributeError, TypeError) as error:
             for name, value in {**dict(zip(known, args, strict=False)), **kwargs}.items():
                 kind = function.__annotations__.get(name, Any)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from dscost.errors import InputError, UnavailableError
+from dscost.errors import InputError, UnavailableError, needing_torch
 from dscost.notation.units import parse_ints
 from dscost.reports.records import Report
 from dscost.timing import TimingOptions
@@ -271,10 +271,11 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
 @contextmanager
 def only_measuring() -> Iterator[None]:
     """Say beside what keeps this machine from measuring how to do without it."""
-    try:
-        yield
-    except UnavailableError as error:
-        raise UnavailableError(f"{error}; --no-time counts without a device") from error
+    with needing_torch(after="; --no-time counts without it"):
+        try:
+            yield
+        except UnavailableError as error:
+            raise UnavailableError(f"{error}; --no-time counts without a device") from error
 
 
 def check_devices(names: Sequence[str] | None) -> list[str]:

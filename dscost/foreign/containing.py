@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dscost.errors import DscostError, InputError, UnavailableError, first_line
+from dscost.errors import (
+    DscostError,
+    InputError,
+    UnavailableError,
+    first_line,
+    is_without_torch,
+    without_torch,
+)
 
 
 @contextmanager
@@ -39,8 +46,8 @@ def contained(what: str) -> Iterator[None]:
 
 def torch_problem(error: BaseException) -> str | None:
     """Return what to do where an error says that torch is missing or broken; else `None`."""
-    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-        return "torch is not installed: pip install 'dscost[torch]'"
+    if is_without_torch(error):
+        return without_torch()
     from dscost.foreign.failures import steps_of
 
     for frame in (step.tb_frame for step in steps_of(error)):

@@ -10,15 +10,22 @@ Letters as in the papers: B batch, M input channels, N output channels, K kernel
 multiplier.
 """
 
-from dscost.nn.attention import EfficientChannelAttention, SqueezeExcite
-from dscost.nn.ghost import GhostConv2d
-from dscost.nn.residual import FusedInvertedResidual, InvertedResidual
-from dscost.nn.separable import (
-    BlueprintSeparableConv2d,
-    DepthwiseSeparableConv1d,
-    DepthwiseSeparableConv2d,
-    DepthwiseSeparableConv3d,
-)
+from dscost.errors import is_without_torch, without_torch
+
+try:
+    from dscost.nn.attention import EfficientChannelAttention, SqueezeExcite
+    from dscost.nn.ghost import GhostConv2d
+    from dscost.nn.residual import FusedInvertedResidual, InvertedResidual
+    from dscost.nn.separable import (
+        BlueprintSeparableConv2d,
+        DepthwiseSeparableConv1d,
+        DepthwiseSeparableConv2d,
+        DepthwiseSeparableConv3d,
+    )
+except ModuleNotFoundError as error:
+    if is_without_torch(error):
+        raise ModuleNotFoundError(without_torch(), name="torch") from error
+    raise
 
 __all__ = [
     "BlueprintSeparableConv2d",

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dscost.errors import InputError, UnavailableError, UnknownNameError
+from dscost.errors import InputError, UnavailableError, UnknownNameError, needing_torch
 from dscost.files import REPORT_ENDING, split_report_name
 from dscost.networks.architectures import (
     Architecture,
@@ -303,6 +303,7 @@ def _by_name(name: str, opening: Opening) -> Source:
     except UnknownNameError:
         known = list(builtin_names())
     missing: list[str] = []
+    hint = ""
     for library in ZOOS:
         try:
             return SOURCES[library](name, opening)
@@ -310,24 +311,27 @@ def _by_name(name: str, opening: Opening) -> Source:
             known += unknown_there.known
         except UnavailableError:
             missing.append(library)
-    hint = f"; {' and '.join(missing)} could not be asked: not installed" if missing else ""
+    if missing:
+        asked = " and ".join(missing)
+        hint = f"; {asked} could not be asked: not installed (pip install 'dscost[zoo]')"
     raise UnknownNameError("model", name, known, hint)
 
 
-def _opened_late(module: str, function: str) -> Opener:
+def _opened_late(module: str, function: str, extra: str = "torch") -> Opener:
     """Return an opener whose module is imported once it is needed."""
 
     def open_source(name: str, opening: Opening) -> Source:
         from importlib import import_module
 
-        source: Source = getattr(import_module(f"dscost.sources.{module}"), function)(name, opening)
-        return source
+        with needing_torch(extra):
+            opener: Opener = getattr(import_module(f"dscost.sources.{module}"), function)
+        return opener(name, opening)
 
     return open_source
 
 
-SOURCES.register("torchvision")(_opened_late("zoos", "from_torchvision"))
-SOURCES.register("timm")(_opened_late("zoos", "from_timm"))
+SOURCES.register("torchvision")(_opened_late("zoos", "from_torchvision", "zoo"))
+SOURCES.register("timm")(_opened_late("zoos", "from_timm", "zoo"))
 SOURCES.register("hf")(_opened_late("zoos", "from_transformers"))
 SOURCES.register("python")(_opened_late("modules", "from_python"))
 SOURCES.register("file")(_opened_late("modules", "from_file"))
