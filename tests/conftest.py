@@ -2,7 +2,8 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
+from importlib.util import find_spec
 from pathlib import Path
 from time import process_time
 
@@ -67,20 +68,44 @@ QUICK = frozenset(
 """Files of tests that are quick, each a second or less: `pytest -m quick`."""
 
 
+TORCH_FREE = frozenset(
+    """
+    axes baseline budget_language check choosing ci_formats counters devices errors explaining
+    expressions failures files forms formulas house inputs judging knapsack language literals
+    marked_yaml operations places printable published_numbers quantities registries rendering
+    roofline selectors shapes statistics strict_json swaps variants
+    """.split()
+)
+"""Files of tests that need no torch, but for those of their tests that are marked `torch`: what `pytest tests` runs where
+there is none (tests/test_without_torch.py)."""
+
+HAS_TORCH = find_spec("torch") is not None
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out files that have no quick test where only those are wanted: to import them takes longer."""
-    is_wanted = config.option.markexpr != "quick" or collection_path.suffix != ".py"
-    return None if is_wanted or _is_quick(collection_path) else True
+    """Leave out files that have no quick test where only those are wanted: to import them takes longer.
+
+    Where there is no torch, leave out those that need it.
+    """
+    if collection_path.suffix != ".py":
+        return None
+    is_unwanted = config.option.markexpr == "quick" and not _is_in(QUICK, collection_path)
+    needs_torch = not HAS_TORCH and not _is_in(TORCH_FREE, collection_path)
+    return True if is_unwanted or needs_torch else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if _is_quick(item.path):
+        if _is_in(QUICK, item.path):
             item.add_marker(pytest.mark.quick)
+    if not HAS_TORCH:
+        without = [item for item in items if item.get_closest_marker("torch") is None]
+        config.hook.pytest_deselected(items=[item for item in items if item not in without])
+        items[:] = without
 
 
-def _is_quick(path: Path) -> bool:
-    return path.parent == Path(__file__).parent and path.stem.removeprefix("test_") in QUICK
+def _is_in(names: Set[str], path: Path) -> bool:
+    return path.parent == Path(__file__).parent and path.stem.removeprefix("test_") in names
 
 
 def pytest_collection_finish() -> None:

@@ -632,6 +632,7 @@ def test_a_model_that_cannot_be_counted_stays_as_it_was_where_the_policy_lets_it
         assert ran.stderr.startswith(f"{told}dscost.yaml:5: net.yaml: ")
 
 
+@pytest.mark.torch
 @pytest.mark.usefixtures("forked_workers")
 def test_what_a_model_prints_is_no_result(folder: Path) -> None:
     (folder / "dscost.yaml").write_text(

@@ -145,6 +145,7 @@ UNLOADABLE = [
 ]  # fmt: skip
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("text", "code", "told"), UNLOADABLE)
 def test_a_model_that_cannot_be_loaded_exits_2_and_the_others_are_judged(
     text: str, code: str, told: str, tmp_path: Path
@@ -165,6 +166,7 @@ def test_a_budget_that_is_named_twice_is_judged_once() -> None:
     assert files([one, other, one], None) == [one, other]
 
 
+@pytest.mark.torch
 def test_each_of_several_models_that_cannot_be_loaded_elsewhere_is_told(tmp_path: Path) -> None:
     entries, said = "", []
     for at, case in enumerate(UNLOADABLE):
@@ -194,6 +196,7 @@ def test_the_policy_says_what_a_model_that_cannot_be_loaded_means(
     )
 
 
+@pytest.mark.torch
 def test_what_a_model_prints_does_not_mix_with_the_result(tmp_path: Path) -> None:
     budget(tmp_path, FACTORY)
     (tmp_path / "net.py").write_text(
@@ -205,6 +208,7 @@ def test_what_a_model_prints_does_not_mix_with_the_result(tmp_path: Path) -> Non
     assert "making" in ran.stderr
 
 
+@pytest.mark.torch
 def test_ctrl_c_exits_130(tmp_path: Path) -> None:
     budget(tmp_path, FACTORY)
     (tmp_path / "net.py").write_text(
@@ -386,6 +390,7 @@ def test_an_argument_goes_before_the_variable_and_that_before_the_search(tmp_pat
     )
 
 
+@pytest.mark.torch
 def test_files_are_sought_beside_the_budget(tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "models", tmp_path / "elsewhere"
     (folder / "nets").mkdir(parents=True)

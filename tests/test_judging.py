@@ -1389,6 +1389,7 @@ def test_a_swap_of_a_layer_that_does_not_count_is_no_help(tmp_path: Path) -> Non
     assert finding.suggested_fix.value == kept - saved
 
 
+@pytest.mark.torch
 def test_a_traced_model_is_fixable_as_well(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         "import torch\ndef make():\n    return torch.nn.Sequential(torch.nn.Conv2d(64, 64, 3, bias=False))\n"
@@ -1407,6 +1408,7 @@ def test_a_traced_model_is_fixable_as_well(tmp_path: Path) -> None:
     assert params.suggested_fix.value == 64 * 9 + 64 * 64
 
 
+@pytest.mark.torch
 def test_swaps_that_just_reach_the_limit_are_enough(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         "from torch import nn\n"
@@ -1426,6 +1428,7 @@ def test_swaps_that_just_reach_the_limit_are_enough(tmp_path: Path) -> None:
     assert finding.suggested_fix.layers == ("0", "1")
 
 
+@pytest.mark.torch
 def test_what_the_layers_promise_is_counted_once_more_as_a_whole(tmp_path: Path) -> None:
     # two convolutions with one weight: swapping one of them saves nothing, it adds its own to what the other needs
     (tmp_path / "net.py").write_text(
@@ -1513,6 +1516,7 @@ def test_an_input_of_the_models_own_and_a_setting_that_sizes_it_contradict_each_
     assert result.exit_code == 2
 
 
+@pytest.mark.torch
 def test_a_matrix_over_a_factory_is_its_keyword_arguments(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         "import torch\ndef make(n, bias=True):\n    return torch.nn.Linear(7, n, bias)\n"

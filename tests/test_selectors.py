@@ -354,6 +354,7 @@ def test_convolutions_inside_other_modules_are_left_out_of_a_rule_on_torchs_own(
 # -- slips of the pen
 
 
+@pytest.mark.torch
 def test_the_types_that_are_known_are_those_of_torch() -> None:
     from torch import nn
 
@@ -367,6 +368,7 @@ def test_the_types_that_are_known_are_those_of_torch() -> None:
     assert {name for name in classes - containers if "Loss" not in name} <= TYPES
 
 
+@pytest.mark.torch
 def test_the_operations_that_are_known_are_those_of_reports() -> None:
     from dscost.layers import convolution as specs
     from dscost.layers import others as network_specs

@@ -1,0 +1,181 @@
+"""What needs no torch, in an environment that has none: commands, and the part of these tests that is about them."""
+
+import os
+import subprocess
+import venv
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+TESTS = Path(__file__).parent
+TOOLS = ("pytest", "hypothesis", "jsonschema", "xmlschema")
+"""What the tests themselves import."""
+LARGE = {"torch", "torchvision", "timm", "numpy", "safetensors", "pandas"}
+
+NET = """
+input: [3, 32, 32]
+layers:
+  - {conv: 3, out_channels: 16, norm: batch, act: relu}
+  - {global_pool: 1}
+  - flatten
+  - {linear: 10}
+"""
+BUDGET = """
+version: 1
+baseline: kept.json
+models:
+  - {target: net.yaml, limits: {params: 1k}}
+  - {target: resnet18, limits: {macs: {max_increase: 1%}}}
+"""
+
+COUNTING = [
+    "--help",
+    "layer --cin 256 --cout 256 -k 3 --no-time",
+    "layer --cin 48 --cout 96 -k 5x3 --variant ghost --on t4 --no-time --format markdown",
+    "model resnet18 --no-time",
+    "model net.yaml --no-time --json",
+    "model mobilenet_v1 --set width=0.5 --no-time --on raspberry_pi_4",
+    "compare resnet18 net.yaml",
+    "check dscost.yaml",
+    "baseline show",
+    "init resnet18 -o other.yaml",
+    "device t4",
+    "list models",
+    "list formats",
+    "schema report",
+]
+NEEDING = {
+    "layer --cin 8 --cout 8 -k 3": "[torch]'; --no-time counts without it",
+    "model resnet18": "[torch]'; --no-time counts without it",
+    "model net.yaml --train --no-time": "[torch]'",
+    "model net.py:make --input 1,3,8,8 --no-time": "[torch]'",
+    "model torchvision:resnet18 --no-time": "[zoo]'",
+    "convert net.yaml": "[torch]'",
+    "verify net.yaml": "[torch]'",
+    "device": "[torch]'",
+}
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the Python of an environment that has dscost with all that it depends on, and no extra."""
+    folder = tmp_path_factory.mktemp("light")
+    venv.EnvBuilder(symlinks=True).create(folder)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    for one in {found.name: found for found in _with_requirements("dscost", *TOOLS)}.values():
+        for name in {file.parts[0] for file in one.files or () if file.parts[0] != ".."}:
+            link = packages / name
+            if not link.exists():
+                link.symlink_to(str(one.locate_file(name)))
+    python, program = (folder / "bin" / name for name in ("python", "dscost"))
+    program.write_text(f"#!{python}\nfrom dscost.cli import main\n\nmain()\n")
+    program.chmod(0o755)
+    return str(python)
+
+
+def _with_requirements(*names: str) -> Iterator[Distribution]:
+    """Yield what is installed by these names and what it asks for, extras apart."""
+    for name in names:
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:  # for other machines, or Pythons
+            continue
+        yield found
+        wanted = map(Requirement, found.requires or ())
+        plainly = [one for one in wanted if not one.marker or one.marker.evaluate({"extra": ""})]
+        yield from _with_requirements(*(one.name for one in plainly))
+
+
+@pytest.fixture(scope="module")
+def project(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an architecture, a budget and its baseline."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "net.yaml").write_text(NET)
+    (folder / "net.py").write_text("import torch\n\n\ndef make(): return torch.nn.ReLU()\n")
+    (folder / "dscost.yaml").write_text(BUDGET)
+    assert run(python, folder, "-m", "dscost", "baseline", "save").returncode == 0
+    return folder
+
+
+def run(python: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    return subprocess.run(
+        [python, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def test_what_is_large_is_not_there(python: str, tmp_path: Path) -> None:
+    tried = f"import importlib.util as u; print([n for n in {sorted(LARGE)} if u.find_spec(n)])"
+    assert run(python, tmp_path, "-c", tried).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", COUNTING)
+def test_what_counts_works_without_torch(command: str, python: str, project: Path) -> None:
+    ran = run(python, project, "-m", "dscost", *command.split())
+    assert (ran.returncode, "torch" in ran.stderr) == (0, False), ran.stderr
+    assert ran.stdout or "wrote" in ran.stderr
+
+
+@pytest.mark.parametrize(("command", "end"), NEEDING.items(), ids=NEEDING.keys())
+def test_what_needs_torch_says_how_to_get_it(
+    command: str, end: str, python: str, project: Path
+) -> None:
+    ran = run(python, project, "-m", "dscost", *command.split())
+    told = f"dscost: torch is not installed: pip install 'dscost{end}\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
+
+
+def test_a_model_that_is_unknown_may_be_one_that_torch_has(python: str, project: Path) -> None:
+    ran = run(python, project, "-m", "dscost", "model", "resnet81", "--no-time")
+    assert ran.returncode == 2
+    assert "(did you mean 'resnet18'?)" in ran.stderr
+    assert ran.stderr.endswith("not installed (pip install 'dscost[zoo]')\n")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "layer(8, 8, 3, time=True)",
+        "analyze('resnet18', time=True)",
+        "device()",
+        "convert('net.yaml')",
+    ],
+)
+def test_the_library_says_so_too(call: str, python: str, project: Path) -> None:
+    ran = run(python, project, "-c", f"import dscost\ndscost.{call}")
+    *_, last = ran.stderr.splitlines()
+    assert "torch is not installed: pip install 'dscost[torch]'" in last
+    assert last.startswith("dscost.errors.UnavailableError: ")
+
+
+def test_the_modules_of_torch_say_so_as_python_says_it(python: str, project: Path) -> None:
+    ran = run(python, project, "-c", "from dscost.nn import GhostConv2d")
+    *_, last = ran.stderr.splitlines()
+    assert last == "ModuleNotFoundError: torch is not installed: pip install 'dscost[torch]'"
+
+
+def test_a_budget_is_a_test_of_pytest_without_torch(python: str, project: Path) -> None:
+    ran = run(python, project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--dscost")
+    assert (ran.returncode, ran.stdout.splitlines()[-1].split(" in ")[0]) == (0, "2 passed")
+
+
+def test_the_tests_of_what_needs_no_torch_pass_without_it(python: str) -> None:
+    ran = run(python, TESTS.parent, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-x", "tests")
+    *_, last = ran.stdout.splitlines()
+    assert ran.returncode == 0, ran.stdout[-4000:]
+    assert int(last.split(" passed")[0].split()[-1]) > 3000, last
+
+
+def test_what_is_large_is_asked_for_by_extras_only() -> None:
+    wanted = map(Requirement, distribution("dscost").requires or ())
+    extras = {one.name: str(one.marker) for one in wanted if one.name in LARGE}
+    assert set(extras) >= {"torch", "numpy", "safetensors"}
+    assert all("extra ==" in marker for marker in extras.values())
