@@ -727,7 +727,6 @@ def test_a_folder_that_cannot_be_written_leaves_the_baseline_as_it_was(folder: P
          "name the budget once: as the argument or by --config"),
         (["save", "--model", "resnet81"],
          "unknown model of the budget 'resnet81' (did you mean 'resnet18'?)"),
-        ([], "Missing argument 'action'."),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], message: str, folder: Path) -> None:
