@@ -142,6 +142,64 @@ def test_a_file_finds_what_it_imports_however_it_is_written(
     assert width_of(f"{path}:make") == 7
 
 
+@pytest.mark.parametrize(
+    "inits", [(), ("src/pkg", "src/pkg/models", "src/pkg/ops", "utils", "models")]
+)
+@pytest.mark.parametrize(
+    ("file", "statement", "files"),
+    [
+        (
+            "src/pkg/models/net.py",
+            "from .blocks import WIDTH",
+            {"src/pkg/models/blocks.py": "from pkg.ops.wide import WIDTH"}
+            | {"src/pkg/ops/wide.py": "WIDTH = 6"},
+        ),
+        (
+            "src/pkg/models/net.py",
+            "from .blocks import WIDTH\nfrom ..ops.wide import WIDTH as _",
+            {"src/pkg/models/blocks.py": "from ..ops.wide import WIDTH"}
+            | {"src/pkg/ops/wide.py": "WIDTH = 6"},
+        ),
+        ("models/net.py", "from utils.wide import WIDTH", {"utils/wide.py": "WIDTH = 6"}),
+        ("models/net.py", "from settings import WIDTH", {"settings.py": "WIDTH = 6"}),
+        (
+            "models/net.py",
+            "from .blocks import WIDTH",
+            {
+                "models/blocks.py": "from utils.wide import WIDTH",
+                "utils/wide.py": "from settings import WIDTH",
+            }
+            | {"settings.py": "WIDTH = 6"},
+        ),
+    ],
+)
+def test_a_file_finds_what_lies_above_it_wherever_it_is_run_from(
+    write: Write,
+    inits: tuple[str, ...],
+    file: str,
+    statement: str,
+    files: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = f"from torch import nn\n{statement}\ndef make():\n    return nn.Conv2d(3, WIDTH, 1)\n"
+    path = write(file, code)
+    for name, text in files.items():
+        write(name, text)
+    for folder in inits:
+        if (path.parents[len(Path(file).parts) - 1] / folder).is_dir():
+            write(f"{folder}/__init__.py")
+    monkeypatch.chdir("/")
+    before = set(sys.modules)
+    assert width_of(f"{path}:make") == 6
+    assert not {"utils", "settings", "models", "pkg"} & (set(sys.modules) - before)
+
+
+def test_a_folder_of_data_does_not_pass_for_a_library_that_is_missing(write: Write) -> None:
+    path = write("code/net.py", PLAIN, module="a_library_that_nobody_has")
+    write("a_library_that_nobody_has/list.csv")
+    assert refused(f"{path}:make").endswith("No module named 'a_library_that_nobody_has'")
+
+
 @pytest.mark.parametrize("folder", ["torch", "random", "numpy", "dscost"])
 @pytest.mark.parametrize("has_init", [True, False], ids=["packages", "bare folders"])
 def test_a_folder_called_like_a_library_does_not_take_its_place(

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -419,8 +420,69 @@ def test_a_file_that_does_not_exist_is_refused() -> None:
     assert refused("no/such/file.py:make") == "cannot read no/such/file.py: no such file"
 
 
-def test_a_python_file_without_a_factory_is_told_what_to_add(models: str) -> None:
-    assert ":factory" in refused(models)
+def test_a_python_file_alone_with_several_models_is_told_how_to_name_one(models: str) -> None:
+    assert re.fullmatch(
+        rf"{re.escape(models)} has \d+ models, .*: name one, such as {re.escape(models)}:\w+",
+        refused(models),
+    )
+
+
+ONE = """
+from torch import nn
+
+class Part(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 1)
+
+    def forward(self, x):
+        return self.conv(x)
+
+class Whole(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.part = Part(width)
+
+    def forward(self, x):
+        return self.part(x)
+"""
+
+
+def test_the_only_model_of_a_file_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(ONE)
+    report = dscost.analyze(path, (1, 3, 4, 4), kwargs={"width": 5})
+    assert (report.target, report.source) == (f"{path}:Whole", "file")
+    assert report.totals.as_is.macs == 16 * 3 * 5
+
+
+@pytest.mark.parametrize("command", ["model", "compare", "convert", "verify", "init"])
+def test_every_command_takes_the_only_model_of_a_file_and_says_so(
+    tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "net.py").write_text(ONE.replace("width, 1)", "width, 3)"))
+    more = {
+        "model": ["--no-time"],
+        "compare": ["resnet18"],
+        "convert": ["--rank", "1", "--min-channels", "1"],
+    }
+    words = [command, "net.py", *more.get(command, []), "--input", "1x3x32x32"]
+    ran = run(*words, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.splitlines()[0] == (
+        "net.py: taking net.py:Whole; another is named as net.py:NAME"
+    )
+    assert "net.py:Whole" in ran.stdout or "net.py:Whole" in (tmp_path / "dscost.yaml").read_text()
+
+
+def test_a_budget_may_name_a_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(ONE)
+    (tmp_path / "dscost.yaml").write_text(
+        "version: 1\nmodels:\n  - target: net.py\n    input: 1x3x4x4\n    set: {width: 5}\n"
+        f"    limits: {{params: {4 * 5}, macs: {16 * 15}}}\n"
+    )
+    ran = run("check", "--no-isolate", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout + ran.stderr
 
 
 # -- inputs

@@ -96,13 +96,14 @@ def _found(
     target: "str | PathLike[str] | nn.Module", request: Request, folder: Path | None = None
 ) -> "tuple[Source, str]":
     """Return what a target stands for, and what it is called."""
-    from dscost.sources import ModuleSource, Opening, find_source
+    from dscost.sources import ModuleSource, Opening, find_source, named
 
     name = type(target).__name__
     if isinstance(target, str | PathLike):
         has_input = request.input is not None
         opening = Opening(request.kwargs or {}, folder, has_input, request.trust)
-        source, name = find_source(target, opening), str(target)
+        name = named(target, opening.kwargs, folder)
+        source = find_source(name, opening)
     elif isinstance(target, type) or not hasattr(target, "named_modules"):
         raise InputError(
             f"a target is an nn.Module, or the name or path of a model, found {target!r:.60}"

@@ -146,7 +146,7 @@ def _name(model: str, choice: _Choice) -> str:
 def _is_factory(target: str) -> bool:
     """Whether a target is Python code that makes a model, as its text says."""
     place, _, _ = target.rpartition(":")
-    return bool(place) and not place.endswith((".yaml", ".yml"))
+    return target.endswith(".py") or (bool(place) and not place.endswith((".yaml", ".yml")))
 
 
 def _same(value: Any, other: Any) -> bool:

@@ -48,6 +48,7 @@ def compare(
     out = asked.output("compare", view, read=target_files(targets))
     ComparisonSaid.check(out.view, out.says)
     request = asking.request(batch, dtype, trust=trust)
+    targets = asking.models(targets, out.note)
     with foreign_code(*targets), out.progress() as progress:
         found = compare_models(
             targets, **request._asdict(), every_layer=every_layer, progress=progress

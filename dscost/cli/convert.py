@@ -102,6 +102,7 @@ def convert(
         seed=seed,
     )
     timing = _timing(goal, measuring)
+    (target,) = asking.models([target], out.note)
     from dscost.converting.convert import convert_target
     from dscost.converting.weights import check_weights_path
 

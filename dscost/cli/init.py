@@ -39,7 +39,9 @@ def init(
             f"{path} exists and is not overwritten: edit it, or write elsewhere by -o FILE"
         )
     check_folder(path)
-    request = opt.Asking(setting, inputs, kwargs).request(batch, dtype)
+    asking = opt.Asking(setting, inputs, kwargs)
+    request = asking.request(batch, dtype)
+    models = asking.models(models, (lambda _: None) if quiet else tell)
     try:
         room = parse_quantity(headroom, "share")
     except InputError as error:

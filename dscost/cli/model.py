@@ -66,6 +66,7 @@ def model(
     if skip_losing and not measuring.time:
         raise InputError("--skip-losing needs timing: which layers lose is measured")
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
+    (target,) = asking.models([target], out.note)
     from dscost.sources import runs_code  # help needs none of what reads models
 
     with Worker(limit_s) as worker:

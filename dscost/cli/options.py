@@ -1,7 +1,7 @@
 """Options that several commands share: one spelling, one meaning."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -148,6 +148,17 @@ class Asking(NamedTuple):
         given = parse_inputs(self.inputs or ())
         settings, arguments = parse_settings(self.setting or ()), parse_kwargs(self.kwargs or ())
         return Request(given, batch, dtype, settings, arguments, trust)
+
+    def models(self, targets: Sequence[str], tell: Callable[[str], None]) -> list[str]:
+        """Return targets with the model of a file that has only one, which is told."""
+        from dscost.sources import named
+
+        names = [pair.partition("=")[0].partition(".")[0].strip() for pair in self.kwargs or ()]
+        found = [named(target, names) for target in targets]
+        for target, name in zip(targets, found, strict=True):
+            if name != target:
+                tell(f"{target}: taking {name}; another is named as {target}:NAME")
+        return found
 
 
 AS_IT_IS = Asking()

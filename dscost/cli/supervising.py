@@ -24,7 +24,7 @@ _report: int | None = None
 
 
 def foreign_targets(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments that look like code: `pkg.mod:factory`, `file.py:factory`, `timm:NAME`.
+    """Return the arguments that look like code: `pkg.mod:factory`, `file.py`, `timm:NAME`.
 
     >>> foreign_targets(["model", "net.py:make", "--input", "x=1,3,8,8:int64"])
     ['net.py:make']
@@ -34,7 +34,8 @@ def foreign_targets(arguments: Sequence[str]) -> list[str]:
     if not arguments or arguments[0] not in COMMANDS or "--isolate" in arguments:
         return []
     words = [word for word in arguments[1:] if not word.startswith("-") and "=" not in word]
-    return [word for word in words if word.endswith(".pt2") or (":" in word and not _is_data(word))]
+    files = (".pt2", ".py")
+    return [word for word in words if word.endswith(files) or (":" in word and not _is_data(word))]
 
 
 def _is_data(word: str) -> bool:

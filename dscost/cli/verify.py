@@ -23,6 +23,7 @@ def verify(
     from dscost.analysis.verifying import verify as count_twice
 
     out = asked.output("verify", read=target_files([target]))
+    (target,) = asking.models([target], out.note)
     with foreign_code(target):
         found = count_twice(target, **asking.request(batch, trust=trust)._asdict())
     out.write(found)

@@ -3,7 +3,7 @@
 Nothing heavy is imported until it is asked for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
@@ -39,6 +39,7 @@ __all__ = [
     "Source",
     "find_source",
     "is_saved",
+    "named",
     "runs_code",
     "split_file",
 ]
@@ -53,14 +54,15 @@ TARGETS: Mapping[str, str] = {
     "package.module:NAME": "a class, function or instance, sought in the working directory "
     "and among what is installed",
     "path/file.py:NAME": "a class, function or instance in a file; one that imports relatively is "
-    "taken as part of its package",
+    "taken as part of its package; net.py alone, where one model is in it",
     "net.yaml": "an architecture; nets.yaml:NAME one of several",
     "program.pt2": "a program of torch.export",
     "report.json": "what dscost layer or dscost model saved; reports.json:NAME one of several",
 }
 """What the user may call a model."""
 YAML_ENDINGS = (".yaml", ".yml")
-FILE_ENDINGS = (*YAML_ENDINGS, ".py", ".pt2", ".onnx", REPORT_ENDING)
+PYTHON_ENDING = ".py"
+FILE_ENDINGS = (*YAML_ENDINGS, PYTHON_ENDING, ".pt2", ".onnx", REPORT_ENDING)
 """How the files end that may be targets, with or without a name behind them."""
 MAX_NAME = 200
 """Longer than the name of any model or file."""
@@ -182,8 +184,30 @@ _PLAINLY = Opening()
 
 def find_source(target: str | PathLike[str], opening: Opening = _PLAINLY) -> Source:
     """Return what a target stands for, see `TARGETS`; it raises what an `Opener` does."""
-    kind, name = _kind_of(_beside(str(target), opening.folder))
+    found = named(target, opening.kwargs, opening.folder)
+    kind, name = _kind_of(_beside(found, opening.folder))
     return SOURCES[kind](name, opening)
+
+
+def named(
+    target: str | PathLike[str], kwargs: Collection[str] = (), folder: Path | None = None
+) -> str:
+    """Return a target as text; a file of Python alone with the one model in it, `net.py:Net`.
+
+    Args:
+        target: What the user calls a model.
+        kwargs: Names of the arguments that a factory would be given.
+        folder: Where files are sought before the working directory.
+
+    Raises:
+        InputError: The file has no model, or several, or cannot be read.
+    """
+    text = str(target)
+    if not text.endswith(PYTHON_ENDING):
+        return text
+    from dscost.sources.in_file import only_model
+
+    return f"{text}:{only_model(Path(_beside(text, folder)), text, kwargs)}"
 
 
 def _kind_of(text: str) -> tuple[str, str]:
@@ -197,7 +221,7 @@ def _kind_of(text: str) -> tuple[str, str]:
     _refuse_unread(text)
     if text.endswith(".pt2"):
         return "export", text
-    if path.endswith(".py"):
+    if path.endswith(PYTHON_ENDING):
         return "file", text
     if text.startswith("hf:"):
         return "hf", text.removeprefix("hf:")

@@ -212,11 +212,11 @@ def _is_installed(folder: Path) -> bool:
     return is_named_so or str(folder) in sysconfig.get_paths().values()
 
 
-def world_of_package(path: Path, levels: int) -> tuple[World, str]:
+def world_of_package(path: Path, levels: int, roots: Sequence[Path] = ()) -> tuple[World, str]:
     """Return the world of a file that is part of a package, and its dotted name in it.
 
     At least so many levels of folders above it are packages, also without an `__init__.py`. The
-    path is absolute.
+    path is absolute. In the roots names are sought after everywhere else.
     """
     folders: list[Path] = []
     for folder in path.parents[:-1]:
@@ -224,7 +224,7 @@ def world_of_package(path: Path, levels: int) -> tuple[World, str]:
             break
         folders.insert(0, folder)
     parts = [folder.name for folder in folders]
-    world = World((folders[0].parent if folders else path.parent,), last=(path.parent,))
+    world = World((folders[0].parent if folders else path.parent,), last=(path.parent, *roots))
     if parts and parts[0] in _SHARED:  # a folder called torch is no part of torch
         parts[0] = f"{PACKAGE}{parts[0]}"
     for depth, folder in enumerate(folders, 1):
@@ -270,6 +270,19 @@ def _levels_to(parts: Sequence[str], folder: Path) -> int:
             if is_there or (place / "__init__.py").is_file():
                 return level
     return 0
+
+
+def folder_with(name: str, path: Path) -> Path | None:
+    """Return the nearest folder above a file that has a module of the top, if one near has it."""
+    for folder in path.parent.parents[:MOST_LEVELS] if name.isidentifier() else ():
+        if (folder / f"{name}.py").is_file() or _has_code(folder / name):
+            return folder
+    return None
+
+
+def _has_code(folder: Path) -> bool:
+    """Whether a folder may be a package: one of data that is called like a library is none."""
+    return any(next(folder.glob(names), None) for names in ("*.py", "*/*.py"))
 
 
 MOST_LEVELS = 6
