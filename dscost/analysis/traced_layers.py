@@ -30,11 +30,21 @@ def costs_of(traced: Trace) -> list[Cost]:
 
     First in time, not by layers: a layer may run before and after others that share its weights.
     """
-    left = {parameter.name: parameter for parameter in traced.parameters}
     return [
-        _cost_of(event, [left.pop(name) for name in event.weights if name in left])
-        for event in traced.events
+        _cost_of(event, weights)
+        for event, weights in zip(traced.events, _first_read(traced), strict=True)
     ]
+
+
+def _first_read(traced: Trace) -> Iterator[list[Parameter]]:
+    """Yield for each operator the weights that it is the first to read."""
+    left = {parameter.name: parameter for parameter in traced.parameters}
+    for event in traced.events:
+        yield [left.pop(name) for name in event.weights if name in left]
+
+
+def _frozen(parameters: Iterable[Parameter]) -> int:
+    return sum(one.numel for one in parameters if not one.trainable)
 
 
 def _cost_of(event: Event, weights: Sequence[Parameter]) -> Cost:
@@ -152,13 +162,15 @@ def layers_of(traced: Trace, costs: Sequence[Cost], swaps: Sequence[Swap]) -> It
     for position, event in enumerate(traced.events):
         by_module.setdefault(event.module, []).append(position)
     beginning = _beginning(traced.events, swaps)
+    frozen = list(map(_frozen, _first_read(traced)))
     # a pair spans several modules, and is listed at the first
     pair_of = {at: swap.positions for swap in swaps if swap.is_pair for at in swap.positions}
     ends = {swap.positions[-1] for swap in swaps if swap.is_pair}
     for module, positions in by_module.items():
         events = [traced.events[at] for at in positions]
         of_events = [costs[at] for at in positions]
-        layer = _layer(traced, module, events, of_events)
+        own_frozen = sum(frozen[at] for at in positions)
+        layer = _layer(traced, module, events, of_events, own_frozen)
         if len(events) > 1:
             layer = layer._replace(operators=_operators(events, of_events))
         if pair_of:
@@ -178,7 +190,8 @@ def layers_of(traced: Trace, costs: Sequence[Cost], swaps: Sequence[Swap]) -> It
             unread.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
     for module, own in unread.items():
         kind, calls = traced.types.get(module, ""), traced.calls.get(module, 0)
-        yield Layer(module, kind, "idle", calls, None, (), (), _weights_cost(own))
+        layer = Layer(module, kind, "idle", calls, None, (), (), _weights_cost(own))
+        yield layer._replace(frozen_params=_frozen(own))
 
 
 def _beginning(events: Sequence[Event], swaps: Sequence[Swap]) -> dict[str, list[Swap]]:
@@ -204,7 +217,13 @@ def _operators(events: Sequence[Event], costs: Sequence[Cost]) -> tuple[Operator
     return tuple(operators)
 
 
-def _layer(traced: Trace, module: str, events: Sequence[Event], costs: Sequence[Cost]) -> Layer:
+def _layer(
+    traced: Trace,
+    module: str,
+    events: Sequence[Event],
+    costs: Sequence[Cost],
+    frozen_params: int,
+) -> Layer:
     heaviest = first = events[0]
     conv, cost, output_shape = first.conv, chain_cost(costs), first.output_shape
     if len(events) > 1:
@@ -222,6 +241,7 @@ def _layer(traced: Trace, module: str, events: Sequence[Event], costs: Sequence[
         first.input_shape,
         output_shape,
         cost,
+        frozen_params=frozen_params,
     )
 
 

@@ -47,6 +47,7 @@ def model(
         str | None, typer.Option(help="Sort layers by a figure, largest first.")
     ] = None,
     top: opt.Top = None,
+    tree: opt.Tree = False,
     asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
     isolate: opt.Isolate = False,
@@ -55,7 +56,11 @@ def model(
     """Count a model layer by layer: as it is, standard, and depthwise-separable; and time it."""
     from dscost.pages.reports import ReportsSaid
 
-    view = View(depth=depth, sort=sort, top=top, explain=explain)
+    if tree and (sort is not None or top is not None):
+        raise InputError(
+            "--tree shows every module in its place: --sort and --top have no meaning with it"
+        )
+    view = View(depth=depth, sort=sort, top=top, tree=tree, explain=explain)
     out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
     ReportsSaid.check(out.view, out.says)
     sources = opt.check_devices(on)

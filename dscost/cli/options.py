@@ -88,6 +88,11 @@ Top = Annotated[
     typer.Option("-n", "--top", min=1, metavar="N", help="Show only the first N layers."),
 ]
 
+Tree = Annotated[
+    bool,
+    typer.Option("--tree", help="Show modules as a tree, each with the sums of what it holds."),
+]
+
 OutputPath = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write there instead of to the terminal.")
 ]

@@ -15,7 +15,7 @@ from dscost.cli.streams import result_encoding
 from dscost.errors import InputError
 from dscost.rendering import View, format_by_ending, format_names, in_words, no_findings, renderer
 
-_VIEW_OPTIONS = {"pages": ("columns", "sort", "top", "depth"), "rows": ("columns",)}
+_VIEW_OPTIONS = {"pages": ("columns", "sort", "top", "depth", "tree"), "rows": ("columns",)}
 """What a format honours of a view, by what it says."""
 
 
@@ -70,9 +70,9 @@ class Asked(NamedTuple):
             command=command,
         )
         # an option without effect would pass for one that was obeyed
-        for option in ("columns", "sort", "top", "depth"):
+        for option in ("columns", "sort", "top", "depth", "tree"):
             honoured = _VIEW_OPTIONS.get(renderer(chosen).says, ())
-            if getattr(view, option) is not None and option not in honoured:
+            if getattr(view, option) not in (None, False) and option not in honoured:
                 raise InputError(f"--{option} has no meaning for --format {chosen}")
         return Output(chosen, self.path, exports, view, self.quiet)
 

@@ -123,6 +123,7 @@ class View(NamedTuple):
         sort: Key of the figure to sort layers by, largest first; by default the order of the model.
         top: Show only that many layers.
         depth: Add layers up whose names agree in that many parts.
+        tree: Show modules as a tree, each with the sums of what it holds.
         wide: Never drop a column.
         width: Characters per line, or `None` for as many as needed.
         color: Whether to colour the text.
@@ -140,6 +141,7 @@ class View(NamedTuple):
     sort: str | None = None
     top: int | None = None
     depth: int | None = None
+    tree: bool = False
     wide: bool = False
     width: int | None = None
     color: bool = False

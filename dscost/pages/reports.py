@@ -13,7 +13,7 @@ from dscost.pages.layer_table import (
     figure_columns,
     shown_rows,
 )
-from dscost.pages.page import Column, Page, Row, View, chosen_sheet, words
+from dscost.pages.page import Column, Page, Row, Sheet, View, check_columns, chosen_sheet, words
 from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
     LATENCY,
@@ -56,6 +56,16 @@ class ReportsSaid(Said):
     row_columns = CSV_COLUMNS
     _results: tuple[Report, ...]
 
+    @classmethod
+    def check(cls, view: View, says: str) -> None:
+        """As of every result; a tree has columns of its own."""
+        if view.tree:
+            from dscost.pages.tree import TREE_COLUMNS
+
+            check_columns(view, [column.key for column in TREE_COLUMNS])
+        else:
+            super().check(view, says)
+
     def pages(self, view: View) -> list[Page]:
         """Return a page of each."""
         return [
@@ -74,7 +84,10 @@ class ReportsSaid(Said):
 
 def column_headers() -> Mapping[str, str]:
     """Return every key that `--columns` takes for some report, with its header."""
-    return {column.key: column.header for column in (*_VARIANT_COLUMNS, *LAYER_COLUMNS)}
+    from dscost.pages.tree import TREE_COLUMNS
+
+    every = (*TREE_COLUMNS, *_VARIANT_COLUMNS, *LAYER_COLUMNS)
+    return {column.key: column.header for column in every}
 
 
 # -- one layer
@@ -143,9 +156,13 @@ def _model_page(report: Report, view: View) -> Page:
     lines = [", ".join(f"{name} {value}" for name, value in report.settings.items())]
     if report.peak_activation_bytes is not None:
         lines.append(f"peak activation memory {format_bytes(report.peak_activation_bytes)}")
+    if view.tree:
+        from dscost.pages.tree import trained_line
+
+        lines += trained_line(report)
     totals = list(_total_rows(report, view))
     sheets = [
-        chosen_sheet(LAYER_COLUMNS, shown_rows(report, view), view),
+        _layers_sheet(report, view),
         chosen_sheet(_VARIANT_COLUMNS, totals, view._replace(columns=None)),
     ]
     if report.latency or report.predictions:
@@ -164,6 +181,14 @@ def _model_page(report: Report, view: View) -> Page:
         sheets=sheets,
         closing=[*closing, *_footnotes(report)],
     )
+
+
+def _layers_sheet(report: Report, view: View) -> Sheet:
+    if view.tree:
+        from dscost.pages.tree import tree_sheet
+
+        return tree_sheet(report, view)
+    return chosen_sheet(LAYER_COLUMNS, shown_rows(report, view), view)
 
 
 def _total_rows(report: Report, view: View) -> Iterator[Row]:

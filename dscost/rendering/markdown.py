@@ -50,7 +50,8 @@ def _row(cells: Sequence[str]) -> str:
 
 def _indented(cell: str) -> str:
     stripped = cell.lstrip(" ")
-    return "&nbsp;" * (len(cell) - len(stripped)) + inert(stripped)
+    blanks = "&nbsp;" * (len(cell) - len(stripped))
+    return blanks + inert(stripped).replace("  ", "&nbsp;&nbsp;")  # as in the branches of a tree
 
 
 _JOINER = "&#8288;"

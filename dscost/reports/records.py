@@ -287,6 +287,8 @@ class Layer(NamedTuple):
         separable_pairs: How many depthwise-separable pairs begin in it; a layer that calls
             functions may hold several.
         could_be_separable: How many of its convolutions could be depthwise-separable.
+        frozen_params: How many of its parameters are not trained, such as those that need no
+            gradient; `None` where that is not known.
     """
 
     name: str
@@ -311,6 +313,7 @@ class Layer(NamedTuple):
     operators: tuple[Operator, ...] = ()
     separable_pairs: int = 0
     could_be_separable: int = 0
+    frozen_params: int | None = None
 
     @property
     def timing(self) -> Timing | None:
