@@ -52,6 +52,14 @@ def find_budget(given: str | PathLike[str] | None = None, start: Path | None = N
     )
 
 
+def is_nearest(path: Path) -> bool:
+    """Whether a command that names no budget means this one."""
+    try:
+        return find_budget().resolve() == path.resolve()
+    except InputError:
+        return False
+
+
 def _from_here(path: Path) -> Path:
     """Return a path as one would name it in the working folder, where it lies below that."""
     here = Path.cwd().resolve()

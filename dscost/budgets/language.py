@@ -185,7 +185,8 @@ def _bound(metric: str, bound: str) -> Form:
             is_meant_as_share = bound in CHANGES and value < 1
             share = f"; did you mean '{100 * float(value):g}%'?" if is_meant_as_share else ""
             raise InputError(f"{metric} are whole numbers, found {node.plain!r}{share}")
-        return Limit(metric, bound, value, is_share, place=node.key_place, **usual)
+        limit = Limit(metric, bound, value, is_share, place=node.key_place, **usual)
+        return replace(limit, written_at=node.place)
 
     of_kind = forms.quantity(kind, is_whole=kind in WHOLE).schema({})
     share = forms.quantity("share").schema({})

@@ -9,9 +9,9 @@ from typing import Any
 from dscost.budgets.language import BUDGET, NOT_OF_SAVED, RUN, argument, replaced, resolved
 from dscost.budgets.records import POLICIES, Budget, Entry, Limit
 from dscost.errors import Problem
-from dscost.files import split_report_name
+from dscost.files import read_text, split_report_name
 from dscost.notation.forms import Given, Keyed, anything
-from dscost.notation.marked_yaml import Node, Problems, read_yaml
+from dscost.notation.marked_yaml import MAX_FILE_BYTES, Node, Problems, parse_yaml
 
 MOST_ENTRIES = 1000
 """Of a whole budget."""
@@ -19,8 +19,13 @@ MOST_ENTRIES = 1000
 
 def read_budget(path: Path) -> Budget:
     """Return what a budget file says; of one that is wrong every mistake has its place."""
+    return parse_budget(read_text(path, MAX_FILE_BYTES), path)
+
+
+def parse_budget(text: str, path: Path) -> Budget:
+    """Return what the text of a budget says; its files are sought beside `path`."""
     problems = Problems()
-    root = read_yaml(path, problems)
+    root = parse_yaml(text, str(path), problems)
     top = BUDGET.read(root, problems) or Given(root)
     entries = _entries(top.get("models", ()), top.get("defaults", {}), problems)
     problems.refuse(str(path))

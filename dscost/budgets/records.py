@@ -79,6 +79,7 @@ class Limit:
         level: `error`, `warn` or `ignore`.
         message: What else to say where it is violated.
         place: Where it stands.
+        written_at: Where its figure stands, which several limits may share by an alias.
     """
 
     metric: str
@@ -90,6 +91,7 @@ class Limit:
     level: str = "error"
     message: str | None = None
     place: Place = (1, 1)
+    written_at: Place = field(default=(1, 1), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """What was known and what is counted now → what is to be known, where growth has to be accepted."""
 
 from collections.abc import Collection, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from dscost.budgets.accepting import Accepting
 from dscost.budgets.baseline import Known, renamed_layers
 from dscost.budgets.metrics import KEPT_OF_LAYERS
+from dscost.budgets.raising import RaisedLimit
 from dscost.notation.units import counted
 from dscost.reports.result import Result
 
@@ -51,6 +52,9 @@ class Kept(Result):
         unloadable: Why other entries could not be counted: they stay as they were.
         on_unloadable: What the budget's policy makes of those: `ignore`, `warn` or `error`.
         is_written: Whether the file was written: an update that changes nothing leaves it alone.
+        budget: The budget.
+        raised: Its limits that were raised.
+        is_nearest: Whether a command that names no budget means this one.
     """
 
     path: Path
@@ -60,6 +64,9 @@ class Kept(Result):
     unloadable: Mapping[str, str]
     on_unloadable: str
     is_written: bool
+    budget: Path = Path("dscost.yaml")
+    raised: tuple[RaisedLimit, ...] = ()
+    is_nearest: bool = True
 
     @property
     def exit_code(self) -> int:
@@ -77,17 +84,15 @@ class Kept(Result):
 def updated(
     before: Mapping[str, Known],
     now: Mapping[str, Known],
-    accept: Sequence[str],
+    accept: Sequence[str] | Accepting,
     keep: Collection[str] = (),
 ) -> Update:
     """Return the baseline with improvements taken over, and what else is accepted.
 
-    Accepted is what patterns over `entry/metric` match, such as `mobilenet_v1*/macs`, or patterns
-    over `entry` or `entry/*` where an entry is of another target or input now. Entries to `keep`
-    were not counted, and stay as they were.
+    Accepted is what `Accepting` says. Entries to `keep` were not counted, and stay as they were.
     """
     models = {name: before[name] for name in keep if name in before}
-    accepting = _Accepting(accept)
+    accepting = accept if isinstance(accept, Accepting) else Accepting(accept)
     changed: dict[str, list[str]] = {}
     shifted: dict[str, list[str]] = {}
     accepted: list[str] = []
@@ -97,20 +102,21 @@ def updated(
         old = before.get(name, known)
         differences = old.differs_from(known.fingerprint)
         # figures of another target or input are no growth: they cannot be compared at all
-        grown = [] if differences else _grown(name, old, known)
+        grown = [] if differences else _grown(old, known)
         models[name] = known
-        if differences and not accepting.allows(name, f"{name}/*"):
+        if differences and not accepting.takes_all_of(name):
             changed[name], models[name] = differences, old
         elif differences:
             replaced.append(name)
-        elif missing := [one for one in grown if not accepting.allows(one)]:
+        elif missing := [metric for metric in grown if not accepting.takes(name, metric)]:
             # all or nothing: half a model taken over would be figures that never were together
-            refused += missing
+            refused += [f"{name}/{metric}" for metric in missing]
             models[name] = old
         else:
-            accepted += grown
+            accepted += [f"{name}/{metric}" for metric in grown]
             if layers := _grown_layers(old, known):
                 shifted[name] = layers
+                accepting.takes_all_of(name)  # whoever asked for that had something to accept
     return Update(
         models=models,
         accepted=tuple(accepted),
@@ -120,27 +126,13 @@ def updated(
         replaced=tuple(replaced),
         changed=changed,
         shifted=shifted,
-        unused=tuple(pattern for pattern in accept if pattern not in accepting.used),
+        unused=accepting.unused,
     )
 
 
-class _Accepting:
-    """Patterns of what may be taken over, and which of them were of use."""
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._patterns = patterns
-        self.used: set[str] = set()
-
-    def allows(self, *subjects: str) -> bool:
-        """Whether one of several names of a thing may be taken over."""
-        meant = {one for one in self._patterns if any(_is_meant(name, one) for name in subjects)}
-        self.used |= meant
-        return bool(meant)
-
-
-def _grown(name: str, old: Known, new: Known) -> list[str]:
+def _grown(old: Known, new: Known) -> list[str]:
     both = sorted(old.figures.keys() & new.figures)
-    return [f"{name}/{metric}" for metric in both if new.figures[metric] > old.figures[metric]]
+    return [metric for metric in both if new.figures[metric] > old.figures[metric]]
 
 
 def _grown_layers(old: Known, new: Known) -> list[str]:
@@ -154,8 +146,3 @@ def _grown_layers(old: Known, new: Known) -> list[str]:
             if new.layer_figure(name, metric) > old.layer_figure(was, metric):
                 found.append(f"{name}/{metric}")
     return found
-
-
-def _is_meant(one: str, pattern: str) -> bool:
-    """Whether a pattern matches `entry/metric`; brackets stand for themselves."""
-    return fnmatchcase(one, pattern.replace("[", "[[]"))

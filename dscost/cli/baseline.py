@@ -29,11 +29,19 @@ def baseline(
     accept: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN",
-            help="What update may take over: growth as NAME/METRIC, such as 'mobilenet_v1*/macs'; "
-            "another target or input as NAME, such as 'mobilenet_v1*'; repeatable.",
+            metavar="NAME[/METRIC]",
+            help="What update may take over: all of a model by its NAME, or the growth of one "
+            "figure; patterns such as 'mobilenet_v1*/macs' too; repeatable.",
         ),
     ] = None,
+    raise_limits: Annotated[
+        bool,
+        typer.Option(
+            "--raise-limits",
+            help="Also raise the absolute limits that what is accepted breaks, in the budget file; "
+            "all else of it stays as it is.",
+        ),
+    ] = False,
     asked: Plain = DEFAULTS,
 ) -> None:
     """Keep what models cost now, to judge growth by: save all, update what improved, or show it."""
@@ -44,18 +52,25 @@ def baseline(
         raise UnknownNameError("action", action, ACTIONS)
     if accept and action != "update":
         raise InputError(f"--accept has no meaning for baseline {action}")
+    if raise_limits and action != "update":
+        raise InputError(f"--raise-limits has no meaning for baseline {action}")
+    if raise_limits and not accept:
+        raise InputError("--raise-limits needs --accept NAME: whose limits to raise")
     found = keeping.read(opt.one_file(budget, config))
-    path, only = keeping.baseline_path(found), model or ()
+    path = found.baseline if raise_limits else keeping.baseline_path(found)
+    only = model or ()
     out = asked.output("baseline", read=budget_files(found.path))
     if action == "show":
         out.write(keeping.baseline(found.path, only=only))
         return
-    check_not_read([path], model_files(found))
+    check_not_read([path] if path else [], model_files(found))
     with foreign_code(str(found.path)):
         if action == "save":
             kept = keeping.save_baseline(found.path, only=only, isolate=True)
         else:
-            kept = keeping.update_baseline(found.path, accept=accept or (), only=only, isolate=True)
+            kept = keeping.update_baseline(
+                found.path, accept=accept or (), raise_limits=raise_limits, only=only, isolate=True
+            )
     for note in notes(kept):
         out.note(note)
     for problem in problems(kept):

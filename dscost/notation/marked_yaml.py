@@ -7,7 +7,7 @@ files are refused.
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf, isinf
 from pathlib import Path
@@ -162,6 +162,48 @@ def parse_yaml(text: str, name: str, problems: Problems | None = None) -> Node:
     elif found:
         raise FileProblems(name, found)
     return node
+
+
+def rewritten(text: str, anew: Mapping[Place, Callable[[str], str]]) -> str:
+    r"""Return a document with some scalars written anew, every other character as it was.
+
+    `anew` has, by the place of a scalar, what its text becomes; quotes around it stay.
+
+    >>> rewritten("a: [1, '2'] # two\r\n", {(1, 8): lambda text: f"{text}0"})
+    "a: [1, '20'] # two\r\n"
+
+    Raises:
+        FileProblems: A scalar is written in a way that cannot be kept, such as with escapes.
+    """
+    edits = {}
+    for node in _scalars(yaml.compose(text, Loader=_Loader)):
+        place = _place_of(node)
+        if place in anew:
+            end = node.end_mark.index - (node.style not in (None, ""))
+            start = end - len(node.value)
+            before = text[node.start_mark.index : start]
+            if text[start:end] != node.value or not _BEFORE_A_VALUE.fullmatch(before):
+                raise FileProblems("text", [Problem(*place, "cannot be written anew")])
+            edits[start, end] = anew[place](node.value)
+    for (start, end), after in sorted(edits.items(), reverse=True):
+        text = text[:start] + after + text[end:]
+    return text
+
+
+_BEFORE_A_VALUE = re.compile(r"(&\S+\s+)?['\"]?")
+"""What a scalar begins with, unless it is a block: its anchor, a quote."""
+
+
+def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    """Yield the scalars of a document that are values."""
+    if isinstance(node, yaml.MappingNode):
+        for _, value in node.value:
+            yield from _scalars(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _scalars(value)
+    elif isinstance(node, yaml.ScalarNode):
+        yield node
 
 
 def parse_scalar(text: str) -> Any:

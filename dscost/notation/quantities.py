@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from math import ceil, floor
 
 from dscost.errors import InputError, did_you_mean
 
@@ -88,6 +89,46 @@ def parse_quantity(value: object, kind: str) -> Fraction:
         missing = f"unknown unit '{unit}'{nearest}" if unit else "it lacks a unit"
         raise InputError(f"{expected}, found '{text}': {missing}")
     return Fraction(digits.replace("_", "") + (exponent or "")) * units[unit]
+
+
+DIGITS_ANEW = 3
+"""That a quantity which is written anew has at least, where it had fewer."""
+
+
+def rewritten_quantity(text: str, value: Fraction, kind: str, *, is_up: bool) -> str:
+    """Return another value as a quantity was written: its unit, exponent, underscores and blanks.
+
+    It has as many digits behind the point as before, or three digits in all if that is more, and is
+    rounded up, or else down. Whole numbers that have no unit stay whole.
+
+    >>> rewritten_quantity("3.85M", Fraction(4_279_752), "count", is_up=True)
+    '4.28M'
+    >>> rewritten_quantity("3_850_000", Fraction(4_279_752), "count", is_up=True)
+    '4_279_752'
+    >>> rewritten_quantity("9 MiB", Fraction(1_900_001), "bytes", is_up=False)
+    '1.81 MiB'
+    """
+    found = _QUANTITY.fullmatch(text.strip())
+    digits, exponent, unit = found.groups() if found else ("", "", "")
+    factor = QUANTITIES[kind][0].get(unit, 1) * Fraction(f"1{exponent or ''}")
+    scaled = value / factor
+    is_whole = not exponent and (unit == "B" or (kind == "count" and not unit))
+    places = 0 if is_whole else _places(digits, scaled)
+    steps = scaled * 10**places
+    number = Fraction(ceil(steps) if is_up else floor(steps), 10**places)
+    grouping = "_" if "_" in digits else ""
+    whole, rest = divmod(number.numerator * 10**places // number.denominator, 10**places)
+    behind = f".{rest:0{places}}".rstrip("0").rstrip(".") if places else ""
+    written = f"{whole:{grouping}}{behind}{exponent or ''}"
+    return text.replace(f"{digits}{exponent or ''}", written, 1) if found else written
+
+
+def _places(digits: str, scaled: Fraction) -> int:
+    """Return how many digits a number has behind the point: as before, or three in all."""
+    places = len(digits.partition(".")[2])
+    while 0 < scaled * 10**places < 10 ** (DIGITS_ANEW - 1):
+        places += 1
+    return places
 
 
 def parse_seconds(text: str, *, what: str) -> float:

@@ -1,14 +1,17 @@
 """Baselines: what they keep, and what came of saving or updating one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from dscost.budgets.baseline import Baseline
+from dscost.budgets.raising import RaisedLimit
 from dscost.budgets.updating import Kept
 from dscost.errors import some_of
 from dscost.notation.units import counted
 from dscost.pages import Said
+from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Page, View
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import head, plain_fields
@@ -67,6 +70,8 @@ class KeptSaid(Said):
             "counted": list(kept.counted),
             **plain_fields(kept.update, changes),
             "unloadable": dict(kept.unloadable),
+            "budget": str(kept.budget),
+            "raised": [one._asdict() for one in kept.raised],
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -84,6 +89,9 @@ def notes(kept: Kept) -> Iterator[str]:
         yield f"wrote {kept.path}: {counted(len(kept.counted), 'model')}"
     elif kept.is_written:
         yield f"wrote {kept.path}"
+    if kept.raised:
+        yield f"wrote {kept.budget}: {counted(len(kept.raised), 'limit')}"
+        yield from (f"  {_raised(one)}" for one in kept.raised)
     for word, names in (
         ("added", update.added),
         ("removed", update.removed),
@@ -96,18 +104,47 @@ def notes(kept: Kept) -> Iterator[str]:
         yield f"{name}: no more in total, though layers grew: {some_of(layers)}"
 
 
+def _raised(one: RaisedLimit) -> str:
+    """Return which limit is another now, and for whom."""
+    what = FIGURES[one.metric].in_words + (
+        f" of {one.layer or ROOT}" if one.layer is not None else ""
+    )
+    least = "least " if one.bound == "min" else ""
+    others = f"; it holds for {some_of(one.shared_by, 3)} too" if one.shared_by else ""
+    models = some_of(one.entries, 3)
+    return f"line {one.line}: {least}{what} of {models}: {one.before} → {one.after}{others}"
+
+
 def problems(kept: Kept) -> Iterator[str]:
     """Yield what was not taken over, and what could not be counted."""
     for name, differences in kept.update.changed.items():
-        yield f"{name}: {'; '.join(differences)}: {_accept(name)} takes it over"
+        yield f"{name}: {'; '.join(differences)}: {_accept(kept, name)} takes it over"
+    grown: dict[str, list[str]] = {}
     for one in kept.update.refused:
-        yield f"{one} grew: {_accept(one)} takes it over"
+        name, _, metric = one.rpartition("/")
+        grown.setdefault(name, []).append(metric)
+    for name, metrics in grown.items():
+        yield f"{name} grew in {', '.join(metrics)}: {_accept(kept, name)} takes it over"
     if kept.on_unloadable != "ignore":
         word = "warning" if kept.on_unloadable == "warn" else "error"
         yield from (f"{word}: {error}" for error in kept.unloadable.values())
 
 
-def _accept(pattern: str) -> str:
-    """Return the command that accepts; in quotes also where a pattern has no wildcard yet."""
-    quoted = quote(pattern) if "'" in pattern else f"'{pattern}'"
-    return f"dscost baseline update --accept {quoted}"
+def _accept(kept: Kept, name: str) -> str:
+    return accept_command(name, None if kept.is_nearest else kept.budget)
+
+
+def accept_command(name: str, budget: Path | None = None, *, raise_limits: bool = False) -> str:
+    """Return the command that takes a model over as it is now.
+
+    Args:
+        name: The model.
+        budget: Its budget, where a command would not find that by itself.
+        raise_limits: Whether it is over limits that are not about growth.
+
+    >>> accept_command("net[width=0.5]", raise_limits=True)
+    "dscost baseline update --accept 'net[width=0.5]' --raise-limits"
+    """
+    given = "" if budget is None else f"{quote(str(budget))} "
+    more = " --raise-limits" if raise_limits else ""
+    return f"dscost baseline update {given}--accept {quote(name)}{more}"

@@ -6,7 +6,7 @@ from dscost.pages.findings import Rule
 
 _ACCEPT = (
     "Make the model cheaper, or take the growth over on purpose: "
-    "dscost baseline update --accept 'MODEL/METRIC'."
+    "dscost baseline update --accept MODEL."
 )
 
 RULES: Mapping[str, Rule] = {
@@ -14,12 +14,13 @@ RULES: Mapping[str, Rule] = {
         "Over the limit",
         "A figure is above the 'max' of its limit.",
         "Make the model cheaper (dscost model shows which layers are the largest), "
-        "or raise the limit in the budget on purpose.",
+        "or raise the limit on purpose: dscost baseline update --accept MODEL --raise-limits.",
     ),
     "under_min": Rule(
         "Under the least",
         "A figure is below the 'min' of its limit.",
-        "Look for what the model has lost, or lower the limit in the budget on purpose.",
+        "Look for what the model has lost, or lower the limit on purpose: "
+        "dscost baseline update --accept MODEL --raise-limits.",
     ),
     "grew": Rule("Grew", "A figure grew since the baseline by more than 'max_increase'.", _ACCEPT),
     "shrank": Rule(
@@ -53,7 +54,7 @@ RULES: Mapping[str, Rule] = {
     "not_comparable": Rule(
         "Not comparable with the baseline",
         "The figures of the baseline are of another target, input, dtype or counting convention.",
-        "Take the figures anew with dscost baseline update --accept 'MODEL'; "
+        "Take the figures anew with dscost baseline update --accept MODEL; "
         "policy: on_missing_baseline.",
         "warn",
     ),
