@@ -194,7 +194,7 @@ _BEFORE_A_VALUE = re.compile(r"(&\S+\s+)?['\"]?")
 """What a scalar begins with, unless it is a block: its anchor, a quote."""
 
 
-def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+def _scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
     """Yield the scalars of a document that are values."""
     if isinstance(node, yaml.MappingNode):
         for _, value in node.value:
