@@ -44,7 +44,8 @@ def without_measurements(text: str) -> str:
     text = _SPEEDUP.sub("SPEEDUP", _TIME.sub("TIME", text))
     # which setting is best, and why, may differ: of those sheets the settings stay
     text = re.sub(r"^(setting|part) .*\n─+\n(.+\n)+", r"\1\n", text, flags=re.MULTILINE)
-    text = re.sub(r"^( +gap) .*", r"\1", text, flags=re.MULTILINE)
+    # what lies between two calls is told only where it is above the noise
+    text = re.sub(r"^ +between the calls .*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"; the clock .*\n", "; the clock\n", text)
     text = re.sub(r"Measured on .*(\n.+)*", "Measured on", text)
     text = re.sub(r"─+", "─", text)

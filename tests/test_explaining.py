@@ -504,6 +504,18 @@ def test_a_layout_that_is_slower_or_was_not_timed_is_no_cause() -> None:
     )
 
 
+def test_a_layout_that_gains_less_than_the_machine_was_off_by_is_no_cause() -> None:
+    here, there = (
+        timing(),
+        timing(separable_s=timing().latencies["depthwise_separable"].median_s / 1.18),
+    )
+    (cause,) = causes_of(LAYER, {"cpu": here, "cpu:channels_last": there}, None)
+    assert cause.kind == "layout"
+    (name, speedup), *_ = here.ratios.items()
+    noisy = here._replace(ratios={name: speedup._replace(noise_floor=0.29)})
+    assert causes_of(LAYER, {"cpu": noisy, "cpu:channels_last": there}, None) == []
+
+
 # -- allocation
 
 

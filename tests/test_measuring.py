@@ -635,7 +635,7 @@ def test_what_is_told_of_a_variant_is_what_was_compared(engine: FakeEngine) -> N
     assert timing.standard.median_s == 4e-3  # as beside the first
     assert {name: timing.latencies[name].median_s for name in timing.speedups} == {
         "ghost": 1e-3,
-        "grouped:2": 10e-3,
+        "grouped:2": pytest.approx(8e-3),  # twice as long, as beside its own pairs
     }
     assert {name: one.median for name, one in timing.speedups.items()} == pytest.approx(
         {"ghost": 4.0, "grouped:2": 0.5}
@@ -729,6 +729,21 @@ def test_a_model_is_timed_in_one_layout_whole_and_layer_by_layer() -> None:
     assert whole.speedup is not None
     assert {layer.name for layer in report.layers if layer.latency} == {"0", "3"}
     assert report.warnings == ()
+
+
+def test_a_model_as_it_is_has_the_ratio_of_its_own_pairs_to_the_separable_one(
+    engine: FakeEngine,
+) -> None:
+    # a pair and a convolution, so that all three versions differ; the machine is three times as
+    # slow while the model runs as it is
+    engine.times = {"whole model": (4e-3, 1e-3), "as it is": (6e-3, 3e-3)}
+    depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+    model = nn.Sequential(depthwise, nn.Conv2d(8, 8, 1, bias=False), conv(8, 8))
+    timing = time_model(model).latency["cpu"]
+    assert timing.as_is is not None
+    assert timing.depthwise_separable is not None
+    assert timing.depthwise_separable.median_s == pytest.approx(1e-3)
+    assert timing.as_is.median_s == pytest.approx(2e-3)  # twice the separable one, as in its pairs
 
 
 def test_the_layers_add_up_over_all_of_their_calls(engine: FakeEngine) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dscost.devices.roofline import Ceilings, operator_class, predict
 from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.reports.records import Cause, Layer, Stage, Timing
+from dscost.reports.records import SAME_WITHIN, Cause, Layer, Stage, Timing
 
 DOMINANT = 0.3
 """A part that takes that share of the separable layer's time is worth a word."""
@@ -234,7 +234,10 @@ def _layout(case: _Case) -> Iterator[Cause]:
         return
     gain = case.separable_s / other.depthwise_separable.median_s
     standard_gain = case.standard_s / other.standard.median_s
-    if gain < LAYOUT_GAIN * max(1.0, standard_gain):
+    # the two layouts ran in different pairs: a difference below the floor of either is noise
+    floors = [one.speedup.noise_floor for one in (case.timing, other) if one.speedup]
+    least = max(LAYOUT_GAIN, 1 + max(floors, default=SAME_WITHIN))
+    if gain < least * max(1.0, standard_gain):
         return
     figures = {"weight": 1 - 1 / gain, "gain": gain, "standard_gain": standard_gain}
     here, there = case.timing.stages.get("depthwise"), other.stages.get("depthwise")

@@ -1,15 +1,19 @@
 """What timing layers and models have in common: comparisons as timings, the roofline."""
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 
 from dscost.analysis.bench import Bench
 from dscost.analysis.running import Prepared
 from dscost.devices.roofline import Ceilings, predict
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
-from dscost.reports.records import SAME_WITHIN, Latency, Noise, Stage, Timing
+from dscost.reports.records import SAME_WITHIN, Latency, Noise, Speedup, Stage, Timing
 from dscost.timing import Setting
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
+
+ROUNDING = 1e-9
+"""Ratios that differ by less are equal."""
 
 
 def timing_of(bench: Bench, compared: Mapping[str, Measurement], setting: Setting) -> Timing:
@@ -18,14 +22,55 @@ def timing_of(bench: Bench, compared: Mapping[str, Measurement], setting: Settin
     A thing without a variant is compared with itself, which stands under `standard`.
     """
     # standard ran beside each variant: its own time is that beside depthwise-separable, if there
-    usual = compared.get(SEPARABLE) or next(iter(compared.values()))
-    standard_s = usual.first_s if STANDARD not in compared else [*usual.first_s, *usual.second_s]
-    standard = summarize(standard_s)
-    variants = {name: result for name, result in compared.items() if name != STANDARD}
-    latencies = {name: summarize(result.second_s) for name, result in variants.items()}
-    return Timing(
-        latencies={"as_is": standard, STANDARD: standard, **latencies},
-        ratios={name: bench.speedup(result, setting) for name, result in variants.items()},
+    usual = SEPARABLE if SEPARABLE in compared else next(iter(compared))
+    if usual == STANDARD:
+        itself = compared[usual]
+        standard = summarize([*itself.first_s, *itself.second_s])
+        return Timing(latencies={"as_is": standard, STANDARD: standard})
+    latencies = {name: summarize(result.second_s) for name, result in compared.items()}
+    ratios = {name: bench.speedup(result, setting) for name, result in compared.items()}
+    standard = summarize(compared[usual].first_s)
+    standard, latencies[usual] = agreeing(standard, latencies[usual], ratios[usual])
+    for name, latency in latencies.items():
+        if name != usual:
+            latencies[name] = beside(standard, latency, ratios[name])
+    return Timing(latencies={"as_is": standard, STANDARD: standard, **latencies}, ratios=ratios)
+
+
+def agreeing(first: Latency, second: Latency, speedup: Speedup) -> tuple[Latency, Latency]:
+    """Return two latencies whose ratio is that of their pairs of blocks.
+
+    A busy minute falls on both blocks of a pair, but on the median of one side only. Where the
+    medians contradict the pairs, the pairs are right: both sides are moved, by the same factor,
+    as far as it takes.
+    """
+    off = _off(first, second, speedup)
+    return _times(first, sqrt(off)), _times(second, 1 / sqrt(off))
+
+
+def beside(first: Latency, second: Latency, speedup: Speedup) -> Latency:
+    """Return the second latency as `agreeing` has it where the first stands for others as well."""
+    return _times(second, 1 / _off(first, second, speedup))
+
+
+def _off(first: Latency, second: Latency, speedup: Speedup) -> float:
+    """Return how far the ratio of medians is off that of the pairs; 1 within its interval."""
+    ratio, (low, high) = first.median_s / second.median_s, speedup.ci95
+    is_within = low * (1 - ROUNDING) <= ratio <= high * (1 + ROUNDING)
+    return 1.0 if is_within else speedup.median / ratio
+
+
+def _times(latency: Latency, factor: float) -> Latency:
+    if factor == 1.0:
+        return latency
+    low_high = latency.ci95_s
+    return latency._replace(
+        median_s=latency.median_s * factor,
+        ci95_s=low_high and (low_high[0] * factor, low_high[1] * factor),
+        iqr_s=latency.iqr_s * factor,
+        p95_s=latency.p95_s * factor,
+        p99_s=latency.p99_s * factor,
+        min_s=latency.min_s * factor,
     )
 
 
@@ -77,7 +122,7 @@ def judge(bench: Bench, where: str, timing: Timing, fewer_macs: Mapping[str, flo
     """
     for name, speedup in timing.ratios.items():
         fewer = fewer_macs.get(name)
-        if fewer and speedup.ci95[0] > max(1.0, fewer):
+        if fewer and speedup.verdict == "faster" and speedup.ci95[0] > fewer:
             place = where if name == SEPARABLE else f"{where}, {name}"
             bench.noise.append(Noise("more_than_macs", speedup.median, fewer, place))
     floors = [speedup.noise_floor for speedup in timing.ratios.values()]

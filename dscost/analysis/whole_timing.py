@@ -12,11 +12,11 @@ from dscost.analysis.predicting import dtype_of, whole_bound
 from dscost.analysis.running import Prepared, Work
 from dscost.analysis.swap_timing import Layers
 from dscost.analysis.swappable import SwappableModel
-from dscost.analysis.timed import timing_of, with_compile_times
+from dscost.analysis.timed import beside, timing_of, with_compile_times
 from dscost.errors import first_of
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import format_seconds
-from dscost.reports.records import Timing
+from dscost.reports.records import Latency, Timing
 from dscost.timing import Setting
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
@@ -103,12 +103,23 @@ class Whole:
         elif as_is is not standard:
             del latencies["as_is"]
             if AS_IS in self._compared:
-                latencies["as_is"] = summarize(self._compared[AS_IS].first_s)
+                beside_separable = self._compared[AS_IS]
+                latencies["as_is"] = self._as_is(beside_separable, latencies[SEPARABLE])
         timing = timing._replace(latencies=latencies)
         calls = {name: one.prepared for name, one in self._versions.items()}
         timing = with_compile_times(timing, calls)
         timing = timing._replace(layers_s=layers.sums(self.model.report.skipped))
         return self._against_roofline(timing)
+
+    def _as_is(self, beside_separable: Measurement, separable: Latency) -> Latency:
+        """Return the latency of the model as it is, which ran beside the separable one.
+
+        Its ratio is that of its pairs, to the separable time that all three are shown with.
+        """
+        speedup = self.bench.speedup(beside_separable, self.setting)
+        low, high = speedup.ci95
+        inverse = speedup._replace(median=1 / speedup.median, ci95=(1 / high, 1 / low))
+        return beside(separable, summarize(beside_separable.first_s), inverse)
 
     def _pairs(self) -> Iterator[tuple[str, _Version, _Version]]:
         """Yield what is compared with what: of the three versions two or all three may be one."""

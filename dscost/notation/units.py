@@ -144,15 +144,6 @@ def parse_ints(
     return numbers
 
 
-def format_difference(seconds: float) -> str:
-    """Return a time that may be negative.
-
-    >>> format_difference(-1.5e-6)
-    '−1.50 µs'
-    """
-    return f"−{format_seconds(-seconds)}" if seconds < 0 else format_seconds(seconds)
-
-
 def _time_unit(seconds: float) -> tuple[float, str]:
     """Return factor and name of the unit in which a time has one to three whole digits."""
     for factor, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms")):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.notation.units import format_bytes, format_difference, format_factor
+from dscost.notation.units import format_bytes, format_factor, format_seconds
 from dscost.pages import Said
 from dscost.pages.layer_table import (
     LAYER_COLUMNS,
@@ -16,11 +16,13 @@ from dscost.pages.layer_table import (
 from dscost.pages.page import Column, Page, Row, Sheet, View, check_columns, chosen_sheet, words
 from dscost.pages.rows import CSV_COLUMNS, rows_of
 from dscost.pages.wording import (
+    BETWEEN_CALLS,
     LATENCY,
     REDUCTION,
     SPEEDUP,
     VARIANT_TITLES,
     assumed_line,
+    between_calls_s,
     format_latency,
     format_speedup,
     formula_lines,
@@ -100,7 +102,10 @@ def _layer_page(report: Report, view: View) -> Page:
     if layer.latency or layer.predictions:
         from dscost.pages.timings import layer_sheets
 
-        sheets += layer_sheets(layer, variant_titles(report), explain=view.explain)
+        floor = report.environment.noise_floor if report.environment else None
+        sheets += layer_sheets(
+            layer, variant_titles(report), explain=view.explain, noise_floor=floor
+        )
     sentences = [layer_sentence(report, view.pending)]
     if layer.causes:
         from dscost.pages.causes import cause_sentence
@@ -129,8 +134,10 @@ def _variant_rows(report: Report, layer: Layer, view: View) -> Iterator[Row]:
             if latency or (view.pending and name == SEPARABLE):
                 cells["latency"] = format_latency(latency) if latency else PENDING
             yield Row(cells, "faint")
-        if name == SEPARABLE and timing and timing.gap_s is not None:
-            yield Row({"variant": "  gap", "latency": format_difference(timing.gap_s)}, "faint")
+        between_s = between_calls_s(timing) if timing and name == SEPARABLE else None
+        if between_s is not None:
+            cells = {"variant": f"  {BETWEEN_CALLS}", "latency": format_seconds(between_s)}
+            yield Row(cells, "faint")
 
 
 def _variant_cells(

@@ -7,13 +7,20 @@ from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.notation.units import (
     UNKNOWN,
     arrow,
-    format_difference,
     format_factor,
     format_intensity,
     format_seconds,
 )
 from dscost.pages.page import Column, Row, Sheet, filled_sheet, words
-from dscost.pages.wording import LATENCY, SPEEDUP, format_latency, format_speedup
+from dscost.pages.wording import (
+    BETWEEN_CALLS,
+    LATENCY,
+    SPEEDUP,
+    above_floor,
+    between_calls_s,
+    format_latency,
+    format_speedup,
+)
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import SAME_WITHIN, Bound, Latency, Layer, Report, Timing
 
@@ -21,14 +28,18 @@ SHORT_TITLES = {STANDARD: "standard", SEPARABLE: "separable"}
 """What settings are compared for, with the short titles of a narrow table."""
 
 
-def layer_sheets(layer: Layer, titles: Mapping[str, str], *, explain: bool) -> list[Sheet]:
+def layer_sheets(
+    layer: Layer, titles: Mapping[str, str], *, explain: bool, noise_floor: float | None = None
+) -> list[Sheet]:
     """Return what there is to say of one layer's times besides those that stand with its costs."""
     usual = layer.variants.keys() <= SHORT_TITLES.keys()
     sheets = []
     if len(layer.latency) > 1:
         own = layer.input_shape[0]
         sheets.append(
-            settings_sheet(layer.latency, own) if usual else variants_sheet(layer, titles)
+            settings_sheet(layer.latency, own, noise_floor)
+            if usual
+            else variants_sheet(layer, titles)
         )
     if explain and layer.latency:
         sheets.append(explanation_sheet(layer, SHORT_TITLES if usual else titles))
@@ -44,7 +55,8 @@ def model_sheets(report: Report) -> list[Sheet]:
         sheets.append(sums_sheet(report.timing))
     if len(report.latency) > 1:
         own = next((one.shape[0] for one in report.inputs if one.shape), 1)
-        sheets.append(settings_sheet(report.latency, own))
+        floor = report.environment.noise_floor if report.environment else None
+        sheets.append(settings_sheet(report.latency, own, floor))
     if report.predictions:
         sheets.append(devices_sheet(report.predictions))
     return sheets
@@ -53,8 +65,13 @@ def model_sheets(report: Report) -> list[Sheet]:
 # -- settings
 
 
-def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
-    """Return one row per setting, and which is best for which variant: the least time per input."""
+def settings_sheet(
+    timings: Mapping[str, Timing], own_batch: int, noise_floor: float | None = None
+) -> Sheet:
+    """Return one row per setting, and which is best for which variant: the least time per input.
+
+    The noise floor is that of the machine, for settings that have no speedup with its own.
+    """
     columns = [
         words("setting"),
         Column("standard", "standard", 1),
@@ -66,7 +83,8 @@ def settings_sheet(timings: Mapping[str, Timing], own_batch: int) -> Sheet:
     ]
     sizes = {key: _batch(key, own_batch) for key in timings}
     # several, where the clock sees no difference
-    best = {name: _best(timings, sizes, name) for name in SHORT_TITLES}
+    floors = {key: _floor(timing, noise_floor) for key, timing in timings.items()}
+    best = {name: _best(timings, sizes, floors, name) for name in SHORT_TITLES}
     of_batches = len(set(sizes.values())) > 1
     rows = []
     for key, timing in timings.items():
@@ -118,14 +136,31 @@ def _batch(key: str, own: int) -> int:
     return sizes[0] if sizes else own
 
 
-def _best(timings: Mapping[str, Timing], sizes: Mapping[str, int], variant: str) -> set[str]:
+def _floor(timing: Timing, of_machine: float | None) -> float:
+    """Return the noise floor that a timing was judged by."""
+    own = timing.speedup.noise_floor if timing.speedup else of_machine or SAME_WITHIN
+    return max(own, SAME_WITHIN)
+
+
+def _best(
+    timings: Mapping[str, Timing],
+    sizes: Mapping[str, int],
+    floors: Mapping[str, float],
+    variant: str,
+) -> set[str]:
     measured = {
         key: found.median_s / sizes[key]
         for key, timing in timings.items()
         if (found := timing.of(variant))
     }
-    least = min(measured.values(), default=0.0)
-    return {key for key, seconds in measured.items() if seconds <= (1 + SAME_WITHIN) * least}
+    if not measured:
+        return set()
+    fastest = min(measured, key=lambda key: measured[key])
+    return {
+        key
+        for key, seconds in measured.items()
+        if seconds <= (1 + max(floors[key], floors[fastest])) * measured[fastest]
+    }
 
 
 # -- why
@@ -170,8 +205,9 @@ def _parts(layer: Layer, titles: Mapping[str, str], key: str, timing: Timing) ->
             elif own := timing.backends.get(f"{name}.{stage.name}"):
                 cells = {"flops_per_byte": format_intensity(intensity), "backend": own}
                 yield Row({**head, **cells}, "faint")
-    if timing.gap_s is not None:
-        gap = {"part": "  gap", "measured": format_difference(timing.gap_s)}
+    between_s = between_calls_s(timing)
+    if between_s is not None:
+        gap = {"part": f"  {BETWEEN_CALLS}", "measured": format_seconds(between_s)}
         yield Row({**setting, **gap}, "faint")
 
 
@@ -210,10 +246,12 @@ def sums_sheet(timing: Timing) -> Sheet:
                 "version": short,
                 "whole": format_seconds(whole.median_s),
                 "layers": format_seconds(layers_s),
-                "rest": format_difference(whole.median_s - layers_s),
             }
+            rest_s = above_floor(whole.median_s - layers_s, whole.median_s, timing)
+            if rest_s is not None:
+                cells["rest"] = format_seconds(rest_s)
             rows.append(Row(cells))
-    return Sheet(columns, rows)
+    return filled_sheet(columns, rows)
 
 
 # -- devices that one does not have
