@@ -12,9 +12,10 @@ from dscost.converting.choosing import (
     reached,
     total_error,
     trade_off,
+    unreachable,
 )
 from dscost.converting.knapsack import Selection
-from dscost.converting.plan_file import KEEP
+from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError
 
 # two layers of 1000 and 800 MACs in a model of 2000; rank 1 costs a tenth of the first, a quarter of the second
@@ -149,43 +150,58 @@ def test_what_a_plan_comes_to_is_what_its_layers_save() -> None:
 
 
 @pytest.mark.parametrize(
-    ("goal", "said"),
+    ("goal", "decisions", "said"),
     [
         (
             "macs=0.2x",
+            {"a": 1, "b": 1},
             "macs=0.2x cannot be reached: the least is 0.25x (500 MACs), every layer at rank 1",
         ),
         (
             "params=400",
+            {"a": 1, "b": 1},
             "params=400 cannot be reached: the least is 490 params (0.49x), every layer at rank 1",
         ),
         (
             "latency_s=7ms",
+            {"a": 1, "b": KEEP},
             "latency_s=7ms cannot be reached: the least is 8.00 ms (0.667x), 1 of 2 layers converted",
         ),
     ],
 )
-def test_a_goal_out_of_reach_comes_with_the_nearest_one(goal: str, said: str) -> None:
-    with pytest.raises(InputError) as found:
-        reached(parse_goal(goal), LAYERS, AS_IS)
-    assert str(found.value) == said
+def test_a_goal_out_of_reach_comes_with_the_nearest_plan(
+    goal: str, decisions: dict[str, Decision], said: str
+) -> None:
+    planned = reached(parse_goal(goal), LAYERS, AS_IS)
+    assert unreachable(parse_goal(goal), planned) == said
+    assert planned.decisions == decisions
 
 
 def test_the_nearest_goal_can_be_reached_though_it_is_rounded() -> None:
     layers = ((Option(("a",), KEEP, 0.0, 1, 900_000), Option(("a",), 1, 0.5, 1, 123_456)),)
     as_is = Figures(1, 1_000_000)
-    with pytest.raises(InputError, match=r"the least is 0\.224x \(223\.5k MACs\)"):
-        reached(parse_goal("macs=0.1x"), layers, as_is)
+    nearest = reached(parse_goal("macs=0.1x"), layers, as_is).nearest
+    assert nearest == "0.224x (223.5k MACs), every layer at rank 1"
     for goal in ("macs=0.224x", "macs=223.5k"):
         assert reached(parse_goal(goal), layers, as_is).figures.macs == 223_456
 
 
 def test_a_model_without_layers_to_convert_reaches_only_what_it_is() -> None:
     assert reached(parse_goal("macs=1x"), (), AS_IS).figures == AS_IS
-    with pytest.raises(
-        InputError, match=r"^macs=0\.9x cannot be reached: no layer can be converted$"
-    ):
-        reached(parse_goal("macs=0.9x"), (), AS_IS)
+    nearest = reached(parse_goal("macs=0.9x"), (), AS_IS)
+    assert (nearest.decisions, nearest.figures) == ({}, AS_IS)
+    assert nearest.nearest == "1x (2.000k MACs), no layer can be converted"
+
+
+def test_a_goal_is_tightened_by_what_the_clock_took_more() -> None:
+    assert parse_goal("latency_s=0.6x").tightened(0.5) == (
+        "latency_s",
+        Fraction(3, 10),
+        True,
+        "latency_s=0.3x",
+    )
+    assert parse_goal("latency_s=20ms").tightened(0.75).text == "latency_s=15.0 ms"
+    assert parse_goal(parse_goal("latency_s=20ms").tightened(0.75).text).value == Fraction(3, 200)
 
 
 def test_the_trade_off_runs_from_the_model_as_it_is_to_the_least_cost() -> None:

@@ -27,8 +27,9 @@ from dscost.tracing import Arguments
 BUDGET_S = 30.0
 PRECISION = 0.05
 """Of a speedup, at most; a plan does not turn on less."""
-CHECKING_SHARE = 0.25
-"""Of the time budget, for the converted model at the end."""
+CHECKING_SHARES = (0.15, 0.1)
+"""Of the time budget, for the converted model at the end, and for another one if that is too slow.
+"""
 WHOLE_SHARE = 0.6
 """Of the rest, at most; a model that is known well enough before takes less."""
 BUILDING_SHARE = 0.5
@@ -115,7 +116,7 @@ def time_choices(
     bench = _bench(options, dtype, progress)
     (setting,) = bench.settings
     with bench.open():
-        began, own_s = perf_counter(), (1 - CHECKING_SHARE) * bench.budget_s
+        began, own_s = perf_counter(), (1 - sum(CHECKING_SHARES)) * bench.budget_s
         itself = _by_turns(bench, WHOLE, (module,), arguments, whole, own_s * WHOLE_SHARE)
         if itself is None:
             why = " ".join(bench.warnings) or f"Not timed: it does not fit in {bench.budget}."
@@ -133,6 +134,20 @@ def time_choices(
     )
 
 
+class BothTimes(NamedTuple):
+    """What was found of two models.
+
+    Args:
+        before_s: Seconds of one call of the first.
+        speedup: Of the second beside it.
+        environment: Where it was measured.
+    """
+
+    before_s: float
+    speedup: Speedup
+    environment: Environment
+
+
 def time_both(
     modules: tuple[nn.Module, nn.Module],
     arguments: Arguments,
@@ -141,19 +156,22 @@ def time_both(
     *,
     dtype: str,
     progress: Progress | None = None,
-) -> tuple[float, Speedup] | None:
+    turn: int = 0,
+) -> BothTimes | None:
     """Return the seconds of the first of two models, and the speedup of the second beside it.
 
     Where they could not be timed, return `None`. Both are left as they are; the arguments are those
-    of `time_choices`, `whole` what the dearer one costs.
+    of `time_choices`, `whole` what the dearer one costs. The turn says which share of the time
+    budget this has: of the `CHECKING_SHARES`.
     """
     bench = _bench(options, dtype, progress)
     with bench.open():
-        budget_s = CHECKING_SHARE * bench.budget_s
+        budget_s = CHECKING_SHARES[turn] * bench.budget_s
         result = _by_turns(bench, "the converted model", modules, arguments, whole, budget_s)
     if result is None:
         return None
-    return summarize(result.first_s).median_s, speedup_of(result.log_ratios)
+    before_s = summarize(result.first_s).median_s
+    return BothTimes(before_s, speedup_of(result.log_ratios), bench.environment())
 
 
 def _bench(options: TimingOptions, dtype: str, progress: Progress | None) -> Bench:

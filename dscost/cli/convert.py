@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from dscost.converting.reporting import ConvertedModel
 
 PLANS = (".yaml", ".yml")
+MISSED = 1
+"""The exit code where the model is converted, and a goal is not met."""
 
 
 def convert(
@@ -131,6 +133,8 @@ def convert(
     out.write(result.converted)
     if problem is not None:
         raise problem
+    if result.converted.missed is not None:
+        raise typer.Exit(MISSED)
 
 
 def _files(

@@ -42,6 +42,12 @@ class Goal(NamedTuple):
     relative: bool
     text: str
 
+    def tightened(self, by: float) -> "Goal":
+        """Return the goal of a share of what this one allows, for a plan that has to aim lower."""
+        value = self.value * Fraction(by)
+        unit = f"{float(value):.3g}x" if self.relative else format_seconds(float(value))
+        return Goal(self.metric, value, self.relative, f"{self.metric}={unit}")
+
     @property
     def cost_metric(self) -> Metric:
         """What the layers are chosen by: MACs where the error is bounded."""
@@ -103,12 +109,15 @@ class Planned(NamedTuple):
         error: Total error, 0 to 1.
         gap: By how much the total error, or the MACs where the error is the goal, may be above the
             least; 0 where it is proven to be the least.
+        nearest: Where a goal cannot be reached: the nearest one that can, written as goals are, and
+            by what.
     """
 
     chosen: Mapping[str, Option]
     figures: Figures
     error: float
     gap: float = 0.0
+    nearest: str | None = None
 
     @property
     def decisions(self) -> dict[str, Decision]:
@@ -191,10 +200,8 @@ def total_error(errors: Sequence[float]) -> float:
 def reached(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
     """Return the choice of least error that meets a goal, or of the fewest MACs within an error.
 
-    As it is the whole model has every layer kept. Times are known where one is the goal.
-
-    Raises:
-        InputError: No choice meets it; the text has the nearest goal that can be met.
+    Where none meets it, it is the one that comes nearest, of several the one of least error. As it
+    is the whole model has every layer kept. Times are known where one is the goal.
     """
     metric = goal.cost_metric
     choices = _choices(layers, metric)
@@ -205,7 +212,7 @@ def reached(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
         elsewhere = Fraction(as_is.of(metric)) - _kept(choices)
         found = least_error(choices, goal.bound(as_is) - elsewhere)
     if found is None:
-        raise InputError(_unreachable(goal, layers, as_is))
+        return _nearest(goal, layers, as_is)
     planned = _selected(found, layers, as_is)
     if not found.gap or goal.metric == ERROR:
         return planned._replace(gap=found.gap)
@@ -312,25 +319,30 @@ def figure_text(metric: Metric, value: Amount) -> str:
     return f"{format_count(int(value))} {'MACs' if metric == 'macs' else 'params'}"
 
 
-def _unreachable(goal: Goal, layers: Sequence[Options], as_is: Figures) -> str:
-    """Return why a goal cannot be met, with the nearest one that can, written as goals are."""
+def unreachable(goal: Goal, planned: Planned) -> str:
+    """Return that a goal cannot be met, with the nearest one that can."""
+    return f"{goal.text} cannot be reached: the least is {planned.nearest}"
+
+
+def _nearest(goal: Goal, layers: Sequence[Options], as_is: Figures) -> Planned:
+    """Return the choice of least cost, which a goal is below, and what goal it would meet."""
     metric = goal.cost_metric
-    if not layers:
-        return f"{goal.text} cannot be reached: no layer can be converted"
     choices = _choices(layers, metric)
     both = zip(layers, choices, strict=True)
     lightest = [options[choice.index(min(choice))] for options, choice in both]
     least = _with(lightest, layers, as_is)
     value, whole = Fraction(least.figures.of(metric)), Fraction(as_is.of(metric))
     value = value / SAME if metric == "latency_s" else value
-    share = f"{float(rounded_up(value / whole, 3)):g}x"
+    share = f"{float(rounded_up(value / whole, 3)) if whole else 1:g}x"
     figure = figure_text(metric, float(rounded_up(value, 3 if metric == "latency_s" else 4)))
     nearest = f"{share} ({figure})" if goal.relative else f"{figure} ({share})"
-    return f"{goal.text} cannot be reached: the least is {nearest}, {_how(least)}"
+    return least._replace(nearest=f"{nearest}, {_how(least)}")
 
 
 def _how(planned: Planned) -> str:
     decisions = set(planned.decisions.values())
+    if not decisions:
+        return "no layer can be converted"
     if decisions == {KEEP}:
         return "the model as it is"
     if decisions == {1}:

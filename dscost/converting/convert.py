@@ -9,7 +9,7 @@ from torch import nn
 
 from dscost.analysis import AS_STATED, Request
 from dscost.converting.applying import Conversion, applied, undisturbed
-from dscost.converting.choosing import parse_goal
+from dscost.converting.choosing import parse_goal, unreachable
 from dscost.converting.deciding import at_rank, by_plan, check_plan, for_goal
 from dscost.converting.loading import Subject, Target, arguments_for, gives_several, load_subject
 from dscost.converting.plan_file import Plan, Planning, plan_of
@@ -153,8 +153,11 @@ def plan(
     weights: str | PathLike[str] | None = None,
     trust: bool = False,
     time_budget_s: float | None = None,
+    strict: bool = False,
 ) -> Plan:
     """Return the plan of least error that meets a goal, for `dscost.convert(…, plan=…)`.
+
+    Where no plan meets it, it is the one that comes nearest, whose `missed` says how near.
 
     Args:
         target: An `nn.Module`, which is left as it is, or any target of the command line.
@@ -166,9 +169,11 @@ def plan(
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
         time_budget_s: Seconds that measuring may take, for a goal of latency.
+        strict: Whether a goal that cannot be reached is an error.
 
     Raises:
-        InputError: The goal is none or cannot be reached, the target or an argument is wrong.
+        InputError: The goal is none, the target or an argument is wrong; or the goal cannot be
+            reached, if `strict`.
         UnavailableError: Something that is needed is not installed, or cannot be timed.
 
     >>> from torch import nn
@@ -177,10 +182,13 @@ def plan(
     {'0': 3, '1': 'keep'}
     """
     subject = load_subject(target, Request(input, trust=trust), weights=weights)
-    timing = TimingOptions(budget_s=time_budget_s)
+    timing, wanted = TimingOptions(budget_s=time_budget_s), parse_goal(goal)
     with subject.importing():
         sites = _surveyed(subject, where, min_channels)
-        return for_goal(subject, sites, parse_goal(goal), timing, None).plan
+        decided = for_goal(subject, sites, wanted, timing, None)
+    if strict and decided.planned.nearest is not None:
+        raise InputError(unreachable(wanted, decided.planned))
+    return decided.plan
 
 
 def convert_target(
@@ -215,7 +223,7 @@ def convert_target(
         progress: Told what is done.
 
     Raises:
-        InputError: Something that was given is wrong, or the goal cannot be reached.
+        InputError: Something that was given is wrong.
         UnavailableError: Something that is needed is not installed, or cannot be timed.
     """
     _check_one_way(goal=goal, rank=rank, plan=plan, where=where, min_channels=min_channels)

@@ -1,6 +1,7 @@
 """The sites of a subject → what is done to each: by a plan, at one rank, or for a goal."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from torch import nn
@@ -27,6 +28,7 @@ class Decided(NamedTuple):
         goal: What was to be reached, if anything was.
         environment: Where times were measured, if any were.
         notes: What the reader must know.
+        aimed: A tighter goal that was planned for, after a plan for the goal itself missed it.
     """
 
     plan: Plan
@@ -36,6 +38,7 @@ class Decided(NamedTuple):
     goal: Goal | None = None
     environment: Environment | None = None
     notes: tuple[str, ...] = ()
+    aimed: Goal | None = None
 
     @property
     def metric(self) -> Metric:
@@ -85,10 +88,10 @@ def for_goal(
     timing: TimingOptions,
     progress: Progress | None,
 ) -> Decided:
-    """Return what meets a goal with the least error.
+    """Return what meets a goal with the least error, or comes nearest to it.
 
     Raises:
-        InputError: Nothing does, or weights are missing or not finite.
+        InputError: Weights are missing or not finite.
         UnavailableError: A time is the goal, and the model could not be timed.
     """
     able = able_sites(sites)
@@ -103,10 +106,33 @@ def for_goal(
         layers, scaled = scaled_to_whole(layers, times.whole_s)
         notes += scaled
     planned = reached(goal, layers, as_is)
-    if not planned.converted:
+    if not planned.converted and planned.nearest is None:
         notes.append(f"{goal.text} is met by the model as it is: every layer is kept.")
     plan = _plan(subject, planned, goal.text)
     return Decided(plan, planned, layers, as_is, goal, environment, tuple(notes))
+
+
+def once_more(subject: Subject, decided: Decided, measured: float) -> Decided | None:
+    """Return what meets a goal of latency if the whole model gains as little as it did.
+
+    Args:
+        subject: What is converted.
+        decided: A plan for the goal, which missed it.
+        measured: The time of the model converted by it, as a share of that as it is.
+
+    Returns:
+        `None` where there is no other plan.
+    """
+    goal, figures = decided.goal, decided.planned.figures
+    assert goal is not None
+    promised = Fraction(figures.of("latency_s")) / Fraction(decided.as_is.of("latency_s"))
+    aimed = goal.tightened(float(promised) / measured)
+    planned = reached(aimed, decided.layers, decided.as_is)
+    if planned.decisions == decided.planned.decisions:
+        return None
+    planned = planned._replace(nearest=None)  # of the tighter goal
+    plan = _plan(subject, planned, goal.text)
+    return decided._replace(plan=plan, planned=planned, aimed=aimed)
 
 
 def _figures(subject: Subject) -> Figures:
@@ -114,7 +140,8 @@ def _figures(subject: Subject) -> Figures:
 
 
 def _plan(subject: Subject, planned: Planned, goal: str | None) -> Plan:
-    return Plan(planned.decisions, subject.target, tuple(subject.input_specs()), goal)
+    inputs = tuple(subject.input_specs())
+    return Plan(planned.decisions, subject.target, inputs, goal, missed=planned.nearest)
 
 
 def _capped(asked: Mapping[str, Decision], planned: Planned) -> Iterator[str]:

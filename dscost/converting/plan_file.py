@@ -47,6 +47,7 @@ class Plan(Shown):
         target: Of what it was made, as on the command line.
         inputs: Which inputs it was made for.
         goal: What it was made for, as `--goal` spells it.
+        missed: Where that cannot be reached: the nearest goal that can, which this plan reaches.
         path: The file that it was read from.
         places: Where the file names each layer.
         input_place: Where the file has its inputs.
@@ -59,6 +60,7 @@ class Plan(Shown):
     target: str | None = None
     inputs: tuple[TensorSpec, ...] = ()
     goal: str | None = None
+    missed: str | None = field(default=None, compare=False, kw_only=True)
     path: str | None = field(default=None, compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
     input_place: Place | None = field(default=None, compare=False)
@@ -67,6 +69,8 @@ class Plan(Shown):
         """Return of what it is, how many layers are to be converted, and what for."""
         target = "" if self.target is None else f"{self.target}: "
         goal = "" if self.goal is None else f", goal {self.goal}"
+        if self.missed is not None:
+            goal += f" MISSED: the nearest is {self.missed}"
         layers = counted(len(self.layers), "convolution")
         return f"{target}{len(self.ranks)} of {layers} to be made depthwise-separable{goal}"
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from dscost.converting.choosing import CurvePoint, Metric
+from dscost.converting.choosing import CurvePoint, Metric, parse_goal
 from dscost.converting.plan_file import Decision, Plan, plan_text
 from dscost.layers.convolution import ConvSpec
 from dscost.notation.units import arrow, counted, format_count, format_seconds
@@ -27,6 +27,11 @@ class Latency(NamedTuple):
     before_s: float
     after_s: float
     is_predicted: bool
+
+    @property
+    def ratio(self) -> float:
+        """The time after as a share of that before."""
+        return self.after_s / self.before_s
 
 
 class LayerOutcome(NamedTuple):
@@ -92,8 +97,8 @@ class Outcome(NamedTuple):
         weights: The file that its weights are from; `None` where they are those that it was made
             with.
         goal: What was asked for, as it was spelled.
-        is_met: Whether the converted model meets it; unknown without a goal, and where the time
-            that was measured, if any was, leaves it open.
+        is_met: Whether the converted model meets it; of a goal of latency whether the whole model,
+            measured, does. Unknown without a goal, and where that could not be measured.
         plan: Rank or `keep` of every layer that could be converted.
         error: Total error: `sqrt(mean ε²)` over the layers of the plan, 0 for those kept. It is no
             accuracy.
@@ -108,6 +113,9 @@ class Outcome(NamedTuple):
             is.
         notes: What the reader must know.
         explanations: What helps to read the errors.
+        nearest: Where no choice of layers and ranks meets the goal: the nearest one that can be
+            met, written as goals are, and by what; that is what was done.
+        aimed: A tighter goal that was planned for, after a plan for the goal itself missed it.
     """
 
     target: str
@@ -127,11 +135,28 @@ class Outcome(NamedTuple):
     curve: tuple[CurvePoint, ...]
     notes: tuple[str, ...] = ()
     explanations: tuple[str, ...] = ()
+    nearest: str | None = None
+    aimed: str | None = None
 
     @property
     def converted(self) -> int:
         """How many layers are depthwise-separable now."""
         return sum(layer.converted for layer in self.layers)
+
+    @property
+    def missed(self) -> str | None:
+        """What was to be reached and what was, in words; `None` where no goal was missed."""
+        if self.goal is None or self.is_met is not False:
+            return None
+        parts = [] if self.nearest is None else [f"nearest {self.nearest}"]
+        if self.latency and not self.latency.is_predicted and self.converted:
+            both = f"{self.latency.ratio:.3g}x", format_seconds(self.latency.after_s)
+            first, second = both if parse_goal(self.goal).relative else both[::-1]
+            parts.append(f"measured {first} ({second})")
+        if not parts:  # layers that compute their weights, or share them with others
+            after = (f"{self.after.params:,} params", f"{self.after.macs:,} MACs")
+            parts.append(f"the converted model has {' and '.join(after)}")
+        return f"{self.goal}, {'; '.join(parts)}"
 
 
 class Converted(Result):
@@ -147,9 +172,15 @@ class Converted(Result):
     environment: Environment | None = None
     every_layer: bool = False
 
+    @property
+    def missed(self) -> str | None:
+        """What was to be reached and what was, in words; `None` where no goal was missed."""
+        return self.outcome.missed
+
     def in_a_line(self) -> str:
-        """Return which model it is, and how many of its convolutions were converted."""
-        return f"{self.outcome.target}: {how_many(self.outcome.layers)}"
+        """Return which model it is, how many convolutions were converted, and a goal missed."""
+        missed = "" if self.missed is None else f"; MISSED: {self.missed}"
+        return f"{self.outcome.target}: {how_many(self.outcome.layers)}{missed}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -167,7 +198,8 @@ def how_many(layers: Sequence[LayerOutcome]) -> str:
 def commented(plan: Plan, outcome: Outcome) -> str:
     """Return a plan as YAML, with the figures of what came of it as comments."""
     before, after = outcome.before, outcome.after
-    head = [
+    head = [] if outcome.missed is None else [f"MISSED: {outcome.missed}"]
+    head += [
         f"total error {outcome.error:.4f} of kernels, not an accuracy: the root mean square "
         "over these layers, 0 if kept",
         f"{format_count(before.macs)} → {format_count(after.macs)} MACs, "

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from dscost.converting.choosing import figure_text
+from dscost.converting.choosing import figure_text, parse_goal
 from dscost.converting.plan_file import KEEP, Plan
 from dscost.converting.results import Converted, LayerOutcome, Outcome, how_many
 from dscost.notation.units import (
@@ -15,6 +15,7 @@ from dscost.notation.units import (
     format_shape,
 )
 from dscost.pages import Said
+from dscost.pages.causes import measured_notes
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known, words
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
@@ -71,10 +72,16 @@ def _page(converted: Converted, view: View) -> Page:
         sheets.append(Sheet([first._replace(header=header), *others], list(_curve_rows(outcome))))
     inputs = ", ".join(format_shape(one.shape) for one in outcome.inputs)
     heading = f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
+    lines = list(_lines(outcome))
+    if outcome.missed is not None:
+        heading, lines = f"MISSED: {outcome.missed}", [heading, *lines]
     closing = list(_speed_unknown(outcome))
     if outcome.converted and not view.brief:
         closing += [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets), *outcome.explanations]
-    return Page(heading, list(_lines(outcome)), sheets, [*closing, *outcome.notes])
+    closing += outcome.notes
+    if converted.environment is not None:
+        closing += measured_notes(converted.environment, converted.environment.memory_format)
+    return Page(heading, lines, sheets, closing)
 
 
 def _layer_sheets(
@@ -112,10 +119,12 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     if outcome.weights is not None:
         yield f"Weights of {outcome.weights}."
     if outcome.goal is not None:
-        missed = ""
-        if outcome.is_met is False:
-            missed = "; the converted model misses it, as the notes below tell"
-        yield f"Goal {outcome.goal}, {_proof(outcome)}{missed}."
+        if outcome.nearest is not None:
+            by = " by the times of its layers" if outcome.latency else ""
+            yield f"Goal {outcome.goal}: no plan reaches it{by}; this is the nearest."
+            return
+        aimed = "" if outcome.aimed is None else f" planned as {outcome.aimed},"
+        yield f"Goal {outcome.goal},{aimed} {_proof(outcome)}."
 
 
 def _proof(outcome: Outcome) -> str:
@@ -212,10 +221,37 @@ def _curve_rows(outcome: Outcome) -> Iterator[Row]:
 
 
 def _mark(outcome: Outcome) -> str:
-    """Return what stands beside the chosen point: of a latency, whether the clock agrees."""
-    if outcome.is_met is False:
-        return "← goal, missed"
-    return "← goal" if outcome.is_met or outcome.latency is None else "← goal, unsure"
+    """Return what stands beside the chosen point: of a latency, what the clock says."""
+    if outcome.goal is None or (outcome.is_met and not _is_timed(outcome)):
+        return "← goal"
+    goal, missed = parse_goal(outcome.goal), ": missed" if outcome.is_met is False else ""
+    value = float(goal.value)
+    wanted = f"{value:g}×" if goal.relative else figure_text(goal.cost_metric, value)
+    if outcome.latency is None or not _is_timed(outcome):
+        unsure = ", not measured" if outcome.is_met is None else ""
+        return f"← goal {wanted}{unsure}{missed}"
+    ratio = f"{told_apart(value, outcome.latency.ratio)}×"
+    found = ratio if goal.relative else format_seconds(outcome.latency.after_s)
+    return f"← goal {wanted}, measured {found}{missed}"
+
+
+def _is_timed(outcome: Outcome) -> bool:
+    """Whether a goal of latency was held against the clock: some layer was converted for it."""
+    latency = outcome.latency
+    return latency is not None and not latency.is_predicted and outcome.converted > 0
+
+
+def told_apart(goal: float, found: float) -> str:
+    """Return a ratio with two digits, or as many as show on which side of a goal it is.
+
+    >>> told_apart(0.6, 0.691), told_apart(0.6, 0.6013), told_apart(0.6, 0.598)
+    ('0.69', '0.601', '0.598')
+    """
+    for digits in range(2, 6):
+        text = f"{found:.{digits}g}"
+        if (float(text) > goal) == (found > goal) and float(text) != goal:
+            break
+    return text
 
 
 # -- rows for programs
@@ -308,7 +344,7 @@ class PlanSaid(Said):
         """Return all that the file of a plan holds."""
         plan = self._result
         inputs = [str(one) for one in plan.inputs]
-        of = {"target": plan.target, "inputs": inputs, "goal": plan.goal}
+        of = {"target": plan.target, "inputs": inputs, "goal": plan.goal, "missed": plan.missed}
         return {**head("plan"), **of, "layers": dict(plan.layers)}
 
     def rows(self) -> Iterator[dict[str, Any]]:
