@@ -117,7 +117,7 @@ def test_what_is_no_input_is_refused(text: str) -> None:
         ),
         ("2,2:int64=[[1,2],[3]]", "the lists in [[1,2],[3]] are not of one length"),
         ("1,99999,99999=1", "more than 134,217,728 elements are not filled with values"),
-        ("3:int64=[1,2", "expected ',' or ']' in '[1,2' of '[1,2'"),
+        ("3:int64=[1,2", "expected ',' or ']' at character 5 of '[1,2', it ends there"),
         ("1:int64=yes", "'yes' could mean two things: write true, or 'yes' for the text"),
     ],
 )

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from dscost.cli.options import parse_kwargs
+from dscost.cli.options import parse_kwargs, parse_settings
 from dscost.errors import InputError
 from dscost.notation.literals import (
     MAX_DEPTH,
@@ -136,7 +136,26 @@ def test_a_value_is_read_in_the_spellings_of_yaml_and_python(text: str, value: A
             ("[" * (MAX_DEPTH + 2), "nested deeper"),
             ('"\\x"', "escape sequence"),
             ('"\\d"', "escape sequence"),
-            ("]", None),
+            ("a]b", "has a bracket that is open or closed alone"),
+            ("relu(", "has a bracket that is open or closed alone"),
+            ("1}", "has a bracket that is open or closed alone"),
+            (")(", "has a bracket that is open or closed alone"),
+            ("a[0]", None),  # nothing that anybody would take for a value
+            ("-[1]", None),
+        ],
+        *[(word, "write true, or '") for word in ("ture", "Treu", "truee", "TTrue")],
+        *[(word, "write false, or '") for word in ("Flase", "fasle", "fales", "falsee")],
+        *[(word, "write None, or '") for word in ("Noen", "nonne", "nlul", "nulll")],
+        *[(word, None) for word in ("tree", "fuse", "one", "node", "full", "trues", "rue", "tru")],
+        *[("1j", "is a complex number"), ("2+3j", "is a complex number"), ("1+1", "not computed")],
+        *[(text, "before its quotes") for text in ("b'x'", 'r"a"', "f'{x}'", "Rb'x'")],
+        *[("abc'", "ends in a quote"), ("it's", None), ("...", "nothing that can be given")],
+        *[("1 2", "write [1, 2] for a list"), ("[1 2]", "write [1, 2]"), ("True,", "write [True]")],
+        *[("None, 3", "write [None, 3]"), ("a, b", None), ("a 3", None), ("1, b", None)],
+        *[("a: 1", "write {a: 1} for a mapping"), ("a:1", None), ("10:30", None)],
+        *[
+            ("[1,2", "expected ',' or ']' at character 5 of '[1,2', it ends there"),
+            ("{a: [1 }", "expected ',' or ']' at character 8 of '{a: [1 }', found '}'"),
         ],
     ],
     ids=str,
@@ -230,3 +249,18 @@ def test_a_file_reads_bare_words_alike_and_leaves_text_in_quotes_alone() -> None
 
 def test_parts_need_something_that_has_them() -> None:
     assert with_parts([("a", {"b": 1}), ("a.c", 2)]) == {"a": {"b": 1, "c": 2}}
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("width=[1,2", "--set: width: '[1,2': not valid YAML: "),
+        ("width=*a", "--set: width: '*a': not valid YAML: found undefined alias"),
+        ("width=.inf", "--set: width: '.inf': numbers must be finite, found .inf"),
+    ],
+)
+def test_a_setting_that_is_no_yaml_is_told_by_its_name(pair: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_settings([pair])
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value).splitlines()) == 1

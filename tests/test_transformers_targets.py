@@ -353,7 +353,7 @@ def test_a_first_budget_writes_arguments_so_that_they_are_read_alike(transformer
     ("line", "message"),
     [
         ("kwargs: {deep: yes}", "'yes' could mean two things: write true, or 'yes' for the text"),
-        ("kwargs: {size: [(3, 5)]}", "expected ',' or ')' in '(3' of '(3'"),
+        ("kwargs: {size: [(3, 5)]}", "expected ',' or ')' at character 3 of '(3', it ends there"),
         ("kwargs: {a: 3, a.b: 1}", "'a.b': a is 3, which has no parts"),
         ("set: {deep: off}", "'off' could mean two things: write false, or 'off' for the text"),
         (

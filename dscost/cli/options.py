@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from dscost.errors import InputError, UnavailableError, needing_torch
+from dscost.errors import FileProblems, InputError, UnavailableError, needing_torch
 from dscost.notation.units import parse_ints
 from dscost.reports.records import Report
 from dscost.timing import TimingOptions
@@ -327,7 +327,12 @@ def parse_settings(pairs: Sequence[str]) -> Mapping[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not re.fullmatch(r"\w+", name.strip()):
             raise InputError(f"--set: expected NAME=VALUE such as width=0.5, found '{pair}'")
-        settings[name.strip()] = parse_scalar(value)
+        try:
+            settings[name.strip()] = parse_scalar(value)
+        except FileProblems as error:
+            (problem, *_) = error.problems
+            told = f"--set: {name.strip()}: '{value}': {problem.message}"
+            raise InputError(told) from error
     return settings
 
 
@@ -342,7 +347,8 @@ def parse_kwargs(pairs: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _argument(pair: str) -> tuple[str, Any]:
-    from dscost.notation.literals import BareWordError, excerpt, parse_value
+    from dscost.notation.bare_words import excerpt
+    from dscost.notation.literals import BareWordError, parse_value
 
     name, equals, value = pair.partition("=")
     if not equals or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name.strip()):

@@ -9,7 +9,8 @@ from math import inf, prod
 from typing import Any, NamedTuple
 
 from dscost.errors import InputError
-from dscost.notation.literals import excerpt, parse_value
+from dscost.notation.bare_words import excerpt
+from dscost.notation.literals import parse_value
 
 INPUT_DTYPES = (
     *("float32", "float16", "bfloat16", "float64"),

@@ -1,13 +1,11 @@
 """Values as people write them: in the spellings of YAML 1.2 and of Python alike. No torch.
 
 `None`, `null`, `True`, `true`, `-1`, `1e-3`, `(3, 5)`, `[3, 5]`, `{a: 1}`, nested ones, text bare
-or in quotes, and references to Python objects, `package.module:name`. What is a value elsewhere and
-would silently be text here (`yes`, `nil`, `inf`, `3,5`, `1/16`) is refused with what to write
-instead.
+or in quotes, and references to Python objects, `package.module:name`. What would silently be text
+though it is a value elsewhere, or a slip of the pen, is refused: see `dscost.notation.bare_words`.
 """
 
 import ast
-import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +13,7 @@ from math import isinf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.errors import InputError
+from dscost.notation.bare_words import excerpt, instead_of, quoted
 
 if TYPE_CHECKING:
     from dscost.notation.marked_yaml import Node
@@ -57,24 +56,11 @@ _WORDS: Mapping[str, Any] = {
     **dict.fromkeys(("True", "true", "TRUE"), True),
     **dict.fromkeys(("False", "false", "FALSE"), False),
 }
-_INSTEAD = {
-    **dict.fromkeys(("yes", "on"), "true"),
-    **dict.fromkeys(("no", "off"), "false"),
-    **dict.fromkeys(("none", "nil", "nul", "null", "undefined", "nothing"), "None"),
-    **dict.fromkeys(("true", "false")),
-}
-"""Words of other languages, in lower case, and what they are here."""
-
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
 _INT = re.compile(rf"[-+]?{_DIGITS}|[-+]?0[xX][0-9a-fA-F]+|[-+]?0[oO][0-7]+|[-+]?0[bB][01]+")
 _FLOAT = re.compile(rf"[-+]?(?:\.{_DIGITS}|{_DIGITS}(?:\.(?:{_DIGITS})?)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.?(?:inf|infinity|nan)", re.IGNORECASE)
-_SEVERAL = re.compile(r"[-+]?[0-9.]+(?:\s*,\s*[-+]?[0-9.]+)+\s*,?|[-+]?[0-9.]+\s*,")
-_SUM = re.compile(r"[-+]?[0-9._]+(?:\s*(?:\*\*|//|[*/])\s*[-+]?[0-9._]+)+")
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _REFERENCE = re.compile(rf"({_NAME}):({_NAME})(\(\))?")
-_CALL = re.compile(rf"{_NAME}\s*\(.*\)|lambda\b.*", re.DOTALL)
-_OF_TORCH = re.compile(r"(?:torch(?:\.nn)?|nn)\.[^\W\d]\w*(?:\.\w+)*")
 
 
 def parse_value(text: str) -> Any:
@@ -93,16 +79,6 @@ def parse_value(text: str) -> Any:
     return value
 
 
-def excerpt(text: str, at_most: int = 80) -> str:
-    """Return a text as a line of an error has it: without control characters, and not too long.
-
-    >>> excerpt("x" * 9, at_most=5)
-    'xxxx…'
-    """
-    line = text if text.isprintable() else repr(text)[1:-1]
-    return line if len(line) <= at_most else f"{line[: at_most - 1]}…"
-
-
 def parse_word(text: str) -> Any:
     """Return what a text without brackets and quotes stands for."""
     if text in _WORDS:
@@ -112,10 +88,15 @@ def parse_word(text: str) -> Any:
     reference = _REFERENCE.fullmatch(text)
     if reference:
         return Reference(reference[1], reference[2], reference[3] is not None)
-    instead = _instead(text)
+    instead = instead_of(text, _is_value)
     if instead:
-        raise BareWordError(f"'{excerpt(text)}' {instead}", _quoted(text))
+        raise BareWordError(f"'{excerpt(text)}' {instead}", quoted(text))
     return text
+
+
+def _is_value(word: str) -> bool:
+    """Whether a word is a value of its own: no text, and nothing that is refused."""
+    return word in _WORDS or bool(_INT.fullmatch(word) or _FLOAT.fullmatch(word))
 
 
 def _number(text: str) -> int | float:
@@ -128,31 +109,6 @@ def _number(text: str) -> int | float:
     if isinf(number):
         raise InputError(f"numbers must be finite, found {text}")
     return number
-
-
-def _instead(text: str) -> str | None:
-    """Return why a word is no text, and what to write; nothing where it is text."""
-    folded, quotes = text.casefold(), f"{excerpt(_quoted(text))} for the text"
-    if folded in _INSTEAD:
-        return f"could mean two things: write {_INSTEAD[folded] or folded}, or {quotes}"
-    if _NOT_FINITE.fullmatch(text):
-        return f"is no finite number: write {quotes}"
-    if _SEVERAL.fullmatch(text):
-        return f"could mean two things: write {_several(text)}, or {quotes}"
-    if _SUM.fullmatch(text):
-        return f"is not computed: write the number, or {quotes}"
-    if _OF_TORCH.fullmatch(text):
-        module, _, name = text.rpartition(".")
-        module = "torch.nn" if module == "nn" else module
-        return f"could mean two things: write {module}:{name} for what Python calls so, or {quotes}"
-    if _CALL.fullmatch(text):
-        return f"is not run: write package.module:name for a Python object, or {quotes}"
-    return None
-
-
-def _several(text: str) -> str:
-    entries = excerpt(text.rstrip(", "))
-    return f"[{entries}] for a list, ({entries}{'' if ',' in entries else ','}) for a tuple"
 
 
 def read_node(node: "Node") -> Any:
@@ -211,7 +167,7 @@ def written(value: Any) -> str:
     if isinstance(value, tuple) and not isinstance(value, Reference):
         return f"({', '.join(map(written, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, str):
-        return value if re.fullmatch(r"[\w./-]+", value) and _is_text(value) else _quoted(value)
+        return value if re.fullmatch(r"[\w./-]+", value) and _is_text(value) else quoted(value)
     return str(value)
 
 
@@ -220,10 +176,6 @@ def _is_text(word: str) -> bool:
         return bool(parse_word(word) == word)
     except InputError:
         return False
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'" if text.isprintable() else json.dumps(text)
 
 
 # -- lists, tuples, mappings and quotes
@@ -267,15 +219,14 @@ class _Reader:
         return self._text[self._at : self._at + 1]
 
     def _entries(self, opening: str, read: Callable[[], Any]) -> list[Any]:
-        begin, self._at = self._at, self._at + 1
+        self._at += 1
         closing, entries = _CLOSING[opening], []
         while self._next() != closing:
             entries.append(read())
             if self._next() == ",":
                 self._at += 1
             elif self._next() != closing:
-                where = excerpt(self._text[begin : self._at + 1], 60)
-                raise InputError(f"expected ',' or '{closing}' in '{where}' of '{self._shown}'")
+                raise InputError(f"expected ',' or '{closing}' {self._here()}")
         self._at += 1
         return entries
 
@@ -304,11 +255,14 @@ class _Reader:
     def _bare(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self._text, self._at)
         if found is None or not found[0].strip():
-            what = f"found '{excerpt(self._next())}'" if self._next() else "it ends there"
-            at = self._at + 1
-            raise InputError(f"expected a value at character {at} of '{self._shown}', {what}")
+            raise InputError(f"expected a value {self._here()}")
         self._at = found.end()
         return found[0].strip()
+
+    def _here(self) -> str:
+        """Return in words where the reader stands, and what it found there."""
+        what = f"found '{excerpt(self._next())}'" if self._next() else "it ends there"
+        return f"at character {self._at + 1} of '{self._shown}', {what}"
 
     def _quoted_text(self) -> str:
         """Return a text in quotes: single ones as in YAML, double ones as in Python."""
