@@ -116,7 +116,7 @@ def test_what_is_given_already_is_not_suggested_again() -> None:
         ("compare", ("resnet18", "resnet34"), "dtype", [], "str | None"),
         ("check", (), "path", ["dscost.yaml"], "str | PathLike[str] | None"),
         ("check", (), "only", [3], "Sequence[str]"),
-        ("check", (), "progress", 3, "Callable[[float, str], None] | None"),
+        ("check", (), "progress", 3, "Callable[[float | None, str], None] | None"),
         ("baseline", (), "budget", b"x", "str | PathLike[str] | None"),
         ("baseline", (), "only", [None], "Sequence[str]"),
         ("save_baseline", (), "only", 3, "Sequence[str]"),

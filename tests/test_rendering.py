@@ -10,11 +10,10 @@ from properties import timing_with
 import dscost
 from dscost.errors import UnknownNameError
 from dscost.layers.convolution import conv2d
-from dscost.pages import said
 from dscost.pages.page import Column, Page, Row, Sheet
 from dscost.pages.wording import formula_line
 from dscost.rendering import View, format_names, register_renderer, render
-from dscost.rendering.terminal import elided, live_page, render_pages
+from dscost.rendering.terminal import elided, render_pages
 from dscost.reports.records import Latency, Report, Speedup
 
 
@@ -266,20 +265,6 @@ def test_depth_adds_up_layers_of_one_name() -> None:
         f"| layer1 | {(4 * 64 * 64 * 9 + 4 * 2 * 64) / 1e3:.1f}k | {4 * 64 * 64 * 9 * 56 * 56 / 1e6:.1f}M |"
         in text
     )
-
-
-def test_a_page_that_is_shown_meanwhile_vanishes(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("FORCE_COLOR", "1")  # as if stdout were a terminal
-    with live_page(color=False) as show:
-        show(said(LAYER), View())
-    page, _, after = capsys.readouterr().out.rpartition("\n")
-    assert "Conv2d 256 → 256" in page
-    # the cursor goes up, and erases, as many lines as were shown last
-    shown = page.rpartition("\x1b[2K")[2]
-    assert after.count("\x1b[1A\x1b[2K") == shown.count("\n") + 1
 
 
 def test_markdown_is_a_table_that_github_reads() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import ceil
 from time import perf_counter
 
 import torch
@@ -13,11 +14,11 @@ from dscost.errors import UnavailableError
 from dscost.foreign.memory import available_bytes
 from dscost.notation.units import format_bytes, format_seconds
 from dscost.reports.records import SAME_WITHIN, Ceiling, Environment, Noise, Speedup, Untimed
-from dscost.timing import Progress, Setting, TimingOptions
+from dscost.timing import Progress, Setting, Timed, TimingOptions
 from dscost.timing.ceilings import Wanted, find_ceilings
 from dscost.timing.counters import process_counters
 from dscost.timing.cuda import LEAST_CLOCK, CudaTimer, Nvml, fixed_flags, why_no_cuda
-from dscost.timing.engine import Case, Timer, compare, warm
+from dscost.timing.engine import Case, Clock, Timer, compare, warm
 from dscost.timing.machine import (
     Watch,
     cpu_name,
@@ -59,13 +60,15 @@ class Bench:
         options: How.
         settings: Under which settings work will be measured.
         budget_s: Seconds for all of them.
-        progress: Told the share of the time that is spent, and the name of the case.
+        progress: Told the share of the time that is spent, and what is made or timed.
+        clock: Returns seconds.
     """
 
     options: TimingOptions
     settings: Sequence[Setting]
     budget_s: float
     progress: Progress | None = None
+    clock: Clock = perf_counter
     warnings: list[str] = field(default_factory=list)
     untimed: list[Untimed] = field(default_factory=list)
     noise: list[Noise] = field(default_factory=list)
@@ -75,6 +78,7 @@ class Bench:
     noise_floors: dict[str, float] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    _began: float = 0.0
     _nvml: Nvml | None = None
     _no_cuda: str | None = None
     _loads: list[float | None] = field(default_factory=list)
@@ -96,6 +100,7 @@ class Bench:
         self.threads = self.options.threads or default_threads()
         if self.options.allocator == "tuned" and keep_freed_memory():
             self.allocator = "tuned"
+        self._began = self.clock()
         watch = Watch()
         self._loads = [watch.load]
         with ExitStack() as stack:
@@ -133,6 +138,7 @@ class Bench:
         setting = work.setting
         if setting.device == "cpu" and self.allocator == "system":
             used_before(work.needed_bytes)
+        self.tell(f"preparing {work.name}")
         try:
             return prepared(work)
         # what torch cannot run, and whatever a model's own code raises
@@ -197,9 +203,10 @@ class Bench:
             precision=self.options.precision,
             counters=process_counters(),
             random=self.options.random(),
-            progress=self.progress,
+            progress=self._timing if self.progress else None,
             failed=self._failed,
         )
+        self.tell("summing up")
         pairs = zip(every, results, strict=True)
         found = {case.name: result for case, result in pairs if result.rounds}
         for device, case in itself.items():
@@ -210,6 +217,18 @@ class Bench:
             if case.name in found:
                 self._judge_comparison(case, found[case.name])
         return found
+
+    def tell(self, doing: str) -> None:
+        """Tell whoever shows progress what is being done, and how much of the time is spent."""
+        if self.progress:
+            spent_s = self.clock() - self._began
+            self.progress(min(1.0, spent_s / self.budget_s), doing)
+
+    def _timing(self, _: float | None, case: str) -> None:
+        what = "the noise of this machine" if case.startswith(AGAINST_ITSELF) else case
+        left_s = self._began + self.budget_s - self.clock()
+        left = f", up to {ceil(left_s)} s left" if left_s > 0 else ""
+        self.tell(Timed(f"timing {what}{left}"))
 
     def _failed(self, name: str, error: RuntimeError) -> None:
         self.failed.add(name)
@@ -243,12 +262,14 @@ class Bench:
             return self._ceilings.get(key)
         layouts = tuple(dict.fromkeys(one.memory_format for one in self.settings))
         found = None
+        self.tell("looking what this machine can do")
         try:
             found = find_ceilings(
                 Wanted(*key, self.threads, layouts), progress=self.progress
             ).ceilings
         except UnavailableError as error:
             self.warn(f"No roofline: {error}")
+        self.tell("summing up")
         self._ceilings[key] = found
         return found
 

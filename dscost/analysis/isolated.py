@@ -87,7 +87,9 @@ class Worker:
             if process is not None:
                 process.end()
 
-    def count(self, target: str, request: "Request", **options: Any) -> "CountedModel":
+    def count(
+        self, target: str, request: "Request", progress: Progress | None = None, **options: Any
+    ) -> "CountedModel":
         """Return what `analysis.count` returns; its versions stay in the worker.
 
         Raises:
@@ -98,9 +100,9 @@ class Worker:
 
         given = {"request": request, **options}
         try:
-            process, answer = self._ask(target, given)
+            process, answer = self._ask(target, given, progress)
         except Died:  # the fault may be that of a model before it: a thread, an alarm
-            process, answer = self._ask(target, given)
+            process, answer = self._ask(target, given, progress)
         if answer.is_spoilt and self._running is not None:
             self._retired.append(self._running)
             self._running = None
@@ -111,7 +113,9 @@ class Worker:
         swaps: Any = answer.swaps or ()  # as far as they are known here
         return CountedModel(answer.report, swaps, versions, answer.saved)
 
-    def _ask(self, target: str, given: Mapping[str, Any]) -> "tuple[Process, Answer]":
+    def _ask(
+        self, target: str, given: Mapping[str, Any], progress: Progress | None = None
+    ) -> "tuple[Process, Answer]":
         # it died of the model before, after its answer
         if self._running is not None and not self._running.is_alive:
             self._running.end()
@@ -124,7 +128,8 @@ class Worker:
             self._running = Process()
         assert self._running is not None
         try:
-            return self._running, self._running.ask(target, ("count", target, given), self._limit_s)
+            wanted = ("count", target, given)
+            return self._running, self._running.ask(target, wanted, self._limit_s, progress)
         except Died as died:
             self._running = None
             if is_fresh:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from dscost.sources import ArchitectureSource, ModuleSource, Source
+    from dscost.timing import Progress
     from dscost.tracing import Arguments
 
 
@@ -55,11 +56,12 @@ def count(
     strict: bool = False,
     train: bool = False,
     folder: Path | None = None,
+    progress: "Progress | None" = None,
 ) -> CountedModel:
     """Return the report of `dscost.analyze` before timing, with what it takes to time it.
 
     A saved report is returned as it stands. Files and modules are sought in the `folder`, if one
-    is given, before they are in the working directory.
+    is given, before they are in the working directory. Progress is told what is being done.
 
     Raises:
         InputError: The target, the input or a setting is wrong.
@@ -67,7 +69,7 @@ def count(
     """
     from dscost.sources import ArchitectureSource, SavedSource
 
-    source, name = _found(target, request, folder)
+    source, name = _found(target, request, folder, progress)
     if isinstance(source, SavedSource):
         _refuse_counting_again(name, request, train=train)
         return _as_saved(source.report, name, strict=strict)
@@ -77,29 +79,38 @@ def count(
     from dscost.analysis.traced import analyze_module
 
     module, arguments = _with_arguments(source, name, request)
+    _tell(progress, f"tracing {name}")
     return analyze_module(module, arguments, target=name, strict=strict, train=train)
 
 
 def module_source(
-    target: "str | PathLike[str] | nn.Module", request: Request = AS_STATED
+    target: "str | PathLike[str] | nn.Module",
+    request: Request = AS_STATED,
+    progress: "Progress | None" = None,
 ) -> "tuple[ModuleSource, Arguments, str]":
     """Return any target as a torch module, the arguments of its forward, and its name.
+
+    Progress is told what is being done.
 
     Raises:
         InputError: The target, the input or a setting is wrong.
     """
-    source, name = _found(target, request)
+    source, name = _found(target, request, progress=progress)
     return *_with_arguments(source, name, request), name
 
 
 def _found(
-    target: "str | PathLike[str] | nn.Module", request: Request, folder: Path | None = None
+    target: "str | PathLike[str] | nn.Module",
+    request: Request,
+    folder: Path | None = None,
+    progress: "Progress | None" = None,
 ) -> "tuple[Source, str]":
     """Return what a target stands for, and what it is called."""
     from dscost.sources import ModuleSource, Opening, find_source, named
 
     name = type(target).__name__
     if isinstance(target, str | PathLike):
+        _tell(progress, f"loading {target}")
         has_input = request.input is not None
         opening = Opening(request.kwargs or {}, folder, has_input, request.trust)
         name = named(target, opening.kwargs, folder)
@@ -117,6 +128,11 @@ def _found(
 
         source = without_wrapper(source)
     return source, name
+
+
+def _tell(progress: "Progress | None", doing: str) -> None:
+    if progress:
+        progress(None, doing)
 
 
 # -- saved reports

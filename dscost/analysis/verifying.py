@@ -9,6 +9,7 @@ from dscost.analysis import Request, module_source
 from dscost.errors import InputError
 from dscost.reports.records import unknown_operators
 from dscost.reports.result import Result
+from dscost.timing import Progress
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -113,6 +114,7 @@ def verify(
     settings: Mapping[str, Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     trust: bool = False,
+    progress: Progress | None = None,
 ) -> Verification:
     """Count a model by our tracer and by torch's `FlopCounterMode`.
 
@@ -126,6 +128,7 @@ def verify(
         kwargs: For the factory that makes a torch model.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
+        progress: Called with what is being done.
 
     Raises:
         InputError: The target or an option is wrong, or one of the counters cannot run the model.
@@ -138,10 +141,13 @@ def verify(
     from dscost.tracing import trace
 
     source, arguments, name = module_source(
-        target, Request(input, batch, dtype, settings, kwargs, trust)
+        target, Request(input, batch, dtype, settings, kwargs, trust), progress
     )
+    say = progress or (lambda share, doing: None)
     with source.importing():
+        say(None, f"tracing {name}")
         traced = trace(source.module, arguments, make_real=source.make_real)
+        say(None, f"counting {name} with torch's FlopCounterMode")
         theirs = _second_count(source, arguments, traced, name)
     return Verification(
         target=name,

@@ -244,8 +244,10 @@ def _answer(
     from dscost.analysis import count, measure_model
 
     if kind == "count":
+        if "torch" not in sys.modules:
+            progress(None, "importing torch")
         before = _state()
-        model = count(subject, **given)
+        model = count(subject, progress=progress, **given)
         models.append(model)
         is_spoilt = before != _state()
         return Answer(model.report, len(models) - 1, _swaps_of(model), model.saved, is_spoilt)

@@ -19,7 +19,7 @@ from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
-from dscost.timing import Progress
+from dscost.timing import Progress, part_of
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
 VARIABLE = "DSCOST_CONFIG"
@@ -156,31 +156,36 @@ def counted(
     Those that have a limit on time are timed, unless that is not wanted. Models that are code are
     counted by the worker, if there is one.
     """
+    every = len(budget.entries)
     for at, entry in enumerate(budget.entries):
+        told = None
         if progress:
-            progress(at / len(budget.entries), entry.name)
+            told = part_of(progress, at / every, (at + 1) / every)
+            told(None, f"counting {entry.name}")
         try:
             with contained(entry.target):
-                model = _count(entry, budget.path.parent, worker)
+                model = _count(entry, budget.path.parent, worker, told)
         except DscostError as error:
             yield Subject(entry, None, str(error)), None
             continue
-        model, reason = _timed(model) if timed and entry.needs_time else (model, None)
+        model, reason = _timed(model, told) if timed and entry.needs_time else (model, None)
         yield Subject(entry, model.report, reason), model
 
 
-def _timed(model: CountedModel) -> tuple[CountedModel, str | None]:
+def _timed(model: CountedModel, progress: Progress | None) -> tuple[CountedModel, str | None]:
     """Return the model with measured times, or why it has none: what was counted is judged."""
     try:
         from dscost.timing import TimingOptions
 
-        model = model._replace(report=measure_model(model, TimingOptions()))
+        model = model._replace(report=measure_model(model, TimingOptions(), progress))
     except (DscostError, ImportError) as error:
         return model, str(error)
     return model, None if model.report.timing else " ".join(model.report.warnings)
 
 
-def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedModel:
+def _count(
+    entry: Entry, folder: Path, worker: Worker | None = None, progress: Progress | None = None
+) -> CountedModel:
     target = placed(entry.target, folder)
     settings, kwargs = dict(entry.settings), dict(entry.kwargs)
     given, batch = entry.input, entry.batch
@@ -193,7 +198,8 @@ def _count(entry: Entry, folder: Path, worker: Worker | None = None) -> CountedM
             batch, given = batch or first, None
     counting = worker.count if worker is not None and runs_code(target) else count
     request = Request(given, batch, entry.dtype, settings, kwargs, entry.trust)
-    return counting(target, request, folder=folder)  # for the path of a module, which names no file
+    # a folder is for the path of a module, which names no file
+    return counting(target, request, folder=folder, progress=progress)
 
 
 def _architecture(target: str) -> Architecture | None:

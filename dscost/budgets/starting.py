@@ -17,6 +17,7 @@ from dscost.notation.marked_yaml import escaped, flow, quoted
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import Report
 from dscost.sources import is_saved, split_file
+from dscost.timing import Progress
 
 SCHEMA_FILE = "dscost.schema.json"
 LIMITED = tuple(name for name, figure in FIGURES.items() if figure.is_limited_first)
@@ -28,12 +29,16 @@ _UNITS = {
 
 
 def starter_budget(
-    targets: Sequence[str], path: Path, headroom: Fraction, request: Request = AS_STATED
+    targets: Sequence[str],
+    path: Path,
+    headroom: Fraction,
+    request: Request = AS_STATED,
+    progress: Progress | None = None,
 ) -> str:
     """Return the text of a budget that these models keep.
 
     Files are as seen from the working directory; the budget will be at `path`. Its limits are above
-    what was counted by a share, the headroom.
+    what was counted by a share, the headroom. Progress is told what is being done.
 
     Raises:
         InputError: Models cannot be counted; the text has a line for each.
@@ -44,7 +49,7 @@ def starter_budget(
     for target in dict.fromkeys(targets):
         try:
             own = request if all_saved else _request_of(target, request)
-            reports[target] = count(target, own).report
+            reports[target] = count(target, own, progress=progress).report
         except FileProblems as error:
             problems.append(str(error))
         except DscostError as error:

@@ -1,7 +1,7 @@
 """`dscost baseline`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,12 +64,13 @@ def baseline(
         out.write(keeping.baseline(found.path, only=only))
         return
     check_not_read([path] if path else [], model_files(found))
-    with foreign_code(str(found.path)):
+    with out.progress() as progress, foreign_code(str(found.path)):
+        given: Any = {"only": only, "progress": progress, "isolate": True}
         if action == "save":
-            kept = keeping.save_baseline(found.path, only=only, isolate=True)
+            kept = keeping.save_baseline(found.path, **given)
         else:
             kept = keeping.update_baseline(
-                found.path, accept=accept or (), raise_limits=raise_limits, only=only, isolate=True
+                found.path, accept=accept or (), raise_limits=raise_limits, **given
             )
     for note in notes(kept):
         out.note(note)

@@ -75,7 +75,7 @@ def check(
     found: list[CheckResult | DscostError] = []
     for one in paths or (None,):
         try:
-            with foreign_code("a model of the budget"), out.progress() as progress:
+            with out.progress() as progress, foreign_code("a model of the budget"):
                 result = check_budget(
                     one,
                     against=against,

@@ -49,7 +49,7 @@ def compare(
     ComparisonSaid.check(out.view, out.says)
     request = asking.request(batch, dtype, trust=trust)
     targets = asking.models(targets, out.note)
-    with foreign_code(*targets), out.progress() as progress:
+    with out.progress() as progress, foreign_code(*targets):
         found = compare_models(
             targets, **request._asdict(), every_layer=every_layer, progress=progress
         )

@@ -110,7 +110,7 @@ def convert(
 
     if weights is not None:
         check_weights_path(weights)
-    with foreign_code(target), out.progress() as progress:
+    with out.progress() as progress, foreign_code(target):
         result = convert_target(
             target,
             asking.request(batch, trust=trust),

@@ -1,6 +1,7 @@
 """`dscost init`."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from dscost.cli import options as opt
 from dscost.cli.printing import tell
+from dscost.cli.progress import progress_line
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
 from dscost.files import check_folder, write_whole
@@ -46,8 +48,8 @@ def init(
         room = parse_quantity(headroom, "share")
     except InputError as error:
         raise InputError(f"--headroom: {error}") from error
-    with foreign_code(*models):
-        text = starter_budget(models, path, room, request)
+    with progress_line(sys.stderr, quiet=quiet) as progress, foreign_code(*models):
+        text = starter_budget(models, path, room, request, progress)
     write_whole(path, text)
     if not quiet:
         tell(

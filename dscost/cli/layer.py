@@ -9,10 +9,7 @@ from dscost.cli import options as opt
 from dscost.cli.geometry import NOTHING, Geometry
 from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import device_files
-from dscost.cli.printing import Output
-from dscost.pages import View, said
-from dscost.reports.records import Report
-from dscost.timing import TimingOptions
+from dscost.pages import View
 
 
 def layer(
@@ -57,20 +54,7 @@ def layer(
         out.write([report])
         return
     out.check([report])
-    with opt.only_measuring():
-        if out.fills_in:
-            report = _filled_in(report, timing, out)
-        else:
-            with out.progress() as progress:
-                report = measure_layer(report, timing, progress)
+    with opt.only_measuring(), out.meanwhile([report], shown=True), out.progress() as progress:
+        report = measure_layer(report, timing, progress)
     out.lacks(one.text for one in report.untimed)
     out.write([report])
-
-
-def _filled_in(report: Report, timing: TimingOptions, out: Output) -> Report:
-    """Show the counted figures at once, while the others are measured."""
-    from dscost.rendering.terminal import live_page
-
-    with live_page(color=out.view.color) as show:
-        show(said(report), out.view._replace(pending=True))
-        return measure_layer(report, timing)

@@ -75,16 +75,21 @@ def model(
     from dscost.sources import runs_code  # help needs none of what reads models
 
     with Worker(limit_s) as worker:
-        with foreign_code(target):
+        with out.progress() as progress, foreign_code(target):
             request = asking.request(cases.batch, cases.dtype, trust=trust)
             counting = worker.count if isolate and runs_code(target) else count
-            counted = counting(target, request, strict=strict, train=train)
+            counted = counting(target, request, strict=strict, train=train, progress=progress)
         report = counted.report
         for source in (f"{target}: {report.source}", *sources) if verbose else ():
             out.note(source)
         if measuring.time:
             out.check([report])
-            with foreign_code(target), opt.only_measuring(), out.progress() as progress:
+            with (
+                out.meanwhile([report]),
+                out.progress() as progress,
+                foreign_code(target),
+                opt.only_measuring(),
+            ):
                 report = measure_model(counted, timing, progress)
             out.lacks(one.text for one in report.untimed)
         else:

@@ -2,17 +2,19 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dscost.cli import FAILED
+from dscost.cli.progress import aside, fitting, is_live, progress_line
 from dscost.cli.streams import result_stream
 from dscost.errors import DscostError, FileProblems, OutputError, UnknownNameError
 from dscost.files import reason_of, write_whole
 from dscost.printable import printable
 from dscost.rendering import View, render, renderer
+from dscost.timing import Progress
 
 MOST_CHARACTERS = 1500
 """Of a line on stderr: what is longer was made by a machine, and its beginning says enough."""
@@ -26,7 +28,8 @@ def tell(text: str) -> None:
         line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…"
         for line in text.split("\n")
     )
-    with suppress(OSError, ValueError):  # nobody reads it; somebody's code has closed it
+    # nobody reads it; somebody's code has closed it
+    with aside(), suppress(OSError, ValueError):
         print(printable("\n".join(lines)), file=sys.stderr)
 
 
@@ -66,8 +69,8 @@ class Output(NamedTuple):
     def fills_in(self) -> bool:
         """Whether a table on a terminal shows what is known at once and the rest later."""
         is_plain = not self.view.wide and self.view.columns is None
-        is_seen = self.format_name == "table" and self.path is None and on_terminal()
-        return is_seen and is_plain and os.environ.get("TERM") != "dumb"
+        is_seen = self.format_name == "table" and self.path is None and is_live(result_stream())
+        return is_seen and is_plain
 
     @property
     def says(self) -> str:
@@ -107,16 +110,30 @@ class Output(NamedTuple):
         for text in () if is_seen else texts:
             tell(f"dscost: {text}")
 
-    @contextmanager
-    def progress(self) -> Iterator[Callable[[float, str], None] | None]:
+    def progress(self) -> AbstractContextManager[Progress | None]:
         """Give a function that shows progress on stderr, or nothing where it would not be seen."""
-        if self.quiet or not sys.stderr.isatty():
-            yield None
-            return
-        from dscost.rendering.terminal import ProgressBar
+        return progress_line(sys.stderr, quiet=self.quiet)
 
-        with ProgressBar() as bar:
-            yield bar
+    @contextmanager
+    def meanwhile(self, counted: Any, *, shown: bool = False) -> Iterator[None]:
+        """Keep what is counted should measuring be interrupted; show it meanwhile if wanted.
+
+        It is shown only on a terminal, as far as it fits there, and gone at the end.
+        """
+        rows, kept = 0, None
+        if shown and self.fills_in:
+            pending = self.view._replace(pending=True)
+            rows = draw(render(counted, self.format_name, pending))
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self.path is None and on_terminal():
+                kept = render(counted, self.format_name, self.view)
+            raise
+        finally:
+            take_back(rows)
+            if kept is not None:
+                write_out(kept, format_name=self.format_name)
 
 
 def abandon_stdout() -> None:
@@ -148,6 +165,21 @@ def write_out(text: str, *, format_name: str = "table") -> None:
         raise OutputError(f"cannot write the result: {error.reason}") from error
     except (OSError, ValueError) as error:  # a full disk; a stdout that was closed
         raise OutputError(f"cannot write the result: {reason_of(error)}") from error
+
+
+def draw(text: str) -> int:
+    """Write as much of a text to the terminal as fits with a line below; return its rows."""
+    from shutil import get_terminal_size
+
+    text, rows = fitting(text, terminal_width(), get_terminal_size().lines - 2)
+    write_out(text)
+    return rows
+
+
+def take_back(rows: int) -> None:
+    """Take so many rows above the cursor away: there goes what is written next."""
+    if rows:
+        write_out(f"\r\x1b[{rows}A\x1b[J")
 
 
 def on_terminal() -> bool:

@@ -17,7 +17,7 @@ INTERRUPTED = 130
 ECHO_S = 0.2
 """A terminal interrupts the process that waits and the one that works; the former passes it on all
 the same."""
-SHOW_CURSOR = b"\x1b[?25h"
+CLEAN_LINE = b"\r\x1b[K"
 
 
 class Signals:
@@ -57,7 +57,7 @@ class Signals:
         number = self.received or signal.SIGINT
         with suppress(OSError):
             if os.isatty(2):
-                os.write(2, SHOW_CURSOR)
+                os.write(2, CLEAN_LINE)
             if number == signal.SIGINT and not self.told:
                 os.write(2, b"interrupted\n")
         if number != signal.SIGINT:

@@ -24,8 +24,9 @@ def verify(
 
     out = asked.output("verify", read=target_files([target]))
     (target,) = asking.models([target], out.note)
-    with foreign_code(target):
-        found = count_twice(target, **asking.request(batch, trust=trust)._asdict())
+    request = asking.request(batch, trust=trust)
+    with out.progress() as progress, foreign_code(target):
+        found = count_twice(target, **request._asdict(), progress=progress)
     out.write(found)
     for note in found.notes:
         out.note(note)

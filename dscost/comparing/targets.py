@@ -5,13 +5,13 @@ from os import PathLike
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from dscost.analysis import Request, count
+from dscost.analysis import AS_STATED, Request, count
 from dscost.comparing.differences import Comparison, Contender, held_against_first
 from dscost.errors import InputError
 from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Report
 from dscost.sources import is_saved
-from dscost.timing import Progress
+from dscost.timing import Progress, part_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,10 +66,10 @@ def compare(
     request = Request(input, batch, dtype, settings, kwargs, trust)
     reports = []
     for at, target in enumerate(chosen):
+        told = None
         if progress:
-            name = str(target) if isinstance(target, str | PathLike) else type(target).__name__
-            progress(at / len(chosen), name)
-        reports.append(_report(target, request))
+            told = part_of(progress, at / len(chosen), (at + 1) / len(chosen))
+        reports.append(_report(target, request, told))
     contenders = [
         Contender(label, report, isinstance(target, Report) or is_saved(target))
         for label, report, target in zip(_labels(chosen, reports), reports, chosen, strict=True)
@@ -77,12 +77,12 @@ def compare(
     return held_against_first(contenders, request.changes, every_layer=every_layer)
 
 
-def _report(target: "Target", request: Request) -> Report:
+def _report(target: "Target", request: Request, progress: Progress | None) -> Report:
     if isinstance(target, Report):
         return target
     if not isinstance(target, str | PathLike):  # a module is made; the factories are the others
         request = request._replace(kwargs=None)
-    return count(target).report if is_saved(target) else count(target, request).report
+    return count(target, AS_STATED if is_saved(target) else request, progress=progress).report
 
 
 def _labels(targets: "Sequence[Target]", reports: Sequence[Report]) -> list[str]:

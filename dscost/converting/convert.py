@@ -230,11 +230,12 @@ def convert_target(
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
+    say = progress or (lambda share, doing: None)
+    say(None, f"loading {target if isinstance(target, str | PathLike) else type(target).__name__}")
     subject = load_subject(
         target, request, plan=given, weights=weights, ignore_extra=ignore_extra, seed=timing.seed
     )
-    if progress:
-        progress(0.0, "looking at weights")
+    say(None, "looking at weights")
     if min_channels is None:
         min_channels = 1 if given else MIN_CHANNELS
     with subject.importing():

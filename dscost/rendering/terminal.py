@@ -1,13 +1,12 @@
-"""The one door to rich: tables that never cut a number, one that fills in, and a progress bar."""
+"""The one door to rich: pages for people, with tables that never cut a number."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from itertools import groupby, zip_longest
 from textwrap import wrap
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -16,13 +15,9 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dscost.encodable import encodable
-from dscost.pages import Said
 from dscost.pages.page import Column, Page, Row, Sheet, Tone, Toned, View, in_tone_of
 from dscost.printable import printable, printable_line
 from dscost.rendering.encoding import in_encoding
-
-if TYPE_CHECKING:
-    from rich.live import Live
 
 NATURAL_WIDTH = 10_000
 """Wide enough for every table; a pipe has no edge."""
@@ -74,65 +69,6 @@ def render_pages(pages: Sequence[Page], view: View) -> str:
 
 def _only_codes(found: re.Match[str]) -> str:
     return re.sub(r"\s", "", found[0])
-
-
-@contextmanager
-def live_page(*, color: bool) -> Iterator[Callable[[Said, View], None]]:
-    """Yield a function that shows pages on the terminal meanwhile, each in place of the last.
-
-    They are shown as far as they fit, and vanish at the end.
-    """
-    from rich.live import Live
-
-    console = Console(highlight=False, color_system="standard" if color else None)
-    with Live(
-        console=console, auto_refresh=False, transient=True, vertical_overflow="crop"
-    ) as live:
-
-        def show(said: Said, view: View) -> None:
-            pages = [in_encoding(page, view.encoding) for page in said.pages(view)]
-            bodies = [_page_body(page, view) for page in pages]
-            live.update(Group(*bodies), refresh=True)
-
-        yield show
-
-
-class ProgressBar:
-    """A bar on stderr, if that is a terminal, once the work has taken a while; it vanishes."""
-
-    def __init__(self, delay_s: float = 0.3) -> None:
-        from time import monotonic
-
-        self._now, self._due = monotonic, monotonic() + delay_s
-        self._console = Console(stderr=True)
-        self._live: Live | None = None
-
-    def __call__(self, fraction: float, doing: str) -> None:
-        """Say which fraction of the work is done, and what is being done."""
-        if not self._console.is_terminal or (self._live is None and self._now() < self._due):
-            return
-        if self._live is None:
-            from rich.live import Live
-
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
-        self._live.update(self._bar(fraction, doing), refresh=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def _bar(self, fraction: float, doing: str) -> Text:
-        cells = 24
-        full = round(cells * min(1.0, fraction))
-        return Text(
-            f"{'━' * full}{'╌' * (cells - full)} {min(1.0, fraction):4.0%} {printable_line(doing)}",
-            overflow="ellipsis",
-            no_wrap=True,
-        )
 
 
 def _page_body(page: Page, view: View) -> RenderableType:

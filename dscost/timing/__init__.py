@@ -15,11 +15,24 @@ __all__ = [
     "MEMORY_FORMATS",
     "Progress",
     "Setting",
+    "Timed",
     "TimingOptions",
+    "part_of",
 ]
 
-Progress = Callable[[float, str], None]
-"""Called with the share that is done, from 0 to 1, and what is being done."""
+Progress = Callable[[float | None, str], None]
+"""Called with the share that is done, from 0 to 1 or `None` where nobody knows, and what is being
+done."""
+
+
+class Timed(str):
+    """What is being timed: until told of the next thing, whoever shows progress disturbs it."""
+
+
+def part_of(progress: Progress, begin: float, end: float) -> Progress:
+    """Return what is told of a part of the work, from one share of it to another."""
+    return lambda share, doing: progress(begin + (end - begin) * (share or 0.0), doing)
+
 
 DEVICES = ("cpu", "cuda")
 MEMORY_FORMATS = ("contiguous", "channels_last")

@@ -18,7 +18,7 @@ from dscost.devices.roofline import Ceilings, Rate, amounts_by_speed
 from dscost.errors import UnavailableError
 from dscost.notation.units import dtype_bytes
 from dscost.reports.figures import Cost
-from dscost.timing import Progress
+from dscost.timing import Progress, Timed
 from dscost.timing.engine import BLOCK_S, Call
 from dscost.timing.live_device import Conv, LiveDevice
 
@@ -104,6 +104,10 @@ def measured(
     )
 
 
+_TOLD = Timed("measuring what this machine can do: peak, bandwidth, convolutions")
+_CURVE_TOLD = Timed("measuring what this machine can do: bandwidth by working set")
+
+
 class _Seen(NamedTuple):
     """What was timed: seconds per call by key, what those calls do, and the curve of bandwidths."""
 
@@ -126,13 +130,13 @@ def _seen(
     times = in_turns(
         live,
         calls,
-        lambda done: say(share * done, "peak, bandwidth, convolutions"),
+        lambda done: say(share * done, _TOLD),
         now_and_then=[*slow_peaks, _MEMORY],
         before=live.conv(POINTS["dense"]["flops"], "channels_last"),
     )
     speeds: tuple[tuple[int, float], ...] = ()
     if curve:
-        speeds = triad.curve(lambda done: say(0.6 + 0.4 * done, "bandwidth by working set"))
+        speeds = triad.curve(lambda done: say(0.6 + 0.4 * done, _CURVE_TOLD))
     flops = {key: count for key, (_, count) in peaks.items()}
     return _Seen(times, flops, triad.moved_bytes, speeds)
 
@@ -168,6 +172,7 @@ def in_turns(
     something runs, since in a network something else has just had the caches.
     """
     began = live.clock()
+    say(0.0)
     once_s = {key: live.block_s(call) for key, call in calls.items()}
     times: dict[Key, list[float]] = {key: [] for key in calls}
     for turn in range(TURNS):
