@@ -3,14 +3,16 @@
 import os
 from collections.abc import Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
+from dscost.cli import completing
 from dscost.cli.help import MOST_COLUMNS, Command, Group, usage_lines
 from dscost.cli.misspelt import meant
-from dscost.cli.output_options import spread
+from dscost.cli.output_options import offer, spread
 from dscost.cli.printing import abandon_stdout, failed, tell, tell_error, write_out
 from dscost.cli.signals import INTERRUPTED, signals
 from dscost.cli.streams import result_stream
@@ -28,6 +30,9 @@ _ELSEWHERE = {"list": ("listing", "list_names"), "help": ("help", "help_of")}
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors are told on stderr."""
     try:
+        if completing.is_asked_for():
+            return completing.answer(partial(_app, completes=True))
+        arguments = completing.with_shell(arguments)
         code = _called(arguments)
         if result_stream() is not None:
             write_out("")  # what Typer printed may still be on its way
@@ -102,8 +107,11 @@ def _bug(error: Exception) -> int:
     return failed(f"internal error: {first_line(error)} (DSCOST_DEBUG=1 shows where)")
 
 
-def _app(arguments: Sequence[str]) -> typer.Typer:
-    """Return the application with the command that is called; with all for help and mistakes."""
+def _app(arguments: Sequence[str], *, completes: bool = False) -> typer.Typer:
+    """Return the application with the command that is called; with all for help and mistakes.
+
+    Where a shell completes what is written, its parameters know what may be written.
+    """
     # plain help: rich's is slower, and colours a pipe when GITHUB_ACTIONS is set
     app = typer.Typer(
         add_completion=False,
@@ -121,7 +129,10 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     for name in [called] if called in COMMANDS else COMMANDS:
         module, function = _ELSEWHERE.get(name, (name, name))
         command = getattr(import_module(f"dscost.cli.{module}"), function)
-        app.command(name, cls=Command)(spread(command, asks_help=asks_help))
+        taken = spread(command, asks_help=asks_help)
+        if completes:
+            offer(name, taken)
+        app.command(name, cls=Command)(taken)
     return app
 
 
@@ -142,6 +153,24 @@ def _options(
             is_eager=True,
         ),
     ] = False,
+    install_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[SHELL]",
+            help="Complete by Tab in this shell, or in bash, zsh, fish or powershell, from now on.",
+            callback=completing.install,
+            is_eager=True,
+        ),
+    ] = None,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[SHELL]",
+            help="Print what that shell has to know, to install it by hand.",
+            callback=completing.show,
+            is_eager=True,
+        ),
+    ] = None,
 ) -> None:
     """What a convolution costs: on paper and on your machine, as it is and depthwise-separable."""
 

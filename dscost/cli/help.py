@@ -29,6 +29,10 @@ class Command(TyperCommand):
         """Return how options and arguments are written, `[OPTIONS] TARGET`."""
         return [piece.strip("{}").upper() for piece in super().collect_usage_pieces(ctx)]
 
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """Return all of what a shell shows beside the command, whatever the limit."""
+        return _summary(self)
+
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
         """Write what the command does, and examples of it."""
         super().format_help_text(ctx, formatter)

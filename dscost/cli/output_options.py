@@ -155,6 +155,15 @@ def spread(command: Callable[..., None], *, asks_help: bool) -> Callable[..., No
     return spread_out
 
 
+def offer(name: str, command: Callable[..., None]) -> None:
+    """Tell the parameters of a command that is spread out what a shell may complete them by."""
+    from dscost.cli.candidates import candidates
+
+    for parameter in signature(command).parameters.values():
+        for info in getattr(parameter.annotation, "__metadata__", ()):
+            info.autocompletion = candidates(name, parameter.name)
+
+
 def _options(record: Any, own: Mapping[str, Any]) -> Iterator[Parameter]:
     """Yield the fields of a record as options, some of them spelled in another way, or left out."""
     for name, default in record._field_defaults.items():

@@ -44,6 +44,11 @@ def devices() -> list[Device]:
     return [read_device(path) for path in _files()]
 
 
+def device_names() -> list[str]:
+    """Return the names of all built-in devices, whose files are not read."""
+    return [path.stem for path in _files()]
+
+
 def sheet_of(name: str) -> Device:
     """Return the data sheet of a built-in device, or of a user's own `.yaml` file.
 

@@ -74,6 +74,11 @@ _NOTES = {
 }
 
 
+def sort_keys_of(kind: str) -> tuple[str, ...]:
+    """Return what a list of a kind may be sorted by."""
+    return ("name", *(figure.column.key for figure in _FIGURES.get(kind, ())))
+
+
 class ListingSaid(Said):
     """What is to be said of names."""
 
@@ -83,9 +88,9 @@ class ListingSaid(Said):
     def __init__(self, listing: Listing) -> None:
         super().__init__(listing)
         self._figures = _FIGURES.get(listing.kind, ())
-        keys = tuple(figure.column.key for figure in self._figures)
-        self.row_columns = ("name", "meaning", *keys, *(("source",) if self._has_sources else ()))
-        self.sort_keys = ("name", *keys)
+        self.sort_keys = sort_keys_of(listing.kind)
+        sources = ("source",) if self._has_sources else ()
+        self.row_columns = ("name", "meaning", *self.sort_keys[1:], *sources)
 
     @property
     def _has_sources(self) -> bool:

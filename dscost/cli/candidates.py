@@ -1,0 +1,189 @@
+"""What may stand in a place of a command line: names to complete it by, none of which needs torch.
+
+Of a place for a file there are none, and the shell offers its own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+
+import typer
+
+from dscost.cli.completing import words
+from dscost.timing import ALLOCATORS, DEVICES, MEMORY_FORMATS, MODES
+
+Candidates = Callable[[typer.Context, str], list[str]]
+"""Returns them, given what has been written before and what is there of the word itself."""
+
+_TARGET_ENDINGS = (".py", ".yaml", ".yml", ".json", ".pt2")
+
+
+def candidates(command: str, parameter: str) -> Candidates | None:
+    """Return what a parameter of a command takes, where that can be listed."""
+    found = _OF_COMMANDS.get((command, parameter)) or _EVERYWHERE.get(parameter)
+    if found is None:
+        return None
+
+    def named(ctx: typer.Context, incomplete: str) -> list[str]:
+        return list(found(ctx, incomplete))
+
+    return named
+
+
+_Found = Callable[[typer.Context, str], Iterable[str]]
+
+
+def _one_of(names: Iterable[str]) -> _Found:
+    return lambda ctx, incomplete: names
+
+
+def _several_of(names: Iterable[str]) -> _Found:
+    """Return a list that is separated by commas: its last name is completed."""
+    return lambda ctx, incomplete: _lists(names, incomplete)
+
+
+def _lists(names: Iterable[str], incomplete: str) -> list[str]:
+    before, comma, _ = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in names if name not in before.split(",")]
+
+
+def _nothing(ctx: typer.Context, incomplete: str) -> list[str]:
+    return []
+
+
+def _targets(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return built-in networks, and files of this folder that may be a model; elsewhere nothing."""
+    from pathlib import Path
+
+    from dscost.networks.architectures import builtin_names
+
+    if "/" in incomplete or incomplete.startswith((".", "~")):
+        return []
+    files = (
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in sorted(Path().iterdir())
+        if path.suffix in _TARGET_ENDINGS or path.is_dir()
+    )
+    names = [name for name in builtin_names() if name.startswith(incomplete)]
+    if not names:  # the shell knows files better
+        return []
+    return [*names, *(name for name in files if not name.startswith("."))]
+
+
+def _settings(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the settings of the built-in network that is named before."""
+    from dscost.errors import DscostError
+    from dscost.networks.architectures import find_builtin
+
+    if "=" in incomplete:
+        return []
+    for word in words():  # what stands before an option without its value is not parsed
+        with suppress(DscostError):  # it is something else
+            return [f"{name}=" for name in find_builtin(word).settings]
+    return []
+
+
+def _variants(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    from dscost.layers.variants import VARIANTS
+
+    return VARIANTS
+
+
+def _dtypes(ctx: typer.Context, incomplete: str) -> list[str]:
+    from dscost.notation.units import DTYPE_BYTES
+
+    return _lists(DTYPE_BYTES, incomplete)
+
+
+def _named_devices(ctx: typer.Context, incomplete: str) -> list[str]:
+    from dscost.devices.sheets import device_names
+
+    return device_names()
+
+
+def _devices(ctx: typer.Context, incomplete: str) -> list[str]:
+    return [*DEVICES, *_named_devices(ctx, incomplete)]
+
+
+def _formats(ctx: typer.Context, incomplete: str) -> list[str]:
+    from dscost.rendering import format_names
+
+    return format_names(judges=ctx.command.name == "check")
+
+
+def _exports(ctx: typer.Context, incomplete: str) -> list[str]:
+    return [] if "=" in incomplete else [f"{name}=" for name in _formats(ctx, incomplete)]
+
+
+def _columns(ctx: typer.Context, incomplete: str) -> list[str]:
+    from dscost.pages.reports import column_headers
+
+    return _lists(column_headers(), incomplete)
+
+
+def _sort_keys(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    from dscost.pages.comparisons import ComparisonSaid
+    from dscost.pages.reports import ReportsSaid
+
+    return (ComparisonSaid if ctx.command.name == "compare" else ReportsSaid).sort_keys
+
+
+def _kinds(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    from dscost.cli.listing import KINDS
+
+    return KINDS
+
+
+def _list_sort_keys(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    from dscost.cli.listing import KINDS
+    from dscost.pages.listings import sort_keys_of
+
+    return sort_keys_of(next((word for word in words() if word in KINDS), "models"))
+
+
+def _schemas(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    from dscost.schemas import SCHEMAS
+
+    return SCHEMAS
+
+
+def _actions(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    from dscost.cli.baseline import ACTIONS
+
+    return ACTIONS
+
+
+def _commands(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    from dscost.cli.app import COMMANDS
+
+    return COMMANDS
+
+
+_EVERYWHERE: Mapping[str, _Found] = {
+    "target": _targets,
+    "targets": _targets,
+    "models": _targets,
+    "variant": _variants,
+    "setting": _settings,
+    "dtype": _dtypes,
+    "device": _one_of(DEVICES),
+    "on": _named_devices,
+    "memory_format": _several_of(MEMORY_FORMATS),
+    "mode": _several_of(MODES),
+    "allocator": _one_of(ALLOCATORS),
+    "goals": _one_of(("macs=", "params=", "latency_s=", "error=")),
+    "format_name": _formats,
+    "export": _exports,
+    "columns": _columns,
+    "sort": _sort_keys,
+    "color": _one_of(("auto", "always", "never")),
+    **dict.fromkeys(("path", "plan", "save", "save_plan", "weights", "budget", "config"), _nothing),
+}
+_OF_COMMANDS: Mapping[tuple[str, str], _Found] = {
+    ("device", "name"): _devices,
+    ("device", "named"): _named_devices,
+    ("list", "what"): _kinds,
+    ("list", "sort"): _list_sort_keys,
+    ("schema", "what"): _schemas,
+    ("baseline", "action"): _actions,
+    ("help", "command"): _commands,
+}
