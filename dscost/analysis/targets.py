@@ -159,12 +159,13 @@ def _built(source: "ArchitectureSource", request: Request) -> "ModuleSource":
     """Return an architecture as the torch module that it describes, to trace it."""
     import torch
 
+    from dscost.foreign.uncompiled import compiler_unasked
     from dscost.sources import ModuleSource
 
     shape = _one_shape(request.input, request.dtype)
     model = count_architecture(source, request._replace(dtype=None), shape, target="")
     assert model.versions is not None
-    with torch.device("meta"):
+    with compiler_unasked(), torch.device("meta"):
         network, _ = model.versions.build("as_is", ())
     return ModuleSource(source.kind, network, model.report.inputs[0].shape)
 

@@ -17,6 +17,7 @@ from dscost.errors import InputError, UnavailableError, did_you_mean, first_line
 from dscost.foreign.failures import may_want_values, must_pass
 from dscost.foreign.parts import changed, set_training
 from dscost.foreign.randomness import SEED, own_random_numbers
+from dscost.foreign.uncompiled import compiler_unasked
 from dscost.modules.beside_meta import MOST_MADE_VALUES, values_kept
 from dscost.sources import ModuleSource, Opening
 from dscost.sources.importing import SCRIPT, World, folder_with, levels_of, world_of_package
@@ -234,6 +235,7 @@ class Maker(NamedTuple):
     def _on(self, device: str) -> nn.Module:
         with ExitStack() as stack:
             stack.enter_context(own_random_numbers(SEED))
+            stack.enter_context(compiler_unasked())
             stack.enter_context(self.world.entered())
             stack.enter_context(torch.device(device))
             if device == "meta":

@@ -20,6 +20,7 @@ from dscost.errors import InputError, first_line
 from dscost.foreign.failures import must_pass
 from dscost.foreign.parts import set_training, unwrapped
 from dscost.foreign.randomness import SEED, own_random_numbers
+from dscost.foreign.uncompiled import compiler_unasked
 from dscost.modules.beside_meta import values_kept
 from dscost.tracing.calling import called, nothing_compiles, one_at_a_time
 from dscost.tracing.inputs import Arguments
@@ -85,7 +86,11 @@ def flop_counter_macs(
 def _counted(model: nn.Module, arguments: Arguments) -> Mapping[str, int]:
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _OfThisThread()
-    with torch.no_grad(), counter:
+    with (
+        torch.no_grad(),
+        counter,
+        compiler_unasked(vars(type(counter.mode)).get("__torch_dispatch__")),
+    ):
         called(model, arguments)
     first_path: dict[int, str] = {}
     aliases = {}
