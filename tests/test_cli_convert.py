@@ -77,7 +77,10 @@ def test_without_a_goal_every_layer_has_rank_1(
     assert found["before"]["macs"] == SECOND + THIRD + OTHERS  # type: ignore[index]
     assert found["after"]["macs"] == SECOND_AT_1 + THIRD_AT_1 + OTHERS  # type: ignore[index]
     layers = {layer["name"]: layer for layer in found["layers"]}  # type: ignore[attr-defined]
-    assert layers["0"]["reason"] == "its 3 input channels are fewer than min_channels=32"
+    assert (
+        layers["0"]["reason"]
+        == "3 input channels are fewer than min_channels=32 (--min-channels 1 takes it)"
+    )
     errors = [layers[name]["error"] for name in ("2", "4")]
     assert found["error"] == pytest.approx(((errors[0] ** 2 + errors[1] ** 2) / 2) ** 0.5)
 

@@ -838,7 +838,7 @@ def test_a_stem_of_one_channel_can_be_converted() -> None:
     assert off(module, dscost.convert(module, rank=9, min_channels=1), x) < 1e-5
     assert (
         layers_of(module, min_channels=32)["0"].reason
-        == "its 1 input channel is fewer than min_channels=32"
+        == "1 input channel is fewer than min_channels=32 (--min-channels 1 takes it)"
     )
     one = layers_of(nn.Sequential(nn.Conv2d(1, 1, 3)))["0"]
     assert one.reason == "it is depthwise already (groups = in_channels = 1)"

@@ -216,7 +216,10 @@ def test_full_rank_reproduces_resnet18() -> None:
     result = dscost.conversion(network, rank=9, min_channels=4)
     layers = {layer.name: layer for layer in result.layers}
     assert sum(layer.converted for layer in layers.values()) == 16
-    assert layers["conv1"].reason == "its 3 input channels are fewer than min_channels=4"
+    assert (
+        layers["conv1"].reason
+        == "3 input channels are fewer than min_channels=4 (--min-channels 1 takes it)"
+    )
     assert {layer.rank for layer in layers.values() if layer.converted} == {9}
     assert off(network, result.module, values(1, 3, 64, 64)) < 1e-10
     assert off(network, dscost.convert(network), values(1, 3, 64, 64)) > 0.1
@@ -647,9 +650,9 @@ def test_a_convolution_of_few_channels_stays() -> None:
     module = nn.Sequential(nn.Conv2d(3, 40, 3), nn.Conv2d(40, 32, 3), nn.Conv2d(32, 31, 3))
     layers = layers_of(module, min_channels=32)
     assert [layer.reason for layer in layers.values()] == [
-        "its 3 input channels are fewer than min_channels=32",
+        "3 input channels are fewer than min_channels=32 (--min-channels 1 takes it)",
         None,
-        "its 31 output channels are fewer than min_channels=32",
+        "31 output channels are fewer than min_channels=32 (--min-channels 1 takes it)",
     ]
 
 

@@ -240,7 +240,9 @@ def measure_model(
     A saved report keeps the times that it has, and says so where it has none.
     """
     if model.saved and model.report.environment:
-        return model.report
+        from dscost.analysis.advising import readvised
+
+        return readvised(model.report, options.min_channels)
     if model.versions is None:
         why = SAVED_NOT_TIMED if model.saved else NOT_TIMED
         return model.report._replace(warnings=(*model.report.warnings, why))

@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
         def build(
             self, variant: str, swaps: "Sequence[Swap]"
-        ) -> "tuple[nn.Module, tuple[str, ...]]":
-            """Return a version of the model by its name, and the layers that had to be left."""
+        ) -> "tuple[nn.Module, Mapping[str, str]]":
+            """Return a version of the model by its name, and why layers had to be left, by name."""
             ...
 
         def arguments(self, setting: "Setting") -> "Arguments":
@@ -238,11 +238,11 @@ class ArchitectureVersions:
         written = [self._written(name, swaps) for name in VERSIONS]
         return Totals(*(network_cost(one, self._element_bytes) for one in written))
 
-    def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, tuple[str, ...]]":
+    def build(self, variant: str, swaps: "Sequence[Swap]") -> "tuple[nn.Module, Mapping[str, str]]":
         """Return a version of the model by its name; no layer has to be left."""
         from dscost.modules.building import Network
 
-        return Network(self._written(variant, swaps)), ()
+        return Network(self._written(variant, swaps)), {}
 
     def arguments(self, setting: "Setting") -> "Arguments":
         """Return a random input."""

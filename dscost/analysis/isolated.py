@@ -186,7 +186,7 @@ class Elsewhere:
         """
         return self._asked(("measure", self._model, options), progress).report
 
-    def build(self, variant: str, swaps: Sequence[Any]) -> "tuple[nn.Module, tuple[str, ...]]":
+    def build(self, variant: str, swaps: Sequence[Any]) -> "tuple[nn.Module, Mapping[str, str]]":
         """Refuse: the module is in the worker."""
         raise UnavailableError(f"{self._target} is in a process of its own")
 

@@ -1,5 +1,6 @@
 """A counted model → the same with measured times: the whole, and each distinct layer both ways."""
 
+from dscost.analysis.advising import advice_of, with_measured
 from dscost.analysis.bench import Bench
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.explaining import causes_of
@@ -9,12 +10,14 @@ from dscost.analysis.swappable import SwappableModel
 from dscost.analysis.timed import judge
 from dscost.analysis.whole_timing import Whole
 from dscost.layers.variants import SEPARABLE
-from dscost.reports.records import Report, Timing
+from dscost.reports.records import Advice, Report, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, TimingOptions
+from dscost.timing.statistics import summarize
 
 BUDGET_S = 10.0
-WHOLE_SHARE = 0.4
-"""Of a model's time budget for the model as a whole; the rest goes to its layers."""
+WHOLE_SHARE, ADVICE_SHARE = 0.4, 0.15
+"""Of a model's time budget, for the model as a whole and for that with the swaps that pay; the
+rest goes to its layers."""
 
 
 def time_model(counted: CountedModel, options: TimingOptions, progress: Progress | None) -> Report:
@@ -40,12 +43,13 @@ def time_model(counted: CountedModel, options: TimingOptions, progress: Progress
             timed.measure_wholes()
             timed.measure_layers()
         latency = timed.latency()
-        report = _explained(bench, timed.model.report)
+        report = _explained(bench, timed.model.report)._replace(latency=latency)
+        advice = timed.advice(report, options.min_channels)
     for key, whole in latency.items():
         judge(bench, f"{key}, the whole model", whole, {SEPARABLE: report.totals.reduction.macs})
     anything = latency or any(layer.latency for layer in report.layers)
     return report._replace(
-        latency=latency,
+        advice=advice,
         warnings=(*report.warnings, *bench.warnings),
         untimed=tuple(bench.untimed),
         environment=bench.environment() if anything else None,
@@ -57,6 +61,7 @@ class _Timed:
 
     def __init__(self, bench: Bench, model: SwappableModel, share_s: float) -> None:
         self.bench, self.model, self._share_s = bench, model, share_s
+        self._advice_s = ADVICE_SHARE * share_s
         self._layers: dict[str, Layers] = {}
         self._wholes: dict[str, Whole] = {}
 
@@ -66,7 +71,8 @@ class _Timed:
             whole = Whole(self.bench, self.model, setting)
             own_s, most_s = WHOLE_SHARE * self._share_s, self._share_s
             if self._layers:
-                own_s = most_s = max(own_s, most_s - self._layers[setting.key].took_s)
+                left_s = most_s - self._layers[setting.key].took_s - self._advice_s
+                own_s = most_s = max(own_s, left_s)
             # a layer tells the noise floor in less time than the whole model
             by_layers = bool(self.model.swaps) and not self._layers
             whole.measure(own_s, most_s, against_itself=not by_layers)
@@ -75,16 +81,33 @@ class _Timed:
     def measure_layers(self) -> None:
         """Time the layers, in what the whole has left if it came first."""
         for setting in self.bench.settings:
-            budget_s = (1 - WHOLE_SHARE) * self._share_s
+            budget_s = (1 - WHOLE_SHARE) * self._share_s - self._advice_s
             if self._wholes:
                 whole = self._wholes[setting.key]
                 # making a model is not measuring it: it takes no more than half of what is left
                 left_s = self._share_s - whole.compared_s
-                budget_s = max(left_s - whole.built_s, left_s / 2)
+                kept_s = whole.built_s + (self._advice_s if whole.is_timed else 0.0)
+                budget_s = max(left_s - kept_s, left_s / 2)
             self._layers[setting.key] = time_swaps(self.bench, self.model, setting, budget_s)
         report = self.model.report
         layers = tuple(with_timings(layer, self._layers) for layer in report.layers)
         self.model = self.model._replace(report=report._replace(layers=layers))
+
+    def advice(self, report: Report, min_channels: int) -> Advice | None:
+        """Return what to swap, with what that comes to of the whole model."""
+        left = {name: why for whole in self._wholes.values() for name, why in whole.left.items()}
+        advice = advice_of(report, min_channels, left)
+        if advice is None or not advice.swaps:
+            return advice
+        (setting,) = (one for one in self.bench.settings if one.key == advice.setting)
+        whole, layers = self._wholes[setting.key], self._layers[setting.key]
+        left_s = max(self._advice_s, self._share_s - whole.took_s - layers.took_s)
+        cost = self.model.cost_with(advice.swaps)
+        found = whole.with_swaps(advice.swaps, left_s)
+        if found is not None:
+            speedup = self.bench.speedup(found, setting)
+            advice = with_measured(advice, summarize(found.first_s).median_s, speedup)
+        return advice._replace(cost=cost if advice.swaps else report.totals.as_is)
 
     def latency(self) -> dict[str, Timing]:
         """Return the times of the whole by setting."""

@@ -1,9 +1,10 @@
 """A counted model that can be written anew with some of its swaps done."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.networks.swaps import Swap
+from dscost.reports.figures import Cost
 from dscost.reports.records import Report
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ class SwappableModel(NamedTuple):
     def layer_of(self, swap: Swap) -> str:
         """Return the name of the layer that a swap stands with."""
         return self.versions.layer_of(swap)[0]
+
+    def cost_with(self, names: Collection[str]) -> Cost:
+        """Return what it costs with the convolutions of some layers swapped, and no others."""
+        swaps = (swap for swap in self.swaps if not swap.is_pair)
+        done = [swap for swap in swaps if self.layer_of(swap) in names]
+        return self.versions.totals(done).depthwise_separable
 
     def without_losing(self) -> "SwappableModel":
         """Return it without the swaps that make a layer slower; pairs stay."""

@@ -140,16 +140,15 @@ class TracedVersions:
         """Return what the versions cost with these swaps and no others."""
         return totals_of(self.traced, costs_of(self.traced), self._arguments, swaps)
 
-    def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, tuple[str, ...]]:
-        """Return a version of the model with values, and the layers that had to be left."""
+    def build(self, variant: str, swaps: Sequence[Swap]) -> tuple[nn.Module, Mapping[str, str]]:
+        """Return a version of the model with values, and why layers had to be left, by name."""
         from dscost.modules.building import with_values
         from dscost.rewriting.versions import rewritten
 
         module = with_values(self._source.module, self._source.make_real)
         if variant == "as_is":
-            return module, ()
-        new, left = rewritten(module, self.traced.events, swaps, variant)
-        return new, tuple(f"{name}: {reason}" for name, reason in left.items())
+            return module, {}
+        return rewritten(module, self.traced.events, swaps, variant)
 
     def arguments(self, setting: Setting) -> Arguments:
         """Return the arguments with values: of a mere shape random ones, or 0 for integers."""

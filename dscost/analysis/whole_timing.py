@@ -1,6 +1,6 @@
 """A model as a whole, timed as it is, of standard and of depthwise-separable convolutions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from dscost.analysis.swappable import SwappableModel
 from dscost.analysis.timed import beside, timing_of, with_compile_times
 from dscost.errors import first_of
 from dscost.layers.variants import SEPARABLE, STANDARD
+from dscost.networks.swaps import Swap
 from dscost.notation.units import format_seconds
 from dscost.reports.records import Latency, Timing
 from dscost.timing import Setting
@@ -32,6 +33,8 @@ WORK_COPIES = 4
 known."""
 WHOLE, AS_IS = "whole model", "as it is"
 """The cases of a model as a whole."""
+ADVISED = "advised model"
+"""The case of a model with the swaps that pay."""
 THE_WHOLE = "the whole model"
 """What a report lacks where that was not timed."""
 
@@ -52,6 +55,8 @@ class Whole:
     setting: Setting
     built_s: float = 0.0
     compared_s: float = 0.0
+    left: Mapping[str, str] = field(default_factory=dict)
+    """Why layers could not be replaced, by name."""
     _versions: dict[str, _Version] = field(default_factory=dict)
     _compared: Mapping[str, Measurement] = field(default_factory=dict)
 
@@ -59,6 +64,11 @@ class Whole:
     def took_s(self) -> float:
         """Making the versions, and measuring them."""
         return self.built_s + self.compared_s
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether there was time for it."""
+        return WHOLE in self._compared
 
     def measure(self, budget_s: float, most_s: float, *, against_itself: bool) -> None:
         """Compare the versions that differ; equal ones are timed once.
@@ -92,7 +102,7 @@ class Whole:
 
         The noise floor has to be known by now.
         """
-        if WHOLE not in self._compared:
+        if not self.is_timed:
             return None
         as_is, standard, separable = self._versions.values()
         variant = STANDARD if standard is separable else SEPARABLE
@@ -121,6 +131,27 @@ class Whole:
         inverse = speedup._replace(median=1 / speedup.median, ci95=(1 / high, 1 / low))
         return beside(separable, summarize(beside_separable.first_s), inverse)
 
+    def with_swaps(self, names: Collection[str], budget_s: float) -> Measurement | None:
+        """Return the model as it is beside one with only the convolutions of some layers swapped.
+
+        What was measured is not measured again; nothing where it does not fit in the time.
+        """
+        if not self.is_timed:
+            return None
+        as_is, standard, _ = self._versions.values()
+        swaps = [swap for swap in self.model.swaps if not swap.is_pair]
+        if {self.model.layer_of(swap) for swap in swaps} - self.left.keys() == set(names):
+            return self._compared.get(WHOLE if as_is is standard else AS_IS)
+        began = perf_counter()
+        chosen = [swap for swap in swaps if self.model.layer_of(swap) in names]
+        advised = self._prepared(SEPARABLE, chosen)
+        call_s = advised and self.bench.call_s(ADVISED, advised, self.setting)
+        budget_s -= perf_counter() - began
+        if not (advised and call_s) or WHOLE_CALLS * (as_is.call_s + call_s) > budget_s:
+            return None
+        case = self.bench.case(ADVISED, self.setting, as_is.prepared, advised)
+        return self.bench.compare([case], budget_s, against_itself=False).get(ADVISED)
+
     def _pairs(self) -> Iterator[tuple[str, _Version, _Version]]:
         """Yield what is compared with what: of the three versions two or all three may be one."""
         if self._versions:
@@ -144,7 +175,7 @@ class Whole:
         return {"as_is": as_is, STANDARD: standard, SEPARABLE: separable} if separable else {}
 
     def _version(self, name: str, most_s: float) -> _Version | None:
-        prepared = self._prepared(name)
+        prepared = self._prepared(name, self.model.swaps)
         if prepared is None:
             return None
         call_s: float | None = prepared.first_s
@@ -166,7 +197,7 @@ class Whole:
         )
         return False
 
-    def _prepared(self, version: str) -> Prepared | None:
+    def _prepared(self, version: str, swaps: Sequence[Swap]) -> Prepared | None:
         report, model = self.model.report, self.model
         cost = getattr(report.totals, version)
         # how many times the inputs of the report the setting has
@@ -177,20 +208,23 @@ class Whole:
             Work(
                 THE_WHOLE,
                 self.setting,
-                lambda: self._built(version),
+                lambda: self._built(version, swaps),
                 lambda: model.versions.arguments(self.setting),
                 macs=int(cost.macs * scale),
                 needed_bytes=int(2 * cost.weight_bytes + activations * scale),
             )
         )
 
-    def _built(self, version: str) -> nn.Module:
-        module, left = self.model.versions.build(version, self.model.swaps)
+    def _built(self, version: str, swaps: Sequence[Swap]) -> nn.Module:
+        module, left = self.model.versions.build(version, swaps)
         if left:
+            told = [f"{name}: {reason}" for name, reason in left.items()]
             self.bench.warn(
                 f"Timed with {len(left)} layers left as they are, "
-                f"though counted as swapped: {first_of(left, LEFT_SHOWN, '; ')}."
+                f"though counted as swapped: {first_of(told, LEFT_SHOWN, '; ')}."
             )
+        if version == SEPARABLE:
+            self.left = {**self.left, **left}
         return module
 
     def _against_roofline(self, timing: Timing) -> Timing:

@@ -47,12 +47,7 @@ def convert(
             metavar="GLOB", help="Convert only layers of this name, such as layer1.*; repeatable."
         ),
     ] = None,
-    min_channels: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Leave out layers with fewer input or output channels  [default: 32]"
-        ),
-    ] = None,
+    min_channels: opt.MinChannels = None,
     weights: Annotated[
         Path | None,
         typer.Option(

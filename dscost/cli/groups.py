@@ -36,7 +36,11 @@ OWN = {
 }
 """The heading that comes first in a command, and of options that stand under none above."""
 
-_ELSEWHERE = {("layer", "Model"): "Layer", ("device", "Model"): "Measuring"}
+_ELSEWHERE = {
+    ("layer", "Model"): "Layer",
+    ("device", "Model"): "Measuring",
+    ("model", "Conversion"): "Measuring",
+}
 """What is not told apart in a command: its options stand under the other heading."""
 
 LAST = "help"

@@ -7,6 +7,7 @@ import typer
 from dscost.analysis import count, measure_model, predicted
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
+from dscost.cli.getting import command_for
 from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import device_files, target_files
 from dscost.cli.streams import foreign_code
@@ -40,6 +41,7 @@ def model(
             help="Keep a layer as it is where the separable version measured slower.",
         ),
     ] = False,
+    min_channels: opt.MinChannels = None,
     on: opt.On = None,
     explain: opt.Explain = False,
     depth: opt.Depth = None,
@@ -65,11 +67,13 @@ def model(
     ReportsSaid.check(out.view, out.says)
     sources = opt.check_devices(on)
     cases = opt.parse_cases(measuring.dtype, batch)
-    timing = measuring.options(cases, skip_losing=skip_losing)
+    timing = measuring.options(cases, skip_losing=skip_losing, min_channels=min_channels)
     if not measuring.time:
         opt.check_untimed(cases, explain=explain)
     if skip_losing and not measuring.time:
         raise InputError("--skip-losing needs timing: which layers lose is measured")
+    if min_channels is not None and not measuring.time:
+        raise InputError("--min-channels needs timing: it is for what is advised to be swapped")
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     (target,) = asking.models([target], out.note)
     from dscost.sources import runs_code  # help needs none of what reads models
@@ -94,4 +98,16 @@ def model(
             out.lacks(one.text for one in report.untimed)
         else:
             opt.check_columns(out.view.columns, report)
+    if report.advice:
+        get_it = command_for(
+            report,
+            target,
+            asking,
+            batch=batch,
+            trust=trust,
+            measuring=measuring,
+            min_channels=min_channels,
+            out=out,
+        )
+        out = out._replace(view=out.view._replace(get_it=get_it))
     out.write([predicted(report, on or ())])

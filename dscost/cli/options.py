@@ -137,6 +137,15 @@ def parse_inputs(texts: Sequence[str]) -> "Inputs | None":
         raise InputError(f"--input: {error}") from error
 
 
+MinChannels = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Leave convolutions with fewer input or output channels as they are  [default: 32]",
+    ),
+]
+
+
 class Asking(NamedTuple):
     """What is asked of a target beside its name, as the command line says."""
 
@@ -245,9 +254,17 @@ class Measuring(NamedTuple):
     ] = "tuned"
     seed: Seed = 0
 
-    def options(self, cases: Cases = NO_CASES, *, skip_losing: bool = False) -> TimingOptions:
+    def options(
+        self,
+        cases: Cases = NO_CASES,
+        *,
+        skip_losing: bool = False,
+        min_channels: int | None = None,
+    ) -> TimingOptions:
         """Return it as the library takes it."""
-        given = {}
+        given: dict[str, Any] = {}
+        if min_channels is not None:
+            given["min_channels"] = min_channels
         if self.time_budget is not None or self.precision is not None:
             # exact numbers take a while to import, and few ask for them
             from dscost.notation.quantities import parse_seconds, parse_share

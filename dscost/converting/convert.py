@@ -15,10 +15,11 @@ from dscost.converting.loading import Subject, Target, arguments_for, gives_seve
 from dscost.converting.plan_file import Plan, Planning, plan_of
 from dscost.converting.rehearsing import guessed_arguments, without_needed
 from dscost.converting.reporting import ConvertedModel, done
-from dscost.converting.sites import MIN_CHANNELS, Site, Where, survey, traced_on
+from dscost.converting.sites import Site, Where, survey, traced_on
 from dscost.errors import InputError, UnknownNameError
 from dscost.foreign.parts import unwrapped
 from dscost.layers.convolution import not_within, require
+from dscost.layers.variants import MIN_CHANNELS
 from dscost.timing import Progress, TimingOptions
 
 METHODS = ("svd", "random")

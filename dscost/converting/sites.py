@@ -13,7 +13,14 @@ from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError, UnknownNameError
 from dscost.foreign.parts import each_parameter, each_part
 from dscost.layers.convolution import ConvSpec, not_within, require
-from dscost.layers.variants import Convs, depthwise_separable, standard, why_not_separable
+from dscost.layers.variants import (
+    MIN_CHANNELS,
+    Convs,
+    depthwise_separable,
+    standard,
+    too_few_channels,
+    why_not_separable,
+)
 from dscost.modules.copying import by_path
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_layer
@@ -21,9 +28,6 @@ from dscost.reports.figures import Cost, chain_cost, cost_of_calls
 from dscost.rewriting.convolutions import Kernel, spec_of
 from dscost.rewriting.kernels import kernel_of, why_stays
 from dscost.tracing import Arguments, Event, Trace, trace
-
-MIN_CHANNELS = 32
-"""Convolutions of fewer channels in or out are left alone: a stem computes little less, slower."""
 
 Where = str | Sequence[str] | Callable[[str, nn.Module], bool] | None
 """Globs on names of layers, or a function of name and module; all layers when none."""
@@ -215,7 +219,7 @@ def _site(name: str, module: nn.Module, *, wanted: bool, min_channels: int) -> S
     if reason is None and not wanted:
         reason = "where does not ask for it"
     if reason is None and conv is not None:
-        reason = _too_few(conv, min_channels)
+        reason = too_few_channels(conv, min_channels)
     if reason is not None:
         return Site(name, module, conv, reason)
     assert isinstance(module, _ConvNd)
@@ -243,14 +247,6 @@ def _require_values_here(root: nn.Module) -> None:
             if kind.__name__ in _ELSEWHERE:
                 why = _ELSEWHERE[kind.__name__]
                 raise InputError(f"{type(root).__name__} cannot be converted: its weights {why}")
-
-
-def _too_few(conv: ConvSpec, min_channels: int) -> str | None:
-    for side, channels in (("input", conv.in_channels), ("output", conv.out_channels)):
-        if channels < min_channels:
-            many = f"{side} channel is" if channels == 1 else f"{side} channels are"
-            return f"its {channels} {many} fewer than min_channels={min_channels}"
-    return None
 
 
 def _wanted(found: Mapping[str, nn.Module], where: Where) -> dict[str, bool]:

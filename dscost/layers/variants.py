@@ -198,6 +198,21 @@ def why_not_separable(spec: ConvSpec) -> str | None:
     return why_not_denser(spec)
 
 
+MIN_CHANNELS = 32
+"""Convolutions of fewer channels in or out are best left alone: a stem computes little less, and
+its few filters are approximated badly."""
+
+
+def too_few_channels(spec: ConvSpec, min_channels: int) -> str | None:
+    """Return that a convolution has fewer channels in or out than are worth a swap, or `None`."""
+    for side, channels in (("input", spec.in_channels), ("output", spec.out_channels)):
+        if channels < min_channels:
+            many = f"{side} channel is" if channels == 1 else f"{side} channels are"
+            least = f"min_channels={min_channels}"
+            return f"{channels} {many} fewer than {least} (--min-channels 1 takes it)"
+    return None
+
+
 def why_not_denser(spec: ConvSpec) -> str | None:
     """Return why a convolution mixes no channels that a variant could mix less, or `None`."""
     if spec.is_depthwise:

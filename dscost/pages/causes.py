@@ -5,8 +5,14 @@ Only what was measured needs it.
 
 from collections.abc import Callable, Mapping, Sequence
 
+from dscost.errors import first_of
 from dscost.notation.units import counted, format_factor, format_seconds
-from dscost.reports.records import SAME_WITHIN, Cause, Environment, Noise
+from dscost.pages.layer_names import in_few_words
+from dscost.pages.layer_table import ROOT
+from dscost.reports.records import SAME_WITHIN, Cause, Environment, Layer, Noise
+
+NAMES_SHOWN = 4
+"""Names or patterns of layers that share something."""
 
 _DEPTHWISE_SHARE = (
     "Its depthwise stage {takes} {share_of_time:.0%} of the time "
@@ -97,6 +103,61 @@ def cause_sentence(cause: Cause) -> str:
     except (KeyError, TypeError, ValueError):  # another kind, or other figures
         figures = ", ".join(f"{name} {_plain(value)}" for name, value in cause.figures.items())
         return f"{cause_word(cause).capitalize()}{f': {figures}' if figures else ''}."
+
+
+_SHORT: Mapping[str, tuple[str, str, str]] = {
+    "memory_bound": ("depthwise stage waits for memory, {} of {whose} time", "share_of_time", "%"),
+    "depthwise_kernel": ("slow depthwise kernel, {} of {whose} time", "share_of_time", "%"),
+    "more_bytes": ("it moves {} the bytes", "traffic_ratio", "×"),
+    "few_channels": ("{} input channels save little arithmetic", "in_channels", ""),
+    "backend": ("slower backend, {} of {whose} time", "share_of_time", "%"),
+    "overhead": ("call overhead, {} of {whose} time", "share_of_time", "%"),
+    "layout": ("{} faster in channels_last", "gain", "×"),
+}
+"""A cause in few words, the figure that tells most of it, and what that is a number of."""
+
+
+def shared_cause(causes: Sequence[Cause]) -> str:
+    """Return a cause that several layers have, in few words, with the range of its figure."""
+    text, name, unit = _SHORT.get(causes[0].kind, (cause_word(causes[0]), "", ""))
+    figures = [value for one in causes if not isinstance(value := one.figures.get(name), str)]
+    known = [value for value in figures if value is not None]
+    if not known:
+        return cause_word(causes[0])
+    whose = "their" if len(causes) > 1 else "its"
+    return text.format(format_range(min(known), max(known), unit), whose=whose)
+
+
+def format_range(low: float, high: float, unit: str) -> str:
+    """Return the least and the most of a figure in few digits: `40–68 %`, `2.8–6.1×`, `3`.
+
+    Args:
+        low: The least.
+        high: The most.
+        unit: `%` of a share, `×` of a factor, empty of a number.
+    """
+    digits = 0 if unit in ("%", "") else 2 if high < 2 else 1
+    scale = 100 if unit == "%" else 1
+    texts = dict.fromkeys(f"{scale * value:.{digits}f}" for value in (low, high))
+    return "–".join(texts) + {"%": " %"}.get(unit, unit)
+
+
+def cause_lines(layers: Sequence[Layer], layers_in_all: Sequence[str]) -> list[str]:
+    """Return why layers are as fast as they are; a reason that several share stands once."""
+    alike: dict[str, list[Layer]] = {}
+    for layer in layers:
+        if layer.causes:
+            alike.setdefault(layer.causes[0].kind, []).append(layer)
+    lines = []
+    for group in alike.values():
+        first, *others = group
+        if others:
+            names = in_few_words([layer.name for layer in group], layers_in_all)
+            why = shared_cause([layer.causes[0] for layer in group])
+            lines.append(f"{len(group)} layers: {why} ({first_of(names, NAMES_SHOWN)}).")
+        else:
+            lines.append(f"{first.name or ROOT}: {cause_sentence(first.causes[0])}")
+    return lines
 
 
 def _plain(value: float | str) -> str:

@@ -135,6 +135,7 @@ class View(NamedTuple):
         brief: Whether to leave out what is as it should be.
         posted: Whether it is read among other things, such as the comments of a pull request: the
             first page says what all must know, and long ones are cut.
+        get_it: The command that does what is advised, if there is one.
     """
 
     columns: tuple[str, ...] | None = None
@@ -151,6 +152,7 @@ class View(NamedTuple):
     command: str = "analyze"
     brief: bool = False
     posted: bool = False
+    get_it: str | None = None
 
 
 def filled_sheet(columns: Sequence[Column], rows: Sequence[Row]) -> Sheet:

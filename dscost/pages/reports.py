@@ -70,10 +70,7 @@ class ReportsSaid(Said):
 
     def pages(self, view: View) -> list[Page]:
         """Return a page of each."""
-        return [
-            _layer_page(one, view) if one.source == "layer" else _model_page(one, view)
-            for one in self._results
-        ]
+        return [page for one in self._results for page in _pages_of(one, view)]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return all of them in one document."""
@@ -82,6 +79,17 @@ class ReportsSaid(Said):
     def rows(self) -> Iterator[dict[str, Any]]:
         """Return one row per layer and variant."""
         return rows_of(self._results)
+
+
+def _pages_of(report: Report, view: View) -> Iterator[Page]:
+    if report.source == "layer":
+        yield _layer_page(report, view)
+        return
+    yield _model_page(report, view)
+    if report.advice:
+        from dscost.pages.advice import advice_page
+
+        yield advice_page(report, report.advice, view)
 
 
 def column_headers() -> Mapping[str, str]:
@@ -178,10 +186,10 @@ def _model_page(report: Report, view: View) -> Page:
         sheets += model_sheets(report)
     closing = model_sentences(report)
     if view.explain:
-        from dscost.pages.causes import cause_sentence
+        from dscost.pages.causes import cause_lines
 
-        for layer in report.layers:
-            closing += [f"{layer.name}: {cause_sentence(cause)}" for cause in layer.causes[:1]]
+        swappable = [layer.name for layer in report.layers if layer.variants]
+        closing += cause_lines(report.layers, swappable)
     return Page(
         heading=f"{report.target}, input {inputs_text(report.inputs)}",
         lines=list(filter(None, lines)),

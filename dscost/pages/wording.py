@@ -111,7 +111,7 @@ def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
 
 
 def _ratio(ratio: float, of: str) -> str:
-    return f"{ratio:.4f} → {_times(1 / ratio, of)}"
+    return f"{ratio:.4f} → {format_times(1 / ratio, of)}"
 
 
 def variant_titles(report: Report) -> Mapping[str, str]:
@@ -165,8 +165,9 @@ def _one_variant(report: Report, name: str, pending: bool) -> str:
     (layer,) = report.layers
     reduction, timing = layer.reduction_of(name), layer.timing
     on_paper = (
-        f"On paper the {variant_titles(report)[name]} layer needs {_times(reduction.macs, 'MACs')} "
-        f"and moves {_times(reduction.traffic_bytes, 'bytes')}"
+        f"On paper the {variant_titles(report)[name]} layer "
+        f"needs {format_times(reduction.macs, 'MACs')} "
+        f"and moves {format_times(reduction.traffic_bytes, 'bytes')}"
     )
     speedup = timing.speedup_of(name) if timing else None
     if speedup:
@@ -182,8 +183,8 @@ def _several_variants(report: Report, variants: Sequence[str], pending: bool) ->
     reduction = layer.reduction_of(cheapest)
     on_paper = (
         f"On paper {titles[cheapest]} is the cheapest of {len(variants)}: "
-        f"{_times(reduction.macs, 'MACs')} "
-        f"and {_times(reduction.traffic_bytes, 'bytes')} moved"
+        f"{format_times(reduction.macs, 'MACs')} "
+        f"and {format_times(reduction.traffic_bytes, 'bytes')} moved"
     )
     known = {name: one for name in variants if (one := timing.speedup_of(name))}
     if not known:
@@ -205,13 +206,12 @@ def _not_yet(what: str, pending: bool) -> str:
 def model_sentences(report: Report) -> list[str]:
     """Return in words what making a whole model depthwise-separable, or standard, comes to."""
     totals = report.totals
-    pairs = swappable = 0
+    pairs = swappable = kept = 0
     for layer in report.layers:
         if layer.variants:
-            pairs_here, swappable_here = _pairs_and_swappable(layer)
-            pairs += pairs_here
-            if layer.name not in report.skipped:
-                swappable += swappable_here
+            pairs += _pairs_in(layer)
+            swappable += layer.swappable
+            kept += layer.swappable if layer.name in report.skipped else 0
     sentences = []
     if pairs and totals.as_is.macs:
         sentences.append(
@@ -226,13 +226,15 @@ def model_sentences(report: Report) -> list[str]:
     saved = Reduction.between(totals.as_is, totals.depthwise_separable)
     # a report of somebody else's may say that nothing is left
     if swappable and saved.macs and saved.params:
-        comes_to = (
-            f": that takes {_times(saved.macs, 'MACs')} and {_times(saved.params, 'params')} in all"
-        )
+        fewer = format_times(saved.macs, "MACs"), format_times(saved.params, "params")
+        comes_to = f": that takes {fewer[0]} and {fewer[1]} in all"
         if format_factor(saved.macs) == format_factor(saved.params) == "1.00×":
             comes_to = ", which saves nothing (1.00×)"
-        could_be = counted(swappable, "convolution")
-        sentences.append(f"{could_be} could be depthwise-separable{comes_to}.")
+        could_be = f"{counted(swappable, 'convolution')} could be depthwise-separable"
+        if kept:
+            which = "all of them" if kept == swappable else f"{kept} of them"
+            could_be += f", {which} measured slower and {'is' if kept == 1 else 'are'} kept"
+        sentences.append(f"{could_be}{'' if kept == swappable else comes_to}.")
     if not any(_has_spatial(layer) for layer in report.layers):
         sentences.append("This model has no convolution larger than 1×1.")
     return [*sentences, *_measured_sentences(report)]
@@ -258,15 +260,11 @@ def _measured_sentences(report: Report) -> Iterator[str]:
         yield f"The swap makes {counted(len(losing), 'layer')} slower: {_slowed(losing)}."
 
 
-def _pairs_and_swappable(layer: Layer) -> tuple[int, int]:
-    """Return how many pairs begin in a layer, and how many of its convolutions could be one.
-
-    An old report does not tell: it knew one of either.
-    """
+def _pairs_in(layer: Layer) -> int:
+    """Return how many pairs begin in a layer; an old report does not tell: it knew one."""
     if layer.separable_pairs or layer.could_be_separable:
-        return layer.separable_pairs, layer.could_be_separable
-    is_pair = layer.pair is not None
-    return int(is_pair), int(not is_pair)
+        return layer.separable_pairs
+    return int(layer.pair is not None)
 
 
 def _has_spatial(layer: Layer) -> bool:
@@ -299,7 +297,7 @@ def _clock_agrees(speedup: Speedup, promised: float | None) -> str:
     return f"the clock agrees: {measured}."
 
 
-def _times(factor: float | None, of: str) -> str:
+def format_times(factor: float | None, of: str) -> str:
     """Return `8.69× fewer MACs`, `1.20× more bytes` or `as many params`."""
     if factor is None:
         return f"an unknown factor of {of}"

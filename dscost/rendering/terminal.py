@@ -151,8 +151,9 @@ class _Table(NamedTuple):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         rule = encodable("─", self.encoding)
         headers = {column.key: printable_line(column.header) for column in self.columns}
-        yield from self._row(Row(headers, "strong"), console)
-        yield from (Segment(rule * (_total(self.columns, self.room) - GAP)), Segment.line())
+        if any(headers.values()):
+            yield from self._row(Row(headers, "strong"), console)
+            yield from (Segment(rule * (_total(self.columns, self.room) - GAP)), Segment.line())
         for row in self.rows:
             yield from self._row(row, console)
 

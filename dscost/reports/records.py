@@ -316,6 +316,16 @@ class Layer(NamedTuple):
     frozen_params: int | None = None
 
     @property
+    def swappable(self) -> int:
+        """How many of its convolutions could be depthwise-separable, not counting pairs.
+
+        An old report does not tell: it knew one of either.
+        """
+        if self.separable_pairs or self.could_be_separable:
+            return self.could_be_separable
+        return int(bool(self.variants) and self.pair is None)
+
+    @property
     def timing(self) -> Timing | None:
         """What was measured under the first setting."""
         return next(iter(self.latency.values()), None)
@@ -487,6 +497,50 @@ class Untimed(NamedTuple):
     text: str
 
 
+class KeptLayer(NamedTuple):
+    """A layer whose convolution is better left as it is.
+
+    Args:
+        name: Of the layer.
+        why: `slower`, `same` or `unclear`, as it measured; `not_timed`; `min_channels`: it has too
+            few channels; `not_replaceable`: its convolution cannot be replaced where it is;
+            `whole_slower`: swaps of this kind made the whole model slower.
+        detail: What is known besides, in words.
+    """
+
+    name: str
+    why: str
+    detail: str | None = None
+
+
+class Advice(NamedTuple):
+    """Which convolutions of a timed model are worth swapping for depthwise-separable ones.
+
+    Args:
+        setting: What it was measured under, such as `cpu`.
+        swaps: Names of the layers that measured faster when swapped.
+        kept: The others that could be swapped, each with why it is kept.
+        swapped: How many convolutions the swaps are.
+        swappable: How many convolutions could be swapped at all.
+        min_channels: A convolution of fewer channels in or out is kept.
+        latency_s: Median time of the model as it is.
+        advised_latency_s: The same with the swaps done; an estimate where there is no speedup.
+        speedup: Latency as it is over that with the swaps done, if both were measured by turns.
+        cost: Cost of the model with the swaps done.
+    """
+
+    setting: str
+    swaps: tuple[str, ...]
+    kept: tuple[KeptLayer, ...]
+    swapped: int
+    swappable: int
+    min_channels: int
+    latency_s: float | None = None
+    advised_latency_s: float | None = None
+    speedup: Speedup | None = None
+    cost: Cost | None = None
+
+
 class Report(Result):
     """Everything known about one model or layer: one entry of `subjects` in the JSON.
 
@@ -513,6 +567,8 @@ class Report(Result):
         doubts: Those of the warnings that bear on whether the counts are whole.
         blocks: Modules that hold several layers, by path, where they are known.
         untimed: Those of the warnings that tell what was to be timed and was not.
+        advice: Which convolutions are worth swapping; `None` where no layer was timed that could
+            be swapped.
     """
 
     target: str
@@ -533,6 +589,7 @@ class Report(Result):
     doubts: tuple[Doubt, ...] = ()
     blocks: Mapping[str, Block] = MappingProxyType({})
     untimed: tuple[Untimed, ...] = ()
+    advice: Advice | None = None
 
     @property
     def timing(self) -> Timing | None:
@@ -553,7 +610,7 @@ class Report(Result):
 REPORT_KEYS = (
     *("target", "source", "settings", "assumed", "inputs", "totals", "layers"),
     *("peak_activation_bytes", "latency", "predictions", "skipped", "coverage"),
-    *("shared_weights", "warnings", "doubts", "blocks", "untimed"),
+    *("shared_weights", "warnings", "doubts", "blocks", "untimed", "advice"),
 )
 """The keys of a `Report` in the JSON; its environment stands in the document."""
 

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from dscost.errors import InputError, UnknownNameError
+from dscost.layers.variants import MIN_CHANNELS
 from dscost.notation.units import DTYPE_BYTES
 
 __all__ = [
@@ -88,6 +89,7 @@ class _Options(NamedTuple):
     precision: float = 0.02
     seed: int = 0
     skip_losing: bool = False
+    min_channels: int = MIN_CHANNELS
 
 
 class TimingOptions(_Options):
@@ -108,6 +110,8 @@ class TimingOptions(_Options):
         seed: Seed of weights, inputs and the order of blocks.
         skip_losing: Whether the depthwise-separable model leaves layers standard that the swap
             makes slower.
+        min_channels: A convolution of a model with fewer channels in or out is not advised to be
+            swapped.
 
     Raises:
         InputError: There is no such device, format or mode, or a number is out of range.
@@ -148,6 +152,8 @@ class TimingOptions(_Options):
             raise InputError(f"threads must be between 1 and {MAX_THREADS}, found {self.threads}")
         if not -(2**63) <= self.seed < 2**63:
             raise InputError(f"the seed must fit 64 bits, found {self.seed}")
+        if self.min_channels < 1:
+            raise InputError(f"min_channels must be at least 1, found {self.min_channels}")
         for batch in self.batches:
             if batch < 1:
                 raise InputError(f"batch must be at least 1, found {batch}")

@@ -1,0 +1,120 @@
+"""A timed report → which of its convolutions are worth swapping. No torch."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from dscost.layers.variants import MIN_CHANNELS, SEPARABLE, STANDARD, too_few_channels
+from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def advice_of(
+    report: Report, min_channels: int = MIN_CHANNELS, irreplaceable: Mapping[str, str] = NOTHING
+) -> Advice | None:
+    """Return which convolutions to swap: those that measured faster, and have enough channels.
+
+    Times are those of the whole model where they are of just these swaps, or else estimated from
+    the layers.
+
+    Args:
+        report: Of a model.
+        min_channels: A convolution of fewer channels in or out is kept.
+        irreplaceable: Why layers cannot be replaced, by name.
+
+    Returns:
+        `None` where no layer was timed that could be swapped.
+    """
+    layers = [layer for layer in report.layers if layer.swappable and layer.variants]
+    setting = next((key for layer in layers for key in layer.latency), None)
+    if setting is None:
+        return None
+    reasons = {layer.name: _why_kept(layer, min_channels, irreplaceable) for layer in layers}
+    swaps = [layer for layer in layers if reasons[layer.name] is None]
+    advice = Advice(
+        setting=setting,
+        swaps=tuple(layer.name for layer in swaps),
+        kept=tuple(reason for reason in reasons.values() if reason),
+        swapped=sum(layer.swappable for layer in swaps),
+        swappable=sum(layer.swappable for layer in layers),
+        min_channels=min_channels,
+    )
+    return _with_times(advice, report) if swaps else advice
+
+
+def readvised(report: Report, min_channels: int) -> Report:
+    """Return a saved report with advice for so many channels: the one that it has, if that is."""
+    found = report.advice
+    if report.source == "layer" or (found and found.min_channels == min_channels):
+        return report
+    kept = found.kept if found else ()
+    irreplaceable = {one.name: one.detail or "" for one in kept if one.why == "not_replaceable"}
+    advice = advice_of(report, min_channels, irreplaceable)
+    if advice and found and advice.swaps == found.swaps:  # what was measured of them holds
+        advice = found._replace(kept=advice.kept, min_channels=min_channels)
+    return report._replace(advice=advice)
+
+
+def with_measured(advice: Advice, latency_s: float, speedup: Speedup) -> Advice:
+    """Return advice with what the whole model gains by its swaps; none, if it loses by them."""
+    measured = advice._replace(
+        latency_s=latency_s, advised_latency_s=latency_s / speedup.median, speedup=speedup
+    )
+    if speedup.verdict != "slower":
+        return measured
+    kept = (*advice.kept, *(KeptLayer(name, "whole_slower") for name in advice.swaps))
+    return measured._replace(swaps=(), swapped=0, kept=kept)
+
+
+def _whole_is_of(advice: Advice, report: Report) -> bool:
+    """Whether the depthwise-separable model that a report has timed has just these swaps."""
+    done = {
+        layer.name
+        for layer in report.layers
+        if layer.swappable and layer.name not in report.skipped
+    }
+    left = {one.name for one in advice.kept if one.why == "not_replaceable"}
+    return done - left == set(advice.swaps)
+
+
+def _why_kept(
+    layer: Layer, min_channels: int, irreplaceable: Mapping[str, str]
+) -> KeptLayer | None:
+    conv = layer.stages[STANDARD][0].conv
+    if layer.name in irreplaceable:
+        return KeptLayer(layer.name, "not_replaceable", irreplaceable[layer.name])
+    if layer.verdict is None:
+        return KeptLayer(layer.name, "not_timed")
+    if layer.verdict != "faster":
+        return KeptLayer(layer.name, layer.verdict)
+    few = too_few_channels(conv, min_channels) if conv else None
+    return KeptLayer(layer.name, "min_channels", few) if few else None
+
+
+def _with_times(advice: Advice, report: Report) -> Advice:
+    whole = report.latency.get(advice.setting)
+    if whole is None or whole.as_is is None:
+        return advice
+    as_is_s = whole.as_is.median_s
+    has_pairs = any(layer.pair for layer in report.layers)
+    if whole.speedup and not has_pairs and _whole_is_of(advice, report):
+        measured = with_measured(advice, as_is_s, whole.speedup)
+        return measured._replace(cost=report.totals.depthwise_separable)
+    estimated_s = _estimated_s(advice, report, as_is_s)
+    return advice._replace(latency_s=as_is_s, advised_latency_s=estimated_s)
+
+
+def _estimated_s(advice: Advice, report: Report, as_is_s: float) -> float:
+    """Return the time of the model as it is, less what its layers save, each timed alone.
+
+    Alone they may take longer than within the model: all of them together no longer than it.
+    """
+    before_s = after_s = 0.0
+    for layer in report.layers:
+        timing = layer.latency.get(advice.setting)
+        if layer.name in advice.swaps and timing and timing.standard:
+            separable = timing.of(SEPARABLE) or timing.standard
+            before_s += layer.calls * timing.standard.median_s
+            after_s += layer.calls * separable.median_s
+    scale = min(1.0, as_is_s / before_s) if before_s else 0.0
+    return as_is_s - scale * (before_s - after_s)

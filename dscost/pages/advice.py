@@ -1,0 +1,205 @@
+"""What a timed model comes to: which convolutions to swap, which to keep, and how to get it."""
+
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+
+from dscost.errors import first_of
+from dscost.notation.units import arrow, counted, format_seconds
+from dscost.pages.causes import NAMES_SHOWN, format_range, shared_cause
+from dscost.pages.layer_names import in_few_words
+from dscost.pages.layer_table import ROOT
+from dscost.pages.page import Page, Row, Sheet, Toned, View, words
+from dscost.pages.wording import format_speedup, format_times
+from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
+
+CAUSES_SHOWN = 2
+LEAST_ROOM = 24
+"""Characters of names, and of reasons, on a line of the narrowest terminal."""
+BESIDE = 15
+"""Characters of a line that are neither: `  keep` and the gaps between the columns."""
+_COLUMNS = [
+    words("do", header=""),
+    words("layers", header=""),
+    words("why", header=""),
+]
+
+
+def advice_page(report: Report, advice: Advice, view: View) -> Page:
+    """Return the advice: the whole in a sentence, what to swap and to keep, and the command."""
+    rows = [*_swapped_rows(report, advice), *_kept_rows(report, advice)]
+    return Page(
+        Toned(advice_sentence(report, advice), "verdict"),
+        sheets=[Sheet(_COLUMNS, _folded(rows, view.width))],
+        closing=[f"Get it:  {view.get_it}"] if view.get_it and advice.swaps else [],
+    )
+
+
+def _folded(rows: Sequence[Row], width: int | None) -> list[Row]:
+    """Return rows whose names and reasons stand on as many lines as a narrow terminal takes."""
+    if width is None:
+        return list(rows)
+    names_room = max(LEAST_ROOM, width // 3)
+    named = [{**row.cells, "layers": _lines(row.cells["layers"], names_room)} for row in rows]
+    widest = max(len(line) for cells in named for line in cells["layers"].splitlines())
+    room = max(LEAST_ROOM, width - widest - BESIDE)
+    return [
+        row._replace(cells={**cells, "why": _lines(cells["why"], room)})
+        for row, cells in zip(rows, named, strict=True)
+    ]
+
+
+def _lines(text: str, room: int) -> str:
+    return "\n".join(wrap(text, room, break_long_words=False, break_on_hyphens=False))
+
+
+def advice_sentence(report: Report, advice: Advice) -> str:
+    """Return how many convolutions to swap and what that comes to; or that none is worth it."""
+    where = _where(advice.setting)
+    if not advice.swaps:
+        return _nothing_pays(advice, where)
+    which = f"{advice.swapped} of {counted(advice.swappable, 'convolution')}"
+    parts = [_gain(report, advice)]
+    if advice.cost and advice.cost.params and report.totals.as_is.params:
+        parts.append(format_times(report.totals.as_is.params / advice.cost.params, "params"))
+    return f"Swap {which}: {', '.join(parts)} on {where}, before fine-tuning."
+
+
+def _where(setting: str) -> str:
+    device, *others = setting.split(":")
+    processor = {"cpu": "this CPU", "cuda": "this GPU"}.get(device, device)
+    return f"{processor} ({', '.join(others)})" if others else processor
+
+
+def _gain(report: Report, advice: Advice) -> str:
+    """Return how much faster the model gets, by the clock or by the times of its layers."""
+    before_s, after_s, speedup = advice.latency_s, advice.advised_latency_s, advice.speedup
+    if before_s is None or after_s is None:
+        each = "its layer is faster" if advice.swapped == 1 else "each of them is faster alone"
+        return f"{each} (the whole model was not timed)"
+    times = _both(before_s, after_s)
+    if speedup is None:
+        factor = format_range(before_s / after_s, before_s / after_s, "×")
+        return f"about {factor} faster by the times of its layers ({times})"
+    said = _plainly(speedup)
+    match speedup.verdict:
+        case "faster" if not speedup.is_wide:
+            return f"{said} ({times})"
+        case "same":
+            return f"no difference in time ({times})"
+    return f"the clock cannot tell whether it is faster ({times})"
+
+
+def _plainly(speedup: Speedup) -> str:
+    """Return a speedup without its interval, which the tables have."""
+    return format_speedup(speedup).partition(" [")[0]
+
+
+def _both(before_s: float, after_s: float) -> str:
+    """Return two times, their unit once where it is the same: `35.0 → 11.3 ms`."""
+    (before, unit), (after, other) = (
+        format_seconds(seconds).split(" ") for seconds in (before_s, after_s)
+    )
+    return arrow((before if unit == other else f"{before} {unit}", f"{after} {other}"))
+
+
+def _nothing_pays(advice: Advice, where: str) -> str:
+    all_of_them = (
+        "the only convolution that could be swapped as it is"
+        if advice.swappable == 1
+        else f"all {advice.swappable} convolutions as they are"
+    )
+    whys = {one.why for one in advice.kept}
+    if "whole_slower" in whys and advice.speedup:
+        faster = sum(one.why == "whole_slower" for one in advice.kept)
+        said = _plainly(advice.speedup)
+        alone = f"{counted(faster, 'layer')} {'is' if faster == 1 else 'are'} faster alone"
+        return f"Keep {all_of_them}: {alone}, but the whole model is {said} on {where}."
+    of_those = {
+        "not_timed": " that was timed",
+        "min_channels": f" of {advice.min_channels} channels or more",
+        "not_replaceable": " that can be replaced",
+    }
+    which = "".join(text for why, text in of_those.items() if why in whys)
+    surely = "surely " if "unclear" in whys else ""
+    none = "it is not" if advice.swappable == 1 and not which else f"none{which} is"
+    return f"Keep {all_of_them}: {none} {surely}faster depthwise-separable on {where}."
+
+
+# -- layer by layer
+
+
+def _names(layers: Sequence[str], report: Report) -> str:
+    every = [layer.name for layer in report.layers if layer.swappable]
+    return first_of([name or ROOT for name in in_few_words(layers, every)], NAMES_SHOWN)
+
+
+def _swapped_rows(report: Report, advice: Advice) -> Iterator[Row]:
+    if advice.swaps:
+        layers = [layer for layer in report.layers if layer.name in advice.swaps]
+        yield _row("swap", advice.swaps, report, f"{_speed(layers)}{_each(layers)}")
+
+
+def _kept_rows(report: Report, advice: Advice) -> Iterator[Row]:
+    """Yield what is kept and why, layers with the same reasons together."""
+    by_name = {layer.name: layer for layer in report.layers}
+    alike: dict[tuple[str, ...], list[tuple[KeptLayer, Layer]]] = {}
+    for one in advice.kept:
+        layer = by_name.get(one.name)
+        if layer is not None:  # a saved report may have lost it
+            key = (one.why, one.detail or "", *_reasons(one, layer))
+            alike.setdefault(key, []).append((one, layer))
+    for (why, detail, *kinds), group in alike.items():
+        layers = [layer for _, layer in group]
+        names = [one.name for one, _ in group]
+        yield _row("keep", names, report, _why(why, detail, kinds, layers))
+
+
+def _reasons(one: KeptLayer, layer: Layer) -> list[str]:
+    """Return the kinds of causes that tell why a layer is kept: those that made it slower."""
+    return [cause.kind for cause in layer.causes[:CAUSES_SHOWN]] if one.why == "slower" else []
+
+
+def _why(why: str, detail: str, kinds: Sequence[str], layers: Sequence[Layer]) -> str:
+    speed = _speed(layers)
+    match why:
+        case "slower":
+            causes = [
+                shared_cause([layer.causes[at] for layer in layers]) for at in range(len(kinds))
+            ]
+            return f"{speed}{_each(layers)}{': ' if causes else ''}{', '.join(causes)}"
+        case "same":
+            return "no difference"
+        case "unclear":
+            return "the clock cannot tell; a longer --time-budget may"
+        case "min_channels":
+            return f"{speed}, but {detail}"
+        case "not_timed":
+            return "not timed"
+        case "not_replaceable":
+            return f"cannot be replaced: {detail}"
+        case "whole_slower":
+            return f"{speed}{_each(layers)} alone, but the whole model gets slower"
+    return detail or why.replace("_", " ")  # of a later version
+
+
+def _each(layers: Sequence[Layer]) -> str:
+    return " each" if len(layers) > 1 else ""
+
+
+def _speed(layers: Sequence[Layer]) -> str:
+    """Return how much faster or slower layers are when swapped, those of one verdict."""
+    speedups = [layer.timing.speedup for layer in layers if layer.timing and layer.timing.speedup]
+    if not speedups:
+        return "not timed"
+    if len(speedups) == 1:
+        return _plainly(speedups[0])
+    medians = [speedup.median for speedup in speedups]
+    if layers[0].verdict == "slower":
+        medians = [1 / median for median in medians]
+    word = "slower" if layers[0].verdict == "slower" else "faster"
+    return f"{format_range(min(medians), max(medians), '×')} {word}"
+
+
+def _row(do: str, layers: Sequence[str], report: Report, why: str) -> Row:
+    cells = {"do": f"  {do}", "layers": _names(layers, report), "why": why}
+    return Row(cells, "plain" if do == "swap" else "faint")

@@ -1,0 +1,98 @@
+"""Many names of layers in few words: `stage1–3.*, wide`."""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+
+ANY = "*"
+"""The last part of a name that stands for all that stand below the parts before it."""
+
+
+def in_few_words(chosen: Collection[str], every: Sequence[str]) -> list[str]:
+    """Return patterns that stand for the chosen names, and for no other of them all.
+
+    `a.*` is every name below `a`; `a1–3.b` is `a1.b`, `a2.b` and `a3.b`.
+
+    Args:
+        chosen: Dotted names.
+        every: All names that there are, in the order in which patterns come.
+
+    >>> in_few_words(["a.0", "b1.x", "b1.y", "b2.x"], ["a.0", "a.1", "b1.x", "b1.y", "b2.x"])
+    ['a.0', 'b1–2.*']
+    """
+    wanted, seen = set(chosen), set()
+    paths: list[tuple[str, ...]] = []
+    for name in every:
+        if name in wanted:
+            path = _shortest(name, wanted, every)
+            if path not in seen:
+                seen.add(path)
+                paths.append(path)
+    return [".".join(path) for path in _ranges(paths)]
+
+
+def _shortest(name: str, wanted: Collection[str], every: Sequence[str]) -> tuple[str, ...]:
+    """Return the fewest parts of a name below which all names are wanted, and more than one."""
+    parts = tuple(name.split("."))
+    for length in range(1, len(parts)):
+        above = ".".join(parts[:length])
+        below = [one for one in every if one.startswith(f"{above}.")]
+        if len(below) > 1 and above not in every and all(one in wanted for one in below):
+            return (*parts[:length], ANY)
+    return parts
+
+
+def _ranges(paths: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Yield neighbours that differ in one number of one part, by steps of one, as one.
+
+    Two that end in `*` and stand for one layer each are not joined: nothing is shorter by it.
+    """
+    rest = list(paths)
+    while rest:
+        first = rest.pop(0)
+        best = [first]
+        place = -1
+        for at in range(len(first)):
+            run = _run(first, rest, at)
+            if len(run) > len(best):
+                best, place = run, at
+        for one in best[1:]:
+            rest.remove(one)
+        yield first if place < 0 else _joined(first, best[-1], place)
+
+
+def _run(
+    first: tuple[str, ...], others: Sequence[tuple[str, ...]], at: int
+) -> list[tuple[str, ...]]:
+    """Return the paths that follow the first one, each a step further in one of its parts."""
+    run = [first]
+    stem, number = _numbered(first[at])
+    while number is not None:
+        number += 1
+        following = (*first[:at], f"{stem}{number}", *first[at + 1 :])
+        if following not in others:
+            break
+        run.append(following)
+    return run
+
+
+def _joined(first: tuple[str, ...], last: tuple[str, ...], at: int) -> tuple[str, ...]:
+    _, number = _numbered(last[at])
+    return (*first[:at], f"{first[at]}–{number}", *first[at + 1 :])
+
+
+def _numbered(part: str) -> tuple[str, int | None]:
+    """Return a part of a name without the number that it ends in, and that number.
+
+    >>> _numbered("layer12"), _numbered("conv"), _numbered("b007")
+    (('layer', 12), ('conv', None), ('b00', 7))
+    """
+    digits = "".join(reversed([*_leading_digits(reversed(part))]))
+    digits = digits.lstrip("0") or digits[-1:]
+    return (part.removesuffix(digits), int(digits)) if digits else (part, None)
+
+
+def _leading_digits(characters: Iterator[str]) -> Iterator[str]:
+    for is_digit, group in groupby(characters, lambda one: one.isascii() and one.isdigit()):
+        if is_digit:
+            yield from group
+        return
