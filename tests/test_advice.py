@@ -272,7 +272,8 @@ def test_of_a_model_with_pairs_what_is_advised_is_held_against_the_model_as_it_i
     assert advice.swaps == ("2",)
     assert advice.speedup is not None
     assert advice.speedup.median == pytest.approx(1.5)
-    assert advice.latency_s == pytest.approx(3e-3)
+    # beside the separable time that the table shows
+    assert (advice.latency_s, advice.advised_latency_s) == pytest.approx((1.5e-3, 1e-3))
 
 
 def test_the_least_channels_are_an_option_of_measuring(engine: FakeEngine) -> None:

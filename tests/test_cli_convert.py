@@ -298,7 +298,7 @@ def test_what_is_not_measured_is_said_with_the_bytes_that_are_moved_more(
     assert f"(--goal latency_s=0.8x does); it moves {grown:.2f}× more bytes.\n" in told
     assert run(["convert", "net.py:make", *INPUT, "--where", "4"]) == 0
     told = capsys.readouterr().out
-    assert "1 of 4 convolutions made depthwise-separable\n" in told
+    assert "1 of 3 convolutions made depthwise-separable\n" in told
     assert (
         "Whether it is faster was not measured (--goal latency_s=0.8x does).\n" in told
     )  # it moves fewer
@@ -379,7 +379,7 @@ def test_where_and_min_channels_choose_layers(
     ("arguments", "said"),
     [
         (["--goal", "macs"], "goal: expected something like macs=0.5x"),
-        (["--goal", "macs=0.5x", "--rank", "2"], "give one of --goal, --rank and --plan, found --goal and --rank"),
+        (["--goal", "macs=0.5x", "--rank", "2"], "give one of --goal, --rank, --plan and --fastest, found --goal and --rank"),
         (["--plan", "good.yaml", "--where", "2"], "--where has no meaning with --plan"),
         (["--plan", "gone.yaml"], "cannot read gone.yaml: No such file or directory"),
         (["--plan", "bad.yaml"], "bad.yaml:3:3: unknown layer 'three' (known: 0, 2, 4, 5)\nbad.yaml:4:3: '5' cannot"),
@@ -398,7 +398,7 @@ def test_where_and_min_channels_choose_layers(
         (["--save-plan", "a.yaml", "-o", "a.yaml", "--format", "table"], "two results would be written to one file"),
         (["--where", "nothing*"], "unknown convolution 'nothing*'"),
         (["--time-budget", "3s"], "--time-budget is for --goal latency_s"),
-        (["--goal", "macs=0.5x", "--device", "cuda"], "--device is for --goal latency_s=…: nothing else is measured"),
+        (["--goal", "macs=0.5x", "--device", "cuda"], "--device is for --goal latency_s=… and --fastest: nothing else is measured"),
         (["--threads", "2"], "--threads is for --goal latency_s"),
         (["--memory-format", "channels_last"], "--memory-format is for --goal latency_s"),
         (["--weights", "w.safetensors", "--save", "./w.safetensors"], "w.safetensors is read as --weights"),
@@ -488,7 +488,7 @@ def test_markdown_has_the_layers_the_totals_and_the_curve(
     )
     told = capsys.readouterr().out
     assert told.startswith(
-        "### net.py:make, input 1×3×16×16: 1 of 4 convolutions made depthwise-separable\n"
+        "### net.py:make, input 1×3×16×16: 1 of 3 convolutions made depthwise-separable\n"
     )
     assert told.count("| :--") + told.count("| --: |") >= 3
     assert "← goal" in told

@@ -164,7 +164,7 @@ def test_a_dictionary_has_what_json_has(case: Case) -> None:
 def test_the_conversion_of_a_module_shows_what_became_of_its_layers(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(32, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 1))
     result = dscost.conversion(module, (1, 32, 8, 8), rank=9)
-    line = "Sequential: 1 of 2 convolutions made depthwise-separable"
+    line = "Sequential: 1 of 1 convolution made depthwise-separable"
     assert repr(result) == f"<Conversion {line}>"
     heading, _, header, _, first, second, _, note = str(result).splitlines()
     assert heading == line

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from dscost.layers.variants import MIN_CHANNELS, SEPARABLE, STANDARD, too_few_channels
-from dscost.reports.records import Advice, KeptLayer, Layer, Report, Speedup
+from dscost.reports.records import Advice, KeptLayer, Latency, Layer, Report, Speedup
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -55,10 +55,10 @@ def readvised(report: Report, min_channels: int) -> Report:
     return report._replace(advice=advice)
 
 
-def with_measured(advice: Advice, latency_s: float, speedup: Speedup) -> Advice:
+def with_measured(advice: Advice, as_is: Latency, with_swaps: Latency, speedup: Speedup) -> Advice:
     """Return advice with what the whole model gains by its swaps; none, if it loses by them."""
     measured = advice._replace(
-        latency_s=latency_s, advised_latency_s=latency_s / speedup.median, speedup=speedup
+        latency_s=as_is.median_s, advised_latency_s=with_swaps.median_s, speedup=speedup
     )
     if speedup.verdict != "slower":
         return measured
@@ -95,16 +95,17 @@ def _with_times(advice: Advice, report: Report) -> Advice:
     whole = report.latency.get(advice.setting)
     if whole is None or whole.as_is is None:
         return advice
-    as_is_s = whole.as_is.median_s
     has_pairs = any(layer.pair for layer in report.layers)
-    if whole.speedup and not has_pairs and _whole_is_of(advice, report):
-        measured = with_measured(advice, as_is_s, whole.speedup)
+    separable, speedup = whole.depthwise_separable, whole.speedup
+    if separable and speedup and not has_pairs and _whole_is_of(advice, report):
+        measured = with_measured(advice, whole.as_is, separable, speedup)
         return measured._replace(cost=report.totals.depthwise_separable)
-    estimated_s = _estimated_s(advice, report, as_is_s)
-    return advice._replace(latency_s=as_is_s, advised_latency_s=estimated_s)
+    as_is_s = whole.as_is.median_s
+    advised_s = estimated_s(advice, report, as_is_s)
+    return advice._replace(latency_s=as_is_s, advised_latency_s=advised_s)
 
 
-def _estimated_s(advice: Advice, report: Report, as_is_s: float) -> float:
+def estimated_s(advice: Advice, report: Report, as_is_s: float) -> float:
     """Return the time of the model as it is, less what its layers save, each timed alone.
 
     Alone they may take longer than within the model: all of them together no longer than it.

@@ -12,7 +12,6 @@ from dscost.analysis.whole_timing import Whole
 from dscost.layers.variants import SEPARABLE
 from dscost.reports.records import Advice, Report, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, TimingOptions
-from dscost.timing.statistics import summarize
 
 BUDGET_S = 10.0
 WHOLE_SHARE, ADVICE_SHARE = 0.4, 0.15
@@ -103,10 +102,10 @@ class _Timed:
         whole, layers = self._wholes[setting.key], self._layers[setting.key]
         left_s = max(self._advice_s, self._share_s - whole.took_s - layers.took_s)
         cost = self.model.cost_with(advice.swaps)
-        found = whole.with_swaps(advice.swaps, left_s)
-        if found is not None:
-            speedup = self.bench.speedup(found, setting)
-            advice = with_measured(advice, summarize(found.first_s).median_s, speedup)
+        timing = report.latency.get(setting.key)
+        found = timing and whole.with_swaps(advice.swaps, timing, left_s)
+        if found:
+            advice = with_measured(advice, *found)
         return advice._replace(cost=cost if advice.swaps else report.totals.as_is)
 
     def latency(self) -> dict[str, Timing]:

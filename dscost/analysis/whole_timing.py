@@ -12,12 +12,12 @@ from dscost.analysis.predicting import dtype_of, whole_bound
 from dscost.analysis.running import Prepared, Work
 from dscost.analysis.swap_timing import Layers
 from dscost.analysis.swappable import SwappableModel
-from dscost.analysis.timed import beside, timing_of, with_compile_times
+from dscost.analysis.timed import agreeing, beside, timing_of, with_compile_times
 from dscost.errors import first_of
 from dscost.layers.variants import SEPARABLE, STANDARD
 from dscost.networks.swaps import Swap
 from dscost.notation.units import format_seconds
-from dscost.reports.records import Latency, Timing
+from dscost.reports.records import Latency, Speedup, Timing
 from dscost.timing import Setting
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
@@ -131,17 +131,22 @@ class Whole:
         inverse = speedup._replace(median=1 / speedup.median, ci95=(1 / high, 1 / low))
         return beside(separable, summarize(beside_separable.first_s), inverse)
 
-    def with_swaps(self, names: Collection[str], budget_s: float) -> Measurement | None:
+    def with_swaps(
+        self, names: Collection[str], timing: Timing, budget_s: float
+    ) -> tuple[Latency, Latency, Speedup] | None:
         """Return the model as it is beside one with only the convolutions of some layers swapped.
 
-        What was measured is not measured again; nothing where it does not fit in the time.
+        What was measured, and is told by the timing, is not measured again; what does not fit in
+        the time is not measured.
         """
-        if not self.is_timed:
-            return None
         as_is, standard, _ = self._versions.values()
         swaps = [swap for swap in self.model.swaps if not swap.is_pair]
         if {self.model.layer_of(swap) for swap in swaps} - self.left.keys() == set(names):
-            return self._compared.get(WHOLE if as_is is standard else AS_IS)
+            found = self._compared.get(WHOLE if as_is is standard else AS_IS)
+            times = timing.as_is, timing.depthwise_separable
+            if found is None or times[0] is None or times[1] is None:
+                return None
+            return times[0], times[1], self.bench.speedup(found, self.setting)
         began = perf_counter()
         chosen = [swap for swap in swaps if self.model.layer_of(swap) in names]
         advised = self._prepared(SEPARABLE, chosen)
@@ -150,7 +155,12 @@ class Whole:
         if not (advised and call_s) or WHOLE_CALLS * (as_is.call_s + call_s) > budget_s:
             return None
         case = self.bench.case(ADVISED, self.setting, as_is.prepared, advised)
-        return self.bench.compare([case], budget_s, against_itself=False).get(ADVISED)
+        found = self.bench.compare([case], budget_s, against_itself=False).get(ADVISED)
+        if found is None:
+            return None
+        speedup = self.bench.speedup(found, self.setting)
+        first, second = summarize(found.first_s), summarize(found.second_s)
+        return *agreeing(first, second, speedup), speedup
 
     def _pairs(self) -> Iterator[tuple[str, _Version, _Version]]:
         """Yield what is compared with what: of the three versions two or all three may be one."""

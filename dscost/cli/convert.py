@@ -37,6 +37,20 @@ def convert(
             help="Choose layers and ranks: macs=0.5x, params=4M, latency_s=20ms, error=0.3.",
         ),
     ] = None,
+    fastest: Annotated[
+        bool,
+        typer.Option(
+            "--fastest", help="Convert just the layers that run faster converted, measured now."
+        ),
+    ] = False,
+    proof: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="REPORT",
+            help="For --fastest: the timed report.json of dscost model, in place of measuring.",
+        ),
+    ] = None,
     rank: Annotated[
         int | None, typer.Option(min=1, help="Rank (depth multiplier) of every layer  [default: 1]")
     ] = None,
@@ -87,7 +101,7 @@ def convert(
     asked: All = DEFAULTS,
 ) -> None:
     """Make a model depthwise-separable, weights included: by a goal, a plan, or at one rank."""
-    read = _read_files(target, plan, weights)
+    read = _read_files(target, plan, weights, proof)
     out = asked.output("convert", View(brief=asked.quiet), read=read)
     goal = _only(goals)
     _check_files(out, save, save_plan, read)
@@ -98,7 +112,7 @@ def convert(
         time_budget=time_budget,
         seed=seed,
     )
-    timing = _timing(goal, measuring)
+    timing = _timing(goal, measuring, fastest=fastest, is_told=proof is not None)
     (target,) = asking.models([target], out.note)
     from dscost.converting.convert import convert_target
     from dscost.converting.weights import check_weights_path
@@ -117,6 +131,7 @@ def convert(
             weights=weights,
             ignore_extra=ignore_extra,
             timing=timing,
+            fastest=proof or fastest,
             every_layer=every_layer,
             progress=progress,
         )
@@ -153,13 +168,18 @@ def _files(
     return files, problem
 
 
-def _timing(goal: str | None, measuring: opt.Measuring) -> TimingOptions:
-    """Return how to measure; what says so is refused where the goal is no time."""
-    if goal is None or not goal.strip().startswith("latency_s"):
+def _timing(
+    goal: str | None, measuring: opt.Measuring, *, fastest: bool, is_told: bool
+) -> TimingOptions:
+    """Return how to measure; what says so is refused where nothing is measured."""
+    is_of_time = goal is not None and goal.strip().startswith("latency_s")
+    if is_told or not (is_of_time or fastest):
         for name in ("device", "threads", "memory_format", "time_budget"):
             if getattr(measuring, name) is not None:
                 option = name.replace("_", "-")
-                raise InputError(f"--{option} is for --goal latency_s=…: nothing else is measured")
+                why = "for --goal latency_s=… and --fastest: nothing else is measured"
+                why = "has no effect: --from has what was measured" if is_told else f"is {why}"
+                raise InputError(f"--{option} {why}")
     layout = measuring.memory_format or "contiguous"
     return measuring._replace(memory_format=layout, mode="eager").options()
 
@@ -171,9 +191,11 @@ def _only(goals: list[str] | None) -> str | None:
     return goals[0] if goals else None
 
 
-def _read_files(target: str, plan: Path | None, weights: Path | None) -> list[Read]:
+def _read_files(
+    target: str, plan: Path | None, weights: Path | None, proof: Path | None
+) -> list[Read]:
     """Return the files that are read."""
-    named = {"--plan": plan, "--weights": weights}
+    named = {"--plan": plan, "--weights": weights, "--from": proof}
     return [*target_files([target]), *((what, path) for what, path in named.items() if path)]
 
 

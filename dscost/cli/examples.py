@@ -36,6 +36,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     ),
     "convert": (
         Example("dscost convert resnet18 --goal macs=0.5x", "half the MACs, with least error"),
+        Example("dscost convert resnet18 --fastest --save cheaper.pt", "the layers that gain here"),
         Example(
             "dscost convert net.py:Net --input 1,3,224,224 --save cheaper.safetensors",
             "every layer that can be, with its weights",

@@ -7,7 +7,10 @@ GROUPS: Mapping[str, Sequence[str]] = {
         *("in_channels", "out_channels", "kernel", "size", "stride", "padding", "groups"),
         *("dilation", "bias", "variant", "depth_multiplier"),
     ),
-    "Conversion": ("goals", "save", "rank", "plan", "save_plan", "where", "min_channels"),
+    "Conversion": (
+        *("goals", "fastest", "proof", "save", "rank", "plan", "save_plan", "where"),
+        "min_channels",
+    ),
     "Judging": ("against", "model", "accept", "config"),
     "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),
     "Measuring": (

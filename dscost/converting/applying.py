@@ -152,6 +152,7 @@ def _outcome(site: Site, fitted: dict[Key, _Fitted]) -> LayerOutcome:
         latency=None,
         conv=site.conv,
         error_of=error_of,
+        swappable=site.swappable,
     )
 
 

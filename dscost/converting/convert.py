@@ -11,6 +11,14 @@ from dscost.analysis import AS_STATED, Request
 from dscost.converting.applying import Conversion, applied, undisturbed
 from dscost.converting.choosing import parse_goal, unreachable
 from dscost.converting.deciding import at_rank, by_plan, check_plan, for_goal
+from dscost.converting.fastest import (
+    Evidence,
+    Proof,
+    by_proof,
+    measured_proof,
+    saved_proof,
+    told_by,
+)
 from dscost.converting.loading import Subject, Target, arguments_for, gives_several, load_subject
 from dscost.converting.plan_file import Plan, Planning, plan_of
 from dscost.converting.rehearsing import guessed_arguments, without_needed
@@ -20,9 +28,13 @@ from dscost.errors import InputError, UnknownNameError
 from dscost.foreign.parts import unwrapped
 from dscost.layers.convolution import not_within, require
 from dscost.layers.variants import MIN_CHANNELS
+from dscost.reports.records import Report
 from dscost.timing import Progress, TimingOptions
 
 METHODS = ("svd", "random")
+
+Fastest = bool | Evidence
+"""Whether just what pays is to be converted: measured now, or as a report tells."""
 
 
 def convert(
@@ -34,6 +46,7 @@ def convert(
     where: Where = None,
     plan: Planning | None = None,
     min_channels: int = MIN_CHANNELS,
+    fastest: Fastest = False,
     trust: bool = False,
 ) -> nn.Module:
     """Return a copy of a model with its convolutions made depthwise-separable, as near as can be.
@@ -69,6 +82,8 @@ def convert(
         plan: What to do by layer: a `Plan`, ranks or `"keep"` by name, or the path of a plan file;
             a layer that it does not name is kept. In place of `rank`, `where` and `min_channels`.
         min_channels: A convolution of fewer channels in or out is left alone.
+        fastest: Whether to convert just the layers that run faster converted, measured now on the
+            input; or a timed report, or the path of a saved one, that tells which those are.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
 
@@ -92,6 +107,7 @@ def convert(
         where=where,
         plan=plan,
         min_channels=min_channels,
+        fastest=fastest,
         trust=trust,
     ).module
 
@@ -105,6 +121,7 @@ def conversion(
     where: Where = None,
     plan: Planning | None = None,
     min_channels: int = MIN_CHANNELS,
+    fastest: Fastest = False,
     trust: bool = False,
 ) -> Conversion:
     """Return what `convert` does, with what became of each convolution: its error and costs.
@@ -119,6 +136,7 @@ def conversion(
         where: Names of layers, globs, a list of them, or a function of name and module.
         plan: What to do by layer, in place of `rank`, `where` and `min_channels`.
         min_channels: A convolution of fewer channels in or out is left alone.
+        fastest: Whether to convert just what runs faster converted, or a timed report that tells.
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
 
@@ -126,7 +144,10 @@ def conversion(
         InputError: An argument is wrong, or the model cannot be converted; `convert` lists how.
         UnavailableError: A target needs a library that is not installed.
     """
-    _check(target, rank, method, where, plan)
+    _check(target, rank, method, where, plan, fastest)
+    request = Request(input, trust=trust)
+    timing = TimingOptions()
+    proof = _proof(fastest, target, request, timing, min_channels, None)
     given = None if plan is None else plan_of(plan)
     with ExitStack() as stack:
         stack.enter_context(undisturbed())
@@ -135,9 +156,11 @@ def conversion(
         arguments, batches = arguments_for(root, input)
         traced = None if arguments is None else traced_on(root, arguments)
         tried = guessed_arguments(root) if arguments is None else arguments
-        least = 1 if given else min_channels
+        least = 1 if given or proof else min_channels
         sites = survey(root, where=where, min_channels=least, traced=traced)
         sites = without_needed(root, sites, tried)
+        if proof:
+            sites = told_by(proof, sites)
         given = given or at_rank(sites, rank)
         check_plan(given, root, sites)
         decided = [site.decided(given.layers) for site in sites]
@@ -204,10 +227,11 @@ def convert_target(
     weights: str | PathLike[str] | None = None,
     ignore_extra: bool = False,
     timing: TimingOptions | None = None,
+    fastest: Fastest = False,
     every_layer: bool = False,
     progress: Progress | None = None,
 ) -> ConvertedModel:
-    """Return a target depthwise-separable: by a goal, by a plan, or every layer at one rank.
+    """Return a target depthwise-separable: by a goal, a plan, what pays, or all at one rank.
 
     Args:
         target: As of `plan`, as are `goal`, `where`, `min_channels` and `weights`.
@@ -219,7 +243,9 @@ def convert_target(
         min_channels: The fewest channels of those.
         weights: A file of them.
         ignore_extra: Whether weights that the target does not have are left out.
-        timing: How to measure, for a goal of latency; its seed is that of random weights.
+        timing: How to measure, for a goal of latency or what is fastest; its seed is that of random
+            weights.
+        fastest: Whether to convert just what measures faster; or a timed report that tells.
         every_layer: Whether tables show the layers that could not be converted one by one.
         progress: Told what is done.
 
@@ -227,21 +253,31 @@ def convert_target(
         InputError: Something that was given is wrong.
         UnavailableError: Something that is needed is not installed, or cannot be timed.
     """
-    _check_one_way(goal=goal, rank=rank, plan=plan, where=where, min_channels=min_channels)
+    way = {"goal": goal, "rank": rank, "plan": plan, "fastest": fastest or None}
+    _check_one_way(way, where=where, min_channels=min_channels)
     wanted = None if goal is None else parse_goal(goal)
     given = None if plan is None else plan_of(plan)
     timing = timing or TimingOptions()
     say = progress or (lambda share, doing: None)
     say(None, f"loading {target if isinstance(target, str | PathLike) else type(target).__name__}")
+    proof = _proof(fastest, target, request, timing, min_channels, progress)
+    naming_input = proof.as_plan() if proof else given
     subject = load_subject(
-        target, request, plan=given, weights=weights, ignore_extra=ignore_extra, seed=timing.seed
+        target,
+        request,
+        plan=naming_input,
+        weights=weights,
+        ignore_extra=ignore_extra,
+        seed=timing.seed,
     )
     say(None, "looking at weights")
-    if min_channels is None:
-        min_channels = 1 if given else MIN_CHANNELS
+    if min_channels is None or proof:
+        min_channels = 1 if given or proof else MIN_CHANNELS
     with subject.importing():
         sites = _surveyed(subject, where, min_channels)
-        if wanted is None:
+        if proof:
+            sites, decided = by_proof(subject, sites, proof)
+        elif wanted is None:
             decided = by_plan(subject, sites, given or at_rank(sites, rank or 1))
         else:
             decided = for_goal(subject, sites, wanted, timing, progress)
@@ -251,12 +287,14 @@ def convert_target(
 # -- what was given
 
 
-def _check_one_way(**given: Any) -> None:
-    """Refuse a goal, a rank and a plan at once, and with a plan what the plan says itself."""
-    ways = [f"--{name}" for name in ("goal", "rank", "plan") if given[name] is not None]
-    if len(ways) > 1:
-        raise InputError(f"give one of --goal, --rank and --plan, found {' and '.join(ways)}")
-    if given["plan"] is not None:
+def _check_one_way(ways: Mapping[str, object], **given: Any) -> None:
+    """Refuse two ways to choose at once, and with a plan what the plan says itself."""
+    found = [f"--{name}" for name, one in ways.items() if one is not None]
+    if len(found) > 1:
+        raise InputError(
+            f"give one of --goal, --rank, --plan and --fastest, found {' and '.join(found)}"
+        )
+    if ways["plan"] is not None:
         for name, option in (("where", "--where"), ("min_channels", "--min-channels")):
             if given[name] is not None:
                 raise InputError(
@@ -264,7 +302,27 @@ def _check_one_way(**given: Any) -> None:
                 )
 
 
-def _check(target: object, rank: int, method: str, where: Where, plan: object) -> None:
+def _proof(
+    fastest: Fastest,
+    target: Target,
+    request: Request,
+    timing: TimingOptions,
+    min_channels: int | None,
+    progress: Progress | None,
+) -> Proof | None:
+    """Return what tells which swaps pay: a report, or measuring now; nothing if nobody asks."""
+    if fastest is False:
+        return None
+    if fastest is not True:
+        return saved_proof(fastest, min_channels)
+    least = MIN_CHANNELS if min_channels is None else min_channels
+    options = TimingOptions(**{**timing._asdict(), "min_channels": least})
+    return measured_proof(target, request, options, progress)
+
+
+def _check(
+    target: object, rank: int, method: str, where: Where, plan: object, fastest: object
+) -> None:
     """Refuse arguments of `conversion` that cannot be meant."""
     if not isinstance(target, nn.Module | str | PathLike):
         raise InputError(
@@ -274,6 +332,14 @@ def _check(target: object, rank: int, method: str, where: Where, plan: object) -
     if method not in METHODS:
         raise UnknownNameError("method", str(method), METHODS)
     require(not_within("rank", rank))
+    if fastest is not False:
+        both = [name for name, is_given in (("rank", rank != 1), ("plan", plan)) if is_given]
+        if both:
+            raise InputError(f"fastest decides what is converted, so {both[0]} cannot be given too")
+        if not isinstance(fastest, bool | Report | str | PathLike):
+            raise InputError(
+                f"fastest is True, a timed report, or the path of one, found {fastest!r:.60}"
+            )
     if plan is None:
         return
     others = (("rank", rank != 1), ("where", where is not None))

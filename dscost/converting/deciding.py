@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import nn
@@ -10,8 +11,9 @@ from dscost.converting.choosing import Figures, Goal, Metric, Options, Planned, 
 from dscost.converting.loading import Subject
 from dscost.converting.options import able_sites, every_option, layer_times, scaled_to_whole
 from dscost.converting.plan_file import Decision, Plan
+from dscost.converting.results import Latency
 from dscost.converting.sites import Site
-from dscost.reports.records import Environment
+from dscost.reports.records import Advice, Environment
 from dscost.timing import Progress, TimingOptions
 
 METRIC_BY_DEFAULT: Metric = "macs"
@@ -29,6 +31,10 @@ class Decided(NamedTuple):
         environment: Where times were measured, if any were.
         notes: What the reader must know.
         aimed: A tighter goal that was planned for, after a plan for the goal itself missed it.
+        advice: Which swaps pay, where just those are done.
+        proof: What told so: `measured`, or the path of a report.
+        latency: Of the whole model before and after, where that is known by now.
+        layer_latencies: The same of its layers, by name.
     """
 
     plan: Plan
@@ -39,6 +45,10 @@ class Decided(NamedTuple):
     environment: Environment | None = None
     notes: tuple[str, ...] = ()
     aimed: Goal | None = None
+    advice: Advice | None = None
+    proof: str | None = None
+    latency: Latency | None = None
+    layer_latencies: Mapping[str, Latency] = MappingProxyType({})
 
     @property
     def metric(self) -> Metric:

@@ -118,6 +118,8 @@ def _converted(
         explanations=subject.explanations,
         nearest=planned.nearest,
         aimed=decided.aimed and decided.aimed.text,
+        advice=decided.advice,
+        proof=decided.proof,
     )
     converted = Converted(outcome, decided.environment, every_layer)
     return ConvertedModel(conversion.module, plan, converted, subject)
@@ -125,11 +127,12 @@ def _converted(
 
 def _with_plan(layer: LayerOutcome, decided: Decided) -> LayerOutcome:
     """Return what became of a layer, with what the plan had to do with it."""
+    layer = layer._replace(latency=decided.layer_latencies.get(layer.name))
     chosen = decided.planned.chosen.get(layer.name)
     if chosen is None:
         return layer
     keeping = {options[0].names[0]: options[0] for options in decided.layers}
-    kept, latency = keeping.get(layer.name), None
+    kept, latency = keeping.get(layer.name), layer.latency
     if kept and kept.latency_s and chosen.latency_s is not None:
         predicted = kept.is_predicted or chosen.is_predicted
         latency = Latency(kept.latency_s, chosen.latency_s, predicted)
@@ -166,6 +169,8 @@ def _is_met(decided: Decided, after: Cost) -> bool | None:
 
 
 def _whole_latency(decided: Decided) -> Latency | None:
+    if decided.latency is not None:
+        return decided.latency
     before_s, after_s = decided.as_is.latency_s, decided.planned.figures.latency_s
     if before_s is None or after_s is None:
         return None

@@ -8,7 +8,7 @@ from dscost.converting.plan_file import Decision, Plan, plan_text
 from dscost.layers.convolution import ConvSpec
 from dscost.notation.units import arrow, counted, format_count, format_seconds
 from dscost.reports.figures import Cost
-from dscost.reports.records import Environment, Input, plain, plain_fields
+from dscost.reports.records import Advice, Environment, Input, plain, plain_fields
 from dscost.reports.result import Result
 
 ErrorOf = Literal["kernel", "output"]
@@ -44,8 +44,7 @@ class LayerOutcome(NamedTuple):
         planned: Whether it was the plan's to decide; its error counts in the total then.
         error: Relative, of the kernel, 0 to 1; it is no accuracy. Unknown of a layer that was kept.
         calls: How often it runs.
-        params_before: Weights and bias as it was; unknown of a transposed convolution, like the
-            costs.
+        params_before: Weights and bias as it was; unknown where only a run would tell.
         params_after: Weights and bias now.
         before: Cost of all calls as it was; unknown where it never runs.
         after: Cost of all calls now.
@@ -53,6 +52,8 @@ class LayerOutcome(NamedTuple):
         conv: What it was.
         error_of: What the error is of: `kernel`, or `output` on the calibration inputs, bias left
             out.
+        swappable: How many convolutions it is that could be depthwise-separable, as `dscost model`
+            counts them.
     """
 
     name: str
@@ -68,6 +69,7 @@ class LayerOutcome(NamedTuple):
     latency: Latency | None
     conv: ConvSpec | None
     error_of: ErrorOf | None = None
+    swappable: int = 0
 
     @property
     def converted(self) -> bool:
@@ -116,6 +118,8 @@ class Outcome(NamedTuple):
         nearest: Where no choice of layers and ranks meets the goal: the nearest one that can be
             met, written as goals are, and by what; that is what was done.
         aimed: A tighter goal that was planned for, after a plan for the goal itself missed it.
+        advice: Which swaps pay, where just those were asked for.
+        proof: What told so: `measured`, or the path of a report.
     """
 
     target: str
@@ -137,6 +141,8 @@ class Outcome(NamedTuple):
     explanations: tuple[str, ...] = ()
     nearest: str | None = None
     aimed: str | None = None
+    advice: Advice | None = None
+    proof: str | None = None
 
     @property
     def converted(self) -> int:
@@ -190,9 +196,10 @@ class Converted(Result):
 
 
 def how_many(layers: Sequence[LayerOutcome]) -> str:
-    """Return how many of the convolutions of a model are depthwise-separable now, in words."""
-    which = f"{sum(one.converted for one in layers)} of {counted(len(layers), 'convolution')}"
-    return f"{which if layers else 'no convolution'} made depthwise-separable"
+    """Return how many of the convolutions that could be are depthwise-separable now, in words."""
+    every = sum(max(one.swappable, int(one.converted)) for one in layers)
+    which = f"{sum(one.converted for one in layers)} of {counted(every, 'convolution')}"
+    return f"{which if every else 'no convolution'} made depthwise-separable"
 
 
 def commented(plan: Plan, outcome: Outcome) -> str:

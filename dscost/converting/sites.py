@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from dscost.analysis.traced_layers import costs_of
 from dscost.converting.decomposing import Decomposition, Factors, max_rank
 from dscost.converting.plan_file import KEEP, Decision
 from dscost.errors import InputError, UnknownNameError
@@ -24,7 +25,7 @@ from dscost.layers.variants import (
 from dscost.modules.copying import by_path
 from dscost.networks.network import stage_costs
 from dscost.notation.units import format_layer
-from dscost.reports.figures import Cost, chain_cost, cost_of_calls
+from dscost.reports.figures import Cost, chain_cost, cost_of_calls, summed
 from dscost.rewriting.convolutions import Kernel, spec_of
 from dscost.rewriting.kernels import kernel_of, why_stays
 from dscost.tracing import Arguments, Event, Trace, trace
@@ -48,6 +49,7 @@ class Site(NamedTuple):
         decomposition: Of what it applies; at every rank, worked out when first asked for.
         runs: The operators that it ran, where they are convolutions that `conv` can describe.
         calls: How often it ran; unknown without an input.
+        whole: What all calls cost as it is, where `conv` is unknown and it ran.
         rank: T that it is to have, once that is decided.
     """
 
@@ -60,6 +62,7 @@ class Site(NamedTuple):
     runs: tuple[Event, ...] = ()
     calls: int | None = None
     rank: int | None = None
+    whole: Cost | None = None
 
     @property
     def kernel(self) -> Kernel:
@@ -96,18 +99,32 @@ class Site(NamedTuple):
         assert self.rank is not None
         return decomposition.at(self.rank)
 
+    @property
+    def swappable(self) -> int:
+        """How many convolutions it is that could be depthwise-separable, whatever keeps them.
+
+        As a report counts them: not those that never run, those of a function by their weights.
+        """
+        if self.module is None:
+            kernels = {run.kernel: run.conv for run in self.runs}
+            return sum(
+                conv is not None and not why_not_separable(conv) for conv in kernels.values()
+            )
+        can_be = self.conv is not None and why_not_separable(self.conv) is None
+        return int(can_be and self.calls != 0)
+
     # -- what it costs: as it is, or at a rank
 
     def params(self, rank: int | None = None) -> int | None:
         """Return weights and bias; unknown where `conv` is."""
         if self.conv is None:
-            return None
+            return None if self.whole is None else self.whole.params
         return sum(one.params for _, one in _written(self.conv, rank))
 
     def cost(self, rank: int | None = None) -> Cost | None:
         """Return what all calls cost; unknown where none is known."""
         if not self.runs:
-            return None
+            return self.whole
         costs = []
         for run in self.runs:
             assert run.conv is not None
@@ -185,12 +202,19 @@ def survey(
     for name, module in found.items():
         site = _site(name, module, wanted=wanted[name], min_channels=min_channels)
         calls = None if traced is None else traced.calls.get(name, 0)
-        sites.append(site._replace(runs=tuple(runs.pop(name, ())), calls=calls))
+        whole = _whole_cost(name, traced) if traced and calls and site.conv is None else None
+        sites.append(site._replace(runs=tuple(runs.pop(name, ())), calls=calls, whole=whole))
     for name, events in runs.items():
         reason = "it is computed by a function, not by a Conv2d"
         conv = events[0].conv
         sites.append(Site(name, None, conv, reason, runs=tuple(events), calls=len(events)))
     return tuple(sites)
+
+
+def _whole_cost(name: str, traced: Trace) -> Cost:
+    """Return what a convolution costs that only its operators tell of, such as a transposed one."""
+    both = zip(traced.events, costs_of(traced), strict=True)
+    return summed(cost for event, cost in both if event.module == name)
 
 
 def traced_on(root: nn.Module, arguments: Arguments) -> Trace:

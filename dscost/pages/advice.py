@@ -58,7 +58,7 @@ def advice_sentence(report: Report, advice: Advice) -> str:
     if not advice.swaps:
         return _nothing_pays(advice, where)
     which = f"{advice.swapped} of {counted(advice.swappable, 'convolution')}"
-    parts = [_gain(report, advice)]
+    parts = [gain_of(advice)]
     if advice.cost and advice.cost.params and report.totals.as_is.params:
         parts.append(format_times(report.totals.as_is.params / advice.cost.params, "params"))
     return f"Swap {which}: {', '.join(parts)} on {where}, before fine-tuning."
@@ -70,7 +70,7 @@ def _where(setting: str) -> str:
     return f"{processor} ({', '.join(others)})" if others else processor
 
 
-def _gain(report: Report, advice: Advice) -> str:
+def gain_of(advice: Advice) -> str:
     """Return how much faster the model gets, by the clock or by the times of its layers."""
     before_s, after_s, speedup = advice.latency_s, advice.advised_latency_s, advice.speedup
     if before_s is None or after_s is None:

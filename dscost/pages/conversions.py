@@ -15,11 +15,12 @@ from dscost.notation.units import (
     format_shape,
 )
 from dscost.pages import Said
+from dscost.pages.advice import gain_of
 from dscost.pages.causes import measured_notes
 from dscost.pages.layer_table import ROOT
 from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known, words
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
-from dscost.reports.records import head
+from dscost.reports.records import Advice, head
 
 _NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
 ERROR_NOTES = {
@@ -105,7 +106,7 @@ def _speed_unknown(outcome: Outcome) -> Iterator[str]:
 
 def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
     """Yield how latencies were planned; what is predicted is explained where a table says so."""
-    if outcome.latency:
+    if outcome.latency and outcome.goal is not None:
         is_shown = any(
             PREDICTED in row.cells.get(column.key, "")
             for sheet in sheets
@@ -118,6 +119,8 @@ def _latency_note(outcome: Outcome, sheets: Iterable[Sheet]) -> Iterator[str]:
 def _lines(outcome: Outcome) -> Iterator[str]:
     if outcome.weights is not None:
         yield f"Weights of {outcome.weights}."
+    if outcome.advice is not None:
+        yield _paying(outcome, outcome.advice)
     if outcome.goal is not None:
         if outcome.nearest is not None:
             by = " by the times of its layers" if outcome.latency else ""
@@ -125,6 +128,20 @@ def _lines(outcome: Outcome) -> Iterator[str]:
             return
         aimed = "" if outcome.aimed is None else f" planned as {outcome.aimed},"
         yield f"Goal {outcome.goal},{aimed} {_proof(outcome)}."
+
+
+def _paying(outcome: Outcome, advice: Advice) -> str:
+    """Return by what the layers were chosen, and what the model gains by them."""
+    by = "as measured now" if outcome.proof == "measured" else f"by {outcome.proof}"
+    if not advice.swaps:
+        return f"The swaps that pay, {by}: none. Every convolution is kept."
+    if outcome.latency and outcome.latency.is_predicted:
+        advice = advice._replace(
+            latency_s=outcome.latency.before_s,
+            advised_latency_s=outcome.latency.after_s,
+            speedup=None,
+        )
+    return f"The swaps that pay, {by}: {gain_of(advice)}."
 
 
 def _proof(outcome: Outcome) -> str:
