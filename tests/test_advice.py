@@ -276,6 +276,47 @@ def test_of_a_model_with_pairs_what_is_advised_is_held_against_the_model_as_it_i
     assert (advice.latency_s, advice.advised_latency_s) == pytest.approx((1.5e-3, 1e-3))
 
 
+def test_what_the_clock_tells_only_of_all_together_is_swapped_together(engine: FakeEngine) -> None:
+    # on a busy machine no layer is sure, yet the whole model is
+    engine.missing = lambda name: name in ("0", "1")
+    engine.times = {"whole model": (9e-3, 3e-3)}
+    report = time_model(two())
+    advice = report.advice
+    assert advice is not None
+    assert (advice.swaps, advice.kept) == (("0", "1"), ())
+    assert (advice.latency_s, advice.advised_latency_s) == pytest.approx((9e-3, 3e-3))
+    (row,) = [line for line in last_page(report) if line.startswith("  swap")]
+    assert row.endswith("0–1   faster with the others; not timed one by one")
+
+
+def test_what_is_not_sure_one_by_one_is_measured_together_where_it_promises_more(
+    engine: FakeEngine,
+) -> None:
+    # the stem has too few channels, so that no version that was timed is the advised one
+    engine.times = {"whole model": (9e-3, 3e-3), "advised model": (9e-3, 4.5e-3)}
+    engine.missing = lambda name: name in ("1", "2")
+    module = nn.Sequential(conv(32, 16), conv(16, 64), conv(64, 64))
+    advice = time_model(module).advice
+    assert advice is not None
+    assert [(one.name, one.why) for one in advice.kept] == [
+        ("0", "min_channels"),
+        ("1", "min_channels"),
+    ]
+    assert advice.swaps == ("2",)
+    assert advice.speedup is not None
+    assert advice.speedup.median == pytest.approx(2.0)
+
+
+def test_what_is_not_sure_one_by_one_is_kept_where_it_gains_nothing_together(
+    engine: FakeEngine,
+) -> None:
+    engine.missing = lambda name: name == "0"
+    engine.times = {"whole model": (9e-3, 7.5e-3), "1": (2e-3, 1e-3), "advised model": (9e-3, 8e-3)}
+    advice = time_model(two()).advice
+    assert advice is not None
+    assert (advice.swaps, advice.kept) == (("1",), (KeptLayer("0", "not_timed"),))
+
+
 def test_the_least_channels_are_an_option_of_measuring(engine: FakeEngine) -> None:
     advice = time_model(two(), min_channels=64).advice
     assert advice is not None

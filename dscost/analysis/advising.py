@@ -9,8 +9,16 @@ from dscost.reports.records import Advice, KeptLayer, Latency, Layer, Report, Sp
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+MUCH = 1.1
+"""What swaps that nobody is sure of have to promise beyond those that are sure."""
+
+
 def advice_of(
-    report: Report, min_channels: int = MIN_CHANNELS, irreplaceable: Mapping[str, str] = NOTHING
+    report: Report,
+    min_channels: int = MIN_CHANNELS,
+    irreplaceable: Mapping[str, str] = NOTHING,
+    *,
+    together: bool = False,
 ) -> Advice | None:
     """Return which convolutions to swap: those that measured faster, and have enough channels.
 
@@ -21,15 +29,23 @@ def advice_of(
         report: Of a model.
         min_channels: A convolution of fewer channels in or out is kept.
         irreplaceable: Why layers cannot be replaced, by name.
+        together: Whether to swap layers as well of which nobody is sure one by one.
 
     Returns:
-        `None` where no layer was timed that could be swapped.
+        `None` where nothing was timed that could be swapped.
     """
     layers = [layer for layer in report.layers if layer.swappable and layer.variants]
-    setting = next((key for layer in layers for key in layer.latency), None)
-    if setting is None:
+    timed = [
+        *(key for layer in layers for key in layer.latency),
+        *(report.latency if together else ()),
+    ]
+    if not timed or not layers:
         return None
-    reasons = {layer.name: _why_kept(layer, min_channels, irreplaceable) for layer in layers}
+    setting = timed[0]
+    reasons = {
+        layer.name: _why_kept(layer, min_channels, irreplaceable, together=together)
+        for layer in layers
+    }
     swaps = [layer for layer in layers if reasons[layer.name] is None]
     advice = Advice(
         setting=setting,
@@ -42,6 +58,28 @@ def advice_of(
     return _with_times(advice, report) if swaps else advice
 
 
+def promises_more(together: Advice | None, advice: Advice | None, report: Report) -> bool:
+    """Whether a model with swaps that are not sure one by one may well beat that with sure ones.
+
+    On a busy machine the clock tells of the whole model what it cannot tell of a layer.
+    """
+    whole = together and report.latency.get(together.setting)
+    if not (together and together.swaps and whole and whole.as_is and whole.depthwise_separable):
+        return False
+    if advice and set(together.swaps) == set(advice.swaps):
+        return False
+    known_s = advice.advised_latency_s if advice and advice.swaps else whole.as_is.median_s
+    return MUCH * whole.depthwise_separable.median_s < (known_s or whole.as_is.median_s)
+
+
+def _best_of(report: Report, min_channels: int, irreplaceable: Mapping[str, str]) -> Advice | None:
+    """Return the advice that a report bears out."""
+    advice = advice_of(report, min_channels, irreplaceable)
+    together = advice_of(report, min_channels, irreplaceable, together=True)
+    is_sure = together and together.speedup and together.speedup.verdict == "faster"
+    return together if is_sure and promises_more(together, advice, report) else advice
+
+
 def readvised(report: Report, min_channels: int) -> Report:
     """Return a saved report with advice for so many channels: the one that it has, if that is."""
     found = report.advice
@@ -49,7 +87,7 @@ def readvised(report: Report, min_channels: int) -> Report:
         return report
     kept = found.kept if found else ()
     irreplaceable = {one.name: one.detail or "" for one in kept if one.why == "not_replaceable"}
-    advice = advice_of(report, min_channels, irreplaceable)
+    advice = _best_of(report, min_channels, irreplaceable)
     if advice and found and advice.swaps == found.swaps:  # what was measured of them holds
         advice = found._replace(kept=advice.kept, min_channels=min_channels)
     return report._replace(advice=advice)
@@ -78,15 +116,14 @@ def _whole_is_of(advice: Advice, report: Report) -> bool:
 
 
 def _why_kept(
-    layer: Layer, min_channels: int, irreplaceable: Mapping[str, str]
+    layer: Layer, min_channels: int, irreplaceable: Mapping[str, str], *, together: bool
 ) -> KeptLayer | None:
     conv = layer.stages[STANDARD][0].conv
     if layer.name in irreplaceable:
         return KeptLayer(layer.name, "not_replaceable", irreplaceable[layer.name])
-    if layer.verdict is None:
-        return KeptLayer(layer.name, "not_timed")
-    if layer.verdict != "faster":
-        return KeptLayer(layer.name, layer.verdict)
+    is_sure = layer.verdict not in (None, "unclear")
+    if layer.verdict != "faster" and (is_sure or not together):
+        return KeptLayer(layer.name, layer.verdict or "not_timed")
     few = too_few_channels(conv, min_channels) if conv else None
     return KeptLayer(layer.name, "min_channels", few) if few else None
 

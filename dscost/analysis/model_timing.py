@@ -1,6 +1,6 @@
 """A counted model → the same with measured times: the whole, and each distinct layer both ways."""
 
-from dscost.analysis.advising import advice_of, with_measured
+from dscost.analysis.advising import advice_of, promises_more, with_measured
 from dscost.analysis.bench import Bench
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.explaining import causes_of
@@ -14,7 +14,7 @@ from dscost.reports.records import Advice, Report, Timing
 from dscost.timing import MEMORY_FORMATS, Progress, TimingOptions
 
 BUDGET_S = 10.0
-WHOLE_SHARE, ADVICE_SHARE = 0.4, 0.15
+WHOLE_SHARE, ADVICE_SHARE = 0.4, 0.2
 """Of a model's time budget, for the model as a whole and for that with the swaps that pay; the
 rest goes to its layers."""
 
@@ -96,17 +96,27 @@ class _Timed:
         """Return what to swap, with what that comes to of the whole model."""
         left = {name: why for whole in self._wholes.values() for name, why in whole.left.items()}
         advice = advice_of(report, min_channels, left)
-        if advice is None or not advice.swaps:
-            return advice
+        together = advice_of(report, min_channels, left, together=True)
+        if together and promises_more(together, advice, report):
+            measured = self._measured(together, report)
+            if measured.speedup and measured.speedup.verdict == "faster":
+                return measured
+        elif advice and advice.swaps:
+            advice = self._measured(advice, report)
+        if advice is None:
+            return None
+        swaps = advice.swaps
+        return advice._replace(cost=self.model.cost_with(swaps) if swaps else report.totals.as_is)
+
+    def _measured(self, advice: Advice, report: Report) -> Advice:
+        """Return advice with what its swaps make of the whole model, where there is time for it."""
         (setting,) = (one for one in self.bench.settings if one.key == advice.setting)
         whole, layers = self._wholes[setting.key], self._layers[setting.key]
         left_s = max(self._advice_s, self._share_s - whole.took_s - layers.took_s)
-        cost = self.model.cost_with(advice.swaps)
         timing = report.latency.get(setting.key)
         found = timing and whole.with_swaps(advice.swaps, timing, left_s)
-        if found:
-            advice = with_measured(advice, *found)
-        return advice._replace(cost=cost if advice.swaps else report.totals.as_is)
+        advice = advice._replace(cost=self.model.cost_with(advice.swaps))
+        return with_measured(advice, *found) if found else advice
 
     def latency(self) -> dict[str, Timing]:
         """Return the times of the whole by setting."""

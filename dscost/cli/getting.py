@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dscost.files import split_report_name
 from dscost.reports.records import Report
@@ -17,16 +17,16 @@ NOT_BY_NAME = ("layer", "module")
 """Sources of reports whose model no command line can name."""
 
 
+class Own(NamedTuple):
+    """Options of `dscost model` that `dscost convert` has as well, as they were given."""
+
+    batch: str | None
+    trust: bool
+    min_channels: int | None
+
+
 def command_for(
-    report: Report,
-    target: str,
-    asking: "Asking",
-    *,
-    batch: str | None,
-    trust: bool,
-    measuring: "Measuring",
-    min_channels: int | None,
-    out: "Output",
+    report: Report, target: str, asking: "Asking", measuring: "Measuring", own: Own, out: "Output"
 ) -> str | None:
     """Return the `dscost convert` that swaps what pays, or nothing where there is none.
 
@@ -41,15 +41,15 @@ def command_for(
         words = [report.target, *_settings_of(report)]
     else:
         words = [target, *_asked(asking)]
-        if batch is not None:
-            words += ["--batch", batch.partition(",")[0].strip()]
-        words += ["--trust"] if trust else []
-    if saved is None and measuring.dtype is not None:
-        return None  # convert measures in the dtype of the model
+        if own.batch is not None:
+            words += ["--batch", own.batch.partition(",")[0].strip()]
+        words += ["--trust"] if own.trust else []
+    if saved is None and (measuring.dtype is not None or measuring.mode is not None):
+        return None  # convert measures eagerly, in the dtype of the model
     words += ["--fastest"]
     words += ["--from", saved] if saved else _measured(measuring)
-    if min_channels is not None:
-        words += ["--min-channels", str(min_channels)]
+    if own.min_channels is not None:
+        words += ["--min-channels", str(own.min_channels)]
     return shlex.join(["dscost", "convert", *words, "--save", SAVED_TO])
 
 

@@ -7,7 +7,7 @@ import typer
 from dscost.analysis import count, measure_model, predicted
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
-from dscost.cli.getting import command_for
+from dscost.cli.getting import Own, command_for
 from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import device_files, target_files
 from dscost.cli.streams import foreign_code
@@ -70,10 +70,7 @@ def model(
     timing = measuring.options(cases, skip_losing=skip_losing, min_channels=min_channels)
     if not measuring.time:
         opt.check_untimed(cases, explain=explain)
-    if skip_losing and not measuring.time:
-        raise InputError("--skip-losing needs timing: which layers lose is measured")
-    if min_channels is not None and not measuring.time:
-        raise InputError("--min-channels needs timing: it is for what is advised to be swapped")
+        opt.check_undecided(skip_losing=skip_losing, min_channels=min_channels)
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     (target,) = asking.models([target], out.note)
     from dscost.sources import runs_code  # help needs none of what reads models
@@ -99,15 +96,6 @@ def model(
         else:
             opt.check_columns(out.view.columns, report)
     if report.advice:
-        get_it = command_for(
-            report,
-            target,
-            asking,
-            batch=batch,
-            trust=trust,
-            measuring=measuring,
-            min_channels=min_channels,
-            out=out,
-        )
-        out = out._replace(view=out.view._replace(get_it=get_it))
+        own = Own(batch, trust, min_channels)
+        out = out.getting(command_for(report, target, asking, measuring, own, out))
     out.write([predicted(report, on or ())])

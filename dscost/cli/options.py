@@ -301,6 +301,14 @@ def check_untimed(cases: Cases, *, explain: bool) -> None:
         raise InputError("--explain needs timing: what is explained is measured")
 
 
+def check_undecided(*, skip_losing: bool, min_channels: int | None) -> None:
+    """Refuse what decides about swaps by the clock where nothing is timed."""
+    if skip_losing:
+        raise InputError("--skip-losing needs timing: which layers lose is measured")
+    if min_channels is not None:
+        raise InputError("--min-channels needs timing: it is for what is advised to be swapped")
+
+
 @contextmanager
 def only_measuring() -> Iterator[None]:
     """Say beside what keeps this machine from measuring how to do without it."""

@@ -96,6 +96,10 @@ class Output(NamedTuple):
         if text is not None:
             write_out(text, format_name=self.format_name)
 
+    def getting(self, command: str | None) -> "Output":
+        """Return it with the command that does what the result advises."""
+        return self._replace(view=self.view._replace(get_it=command))
+
     def note(self, text: str) -> None:
         """Say something on stderr."""
         if not self.quiet:

@@ -134,9 +134,17 @@ def _names(layers: Sequence[str], report: Report) -> str:
 
 
 def _swapped_rows(report: Report, advice: Advice) -> Iterator[Row]:
-    if advice.swaps:
-        layers = [layer for layer in report.layers if layer.name in advice.swaps]
-        yield _row("swap", advice.swaps, report, f"{_speed(layers)}{_each(layers)}")
+    """Yield what is swapped: what measured faster, and what was only measured together."""
+    by_verdict: dict[str | None, list[Layer]] = {}
+    for layer in report.layers:
+        if layer.name in advice.swaps:
+            by_verdict.setdefault(layer.verdict, []).append(layer)
+    for verdict, layers in by_verdict.items():
+        why = f"{_speed(layers)}{_each(layers)}"
+        if verdict != "faster":
+            alone = "not timed" if verdict is None else "not sure"
+            why = f"faster with the others; {alone} one by one"
+        yield _row("swap", [layer.name for layer in layers], report, why)
 
 
 def _kept_rows(report: Report, advice: Advice) -> Iterator[Row]:
