@@ -75,3 +75,11 @@ def test_it_prints_a_table(
         "fine-tuned",
         "new, train",
     ]
+
+
+def test_the_readme_shows_the_sizes_that_the_example_comes_to(example: dict[str, Any]) -> None:
+    trained, converted, *_ = example["story"](epochs=1, count=200)
+    readme = (EXAMPLE.parent.parent / "README.md").read_text(encoding="utf-8")
+    for one, rows in ((trained, 1), (converted, 3)):
+        assert readme.count(f"| {one.params:,} | {one.macs:,} |") == rows
+    assert readme.count("| 97.6 % |") == readme.count("| **93 %** |") == 1
