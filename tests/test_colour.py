@@ -3,13 +3,17 @@
 import json
 import pickle
 import re
+from pathlib import Path
 
 import pytest
+from program import run
 
 from dscost.pages import Said
 from dscost.pages.page import Column, Page, Row, Sheet, Toned, View, words
+from dscost.pages.wording import format_speedup
 from dscost.rendering import format_names, render
 from dscost.rendering.terminal import render_pages
+from dscost.reports.records import Speedup
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 TONES = {"good": "32", "bad": "31", "unclear": "33", "verdict": "1", "method": "2"}
@@ -96,3 +100,76 @@ def test_a_toned_text_is_a_string_like_any_other() -> None:
     toned = Toned("faster", "good")
     assert (toned, json.dumps(toned), f"{toned:>8}") == ("faster", '"faster"', "  faster")
     assert pickle.loads(pickle.dumps(toned)).tone == "good"
+
+
+# -- in commands
+
+NET = "input: [3, 8, 8]\nlayers: [{conv: 3, out_channels: 4}]\n"
+BUDGET = "version: 1\nmodels: [{name: net, target: net.yaml, limits: {macs: 1, params: 1M}}]\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "net.yaml").write_text(NET)
+    (tmp_path / "dscost.yaml").write_text(BUDGET)
+    return tmp_path
+
+
+def coloured(folder: Path, command: str) -> str:
+    return run(*command.split(), "--color", "always", cwd=folder).stdout
+
+
+def test_a_speedup_is_in_the_colour_of_what_the_clock_says() -> None:
+    tones = {
+        format_speedup(Speedup(*found)): getattr(format_speedup(Speedup(*found)), "tone", None)
+        for found in [(3.6, (3.5, 3.7)), (0.1, (0.09, 0.11)), (1.0, (0.99, 1.01)), (9, (0.1, 99))]
+    }
+    assert list(tones.values()) == ["good", "bad", None, "unclear"]
+
+
+def test_a_broken_limit_is_red_and_one_that_holds_is_green(folder: Path) -> None:
+    text = coloured(folder, "check")
+    assert re.search(r"\x1b\[1;31m +over budget\x1b\[0m", text)
+    assert re.search(r"\x1b\[32m +ok\x1b\[0m", text)
+    assert "\x1b[31mover budget: " in text
+    quiet = coloured(folder, "check -q")
+    assert quiet.startswith("\x1b[31mover budget: ")
+
+
+def test_growth_is_red_and_a_saving_is_green(folder: Path) -> None:
+    text = coloured(folder, "compare resnet18 resnet34")
+    assert re.search(r"\x1b\[31m +\+\d", text)
+    text = coloured(folder, "compare resnet34 resnet18")
+    assert re.search(r"\x1b\[32m +−\d", text)
+
+
+def test_how_a_device_is_known_is_faint(folder: Path) -> None:
+    assert "\x1b[2mBy its data sheet, not measured" in coloured(folder, "device t4")
+
+
+def test_an_error_is_red_where_stderr_is_coloured(folder: Path) -> None:
+    told = run("device", "nope", "--color", "always", cwd=folder).stderr
+    assert told.startswith("\x1b[31mdscost:\x1b[0m unknown device 'nope'")
+    (folder / "net.yaml").write_text("input: [3, 8, 8]\nlayers: [{conv: 3, out: 4}]\n")
+    told = run("model", "net.yaml", "--no-time", env={"FORCE_COLOR": "1"}, cwd=folder).stderr
+    assert "\x1b[31mnet.yaml:2:20:\x1b[0m unknown key 'out'" in told
+    for env in ({}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}):
+        assert "\x1b" not in run("device", "nope", cwd=folder, env=env).stderr
+    assert "\x1b" not in run("device", "nope", "--color=never", env={"FORCE_COLOR": "1"}).stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "layer --cin 3 --cout 4 -k 3 --no-time",
+        "model net.yaml --no-time",
+        "compare net.yaml resnet18",
+        "check",
+        "device t4",
+        "list variants",
+    ],
+)
+def test_colour_says_nothing_that_the_words_do_not(command: str, folder: Path) -> None:
+    plain = run(*command.split(), cwd=folder).stdout
+    assert ANSI.sub("", coloured(folder, command)) == plain
+    assert "\x1b" not in plain

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dscost.cli import completing
+from dscost.cli.colours import choose
 from dscost.cli.help import MOST_COLUMNS, Command, Group, usage_lines
 from dscost.cli.misspelt import meant
 from dscost.cli.output_options import offer, spread
@@ -29,6 +30,7 @@ _ELSEWHERE = {"list": ("listing", "list_names"), "help": ("help", "help_of")}
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; errors are told on stderr."""
+    choose(arguments)
     try:
         if completing.is_asked_for():
             return completing.answer(partial(_app, completes=True))

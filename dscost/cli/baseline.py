@@ -46,7 +46,7 @@ def baseline(
 ) -> None:
     """Keep what models cost now, to judge growth by: save all, update what improved, or show it."""
     from dscost.budgets import keeping  # all of counting, which help does not need
-    from dscost.pages.baselines import notes, problems
+    from dscost.pages.baselines import notes, problems, tone_of_problem
 
     if action not in ACTIONS:
         raise UnknownNameError("action", action, ACTIONS)
@@ -75,7 +75,7 @@ def baseline(
     for note in notes(kept):
         out.note(note)
     for problem in problems(kept):
-        tell(problem)
+        tell(problem, tone_of_problem(problem))
     # its file is the result; another is written where one is asked for
     if asked._replace(quiet=False, color="auto") != DEFAULTS:
         out.write(kept)

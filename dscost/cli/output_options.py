@@ -8,10 +8,11 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from dscost.cli.colours import wants_color
 from dscost.cli.options import OutputPath, Quiet, parse_names
 from dscost.cli.places import Read, check_places
-from dscost.cli.printing import Output, on_terminal, terminal_width, wants_color
-from dscost.cli.streams import result_encoding
+from dscost.cli.printing import Output, on_terminal, terminal_width
+from dscost.cli.streams import result_encoding, result_stream
 from dscost.errors import InputError
 from dscost.rendering import View, format_by_ending, format_names, in_words, no_findings, renderer
 
@@ -65,7 +66,7 @@ class Asked(NamedTuple):
             columns=None if self.columns is None else parse_names(self.columns),
             wide=self.wide,
             width=terminal_width() if self.path is None and on_terminal() else None,
-            color=wants_color(self.color),
+            color=wants_color(result_stream(), self.color),
             encoding=result_encoding(),
             command=command,
         )

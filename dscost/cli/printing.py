@@ -8,35 +8,53 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dscost.cli import FAILED
+from dscost.cli.colours import wants_color
 from dscost.cli.progress import aside, fitting, is_live, progress_line
 from dscost.cli.streams import result_stream
-from dscost.errors import DscostError, FileProblems, OutputError, UnknownNameError
+from dscost.errors import DscostError, FileProblems, OutputError
 from dscost.files import reason_of, write_whole
+from dscost.pages.page import Tone
 from dscost.printable import printable
 from dscost.rendering import View, render, renderer
+from dscost.rendering.tones import painted
 from dscost.timing import Progress
 
 MOST_CHARACTERS = 1500
 """Of a line on stderr: what is longer was made by a machine, and its beginning says enough."""
 
 
-def tell(text: str) -> None:
-    """Say something on stderr, if there is one; what others have named is made harmless."""
+def tell(text: str, tone: Tone | None = None) -> None:
+    """Say something on stderr, if there is one; what others have named is made harmless.
+
+    Its tone is that of the beginning of each line: of `dscost:`, or of a place in a file.
+    """
     if sys.stderr is None:  # print would take stdout instead
         return
     lines = (
         line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}…"
-        for line in text.split("\n")
+        for line in printable(text).split("\n")
     )
+    shown = tone if tone and wants_color(sys.stderr) else None
+    lines = (f"{painted(head, shown)}{rest}" for head, rest in map(_split, lines))
     # nobody reads it; somebody's code has closed it
     with aside(), suppress(OSError, ValueError):
-        print(printable("\n".join(lines)), file=sys.stderr)
+        print("\n".join(lines), file=sys.stderr)
+
+
+def _split(line: str) -> tuple[str, str]:
+    """Return what a line begins with, up to its first colon before a blank, and the rest.
+
+    >>> _split("net.yaml:3:7: no such key"), _split("interrupted")
+    (('net.yaml:3:7:', ' no such key'), ('', 'interrupted'))
+    """
+    head, colon, rest = line.partition(": ")
+    return (f"{head}:", f" {rest}") if colon else ("", line)
 
 
 def failed(message: str) -> int:
     """Tell why there is no result, and return the exit code that it comes to."""
     for line in message.splitlines() or ["unknown error"]:
-        tell(f"dscost: {line}")
+        tell(f"dscost: {line}", "bad")
     return FAILED
 
 
@@ -44,7 +62,7 @@ def tell_error(error: DscostError) -> int:
     """Tell an error of ours, and return the exit code that it comes to."""
     if not isinstance(error, FileProblems):
         return failed(str(error))
-    tell(str(error))  # each line begins with its place, as editors and CI like it
+    tell(str(error), "bad")  # each line begins with its place, as editors and CI like it
     return FAILED
 
 
@@ -112,7 +130,7 @@ class Output(NamedTuple):
         """
         is_seen = self.says == "pages" and self.path is None and on_terminal() and not self.quiet
         for text in () if is_seen else texts:
-            tell(f"dscost: {text}")
+            tell(f"dscost: {text}", "unclear")
 
     def progress(self) -> AbstractContextManager[Progress | None]:
         """Give a function that shows progress on stderr, or nothing where it would not be seen."""
@@ -203,16 +221,3 @@ def terminal_width() -> int:
             ours = result_stream().fileno()  # type: ignore[union-attr]
             return os.get_terminal_size(ours).columns or usual
     return usual
-
-
-def wants_color(color: str) -> bool:
-    """Follow --color, then NO_COLOR and FORCE_COLOR, then whether stdout is a terminal."""
-    if color not in ("auto", "always", "never"):
-        raise UnknownNameError("colour", color, ("auto", "always", "never"))
-    if color != "auto":
-        return color == "always"
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return on_terminal() and os.environ.get("TERM") != "dumb"

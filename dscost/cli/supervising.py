@@ -91,7 +91,7 @@ def _wait(child: int, reading: int, target: str) -> NoReturn:
         from dscost.analysis.isolated import how_it_ended
 
         ending = how_it_ended(os.waitstatus_to_exitcode(status))
-        tell(f"dscost: {target}: its code ended the process ({ending})")
+        tell(f"dscost: {target}: its code ended the process ({ending})", "bad")
         code = 2
     os._exit(code)
 

@@ -12,7 +12,7 @@ from dscost.errors import some_of
 from dscost.notation.units import counted
 from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Page, View
+from dscost.pages.page import Page, Tone, Toned, View
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import head, plain_fields
 
@@ -56,7 +56,8 @@ class KeptSaid(Said):
 
     def pages(self, view: View) -> list[Page]:
         """Return one page, a line per thing that was or was not done."""
-        first, *others = [*notes(self._result), *problems(self._result)] or ["Nothing has changed."]
+        wrong = (Toned(problem, tone_of_problem(problem)) for problem in problems(self._result))
+        first, *others = [*notes(self._result), *wrong] or ["Nothing has changed."]
         return [Page(first, others)]
 
     def data(self, view: View) -> dict[str, Any]:
@@ -128,6 +129,11 @@ def problems(kept: Kept) -> Iterator[str]:
     if kept.on_unloadable != "ignore":
         word = "warning" if kept.on_unloadable == "warn" else "error"
         yield from (f"{word}: {error}" for error in kept.unloadable.values())
+
+
+def tone_of_problem(problem: str) -> Tone:
+    """Return how a problem is said: one that was let off is a warning."""
+    return "unclear" if problem.startswith("warning") else "bad"
 
 
 def _accept(kept: Kept, name: str) -> str:

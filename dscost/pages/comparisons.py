@@ -16,7 +16,18 @@ from dscost.notation.units import UNKNOWN, arrow, counted, format_shape
 from dscost.pages import Said
 from dscost.pages.comparison_rows import CSV_COLUMNS, rows_of
 from dscost.pages.layer_table import ROOT, kind_of
-from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, grouped, most_of, words
+from dscost.pages.page import (
+    Column,
+    Page,
+    Row,
+    Sheet,
+    Toned,
+    View,
+    chosen_sheet,
+    grouped,
+    most_of,
+    words,
+)
 from dscost.pages.reports import FLOPS_NOTE
 from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
 from dscost.reports.records import head
@@ -37,6 +48,10 @@ LONG_LABEL = 20
 HEADER_WIDTHS = (16, 32)
 """How long a label may be above a column, on a terminal under `NARROW` and elsewhere."""
 NARROW = 100
+
+
+MORE_IS_NO_COST = ("flops_per_byte",)
+"""Figures whose growth is no loss."""
 
 
 # -- how figures are written
@@ -72,7 +87,10 @@ def percent_text(one: Difference) -> str:
     if not one.percent:
         return "0 %"
     sign, size = "+" if one.percent > 0 else "−", abs(one.percent)
-    return f"{sign}<0.1 %" if size < 0.05 else f"{sign}{size:,.1f} %"
+    text = f"{sign}<0.1 %" if size < 0.05 else f"{sign}{size:,.1f} %"
+    if one.metric in MORE_IS_NO_COST:
+        return text
+    return Toned(text, "bad" if one.percent > 0 else "good")
 
 
 # -- the whole

@@ -1,6 +1,6 @@
 """Converted models: what is said of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dscost.converting.choosing import figure_text, parse_goal
@@ -18,7 +18,18 @@ from dscost.pages import Said
 from dscost.pages.advice import gain_of
 from dscost.pages.causes import measured_notes
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Column, Page, Row, Sheet, View, chosen_sheet, known, words
+from dscost.pages.page import (
+    Column,
+    Page,
+    Row,
+    Sheet,
+    Tone,
+    Toned,
+    View,
+    chosen_sheet,
+    known,
+    words,
+)
 from dscost.reports.figures import CONVENTIONS, FIGURES, SUMMED, Cost, summed
 from dscost.reports.records import Advice, head
 
@@ -75,10 +86,11 @@ def _page(converted: Converted, view: View) -> Page:
     heading = f"{outcome.target}, input {inputs}: {how_many(outcome.layers)}"
     lines = list(_lines(outcome))
     if outcome.missed is not None:
-        heading, lines = f"MISSED: {outcome.missed}", [heading, *lines]
+        heading, lines = Toned(f"MISSED: {outcome.missed}", "bad"), [heading, *lines]
     closing = list(_speed_unknown(outcome))
     if outcome.converted and not view.brief:
-        closing += [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets), *outcome.explanations]
+        notes = [TOTAL_ERROR_NOTE, *_latency_note(outcome, sheets)]
+        closing += [*(Toned(note, "method") for note in notes), *outcome.explanations]
     closing += outcome.notes
     if converted.environment is not None:
         closing += measured_notes(converted.environment, converted.environment.memory_format)
@@ -240,16 +252,21 @@ def _curve_rows(outcome: Outcome) -> Iterator[Row]:
 def _mark(outcome: Outcome) -> str:
     """Return what stands beside the chosen point: of a latency, what the clock says."""
     if outcome.goal is None or (outcome.is_met and not _is_timed(outcome)):
-        return "← goal"
+        return Toned("← goal", "good")
     goal, missed = parse_goal(outcome.goal), ": missed" if outcome.is_met is False else ""
     value = float(goal.value)
     wanted = f"{value:g}×" if goal.relative else figure_text(goal.cost_metric, value)
     if outcome.latency is None or not _is_timed(outcome):
         unsure = ", not measured" if outcome.is_met is None else ""
-        return f"← goal {wanted}{unsure}{missed}"
+        return _met_or_not(f"← goal {wanted}{unsure}{missed}", outcome)
     ratio = f"{told_apart(value, outcome.latency.ratio)}×"
     found = ratio if goal.relative else format_seconds(outcome.latency.after_s)
-    return f"← goal {wanted}, measured {found}{missed}"
+    return _met_or_not(f"← goal {wanted}, measured {found}{missed}", outcome)
+
+
+def _met_or_not(text: str, outcome: Outcome) -> str:
+    tones: Mapping[bool | None, Tone] = {True: "good", False: "bad", None: "unclear"}
+    return Toned(text, tones[outcome.is_met])
 
 
 def _is_timed(outcome: Outcome) -> bool:
@@ -315,7 +332,8 @@ class ConversionSaid(Said):
         """Return one page: what became of the layers."""
         _, layers = self._layers()
         errors_of = {layer.error_of for layer in layers if layer.error is not None}
-        closing = [note for of, note in ERROR_NOTES.items() if of in errors_of]
+        notes = (note for of, note in ERROR_NOTES.items() if of in errors_of)
+        closing = [Toned(note, "method") for note in notes]
         return [Page(self._result.in_a_line(), (), _layer_sheets(layers, view), closing)]
 
     def data(self, view: View) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from dscost.devices.roofline import Ceilings, bound_of
 from dscost.notation.units import counted, format_bytes, format_seconds
 from dscost.pages import Said
-from dscost.pages.page import Column, Page, Row, Sheet, View, filled_sheet, words
+from dscost.pages.page import Column, Page, Row, Sheet, Toned, View, filled_sheet, words
 from dscost.pages.roofline_chart import format_speed, landmarks, roofline_chart
 from dscost.reports.figures import FIGURES
 from dscost.reports.records import head
@@ -154,17 +154,18 @@ def _rates_sheet(ceilings: Ceilings) -> Sheet:
 
 def _closing(ceilings: Ceilings, kept: str | None) -> Iterator[str]:
     if ceilings.source is not None:
-        yield f"By its data sheet, not measured: {ceilings.source}."
+        yield Toned(f"By its data sheet, not measured: {ceilings.source}.", "method")
         return
     versions = ", ".join(f"{name} {version}" for name, version in ceilings.versions.items())
     place = f", kept in {kept}" if kept else ""
-    yield f"Measured on {ceilings.measured_on} with {versions}{place}."
+    yield Toned(f"Measured on {ceilings.measured_on} with {versions}{place}.", "method")
     if ceilings.rates:
         off = ceilings.usual_error
-        yield (
+        yield Toned(
             "A layer is predicted to take the time per call and then, one after the other, those "
             "of its FLOPs, its activations and its weights at these speeds"
             f"{f'; usually off by a factor of {off:.2f}' if off else ''}. "
             "They are coefficients of a fit: nothing runs at one of them alone, so that it may "
-            "be above the peak or the memory."
+            "be above the peak or the memory.",
+            "method",
         )

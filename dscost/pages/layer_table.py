@@ -17,7 +17,7 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.pages.page import Column, Row, View, grouped, most_of, words
+from dscost.pages.page import Column, Row, View, grouped, judged_as, most_of, words
 from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
 from dscost.reports.figures import COST_FIGURES, FIGURES, Cost, summed
 from dscost.reports.records import Block, Layer, Report, Timing
@@ -269,10 +269,11 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
         return {}
     from dscost.pages.causes import cause_word
 
+    verdict = timing.speedup.verdict if timing.speedup else layer.verdict or UNKNOWN
     return {
         "standard_latency": format_seconds(timing.standard.median_s),
         "separable_latency": format_seconds(timing.depthwise_separable.median_s),
         "speedup": format_speedup(timing.speedup),
-        "verdict": timing.speedup.verdict if timing.speedup else layer.verdict or UNKNOWN,
+        "verdict": judged_as(verdict, verdict),
         "why": cause_word(layer.causes[0]) if layer.causes else "",
     }

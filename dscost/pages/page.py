@@ -37,6 +37,15 @@ class Toned(str):
         return str(self), self.tone
 
 
+OF_VERDICTS: Mapping[str | None, Tone] = {"faster": "good", "slower": "bad", "unclear": "unclear"}
+"""What a verdict of the clock is to its reader; that there is no difference is neither."""
+
+
+def judged_as(text: str, verdict: str | None) -> str:
+    """Return a text in the tone of a verdict, plainly where that has none."""
+    return Toned(text, OF_VERDICTS[verdict]) if verdict in OF_VERDICTS else text
+
+
 def in_tone_of(text: str, like: str) -> str:
     """Return a text said as another one is, such as a shorter form of it."""
     return Toned(text, like.tone) if isinstance(like, Toned) else text

@@ -1,7 +1,7 @@
 """What a budget says: a page, and what else `pages.verdict_data` has for programs."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +13,7 @@ from dscost.pages import Said
 from dscost.pages.finding_words import bounded, finding_sentence, reasons
 from dscost.pages.findings import Judged, NotJudged
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Column, Page, Row, Sheet, View, words
+from dscost.pages.page import Column, Page, Row, Sheet, Tone, Toned, View, words
 from dscost.pages.verdict_data import (
     ROW_COLUMNS,
     document_of,
@@ -29,6 +29,8 @@ GROWTH = ("max_increase", "max_decrease")
 
 MARKS = {"fail": "could not judge", "error": "over budget", "warn": "warning", "note": "note"}
 """What a table calls the levels; an error other than a broken limit is called “error”."""
+
+TONES: Mapping[str, Tone] = {"fail": "bad", "error": "bad", "warn": "unclear", "note": "method"}
 
 
 class VerdictsSaid(Said):
@@ -105,7 +107,11 @@ def _page(result: CheckResult) -> Page:
         heading=f"{result.path}",
         lines=[line for subject in result.subjects for line in _not_held(subject.entry)],
         sheets=[Sheet(columns, rows, yielding=("model", "what"))] if rows else [],
-        closing=[*_lines(result, result.findings), *_remarks(result), summary(result)],
+        closing=[
+            *_lines(result, result.findings),
+            *_remarks(result),
+            Toned(summary(result), "verdict"),
+        ],
         in_brief=list(_lines(result, [one for one in result.findings if one.level != "note"])),
     )
 
@@ -122,14 +128,16 @@ def _lines(result: CheckResult, findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         place = f"{result.path}:{finding.line}:{finding.column}"
         entry = f"{finding.entry}: " if finding.entry else ""
-        yield f"{_mark(result, finding)}: {place}: {entry}{finding_sentence(finding)}"
+        said = f"{_mark(result, finding)}: {place}: {entry}{finding_sentence(finding)}"
+        yield Toned(said, TONES[level_of(result, finding)])
         yield from (f"  {reason}" for reason in reasons(finding))
 
 
 def _broken_rows(result: CheckResult) -> Iterator[Row]:
     for one in result.findings:
         if one.is_violation:
-            yield Row({**_cells(one), "outcome": _mark(result, one)}, "strong")
+            outcome = Toned(_mark(result, one), TONES[level_of(result, one)])
+            yield Row({**_cells(one), "outcome": outcome}, "strong")
 
 
 def _held_rows(result: CheckResult) -> Iterator[Row]:
@@ -139,7 +147,7 @@ def _held_rows(result: CheckResult) -> Iterator[Row]:
         cells = _cells(one)
         if len(group) > 1:
             cells["what"] += f", closest of {len(group)} layers"
-        yield Row({**cells, "left": _room(one), "outcome": "ok"})
+        yield Row({**cells, "left": _room(one), "outcome": Toned("ok", "good")})
 
 
 def _remarks(result: CheckResult) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dscost.pages import Said
 from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Page, View
+from dscost.pages.page import Page, Toned, View
 
 if TYPE_CHECKING:
     from dscost.analysis.verifying import Verification
@@ -28,7 +28,8 @@ class VerificationSaid(Said):
     def _differences(self) -> Iterator[str]:
         for one in self._result.differences:
             counts = f"{one.ours:,} against {one.theirs:,}"
-            yield f"  {one.module or ROOT} ({one.type}): {counts}: {one.reason}"
+            line = f"  {one.module or ROOT} ({one.type}): {counts}: {one.reason}"
+            yield line if one.is_explained else Toned(line, "bad")
 
     def data(self, view: View) -> dict[str, Any]:
         """Return both counts and every difference."""
@@ -44,9 +45,10 @@ class VerificationSaid(Said):
 
 def _verdict(found: "Verification") -> str:
     if found.agrees:
-        return "Both agree, module by module."
+        return Toned("Both agree, module by module.", "good")
     if found.partial:
-        return f"Neither count is whole: {'; '.join(found.partial).rstrip('.')}."
+        partial = "; ".join(found.partial).rstrip(".")
+        return Toned(f"Neither count is whole: {partial}.", "unclear")
     if found.is_explained:
-        return "They differ only by what FlopCounterMode is known to miscount."
-    return "They differ."
+        return Toned("They differ only by what FlopCounterMode is known to miscount.", "good")
+    return Toned("They differ.", "bad")

@@ -15,6 +15,7 @@ from dscost.notation.units import (
     format_seconds_with_interval,
     format_shape,
 )
+from dscost.pages.page import Toned, judged_as
 from dscost.reports.records import SAME_WITHIN, Latency, Layer, Reduction, Report, Speedup, Timing
 
 BETWEEN_CALLS = "between the calls"
@@ -50,7 +51,11 @@ def format_speedup(speedup: Speedup | None) -> str:
     if speedup is None:
         return UNKNOWN
     if speedup.is_wide:
-        return "cannot tell"
+        return Toned("cannot tell", "unclear")
+    return judged_as(_speedup_words(speedup), speedup.verdict)
+
+
+def _speedup_words(speedup: Speedup) -> str:
     median, (low, high) = speedup.median, speedup.ci95
     match speedup.verdict:
         case "slower":
@@ -335,7 +340,8 @@ def layer_heading(report: Report) -> str:
 def assumed_line(report: Report) -> str:
     """Return every value that was assumed."""
     words = _layer_words(report)
-    return f"assumed: {', '.join(words.get(key, key) for key in report.assumed)}"
+    assumed = f"assumed: {', '.join(words.get(key, key) for key in report.assumed)}"
+    return Toned(assumed, "method")
 
 
 def _layer_words(report: Report) -> Mapping[str, str]:
