@@ -84,8 +84,8 @@ def test_importing_the_library_imports_nothing_heavy() -> None:
             "out_channels must be at most 1,000,000, found 99999999",
         ),
         (
-            "layer --cin 3 --cout 4 -k 3x3x3",
-            "--kernel: expected something like 3 or 5x3, found '3x3x3'",
+            "layer --cin 3 --cout 4 -k 3x3x3x3",
+            "--kernel: expected something like 3, 5x3 or 3x3x3, found '3x3x3x3'",
         ),
         (
             "layer --cin 3 --cout 4 -k 3 --padding sme",

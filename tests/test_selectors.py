@@ -380,7 +380,9 @@ def test_the_operations_that_are_known_are_those_of_reports() -> None:
     traced = (
         {rule.op for rule in FORMULAS.values()} | set(FREE.values()) | set(ELEMENTWISE.values())
     )
-    assert built | {specs.ConvSpec.op} | (traced - {MEAN, ""}) <= set(OPERATIONS)
+    assert built | {specs.conv2d(3, 3, 3).op, "transposed_convolution"} | (
+        traced - {MEAN, ""}
+    ) <= set(OPERATIONS)
 
 
 OWN = (layer("a.conv", CONV, type="StdConv2d"), layer("b", type="Linear", op="linear"))

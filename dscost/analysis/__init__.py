@@ -45,6 +45,9 @@ def layer(
     dilation: int | Sequence[int] | None = None,
     groups: int | None = None,
     bias: bool | None = None,
+    dims: int | None = None,
+    transposed: bool = False,
+    output_padding: int | Sequence[int] | None = None,
     input_size: int | Sequence[int] | None = None,
     batch: int | None = None,
     depth_multiplier: int | None = None,
@@ -60,19 +63,24 @@ def layer(
 ) -> Report:
     """Return what one convolution costs, as it is and depthwise-separable.
 
-    What is left out of `stride` to `dtype`, or `None`, is assumed, and the report says so.
+    It goes over as many dimensions as `dims` says, or as some extent has sizes; else over two. What
+    is left out of `stride` to `dtype`, or `None`, is assumed, and the report says so.
 
     Args:
         in_channels: M, input channels.
         out_channels: N, output channels.
-        kernel_size: K, or height and width `(Kh, Kw)`.
-        stride: Step of the kernel, or of height and width; 1 if left out.
-        padding: Zeros on each side, those of height and width, or `same`; if left out, what keeps
-            the size at stride 1.
-        dilation: Distance between taps, or of height and width; 1 if left out.
+        kernel_size: K, or one size for each dimension: `(Kh, Kw)`, `(K,)`, `(Kd, Kh, Kw)`.
+        stride: Step of the kernel, or one for each dimension; 1 if left out.
+        padding: Zeros on each side, or those of each dimension, or `same`; if left out, what keeps
+            the size at stride 1, or makes it as many times larger as a transposed one has strides.
+        dilation: Distance between taps, or one for each dimension; 1 if left out.
         groups: G, groups of channels; 1 if left out.
         bias: Whether each output channel has a bias; none if left out.
-        input_size: Height and width of the input in pixels, or `(H, W)`; 14 if left out.
+        dims: Spatial dimensions, 1, 2 or 3.
+        transposed: Whether it is a transposed convolution, as `torch.nn.ConvTranspose2d`.
+        output_padding: What a transposed one adds to one side of its output; 0 if left out, but
+            without a padding what that takes.
+        input_size: Extent of the input, or one for each dimension, `(H, W)`; 14 if left out.
         batch: B, inputs at once; 1 if left out.
         depth_multiplier: T, output channels of the depthwise stage per input channel; 1 if left
             out.
@@ -105,6 +113,9 @@ def layer(
         dilation=dilation,
         groups=groups,
         bias=bias,
+        dims=dims,
+        transposed=transposed,
+        output_padding=output_padding,
         input_size=input_size,
         batch=batch,
         depth_multiplier=depth_multiplier,

@@ -5,7 +5,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dscost.errors import UnknownNameError, first_of
-from dscost.layers.convolution import ConvSpec, Shape, conv2d, pair
+from dscost.layers.convolution import ConvSpec, Shape
+from dscost.layers.making import Extent, conv, dims_of, extent
 from dscost.layers.variants import (
     BOTH_WAYS,
     SEPARABLE,
@@ -76,6 +77,11 @@ LAYER_DEFAULTS: Mapping[str, Any] = {
 stride 1."""
 
 
+KIND_DEFAULTS: Mapping[str, Any] = {"dims": None, "transposed": False, "output_padding": None}
+"""The kind of a convolution where nothing is said: as many dimensions as an extent has sizes, else
+two. Nothing of it is told as assumed, but an output padding that there is."""
+
+
 class CountedModel(NamedTuple):
     """A counted model with what it takes to build and time it, unless it is a saved report."""
 
@@ -95,23 +101,22 @@ def count_layer(
 ) -> Report:
     """Return the analytic report of a convolution and its variants: the usual, or those asked for.
 
-    What else is `given` are keys of `LAYER_DEFAULTS`; those left out or `None` are assumed, and
-    listed as such.
+    What else is `given` are keys of `LAYER_DEFAULTS`, which are assumed and listed as such where
+    left out or `None`, and of `KIND_DEFAULTS`.
 
     Raises:
         InputError: The layer cannot exist, or a variant with the value that was given.
     """
+    known = {**LAYER_DEFAULTS, **KIND_DEFAULTS}
     for key in given:
-        if key not in LAYER_DEFAULTS:
-            raise UnknownNameError("argument", key, LAYER_DEFAULTS)
+        if key not in known:
+            raise UnknownNameError("argument", key, known)
     chosen = {key: value for key, value in given.items() if value is not None}
-    values = {**LAYER_DEFAULTS, **chosen}
-    shaping = {key: values[key] for key in ("stride", "padding", "dilation", "groups", "bias")}
-    conv = conv2d(in_channels, out_channels, kernel_size, **shaping)
-    height, width = pair(values["input_size"])
+    values = {**known, **chosen}
+    spec, sizes = _shaped(in_channels, out_channels, kernel_size, values)
     element_bytes = dtype_bytes(values["dtype"])
-    input_shape = (values["batch"], in_channels, height, width)
-    layer = layer_of(conv, input_shape, values["depth_multiplier"], element_bytes)
+    input_shape = (values["batch"], in_channels, *sizes)
+    layer = layer_of(spec, input_shape, values["depth_multiplier"], element_bytes)
     totals = Totals(layer.cost, layer.cost, layer.variants.get(SEPARABLE, layer.cost))
     settings = {"depth_multiplier": values["depth_multiplier"]}
     if variants:
@@ -119,7 +124,7 @@ def count_layer(
 
         layer, settings["variants"] = with_variants(layer, variants, element_bytes)
     return Report(
-        target=f"Conv2d {in_channels} → {out_channels}, {format_shape(conv.kernel_size)}",
+        target=f"{spec.type} {in_channels} → {out_channels}, {format_shape(spec.kernel_size)}",
         source="layer",
         inputs=(Input(input_shape, values["dtype"]),),
         totals=totals,
@@ -127,8 +132,30 @@ def count_layer(
         coverage=Coverage(counted=1, free=0),
         shared_weights=(),
         settings=settings,
-        assumed=tuple(key for key in LAYER_DEFAULTS if key not in chosen),
+        assumed=tuple(_assumed(chosen)),
     )
+
+
+def _shaped(
+    in_channels: int, out_channels: int, kernel_size: Extent, values: Mapping[str, Any]
+) -> tuple[ConvSpec, Shape]:
+    """Return a convolution and the sizes of its input, over as many dimensions as they have."""
+    names = ("stride", "padding", "dilation", "output_padding")
+    extents = {name: values[name] for name in names}
+    size = values["input_size"]
+    dims = dims_of(values["dims"], kernel_size=kernel_size, **extents, input_size=size)
+    others = {name: values[name] for name in ("groups", "bias", "transposed")}
+    spec = conv(in_channels, out_channels, kernel_size, dims=dims, **extents, **others)
+    return spec, extent("input_size", size, dims)
+
+
+def _assumed(chosen: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of what nobody gave."""
+    for key in LAYER_DEFAULTS:
+        if key not in chosen:
+            yield key
+        if key == "padding" and chosen.get("transposed") and "output_padding" not in chosen:
+            yield "output_padding"
 
 
 def layer_of(

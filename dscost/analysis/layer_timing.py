@@ -14,6 +14,7 @@ from dscost.analysis.timed import (
     with_roofline,
 )
 from dscost.analysis.varying import parts_of
+from dscost.errors import InputError
 from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD
 from dscost.networks.network import stage_costs
 from dscost.notation.units import dtype_bytes
@@ -23,6 +24,8 @@ from dscost.timing.engine import Case
 from dscost.timing.samples import Measurement
 from dscost.timing.statistics import summarize
 
+OF_IMAGES = 4
+"""Dimensions of a tensor that torch has another layout for: batch, channels, height and width."""
 LEAST_BUDGET_S = 2.0
 CASE_BUDGET_S = 0.7
 """A layer under many settings has that long for each comparison."""
@@ -36,7 +39,13 @@ def time_layer(report: Report, options: TimingOptions, progress: Progress | None
     """Return the report of one layer with measured times of its variants and separable stages."""
     (layer,) = report.layers
     own = report.inputs[0]
-    settings = options.settings(dtype=own.dtype, batch=own.shape[0], memory_formats=MEMORY_FORMATS)
+    layouts = MEMORY_FORMATS if len(own.shape) == OF_IMAGES else MEMORY_FORMATS[:1]
+    for layout in options.memory_formats:
+        if layout not in layouts:
+            raise InputError(
+                f"--memory-format {layout} is a layout of images: leave it out for {layer.type}"
+            )
+    settings = options.settings(dtype=own.dtype, batch=own.shape[0], memory_formats=layouts)
     budget_s = options.budget_s or _budget_s(layer, len(settings))
     bench = Bench(options, settings, budget_s, progress)
     timings: dict[str, Timing] = {}

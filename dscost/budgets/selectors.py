@@ -178,7 +178,8 @@ class Selector(NamedTuple):
 def _convs(layer: Layer) -> list[ConvSpec]:
     """Return the convolutions, but no transposed ones, that a layer runs."""
     parts = layer.operators or (layer,)
-    return [one.conv for one in parts if one.conv is not None and one.op == one.conv.op]
+    convs = [one.conv for one in parts if one.conv is not None and one.op == one.conv.op]
+    return [conv for conv in convs if not conv.transposed]
 
 
 _OF_DIMENSIONS = (

@@ -28,7 +28,7 @@ class Geometry(NamedTuple):
         typer.Argument(
             metavar="[CIN COUT KERNEL]",
             help="Input channels M, output channels N and kernel size, such as 256 256 3 or "
-            "48 96 5x3; or by the options --cin, --cout and -k.",
+            "48 96 5x3 (3x3x3 is a volume); or by the options --cin, --cout and -k.",
         ),
     ] = None
     in_channels: Annotated[
@@ -40,7 +40,14 @@ class Geometry(NamedTuple):
     kernel: Annotated[
         str | None,
         typer.Option(
-            "-k", "--kernel", "--kernel-size", help="Kernel size, 3 or 5x3 (height x width)."
+            *("-k", "--kernel", "--kernel-size"),
+            help="Kernel size, 3, 5x3 (height x width) or 3x3x3 (depth x height x width).",
+        ),
+    ] = None
+    dims: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1|2|3", help="Spatial dimensions  [default: as there are sizes, else 2]"
         ),
     ] = None
     stride: Annotated[str | None, typer.Option(help="Step, 2 or 2x1  [default: 1]")] = None
@@ -52,11 +59,22 @@ class Geometry(NamedTuple):
     ] = None
     groups: Annotated[int | None, typer.Option(help="Groups of channels  [default: 1]")] = None
     size: Annotated[
-        str | None, typer.Option(help="Input height and width, 56 or 31x40  [default: 14]")
+        str | None, typer.Option(help="Input size, 56, 31x40 or 16x31x40  [default: 14]")
     ] = None
     bias: Annotated[
         bool | None,
         typer.Option("--bias/--no-bias", help="A bias per output channel  [default: no-bias]"),
+    ] = None
+    transposed: Annotated[
+        bool,
+        typer.Option("--transposed", help="A transposed one, which makes maps larger."),
+    ] = False
+    output_padding: Annotated[
+        str | None,
+        typer.Option(
+            help="Added to one side of a transposed one's output  "
+            "[default: 0; what the default padding takes]"
+        ),
     ] = None
 
     def arguments(self) -> Mapping[str, Any]:
@@ -72,8 +90,16 @@ class Geometry(NamedTuple):
             "dilation": parse_extent(self.dilation, "--dilation"),
             "groups": self.groups,
             "bias": self.bias,
+            "dims": self.dims,
+            "transposed": self.transposed,
+            "output_padding": self._output_padding(),
             "input_size": parse_extent(self.size, "--size"),
         }
+
+    def _output_padding(self) -> Extent | None:
+        if self.output_padding is not None and not self.transposed:
+            raise InputError("--output-padding is for --transposed: no other convolution has one")
+        return parse_extent(self.output_padding, "--output-padding")
 
     def _numbers(self) -> Mapping[str, Extent]:
         """Return channels and kernel size, each given by its place or by its option."""
@@ -122,15 +148,15 @@ def _channels(text: str, what: str) -> int:
 
 
 def parse_extent(text: str | None, what: str) -> Extent | None:
-    """Return a number, or height and width as in `5x3`."""
+    """Return a number, or one for each dimension as in `5x3` or `3x3x3`."""
     if text is None:
         return None
-    numbers = parse_ints(text, what, "x", (1, 2), example="3 or 5x3")
+    numbers = parse_ints(text, what, "x", (1, 2, 3), example="3, 5x3 or 3x3x3")
     return numbers[0] if len(numbers) == 1 else numbers
 
 
 def parse_padding(text: str | None) -> Extent | str | None:
-    """Return a number, height and width, or `same`."""
+    """Return a number, one for each dimension, or `same`."""
     if text in ("same", "valid"):
         return "same" if text == "same" else 0
     try:

@@ -223,7 +223,8 @@ def _calibrated_s(stage: Stage, ceilings: Ceilings, memory_format: str) -> float
         return None
     kind = operator_class(conv)
     rate = ceilings.rates.get(f"{kind}:{memory_format}")
-    if rate is None or (kind == "dense" and conv.groups > 1) or len(conv.kernel_size) > 2:
+    is_grouped = kind == "dense" and conv.groups > 1
+    if rate is None or is_grouped or conv.transposed or len(conv.kernel_size) > 2:
         return None  # calibrated are planes, and either one group or a group per channel
     seconds = rate.seconds(stage.cost, conv.in_channels)
     return max(seconds, bound_of(stage.cost, ceilings).roofline_s)

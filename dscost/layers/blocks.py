@@ -9,6 +9,7 @@ In the formulas `area` is Kh·Kw, and M, N and G are those of the convolution.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from dscost.errors import SpecError
 from dscost.layers.convolution import ConvSpec, spread
@@ -42,7 +43,7 @@ def _with_skip(spec: ConvSpec, convs: Convs) -> Parts:
     """Return the stages and, where input and output have one shape, the addition of the input."""
     size_keeping = spread(spec.kernel_size, spec.dilation)
     keeps_size = set(spec.stride) == {1} and spec.padding_total == size_keeping
-    if not keeps_size or spec.in_channels != spec.out_channels:
+    if not keeps_size or any(spec.output_padding) or spec.in_channels != spec.out_channels:
         return convs
     return (*convs, ("add", JoinSpec("add"), (convs[-1][0], "input")))
 
@@ -171,14 +172,16 @@ def _why_not_two_kernels(spec: ConvSpec) -> str | None:
 def spatially_separable(spec: ConvSpec) -> Convs:
     """Return vertical and horizontal."""
     (kh, kw), (sh, sw), (dh, dw) = spec.kernel_size, spec.stride, spec.dilation
-    vertical = replace(spec, kernel_size=(kh, 1), stride=(sh, 1), dilation=(dh, 1), bias=False)
-    horizontal = replace(
-        spec, in_channels=spec.out_channels, kernel_size=(1, kw), stride=(1, sw), dilation=(1, dw)
-    )
+    down: dict[str, Any] = {"kernel_size": (kh, 1), "stride": (sh, 1), "dilation": (dh, 1)}
+    across: dict[str, Any] = {"kernel_size": (1, kw), "stride": (1, sw), "dilation": (1, dw)}
     if not isinstance(spec.padding, str):  # "same" suits either
         above, beside = spec.padding
-        vertical = replace(vertical, padding=(above, 0))
-        horizontal = replace(horizontal, padding=(0, beside))
+        down["padding"], across["padding"] = (above, 0), (0, beside)
+    if spec.transposed:
+        below, right = spec.output_padding
+        down["output_padding"], across["output_padding"] = (below, 0), (0, right)
+    vertical = replace(spec, **down, bias=False)
+    horizontal = replace(spec, **across, in_channels=spec.out_channels)
     return (("vertical", vertical), ("horizontal", horizontal))
 
 

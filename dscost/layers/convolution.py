@@ -3,14 +3,19 @@
 Shapes are `(B, C, H, W)`; pairs are height then width. Parameter names are those of `torch.nn`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dscost.errors import SpecError, UnknownNameError
-from dscost.layers.formulas import conv_macs, conv_out_size, conv_weights
-from dscost.notation.units import format_shape
+from dscost.layers.formulas import (
+    conv_macs,
+    conv_out_size,
+    conv_transposed_size,
+    conv_weights,
+)
+from dscost.notation.units import format_extent, format_shape
 
 Shape = tuple[int, ...]
 
@@ -58,13 +63,16 @@ class ConvSpec(LayerSpec):
         groups: Independent groups of channels; divides both channel counts.
         bias: Whether a bias is added per output channel.
         padding_mode: One of `PADDING_MODES`.
+        transposed: Whether each input value is spread over the kernel's taps, so that strides make
+            the output larger, as `torch.nn.ConvTranspose2d` does.
+        output_padding: Added to one side of the output of a transposed one; else empty.
 
     Raises:
         SpecError: No such convolution exists; the text names every reason.
     """
 
-    type: ClassVar[str] = "Conv2d"
-    op: ClassVar[str] = "convolution"
+    _field_defaults: ClassVar[Mapping[str, Any]] = {"transposed": False, "output_padding": ()}
+    """What JSON need not tell: nothing but a transposed convolution has it."""
 
     in_channels: int
     out_channels: int
@@ -75,6 +83,8 @@ class ConvSpec(LayerSpec):
     groups: int = 1
     bias: bool = False
     padding_mode: str = "zeros"
+    transposed: bool = False
+    output_padding: Shape = ()
 
     def __post_init__(self) -> None:
         problems = [
@@ -100,6 +110,7 @@ class ConvSpec(LayerSpec):
             problems += not_alike(self.kernel_size, padding=self.padding)
         if self.padding_mode not in PADDING_MODES:
             problems.append(str(UnknownNameError("padding_mode", self.padding_mode, PADDING_MODES)))
+        problems += self._transposed_problems()
         if not problems:
             channels = {"in_channels": self.in_channels, "out_channels": self.out_channels}
             problems += [
@@ -108,6 +119,49 @@ class ConvSpec(LayerSpec):
                 if count % self.groups
             ]
         require(problems)
+
+    def _transposed_problems(self) -> list[str]:
+        """Return what a transposed convolution cannot have, or one that is not."""
+        if not self.transposed:
+            return ["output_padding is for transposed convolutions"] if self.output_padding else []
+        problems = []
+        if self.padding == "same":
+            problems.append("a transposed convolution has no padding 'same'")
+        if self.padding_mode != "zeros":
+            problems.append(f"a transposed convolution has no padding_mode '{self.padding_mode}'")
+        wrong = not_within("output_padding", *self.output_padding, least=0)
+        wrong = wrong or not_alike(self.kernel_size, output_padding=self.output_padding)
+        if wrong:
+            return problems + wrong
+        for padding, stride, dilation in zip(
+            self.output_padding, self.stride, self.dilation, strict=False
+        ):
+            if padding >= max(stride, dilation):
+                problems.append(
+                    f"output_padding {format_shape(self.output_padding)} must be smaller "
+                    "than stride or dilation"
+                )
+                break
+        return problems
+
+    @property
+    def type(self) -> str:
+        """What torch calls it, such as `Conv2d` or `ConvTranspose1d`."""
+        return f"Conv{'Transpose' if self.transposed else ''}{len(self.kernel_size)}d"
+
+    @property
+    def op(self) -> str:  # type: ignore[override]
+        """`convolution`, or `transposed_convolution`."""
+        return "transposed_convolution" if self.transposed else "convolution"
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """Its fields by name, without those that only a transposed convolution has."""
+        return {
+            name: getattr(self, name)
+            for name in self.__slots__
+            if self.transposed or name not in self._field_defaults
+        }
 
     @property
     def kernel_area(self) -> int:
@@ -121,8 +175,11 @@ class ConvSpec(LayerSpec):
 
     @property
     def is_pointwise(self) -> bool:
-        """Whether it mixes channels at one position: 1×1, undilated by nature, no padding."""
-        return self.kernel_area == 1 and not any(self.padding_total)
+        """Whether it mixes channels at one position: 1×1, undilated by nature, no padding.
+
+        A transposed one is none, which with strides writes positions that have no input.
+        """
+        return not (self.transposed or self.kernel_area > 1 or any(self.padding_total))
 
     @property
     def padding_total(self) -> Shape:
@@ -149,13 +206,37 @@ class ConvSpec(LayerSpec):
             raise SpecError(
                 f"in_channels={self.in_channels}, but the input has {channels} channels"
             )
-        positions = window_positions(
-            extents, self.kernel_size, self.stride, self.padding_total, self.dilation
-        )
+        if self.transposed:
+            positions = self._spread_positions(extents)
+        else:
+            positions = window_positions(
+                extents, self.kernel_size, self.stride, self.padding_total, self.dilation
+            )
         return (batch, self.out_channels, *positions)
 
+    def _spread_positions(self, extents: Sequence[int]) -> Shape:
+        """Return how many positions a transposed convolution writes per spatial dimension.
+
+        Raises:
+            SpecError: Its padding takes all of them.
+        """
+        reach = spread(self.kernel_size, self.dilation)
+        sides = zip(
+            extents, self.stride, reach, self.padding_total, self.output_padding, strict=True
+        )
+        sizes = tuple(conv_transposed_size(*side) for side in sides)
+        if min(sizes) < 1:
+            padding = format_extent(self.padding)
+            raise SpecError(f"padding {padding} leaves nothing of the output of {self.type}")
+        return sizes
+
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
-        """Return its weights times the positions of the output, of the whole batch."""
+        """Return its weights times its positions, of the whole batch: those of its output.
+
+        A transposed convolution applies its weights at each position that it reads.
+        """
+        if self.transposed:
+            return conv_macs(prod(inputs[0]), self.out_channels // self.groups, self.kernel_area)
         return conv_macs(prod(output), self.in_channels // self.groups, self.kernel_area)
 
 
@@ -193,7 +274,7 @@ def conv2d(
     """
     kernel, steps, gaps = pair(kernel_size), pair(stride), pair(dilation)
     if padding is None:
-        padding = _size_keeping_padding(kernel, steps, gaps)
+        padding = size_keeping_padding(kernel, steps, gaps)
     return ConvSpec(
         in_channels=in_channels,
         out_channels=out_channels,
@@ -208,7 +289,7 @@ def conv2d(
     )
 
 
-def _size_keeping_padding(kernel: Shape, stride: Shape, dilation: Shape) -> Shape | Literal["same"]:
+def size_keeping_padding(kernel: Shape, stride: Shape, dilation: Shape) -> Shape | Literal["same"]:
     """Half the effective kernel; an even one at stride 1 needs the uneven sides of `same`."""
     needed = spread(kernel, dilation)
     if any(n % 2 for n in needed) and all(s == 1 for s in stride):

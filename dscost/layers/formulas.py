@@ -19,6 +19,19 @@ def conv_out_size(size: int, kernel: int, stride: int, padding: int, dilation: i
     return (size + padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
+def conv_transposed_size(
+    size: int, stride: int, spread: int, padding: int, output_padding: int
+) -> int:
+    """Return one output extent of a transposed convolution; below 1 nothing is left.
+
+    Spread is how far the kernel reaches beyond its first tap, padding that of both sides together.
+
+    >>> conv_transposed_size(14, stride=2, spread=2, padding=2, output_padding=1)
+    28
+    """
+    return (size - 1) * stride - padding + spread + output_padding + 1
+
+
 def conv_weights(in_channels: int, out_channels: int, kernel_area: int, groups: int) -> int:
     """Return the weights of a convolution, without bias: `N · M/G · Kh·Kw`.
 

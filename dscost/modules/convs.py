@@ -1,6 +1,5 @@
 """torch's own modules of convolutions and activations, as specs describe them."""
 
-from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -10,12 +9,15 @@ from dscost.layers.others import ActivationSpec
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 """torch's convolution over so many spatial dimensions."""
+TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+"""torch's transposed convolution over so many."""
 
 
 def torch_conv(spec: ConvSpec, **factory_kwargs: Any) -> Any:
     """Return torch's convolution of a spec, on the `device` and of the `dtype` of the others."""
-    make: Any = CONVS[len(spec.kernel_size)]
-    return make(**asdict(spec), **factory_kwargs)
+    arguments = dict(spec.given)
+    kinds: Any = TRANSPOSED if arguments.pop("transposed", False) else CONVS
+    return kinds[len(spec.kernel_size)](**arguments, **factory_kwargs)
 
 
 def torch_activation(spec: ActivationSpec, channels: int, *, inplace: bool) -> nn.Module:

@@ -1,6 +1,7 @@
 """The table of layers: sorted, cut and grouped as a view says, nothing lost."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
@@ -237,6 +238,8 @@ def kind_of(layer: Layer) -> str:
 
 
 def _conv_word(conv: ConvSpec) -> str:
+    if conv.transposed:
+        return f"transposed {_conv_word(replace(conv, transposed=False, output_padding=()))}"
     if conv.is_depthwise and conv.in_channels > 1:
         return "depthwise"
     if conv.is_pointwise and conv.groups == 1:

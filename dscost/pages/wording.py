@@ -103,16 +103,21 @@ def _said_decimals(factor: float) -> int:
 
 def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
     """Return the formula with the numbers of the layer in it."""
-    area = conv.kernel_area
-    height, *rest = conv.kernel_size
-    square = rest == [height] * len(rest)
-    if conv.groups == 1 and depth_multiplier == 1 and square:
-        left = f"1/N + 1/K² = 1/{conv.out_channels} + 1/{area}"
+    area, dims = conv.kernel_area, len(conv.kernel_size)
+    is_cube = len(set(conv.kernel_size)) == 1
+    kernel = f"K{_POWERS[dims]}" if is_cube else f"({'·'.join(_SIDES[-dims:])})"
+    if conv.groups == 1 and depth_multiplier == 1 and is_cube:
+        left = f"1/N + 1/{kernel} = 1/{conv.out_channels} + 1/{area}"
     else:
-        kernel = "K²" if square else "(Kh·Kw)"
         numbers = f"{depth_multiplier}·({conv.groups}/{conv.out_channels} + 1/{area})"
         left = f"T·(G/N + 1/{kernel}) = {numbers}"
-    return f"{left} = {_ratio(ratio, 'weights and MACs')}"
+    # the stages of a transposed one have positions of their own
+    of = "weights" if conv.transposed else "weights and MACs"
+    return f"{left} = {_ratio(ratio, of)}"
+
+
+_POWERS = {1: "", 2: "²", 3: "³"}
+_SIDES = ("Kd", "Kh", "Kw")
 
 
 def _ratio(ratio: float, of: str) -> str:
@@ -344,15 +349,29 @@ def assumed_line(report: Report) -> str:
     return Toned(assumed, "method")
 
 
+def _size_word(layer: Layer) -> str:
+    """Return what becomes of the size of the input, where that is simple."""
+    factors = {
+        out / size for out, size in zip(layer.output_shape[2:], layer.input_shape[2:], strict=True)
+    }
+    if factors == {1}:
+        return " (keeps the size)"
+    (factor, *others) = factors
+    return f" ({factor:g}× the size)" if not others and factor in range(2, 100) else ""
+
+
 def _layer_words(report: Report) -> Mapping[str, str]:
     """Return what shapes a layer besides channels and kernel, in words, by name of option."""
     (layer,) = report.layers
     conv = layer.conv
     assert conv is not None
-    keeps = layer.output_shape[2:] == layer.input_shape[2:]
+    sides = {}
+    if conv.transposed:
+        sides["output_padding"] = f"output padding {format_extent(conv.output_padding)}"
     return {
         "stride": f"stride {format_extent(conv.stride)}",
-        "padding": f"padding {format_extent(conv.padding)}{' (keeps the size)' if keeps else ''}",
+        "padding": f"padding {format_extent(conv.padding)}{_size_word(layer)}",
+        **sides,
         "dilation": f"dilation {format_extent(conv.dilation)}",
         "groups": f"groups {conv.groups}",
         "bias": "bias" if conv.bias else "no bias",

@@ -146,8 +146,11 @@ def _require_of_layer(report: Report) -> None:
         raise Misfit("expected one input, found none", "inputs")
     layer = report.layers[0]
     with below("layers", 0):
-        if len(layer.input_shape) != 4 or min(layer.input_shape) < 1:
-            raise Misfit("expected batch, channels, height and width", "input_shape")
+        assert layer.conv is not None
+        dims = len(layer.conv.kernel_size)
+        if len(layer.input_shape) != dims + 2 or min(layer.input_shape) < 1:
+            expected = "height and width" if dims == 2 else f"as many sizes as its kernel, {dims}"
+            raise Misfit(f"expected batch, channels, {expected}", "input_shape")
         if layer.formula_ratio == 0:
             raise Misfit("expected a number above 0, found 0", "formula_ratio")
         for name, ratio in layer.formula_ratios.items():

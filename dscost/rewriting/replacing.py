@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ def in_place_of(
     conv, weight = kernel.conv, kernel.weight
     place: Any = {"device": device or weight.device, "dtype": weight.dtype}
     make = SEPARABLE_CONVS[len(conv.kernel_size)]
-    separable = make(**asdict(conv), depth_multiplier=rank, **place)
+    separable = make(**conv.given, depth_multiplier=rank, **place)
     new: nn.Module = separable
     if kernel.before is not None:
         new = PaddedFirst(OrderedDict(pad=kernel.before, convolution=separable))

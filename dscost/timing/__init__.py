@@ -10,10 +10,12 @@ from dscost.layers.variants import MIN_CHANNELS
 from dscost.notation.units import DTYPE_BYTES
 
 __all__ = [
+    "ALLOCATORS",
     "CUDA_MODES",
     "DEVICES",
     "MAX_SETTINGS",
     "MEMORY_FORMATS",
+    "MODES",
     "Progress",
     "Setting",
     "Timed",
