@@ -56,7 +56,7 @@ _LAYER_COLUMNS = [
     Column("error", "error", 1),
     Column("params", "params", 4),
     Column("macs", "MACs", 2),
-    Column("latency", "latency", 3),
+    Column("latency", "latency", 1),
     Column("why", "why kept", 5, "left", goes_below=True),
 ]
 _TOTAL_COLUMNS = [

@@ -18,9 +18,18 @@ from dscost.notation.units import (
     format_seconds,
     format_shape,
 )
-from dscost.pages.page import Column, Row, View, grouped, judged_as, most_of, words
+from dscost.pages.page import (
+    DECIDES,
+    Column,
+    Row,
+    View,
+    grouped,
+    judged_as,
+    most_of,
+    words,
+)
 from dscost.pages.wording import REDUCTION, SPEEDUP, format_speedup
-from dscost.reports.figures import COST_FIGURES, FIGURES, Cost, summed
+from dscost.reports.figures import COST_FIGURES, FIGURES, ON_REQUEST, Cost, summed
 from dscost.reports.records import Block, Layer, Report, Timing
 
 ROOT = format_layer("")
@@ -48,12 +57,32 @@ LAYER_COLUMNS = [
     Column("standard_macs", "standard MACs", 5),
     Column("separable_macs", "separable MACs", 5),
     Column("reduction", REDUCTION, 2),
-    Column("standard_latency", "standard", 2),
-    Column("separable_latency", "separable", 2),
-    Column("speedup", SPEEDUP, 1),
-    words("verdict", 1),
-    words("why", 7, "held back by"),
+    Column("standard_latency", "standard", ON_REQUEST),
+    Column("separable_latency", "separable", ON_REQUEST),
+    Column("latencies", "standard → separable", DECIDES),
+    Column("speedup", SPEEDUP, DECIDES),
+    words("verdict", DECIDES),
+    words("why", 7, "held back by")._replace(goes_below=True),
 ]
+
+
+def layer_columns(report: Report, view: View) -> list[Column]:
+    """Return the columns of the layer table: where it is timed, what is counted gives way.
+
+    Then the kind of a layer, its times and their verdict are what decides.
+    Both latencies stand in one column, and in two where every column is shown.
+    """
+    if view.wide:
+        return [column for column in LAYER_COLUMNS if column.key != "latencies"]
+    if not any(layer.latency for layer in report.layers):
+        return LAYER_COLUMNS
+    return list(map(_beside_times, LAYER_COLUMNS))
+
+
+def _beside_times(column: Column) -> Column:
+    if column.key in COST_FIGURES:
+        return column._replace(priority=max(DECIDES + 1, column.priority))
+    return column._replace(priority=DECIDES) if column.key == "kind" else column
 
 
 def cost_cells(cost: Cost) -> dict[str, str]:
@@ -150,7 +179,7 @@ def _figure(line: _Line, key: str) -> float | None:
 
 _LATENCIES = {"latency": "as_is", "standard_latency": STANDARD, "separable_latency": SEPARABLE}
 _TIMED = (*_LATENCIES, "speedup")
-MEASURED_COLUMNS = (*_TIMED, "verdict", "why")
+MEASURED_COLUMNS = (*_TIMED, "latencies", "verdict", "why")
 """Columns that are empty where nothing was timed."""
 
 SORT_KEYS = (
@@ -176,7 +205,8 @@ def _lines(report: Report, depth: int | None) -> tuple[list[_Line], list[_Line]]
     kinds = sorted({layer.type for layer in report.layers if not layer.cost.macs})
     rest = _added(f"({counted(len(free), 'layer')} without MACs)", free)
     working = [line for line in lines if line.cost.macs]
-    return working, [rest._replace(kind=_some_kinds(kinds))]
+    room = max((len(line.kind) for line in working), default=KINDS_WIDTH)
+    return working, [rest._replace(kind=_some_kinds(kinds, min(room, KINDS_WIDTH)))]
 
 
 def _block(name: str, lines: Sequence[_Line], block: Block | None) -> _Line:
@@ -187,11 +217,11 @@ def _block(name: str, lines: Sequence[_Line], block: Block | None) -> _Line:
     return _added(name, lines)._replace(kind=kind, output=output)
 
 
-def _some_kinds(kinds: Sequence[str]) -> str:
+def _some_kinds(kinds: Sequence[str], room: int) -> str:
     """Return as many kinds as fit, at least one: such a line must not widen the table."""
     for count in range(len(kinds), 0, -1):
         text = ", ".join(kinds if count == len(kinds) else [*kinds[:count], "…"])
-        if len(text) <= KINDS_WIDTH:
+        if len(text) <= room:
             break
     return text
 
@@ -273,9 +303,12 @@ def _latency_cells(layer: Layer) -> dict[str, str]:
     from dscost.pages.causes import cause_word
 
     verdict = timing.speedup.verdict if timing.speedup else layer.verdict or UNKNOWN
+    standard = format_seconds(timing.standard.median_s)
+    separable = format_seconds(timing.depthwise_separable.median_s)
     return {
-        "standard_latency": format_seconds(timing.standard.median_s),
-        "separable_latency": format_seconds(timing.depthwise_separable.median_s),
+        "standard_latency": standard,
+        "separable_latency": separable,
+        "latencies": f"{standard} → {separable}",
         "speedup": format_speedup(timing.speedup),
         "verdict": judged_as(verdict, verdict),
         "why": cause_word(layer.causes[0]) if layer.causes else "",

@@ -51,6 +51,10 @@ def in_tone_of(text: str, like: str) -> str:
     return Toned(text, like.tone) if isinstance(like, Toned) else text
 
 
+DECIDES = 1
+"""The highest priority of a column that decides: names are shortened before it is dropped."""
+
+
 class Column(NamedTuple):
     """A column of a sheet.
 

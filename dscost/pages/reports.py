@@ -11,6 +11,7 @@ from dscost.pages.layer_table import (
     SORT_KEYS,
     cost_cells,
     figure_columns,
+    layer_columns,
     shown_rows,
 )
 from dscost.pages.page import Column, Page, Row, Sheet, View, check_columns, chosen_sheet, words
@@ -203,7 +204,7 @@ def _layers_sheet(report: Report, view: View) -> Sheet:
         from dscost.pages.tree import tree_sheet
 
         return tree_sheet(report, view)
-    return chosen_sheet(LAYER_COLUMNS, shown_rows(report, view), view)
+    return chosen_sheet(layer_columns(report, view), shown_rows(report, view), view)
 
 
 def _total_rows(report: Report, view: View) -> Iterator[Row]:

@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dscost.encodable import encodable
-from dscost.pages.page import Column, Page, Row, Sheet, Tone, Toned, View, in_tone_of
+from dscost.pages.page import DECIDES, Column, Page, Row, Sheet, Tone, Toned, View, in_tone_of
 from dscost.printable import printable, printable_line
 from dscost.rendering.encoding import in_encoding
 
@@ -25,6 +25,8 @@ NATURAL_WIDTH = 10_000
 GAP = 3
 """Blanks between columns."""
 _LEAST_NAME = 12
+SHORT_NAME = 16
+"""Characters that names give way to before a column is dropped that decides."""
 LEAST_FOLDED = 8
 """Characters that the lines of a name have in any case."""
 _STYLES = {"plain": "", "strong": "bold", "faint": "dim"}
@@ -99,16 +101,16 @@ def _page_body(page: Page, view: View) -> RenderableType:
 
 
 def _below(sheet: Sheet, column: Column) -> Iterator[str]:
-    """Yield what the cells of a column say, after the name of their row."""
+    """Yield what the cells of a column say, each once, after the names of its rows."""
     name = sheet.columns[0].key
-    told = [
-        in_tone_of(f"  {row.cells.get(name, '')}: {cell}", cell)
-        for row in sheet.rows
-        if (cell := row.cells.get(column.key))
-    ]
+    told: dict[str, list[str]] = {}
+    for row in sheet.rows:
+        if cell := row.cells.get(column.key):
+            told.setdefault(cell, []).append(row.cells.get(name, ""))
     if told:
         yield f"{column.header}:"
-        yield from told
+        for cell, names in told.items():
+            yield in_tone_of(f"  {', '.join(names)}: {cell}", cell)
 
 
 def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
@@ -186,11 +188,15 @@ def _segments(cells: Sequence[str], styles: Sequence[str], console: Console) -> 
 def _fitting(columns: Sequence[Column], widths: Mapping[str, int], width: int) -> list[Column]:
     """Return the columns that there is room for: what matters least goes first.
 
-    It stays where it fits after all, once something wider is gone.
+    It stays where it fits after all, once something wider is gone. What decides goes only where
+    names that have given way leave no room for it.
     """
     kept = list(columns)
+    names = [one.key for one in columns if one.align == "left" and not one.goes_below]
+    short = {**widths, **{key: min(widths[key], SHORT_NAME) for key in names}}
     for column in sorted(columns[1:], key=lambda column: -column.priority):
-        if column.priority and _total(kept, widths) > width:
+        needed = _total(kept, short if column.priority <= DECIDES else widths)
+        if column.priority and needed > width:
             kept.remove(column)
     for column in sorted(columns, key=lambda column: column.priority):
         if column not in kept and _total([*kept, column], widths) <= width:
