@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from program import run
 from test_measuring import FakeEngine, conv, made_up_ceilings
 from torch import nn
@@ -180,6 +181,17 @@ def test_the_time_of_the_whole_model_stands_for_just_the_swaps_that_it_has(net: 
     assert advice.advised_latency_s == pytest.approx(9e-3 - 3 * (1e-3 - 1e-3 / 3))
 
 
+def test_the_gain_over_a_model_of_standard_pairs_is_not_that_over_the_model_as_it_is() -> None:
+    pair = [nn.Conv2d(32, 32, 3, padding=1, groups=32, bias=False), nn.Conv2d(32, 32, 1)]
+    report = dscost.analyze(nn.Sequential(*pair, conv(32, 64)), (1, 32, 6, 6))
+    whole = timing(9e-3, FASTER)
+    as_is = {**whole.latencies, "as_is": latency(4e-3)}
+    advice = advice_of(timed(report, {"2": FASTER}, whole._replace(latencies=as_is)))
+    assert advice is not None
+    assert (advice.swaps, advice.speedup, advice.latency_s) == (("2",), None, 4e-3)
+    assert advice.advised_latency_s == pytest.approx(4e-3 - (1e-3 - 1e-3 / 3))
+
+
 def test_layers_that_took_longer_alone_than_the_model_are_scaled_to_it(net: Report) -> None:
     speedups = {**dict.fromkeys(BODY, speedup_of(2.0)), "stem": SLOWER}
     advice = advice_of(timed(net, speedups, timing(1.5e-3, FASTER)))
@@ -259,6 +271,19 @@ def test_what_is_advised_is_estimated_where_it_was_not_timed(engine: FakeEngine)
     assert advice.advised_latency_s == pytest.approx(9e-3 - (2e-3 - 1e-3))
     assert "about 1.12× faster by the times of its layers" in advice_sentence(report, advice)
     assert report.untimed == ()
+
+
+def test_what_is_advised_is_not_timed_where_it_does_not_fit(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.times = {"0": (1e-3, 2e-3)}
+    # a call of the model as it is, swapped, and with what pays: 12 of each take 126 s
+    seconds = iter([0.5, 0.4, 10.0])
+    monkeypatch.setattr(bench, "warm", lambda *given, **more: next(seconds))
+    advice = time_model(two()).advice
+    assert advice is not None
+    assert (advice.swaps, advice.speedup) == (("1",), None)
+    assert [names[0] for names in engine.rounds] == ["whole model", "1"]
 
 
 def test_of_a_model_with_pairs_what_is_advised_is_held_against_the_model_as_it_is(
@@ -445,6 +470,23 @@ def test_another_setting_is_named(net: Report) -> None:
     assert advice is not None
     elsewhere = advice._replace(setting="cuda:float16:channels_last")
     assert "on this GPU (float16, channels_last)," in advice_sentence(report, elsewhere)
+
+
+def test_a_layer_that_computes_its_convolution_by_a_function_is_named() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = conv(32, 32)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.conv(torch.conv2d(x, self.conv.weight, padding=1))
+            return result
+
+    report = dscost.analyze(Model(), (1, 32, 6, 6), time=True, threads=1, time_budget_s=0.5)
+    assert (
+        "Timed with 1 layer left as it is, though counted as swapped: "
+        "(root): the convolution is computed by a function, not by a Conv2d."
+    ) in report.warnings
 
 
 # -- reasons that several share

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import nn
 
 from dscost.analysis.bench import Bench
+from dscost.analysis.counting import ROOT
 from dscost.analysis.predicting import dtype_of, whole_bound
 from dscost.analysis.running import Prepared, Work
 from dscost.analysis.swap_timing import Layers
@@ -147,11 +148,9 @@ class Whole:
             if found is None or times[0] is None or times[1] is None:
                 return None
             return times[0], times[1], self.bench.speedup(found, self.setting)
-        began = perf_counter()
         chosen = [swap for swap in swaps if self.model.layer_of(swap) in names]
         advised = self._prepared(SEPARABLE, chosen)
         call_s = advised and self.bench.call_s(ADVISED, advised, self.setting)
-        budget_s -= perf_counter() - began
         if not (advised and call_s) or WHOLE_CALLS * (as_is.call_s + call_s) > budget_s:
             return None
         case = self.bench.case(ADVISED, self.setting, as_is.prepared, advised)
@@ -228,10 +227,14 @@ class Whole:
     def _built(self, version: str, swaps: Sequence[Swap]) -> nn.Module:
         module, left = self.model.versions.build(version, swaps)
         if left:
-            told = [f"{name}: {reason}" for name, reason in left.items()]
+            told = [f"{name or ROOT}: {reason}" for name, reason in left.items()]
+            are = (
+                "1 layer left as it is"
+                if len(left) == 1
+                else f"{len(left)} layers left as they are"
+            )
             self.bench.warn(
-                f"Timed with {len(left)} layers left as they are, "
-                f"though counted as swapped: {first_of(told, LEFT_SHOWN, '; ')}."
+                f"Timed with {are}, though counted as swapped: {first_of(told, LEFT_SHOWN, '; ')}."
             )
         if version == SEPARABLE:
             self.left = {**self.left, **left}

@@ -92,7 +92,7 @@ def measured_proof(
         InputError: The model cannot be counted, or none of its layers could be timed.
         UnavailableError: It cannot be timed here.
     """
-    counted = count(target, request)
+    counted = count(target, request, progress=progress)
     if counted.saved:
         raise InputError(f"{target} is a saved report: name the model, and the report by --from")
     report = measure_model(counted, timing, progress)
