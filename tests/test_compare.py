@@ -444,25 +444,38 @@ def test_unknown_stays_unknown_in_every_format() -> None:
     (found,) = json.loads(rendered(comparison, "json"))["differences"]
     assert found["totals"]["peak_activation_bytes"]["value"] is None
     assert found["totals"]["peak_activation_bytes"]["change"] is None
-    row = next(csv.DictReader(io.StringIO(rendered(comparison, "csv"))))
+    _, row = csv.DictReader(io.StringIO(rendered(comparison, "csv")))
     assert row["peak_activation_bytes_reference"] == "7024640"
     assert (row["peak_activation_bytes"], row["peak_activation_bytes_change"]) == ("", "")
-    assert "| peak activations | 6.699 MiB | – | – | – |" in rendered(comparison, "markdown")
+    related = dscost.compare([layer, layer._replace(target="again")])
+    assert "| peak activations | – | – | – | – |" in rendered(related, "markdown")
 
 
-def test_csv_has_the_whole_and_every_layer_that_differs(
+def test_csv_has_a_row_for_each_model_or_for_each_layer_that_differs(
     plain_network: str, network: Network
 ) -> None:
     other = network("b.yaml", f"{STEM}, name: stem}}", f"{HEAD}, name: head}}")
-    rows = list(
-        csv.DictReader(io.StringIO(rendered(dscost.compare([plain_network, other]), "csv")))
+
+    def rows(**options: Any) -> list[dict[str, str]]:
+        found = rendered(dscost.compare([plain_network, other], **options), "csv")
+        return list(csv.DictReader(io.StringIO(found)))
+
+    reference, total = rows()
+    assert (reference["reference"], reference["model"], reference["what"]) == (
+        "",
+        "a.yaml",
+        "reference",
     )
-    assert [(row["what"], row["reference_layer"], row["layer"]) for row in rows] == [
-        ("total", "", ""),
+    assert (total["reference"], total["model"], total["what"]) == ("a.yaml", "b.yaml", "total")
+    assert reference["macs"] == total["macs_reference"]
+    layers = rows(layers=True)
+    assert [(row["what"], row["reference_layer"], row["layer"]) for row in layers] == [
         ("only_reference", "body", ""),
         ("changed", "head", "head"),
     ]
-    assert int(rows[0]["macs_change"]) == sum(int(row["macs_change"]) for row in rows[1:])
+    for metric in ("macs", "params", "traffic_bytes"):
+        of_layers = sum(int(row[f"{metric}_change"]) for row in layers)
+        assert int(total[f"{metric}_change"]) == of_layers
 
 
 # -- what was measured in other runs
@@ -748,7 +761,8 @@ def test_markup_in_names_stays_text() -> None:
     odd = "[a](b)|@you*<i>`#1"
     (its,) = layer.layers
     layers = tuple(its._replace(name=f"{odd}.{at}", calls=at) for at in range(1, 13))
-    text = rendered(dscost.compare([layer, layer._replace(target=odd, layers=layers)]), "markdown")
+    odd_one = layer._replace(target=odd, layers=layers)
+    text = rendered(dscost.compare([layer, odd_one], layers=True), "markdown")
     text = re.sub(r"&#\d+;|\\[|*<>`]", "", text)  # what is escaped
     assert "<summary>Layers of a(b)youi1 against" in text
     assert re.findall(r"[\[\]@*`]|#\d|<(?!/?(?:details|summary)>)", text) == []
@@ -858,6 +872,6 @@ def test_comparing_imports_no_torch(plain_network: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [60, 100, None])
 def test_the_layers_stand_apart_from_the_totals(width: int | None) -> None:
-    text = rendered(dscost.compare(["mobilenet_v1", "mobilenet_v2"]), width=width)
+    text = rendered(dscost.compare(["mobilenet_v1", "mobilenet_v2"], layers=True), width=width)
     assert text.count("\n\nLayers of mobilenet_v2 against mobilenet_v1: ") == 1
     assert "\n\n\n" not in text

@@ -29,6 +29,7 @@ __all__ = [
     "measure_model",
     "module_source",
     "predicted",
+    "timing_options",
 ]
 
 NOT_TIMED = "Not timed: what is timed is the forward pass, without --train."
@@ -123,7 +124,7 @@ def layer(
         variants=_several(variants),
     )
     if time:
-        options = _timing_options(device, threads, memory_format, time_budget_s, timing)
+        options = timing_options(device, threads, memory_format, time_budget_s, timing)
         report = measure_layer(report, options)
     return predicted(report, _several(on))
 
@@ -190,7 +191,7 @@ def analyze(
             f"{target} is a saved report: it cannot be timed again, only the model itself can"
         )
     if time:
-        options = _timing_options(device, threads, memory_format, time_budget_s, timing)
+        options = timing_options(device, threads, memory_format, time_budget_s, timing)
         report = measure_model(model, options)
     return predicted(report, _several(on))
 
@@ -282,7 +283,7 @@ def predicted(report: Report, devices: Sequence[str]) -> Report:
     return report
 
 
-def _timing_options(
+def timing_options(
     device: str | Sequence[str],
     threads: int | None,
     memory_format: str | Sequence[str] | None,

@@ -157,13 +157,19 @@ class Bench:
         fastest = FASTEST_MACS_PER_S[work.setting.device] * (self.threads if is_cpu else 1)
         if LEAST_CALLS * work.macs / fastest > self.budget_s:
             return f"{work.name} is too large for {self.budget}"
-        memory = available_bytes() if is_cpu else _free_on_cuda()
+        memory = self.free_bytes(work.setting)
         if memory is not None and work.needed_bytes > MEMORY_SHARE * memory:
             needed, free = format_bytes(work.needed_bytes), format_bytes(memory)
             return f"{work.name} needs {needed} of memory, {free} are free"
         if not getattr(torch, dtype).is_floating_point:
             return f"torch runs no convolution in {dtype} on {work.setting.device}"
         return None
+
+    def free_bytes(self, setting: Setting) -> int | None:
+        """Return the memory that is left where a setting runs; `None` where nothing tells."""
+        if setting.device == "cpu":
+            return available_bytes()
+        return None if self._no_cuda else _free_on_cuda()
 
     def timer(self, setting: Setting) -> Timer | None:
         """Return how calls under a setting are timed; `None` on the CPU, the engine's own way."""

@@ -8,6 +8,7 @@ from dscost.cli import options as opt
 from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import target_files
 from dscost.cli.streams import foreign_code
+from dscost.errors import InputError
 from dscost.pages import View
 
 
@@ -24,6 +25,18 @@ def compare(
     batch: opt.OneBatch = None,
     trust: opt.Trust = False,
     dtype: opt.OneDtype = None,
+    time: Annotated[
+        bool,
+        typer.Option("--time/--no-time", help="Measure all models in turns, in one run."),
+    ] = False,
+    measuring: Annotated[opt.Measuring, opt.Without("time", "dtype")] = opt.AS_USUAL,
+    layers: Annotated[
+        bool | None,
+        typer.Option(
+            "--layers/--no-layers",
+            help="Show how layers differ  [default: those of models that share a fifth of them]",
+        ),
+    ] = None,
     every_layer: Annotated[
         bool, typer.Option("--all", help="Show layers that are the same as well.")
     ] = False,
@@ -37,20 +50,37 @@ def compare(
     top: opt.Top = None,
     asked: All = DEFAULTS,
 ) -> None:
-    """Say what differs between models, in total and layer by layer. Nothing is timed.
+    """Say what models cost side by side, and layer by layer where they are related; time them.
 
     Settings, inputs and the like hold for every target that is no saved report.
     """
-    from dscost.comparing.targets import compare as compare_models
+    from dscost.comparing.targets import compared
     from dscost.pages.comparisons import ComparisonSaid
 
     view = View(depth=depth, sort=sort, top=top)
     out = asked.output("compare", view, read=target_files(targets))
     ComparisonSaid.check(out.view, out.says)
+    if layers is False:
+        _refuse_layers_options(view, every_layer=every_layer)
+    if not time and measuring != opt.AS_USUAL:
+        given = zip(measuring._fields, measuring, opt.AS_USUAL, strict=True)
+        changed = next(name for name, value, usual in given if value != usual)
+        raise InputError(f"--{changed.replace('_', '-')} needs --time: nothing is measured without")
+    options = measuring.options() if time else None
     request = asking.request(batch, dtype, trust=trust)
     targets = asking.models(targets, out.note)
+    targets = asking.models(targets, out.note)
     with out.progress() as progress, foreign_code(*targets):
-        found = compare_models(
-            targets, **request._asdict(), every_layer=every_layer, progress=progress
+        found = compared(
+            targets, request, options, every_layer=every_layer, layers=layers, progress=progress
         )
+    out.lacks(found.untimed)
     out.write(found)
+
+
+def _refuse_layers_options(view: View, *, every_layer: bool) -> None:
+    """Refuse what speaks of layers where none are to be shown."""
+    given = {"all": every_layer or None, "depth": view.depth, "sort": view.sort, "top": view.top}
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"--{name} speaks of layers, which --no-layers leaves out")

@@ -31,7 +31,8 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("dscost model resnet18 --on raspberry_pi_4 --no-time", "bounds on another device"),
     ),
     "compare": (
-        Example("dscost compare resnet18 mobilenet_v2", "two networks, in total and by layer"),
+        Example("dscost compare resnet18 resnet34", "two networks, in total and by layer"),
+        Example("dscost compare resnet18 mobilenet_v2 --time", "timed in turns, a row each"),
         Example("dscost compare before.json after.json", "two reports, saved by model -o"),
     ),
     "convert": (

@@ -18,7 +18,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         *("precision", "allocator", "seed"),
     ),
     "Devices": ("on", "named", "explain"),
-    "Layers shown": ("sort", "top", "depth", "tree", "every_layer"),
+    "Layers shown": ("layers", "sort", "top", "depth", "tree", "every_layer"),
     "Output": (
         *("path", "json", "format_name", "export", "columns", "wide", "color", "quiet"),
         "verbose",

@@ -132,22 +132,23 @@ def spread(command: Callable[..., None], *, asks_help: bool) -> Callable[..., No
     Whoever asks for help is told the formats of other packages, which have to be looked for.
     """
     parameters: list[Parameter] = []
-    records: dict[str, Any] = {}
+    records: dict[str, tuple[Any, list[str]]] = {}
     for one in signature(command).parameters.values():
         record = getattr(one.annotation, "__origin__", one.annotation)
         if not hasattr(record, "_fields"):
             parameters.append(one.replace(kind=Parameter.KEYWORD_ONLY))
             continue
-        records[one.name] = record
         own: dict[str, Any] = {}
         for offered in getattr(one.annotation, "__metadata__", ()):
             own = offered.in_its_own_way(asks_help=asks_help)
-        parameters += _options(record, own)
+        options = list(_options(record, own))
+        records[one.name] = record, [option.name for option in options]
+        parameters += options
 
     @wraps(command)
     def spread_out(**given: Any) -> None:
-        for name, record in records.items():
-            fields = {field: given.pop(field) for field in record._fields if field in given}
+        for name, (record, names) in records.items():
+            fields = {field: given.pop(field) for field in names if field in given}
             given[name] = record(**fields)
         command(**given)
 

@@ -1,14 +1,25 @@
 """Reports held against the first of them: what differs of the whole, and layer by layer.
 
-Differences are exact: `value - reference`. Nothing is timed.
+Differences are exact: `value - reference`. Nothing is timed here.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from dscost.comparing.notes import notes_on, place_of
-from dscost.reports.figures import ALWAYS_KNOWN, FIGURES, NOTHING, Cost
-from dscost.reports.records import Layer, Report, plain_fields
+from dscost.comparing.matching import are_related, in_order, nature, partners
+from dscost.comparing.notes import place_of
+from dscost.reports.figures import FIGURES, NOTHING, Cost
+from dscost.reports.records import (
+    Environment,
+    Latency,
+    Layer,
+    Report,
+    Speedup,
+    plain,
+    plain_fields,
+)
 from dscost.reports.result import Result
 
 METRICS = tuple(name for name, figure in FIGURES.items() if figure.is_compared)
@@ -121,8 +132,11 @@ class Versus(NamedTuple):
     """One model, by its label, against the reference, with every layer of both as they run.
 
     Latencies are of the whole model, where both were measured under a setting on the same device
-    with as many threads. They come from separate runs: no speedup follows from them. It is
+    with as many threads. Where they come from separate runs, no speedup follows from them. It is
     reordered if layers that both have run in another order.
+
+    Args:
+        speedups: Latency of the reference over its own, by setting, where both were timed in turns.
     """
 
     label: str
@@ -130,6 +144,7 @@ class Versus(NamedTuple):
     latencies: tuple[Difference, ...]
     layers: tuple[LayerPair, ...]
     is_reordered: bool
+    speedups: Mapping[str, Speedup] = MappingProxyType({})
 
     @property
     def differing(self) -> tuple[LayerPair, ...]:
@@ -151,7 +166,12 @@ class Versus(NamedTuple):
             "label": self.label,
             "totals": {one.metric: one.to_dict() for one in self.totals},
             "latency_s": {
-                str(one.setting): {**one.to_dict(), "side_by_side": False} for one in self.latencies
+                str(one.setting): {
+                    **one.to_dict(),
+                    "side_by_side": one.setting in self.speedups,
+                    "speedup": plain(self.speedups.get(str(one.setting))),
+                }
+                for one in self.latencies
             },
             "layer_counts": {status: self.count_of(status) for status in STATUSES}
             | {"renamed": self.renamed},
@@ -160,7 +180,7 @@ class Versus(NamedTuple):
         }
 
 
-CONTENDER_KEYS = ("target", "source", "inputs", "settings", "environment")
+CONTENDER_KEYS = ("target", "source", "inputs", "settings", "environment", "peak_activation_bytes")
 """What the JSON of a comparison has of the report of each model."""
 
 
@@ -171,11 +191,49 @@ class Contender(NamedTuple):
         label: What it is called, unlike all others.
         report: Its figures.
         saved: Whether they were counted before.
+        timed: Whether its latencies are of this run, in which all models took turns.
     """
 
     label: str
     report: Report
     saved: bool = False
+    timed: bool = False
+
+    @property
+    def latencies(self) -> dict[str, Latency]:
+        """Its latencies as it is, by setting."""
+        return {key: one.as_is for key, one in self.report.latency.items() if one.as_is}
+
+    @property
+    def place(self) -> str | None:
+        """Where it was measured, if it was: `cpu with 2 threads`."""
+        return place_of(self.report)
+
+    def figure(self, metric: str) -> int | None:
+        """Return one of `METRICS`."""
+        owner = self.report if metric == "peak_activation_bytes" else self.report.totals.as_is
+        figure: int | None = getattr(owner, metric)
+        return figure
+
+    def per_s(self, latency: Latency) -> float:
+        """Return how many inputs it takes in a second, given the latency of a batch."""
+        inputs = self.report.inputs
+        batch = inputs[0].shape[0] if inputs and inputs[0].shape else 1
+        return batch / latency.median_s
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what it is, what it costs as a whole, and how long it takes."""
+        return {
+            "label": self.label,
+            "saved": self.saved,
+            "timed": self.timed,
+            **plain_fields(self.report, CONTENDER_KEYS),
+            "cost": plain(self.report.totals.as_is),
+            "latency": {
+                key: {**plain(one), "throughput_per_s": self.per_s(one)}
+                for key, one in self.latencies.items()
+            },
+        }
 
 
 class Comparison(Result):
@@ -186,12 +244,18 @@ class Comparison(Result):
         versus: Each of the others against the reference.
         every_layer: Whether layers that are the same are to be shown as well.
         notes: What the reader must know about the figures.
+        layers: Whether layers are to be shown; by default those of related models are.
+        environment: Where the models were timed in turns, if they were.
+        untimed: Those of the notes that tell what was to be timed and was not.
     """
 
     contenders: tuple[Contender, ...]
     versus: tuple[Versus, ...]
     every_layer: bool = False
     notes: tuple[str, ...] = ()
+    layers: bool | None = None
+    environment: Environment | None = None
+    untimed: tuple[str, ...] = ()
 
     def in_a_line(self) -> str:
         """Return what was held against what."""
@@ -202,137 +266,57 @@ class Comparison(Result):
         """What the others are held against."""
         return self.contenders[0]
 
+    @property
+    def are_related(self) -> bool:
+        """Whether each two of the models share a fifth of their layers or more."""
+        of_each = (one.report.layers for one in self.contenders)
+        return all(are_related(*two) for two in combinations(of_each, 2))
+
     def layers_of(self, versus: Versus) -> tuple[LayerPair, ...]:
-        """Return the layers to be shown."""
+        """Return the layers to be shown, where layers are."""
         return versus.layers if self.every_layer else versus.differing
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain JSON values; counts are exact."""
         return {
             "reference": self.reference.label,
-            "compared": [
-                {
-                    "label": one.label,
-                    "saved": one.saved,
-                    **plain_fields(one.report, CONTENDER_KEYS),
-                }
-                for one in self.contenders
+            "environment": plain(self.environment),
+            "related": self.are_related,
+            "compared": [one.to_dict() for one in self.contenders],
+            "differences": [
+                one.to_dict(() if self.layers is False else self.layers_of(one))
+                for one in self.versus
             ],
-            "differences": [one.to_dict(self.layers_of(one)) for one in self.versus],
             "notes": list(self.notes),
         }
 
 
-def held_against_first(
-    contenders: Sequence[Contender], options: Sequence[str] = (), *, every_layer: bool = False
-) -> Comparison:
-    """Return what differs between models; `options` are what those not saved were counted with."""
-    reference, *others = contenders
-    versus = tuple(_versus(reference.report, other) for other in others)
-    return Comparison(
-        tuple(contenders), versus, every_layer, tuple(notes_on(contenders, versus, options))
-    )
-
-
-# -- the whole
-
-
-def _versus(reference: Report, other: Contender) -> Versus:
-    ours, theirs = reference.layers, other.report.layers
-    partner = _partners(ours, theirs)
+def held_against(reference: Contender, other: Contender) -> Versus:
+    """Return what differs between two models."""
+    ours, theirs = reference.report.layers, other.report.layers
+    partner = partners(ours, theirs)
     # what is only alike may stand anywhere
     order = [at for our, at in sorted(partner.items()) if ours[our].name == theirs[at].name]
     return Versus(
         other.label,
-        tuple(
-            Difference(name, _figure(reference, name), _figure(other.report, name))
-            for name in METRICS
-        ),
-        tuple(_latencies(reference, other.report)),
-        tuple(_pair(*sides) for sides in _in_order(ours, theirs, partner)),
+        tuple(Difference(name, reference.figure(name), other.figure(name)) for name in METRICS),
+        tuple(_latencies(reference, other)),
+        tuple(_pair(*sides) for sides in in_order(ours, theirs, partner)),
         is_reordered=order != sorted(order),
     )
 
 
-def _figure(report: Report, metric: str) -> int | None:
-    owner = report if metric == "peak_activation_bytes" else report.totals.as_is
-    figure: int | None = getattr(owner, metric)
-    return figure
-
-
-def _latencies(reference: Report, other: Report) -> Iterator[Difference]:
-    if place_of(reference) is None or place_of(reference) != place_of(other):
+def _latencies(reference: Contender, other: Contender) -> Iterator[Difference]:
+    if reference.place is None or reference.place != other.place:
         return
-    for setting, timing in reference.latency.items():
-        same = other.latency.get(setting)
-        before, now = timing.as_is, same and same.as_is
-        if before and now:
+    for setting, before in reference.latencies.items():
+        now = other.latencies.get(setting)
+        if now:
             yield Difference("latency_s", before.median_s, now.median_s, setting)
-
-
-# -- layers
-
-
-def _partners(reference: Sequence[Layer], other: Sequence[Layer]) -> dict[int, int]:
-    """Return the partner of each layer of the reference in the other model, by position.
-
-    Layers of one name belong together; of the rest those of one shape, in their order.
-    """
-    partner: dict[int, int] = {}
-    for likeness in _LIKENESSES:
-        waiting: dict[Any, list[int]] = {}
-        taken = set(partner.values())
-        for at, layer in enumerate(other):
-            if at not in taken:
-                waiting.setdefault(likeness(layer), []).append(at)
-        for at, layer in enumerate(reference):
-            key = likeness(layer)
-            if at not in partner and key is not None and waiting.get(key):
-                partner[at] = waiting[key].pop(0)
-    return partner
-
-
-_COST = Layer._fields.index("cost")
-"""The fields before it say what a layer is; those that follow, what could be made of it."""
-
-
-def _nature(layer: Layer) -> tuple[Any, ...]:
-    """Return what a layer is, whatever it is called, and what every report tells of its cost."""
-    return *layer[1:_COST], layer.cost[:ALWAYS_KNOWN]
-
-
-_LIKENESSES: tuple[Callable[[Layer], Any], ...] = (
-    lambda layer: (layer.name, layer.op),
-    _nature,
-    lambda layer: layer.conv,
-    lambda layer: (layer.type, layer.output_shape),
-    lambda layer: layer.name,
-)
-"""What makes two layers belong together, strongest first. A name counts last where it is of another
-operation."""
-
-
-def _in_order(
-    ours: Sequence[Layer], theirs: Sequence[Layer], partner: Mapping[int, int]
-) -> Iterator[tuple[Layer | None, Layer | None]]:
-    """Yield pairs of layers as the reference has them, what is new after its neighbour."""
-    home = {at: our for our, at in partner.items()}
-    after: dict[int, list[Layer]] = {}
-    last = -1
-    for at, layer in enumerate(theirs):
-        if at in home:
-            last = home[at]
-        else:
-            after.setdefault(last, []).append(layer)
-    for our in range(-1, len(ours)):
-        if our >= 0:
-            yield ours[our], theirs[partner[our]] if our in partner else None
-        for layer in after.get(our, ()):
-            yield None, layer
 
 
 def _pair(before: Layer | None, now: Layer | None) -> LayerPair:
     if before is None or now is None:
         return LayerPair(before, now, "only_other" if before is None else "only_reference")
-    same = _nature(before) == _nature(now) and before.cost.agrees_with(now.cost)
+    same = nature(before) == nature(now) and before.cost.agrees_with(now.cost)
     return LayerPair(before, now, "same" if same else "changed")

@@ -31,14 +31,43 @@ def notes_on(
         ]
         if differing:
             yield f"Settings of {one.label} against {reference.label}: {', '.join(differing)}."
+    yield from _on_latencies(contenders, versus)
+    for one in contenders:
+        yield from (f"{one.label}: {warning}" for warning in one.report.warnings)
+
+
+def _on_latencies(contenders: Sequence["Contender"], versus: Sequence["Versus"]) -> Iterator[str]:
+    """Yield which latencies are of other runs, and why some are not there."""
+    if any(one.timed for one in contenders):
+        yield from _beside_saved(contenders)
+        return
     if any(one.latencies for one in versus):
         yield (
             "Latencies are of separate runs, not measured side by side: "
             "no speedup follows from them."
         )
     yield from _not_shown(contenders, versus)
+
+
+def _beside_saved(contenders: Sequence["Contender"]) -> Iterator[str]:
+    """Yield why saved reports have no ratio where all others took turns."""
+    here = next(one.place for one in contenders if one.timed)
     for one in contenders:
-        yield from (f"{one.label}: {warning}" for warning in one.report.warnings)
+        if not one.saved:
+            continue
+        if not one.latencies:
+            late = ": it did not fit in its time" if _did_not_fit(one) else ""
+            yield f"{one.label} is a saved report that has no latency of the whole model{late}."
+        elif one.place == here:
+            yield (
+                f"{one.label} is a saved report: its latency is of a run of its own, "
+                "so no ratio follows from it."
+            )
+        else:
+            yield (
+                f"{one.label} is a saved report: its latency was measured on {one.place}, "
+                f"the others' on {here}, so no ratio follows from it."
+            )
 
 
 def _not_shown(contenders: Sequence["Contender"], versus: Sequence["Versus"]) -> Iterator[str]:

@@ -1,22 +1,28 @@
-"""Two or more targets → what differs between them."""
+"""Two or more targets → what differs between them, and how long each takes."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from dscost.analysis import AS_STATED, Request, count
-from dscost.comparing.differences import Comparison, Contender, held_against_first
+from dscost.analysis import AS_STATED, CountedModel, Request, count, timing_options
+from dscost.comparing.differences import Comparison, Contender, held_against
+from dscost.comparing.notes import notes_on
 from dscost.errors import InputError
 from dscost.notation.units import dtype_bytes
 from dscost.reports.records import Report
 from dscost.sources import is_saved
-from dscost.timing import Progress, part_of
+from dscost.timing import Progress, TimingOptions, part_of
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from dscost.analysis.side_by_side import SideBySide
+
     Target = str | PathLike[str] | nn.Module | Report
+
+COUNTING_SHARE = 0.1
+"""Of all that is to be done, where models are timed as well."""
 
 
 def compare(
@@ -29,9 +35,16 @@ def compare(
     kwargs: Mapping[str, Any] | None = None,
     trust: bool = False,
     every_layer: bool = False,
+    layers: bool | None = None,
+    time: bool = False,
+    device: str | Sequence[str] = "cpu",
+    threads: int | None = None,
+    memory_format: str | Sequence[str] | None = None,
+    time_budget_s: float | None = None,
+    timing: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Return what differs between models, the first being the reference. Nothing is timed.
+    """Return what differs between models, the first being the reference, and how fast each is.
 
     Args:
         targets: The reference, or a list of all: what `dscost.analyze` takes, saved reports and
@@ -46,10 +59,20 @@ def compare(
         trust: Whether code that a `program.pt2` holds or names may run, where it cannot be read
             without.
         every_layer: Whether layers that are the same are to be shown as well.
+        layers: Whether layers are to be shown at all; by default those of related models are, which
+            share at least a fifth of them.
+        time: Whether to measure as well: all models that are no saved reports take turns in one
+            run, so that ratios of their latencies mean something.
+        device: Where to measure: `cpu`, `cuda` or both.
+        threads: How many to measure with; by default one less than the physical cores.
+        memory_format: `contiguous`, which is the default, `channels_last` or both.
+        time_budget_s: Seconds that the measurement of all models together may take.
+        timing: More fields of `dscost.timing.TimingOptions`, such as `{"precision": 0.01}`.
         progress: Called with the share that is done and the target that is next.
 
     Raises:
-        InputError: There are fewer than two targets, or one cannot be read or counted.
+        InputError: There are fewer than two targets, or one cannot be read or counted; or all are
+            saved reports and are to be timed.
         UnavailableError: A target needs a library that is not installed.
 
     >>> found = compare("resnet18", "resnet34").versus[0]
@@ -58,31 +81,118 @@ def compare(
     """
     if isinstance(targets, str) or not isinstance(targets, Sequence):
         targets = [targets]
-    chosen: list[Target] = [*targets, *others]
-    if len(chosen) < 2:
-        raise InputError(f"a comparison takes two targets or more, found {len(chosen)}")
-    if dtype is not None:
-        dtype_bytes(dtype)  # refused before any model is made
-    request = Request(input, batch, dtype, settings, kwargs, trust)
-    reports = []
-    for at, target in enumerate(chosen):
-        told = None
-        if progress:
-            told = part_of(progress, at / len(chosen), (at + 1) / len(chosen))
-        reports.append(_report(target, request, told))
+    options = None
+    if time:
+        options = timing_options(device, threads, memory_format, time_budget_s, timing)
+    return compared(
+        [*targets, *others],
+        Request(input, batch, dtype, settings, kwargs, trust),
+        options,
+        every_layer=every_layer,
+        layers=layers,
+        progress=progress,
+    )
+
+
+def compared(
+    targets: "Sequence[Target]",
+    request: Request,
+    options: TimingOptions | None = None,
+    *,
+    every_layer: bool = False,
+    layers: bool | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Return what `compare` does; with timing where there are options for it.
+
+    Raises:
+        InputError: As `compare` does.
+        UnavailableError: A target needs a library that is not installed, or the device is missing.
+    """
+    if len(targets) < 2:
+        raise InputError(f"a comparison takes two targets or more, found {len(targets)}")
+    if request.dtype is not None:
+        dtype_bytes(request.dtype)  # refused before any model is made
+    saved = [isinstance(target, Report) or is_saved(target) for target in targets]
+    if options is not None and all(saved):
+        raise InputError("there is nothing to time: all targets are saved reports")
+    models = _all_counted(targets, request, progress, COUNTING_SHARE if options else 1.0)
+    labels = _labels(targets, [one.report for one in models])
     contenders = [
-        Contender(label, report, isinstance(target, Report) or is_saved(target))
-        for label, report, target in zip(_labels(chosen, reports), reports, chosen, strict=True)
+        Contender(label, model.report, was_saved)
+        for label, model, was_saved in zip(labels, models, saved, strict=True)
     ]
-    return held_against_first(contenders, request.changes, every_layer=every_layer)
+    measured = None
+    if options is not None:
+        measured = _in_turns(labels, models, options, progress)
+        contenders = [_with_latency(one, measured) for one in contenders]
+    found = _held_against_first(contenders, request, measured, every_layer=every_layer)
+    return found._replace(layers=layers)
 
 
-def _report(target: "Target", request: Request, progress: Progress | None) -> Report:
+def _all_counted(
+    targets: "Sequence[Target]", request: Request, progress: Progress | None, share: float
+) -> list[CountedModel]:
+    models, each = [], share / len(targets)
+    for at, target in enumerate(targets):
+        told = part_of(progress, at * each, (at + 1) * each) if progress else None
+        models.append(_counted(target, request, told))
+    return models
+
+
+def _in_turns(
+    labels: Sequence[str],
+    models: Sequence[CountedModel],
+    options: TimingOptions,
+    progress: Progress | None,
+) -> "SideBySide":
+    from dscost.analysis.side_by_side import Entry, time_side_by_side
+
+    pairs = zip(labels, models, strict=True)
+    entries = [Entry(label, model) for label, model in pairs if model.versions is not None]
+    told = part_of(progress, COUNTING_SHARE, 1.0) if progress else None
+    return time_side_by_side(entries, options, told)
+
+
+def _held_against_first(
+    contenders: Sequence[Contender],
+    request: Request,
+    measured: "SideBySide | None",
+    *,
+    every_layer: bool,
+) -> Comparison:
+    reference, *rest = contenders
+    versus = [held_against(reference, one) for one in rest]
+    notes = list(notes_on(contenders, versus, request.changes))
+    if measured is None:
+        return Comparison(tuple(contenders), tuple(versus), every_layer, tuple(notes))
+    if reference.timed:
+        versus = [one._replace(speedups=measured.speedups.get(one.label, {})) for one in versus]
+    return Comparison(
+        tuple(contenders),
+        tuple(versus),
+        every_layer,
+        (*notes, *measured.warnings),
+        environment=measured.environment,
+        untimed=measured.untimed,
+    )
+
+
+def _with_latency(contender: Contender, measured: "SideBySide") -> Contender:
+    """Return a model with what was measured of it in this run; a saved one keeps its own."""
+    latency = measured.latencies.get(contender.label)
+    if not latency:
+        return contender
+    report = contender.report._replace(latency=latency, environment=measured.environment)
+    return contender._replace(report=report, timed=True)
+
+
+def _counted(target: "Target", request: Request, progress: Progress | None) -> CountedModel:
     if isinstance(target, Report):
-        return target
+        return CountedModel(target, saved=True)
     if not isinstance(target, str | PathLike):  # a module is made; the factories are the others
         request = request._replace(kwargs=None)
-    return count(target, AS_STATED if is_saved(target) else request, progress=progress).report
+    return count(target, AS_STATED if is_saved(target) else request, progress=progress)
 
 
 def _labels(targets: "Sequence[Target]", reports: Sequence[Report]) -> list[str]:

@@ -16,6 +16,7 @@ from dscost.notation.units import UNKNOWN, arrow, counted, format_shape
 from dscost.pages import Said
 from dscost.pages.comparison_rows import CSV_COLUMNS, rows_of
 from dscost.pages.layer_table import ROOT, kind_of
+from dscost.pages.model_table import MODEL_COLUMNS, first_setting, model_sheets, shortened
 from dscost.pages.page import (
     Column,
     Page,
@@ -28,7 +29,7 @@ from dscost.pages.page import (
     most_of,
     words,
 )
-from dscost.pages.reports import FLOPS_NOTE
+from dscost.pages.reports import FLOPS_NOTE, setting_words
 from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
 from dscost.reports.records import head
 
@@ -96,25 +97,26 @@ def percent_text(one: Difference) -> str:
 # -- the whole
 
 
-def _totals_page(comparison: Comparison, view: View) -> Page:
+def _totals_sheet(comparison: Comparison, view: View) -> Sheet:
     first, *others = (one.label for one in comparison.contenders)
     narrow = view.width is not None and view.width < NARROW
     width = HEADER_WIDTHS[0 if narrow else 1]
-    columns = [words("figure", header=""), Column(first, _shortened(first, width), 0)]
+    columns = [words("figure", header=""), Column(first, shortened(first, width), 0)]
     # where space is short, changes go first, and those of the last model before
     for at, name in enumerate(others):
         columns += [
-            Column(name, _shortened(name, width), at),
+            Column(name, shortened(name, width), at),
             Column(f"change of {name}", "±", 2 * len(others) + at),
             Column(f"percent of {name}", "± %", len(others) + at),
         ]
     found: dict[tuple[str, str | None], dict[str, Difference]] = {}
     for versus in comparison.versus:
-        for one in (*versus.totals, *versus.latencies):
+        separate = (one for one in versus.latencies if one.setting not in versus.speedups)
+        for one in (*versus.totals, *separate):
             if view.wide or not FIGURES[one.metric].is_on_request:
                 found.setdefault((one.metric, one.setting), {})[versus.label] = one
     rows = [_totals_row(first, differences) for differences in found.values()]
-    return Page(comparison.in_a_line(), sheets=[Sheet(columns, rows)])
+    return Sheet(columns, rows)
 
 
 def _totals_row(reference: str, found: Mapping[str, Difference]) -> Row:
@@ -130,13 +132,6 @@ def _totals_row(reference: str, found: Mapping[str, Difference]) -> Row:
         cells[f"change of {name}"] = change_text(one)
         cells[f"percent of {name}"] = percent_text(one)
     return Row(cells)
-
-
-def _shortened(label: str, width: int) -> str:
-    if len(label) <= width:
-        return label
-    tail = width // 2
-    return f"{label[: width - tail - 1]}…{label[-tail:]}"
 
 
 # -- layers
@@ -290,25 +285,28 @@ class ComparisonSaid(Said):
     """What is to be said of models held against each other."""
 
     what = "a comparison"
-    columns = tuple(column.key for column in _COLUMNS)
+    columns = tuple(dict.fromkeys([*MODEL_COLUMNS, *(column.key for column in _COLUMNS)]))
     sort_keys = SORT_KEYS
     row_columns = CSV_COLUMNS
     _result: Comparison
 
     def pages(self, view: View) -> list[Page]:
-        """Return a page of totals and, for each model, one of how its layers differ.
+        """Return a page of the models and, where layers are shown, one for each of how they differ.
 
         Posted in a pull request, the first page has all notes, and of the layers those that differ
         most.
         """
-        if view.posted:
+        comparison = self._result
+        with_layers = _shows_layers(comparison, view)
+        if with_layers and view.posted:
             columns = POSTED_COLUMNS if view.columns is None else view.columns
             top = POSTED_LAYERS if view.top is None else view.top
             view = view._replace(columns=columns, top=top)
-        pages = [_totals_page(self._result, view)]
-        pages += [_layers_page(self._result, one, view) for one in self._result.versus]
+        pages = [_first_page(comparison, view, with_layers=with_layers)]
+        if with_layers:
+            pages += [_layers_page(comparison, one, view) for one in comparison.versus]
         noted = 0 if view.posted else -1
-        closing = [*pages[noted].closing, FLOPS_NOTE, *self._result.notes]
+        closing = [*pages[noted].closing, *_notes(comparison, pages[0])]
         pages[noted] = pages[noted]._replace(closing=closing)
         return pages
 
@@ -317,5 +315,47 @@ class ComparisonSaid(Said):
         return {**head("compare"), "conventions": CONVENTIONS, **self._result.to_dict()}
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Return a row for each whole model, latency and layer."""
+        """Return a row for each model, or for each layer where these are asked for."""
         return rows_of(self._result)
+
+
+def _shows_layers(comparison: Comparison, view: View) -> bool:
+    """Whether layers are shown: as asked for, and else those of related models."""
+    if comparison.layers is not None:
+        return comparison.layers
+    asked = (view.depth, view.sort, view.top)
+    if comparison.every_layer or any(one is not None for one in asked):
+        return True
+    if any(key not in MODEL_COLUMNS for key in view.columns or ()):
+        return True
+    return comparison.are_related
+
+
+def _first_page(comparison: Comparison, view: View, *, with_layers: bool) -> Page:
+    """Return the models one below the other, and figure by figure where they are related."""
+    if not with_layers:
+        return Page(comparison.in_a_line(), sheets=model_sheets(comparison, view))
+    view = view._replace(columns=None)  # which speak of the layers
+    totals = [_totals_sheet(comparison, view)] if comparison.are_related else []
+    timed = comparison.environment is not None
+    sheets = [] if totals and not timed else model_sheets(comparison, view)
+    return Page(comparison.in_a_line(), sheets=[*sheets, *totals])
+
+
+def _notes(comparison: Comparison, first: Page) -> list[str]:
+    """Return what the reader must know about the figures of the first page."""
+    notes = [FLOPS_NOTE] if _tells_flops(first) else []
+    if comparison.environment:
+        from dscost.pages.causes import measured_notes
+
+        notes += measured_notes(comparison.environment, setting_words(first_setting(comparison)))
+    return [*notes, *comparison.notes]
+
+
+def _tells_flops(page: Page) -> bool:
+    title = FIGURES["flops"].title
+    return any(
+        title in (column.header for column in sheet.columns)
+        or any(row.cells.get("figure") == title for row in sheet.rows)
+        for sheet in page.sheets
+    )

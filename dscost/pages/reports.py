@@ -237,6 +237,10 @@ def _footnotes(report: Report) -> list[str]:
 def _first_setting(report: Report) -> str:
     """Return what the figures that stand beside the costs were measured under."""
     keys = [*report.latency, *(key for layer in report.layers for key in layer.latency)]
-    first = keys[0] if keys else ""
-    words = [word for word in first.split(":")[1:] if not word.startswith("batch")]
+    return setting_words(keys[0] if keys else "")
+
+
+def setting_words(setting: str) -> str:
+    """Return the key of a setting in words, without its device and its batch."""
+    words = [word for word in setting.split(":")[1:] if not word.startswith("batch")]
     return ", ".join(words if "channels_last" in words else ["contiguous", *words])

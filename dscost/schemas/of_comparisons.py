@@ -15,7 +15,7 @@ from dscost.comparing.differences import (
 )
 from dscost.notation.json_schema import Schema, field_descriptions, with_description
 from dscost.reports.figures import FIGURES
-from dscost.reports.records import Report
+from dscost.reports.records import Latency, Report, Timing, Totals
 from dscost.schemas.of_results import TEXT, document
 from dscost.schemas.records import object_of, property_of, reference
 
@@ -26,29 +26,54 @@ NAME: Schema = {"type": ["string", "null"]}
 def schema() -> Schema:
     """Return the schema of the JSON document."""
     definitions: dict[str, Schema] = {}
-    contender = {key: property_of(Contender, key, definitions) for key in ("label", "saved")}
+    own = ("label", "saved", "timed")
+    contender = {key: property_of(Contender, key, definitions) for key in own}
     for key in CONTENDER_KEYS:
         contender[key] = property_of(Report, key, definitions)
+    contender["cost"] = with_description(property_of(Totals, "as_is", definitions), "As it is.")
+    contender["latency"] = {
+        "type": "object",
+        "additionalProperties": _latency(definitions),
+        "description": "Time of one pass, by setting such as `cpu`.",
+    }
     difference = {key: property_of(Difference, key, definitions) for key in DIFFERENCE_KEYS}
-    separate = {
-        "const": False,
-        "description": "Times of separate runs: no speedup follows from them.",
+    beside: dict[str, Schema] = {
+        "side_by_side": {
+            "type": "boolean",
+            "description": "Whether both took turns in one run; else no speedup follows.",
+        },
+        "speedup": with_description(
+            property_of(Timing, "speedup", definitions),
+            "Latency of the reference over that of the model, where they took turns.",
+        ),
     }
     definitions |= {
         "Contender": object_of(contender),
         "Difference": object_of(difference),
-        "LatencyDifference": object_of({**difference, "side_by_side": separate}),
+        "LatencyDifference": object_of({**difference, **beside}),
         "Layer": object_of(_layer()),
         "Versus": object_of(_versus()),
     }
     descriptions = field_descriptions(Comparison)
     properties = {
         "reference": {**TEXT, "description": "What the others are held against, by its label."},
+        "environment": property_of(Comparison, "environment", definitions),
+        "related": {
+            "type": "boolean",
+            "description": "Whether each two of the models share a fifth of their layers or more.",
+        },
         "compared": with_description(_list_of("Contender"), descriptions.get("contenders")),
         "differences": with_description(_list_of("Versus"), descriptions.get("versus")),
         "notes": with_description({"type": "array", "items": TEXT}, descriptions.get("notes")),
     }
     return document("A comparison of dscost", {"const": "compare"}, properties, definitions)
+
+
+def _latency(definitions: dict[str, Schema]) -> Schema:
+    """Return the schema of a latency of a whole model."""
+    keys = {key: property_of(Latency, key, definitions) for key in Latency._fields}
+    per_s: Schema = {"type": "number", "description": "Inputs per second, given the batch."}
+    return object_of({**keys, "throughput_per_s": per_s})
 
 
 def _versus() -> Mapping[str, Schema]:

@@ -1,0 +1,175 @@
+"""Counted models → their latencies, timed in turns in one run, so that ratios mean something."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from time import perf_counter
+from typing import NamedTuple
+
+from dscost.analysis.bench import MEMORY_SHARE, Bench
+from dscost.analysis.counting import CountedModel
+from dscost.analysis.predicting import dtype_of
+from dscost.analysis.running import Prepared, Work
+from dscost.notation.units import format_bytes
+from dscost.reports.records import Environment, Report, Speedup, Timing
+from dscost.timing import MEMORY_FORMATS, Progress, Setting, TimingOptions
+from dscost.timing.samples import Measurement
+from dscost.timing.statistics import summarize
+
+LEAST_BUDGET_S = 10.0
+BUDGET_OF_EACH_S = 5.0
+WORK_COPIES = 4
+"""A running model holds about so many of its largest results at once, where its peak is not
+known."""
+
+
+class Entry(NamedTuple):
+    """A model that takes part, under a name unlike all others."""
+
+    name: str
+    model: CountedModel
+
+    @property
+    def report(self) -> Report:
+        """What was counted of it."""
+        return self.model.report
+
+    @property
+    def batch(self) -> int:
+        """Inputs at once."""
+        return next((one.shape[0] for one in self.report.inputs if one.shape), 1)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory that it takes as long as others are timed."""
+        return self.report.totals.as_is.weight_bytes
+
+    @property
+    def needed_bytes(self) -> int:
+        """Memory that it takes to be made and run."""
+        largest = max((layer.cost.output_bytes for layer in self.report.layers), default=0)
+        activations = self.report.peak_activation_bytes or WORK_COPIES * largest
+        return 2 * self.weight_bytes + activations
+
+    def work(self, setting: Setting) -> Work:
+        """Return one pass of it."""
+        versions = self.model.versions
+        assert versions is not None
+        return Work(
+            self.name,
+            setting,
+            lambda: versions.build("as_is", ())[0],
+            lambda: versions.arguments(setting),
+            macs=self.report.totals.as_is.macs,
+            needed_bytes=self.needed_bytes,
+        )
+
+
+class SideBySide(NamedTuple):
+    """What was measured of models that took turns.
+
+    Args:
+        latencies: By name of the model, then by setting.
+        speedups: Latency of the first over that of another, by the name of that, then by setting.
+        environment: Where; `None` where nothing could be timed.
+        warnings: What else must be known, and what could not be timed, and why.
+        untimed: Those of the warnings that tell what is missing.
+    """
+
+    latencies: Mapping[str, Mapping[str, Timing]]
+    speedups: Mapping[str, Mapping[str, Speedup]]
+    environment: Environment | None
+    warnings: tuple[str, ...]
+    untimed: tuple[str, ...]
+
+
+def time_side_by_side(
+    entries: Sequence[Entry], options: TimingOptions, progress: Progress | None = None
+) -> SideBySide:
+    """Return latencies of one pass of each model, measured in turns.
+
+    Each is timed against the first in pairs that alternate, and these comparisons take turns: what
+    the machine does meanwhile falls on all of them alike.
+
+    Args:
+        entries: At least one, each with what it takes to build it.
+        options: How to measure; every model in the data type and with the batch it was counted for.
+        progress: Told the share of the time that is spent, and which model is timed.
+    """
+    first = entries[0]
+    settings = options.settings(
+        dtype=dtype_of(first.report), batch=first.batch, memory_formats=MEMORY_FORMATS[:1]
+    )
+    usual_s = max(LEAST_BUDGET_S, BUDGET_OF_EACH_S * len(entries))
+    bench = Bench(options, settings, options.budget_s or usual_s, progress)
+    latencies: dict[str, dict[str, Timing]] = {one.name: {} for one in entries}
+    speedups: dict[str, dict[str, Speedup]] = {one.name: {} for one in entries}
+    with ExitStack() as stack:
+        for one in entries:  # its forward may import what lies beside it
+            stack.enter_context(getattr(one.model.versions, "importing", nullcontext)())
+        stack.enter_context(bench.open())
+        for setting in settings:
+            began = perf_counter()
+            share_s = bench.budget_s / len(settings)
+            made = _made(bench, entries, setting)
+            # making models is not measuring: it may not take all of the time
+            left_s = max(share_s - (perf_counter() - began), share_s / 2)
+            for name, timing, speedup in _timed(bench, made, setting, left_s):
+                latencies[name][setting.key] = timing
+                if speedup and first.name in made:
+                    speedups[name][setting.key] = speedup
+            made.clear()  # memory for those of the next setting
+    environment = bench.environment() if any(latencies.values()) else None
+    untimed = tuple(one.text for one in bench.untimed)
+    return SideBySide(latencies, speedups, environment, tuple(bench.warnings), untimed)
+
+
+def _made(bench: Bench, entries: Sequence[Entry], setting: Setting) -> dict[str, Prepared]:
+    """Return the models that fit into memory together, ready to run, by name."""
+    made: dict[str, Prepared] = {}
+    free, held = bench.free_bytes(setting), 0
+    for one in entries:
+        if made and free is not None and held + one.needed_bytes > MEMORY_SHARE * free:
+            needed = format_bytes(held + one.needed_bytes)
+            bench.lack(
+                one.name,
+                f"Not timed: {one.name} and the models before it need {needed} of memory at once, "
+                f"{format_bytes(free)} are free; name fewer models.",
+            )
+            continue
+        own = setting._replace(dtype=dtype_of(one.report))
+        prepared = bench.prepared(one.work(own))
+        if prepared:
+            made[one.name] = prepared
+            held += one.weight_bytes
+    return made
+
+
+def _timed(
+    bench: Bench, made: Mapping[str, Prepared], setting: Setting, budget_s: float
+) -> "list[tuple[str, Timing, Speedup | None]]":
+    """Return name, latency and speedup over the first of each model that the time sufficed for."""
+    if not made:
+        return []
+    (first, reference), *others = made.items()
+    # one that is alone is timed against itself
+    pairs = others or [(first, reference)]
+    cases = [bench.case(name, setting, reference, one) for name, one in pairs]
+    compared = bench.compare(cases, budget_s)
+    for case in cases:
+        if bench.is_late(case.name, compared):
+            bench.lack(case.name, f"{case.name} was not timed within {bench.budget}.")
+    found: list[tuple[str, Timing, Speedup | None]] = []
+    if compared:
+        of_first = [seconds for one in compared.values() for seconds in one.first_s]
+        found.append((first, _timing(of_first, reference), None))
+    for name, one in others:
+        if name in compared:
+            result: Measurement = compared[name]
+            speedup = bench.speedup(result, setting)
+            found.append((name, _timing(result.second_s, one), speedup))
+    return found
+
+
+def _timing(seconds: Sequence[float], prepared: Prepared) -> Timing:
+    latency = summarize(seconds)._replace(compile_s=prepared.compile_s)
+    return Timing(latencies={"as_is": latency})

@@ -1,0 +1,135 @@
+"""Models one below the other: what each costs, how long it takes, and both against the first."""
+
+from collections.abc import Iterator, Mapping
+from math import isclose
+
+from dscost.comparing.differences import METRICS, Comparison, Contender, Difference
+from dscost.notation.units import UNKNOWN
+from dscost.pages.page import Column, Row, Sheet, View, chosen_sheet, words
+from dscost.pages.wording import LATENCY, format_latency, format_speedup
+from dscost.reports.figures import FIGURES, ON_REQUEST
+
+_PRIORITIES = {"params": 3, "macs": 1, "peak_activation_bytes": 5}
+"""Of the figures that a table of models has unless more are asked for."""
+VERSUS_WIDTH = 20
+"""Characters of the name of the reference above a column."""
+SAVED, ELSEWHERE = "own run", "another machine"
+"""What stands for the ratio of a saved report, which was not timed beside the others."""
+
+
+def _columns(reference: str) -> Iterator[Column]:
+    """Yield the columns of a table of models."""
+    yield words("model")
+    for metric in METRICS:
+        yield Column(metric, FIGURES[metric].title, _PRIORITIES.get(metric, ON_REQUEST))
+        if metric == "macs":
+            yield Column("macs_versus", f"MACs vs {reference}", 4)
+    yield Column("latency", LATENCY, 1)
+    yield Column("versus", f"vs {reference}", 0)
+    yield Column("per_s", "1/s", 2)
+
+
+MODEL_COLUMNS = tuple(column.key for column in _columns(""))
+"""What `--columns` takes where no layers are shown."""
+
+
+def shortened(label: str, width: int) -> str:
+    """Return a label as it stands above a column, its middle left out where it is long."""
+    if len(label) <= width:
+        return label
+    tail = width // 2
+    return f"{label[: width - tail - 1]}…{label[-tail:]}"
+
+
+def model_sheets(comparison: Comparison, view: View) -> list[Sheet]:
+    """Return a table with a row for each model; one more for each further setting of the timing."""
+    settings = _settings(comparison)
+    first, *further = settings or [""]
+    columns = list(_columns(shortened(comparison.reference.label, VERSUS_WIDTH)))
+    rows = [
+        Row({**_costs(comparison, one), **_times(comparison, one, first)})
+        for one in comparison.contenders
+    ]
+    sheets = [chosen_sheet(columns, rows, view)]
+    of_times = [column for column in columns if column.key in ("latency", "versus", "per_s")]
+    for setting in further:
+        rows = [
+            Row({"model": one.label, **_times(comparison, one, setting)})
+            for one in comparison.contenders
+        ]
+        sheets.append(Sheet([words("model", header=setting), *of_times], rows))
+    return sheets
+
+
+def first_setting(comparison: Comparison) -> str:
+    """Return what the latencies of the first table were measured under, if there are any."""
+    return next(iter(_settings(comparison)), "")
+
+
+def _settings(comparison: Comparison) -> list[str]:
+    """Return under what models were measured whose latencies may stand in one table."""
+    where = _place(comparison)
+    found = [one for one in comparison.contenders if one.latencies and one.place == where]
+    in_turns = [one for one in found if one.timed] or found
+    return list(dict.fromkeys(key for one in in_turns for key in one.latencies))
+
+
+def _place(comparison: Comparison) -> str | None:
+    """Return where the latencies of the table were measured: here, or where the first was."""
+    measured = [one for one in comparison.contenders if one.latencies]
+    in_turns = [one for one in measured if one.timed] or measured
+    return in_turns[0].place if in_turns else None
+
+
+def _costs(comparison: Comparison, one: Contender) -> dict[str, str]:
+    cells = {"model": one.label}
+    for metric in METRICS:
+        cells[metric] = FIGURES[metric].text(one.figure(metric))
+    macs = Difference("macs", comparison.reference.figure("macs"), one.figure("macs"))
+    cells["macs_versus"] = "1×" if one is comparison.reference else _times_as_many(macs)
+    return cells
+
+
+def _times_as_many(one: Difference) -> str:
+    """Return how many times fewer or more one has than the reference.
+
+    >>> _times_as_many(Difference("macs", 300, 100)), _times_as_many(Difference("macs", 100, 250))
+    ('3.0× fewer', '2.5× more')
+    """
+    if not one.reference or not one.value:
+        return UNKNOWN
+    is_less = one.value < one.reference
+    factor = one.reference / one.value if is_less else one.value / one.reference
+    if isclose(factor, 1, abs_tol=0.005):
+        return "as many"
+    digits = 2 if factor < 2 else 1 if factor < 100 else 0
+    return f"{factor:,.{digits}f}× {'fewer' if is_less else 'more'}"
+
+
+def _times(comparison: Comparison, one: Contender, setting: str) -> Mapping[str, str]:
+    """Return the cells of a model that was measured under a setting; the others have none."""
+    latency = one.latencies.get(setting)
+    is_elsewhere = one.place != _place(comparison)
+    if latency is None or (is_elsewhere and comparison.environment is None):
+        return {}
+    cells = {"latency": format_latency(latency), "per_s": _rate(one.per_s(latency))}
+    if comparison.environment is None:
+        return cells  # of separate runs: no ratio follows
+    speedups = {versus.label: versus.speedups for versus in comparison.versus}
+    if not one.timed:
+        cells["versus"] = ELSEWHERE if is_elsewhere else SAVED
+    elif one is comparison.reference:
+        cells["versus"] = "1×"
+    else:
+        cells["versus"] = format_speedup(speedups[one.label].get(setting))
+    return cells
+
+
+def _rate(per_s: float) -> str:
+    """Return inputs per second, in as few digits as tell them apart.
+
+    >>> _rate(4.6812), _rate(68.2), _rate(12345.6)
+    ('4.68', '68.2', '12,346')
+    """
+    digits = 2 if per_s < 10 else 1 if per_s < 100 else 0
+    return f"{per_s:,.{digits}f}"
