@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from dscost.cli import options as opt
-from dscost.cli.output_options import DEFAULTS, All
+from dscost.cli.output_options import DEFAULTS, All, Without
 from dscost.cli.places import target_files
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
@@ -29,7 +29,7 @@ def compare(
         bool,
         typer.Option("--time/--no-time", help="Measure all models in turns, in one run."),
     ] = False,
-    measuring: Annotated[opt.Measuring, opt.Without("time", "dtype")] = opt.AS_USUAL,
+    measuring: Annotated[opt.Measuring, Without("time", "dtype")] = opt.AS_USUAL,
     layers: Annotated[
         bool | None,
         typer.Option(

@@ -21,7 +21,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Layers shown": ("layers", "sort", "top", "depth", "tree", "every_layer"),
     "Output": (
         *("path", "json", "format_name", "export", "columns", "wide", "color", "quiet"),
-        "verbose",
+        *("stages", "totals", "verbose"),
     ),
     "Running code": ("isolate", "load_timeout"),
 }

@@ -7,7 +7,7 @@ import typer
 from dscost.analysis import count_layer, measure_layer, predicted
 from dscost.cli import options as opt
 from dscost.cli.geometry import NOTHING, Geometry
-from dscost.cli.output_options import DEFAULTS, All
+from dscost.cli.output_options import DEFAULTS, All, Stages
 from dscost.cli.places import device_files
 from dscost.pages import View
 
@@ -29,11 +29,12 @@ def layer(
     measuring: opt.Measuring = opt.AS_USUAL,
     on: opt.On = None,
     explain: opt.Explain = False,
+    stages: Stages = False,
     asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
 ) -> None:
     """Compare a convolution with its depthwise-separable variant, or others: counted and timed."""
-    out = asked.output("layer", View(explain=explain), read=device_files(on))
+    out = asked.output("layer", View(explain=explain, stages=stages), read=device_files(on))
     sources = opt.check_devices(on)
     cases = opt.parse_cases(measuring.dtype, batch)
     if not measuring.time:

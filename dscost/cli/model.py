@@ -8,7 +8,7 @@ from dscost.analysis import count, measure_model, predicted
 from dscost.analysis.isolated import Worker
 from dscost.cli import options as opt
 from dscost.cli.getting import Own, command_for
-from dscost.cli.output_options import DEFAULTS, All
+from dscost.cli.output_options import DEFAULTS, All, Stages, Totals
 from dscost.cli.places import device_files, target_files
 from dscost.cli.streams import foreign_code
 from dscost.errors import InputError
@@ -50,6 +50,8 @@ def model(
     ] = None,
     top: opt.Top = None,
     tree: opt.Tree = False,
+    stages: Stages = False,
+    totals: Totals = False,
     asked: All = DEFAULTS,
     verbose: opt.Verbose = False,
     isolate: opt.Isolate = False,
@@ -62,7 +64,11 @@ def model(
         raise InputError(
             "--tree shows every module in its place: --sort and --top have no meaning with it"
         )
-    view = View(depth=depth, sort=sort, top=top, tree=tree, explain=explain)
+    if stages and totals:
+        raise InputError("--stages tells of parts of layers, which --totals leaves out")
+    view = View(
+        depth=depth, sort=sort, top=top, tree=tree, explain=explain, stages=stages, totals=totals
+    )
     out = asked.output("model", view, read=[*target_files([target]), *device_files(on)])
     ReportsSaid.check(out.view, out.says)
     sources = opt.check_devices(on)

@@ -290,17 +290,6 @@ class Measuring(NamedTuple):
 AS_USUAL = Measuring()
 
 
-class Without:
-    """Which fields of a record are no options of a command, beside it in a parameter's type."""
-
-    def __init__(self, *names: str) -> None:
-        self._names = names
-
-    def in_its_own_way(self, *, asks_help: bool) -> dict[str, None]:
-        """Return how fields are spelled that are not spelled as in the record: not at all."""
-        return dict.fromkeys(self._names)
-
-
 def check_untimed(cases: Cases, *, explain: bool) -> None:
     """Refuse what has no meaning where nothing is timed: several cases, an explanation."""
     for option, values in (("--batch", cases.batches), ("--dtype", cases.dtypes)):

@@ -16,8 +16,13 @@ from dscost.cli.streams import result_encoding, result_stream
 from dscost.errors import InputError
 from dscost.rendering import View, format_by_ending, format_names, in_words, no_findings, renderer
 
-_VIEW_OPTIONS = {"pages": ("columns", "sort", "top", "depth", "tree"), "rows": ("columns",)}
+_VIEW_OPTIONS = {
+    "pages": ("columns", "sort", "top", "depth", "tree"),
+    "rows": ("columns", "stages", "totals"),
+}
 """What a format honours of a view, by what it says."""
+_OF_ROWS = ("stages", "totals")
+"""What exports honour as well: of these there is but one table to choose."""
 
 
 _PLAIN = View()
@@ -31,7 +36,11 @@ class Asked(NamedTuple):
     path: OutputPath = None
     export: Annotated[
         list[str] | None,
-        typer.Option(metavar="FORMAT=PATH", help="Write another format as well; repeatable."),
+        typer.Option(
+            metavar="[FORMAT=]PATH",
+            help="Write another file as well, in the format of its ending unless one is named; "
+            "repeatable.",
+        ),
     ] = None
     columns: Annotated[str | None, typer.Option(help="Columns to show, separated by commas.")] = (
         None
@@ -58,7 +67,7 @@ class Asked(NamedTuple):
         exports = tuple(_export(entry) for entry in self.export or ())
         files = [self.path, *(target for _, target in exports)]
         check_places(files, read)
-        chosen = "json" if self.json else self.format_name or self._format_by_ending()
+        chosen = "json" if self.json else self.format_name or _format_of(self.path)
         for name in (chosen, *(name for name, _ in exports)):
             if renderer(name).says == "findings" and not judges:
                 raise no_findings(name, f"dscost {command}")
@@ -71,26 +80,42 @@ class Asked(NamedTuple):
             command=command,
         )
         # an option without effect would pass for one that was obeyed
-        for option in ("columns", "sort", "top", "depth", "tree"):
-            honoured = _VIEW_OPTIONS.get(renderer(chosen).says, ())
+        says = renderer(chosen).says
+        has_rows = any(renderer(name).says == "rows" for name, _ in exports)
+        honoured = (*_VIEW_OPTIONS.get(says, ()), *(_OF_ROWS if has_rows else ()))
+        for option in dict.fromkeys(name for names in _VIEW_OPTIONS.values() for name in names):
             if getattr(view, option) not in (None, False) and option not in honoured:
                 raise InputError(f"--{option} has no meaning for --format {chosen}")
         return Output(chosen, self.path, exports, view, self.quiet)
 
-    def _format_by_ending(self) -> str:
-        try:
-            return format_by_ending(self.path)
-        except InputError as error:
-            hint = f"name one by --format, or another file than '{self.path}'"
-            raise InputError(f"{error}: {hint}") from error
+
+def _format_of(path: Path | None) -> str:
+    """Return the format that the ending of a file means."""
+    try:
+        return format_by_ending(path)
+    except InputError as error:
+        hint = f"name one by --format, or another file than '{path}'"
+        raise InputError(f"{error}: {hint}") from error
 
 
 def _export(entry: str) -> tuple[str, Path]:
     name, equals, path = entry.partition("=")
-    if not equals or not path:
+    if equals and path:
+        return name, Path(path)
+    if equals or not Path(entry).suffix:
         raise InputError(f"--export: expected FORMAT=PATH such as json=costs.json, found '{entry}'")
-    return name, Path(path)
+    try:
+        return format_by_ending(Path(entry)), Path(entry)
+    except InputError as error:
+        raise InputError(f"--export: {error}: name one, as in json={entry}") from error
 
+
+Stages = Annotated[
+    bool, typer.Option("--stages", help="Tell of the stages of variants in a CSV as well.")
+]
+Totals = Annotated[
+    bool, typer.Option("--totals", help="Have a row for the whole in a CSV, instead of layers.")
+]
 
 DEFAULTS = Asked()
 
@@ -124,6 +149,17 @@ Fixed = Annotated[Asked, Offered(without=("columns",))]
 """Those of one whose tables are always the same."""
 Plain = Annotated[Asked, Offered(without=("columns", "wide"))]
 """Those of one that shows no figures side by side."""
+
+
+class Without:
+    """Which fields of a record are no options of a command, beside it in a parameter's type."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def in_its_own_way(self, *, asks_help: bool) -> dict[str, None]:
+        """Return how fields are spelled that are not spelled as in the record: not at all."""
+        return dict.fromkeys(self._names)
 
 
 def spread(command: Callable[..., None], *, asks_help: bool) -> Callable[..., None]:

@@ -49,6 +49,10 @@ class Said:
         """Return a table for programs, every figure exact; what is unknown of a row is missing."""
         raise NotImplementedError
 
+    def rows_in(self, view: View) -> Iterable[Mapping[str, Any]]:
+        """Return the rows that a view asks for; most results have one table only."""
+        return self.rows()
+
     def findings(self) -> "Sequence[Judged | NotJudged] | None":
         """Return what was found wrong, by what was judged; `None` where nothing is judged."""
         return None

@@ -149,6 +149,8 @@ class View(NamedTuple):
         posted: Whether it is read among other things, such as the comments of a pull request: the
             first page says what all must know, and long ones are cut.
         get_it: The command that does what is advised, if there is one.
+        stages: Whether rows for programs tell of the stages of variants as well.
+        totals: Whether they tell of the whole instead of its layers.
     """
 
     columns: tuple[str, ...] | None = None
@@ -166,6 +168,8 @@ class View(NamedTuple):
     brief: bool = False
     posted: bool = False
     get_it: str | None = None
+    stages: bool = False
+    totals: bool = False
 
 
 def filled_sheet(columns: Sequence[Column], rows: Sequence[Row]) -> Sheet:

@@ -78,8 +78,12 @@ class ReportsSaid(Said):
         return document(self._results, command=view.command)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Return one row per layer and variant."""
-        return rows_of(self._results)
+        """Return a row for each layer of a model, or for each variant of a layer."""
+        return self.rows_in(View())
+
+    def rows_in(self, view: View) -> Iterator[dict[str, Any]]:
+        """Return the rows that a view asks for."""
+        return rows_of(self._results, view)
 
 
 def _pages_of(report: Report, view: View) -> Iterator[Page]:

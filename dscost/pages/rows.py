@@ -1,71 +1,190 @@
-"""The rows of reports: every figure of every layer and variant, exact."""
+"""The rows of reports, every figure exact: a layer each of a model, a variant each of a layer.
 
-from collections.abc import Iterator, Sequence
+The rows of a model add up: the sum of a column of figures is the total that is printed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dscost.layers.convolution import Shape
-from dscost.layers.variants import SEPARABLE, STANDARD
-from dscost.pages.page import known
-from dscost.reports.figures import COST_FIGURES, Cost
-from dscost.reports.records import Latency, Layer, Report, Speedup, Timing
+from dscost.layers.variants import BOTH_WAYS, SEPARABLE, STANDARD, VERSIONS
+from dscost.pages.page import View, known
+from dscost.reports.figures import COST_FIGURES, NOTHING, SUMMED, Cost, summed
+from dscost.reports.records import Latency, Layer, Report, Speedup, Stage, Timing
 
 CSV_COLUMNS = (
     *("target", "layer", "type", "op", "variant", "stage", "calls", "input_shape", "output_shape"),
-    *(*COST_FIGURES, "reduction", "setting"),
+    *COST_FIGURES,
+    *(f"{figure}_{version}" for version in BOTH_WAYS for figure in SUMMED),
+    *("peak_activation_bytes", "reduction", "setting"),
     *("latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s", "latency_samples"),
+    *(f"latency_{version}_s" for version in BOTH_WAYS),
     *("speedup_median", "speedup_ci95_low", "speedup_ci95_high", "verdict"),
 )
+SHARED = "(shared weights)"
+"""The row of what layers have in common: it stands with each of them, and the whole has it once."""
+
+_Cells = dict[str, Any]
 
 
-def rows_of(reports: Sequence[Report]) -> Iterator[dict[str, Any]]:
-    """Yield one row per layer and variant, and per stage of a variant.
-
-    Rows of variant `as_is` without a stage add up to the model.
-    """
+def rows_of(reports: Sequence[Report], view: View) -> Iterator[_Cells]:
+    """Yield the rows that a view asks for: the totals instead of layers, or stages as well."""
     for report in reports:
-        for layer in report.layers:
-            yield from _layer_rows(report, layer)
+        if view.totals:
+            yield _total_row(report)
+        elif report.source == "layer":
+            for layer in report.layers:
+                yield from _variant_rows(report, layer, stages=view.stages)
+        else:
+            yield from _layer_rows(report, stages=view.stages)
 
 
-def _layer_rows(report: Report, layer: Layer) -> Iterator[dict[str, Any]]:
-    setting, timing = next(iter(layer.latency.items()), ("", Timing()))
-    whole = {
+# -- a model
+
+
+def _layer_rows(report: Report, *, stages: bool) -> Iterator[_Cells]:
+    """Yield a row for each layer, as it is and with its part of both pure versions."""
+    parts = [_parts(layer, report.skipped) for layer in report.layers]
+    for layer, part in zip(report.layers, parts, strict=True):
+        timing, whole = layer.timing or Timing(), _labels(report, layer)
+        yield {
+            **whole,
+            **_ends(layer.input_shape, layer.output_shape),
+            "variant": "as_is",
+            **_figures(layer.cost, timing.as_is),
+            **_in_versions(part),
+            **_compared(layer, timing, SEPARABLE),
+        }
+        for name in layer.variants if stages else ():
+            for stage in layer.parts_of(name):
+                yield _stage_row({**whole, "variant": name}, stage, timing)
+    yield from _shared_row(report, parts)
+
+
+def _parts(layer: Layer, skipped: Sequence[str]) -> dict[str, Cost]:
+    """Return what a layer is in the standard and in the depthwise-separable model."""
+    as_is = dict.fromkeys(VERSIONS, layer.cost)
+    if layer.variants and layer.name not in skipped:  # a pair stands at its depthwise layer
+        return {**as_is, **{name: layer.variants[name] for name in BOTH_WAYS}}
+    if layer.pair:  # of what lies within a pair, its standard convolution has nothing
+        gone = {STANDARD: NOTHING, SEPARABLE: NOTHING} if layer.ends_pair else {STANDARD: NOTHING}
+        return {**as_is, **gone}
+    return as_is
+
+
+def _shared_row(report: Report, parts: Sequence[Mapping[str, Cost]]) -> Iterator[_Cells]:
+    """Yield what the layers have too much or too little of, where they share weights."""
+    cells: _Cells = {}
+    for version in VERSIONS:
+        total = getattr(report.totals, version)
+        of_layers = summed(part[version] for part in parts)
+        suffix = "" if version == "as_is" else f"_{version}"
+        for figure in SUMMED:
+            whole, found = getattr(total, figure), getattr(of_layers, figure)
+            if whole is not None and found is not None:
+                cells[f"{figure}{suffix}"] = whole - found
+    if any(cells.values()):
+        yield {"target": report.target, "layer": SHARED, "variant": "as_is", **cells}
+
+
+def _total_row(report: Report) -> _Cells:
+    """Return the row of a whole model, or of a single layer."""
+    totals, timing = report.totals, report.timing or Timing()
+    cells = {
+        "target": report.target,
+        "variant": "as_is",
+        **_figures(totals.as_is, timing.as_is),
+        **_in_versions({name: getattr(totals, name) for name in VERSIONS}),
+        "peak_activation_bytes": report.peak_activation_bytes,
+        "reduction": totals.reduction.macs,
+        "setting": next(iter(report.latency), ""),
+        **_latencies(timing),
+        **_speedup(timing.speedup),
+    }
+    if timing.speedup:
+        cells["verdict"] = timing.speedup.verdict
+    return known(cells)
+
+
+def _in_versions(costs: Mapping[str, Cost]) -> _Cells:
+    """Return the figures of both pure versions that add up."""
+    cells = {
+        f"{figure}_{version}": getattr(costs[version], figure)
+        for version in BOTH_WAYS
+        for figure in SUMMED
+    }
+    return known(cells)
+
+
+# -- a layer
+
+
+def _variant_rows(report: Report, layer: Layer, *, stages: bool) -> Iterator[_Cells]:
+    """Yield a row for a layer as it is, and one for each of its variants."""
+    timing, whole = layer.timing or Timing(), _labels(report, layer)
+    ends = _ends(layer.input_shape, layer.output_shape)
+    yield {**whole, **ends, "variant": "as_is", **_figures(layer.cost, timing.as_is)}
+    for name, cost in layer.variants.items():
+        own = {**whole, "variant": name}
+        ends = _ends(layer.input_shape, layer.stages[name][-1].output_shape)
+        row = {**own, **ends, **_figures(cost, timing.of(name))}
+        yield row if name == STANDARD else {**row, **_compared(layer, timing, name)}
+        for stage in layer.parts_of(name) if stages else ():
+            yield _stage_row(own, stage, timing)
+
+
+# -- what both have
+
+
+def _labels(report: Report, layer: Layer) -> _Cells:
+    return {
         "target": report.target,
         "layer": layer.name,
         "type": layer.type,
         "op": layer.op,
         "calls": layer.calls,
-        "setting": setting,
+        "setting": next(iter(layer.latency), ""),
     }
-    ends = _ends(layer.input_shape, layer.output_shape)
-    yield {**whole, **ends, "variant": "as_is", **_figures(layer.cost, timing.as_is)}
-    for name, cost in layer.variants.items():
-        whole["variant"] = name
-        ends = _ends(layer.input_shape, layer.stages[name][-1].output_shape)
-        row = {**whole, **ends, **_figures(cost, timing.of(name))}
-        if name != STANDARD:
-            speedup = timing.speedup_of(name)
-            verdict = speedup.verdict if speedup else None
-            row |= {"reduction": layer.reduction_of(name).macs, **_speedup(speedup)}
-            row["verdict"] = layer.verdict if name == SEPARABLE else verdict
-        yield known(row)
-        for stage in layer.parts_of(name):
-            ends = _ends(stage.input_shape, stage.output_shape)
-            figures = _figures(stage.cost, timing.part(name, stage.name))
-            yield {**whole, **ends, "stage": stage.name, **figures}
+
+
+def _stage_row(labels: _Cells, stage: Stage, timing: Timing) -> _Cells:
+    ends = _ends(stage.input_shape, stage.output_shape)
+    figures = _figures(stage.cost, timing.part(labels["variant"], stage.name))
+    return {**labels, **ends, "stage": stage.name, **figures}
+
+
+def _compared(layer: Layer, timing: Timing, variant: str) -> _Cells:
+    """Return how a variant of a layer stands to standard."""
+    if variant not in layer.variants:
+        return {}
+    speedup = timing.speedup_of(variant)
+    verdict = layer.verdict if variant == SEPARABLE else speedup and speedup.verdict
+    return known(
+        {
+            "reduction": layer.reduction_of(variant).macs,
+            **_latencies(timing),
+            **_speedup(speedup),
+            "verdict": verdict,
+        }
+    )
 
 
 def _ends(inputs: Shape, output: Shape) -> dict[str, str]:
     return {"input_shape": "x".join(map(str, inputs)), "output_shape": "x".join(map(str, output))}
 
 
-def _figures(cost: Cost, latency: Latency | None) -> dict[str, Any]:
+def _figures(cost: Cost, latency: Latency | None) -> _Cells:
     figures = cost.to_dict()
     if latency:
         figures |= {"latency_median_s": latency.median_s, "latency_samples": latency.samples}
         if latency.ci95_s:
             figures["latency_ci95_low_s"], figures["latency_ci95_high_s"] = latency.ci95_s
     return known(figures)
+
+
+def _latencies(timing: Timing) -> _Cells:
+    found = {name: timing.of(name) for name in BOTH_WAYS}
+    return {f"latency_{name}_s": one.median_s for name, one in found.items() if one}
 
 
 def _speedup(speedup: Speedup | None) -> dict[str, float]:

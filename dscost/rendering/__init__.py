@@ -17,6 +17,7 @@ __all__ = [
     "RENDERERS",
     "Renderer",
     "View",
+    "data_frame",
     "format_by_ending",
     "format_names",
     "in_words",
@@ -122,6 +123,17 @@ def render(result: Any, format_name: str = "table", view: View = _TO_A_FILE) -> 
     if format_.says == "findings" and what.findings() is None:
         raise no_findings(format_name, what.what)
     return format_.write(what, view)
+
+
+def data_frame(result: Any) -> Any:
+    """Return the rows of a result as a `pandas.DataFrame`.
+
+    Raises:
+        UnavailableError: pandas is not installed.
+    """
+    from dscost.rendering.frames import frame_of
+
+    return frame_of(said(result))
 
 
 def no_findings(format_name: str, what: str) -> InputError:

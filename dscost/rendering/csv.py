@@ -16,7 +16,7 @@ def write(said: Said, view: View) -> str:
         UnknownNameError: The view asks for a column that there is not.
     """
     check_columns(view, said.row_columns)
-    return csv_text(view.columns or said.row_columns, said.rows())
+    return csv_text(view.columns or said.row_columns, said.rows_in(view))
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -45,6 +45,16 @@ class Shown:
         """Return it as Markdown, as `--format markdown` writes it."""
         return self._written("markdown")
 
+    def to_pandas(self) -> Any:
+        """Return its rows, those of `--format csv`, as a `pandas.DataFrame`.
+
+        Counts are whole numbers, also in a column that not every row has.
+
+        Raises:
+            UnavailableError: pandas is not installed.
+        """
+        return _rendering().data_frame(self)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write it to a file, whole or not at all, in the format that the ending of its name means.
 
