@@ -30,6 +30,7 @@ from dscost.pages.page import (
     words,
 )
 from dscost.pages.reports import FLOPS_NOTE, setting_words
+from dscost.pages.wording import measured_on
 from dscost.reports.figures import CONVENTIONS, FIGURES, Cost, summed
 from dscost.reports.records import head
 
@@ -333,13 +334,15 @@ def _shows_layers(comparison: Comparison, view: View) -> bool:
 
 def _first_page(comparison: Comparison, view: View, *, with_layers: bool) -> Page:
     """Return the models one below the other, and figure by figure where they are related."""
+    measured = measured_on(comparison.environment)
     if not with_layers:
-        return Page(comparison.in_a_line(), sheets=model_sheets(comparison, view))
+        sheets = model_sheets(comparison, view)
+        return Page(comparison.in_a_line(), sheets=sheets, measured=measured)
     view = view._replace(columns=None)  # which speak of the layers
     totals = [_totals_sheet(comparison, view)] if comparison.are_related else []
     timed = comparison.environment is not None
     sheets = [] if totals and not timed else model_sheets(comparison, view)
-    return Page(comparison.in_a_line(), sheets=[*sheets, *totals])
+    return Page(comparison.in_a_line(), sheets=[*sheets, *totals], measured=measured)
 
 
 def _notes(comparison: Comparison, first: Page) -> list[str]:

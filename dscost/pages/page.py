@@ -115,6 +115,7 @@ class Page(NamedTuple):
         drawing: Returns a picture in characters, as wide as there is room for; between the two.
         is_long: Whether it may be folded away, under its heading.
         is_list: Whether it is names and their meanings, which a terminal shows without headings.
+        measured: On what machine its figures were measured, and by which torch, if they were.
         in_brief: All that somebody wants to hear who asked for what is wrong only.
     """
 
@@ -126,6 +127,7 @@ class Page(NamedTuple):
     is_long: bool = False
     is_list: bool = False
     in_brief: Sequence[str] | None = None
+    measured: str = ""
 
 
 class View(NamedTuple):

@@ -29,6 +29,7 @@ from dscost.pages.wording import (
     formula_lines,
     layer_heading,
     layer_sentence,
+    measured_on,
     model_sentences,
     variant_titles,
 )
@@ -130,6 +131,7 @@ def _layer_page(report: Report, view: View) -> Page:
         lines=[*lines, *formula_lines(report)],
         sheets=sheets,
         closing=[" ".join(sentences), *_footnotes(report)],
+        measured=measured_on(report.environment),
     )
 
 
@@ -200,6 +202,7 @@ def _model_page(report: Report, view: View) -> Page:
         lines=list(filter(None, lines)),
         sheets=sheets,
         closing=[*closing, *_footnotes(report)],
+        measured=measured_on(report.environment),
     )
 
 

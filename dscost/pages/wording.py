@@ -16,7 +16,16 @@ from dscost.notation.units import (
     format_shape,
 )
 from dscost.pages.page import Toned, judged_as
-from dscost.reports.records import SAME_WITHIN, Latency, Layer, Reduction, Report, Speedup, Timing
+from dscost.reports.records import (
+    SAME_WITHIN,
+    Environment,
+    Latency,
+    Layer,
+    Reduction,
+    Report,
+    Speedup,
+    Timing,
+)
 
 BETWEEN_CALLS = "between the calls"
 """What a variant takes beyond its stages timed alone."""
@@ -99,6 +108,13 @@ def _plain_factors(factor: float, low: float, high: float) -> tuple[str, str]:
 
 def _said_decimals(factor: float) -> int:
     return 2 if factor < 2 else 1 if factor < 100 else 0
+
+
+def measured_on(where: Environment | None) -> str:
+    """Return the machine that times were taken on, its threads and torch, for a caption."""
+    if where is None:
+        return ""
+    return f"{where.device}, {counted(where.threads, 'thread')}, torch {where.torch_version}"
 
 
 def formula_line(conv: ConvSpec, depth_multiplier: int, ratio: float) -> str:
