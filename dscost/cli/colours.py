@@ -14,7 +14,7 @@ _chosen = ["auto"]
 
 def choose(arguments: Sequence[str]) -> None:
     """Take over what a command line says, before it is read in full; the last one counts."""
-    pairs = zip(arguments, (*arguments[1:], ""), strict=True)
+    pairs = zip(arguments, (*arguments[1:], ""), strict=False)  # without arguments there are none
     said = [
         value if name == "--color" else name.removeprefix("--color=")
         for name, value in pairs
