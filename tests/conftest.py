@@ -59,7 +59,7 @@ threading.active_count = _threads
 QUICK = frozenset(
     """
     axes building ceilings choosing colour counters decomposing devices errors explaining expressions
-    failures figures files formulas in_file inputs layer_expectations layer_variants literals machine making
+    failures figures files formulas in_file inputs layer_expectations layer_variants literals machine
     network_specs operations operators options packed pairs_in_words places plans printable
     published_numbers quantities registries rendering roofline rules selectors sparse specs
     speedups_in_words statistics strict_json swaps timing_sheets
