@@ -92,7 +92,18 @@ def line_and_column(text: str, at: int) -> tuple[int, int]:
 
 
 PROGRAMS = (".py", ".pyi", ".ipynb")
-"""How the files end that people write by hand, and no command does."""
+"""How the files end that people write by hand."""
+MADE_BY = "Made by dscost convert"
+"""How the first line of a program begins that a command has written, behind a `#`."""
+
+
+def is_made(path: Path) -> bool:
+    """Whether a program was written by a command, which may replace it."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(MADE_BY) + 2) == f"# {MADE_BY}".encode()
+    except OSError:
+        return False
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -171,7 +182,7 @@ def check_folder(path: Path) -> None:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
-    if path.suffix in PROGRAMS:
+    if path.suffix in PROGRAMS and not is_made(path):
         raise OutputError(f"cannot write {path}: it is a program, which no result replaces")
     if not os.access(path, os.W_OK):
         raise OutputError(f"cannot write {path}: {os.strerror(EACCES)}")

@@ -80,7 +80,7 @@ def test_a_goal_out_of_reach_is_missed_in_the_headline_and_its_nearest_plan_is_w
     assert ran.returncode == 1
     headline, second, *rest = ran.stdout.splitlines()
     assert headline == f"MISSED: {goal}, nearest {nearest}, every layer at rank 1"
-    assert second == "net.py:make, input 1×32×8×8: 2 of 3 convolutions made depthwise-separable"
+    assert second == "net.py:make, input 1×32×8×8: 2 of 2 convolutions made depthwise-separable"
     assert rest[0] == f"Goal {goal}: no plan reaches it; this is the nearest."
     wanted = {"macs=1%": "0.01×", "macs=1k": "1.000k MACs", "params=1": "1 params"}
     mark = f"← goal {wanted.get(goal, '0.01×')}: missed"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -11,7 +11,7 @@ from dscost.cli.output_options import DEFAULTS, All
 from dscost.cli.places import Read, check_places, target_files
 from dscost.cli.printing import Output
 from dscost.cli.streams import foreign_code
-from dscost.converting.saving import check_saved, saved
+from dscost.converting.saving import Saved, check_saved, code_text, saved
 from dscost.errors import DscostError, InputError
 from dscost.files import write_whole
 from dscost.pages import View
@@ -23,6 +23,71 @@ if TYPE_CHECKING:
 PLANS = (".yaml", ".yml")
 MISSED = 1
 """The exit code where the model is converted, and a goal is not met."""
+
+
+class Saves(NamedTuple):
+    """What is written besides the result, and where."""
+
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the converted model there: its weights as .pt (a state dict) or "
+            ".safetensors, or all of it as .pt2 (torch.export) or .onnx."
+        ),
+    ] = None
+    save_code: Annotated[
+        Path | None,
+        typer.Option(help="Write a module of Python there that makes it and needs no dscost."),
+    ] = None
+    save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None
+
+    def check(self, out: Output, read: Sequence[Read]) -> None:
+        """Refuse files that cannot be written, before any work; a plan may replace itself."""
+        if self.save is not None:
+            check_saved(self.save)
+        if self.save_code is not None and self.save_code.suffix != CODE:
+            raise InputError(f"--save-code: code is written as {CODE}, found '{self.save_code}'")
+        if self.save_plan is not None and self.save_plan.suffix not in PLANS:
+            endings = " or ".join(PLANS)
+            raise InputError(
+                f"--save-plan: plans are written as {endings}, found '{self.save_plan}'"
+            )
+        files = [*self, out.path, *(file for _, file in out.exports)]
+        check_places(files, [one for one in read if one[0] != "--plan"])
+        others = [file for file in files if file is not self.save_plan]
+        check_places(others, [one for one in read if one[0] == "--plan"])
+
+    def contents(self, result: "ConvertedModel", progress: Progress | None) -> "Contents":
+        """Return what is to be written: all that can be, and why something else cannot."""
+        found = Contents([], None)
+        if self.save_plan is not None:
+            found.files.append((self.save_plan, result.plan_text(), ""))
+        for path, make in ((self.save, saved), (self.save_code, self._code)):
+            if path is None:
+                continue
+            if progress:
+                progress(1.0, f"making {path.name}")
+            try:
+                found.files.append((path, *make(result, path)))
+            except DscostError as error:
+                found = found._replace(problem=found.problem or error)
+        return found
+
+    def _code(self, result: "ConvertedModel", path: Path) -> Saved:
+        weights = self.save and self.save.suffix in STATE_DICTS and self.save.name
+        return Saved(code_text(result, path, weights or "cheaper.pt").encode())
+
+
+class Contents(NamedTuple):
+    """What files are to hold, with what is told of them; and why one of them is not written."""
+
+    files: list[tuple[Path, bytes | str, str]]
+    problem: DscostError | None
+
+
+NOTHING = Saves()
+CODE = ".py"
+STATE_DICTS = (".pt", ".safetensors")
 
 
 def convert(
@@ -72,14 +137,7 @@ def convert(
     ignore_extra: Annotated[
         bool, typer.Option("--ignore-extra", help="Ignore weights that the model does not have.")
     ] = False,
-    save: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the converted model there: its weights as .pt (a state dict) or "
-            ".safetensors, or all of it as .pt2 (torch.export) or .onnx."
-        ),
-    ] = None,
-    save_plan: Annotated[Path | None, typer.Option(help="Write the plan there, as YAML.")] = None,
+    saves: Saves = NOTHING,
     asking: opt.Asking = opt.AS_IT_IS,
     batch: Annotated[int | None, typer.Option(min=1, help="Inputs at once  [default: 1]")] = None,
     trust: opt.Trust = False,
@@ -104,7 +162,7 @@ def convert(
     read = _read_files(target, plan, weights, proof)
     out = asked.output("convert", View(brief=asked.quiet), read=read)
     goal = _only(goals)
-    _check_files(out, save, save_plan, read)
+    saves.check(out, read)
     measuring = opt.Measuring(
         device=None if device is None else [device],
         threads=threads,
@@ -136,7 +194,7 @@ def convert(
             progress=progress,
         )
         out.check(result.converted)
-        files, problem = _files(result, save, save_plan, progress)
+        files, problem = saves.contents(result, progress)
     for path, content, told in files:
         write_whole(path, content)
         out.note(f"wrote {path}{told and f' ({told})'}")
@@ -145,27 +203,6 @@ def convert(
         raise problem
     if result.converted.missed is not None:
         raise typer.Exit(MISSED)
-
-
-def _files(
-    result: "ConvertedModel",
-    save: Path | None,
-    save_plan: Path | None,
-    progress: Progress | None,
-) -> tuple[list[tuple[Path, str | bytes, str]], DscostError | None]:
-    """Return what is to be written; where the model cannot be, the plan is nevertheless."""
-    files: list[tuple[Path, str | bytes, str]] = []
-    problem = None
-    if save_plan is not None:
-        files.append((save_plan, result.plan_text(), ""))
-    if save is not None:
-        if progress:
-            progress(1.0, f"making {save.name}")
-        try:
-            files.append((save, *saved(result, save)))
-        except DscostError as error:
-            problem = error
-    return files, problem
 
 
 def _timing(
@@ -197,18 +234,3 @@ def _read_files(
     """Return the files that are read."""
     named = {"--plan": plan, "--weights": weights, "--from": proof}
     return [*target_files([target]), *((what, path) for what, path in named.items() if path)]
-
-
-def _check_files(
-    out: Output, save: Path | None, save_plan: Path | None, read: Sequence[Read]
-) -> None:
-    """Refuse files that cannot be written, before any work; a plan may be written over itself."""
-    if save is not None:
-        check_saved(save)
-    if save_plan is not None and save_plan.suffix not in PLANS:
-        endings = " or ".join(PLANS)
-        raise InputError(f"--save-plan: plans are written as {endings}, found '{save_plan}'")
-    files = [save, save_plan, out.path, *(file for _, file in out.exports)]
-    check_places(files, [one for one in read if one[0] != "--plan"])
-    others = [file for file in files if file is not save_plan]
-    check_places(others, [one for one in read if one[0] == "--plan"])

@@ -36,15 +36,14 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("dscost compare before.json after.json", "two reports, saved by model -o"),
     ),
     "convert": (
-        Example("dscost convert resnet18 --goal macs=0.5x", "half the MACs, with least error"),
         Example("dscost convert resnet18 --fastest --save cheaper.pt", "the layers that gain here"),
         Example(
-            "dscost convert net.py:Net --input 1,3,224,224 --save cheaper.safetensors",
-            "every layer that can be, with its weights",
+            "dscost convert net.py:Net --input 1,3,224,224 --save cheaper.pt --save-code cheap.py",
+            "every layer that can be, as weights and as code",
         ),
         Example(
-            "dscost convert resnet18 --goal params=4M --save-plan plan.yaml",
-            "what was decided, to look at and to edit",
+            "dscost convert resnet18 --goal macs=0.5x --save-plan plan.yaml",
+            "half the MACs with least error; the plan, to look at and to edit",
         ),
     ),
     "device": (

@@ -8,7 +8,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         *("dilation", "bias", "variant", "depth_multiplier"),
     ),
     "Conversion": (
-        *("goals", "fastest", "proof", "save", "rank", "plan", "save_plan", "where"),
+        *("goals", "fastest", "proof", "save", "save_code", "rank", "plan", "save_plan", "where"),
         "min_channels",
     ),
     "Judging": ("against", "model", "accept", "config"),

@@ -6,7 +6,9 @@ convolutions (`sites`), and sees what the model does with them besides (`rehears
 of the ways to treat it (`options`) those of least error are chosen (`choosing`, by a `knapsack`).
 Then the model is copied with other convolutions (`applying`), whose weights are those nearest to
 what they stand for (`decomposing`) or to what they are given (`calibrating`); and what came of it
-is said (`reporting`, in the records of `results`).
+is said (`reporting`, in the records of `results`). It is saved as weights, as a program or ONNX
+(`saving`, `exporting`), or as code that makes it (`coding`, of layers in `layer_code` and of
+`code_parts`; tried by `trying_code`).
 
 One convolution is a `Site`, may become one of several `Option`s, and ends as a `LayerOutcome`.
 """

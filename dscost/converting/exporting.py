@@ -59,7 +59,7 @@ def as_program(module: nn.Module, arguments: Arguments, dtype: str) -> Exported:
     Raises:
         InputError: torch cannot trace it, or traces something that does not do the same.
     """
-    with _for_inference(module):
+    with for_inference(module):
         here = arguments.with_values(
             device=device_of(module), dtype=dtype, memory_format="contiguous"
         )
@@ -146,7 +146,7 @@ def _told(run: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _for_inference(module: nn.Module) -> Iterator[None]:
+def for_inference(module: nn.Module) -> Iterator[None]:
     """Let a module be run for inference, without gradients; it is as it was afterwards."""
     modes = [(part, part.training) for part in each_part(module)]
     try:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ from dscost.modules.building import with_values
 from dscost.notation.inputs import TensorSpec, inputs_of
 from dscost.reports.figures import Cost
 from dscost.reports.records import Input
-from dscost.sources import ModuleSource
+from dscost.sources import Home, ModuleSource
 from dscost.tracing import Arguments, Trace, arguments_of
 
 MADE_BY_DSCOST = ("builtin", "yaml")
@@ -56,6 +57,8 @@ class Subject(NamedTuple):
         notes: What the reader must know.
         explanations: What helps to read the errors.
         importing: A context for while it runs, in which imports find the files beside its source.
+        kwargs: What its factory was given.
+        home: Where the code is that makes it, where that is somebody's own.
     """
 
     target: str
@@ -69,6 +72,8 @@ class Subject(NamedTuple):
     notes: tuple[str, ...]
     explanations: tuple[str, ...] = ()
     importing: Callable[[], AbstractContextManager[None]] = nullcontext
+    kwargs: Mapping[str, Any] = MappingProxyType({})
+    home: Home | None = None
 
     @property
     def is_own(self) -> bool:
@@ -158,6 +163,8 @@ def load_subject(
         notes=(*source.notes, *notes, *counted.report.warnings),
         explanations=() if weights is not None else tuple(_explained(source, name)),
         importing=source.importing,
+        kwargs=request.kwargs or {},
+        home=source.home,
     )
 
 

@@ -1,6 +1,7 @@
 """A decided subject → its conversion, done, and what is to be said of it."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -9,6 +10,7 @@ from dscost.analysis import Request, count
 from dscost.analysis.choice_timing import time_both
 from dscost.converting.applying import applied, undisturbed
 from dscost.converting.choosing import Figures, meets, trade_off
+from dscost.converting.coding import ToWrite, code_of
 from dscost.converting.deciding import Decided, once_more
 from dscost.converting.exporting import Exported, as_program
 from dscost.converting.loading import Subject
@@ -39,6 +41,19 @@ class ConvertedModel(NamedTuple):
     def plan_text(self) -> str:
         """Return the plan as YAML, with its figures as comments."""
         return commented(self.plan, self.converted.outcome)
+
+    def code(self, path: Path, weights: str = "cheaper.pt") -> str:
+        """Return code that makes it, without its weights, and needs no dscost.
+
+        Args:
+            path: Where the code will be.
+            weights: The file that its weights are or may be in.
+
+        Raises:
+            InputError: No code makes this model.
+        """
+        layers = self.converted.outcome.layers
+        return code_of(ToWrite(self.subject, self.module, layers), path, weights)
 
     def exported(self) -> Exported:
         """Return it as a program of torch.export.

@@ -56,6 +56,23 @@ def saved(made: "ConvertedModel", path: Path) -> Saved:
         raise OutputError(f"cannot write {path}: {error}") from error
 
 
+def code_text(made: "ConvertedModel", path: Path, weights: str) -> str:
+    """Return code for a file that makes a converted model and needs no dscost.
+
+    Args:
+        made: The model.
+        path: The file.
+        weights: The file that its weights are or may be in.
+
+    Raises:
+        OutputError: No code makes this model.
+    """
+    try:
+        return made.code(path, weights)
+    except InputError as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
+
+
 # -- weights
 
 

@@ -79,14 +79,14 @@ class Network(nn.Module):
         last_reader = {
             source: position for position, op in enumerate(operations) for source in op.sources
         }
-        self._steps: list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]] = []
+        self.steps: list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]] = []
         readers = consumers(operations)
         for position, operation in enumerate(operations):
             inplace = overwrites(operations, readers, operation)
             module = build_module(operation.spec, inplace=inplace)
             _attach(self, operation.name, module)
             done = {source for source in operation.sources if last_reader[source] == position}
-            self._steps.append((module, operation.sources, tuple(done)))
+            self.steps.append((module, operation.sources, tuple(done)))
 
     def train(self, mode: bool = True) -> "Network":
         """Set the mode; unlike the inherited one it bears a layer that is called `training`."""
@@ -97,7 +97,7 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the output of the last operation for an input `(B, C, H, W)`."""
         live = {NETWORK_INPUT: x}
-        for position, (module, sources, done) in enumerate(self._steps):
+        for position, (module, sources, done) in enumerate(self.steps):
             result = module(*(live[source] for source in sources))
             for source in done:
                 del live[source]

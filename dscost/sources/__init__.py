@@ -78,6 +78,23 @@ class ArchitectureSource(NamedTuple):
     architecture: Architecture
 
 
+class Home(NamedTuple):
+    """Where the code of a model is, for other code to import.
+
+    Args:
+        module: Dotted name of the module.
+        attribute: Dotted name in it, of what makes the model.
+        folders: Where the module is, and where else it seeks what it imports; none if it is
+            installed.
+        is_module: Whether the name is the model itself, and nothing is called.
+    """
+
+    module: str
+    attribute: str
+    folders: tuple[Path, ...]
+    is_module: bool = False
+
+
 class ModuleSource(NamedTuple):
     """A torch module that was made.
 
@@ -92,6 +109,7 @@ class ModuleSource(NamedTuple):
             runs.
         stated: Where the input was stated that it runs on, to follow "the input is"; nothing where
             it was given.
+        home: Where the code is that makes it, where that is somebody's own.
     """
 
     kind: str
@@ -102,6 +120,7 @@ class ModuleSource(NamedTuple):
     ask: "Callable[[], Stated] | None" = None
     importing: Callable[[], AbstractContextManager[None]] = nullcontext
     stated: str | None = None
+    home: Home | None = None
 
     @property
     def dtype(self) -> str:

@@ -19,8 +19,15 @@ from dscost.foreign.parts import changed, set_training
 from dscost.foreign.randomness import SEED, own_random_numbers
 from dscost.foreign.uncompiled import compiler_unasked
 from dscost.modules.beside_meta import MOST_MADE_VALUES, values_kept
-from dscost.sources import ModuleSource, Opening
-from dscost.sources.importing import SCRIPT, World, folder_with, levels_of, world_of_package
+from dscost.sources import Home, ModuleSource, Opening
+from dscost.sources.importing import (
+    PACKAGE,
+    SCRIPT,
+    World,
+    folder_with,
+    levels_of,
+    world_of_package,
+)
 from dscost.sources.mending import notes_on
 from dscost.sources.objects import (
     argument_hint,
@@ -126,6 +133,25 @@ class _Found(NamedTuple):
     world: World
     place: str
 
+    def home(self, *, is_module: bool = False) -> Home | None:
+        """Return where it is imported from; nowhere if no import can name it."""
+        called = self.module.__name__
+        if called.startswith(SCRIPT):
+            called = Path(self.place).stem
+            if "." in called:
+                return None
+        if called.startswith(PACKAGE):
+            return None
+        return Home(called, self.name, _folders_of(self.module, self.world), is_module)
+
+
+def _folders_of(module: ModuleType, world: World) -> tuple[Path, ...]:
+    """Return the folders that a module is found in and imports from; none if it is installed."""
+    file = getattr(module, "__file__", None)
+    place = Path(file).resolve() if isinstance(file, str) else None
+    found = [one for one in world.first if place and one in place.parents]
+    return tuple(dict.fromkeys([*found[:1], *world.last])) if found else ()
+
 
 def _from_factory(found: _Found, opening: Opening) -> ModuleSource:
     factory, target, kwargs = _looked_up(found), found.target, opening.kwargs
@@ -133,14 +159,16 @@ def _from_factory(found: _Found, opening: Opening) -> ModuleSource:
     if isinstance(factory, nn.Module):
         if kwargs:
             raise InputError(f"{target} is a module, not a factory: --kwargs cannot be used")
-        return ModuleSource(found.kind, factory, ask=ask, importing=found.world.entered)
+        home = found.home(is_module=True)
+        return ModuleSource(found.kind, factory, ask=ask, importing=found.world.entered, home=home)
     if not callable(factory):
         raise InputError(f"{target} is no class, function or nn.Module but this: {factory!r:.60}")
     is_class = isinstance(factory, type) and issubclass(factory, nn.Module)
     if not opening.has_input and ask is None and is_class and not may_state(factory):
         _check_arguments(target, factory, kwargs)
         raise missing_input(target, factory)
-    return Maker(target, factory, kwargs, found.world).source(found.kind)._replace(ask=ask)
+    made = Maker(target, factory, kwargs, found.world).source(found.kind)
+    return made._replace(ask=ask, home=found.home())
 
 
 def _looked_up(found: _Found) -> Any:
