@@ -218,8 +218,8 @@ def test_layers_left_alone_are_added_up_unless_all_are_asked_for(
     assert row.split()[-2:] == [f"{params / 1e3:.1f}k", f"{macs / 1e6:.2f}M"]
     assert "← goal\n" in told
     assert "faster" not in told  # nothing was converted, so nothing is to be explained
-    assert "An error is" not in told
-    assert "The weights are random" not in told
+    assert "error =" not in told
+    assert "Untrained weights" not in told
     assert run(["convert", "resnet18", "--goal", "error=0", "--all"]) == 0
     assert "layer4.0.downsample" in capsys.readouterr().out.replace("shortcut", "downsample")
 
@@ -249,7 +249,7 @@ def test_quiet_leaves_out_what_explains_and_keeps_what_warns(
     told = capsys.readouterr().out
     assert run(["convert", "resnet18", "--rank", "10", "-q"]) == 0
     quiet = capsys.readouterr().out
-    for explains in ("The error of a layer is", "The weights are random"):
+    for explains in ("error = ‖W − W′‖ / ‖W‖", "Untrained weights"):
         assert explains in told
         assert explains not in quiet
     for warns in (

@@ -171,7 +171,7 @@ def test_the_conversion_of_a_module_shows_what_became_of_its_layers(tmp_path: Pa
     assert header.split()[:4] == ["layer", "rank", "error", "params"]
     assert first.split()[:3] == ["0", "9", "0.000"]  # 3 × 3 spatial filters say it all
     assert second.split()[:2] == ["2", "keep"]
-    assert note.startswith("The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W")
+    assert note.startswith("error = ‖W − W′‖ / ‖W‖ of a layer's weights W")
     result.save(tmp_path / "layers.csv")
     target, layer, decision, *_ = (tmp_path / "layers.csv").read_text().splitlines()[1].split(",")
     assert (target, layer, decision) == ("Sequential", "0", "converted")
@@ -181,7 +181,7 @@ def test_the_conversion_of_a_module_shows_what_became_of_its_layers(tmp_path: Pa
     ]
     assert not hasattr(result, "index")
     seen = torch.randn(2, 32, 8, 8)
-    assert "‖y − y′‖ / ‖y‖ of its outputs" in str(dscost.conversion(module, seen))
+    assert "‖y − y′‖ / ‖y‖ of a layer's outputs" in str(dscost.conversion(module, seen))
 
 
 def test_a_plan_shows_what_becomes_of_each_layer(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ OWN_NAMES = (
 RANDOM = ("builtin", "yaml", "torchvision", "timm")
 """Sources whose models have random weights unless a file gives others."""
 RANDOM_NOTE = (
-    "The weights are random, so there is nothing to exploit: errors at rank 1 are near "
-    "sqrt(1 − (1 + K/√N)²/K²). Those of trained weights (--weights) are smaller."
+    "Untrained weights, random: there is nothing to exploit, errors at rank 1 are near "
+    "sqrt(1 − (1 + K/√N)²/K²). Use --weights for trained ones: their errors are smaller."
 )
 
 
@@ -174,8 +174,8 @@ def _explained(source: ModuleSource, name: str) -> Iterator[str]:
         yield RANDOM_NOTE
     elif source.make_real is not None:
         yield (
-            f"The weights are as {name} makes them, untrained unless it loads some itself; "
-            "--weights reads a file."
+            f"Untrained weights ({name} as made), unless it loads some itself. "
+            "Use --weights for trained ones."
         )
 
 

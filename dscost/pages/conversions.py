@@ -35,14 +35,14 @@ from dscost.reports.records import Advice, head
 
 _NO_ACCURACY = "It is not an accuracy: fine-tune, then measure that."
 ERROR_NOTES = {
-    "kernel": "The error of a layer is ‖W − W′‖ / ‖W‖ of its kernel W and the kernel W′ that its "
-    f"two stages make together. {_NO_ACCURACY}",
-    "output": "The error of a layer is ‖y − y′‖ / ‖y‖ of its outputs y before and y′ after, on the "
-    f"given inputs. {_NO_ACCURACY}",
+    "kernel": "error = ‖W − W′‖ / ‖W‖ of a layer's weights W, and W′ that its two stages make "
+    f"together. {_NO_ACCURACY}",
+    "output": "error = ‖y − y′‖ / ‖y‖ of a layer's outputs y before and y′ after, on the given "
+    f"inputs. {_NO_ACCURACY}",
 }
 TOTAL_ERROR_NOTE = (
-    f"{ERROR_NOTES['kernel']} The total error is the root mean square over the layers that could "
-    "be converted; one that is kept counts as 0."
+    f"{ERROR_NOTES['kernel']} total error = root mean square over the layers that could be "
+    "converted, 0 for one that is kept."
 )
 LATENCY_NOTE = (
     "The plan takes for the latency of the converted model that of the model as it is, "
