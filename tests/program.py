@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 import dscost.cli
+from dscost.encodable import ERRORS
 
 PROGRAM = str(Path(sys.executable).parent / "dscost")
 TIMEOUT_S = 120
@@ -21,12 +22,17 @@ TIMEOUT_S = 120
 Ran = subprocess.CompletedProcess[str]
 
 
-def run(*arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Ran:
+def run(
+    *arguments: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    encoding: str = "utf-8",
+) -> Ran:
     """Run a command line in this process, which is as it was afterwards: ten times as fast as one of its own.
 
     What only a process has, it does not have: signals, a pipe that is closed, a crash, what it never imported.
     """
-    out, err = _stream(), _stream()
+    out, err = _stream(encoding), _stream(encoding)
     with _as_it_was(cwd, env or {}), redirect_stdout(out), redirect_stderr(err), told_warnings():
         code = dscost.cli.run(arguments)
     return subprocess.CompletedProcess(arguments, code, _text(out), _text(err))
@@ -46,13 +52,13 @@ def start(*arguments: str, cwd: Path | None = None, env: Mapping[str, str] | Non
     )
 
 
-def _stream() -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+def _stream(encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding, ERRORS, write_through=True)
 
 
 def _text(stream: io.TextIOWrapper) -> str:
     assert isinstance(stream.buffer, io.BytesIO)
-    return stream.buffer.getvalue().decode()
+    return stream.buffer.getvalue().decode(stream.encoding)
 
 
 @contextmanager

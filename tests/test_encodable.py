@@ -1,16 +1,15 @@
 """A stream that lacks characters gets stand-ins, which tables make room for."""
 
 import ast
-import io
 import re
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from program import run
 
 import dscost.cli
-from dscost.encodable import ERRORS, STAND_INS, encodable
+from dscost.encodable import STAND_INS, encodable
 from dscost.pages.page import Column, Page, Row, Sheet, Toned, View, words
 from dscost.rendering.terminal import elided, render_pages
 
@@ -51,7 +50,7 @@ def test_every_character_of_ours_has_a_stand_in() -> None:
         if not character.isascii()
     }
     assert {*"×→µ–−…·²≥≤±─━│└┤┬■◆÷“”"} <= written  # it was looked for in the right place
-    assert [one for one in written if re.search(r"[?\\]", encodable(one, "ascii"))] == []
+    assert [one for one in written if re.search(r"\?|\\[xuU]", encodable(one, "ascii"))] == []
 
 
 def test_a_stand_in_is_ascii() -> None:
@@ -132,11 +131,43 @@ COMMANDS = [
 def test_no_command_writes_a_question_mark_for_what_it_cannot_say(
     command: str, encoding: str
 ) -> None:
-    buffers = io.BytesIO(), io.BytesIO()
-    # as `keep_to_ourselves` opens them in a process of our own
-    out, err = (io.TextIOWrapper(one, encoding, ERRORS, write_through=True) for one in buffers)
-    with redirect_stdout(out), redirect_stderr(err):
-        dscost.cli.run(command.split())
-    text = "".join(one.getvalue().decode(encoding) for one in buffers)
+    done = run(*command.split(), encoding=encoding)
+    text = done.stdout + done.stderr
     assert text
+    assert not re.search(r"\?|\\u|\\x", text)
+
+
+TERMINAL_COMMANDS = [
+    "check",
+    "check -q",
+    "baseline save",
+    "baseline show",
+    "compare net.yaml net.yaml",
+    "model net.yaml --no-time --tree",
+    "model net.yaml --no-time --train",
+    "layer 3 4 3 --time-budget 0.1s --explain",
+    "model net.yaml --time-budget 0.1s --explain",
+    "convert net.yaml --goal macs=0.9x --all",
+    "convert net.yaml --goal macs=0.01x",
+    "verify net.yaml",
+    "init net.yaml -o new.yaml",
+    "schema nothing",
+    "baseline update --accept nobody",
+]
+BUDGET = (
+    "version: 1\nbaseline: b.json\nmodels: [{target: net.yaml, limits: {macs: 1, params: 1M}}]\n"
+)
+
+
+@pytest.mark.parametrize("command", TERMINAL_COMMANDS)
+def test_nor_does_one_that_needs_a_folder(command: str, tmp_path: Path) -> None:
+    layers = "[{conv: 3, out_channels: 48}, {conv: 3, out_channels: 64}]"
+    (tmp_path / "net.yaml").write_text(f"input: [40, 8, 8]\nlayers: {layers}\n")
+    (tmp_path / "dscost.yaml").write_text(BUDGET)
+    if command == "baseline show":
+        run("baseline", "save", cwd=tmp_path)
+    done = run(*command.split(), cwd=tmp_path, encoding="cp1252")
+    text = done.stdout + done.stderr
+    assert text
+    assert "internal error" not in text
     assert not re.search(r"\?|\\u|\\x", text)

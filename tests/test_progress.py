@@ -114,6 +114,29 @@ def test_what_is_written_meanwhile_has_the_place_of_the_line() -> None:
     assert line.after(9.0) == []  # it is over
 
 
+def test_what_a_model_prints_stands_above_the_line(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(TALKS + GATED)
+    with on_terminal(*f"model {NET} --no-time".split(), cwd=tmp_path) as terminal:
+        terminal.until("again\n")
+        terminal.until("Net\r\r\x1b[K")  # the line moves again
+        (tmp_path / "gate").touch()
+        drawn = terminal.to_the_end()
+        assert terminal.code == 0
+    before, _, after = drawn.partition("hello, ")
+    assert before.endswith("\r\x1b[K")  # the line is gone before
+    assert after.startswith("again\n")  # and does not come back in the middle
+
+
+TALKS = """
+import sys, time
+time.sleep(0.4)
+print("hello,", end=" ")
+sys.stdout.flush()
+time.sleep(0.4)
+print("again", file=sys.stderr)
+"""
+
+
 def test_a_process_that_a_model_forks_draws_nothing() -> None:
     line = Line()
     with line.line.aside():  # the other thread draws, and is not there after the fork

@@ -8,14 +8,14 @@ which is between two blocks of calls.
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from shutil import get_terminal_size
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import TextIO
+from typing import Any, TextIO, cast
 from unicodedata import east_asian_width
 
 from dscost.encodable import encodable
@@ -64,7 +64,7 @@ class ProgressLine:
         self._is_drawn = False
         self._frame = 0
         self._turn = Lock()
-        self.is_over = False
+        self.is_over = self.is_held = False
 
     def __call__(self, share: float | None, doing: str) -> None:
         """Be told what is being done, and which share of all is done, if anybody knows."""
@@ -106,7 +106,7 @@ class ProgressLine:
     def _draw(self, *, at_once: bool = False) -> None:
         now = self._clock()
         is_early = now - self._began < DELAY_S or now - self._drawn_at < TICK_S / 2
-        if is_early and not at_once:
+        if self.is_held or (is_early and not at_once):
             return
         with self._turn:
             if self.is_over:
@@ -225,6 +225,37 @@ def aside() -> Iterator[None]:
         for line in _lines:
             stack.enter_context(line.aside())
         yield
+
+
+class Beside:
+    """A stream of somebody else's, for which the line makes room: it stands below what is written.
+
+    While a line of theirs is not ended, ours is away.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with aside():
+            written = self._stream.write(text)
+            self._stream.flush()
+            for line in _lines:
+                line.is_held = not text.endswith("\n")
+        return written
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        """Write several texts."""
+        self.write("".join(texts))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def beside(stream: TextIO) -> TextIO:
+    """Return a stream that a line, if one is on the terminal, makes room for."""
+    return cast("TextIO", Beside(stream)) if _lines else stream
 
 
 def _writer(stream: TextIO) -> Callable[[str], None]:

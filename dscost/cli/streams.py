@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TextIO
 
+from dscost.cli.progress import beside
 from dscost.cli.signals import signals
 from dscost.encodable import ERRORS
 from dscost.errors import InputError
@@ -82,7 +83,7 @@ def _their_streams() -> Iterator[None]:
             yield
         return
     ours = sys.stderr
-    sys.stdout, sys.stderr = sys.__stdout__ or ours, sys.__stderr__ or ours
+    sys.stdout, sys.stderr = beside(sys.__stdout__ or ours), beside(sys.__stderr__ or ours)
     try:
         yield
     finally:
