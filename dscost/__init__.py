@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dscost.analysis import analyze, device, layer
     from dscost.analysis.verifying import Verification, verify
     from dscost.budgets.checking import check
-    from dscost.budgets.findings import CheckResult
+    from dscost.budgets.findings import CheckResult, CheckResults
     from dscost.budgets.keeping import baseline, save_baseline, update_baseline
     from dscost.comparing.differences import Comparison
     from dscost.comparing.targets import compare
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckResult",
+    "CheckResults",
     "Comparison",
     "ConvSpec",
     "Conversion",
@@ -62,6 +63,7 @@ Everything else may be another tomorrow; `dscost.specs` is kept for one release.
 _HOMES = {
     "__version__": "dscost.version",
     "CheckResult": "dscost.budgets.findings",
+    "CheckResults": "dscost.budgets.findings",
     "Comparison": "dscost.comparing.differences",
     "ConvSpec": "dscost.layers.convolution",
     "Conversion": "dscost.converting.applying",

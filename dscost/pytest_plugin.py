@@ -159,6 +159,9 @@ class CountedOnce:
 class _BudgetTest(pytest.Item):
     """A test that fails with the sentences of findings."""
 
+    entry: "Entry | None" = None
+    """What they are about."""
+
     def tell(self, findings: "Sequence[Finding]") -> None:
         """Fail with the findings that are errors, and warn of the others."""
         said: dict[str, list[str]] = {}
@@ -177,13 +180,24 @@ class _BudgetTest(pytest.Item):
         if raised:
             fail(raised)
 
-    def sentence(self, finding: "Finding") -> str:
-        """Return what a finding says, and why, with its place."""
-        from dscost.pages.finding_words import finding_sentence, reasons
+    def repr_failure(
+        self, excinfo: "pytest.ExceptionInfo[BaseException]", style: Any = None
+    ) -> Any:
+        """Return what a budget says as it is: its first line is what a summary has room for."""
+        if isinstance(excinfo.value, pytest.fail.Exception):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
 
-        place = f"{self.path.name}:{finding.line}:{finding.column}: {finding.entry}"
-        why = [f"  {reason}" for reason in reasons(finding)]
-        return "\n".join([f"{place}: {finding_sentence(finding)}", *why])
+    def sentence(self, finding: "Finding") -> str:
+        """Return what a finding says: in a few words where it can, exactly, why, and where."""
+        from dscost.pages.finding_words import finding_sentence, reasons
+        from dscost.pages.overruns import headline
+
+        lines = [f"{finding.entry}: {finding_sentence(finding)}", *reasons(finding)]
+        if finding.bound is not None and self.entry is not None:
+            lines.insert(0, headline(finding, self.entry))
+        lines.append(f"{self.path.name}:{finding.line}:{finding.column}")
+        return "\n  ".join(lines)
 
 
 def fail(sentences: Sequence[str]) -> NoReturn:
@@ -205,6 +219,7 @@ class EntryTest(_BudgetTest):
     ) -> None:
         super().__init__(**given)
         self._counted, self._places, self._limit, self._is_rest = counted, places, limit, is_rest
+        self.entry = counted.entry
 
     def setup(self) -> None:
         """Count the model; one that cannot be judged is an error once, and skips its limits."""

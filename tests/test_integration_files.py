@@ -291,6 +291,17 @@ def test_a_budget_that_is_missing_is_in_the_summary_too(runner: Runner) -> None:
     assert "no dscost.yaml here or above" in runner.summary.read_text(encoding="utf-8")
 
 
+def test_several_budgets_are_one_a_line_and_the_worst_decides(runner: Runner) -> None:
+    for name, text in (("a.yaml", WITHIN), ("b c.yaml", OVER)):
+        (runner.work / name).write_text(text, encoding="utf-8")
+    ran = runner.step("check", budget="a.yaml\nb c.yaml\n")
+    assert ran.returncode == 1
+    summary = runner.summary.read_text(encoding="utf-8")
+    assert "### ✅ a.yaml\n" in summary
+    assert "### ❌ b c.yaml\n" in summary
+    assert "::error file=b c.yaml," in ran.stdout
+
+
 @pytest.mark.parametrize(
     "name",
     ["$(touch pwned).yaml", "a; touch pwned;.yaml", "`touch pwned`.yaml", "--help", 'a".yaml'],
@@ -367,7 +378,7 @@ def test_the_hook_runs_the_check(tmp_path: Path) -> None:
         [BIN / program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 1
-    assert "1,814,073,344 MACs, over the limit of 1,814,073,343 by 1" in ran.stdout
+    assert "✗ resnet18   MACs   1,814,073,344   1,814,073,343   1 over " in ran.stdout
 
 
 def test_the_snippets_name_what_there_is() -> None:
@@ -418,7 +429,7 @@ def test_the_snippet_for_gitlab_compares_with_the_target_branch(tmp_path: Path) 
         check=False,
     )
     assert ran.returncode == 1
-    assert f"stem ({64 * 27 * 8:,} → {64 * 27 * 16:,}" in ran.stdout
+    assert "why        stem: 8 → 16 output channels, +100.0 %\n" in ran.stdout
     reports = job["artifacts"]["reports"]
     assert sorted(reports) == ["codequality", "junit"]
     assert all((clone / name).is_file() for name in reports.values())

@@ -165,7 +165,7 @@ def test_what_fails_under_strict_is_no_warning(
     for options, mark in (([], "warning"), (["--strict"], "over budget")):
         assert run(["check", "b.yaml", *options]) == len(options)
         out = capsys.readouterr().out
-        assert f"\n{mark}: b.yaml:2:" in out
+        assert f"\n{'✗' if options else '!'} resnet18   MACs   " in out
         assert out.endswith(f"1 {mark}.\n")
 
 
@@ -203,13 +203,14 @@ def test_several_budgets_exit_with_the_worst_code(
     a, b = two
     assert [run(["check", *paths, "-q"]) for paths in ((b, b), (a, b), (b, a), (a, b, "c.yaml"), ("c.yaml", b))] == [
         0, 1, 1, 2, 2]  # fmt: skip
+    capsys.readouterr()
     assert run(["check", a, b]) == 1
     out = capsys.readouterr().out
-    assert out.count("\nresnet18") == 2
+    assert (out.count("\n✗ resnet18"), out.count("\n✓ resnet18")) == (1, 1)
     assert out.endswith("1 model, 1 limit holds.\n")
     assert run(["check", a, "c.yaml", b]) == 2
     said = capsys.readouterr()
-    assert said.out.count("\nresnet18") == 2
+    assert (said.out.count("\n✗ resnet18"), said.out.count("\n✓ resnet18")) == (1, 1)
     assert said.err == "dscost: cannot read c.yaml: No such file or directory\n"
     assert run(["check", a, b, "--config", b]) == 2
 
@@ -261,3 +262,21 @@ def test_parallel_saves_of_a_baseline_lose_nothing(here: Path) -> None:
         one.join(60)
     assert [one.exitcode for one in processes] == [0] * len(names)
     assert sorted(json.loads((here / "kept.json").read_text())["models"]) == sorted(names)
+
+
+def test_from_python_several_budgets_are_judged_as_by_the_command(
+    two: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares: list[float | None] = []
+    found = check(*two, "c.yaml", progress=lambda share, doing: shares.append(share))
+    over, within, unread = found.results
+    assert isinstance(over, CheckResult)
+    assert isinstance(within, CheckResult)
+    assert (over.exit_code, within.exit_code, found.exit_code) == (1, 0, 2)
+    assert str(unread) == "cannot read c.yaml: No such file or directory"
+    assert shares == sorted(shares, key=lambda share: share or 0.0)
+    assert max(share or 0.0 for share in shares) < 1
+    assert run(["check", *two]) == check(*two).exit_code == 1
+    assert capsys.readouterr().out == f"{check(*two)}\n"
+    with pytest.raises(InputError):
+        check("c.yaml")

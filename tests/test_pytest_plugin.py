@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -85,9 +86,16 @@ def test_a_broken_limit_fails_with_its_sentence_and_without_a_traceback(
     budget(project, MODEL + f"    limits: {{macs: {MACS - 1}, params: 1k}}\n")
     result = project.runpytest_inprocess("--dscost")
     result.assert_outcomes(passed=2, failed=1)
-    said = f"dscost.yaml:6:14: net: {MACS:,} MACs, over the limit of {MACS - 1:,} by 1."
+    glance = f"{MACS:,} MACs, limit {MACS - 1:,} (1 over)"
     result.stdout.fnmatch_lines(
-        ["*_ macs-max[[]net[]] _*", said, "  largest: one (221.2k), two (65.54k)"]
+        [
+            "*_ macs-max[[]net[]] _*",
+            glance,
+            f"  net: {MACS:,} MACs, over the limit of {MACS - 1:,} by 1.",
+            "  largest: one (221.2k), two (65.54k)",
+            "  dscost.yaml:6:14",
+            f"FAILED dscost.yaml::macs-max[[]net[]] - {glance}",
+        ]
     )
     printed = result.stdout.str()
     assert "Traceback" not in printed
@@ -118,7 +126,7 @@ def test_a_warning_of_the_budget_is_one_of_pytest(project: pytest.Pytester) -> N
     result = project.runpytest_inprocess("--dscost")
     result.assert_outcomes(passed=2, warnings=1)
     result.stdout.fnmatch_lines(
-        ["*BudgetWarning: dscost.yaml:6:21: net: *over the limit of * by 1."]
+        ["*BudgetWarning: * MACs, limit * (1 over)", "*net: *over the limit of * by 1.", "*6:21"]
     )
 
 
@@ -313,3 +321,18 @@ def test_every_budget_that_is_named_is_judged(project: pytest.Pytester) -> None:
         result.stdout.fnmatch_lines([f"*{MACS:,} MACs, over the limit of {MACS - 1:,} by 1.*"])
     twice = project.runpytest_inprocess("--dscost=b/dscost.yaml", "--dscost", "b/dscost.yaml")
     twice.assert_outcomes(passed=2)
+
+
+def test_a_summary_of_growth_says_how_much_before_anything_else(project: pytest.Pytester) -> None:
+    (project.path / "dscost.yaml").write_text(
+        f"version: 1\nbaseline: b.json\nmodels:\n{MODEL}    limits: {{macs: {{max_increase: 1%}}}}\n",
+        encoding="utf-8",
+    )
+    dscost.save_baseline(project.path / "dscost.yaml")
+    kept = json.loads((project.path / "b.json").read_text())
+    kept["models"]["net"]["totals"]["macs"] //= 2
+    (project.path / "b.json").write_text(json.dumps(kept))
+    result = project.runpytest_inprocess("--dscost")
+    result.stdout.fnmatch_lines(
+        ["FAILED dscost.yaml::macs-max_increase[[]net[]] - 287k MACs, +100.0 % from *"]
+    )

@@ -60,6 +60,11 @@ CASES = {
         ("check", "budget.yaml"),
         "<CheckResult budget.yaml: 1 model, over budget>",
     ),
+    "checks": Case(
+        lambda: dscost.check("budget.yaml", "other.yaml"),
+        ("check", "budget.yaml", "other.yaml"),
+        "<CheckResults budget.yaml: 1 model, over budget; other.yaml: 1 model, over budget>",
+    ),
     "verification": Case(
         lambda: dscost.verify("resnet18"),
         ("verify", "resnet18"),
@@ -80,7 +85,8 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def _beside_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "budget.yaml").write_text(BUDGET)
+    for name in ("budget.yaml", "other.yaml"):
+        (tmp_path / name).write_text(BUDGET)
     (tmp_path / "net.yaml").write_text(NETWORK)
     monkeypatch.chdir(tmp_path)
 

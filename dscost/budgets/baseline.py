@@ -131,11 +131,15 @@ class Baseline(Result):
         models: What is known of each, by entry of the budget.
         origin: Where it was read, or would have been.
         is_there: Whether there is such a file.
+        commit: The commit that has it, as it was named; `None` for the working tree.
+        since: The hash of that commit, or of where a branch left it, as short as people write it.
     """
 
     models: Mapping[str, Known]
     origin: str
     is_there: bool = True
+    commit: str | None = None
+    since: str | None = None
 
     def in_a_line(self) -> str:
         """Return where it is, and how many models it has."""

@@ -1,16 +1,17 @@
 """A budget file → what it says of the models it names."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike, environ
 from pathlib import Path
+from typing import Any, overload
 
 from dscost.analysis import Request, count, measure_model
 from dscost.analysis.counting import CountedModel
 from dscost.analysis.isolated import LIMIT_S, Worker
 from dscost.budgets.baseline import Baseline, read_baseline
-from dscost.budgets.findings import CheckResult, Subject
-from dscost.budgets.fixing import with_fix
+from dscost.budgets.findings import CheckResult, CheckResults, Subject
+from dscost.budgets.fixing import Swapped, ways_back, with_fix
 from dscost.budgets.from_git import baseline_from_git
 from dscost.budgets.judging import judge
 from dscost.budgets.reading import read_budget
@@ -19,6 +20,7 @@ from dscost.errors import DscostError, InputError, UnknownNameError
 from dscost.foreign.containing import contained
 from dscost.networks.architectures import Architecture, find_builtin, read_architecture
 from dscost.sources import YAML_ENDINGS, runs_code, split_file
+from dscost.sources.defined import defined_at
 from dscost.timing import Progress, part_of
 
 FILE_NAMES = ("dscost.yaml", "dscost.yml")
@@ -66,6 +68,7 @@ def _from_here(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
+@overload
 def check(
     path: str | PathLike[str] | None = None,
     *,
@@ -76,14 +79,46 @@ def check(
     progress: Progress | None = None,
     isolate: bool = False,
     load_timeout_s: float = LIMIT_S,
-) -> CheckResult:
-    """Return what a budget says of the models it names.
+) -> CheckResult: ...
+
+
+@overload
+def check(
+    path: str | PathLike[str],
+    second: str | PathLike[str],
+    /,
+    *more: str | PathLike[str],
+    against: str | None = None,
+    strict: bool = False,
+    exit_zero: bool = False,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+    isolate: bool = False,
+    load_timeout_s: float = LIMIT_S,
+) -> CheckResults: ...
+
+
+def check(
+    path: str | PathLike[str] | None = None,
+    *more: str | PathLike[str],
+    against: str | None = None,
+    strict: bool = False,
+    exit_zero: bool = False,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+    isolate: bool = False,
+    load_timeout_s: float = LIMIT_S,
+) -> CheckResult | CheckResults:
+    """Return what a budget says of the models it names, or what several do.
+
+    Of several, one that cannot be judged has its error among the results, and the others are.
 
     Args:
         path: The budget file; by default the one that `DSCOST_CONFIG` names, or the nearest
             `dscost.yaml`, here or above.
-        against: A commit whose baseline is to be compared with, instead of the one in the working
-            tree.
+        more: More budget files.
+        against: A commit or branch whose baseline is to be compared with, where this branch left
+            it, instead of the one in the working tree; `A...B` is where those two parted.
         strict: Whether a warning is an error.
         exit_zero: Whether a broken limit exits 0; what could not be judged exits 2 all the same.
         only: Names of models to check, by default all.
@@ -93,7 +128,7 @@ def check(
         load_timeout_s: How long a model may take there.
 
     Raises:
-        InputError: The budget or the baseline cannot be read or is wrong.
+        InputError: The only budget, or its baseline, cannot be read or is wrong.
 
     Example::
 
@@ -101,6 +136,39 @@ def check(
         print(result)
         sys.exit(result.exit_code)
     """
+    options: dict[str, Any] = {
+        "against": against,
+        "strict": strict,
+        "exit_zero": exit_zero,
+        "only": only,
+        "isolate": isolate,
+        "load_timeout_s": load_timeout_s,
+    }
+    if not more:
+        return _checked(path, progress=progress, **options)
+    results: list[CheckResult | DscostError] = []
+    paths = (path, *more)
+    for at, one in enumerate(paths):
+        part = progress and part_of(progress, at / len(paths), (at + 1) / len(paths))
+        try:
+            results.append(_checked(one, progress=part, **options))
+        except DscostError as error:
+            results.append(error)
+    return CheckResults(tuple(results))
+
+
+def _checked(
+    path: str | PathLike[str] | None,
+    *,
+    against: str | None,
+    strict: bool,
+    exit_zero: bool,
+    only: Sequence[str],
+    progress: Progress | None,
+    isolate: bool,
+    load_timeout_s: float,
+) -> CheckResult:
+    """Return what one budget says."""
     path = find_budget(path)
     budget = read_budget(path)
     wanted = chosen(budget, only)
@@ -109,9 +177,31 @@ def check(
         pairs = list(counted(wanted, progress, worker if isolate else None))
         subjects = [subject for subject, _ in pairs]
         found = judge(budget, subjects, baseline)
-        models = {one.entry.name: (one.entry, model) for one, model in pairs if model is not None}
+        models = {one.entry.name: Swapped(one.entry, model) for one, model in pairs if model}
         findings = tuple(with_fix(finding, models) for finding in found.findings)
-    return CheckResult(path, findings, found.passed, tuple(subjects), strict, exit_zero)
+        ways = tuple(ways_back(findings, found.passed, models))
+        told = {one.entry for one in findings}
+        subjects = [_seen(one, path.parent, told) for one in subjects]
+    return CheckResult(
+        path,
+        findings,
+        found.passed,
+        tuple(subjects),
+        strict,
+        exit_zero,
+        ways_back=ways,
+        baseline=budget.baseline,
+        against=against,
+        since=baseline.since if baseline else None,
+        is_nearest=is_nearest(path),
+    )
+
+
+def _seen(subject: Subject, folder: Path, told: Collection[str]) -> Subject:
+    """Return a subject with where its code is defined, if something is told about it."""
+    if subject.entry.name not in told:
+        return subject
+    return subject._replace(defined=defined_at(subject.entry.target, folder))
 
 
 def meant(entries: Iterable[str], names: Sequence[str], whose: str) -> list[str]:
@@ -140,11 +230,9 @@ def _baseline(budget: Budget, against: str | None) -> Baseline | None:
         if against is not None:
             raise InputError(f"--against {against}: {budget.path} names no baseline")
         return None
-    if against is None:
-        found, where = read_baseline(budget.baseline), budget.baseline.name
-    else:
-        found = baseline_from_git(budget.baseline, against)
-        where = f"{against}:{budget.baseline.name}"
+    if against is not None:
+        return baseline_from_git(budget.baseline, against)
+    found, where = read_baseline(budget.baseline), budget.baseline.name
     return found or Baseline({}, where, is_there=False)
 
 

@@ -1,13 +1,16 @@
 """What a check of a budget finds, as records."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 from dscost.budgets.records import Entry
+from dscost.errors import DscostError
 from dscost.notation.units import counted
 from dscost.reports.records import Report
 from dscost.reports.result import Result
+from dscost.sources.defined import Defined
 
 
 class Contribution(NamedTuple):
@@ -17,11 +20,13 @@ class Contribution(NamedTuple):
         layer: Its name.
         value: Now; nothing of one that is gone.
         before: The figure in the baseline; `None` where that is not known.
+        change: What else it is now, such as `256 → 288 channels`, as far as a baseline tells.
     """
 
     layer: str
     value: Fraction
     before: Fraction | None
+    change: str | None = None
 
 
 class SuggestedFix(NamedTuple):
@@ -29,6 +34,22 @@ class SuggestedFix(NamedTuple):
 
     layers: tuple[str, ...]
     value: Fraction
+
+
+class WayBack(NamedTuple):
+    """The fewest layers to make depthwise-separable for a model to keep its limits again.
+
+    Args:
+        entry: The model.
+        layers: Those layers, the one first that does most.
+        figures: What it costs then, of the figures that are over a limit on the whole.
+        is_complete: Whether no other limit of it stays broken, such as one on layers.
+    """
+
+    entry: str
+    layers: tuple[str, ...]
+    figures: Mapping[str, Fraction]
+    is_complete: bool = True
 
 
 _BROKEN = {
@@ -105,6 +126,7 @@ class Passed(NamedTuple):
     layer: str | None = None
     note: str | None = None
     tolerance: Fraction = Fraction(0)
+    before: Fraction | None = None
 
 
 class Subject(NamedTuple):
@@ -114,11 +136,13 @@ class Subject(NamedTuple):
         entry: The model as the budget has it.
         report: What the model costs; `None` where it could not be loaded.
         error: Why it could not be, or why it could not be timed.
+        defined: Where its code is defined, if it is code, and something was found about it.
     """
 
     entry: Entry
     report: Report | None
     error: str | None = None
+    defined: Defined | None = None
 
     @property
     def why_unloadable(self) -> str:
@@ -145,6 +169,11 @@ class CheckResult(Result):
         subjects: What was counted.
         strict: Whether a warning is an error.
         exit_zero: Whether a broken limit exits 0.
+        ways_back: What would help models that are over limits on the whole.
+        baseline: Where the budget keeps what its models cost, if it does.
+        against: The commit whose baseline was compared with, if not that of the working tree.
+        is_nearest: Whether a command that names no budget means this one.
+        since: The hash of the commit that growth is since, where it is one.
     """
 
     path: Path
@@ -153,6 +182,11 @@ class CheckResult(Result):
     subjects: tuple[Subject, ...]
     strict: bool = False
     exit_zero: bool = False
+    ways_back: tuple[WayBack, ...] = ()
+    baseline: Path | None = None
+    against: str | None = None
+    is_nearest: bool = False
+    since: str | None = None
 
     def in_a_line(self) -> str:
         """Return which budget it is, how many models were judged, and the verdict."""
@@ -171,3 +205,25 @@ class CheckResult(Result):
             return 2
         violated = self.count_of("error") or (self.strict and self.count_of("warn"))
         return 1 if violated and not self.exit_zero else 0
+
+
+class CheckResults(Result):
+    """What several budgets say.
+
+    Args:
+        results: What each says, in the order that they were named; or why it could not be judged.
+    """
+
+    results: tuple[CheckResult | DscostError, ...]
+
+    def in_a_line(self) -> str:
+        """Return what each budget says, in a line."""
+        said = [
+            str(one) if isinstance(one, DscostError) else one.in_a_line() for one in self.results
+        ]
+        return "; ".join(said)
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of all: 2 where a budget could not be judged."""
+        return max(2 if isinstance(one, DscostError) else one.exit_code for one in self.results)

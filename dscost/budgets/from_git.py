@@ -10,8 +10,8 @@ from dscost.errors import FileProblems, InputError
 from dscost.files import decoded, reason_of
 
 
-def baseline_from_git(path: Path, ref: str) -> Baseline | None:
-    """Return the baseline as a commit has it, or `None` where git says that it has none.
+def baseline_from_git(path: Path, ref: str) -> Baseline:
+    """Return the baseline as a commit has it, one that is not there where git says so.
 
     A branch may have gone on since this one left it: what is compared with is where they parted,
     their merge base. `A...B` is where these two parted.
@@ -24,18 +24,23 @@ def baseline_from_git(path: Path, ref: str) -> Baseline | None:
     # else this is no repository, or one of somebody else
     _git(folder, ref, "rev-parse", "--is-inside-work-tree")
     commit = _parting(folder, ref)
+    about = {"commit": ref, "since": commit[:SHORT]}
+    where = f"{ref}:{path.name}"
     listed = _git(folder, ref, "ls-tree", "-z", "--name-only", commit, "--", f"./{path.name}")
     if not listed.strip(b"\0\n"):
-        return None
-    where = f"{ref}:{path.name}"
+        return Baseline({}, where, is_there=False, **about)
     text = _git(folder, ref, "show", f"{commit}:./{path.name}")
     if len(text) > MAX_BYTES:
         raise InputError(f"{where}: larger than {MAX_BYTES:,} bytes, refused")
     try:
-        return parse_baseline(decoded(text, where), where)
+        return parse_baseline(decoded(text, where), where)._replace(**about)
     except FileProblems as error:
         # the file is not in the working tree, so that no editor finds the place
         raise InputError(str(error)) from error
+
+
+SHORT = 8
+"""Digits of a hash that name a commit to people."""
 
 
 def _parting(folder: Path, ref: str) -> str:
@@ -65,9 +70,19 @@ def _commit(folder: Path, ref: str, name: str) -> str:
     ran = None if name.startswith("-") else _run_git(folder, *command)
     if ran is None or ran.returncode:
         which = f" as {name}" if "..." in ref else ""
-        hint = _shallow_hint(folder)
+        hint = _shallow_hint(folder) or _remote_hint(folder, name)
         raise InputError(f"--against {ref}: there is no such commit here{which}{hint}")
     return ran.stdout.decode("ascii", errors="replace").strip()
+
+
+def _remote_hint(folder: Path, name: str) -> str:
+    """Return how a branch is called that only a remote has, as after a checkout in CI."""
+    pattern = f"refs/remotes/*/{name}"
+    if not re.fullmatch(r"[\w./-]+", name):
+        return ""
+    command = ("for-each-ref", "--count=1", "--format=%(refname:short)", pattern)
+    found = _run_git(folder, *command).stdout.decode(errors="replace").strip()
+    return f"; did you mean {found}?" if found else ""
 
 
 def _shallow_hint(folder: Path) -> str:

@@ -142,11 +142,7 @@ class _Judge:
         elif _are_relative(
             *self._entry.limits, *(one for rule in self._entry.layers for one in rule.limits)
         ):
-            missing = None
-            if self._baseline is None:
-                missing = "the budget names no baseline"
-            elif not self._baseline.is_there:
-                missing = f"there is no {self._baseline.origin}. dscost baseline save writes one"
+            missing = _missing(self._baseline)
             yield from self._case("missing_baseline", "on_missing_baseline", detail=missing)
 
     # -- limits on the whole
@@ -195,11 +191,11 @@ class _Judge:
         fails = value > most if is_upper else value < most
         if FIGURES[limit.metric].kind in WHOLE:
             most = Fraction(floor(most) if is_upper else ceil(most))
-        about |= {"value": value, "limit": most, "tolerance": limit.tolerance}
+        about |= {"value": value, "limit": most, "tolerance": limit.tolerance, "before": before}
         if not fails:
             yield Passed(self._entry.name, bound=limit.bound, note=note, **about)
             return
-        about |= {"before": before, "detail": limit.message, "contributions": tuple(why())}
+        about |= {"detail": limit.message, "contributions": tuple(why())}
         yield self._finding(kind, limit.level, limit, **about)
 
     # -- rules on layers
@@ -292,6 +288,20 @@ class _Judge:
 
     def _finding(self, kind: str, level: str, place: _Spot | None = None, **about: Any) -> Finding:
         return Finding(kind, level, self._entry.name, *(place or self._entry).place, **about)
+
+
+def _missing(baseline: Baseline | None) -> str | None:
+    """Return why no model can be compared with a baseline; `None` where there is one."""
+    so = "so growth cannot be judged"
+    if baseline is None:
+        return f"the budget names no baseline, {so}"
+    if baseline.is_there:
+        return None
+    if baseline.commit is not None:
+        return (
+            f"{baseline.commit} has no {baseline.origin.removeprefix(f'{baseline.commit}:')}, {so}"
+        )
+    return f"no baseline yet, {so}: dscost baseline save writes {baseline.origin}"
 
 
 def _are_relative(*limits: Limit) -> bool:

@@ -64,6 +64,33 @@ class Kind(NamedTuple):
         return f"{self.op} {self.type}{_bracketed(self.conv)}{parts}"
 
 
+def difference(was: Kind, now: Kind) -> str | None:
+    """Return what a layer is that it was not, in a few words; `None` where no kind tells.
+
+    >>> sides = "stride=1,dilation=1,groups=1,bias=0]"
+    >>> was, wide, large = (
+    ...     parse_kind(f"conv Conv2d[in_channels={n},out_channels={n},kernel={k},{sides}")
+    ...     for n, k in ((256, 3), (288, 3), (288, 5))
+    ... )
+    >>> difference(was, wide), difference(was, large), difference(was, was)
+    ('256 → 288 channels', '256 → 288 channels, kernel 3 → 5', None)
+    """
+    if was.type != now.type:
+        return f"{was.type} → {now.type}"
+    if was.conv is None or now.conv is None or was.conv == now.conv:
+        return None
+    pairs = {name: (getattr(was.conv, name), getattr(now.conv, name)) for name in FIELDS}
+    changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    said = []
+    first, last = (changed.pop(name, None) for name in ("in_channels", "out_channels"))
+    if first and first == last:
+        said.append(f"{first[0]} → {first[1]} channels")
+    else:
+        said += [f"{first[0]} → {first[1]} input channels"] if first else []
+        said += [f"{last[0]} → {last[1]} output channels"] if last else []
+    return ", ".join([*said, *(f"{name} {a} → {b}" for name, (a, b) in changed.items())])
+
+
 def _facts(conv: ConvSpec | None) -> ConvFacts | None:
     return None if conv is None else ConvFacts.of(conv)
 

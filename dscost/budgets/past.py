@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from dscost.budgets.baseline import Known, renamed_layers
 from dscost.budgets.findings import Contribution
-from dscost.budgets.kinds import Kind
+from dscost.budgets.kinds import Kind, difference
 from dscost.budgets.metrics import OF_LAYERS, cost_figure
 from dscost.budgets.records import Limit
 from dscost.budgets.selectors import Selector
@@ -24,6 +24,7 @@ class Past:
         self._before = renamed_layers(known, now)
         self.known = known._replace(kinds={**known.kinds, **self._of_what_is_the_same(known, now)})
         self._now = {before: name for name, before in self._before.items()}
+        self._kinds = now.kinds
         self._still_there = {layer.name for layer in layers}.union(self._before.values())
         self._members: dict[str, list[str] | None] = {}
 
@@ -59,6 +60,11 @@ class Past:
             for name in members
         }
 
+    def change(self, layer: str) -> str | None:
+        """Return what a layer of today is that it was not; `None` where nothing tells."""
+        was, now = self.known.kinds.get(self._before.get(layer, layer)), self._kinds.get(layer)
+        return None if was is None or now is None else difference(was, now)
+
     def gone(self, selector: Selector) -> list[str]:
         """Return the layers that a selector meant and that are gone, under whatever name."""
         return [name for name in self.members(selector) or () if name not in self._still_there]
@@ -93,7 +99,8 @@ def contributions(
     found = []
     for name in sorted(counting, key=lambda name: -weights[name])[:CONTRIBUTORS]:
         before = past.figure(name, metric) if past and was is not None else None
-        found.append(Contribution(name, values.get(name, NONE), before))
+        change = past.change(name) if past and before is not None else None
+        found.append(Contribution(name, values.get(name, NONE), before, change))
     return found
 
 

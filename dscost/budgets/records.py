@@ -65,6 +65,10 @@ WHOLE = ("count", "bytes")
 """Kinds of which there are no fractions: 0.05 without a unit is a mistake; 1.5 KiB is not."""
 
 
+NOWHERE: Place = (1, 1)
+"""Where no figure stands: a file begins with a key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One bound on one figure.
@@ -91,7 +95,7 @@ class Limit:
     level: str = "error"
     message: str | None = None
     place: Place = (1, 1)
-    written_at: Place = field(default=(1, 1), compare=False)
+    written_at: Place = field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

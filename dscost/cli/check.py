@@ -61,6 +61,12 @@ def check(
             "--exit-zero", help="Exit 0 even when over budget; what cannot be judged still exits 2."
         ),
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "-v", "--verbose", help="Show limits that hold as well, and every figure exactly."
+        ),
+    ] = False,
     asked: Wanted = DEFAULTS,
 ) -> None:
     """Judge models by their budget; exit 0 within it, 1 over it, 2 where something is not judged.
@@ -70,7 +76,9 @@ def check(
     from dscost.budgets.checking import check as check_budget
 
     paths = opt.files(budget, config)
-    out = asked.output("check", View(brief=asked.quiet), judges=True, read=_read_files(paths))
+    out = asked.output(
+        "check", View(brief=asked.quiet, verbose=verbose), judges=True, read=_read_files(paths)
+    )
     limit_s = opt.parse_load_timeout(load_timeout, isolate=isolate)
     found: list[CheckResult | DscostError] = []
     for one in paths or (None,):

@@ -23,23 +23,23 @@ def dtype_bytes(dtype: str) -> int:
     return DTYPE_BYTES[dtype]
 
 
-def format_count(count: int | None) -> str:
-    """Return a count with four significant digits and a decimal prefix.
+def format_count(count: int | None, digits: int = 4) -> str:
+    """Return a count with some significant digits, usually four, and a decimal prefix.
 
     >>> format_count(999), format_count(589_824), format_count(115_605_504), format_count(999_999)
     ('999', '589.8k', '115.6M', '1.000M')
     """
-    return _scaled(count, 1000, ("", "k", "M", "G", "T", "P", "E", "Z", "Y"))
+    return _scaled(count, 1000, ("", "k", "M", "G", "T", "P", "E", "Z", "Y"), digits)
 
 
-def format_bytes(size: int | None) -> str:
-    """Return a size with four significant digits and a binary prefix.
+def format_bytes(size: int | None, digits: int = 4) -> str:
+    """Return a size with some significant digits, usually four, and a binary prefix.
 
     >>> format_bytes(512), format_bytes(2_359_296), format_bytes(1_048_575)
     ('512 B', '2.250 MiB', '1.000 MiB')
     """
     prefixes = (" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB", " ZiB")
-    return _scaled(size, 1024, prefixes)
+    return _scaled(size, 1024, prefixes, digits)
 
 
 def format_seconds(seconds: float | None) -> str:
@@ -152,17 +152,17 @@ def _time_unit(seconds: float) -> tuple[float, str]:
     return 1.0, "s"
 
 
-def _scaled(number: int | None, base: int, prefixes: tuple[str, ...]) -> str:
+def _scaled(number: int | None, base: int, prefixes: tuple[str, ...], digits: int) -> str:
     if number is None:
         return UNKNOWN
     if abs(number) < base:
         return f"{number}{prefixes[0]}"
     power = 1
     value = float(number) / base
-    while power < len(prefixes) - 1 and float(_significant(value, 4)) >= base:
+    while power < len(prefixes) - 1 and float(_significant(value, digits)) >= base:
         value /= base
         power += 1
-    return _significant(value, 4) + prefixes[power]
+    return _significant(value, digits) + prefixes[power]
 
 
 def _significant(value: float, digits: int) -> str:

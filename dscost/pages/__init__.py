@@ -80,6 +80,7 @@ _SAID_BY = {
     "Conversion": "conversions:ConversionSaid",
     "Plan": "conversions:PlanSaid",
     "CheckResult": "verdicts:VerdictsSaid",
+    "CheckResults": "verdicts:VerdictsSaid",
     "DscostError": "verdicts:VerdictsSaid",
     "Baseline": "baselines:BaselineSaid",
     "Kept": "baselines:KeptSaid",

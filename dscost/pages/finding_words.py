@@ -1,11 +1,13 @@
 """A finding in words: the figures that decide with every digit, why, and what would help."""
 
+from collections.abc import Collection
 from fractions import Fraction
 
 from dscost.budgets.findings import Contribution, Finding
 from dscost.errors import some_of
 from dscost.notation.quantities import QUANTITIES
-from dscost.notation.units import format_seconds
+from dscost.notation.units import format_bytes, format_count, format_seconds
+from dscost.pages.baselines import accept_command
 from dscost.pages.layer_table import ROOT
 from dscost.reports.figures import FIGURES
 
@@ -72,6 +74,65 @@ def short(metric: str, value: Fraction) -> str:
     return figure.text(float(value) if figure.is_measured else round(value))
 
 
+EXACT_BELOW = 10_000
+"""Counts that are as short when every digit of them is written."""
+GLANCED = range(3, 6)
+"""Significant digits, as few as tell figures apart; where more are needed all are as short."""
+
+
+def glance(metric: str, value: Fraction, digits: int = 3) -> str:
+    """Return a figure with few significant digits, small counts exact.
+
+    >>> glance("macs", Fraction(785_320_960)), glance("params", Fraction(5_350))
+    ('785M', '5,350')
+    """
+    kind = FIGURES[metric].kind
+    if FIGURES[metric].is_measured:
+        return format_seconds(float(value))
+    if kind == "factor":
+        return f"{float(value):.{digits}g}"
+    if kind == "bytes":
+        return format_bytes(round(value), digits)
+    return f"{round(value):,}" if abs(value) < EXACT_BELOW else format_count(round(value), digits)
+
+
+def glanced(
+    metric: str, figures: Collection[Fraction], *, exactly: bool = False
+) -> dict[Fraction, str]:
+    """Return figures exactly, or as short as no two of them look alike, each with its text.
+
+    >>> list(glanced("macs", [Fraction(1_814_073_344), Fraction(1_814_073_343)]).values())
+    ['1,814,073,344', '1,814,073,343']
+    """
+    distinct = list(dict.fromkeys(figures))
+    for digits in () if exactly else GLANCED:
+        texts = [glance(metric, one, digits) for one in distinct]
+        if len({*texts}) == len(texts):
+            return dict(zip(distinct, texts, strict=True))
+    furthest = {one: exact(metric, one) for one in distinct}
+    for one in distinct:
+        for other in distinct:
+            if one != other and furthest[one] == furthest[other]:
+                furthest[one], furthest[other] = apart(metric, one, other)
+    return furthest
+
+
+def change(value: Fraction, before: Fraction) -> str:
+    """Return growth in percent at a glance, with a digit that tells it from none.
+
+    >>> change(Fraction(394), Fraction(336)), change(Fraction(10**6 + 3), Fraction(10**6))
+    ('+17.3 %', '+0.0003 %')
+    """
+    if not before:
+        return "new" if value else "0 %"
+    share = float((value - before) / before)
+    text = f"{share:+.1%}"
+    if share and text[1:] == "0.0%":
+        digits = next((at for at in range(2, 8) if float(f"{abs(share):.{at + 2}f}")), 8)
+        text = f"{share:+.{digits}%}"
+    return text.replace("%", " %").replace("-", "−") if share else "0 %"
+
+
 def percent(value: Fraction, before: Fraction) -> str:
     """Return growth in percent; nothing of nothing is none.
 
@@ -127,7 +188,7 @@ def _sentence_without_limit(finding: Finding) -> str:
             return f"no layer matches this rule{_bracketed(detail)}."
         case "missing_baseline":
             if detail:
-                return f"growth cannot be judged: {detail}."
+                return f"{detail}."
             return (
                 "not in the baseline, so growth cannot be judged: dscost baseline update adds it."
             )
@@ -137,7 +198,9 @@ def _sentence_without_limit(finding: Finding) -> str:
                 "dscost baseline update removes it."
             )
         case "not_comparable":
-            return f"not comparable with the baseline: {detail}."
+            # of a group of layers it says itself what helps
+            anew = "" if finding.layer else f": {accept_command(finding.entry)} takes it anew"
+            return f"not comparable with the baseline: {detail}{anew}."
         case "unknown_cost":
             return f"operators of unknown cost: {detail}; the figures are partial."
         case "unknown_figure":

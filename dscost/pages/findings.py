@@ -36,6 +36,8 @@ class Found(NamedTuple):
         is_violation: Whether a limit is broken, rather than something not judged.
         gravity: Its place among all, 0 for the worst.
         fingerprint: The same while figures, lines and messages change, and unique.
+        source: Where the code that it is about is defined, a file below the repository and a line;
+            `None` where it is about the file itself, or code that is not seen.
     """
 
     rule: str
@@ -49,6 +51,7 @@ class Found(NamedTuple):
     is_violation: bool
     gravity: int
     fingerprint: str
+    source: tuple[Path, int] | None = None
 
     @property
     def title(self) -> str:

@@ -46,8 +46,16 @@ def judged_as(text: str, verdict: str | None) -> str:
     return Toned(text, OF_VERDICTS[verdict]) if verdict in OF_VERDICTS else text
 
 
+class Typed(str):
+    """A line that is a command to be copied: it is never broken, and is code in Markdown."""
+
+    __slots__ = ()
+
+
 def in_tone_of(text: str, like: str) -> str:
     """Return a text said as another one is, such as a shorter form of it."""
+    if isinstance(like, Typed):
+        return Typed(text)
     return Toned(text, like.tone) if isinstance(like, Toned) else text
 
 
@@ -116,7 +124,6 @@ class Page(NamedTuple):
         is_long: Whether it may be folded away, under its heading.
         is_list: Whether it is names and their meanings, which a terminal shows without headings.
         measured: On what machine its figures were measured, and by which torch, if they were.
-        in_brief: All that somebody wants to hear who asked for what is wrong only.
     """
 
     heading: str
@@ -126,7 +133,6 @@ class Page(NamedTuple):
     drawing: Callable[[int | None], Sequence[str]] | None = None
     is_long: bool = False
     is_list: bool = False
-    in_brief: Sequence[str] | None = None
     measured: str = ""
 
 
@@ -148,6 +154,7 @@ class View(NamedTuple):
         explain: Whether to show bounds, backends and causes.
         command: The command that made the report, for the formats that carry it.
         brief: Whether to leave out what is as it should be.
+        verbose: Whether to show that in full, too, and figures with every digit.
         posted: Whether it is read among other things, such as the comments of a pull request: the
             first page says what all must know, and long ones are cut.
         get_it: The command that does what is advised, if there is one.
@@ -168,6 +175,7 @@ class View(NamedTuple):
     explain: bool = False
     command: str = "analyze"
     brief: bool = False
+    verbose: bool = False
     posted: bool = False
     get_it: str | None = None
     stages: bool = False

@@ -13,7 +13,14 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any
 
-from dscost.budgets.findings import CheckResult, Contribution, Finding, Passed, SuggestedFix
+from dscost.budgets.findings import (
+    CheckResult,
+    Contribution,
+    Finding,
+    Passed,
+    SuggestedFix,
+    WayBack,
+)
 from dscost.errors import DscostError, FileProblems
 from dscost.pages.finding_words import finding_sentence, reasons
 from dscost.pages.findings import Found, Judged, NotJudged
@@ -54,6 +61,7 @@ def document_of(result: CheckResult) -> dict[str, Any]:
         "summary": {**counts, "passed": len(result.passed)},
         "findings": [_finding(finding) for finding in result.findings],
         "passed": [_plain(one) for one in result.passed],
+        "ways_back": [_way_back(one) for one in result.ways_back],
         "subjects": [{"entry": name, **subject} for name, subject in entries],
     }
 
@@ -64,6 +72,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
     found["contributions"] = [_plain(one) for one in finding.contributions]
     found["suggested_fix"] = _plain(fix) if fix else None
     return {"rescue" if key == "suggested_fix" else key: value for key, value in found.items()}
+
+
+def _way_back(one: WayBack) -> dict[str, Any]:
+    figures = {metric: _number(value) for metric, value in one.figures.items()}
+    return {**one._asdict(), "figures": figures}
 
 
 def _plain(one: Finding | Passed | Contribution | SuggestedFix) -> dict[str, Any]:
@@ -140,6 +153,7 @@ def judged(result: CheckResult, summary: str) -> Judged:
             is_violation=one.is_violation,
             gravity=gravity[id(one)],
             fingerprint=fingerprint,
+            source=_source(one, result),
         )
         for one, fingerprint in zip(result.findings, fingerprints(result), strict=True)
     ]
@@ -152,6 +166,20 @@ def judged(result: CheckResult, summary: str) -> Judged:
         summary=summary,
         exit_code=result.exit_code,
     )
+
+
+OF_THE_MODEL = ("unknown_cost", "unseen_work", "value_dependent", "unused_weights", "other_doubt")
+"""Kinds of findings that are about the code of a model, as broken limits are."""
+
+
+def _source(one: Finding, result: CheckResult) -> tuple[Path, int] | None:
+    """Return the line of code that a finding is about, in a file of the repository."""
+    if not one.is_violation and one.kind not in OF_THE_MODEL:
+        return None
+    found = (each.defined for each in result.subjects if each.entry.name == one.entry)
+    defined = next(found, None)
+    path = below_root(defined.path) if defined else None
+    return None if path is None or defined is None or path.is_absolute() else (path, defined.line)
 
 
 def _check(one: Finding | Passed, said: str) -> str:

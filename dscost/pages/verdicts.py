@@ -1,19 +1,27 @@
 """What a budget says: a page, and what else `pages.verdict_data` has for programs."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
-from dscost.budgets.findings import CheckResult, Finding, Passed
-from dscost.budgets.records import Entry
+from dscost.budgets.findings import CheckResult, CheckResults, Passed
 from dscost.errors import DscostError
 from dscost.notation.units import counted
 from dscost.pages import Said
-from dscost.pages.finding_words import bounded, finding_sentence, reasons
 from dscost.pages.findings import Judged, NotJudged
-from dscost.pages.layer_table import ROOT
-from dscost.pages.page import Column, Page, Row, Sheet, Tone, Toned, View, words
+from dscost.pages.overruns import Together, cells, together, worst_level
+from dscost.pages.page import (
+    Column,
+    Page,
+    Row,
+    Sheet,
+    Toned,
+    View,
+    filled_sheet,
+    words,
+)
 from dscost.pages.verdict_data import (
     ROW_COLUMNS,
     document_of,
@@ -22,15 +30,23 @@ from dscost.pages.verdict_data import (
     not_judged,
     rows_of,
 )
-from dscost.reports.figures import FIGURES
+from dscost.pages.verdict_lines import (
+    apart,
+    each_once,
+    explanations,
+    held_line,
+    holding,
+    mark_of,
+    others,
+    remarks,
+    sentences,
+    told,
+    tone_of,
+    word_of,
+)
 
 GROWTH = ("max_increase", "max_decrease")
 """Bounds that are relative to the baseline."""
-
-MARKS = {"fail": "could not judge", "error": "over budget", "warn": "warning", "note": "note"}
-"""What a table calls the levels; an error other than a broken limit is called “error”."""
-
-TONES: Mapping[str, Tone] = {"fail": "bad", "error": "bad", "warn": "unclear", "note": "method"}
 
 
 class VerdictsSaid(Said):
@@ -40,12 +56,16 @@ class VerdictsSaid(Said):
     row_columns = ROW_COLUMNS
     _results: tuple[CheckResult | DscostError, ...]
 
+    def __init__(self, *results: CheckResult | CheckResults | DscostError) -> None:
+        each = (one.results if isinstance(one, CheckResults) else (one,) for one in results)
+        super().__init__(*chain.from_iterable(each))
+
     def _judged(self) -> list[CheckResult]:
         return [one for one in self._results if isinstance(one, CheckResult)]
 
     def pages(self, view: View) -> list[Page]:
         """Return a page for each budget."""
-        return [_page(result) for result in self._judged()]
+        return [page for result in self._judged() for page in _pages(result, view)]
 
     def data(self, view: View) -> dict[str, Any]:
         """Return all that was found; of several budgets, each under `budgets`.
@@ -76,9 +96,9 @@ def summary(result: CheckResult) -> str:
     held = len(result.passed)
     parts = [
         counted(len(result.subjects), "model"),
-        f"{counted(held, 'limit')} {'holds' if held == 1 else 'hold'}",
+        holding(held),
     ]
-    marks = Counter(_mark(result, finding) for finding in result.findings)
+    marks = Counter(word_of(result, finding) for finding in result.findings)
     if marks["could not judge"]:
         parts.append(f"{marks['could not judge']} not judged")
     if marks["over budget"]:
@@ -87,74 +107,97 @@ def summary(result: CheckResult) -> str:
     return f"{', '.join(parts)}."
 
 
-def _mark(result: CheckResult, finding: Finding) -> str:
-    """Return what a table calls the level of a finding."""
-    level = level_of(result, finding)
-    return "error" if level == "error" and not finding.is_violation else MARKS[level]
-
-
-def _page(result: CheckResult) -> Page:
-    rows = [*_broken_rows(result), *_held_rows(result)]
-    columns = [
-        words("model"),
-        words("what"),
-        Column("value", "value", 0),
-        Column("limit", "limit", 1),
-        Column("left", "left", 2),
-        words("outcome"),
-    ]
-    return Page(
-        heading=f"{result.path}",
-        lines=[line for subject in result.subjects for line in _not_held(subject.entry)],
-        sheets=[Sheet(columns, rows, yielding=("model", "what"))] if rows else [],
-        closing=[
-            *_lines(result, result.findings),
-            *_remarks(result),
+def _pages(result: CheckResult, view: View) -> Iterator[Page]:
+    """Yield what is wrong, if anything is; and what is not, where all is to be shown."""
+    if view.posted:  # which is read by somebody else than whoever asked
+        view = view._replace(brief=False)
+    wrong = [*explanations(result, view), *others(result, view)]
+    if view.brief and not wrong:
+        return
+    rows = _broken_rows(result, view)
+    closing = wrong
+    if not view.brief:
+        closing = [
+            *apart(wrong),
+            *remarks(result),
+            *held_line(result, view),
             Toned(summary(result), "verdict"),
-        ],
-        in_brief=list(_lines(result, [one for one in result.findings if one.level != "note"])),
+        ]
+    held = _held_rows(result, view) if view.posted or (view.verbose and not view.brief) else []
+    shown = [rows, held] if view.verbose and not view.posted else [rows]
+    yield Page(
+        heading=_heading(result, view),
+        lines=[] if view.brief else list(told(result)),
+        sheets=[_sheet(one, view) for one in shown if one],
+        closing=closing,
     )
+    if held and view.posted:
+        heading = f"{mark_of('ok', view)} {holding(len(result.passed))}"
+        yield Page(heading, sheets=[_sheet(held, view)], is_long=True)
+    if rows and view.posted:
+        broken = [one for one in result.findings if one.is_violation]
+        lines = list(each_once(sentences(result, broken)))
+        yield Page("Every figure, and where it is limited", lines, is_long=True)
 
 
-def _not_held(entry: Entry) -> Iterator[str]:
-    """Yield what of a model is held to nothing."""
-    if not entry.limits and not entry.layers:
-        yield f"{entry.name}: nothing is limited"
-    for one in entry.exclude:
-        yield f"{entry.name}: without {one.selector.text} ({' '.join(one.reason.split())})"
+def _sheet(rows: Sequence[Row], view: View) -> Sheet:
+    return filled_sheet(_columns(view), rows)._replace(yielding=NAMES)
 
 
-def _lines(result: CheckResult, findings: Sequence[Finding]) -> Iterator[str]:
-    for finding in findings:
-        place = f"{result.path}:{finding.line}:{finding.column}"
-        entry = f"{finding.entry}: " if finding.entry else ""
-        said = f"{_mark(result, finding)}: {place}: {entry}{finding_sentence(finding)}"
-        yield Toned(said, TONES[level_of(result, finding)])
-        yield from (f"  {reason}" for reason in reasons(finding))
+def _heading(result: CheckResult, view: View) -> str:
+    """Return which budget it is, in a comment with its outcome."""
+    if not view.posted:
+        return f"{result.path}"
+    levels = {level_of(result, one) for one in result.findings}
+    worst = next((level for level in ("fail", "error", "warn") if level in levels), "ok")
+    return f"{mark_of(worst, view)} {result.path}"
 
 
-def _broken_rows(result: CheckResult) -> Iterator[Row]:
-    for one in result.findings:
-        if one.is_violation:
-            outcome = Toned(_mark(result, one), TONES[level_of(result, one)])
-            yield Row({**_cells(one), "outcome": outcome}, "strong")
+NAMES = ("model", "what")
+"""Columns that give way to figures."""
 
 
-def _held_rows(result: CheckResult) -> Iterator[Row]:
-    """Yield a row for each limit that holds; of several layers that it holds of, the closest."""
-    for group in _alike(result):
-        one = min(group, key=_slack)
-        cells = _cells(one)
-        if len(group) > 1:
-            cells["what"] += f", closest of {len(group)} layers"
-        yield Row({**cells, "left": _room(one), "outcome": Toned("ok", "good")})
+def _columns(view: View) -> list[Column]:
+    figures = [
+        Column("before", "before", 2),
+        Column("now", "now", 0),
+        Column("change", "change", 1),
+        Column("limit", "limit", 0),
+        Column("margin", "margin", 3),
+    ]
+    if view.posted:
+        return [words("mark", header=" "), words("model"), words("what"), *figures]
+    return [words("model"), words("what"), *figures, Column("line", "line", 4)]
 
 
-def _remarks(result: CheckResult) -> Iterator[str]:
-    """Yield what else there is to say of the limits that hold, once for all of a rule."""
-    yield from dict.fromkeys(
-        f"ok: {one.entry}: {one.layer or ROOT}: {one.note}." for one in result.passed if one.note
-    )
+def _row(one: Together, level: str, result: CheckResult, view: View) -> Row:
+    """Return a row: its mark stands before the model where it has no column of its own."""
+    entries = {subject.entry.name: subject.entry for subject in result.subjects}
+    found = cells(one, entries, exactly=view.verbose)
+    mark = Toned(mark_of(level, view), tone_of(level))
+    if not view.posted:
+        found["model"] = Toned(f"{mark} {found['model']}", tone_of(level))
+    if level != "ok":
+        found |= {key: Toned(found[key], tone_of(level)) for key in ("now", "change", "margin")}
+    return Row({**found, "mark": mark})
+
+
+def _broken_rows(result: CheckResult, view: View) -> list[Row]:
+    broken = together([one for one in result.findings if one.is_violation])
+    return [_row(one, worst_level(result, one), result, view) for one in broken]
+
+
+def _held_rows(result: CheckResult, view: View) -> list[Row]:
+    """Return a row for each figure whose limits hold; of alike layers, the closest."""
+    groups = {id(min(group, key=_slack)): group for group in _alike(result)}
+    closest = together([one for one in result.passed if id(one) in groups])
+    rows = []
+    for one in closest:
+        row = _row(one, "ok", result, view._replace(verbose=view.verbose or view.posted))
+        layers = max(len(groups[id(each)]) for each in one.limits)
+        more = f", closest of {layers} layers" if layers > 1 else ""
+        rows.append(row._replace(cells={**row.cells, "what": row.cells["what"] + more}))
+    return rows
 
 
 def _alike(result: CheckResult) -> list[list[Passed]]:
@@ -175,29 +218,3 @@ def _alike(result: CheckResult) -> list[list[Passed]]:
 
 def _slack(one: Passed) -> Fraction:
     return abs(one.limit - one.value) / (abs(one.limit) or 1)
-
-
-_BOUND_WORDS = {
-    "max": "",
-    "min": ", at least",
-    "max_increase": ", growth",
-    "max_decrease": ", decline",
-}
-
-
-def _cells(one: Finding | Passed) -> dict[str, str]:
-    """Return what is limited, its figure and its limit, which are known where that decides."""
-    assert one.bound is not None
-    assert one.metric is not None
-    assert one.value is not None
-    assert one.limit is not None
-    found, limit = bounded(one.metric, one.value, one.limit, one.tolerance, one.bound)
-    layer = "" if one.layer is None else f" of {one.layer or ROOT}"
-    what = f"{FIGURES[one.metric].in_words}{layer}{_BOUND_WORDS[one.bound]}"
-    return {"model": one.entry, "what": what, "value": found, "limit": limit}
-
-
-def _room(one: Passed) -> str:
-    """Return how much may still come, of limits from above."""
-    from_above = one.bound in ("max", "max_increase")
-    return f"{float((one.limit - one.value) / one.limit):.1%}" if from_above and one.limit else ""

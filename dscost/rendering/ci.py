@@ -7,7 +7,7 @@ repository (or below the working directory, outside any), with forward slashes.
 from collections.abc import Sequence
 
 from dscost.pages import Said
-from dscost.pages.findings import Judged, NotJudged
+from dscost.pages.findings import Found, Judged, NotJudged
 from dscost.printable import printable
 
 
@@ -24,3 +24,8 @@ def judged_of(said: Said) -> list[Judged]:
 def printable_text(text: str) -> str:
     """Return the text as every format shows it; line ends are left to the escapes of the format."""
     return "\r".join(map(printable, text.split("\r")))
+
+
+def limited_at(judged: Judged, one: Found) -> str:
+    """Return where a file asks for what was found, in a line that stands elsewhere."""
+    return f"asked for in {judged.path.as_posix()}:{one.line}:{one.column}"

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from dscost.pages import Said
-from dscost.pages.page import Page, Sheet, View
-from dscost.printable import printable
+from dscost.pages.page import Page, Sheet, Typed, View
+from dscost.printable import printable, printable_line
 
 _RULES = {"left": ":--", "right": "--:"}
 
@@ -30,7 +30,7 @@ def _parts(page: Page) -> list[str]:
     parts = [*map(paragraph, page.lines), *map(_sheet, page.sheets)]
     if page.drawing:
         parts.append("\n".join(["```text", *page.drawing(None), "```"]))
-    return [*parts, *map(paragraph, page.closing)]
+    return [*parts, *map(paragraph, filter(None, page.closing))]
 
 
 def _sheet(sheet: Sheet) -> str:
@@ -81,8 +81,21 @@ def inert(text: str) -> str:
 
 def paragraph(text: str) -> str:
     """Return a line that is a paragraph of its own, whatever it begins with."""
+    if isinstance(text, Typed):
+        return code(text)
     line = inert(text.lstrip())
     return f"&#{ord(line[0])};{line[1:]}" if _BLOCK.match(line) else line
+
+
+def code(text: str) -> str:
+    r"""Return a line as code, in a fence that it cannot end.
+
+    >>> code("dscost check")
+    '```sh\ndscost check\n```'
+    """
+    ticks = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, ticks + 1)
+    return f"{fence}sh\n{printable_line(text)}\n{fence}"
 
 
 def _disarmed(found: re.Match[str]) -> str:

@@ -5,7 +5,6 @@ from textwrap import fill
 from dscost.encodable import encodable
 from dscost.pages import Page, Said, Sheet, View
 from dscost.printable import printable
-from dscost.rendering.tones import painted, tone_of
 
 LEAST_MEANING = 30
 """Characters that a list has beside its names, however narrow the terminal."""
@@ -14,18 +13,13 @@ LEAST_MEANING = 30
 def write(said: Said, view: View) -> str:
     """Return what is said as tables, fitted to the width of the view."""
     pages = said.pages(view)
-    if view.brief and all(page.in_brief is not None for page in pages):
-        return "".join(_line(line, view) for page in pages for line in page.in_brief or ())
-    if pages and all(page.is_list for page in pages):
+    if not pages:
+        return ""
+    if all(page.is_list for page in pages):
         return "\n".join(_list(page, view) for page in pages)
     from dscost.rendering.terminal import render_pages
 
     return render_pages(pages, view)
-
-
-def _line(line: str, view: View) -> str:
-    text = encodable(printable(line), view.encoding)
-    return f"{painted(text, tone_of(line) if view.color else None)}\n"
 
 
 def _list(page: Page, view: View) -> str:

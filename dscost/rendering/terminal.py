@@ -15,7 +15,18 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dscost.encodable import encodable
-from dscost.pages.page import DECIDES, Column, Page, Row, Sheet, Tone, Toned, View, in_tone_of
+from dscost.pages.page import (
+    DECIDES,
+    Column,
+    Page,
+    Row,
+    Sheet,
+    Tone,
+    Toned,
+    Typed,
+    View,
+    in_tone_of,
+)
 from dscost.printable import printable, printable_line
 from dscost.rendering.encoding import in_encoding
 
@@ -114,6 +125,8 @@ def _below(sheet: Sheet, column: Column) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int, style: str = "") -> RenderableType:
+    if isinstance(text, Typed):
+        return Text(printable(text), no_wrap=True, overflow="ignore")
     return Constrain(Text(printable(text), style=_styled(text, style)), width)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dscost.pages.page import Tone, Toned
+from dscost.pages.page import Tone
 
 _CODES: Mapping[Tone, str] = {
     "good": "32",
@@ -20,8 +20,3 @@ def painted(text: str, tone: Tone | None) -> str:
     ('\x1b[31mslower\x1b[0m', '', 'as it is')
     """
     return f"\x1b[{_CODES[tone]}m{text}\x1b[0m" if tone and text else text
-
-
-def tone_of(text: str) -> Tone | None:
-    """Return how a text is said, if it says so."""
-    return text.tone if isinstance(text, Toned) else None

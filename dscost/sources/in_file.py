@@ -54,7 +54,7 @@ def only_model(path: Path, shown: str, kwargs: Collection[str] = ()) -> str:
     Raises:
         InputError: There are several, which are named, or none; or the file cannot be read.
     """
-    found = models_in(_parsed(path, shown))
+    found = models_in(parsed(path, shown))
     if not found:
         raise InputError(
             f"{shown}: no model is seen in it: expected a class that derives from nn.Module, or "
@@ -73,7 +73,12 @@ def only_model(path: Path, shown: str, kwargs: Collection[str] = ()) -> str:
     )
 
 
-def _parsed(path: Path, shown: str) -> ast.Module:
+def parsed(path: Path, shown: str) -> ast.Module:
+    """Return what a file says, without running it; `shown` is how the user calls it.
+
+    Raises:
+        InputError: It is not there, or is no Python.
+    """
     if not path.is_file():
         near = did_you_mean(path.name, (one.name for one in path.parent.glob("*.py")))
         raise InputError(f"cannot read {shown}: no such file{near}")
@@ -86,7 +91,7 @@ def _parsed(path: Path, shown: str) -> ast.Module:
 
 def models_in(tree: ast.Module) -> Mapping[str, Found]:
     """Return the modules, factories and instances of a file by name, in its order."""
-    statements = list(_top_level(tree.body))
+    statements = list(top_level(tree.body))
     imported = dict(_imported(statements))
     classes = {node.name: node for node in statements if isinstance(node, ast.ClassDef)}
     known: set[str] = set()
@@ -95,27 +100,27 @@ def models_in(tree: ast.Module) -> Mapping[str, Found]:
     while more:  # a class or a factory may stand behind what makes use of it
         more = False
         for node in statements:
-            name = _defines(node)
+            name = defines(node)
             if name is None or name in known:
                 continue
             if _is_model(node, known, imported, classes):
                 known.add(name)
                 found[name] = _found(name, node, classes)
                 more = True
-    order = {name: at for at, node in enumerate(statements) if (name := _defines(node))}
+    order = {name: at for at, node in enumerate(statements) if (name := defines(node))}
     public = {name: one for name, one in found.items() if not name.startswith("_")}
     return dict(sorted(public.items(), key=lambda pair: order[pair[0]]))
 
 
-def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield the statements that run on import, those of `try` and `if` too but of no `__main__`."""
     for node in body:
         if isinstance(node, ast.If) and "__name__" not in ast.dump(node.test):
-            yield from _top_level([*node.body, *node.orelse])
+            yield from top_level([*node.body, *node.orelse])
         elif isinstance(node, ast.Try):
-            yield from _top_level([*node.body, *node.orelse, *node.finalbody])
+            yield from top_level([*node.body, *node.orelse, *node.finalbody])
             for handler in node.handlers:
-                yield from _top_level(handler.body)
+                yield from top_level(handler.body)
         elif not isinstance(node, ast.If):
             yield node
 
@@ -134,7 +139,8 @@ def _imported(statements: list[ast.stmt]) -> Iterator[tuple[str, str]]:
                 yield alias.asname or alias.name, f"{node.module}.{alias.name}"
 
 
-def _defines(node: ast.stmt) -> str | None:
+def defines(node: ast.stmt) -> str | None:
+    """Return the name that a statement defines."""
     match node:
         case ast.ClassDef() | ast.FunctionDef():
             return node.name

@@ -7,7 +7,7 @@ from pathlib import Path
 from dscost.pages import Said, View
 from dscost.pages.findings import Found, Judged, NotJudged
 from dscost.rendering import register_renderer
-from dscost.rendering.ci import all_of, printable_text
+from dscost.rendering.ci import all_of, limited_at, printable_text
 
 MOST_ANNOTATIONS = 10
 """What GitHub shows of a step."""
@@ -41,8 +41,12 @@ def _annotations(judged: Judged) -> str:
 
 def _annotation(judged: Judged, one: Found) -> str:
     title = one.with_subject(judged.rules[one.rule].title)
-    place = _place(judged.path, one.line, one.column)
-    return _command(_COMMANDS[one.level], {**place, "title": title}, one.text)
+    place, text = _place(judged.path, one.line, one.column), one.text
+    if one.source:  # which the pull request touches, where its reader looks
+        path, line = one.source
+        text = f"{text}\n{limited_at(judged, one)}"
+        place = {"file": path.as_posix(), "line": str(line)}
+    return _command(_COMMANDS[one.level], {**place, "title": title}, text)
 
 
 def _place(path: Path, line: int, column: int) -> dict[str, str]:

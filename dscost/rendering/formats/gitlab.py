@@ -5,7 +5,7 @@ from typing import Any
 from dscost.pages import Said, View
 from dscost.pages.findings import Found, Judged
 from dscost.rendering import register_renderer
-from dscost.rendering.ci import judged_of, printable_text
+from dscost.rendering.ci import judged_of, limited_at, printable_text
 from dscost.rendering.json import json_text
 
 _SEVERITIES = {"fail": "critical", "error": "major", "warn": "minor", "note": "info"}
@@ -22,10 +22,12 @@ def gitlab(said: Said, view: View) -> str:
 
 
 def _quality(judged: Judged, one: Found) -> dict[str, Any]:
+    path, line = one.source or (judged.path, one.line)
+    where = f" ({limited_at(judged, one)})" if one.source else ""
     return {
-        "description": printable_text(" ".join(one.title.split())),
+        "description": printable_text(" ".join(one.title.split()) + where),
         "check_name": one.rule,
         "fingerprint": one.fingerprint,
         "severity": _SEVERITIES[one.level],
-        "location": {"path": judged.path.as_posix(), "lines": {"begin": one.line}},
+        "location": {"path": path.as_posix(), "lines": {"begin": line}},
     }

@@ -59,10 +59,15 @@ def _sarif_rule(key: str, rule: Rule) -> dict[str, Any]:
 
 
 def _sarif_result(judged: Judged, one: Found) -> dict[str, Any]:
-    place = {
-        "artifactLocation": _artifact(judged.path),
-        "region": {"startLine": one.line, "startColumn": one.column},
-    }
+    asked = _location(judged.path, {"startLine": one.line, "startColumn": one.column})
+    places: dict[str, Any] = {"locations": [asked]}
+    if one.source:
+        path, line = one.source
+        text = {"message": {"text": "Where the budget asks for it."}}
+        places = {
+            "locations": [_location(path, {"startLine": line})],
+            "relatedLocations": [{"id": 0, **asked, **text}],
+        }
     # GitHub tells alerts apart by the second alone, and would else make one of all that a line of
     # a matrix breaks
     fingerprints = {
@@ -74,9 +79,13 @@ def _sarif_result(judged: Judged, one: Found) -> dict[str, Any]:
         "ruleIndex": list(judged.rules).index(one.rule),
         "level": _LEVELS[one.level],
         "message": {"text": printable_text(one.text).replace("](", "] (")},  # which would be a link
-        "locations": [{"physicalLocation": place}],
+        **places,
         "partialFingerprints": fingerprints,
     }
+
+
+def _location(path: Path, region: dict[str, int]) -> dict[str, Any]:
+    return {"physicalLocation": {"artifactLocation": _artifact(path), "region": region}}
 
 
 def _artifact(path: Path) -> dict[str, str]:
