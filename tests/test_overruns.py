@@ -334,3 +334,26 @@ def test_a_model_of_another_input_is_taken_anew_by_a_command_that_is_printed(fol
     (command,) = set(re.findall(r": dscost (baseline update --accept \w+) takes it anew\.", out))
     assert program.run(*command.split()).returncode == 0
     assert "not comparable" not in program.run("check", "--model", "net").stdout
+
+
+def test_of_layers_that_break_one_rule_the_worst_is_a_row(folder: Path) -> None:
+    network("net.yaml", a=80)
+    rule = "[{match: '?', each: {macs: 1k}}, {match: 'a', each: {params: 1}, total: {params: 2}}]"
+    Path("rules.yaml").write_text(
+        f"version: 1\nmodels: [{{name: net, target: net.yaml, layers: {rule}}}]\n"
+    )
+    said = check("rules.yaml")
+    rows = [re.split("  +", line)[1] for line in said.splitlines() if line.startswith("✗ net")]
+    assert rows == ["MACs of a, worst of 2 layers", "params of a"]
+    rows = [line for line in check("-v", "rules.yaml").splitlines() if line.startswith("✗ net")]
+    assert len(rows) == 3
+    assert said.endswith("1 model, 0 limits hold, 4 over budget.\n")
+
+
+def test_a_size_is_said_without_its_unit_twice(folder: Path) -> None:
+    Path("size.yaml").write_text(
+        "version: 1\nmodels: [{name: net, target: net.yaml, limits: {weight_bytes: 300 KiB}}]\n"
+    )
+    assert "make a depthwise-separable: 209 KiB of weights, within the limit\n" in check(
+        "size.yaml"
+    )

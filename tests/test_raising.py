@@ -5,10 +5,13 @@ from pathlib import Path
 
 import program
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import law
 
 import dscost
 from dscost.errors import DscostError
-from dscost.notation.quantities import parse_quantity, rewritten_quantity
+from dscost.notation.quantities import QUANTITIES, parse_quantity, rewritten_quantity
 
 RESNET18_PARAMS = 11_689_512
 CONV1_MACS = 112 * 112 * 64 * 3 * 7 * 7
@@ -217,3 +220,22 @@ def test_of_a_model_that_is_not_taken_over_whole_no_limit_is_raised(folder: Path
     taken = dscost.update_baseline(path, accept=["net"], raise_limits=True)
     assert [(one.before, one.after) for one in taken.raised] == [("112", "224")]
     assert dscost.check(path).exit_code == 0
+
+
+@law
+@given(
+    st.sampled_from(["count", "bytes"]),
+    st.from_regex(r"[0-9]{1,4}(_[0-9]{3}){0,2}(\.[0-9]{1,3})?(e[0-9])? ?", fullmatch=True),
+    st.data(),
+    st.integers(min_value=0, max_value=10**15),
+    st.booleans(),
+)
+def test_whatever_the_notation_what_is_written_anew_is_read_and_passes(
+    kind: str, digits: str, data: st.DataObject, value: int, is_up: bool
+) -> None:
+    unit = data.draw(st.sampled_from(sorted(QUANTITIES[kind][0])))
+    anew = rewritten_quantity(digits + unit, Fraction(value), kind, is_up=is_up)
+    assert anew.endswith(unit)
+    passes = parse_quantity(anew, kind)
+    assert passes >= value if is_up else passes <= value
+    assert abs(passes - value) <= Fraction(value, 100) + 1  # no further than it has to be

@@ -49,6 +49,25 @@ def together(limits: Sequence[Judged]) -> list[Together]:
     return [Together(tuple(one)) for one in found.values()]
 
 
+def worst_of_alike(broken: Sequence[Together]) -> list[tuple[Together, int]]:
+    """Return of layers that one rule is broken by the worst, with how many there are."""
+    groups: dict[object, list[Together]] = {}
+    for one in broken:
+        rules = frozenset(
+            (each.bound, getattr(each, "line", 0), getattr(each, "column", 0))
+            for each in one.limits
+        )
+        key = one.first.entry, one.first.metric, rules
+        groups.setdefault(key, []).append(one)
+    return [(max(alike, key=_excess), len(alike)) for alike in groups.values()]
+
+
+def _excess(one: Together) -> Fraction:
+    """Return by how much a figure is over its limit, or under its least."""
+    value, limit = one.first.value, one.first.limit
+    return abs((value or Fraction(0)) - (limit or Fraction(0)))
+
+
 # -- cells
 
 
@@ -145,7 +164,9 @@ def headline(finding: Finding, entry: Entry) -> str:
     """
     found = cells(Together((finding,)), {entry.name: entry})
     change_of = f", {found['change']} from {found['before']}" if found["before"] else ""
-    figure, limit = f"{found['now']} {found['what']}", f", limit {found['limit']}"
+    what = found["what"].removeprefix(FIGURES[finding.metric or ""].in_words)
+    figure = _named(finding.metric or "", found["now"]) + what
+    limit = f", limit {found['limit']}"
     if finding.bound in ABSOLUTE:
         return f"{figure}{limit} ({found['margin']}){change_of}"
     return f"{figure}{change_of}{limit}"
@@ -235,7 +256,13 @@ def _grouped(said: Sequence[tuple[str, str]]) -> str:
 
 
 def _figure(metric: str, value: Fraction) -> str:
-    return f"{glance(metric, value)} {FIGURES[metric].in_words}"
+    return _named(metric, glance(metric, value))
+
+
+def _named(metric: str, figure: str) -> str:
+    """Return a figure and what it is of; one in MiB says that it is of bytes."""
+    what = FIGURES[metric].in_words
+    return f"{figure} {what.removeprefix('bytes ') if figure.endswith('B') else what}"
 
 
 def _way_back(result: CheckResult, findings: Sequence[Finding]) -> Iterator[Explained]:

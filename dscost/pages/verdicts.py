@@ -11,7 +11,7 @@ from dscost.errors import DscostError
 from dscost.notation.units import counted
 from dscost.pages import Said
 from dscost.pages.findings import Judged, NotJudged
-from dscost.pages.overruns import Together, cells, together, worst_level
+from dscost.pages.overruns import Together, cells, together, worst_level, worst_of_alike
 from dscost.pages.page import (
     Column,
     Page,
@@ -111,7 +111,9 @@ def _pages(result: CheckResult, view: View) -> Iterator[Page]:
     """Yield what is wrong, if anything is; and what is not, where all is to be shown."""
     if view.posted:  # which is read by somebody else than whoever asked
         view = view._replace(brief=False)
-    wrong = [*explanations(result, view), *others(result, view)]
+    why = explanations(result, view)
+    other = others(result, view)
+    wrong = [*(apart(why) if other else why), *other]
     if view.brief and not wrong:
         return
     rows = _broken_rows(result, view)
@@ -183,8 +185,20 @@ def _row(one: Together, level: str, result: CheckResult, view: View) -> Row:
 
 
 def _broken_rows(result: CheckResult, view: View) -> list[Row]:
+    """Return a row for each figure over its limits; of layers that break one rule, the worst."""
     broken = together([one for one in result.findings if one.is_violation])
-    return [_row(one, worst_level(result, one), result, view) for one in broken]
+    shown = [(one, 1) for one in broken] if view.verbose else worst_of_alike(broken)
+    return [
+        _of_several(_row(one, worst_level(result, one), result, view), f"worst of {number}", number)
+        for one, number in shown
+    ]
+
+
+def _of_several(row: Row, which: str, number: int) -> Row:
+    """Return a row that stands for several layers."""
+    if number == 1:
+        return row
+    return row._replace(cells={**row.cells, "what": f"{row.cells['what']}, {which} layers"})
 
 
 def _held_rows(result: CheckResult, view: View) -> list[Row]:
@@ -195,8 +209,7 @@ def _held_rows(result: CheckResult, view: View) -> list[Row]:
     for one in closest:
         row = _row(one, "ok", result, view._replace(verbose=view.verbose or view.posted))
         layers = max(len(groups[id(each)]) for each in one.limits)
-        more = f", closest of {layers} layers" if layers > 1 else ""
-        rows.append(row._replace(cells={**row.cells, "what": row.cells["what"] + more}))
+        rows.append(_of_several(row, f"closest of {layers}", layers))
     return rows
 
 
