@@ -194,6 +194,19 @@ def test_a_file_finds_what_lies_above_it_wherever_it_is_run_from(
     assert not {"utils", "settings", "models", "pkg"} & (set(sys.modules) - before)
 
 
+def test_a_module_is_found_in_the_src_of_the_working_directory(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("src/inside/net.py", PLAIN, module=".wide")
+    write("src/inside/wide.py", "WIDTH = 6")
+    write("src/inside/__init__.py")
+    assert width_of("inside.net:make", folder=tmp_path) == 6
+    monkeypatch.chdir(tmp_path)
+    assert width_of("inside.net:make") == 6
+    for name in ("inside", "inside.net", "inside.wide"):
+        del sys.modules[name]
+
+
 def test_a_folder_of_data_does_not_pass_for_a_library_that_is_missing(write: Write) -> None:
     path = write("code/net.py", PLAIN, module="a_library_that_nobody_has")
     write("a_library_that_nobody_has/list.csv")

@@ -7,6 +7,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from properties import law
+from torch.utils.flop_counter import FlopCounterMode
 
 import dscost
 from dscost.errors import InputError, SpecError
@@ -151,6 +152,20 @@ def test_the_formula_is_that_of_the_kernel_in_all_its_dimensions(
     separable(whole)
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_layer_has_the_figures_of_a_model_that_is_one(dims: int, transposed: bool) -> None:
+    kinds: Any = TRANSPOSED if transposed else CONVS
+    module = kinds[dims](6, 4, 3, stride=2, padding=1, groups=2)
+    traced = dscost.analyze(module, (2, 6, *SIZES[dims])).totals.as_is
+    given_ = {"groups": 2, "stride": 2, "padding": 1, "batch": 2, "transposed": transposed}
+    counted = dscost.layer(6, 4, 3, **given_, bias=True, input_size=SIZES[dims]).totals.as_is
+    assert counted == traced
+    with FlopCounterMode(display=False) as counter:
+        module(torch.zeros(2, 6, *SIZES[dims]))
+    assert counter.get_total_flops() == counted.flops
+
+
 def test_a_transposed_layer_has_its_pointwise_stage_at_the_positions_that_it_writes() -> None:
     (layer,) = dscost.layer(64, 32, 4, transposed=True, stride=2).layers
     depthwise, pointwise = layer.stages["depthwise_separable"]
@@ -177,10 +192,11 @@ def test_the_default_padding_of_a_transposed_one_makes_its_stride_times_the_size
 
 @pytest.mark.parametrize("name", list(VARIANTS))
 @pytest.mark.parametrize("dims", [1, 2, 3])
-def test_every_variant_of_a_transposed_layer_makes_what_the_layer_makes(
-    name: str, dims: int
+@pytest.mark.parametrize("transposed", [False, True])
+def test_every_variant_of_a_layer_makes_what_the_layer_makes(
+    name: str, dims: int, transposed: bool
 ) -> None:
-    spec = conv(16, 16, 3, dims=dims, stride=2, padding=None, transposed=True)
+    spec = conv(16, 16, 3, dims=dims, stride=2, padding=None, transposed=transposed)
     shape = (2, 16, *SIZES[dims])
     found = chosen(parse_variants([name])[0], spec)
     if isinstance(found, str):

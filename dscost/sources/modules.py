@@ -43,7 +43,10 @@ def from_python(target: str, opening: Opening) -> ModuleSource:
     """Return what `package.module:factory` makes; it is an opener."""
     path, _, name = target.rpartition(":")
     folder = opening.folder
-    world = World(_here(), stays=True) if folder is None else World((folder, *_here()))
+    here = _here()
+    first = here if folder is None else (folder, *here)
+    sources = [place / "src" for place in first if (place / "src").is_dir()]
+    world = World(first, last=sources, stays=folder is None)
     with world.entered():
         module = imported(path, target, _written_as_path(path))
     return _from_factory(_Found("python", target, module, name, world, path), opening)
