@@ -176,7 +176,9 @@ _EVERYWHERE: Mapping[str, _Found] = {
     "columns": _columns,
     "sort": _sort_keys,
     "color": _one_of(("auto", "always", "never")),
-    **dict.fromkeys(("path", "plan", "save", "save_plan", "weights", "budget", "config"), _nothing),
+    **dict.fromkeys(
+        ("path", "proof", "plan", "save", "save_plan", "weights", "budget", "config"), _nothing
+    ),
 }
 _OF_COMMANDS: Mapping[tuple[str, str], _Found] = {
     ("device", "name"): _devices,

@@ -58,7 +58,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     ),
     "baseline": (
         Example("dscost baseline save", "keep what every model costs now"),
-        Example("dscost baseline update --accept 'resnet18/*'", "take growth over that was meant"),
+        Example("dscost baseline update --accept resnet18", "take growth over that was meant"),
         Example("dscost baseline show", "what growth is judged by"),
     ),
     "verify": (

@@ -11,7 +11,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         *("goals", "fastest", "proof", "save", "save_code", "rank", "plan", "save_plan", "where"),
         "min_channels",
     ),
-    "Judging": ("against", "model", "accept", "config"),
+    "Judging": ("against", "model", "accept", "raise_limits", "config"),
     "Model": ("inputs", "batch", "dtype", "train", "setting", "kwargs", "weights", "trust"),
     "Measuring": (
         *("time", "time_budget", "device", "threads", "memory_format", "mode", "skip_losing"),
