@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,19 @@ def test_model_isolates_when_asked_to(folder: Path, capsys: pytest.CaptureFixtur
     assert "--load-timeout needs --isolate" in capsys.readouterr().err
     assert run([*command, "--isolate", "--load-timeout", "soon"]) == 2
     assert "--load-timeout: expected a duration" in capsys.readouterr().err
+
+
+def test_a_model_is_timed_where_it_is_isolated(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["model", "nets.py:good", "--input", "1,3,8,8", "--time-budget", "100ms", "-q"]
+    assert run([*command, "--isolate", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    # whatever there was time for, what was asked for is told
+    (subject,) = found["subjects"]
+    assert subject["latency"] or subject["untimed"]
+    if found["environment"]:
+        assert found["environment"]["torch_version"] == version("torch")
 
 
 # -- whose error it is

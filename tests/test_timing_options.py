@@ -1,6 +1,7 @@
 """How to measure: what the options come to, and what is refused."""
 
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,12 @@ def test_lists_on_the_command_line_are_separated_by_commas() -> None:
     assert options.memory_formats == ("contiguous", "channels_last")
     assert options.modes == ("eager",)
     assert len(keys(options)) == 8
+
+
+def test_options_reach_another_process_as_they_are() -> None:
+    options = TimingOptions(threads=1, min_channels=8, modes=("eager",))
+    assert pickle.loads(pickle.dumps(options)) == options
+    assert type(pickle.loads(pickle.dumps(options))) is TimingOptions
 
 
 def test_the_first_of_a_list_is_counted() -> None:

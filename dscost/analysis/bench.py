@@ -329,7 +329,7 @@ class Bench:
             dtype=", ".join(dtypes),
             memory_format=", ".join(layouts),
             allocator=self.allocator,
-            torch_version=torch.__version__,
+            torch_version=str(torch.__version__),
             load_before=self._loads[0],
             load_after=self._loads[-1],
             noise_floor=max(self.noise_floors.values(), default=None),

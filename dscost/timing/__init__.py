@@ -127,6 +127,10 @@ class TimingOptions(_Options):
         options._check()
         return options
 
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]:
+        """Return what a copy is made of, as in another process."""
+        return (), self._asdict()
+
     def _check(self) -> None:
         for kind, given, known in (
             ("device", self.devices, DEVICES),
