@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from program import run
 
+from dscost.cli.colours import understands_codes
 from dscost.pages import Said
 from dscost.pages.page import Column, Page, Row, Sheet, Toned, View, words
 from dscost.pages.wording import format_speedup
@@ -144,6 +145,22 @@ def test_growth_is_red_and_a_saving_is_green(folder: Path) -> None:
 
 def test_how_a_device_is_known_is_faint(folder: Path) -> None:
     assert "\x1b[2mBy its data sheet, not measured" in coloured(folder, "device t4")
+
+
+@pytest.mark.parametrize(
+    ("system", "environment", "understands"),
+    [
+        ("posix", {}, True),
+        ("posix", {"TERM": "dumb"}, False),
+        ("nt", {}, False),  # the old console shows the codes themselves
+        ("nt", {"WT_SESSION": "x"}, True),
+        ("nt", {"TERM": "xterm"}, True),
+    ],
+)
+def test_only_a_terminal_that_understands_codes_is_sent_them(
+    system: str, environment: dict[str, str], understands: bool
+) -> None:
+    assert understands_codes(system, environment) is understands
 
 
 def test_an_error_is_red_where_stderr_is_coloured(folder: Path) -> None:

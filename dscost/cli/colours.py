@@ -1,7 +1,7 @@
 """Which stream is written in colour: by --color, then the environment, then what it is."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from dscost.errors import UnknownNameError
@@ -38,5 +38,15 @@ def wants_color(stream: TextIO | None, choice: str | None = None) -> bool:
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
-    is_seen = stream is not None and stream.isatty()
-    return is_seen and os.environ.get("TERM") != "dumb"
+    return stream is not None and stream.isatty() and understands_codes()
+
+
+_MODERN = ("WT_SESSION", "ANSICON", "TERM", "TERM_PROGRAM")
+"""What terminals of Windows set that take codes for what they are; the old console shows them."""
+
+
+def understands_codes(system: str = os.name, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a terminal takes the codes of ECMA-48 for what they are."""
+    if system == "nt" and not any(name in environment for name in _MODERN):
+        return False
+    return environment.get("TERM") != "dumb"

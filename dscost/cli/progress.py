@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any, TextIO, cast
 from unicodedata import east_asian_width
 
+from dscost.cli.colours import understands_codes
 from dscost.encodable import encodable
 from dscost.printable import printable_line
 from dscost.timing import Progress, Timed
@@ -213,9 +214,9 @@ def progress_line(stream: TextIO | None, *, quiet: bool) -> Iterator[Progress | 
 
 def is_live(stream: TextIO | None) -> bool:
     """Whether what is drawn on a stream can be drawn over: a notebook keeps all that was drawn."""
-    if stream is None or os.environ.get("TERM") == "dumb" or os.environ.get("JPY_PARENT_PID"):
+    if stream is None or os.environ.get("JPY_PARENT_PID"):
         return False
-    return stream.isatty()
+    return stream.isatty() and understands_codes()
 
 
 @contextmanager
